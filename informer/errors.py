@@ -1,0 +1,54 @@
+"""The errors of the `informer` package."""
+
+from __future__ import annotations
+
+from watch.errors import ApiError
+
+__all__ = [
+    "ApiError",
+    "IndexConflictError",
+    "IndexFuncError",
+    "IndexNotFoundError",
+    "InformerError",
+    "InformerForkedError",
+    "KeyFuncError",
+    "NotFoundError",
+    "QueueClosedError",
+    "RequestCancelledError",
+]
+
+
+class InformerError(Exception):
+    """Base of all errors that the `informer` package raises of its own."""
+
+
+class KeyFuncError(InformerError):
+    """No key could be made for an object; the message names the object's type."""
+
+
+class IndexNotFoundError(InformerError, LookupError):
+    """An index was asked for that nobody added."""
+
+
+class IndexConflictError(InformerError, ValueError):
+    """An index was added under a name that is taken."""
+
+
+class IndexFuncError(InformerError):
+    """An index function raised; its exception is the cause, the message names the index and the key."""
+
+
+class QueueClosedError(InformerError):
+    """A queue is closed and empty."""
+
+
+class NotFoundError(InformerError, LookupError):
+    """The cache has no object of that name."""
+
+
+class InformerForkedError(InformerError, RuntimeError):
+    """An informer was used in a process forked after it started: its threads exist only in the parent."""
+
+
+class RequestCancelledError(InformerError, ConnectionError):
+    """A request was given up because what asked for it was stopped."""

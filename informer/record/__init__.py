@@ -1,0 +1,1 @@
+"""Recording Kubernetes events."""

@@ -1,0 +1,1 @@
+"""A test kit: API servers for tests, and pytest fixtures."""

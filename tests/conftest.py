@@ -1,0 +1,24 @@
+"""Shared by all tests: no test may leave a thread behind."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def no_leftover_threads(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fails a test that leaves a thread running, unless it is marked `leaves_threads`."""
+    before = set(threading.enumerate())
+    yield
+    if request.node.get_closest_marker("leaves_threads"):
+        return
+    deadline = time.monotonic() + 5
+    left = [t for t in threading.enumerate() if t not in before and t.is_alive()]
+    for thread in left:
+        thread.join(max(0.0, deadline - time.monotonic()))
+    left = [t.name for t in left if t.is_alive()]
+    assert not left, f"threads left running: {left}"

@@ -1,0 +1,210 @@
+"""Threads, locks and stop signals: the one module that imports them from `threading`.
+
+`Lock` and `Monitor` guard state, `Latch` is a one-way door, `Worker` a daemon thread that says what became of it,
+`on_set` calls back when a stop event is set. `Channel` stands on these in a module of its own.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Callable
+
+__all__ = ["Latch", "Lock", "Monitor", "RLock", "Signal", "ThreadLocal", "Worker", "current_thread_id", "on_set"]
+
+_log = logging.getLogger(__name__)
+
+Lock = threading.Lock
+RLock = threading.RLock
+ThreadLocal = threading.local
+
+current_thread_id = threading.get_ident
+
+
+class Monitor(threading.Condition):
+    """A plain lock and the condition on it: `with monitor: monitor.wait_for(predicate, timeout)`."""
+
+    def __init__(self) -> None:
+        super().__init__(threading.Lock())
+
+
+class Signal(threading.Event):
+    """A stop event that also calls back, so that no thread has to wait for it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._callbacks_lock = threading.Lock()
+        self._callbacks: list[Callable[[], object]] = []  # each is called once; guarded by _callbacks_lock
+
+    def set(self) -> None:
+        """Sets the event, then calls every subscriber once, on this thread."""
+        super().set()
+        with self._callbacks_lock:
+            callbacks, self._callbacks = self._callbacks, []
+        for callback in callbacks:
+            _call(callback)
+
+    def subscribe(self, callback: Callable[[], object]) -> Callable[[], None]:
+        """Calls `callback` once the event is set (at once when it is); returns a function that withdraws it."""
+        with self._callbacks_lock:
+            if not self.is_set():
+                self._callbacks.append(callback)
+                return lambda: self._unsubscribe(callback)
+        _call(callback)
+        return _nothing
+
+    def _unsubscribe(self, callback: Callable[[], object]) -> None:
+        with self._callbacks_lock:
+            if callback in self._callbacks:
+                self._callbacks.remove(callback)
+
+
+class Latch:
+    """A door that opens once and stays open."""
+
+    __slots__ = ("_event",)
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+
+    def open(self) -> None:
+        """Opens it; again is harmless."""
+        self._event.set()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it was opened."""
+        return self._event.is_set()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Waits at most `timeout` seconds (None: without limit); returns whether it is open."""
+        return self._event.wait(timeout)
+
+
+class Worker:
+    """A daemon thread that runs one function to its end.
+
+    Args:
+        target: called without arguments; what it raises is logged, never lost.
+        name: the thread's name, seen in logs and debuggers.
+    """
+
+    def __init__(self, target: Callable[[], object], name: str) -> None:
+        self._target = target
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    def start(self) -> Worker:
+        """Starts the thread and returns the worker itself."""
+        self._thread.start()
+        return self
+
+    def join(self, timeout: float | None = None) -> bool:
+        """Waits at most `timeout` seconds; returns whether it has ended. From its own thread: False at once."""
+        if self.is_current:
+            return False
+        if self._thread.ident is not None:
+            self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it was started and has not ended."""
+        return self._thread.is_alive()
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the calling thread is this worker's."""
+        return self._thread is threading.current_thread()
+
+    @property
+    def name(self) -> str:
+        """The thread's name."""
+        return self._thread.name
+
+    def _run(self) -> None:
+        try:
+            self._target()
+        except Exception:
+            _log.exception("thread %s ended with an error", self._thread.name)
+
+
+def on_set(event: threading.Event, callback: Callable[[], object]) -> Callable[[], None]:
+    """Calls `callback` once `event` is set; returns a function that withdraws it.
+
+    A `Signal` calls back by itself. Any other event is watched by one thread for the whole process, which lives as
+    long as there is something to watch: a plain event has no way to call back, and a thread an event would be worse.
+
+    Threads: does not block; the callback runs on the setting thread (`Signal`) or on the watching one.
+    """
+    if isinstance(event, Signal):
+        return event.subscribe(callback)
+    if event.is_set():
+        _call(callback)
+        return _nothing
+    return _waker.add(event, callback)
+
+
+class _Waker:
+    """Watches plain events. One event is waited on directly; several are looked at every `_PERIOD` seconds."""
+
+    _PERIOD = 0.05
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._watched: dict[int, tuple[threading.Event, list[Callable[[], object]]]] = {}  # by id; guarded by _lock
+        self._thread: threading.Thread | None = None  # guarded by _lock
+
+    def add(self, event: threading.Event, callback: Callable[[], object]) -> Callable[[], None]:
+        with self._lock:
+            self._watched.setdefault(id(event), (event, []))[1].append(callback)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="watch-stop-waker", daemon=True)
+                self._thread.start()
+        return lambda: self._remove(event, callback)
+
+    def _remove(self, event: threading.Event, callback: Callable[[], object]) -> None:
+        with self._lock:
+            entry = self._watched.get(id(event))
+            if entry is not None and callback in entry[1]:
+                entry[1].remove(callback)
+                if not entry[1]:
+                    del self._watched[id(event)]
+
+    def _run(self) -> None:
+        while True:
+            with self._lock:
+                if not self._watched:
+                    self._thread = None
+                    return
+                events = [event for event, _ in self._watched.values()]
+            events[0].wait(self._PERIOD)
+            fired: list[Callable[[], object]] = []
+            with self._lock:
+                for event in events:
+                    if event.is_set():
+                        fired += self._watched.pop(id(event), (event, []))[1]
+            for callback in fired:
+                _call(callback)
+
+
+def _call(callback: Callable[[], object]) -> None:
+    try:
+        callback()
+    except Exception:
+        _log.exception("a stop callback failed")
+
+
+def _nothing() -> None:
+    return None
+
+
+def _forget_waker() -> None:
+    """A forked child has no waker thread and none of the parent's informers."""
+    global _waker  # noqa: PLW0603
+    _waker = _Waker()
+
+
+_waker = _Waker()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_waker)

@@ -1,0 +1,79 @@
+"""Applies popped deltas to the cache and gives the changes out, as one step.
+
+Comes in: pairs of deltas from the queue. Goes out: the cache changed, and the changes put to every listener. Runs on the
+thread that drains the queue.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from itertools import groupby
+from operator import itemgetter
+from typing import Any
+
+from informer.changes import Change
+from informer.deltas import Delta, DeltaType, ReplacedAll
+from informer.log_limit import LimitedLog
+from informer.processor import Processor
+from informer.store import Indexer
+
+__all__ = ["Applier"]
+
+_second = itemgetter(1)
+
+
+class Applier:
+    """See the module.
+
+    Args:
+        indexer: the cache.
+        processor: has the listeners.
+        key_of: makes a stored object's key, and raises for one that has none.
+        log: for objects that cannot be stored.
+    """
+
+    def __init__(
+        self, indexer: Indexer[Any], processor: Processor, key_of: Callable[[Any], str], log: LimitedLog
+    ) -> None:
+        self._indexer = indexer
+        self._processor = processor
+        self._key_of = key_of
+        self._log = log
+        self.rejected = 0
+        """How many objects could not be stored, for want of a key."""
+
+    def process(self, pairs: Sequence[tuple[Sequence[Delta], bool]]) -> None:
+        """Applies what one pop brought."""
+        for is_in_initial_list, group in groupby(pairs, key=_second):
+            deltas = [delta for some, _ in group for delta in some]
+            with self._processor.lock:
+                self._processor.distribute(self._apply(deltas, is_in_initial_list))
+
+    def _apply(self, deltas: Sequence[Delta], is_in_initial_list: bool) -> Sequence[Change[Any]]:
+        try:
+            return self._indexer.apply(deltas, is_in_initial_list=is_in_initial_list)
+        # Only a user's key function can fail here; its one object must not take the batch with it.
+        except Exception:
+            changes: list[Change[Any]] = []
+            for delta in self._usable(deltas):
+                changes += self._indexer.apply([delta], is_in_initial_list=is_in_initial_list)
+            return changes
+
+    def _usable(self, deltas: Iterable[Delta]) -> Iterable[Delta]:
+        for delta in deltas:
+            if delta.type is DeltaType.REPLACED_ALL:
+                replaced: ReplacedAll = delta.object
+                items = [item for item in replaced.items if self._has_key(item)]
+                yield Delta(delta.type, ReplacedAll(items, replaced.resource_version, replaced.namespace))
+            elif delta.type in (DeltaType.BOOKMARK, DeltaType.SYNC_ALL) or self._has_key(delta.object):
+                yield delta
+
+    def _has_key(self, item: Any) -> bool:
+        try:
+            self._key_of(item)
+        except Exception as error:
+            self.rejected += 1
+            self._log.log(logging.ERROR, "an object was left out of the cache: %s", error)
+            return False
+        return True

@@ -1,0 +1,260 @@
+"""Joins a reflector to the function that handles what it brings.
+
+Comes in: whatever the reflectors put into the queue. Goes out: batches of deltas, to the process function, in the
+queue's order and one at a time. There is no thread that pops: whoever adds to the queue drains it.
+"""
+
+from __future__ import annotations
+
+import queue as stdlib_queue
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from typing_extensions import TypeVar
+
+from informer.changes import Change
+from informer.deltas import Delta, DeltaType, Queue
+from informer.errors import QueueClosedError
+from informer.handlers import HandlerFunctions
+from informer.in_order_fifo import InOrderFIFO
+from informer.keys import resource_version_of
+from informer.list_watch import ListerWatcher
+from informer.reflector import Reflector
+from informer.store import Indexer
+from watch.concurrency import RLock, Signal, Worker, on_set
+
+__all__ = ["Controller", "new_informer"]
+
+T = TypeVar("T", default=Any)
+
+Pair = tuple[Sequence[Delta], bool]
+"""The deltas popped together, and whether they belong to the initial list."""
+
+
+class Controller:
+    """Runs a reflector (one for each namespace, if there are several) and handles what it brings.
+
+    Args:
+        queue: where the reflectors put what they see.
+        lister_watcher: what to list and watch.
+        process: called with (deltas, is_in_initial_list) for what is popped together. What it raises ends `run`.
+        resync_period: seconds between two resyncs of the queue, 0 for none.
+        process_batch: called instead of `process` with all pairs that one pop brought.
+        on_processed: called after each pop, when the queue has counted it as processed.
+        name: seen in thread names and logs.
+        reflector_options: passed on to each `Reflector`.
+    """
+
+    def __init__(
+        self,
+        queue: Queue,
+        lister_watcher: ListerWatcher[Any],
+        process: Callable[[list[Delta], bool], object] | None = None,
+        *,
+        resync_period: float = 0,
+        process_batch: Callable[[list[Pair]], object] | None = None,
+        on_processed: Callable[[], object] | None = None,
+        name: str | None = None,
+        **reflector_options: Any,
+    ) -> None:
+        if (process is None) == (process_batch is None):
+            raise TypeError("pass either process or process_batch")
+        self._queue = queue
+        self._name = name or "controller"
+        self._process_batch = process_batch or self._one_by_one(process)
+        self._on_processed = on_processed
+        self._apply_lock = RLock()  # one thread drains at a time
+        self._stop = Signal()
+        self._started = False  # guarded by _apply_lock
+        self._failure: BaseException | None = None  # the first one of process; written by the draining thread
+        options = {**reflector_options, "resync_period": resync_period}
+        self._inlets: list[_Inlet] = []
+        self.reflectors: list[Reflector] = []
+        for namespace, part in _parts(lister_watcher):
+            inlet = _Inlet(queue, self.drain, self._fail)
+            where = self._name if namespace is None else f"{self._name}/{namespace}"
+            self._inlets.append(inlet)
+            self.reflectors.append(Reflector(part, inlet, name=where, namespace=namespace, **options))
+            # One resync of the queue shows everything, whatever namespace it came from.
+            options["resync_period"] = 0
+
+    def run(self, stop: threading.Event) -> None:
+        """Lists, watches and processes until `stop` is set.
+
+        Raises:
+            RuntimeError: it was started before.
+            BaseException: whatever the process function raised.
+
+        Threads: blocks; the first reflector runs on the calling thread, each other one on a thread of its own.
+        """
+        with self._apply_lock:
+            if self._started:
+                raise RuntimeError(f"{self._name} was started already")
+            self._started = True
+        withdraw = on_set(stop, self.stop)
+        workers = [Worker(self._runner(r), f"{self._name}-{i}") for i, r in enumerate(self.reflectors[1:], 2)]
+        try:
+            self.drain()
+            for worker in workers:
+                worker.start()
+            self.reflectors[0].run(self._stop)
+        finally:
+            withdraw()
+            self.stop()
+            for worker in workers:
+                worker.join()
+        if self._failure is not None:
+            raise self._failure
+
+    def stop(self) -> None:
+        """Ends `run`: closes the queue and interrupts the reflectors. Idempotent, from any thread."""
+        self._stop.set()
+        self._queue.close()
+
+    def has_synced(self) -> bool:
+        """Whether the first list was processed."""
+        return self._queue.has_synced()
+
+    @property
+    def last_sync_resource_version(self) -> str:
+        """The resourceVersion that the cache has reached: of several reflectors the lowest, "" before all have one."""
+        return _lowest([reflector.last_sync_resource_version for reflector in self.reflectors])
+
+    @property
+    def applied_resource_version(self) -> str:
+        """The same, but only of what has been processed."""
+        return _lowest([inlet.applied_resource_version for inlet in self._inlets])
+
+    def drain(self) -> None:
+        """Processes what is queued, on the calling thread."""
+        with self._apply_lock:
+            while len(self._queue):
+                try:
+                    self._queue.pop_batch(self._process_batch, timeout=0)
+                except (stdlib_queue.Empty, QueueClosedError):
+                    return
+                if self._on_processed is not None:
+                    self._on_processed()
+
+    def _runner(self, reflector: Reflector) -> Callable[[], None]:
+        return lambda: reflector.run(self._stop)
+
+    def _fail(self, error: BaseException) -> None:
+        if self._failure is None:
+            self._failure = error
+        self.stop()
+
+    @staticmethod
+    def _one_by_one(process: Callable[[list[Delta], bool], object] | None) -> Callable[[list[Pair]], None]:
+        def process_pairs(pairs: list[Pair]) -> None:
+            if process is not None:
+                for deltas, is_in_initial_list in pairs:
+                    process(list(deltas), is_in_initial_list)
+
+        return process_pairs
+
+
+class _Inlet:
+    """A reflector's way into the queue: what it adds is drained at once, by itself."""
+
+    def __init__(self, queue: Queue, drain: Callable[[], None], fail: Callable[[BaseException], None]) -> None:
+        self._queue = queue
+        self._apply = getattr(queue, "apply", None)
+        self._drain = drain
+        self._fail = fail
+        self.applied_resource_version = ""
+
+    def apply(self, deltas: Sequence[Delta]) -> None:
+        if self._apply is not None:
+            self._apply(deltas)
+        else:
+            for delta in deltas:
+                _add_one(self._queue, delta)
+        self._drain_now()
+        last = deltas[-1]
+        version = last.object if last.type is DeltaType.BOOKMARK else _version_of(last.object)
+        if version:
+            self.applied_resource_version = version
+
+    def replace(self, items: Iterable[Any], resource_version: str, **namespace: Any) -> None:
+        self._queue.replace(items, resource_version, **namespace)
+        self._drain_now()
+        self.applied_resource_version = resource_version
+
+    def resync(self) -> None:
+        self._queue.resync()
+        self._drain_now()
+
+    def _drain_now(self) -> None:
+        try:
+            self._drain()
+        # The reflector outlives what its target raises; the process function's own failure has to end the run.
+        except BaseException as error:
+            self._fail(error)
+
+
+def _add_one(queue: Queue, delta: Delta) -> None:
+    match delta.type:
+        case DeltaType.ADDED:
+            queue.add(delta.object)
+        case DeltaType.UPDATED:
+            queue.update(delta.object)
+        case DeltaType.DELETED:
+            queue.delete(delta.object)
+        case DeltaType.BOOKMARK:
+            queue.bookmark(delta.object)
+        case _:
+            raise ValueError(f"a reflector does not add a {delta.type}")
+
+
+def _version_of(obj: Any) -> str:
+    try:
+        return resource_version_of(obj)
+    except Exception:
+        return ""
+
+
+def _parts(lister_watcher: ListerWatcher[Any]) -> list[tuple[str | None, ListerWatcher[Any]]]:
+    namespaces = getattr(lister_watcher, "namespaces", None)
+    if not namespaces or len(namespaces) < 2:
+        return [(None, lister_watcher)]
+    return [(namespace, lister_watcher.for_namespace(namespace)) for namespace in namespaces]  # type: ignore[attr-defined]
+
+
+def _lowest(versions: list[str]) -> str:
+    if len(versions) == 1:
+        return versions[0]
+    if not all(version.isdecimal() for version in versions):
+        return ""
+    return min(versions, key=int)
+
+
+def new_informer(
+    lister_watcher: ListerWatcher[T],
+    handler: Any,
+    *,
+    resync_period: float = 0,
+    indexers: Mapping[str, Callable[[T], Iterable[str]]] | None = None,
+) -> tuple[Indexer[T], Controller]:
+    """A store and the controller that keeps it current, calling one handler on the controller's own thread.
+
+    What the handler raises comes out of `Controller.run`. For several handlers, threads of their own and everything else,
+    see `SharedInformer`.
+
+    Args:
+        lister_watcher: what to list and watch.
+        handler: an object with some of `on_add`, `on_update` and `on_delete`.
+        resync_period: seconds between two updates for every object without news, 0 for none.
+        indexers: index functions by index name.
+    """
+    functions = HandlerFunctions(handler)
+    indexer: Indexer[T] = Indexer(indexers=indexers or {})
+
+    def process(deltas: list[Delta], is_in_initial_list: bool) -> None:
+        changes: list[Change[T]] = indexer.apply(deltas, is_in_initial_list=is_in_initial_list)
+        for change in changes:
+            if resync_period or not change.is_sync:
+                functions(change)
+
+    return indexer, Controller(InOrderFIFO(), lister_watcher, process, resync_period=resync_period)

@@ -1,0 +1,167 @@
+"""What users do with changes: handlers, as a class or as functions, and the filter before them.
+
+Comes in: changes, already in the form that users see. Goes out: calls of the user's functions, on the handler's thread.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any, Generic
+
+from typing_extensions import TypeVar
+
+from informer.changes import Change
+from informer.deltas import DeltaType
+
+__all__ = ["HandlerFunctions", "ResourceEventHandler", "filter_change"]
+
+T = TypeVar("T", default=Any)
+
+
+class ResourceEventHandler(Generic[T]):
+    """What a handler can be told; override what is of interest.
+
+    A handler's calls come one after another, on a thread of its own. Objects are shared with the cache: read-only.
+    """
+
+    def on_add(self, obj: T, *, is_in_initial_list: bool) -> None:
+        """An object came.
+
+        Args:
+            obj: its state.
+            is_in_initial_list: it was there when the informer (or this handler) started.
+        """
+
+    def on_update(self, old: T, new: T) -> None:
+        """An object changed, or is shown again by a resync (then both have the same resourceVersion)."""
+
+    def on_delete(self, obj: T, *, final_state_unknown: bool) -> None:
+        """An object is gone.
+
+        Args:
+            obj: its last known state.
+            final_state_unknown: the delete itself was missed, so that the object may have changed before it went.
+        """
+
+
+class HandlerFunctions:
+    """The functions of one handler, called with the arguments that each of them takes.
+
+    Args:
+        handler: an object with some of `on_add`, `on_update`, `on_delete`.
+        on_add: takes (obj) or (obj, *, is_in_initial_list).
+        on_update: takes (old, new).
+        on_delete: takes (obj) or (obj, *, final_state_unknown).
+        on_batch: takes a list of changes, instead of the other three.
+
+    Raises:
+        TypeError: nothing to call was given, too much was, or something is not callable.
+    """
+
+    def __init__(
+        self,
+        handler: Any = None,
+        *,
+        on_add: Callable[..., object] | None = None,
+        on_update: Callable[..., object] | None = None,
+        on_delete: Callable[..., object] | None = None,
+        on_batch: Callable[..., object] | None = None,
+    ) -> None:
+        functions = {"on_add": on_add, "on_update": on_update, "on_delete": on_delete, "on_batch": on_batch}
+        given = [name for name, function in functions.items() if function is not None]
+        if handler is not None:
+            if given:
+                raise TypeError(f"pass either a handler or functions, not a handler and {', '.join(given)}")
+            names = ("on_add", "on_update", "on_delete", "on_batch")
+            functions = {name: getattr(handler, name, None) for name in names}
+            if not any(callable(function) for function in functions.values()):
+                raise TypeError(
+                    f"{type(handler).__name__} is no handler: it has none of on_add, on_update, on_delete, on_batch"
+                )
+        elif not given:
+            raise TypeError("nothing to call: pass a handler or some of on_add, on_update, on_delete, on_batch")
+        for name, function in functions.items():
+            if function is not None and not callable(function):
+                raise TypeError(f"{name} must be callable, not {type(function).__name__}")
+        if functions["on_batch"] is not None and handler is None and len(given) > 1:
+            raise TypeError(f"on_batch gets every change: {', '.join(given[:-1])} would never be called")
+        self.on_batch = functions["on_batch"]
+        self._on_add = functions["on_add"]
+        self._on_update = functions["on_update"]
+        self._on_delete = functions["on_delete"]
+        self._add_takes_initial = _takes(self._on_add, "is_in_initial_list")
+        self._delete_takes_unknown = _takes(self._on_delete, "final_state_unknown")
+        self.name = _name_of(handler, [f for f in functions.values() if f is not None])
+
+    def __call__(self, change: Change[Any]) -> None:
+        """Calls the function for one change; whatever it raises comes out."""
+        kind = change.type
+        if kind is DeltaType.UPDATED:
+            if self._on_update is not None:
+                self._on_update(change.old, change.object)
+        elif kind is DeltaType.ADDED:
+            if self._on_add is not None:
+                if self._add_takes_initial:
+                    self._on_add(change.object, is_in_initial_list=change.is_in_initial_list)
+                else:
+                    self._on_add(change.object)
+        elif self._on_delete is not None:
+            if self._delete_takes_unknown:
+                self._on_delete(change.object, final_state_unknown=change.final_state_unknown)
+            else:
+                self._on_delete(change.object)
+
+
+def filter_change(change: Change[Any], keep: Callable[[Any], object]) -> Change[Any] | None:
+    """What a handler behind a filter is to be told, None for nothing.
+
+    An object that begins to pass is an add, one that no longer passes a delete of what was seen last.
+
+    Source: client-go tools/cache FilteringResourceEventHandler.
+    """
+    kind = change.type
+    if kind is not DeltaType.UPDATED:
+        return change if keep(change.object) else None
+    before, after = bool(keep(change.old)), bool(keep(change.object))
+    if before and after:
+        return change
+    if after:
+        return Change(DeltaType.ADDED, change.object)
+    if before:
+        return Change(DeltaType.DELETED, change.old)
+    return None
+
+
+def _takes(function: Callable[..., object] | None, keyword: str) -> bool:
+    if function is None:
+        return False
+    try:
+        parameter = inspect.signature(function).parameters.get(keyword)
+    except (TypeError, ValueError):
+        return False
+    return parameter is not None and parameter.kind in (
+        inspect.Parameter.KEYWORD_ONLY,
+        inspect.Parameter.POSITIONAL_OR_KEYWORD,
+    )
+
+
+def _name_of(handler: Any, functions: list[Callable[..., object]]) -> str:
+    """A name for logs: the class of a handler, or what its functions' names have in common.
+
+    Source: client-go tools/cache nameForHandler.
+    """
+    if handler is not None:
+        return f"{type(handler).__module__}.{type(handler).__qualname__}"
+    names = [_function_name(function) for function in functions]
+    owners = {name.rpartition(".")[0] for name in names}
+    if len(names) > 1 and len(owners) == 1:
+        return owners.pop()
+    return "+".join(names)
+
+
+def _function_name(function: Callable[..., object]) -> str:
+    qualified = getattr(function, "__qualname__", None)
+    if qualified is None:
+        return type(function).__qualname__
+    return f"{getattr(function, '__module__', '')}.{qualified}".lstrip(".")

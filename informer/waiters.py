@@ -1,0 +1,44 @@
+"""Waiting for something to become true of an informer, at no cost to the informer while nobody waits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from watch.concurrency import Monitor
+
+__all__ = ["Waiters"]
+
+
+class Waiters:
+    """The threads that wait.
+
+    Threads: any. `notify` takes no lock unless somebody waits: a waiter counts itself before it looks at what it waits
+    for, so that whoever changes that before the look is seen by it, and whoever changes it later sees the count.
+    """
+
+    def __init__(self) -> None:
+        self._monitor = Monitor()
+        self._count = 0  # guarded by _monitor; read without it
+        self._closed = False  # guarded by _monitor
+
+    def wait_until(self, predicate: Callable[[], bool], timeout: float | None = None) -> bool:
+        """Waits at most `timeout` seconds (None: without limit) and returns the predicate; ends early when closed."""
+        with self._monitor:
+            self._count += 1
+            try:
+                self._monitor.wait_for(lambda: self._closed or predicate(), timeout)
+            finally:
+                self._count -= 1
+        return predicate()
+
+    def notify(self) -> None:
+        """Has every waiter look again."""
+        if self._count:
+            with self._monitor:
+                self._monitor.notify_all()
+
+    def close(self) -> None:
+        """Ends every wait, present and future."""
+        with self._monitor:
+            self._closed = True
+            self._monitor.notify_all()

@@ -1,0 +1,241 @@
+#!/usr/bin/env python3
+"""A live view of a cluster's pods.
+
+In a terminal, a table that updates in place; in a pipe, one line an event, with its type first. Without any cluster
+configured it starts an API server of its own, with pods that come, change and go.
+
+    python samples/pod_watcher.py -A -o wide
+    python samples/pod_watcher.py -n kube-system -l k8s-app=kube-dns | tee pods.log
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import queue
+import sys
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, TextIO
+
+from _pod_rows import HEADINGS, WIDE_HEADINGS, row, utc_now
+from kubernetes import client, config
+
+from informer import ApiError, Change, DeltaType, ListWatch, Object, SharedInformer, stop_on_signals
+
+EVENT_NAMES = {DeltaType.ADDED: "ADDED", DeltaType.UPDATED: "MODIFIED", DeltaType.DELETED: "DELETED"}
+WIDTHS = (16, 40, 7, 20, 9, 8, 16, 1)
+# For how long a server that cannot be reached is tried before the first list has succeeded.
+PATIENCE_SECONDS = 2.0
+
+
+class Fatal(Exception):
+    """Ends the program with one line and exit code 2."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the program; returns its exit code."""
+    options = parse(arguments)
+    stop = stop_on_signals()
+    try:
+        with ExitStack() as stack:
+            api_client, namespace, where = connect(options, stack)
+            watch_pods(options, api_client, namespace, where, stop)
+    except Fatal as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:
+        # Whoever read the pipe has gone (`| head`); what is still buffered has nowhere to go either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
+
+
+def parse(arguments: list[str] | None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description="A live view of a cluster's pods.")
+    parser.add_argument("-n", "--namespace", help="the namespace (default: the context's)")
+    parser.add_argument("-A", "--all-namespaces", action="store_true", help="pods of all namespaces")
+    parser.add_argument("-l", "--selector", default="", help="label selector, such as app=web,tier!=db")
+    parser.add_argument("--field-selector", default="", help="field selector, such as spec.nodeName=node-1")
+    parser.add_argument("--kubeconfig", help="path of the kubeconfig file (default: as kubectl)")
+    parser.add_argument("--context", help="context of the kubeconfig file (default: the current one)")
+    parser.add_argument("--duration", type=float, metavar="SECONDS", help="end after so many seconds")
+    parser.add_argument("-o", "--output", choices=("table", "wide", "json", "name"), default="table")
+    return parser.parse_args(arguments)
+
+
+def connect(options: argparse.Namespace, stack: ExitStack) -> tuple[client.ApiClient, str | None, str]:
+    """An API client, the namespace to watch (None: all) and a name for the cluster."""
+    namespace = None if options.all_namespaces else options.namespace
+    if not options.kubeconfig and not options.context and not cluster_is_configured():
+        from _demo_cluster import demo_cluster
+
+        server = stack.enter_context(demo_cluster())
+        print(f"no cluster is configured: showing a demo cluster at {server.url}", file=sys.stderr, flush=True)
+        return stack.enter_context(server.api_client()), namespace, "demo cluster"
+    try:
+        if options.kubeconfig or options.context or not in_cluster():
+            configuration = client.Configuration()
+            config.load_kube_config(options.kubeconfig, options.context, client_configuration=configuration)
+            _, active = config.list_kube_config_contexts(options.kubeconfig)
+            if options.context:
+                active = next(c for c in config.list_kube_config_contexts(options.kubeconfig)[0] if c["name"] == options.context)
+            if not options.all_namespaces and not namespace:
+                namespace = active["context"].get("namespace", "default")
+        else:
+            configuration = client.Configuration()
+            config.load_incluster_config(client_configuration=configuration)
+            if not options.all_namespaces and not namespace:
+                namespace = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace").read_text().strip()
+    except (config.ConfigException, OSError, KeyError) as error:
+        raise Fatal(" ".join(str(error).split())) from error
+    return stack.enter_context(client.ApiClient(configuration)), namespace, configuration.host
+
+
+def in_cluster() -> bool:
+    """Whether this runs in a pod."""
+    return "KUBERNETES_SERVICE_HOST" in os.environ
+
+
+def cluster_is_configured() -> bool:
+    """Whether kubectl would find a cluster here."""
+    paths = os.environ.get("KUBECONFIG", "~/.kube/config").split(os.pathsep)
+    return in_cluster() or any(path and Path(path).expanduser().is_file() for path in paths)
+
+
+def watch_pods(
+    options: argparse.Namespace, api_client: client.ApiClient, namespace: str | None, where: str, stop: Any
+) -> None:
+    """Shows pods until `stop` is set or the time is up."""
+    failures: queue.SimpleQueue[Exception] = queue.SimpleQueue()
+    informer: SharedInformer[Object] = SharedInformer(
+        ListWatch.for_resource(
+            api_client,
+            "pods",
+            namespace=namespace,
+            label_selector=options.selector or None,
+            field_selector=options.field_selector or None,
+        ),
+        watch_error_handler=lambda _, error: failures.put(error),
+    )
+    deadline = None if options.duration is None else time.monotonic() + options.duration
+    in_place = sys.stdout.isatty() and options.output in ("table", "wide")
+    if not in_place:
+        informer.add_event_handler(on_batch=LineWriter(sys.stdout, options.output, stop), backlog="all")
+    with informer:
+        wait_for_first_list(informer, failures, where, stop, deadline)
+        if in_place:
+            show_table(informer, options.output == "wide", stop, deadline)
+        else:
+            stop.wait(None if deadline is None else max(0.0, deadline - time.monotonic()))
+
+
+def wait_for_first_list(
+    informer: SharedInformer[Object],
+    failures: queue.SimpleQueue[Exception],
+    where: str,
+    stop: Any,
+    deadline: float | None,
+) -> None:
+    """Waits until the pods are there, says so while it takes long, and gives up on an error that waiting won't mend."""
+    begun = time.monotonic()
+    shown = False
+    while not informer.wait_for_sync(0.1) and not stop.is_set():
+        waited = time.monotonic() - begun
+        while not failures.empty():
+            error = failures.get()
+            answer = error if isinstance(error, ApiError) else None
+            if answer is not None and answer.status in (400, 401, 403, 404):
+                raise Fatal(explain(answer, where))
+            if answer is None and waited >= PATIENCE_SECONDS or isinstance(error, ConnectionRefusedError):
+                raise Fatal(str(error))
+        if deadline is not None and time.monotonic() >= deadline:
+            error_now = informer.sync_error()
+            if error_now is not None:
+                raise Fatal(str(error_now))
+            return
+        if sys.stderr.isatty() and waited > 0.5:
+            print(f"\rloading pods from {where} ... {waited:.0f}s", end="", file=sys.stderr, flush=True)
+            shown = True
+    if shown:
+        print("\r\033[K", end="", file=sys.stderr, flush=True)
+
+
+def explain(answer: ApiError, where: str) -> str:
+    """One line for a person: what was asked, and what the server said."""
+    if answer.status == 401:
+        return f"{where} does not accept these credentials (401 Unauthorized): cannot list pods"
+    if answer.status == 403:
+        return f"not allowed to list pods (403 Forbidden): {answer.message}"
+    return f"{where} refused to list pods: {answer}"
+
+
+class LineWriter:
+    """One line an event, flushed batch by batch: a reader of the pipe sees each change at once."""
+
+    def __init__(self, out: TextIO, output: str, stop: Any) -> None:
+        self._out = out
+        self._line = {"json": json_line, "name": name_line}.get(output, table_line(wide=output == "wide"))
+        self._stop = stop
+
+    def __call__(self, changes: list[Change[Object]]) -> None:
+        """Writes one line for each change."""
+        try:
+            self._out.write("".join(f"{self._line(EVENT_NAMES[change.type], change.object)}\n" for change in changes))
+            self._out.flush()
+        except BrokenPipeError:
+            self._stop.set()
+
+
+def json_line(event: str, pod: Object) -> str:
+    """A watch event as JSON."""
+    return json.dumps({"type": event, "object": pod.to_dict()}, separators=(",", ":"))
+
+
+def name_line(event: str, pod: Object) -> str:
+    """The pod's name alone."""
+    return f"{event:<8} pod/{pod.name}"
+
+
+def table_line(*, wide: bool) -> Callable[[str, Object], str]:
+    """The cells of the table, in columns."""
+    count = len(WIDE_HEADINGS if wide else HEADINGS)
+
+    def line(event: str, pod: Object) -> str:
+        cells = zip(row(pod, utc_now())[:count], WIDTHS, strict=False)
+        return f"{event:<8} " + " ".join(f"{cell:<{width}}" for cell, width in cells).rstrip()
+
+    return line
+
+
+def show_table(informer: SharedInformer[Object], wide: bool, stop: Any, deadline: float | None) -> None:
+    """Redraws the table when something changed, and once a second for the ages."""
+    try:
+        from rich.live import Live
+        from rich.table import Table
+    except ImportError:
+        raise Fatal("the table needs rich: pip install 'kube-informer[cli]', or pipe the output") from None
+    headings = WIDE_HEADINGS if wide else HEADINGS
+
+    def table() -> Table:
+        drawn = Table(*headings, box=None, pad_edge=False)
+        pods = sorted(informer.store.list(), key=lambda pod: (pod.namespace, pod.name))
+        now = utc_now()
+        for pod in pods[: max(1, live.console.height - 3)]:
+            drawn.add_row(*row(pod, now)[: len(headings)])
+        state = "" if informer.is_watching else "   (connection lost: trying again)"
+        drawn.caption = f"{len(pods)} pods{state}"
+        return drawn
+
+    live = Live(auto_refresh=False, screen=False)
+    with live:
+        while not stop.is_set() and (deadline is None or time.monotonic() < deadline):
+            live.update(table(), refresh=True)
+            stop.wait(0.25)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

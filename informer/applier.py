@@ -12,11 +12,10 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any
 
-from informer.changes import Change
 from informer.deltas import Delta, DeltaType, ReplacedAll
 from informer.log_limit import LimitedLog
 from informer.processor import Processor
-from informer.store import Indexer
+from informer.store import Indexer, Prepared
 
 __all__ = ["Applier"]
 
@@ -47,18 +46,16 @@ class Applier:
         """Applies what one pop brought."""
         for is_in_initial_list, group in groupby(pairs, key=_second):
             deltas = [delta for some, _ in group for delta in some]
+            prepared = self._prepare(deltas)
             with self._processor.lock:
-                self._processor.distribute(self._apply(deltas, is_in_initial_list))
+                self._processor.distribute(self._indexer.commit(prepared, is_in_initial_list=is_in_initial_list))
 
-    def _apply(self, deltas: Sequence[Delta], is_in_initial_list: bool) -> Sequence[Change[Any]]:
+    def _prepare(self, deltas: Sequence[Delta]) -> Prepared:
         try:
-            return self._indexer.apply(deltas, is_in_initial_list=is_in_initial_list)
-        # Only a user's key function can fail here; its one object must not take the batch with it.
+            return self._indexer.prepare(deltas)
+        # Only a key function can fail here; its one object must not take the batch with it.
         except Exception:
-            changes: list[Change[Any]] = []
-            for delta in self._usable(deltas):
-                changes += self._indexer.apply([delta], is_in_initial_list=is_in_initial_list)
-            return changes
+            return self._indexer.prepare([*self._usable(deltas)])
 
     def _usable(self, deltas: Iterable[Delta]) -> Iterable[Delta]:
         for delta in deltas:

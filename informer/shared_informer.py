@@ -417,7 +417,7 @@ class SharedInformer(Generic[T]):
     def die_in_child(self) -> None:
         """Called in a forked child: its threads and locks are the parent's."""
         self._forked = True
-        self._indexer.die(InformerForkedError)
+        self._indexer.die(self._forked_error)
 
     # Inside
 
@@ -442,7 +442,7 @@ class SharedInformer(Generic[T]):
         else:
             queue = DeltaFIFO(
                 self._key_of,
-                known_objects=self._indexer.stored,
+                known_objects=_StoredObjects(self._indexer),
                 emit_replaced=True,
                 namespaces=several,
                 bookmark_replaces=True,
@@ -523,9 +523,12 @@ class SharedInformer(Generic[T]):
 
     def _check_forked(self) -> None:
         if self._forked:
-            raise InformerForkedError(
-                f"informer {self.name} was started before this process was forked: start one in the child instead"
-            )
+            raise self._forked_error()
+
+    def _forked_error(self) -> InformerForkedError:
+        return InformerForkedError(
+            f"informer {self.name} was started before this process was forked: start one in the child instead"
+        )
 
     def _check_not_stopped(self, message: str) -> None:
         if self._stop.is_set():
@@ -534,3 +537,11 @@ class SharedInformer(Generic[T]):
     def _check_not_started(self) -> None:
         if self._worker is not None:
             raise RuntimeError(f"informer {self.name} has already started")
+
+
+class _StoredObjects:
+    """The cache as a `DeltaFIFO` looks at it: in stored form."""
+
+    def __init__(self, indexer: Indexer[Any]) -> None:
+        self.list_keys = indexer.list_keys
+        self.get_by_key = indexer.stored_by_key

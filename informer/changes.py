@@ -1,0 +1,34 @@
+"""What a change of the cache means to those who follow it."""
+
+from __future__ import annotations
+
+from typing import Any, Generic
+
+import msgspec
+from typing_extensions import TypeVar
+
+from informer.deltas import DeltaType
+
+__all__ = ["Change"]
+
+T = TypeVar("T", default=Any)
+
+
+class Change(msgspec.Struct, Generic[T], gc=False, frozen=True):
+    """An object came, changed or went.
+
+    Attributes:
+        type: `DeltaType.ADDED`, `UPDATED` or `DELETED`.
+        object: the new state; of a delete, the last known one.
+        old: the state before an update, else None.
+        is_in_initial_list: an add of an object that was there at the start.
+        final_state_unknown: the delete itself was missed.
+        is_sync: an update without news, for those who asked to be shown everything again.
+    """
+
+    type: DeltaType
+    object: T
+    old: T | None = None
+    is_in_initial_list: bool = False
+    final_state_unknown: bool = False
+    is_sync: bool = False

@@ -1,0 +1,112 @@
+"""One index of a store: which objects have which value.
+
+Values are computed before a store takes its lock, and kept per key, so that an old object is never asked again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from informer.errors import IndexFuncError
+from informer.keys import namespace_of
+
+__all__ = ["NAMESPACE_INDEX", "Index", "IndexErrorHandler", "meta_namespace_index"]
+
+NAMESPACE_INDEX = "namespace"
+"""The usual name of an index by namespace; listers look for it."""
+
+IndexErrorHandler = Callable[[str, str, Exception], object]
+"""Called with (index name, key, exception)."""
+
+_NONE: tuple[Any, ...] = ()
+
+
+def meta_namespace_index(obj: Any) -> list[str]:
+    """An index function: the object's namespace.
+
+    Source: client-go tools/cache MetaNamespaceIndexFunc.
+    """
+    return [namespace_of(obj)]
+
+
+class Index:
+    """Buckets of objects by value.
+
+    Args:
+        name: for messages.
+        function: gives an object's values.
+
+    Threads: its store's lock guards it, but for `values_of`, which only calls the function.
+    """
+
+    def __init__(self, name: str, function: Callable[[Any], Iterable[str]]) -> None:
+        self.name = name
+        self.function = function
+        # A bucket is never empty. It holds the objects too, so that listing one is a single copy of its values.
+        self.buckets: dict[Any, dict[str, Any]] = {}
+        self._values: dict[str, tuple[Any, ...]] = {}
+        self._singles: dict[Any, tuple[Any, ...]] = {}  # one tuple for all objects that have just this value
+
+    def values_of(self, obj: Any, key: str, on_error: IndexErrorHandler | None) -> tuple[Any, ...]:
+        """An object's values, each once.
+
+        Raises:
+            IndexFuncError: the function raised or gave no list of values, and there is no `on_error`.
+        """
+        try:
+            values = self.function(obj)
+            if isinstance(values, str):
+                raise TypeError(f"an index function returns a list of values, not the str {values!r}")  # noqa: TRY004
+            if type(values) is list and len(values) == 1:
+                hash(values[0])
+                return self._singles.get(values[0]) or (values[0],)
+            return tuple(dict.fromkeys(values))
+        except Exception as error:
+            if on_error is not None:
+                on_error(self.name, key, error)
+                return _NONE
+            raise IndexFuncError(
+                f'unable to calculate an index entry for key "{key}" on index "{self.name}": {error}'
+            ) from error
+
+    def set(self, key: str, obj: Any, values: tuple[Any, ...]) -> None:
+        """Puts an object under its values, and takes it away from those it no longer has."""
+        old = self._values.get(key, _NONE)
+        if old != values:
+            for value in old:
+                if value not in values:
+                    self._take_out(value, key)
+            if values:
+                if len(values) == 1:
+                    values = self._singles.setdefault(values[0], values)
+                self._values[key] = values
+            else:
+                self._values.pop(key, None)
+        buckets = self.buckets
+        for value in values:
+            bucket = buckets.get(value)
+            if bucket is None:
+                buckets[value] = {key: obj}
+            else:
+                bucket[key] = obj
+
+    def remove(self, key: str) -> None:
+        """Takes an object out."""
+        for value in self._values.pop(key, _NONE):
+            self._take_out(value, key)
+
+    def known_values(self, key: str) -> tuple[Any, ...]:
+        """The values that a key's object was put under."""
+        return self._values.get(key, _NONE)
+
+    def empty_copy(self) -> Index:
+        """The same index without any object, to be filled beside this one."""
+        return Index(self.name, self.function)
+
+    def _take_out(self, value: Any, key: str) -> None:
+        bucket = self.buckets[value]
+        del bucket[key]
+        if not bucket:
+            del self.buckets[value]
+            self._singles.pop(value, None)

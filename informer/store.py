@@ -1,0 +1,451 @@
+"""The cache: objects by key, and indices over them.
+
+Comes in: batches of deltas. Goes out: what each of them changed, and whatever readers ask for. Two locks: `_writer` makes
+writers take turns, `_lock` keeps readers out while maps change. Index functions run before either is taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Generic
+
+from typing_extensions import TypeVar
+
+from informer.changes import Change
+from informer.deltas import Delta, DeltaType, ReplacedAll
+from informer.errors import IndexConflictError, IndexNotFoundError
+from informer.index import NAMESPACE_INDEX, Index, IndexErrorHandler, meta_namespace_index
+from informer.keys import DeletedFinalStateUnknown, meta_namespace_key, namespace_of, resource_version_of, uid_of
+from informer.paths import index_by
+from watch.concurrency import Lock, RLock
+
+__all__ = ["NAMESPACE_INDEX", "Indexer", "Prepared", "Store", "index_by", "meta_namespace_index"]
+
+T = TypeVar("T", default=Any)
+
+_SETS = frozenset({DeltaType.ADDED, DeltaType.UPDATED, DeltaType.REPLACED, DeltaType.SYNC})
+_WHOLE = frozenset({DeltaType.REPLACED_ALL, DeltaType.SYNC_ALL})
+
+
+class Prepared:
+    """Deltas with their keys and index values, ready to be committed without any of the user's code."""
+
+    __slots__ = ("deltas", "indices", "keys", "values")
+
+    def __init__(self, deltas: Sequence[Delta], indices: tuple[Index, ...], keys: list[Any], values: list[Any]) -> None:
+        self.deltas = deltas
+        self.indices = indices
+        self.keys = keys  # of each delta's object; of a REPLACED_ALL a list of keys
+        self.values = values  # of each delta's object, one tuple an index; of a REPLACED_ALL a list of these
+
+
+class Store(Generic[T]):
+    """Objects by key.
+
+    Args:
+        key_func: makes an object's key.
+
+    Threads: any; readers never wait for more than a batch being applied. Objects are shared: read-only.
+    """
+
+    def __init__(self, key_func: Callable[[Any], str] = meta_namespace_key) -> None:
+        self._key_func = key_func
+        self._writer = RLock()
+        self._lock = Lock()
+        self._items: dict[str, Any] = {}  # changed under both locks
+        self._indices: tuple[Index, ...] = ()  # changed under both locks
+        self._resource_version = ""
+        self._unwrap: Callable[[Any], Any] | None = None
+        self._on_index_error: IndexErrorHandler | None = None
+
+    # Writing
+
+    def add(self, obj: T) -> None:
+        """Adds an object, or replaces the one of the same key.
+
+        Raises:
+            KeyFuncError: it has no key.
+            IndexFuncError: an index function raised; nothing was changed.
+        """
+        self.apply((Delta(DeltaType.ADDED, obj),))
+
+    def update(self, obj: T) -> None:
+        """The same as `add`."""
+        self.apply((Delta(DeltaType.UPDATED, obj),))
+
+    def delete(self, obj: T | DeletedFinalStateUnknown) -> None:
+        """Takes an object out; one that is not there is no error."""
+        self.apply((Delta(DeltaType.DELETED, obj),))
+
+    def replace(self, items: Iterable[T], resource_version: str) -> None:
+        """Makes these all objects there are, in one step for every reader."""
+        self.apply((Delta(DeltaType.REPLACED_ALL, ReplacedAll(list(items), resource_version)),))
+
+    def resync(self) -> None:
+        """Does nothing; a store may stand where a queue does."""
+
+    def bookmark(self, resource_version: str) -> None:
+        """Sets the store's resourceVersion."""
+        self.apply((Delta(DeltaType.BOOKMARK, resource_version),))
+
+    def apply(self, deltas: Iterable[Delta], *, is_in_initial_list: bool = False) -> list[Change[Any]]:
+        """Applies a batch, in order, and says what it changed.
+
+        Args:
+            deltas: of any type; see `Delta`.
+            is_in_initial_list: whether the adds among them belong to the first list.
+
+        Raises:
+            KeyFuncError, IndexFuncError: see `add`; nothing was changed.
+        """
+        return self.commit(self.prepare(deltas), is_in_initial_list=is_in_initial_list)
+
+    def prepare(self, deltas: Iterable[Delta]) -> Prepared:
+        """Runs the user's functions on a batch, before any lock is taken."""
+        deltas = deltas if isinstance(deltas, Sequence) else list(deltas)
+        indices = self._indices
+        keys: list[Any] = []
+        values: list[Any] = []
+        key_func = self._key_func
+        for delta in deltas:
+            kind = delta.type
+            obj = delta.object
+            if kind in _SETS:
+                key = key_func(obj)
+                keys.append(key)
+                values.append(self._values(indices, obj, key) if indices else ())
+            elif kind is DeltaType.DELETED:
+                keys.append(obj.key if type(obj) is DeletedFinalStateUnknown else key_func(obj))
+                values.append(None)
+            elif kind is DeltaType.REPLACED_ALL:
+                of_items = [key_func(item) for item in obj.items]
+                keys.append(of_items)
+                values.append(self._values_of_list(indices, obj.items, of_items))
+            else:
+                keys.append(None)
+                values.append(None)
+        return Prepared(deltas, indices, keys, values)
+
+    def commit(self, prepared: Prepared, *, is_in_initial_list: bool = False) -> list[Change[Any]]:
+        """Applies what `prepare` gave; see `apply`."""
+        changes: list[Change[Any]] = []
+        with self._writer:
+            if prepared.indices is not self._indices:
+                prepared = self.prepare(prepared.deltas)
+            deltas = prepared.deltas
+            at, end = 0, len(deltas)
+            while at < end:
+                kind = deltas[at].type
+                if kind is DeltaType.REPLACED_ALL:
+                    self._replace_all(
+                        deltas[at].object, prepared.keys[at], prepared.values[at], is_in_initial_list, changes
+                    )
+                    at += 1
+                elif kind is DeltaType.SYNC_ALL:
+                    changes += [Change(DeltaType.UPDATED, obj, obj, is_sync=True) for obj in self._items.values()]
+                    at += 1
+                else:
+                    at = self._apply_run(prepared, at, is_in_initial_list, changes)
+        return changes
+
+    # Reading
+
+    @property
+    def resource_version(self) -> str:
+        """That of the last write or bookmark, "" before any."""
+        return self._resource_version
+
+    def get(self, obj: T) -> T | None:
+        """The stored object of the same key, or None."""
+        return self.get_by_key(self._key_func(obj))
+
+    def get_by_key(self, key: str) -> T | None:
+        """The object of a key, or None."""
+        item = self._items.get(key)
+        return item if self._unwrap is None or item is None else self._unwrap(item)
+
+    def list(self) -> list[T]:
+        """All objects, in no particular order."""
+        return self._shown(self.stored_items())
+
+    def list_keys(self) -> list[str]:
+        """All keys, in no particular order."""
+        with self._lock:
+            return [*self._items]
+
+    def stored_items(self) -> list[Any]:
+        """All objects in the form in which they are stored."""
+        with self._lock:
+            return [*self._items.values()]
+
+    def stored_by_key(self, key: str) -> Any:
+        """The object of a key in the form in which it is stored, or None."""
+        return self._items.get(key)
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __bool__(self) -> bool:
+        return True
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._items
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.list_keys())
+
+    # Inside
+
+    def _shown(self, items: list[Any]) -> list[T]:
+        return items if self._unwrap is None else [self._unwrap(item) for item in items]
+
+    def _values(self, indices: tuple[Index, ...], obj: Any, key: str) -> tuple[tuple[Any, ...], ...]:
+        seen = obj if self._unwrap is None else self._unwrap(obj)
+        on_error = self._on_index_error
+        return tuple([index.values_of(seen, key, on_error) for index in indices])
+
+    def _values_of_list(self, indices: tuple[Index, ...], items: Sequence[Any], keys: Sequence[str]) -> list[Any]:
+        """The index values of a list's objects; None for one that is stored already, whose values are known."""
+        if not indices:
+            return [()] * len(keys)
+        stored = self._items
+        values: list[Any] = []
+        for key, obj in zip(keys, items, strict=True):
+            old = stored.get(key)
+            values.append(None if old is not None and _is_same(old, obj) else self._values(indices, obj, key))
+        return values
+
+    def _apply_run(self, prepared: Prepared, at: int, is_in_initial_list: bool, changes: list[Change[Any]]) -> int:
+        """Applies deltas up to the next that concerns everything; returns its place."""
+        deltas, keys, all_values, indices = prepared.deltas, prepared.keys, prepared.values, self._indices
+        items = self._items
+        append = changes.append
+        version = ""
+        with self._lock:
+            while at < len(deltas):
+                delta = deltas[at]
+                kind = delta.type
+                if kind in _SETS:
+                    key, obj = keys[at], delta.object
+                    old = items.get(key)
+                    items[key] = obj
+                    for index, values in zip(indices, all_values[at]):  # noqa: B905 - same length, and on the hot path
+                        index.set(key, obj, values)
+                    found = _version_of(obj)
+                    version = found or version
+                    if old is None:
+                        append(Change(DeltaType.ADDED, obj, None, is_in_initial_list))
+                    else:
+                        append(Change(DeltaType.UPDATED, obj, old, False, False, _is_sync(old, obj, found)))
+                elif kind is DeltaType.DELETED:
+                    version = self._delete_locked(keys[at], delta.object, changes) or version
+                elif kind is DeltaType.BOOKMARK:
+                    version = delta.object or version
+                elif kind in _WHOLE:
+                    break
+                at += 1
+            if version:
+                self._resource_version = version
+        return at
+
+    def _delete_locked(self, key: str, obj: Any, changes: list[Change[Any]]) -> str:
+        old = self._items.pop(key, None)
+        unknown = type(obj) is DeletedFinalStateUnknown
+        if old is not None:
+            for index in self._indices:
+                index.remove(key)
+            changes.append(Change(DeltaType.DELETED, old if unknown else obj, None, False, unknown))
+        return "" if unknown else _version_of(obj)
+
+    def _replace_all(
+        self,
+        replaced: ReplacedAll,
+        keys: Sequence[str],
+        all_values: Sequence[Any],
+        is_in_initial_list: bool,
+        changes: list[Change[Any]],
+    ) -> None:
+        """Builds new maps beside the old ones, and swaps them."""
+        old_items, namespace = self._items, replaced.namespace
+        items: dict[str, Any] = {}
+        indices = tuple(index.empty_copy() for index in self._indices)
+        news: list[Change[Any]] = []
+        for key, obj, values in zip(keys, replaced.items, all_values, strict=True):
+            old = old_items.get(key)
+            if old is not None and _is_same(old, obj):
+                # The same state again: whoever holds the old object goes on sharing it with the cache.
+                obj = old
+                if values is None:
+                    values = tuple(index.known_values(key) for index in self._indices)
+            elif values is None:
+                values = self._values(self._indices, obj, key)
+            if old is None:
+                if key not in items:
+                    news.append(Change(DeltaType.ADDED, obj, None, is_in_initial_list))
+            else:
+                news.append(Change(DeltaType.UPDATED, obj, old, False, False, _is_sync(old, obj, _version_of(obj))))
+            items[key] = obj
+            for index, of_index in zip(indices, values, strict=True):
+                index.set(key, obj, of_index)
+        for key, old in old_items.items():
+            if key in items:
+                continue
+            if namespace is None or namespace_of(old) == namespace:
+                changes.append(Change(DeltaType.DELETED, old, None, False, True))
+            else:
+                items[key] = old
+                for index, before in zip(indices, self._indices, strict=True):
+                    index.set(key, old, before.known_values(key))
+        changes += news
+        with self._lock:
+            self._items, self._indices = items, indices
+            self._resource_version = replaced.resource_version
+
+
+class Indexer(Store[T]):
+    """A store with indices.
+
+    Args:
+        key_func: makes an object's key.
+        indexers: index functions by index name; each gives the values under which an object is found.
+        unwrap: gives what readers and index functions see of a stored object; None where it is that itself.
+        on_index_error: called when an index function raises, and the object is left out of that index; None raises
+            `IndexFuncError`.
+    """
+
+    def __init__(
+        self,
+        key_func: Callable[[Any], str] = meta_namespace_key,
+        indexers: Mapping[str, Callable[[T], Iterable[str]]] | None = None,
+        *,
+        unwrap: Callable[[Any], Any] | None = None,
+        on_index_error: IndexErrorHandler | None = None,
+    ) -> None:
+        super().__init__(key_func)
+        self._unwrap = unwrap
+        self._on_index_error = on_index_error
+        if indexers:
+            self.add_indexers(indexers)
+
+    @property
+    def indexers(self) -> dict[str, Callable[[T], Iterable[str]]]:
+        """The index functions by index name, a copy."""
+        return {index.name: index.function for index in self._indices}
+
+    def add_indexers(self, indexers: Mapping[str, Callable[[T], Iterable[str]]]) -> None:
+        """Adds indices; what is stored already is in them at once.
+
+        Raises:
+            IndexConflictError: one of the names is taken; none was added.
+            IndexFuncError: an index function raised; none was added.
+            TypeError: an index function is not callable.
+        """
+        new = tuple(Index(name, function) for name, function in indexers.items())
+        for index in new:
+            if not callable(index.function):
+                raise TypeError(f"the index function of {index.name!r} must be callable")
+        self._check_new_names(indexers)
+        # Most objects are asked outside the locks; under the writers' lock only what changed meanwhile.
+        with self._lock:
+            before = dict(self._items)
+        known = {key: self._values(new, obj, key) for key, obj in before.items()}
+        with self._writer:
+            self._check_new_names(indexers)
+            for key, obj in self._items.items():
+                values = known[key] if before.get(key) is obj else self._values(new, obj, key)
+                for index, of_index in zip(new, values, strict=True):
+                    index.set(key, obj, of_index)
+            with self._lock:
+                self._indices += new
+
+    def index(self, name: str, obj: T) -> list[T]:
+        """The objects that share a value of an index with `obj`, each once.
+
+        Raises:
+            IndexNotFoundError: there is no such index.
+            IndexFuncError: its function raised for `obj`.
+        """
+        values = self._index(name).values_of(obj, "", None)
+        found: dict[str, Any] = {}
+        with self._lock:
+            buckets = self._index(name).buckets
+            for value in values:
+                found.update(buckets.get(value, {}))
+        return self._shown([*found.values()])
+
+    def index_keys(self, name: str, value: str) -> list[str]:
+        """The keys of the objects under a value of an index, sorted."""
+        with self._lock:
+            return sorted(self._index(name).buckets.get(value, ()))
+
+    def by_index(self, name: str, value: str) -> list[T]:
+        """The objects under a value of an index."""
+        with self._lock:
+            bucket = self._index(name).buckets.get(value)
+            found = [] if bucket is None else [*bucket.values()]
+        return self._shown(found)
+
+    def list_index_func_values(self, name: str) -> list[str]:
+        """The values of an index under which there is any object."""
+        with self._lock:
+            return [*self._index(name).buckets]
+
+    def set_unwrap(self, unwrap: Callable[[Any], Any] | None) -> None:
+        """Sets `unwrap` (see the class), before anything is stored."""
+        self._unwrap = unwrap
+
+    def die(self, error: Callable[[], Exception]) -> None:
+        """From now on every use raises: this is a forked child, whose parent keeps the cache current."""
+        self._items = _Dead(error)
+        self._lock = self._writer = _Dead(error)
+
+    def _index(self, name: str) -> Index:
+        for index in self._indices:
+            if index.name == name:
+                return index
+        names = ", ".join(sorted(index.name for index in self._indices)) or "none"
+        raise IndexNotFoundError(f"Index with name {name} does not exist (there are: {names})")
+
+    def _check_new_names(self, names: Iterable[str]) -> None:
+        taken = sorted({index.name for index in self._indices} & set(names))
+        if taken:
+            raise IndexConflictError(f"indexer conflict: {', '.join(taken)}")
+
+
+class _Dead(dict[str, Any]):
+    """Stands for a map or a lock that may not be used any more."""
+
+    def __init__(self, error: Callable[[], Exception]) -> None:
+        super().__init__()
+        self._error = error
+
+    def _raise(self, *args: Any, **kwargs: Any) -> Any:
+        raise self._error()
+
+    __enter__ = __exit__ = __getitem__ = __len__ = __iter__ = __contains__ = _raise
+    get = keys = values = items = _raise  # type: ignore[assignment]
+
+
+def _version_of(obj: Any) -> str:
+    try:
+        return resource_version_of(obj)
+    except Exception:
+        return ""
+
+
+def _is_same(old: Any, new: Any) -> bool:
+    """Whether both are the same state of the same object."""
+    if old is new:
+        return True
+    try:
+        version = resource_version_of(new)
+        return bool(version) and resource_version_of(old) == version and uid_of(old) == uid_of(new) != ""
+    except Exception:
+        return False
+
+
+def _is_sync(old: Any, new: Any, version: str) -> bool:
+    """Whether an update has no news; objects without resourceVersions always might."""
+    if old is new:
+        return True
+    return bool(version) and _version_of(old) == version

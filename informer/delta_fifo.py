@@ -6,6 +6,7 @@ Comes in: deltas from reflectors. Goes out: for each key once, the deltas since 
 from __future__ import annotations
 
 import queue
+from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any, Protocol
 
@@ -71,7 +72,7 @@ class DeltaFIFO:
         self._bookmark_replaces = bookmark_replaces
         self._monitor = Monitor()
         # What waits, by key, in the order in which the keys began to wait. Guarded by _monitor, as are the others.
-        self._items: dict[Any, list[Delta]] = {}
+        self._items: OrderedDict[Any, list[Delta]] = OrderedDict()
         self._initial = InitialSync(namespaces)
         self._initial_left: set[Any] = set()  # keys of first lists that were not popped yet
         self._closed = False
@@ -245,15 +246,17 @@ class DeltaFIFO:
         is_in_initial_list = not self._initial.done
         items = self._items
         while items and len(pairs) < max_items:
-            key = next(iter(items))
+            key, deltas = items.popitem(last=False)
             if is_in_initial_list:
                 if key in self._initial_left:
                     self._initial_left.discard(key)
                     initial_items += 1
                 elif pairs and not self._initial_left:
                     # The first list is complete with what was taken; what follows it is popped by itself.
+                    items[key] = deltas
+                    items.move_to_end(key, last=False)
                     break
-            pairs.append((items.pop(key), is_in_initial_list))
+            pairs.append((deltas, is_in_initial_list))
         return pairs, initial_items
 
 

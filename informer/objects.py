@@ -442,4 +442,3 @@ def _without(raw: bytes, tree: dict[str | int, Any]) -> bytes:
     if not changed:
         return raw
     return _encode(list(parts.values()) if is_list else parts)
-

@@ -113,7 +113,12 @@ def _decoder(keys: tuple[str | int, ...]) -> msgspec.json.Decoder[Any]:
         if isinstance(key, int):
             shape = list[shape]
         else:
-            shape = msgspec.defstruct("At", [("found", shape | msgspec.UnsetType if shape is not Any else Any, msgspec.UNSET)], rename={"found": key}, gc=False)
+            shape = msgspec.defstruct(
+                "At",
+                [("found", shape | msgspec.UnsetType if shape is not Any else Any, msgspec.UNSET)],
+                rename={"found": key},
+                gc=False,
+            )
     return msgspec.json.Decoder(shape)
 
 

@@ -183,4 +183,3 @@ def _end_of_initial(changes: Sequence[Change[Any]]) -> int:
     if changes[-1].is_in_initial_list:
         return len(changes)
     return max((i for i, change in enumerate(changes, 1) if change.is_in_initial_list), default=0)
-

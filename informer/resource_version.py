@@ -21,6 +21,8 @@ def compare_resource_versions(one: str, other: str) -> int:
     """
     for version in (one, other):
         if not isinstance(version, str) or not is_comparable(version):
-            raise ValueError(f"not a comparable resourceVersion: {version!r} (a decimal number from the server is needed)")
+            raise ValueError(
+                f"not a comparable resourceVersion: {version!r} (a decimal number from the server is needed)"
+            )
     first, second = (len(one), one), (len(other), other)
     return (first > second) - (first < second)

@@ -180,10 +180,14 @@ class SharedInformer(Generic[T]):
             RuntimeError: the informer has stopped.
             TypeError, ValueError: the arguments do not fit together; the message says how.
         """
-        functions = HandlerFunctions(handler, on_add=on_add, on_update=on_update, on_delete=on_delete, on_batch=on_batch)
+        functions = HandlerFunctions(
+            handler, on_add=on_add, on_update=on_update, on_delete=on_delete, on_batch=on_batch
+        )
         if filter is not None and not callable(filter):
             raise TypeError(f"filter must be callable, not {type(filter).__name__}")
-        self._check_not_stopped(f"handler {functions.name} was not added to shared informer because it has stopped already")
+        self._check_not_stopped(
+            f"handler {functions.name} was not added to shared informer because it has stopped already"
+        )
         subscription = self.subscribe(keep=filter, resync_period=resync_period, backlog=backlog)
         registration = HandlerRegistration(self, functions, subscription, name=self.name, on_error=on_error)
         with self._lock:

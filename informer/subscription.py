@@ -94,7 +94,9 @@ class Subscription:
             old = None if change.old is None else self._unwrap(change.old)
             # A resync shows one object twice, and must go on doing so when it is decoded on each read.
             new = old if change.object is change.old else self._unwrap(change.object)
-            change = Change(change.type, new, old, change.is_in_initial_list, change.final_state_unknown, change.is_sync)
+            change = Change(
+                change.type, new, old, change.is_in_initial_list, change.final_state_unknown, change.is_sync
+            )
         return change if self._keep is None else filter_change(change, self._keep)
 
     @property

@@ -82,7 +82,9 @@ def connect(options: argparse.Namespace, stack: ExitStack) -> tuple[client.ApiCl
             config.load_kube_config(options.kubeconfig, options.context, client_configuration=configuration)
             _, active = config.list_kube_config_contexts(options.kubeconfig)
             if options.context:
-                active = next(c for c in config.list_kube_config_contexts(options.kubeconfig)[0] if c["name"] == options.context)
+                active = next(
+                    c for c in config.list_kube_config_contexts(options.kubeconfig)[0] if c["name"] == options.context
+                )
             if not options.all_namespaces and not namespace:
                 namespace = active["context"].get("namespace", "default")
         else:

@@ -53,9 +53,7 @@ OTHER = pod("a", 4, uid="uid-other")
         pytest.param([updated(A1, A2), deleted(A3)], [deleted(A3)], id="update-delete"),
         pytest.param([deleted(A1), added(OTHER)], [deleted(A1), added(OTHER)], id="delete-add"),
         pytest.param([deleted(A1), added(OTHER), deleted(OTHER)], [deleted(A1)], id="delete-add-delete"),
-        pytest.param(
-            [updated(A1, A2), deleted(A2), added(OTHER)], [deleted(A2), added(OTHER)], id="update-delete-add"
-        ),
+        pytest.param([updated(A1, A2), deleted(A2), added(OTHER)], [deleted(A2), added(OTHER)], id="update-delete-add"),
         pytest.param(
             [added(A1, initial=True), updated(A1, A2)], [added(A2, initial=True)], id="initial-add-stays-initial"
         ),

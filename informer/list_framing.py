@@ -1,0 +1,196 @@
+"""A list's JSON taken apart while it comes: each item as soon as it is there, never the whole answer in memory.
+
+Comes in: pieces of a body. Goes out: items, and at the end what the list says of itself. No I/O.
+
+An item ends where what follows its first byte is one complete JSON value, and that place is unique. Likely places are
+those where the next item seems to begin; decoding the item, which has to be done in any case, tells whether it was one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import msgspec
+
+from watch.framing import LineTooLongError
+
+__all__ = ["ListFraming"]
+
+_ITEMS = re.compile(rb'"items"\s*:\s*\[')
+_SPACE = b" \t\r\n"
+_TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[{}\[\]]', re.DOTALL)
+_FIRST_KEYS = re.compile(rb'\{"[^"\\]+":(?:\{"[^"\\]+":|"[^"\\]*","[^"\\]+":|)')
+# After so many likely places that were none, the item is read token by token.
+_MAX_TRIES = 16
+
+
+class ListFraming:
+    """Takes a list apart.
+
+    Args:
+        decode: makes an item of its JSON, given the items' apiVersion and kind as the list's own say; raises ValueError
+            for what is not one JSON object, and for nothing else.
+        max_item_bytes: the longest item allowed.
+    """
+
+    def __init__(self, decode: Callable[[bytes, str, str], Any], max_item_bytes: int) -> None:
+        self._decode = decode
+        self._max = max_item_bytes
+        self._buffer = b""
+        self._head: bytes | None = None  # what stands before the items
+        self._tail: list[bytes] | None = None  # what stands behind them, once they are through
+        self._separator = b""
+        self._searched = 0  # up to here in the buffer no separator begins
+        self.api_version = ""
+        self.kind = ""
+        self.metadata: dict[str, Any] = {}
+
+    def feed(self, piece: bytes) -> Iterator[Any]:
+        """Takes a piece and gives the items that it completes.
+
+        Raises:
+            LineTooLongError: an item is too long.
+            ValueError: it is no list.
+        """
+        if self._tail is not None:
+            self._tail.append(piece)
+            return
+        self._buffer = self._buffer + piece if self._buffer else piece
+        if self._head is None and not self._find_items():
+            if len(self._buffer) > self._max:
+                raise LineTooLongError(self._max)
+            return
+        yield from self._items()
+
+    def finish(self) -> list[Any]:
+        """Says that nothing more comes; returns the items that were still held back.
+
+        Raises:
+            ValueError: the list is not complete, or is no list.
+        """
+        if self._head is None:
+            return self._finish_without_items()
+        items = [*self._items(last=True)]
+        if self._tail is None:
+            raise ValueError("the list ended within its items")
+        whole = _decode(self._head + b'"items":null' + b"".join(self._tail).lstrip(_SPACE))
+        self._describe(whole)
+        return items
+
+    def _find_items(self) -> bool:
+        """Looks for the beginning of the items; a lookalike deeper inside is told by what stands before it."""
+        for found in _ITEMS.finditer(self._buffer):
+            head = self._buffer[: found.start()]
+            try:
+                described = msgspec.json.decode(head + b'"items":null}')
+            except (ValueError, RecursionError):
+                continue
+            if isinstance(described, dict):
+                self._describe(described)
+                self._head = head
+                self._buffer = self._buffer[found.end() :]
+                return True
+        return False
+
+    def _items(self, *, last: bool = False) -> Iterator[Any]:
+        buffer, at = self._buffer, 0
+        self._buffer = b""
+        try:
+            while True:
+                at = _skip(buffer, at, _SPACE + b",")
+                if at >= len(buffer):
+                    return
+                if buffer[at] == 0x5D:  # ]
+                    self._tail = [buffer[at + 1 :]]
+                    at = len(buffer)
+                    return
+                item, end = self._next_item(buffer, at, last=last)
+                if end < 0:
+                    return
+                yield item
+                at = end
+                self._searched = 0
+        finally:
+            self._buffer = buffer[at:]
+
+    def _next_item(self, buffer: bytes, at: int, *, last: bool) -> tuple[Any, int]:
+        """The item that begins at a place, and where it ends; -1 while that has not come."""
+        if not self._separator:
+            first = _FIRST_KEYS.match(buffer, at)
+            self._separator = b"}," + first[0] if first is not None else b"},{"
+        search = at + self._searched
+        for _ in range(_MAX_TRIES):
+            found = buffer.find(self._separator, search)
+            if found < 0:
+                break
+            item = self._try(buffer[at : found + 1])
+            if item is not None:
+                return item, found + 1
+            search = found + 1
+        else:
+            return self._by_tokens(buffer, at)
+        if last:
+            return self._by_tokens(buffer, at)
+        if len(buffer) - at > self._max:
+            item, end = self._by_tokens(buffer, at)
+            if end < 0 or end - at > self._max:
+                raise LineTooLongError(self._max)
+            return item, end
+        self._searched = max(0, len(buffer) - at - len(self._separator))
+        return None, -1
+
+    def _try(self, raw: bytes) -> Any:
+        try:
+            return self._decode(raw, self.api_version, self.kind)
+        except ValueError:
+            return None
+
+    def _by_tokens(self, buffer: bytes, at: int) -> tuple[Any, int]:
+        """The slow and sure way: counts brackets outside strings."""
+        depth = 0
+        for token in _TOKEN.finditer(buffer, at):
+            byte = buffer[token.start()]
+            if byte == 0x22:  # "
+                continue
+            depth += 1 if byte in b"{[" else -1
+            if depth == 0:
+                end = token.end()
+                if end - at > self._max:
+                    raise LineTooLongError(self._max)
+                return self._decode(buffer[at:end], self.api_version, self.kind), end
+        return None, -1
+
+    def _finish_without_items(self) -> list[Any]:
+        """A list whose items are null or missing, or something else altogether."""
+        whole = _decode(self._buffer)
+        self._describe(whole)
+        if whole.get("items"):
+            raise ValueError("its items are no list")
+        return []
+
+    def _describe(self, whole: Any) -> None:
+        if not isinstance(whole, dict):
+            raise ValueError(f"the server answered with a {type(whole).__name__}, not a list")  # noqa: TRY004
+        kind, api_version, metadata = whole.get("kind"), whole.get("apiVersion"), whole.get("metadata")
+        if kind == "Table":
+            raise ValueError(f"unsupported list gvk: {api_version}, Kind=Table (a list of objects is needed)")
+        if isinstance(kind, str) and isinstance(api_version, str):
+            self.api_version = api_version
+            self.kind = kind.removesuffix("List")
+        if isinstance(metadata, dict):
+            self.metadata = metadata
+
+
+def _skip(buffer: bytes, at: int, which: bytes) -> int:
+    while at < len(buffer) and buffer[at] in which:
+        at += 1
+    return at
+
+
+def _decode(raw: bytes) -> Any:
+    try:
+        return msgspec.json.decode(raw)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"the server's list is not complete JSON: {error}") from None

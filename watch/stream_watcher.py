@@ -1,0 +1,321 @@
+"""A watch response read as events.
+
+Comes in: an urllib3 response, or any decoder. Goes out: events, in batches, on the thread that asks for them; a
+thread of its own exists only once somebody asks for a channel.
+"""
+
+from __future__ import annotations
+
+import http.client
+import logging
+import queue
+import zlib
+from collections.abc import Callable, Iterator
+from typing import Any, Generic, Protocol
+
+import msgspec
+import urllib3.exceptions
+from typing_extensions import TypeVar
+
+from watch.byte_source import NotReadyError, byte_source
+from watch.channel import Channel
+from watch.concurrency import Lock, Worker
+from watch.errors import ApiError, ChannelClosedError, WatchClosedError, WatchError
+from watch.event import Event, EventType
+from watch.framing import Gunzip, Lines
+from watch.watcher import WatcherBase
+
+__all__ = ["DEFAULT_MAX_LINE_BYTES", "Decoder", "JSONDecoder", "StreamWatcher", "WatchDecodeError", "report_error"]
+
+T = TypeVar("T", default=Any)
+T_co = TypeVar("T_co", covariant=True, default=Any)
+
+_log = logging.getLogger(__name__)
+
+DEFAULT_MAX_LINE_BYTES = 16 * 1024 * 1024
+
+# These end a stream quietly: the connection broke, or the server closed it.
+_BROKEN_STREAM = (
+    EOFError,
+    ConnectionError,
+    TimeoutError,
+    OSError,
+    urllib3.exceptions.HTTPError,
+    http.client.HTTPException,
+)
+# Source: apimachinery util/net IsProbableEOF, for errors that arrive as others.
+_PROBABLE_END = (
+    "http: can't write http request on broken connection",
+    "http2: server sent goaway and closed the connection",
+    "connection reset by peer",
+    "use of closed network connection",
+)
+
+
+class WatchDecodeError(WatchError):
+    """A watch stream holds what is no event; the cause says why."""
+
+
+class Decoder(Protocol[T_co]):
+    """Gives the events of a stream. It may also have `decode_batch() -> list[Event]`, which is then called instead."""
+
+    def decode(self) -> Event[T_co]:
+        """Waits for the next event.
+
+        Raises:
+            EOFError, ConnectionError, TimeoutError: the stream has ended; so do urllib3's and http.client's errors.
+            Exception: anything else is reported as an ERROR event.
+        """
+        ...
+
+    def close(self) -> None:
+        """Ends the stream, and a `decode` under way, from any thread."""
+        ...
+
+
+class _Envelope(msgspec.Struct, gc=False):
+    type: str
+    object: msgspec.Raw = msgspec.Raw(b"null")
+
+
+_decode_envelope = msgspec.json.Decoder(_Envelope).decode
+_decode_any = msgspec.json.Decoder().decode
+_PREFIXES = tuple((b'{"type":"%s","object":' % kind.value.encode(), kind) for kind in EventType)
+_BY_NAME = {kind.value: kind for kind in EventType}
+
+
+class JSONDecoder(Generic[T]):
+    """A decoder of newline-framed events in JSON.
+
+    Args:
+        response: an urllib3 response whose body was not read (`preload_content=False`).
+        decode_object: makes an event's object of its JSON, which is a copy of its own.
+        decode_bookmark: the same for BOOKMARK events; None tries `decode_object`, and then gives a dict.
+        max_line_bytes: the longest event allowed, in bytes.
+
+    Threads: `decode`, `decode_batch` on one thread at a time; `close` from any.
+    """
+
+    takes_timeout = True
+
+    def __init__(
+        self,
+        response: Any,
+        *,
+        decode_object: Callable[[bytes], T] = _decode_any,
+        decode_bookmark: Callable[[bytes], Any] | None = None,
+        max_line_bytes: int = DEFAULT_MAX_LINE_BYTES,
+    ) -> None:
+        self._source = byte_source(response)
+        self._gunzip = Gunzip() if self._source.gzipped else None
+        self._lines = Lines(max_line_bytes)
+        self._decode_object = decode_object
+        self._decode_bookmark = decode_bookmark or self._bookmark
+        self._ready: list[Event[T]] = []  # decoded, and not yet given by `decode`
+        self._failure: Exception | None = None  # of a line that followed events already decoded
+
+    def decode(self) -> Event[T]:
+        """See `Decoder.decode`."""
+        if not self._ready:
+            self._ready = self.decode_batch()[::-1]
+        return self._ready.pop()
+
+    def decode_batch(self, timeout: float | None = None) -> list[Event[T]]:
+        """Waits for an event and returns it with all others that have come; never empty.
+
+        Args:
+            timeout: at most so many seconds; None waits without limit, 0 does not wait.
+
+        Raises:
+            NotReadyError: the time is up; the stream goes on.
+            EOFError: the stream has ended.
+            Exception: a line is no event.
+        """
+        if self._failure is not None:
+            raise self._failure
+        while True:
+            pieces: Any = self._source.read(timeout)
+            if not pieces:
+                raise EOFError("the watch has ended")
+            if self._gunzip is not None:
+                pieces = self._gunzip.feed(pieces)
+            events = self._decode_lines(self._lines.feed(pieces))
+            if events:
+                return events
+
+    def close(self) -> None:
+        """See `Decoder.close`."""
+        self._source.close()
+
+    def _decode_lines(self, lines: Iterator[bytes]) -> list[Event[T]]:
+        events: list[Event[T]] = []
+        try:
+            for line in lines:
+                if len(line) > 1 or line.strip():
+                    events.append(self._decode_line(line))  # noqa: PERF401 - what came before a failure is kept
+        except (ValueError, WatchError, zlib.error, RecursionError) as error:
+            if not events:
+                raise
+            # What came before the bad line is good, and comes first.
+            self._failure = error
+        return events
+
+    def _decode_line(self, line: bytes) -> Event[T]:
+        for prefix, kind in _PREFIXES:
+            if line.startswith(prefix):
+                break
+        else:
+            return self._decode_other(line)
+        if line.endswith(b"}\n"):
+            raw = line[len(prefix) : -2]
+        elif line.endswith(b"}"):
+            raw = line[len(prefix) : -1]
+        else:
+            return self._decode_other(line)
+        if kind is EventType.BOOKMARK or kind is EventType.ERROR:
+            return self._decode_other(line)
+        try:
+            return Event(kind, self._decode_object(raw))
+        except (ValueError, RecursionError):
+            # Perhaps something follows the object in the envelope.
+            return self._decode_other(line)
+
+    def _decode_other(self, line: bytes) -> Event[T]:
+        """Any other form of an event, read as JSON asks."""
+        if not line.strip():
+            raise ValueError("a blank line is no event")
+        envelope = _decode_envelope(line)
+        kind = _BY_NAME.get(envelope.type)
+        if kind is None:
+            raise ValueError(f"got invalid watch event type: {envelope.type[:100]!r}")
+        raw = bytes(envelope.object)
+        if kind is EventType.ERROR:
+            return Event(kind, _decode_any(raw))
+        if kind is EventType.BOOKMARK:
+            return Event(kind, self._decode_bookmark(raw))
+        return Event(kind, self._decode_object(raw))
+
+    def _bookmark(self, raw: bytes) -> Any:
+        try:
+            return self._decode_object(raw)
+        # A bookmark has metadata and nothing else: a type that asks for more is right to refuse it.
+        except Exception:
+            return _decode_any(raw)
+
+
+def report_error(error: Exception) -> dict[str, Any]:
+    """The Status of an ERROR event that tells of a stream that could not be decoded.
+
+    Source: client-go rest ClientErrorReporter.
+    """
+    cause = {"reason": "ClientWatchDecoding", "message": str(error)}
+    return ApiError(500, "InternalError", str(error), details={"causes": [cause]}).to_status()
+
+
+class StreamWatcher(WatcherBase, Generic[T]):
+    """A `BatchWatcher` over a decoder.
+
+    Args:
+        decoder: gives the events; closed once, when the watch ends.
+        reporter: makes the object of the ERROR event with which a stream ends that could not be decoded.
+
+    Threads: `stop` from any; the events are read by one thread at a time.
+    """
+
+    def __init__(self, decoder: Decoder[T], reporter: Callable[[Exception], object] = report_error) -> None:
+        self._decoder = decoder
+        self._reporter = reporter
+        self._decode_batch: Callable[..., list[Event[T]]] | None = getattr(decoder, "decode_batch", None)
+        self._takes_timeout = bool(getattr(decoder, "takes_timeout", False))
+        self._channel: Channel[Event[T]] = Channel(0)
+        self._lock = Lock()
+        self._pump: Worker | None = None  # guarded by _lock
+        self._stopped = False  # guarded by _lock
+        self._decoder_closed = False  # guarded by _lock
+        self._ended = False  # the decoder has nothing more; written by the reading thread
+
+    def next_batch(self, timeout: float | None = None) -> list[Event[T]]:
+        """See `BatchWatcher.next_batch`."""
+        if self._pump is None and (timeout is None or self._takes_timeout):
+            return self._pull(timeout)
+        # A decoder that cannot be told when to give up waits on the pump's thread instead of here.
+        try:
+            return self.result_chan().get_batch(timeout=timeout)
+        except queue.Empty:
+            raise TimeoutError("no event came in time") from None
+        except ChannelClosedError:
+            raise WatchClosedError("the watch has ended") from None
+
+    def result_chan(self) -> Channel[Event[T]]:
+        """See `Watcher.result_chan`; from the first call on a thread reads the stream into it."""
+        with self._lock:
+            if self._pump is None and not self._stopped:
+                self._pump = Worker(self._run_pump, "stream-watcher").start()
+        return self._channel
+
+    def stop(self) -> None:
+        """See `Watcher.stop`."""
+        with self._lock:
+            self._stopped = True
+        self._channel.close()
+        self._close_decoder()
+
+    def __iter__(self) -> Iterator[Event[T]]:
+        while True:
+            try:
+                batch = self.next_batch()
+            except WatchClosedError:
+                return
+            yield from batch
+
+    def _run_pump(self) -> None:
+        try:
+            while True:
+                for event in self._pull(None):
+                    self._channel.put(event)
+        except (WatchClosedError, ChannelClosedError):
+            self._channel.close()
+
+    def _pull(self, timeout: float | None) -> list[Event[T]]:
+        if self._ended or self._stopped:
+            raise WatchClosedError("the watch has ended")
+        try:
+            if self._decode_batch is None:
+                return [self._decoder.decode()]
+            return self._decode_batch(timeout) if self._takes_timeout else self._decode_batch()
+        except NotReadyError:
+            raise
+        except Exception as error:
+            self._ended = True
+            quiet = self._stopped or _is_end(error)
+            self._close_decoder()
+            if quiet:
+                _log.debug("a watch ended: %s", type(error).__name__)
+                raise WatchClosedError("the watch has ended") from error
+            return [Event(EventType.ERROR, self._report(error))]
+
+    def _report(self, error: Exception) -> Any:
+        failure = WatchDecodeError(f"unable to decode an event from the watch stream: {error}")
+        failure.__cause__ = error
+        try:
+            return self._reporter(failure)
+        except Exception:
+            _log.exception("the reporter of a watch failed")
+            return report_error(failure)
+
+    def _close_decoder(self) -> None:
+        with self._lock:
+            if self._decoder_closed:
+                return
+            self._decoder_closed = True
+        try:
+            self._decoder.close()
+        except Exception:
+            _log.debug("closing a watch's decoder failed", exc_info=True)
+
+
+def _is_end(error: Exception) -> bool:
+    if isinstance(error, _BROKEN_STREAM):
+        return True
+    text = str(error).lower()
+    return any(end in text for end in _PROBABLE_END)

@@ -112,6 +112,9 @@ class SocketSource:
                 return
             self._closed = True
             reading = self._reading
+            complete = not reading and self._body.ended and self._body.clean
+        if complete and _give_back(self._response):
+            return
         # Below TLS: a farewell would have to be sent, and could block; and the reader still uses the TLS object.
         with contextlib.suppress(OSError):
             socket.socket.shutdown(self._sock, socket.SHUT_RDWR)
@@ -166,6 +169,18 @@ class SocketSource:
             records.append(record)
             size += len(record)
         return b"".join(records)
+
+
+def _give_back(response: Any) -> bool:
+    """Returns the connection of a response that was read to its end to its pool, for the next request."""
+    inner = response._fp  # noqa: SLF001
+    if getattr(inner, "will_close", True):
+        return False
+    with contextlib.suppress(OSError, ValueError):
+        inner.close()
+        response.release_conn()
+        return True
+    return False
 
 
 def _buffered(response: Any) -> bytes:

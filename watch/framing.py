@@ -41,6 +41,8 @@ class Body(Protocol):
 
     ended: bool
     """Whether the body is complete."""
+    clean: bool
+    """Whether nothing came behind the complete body, so that the connection can serve another request."""
 
     def feed(self, data: bytes) -> list[bytes]:
         """Takes what came and returns the pieces of the body in it; raises `BrokenBodyError`."""
@@ -54,11 +56,13 @@ class PlainBody:
         self._left = length
         self.ends_with_connection = length is None
         self.ended = length == 0
+        self.clean = self.ended
 
     def feed(self, data: bytes) -> list[bytes]:
         """See `Body.feed`."""
         if self._left is None:
             return [data]
+        self.clean = len(data) == self._left
         data = data[: self._left]
         self._left -= len(data)
         self.ended = self._left == 0
@@ -76,6 +80,7 @@ class ChunkedBody:
 
     def __init__(self, rest: int = 0) -> None:
         self.ended = False
+        self.clean = False
         self._held = b""  # an incomplete size line, a chunk's incomplete body, or a trailer
         self._wanted = rest  # bytes of a large chunk's body still to come, passed on as they come
         self._skip_line_end = False  # the CR LF behind that body has to be taken off
@@ -113,6 +118,7 @@ class ChunkedBody:
             after = body + size
             if size == 0:
                 self.ended = True
+                self.clean = data[body:] == b"\r\n"
             elif after + 2 <= end and data[after : after + 2] == b"\r\n":
                 pieces.append(data[body:after])
                 at = after + 2

@@ -161,7 +161,13 @@ class ListWatch(Generic[T]):
         codec = model_for(model, None if metadata_only else _schema_of(model, built_in))
         target = _NamedTarget(resource, api_client)
         return ResourceListWatch(
-            target, _namespaces(namespace), label_selector, field_selector, codec, metadata_only=metadata_only, gzip=gzip
+            target,
+            _namespaces(namespace),
+            label_selector,
+            field_selector,
+            codec,
+            metadata_only=metadata_only,
+            gzip=gzip,
         )
 
     @staticmethod
@@ -488,11 +494,15 @@ class _Recorder:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._api_client, name)
 
-    def param_serialize(self, *, resource_path: str, path_params: Any = None, query_params: Any = None, **_: Any) -> Any:
+    def param_serialize(
+        self, *, resource_path: str, path_params: Any = None, query_params: Any = None, **_: Any
+    ) -> Any:
         """Versions from 36 on."""
         raise _Recorded(resource_path, path_params, query_params)
 
-    def call_api(self, resource_path: str, method: str, path_params: Any = None, query_params: Any = None, *_: Any, **__: Any) -> Any:
+    def call_api(
+        self, resource_path: str, method: str, path_params: Any = None, query_params: Any = None, *_: Any, **__: Any
+    ) -> Any:
         """Earlier versions."""
         raise _Recorded(resource_path, path_params, query_params)
 
@@ -512,7 +522,9 @@ def _recorded(list_method: Callable[..., Any], kwargs: Mapping[str, Any]) -> tup
         getattr(stand_in, name.removesuffix("_with_http_info"))(**kwargs)
     except _Recorded as found:
         path = found.path
-        parameters = dict(found.path_params.items() if isinstance(found.path_params, Mapping) else found.path_params or ())
+        parameters = dict(
+            found.path_params.items() if isinstance(found.path_params, Mapping) else found.path_params or ()
+        )
         for parameter, value in parameters.items():
             path = path.replace("{%s}" % parameter, quote(str(value), safe=""))
         query = {key: _query_text(value) for key, value in found.query_params or ()}
@@ -556,5 +568,3 @@ def _as_object_list(page: Any) -> ObjectList[Any]:
 
 def _text(value: Any) -> str:
     return value if isinstance(value, str) else ""
-
-

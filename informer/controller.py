@@ -28,7 +28,7 @@ __all__ = ["Controller", "new_informer"]
 
 T = TypeVar("T", default=Any)
 
-Pair = tuple[Sequence[Delta], bool]
+Pair = tuple[list[Delta], bool]
 """The deltas popped together, and whether they belong to the initial list."""
 
 

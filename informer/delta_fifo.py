@@ -210,7 +210,7 @@ class DeltaFIFO:
             return delta
         return Delta(delta.type, self._transform(delta.object))
 
-    def _is_known_locked(self, key: str) -> bool:
+    def _is_known_locked(self, key: Any) -> bool:
         return key in self._items or (self._known is not None and self._known.get_by_key(key) is not None)
 
     def _queue_locked(self, key: Any, delta: Delta) -> None:

@@ -31,6 +31,7 @@ from informer.lifetime import register
 from informer.list_watch import ListerWatcher
 from informer.log_limit import LimitedLog
 from informer.processor import Processor
+from informer.reflector import Reflector
 from informer.registration import HandlerRegistration
 from informer.request_scope import DEFAULT_MAX_LINE_BYTES
 from informer.resource_version import compare_resource_versions, is_comparable
@@ -487,7 +488,7 @@ class SharedInformer(Generic[T]):
             ended = join(left) and ended
         return ended
 
-    def _reflectors(self) -> list[Any]:
+    def _reflectors(self) -> list[Reflector]:
         return [] if self._controller is None else self._controller.reflectors
 
     def _has_reached(self, resource_version: str) -> bool:

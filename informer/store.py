@@ -1,11 +1,12 @@
 """The cache: objects by key, and indices over them.
 
-Comes in: batches of deltas. Goes out: what each of them changed, and whatever readers ask for. Two locks: `_writer` makes
-writers take turns, `_lock` keeps readers out while maps change. Index functions run before either is taken.
+Comes in: batches of deltas. Goes out: what each of them changed, and whatever readers ask for. Two locks: `_writer`
+makes writers take turns, `_lock` keeps readers out while maps change. Index functions run before either is taken.
 """
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Generic
 
@@ -88,7 +89,7 @@ class Store(Generic[T]):
         """Sets the store's resourceVersion."""
         self.apply((Delta(DeltaType.BOOKMARK, resource_version),))
 
-    def apply(self, deltas: Iterable[Delta], *, is_in_initial_list: bool = False) -> list[Change[Any]]:
+    def apply(self, deltas: Iterable[Delta], *, is_in_initial_list: bool = False) -> builtins.list[Change[Any]]:
         """Applies a batch, in order, and says what it changed.
 
         Args:
@@ -104,8 +105,8 @@ class Store(Generic[T]):
         """Runs the user's functions on a batch, before any lock is taken."""
         deltas = deltas if isinstance(deltas, Sequence) else list(deltas)
         indices = self._indices
-        keys: list[Any] = []
-        values: list[Any] = []
+        keys: builtins.list[Any] = []
+        values: builtins.list[Any] = []
         key_func = self._key_func
         for delta in deltas:
             kind = delta.type
@@ -126,9 +127,9 @@ class Store(Generic[T]):
                 values.append(None)
         return Prepared(deltas, indices, keys, values)
 
-    def commit(self, prepared: Prepared, *, is_in_initial_list: bool = False) -> list[Change[Any]]:
+    def commit(self, prepared: Prepared, *, is_in_initial_list: bool = False) -> builtins.list[Change[Any]]:
         """Applies what `prepare` gave; see `apply`."""
-        changes: list[Change[Any]] = []
+        changes: builtins.list[Change[Any]] = []
         with self._writer:
             if prepared.indices is not self._indices:
                 prepared = self.prepare(prepared.deltas)
@@ -164,16 +165,16 @@ class Store(Generic[T]):
         item = self._items.get(key)
         return item if self._unwrap is None or item is None else self._unwrap(item)
 
-    def list(self) -> list[T]:
+    def list(self) -> builtins.list[T]:
         """All objects, in no particular order."""
         return self._shown(self.stored_items())
 
-    def list_keys(self) -> list[str]:
+    def list_keys(self) -> builtins.list[str]:
         """All keys, in no particular order."""
         with self._lock:
             return [*self._items]
 
-    def stored_items(self) -> list[Any]:
+    def stored_items(self) -> builtins.list[Any]:
         """All objects in the form in which they are stored."""
         with self._lock:
             return [*self._items.values()]
@@ -196,7 +197,7 @@ class Store(Generic[T]):
 
     # Inside
 
-    def _shown(self, items: list[Any]) -> list[T]:
+    def _shown(self, items: builtins.list[Any]) -> builtins.list[T]:
         return items if self._unwrap is None else [self._unwrap(item) for item in items]
 
     def _values(self, indices: tuple[Index, ...], obj: Any, key: str) -> tuple[tuple[Any, ...], ...]:
@@ -204,18 +205,22 @@ class Store(Generic[T]):
         on_error = self._on_index_error
         return tuple([index.values_of(seen, key, on_error) for index in indices])
 
-    def _values_of_list(self, indices: tuple[Index, ...], items: Sequence[Any], keys: Sequence[str]) -> list[Any]:
+    def _values_of_list(
+        self, indices: tuple[Index, ...], items: Sequence[Any], keys: Sequence[str]
+    ) -> builtins.list[Any]:
         """The index values of a list's objects; None for one that is stored already, whose values are known."""
         if not indices:
             return [()] * len(keys)
         stored = self._items
-        values: list[Any] = []
+        values: builtins.list[Any] = []
         for key, obj in zip(keys, items, strict=True):
             old = stored.get(key)
             values.append(None if old is not None and _is_same(old, obj) else self._values(indices, obj, key))
         return values
 
-    def _apply_run(self, prepared: Prepared, at: int, is_in_initial_list: bool, changes: list[Change[Any]]) -> int:
+    def _apply_run(
+        self, prepared: Prepared, at: int, is_in_initial_list: bool, changes: builtins.list[Change[Any]]
+    ) -> int:
         """Applies deltas up to the next that concerns everything; returns its place."""
         deltas, keys, all_values, indices = prepared.deltas, prepared.keys, prepared.values, self._indices
         items = self._items
@@ -248,7 +253,7 @@ class Store(Generic[T]):
                 self._resource_version = version
         return at
 
-    def _delete_locked(self, key: str, obj: Any, changes: list[Change[Any]]) -> str:
+    def _delete_locked(self, key: str, obj: Any, changes: builtins.list[Change[Any]]) -> str:
         old = self._items.pop(key, None)
         unknown = type(obj) is DeletedFinalStateUnknown
         if old is not None:
@@ -263,13 +268,13 @@ class Store(Generic[T]):
         keys: Sequence[str],
         all_values: Sequence[Any],
         is_in_initial_list: bool,
-        changes: list[Change[Any]],
+        changes: builtins.list[Change[Any]],
     ) -> None:
         """Builds new maps beside the old ones, and swaps them."""
         old_items, namespace = self._items, replaced.namespace
         items: dict[str, Any] = {}
         indices = tuple(index.empty_copy() for index in self._indices)
-        news: list[Change[Any]] = []
+        news: builtins.list[Change[Any]] = []
         for key, obj, values in zip(keys, replaced.items, all_values, strict=True):
             old = old_items.get(key)
             if old is not None and _is_same(old, obj):
@@ -358,7 +363,7 @@ class Indexer(Store[T]):
             with self._lock:
                 self._indices += new
 
-    def index(self, name: str, obj: T) -> list[T]:
+    def index(self, name: str, obj: T) -> builtins.list[T]:
         """The objects that share a value of an index with `obj`, each once.
 
         Raises:
@@ -373,19 +378,19 @@ class Indexer(Store[T]):
                 found.update(buckets.get(value, {}))
         return self._shown([*found.values()])
 
-    def index_keys(self, name: str, value: str) -> list[str]:
+    def index_keys(self, name: str, value: str) -> builtins.list[str]:
         """The keys of the objects under a value of an index, sorted."""
         with self._lock:
             return sorted(self._index(name).buckets.get(value, ()))
 
-    def by_index(self, name: str, value: str) -> list[T]:
+    def by_index(self, name: str, value: str) -> builtins.list[T]:
         """The objects under a value of an index."""
         with self._lock:
             bucket = self._index(name).buckets.get(value)
             found = [] if bucket is None else [*bucket.values()]
         return self._shown(found)
 
-    def list_index_func_values(self, name: str) -> list[str]:
+    def list_index_func_values(self, name: str) -> builtins.list[str]:
         """The values of an index under which there is any object."""
         with self._lock:
             return [*self._index(name).buckets]
@@ -397,7 +402,8 @@ class Indexer(Store[T]):
     def die(self, error: Callable[[], Exception]) -> None:
         """From now on every use raises: this is a forked child, whose parent keeps the cache current."""
         self._items = _Dead(error)
-        self._lock = self._writer = _Dead(error)
+        dead: Any = _Dead(error)
+        self._lock = self._writer = dead
 
     def _index(self, name: str) -> Index:
         for index in self._indices:
@@ -423,7 +429,7 @@ class _Dead(dict[str, Any]):
         raise self._error()
 
     __enter__ = __exit__ = __getitem__ = __len__ = __iter__ = __contains__ = _raise
-    get = keys = values = items = _raise  # type: ignore[assignment]
+    get = keys = values = items = _raise
 
 
 def _version_of(obj: Any) -> str:

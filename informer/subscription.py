@@ -99,6 +99,10 @@ class Subscription:
             )
         return change if self._keep is None else filter_change(change, self._keep)
 
+    def set_unwrap(self, unwrap: Callable[[Any], Any] | None) -> None:
+        """Sets `unwrap` (see the class), before anything was put."""
+        self._unwrap = unwrap
+
     @property
     def is_plain(self) -> bool:
         """Whether `visible` gives every change as it is."""

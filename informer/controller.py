@@ -219,7 +219,8 @@ def _parts(lister_watcher: ListerWatcher[Any]) -> list[tuple[str | None, ListerW
     namespaces = getattr(lister_watcher, "namespaces", None)
     if not namespaces or len(namespaces) < 2:
         return [(None, lister_watcher)]
-    return [(namespace, lister_watcher.for_namespace(namespace)) for namespace in namespaces]  # type: ignore[attr-defined]
+    several: Any = lister_watcher
+    return [(namespace, several.for_namespace(namespace)) for namespace in namespaces]
 
 
 def _lowest(versions: list[str]) -> str:
@@ -251,7 +252,7 @@ def new_informer(
     functions = HandlerFunctions(handler)
     indexer: Indexer[T] = Indexer(indexers=indexers or {})
 
-    def process(deltas: list[Delta], is_in_initial_list: bool) -> None:
+    def process(deltas: list[Delta], is_in_initial_list: bool) -> None:  # noqa: FBT001 - as Queue.pop calls it
         changes: list[Change[T]] = indexer.apply(deltas, is_in_initial_list=is_in_initial_list)
         for change in changes:
             if resync_period or not change.is_sync:

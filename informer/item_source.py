@@ -1,7 +1,7 @@
 """What an informer lists and watches, in the form in which it is stored.
 
-Comes in: a user's or our own list-watch. Goes out: the same with every object transformed, and an object whose transform
-raises set aside as `Undecodable`, so that one bad object stops nothing.
+Comes in: a user's or our own list-watch. Goes out: the same with every object transformed, and an object whose
+transform raises set aside as `Undecodable`, so that one bad object stops nothing.
 """
 
 from __future__ import annotations

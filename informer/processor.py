@@ -61,9 +61,8 @@ class Processor:
     Args:
         clock: times the resyncs.
 
-    Threads: any. `lock` is held while a batch is applied and given out, and while a listener joins: that is what makes a
-    late listener see every object once. It is held for no user code but index functions, which is why it is reentrant:
-    one of them may add a handler.
+    Threads: any. `lock` is held while a batch is applied and given out, and while a listener joins: that is what makes
+    a late listener see every object once. No code of users runs under it.
     """
 
     def __init__(self, clock: Clock = SYSTEM_CLOCK) -> None:

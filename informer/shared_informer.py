@@ -57,8 +57,8 @@ class SharedInformer(Generic[T]):
             then handlers' own periods have no effect.
         indexers: index functions by index name.
         name: for logs and thread names; None takes the resource's.
-        transform: called once with each object before it is stored; what it returns is stored. One that raises counts as
-            an object that does not decode.
+        transform: called once with each object before it is stored; what it returns is stored. One that raises counts
+            as an object that does not decode.
         watch_error_handler: called with (informer, error) for each failed list or watch.
         on_decode_error: called with (metadata, raw_bytes, error) for an object that is left out because it does not
             decode; metadata has `name`, `namespace`, `uid` and `resource_version`.
@@ -325,7 +325,7 @@ class SharedInformer(Generic[T]):
 
     @property
     def last_sync_resource_version(self) -> str:
-        """The resourceVersion that the cache has reached, "" before the first list; of several namespaces the lowest."""
+        """The resourceVersion that the cache has reached, "" before any; of several namespaces the lowest."""
         return "" if self._controller is None else self._controller.applied_resource_version
 
     @property

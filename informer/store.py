@@ -138,15 +138,18 @@ class Store(Generic[T]):
             while at < end:
                 kind = deltas[at].type
                 if kind is DeltaType.REPLACED_ALL:
-                    self._replace_all(
-                        deltas[at].object, prepared.keys[at], prepared.values[at], is_in_initial_list, changes
+                    changes += self._replace_all(
+                        deltas[at].object,
+                        prepared.keys[at],
+                        prepared.values[at],
+                        is_in_initial_list=is_in_initial_list,
                     )
                     at += 1
                 elif kind is DeltaType.SYNC_ALL:
                     changes += [Change(DeltaType.UPDATED, obj, obj, is_sync=True) for obj in self._items.values()]
                     at += 1
                 else:
-                    at = self._apply_run(prepared, at, is_in_initial_list, changes)
+                    at = self._apply_run(prepared, at, is_in_initial_list=is_in_initial_list, changes=changes)
         return changes
 
     # Reading
@@ -219,7 +222,7 @@ class Store(Generic[T]):
         return values
 
     def _apply_run(
-        self, prepared: Prepared, at: int, is_in_initial_list: bool, changes: builtins.list[Change[Any]]
+        self, prepared: Prepared, at: int, *, is_in_initial_list: bool, changes: builtins.list[Change[Any]]
     ) -> int:
         """Applies deltas up to the next that concerns everything; returns its place."""
         deltas, keys, all_values, indices = prepared.deltas, prepared.keys, prepared.values, self._indices
@@ -267,44 +270,43 @@ class Store(Generic[T]):
         replaced: ReplacedAll,
         keys: Sequence[str],
         all_values: Sequence[Any],
+        *,
         is_in_initial_list: bool,
-        changes: builtins.list[Change[Any]],
-    ) -> None:
-        """Builds new maps beside the old ones, and swaps them."""
-        old_items, namespace = self._items, replaced.namespace
+    ) -> builtins.list[Change[Any]]:
+        """Builds new maps beside the old ones, and swaps them; what is gone comes first among the changes."""
+        old_items, old_indices = self._items, self._indices
         items: dict[str, Any] = {}
-        indices = tuple(index.empty_copy() for index in self._indices)
-        news: builtins.list[Change[Any]] = []
-        for key, obj, values in zip(keys, replaced.items, all_values, strict=True):
-            old = old_items.get(key)
-            if old is not None and _is_same(old, obj):
-                # The same state again: whoever holds the old object goes on sharing it with the cache.
-                obj = old
-                if values is None:
-                    values = tuple(index.known_values(key) for index in self._indices)
-            elif values is None:
-                values = self._values(self._indices, obj, key)
-            if old is None:
-                if key not in items:
-                    news.append(Change(DeltaType.ADDED, obj, None, is_in_initial_list))
-            else:
-                news.append(Change(DeltaType.UPDATED, obj, old, False, False, _is_sync(old, obj, _version_of(obj))))
+        indices = tuple(index.empty_copy() for index in old_indices)
+
+        def put(key: str, obj: Any, values: Iterable[tuple[Any, ...]]) -> None:
             items[key] = obj
             for index, of_index in zip(indices, values, strict=True):
                 index.set(key, obj, of_index)
+
+        news: builtins.list[Change[Any]] = []
+        for key, listed, values in zip(keys, replaced.items, all_values, strict=True):
+            old = old_items.get(key)
+            if old is None:
+                if key not in items:
+                    news.append(Change(DeltaType.ADDED, listed, None, is_in_initial_list))
+                put(key, listed, values)
+                continue
+            # The same state again: whoever holds the old object goes on sharing it with the cache.
+            obj = old if _is_same(old, listed) else listed
+            news.append(Change(DeltaType.UPDATED, obj, old, False, False, _is_sync(old, obj, _version_of(obj))))
+            put(key, obj, values if values is not None else [index.known_values(key) for index in old_indices])
+        gone: builtins.list[Change[Any]] = []
         for key, old in old_items.items():
             if key in items:
                 continue
-            if namespace is None or namespace_of(old) == namespace:
-                changes.append(Change(DeltaType.DELETED, old, None, False, True))
+            if replaced.namespace is None or namespace_of(old) == replaced.namespace:
+                gone.append(Change(DeltaType.DELETED, old, None, False, True))
             else:
-                items[key] = old
-                for index, before in zip(indices, self._indices, strict=True):
-                    index.set(key, old, before.known_values(key))
-        changes += news
+                put(key, old, [index.known_values(key) for index in old_indices])
         with self._lock:
             self._items, self._indices = items, indices
             self._resource_version = replaced.resource_version
+        return gone + news
 
 
 class Indexer(Store[T]):

@@ -15,15 +15,12 @@ def _refuse(self: Any, *args: Any, **kwargs: Any) -> NoReturn:
 
 
 class FrozenDict(dict[str, Any]):
-    """A dict that raises TypeError when it is to be changed; `thaw` gives a copy that can be."""
+    """A dict that raises TypeError when it is to be changed; `copy`, `copy.deepcopy` and `|` give dicts that can be."""
 
     __slots__ = ()
 
     __setitem__ = __delitem__ = __ior__ = _refuse  # type: ignore[assignment]
     clear = pop = popitem = setdefault = update = _refuse  # type: ignore[assignment]
-
-    def __hash__(self) -> int:  # type: ignore[override]
-        raise TypeError("unhashable type: 'FrozenDict'")
 
     def __copy__(self) -> dict[str, Any]:
         return dict(self)
@@ -40,11 +37,11 @@ class FrozenDict(dict[str, Any]):
 
 
 class FrozenList(list[Any]):
-    """A list that raises TypeError when it is to be changed; `thaw` gives a copy that can be."""
+    """A list that raises TypeError when it is to be changed; slices, `copy` and `copy.deepcopy` give lists that can be."""
 
     __slots__ = ()
 
-    __setitem__ = __delitem__ = __iadd__ = __imul__ = _refuse  # type: ignore[assignment]
+    __setitem__ = __delitem__ = __iadd__ = __imul__ = _refuse
     append = clear = extend = insert = pop = remove = reverse = sort = _refuse  # type: ignore[assignment]
 
     def __copy__(self) -> list[Any]:
@@ -62,12 +59,23 @@ class FrozenList(list[Any]):
 
 
 def freeze(value: Any) -> Any:
-    """A decoded JSON value with every dict and list in it made read-only."""
+    """A decoded JSON value with every dict and list in it made read-only.
+
+    Args:
+        value: fresh from a decoder; its own dicts and lists are used up.
+    """
     kind = type(value)
     if kind is dict:
-        return FrozenDict({key: freeze(item) for key, item in value.items()})
+        # Only what holds something more costs a call, and most of what an object holds is text.
+        for key, item in value.items():
+            if type(item) is dict or type(item) is list:
+                value[key] = freeze(item)
+        return FrozenDict(value)
     if kind is list:
-        return FrozenList([freeze(item) for item in value])
+        for index, item in enumerate(value):
+            if type(item) is dict or type(item) is list:
+                value[index] = freeze(item)
+        return FrozenList(value)
     return value
 
 

@@ -94,23 +94,22 @@ class HandlerFunctions:
         self._delete_takes_unknown = _takes(self._on_delete, "final_state_unknown")
         self.name = _name_of(handler, [f for f in functions.values() if f is not None])
 
-    def __call__(self, change: Change[Any]) -> None:
-        """Calls the function for one change; whatever it raises comes out."""
+    def __call__(self, change: Change[Any]) -> object:
+        """Calls the function for one change and returns what it returns; whatever it raises comes out."""
         kind = change.type
         if kind is DeltaType.UPDATED:
-            if self._on_update is not None:
-                self._on_update(change.old, change.object)
-        elif kind is DeltaType.ADDED:
-            if self._on_add is not None:
-                if self._add_takes_initial:
-                    self._on_add(change.object, is_in_initial_list=change.is_in_initial_list)
-                else:
-                    self._on_add(change.object)
-        elif self._on_delete is not None:
-            if self._delete_takes_unknown:
-                self._on_delete(change.object, final_state_unknown=change.final_state_unknown)
-            else:
-                self._on_delete(change.object)
+            return self._on_update(change.old, change.object) if self._on_update is not None else None
+        if kind is DeltaType.ADDED:
+            if self._on_add is None:
+                return None
+            if self._add_takes_initial:
+                return self._on_add(change.object, is_in_initial_list=change.is_in_initial_list)
+            return self._on_add(change.object)
+        if self._on_delete is None:
+            return None
+        if self._delete_takes_unknown:
+            return self._on_delete(change.object, final_state_unknown=change.final_state_unknown)
+        return self._on_delete(change.object)
 
 
 def filter_change(change: Change[Any], keep: Callable[[Any], object]) -> Change[Any] | None:

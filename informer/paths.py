@@ -1,11 +1,12 @@
 """Paths into objects: "spec.nodeName", or ("metadata", "labels", "app.kubernetes.io/name") where a key has dots.
 
-A path into an `Object` is compiled once to a decoder that builds nothing but what the path names.
+A path into JSON is compiled once to a decoder that builds nothing but what the path names.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import dataclasses
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -14,7 +15,7 @@ import msgspec
 from informer.entries import Entry
 from informer.frozen import freeze
 
-__all__ = ["MISSING", "Path", "find_in_json", "get_path", "index_by", "parse_path"]
+__all__ = ["MISSING", "JSONFields", "Path", "find_in_json", "get_path", "index_by", "parse_path"]
 
 Path = str | tuple[str | int, ...]
 
@@ -29,7 +30,16 @@ class _Missing:
 MISSING: Any = _Missing()
 
 
-@lru_cache(maxsize=4096)
+class JSONFields:
+    """What keeps its fields as JSON and finds them there."""
+
+    __slots__ = ()
+
+    def find(self, keys: tuple[str | int, ...]) -> Any:
+        """What a parsed path leads to, read-only; MISSING where it leads nowhere."""
+        raise NotImplementedError
+
+
 def parse_path(path: Path) -> tuple[str | int, ...]:
     """The keys of a path.
 
@@ -37,7 +47,9 @@ def parse_path(path: Path) -> tuple[str | int, ...]:
         TypeError: it is neither a string nor a tuple of strings and ints.
         ValueError: it, or one of its keys, is empty.
     """
-    keys: tuple[Any, ...] = tuple(path.split(".")) if isinstance(path, str) else path
+    if isinstance(path, str):
+        return _split(path)
+    keys: Any = path
     if not isinstance(keys, tuple) or any(isinstance(key, bool) or not isinstance(key, (str, int)) for key in keys):
         raise TypeError(f"a path is a dotted string or a tuple of keys and list indices, not {path!r}")
     if not keys or "" in keys:
@@ -45,13 +57,35 @@ def parse_path(path: Path) -> tuple[str | int, ...]:
     return keys
 
 
+@lru_cache(maxsize=4096)
+def _split(path: str) -> tuple[str, ...]:
+    keys = tuple(path.split("."))
+    if "" in keys:
+        raise ValueError(f"a path needs at least one key, and none may be empty: {path!r}")
+    return keys
+
+
 def find_in_json(raw: bytes, keys: tuple[str | int, ...]) -> Any:
-    """What a path leads to in an object's JSON, read-only; MISSING where it leads nowhere."""
+    """What a path leads to in an object's JSON, read-only; MISSING where it leads nowhere.
+
+    Raises:
+        ValueError: it is nested too deeply to be shown.
+    """
     try:
-        found = _decoder(keys).decode(raw)
+        return freeze(_find(raw, keys))
+    except RecursionError:
+        raise ValueError("the object is nested too deeply") from None
+
+
+def _find(raw: bytes, keys: tuple[str | int, ...]) -> Any:
+    decoder = _decoder(keys)
+    if decoder is None:
+        return _walk(msgspec.json.decode(raw), keys)
+    try:
+        found = decoder.decode(raw)
     except msgspec.ValidationError:
         # Something on the way is null or of another type; the plain way tells which keys are there.
-        return freeze(_walk(msgspec.json.decode(raw), keys))
+        return _walk(msgspec.json.decode(raw), keys)
     for key in keys:
         if isinstance(key, int):
             if not -len(found) <= key < len(found):
@@ -61,16 +95,15 @@ def find_in_json(raw: bytes, keys: tuple[str | int, ...]) -> Any:
             found = found.found
             if found is msgspec.UNSET:
                 return MISSING
-    return freeze(found)
+    return found
 
 
 def get_path(obj: Any, keys: tuple[str | int, ...]) -> Any:
-    """What a path leads to in any kind of object; MISSING where it leads nowhere."""
+    """What a parsed path leads to in any kind of object; MISSING where it leads nowhere."""
     if type(obj) is Entry:
         obj = obj.object
-    raw = getattr(obj, "raw", None)
-    if isinstance(raw, bytes):
-        return find_in_json(raw, keys)
+    if isinstance(obj, JSONFields):
+        return obj.find(keys)
     return _walk(obj, keys)
 
 
@@ -78,10 +111,15 @@ def index_by(path: Path) -> Callable[[Any], list[str]]:
     """An index function that takes its values from a path; an object without the path is in no entry of the index.
 
     Args:
-        path: leads to a string, a number, a boolean ("true" or "false" in the index), or a list of these.
+        path: leads to a string, a number, a boolean ("true" or "false" in the index), or a list of these. Keys are the
+            API's, also where the objects are of a type that renames them.
 
     Raises:
         TypeError, ValueError: it is no path.
+
+    Example:
+        >>> index_by("spec.nodeName")({"spec": {"nodeName": "worker-1"}})
+        ['worker-1']
     """
     keys = parse_path(path)
 
@@ -107,18 +145,17 @@ def _text(value: Any) -> str | None:
 
 
 @lru_cache(maxsize=1024)
-def _decoder(keys: tuple[str | int, ...]) -> msgspec.json.Decoder[Any]:
+def _decoder(keys: tuple[str | int, ...]) -> msgspec.json.Decoder[Any] | None:
+    """None where a key has characters that msgspec cannot look for."""
     shape: Any = Any
     for key in reversed(keys):
         if isinstance(key, int):
             shape = list[shape]
         else:
-            shape = msgspec.defstruct(
-                "At",
-                [("found", shape | msgspec.UnsetType if shape is not Any else Any, msgspec.UNSET)],
-                rename={"found": key},
-                gc=False,
-            )
+            if '"' in key or "\\" in key or min(key) < " ":
+                return None
+            kind = Any if shape is Any else shape | msgspec.UnsetType
+            shape = msgspec.defstruct("At", [("found", kind, msgspec.UNSET)], rename={"found": key}, gc=False)
     return msgspec.json.Decoder(shape)
 
 
@@ -129,23 +166,37 @@ def _walk(value: Any, keys: Iterable[str | int]) -> Any:
                 return MISSING
             value = value[key]
         elif isinstance(value, Mapping):
-            if key not in value:
-                return MISSING
-            value = value[key]
+            value = value.get(key, MISSING)
         else:
-            value = _attribute(value, key)
+            value = MISSING if value is None else _attribute(value, key)
         if value is MISSING:
             return MISSING
     return value
 
 
 def _attribute(value: Any, key: str | int) -> Any:
-    """A field of a model: under the API's name, or under the name an official model gives it."""
-    if not isinstance(key, str) or value is None:
-        return MISSING
-    names: Mapping[str, str] = getattr(type(value), "attribute_map", {})
-    for attribute, wire_name in names.items():
-        if wire_name == key:
-            found = getattr(value, attribute, MISSING)
-            return MISSING if found is None else found
-    return getattr(value, key, MISSING)
+    """A field of a model, by the name that the API gives it."""
+    attribute = _attributes_of(type(value)).get(key, key)
+    found = getattr(value, attribute, None) if isinstance(attribute, str) else None
+    # A model has all fields that its type names, and None for those that the object has not.
+    return MISSING if found is None or found is msgspec.UNSET else found
+
+
+@lru_cache(maxsize=1024)
+def _attributes_of(kind: Hashable) -> Mapping[Any, str]:
+    """The API's names of a model type's fields, and the fields."""
+    official = getattr(kind, "attribute_map", None)
+    if isinstance(official, Mapping):
+        return {wire_name: attribute for attribute, wire_name in official.items()}
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+        return dict(zip(kind.__struct_encode_fields__, kind.__struct_fields__, strict=True))
+    if dataclasses.is_dataclass(kind):
+        names = [field.name for field in dataclasses.fields(kind)]
+        return {camel_case(name): name for name in names} | {name: name for name in names}
+    return {}
+
+
+def camel_case(name: str) -> str:
+    """The API's spelling of a Python name: `node_name` is nodeName."""
+    head, *rest = name.split("_")
+    return head + "".join(word[:1].upper() + word[1:] for word in rest)

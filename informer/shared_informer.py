@@ -16,6 +16,7 @@ from typing import Any, Generic, Literal
 
 from typing_extensions import Self, TypeVar
 
+from informer.aio import AsyncInformer
 from informer.applier import Applier
 from informer.backoff import Backoff
 from informer.changes import Change
@@ -23,12 +24,14 @@ from informer.controller import Controller
 from informer.delta_fifo import DeltaFIFO
 from informer.entries import Undecodable, unwrap
 from informer.errors import InformerForkedError
+from informer.event_stream import EventStream
 from informer.handlers import HandlerFunctions
 from informer.in_order_fifo import InOrderFIFO
 from informer.item_source import stored_items
 from informer.keys import meta_namespace_key
 from informer.lifetime import register
 from informer.list_watch import ListerWatcher
+from informer.listers import Lister
 from informer.log_limit import LimitedLog
 from informer.processor import Processor
 from informer.reflector import Reflector
@@ -237,7 +240,37 @@ class SharedInformer(Generic[T]):
         self._processor.remove(subscription)
         subscription.close()
 
+    def events(
+        self,
+        *,
+        filter: Callable[[T], object] | None = None,
+        initial: bool = True,
+        backlog: BacklogPolicy = "coalesce",
+    ) -> EventStream[T]:
+        """The changes as an iterator, which ends when it is closed or the informer stops.
+
+        Args:
+            filter: lets pass objects of interest.
+            initial: begin with an add for each object that is there.
+            backlog: "coalesce" keeps at most the newest state of each key for a slow reader, "all" every change.
+
+        Raises:
+            RuntimeError: the informer has stopped.
+        """
+        self._check_not_stopped(f"informer {self.name} has stopped: it has no more events")
+        return EventStream(self, self.subscribe(keep=filter, backlog=backlog, initial=initial))
+
     # What it is made of
+
+    @property
+    def lister(self) -> Lister[T]:
+        """A reader of the cache by name, label and index."""
+        return Lister(self._indexer, self.name)
+
+    @property
+    def aio(self) -> AsyncInformer[T]:
+        """The informer for use from asyncio."""
+        return AsyncInformer(self)
 
     @property
     def indexer(self) -> Indexer[T]:
@@ -299,6 +332,15 @@ class SharedInformer(Generic[T]):
         self._check_forked()
         return self._waiters.wait_until(predicate, timeout)
 
+    def on_progress(self, callback: Callable[[], object]) -> Callable[[], None]:
+        """Has `callback` called whenever a `wait_until` would look again, and when it stops; it must not block.
+
+        Returns:
+            A function that withdraws it.
+        """
+        self._check_forked()
+        return self._waiters.subscribe(callback)
+
     def wait_for_resource_version(self, resource_version: str, timeout: float | None = None) -> bool:
         """Waits until the cache shows what a write made that returned this resourceVersion.
 
@@ -313,7 +355,12 @@ class SharedInformer(Generic[T]):
             ValueError: it is no comparable resourceVersion (KEP-5504).
         """
         compare_resource_versions(resource_version, resource_version)
-        return self.wait_until(lambda: self._has_reached(resource_version), timeout)
+        return self.wait_until(lambda: self.has_reached(resource_version), timeout)
+
+    def has_reached(self, resource_version: str) -> bool:
+        """Whether the cache shows what a write made that returned this resourceVersion; raises ValueError as above."""
+        reached = self.last_sync_resource_version
+        return is_comparable(reached) and compare_resource_versions(reached, resource_version) >= 0
 
     def sync_error(self) -> Exception | None:
         """What keeps the informer from syncing, or from following the server; None when nothing does."""
@@ -490,10 +537,6 @@ class SharedInformer(Generic[T]):
 
     def _reflectors(self) -> list[Reflector]:
         return [] if self._controller is None else self._controller.reflectors
-
-    def _has_reached(self, resource_version: str) -> bool:
-        reached = self.last_sync_resource_version
-        return is_comparable(reached) and compare_resource_versions(reached, resource_version) >= 0
 
     def _should_resync(self) -> bool:
         return self._processor.should_resync()

@@ -284,8 +284,12 @@ class Store(Generic[T]):
                 index.set(key, obj, of_index)
 
         news: builtins.list[Change[Any]] = []
-        for key, listed, values in zip(keys, replaced.items, all_values, strict=True):
+        for key, listed, known in zip(keys, replaced.items, all_values, strict=True):
+            values = known
             old = old_items.get(key)
+            if values is None and (old is None or not _is_same(old, listed)):
+                # Another writer took the object away since it was looked at.
+                values = self._values(old_indices, listed, key)
             if old is None:
                 if key not in items:
                     news.append(Change(DeltaType.ADDED, listed, None, is_in_initial_list))

@@ -61,6 +61,7 @@ class Subscription:
         self._on_initial_done = on_initial_done
         self._lock = Lock()
         self._initial_left = 0  # initial adds put and not finished; guarded by _lock
+        self._wake: Callable[[], object] | None = None
         self._in_hand: Any = iter(())  # what `handing_over` has taken and not yet given
         self._in_hand_since = 0.0
 
@@ -74,6 +75,16 @@ class Subscription:
         merged_away = self._backlog.put(changes)
         if merged_away:
             self.finished(merged_away)
+        if self._wake is not None:
+            self._wake()
+
+    def on_put(self, wake: Callable[[], object]) -> None:
+        """Has `wake` called after each batch, for an owner that cannot wait on a thread; it must not block."""
+        self._wake = wake
+
+    def take_nowait(self) -> Sequence[Change[Any]] | None:
+        """What waits, or None when nothing does; for the one owner that takes."""
+        return self.take() if len(self._backlog) else None
 
     def take(self) -> Sequence[Change[Any]] | None:
         """Waits for changes; None when closed and, if it drains, empty."""

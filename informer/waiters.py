@@ -20,6 +20,14 @@ class Waiters:
         self._monitor = Monitor()
         self._count = 0  # guarded by _monitor; read without it
         self._closed = False  # guarded by _monitor
+        self._callbacks: list[Callable[[], object]] = []  # guarded by _monitor; each counts as a waiter
+
+    def subscribe(self, callback: Callable[[], object]) -> Callable[[], None]:
+        """Has `callback` called on each progress and at the end; returns a function that withdraws it."""
+        with self._monitor:
+            self._callbacks.append(callback)
+            self._count += 1
+        return lambda: self._unsubscribe(callback)
 
     def wait_until(self, predicate: Callable[[], bool], timeout: float | None = None) -> bool:
         """Waits at most `timeout` seconds (None: without limit) and returns the predicate; ends early when closed."""
@@ -34,11 +42,23 @@ class Waiters:
     def notify(self) -> None:
         """Has every waiter look again."""
         if self._count:
-            with self._monitor:
-                self._monitor.notify_all()
+            self._wake_all()
 
     def close(self) -> None:
         """Ends every wait, present and future."""
         with self._monitor:
             self._closed = True
+        self._wake_all()
+
+    def _wake_all(self) -> None:
+        with self._monitor:
             self._monitor.notify_all()
+            callbacks = list(self._callbacks)
+        for callback in callbacks:
+            callback()
+
+    def _unsubscribe(self, callback: Callable[[], object]) -> None:
+        with self._monitor:
+            if callback in self._callbacks:
+                self._callbacks.remove(callback)
+                self._count -= 1

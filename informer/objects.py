@@ -6,23 +6,25 @@ collector does not trace these objects: a cache of a million of them costs it no
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, ItemsView, Iterator, KeysView, Mapping, ValuesView
 from datetime import datetime
-from functools import lru_cache
 from typing import Any
 
 import msgspec
-from typing_extensions import TypeVar
+from typing_extensions import TypeVar, override
 
 from informer.frozen import FrozenDict, FrozenList, freeze
-from informer.paths import MISSING, Path, find_in_json, parse_path
+from informer.json_edit import parts_of, tree_of, with_type, without
+from informer.paths import MISSING, JSONFields, Path, find_in_json, parse_path
+from informer.typed import decoder_for
 
 __all__ = ["Object", "strip_managed_fields"]
 
 S = TypeVar("S")
+V = TypeVar("V")
 
 _EMPTY = FrozenDict()
+_IDENTITY = ("name", "namespace", "uid", "resourceVersion")
 
 
 class _Meta(msgspec.Struct, gc=False, frozen=True):
@@ -36,8 +38,7 @@ class _Head(msgspec.Struct, gc=False):
     metadata: _Meta = _Meta()
 
 
-class _KindHead(msgspec.Struct, gc=False):
-    metadata: _Meta = _Meta()
+class _Type(msgspec.Struct, gc=False):
     kind: str = ""
     apiVersion: str = ""  # noqa: N815
 
@@ -46,10 +47,12 @@ class _MetadataOnly(msgspec.Struct, gc=False):
     metadata: msgspec.Raw = msgspec.Raw(b"{}")
 
 
-class _Details(msgspec.Struct, gc=False):
-    """What is decoded of the metadata on demand."""
-
+# One struct for each, so that an odd value of one hides no other.
+class _Labels(msgspec.Struct, gc=False):
     labels: dict[str, str] | None = None
+
+
+class _Annotations(msgspec.Struct, gc=False):
     annotations: dict[str, str] | None = None
 
 
@@ -57,38 +60,61 @@ class _Owners(msgspec.Struct, gc=False):
     ownerReferences: list[Any] | None = None  # noqa: N815
 
 
-class _Life(msgspec.Struct, gc=False):
+class _Created(msgspec.Struct, gc=False):
     creationTimestamp: datetime | None = None  # noqa: N815
+
+
+class _Deleted(msgspec.Struct, gc=False):
     deletionTimestamp: datetime | None = None  # noqa: N815
+
+
+class _Generation(msgspec.Struct, gc=False):
     generation: int | None = None
 
 
+def _metadata_decoder(type: type[S]) -> Callable[[bytes], S | None]:
+    """Decodes one field of the metadata; None where its value is odd."""
+    decode = msgspec.json.Decoder(type).decode
+
+    def tolerant(metadata: bytes) -> S | None:
+        try:
+            return decode(metadata)
+        except msgspec.ValidationError:
+            return None
+
+    return tolerant
+
+
 _decode_head = msgspec.json.Decoder(_Head).decode
-_decode_kind_head = msgspec.json.Decoder(_KindHead).decode
+_decode_type = msgspec.json.Decoder(_Type).decode
 _decode_metadata_only = msgspec.json.Decoder(_MetadataOnly).decode
-_decode_details = msgspec.json.Decoder(_Details).decode
-_decode_owners = msgspec.json.Decoder(_Owners).decode
-_decode_life = msgspec.json.Decoder(_Life).decode
-_decode_parts = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
-_decode_items = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_decode_labels = _metadata_decoder(_Labels)
+_decode_annotations = _metadata_decoder(_Annotations)
+_decode_owners = _metadata_decoder(_Owners)
+_decode_created = _metadata_decoder(_Created)
+_decode_deleted = _metadata_decoder(_Deleted)
+_decode_generation = _metadata_decoder(_Generation)
 _encode = msgspec.json.encode
 _set = msgspec.structs.force_setattr
-
-_KIND_FIRST = re.compile(rb'\{"kind":"([^"\\]+)","apiVersion":"([^"\\]+)"')
-_API_VERSION_FIRST = re.compile(rb'\{"apiVersion":"([^"\\]+)","kind":"([^"\\]+)"')
 
 # A cluster has few namespaces and many objects in each. Bounded, since names come from a server.
 _namespaces: dict[str, str] = {}
 _MAX_NAMESPACES = 65536
 
 
-class Object(msgspec.Struct, gc=False, frozen=True, eq=False):
+class Object(JSONFields, msgspec.Struct, gc=False, frozen=True, eq=False):
     """A Kubernetes object: read-only, compared by uid and resourceVersion, decoded as far as it is asked.
 
     `name`, `namespace`, `uid` and `resource_version` are there from the start ("" where the server gave none); `raw` is
-    the object's JSON. Everything else is decoded on each use: keep what you use often.
+    the object's JSON. Everything else is decoded on each use: keep what you use often. It is a mapping of its top-level
+    parts, whose dicts and lists raise TypeError when they are to be changed; `to_dict` gives a copy to change.
 
     Threads: any.
+
+    Example:
+        >>> pod = Object.from_bytes(b'{"metadata":{"name":"web","namespace":"shop"},"spec":{"nodeName":"worker-1"}}')
+        >>> pod.name, pod["spec"]["nodeName"], pod.at("status.phase", "Unknown")
+        ('web', 'worker-1', 'Unknown')
     """
 
     name: str
@@ -103,17 +129,19 @@ class Object(msgspec.Struct, gc=False, frozen=True, eq=False):
         """Reads an object's JSON.
 
         Args:
-            raw: one JSON object, in UTF-8; bytes are kept as they are, anything else is copied.
+            raw: one JSON object, in UTF-8; bytes are kept as they are, any other buffer is copied.
 
         Raises:
             ValueError: it is not one JSON object; the message quotes nothing of it.
+            TypeError: it is no buffer of bytes.
         """
         if type(raw) is not bytes:
-            raw = bytes(raw)
+            raw = _copied(raw)
         try:
             meta = _decode_head(raw).metadata
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
             meta = _odd_metadata(raw, error)
+        # The decoder looks at the bytes of no text that it does not return.
         if not raw.isascii():
             _check_utf8(raw)
         namespace = meta.namespace
@@ -126,23 +154,18 @@ class Object(msgspec.Struct, gc=False, frozen=True, eq=False):
         Args:
             raw: the item's JSON.
             api_version: the items' apiVersion.
-            kind: the items' kind.
+            kind: the items' kind; "" adds neither.
 
         Raises:
             ValueError: it is not one JSON object.
         """
-        if raw.startswith(b'{"metadata":'):
-            return cls.from_bytes(_type_prefix(api_version, kind) + raw[1:])
-        if _KIND_FIRST.match(raw) or _API_VERSION_FIRST.match(raw):
-            return cls.from_bytes(raw)
-        parts = _parts_of(raw)
-        if "kind" in parts and "apiVersion" in parts:
-            return cls.from_bytes(raw)
-        parts.pop("kind", None)
-        parts.pop("apiVersion", None)
-        body = _encode(parts)
-        prefix = _type_prefix(api_version, kind)
-        return cls.from_bytes(prefix + body[1:] if parts else prefix[:-1] + b"}")
+        if type(raw) is not bytes:
+            raw = _copied(raw)
+        try:
+            typed = with_type(raw, api_version, kind)
+        except (msgspec.DecodeError, RecursionError) as error:
+            raise ValueError(f"not a JSON object: {_reason(error)}") from None
+        return cls.from_bytes(typed)
 
     @classmethod
     def from_dict(cls, obj: Mapping[str, Any]) -> Object:
@@ -150,10 +173,16 @@ class Object(msgspec.Struct, gc=False, frozen=True, eq=False):
 
         Raises:
             TypeError: it is no mapping, or holds what JSON has no form for.
+            ValueError: it holds itself, or text that UTF-8 has no form for.
         """
+        if isinstance(obj, Object):
+            return obj
         if not isinstance(obj, Mapping):
             raise TypeError(f"an object in API form is a dict, not {type(obj).__name__}")
-        return cls.from_bytes(_encode(obj))
+        try:
+            return cls.from_bytes(_encode(obj))
+        except RecursionError:
+            raise ValueError("the object is nested too deeply, or holds itself") from None
 
     def to_dict(self) -> dict[str, Any]:
         """The whole object in API form, a copy that is yours to change."""
@@ -166,92 +195,111 @@ class Object(msgspec.Struct, gc=False, frozen=True, eq=False):
             path: "spec.nodeName", or a tuple of keys and list indices ("spec", "containers", 0, "image").
             default: given back where the path leads nowhere.
         """
-        found = find_in_json(self.raw, parse_path(path))
+        found = self.find(parse_path(path))
         return default if found is MISSING else found
 
     def view(self, type: type[S]) -> S:
         """The object decoded to a type that names only the fields of interest.
 
         Args:
-            type: a `msgspec.Struct`, dataclass or TypedDict.
+            type: a `msgspec.Struct`, TypedDict or dataclass; a dataclass's `node_name` is the API's nodeName.
 
         Raises:
-            msgspec.ValidationError: a field has another type than it names.
+            msgspec.ValidationError: a field is missing or has another type than it names.
+            TypeError: it is no such type.
         """
-        return _decoder_of(type).decode(self.raw)  # type: ignore[no-any-return]
+        return decoder_for(type)(self.raw)
 
     def without(self, *paths: Path) -> Object:
-        """The object without what some paths lead to; a path that leads nowhere takes nothing away."""
-        tree: dict[str | int, Any] = {}
-        for path in paths:
-            *way, last = parse_path(path)
-            branch = tree
-            for key in way:
-                branch = branch.setdefault(key, {})
-                if branch is None:
-                    break
-            else:
-                branch[last] = None
-        raw = _without(self.raw, tree)
+        """The object without what some paths lead to; a path that leads nowhere takes nothing away.
+
+        Example:
+            >>> secret = Object.from_dict({"metadata": {"name": "token"}, "data": {"key": "dmFsdWU="}})
+            >>> secret.without("data").to_dict()
+            {'metadata': {'name': 'token'}}
+        """
+        tree = tree_of(tuple(parse_path(path) for path in paths))
+        raw = without(self.raw, tree)
         if raw is self.raw:
             return self
         if "metadata" in tree:
-            return Object.from_bytes(raw) if tree["metadata"] is None or _touches_identity(tree) else self._with(raw)
-        return self._with(raw)
+            below = tree["metadata"]
+            if below is None or not below.keys().isdisjoint(_IDENTITY):
+                return Object.from_bytes(raw)
+        return Object(self.name, self.namespace, self.uid, self.resource_version, raw)
 
     @property
     def labels(self) -> Mapping[str, str]:
         """The labels, read-only; empty for none."""
-        labels = self._details().labels
+        metadata = self._metadata()
+        found = _decode_labels(metadata)
+        labels = _texts(metadata, "labels") if found is None else found.labels
         return FrozenDict(labels) if labels else _EMPTY
 
     @property
     def annotations(self) -> Mapping[str, str]:
         """The annotations, read-only; empty for none."""
-        annotations = self._details().annotations
+        metadata = self._metadata()
+        found = _decode_annotations(metadata)
+        annotations = _texts(metadata, "annotations") if found is None else found.annotations
         return FrozenDict(annotations) if annotations else _EMPTY
 
     @property
     def owner_references(self) -> list[Any]:
         """The owner references in API form, read-only; empty for none."""
-        try:
-            owners = _decode_owners(self._metadata()).ownerReferences
-        except msgspec.ValidationError:
-            owners = None
-        return FrozenList(freeze(owner) for owner in owners or ())
+        found = _decode_owners(self._metadata())
+        return freeze(found.ownerReferences or []) if found else FrozenList()  # type: ignore[no-any-return]
 
     @property
     def creation_timestamp(self) -> datetime | None:
         """When it was created."""
-        return self._life().creationTimestamp
+        found = _decode_created(self._metadata())
+        return found.creationTimestamp if found else None
 
     @property
     def deletion_timestamp(self) -> datetime | None:
         """When its deletion was asked for, or, with a grace period, when that ends; None when nobody asked."""
-        return self._life().deletionTimestamp
+        found = _decode_deleted(self._metadata())
+        return found.deletionTimestamp if found else None
 
     @property
     def generation(self) -> int | None:
         """The number of the desired state, where its kind counts these."""
-        return self._life().generation
+        found = _decode_generation(self._metadata())
+        return found.generation if found else None
 
     @property
     def kind(self) -> str:
         """Its kind, such as "Pod"; "" where the server gave none."""
-        return self._type()[1]
+        return self._type().kind
 
     @property
     def api_version(self) -> str:
         """Its API version, such as "apps/v1"; "" where the server gave none."""
-        return self._type()[0]
+        return self._type().apiVersion
+
+    @override
+    def find(self, keys: tuple[str | int, ...]) -> Any:
+        if self._span >= 0 and len(keys) > 1 and keys[0] == "metadata":
+            return find_in_json(self._metadata(), keys[1:])
+        return find_in_json(self.raw, keys)
 
     def get(self, key: str, default: Any = None) -> Any:
         """A top-level part such as "spec", read-only, or the default."""
-        return self.at((key,), default)
+        found = find_in_json(self.raw, (key,))
+        return default if found is MISSING else found
 
-    def keys(self) -> list[str]:
+    def keys(self) -> KeysView[str]:
         """The names of its top-level parts."""
-        return list(_parts_of(self.raw))
+        return KeysView(self)  # type: ignore[arg-type]
+
+    def values(self) -> ValuesView[Any]:
+        """Its top-level parts, read-only."""
+        return ValuesView(self)  # type: ignore[arg-type]
+
+    def items(self) -> ItemsView[str, Any]:
+        """The names of its top-level parts, and these, read-only."""
+        return ItemsView(self)  # type: ignore[arg-type]
 
     def __getitem__(self, key: str) -> Any:
         found = find_in_json(self.raw, (key,))
@@ -266,17 +314,18 @@ class Object(msgspec.Struct, gc=False, frozen=True, eq=False):
         raise TypeError("read-only: use to_dict()")
 
     def __contains__(self, key: object) -> bool:
-        return key in _parts_of(self.raw)
+        return key in parts_of(self.raw)
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self.keys())
+        return iter(parts_of(self.raw))
 
     def __len__(self) -> int:
-        return len(_parts_of(self.raw))
+        return len(parts_of(self.raw))
 
     def __bool__(self) -> bool:
         return True
 
+    @override
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Object):
             return NotImplemented
@@ -284,12 +333,19 @@ class Object(msgspec.Struct, gc=False, frozen=True, eq=False):
             return self.uid == other.uid and self.resource_version == other.resource_version
         return self.raw == other.raw
 
+    @override
     def __hash__(self) -> int:
         return hash((self.uid, self.resource_version) if self.uid else self.raw)
 
+    @override
     def __repr__(self) -> str:
         where = f"{self.namespace}/{self.name}" if self.namespace else self.name
         return f"<{self.kind or 'Object'} {where} resourceVersion={self.resource_version or None}>"
+
+    def __rich_repr__(self) -> Iterator[tuple[str, str]]:
+        yield "name", self.name
+        yield "namespace", self.namespace
+        yield "resource_version", self.resource_version
 
     def __copy__(self) -> Object:
         return self
@@ -297,11 +353,9 @@ class Object(msgspec.Struct, gc=False, frozen=True, eq=False):
     def __deepcopy__(self, memo: dict[int, Any]) -> Object:
         return self
 
+    @override
     def __reduce__(self) -> tuple[Any, ...]:
         return Object, (self.name, self.namespace, self.uid, self.resource_version, self.raw)
-
-    def _with(self, raw: bytes) -> Object:
-        return Object(self.name, self.namespace, self.uid, self.resource_version, raw)
 
     def _metadata(self) -> bytes:
         """The metadata's own bytes; found once, then remembered by their place."""
@@ -309,44 +363,32 @@ class Object(msgspec.Struct, gc=False, frozen=True, eq=False):
         if span >= 0:
             start = span >> 32
             return raw[start : start + (span & 0xFFFFFFFF)]
-        metadata = bytes(_decode_metadata_only(raw).metadata)
-        start = raw.find(metadata)
-        if start < 0 or not metadata.startswith(b"{"):
+        metadata = bytes(_decode_metadata_only(raw).metadata).strip()
+        if not metadata.startswith(b"{"):
             return b"{}"
-        _set(self, "_span", start << 32 | len(metadata))
+        # Should the same bytes stand somewhere else before, they are as good.
+        start = raw.find(metadata)
+        if start >= 0:
+            _set(self, "_span", start << 32 | len(metadata))
         return metadata
 
-    def _details(self) -> _Details:
+    def _type(self) -> _Type:
         try:
-            return _decode_details(self._metadata())
+            return _decode_type(self.raw)
         except msgspec.ValidationError:
-            return _Details()
-
-    def _life(self) -> _Life:
-        try:
-            return _decode_life(self._metadata())
-        except msgspec.ValidationError:
-            return _Life()
-
-    def _type(self) -> tuple[str, str]:
-        if found := _KIND_FIRST.match(self.raw):
-            return found[2].decode(), found[1].decode()
-        if found := _API_VERSION_FIRST.match(self.raw):
-            return found[1].decode(), found[2].decode()
-        try:
-            head = _decode_kind_head(self.raw)
-        except msgspec.ValidationError:
-            return "", ""
-        return head.apiVersion, head.kind
+            return _Type()
 
 
-def strip_managed_fields(obj: Any) -> Any:
+Mapping.register(Object)
+
+
+def strip_managed_fields(obj: V) -> V:
     """A transform: the object without `metadata.managedFields`, a third of most objects.
 
     Args:
         obj: an `Object` (a copy is returned), a dict in API form or an official model (changed in place).
     """
-    if type(obj) is Object:
+    if isinstance(obj, Object):
         return obj.without(("metadata", "managedFields"))
     metadata = obj.get("metadata") if isinstance(obj, dict) else getattr(obj, "metadata", None)
     if isinstance(metadata, dict):
@@ -354,6 +396,19 @@ def strip_managed_fields(obj: Any) -> Any:
     elif getattr(metadata, "managed_fields", None) is not None:
         metadata.managed_fields = None  # type: ignore[union-attr]
     return obj
+
+
+def _copied(raw: Any) -> bytes:
+    try:
+        return bytes(memoryview(raw))
+    except TypeError:
+        raise TypeError(f"an object's JSON is bytes, not {type(raw).__name__}") from None
+
+
+def _texts(metadata: bytes, field: str) -> dict[str, str]:
+    """Labels or annotations of which some are no text: the others."""
+    found = msgspec.json.decode(metadata).get(field)
+    return {key: text for key, text in found.items() if isinstance(text, str)} if isinstance(found, dict) else {}
 
 
 def _odd_metadata(raw: bytes, error: Exception) -> _Meta:
@@ -365,7 +420,7 @@ def _odd_metadata(raw: bytes, error: Exception) -> _Meta:
         raise ValueError(f"not a JSON object but a {type(whole).__name__}")
     metadata = whole.get("metadata")
     fields = metadata if isinstance(metadata, dict) else {}
-    texts = (fields.get(name) for name in ("name", "namespace", "uid", "resourceVersion"))
+    texts = (fields.get(name) for name in _IDENTITY)
     return _Meta(*(text if isinstance(text, str) else "" for text in texts))
 
 
@@ -387,58 +442,7 @@ def _check_utf8(raw: bytes) -> None:
         raise ValueError(f"not a JSON object: invalid UTF-8 at byte {error.start}") from None
 
 
-def _parts_of(raw: bytes) -> dict[str, msgspec.Raw]:
-    try:
-        return _decode_parts(raw)
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise ValueError(f"not a JSON object: {_reason(error)}") from None
-
-
 def _intern(namespace: str) -> str:
     if len(_namespaces) >= _MAX_NAMESPACES:
         _namespaces.clear()
     return _namespaces.setdefault(namespace, namespace)
-
-
-@lru_cache(maxsize=256)
-def _type_prefix(api_version: str, kind: str) -> bytes:
-    return b'{"kind":%s,"apiVersion":%s,' % (_encode(kind), _encode(api_version))
-
-
-@lru_cache(maxsize=256)
-def _decoder_of(type: Any) -> msgspec.json.Decoder[Any]:
-    return msgspec.json.Decoder(type)
-
-
-def _touches_identity(tree: dict[str | int, Any]) -> bool:
-    return not {"name", "namespace", "uid", "resourceVersion"}.isdisjoint(tree["metadata"])
-
-
-def _without(raw: bytes, tree: dict[str | int, Any]) -> bytes:
-    """JSON without the leaves of a tree of keys; the very same bytes when none of them is there."""
-    parts: Any
-    try:
-        parts = dict(_decode_parts(raw))
-    except msgspec.ValidationError:
-        try:
-            parts = dict(enumerate(_decode_items(raw)))
-        except msgspec.ValidationError:
-            return raw
-    is_list = not raw.lstrip()[:1] == b"{"
-    changed = False
-    for key, branch in tree.items():
-        at = len(parts) + key if is_list and isinstance(key, int) and key < 0 else key
-        if at not in parts:
-            continue
-        if branch is None:
-            del parts[at]
-            changed = True
-        else:
-            before = bytes(parts[at])
-            after = _without(before, branch)
-            if after is not before:
-                parts[at] = msgspec.Raw(after)
-                changed = True
-    if not changed:
-        return raw
-    return _encode(list(parts.values()) if is_list else parts)

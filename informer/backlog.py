@@ -44,13 +44,17 @@ class Backlog:
                 self._monitor.notify()
         return 0
 
-    def take(self) -> tuple[float, Sequence[Change[Any]]] | None:
-        """Waits for changes and takes what is there, with the time at which the oldest came; None when closed."""
+    def take(self, timeout: float | None = None) -> tuple[float, Sequence[Change[Any]]] | None:
+        """Waits for changes and takes what is there, with the time at which the oldest came; None when closed.
+
+        Raises:
+            TimeoutError: none came within `timeout` seconds (None waits without limit).
+        """
         with self._monitor:
-            while not self._batches:
-                if self._closed:
-                    return None
-                self._monitor.wait()
+            if not self._monitor.wait_for(lambda: self._batches or self._closed, timeout):
+                raise TimeoutError("no change came in time")
+            if not self._batches:
+                return None
             if len(self._batches) == 1:
                 since, changes = self._batches.popleft()
             else:
@@ -115,13 +119,13 @@ class CoalescingBacklog:
             self._monitor.notify()
         return merged_away
 
-    def take(self) -> tuple[float, Sequence[Change[Any]]] | None:
+    def take(self, timeout: float | None = None) -> tuple[float, Sequence[Change[Any]]] | None:
         """See `Backlog.take`; takes some hundred keys at a time, so that the rest can still be folded."""
         with self._monitor:
-            while not self._waiting:
-                if self._closed:
-                    return None
-                self._monitor.wait()
+            if not self._monitor.wait_for(lambda: self._waiting or self._closed, timeout):
+                raise TimeoutError("no change came in time")
+            if not self._waiting:
+                return None
             taken: list[Change[Any]] = []
             since = next(iter(self._waiting.values()))[0]
             for key in list(self._waiting)[:_COALESCED_BATCH]:

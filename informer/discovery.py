@@ -206,3 +206,11 @@ def _resources_of(answer: Any, group: str, version: str) -> Iterable[Resource]:
             continue
         names = (entry.get("singularName", ""), *(entry.get("shortNames") or ()))
         yield Resource(group, version, plural, entry.get("kind", ""), bool(entry.get("namespaced")), names)
+
+
+def find_built_in(version: str, kind: str) -> Resource | None:
+    """The built-in resource of a version and kind, whatever its group."""
+    for resource in _KNOWN:
+        if resource.version == version and resource.kind == kind:
+            return resource
+    return None

@@ -57,7 +57,7 @@ class Index:
         try:
             values = self.function(obj)
             if isinstance(values, str):
-                raise TypeError(f"an index function returns a list of values, not the str {values!r}")  # noqa: TRY004
+                raise TypeError(f"an index function returns a list of values, not the str {values!r}")
             if type(values) is list and len(values) == 1:
                 hash(values[0])
                 return self._singles.get(values[0]) or (values[0],)

@@ -172,7 +172,7 @@ class ListFraming:
 
     def _describe(self, whole: Any) -> None:
         if not isinstance(whole, dict):
-            raise ValueError(f"the server answered with a {type(whole).__name__}, not a list")  # noqa: TRY004
+            raise ValueError(f"the server answered with a {type(whole).__name__}, not a list")
         kind, api_version, metadata = whole.get("kind"), whole.get("apiVersion"), whole.get("metadata")
         if kind == "Table":
             raise ValueError(f"unsupported list gvk: {api_version}, Kind=Table (a list of objects is needed)")

@@ -258,8 +258,10 @@ class ResourceListWatch(ListWatch[T]):
         metadata_only: bool = False,
         gzip: bool = False,
         stored: bool = False,
+        tweak: Callable[[ListOptions], ListOptions | None] | None = None,
     ) -> None:
         self._target = target
+        self._tweak = tweak
         self._label_selector = label_selector or ""
         self._field_selector = field_selector or ""
         self._metadata_only = metadata_only
@@ -283,6 +285,12 @@ class ResourceListWatch(ListWatch[T]):
     def for_namespace(self, namespace: str) -> Self:
         """The same in one namespace only."""
         return self._like((namespace,), stored=self._stored)
+
+    def tweaked(self, tweak: Callable[[ListOptions], ListOptions | None]) -> Self:
+        """The same, with a function that may change the options of each request."""
+        made = self._like(self.namespaces or ((self._namespace,) if self._namespace else None), stored=self._stored)
+        made._tweak = tweak
+        return made
 
     def list(self, options: ListOptions) -> ObjectList[T]:
         """See `ListerWatcher.list`."""
@@ -347,6 +355,7 @@ class ResourceListWatch(ListWatch[T]):
             metadata_only=self._metadata_only,
             gzip=self._gzip,
             stored=stored,
+            tweak=self._tweak,
         )
 
     def _check_one_namespace(self) -> None:
@@ -356,6 +365,8 @@ class ResourceListWatch(ListWatch[T]):
             )
 
     def _open(self, options: ListOptions, *, watch: bool) -> Any:
+        if self._tweak is not None:
+            options = self._tweak(options) or options
         query = {**self._target.query, **options.to_query()}
         for wire_name, own in (("labelSelector", self._label_selector), ("fieldSelector", self._field_selector)):
             if own:

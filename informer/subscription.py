@@ -86,9 +86,13 @@ class Subscription:
         """What waits, or None when nothing does; for the one owner that takes."""
         return self.take() if len(self._backlog) else None
 
-    def take(self) -> Sequence[Change[Any]] | None:
-        """Waits for changes; None when closed and, if it drains, empty."""
-        taken = self._backlog.take()
+    def take(self, timeout: float | None = None) -> Sequence[Change[Any]] | None:
+        """Waits for changes; None when closed and, if it drains, empty.
+
+        Raises:
+            TimeoutError: none came within `timeout` seconds (None waits without limit).
+        """
+        taken = self._backlog.take(timeout)
         if taken is None:
             return None
         self._in_hand_since, changes = taken

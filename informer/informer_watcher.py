@@ -1,0 +1,157 @@
+"""An informer seen as a watch: it lists, resumes and relists, and yields plain events.
+
+Comes in: a list-watch. Goes out: ADDED, MODIFIED and DELETED events; never a bookmark, never an ERROR.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any, Generic
+
+from typing_extensions import TypeVar
+from watch.until import until
+
+from informer.changes import Change
+from informer.deltas import DeltaType
+from informer.list_watch import ListerWatcher
+from informer.shared_informer import SharedInformer
+from informer.store import Indexer
+from watch.channel import Channel
+from watch.concurrency import Lock, Signal, Worker
+from watch.errors import ChannelClosedError, WatchClosedError, WatchTimeoutError
+from watch.event import Event, EventType
+from watch.watcher import WatcherBase
+
+__all__ = ["InformerWatcher", "informer_watcher", "until_with_sync"]
+
+T = TypeVar("T", default=Any)
+
+_EVENT_TYPES = {
+    DeltaType.ADDED: EventType.ADDED,
+    DeltaType.UPDATED: EventType.MODIFIED,
+    DeltaType.DELETED: EventType.DELETED,
+}
+
+
+class InformerWatcher(WatcherBase, Generic[T]):
+    """See `informer_watcher`.
+
+    Attributes:
+        informer: the informer underneath.
+        done: a `threading.Event`, set once the informer and its threads have ended.
+
+    Threads: `stop` from any; events are read by one thread at a time.
+    """
+
+    def __init__(self, list_watch: ListerWatcher[T]) -> None:
+        self.informer: SharedInformer[T] = SharedInformer(list_watch)
+        self.done = Signal()
+        self._subscription = self.informer.subscribe()
+        self._channel: Channel[Event[T]] = Channel(0)
+        self._lock = Lock()
+        self._pump: Worker | None = None  # guarded by _lock
+        self._stopper: Worker | None = None  # guarded by _lock
+        self.informer.start()
+
+    @property
+    def store(self) -> Indexer[T]:
+        """The informer's cache."""
+        return self.informer.store
+
+    def next_batch(self, timeout: float | None = None) -> list[Event[T]]:
+        """See `BatchWatcher.next_batch`."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while True:
+            left = None if deadline is None else max(0.0, deadline - time.monotonic())
+            taken = self._subscription.take(left)
+            if taken is None:
+                raise WatchClosedError("the watch has ended")
+            self._subscription.finished(sum(change.is_in_initial_list for change in taken))
+            events = [event for change in taken if (event := self._event(change)) is not None]
+            if events:
+                return events
+
+    def result_chan(self) -> Channel[Event[T]]:
+        """See `Watcher.result_chan`; from the first call on a thread reads the events into it."""
+        with self._lock:
+            if self._pump is None and not self._channel.closed:
+                self._pump = Worker(self._run_pump, "informer-watcher").start()
+        return self._channel
+
+    def stop(self) -> None:
+        """See `Watcher.stop`; `done` tells when everything has ended."""
+        self._channel.close()
+        self.informer.begin_stop()
+        with self._lock:
+            if self._stopper is None:
+                self._stopper = Worker(self._finish, "informer-watcher-stop").start()
+
+    def _finish(self) -> None:
+        self.informer.stop(timeout=60)
+        self.done.set()
+
+    def _run_pump(self) -> None:
+        try:
+            while True:
+                for event in self.next_batch():
+                    self._channel.put(event)
+        except (WatchClosedError, ChannelClosedError):
+            self._channel.close()
+
+    def _event(self, change: Change[Any]) -> Event[T] | None:
+        seen = self._subscription.visible(change)
+        return None if seen is None else Event(_EVENT_TYPES[seen.type], seen.object)
+
+
+def informer_watcher(list_watch: ListerWatcher[T]) -> InformerWatcher[T]:
+    """An informer seen as a watch.
+
+    Args:
+        list_watch: what to list and watch.
+
+    Returns:
+        A started watcher, which also has the `informer`, its `store`, and `done`.
+
+    Source: client-go tools/watch NewIndexerInformerWatcher.
+    """
+    return InformerWatcher(list_watch)
+
+
+def until_with_sync(
+    list_watch: ListerWatcher[T],
+    *conditions: Callable[[Event[T]], bool],
+    precondition: Callable[[Indexer[T]], bool] | None = None,
+    timeout: float | None = None,
+) -> Event[T] | None:
+    """Waits, on an informer, until conditions have come true one after another.
+
+    Args:
+        list_watch: what to list and watch. A list or watch that blocks for ever is abandoned when the time is up.
+        conditions: each is called with the events from that on which the one before it came true.
+        precondition: called with the synced store; True ends the wait before any condition is asked.
+        timeout: at most so many seconds; None waits without limit.
+
+    Returns:
+        The event on which the last condition came true; None when the precondition did.
+
+    Raises:
+        WatchTimeoutError: the time is up.
+        ConditionError: a condition raised.
+
+    Source: client-go tools/watch UntilWithSync.
+    """
+    deadline = None if timeout is None else time.monotonic() + timeout
+    watcher = InformerWatcher(list_watch)
+    try:
+        if precondition is not None:
+            if not watcher.informer.wait_for_sync(timeout):
+                raise WatchTimeoutError("UntilWithSync: unable to sync caches: context deadline exceeded")
+            if precondition(watcher.store):
+                return None
+        left = None if deadline is None else max(0.0, deadline - time.monotonic())
+        return until(watcher, *conditions, timeout=left)
+    finally:
+        watcher.stop()
+        # Only a user's function that blocks is left behind.
+        watcher.done.wait(1.0)

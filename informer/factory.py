@@ -162,7 +162,8 @@ class SharedInformerFactory:
             informers = list(self._informers.values())
         for informer in informers:
             informer.begin_stop()
-        return all([informer.stop(timeout) for informer in informers])
+        ended = [informer.stop(timeout) for informer in informers]
+        return all(ended)
 
     def __enter__(self) -> Self:
         self.start()

@@ -6,7 +6,6 @@ transform raises set aside as `Undecodable`, so that one bad object stops nothin
 
 from __future__ import annotations
 
-import queue
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -14,10 +13,10 @@ from informer.entries import Entry, Undecodable, unwrap
 from informer.keys import metadata_of
 from informer.list_watch import ListerWatcher, ObjectList
 from informer.objects import Object
-from watch.errors import ChannelClosedError, WatchClosedError
+from informer.pulling import puller
 from watch.event import Event, EventType
 from watch.options import ListOptions
-from watch.watcher import BatchWatcher, Watcher, WatcherBase
+from watch.watcher import Watcher, WatcherBase
 
 __all__ = ["stored_items"]
 
@@ -115,12 +114,10 @@ class _TransformedWatcher(WatcherBase):
     def __init__(self, source: Watcher[Any], function: Callable[[Any], Any]) -> None:
         self._source = source
         self._function = function
-        self._pull = source.next_batch if isinstance(source, BatchWatcher) else None
+        self._pull = puller(source)
 
     def next_batch(self, timeout: float | None = None) -> list[Event[Any]]:
-        if self._pull is not None:
-            return self._apply(self._pull(timeout))
-        return self._apply(pull_channel(self._source, timeout))
+        return self._apply(self._pull(timeout))
 
     def stop(self) -> None:
         self._source.stop()
@@ -128,13 +125,3 @@ class _TransformedWatcher(WatcherBase):
     def _apply(self, events: Iterable[Event[Any]]) -> list[Event[Any]]:
         function = self._function
         return [event if event[0] in _NOT_OBJECTS else Event(event[0], function(event[1])) for event in events]
-
-
-def pull_channel(watcher: Watcher[Any], timeout: float | None) -> list[Event[Any]]:
-    """`next_batch` for a watcher that has only a channel."""
-    try:
-        return watcher.result_chan().get_batch(timeout=timeout)
-    except queue.Empty:
-        raise TimeoutError("no event in time") from None
-    except ChannelClosedError:
-        raise WatchClosedError("the watch has ended") from None

@@ -188,7 +188,7 @@ class ListWatch(Generic[T]):
         return ResourceListWatch(target, None, query.get("labelSelector"), query.get("fieldSelector"), codec)
 
 
-class _Target(Protocol):
+class Target(Protocol):
     """Where a list's path comes from."""
 
     name: str
@@ -249,7 +249,7 @@ class ResourceListWatch(ListWatch[T]):
 
     def __init__(
         self,
-        target: Any,
+        target: Target,
         namespaces: tuple[str, ...] | None,
         label_selector: str | None,
         field_selector: str | None,
@@ -537,7 +537,7 @@ def _recorded(list_method: Callable[..., Any], kwargs: Mapping[str, Any]) -> tup
             found.path_params.items() if isinstance(found.path_params, Mapping) else found.path_params or ()
         )
         for parameter, value in parameters.items():
-            path = path.replace("{%s}" % parameter, quote(str(value), safe=""))
+            path = path.replace("{" + parameter + "}", quote(str(value), safe=""))
         query = {key: _query_text(value) for key, value in found.query_params or ()}
         return api_client, path, query
     except Exception as error:

@@ -121,6 +121,8 @@ class SharedInformer(Generic[T]):
         self._key_func = key_func
         codec = getattr(lister_watcher, "codec", None)
         self._model_unwrap: Callable[[Any], Any] | None = None if codec is None or codec.identity else codec.unwrap
+        self._processor = Processor(clock)
+        self._processor.resync_check_period = resync_period
         self._reflector_options: dict[str, Any] = {
             "watch_list": watch_list,
             "page_size": page_size,
@@ -130,7 +132,8 @@ class SharedInformer(Generic[T]):
             "max_line_bytes": max_line_bytes,
             "clock": clock,
             "watch_error_handler": self._watch_failed,
-            "should_resync": self._should_resync,
+            "should_resync": self._processor.should_resync,
+            "key_func": self._key_of,
             "on_undecodable": self._undecodable,
         }
         if random is not None:
@@ -139,8 +142,6 @@ class SharedInformer(Generic[T]):
         self._indexer: Indexer[T] = Indexer(
             self._key_of, indexers or {}, unwrap=self._unwrap, on_index_error=self._index_failed
         )
-        self._processor = Processor(clock)
-        self._processor.resync_check_period = resync_period
         self._waiters = Waiters()
         self._lock = Lock()
         self._registrations: list[HandlerRegistration] = []  # guarded by _lock, as are the next two
@@ -537,9 +538,6 @@ class SharedInformer(Generic[T]):
 
     def _reflectors(self) -> list[Reflector]:
         return [] if self._controller is None else self._controller.reflectors
-
-    def _should_resync(self) -> bool:
-        return self._processor.should_resync()
 
     def _watch_failed(self, reflector: Any, error: Exception) -> None:
         if self._watch_error_handler is not None:

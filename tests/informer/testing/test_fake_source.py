@@ -1,0 +1,244 @@
+"""The source in memory behaves as a server does."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from informer.testing import FakeControllerSource
+from watch.errors import ApiError, WatchClosedError
+from watch.event import Event, EventType
+from watch.options import ListOptions
+from watch.watcher import BatchWatcher
+
+
+def pod(name: str, namespace: str = "default", **metadata: Any) -> dict[str, Any]:
+    return {"kind": "Pod", "apiVersion": "v1", "metadata": {"name": name, "namespace": namespace, **metadata}}
+
+
+def since(version: str, **options: Any) -> ListOptions:
+    return ListOptions(resource_version=version, **options)
+
+
+def versions(events: list[Event[dict[str, Any]]]) -> list[str]:
+    return [event.object["metadata"]["resourceVersion"] for event in events]
+
+
+@pytest.fixture(params=[True, False], ids=["pulled", "channel"])
+def source(request: pytest.FixtureRequest) -> FakeControllerSource:
+    """A source with watchers of either kind."""
+    return FakeControllerSource(pulled=request.param)
+
+
+@pytest.mark.parametrize(("version", "seen"), [("0", "123"), ("1", "23"), ("2", "3"), ("3", "")])
+def test_a_watch_begins_behind_its_resource_version(source: FakeControllerSource, version: str, seen: str) -> None:
+    """Go: TestRCNumber. A watch shows the changes after its resourceVersion, and ends when the source is shut down."""
+    source.add(pod("foo"))
+    source.modify(pod("foo"))
+    source.modify(pod("foo"))
+    assert source.list().resource_version == "3"
+    watcher = source.watch(since(version))
+    source.shutdown()
+    assert versions(list(watcher)) == list(seen)
+
+
+def test_reset_watch_ends_watches_and_forgets_the_history(source: FakeControllerSource) -> None:
+    """Go: TestResetWatch. After a reset only a watch from the present version is taken, and it shows the next change."""
+    source.add(pod("foo"))
+    source.modify(pod("foo"))
+    source.modify(pod("foo"))
+    before = source.watch(since("3"))
+    source.reset_watch()
+    assert list(before) == []
+    for gone in ("1", "2"):
+        with pytest.raises(ApiError) as raised:
+            source.watch(since(gone))
+        assert raised.value.is_expired
+    watcher = source.watch(since("3"))
+    source.modify(pod("foo"))
+    source.shutdown()
+    assert versions(list(watcher)) == ["4"]
+
+
+def test_every_kind_of_change_is_an_event_and_a_state(source: FakeControllerSource) -> None:
+    """Adds, changes and deletes reach a watch in order, and a list shows what they come to."""
+    watcher = source.watch(since("0"))
+    source.add(pod("a", labels={"v": "1"}))
+    source.modify(pod("a", labels={"v": "2"}))
+    source.add(pod("b"))
+    source.delete(pod("b"))
+    source.shutdown()
+    assert [(e.type, e.object["metadata"]["name"]) for e in watcher] == [
+        (EventType.ADDED, "a"),
+        (EventType.MODIFIED, "a"),
+        (EventType.ADDED, "b"),
+        (EventType.DELETED, "b"),
+    ]
+    assert list(source.objects()) == ["default/a"]
+    assert source.objects()["default/a"]["metadata"]["labels"] == {"v": "2"}
+
+
+def test_a_dropped_event_is_kept_from_open_watches_only(source: FakeControllerSource) -> None:
+    """The drop_watch changes show in lists and in later watches, but in no open one."""
+    source.add(pod("a"))
+    source.add(pod("b"))
+    watcher = source.watch(since("2"))
+    source.modify_drop_watch(pod("a"))
+    source.add_drop_watch(pod("c"))
+    source.delete_drop_watch(pod("b"))
+    later = source.watch(since("2"))
+    assert source.list().resource_version == "5"
+    assert sorted(source.objects()) == ["default/a", "default/c"]
+    source.shutdown()
+    assert list(watcher) == []
+    assert versions(list(later)) == ["3", "4", "5"]
+
+
+def test_objects_are_copied_on_their_way_in_and_out(source: FakeControllerSource) -> None:
+    """Whoever changes what was given or got changes nothing in the source."""
+    mine = pod("a", labels={"v": "1"})
+    watcher = source.watch(since("0"))
+    served = source.add(mine)
+    mine["metadata"]["labels"]["v"] = "mine"
+    served["metadata"]["labels"]["v"] = "served"
+    source.list().items[0]["metadata"]["labels"]["v"] = "listed"
+    source.objects()["default/a"]["metadata"]["labels"]["v"] = "read"
+    next(iter(watcher)).object["metadata"]["labels"]["v"] = "watched"
+    assert source.list().items[0]["metadata"]["labels"] == {"v": "1"}
+    assert "resourceVersion" not in mine["metadata"]
+
+
+def test_a_uid_is_given_and_kept(source: FakeControllerSource) -> None:
+    """An object without a uid gets that of what it replaces, a new one where there is nothing, and keeps its own."""
+    first = source.add(pod("a"))["metadata"]["uid"]
+    assert first
+    assert source.modify(pod("a"))["metadata"]["uid"] == first
+    assert source.delete(pod("a"))["metadata"]["uid"] == first
+    assert source.add(pod("a"))["metadata"]["uid"] not in ("", first)
+    assert source.modify(pod("a", uid="mine"))["metadata"]["uid"] == "mine"
+
+
+@pytest.mark.parametrize(
+    ("options", "status"),
+    [
+        (since(""), 400),
+        (since("abc"), 400),
+        (since("-1"), 400),
+        (since("7"), 504),
+        (since("", send_initial_events=True, resource_version_match="NotOlderThan"), 422),
+        (since("0", send_initial_events=True), 422),
+    ],
+    ids=["unset", "no number", "negative", "to come", "watch list", "watch list at 0"],
+)
+def test_a_watch_that_cannot_be_served_is_refused(
+    source: FakeControllerSource, options: ListOptions, status: int
+) -> None:
+    """client-go source. A watch whose resourceVersion is no number, or is still to come, fails."""
+    source.add(pod("a"))
+    with pytest.raises(ApiError) as raised:
+        source.watch(options)
+    assert raised.value.status == status
+    assert raised.value.is_too_large_resource_version == (status == 504)
+    assert source.watch_calls == [options]
+    assert source.open_watches == 0
+
+
+def test_an_injected_error_is_raised_once(source: FakeControllerSource) -> None:
+    """list_error and watch_error hit the next call, and only that."""
+    source.list_error = ApiError(500)
+    source.watch_error = ConnectionResetError("cut")
+    with pytest.raises(ApiError):
+        source.list(ListOptions(limit=5))
+    with pytest.raises(ConnectionResetError, match="cut"):
+        source.watch(since("0"))
+    assert source.list().items == []
+    with source.watch(since("0")):
+        assert source.open_watches == 1
+    assert source.list_calls == [ListOptions(limit=5), ListOptions()]
+    assert source.watch_calls == [since("0"), since("0")]
+
+
+def test_a_stopped_watch_is_forgotten(source: FakeControllerSource) -> None:
+    """A watch that its reader stops ends, and the source lets go of it."""
+    watcher = source.watch(since("0"))
+    assert source.wait_for_watches(1, timeout=0)
+    watcher.stop()
+    watcher.stop()
+    assert source.open_watches == 0
+    assert not source.wait_for_watches(1, timeout=0)
+    source.add(pod("a"))
+    assert list(watcher) == []
+
+
+def test_waiting_for_calls_counts_refused_ones(source: FakeControllerSource) -> None:
+    """The waits for calls come true with the count of all calls so far."""
+    source.list_error = source.watch_error = ConnectionError()
+    for call in (lambda: source.list(), lambda: source.watch(since("0"))):
+        with pytest.raises(ConnectionError):
+            call()
+    assert source.wait_for_list_calls(1, timeout=0)
+    assert source.wait_for_watch_calls(1, timeout=0)
+    assert not source.wait_for_list_calls(2, timeout=0)
+    assert not source.wait_for_watch_calls(2, timeout=0)
+
+
+def test_a_bookmark_goes_to_those_who_allow_it(source: FakeControllerSource) -> None:
+    """A bookmark carries the present version, and comes only to watches that asked for bookmarks."""
+    source.add(pod("a"))
+    asked, other = source.watch(since("1", allow_watch_bookmarks=True)), source.watch(since("1"))
+    assert source.bookmark() == "1"
+    source.shutdown()
+    assert [(e.type, e.object["metadata"]) for e in asked] == [(EventType.BOOKMARK, {"resourceVersion": "1"})]
+    assert list(other) == []
+
+
+def test_after_shutdown_nobody_is_there(source: FakeControllerSource) -> None:
+    """Lists and watches of a source that was shut down fail as a broken connection does."""
+    source.shutdown()
+    source.shutdown()
+    with pytest.raises(ConnectionError):
+        source.list()
+    with pytest.raises(ConnectionError):
+        source.watch(since("0"))
+
+
+def test_one_namespace_has_its_own_lists_and_watches(source: FakeControllerSource) -> None:
+    """A list-watch of one namespace shows its objects only, at the versions of the whole."""
+    source.add(pod("a", "one"))
+    source.add(pod("b", "two"))
+    part = source.for_namespace("two")
+    assert [item["metadata"]["name"] for item in part.list(ListOptions()).items] == ["b"]
+    assert part.list(ListOptions()).resource_version == "2"
+    watcher = part.watch(since("0", allow_watch_bookmarks=True))
+    source.add(pod("c", "two"))
+    source.bookmark()
+    source.shutdown()
+    assert versions(list(watcher)) == ["2", "3", "3"]
+
+
+def test_an_object_without_a_name_is_a_mistake(source: FakeControllerSource) -> None:
+    """An object that could not be in any cluster is refused, and nothing changes."""
+    with pytest.raises(ValueError, match="has no metadata"):
+        source.add({"metadata": {"namespace": "x"}})
+    with pytest.raises(ValueError, match="has no metadata"):
+        source.add({})
+    assert source.resource_version == "0"
+
+
+def test_pulled_watchers_give_batches() -> None:
+    """A pulled watcher gives all that is there at once, times out, and says when the watch has ended."""
+    source = FakeControllerSource()
+    watcher = source.watch(since("0"))
+    assert isinstance(watcher, BatchWatcher)
+    assert not isinstance(FakeControllerSource(pulled=False).watch(since("0")), BatchWatcher)
+    with pytest.raises(TimeoutError):
+        watcher.next_batch(0)
+    source.add(pod("a"))
+    source.add(pod("b"))
+    assert versions(watcher.next_batch(0)) == ["1", "2"]
+    source.add(pod("c"))
+    source.reset_watch()
+    assert versions(watcher.next_batch()) == ["3"]
+    with pytest.raises(WatchClosedError):
+        watcher.next_batch()

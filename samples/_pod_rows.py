@@ -8,8 +8,8 @@ import msgspec
 
 from informer import Object
 
-HEADINGS = ("NAMESPACE", "NAME", "READY", "STATUS", "RESTARTS", "AGE")
-WIDE_HEADINGS = (*HEADINGS, "IP", "NODE")
+HEADINGS = ("NAMESPACE", "NAME", "READY", "STATUS", "RESTARTS", "AGE", "NODE")
+WIDE_HEADINGS = (*HEADINGS, "IP", "IMAGES")
 
 
 class Reason(msgspec.Struct):
@@ -30,10 +30,14 @@ class ContainerStatus(msgspec.Struct):
     state: ContainerState = msgspec.field(default_factory=ContainerState)
 
 
+class Container(msgspec.Struct):
+    image: str = ""
+
+
 class Spec(msgspec.Struct):
     nodeName: str = ""
-    containers: list[dict[str, object]] | None = None
-    initContainers: list[dict[str, object]] | None = None
+    containers: list[Container] | None = None
+    initContainers: list[Container] | None = None
 
 
 class Status(msgspec.Struct):
@@ -51,18 +55,23 @@ class Pod(msgspec.Struct):
 
 def row(pod: Object, now: datetime) -> tuple[str, ...]:
     """The cells of `WIDE_HEADINGS` for one pod."""
-    seen = pod.view(Pod)
+    try:
+        seen = pod.view(Pod)
+    except msgspec.ValidationError:
+        # A pod of an odd shape is shown by its name: it must not take the others' lines with it.
+        seen = Pod()
     statuses = seen.status.containerStatuses or []
-    containers = len(seen.spec.containers or []) or len(statuses)
+    containers = seen.spec.containers or []
     return (
         pod.namespace,
         pod.name,
-        f"{sum(status.ready for status in statuses)}/{containers}",
+        f"{sum(status.ready for status in statuses)}/{len(containers) or len(statuses)}",
         "Terminating" if pod.deletion_timestamp else _status(seen),
         str(sum(status.restartCount for status in statuses)),
         age(pod.creation_timestamp, now),
-        seen.status.podIP or "<none>",
         seen.spec.nodeName or "<none>",
+        seen.status.podIP or "<none>",
+        ",".join(container.image for container in containers) or "<none>",
     )
 
 

@@ -10,29 +10,45 @@ configured it starts an API server of its own, with pods that come, change and g
 
 from __future__ import annotations
 
+import signal
+
+# Until the program has its own way to end on Ctrl-C: no traceback out of an import.
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 import argparse
 import json
 import os
-import queue
 import sys
+import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
 from _pod_rows import HEADINGS, WIDE_HEADINGS, row, utc_now
 from kubernetes import client, config
 
-from informer import ApiError, Change, DeltaType, ListWatch, Object, SharedInformer, stop_on_signals
+from informer import (
+    ApiError,
+    Change,
+    DeltaType,
+    ListWatch,
+    Object,
+    SharedInformer,
+    stop_on_signals,
+    wait_for_cache_sync,
+)
 
 EVENT_NAMES = {DeltaType.ADDED: "ADDED", DeltaType.UPDATED: "MODIFIED", DeltaType.DELETED: "DELETED"}
-WIDTHS = (16, 40, 7, 20, 9, 8, 16, 1)
-# For how long a server that cannot be reached is tried before the first list has succeeded.
-PATIENCE_SECONDS = 2.0
+WIDTHS = (16, 40, 7, 20, 9, 8, 16, 16, 1)
+# For how long a server that does not answer is tried before the first list has succeeded.
+PATIENCE_SECONDS = 5.0
+# The server's answers that trying again will not change.
+FINAL_STATUSES = (400, 401, 403, 404, 422)
 
 
-class Fatal(Exception):
+class FatalError(Exception):
     """Ends the program with one line and exit code 2."""
 
 
@@ -44,7 +60,7 @@ def main(arguments: list[str] | None = None) -> int:
         with ExitStack() as stack:
             api_client, namespace, where = connect(options, stack)
             watch_pods(options, api_client, namespace, where, stop)
-    except Fatal as error:
+    except FatalError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except BrokenPipeError:
@@ -93,7 +109,7 @@ def connect(options: argparse.Namespace, stack: ExitStack) -> tuple[client.ApiCl
             if not options.all_namespaces and not namespace:
                 namespace = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace").read_text().strip()
     except (config.ConfigException, OSError, KeyError) as error:
-        raise Fatal(" ".join(str(error).split())) from error
+        raise FatalError(" ".join(str(error).split())) from error
     return stack.enter_context(client.ApiClient(configuration)), namespace, configuration.host
 
 
@@ -104,15 +120,14 @@ def in_cluster() -> bool:
 
 def cluster_is_configured() -> bool:
     """Whether kubectl would find a cluster here."""
-    paths = os.environ.get("KUBECONFIG", "~/.kube/config").split(os.pathsep)
+    paths = (os.environ.get("KUBECONFIG") or "~/.kube/config").split(os.pathsep)
     return in_cluster() or any(path and Path(path).expanduser().is_file() for path in paths)
 
 
 def watch_pods(
-    options: argparse.Namespace, api_client: client.ApiClient, namespace: str | None, where: str, stop: Any
+    options: argparse.Namespace, api_client: client.ApiClient, namespace: str | None, where: str, stop: threading.Event
 ) -> None:
     """Shows pods until `stop` is set or the time is up."""
-    failures: queue.SimpleQueue[Exception] = queue.SimpleQueue()
     informer: SharedInformer[Object] = SharedInformer(
         ListWatch.for_resource(
             api_client,
@@ -121,64 +136,86 @@ def watch_pods(
             label_selector=options.selector or None,
             field_selector=options.field_selector or None,
         ),
-        watch_error_handler=lambda _, error: failures.put(error),
+        watch_error_handler=lambda informer, error: complain(error) if informer.has_synced() else None,
     )
     deadline = None if options.duration is None else time.monotonic() + options.duration
     in_place = sys.stdout.isatty() and options.output in ("table", "wide")
     if not in_place:
-        informer.add_event_handler(on_batch=LineWriter(sys.stdout, options.output, stop), backlog="all")
+        informer.add_event_handler(on_batch=LineWriter(sys.stdout, options.output, stop))
     with informer:
-        wait_for_first_list(informer, failures, where, stop, deadline)
+        wait_for_first_list(informer, where, stop, deadline)
         if in_place:
-            show_table(informer, options.output == "wide", stop, deadline)
+            show_table(informer, stop, deadline, wide=options.output == "wide")
         else:
-            stop.wait(None if deadline is None else max(0.0, deadline - time.monotonic()))
+            stop.wait(seconds_until(deadline))
+
+
+def complain(error: Exception) -> None:
+    """Says what keeps the view from being current; the informer goes on trying."""
+    print(f"warning: {error}", file=sys.stderr, flush=True)
+
+
+def seconds_until(deadline: float | None) -> float | None:
+    """What is left of the time, None for no limit."""
+    return None if deadline is None else max(0.0, deadline - time.monotonic())
 
 
 def wait_for_first_list(
-    informer: SharedInformer[Object],
-    failures: queue.SimpleQueue[Exception],
-    where: str,
-    stop: Any,
-    deadline: float | None,
+    informer: SharedInformer[Object], where: str, stop: threading.Event, deadline: float | None
 ) -> None:
     """Waits until the pods are there, says so while it takes long, and gives up on an error that waiting won't mend."""
     begun = time.monotonic()
-    shown = False
-    while not informer.wait_for_sync(0.1) and not stop.is_set():
+    progress = Progress(f"loading pods from {where}")
+    while not wait_for_cache_sync(informer, timeout=0.1, stop=stop) and not stop.is_set():
         waited = time.monotonic() - begun
-        while not failures.empty():
-            error = failures.get()
-            answer = error if isinstance(error, ApiError) else None
-            if answer is not None and answer.status in (400, 401, 403, 404):
-                raise Fatal(explain(answer, where))
-            if answer is None and waited >= PATIENCE_SECONDS or isinstance(error, ConnectionRefusedError):
-                raise Fatal(str(error))
-        if deadline is not None and time.monotonic() >= deadline:
-            error_now = informer.sync_error()
-            if error_now is not None:
-                raise Fatal(str(error_now))
+        timed_out = deadline is not None and time.monotonic() >= deadline
+        error = informer.sync_error()
+        if error is not None:
+            final = isinstance(error, ConnectionRefusedError) or getattr(error, "status", 0) in FINAL_STATUSES
+            if final or timed_out or waited >= PATIENCE_SECONDS:
+                raise FatalError(explain(error, where))
+        elif timed_out:
+            raise FatalError(f"{where} has not sent its pods within {waited:.0f} seconds")
+        progress.show(waited)
+    progress.clear()
+
+
+class Progress:
+    """Shows on stderr that something takes long: in place in a terminal, else with a line."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._in_place = sys.stderr.isatty()
+        self._shown = False
+
+    def show(self, seconds: float) -> None:
+        """Says for how long it has taken; nothing while that is short."""
+        if seconds < 0.5 or (self._shown and not self._in_place):
             return
-        if sys.stderr.isatty() and waited > 0.5:
-            print(f"\rloading pods from {where} ... {waited:.0f}s", end="", file=sys.stderr, flush=True)
-            shown = True
-    if shown:
-        print("\r\033[K", end="", file=sys.stderr, flush=True)
+        self._shown = True
+        text = f"\r{self._what} ... {seconds:.0f}s" if self._in_place else f"{self._what} ...\n"
+        print(text, end="", file=sys.stderr, flush=True)
+
+    def clear(self) -> None:
+        """Takes away what stands in place."""
+        if self._shown and self._in_place:
+            print("\r\033[K", end="", file=sys.stderr, flush=True)
 
 
-def explain(answer: ApiError, where: str) -> str:
+def explain(error: Exception, where: str) -> str:
     """One line for a person: what was asked, and what the server said."""
-    if answer.status == 401:
+    text = " ".join(str(error).split())
+    if isinstance(error, ApiError) and error.status == 401:
         return f"{where} does not accept these credentials (401 Unauthorized): cannot list pods"
-    if answer.status == 403:
-        return f"not allowed to list pods (403 Forbidden): {answer.message}"
-    return f"{where} refused to list pods: {answer}"
+    if isinstance(error, ApiError) and error.status == 403:
+        return f"not allowed to list pods (403 Forbidden): {' '.join(error.message.split())}"
+    return text
 
 
 class LineWriter:
     """One line an event, flushed batch by batch: a reader of the pipe sees each change at once."""
 
-    def __init__(self, out: TextIO, output: str, stop: Any) -> None:
+    def __init__(self, out: TextIO, output: str, stop: threading.Event) -> None:
         self._out = out
         self._line = {"json": json_line, "name": name_line}.get(output, table_line(wide=output == "wide"))
         self._stop = stop
@@ -213,14 +250,16 @@ def table_line(*, wide: bool) -> Callable[[str, Object], str]:
     return line
 
 
-def show_table(informer: SharedInformer[Object], wide: bool, stop: Any, deadline: float | None) -> None:
-    """Redraws the table when something changed, and once a second for the ages."""
+def show_table(informer: SharedInformer[Object], stop: threading.Event, deadline: float | None, *, wide: bool) -> None:
+    """Redraws the table when something has changed, four times a second at most, and once a second for the ages."""
     try:
         from rich.live import Live
         from rich.table import Table
     except ImportError:
-        raise Fatal("the table needs rich: pip install 'kube-informer[cli]', or pipe the output") from None
+        raise FatalError("the table needs rich: pip install 'kube-informer[cli]', or pipe the output") from None
     headings = WIDE_HEADINGS if wide else HEADINGS
+    changed = threading.Event()
+    informer.add_event_handler(on_batch=lambda _: changed.set(), backlog="coalesce")
 
     def table() -> Table:
         drawn = Table(*headings, box=None, pad_edge=False)
@@ -233,9 +272,13 @@ def show_table(informer: SharedInformer[Object], wide: bool, stop: Any, deadline
         return drawn
 
     live = Live(auto_refresh=False, screen=False)
+    drawn_at = 0.0
     with live:
         while not stop.is_set() and (deadline is None or time.monotonic() < deadline):
-            live.update(table(), refresh=True)
+            if changed.is_set() or time.monotonic() - drawn_at >= 1.0:
+                changed.clear()
+                live.update(table(), refresh=True)
+                drawn_at = time.monotonic()
             stop.wait(0.25)
 
 

@@ -9,9 +9,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from informer.testing.control_plane import ControlPlane as ControlPlane, ControlPlaneError as ControlPlaneError
     from informer.testing.fake_source import FakeControllerSource as FakeControllerSource
 
 _MODULE_OF = {
+    "ControlPlane": "informer.testing.control_plane",
+    "ControlPlaneError": "informer.testing.control_plane",
     "FakeControllerSource": "informer.testing.fake_source",
 }
 

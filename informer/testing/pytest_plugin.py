@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -27,11 +27,17 @@ def embedded_apiserver() -> Iterator[EmbeddedAPIServer]:
 
 
 @pytest.fixture(scope="session")
-def control_plane() -> Iterator[ControlPlane]:
-    """A started `ControlPlane`, one for the session; skips where KUBEBUILDER_ASSETS names no etcd and kube-apiserver."""
-    if not os.environ.get("KUBEBUILDER_ASSETS"):
+def control_plane_options() -> dict[str, Any]:
+    """The arguments of the `ControlPlane` that `control_plane` gives; redefine it in a conftest.py to have others."""
+    return {}
+
+
+@pytest.fixture(scope="session")
+def control_plane(control_plane_options: dict[str, Any]) -> Iterator[ControlPlane]:
+    """A started `ControlPlane`, one for the session; skips where KUBEBUILDER_ASSETS names no folder."""
+    if not os.environ.get("KUBEBUILDER_ASSETS") and not control_plane_options.get("assets"):
         pytest.skip("KUBEBUILDER_ASSETS is not set: it should name a folder with etcd and kube-apiserver")
     from informer.testing.control_plane import ControlPlane
 
-    with ControlPlane() as plane:
+    with ControlPlane(**control_plane_options) as plane:
         yield plane

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any, Generic
+from typing import Any
 
 from typing_extensions import TypeVar
 from watch.until import until
@@ -34,7 +34,7 @@ _EVENT_TYPES = {
 }
 
 
-class InformerWatcher(WatcherBase, Generic[T]):
+class InformerWatcher(WatcherBase[T]):
     """See `informer_watcher`.
 
     Attributes:

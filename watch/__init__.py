@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from watch.broadcaster import Broadcaster, FullChannelBehavior
 from watch.channel import Channel
 from watch.clock import Clock, FakeClock
 from watch.errors import (
@@ -15,24 +16,39 @@ from watch.errors import (
     WatchTimeoutError,
 )
 from watch.event import Event, EventType
+from watch.fake import FakeWatcher, RaceFreeFakeWatcher
+from watch.filter import Recorder, filter_watch
 from watch.options import ListOptions
+from watch.proxy import EmptyWatcher, ProxyWatcher
+from watch.stream_watcher import Decoder, JSONDecoder, StreamWatcher
 from watch.watcher import BatchWatcher, Watcher
 
 __all__ = [
     "ApiError",
     "BatchWatcher",
+    "Broadcaster",
     "BroadcasterShutdownError",
     "Channel",
     "ChannelClosedError",
     "ChannelFullError",
     "Clock",
     "ConditionError",
+    "Decoder",
+    "EmptyWatcher",
     "Event",
     "EventType",
     "FakeClock",
+    "FakeWatcher",
+    "FullChannelBehavior",
+    "JSONDecoder",
     "ListOptions",
+    "ProxyWatcher",
+    "RaceFreeFakeWatcher",
+    "Recorder",
+    "StreamWatcher",
     "WatchClosedError",
     "WatchError",
     "WatchTimeoutError",
     "Watcher",
+    "filter_watch",
 ]

@@ -6,6 +6,7 @@ Comes in: items from any thread. Goes out: the same items in the same order, eac
 from __future__ import annotations
 
 import queue
+import threading
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from typing import Any, Generic
 
 from typing_extensions import TypeVar
 
-from watch.concurrency import Monitor
+from watch.concurrency import Monitor, on_set
 from watch.errors import ChannelClosedError
 
 __all__ = ["Channel"]
@@ -22,7 +23,7 @@ T = TypeVar("T", default=Any)
 
 
 class _Offer(Generic[T]):
-    """An item whose putter still waits for it to be taken."""
+    """An item whose putter still waits for it to be taken, or for there to be room."""
 
     __slots__ = ("item", "taken")
 
@@ -49,8 +50,9 @@ class Channel(Generic[T]):
             raise ValueError(f"maxsize must be None, 0 or more, not {maxsize}")
         self._maxsize = maxsize
         self._monitor = Monitor()
-        # All of these are guarded by _monitor. An accepted item stands in _items; an offered one in _offers, which
-        # only a hand-off uses, and counts as never put until a taker marks it taken.
+        # All of these are guarded by _monitor. An accepted item stands in _items; an offered one in _offers, and counts
+        # as never put until a taker marks it taken. What is in _items was put before what is in _offers, and no newer
+        # item passes an older offer.
         self._items: deque[T] = deque()
         self._offers: deque[_Offer[T]] = deque()
         self._getters = 0
@@ -65,17 +67,14 @@ class Channel(Generic[T]):
         """
         with self._monitor:
             self._check_open_locked()
-            if self._has_room_locked():
-                self._accept_locked(item)
+            if not self._offers and self._has_room_locked():
+                self._items.append(item)
+                if self._getters:
+                    self._monitor.notify_all()
             elif timeout is not None and timeout <= 0:
                 raise queue.Full
-            elif self._maxsize == 0:
-                self._offer_locked(item, timeout)
             else:
-                if not self._monitor.wait_for(lambda: self._closed or self._has_room_locked(), timeout):
-                    raise queue.Full
-                self._check_open_locked()
-                self._accept_locked(item)
+                self._offer_locked(item, timeout)
 
     def put_nowait(self, item: T) -> None:
         """Adds an item if there is room (in a hand-off: if a taker waits).
@@ -95,26 +94,50 @@ class Channel(Generic[T]):
         """
         return self.get_batch(1, timeout)[0]
 
-    def get_batch(self, max_items: int | None = None, timeout: float | None = None) -> list[T]:
+    def get_batch(
+        self, max_items: int | None = None, timeout: float | None = None, *, stop: threading.Event | None = None
+    ) -> list[T]:
         """Waits for the first item as `get` does, then takes with it what is there, at most `max_items` in all.
+
+        Args:
+            max_items: None takes all.
+            timeout: at most so many seconds; None waits without limit, 0 does not wait.
+            stop: ends the wait when it is set, as closing the channel would.
 
         Raises:
             ValueError: max_items is less than 1.
-            ChannelClosedError: the channel is closed and everything accepted has been taken.
+            ChannelClosedError: the channel is closed, or `stop` is set, and everything accepted has been taken.
             queue.Empty: the time is up.
         """
         if max_items is not None and max_items < 1:
             raise ValueError(f"max_items must be None or at least 1, not {max_items}")
+        withdraw = None if stop is None else on_set(stop, self._wake)
+        try:
+            with self._monitor:
+                if not self._items and not self._offers:
+                    self._wait_for_item_locked(timeout, stop)
+                if not self._items and not self._offers:
+                    if self._closed:
+                        raise ChannelClosedError("the channel is closed")
+                    if stop is not None and stop.is_set():
+                        raise ChannelClosedError("the reader of the channel was stopped")
+                    raise queue.Empty
+                batch = self._take_locked(max_items)
+                self._monitor.notify_all()
+                return batch
+        finally:
+            if withdraw is not None:
+                withdraw()
+
+    def unbound(self) -> None:
+        """Lifts its bound, for the time that is left: what waits to be put is accepted, and no later `put` waits."""
         with self._monitor:
-            if not self._items and not self._offers:
-                self._wait_for_item_locked(timeout)
-            if not self._items and not self._offers:
-                if self._closed:
-                    raise ChannelClosedError("the channel is closed")
-                raise queue.Empty
-            batch = self._take_locked(max_items)
+            self._maxsize = None
+            while self._offers:
+                offer = self._offers.popleft()
+                offer.taken = True
+                self._items.append(offer.item)
             self._monitor.notify_all()
-            return batch
 
     def close(self) -> None:
         """Closes it and wakes every waiter; what was accepted can still be taken. Again is harmless."""
@@ -142,6 +165,10 @@ class Channel(Generic[T]):
                 return
             yield item
 
+    def _wake(self) -> None:
+        with self._monitor:
+            self._monitor.notify_all()
+
     def _check_open_locked(self) -> None:
         if self._closed:
             raise ChannelClosedError("the channel is closed")
@@ -153,11 +180,6 @@ class Channel(Generic[T]):
             # A waiting taker is room for one item that no other item already stands for.
             return self._getters > len(self._items)
         return len(self._items) < self._maxsize
-
-    def _accept_locked(self, item: T) -> None:
-        self._items.append(item)
-        if self._getters:
-            self._monitor.notify_all()
 
     def _offer_locked(self, item: T, timeout: float | None) -> None:
         offer = _Offer(item)
@@ -172,11 +194,13 @@ class Channel(Generic[T]):
             self._check_open_locked()
             raise queue.Full
 
-    def _wait_for_item_locked(self, timeout: float | None) -> None:
+    def _wait_for_item_locked(self, timeout: float | None, stop: threading.Event | None) -> None:
         deadline = None if timeout is None else time.monotonic() + timeout
         self._getters += 1
         try:
             while not self._items and not self._offers and not self._closed:
+                if stop is not None and stop.is_set():
+                    return
                 left = None if deadline is None else deadline - time.monotonic()
                 if left is not None and left <= 0:
                     return
@@ -191,8 +215,15 @@ class Channel(Generic[T]):
             items.clear()
         else:
             batch = [items.popleft() for _ in range(max_items)]
-        while self._offers and (max_items is None or len(batch) < max_items):
-            offer = self._offers.popleft()
-            offer.taken = True
-            batch.append(offer.item)
+        if self._maxsize == 0:
+            while self._offers and (max_items is None or len(batch) < max_items):
+                batch.append(self._accept_offer_locked())
+        else:
+            while self._offers and self._has_room_locked():
+                items.append(self._accept_offer_locked())
         return batch
+
+    def _accept_offer_locked(self) -> T:
+        offer = self._offers.popleft()
+        offer.taken = True
+        return offer.item

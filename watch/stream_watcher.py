@@ -212,7 +212,7 @@ def report_error(error: Exception) -> dict[str, Any]:
     return ApiError(500, "InternalError", str(error), details={"causes": [cause]}).to_status()
 
 
-class StreamWatcher(WatcherBase, Generic[T]):
+class StreamWatcher(WatcherBase[T]):
     """A `BatchWatcher` over a decoder.
 
     Args:

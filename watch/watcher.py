@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from types import TracebackType
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Generic, Protocol, runtime_checkable
 
 from typing_extensions import Self, TypeVar
 
 from watch.channel import Channel
 from watch.event import Event
 
-__all__ = ["BatchWatcher", "Watcher"]
+__all__ = ["BatchWatcher", "Watcher", "WatcherBase"]
 
 T = TypeVar("T", default=Any)
 
@@ -64,10 +64,10 @@ class BatchWatcher(Watcher[T], Protocol[T]):
         ...
 
 
-class WatcherBase:
+class WatcherBase(Generic[T]):
     """Iteration and the `with` block, for watchers that have `result_chan` and `stop`."""
 
-    def result_chan(self) -> Channel[Event[Any]]:
+    def result_chan(self) -> Channel[Event[T]]:
         """See `Watcher.result_chan`."""
         raise NotImplementedError
 
@@ -75,7 +75,7 @@ class WatcherBase:
         """See `Watcher.stop`."""
         raise NotImplementedError
 
-    def __iter__(self) -> Iterator[Event[Any]]:
+    def __iter__(self) -> Iterator[Event[T]]:
         return iter(self.result_chan())
 
     def __enter__(self) -> Self:

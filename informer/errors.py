@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from watch.errors import ApiError
+from watch.errors import ApiError, RequestCancelledError
 
 __all__ = [
     "ApiError",
@@ -48,7 +48,3 @@ class NotFoundError(InformerError, LookupError):
 
 class InformerForkedError(InformerError, RuntimeError):
     """An informer was used in a process forked after it started: its threads exist only in the parent."""
-
-
-class RequestCancelledError(InformerError, ConnectionError):
-    """A request was given up because what asked for it was stopped."""

@@ -19,13 +19,13 @@ from informer.list_framing import ListFraming
 from informer.log_limit import LimitedLog
 from informer.models import Codec, model_for
 from informer.objects import Object
-from informer.request_scope import DEFAULT_MAX_LINE_BYTES, current_scope
 from informer.transport import Transport, transport_for
 from watch.byte_source import byte_source
 from watch.errors import ApiError
 from watch.event import Event, EventType
 from watch.framing import Gunzip
 from watch.options import ListOptions
+from watch.request_scope import DEFAULT_MAX_LINE_BYTES, current_scope
 from watch.stream_watcher import JSONDecoder, StreamWatcher
 from watch.watcher import Watcher
 

@@ -24,11 +24,11 @@ from informer.list_watch import ListerWatcher
 from informer.log_limit import LimitedLog
 from informer.pulling import puller
 from informer.reflector_state import DEFAULT_PAGE_SIZE, Next, ReflectorState, Step
-from informer.request_scope import DEFAULT_MAX_LINE_BYTES, RequestScope
 from watch.clock import SYSTEM_CLOCK, Clock
 from watch.concurrency import Lock, Worker, on_set
 from watch.errors import ApiError, WatchClosedError, as_api_error
 from watch.event import Event
+from watch.request_scope import DEFAULT_MAX_LINE_BYTES, RequestScope
 from watch.watcher import Watcher
 
 __all__ = ["Reflector"]

@@ -36,13 +36,13 @@ from informer.log_limit import LimitedLog
 from informer.processor import Processor
 from informer.reflector import Reflector
 from informer.registration import HandlerRegistration
-from informer.request_scope import DEFAULT_MAX_LINE_BYTES
 from informer.resource_version import compare_resource_versions, is_comparable
 from informer.store import Indexer
 from informer.subscription import BacklogPolicy, Subscription, make_backlog
 from informer.waiters import Waiters
 from watch.clock import SYSTEM_CLOCK, Clock
 from watch.concurrency import Lock, Signal, Worker, on_set
+from watch.request_scope import DEFAULT_MAX_LINE_BYTES
 
 __all__ = ["SharedInformer"]
 

@@ -20,10 +20,9 @@ import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
-from informer.errors import RequestCancelledError
-from informer.request_scope import current_scope
 from watch.concurrency import Lock
-from watch.errors import ApiError, parse_retry_after
+from watch.errors import ApiError, RequestCancelledError, parse_retry_after
+from watch.request_scope import current_scope
 
 __all__ = ["Transport", "transport_for"]
 

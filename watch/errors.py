@@ -17,6 +17,7 @@ __all__ = [
     "ChannelClosedError",
     "ChannelFullError",
     "ConditionError",
+    "RequestCancelledError",
     "WatchClosedError",
     "WatchError",
     "WatchTimeoutError",
@@ -191,6 +192,10 @@ class ChannelFullError(WatchError, queue.Full):
 
 class BroadcasterShutdownError(WatchError):
     """A broadcaster was used after its shutdown."""
+
+
+class RequestCancelledError(WatchError, ConnectionError):
+    """A request was given up because what asked for it was stopped."""
 
 
 class _LastEventError(WatchError):

@@ -1,7 +1,8 @@
 """What requests made on a thread belong to: one owner that can abort them all, and its limits.
 
 `ListerWatcher.list` and `.watch` take only the options of the request. Whoever calls them and may be stopped meanwhile
-(a reflector) enters a scope around the call; the transport underneath registers its sockets with the scope it finds.
+(a reflector, a retrying watcher) enters a scope around the call; the transport underneath registers its sockets with
+the scope it finds.
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ from types import TracebackType
 
 from typing_extensions import Self
 
-from informer.errors import RequestCancelledError
 from watch.concurrency import Lock, ThreadLocal
+from watch.errors import RequestCancelledError
 
 __all__ = ["DEFAULT_MAX_LINE_BYTES", "RequestScope", "current_scope"]
 

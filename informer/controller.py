@@ -41,7 +41,8 @@ class Controller:
         process: called with (deltas, is_in_initial_list) for what is popped together. What it raises ends `run`.
         resync_period: seconds between two resyncs of the queue, 0 for none.
         process_batch: called instead of `process` with all pairs that one pop brought.
-        on_processed: called after each pop, when the queue has counted it as processed.
+        on_processed: called after each pop, when the queue has counted it as processed, and whenever
+            `applied_resource_version` has changed.
         name: seen in thread names and logs.
         reflector_options: passed on to each `Reflector`.
     """
@@ -72,7 +73,7 @@ class Controller:
         self._inlets: list[_Inlet] = []
         self.reflectors: list[Reflector] = []
         for namespace, part in _parts(lister_watcher):
-            inlet = _Inlet(queue, self.drain, self._fail)
+            inlet = _Inlet(queue, self.drain, self._fail, self._tell_processed)
             where = self._name if namespace is None else f"{self._name}/{namespace}"
             self._inlets.append(inlet)
             self.reflectors.append(Reflector(part, inlet, name=where, namespace=namespace, **options))
@@ -134,8 +135,11 @@ class Controller:
                     self._queue.pop_batch(self._process_batch, timeout=0)
                 except (stdlib_queue.Empty, QueueClosedError):
                     return
-                if self._on_processed is not None:
-                    self._on_processed()
+                self._tell_processed()
+
+    def _tell_processed(self) -> None:
+        if self._on_processed is not None:
+            self._on_processed()
 
     def _runner(self, reflector: Reflector) -> Callable[[], None]:
         return lambda: reflector.run(self._stop)
@@ -158,11 +162,18 @@ class Controller:
 class _Inlet:
     """A reflector's way into the queue: what it adds is drained at once, by itself."""
 
-    def __init__(self, queue: Queue, drain: Callable[[], None], fail: Callable[[BaseException], None]) -> None:
+    def __init__(
+        self,
+        queue: Queue,
+        drain: Callable[[], None],
+        fail: Callable[[BaseException], None],
+        on_version: Callable[[], object],
+    ) -> None:
         self._queue = queue
         self._apply = getattr(queue, "apply", None)
         self._drain = drain
         self._fail = fail
+        self._on_version = on_version
         self.applied_resource_version = ""
 
     def apply(self, deltas: Sequence[Delta]) -> None:
@@ -175,16 +186,21 @@ class _Inlet:
         last = deltas[-1]
         version = last.object if last.type is DeltaType.BOOKMARK else _version_of(last.object)
         if version:
-            self.applied_resource_version = version
+            self._reached(version)
 
     def replace(self, items: Iterable[Any], resource_version: str, **namespace: Any) -> None:
         self._queue.replace(items, resource_version, **namespace)
         self._drain_now()
-        self.applied_resource_version = resource_version
+        self._reached(resource_version)
 
     def resync(self) -> None:
         self._queue.resync()
         self._drain_now()
+
+    def _reached(self, version: str) -> None:
+        # Told after the fact: whoever waits for the version looks once it is told.
+        self.applied_resource_version = version
+        self._on_version()
 
     def _drain_now(self) -> None:
         try:

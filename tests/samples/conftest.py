@@ -1,0 +1,116 @@
+"""Samples run as programs of their own, as a user would run them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from watch import Channel, ChannelClosedError
+from watch.concurrency import Worker
+
+SAMPLES = Path(__file__).resolve().parents[2] / "samples"
+
+
+class Program:
+    """A sample under way, whose lines are read as they come."""
+
+    def __init__(self, name: str, *arguments: str, env: dict[str, str] | None = None, **popen: Any) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, str(SAMPLES / name), *arguments],
+            env={**os.environ, "PYTHONUNBUFFERED": "", **(env or {})},
+            stdout=popen.pop("stdout", subprocess.PIPE),
+            stderr=subprocess.PIPE,
+            text=True,
+            **popen,
+        )
+        self.lines: Channel[tuple[float, str]] = Channel(None)
+        self.complaints: Channel[tuple[float, str]] = Channel(None)
+        self._readers = [
+            Worker(lambda stream=stream, lines=lines: self._read(stream, lines), "sample-reader").start()
+            for stream, lines in ((self.process.stdout, self.lines), (self.process.stderr, self.complaints))
+            if stream is not None
+        ]
+
+    @staticmethod
+    def _read(stream: Any, lines: Channel[tuple[float, str]]) -> None:
+        for line in stream:
+            lines.put((time.monotonic(), line.rstrip("\n")))
+        lines.close()
+
+    def wait_for(self, wanted: Callable[[str], bool] | str, timeout: float = 15) -> tuple[float, str]:
+        """The next line that holds a text (or passes a test), with the moment at which it was read."""
+        test = wanted if callable(wanted) else lambda line: wanted in line
+        deadline = time.monotonic() + timeout
+        while True:
+            moment, line = self.lines.get(timeout=max(0.0, deadline - time.monotonic()))
+            if test(line):
+                return moment, line
+
+    def interrupt(self) -> float:
+        """Presses Ctrl-C and returns the seconds it took to end."""
+        begun = time.monotonic()
+        self.process.send_signal(signal.SIGINT)
+        self.process.wait(10)
+        return time.monotonic() - begun
+
+    def end(self, timeout: float = 30) -> tuple[int, list[str], list[str]]:
+        """Waits for its end: the exit code, the lines not yet read, and what it said on stderr."""
+        code = self.process.wait(timeout)
+        return code, self._rest(self.lines), self._rest(self.complaints)
+
+    def _rest(self, lines: Channel[tuple[float, str]]) -> list[str]:
+        rest = []
+        try:
+            while True:
+                rest.append(lines.get(timeout=10)[1])
+        except ChannelClosedError:
+            return rest
+
+    def close(self) -> None:
+        """Ends it, whatever it does."""
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait(10)
+        for reader in self._readers:
+            reader.join(10)
+        for stream in (self.process.stdout, self.process.stderr):
+            if stream is not None:
+                stream.close()
+
+
+@pytest.fixture
+def run_sample() -> Iterator[Callable[..., Program]]:
+    """Starts samples, and ends those that still run when the test is over."""
+    programs: list[Program] = []
+
+    def run(name: str, *arguments: str, **options: Any) -> Program:
+        programs.append(Program(name, *arguments, **options))
+        return programs[-1]
+
+    yield run
+    for program in programs:
+        program.close()
+
+
+def make_pod(name: str, namespace: str = "default", **labels: str) -> dict[str, Any]:
+    """A pod as a user would write it."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "namespace": namespace, "labels": labels},
+        "spec": {"containers": [{"name": "app", "image": "registry.example/app:1.0"}]},
+    }
+
+
+@pytest.fixture
+def pod() -> Callable[..., dict[str, Any]]:
+    """Makes pods."""
+    return make_pod

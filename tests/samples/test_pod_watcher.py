@@ -1,0 +1,282 @@
+"""The pod watcher, run as a program against the embedded API server."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from informer.testing import EmbeddedAPIServer
+
+SAMPLE = "pod_watcher.py"
+
+
+@pytest.fixture
+def kubeconfig(embedded_apiserver: EmbeddedAPIServer, tmp_path: Path) -> str:
+    """The path of a kubeconfig for the embedded server."""
+    path = tmp_path / "kubeconfig"
+    embedded_apiserver.kubeconfig(path)
+    return str(path)
+
+
+def test_every_add_change_and_delete_is_a_line(
+    embedded_apiserver: EmbeddedAPIServer, kubeconfig: str, run_sample: Callable[..., Any], pod: Callable[..., Any]
+) -> None:
+    """In a pipe each event is one line that begins with its type."""
+    embedded_apiserver.create(pod("first"))
+    program = run_sample(SAMPLE, "--kubeconfig", kubeconfig)
+    assert re.match(r"ADDED +default +first +0/1 +", program.wait_for("first")[1])
+    second = embedded_apiserver.create(pod("second"))
+    assert program.wait_for("second")[1].startswith("ADDED ")
+    second["status"] = {"phase": "Running", "containerStatuses": [{"name": "app", "ready": True, "restartCount": 3}]}
+    second = embedded_apiserver.update(second)
+    assert re.match(r"MODIFIED +default +second +1/1 +Running +3 ", program.wait_for("second")[1])
+    embedded_apiserver.delete(second)
+    assert program.wait_for("second")[1].startswith("DELETED ")
+    assert program.interrupt() < 1.0
+    assert program.end() == (0, [], [])
+
+
+@pytest.mark.parametrize(
+    ("output", "pattern"),
+    [
+        pytest.param("name", r"ADDED +pod/web$", id="name"),
+        pytest.param("table", r"ADDED +shop +web +0/1 +\S+ +0 +\S+ +<none>$", id="table"),
+        pytest.param("wide", r"ADDED +shop +web +.* registry.example/app:1.0$", id="wide"),
+    ],
+)
+def test_outputs(
+    embedded_apiserver: EmbeddedAPIServer,
+    kubeconfig: str,
+    run_sample: Callable[..., Any],
+    pod: Callable[..., Any],
+    output: str,
+    pattern: str,
+) -> None:
+    """Each output shows what its name says."""
+    embedded_apiserver.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}})
+    embedded_apiserver.create(pod("web", "shop"))
+    program = run_sample(SAMPLE, "--kubeconfig", kubeconfig, "-n", "shop", "-o", output)
+    assert re.match(pattern, program.wait_for("web")[1])
+
+
+def test_json_lines_are_watch_events(
+    embedded_apiserver: EmbeddedAPIServer, kubeconfig: str, run_sample: Callable[..., Any], pod: Callable[..., Any]
+) -> None:
+    """`-o json` writes a watch event a line, with the whole object."""
+    stored = embedded_apiserver.create(pod("web"))
+    program = run_sample(SAMPLE, "--kubeconfig", kubeconfig, "-o", "json")
+    event = json.loads(program.wait_for("web")[1])
+    assert event == {"type": "ADDED", "object": stored}
+
+
+def test_selectors_and_namespaces_choose_pods(
+    embedded_apiserver: EmbeddedAPIServer, kubeconfig: str, run_sample: Callable[..., Any], pod: Callable[..., Any]
+) -> None:
+    """`-n`, `-A`, `-l` and `--field-selector` let pass what they name and nothing else."""
+    embedded_apiserver.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}})
+    for name, namespace, app in (("a", "default", "web"), ("b", "shop", "web"), ("c", "shop", "db")):
+        embedded_apiserver.create(pod(name, namespace, app=app))
+    seen = {}
+    for arguments in (
+        (),
+        ("-A",),
+        ("-n", "shop"),
+        ("-A", "-l", "app!=db"),
+        ("-A", "--field-selector", "metadata.name=c"),
+    ):
+        program = run_sample(SAMPLE, "--kubeconfig", kubeconfig, "-o", "name", "--duration", "1.5", *arguments)
+        code, lines, complaints = program.end()
+        assert (code, complaints) == (0, [])
+        seen[arguments] = sorted(line.split("/")[1] for line in lines)
+    assert [*seen.values()] == [["a"], ["a", "b", "c"], ["b", "c"], ["a", "b"], ["c"]]
+
+
+def test_a_context_that_is_missing_is_one_line(kubeconfig: str, run_sample: Callable[..., Any]) -> None:
+    """A context that the kubeconfig does not have ends the program with exit code 2 and a line that names it."""
+    code, lines, complaints = run_sample(SAMPLE, "--kubeconfig", kubeconfig, "--context", "nowhere").end()
+    assert (code, lines, len(complaints)) == (2, [], 1)
+    assert complaints[0].startswith("error: ")
+    assert "nowhere" in complaints[0]
+
+
+def test_a_kubeconfig_that_is_missing_is_one_line(tmp_path: Path, run_sample: Callable[..., Any]) -> None:
+    """A kubeconfig that is not there ends the program with exit code 2 and a line that says so."""
+    code, lines, complaints = run_sample(SAMPLE, "--kubeconfig", str(tmp_path / "missing")).end()
+    assert (code, lines, len(complaints)) == (2, [], 1)
+    assert complaints[0].startswith("error: ")
+
+
+def test_a_refused_connection_is_one_line(
+    embedded_apiserver: EmbeddedAPIServer, kubeconfig: str, run_sample: Callable[..., Any]
+) -> None:
+    """A server that is not there ends the program with exit code 2 and a line that names its address."""
+    embedded_apiserver.stop()
+    code, lines, complaints = run_sample(SAMPLE, "--kubeconfig", kubeconfig).end()
+    assert (code, lines, len(complaints)) == (2, [], 1)
+    assert "connection refused" in complaints[0]
+    assert embedded_apiserver.url.removeprefix("http://") in complaints[0]
+
+
+def test_a_refused_token_is_one_line(tmp_path: Path, run_sample: Callable[..., Any]) -> None:
+    """Credentials that the server does not accept end the program with exit code 2 and a line that says 401."""
+    path = tmp_path / "kubeconfig"
+    with EmbeddedAPIServer(tokens={"right": "somebody"}) as server:
+        server.kubeconfig(path)
+        path.write_text(path.read_text().replace("right", "wrong"))
+        code, lines, complaints = run_sample(SAMPLE, "--kubeconfig", str(path)).end()
+    assert (code, lines, len(complaints)) == (2, [], 1)
+    assert "401" in complaints[0]
+    assert "list pods" in complaints[0]
+    assert "wrong" not in complaints[0]
+
+
+def test_a_forbidden_list_names_verb_and_resource(
+    embedded_apiserver: EmbeddedAPIServer, kubeconfig: str, run_sample: Callable[..., Any]
+) -> None:
+    """A user without the right ends the program with exit code 2 and a line that names verb, resource and namespace."""
+    for verb in ("list", "watch"):
+        embedded_apiserver.forbid(verb, "pods")
+    code, lines, complaints = run_sample(SAMPLE, "--kubeconfig", kubeconfig).end()
+    assert (code, lines, len(complaints)) == (2, [], 1)
+    assert "403" in complaints[0]
+    assert 'resource "pods"' in complaints[0]
+    assert 'in the namespace "default"' in complaints[0]
+
+
+def test_ctrl_c_ends_it_while_the_server_says_nothing(tmp_path: Path, run_sample: Callable[..., Any]) -> None:
+    """While the first list hangs, Ctrl-C ends the program within a second and without a traceback."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        path = tmp_path / "kubeconfig"
+        path.write_text(
+            json.dumps(
+                {
+                    "clusters": [{"name": "c", "cluster": {"server": f"http://127.0.0.1:{silent.getsockname()[1]}"}}],
+                    "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
+                    "users": [{"name": "u", "user": {}}],
+                    "current-context": "c",
+                }
+            )
+        )
+        program = run_sample(SAMPLE, "--kubeconfig", str(path))
+        silent.settimeout(20)
+        connection, _ = silent.accept()
+        with connection:
+            assert "loading pods" in program.complaints.get(timeout=20)[1]
+            assert program.interrupt() < 1.0
+            code, lines, complaints = program.end()
+    assert (code, lines, complaints) == (0, [], [])
+
+
+def test_sigterm_ends_it(
+    embedded_apiserver: EmbeddedAPIServer, kubeconfig: str, run_sample: Callable[..., Any], pod: Callable[..., Any]
+) -> None:
+    """SIGTERM, as a cluster sends it, ends the program like Ctrl-C."""
+    embedded_apiserver.create(pod("web"))
+    program = run_sample(SAMPLE, "--kubeconfig", kubeconfig)
+    program.wait_for("web")
+    program.process.send_signal(signal.SIGTERM)
+    assert program.end(5) == (0, [], [])
+
+
+def test_a_reader_that_has_gone_ends_it_quietly(
+    embedded_apiserver: EmbeddedAPIServer, kubeconfig: str, run_sample: Callable[..., Any], pod: Callable[..., Any]
+) -> None:
+    """A closed pipe (`| head -1`) ends the program without a traceback."""
+    embedded_apiserver.create(pod("first"))
+    program = run_sample(SAMPLE, "--kubeconfig", kubeconfig, stdout=(pipe := os.pipe())[1])
+    os.close(pipe[1])
+    assert b"first" in os.read(pipe[0], 4096)
+    os.close(pipe[0])
+    embedded_apiserver.create(pod("second"))
+    code, _, complaints = program.end(10)
+    assert (code, complaints) == (0, [])
+
+
+def test_it_survives_a_restart_of_the_server(
+    embedded_apiserver: EmbeddedAPIServer, kubeconfig: str, run_sample: Callable[..., Any], pod: Callable[..., Any]
+) -> None:
+    """After the server was away the view goes on, without a line for pods that did not change."""
+    embedded_apiserver.create(pod("first"))
+    program = run_sample(SAMPLE, "--kubeconfig", kubeconfig, "-o", "name")
+    program.wait_for("first")
+    embedded_apiserver.restart()
+    embedded_apiserver.create(pod("second"))
+    assert program.wait_for(lambda line: True, 30)[1].endswith("pod/second")
+
+
+def test_without_a_cluster_it_shows_its_own(tmp_path: Path, run_sample: Callable[..., Any]) -> None:
+    """With no cluster configured it says so in one line, shows pods that come, and ends by itself."""
+    program = run_sample(SAMPLE, "-A", "--duration", "4", env={"HOME": str(tmp_path), "KUBECONFIG": ""})
+    code, lines, complaints = program.end()
+    assert code == 0
+    assert [line for line in complaints if "demo cluster" in line] == complaints
+    assert len(complaints) == 1
+    assert {"ADDED", "MODIFIED"} <= {line.split()[0] for line in lines}
+
+
+def test_in_a_terminal_a_table_updates_in_place(
+    embedded_apiserver: EmbeddedAPIServer, kubeconfig: str, pod: Callable[..., Any]
+) -> None:
+    """In a terminal the same lines are drawn again: readiness, restarts, node and age of each pod."""
+    stored = embedded_apiserver.create(pod("web"))
+    screen = Screen([sys.executable, str(Path(__file__).parents[2] / "samples" / SAMPLE), "--kubeconfig", kubeconfig])
+    try:
+        screen.wait_for(r"NAME +READY +STATUS +RESTARTS +AGE +NODE")
+        screen.wait_for(r"web +0/1")
+        stored["spec"]["nodeName"] = "worker-7"
+        stored["status"] = {
+            "phase": "Running",
+            "containerStatuses": [{"name": "app", "ready": True, "restartCount": 4}],
+        }
+        embedded_apiserver.update(stored)
+        screen.wait_for(r"web +1/1 +Running +4 +\d+s +worker-7")
+        assert "\x1b[1A" in screen.text, "nothing was drawn in place"
+        screen.process.send_signal(signal.SIGINT)
+        assert screen.process.wait(5) == 0
+        assert "Traceback" not in screen.text
+    finally:
+        screen.close()
+
+
+class Screen:
+    """A program in a terminal."""
+
+    def __init__(self, command: list[str]) -> None:
+        master, slave = pty.openpty()
+        self.process = subprocess.Popen(
+            command,
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            env={**os.environ, "TERM": "xterm", "COLUMNS": "160", "LINES": "30"},
+        )
+        os.close(slave)
+        self._master = master
+        self.text = ""
+
+    def wait_for(self, pattern: str, timeout: float = 20) -> None:
+        """Reads until the screen has shown a pattern."""
+        deadline = time.monotonic() + timeout
+        plain = re.compile(pattern)
+        while not plain.search(re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", self.text)):
+            assert time.monotonic() < deadline, f"{pattern} was not shown in: {self.text!r}"
+            self.text += os.read(self._master, 65536).decode(errors="replace")
+
+    def close(self) -> None:
+        """Ends the program."""
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait(10)
+        os.close(self._master)

@@ -14,8 +14,10 @@ __all__ = ["Change"]
 T = TypeVar("T", default=Any)
 
 
-class Change(msgspec.Struct, Generic[T], gc=False, frozen=True):
+class Change(msgspec.Struct, Generic[T], gc=False, frozen=True, eq=False):
     """An object came, changed or went.
+
+    Two are equal when they tell the same of equal objects, whatever the keys.
 
     Attributes:
         type: `DeltaType.ADDED`, `UPDATED` or `DELETED`.
@@ -24,6 +26,7 @@ class Change(msgspec.Struct, Generic[T], gc=False, frozen=True):
         is_in_initial_list: an add of an object that was there at the start.
         final_state_unknown: the delete itself was missed.
         is_sync: an update without news, for those who asked to be shown everything again.
+        key: the object's key in the cache.
     """
 
     type: DeltaType
@@ -32,3 +35,19 @@ class Change(msgspec.Struct, Generic[T], gc=False, frozen=True):
     is_in_initial_list: bool = False
     final_state_unknown: bool = False
     is_sync: bool = False
+    key: str = ""
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Change):
+            return NotImplemented
+        return (
+            self.type is other.type
+            and self.is_in_initial_list == other.is_in_initial_list
+            and self.final_state_unknown == other.final_state_unknown
+            and self.is_sync == other.is_sync
+            and bool(self.object == other.object)
+            and bool(self.old == other.old)
+        )
+
+    def __hash__(self) -> int:
+        return hash((self.type, self.is_in_initial_list, self.final_state_unknown, self.is_sync))

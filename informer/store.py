@@ -146,7 +146,9 @@ class Store(Generic[T]):
                     )
                     at += 1
                 elif kind is DeltaType.SYNC_ALL:
-                    changes += [Change(DeltaType.UPDATED, obj, obj, is_sync=True) for obj in self._items.values()]
+                    changes += [
+                        Change(DeltaType.UPDATED, obj, obj, False, False, True, key) for key, obj in self._items.items()
+                    ]
                     at += 1
                 else:
                     at = self._apply_run(prepared, at, is_in_initial_list=is_in_initial_list, changes=changes)
@@ -181,6 +183,11 @@ class Store(Generic[T]):
         """All objects in the form in which they are stored."""
         with self._lock:
             return [*self._items.values()]
+
+    def stored_by_keys(self) -> dict[str, Any]:
+        """All objects in the form in which they are stored, by key; a copy."""
+        with self._lock:
+            return dict(self._items)
 
     def stored_by_key(self, key: str) -> Any:
         """The object of a key in the form in which it is stored, or None."""
@@ -242,9 +249,9 @@ class Store(Generic[T]):
                     found = _version_of(obj)
                     version = found or version
                     if old is None:
-                        append(Change(DeltaType.ADDED, obj, None, is_in_initial_list))
+                        append(Change(DeltaType.ADDED, obj, None, is_in_initial_list, False, False, key))
                     else:
-                        append(Change(DeltaType.UPDATED, obj, old, False, False, _is_sync(old, obj, found)))
+                        append(Change(DeltaType.UPDATED, obj, old, False, False, _is_sync(old, obj, found), key))
                 elif kind is DeltaType.DELETED:
                     version = self._delete_locked(keys[at], delta.object, changes) or version
                 elif kind is DeltaType.BOOKMARK:
@@ -262,7 +269,7 @@ class Store(Generic[T]):
         if old is not None:
             for index in self._indices:
                 index.remove(key)
-            changes.append(Change(DeltaType.DELETED, old if unknown else obj, None, False, unknown))
+            changes.append(Change(DeltaType.DELETED, old if unknown else obj, None, False, unknown, False, key))
         return "" if unknown else _version_of(obj)
 
     def _replace_all(
@@ -292,19 +299,20 @@ class Store(Generic[T]):
                 values = self._values(old_indices, listed, key)
             if old is None:
                 if key not in items:
-                    news.append(Change(DeltaType.ADDED, listed, None, is_in_initial_list))
+                    news.append(Change(DeltaType.ADDED, listed, None, is_in_initial_list, False, False, key))
                 put(key, listed, values)
                 continue
             # The same state again: whoever holds the old object goes on sharing it with the cache.
             obj = old if _is_same(old, listed) else listed
-            news.append(Change(DeltaType.UPDATED, obj, old, False, False, _is_sync(old, obj, _version_of(obj))))
+            is_sync = _is_sync(old, obj, _version_of(obj))
+            news.append(Change(DeltaType.UPDATED, obj, old, False, False, is_sync, key))
             put(key, obj, values if values is not None else [index.known_values(key) for index in old_indices])
         gone: builtins.list[Change[Any]] = []
         for key, old in old_items.items():
             if key in items:
                 continue
             if replaced.namespace is None or namespace_of(old) == replaced.namespace:
-                gone.append(Change(DeltaType.DELETED, old, None, False, True))
+                gone.append(Change(DeltaType.DELETED, old, None, False, True, False, key))
             else:
                 put(key, old, [index.known_values(key) for index in old_indices])
         with self._lock:

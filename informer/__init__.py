@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     )
     from informer.controller import (
         Controller as Controller,
-        new_informer as new_informer,
     )
     from informer.delta_fifo import (
         DeltaFIFO as DeltaFIFO,
@@ -93,6 +92,9 @@ if TYPE_CHECKING:
         Object as Object,
         strip_managed_fields as strip_managed_fields,
     )
+    from informer.plain_informer import (
+        new_informer as new_informer,
+    )
     from informer.reflector import (
         Reflector as Reflector,
     )
@@ -124,7 +126,7 @@ _NAMES = {
     "informer.backoff": "Backoff",
     "informer.changes": "Change",
     "informer.consistency": "ConsistencyStore",
-    "informer.controller": "Controller new_informer",
+    "informer.controller": "Controller",
     "informer.delta_fifo": "DeltaFIFO",
     "informer.deltas": "Delta DeltaType Queue",
     "informer.errors": (
@@ -147,6 +149,7 @@ _NAMES = {
     "informer.mutation_cache": "MutationCache",
     "informer.mutation_detector": "MutationDetector",
     "informer.objects": "Object strip_managed_fields",
+    "informer.plain_informer": "new_informer",
     "informer.reflector": "Reflector",
     "informer.registration": "HandlerRegistration",
     "informer.shared_informer": "SharedInformer",

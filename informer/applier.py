@@ -8,18 +8,33 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from itertools import groupby
 from operator import itemgetter
-from typing import Any
+from typing import Any, Protocol
 
+from informer.changes import Change
 from informer.deltas import Delta, DeltaType, ReplacedAll
+from informer.keys import DeletedFinalStateUnknown
 from informer.log_limit import LimitedLog
-from informer.processor import Processor
 from informer.store import Indexer, Prepared
 
-__all__ = ["Applier"]
+__all__ = ["Applier", "Listeners"]
 
 _second = itemgetter(1)
+
+
+class Listeners(Protocol):
+    """Who is told of changes."""
+
+    @property
+    def lock(self) -> AbstractContextManager[object]:
+        """Held while a batch is applied and given out."""
+        ...
+
+    def distribute(self, changes: Sequence[Change[Any]]) -> None:
+        """Takes a batch of changes, which nobody changes afterwards."""
+        ...
 
 
 class Applier:
@@ -27,16 +42,16 @@ class Applier:
 
     Args:
         indexer: the cache.
-        processor: has the listeners.
+        listeners: are told of what has changed.
         key_of: makes a stored object's key, and raises for one that has none.
         log: for objects that cannot be stored.
     """
 
     def __init__(
-        self, indexer: Indexer[Any], processor: Processor, key_of: Callable[[Any], str], log: LimitedLog
+        self, indexer: Indexer[Any], listeners: Listeners, key_of: Callable[[Any], str], log: LimitedLog
     ) -> None:
         self._indexer = indexer
-        self._processor = processor
+        self._listeners = listeners
         self._key_of = key_of
         self._log = log
         self.rejected = 0
@@ -47,8 +62,8 @@ class Applier:
         for is_in_initial_list, group in groupby(pairs, key=_second):
             deltas = [delta for some, _ in group for delta in some]
             prepared = self._prepare(deltas)
-            with self._processor.lock:
-                self._processor.distribute(self._indexer.commit(prepared, is_in_initial_list=is_in_initial_list))
+            with self._listeners.lock:
+                self._listeners.distribute(self._indexer.commit(prepared, is_in_initial_list=is_in_initial_list))
 
     def _prepare(self, deltas: Sequence[Delta]) -> Prepared:
         try:
@@ -67,6 +82,8 @@ class Applier:
                 yield delta
 
     def _has_key(self, item: Any) -> bool:
+        if isinstance(item, DeletedFinalStateUnknown):
+            return True
         try:
             self._key_of(item)
         except Exception as error:

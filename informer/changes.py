@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import builtins
+from collections.abc import Callable
 from typing import Any, Generic
 
 import msgspec
@@ -9,7 +11,7 @@ from typing_extensions import TypeVar
 
 from informer.deltas import DeltaType
 
-__all__ = ["Change"]
+__all__ = ["Change", "unwrapped"]
 
 T = TypeVar("T", default=Any)
 
@@ -37,7 +39,7 @@ class Change(msgspec.Struct, Generic[T], gc=False, frozen=True, eq=False):
     is_sync: bool = False
     key: str = ""
 
-    def __eq__(self, other: object) -> bool:
+    def __eq__(self, other: builtins.object) -> bool:
         if not isinstance(other, Change):
             return NotImplemented
         return (
@@ -51,3 +53,13 @@ class Change(msgspec.Struct, Generic[T], gc=False, frozen=True, eq=False):
 
     def __hash__(self) -> int:
         return hash((self.type, self.is_in_initial_list, self.final_state_unknown, self.is_sync))
+
+
+def unwrapped(change: Change[Any], unwrap: Callable[[Any], Any]) -> Change[Any]:
+    """A change of what is stored, as a change of what users see of that."""
+    old = None if change.old is None else unwrap(change.old)
+    # A resync shows one object twice, and must go on doing so when it is decoded on each read.
+    new = old if change.object is change.old else unwrap(change.object)
+    return Change(
+        change.type, new, old, change.is_in_initial_list, change.final_state_unknown, change.is_sync, change.key
+    )

@@ -6,37 +6,32 @@ queue's order and one at a time. There is no thread that pops: whoever adds to t
 
 from __future__ import annotations
 
+import logging
 import queue as stdlib_queue
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from typing_extensions import TypeVar
-
-from informer.changes import Change
 from informer.deltas import Delta, DeltaType, Queue
 from informer.errors import QueueClosedError
-from informer.handlers import HandlerFunctions
-from informer.in_order_fifo import InOrderFIFO
+from informer.fifo import Pair
 from informer.keys import resource_version_of
 from informer.list_watch import ListerWatcher
+from informer.log_limit import LimitedLog
 from informer.reflector import Reflector
-from informer.store import Indexer
 from watch.concurrency import RLock, Signal, Worker, on_set
 
-__all__ = ["Controller", "new_informer"]
+__all__ = ["Controller"]
 
-T = TypeVar("T", default=Any)
-
-Pair = tuple[list[Delta], bool]
-"""The deltas popped together, and whether they belong to the initial list."""
+_log = logging.getLogger(__name__)
 
 
 class Controller:
     """Runs a reflector (one for each namespace, if there are several) and handles what it brings.
 
     Args:
-        queue: where the reflectors put what they see.
+        queue: where the reflectors put what they see. Where there are several namespaces, its `replace` takes a
+            `namespace`, and its `expect_namespaces`, if it has one, is told of them.
         lister_watcher: what to list and watch.
         process: called with (deltas, is_in_initial_list) for what is popped together. What it raises ends `run`.
         resync_period: seconds between two resyncs of the queue, 0 for none.
@@ -68,12 +63,15 @@ class Controller:
         self._apply_lock = RLock()  # one thread drains at a time
         self._stop = Signal()
         self._started = False  # guarded by _apply_lock
-        self._failure: BaseException | None = None  # the first one of process; written by the draining thread
+        self._failure: BaseException | None = None  # what ends the run; written by the draining thread
         options = {**reflector_options, "resync_period": resync_period}
         self._inlets: list[_Inlet] = []
         self.reflectors: list[Reflector] = []
-        for namespace, part in _parts(lister_watcher):
-            inlet = _Inlet(queue, self.drain, self._fail, self._tell_processed)
+        parts = _parts(lister_watcher)
+        if len(parts) > 1 and hasattr(queue, "expect_namespaces"):
+            queue.expect_namespaces([namespace for namespace, _ in parts])
+        for namespace, part in parts:
+            inlet = _Inlet(queue, self._drain_or_end, self._tell_processed)
             where = self._name if namespace is None else f"{self._name}/{namespace}"
             self._inlets.append(inlet)
             self.reflectors.append(Reflector(part, inlet, name=where, namespace=namespace, **options))
@@ -128,14 +126,41 @@ class Controller:
         return _lowest([inlet.applied_resource_version for inlet in self._inlets])
 
     def drain(self) -> None:
-        """Processes what is queued, on the calling thread."""
+        """Processes what is queued, on the calling thread.
+
+        Raises:
+            BaseException: whatever the process function raised; from then on nothing is processed any more.
+        """
         with self._apply_lock:
-            while len(self._queue):
+            while len(self._queue) and self._failure is None:
                 try:
-                    self._queue.pop_batch(self._process_batch, timeout=0)
+                    self._queue.pop_batch(self._process, timeout=0)
                 except (stdlib_queue.Empty, QueueClosedError):
+                    # Somebody else pops too and was quicker, unless it is the process function that raised this.
+                    if self._failure is not None:
+                        raise
                     return
                 self._tell_processed()
+
+    def _process(self, pairs: list[Pair]) -> None:
+        try:
+            self._process_batch(pairs)
+        except BaseException as error:
+            self._failure = error
+            raise
+
+    def _drain_or_end(self) -> bool:
+        """`drain` for a reflector, which outlives what its target raises: a failure has to end the run.
+
+        Returns:
+            Whether all is processed.
+        """
+        try:
+            self.drain()
+        except BaseException as error:
+            self._failure = error
+            self.stop()
+        return self._failure is None
 
     def _tell_processed(self) -> None:
         if self._on_processed is not None:
@@ -143,11 +168,6 @@ class Controller:
 
     def _runner(self, reflector: Reflector) -> Callable[[], None]:
         return lambda: reflector.run(self._stop)
-
-    def _fail(self, error: BaseException) -> None:
-        if self._failure is None:
-            self._failure = error
-        self.stop()
 
     @staticmethod
     def _one_by_one(process: Callable[[list[Delta], bool], object] | None) -> Callable[[list[Pair]], None]:
@@ -162,18 +182,12 @@ class Controller:
 class _Inlet:
     """A reflector's way into the queue: what it adds is drained at once, by itself."""
 
-    def __init__(
-        self,
-        queue: Queue,
-        drain: Callable[[], None],
-        fail: Callable[[BaseException], None],
-        on_version: Callable[[], object],
-    ) -> None:
+    def __init__(self, queue: Queue, drain: Callable[[], bool], on_version: Callable[[], object]) -> None:
         self._queue = queue
         self._apply = getattr(queue, "apply", None)
         self._drain = drain
-        self._fail = fail
         self._on_version = on_version
+        self._limited = LimitedLog(_log)
         self.applied_resource_version = ""
 
     def apply(self, deltas: Sequence[Delta]) -> None:
@@ -182,32 +196,39 @@ class _Inlet:
         else:
             for delta in deltas:
                 _add_one(self._queue, delta)
-        self._drain_now()
         last = deltas[-1]
-        version = last.object if last.type is DeltaType.BOOKMARK else _version_of(last.object)
-        if version:
-            self._reached(version)
+        self._drain_to(last.object if last.type is DeltaType.BOOKMARK else _version_of(last.object))
 
-    def replace(self, items: Iterable[Any], resource_version: str, **namespace: Any) -> None:
-        self._queue.replace(items, resource_version, **namespace)
-        self._drain_now()
-        self._reached(resource_version)
+    def replace(self, items: Sequence[Any], resource_version: str, **namespace: Any) -> None:
+        try:
+            self._queue.replace(items, resource_version, **namespace)
+        except Exception:
+            # One object without a key must not keep all others out, list after list.
+            usable = [item for item in items if self._has_key(item)]
+            if len(usable) == len(items):
+                raise
+            self._queue.replace(usable, resource_version, **namespace)
+        self._drain_to(resource_version)
 
     def resync(self) -> None:
         self._queue.resync()
-        self._drain_now()
+        self._drain()
 
-    def _reached(self, version: str) -> None:
-        # Told after the fact: whoever waits for the version looks once it is told.
-        self.applied_resource_version = version
-        self._on_version()
+    def _drain_to(self, version: str) -> None:
+        if self._drain() and version:
+            # Told after the fact: whoever waits for the version looks once it is told.
+            self.applied_resource_version = version
+            self._on_version()
 
-    def _drain_now(self) -> None:
+    def _has_key(self, item: Any) -> bool:
+        key_of = getattr(self._queue, "key_of", None)
         try:
-            self._drain()
-        # The reflector outlives what its target raises; the process function's own failure has to end the run.
-        except BaseException as error:
-            self._fail(error)
+            if key_of is not None:
+                key_of(item)
+        except Exception as error:
+            self._limited.log(logging.ERROR, "an object was left out of a list: %s", error)
+            return False
+        return True
 
 
 def _add_one(queue: Queue, delta: Delta) -> None:
@@ -245,33 +266,3 @@ def _lowest(versions: list[str]) -> str:
     if not all(version.isdecimal() for version in versions):
         return ""
     return min(versions, key=int)
-
-
-def new_informer(
-    lister_watcher: ListerWatcher[T],
-    handler: Any,
-    *,
-    resync_period: float = 0,
-    indexers: Mapping[str, Callable[[T], Iterable[str]]] | None = None,
-) -> tuple[Indexer[T], Controller]:
-    """A store and the controller that keeps it current, calling one handler on the controller's own thread.
-
-    What the handler raises comes out of `Controller.run`. For several handlers, threads of their own and everything else,
-    see `SharedInformer`.
-
-    Args:
-        lister_watcher: what to list and watch.
-        handler: an object with some of `on_add`, `on_update` and `on_delete`.
-        resync_period: seconds between two updates for every object without news, 0 for none.
-        indexers: index functions by index name.
-    """
-    functions = HandlerFunctions(handler)
-    indexer: Indexer[T] = Indexer(indexers=indexers or {})
-
-    def process(deltas: list[Delta], is_in_initial_list: bool) -> None:  # noqa: FBT001 - as Queue.pop calls it
-        changes: list[Change[T]] = indexer.apply(deltas, is_in_initial_list=is_in_initial_list)
-        for change in changes:
-            if resync_period or not change.is_sync:
-                functions(change)
-
-    return indexer, Controller(InOrderFIFO(), lister_watcher, process, resync_period=resync_period)

@@ -130,13 +130,18 @@ class Queue(Protocol):
 class InitialSync:
     """Counts down the first list of a queue (of each namespace, if several reflectors fill it).
 
-    Threads: none of its own; its queue's lock guards it.
+    Threads: none of its own; its queue's lock guards it, but for `done`, which any thread may read.
     """
 
-    def __init__(self, namespaces: Collection[str] | None = None) -> None:
-        self._one_list = not namespaces
-        self._missing: set[str | None] = set(namespaces) if namespaces else {None}
+    def __init__(self) -> None:
+        self._one_list = True
+        self._missing: set[str | None] = {None}
         self._waiting = 0  # items of first lists that were not handled yet
+
+    def expect(self, namespaces: Collection[str]) -> None:
+        """Waits for a list of each of these, as against one of everything."""
+        self._one_list = False
+        self._missing = set(namespaces)
 
     def added(self) -> None:
         """Something was added, changed or deleted one by one: as good as an empty list."""
@@ -147,13 +152,14 @@ class InitialSync:
         """A list was queued as so many items; returns whether it was a first one."""
         first = namespace in self._missing
         if first:
-            self._missing.discard(namespace)
+            # In this order: whoever reads `done` meanwhile must not see the list neither missing nor waiting.
             self._waiting += items
+            self._missing.discard(namespace)
         return first
 
     def handled(self, items: int) -> None:
         """So many items of first lists were handled."""
-        self._waiting = max(0, self._waiting - items)
+        self._waiting -= items
 
     @property
     def done(self) -> bool:

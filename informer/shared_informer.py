@@ -23,7 +23,7 @@ from informer.changes import Change
 from informer.controller import Controller
 from informer.delta_fifo import DeltaFIFO
 from informer.entries import Undecodable, unwrap
-from informer.errors import InformerForkedError
+from informer.errors import InformerForkedError, KeyFuncError
 from informer.event_stream import EventStream
 from informer.handlers import HandlerFunctions
 from informer.in_order_fifo import InOrderFIFO
@@ -483,21 +483,21 @@ class SharedInformer(Generic[T]):
         if self._key_func is meta_namespace_key:
             return meta_namespace_key(item)
         unwrap_item = self._unwrap
-        return self._key_func(item if unwrap_item is None else unwrap_item(item))
+        key = self._key_func(item if unwrap_item is None else unwrap_item(item))
+        if not isinstance(key, str):
+            raise KeyFuncError(f"the key function gave a {type(key).__qualname__} for a key: a str is needed")
+        return key
 
     def _make_controller(self) -> Controller:
         source = stored_items(self._lister_watcher, self._transform, self._model_unwrap)
-        namespaces = getattr(source, "namespaces", None)
-        several = namespaces if namespaces and len(namespaces) > 1 else None
         queue: InOrderFIFO | DeltaFIFO
         if self._queue_kind == "in_order":
-            queue = InOrderFIFO(self._key_of, namespaces=several)
+            queue = InOrderFIFO(self._key_of)
         else:
             queue = DeltaFIFO(
                 self._key_of,
                 known_objects=_StoredObjects(self._indexer),
                 emit_replaced=True,
-                namespaces=several,
                 bookmark_replaces=True,
             )
         applier = Applier(self._indexer, self._processor, self._key_of, self._limited)

@@ -8,7 +8,7 @@ from operator import length_hint
 from typing import Any, Literal
 
 from informer.backlog import Backlog, CoalescingBacklog
-from informer.changes import Change
+from informer.changes import Change, unwrapped
 from informer.handlers import filter_change
 from informer.processor import ResyncSchedule
 from watch.concurrency import Lock
@@ -106,12 +106,7 @@ class Subscription:
     def visible(self, change: Change[Any]) -> Change[Any] | None:
         """A change as its owner sees it: unwrapped and filtered. Whatever the user's functions raise comes out."""
         if self._unwrap is not None:
-            old = None if change.old is None else self._unwrap(change.old)
-            # A resync shows one object twice, and must go on doing so when it is decoded on each read.
-            new = old if change.object is change.old else self._unwrap(change.object)
-            change = Change(
-                change.type, new, old, change.is_in_initial_list, change.final_state_unknown, change.is_sync
-            )
+            change = unwrapped(change, self._unwrap)
         return change if self._keep is None else filter_change(change, self._keep)
 
     def set_unwrap(self, unwrap: Callable[[Any], Any] | None) -> None:

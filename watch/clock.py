@@ -101,9 +101,10 @@ class FakeClock:
         deadline = None if timeout is None else self.monotonic() + timeout
         self._count(1)
         try:
-            while not event.wait(self._EVENT_POLL):
+            while not event.is_set():
                 if deadline is not None and self.monotonic() >= deadline:
-                    return event.is_set()
+                    return False
+                event.wait(self._EVENT_POLL)
             return True
         finally:
             self._count(-1)

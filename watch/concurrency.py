@@ -35,29 +35,30 @@ class Signal(threading.Event):
     def __init__(self) -> None:
         super().__init__()
         self._callbacks_lock = threading.Lock()
-        self._callbacks: list[Callable[[], object]] = []  # each is called once; guarded by _callbacks_lock
+        # By a token of each subscription, since two may have the same function; guarded by _callbacks_lock.
+        self._callbacks: dict[object, Callable[[], object]] = {}
 
     def set(self) -> None:
         """Sets the event, then calls every subscriber once, on this thread."""
         super().set()
         with self._callbacks_lock:
-            callbacks, self._callbacks = self._callbacks, []
-        for callback in callbacks:
+            callbacks, self._callbacks = self._callbacks, {}
+        for callback in callbacks.values():
             _call(callback)
 
     def subscribe(self, callback: Callable[[], object]) -> Callable[[], None]:
         """Calls `callback` once the event is set (at once when it is); returns a function that withdraws it."""
+        token = object()
         with self._callbacks_lock:
             if not self.is_set():
-                self._callbacks.append(callback)
-                return lambda: self._unsubscribe(callback)
+                self._callbacks[token] = callback
+                return lambda: self._unsubscribe(token)
         _call(callback)
         return _nothing
 
-    def _unsubscribe(self, callback: Callable[[], object]) -> None:
+    def _unsubscribe(self, token: object) -> None:
         with self._callbacks_lock:
-            if callback in self._callbacks:
-                self._callbacks.remove(callback)
+            self._callbacks.pop(token, None)
 
 
 class Latch:
@@ -93,6 +94,7 @@ class Worker:
     def __init__(self, target: Callable[[], object], name: str) -> None:
         self._target = target
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._parent: Worker | None = getattr(_here, "worker", None)  # on whose thread this one was made
 
     def start(self) -> Worker:
         """Starts the thread and returns the worker itself."""
@@ -118,15 +120,31 @@ class Worker:
         return self._thread is threading.current_thread()
 
     @property
+    def owns_current(self) -> bool:
+        """Whether the calling thread is this worker's, or that of a worker made on it, and so on."""
+        worker: Worker | None = getattr(_here, "worker", None)
+        while worker is not None and worker is not self:
+            worker = worker._parent
+        return worker is not None
+
+    @property
     def name(self) -> str:
         """The thread's name."""
         return self._thread.name
 
     def _run(self) -> None:
+        _here.worker = self
         try:
             self._target()
-        except Exception:
+        # SystemExit too: in a thread it ends nothing but the thread, and Python would say nothing of it.
+        except BaseException:
             _log.exception("thread %s ended with an error", self._thread.name)
+        finally:
+            # A chain of workers that each made the next must not keep all of them.
+            self._parent = None
+
+
+_here = ThreadLocal()  # its `worker` is the one whose thread this is
 
 
 def on_set(event: threading.Event, callback: Callable[[], object]) -> Callable[[], None]:
@@ -152,24 +170,24 @@ class _Waker:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._watched: dict[int, tuple[threading.Event, list[Callable[[], object]]]] = {}  # by id; guarded by _lock
+        # By the event's id, and then by a token of each watch; guarded by _lock.
+        self._watched: dict[int, tuple[threading.Event, dict[object, Callable[[], object]]]] = {}
         self._thread: threading.Thread | None = None  # guarded by _lock
 
     def add(self, event: threading.Event, callback: Callable[[], object]) -> Callable[[], None]:
+        token = object()
         with self._lock:
-            self._watched.setdefault(id(event), (event, []))[1].append(callback)
+            self._watched.setdefault(id(event), (event, {}))[1][token] = callback
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="watch-stop-waker", daemon=True)
                 self._thread.start()
-        return lambda: self._remove(event, callback)
+        return lambda: self._remove(event, token)
 
-    def _remove(self, event: threading.Event, callback: Callable[[], object]) -> None:
+    def _remove(self, event: threading.Event, token: object) -> None:
         with self._lock:
             entry = self._watched.get(id(event))
-            if entry is not None and callback in entry[1]:
-                entry[1].remove(callback)
-                if not entry[1]:
-                    del self._watched[id(event)]
+            if entry is not None and entry[1].pop(token, None) is not None and not entry[1]:
+                del self._watched[id(event)]
 
     def _run(self) -> None:
         while True:
@@ -183,7 +201,7 @@ class _Waker:
             with self._lock:
                 for event in events:
                     if event.is_set():
-                        fired += self._watched.pop(id(event), (event, []))[1]
+                        fired += self._watched.pop(id(event), (event, {}))[1].values()
             for callback in fired:
                 _call(callback)
 

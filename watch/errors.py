@@ -7,6 +7,7 @@ Comes in: a server's answer or a caller's mistake. Goes out: an exception that t
 from __future__ import annotations
 
 import json
+import math
 import queue
 from collections.abc import Mapping
 from typing import Any
@@ -88,8 +89,8 @@ class ApiError(WatchError):
             details = None
         if retry_after is None and details is not None:
             seconds = details.get("retryAfterSeconds")
-            if isinstance(seconds, (int, float)) and not isinstance(seconds, bool) and seconds > 0:
-                retry_after = float(seconds)
+            if isinstance(seconds, (int, float)) and not isinstance(seconds, bool):
+                retry_after = parse_retry_after(seconds) or None
         return cls(
             code if isinstance(code, int) and not isinstance(code, bool) and code else http_status,
             reason if isinstance(reason, str) else "",
@@ -111,6 +112,9 @@ class ApiError(WatchError):
         }
         if self.details is not None:
             status["details"] = dict(self.details)
+        if self.retry_after is not None:
+            # Whoever reads the Status has no header to look at.
+            status["details"] = {**status.get("details", {}), "retryAfterSeconds": math.ceil(self.retry_after)}
         return status
 
     @property
@@ -152,8 +156,7 @@ def as_api_error(error: BaseException) -> ApiError | None:
     status = getattr(error, "status", None)
     if not isinstance(status, int) or not hasattr(error, "body") or not hasattr(error, "reason"):
         return None
-    headers = getattr(error, "headers", None)
-    retry_after = None if headers is None else parse_retry_after(headers.get("Retry-After"))
+    retry_after = _retry_after_header(getattr(error, "headers", None))
     answer = ApiError.from_status(_decode_body(error.body), http_status=status, retry_after=retry_after)
     if not answer.reason and not answer.message and isinstance(error.reason, str):
         answer = ApiError(answer.status, error.reason, "", answer.retry_after, details=answer.details)
@@ -161,12 +164,18 @@ def as_api_error(error: BaseException) -> ApiError | None:
 
 
 def parse_retry_after(value: Any) -> float | None:
-    """Seconds that a Retry-After header asks for; None for no header, a date or anything else."""
+    """Seconds that a Retry-After header asks for; None for no header, a date, more than a day or anything else."""
     try:
         seconds = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
     return seconds if 0 <= seconds < 86400 else None
+
+
+def _retry_after_header(headers: Any) -> float | None:
+    """Reads headers, which may or may not tell upper from lower case."""
+    get = getattr(headers, "get", None)
+    return parse_retry_after(get("Retry-After", get("retry-after"))) if callable(get) else None
 
 
 def _decode_body(body: Any) -> Any:

@@ -28,6 +28,8 @@ class EventType(str, Enum):
     # Python 3.10 and 3.11 differ in what str() and format() of a mixed-in enum give.
     __str__ = str.__str__
     __format__ = str.__format__  # type: ignore[assignment]
+    # The same value, without the Python call that an enum makes of each look-up in a dict.
+    __hash__ = str.__hash__
 
 
 class Event(tuple["EventType | str", T_co], Generic[T_co]):
@@ -40,6 +42,7 @@ class Event(tuple["EventType | str", T_co], Generic[T_co]):
     """
 
     __slots__ = ()
+    __match_args__ = ("type", "object")
 
     def __new__(cls, type: EventType | str, object: T_co) -> Event[T_co]:
         """See the class."""

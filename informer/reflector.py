@@ -323,7 +323,11 @@ class Reflector:
                     return self._watch_failed(batch.error)
             try:
                 events = pull(silence)
-            except TimeoutError:
+            except TimeoutError as error:
+                # A large event on a slow line: it is not silent, and would not come any sooner on another one.
+                if getattr(error, "progress", False):
+                    events = []
+                    continue
                 _log.info("%s: the watch was silent for %.0f s: asking again", self.name, silence)
                 return self._state.watch_ended(events=seen, seconds=silence, silent=True)
             except WatchClosedError:

@@ -14,8 +14,9 @@ from watch.errors import WatchError
 
 __all__ = ["Body", "BrokenBodyError", "ChunkedBody", "Gunzip", "LineTooLongError", "Lines", "PlainBody"]
 
-# A chunk's size line, extensions included, is some ten bytes long.
+# A chunk's size line, extensions and line end included, is some ten bytes long.
 _MAX_SIZE_LINE = 4096
+_MAX_SIZE_DIGITS = 16
 _HEXADECIMAL = frozenset(b"0123456789abcdefABCDEF")
 # So much is uncompressed at a time, so that a small answer cannot claim all memory at once.
 _GUNZIP_STEP = 1 << 20
@@ -72,17 +73,14 @@ class PlainBody:
 class ChunkedBody:
     """A body in chunks.
 
-    Args:
-        rest: the bytes of a chunk that was begun before; 0 for none.
-
     Source: RFC 9112 section 7.1.
     """
 
-    def __init__(self, rest: int = 0) -> None:
+    def __init__(self) -> None:
         self.ended = False
         self.clean = False
         self._held = b""  # an incomplete size line, a chunk's incomplete body, or a trailer
-        self._wanted = rest  # bytes of a large chunk's body still to come, passed on as they come
+        self._wanted = 0  # bytes of a large chunk's body still to come, passed on as they come
         self._skip_line_end = False  # the CR LF behind that body has to be taken off
 
     def feed(self, data: bytes) -> list[bytes]:
@@ -92,25 +90,13 @@ class ChunkedBody:
             data, self._held = self._held + data, b""
         at, end = 0, len(data)
         while not self.ended:
-            if self._wanted:
-                piece = data[at : at + self._wanted]
-                if not piece:
+            if self._wanted or self._skip_line_end:
+                at = self._go_on(data, at, pieces)
+                if self._wanted or self._skip_line_end:
                     break
-                pieces.append(piece)
-                self._wanted -= len(piece)
-                at += len(piece)
-                self._skip_line_end = not self._wanted
-                continue
-            if self._skip_line_end:
-                if end - at < 2:
-                    break
-                if data[at : at + 2] != b"\r\n":
-                    raise BrokenBodyError("a chunk is longer than it said")
-                at += 2
-                self._skip_line_end = False
-            line_end = data.find(b"\r\n", at)
+            line_end = data.find(b"\r\n", at, at + _MAX_SIZE_LINE)
             if line_end < 0:
-                if end - at > _MAX_SIZE_LINE:
+                if end - at >= _MAX_SIZE_LINE:
                     raise BrokenBodyError("a chunk does not say its size")
                 break
             size = _chunk_size(data, at, line_end)
@@ -128,15 +114,32 @@ class ChunkedBody:
             self._held = data[at:]
         return pieces
 
+    def _go_on(self, data: bytes, at: int, pieces: list[bytes]) -> int:
+        """Goes on with a chunk that did not come whole; returns how far."""
+        if self._wanted:
+            piece = data[at : at + self._wanted]
+            if piece:
+                pieces.append(piece)
+            at += len(piece)
+            self._wanted -= len(piece)
+            self._skip_line_end = not self._wanted
+        if self._skip_line_end and len(data) - at >= 2:
+            if data[at : at + 2] != b"\r\n":
+                raise BrokenBodyError("a chunk is longer than it said")
+            self._skip_line_end = False
+            at += 2
+        return at
+
 
 def _chunk_size(data: bytes, start: int, end: int) -> int:
     digits = data[start:end]
     try:
-        # int() would also take signs, spaces and underscores, none of which is a size; nearly no size has those.
-        if digits.isalnum():
+        # int() would also take signs, spaces, underscores and a 0x in front, none of which is a size; nearly no size has
+        # any of those, nor a 0 in front.
+        if len(digits) <= _MAX_SIZE_DIGITS and digits.isalnum() and digits[0] != 0x30:
             return int(digits, 16)
-        digits = digits.partition(b";")[0].strip()
-        if digits and _HEXADECIMAL.issuperset(digits):
+        digits = digits.partition(b";")[0].strip(b" \t")
+        if 0 < len(digits) <= _MAX_SIZE_DIGITS and _HEXADECIMAL.issuperset(digits):
             return int(digits, 16)
     except ValueError:
         pass

@@ -9,7 +9,7 @@ from __future__ import annotations
 import http.client
 import logging
 import queue
-import zlib
+import time
 from collections.abc import Callable, Iterator
 from typing import Any, Generic, Protocol
 
@@ -80,7 +80,21 @@ class _Envelope(msgspec.Struct, gc=False):
 
 _decode_envelope = msgspec.json.Decoder(_Envelope).decode
 _decode_any = msgspec.json.Decoder().decode
-_PREFIXES = tuple((b'{"type":"%s","object":' % kind.value.encode(), kind) for kind in EventType)
+
+
+def _decode_dict(raw: bytes) -> dict[str, Any]:
+    decoded = _decode_any(raw)
+    if not isinstance(decoded, dict):
+        raise ValueError(f"an event's object is no JSON object but a {type(decoded).__name__}")
+    return decoded
+
+
+# An API server writes its events in this form.
+_PREFIXES = tuple(
+    (b'{"type":"%s","object":' % kind.value.encode(), kind)
+    for kind in (EventType.MODIFIED, EventType.ADDED, EventType.DELETED)
+)
+_ENDS = (b"}\n", b"}")
 _BY_NAME = {kind.value: kind for kind in EventType}
 
 
@@ -89,30 +103,31 @@ class JSONDecoder(Generic[T]):
 
     Args:
         response: an urllib3 response whose body was not read (`preload_content=False`).
-        decode_object: makes an event's object of its JSON, which is a copy of its own.
+        decode_object: makes an event's object of its JSON, which is a copy of its own; raises ValueError for what is not
+            one JSON object.
         decode_bookmark: the same for BOOKMARK events; None tries `decode_object`, and then gives a dict.
         max_line_bytes: the longest event allowed, in bytes.
 
     Threads: `decode`, `decode_batch` on one thread at a time; `close` from any.
     """
 
-    takes_timeout = True
-
     def __init__(
         self,
         response: Any,
         *,
-        decode_object: Callable[[bytes], T] = _decode_any,
+        decode_object: Callable[[bytes], T] = _decode_dict,  # type: ignore[assignment]
         decode_bookmark: Callable[[bytes], Any] | None = None,
         max_line_bytes: int = DEFAULT_MAX_LINE_BYTES,
     ) -> None:
         self._source = byte_source(response)
+        self.takes_timeout = self._source.takes_timeout
         self._gunzip = Gunzip() if self._source.gzipped else None
         self._lines = Lines(max_line_bytes)
         self._decode_object = decode_object
         self._decode_bookmark = decode_bookmark or self._bookmark
-        self._ready: list[Event[T]] = []  # decoded, and not yet given by `decode`
+        self._ready: list[Event[T]] = []  # decoded and not yet given by `decode`, the last first
         self._failure: Exception | None = None  # of a line that followed events already decoded
+        self._ended = False  # nothing more comes, whether it ended well or badly
 
     def decode(self) -> Event[T]:
         """See `Decoder.decode`."""
@@ -128,13 +143,38 @@ class JSONDecoder(Generic[T]):
 
         Raises:
             NotReadyError: the time is up; the stream goes on.
-            EOFError: the stream has ended.
-            Exception: a line is no event.
+            EOFError: the stream has ended, or has raised something else before.
+            Exception: a line is no event, or the connection broke.
         """
-        if self._failure is not None:
-            raise self._failure
+        if self._ready:
+            batch, self._ready = self._ready[::-1], []
+            return batch
+        if self._ended:
+            raise EOFError("the watch has ended")
+        try:
+            if self._failure is not None:
+                raise self._failure
+            return self._read_batch(timeout)
+        except NotReadyError:
+            raise
+        except Exception:
+            # What follows in the stream may begin anywhere: to read on could make events of what is none.
+            self._failure, self._ended = None, True
+            raise
+
+    def close(self) -> None:
+        """See `Decoder.close`."""
+        self._source.close()
+
+    def _read_batch(self, timeout: float | None) -> list[Event[T]]:
+        deadline = time.monotonic() + timeout if timeout else None
+        left = timeout
+        progress = False
         while True:
-            pieces: Any = self._source.read(timeout)
+            try:
+                pieces: Any = self._source.read(left)
+            except NotReadyError:
+                raise NotReadyError("no event came in time", progress=progress) from None
             if not pieces:
                 raise EOFError("the watch has ended")
             if self._gunzip is not None:
@@ -142,18 +182,18 @@ class JSONDecoder(Generic[T]):
             events = self._decode_lines(self._lines.feed(pieces))
             if events:
                 return events
-
-    def close(self) -> None:
-        """See `Decoder.close`."""
-        self._source.close()
+            progress = True
+            if deadline is not None and (left := deadline - time.monotonic()) <= 0:
+                raise NotReadyError("no event came in time", progress=True)
 
     def _decode_lines(self, lines: Iterator[bytes]) -> list[Event[T]]:
         events: list[Event[T]] = []
         try:
             for line in lines:
-                if len(line) > 1 or line.strip():
+                # Blank lines keep a connection alive.
+                if line.startswith(b"{") or line.strip():
                     events.append(self._decode_line(line))  # noqa: PERF401 - what came before a failure is kept
-        except (ValueError, WatchError, zlib.error, RecursionError) as error:
+        except Exception as error:
             if not events:
                 raise
             # What came before the bad line is good, and comes first.
@@ -163,27 +203,17 @@ class JSONDecoder(Generic[T]):
     def _decode_line(self, line: bytes) -> Event[T]:
         for prefix, kind in _PREFIXES:
             if line.startswith(prefix):
-                break
-        else:
-            return self._decode_other(line)
-        if line.endswith(b"}\n"):
-            raw = line[len(prefix) : -2]
-        elif line.endswith(b"}"):
-            raw = line[len(prefix) : -1]
-        else:
-            return self._decode_other(line)
-        if kind is EventType.BOOKMARK or kind is EventType.ERROR:
-            return self._decode_other(line)
-        try:
-            return Event(kind, self._decode_object(raw))
-        except (ValueError, RecursionError):
-            # Perhaps something follows the object in the envelope.
-            return self._decode_other(line)
+                if not line.endswith(_ENDS):
+                    break
+                try:
+                    return Event(kind, self._decode_object(line[len(prefix) : -2 if line.endswith(b"\n") else -1]))
+                except (ValueError, RecursionError):
+                    # Perhaps something follows the object in the envelope.
+                    break
+        return self._decode_other(line)
 
     def _decode_other(self, line: bytes) -> Event[T]:
         """Any other form of an event, read as JSON asks."""
-        if not line.strip():
-            raise ValueError("a blank line is no event")
         envelope = _decode_envelope(line)
         kind = _BY_NAME.get(envelope.type)
         if kind is None:
@@ -200,7 +230,7 @@ class JSONDecoder(Generic[T]):
             return self._decode_object(raw)
         # A bookmark has metadata and nothing else: a type that asks for more is right to refuse it.
         except Exception:
-            return _decode_any(raw)
+            return _decode_dict(raw)
 
 
 def report_error(error: Exception) -> dict[str, Any]:
@@ -228,6 +258,7 @@ class StreamWatcher(WatcherBase[T]):
         self._decode_batch: Callable[..., list[Event[T]]] | None = getattr(decoder, "decode_batch", None)
         self._takes_timeout = bool(getattr(decoder, "takes_timeout", False))
         self._channel: Channel[Event[T]] = Channel(0)
+        self._reading = Lock()  # held while the decoder is asked; taken before _lock
         self._lock = Lock()
         self._pump: Worker | None = None  # guarded by _lock
         self._stopped = False  # guarded by _lock
@@ -274,25 +305,37 @@ class StreamWatcher(WatcherBase[T]):
                 for event in self._pull(None):
                     self._channel.put(event)
         except (WatchClosedError, ChannelClosedError):
+            pass
+        finally:
             self._channel.close()
 
     def _pull(self, timeout: float | None) -> list[Event[T]]:
-        if self._ended or self._stopped:
+        with self._reading:
+            while not self._ended and not self._stopped:
+                try:
+                    batch = self._decode(timeout)
+                except NotReadyError:
+                    raise
+                except Exception as error:
+                    return self._end(error)
+                if batch:
+                    return batch
             raise WatchClosedError("the watch has ended")
-        try:
-            if self._decode_batch is None:
-                return [self._decoder.decode()]
-            return self._decode_batch(timeout) if self._takes_timeout else self._decode_batch()
-        except NotReadyError:
-            raise
-        except Exception as error:
-            self._ended = True
-            quiet = self._stopped or _is_end(error)
-            self._close_decoder()
-            if quiet:
-                _log.debug("a watch ended: %s", type(error).__name__)
-                raise WatchClosedError("the watch has ended") from error
-            return [Event(EventType.ERROR, self._report(error))]
+
+    def _decode(self, timeout: float | None) -> list[Event[T]]:
+        if self._decode_batch is None:
+            return [self._decoder.decode()]
+        return self._decode_batch(timeout) if self._takes_timeout else self._decode_batch()
+
+    def _end(self, error: Exception) -> list[Event[T]]:
+        """The last event of a stream that failed; raises `WatchClosedError` for one that just ended."""
+        self._ended = True
+        quiet = self._stopped or _is_end(error)
+        self._close_decoder()
+        if quiet:
+            _log.debug("a watch ended: %s", type(error).__name__)
+            raise WatchClosedError("the watch has ended") from error
+        return [Event(EventType.ERROR, self._report(error))]
 
     def _report(self, error: Exception) -> Any:
         failure = WatchDecodeError(f"unable to decode an event from the watch stream: {error}")
@@ -315,7 +358,8 @@ class StreamWatcher(WatcherBase[T]):
 
 
 def _is_end(error: Exception) -> bool:
-    if isinstance(error, _BROKEN_STREAM):
+    # What does not uncompress has come whole.
+    if isinstance(error, _BROKEN_STREAM) and not isinstance(error, urllib3.exceptions.DecodeError):
         return True
     text = str(error).lower()
     return any(end in text for end in _PROBABLE_END)

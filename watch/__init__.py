@@ -20,7 +20,9 @@ from watch.fake import FakeWatcher, RaceFreeFakeWatcher
 from watch.filter import Recorder, filter_watch
 from watch.options import ListOptions
 from watch.proxy import EmptyWatcher, ProxyWatcher
+from watch.retry_watcher import RetryWatcher
 from watch.stream_watcher import Decoder, JSONDecoder, StreamWatcher
+from watch.until import list_watch_until, until, until_with_retry
 from watch.watcher import BatchWatcher, Watcher
 
 __all__ = [
@@ -45,10 +47,14 @@ __all__ = [
     "ProxyWatcher",
     "RaceFreeFakeWatcher",
     "Recorder",
+    "RetryWatcher",
     "StreamWatcher",
     "WatchClosedError",
     "WatchError",
     "WatchTimeoutError",
     "Watcher",
     "filter_watch",
+    "list_watch_until",
+    "until",
+    "until_with_retry",
 ]

@@ -1,0 +1,234 @@
+"""Waiting for events: conditions that have to come true one after another.
+
+Comes in: a watch, or what one is opened from, and conditions. Goes out: the event on which the last of them came true.
+Conditions run on the caller's thread.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable
+from typing import Any, Generic, Protocol
+
+from typing_extensions import TypeVar
+
+from watch.concurrency import Latch, Worker
+from watch.errors import ConditionError, WatchClosedError, WatchTimeoutError
+from watch.event import Event, EventType
+from watch.options import ListOptions
+from watch.pulling import puller
+from watch.request_scope import RequestScope
+from watch.retry_watcher import RetryWatcher, WatchSource
+from watch.watcher import Watcher
+
+__all__ = ["list_watch_until", "until", "until_with_retry"]
+
+T = TypeVar("T", default=Any)
+T_co = TypeVar("T_co", covariant=True, default=Any)
+
+_log = logging.getLogger(__name__)
+
+
+class _Page(Protocol[T_co]):
+    @property
+    def items(self) -> Iterable[T_co]: ...
+
+    @property
+    def resource_version(self) -> str: ...
+
+    @property
+    def continue_(self) -> str | None: ...
+
+
+class _ListWatch(WatchSource[T], Protocol[T]):
+    def list(self, options: ListOptions) -> _Page[T]: ...
+
+
+def until(
+    watcher: Watcher[T], *conditions: Callable[[Event[T]], bool], timeout: float | None = None
+) -> Event[T] | None:
+    """Reads a watch until conditions have come true one after another, and stops it, whatever happens.
+
+    Args:
+        watcher: where the events come from.
+        conditions: each is called with the events from that on which the one before it came true.
+        timeout: at most so many seconds; None waits without limit, 0 only tries what is there.
+
+    Returns:
+        The event on which the last condition came true; None when there are no conditions.
+
+    Raises:
+        WatchTimeoutError: the time is up.
+        WatchClosedError: the watch ended first.
+        ConditionError: a condition raised; its exception is the cause.
+        All three have the last event seen as `last_event`, None before the first.
+
+    Threads: blocks; the conditions run on the caller's thread.
+
+    Source: client-go tools/watch UntilWithoutRetry.
+    """
+    return _Progress(conditions, timeout).follow(watcher)
+
+
+def until_with_retry(
+    resource_version: str,
+    list_watch: WatchSource[T],
+    *conditions: Callable[[Event[T]], bool],
+    timeout: float | None = None,
+) -> Event[T] | None:
+    """As `until`, over a `RetryWatcher`: it sees every event since a version, also when the watch breaks meanwhile.
+
+    When the server has lost the history, an ERROR event comes, and then the watch ends.
+
+    Args:
+        resource_version: where to begin, as for `RetryWatcher`.
+        list_watch: opens the watches.
+        conditions: as for `until`.
+        timeout: as for `until`.
+
+    Raises:
+        ValueError: resource_version is "" or "0".
+        WatchTimeoutError, WatchClosedError, ConditionError: as for `until`.
+
+    Source: client-go tools/watch Until.
+    """
+    return until(RetryWatcher(resource_version, list_watch), *conditions, timeout=timeout)
+
+
+def list_watch_until(
+    list_watch: _ListWatch[T], *conditions: Callable[[Event[T]], bool], timeout: float | None = None
+) -> Event[T] | None:
+    """As `until`, over what there is and what comes: lists, shows every object as ADDED, then watches from there.
+
+    Args:
+        list_watch: lists, page by page, and opens the watches.
+        conditions: as for `until`.
+        timeout: as for `until`; a list that takes longer is given up, and 0 waits for the list, but for nothing else.
+
+    Raises:
+        Exception: what the list function raised.
+        WatchTimeoutError, WatchClosedError, ConditionError: as for `until`.
+
+    Source: client-go tools/watch ListWatchUntil.
+    """
+    progress: _Progress[T] = _Progress(conditions, timeout)
+    if progress.is_complete():
+        return None
+    version = _list(list_watch, progress)
+    if progress.is_complete():
+        return progress.last_event
+    if progress.left() == 0:
+        raise progress.timed_out()
+    return progress.follow(RetryWatcher(version, list_watch))
+
+
+class _Progress(Generic[T]):
+    """How far the conditions have come, and how much time is left.
+
+    Args:
+        conditions: see `until`.
+        timeout: see `until`; it runs from now on.
+    """
+
+    def __init__(self, conditions: tuple[Callable[[Event[T]], bool], ...], timeout: float | None) -> None:
+        if timeout is not None and timeout < 0:
+            _log.error("a time-out must not be negative: %s is taken for 0", timeout)
+        self.last_event: Event[T] | None = None
+        self._conditions = conditions
+        self._met = 0  # so many of them have come true
+        self._deadline = None if timeout is None else time.monotonic() + max(0.0, timeout)
+
+    def is_complete(self) -> bool:
+        """Whether all conditions have come true."""
+        return self._met == len(self._conditions)
+
+    def left(self) -> float | None:
+        """Seconds until the time is up, 0 afterwards; None without a limit."""
+        return None if self._deadline is None else max(0.0, self._deadline - time.monotonic())
+
+    def follow(self, watcher: Watcher[T]) -> Event[T] | None:
+        """Reads a watch until all are met, and stops it; raises as `until` does."""
+        try:
+            pull = puller(watcher)
+            while not self.is_complete():
+                left = self.left()
+                try:
+                    batch = pull(left)
+                except TimeoutError:
+                    raise self.timed_out() from None
+                except WatchClosedError as error:
+                    message = "watch closed before UntilWithoutRetry timeout"
+                    raise WatchClosedError(message, last_event=self.last_event) from error
+                self.see(batch)
+                # What was there when the time was up has been tried; what comes after it is too late.
+                if left == 0 and not self.is_complete():
+                    raise self.timed_out()
+        finally:
+            watcher.stop()
+        return self.last_event
+
+    def see(self, events: Iterable[Event[T]]) -> None:
+        """Tries the conditions on events, until all have come true."""
+        for event in events:
+            if self.is_complete():
+                return
+            self.last_event = event
+            # The condition after one that came true is tried on the same event.
+            while not self.is_complete() and self._holds(event):
+                self._met += 1
+
+    def timed_out(self) -> WatchTimeoutError:
+        """The error that tells of it."""
+        return WatchTimeoutError("timed out waiting for the condition", last_event=self.last_event)
+
+    def _holds(self, event: Event[T]) -> bool:
+        try:
+            return self._conditions[self._met](event)
+        except Exception as error:
+            raise ConditionError(str(error) or type(error).__name__, last_event=event) from error
+
+
+def _list(list_watch: _ListWatch[T], progress: _Progress[T]) -> str:
+    """Shows the objects that there are; returns the version of the list."""
+    options = ListOptions()
+    version = None
+    while True:
+        page = _page(list_watch, options, progress)
+        # The pages are of one version, which the first of them tells.
+        version = page.resource_version if version is None else version
+        progress.see(Event(EventType.ADDED, item) for item in page.items)
+        following = getattr(page, "continue_", None)
+        if progress.is_complete() or not following:
+            return version
+        options = ListOptions(continue_=following)
+
+
+def _page(list_watch: _ListWatch[T], options: ListOptions, progress: _Progress[T]) -> _Page[T]:
+    """One page of a list, on a thread that is left behind when the time is up before it has come."""
+    if not progress.left():
+        return list_watch.list(options)
+    scope = RequestScope()
+    pages: list[_Page[T]] = []
+    failures: list[BaseException] = []
+    ended = Latch()
+
+    def call() -> None:
+        try:
+            with scope:
+                pages.append(list_watch.list(options))
+        # Even SystemExit is the caller's, whose call this is.
+        except BaseException as error:
+            failures.append(error)
+        finally:
+            ended.open()
+
+    Worker(call, "list-watch-until").start()
+    try:
+        if not ended.wait(progress.left()):
+            raise progress.timed_out()
+    finally:
+        scope.cancel()
+    if failures:
+        raise failures[0]
+    return pages[0]

@@ -37,7 +37,8 @@ class FakeControllerSource:
 
     Args:
         pulled: whether watchers have `next_batch`; otherwise they have only a channel.
-        namespaces: makes `for_namespace` part of what an informer sees: one list and watch for each of these.
+        namespaces: lists and watches show these only, and an informer of several makes one of each namespace; None shows
+            everything.
 
     Threads: any; nothing blocks but the `wait_for_` methods.
 
@@ -122,7 +123,7 @@ class FakeControllerSource:
             Exception: what `list_error` was set to.
             ConnectionError: after `shutdown`.
         """
-        return self._list(options or ListOptions(), None)
+        return self._list(options or ListOptions(), self.namespaces)
 
     def watch(self, options: ListOptions) -> Watcher[dict[str, Any]]:
         """What has changed after a resourceVersion, and what changes from now on.
@@ -133,7 +134,7 @@ class FakeControllerSource:
             Exception: what `watch_error` was set to.
             ConnectionError: after `shutdown`.
         """
-        return self._watch(options, None)
+        return self._watch(options, self.namespaces)
 
     def for_namespace(self, namespace: str) -> _OneNamespace:
         """The list-watch of one namespace."""
@@ -203,16 +204,16 @@ class FakeControllerSource:
                 watcher.tell(event)
         return copy.deepcopy(obj)
 
-    def _list(self, options: ListOptions, namespace: str | None) -> ObjectList[dict[str, Any]]:
+    def _list(self, options: ListOptions, namespaces: tuple[str, ...] | None) -> ObjectList[dict[str, Any]]:
         with self._monitor:
             self.list_calls.append(options)
             self._monitor.notify_all()
             error, self.list_error = self.list_error, None
             self._check_locked(error)
-            items = [obj for key, obj in self._objects.items() if namespace in (None, key[0])]
+            items = [obj for key, obj in self._objects.items() if namespaces is None or key[0] in namespaces]
             return ObjectList(copy.deepcopy(items), str(self._last_version))
 
-    def _watch(self, options: ListOptions, namespace: str | None) -> _Watcher:
+    def _watch(self, options: ListOptions, namespaces: tuple[str, ...] | None) -> _Watcher:
         with self._monitor:
             self.watch_calls.append(options)
             self._monitor.notify_all()
@@ -220,7 +221,7 @@ class FakeControllerSource:
             self._check_locked(error)
             version = self._begin_locked(options)
             kind = _PulledWatcher if self._pulled else _Watcher
-            watcher = kind(self._forget, namespace, allows_bookmarks=options.allow_watch_bookmarks)
+            watcher = kind(self._forget, namespaces, allows_bookmarks=options.allow_watch_bookmarks)
             for event in self._history[version - self._forgotten :]:
                 watcher.tell(event)
             self._watchers.append(watcher)
@@ -262,11 +263,11 @@ class _Watcher(WatcherBase):
     """A watch over an unbounded channel: the source never waits for it."""
 
     def __init__(
-        self, forget: Callable[[_Watcher], None], namespace: str | None, *, allows_bookmarks: bool = False
+        self, forget: Callable[[_Watcher], None], namespaces: tuple[str, ...] | None, *, allows_bookmarks: bool
     ) -> None:
         self.allows_bookmarks = allows_bookmarks
         self._forget = forget
-        self._namespace = namespace
+        self._namespaces = namespaces
         self._channel: Channel[Event[dict[str, Any]]] = Channel(None)
 
     def result_chan(self) -> Channel[Event[dict[str, Any]]]:
@@ -277,11 +278,11 @@ class _Watcher(WatcherBase):
         self._channel.close()
 
     def tell(self, event: Event[dict[str, Any]]) -> None:
-        """Passes a copy of an event on, if it is of this watch's namespace."""
+        """Passes a copy of an event on, if it is of one of this watch's namespaces."""
         if (
-            self._namespace is None
+            self._namespaces is None
             or event.type is EventType.BOOKMARK
-            or event.object["metadata"].get("namespace") == self._namespace
+            or event.object["metadata"].get("namespace") in self._namespaces
         ):
             self._channel.put(Event(event.type, copy.deepcopy(event.object)))
 
@@ -307,13 +308,13 @@ class _OneNamespace:
 
     def __init__(self, source: FakeControllerSource, namespace: str) -> None:
         self._source = source
-        self._namespace = namespace
+        self._namespaces = (namespace,)
 
     def list(self, options: ListOptions) -> ObjectList[dict[str, Any]]:
-        return self._source._list(options, self._namespace)  # noqa: SLF001 - the same thing, seen in part
+        return self._source._list(options, self._namespaces)  # noqa: SLF001 - the same thing, seen in part
 
     def watch(self, options: ListOptions) -> Watcher[dict[str, Any]]:
-        return self._source._watch(options, self._namespace)  # noqa: SLF001
+        return self._source._watch(options, self._namespaces)  # noqa: SLF001
 
 
 def _text(key: _Key) -> str:

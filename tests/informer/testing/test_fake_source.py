@@ -217,6 +217,18 @@ def test_one_namespace_has_its_own_lists_and_watches(source: FakeControllerSourc
     assert versions(list(watcher)) == ["2", "3", "3"]
 
 
+def test_a_source_of_some_namespaces_shows_no_others() -> None:
+    """A source that is made for some namespaces keeps the objects of others to itself."""
+    source = FakeControllerSource(namespaces=["one", "two"])
+    watcher = source.watch(since("0"))
+    for namespace in ("one", "two", "three"):
+        source.add(pod("a", namespace))
+    source.shutdown()
+    assert [event.object["metadata"]["namespace"] for event in watcher] == ["one", "two"]
+    assert list(source.objects()) == ["one/a", "two/a", "three/a"]
+    assert [item["metadata"]["namespace"] for item in FakeControllerSource(namespaces=["x"]).list().items] == []
+
+
 def test_an_object_without_a_name_is_a_mistake(source: FakeControllerSource) -> None:
     """An object that could not be in any cluster is refused, and nothing changes."""
     with pytest.raises(ValueError, match="has no metadata"):

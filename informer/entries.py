@@ -21,6 +21,9 @@ class Entry(msgspec.Struct, gc=False, frozen=True):
     resource_version: str
     object: Any
 
+    def __repr__(self) -> str:
+        return f"Entry({_where(self)!r}, {type(self.object).__name__})"
+
 
 class Undecodable(msgspec.Struct, gc=False, frozen=True):
     """Stands for an object whose model or transform failed; "" where even the metadata could not be read."""
@@ -33,10 +36,13 @@ class Undecodable(msgspec.Struct, gc=False, frozen=True):
     error: Exception
 
     def __repr__(self) -> str:
-        where = f"{self.namespace}/{self.name}" if self.namespace else self.name
-        return f"Undecodable({where!r}, {type(self.error).__name__})"
+        return f"Undecodable({_where(self)!r}, {type(self.error).__name__})"
 
 
 def unwrap(item: Any) -> Any:
     """What users see of a stored item: an entry's object, and anything else as it is."""
     return item.object if type(item) is Entry else item
+
+
+def _where(item: Entry | Undecodable) -> str:
+    return f"{item.namespace}/{item.name}" if item.namespace else item.name

@@ -28,13 +28,14 @@ _decode_items = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _encode = msgspec.json.encode
 
 _TYPED = re.compile(rb'\{(?:"kind":"[^"\\]+","apiVersion":"[^"\\]+"|"apiVersion":"[^"\\]+","kind":"[^"\\]+")[,}]')
+_NO_TEXT = re.compile(rb'[^"]|""|\Z')
 # How every API server begins an object.
 _BEFORE_METADATA = re.compile(
     rb'\{(?:"kind":"[^"\\]*","apiVersion":"[^"\\]*",|"apiVersion":"[^"\\]*","kind":"[^"\\]*",)?"metadata":'
 )
 
 
-def parts_of(raw: bytes) -> dict[str, msgspec.Raw]:
+def parts_of(raw: bytes | msgspec.Raw) -> dict[str, msgspec.Raw]:
     """The top-level parts of an object, undecoded.
 
     Raises:
@@ -56,11 +57,11 @@ def with_type(raw: bytes, api_version: str, kind: str) -> bytes:
     if raw.startswith(b'{"metadata":'):
         return prefix + raw[1:]
     parts = _decode_parts(raw)
-    if "kind" in parts and "apiVersion" in parts:
+    own = {name: parts.pop(name) for name in ("kind", "apiVersion") if _NO_TEXT.match(parts.get(name, b"")) is None}
+    if len(own) == 2:
         return raw
-    parts.pop("kind", None)
-    parts.pop("apiVersion", None)
-    return prefix + _encode(parts)[1:] if parts else prefix[:-1] + b"}"
+    given = {"kind": msgspec.Raw(_encode(kind)), "apiVersion": msgspec.Raw(_encode(api_version))}
+    return _encode({**given, **own, **parts})
 
 
 @lru_cache(maxsize=256)
@@ -74,11 +75,12 @@ def tree_of(paths: tuple[tuple[str | int, ...], ...]) -> Tree:
     tree: Tree = {}
     for path in paths:
         *way, last = path
-        branch: Tree | None = tree
+        branch = tree
         for key in way:
-            branch = branch.setdefault(key, {})
-            if branch is None:  # a shorter path takes away all of it
+            below = branch.setdefault(key, {})
+            if below is None:  # a shorter path takes away all of it
                 break
+            branch = below
         else:
             branch[last] = None
     return tree

@@ -7,16 +7,14 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import typing
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
-import msgspec
-from typing_extensions import is_typeddict
-
 from informer.entries import Entry, unwrap
 from informer.objects import Object
+from informer.paths import camel_case
+from informer.typed import decoder_for, described_parts, fields_of, is_described
 
 __all__ = ["Codec", "model_for"]
 
@@ -64,12 +62,10 @@ def model_for(model: Any, schema: Any = None) -> Codec:
         return Codec(dict, _wrapper(Object.to_dict), unwrap)
     if isinstance(model, type) and hasattr(model, "openapi_types") and hasattr(model, "attribute_map"):
         return Codec(model, _same, _official_reader(model))
-    if _is_described(model):
+    if is_described(model):
         if schema is not None:
             _check_fields(model, schema, model.__name__)
-        decode = msgspec.json.Decoder(_with_wire_names(model)).decode
-        if dataclasses.is_dataclass(model) and _with_wire_names(model) is not model:
-            return Codec(model, _wrapper(lambda obj: _to_dataclass(model, decode(obj.raw))), unwrap)
+        decode = decoder_for(model)
         return Codec(model, _wrapper(lambda obj: decode(obj.raw)), unwrap)
     raise TypeError(
         f"model must be None, dict, a msgspec.Struct, dataclass, TypedDict or an official model class, not {model!r}"
@@ -95,9 +91,14 @@ def _official_reader(model: Any) -> Callable[[Any], Any]:
         if type(item) is not Object:
             return unwrap(item)
         client, takes_text = _official_client()
-        if takes_text:
-            return client.deserialize(item.raw.decode(), model.__name__, "application/json")
-        return client.deserialize(_Body(item.raw), model.__name__)
+        try:
+            if takes_text:
+                return client.deserialize(item.raw.decode(), model.__name__, "application/json")
+            return client.deserialize(_Body(item.raw), model.__name__)
+        # It checks as it decodes, and which object it was is not in its message.
+        except Exception as error:
+            where = f"{item.namespace}/{item.name}" if item.namespace else item.name
+            raise ValueError(f"{where} does not decode to {model.__name__}: {type(error).__name__}") from error
 
     return read
 
@@ -114,113 +115,30 @@ def _official_client() -> tuple[Any, bool]:
     return made, "response_text" in inspect.signature(made.deserialize).parameters
 
 
-def _is_described(model: Any) -> bool:
-    if not isinstance(model, type):
-        return False
-    return issubclass(model, msgspec.Struct) or dataclasses.is_dataclass(model) or is_typeddict(model)
-
-
-def _fields(model: Any) -> dict[str, tuple[str, Any]]:
-    """A type's fields: name in Python to (name on the wire, type)."""
-    hints = typing.get_type_hints(model, include_extras=False)
-    if issubclass(model, msgspec.Struct):
-        return {f.name: (f.encode_name, f.type) for f in msgspec.structs.fields(model)}
-    return {name: (name, hint) for name, hint in hints.items()}
-
-
-def _check_fields(model: Any, schema: Any, where: str) -> None:
+def _check_fields(model: Any, schema: Any, where: str, checked: frozenset[tuple[Any, Any]] = frozenset()) -> None:
     """Compares field names with the official model of the same object, all the way down."""
+    if (model, schema) in checked:
+        return
     known = {wire: attribute for attribute, wire in schema.attribute_map.items()}
-    for _, (wire, kind) in _fields(model).items():
-        camel = _camel(wire)
-        if wire not in known and (camel not in known or not dataclasses.is_dataclass(model)):
-            near = difflib.get_close_matches(camel, known, 1, 0.5)
+    for name, annotation in fields_of(model).items():
+        wire = camel_case(name) if dataclasses.is_dataclass(model) else name
+        if wire not in known:
+            near = difflib.get_close_matches(wire, known, 1, 0.5)
             hint = f": did you mean {near[0]!r}?" if near else ""
-            raise TypeError(f"{where} has a field {wire!r}, which {schema.__name__} does not have{hint}")
-        inner = schema.openapi_types[known.get(wire) or known[camel]]
-        inner_schema = _schema_named(inner)
-        for part in _described_parts(kind):
-            if inner_schema is not None:
-                _check_fields(part, inner_schema, f"{where}.{wire}")
+            raise TypeError(f"{where} has a field {name!r}, which {schema.__name__} does not have{hint}")
+        inner_schema = _schema_named(schema.openapi_types[known[wire]])
+        if inner_schema is None:
+            continue
+        for part in described_parts(annotation):
+            _check_fields(part, inner_schema, f"{where}.{name}", checked | {(model, schema)})
 
 
 def _schema_named(name: str) -> Any:
     from kubernetes.client import models
 
     inner = name
-    for prefix in ("list[", "List[", "dict(str, ", "Dict[str, "):
+    for prefix in ("Optional[", "list[", "List[", "dict(str, ", "Dict[str, "):
         if inner.startswith(prefix):
             inner = inner[len(prefix) : -1]
     found = getattr(models, inner, None)
     return found if hasattr(found, "attribute_map") else None
-
-
-def _described_parts(kind: Any) -> list[Any]:
-    if _is_described(kind):
-        return [kind]
-    return [part for argument in typing.get_args(kind) for part in _described_parts(argument)]
-
-
-def _camel(name: str) -> str:
-    head, *rest = name.split("_")
-    return head + "".join(word[:1].upper() + word[1:] for word in rest)
-
-
-@lru_cache(maxsize=256)
-def _with_wire_names(model: Any) -> Any:
-    """The type that decodes a dataclass with snake_case names; any other type as it is.
-
-    A dataclass has no way to rename a field, and Python's field names are snake_case: `node_name` is read from nodeName.
-    """
-    if not dataclasses.is_dataclass(model):
-        return model
-    parts: list[Any] = []
-    renamed: dict[str, str] = {}
-    changed = False
-    hints = typing.get_type_hints(model)
-    for field in dataclasses.fields(model):
-        kind = _replace_parts(hints[field.name])
-        changed = changed or kind is not hints[field.name]
-        if "_" in field.name:
-            renamed[field.name] = _camel(field.name)
-        if field.default is not dataclasses.MISSING:
-            parts.append((field.name, kind, field.default))
-        elif field.default_factory is not dataclasses.MISSING:
-            parts.append((field.name, kind, msgspec.field(default_factory=field.default_factory)))
-        else:
-            parts.append((field.name, kind))
-    if not renamed and not changed:
-        return model
-    return msgspec.defstruct(model.__name__, parts, rename=renamed, namespace={"_made": model}, kw_only=True)
-
-
-def _replace_parts(kind: Any) -> Any:
-    if isinstance(kind, type) and dataclasses.is_dataclass(kind):
-        return _with_wire_names(kind)
-    arguments = typing.get_args(kind)
-    replaced = tuple(_replace_parts(argument) for argument in arguments)
-    if replaced == arguments:
-        return kind
-    origin = typing.get_origin(kind)
-    if origin is None or str(origin) in ("types.UnionType", "<class 'types.UnionType'>"):
-        result = replaced[0]
-        for other in replaced[1:]:
-            result = result | other
-        return result
-    return typing.Union[replaced] if origin is typing.Union else origin[replaced]
-
-
-def _to_dataclass(model: Any, value: Any) -> Any:
-    values = {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(model)}
-    return model(**values)
-
-
-def _plain(value: Any) -> Any:
-    made = getattr(type(value), "_made", None)
-    if made is not None and isinstance(value, msgspec.Struct):
-        return _to_dataclass(made, value)
-    if isinstance(value, list):
-        return [_plain(item) for item in value]
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    return value

@@ -206,9 +206,11 @@ class Object(JSONFields, msgspec.Struct, gc=False, frozen=True, eq=False):
 
         Raises:
             msgspec.ValidationError: a field is missing or has another type than it names.
-            TypeError: it is no such type.
+            TypeError: it is no such type, or one that cannot be decoded to.
         """
-        return decoder_for(type)(self.raw)
+        kind: Any = type
+        found: S = decoder_for(kind)(self.raw)
+        return found
 
     def without(self, *paths: Path) -> Object:
         """The object without what some paths lead to; a path that leads nowhere takes nothing away.
@@ -248,7 +250,7 @@ class Object(JSONFields, msgspec.Struct, gc=False, frozen=True, eq=False):
     def owner_references(self) -> list[Any]:
         """The owner references in API form, read-only; empty for none."""
         found = _decode_owners(self._metadata())
-        return freeze(found.ownerReferences or []) if found else FrozenList()  # type: ignore[no-any-return]
+        return freeze(found.ownerReferences or []) if found else FrozenList()
 
     @property
     def creation_timestamp(self) -> datetime | None:
@@ -286,23 +288,23 @@ class Object(JSONFields, msgspec.Struct, gc=False, frozen=True, eq=False):
 
     def get(self, key: str, default: Any = None) -> Any:
         """A top-level part such as "spec", read-only, or the default."""
-        found = find_in_json(self.raw, (key,))
+        found = self._part(key)
         return default if found is MISSING else found
 
     def keys(self) -> KeysView[str]:
         """The names of its top-level parts."""
-        return KeysView(self)  # type: ignore[arg-type]
+        return KeysView(self)
 
     def values(self) -> ValuesView[Any]:
         """Its top-level parts, read-only."""
-        return ValuesView(self)  # type: ignore[arg-type]
+        return ValuesView(self)
 
     def items(self) -> ItemsView[str, Any]:
         """The names of its top-level parts, and these, read-only."""
-        return ItemsView(self)  # type: ignore[arg-type]
+        return ItemsView(self)
 
     def __getitem__(self, key: str) -> Any:
-        found = find_in_json(self.raw, (key,))
+        found = self._part(key)
         if found is MISSING:
             raise KeyError(key)
         return found
@@ -342,10 +344,9 @@ class Object(JSONFields, msgspec.Struct, gc=False, frozen=True, eq=False):
         where = f"{self.namespace}/{self.name}" if self.namespace else self.name
         return f"<{self.kind or 'Object'} {where} resourceVersion={self.resource_version or None}>"
 
-    def __rich_repr__(self) -> Iterator[tuple[str, str]]:
-        yield "name", self.name
-        yield "namespace", self.namespace
-        yield "resource_version", self.resource_version
+    @override
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        return [("name", self.name), ("namespace", self.namespace), ("resource_version", self.resource_version)]
 
     def __copy__(self) -> Object:
         return self
@@ -356,6 +357,9 @@ class Object(JSONFields, msgspec.Struct, gc=False, frozen=True, eq=False):
     @override
     def __reduce__(self) -> tuple[Any, ...]:
         return Object, (self.name, self.namespace, self.uid, self.resource_version, self.raw)
+
+    def _part(self, key: Any) -> Any:
+        return find_in_json(self.raw, (key,)) if isinstance(key, str) else MISSING
 
     def _metadata(self) -> bytes:
         """The metadata's own bytes; found once, then remembered by their place."""
@@ -389,7 +393,7 @@ def strip_managed_fields(obj: V) -> V:
         obj: an `Object` (a copy is returned), a dict in API form or an official model (changed in place).
     """
     if isinstance(obj, Object):
-        return obj.without(("metadata", "managedFields"))
+        return obj.without(("metadata", "managedFields"))  # type: ignore[return-value]
     metadata = obj.get("metadata") if isinstance(obj, dict) else getattr(obj, "metadata", None)
     if isinstance(metadata, dict):
         metadata.pop("managedFields", None)
@@ -407,8 +411,11 @@ def _copied(raw: Any) -> bytes:
 
 def _texts(metadata: bytes, field: str) -> dict[str, str]:
     """Labels or annotations of which some are no text: the others."""
-    found = msgspec.json.decode(metadata).get(field)
-    return {key: text for key, text in found.items() if isinstance(text, str)} if isinstance(found, dict) else {}
+    try:
+        found = parts_of(parts_of(metadata)[field])
+    except (msgspec.ValidationError, KeyError):
+        return {}
+    return {key: msgspec.json.decode(value) for key, value in found.items() if bytes(value).startswith(b'"')}
 
 
 def _odd_metadata(raw: bytes, error: Exception) -> _Meta:

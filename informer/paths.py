@@ -6,6 +6,7 @@ A path into JSON is compiled once to a decoder that builds nothing but what the 
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from functools import lru_cache
 from typing import Any
@@ -15,9 +16,13 @@ import msgspec
 from informer.entries import Entry
 from informer.frozen import freeze
 
-__all__ = ["MISSING", "JSONFields", "Path", "find_in_json", "get_path", "index_by", "parse_path"]
+__all__ = ["MISSING", "IndexBy", "JSONFields", "Path", "find_in_json", "get_path", "index_by", "parse_path"]
 
 Path = str | tuple[str | int, ...]
+
+# Characters that JSON escapes, and those that UTF-8 has no form for.
+_UNSEARCHABLE = re.compile(r'["\\\x00-\x1f\ud800-\udfff]')
+_SCALARS = (str, bytes, int, float, type(None))
 
 
 class _Missing:
@@ -69,12 +74,14 @@ def find_in_json(raw: bytes, keys: tuple[str | int, ...]) -> Any:
     """What a path leads to in an object's JSON, read-only; MISSING where it leads nowhere.
 
     Raises:
-        ValueError: it is nested too deeply to be shown.
+        ValueError: what is there cannot be shown: it is nested too deeply, or has a number that no float can hold.
     """
     try:
         return freeze(_find(raw, keys))
     except RecursionError:
         raise ValueError("the object is nested too deeply") from None
+    except msgspec.DecodeError as error:
+        raise ValueError(f"the object cannot be read: {error}") from None
 
 
 def _find(raw: bytes, keys: tuple[str | int, ...]) -> Any:
@@ -107,6 +114,32 @@ def get_path(obj: Any, keys: tuple[str | int, ...]) -> Any:
     return _walk(obj, keys)
 
 
+class IndexBy:
+    """An index function that takes its values from a path; see `index_by`.
+
+    It reads an object in the form in which it is stored as well as in the user's, so a cache need not decode it for this.
+    """
+
+    __slots__ = ("_keys", "_path")
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._keys = parse_path(path)
+
+    def __call__(self, obj: Any) -> list[str]:
+        """An object's values."""
+        found = get_path(obj, self._keys)
+        if isinstance(found, str):
+            return [found] if found else []
+        if isinstance(found, (list, tuple)):
+            return [text for item in found if (text := _text(item)) is not None]
+        text = _text(found)
+        return [] if text is None else [text]
+
+    def __repr__(self) -> str:
+        return f"index_by({self._path!r})"
+
+
 def index_by(path: Path) -> Callable[[Any], list[str]]:
     """An index function that takes its values from a path; an object without the path is in no entry of the index.
 
@@ -121,19 +154,7 @@ def index_by(path: Path) -> Callable[[Any], list[str]]:
         >>> index_by("spec.nodeName")({"spec": {"nodeName": "worker-1"}})
         ['worker-1']
     """
-    keys = parse_path(path)
-
-    def values(obj: Any) -> list[str]:
-        found = get_path(obj, keys)
-        if isinstance(found, str):
-            return [found] if found else []
-        if isinstance(found, (list, tuple)):
-            return [text for item in found if (text := _text(item)) is not None]
-        text = _text(found)
-        return [] if text is None else [text]
-
-    values.__name__ = values.__qualname__ = f"index_by({path!r})"
-    return values
+    return IndexBy(path)
 
 
 def _text(value: Any) -> str | None:
@@ -152,7 +173,7 @@ def _decoder(keys: tuple[str | int, ...]) -> msgspec.json.Decoder[Any] | None:
         if isinstance(key, int):
             shape = list[shape]
         else:
-            if '"' in key or "\\" in key or min(key) < " ":
+            if _UNSEARCHABLE.search(key):
                 return None
             kind = Any if shape is Any else shape | msgspec.UnsetType
             shape = msgspec.defstruct("At", [("found", kind, msgspec.UNSET)], rename={"found": key}, gc=False)
@@ -168,7 +189,7 @@ def _walk(value: Any, keys: Iterable[str | int]) -> Any:
         elif isinstance(value, Mapping):
             value = value.get(key, MISSING)
         else:
-            value = MISSING if value is None else _attribute(value, key)
+            value = MISSING if isinstance(value, _SCALARS) else _attribute(value, key)
         if value is MISSING:
             return MISSING
     return value
@@ -176,24 +197,29 @@ def _walk(value: Any, keys: Iterable[str | int]) -> Any:
 
 def _attribute(value: Any, key: str | int) -> Any:
     """A field of a model, by the name that the API gives it."""
-    attribute = _attributes_of(type(value)).get(key, key)
-    found = getattr(value, attribute, None) if isinstance(attribute, str) else None
+    if not isinstance(key, str) or key.startswith("__"):
+        return MISSING
+    kind: Any = type(value)
+    fields = _attributes_of(kind)
+    attribute = key if fields is None else fields.get(key)
+    found = None if attribute is None else getattr(value, attribute, None)
     # A model has all fields that its type names, and None for those that the object has not.
     return MISSING if found is None or found is msgspec.UNSET else found
 
 
 @lru_cache(maxsize=1024)
-def _attributes_of(kind: Hashable) -> Mapping[Any, str]:
-    """The API's names of a model type's fields, and the fields."""
+def _attributes_of(kind: Hashable) -> Mapping[str, str] | None:
+    """The fields of a model's type by the API's names and by its own; None for any other type, which shows what it has."""
     official = getattr(kind, "attribute_map", None)
     if isinstance(official, Mapping):
-        return {wire_name: attribute for attribute, wire_name in official.items()}
+        return {name: name for name in official} | {wire_name: name for name, wire_name in official.items()}
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
-        return dict(zip(kind.__struct_encode_fields__, kind.__struct_fields__, strict=True))
+        own = kind.__struct_fields__
+        return dict(zip(own, own, strict=True)) | dict(zip(kind.__struct_encode_fields__, own, strict=True))
     if dataclasses.is_dataclass(kind):
         names = [field.name for field in dataclasses.fields(kind)]
-        return {camel_case(name): name for name in names} | {name: name for name in names}
-    return {}
+        return {name: name for name in names} | {camel_case(name): name for name in names}
+    return None
 
 
 def camel_case(name: str) -> str:

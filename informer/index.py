@@ -10,6 +10,7 @@ from typing import Any
 
 from informer.errors import IndexFuncError
 from informer.keys import namespace_of
+from informer.paths import IndexBy
 
 __all__ = ["NAMESPACE_INDEX", "Index", "IndexErrorHandler", "meta_namespace_index"]
 
@@ -36,26 +37,38 @@ class Index:
     Args:
         name: for messages.
         function: gives an object's values.
+        ready: whether readers may look; False while what is stored already is being put in.
 
     Threads: its store's lock guards it, but for `values_of`, which only calls the function.
     """
 
-    def __init__(self, name: str, function: Callable[[Any], Iterable[str]]) -> None:
+    def __init__(self, name: str, function: Callable[[Any], Iterable[str]], *, ready: bool = True) -> None:
         self.name = name
         self.function = function
+        self.ready = ready
+        # Our own functions read what is stored, so that an object need not be decoded, or carry metadata, for them.
+        self._reads_stored = function is meta_namespace_index or isinstance(function, IndexBy)
         # A bucket is never empty. It holds the objects too, so that listing one is a single copy of its values.
         self.buckets: dict[Any, dict[str, Any]] = {}
         self._values: dict[str, tuple[Any, ...]] = {}
         self._singles: dict[Any, tuple[Any, ...]] = {}  # one tuple for all objects that have just this value
 
-    def values_of(self, obj: Any, key: str, on_error: IndexErrorHandler | None) -> tuple[Any, ...]:
+    def values_of(
+        self, obj: Any, key: str, on_error: IndexErrorHandler | None, seen: Callable[[], Any] | None = None
+    ) -> tuple[Any, ...]:
         """An object's values, each once.
+
+        Args:
+            obj: the object.
+            key: its key, for messages.
+            on_error: called instead of raising.
+            seen: gives the form of the object that users see; None where it is that itself.
 
         Raises:
             IndexFuncError: the function raised or gave no list of values, and there is no `on_error`.
         """
         try:
-            values = self.function(obj)
+            values = self.function(obj if seen is None or self._reads_stored else seen())
             if isinstance(values, str):
                 raise TypeError(f"an index function returns a list of values, not the str {values!r}")
             if type(values) is list and len(values) == 1:
@@ -102,7 +115,7 @@ class Index:
 
     def empty_copy(self) -> Index:
         """The same index without any object, to be filled beside this one."""
-        return Index(self.name, self.function)
+        return Index(self.name, self.function, ready=self.ready)
 
     def _take_out(self, value: Any, key: str) -> None:
         bucket = self.buckets[value]

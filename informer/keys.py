@@ -138,17 +138,17 @@ def name_of(obj: Any) -> str:
 
 def namespace_of(obj: Any) -> str:
     """An object's namespace, "" for none."""
-    return obj.namespace if type(obj) in _EAGER else metadata_of(obj).namespace  # type: ignore[no-any-return]
+    return obj.namespace if type(obj) in _EAGER else metadata_of(obj).namespace
 
 
 def uid_of(obj: Any) -> str:
     """An object's uid, "" for none."""
-    return obj.uid if type(obj) in _EAGER else metadata_of(obj).uid  # type: ignore[no-any-return]
+    return obj.uid if type(obj) in _EAGER else metadata_of(obj).uid
 
 
 def resource_version_of(obj: Any) -> str:
     """An object's resourceVersion, "" for none."""
-    return obj.resource_version if type(obj) in _EAGER else metadata_of(obj).resource_version  # type: ignore[no-any-return]
+    return obj.resource_version if type(obj) in _EAGER else metadata_of(obj).resource_version
 
 
 def labels_of(obj: Any) -> Mapping[str, str]:
@@ -166,7 +166,12 @@ def _mapping_of(obj: Any, field: str) -> Mapping[str, str]:
         obj = obj.object
     if type(obj) is Object:
         return getattr(obj, field)  # type: ignore[no-any-return]
-    metadata = _metadata(obj)
+    try:
+        metadata = _metadata(obj)
+    except KeyFuncError:
+        raise KeyFuncError(
+            f"object of type {type(obj).__qualname__} has no metadata and so no {field}: let its type name metadata"
+        ) from None
     found = metadata.get(field) if isinstance(metadata, Mapping) else getattr(metadata, field, None)
     return found if isinstance(found, Mapping) else _NOTHING
 

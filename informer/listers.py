@@ -83,14 +83,17 @@ class Lister(Generic[T]):
         Raises:
             IndexNotFoundError: there is no such index.
         """
-        found = self._indexer.by_index(name, value)
         if self._namespace is None:
-            return found
-        return [obj for obj in found if namespace_of(obj) == self._namespace]
+            return self._indexer.by_index(name, value)
+        return self._of_namespace(self._indexer.stored_by_index(name, value), self._namespace)
 
     def _in(self, namespace: str | None) -> builtins.list[T]:
         if not namespace:
             return self._indexer.list()
         if NAMESPACE_INDEX in self._indexer.indexers:
             return self._indexer.by_index(NAMESPACE_INDEX, namespace)
-        return [obj for obj in self._indexer.list() if namespace_of(obj) == namespace]
+        return self._of_namespace(self._indexer.stored_items(), namespace)
+
+    def _of_namespace(self, stored: builtins.list[Any], namespace: str) -> builtins.list[T]:
+        # What is stored knows its namespace, also where the user's form of it has no metadata.
+        return self._indexer.shown([item for item in stored if namespace_of(item) == namespace])

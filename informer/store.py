@@ -1,7 +1,7 @@
 """The cache: objects by key, and indices over them.
 
 Comes in: batches of deltas. Goes out: what each of them changed, and whatever readers ask for. Two locks: `_writer`
-makes writers take turns, `_lock` keeps readers out while maps change. Index functions run before either is taken.
+makes writers take turns, `_lock` keeps readers out while maps change. Key and index functions run before either is taken.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing_extensions import TypeVar
 
 from informer.changes import Change
 from informer.deltas import Delta, DeltaType, ReplacedAll
-from informer.errors import IndexConflictError, IndexNotFoundError
+from informer.errors import IndexConflictError, IndexNotFoundError, KeyFuncError
 from informer.index import NAMESPACE_INDEX, Index, IndexErrorHandler, meta_namespace_index
 from informer.keys import DeletedFinalStateUnknown, meta_namespace_key, namespace_of, resource_version_of, uid_of
 from informer.paths import index_by
@@ -26,18 +26,22 @@ T = TypeVar("T", default=Any)
 
 _SETS = frozenset({DeltaType.ADDED, DeltaType.UPDATED, DeltaType.REPLACED, DeltaType.SYNC})
 _WHOLE = frozenset({DeltaType.REPLACED_ALL, DeltaType.SYNC_ALL})
+_NO_CHANGE = frozenset({DeltaType.BOOKMARK, DeltaType.SYNC_ALL})
 
 
 class Prepared:
     """Deltas with their keys and index values, ready to be committed without any of the user's code."""
 
-    __slots__ = ("deltas", "indices", "keys", "values")
+    __slots__ = ("deltas", "indexing", "keys", "relies_on", "values")
 
-    def __init__(self, deltas: Sequence[Delta], indices: tuple[Index, ...], keys: list[Any], values: list[Any]) -> None:
+    def __init__(
+        self, deltas: Sequence[Delta], keys: list[Any], values: list[Any], indexing: object, relies_on: int | None
+    ) -> None:
         self.deltas = deltas
-        self.indices = indices
         self.keys = keys  # of each delta's object; of a REPLACED_ALL a list of keys
         self.values = values  # of each delta's object, one tuple an index; of a REPLACED_ALL a list of these
+        self.indexing = indexing  # what the store's was
+        self.relies_on = relies_on  # the number of commits after which it holds; None where it always does
 
 
 class Store(Generic[T]):
@@ -55,6 +59,8 @@ class Store(Generic[T]):
         self._lock = Lock()
         self._items: dict[str, Any] = {}  # changed under both locks
         self._indices: tuple[Index, ...] = ()  # changed under both locks
+        self._indexing = object()  # another one as soon as there are other index functions; changed under _writer
+        self._commits = 0  # counted when done; changed under _writer
         self._resource_version = ""
         self._unwrap: Callable[[Any], Any] | None = None
         self._on_index_error: IndexErrorHandler | None = None
@@ -102,57 +108,21 @@ class Store(Generic[T]):
         return self.commit(self.prepare(deltas), is_in_initial_list=is_in_initial_list)
 
     def prepare(self, deltas: Iterable[Delta]) -> Prepared:
-        """Runs the user's functions on a batch, before any lock is taken."""
-        deltas = deltas if isinstance(deltas, Sequence) else list(deltas)
-        indices = self._indices
-        keys: builtins.list[Any] = []
-        values: builtins.list[Any] = []
-        key_func = self._key_func
-        for delta in deltas:
-            kind = delta.type
-            obj = delta.object
-            if kind in _SETS:
-                key = key_func(obj)
-                keys.append(key)
-                values.append(self._values(indices, obj, key) if indices else ())
-            elif kind is DeltaType.DELETED:
-                keys.append(obj.key if type(obj) is DeletedFinalStateUnknown else key_func(obj))
-                values.append(None)
-            elif kind is DeltaType.REPLACED_ALL:
-                of_items = [key_func(item) for item in obj.items]
-                keys.append(of_items)
-                values.append(self._values_of_list(indices, obj.items, of_items))
-            else:
-                keys.append(None)
-                values.append(None)
-        return Prepared(deltas, indices, keys, values)
+        """Runs the user's functions on a batch, before any lock is taken.
+
+        Raises:
+            KeyFuncError, IndexFuncError: see `add`.
+        """
+        return self._prepare(deltas if isinstance(deltas, Sequence) else list(deltas), reuse=True)
 
     def commit(self, prepared: Prepared, *, is_in_initial_list: bool = False) -> builtins.list[Change[Any]]:
         """Applies what `prepare` gave; see `apply`."""
-        changes: builtins.list[Change[Any]] = []
-        with self._writer:
-            if prepared.indices is not self._indices:
-                prepared = self.prepare(prepared.deltas)
-            deltas = prepared.deltas
-            at, end = 0, len(deltas)
-            while at < end:
-                kind = deltas[at].type
-                if kind is DeltaType.REPLACED_ALL:
-                    changes += self._replace_all(
-                        deltas[at].object,
-                        prepared.keys[at],
-                        prepared.values[at],
-                        is_in_initial_list=is_in_initial_list,
-                    )
-                    at += 1
-                elif kind is DeltaType.SYNC_ALL:
-                    changes += [
-                        Change(DeltaType.UPDATED, obj, obj, False, False, True, key) for key, obj in self._items.items()
-                    ]
-                    at += 1
-                else:
-                    at = self._apply_run(prepared, at, is_in_initial_list=is_in_initial_list, changes=changes)
-        return changes
+        while True:
+            with self._writer:
+                if prepared.indexing is self._indexing and prepared.relies_on in (None, self._commits):
+                    return self._commit(prepared, is_in_initial_list=is_in_initial_list)
+            # Another writer was faster. What is missing now is the user's to compute, so not under a lock.
+            prepared = self._prepare(prepared.deltas, reuse=False)
 
     # Reading
 
@@ -163,7 +133,7 @@ class Store(Generic[T]):
 
     def get(self, obj: T) -> T | None:
         """The stored object of the same key, or None."""
-        return self.get_by_key(self._key_func(obj))
+        return self.get_by_key(self._key(obj))
 
     def get_by_key(self, key: str) -> T | None:
         """The object of a key, or None."""
@@ -172,7 +142,7 @@ class Store(Generic[T]):
 
     def list(self) -> builtins.list[T]:
         """All objects, in no particular order."""
-        return self._shown(self.stored_items())
+        return self.shown(self.stored_items())
 
     def list_keys(self) -> builtins.list[str]:
         """All keys, in no particular order."""
@@ -207,26 +177,100 @@ class Store(Generic[T]):
 
     # Inside
 
-    def _shown(self, items: builtins.list[Any]) -> builtins.list[T]:
+    def shown(self, items: builtins.list[Any]) -> builtins.list[T]:
+        """What readers see of objects in the form in which they are stored."""
         return items if self._unwrap is None else [self._unwrap(item) for item in items]
 
+    def _key(self, obj: Any) -> str:
+        try:
+            key = self._key_func(obj)
+        except KeyFuncError:
+            raise
+        except Exception as error:
+            raise KeyFuncError(f"couldn't create key for object of type {type(obj).__qualname__}: {error}") from error
+        if isinstance(key, str):
+            return key
+        raise KeyFuncError(
+            f"couldn't create key for object of type {type(obj).__qualname__}: "
+            f"the key function returned a {type(key).__qualname__}, not a str"
+        )
+
     def _values(self, indices: tuple[Index, ...], obj: Any, key: str) -> tuple[tuple[Any, ...], ...]:
-        seen = obj if self._unwrap is None else self._unwrap(obj)
         on_error = self._on_index_error
-        return tuple([index.values_of(seen, key, on_error) for index in indices])
+        unwrap = self._unwrap
+        if unwrap is None:
+            return tuple([index.values_of(obj, key, on_error) for index in indices])
+        memory: builtins.list[Any] = []
+
+        def seen() -> Any:
+            if not memory:
+                memory.append(unwrap(obj))
+            return memory[0]
+
+        return tuple([index.values_of(obj, key, on_error, seen) for index in indices])
+
+    def _prepare(self, deltas: Sequence[Delta], *, reuse: bool) -> Prepared:
+        """As `prepare`; `reuse` allows to rely on the values of stored objects, which then must not change."""
+        indexing, indices, commits = self._indexing, self._indices, self._commits
+        keys: builtins.list[Any] = []
+        values: builtins.list[Any] = []
+        relies_on = None
+        key_of = self._key
+        for delta in deltas:
+            kind = delta.type
+            obj = delta.object
+            if kind in _SETS:
+                key = key_of(obj)
+                keys.append(key)
+                values.append(self._values(indices, obj, key) if indices else ())
+            elif kind is DeltaType.DELETED:
+                keys.append(obj.key if type(obj) is DeletedFinalStateUnknown else key_of(obj))
+                values.append(None)
+            elif kind is DeltaType.REPLACED_ALL:
+                of_items = [key_of(item) for item in obj.items]
+                values.append(self._values_of_list(indices, obj.items, of_items, self._items if reuse else {}))
+                keys.append(of_items)
+                if reuse and indices:
+                    relies_on = commits
+            else:
+                keys.append(None)
+                values.append(None)
+            # What follows in the batch finds other objects stored than are there now.
+            reuse = reuse and kind in _NO_CHANGE
+        return Prepared(deltas, keys, values, indexing, relies_on)
 
     def _values_of_list(
-        self, indices: tuple[Index, ...], items: Sequence[Any], keys: Sequence[str]
+        self, indices: tuple[Index, ...], items: Sequence[Any], keys: Sequence[str], stored: Mapping[str, Any]
     ) -> builtins.list[Any]:
         """The index values of a list's objects; None for one that is stored already, whose values are known."""
         if not indices:
             return [()] * len(keys)
-        stored = self._items
         values: builtins.list[Any] = []
         for key, obj in zip(keys, items, strict=True):
             old = stored.get(key)
             values.append(None if old is not None and _is_same(old, obj) else self._values(indices, obj, key))
         return values
+
+    def _commit(self, prepared: Prepared, *, is_in_initial_list: bool) -> builtins.list[Change[Any]]:
+        changes: builtins.list[Change[Any]] = []
+        deltas = prepared.deltas
+        at, end = 0, len(deltas)
+        while at < end:
+            kind = deltas[at].type
+            if kind is DeltaType.REPLACED_ALL:
+                changes += self._replace_all(
+                    deltas[at].object, prepared.keys[at], prepared.values[at], is_in_initial_list=is_in_initial_list
+                )
+                at += 1
+            elif kind is DeltaType.SYNC_ALL:
+                changes += [
+                    Change(DeltaType.UPDATED, obj, obj, False, False, True, key) for key, obj in self._items.items()
+                ]
+                at += 1
+            else:
+                at = self._apply_run(prepared, at, is_in_initial_list=is_in_initial_list, changes=changes)
+        self._commits += 1
+        return changes
 
     def _apply_run(
         self, prepared: Prepared, at: int, *, is_in_initial_list: bool, changes: builtins.list[Change[Any]]
@@ -290,23 +334,22 @@ class Store(Generic[T]):
             for index, of_index in zip(indices, values, strict=True):
                 index.set(key, obj, of_index)
 
+        listed: Iterable[tuple[str, Any, Any]] = zip(keys, replaced.items, all_values, strict=True)
+        if len(set(keys)) < len(keys):
+            # Two pages of a list may both have an object; the later one is the newer.
+            listed = {key: (key, obj, values) for key, obj, values in listed}.values()
         news: builtins.list[Change[Any]] = []
-        for key, listed, known in zip(keys, replaced.items, all_values, strict=True):
-            values = known
+        for key, obj, values in listed:
             old = old_items.get(key)
-            if values is None and (old is None or not _is_same(old, listed)):
-                # Another writer took the object away since it was looked at.
-                values = self._values(old_indices, listed, key)
             if old is None:
-                if key not in items:
-                    news.append(Change(DeltaType.ADDED, listed, None, is_in_initial_list, False, False, key))
-                put(key, listed, values)
+                news.append(Change(DeltaType.ADDED, obj, None, is_in_initial_list, False, False, key))
+                put(key, obj, values)
                 continue
             # The same state again: whoever holds the old object goes on sharing it with the cache.
-            obj = old if _is_same(old, listed) else listed
-            is_sync = _is_sync(old, obj, _version_of(obj))
-            news.append(Change(DeltaType.UPDATED, obj, old, False, False, is_sync, key))
-            put(key, obj, values if values is not None else [index.known_values(key) for index in old_indices])
+            new = old if _is_same(old, obj) else obj
+            is_sync = _is_sync(old, new, _version_of(new))
+            news.append(Change(DeltaType.UPDATED, new, old, False, False, is_sync, key))
+            put(key, new, values if values is not None else [index.known_values(key) for index in old_indices])
         gone: builtins.list[Change[Any]] = []
         for key, old in old_items.items():
             if key in items:
@@ -349,7 +392,7 @@ class Indexer(Store[T]):
     @property
     def indexers(self) -> dict[str, Callable[[T], Iterable[str]]]:
         """The index functions by index name, a copy."""
-        return {index.name: index.function for index in self._indices}
+        return {index.name: index.function for index in self._indices if index.ready}
 
     def add_indexers(self, indexers: Mapping[str, Callable[[T], Iterable[str]]]) -> None:
         """Adds indices; what is stored already is in them at once.
@@ -359,23 +402,34 @@ class Indexer(Store[T]):
             IndexFuncError: an index function raised; none was added.
             TypeError: an index function is not callable.
         """
-        new = tuple(Index(name, function) for name, function in indexers.items())
-        for index in new:
-            if not callable(index.function):
-                raise TypeError(f"the index function of {index.name!r} must be callable")
-        self._check_new_names(indexers)
-        # Most objects are asked outside the locks; under the writers' lock only what changed meanwhile.
-        with self._lock:
-            before = dict(self._items)
-        known = {key: self._values(new, obj, key) for key, obj in before.items()}
+        for name, function in indexers.items():
+            if not callable(function):
+                raise TypeError(f"the index function of {name!r} must be callable, not {type(function).__name__}")
+        new = tuple(Index(name, function, ready=False) for name, function in indexers.items())
         with self._writer:
-            self._check_new_names(indexers)
-            for key, obj in self._items.items():
-                values = known[key] if before.get(key) is obj else self._values(new, obj, key)
-                for index, of_index in zip(new, values, strict=True):
-                    index.set(key, obj, of_index)
+            taken = sorted({index.name for index in self._indices} & indexers.keys())
+            if taken:
+                raise IndexConflictError(f"indexer conflict: {', '.join(taken)}")
+            # From here on writers put into them what they write; what was there before is put in below.
+            self._set_indices((*self._indices, *new))
+        try:
             with self._lock:
-                self._indices += new
+                before = dict(self._items)
+            values = {key: self._values(new, obj, key) for key, obj in before.items()}
+        except BaseException:
+            with self._writer:
+                self._set_indices(tuple(index for index in self._indices if index.name not in indexers))
+            raise
+        with self._writer:
+            # A relist meanwhile has copied them.
+            added = [index for index in self._indices if index.name in indexers]
+            for key, obj in before.items():
+                if self._items.get(key) is obj:
+                    for index, of_index in zip(added, values[key], strict=True):
+                        index.set(key, obj, of_index)
+            with self._lock:
+                for index in added:
+                    index.ready = True
 
     def index(self, name: str, obj: T) -> builtins.list[T]:
         """The objects that share a value of an index with `obj`, each once.
@@ -390,22 +444,37 @@ class Indexer(Store[T]):
             buckets = self._index(name).buckets
             for value in values:
                 found.update(buckets.get(value, {}))
-        return self._shown([*found.values()])
+        return self.shown([*found.values()])
 
     def index_keys(self, name: str, value: str) -> builtins.list[str]:
-        """The keys of the objects under a value of an index, sorted."""
+        """The keys of the objects under a value of an index, sorted.
+
+        Raises:
+            IndexNotFoundError: there is no such index.
+        """
         with self._lock:
             return sorted(self._index(name).buckets.get(value, ()))
 
     def by_index(self, name: str, value: str) -> builtins.list[T]:
-        """The objects under a value of an index."""
+        """The objects under a value of an index.
+
+        Raises:
+            IndexNotFoundError: there is no such index.
+        """
+        return self.shown(self.stored_by_index(name, value))
+
+    def stored_by_index(self, name: str, value: str) -> builtins.list[Any]:
+        """As `by_index`, in the form in which the objects are stored."""
         with self._lock:
             bucket = self._index(name).buckets.get(value)
-            found = [] if bucket is None else [*bucket.values()]
-        return self._shown(found)
+            return [] if bucket is None else [*bucket.values()]
 
     def list_index_func_values(self, name: str) -> builtins.list[str]:
-        """The values of an index under which there is any object."""
+        """The values of an index under which there is any object.
+
+        Raises:
+            IndexNotFoundError: there is no such index.
+        """
         with self._lock:
             return [*self._index(name).buckets]
 
@@ -421,15 +490,15 @@ class Indexer(Store[T]):
 
     def _index(self, name: str) -> Index:
         for index in self._indices:
-            if index.name == name:
+            if index.name == name and index.ready:
                 return index
-        names = ", ".join(sorted(index.name for index in self._indices)) or "none"
+        names = ", ".join(sorted(self.indexers)) or "none"
         raise IndexNotFoundError(f"Index with name {name} does not exist (there are: {names})")
 
-    def _check_new_names(self, names: Iterable[str]) -> None:
-        taken = sorted({index.name for index in self._indices} & set(names))
-        if taken:
-            raise IndexConflictError(f"indexer conflict: {', '.join(taken)}")
+    def _set_indices(self, indices: tuple[Index, ...]) -> None:
+        with self._lock:
+            self._indices = indices
+        self._indexing = object()
 
 
 class _Dead(dict[str, Any]):

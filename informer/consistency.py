@@ -8,6 +8,7 @@ Source: KEP-5647, client-go tools/cache ConsistencyStore.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
+from functools import partial
 from typing import Any
 
 from informer.resource_version import compare_resource_versions, is_comparable
@@ -79,8 +80,8 @@ class ConsistencyStore:
 
 def _reader(store: Any, resource: str) -> Callable[[], str]:
     for attribute in ("last_sync_resource_version", "resource_version"):
-        if hasattr(type(store), attribute):
-            return lambda: getattr(store, attribute)  # type: ignore[no-any-return]
+        if hasattr(store, attribute):
+            return partial(getattr, store, attribute)
     if callable(store):
         return store  # type: ignore[no-any-return]
     raise TypeError(f"the store of {resource!r} has no resourceVersion: an informer, a store or a function is needed")

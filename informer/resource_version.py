@@ -8,8 +8,10 @@ from __future__ import annotations
 __all__ = ["compare_resource_versions", "is_comparable"]
 
 
-def is_comparable(resource_version: str) -> bool:
+def is_comparable(resource_version: object) -> bool:
     """Whether it is a decimal number above zero, without a leading zero, as every Kubernetes API server gives."""
+    if not isinstance(resource_version, str):
+        return False
     return resource_version.isascii() and resource_version.isdecimal() and resource_version[0] != "0"
 
 
@@ -20,7 +22,7 @@ def compare_resource_versions(one: str, other: str) -> int:
         ValueError: one of them is no comparable resourceVersion.
     """
     for version in (one, other):
-        if not isinstance(version, str) or not is_comparable(version):
+        if not is_comparable(version):
             raise ValueError(
                 f"not a comparable resourceVersion: {version!r} (a decimal number from the server is needed)"
             )

@@ -1,8 +1,8 @@
 """Label selectors, as kubectl and the API server read them.
 
-Comes in: "app=web,tier!=db,env in (dev,test),!legacy". Goes out: a test of labels.
+Comes in: "app=web,tier!=db,env in (dev,test),!legacy,generation>3". Goes out: a test of labels.
 
-Source: https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/#label-selectors
+Source: https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/#label-selectors, apimachinery pkg/labels.
 """
 
 from __future__ import annotations
@@ -14,26 +14,38 @@ from typing import NamedTuple
 
 __all__ = ["NOTHING", "LabelSelector", "Requirement", "parse_selector"]
 
-_TOKEN = re.compile(r"\s*(==|!=|=|!|,|\(|\)|[^\s,()=!]+)\s*")
-_KEY = re.compile(r"(?:[a-z0-9](?:[-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?\Z")
-_VALUE = re.compile(r"(?:[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?\Z")
+_TOKEN = re.compile(r"[ \t\r\n]*(==|!=|[=!,()<>]|[^ \t\r\n=!,()<>]+)")
+_NAME = re.compile(r"[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?\Z")
+_DOMAIN = re.compile(r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?(?:\.[a-z0-9](?:[-a-z0-9]*[a-z0-9])?)*\Z")
+_LONGEST_DOMAIN = 253
+_INTEGER = re.compile(r"[-+]?[0-9]{1,63}\Z")
+_WORD = re.compile(r"[^=!,()<>]")
 
 
 class Requirement(NamedTuple):
     """One condition on one label."""
 
     key: str
-    operator: str  # "in", "notin", "exists" or "!exists"
+    operator: str  # "in", "notin", "exists", "!exists", ">" or "<"
     values: frozenset[str] = frozenset()
+    bound: int = 0  # of ">" and "<"
 
     def matches(self, labels: Mapping[str, str]) -> bool:
-        """Whether labels meet it; a label that is missing meets "notin"."""
+        """Whether labels meet it; a label that is missing meets "notin" and "!exists" only."""
         value = labels.get(self.key)
-        if self.operator == "in":
-            return value in self.values
-        if self.operator == "notin":
-            return value is None or value not in self.values
-        return (value is not None) == (self.operator == "exists")
+        match self.operator:
+            case "in":
+                return value in self.values
+            case "notin":
+                return value is None or value not in self.values
+            case "exists":
+                return value is not None
+            case "!exists":
+                return value is None
+        number = None if value is None else _integer(value)
+        if number is None:
+            return False
+        return number > self.bound if self.operator == ">" else number < self.bound
 
 
 class LabelSelector:
@@ -69,7 +81,7 @@ def parse_selector(selector: str | Mapping[str, str] | LabelSelector | None) -> 
         selector: in the server's syntax; or a mapping of labels that must be equal; None or "" match everything.
 
     Raises:
-        ValueError: it cannot be read; the message says where.
+        ValueError: it cannot be read; the message says what is wrong.
         TypeError: it is none of these.
     """
     if selector is None:
@@ -79,8 +91,16 @@ def parse_selector(selector: str | Mapping[str, str] | LabelSelector | None) -> 
     if isinstance(selector, str):
         return _parse(selector)
     if isinstance(selector, Mapping):
-        return LabelSelector(tuple(Requirement(key, "in", frozenset({value})) for key, value in selector.items()))
+        return LabelSelector(tuple(_equals(key, value) for key, value in selector.items()))
     raise TypeError(f"a label selector is a string or a mapping of labels, not {type(selector).__name__}")
+
+
+def _equals(key: object, value: object) -> Requirement:
+    if not isinstance(key, str) or not isinstance(value, str):
+        raise TypeError(f"a mapping of labels has strings only, not {key!r}: {value!r}")
+    if not _is_key(key) or not _is_value(value):
+        raise ValueError(f"no label has the key {key!r} and the value {value!r}")
+    return Requirement(key, "in", frozenset({value}))
 
 
 @lru_cache(maxsize=256)
@@ -99,74 +119,107 @@ def _parse(text: str) -> LabelSelector:
 
 
 def _requirement(tokens: _Tokens) -> Requirement:
-    token = tokens.take()
-    if token == "!":
-        return Requirement(tokens.word("a label's key", _KEY), "!exists")
-    key = tokens.check(token, "a label's key", _KEY)
+    if tokens.peek() == "!":
+        tokens.take()
+        return Requirement(tokens.key(), "!exists")
+    key = tokens.key()
     operator = tokens.peek()
     if operator is None or operator == ",":
         return Requirement(key, "exists")
     tokens.take()
-    if operator in ("=", "=="):
-        return Requirement(key, "in", frozenset({tokens.value()}))
-    if operator == "!=":
-        return Requirement(key, "notin", frozenset({tokens.value()}))
-    if operator in ("in", "notin"):
-        return Requirement(key, operator, frozenset(tokens.values()))
-    raise tokens.error(f"an operator expected, not {operator!r}")
+    match operator:
+        case "=" | "==":
+            return Requirement(key, "in", frozenset({tokens.value()}))
+        case "!=":
+            return Requirement(key, "notin", frozenset({tokens.value()}))
+        case "in" | "notin":
+            return Requirement(key, operator, frozenset(tokens.values()))
+        case ">" | "<":
+            return Requirement(key, operator, bound=tokens.number(operator))
+    raise tokens.error(f"an operator (=, ==, !=, in, notin, > or <) expected after {key!r}, not {operator!r}")
 
 
 class _Tokens:
-    """The words of a selector, one after another."""
+    """The words and signs of a selector, one after another."""
 
     def __init__(self, text: str) -> None:
         self._text = text
-        self._words = list(self._split(text))
+        self._tokens = _TOKEN.findall(text)
         self._at = 0
 
     def error(self, what: str) -> ValueError:
         return ValueError(f"cannot read the label selector {self._text!r}: {what}")
 
     def peek(self) -> str | None:
-        return self._words[self._at] if self._at < len(self._words) else None
+        return self._tokens[self._at] if self._at < len(self._tokens) else None
 
     def take(self) -> str | None:
-        word = self.peek()
+        token = self.peek()
         self._at += 1
-        return word
+        return token
 
-    def check(self, word: str | None, what: str, pattern: re.Pattern[str]) -> str:
-        if word is None or not pattern.match(word):
-            raise self.error(f"{what} expected, not {word!r}" if word is not None else f"{what} expected at its end")
+    def key(self) -> str:
+        word = self._word("a label's key")
+        if not _is_key(word):
+            raise self.error(
+                f"{word!r} is no label's key: at most 63 letters, digits, '-', '_' and '.', the first and last a letter "
+                "or digit, perhaps behind a DNS name and '/'"
+            )
         return word
-
-    def word(self, what: str, pattern: re.Pattern[str]) -> str:
-        return self.check(self.take(), what, pattern)
 
     def value(self) -> str:
         """A value; an empty one stands between an operator and a comma or the end."""
         if self.peek() in (None, ","):
             return ""
-        return self.word("a label's value", _VALUE)
+        word = self._word("a label's value")
+        if not _is_value(word):
+            raise self.error(
+                f"{word!r} is no label's value: at most 63 letters, digits, '-', '_' and '.', the first and last a "
+                "letter or digit"
+            )
+        return word
 
     def values(self) -> Iterator[str]:
         if self.take() != "(":
             raise self.error("'(' expected after in or notin")
         while True:
-            yield "" if self.peek() in (",", ")") else self.word("a label's value", _VALUE)
+            yield "" if self.peek() == ")" else self.value()
             token = self.take()
             if token == ")":
                 return
             if token != ",":
-                raise self.error("',' or ')' expected in a list of values")
+                raise self.error(f"',' or ')' expected in a list of values, not {token or 'the end'!r}")
 
-    def _split(self, text: str) -> Iterator[str]:
-        at = 0
-        while at < len(text):
-            found = _TOKEN.match(text, at)
-            if found is None:
-                if text[at:].strip():
-                    raise self.error(f"{text[at:]!r} is no part of one")
-                return
-            yield found[1]
-            at = found.end()
+    def number(self, operator: str) -> int:
+        word = self.value()
+        number = _integer(word)
+        if number is None:
+            raise self.error(f"an integer expected after {operator!r}, not {word!r}")
+        return number
+
+    def _word(self, what: str) -> str:
+        word = self.take()
+        if word is None:
+            raise self.error(f"{what} expected at its end")
+        if not _WORD.match(word):
+            raise self.error(f"{what} expected, not {word!r}")
+        return word
+
+
+def _is_key(text: str) -> bool:
+    domain, slash, name = text.rpartition("/")
+    if slash and (len(domain) > _LONGEST_DOMAIN or not _DOMAIN.match(domain)):
+        return False
+    return _NAME.match(name) is not None
+
+
+def _is_value(text: str) -> bool:
+    return not text or _NAME.match(text) is not None
+
+
+def _integer(text: str) -> int | None:
+    """A number of 64 bits, as Go reads it."""
+    if not _INTEGER.match(text):
+        return None
+    number = int(text)
+    return number if -(2**63) <= number < 2**63 else None

@@ -13,14 +13,23 @@ from typing import Any
 from informer.deltas import Delta, DeltaType
 from informer.entries import Undecodable
 from informer.keys import DeletedFinalStateUnknown, annotations_of, resource_version_of
+from informer.log_limit import LimitedLog
 from watch.errors import ApiError
 from watch.event import Event, EventType
 
-__all__ = ["Batch", "EventReader", "is_initial_events_end", "status_error"]
+__all__ = [
+    "Batch",
+    "EventReader",
+    "expectation",
+    "is_initial_events_end",
+    "status_error",
+    "version_after",
+    "version_of",
+]
 
 _log = logging.getLogger(__name__)
 
-_DELTA_TYPES = {
+_DELTA_TYPES: dict[EventType | str, DeltaType] = {
     EventType.ADDED: DeltaType.ADDED,
     EventType.MODIFIED: DeltaType.UPDATED,
     EventType.DELETED: DeltaType.DELETED,
@@ -60,47 +69,65 @@ class EventReader:
         self._in_order = begun_at not in ("", "0")
         self._is_expected = is_expected
         self._on_undecodable = on_undecodable
+        self._limited = LimitedLog(_log)
         self.skipped = 0
         """How many objects did not belong here."""
-
-    @staticmethod
-    def version_of(delta: Delta) -> str:
-        """The resourceVersion that a delta leads to, "" for none."""
-        return delta.object if delta.type is DeltaType.BOOKMARK else _version_of(delta.object)
 
     def read(self, events: Sequence[Event[Any]]) -> Batch:
         """Reads a batch."""
         deltas: list[Delta] = []
         append = deltas.append
+        is_expected = self._is_expected
         error: ApiError | None = None
-        version = ""
-        for event in events:
-            kind, obj = event
-            delta_type = _DELTA_TYPES.get(kind)  # type: ignore[call-overload]
+        # The version is that of the last delta, from here on, that has one.
+        first = 0 if self._in_order else -1
+        for kind, obj in events:
+            delta_type = _DELTA_TYPES.get(kind)
+            if first < 0 and delta_type is not DeltaType.ADDED:
+                first = len(deltas)
             if delta_type is None:
-                if kind == EventType.BOOKMARK:
-                    mark = _version_of(obj)
-                    self._in_order = True
-                    if mark:
-                        version = mark
-                        append(Delta(DeltaType.BOOKMARK, mark))
-                    continue
-                error = status_error(obj) if kind == EventType.ERROR else _unknown_type(kind)
-                break
-            if type(obj) is Undecodable:
-                self._on_undecodable(obj)
-                if obj.name:
-                    append(Delta(DeltaType.DELETED, DeletedFinalStateUnknown(_key_of(obj), None)))
-            elif self._is_expected is not None and not self._is_expected(obj):
-                self.skipped += 1
-                _log.warning("skipped an object of another type than was asked for: %s", type(obj).__name__)
-                continue
-            else:
+                if kind != EventType.BOOKMARK:
+                    error = status_error(obj) if kind == EventType.ERROR else _unknown_type(kind)
+                    break
+                deltas += _bookmark(version_of(obj))
+            elif type(obj) is Undecodable:
+                deltas += self._left_out(obj, in_order=first >= 0)
+            elif is_expected is None or is_expected(obj):
                 append(Delta(delta_type, obj))
-            if self._in_order or delta_type is not DeltaType.ADDED:
-                self._in_order = True
-                version = _version_of(obj) or version
-        return Batch(deltas, version, error)
+            else:
+                self._skip(obj)
+        self._in_order = first >= 0
+        return Batch(deltas, self._last_version(deltas, first) if first >= 0 else "", error)
+
+    def _left_out(self, obj: Undecodable, *, in_order: bool) -> list[Delta]:
+        """It is gone from the cache, if it was there, and its version has been seen."""
+        self._on_undecodable(obj)
+        gone = [Delta(DeltaType.DELETED, DeletedFinalStateUnknown(_key_of(obj), None))] if obj.name else []
+        return gone + _bookmark(obj.resource_version) if in_order else gone
+
+    def _last_version(self, deltas: Sequence[Delta], first: int) -> str:
+        for at in range(len(deltas) - 1, first - 1, -1):
+            version = version_after(deltas[at])
+            if version:
+                return version
+        return ""
+
+    def _skip(self, obj: Any) -> None:
+        self.skipped += 1
+        self._limited.log(logging.WARNING, "skipped an object of another type than was asked for: %s", _described(obj))
+
+
+def version_of(obj: Any) -> str:
+    """An object's resourceVersion, "" where it has none or is no object."""
+    try:
+        return resource_version_of(obj)
+    except Exception:
+        return ""
+
+
+def version_after(delta: Delta) -> str:
+    """The resourceVersion that a delta leads to, "" for none."""
+    return delta.object if delta.type is DeltaType.BOOKMARK else version_of(delta.object)
 
 
 def is_initial_events_end(event: Event[Any]) -> bool:
@@ -119,15 +146,16 @@ def status_error(obj: Any) -> ApiError:
         return obj
     if isinstance(obj, Mapping):
         return ApiError.from_status(obj)
-    body = getattr(obj, "to_dict", None)
     fields = {name: getattr(obj, name, None) for name in ("code", "reason", "message", "details")}
     if any(value is not None for value in fields.values()):
-        return ApiError.from_status(fields)
-    if callable(body):
-        decoded = body()
-        if isinstance(decoded, Mapping):
-            return ApiError.from_status(decoded)
+        # The official client's V1Status.
+        retry_after = getattr(fields["details"], "retry_after_seconds", None)
+        return ApiError.from_status(fields, retry_after=float(retry_after) if isinstance(retry_after, int) else None)
     return ApiError(500, "InternalError", f"the watch reported an error as a {type(obj).__name__}, which is no Status")
+
+
+def _bookmark(resource_version: str) -> list[Delta]:
+    return [Delta(DeltaType.BOOKMARK, resource_version)] if resource_version else []
 
 
 def _unknown_type(kind: Any) -> ApiError:
@@ -138,8 +166,21 @@ def _key_of(obj: Undecodable) -> str:
     return f"{obj.namespace}/{obj.name}" if obj.namespace else obj.name
 
 
-def _version_of(obj: Any) -> str:
-    try:
-        return resource_version_of(obj)
-    except Exception:
-        return ""
+def expectation(expected: type | tuple[str, str] | None) -> Callable[[Any], bool] | None:
+    """What tells whether an object is of a type, or of an (apiVersion, kind); None where everything is expected."""
+    if expected is None:
+        return None
+    if isinstance(expected, type):
+        return lambda obj: isinstance(obj, expected)
+    return lambda obj: _kind_of(obj) == expected
+
+
+def _kind_of(obj: Any) -> tuple[Any, Any]:
+    if isinstance(obj, dict):
+        return obj.get("apiVersion"), obj.get("kind")
+    return getattr(obj, "api_version", None), getattr(obj, "kind", None)
+
+
+def _described(obj: Any) -> str:
+    api_version, kind = _kind_of(obj)
+    return f"{api_version}, Kind={kind}" if kind else type(obj).__name__

@@ -38,7 +38,7 @@ def stored_items(
     entries = getattr(lister_watcher, "entries", None)
     source = lister_watcher if entries is None else entries()
     if transform is None:
-        return source  # type: ignore[no-any-return]
+        return source
     return _TransformedListWatch(source, _transformer(transform, model_unwrap or unwrap))
 
 
@@ -114,12 +114,14 @@ class _TransformedWatcher(WatcherBase):
     def __init__(self, source: Watcher[Any], function: Callable[[Any], Any]) -> None:
         self._source = source
         self._function = function
-        self._pull = puller(source)
+        self._stopped = False
+        self._pull = puller(source, lambda: self._stopped)
 
     def next_batch(self, timeout: float | None = None) -> list[Event[Any]]:
         return self._apply(self._pull(timeout))
 
     def stop(self) -> None:
+        self._stopped = True
         self._source.stop()
 
     def _apply(self, events: Iterable[Event[Any]]) -> list[Event[Any]]:

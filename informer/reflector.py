@@ -11,33 +11,35 @@ import logging
 import random as stdlib_random
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
 from informer.backoff import Backoff, BackoffState
-from informer.deltas import Delta, DeltaType
 from informer.entries import Undecodable
 from informer.errors import InformerError
-from informer.event_deltas import EventReader, is_initial_events_end
+from informer.event_deltas import EventReader, expectation
+from informer.failures import answer_of, told
+from informer.initial_events import BookmarkDeadline, InitialEvents
+from informer.interruption import Interruption, Pull
 from informer.keys import meta_namespace_key
 from informer.list_watch import ListerWatcher
 from informer.log_limit import LimitedLog
-from informer.pulling import puller
 from informer.reflector_state import DEFAULT_PAGE_SIZE, Next, ReflectorState, Step
+from informer.reflector_target import ReflectorTarget
 from watch.clock import SYSTEM_CLOCK, Clock
-from watch.concurrency import Lock, Worker, on_set
-from watch.errors import ApiError, WatchClosedError, as_api_error
+from watch.concurrency import Worker, on_set
+from watch.errors import ApiError, WatchClosedError
 from watch.event import Event
-from watch.request_scope import DEFAULT_MAX_LINE_BYTES, RequestScope
+from watch.options import ListOptions
+from watch.request_scope import DEFAULT_MAX_LINE_BYTES
 from watch.watcher import Watcher
 
 __all__ = ["Reflector"]
 
 _log = logging.getLogger(__name__)
 
-# So long without any event a watch list may take before its end bookmark; the server has lost it, or does not know it.
-_BOOKMARK_TIMEOUT = 15.0
-_BOOKMARK_WARNING = 10.0
+# So long the end bookmark of a watch list may be awaited without progress; see `BookmarkDeadline`.
+_BOOKMARK_PATIENCE = 15.0
 _UNSYNCED_WARNING = 10.0
 
 
@@ -89,16 +91,15 @@ class Reflector:
         key_func: Callable[[Any], str] = meta_namespace_key,
         expected_type: type | tuple[str, str] | None = None,
     ) -> None:
-        _check(watch_list, page_size, watch_timeout, silence_timeout)
+        _check(watch_list, page_size, watch_timeout, silence_timeout, resync_period)
         self.name = name or getattr(lister_watcher, "resource_name", None) or "reflector"
         self.lists = self.watches = self.watch_lists = self.events = self.failures = self.short_watches = 0
         """Counters: pages listed, watches and watch lists asked for, events seen, rounds failed, watches too short."""
-        self.undecodable = 0
-        """Objects left out because they did not decode."""
         self._lister_watcher = lister_watcher
-        self._target = target
-        self._apply_batch = getattr(target, "apply", None)
-        self._update_version = getattr(target, "update_resource_version", None)
+        self._limited = LimitedLog(_log)
+        self._target = ReflectorTarget(
+            target, self.name, self._limited, namespace=namespace, on_undecodable=on_undecodable
+        )
         self._resync_period = resync_period
         self._should_resync = should_resync
         self._watch_timeout = watch_timeout
@@ -107,20 +108,16 @@ class Reflector:
         self._watch_error_handler = watch_error_handler
         self._clock = clock
         self._random = random or stdlib_random.Random()  # noqa: S311 - jitter is no secret
-        self._on_undecodable = on_undecodable
-        self._namespace = {} if namespace is None else {"namespace": namespace}
         self._key_func = key_func
-        self._is_expected = _expectation(expected_type)
-        can_stream = getattr(lister_watcher, "supports_watch_list", True)
-        self._state = ReflectorState(watch_list=can_stream if watch_list == "auto" else watch_list, page_size=page_size)
-        chosen = backoff or Backoff()
-        self._round_backoff = BackoffState(chosen, self._random)
-        self._watch_backoff = BackoffState(chosen, self._random)
-        self._limited = LimitedLog(_log)
-        self._lock = Lock()
-        self._watcher: Watcher[Any] | None = None  # guarded by _lock
+        self._is_expected = expectation(expected_type)
+        can_stream = bool(getattr(lister_watcher, "supports_watch_list", True))
+        self._state = ReflectorState(
+            watch_list=can_stream if watch_list == "auto" else bool(watch_list), page_size=page_size
+        )
+        self._round_backoff = BackoffState(backoff or Backoff(), self._random)
+        self._watch_backoff = BackoffState(backoff or Backoff(), self._random)
         self._stop: threading.Event = threading.Event()
-        self._scope = RequestScope(max_line_bytes=max_line_bytes)
+        self._interruption = Interruption(self._stop, max_line_bytes)
         self._items: list[Any] = []  # of the pages that have come
         self._list_version = ""  # of the first of them
         self._error: Exception | None = None  # what ends the round
@@ -137,12 +134,17 @@ class Reflector:
     @property
     def is_watching(self) -> bool:
         """Whether a watch is open."""
-        return self._watcher is not None
+        return self._interruption.is_watching
 
     @property
     def last_event_age(self) -> float | None:
         """Seconds since anything came, bookmarks and lists included; None before."""
         return None if self._last_event is None else time.monotonic() - self._last_event
+
+    @property
+    def undecodable(self) -> int:
+        """Objects left out because they did not decode."""
+        return self._target.undecodable
 
     def sync_error(self) -> Exception | None:
         """What keeps it from listing or watching; None when nothing does."""
@@ -184,13 +186,18 @@ class Reflector:
                 self._clock.wait(self._stop, max(wait, step.pause, step.at_least))
                 if self._stop.is_set():
                     break
-            if step.step is Step.LIST:
-                step = self._list()
-            elif step.step is Step.WATCH_LIST:
-                step = self._watch_list()
-            else:
-                step = self._watch()
+            try:
+                step = self._take(step.step)
+            # A page, a watcher or an event of a user's list-watch that is none.
+            except Exception as error:
+                _log.debug("%s: unexpected", self.name, exc_info=True)
+                step = self._failed(self._state.broke(), error, "follow")
         return Next(Step.ENDED)
+
+    def _take(self, step: Step) -> Next:
+        if step is Step.LIST:
+            return self._list()
+        return self._watch_list() if step is Step.WATCH_LIST else self._watch()
 
     def _list(self) -> Next:
         options = self._state.list_options()
@@ -198,142 +205,114 @@ class Reflector:
             self._items = []
         self.lists += 1
         try:
-            with self._scope:
+            with self._interruption.scope:
                 page = self._lister_watcher.list(options)
-            items, version = page.items, page.resource_version
-            following = getattr(page, "continue_", None)
         # Whatever a user's list function raises is a failed list.
         except Exception as error:
             self._items = []
-            return self._failed(self._state.list_failed(_answer(error)), error, "list")
+            return self._failed(self._state.list_failed(answer_of(error)), error, "list")
+        self._saw(0)
         if not options.continue_:
-            self._list_version = version
-        self._items += self._decodable(items)
-        step = self._state.page_came(following)
-        return self._list_complete() if step is None else step
-
-    def _list_complete(self) -> Next:
-        items, self._items = self._items, []
-        if not self._replace(items, self._list_version):
-            return Next(Step.FAILED, wait=True)
-        return self._state.list_complete(self._list_version)
+            self._list_version = str(page.resource_version or "")
+        self._items += self._target.decodable(page.items or ())
+        step = self._state.page_came(getattr(page, "continue_", None))
+        if step is None:
+            items, self._items = self._items, []
+            return self._replace(items, self._list_version) or self._state.list_complete(self._list_version)
+        if step.step is Step.FAILED:
+            endless = InformerError("the server gives the same continue token again and again")
+            return self._failed(step, endless, "list")
+        return step
 
     def _watch_list(self) -> Next:
         self.watch_lists += 1
-        options = self._state.watch_list_options(self._timeout_seconds())
-        watcher = self._open(options)
+        begun = self._clock.monotonic()
+        watcher = self._open(self._state.watch_list_options(self._timeout_seconds()))
         if isinstance(watcher, Exception):
-            step = self._state.watch_list_ended(_answer(watcher))
-            return self._failed(step, watcher, "watch")
-        with self._watching(watcher) as pull:
-            collected: dict[str, Any] = {}
-            rest = self._collect(pull, collected)
-            if isinstance(rest, Next):
-                return rest
-            version, events = rest
-            if not self._replace([*collected.values()], version):
-                return Next(Step.FAILED, wait=True)
-            del collected
-            self._state.watch_list_complete(version)
-            return self._follow(pull, version, events)
+            return self._watch_list_failed(watcher)
+        with self._interruption.watching(watcher) as pull:
+            initial = self._collect(pull)
+            if initial is None:
+                return self._state.watch_list_timed_out()
+            if initial.error is not None:
+                return self._watch_list_failed(initial.error)
+            if not initial.version:
+                return self._state.watch_list_ended(self._clock.monotonic() - begun)
+            failed = self._replace(initial.take_objects(), initial.version)
+            if failed is not None:
+                return failed
+            self._state.watch_list_complete(initial.version)
+            # The bookmark was an event.
+            return self._follow(pull, initial.version, initial.rest, self._clock.monotonic(), seen=1)
 
-    def _collect(
-        self, pull: Callable[[float | None], list[Event[Any]]], collected: dict[str, Any]
-    ) -> Next | tuple[str, list[Event[Any]]]:
-        """Reads initial events up to their end bookmark; returns its version and what came behind it, or what next."""
-        reader = EventReader("1", is_expected=self._is_expected, on_undecodable=self._report_undecodable)
-        patience = min(_BOOKMARK_TIMEOUT, self._silence_timeout)
-        quiet = 0.0
-        while not self._stop.is_set():
-            wait = min(_BOOKMARK_WARNING, patience - quiet)
+    def _collect(self, pull: Pull) -> InitialEvents | None:
+        """Reads initial events up to their end bookmark, or to the end of the watch; None when the time is up."""
+        now = time.monotonic()
+        initial = InitialEvents(
+            self._reader("1"),
+            self._key_func,
+            lambda error: self._limited.log(logging.ERROR, "%s: an object was left out: %s", self.name, error),
+            BookmarkDeadline(now, patience=min(_BOOKMARK_PATIENCE, self._silence_timeout)),
+            now,
+        )
+        while not self._stop.is_set() and not initial.is_over():
+            if initial.expired(now):
+                _log.warning("%s: no bookmark has ended the initial events: listing instead", self.name)
+                return None
             try:
-                events = pull(wait)
+                events = pull(initial.left(now))
             except TimeoutError:
-                quiet += wait
-                if quiet >= patience:
-                    _log.warning("%s: no bookmark has ended the initial events: listing instead", self.name)
-                    return self._state.watch_list_ended(None, timed_out=True)
-                _log.warning(
-                    "%s: awaiting required bookmark event for initial events stream, no events received for %.0fs",
-                    self.name,
-                    quiet,
-                )
-                continue
+                now = time.monotonic()
             except WatchClosedError:
-                return self._state.watch_list_ended(None)
-            quiet = 0.0
-            self._saw(events)
-            end = next((i for i, event in enumerate(events) if is_initial_events_end(event)), None)
-            batch = reader.read(events if end is None else events[: end + 1])
-            for delta in batch.deltas:
-                self._collect_one(delta, collected)
-            if batch.error is not None:
-                return self._failed(self._state.watch_list_ended(batch.error), batch.error, "watch")
-            if end is not None and batch.resource_version:
-                return batch.resource_version, events[end + 1 :]
-        return Next(Step.ENDED)
+                break
+            else:
+                now = self._saw(len(events))
+                initial.feed(events, now)
+            warning = initial.warning(now)
+            if warning is not None:
+                _log.warning("%s: %s", self.name, warning)
+        return initial
 
-    def _collect_one(self, delta: Delta, collected: dict[str, Any]) -> None:
-        if delta.type is DeltaType.BOOKMARK:
-            return
-        try:
-            key = getattr(delta.object, "key", None) or self._key_func(delta.object)
-        except Exception as error:
-            self._limited.log(logging.ERROR, "%s: an object was left out: %s", self.name, error)
-            return
-        if delta.type is DeltaType.DELETED:
-            collected.pop(key, None)
-        else:
-            collected[key] = delta.object
+    def _watch_list_failed(self, error: Exception) -> Next:
+        step = self._failed(self._state.watch_list_failed(answer_of(error)), error, "watch")
+        if isinstance(error, OSError) and self._sync_error is not None and not self._stop.is_set():
+            # Nobody is there to list from either: the round has failed, though it goes on.
+            self._tell(self._sync_error)
+        return step
 
     def _watch(self) -> Next:
         self.watches += 1
         options = self._state.watch_options(self._timeout_seconds())
+        # Before the call: a proxy that holds back the answer's head must not make a long watch a short one.
         begun = self._clock.monotonic()
         watcher = self._open(options)
         if isinstance(watcher, Exception):
-            return self._failed(self._state.watch_call_failed(_answer(watcher)), watcher, "watch")
-        with self._watching(watcher) as pull:
+            return self._failed(self._state.watch_call_failed(answer_of(watcher)), watcher, "watch")
+        with self._interruption.watching(watcher) as pull:
             return self._follow(pull, options.resource_version, [], begun)
 
-    def _follow(
-        self,
-        pull: Callable[[float | None], list[Event[Any]]],
-        begun_at: str,
-        events: list[Event[Any]],
-        begun: float | None = None,
-    ) -> Next:
+    def _follow(self, pull: Pull, begun_at: str, events: list[Event[Any]], begun: float, seen: int = 0) -> Next:
         """Stores what a watch brings until it ends."""
-        reader = EventReader(begun_at, is_expected=self._is_expected, on_undecodable=self._report_undecodable)
-        seen = 0 if begun is not None else 1
-        begun = self._clock.monotonic() if begun is None else begun
+        reader = self._reader(begun_at)
         silence = self._silence_timeout * (1 + 0.1 * self._random.random())
         self._sync_error = None
         while not self._stop.is_set():
             if events:
                 seen += len(events)
-                self._saw(events)
                 batch = reader.read(events)
                 if batch.deltas:
-                    self._store(batch.deltas)
+                    self._target.store(batch.deltas)
                 self._state.saw(batch.resource_version)
-                if self._update_version is not None:
-                    self._tell_versions(batch.deltas)
                 if batch.error is not None:
                     return self._watch_failed(batch.error)
             try:
                 events = pull(silence)
-            except TimeoutError as error:
-                # A large event on a slow line: it is not silent, and would not come any sooner on another one.
-                if getattr(error, "progress", False):
-                    events = []
-                    continue
+            except TimeoutError:
                 _log.info("%s: the watch was silent for %.0f s: asking again", self.name, silence)
-                return self._state.watch_ended(events=seen, seconds=silence, silent=True)
+                return self._state.watch_was_silent()
             except WatchClosedError:
-                if self._stop.is_set():
-                    break
                 return self._ended(seen, self._clock.monotonic() - begun)
+            self._saw(len(events))
         return Next(Step.ENDED)
 
     # What happens with outcomes
@@ -342,13 +321,26 @@ class Reflector:
         """Remembers an error that keeps the informer from syncing, and what ends the round."""
         if self._stop.is_set():
             return Next(Step.ENDED)
-        told = _told(error, verb, self.name)
-        self._sync_error = told
-        self._warn_unsynced(told)
+        self._sync_error = failure = told(error, verb, self.name)
+        waited = self._clock.monotonic() - self._began
+        if not self._warned and not self._state.last_resource_version and waited >= _UNSYNCED_WARNING:
+            self._warned = True
+            _log.warning("%s: not synced after %.0f s: %s", self.name, waited, failure)
         if step.step is Step.FAILED:
             self.failures += 1
-            self._error = told
+            self._error = failure
+        else:
+            self._limited.log(logging.INFO, "%s: %s: trying again", self.name, failure)
         return step
+
+    def _replace(self, items: list[Any], version: str) -> Next | None:
+        try:
+            self._target.replace(items, version)
+        # A target that refuses a list must not end the reflector: it may take the next one.
+        except Exception as error:
+            return self._failed(self._state.broke(), error, "store")
+        self._sync_error = None
+        return None
 
     def _watch_failed(self, error: ApiError) -> Next:
         step = self._state.watch_error(error)
@@ -359,14 +351,16 @@ class Reflector:
         return step
 
     def _ended(self, events: int, seconds: float) -> Next:
+        if self._stop.is_set():
+            return Next(Step.ENDED)
         step = self._state.watch_ended(events=events, seconds=seconds)
         if step.step is Step.ENDED:
             self.short_watches += 1
-            self._limited.log(
-                logging.WARNING,
-                "very short watch: %s: Unexpected watch close - watch lasted less than a second and no items received",
-                self.name,
+            self._sync_error = InformerError(
+                f"very short watch: {self.name}: Unexpected watch close - watch lasted less than a second and no items "
+                "received"
             )
+            self._limited.log(logging.WARNING, "%s", self._sync_error)
         return step
 
     def _tell(self, error: Exception) -> None:
@@ -378,145 +372,50 @@ class Reflector:
         except Exception as second:
             self._limited.log(logging.ERROR, "%s: the watch error handler failed", self.name, exc_info=second)
 
-    def _warn_unsynced(self, error: Exception) -> None:
-        waited = time.monotonic() - self._began
-        if not self._warned and not self._state.last_resource_version and waited >= _UNSYNCED_WARNING:
-            self._warned = True
-            _log.warning("%s: not synced after %.0f s: %s", self.name, waited, error)
-
-    def _saw(self, events: Sequence[Event[Any]]) -> None:
-        self._last_event = time.monotonic()
-        self.events += len(events)
-
-    # The target
-
-    def _replace(self, items: list[Any], version: str) -> bool:
-        try:
-            self._target.replace(items, version, **self._namespace)
-        # A target that refuses a list must not end the reflector: it may take the next one.
-        except Exception as error:
-            self._error = self._sync_error = error
-            return False
-        self._last_event = time.monotonic()
-        self._sync_error = None
-        return True
-
-    def _store(self, deltas: list[Delta]) -> None:
-        if self._apply_batch is not None:
-            try:
-                self._apply_batch(deltas)
-            except Exception:
-                # One object that the target refuses must not take the others of its batch with it.
-                for delta in deltas:
-                    self._guarded(self._apply_batch, (delta,))
-            return
-        for delta in deltas:
-            self._store_one(delta)
-
-    def _store_one(self, delta: Delta) -> None:
-        target = self._target
-        if delta.type is DeltaType.ADDED:
-            self._guarded(target.add, delta.object)
-        elif delta.type is DeltaType.UPDATED:
-            self._guarded(target.update, delta.object)
-        elif delta.type is DeltaType.DELETED:
-            self._guarded(target.delete, delta.object)
-        elif hasattr(target, "bookmark"):
-            self._guarded(target.bookmark, delta.object)
-
-    def _guarded(self, function: Callable[[Any], object], argument: Any) -> None:
-        try:
-            function(argument)
-        except Exception as error:
-            self._limited.log(logging.ERROR, "%s: the store refused an object: %s", self.name, error)
-
-    def _tell_versions(self, deltas: Sequence[Delta]) -> None:
-        if self._update_version is not None:
-            for delta in deltas:
-                version = EventReader.version_of(delta)
-                if version:
-                    self._guarded(self._update_version, version)
-
-    def _decodable(self, items: Sequence[Any]) -> Sequence[Any]:
-        if not any(type(item) is Undecodable for item in items):
-            return items
-        kept = []
-        for item in items:
-            if type(item) is Undecodable:
-                self._report_undecodable(item)
-            else:
-                kept.append(item)
-        return kept
-
-    def _report_undecodable(self, item: Undecodable) -> None:
-        self.undecodable += 1
-        if self._on_undecodable is None:
-            self._limited.log(logging.ERROR, "%s left out %r", self.name, item)
-            return
-        try:
-            self._on_undecodable(item)
-        except Exception as error:
-            self._limited.log(logging.ERROR, "%s: on_undecodable failed", self.name, exc_info=error)
+    def _saw(self, events: int) -> float:
+        self.events += events
+        self._last_event = now = time.monotonic()
+        return now
 
     # Requests and their interruption
 
-    def _open(self, options: Any) -> Watcher[Any] | Exception:
+    def _open(self, options: ListOptions) -> Watcher[Any] | Exception:
         try:
-            with self._scope:
+            with self._interruption.scope:
                 watcher = self._lister_watcher.watch(options)
         # Whatever a user's watch function raises is a failed watch call.
         except Exception as error:
             return error
         return ConnectionError("the watch function returned None") if watcher is None else watcher
 
-    def _timeout_seconds(self) -> int:
-        least, most = self._watch_timeout
-        return max(1, int(self._random.uniform(least, most)))
+    def _reader(self, begun_at: str) -> EventReader:
+        return EventReader(begun_at, is_expected=self._is_expected, on_undecodable=self._target.report)
 
-    @contextlib.contextmanager
-    def _watching(self, watcher: Watcher[Any]) -> Iterator[Callable[[float | None], list[Event[Any]]]]:
-        """Makes a watcher the one that a stop interrupts, and stops it in the end."""
-        with self._lock:
-            self._watcher = watcher
-        try:
-            if self._stop.is_set():
-                watcher.stop()
-            yield puller(watcher)
-        finally:
-            with self._lock:
-                self._watcher = None
-            watcher.stop()
+    def _timeout_seconds(self) -> int:
+        return max(1, int(self._random.uniform(*self._watch_timeout)))
 
     @contextlib.contextmanager
     def _running(self, stop: threading.Event) -> Iterator[None]:
         self._stop = stop
-        self._scope = RequestScope(max_line_bytes=self._max_line_bytes)
-        self._began = time.monotonic()
-        withdraw = on_set(stop, self._interrupt)
-        resyncs = None
+        self._began = self._clock.monotonic()
         ended = threading.Event()
-        if self._resync_period > 0:
-            resyncs = Worker(lambda: self._resync(ended), f"{self.name}-resync").start()
-        try:
-            yield
-        finally:
-            withdraw()
-            ended.set()
-            if resyncs is not None:
-                resyncs.join()
-
-    def _interrupt(self) -> None:
-        self._scope.cancel()
-        with self._lock:
-            watcher = self._watcher
-        if watcher is not None:
-            watcher.stop()
+        resyncs = None
+        with Interruption(stop, self._max_line_bytes) as self._interruption:
+            if self._resync_period > 0 and self._target.resync is not None:
+                resyncs = Worker(lambda: self._resync(ended), f"{self.name}-resync").start()
+            try:
+                yield
+            finally:
+                ended.set()
+                if resyncs is not None:
+                    resyncs.join()
 
     def _resync(self, ended: threading.Event) -> None:
         withdraw = on_set(self._stop, ended.set)
         try:
             while not self._clock.wait(ended, self._resync_period):
                 if self._should_resync is None or self._should_resync():
+                    assert self._target.resync is not None
                     self._target.resync()
         except Exception as error:
             self._limited.log(logging.ERROR, "%s: the resync failed", self.name, exc_info=error)
@@ -524,7 +423,13 @@ class Reflector:
             withdraw()
 
 
-def _check(watch_list: Any, page_size: int, watch_timeout: tuple[float, float], silence_timeout: float) -> None:
+def _check(
+    watch_list: Any,
+    page_size: int,
+    watch_timeout: Any,
+    silence_timeout: float,
+    resync_period: float,
+) -> None:
     if watch_list not in (True, False, "auto"):
         raise ValueError(f'watch_list must be True, False or "auto", not {watch_list!r}')
     if page_size < 0:
@@ -533,40 +438,5 @@ def _check(watch_list: Any, page_size: int, watch_timeout: tuple[float, float], 
         raise ValueError(f"watch_timeout must be (least, most) seconds, not {watch_timeout!r}")
     if silence_timeout <= 0:
         raise ValueError(f"silence_timeout must be more than 0 seconds, not {silence_timeout}")
-
-
-def _answer(error: Exception) -> Exception:
-    """The server's answer that an exception carries, or else the exception."""
-    return as_api_error(error) or error
-
-
-def _told(error: Exception, verb: str, what: str) -> Exception:
-    """An error as users are told it: of the same family, and saying what failed."""
-    answer = as_api_error(error)
-    text = f"failed to {verb} {what}: "
-    told: Exception
-    if answer is not None:
-        told = ApiError(answer.status, answer.reason, text + answer.message, answer.retry_after, details=answer.details)
-    elif isinstance(error, ConnectionRefusedError):
-        told = ConnectionRefusedError(text + str(error))
-    elif isinstance(error, OSError):
-        told = ConnectionError(text + str(error))
-    else:
-        told = InformerError(text + (str(error) or type(error).__name__))
-    told.__cause__ = error
-    return told
-
-
-def _expectation(expected: type | tuple[str, str] | None) -> Callable[[Any], bool] | None:
-    if expected is None:
-        return None
-    if isinstance(expected, type):
-        return lambda obj: isinstance(obj, expected)
-    api_version, kind = expected
-
-    def is_expected(obj: Any) -> bool:
-        if isinstance(obj, dict):
-            return (obj.get("apiVersion"), obj.get("kind")) == (api_version, kind)
-        return (getattr(obj, "api_version", None), getattr(obj, "kind", None)) == (api_version, kind)
-
-    return is_expected
+    if resync_period < 0:
+        raise ValueError(f"resync_period must be 0 or more seconds, not {resync_period}")

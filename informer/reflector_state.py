@@ -17,11 +17,13 @@ Rules (client-go tools/cache reflector.go, unless another source is named):
  5. A complete list is followed by a watch from its version; that goes on from the last version seen for as long as it ends
     normally, without another list.
  6. A watch list that the server refuses, or whose end bookmark does not come in time, is not tried again: lists and
-    watches take its place. One that ends before the bookmark is asked again. 429 and a broken connection: wait, again.
+    watches take its place. One that ends before the bookmark is asked again, twice. 429 and a broken connection: wait,
+    again. Any other failure: a list takes its place in this round.
  7. A watch call that fails with 429 or because nobody is there: wait, and the same again. Any other failure of the call,
     and any other error within the stream, ends the round: wait, and list again at the last version.
  8. A watch that ends within a second without an event has failed: it may be refused politely for ever. From the third
-    in a row that ends normally but brought nothing, a short pause comes before the next.
+    in a row that brought nothing, or ended within a second, a short pause comes before the next; it grows with each
+    that ends so soon.
  9. Silence is neither: the watch is given up and asked again from the last version.
 """
 
@@ -66,8 +68,18 @@ class Next:
 
 
 DEFAULT_PAGE_SIZE = 500
-_SHORT_PAUSE = 0.1
-_QUIET_ENDS = 3
+# Source: client-go VeryShortWatchError.
+_SHORT_WATCH = 1.0
+_LEAST_PAUSE = 0.1
+_MOST_PAUSE = 5.0
+_PAUSE_FROM = 3
+# So many watch lists in a row may end before their bookmark; one that lasted so long will not do better the next time.
+_UNFINISHED = 3
+_LONG_WATCH_LIST = 60.0
+# A server that ignores continue tokens gives its first page for ever.
+_SAME_TOKENS = 100
+# The server does not know watch lists, or not for this resource: asking again leads nowhere.
+_REFUSALS = frozenset({400, 405, 406, 415, 422, 501})
 
 
 class ReflectorState:
@@ -86,8 +98,10 @@ class ReflectorState:
         self._newest = False  # rule 2: the last version is not to be had
         self._paginated = page_size != DEFAULT_PAGE_SIZE  # rule 4
         self._continue = ""
+        self._same_tokens = 0
         self._full = False  # rule 3
-        self._quiet_ends = 0  # rule 8
+        self._unfinished = 0  # rule 6
+        self._poor_watches = 0  # in a row; rule 8
 
     @property
     def uses_watch_list(self) -> bool:
@@ -96,7 +110,7 @@ class ReflectorState:
 
     def begin(self) -> Next:
         """The first step of a round."""
-        self._continue, self._full = "", False
+        self._continue, self._full, self._same_tokens = "", False, 0
         return Next(Step.WATCH_LIST if self._watch_list else Step.LIST)
 
     # Requests
@@ -131,6 +145,9 @@ class ReflectorState:
         """A page came; returns what to do next, or None when the list is complete."""
         if not continue_:
             return None
+        self._same_tokens = self._same_tokens + 1 if continue_ == self._continue else 0
+        if self._same_tokens >= _SAME_TOKENS:
+            return self.broke()
         if not self._continue and self._list_version() == "0":
             self._paginated = True
         self._continue = continue_
@@ -141,7 +158,7 @@ class ReflectorState:
         self.last_resource_version = resource_version
         self._newest = False
         self._continue, self._full = "", False
-        self._quiet_ends = 0
+        self._poor_watches = 0
         return Next(Step.WATCH)
 
     def list_failed(self, error: Exception) -> Next:
@@ -157,30 +174,46 @@ class ReflectorState:
         self._full = False
         return _failed(error)
 
+    def broke(self) -> Next:
+        """Something came that nobody can go on from."""
+        self._continue, self._full = "", False
+        return Next(Step.FAILED, wait=True)
+
     # Outcomes of a watch list
 
     def watch_list_complete(self, resource_version: str) -> None:
         """The end bookmark came and everything before it was stored; the same watch goes on."""
+        self._unfinished = 0
         self.list_complete(resource_version)
 
-    def watch_list_ended(self, error: Exception | None, *, timed_out: bool = False) -> Next:
-        """A watch list was refused, or ended before its bookmark (None: without an error)."""
-        if timed_out:
-            self._watch_list = False
-            return Next(Step.LIST)
-        if error is None:
-            return Next(Step.WATCH_LIST, wait=True)
+    def watch_list_timed_out(self) -> Next:
+        """The end bookmark did not come in time."""
+        self._watch_list = False
+        return Next(Step.LIST)
+
+    def watch_list_ended(self, seconds: float) -> Next:
+        """A watch list ended without an error before its bookmark, after so many seconds."""
+        self._unfinished += 1
+        if self._unfinished >= _UNFINISHED or seconds >= _LONG_WATCH_LIST:
+            return self.watch_list_timed_out()
+        return Next(Step.WATCH_LIST, wait=True)
+
+    def watch_list_failed(self, error: Exception) -> Next:
+        """A watch list was refused, nobody was there, or an ERROR event came before its bookmark."""
         if isinstance(error, ApiError):
+            again = Next(Step.WATCH_LIST, wait=True, at_least=error.retry_after or 0.0)
             if error.is_expired or error.is_too_large_resource_version:
                 if self._newest:
-                    return Next(Step.WATCH_LIST, wait=True, at_least=error.retry_after or 0.0)
+                    return again
                 self._newest = True
                 return Next(Step.WATCH_LIST)
             if error.is_too_many_requests:
-                return Next(Step.WATCH_LIST, wait=True, at_least=error.retry_after or 0.0)
+                return again
+            self._watch_list = error.status not in _REFUSALS
         elif isinstance(error, OSError):
             return Next(Step.WATCH_LIST, wait=True)
-        if not _is_answer_to_credentials(error):
+        else:
+            # A watch function of a user's that cannot do this.
             self._watch_list = False
         return Next(Step.LIST)
 
@@ -201,14 +234,23 @@ class ReflectorState:
             return Next(Step.WATCH, wait=True)
         return _failed(error)
 
-    def watch_ended(self, *, events: int, seconds: float, silent: bool = False) -> Next:
+    def watch_ended(self, *, events: int, seconds: float) -> Next:
         """A watch ended without an error, after so many events (bookmarks count) and seconds."""
-        if silent:
-            return Next(Step.WATCH)
-        if events == 0 and seconds < 1.0:
+        if events == 0 and seconds < _SHORT_WATCH:
             return Next(Step.ENDED, wait=True)
-        self._quiet_ends = 0 if events else self._quiet_ends + 1
-        return Next(Step.WATCH, pause=_SHORT_PAUSE if self._quiet_ends >= _QUIET_ENDS else 0.0)
+        if events and seconds >= _SHORT_WATCH:
+            self._poor_watches = 0
+            return Next(Step.WATCH)
+        self._poor_watches += 1
+        more = self._poor_watches - _PAUSE_FROM
+        if more < 0:
+            return Next(Step.WATCH)
+        growth = 2 ** min(more, 10) if seconds < _SHORT_WATCH else 1
+        return Next(Step.WATCH, pause=min(_LEAST_PAUSE * growth, _MOST_PAUSE))
+
+    def watch_was_silent(self) -> Next:
+        """A watch was given up because nothing came for too long."""
+        return Next(Step.WATCH)
 
     def watch_error(self, error: ApiError) -> Next:
         """An ERROR event came within a watch."""
@@ -225,8 +267,3 @@ class ReflectorState:
 def _failed(error: Exception) -> Next:
     retry_after = error.retry_after if isinstance(error, ApiError) else None
     return Next(Step.FAILED, wait=True, at_least=retry_after or 0.0)
-
-
-def _is_answer_to_credentials(error: Exception) -> bool:
-    """401, 403 and 404 say nothing of whether the server knows watch lists."""
-    return isinstance(error, ApiError) and error.status in (401, 403, 404)

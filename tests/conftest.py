@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -22,3 +23,9 @@ def no_leftover_threads(request: pytest.FixtureRequest) -> Iterator[None]:
         thread.join(max(0.0, deadline - time.monotonic()))
     left = [t.name for t in left if t.is_alive()]
     assert not left, f"threads left running: {left}"
+
+
+@pytest.fixture(scope="session")
+def control_plane_options() -> dict[str, Any]:
+    """The real control plane has what is tested here and is not on by default."""
+    return {"feature_gates": {"ShardedListAndWatch": True}}

@@ -1,0 +1,198 @@
+"""What the tests against a real kube-apiserver share: a server, a namespace for each test, and quick ways to write.
+
+Each test works in a namespace of its own, which nobody empties: no controller runs that would. Tests that need the server
+to fail, or its history to be lost, use `unsteady`; the others rely on their server being up.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+import urllib3
+
+from informer import Backoff, ListWatch, SharedInformer
+from informer.reflector import Reflector
+from informer.testing.control_plane import ControlPlane
+
+DEADLINE = 20.0
+
+
+class Cluster:
+    """A server, spoken to in plain dicts as its admin."""
+
+    def __init__(self, plane: ControlPlane) -> None:
+        self.plane = plane
+        self.api_client = plane.api_client()
+        self._headers = {"Authorization": f"Bearer {plane.token()}", "Content-Type": "application/json"}
+        self._http = urllib3.PoolManager(ca_certs=str(plane.ca_file), maxsize=8, retries=False, timeout=30)
+
+    def request(self, method: str, path: str, body: Any = None, **headers: str) -> dict[str, Any]:
+        """The decoded answer; an answer other than 2xx fails the test."""
+        data = None if body is None else json.dumps(body).encode()
+        response = self._http.request(method, self.plane.url + path, body=data, headers=self._headers | headers)
+        assert response.status < 300, f"{method} {path}: {response.status} {response.data.decode()}"
+        answer: dict[str, Any] = json.loads(response.data)
+        return answer
+
+    def create(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        return self.request("POST", path, body)
+
+    def create_all(self, path: str, bodies: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        return self.in_parallel(lambda body: self.create(path, body), bodies)
+
+    def in_parallel(self, function: Callable[[Any], Any], arguments: list[Any]) -> list[Any]:
+        with ThreadPoolExecutor(4) as pool:
+            return list(pool.map(function, arguments))
+
+    def get(self, path: str) -> dict[str, Any]:
+        return self.request("GET", path)
+
+    def patch(self, path: str, patch: Any) -> dict[str, Any]:
+        return self.request("PATCH", path, patch, **{"Content-Type": "application/merge-patch+json"})
+
+    def label(self, path: str, **labels: str | None) -> dict[str, Any]:
+        """Sets labels; None takes one away."""
+        return self.patch(path, {"metadata": {"labels": labels}})
+
+    def delete(self, path: str) -> dict[str, Any]:
+        # Without a kubelet a pod's grace period would never end.
+        return self.request("DELETE", path, {"gracePeriodSeconds": 0})
+
+    def items(self, *paths: str) -> dict[str, dict[str, Any]]:
+        """What the server lists under paths, whole, by key."""
+        found = {}
+        for path in paths:
+            answer = self.get(path)
+            whole = {"kind": answer["kind"].removesuffix("List"), "apiVersion": answer["apiVersion"]}
+            for item in answer["items"]:
+                found[f"{item['metadata']['namespace']}/{item['metadata']['name']}"] = whole | item
+        return found
+
+
+class Namespace:
+    """A new namespace, and the paths within it."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self.cluster = cluster
+        self.name = f"test-{uuid.uuid4().hex[:10]}"
+        cluster.create("/api/v1/namespaces", {"metadata": {"name": self.name}})
+        self.pods = self.path("pods")
+        self.configmaps = self.path("configmaps")
+
+    def path(self, plural: str, group_version: str = "v1") -> str:
+        root = "/apis/" if "/" in group_version else "/api/"
+        return f"{root}{group_version}/namespaces/{self.name}/{plural}"
+
+    def create_pods(self, *names: str, **labels: str) -> list[dict[str, Any]]:
+        spec = {"containers": [{"name": "main", "image": "example.com/app:1"}]}
+        bodies = [{"metadata": {"name": name, "labels": labels}, "spec": spec} for name in names]
+        return self.cluster.create_all(self.pods, bodies)
+
+    def label_pod(self, name: str, **labels: str | None) -> dict[str, Any]:
+        return self.cluster.label(f"{self.pods}/{name}", **labels)
+
+    def delete_pod(self, name: str) -> dict[str, Any]:
+        return self.cluster.delete(f"{self.pods}/{name}")
+
+    def list_watch(self, resource: str = "pods", **options: Any) -> ListWatch[Any]:
+        return ListWatch.for_resource(self.cluster.api_client, resource, namespace=self.name, **options)
+
+    def grant(self, user: str, *verbs: str) -> None:
+        """Gives a user the right to do something with this namespace's pods."""
+        rbac = "rbac.authorization.k8s.io"
+        name = f"{user}-{'-'.join(verbs)}"
+        role = {"metadata": {"name": name}, "rules": [{"apiGroups": [""], "resources": ["pods"], "verbs": verbs}]}
+        self.cluster.create(self.path("roles", f"{rbac}/v1"), role)
+        binding = {
+            "metadata": {"name": name},
+            "roleRef": {"apiGroup": rbac, "kind": "Role", "name": name},
+            "subjects": [{"apiGroup": rbac, "kind": "User", "name": user}],
+        }
+        self.cluster.create(self.path("rolebindings", f"{rbac}/v1"), binding)
+
+
+class Informers:
+    """Starts informers, and says what became of them."""
+
+    def __init__(self) -> None:
+        self._started: list[SharedInformer[Any]] = []
+
+    def start(self, list_watch: Any, *, synced: bool = True, **options: Any) -> SharedInformer[Any]:
+        """An informer that has started, and (unless told otherwise) synced; short waits between its tries."""
+        options = {"backoff": Backoff(initial=0.1, maximum=0.5), **options}
+        informer: SharedInformer[Any] = SharedInformer(list_watch, **options)
+        self._started.append(informer)
+        informer.start()
+        assert not synced or informer.wait_for_sync(DEADLINE), informer.sync_error()
+        return informer
+
+    def reflector(self, informer: SharedInformer[Any]) -> Reflector:
+        """The part that lists and watches, for its counters."""
+        (reflector,) = informer._reflectors()
+        return reflector
+
+    def wait_until(self, condition: Callable[[], bool]) -> None:
+        """For what nobody tells of; where something does, wait on that."""
+        deadline = time.monotonic() + DEADLINE
+        while not condition():
+            assert time.monotonic() < deadline, f"not within {DEADLINE:g} s"
+            time.sleep(0.02)
+
+    def wait_until_equal(self, informer: SharedInformer[Any], cluster: Cluster, *paths: str) -> None:
+        """Waits until the cache holds exactly what the server lists under the paths, to the last field."""
+        listed = cluster.items(*paths)
+        informer.wait_until(lambda: self.cached(informer) == listed, DEADLINE)
+        assert self.cached(informer) == listed
+
+    def cached(self, informer: SharedInformer[Any]) -> dict[str, dict[str, Any]]:
+        """What the cache holds, whole, by key."""
+        return {f"{obj.namespace}/{obj.name}": obj.to_dict() for obj in informer.store.list()}
+
+    def stop(self) -> None:
+        stopped = {informer.name: informer.stop(10) for informer in self._started}
+        assert all(stopped.values()), stopped
+
+
+@pytest.fixture(scope="session")
+def cluster(control_plane: ControlPlane) -> Cluster:
+    """The server that stays up."""
+    return Cluster(control_plane)
+
+
+@pytest.fixture
+def namespace(cluster: Cluster) -> Namespace:
+    """A new namespace of the server that stays up."""
+    return Namespace(cluster)
+
+
+@pytest.fixture(scope="session")
+def make_namespace(cluster: Cluster) -> Callable[[], Namespace]:
+    """Makes further ones."""
+    return lambda: Namespace(cluster)
+
+
+@pytest.fixture(scope="session")
+def unsteady_cluster(control_plane: ControlPlane) -> Iterator[Cluster]:
+    """A second server, for tests that kill, freeze, restart or compact it; each leaves it running."""
+    with ControlPlane() as plane:
+        yield Cluster(plane)
+
+
+@pytest.fixture
+def unsteady(unsteady_cluster: Cluster) -> Namespace:
+    """A new namespace of the server that tests may kill."""
+    return Namespace(unsteady_cluster)
+
+
+@pytest.fixture
+def informers() -> Iterator[Informers]:
+    """Starts informers, which are stopped when the test ends."""
+    made = Informers()
+    yield made
+    made.stop()

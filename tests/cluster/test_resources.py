@@ -1,0 +1,258 @@
+"""Resources of every kind, and parts of them: built-in and custom ones, by selectors, metadata alone, page by page."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import uuid
+
+import pytest
+
+from informer import ApiError, ListWatch
+from watch import Channel, ListOptions
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(120)]
+
+BOTH_WAYS = pytest.mark.parametrize("watch_list", [False, True], ids=["list-and-watch", "watch-list"])
+
+TEMPLATE = {
+    "metadata": {"labels": {"app": "web"}},
+    "spec": {"containers": [{"name": "main", "image": "example.com/app:1"}]},
+}
+KINDS = {
+    "deployments.apps": (
+        "apps/v1",
+        "deployments",
+        {"spec": {"selector": {"matchLabels": {"app": "web"}}, "template": TEMPLATE}},
+        {"spec": {"replicas": 3}},
+    ),
+    "secrets": ("v1", "secrets", {"stringData": {"password": "hunter2"}}, {"stringData": {"password": "hunter3"}}),
+    "leases.coordination.k8s.io": (
+        "coordination.k8s.io/v1",
+        "leases",
+        {"spec": {"holderIdentity": "one", "leaseDurationSeconds": 15}},
+        {"spec": {"holderIdentity": "two"}},
+    ),
+    "v1/events": (
+        "v1",
+        "events",
+        {"involvedObject": {"kind": "Pod", "name": "a"}, "reason": "Started", "type": "Normal"},
+        {"count": 2},
+    ),
+    "events.events.k8s.io": (
+        "events.k8s.io/v1",
+        "events",
+        {
+            "eventTime": "2026-11-24T10:00:00.000000Z",
+            "reportingController": "example.com/controller",
+            "reportingInstance": "one",
+            "action": "Start",
+            "reason": "Started",
+            "type": "Normal",
+        },
+        {"metadata": {"annotations": {"seen": "yes"}}},
+    ),
+}
+
+
+@pytest.mark.parametrize("resource", KINDS)
+def test_built_in_resources_are_followed(namespace, informers, caplog, resource):
+    """Objects of a built-in resource come as they are listed, through creation, change and deletion; no secret is logged."""
+    caplog.set_level(logging.DEBUG)
+    group_version, plural, body, change = KINDS[resource]
+    path = namespace.path(plural, group_version)
+    body = {"metadata": {"name": "first", "namespace": namespace.name}, **body}
+    if resource == "v1/events":
+        body["involvedObject"] = {**body["involvedObject"], "namespace": namespace.name}
+    if resource == "events.events.k8s.io":
+        body["regarding"] = {"kind": "Pod", "name": "a", "namespace": namespace.name}
+    cluster = namespace.cluster
+    cluster.create(path, body)
+    informer = informers.start(namespace.list_watch(resource))
+    informers.wait_until_equal(informer, cluster, path)
+    cluster.patch(f"{path}/first", change)
+    cluster.create(path, {**body, "metadata": {"name": "second", "namespace": namespace.name}})
+    informers.wait_until_equal(informer, cluster, path)
+    assert len(informer.store) == 2
+    cluster.delete(f"{path}/first")
+    informers.wait_until_equal(informer, cluster, path)
+    assert "aHVudGVy" not in caplog.text + repr(informer.store.list())
+
+
+def widgets(group):
+    """A CRD of its own group, so that tests do not meet."""
+    return {
+        "metadata": {"name": f"widgets.{group}"},
+        "spec": {
+            "group": group,
+            "scope": "Namespaced",
+            "names": {"plural": "widgets", "singular": "widget", "kind": "Widget", "listKind": "WidgetList"},
+            "versions": [
+                {
+                    "name": "v1",
+                    "served": True,
+                    "storage": True,
+                    "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}},
+                }
+            ],
+        },
+    }
+
+
+@BOTH_WAYS
+def test_custom_resource_is_followed_from_before_it_exists_until_it_is_gone(namespace, informers, watch_list):
+    """An informer started before its CRD waits for it, follows the objects, sees them go with it, and come back with it."""
+    cluster = namespace.cluster
+    group = f"g{uuid.uuid4().hex[:8]}.example.com"
+    definitions = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+    path = namespace.path("widgets", f"{group}/v1")
+    told = Channel(None)
+    failures = Channel(None)
+    informer = informers.start(
+        namespace.list_watch(f"widgets.{group}"),
+        synced=False,
+        watch_list=watch_list,
+        watch_error_handler=lambda informer, error: failures.put(error),
+    )
+    informer.add_event_handler(
+        on_add=lambda obj: told.put(("add", obj.name, obj["spec"]["size"])),
+        on_update=lambda old, new: told.put(("update", new.name, new["spec"]["size"])),
+        on_delete=lambda obj: told.put(("delete", obj.name)),
+    )
+    assert failures.get(10).status == 404
+    assert isinstance(informer.sync_error(), ApiError)
+    assert f"widgets.{group}" in str(informer.sync_error())
+
+    cluster.create(definitions, widgets(group))
+    assert informer.wait_for_sync(20)
+    widget = {"apiVersion": f"{group}/v1", "kind": "Widget", "metadata": {"name": "one"}, "spec": {"size": 1}}
+    cluster.create(path, widget)
+    assert told.get(10) == ("add", "one", 1)
+    cluster.patch(f"{path}/one", {"spec": {"size": 2}})
+    assert told.get(10) == ("update", "one", 2)
+    informers.wait_until_equal(informer, cluster, path)
+
+    while len(failures):
+        failures.get(0)
+    cluster.delete(f"{definitions}/widgets.{group}")
+    assert told.get(20) == ("delete", "one")
+    assert failures.get(20).status == 404
+    assert len(informer.store) == 0
+    assert informer.sync_error() is not None
+
+    cluster.create(definitions, widgets(group))
+    informers.wait_until(lambda: informer.sync_error() is None)
+    cluster.create(path, widget)
+    assert told.get(20) == ("add", "one", 1)
+
+
+@BOTH_WAYS
+def test_label_selector_turns_changes_into_adds_and_deletes(namespace, informers, watch_list):
+    """An object that begins to match is an add, one that no longer matches a delete of what it was."""
+    namespace.create_pods("match", tier="web")
+    namespace.create_pods("other", tier="db")
+    told = Channel(None)
+    informer = informers.start(namespace.list_watch(label_selector="tier in (web, api)"), watch_list=watch_list)
+    assert [obj.name for obj in informer.store.list()] == ["match"]
+    informer.add_event_handler(
+        on_add=lambda obj: told.put(("add", obj.name)),
+        on_update=lambda old, new: told.put(("update", new.name)),
+        on_delete=lambda obj, *, final_state_unknown: told.put(("delete", obj.name, final_state_unknown)),
+    )
+    assert told.get(10) == ("add", "match")
+    namespace.label_pod("other", tier="api")
+    namespace.label_pod("match", tier="api")
+    namespace.label_pod("match", tier=None)
+    assert [told.get(10) for _ in range(3)] == [("add", "other"), ("update", "match"), ("delete", "match", False)]
+    assert [obj.name for obj in informer.store.list()] == ["other"]
+
+
+@BOTH_WAYS
+def test_field_selector_follows_a_status(namespace, informers, watch_list):
+    """Pods come and go by a field of their status, which is written through the subresource."""
+    namespace.create_pods("a", "b")
+    informer = informers.start(namespace.list_watch(field_selector="status.phase=Running"), watch_list=watch_list)
+    assert informer.store.list() == []
+    status = {"status": {"phase": "Running"}}
+    running = namespace.cluster.patch(f"{namespace.pods}/a/status", status)["metadata"]["resourceVersion"]
+    assert informer.wait_for_resource_version(running, 10)
+    assert [(obj.name, obj.at("status.phase")) for obj in informer.store.list()] == [("a", "Running")]
+    namespace.cluster.patch(f"{namespace.pods}/a/status", {"status": {"phase": "Succeeded"}})
+    assert informer.wait_until(lambda: informer.store.list() == [], 10)
+
+
+@BOTH_WAYS
+def test_metadata_alone_is_asked_for(namespace, informers, watch_list):
+    """With `metadata_only` objects have their whole metadata, and neither spec nor status."""
+    namespace.create_pods("a", color="red")
+    informer = informers.start(namespace.list_watch(metadata_only=True), watch_list=watch_list)
+    version = namespace.create_pods("b", color="blue")[0]["metadata"]["resourceVersion"]
+    assert informer.wait_for_resource_version(version, 10)
+    cached = informers.cached(informer)
+    listed = namespace.cluster.items(namespace.pods)
+    assert {key: item["metadata"] for key, item in cached.items()} == {
+        key: item["metadata"] for key, item in listed.items()
+    }
+    assert {item["kind"] for item in cached.values()} == {"PartialObjectMetadata"}
+    assert {key for item in cached.values() for key in item} == {"apiVersion", "kind", "metadata"}
+    namespace.delete_pod("a")
+    assert informer.wait_until(lambda: [obj.name for obj in informer.store.list()] == ["b"], 10)
+
+
+@pytest.fixture(scope="module")
+def crowd(make_namespace):
+    """A namespace with 500 pods."""
+    namespace = make_namespace()
+    namespace.create_pods(*(f"pod-{i:03}" for i in range(500)))
+    return namespace
+
+
+def from_etcd(options):
+    """Options of a list that is as new as can be: only such a one keeps to its limit."""
+    return options if options.continue_ else dataclasses.replace(options, resource_version="")
+
+
+def test_large_list_comes_page_by_page(crowd, informers):
+    """500 pods at 50 a page are ten lists, and one consistent whole in the cache."""
+    pages = []
+
+    def list_page(options):
+        page = inner.list(from_etcd(options))
+        pages.append(page)
+        return page
+
+    inner = crowd.list_watch()
+    informer = informers.start(ListWatch(list_page, inner.watch), watch_list=False, page_size=50)
+    assert [len(page.items) for page in pages] == [50] * 10
+    assert len({page.resource_version for page in pages}) == 1
+    assert informers.reflector(informer).lists == 10
+    informers.wait_until_equal(informer, crowd.cluster, crowd.pods)
+    assert len(informer.store) == 500
+
+
+@pytest.mark.parametrize("gzip", [False, True], ids=["plain", "gzip"])
+@BOTH_WAYS
+def test_large_first_state_is_complete(crowd, informers, watch_list, gzip):
+    """500 pods come in one list or one stream, compressed or not, and not one is missing."""
+    informer = informers.start(crowd.list_watch(gzip=gzip), watch_list=watch_list)
+    assert len(informer.store) == 500
+    informers.wait_until_equal(informer, crowd.cluster, crowd.pods)
+
+
+@BOTH_WAYS
+def test_shards_are_disjoint_and_complete(crowd, informers, watch_list):
+    """With a shard selector (KEP-5866) two informers hold each its part of the objects by uid, and all between them."""
+    middle = "0x8000000000000000"
+    ranges = [("0x0000000000000000", middle), (middle, "0x10000000000000000")]
+    parts = []
+    for start, end in ranges:
+        selector = f"shardRange(object.metadata.uid, '{start}', '{end}')"
+        list_watch = crowd.list_watch().tweaked(
+            lambda options, selector=selector: dataclasses.replace(options, shard_selector=selector)
+        )
+        assert list_watch.list(ListOptions()).shard_selector == selector
+        informer = informers.start(list_watch, watch_list=watch_list)
+        parts.append(set(informer.store.list_keys()))
+    assert all(len(part) > 100 for part in parts)
+    assert not parts[0] & parts[1]
+    assert len(parts[0] | parts[1]) == 500

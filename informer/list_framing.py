@@ -30,21 +30,31 @@ class ListFraming:
     """Takes a list apart.
 
     Args:
-        decode: makes an item of its JSON, given the items' apiVersion and kind as the list's own say; raises ValueError
-            for what is not one JSON object, and for nothing else.
+        decode: makes an item of its JSON, given the items' apiVersion and kind; raises ValueError for what is not one
+            JSON object, and for nothing else.
         max_item_bytes: the longest item allowed.
+        on_bad_item: makes an item of what is one by its brackets but does not decode, given its bytes and why. One bad
+            object must not keep all the others away.
+        item_type: the items' apiVersion and kind, where the list does not tell them before it comes to its items.
     """
 
-    def __init__(self, decode: Callable[[bytes, str, str], Any], max_item_bytes: int) -> None:
+    def __init__(
+        self,
+        decode: Callable[[bytes, str, str], Any],
+        max_item_bytes: int,
+        *,
+        on_bad_item: Callable[[bytes, Exception], Any],
+        item_type: tuple[str, str] = ("", ""),
+    ) -> None:
         self._decode = decode
         self._max = max_item_bytes
+        self._on_bad_item = on_bad_item
         self._buffer = b""
         self._head: bytes | None = None  # what stands before the items
         self._tail: list[bytes] | None = None  # what stands behind them, once they are through
         self._separator = b""
-        self._searched = 0  # up to here in the buffer no separator begins
-        self.api_version = ""
-        self.kind = ""
+        self._searched = 0  # up to here in the buffer nothing that is searched for begins
+        self.api_version, self.kind = item_type
         self.metadata: dict[str, Any] = {}
 
     def feed(self, piece: bytes) -> Iterator[Any]:
@@ -81,17 +91,18 @@ class ListFraming:
 
     def _find_items(self) -> bool:
         """Looks for the beginning of the items; a lookalike deeper inside is told by what stands before it."""
-        for found in _ITEMS.finditer(self._buffer):
+        for found in _ITEMS.finditer(self._buffer, self._searched):
+            self._searched = found.end()
             head = self._buffer[: found.start()]
             try:
                 described = msgspec.json.decode(head + b'"items":null}')
             except (ValueError, RecursionError):
                 continue
-            if isinstance(described, dict):
-                self._describe(described)
-                self._head = head
-                self._buffer = self._buffer[found.end() :]
-                return True
+            self._describe(described)
+            self._head = head
+            self._buffer, self._searched = self._buffer[found.end() :], 0
+            return True
+        self._searched = max(self._searched, self._buffer.rfind(b'"items"'), 0)
         return False
 
     def _items(self, *, last: bool = False) -> Iterator[Any]:
@@ -106,6 +117,8 @@ class ListFraming:
                     self._tail = [buffer[at + 1 :]]
                     at = len(buffer)
                     return
+                if buffer[at] != 0x7B:  # {
+                    raise ValueError(f"the list's items are not all objects: {buffer[at : at + 20]!r}")
                 item, end = self._next_item(buffer, at, last=last)
                 if end < 0:
                     return
@@ -159,15 +172,22 @@ class ListFraming:
                 end = token.end()
                 if end - at > self._max:
                     raise LineTooLongError(self._max)
-                return self._decode(buffer[at:end], self.api_version, self.kind), end
+                raw = buffer[at:end]
+                try:
+                    return self._decode(raw, self.api_version, self.kind), end
+                except ValueError as error:
+                    return self._on_bad_item(raw, error), end
         return None, -1
 
     def _finish_without_items(self) -> list[Any]:
         """A list whose items are null or missing, or something else altogether."""
         whole = _decode(self._buffer)
         self._describe(whole)
-        if whole.get("items"):
-            raise ValueError("its items are no list")
+        if whole.get("items") is not None:
+            raise ValueError("the list's items are no list")
+        if "items" not in whole and not self.metadata.get("resourceVersion"):
+            # Taken for an empty list it would empty the cache.
+            raise ValueError("the server's answer has neither items nor a resourceVersion: it is no list")
         return []
 
     def _describe(self, whole: Any) -> None:
@@ -176,6 +196,8 @@ class ListFraming:
         kind, api_version, metadata = whole.get("kind"), whole.get("apiVersion"), whole.get("metadata")
         if kind == "Table":
             raise ValueError(f"unsupported list gvk: {api_version}, Kind=Table (a list of objects is needed)")
+        if kind == "Status":
+            raise ValueError(f"the server answered with a Status, not a list: {whole.get('message')}")
         if isinstance(kind, str) and isinstance(api_version, str):
             self.api_version = api_version
             self.kind = kind.removesuffix("List")

@@ -235,7 +235,7 @@ class Object(JSONFields, msgspec.Struct, gc=False, frozen=True, eq=False):
         """The labels, read-only; empty for none."""
         metadata = self._metadata()
         found = _decode_labels(metadata)
-        labels = _texts(metadata, "labels") if found is None else found.labels
+        labels = _texts(parts_of(metadata)["labels"]) if found is None else found.labels
         return FrozenDict(labels) if labels else _EMPTY
 
     @property
@@ -243,7 +243,7 @@ class Object(JSONFields, msgspec.Struct, gc=False, frozen=True, eq=False):
         """The annotations, read-only; empty for none."""
         metadata = self._metadata()
         found = _decode_annotations(metadata)
-        annotations = _texts(metadata, "annotations") if found is None else found.annotations
+        annotations = _texts(parts_of(metadata)["annotations"]) if found is None else found.annotations
         return FrozenDict(annotations) if annotations else _EMPTY
 
     @property
@@ -409,26 +409,25 @@ def _copied(raw: Any) -> bytes:
         raise TypeError(f"an object's JSON is bytes, not {type(raw).__name__}") from None
 
 
-def _texts(metadata: bytes, field: str) -> dict[str, str]:
-    """Labels or annotations of which some are no text: the others."""
+def _texts(raw: bytes | msgspec.Raw) -> dict[str, str]:
+    """What is text among the parts of a JSON object; nothing where it is no object."""
     try:
-        found = parts_of(parts_of(metadata)[field])
-    except (msgspec.ValidationError, KeyError):
+        parts = parts_of(raw)
+    except msgspec.ValidationError:
         return {}
-    return {key: msgspec.json.decode(value) for key, value in found.items() if bytes(value).startswith(b'"')}
+    return {key: msgspec.json.decode(part) for key, part in parts.items() if bytes(part).startswith(b'"')}
 
 
 def _odd_metadata(raw: bytes, error: Exception) -> _Meta:
     """The four fields of an object whose metadata are null, missing or of other types than they should be."""
     if not isinstance(error, msgspec.ValidationError):
         raise ValueError(f"not a JSON object: {_reason(error)}") from None
-    whole = _decode_whole(raw)
-    if not isinstance(whole, dict):
-        raise ValueError(f"not a JSON object but a {type(whole).__name__}")
-    metadata = whole.get("metadata")
-    fields = metadata if isinstance(metadata, dict) else {}
-    texts = (fields.get(name) for name in _IDENTITY)
-    return _Meta(*(text if isinstance(text, str) else "" for text in texts))
+    try:
+        metadata = parts_of(raw).get("metadata", b"{}")
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as no_object:
+        raise ValueError(f"not a JSON object: {_reason(no_object)}") from None
+    fields = _texts(metadata)
+    return _Meta(*(fields.get(name, "") for name in _IDENTITY))
 
 
 def _decode_whole(raw: bytes) -> Any:

@@ -60,7 +60,9 @@ def fields_of(kind: Any) -> Mapping[str, Any]:
             return {field.encode_name: field.type for field in msgspec.structs.fields(kind)}
         hints = typing.get_type_hints(kind, include_extras=True)
     except NameError as error:
-        raise TypeError(f"an annotation of {kind.__name__} cannot be found ({error}): define it in a module") from None
+        raise TypeError(
+            f"an annotation of {kind.__name__} cannot be found ({error}): define it at the top of its module"
+        ) from None
     if dataclasses.is_dataclass(kind):
         return {field.name: hints[field.name] for field in dataclasses.fields(kind) if field.init}
     return hints

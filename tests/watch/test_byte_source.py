@@ -1,0 +1,443 @@
+"""Where the bytes of a response come from: real sockets, plain and over TLS."""
+
+from __future__ import annotations
+
+import io
+import select
+import time
+import tracemalloc
+from typing import Any
+
+import pytest
+import urllib3
+
+from watch.byte_source import READ_SIZE, NotReadyError, ReaderSource, SocketSource, byte_source
+from watch.concurrency import Latch
+
+PLAIN = b"HTTP/1.1 200 OK\r\n\r\n"
+DEADLINE = 5.0
+
+
+def read_to_end(source: Any) -> bytes:
+    body = b""
+    while pieces := source.read(DEADLINE):
+        body += b"".join(pieces)
+    return body
+
+
+def wait_until_blocked(source: Any) -> None:
+    """Waits until a read is under way. What comes a moment later in it is the wait for the socket."""
+    deadline = time.monotonic() + DEADLINE
+    while not source._reading:
+        assert time.monotonic() < deadline
+        select.select([], [], [], 0.001)
+
+
+def test_pieces_are_the_bodies_of_chunks(stream_server: Any) -> None:
+    """A chunked body comes without its framing, and ends with its last chunk."""
+    server, pool = stream_server
+    response, peer = server.answer(pool)
+    source = byte_source(response)
+    assert isinstance(source, SocketSource)
+    peer.chunk(b"one\n", b"two\n")
+    peer.finish()
+    assert read_to_end(source) == b"one\ntwo\n"
+    assert source.read(0) == []
+    source.close()
+
+
+def test_what_came_with_the_head_is_not_lost(make_server: Any) -> None:
+    """Bytes that arrived together with the response's head come first."""
+    server, pool = make_server()
+    response, peer = server.answer(pool, PLAIN + b"with the head\n")
+    source = byte_source(response)
+    peer.send(b"behind it\n")
+    peer.hang_up()
+    assert read_to_end(source) == b"with the head\nbehind it\n"
+    source.close()
+
+
+def test_a_burst_comes_in_few_reads(stream_server: Any, run: Any) -> None:
+    """Thousands of chunks that have come already take a read for each 256 KiB, not one each."""
+    server, pool = stream_server
+    response, peer = server.answer(pool)
+    source = byte_source(response)
+    events = [b'{"type":"ADDED","object":{"n":%d}}\n' % number for number in range(5000)]
+    sender = run(peer.chunk, *events)
+    pieces: list[bytes] = []
+    reads = 0
+    while len(pieces) < len(events):
+        pieces += source.read(DEADLINE)
+        reads += 1
+        # So that what is sent meanwhile is there before the next read.
+        select.select([], [], [], 0.002)
+    sender.result()
+    assert b"".join(pieces) == b"".join(events)
+    assert reads < 50
+    source.close()
+
+
+def test_a_lone_event_passes_at_once(stream_server: Any, run: Any) -> None:
+    """What has come is given without waiting for more."""
+    server, pool = stream_server
+    response, peer = server.answer(pool)
+    source = byte_source(response)
+    task = run(source.read, DEADLINE)
+    wait_until_blocked(source)
+    begun = time.monotonic()
+    peer.chunk(b"event\n")
+    assert task.result() == [b"event\n"]
+    assert time.monotonic() - begun < 1
+    source.close()
+
+
+def test_a_chunk_is_passed_on_as_it_comes(stream_server: Any) -> None:
+    """A large chunk need not be complete for its beginning to be given."""
+    server, pool = stream_server
+    response, peer = server.answer(pool)
+    source = byte_source(response)
+    peer.send(b"a\r\n01234")
+    assert source.read(DEADLINE) == [b"01234"]
+    peer.send(b"56789\r")
+    assert source.read(DEADLINE) == [b"56789"]
+    peer.send(b"\n")
+    peer.finish()
+    assert source.read(DEADLINE) == []
+    source.close()
+
+
+def test_zero_does_not_wait(stream_server: Any) -> None:
+    """A time-out of 0 gives what is there and does not wait, and the source can be read on."""
+    server, pool = stream_server
+    response, peer = server.answer(pool)
+    source = byte_source(response)
+    for body in (b"a\n", b"b\n"):
+        begun = time.monotonic()
+        with pytest.raises(NotReadyError):
+            source.read(0)
+        assert time.monotonic() - begun < 1
+        peer.chunk(body)
+        assert source.read(DEADLINE) == [body]
+    source.close()
+
+
+def test_a_timeout_is_kept_and_the_source_read_on(stream_server: Any) -> None:
+    """A read gives up after its time, and the next one goes on where it was, even within a chunk's size line."""
+    server, pool = stream_server
+    response, peer = server.answer(pool)
+    source = byte_source(response)
+    for part in (b"", b"5", b"\r"):
+        peer.send(part)
+        begun = time.monotonic()
+        with pytest.raises(NotReadyError, match="nothing came in time"):
+            source.read(0.05)
+        assert 0.04 < time.monotonic() - begun < 2
+    peer.send(b"\nhello\r\n")
+    assert source.read(DEADLINE) == [b"hello"]
+    source.close()
+
+
+def test_slow_bytes_do_not_stretch_the_time(make_server: Any, run: Any) -> None:
+    """Bytes that complete nothing do not extend the time a read may take."""
+    server, pool = make_server()
+    response, peer = server.answer(pool)
+    source = byte_source(response)
+    stop = Latch()
+
+    def drip() -> None:
+        while not stop.wait(0.02):
+            peer.send(b"0")
+
+    dripping = run(drip)
+    begun = time.monotonic()
+    with pytest.raises(NotReadyError):
+        source.read(0.2)
+    assert time.monotonic() - begun < 2
+    stop.open()
+    dripping.result()
+    source.close()
+
+
+@pytest.mark.parametrize("timeout", [None, 1e12], ids=["none", "huge"])
+def test_without_a_limit_a_read_waits(make_server: Any, run: Any, timeout: float | None) -> None:
+    """No time-out, and one that no system call could express, wait until something comes."""
+    server, pool = make_server()
+    response, peer = server.answer(pool)
+    source = byte_source(response)
+    task = run(source.read, timeout)
+    wait_until_blocked(source)
+    assert not task.ends_within(0.05)
+    peer.chunk(b"x")
+    assert task.result() == [b"x"]
+    source.close()
+
+
+def test_close_ends_a_blocked_read_at_once(stream_server: Any, run: Any) -> None:
+    """Closing from another thread ends a read within half a second, closes the connection and leaves no thread."""
+    server, pool = stream_server
+    response, peer = server.answer(pool)
+    source = byte_source(response)
+    sock = source._sock
+    task = run(source.read, None)
+    wait_until_blocked(source)
+    begun = time.monotonic()
+    source.close()
+    assert time.monotonic() - begun < 0.5
+    with pytest.raises(EOFError):
+        task.result()
+    assert time.monotonic() - begun < 0.5
+    assert sock.fileno() == -1
+    assert peer.client_has_gone()
+
+
+def test_a_closed_source_reads_no_more(stream_server: Any) -> None:
+    """Closing between reads closes the connection; closing again is harmless, and a read says that it was closed."""
+    server, pool = stream_server
+    response, peer = server.answer(pool)
+    source = byte_source(response)
+    peer.chunk(b"x")
+    source.close()
+    source.close()
+    with pytest.raises(EOFError, match="closed"):
+        source.read(0)
+    assert peer.client_has_gone()
+
+
+@pytest.mark.parametrize(
+    ("head", "sent"),
+    [
+        pytest.param(None, b"", id="before-a-chunk"),
+        pytest.param(None, b"5\r\nhel", id="within-a-chunk"),
+        pytest.param(None, b"5", id="within-a-size"),
+        pytest.param(None, b"5\r\nhello", id="before-a-line-end"),
+        pytest.param(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n", b"hel", id="within-a-length"),
+    ],
+)
+@pytest.mark.parametrize("how", ["hang_up", "reset"])
+def test_a_cut_connection_is_told_from_an_end(stream_server: Any, head: bytes | None, sent: bytes, how: str) -> None:
+    """A connection that ends within the body raises; what came before has been given."""
+    server, pool = stream_server
+    response, peer = server.answer(pool, *([head] if head else []))
+    source = byte_source(response)
+    peer.send(sent)
+    body = b"hello" if b"hello" in sent else b"hel" if b"hel" in sent else b""
+    if body:
+        assert source.read(DEADLINE) == [body]
+    getattr(peer, how)()
+    with pytest.raises((EOFError, OSError)) as caught:
+        read_to_end(source)
+    assert not isinstance(caught.value, NotReadyError)
+    source.close()
+
+
+def test_a_body_without_framing_ends_with_the_connection(stream_server: Any) -> None:
+    """A body with neither length nor chunks is complete when the server closes."""
+    server, pool = stream_server
+    response, peer = server.answer(pool, PLAIN)
+    source = byte_source(response)
+    peer.send(b"one\ntwo")
+    peer.hang_up()
+    assert read_to_end(source) == b"one\ntwo"
+    source.close()
+
+
+def test_a_body_of_known_length_ends_there(stream_server: Any) -> None:
+    """A body with a length is complete when so much has come, and what follows is not looked at."""
+    server, pool = stream_server
+    response, peer = server.answer(pool, b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\n")
+    source = byte_source(response)
+    peer.send(b"one\ntwo and more")
+    assert read_to_end(source) == b"one\ntwo"
+    source.close()
+    assert peer.client_has_gone()
+
+
+def test_a_body_of_no_length_is_empty(make_server: Any) -> None:
+    """A response without a body ends at once."""
+    server, pool = make_server()
+    response, _ = server.answer(pool, b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+    source = byte_source(response)
+    assert source.read(DEADLINE) == []
+    source.close()
+
+
+@pytest.mark.parametrize("block", [False, True], ids=["pool-grows", "pool-of-one"])
+def test_a_connection_whose_body_was_read_serves_again(stream_server: Any, make_server: Any, block: bool) -> None:
+    """After its body's end a connection goes back to its pool, as it was, and the next request uses it."""
+    server, pool = stream_server
+    if block:
+        server, pool = make_server(tls=pool.scheme == "https", block=True, maxsize=1)
+    for _ in range(3):
+        response, peer = server.answer(pool)
+        source = byte_source(response)
+        sock = source._sock
+        peer.chunk(b"body")
+        peer.finish()
+        assert read_to_end(source) == b"body"
+        source.close()
+        assert sock.gettimeout() != 0
+    assert server.connections == 1
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        pytest.param(b"0\r\nX-Trailer: yes\r\n\r\n", id="trailer"),
+        pytest.param(b"0\r\n\r\nHTTP/1.1 200 OK\r\n", id="more-behind"),
+        pytest.param(b"0\r\n", id="no-last-line-end"),
+    ],
+)
+def test_a_connection_with_something_behind_the_body_is_closed(make_server: Any, end: bytes) -> None:
+    """Where something may follow the body the connection is not used again."""
+    server, pool = make_server()
+    response, peer = server.answer(pool)
+    source = byte_source(response)
+    peer.send(b"4\r\nbody\r\n" + end)
+    assert read_to_end(source) == b"body"
+    source.close()
+    assert peer.client_has_gone()
+
+
+def test_a_server_that_closes_gets_no_second_request(make_server: Any) -> None:
+    """A connection that the server said it would close is not given back."""
+    server, pool = make_server()
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
+    response, peer = server.answer(pool, head)
+    source = byte_source(response)
+    peer.send(b"4\r\nbody\r\n0\r\n\r\n")
+    assert read_to_end(source) == b"body"
+    source.close()
+    assert peer.client_has_gone()
+
+
+def test_a_bounded_pool_gets_a_place_back(stream_server: Any, make_server: Any) -> None:
+    """A watch that was given up frees its place in a pool that allows so many connections and no more."""
+    _, pool = stream_server
+    server, pool = make_server(tls=pool.scheme == "https", block=True, maxsize=1)
+    for _ in range(2):
+        response, _ = server.answer(pool)
+        byte_source(response).close()
+    assert server.connections == 2
+
+
+def test_garbage_instead_of_a_chunk_is_a_broken_connection(stream_server: Any) -> None:
+    """What is no chunk breaks the stream, with words that say so."""
+    server, pool = stream_server
+    response, peer = server.answer(pool)
+    source = byte_source(response)
+    peer.send(b"garbage\r\n\r\n")
+    with pytest.raises(ConnectionError, match="not a chunk's size: b'garbage'"):
+        source.read(DEADLINE)
+    source.close()
+
+
+@pytest.mark.parametrize("how", ["stream", "read1", "read"])
+@pytest.mark.parametrize("size", [2, 3, 4])
+def test_a_response_that_was_begun_is_read_on(make_server: Any, how: str, size: int) -> None:
+    """Where somebody has read from the response already, within a chunk or up to its end, what is left still comes."""
+    server, pool = make_server()
+    response, peer = server.answer(pool)
+    peer.chunk(b"one", b"two", b"three")
+    peer.finish()
+    stream = response.stream(size)
+    begun = next(stream) if how == "stream" else getattr(response, how)(size)
+    source = byte_source(response)
+    assert begun + read_to_end(source) == b"onetwothree"
+    source.close()
+
+
+def test_an_encoding_of_another_kind_is_left_to_urllib3(make_server: Any) -> None:
+    """A body compressed in a way that nobody asked for is still read right."""
+    import zlib
+
+    server, pool = make_server()
+    head = b"HTTP/1.1 200 OK\r\nContent-Encoding: deflate\r\nTransfer-Encoding: chunked\r\n\r\n"
+    response, peer = server.answer(pool, head)
+    source = byte_source(response)
+    assert not source.gzipped
+    peer.chunk(zlib.compress(b"event\n"))
+    peer.finish()
+    assert read_to_end(source) == b"event\n"
+    source.close()
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "GZIP", "x-gzip"])
+def test_gzip_is_said(make_server: Any, encoding: str) -> None:
+    """A source says that its pieces are compressed, however the header is spelled."""
+    server, pool = make_server()
+    head = b"HTTP/1.1 200 OK\r\nContent-Encoding: %s\r\nTransfer-Encoding: chunked\r\n\r\n" % encoding.encode()
+    response, _ = server.answer(pool, head)
+    source = byte_source(response)
+    assert source.gzipped
+    source.close()
+
+
+def test_a_wrapped_response_is_closed_while_it_is_read(stream_server: Any, run: Any) -> None:
+    """Even where urllib3 reads the socket, closing from another thread ends the read at once."""
+    server, pool = stream_server
+    response, peer = server.answer(pool)
+    source = ReaderSource(response)
+    peer.chunk(b"event\n")
+    assert source.read(None) == [b"event\n"]
+    task = run(source.read, None)
+    wait_until_blocked(source)
+    begun = time.monotonic()
+    source.close()
+    with pytest.raises((urllib3.exceptions.HTTPError, OSError)):
+        task.result()
+    assert time.monotonic() - begun < 0.5
+    with pytest.raises(EOFError):
+        source.read(None)
+    assert peer.client_has_gone()
+
+
+def test_a_wrapped_body_without_framing_passes_events_at_once(make_server: Any) -> None:
+    """A lone event is not held back until a buffer is full."""
+    server, pool = make_server()
+    response, peer = server.answer(pool, PLAIN)
+    source = ReaderSource(response)
+    peer.send(b"event\n")
+    assert source.read(None) == [b"event\n"]
+    peer.hang_up()
+    assert source.read(None) == []
+    source.close()
+    source.close()
+
+
+def test_any_reader_is_a_source() -> None:
+    """Whatever has `read` or `read1` can be read, as a test's own response may be."""
+
+    class OnlyRead:
+        def __init__(self, body: bytes) -> None:
+            self.read = io.BytesIO(body).read
+            self.close = lambda: None
+
+    for response in (io.BytesIO(b"body"), OnlyRead(b"body")):
+        source = byte_source(response)
+        assert not source.takes_timeout
+        assert read_to_end(source) == b"body"
+        source.close()
+
+
+def test_a_piece_does_not_keep_the_read_alive(make_server: Any, run: Any) -> None:
+    """Whoever keeps one small piece of a large read keeps that piece alone."""
+    server, pool = make_server()
+    response, peer = server.answer(pool)
+    source = byte_source(response)
+    chunks = [b"%07d\n" % number + b"x" * 1016 for number in range(200)]
+    run(peer.chunk, *chunks).result()
+    tracemalloc.start()
+    try:
+        kept: list[bytes] = []
+        count = 0
+        while count < len(chunks):
+            pieces = source.read(DEADLINE)
+            count += len(pieces)
+            kept.append(pieces[0])
+            del pieces
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(kept) < 20
+    assert held < len(kept) * 1100 + READ_SIZE // 16
+    source.close()

@@ -15,7 +15,7 @@ from informer.transport import Transport
 from watch.concurrency import Lock
 from watch.errors import ApiError
 
-__all__ = ["Resource", "resolve"]
+__all__ = ["Resource", "built_in_resources", "resolve"]
 
 
 class Resource(NamedTuple):
@@ -206,6 +206,11 @@ def _resources_of(answer: Any, group: str, version: str) -> Iterable[Resource]:
             continue
         names = (entry.get("singularName", ""), *(entry.get("shortNames") or ()))
         yield Resource(group, version, plural, entry.get("kind", ""), bool(entry.get("namespaced")), names)
+
+
+def built_in_resources() -> tuple[Resource, ...]:
+    """The resources that are known without asking a server."""
+    return tuple(_KNOWN)
 
 
 def find_built_in(version: str, kind: str) -> Resource | None:

@@ -1,6 +1,6 @@
-"""A test kit: API servers for tests, a list-watch in memory, and pytest fixtures.
+"""A test kit: API servers for tests, and pytest fixtures.
 
-Names are loaded when first used, as those of `informer` are.
+Nothing is imported before it is used, so that a test run that uses none of it pays nothing.
 """
 
 from __future__ import annotations
@@ -9,26 +9,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from informer.testing.control_plane import ControlPlane as ControlPlane, ControlPlaneError as ControlPlaneError
+    from informer.testing.api_server import EmbeddedAPIServer as EmbeddedAPIServer
+    from informer.testing.control_plane import ControlPlane as ControlPlane
     from informer.testing.fake_source import FakeControllerSource as FakeControllerSource
 
-_MODULE_OF = {
-    "ControlPlane": "informer.testing.control_plane",
-    "ControlPlaneError": "informer.testing.control_plane",
-    "FakeControllerSource": "informer.testing.fake_source",
-}
+__all__ = ["ControlPlane", "EmbeddedAPIServer", "FakeControllerSource"]
 
-__all__ = sorted(_MODULE_OF)  # noqa: PLE0605
+_MODULES = {"EmbeddedAPIServer": "api_server", "ControlPlane": "control_plane", "FakeControllerSource": "fake_source"}
 
 
 def __getattr__(name: str) -> Any:
-    module = _MODULE_OF.get(name)
+    module = _MODULES.get(name)
     if module is None:
-        raise AttributeError(f"module 'informer.testing' has no attribute {name!r}")
-    value = getattr(import_module(module), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *_MODULE_OF})
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{module}"), name)

@@ -1,0 +1,124 @@
+"""From a PATCH request to a change of an object.
+
+Source: apiserver pkg/endpoints/handlers/patch.go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import msgspec
+
+from informer.testing.http_messages import Request
+from informer.testing.patches import PatchError, json_patch, merge_patch
+from informer.testing.served import ServedResource
+from informer.testing.statuses import Cause, bad_request, generic, invalid
+from informer.testing.strategic_merge import strategic_merge
+
+__all__ = ["Patch", "patched"]
+
+_APPLY = "application/apply-patch+yaml"
+
+
+class Patch(NamedTuple):
+    """A change."""
+
+    apply: Callable[[dict[str, Any]], dict[str, Any]]
+    creates: bool = False
+    """Whether an object that is not there is made."""
+
+
+def patched(served: ServedResource, name: str, request: Request) -> Patch:
+    """The change that a request asks for.
+
+    Raises:
+        ApiError: 415, the patch is of no known type; 400 or 422, it cannot be read.
+    """
+    media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    match media:
+        case "application/merge-patch+json":
+            patch = _object(_decode(request.body))
+            return Patch(lambda obj: merge_patch(_typed(served, obj), patch))
+        case "application/json-patch+json":
+            operations = _operations(_decode(request.body))
+            return Patch(lambda obj: _json_patched(_typed(served, obj), operations))
+        case "application/strategic-merge-patch+json" if not served.custom:
+            patch = _object(_decode(request.body))
+            return Patch(lambda obj: _strategic(served, obj, patch))
+        case "application/apply-patch+yaml":
+            return _applied(served, name, request)
+    raise generic(415, "415: Unsupported Media Type")
+
+
+def _typed(served: ServedResource, obj: dict[str, Any]) -> dict[str, Any]:
+    return {"kind": served.resource.kind, "apiVersion": served.resource.api_version, **obj}
+
+
+def _strategic(served: ServedResource, obj: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:
+    try:
+        merged: dict[str, Any] = strategic_merge(_typed(served, obj), patch)
+    except PatchError as error:
+        raise bad_request(str(error)) from error
+    return merged
+
+
+def _json_patched(obj: dict[str, Any], operations: list[Any]) -> dict[str, Any]:
+    try:
+        result = json_patch(obj, operations)
+    except PatchError as error:
+        raise generic(422) from error
+    if not isinstance(result, dict):
+        raise generic(422)
+    return result
+
+
+def _applied(served: ServedResource, name: str, request: Request) -> Patch:
+    """Server-side apply, as a merge: who owns which field is not recorded, so there are no conflicts."""
+    if not request.query.get("fieldManager"):
+        cause = Cause.required("fieldManager", "is required for apply patch")
+        raise invalid("meta.k8s.io", "PatchOptions", "", [cause])
+    patch = _object(_decode_yaml(request.body))
+    metadata = patch.setdefault("metadata", {})
+    if not isinstance(metadata, dict):
+        raise bad_request("metadata must be an object")
+    if not metadata.get("name"):
+        raise bad_request(f"the name of the object ({name} based on URL) was undeterminable: name must be provided")
+    if "managedFields" in metadata:
+        raise bad_request("metadata.managedFields must be nil")
+    merge = merge_patch if served.custom else strategic_merge
+    return Patch(lambda obj: merge(_typed(served, obj), patch), creates=True)
+
+
+def _decode(body: bytes) -> Any:
+    try:
+        return msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise bad_request(f"error decoding patch: {error}") from error
+
+
+def _decode_yaml(body: bytes) -> Any:
+    try:
+        return msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        pass
+    import yaml
+
+    try:
+        return yaml.safe_load(body)
+    except yaml.YAMLError as error:
+        raise bad_request(f"error decoding YAML: {error}") from error
+
+
+def _object(patch: Any) -> dict[str, Any]:
+    if not isinstance(patch, dict):
+        raise bad_request("error decoding patch: it must be a JSON object")
+    return patch
+
+
+def _operations(patch: Any) -> list[Any]:
+    if not isinstance(patch, list) or not all(isinstance(operation, dict) for operation in patch):
+        raise bad_request(
+            "error decoding patch: json: cannot unmarshal object into Go value of type []handlers.jsonPatchOp"
+        )
+    return patch

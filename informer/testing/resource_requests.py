@@ -1,0 +1,175 @@
+"""Requests about objects: each verb but watch, from the request to the answer's status and body.
+
+Source: apiserver pkg/endpoints/handlers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from informer.testing.http_messages import Request
+from informer.testing.list_options import read_list_query
+from informer.testing.lists import Page, list_page
+from informer.testing.patching import patched
+from informer.testing.registry import Registry, Where
+from informer.testing.representations import Representation, representation_for
+from informer.testing.selection import read_selection
+from informer.testing.statuses import bad_request, generic, method_not_allowed, success
+from informer.testing.storage import Storage
+from informer.testing.versions import ServerVersion
+from watch.errors import ApiError
+
+__all__ = ["ResourceRequests", "decode_body"]
+
+_encode = msgspec.json.encode
+
+
+class ResourceRequests:
+    """Answers them.
+
+    Threads: any.
+    """
+
+    def __init__(self, storage: Storage, registry: Registry, version: ServerVersion) -> None:
+        self._storage = storage
+        self._registry = registry
+        self._version = version
+
+    def answer(self, verb: str, where: Where, request: Request) -> tuple[int, list[bytes]]:
+        """Status and body.
+
+        Raises:
+            ApiError: the request is refused.
+        """
+        representation = representation_for(request.headers.get("accept", ""), where.served)
+        match verb:
+            case "get":
+                return self._get(where, representation)
+            case "list":
+                return self._list(where, request, representation)
+            case "create":
+                return self._create(where, request, representation)
+            case "update":
+                return self._update(where, request, representation)
+            case "patch":
+                return self._patch(where, request, representation)
+            case "delete":
+                return self._delete(where, request, representation)
+            case "deletecollection":
+                return self._delete_collection(where, request, representation)
+        raise method_not_allowed()
+
+    def _get(self, where: Where, representation: Representation) -> tuple[int, list[bytes]]:
+        return 200, [representation.single(self._registry.get(where))]
+
+    def _list(self, where: Where, request: Request, representation: Representation) -> tuple[int, list[bytes]]:
+        page = self._page(where, request)
+        return 200, _list_body(representation, page)
+
+    def _page(self, where: Where, request: Request) -> Page:
+        options = read_list_query(request.query, watch_list_enabled=self._version.has_watch_list)
+        selection = read_selection(options, where.served, "", sharding=self._version.has_sharding)
+        with self._storage.lock:
+            bucket = self._registry.bucket_locked(where.served)
+        return list_page(self._storage, bucket, where.namespace, options, selection)
+
+    def _create(self, where: Where, request: Request, representation: Representation) -> tuple[int, list[bytes]]:
+        if where.name or (where.served.resource.namespaced and not where.namespace):
+            raise method_not_allowed()
+        obj = decode_body(request, where.served.resource.kind)
+        stored = self._registry.create(where, obj, dry_run=_is_dry_run(request))
+        return 201, [representation.single(stored)]
+
+    def _update(self, where: Where, request: Request, representation: Representation) -> tuple[int, list[bytes]]:
+        _require_name(where)
+        obj = decode_body(request, where.served.resource.kind)
+        create = where.served.created_by_update and not where.subresource
+        stored, created = self._registry.update(where, lambda _: obj, create=create, dry_run=_is_dry_run(request))
+        return 201 if created else 200, [representation.single(stored)]
+
+    def _patch(self, where: Where, request: Request, representation: Representation) -> tuple[int, list[bytes]]:
+        _require_name(where)
+        patch = patched(where.served, where.name, request)
+        stored, created = self._registry.update(
+            where, patch.apply, create=patch.creates and not where.subresource, dry_run=_is_dry_run(request)
+        )
+        return 201 if created else 200, [representation.single(stored)]
+
+    def _delete(self, where: Where, request: Request, representation: Representation) -> tuple[int, list[bytes]]:
+        if where.subresource:
+            raise method_not_allowed()
+        options = _delete_options(request)
+        stored, gone = self._registry.delete(where, options, dry_run=_is_dry_run(request))
+        if gone and not where.served.returns_deleted:
+            return 200, [_encode(success(where.served.resource, stored.name, stored.uid))]
+        return 200, [representation.single(stored)]
+
+    def _delete_collection(
+        self, where: Where, request: Request, representation: Representation
+    ) -> tuple[int, list[bytes]]:
+        if where.served.resource.namespaced and not where.namespace:
+            raise method_not_allowed()
+        options = _delete_options(request)
+        page = self._page(where, request)
+        for stored in page.objects:
+            try:
+                self._registry.delete(where._replace(name=stored.name), options, dry_run=_is_dry_run(request))
+            except ApiError as error:
+                if error.status != 404:  # somebody else was faster
+                    raise
+        return 200, _list_body(representation, page)
+
+
+def _list_body(representation: Representation, page: Page) -> list[bytes]:
+    return [representation.list_head(page.metadata), b",".join(representation.items(page.objects)), b"]}\n"]
+
+
+def decode_body(request: Request, kind: str) -> dict[str, Any]:
+    """The object in a request's body.
+
+    Raises:
+        ApiError: 400, there is none; 415, it is not JSON.
+    """
+    media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media not in ("", "application/json", "*/*"):
+        raise generic(
+            415, "the body of the request was in an unknown format - accepted media types include: application/json"
+        )
+    try:
+        obj = msgspec.json.decode(request.body)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        shown = request.body[:200].decode(errors="replace")
+        raise bad_request(
+            f"the object provided is unrecognized (must be of type {kind}): couldn't get version/kind; "
+            f"json parse error: {error} ({shown})"
+        ) from error
+    if not isinstance(obj, dict):
+        raise bad_request(
+            f"the object provided is unrecognized (must be of type {kind}): couldn't get version/kind; "
+            "json parse error: it is no JSON object"
+        )
+    return obj
+
+
+def _delete_options(request: Request) -> Mapping[str, Any]:
+    if not request.body.strip():
+        return {}
+    options = decode_body(request, "DeleteOptions")
+    if options.get("kind") not in (None, "", "DeleteOptions"):
+        raise bad_request(f"{options['kind']} cannot be handled as DeleteOptions")
+    return options
+
+
+def _is_dry_run(request: Request) -> bool:
+    value = request.query.get("dryRun")
+    if value not in (None, "", "All"):
+        raise bad_request(f'invalid dryRun: Unsupported value: "{value}": supported values: "All"')
+    return value == "All"
+
+
+def _require_name(where: Where) -> None:
+    if not where.name:
+        raise method_not_allowed()

@@ -1,0 +1,231 @@
+"""Watches: the changes of a resource, from a resourceVersion on, as lines of a stream.
+
+Comes in: stored changes, put into a channel by the writers. Goes out: batches of lines, on the connection's thread.
+
+Source: apiserver pkg/storage/cacher and pkg/endpoints/handlers/watch.go.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import random
+import time
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import msgspec
+
+from informer.testing.list_options import ListQuery
+from informer.testing.representations import Representation
+from informer.testing.selection import Selection
+from informer.testing.statuses import expired, status_of, too_large_resource_version
+from informer.testing.storage import Bucket, Storage, Stored, StoredChange
+from watch.channel import Channel
+from watch.errors import ApiError, ChannelClosedError
+
+__all__ = ["Injected", "WatchStream", "error_line"]
+
+_encode = msgspec.json.encode
+# So long before a watch's end a last bookmark is sent.
+_BEFORE_DEADLINE = 2.0
+# So many bytes of lines leave at once.
+_BATCH_BYTES = 256 * 1024
+
+
+class Injected(NamedTuple):
+    """Something that a fault puts into a stream; called on the connection's thread."""
+
+    apply: Callable[[], object]
+
+
+def error_line(error: ApiError) -> bytes:
+    """The event that ends a watch."""
+    return b'{"type":"ERROR","object":%s}\n' % _encode(status_of(error))
+
+
+class WatchStream:
+    """One watch.
+
+    Args:
+        storage: for its lock and counter.
+        bucket: of the resource.
+        namespace: "" watches all.
+        options: checked already.
+        selection: what of it is wanted.
+        representation: how objects are written.
+        bookmark_interval: seconds between bookmarks.
+
+    Threads: `batches` for one; `close` and `put` for any.
+    """
+
+    def __init__(
+        self,
+        storage: Storage,
+        bucket: Bucket,
+        namespace: str,
+        options: ListQuery,
+        selection: Selection,
+        representation: Representation,
+        *,
+        bookmark_interval: float,
+        default_timeout: float | None = None,
+    ) -> None:
+        self._storage = storage
+        self._bucket = bucket
+        self._namespace = namespace
+        self._options = options
+        self._selection = selection
+        self._representation = representation
+        self._interval = bookmark_interval
+        timeout = options.timeout_seconds or default_timeout or random.uniform(1800, 3600)  # noqa: S311
+        self._begun = time.monotonic()
+        self._deadline = self._begun + timeout
+        self._channel: Channel[StoredChange | Injected] = Channel(None)
+        self._subscription = 0
+        self._sent = 0  # the resourceVersion up to which everything was sent
+        self.initial_events_ended = not options.is_watch_list
+        """Whether a watch that was to begin with the state has sent it."""
+        self.end_bookmark = True
+        """Whether the end of the state is told; a fault may forbid it."""
+
+    def put(self, injected: Injected) -> None:
+        """Has something done between two events."""
+        with contextlib.suppress(ChannelClosedError):
+            self._channel.put(injected)
+
+    def close(self) -> None:
+        """Ends it."""
+        self._channel.close()
+
+    def batches(self) -> Iterator[list[bytes]]:
+        """The lines, as they come; ends at the deadline, when closed, or after an ERROR event."""
+        try:
+            begun = self._begin()
+        except ApiError as error:
+            yield [error_line(error)]
+            return
+        try:
+            yield from self._cut_up(begun)
+            yield from self._follow()
+        finally:
+            with self._storage.lock:
+                self._bucket.unsubscribe_locked(self._subscription)
+
+    def _begin(self) -> list[bytes]:
+        """The lines of the state or of the history, and from there on nothing is missed."""
+        options = self._options
+        version = options.version
+        with self._storage.lock:
+            current = self._storage.resource_version
+            with_state = (version == 0 and options.send_initial_events is not False) or options.is_watch_list
+            if with_state:
+                if version > current:
+                    raise too_large_resource_version(version, current)
+                state = [self._bucket.objects[key] for key in self._bucket.keys]
+                changes: list[StoredChange] = []
+            else:
+                state = []
+                version = version or current
+                if version < self._bucket.watchable:
+                    raise expired(f"too old resource version: {version} ({self._bucket.watchable})")
+                changes = self._bucket.since_locked(version)
+            self._sent = max(version, current)
+            self._subscription = self._bucket.subscribe_locked(
+                self._namespace, self._channel.put_nowait, self._channel.close
+            )
+        lines = [
+            self._representation.event("ADDED", stored)
+            for stored in state
+            if (not self._namespace or stored.namespace == self._namespace) and self._selection.matches(stored)
+        ]
+        lines += self._lines(change for change in changes if self._concerns(change))
+        if with_state and options.bookmarks and self.end_bookmark:
+            lines.append(self._representation.bookmark(current, initial_events_end=True))
+        self.initial_events_ended = True
+        return lines
+
+    def _follow(self) -> Iterator[list[bytes]]:
+        next_bookmark = self._begun + self._interval
+        last_bookmark = self._deadline - _BEFORE_DEADLINE
+        while True:
+            now = time.monotonic()
+            if now >= self._deadline:
+                return
+            wait_until = self._deadline
+            if self._options.bookmarks:
+                due = next_bookmark if last_bookmark < self._begun else min(next_bookmark, last_bookmark)
+                if now >= due:
+                    yield self._bookmark()
+                    next_bookmark = now + self._interval
+                    if now >= last_bookmark:
+                        last_bookmark = self._deadline
+                    continue
+                wait_until = min(due, self._deadline)
+            try:
+                batch = self._channel.get_batch(timeout=wait_until - now)
+            except queue.Empty:
+                continue
+            except ChannelClosedError:
+                return
+            yield from self._take(batch)
+
+    def _take(self, batch: list[StoredChange | Injected]) -> Iterator[list[bytes]]:
+        changes: list[StoredChange] = []
+        for each in batch:
+            if isinstance(each, Injected):
+                yield from self._cut_up(self._lines(iter(changes)))
+                changes = []
+                each.apply()
+            else:
+                changes.append(each)
+        yield from self._cut_up(self._lines(iter(changes)))
+
+    def _bookmark(self) -> list[bytes]:
+        with self._storage.lock:
+            # What was written before this moment is in the channel by now.
+            version = max(self._storage.resource_version, self._sent)
+            try:
+                batch = self._channel.get_batch(timeout=0)
+            except (queue.Empty, ChannelClosedError):
+                batch = []
+        lines = [line for lines in self._take(batch) for line in lines]
+        return [*lines, self._representation.bookmark(version, initial_events_end=False)]
+
+    def _concerns(self, change: StoredChange) -> bool:
+        return not self._namespace or change.new.namespace == self._namespace
+
+    def _lines(self, changes: Iterator[StoredChange]) -> list[bytes]:
+        lines = []
+        for change in changes:
+            if change.resource_version <= self._options.version:
+                continue
+            event = self._event(change)
+            if event is not None:
+                lines.append(self._representation.event(*event))
+        return lines
+
+    def _event(self, change: StoredChange) -> tuple[str, Stored] | None:
+        """What a change is to this watch: an object that begins or ceases to be selected comes or goes."""
+        matches = self._selection.matches
+        was = change.old is not None and matches(change.old)
+        if change.deleted:
+            return ("DELETED", change.new) if was else None
+        if matches(change.new):
+            return ("MODIFIED" if was else "ADDED"), change.new
+        if was and change.old is not None:
+            return "DELETED", change.old.at(change.resource_version)
+        return None
+
+    @staticmethod
+    def _cut_up(lines: list[bytes]) -> Iterator[list[bytes]]:
+        batch: list[bytes] = []
+        size = 0
+        for line in lines:
+            batch.append(line)
+            size += len(line)
+            if size >= _BATCH_BYTES:
+                yield batch
+                batch, size = [], 0
+        if batch:
+            yield batch

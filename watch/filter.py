@@ -37,7 +37,7 @@ class FilteredWatcher(WatcherBase[T]):
         self._keep = keep
         self._stopped = Signal()
         self._pull_source = puller(watcher, stop=self._stopped)
-        # These three belong to the one thread that reads.
+        self._reading = Lock()  # held while the source is read; guards the next three
         self._unseen: deque[Event[Any]] = deque()  # pulled, and not yet shown to `keep`
         self._kept: deque[Event[T]] = deque()  # and not yet given on
         self._failure: Exception | None = None  # what `keep` raised for the event behind those kept
@@ -53,10 +53,7 @@ class FilteredWatcher(WatcherBase[T]):
         """
         if self._pump is not None:
             return next_batch_of(self._channel, timeout)
-        self._fill(timeout)
-        batch = list(self._kept)
-        self._kept.clear()
-        return batch
+        return self._take(timeout)
 
     def result_chan(self) -> Channel[Event[T]]:
         """See `Watcher.result_chan`; from the first call on a thread reads the events into it.
@@ -78,17 +75,20 @@ class FilteredWatcher(WatcherBase[T]):
     def __iter__(self) -> Iterator[Event[T]]:
         while True:
             try:
-                if self._pump is not None:
-                    event = self._channel.get()
-                else:
-                    self._fill(None)
-                    event = self._kept.popleft()
+                # One by one: what a reader that breaks off has not seen is there for the next.
+                event = self._take(None, 1)[0] if self._pump is None else self._channel.get()
             except (ChannelClosedError, WatchClosedError):
                 return
             yield event
 
-    def _fill(self, timeout: float | None) -> None:
-        """Waits until there is an event that is kept."""
+    def _take(self, timeout: float | None, most: int | None = None) -> list[Event[T]]:
+        """Waits for an event that is kept, and gives it with others that are there."""
+        with self._reading:
+            self._fill_locked(timeout)
+            count = len(self._kept) if most is None else most
+            return [self._kept.popleft() for _ in range(count)]
+
+    def _fill_locked(self, timeout: float | None) -> None:
         deadline = None if timeout is None else time.monotonic() + timeout
         while not self._kept:
             if self._failure is not None:
@@ -97,9 +97,9 @@ class FilteredWatcher(WatcherBase[T]):
             if not self._unseen:
                 left = None if deadline is None else max(0.0, deadline - time.monotonic())
                 self._unseen.extend(self._pull_source(left))
-            self._show_unseen()
+            self._show_unseen_locked()
 
-    def _show_unseen(self) -> None:
+    def _show_unseen_locked(self) -> None:
         while self._unseen:
             try:
                 kept = self._keep(self._unseen.popleft())
@@ -113,15 +113,14 @@ class FilteredWatcher(WatcherBase[T]):
     def _run_pump(self) -> None:
         try:
             while True:
-                self._fill(None)
-                while self._kept:
-                    self._channel.put(self._kept.popleft())
+                for event in self._take(None):
+                    self._channel.put(event)
         except (WatchClosedError, ChannelClosedError):
             return
         except Exception as error:
-            _log.exception("the function of a filtered watch failed")
+            _log.exception("a filtered watch failed")
             self._source.stop()
-            status = ApiError(500, "InternalError", f"the function of a filtered watch failed: {error}").to_status()
+            status = ApiError(500, "InternalError", f"a filtered watch failed: {error}").to_status()
             with contextlib.suppress(ChannelClosedError):
                 self._channel.put(Event(EventType.ERROR, status))  # type: ignore[arg-type]
         finally:

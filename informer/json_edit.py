@@ -28,7 +28,7 @@ _decode_items = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _encode = msgspec.json.encode
 
 _TYPED = re.compile(rb'\{(?:"kind":"[^"\\]+","apiVersion":"[^"\\]+"|"apiVersion":"[^"\\]+","kind":"[^"\\]+")[,}]')
-_NO_TEXT = re.compile(rb'[^"]|""|\Z')
+_TEXT = re.compile(rb'"[^"]')
 # How every API server begins an object.
 _BEFORE_METADATA = re.compile(
     rb'\{(?:"kind":"[^"\\]*","apiVersion":"[^"\\]*",|"apiVersion":"[^"\\]*","kind":"[^"\\]*",)?"metadata":'
@@ -57,11 +57,14 @@ def with_type(raw: bytes, api_version: str, kind: str) -> bytes:
     if raw.startswith(b'{"metadata":'):
         return prefix + raw[1:]
     parts = _decode_parts(raw)
-    own = {name: parts.pop(name) for name in ("kind", "apiVersion") if _NO_TEXT.match(parts.get(name, b"")) is None}
-    if len(own) == 2:
+    own_kind, own_version = parts.pop("kind", b""), parts.pop("apiVersion", b"")
+    if _TEXT.match(own_kind) and _TEXT.match(own_version):
         return raw
-    given = {"kind": msgspec.Raw(_encode(kind)), "apiVersion": msgspec.Raw(_encode(api_version))}
-    return _encode({**given, **own, **parts})
+    typed = {
+        "kind": own_kind if _TEXT.match(own_kind) else msgspec.Raw(_encode(kind)),
+        "apiVersion": own_version if _TEXT.match(own_version) else msgspec.Raw(_encode(api_version)),
+    }
+    return _encode({**typed, **parts})
 
 
 @lru_cache(maxsize=256)

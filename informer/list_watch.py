@@ -11,6 +11,7 @@ from typing import Any, Generic
 
 from typing_extensions import Self, TypeVar
 
+from informer.bodies import read_items
 from informer.discovery import Resource, known, parse_name
 from informer.entries import Undecodable
 from informer.list_framing import ListFraming
@@ -19,7 +20,6 @@ from informer.lister_watcher import ListerWatcher, ObjectList, as_object_list, l
 from informer.log_limit import LimitedLog
 from informer.models import Codec, model_for
 from informer.objects import Object
-from informer.page_reader import read_items
 from informer.unwrapped_watch import unwrapped_watch
 from watch.errors import ApiError
 from watch.options import ListOptions

@@ -7,6 +7,7 @@ common built-in ones are known; for any other the server is asked, and asked aga
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
@@ -15,7 +16,7 @@ from informer.transport import Transport
 from watch.concurrency import Lock
 from watch.errors import ApiError
 
-__all__ = ["Resource", "built_in_resources", "resolve"]
+__all__ = ["Resource", "built_in_resources", "forget", "known", "parse_name", "resolve"]
 
 
 class Resource(NamedTuple):
@@ -71,8 +72,8 @@ def _built_in() -> list[Resource]:
         api_version, _, words = line.partition(": ")
         group, _, version = api_version.rpartition("/")
         for word in words.split():
-            word, _, short = word.partition("/")
-            kind, _, plural = word.partition(":")
+            named, _, short = word.partition("/")
+            kind, _, plural = named.partition(":")
             bare = kind.rstrip("*")
             resources.append(
                 Resource(
@@ -90,26 +91,19 @@ def _built_in() -> list[Resource]:
 _KNOWN = _built_in()
 
 
-class _Discovered:
-    """What one server has said it serves."""
-
-    def __init__(self) -> None:
-        self.lock = Lock()
-        self.resources: list[Resource] = []  # guarded by lock
+_found: WeakKeyDictionary[Transport, dict[str, Resource]] = WeakKeyDictionary()  # by name; guarded by _found_lock
+# Not held while a server is asked: two who miss the same name both ask, and neither waits for the other.
+_found_lock = Lock()
 
 
-_discovered: WeakKeyDictionary[Transport, _Discovered] = WeakKeyDictionary()
-_discovered_lock = Lock()
-
-
-def parse_name(name: str) -> tuple[str | None, str | None, str]:
+def parse_name(name: Any) -> tuple[str | None, str | None, str]:
     """Group, version (None: any) and the rest of a resource's name.
 
     Raises:
         ValueError: it has none of the forms.
     """
-    parts = name.split("/")
-    if not all(parts) or len(parts) > 3 or any(not isinstance(p, str) or p != p.strip() for p in parts):
+    parts = name.split("/") if isinstance(name, str) else []
+    if not parts or len(parts) > 3 or any(not part or part != part.strip() for part in parts):
         raise ValueError(
             f'{name!r} is no name of a resource: "pods", "deployments.apps", "v1/pods" or "apps/v1/Deployment" are'
         )
@@ -141,30 +135,37 @@ def resolve(name: str, transport: Transport) -> Resource:
     found = _pick(_KNOWN, group, version, rest)
     if found is not None:
         return found
-    with _discovered_lock:
-        cache = _discovered.setdefault(transport, _Discovered())
-    with cache.lock:
-        found = _pick(cache.resources, group, version, rest)
-        if found is None:
-            cache.resources = [*_discover(transport, group, version)]
-            found = _pick(cache.resources, group, version, rest)
-        if found is not None:
-            return found
-        names = {n for r in (*cache.resources, *_KNOWN) for n in (r.name, r.plural, r.kind)}
+    with _found_lock:
+        found = _found.get(transport, {}).get(name)
+    if found is not None:
+        return found
+    served = list(_discover(transport, group, version))
+    found = _pick(served, group, version, rest)
+    if found is not None:
+        with _found_lock:
+            _found.setdefault(transport, {})[name] = found
+        return found
+    names = {n for r in (*served, *_KNOWN) for n in (r.name, r.plural, r.kind)}
     near = difflib.get_close_matches(rest if group is None else f"{rest}.{group}", names, 1, 0.6)
     near = near or difflib.get_close_matches(rest, names, 1, 0.6)
     hint = f" (the nearest that it has is {near[0]!r})" if near else ""
     raise ApiError(404, "NotFound", f"the server doesn't have a resource type {name!r}{hint}")
 
 
+def forget(name: str, transport: Transport) -> None:
+    """After a 404: the server is asked again when somebody needs this resource."""
+    with _found_lock:
+        _found.get(transport, {}).pop(name, None)
+
+
 def _pick(resources: Iterable[Resource], group: str | None, version: str | None, rest: str) -> Resource | None:
     wanted = rest.lower()
     for resource in resources:
-        if group is not None and resource.group != group:
+        groups: tuple[str | None, ...] = (None, resource.group)
+        if version is None:
             # "deployments.v1.apps" is kubectl's way to name a version.
-            if version is not None or f"{resource.version}.{resource.group}" != group:
-                continue
-        if version is not None and resource.version != version:
+            groups += (f"{resource.version}.{resource.group}",)
+        if group not in groups or version not in (None, resource.version):
             continue
         if wanted == resource.plural or wanted == resource.kind.lower() or wanted in resource.names:
             return resource
@@ -195,7 +196,7 @@ def _discover(transport: Transport, group: str | None, version: str | None) -> I
                 yield from _resources_of(transport.get_json(f"/apis/{name}/{each}"), name, each)
             except ApiError as error:
                 # One aggregated API that is down must not hide the others.
-                if error.status not in (404, 503):
+                if error.status != 404 and error.status < 500:
                     raise
 
 
@@ -219,3 +220,14 @@ def find_built_in(version: str, kind: str) -> Resource | None:
         if resource.version == version and resource.kind == kind:
             return resource
     return None
+
+
+def _forget_after_fork() -> None:
+    """The lock may have been held when the child was made."""
+    global _found_lock  # noqa: PLW0603
+    _found_lock = Lock()
+    _found.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_after_fork)

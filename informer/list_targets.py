@@ -9,7 +9,7 @@ import urllib.parse
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from informer.discovery import Resource, known, resolve
+from informer.discovery import Resource, forget, known, resolve
 from informer.transport import Transport, transport_for
 
 __all__ = ["NamedTarget", "PathTarget", "Target"]
@@ -92,6 +92,7 @@ class NamedTarget:
         """See `Target.forget`; a built-in resource stays where it is."""
         if not self._is_built_in:
             self._resource = None
+            forget(self._wanted, self.transport())
 
 
 class PathTarget:

@@ -10,21 +10,22 @@ import contextlib
 import inspect
 import logging
 import time
-from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from itertools import islice
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic
+from weakref import finalize
 
 from typing_extensions import Self, TypeVar
 
 from informer.changes import Change
 from informer.handlers import HandlerFunctions
 from informer.log_limit import LimitedLog
-from watch.concurrency import Worker
+from informer.subscription import Subscription, initial_part
 
 if TYPE_CHECKING:
     from informer.shared_informer import SharedInformer
-    from informer.subscription import BacklogPolicy, Subscription
+    from informer.subscription import BacklogPolicy
 
 __all__ = ["AsyncEventStream", "AsyncInformer", "AsyncRegistration"]
 
@@ -32,11 +33,16 @@ T = TypeVar("T", default=Any)
 
 _log = logging.getLogger(__name__)
 
+# After so many changes in a row that never had to wait, the loop's other tasks have a turn.
+_TURN = 100
+# A thread that has run to its end takes so long, in seconds, to be gone.
+_LAST_STEP = 0.2
+
 
 class _Waker:
     """An `asyncio.Event` that other threads set; a loop that was closed is nobody's any more."""
 
-    def __init__(self, on_closed_loop: Callable[[], object]) -> None:
+    def __init__(self, on_closed_loop: Callable[[], object] | None = None) -> None:
         self._loop = asyncio.get_running_loop()
         self._on_closed_loop = on_closed_loop
         self.event = asyncio.Event()
@@ -45,7 +51,13 @@ class _Waker:
         try:
             self._loop.call_soon_threadsafe(self.event.set)
         except RuntimeError:
-            self._on_closed_loop()
+            if self._on_closed_loop is not None:
+                self._on_closed_loop()
+
+    async def wait(self, timeout: float | None) -> None:
+        """Waits at most `timeout` seconds."""
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self.event.wait(), timeout)
 
 
 class AsyncEventStream(Generic[T]):
@@ -57,44 +69,57 @@ class AsyncEventStream(Generic[T]):
     def __init__(self, informer: SharedInformer[T], subscription: Subscription) -> None:
         self._informer = informer
         self._subscription = subscription
-        self._ready: deque[Change[T]] = deque()
-        self._waker = _Waker(lambda: informer.unsubscribe(subscription))
-        self._closed = False
+        self._turn = 0
+        self._waker = _Waker(subscription.abandon)
         subscription.on_put(self._waker)
-        self._withdraw = informer.on_progress(self._waker)
+        # Who leaves a loop early need not close: the informer must not go on collecting changes for nobody.
+        finalize(self, subscription.abandon).atexit = False
 
     def __aiter__(self) -> AsyncIterator[Change[T]]:
         return self
 
     async def __anext__(self) -> Change[T]:
+        subscription = self._subscription
         while True:
-            while self._ready:
-                change = self._subscription.visible(self._ready.popleft())
-                if change is not None:
-                    return change
-            taken = await self.take()
-            if taken is None:
+            # A filter or model that raises concerns one change: the next call goes on behind it.
+            for change in subscription.in_hand:
+                await self.give_way()
+                shown = subscription.visible(subscription.unwrapped(change))
+                if shown is not None:
+                    return shown
+            if await self.take() is None:
                 raise StopAsyncIteration
-            self._ready.extend(taken)
-            self.finished(taken)
 
     async def take(self) -> Sequence[Change[Any]] | None:
-        """Waits for changes in stored form; None at the end."""
-        while not self._closed:
+        """Waits for changes in stored form, to be drawn from the subscription's `in_hand`; None at the end."""
+        while True:
             self._waker.event.clear()
-            stopped = self._informer.is_stopped()
-            taken = self._subscription.take_nowait()
-            if taken:
-                return taken
-            if stopped:
-                break
-            await self._waker.event.wait()
-        self.close()
-        return None
+            try:
+                taken = self._subscription.take(0)
+            except TimeoutError:
+                self._turn = 0
+                await self._waker.event.wait()
+                continue
+            if taken is None:
+                self.close()
+            return taken
 
-    def finished(self, changes: Sequence[Change[Any]]) -> None:
-        """Counts the initial adds among changes as finished."""
-        self._subscription.finished(sum(change.is_in_initial_list for change in changes))
+    async def give_way(self) -> None:
+        """Called for each change: lets other tasks run now and then."""
+        self._turn += 1
+        if self._turn >= _TURN:
+            self._turn = 0
+            await asyncio.sleep(0)
+
+    @property
+    def backlog_size(self) -> int:
+        """Changes that wait to be read."""
+        return self._subscription.backlog_size
+
+    @property
+    def lag_seconds(self) -> float:
+        """For how long the oldest change that waits has waited, in seconds; 0 when none waits."""
+        return self._subscription.lag_seconds
 
     @property
     def subscription(self) -> Subscription:
@@ -102,12 +127,8 @@ class AsyncEventStream(Generic[T]):
         return self._subscription
 
     def close(self) -> None:
-        """Ends the iteration and drops what waits. Idempotent; on the loop."""
-        if not self._closed:
-            self._closed = True
-            self._withdraw()
-            self._informer.unsubscribe(self._subscription)
-            self._waker.event.set()
+        """Ends the iteration and drops what waits. Idempotent."""
+        self._informer.unsubscribe(self._subscription)
 
     async def aclose(self) -> None:
         """The same, for `contextlib.aclosing`."""
@@ -130,7 +151,7 @@ class AsyncRegistration:
         informer: SharedInformer[Any],
         stream: AsyncEventStream[Any],
         functions: HandlerFunctions,
-        on_error: Callable[[Change[Any], Exception], object] | None,
+        on_error: Callable[[Change[Any], BaseException], object] | None,
     ) -> None:
         self.errors = 0
         """How many calls of the handler have raised."""
@@ -139,25 +160,31 @@ class AsyncRegistration:
         self._functions = functions
         self._on_error = on_error
         self._limited = LimitedLog(_log)
-        self._task = asyncio.get_running_loop().create_task(self._run(), name=f"informer-{informer.name}-handler")
+        self.task = asyncio.get_running_loop().create_task(self._run(), name=f"informer-{informer.name}-handler")
 
     def has_synced(self) -> bool:
         """Whether the informer has synced and the handler has finished every initial add."""
         return self._informer.has_synced() and self._stream.subscription.initial_done
 
     async def wait_for_sync(self, timeout: float | None = None) -> bool:
-        """Waits at most `timeout` seconds (None: without limit) for `has_synced`; False too when the informer stops."""
-        return await self._informer.aio.wait_until(self.has_synced, timeout)
+        """Waits at most `timeout` seconds (None: without limit) for `has_synced`.
+
+        Returns:
+            Whether it has synced; False too when the informer stops or the handler is removed before.
+        """
+        subscription = self._stream.subscription
+        await self._informer.aio.wait_until(lambda: subscription.dropped or self.has_synced(), timeout)
+        return self.has_synced()
 
     @property
     def backlog_size(self) -> int:
         """Changes not yet handed over to the handler."""
-        return self._stream.subscription.backlog_size
+        return self._stream.backlog_size
 
     @property
     def lag_seconds(self) -> float:
         """For how long, in seconds, the oldest change not yet handed over has waited; 0 when none waits."""
-        return self._stream.subscription.lag_seconds
+        return self._stream.lag_seconds
 
     async def remove(self, *, wait: bool = True) -> None:
         """Ends the calls; what was not delivered is dropped. Again is harmless.
@@ -166,49 +193,92 @@ class AsyncRegistration:
             wait: return only when a call under way has ended. From the handler itself it never waits.
         """
         self._stream.close()
-        if wait and self._task is not asyncio.current_task():
-            await asyncio.wait([self._task])
+        if wait and self.task is not asyncio.current_task():
+            await asyncio.wait([self.task])
 
     async def _run(self) -> None:
+        initial_pending = True
         async with self._stream as stream:
-            while (taken := await stream.take()) is not None:
-                if self._functions.on_batch is not None:
-                    await self._call_batch(taken)
-                else:
-                    for change in stream.subscription.handing_over(taken):
-                        await self._call(change)
-                stream.finished(taken)
+            subscription = stream.subscription
+            while (changes := await stream.take()) is not None:
+                in_hand = subscription.in_hand
+                end, initial = initial_part(changes) if initial_pending else (0, 0)
+                if initial:
+                    await self._hand_over(islice(in_hand, end))
+                    if subscription.dropped:
+                        return
+                    subscription.finished(initial)
+                await self._hand_over(in_hand)
+                initial_pending = initial_pending and not self.has_synced()
+
+    async def _hand_over(self, changes: Iterator[Change[Any]]) -> None:
+        if self._functions.on_batch is not None:
+            await self._stream.give_way()
+            await self._call_batch(self._functions.on_batch, list(changes))
+        else:
+            for change in changes:
+                await self._stream.give_way()
+                await self._call(change)
 
     async def _call(self, change: Change[Any]) -> None:
         try:
+            change = self._stream.subscription.unwrapped(change)
             shown = self._stream.subscription.visible(change)
             if shown is not None:
-                result = self._functions(shown)
-                if inspect.isawaitable(result):
-                    await result
-        except Exception as error:
-            self._failed(change, error)
+                await _finish(self._functions(shown))
+        except (Exception, asyncio.CancelledError) as error:
+            await self._failed((change,), error)
 
-    async def _call_batch(self, changes: Sequence[Change[Any]]) -> None:
-        try:
-            seen = [self._stream.subscription.visible(change) for change in changes]
-            shown = [change for change in seen if change is not None]
-            if shown and self._functions.on_batch is not None:
-                result = self._functions.on_batch(shown)
-                if inspect.isawaitable(result):
-                    await result
-        except Exception as error:
-            self._failed(changes[0], error)
-
-    def _failed(self, change: Change[Any], error: Exception) -> None:
-        self.errors += 1
-        name = self._functions.name
-        self._limited.log(logging.ERROR, "async handler %s failed at %s", name, change.type, exc_info=error)
-        if self._on_error is not None:
+    async def _call_batch(self, call: Callable[[list[Change[Any]]], object], changes: Sequence[Change[Any]]) -> None:
+        shown: list[Change[Any]] = []
+        for stored in changes:
+            change = stored
             try:
-                self._on_error(change, error)
+                change = self._stream.subscription.unwrapped(stored)
+                seen = self._stream.subscription.visible(change)
+            except Exception as error:
+                await self._failed((change,), error)
+            else:
+                if seen is not None:
+                    shown.append(seen)
+        if not shown or self._stream.subscription.dropped:
+            return
+        try:
+            await _finish(call(list(shown)))
+        except (Exception, asyncio.CancelledError) as error:
+            await self._failed(shown, error)
+
+    async def _failed(self, changes: Sequence[Change[Any]], error: BaseException) -> None:
+        """Tells that a call has failed, as `HandlerRegistration` does."""
+        if isinstance(error, asyncio.CancelledError) and _is_being_cancelled(self.task):
+            raise error
+        self.errors += 1
+        name, first = self._functions.name, changes[0]
+        self._limited.log(
+            logging.ERROR, "async handler %s failed at %s of %s", name, first.type, first.key, exc_info=error
+        )
+        if self._on_error is None:
+            return
+        for change in changes:
+            try:
+                await _finish(self._on_error(change, error))
             except Exception as second:
                 self._limited.log(logging.ERROR, "on_error of handler %s failed", name, exc_info=second)
+
+
+async def _finish(result: object) -> None:
+    """Functions need not be async."""
+    if inspect.isawaitable(result):
+        await result
+
+
+def _is_being_cancelled(task: asyncio.Task[None]) -> bool:
+    """Whether it is the task that was cancelled, rather than something that its handler waited for.
+
+    Python 3.10 cannot tell: there it is always the task.
+    """
+    cancelling: Callable[[], int] | None = getattr(task, "cancelling", None)
+    return cancelling is None or cancelling() > 0
 
 
 class AsyncInformer(Generic[T]):
@@ -219,6 +289,7 @@ class AsyncInformer(Generic[T]):
 
     def __init__(self, informer: SharedInformer[T]) -> None:
         self._informer = informer
+        self._tasks: set[asyncio.Task[None]] = set()  # of the handlers; each is used on its own loop
 
     def events(
         self,
@@ -228,6 +299,7 @@ class AsyncInformer(Generic[T]):
         backlog: BacklogPolicy = "coalesce",
     ) -> AsyncEventStream[T]:
         """As `SharedInformer.events`, for `async for`; call it on the loop that reads."""
+        asyncio.get_running_loop()  # raises where there is none, before anything is subscribed
         subscription = self._informer.subscribe(keep=filter, backlog=backlog, initial=initial)
         return AsyncEventStream(self._informer, subscription)
 
@@ -242,14 +314,19 @@ class AsyncInformer(Generic[T]):
         filter: Callable[[T], object] | None = None,
         resync_period: float | None = None,
         backlog: BacklogPolicy = "all",
-        on_error: Callable[[Change[T], Exception], object] | None = None,
+        on_error: Callable[[Change[T], BaseException], object] | None = None,
     ) -> AsyncRegistration:
         """As `SharedInformer.add_event_handler`, with async functions, which run on the calling loop in a task."""
         functions = HandlerFunctions(
-            handler, on_add=on_add, on_update=on_update, on_delete=on_delete, on_batch=on_batch
+            handler, on_add=on_add, on_update=on_update, on_delete=on_delete, on_batch=on_batch, may_be_async=True
         )
+        asyncio.get_running_loop()  # raises where there is none, before anything is subscribed
         subscription = self._informer.subscribe(keep=filter, resync_period=resync_period, backlog=backlog)
-        return AsyncRegistration(self._informer, AsyncEventStream(self._informer, subscription), functions, on_error)
+        stream = AsyncEventStream(self._informer, subscription)
+        registration = AsyncRegistration(self._informer, stream, functions, on_error)
+        self._tasks.add(registration.task)
+        registration.task.add_done_callback(self._tasks.discard)
+        return registration
 
     async def wait_for_sync(self, timeout: float | None = None) -> bool:
         """Waits at most `timeout` seconds (None: without limit) for the first list; False too when it stops."""
@@ -257,11 +334,12 @@ class AsyncInformer(Generic[T]):
 
     async def wait_for_resource_version(self, resource_version: str, timeout: float | None = None) -> bool:
         """As `SharedInformer.wait_for_resource_version`."""
+        self._informer.has_reached(resource_version)
         return await self.wait_until(lambda: self._informer.has_reached(resource_version), timeout)
 
     async def wait_until(self, predicate: Callable[[], bool], timeout: float | None = None) -> bool:
         """Waits for something that changes with what the informer applies or its handlers finish."""
-        waker = _Waker(lambda: None)
+        waker = _Waker()
         withdraw = self._informer.on_progress(waker)
         deadline = None if timeout is None else time.monotonic() + timeout
         try:
@@ -272,28 +350,30 @@ class AsyncInformer(Generic[T]):
                 left = None if deadline is None else deadline - time.monotonic()
                 if left is not None and left <= 0:
                     return False
-                with contextlib.suppress(asyncio.TimeoutError):
-                    await asyncio.wait_for(waker.event.wait(), left)
+                await waker.wait(left)
         finally:
             withdraw()
 
-    async def stop(self, timeout: float = 1.0, *, drain: bool = False) -> bool:
-        """As `SharedInformer.stop`; the loop goes on meanwhile."""
-        loop = asyncio.get_running_loop()
-        ended: asyncio.Future[bool] = loop.create_future()
+    async def stop(self, timeout: float | None = 1.0, *, drain: bool = False) -> bool:
+        """As `SharedInformer.stop`; the loop goes on meanwhile.
 
-        def answer(value: bool) -> None:
-            if not ended.done():
-                ended.set_result(value)
-
-        def stop() -> None:
-            value = self._informer.stop(timeout, drain=drain)
-            with contextlib.suppress(RuntimeError):
-                loop.call_soon_threadsafe(answer, value)
-
-        self._informer.begin_stop(drain=drain)
-        Worker(stop, f"informer-{self._informer.name}-stop").start()
-        return await ended
+        It waits for the async handlers too, but for one that calls it.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        waker = _Waker()
+        withdraw = self._informer.on_end(waker)
+        try:
+            self._informer.begin_stop(drain=drain)
+            await waker.wait(timeout)
+        finally:
+            withdraw()
+        ended = self._informer.stop(_LAST_STEP if waker.event.is_set() else 0, drain=drain)
+        loop, current = asyncio.get_running_loop(), asyncio.current_task()
+        handlers = {task for task in list(self._tasks) if task.get_loop() is loop}
+        if handlers - {current}:
+            left = None if deadline is None else max(0.0, deadline - time.monotonic())
+            await asyncio.wait(handlers - {current}, timeout=left)
+        return ended and all(task.done() for task in handlers)
 
     async def __aenter__(self) -> Self:
         self._informer.start()

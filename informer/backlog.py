@@ -7,9 +7,9 @@ keeps every change; `CoalescingBacklog` keeps at most what tells a key's story f
 from __future__ import annotations
 
 import time
-from collections import deque
-from collections.abc import Callable, Sequence
-from itertools import chain
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterator, Sequence
+from operator import length_hint
 from typing import Any
 
 from informer.changes import Change
@@ -17,23 +17,30 @@ from informer.deltas import DeltaType
 from informer.keys import uid_of
 from watch.concurrency import Monitor
 
-__all__ = ["Backlog", "CoalescingBacklog"]
+__all__ = ["Backlog", "CoalescingBacklog", "DeadBacklog"]
 
 # A handler that falls behind takes so many changes at a time where later ones may still be folded into those that wait.
 _COALESCED_BATCH = 256
+
+_Batch = tuple[float, Sequence[Change[Any]]]  # with its time of arrival, by the monotonic clock
 
 
 class Backlog:
     """Every change, in order.
 
-    Threads: `put` never blocks; `take` waits; any thread.
+    What was taken counts as waiting until the taker has drawn it from `in_hand`.
+
+    Threads: `put` never blocks; `take` waits. One thread takes and draws; everything else may come from any.
     """
 
     def __init__(self) -> None:
         self._monitor = Monitor()
-        self._batches: deque[tuple[float, Sequence[Change[Any]]]] = deque()  # with time of arrival; guarded by _monitor
-        self._size = 0  # guarded by _monitor
-        self._closed = False  # guarded by _monitor
+        self._closed = False  # guarded by _monitor, as are the others
+        self._batches: deque[_Batch] = deque()
+        self._size = 0
+        self._taken: list[Change[Any]] = []  # ours alone: emptying it is what ends an iteration over it
+        self._in_hand: Iterator[Change[Any]] = iter(self._taken)
+        self._arrivals: list[tuple[int, float]] = []  # of what was taken: up to which place, and when it came
 
     def put(self, changes: Sequence[Change[Any]]) -> int:
         """Adds a batch, which must not change afterwards; returns how many initial adds it merged away (here none)."""
@@ -44,37 +51,46 @@ class Backlog:
                 self._monitor.notify()
         return 0
 
-    def take(self, timeout: float | None = None) -> tuple[float, Sequence[Change[Any]]] | None:
-        """Waits for changes and takes what is there, with the time at which the oldest came; None when closed.
+    def take(self, timeout: float | None = None) -> Sequence[Change[Any]] | None:
+        """Waits for changes and takes what is there, to be drawn from `in_hand`; None when closed and empty.
 
         Raises:
             TimeoutError: none came within `timeout` seconds (None waits without limit).
         """
         with self._monitor:
-            if not self._monitor.wait_for(lambda: self._batches or self._closed, timeout):
+            if not self._monitor.wait_for(lambda: self._has_any_locked() or self._closed, timeout):
                 raise TimeoutError("no change came in time")
-            if not self._batches:
+            if not self._has_any_locked():
                 return None
-            if len(self._batches) == 1:
-                since, changes = self._batches.popleft()
-            else:
-                since = self._batches[0][0]
-                changes = list(chain.from_iterable(batch for _, batch in self._batches))
-                self._batches.clear()
-            self._size = 0
-            return since, changes
+            taken: list[Change[Any]] = []
+            arrivals: list[tuple[int, float]] = []
+            for since, changes in self._take_locked():
+                taken += changes
+                arrivals.append((len(taken), since))
+            self._taken, self._in_hand, self._arrivals = taken, iter(taken), arrivals
+            return taken
+
+    @property
+    def in_hand(self) -> Iterator[Change[Any]]:
+        """What the last `take` gave and was not drawn yet; it ends at once when the backlog is closed."""
+        return self._in_hand
 
     def close(self, *, drain: bool = False) -> None:
         """Ends it: nothing more is accepted, and what waits is dropped unless `drain`. Again is harmless."""
         with self._monitor:
             self._closed = True
             if not drain:
-                self._batches.clear()
-                self._size = 0
+                self._drop_locked()
+                self._taken.clear()
             self._monitor.notify_all()
 
+    def forget(self) -> None:
+        """Drops what was taken, without any lock: in a forked child another thread's locks stay locked for ever."""
+        self._taken.clear()
+
     def __len__(self) -> int:
-        return self._size
+        with self._monitor:
+            return self._size + length_hint(self._in_hand)
 
     def __bool__(self) -> bool:
         return True
@@ -83,80 +99,60 @@ class Backlog:
     def oldest(self) -> float | None:
         """When the oldest waiting change came, by the monotonic clock; None when nothing waits."""
         with self._monitor:
-            return self._batches[0][0] if self._batches else None
+            left = length_hint(self._in_hand)
+            if left:
+                drawn = len(self._taken) - left
+                return next((since for end, since in self._arrivals if end > drawn), None)
+            return self._oldest_locked()
+
+    def _has_any_locked(self) -> bool:
+        return bool(self._batches)
+
+    def _take_locked(self) -> Sequence[_Batch]:
+        batches, self._batches = self._batches, deque()
+        self._size = 0
+        return batches
+
+    def _drop_locked(self) -> None:
+        self._batches.clear()
+        self._size = 0
+
+    def _oldest_locked(self) -> float | None:
+        return self._batches[0][0] if self._batches else None
 
 
-class CoalescingBacklog:
+class CoalescingBacklog(Backlog):
     """The newest state of each key that the handler has not seen: bounded by the number of keys.
 
     Add then update is an add of the newest; add then delete is nothing; update then update keeps the first old; update
     then delete is a delete. Delete then add stays two, as does an update to an object with another uid: a delete and an
-    add. Keys come out in the order in which they began to wait.
-
-    Args:
-        key_of: gives a stored object's key.
-
-    Threads: as `Backlog`.
+    add. Keys come out in the order in which they began to wait, some hundred at a time, so that later changes can still
+    be folded into the rest.
     """
 
-    def __init__(self, key_of: Callable[[Any], str]) -> None:
-        self._key_of = key_of
-        self._monitor = Monitor()
-        # Key to what waits for it: one change, or a delete and an add. Guarded by _monitor, as are the others.
-        self._waiting: dict[str, tuple[float, tuple[Change[Any], ...]]] = {}
-        self._closed = False
+    def __init__(self) -> None:
+        super().__init__()
+        # Key to what waits for it: one change, or a delete and an add. Guarded by _monitor.
+        self._waiting: OrderedDict[str, _Batch] = OrderedDict()
 
     def put(self, changes: Sequence[Change[Any]]) -> int:
         """Folds a batch in; returns how many initial adds came to nothing by it."""
-        keyed = [(self._key_of(change.object), change) for change in changes]
         merged_away = 0
         with self._monitor:
             if self._closed:
                 return 0
             now = time.monotonic()
-            for key, change in keyed:
-                merged_away += self._fold_locked(key, change, now)
+            for change in changes:
+                merged_away += self._fold_locked(change, now)
             self._monitor.notify()
         return merged_away
 
-    def take(self, timeout: float | None = None) -> tuple[float, Sequence[Change[Any]]] | None:
-        """See `Backlog.take`; takes some hundred keys at a time, so that the rest can still be folded."""
-        with self._monitor:
-            if not self._monitor.wait_for(lambda: self._waiting or self._closed, timeout):
-                raise TimeoutError("no change came in time")
-            if not self._waiting:
-                return None
-            taken: list[Change[Any]] = []
-            since = next(iter(self._waiting.values()))[0]
-            for key in list(self._waiting)[:_COALESCED_BATCH]:
-                taken += self._waiting.pop(key)[1]
-            return since, taken
-
-    def close(self, *, drain: bool = False) -> None:
-        """See `Backlog.close`."""
-        with self._monitor:
-            self._closed = True
-            if not drain:
-                self._waiting.clear()
-            self._monitor.notify_all()
-
-    def __len__(self) -> int:
-        with self._monitor:
-            return sum(len(changes) for _, changes in self._waiting.values())
-
-    def __bool__(self) -> bool:
-        return True
-
-    @property
-    def oldest(self) -> float | None:
-        """See `Backlog.oldest`."""
-        with self._monitor:
-            return next(iter(self._waiting.values()))[0] if self._waiting else None
-
-    def _fold_locked(self, key: str, change: Change[Any], now: float) -> int:
+    def _fold_locked(self, change: Change[Any], now: float) -> int:
+        key = change.key
         entry = self._waiting.get(key)
         if entry is None:
-            self._waiting[key] = (now, _split(change))
+            self._waiting[key] = (now, first := _split(change))
+            self._size += len(first)
             return 0
         since, waiting = entry
         folded = (*waiting[:-1], *_fold(waiting[-1], change))
@@ -164,16 +160,57 @@ class CoalescingBacklog:
             self._waiting[key] = (since, folded)
         else:
             del self._waiting[key]
+        self._size += len(folded) - len(waiting)
         lost = sum(c.is_in_initial_list for c in waiting) - sum(c.is_in_initial_list for c in folded)
         return max(lost, 0)
+
+    def _has_any_locked(self) -> bool:
+        return bool(self._waiting)
+
+    def _take_locked(self) -> Sequence[_Batch]:
+        taken = [self._waiting.popitem(last=False)[1] for _ in range(min(_COALESCED_BATCH, len(self._waiting)))]
+        self._size -= sum(len(changes) for _, changes in taken)
+        return taken
+
+    def _drop_locked(self) -> None:
+        self._waiting.clear()
+        self._size = 0
+
+    def _oldest_locked(self) -> float | None:
+        return next(iter(self._waiting.values()))[0] if self._waiting else None
+
+
+class DeadBacklog(Backlog):
+    """What a forked child finds in place of a backlog, whose locks and threads are the parent's.
+
+    Args:
+        error: makes what every look at it raises.
+    """
+
+    def __init__(self, error: Callable[[], Exception]) -> None:
+        super().__init__()
+        self._error = error
+        self._closed = True
+
+    def take(self, timeout: float | None = None) -> Sequence[Change[Any]] | None:
+        """Raises the error."""
+        raise self._error()
+
+    def __len__(self) -> int:
+        raise self._error()
+
+    @property
+    def oldest(self) -> float | None:
+        """Raises the error."""
+        raise self._error()
 
 
 def _split(change: Change[Any]) -> tuple[Change[Any], ...]:
     """An update from one object to another of the same name is a delete and an add."""
     if change.type is DeltaType.UPDATED and _is_another(change.old, change.object):
         return (
-            Change(DeltaType.DELETED, change.old, final_state_unknown=True),
-            Change(DeltaType.ADDED, change.object),
+            Change(DeltaType.DELETED, change.old, final_state_unknown=True, key=change.key),
+            Change(DeltaType.ADDED, change.object, key=change.key),
         )
     return (change,)
 
@@ -184,14 +221,18 @@ def _fold(first: Change[Any], then: Change[Any]) -> tuple[Change[Any], ...]:
     if first.type is DeltaType.ADDED:
         if then.type is DeltaType.DELETED:
             return ()
-        return (Change(DeltaType.ADDED, then.object, is_in_initial_list=first.is_in_initial_list),)
+        return (Change(DeltaType.ADDED, then.object, is_in_initial_list=first.is_in_initial_list, key=first.key),)
     if then.type is DeltaType.DELETED:
         return (then,)
     return _split(
-        Change(DeltaType.UPDATED, then.object, first.old, is_sync=first.is_sync and then.is_sync),
+        Change(DeltaType.UPDATED, then.object, first.old, is_sync=first.is_sync and then.is_sync, key=first.key),
     )
 
 
 def _is_another(old: Any, new: Any) -> bool:
-    before, after = uid_of(old), uid_of(new)
+    try:
+        before, after = uid_of(old), uid_of(new)
+    # Objects need not have metadata; without it they are told apart by their key alone.
+    except Exception:
+        return False
     return bool(before) and bool(after) and before != after

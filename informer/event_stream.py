@@ -5,10 +5,10 @@ Comes in: batches from the informer. Goes out: one change after another.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator
 from types import TracebackType
 from typing import Any, Generic, Protocol
+from weakref import finalize
 
 from typing_extensions import Self, TypeVar
 
@@ -33,23 +33,22 @@ class EventStream(Generic[T]):
     def __init__(self, source: _Source, subscription: Subscription) -> None:
         self._source = source
         self._subscription = subscription
-        self._ready: deque[Change[T]] = deque()
+        # Who leaves a loop early need not close: the informer must not go on collecting changes for nobody.
+        finalize(self, subscription.abandon).atexit = False
 
     def __iter__(self) -> Iterator[Change[T]]:
         return self
 
     def __next__(self) -> Change[T]:
+        subscription = self._subscription
         while True:
-            while self._ready:
-                # A filter or model that raises concerns one change: the next call goes on behind it.
-                change = self._subscription.visible(self._ready.popleft())
-                if change is not None:
-                    return change
-            taken = self._subscription.take()
-            if taken is None:
+            # A filter or model that raises concerns one change: the next call goes on behind it.
+            for change in subscription.in_hand:
+                shown = subscription.visible(subscription.unwrapped(change))
+                if shown is not None:
+                    return shown
+            if subscription.take() is None:
                 raise StopIteration
-            self._ready.extend(taken)
-            self._subscription.finished(sum(change.is_in_initial_list for change in taken))
 
     def close(self) -> None:
         """Ends the iteration and drops what waits. Idempotent."""
@@ -58,7 +57,7 @@ class EventStream(Generic[T]):
     @property
     def backlog_size(self) -> int:
         """Changes that wait to be read."""
-        return self._subscription.backlog_size + len(self._ready)
+        return self._subscription.backlog_size
 
     @property
     def lag_seconds(self) -> float:

@@ -54,9 +54,10 @@ class HandlerFunctions:
         on_update: takes (old, new).
         on_delete: takes (obj) or (obj, *, final_state_unknown).
         on_batch: takes a list of changes, instead of the other three.
+        may_be_async: whether the caller awaits what comes back.
 
     Raises:
-        TypeError: nothing to call was given, too much was, or something is not callable.
+        TypeError: nothing to call was given, too much was, or something cannot be called.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class HandlerFunctions:
         on_update: Callable[..., object] | None = None,
         on_delete: Callable[..., object] | None = None,
         on_batch: Callable[..., object] | None = None,
+        may_be_async: bool = False,
     ) -> None:
         functions = {"on_add": on_add, "on_update": on_update, "on_delete": on_delete, "on_batch": on_batch}
         given = [name for name, function in functions.items() if function is not None]
@@ -82,8 +84,8 @@ class HandlerFunctions:
         elif not given:
             raise TypeError("nothing to call: pass a handler or some of on_add, on_update, on_delete, on_batch")
         for name, function in functions.items():
-            if function is not None and not callable(function):
-                raise TypeError(f"{name} must be callable, not {type(function).__name__}")
+            if function is not None:
+                _check_function(name, function, handler, may_be_async=may_be_async)
         if functions["on_batch"] is not None and handler is None and len(given) > 1:
             raise TypeError(f"on_batch gets every change: {', '.join(given[:-1])} would never be called")
         self.on_batch = functions["on_batch"]
@@ -126,10 +128,21 @@ def filter_change(change: Change[Any], keep: Callable[[Any], object]) -> Change[
     if before and after:
         return change
     if after:
-        return Change(DeltaType.ADDED, change.object)
+        return Change(DeltaType.ADDED, change.object, key=change.key)
     if before:
-        return Change(DeltaType.DELETED, change.old)
+        return Change(DeltaType.DELETED, change.old, key=change.key)
     return None
+
+
+def _check_function(name: str, function: Any, handler: Any, *, may_be_async: bool) -> None:
+    if not callable(function):
+        raise TypeError(f"{name} must be callable, not {type(function).__name__}")
+    if isinstance(handler, type) and inspect.isfunction(inspect.getattr_static(handler, name)):
+        raise TypeError(f"a handler is an object, not a class: pass {handler.__name__}()")
+    if not may_be_async and (
+        inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(function, "__call__", None))  # noqa: B004
+    ):
+        raise TypeError(f"{name} is an async function, which nobody here awaits: use informer.aio.add_event_handler")
 
 
 def _takes(function: Callable[..., object] | None, keyword: str) -> bool:

@@ -5,27 +5,31 @@ Comes in: a list-watch. Goes out: ADDED, MODIFIED and DELETED events; never a bo
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from typing import Any
 
 from typing_extensions import TypeVar
-from watch.until import until
 
 from informer.changes import Change
 from informer.deltas import DeltaType
 from informer.list_watch import ListerWatcher
+from informer.log_limit import LimitedLog
 from informer.shared_informer import SharedInformer
 from informer.store import Indexer
 from watch.channel import Channel
 from watch.concurrency import Lock, Signal, Worker
 from watch.errors import ChannelClosedError, WatchClosedError, WatchTimeoutError
 from watch.event import Event, EventType
+from watch.until import until
 from watch.watcher import WatcherBase
 
 __all__ = ["InformerWatcher", "informer_watcher", "until_with_sync"]
 
 T = TypeVar("T", default=Any)
+
+_log = logging.getLogger(__name__)
 
 _EVENT_TYPES = {
     DeltaType.ADDED: EventType.ADDED,
@@ -39,7 +43,7 @@ class InformerWatcher(WatcherBase[T]):
 
     Attributes:
         informer: the informer underneath.
-        done: a `threading.Event`, set once the informer and its threads have ended.
+        done: a `threading.Event`, set once the informer and all threads have ended.
 
     Threads: `stop` from any; events are read by one thread at a time.
     """
@@ -49,9 +53,11 @@ class InformerWatcher(WatcherBase[T]):
         self.done = Signal()
         self._subscription = self.informer.subscribe()
         self._channel: Channel[Event[T]] = Channel(0)
+        self._limited = LimitedLog(_log)
         self._lock = Lock()
         self._pump: Worker | None = None  # guarded by _lock
-        self._stopper: Worker | None = None  # guarded by _lock
+        self._running = 1  # the informer, and the pump if there is one; guarded by _lock
+        self.informer.on_end(self._one_ended)
         self.informer.start()
 
     @property
@@ -64,11 +70,9 @@ class InformerWatcher(WatcherBase[T]):
         deadline = None if timeout is None else time.monotonic() + timeout
         while True:
             left = None if deadline is None else max(0.0, deadline - time.monotonic())
-            taken = self._subscription.take(left)
-            if taken is None:
+            if self._subscription.take(left) is None:
                 raise WatchClosedError("the watch has ended")
-            self._subscription.finished(sum(change.is_in_initial_list for change in taken))
-            events = [event for change in taken if (event := self._event(change)) is not None]
+            events = [event for change in self._subscription.in_hand if (event := self._event(change)) is not None]
             if events:
                 return events
 
@@ -76,6 +80,7 @@ class InformerWatcher(WatcherBase[T]):
         """See `Watcher.result_chan`; from the first call on a thread reads the events into it."""
         with self._lock:
             if self._pump is None and not self._channel.closed:
+                self._running += 1
                 self._pump = Worker(self._run_pump, "informer-watcher").start()
         return self._channel
 
@@ -83,13 +88,6 @@ class InformerWatcher(WatcherBase[T]):
         """See `Watcher.stop`; `done` tells when everything has ended."""
         self._channel.close()
         self.informer.begin_stop()
-        with self._lock:
-            if self._stopper is None:
-                self._stopper = Worker(self._finish, "informer-watcher-stop").start()
-
-    def _finish(self) -> None:
-        self.informer.stop(timeout=60)
-        self.done.set()
 
     def _run_pump(self) -> None:
         try:
@@ -97,11 +95,26 @@ class InformerWatcher(WatcherBase[T]):
                 for event in self.next_batch():
                     self._channel.put(event)
         except (WatchClosedError, ChannelClosedError):
+            pass
+        finally:
             self._channel.close()
+            self._one_ended()
+
+    def _one_ended(self) -> None:
+        with self._lock:
+            self._running -= 1
+            over = self._running == 0
+        if over:
+            self.done.set()
 
     def _event(self, change: Change[Any]) -> Event[T] | None:
-        seen = self._subscription.visible(change)
-        return None if seen is None else Event(_EVENT_TYPES[seen.type], seen.object)
+        try:
+            seen = self._subscription.unwrapped(change)
+        # An object that the model cannot read concerns no other.
+        except Exception as error:
+            self._limited.log(logging.ERROR, "left out %s: it does not decode (%s)", change.key, type(error).__name__)
+            return None
+        return Event(_EVENT_TYPES[seen.type], seen.object)
 
 
 def informer_watcher(list_watch: ListerWatcher[T]) -> InformerWatcher[T]:
@@ -138,6 +151,7 @@ def until_with_sync(
     Raises:
         WatchTimeoutError: the time is up.
         ConditionError: a condition raised.
+        Exception: what the precondition raised.
 
     Source: client-go tools/watch UntilWithSync.
     """

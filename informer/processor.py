@@ -5,7 +5,7 @@ Comes in: batches from the one thread that applies them. Goes out: the same batc
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from informer.changes import Change
@@ -45,6 +45,7 @@ class Listener(Protocol):
 
     resync: ResyncSchedule
     syncing: bool  # it takes part in the resync under way; guarded by the processor's lock
+    abandoned: bool  # nobody will ever take from it again
 
     def put(self, changes: Sequence[Change[Any]], initial: int) -> None:
         """Takes a batch, which nobody changes afterwards and which has so many initial adds; never blocks."""
@@ -52,6 +53,10 @@ class Listener(Protocol):
 
     def close(self, *, drain: bool) -> None:
         """Takes nothing more; drops what it has not handed over unless `drain`."""
+        ...
+
+    def die(self, error: Callable[[], Exception]) -> None:
+        """In a forked child: from now on every look at what waits raises."""
         ...
 
 
@@ -68,33 +73,47 @@ class Processor:
     def __init__(self, clock: Clock = SYSTEM_CLOCK) -> None:
         self.lock = RLock()
         self._clock = clock
-        self._listeners: list[Listener] = []  # guarded by lock
-        self.resync_check_period = 0.0  # seconds; 0: no resyncs; guarded by lock
-        self._running = False  # guarded by lock
+        self._listeners: tuple[Listener, ...] = ()  # replaced as a whole; guarded by lock, as are the others
+        self._closed = False
+        self.resync_check_period = 0.0  # seconds; 0: no resyncs
+        self._running = False
 
-    def add(self, listener: Listener, snapshot: Callable[[], Sequence[Any]]) -> None:
-        """Adds a listener; what is stored already comes to it as one batch of initial adds."""
+    def add(self, listener: Listener, snapshot: Callable[[], Mapping[str, Any]]) -> bool:
+        """Adds a listener; what is stored already comes to it as one batch of initial adds.
+
+        Args:
+            listener: gets every batch from now on.
+            snapshot: gives the stored objects by key.
+
+        Returns:
+            False if it is too late: everything is closed.
+        """
         with self.lock:
+            if self._closed:
+                return False
             stored = snapshot()
             if stored:
-                listener.put([Change(DeltaType.ADDED, obj, None, True) for obj in stored], len(stored))
-            self._listeners.append(listener)
+                initial = [Change(DeltaType.ADDED, obj, None, True, False, False, key) for key, obj in stored.items()]
+                listener.put(initial, len(initial))
+            self._listeners += (listener,)
+            return True
 
     def remove(self, listener: Listener) -> bool:
         """Removes a listener; returns whether it was there."""
         with self.lock:
             if listener not in self._listeners:
                 return False
-            self._listeners.remove(listener)
+            self._listeners = tuple(each for each in self._listeners if each is not listener)
             return True
 
-    def listeners(self) -> list[Listener]:
+    def listeners(self) -> tuple[Listener, ...]:
         """The listeners there are now."""
-        with self.lock:
-            return list(self._listeners)
+        return self._listeners
 
     def distribute(self, changes: Sequence[Change[Any]]) -> None:
         """Gives a batch to all; an update without a new resourceVersion only to those in the resync under way."""
+        if not changes:
+            return
         with self.lock:
             initial = sum(change.is_in_initial_list for change in changes)
             news = changes
@@ -102,6 +121,9 @@ class Processor:
                 news = [change for change in changes if not change.is_sync]
             for listener in self._listeners:
                 listener.put(changes if listener.syncing else news, initial)
+                if listener.abandoned:
+                    self.remove(listener)
+                    listener.close(drain=False)
 
     def schedule(self, requested: float) -> ResyncSchedule:
         """A schedule for a new listener that asks for a resync each `requested` seconds (0: never).
@@ -138,9 +160,13 @@ class Processor:
                 listener.syncing = listener.resync.take_due(now)
             return any(listener.syncing for listener in self._listeners)
 
-    def close(self, *, drain: bool) -> list[Listener]:
-        """Closes every listener and returns them."""
-        listeners = self.listeners()
-        for listener in listeners:
+    def close(self, *, drain: bool) -> None:
+        """Closes every listener, and takes in none any more."""
+        with self.lock:
+            self._closed = True
+        for listener in self._listeners:
             listener.close(drain=drain)
-        return listeners
+
+    def renew_lock(self) -> None:
+        """In a forked child: another thread of the parent may have held the lock."""
+        self.lock = RLock()

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
+from operator import length_hint
 from typing import Any, Protocol
 
 from informer.changes import Change
+from informer.crew import Crew
 from informer.handlers import HandlerFunctions
-from informer.keys import meta_namespace_key
 from informer.log_limit import LimitedLog
-from informer.subscription import Subscription
-from watch.concurrency import Latch, Worker
+from informer.subscription import Subscription, initial_part
+from watch.concurrency import Worker
 
 __all__ = ["HandlerRegistration"]
 
@@ -23,7 +25,11 @@ class _Owner(Protocol):
 
     def has_synced(self) -> bool: ...
 
+    def is_stopped(self) -> bool: ...
+
     def wait_until(self, predicate: Callable[[], bool], timeout: float | None) -> bool: ...
+
+    def on_progress(self, callback: Callable[[], object]) -> Callable[[], None]: ...
 
     def remove_event_handler(self, registration: HandlerRegistration) -> None: ...
 
@@ -44,26 +50,30 @@ class HandlerRegistration:
         on_error: Callable[[Change[Any], BaseException], object] | None = None,
     ) -> None:
         self.subscription = subscription
-        self.functions = functions
         self.errors = 0
         """How many calls of the handler have raised."""
         self.calls = 0
-        """How many changes the handler was called with (batches count each of their changes)."""
+        """How many changes were handed over, those included that the filter held back."""
         self._owner = owner
+        self._functions = functions
         self._on_error = on_error
         self._limited = LimitedLog(_log)
+        self._thread_name = f"{name}-handler"
+        self._worker: Worker | None = None
         self._removed = False
-        self._initial_pending = True
-        self._worker = Worker(self._run, f"{name}-handler")
-        self._started = Latch()
 
     def has_synced(self) -> bool:
         """Whether the informer has synced and the handler has finished every initial add."""
         return self._owner.has_synced() and self.subscription.initial_done
 
     def wait_for_sync(self, timeout: float | None = None) -> bool:
-        """Waits at most `timeout` seconds (None: without limit) for `has_synced`; False too when the informer stops."""
-        return self._owner.wait_until(self.has_synced, timeout)
+        """Waits at most `timeout` seconds (None: without limit) for `has_synced`.
+
+        Returns:
+            Whether it has synced; False too when the informer stops or the handler is removed before.
+        """
+        self._owner.wait_until(lambda: self._removed or self.has_synced(), timeout)
+        return self.has_synced()
 
     def remove(self, *, wait: bool = True) -> None:
         """Ends the calls; what was not delivered is dropped. Again is harmless.
@@ -72,8 +82,16 @@ class HandlerRegistration:
             wait: return only when a call under way has ended. From the handler itself it never waits.
         """
         self._owner.remove_event_handler(self)
-        if wait:
-            self.join(None)
+        if wait and self._worker is not None:
+            self._worker.join()
+
+    def is_stopped(self) -> bool:
+        """Whether the handler was removed or the informer has stopped."""
+        return self._removed or self._owner.is_stopped()
+
+    def on_progress(self, callback: Callable[[], object]) -> Callable[[], None]:
+        """As the informer's."""
+        return self._owner.on_progress(callback)
 
     @property
     def backlog_size(self) -> int:
@@ -88,98 +106,88 @@ class HandlerRegistration:
     @property
     def name(self) -> str:
         """The handler's name for logs."""
-        return self.functions.name
+        return self._functions.name
 
-    def start(self) -> None:
-        """Starts the thread; again is harmless."""
-        if not self._started.is_open:
-            self._started.open()
-            self._worker.start()
+    def start(self, crew: Crew) -> None:
+        """Starts the thread; once."""
+        self._worker = crew.start(self._run, self._thread_name)
 
     def discard(self) -> None:
-        """Stops calling the handler, even with what it has taken already."""
+        """Stops calling the handler, even with what was taken already."""
         self._removed = True
         self.subscription.close()
 
-    def join(self, timeout: float | None) -> bool:
-        """Waits for the thread's end; returns whether it has ended. From the handler: False at once."""
-        return not self._started.is_open or self._worker.join(timeout)
-
-    @property
-    def is_current(self) -> bool:
-        """Whether the calling thread is the handler's."""
-        return self._worker.is_current
-
     def _run(self) -> None:
         subscription = self.subscription
-        while not self._removed:
-            changes = subscription.take()
-            if changes is None:
-                return
+        initial_pending = True
+        while (changes := subscription.take()) is not None:
+            in_hand = subscription.in_hand
             # The handler counts as synced when its last initial add is finished, whatever was queued behind that.
-            split = _end_of_initial(changes) if self._initial_pending else 0
-            if split:
-                self._hand_over(changes[:split])
-                subscription.finished(sum(c.is_in_initial_list for c in changes[:split]))
-                changes = changes[split:]
-            if changes:
-                self._hand_over(changes)
-            self._initial_pending = not self.has_synced()
+            end, initial = initial_part(changes) if initial_pending else (0, 0)
+            if initial:
+                self._hand_over(islice(in_hand, end), end)
+                if subscription.dropped:
+                    return
+                subscription.finished(initial)
+            self._hand_over(in_hand, length_hint(in_hand))
+            initial_pending = initial_pending and not self.has_synced()
 
-    def _hand_over(self, changes: Sequence[Change[Any]]) -> None:
-        if self.functions.on_batch is not None:
-            self._call_batch(changes)
-            return
-        call = self.functions
-        subscription = self.subscription
-        visible = None if subscription.is_plain else subscription.visible
-        for change in subscription.handing_over(changes):
-            if self._removed:
-                return
-            try:
-                shown = change if visible is None else visible(change)
-                if shown is not None:
-                    call(shown)
-            # Whatever a handler raises, SystemExit included, must not end its thread and with it all later calls.
-            except BaseException as error:
-                self._failed(change, error)
-        self.calls += len(changes)
+    def _hand_over(self, changes: Iterator[Change[Any]], count: int) -> None:
+        if self._functions.on_batch is not None:
+            self._call_batch(self._functions.on_batch, list(changes))
+        elif self.subscription.is_plain:
+            call = self._functions
+            for change in changes:
+                try:
+                    call(change)
+                # Whatever a handler raises, SystemExit included, must not end its thread and with it all later calls.
+                except BaseException as error:
+                    self._failed((change,), error)
+        else:
+            for change in changes:
+                self._call_one(change)
+        self.calls += count
 
-    def _call_batch(self, changes: Sequence[Change[Any]]) -> None:
+    def _call_one(self, change: Change[Any]) -> None:
+        try:
+            change = self.subscription.unwrapped(change)
+            shown = self.subscription.visible(change)
+            if shown is not None:
+                self._functions(shown)
+        except BaseException as error:
+            self._failed((change,), error)
+
+    def _call_batch(self, call: Callable[[list[Change[Any]]], object], changes: Sequence[Change[Any]]) -> None:
         shown: list[Change[Any]] = []
-        for change in changes:
+        for stored in changes:
+            change = stored
             try:
+                change = self.subscription.unwrapped(stored)
                 seen = self.subscription.visible(change)
             except BaseException as error:
-                self._failed(change, error)
+                self._failed((change,), error)
             else:
                 if seen is not None:
                     shown.append(seen)
-        self.calls += len(changes)
-        if not shown or self.functions.on_batch is None or self._removed:
+        if not shown or self.subscription.dropped:
             return
         try:
-            self.functions.on_batch(shown)
+            # A list of its own: what the handler does to it is its own affair.
+            call(list(shown))
         except BaseException as error:
-            self._failed(shown[0], error)
+            self._failed(shown, error)
 
-    def _failed(self, change: Change[Any], error: BaseException) -> None:
+    def _failed(self, changes: Sequence[Change[Any]], error: BaseException) -> None:
+        """Tells that a call has failed: once in the log, and to `on_error` for each change that it was about."""
         self.errors += 1
-        try:
-            key = meta_namespace_key(change.object)
-        except Exception:
-            key = "an object without a key"
-        self._limited.log(logging.ERROR, "handler %s failed at %s of %s", self.name, change.type, key, exc_info=error)
+        first = changes[0]
+        self._limited.log(
+            logging.ERROR, "handler %s failed at %s of %s", self.name, first.type, first.key, exc_info=error
+        )
         if self._on_error is None:
             return
-        try:
-            self._on_error(change, error)
-        except BaseException as second:
-            self._limited.log(logging.ERROR, "on_error of handler %s failed", self.name, exc_info=second)
-
-
-def _end_of_initial(changes: Sequence[Change[Any]]) -> int:
-    """The place behind the last initial add."""
-    if changes[-1].is_in_initial_list:
-        return len(changes)
-    return max((i for i, change in enumerate(changes, 1) if change.is_in_initial_list), default=0)
+        for change in changes:
+            try:
+                self._on_error(change, error)
+            except BaseException as second:
+                self._limited.log(logging.ERROR, "on_error of handler %s failed", self.name, exc_info=second)

@@ -20,14 +20,16 @@ class Waiters:
         self._monitor = Monitor()
         self._count = 0  # guarded by _monitor; read without it
         self._closed = False  # guarded by _monitor
-        self._callbacks: list[Callable[[], object]] = []  # guarded by _monitor; each counts as a waiter
+        # By a token of each, since two may have the same function; each counts as a waiter; guarded by _monitor.
+        self._callbacks: dict[object, Callable[[], object]] = {}
 
     def subscribe(self, callback: Callable[[], object]) -> Callable[[], None]:
         """Has `callback` called on each progress and at the end; returns a function that withdraws it."""
+        token = object()
         with self._monitor:
-            self._callbacks.append(callback)
+            self._callbacks[token] = callback
             self._count += 1
-        return lambda: self._unsubscribe(callback)
+        return lambda: self._unsubscribe(token)
 
     def wait_until(self, predicate: Callable[[], bool], timeout: float | None = None) -> bool:
         """Waits at most `timeout` seconds (None: without limit) and returns the predicate; ends early when closed."""
@@ -50,15 +52,18 @@ class Waiters:
             self._closed = True
         self._wake_all()
 
+    def renew_lock(self) -> None:
+        """In a forked child: another thread of the parent may have held the lock."""
+        self._monitor = Monitor()
+
     def _wake_all(self) -> None:
         with self._monitor:
             self._monitor.notify_all()
-            callbacks = list(self._callbacks)
+            callbacks = list(self._callbacks.values())
         for callback in callbacks:
             callback()
 
-    def _unsubscribe(self, callback: Callable[[], object]) -> None:
+    def _unsubscribe(self, token: object) -> None:
         with self._monitor:
-            if callback in self._callbacks:
-                self._callbacks.remove(callback)
+            if self._callbacks.pop(token, None) is not None:
                 self._count -= 1

@@ -21,12 +21,18 @@ def wait_for_cache_sync(
     """Waits until every cache has its first list.
 
     Args:
-        informers_or_has_synced: informers and registrations (anything with `has_synced()`), or functions that say it.
+        informers_or_has_synced: informers and registrations (anything with `has_synced()`), or functions that say it;
+            plain functions are asked ten times a second.
         timeout: at most so many seconds; None waits without limit, 0 does not wait.
         stop: ends the wait when it is set.
 
     Returns:
         Whether all have synced; False when the time was up, `stop` was set, or one of the informers stopped.
+
+    Raises:
+        TypeError: one of them is neither.
+
+    Source: client-go tools/cache WaitForCacheSync.
     """
     checks = [getattr(each, "has_synced", each) for each in informers_or_has_synced]
     for check in checks:

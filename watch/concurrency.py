@@ -124,7 +124,7 @@ class Worker:
         """Whether the calling thread is this worker's, or that of a worker made on it, and so on."""
         worker: Worker | None = getattr(_here, "worker", None)
         while worker is not None and worker is not self:
-            worker = worker._parent
+            worker = worker._parent  # noqa: SLF001 - of this very class
         return worker is not None
 
     @property

@@ -21,22 +21,27 @@ def name_of(obj: dict[str, Any]) -> str:
 
 
 def added(obj: Any, *, initial: bool = False) -> Change:
-    return Change(DeltaType.ADDED, obj, None, initial)
+    return Change(DeltaType.ADDED, obj, None, initial, key=name_of(obj))
 
 
-def updated(old: Any, new: Any) -> Change:
-    return Change(DeltaType.UPDATED, new, old)
+def updated(old: Any, new: Any, *, is_sync: bool = False) -> Change:
+    return Change(DeltaType.UPDATED, new, old, is_sync=is_sync, key=name_of(new))
 
 
 def deleted(obj: Any) -> Change:
-    return Change(DeltaType.DELETED, obj)
+    return Change(DeltaType.DELETED, obj, key=name_of(obj))
 
 
-def drained(backlog: Backlog | CoalescingBacklog) -> list[Change]:
+def taken_from(backlog: Backlog) -> list[Change]:
+    backlog.take(0)
+    return list(backlog.in_hand)
+
+
+def drained(backlog: Backlog) -> list[Change]:
     backlog.close(drain=True)
     changes: list[Change] = []
-    while (taken := backlog.take()) is not None:
-        changes += taken[1]
+    while backlog.take() is not None:
+        changes += backlog.in_hand
     return changes
 
 
@@ -61,7 +66,7 @@ OTHER = pod("a", 4, uid="uid-other")
 )
 def test_coalescing_folds_what_waits_for_a_key(puts: list[Change], expected: list[Change]) -> None:
     """What waits for a key is folded into at most a delete and an add."""
-    backlog = CoalescingBacklog(name_of)
+    backlog = CoalescingBacklog()
     for change in puts:
         backlog.put([change])
     assert drained(backlog) == expected
@@ -69,7 +74,7 @@ def test_coalescing_folds_what_waits_for_a_key(puts: list[Change], expected: lis
 
 def test_coalescing_keeps_an_object_of_another_uid_apart() -> None:
     """An update to an object with another uid is a delete of the old one and an add of the new one."""
-    backlog = CoalescingBacklog(name_of)
+    backlog = CoalescingBacklog()
     backlog.put([updated(A1, OTHER)])
     gone, came = drained(backlog)
     assert (gone.type, gone.object, gone.final_state_unknown) == (DeltaType.DELETED, A1, True)
@@ -78,7 +83,7 @@ def test_coalescing_keeps_an_object_of_another_uid_apart() -> None:
 
 def test_coalescing_counts_initial_adds_that_came_to_nothing() -> None:
     """An initial add that a delete undoes is reported, so that it need not be waited for."""
-    backlog = CoalescingBacklog(name_of)
+    backlog = CoalescingBacklog()
     assert backlog.put([added(A1, initial=True)]) == 0
     assert backlog.put([deleted(A1)]) == 1
     assert len(backlog) == 0
@@ -94,7 +99,7 @@ def test_backlog_keeps_every_change_in_order() -> None:
     assert drained(backlog) == changes
 
 
-@pytest.mark.parametrize("make", [Backlog, lambda: CoalescingBacklog(name_of)], ids=["all", "coalesce"])
+@pytest.mark.parametrize("make", [Backlog, CoalescingBacklog], ids=["all", "coalesce"])
 def test_close_drops_what_waits_and_ends_a_wait(make: Any) -> None:
     """A closed backlog gives nothing more, and a thread that waits for it goes on."""
     backlog = make()
@@ -118,7 +123,7 @@ names = st.sampled_from("abc")
 @given(st.lists(st.tuples(names, st.sampled_from(["set", "delete", "recreate", "take"])), max_size=60))
 def test_coalesced_changes_replay_to_the_same_state(steps: list[tuple[str, str]]) -> None:
     """Whatever is folded, a reader ends with the writer's state and never sees an impossible step."""
-    backlog = CoalescingBacklog(name_of)
+    backlog = CoalescingBacklog()
     truth: dict[str, dict[str, Any]] = {}
     seen: dict[str, dict[str, Any]] = {}
 
@@ -138,9 +143,7 @@ def test_coalesced_changes_replay_to_the_same_state(steps: list[tuple[str, str]]
         old = truth.get(name)
         if action == "take":
             if len(backlog):
-                taken = backlog.take()
-                assert taken is not None
-                replay(list(taken[1]))
+                replay(taken_from(backlog))
         elif action == "delete":
             if old is not None:
                 backlog.put([deleted(truth.pop(name))])

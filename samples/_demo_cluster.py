@@ -11,8 +11,8 @@ from typing import Any
 
 from informer.testing import EmbeddedAPIServer
 
-STEP_SECONDS = 0.25
-PODS = 12
+STEP_SECONDS = 0.2
+PODS = 7
 APPS = (("shop", "web"), ("shop", "cart"), ("shop", "payment"), ("monitoring", "prometheus"), ("default", "batch"))
 NODES = ("worker-1", "worker-2", "worker-3")
 LETTERS = "bcdfghjklmnpqrstvwxz2456789"

@@ -109,7 +109,8 @@ def connect(options: argparse.Namespace, stack: ExitStack) -> tuple[client.ApiCl
             if not options.all_namespaces and not namespace:
                 namespace = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace").read_text().strip()
     except (config.ConfigException, OSError, KeyError) as error:
-        raise FatalError(" ".join(str(error).split())) from error
+        where = options.kubeconfig or os.environ.get("KUBECONFIG") or "~/.kube/config"
+        raise FatalError(f"cannot use {where}: {' '.join(str(error).split())}") from error
     return stack.enter_context(client.ApiClient(configuration)), namespace, configuration.host
 
 
@@ -262,7 +263,9 @@ def show_table(informer: SharedInformer[Object], stop: threading.Event, deadline
     informer.add_event_handler(on_batch=lambda _: changed.set(), backlog="coalesce")
 
     def table() -> Table:
-        drawn = Table(*headings, box=None, pad_edge=False)
+        drawn = Table(box=None, pad_edge=False)
+        for heading in headings:
+            drawn.add_column(heading, no_wrap=True)
         pods = sorted(informer.store.list(), key=lambda pod: (pod.namespace, pod.name))
         now = utc_now()
         for pod in pods[: max(1, live.console.height - 3)]:

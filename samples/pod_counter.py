@@ -1,0 +1,73 @@
+#!/usr/bin/env python3
+"""A controller: keeps the number of a namespace's pods in an annotation of the namespace.
+
+python samples/pod_counter.py && kubectl get namespaces -o yaml | grep example.com/pods
+"""
+
+from __future__ import annotations
+
+import threading
+
+from kubernetes import client, config
+
+from informer import (
+    NAMESPACE_INDEX,
+    Change,
+    NotFoundError,
+    Object,
+    SharedInformerFactory,
+    meta_namespace_index,
+    stop_on_signals,
+)
+
+ANNOTATION = "example.com/pods"
+
+
+class PodCounter:
+    """Counts from one cache, compares with another, and writes where they differ."""
+
+    def __init__(self, api_client: client.ApiClient) -> None:
+        self.factory = SharedInformerFactory(api_client)
+        self._core = client.CoreV1Api(api_client)
+        # Two handlers, two threads: one at a time looks and writes.
+        self._lock = threading.Lock()
+        self._pods = self.factory.informer("pods", metadata_only=True)
+        self._pods.add_indexers({NAMESPACE_INDEX: meta_namespace_index})
+        self._namespaces = self.factory.informer(client.V1Namespace)
+        self._namespaces.add_event_handler(on_add=lambda namespace: self.count(namespace.metadata.name))
+        self._pods.add_event_handler(on_batch=self._count_all, backlog="coalesce")
+
+    def _count_all(self, changes: list[Change[Object]]) -> None:
+        for namespace in {change.object.namespace for change in changes}:
+            self.count(namespace)
+
+    def count(self, name: str) -> None:
+        """Brings one namespace's annotation up to date."""
+        if not all(self.factory.wait_for_cache_sync(timeout=60).values()):
+            return
+        with self._lock:
+            count = str(len(self._pods.lister.by_index(NAMESPACE_INDEX, name)))
+            try:
+                namespace = self._namespaces.lister.get(name)
+            except NotFoundError:
+                return
+            if (namespace.metadata.annotations or {}).get(ANNOTATION) != count:
+                written = self._core.patch_namespace(name, {"metadata": {"annotations": {ANNOTATION: count}}})
+                # The next look at the cache has to see this write, or it would be made again.
+                self._namespaces.wait_for_resource_version(written.metadata.resource_version, timeout=10)
+
+
+def main() -> None:
+    """Runs until Ctrl-C or SIGTERM."""
+    config.load_config()
+    stop = stop_on_signals()
+    counter = PodCounter(client.ApiClient())
+    with counter.factory as factory:
+        for informer, synced in factory.wait_for_cache_sync(timeout=30).items():
+            if not synced:
+                raise SystemExit(f"{informer.name}: {informer.sync_error()}")
+        stop.wait()
+
+
+if __name__ == "__main__":
+    main()

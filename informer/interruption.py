@@ -13,9 +13,9 @@ from typing import Any
 
 from typing_extensions import Self
 
-from informer.pulling import puller
-from watch.concurrency import Lock, on_set
+from watch.concurrency import Lock, Signal, on_set
 from watch.event import Event
+from watch.pulling import puller
 from watch.request_scope import RequestScope
 from watch.watcher import Watcher
 
@@ -38,6 +38,7 @@ class Interruption:
         self.stop = stop
         self.scope = RequestScope(max_line_bytes=max_line_bytes)
         """To be entered around each request."""
+        self._interrupted = Signal()
         self._lock = Lock()
         self._watcher: Watcher[Any] | None = None  # guarded by _lock
         self._withdraw: Callable[[], None] | None = None
@@ -65,13 +66,14 @@ class Interruption:
         try:
             if self.stop.is_set():
                 watcher.stop()
-            yield puller(watcher, self.stop.is_set)
+            yield puller(watcher, stop=self._interrupted)
         finally:
             with self._lock:
                 self._watcher = None
             watcher.stop()
 
     def _interrupt(self) -> None:
+        self._interrupted.set()
         self.scope.cancel()
         with self._lock:
             watcher = self._watcher

@@ -13,9 +13,10 @@ from informer.entries import Entry, Undecodable, unwrap
 from informer.keys import metadata_of
 from informer.list_watch import ListerWatcher, ObjectList
 from informer.objects import Object
-from informer.pulling import puller
+from watch.concurrency import Signal
 from watch.event import Event, EventType
 from watch.options import ListOptions
+from watch.pulling import puller
 from watch.watcher import Watcher, WatcherBase
 
 __all__ = ["stored_items"]
@@ -114,14 +115,14 @@ class _TransformedWatcher(WatcherBase):
     def __init__(self, source: Watcher[Any], function: Callable[[Any], Any]) -> None:
         self._source = source
         self._function = function
-        self._stopped = False
-        self._pull = puller(source, lambda: self._stopped)
+        self._stopped = Signal()
+        self._pull = puller(source, stop=self._stopped)
 
     def next_batch(self, timeout: float | None = None) -> list[Event[Any]]:
         return self._apply(self._pull(timeout))
 
     def stop(self) -> None:
-        self._stopped = True
+        self._stopped.set()
         self._source.stop()
 
     def _apply(self, events: Iterable[Event[Any]]) -> list[Event[Any]]:

@@ -88,8 +88,8 @@ class ControlPlane:
 
     # Life
 
-    def start(self) -> None:
-        """Starts both and returns when kube-apiserver is ready.
+    def start(self) -> Self:
+        """Starts both and returns itself when kube-apiserver is ready.
 
         Raises:
             RuntimeError: it has started already.
@@ -109,6 +109,7 @@ class ControlPlane:
             except BaseException:
                 self.stop()
                 raise
+            return self
 
     def stop(self) -> None:
         """Ends both at once and deletes their data; harmless when it has not started."""
@@ -125,8 +126,7 @@ class ControlPlane:
             shutil.rmtree(self._directory, ignore_errors=True)
 
     def __enter__(self) -> Self:
-        self.start()
-        return self
+        return self.start()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -167,12 +167,12 @@ class ControlPlane:
             raise ValueError(f"no user {user!r}: there are {', '.join(sorted(self._users))}; see the argument users")
         return self._users[user][0]
 
-    def api_client(self, *, user: str = "admin", token: str | None = None) -> Any:
+    def api_client(self, token: str | None = None, *, user: str = "admin") -> Any:
         """A new `ApiClient` of the official client, which verifies the server's certificate.
 
         Args:
-            user: whose requests they are.
             token: a bearer token to use instead of the user's, for instance one that the server refuses.
+            user: whose requests they are.
 
         Raises:
             ValueError: there is no such user.

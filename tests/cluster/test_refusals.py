@@ -32,7 +32,9 @@ def test_user_without_rights_is_told_what_is_missing(namespace, informers, watch
     assert isinstance(error, ApiError)
     assert (error.status, error.reason) == (403, "Forbidden")
     assert "failed to list pods" in str(error)
-    assert f'User "nobody" cannot list resource "pods" in API group "" in the namespace "{namespace.name}"' in str(error)
+    assert f'User "nobody" cannot list resource "pods" in API group "" in the namespace "{namespace.name}"' in str(
+        error
+    )
     namespace.grant("nobody", "list", "watch")
     assert informer.wait_for_sync(20)
     assert informer.sync_error() is None

@@ -99,51 +99,64 @@ def widgets(group):
     }
 
 
-@BOTH_WAYS
-def test_custom_resource_is_followed_from_before_it_exists_until_it_is_gone(namespace, informers, watch_list):
+class Witness:
+    """An informer of a resource that comes and goes, and what it tells."""
+
+    def __init__(self, informers, list_watch, *, watch_list):
+        self.told = Channel(None)
+        self.failures = Channel(None)
+        self.informer = informers.start(
+            list_watch,
+            synced=False,
+            watch_list=watch_list,
+            watch_error_handler=lambda informer, error: self.failures.put(error),
+        )
+        self.informer.add_event_handler(
+            on_add=lambda obj: self.told.put(("add", obj.name, obj["spec"]["size"])),
+            on_update=lambda old, new: self.told.put(("update", new.name, new["spec"]["size"])),
+            on_delete=lambda obj: self.told.put(("delete", obj.name)),
+        )
+
+
+def test_custom_resource_is_followed_from_before_it_exists_until_it_is_gone(namespace, informers):
     """An informer started before its CRD waits for it, follows the objects, sees them go with it, and come back with it."""
+    # Both ways in one test: it takes a server seconds to remove a CRD.
     cluster = namespace.cluster
     group = f"g{uuid.uuid4().hex[:8]}.example.com"
     definitions = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
     path = namespace.path("widgets", f"{group}/v1")
-    told = Channel(None)
-    failures = Channel(None)
-    informer = informers.start(
-        namespace.list_watch(f"widgets.{group}"),
-        synced=False,
-        watch_list=watch_list,
-        watch_error_handler=lambda informer, error: failures.put(error),
-    )
-    informer.add_event_handler(
-        on_add=lambda obj: told.put(("add", obj.name, obj["spec"]["size"])),
-        on_update=lambda old, new: told.put(("update", new.name, new["spec"]["size"])),
-        on_delete=lambda obj: told.put(("delete", obj.name)),
-    )
-    assert failures.get(10).status == 404
-    assert isinstance(informer.sync_error(), ApiError)
-    assert f"widgets.{group}" in str(informer.sync_error())
+    resource = f"widgets.{group}"
+    witnesses = [
+        Witness(informers, namespace.list_watch(resource), watch_list=watch_list) for watch_list in (False, True)
+    ]
+    for witness in witnesses:
+        assert witness.failures.get(10).status == 404
+        assert isinstance(witness.informer.sync_error(), ApiError)
+        assert resource in str(witness.informer.sync_error())
 
     cluster.create(definitions, widgets(group))
-    assert informer.wait_for_sync(20)
+    assert all(witness.informer.wait_for_sync(20) for witness in witnesses)
     widget = {"apiVersion": f"{group}/v1", "kind": "Widget", "metadata": {"name": "one"}, "spec": {"size": 1}}
     cluster.create(path, widget)
-    assert told.get(10) == ("add", "one", 1)
     cluster.patch(f"{path}/one", {"spec": {"size": 2}})
-    assert told.get(10) == ("update", "one", 2)
-    informers.wait_until_equal(informer, cluster, path)
+    for witness in witnesses:
+        assert [witness.told.get(10) for _ in range(2)] == [("add", "one", 1), ("update", "one", 2)]
+        informers.wait_until_equal(witness.informer, cluster, path)
+        while len(witness.failures):
+            witness.failures.get(0)
 
-    while len(failures):
-        failures.get(0)
-    cluster.delete(f"{definitions}/widgets.{group}")
-    assert told.get(20) == ("delete", "one")
-    assert failures.get(20).status == 404
-    assert len(informer.store) == 0
-    assert informer.sync_error() is not None
+    cluster.delete(f"{definitions}/{resource}")
+    for witness in witnesses:
+        assert witness.told.get(20) == ("delete", "one")
+        assert witness.failures.get(20).status == 404
+        assert len(witness.informer.store) == 0
+        assert witness.informer.sync_error() is not None
 
     cluster.create(definitions, widgets(group))
-    informers.wait_until(lambda: informer.sync_error() is None)
+    informers.wait_until(lambda: all(witness.informer.sync_error() is None for witness in witnesses))
     cluster.create(path, widget)
-    assert told.get(20) == ("add", "one", 1)
+    for witness in witnesses:
+        assert witness.told.get(20) == ("add", "one", 1)
 
 
 @BOTH_WAYS

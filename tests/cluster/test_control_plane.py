@@ -1,0 +1,188 @@
+"""The control plane itself: it starts, serves, forgets, crashes and comes back, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import urllib3
+from kubernetes import client, config
+
+from informer.testing.control_plane import ControlPlane, ControlPlaneError
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(120)]
+
+# What a test run does whose end is looked at: starts a control plane, tells of it, and waits for a signal.
+OTHER_RUN = """
+import json, threading, urllib3
+from informer.testing import ControlPlane
+with ControlPlane() as plane:
+    print(json.dumps([str(plane.log_directory), plane._etcd.pid, plane._apiserver.pid]), flush=True)
+    try:
+        threading.Event().wait(60)
+    except KeyboardInterrupt:
+        # As in pytest, which then runs the ends of fixtures: the server has to be there for them.
+        http = urllib3.PoolManager(ca_certs=str(plane.ca_file))
+        print(http.request("GET", plane.url + "/readyz").data.decode(), flush=True)
+"""
+
+
+def is_alive(pid):
+    """Whether a process runs; a dead one that nobody has waited for does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+@pytest.fixture
+def other_run():
+    """Another process with a control plane of its own: (process, its folder, the pids of etcd and kube-apiserver)."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", OTHER_RUN], stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
+    with process:
+        folder, *pids = json.loads(process.stdout.readline())
+        yield process, Path(folder), pids
+        process.kill()
+    for pid in filter(is_alive, pids):
+        os.kill(pid, signal.SIGKILL)
+
+
+def wait_until_dead(pids):
+    deadline = time.monotonic() + 10
+    while any(map(is_alive, pids)):
+        assert time.monotonic() < deadline, "left running"
+        time.sleep(0.02)
+
+
+def test_ctrl_c_leaves_the_server_up_until_the_tests_have_ended(other_run):
+    """SIGINT reaches the test run alone, which can still use the server, then ends it and deletes its folder."""
+    process, folder, pids = other_run
+    os.killpg(process.pid, signal.SIGINT)
+    assert process.communicate(timeout=30)[0].split() == ["ok"]
+    wait_until_dead(pids)
+    assert not folder.exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells children of their parent's death")
+def test_killed_test_run_leaves_no_process_behind(other_run):
+    """When the test run is killed outright, etcd and kube-apiserver die with it."""
+    process, _, pids = other_run
+    assert all(map(is_alive, pids))
+    process.kill()
+    wait_until_dead(pids)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_forked_child_does_not_stop_it(control_plane):
+    """A child has a copy of the object, and the processes are its parent's: to it they have not started."""
+    child = os.fork()
+    if not child:
+        started = True
+        try:
+            control_plane.stop()
+            _ = control_plane.url
+        except RuntimeError:
+            started = False
+        finally:
+            os._exit(int(started))
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert client.CoreV1Api(control_plane.api_client()).list_namespace().items
+
+
+def test_admin_may_do_everything_and_nobody_nothing(control_plane):
+    """The clients of the two users that are always there: one has all rights, the other none, a third token is unknown."""
+    core = client.CoreV1Api(control_plane.api_client())
+    assert core.read_namespace("default").metadata.name == "default"
+    for api_client, status in (
+        (control_plane.api_client(user="nobody"), 403),
+        (control_plane.api_client("wrong"), 401),
+    ):
+        with pytest.raises(client.ApiException) as refused:
+            client.CoreV1Api(api_client).list_namespace()
+        assert refused.value.status == status
+    with pytest.raises(ValueError, match="no user 'alice': there are admin, nobody"):
+        control_plane.api_client(user="alice")
+
+
+def test_kubeconfig_is_all_that_a_client_needs(control_plane, tmp_path):
+    """The official client's loader takes the file, which nobody else may read; the certificate is verified."""
+    path = control_plane.kubeconfig(tmp_path / "kubeconfig", user="nobody")
+    assert path.stat().st_mode & 0o777 == 0o600
+    configuration = client.Configuration()
+    config.load_kube_config(str(path), client_configuration=configuration)
+    assert configuration.verify_ssl
+    with client.ApiClient(configuration) as api_client, pytest.raises(client.ApiException, match="nobody"):
+        client.CoreV1Api(api_client).list_namespace()
+
+
+def test_certificate_is_no_ones_else(control_plane):
+    """A client that does not know the server's certificate refuses to speak to it."""
+    with pytest.raises(urllib3.exceptions.SSLError, match="certificate verify failed"):
+        urllib3.PoolManager(retries=False).request("GET", control_plane.url)
+
+
+def test_restart_keeps_address_and_data(unsteady_cluster):
+    """After a restart the same client finds the same objects at the same address."""
+    plane = unsteady_cluster.plane
+    core = client.CoreV1Api(plane.api_client())
+    made = core.create_namespaced_config_map("default", {"metadata": {"generateName": "kept-"}})
+    url = plane.url
+    plane.kill()
+    with pytest.raises(urllib3.exceptions.HTTPError):
+        core.read_namespace("default")
+    plane.restart()
+    assert plane.url == url
+    assert core.read_namespaced_config_map(made.metadata.name, "default").metadata.uid == made.metadata.uid
+
+
+def test_compaction_makes_the_past_unreadable(unsteady_cluster):
+    """After `compact` an exact list of an older resourceVersion is a 410; again is harmless."""
+    path = "/api/v1/namespaces/default/configmaps"
+    unsteady_cluster.plane.compact()
+    old = unsteady_cluster.get(path)["metadata"]["resourceVersion"]
+    unsteady_cluster.create(path, {"metadata": {"generateName": "later-"}})
+    revision = unsteady_cluster.plane.compact()
+    assert revision > int(old)
+    assert unsteady_cluster.plane.compact() >= revision
+    unsteady_cluster.plane.restart()
+    with pytest.raises(AssertionError, match=r"410.*Expired"):
+        unsteady_cluster.get(f"{path}?resourceVersion={old}&resourceVersionMatch=Exact")
+
+
+def test_server_that_does_not_start_is_quoted():
+    """With an argument that kube-apiserver refuses, the error has its own words, at once, and nothing is left running."""
+    plane = ControlPlane(extra_args=["--no-such-flag"], start_timeout=60)
+    with pytest.raises(ControlPlaneError, match=r"(?s)kube-apiserver ended instead of starting.*--no-such-flag"):
+        plane.start()
+    with pytest.raises(RuntimeError, match="not started"):
+        _ = plane.url
+
+
+def test_options_reach_the_server():
+    """Feature gates, further arguments and users of one's own are what the server runs with."""
+    with ControlPlane(
+        feature_gates={"WatchList": False}, extra_args=["--event-ttl=10m"], users={"alice": ["system:masters"]}
+    ) as plane:
+        with pytest.raises(RuntimeError, match="started already"):
+            plane.start()
+        core = client.CoreV1Api(plane.api_client(user="alice"))
+        assert core.list_namespace().items
+        with pytest.raises(client.ApiException, match="WatchList feature gate"):
+            core.list_namespace(
+                watch=True,
+                send_initial_events=True,
+                allow_watch_bookmarks=True,
+                resource_version_match="NotOlderThan",
+                _preload_content=False,
+            )
+        (process,) = Path("/proc").glob(f"{plane._apiserver.pid}/cmdline")
+        assert "--event-ttl=10m" in process.read_text().split("\0")
+    plane.stop()

@@ -1,0 +1,109 @@
+"""The control plane without its programs: what it says when they are missing, or do not start. Shell scripts play them."""
+
+from __future__ import annotations
+
+import pytest
+
+from informer.testing.control_plane import ControlPlane, ControlPlaneError
+
+
+@pytest.fixture
+def write_program(tmp_path):
+    """Makes a program of the assets in tmp_path out of a shell script."""
+
+    def write(name, script):
+        path = tmp_path / name
+        path.write_text("#!/bin/sh\n" + script)
+        path.chmod(0o755)
+
+    write("etcd", "exit 1\n")
+    write("kube-apiserver", "exit 1\n")
+    return write
+
+
+@pytest.fixture(autouse=True)
+def temporary_folders(tmp_path_factory, monkeypatch):
+    """Where control planes put their data; nothing may be left there."""
+    folder = tmp_path_factory.mktemp("data")
+    monkeypatch.setattr("tempfile.tempdir", str(folder))
+    yield folder
+    assert list(folder.iterdir()) == []
+
+
+def test_missing_setting_is_named(monkeypatch):
+    """Without KUBEBUILDER_ASSETS the error says what it should be, and how to get it."""
+    monkeypatch.delenv("KUBEBUILDER_ASSETS", raising=False)
+    with pytest.raises(ControlPlaneError, match="KUBEBUILDER_ASSETS is not set: it should name a folder with etcd and"):
+        ControlPlane()
+
+
+@pytest.mark.parametrize("name", ["etcd", "kube-apiserver"])
+def test_missing_program_is_named(monkeypatch, tmp_path, write_program, name):
+    """A folder without one of the programs is named, with the program and with what named the folder."""
+    (tmp_path / name).unlink()
+    monkeypatch.setenv("KUBEBUILDER_ASSETS", str(tmp_path))
+    with pytest.raises(ControlPlaneError, match=f"^no {name} in {tmp_path}, the folder that KUBEBUILDER_ASSETS names$"):
+        ControlPlane()
+    with pytest.raises(ControlPlaneError, match="the argument assets names"):
+        ControlPlane(assets=tmp_path)
+
+
+def test_program_without_permission_is_named(tmp_path, write_program):
+    """A file that cannot be executed is no program."""
+    (tmp_path / "etcd").chmod(0o644)
+    with pytest.raises(ControlPlaneError, match="/etcd cannot be executed"):
+        ControlPlane(assets=tmp_path)
+
+
+def test_program_that_ends_is_quoted(tmp_path, write_program):
+    """When etcd ends instead of starting, the error has the last lines that it wrote, and there is nothing to stop."""
+    write_program("etcd", "for i in $(seq 30); do echo line $i; done; echo disk is full >&2; exit 3\n")
+    plane = ControlPlane(assets=tmp_path)
+    with pytest.raises(ControlPlaneError) as failed:
+        plane.start()
+    assert str(failed.value).startswith("etcd ended instead of starting; the last that it wrote:\n  line 12\n")
+    assert str(failed.value).endswith("\n  line 30\n  disk is full")
+    with pytest.raises(RuntimeError, match="has not started"):
+        _ = plane.url
+    plane.stop()
+
+
+def test_program_that_does_not_answer_is_given_up(tmp_path, write_program):
+    """A program that says nothing within the time is ended, and named."""
+    write_program("etcd", "exec sleep 60\n")
+    with pytest.raises(ControlPlaneError, match=r"etcd was not ready after 0\.3 s; .*\n  \(nothing\)"):
+        ControlPlane(assets=tmp_path, start_timeout=0.3).start()
+
+
+def test_taken_ports_are_replaced_by_others(tmp_path, write_program, tmp_path_factory):
+    """A program whose port was taken is started again with other ports, some times over."""
+    calls = tmp_path_factory.mktemp("calls") / "calls"
+    write_program(
+        "etcd", f'echo "$@" >> {calls}; echo "listen tcp 127.0.0.1:1: bind: address already in use"; exit 1\n'
+    )
+    with pytest.raises(ControlPlaneError, match="no free ports"):
+        ControlPlane(assets=tmp_path).start()
+    addresses = [
+        argument for line in calls.read_text().splitlines() for argument in line.split() if "client" in argument
+    ]
+    assert len(set(addresses)) == len(addresses) == 10
+
+
+@pytest.mark.parametrize("use", ["url", "ca_file", "log_directory"])
+def test_use_before_the_start_is_an_error(tmp_path, write_program, use):
+    """Nothing of a control plane can be had before it has started."""
+    with pytest.raises(RuntimeError, match="has not started"):
+        getattr(ControlPlane(assets=tmp_path), use)
+
+
+@pytest.mark.parametrize("method", ["compact", "kill", "restart", "api_client"])
+def test_fault_before_the_start_is_an_error(tmp_path, write_program, method):
+    """Nothing can be done to a control plane before it has started."""
+    with pytest.raises(RuntimeError, match="has not started"):
+        getattr(ControlPlane(assets=tmp_path), method)()
+
+
+def test_arguments_as_one_text_are_refused(tmp_path, write_program):
+    """`extra_args` is a list; a text would be taken letter by letter."""
+    with pytest.raises(TypeError, match="extra_args must be a list"):
+        ControlPlane(assets=tmp_path, extra_args="--event-ttl=10m")

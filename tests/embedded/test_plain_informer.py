@@ -1,0 +1,62 @@
+"""The plain informer over HTTP."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from informer import ListWatch, new_informer
+from informer.testing import EmbeddedAPIServer
+from watch import Channel
+from watch.concurrency import Signal, Worker
+
+WAIT = 10.0
+
+
+class Spec(msgspec.Struct):
+    nodeName: str = ""
+
+
+class Pod(msgspec.Struct):
+    """What is of interest of a pod; no metadata."""
+
+    spec: Spec
+
+
+def pod(node: str) -> dict[str, Any]:
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "a", "namespace": "default"},
+        "spec": {"nodeName": node, "containers": []},
+    }
+
+
+def test_a_model_without_metadata_is_what_handler_store_and_index_see(embedded_apiserver: EmbeddedAPIServer) -> None:
+    """Whatever type is asked for reaches the handler, the store's readers and the index functions."""
+    told: Channel[tuple[Pod, ...]] = Channel(None)
+
+    class Handler:
+        def on_add(self, obj: Pod) -> None:
+            told.put((obj,))
+
+        def on_update(self, old: Pod, new: Pod) -> None:
+            told.put((old, new))
+
+    embedded_apiserver.create(pod("n1"))
+    source = ListWatch.for_resource(embedded_apiserver.api_client(), "pods", model=Pod)
+    store, controller = new_informer(source, Handler(), indexers={"node": lambda found: [found.spec.nodeName]})
+    stop = Signal()
+    worker = Worker(lambda: controller.run(stop), "controller").start()
+    try:
+        first, second = Pod(Spec("n1")), Pod(Spec("n2"))
+        assert told.get(timeout=WAIT) == (first,)
+        assert store.list() == store.by_index("node", "n1") == [first]
+        embedded_apiserver.update(pod("n2"))
+        assert told.get(timeout=WAIT) == (first, second)
+        assert store.get_by_key("default/a") == second
+        assert store.by_index("node", "n1") == []
+    finally:
+        stop.set()
+        assert worker.join(WAIT)

@@ -287,6 +287,9 @@ class Store(Generic[T]):
                 if kind in _SETS:
                     key, obj = keys[at], delta.object
                     old = items.get(key)
+                    if kind is DeltaType.REPLACED and _is_same(old, obj):
+                        # As in a list: whoever holds the old object goes on sharing it with the cache.
+                        obj = old
                     items[key] = obj
                     for index, values in zip(indices, all_values[at]):  # noqa: B905 - same length, and on the hot path
                         index.set(key, obj, values)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import logging
+import math
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -13,7 +16,9 @@ import msgspec
 from informer.discovery import Resource
 from informer.testing import discovery_documents as documents
 from informer.testing.access import Access
-from informer.testing.http_connection import Exchange
+from informer.testing.answering import Answering, Plan
+from informer.testing.faults import Faults
+from informer.testing.http_connection import Connection, ConnectionCutError, Exchange
 from informer.testing.http_server import HttpServer
 from informer.testing.list_options import read_list_query
 from informer.testing.registry import Registry, Where
@@ -54,6 +59,7 @@ class ApiHandler:
         registry: Registry,
         access: Access,
         log: RequestLog,
+        faults: Faults,
         version: ServerVersion,
         *,
         bookmark_interval: float,
@@ -62,6 +68,7 @@ class ApiHandler:
         self._registry = registry
         self._access = access
         self._requests = log
+        self._faults = faults
         self._version = version
         self._bookmark_interval = bookmark_interval
         self._resources = ResourceRequests(storage, registry, version)
@@ -75,7 +82,10 @@ class ApiHandler:
         logged = self._logged(exchange, route)
         exchange.on_status = lambda status: self._requests.change(logged, status=status)
         try:
-            self._dispatch(exchange, route)
+            with self._faults.answering(exchange, logged.verb, logged.resource) as (answering, plan):
+                logged.faults = plan.names
+                if not self._meddle(exchange, answering, plan):
+                    self._dispatch(answering, plan, route)
         except ApiError as error:
             self._refuse(exchange, error)
         except OSError:
@@ -107,7 +117,33 @@ class ApiHandler:
         self._requests.add(logged)
         return logged
 
-    def _dispatch(self, exchange: Exchange, route: Route) -> None:
+    def _meddle(self, exchange: Exchange, answering: Answering, plan: Plan) -> bool:
+        """Does what faults want before an answer begins; returns whether that was the answer."""
+        if plan.hold is not None:
+            with self._noticing_hangup(exchange.connection):
+                plan.hold.wait(exchange.connection)
+        if plan.cut:
+            exchange.connection.cut()
+            raise ConnectionCutError("a fault has cut the connection")
+        for change in plan.changes:
+            change(answering.transmission)
+        if isinstance(plan.refusal, ApiError):
+            raise plan.refusal
+        if plan.refusal is not None:
+            exchange.answer(plan.refusal.status, plan.refusal.body, {"Content-Type": plan.refusal.content_type})
+        return plan.refusal is not None
+
+    @contextlib.contextmanager
+    def _noticing_hangup(self, connection: Connection) -> Iterator[None]:
+        assert self.http is not None
+        self.http.notice_hangup(connection)
+        try:
+            yield
+        finally:
+            self.http.forget_hangup(connection)
+
+    def _dispatch(self, answering: Answering, plan: Plan, route: Route) -> None:
+        exchange = answering.exchange
         request = exchange.request
         user = self._access.user(request.headers.get("authorization", ""))
         if not route.plural:
@@ -119,7 +155,7 @@ class ApiHandler:
             raise page_not_found()
         where = Where(served, route.namespace, route.name, route.subresource)
         if route.is_watch:
-            self._watch(exchange, where)
+            self._watch(answering, plan, where)
             return
         status, body = self._resources.answer(route.verb, where, request)
         self._answer(exchange, status, body, chunked=route.verb == "list")
@@ -165,7 +201,8 @@ class ApiHandler:
                 return documents.api_resources(resources, parts[1], parts[2])
         return None
 
-    def _watch(self, exchange: Exchange, where: Where) -> None:
+    def _watch(self, answering: Answering, plan: Plan, where: Where) -> None:
+        exchange = answering.exchange
         request = exchange.request
         representation = representation_for(request.headers.get("accept", ""), where.served)
         options = read_list_query(request.query, watch_list_enabled=self._version.has_watch_list)
@@ -181,23 +218,44 @@ class ApiHandler:
             representation,
             bookmark_interval=self._bookmark_interval,
         )
-        compressed = options.is_watch_list and self._version.compresses_watch_list and _takes_gzip(exchange)
+        headers = _JSON
+        if options.is_watch_list and self._version.compresses_watch_list and _takes_gzip(exchange):
+            headers = {**_JSON, "Content-Encoding": "gzip"}
+            answering.send_lines = lambda lines: exchange.send_chunks([_gzip_member(b"".join(lines))])
+        self._prepare(stream, answering, plan)
         withdraw = exchange.connection.gone.subscribe(stream.close)
-        assert self.http is not None
-        self.http.notice_hangup(exchange.connection)
         try:
-            exchange.begin(200, {**_JSON, "Content-Encoding": "gzip"} if compressed else _JSON)
-            for lines in stream.batches():
-                exchange.send_chunks([_gzip_member(b"".join(lines))] if compressed else lines)
-            exchange.end()
+            with self._noticing_hangup(exchange.connection):
+                exchange.begin(200, headers)
+                if plan.watch_seconds is not None:
+                    exchange.connection.gone.wait(plan.watch_seconds)
+                else:
+                    for lines in stream.batches():
+                        answering.send_lines(lines)
+                exchange.end()
         finally:
-            self.http.forget_hangup(exchange.connection)
             withdraw()
+
+    def _prepare(self, stream: WatchStream, answering: Answering, plan: Plan) -> None:
+        """Tells a stream what faults want of it."""
+        stream.end_bookmark = plan.end_bookmark
+        stream.at_start = [partial(injection, answering) for injection in plan.injections]
+        if answering.verb == "watch_list":
+
+            def state_sent() -> None:
+                later = self._faults.became_watch(answering)
+                for change in later.changes:
+                    change(answering.transmission)
+                for injection in later.injections:
+                    answering.inject(injection)
+
+            stream.on_state_sent = state_sent
+        self._faults.attach_stream(answering, stream)
 
     def _refuse(self, exchange: Exchange, error: ApiError) -> None:
         headers = dict(_JSON)
         if error.retry_after is not None:
-            headers["Retry-After"] = str(max(1, round(error.retry_after)))
+            headers["Retry-After"] = str(math.ceil(error.retry_after))
         exchange.answer(error.status, msgspec.json.encode(status_of(error)) + b"\n", headers)
 
     def _answer(self, exchange: Exchange, status: int, body: list[bytes], *, chunked: bool = False) -> None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-import builtins
-import ssl
+import base64
+import json
+import os
+import shutil
+import tempfile
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -12,16 +16,13 @@ from typing_extensions import Self
 
 from informer.testing.access import Access
 from informer.testing.api_handler import ApiHandler
+from informer.testing.certificates import Certificates, make_certificates
+from informer.testing.faults import Faults
 from informer.testing.http_server import HttpServer
-from informer.testing.list_options import ListQuery
-from informer.testing.lists import list_page
-from informer.testing.patches import json_patch, merge_patch
-from informer.testing.plain_objects import find_resource, plain_object, resource_of
-from informer.testing.registry import Registry, Where
+from informer.testing.object_calls import ObjectCalls
+from informer.testing.registry import Registry
 from informer.testing.request_log import RequestLog
-from informer.testing.selection import read_selection
-from informer.testing.served import ServedResource
-from informer.testing.storage import Storage, Stored
+from informer.testing.storage import Storage
 from informer.testing.versions import ServerVersion
 from watch.concurrency import Lock
 
@@ -30,12 +31,33 @@ if TYPE_CHECKING:
 
 __all__ = ["EmbeddedAPIServer"]
 
-_HISTORY_LIMIT = 100_000
-_DEFAULT_NAMESPACE = "default"
 
-
-class EmbeddedAPIServer:
+class EmbeddedAPIServer(ObjectCalls):
     """A Kubernetes API server of its own, for tests and demonstrations.
+
+    It speaks the API over HTTP/1.1 as kube-apiserver does, for the built-in kinds and for those that a
+    CustomResourceDefinition adds: discovery; create, update, patch (JSON, merge, strategic merge, apply as a merge) and
+    delete with conflicts, preconditions, finalizers and the status subresource; lists with selectors, pages of one moment
+    and all rules of resourceVersion; watches with history, bookmarks, WatchList and, with its gate, shardSelector.
+
+    It is a store, not a cluster: nothing is scheduled or run, nothing is defaulted or validated beyond names and
+    metadata, and there is no admission. Two things happen that need controllers elsewhere: a deleted namespace goes at
+    once, with all that is in it, and a CustomResourceDefinition is served at once. A pod goes at once, since no kubelet
+    would let go of it. Apply does not record who owns which field, so it knows no conflicts.
+
+    Args:
+        tls: HTTPS, with a certificate made for this server (needs the `cryptography` package).
+        tokens: user names by bearer token, or just tokens; requests without one of them get 401. None lets everybody in.
+        version: of Kubernetes; see `ServerVersion` for what differs.
+        sharded_list_and_watch: the feature gate of shardSelector, which versions before 1.36 ignore.
+        bookmark_interval: seconds between the bookmarks of a watch that allows them.
+        history_limit: changes kept a resource; what is older is as if compacted.
+
+    Attributes:
+        faults: what is to go wrong; see `Faults` for the table.
+        requests: what clients have asked; see `RequestLog`.
+
+    Threads: any. Two dozen requests at once are fine, and so are hundreds of watches; each connection has a thread.
 
     Example:
         >>> with EmbeddedAPIServer() as server:
@@ -52,34 +74,45 @@ class EmbeddedAPIServer:
         version: str = "1.37",
         sharded_list_and_watch: bool = False,
         bookmark_interval: float = 60.0,
-        history_limit: int = _HISTORY_LIMIT,
+        history_limit: int = 100_000,
     ) -> None:
-        self._version = ServerVersion.parse(version, sharded_list_and_watch=sharded_list_and_watch)
-        self._tls = tls
-        self._storage = Storage(history_limit)
-        self._registry = Registry(self._storage)
-        self._access = Access(tokens)
+        storage = Storage(history_limit)
+        registry = Registry(storage)
+        super().__init__(storage, registry)
+        self.faults = Faults()
         self.requests = RequestLog()
+        self._access = Access(tokens)
+        self._certificates: Certificates | None = make_certificates() if tls else None
         self._handler = ApiHandler(
-            self._storage,
-            self._registry,
+            storage,
+            registry,
             self._access,
             self.requests,
-            self._version,
+            self.faults,
+            ServerVersion.parse(version, sharded_list_and_watch=sharded_list_and_watch),
             bookmark_interval=bookmark_interval,
         )
         self._lock = Lock()
-        self._http: HttpServer | None = None
+        self._http: HttpServer | None = None  # guarded by _lock, as are the next two
+        self._directory: Path | None = None
         self._stopped = False
 
+    # Life
+
     def start(self) -> Self:
-        """Begins to listen, on a free port of loopback."""
+        """Begins to listen, on a free port of loopback.
+
+        Raises:
+            RuntimeError: it was started or stopped before.
+        """
         with self._lock:
             if self._stopped or self._http is not None:
-                raise RuntimeError(f"the server was {'stopped' if self._stopped else 'started'} already")
-            http = HttpServer(self._handler.handle, context=self._context(), name="apiserver")
+                raise RuntimeError(f"the API server was {'stopped' if self._stopped else 'started'} already")
+            context = None if self._certificates is None else self._certificates.server_context()
+            http = HttpServer(self._handler.handle, context=context, name="apiserver")
             self._handler.http = self._http = http
-        http.start()
+            self.faults.attach(http)
+            http.start()
         return self
 
     def stop(self) -> None:
@@ -87,8 +120,27 @@ class EmbeddedAPIServer:
         with self._lock:
             self._stopped = True
             http, self._http = self._http, None
+            directory, self._directory = self._directory, None
         if http is not None:
             http.stop()
+        if directory is not None:
+            shutil.rmtree(directory, ignore_errors=True)
+
+    def restart(self) -> None:
+        """Cuts every connection, as a server that ends and starts again, and takes new ones on the same port.
+
+        Objects, resourceVersions and lists of the past stay, as they are in etcd; a watch from a resourceVersion before
+        the restart gets 410, as the watch cache is new.
+        """
+        http = self._running()
+        http.refuse()
+        http.cut_connections()
+        self._storage.forget_watchable()
+        http.accept()
+
+    def compact(self) -> None:
+        """Forgets all history: what is older than now can be neither listed nor watched any more."""
+        self._storage.compact()
 
     def __enter__(self) -> Self:
         return self.start()
@@ -98,98 +150,112 @@ class EmbeddedAPIServer:
     ) -> None:
         self.stop()
 
+    # Clients
+
     @property
     def url(self) -> str:
-        """Where it listens."""
-        http = self._http
-        if http is None:
-            raise RuntimeError("the server is not started, or stopped already")
-        return f"{'https' if self._tls else 'http'}://127.0.0.1:{http.port}"
+        """Where it listens, such as "http://127.0.0.1:34567".
 
-    def api_client(self, token: str | None = None) -> ApiClient:
-        """An official client that talks to it; close it, or use it in a `with`.
+        Raises:
+            RuntimeError: it is not started, or stopped.
+        """
+        return f"{'http' if self._certificates is None else 'https'}://127.0.0.1:{self._running().port}"
+
+    @property
+    def resource_version(self) -> str:
+        """The newest: that of the last write."""
+        return str(self._storage.resource_version)
+
+    @property
+    def connection_count(self) -> int:
+        """How many connections clients have opened so far."""
+        return self._running().accepted
+
+    @property
+    def ca_certificate(self) -> bytes | None:
+        """The certificate that clients are to trust, as PEM; None without TLS."""
+        return None if self._certificates is None else self._certificates.authority
+
+    def api_client(self, *, token: str | None = None) -> ApiClient:
+        """An official client that talks to this server; close it, or use it in a `with`.
 
         Args:
-            token: a bearer token; None for one of the server's own, where it asks for any.
+            token: a bearer token; None takes one of the server's own, where it asks for any.
+
+        Raises:
+            RuntimeError: the server is not started, or stopped.
         """
         from kubernetes import client
 
         configuration = client.Configuration()
         configuration.host = self.url
-        token = token or self._access.any_token()
+        # Loopback is reached directly, whatever the environment says.
+        configuration.proxy = None
+        if self._certificates is not None:
+            configuration.ssl_ca_cert = str(self._ca_file())
+        token = self._access.any_token() if token is None else token
         if token is not None:
-            configuration.api_key = {"authorization": token}
-            configuration.api_key_prefix = {"authorization": "Bearer"}
+            configuration.api_key["authorization"] = f"Bearer {token}"
         return client.ApiClient(configuration)
 
-    def create(self, obj: Any, *, namespace: str | None = None) -> dict[str, Any]:
-        """Adds an object and returns it as stored."""
-        plain, where = self._locate(obj, namespace)
-        return _shown(where.served, self._registry.create(where._replace(name=""), plain, whole=True))
+    def kubeconfig(self, path: str | os.PathLike[str], *, token: str | None = None) -> Path:
+        """Writes a kubeconfig that stands for itself (no other file is needed) and returns its path.
 
-    def update(self, obj: Any, *, namespace: str | None = None) -> dict[str, Any]:
-        """Replaces an object, its status included, and returns it as stored."""
-        plain, where = self._locate(obj, namespace)
-        stored, _ = self._registry.update(where, lambda _: plain, whole=True)
-        return _shown(where.served, stored)
+        Args:
+            path: of the file.
+            token: a bearer token; None takes one of the server's own, where it asks for any.
 
-    def patch(self, resource: str, name: str, patch: Any, *, namespace: str | None = None) -> dict[str, Any]:
-        """Applies a merge patch (a dict) or a JSON patch (a list) and returns the object as stored."""
-        where = self._where(resource, name, namespace)
+        Raises:
+            RuntimeError: the server is not started, or stopped.
+        """
+        cluster: dict[str, Any] = {"server": self.url}
+        if self._certificates is not None:
+            cluster["certificate-authority-data"] = base64.b64encode(self._certificates.authority).decode()
+        token = self._access.any_token() if token is None else token
+        config = {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "clusters": [{"name": "embedded", "cluster": cluster}],
+            "users": [{"name": "embedded", "user": {} if token is None else {"token": token}}],
+            "contexts": [{"name": "embedded", "context": {"cluster": "embedded", "user": "embedded"}}],
+            "current-context": "embedded",
+        }
+        file = Path(path)
+        # JSON is YAML too.
+        file.write_text(json.dumps(config, indent=2) + "\n")
+        file.chmod(0o600)
+        return file
 
-        def change(obj: dict[str, Any]) -> dict[str, Any]:
-            result: dict[str, Any] = json_patch(obj, patch) if isinstance(patch, list) else merge_patch(obj, patch)
-            return result
+    def _ca_file(self) -> Path:
+        assert self._certificates is not None
+        with self._lock:
+            if self._directory is None:
+                self._directory = Path(tempfile.mkdtemp(prefix="embedded-apiserver-"))
+                (self._directory / "ca.crt").write_bytes(self._certificates.authority)
+            return self._directory / "ca.crt"
 
-        stored, _ = self._registry.update(where, change, whole=True)
-        return _shown(where.served, stored)
+    def _running(self) -> HttpServer:
+        http = self._http
+        if http is None:
+            raise RuntimeError(f"the API server is {'stopped' if self._stopped else 'not started'}")
+        return http
 
-    def delete(self, obj: Any, name: str | None = None, *, namespace: str | None = None) -> dict[str, Any]:
-        """Deletes an object, given itself or by resource and name, and returns its last state."""
-        where = self._where(obj, name, namespace) if isinstance(obj, str) else self._locate(obj, namespace)[1]
-        stored, _ = self._registry.delete(where, {})
-        return _shown(where.served, stored)
+    # Access
 
-    def get(self, resource: str, name: str, *, namespace: str | None = None) -> dict[str, Any]:
-        """An object as stored."""
-        where = self._where(resource, name, namespace)
-        return _shown(where.served, self._registry.get(where))
+    def forbid(self, verb: str, resource: str, *, namespace: str | None = None) -> None:
+        """Answers 403 from now on.
 
-    def list(
-        self, resource: str, *, namespace: str | None = None, label_selector: str = "", field_selector: str = ""
-    ) -> builtins.list[dict[str, Any]]:
-        """The objects of a resource in a namespace or (None) in all."""
-        with self._storage.lock:
-            served = find_resource(resource, self._registry.resources)
-            bucket = self._registry.bucket_locked(served)
-        options = ListQuery(label_selector=label_selector, field_selector=field_selector)
-        selection = read_selection(options, served, "", sharding=False)
-        page = list_page(self._storage, bucket, namespace or "", options, selection)
-        return [_shown(served, stored) for stored in page.objects]
+        Args:
+            verb: "get", "list", "watch", "create", "update", "patch", "delete", "deletecollection" or "*" for all.
+            resource: "pods", "deployments.apps" or "*" for all.
+            namespace: only requests in this one; "" only those all over the cluster; None all.
+        """
+        self._access.forbid(verb, resource, namespace)
 
-    def compact(self) -> None:
-        """Forgets all history."""
-        self._storage.compact()
+    def allow(self, verb: str = "*", resource: str = "*", *, namespace: str | None = None) -> None:
+        """Takes back what was forbidden, as far as these cover it."""
+        self._access.allow(verb, resource, namespace)
 
-    def _locate(self, obj: Any, namespace: str | None) -> tuple[dict[str, Any], Where]:
-        with self._storage.lock:
-            plain = plain_object(obj, self._registry.resources)
-            served = resource_of(plain, self._registry.resources)
-        metadata = plain.get("metadata") or {}
-        namespace = namespace or metadata.get("namespace") or _DEFAULT_NAMESPACE
-        return plain, Where(served, namespace if served.resource.namespaced else "", metadata.get("name") or "")
-
-    def _where(self, resource: str, name: str | None, namespace: str | None) -> Where:
-        if not name:
-            raise ValueError("a name is needed")
-        with self._storage.lock:
-            served = find_resource(resource, self._registry.resources)
-        return Where(served, (namespace or _DEFAULT_NAMESPACE) if served.resource.namespaced else "", name)
-
-    def _context(self) -> ssl.SSLContext | None:
-        return None
-
-
-def _shown(served: ServedResource, stored: Stored) -> dict[str, Any]:
-    resource = served.resource
-    return {"kind": resource.kind, "apiVersion": resource.api_version, **stored.to_dict()}
+    def set_tokens(self, tokens: Mapping[str, str] | Iterable[str] | None) -> None:
+        """Takes other bearer tokens from now on, as when they are rotated; open watches go on."""
+        self._access.set_tokens(tokens)

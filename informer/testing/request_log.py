@@ -31,6 +31,8 @@ class LoggedRequest:
     connection: int
     """A number: requests on the same connection have the same."""
     headers: dict[str, str] = field(repr=False, default_factory=dict)
+    faults: list[str] = field(default_factory=list)
+    """The names of the faults that it was hit by as it came."""
     status: int = 0
     ended: bool = False
 

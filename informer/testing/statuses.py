@@ -7,6 +7,7 @@ Source: apimachinery pkg/api/errors; the texts are those of kube-apiserver 1.37.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -74,8 +75,8 @@ def status_of(error: ApiError) -> dict[str, Any]:
     if error.reason:
         status["reason"] = error.reason
     details = None if error.details is None else dict(error.details)
-    if error.retry_after is not None:
-        details = {**(details or {}), "retryAfterSeconds": max(1, round(error.retry_after))}
+    if error.retry_after:
+        details = {**(details or {}), "retryAfterSeconds": math.ceil(error.retry_after)}
     if details is not None:
         status["details"] = details
     status["code"] = error.status

@@ -34,9 +34,12 @@ _BATCH_BYTES = 256 * 1024
 
 
 class Injected(NamedTuple):
-    """Something that a fault puts into a stream; called on the connection's thread."""
+    """Something that a fault puts into a stream.
 
-    apply: Callable[[], object]
+    It is called on the connection's thread, between two events, and returns whether the stream ends there.
+    """
+
+    apply: Callable[[], bool]
 
 
 def error_line(error: ApiError) -> bytes:
@@ -84,15 +87,19 @@ class WatchStream:
         self._channel: Channel[StoredChange | Injected] = Channel(None)
         self._subscription = 0
         self._sent = 0  # the resourceVersion up to which everything was sent
-        self.initial_events_ended = not options.is_watch_list
-        """Whether a watch that was to begin with the state has sent it."""
+        self._ended = False
+        # For faults; set before `batches`.
+        self.at_start: list[Callable[[], bool]] = []
+        """Called when the state, or the history, has left, but for the bookmark behind it."""
+        self.on_state_sent: Callable[[], object] = lambda: None
+        """Called when that bookmark has left too."""
         self.end_bookmark = True
-        """Whether the end of the state is told; a fault may forbid it."""
+        """Whether there is one."""
 
-    def put(self, injected: Injected) -> None:
-        """Has something done between two events."""
+    def put(self, item: StoredChange | Injected) -> None:
+        """Appends a change, or something to be done between two; after the end it does nothing."""
         with contextlib.suppress(ChannelClosedError):
-            self._channel.put(injected)
+            self._channel.put_nowait(item)
 
     def close(self) -> None:
         """Ends it."""
@@ -105,15 +112,30 @@ class WatchStream:
         except ApiError as error:
             yield [error_line(error)]
             return
+        lines, bookmark = begun
         try:
-            yield from self._cut_up(begun)
+            yield from self._cut_up(lines)
+            for injection in self.at_start:
+                if injection():
+                    return
+            if bookmark is not None and self.end_bookmark:
+                yield [bookmark]
+            self.on_state_sent()
             yield from self._follow()
         finally:
             with self._storage.lock:
                 self._bucket.unsubscribe_locked(self._subscription)
 
-    def _begin(self) -> list[bytes]:
-        """The lines of the state or of the history, and from there on nothing is missed."""
+    def sample_line(self) -> bytes:
+        """An event of the kind that is watched."""
+        with self._storage.lock:
+            stored = next(iter(self._bucket.objects.values()), None)
+        if stored is None:
+            return self._representation.bookmark(self._storage.resource_version, initial_events_end=False)
+        return self._representation.event("MODIFIED", stored)
+
+    def _begin(self) -> tuple[list[bytes], bytes | None]:
+        """The lines of the state or of the history, and the bookmark behind; from here on nothing is missed."""
         options = self._options
         version = options.version
         with self._storage.lock:
@@ -131,24 +153,20 @@ class WatchStream:
                     raise expired(f"too old resource version: {version} ({self._bucket.watchable})")
                 changes = self._bucket.since_locked(version)
             self._sent = max(version, current)
-            self._subscription = self._bucket.subscribe_locked(
-                self._namespace, self._channel.put_nowait, self._channel.close
-            )
+            self._subscription = self._bucket.subscribe_locked(self._namespace, self.put, self.close)
         lines = [
             self._representation.event("ADDED", stored)
             for stored in state
             if (not self._namespace or stored.namespace == self._namespace) and self._selection.matches(stored)
         ]
         lines += self._lines(change for change in changes if self._concerns(change))
-        if with_state and options.bookmarks and self.end_bookmark:
-            lines.append(self._representation.bookmark(current, initial_events_end=True))
-        self.initial_events_ended = True
-        return lines
+        told = with_state and options.bookmarks
+        return lines, self._representation.bookmark(current, initial_events_end=True) if told else None
 
     def _follow(self) -> Iterator[list[bytes]]:
         next_bookmark = self._begun + self._interval
         last_bookmark = self._deadline - _BEFORE_DEADLINE
-        while True:
+        while not self._ended:
             now = time.monotonic()
             if now >= self._deadline:
                 return
@@ -156,7 +174,7 @@ class WatchStream:
             if self._options.bookmarks:
                 due = next_bookmark if last_bookmark < self._begun else min(next_bookmark, last_bookmark)
                 if now >= due:
-                    yield self._bookmark()
+                    yield from self._bookmark()
                     next_bookmark = now + self._interval
                     if now >= last_bookmark:
                         last_bookmark = self._deadline
@@ -176,12 +194,14 @@ class WatchStream:
             if isinstance(each, Injected):
                 yield from self._cut_up(self._lines(iter(changes)))
                 changes = []
-                each.apply()
+                self._ended = each.apply()
+                if self._ended:
+                    return
             else:
                 changes.append(each)
         yield from self._cut_up(self._lines(iter(changes)))
 
-    def _bookmark(self) -> list[bytes]:
+    def _bookmark(self) -> Iterator[list[bytes]]:
         with self._storage.lock:
             # What was written before this moment is in the channel by now.
             version = max(self._storage.resource_version, self._sent)
@@ -189,8 +209,9 @@ class WatchStream:
                 batch = self._channel.get_batch(timeout=0)
             except (queue.Empty, ChannelClosedError):
                 batch = []
-        lines = [line for lines in self._take(batch) for line in lines]
-        return [*lines, self._representation.bookmark(version, initial_events_end=False)]
+        yield from self._take(batch)
+        if not self._ended:
+            yield [self._representation.bookmark(version, initial_events_end=False)]
 
     def _concerns(self, change: StoredChange) -> bool:
         return not self._namespace or change.new.namespace == self._namespace

@@ -10,6 +10,7 @@ import http.client
 import logging
 import queue
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any, Generic, Protocol
 
@@ -19,7 +20,7 @@ from typing_extensions import TypeVar
 
 from watch.byte_source import NotReadyError, byte_source
 from watch.channel import Channel
-from watch.concurrency import Lock, Worker
+from watch.concurrency import Lock, RLock, Worker
 from watch.errors import ApiError, ChannelClosedError, WatchClosedError, WatchError
 from watch.event import Event, EventType
 from watch.framing import Gunzip, Lines
@@ -258,7 +259,9 @@ class StreamWatcher(WatcherBase[T]):
         self._decode_batch: Callable[..., list[Event[T]]] | None = getattr(decoder, "decode_batch", None)
         self._takes_timeout = bool(getattr(decoder, "takes_timeout", False))
         self._channel: Channel[Event[T]] = Channel(0)
-        self._reading = Lock()  # held while the decoder is asked; taken before _lock
+        # Held while the decoder is asked, and by a reporter, which may look at the watcher; taken before _lock.
+        self._reading = RLock()
+        self._unread: deque[Event[T]] = deque()  # of a batch that iteration has not come to; guarded by _reading
         self._lock = Lock()
         self._pump: Worker | None = None  # guarded by _lock
         self._stopped = False  # guarded by _lock
@@ -294,10 +297,11 @@ class StreamWatcher(WatcherBase[T]):
     def __iter__(self) -> Iterator[Event[T]]:
         while True:
             try:
-                batch = self.next_batch()
-            except WatchClosedError:
+                # One by one: what a reader that breaks off has not seen is there for the next.
+                event = self._pull_one() if self._pump is None else self._channel.get()
+            except (WatchClosedError, ChannelClosedError):
                 return
-            yield from batch
+            yield event
 
     def _run_pump(self) -> None:
         try:
@@ -309,18 +313,31 @@ class StreamWatcher(WatcherBase[T]):
         finally:
             self._channel.close()
 
+    def _pull_one(self) -> Event[T]:
+        with self._reading:
+            if not self._unread or self._stopped:
+                self._unread.extend(self._read(None))
+            return self._unread.popleft()
+
     def _pull(self, timeout: float | None) -> list[Event[T]]:
         with self._reading:
-            while not self._ended and not self._stopped:
-                try:
-                    batch = self._decode(timeout)
-                except NotReadyError:
-                    raise
-                except Exception as error:
-                    return self._end(error)
-                if batch:
-                    return batch
-            raise WatchClosedError("the watch has ended")
+            if not self._unread or self._stopped:
+                return self._read(timeout)
+            batch = list(self._unread)
+            self._unread.clear()
+            return batch
+
+    def _read(self, timeout: float | None) -> list[Event[T]]:
+        while not self._ended and not self._stopped:
+            try:
+                batch = self._decode(timeout)
+            except NotReadyError:
+                raise
+            except Exception as error:
+                return self._end(error)
+            if batch:
+                return batch
+        raise WatchClosedError("the watch has ended")
 
     def _decode(self, timeout: float | None) -> list[Event[T]]:
         if self._decode_batch is None:

@@ -16,7 +16,7 @@ from typing import Any
 from typing_extensions import TypeVar
 
 from watch.channel import Channel
-from watch.concurrency import Lock, Signal, Worker
+from watch.concurrency import Lock, RLock, Signal, Worker
 from watch.errors import ApiError, ChannelClosedError, WatchClosedError
 from watch.event import Event, EventType
 from watch.pulling import next_batch_of, puller
@@ -37,7 +37,8 @@ class FilteredWatcher(WatcherBase[T]):
         self._keep = keep
         self._stopped = Signal()
         self._pull_source = puller(watcher, stop=self._stopped)
-        self._reading = Lock()  # held while the source is read; guards the next three
+        # Held while the source is read, and by `keep`, which may look at the watcher. It guards the next three.
+        self._reading = RLock()
         self._unseen: deque[Event[Any]] = deque()  # pulled, and not yet shown to `keep`
         self._kept: deque[Event[T]] = deque()  # and not yet given on
         self._failure: Exception | None = None  # what `keep` raised for the event behind those kept

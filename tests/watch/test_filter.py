@@ -264,6 +264,19 @@ def test_a_stop_ends_a_filter_whose_source_leaves_its_channel_open(run, read):
     assert reader.result() == []
 
 
+def test_the_function_may_use_the_watcher(read):
+    """A function that stops the watch, or asks for its channel, blocks nothing."""
+
+    def stops_at_baz(event):
+        filtered.result_chan()
+        if event.object == "baz":
+            filtered.stop()
+        return event
+
+    filtered = filter_watch(recorded(*EVENTS, closed=False), stops_at_baz)
+    assert read(filtered) == EVENTS
+
+
 def test_filters_stack():
     """A filter over a recorder over a filter sees, and records, what each below it let through."""
     recorder = Recorder(filter_watch(recorded(*EVENTS), without_b))

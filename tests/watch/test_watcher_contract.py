@@ -1,0 +1,349 @@
+"""What every watcher has in common, the ones for tests included."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from watch import (
+    ApiError,
+    BatchWatcher,
+    Broadcaster,
+    Channel,
+    ChannelClosedError,
+    EmptyWatcher,
+    Event,
+    FakeWatcher,
+    ProxyWatcher,
+    RaceFreeFakeWatcher,
+    Recorder,
+    RetryWatcher,
+    StreamWatcher,
+    WatchClosedError,
+    Watcher,
+    filter_watch,
+)
+from watch.byte_source import NotReadyError
+
+LIMIT = 10.0
+EVENTS = [
+    Event(kind, {"metadata": {"name": "a", "resourceVersion": str(version)}})
+    for version, kind in enumerate(["ADDED", "MODIFIED", "MODIFIED", "DELETED"], 2)
+]
+GONE = Event("ERROR", ApiError(410, "Expired", "too old").to_status())
+
+
+@dataclass
+class Subject:
+    """A watcher, and how events get into it."""
+
+    watcher: Watcher[Any]
+    send: Callable[[Event[Any]], object]
+    """Gives it an event; may wait for a reader."""
+    end: Callable[[], object]
+    """Ends it from the side of the producer."""
+    last: list[Event[Any]] = field(default_factory=list)
+    """What it then adds to the events sent."""
+    clean_up: Callable[[], object] = lambda: None
+
+
+class Decoder:
+    """Gives what is put into a channel, one by one."""
+
+    def __init__(self) -> None:
+        self.channel: Channel[Event[Any]] = Channel(None)
+
+    def decode(self) -> Event[Any]:
+        try:
+            return self.channel.get()
+        except ChannelClosedError:
+            raise EOFError from None
+
+    def close(self) -> None:
+        self.channel.close()
+
+
+class BatchDecoder(Decoder):
+    """The same in batches, and it can be told when to give up."""
+
+    takes_timeout = True
+
+    def decode_batch(self, timeout: float | None = None) -> list[Event[Any]]:
+        try:
+            return ProxyWatcher(self.channel).next_batch(timeout)
+        except TimeoutError:
+            raise NotReadyError from None
+        except WatchClosedError:
+            raise EOFError from None
+
+
+class Source:
+    """Opens the same watch again and again."""
+
+    def __init__(self, watcher: Watcher[Any]) -> None:
+        self._watcher = watcher
+
+    def watch(self, options: Any) -> Watcher[Any]:
+        return self._watcher
+
+
+def fed(watcher: FakeWatcher[Any]) -> Subject:
+    return Subject(watcher, lambda event: watcher.action(*event), watcher.stop)
+
+
+def over(make: Callable[[Watcher[Any]], Watcher[Any]]) -> Callable[[], Subject]:
+    """A watcher over a fake one."""
+
+    def subject() -> Subject:
+        below = fed(RaceFreeFakeWatcher())
+        return Subject(make(below.watcher), below.send, below.end)
+
+    return subject
+
+
+def stream(make: type[Decoder], wrap: Callable[[Watcher[Any]], Watcher[Any]] = lambda watcher: watcher) -> Subject:
+    decoder = make()
+    return Subject(wrap(StreamWatcher(decoder)), decoder.channel.put, decoder.channel.close)
+
+
+def proxy() -> Subject:
+    channel: Channel[Event[Any]] = Channel(None)
+    return Subject(ProxyWatcher(channel), channel.put, channel.close)
+
+
+def retrying() -> Subject:
+    below = RaceFreeFakeWatcher()
+    watcher = RetryWatcher("1", Source(below), min_restart_delay=0)
+    return Subject(
+        watcher,
+        lambda event: below.action(*event),
+        lambda: below.action(*GONE),
+        [GONE],
+        lambda: watcher.done.wait(LIMIT) or pytest.fail("not done"),
+    )
+
+
+def broadcast(queue_length: int) -> Subject:
+    broadcaster = Broadcaster(queue_length)
+    watcher = broadcaster.watch()
+    return Subject(watcher, lambda event: broadcaster.action(*event), broadcaster.shutdown, [], broadcaster.shutdown)
+
+
+def keep(event: Event[Any]) -> Event[Any]:
+    return event
+
+
+SUBJECTS: dict[str, Callable[[], Subject]] = {
+    "empty": lambda: Subject(EmptyWatcher(), lambda event: None, lambda: None),
+    "fake": lambda: fed(FakeWatcher()),
+    "buffered-fake": lambda: fed(FakeWatcher(10)),
+    "race-free-fake": lambda: fed(RaceFreeFakeWatcher()),
+    "proxy": proxy,
+    "filter": over(lambda watcher: filter_watch(watcher, keep)),
+    "filter-over-stream": lambda: stream(BatchDecoder, lambda watcher: filter_watch(watcher, keep)),
+    "recorder": over(Recorder),
+    "stream": lambda: stream(Decoder),
+    "batch-stream": lambda: stream(BatchDecoder),
+    "retry": retrying,
+    "broadcast": lambda: broadcast(0),
+    "buffered-broadcast": lambda: broadcast(10),
+}
+
+
+@pytest.fixture(params=SUBJECTS)
+def subject(request: pytest.FixtureRequest) -> Iterator[Subject]:
+    made = SUBJECTS[request.param]()
+    yield made
+    made.watcher.stop()
+    made.clean_up()
+
+
+@pytest.fixture
+def send(subject: Subject, run: Any) -> Callable[..., Any]:
+    """Sends events beside the test, then, if asked, ends the watch; a stop meanwhile is no failure."""
+
+    def produce(events: list[Event[Any]], end: bool) -> None:
+        with contextlib.suppress(ChannelClosedError):
+            for event in events:
+                subject.send(event)
+            if end:
+                subject.end()
+
+    return lambda *events, end=False: run(produce, list(events), end)
+
+
+def takes_events(subject: Subject) -> None:
+    if isinstance(subject.watcher, EmptyWatcher):
+        pytest.skip("has no events")
+
+
+def by_iteration(watcher: Any) -> list[Event[Any]]:
+    return list(watcher)
+
+
+def by_channel(watcher: Any) -> list[Event[Any]]:
+    return list(watcher.result_chan())
+
+
+def by_batches(watcher: Any) -> list[Event[Any]]:
+    if not isinstance(watcher, BatchWatcher):
+        return list(watcher)
+    events: list[Event[Any]] = []
+    while True:
+        try:
+            batch = watcher.next_batch()
+        except WatchClosedError:
+            return events
+        assert batch
+        events += batch
+
+
+readers = pytest.mark.parametrize("read", [by_iteration, by_channel, by_batches])
+
+
+def test_it_is_a_watcher(subject):
+    """Every one of them satisfies the protocol."""
+    assert isinstance(subject.watcher, Watcher)
+
+
+@readers
+def test_it_yields_its_events_and_ends_with_its_source(subject, send, read):
+    """However it is read, events come in order, each once, and the end of the source is its end."""
+    takes_events(subject)
+    send(*EVENTS, end=True)
+    assert read(subject.watcher) == EVENTS + subject.last
+
+
+@readers
+def test_reading_ends_after_a_stop(subject, read):
+    """Whoever begins to read after a stop finds the end."""
+    subject.watcher.stop()
+    if isinstance(subject.watcher, ProxyWatcher) and read is by_channel:
+        pytest.skip("its channel stays open")
+    assert read(subject.watcher) == []
+
+
+@readers
+def test_a_stop_is_prompt_while_a_read_is_blocked(subject, run, read):
+    """A reader that waits for the first event is freed within moments."""
+    if isinstance(subject.watcher, ProxyWatcher) and read is by_channel:
+        pytest.skip("its channel stays open")
+    reader = run(read, subject.watcher)
+    if not isinstance(subject.watcher, EmptyWatcher):
+        assert not reader.ends_within(0.05)
+    began = time.monotonic()
+    subject.watcher.stop()
+    assert reader.result() == []
+    assert time.monotonic() - began < 2
+
+
+def test_a_stop_is_prompt_between_events(subject, send, run):
+    """So is one that has read before and waits for more."""
+    takes_events(subject)
+    send(EVENTS[0])
+    iterator = iter(subject.watcher)
+    assert next(iterator) == EVENTS[0]
+    rest = run(list, iterator)
+    assert not rest.ends_within(0.05)
+    subject.watcher.stop()
+    assert rest.result() == []
+
+
+def test_stop_is_idempotent_and_from_any_thread(subject, run):
+    """Many threads may stop it at once, and again."""
+    barrier = threading.Barrier(4)
+
+    def stop() -> None:
+        barrier.wait(LIMIT)
+        subject.watcher.stop()
+
+    for task in [run(stop) for _ in range(4)]:
+        task.result()
+    subject.watcher.stop()
+    assert list(subject.watcher) == []
+
+
+def test_a_stop_leaves_nothing_waiting_though_events_were_not_read(subject, send):
+    """Producers and threads of its own are let go of when nobody has read, with a channel asked for or without."""
+    producer = send(*EVENTS)
+    subject.watcher.result_chan()
+    subject.watcher.stop()
+    producer.result()
+
+
+def test_the_reader_may_stop_it(subject, send):
+    """A stop from within the iteration ends it, at the latest behind what has come already."""
+    takes_events(subject)
+    producer = send(*EVENTS)
+    seen = []
+    for event in subject.watcher:
+        seen.append(event)
+        subject.watcher.stop()
+    assert seen == EVENTS[: len(seen)]
+    assert seen
+    producer.result()
+
+
+def test_a_with_block_stops_it(subject):
+    """The block is entered with the watcher itself, and stops it, also when it is left by an exception."""
+    with pytest.raises(LookupError), subject.watcher as entered:
+        assert entered is subject.watcher
+        raise LookupError
+    assert list(subject.watcher) == []
+
+
+def test_the_channel_is_always_the_same(subject):
+    """Asking again, also after a stop, gives the channel that was given first."""
+    channel = subject.watcher.result_chan()
+    assert subject.watcher.result_chan() is channel
+    subject.watcher.stop()
+    assert subject.watcher.result_chan() is channel
+
+
+def test_the_channel_is_closed_at_the_end(subject, send):
+    """Once the last event was taken, the channel says that it is closed."""
+    takes_events(subject)
+    send(EVENTS[0], end=True)
+    channel = subject.watcher.result_chan()
+    assert list(channel) == [EVENTS[0], *subject.last]
+    assert channel.closed
+
+
+def test_an_iteration_that_breaks_off_loses_nothing(subject, send):
+    """What one iteration did not come to is there for the next, even if both came at once."""
+    takes_events(subject)
+    producer = send(*EVENTS, end=True)
+    if isinstance(subject.watcher, BatchWatcher):
+        producer.result()
+    assert [next(iter(subject.watcher)), *subject.watcher] == EVENTS + subject.last
+
+
+def test_batches_tell_a_time_out_from_the_end(subject, send):
+    """Where it can be pulled, next_batch raises TimeoutError as long as it may go on, and then WatchClosedError."""
+    if not isinstance(subject.watcher, BatchWatcher):
+        pytest.skip("cannot be pulled")
+    for timeout in (0, 0.01):
+        with pytest.raises(TimeoutError):
+            subject.watcher.next_batch(timeout)
+    send(EVENTS[0])
+    assert subject.watcher.next_batch(LIMIT) == [EVENTS[0]]
+    subject.watcher.stop()
+    for _ in range(2):
+        with pytest.raises(WatchClosedError):
+            subject.watcher.next_batch(LIMIT)
+
+
+def test_batches_follow_on_an_iteration(subject, send):
+    """What came with an event that was read by iteration is what next_batch, or the channel, gives next."""
+    takes_events(subject)
+    if not isinstance(subject.watcher, BatchWatcher):
+        pytest.skip("cannot be pulled")
+    send(*EVENTS, end=True).result()
+    events = [next(iter(subject.watcher))]
+    assert events + by_batches(subject.watcher) == EVENTS + subject.last

@@ -74,8 +74,6 @@ class InitialEvents:
     ) -> None:
         self.version = ""
         """The version of the end bookmark, once it has come; until then ""."""
-        self.rest: list[Event[Any]] = []
-        """What came behind it."""
         self.error: ApiError | None = None
         """What ended the watch before it."""
         self._reader = reader
@@ -83,6 +81,7 @@ class InitialEvents:
         self._on_keyless = on_keyless
         self._deadline = deadline
         self._objects: dict[str, Any] = {}
+        self._rest: list[Event[Any]] = []
         self._begun = self._last = now
         self._warn_at = now + _WARN_EVERY
         self._seen = False
@@ -99,7 +98,7 @@ class InitialEvents:
         if end is not None:
             # Its own version only: those of the events before it are in no order.
             self.version = version_of(events[end].object)
-            self.rest = list(events[end + 1 :])
+            self._rest = list(events[end + 1 :])
         others = any(event.type == EventType.BOOKMARK for event in initial) and not self.version
         self._deadline.saw(len(self._objects), now, other_bookmark=others)
 
@@ -111,6 +110,11 @@ class InitialEvents:
         """The objects that came, which are not held here any more."""
         objects, self._objects = [*self._objects.values()], {}
         return objects
+
+    def take_rest(self) -> list[Event[Any]]:
+        """What came behind the end bookmark, which is not held here any more."""
+        rest, self._rest = self._rest, []
+        return rest
 
     def left(self, now: float) -> float:
         """Seconds to wait for the next batch, or until the next `warning`; 0 or less when it is time to give up."""

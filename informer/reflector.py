@@ -243,7 +243,7 @@ class Reflector:
                 return failed
             self._state.watch_list_complete(initial.version)
             # The bookmark was an event.
-            return self._follow(pull, initial.version, initial.rest, self._clock.monotonic(), seen=1)
+            return self._follow(pull, initial.version, initial.take_rest(), self._clock.monotonic(), seen=1)
 
     def _collect(self, pull: Pull) -> InitialEvents | None:
         """Reads initial events up to their end bookmark, or to the end of the watch; None when the time is up."""

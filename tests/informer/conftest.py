@@ -21,7 +21,7 @@ import pytest
 
 from informer import ObjectList
 from watch import Event, ListOptions, WatchClosedError
-from watch.concurrency import Lock, Worker
+from watch.concurrency import Lock, Monitor, Worker
 from watch.watcher import WatcherBase
 
 DEADLINE = 10.0
@@ -60,25 +60,31 @@ class ScriptedWatcher(WatcherBase):
 
 
 class ScriptedSource:
-    """Answers lists and watch calls in the order written down; when the script is over it sets `over` and hangs.
+    """Answers lists and watch calls in the order written down, and sets `over` when it is asked for more.
+
+    Lists and watch lists then fail, and a watch is expired (so that a round ends), or with `hang` silent until it is stopped.
 
     A list's answer is an `ObjectList` or an exception, a watch call's a list of events (then the watch ends), a watcher,
     None or an exception; a function of the options may give any of these.
     """
 
-    def __init__(self, lists: Any = (), watches: Any = (), *, supports_watch_list: bool = False) -> None:
+    def __init__(
+        self, lists: Any = (), watches: Any = (), *, supports_watch_list: bool = False, hang: bool = False
+    ) -> None:
         self.supports_watch_list = supports_watch_list
+        self._hang = hang
         self.over = threading.Event()
         self.calls: list[tuple[str, ListOptions]] = []
         self.watchers: list[Any] = []
         self._lists, self._watches = deque(lists), deque(watches)
+        self._called = Monitor()
 
     def list(self, options: ListOptions) -> Any:
-        self.calls.append(("list", options))
+        self._note("list", options)
         return self._next(self._lists, options)
 
     def watch(self, options: ListOptions) -> Any:
-        self.calls.append(("watch", options))
+        self._note("watch", options)
         answer = self._next(self._watches, options)
         if isinstance(answer, list):
             answer = ScriptedWatcher(answer) if answer else ScriptedWatcher()
@@ -97,12 +103,23 @@ class ScriptedSource:
     def list_versions(self) -> list[str]:
         return [options.resource_version for options in self.list_calls]
 
+    def wait_for_calls(self, count: int, verb: str = "") -> bool:
+        """Whether there are so many calls within the deadline."""
+        with self._called:
+            return self._called.wait_for(lambda: sum(verb in each for each, _ in self.calls) >= count, DEADLINE)
+
+    def _note(self, verb: str, options: ListOptions) -> None:
+        with self._called:
+            self.calls.append((verb, options))
+            self._called.notify_all()
+
     def _next(self, script: deque[Any], options: ListOptions) -> Any:
         if not script:
             self.over.set()
-            if script is self._watches:
-                return ScriptedWatcher(hang=True)
-            raise ConnectionError("the script is over")
+            if script is self._watches and not options.send_initial_events:
+                expired = Event("ERROR", {"code": 410, "reason": "Expired"})
+                return ScriptedWatcher(hang=True) if self._hang else ScriptedWatcher([expired])
+            raise AssertionError("the script is over")
         answer = script.popleft()
         if callable(answer):
             answer = answer(options)

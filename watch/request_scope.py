@@ -7,6 +7,7 @@ the scope it finds.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from types import TracebackType
 
@@ -16,6 +17,8 @@ from watch.concurrency import Lock, ThreadLocal
 from watch.errors import RequestCancelledError
 
 __all__ = ["DEFAULT_MAX_LINE_BYTES", "RequestScope", "current_scope"]
+
+_log = logging.getLogger(__name__)
 
 DEFAULT_MAX_LINE_BYTES = 16 * 1024 * 1024
 
@@ -34,6 +37,7 @@ class RequestScope:
         self._lock = Lock()
         self._closers: dict[object, Callable[[], object]] = {}  # guarded by _lock
         self._cancelled = False  # guarded by _lock
+        self._outer: list[RequestScope | None] = []  # what each entering found; the entering thread's
 
     @property
     def cancelled(self) -> bool:
@@ -60,21 +64,25 @@ class RequestScope:
             closers = list(self._closers.values())
             self._closers.clear()
         for close in closers:
-            close()
+            try:
+                close()
+            # The others have to be closed all the same.
+            except Exception:
+                _log.warning("closing what was in flight failed", exc_info=True)
 
     def _withdraw(self, token: object) -> None:
         with self._lock:
             self._closers.pop(token, None)
 
     def __enter__(self) -> Self:
-        self._outer = getattr(_current, "scope", None)
+        self._outer.append(current_scope())
         _current.scope = self
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        _current.scope = self._outer
+        _current.scope = self._outer.pop()
 
 
 _current = ThreadLocal()

@@ -1,0 +1,93 @@
+"""Reading an object's resourceVersion, whatever kind of object it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import MappingProxyType, SimpleNamespace
+from typing import Any
+
+import msgspec
+import pytest
+from kubernetes.client import V1ObjectMeta, V1Pod
+
+from informer import Object
+from informer.entries import Entry
+from watch.object_version import resource_version_of
+
+
+@dataclass
+class Flat:
+    resource_version: str
+
+
+class Meta(msgspec.Struct):
+    resourceVersion: str
+
+
+class Pod(msgspec.Struct):
+    metadata: Meta
+
+
+class Odd:
+    """Not every object that has an attribute of that name means it."""
+
+    def resource_version(self) -> str:
+        return "a method"
+
+    metadata: Any = {"resourceVersion": "7"}
+
+
+@pytest.mark.parametrize(
+    "obj",
+    [
+        pytest.param({"metadata": {"resourceVersion": "7"}}, id="dict"),
+        pytest.param(MappingProxyType({"metadata": MappingProxyType({"resourceVersion": "7"})}), id="mapping"),
+        pytest.param(Object.from_dict({"metadata": {"name": "a", "resourceVersion": "7"}}), id="object"),
+        pytest.param(V1Pod(metadata=V1ObjectMeta(resource_version="7")), id="official-model"),
+        pytest.param(SimpleNamespace(metadata={"resourceVersion": "7"}), id="metadata-dict"),
+        pytest.param(Pod(Meta("7")), id="struct"),
+        pytest.param(Flat("7"), id="attribute"),
+        pytest.param(Entry("a", "", "", "7", {"metadata": {}}), id="entry"),
+        pytest.param(Odd(), id="method"),
+    ],
+)
+def test_it_is_found(obj):
+    """Mappings in API form, models, and anything with such an attribute tell it."""
+    assert resource_version_of(obj) == "7"
+
+
+@pytest.mark.parametrize(
+    "obj",
+    [
+        pytest.param({"metadata": {}}, id="dict"),
+        pytest.param({"metadata": {"resourceVersion": None}}, id="null"),
+        pytest.param({"metadata": {"resourceVersion": 7}}, id="number"),
+        pytest.param(V1Pod(metadata=V1ObjectMeta()), id="official-model"),
+        pytest.param(Object.from_dict({"metadata": {"name": "a"}}), id="object"),
+        pytest.param(Flat(""), id="attribute"),
+    ],
+)
+def test_an_unset_one_is_empty(obj):
+    """An object that has a place for it, with nothing or nonsense in it, gives ""."""
+    assert resource_version_of(obj) == ""
+
+
+@pytest.mark.parametrize(
+    "obj",
+    [None, 7, "text", b"bytes", [], {}, {"metadata": None}, {"metadata": "text"}, object(), V1Pod()],
+    ids=[
+        "none",
+        "int",
+        "str",
+        "bytes",
+        "list",
+        "no-metadata",
+        "null-metadata",
+        "odd-metadata",
+        "object",
+        "no-model-metadata",
+    ],
+)
+def test_an_object_without_a_place_for_it_gives_none(obj):
+    """Whatever cannot have one is told apart from what has it unset."""
+    assert resource_version_of(obj) is None

@@ -1,0 +1,74 @@
+"""Batches from any watcher, on the thread that asks for them."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from watch import Event, FakeWatcher, ProxyWatcher, WatchClosedError
+from watch.concurrency import Signal
+from watch.pulling import next_batch_of, puller
+
+EVENTS = [Event("ADDED", number) for number in range(3)]
+
+
+def test_a_watcher_that_can_be_pulled_is():
+    """Its own next_batch is what is called."""
+
+    class Pulled(FakeWatcher):
+        def next_batch(self, timeout=None):
+            return [Event("ADDED", timeout)]
+
+    assert puller(Pulled())(7) == [Event("ADDED", 7)]
+
+
+def test_any_other_is_read_through_its_channel():
+    """All events that are there come in one batch; then a time-out, then the end."""
+    fake = FakeWatcher(None)
+    pull = puller(fake)
+    for event in EVENTS:
+        fake.action(*event)
+    assert pull(None) == EVENTS
+    with pytest.raises(TimeoutError):
+        pull(0)
+    fake.stop()
+    with pytest.raises(WatchClosedError):
+        pull(None)
+
+
+def test_a_fake_that_is_reset_is_read_on():
+    """The channel is asked for at each pull, so that a watcher may have another one."""
+    fake = FakeWatcher(None)
+    pull = puller(fake)
+    fake.stop()
+    fake.reset()
+    fake.add(1)
+    assert pull(10) == [Event("ADDED", 1)]
+
+
+@pytest.mark.parametrize("signal", [threading.Event, Signal], ids=["plain-event", "signal"])
+def test_stop_ends_a_pull_that_waits(run, signal):
+    """A set stop event ends the wait at a channel that stays open; what is there still comes."""
+    fake, stop = FakeWatcher(None), signal()
+    pull = puller(fake, stop=stop)
+    waiting = run(pull, None)
+    assert not waiting.ends_within(0.05)
+    stop.set()
+    with pytest.raises(WatchClosedError):
+        waiting.result()
+    assert not fake.is_stopped()
+    fake.add(1)
+    assert pull(None) == [Event("ADDED", 1)]
+    with pytest.raises(WatchClosedError):
+        pull(None)
+
+
+def test_next_batch_of_takes_offers_too(run):
+    """A producer that waits to hand an event over is served without a wait."""
+    fake = FakeWatcher()
+    producer = run(fake.add, 1)
+    assert next_batch_of(fake.result_chan(), 10) == [Event("ADDED", 1)]
+    producer.result()
+    with pytest.raises(TimeoutError):
+        next_batch_of(ProxyWatcher(fake.result_chan()).result_chan(), 0.01)

@@ -1,0 +1,94 @@
+"""What requests made on a thread belong to."""
+
+from __future__ import annotations
+
+import pytest
+
+from watch.errors import RequestCancelledError, WatchError
+from watch.request_scope import RequestScope, current_scope
+
+
+def test_a_scope_is_found_while_it_is_entered(run):
+    """Code below a scope's block, on its thread and on no other, finds that scope, the innermost if there are several."""
+    outer, inner = RequestScope(), RequestScope(max_line_bytes=7)
+    assert current_scope() is None
+    with outer:
+        assert current_scope() is outer
+        with inner, inner:
+            assert current_scope() is inner
+            assert current_scope().max_line_bytes == 7
+        assert current_scope() is outer
+        assert run(current_scope).result() is None
+    assert current_scope() is None
+
+
+def test_a_scope_is_left_by_an_exception():
+    """A request that fails leaves no scope behind."""
+    with pytest.raises(LookupError), RequestScope():
+        raise LookupError
+    assert current_scope() is None
+
+
+def test_cancelling_closes_what_is_in_flight_once():
+    """What registered is closed, what was withdrawn is not, and a second time changes nothing."""
+    scope = RequestScope()
+    closed: list[str] = []
+    scope.on_cancel(lambda: closed.append("one"))
+    withdraw = scope.on_cancel(lambda: closed.append("two"))
+    scope.on_cancel(lambda: closed.append("three"))
+    withdraw()
+    assert not scope.cancelled
+    scope.cancel()
+    scope.cancel()
+    withdraw()
+    assert scope.cancelled
+    assert closed == ["one", "three"]
+
+
+def test_a_cancelled_scope_refuses_requests():
+    """A request that comes too late is told so, as a broken connection of this package's family, and is not closed."""
+    scope = RequestScope()
+    scope.cancel()
+    closed: list[str] = []
+    with pytest.raises(RequestCancelledError, match="its owner has stopped") as caught:
+        scope.on_cancel(lambda: closed.append("late"))
+    assert closed == []
+    assert isinstance(caught.value, ConnectionError)
+    assert isinstance(caught.value, WatchError)
+
+
+def test_one_that_fails_to_close_keeps_no_other_open(caplog):
+    """All are closed, and the failure is logged."""
+    scope = RequestScope()
+    closed: list[str] = []
+    scope.on_cancel(lambda: 1 / 0)
+    scope.on_cancel(lambda: closed.append("closed"))
+    scope.cancel()
+    assert closed == ["closed"]
+    assert "ZeroDivisionError" in caplog.text
+
+
+def test_a_closer_may_use_its_scope():
+    """Closing may withdraw, or register in vain, without blocking."""
+    scope = RequestScope()
+    withdraw = scope.on_cancel(lambda: withdraw())
+    scope.cancel()
+    assert scope.cancelled
+
+
+def test_a_cancel_meets_a_request_that_is_just_beginning(run):
+    """Whichever comes first, the request is either refused or closed."""
+    for _ in range(50):
+        scope = RequestScope()
+        closed: list[bool] = []
+
+        def register(scope=scope, closed=closed):
+            scope.on_cancel(lambda: closed.append(True))
+
+        request = run(register)
+        scope.cancel()
+        try:
+            request.result()
+        except RequestCancelledError:
+            closed.append(True)
+        assert closed == [True]

@@ -69,11 +69,11 @@ class Index:
         """
         try:
             values = self.function(obj if seen is None or self._reads_stored else seen())
+            if type(values) is list and len(values) == 1:
+                value = values[0]
+                return self._singles.get(value) or (value,)
             if isinstance(values, str):
                 raise TypeError(f"an index function returns a list of values, not the str {values!r}")
-            if type(values) is list and len(values) == 1:
-                hash(values[0])
-                return self._singles.get(values[0]) or (values[0],)
             return tuple(dict.fromkeys(values))
         except Exception as error:
             if on_error is not None:

@@ -5,7 +5,7 @@ An object is a plain `dict` in API form, an `informer.Object`, an official clien
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from informer.entries import Entry, Undecodable
@@ -18,6 +18,7 @@ __all__ = [
     "Meta",
     "annotations_of",
     "deletion_handling_meta_namespace_key",
+    "key_by",
     "labels_of",
     "meta_namespace_key",
     "metadata_of",
@@ -86,6 +87,26 @@ def deletion_handling_meta_namespace_key(obj: Any) -> str:
     if isinstance(obj, DeletedFinalStateUnknown):
         return obj.key
     return meta_namespace_key(obj)
+
+
+def key_by(key_func: Callable[[Any], str], obj: Any) -> str:
+    """The key that a user's function makes of an object.
+
+    Raises:
+        KeyFuncError: the function raised, which is the cause, or made no text.
+    """
+    try:
+        key = key_func(obj)
+    except KeyFuncError:
+        raise
+    except Exception as error:
+        raise KeyFuncError(f"couldn't create key for object of type {type(obj).__qualname__}: {error}") from error
+    if isinstance(key, str):
+        return key
+    raise KeyFuncError(
+        f"couldn't create key for object of type {type(obj).__qualname__}: "
+        f"the key function returned a {type(key).__qualname__}, not a str"
+    )
 
 
 def split_meta_namespace_key(key: str) -> tuple[str, str]:

@@ -8,15 +8,25 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, Generic
 
 from typing_extensions import TypeVar
 
 from informer.changes import Change
 from informer.deltas import Delta, DeltaType, ReplacedAll
-from informer.errors import IndexConflictError, IndexNotFoundError, KeyFuncError
+from informer.entries import Entry
+from informer.errors import IndexConflictError, IndexNotFoundError
 from informer.index import NAMESPACE_INDEX, Index, IndexErrorHandler, meta_namespace_index
-from informer.keys import DeletedFinalStateUnknown, meta_namespace_key, namespace_of, resource_version_of, uid_of
+from informer.keys import (
+    DeletedFinalStateUnknown,
+    key_by,
+    meta_namespace_key,
+    namespace_of,
+    resource_version_of,
+    uid_of,
+)
+from informer.objects import Object
 from informer.paths import index_by
 from watch.concurrency import Lock, RLock
 
@@ -54,7 +64,8 @@ class Store(Generic[T]):
     """
 
     def __init__(self, key_func: Callable[[Any], str] = meta_namespace_key) -> None:
-        self._key_func = key_func
+        # Ours keeps its word, and is called for every event.
+        self._key: Callable[[Any], str] = key_func if key_func is meta_namespace_key else partial(key_by, key_func)
         self._writer = RLock()
         self._lock = Lock()
         self._items: dict[str, Any] = {}  # changed under both locks
@@ -181,20 +192,6 @@ class Store(Generic[T]):
         """What readers see of objects in the form in which they are stored."""
         return items if self._unwrap is None else [self._unwrap(item) for item in items]
 
-    def _key(self, obj: Any) -> str:
-        try:
-            key = self._key_func(obj)
-        except KeyFuncError:
-            raise
-        except Exception as error:
-            raise KeyFuncError(f"couldn't create key for object of type {type(obj).__qualname__}: {error}") from error
-        if isinstance(key, str):
-            return key
-        raise KeyFuncError(
-            f"couldn't create key for object of type {type(obj).__qualname__}: "
-            f"the key function returned a {type(key).__qualname__}, not a str"
-        )
-
     def _values(self, indices: tuple[Index, ...], obj: Any, key: str) -> tuple[tuple[Any, ...], ...]:
         on_error = self._on_index_error
         unwrap = self._unwrap
@@ -287,12 +284,13 @@ class Store(Generic[T]):
                 if kind in _SETS:
                     key, obj = keys[at], delta.object
                     old = items.get(key)
-                    if kind is DeltaType.REPLACED and _is_same(old, obj):
+                    if kind is DeltaType.REPLACED and old is not None and _is_same(old, obj):
                         # As in a list: whoever holds the old object goes on sharing it with the cache.
                         obj = old
-                    items[key] = obj
-                    for index, values in zip(indices, all_values[at]):  # noqa: B905 - same length, and on the hot path
-                        index.set(key, obj, values)
+                    else:
+                        items[key] = obj
+                        for index, values in zip(indices, all_values[at]):  # noqa: B905 - same length; on the hot path
+                            index.set(key, obj, values)
                     found = _version_of(obj)
                     version = found or version
                     if old is None:
@@ -347,12 +345,14 @@ class Store(Generic[T]):
             if old is None:
                 news.append(Change(DeltaType.ADDED, obj, None, is_in_initial_list, False, False, key))
                 put(key, obj, values)
-                continue
-            # The same state again: whoever holds the old object goes on sharing it with the cache.
-            new = old if _is_same(old, obj) else obj
-            is_sync = _is_sync(old, new, _version_of(new))
-            news.append(Change(DeltaType.UPDATED, new, old, False, False, is_sync, key))
-            put(key, new, values if values is not None else [index.known_values(key) for index in old_indices])
+            elif _is_same(old, obj):
+                # The same state again: whoever holds the old object goes on sharing it with the cache.
+                news.append(Change(DeltaType.UPDATED, old, old, False, False, True, key))
+                put(key, old, [index.known_values(key) for index in old_indices])
+            else:
+                is_sync = _is_sync(old, obj, _version_of(obj))
+                news.append(Change(DeltaType.UPDATED, obj, old, False, False, is_sync, key))
+                put(key, obj, values)
         gone: builtins.list[Change[Any]] = []
         for key, old in old_items.items():
             if key in items:
@@ -519,6 +519,9 @@ class _Dead(dict[str, Any]):
 
 
 def _version_of(obj: Any) -> str:
+    kind = type(obj)
+    if kind is Object or kind is Entry:
+        return obj.resource_version  # type: ignore[no-any-return]
     try:
         return resource_version_of(obj)
     except Exception:

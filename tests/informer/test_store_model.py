@@ -69,8 +69,9 @@ class Model:
             return self._delete(obj)
         self.version = version_of(obj) or self.version
         old = self.items.get(key_of(obj))
-        self.items[key_of(obj)] = obj
-        return [self._set(old, obj, initial=True)]
+        kept = old if kind is DeltaType.REPLACED and old is not None and same(old, obj) else obj
+        self.items[key_of(obj)] = kept
+        return [self._set(old, kept, initial=True)]
 
     def _set(self, old: Any, obj: Any, *, initial: bool) -> Change[Any]:
         if old is None:

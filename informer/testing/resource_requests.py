@@ -13,11 +13,12 @@ import msgspec
 from informer.testing.http_messages import Request
 from informer.testing.list_options import read_list_query
 from informer.testing.lists import Page, list_page
+from informer.testing.object_checks import Where, not_registered
 from informer.testing.patching import patched
-from informer.testing.registry import Registry, Where
+from informer.testing.registry import Registry
 from informer.testing.representations import Representation, representation_for
 from informer.testing.selection import read_selection
-from informer.testing.statuses import bad_request, generic, method_not_allowed, success
+from informer.testing.statuses import Cause, bad_request, generic, invalid, method_not_allowed, success
 from informer.testing.storage import Storage
 from informer.testing.versions import ServerVersion
 from watch.errors import ApiError
@@ -44,7 +45,9 @@ class ResourceRequests:
         Raises:
             ApiError: the request is refused.
         """
-        representation = representation_for(request.headers.get("accept", ""), where.served)
+        representation = representation_for(
+            request.headers.get("accept", ""), where.served, of_list=verb in ("list", "deletecollection")
+        )
         match verb:
             case "get":
                 return self._get(where, representation)
@@ -74,7 +77,11 @@ class ResourceRequests:
         selection = read_selection(options, where.served, "", sharding=self._version.has_sharding)
         with self._storage.lock:
             bucket = self._registry.bucket_locked(where.served)
-        return list_page(self._storage, bucket, where.namespace, options, selection)
+        page = list_page(self._storage, bucket, where.namespace, options, selection)
+        if where.served.custom:
+            # The real server keeps custom objects in another form of list, which writes this field even when it is empty.
+            page.metadata.setdefault("continue", "")
+        return page
 
     def _create(self, where: Where, request: Request, representation: Representation) -> tuple[int, list[bytes]]:
         if where.name or (where.served.resource.namespaced and not where.namespace):
@@ -92,7 +99,7 @@ class ResourceRequests:
 
     def _patch(self, where: Where, request: Request, representation: Representation) -> tuple[int, list[bytes]]:
         _require_name(where)
-        patch = patched(where.served, where.name, request)
+        patch = patched(where.served, request)
         stored, created = self._registry.update(
             where, patch.apply, create=patch.creates and not where.subresource, dry_run=_is_dry_run(request)
         )
@@ -133,6 +140,7 @@ def decode_body(request: Request, kind: str) -> dict[str, Any]:
     Raises:
         ApiError: 400, there is none; 415, it is not JSON.
     """
+    unrecognized = f"the object provided is unrecognized (must be of type {kind}): " if kind else ""
     media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media not in ("", "application/json", "*/*"):
         raise generic(
@@ -141,32 +149,28 @@ def decode_body(request: Request, kind: str) -> dict[str, Any]:
     try:
         obj = msgspec.json.decode(request.body)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        shown = request.body[:200].decode(errors="replace")
-        raise bad_request(
-            f"the object provided is unrecognized (must be of type {kind}): couldn't get version/kind; "
-            f"json parse error: {error} ({shown})"
-        ) from error
+        shown = f" ({request.body[:200].decode(errors='replace') or '<empty>'})" if kind else ""
+        raise bad_request(f"{unrecognized}couldn't get version/kind; json parse error: {error}{shown}") from error
     if not isinstance(obj, dict):
-        raise bad_request(
-            f"the object provided is unrecognized (must be of type {kind}): couldn't get version/kind; "
-            "json parse error: it is no JSON object"
-        )
+        raise bad_request(f"{unrecognized}couldn't get version/kind; json parse error: it is no JSON object")
     return obj
 
 
 def _delete_options(request: Request) -> Mapping[str, Any]:
     if not request.body.strip():
         return {}
-    options = decode_body(request, "DeleteOptions")
+    options = decode_body(request, "")
     if options.get("kind") not in (None, "", "DeleteOptions"):
-        raise bad_request(f"{options['kind']} cannot be handled as DeleteOptions")
+        raise bad_request(not_registered(str(options.get("apiVersion", "v1")), str(options["kind"])))
     return options
 
 
 def _is_dry_run(request: Request) -> bool:
     value = request.query.get("dryRun")
     if value not in (None, "", "All"):
-        raise bad_request(f'invalid dryRun: Unsupported value: "{value}": supported values: "All"')
+        kind = {"POST": "CreateOptions", "PUT": "UpdateOptions", "PATCH": "PatchOptions"}.get(request.method)
+        cause = Cause("FieldValueNotSupported", f'Unsupported value: ["{value}"]: supported values: "All"', "dryRun")
+        raise invalid("meta.k8s.io", kind or "DeleteOptions", "", [cause])
     return value == "All"
 
 

@@ -12,11 +12,11 @@ __all__ = ["LimitedLog"]
 
 
 class LimitedLog:
-    """Lets through some lines a period and then says how many it held back.
+    """Lets through some lines of each kind a period and then says how many it held back.
 
     Args:
         logger: where the lines go.
-        burst: lines a period.
+        burst: lines a period, of each message (before its arguments are put in).
         period: seconds.
     """
 
@@ -25,22 +25,41 @@ class LimitedLog:
         self._burst = burst
         self._period = period
         self._lock = Lock()
-        self._until = 0.0  # the end of the period under way; guarded by _lock, as are the counts
-        self._logged = 0
-        self._held_back = 0
+        self._counts: dict[str, _Count] = {}  # by message; guarded by _lock
 
     def log(self, level: int, message: str, *args: Any, exc_info: BaseException | None = None) -> None:
-        """Logs as `Logger.log` does, or counts the line as held back."""
+        """Logs as `Logger.log` does, or counts the line as held back.
+
+        Args:
+            level: one of `logging`'s.
+            message: a constant; what varies belongs into `args`.
+            args: for the message.
+            exc_info: an exception to show.
+        """
+        if not self._logger.isEnabledFor(level):
+            return
         with self._lock:
             now = time.monotonic()
+            count = self._counts.setdefault(message, _Count())
             held_back = 0
-            if now >= self._until:
-                held_back, self._held_back = self._held_back, 0
-                self._until, self._logged = now + self._period, 0
-            if self._logged >= self._burst:
-                self._held_back += 1
+            if now >= count.until:
+                held_back, count.held_back = count.held_back, 0
+                count.until, count.logged = now + self._period, 0
+            if count.logged >= self._burst:
+                count.held_back += 1
                 return
-            self._logged += 1
+            count.logged += 1
         if held_back:
             self._logger.log(level, "%d more lines like the following were not logged", held_back)
         self._logger.log(level, message, *args, exc_info=exc_info)
+
+
+class _Count:
+    """Of one message; guarded by the lock of its `LimitedLog`."""
+
+    __slots__ = ("held_back", "logged", "until")
+
+    def __init__(self) -> None:
+        self.until = 0.0  # the end of the period under way
+        self.logged = 0
+        self.held_back = 0

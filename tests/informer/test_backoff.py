@@ -1,0 +1,82 @@
+"""The waits between failed tries."""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Any
+
+import pytest
+from hypothesis import given, strategies as st
+
+from informer import Backoff
+from informer.backoff import BackoffState
+
+
+def test_default_waits_double_up_to_half_a_minute() -> None:
+    """client-go source. 0.8, 1.6, 3.2, 6.4, 12.8, 25.6, 30, 30, ... seconds before jitter."""
+    state = BackoffState(Backoff(jitter=0), Random(1))
+    assert [state.next(0) for _ in range(8)] == pytest.approx([0.8, 1.6, 3.2, 6.4, 12.8, 25.6, 30, 30])
+
+
+def test_jitter_makes_each_wait_longer_by_at_most_itself() -> None:
+    """client-go source. Each wait times a random factor in [1, 2), no two alike."""
+    state = BackoffState(Backoff(maximum=0.8), Random(1))
+    factors = [state.next(0) / 0.8 for _ in range(200)]
+    assert all(1 <= factor < 2 for factor in factors)
+    assert max(factors) - min(factors) > 0.9
+    assert len(set(factors)) == 200
+
+
+def test_two_quiet_minutes_begin_anew() -> None:
+    """client-go source. More than the reset time after the last failure the next one counts as the first."""
+    state = BackoffState(Backoff(jitter=0), Random(1))
+    assert [state.next(0), state.next(0), state.next(120)] == pytest.approx([0.8, 1.6, 3.2])
+    assert state.next(240.001) == pytest.approx(0.8)
+
+
+def test_a_failure_each_minute_never_begins_anew() -> None:
+    """What fails and fails is not forgiven for the time that it took."""
+    state = BackoffState(Backoff(jitter=0), Random(1))
+    assert [state.next(60.0 * i) for i in range(10)][-1] == 30
+
+
+def test_the_same_random_gives_the_same_waits() -> None:
+    """Randomness is an argument."""
+    one, other = (BackoffState(Backoff(), Random(7)) for _ in range(2))
+    assert [one.next(0) for _ in range(5)] == [other.next(0) for _ in range(5)]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"initial": -1},
+        {"initial": 31},
+        {"maximum": 0.5},
+        {"factor": 0.9},
+        {"jitter": -0.1},
+        {"reset": -1},
+    ],
+    ids=str,
+)
+def test_values_that_make_no_sense_are_refused(arguments: dict[str, Any]) -> None:
+    """The message has the value."""
+    with pytest.raises(ValueError, match=str(next(iter(arguments.values())))):
+        Backoff(**arguments)
+
+
+@given(
+    initial=st.floats(0, 10),
+    more=st.floats(0, 100),
+    factor=st.floats(1, 5),
+    jitter=st.floats(0, 3),
+    gaps=st.lists(st.floats(0, 300), max_size=50),
+)
+def test_waits_stay_within_their_bounds(
+    initial: float, more: float, factor: float, jitter: float, gaps: list[float]
+) -> None:
+    """Never below the first wait, never above the last one with all its jitter."""
+    backoff = Backoff(initial=initial, maximum=initial + more, factor=factor, jitter=jitter)
+    state, now = BackoffState(backoff, Random(3)), 0.0
+    for gap in gaps:
+        now += gap
+        assert initial <= state.next(now) <= (initial + more) * (1 + jitter) + 1e-9

@@ -56,7 +56,7 @@ def _transformer(transform: Callable[[Any], Any], unwrap_item: Callable[[Any], A
             result = transform(unwrap_item(item))
         except Exception as error:
             return Undecodable(name, namespace, uid, version, _raw_of(item), error)
-        if type(result) is Object:
+        if type(result) is Object and (result.uid, result.resource_version) == (uid, version):
             return result
         renamed = _identity(result)
         if renamed[0]:

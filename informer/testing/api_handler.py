@@ -21,7 +21,8 @@ from informer.testing.faults import Faults
 from informer.testing.http_connection import Connection, ConnectionCutError, Exchange
 from informer.testing.http_server import HttpServer
 from informer.testing.list_options import read_list_query
-from informer.testing.registry import Registry, Where
+from informer.testing.object_checks import Where
+from informer.testing.registry import Registry
 from informer.testing.representations import representation_for
 from informer.testing.request_log import LoggedRequest, RequestLog
 from informer.testing.resource_requests import ResourceRequests
@@ -44,6 +45,7 @@ _GZIP_BYTES = 128 * 1024
 # Longer answers come in chunks, as from a server that does not know their length beforehand.
 _CHUNKED_BYTES = 2048
 _CHUNK_BYTES = 32 * 1024
+_NO_PAGE = b"404 page not found\n"
 _HEALTH = frozenset(("/healthz", "/livez", "/readyz"))
 
 
@@ -151,6 +153,9 @@ class ApiHandler:
             return
         self._check_allowed(user, route)
         served = self._registry.find(route.group, route.version, route.plural)
+        if served is None and not self._has_group(route.group):
+            exchange.answer(404, _NO_PAGE, _TEXT)
+            return
         if served is None or not _is_served(route, served.resource, served.has_status):
             raise page_not_found()
         where = Where(served, route.namespace, route.name, route.subresource)
@@ -159,6 +164,10 @@ class ApiHandler:
             return
         status, body = self._resources.answer(route.verb, where, request)
         self._answer(exchange, status, body, chunked=route.verb == "list")
+
+    def _has_group(self, group: str) -> bool:
+        with self._storage.lock:
+            return group in self._registry.resources.groups()
 
     def _check_allowed(self, user: str, route: Route) -> None:
         resource = Resource(route.group, route.version, route.plural, "", namespaced=bool(route.namespace))
@@ -173,9 +182,10 @@ class ApiHandler:
             return
         document = self._document(path)
         if document is None:
-            if path.startswith("/api"):
+            group = path.split("/")[2:3] if path.startswith("/apis/") else []
+            if path.startswith("/api/") or (group and self._has_group(group[0])):
                 raise page_not_found()
-            exchange.answer(404, b"404 page not found\n", _TEXT)
+            exchange.answer(404, _NO_PAGE, _TEXT)
             return
         if exchange.request.method not in ("GET", "HEAD"):
             raise method_not_allowed()

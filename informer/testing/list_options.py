@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from informer.testing.statuses import Cause, bad_request, generic, invalid
 
-__all__ = ["ListQuery", "read_list_query"]
+__all__ = ["ListQuery", "is_true", "read_list_query"]
 
 
 @dataclass(frozen=True)
@@ -124,6 +124,11 @@ def _check_version(options: ListQuery) -> None:
     raise bad_request(f"invalid resource version: {words}")
 
 
+def is_true(text: str) -> bool:
+    """How the real server reads a flag: even an empty one is set."""
+    return text.lower() not in ("false", "0")
+
+
 def _integer(query: Mapping[str, str], name: str) -> int | None:
     text = query.get(name)
     if text is None or text == "":
@@ -136,6 +141,4 @@ def _integer(query: Mapping[str, str], name: str) -> int | None:
 
 def _boolean(query: Mapping[str, str], name: str) -> bool | None:
     text = query.get(name)
-    if text is None:
-        return None
-    return text.lower() not in ("false", "0", "")
+    return None if text is None else is_true(text)

@@ -1,6 +1,7 @@
-"""Which names objects may have.
+"""Which names objects may have, and which labels.
 
-Source: https://kubernetes.io/docs/concepts/overview/working-with-objects/names/
+Source: https://kubernetes.io/docs/concepts/overview/working-with-objects/names/ and labels/; apimachinery
+pkg/util/validation.
 """
 
 from __future__ import annotations
@@ -8,14 +9,15 @@ from __future__ import annotations
 import json
 import random
 import re
+from collections.abc import Mapping
 
 from informer.testing.statuses import Cause
 
-__all__ = ["generated_name", "name_error"]
+__all__ = ["generated_name", "label_causes", "name_cause"]
 
 _SUBDOMAIN = re.compile(r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?(?:\.[a-z0-9](?:[-a-z0-9]*[a-z0-9])?)*\Z")
 _LABEL = re.compile(r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?\Z")
-_LABEL_1035 = re.compile(r"[a-z](?:[-a-z0-9]*[a-z0-9])?\Z")
+_QUALIFIED = re.compile(r"[A-Za-z0-9](?:[-A-Za-z0-9_.]*[A-Za-z0-9])?\Z")
 _SUBDOMAIN_ERROR = (
     "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and "
     "end with an alphanumeric character (e.g. 'example.com', regex used for validation is "
@@ -26,16 +28,23 @@ _LABEL_ERROR = (
     "an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is "
     "'[a-z0-9]([-a-z0-9]*[a-z0-9])?')"
 )
-_LABEL_1035_ERROR = (
-    "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, "
-    "and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for validation is "
-    "'[a-z]([-a-z0-9]*[a-z0-9])?')"
+_KEY_ERROR = (
+    "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric "
+    "character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is "
+    "'([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')"
+)
+_VALUE_ERROR = (
+    "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and "
+    "end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is "
+    "'(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')"
 )
 # Kinds whose names are a single label; all others are subdomains, and those of RBAC any path segment.
-_LABELS = {"Namespace": (_LABEL, _LABEL_ERROR), "Service": (_LABEL_1035, _LABEL_1035_ERROR)}
+_SINGLE_LABELS = frozenset(("Namespace", "Service"))
 # Without vowels and look-alikes, as the real server's.
 _LETTERS = "bcdfghjklmnpqrstvwxz2456789"
 _LONGEST_GENERATED = 58
+_LONGEST_LABEL = 63
+_LONGEST_SUBDOMAIN = 253
 
 
 def generated_name(prefix: str) -> str:
@@ -43,23 +52,52 @@ def generated_name(prefix: str) -> str:
     return prefix[:_LONGEST_GENERATED] + "".join(random.choices(_LETTERS, k=5))  # noqa: S311
 
 
-def name_error(name: str, kind: str, group: str) -> Cause | None:
+def name_cause(name: str, kind: str, group: str) -> Cause | None:
     """Why an object of a kind cannot have this name, or None where it can."""
     if not name:
         return Cause.required("metadata.name", "name or generateName is required")
-    if group == "rbac.authorization.k8s.io":
-        return _path_segment_error(name)
-    pattern, message = _LABELS.get(kind, (_SUBDOMAIN, _SUBDOMAIN_ERROR))
-    longest = 253 if pattern is _SUBDOMAIN else 63
+    message = _path_segment_error(name) if group == "rbac.authorization.k8s.io" else _dns_error(name, kind)
+    return None if message is None else Cause.bad("metadata.name", json.dumps(name), message)
+
+
+def label_causes(labels: Mapping[str, str]) -> list[Cause]:
+    """Why an object cannot have these labels; empty where it can."""
+    causes = []
+    for key, value in labels.items():
+        for text, message in ((key, _key_error(key)), (value, _value_error(value))):
+            if message is not None:
+                causes.append(Cause.bad("metadata.labels", json.dumps(text), message))
+    return causes
+
+
+def _dns_error(name: str, kind: str) -> str | None:
+    single = kind in _SINGLE_LABELS
+    longest = _LONGEST_LABEL if single else _LONGEST_SUBDOMAIN
+    if single and "." in name:
+        return "must not contain dots"
     if len(name) > longest:
-        return Cause.bad("metadata.name", json.dumps(name), f"must be no more than {longest} bytes")
-    return None if pattern.match(name) else Cause.bad("metadata.name", json.dumps(name), message)
+        return f"must be no more than {longest} bytes"
+    if single:
+        return None if _LABEL.match(name) else _LABEL_ERROR
+    return None if _SUBDOMAIN.match(name) else _SUBDOMAIN_ERROR
 
 
-def _path_segment_error(name: str) -> Cause | None:
+def _path_segment_error(name: str) -> str | None:
     if name in (".", ".."):
-        return Cause.bad("metadata.name", json.dumps(name), f"may not be '{name}'")
-    for character in "/%":
-        if character in name:
-            return Cause.bad("metadata.name", json.dumps(name), f"may not contain '{character}'")
-    return None
+        return f"may not be '{name}'"
+    return next((f"may not contain '{character}'" for character in "/%" if character in name), None)
+
+
+def _key_error(key: str) -> str | None:
+    prefix, slash, name = key.rpartition("/")
+    if slash and not _SUBDOMAIN.match(prefix):
+        return f"prefix part {_SUBDOMAIN_ERROR}" if prefix else "prefix part must be non-empty"
+    if len(name) > _LONGEST_LABEL:
+        return f"name part must be no more than {_LONGEST_LABEL} bytes"
+    return None if _QUALIFIED.match(name) else _KEY_ERROR
+
+
+def _value_error(value: str) -> str | None:
+    if len(value) > _LONGEST_LABEL:
+        return f"must be no more than {_LONGEST_LABEL} bytes"
+    return None if not value or _QUALIFIED.match(value) else _VALUE_ERROR

@@ -8,9 +8,10 @@ from typing import Any
 
 from informer.testing.list_options import ListQuery
 from informer.testing.lists import list_page
+from informer.testing.object_checks import Where
 from informer.testing.patches import PatchError, json_patch, merge_patch
 from informer.testing.plain_objects import find_resource, plain_object, resource_of
-from informer.testing.registry import Registry, Where
+from informer.testing.registry import Registry
 from informer.testing.selection import read_selection
 from informer.testing.served import ServedResource
 from informer.testing.statuses import bad_request
@@ -42,12 +43,12 @@ class ObjectCalls:
     def create(self, obj: Any, *, namespace: str | None = None) -> dict[str, Any]:
         """Adds an object; `namespace` is for one that does not say its own."""
         plain, where = self._locate(obj, namespace)
-        return _shown(where.served, self._registry.create(where._replace(name=""), plain, whole=True))
+        return _shown(where.served, self._registry.create(where._replace(name=""), plain, with_status=True))
 
     def update(self, obj: Any, *, namespace: str | None = None) -> dict[str, Any]:
         """Replaces an object; if it says its resourceVersion, that has to be the stored one's."""
         plain, where = self._locate(obj, namespace)
-        stored, _ = self._registry.update(where, lambda _: plain, whole=True)
+        stored, _ = self._registry.update(where, lambda _: plain, with_status=True)
         return _shown(where.served, stored)
 
     def patch(self, resource: str, name: str, patch: Any, *, namespace: str | None = None) -> dict[str, Any]:
@@ -61,7 +62,7 @@ class ObjectCalls:
                 raise bad_request(str(error)) from error
             return changed
 
-        stored, _ = self._registry.update(where, change, whole=True)
+        stored, _ = self._registry.update(where, change, with_status=True)
         return _shown(where.served, stored)
 
     def delete(self, obj: Any, name: str | None = None, *, namespace: str | None = None) -> dict[str, Any]:

@@ -62,7 +62,9 @@ def _replace(document: Any, operation: Mapping[str, Any]) -> Any:
     if not path:
         return value
     parent, key = _locate(document, path)
-    _child(parent, key)
+    if isinstance(parent, list):
+        _child(parent, key)
+    # A member that is not there is added, as kube-apiserver does, though RFC 6902 says otherwise.
     parent[key] = value
     return document
 

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from informer.testing.http_messages import Request
+from informer.testing.object_checks import metadata_of
 from informer.testing.patches import PatchError, json_patch, merge_patch
 from informer.testing.served import ServedResource
 from informer.testing.statuses import Cause, bad_request, generic, invalid
@@ -29,7 +30,7 @@ class Patch(NamedTuple):
     """Whether an object that is not there is made."""
 
 
-def patched(served: ServedResource, name: str, request: Request) -> Patch:
+def patched(served: ServedResource, request: Request) -> Patch:
     """The change that a request asks for.
 
     Raises:
@@ -47,7 +48,7 @@ def patched(served: ServedResource, name: str, request: Request) -> Patch:
             patch = _object(_decode(request.body))
             return Patch(lambda obj: _strategic(served, obj, patch))
         case "application/apply-patch+yaml":
-            return _applied(served, name, request)
+            return _applied(served, request)
     raise generic(415, "415: Unsupported Media Type")
 
 
@@ -73,18 +74,15 @@ def _json_patched(obj: dict[str, Any], operations: list[Any]) -> dict[str, Any]:
     return result
 
 
-def _applied(served: ServedResource, name: str, request: Request) -> Patch:
+def _applied(served: ServedResource, request: Request) -> Patch:
     """Server-side apply, as a merge: who owns which field is not recorded, so there are no conflicts."""
     if not request.query.get("fieldManager"):
         cause = Cause.required("fieldManager", "is required for apply patch")
         raise invalid("meta.k8s.io", "PatchOptions", "", [cause])
     patch = _object(_decode_yaml(request.body))
-    metadata = patch.setdefault("metadata", {})
-    if not isinstance(metadata, dict):
-        raise bad_request("metadata must be an object")
-    if not metadata.get("name"):
-        raise bad_request(f"the name of the object ({name} based on URL) was undeterminable: name must be provided")
-    if "managedFields" in metadata:
+    if not patch.get("kind") or not patch.get("apiVersion"):
+        raise bad_request(f"invalid object type: {patch.get('apiVersion', '/')}, Kind={patch.get('kind', '')}")
+    if "managedFields" in metadata_of(patch, served.resource):
         raise bad_request("metadata.managedFields must be nil")
     merge = merge_patch if served.custom else strategic_merge
     return Patch(lambda obj: merge(_typed(served, obj), patch), creates=True)
@@ -94,7 +92,7 @@ def _decode(body: bytes) -> Any:
     try:
         return msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise bad_request(f"error decoding patch: {error}") from error
+        raise bad_request("invalid JSON patch") from error
 
 
 def _decode_yaml(body: bytes) -> Any:
@@ -112,7 +110,9 @@ def _decode_yaml(body: bytes) -> Any:
 
 def _object(patch: Any) -> dict[str, Any]:
     if not isinstance(patch, dict):
-        raise bad_request("error decoding patch: it must be a JSON object")
+        raise bad_request(
+            "error decoding patch: json: cannot unmarshal array into Go value of type map[string]interface {}"
+        )
     return patch
 
 

@@ -14,13 +14,13 @@ from typing import Any
 import msgspec
 
 from informer.testing.served import ServedResource
-from informer.testing.statuses import generic
 from informer.testing.storage import Stored
 from watch.errors import ApiError
 
 __all__ = ["Representation", "representation_for"]
 
-_PARTIAL_PREFIX = b'{"kind":"PartialObjectMetadata","apiVersion":"meta.k8s.io/v1",'
+_PARTIAL_PREFIX = b'{"kind":"PartialObjectMetadata","apiVersion":"meta.k8s.io/%s",'
+_PARTIAL = ("PartialObjectMetadata", "PartialObjectMetadataList")
 _encode = msgspec.json.encode
 
 
@@ -32,15 +32,20 @@ _decode_metadata = msgspec.json.Decoder(_MetadataOnly).decode
 
 
 class Representation:
-    """Of one resource in one version; `partial` for the metadata alone."""
+    """Of one resource in one version.
 
-    def __init__(self, served: ServedResource, *, partial: bool = False) -> None:
-        self.partial = partial
-        self._prefix = _PARTIAL_PREFIX if partial else served.prefix
+    Args:
+        served: the resource.
+        partial: for the metadata alone, the version of the metadata's API; "" for whole objects.
+    """
+
+    def __init__(self, served: ServedResource, partial: str = "") -> None:
+        self._is_partial = bool(partial)
+        self._prefix = _PARTIAL_PREFIX % partial.encode() if partial else served.prefix
         # The real server leaves kind and apiVersion out of the items of its own kinds.
-        self._items_say_kind = partial or served.custom
+        self._items_say_kind = bool(partial) or served.custom
         self._list_kind = "PartialObjectMetadataList" if partial else served.list_kind
-        self._list_version = "meta.k8s.io/v1" if partial else served.resource.api_version
+        self._list_version = f"meta.k8s.io/{partial}" if partial else served.resource.api_version
 
     def single(self, stored: Stored) -> bytes:
         """An object by itself."""
@@ -72,31 +77,33 @@ class Representation:
         return b'{"type":"BOOKMARK","object":%s"metadata":%s}}\n' % (self._prefix, _encode(metadata))
 
     def _body(self, stored: Stored) -> bytes:
-        if not self.partial:
+        if not self._is_partial:
             return stored.body
         return b'{"metadata":%s}' % bytes(_decode_metadata(stored.body).metadata)
 
 
-def representation_for(accept: str, served: ServedResource) -> Representation:
+def representation_for(accept: str, served: ServedResource, *, of_list: bool = False) -> Representation:
     """The first that a client accepts and the server has.
+
+    Args:
+        accept: the header; "" accepts anything.
+        served: the resource.
+        of_list: whether the answer is a list.
 
     Raises:
         ApiError: 406, there is none.
     """
     for each in accept.split(",") if accept else ("*/*",):
         media, *parameters = (part.strip() for part in each.split(";"))
-        wanted = dict(p.partition("=")[::2] for p in parameters)
         if media not in ("*/*", "application/*", "application/json"):
             continue
-        form = wanted.get("as", "")
+        wanted = dict(p.partition("=")[::2] for p in parameters)
+        form, version = wanted.get("as", ""), wanted.get("v", "v1")
         if not form:
             return Representation(served)
-        if form in ("PartialObjectMetadata", "PartialObjectMetadataList") and wanted.get("v", "v1") == "v1":
-            return Representation(served, partial=True)
-    raise not_acceptable()
-
-
-def not_acceptable() -> ApiError:
-    """406: only JSON is to be had."""
-    available = "application/json, application/json;stream=watch"
-    return generic(406, f"406: Not Acceptable\n\nAvailable representations: {available}")
+        if form not in _PARTIAL or version not in ("v1", "v1beta1"):
+            continue
+        if of_list and form != _PARTIAL[1]:
+            raise ApiError(406, "NotAcceptable", f"you requested {form}, but the requested object is a list")
+        return Representation(served, version)
+    raise ApiError(406, "NotAcceptable", "only the following media types are accepted: application/json", details={})

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from informer.testing.list_options import is_true
+
 __all__ = ["Route", "route_of"]
 
 _SUBRESOURCES_OF_NAMESPACES = frozenset(("status", "finalize"))
@@ -41,6 +43,9 @@ def route_of(method: str, path: str, query: Mapping[str, str]) -> Route:
         group, version, rest = parts[1], parts[2], parts[3:]
     else:
         return Route(path, method.lower())
+    if rest[0] == "watch" and len(rest) > 1:
+        # The old way to ask for a watch.
+        rest, query = rest[1:], {**query, "watch": "1"}
     namespace = ""
     if rest[0] == "namespaces" and len(rest) > 2 and rest[2] not in _SUBRESOURCES_OF_NAMESPACES:
         namespace, rest = rest[1], rest[2:]
@@ -52,10 +57,10 @@ def route_of(method: str, path: str, query: Mapping[str, str]) -> Route:
 
 
 def _verb(method: str, name: str, query: Mapping[str, str]) -> str:
-    if method in ("GET", "HEAD"):
-        if query.get("watch", "").lower() in ("1", "true"):
-            return "watch"
-        return "get" if name else "list"
+    if method == "GET":
+        if name:
+            return "get"
+        return "watch" if is_true(query.get("watch", "0")) else "list"
     if method == "DELETE":
         return "delete" if name else "deletecollection"
     return _VERBS.get(method, method.lower())

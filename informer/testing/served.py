@@ -131,6 +131,10 @@ class ServedResources:
                 return served
         return None
 
+    def by_bucket(self, name: str) -> ServedResource | None:
+        """One whose objects are in a bucket."""
+        return next((served for served in self._by_path.values() if served.bucket == name), None)
+
     def groups(self) -> dict[str, list[str]]:
         """Versions by group, in the order in which they were added; "" is the core group."""
         groups: dict[str, list[str]] = {}

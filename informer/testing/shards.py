@@ -52,15 +52,15 @@ def parse_shard_selector(text: str) -> Shards:
     for part in text.split("||"):
         found = _RANGE.match(part)
         if found is None:
-            raise _error("expected shardRange() call or || operator")
+            raise _error("unexpected expression kind 3; expected shardRange() call or || operator")
         if found["field"] not in _FIELDS:
             raise _error(f'unsupported field path "{found["field"]}"; supported: {", ".join(_FIELDS)}')
         if field and found["field"] != field:
-            raise _error("all shardRange() calls must use the same field")
+            raise _error(f'all shard ranges must use the same field, got "{field}" and "{found["field"]}"')
         field = found["field"]
         start, end = _number("hexStart", found["start"]), _number("hexEnd", found["end"])
         if start >= end:
-            raise _error(f'hexStart "{found["start"]}" must be less than hexEnd "{found["end"]}"')
+            raise _error(f"shard range start {found['start']} must be less than end {found['end']}")
         ranges.append((start, end))
     return Shards(field, tuple(ranges))
 

@@ -37,6 +37,8 @@ class Stored(msgspec.Struct, frozen=True, gc=False):
     resource_version: int
     labels: dict[str, str]
     fields: dict[str, str]
+    marked: bool  # it has a deletionTimestamp
+    held: bool  # it has finalizers
     body: bytes  # the object's JSON without kind and apiVersion, which differ by the version that it is read in
 
     def to_dict(self) -> dict[str, Any]:
@@ -219,8 +221,10 @@ class Storage:
         bucket.record_locked(StoredChange(version, old, new))
         return new
 
-    def made_locked(self, bucket: Bucket, obj: dict[str, Any]) -> Stored:
+    def dry_run_locked(self, bucket: Bucket, obj: dict[str, Any]) -> Stored:
         """The state that an object would make, without storing it."""
+        if not obj["metadata"].get("resourceVersion"):
+            obj["metadata"].pop("resourceVersion", None)
         return make_stored(obj, bucket.paths, self._resource_version)
 
     def delete_locked(self, bucket: Bucket, old: Stored) -> Stored:
@@ -258,5 +262,7 @@ def make_stored(obj: dict[str, Any], paths: tuple[str, ...], version: int) -> St
         resource_version=version,
         labels=metadata.get("labels") or {},
         fields={"metadata.name": name, "metadata.namespace": namespace, **fields_of(obj, paths)},
+        marked="deletionTimestamp" in metadata,
+        held=bool(metadata.get("finalizers")),
         body=_encode({"metadata": metadata, **body}),
     )

@@ -58,19 +58,22 @@ class InformerLife(InformerState):
             RuntimeError: it has started or stopped before.
         """
         self._check_forked()
+        fresh = False
         try:
             with self._lock:
                 self._check_fresh()
+                fresh = True
                 self._controller = self._make_controller()
                 self._processor.start()
                 register(self)
                 for member in self._members:
                     member.start(self._crew)
                 self._reader = self._crew.start(self._read, f"informer-{self.name}")
-        finally:
-            if self._controller is not None and self._reader is None:
-                # The system has no more threads: what was started ends.
+        # The system has no more threads, or Ctrl-C came meanwhile: what was started ends.
+        except BaseException:
+            if fresh:
                 self.begin_stop()
+            raise
 
     def run(self, stop: threading.Event) -> None:
         """Starts, waits until `stop` is set or `stop()` is called, and returns when its threads have ended.
@@ -82,12 +85,14 @@ class InformerLife(InformerState):
         if not isinstance(stop, threading.Event):
             raise TypeError(f"stop must be a threading.Event, not a {type(stop).__name__}")
         self.start()
-        withdraw = on_set(stop, self.begin_stop)
         try:
-            self._stop.wait()
+            withdraw = on_set(stop, self.begin_stop)
+            try:
+                self._stop.wait()
+            finally:
+                withdraw()
             self._crew.join(None)
         finally:
-            withdraw()
             # There is something left to do only where Ctrl-C or the like has interrupted the waiting.
             self.stop()
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from hypothesis import given, strategies as st
 
-from informer import Change, DeltaType
-from informer.backlog import Backlog, CoalescingBacklog
+from informer import Change, DeltaType, InformerForkedError
+from informer.backlog import Backlog, CoalescingBacklog, DeadBacklog
 
 
 def pod(name: str, version: int, uid: str | None = None) -> dict[str, Any]:
@@ -155,3 +155,144 @@ def test_coalesced_changes_replay_to_the_same_state(steps: list[tuple[str, str]]
             assert len(backlog) <= 2 * len("abc")
     replay(drained(backlog))
     assert seen == truth
+
+
+BOTH = pytest.mark.parametrize("make", [Backlog, CoalescingBacklog], ids=["all", "coalesce"])
+
+
+@BOTH
+def test_what_was_taken_counts_as_waiting_until_it_is_drawn(make: Any) -> None:
+    """The size covers what waits and what was taken but not yet handed over."""
+    backlog = make()
+    backlog.put([added(pod(name, 1)) for name in "abc"])
+    assert len(backlog) == 3
+    backlog.take()
+    assert len(backlog) == 3
+    next(backlog.in_hand)
+    backlog.put([added(pod("d", 1))])
+    assert len(backlog) == 3
+    list(backlog.in_hand)
+    assert len(backlog) == 1
+
+
+@BOTH
+def test_close_ends_what_is_being_handed_over(make: Any) -> None:
+    """A close without drain ends an iteration under way at once."""
+    backlog = make()
+    backlog.put([added(pod(name, 1)) for name in "abc"])
+    backlog.take()
+    in_hand = backlog.in_hand
+    assert next(in_hand).key == "a"
+    backlog.close()
+    assert list(in_hand) == []
+    assert (len(backlog), backlog.oldest, backlog.take()) == (0, None, None)
+
+
+@BOTH
+def test_draining_gives_what_waits_and_accepts_nothing_more(make: Any) -> None:
+    """A close with drain keeps what waits, and what is being handed over, but takes in nothing."""
+    backlog = make()
+    backlog.put([added(A1)])
+    backlog.take()
+    backlog.put([added(pod("b", 1))])
+    backlog.close(drain=True)
+    backlog.put([added(pod("c", 1))])
+    assert [change.key for change in backlog.in_hand] == ["a"]
+    assert [change.key for change in drained(backlog)] == ["b"]
+    backlog.close()
+    assert backlog.take() is None
+
+
+@BOTH
+def test_oldest_is_that_of_what_is_not_handed_over(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of several batches taken together each keeps its own time of arrival."""
+    now = [10.0]
+    monkeypatch.setattr("informer.backlog.time.monotonic", lambda: now[0])
+    backlog = make()
+    backlog.put([added(pod("a", 1)), added(pod("b", 1))])
+    now[0] = 20.0
+    backlog.put([added(pod("c", 1))])
+    assert backlog.oldest == 10.0
+    backlog.take()
+    now[0] = 30.0
+    backlog.put([added(pod("d", 1))])
+    ages = []
+    for _ in backlog.in_hand:
+        ages.append(backlog.oldest)
+    assert ages == [10.0, 20.0, 30.0]
+
+
+@BOTH
+def test_take_gives_up_when_the_time_is_up(make: Any) -> None:
+    """A take of an empty backlog with a time-out of 0 does not wait."""
+    with pytest.raises(TimeoutError, match="no change came in time"):
+        make().take(0)
+
+
+@BOTH
+def test_backlogs_are_never_falsy(make: Any) -> None:
+    """An empty backlog is still true."""
+    assert make()
+
+
+def test_a_handler_that_falls_behind_takes_some_hundred_keys_at_a_time() -> None:
+    """Of many keys the later ones stay behind, where their changes can still be folded, and come out in order."""
+    backlog = CoalescingBacklog()
+    names_in_order = [f"n{i}" for i in range(600)]
+    backlog.put([added(pod(name, 1)) for name in names_in_order])
+    first = taken_from(backlog)
+    assert 0 < len(first) < 600
+    backlog.put([updated(pod(name, 1), pod(name, 2)) for name in names_in_order])
+    rest = drained(backlog)
+    assert [change.key for change in first + rest if change.type is DeltaType.ADDED] == names_in_order
+    assert all(change.object["metadata"]["resourceVersion"] == "2" for change in rest)
+
+
+def test_resyncs_of_one_key_are_folded_into_one_and_news_win() -> None:
+    """Two resyncs of an object are one; a resync and an update are an update with news."""
+    backlog = CoalescingBacklog()
+    backlog.put([updated(A1, A1, is_sync=True)])
+    backlog.put([updated(A1, A1, is_sync=True)])
+    assert drained(backlog) == [updated(A1, A1, is_sync=True)]
+    backlog = CoalescingBacklog()
+    backlog.put([updated(A1, A1, is_sync=True)])
+    backlog.put([updated(A1, A2)])
+    assert drained(backlog) == [updated(A1, A2)]
+
+
+def test_coalescing_needs_no_metadata() -> None:
+    """Objects without metadata are told apart by their keys alone."""
+    backlog = CoalescingBacklog()
+    backlog.put([Change(DeltaType.UPDATED, "two", "one", key="k")])
+    backlog.put([Change(DeltaType.UPDATED, "three", "two", key="k")])
+    assert drained(backlog) == [Change(DeltaType.UPDATED, "three", "one")]
+
+
+def test_folded_changes_keep_their_key() -> None:
+    """Whatever is folded or split, each change that comes out says whose it is."""
+    backlog = CoalescingBacklog()
+    backlog.put([added(A1), updated(A1, A2)])
+    assert [change.key for change in drained(backlog)] == ["a"]
+    backlog = CoalescingBacklog()
+    backlog.put([updated(A1, OTHER)])
+    assert [change.key for change in drained(backlog)] == ["a", "a"]
+
+
+def test_a_dead_backlog_raises_at_every_look() -> None:
+    """In a forked child a look at what waits raises rather than waits for a thread that is not there."""
+    backlog = DeadBacklog(lambda: InformerForkedError("forked"))
+    backlog.put([added(A1)])
+    for look in (backlog.take, lambda: len(backlog), lambda: backlog.oldest):
+        with pytest.raises(InformerForkedError):
+            look()
+    backlog.close()
+
+
+def test_forgetting_ends_what_is_being_handed_over() -> None:
+    """What was taken is dropped without a lock."""
+    backlog = Backlog()
+    backlog.put([added(A1), added(A2)])
+    backlog.take()
+    in_hand = backlog.in_hand
+    backlog.forget()
+    assert list(in_hand) == []

@@ -1,0 +1,113 @@
+"""What `informer` offers, and what importing it does not cost."""
+
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import informer
+
+NAMES = """
+Object strip_managed_fields index_by
+meta_namespace_key deletion_handling_meta_namespace_key split_meta_namespace_key ExplicitKey DeletedFinalStateUnknown
+Store Indexer NAMESPACE_INDEX meta_namespace_index ExpirationCache TTLStore MutationCache MutationDetector
+DeltaType Delta Queue DeltaFIFO InOrderFIFO
+ObjectList ListerWatcher ListWatch ListOptions Backoff Reflector Controller new_informer
+ResourceEventHandler Change HandlerRegistration SharedInformer EventStream Lister SharedInformerFactory
+AsyncInformer AsyncEventStream AsyncRegistration
+wait_for_cache_sync until_with_sync informer_watcher InformerWatcher stop_on_signals ConsistencyStore
+InformerError KeyFuncError IndexNotFoundError IndexConflictError IndexFuncError QueueClosedError NotFoundError ApiError
+InformerForkedError
+""".split()  # noqa: SIM905 - one name a line would be a page
+
+HEAVY = [
+    "kubernetes",
+    "yaml",
+    "prometheus_client",
+    "cryptography",
+    "pydantic",
+    "requests",
+    "pytest",
+    "unittest",
+    "asyncio",
+]
+
+
+def modules_after(code: str) -> list[str]:
+    """The modules that a fresh interpreter has loaded after some code."""
+    script = f"{code}\nimport json, sys\nprint(json.dumps(sorted(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
+    return json.loads(done.stdout)  # type: ignore[no-any-return]
+
+
+def test_the_public_names_are_these() -> None:
+    """Neither more nor fewer: adding one is a decision, removing one breaks users."""
+    assert sorted(informer.__all__) == sorted(NAMES)
+    assert set(NAMES) <= set(dir(informer))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_public_name_can_be_imported(name: str) -> None:
+    """It is there, and known by that name where it says it is from."""
+    found: Any = getattr(informer, name)
+    assert getattr(informer, name) is found
+    if callable(found):
+        assert found.__name__ == name
+        assert found.__module__.partition(".")[0] in ("informer", "watch")
+        assert found.__doc__
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    """As of any module."""
+    with pytest.raises(AttributeError, match="module 'informer' has no attribute 'Informer'"):
+        informer.Informer  # noqa: B018
+
+
+def test_type_checkers_see_the_same_names() -> None:
+    """What is loaded at run time and what is imported for type checkers are written down twice: they agree."""
+    tree = ast.parse(Path(informer.__file__).read_text())
+    (block,) = (node for node in tree.body if isinstance(node, ast.If))
+    seen: dict[str, str] = {}
+    for node in block.body:
+        assert isinstance(node, ast.ImportFrom)
+        assert node.module is not None
+        for alias in node.names:
+            assert alias.asname == alias.name, "an import for re-export has the form `name as name`"
+            seen[alias.name] = node.module
+    assert seen == informer._MODULE_OF
+
+
+def test_star_import_gives_all_names() -> None:
+    """`from informer import *` works, though names are loaded when first used."""
+    namespace: dict[str, Any] = {}
+    exec("from informer import *", namespace)
+    assert set(NAMES) <= set(namespace)
+
+
+def test_import_loads_nothing_heavy() -> None:
+    """`import informer` loads no other module of the package, and nothing of the official client."""
+    loaded = modules_after("import informer")
+    assert [name for name in loaded if name.startswith(("informer.", "watch"))] == []
+    assert [name for name in loaded if name.partition(".")[0] in (*HEAVY, "urllib3", "msgspec")] == []
+
+
+def test_no_public_name_loads_the_official_client() -> None:
+    """Whoever brings a list-watch of his own never pays for it; `from_api` and `for_resource` are given it by their user."""
+    loaded = modules_after("import informer\nfor name in informer.__all__: getattr(informer, name)")
+    assert "informer.shared_informer" in loaded
+    assert [name for name in loaded if name.partition(".")[0] == "kubernetes"] == []
+
+
+def test_stores_and_objects_are_light() -> None:
+    """A cache needs no asyncio, and nothing of the official client."""
+    loaded = modules_after(
+        "from informer import Object, Store, Indexer, Lister, ConsistencyStore, MutationCache, TTLStore"
+    )
+    assert "msgspec" in loaded
+    assert [name for name in loaded if name.partition(".")[0] in HEAVY] == []

@@ -140,7 +140,8 @@ class Store(Generic[T]):
     @property
     def resource_version(self) -> str:
         """That of the last write or bookmark, "" before any."""
-        return self._resource_version
+        with self._lock:
+            return self._resource_version
 
     def get(self, obj: T) -> T | None:
         """The stored object of the same key, or None."""

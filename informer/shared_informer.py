@@ -6,6 +6,7 @@ Threads: one that reads, decodes, applies and gives out (one for each namespace,
 
 from __future__ import annotations
 
+import logging
 import random as stdlib_random
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Generic, Literal
@@ -101,6 +102,8 @@ class SharedInformer(InformerLife, Generic[T]):
         self._transform = transform
         self._watch_error_handler = watch_error_handler
         self._key_func = key_func
+        # Ours reads what is stored; it is called for every event, so it is not wrapped.
+        self._key_of = key_func if key_func is meta_namespace_key else self._key_of_user
         codec = getattr(lister_watcher, "codec", None)
         self._model_unwrap: Callable[[Any], Any] | None = None if codec is None or codec.identity else codec.unwrap
         self._problems = Problems(self.name, on_decode_error)
@@ -322,9 +325,7 @@ class SharedInformer(InformerLife, Generic[T]):
         """What makes the user's form of a stored object, None where it is that itself."""
         return self._model_unwrap if self._transform is None else unwrap
 
-    def _key_of(self, item: Any) -> str:
-        if self._key_func is meta_namespace_key:
-            return meta_namespace_key(item)
+    def _key_of_user(self, item: Any) -> str:
         unwrap_item = self._unwrap()
         key = self._key_func(item if unwrap_item is None else unwrap_item(item))
         if not isinstance(key, str):
@@ -375,8 +376,15 @@ class SharedInformer(InformerLife, Generic[T]):
         )
 
     def _watch_failed(self, reflector: Any, error: Exception) -> None:
-        if self._watch_error_handler is not None:
+        if self._watch_error_handler is None:
+            return
+        try:
             self._watch_error_handler(self, error)
+        # Not even SystemExit of a user's function may end the thread that reads.
+        except BaseException as second:
+            self._problems.limited.log(
+                logging.ERROR, "the watch error handler of informer %s failed", self.name, exc_info=second
+            )
 
 
 def _check(lister_watcher: Any, queue: Any, resync_period: float, *, transform: Any, key_func: Any) -> None:

@@ -237,6 +237,8 @@ class Request:
     path: str
     query: dict[str, str]
     headers: dict[str, str]
+    method: str = "GET"
+    target: str = ""
 
 
 @dataclass
@@ -370,9 +372,10 @@ class HTTPServer:
                 return None
             head += data
         first, *lines = head.decode("latin-1").split("\r\n")
-        target = urllib.parse.urlsplit(first.split(" ")[1])
+        method, whole, _ = first.split(" ")
+        target = urllib.parse.urlsplit(whole)
         headers = {k.strip().lower(): v.strip() for k, _, v in (line.partition(":") for line in lines if line)}
-        return Request(target.path, dict(urllib.parse.parse_qsl(target.query)), headers)
+        return Request(target.path, dict(urllib.parse.parse_qsl(target.query)), headers, method, whole)
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from informer import ApiError, Backoff, ListWatch, Reflector, SharedInformer, Store
+from informer import ApiError, Backoff, DeltaType, ListWatch, Reflector, SharedInformer, Store
 from watch import Event, FakeClock
 from watch.channel import Channel
 from watch.concurrency import Signal
@@ -282,7 +282,8 @@ def test_a_stop_while_the_server_sends_without_end(serve: Any, run: Any, stop: t
 
     class Busy(Store[Any]):
         def apply(self, *args: Any, **options: Any) -> Any:
-            busy.set()
+            if args[0][0].type is DeltaType.UPDATED:
+                busy.set()
             return super().apply(*args, **options)
 
     def handler(request: Any, connection: Any) -> None:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if TYPE_CHECKING:
+    from informer.testing.control_plane import ControlPlane
 from hypothesis import settings
 
 # How long one example takes says more about the machine's other work than about the code.
@@ -34,3 +37,10 @@ def no_leftover_threads(request: pytest.FixtureRequest) -> Iterator[None]:
 def control_plane_options() -> dict[str, Any]:
     """The real control plane has what is tested here and is not on by default."""
     return {"feature_gates": {"ShardedListAndWatch": True}}
+
+
+@pytest.fixture(scope="session")
+def unsteady_plane(control_plane: ControlPlane, control_plane_options: dict[str, Any]) -> Iterator[ControlPlane]:
+    """A second real control plane, for tests that kill, freeze, restart or compact it; each leaves it running."""
+    with type(control_plane)(**control_plane_options) as plane:
+        yield plane

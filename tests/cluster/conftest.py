@@ -178,10 +178,9 @@ def make_namespace(cluster: Cluster) -> Callable[[], Namespace]:
 
 
 @pytest.fixture(scope="session")
-def unsteady_cluster(control_plane: ControlPlane) -> Iterator[Cluster]:
+def unsteady_cluster(unsteady_plane: ControlPlane) -> Cluster:
     """A second server, for tests that kill, freeze, restart or compact it; each leaves it running."""
-    with ControlPlane() as plane:
-        yield Cluster(plane)
+    return Cluster(unsteady_plane)
 
 
 @pytest.fixture

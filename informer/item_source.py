@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from informer.entries import Entry, Undecodable, unwrap
+from informer.errors import InformerError
 from informer.keys import metadata_of
 from informer.list_watch import ListerWatcher, ObjectList
 from informer.objects import Object
@@ -54,8 +55,11 @@ def _transformer(transform: Callable[[Any], Any], unwrap_item: Callable[[Any], A
             name, namespace, uid, version = _identity(item)
         try:
             result = transform(unwrap_item(item))
-        except Exception as error:
-            return Undecodable(name, namespace, uid, version, _raw_of(item), error)
+            if result is None:
+                raise TypeError("the transform returned None: what is to be stored is needed")
+        # Not even SystemExit of a user's function may end the thread that reads.
+        except BaseException as error:
+            return Undecodable(name, namespace, uid, version, _raw_of(item), _as_exception(error))
         if type(result) is Object and (result.uid, result.resource_version) == (uid, version):
             return result
         renamed = _identity(result)
@@ -72,6 +76,14 @@ def _identity(item: Any) -> tuple[str, str, str, str]:
     except Exception:
         return "", "", "", ""
     return meta.name, meta.namespace, meta.uid, meta.resource_version
+
+
+def _as_exception(error: BaseException) -> Exception:
+    if isinstance(error, Exception):
+        return error
+    made = InformerError(f"the transform raised {type(error).__name__}")
+    made.__cause__ = error
+    return made
 
 
 def _raw_of(item: Any) -> bytes:

@@ -94,7 +94,15 @@ class SharedInformer(InformerLife, Generic[T]):
         clock: Clock = SYSTEM_CLOCK,
         random: stdlib_random.Random | None = None,
     ) -> None:
-        _check(lister_watcher, queue, resync_period, transform=transform, key_func=key_func)
+        _check(
+            lister_watcher,
+            queue,
+            resync_period,
+            transform=transform,
+            watch_error_handler=watch_error_handler,
+            on_decode_error=on_decode_error,
+            key_func=key_func,
+        )
         super().__init__(name or getattr(lister_watcher, "resource_name", None) or "informer", Processor(clock))
         self._lister_watcher = lister_watcher
         self._queue: QueueKind = queue
@@ -309,7 +317,7 @@ class SharedInformer(InformerLife, Generic[T]):
             RuntimeError: the informer has started or stopped.
         """
         self._check_forked()
-        _check_callable("the watch error handler", handler)
+        _check_callable("watch_error_handler", handler)
         with self._lock:
             self._check_fresh()
             self._watch_error_handler = handler
@@ -387,8 +395,9 @@ class SharedInformer(InformerLife, Generic[T]):
             )
 
 
-def _check(lister_watcher: Any, queue: Any, resync_period: float, *, transform: Any, key_func: Any) -> None:
-    if not callable(getattr(lister_watcher, "list", None)) or not callable(getattr(lister_watcher, "watch", None)):
+def _check(lister_watcher: Any, queue: Any, resync_period: float, **functions: Any) -> None:
+    able = [getattr(lister_watcher, name, None) for name in ("list", "watch")]
+    if isinstance(lister_watcher, type) or not all(callable(each) for each in able):
         raise TypeError(
             f"a {type(lister_watcher).__name__} does not list and watch: ListWatch.for_resource(api_client, 'pods') does, "
             "or ListWatch.from_api(list_method)"
@@ -397,11 +406,10 @@ def _check(lister_watcher: Any, queue: Any, resync_period: float, *, transform: 
         raise ValueError(f'queue must be "in_order" or "delta", not {queue!r}')
     if resync_period < 0:
         raise ValueError(f"resync_period must be 0 or more seconds, not {resync_period}")
-    _check_callable("transform", transform)
-    if not callable(key_func):
-        raise TypeError(f"key_func must be callable, not {type(key_func).__name__}")
+    for name, function in functions.items():
+        _check_callable(name, function, or_none=name != "key_func")
 
 
-def _check_callable(what: str, function: Any) -> None:
-    if function is not None and not callable(function):
+def _check_callable(what: str, function: Any, *, or_none: bool = True) -> None:
+    if not callable(function) and not (or_none and function is None):
         raise TypeError(f"{what} must be callable, not {type(function).__name__}")

@@ -219,3 +219,21 @@ def test_namespaces_and_what_else_a_source_has_shine_through() -> None:
     assert asked == ["b"]
     with pytest.raises(AttributeError):
         _ = made.nothing_like_it
+
+
+def test_a_transform_that_returns_nothing_sets_the_object_aside() -> None:
+    """A transform that forgot to return what it changed is told so, rather than that None is stored."""
+    for items in listed_and_watched(stored_items(source_of(pod("a")), lambda obj: None, None)):
+        assert type(items[0]) is Undecodable
+        assert "the transform returned None" in str(items[0].error)
+
+
+def test_a_transform_cannot_end_the_thread_that_reads() -> None:
+    """SystemExit of a transform is a failure of that object, as an error with the cause."""
+
+    def transform(obj: Any) -> Any:
+        raise SystemExit(3)
+
+    for items in listed_and_watched(stored_items(source_of(pod("a")), transform, None)):
+        assert str(items[0].error) == "the transform raised SystemExit"
+        assert isinstance(items[0].error.__cause__, SystemExit)

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from informer.changes import Change
 from informer.deltas import Delta, DeltaType, ReplacedAll
-from informer.keys import DeletedFinalStateUnknown
+from informer.keys import DeletedFinalStateUnknown, key_by
 from informer.log_limit import LimitedLog
 from informer.store import Indexer, Prepared
 
@@ -85,7 +85,7 @@ class Applier:
         if isinstance(item, DeletedFinalStateUnknown):
             return True
         try:
-            self._key_of(item)
+            key_by(self._key_of, item)
         except Exception as error:
             self.rejected += 1
             self._log.log(logging.ERROR, "an object was left out of the cache: %s", error)

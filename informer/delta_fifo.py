@@ -74,14 +74,14 @@ class DeltaFIFO(FIFO):
     def apply(self, deltas: Iterable[Delta]) -> None:
         """See `FIFO.apply`."""
         given = deltas if isinstance(deltas, (list, tuple)) else list(deltas)
-        keys = [_Bookmark() if delta.type is DeltaType.BOOKMARK else self.key_of(delta.object) for delta in given]
+        keys = self._keys_of(given)
         items = self._transformed(given)
         with self._monitor:
             for key, delta in zip(keys, items, strict=True):
-                if delta.type is not DeltaType.BOOKMARK:
-                    self._initial.added()
                 if delta.type is not DeltaType.DELETED or self._is_known_locked(key):
                     self._queue_locked(key, delta)
+            if any(delta.type is not DeltaType.BOOKMARK for delta in items):
+                self._initial.added()
             self._monitor.notify_all()
 
     def replace(self, items: Iterable[Any], resource_version: str, namespace: str | None = None) -> None:
@@ -92,9 +92,9 @@ class DeltaFIFO(FIFO):
             resource_version: of the list.
             namespace: where the items are all objects of one namespace only; None for everything.
         """
-        listed = list(items)
-        keys = [self.key_of(item) for item in listed]
-        deltas = self._transformed([Delta(self._replaced_type, item) for item in listed])
+        given = [Delta(self._replaced_type, item) for item in items]
+        keys = self._keys_of(given)
+        deltas = self._transformed(given)
         with self._monitor:
             queued: dict[Any, None] = {}
             for key, delta in zip(keys, deltas, strict=True):
@@ -127,20 +127,31 @@ class DeltaFIFO(FIFO):
         return len(self._items)
 
     def _take_locked(self, max_items: int) -> list[Pair]:
-        items, initial_left = self._items, self._initial_left
-        pairs: list[Pair] = []
-        in_hand: dict[Any, Delta] = {}
-        while items and len(pairs) < max_items:
-            key, deltas = items.popitem(last=False)
-            in_hand[key] = deltas[-1]
-            pairs.append((deltas, key in initial_left))
-            if initial_left:
-                initial_left.discard(key)
-        self._in_hand[id(pairs)] = in_hand
+        if len(self._items) <= max_items:
+            taken, self._items = self._items, OrderedDict()
+        else:
+            taken = OrderedDict(self._items.popitem(last=False) for _ in range(max_items))
+        left = self._initial_left
+        pairs = [(deltas, key in left) for key, deltas in taken.items()]
+        if left:
+            left.difference_update(taken)
+        self._in_hand[id(pairs)] = {key: deltas[-1] for key, deltas in taken.items()}
         return pairs
 
     def _processed_locked(self, pairs: list[Pair]) -> None:
         del self._in_hand[id(pairs)]
+
+    def _keys_of(self, deltas: Iterable[Delta]) -> list[Any]:
+        key_func = self._key_func
+        keys: list[Any] = []
+        for delta in deltas:
+            if delta.type is DeltaType.BOOKMARK:
+                keys.append(_Bookmark())
+            elif isinstance(delta.object, DeletedFinalStateUnknown):
+                keys.append(delta.object.key)
+            else:
+                keys.append(key_func(delta.object))
+        return keys
 
     def _in_hand_locked(self, key: Any) -> Delta | None:
         return next((batch[key] for batch in self._in_hand.values() if key in batch), None)

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import queue
 from collections.abc import Callable, Collection, Iterable, Sequence
+from functools import partial
 from typing import Any
 
 from typing_extensions import TypeVar
 
 from informer.deltas import Delta, DeltaType, InitialSync
 from informer.errors import QueueClosedError
-from informer.keys import DeletedFinalStateUnknown
+from informer.keys import DeletedFinalStateUnknown, key_by, meta_namespace_key
 from watch.concurrency import Monitor
 
 __all__ = ["FIFO", "Pair"]
@@ -37,7 +38,8 @@ class FIFO:
     """
 
     def __init__(self, key_func: Callable[[Any], str], transform: Callable[[Any], Any] | None) -> None:
-        self._key_func = key_func
+        # Ours keeps its word, and is called for every event.
+        self._key_func = key_func if key_func is meta_namespace_key else partial(key_by, key_func)
         self._transform = transform
         self._monitor = Monitor()
         self._initial = InitialSync()  # guarded by _monitor

@@ -352,6 +352,24 @@ def test_key_of_takes_whatever_passes_through(make_queue: MakeQueue) -> None:
         fifo.key_of("no thing")
 
 
+def test_a_key_is_text() -> None:
+    """A key function that raises, or makes no text, for an object of a batch keeps the whole batch out, and is named."""
+    for made, problem in (
+        (list, "returned a list, not a str"),
+        (lambda: None, "returned a NoneType, not a str"),
+        (lambda: 1 // 0, "by zero"),
+    ):
+        fifo = DeltaFIFO(lambda thing, made=made: made() if thing.value else thing.name)  # type: ignore[misc]
+        with pytest.raises(KeyFuncError, match=f"object of type Thing: .*{problem}"):
+            fifo.apply([Delta(DeltaType.ADDED, Thing("a")), Delta(DeltaType.ADDED, Thing("b", 1))])
+        with pytest.raises(KeyFuncError, match=problem):
+            fifo.replace([Thing("a"), Thing("b", 1)], "1")
+        with pytest.raises(KeyFuncError, match=problem):
+            InOrderFIFO(lambda thing, made=made: made()).key_of(Thing("a"))  # type: ignore[misc]
+        assert len(fifo) == 0
+        assert not fifo.has_synced()
+
+
 def test_a_queue_is_never_falsy(make_queue: MakeQueue) -> None:
     """`if queue` asks whether there is a queue, not whether anything waits."""
     fifo = make_queue()

@@ -66,9 +66,10 @@ apiextensions.k8s.io/v1: CustomResourceDefinition*/crd
 """
 
 
-def _built_in() -> list[Resource]:
+def read_table(table: str) -> list[Resource]:
+    """The resources of a table such as the one above."""
     resources = []
-    for line in _BUILT_IN.strip().splitlines():
+    for line in table.strip().splitlines():
         api_version, _, words = line.partition(": ")
         group, _, version = api_version.rpartition("/")
         for word in words.split():
@@ -88,7 +89,7 @@ def _built_in() -> list[Resource]:
     return resources
 
 
-_KNOWN = _built_in()
+_KNOWN = read_table(_BUILT_IN)
 
 
 _found: WeakKeyDictionary[Transport, dict[str, Resource]] = WeakKeyDictionary()  # by name; guarded by _found_lock
@@ -184,12 +185,11 @@ def _discover(transport: Transport, group: str | None, version: str | None) -> I
         return
     if group is None:
         yield from _resources_of(transport.get_json("/api/v1"), "", "v1")
-    groups = transport.get_json("/apis")
-    for entry in groups.get("groups") or []:
+    for entry in _entries(transport.get_json("/apis"), "groups"):
         name = entry.get("name", "")
         if group is not None and name != group and not group.endswith("." + name):
             continue
-        versions = [v.get("version", "") for v in entry.get("versions") or []]
+        versions = [v.get("version", "") for v in _entries(entry, "versions")]
         preferred = (entry.get("preferredVersion") or {}).get("version")
         for each in sorted(versions, key=lambda v: v != preferred):
             try:
@@ -200,8 +200,14 @@ def _discover(transport: Transport, group: str | None, version: str | None) -> I
                     raise
 
 
+def _entries(answer: Any, key: str) -> list[dict[str, Any]]:
+    """The objects of a list in an answer, whatever else it may be."""
+    found = answer.get(key) if isinstance(answer, dict) else None
+    return [entry for entry in found if isinstance(entry, dict)] if isinstance(found, list) else []
+
+
 def _resources_of(answer: Any, group: str, version: str) -> Iterable[Resource]:
-    for entry in (answer.get("resources") if isinstance(answer, dict) else None) or []:
+    for entry in _entries(answer, "resources"):
         plural = entry.get("name", "")
         if "/" in plural or "list" not in (entry.get("verbs") or ()):
             continue

@@ -28,6 +28,7 @@ from informer.testing.request_log import LoggedRequest, RequestLog
 from informer.testing.resource_requests import ResourceRequests
 from informer.testing.routes import Route, route_of
 from informer.testing.selection import read_selection
+from informer.testing.served import ServedResource
 from informer.testing.statuses import forbidden, generic, method_not_allowed, page_not_found, status_of
 from informer.testing.storage import Storage
 from informer.testing.versions import ServerVersion
@@ -153,10 +154,10 @@ class ApiHandler:
             return
         self._check_allowed(user, route)
         served = self._registry.find(route.group, route.version, route.plural)
-        if served is None and not self._has_group(route.group):
+        if served is None and not self._is_built_in(route.group):
             exchange.answer(404, _NO_PAGE, _TEXT)
             return
-        if served is None or not _is_served(route, served.resource, served.has_status):
+        if served is None or not _is_served(route, served):
             raise page_not_found()
         where = Where(served, route.namespace, route.name, route.subresource)
         if route.is_watch:
@@ -165,9 +166,9 @@ class ApiHandler:
         status, body = self._resources.answer(route.verb, where, request)
         self._answer(exchange, status, body, chunked=route.verb == "list")
 
-    def _has_group(self, group: str) -> bool:
+    def _is_built_in(self, group: str) -> bool:
         with self._storage.lock:
-            return group in self._registry.resources.groups()
+            return self._registry.resources.is_built_in(group)
 
     def _check_allowed(self, user: str, route: Route) -> None:
         resource = Resource(route.group, route.version, route.plural, "", namespaced=bool(route.namespace))
@@ -183,7 +184,7 @@ class ApiHandler:
         document = self._document(path)
         if document is None:
             group = path.split("/")[2:3] if path.startswith("/apis/") else []
-            if path.startswith("/api/") or (group and self._has_group(group[0])):
+            if path.startswith("/api/") or (group and self._is_built_in(group[0])):
                 raise page_not_found()
             exchange.answer(404, _NO_PAGE, _TEXT)
             return
@@ -282,12 +283,14 @@ class ApiHandler:
             exchange.answer(status, whole, headers)
 
 
-def _is_served(route: Route, resource: Resource, has_status: bool) -> bool:
+def _is_served(route: Route, served: ServedResource) -> bool:
+    resource = served.resource
     if resource.namespaced and route.name and not route.namespace:
         return False
     if not resource.namespaced and route.namespace:
         return False
-    return route.subresource == "" or (route.subresource == "status" and has_status)
+    subresources = {"": True, "status": served.has_status, "scale": served.has_scale}
+    return subresources.get(route.subresource, False)
 
 
 def _takes_gzip(exchange: Exchange) -> bool:

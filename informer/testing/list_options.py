@@ -75,12 +75,12 @@ def _list_causes(options: ListQuery) -> list[Cause]:
     causes = []
     if match:
         field = "resourceVersionMatch"
-        if options.continue_:
-            causes.append(Cause.forbidden(field, "resourceVersionMatch is forbidden when continue is provided"))
         if not version:
             causes.append(
                 Cause.forbidden(field, "resourceVersionMatch is forbidden unless resourceVersion is provided")
             )
+        if options.continue_:
+            causes.append(Cause.forbidden(field, "resourceVersionMatch is forbidden when continue is provided"))
         if match not in ("Exact", "NotOlderThan"):
             causes.append(Cause.unsupported(field, match, ("Exact", "NotOlderThan", "")))
         if match == "Exact" and version == "0":

@@ -70,8 +70,10 @@ def list_page(storage: Storage, bucket: Bucket, namespace: str, options: ListQue
     Threads: any; objects are chosen outside the lock.
     """
     token = _Token.read(options.continue_) if options.continue_ else None
+    if token is not None and options.version:
+        raise bad_request("specifying resource version is not allowed when using continue")
     # A list from resourceVersion 0 comes from the watch cache, which knows no pages.
-    limit = 0 if options.resource_version == "0" and token is None else options.limit
+    limit = 0 if options.resource_version == "0" else options.limit
     with storage.lock:
         snapshot = _snapshot_locked(storage, bucket, options, token)
     prefix = f"{namespace}/" if namespace else ""
@@ -84,15 +86,15 @@ def list_page(storage: Storage, bucket: Bucket, namespace: str, options: ListQue
         stored = snapshot.objects[snapshot.keys[at]]
         if namespace and stored.namespace != namespace:
             break
-        if not selection.matches(stored):
-            continue
         if limit and len(chosen) == limit:
+            # Whether anything that follows is selected, the real server does not look either.
             version = token.resource_version if token is not None else snapshot.resource_version
             metadata["continue"] = str(_Token(version if version > 0 else snapshot.resource_version, chosen[-1].key))
             if selection.everything:
                 metadata["remainingItemCount"] = _remaining(snapshot, at, namespace)
             break
-        chosen.append(stored)
+        if selection.matches(stored):
+            chosen.append(stored)
     return Page(chosen, metadata)
 
 

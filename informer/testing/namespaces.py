@@ -78,4 +78,4 @@ class Namespaces:
             self._storage.delete_locked(bucket, namespace)
 
     def _bucket_locked(self) -> Bucket:
-        return self._storage.bucket_locked(self.served.bucket, self.served.selectable)
+        return self._storage.bucket_locked(self.served.bucket, self.served.paths)

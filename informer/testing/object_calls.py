@@ -111,7 +111,7 @@ class ObjectCalls:
             selectable: fields that can be selected by, such as ".spec.color".
         """
         plural = plural or kind.lower() + "s"
-        schema = {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}}
+        schema = {"openAPIV3Schema": _schema_of(selectable)}
         more: dict[str, Any] = {"subresources": {"status": {}}} if status else {}
         if selectable:
             more["selectableFields"] = [{"jsonPath": path} for path in selectable]
@@ -147,4 +147,17 @@ class ObjectCalls:
 
 def _shown(served: ServedResource, stored: Stored) -> dict[str, Any]:
     resource = served.resource
-    return {"kind": resource.kind, "apiVersion": resource.api_version, **stored.to_dict()}
+    return {"kind": resource.kind, "apiVersion": resource.api_version, **served.from_stored(stored.to_dict())}
+
+
+def _schema_of(paths: Sequence[str]) -> dict[str, Any]:
+    """A schema that takes any fields, and names those that have to be named to be selectable."""
+    schema: dict[str, Any] = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    for path in paths:
+        *parents, last = path.strip(".").split(".")
+        at = schema
+        for parent in parents:
+            properties = at.setdefault("properties", {})
+            at = properties.setdefault(parent, {"type": "object", "x-kubernetes-preserve-unknown-fields": True})
+        at.setdefault("properties", {})[last] = {"type": "string"}
+    return schema

@@ -5,6 +5,7 @@ Source: apiserver pkg/registry/rest and pkg/endpoints/handlers; the texts are th
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -17,6 +18,7 @@ from watch.errors import ApiError
 
 __all__ = [
     "Where",
+    "check_finalizers",
     "check_identity",
     "check_kind",
     "check_metadata",
@@ -46,17 +48,12 @@ class Where(NamedTuple):
 def check_kind(served: ServedResource, obj: Mapping[str, Any], is_served: Callable[[str, str], bool]) -> None:
     """Raises 400 where an object says to be of another kind than the resource it is written to."""
     resource = served.resource
+    if served.custom:
+        _check_custom_kind(resource, obj)
+        return
     kind, api_version = obj.get("kind") or resource.kind, obj.get("apiVersion") or resource.api_version
     if (kind, api_version) == (resource.kind, resource.api_version):
         return
-    if served.custom:
-        if kind != resource.kind:
-            words = f'the kind in the data ("{kind}") does not match the expected kind ("{resource.kind}")'
-            raise bad_request(words)
-        raise bad_request(
-            f"the API version in the data ({api_version}) does not match the expected API version "
-            f"({resource.api_version})"
-        )
     version = str(api_version).rpartition("/")[2]
     if is_served(str(api_version), str(kind)):
         group = resource.group.partition(".")[0] or "core"
@@ -64,6 +61,25 @@ def check_kind(served: ServedResource, obj: Mapping[str, Any], is_served: Callab
     else:
         why = not_registered(str(api_version), str(kind))
     raise bad_request(f'{kind} in version "{version}" cannot be handled as a {resource.kind}: {why}')
+
+
+def _check_custom_kind(resource: Resource, obj: Mapping[str, Any]) -> None:
+    kind, api_version = obj.get("kind") or "", obj.get("apiVersion") or ""
+    if not kind:
+        text = json.dumps(obj, separators=(",", ":"))
+        raise bad_request(
+            f"the object provided is unrecognized (must be of type {resource.kind}): Object 'Kind' is missing in "
+            f"'{text}' ({text})"
+        )
+    if api_version != resource.api_version:
+        raise bad_request(
+            f"the API version in the data ({api_version}) does not match the expected API version "
+            f"({resource.api_version})"
+        )
+    if kind != resource.kind:
+        metadata = obj.get("metadata")
+        name = metadata.get("name", "") if isinstance(metadata, dict) else ""
+        raise invalid(resource.group, kind, name, [Cause.bad("kind", json.dumps(kind), f"must be {resource.kind}")])
 
 
 def not_registered(api_version: str, kind: str) -> str:
@@ -144,9 +160,22 @@ def check_version(where: Where, metadata: Mapping[str, Any], old: Stored | None)
     if version and int(version) not in (0, old.resource_version):
         raise conflict(resource, where.name)
     if not version and served.needs_resource_version:
-        value = "0" if served.custom or resource.kind == "CustomResourceDefinition" else '""'
-        cause = Cause.bad("metadata.resourceVersion", value, "must be specified for an update")
-        raise invalid(resource.group, resource.kind, where.name, [cause])
+        cause = Cause.bad("metadata.resourceVersion", "0", "must be specified for an update")
+        raise invalid(resource.group, resource.plural, where.name, [cause])
+
+
+def check_finalizers(where: Where, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
+    """Raises 422 where a finalizer is added to an object that is going."""
+    if "deletionTimestamp" not in old:
+        return
+    added = [each for each in new.get("finalizers") or () if each not in (old.get("finalizers") or ())]
+    if added:
+        resource = where.served.resource
+        listed = ", ".join(json.dumps(each) for each in added)
+        words = (
+            f"no new finalizers can be added if the object is being deleted, found new finalizers []string{{{listed}}}"
+        )
+        raise invalid(resource.group, resource.kind, where.name, [Cause.forbidden("metadata.finalizers", words)])
 
 
 def check_preconditions(resource: Resource, old: Stored, preconditions: Mapping[str, Any]) -> None:

@@ -66,7 +66,9 @@ def changed_object(
         if "status" in old:
             changed["status"] = old["status"]
     metadata = {key: value for key, value in old["metadata"].items() if key in _SET_BY_SERVER}
-    metadata.update(_free_fields(new["metadata"]))
+    # The status endpoint of a custom resource leaves the metadata alone too.
+    alone = served.custom and subresource == "status"
+    metadata.update(_free_fields((old if alone else new)["metadata"]))
     if served.counts_generation and _content(old) != _content(changed):
         metadata["generation"] = metadata.get("generation", 0) + 1
     return {"metadata": metadata, **{key: value for key, value in changed.items() if key != "metadata"}}
@@ -80,9 +82,9 @@ def mark_deleted(served: ServedResource, obj: dict[str, Any]) -> None:
         marked[key] = value
         if key == "creationTimestamp":
             marked["deletionTimestamp"] = now()
-            if served.resource.kind != "Namespace":
+            if served.resource.kind not in ("Namespace", "CustomResourceDefinition"):
                 marked["deletionGracePeriodSeconds"] = 0
-    if served.counts_generation:
+    if served.counts_generation and served.resource.kind != "CustomResourceDefinition":
         marked["generation"] = metadata.get("generation", 0) + 1
     obj["metadata"] = marked
     if served.resource.kind == "Namespace":

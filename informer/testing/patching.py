@@ -16,10 +16,14 @@ from informer.testing.patches import PatchError, json_patch, merge_patch
 from informer.testing.served import ServedResource
 from informer.testing.statuses import Cause, bad_request, generic, invalid
 from informer.testing.strategic_merge import strategic_merge
+from watch.errors import ApiError
 
 __all__ = ["Patch", "patched"]
 
-_APPLY = "application/apply-patch+yaml"
+_CUSTOM_TYPES = (
+    "the body of the request was in an unknown format - accepted media types include: application/json-patch+json, "
+    "application/merge-patch+json, application/apply-patch+yaml"
+)
 
 
 class Patch(NamedTuple):
@@ -49,6 +53,8 @@ def patched(served: ServedResource, request: Request) -> Patch:
             return Patch(lambda obj: _strategic(served, obj, patch))
         case "application/apply-patch+yaml":
             return _applied(served, request)
+    if served.custom:
+        raise ApiError(415, "UnsupportedMediaType", _CUSTOM_TYPES)
     raise generic(415, "415: Unsupported Media Type")
 
 

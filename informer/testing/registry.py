@@ -16,6 +16,7 @@ from informer.testing.names import generated_name
 from informer.testing.namespaces import INITIAL, Namespaces
 from informer.testing.object_checks import (
     Where,
+    check_finalizers,
     check_identity,
     check_kind,
     check_metadata,
@@ -63,7 +64,7 @@ class Registry:
 
     def bucket_locked(self, served: ServedResource) -> Bucket:
         """Where the objects of a resource are."""
-        return self._storage.bucket_locked(served.bucket, served.selectable)
+        return self._storage.bucket_locked(served.bucket, served.paths, served.form)
 
     def get(self, where: Where) -> Stored:
         """The newest state of an object.
@@ -89,6 +90,7 @@ class Registry:
         served = where.served
         check_kind(served, obj, self._is_served)
         metadata = metadata_of(obj, served.resource)
+        obj = served.to_stored(obj)
         settle_namespace(where, metadata)
         if metadata.get("resourceVersion"):
             raise ApiError(500, "", "resourceVersion should not be set on objects to be created")
@@ -142,21 +144,24 @@ class Registry:
                 if not create:
                     raise not_found(resource, where.name)
                 return self._create_by_update(where, change({}), with_status=with_status, dry_run=dry_run), True
-            new = change(old.to_dict())
+            new = change(served.from_stored(old.to_dict()))
             check_kind(served, new, self._is_served)
             metadata = metadata_of(new, resource)
+            new = served.to_stored(new)
             settle_namespace(where, metadata)
             check_identity(where, metadata, old.uid)
             check_version(where, metadata, old)
             check_metadata(metadata, resource)
             before = old.to_dict()
+            check_finalizers(where, before["metadata"], metadata)
             after = changed_object(served, where.subresource, before, new, with_status=with_status)
             if dry_run:
                 return self._storage.dry_run_locked(bucket, after), False
             if after == before:
                 return old, False
             if old.marked and not after["metadata"].get("finalizers"):
-                return self._remove_locked(served, bucket, old), False
+                self._remove_locked(served, bucket, old)
+                return self._storage.dry_run_locked(bucket, after), False
             stored = self._storage.write_locked(bucket, after, old)
             if resource.kind == _DEFINITION:
                 self._definitions.serve_locked(stored)
@@ -189,18 +194,20 @@ class Registry:
     def _create_by_update(self, where: Where, obj: dict[str, Any], *, with_status: bool, dry_run: bool) -> Stored:
         metadata = metadata_of(obj, where.served.resource)
         check_version(where, metadata, None)
-        if metadata.get("resourceVersion"):
-            raise not_found(where.served.resource, where.name)
         check_identity(where, metadata, "")
+        metadata.pop("resourceVersion", None)
         return self.create(where, obj, with_status=with_status, dry_run=dry_run)
 
     def _delete_locked(self, served: ServedResource, bucket: Bucket, old: Stored) -> tuple[Stored, bool]:
         """Marks what has to be marked, and removes what can be removed."""
         kind = served.resource.kind
-        if (old.held or kind in ("Pod", "Namespace")) and not old.marked:
+        if (old.held or kind in ("Pod", "Namespace", _DEFINITION)) and not old.marked:
             obj = old.to_dict()
             mark_deleted(served, obj)
             old = self._storage.write_locked(bucket, obj, old)
+        if kind == _DEFINITION and not old.held:
+            self._remove_locked(served, bucket, old)
+            return old, False
         if served is self._namespaces.served:
             self._namespaces.empty_locked(old.name, self._delete_in_namespace_locked)
             return old, False

@@ -5,7 +5,7 @@ Source: apiserver pkg/endpoints/handlers.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -17,7 +17,9 @@ from informer.testing.object_checks import Where, not_registered
 from informer.testing.patching import patched
 from informer.testing.registry import Registry
 from informer.testing.representations import Representation, representation_for
+from informer.testing.scale import scale_of, with_scale
 from informer.testing.selection import read_selection
+from informer.testing.served import ServedResource
 from informer.testing.statuses import Cause, bad_request, generic, invalid, method_not_allowed, success
 from informer.testing.storage import Storage
 from informer.testing.versions import ServerVersion
@@ -48,6 +50,8 @@ class ResourceRequests:
         representation = representation_for(
             request.headers.get("accept", ""), where.served, of_list=verb in ("list", "deletecollection")
         )
+        if where.subresource == "scale":
+            return self._scale(verb, where, request)
         match verb:
             case "get":
                 return self._get(where, representation)
@@ -70,18 +74,14 @@ class ResourceRequests:
 
     def _list(self, where: Where, request: Request, representation: Representation) -> tuple[int, list[bytes]]:
         page = self._page(where, request)
-        return 200, _list_body(representation, page)
+        return 200, representation.list(page.metadata, page.objects)
 
     def _page(self, where: Where, request: Request) -> Page:
         options = read_list_query(request.query, watch_list_enabled=self._version.has_watch_list)
         selection = read_selection(options, where.served, "", sharding=self._version.has_sharding)
         with self._storage.lock:
             bucket = self._registry.bucket_locked(where.served)
-        page = list_page(self._storage, bucket, where.namespace, options, selection)
-        if where.served.custom:
-            # The real server keeps custom objects in another form of list, which writes this field even when it is empty.
-            page.metadata.setdefault("continue", "")
-        return page
+        return list_page(self._storage, bucket, where.namespace, options, selection)
 
     def _create(self, where: Where, request: Request, representation: Representation) -> tuple[int, list[bytes]]:
         if where.name or (where.served.resource.namespaced and not where.namespace):
@@ -105,6 +105,17 @@ class ResourceRequests:
         )
         return 201 if created else 200, [representation.single(stored)]
 
+    def _scale(self, verb: str, where: Where, request: Request) -> tuple[int, list[bytes]]:
+        served = where.served
+        if verb == "get":
+            obj = self._registry.get(where).to_dict()
+        elif verb in ("update", "patch"):
+            stored, _ = self._registry.update(where, _scaling(verb, served, request), dry_run=_is_dry_run(request))
+            obj = stored.to_dict()
+        else:
+            raise method_not_allowed()
+        return 200, [_encode(scale_of(served, obj))]
+
     def _delete(self, where: Where, request: Request, representation: Representation) -> tuple[int, list[bytes]]:
         if where.subresource:
             raise method_not_allowed()
@@ -127,11 +138,7 @@ class ResourceRequests:
             except ApiError as error:
                 if error.status != 404:  # somebody else was faster
                     raise
-        return 200, _list_body(representation, page)
-
-
-def _list_body(representation: Representation, page: Page) -> list[bytes]:
-    return [representation.list_head(page.metadata), b",".join(representation.items(page.objects)), b"]}\n"]
+        return 200, representation.list(page.metadata, page.objects)
 
 
 def decode_body(request: Request, kind: str) -> dict[str, Any]:
@@ -154,6 +161,15 @@ def decode_body(request: Request, kind: str) -> dict[str, Any]:
     if not isinstance(obj, dict):
         raise bad_request(f"{unrecognized}couldn't get version/kind; json parse error: it is no JSON object")
     return obj
+
+
+def _scaling(verb: str, served: ServedResource, request: Request) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    """The change that a request for the scale subresource makes."""
+    if verb == "update":
+        wanted = decode_body(request, "Scale")
+        return lambda obj: with_scale(served, obj, wanted)
+    patch = patched(served, request)
+    return lambda obj: with_scale(served, obj, patch.apply(scale_of(served, obj)))
 
 
 def _delete_options(request: Request) -> Mapping[str, Any]:

@@ -8,7 +8,7 @@ Source: https://kubernetes.io/docs/concepts/overview/working-with-objects/field-
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from informer.testing.statuses import bad_request
@@ -91,13 +91,17 @@ def fields_of(obj: Mapping[str, Any], paths: tuple[str, ...]) -> dict[str, str]:
     return fields
 
 
-def parse_field_selector(text: str, paths: tuple[str, ...], kind: str) -> FieldSelector:
+def parse_field_selector(
+    text: str, paths: tuple[str, ...], kind: str, *, custom: bool, stored: Callable[[str], str] = str
+) -> FieldSelector:
     """Reads a field selector.
 
     Args:
         text: as in the query; "" selects everything.
         paths: the fields that can be selected by, beside name and namespace.
         kind: of the objects, for the words of a refusal.
+        custom: whether it is a custom resource's.
+        stored: under which path a field is stored.
 
     Raises:
         ApiError: 400, it cannot be read, or names another field.
@@ -111,23 +115,18 @@ def parse_field_selector(text: str, paths: tuple[str, ...], kind: str) -> FieldS
             raise bad_request(f"invalid selector: '{text}'; can't understand '{part}'")
         field, operator, value = found.group("field", "operator", "value")
         if field not in _ALWAYS and field not in paths:
-            raise bad_request(_unknown(field, paths, kind))
-        terms.append(_Term(field, _ESCAPE.sub(r"\1", value), operator != "!="))
+            raise bad_request(_unknown(field, paths, kind, custom=custom))
+        terms.append(_Term(stored(field), _ESCAPE.sub(r"\1", value), operator != "!="))
     return FieldSelector(tuple(terms))
 
 
-def _unknown(field: str, paths: tuple[str, ...], kind: str) -> str:
+def _unknown(field: str, paths: tuple[str, ...], kind: str, *, custom: bool) -> str:
     if kind == "Job":
         return f'field label "{field}" not supported for Job'
-    if paths and kind in _KINDS_WITH_SELECTORS:
+    if paths or custom:
         return f"field label not supported: {field}"
-    known = ", ".join(f'"{each}"' for each in (*_ALWAYS, *paths))
+    known = ", ".join(f'"{each}"' for each in _ALWAYS)
     return f'"{field}" is not a known field selector: only {known}'
-
-
-_KINDS_WITH_SELECTORS = frozenset(
-    ["Pod", "Event", "Node", "Secret", "Service", "Namespace", "ReplicationController", "CertificateSigningRequest"]
-)
 
 
 def _at(obj: Any, path: str) -> Any:

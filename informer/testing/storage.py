@@ -27,6 +27,26 @@ _decode = msgspec.json.decode
 _KEPT_SNAPSHOTS = 8
 
 
+class Form(NamedTuple):
+    """How the objects of a resource are stored, as JSON.
+
+    Built-in kinds are stored without kind and apiVersion, since they are written without them into lists; custom ones with
+    them, and with all keys sorted, as the real server writes them.
+    """
+
+    kind: str = ""
+    api_version: str = ""
+
+    def encode(self, obj: Mapping[str, Any]) -> bytes:
+        """The JSON of an object that does not say its kind."""
+        if not self.kind:
+            return _encode(obj)
+        return _encode({**obj, "kind": self.kind, "apiVersion": self.api_version}, order="sorted")
+
+
+_PLAIN = Form()
+
+
 class Stored(msgspec.Struct, frozen=True, gc=False):
     """One state of one object."""
 
@@ -39,18 +59,21 @@ class Stored(msgspec.Struct, frozen=True, gc=False):
     fields: dict[str, str]
     marked: bool  # it has a deletionTimestamp
     held: bool  # it has finalizers
-    body: bytes  # the object's JSON without kind and apiVersion, which differ by the version that it is read in
+    form: Form
+    body: bytes  # the object's JSON, in that form
 
     def to_dict(self) -> dict[str, Any]:
         """The object without kind and apiVersion; the caller may change it."""
         obj: dict[str, Any] = _decode(self.body)
+        obj.pop("kind", None)
+        obj.pop("apiVersion", None)
         return obj
 
     def at(self, resource_version: int) -> Stored:
         """The same object with another resourceVersion: what a deletion shows."""
         obj = self.to_dict()
         obj["metadata"]["resourceVersion"] = str(resource_version)
-        return msgspec.structs.replace(self, resource_version=resource_version, body=_encode(obj))
+        return msgspec.structs.replace(self, resource_version=resource_version, body=self.form.encode(obj))
 
 
 class StoredChange(NamedTuple):
@@ -79,8 +102,9 @@ Subscriber = Callable[[StoredChange], object]
 class Bucket:
     """The objects of one resource."""
 
-    def __init__(self, paths: tuple[str, ...], oldest: int, watchable: int, history_limit: int) -> None:
+    def __init__(self, paths: tuple[str, ...], form: Form, oldest: int, watchable: int, history_limit: int) -> None:
         self.paths = paths
+        self.form = form
         self.objects: dict[str, Stored] = {}
         self.keys: list[str] = []  # of `objects`, sorted
         self.history: deque[StoredChange] = deque()
@@ -195,11 +219,11 @@ class Storage:
         """The one that the next write will have."""
         return self._resource_version + 1
 
-    def bucket_locked(self, name: str, paths: tuple[str, ...] = ()) -> Bucket:
+    def bucket_locked(self, name: str, paths: tuple[str, ...] = (), form: Form = _PLAIN) -> Bucket:
         """The objects of a resource, made when it is first asked for."""
         bucket = self._buckets.get(name)
         if bucket is None:
-            bucket = self._buckets[name] = Bucket(paths, self._oldest, self._watchable, self._history_limit)
+            bucket = self._buckets[name] = Bucket(paths, form, self._oldest, self._watchable, self._history_limit)
         return bucket
 
     def buckets_locked(self) -> Iterable[tuple[str, Bucket]]:
@@ -217,7 +241,7 @@ class Storage:
         version = self._resource_version = self._resource_version + 1
         metadata = obj["metadata"]
         metadata["resourceVersion"] = str(version)
-        new = make_stored(obj, bucket.paths, version)
+        new = make_stored(obj, bucket, version)
         bucket.record_locked(StoredChange(version, old, new))
         return new
 
@@ -225,7 +249,7 @@ class Storage:
         """The state that an object would make, without storing it."""
         if not obj["metadata"].get("resourceVersion"):
             obj["metadata"].pop("resourceVersion", None)
-        return make_stored(obj, bucket.paths, self._resource_version)
+        return make_stored(obj, bucket, self._resource_version)
 
     def delete_locked(self, bucket: Bucket, old: Stored) -> Stored:
         """Takes an object out and returns its last state, with the resourceVersion of the deletion."""
@@ -249,7 +273,7 @@ class Storage:
                 bucket.forget_locked(self._resource_version, for_watches_only=True)
 
 
-def make_stored(obj: dict[str, Any], paths: tuple[str, ...], version: int) -> Stored:
+def make_stored(obj: dict[str, Any], bucket: Bucket, version: int) -> Stored:
     """The state that an object, complete with metadata, makes."""
     metadata = obj["metadata"]
     namespace, name = metadata.get("namespace", ""), metadata["name"]
@@ -261,8 +285,9 @@ def make_stored(obj: dict[str, Any], paths: tuple[str, ...], version: int) -> St
         uid=metadata["uid"],
         resource_version=version,
         labels=metadata.get("labels") or {},
-        fields={"metadata.name": name, "metadata.namespace": namespace, **fields_of(obj, paths)},
+        fields={"metadata.name": name, "metadata.namespace": namespace, **fields_of(obj, bucket.paths)},
         marked="deletionTimestamp" in metadata,
         held=bool(metadata.get("finalizers")),
-        body=_encode({"metadata": metadata, **body}),
+        form=bucket.form,
+        body=bucket.form.encode({"metadata": metadata, **body}),
     )

@@ -137,7 +137,7 @@ def _schema_named(name: str) -> Any:
     from kubernetes.client import models
 
     inner = name
-    for prefix in ("Optional[", "list[", "List[", "dict(str, ", "Dict[str, "):
+    for prefix in ("list[", "List[", "dict(str, ", "Dict[str, "):
         if inner.startswith(prefix):
             inner = inner[len(prefix) : -1]
     found = getattr(models, inner, None)

@@ -168,9 +168,8 @@ class MutationCache(Generic[T]):
             with self._lock:
                 others = [key for key in self._mutations if key not in seen]
             for key in others:
-                stored = self._indexer.get_by_key(key)
-                newest = self._newest(key, stored)
-                if newest is not None and newest is not stored and self._has_value(key, newest, name, value):
+                newest = self._newest(key, self._indexer.get_by_key(key))
+                if newest is not None and self._has_value(key, newest, name, value):
                     found.append(newest)
         return found
 

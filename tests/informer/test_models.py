@@ -7,7 +7,7 @@ from typing import Any, TypedDict
 
 import msgspec
 import pytest
-from kubernetes.client import V1Pod, V1Secret
+from kubernetes.client import V1JSONSchemaProps, V1Pod, V1Secret
 
 from informer import Object
 from informer.entries import Entry
@@ -224,6 +224,23 @@ def test_a_field_that_the_api_does_not_have_is_refused_at_once(model: Any, probl
     with pytest.raises(TypeError, match=problem):
         model_for(model, V1Pod)
     model_for(model)
+
+
+class Props(msgspec.Struct, rename="camel"):
+    any_of: list[Props] = []
+    min_length: int = 0
+
+
+class MisspeltProps(msgspec.Struct, rename="camel"):
+    any_of: list[MisspeltProps] = []
+    min_lenght: int = 0
+
+
+def test_a_type_and_a_schema_that_contain_themselves_are_checked() -> None:
+    """Once at each place: the check comes to an end."""
+    model_for(Props, V1JSONSchemaProps)
+    with pytest.raises(TypeError, match=r"MisspeltProps has a field 'minLenght', .* did you mean 'minLength'"):
+        model_for(MisspeltProps, V1JSONSchemaProps)
 
 
 @dataclasses.dataclass

@@ -9,7 +9,15 @@ from typing import Any
 
 import pytest
 
-from informer import DeletedFinalStateUnknown, Delta, DeltaType, IndexConflictError, Indexer, IndexFuncError
+from informer import (
+    DeletedFinalStateUnknown,
+    Delta,
+    DeltaType,
+    IndexConflictError,
+    Indexer,
+    IndexFuncError,
+    IndexNotFoundError,
+)
 from informer.deltas import ReplacedAll
 from watch.concurrency import Latch, Worker
 
@@ -226,9 +234,11 @@ def test_writes_while_an_index_is_added_are_in_it(
     def value(obj: Any) -> list[str]:
         if not wrote.is_open:
             wrote.open()
-            assert "value" not in indexer.indexers
             with threads(lambda: write(indexer)):
                 pass
+            assert "value" not in indexer.indexers
+            with pytest.raises(IndexNotFoundError):
+                indexer.by_index("value", "old")
         return [obj["value"]]
 
     indexer.add_indexers({"value": value})

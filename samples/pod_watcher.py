@@ -63,9 +63,6 @@ def main(arguments: list[str] | None = None) -> int:
     except FatalError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    except BrokenPipeError:
-        # Whoever read the pipe has gone (`| head`); what is still buffered has nowhere to go either.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 
 
@@ -227,6 +224,8 @@ class LineWriter:
             self._out.write("".join(f"{self._line(EVENT_NAMES[change.type], change.object)}\n" for change in changes))
             self._out.flush()
         except BrokenPipeError:
+            # Whoever read the pipe has gone (`| head`); what is still buffered has nowhere to go either.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self._out.fileno())
             self._stop.set()
 
 

@@ -38,6 +38,8 @@ class Program:
             for stream, lines in ((self.process.stdout, self.lines), (self.process.stderr, self.complaints))
             if stream is not None
         ]
+        if self.process.stdout is None:
+            self.lines.close()
 
     @staticmethod
     def _read(stream: Any, lines: Channel[tuple[float, str]]) -> None:

@@ -43,7 +43,7 @@ def test_every_add_change_and_delete_is_a_line(
     second = embedded_apiserver.update(second)
     assert re.match(r"MODIFIED +default +second +1/1 +Running +3 ", program.wait_for("second")[1])
     embedded_apiserver.delete(second)
-    assert program.wait_for("second")[1].startswith("DELETED ")
+    assert program.wait_for(lambda line: "MODIFIED" not in line)[1].startswith("DELETED  default          second ")
     assert program.interrupt() < 1.0
     assert program.end() == (0, [], [])
 
@@ -88,19 +88,30 @@ def test_selectors_and_namespaces_choose_pods(
     embedded_apiserver.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}})
     for name, namespace, app in (("a", "default", "web"), ("b", "shop", "web"), ("c", "shop", "db")):
         embedded_apiserver.create(pod(name, namespace, app=app))
-    seen = {}
-    for arguments in (
-        (),
-        ("-A",),
-        ("-n", "shop"),
-        ("-A", "-l", "app!=db"),
-        ("-A", "--field-selector", "metadata.name=c"),
-    ):
-        program = run_sample(SAMPLE, "--kubeconfig", kubeconfig, "-o", "name", "--duration", "1.5", *arguments)
-        code, lines, complaints = program.end()
+    expected: dict[tuple[str, ...], list[str]] = {
+        (): ["a"],
+        ("-A",): ["a", "b", "c"],
+        ("-n", "shop"): ["b", "c"],
+        ("-A", "-l", "app!=db"): ["a", "b"],
+        ("-A", "--field-selector", "metadata.name=c"): ["c"],
+    }
+    programs = {
+        arguments: run_sample(SAMPLE, "--kubeconfig", kubeconfig, "-o", "name", *arguments) for arguments in expected
+    }
+    for arguments, names in expected.items():
+        # The first list is written at once: what does not belong to it would be among these lines or right behind them.
+        seen = [programs[arguments].wait_for("pod/")[1] for _ in names]
+        programs[arguments].interrupt()
+        code, rest, complaints = programs[arguments].end()
         assert (code, complaints) == (0, [])
-        seen[arguments] = sorted(line.split("/")[1] for line in lines)
-    assert [*seen.values()] == [["a"], ["a", "b", "c"], ["b", "c"], ["a", "b"], ["c"]]
+        assert sorted(line.split("/")[1] for line in seen + rest) == names
+
+
+def test_it_ends_by_itself_when_asked_to(kubeconfig: str, run_sample: Callable[..., Any]) -> None:
+    """`--duration` ends the program after so many seconds, with exit code 0."""
+    begun = time.monotonic()
+    assert run_sample(SAMPLE, "--kubeconfig", kubeconfig, "--duration", "0.5").end() == (0, [], [])
+    assert 0.5 <= time.monotonic() - begun < 10
 
 
 def test_a_context_that_is_missing_is_one_line(kubeconfig: str, run_sample: Callable[..., Any]) -> None:
@@ -122,11 +133,12 @@ def test_a_refused_connection_is_one_line(
     embedded_apiserver: EmbeddedAPIServer, kubeconfig: str, run_sample: Callable[..., Any]
 ) -> None:
     """A server that is not there ends the program with exit code 2 and a line that names its address."""
+    address = embedded_apiserver.url.removeprefix("http://")
     embedded_apiserver.stop()
     code, lines, complaints = run_sample(SAMPLE, "--kubeconfig", kubeconfig).end()
     assert (code, lines, len(complaints)) == (2, [], 1)
     assert "connection refused" in complaints[0]
-    assert embedded_apiserver.url.removeprefix("http://") in complaints[0]
+    assert address in complaints[0]
 
 
 def test_a_refused_token_is_one_line(tmp_path: Path, run_sample: Callable[..., Any]) -> None:

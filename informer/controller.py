@@ -38,8 +38,8 @@ class Controller:
         process_batch: called instead of `process` with all pairs that one pop brought.
         on_processed: called after each pop, when the queue has counted it as processed, and whenever
             `applied_resource_version` has changed.
-        name: seen in thread names and logs.
-        reflector_options: passed on to each `Reflector`.
+        name: seen in thread names and logs; None takes the resource's.
+        reflector_options: passed on to each `Reflector`; without a `key_func` it takes that of the queue, if it has one.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class Controller:
         if (process is None) == (process_batch is None):
             raise TypeError("pass either process or process_batch")
         self._queue = queue
-        self._name = name or "controller"
+        self._name = name or getattr(lister_watcher, "resource_name", None) or "controller"
         self._process_batch = process_batch or self._one_by_one(process)
         self._on_processed = on_processed
         self._apply_lock = RLock()  # one thread drains at a time
@@ -65,6 +65,8 @@ class Controller:
         self._started = False  # guarded by _apply_lock
         self._failure: BaseException | None = None  # what ends the run; written by the draining thread
         options = {**reflector_options, "resync_period": resync_period}
+        if hasattr(queue, "key_of"):
+            options.setdefault("key_func", queue.key_of)
         self._inlets: list[_Inlet] = []
         self.reflectors: list[Reflector] = []
         parts = _parts(lister_watcher)

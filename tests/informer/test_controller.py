@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from informer import Controller, Delta, DeltaFIFO, DeltaType, Indexer, InOrderFIFO, QueueClosedError
+from informer import Controller, Delta, DeltaFIFO, DeltaType, Indexer, InOrderFIFO, ListWatch, QueueClosedError
 from informer.backoff import Backoff
 from informer.fifo import FIFO
 from informer.testing import FakeControllerSource
-from watch import Channel, Event, FakeClock
+from watch import Channel, Event, FakeClock, RaceFreeFakeWatcher
 from watch.concurrency import Latch, Lock, Signal, Worker
 from watch.errors import ApiError
 
@@ -500,6 +500,29 @@ def test_a_users_own_queue_will_do() -> None:
             ("bookmark", "3"),
         ]
     assert fifo.closed
+
+
+def test_a_streamed_list_uses_the_queues_keys(make_queue: QueueMaker) -> None:
+    """Objects that only the queue's key function has a key for come through a watch list too."""
+    watcher: RaceFreeFakeWatcher[Any] = RaceFreeFakeWatcher()
+    for obj in (("a", 1), ("b", 1), ("a", 2)):
+        watcher.add(obj)
+    end = {"resourceVersion": "7", "annotations": {"k8s.io/initial-events-end": "true"}}
+    watcher.action("BOOKMARK", {"metadata": end})
+    source: ListWatch[Any] = ListWatch(lambda _: pytest.fail("listed"), lambda _: watcher)
+    is_delta = isinstance(make_queue(Indexer()), DeltaFIFO)
+    fifo = (DeltaFIFO if is_delta else InOrderFIFO)(lambda pair: pair[0])
+    store: Indexer[Any] = Indexer(lambda pair: pair[0])
+    listed = Latch()
+
+    def process(deltas: list[Delta], initial: bool) -> None:
+        store.apply(deltas)
+        if len(store) == 2:
+            listed.open()
+
+    with running(Controller(fifo, source, process, backoff=QUICK)):
+        assert listed.wait(WAIT)
+    assert sorted(store.list()) == [("a", 2), ("b", 1)]
 
 
 # What goes wrong

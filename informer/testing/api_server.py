@@ -110,7 +110,7 @@ class EmbeddedAPIServer(ObjectCalls):
                 raise RuntimeError(f"the API server was {'stopped' if self._stopped else 'started'} already")
             context = None if self._certificates is None else self._certificates.server_context()
             http = HttpServer(self._handler.handle, context=context, name="apiserver")
-            self._handler.http = self._http = http
+            self._http = http
             self.faults.attach(http)
             http.start()
         return self

@@ -7,7 +7,7 @@ from typing import Any
 
 from informer.testing.served import ALL_VERBS, ServedResource, ServedResources
 
-__all__ = ["api_group", "api_groups", "api_resources", "api_versions", "version_document"]
+__all__ = ["aggregated", "api_group", "api_groups", "api_resources", "api_versions", "version_document"]
 
 _STATUS_VERBS = ["get", "patch", "update"]
 
@@ -50,16 +50,65 @@ def api_group(resources: ServedResources, name: str) -> dict[str, Any] | None:
 
 def api_resources(resources: ServedResources, group: str, version: str) -> dict[str, Any] | None:
     """/api/v1 and /apis/GROUP/VERSION; None if there is none."""
-    served = [each for each in resources if (each.resource.group, each.resource.version) == (group, version)]
+    served = _served_in(resources, group, version)
     if not served:
         return None
     entries: list[dict[str, Any]] = []
-    for each in sorted(served, key=lambda each: each.resource.plural):
+    for each in served:
         entries += _entries(each)
     document: dict[str, Any] = {"kind": "APIResourceList"}
     if group:
         document["apiVersion"] = "v1"
     return {**document, "groupVersion": f"{group}/{version}" if group else version, "resources": entries}
+
+
+def aggregated(resources: ServedResources, *, core: bool) -> dict[str, Any]:
+    """/api or /apis in one document, as newer clients ask for it."""
+    items = []
+    for group, versions in resources.groups().items():
+        if bool(group) == core:
+            continue
+        metadata = {"name": group} if group else {}
+        listed = [
+            {
+                "version": version,
+                "resources": [_aggregated_entry(each) for each in _served_in(resources, group, version)],
+                "freshness": "Current",
+            }
+            for version in versions
+        ]
+        items.append({"metadata": metadata, "versions": listed})
+    return {"kind": "APIGroupDiscoveryList", "apiVersion": "apidiscovery.k8s.io/v2", "metadata": {}, "items": items}
+
+
+def _served_in(resources: ServedResources, group: str, version: str) -> list[ServedResource]:
+    served = [each for each in resources if (each.resource.group, each.resource.version) == (group, version)]
+    return sorted(served, key=lambda each: each.resource.plural)
+
+
+def _aggregated_entry(served: ServedResource) -> dict[str, Any]:
+    resource = served.resource
+    kind = {"group": resource.group, "version": resource.version, "kind": resource.kind}
+    entry: dict[str, Any] = {
+        "resource": resource.plural,
+        "responseKind": kind,
+        "scope": "Namespaced" if resource.namespaced else "Cluster",
+        "singularResource": resource.names[0] if resource.names else "",
+        "verbs": list(ALL_VERBS),
+    }
+    if resource.names[1:]:
+        entry["shortNames"] = list(resource.names[1:])
+    if served.categories:
+        entry["categories"] = list(served.categories)
+    subresources = []
+    if served.has_scale:
+        scale = {"group": "autoscaling", "version": "v1", "kind": "Scale"}
+        subresources.append({"subresource": "scale", "responseKind": scale, "verbs": _STATUS_VERBS})
+    if served.has_status:
+        subresources.append({"subresource": "status", "responseKind": kind, "verbs": _STATUS_VERBS})
+    if subresources:
+        entry["subresources"] = subresources
+    return entry
 
 
 def _group(name: str, versions: Iterable[str]) -> dict[str, Any]:

@@ -36,11 +36,13 @@ class Connection:
     Args:
         sock: as accepted.
         context: for TLS; None for plain HTTP.
+        number: no other connection of its server has it.
 
     Threads: reading and sending belong to the connection's thread; `cut` is for any.
     """
 
-    def __init__(self, sock: socket.socket, context: ssl.SSLContext | None) -> None:
+    def __init__(self, sock: socket.socket, context: ssl.SSLContext | None, number: int) -> None:
+        self.number = number
         self._raw = sock
         self._socket = sock
         self._context = context

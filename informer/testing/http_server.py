@@ -9,7 +9,7 @@ import socket
 import ssl
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 from informer.testing.http_connection import Connection, Exchange
 from informer.testing.http_messages import BadMessageError
@@ -36,7 +36,9 @@ class HttpServer:
     Threads: any may call any method; `start` once.
     """
 
-    def __init__(self, handle: Callable[[Exchange], None], *, context: ssl.SSLContext | None, name: str) -> None:
+    def __init__(
+        self, handle: Callable[[HttpServer, Exchange], None], *, context: ssl.SSLContext | None, name: str
+    ) -> None:
         self._handle = handle
         self._context = context
         self._name = name
@@ -98,17 +100,17 @@ class HttpServer:
         """Takes connections again; returns once it does."""
         self._ask(self._listen)
 
-    def notice_hangup(self, connection: Connection) -> None:
-        """Cuts a connection as soon as its client has closed it, though nobody reads from it."""
+    @contextlib.contextmanager
+    def noticing_hangup(self, connection: Connection) -> Iterator[None]:
+        """While the block runs, a connection is cut as soon as its client has closed it, though nobody reads from it."""
         fd = connection.fileno()
         if fd >= 0:
             self._command(lambda: self._register(fd, connection))
-
-    def forget_hangup(self, connection: Connection) -> None:
-        """Ends that: the connection is going to be read from again, or closed."""
-        fd = connection.fileno()
-        if fd >= 0:
-            self._command(lambda: self._unregister(fd, connection))
+        try:
+            yield
+        finally:
+            if fd >= 0:
+                self._command(lambda: self._unregister(fd, connection))
 
     def _ask(self, what: Callable[[], object]) -> None:
         done = Latch()
@@ -190,7 +192,7 @@ class HttpServer:
         sock.setblocking(True)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.accepted += 1
-        connection = Connection(sock, self._context)
+        connection = Connection(sock, self._context, self.accepted)
         worker = Worker(lambda: self._serve(connection), f"{self._name}-connection-{self.accepted}")
         with self._lock:
             if self._stopping:
@@ -232,14 +234,13 @@ class HttpServer:
                 if got is None:
                     return
                 exchange = connection.exchange = Exchange(connection, *got)
-                self._handle(exchange)
+                self._handle(self, exchange)
                 connection.exchange = None
                 if not exchange.keep_alive:
                     return
         except OSError as error:
             _log.debug("connection ended: %s", error)
         finally:
-            self.forget_hangup(connection)
             with self._lock:
                 self._connections.pop(connection, None)
             connection.close()

@@ -28,11 +28,6 @@ class Route(NamedTuple):
     name: str = ""
     subresource: str = ""
 
-    @property
-    def is_watch(self) -> bool:
-        """Whether its answer is a stream of events."""
-        return self.verb == "watch"
-
 
 def route_of(method: str, path: str, query: Mapping[str, str]) -> Route:
     """Takes a path apart; the verb is as in RBAC: "list", "watch", "deletecollection" ..."""

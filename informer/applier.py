@@ -62,8 +62,15 @@ class Applier:
         for is_in_initial_list, group in groupby(pairs, key=_second):
             deltas = [delta for some, _ in group for delta in some]
             prepared = self._prepare(deltas)
-            with self._listeners.lock:
-                self._listeners.distribute(self._indexer.commit(prepared, is_in_initial_list=is_in_initial_list))
+            while not self._commit(prepared, is_in_initial_list=is_in_initial_list):
+                prepared = self._indexer.prepare_again(prepared)
+
+    def _commit(self, prepared: Prepared, *, is_in_initial_list: bool) -> bool:
+        with self._listeners.lock:
+            changes = self._indexer.commit(prepared, is_in_initial_list=is_in_initial_list)
+            if changes is not None:
+                self._listeners.distribute(changes)
+        return changes is not None
 
     def _prepare(self, deltas: Sequence[Delta]) -> Prepared:
         try:

@@ -116,7 +116,10 @@ class Store(Generic[T]):
         Raises:
             KeyFuncError, IndexFuncError: see `add`; nothing was changed.
         """
-        return self.commit(self.prepare(deltas), is_in_initial_list=is_in_initial_list)
+        prepared = self.prepare(deltas)
+        while (changes := self.commit(prepared, is_in_initial_list=is_in_initial_list)) is None:
+            prepared = self.prepare_again(prepared)
+        return changes
 
     def prepare(self, deltas: Iterable[Delta]) -> Prepared:
         """Runs the user's functions on a batch, before any lock is taken.
@@ -126,14 +129,21 @@ class Store(Generic[T]):
         """
         return self._prepare(deltas if isinstance(deltas, Sequence) else list(deltas), reuse=True)
 
-    def commit(self, prepared: Prepared, *, is_in_initial_list: bool = False) -> builtins.list[Change[Any]]:
-        """Applies what `prepare` gave; see `apply`."""
-        while True:
-            with self._writer:
-                if prepared.indexing is self._indexing and prepared.relies_on in (None, self._commits):
-                    return self._commit(prepared, is_in_initial_list=is_in_initial_list)
-            # Another writer was faster. What is missing now is the user's to compute, so not under a lock.
-            prepared = self._prepare(prepared.deltas, reuse=False)
+    def prepare_again(self, prepared: Prepared) -> Prepared:
+        """As `prepare`, for a batch that could not be committed."""
+        return self._prepare(prepared.deltas, reuse=False)
+
+    def commit(self, prepared: Prepared, *, is_in_initial_list: bool = False) -> builtins.list[Change[Any]] | None:
+        """Applies what `prepare` gave; see `apply`.
+
+        Returns:
+            The changes; or None when another writer was faster, so that nothing was done and the batch has to be prepared
+            once more. That takes the user's functions, so it cannot be done here: the caller may hold locks.
+        """
+        with self._writer:
+            if prepared.indexing is self._indexing and prepared.relies_on in (None, self._commits):
+                return self._commit(prepared, is_in_initial_list=is_in_initial_list)
+        return None
 
     # Reading
 

@@ -138,3 +138,23 @@ def test_a_key_function_that_raises_or_makes_no_key_is_no_end(make: Callable[[],
     assert applier.rejected == 1
     with pytest.raises(KeyFuncError):
         indexer.add("bad")
+
+
+def test_no_lock_is_held_while_an_index_function_runs(
+    indexer: Indexer[Any], listening: Listening, applier: Applier
+) -> None:
+    """Not even where a batch has to be indexed once more, since an index came between."""
+    asked: list[str] = []
+
+    def value(obj: Any) -> list[str]:
+        asked.append(obj["metadata"]["name"])
+        assert not listening.lock._is_owned()  # type: ignore[attr-defined]
+        if "late" not in indexer.indexers:
+            indexer.add_indexers({"late": lambda obj: ["x"]})
+        return ["x"]
+
+    indexer.add_indexers({"early": value})
+    applier.process([(added("a"), False)])
+    assert asked == ["a", "a"]
+    assert indexer.index_keys("late", "x") == indexer.index_keys("early", "x") == ["d/a"]
+    assert listening.summary() == [[("Added", "a", False)]]

@@ -25,7 +25,8 @@ def told(error: Exception, verb: str, what: str) -> Exception:
     text = f"failed to {verb} {what}: "
     made: Exception
     if answer is not None:
-        made = ApiError(answer.status, answer.reason, text + answer.message, answer.retry_after, details=answer.details)
+        message = text + (answer.message or "the server gave no reason")
+        made = ApiError(answer.status, answer.reason, message, answer.retry_after, details=answer.details)
     elif isinstance(error, ConnectionRefusedError):
         made = ConnectionRefusedError(text + str(error))
     elif isinstance(error, OSError):

@@ -365,7 +365,9 @@ class Reflector:
 
     def _tell(self, error: Exception) -> None:
         if self._watch_error_handler is None:
-            self._limited.log(logging.WARNING, "%s: %s", self.name, error)
+            # A version that has expired is part of every long life.
+            expired = isinstance(error, ApiError) and error.is_expired
+            self._limited.log(logging.DEBUG if expired else logging.WARNING, "%s: %s", self.name, error)
             return
         try:
             self._watch_error_handler(self, error)

@@ -627,9 +627,6 @@ def test_what_does_not_fit_a_model_is_left_out_and_reported(serve: Any, caplog: 
     bad = {**pod("bad"), "spec": {"nodeName": 5}}
     body = {**pod_list("a"), "items": [bad, pod("a")]}
     made = ListWatch.for_resource(
-        ApiServer(serve, body, [event("ADDED", bad), event("ADDED", pod("a"))]).client(), "pods"
-    )
-    made = ListWatch.for_resource(
         ApiServer(serve, body, [event("ADDED", bad), event("ADDED", pod("a"))]).client(), "pods", model=PodStruct
     )
     assert [item.spec["nodeName"] for item in made.list(LIST).items] == ["node-a"]

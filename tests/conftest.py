@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import settings
 
 if TYPE_CHECKING:
     from informer.testing.control_plane import ControlPlane
-from hypothesis import settings
 
 # How long one example takes says more about the machine's other work than about the code.
 settings.register_profile("project", deadline=None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -14,6 +15,13 @@ from informer.testing.ports import free_ports
 from watch.concurrency import Worker
 
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="looks into Linux's /proc")
+
+
+def wait_until(condition):
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 @pytest.fixture
@@ -87,6 +95,24 @@ def test_frozen_process_goes_on_when_thawed(shell):
 
 
 @on_linux
+def test_process_dies_with_the_one_that_started_it(tmp_path):
+    """When a test run is killed outright, what it has started does not live on."""
+    script = (
+        "from pathlib import Path; from informer.testing.child_process import ChildProcess; import threading\n"
+        f"process = ChildProcess('program', ['/bin/sleep', '60'], Path({str(tmp_path / 'log')!r}))\n"
+        "process.start(); print(process.pid, flush=True); threading.Event().wait(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as run:
+        assert run.stdout is not None
+        pid = int(run.stdout.readline())
+        started = Path(f"/proc/{pid}/cmdline")
+        wait_until(lambda: b"sleep" in started.read_bytes().split(b"\0")[0])
+        run.kill()
+    # One that nobody has waited for yet is dead too.
+    wait_until(lambda: not started.exists() or not started.read_bytes())
+
+
+@on_linux
 def test_process_outlives_the_thread_that_started_it(shell):
     """A process that was started on a thread lives on when that thread ends."""
     process = shell("exec sleep 60")
@@ -99,10 +125,7 @@ def test_process_is_out_of_the_terminals_reach(shell):
     """It is in a session of its own, so that Ctrl-C in the terminal does not end it."""
     process = shell("exec sleep 60")
     process.start()
-    deadline = time.monotonic() + 10
-    while "sleep" not in Path(f"/proc/{process.pid}/comm").read_text():
-        assert not process.wait(0.01)
-        assert time.monotonic() < deadline
+    wait_until(lambda: "sleep" in Path(f"/proc/{process.pid}/comm").read_text())
     fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
     assert fields[3] == str(process.pid)
 

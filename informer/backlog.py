@@ -223,7 +223,11 @@ def _fold(first: Change[Any], then: Change[Any]) -> tuple[Change[Any], ...]:
             return ()
         return (Change(DeltaType.ADDED, then.object, is_in_initial_list=first.is_in_initial_list, key=first.key),)
     if then.type is DeltaType.DELETED:
-        return (then,)
+        # What the handler has seen last is older than what the cache had last.
+        unknown = then.final_state_unknown
+        return (
+            Change(DeltaType.DELETED, then.object, final_state_unknown=unknown, key=first.key, last_known=first.old),
+        )
     return _split(
         Change(DeltaType.UPDATED, then.object, first.old, is_sync=first.is_sync and then.is_sync, key=first.key),
     )

@@ -19,7 +19,7 @@ T = TypeVar("T", default=Any)
 class Change(msgspec.Struct, Generic[T], gc=False, frozen=True, eq=False):
     """An object came, changed or went.
 
-    Two are equal when they tell the same of equal objects, whatever the keys.
+    Two are equal when they tell the same of equal objects, whatever their keys and last known states.
 
     Attributes:
         type: `DeltaType.ADDED`, `UPDATED` or `DELETED`.
@@ -29,6 +29,7 @@ class Change(msgspec.Struct, Generic[T], gc=False, frozen=True, eq=False):
         final_state_unknown: the delete itself was missed.
         is_sync: an update without news, for those who asked to be shown everything again.
         key: the object's key in the cache.
+        last_known: of a delete, the state that the cache had before it, if that is not the object itself; else None.
     """
 
     type: DeltaType
@@ -38,6 +39,7 @@ class Change(msgspec.Struct, Generic[T], gc=False, frozen=True, eq=False):
     final_state_unknown: bool = False
     is_sync: bool = False
     key: str = ""
+    last_known: T | None = None
 
     def __eq__(self, other: builtins.object) -> bool:
         if not isinstance(other, Change):
@@ -60,6 +62,14 @@ def unwrapped(change: Change[Any], unwrap: Callable[[Any], Any]) -> Change[Any]:
     old = None if change.old is None else unwrap(change.old)
     # A resync shows one object twice, and must go on doing so when it is decoded on each read.
     new = old if change.object is change.old else unwrap(change.object)
+    last_known = None if change.last_known is None else unwrap(change.last_known)
     return Change(
-        change.type, new, old, change.is_in_initial_list, change.final_state_unknown, change.is_sync, change.key
+        change.type,
+        new,
+        old,
+        change.is_in_initial_list,
+        change.final_state_unknown,
+        change.is_sync,
+        change.key,
+        last_known,
     )

@@ -122,8 +122,11 @@ def filter_change(change: Change[Any], keep: Callable[[Any], object]) -> Change[
     Source: client-go tools/cache FilteringResourceEventHandler.
     """
     kind = change.type
-    if kind is not DeltaType.UPDATED:
+    if kind is DeltaType.ADDED:
         return change if keep(change.object) else None
+    if kind is DeltaType.DELETED:
+        # The last event may bring news too; what counts is whether the handler has seen the object before.
+        return change if keep(change.object if change.last_known is None else change.last_known) else None
     before, after = bool(keep(change.old)), bool(keep(change.object))
     if before and after:
         return change

@@ -325,7 +325,9 @@ class Store(Generic[T]):
         if old is not None:
             for index in self._indices:
                 index.remove(key)
-            changes.append(Change(DeltaType.DELETED, old if unknown else obj, None, False, unknown, False, key))
+            gone = old if unknown else obj
+            last_known = None if gone is old else old
+            changes.append(Change(DeltaType.DELETED, gone, None, False, unknown, False, key, last_known))
         return "" if unknown else _version_of(obj)
 
     def _replace_all(

@@ -296,3 +296,11 @@ def test_forgetting_ends_what_is_being_handed_over() -> None:
     in_hand = backlog.in_hand
     backlog.forget()
     assert list(in_hand) == []
+
+
+def test_a_folded_delete_knows_what_the_handler_saw_last() -> None:
+    """Of an update that was never seen and a delete, the delete's last known state is the one before the update."""
+    backlog = CoalescingBacklog()
+    backlog.put([updated(A1, A2), Change(DeltaType.DELETED, A3, key="a", last_known=A2)])
+    (gone,) = drained(backlog)
+    assert (gone.object, gone.last_known) == (A3, A1)

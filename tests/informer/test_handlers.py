@@ -32,10 +32,12 @@ def test_functions_that_name_the_keyword_get_it() -> None:
 @pytest.mark.parametrize("spread", [lambda obj, **kw: (obj, kw), lambda *a, **kw: (a[0], kw)], ids=["kwargs", "star"])
 def test_keyword_is_not_passed_for_kwargs_alone(spread: Any) -> None:
     """`**kwargs` alone does not name the keyword."""
-    seen: list[Any] = []
-    HandlerFunctions(on_add=lambda *a, **kw: seen.append((a, kw)))(ADD)
-    assert seen == [(("new",), {})]
-    assert spread("new") == ("new", {})
+    assert HandlerFunctions(on_add=spread)(ADD) == ("new", {})
+
+
+def test_keyword_is_not_passed_by_position() -> None:
+    """A parameter that can only be given by position is not the keyword, whatever its name."""
+    assert HandlerFunctions(on_add=lambda obj, is_in_initial_list="default", /: is_in_initial_list)(ADD) == "default"
 
 
 def test_function_without_a_signature_gets_the_object_alone() -> None:
@@ -100,9 +102,12 @@ def test_filter_turns_updates_into_adds_and_deletes(old: bool, new: bool, expect
     change = filter_change(Change(DeltaType.UPDATED, ("new", new), ("old", old)), lambda obj: obj[1])
     assert (change.type if change else None) is expected
     if expected is DeltaType.ADDED:
-        assert change is not None and change.object[0] == "new" and not change.is_in_initial_list
+        assert change is not None
+        assert change.object[0] == "new"
+        assert not change.is_in_initial_list
     if expected is DeltaType.DELETED:
-        assert change is not None and change.object[0] == "old"
+        assert change is not None
+        assert change.object[0] == "old"
 
 
 def test_filter_keeps_the_initial_flag() -> None:
@@ -124,3 +129,51 @@ def test_names_say_whose_functions_they_are() -> None:
     assert HandlerFunctions(on_add=owner.added, on_delete=owner.gone).name.endswith("Owner")
     assert "+" in HandlerFunctions(on_add=owner.added, on_delete=print).name
     assert HandlerFunctions(ResourceEventHandler()).name == "informer.handlers.ResourceEventHandler"
+
+
+@pytest.mark.parametrize(("before", "at_last"), [(True, False), (False, True), (True, True), (False, False)])
+def test_a_delete_is_told_to_whoever_has_seen_the_object(before: bool, at_last: bool) -> None:
+    """The last event of an object may bring news too; what counts is whether it passed before."""
+    change = Change(DeltaType.DELETED, ("last", at_last), key="k", last_known=("known", before))
+    assert filter_change(change, lambda obj: obj[1]) is (change if before else None)
+
+
+def test_filtered_changes_keep_their_key() -> None:
+    """An add or a delete that a filter makes of an update says whose it is."""
+    update = Change(DeltaType.UPDATED, 2, 1, key="k")
+    for keep in (lambda obj: obj == 1, lambda obj: obj == 2):
+        change = filter_change(update, keep)
+        assert change is not None
+        assert change.key == "k"
+
+
+def test_a_class_is_no_handler() -> None:
+    """A class in place of an object is named, unless its functions need none."""
+
+    class Mine(ResourceEventHandler[str]):
+        pass
+
+    class Static:
+        @staticmethod
+        def on_add(obj: Any) -> None: ...
+
+    with pytest.raises(TypeError, match=r"a handler is an object, not a class: pass Mine\(\)"):
+        HandlerFunctions(Mine)
+    HandlerFunctions(Static)(ADD)
+
+
+def test_async_functions_need_somebody_who_awaits_them() -> None:
+    """An async function, method or callable object is refused where nobody would await it."""
+
+    async def added(obj: Any) -> None: ...
+
+    class Mine:
+        async def on_add(self, obj: Any) -> None: ...
+
+    class Callable:
+        async def __call__(self, obj: Any) -> None: ...
+
+    for arguments in ({"on_add": added}, {"handler": Mine()}, {"on_add": Callable()}, {"on_batch": partial(added)}):
+        with pytest.raises(TypeError, match="async function, which nobody here awaits"):
+            HandlerFunctions(**arguments)
+        HandlerFunctions(**arguments, may_be_async=True)

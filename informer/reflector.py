@@ -307,7 +307,11 @@ class Reflector:
                     return self._watch_failed(batch.error)
             try:
                 events = pull(silence)
-            except TimeoutError:
+            except TimeoutError as error:
+                if getattr(error, "progress", False):
+                    # Bytes of a large event came, or a line that keeps the connection alive.
+                    events = []
+                    continue
                 _log.info("%s: the watch was silent for %.0f s: asking again", self.name, silence)
                 return self._state.watch_was_silent()
             except WatchClosedError:

@@ -38,7 +38,7 @@ class _UnwrappingDecoder:
             except WatchClosedError as error:
                 raise EOFError(str(error)) from error
             except TimeoutError as error:
-                raise NotReadyError(str(error)) from error
+                raise NotReadyError(str(error), progress=getattr(error, "progress", False)) from error
             events = []
             for event in batch:
                 if event.type in (EventType.BOOKMARK, EventType.ERROR):

@@ -383,6 +383,39 @@ def test_a_server_that_is_silent_over_http_is_given_up_and_resumed(serve: Any, r
     assert made.lists == 1
 
 
+def test_a_slow_event_and_empty_lines_are_no_silence(serve: Any, run: Any) -> None:
+    """Seconds without a byte are counted, not those without an event."""
+    done = threading.Event()
+    go_on = threading.Event()
+
+    class Done(Store[Any]):
+        def apply(self, *args: Any, **options: Any) -> Any:
+            if args[0][0].type is DeltaType.UPDATED:
+                done.set()
+            return super().apply(*args, **options)
+
+    def handler(request: Any, connection: Any) -> None:
+        if "watch" not in request.query:
+            connection.answer(PODS)
+            return
+        connection.begin()
+        event = b'{"type":"MODIFIED","object":{"metadata":{"name":"a","resourceVersion":"6"}}}\n'
+        for piece in (b"\n", b"\n", b"\n", event[:20], event[20:40], event[40:60], event[60:]):
+            go_on.wait(0.1)
+            connection.chunk(piece)
+        connection.hang()
+
+    made = Reflector(
+        ListWatch.for_resource(serve(handler).client(), "pods"), Done(), watch_list=False, silence_timeout=0.4
+    )
+    stop = Signal()
+    task = run(made.run, stop)
+    assert done.wait(10)
+    stop.set()
+    task.result()
+    assert made.watches == 1
+
+
 def test_the_cause_is_logged_after_ten_seconds_without_a_list(
     script: Any, auto_clock: Any, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -1,0 +1,115 @@
+"""What a Kubernetes event looks like: its fields, its name, and its line in a log. Pure.
+
+Source: client-go tools/record makeEvent and StartLogging, tools/internal/events GenerateEventName.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import uuid
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from typing import Any
+
+__all__ = ["EVENT_TYPES", "copy_event", "event_name", "log_line", "make_event"]
+
+EVENT_TYPES = frozenset({"Normal", "Warning"})
+
+_DNS_SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*\Z")
+_MAX_NAME = 253
+# As a reference prints in Go, whose fields are in this order.
+_GO_FIELDS = {
+    "Kind": "kind",
+    "Namespace": "namespace",
+    "Name": "name",
+    "UID": "uid",
+    "APIVersion": "apiVersion",
+    "ResourceVersion": "resourceVersion",
+    "FieldPath": "fieldPath",
+}
+
+
+def make_event(
+    regarding: Mapping[str, str],
+    type: str,
+    reason: str,
+    message: str,
+    *,
+    nanoseconds: int,
+    component: str,
+    host: str,
+    annotations: Mapping[str, str] | None = None,
+    action: str | None = None,
+    related: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
+    """An event in API form, of the core group's version 1.
+
+    Args:
+        regarding: a reference to the object that it is about; one without a namespace has its events in "default".
+        type: "Normal" or "Warning".
+        reason: why, as one word in CamelCase.
+        message: for people.
+        nanoseconds: when, since the epoch.
+        component: what reports it.
+        host: where that runs, "" for nowhere in particular.
+        annotations: of the event, None for none.
+        action: what was done, None for the same as the reason.
+        related: a reference to a second object, None for none.
+    """
+    timestamp = _timestamp(nanoseconds)
+    metadata: dict[str, Any] = {
+        "name": event_name(regarding.get("name", ""), nanoseconds),
+        "namespace": regarding.get("namespace") or "default",
+    }
+    if annotations:
+        metadata["annotations"] = dict(annotations)
+    event: dict[str, Any] = {
+        "apiVersion": "v1",
+        "kind": "Event",
+        "metadata": metadata,
+        "involvedObject": dict(regarding),
+        "type": type,
+        "reason": reason,
+        "message": message,
+        "action": reason if action is None else action,
+        "count": 1,
+        "firstTimestamp": timestamp,
+        "lastTimestamp": timestamp,
+        "source": {"component": component, "host": host} if host else {"component": component},
+        "reportingComponent": component,
+        "reportingInstance": host,
+    }
+    if related is not None:
+        event["related"] = dict(related)
+    return event
+
+
+def copy_event(event: dict[str, Any]) -> dict[str, Any]:
+    """An event of which nothing is shared with the other."""
+    return {field: copy_event(value) if isinstance(value, dict) else value for field, value in event.items()}
+
+
+def event_name(object_name: str, nanoseconds: int) -> str:
+    """The name of an event: its object's with the time, or an UUID where that would be no valid name."""
+    name = f"{object_name}.{nanoseconds:x}"
+    if len(name) <= _MAX_NAME and _DNS_SUBDOMAIN.match(name):
+        return name
+    return str(uuid.uuid4())
+
+
+def log_line(event: Mapping[str, Any]) -> str:
+    """An event as one line of text."""
+    reference = event["involvedObject"]
+    fields = ", ".join(
+        f"{go_name}:{json.dumps(reference.get(field, ''), ensure_ascii=False)}" for go_name, field in _GO_FIELDS.items()
+    )
+    line = (
+        f"Event(v1.ObjectReference{{{fields}}}): type: '{event['type']}' reason: '{event['reason']}' {event['message']}"
+    )
+    # What somebody wrote into an event must not look like another line of the log.
+    return "\\n".join(line.splitlines())
+
+
+def _timestamp(nanoseconds: int) -> str:
+    return datetime.fromtimestamp(nanoseconds // 10**9, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")

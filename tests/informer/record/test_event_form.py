@@ -1,0 +1,134 @@
+"""What a Kubernetes event looks like."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from informer.record.event_form import copy_event, event_name, log_line, make_event
+
+REFERENCE = {
+    "kind": "Pod",
+    "apiVersion": "v1",
+    "namespace": "baz",
+    "name": "foo",
+    "uid": "bar",
+    "fieldPath": "spec.containers[2]",
+}
+NOW = 1_700_000_000_123_456_789
+SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+
+
+def test_an_event_in_api_form() -> None:
+    """Go: TestEventf. An event names its object, its source and its time, and is counted once."""
+    event = make_event(
+        REFERENCE, "Normal", "Started", "some verbose message: 1", nanoseconds=NOW, component="eventTest", host="node-1"
+    )
+    assert event == {
+        "apiVersion": "v1",
+        "kind": "Event",
+        "metadata": {"name": f"foo.{NOW:x}", "namespace": "baz"},
+        "involvedObject": REFERENCE,
+        "type": "Normal",
+        "reason": "Started",
+        "message": "some verbose message: 1",
+        "action": "Started",
+        "count": 1,
+        "firstTimestamp": "2023-11-14T22:13:20Z",
+        "lastTimestamp": "2023-11-14T22:13:20Z",
+        "source": {"component": "eventTest", "host": "node-1"},
+        "reportingComponent": "eventTest",
+        "reportingInstance": "node-1",
+    }
+    assert event["involvedObject"] is not REFERENCE
+
+
+def test_what_an_event_may_have_besides() -> None:
+    """Annotations, an action of its own and a related object are there where they were given."""
+    related = {"kind": "Node", "name": "node-1"}
+    annotations = {"a": "b"}
+    event = make_event(
+        REFERENCE,
+        "Warning",
+        "Killed",
+        "",
+        nanoseconds=NOW,
+        component="c",
+        host="",
+        annotations=annotations,
+        action="Kill",
+        related=related,
+    )
+    assert event["metadata"]["annotations"] == annotations
+    assert (event["action"], event["related"], event["source"]) == ("Kill", related, {"component": "c"})
+    annotations["c"] = related["name"] = "changed"
+    assert (event["metadata"]["annotations"], event["related"]["name"]) == ({"a": "b"}, "node-1")
+
+
+def test_a_copy_shares_nothing() -> None:
+    """Changing a copy, however deep, changes nothing in the event."""
+    event = make_event(
+        REFERENCE,
+        "Normal",
+        "R",
+        "m",
+        nanoseconds=NOW,
+        component="c",
+        host="",
+        annotations={"a": "b"},
+        related=REFERENCE,
+    )
+    copied = copy_event(event)
+    assert copied == event
+    copied["metadata"]["annotations"]["a"] = copied["related"]["name"] = "changed"
+    assert event["metadata"]["annotations"] == {"a": "b"}
+    assert event["related"]["name"] == "foo"
+
+
+def test_an_object_without_namespace() -> None:
+    """Go: TestEventfNoNamespace. The event goes to the namespace "default", and its object has none."""
+    reference = {"kind": "Node", "apiVersion": "v1", "name": "foo"}
+    event = make_event(reference, "Normal", "Started", "m", nanoseconds=NOW, component="c", host="")
+    assert event["metadata"]["namespace"] == "default"
+    assert not event["involvedObject"].get("namespace")
+
+
+def test_the_name_of_an_event() -> None:
+    """Go: TestGenerateEventName. It is the object's name with the time in hexadecimal."""
+    assert event_name("test-pod", 105999103295324396) == "test-pod.178959f726d80ec"
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["x" * 300, "test.POD", "test.pod/invalid!chars?", "--test.pod/invalid!chars?", "2001:db8::123", "", "a\n", "é"],
+    ids=lambda name: repr(name)[:20],
+)
+def test_the_name_where_the_objects_is_of_no_use(name: str) -> None:
+    """Go: TestGenerateEventName. Where the object's name would make no valid one, another valid and unique one is made."""
+    made = event_name(name, 105999103295324396)
+    assert SUBDOMAIN.fullmatch(made)
+    assert len(made) <= 253
+    assert made != event_name(name, 105999103295324396)
+
+
+def test_a_line_of_a_log() -> None:
+    """Go: TestEventf. The line has the object, the type, the reason and the message."""
+    event = make_event(
+        REFERENCE, "Normal", "Started", "some verbose message: 1", nanoseconds=NOW, component="c", host=""
+    )
+    assert log_line(event) == (
+        'Event(v1.ObjectReference{Kind:"Pod", Namespace:"baz", Name:"foo", UID:"bar", APIVersion:"v1", '
+        'ResourceVersion:"", FieldPath:"spec.containers[2]"}): '
+        "type: 'Normal' reason: 'Started' some verbose message: 1"
+    )
+
+
+@pytest.mark.parametrize("separator", ["\n", "\r\n", "\r", "\u2028"], ids=repr)
+def test_a_line_is_one_line(separator: str) -> None:
+    """A message of several lines cannot pass for several entries of a log."""
+    reference = {**REFERENCE, "name": f'a"{separator}b'}
+    event = make_event(reference, "Normal", f"R{separator}r", f"m{separator}n", nanoseconds=NOW, component="c", host="")
+    line = log_line(event)
+    assert len(line.splitlines()) == 1
+    assert line.endswith("reason: 'R\\nr' m\\nn")

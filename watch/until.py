@@ -137,7 +137,7 @@ class _Progress(Generic[T]):
         self.last_event: Event[T] | None = None
         self._conditions = conditions
         self._met = 0  # so many of them have come true
-        self._deadline = None if timeout is None else time.monotonic() + max(0.0, timeout)
+        self._deadline = None if timeout is None else time.monotonic() + timeout
 
     def is_complete(self) -> bool:
         """Whether all conditions have come true."""

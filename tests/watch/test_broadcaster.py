@@ -282,17 +282,19 @@ def test_action_waits_for_room(blocked, run):
     assert len(reader.result()) == accepted
 
 
-def test_an_action_that_waits_at_shutdown_is_still_delivered(blocked, run):
+@pytest.mark.parametrize("length", [25, 0], ids=["queue", "no-queue"])
+def test_an_action_that_waits_at_shutdown_is_still_delivered(length, run):
     """client-go source. What was begun before the shutdown is accepted and distributed before the streams end."""
-    broadcaster, idle = blocked
-    accepted = 1 + fill(broadcaster)
+    broadcaster = Broadcaster(0, incoming_queue_length=length)
+    watcher = broadcaster.watch()
+    accepted = fill(broadcaster)
     waiting = run(broadcaster.action, *BAR4)
     assert not waiting.ends_within(0.05)
     shutdown = run(broadcaster.shutdown)
     assert not shutdown.ends_within(0.05)
     with pytest.raises(BroadcasterShutdownError):
         broadcaster.action(*FOO1)
-    got = list(idle)
+    got = list(watcher)
     assert len(got) == accepted + 1
     assert got[-1] == BAR4
     waiting.result()
@@ -371,15 +373,26 @@ def test_nothing_is_kept_of_stopped_watchers_and_delivered_events():
     broadcaster.shutdown()
 
 
-def test_a_distributor_that_fails_ends_everything(monkeypatch, caplog):
+def test_a_distributor_that_fails_ends_everything(monkeypatch, caplog, run):
     """Should distribution itself fail, watchers end and producers are told, instead of waiting for ever."""
-    broadcaster = Broadcaster(0)
+    broadcaster = Broadcaster(0, incoming_queue_length=0)
     watcher = broadcaster.watch()
-    monkeypatch.setattr(broadcaster, "_give", lambda channel, event: 1 / 0)
+    fail = threading.Event()
+
+    def give(channel, event):
+        assert fail.wait(10)
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(broadcaster, "_give", give)
     broadcaster.action(*FOO1)
-    assert list(watcher) == []
+    waiting = run(broadcaster.action, *BAR2)
+    assert not waiting.ends_within(0.05)
+    fail.set()
+    with pytest.raises(BroadcasterShutdownError):
+        waiting.result()
     with pytest.raises(BroadcasterShutdownError):
         broadcaster.action(*FOO1)
+    assert list(watcher) == []
     broadcaster.shutdown()
     assert "ZeroDivisionError" in caplog.text
 

@@ -450,11 +450,24 @@ def test_every_watch_is_stopped(retry):
 # Stopping, in every state
 
 
-def test_stop_while_a_watch_is_read(retry, run):
+class LeftOpen(FakeWatcher):
+    """Its stop does not close its channel."""
+
+    def stop(self):
+        pass
+
+
+@pytest.mark.parametrize("opened", [ProxyWatcher(Channel()), LeftOpen()], ids=["pulled", "through-its-channel"])
+def test_stop_while_a_watch_is_read(retry, run, opened):
     """A watch that brings nothing, and whose channel its stop does not close, is let go of at once."""
-    source = Server()
-    watcher = retry("5", source)
-    source.calls.get(timeout=LIMIT)
+    called = threading.Event()
+
+    def watch(options):
+        called.set()
+        return opened
+
+    watcher = retry("5", Calls(watch))
+    assert called.wait(LIMIT)
     reader = run(list, watcher)
     assert not reader.ends_within(0.05)
     watcher.stop()
@@ -488,7 +501,7 @@ def test_stop_while_a_stream_is_read(retry):
     assert decoder.closed.is_set()
 
 
-def test_stop_while_a_request_is_under_way(retry):
+def test_stop_while_a_request_is_under_way(retry, caplog):
     """A request that waits for its connection or its answer is cancelled through its scope, and not made again."""
     waiting = threading.Event()
     calls = []
@@ -510,13 +523,14 @@ def test_stop_while_a_request_is_under_way(retry):
     assert watcher.done.wait(1)
     assert list(watcher) == []
     assert len(calls) == 1
+    assert caplog.text == ""
 
 
 def test_stop_while_a_function_blocks_that_knows_of_no_scope(retry):
     """Even then stop returns, and iteration ends, at once; what the function returns in the end is stopped."""
     go_on = threading.Event()
     called = threading.Event()
-    late = FakeWatcher()
+    late = ProxyWatcher(Channel())
 
     def watch(options):
         called.set()
@@ -530,7 +544,7 @@ def test_stop_while_a_function_blocks_that_knows_of_no_scope(retry):
     assert not watcher.done.is_set()
     go_on.set()
     assert watcher.done.wait(LIMIT)
-    assert late.is_stopped()
+    assert late.stopping()
 
 
 def test_stop_during_a_delay():

@@ -62,7 +62,7 @@ if TYPE_CHECKING:
     from informer.in_order_fifo import (
         InOrderFIFO as InOrderFIFO,
     )
-    from informer.informer_watcher import (
+    from informer.informer_as_watch import (
         InformerWatcher as InformerWatcher,
         informer_watcher as informer_watcher,
         until_with_sync as until_with_sync,
@@ -139,7 +139,7 @@ _NAMES = {
     "informer.factory": "SharedInformerFactory",
     "informer.handlers": "ResourceEventHandler",
     "informer.in_order_fifo": "InOrderFIFO",
-    "informer.informer_watcher": "InformerWatcher informer_watcher until_with_sync",
+    "informer.informer_as_watch": "InformerWatcher informer_watcher until_with_sync",
     "informer.keys": (
         "DeletedFinalStateUnknown ExplicitKey deletion_handling_meta_namespace_key meta_namespace_key "
         "split_meta_namespace_key "

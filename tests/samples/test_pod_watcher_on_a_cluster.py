@@ -64,7 +64,7 @@ def test_every_add_change_and_delete_is_shown_across_a_restart(
     # No line for what did not change.
     assert program.wait_for(lambda line: True, 60)[1] == "MODIFIED pod/first"
     core.delete_namespaced_pod("first", namespace, grace_period_seconds=0)
-    assert program.wait_for("first", 60)[1] == "DELETED  pod/first"
+    program.wait_for("DELETED  pod/first", 60)
     assert program.interrupt() < 1.0
     assert program.end()[0] == 0
 

@@ -19,6 +19,7 @@ from informer.entries import Undecodable
 from informer.errors import InformerError
 from informer.event_deltas import EventReader, expectation
 from informer.failures import answer_of, told
+from informer.health import Health
 from informer.initial_events import BookmarkDeadline, InitialEvents
 from informer.interruption import Interruption, Pull
 from informer.keys import meta_namespace_key
@@ -26,8 +27,8 @@ from informer.list_watch import ListerWatcher
 from informer.log_limit import LimitedLog
 from informer.reflector_state import DEFAULT_PAGE_SIZE, Next, ReflectorState, Step
 from informer.reflector_target import ReflectorTarget
+from informer.resyncs import Resyncs
 from watch.clock import SYSTEM_CLOCK, Clock
-from watch.concurrency import Worker, on_set
 from watch.errors import ApiError, WatchClosedError
 from watch.event import Event
 from watch.options import ListOptions
@@ -40,7 +41,6 @@ _log = logging.getLogger(__name__)
 
 # So long the end bookmark of a watch list may be awaited without progress; see `BookmarkDeadline`.
 _BOOKMARK_PATIENCE = 15.0
-_UNSYNCED_WARNING = 10.0
 
 
 class Reflector:
@@ -121,10 +121,7 @@ class Reflector:
         self._items: list[Any] = []  # of the pages that have come
         self._list_version = ""  # of the first of them
         self._error: Exception | None = None  # what ends the round
-        self._sync_error: Exception | None = None
-        self._began = 0.0
-        self._warned = False
-        self._last_event: float | None = None
+        self._health = Health(self.name, clock)
 
     @property
     def last_sync_resource_version(self) -> str:
@@ -139,7 +136,7 @@ class Reflector:
     @property
     def last_event_age(self) -> float | None:
         """Seconds since anything came, bookmarks and lists included; None before."""
-        return None if self._last_event is None else time.monotonic() - self._last_event
+        return self._health.last_event_age
 
     @property
     def undecodable(self) -> int:
@@ -148,7 +145,7 @@ class Reflector:
 
     def sync_error(self) -> Exception | None:
         """What keeps it from listing or watching; None when nothing does."""
-        return self._sync_error
+        return self._health.error
 
     def run(self, stop: threading.Event) -> None:
         """Lists and watches until `stop` is set, whatever fails meanwhile."""
@@ -159,8 +156,9 @@ class Reflector:
                     return
                 if ended.step is Step.FAILED and self._error is not None:
                     self._tell(self._error)
-                wait = self._round_backoff.next(time.monotonic())
-                SYSTEM_CLOCK.wait(stop, max(wait, ended.at_least))
+                # Not on the injected clock: this wait is what protects a server.
+                wait = max(self._round_backoff.next(time.monotonic()), ended.at_least)
+                self._health.wait(SYSTEM_CLOCK, stop, wait)
 
     def list_and_watch(self, stop: threading.Event) -> None:
         """One round: lists, then watches until something ends that.
@@ -183,7 +181,7 @@ class Reflector:
                 return step
             if step.wait or step.pause:
                 wait = self._watch_backoff.next(self._clock.monotonic()) if step.wait else 0.0
-                self._clock.wait(self._stop, max(wait, step.pause, step.at_least))
+                self._health.wait(self._clock, self._stop, max(wait, step.pause, step.at_least))
                 if self._stop.is_set():
                     break
             try:
@@ -275,9 +273,9 @@ class Reflector:
 
     def _watch_list_failed(self, error: Exception) -> Next:
         step = self._failed(self._state.watch_list_failed(answer_of(error)), error, "watch")
-        if isinstance(error, OSError) and self._sync_error is not None and not self._stop.is_set():
+        if isinstance(error, OSError) and self._health.error is not None and not self._stop.is_set():
             # Nobody is there to list from either: the round has failed, though it goes on.
-            self._tell(self._sync_error)
+            self._tell(self._health.error)
         return step
 
     def _watch(self) -> Next:
@@ -295,7 +293,7 @@ class Reflector:
         """Stores what a watch brings until it ends."""
         reader = self._reader(begun_at)
         silence = self._silence_timeout * (1 + 0.1 * self._random.random())
-        self._sync_error = None
+        self._health.error = None
         while not self._stop.is_set():
             if events:
                 seen += len(events)
@@ -325,11 +323,8 @@ class Reflector:
         """Remembers an error that keeps the informer from syncing, and what ends the round."""
         if self._stop.is_set():
             return Next(Step.ENDED)
-        self._sync_error = failure = told(error, verb, self.name)
-        waited = self._clock.monotonic() - self._began
-        if not self._warned and not self._state.last_resource_version and waited >= _UNSYNCED_WARNING:
-            self._warned = True
-            _log.warning("%s: not synced after %.0f s: %s", self.name, waited, failure)
+        failure = told(error, verb, self.name)
+        self._health.failed(failure)
         if step.step is Step.FAILED:
             self.failures += 1
             self._error = failure
@@ -343,7 +338,7 @@ class Reflector:
         # A target that refuses a list must not end the reflector: it may take the next one.
         except Exception as error:
             return self._failed(self._state.broke(), error, "store")
-        self._sync_error = None
+        self._health.synced()
         return None
 
     def _watch_failed(self, error: ApiError) -> Next:
@@ -351,7 +346,7 @@ class Reflector:
         level = logging.DEBUG if error.is_expired or error.is_too_many_requests else logging.WARNING
         self._limited.log(level, "%s: the watch ended: %s", self.name, error)
         if not error.is_expired:
-            self._sync_error = error
+            self._health.error = error
         return step
 
     def _ended(self, events: int, seconds: float) -> Next:
@@ -360,11 +355,11 @@ class Reflector:
         step = self._state.watch_ended(events=events, seconds=seconds)
         if step.step is Step.ENDED:
             self.short_watches += 1
-            self._sync_error = InformerError(
+            self._health.error = InformerError(
                 f"very short watch: {self.name}: Unexpected watch close - watch lasted less than a second and no items "
                 "received"
             )
-            self._limited.log(logging.WARNING, "%s", self._sync_error)
+            self._limited.log(logging.WARNING, "%s", self._health.error)
         return step
 
     def _tell(self, error: Exception) -> None:
@@ -380,8 +375,7 @@ class Reflector:
 
     def _saw(self, events: int) -> float:
         self.events += events
-        self._last_event = now = time.monotonic()
-        return now
+        return self._health.saw()
 
     # Requests and their interruption
 
@@ -403,30 +397,18 @@ class Reflector:
     @contextlib.contextmanager
     def _running(self, stop: threading.Event) -> Iterator[None]:
         self._stop = stop
-        self._began = self._clock.monotonic()
-        ended = threading.Event()
-        resyncs = None
-        with Interruption(stop, self._max_line_bytes) as self._interruption:
-            if self._resync_period > 0 and self._target.resync is not None:
-                resyncs = Worker(lambda: self._resync(ended), f"{self.name}-resync").start()
-            try:
-                yield
-            finally:
-                ended.set()
-                if resyncs is not None:
-                    resyncs.join()
-
-    def _resync(self, ended: threading.Event) -> None:
-        withdraw = on_set(self._stop, ended.set)
-        try:
-            while not self._clock.wait(ended, self._resync_period):
-                if self._should_resync is None or self._should_resync():
-                    assert self._target.resync is not None
-                    self._target.resync()
-        except Exception as error:
-            self._limited.log(logging.ERROR, "%s: the resync failed", self.name, exc_info=error)
-        finally:
-            withdraw()
+        self._health.begin()
+        resyncs = Resyncs(
+            self._target.resync,
+            self._resync_period,
+            self._should_resync,
+            clock=self._clock,
+            stop=stop,
+            name=self.name,
+            limited=self._limited,
+        )
+        with Interruption(stop, self._max_line_bytes) as self._interruption, resyncs:
+            yield
 
 
 def _check(

@@ -448,10 +448,34 @@ def test_the_cause_is_logged_after_ten_seconds_without_a_list(
     assert 'User "x" cannot list' in caplog.text
 
 
+def test_the_cause_is_logged_in_time_within_a_long_wait(
+    script: Any, auto_clock: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A server that asks for a minute's patience does not put the line off."""
+    at: list[float] = []
+
+    class Handler(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if "not synced" in record.getMessage():
+                at.append(auto_clock.now)
+
+    handler = Handler()
+    logging.getLogger("informer.health").addHandler(handler)
+    try:
+        throttled = ApiError(429, "TooManyRequests", "be patient", 60.0)
+        source = script.source(watches=[throttled, [script.bookmark("1", end="true")]], supports_watch_list=True)
+        Reflector(source, Store(), name="pods", clock=auto_clock).list_and_watch(Signal())
+    finally:
+        logging.getLogger("informer.health").removeHandler(handler)
+    assert at == [10.0]
+    assert auto_clock.now == 60.0
+    assert "pods: not synced after 10 s: 429 TooManyRequests: failed to watch pods: be patient" in caplog.text
+
+
 def test_ages_count_from_lists_and_bookmarks(script: Any, run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """`last_event_age` is small right after a list, a page of it, or a bookmark."""
     now = [100.0]
-    monkeypatch.setattr("informer.reflector.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("informer.health.time.monotonic", lambda: now[0])
     ages: list[float | None] = []
     stop = Signal()
 

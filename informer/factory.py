@@ -5,18 +5,17 @@ Comes in: what somebody wants to see. Goes out: the informer that shows it, new 
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Sequence
+import inspect
+import time
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, TypeVar, overload
 
 from typing_extensions import Self
 
-from informer.discovery import find_built_in
-from informer.list_watch import ListWatch, ResourceListWatch
 from informer.objects import Object
 from informer.shared_informer import SharedInformer
-from informer.waiting import wait_for_cache_sync
+from informer.wanted import Wanted
 from watch.concurrency import Lock
 from watch.options import ListOptions
 
@@ -24,9 +23,7 @@ __all__ = ["SharedInformerFactory"]
 
 M = TypeVar("M")
 
-_MODEL_NAME = re.compile(
-    r"(?:Core|Events|Authentication|Discovery|Storage|Flowcontrol)?(V\d+(?:(?:alpha|beta)\d+)?)(\w+)\Z"
-)
+_OPTIONS = frozenset(inspect.signature(SharedInformer).parameters) - {"lister_watcher", "transform"}
 
 
 class SharedInformerFactory:
@@ -95,43 +92,51 @@ class SharedInformerFactory:
             model: see `ListWatch.for_resource`.
             metadata_only: ask for metadata alone.
             transform: called once with each object; None for the factory's.
-            options: further arguments of `SharedInformer`, which take effect when the informer is made.
+            options: further arguments of `SharedInformer`, which take effect when the informer is made. Of `indexers` an
+                informer that is there already is given those that it lacks.
 
         Raises:
             RuntimeError: the factory was shut down.
             TypeError, ValueError: the resource or an option cannot be understood.
+            IndexConflictError: an index of that name has another function.
         """
-        where = self._namespace if namespace is None else namespace
+        unknown = sorted(options.keys() - _OPTIONS)
+        if unknown:
+            raise TypeError(f"an informer has no option {', '.join(unknown)}")
         transform = self._transform if transform is None else transform
-        key = (
-            getattr(resource, "__self__", None).__class__ if callable(resource) else None,
-            resource if isinstance(resource, (str, type)) else getattr(resource, "__name__", resource),
-            where if where is None or isinstance(where, str) else tuple(where),
-            label_selector or "",
-            field_selector or "",
-            model,
-            metadata_only,
-            transform,
+        wanted = Wanted(
+            self._api_client,
+            resource,
+            namespace=namespace,
+            of_factory=self._namespace,
+            label_selector=label_selector,
+            field_selector=field_selector,
+            model=model,
+            metadata_only=metadata_only,
         )
+        key = (wanted.key, id(transform) if getattr(transform, "__hash__", None) is None else transform)
         with self._lock:
-            if self._shut_down:
-                raise RuntimeError("the factory has stopped: make a new one")
+            self._check_open()
             known = self._informers.get(key)
-            if known is not None:
-                return known
-            source = self._list_watch(
-                resource, where, label_selector, field_selector, model, metadata_only=metadata_only
-            )
-            options.setdefault("resync_period", self._resync_period)
-            made: SharedInformer[Any] = SharedInformer(source, transform=transform, **options)
-            self._informers[key] = made
-            return made
+            if known is None or known.is_stopped():
+                source = wanted.list_watch()
+                options.setdefault("resync_period", self._resync_period)
+                made: SharedInformer[Any] = SharedInformer(
+                    source if self._tweak is None else source.tweaked(self._tweak), transform=transform, **options
+                )
+                self._informers[key] = made
+                return made
+        _add_missing(known, options.get("indexers") or {})
+        return known
 
     def start(self) -> None:
-        """Starts every informer that was not started yet; call it again for those that were added since."""
+        """Starts every informer that was not started yet; call it again for those that were added since.
+
+        Raises:
+            RuntimeError: the factory was shut down.
+        """
         with self._lock:
-            if self._shut_down:
-                raise RuntimeError("the factory has stopped: make a new one")
+            self._check_open()
             for informer in self._informers.values():
                 if not informer.is_started() and not informer.is_stopped():
                     informer.start()
@@ -144,8 +149,9 @@ class SharedInformerFactory:
         """
         with self._lock:
             started = [informer for informer in self._informers.values() if informer.is_started()]
-        wait_for_cache_sync(*started, timeout=timeout)
-        return {informer: informer.has_synced() for informer in started}
+        deadline = None if timeout is None else time.monotonic() + timeout
+        # One after another: one that was stopped must not end the wait for the others.
+        return {informer: informer.wait_for_sync(_left(deadline)) for informer in started}
 
     def remove_informer(self, informer: SharedInformer[Any]) -> None:
         """Stops an informer and forgets it; the next who asks for it gets a new one."""
@@ -155,14 +161,19 @@ class SharedInformerFactory:
                     del self._informers[key]
         informer.stop()
 
-    def shutdown(self, timeout: float = 1.0) -> bool:
-        """Stops every informer and waits at most `timeout` seconds; returns whether all threads have ended."""
+    def shutdown(self, timeout: float | None = 1.0) -> bool:
+        """Stops every informer and waits at most `timeout` seconds; returns whether all threads have ended.
+
+        Args:
+            timeout: for all of them together; None waits without limit.
+        """
         with self._lock:
             self._shut_down = True
             informers = list(self._informers.values())
         for informer in informers:
             informer.begin_stop()
-        ended = [informer.stop(timeout) for informer in informers]
+        deadline = None if timeout is None else time.monotonic() + timeout
+        ended = [informer.stop(_left(deadline)) for informer in informers]
         return all(ended)
 
     def __enter__(self) -> Self:
@@ -174,46 +185,18 @@ class SharedInformerFactory:
     ) -> None:
         self.shutdown()
 
-    def _list_watch(
-        self,
-        resource: Any,
-        namespace: str | Sequence[str] | None,
-        label_selector: str | None,
-        field_selector: str | None,
-        model: Any,
-        *,
-        metadata_only: bool,
-    ) -> ResourceListWatch[Any]:
-        if isinstance(resource, type):
-            model = resource if model is None else model
-            resource = _resource_of(resource)
-        if isinstance(resource, str):
-            made = ListWatch.for_resource(
-                self._api_client,
-                resource,
-                namespace=namespace,
-                label_selector=label_selector,
-                field_selector=field_selector,
-                model=model,
-                metadata_only=metadata_only,
-            )
-        else:
-            arguments: dict[str, Any] = {}
-            if namespace is not None and "_namespaced_" in getattr(resource, "__name__", ""):
-                arguments["namespace"] = namespace
-            if label_selector:
-                arguments["label_selector"] = label_selector
-            if field_selector:
-                arguments["field_selector"] = field_selector
-            made = ListWatch.from_api(resource, model=model, **arguments)
-        return made if self._tweak is None else made.tweaked(self._tweak)
+    def _check_open(self) -> None:
+        if self._shut_down:
+            raise RuntimeError("the factory has stopped: make a new one")
 
 
-def _resource_of(model: type) -> str:
-    """The resource of an official model class, such as V1Deployment."""
-    found = _MODEL_NAME.match(model.__name__)
-    if found is None or not hasattr(model, "openapi_types"):
-        raise TypeError(f"{model.__name__} is no official model class of a resource: name the resource and pass model=")
-    version, kind = found[1].lower(), found[2]
-    built_in = find_built_in(version, kind)
-    return kind if built_in is None else f"{built_in.api_version}/{built_in.kind}"
+def _add_missing(informer: SharedInformer[Any], indexers: Mapping[str, Callable[[Any], Any]]) -> None:
+    """Adds those indexers that an informer does not have; one with another function is for it to refuse."""
+    there = informer.indexer.indexers
+    missing = {name: function for name, function in indexers.items() if there.get(name) != function}
+    if missing:
+        informer.add_indexers(missing)
+
+
+def _left(deadline: float | None) -> float | None:
+    return None if deadline is None else max(0.0, deadline - time.monotonic())

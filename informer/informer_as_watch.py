@@ -31,6 +31,9 @@ T = TypeVar("T", default=Any)
 
 _log = logging.getLogger(__name__)
 
+# An informer's threads end within milliseconds; so many seconds are given to those on a busy machine.
+_GRACE = 0.5
+
 _EVENT_TYPES = {
     DeltaType.ADDED: EventType.ADDED,
     DeltaType.UPDATED: EventType.MODIFIED,
@@ -168,4 +171,4 @@ def until_with_sync(
     finally:
         watcher.stop()
         # Only a user's function that blocks is left behind.
-        watcher.done.wait(1.0)
+        watcher.done.wait(_GRACE)

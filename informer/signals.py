@@ -10,27 +10,38 @@ from watch.concurrency import Signal, Worker
 
 __all__ = ["stop_on_signals"]
 
+_NUMBERS = (signal.SIGTERM, signal.SIGINT)
+
+
+class _StopOnce:
+    """A signal handler that sets an event and gives the signals back to those who had them before."""
+
+    def __init__(self) -> None:
+        self.event = Signal()
+        self._previous = {number: signal.getsignal(number) for number in _NUMBERS}
+        for number in _NUMBERS:
+            signal.signal(number, self)
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        for each, handler in self._previous.items():
+            signal.signal(each, signal.SIG_DFL if handler is None else handler)
+        # A handler runs between two instructions of the main thread, which may hold the lock of the very event.
+        Worker(self.event.set, "stop-on-signal").start()
+
 
 def stop_on_signals() -> threading.Event:
     """An event that SIGTERM or SIGINT (Ctrl-C) sets; a second signal ends the process as if nobody had asked.
 
     Returns:
-        The event, for `SharedInformer.run(stop)` and everything else that takes a stop event.
+        The event, for `SharedInformer.run(stop)` and everything else that takes a stop event; until a signal comes the
+        same one at each call.
 
     Raises:
         ValueError: not called on the main thread, the only one that may set signal handlers.
 
     Source: sigs.k8s.io/controller-runtime SetupSignalHandler.
     """
-    stop = Signal()
-    previous = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-
-    def on_signal(number: int, frame: FrameType | None) -> None:
-        for each, handler in previous.items():
-            signal.signal(each, signal.SIG_DFL if handler is None else handler)
-        # A handler runs between two instructions of the main thread, which may hold the lock of the very event.
-        Worker(stop.set, "stop-on-signal").start()
-
-    for number in previous:
-        signal.signal(number, on_signal)
-    return stop
+    there = [signal.getsignal(number) for number in _NUMBERS]
+    if isinstance(there[0], _StopOnce) and there[0] is there[1]:
+        return there[0].event
+    return _StopOnce().event

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib.util
 import json
 import subprocess
 import sys
@@ -61,6 +62,12 @@ def test_a_public_name_can_be_imported(name: str) -> None:
         assert found.__name__ == name
         assert found.__module__.partition(".")[0] in ("informer", "watch")
         assert found.__doc__
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_module_hides_a_public_name(name: str) -> None:
+    """A module of that name would take its place in the package as soon as it was loaded."""
+    assert importlib.util.find_spec(f"informer.{name}") is None
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:

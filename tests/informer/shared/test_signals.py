@@ -1,0 +1,87 @@
+"""A stop event that the process's signals set."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from informer import stop_on_signals
+
+PATIENCE = 20.0
+
+
+@pytest.fixture(autouse=True)
+def handlers_as_before() -> Iterator[None]:
+    """Puts back what pytest has set."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
+def test_a_signal_sets_the_event(number: int) -> None:
+    """The first signal sets it, and what was there before is in charge again."""
+    before = {each: signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT)}
+    stop = stop_on_signals()
+    assert isinstance(stop, threading.Event)
+    assert not stop.is_set()
+    os.kill(os.getpid(), number)
+    assert stop.wait(PATIENCE)
+    assert {each: signal.getsignal(each) for each in before} == before
+
+
+def test_a_signal_reaches_a_main_thread_that_waits_for_the_event() -> None:
+    """A wait on the event itself is no obstacle."""
+    stop = stop_on_signals()
+    sender = threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGTERM))
+    sender.start()
+    assert stop.wait(PATIENCE)
+    sender.join(PATIENCE)
+
+
+def test_who_asks_twice_gets_the_same_event() -> None:
+    """Two parts of a program stop at the same signal; after it a new event is for the next one."""
+    before = signal.getsignal(signal.SIGTERM)
+    stop = stop_on_signals()
+    assert stop_on_signals() is stop
+    os.kill(os.getpid(), signal.SIGTERM)
+    assert stop.wait(PATIENCE)
+    assert signal.getsignal(signal.SIGTERM) == before
+    again = stop_on_signals()
+    assert again is not stop
+    assert not again.is_set()
+
+
+def test_other_handlers_set_since_are_replaced_anew() -> None:
+    """Where somebody else has taken the signals over, a new call takes them back."""
+    stop = stop_on_signals()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
+    again = stop_on_signals()
+    assert again is not stop
+    os.kill(os.getpid(), signal.SIGINT)
+    assert again.wait(PATIENCE)
+    assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+
+
+def test_only_the_main_thread_may_ask() -> None:
+    """Elsewhere it is a ValueError, and nothing was changed."""
+    before = signal.getsignal(signal.SIGTERM)
+    errors: list[Exception] = []
+
+    def ask() -> None:
+        try:
+            stop_on_signals()
+        except ValueError as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    thread.join(PATIENCE)
+    assert len(errors) == 1
+    assert signal.getsignal(signal.SIGTERM) == before

@@ -1,0 +1,139 @@
+"""Waiting for several caches at once."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from informer import SharedInformer, wait_for_cache_sync
+from informer.testing.fake_source import FakeControllerSource
+from watch import Channel
+from watch.concurrency import Signal
+
+PATIENCE = 20.0
+
+Make = Callable[..., SharedInformer[Any]]
+Pod = Callable[..., dict[str, Any]]
+
+
+def never() -> bool:
+    return False
+
+
+def test_nothing_to_wait_for_is_there() -> None:
+    """Go: TestWaitFor. No caches at all have synced."""
+    assert wait_for_cache_sync() is True
+    assert wait_for_cache_sync(timeout=0) is True
+
+
+def test_it_waits_until_all_have_synced(make_informer: Make, recorder: Any) -> None:
+    """Go: TestWaitFor. Informers, registrations and functions alike, however long each takes."""
+    source = FakeControllerSource()
+    source.list_error = OSError("not at once")
+    one, two = make_informer(source), make_informer(FakeControllerSource())
+    registration = one.add_event_handler(recorder())
+    asked = [0]
+
+    def third_time() -> bool:
+        asked[0] += 1
+        return asked[0] >= 3
+
+    one.start()
+    two.start()
+    assert wait_for_cache_sync(one, registration, two.has_synced, third_time, timeout=PATIENCE)
+    assert one.has_synced()
+    assert registration.has_synced()
+    assert asked[0] >= 3
+
+
+def test_functions_are_asked_again_and_again() -> None:
+    """client-go source. At once, and then ten times a second."""
+    asked: list[float] = []
+
+    def fourth_time() -> bool:
+        asked.append(time.monotonic())
+        return len(asked) == 4
+
+    begun = time.monotonic()
+    assert wait_for_cache_sync(fourth_time, timeout=PATIENCE)
+    assert asked[0] - begun < 0.1
+    assert asked[3] - asked[0] > 0.2
+
+
+def test_the_time_may_be_up(make_informer: Make) -> None:
+    """Go: TestWaitFor. One that is never there makes it False; a time-out of 0 asks each once and does not wait."""
+    begun = time.monotonic()
+    assert not wait_for_cache_sync(never, timeout=0.05)
+    assert not wait_for_cache_sync(never, timeout=0)
+    assert not wait_for_cache_sync(make_informer(FakeControllerSource()), timeout=0.05)
+    assert time.monotonic() - begun < 5
+    assert wait_for_cache_sync(lambda: True, timeout=0)
+
+
+@pytest.mark.parametrize("make_event", [threading.Event, Signal], ids=["foreign", "own"])
+def test_a_stop_event_ends_it(make_informer: Make, make_event: Any) -> None:
+    """Go: TestWaitFor. It is False once the event is set, also when that was before and everything is there."""
+    stop = make_event()
+    answers: Channel[bool] = Channel(None)
+    waiter = threading.Thread(
+        target=lambda: answers.put(wait_for_cache_sync(make_informer(FakeControllerSource()), stop=stop))
+    )
+    waiter.start()
+    stop.set()
+    assert answers.get(PATIENCE) is False
+    waiter.join(PATIENCE)
+    assert not wait_for_cache_sync(lambda: True, stop=stop)
+
+
+def test_an_informer_that_stops_ends_it(make_informer: Make, make_gate: Any, pod: Pod) -> None:
+    """Neither a stopped informer nor a removed handler will ever get there."""
+    source = FakeControllerSource()
+    source.add(pod("a"))
+    informer = make_informer(source)
+    gate = make_gate()
+    registration = informer.add_event_handler(gate)
+    informer.start()
+    gate.entered.get(PATIENCE)
+    for end in (lambda: registration.remove(wait=False), informer.begin_stop):
+        answers: Channel[bool] = Channel(None)
+        waited: Any = registration if end is not informer.begin_stop else make_informer(FakeControllerSource())
+        waiter = threading.Thread(target=lambda w=waited, a=answers: a.put(wait_for_cache_sync(w)))
+        waiter.start()
+        end()
+        if waited is not registration:
+            waited.stop()
+        assert answers.get(PATIENCE) is False
+        waiter.join(PATIENCE)
+
+
+def test_one_that_had_synced_before_its_stop_counts(make_informer: Make) -> None:
+    """What is in the cache stays there."""
+    informer = make_informer(FakeControllerSource())
+    informer.start()
+    assert informer.wait_for_sync(PATIENCE)
+    informer.stop()
+    assert wait_for_cache_sync(informer)
+
+
+def test_nothing_is_left_behind(make_informer: Make) -> None:
+    """When the wait is over the informer calls nobody back."""
+    informer = make_informer(FakeControllerSource())
+    assert not wait_for_cache_sync(informer, timeout=0.01)
+    assert informer._waiters._count == 0
+
+
+def test_what_a_function_raises_comes_out() -> None:
+    """A check that fails is the caller's to see."""
+    with pytest.raises(ZeroDivisionError):
+        wait_for_cache_sync(lambda: 1 / 0)
+
+
+@pytest.mark.parametrize("odd", [None, 3, "pods"], ids=repr)
+def test_what_cannot_be_asked_is_refused(odd: Any) -> None:
+    """Neither an informer nor a function is a TypeError."""
+    with pytest.raises(TypeError, match="an informer or a function is needed"):
+        wait_for_cache_sync(odd)

@@ -41,7 +41,7 @@ def stop_on_signals() -> threading.Event:
 
     Source: sigs.k8s.io/controller-runtime SetupSignalHandler.
     """
-    there = [signal.getsignal(number) for number in _NUMBERS]
-    if isinstance(there[0], _StopOnce) and there[0] is there[1]:
-        return there[0].event
+    first, second = (signal.getsignal(number) for number in _NUMBERS)
+    if isinstance(first, _StopOnce) and first is second:
+        return first.event
     return _StopOnce().event

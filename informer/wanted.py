@@ -158,7 +158,7 @@ def _namespace_argument(method: Callable[..., Any], where: Any) -> dict[str, Any
 def _resource_of(model: type) -> str:
     """The resource of an official model class, such as V1Deployment."""
     found = _MODEL_NAME.match(model.__name__)
-    if found is None or not _OF_RESOURCES <= getattr(model, "openapi_types", {}).keys():
+    if found is None or not getattr(model, "openapi_types", {}).keys() >= _OF_RESOURCES:
         raise TypeError(f"{model.__name__} is no official model class of a resource: name the resource and pass model=")
     version, kind = found[1].lower(), found[2]
     built_in = find_built_in(version, kind)

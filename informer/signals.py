@@ -42,6 +42,5 @@ def stop_on_signals() -> threading.Event:
     Source: sigs.k8s.io/controller-runtime SetupSignalHandler.
     """
     first, second = (signal.getsignal(number) for number in _NUMBERS)
-    if isinstance(first, _StopOnce) and first is second:
-        return first.event
-    return _StopOnce().event
+    both = first if second is first else None
+    return both.event if isinstance(both, _StopOnce) else _StopOnce().event

@@ -56,13 +56,13 @@ autoscaling/v2: HorizontalPodAutoscaler/hpa
 batch/v1: CronJob/cj Job
 coordination.k8s.io/v1: Lease
 discovery.k8s.io/v1: EndpointSlice
-events.k8s.io/v1: Event
+events.k8s.io/v1: Event/ev
 networking.k8s.io/v1: Ingress:ingresses/ing IngressClass*:ingressclasses NetworkPolicy:networkpolicies/netpol
 policy/v1: PodDisruptionBudget/pdb
 rbac.authorization.k8s.io/v1: ClusterRole* ClusterRoleBinding* Role RoleBinding
 scheduling.k8s.io/v1: PriorityClass*:priorityclasses/pc
 storage.k8s.io/v1: CSIDriver* CSINode* StorageClass*:storageclasses/sc VolumeAttachment*
-apiextensions.k8s.io/v1: CustomResourceDefinition*/crd
+apiextensions.k8s.io/v1: CustomResourceDefinition*/crd/crds
 """
 
 
@@ -73,7 +73,7 @@ def read_table(table: str) -> list[Resource]:
         api_version, _, words = line.partition(": ")
         group, _, version = api_version.rpartition("/")
         for word in words.split():
-            named, _, short = word.partition("/")
+            named, *short = word.split("/")
             kind, _, plural = named.partition(":")
             bare = kind.rstrip("*")
             resources.append(
@@ -83,7 +83,7 @@ def read_table(table: str) -> list[Resource]:
                     plural or bare.lower() + "s",
                     bare,
                     not kind.endswith("*"),
-                    (bare.lower(), *([short] if short else [])),
+                    (bare.lower(), *short),
                 )
             )
     return resources

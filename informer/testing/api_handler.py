@@ -114,6 +114,9 @@ class ApiHandler:
         if served is None and not self._documents.is_built_in(route.group):
             send_no_page(exchange)
             return
+        if served is not None and served.custom and not _is_custom_path(route, served):
+            send_no_page(exchange)
+            return
         if served is None or not _is_served(route, served):
             raise page_not_found()
         where = Where(served, route.namespace, route.name, route.subresource)
@@ -146,6 +149,15 @@ def _meddle(http: HttpServer, answering: Answering, plan: Plan) -> bool:
     if plan.refusal is not None:
         answering.exchange.answer(plan.refusal.status, plan.refusal.body, {"Content-Type": plan.refusal.content_type})
     return plan.refusal is not None
+
+
+def _is_custom_path(route: Route, served: ServedResource) -> bool:
+    """Whether a custom resource has such a path: without a namespace its objects can only be listed and watched."""
+    if bool(route.namespace) and not served.resource.namespaced:
+        return False
+    return (
+        not served.resource.namespaced or bool(route.namespace) or (not route.name and route.verb in ("list", "watch"))
+    )
 
 
 def _is_served(route: Route, served: ServedResource) -> bool:

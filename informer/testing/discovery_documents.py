@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from informer.testing.served import ALL_VERBS, ServedResource, ServedResources
+from informer.testing.served import ServedResource, ServedResources
 
 __all__ = ["aggregated", "api_group", "api_groups", "api_resources", "api_versions", "version_document"]
 
@@ -94,7 +94,7 @@ def _aggregated_entry(served: ServedResource) -> dict[str, Any]:
         "responseKind": kind,
         "scope": "Namespaced" if resource.namespaced else "Cluster",
         "singularResource": resource.names[0] if resource.names else "",
-        "verbs": list(ALL_VERBS),
+        "verbs": list(served.verbs),
     }
     if resource.names[1:]:
         entry["shortNames"] = list(resource.names[1:])
@@ -123,7 +123,7 @@ def _entries(served: ServedResource) -> list[dict[str, Any]]:
         "singularName": resource.names[0] if resource.names else "",
         "namespaced": resource.namespaced,
         "kind": resource.kind,
-        "verbs": list(ALL_VERBS),
+        "verbs": list(served.verbs),
     }
     if resource.names[1:]:
         entry["shortNames"] = list(resource.names[1:])

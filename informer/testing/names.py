@@ -1,4 +1,4 @@
-"""Which names objects may have, and which labels.
+"""Which names objects may have, and which labels, annotations and finalizers.
 
 Source: https://kubernetes.io/docs/concepts/overview/working-with-objects/names/ and labels/; apimachinery
 pkg/util/validation.
@@ -9,11 +9,11 @@ from __future__ import annotations
 import json
 import random
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from informer.testing.statuses import Cause
 
-__all__ = ["generated_name", "label_causes", "name_cause"]
+__all__ = ["annotation_causes", "finalizer_causes", "generated_name", "label_causes", "name_cause"]
 
 _SUBDOMAIN = re.compile(r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?(?:\.[a-z0-9](?:[-a-z0-9]*[a-z0-9])?)*\Z")
 _LABEL = re.compile(r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?\Z")
@@ -38,6 +38,12 @@ _VALUE_ERROR = (
     "end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is "
     "'(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')"
 )
+_TWO_PARTS_ERROR = (
+    "a valid label key" + _KEY_ERROR.removeprefix("name part") + " with an optional DNS subdomain prefix and '/' "
+    "(e.g. 'example.com/MyName')"
+)
+_FINALIZER_ERROR = "name is neither a standard finalizer name nor is it fully qualified"
+_STANDARD_FINALIZERS = frozenset(("foregroundDeletion", "kubernetes", "orphan"))
 # Kinds whose names are a single label; all others are subdomains, and those of RBAC any path segment.
 _SINGLE_LABELS = frozenset(("Namespace", "Service"))
 # Without vowels and look-alikes, as the real server's.
@@ -70,13 +76,34 @@ def label_causes(labels: Mapping[str, str]) -> list[Cause]:
     return causes
 
 
+def annotation_causes(keys: Iterable[str]) -> list[Cause]:
+    """Why an object cannot have annotations of these keys; empty where it can."""
+    # Capital letters are allowed where a label's key cannot have them.
+    found = ((key, _key_error(key.lower())) for key in keys)
+    return [
+        Cause.bad("metadata.annotations", json.dumps(key), message) for key, message in found if message is not None
+    ]
+
+
+def finalizer_causes(finalizers: Sequence[str], *, custom: bool) -> list[Cause]:
+    """Why an object cannot have these finalizers; empty where it can."""
+    found = ((text, _key_error(text)) for text in finalizers)
+    causes = [Cause.bad("metadata.finalizers", json.dumps(text), words) for text, words in found if words is not None]
+    if custom:
+        return causes
+    for i, text in enumerate(finalizers):
+        if "/" not in text and text not in _STANDARD_FINALIZERS:
+            causes.append(Cause.bad(f"metadata.finalizers[{i}]", json.dumps(text), _FINALIZER_ERROR))
+    return causes
+
+
 def _dns_error(name: str, kind: str) -> str | None:
     single = kind in _SINGLE_LABELS
     longest = _LONGEST_LABEL if single else _LONGEST_SUBDOMAIN
     if single and "." in name:
         return "must not contain dots"
     if len(name) > longest:
-        return f"must be no more than {longest} bytes"
+        return f"must be no more than {longest} characters"
     if single:
         return None if _LABEL.match(name) else _LABEL_ERROR
     return None if _SUBDOMAIN.match(name) else _SUBDOMAIN_ERROR
@@ -89,6 +116,8 @@ def _path_segment_error(name: str) -> str | None:
 
 
 def _key_error(key: str) -> str | None:
+    if key.count("/") > 1:
+        return _TWO_PARTS_ERROR
     prefix, slash, name = key.rpartition("/")
     if slash and not _SUBDOMAIN.match(prefix):
         return f"prefix part {_SUBDOMAIN_ERROR}" if prefix else "prefix part must be non-empty"

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from informer.discovery import Resource
-from informer.testing.names import label_causes, name_cause
+from informer.testing.names import annotation_causes, finalizer_causes, label_causes, name_cause
 from informer.testing.served import ServedResource
 from informer.testing.statuses import Cause, bad_request, conflict, invalid, wrong_precondition
 from informer.testing.storage import Stored
@@ -23,6 +23,7 @@ __all__ = [
     "check_kind",
     "check_metadata",
     "check_preconditions",
+    "check_uid",
     "check_version",
     "metadata_of",
     "settle_namespace",
@@ -120,18 +121,27 @@ def settle_namespace(where: Where, metadata: dict[str, Any]) -> None:
     metadata["namespace"] = where.namespace
 
 
-def check_metadata(metadata: Mapping[str, Any], resource: Resource) -> None:
-    """Raises 422 where the name or a label is not as it must be."""
+def check_metadata(metadata: Mapping[str, Any], served: ServedResource) -> None:
+    """Raises 422 where the name, a label, an annotation or a finalizer is not as it must be."""
+    resource = served.resource
     name = metadata.get("name") or ""
     cause = name_cause(name, resource.kind, resource.group)
     causes = [] if cause is None else [cause]
     causes += label_causes(metadata.get("labels") or {})
+    causes += annotation_causes(metadata.get("annotations") or {})
+    causes += finalizer_causes(metadata.get("finalizers") or (), custom=served.custom)
     if causes:
         raise invalid(resource.group, resource.kind, name, causes)
 
 
 def check_identity(where: Where, metadata: Mapping[str, Any], uid: str) -> None:
-    """Raises 400 where an update is for an object of another name, 409 where it is for one of another uid."""
+    """Raises 400 where an update is for an object of another name, 409 where it is for one of another uid.
+
+    Args:
+        where: what the request names.
+        metadata: of the new object.
+        uid: of the object that is there; "" leaves that out.
+    """
     resource, name = where.served.resource, metadata.get("name")
     if not name:
         raise bad_request(
@@ -140,13 +150,22 @@ def check_identity(where: Where, metadata: Mapping[str, Any], uid: str) -> None:
     if name != where.name:
         raise bad_request(f"the name of the object ({name}) does not match the name on the URL ({where.name})")
     given = metadata.get("uid")
-    if given and given != uid:
+    if given and uid and given != uid:
         raise conflict(
             resource,
             where.name,
             f"StorageError: invalid object, Code: 4, Key: /registry/{resource.plural}/{where.key}, ResourceVersion: 0, "
             f"AdditionalErrorMsg: Precondition failed: UID in precondition: {given}, UID in object meta: {uid}",
         )
+
+
+def check_uid(where: Where, metadata: Mapping[str, Any], uid: str) -> None:
+    """Raises 422 where an object would get another uid."""
+    given = metadata.get("uid")
+    if given and given != uid:
+        resource = where.served.resource
+        cause = Cause.bad("metadata.uid", json.dumps(given), "field is immutable")
+        raise invalid(resource.group, resource.kind, where.name, [cause])
 
 
 def check_version(where: Where, metadata: Mapping[str, Any], old: Stored | None) -> None:

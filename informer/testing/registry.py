@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from informer.testing.definitions import Definitions
+from informer.testing.deletion import check_delete_options, finalizers_for
 from informer.testing.names import generated_name
 from informer.testing.namespaces import INITIAL, Namespaces
 from informer.testing.object_checks import (
@@ -21,6 +22,7 @@ from informer.testing.object_checks import (
     check_kind,
     check_metadata,
     check_preconditions,
+    check_uid,
     check_version,
     metadata_of,
     settle_namespace,
@@ -98,7 +100,7 @@ class Registry:
             self._namespaces.check_create_locked(where, metadata.get("name") or "")
             bucket = self.bucket_locked(served)
             _generate_name(bucket, metadata)
-            check_metadata(metadata, served.resource)
+            check_metadata(metadata, served)
             if key_of(metadata) in bucket.objects:
                 raise already_exists(served.resource, metadata["name"])
             created = new_object(served, obj, with_status=with_status)
@@ -119,6 +121,7 @@ class Registry:
         with_status: bool = False,
         dry_run: bool = False,
         create: bool = False,
+        patch: bool = False,
     ) -> tuple[Stored, bool]:
         """Changes an object.
 
@@ -129,6 +132,7 @@ class Registry:
             with_status: object and status are written at once.
             dry_run: everything is checked, and nothing stored.
             create: make the object if there is none.
+            patch: whether the change was asked for as one, and not as a new object.
 
         Returns:
             the newest state, and whether it was created.
@@ -149,9 +153,10 @@ class Registry:
             metadata = metadata_of(new, resource)
             new = served.to_stored(new)
             settle_namespace(where, metadata)
-            check_identity(where, metadata, old.uid)
+            check_identity(where, metadata, "" if patch else old.uid)
             check_version(where, metadata, old)
-            check_metadata(metadata, resource)
+            check_metadata(metadata, served)
+            check_uid(where, metadata, old.uid)
             before = old.to_dict()
             check_finalizers(where, before["metadata"], metadata)
             after = changed_object(served, where.subresource, before, new, with_status=with_status)
@@ -181,6 +186,7 @@ class Registry:
         Raises:
             ApiError: it cannot be.
         """
+        check_delete_options(options)
         with self._storage.lock:
             bucket = self.bucket_locked(where.served)
             old = self._existing_locked(where)
@@ -189,7 +195,7 @@ class Registry:
                 self._namespaces.check_delete_locked(old.name)
             if dry_run:
                 return old, not old.held
-            return self._delete_locked(where.served, bucket, old)
+            return self._delete_locked(where.served, bucket, old, options)
 
     def _create_by_update(self, where: Where, obj: dict[str, Any], *, with_status: bool, dry_run: bool) -> Stored:
         metadata = metadata_of(obj, where.served.resource)
@@ -198,12 +204,21 @@ class Registry:
         metadata.pop("resourceVersion", None)
         return self.create(where, obj, with_status=with_status, dry_run=dry_run)
 
-    def _delete_locked(self, served: ServedResource, bucket: Bucket, old: Stored) -> tuple[Stored, bool]:
+    def _delete_locked(
+        self, served: ServedResource, bucket: Bucket, old: Stored, options: Mapping[str, Any]
+    ) -> tuple[Stored, bool]:
         """Marks what has to be marked, and removes what can be removed."""
         kind = served.resource.kind
-        if (old.held or kind in ("Pod", "Namespace", _DEFINITION)) and not old.marked:
-            obj = old.to_dict()
+        obj = old.to_dict()
+        before = obj["metadata"].get("finalizers") or []
+        finalizers = finalizers_for(options, before)
+        mark = not old.marked and bool(finalizers or kind in ("Pod", "Namespace", _DEFINITION))
+        if mark:
             mark_deleted(served, obj)
+        if mark or finalizers != before:
+            obj["metadata"]["finalizers"] = finalizers
+            if not finalizers:
+                del obj["metadata"]["finalizers"]
             old = self._storage.write_locked(bucket, obj, old)
         if kind == _DEFINITION and not old.held:
             self._remove_locked(served, bucket, old)
@@ -217,7 +232,7 @@ class Registry:
         served = self.resources.by_bucket(bucket_name)
         old = bucket.objects.get(key)
         if served is not None and old is not None:
-            self._delete_locked(served, bucket, old)
+            self._delete_locked(served, bucket, old, {})
 
     def _remove_locked(self, served: ServedResource, bucket: Bucket, old: Stored) -> Stored:
         last = self._storage.delete_locked(bucket, old)

@@ -17,6 +17,7 @@ import msgspec
 from typing_extensions import override
 
 from informer.testing.served import ServedResource
+from informer.testing.statuses import generic
 from informer.testing.storage import Form, Stored
 from watch.errors import ApiError
 
@@ -134,10 +135,13 @@ def representation_for(accept: str, served: ServedResource, *, of_list: bool = F
     Raises:
         ApiError: 406, there is none.
     """
+    known = False
     for each in accept.split(",") if accept else ("*/*",):
         media, *parameters = (part.strip() for part in each.split(";"))
-        if media not in ("*/*", "application/*", "application/json"):
+        # The router of the built-in resources takes a wildcard only for everything.
+        if media not in ("*/*", "application/json") and not (media == "application/*" and served.custom):
             continue
+        known = True
         wanted = dict(p.partition("=")[::2] for p in parameters)
         form, version = wanted.get("as", ""), wanted.get("v", "v1")
         if not form:
@@ -147,7 +151,9 @@ def representation_for(accept: str, served: ServedResource, *, of_list: bool = F
         if of_list and form != _PARTIAL[1]:
             raise ApiError(406, "NotAcceptable", f"you requested {form}, but the requested object is a list")
         return _Partial(version)
-    raise ApiError(406, "NotAcceptable", "only the following media types are accepted: application/json")
+    if known or served.custom:
+        raise ApiError(406, "NotAcceptable", "only the following media types are accepted: application/json")
+    raise generic(406, "406: Not Acceptable\n\nAvailable representations: application/json")
 
 
 def _prefix(kind: str, api_version: str) -> bytes:

@@ -20,7 +20,7 @@ from informer.testing.representations import Representation, representation_for
 from informer.testing.scale import scale_of, with_scale
 from informer.testing.selection import read_selection
 from informer.testing.served import ServedResource
-from informer.testing.statuses import Cause, bad_request, generic, invalid, method_not_allowed, success
+from informer.testing.statuses import Cause, bad_request, invalid, method_not_allowed, success
 from informer.testing.storage import Storage
 from informer.testing.versions import ServerVersion
 from watch.errors import ApiError
@@ -86,13 +86,13 @@ class ResourceRequests:
     def _create(self, where: Where, request: Request, representation: Representation) -> tuple[int, list[bytes]]:
         if where.name or (where.served.resource.namespaced and not where.namespace):
             raise method_not_allowed()
-        obj = decode_body(request, where.served.resource.kind)
+        obj = decode_body(request, where.served.resource.kind, null_is_empty=not where.served.custom)
         stored = self._registry.create(where, obj, dry_run=_is_dry_run(request))
         return 201, [representation.single(stored)]
 
     def _update(self, where: Where, request: Request, representation: Representation) -> tuple[int, list[bytes]]:
         _require_name(where)
-        obj = decode_body(request, where.served.resource.kind)
+        obj = decode_body(request, where.served.resource.kind, null_is_empty=not where.served.custom)
         create = where.served.created_by_update and not where.subresource
         stored, created = self._registry.update(where, lambda _: obj, create=create, dry_run=_is_dry_run(request))
         return 201 if created else 200, [representation.single(stored)]
@@ -101,7 +101,7 @@ class ResourceRequests:
         _require_name(where)
         patch = patched(where.served, request)
         stored, created = self._registry.update(
-            where, patch.apply, create=patch.creates and not where.subresource, dry_run=_is_dry_run(request)
+            where, patch.apply, create=patch.creates and not where.subresource, dry_run=_is_dry_run(request), patch=True
         )
         return 201 if created else 200, [representation.single(stored)]
 
@@ -128,7 +128,7 @@ class ResourceRequests:
     def _delete_collection(
         self, where: Where, request: Request, representation: Representation
     ) -> tuple[int, list[bytes]]:
-        if where.served.resource.namespaced and not where.namespace:
+        if "deletecollection" not in where.served.verbs or (where.served.resource.namespaced and not where.namespace):
             raise method_not_allowed()
         options = _delete_options(request)
         page = self._page(where, request)
@@ -141,8 +141,13 @@ class ResourceRequests:
         return 200, representation.list(page.metadata, page.objects)
 
 
-def decode_body(request: Request, kind: str) -> dict[str, Any]:
+def decode_body(request: Request, kind: str, *, null_is_empty: bool = False) -> dict[str, Any]:
     """The object in a request's body.
+
+    Args:
+        request: with the body.
+        kind: of the object, for the words of a refusal; "" leaves them out.
+        null_is_empty: whether null is an object without any field.
 
     Raises:
         ApiError: 400, there is none; 415, it is not JSON.
@@ -150,14 +155,15 @@ def decode_body(request: Request, kind: str) -> dict[str, Any]:
     unrecognized = f"the object provided is unrecognized (must be of type {kind}): " if kind else ""
     media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media not in ("", "application/json", "*/*"):
-        raise generic(
-            415, "the body of the request was in an unknown format - accepted media types include: application/json"
-        )
+        words = "the body of the request was in an unknown format - accepted media types include: application/json"
+        raise ApiError(415, "UnsupportedMediaType", words)
     try:
         obj = msgspec.json.decode(request.body)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         shown = f" ({request.body[:200].decode(errors='replace') or '<empty>'})" if kind else ""
         raise bad_request(f"{unrecognized}couldn't get version/kind; json parse error: {error}{shown}") from error
+    if obj is None and null_is_empty:
+        return {}
     if not isinstance(obj, dict):
         raise bad_request(f"{unrecognized}couldn't get version/kind; json parse error: it is no JSON object")
     return obj
@@ -191,5 +197,6 @@ def _is_dry_run(request: Request) -> bool:
 
 
 def _require_name(where: Where) -> None:
-    if not where.name:
-        raise method_not_allowed()
+    if where.name:
+        return
+    raise bad_request("name must be provided") if where.served.custom else method_not_allowed()

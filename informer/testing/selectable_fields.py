@@ -42,13 +42,15 @@ _BY_RESOURCE = {
 }
 # What a field counts as where the object does not have it.
 _ABSENT = {
+    "spec.restartPolicy": "Always",
+    "spec.schedulerName": "default-scheduler",
     "spec.unschedulable": "false",
     "spec.hostNetwork": "false",
     "status.replicas": "0",
     "status.successful": "0",
 }
 _ALWAYS = ("metadata.name", "metadata.namespace")
-_TERM = re.compile(r"(?P<field>[^=!]+?)(?P<operator>==|=|!=)(?P<value>.*)\Z", re.DOTALL)
+_TERM = re.compile(r"(?P<field>[^=!]*?)(?P<operator>==|=|!=)(?P<value>.*)\Z", re.DOTALL)
 _SEPARATOR = re.compile(r"(?<!\\),")
 _ESCAPE = re.compile(r"\\(.)")
 

@@ -66,7 +66,18 @@ _RETURN_DELETED = _kinds(
 _CONDITIONAL_UPDATE = _kinds("Lease CustomResourceDefinition")
 _CREATED_BY_UPDATE = _kinds("Lease Event Endpoints LimitRange Service Role RoleBinding ClusterRole ClusterRoleBinding")
 _KUBE_VERSION = re.compile(r"v(?P<major>\d+)(?:(?P<stability>alpha|beta)(?P<minor>\d+))?\Z")
-ALL_VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
+_CATEGORIES = {
+    "CustomResourceDefinition": ("api-extensions",),
+    **dict.fromkeys(
+        _kinds(
+            "Pod ReplicationController Service DaemonSet Deployment ReplicaSet StatefulSet CronJob Job "
+            "HorizontalPodAutoscaler"
+        ),
+        ("all",),
+    ),
+}
+_VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
+_CUSTOM_VERBS = ("delete", "deletecollection", "get", "list", "patch", "create", "update", "watch")
 
 
 @dataclass(frozen=True)
@@ -91,6 +102,7 @@ class ServedResource:
     selectable: tuple[str, ...] = ()
     list_kind: str = ""
     categories: tuple[str, ...] = ()
+    verbs: tuple[str, ...] = _VERBS
 
     @property
     def bucket(self) -> str:
@@ -205,6 +217,7 @@ def served_versions(definition: Mapping[str, Any]) -> list[ServedResource]:
                 selectable=tuple(f["jsonPath"].lstrip(".") for f in version.get("selectableFields") or ()),
                 list_kind=names.get("listKind") or names["kind"] + "List",
                 categories=tuple(names.get("categories") or ()),
+                verbs=_CUSTOM_VERBS,
             )
         )
     return served
@@ -222,6 +235,9 @@ def _built_in(resource: Resource) -> ServedResource:
         created_by_update=kind in _CREATED_BY_UPDATE,
         selectable=paths_for(resource.name),
         list_kind=kind + "List",
+        categories=_CATEGORIES.get(kind, ()),
+        # A collection of namespaces is too much to delete at once.
+        verbs=tuple(verb for verb in _VERBS if kind != "Namespace" or verb != "deletecollection"),
         fields=_EVENT_FIELDS if resource.name == "events.events.k8s.io" else {},
         shares="events" if resource.name == "events.events.k8s.io" else "",
     )

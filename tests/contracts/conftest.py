@@ -1,0 +1,428 @@
+"""The same requests to the embedded API server and to a real kube-apiserver, and a comparison of what they answer.
+
+A test asks `servers`, which asks each of its sides and compares status, the headers that clients act on, and body. With
+"embedded" there is one side and nothing to compare, so that what a test says of the answer itself is checked everywhere;
+with "real" there are two, and the test is skipped where there is no real one.
+
+What differs by nature is made equal first, and nothing else: uids, times, resourceVersions, tokens of pages, the random ends
+of generated names, and managedFields, which the embedded server does not keep.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+import uuid
+from collections.abc import Callable, Collection, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+import pytest
+import urllib3
+
+from informer.testing.api_server import EmbeddedAPIServer
+from informer.testing.control_plane import ControlPlane
+
+ADMIN, NOBODY = "admin-token", "nobody-token"
+# A server may take three seconds to say that a resourceVersion has not come yet.
+PATIENCE = 15.0
+
+_UID = re.compile(r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b")
+_TIME = re.compile(r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z\b")
+_VERSIONS = re.compile(r"(?<=resource version: )\d+|(?<=current: )\d+|(?<=\()\d+(?=\))")
+_COMPARED_HEADERS = ("Content-Type", "Retry-After")
+
+
+class Answer(NamedTuple):
+    """What clients see of an answer, made comparable."""
+
+    status: int
+    headers: dict[str, str]
+    body: Any
+
+
+class Side:
+    """One of the servers, and what it has told that later requests are made of."""
+
+    def __init__(self, name: str, url: str, tokens: Mapping[str, str], ca_file: str | None) -> None:
+        self.name = name
+        self.known: dict[str, str] = {}
+        self.last: Any = None  # the body of the last answer, as it came
+        self._url = url
+        self._tokens = tokens
+        self._http = urllib3.PoolManager(ca_certs=ca_file, maxsize=8, retries=False, timeout=PATIENCE)
+
+    def filled(self, value: Any) -> Any:
+        """A part of a request, with this side's own values in the place of their names in braces."""
+        if isinstance(value, str):
+            return re.sub(r"\{(\w+)\}", lambda match: self.known.get(match[1], match[0]), value)
+        if isinstance(value, dict):
+            return {key: self.filled(each) for key, each in value.items()}
+        if isinstance(value, list):
+            return [self.filled(each) for each in value]
+        return value
+
+    def send(self, method: str, path: str, query: Any, body: Any, headers: Mapping[str, str], user: str) -> Any:
+        data = body if isinstance(body, bytes) or body is None else json.dumps(self.filled(body)).encode()
+        headers = {"Authorization": f"Bearer {self._tokens[user]}", **headers}
+        return self._http.request(
+            method,
+            self._url + self.filled(path) + _query_text(self.filled(query)),
+            body=data,
+            headers=headers,
+            preload_content=False,
+        )
+
+    def wait_until_served(self, path: str) -> None:
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            response = self.send("GET", path, {"limit": "1"}, None, {}, "admin")
+            response.read()
+            if response.status == 200:
+                return
+            assert time.monotonic() < deadline, f"{self.name} does not serve {path}"
+            time.sleep(0.02)
+
+    def close(self) -> None:
+        self._http.clear()
+
+
+def _query_text(query: Mapping[str, str] | None) -> str:
+    from urllib.parse import urlencode
+
+    return f"?{urlencode(query)}" if query else ""
+
+
+class Servers:
+    """All sides.
+
+    Paths, queries and bodies may hold names in braces, such as {version}, which `keep` gave a value on each side.
+    """
+
+    def __init__(self, sides: list[Side]) -> None:
+        self.sides = sides
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        query: Mapping[str, str] | None = None,
+        media: str = "application/json",
+        accept: str = "application/json",
+        user: str = "admin",
+        like: Any = None,
+        any_words: bool = False,
+        only: Collection[str] = (),
+    ) -> Answer:
+        """The answer that all sides agree on.
+
+        Args:
+            method: GET, POST and so on.
+            path: without the query.
+            body: bytes as they are, anything else as JSON.
+            query: parameters.
+            media: what the body is.
+            accept: what the answer may be.
+            user: who asks.
+            like: compare of spec and status only what this object has, since the real server fills in the rest.
+            any_words: leave out a refusal's words for people, where they come out of Go's own decoders.
+            only: compare only these fields of the body.
+        """
+        headers = {"Accept": accept}
+        if body is not None:
+            headers["Content-Type"] = media
+        request = (method, path, query, body, headers, user)
+        return self._agreed(lambda side: self._ask_one(side, request, like, any_words=any_words, only=only))
+
+    def watch(
+        self,
+        path: str,
+        count: int | None = None,
+        *,
+        query: Mapping[str, str] | None = None,
+        accept: str = "application/json",
+        then: Callable[[], object] | None = None,
+        state: int = 0,
+        any_words: bool = False,
+    ) -> Answer:
+        """The events that a watch gives, as one answer; bookmarks only where they end the initial events.
+
+        Args:
+            path: of a list.
+            count: so many events are read; None reads to the end of the stream.
+            query: parameters besides `watch`.
+            accept: what the events may be.
+            then: called once every watch is open, to make something happen.
+            state: so many events show what was there, in an order that is the server's own; they are put in order of name.
+            any_words: see `ask`.
+        """
+        query = {"watch": "true", "timeoutSeconds": "10", **(query or {})}
+        request = ("GET", path, query, None, {"Accept": accept}, "admin")
+        opened = {side.name: side.send(*request) for side in self.sides}
+        try:
+            if then is not None:
+                then()
+            return self._agreed(lambda side: _stream_of(side, opened[side.name], count, state, any_words=any_words))
+        finally:
+            for response in opened.values():
+                response.close()
+
+    def close(self) -> None:
+        """Closes connections; the next request opens another. The embedded server has a thread for each."""
+        for side in self.sides:
+            side.close()
+
+    def wait_until_served(self, path: str) -> None:
+        """Waits until every side lists a custom resource that was defined just now."""
+        for side in self.sides:
+            side.wait_until_served(path)
+
+    def keep(self, name: str, of: Callable[[Any], Any]) -> None:
+        """Gives a name to something in the last answer of each side."""
+        for side in self.sides:
+            side.known[name] = str(of(side.last))
+
+    def keep_version(self, name: str = "version") -> None:
+        """Gives a name to the resourceVersion in the last answers."""
+        self.keep(name, lambda body: body["metadata"]["resourceVersion"])
+
+    def _agreed(self, ask: Callable[[Side], Answer]) -> Answer:
+        with ThreadPoolExecutor(len(self.sides)) as pool:
+            answers = list(pool.map(ask, self.sides))
+        for side, answer in zip(self.sides, answers, strict=True):
+            if answer != answers[0]:
+                pytest.fail(f"embedded: {json.dumps(answers[0])}\n{side.name}:     {json.dumps(answer)}")
+        return answers[0]
+
+    def _ask_one(
+        self, side: Side, request: tuple[Any, ...], like: Any, *, any_words: bool, only: Collection[str]
+    ) -> Answer:
+        response = side.send(*request)
+        text = response.read()
+        headers = {name: response.headers[name] for name in _COMPARED_HEADERS if name in response.headers}
+        try:
+            side.last = json.loads(text)
+        except ValueError:
+            side.last = text.decode()
+        body = normal(side.last)
+        if any_words:
+            _drop_words(body)
+        if only:
+            body = {name: body.get(name) for name in only}
+        return Answer(response.status, headers, body if like is None else _restricted(body, like))
+
+
+def _drop_words(body: Any) -> None:
+    if isinstance(body, dict) and body.get("kind") == "Status":
+        body.pop("message", None)
+
+
+def _stream_of(side: Side, response: Any, count: int | None, state: int, *, any_words: bool) -> Answer:
+    """Reads events until there are `count`, or until the end."""
+    events: list[Any] = []
+    buffered = b""
+    headers = {name: response.headers[name] for name in _COMPARED_HEADERS if name in response.headers}
+    if response.status != 200:
+        side.last = json.loads(response.read())
+        body = normal(side.last)
+        if any_words:
+            _drop_words(body)
+        return Answer(response.status, headers, body)
+    for chunk in response.stream() if count != 0 else ():
+        *lines, buffered = (buffered + chunk).split(b"\n")
+        for line in lines:
+            event = json.loads(line)
+            if event["type"] != "BOOKMARK" or "annotations" in event["object"]["metadata"]:
+                events.append(event)
+        if count is not None and len(events) >= count:
+            break
+    else:
+        assert not buffered
+    side.last = sorted(events[:state], key=lambda event: event["object"]["metadata"]["name"]) + events[state:count]
+    return Answer(response.status, headers, normal(side.last))
+
+
+def normal(value: Any, within: str = "") -> Any:
+    """A body with what differs by nature made equal."""
+    if isinstance(value, list):
+        made = [normal(each, within) for each in value]
+        # A custom object is validated several times over, and each finding told as often.
+        return [each for i, each in enumerate(made) if each not in made[:i]] if within == "causes" else made
+    if isinstance(value, dict):
+        return {key: normal(each, key) for key, each in _with_generated_name(value).items() if key != "managedFields"}
+    if not isinstance(value, str):
+        return value
+    if within == "resourceVersion" and value.isdigit() and value != "0":
+        return "<version>"
+    if within == "continue" and value:
+        return "<token>"
+    if within == "message":
+        value = _VERSIONS.sub("<version>", value)
+    return _TIME.sub("<time>", _UID.sub("<uid>", value))
+
+
+def _with_generated_name(value: dict[str, Any]) -> dict[str, Any]:
+    prefix, name = value.get("generateName"), value.get("name")
+    if isinstance(prefix, str) and isinstance(name, str) and re.fullmatch(re.escape(prefix) + "[a-z0-9]{5}", name):
+        return {**value, "name": prefix + "<random>"}
+    return value
+
+
+def _restricted(body: Any, like: Any) -> Any:
+    """A body whose spec and status have only what `like` has."""
+    if isinstance(body, dict) and isinstance(body.get("items"), list):
+        return {**body, "items": [_restricted(item, like) for item in body["items"]]}
+    if not isinstance(body, dict) or body.get("kind") == "Status":
+        return body
+    kept = {key: value for key, value in body.items() if key not in ("spec", "status")}
+    return kept | {key: _common(body.get(key), like[key]) for key in ("spec", "status") if key in like}
+
+
+def _common(value: Any, like: Any) -> Any:
+    if isinstance(value, dict) and isinstance(like, dict):
+        return {key: _common(value.get(key), each) for key, each in like.items()}
+    if isinstance(value, list) and isinstance(like, list):
+        return [_common(each, wanted) for each, wanted in zip(value, like, strict=False)]
+    return value
+
+
+WIDGETS = {
+    "apiVersion": "apiextensions.k8s.io/v1",
+    "kind": "CustomResourceDefinition",
+    "metadata": {"name": "widgets.contracts.example.com"},
+    "spec": {
+        "group": "contracts.example.com",
+        "scope": "Namespaced",
+        "names": {
+            "plural": "widgets",
+            "singular": "widget",
+            "kind": "Widget",
+            "listKind": "WidgetList",
+            "shortNames": ["wd"],
+            "categories": ["all"],
+        },
+        "versions": [
+            {
+                "name": "v1",
+                "served": True,
+                "storage": True,
+                "subresources": {"status": {}},
+                "selectableFields": [{"jsonPath": ".spec.color"}],
+                "schema": {
+                    "openAPIV3Schema": {
+                        "type": "object",
+                        "properties": {
+                            "spec": {
+                                "type": "object",
+                                "properties": {"color": {"type": "string"}},
+                                "x-kubernetes-preserve-unknown-fields": True,
+                            },
+                            "status": {"type": "object", "x-kubernetes-preserve-unknown-fields": True},
+                        },
+                    }
+                },
+            }
+        ],
+    },
+}
+WIDGETS_PATH = "/apis/contracts.example.com/v1/widgets"
+
+
+def _side_of_embedded(server: EmbeddedAPIServer) -> Side:
+    return Side("embedded", server.url, {"admin": ADMIN, "nobody": NOBODY, "wrong": "wrong"}, None)
+
+
+def _side_of_real(plane: ControlPlane) -> Side:
+    tokens = {"admin": plane.token(), "nobody": plane.token("nobody"), "wrong": "wrong"}
+    return Side("real", plane.url, tokens, str(plane.ca_file))
+
+
+def _embedded() -> EmbeddedAPIServer:
+    return EmbeddedAPIServer(version="1.37", sharded_list_and_watch=True, tokens={ADMIN: "admin", NOBODY: "nobody"})
+
+
+def _define_widgets(side: Side) -> None:
+    """Creates the custom resource, and waits until its objects can be listed."""
+    headers = {"Content-Type": "application/json"}
+    root = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+    created = side.send("POST", root, None, WIDGETS, headers, "admin")
+    assert created.status == 201, created.read()
+    created.read()
+    side.wait_until_served(WIDGETS_PATH)
+
+
+BOTH = [pytest.param("embedded", id="embedded"), pytest.param("real", id="real", marks=pytest.mark.cluster)]
+
+
+@pytest.fixture(scope="session")
+def embedded_side() -> Iterator[Side]:
+    """The embedded server that all tests share."""
+    with _embedded() as server:
+        side = _side_of_embedded(server)
+        _define_widgets(side)
+        yield side
+        side.close()
+
+
+@pytest.fixture(scope="session")
+def real_side(control_plane: ControlPlane) -> Side:
+    """The real server that all tests share."""
+    side = _side_of_real(control_plane)
+    _define_widgets(side)
+    return side
+
+
+@pytest.fixture(params=BOTH)
+def servers(request: pytest.FixtureRequest, embedded_side: Side) -> Iterator[Servers]:
+    """The embedded server alone, or with the real one to compare; {ns} is a namespace of the test's own."""
+    sides = [embedded_side]
+    if request.param == "real":
+        sides.append(request.getfixturevalue("real_side"))
+    made = _with_namespace(sides)
+    yield made
+    made.close()
+
+
+@pytest.fixture(params=BOTH, scope="module")
+def forgetful(request: pytest.FixtureRequest) -> Iterator[tuple[Servers, Callable[[], None]]]:
+    """The same with servers of their own, and a function that has them lose their history."""
+    with _embedded() as server:
+        sides = [_side_of_embedded(server)]
+        plane = None
+        if request.param == "real":
+            plane = request.getfixturevalue("unsteady_plane")
+            sides.append(_side_of_real(plane))
+
+        def lose_history() -> None:
+            server.compact()
+            if plane is not None:
+                plane.compact()
+                # What its watch cache remembers is history too.
+                plane.restart()
+
+        yield _with_namespace(sides), lose_history
+
+
+@pytest.fixture(params=BOTH)
+def strict(request: pytest.FixtureRequest) -> Iterator[Servers]:
+    """The same with an embedded server of its own, on which nobody has any right any more."""
+    with _embedded() as server:
+        sides = [_side_of_embedded(server)]
+        if request.param == "real":
+            sides.append(request.getfixturevalue("real_side"))
+        servers = _with_namespace(sides)
+        server.forbid("*", "*")
+        yield servers
+        servers.close()
+
+
+def _with_namespace(sides: list[Side]) -> Servers:
+    servers = Servers(sides)
+    namespace = f"contract-{uuid.uuid4().hex[:8]}"
+    for side in sides:
+        side.known = {"ns": namespace}
+    servers.ask("POST", "/api/v1/namespaces", {"metadata": {"name": namespace}}, like={})
+    return servers

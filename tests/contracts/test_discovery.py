@@ -1,0 +1,188 @@
+"""What a server says of itself, whom it lets in, and what it answers where there is nothing."""
+
+from __future__ import annotations
+
+import pytest
+
+pytestmark = pytest.mark.timeout(120)
+
+WIDGETS = "/apis/contracts.example.com/v1"
+
+
+def differing(embedded, real):
+    """What the embedded server has and the real one has otherwise, or not."""
+    return {
+        name: {
+            key: (value, real.get(name, {}).get(key))
+            for key, value in described.items()
+            if value != real.get(name, {}).get(key)
+        }
+        for name, described in embedded.items()
+        if described != real.get(name)
+    }
+
+
+def resources(servers):
+    """What each side has told of the resources of a version, by name, but for a hash that is the server's own."""
+    return [
+        {
+            resource["name"]: {key: value for key, value in resource.items() if key != "storageVersionHash"}
+            for resource in side.last["resources"]
+        }
+        for side in servers.sides
+    ]
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/livez", "/readyz"])
+def test_health(servers, path):
+    """A server that is up says "ok"."""
+    assert servers.ask("GET", path).body == "ok"
+
+
+def test_version(servers):
+    """The version is the one that the embedded server was told to play."""
+    answer = servers.ask("GET", "/version", only=("major", "minor", "platform"))
+    assert (answer.body["major"], answer.body["minor"]) == ("1", "37")
+
+
+def test_core_versions(servers):
+    """The document of the core group's versions, but for the server's address."""
+    answer = servers.ask("GET", "/api", only=("kind", "versions"))
+    assert answer.body == {"kind": "APIVersions", "versions": ["v1"]}
+
+
+def test_groups(servers):
+    """Every group that the embedded server has is described as the real server describes it."""
+    servers.ask("GET", "/apis", only=("kind", "apiVersion"))
+    documents = [{group["name"]: group for group in side.last["groups"]} for side in servers.sides]
+    for document in documents[1:]:
+        for name, group in documents[0].items():
+            assert group["preferredVersion"] == document[name]["preferredVersion"]
+            # Older versions of its own kinds are not what the embedded server is for.
+            assert all(version in document[name]["versions"] for version in group["versions"])
+    assert "contracts.example.com" in documents[0]
+    assert "apps" in documents[0]
+
+
+@pytest.mark.parametrize("path", ["/apis/apps", "/apis/contracts.example.com"])
+def test_one_group(servers, path):
+    """The document of one group."""
+    assert servers.ask("GET", path).body["kind"] == "APIGroup"
+
+
+GROUP_VERSIONS = [
+    "/api/v1",
+    "/apis/apps/v1",
+    "/apis/batch/v1",
+    "/apis/coordination.k8s.io/v1",
+    "/apis/events.k8s.io/v1",
+    "/apis/discovery.k8s.io/v1",
+    "/apis/networking.k8s.io/v1",
+    "/apis/policy/v1",
+    "/apis/rbac.authorization.k8s.io/v1",
+    "/apis/scheduling.k8s.io/v1",
+    "/apis/storage.k8s.io/v1",
+    "/apis/apiextensions.k8s.io/v1",
+]
+
+
+@pytest.mark.parametrize("path", GROUP_VERSIONS)
+def test_resources_of_a_version(servers, path):
+    """Every resource that the embedded server has is described as the real server describes it."""
+    servers.ask("GET", path, only=("kind", "groupVersion"))
+    documents = resources(servers)
+    assert documents[0]
+    for document in documents[1:]:
+        differing = {
+            name: (each, document.get(name)) for name, each in documents[0].items() if each != document.get(name)
+        }
+        assert differing == {}
+
+
+def test_resources_of_a_custom_group(servers):
+    """Each resource of a custom group's version is described as the real server describes it."""
+    servers.ask("GET", WIDGETS, only=("kind", "apiVersion", "groupVersion"))
+    documents = resources(servers)
+    assert set(documents[0]) == {"widgets", "widgets/status"}
+    for document in documents[1:]:
+        assert document == documents[0]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/nonsense",
+        "/api/v2",
+        "/api/v1/nonsense",
+        "/api/v1/namespaces/default/nonsense",
+        "/api/v1/namespaces/default/nonsense/a",
+        "/apis/nonsense.example.com",
+        "/apis/nonsense.example.com/v1",
+        "/apis/nonsense.example.com/v1/things",
+        "/apis/nonsense.example.com/v1/namespaces/default/things/a",
+        "/apis/apps/v9",
+        "/apis/apps/v9/deployments",
+        "/apis/apps/v1/nonsense",
+        f"{WIDGETS}/nonsense",
+        "/apis/contracts.example.com/v9/widgets",
+        f"{WIDGETS}/namespaces/default/widgets/absent",
+        "/api/v1/namespaces/default/configmaps/absent",
+        "/apis/apps/v1/namespaces/default/deployments/absent",
+        "/api/v1/namespaces/absent",
+        "/api/v1/nodes/absent",
+    ],
+)
+@pytest.mark.parametrize("method", ["GET", "DELETE"])
+def test_nothing_there(servers, method, path):
+    """Unknown paths, groups, versions, resources and objects are a 404, in the same form."""
+    assert servers.ask(method, path).status == 404
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("POST", "/api/v1/namespaces/default/configmaps/a", 405),
+        ("PUT", "/api/v1/namespaces/default/configmaps", 405),
+        ("PATCH", "/api/v1/namespaces/default/configmaps", 405),
+        ("DELETE", "/api/v1/configmaps", 405),
+        ("DELETE", "/api/v1/namespaces", 405),
+        ("POST", f"{WIDGETS}/widgets", 404),
+        ("DELETE", f"{WIDGETS}/widgets", 404),
+        ("GET", f"{WIDGETS}/widgets/a", 404),
+        ("PUT", f"{WIDGETS}/namespaces/default/widgets", 400),
+        ("PATCH", f"{WIDGETS}/namespaces/default/widgets", 400),
+    ],
+)
+def test_methods_that_are_not_allowed(servers, method, path, status):
+    """What cannot be done at a path is a 405; custom resources have an answer of their own to some."""
+    media = "application/merge-patch+json" if method == "PATCH" else "application/json"
+    assert servers.ask(method, path, None if method in ("GET", "DELETE") else {}, media=media).status == status
+
+
+@pytest.mark.parametrize("path", ["/api/v1/configmaps", "/apis", "/api/v1/namespaces/default/configmaps/a"])
+def test_unknown_token_is_not_let_in(servers, path):
+    """A token that nobody knows is a 401 everywhere."""
+    answer = servers.ask("GET", path, user="wrong")
+    assert (answer.status, answer.body["reason"]) == (401, "Unauthorized")
+
+
+FORBIDDEN = {
+    "list": ("GET", "/api/v1/namespaces/{ns}/configmaps", {}),
+    "list-cluster": ("GET", "/api/v1/configmaps", {}),
+    "watch": ("GET", "/api/v1/namespaces/{ns}/configmaps", {"watch": "true"}),
+    "get": ("GET", "/api/v1/namespaces/{ns}/configmaps/a", {}),
+    "delete": ("DELETE", "/api/v1/namespaces/{ns}/configmaps/a", {}),
+    "delete-all": ("DELETE", "/api/v1/namespaces/{ns}/configmaps", {}),
+    "custom": ("GET", WIDGETS + "/namespaces/{ns}/widgets", {}),
+    "apps": ("GET", "/apis/apps/v1/namespaces/{ns}/deployments/a", {}),
+    "cluster-scoped": ("GET", "/api/v1/nodes/a", {}),
+}
+
+
+@pytest.mark.parametrize("case", FORBIDDEN)
+def test_user_without_rights_is_told_what_is_missing(strict, case):
+    """A 403 names the user, the verb, the resource, its group and its namespace."""
+    method, path, query = FORBIDDEN[case]
+    answer = strict.ask(method, path, query=query, user="nobody")
+    assert (answer.status, answer.body["reason"]) == (403, "Forbidden")
+    assert 'User "nobody" cannot' in answer.body["message"]

@@ -1,0 +1,269 @@
+"""Lists: selectors, pages and resourceVersions."""
+
+from __future__ import annotations
+
+import itertools
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+pytestmark = pytest.mark.timeout(120)
+
+CONFIGMAPS = "/api/v1/namespaces/{ns}/configmaps"
+PODS = "/api/v1/namespaces/{ns}/pods"
+WIDGETS = "/apis/contracts.example.com/v1/namespaces/{ns}/widgets"
+
+LABELS = {
+    "a": {"app": "web", "tier": "front"},
+    "b": {"app": "web", "tier": "back"},
+    "c": {"app": "db"},
+    "d": {"other": "x", "size": "5"},
+    "e": {},
+}
+
+
+def names(answer):
+    return [item["metadata"]["name"] for item in answer.body["items"]]
+
+
+@pytest.fixture
+def five(servers):
+    """Five config maps and five widgets with labels."""
+    for name, labels in LABELS.items():
+        metadata = {"name": name, "labels": labels} if labels else {"name": name}
+        servers.ask("POST", CONFIGMAPS, {"metadata": metadata, "data": {"name": name}})
+        widget = {"kind": "Widget", "apiVersion": "contracts.example.com/v1", "metadata": metadata}
+        servers.ask("POST", WIDGETS, {**widget, "spec": {"color": labels.get("app", "none")}})
+    return servers
+
+
+@pytest.mark.parametrize("path", [CONFIGMAPS, WIDGETS], ids=["configmaps", "widgets"])
+def test_list_has_all_objects_by_name(five, path):
+    """A list has its kind, its resourceVersion and the objects in the order of their names."""
+    assert names(five.ask("GET", path)) == ["a", "b", "c", "d", "e"]
+    assert five.ask("GET", path, query={"resourceVersion": "0"}).status == 200
+
+
+@pytest.mark.parametrize("path", [CONFIGMAPS, WIDGETS], ids=["configmaps", "widgets"])
+def test_empty_list(servers, path):
+    """Where there is nothing, `items` is an empty list."""
+    assert servers.ask("GET", path).body["items"] == []
+
+
+LABEL_SELECTORS = [
+    "app=web",
+    "app==web",
+    "app!=web",
+    "app",
+    "!app",
+    "app in (web,db)",
+    "app notin (web)",
+    "app=web,tier=back",
+    "size>4",
+    "size<4",
+    "size in ()",
+    " app = web ",
+    "app=",
+    "app in (web),!tier",
+    "",
+    ",",
+    "app=web,",
+    "=web",
+    "app==",
+    "app=web tier=back",
+    "app in web",
+    "app>web",
+    "a b=c",
+    "app=a b",
+    "app=web;tier",
+    "!",
+    "app in (web",
+    "-app=web",
+    "x/y/z=1",
+]
+
+
+@pytest.mark.parametrize("selector", LABEL_SELECTORS)
+def test_label_selectors(five, selector):
+    """Label selectors choose the same objects, and the same ones cannot be read; the words of that are the parser's own."""
+    assert five.ask("GET", CONFIGMAPS, query={"labelSelector": selector}, any_words=True).status in (200, 400)
+
+
+FIELD_SELECTORS = [
+    "metadata.name=a",
+    "metadata.name!=a",
+    "metadata.name==a",
+    "metadata.name=a,metadata.name=b",
+    "metadata.namespace!=default",
+    "metadata.name=",
+    "metadata.uid=x",
+    "data.name=a",
+    "nonsense",
+    "metadata.name in (a,b)",
+    "",
+    "=a",
+    "metadata.name=a\\=b",
+]
+
+
+@pytest.mark.parametrize("selector", FIELD_SELECTORS)
+def test_field_selectors(five, selector):
+    """Field selectors choose by name and namespace; other fields, and what cannot be read, are refused."""
+    query = {"fieldSelector": selector}
+    assert five.ask("GET", CONFIGMAPS, query=query, any_words=" in " in selector).status in (200, 400, 500)
+
+
+@pytest.mark.parametrize("selector", ["spec.color=web", "spec.color!=web", "spec.size=1", "metadata.name=a"])
+def test_field_selectors_of_a_custom_resource(five, selector):
+    """A custom resource's definition says which fields may be selected by."""
+    assert five.ask("GET", WIDGETS, query={"fieldSelector": selector}).status in (200, 400)
+
+
+@pytest.mark.parametrize(
+    "selector",
+    ["status.phase=Pending", "status.phase=Running", "spec.nodeName=", "spec.restartPolicy=Always", "spec.x=1"],
+)
+def test_field_selectors_of_pods(servers, selector):
+    """Pods are selected by some fields of spec and status as well."""
+    spec = {"containers": [{"name": "main", "image": "example.com/app:1"}]}
+    servers.ask("POST", PODS, {"metadata": {"name": "a"}, "spec": spec}, like={"spec": spec})
+    assert servers.ask("GET", PODS, query={"fieldSelector": selector}, like={"spec": spec}).status in (200, 400)
+
+
+@pytest.mark.parametrize("query", [{}, {"labelSelector": "app"}], ids=["all", "selected"])
+def test_pages(five, query):
+    """Pages of two: each has the token of the next, and how many are left where nothing is selected by labels."""
+    answer = five.ask("GET", CONFIGMAPS, query={"limit": "2", **query})
+    seen = names(answer)
+    while "continue" in answer.body["metadata"]:
+        five.keep("token", lambda body: body["metadata"]["continue"])
+        answer = five.ask("GET", CONFIGMAPS, query={"limit": "2", "continue": "{token}", **query})
+        seen += names(answer)
+    assert seen == ["a", "b", "c"] + (["d", "e"] if not query else [])
+
+
+def test_pages_are_of_one_moment(five):
+    """What changes between two pages is not seen on the second, which has the first one's resourceVersion."""
+    five.ask("GET", CONFIGMAPS, query={"limit": "2"})
+    five.keep_version()
+    five.keep("token", lambda body: body["metadata"]["continue"])
+    five.ask("DELETE", f"{CONFIGMAPS}/d")
+    five.ask("POST", CONFIGMAPS, {"metadata": {"name": "f"}})
+    second = five.ask("GET", CONFIGMAPS, query={"continue": "{token}"})
+    assert names(second) == ["c", "d", "e"]
+    five.keep_version("second")
+    assert all(side.known["version"] == side.known["second"] for side in five.sides)
+
+
+def test_tokens_that_are_none(five):
+    """A token that the server did not make is a 400."""
+    for token in ("nonsense", "e30", "eyJ2IjoibWV0YS5rOHMuaW8vdjEifQ"):
+        answer = five.ask("GET", CONFIGMAPS, query={"limit": "2", "continue": token}, any_words=True)
+        assert (answer.status, answer.body["reason"]) == (400, "BadRequest")
+
+
+MATCHES = [None, "Exact", "NotOlderThan", "Nonsense"]
+VERSIONS = {"unset": None, "zero": "0", "old": "{old}", "newest": "{newest}", "text": "abc", "negative": "-1"}
+
+
+@pytest.mark.parametrize("limit", [None, "2"], ids=["all", "limited"])
+@pytest.mark.parametrize("match", MATCHES)
+@pytest.mark.parametrize("version", VERSIONS)
+def test_versions_of_lists(five, version, match, limit):
+    """Every combination of resourceVersion, its match and a limit gives the same objects or the same refusal."""
+    five.ask("GET", CONFIGMAPS)
+    five.keep_version("old")
+    five.ask("POST", CONFIGMAPS, {"metadata": {"name": "f"}})
+    five.keep_version("newest")
+    query = {"resourceVersion": VERSIONS[version], "resourceVersionMatch": match, "limit": limit}
+    query = {name: value for name, value in query.items() if value is not None}
+    answer = five.ask("GET", CONFIGMAPS, query=query)
+    assert answer.status in (200, 400, 422)
+    if version == "old" and answer.status == 200 and limit == "2":
+        five.keep_version("listed")
+        exact = match in (None, "Exact")
+        assert all((side.known["listed"] == side.known["old"]) is exact for side in five.sides)
+
+
+def test_version_that_has_not_come_yet(five):
+    """A list of the future is a 504 whose cause says so, and asks to try again in a second."""
+    five.ask("GET", CONFIGMAPS)
+    five.keep("future", lambda body: int(body["metadata"]["resourceVersion"]) + 1_000_000)
+    queries = [{"resourceVersion": "{future}", "resourceVersionMatch": match} for match in ("Exact", "NotOlderThan")]
+    # A server waits some seconds for the future to come; all of these do at the same time.
+    queries += [{"resourceVersion": "{future}"}, {"resourceVersion": "{future}", "limit": "1"}]
+    with ThreadPoolExecutor(len(queries)) as pool:
+        for answer in pool.map(lambda query: five.ask("GET", CONFIGMAPS, query=query), queries):
+            assert (answer.status, answer.headers["Retry-After"]) == (504, "1")
+
+
+def test_version_with_a_token(five):
+    """A resourceVersion beside a token is a 400."""
+    five.ask("GET", CONFIGMAPS, query={"limit": "2"})
+    five.keep("token", lambda body: body["metadata"]["continue"])
+    five.keep_version()
+    for version, match in itertools.product(["0", "{version}"], [None, "NotOlderThan"]):
+        query = {"continue": "{token}", "resourceVersion": version, "resourceVersionMatch": match}
+        five.ask("GET", CONFIGMAPS, query={name: value for name, value in query.items() if value})
+
+
+ODD_QUERIES = {
+    "limit-is-text": {"limit": "many"},
+    "limit-is-negative": {"limit": "-1"},
+    "limit-zero": {"limit": "0"},
+    "timeout-is-text": {"timeoutSeconds": "soon"},
+    "initial-events": {"sendInitialEvents": "true"},
+    "watch-is-text": {"watch": "false"},
+    "unknown": {"nonsense": "1"},
+}
+
+
+@pytest.mark.parametrize("case", ODD_QUERIES)
+def test_odd_queries(five, case):
+    """Parameters that a list cannot have are refused, unknown ones ignored."""
+    assert five.ask("GET", CONFIGMAPS, query=ODD_QUERIES[case]).status in (200, 400, 422)
+
+
+@pytest.mark.parametrize("path", [CONFIGMAPS, WIDGETS], ids=["configmaps", "widgets"])
+def test_metadata_alone(five, path):
+    """A list of PartialObjectMetadata has the objects' metadata and nothing else, page by page too."""
+    accept = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+    answer = five.ask("GET", path, accept=accept, query={"limit": "2"})
+    assert answer.body["kind"] == "PartialObjectMetadataList"
+    accept += ",application/json"
+    assert len(five.ask("GET", path, accept=accept).body["items"]) == 5
+
+
+def test_list_all_over_the_cluster(servers):
+    """Without a namespace a list has the objects of all of them, in the order of namespace and name."""
+    for i in range(2):
+        namespace = f"{servers.sides[0].known['ns']}-{i}"
+        servers.ask("POST", "/api/v1/namespaces", {"metadata": {"name": namespace}}, like={})
+        for name in ("a", "b"):
+            body = {"metadata": {"name": name, "labels": {"test": "{ns}"}}}
+            servers.ask("POST", f"/api/v1/namespaces/{namespace}/configmaps", body)
+    answer = servers.ask("GET", "/api/v1/configmaps", query={"labelSelector": "test={ns}"})
+    assert names(answer) == ["a", "b", "a", "b"]
+    answer = servers.ask("GET", "/api/v1/configmaps", query={"labelSelector": "test={ns}", "limit": "3"})
+    servers.keep("token", lambda body: body["metadata"]["continue"])
+    query = {"labelSelector": "test={ns}", "continue": "{token}"}
+    assert names(servers.ask("GET", "/api/v1/configmaps", query=query)) == ["b"]
+
+
+RANGES = {
+    "everything": "shardRange(object.metadata.uid, '0x0000000000000000', '0x10000000000000000')",
+    "by-namespace": "shardRange(object.metadata.namespace, '0x0000000000000000', '0x10000000000000000')",
+    "two": "shardRange(object.metadata.uid, '0x0000000000000000', '0x8000000000000000') || "
+    "shardRange(object.metadata.uid, '0x8000000000000000', '0x10000000000000000')",
+    "short-hex": "shardRange(object.metadata.uid, '0x0', '0x8')",
+    "other-field": "shardRange(object.metadata.name, '0x0000000000000000', '0x8000000000000000')",
+    "backwards": "shardRange(object.metadata.uid, '0x8000000000000000', '0x0000000000000000')",
+    "nonsense": "nonsense",
+}
+
+
+@pytest.mark.parametrize("case", RANGES)
+def test_shard_selectors(five, case):
+    """A list of a shard says which it is of; a selector that cannot be read is refused."""
+    answer = five.ask("GET", CONFIGMAPS, query={"shardSelector": RANGES[case]}, any_words=True)
+    assert answer.status in (200, 500)

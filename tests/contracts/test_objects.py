@@ -1,0 +1,376 @@
+"""Reading and writing single objects."""
+
+from __future__ import annotations
+
+import pytest
+
+pytestmark = pytest.mark.timeout(120)
+
+CONFIGMAPS = "/api/v1/namespaces/{ns}/configmaps"
+PODS = "/api/v1/namespaces/{ns}/pods"
+WIDGETS = "/apis/contracts.example.com/v1/namespaces/{ns}/widgets"
+
+
+def configmap(name="a", data=None, **metadata):
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": name, **metadata},
+        "data": {"key": "value"} if data is None else data,
+    }
+
+
+def widget(name="a", spec=None, **metadata):
+    return {
+        "apiVersion": "contracts.example.com/v1",
+        "kind": "Widget",
+        "metadata": {"name": name, **metadata},
+        "spec": {"color": "red", "size": 1} if spec is None else spec,
+    }
+
+
+def pod(name="a", **metadata):
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, **metadata},
+        "spec": {"containers": [{"name": "main", "image": "example.com/app:1"}]},
+    }
+
+
+KINDS = pytest.mark.parametrize(
+    ("path", "make"), [(CONFIGMAPS, configmap), (WIDGETS, widget)], ids=["configmap", "widget"]
+)
+
+
+@KINDS
+def test_object_is_created_read_changed_and_deleted(servers, path, make):
+    """The life of an object: 201, 200, 200, 200, and 404 afterwards."""
+    labels = {"labels": {"app": "web"}, "annotations": {"note": "x"}}
+    assert servers.ask("POST", path, make(**labels)).status == 201
+    assert servers.ask("GET", f"{path}/a").status == 200
+    servers.keep_version()
+    changed = servers.ask("PUT", f"{path}/a", make(resourceVersion="{version}", labels={"app": "db"}))
+    assert (changed.status, changed.body["metadata"]["labels"]) == (200, {"app": "db"})
+    servers.keep_version("newer")
+    assert all(side.known["newer"] != side.known["version"] for side in servers.sides)
+    assert servers.ask("DELETE", f"{path}/a").body["status"] == "Success"
+    gone = servers.ask("GET", f"{path}/a")
+    assert (gone.status, gone.body["reason"]) == (404, "NotFound")
+    assert servers.ask("DELETE", f"{path}/a").status == 404
+
+
+def test_pod_is_created_read_and_deleted(servers):
+    """A pod that was never scheduled goes at once; the answer to its deletion is the pod."""
+    sent = pod(labels={"app": "web"})
+    assert servers.ask("POST", PODS, sent, like=sent).status == 201
+    assert servers.ask("GET", f"{PODS}/a", like=sent).status == 200
+    deleted = servers.ask("DELETE", f"{PODS}/a", like=sent)
+    assert (deleted.status, deleted.body["kind"]) == (200, "Pod")
+    assert servers.ask("GET", f"{PODS}/a").status == 404
+
+
+@KINDS
+def test_same_name_again_is_refused(servers, path, make):
+    """A second object of a name is a 409 AlreadyExists."""
+    servers.ask("POST", path, make())
+    again = servers.ask("POST", path, make())
+    assert (again.status, again.body["reason"]) == (409, "AlreadyExists")
+
+
+@KINDS
+def test_update_of_an_old_state_is_refused(servers, path, make):
+    """An update that names an older resourceVersion is a 409 Conflict, as is a patch that does."""
+    servers.ask("POST", path, make())
+    servers.keep_version()
+    servers.ask("PUT", f"{path}/a", make(resourceVersion="{version}", labels={"n": "1"}))
+    stale = servers.ask("PUT", f"{path}/a", make(resourceVersion="{version}", labels={"n": "2"}))
+    assert (stale.status, stale.body["reason"]) == (409, "Conflict")
+    patch = {"metadata": {"resourceVersion": "{version}", "labels": {"n": "3"}}}
+    assert servers.ask("PATCH", f"{path}/a", patch, media="application/merge-patch+json").status == 409
+
+
+@KINDS
+def test_update_that_names_no_version(servers, path, make):
+    """A built-in object may be updated whatever its state; a custom one has to say which it replaces (422)."""
+    servers.ask("POST", path, make())
+    answer = servers.ask("PUT", f"{path}/a", make(labels={"n": "1"}))
+    assert answer.status == (200 if path == CONFIGMAPS else 422)
+
+
+@KINDS
+def test_update_of_what_is_not_there(servers, path, make):
+    """Updates, patches and deletions of an absent object are a 404."""
+    assert servers.ask("PUT", f"{path}/a", make(resourceVersion="1")).status == 404
+    patch = {"metadata": {"labels": {"n": "1"}}}
+    assert servers.ask("PATCH", f"{path}/a", patch, media="application/merge-patch+json").status == 404
+    assert servers.ask("DELETE", f"{path}/a").status == 404
+
+
+@KINDS
+def test_update_without_news_changes_nothing(servers, path, make):
+    """An update or patch that changes nothing is answered with the object, at its old resourceVersion."""
+    servers.ask("POST", path, make())
+    servers.keep_version()
+    servers.ask("PUT", f"{path}/a", make(resourceVersion="{version}"))
+    servers.keep_version("second")
+    servers.ask("PATCH", f"{path}/a", {"metadata": {}}, media="application/merge-patch+json")
+    servers.keep_version("third")
+    for side in servers.sides:
+        assert side.known["version"] == side.known["second"] == side.known["third"]
+
+
+@KINDS
+def test_name_is_generated(servers, path, make):
+    """With `generateName` the server adds five random characters."""
+    body = make(generateName="made-")
+    del body["metadata"]["name"]
+    assert servers.ask("POST", path, body).body["metadata"]["name"] == "made-<random>"
+
+
+INVALID = {
+    "no-name": {"metadata": {}},
+    "bad-name": {"metadata": {"name": "Not_A_Name"}},
+    "long-name": {"metadata": {"name": "x" * 254}},
+    "bad-label-key": {"metadata": {"name": "a", "labels": {"a b": "c"}}},
+    "bad-label-value": {"metadata": {"name": "a", "labels": {"a": "b c"}}},
+    "bad-annotation-key": {"metadata": {"name": "a", "annotations": {"a b": "c"}}},
+    "bad-finalizer": {"metadata": {"name": "a", "finalizers": ["not a name"]}},
+    "unqualified-finalizer": {"metadata": {"name": "a", "finalizers": ["example.com/good", "bare"]}},
+    "long-label-key": {"metadata": {"name": "a", "labels": {"x" * 64: "a"}}},
+    "long-label-value": {"metadata": {"name": "a", "labels": {"a": "x" * 64}}},
+    "label-prefix": {"metadata": {"name": "a", "labels": {"Example.com/a": "b"}}},
+    "label-without-prefix": {"metadata": {"name": "a", "labels": {"/a": "b"}}},
+    "two-slashes": {"metadata": {"name": "a", "annotations": {"a/b/c": "d"}}},
+    "labels-of-numbers": {"metadata": {"name": "a", "labels": {"a": 1}}},
+    "other-namespace": {"metadata": {"name": "a", "namespace": "elsewhere"}},
+    "with-version": {"metadata": {"name": "a", "resourceVersion": "1"}},
+    "wrong-kind": {"kind": "Secret", "apiVersion": "v1", "metadata": {"name": "a"}},
+    "wrong-version": {"kind": "ConfigMap", "apiVersion": "apps/v1", "metadata": {"name": "a"}},
+}
+
+
+@pytest.mark.parametrize("case", INVALID)
+def test_invalid_object_is_refused(servers, case):
+    """What is wrong with an object is a 400 or 422 that says what."""
+    answer = servers.ask("POST", CONFIGMAPS, INVALID[case], any_words=case in ("labels-of-numbers", "wrong-version"))
+    assert answer.status in (400, 409, 422, 500)
+    assert answer.body["kind"] == "Status"
+
+
+@pytest.mark.parametrize(
+    "case",
+    ["no-name", "bad-name", "long-name", "wrong-kind", "other-namespace", "bad-finalizer", "long-label-value"],
+)
+def test_invalid_custom_object_is_refused(servers, case):
+    """The same for an object of a custom resource."""
+    body = {"apiVersion": "contracts.example.com/v1", "kind": "Widget", **INVALID[case]}
+    assert servers.ask("POST", WIDGETS, body).status in (400, 422)
+
+
+def test_custom_object_may_have_a_bare_finalizer(servers):
+    """A finalizer without a domain is a custom object's right."""
+    assert servers.ask("POST", WIDGETS, widget(finalizers=["bare"])).status == 201
+
+
+def test_custom_object_has_to_say_what_it_is(servers):
+    """Without kind and apiVersion a custom object is a 400."""
+    assert servers.ask("POST", WIDGETS, b'{"metadata":{"name":"a"}}').status == 400
+
+
+BODIES = {
+    "no-json": b"{not json",
+    "cut-off": b'{"metadata": {"name": "a"',
+    "array": b"[]",
+    "text": b'"text"',
+    "null": b"null",
+    "empty": b"",
+    "number": b"1",
+}
+
+
+@pytest.mark.parametrize("case", BODIES)
+@pytest.mark.parametrize("path", [CONFIGMAPS, WIDGETS], ids=["configmap", "widget"])
+def test_body_that_is_no_object_is_refused(servers, path, case):
+    """A body that cannot be read as an object is a 400; null is an object without a name to some."""
+    answer = servers.ask("POST", path, BODIES[case], any_words=True)
+    assert answer.status == (422 if (path, case) == (CONFIGMAPS, "null") else 400)
+
+
+def test_body_of_another_type_is_refused(servers):
+    """A media type that the server does not read is a 415; which it does read is its own affair."""
+    assert servers.ask("POST", CONFIGMAPS, b"a: b", media="text/csv", any_words=True).status == 415
+
+
+def test_namespace_that_is_not_there(servers):
+    """An object cannot be created in an absent namespace, and there is nothing to be read in it."""
+    root = "/api/v1/namespaces/absent/configmaps"
+    assert servers.ask("POST", root, configmap()).status == 404
+    assert servers.ask("GET", f"{root}/a").status == 404
+    assert servers.ask("GET", root).body["items"] == []
+
+
+def test_names_that_do_not_fit_the_path(servers):
+    """An update names the object of its path, and a creation names none in its path."""
+    servers.ask("POST", CONFIGMAPS, configmap())
+    assert servers.ask("PUT", f"{CONFIGMAPS}/a", configmap("b")).status == 400
+    assert servers.ask("POST", f"{CONFIGMAPS}/a", configmap()).status == 405
+    assert servers.ask("PUT", CONFIGMAPS, configmap()).status == 405
+    assert servers.ask("POST", "/api/v1/configmaps", configmap()).status == 405
+
+
+@KINDS
+def test_finalizers_hold_an_object(servers, path, make):
+    """A deletion marks the object, which stays until its last finalizer is taken away."""
+    servers.ask("POST", path, make(finalizers=["example.com/one", "example.com/two"]))
+    marked = servers.ask("DELETE", f"{path}/a")
+    assert marked.body["metadata"]["deletionTimestamp"] == "<time>"
+    assert servers.ask("DELETE", f"{path}/a").status == 200
+    media = "application/merge-patch+json"
+    added = servers.ask("PATCH", f"{path}/a", {"metadata": {"finalizers": ["example.com/three"]}}, media=media)
+    assert added.status == 422
+    servers.ask("PATCH", f"{path}/a", {"metadata": {"finalizers": ["example.com/one"]}}, media=media)
+    assert servers.ask("GET", f"{path}/a").status == 200
+    last = servers.ask("PATCH", f"{path}/a", {"metadata": {"finalizers": None}}, media=media)
+    assert last.status == 200
+    assert servers.ask("GET", f"{path}/a").status == 404
+
+
+@KINDS
+def test_preconditions_of_a_deletion(servers, path, make):
+    """A deletion with another uid or resourceVersion is a 409; with the right ones it is done."""
+    servers.ask("POST", path, make())
+    servers.keep_version()
+    servers.keep("uid", lambda body: body["metadata"]["uid"])
+    wrong = "00000000-0000-0000-0000-000000000000"
+    for preconditions in ({"uid": wrong}, {"resourceVersion": "1"}):
+        refused = servers.ask("DELETE", f"{path}/a", {"preconditions": preconditions})
+        assert (refused.status, refused.body["reason"]) == (409, "Conflict")
+    right = {"preconditions": {"uid": "{uid}", "resourceVersion": "{version}"}}
+    assert servers.ask("DELETE", f"{path}/a", right).status == 200
+
+
+@pytest.mark.parametrize("policy", ["Background", "Foreground", "Orphan"])
+def test_propagation_of_a_deletion(servers, policy):
+    """In the foreground and with orphans an object stays, with a finalizer; in the background it goes."""
+    servers.ask("POST", CONFIGMAPS, configmap())
+    assert servers.ask("DELETE", f"{CONFIGMAPS}/a", {"propagationPolicy": policy}).status == 200
+    assert servers.ask("GET", f"{CONFIGMAPS}/a").status == (404 if policy == "Background" else 200)
+
+
+DELETIONS = {
+    "unknown-policy": ({"propagationPolicy": "Sideways"}, 422),
+    "two-policies": ({"propagationPolicy": "Foreground", "orphanDependents": True}, 422),
+    "orphans": ({"orphanDependents": True}, 200),
+    "no-orphans": ({"orphanDependents": False}, 200),
+    "grace": ({"gracePeriodSeconds": 5}, 200),
+    "whole-options": ({"kind": "DeleteOptions", "apiVersion": "v1"}, 200),
+    "other-kind": ({"kind": "Pod", "apiVersion": "v1"}, 400),
+    "array": (b"[]", 400),
+    "no-json": (b"{x", 400),
+}
+
+
+@KINDS
+@pytest.mark.parametrize("case", DELETIONS)
+def test_options_of_a_deletion(servers, path, make, case):
+    """What a deletion's options may say, and which of it keeps the object."""
+    options, status = DELETIONS[case]
+    servers.ask("POST", path, make())
+    assert servers.ask("DELETE", f"{path}/a", options, any_words=isinstance(options, bytes)).status == status
+    assert servers.ask("GET", f"{path}/a").status == (200 if status != 200 or case == "orphans" else 404)
+
+
+def test_deletion_in_the_background_lets_go_of_what_another_kept(servers):
+    """The finalizers of one deletion are those of the last one that was asked for; the object's own stay."""
+    servers.ask("POST", CONFIGMAPS, configmap(finalizers=["example.com/own"]))
+    for policy in ("Foreground", "Orphan", "Background"):
+        assert servers.ask("DELETE", f"{CONFIGMAPS}/a", {"propagationPolicy": policy}).status == 200
+    assert servers.ask("DELETE", f"{CONFIGMAPS}/a").body["metadata"]["finalizers"] == ["example.com/own"]
+
+
+def test_dry_run_changes_nothing(servers):
+    """With `dryRun=All` the answer is as usual and nothing is stored."""
+    query = {"dryRun": "All"}
+    assert servers.ask("POST", CONFIGMAPS, configmap(), query=query).status == 201
+    assert servers.ask("GET", f"{CONFIGMAPS}/a").status == 404
+    servers.ask("POST", CONFIGMAPS, configmap())
+    servers.ask("PUT", f"{CONFIGMAPS}/a", configmap(data={"key": "other"}), query=query)
+    servers.ask("DELETE", f"{CONFIGMAPS}/a", query=query)
+    assert servers.ask("GET", f"{CONFIGMAPS}/a").body["data"] == {"key": "value"}
+    assert servers.ask("POST", CONFIGMAPS, configmap("b"), query={"dryRun": "Some"}).status == 422
+
+
+def test_collection_is_deleted_by_selector(servers):
+    """A deletion of a collection takes what the selector says, and answers with it."""
+    for name, app in (("a", "web"), ("b", "db"), ("c", "web")):
+        servers.ask("POST", CONFIGMAPS, configmap(name, labels={"app": app}))
+    deleted = servers.ask("DELETE", CONFIGMAPS, query={"labelSelector": "app=web"})
+    assert deleted.status == 200
+    left = servers.ask("GET", CONFIGMAPS)
+    assert [item["metadata"]["name"] for item in left.body["items"]] == ["b"]
+
+
+def test_status_is_written_apart(servers):
+    """The main endpoint leaves a status alone, its subresource everything else; generation counts changes of the spec."""
+    created = servers.ask("POST", WIDGETS, {**widget(), "status": {"ready": True}})
+    assert "status" not in created.body
+    media = "application/merge-patch+json"
+    both = {"spec": {"size": 2}, "status": {"ready": True}}
+    changed = servers.ask("PATCH", f"{WIDGETS}/a", both, media=media)
+    assert (changed.body["spec"]["size"], changed.body["metadata"]["generation"]) == (2, 2)
+    assert "status" not in changed.body
+    both = {"spec": {"size": 3}, "status": {"ready": True}}
+    changed = servers.ask("PATCH", f"{WIDGETS}/a/status", both, media=media)
+    assert (changed.body["spec"]["size"], changed.body["metadata"]["generation"]) == (2, 2)
+    assert changed.body["status"] == {"ready": True}
+    servers.keep_version()
+    assert servers.ask("GET", f"{WIDGETS}/a/status").status == 200
+    body = {**widget(resourceVersion="{version}"), "status": {"ready": False}}
+    assert servers.ask("PUT", f"{WIDGETS}/a/status", body).body["status"] == {"ready": False}
+    labelled = servers.ask("PATCH", f"{WIDGETS}/a", {"metadata": {"labels": {"n": "1"}}}, media=media)
+    assert labelled.body["metadata"]["generation"] == 2
+
+
+def test_status_of_a_pod(servers):
+    """A pod's phase is written through its subresource, and is seen where the pod is read."""
+    sent = pod()
+    servers.ask("POST", PODS, sent, like=sent)
+    phase = {"status": {"phase": "Running"}}
+    media = "application/merge-patch+json"
+    assert servers.ask("PATCH", f"{PODS}/a/status", phase, media=media, like={**sent, **phase}).status == 200
+    assert servers.ask("GET", f"{PODS}/a", like={**sent, **phase}).body["status"] == {"phase": "Running"}
+
+
+@pytest.mark.parametrize("path", [f"{CONFIGMAPS}/a/status", f"{CONFIGMAPS}/a/nonsense", f"{PODS}/a/nonsense"])
+def test_subresource_that_is_not_there(servers, path):
+    """A subresource that the resource does not have is a 404."""
+    servers.ask("POST", CONFIGMAPS, configmap())
+    servers.ask("POST", PODS, pod(), like=pod())
+    assert servers.ask("GET", path).status == 404
+
+
+def test_metadata_alone(servers):
+    """With the Accept header of PartialObjectMetadata an object is its metadata."""
+    servers.ask("POST", CONFIGMAPS, configmap(labels={"app": "web"}))
+    accept = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+    assert set(servers.ask("GET", f"{CONFIGMAPS}/a", accept=accept).body) == {"kind", "apiVersion", "metadata"}
+
+
+ACCEPTS = {
+    "csv": ("text/csv", 406),
+    "unknown-form": ("application/json;as=Nonsense;g=meta.k8s.io;v=v1", 406),
+    "anything": ("*/*", 200),
+    "any-application": ("application/*", 406),
+    "nothing-said": ("", 200),
+    "json-as-well": ("text/csv, application/json", 200),
+    "json-with-a-quality": ("application/json;q=0.5", 200),
+}
+
+
+@pytest.mark.parametrize("case", ACCEPTS)
+def test_accept_headers(servers, case):
+    """A type that the server cannot write is a 406; what it could write is its own affair."""
+    accept, status = ACCEPTS[case]
+    servers.ask("POST", CONFIGMAPS, configmap())
+    assert servers.ask("GET", f"{CONFIGMAPS}/a", accept=accept, any_words=True).status == status

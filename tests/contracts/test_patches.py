@@ -1,0 +1,143 @@
+"""Patches, of three kinds."""
+
+from __future__ import annotations
+
+import pytest
+
+pytestmark = pytest.mark.timeout(120)
+
+CONFIGMAPS = "/api/v1/namespaces/{ns}/configmaps"
+PODS = "/api/v1/namespaces/{ns}/pods"
+WIDGETS = "/apis/contracts.example.com/v1/namespaces/{ns}/widgets"
+
+MERGE = "application/merge-patch+json"
+JSON = "application/json-patch+json"
+STRATEGIC = "application/strategic-merge-patch+json"
+
+METADATA = {"name": "a", "labels": {"app": "web", "tier": "front"}, "annotations": {"note": "x"}}
+CONFIGMAP = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": METADATA, "data": {"one": "1", "two": "2"}}
+WIDGET = {
+    "apiVersion": "contracts.example.com/v1",
+    "kind": "Widget",
+    "metadata": METADATA,
+    "spec": {"color": "red", "list": [1, 2, 3], "nested": {"a": {"b": "c"}}},
+}
+POD = {
+    "apiVersion": "v1",
+    "kind": "Pod",
+    "metadata": METADATA,
+    "spec": {
+        "containers": [{"name": "main", "image": "example.com/app:1"}, {"name": "side", "image": "example.com/b:1"}]
+    },
+}
+
+
+@pytest.fixture
+def objects(servers):
+    """A server with one object of each kind, all called "a"."""
+    servers.ask("POST", CONFIGMAPS, CONFIGMAP)
+    servers.ask("POST", WIDGETS, WIDGET)
+    return servers
+
+
+GOOD_ON_ALL = {
+    "merge-change": (MERGE, {"metadata": {"labels": {"app": "db"}}}),
+    "merge-remove": (MERGE, {"metadata": {"labels": {"app": None, "absent": None}}}),
+    "merge-nothing": (MERGE, {}),
+    "merge-system-fields": (MERGE, {"metadata": {"uid": None, "creationTimestamp": None, "selfLink": "x"}}),
+    "merge-all-labels": (MERGE, {"metadata": {"labels": None}}),
+    "json-add": (JSON, [{"op": "add", "path": "/metadata/labels/new", "value": "yes"}]),
+    "json-replace": (JSON, [{"op": "replace", "path": "/metadata/labels/app", "value": "db"}]),
+    "json-replace-absent": (JSON, [{"op": "replace", "path": "/metadata/labels/absent", "value": "x"}]),
+    "json-remove": (JSON, [{"op": "remove", "path": "/metadata/labels/app"}]),
+    "json-copy": (JSON, [{"op": "copy", "from": "/metadata/labels/app", "path": "/metadata/labels/copy"}]),
+    "json-move": (JSON, [{"op": "move", "from": "/metadata/labels/app", "path": "/metadata/labels/moved"}]),
+    "json-test": (
+        JSON,
+        [
+            {"op": "test", "path": "/metadata/labels/app", "value": "web"},
+            {"op": "add", "path": "/metadata/labels/app", "value": "db"},
+        ],
+    ),
+    "json-escaped-key": (JSON, [{"op": "add", "path": "/metadata/labels/example.com~1key", "value": "yes"}]),
+    "json-nothing": (JSON, []),
+}
+
+
+@pytest.mark.parametrize("path", [CONFIGMAPS, WIDGETS], ids=["configmap", "widget"])
+@pytest.mark.parametrize("case", GOOD_ON_ALL)
+def test_patch_is_applied(objects, path, case):
+    """A patch changes what it names and nothing else; what the server keeps itself it does not change."""
+    media, patch = GOOD_ON_ALL[case]
+    assert objects.ask("PATCH", f"{path}/a", patch, media=media).status == 200
+    assert objects.ask("GET", f"{path}/a").status == 200
+
+
+GOOD_ON_WIDGETS = {
+    "merge-nested": (MERGE, {"spec": {"nested": {"a": {"d": "e"}}}}),
+    "merge-list": (MERGE, {"spec": {"list": [4]}}),
+    "merge-null": (MERGE, {"spec": {"nested": None}}),
+    "merge-null-inside-new": (MERGE, {"spec": {"fresh": {"kept": 1, "dropped": None}}}),
+    "json-list-insert": (JSON, [{"op": "add", "path": "/spec/list/1", "value": 9}]),
+    "json-list-append": (JSON, [{"op": "add", "path": "/spec/list/-", "value": 9}]),
+    "json-list-remove": (JSON, [{"op": "remove", "path": "/spec/list/0"}]),
+    "json-list-move": (JSON, [{"op": "move", "from": "/spec/list/0", "path": "/spec/list/2"}]),
+    "json-nested": (JSON, [{"op": "replace", "path": "/spec/nested/a", "value": {"x": [{"y": 1}]}}]),
+}
+
+
+@pytest.mark.parametrize("case", GOOD_ON_WIDGETS)
+def test_patch_of_lists_and_nested_fields(objects, case):
+    """Merge patches replace lists whole; JSON patches reach into them."""
+    media, patch = GOOD_ON_WIDGETS[case]
+    assert objects.ask("PATCH", f"{WIDGETS}/a", patch, media=media).status == 200
+
+
+BAD = {
+    "json-test-fails": (JSON, [{"op": "test", "path": "/metadata/labels/app", "value": "db"}], 422),
+    "json-absent-path": (JSON, [{"op": "remove", "path": "/metadata/labels/absent"}], 422),
+    "json-no-such-parent": (JSON, [{"op": "add", "path": "/nowhere/at/all", "value": "x"}], 422),
+    "json-is-an-object": (JSON, {"metadata": {}}, 400),
+    "merge-is-a-list": (MERGE, [], 400),
+    "merge-is-no-json": (MERGE, b"{nonsense", 400),
+    "json-is-no-json": (JSON, b"[nonsense", 400),
+    "other-name": (MERGE, {"metadata": {"name": "b"}}, 400),
+    "other-namespace": (MERGE, {"metadata": {"namespace": "b"}}, 400),
+    "other-uid": (MERGE, {"metadata": {"uid": "00000000-0000-0000-0000-000000000000"}}, 422),
+    "old-version": (MERGE, {"metadata": {"resourceVersion": "1", "labels": {"n": "1"}}}, 409),
+    "bad-label": (MERGE, {"metadata": {"labels": {"a b": "c"}}}, 422),
+    "other-media": ("application/json", {"metadata": {}}, 415),
+}
+
+
+@pytest.mark.parametrize("path", [CONFIGMAPS, WIDGETS], ids=["configmap", "widget"])
+@pytest.mark.parametrize("case", BAD)
+def test_patch_is_refused(objects, path, case):
+    """A patch that cannot be read or applied, or whose outcome may not be, changes nothing."""
+    media, patch, status = BAD[case]
+    assert objects.ask("PATCH", f"{path}/a", patch, media=media, any_words=status in (400, 415)).status == status
+    assert objects.ask("GET", f"{path}/a").body["metadata"]["labels"] == METADATA["labels"]
+
+
+def test_strategic_patch_merges_by_key(objects):
+    """A strategic merge patch merges maps as a merge patch does, and a pod's containers by their names."""
+    patch = {"metadata": {"labels": {"app": None, "new": "yes"}}, "data": {"three": "3"}}
+    assert objects.ask("PATCH", f"{CONFIGMAPS}/a", patch, media=STRATEGIC).status == 200
+    objects.ask("POST", PODS, POD, like=POD)
+    patch = {"spec": {"containers": [{"name": "side", "image": "example.com/b:2"}]}}
+    changed = objects.ask("PATCH", f"{PODS}/a", patch, media=STRATEGIC, like=POD)
+    images = [(each["name"], each["image"]) for each in changed.body["spec"]["containers"]]
+    assert images == [("main", "example.com/app:1"), ("side", "example.com/b:2")]
+
+
+def test_strategic_patch_of_a_custom_object_is_refused(objects):
+    """A custom resource says nothing of keys, so that a strategic merge patch is a 415."""
+    assert objects.ask("PATCH", f"{WIDGETS}/a", {"spec": {"color": "blue"}}, media=STRATEGIC).status == 415
+
+
+def test_dry_run_of_a_patch_changes_nothing(objects):
+    """The answer shows what would be, and the object stays as it is."""
+    patch = {"data": {"one": "changed"}}
+    answer = objects.ask("PATCH", f"{CONFIGMAPS}/a", patch, media=MERGE, query={"dryRun": "All"})
+    assert answer.body["data"]["one"] == "changed"
+    assert objects.ask("GET", f"{CONFIGMAPS}/a").body["data"]["one"] == "1"

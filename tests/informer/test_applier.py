@@ -158,3 +158,29 @@ def test_no_lock_is_held_while_an_index_function_runs(
     assert asked == ["a", "a"]
     assert indexer.index_keys("late", "x") == indexer.index_keys("early", "x") == ["d/a"]
     assert listening.summary() == [[("Added", "a", False)]]
+
+
+def test_an_index_added_meanwhile_has_what_is_applied(listening: Listening) -> None:
+    """What an index function does to the store before a batch is committed counts, and it never runs under the lock."""
+    indexer: Indexer[Any] = Indexer()
+    asked: list[str] = []
+
+    def by_version(obj: Any) -> list[str]:
+        assert not listening.lock._is_owned()  # type: ignore[attr-defined]
+        asked.append("version")
+        return [obj["metadata"]["resourceVersion"]]
+
+    def by_name(obj: Any) -> list[str]:
+        assert not listening.lock._is_owned()  # type: ignore[attr-defined]
+        asked.append("name")
+        if "version" not in indexer.indexers:
+            indexer.add_indexers({"version": by_version})
+        return [obj["metadata"]["name"]]
+
+    indexer.add_indexers({"name": by_name})
+    applier = Applier(indexer, listening, meta_namespace_key, LimitedLog(logging.getLogger("test.applier")))
+    applier.process([(added("a", "5"), False)])
+    assert indexer.index_keys("version", "5") == indexer.index_keys("name", "a") == ["d/a"]
+    assert asked[0] == "name"
+    assert "version" in asked
+    assert listening.summary() == [[("Added", "a", False)]]

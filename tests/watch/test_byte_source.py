@@ -77,6 +77,21 @@ def test_a_burst_comes_in_few_reads(stream_server: Any, run: Any) -> None:
     source.close()
 
 
+def test_a_read_takes_all_that_has_come(stream_server: Any, run: Any) -> None:
+    """A read is not bounded by what TLS puts into a record, nor by a chunk."""
+    server, pool = stream_server
+    response, peer = server.answer(pool)
+    source = byte_source(response)
+    run(peer.chunk, *[b"x" * 1000] * 150).result()
+    size = reads = 0
+    while size < 150_000:
+        size += sum(map(len, source.read(DEADLINE)))
+        reads += 1
+        select.select([], [], [], 0.002)
+    assert reads <= 5
+    source.close()
+
+
 def test_a_lone_event_passes_at_once(stream_server: Any, run: Any) -> None:
     """What has come is given without waiting for more."""
     server, pool = stream_server

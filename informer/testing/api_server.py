@@ -43,7 +43,8 @@ class EmbeddedAPIServer(ObjectCalls):
     It is a store, not a cluster: nothing is scheduled or run, nothing is defaulted or validated beyond names and
     metadata, and there is no admission. Two things happen that need controllers elsewhere: a deleted namespace goes at
     once, with all that is in it, and a CustomResourceDefinition is served at once. A pod goes at once, since no kubelet
-    would let go of it. Apply does not record who owns which field, so it knows no conflicts.
+    would let go of it. There is no garbage collector: a deletion in the foreground, or with orphans, leaves the finalizer
+    that one would take away. Apply does not record who owns which field, so it knows no conflicts.
 
     Args:
         tls: HTTPS, with a certificate made for this server (needs the `cryptography` package).
@@ -74,7 +75,7 @@ class EmbeddedAPIServer(ObjectCalls):
         version: str = "1.37",
         sharded_list_and_watch: bool = False,
         bookmark_interval: float = 60.0,
-        history_limit: int = 100_000,
+        history_limit: int = 20_000,
     ) -> None:
         storage = Storage(history_limit)
         registry = Registry(storage)

@@ -57,6 +57,8 @@ class WatchRequests:
             answering.send_lines = lambda lines: exchange.send_chunks([gzip_member(b"".join(lines))])
         self._prepare(stream, answering, plan)
         withdraw = exchange.connection.gone.subscribe(stream.close)
+        # Before the head of the answer leaves: who has it can rely on the watch.
+        stream.start()
         try:
             with http.noticing_hangup(exchange.connection):
                 exchange.begin(200, headers)
@@ -67,6 +69,7 @@ class WatchRequests:
                     exchange.connection.gone.wait(plan.watch_seconds)
                 exchange.end()
         finally:
+            stream.finish()
             withdraw()
 
     def _stream(self, exchange: Exchange, where: Where, options: ListQuery) -> WatchStream:

@@ -72,7 +72,6 @@ class WatchStream:
         representation: Representation,
         *,
         bookmark_interval: float,
-        default_timeout: float | None = None,
     ) -> None:
         self._storage = storage
         self._bucket = bucket
@@ -81,13 +80,15 @@ class WatchStream:
         self._selection = selection
         self._representation = representation
         self._interval = bookmark_interval
-        timeout = options.timeout_seconds or default_timeout or random.uniform(1800, 3600)  # noqa: S311
+        timeout = options.timeout_seconds or random.uniform(1800, 3600)  # noqa: S311
         self._begun = time.monotonic()
         self._deadline = self._begun + timeout
         self._channel: Channel[StoredChange | Injected] = Channel(None)
         self._subscription = 0
         self._sent = 0  # the resourceVersion up to which everything was sent
         self._ended = False
+        self._first: list[bytes] = []  # the lines of the state or of the history
+        self._bookmark_behind: bytes | None = None
         # For faults; set before `batches`.
         self.at_start: list[Callable[[], bool]] = []
         """Called when the state, or the history, has left, but for the bookmark behind it."""
@@ -105,16 +106,26 @@ class WatchStream:
         """Ends it."""
         self._channel.close()
 
+    def start(self) -> None:
+        """Begins: from here on nothing is missed. Whoever starts it has to go through `batches`, or call `finish`."""
+        try:
+            self._first, self._bookmark_behind = self._begin()
+        except ApiError as error:
+            self._first, self._ended = [error_line(error)], True
+
+    def finish(self) -> None:
+        """Leaves no trace of it in the storage; again is harmless."""
+        with self._storage.lock:
+            self._bucket.unsubscribe_locked(self._subscription)
+
     def batches(self) -> Iterator[list[bytes]]:
         """The lines, as they come; ends at the deadline, when closed, or after an ERROR event."""
-        try:
-            begun = self._begin()
-        except ApiError as error:
-            yield [error_line(error)]
-            return
-        lines, bookmark = begun
+        lines, self._first = self._first, []
+        bookmark = self._bookmark_behind
         try:
             yield from self._cut_up(lines)
+            if self._ended:
+                return
             for injection in self.at_start:
                 if injection():
                     return
@@ -123,8 +134,7 @@ class WatchStream:
             self.on_state_sent()
             yield from self._follow()
         finally:
-            with self._storage.lock:
-                self._bucket.unsubscribe_locked(self._subscription)
+            self.finish()
 
     def sample_line(self) -> bytes:
         """An event of the kind that is watched."""
@@ -172,7 +182,7 @@ class WatchStream:
                 return
             wait_until = self._deadline
             if self._options.bookmarks:
-                due = next_bookmark if last_bookmark < self._begun else min(next_bookmark, last_bookmark)
+                due = next_bookmark if last_bookmark <= self._begun else min(next_bookmark, last_bookmark)
                 if now >= due:
                     yield from self._bookmark()
                     next_bookmark = now + self._interval

@@ -1,0 +1,167 @@
+"""An API server, and bare HTTP to it: requests as any client could send them, and streams read line by line."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import ssl
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from informer.testing import EmbeddedAPIServer
+
+TIMEOUT = 10.0
+
+
+class Answer:
+    """A whole answer."""
+
+    def __init__(self, response: http.client.HTTPResponse) -> None:
+        self.status = response.status
+        self.headers = {name.lower(): value for name, value in response.getheaders()}
+        self.body = response.read()
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+    @property
+    def message(self) -> str:
+        return str(self.json["message"])
+
+    @property
+    def names(self) -> list[str]:
+        return [item["metadata"]["name"] for item in self.json["items"] or []]
+
+
+class Stream:
+    """An answer that goes on: one event a line."""
+
+    def __init__(self, connection: http.client.HTTPConnection, response: http.client.HTTPResponse) -> None:
+        self.connection = connection
+        self.response = response
+        self.status = response.status
+        self.headers = {name.lower(): value for name, value in response.getheaders()}
+
+    def line(self) -> bytes:
+        """The next line; b"" at the end."""
+        return self.response.readline()
+
+    def event(self) -> tuple[str, Any]:
+        """The next event: type and object."""
+        line = self.line()
+        assert line, "the stream has ended"
+        event = json.loads(line)
+        return event["type"], event["object"]
+
+    def events(self, count: int) -> list[tuple[str, str]]:
+        """The types and names of the next events."""
+        return [(type, obj["metadata"].get("name", "")) for type, obj in (self.event() for _ in range(count))]
+
+    def rest(self) -> list[tuple[str, Any]]:
+        """All events up to the end."""
+        return [(e["type"], e["object"]) for e in map(json.loads, iter(self.line, b""))]
+
+    def close(self) -> None:
+        self.response.close()
+        self.connection.close()
+
+
+class Client:
+    """Bare HTTP to one server."""
+
+    def __init__(self, server: EmbeddedAPIServer, token: str | None = None) -> None:
+        self.server = server
+        self.token = token
+        self._open = ExitStack()
+
+    def __call__(self, method: str, path: str, body: Any = None, /, content_type: str = "", **headers: str) -> Answer:
+        connection = self._connect()
+        try:
+            return Answer(self._send(connection, method, path, body, content_type, headers))
+        finally:
+            connection.close()
+
+    def watch(self, path: str, /, **headers: str) -> Stream:
+        connection = self._connect()
+        self._open.callback(connection.close)
+        separator = "&" if "?" in path else "?"
+        stream = Stream(connection, self._send(connection, "GET", f"{path}{separator}watch=1", None, "", headers))
+        self._open.callback(stream.close)
+        return stream
+
+    def close(self) -> None:
+        self._open.close()
+
+    def _connect(self) -> http.client.HTTPConnection:
+        url = urlsplit(self.server.url)
+        if url.scheme == "http":
+            return http.client.HTTPConnection(url.hostname or "", url.port, timeout=TIMEOUT)
+        certificate = self.server.ca_certificate
+        assert certificate is not None
+        context = ssl.create_default_context(cadata=certificate.decode())
+        return http.client.HTTPSConnection(url.hostname or "", url.port, timeout=TIMEOUT, context=context)
+
+    def _send(
+        self,
+        connection: http.client.HTTPConnection,
+        method: str,
+        path: str,
+        body: Any,
+        content_type: str,
+        headers: dict[str, str],
+    ) -> http.client.HTTPResponse:
+        sent = {name.replace("_", "-"): value for name, value in headers.items()}
+        if body is not None:
+            sent["Content-Type"] = content_type or "application/json"
+            body = body if isinstance(body, (str, bytes)) else json.dumps(body)
+        if self.token is not None:
+            sent["Authorization"] = f"Bearer {self.token}"
+        connection.request(method, path.replace(" ", "%20"), body, sent)
+        return connection.getresponse()
+
+
+@pytest.fixture
+def server() -> Iterator[EmbeddedAPIServer]:
+    """A started server."""
+    with EmbeddedAPIServer() as server:
+        yield server
+
+
+@pytest.fixture
+def call(server: EmbeddedAPIServer) -> Iterator[Client]:
+    """Sends a request to `server` and gives the answer; `call.watch` gives a stream."""
+    client = Client(server)
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def client_of() -> Iterator[Callable[..., Client]]:
+    """Makes what `call` is for another server."""
+    with ExitStack() as stack:
+
+        def make(server: EmbeddedAPIServer, token: str | None = None) -> Client:
+            client = Client(server, token)
+            stack.callback(client.close)
+            return client
+
+        yield make
+
+
+def config_map(name: str, namespace: str = "default", **labels: str) -> dict[str, Any]:
+    """An object that the server neither defaults nor validates much."""
+    metadata: dict[str, Any] = {"name": name, "namespace": namespace}
+    if labels:
+        metadata["labels"] = labels
+    return {"kind": "ConfigMap", "apiVersion": "v1", "metadata": metadata}
+
+
+@pytest.fixture
+def make() -> Callable[..., dict[str, Any]]:
+    """Makes a ConfigMap: `make("a", "default", app="web")`."""
+    return config_map

@@ -1,0 +1,374 @@
+"""Watches: history, state, bookmarks, selectors, deadlines, compression, and many at once."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+import zlib
+
+import pytest
+import urllib3
+from kubernetes import client, watch
+
+from informer.testing import EmbeddedAPIServer
+
+MAPS = "/api/v1/namespaces/default/configmaps"
+ALL_MAPS = "/api/v1/configmaps"
+END = {"k8s.io/initial-events-end": "true"}
+STATE = "sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true"
+
+
+def test_a_watch_goes_on_from_a_resource_version(server, call, make):
+    """What happened since comes first, then what happens, in order and each with its own resourceVersion."""
+    version = server.create(make("a"))["metadata"]["resourceVersion"]
+    server.create(make("b"))
+    server.patch("configmaps", "a", {"data": {"k": "v"}})
+    stream = call.watch(f"{ALL_MAPS}?resourceVersion={version}")
+    assert stream.status == 200
+    assert stream.headers["transfer-encoding"] == "chunked"
+    assert stream.events(2) == [("ADDED", "b"), ("MODIFIED", "a")]
+    deleted = server.delete("configmaps", "b")
+    type, obj = stream.event()
+    assert (type, obj["kind"], obj["apiVersion"]) == ("DELETED", "ConfigMap", "v1")
+    assert obj["metadata"]["resourceVersion"] == deleted["metadata"]["resourceVersion"] == server.resource_version
+
+
+def test_each_event_is_a_chunk_of_its_own(server, call, make):
+    """And a line of its own in it."""
+    version = server.resource_version
+    for name in "abc":
+        server.create(make(name))
+    pool = urllib3.PoolManager()
+    response = pool.request(
+        "GET", f"{server.url}{ALL_MAPS}?watch=1&timeoutSeconds=1&resourceVersion={version}", preload_content=False
+    )
+    chunks = list(response.read_chunked(decode_content=False))
+    pool.clear()
+    assert [json.loads(chunk)["object"]["metadata"]["name"] for chunk in chunks] == ["a", "b", "c"]
+    assert all(chunk.endswith(b"}\n") for chunk in chunks)
+
+
+@pytest.mark.parametrize("query", ["", "resourceVersion=0", "resourceVersion="], ids=["unset", "0", "empty"])
+def test_a_watch_from_nowhere_begins_with_the_state(server, call, make, query):
+    """Every object is ADDED first, in the order of the keys."""
+    for name in "cab":
+        server.create(make(name))
+    stream = call.watch(f"{MAPS}?{query}")
+    assert stream.events(3) == [("ADDED", "a"), ("ADDED", "b"), ("ADDED", "c")]
+    server.create(make("d"))
+    assert stream.events(1) == [("ADDED", "d")]
+
+
+def test_the_state_ends_with_a_bookmark(server, call, make):
+    """WatchList: the state, a bookmark that says so, and then what happens, all in one stream."""
+    server.create(make("a"))
+    version = server.resource_version
+    stream = call.watch(f"{MAPS}?{STATE}")
+    assert stream.events(1) == [("ADDED", "a")]
+    type, obj = stream.event()
+    assert (type, obj) == (
+        "BOOKMARK",
+        {"kind": "ConfigMap", "apiVersion": "v1", "metadata": {"resourceVersion": version, "annotations": END}},
+    )
+    server.create(make("b"))
+    assert stream.events(1) == [("ADDED", "b")]
+
+
+def test_the_end_of_the_state_is_told_to_any_watch_with_bookmarks(server, call, make):
+    """A plain watch without a resourceVersion is made one that begins with the state; without bookmarks nothing is told."""
+    server.create(make("a"))
+    with_bookmarks = call.watch(f"{MAPS}?allowWatchBookmarks=true&timeoutSeconds=1").rest()
+    without = call.watch(f"{MAPS}?sendInitialEvents=true&resourceVersionMatch=NotOlderThan&timeoutSeconds=1").rest()
+    assert [type for type, _ in with_bookmarks] == ["ADDED", "BOOKMARK"]
+    assert with_bookmarks[1][1]["metadata"]["annotations"] == END
+    assert [type for type, _ in without] == ["ADDED"]
+
+
+def test_without_initial_events_a_watch_begins_now(server, call, make):
+    """sendInitialEvents=false leaves the state out."""
+    server.create(make("a"))
+    stream = call.watch(f"{MAPS}?sendInitialEvents=false&resourceVersionMatch=NotOlderThan")
+    server.requests.wait_for(1, "watch", status=200)
+    server.faults.blank_line()  # behind it, the stream is known to have begun
+    assert stream.line() == b"\n"
+    server.create(make("b"))
+    assert stream.events(1) == [("ADDED", "b")]
+
+
+FORBIDDEN = "resourceVersionMatch: Forbidden: "
+REFUSALS = {
+    "match alone": (
+        "resourceVersionMatch=NotOlderThan&resourceVersion=5",
+        f"{FORBIDDEN}resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
+    ),
+    "initial events alone": (
+        "sendInitialEvents=true",
+        f"{FORBIDDEN}sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
+    ),
+    "exact": (
+        "sendInitialEvents=true&resourceVersionMatch=Exact",
+        f"[{FORBIDDEN}sendInitialEvents requires setting resourceVersionMatch to NotOlderThan, resourceVersionMatch: "
+        'Unsupported value: "Exact": supported values: "NotOlderThan"]',
+    ),
+    "continue": ("continue=abc", f"{FORBIDDEN}resourceVersionMatch is forbidden when continue is provided"),
+}
+
+
+@pytest.mark.parametrize(("query", "message"), REFUSALS.values(), ids=REFUSALS)
+def test_a_watch_is_refused_in_the_real_servers_words(call, query, message):
+    """What cannot be asked for is 422."""
+    answer = call("GET", f"{MAPS}?watch=1&{query}")
+    assert (answer.status, answer.message) == (422, f'ListOptions.meta.k8s.io "" is invalid: {message}')
+
+
+@pytest.mark.parametrize(
+    ("version", "status"), [("1.31", 422), ("1.32", 200), ("1.33", 422), ("1.34", 200), ("1.37", 200)]
+)
+def test_servers_without_watch_list_refuse_it(client_of, version, status):
+    """1.32 has it, 1.33 has not, all since have."""
+    with EmbeddedAPIServer(version=version) as server:
+        call = client_of(server)
+        assert call("GET", "/version").json["minor"] == version[2:]
+        answer = call("GET", f"{MAPS}?watch=1&timeoutSeconds=1&{STATE}")
+        assert answer.status == status
+        if status == 422:
+            words = "sendInitialEvents is forbidden for watch unless the WatchList feature gate is enabled"
+            assert answer.message.endswith(words)
+
+
+@pytest.mark.parametrize("forget", ["compact", "restart"])
+def test_a_resource_version_that_is_too_old_is_an_error_event(server, call, make, forget):
+    """After a compaction, and after a restart, as the watch cache is gone: 410 in the stream, which then ends."""
+    version = server.create(make("a"))["metadata"]["resourceVersion"]
+    server.create(make("b"))
+    getattr(server, forget)()
+    events = call.watch(f"{MAPS}?resourceVersion={version}").rest()
+    status = {
+        "kind": "Status",
+        "apiVersion": "v1",
+        "metadata": {},
+        "status": "Failure",
+        "message": f"too old resource version: {version} ({server.resource_version})",
+        "reason": "Expired",
+        "code": 410,
+    }
+    assert events == [("ERROR", status)]
+    assert call("GET", f"{MAPS}?watch=1&timeoutSeconds=1&resourceVersion={server.resource_version}").body == b""
+
+
+def test_open_watches_live_through_a_compaction(server, call, make):
+    """Only those that begin later miss the history."""
+    stream = call.watch(f"{MAPS}?resourceVersion={server.resource_version}")
+    server.create(make("a"))
+    server.compact()
+    server.create(make("b"))
+    assert stream.events(2) == [("ADDED", "a"), ("ADDED", "b")]
+
+
+def test_a_resource_version_from_the_future(server, call):
+    """With the state it is an error event, 504; without, the watch waits for it to come."""
+    (error,) = call.watch(f"{MAPS}?{STATE}&resourceVersion=99999999").rest()
+    assert error[0] == "ERROR"
+    assert (error[1]["code"], error[1]["details"]["causes"][0]["reason"]) == (504, "ResourceVersionTooLarge")
+    assert call.watch(f"{MAPS}?resourceVersion=99999999&timeoutSeconds=1").rest() == []
+
+
+def test_bookmarks_come_at_their_interval_and_before_the_end(make, client_of):
+    """They tell of the newest resourceVersion, also where another resource has caused it."""
+    with EmbeddedAPIServer(bookmark_interval=0.05) as server:
+        call = client_of(server)
+        stream = call.watch(f"{MAPS}?allowWatchBookmarks=true&resourceVersion={server.resource_version}")
+        first, bookmark = stream.event()
+        assert (first, list(bookmark)) == ("BOOKMARK", ["kind", "apiVersion", "metadata"])
+        newest = server.create({"kind": "Secret", "apiVersion": "v1", "metadata": {"name": "s"}})["metadata"]
+        deadline = time.monotonic() + 5
+        while stream.event()[1]["metadata"] != {"resourceVersion": newest["resourceVersion"]}:
+            assert time.monotonic() < deadline
+    with EmbeddedAPIServer() as server:
+        begun = time.monotonic()
+        query = f"allowWatchBookmarks=true&timeoutSeconds=3&resourceVersion={server.resource_version}"
+        stream = client_of(server).watch(f"{MAPS}?{query}")
+        assert stream.event()[0] == "BOOKMARK"
+        assert 0.5 < time.monotonic() - begun < 2.9
+        assert stream.line() == b""
+
+
+def test_a_bookmark_comes_behind_what_it_tells_of(make, client_of):
+    """No event with a lower resourceVersion follows a bookmark, however fast the writers are."""
+    with EmbeddedAPIServer(bookmark_interval=0.001) as server:
+        call = client_of(server)
+        stream = call.watch(f"{MAPS}?allowWatchBookmarks=true&resourceVersion={server.resource_version}")
+        writer = threading.Thread(target=lambda: [server.create(make(f"m{n}")) for n in range(300)])
+        writer.start()
+        newest, added = 0, 0
+        while added < 300:
+            type, obj = stream.event()
+            version = int(obj["metadata"]["resourceVersion"])
+            assert version >= newest
+            added += type == "ADDED"
+            newest = version
+        writer.join()
+
+
+def test_selected_objects_come_and_go(server, call, make):
+    """An object that begins to match is ADDED, one that ceases to is DELETED, as it was before and with the new version."""
+    version = server.resource_version
+    stream = call.watch(f"{MAPS}?labelSelector=app%3Dweb&resourceVersion={version}")
+    server.create(make("a", app="db"))
+    server.patch("configmaps", "a", {"metadata": {"labels": {"app": "web"}}})
+    server.patch("configmaps", "a", {"data": {"k": "v"}})
+    server.patch("configmaps", "a", {"metadata": {"labels": {"app": "db"}}})
+    server.delete("configmaps", "a")
+    server.create(make("b", app="web"))
+    assert stream.events(2) == [("ADDED", "a"), ("MODIFIED", "a")]
+    type, obj = stream.event()
+    assert (type, obj["metadata"]["labels"]) == ("DELETED", {"app": "web"})
+    assert obj["metadata"]["resourceVersion"] == str(int(version) + 4)
+    assert stream.events(1) == [("ADDED", "b")]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        f"{MAPS}?fieldSelector=metadata.name%3Db",
+        f"{ALL_MAPS}?fieldSelector=metadata.name%3Db,metadata.namespace%3Ddefault",
+    ],
+)
+def test_one_object_can_be_watched(server, call, make, path):
+    """By a field selector of its name."""
+    stream = call.watch(path)
+    for name in "abc":
+        server.create(make(name))
+    server.delete("configmaps", "b")
+    assert stream.events(2) == [("ADDED", "b"), ("DELETED", "b")]
+
+
+def test_a_watch_of_a_namespace_sees_no_other(server, call, make):
+    """Neither in the state, nor in the history, nor live."""
+    server.create({"kind": "Namespace", "apiVersion": "v1", "metadata": {"name": "other"}})
+    version = server.resource_version
+    server.create(make("x", "other"))
+    server.create(make("a"))
+    streams = [call.watch(MAPS), call.watch(f"{MAPS}?resourceVersion={version}")]
+    server.create(make("y", "other"))
+    server.create(make("b"))
+    for stream in streams:
+        assert stream.events(2) == [("ADDED", "a"), ("ADDED", "b")]
+
+
+def test_metadata_alone_can_be_watched(server, call, make):
+    """Events and bookmarks are PartialObjectMetadata then."""
+    accept = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+    stream = call.watch(f"{MAPS}?{STATE}", Accept=accept)
+    assert stream.event()[1]["kind"] == "PartialObjectMetadata"
+    server.create(make("a") | {"data": {"k": "v"}})
+    _, obj = stream.event()
+    assert list(obj) == ["kind", "apiVersion", "metadata"]
+    assert obj["apiVersion"] == "meta.k8s.io/v1"
+
+
+def test_a_shard_can_be_watched(make, client_of):
+    """Two halves make the whole."""
+    low = "shardRange(object.metadata.uid, '0x0000000000000000', '0x8000000000000000')"
+    high = "shardRange(object.metadata.uid, '0x8000000000000000', '0x10000000000000000')"
+    with EmbeddedAPIServer(sharded_list_and_watch=True) as server:
+        call = client_of(server)
+        query = f"timeoutSeconds=1&resourceVersion={server.resource_version}"
+        for number in range(20):
+            server.create(make(f"m{number}"))
+        names = [
+            {obj["metadata"]["name"] for _, obj in call.watch(f"{MAPS}?{query}&shardSelector={each}").rest()}
+            for each in (low, high)
+        ]
+        assert len(names[0]) + len(names[1]) == len(names[0] | names[1]) == 20
+
+
+def test_a_watch_ends_at_its_deadline(server, call):
+    """Properly: with the last chunk."""
+    begun = time.monotonic()
+    assert call.watch(f"{MAPS}?timeoutSeconds=1").rest() == []
+    assert 0.9 < time.monotonic() - begun < 5
+
+
+@pytest.mark.parametrize("version", ["1.36", "1.37"])
+def test_a_state_is_compressed_since_1_37(make, client_of, version):
+    """For who takes gzip, one gzip stream after another in the same body; a plain watch never is."""
+    with EmbeddedAPIServer(version=version) as server:
+        for name in "ab":
+            server.create(make(name))
+        pool = urllib3.PoolManager()
+        headers = {"Accept-Encoding": "gzip"}
+        response = pool.request(
+            "GET", f"{server.url}{MAPS}?watch=1&timeoutSeconds=2&{STATE}", headers=headers, preload_content=False
+        )
+        chunks = response.read_chunked(decode_content=False)
+        packed = version == "1.37"
+        assert response.headers.get("Content-Encoding") == ("gzip" if packed else None)
+        body = next(chunks)
+        server.create(make("c"))
+        members = [body, *chunks]
+        text = b"".join(zlib.decompress(member, 31) for member in members) if packed else b"".join(members)
+        assert [json.loads(line)["type"] for line in text.splitlines()] == ["ADDED", "ADDED", "BOOKMARK", "ADDED"]
+        plain = client_of(server)("GET", f"{MAPS}?watch=1&timeoutSeconds=1", Accept_Encoding="gzip")
+        assert "content-encoding" not in plain.headers
+        pool.clear()
+
+
+@pytest.mark.parametrize(
+    ("value", "is_watch"), [("1", True), ("true", True), ("True", True), ("", True), ("0", False), ("false", False)]
+)
+def test_what_makes_a_request_a_watch(call, value, is_watch):
+    """Any value of `watch` but a false one, as the real server reads it."""
+    answer = call("GET", f"{MAPS}?watch={value}&timeoutSeconds=1")
+    assert (answer.body == b"") == is_watch
+
+
+def test_the_official_watch_reads_it(server, make):
+    """kubernetes.watch.Watch sees typed objects."""
+    server.create(make("a"))
+    with server.api_client() as api:
+        core, seen = client.CoreV1Api(api), []
+        for event in watch.Watch().stream(core.list_namespaced_config_map, "default", timeout_seconds=5):
+            seen.append((event["type"], event["object"].metadata.name))
+            if len(seen) == 1:
+                server.create(make("b"))
+            else:
+                break
+    assert seen == [("ADDED", "a"), ("ADDED", "b")]
+
+
+def test_a_write_reaches_a_watch_at_once(server, call, make):
+    """Within a few milliseconds: nothing polls."""
+    stream = call.watch(f"{MAPS}?resourceVersion={server.resource_version}")
+    times = []
+    for number in range(50):
+        begun = time.perf_counter()
+        server.create(make(f"m{number}"))
+        stream.line()
+        times.append(time.perf_counter() - begun)
+    assert sorted(times)[25] < 0.02
+
+
+def test_many_watches_see_every_event(server, call, make):
+    """A hundred streams, each complete and in order; the server notices when their clients leave."""
+    streams = [call.watch(f"{MAPS}?resourceVersion={server.resource_version}") for _ in range(100)]
+    expected = [("ADDED", f"m{number:02}") for number in range(20)]
+    for _, name in expected:
+        server.create(make(name))
+    for stream in streams:
+        assert stream.events(20) == expected
+    assert len(server.requests.select("watch", open=True)) == 100
+    for stream in streams:
+        stream.close()
+    server.requests.wait_until_ended("watch")
+
+
+def test_a_client_that_does_not_read_delays_nobody(server, call, make):
+    """Writers and other watches go on while one stream's buffers are full."""
+    version = server.resource_version
+    call.watch(f"{MAPS}?resourceVersion={version}")
+    reader = call.watch(f"{MAPS}?resourceVersion={version}")
+    for number in range(100):
+        server.create(make(f"m{number:02}") | {"data": {"k": "x" * 100_000}})
+    assert [name for _, name in reader.events(100)] == [f"m{number:02}" for number in range(100)]

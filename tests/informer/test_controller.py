@@ -270,7 +270,7 @@ def test_hammering_it_breaks_nothing(make_queue: QueueMaker) -> None:
         while cache.changes.get(timeout=WAIT)[1] != "last":
             pass
         assert cache.controller.has_synced()
-        assert cache.controller.last_sync_resource_version == source.resource_version
+    assert cache.controller.last_sync_resource_version == source.resource_version
     assert {key: cache.indexer.get_by_key(key) for key in cache.indexer} == source.objects()
 
 
@@ -822,6 +822,7 @@ def test_one_namespace_that_fails_does_not_stop_the_others(make_queue: QueueMake
 def test_the_version_of_several_namespaces_is_the_lowest() -> None:
     """Everything up to the version told has been seen in every namespace."""
     source = FakeControllerSource(namespaces=["one", "two"])
+    source.add(pod("a", "one"))
     progress: Channel[None] = Channel(None)
     controller = Controller(
         InOrderFIFO(), source, lambda *_: None, on_processed=lambda: progress.put(None), backoff=QUICK
@@ -835,17 +836,17 @@ def test_the_version_of_several_namespaces_is_the_lowest() -> None:
 
     with running(controller):
         assert source.wait_for_watches(2)
-        reach("0")
-        for _ in range(12):
-            source.add(pod("a", "one"))
+        reach("1")
+        for _ in range(11):
+            source.modify(pod("a", "one"))
         while controller._inlets[0].applied_resource_version != "12":
             progress.get(timeout=WAIT)
-        assert controller.applied_resource_version == "0"
+        assert controller.applied_resource_version == "1"
         source.add(pod("a", "two"))
         reach("12")
         source.bookmark()
         reach("13")
-    assert set(versions) == {"", "0", "12", "13"}
+    assert set(versions) == {"", "1", "12", "13"}
     assert controller.last_sync_resource_version == "13"
 
 

@@ -270,7 +270,7 @@ def test_stop_is_idempotent_and_from_any_thread(subject, run):
 
 
 def test_a_stop_leaves_nothing_waiting_though_events_were_not_read(subject, send):
-    """Producers and threads of its own are let go of when nobody has read, with a channel asked for or without."""
+    """client-go source. A consumer stops it even if it never read: producers, and threads of its own, are let go of."""
     producer = send(*EVENTS)
     subject.watcher.result_chan()
     subject.watcher.stop()

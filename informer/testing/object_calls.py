@@ -13,9 +13,8 @@ from informer.testing.patches import PatchError, json_patch, merge_patch
 from informer.testing.plain_objects import find_resource, plain_object, resource_of
 from informer.testing.registry import Registry
 from informer.testing.selection import read_selection
-from informer.testing.served import ServedResource
 from informer.testing.statuses import bad_request
-from informer.testing.storage import Storage, Stored
+from informer.testing.storage import Storage
 
 __all__ = ["ObjectCalls"]
 
@@ -43,13 +42,13 @@ class ObjectCalls:
     def create(self, obj: Any, *, namespace: str | None = None) -> dict[str, Any]:
         """Adds an object; `namespace` is for one that does not say its own."""
         plain, where = self._locate(obj, namespace)
-        return _shown(where.served, self._registry.create(where._replace(name=""), plain, with_status=True))
+        return where.served.shown(self._registry.create(where._replace(name=""), plain, with_status=True))
 
     def update(self, obj: Any, *, namespace: str | None = None) -> dict[str, Any]:
         """Replaces an object; if it says its resourceVersion, that has to be the stored one's."""
         plain, where = self._locate(obj, namespace)
         stored, _ = self._registry.update(where, lambda _: plain, with_status=True)
-        return _shown(where.served, stored)
+        return where.served.shown(stored)
 
     def patch(self, resource: str, name: str, patch: Any, *, namespace: str | None = None) -> dict[str, Any]:
         """Changes an object by a merge patch (a dict) or a JSON patch (a list of operations)."""
@@ -63,18 +62,18 @@ class ObjectCalls:
             return changed
 
         stored, _ = self._registry.update(where, change, with_status=True)
-        return _shown(where.served, stored)
+        return where.served.shown(stored)
 
     def delete(self, obj: Any, name: str | None = None, *, namespace: str | None = None) -> dict[str, Any]:
         """Deletes an object, given itself or by resource and name; one with finalizers is only marked."""
         where = self._where(obj, name, namespace) if isinstance(obj, str) else self._locate(obj, namespace)[1]
         stored, _ = self._registry.delete(where, {})
-        return _shown(where.served, stored)
+        return where.served.shown(stored)
 
     def get(self, resource: str, name: str, *, namespace: str | None = None) -> dict[str, Any]:
         """One object."""
         where = self._where(resource, name, namespace)
-        return _shown(where.served, self._registry.get(where))
+        return where.served.shown(self._registry.get(where))
 
     def list(
         self, resource: str, *, namespace: str | None = None, label_selector: str = "", field_selector: str = ""
@@ -86,7 +85,7 @@ class ObjectCalls:
         options = ListQuery(label_selector=label_selector, field_selector=field_selector)
         selection = read_selection(options, served, "", sharding=False)
         page = list_page(self._storage, bucket, namespace or "", options, selection)
-        return [_shown(served, stored) for stored in page.objects]
+        return [served.shown(stored) for stored in page.objects]
 
     def define(
         self,
@@ -143,11 +142,6 @@ class ObjectCalls:
         with self._storage.lock:
             served = find_resource(resource, self._registry.resources)
         return Where(served, (namespace or _DEFAULT_NAMESPACE) if served.resource.namespaced else "", name)
-
-
-def _shown(served: ServedResource, stored: Stored) -> dict[str, Any]:
-    resource = served.resource
-    return {"kind": resource.kind, "apiVersion": resource.api_version, **served.from_stored(stored.to_dict())}
 
 
 def _schema_of(paths: Sequence[str]) -> dict[str, Any]:

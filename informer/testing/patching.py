@@ -44,13 +44,13 @@ def patched(served: ServedResource, request: Request) -> Patch:
     match media:
         case "application/merge-patch+json":
             patch = _object(_decode(request.body))
-            return Patch(lambda obj: merge_patch(_typed(served, obj), patch))
+            return Patch(lambda obj: merge_patch(obj, patch))
         case "application/json-patch+json":
             operations = _operations(_decode(request.body))
-            return Patch(lambda obj: _json_patched(_typed(served, obj), operations))
+            return Patch(lambda obj: _json_patched(obj, operations))
         case "application/strategic-merge-patch+json" if not served.custom:
             patch = _object(_decode(request.body))
-            return Patch(lambda obj: _strategic(served, obj, patch))
+            return Patch(lambda obj: _strategic(obj, patch))
         case "application/apply-patch+yaml":
             return _applied(served, request)
     if served.custom:
@@ -58,13 +58,9 @@ def patched(served: ServedResource, request: Request) -> Patch:
     raise generic(415, "415: Unsupported Media Type")
 
 
-def _typed(served: ServedResource, obj: dict[str, Any]) -> dict[str, Any]:
-    return {"kind": served.resource.kind, "apiVersion": served.resource.api_version, **obj}
-
-
-def _strategic(served: ServedResource, obj: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:
+def _strategic(obj: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:
     try:
-        merged: dict[str, Any] = strategic_merge(_typed(served, obj), patch)
+        merged: dict[str, Any] = strategic_merge(obj, patch)
     except PatchError as error:
         raise bad_request(str(error)) from error
     return merged
@@ -91,7 +87,7 @@ def _applied(served: ServedResource, request: Request) -> Patch:
     if "managedFields" in metadata_of(patch, served.resource):
         raise bad_request("metadata.managedFields must be nil")
     merge = merge_patch if served.custom else strategic_merge
-    return Patch(lambda obj: merge(_typed(served, obj), patch), creates=True)
+    return Patch(lambda obj: merge(obj, patch), creates=True)
 
 
 def _decode(body: bytes) -> Any:

@@ -148,7 +148,7 @@ class Registry:
                 if not create:
                     raise not_found(resource, where.name)
                 return self._create_by_update(where, change({}), with_status=with_status, dry_run=dry_run), True
-            new = change(served.from_stored(old.to_dict()))
+            new = change(served.shown(old))
             check_kind(served, new, self._is_served)
             metadata = metadata_of(new, resource)
             new = served.to_stored(new)

@@ -12,7 +12,7 @@ from typing import Any
 
 from informer.discovery import Resource, built_in_resources, read_table
 from informer.testing.selectable_fields import paths_for
-from informer.testing.storage import Form
+from informer.testing.storage import Form, Stored
 
 __all__ = ["ServedResource", "ServedResources", "served_versions"]
 
@@ -134,6 +134,11 @@ class ServedResource:
             return obj
         names = {stored: own for own, stored in self.fields.items()}
         return {names.get(key, key): value for key, value in obj.items()}
+
+    def shown(self, stored: Stored) -> dict[str, Any]:
+        """A stored object as a client sees it, with its kind; the caller may change it."""
+        resource = self.resource
+        return {"kind": resource.kind, "apiVersion": resource.api_version, **self.from_stored(stored.to_dict())}
 
 
 class ServedResources:

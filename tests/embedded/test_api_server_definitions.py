@@ -1,0 +1,216 @@
+"""Custom resources: what a CustomResourceDefinition adds to the server, and what its deletion takes away."""
+
+from __future__ import annotations
+
+import pytest
+from kubernetes import client, dynamic
+
+DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+WIDGETS = "/apis/example.com/v1/namespaces/default/widgets"
+
+
+def widget(name, version="v1", **more):
+    return {"apiVersion": f"example.com/{version}", "kind": "Widget", "metadata": {"name": name}, **more}
+
+
+def test_a_definition_is_served_at_once(call):
+    """Over HTTP as by any tool; the answer says that it is established, under the names it was given."""
+    names = {"plural": "widgets", "kind": "Widget", "shortNames": ["wd"], "categories": ["all"]}
+    versions = [{"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": {"type": "object"}}}]
+    spec = {"group": "example.com", "scope": "Namespaced", "names": names, "versions": versions}
+    answer = call("POST", DEFINITIONS, {"metadata": {"name": "widgets.example.com"}, "spec": spec})
+    assert answer.status == 201
+    conditions = {each["type"]: each["status"] for each in answer.json["status"]["conditions"]}
+    assert conditions == {"NamesAccepted": "True", "Established": "True"}
+    assert answer.json["status"]["acceptedNames"]["listKind"] == "WidgetList"
+    (entry,) = call("GET", "/apis/example.com/v1").json["resources"]
+    assert (entry["name"], entry["singularName"], entry["kind"], entry["namespaced"]) == (
+        "widgets",
+        "widget",
+        "Widget",
+        True,
+    )
+    assert (entry["shortNames"], entry["categories"]) == (["wd"], ["all"])
+    assert call("POST", WIDGETS, widget("w")).status == 201
+
+
+@pytest.mark.parametrize(
+    ("name", "spec", "fields"),
+    [
+        ("foos.example.com", {}, ["spec.group", "spec.scope", "spec.versions", "spec.names.plural", "spec.names.kind"]),
+        (
+            "other.example.com",
+            {
+                "group": "example.com",
+                "scope": "Namespaced",
+                "names": {"plural": "foos", "kind": "Foo"},
+                "versions": [{"name": "v1", "served": True, "storage": True}],
+            },
+            ["metadata.name"],
+        ),
+    ],
+    ids=["empty", "another name"],
+)
+def test_a_definition_that_says_too_little_is_refused(call, name, spec, fields):
+    """422, and its causes name the fields."""
+    answer = call("POST", DEFINITIONS, {"metadata": {"name": name}, "spec": spec})
+    assert answer.status == 422
+    assert [cause["field"] for cause in answer.json["details"]["causes"]] == fields
+
+
+def test_custom_objects_are_written_with_sorted_keys(server, call):
+    """As the real server does: the kind in every item, and a list's metadata behind its items."""
+    server.define("Widget")
+    server.create(widget("w", spec={"b": 1, "a": 2}))
+    stored = call("GET", f"{WIDGETS}/w")
+    assert stored.body.startswith(b'{"apiVersion":"example.com/v1","kind":"Widget","metadata":{"creationTimestamp":')
+    assert b'"spec":{"a":2,"b":1}' in stored.body
+    listed = call("GET", WIDGETS)
+    assert list(listed.json) == ["apiVersion", "items", "kind", "metadata"]
+    assert listed.json["metadata"] == {"continue": "", "resourceVersion": server.resource_version}
+    assert (listed.json["kind"], listed.json["items"][0]) == ("WidgetList", stored.json)
+    stream = call.watch(f"{WIDGETS}?allowWatchBookmarks=true")
+    assert stream.event() == ("ADDED", stored.json)
+    assert list(stream.event()[1]) == ["apiVersion", "kind", "metadata"]
+
+
+def test_all_versions_show_the_same_objects(server, call):
+    """Each with its own apiVersion; the newest stable version is the preferred one."""
+    server.define("Widget", versions=("v1", "v2beta1", "v2"))
+    call("POST", WIDGETS, widget("one"))
+    call("POST", WIDGETS.replace("v1", "v2"), widget("two", "v2"))
+    for version in ("v1", "v2beta1", "v2"):
+        listed = call("GET", WIDGETS.replace("v1", version)).json
+        assert listed["apiVersion"] == f"example.com/{version}"
+        assert {item["apiVersion"] for item in listed["items"]} == {f"example.com/{version}"}
+        assert [item["metadata"]["name"] for item in listed["items"]] == ["one", "two"]
+    group = call("GET", "/apis/example.com").json
+    assert [each["version"] for each in group["versions"]] == ["v2", "v1", "v2beta1"]
+    assert group["preferredVersion"]["version"] == "v2"
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "message"),
+    [
+        (
+            {"apiVersion": "example.com/v1", "metadata": {"name": "w"}},
+            400,
+            "the object provided is unrecognized (must be of type Widget): Object 'Kind' is missing in",
+        ),
+        (
+            {"kind": "Widget", "metadata": {"name": "w"}},
+            400,
+            "the API version in the data () does not match the expected API version (example.com/v1)",
+        ),
+        (
+            widget("w") | {"apiVersion": "example.com/v2"},
+            400,
+            "the API version in the data (example.com/v2) does not match the expected API version (example.com/v1)",
+        ),
+        (
+            widget("w") | {"kind": "Foo"},
+            422,
+            'Foo.example.com "w" is invalid: kind: Invalid value: "Foo": must be Widget',
+        ),
+    ],
+    ids=["no kind", "no version", "another version", "another kind"],
+)
+def test_a_custom_object_has_to_say_its_kind(server, call, body, status, message):
+    """Unlike a built-in one."""
+    server.define("Widget")
+    answer = call("POST", WIDGETS, body)
+    assert answer.status == status
+    assert answer.message.startswith(message)
+
+
+def test_a_custom_object_is_updated_with_its_resource_version(server, call):
+    """Without one it is 422; a change of the spec counts a generation."""
+    server.define("Widget")
+    created = call("POST", WIDGETS, widget("w", spec={"n": 1})).json
+    without = call("PUT", f"{WIDGETS}/w", widget("w", spec={"n": 2}))
+    assert without.status == 422
+    assert without.message.endswith("metadata.resourceVersion: Invalid value: 0: must be specified for an update")
+    body = widget("w", spec={"n": 2})
+    body["metadata"]["resourceVersion"] = created["metadata"]["resourceVersion"]
+    assert call("PUT", f"{WIDGETS}/w", body).json["metadata"]["generation"] == 2
+    assert call("PUT", f"{WIDGETS}/w", body).status == 409
+
+
+def test_the_status_of_a_custom_resource(server, call):
+    """With the subresource it has its own endpoint, which leaves metadata alone too; without, it is a field as any other."""
+    server.define("Widget", status=True)
+    server.define("Gadget", plural="gadgets")
+    created = call("POST", WIDGETS, widget("w", spec={"n": 1}, status={"ok": True})).json
+    assert "status" not in created
+    created["status"] = {"ok": True}
+    created["spec"] = {"n": 2}
+    created["metadata"]["labels"] = {"a": "b"}
+    updated = call("PUT", f"{WIDGETS}/w/status", created).json
+    assert (updated["spec"], updated["status"]) == ({"n": 1}, {"ok": True})
+    assert "labels" not in updated["metadata"]
+    gadget = widget("g", status={"ok": True}) | {"kind": "Gadget"}
+    path = WIDGETS.replace("widgets", "gadgets")
+    assert call("POST", path, gadget).json["status"] == {"ok": True}
+    assert call("GET", f"{path}/g/status").status == 404
+
+
+def test_selectable_fields_of_a_custom_resource(server, call):
+    """Those that the definition names can be selected by, in lists and watches."""
+    server.define("Widget", selectable=[".spec.color"])
+    server.create(widget("a", spec={"color": "red"}))
+    server.create(widget("b", spec={"color": "blue"}))
+    assert call("GET", f"{WIDGETS}?fieldSelector=spec.color%3Dred").names == ["a"]
+    refused = call("GET", f"{WIDGETS}?fieldSelector=spec.size%3D1")
+    assert (refused.status, refused.message) == (400, "field label not supported: spec.size")
+    stream = call.watch(f"{WIDGETS}?fieldSelector=spec.color%3Dblue")
+    server.patch("widgets.example.com", "a", {"spec": {"color": "blue"}})
+    assert stream.events(2) == [("ADDED", "b"), ("ADDED", "a")]
+
+
+def test_a_resource_without_namespaces(server, call):
+    """Its objects are all over the cluster."""
+    server.define("Zone", namespaced=False)
+    zone = {"apiVersion": "example.com/v1", "kind": "Zone", "metadata": {"name": "z"}}
+    created = call("POST", "/apis/example.com/v1/zones", zone).json
+    assert "namespace" not in created["metadata"]
+    assert call("GET", "/apis/example.com/v1/namespaces/default/zones").status == 404
+    assert server.get("zones.example.com", "z") == created
+
+
+def test_a_deleted_definition_takes_its_objects(server, call):
+    """Watches see each of them DELETED and end; then the path is not there, until the definition comes back."""
+    server.define("Widget")
+    for name in "ab":
+        server.create(widget(name))
+    stream = call.watch(WIDGETS)
+    assert stream.events(2) == [("ADDED", "a"), ("ADDED", "b")]
+    answer = call("DELETE", f"{DEFINITIONS}/widgets.example.com")
+    assert answer.json["metadata"]["deletionTimestamp"]
+    assert [(type, obj["metadata"]["name"]) for type, obj in stream.rest()] == [("DELETED", "a"), ("DELETED", "b")]
+    for path in (WIDGETS, f"{WIDGETS}?watch=1", "/apis/example.com/v1", "/apis/example.com"):
+        gone = call("GET", path)
+        assert (gone.status, gone.body) == (404, b"404 page not found\n")
+    server.define("Widget")
+    assert call("GET", WIDGETS).names == []
+
+
+def test_a_version_that_is_no_longer_served_is_not_there(server, call):
+    """An update of the definition changes what is served."""
+    server.define("Widget", versions=("v1", "v2"))
+    definition = server.get("customresourcedefinitions", "widgets.example.com")
+    definition["spec"]["versions"][1]["served"] = False
+    server.update(definition)
+    assert call("GET", WIDGETS).status == 200
+    assert call("GET", WIDGETS.replace("v1", "v2")).status == 404
+
+
+def test_the_dynamic_client_finds_it(server):
+    """Discovery is enough for the official client to use a custom resource."""
+    server.define("Widget")
+    with server.api_client() as api:
+        resource = dynamic.DynamicClient(api).resources.get(api_version="example.com/v1", kind="Widget")
+        resource.create(body=widget("w", spec={"n": 1}), namespace="default")
+        assert resource.get(name="w", namespace="default").spec.n == 1
+        custom = client.CustomObjectsApi(api)
+        listed = custom.list_cluster_custom_object("example.com", "v1", "widgets")
+        assert [item["metadata"]["name"] for item in listed["items"]] == ["w"]

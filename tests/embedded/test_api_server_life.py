@@ -1,0 +1,266 @@
+"""Starting, stopping and restarting; plain calls; the request log."""
+
+from __future__ import annotations
+
+import http.client
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+from kubernetes import client
+
+from informer import ApiError, ListWatch, Object, SharedInformer
+from informer.testing import EmbeddedAPIServer
+
+MAPS = "/api/v1/namespaces/default/configmaps"
+
+
+def test_stop_leaves_no_thread(make, client_of):
+    """Though watches are open and clients have not closed their connections."""
+    before = set(threading.enumerate())
+    server = EmbeddedAPIServer().start()
+    call = client_of(server)
+    streams = [call.watch(MAPS) for _ in range(10)]
+    server.faults.hang(on="list")
+    broken = []
+
+    def list_in_vain():
+        try:
+            call("GET", MAPS)
+        except (OSError, http.client.HTTPException) as error:
+            broken.append(error)
+
+    impatient = threading.Thread(target=list_in_vain)
+    impatient.start()
+    server.requests.wait_for(1, "list")
+    begun = time.monotonic()
+    server.stop()
+    assert time.monotonic() - begun < 2
+    impatient.join()
+    assert len(broken) == 1
+    assert set(threading.enumerate()) == before
+    assert [stream.response.isclosed() or stream.line() for stream in streams] == [b""] * 10
+    server.stop()
+
+
+def test_misuse_says_what_is_wrong():
+    """Before the start, after it, and after the end."""
+    server = EmbeddedAPIServer()
+    with pytest.raises(RuntimeError, match="not started"):
+        _ = server.url
+    with server:
+        with pytest.raises(RuntimeError, match="started already"):
+            server.start()
+        assert server.url
+    with pytest.raises(RuntimeError, match="stopped"):
+        server.start()
+    with pytest.raises(RuntimeError, match="stopped"):
+        server.api_client()
+
+
+def test_objects_can_be_made_before_the_start(make, client_of):
+    """So that the first client finds them."""
+    server = EmbeddedAPIServer()
+    server.create(make("a"))
+    with server:
+        assert client_of(server)("GET", MAPS).names == ["a"]
+
+
+def test_importing_the_package_imports_little():
+    """Neither the server nor the official client, before one of them is used."""
+    code = (
+        "import sys, informer.testing; import informer.testing.pytest_plugin;"
+        "assert not {'informer.testing.api_server', 'kubernetes.client', 'cryptography', 'yaml'} & set(sys.modules);"
+        "from informer.testing import EmbeddedAPIServer; assert 'kubernetes.client' not in sys.modules;"
+        "assert 'cryptography' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_a_restart_keeps_the_port_and_the_state(server, call, make):
+    """Connections are cut; objects, their versions and the counter stay."""
+    created = server.create(make("a"))
+    url = server.url
+    stream = call.watch(MAPS)
+    stream.event()
+    server.restart()
+    assert stream.line() == b""
+    assert server.url == url
+    assert call("GET", f"{MAPS}/a").json == created
+    assert (
+        int(server.create(make("b"))["metadata"]["resourceVersion"]) == int(created["metadata"]["resourceVersion"]) + 1
+    )
+
+
+def test_an_informer_lives_through_restart_and_compaction(server, make):
+    """It sees everything that happens before and after."""
+    with server.api_client() as api, SharedInformer(ListWatch.for_resource(api, "configmaps")) as informer:
+        assert informer.wait_for_sync(10)
+        for number, trouble in enumerate(
+            (server.restart, server.compact, server.faults.cut_connections, server.restart)
+        ):
+            server.create(make(f"before{number}"))
+            trouble()
+            last = server.create(make(f"after{number}"))
+            assert informer.wait_for_resource_version(last["metadata"]["resourceVersion"], 20)
+        assert len(informer.lister.list()) == 8
+
+
+# --- plain calls ---
+
+
+def test_plain_calls_are_as_requests(server, call, make):
+    """They return what is stored, dicts of one's own, and every watch sees them."""
+    stream = call.watch(MAPS)
+    created = server.create(make("a", app="web"))
+    assert created == call("GET", f"{MAPS}/a").json == server.get("configmaps", "a")
+    created["data"] = {"k": "v"}
+    updated = server.update(created)
+    patched = server.patch("configmaps", "a", {"data": {"l": "w"}})
+    again = server.patch("configmaps", "a", [{"op": "remove", "path": "/data/k"}])
+    assert (updated["data"], patched["data"], again["data"]) == ({"k": "v"}, {"k": "v", "l": "w"}, {"l": "w"})
+    assert server.list("configmaps", label_selector="app=web") == [again]
+    assert server.list("configmaps", namespace="kube-system") == []
+    assert server.list("configmaps", field_selector="metadata.name=b") == []
+    deleted = server.delete("configmaps", "a")
+    assert stream.events(5) == [("ADDED", "a"), *[("MODIFIED", "a")] * 3, ("DELETED", "a")]
+    assert deleted["metadata"]["resourceVersion"] == server.resource_version
+
+
+@pytest.mark.parametrize(
+    "name", ["deployments", "deploy", "deployments.apps", "apps/v1/Deployment", "apps/v1/deployments"]
+)
+def test_a_resource_has_several_names(server, name):
+    """As in the rest of the package."""
+    server.create({"kind": "Deployment", "apiVersion": "apps/v1", "metadata": {"name": "d"}})
+    assert server.get(name, "d")["metadata"]["name"] == "d"
+
+
+def test_an_object_may_be_a_dict_an_object_or_a_model(server):
+    """A model may leave out what it is."""
+    metadata = client.V1ObjectMeta(name="model", labels={"a": "b"})
+    of_model = server.create(client.V1Pod(metadata=metadata, spec=client.V1PodSpec(containers=[])))
+    assert (of_model["kind"], of_model["apiVersion"], of_model["metadata"]["labels"]) == ("Pod", "v1", {"a": "b"})
+    lease = client.V1Lease(metadata=client.V1ObjectMeta(name="l"))
+    assert server.create(lease)["apiVersion"] == "coordination.k8s.io/v1"
+    event = client.CoreV1Event(
+        metadata=client.V1ObjectMeta(name="e"), involved_object=client.V1ObjectReference(name="x")
+    )
+    assert server.create(event)["involvedObject"] == {"name": "x"}
+    secret = Object.from_dict({"kind": "Secret", "apiVersion": "v1", "metadata": {"name": "s"}, "data": {"k": "dg=="}})
+    assert server.create(secret)["data"] == {"k": "dg=="}
+    assert server.delete(secret)["metadata"]["name"] == "s"
+
+
+def test_plain_calls_write_the_status_too(server):
+    """There is no kubelet that would: a pod can be made as it is to be seen."""
+    pod = {"kind": "Pod", "apiVersion": "v1", "metadata": {"name": "p"}, "status": {"phase": "Running"}}
+    assert server.create(pod)["status"] == {"phase": "Running"}
+    assert server.patch("pods", "p", {"status": {"phase": "Failed"}})["status"] == {"phase": "Failed"}
+    pod["status"] = {"phase": "Succeeded"}
+    assert server.update(pod)["status"] == {"phase": "Succeeded"}
+
+
+@pytest.mark.parametrize(
+    ("act", "error", "match"),
+    [
+        (lambda s: s.get("pods", "none"), ApiError, '404 NotFound: pods "none" not found'),
+        (lambda s: s.get("frobs", "x"), ApiError, "404 NotFound: the server doesn't have a resource type 'frobs'"),
+        (
+            lambda s: s.create({"kind": "Frob", "apiVersion": "v1"}),
+            ApiError,
+            'no matches for kind "Frob" in version "v1"',
+        ),
+        (lambda s: s.create({"metadata": {"name": "x"}}), ValueError, "needs a kind and an apiVersion"),
+        (lambda s: s.create(7), TypeError, "not int"),
+        (lambda s: s.delete("pods"), ValueError, "a name is needed"),
+        (lambda s: s.list("pods", label_selector="a b"), ApiError, "400 BadRequest"),
+        (lambda s: s.patch("namespaces", "default", [{"op": "x"}]), ApiError, "400 BadRequest: unknown operation 'x'"),
+        (lambda s: s.create({"kind": "Pod", "apiVersion": "v1", "metadata": {"name": "A"}}), ApiError, "422 Invalid"),
+    ],
+)
+def test_plain_calls_raise_what_a_client_would_be_answered(server, act, error, match):
+    """ApiError with the code and the words; another error where the call makes no sense."""
+    with pytest.raises(error, match=match):
+        act(server)
+
+
+def test_many_writers_make_one_history(server, call, make):
+    """Threads that write by calls and over HTTP: every write has a resourceVersion of its own, and a watch sees all."""
+    stream = call.watch(f"{MAPS}?resourceVersion={server.resource_version}")
+
+    def by_call(start):
+        for number in range(start, start + 50):
+            server.create(make(f"m{number:03}"))
+
+    def over_http(start):
+        for number in range(start, start + 25):
+            assert call("POST", MAPS, make(f"m{number:03}")).status == 201
+
+    threads = [threading.Thread(target=by_call, args=(n * 100,)) for n in range(4)]
+    threads += [threading.Thread(target=over_http, args=(n * 100 + 50,)) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    versions = [int(stream.event()[1]["metadata"]["resourceVersion"]) for _ in range(300)]
+    for thread in threads:
+        thread.join()
+    assert versions == sorted(set(versions))
+    assert versions[-1] == int(server.resource_version)
+
+
+# --- the request log ---
+
+
+def test_requests_are_logged(server, call, make):
+    """With what is needed to count and tell them."""
+    call("POST", MAPS, make("a"), User_Agent="tester/1")
+    stream = call.watch(f"{MAPS}?labelSelector=x")
+    call("GET", "/apis/apps/v1/deployments/none")
+    first, second, third = server.requests
+    assert (first.method, first.path, first.verb, first.resource, first.namespace) == (
+        "POST",
+        MAPS,
+        "create",
+        "configmaps",
+        "default",
+    )
+    assert (first.status, first.user_agent, first.ended) == (201, "tester/1", True)
+    assert (second.verb, second.query, second.status, second.ended) == (
+        "watch",
+        {"labelSelector": "x", "watch": "1"},
+        200,
+        False,
+    )
+    assert (third.resource, third.status) == ("deployments.apps", 404)
+    assert len({request.connection for request in server.requests}) == 3 == server.connection_count
+    assert server.requests[0] is first
+    assert len(server.requests) == 3
+    assert server.requests.select("watch", "configmaps", open=True) == [second]
+    stream.close()
+    server.requests.wait_until_ended("watch")
+    assert server.requests.select(status=404) == [third]
+    server.requests.clear()
+    assert not server.requests.select()
+
+
+def test_a_watch_that_begins_with_the_state_is_logged_as_one(server, call):
+    """ "watch_list" tells it from a plain watch."""
+    call("GET", f"{MAPS}?watch=1&timeoutSeconds=1&sendInitialEvents=true&resourceVersionMatch=NotOlderThan")
+    assert [request.verb for request in server.requests] == ["watch_list"]
+
+
+def test_waiting_for_requests(server, call):
+    """`wait_for` returns them, or says what came instead."""
+    waited = []
+    thread = threading.Thread(target=lambda: waited.extend(server.requests.wait_for(2, "list", "pods")))
+    thread.start()
+    for _ in range(2):
+        call("GET", "/api/v1/pods")
+    thread.join()
+    assert [request.path for request in waited] == ["/api/v1/pods"] * 2
+    with pytest.raises(
+        TimeoutError, match=r"waited 0\.01 s for 3 requests; the last that came:\n  200 list /api/v1/pods"
+    ):
+        server.requests.wait_for(3, timeout=0.01)

@@ -24,6 +24,7 @@ from watch.framing import BrokenBodyError, ChunkedBody
 __all__ = ["Connection", "ConnectionCutError", "Exchange"]
 
 _READ_BYTES = 65536
+_LAST_SECONDS = 1.0
 
 
 class ConnectionCutError(ConnectionError):
@@ -69,11 +70,11 @@ class Connection:
             BadMessageError: it is not HTTP.
             OSError: the connection broke.
         """
-        while (end := self._buffer.find(b"\r\n\r\n")) < 0:
-            if len(self._buffer) > MAX_HEAD_BYTES:
-                raise BadMessageError("the request's headers are too long")
+        while (end := self._buffer.find(b"\r\n\r\n")) < 0 and len(self._buffer) <= MAX_HEAD_BYTES:
             if not self._fill():
                 return None
+        if not 0 <= end <= MAX_HEAD_BYTES:
+            raise BadMessageError("the request's headers are too long")
         lines, self._buffer = self._buffer[:end], self._buffer[end + 4 :]
         head = parse_head(lines.lstrip(b"\r\n"))
         if head.expects_continue:
@@ -89,6 +90,15 @@ class Connection:
         if self.gone.is_set():
             raise ConnectionCutError("the connection was cut")
         self._socket.sendall(data)
+
+    def send_last(self, data: bytes) -> None:
+        """Sends, and waits a little for the client to close: closed with bytes unread, a socket would forget the answer."""
+        self.send(data)
+        with _ignored_errors():
+            socket.socket.shutdown(self._raw, socket.SHUT_WR)
+            self._raw.settimeout(_LAST_SECONDS)
+            while socket.socket.recv(self._raw, _READ_BYTES):
+                pass
 
     def cut(self, *, reset: bool = False) -> None:
         """Ends it at once, even while its thread waits; with `reset` without a proper end (RST). Again is harmless."""

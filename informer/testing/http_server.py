@@ -248,8 +248,8 @@ class HttpServer:
 
 def _refuse_message(connection: Connection, error: BadMessageError) -> None:
     body = f"400 Bad Request: {error}".encode()
-    exchange_head = b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n"
-    connection.send(exchange_head + b"Content-Length: %d\r\n\r\n%s" % (len(body), body))
+    head = b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n"
+    connection.send_last(head + b"Content-Length: %d\r\n\r\n%s" % (len(body), body))
 
 
 def _bind(port: int) -> socket.socket:

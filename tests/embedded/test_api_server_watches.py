@@ -300,7 +300,7 @@ def test_a_state_is_compressed_since_1_37(make, client_of, version):
         pool = urllib3.PoolManager()
         headers = {"Accept-Encoding": "gzip"}
         response = pool.request(
-            "GET", f"{server.url}{MAPS}?watch=1&timeoutSeconds=2&{STATE}", headers=headers, preload_content=False
+            "GET", f"{server.url}{MAPS}?watch=1&timeoutSeconds=1&{STATE}", headers=headers, preload_content=False
         )
         chunks = response.read_chunked(decode_content=False)
         packed = version == "1.37"

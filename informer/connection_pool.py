@@ -106,10 +106,12 @@ def _tls_options(configuration: Any) -> dict[str, Any]:
     options = {
         "cert_reqs": ssl.CERT_REQUIRED if configuration.verify_ssl else ssl.CERT_NONE,
         "ca_certs": configuration.ssl_ca_cert or None,
-        "ca_cert_data": getattr(configuration, "ca_cert_data", None),
         "cert_file": configuration.cert_file or None,
         "key_file": configuration.key_file or None,
     }
+    # Not every urllib3 that is allowed knows this one, and those official clients that go with it do not set it.
+    if getattr(configuration, "ca_cert_data", None) is not None:
+        options["ca_cert_data"] = configuration.ca_cert_data
     if configuration.assert_hostname is not None:
         options["assert_hostname"] = configuration.assert_hostname
     if getattr(configuration, "tls_server_name", None):

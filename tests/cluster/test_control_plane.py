@@ -16,15 +16,20 @@ from kubernetes import client, config
 
 from informer.testing.control_plane import ControlPlane, ControlPlaneError
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(120)]
+pytestmark = [
+    pytest.mark.cluster,
+    pytest.mark.timeout(120),
+    # Of an older official client, whose errors ask for headers in an older way.
+    pytest.mark.filterwarnings("ignore:HTTPResponse.getheaders:DeprecationWarning"),
+]
 
 # What a test run does whose end is looked at: starts a control plane, tells of it, and waits for a signal.
 OTHER_RUN = """
 import json, threading, urllib3
 from informer.testing import ControlPlane
 with ControlPlane() as plane:
-    print(json.dumps([str(plane.log_directory), plane._etcd.pid, plane._apiserver.pid]), flush=True)
     try:
+        print(json.dumps([str(plane.log_directory), plane._etcd.pid, plane._apiserver.pid]), flush=True)
         threading.Event().wait(60)
     except KeyboardInterrupt:
         # As in pytest, which then runs the ends of fixtures: the server has to be there for them.

@@ -1,0 +1,118 @@
+"""For the tests of controllers: queues of either kind, a cache kept by a controller, and a controller that runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
+
+import pytest
+
+from informer import Controller, Delta, DeltaFIFO, Indexer, InOrderFIFO
+from informer.backoff import Backoff
+from informer.fifo import FIFO
+from watch import Channel
+from watch.concurrency import Signal, Worker
+
+QUICK = Backoff(initial=0.001, maximum=0.01)
+WAIT = 10.0
+
+
+def version_of(obj: Any) -> str:
+    return obj["metadata"]["resourceVersion"]  # type: ignore[no-any-return]
+
+
+class Running:
+    """A controller on a thread of its own, and what came out of its run."""
+
+    def __init__(self, controller: Controller) -> None:
+        self.controller = controller
+        self.stop = Signal()
+        self.error: BaseException | None = None
+        self._worker = Worker(self._run, "controller")
+
+    def _run(self) -> None:
+        try:
+            self.controller.run(self.stop)
+        except BaseException as error:
+            self.error = error
+
+    def start(self) -> None:
+        self._worker.start()
+
+    def join(self) -> None:
+        assert self._worker.join(WAIT), "run did not return"
+
+
+@contextmanager
+def _running(controller: Controller) -> Iterator[Running]:
+    run = Running(controller)
+    run.start()
+    try:
+        yield run
+    finally:
+        run.stop.set()
+        run.join()
+    assert run.error is None
+
+
+QueueMaker = Callable[[Indexer[Any]], FIFO]
+
+
+@pytest.fixture(params=["in_order", "delta"])
+def make_queue(request: pytest.FixtureRequest) -> QueueMaker:
+    """Makes a queue of either kind for a store."""
+    if request.param == "in_order":
+        return lambda indexer: InOrderFIFO()
+    return lambda indexer: DeltaFIFO(known_objects=indexer, emit_replaced=True, bookmark_replaces=True)
+
+
+class Cache:
+    """A store kept by a controller; what changed goes to a channel."""
+
+    def __init__(self, make_queue: QueueMaker, source: Any, **options: Any) -> None:
+        self.indexer: Indexer[Any] = Indexer()
+        self.queue = make_queue(self.indexer)
+        self.changes: Channel[tuple[Any, ...]] = Channel(None)
+        self.controller = Controller(self.queue, source, self.process, backoff=QUICK, **options)
+
+    def process(self, deltas: list[Delta], is_in_initial_list: bool) -> None:
+        for change in self.indexer.apply(deltas, is_in_initial_list=is_in_initial_list):
+            if not change.is_sync:
+                at_callback = self.indexer.get_by_key(change.key)
+                self.changes.put(
+                    (
+                        str(change.type),
+                        change.object["metadata"]["name"],
+                        version_of(change.object),
+                        "absent" if at_callback is None else version_of(at_callback),
+                        change.is_in_initial_list,
+                    )
+                )
+
+    def take(self, count: int) -> list[tuple[Any, ...]]:
+        return [self.changes.get(timeout=WAIT) for _ in range(count)]
+
+
+@pytest.fixture
+def start() -> Callable[[Controller], Running]:
+    """Starts a controller on a thread of its own; the test has to see to its end."""
+
+    def started(controller: Controller) -> Running:
+        run = Running(controller)
+        run.start()
+        return run
+
+    return started
+
+
+@pytest.fixture
+def running() -> Callable[[Controller], AbstractContextManager[Running]]:
+    """Runs a controller for a `with` block, from which nothing may come out of its run."""
+    return _running
+
+
+@pytest.fixture
+def make_cache() -> Callable[..., Cache]:
+    """Makes a cache kept by a controller, of a queue maker and a source."""
+    return Cache

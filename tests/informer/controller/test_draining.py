@@ -1,0 +1,199 @@
+"""Whoever adds to a controller's queue drains it: no thread pops, and nothing is processed twice or at once."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
+from typing import Any
+
+import pytest
+
+from informer import Controller, Delta, DeltaFIFO, DeltaType, Indexer, InOrderFIFO, ListWatch
+from informer.backoff import Backoff
+from informer.fifo import FIFO
+from informer.testing import FakeControllerSource
+from watch import Channel, RaceFreeFakeWatcher
+from watch.concurrency import Latch, Lock, Worker
+
+QUICK = Backoff(initial=0.001, maximum=0.01)
+WAIT = 10.0
+QueueMaker = Callable[[Indexer[Any]], FIFO]
+RunningMaker = Callable[[Controller], AbstractContextManager[Any]]
+
+
+def pod(name: str, namespace: str = "default", **metadata: Any) -> dict[str, Any]:
+    return {"metadata": {"name": name, "namespace": namespace, **metadata}}
+
+
+def test_whoever_adds_drains(running: RunningMaker, make_queue: QueueMaker) -> None:
+    """The process function runs on the thread that reads: there is none that pops."""
+    source = FakeControllerSource()
+    source.add(pod("a"))
+    threads: set[str] = set()
+    before = threading.active_count()
+    seen = Latch()
+    counts: list[int] = []
+
+    def process(deltas: list[Delta], _: bool) -> None:
+        threads.add(threading.current_thread().name)
+        counts.append(threading.active_count())
+        if any(delta.type is DeltaType.ADDED for delta in deltas):
+            seen.open()
+
+    with running(Controller(make_queue(Indexer()), source, process, backoff=QUICK)):
+        assert source.wait_for_watches(1)
+        source.add(pod("b"))
+        assert seen.wait(WAIT)
+    assert threads == {"controller"}
+    assert max(counts) == before + 1
+
+
+def test_what_waits_before_the_run_comes_first(running: RunningMaker, make_queue: QueueMaker) -> None:
+    """What a user put into the queue before the run is processed before the first list."""
+    fifo = make_queue(Indexer())
+    fifo.add(pod("early", resourceVersion="1"))
+    source = FakeControllerSource()
+    source.add(pod("listed"))
+    processed: Channel[str] = Channel(None)
+    with running(Controller(fifo, source, lambda deltas, _: processed.put(str(deltas[0].type)), backoff=QUICK)):
+        assert processed.get(timeout=WAIT) == "Added"
+        assert processed.get(timeout=WAIT) in ("ReplacedAll", "Replaced")
+
+
+def test_deltas_come_one_pop_at_a_time_however_many_drain(make_queue: QueueMaker) -> None:
+    """Several threads that drain at once never process at once, and process each item once."""
+    busy = Lock()
+    processed: list[str] = []
+
+    def process(deltas: list[Delta], _: bool) -> None:
+        assert busy.acquire(blocking=False), "processed by two threads at once"
+        processed.append(deltas[0].object["metadata"]["name"])
+        busy.release()
+
+    fifo = make_queue(Indexer())
+    controller = Controller(fifo, FakeControllerSource(), process)
+
+    def work(who: int) -> None:
+        for n in range(100):
+            fifo.add(pod(f"{who}-{n}"))
+            controller.drain()
+
+    workers = [Worker(lambda n=n: work(n), f"adder-{n}").start() for n in range(4)]  # type: ignore[misc]
+    assert all(worker.join(WAIT) for worker in workers)
+    assert sorted(processed) == sorted(f"{who}-{n}" for who in range(4) for n in range(100))
+
+
+def test_a_batch_function_gets_what_one_pop_brought() -> None:
+    """process_batch sees a whole batch of events at once, and on_processed is told when it is done and counted."""
+    source = FakeControllerSource()
+    batches: list[list[int]] = []
+    fifo = InOrderFIFO()
+    told: list[bool] = []
+    controller = Controller(
+        fifo,
+        source,
+        process_batch=lambda pairs: batches.append([len(deltas) for deltas, _ in pairs]),
+        on_processed=lambda: told.append(fifo.has_synced()),
+    )
+    for name in "abc":
+        fifo.add(pod(name))
+    controller.drain()
+    assert batches == [[1, 1, 1]]
+    assert told == [True]
+
+
+@pytest.mark.parametrize("functions", [{}, {"process": print, "process_batch": print}], ids=["none", "both"])
+def test_it_takes_one_process_function(functions: dict[str, Any]) -> None:
+    """Without a process function, or with two, there is nothing to make."""
+    with pytest.raises(TypeError, match="pass either process or process_batch"):
+        Controller(InOrderFIFO(), FakeControllerSource(), **functions)
+
+
+class OwnQueue:
+    """A queue of a user's, with nothing but what the protocol asks for."""
+
+    def __init__(self) -> None:
+        self.items: list[tuple[str, Any]] = []
+        self.closed = False
+
+    def add(self, obj: Any) -> None:
+        self.items.append(("add", obj["metadata"]["name"]))
+
+    def update(self, obj: Any) -> None:
+        self.items.append(("update", obj["metadata"]["name"]))
+
+    def delete(self, obj: Any) -> None:
+        self.items.append(("delete", obj["metadata"]["name"]))
+
+    def replace(self, items: Iterable[Any], resource_version: str) -> None:
+        self.items.append(("replace", resource_version))
+
+    def resync(self) -> None:
+        self.items.append(("resync", ""))
+
+    def bookmark(self, resource_version: str) -> None:
+        self.items.append(("bookmark", resource_version))
+
+    def pop(self, process: Any, timeout: float | None = None) -> Any:
+        raise NotImplementedError
+
+    def pop_batch(self, process: Any, max_items: int = 1000, timeout: float | None = None) -> Any:
+        items, self.items = self.items[:max_items], self.items[max_items:]
+        return process([([Delta(DeltaType.SYNC, item)], False) for item in items])
+
+    def has_synced(self) -> bool:
+        return True
+
+    def close(self) -> None:
+        self.closed = True
+
+    def is_closed(self) -> bool:
+        return self.closed
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+
+def test_a_users_own_queue_will_do(running: RunningMaker) -> None:
+    """A queue needs only what the protocol names."""
+    source = FakeControllerSource()
+    fifo = OwnQueue()
+    seen: Channel[Any] = Channel(None)
+    with running(Controller(fifo, source, lambda deltas, _: seen.put(deltas[0].object), backoff=QUICK)):
+        assert source.wait_for_watches(1)
+        source.add(pod("a"))
+        source.modify(pod("a"))
+        source.delete(pod("a"))
+        source.bookmark()
+        assert [seen.get(timeout=WAIT) for _ in range(5)] == [
+            ("replace", "0"),
+            ("add", "a"),
+            ("update", "a"),
+            ("delete", "a"),
+            ("bookmark", "3"),
+        ]
+    assert fifo.closed
+
+
+def test_a_streamed_list_uses_the_queues_keys(running: RunningMaker, make_queue: QueueMaker) -> None:
+    """Objects that only the queue's key function has a key for come through a watch list too."""
+    watcher: RaceFreeFakeWatcher[Any] = RaceFreeFakeWatcher()
+    for obj in (("a", 1), ("b", 1), ("a", 2)):
+        watcher.add(obj)
+    end = {"resourceVersion": "7", "annotations": {"k8s.io/initial-events-end": "true"}}
+    watcher.action("BOOKMARK", {"metadata": end})
+    source: ListWatch[Any] = ListWatch(lambda _: pytest.fail("listed"), lambda _: watcher)
+    is_delta = isinstance(make_queue(Indexer()), DeltaFIFO)
+    fifo = (DeltaFIFO if is_delta else InOrderFIFO)(lambda pair: pair[0])
+    store: Indexer[Any] = Indexer(lambda pair: pair[0])
+    listed = Latch()
+
+    def process(deltas: list[Delta], initial: bool) -> None:
+        store.apply(deltas)
+        if len(store) == 2:
+            listed.open()
+
+    with running(Controller(fifo, source, process, backoff=QUICK)):
+        assert listed.wait(WAIT)
+    assert sorted(store.list()) == [("a", 2), ("b", 1)]

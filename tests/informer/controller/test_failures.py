@@ -1,0 +1,182 @@
+"""What may go wrong around a controller, and what ends it."""
+
+from __future__ import annotations
+
+import queue as stdlib_queue
+import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any
+
+import pytest
+
+from informer import Controller, Delta, DeltaFIFO, DeltaType, Indexer, QueueClosedError
+from informer.backoff import Backoff
+from informer.fifo import FIFO
+from informer.testing import FakeControllerSource
+from watch import Channel, Event, FakeClock
+from watch.concurrency import Signal
+from watch.errors import ApiError
+
+QUICK = Backoff(initial=0.001, maximum=0.01)
+WAIT = 10.0
+QueueMaker = Callable[[Indexer[Any]], FIFO]
+RunningMaker = Callable[[Controller], AbstractContextManager[Any]]
+Start = Callable[[Controller], Any]
+CacheMaker = Callable[..., Any]
+
+
+def pod(name: str, namespace: str = "default", **metadata: Any) -> dict[str, Any]:
+    return {"metadata": {"name": name, "namespace": namespace, **metadata}}
+
+
+@pytest.mark.parametrize(
+    "error",
+    [ZeroDivisionError("Just panic."), KeyboardInterrupt(), SystemExit(3), stdlib_queue.Empty(), QueueClosedError("x")],
+    ids=lambda error: type(error).__name__,
+)
+def test_what_the_process_function_raises_comes_out_of_run(
+    start: Start, make_queue: QueueMaker, error: BaseException
+) -> None:
+    """Go: TestPanicPropagated. The first failure ends the run, whatever it is, and nothing is processed after it."""
+    source = FakeControllerSource()
+    source.add(pod("a"))
+    fifo = make_queue(Indexer())
+    calls: list[str] = []
+
+    def process(deltas: list[Delta], _: bool) -> None:
+        calls.append(str(deltas[0].type))
+        if deltas[0].type is DeltaType.ADDED:
+            raise error
+
+    controller = Controller(fifo, source, process, backoff=QUICK)
+    run = start(controller)
+    assert source.wait_for_watches(1)
+    source.add(pod("b"))
+    run.join()
+    assert run.error is error
+    assert calls[-1] == "Added"
+    assert fifo.is_closed()
+    assert source.open_watches == 0
+    fifo.add(pod("c"))
+    controller.drain()
+    assert calls[-1] == "Added"
+    assert calls.count("Added") == 1
+    assert controller.applied_resource_version == "1"
+
+
+def test_a_failure_before_the_first_list_comes_out_too(make_queue: QueueMaker) -> None:
+    """What waits before the run may fail as well: then nothing is listed."""
+    source = FakeControllerSource()
+    fifo = make_queue(Indexer())
+    fifo.add(pod("a"))
+
+    def process(*_: Any) -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        Controller(fifo, source, process).run(Signal())
+    assert source.list_calls == []
+
+
+def test_a_failure_in_a_resync_ends_the_run(start: Start, make_cache: CacheMaker, make_queue: QueueMaker) -> None:
+    """What the process function raises on the thread that resyncs comes out of run on its own."""
+    clock = FakeClock()
+    source = FakeControllerSource()
+    source.add(pod("a"))
+    cache = make_cache(make_queue, source)
+
+    def process(deltas: list[Delta], initial: bool) -> None:
+        if deltas[0].type in (DeltaType.SYNC, DeltaType.SYNC_ALL):
+            raise ZeroDivisionError(threading.current_thread().name)
+        cache.process(deltas, initial)
+
+    run = start(Controller(cache.queue, source, process, resync_period=60, clock=clock, backoff=QUICK))
+    cache.take(1)
+    assert clock.wait_for_waiters(1, WAIT)
+    clock.step(60)
+    run.join()
+    assert isinstance(run.error, ZeroDivisionError)
+    assert run.error.args != ("controller",)
+
+
+def test_a_resync_shows_everything_and_changes_nothing(
+    running: RunningMaker, make_cache: CacheMaker, make_queue: QueueMaker
+) -> None:
+    """client-go source. After each period every object is shown again, old and new being the same."""
+    clock = FakeClock()
+    source = FakeControllerSource()
+    for name in "ab":
+        source.add(pod(name))
+    cache = make_cache(make_queue, source)
+    shown: Channel[Any] = Channel(None)
+
+    def process(deltas: list[Delta], initial: bool) -> None:
+        for change in cache.indexer.apply(deltas, is_in_initial_list=initial):
+            shown.put(
+                (str(change.type), change.object["metadata"]["name"], change.is_sync, change.old is change.object)
+            )
+
+    controller = Controller(cache.queue, source, process, resync_period=60, clock=clock, backoff=QUICK)
+    with running(controller):
+        assert source.wait_for_watches(1)
+        assert {shown.get(timeout=WAIT)[0] for _ in "ab"} == {"Added"}
+        for _ in range(2):
+            assert clock.wait_for_waiters(1, WAIT)
+            clock.step(60)
+            found = sorted(shown.get(timeout=WAIT) for _ in "ab")
+            assert found == [("Updated", "a", True, True), ("Updated", "b", True, True)]
+    assert len(shown) == 0
+
+
+def test_an_object_without_a_key_does_not_keep_others_out(
+    running: RunningMaker, make_queue: QueueMaker, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whatever a server lists or sends, the objects that make sense arrive."""
+    odd = {"kind": "Pod", "metadata": {"namespace": "x"}}
+
+    class Odd(FakeControllerSource):
+        def list(self, options: Any = None) -> Any:
+            page = super().list(options)
+            page.items = [odd, *page.items, odd]
+            return page
+
+    source = Odd()
+    source.add(pod("a"))
+    indexer: Indexer[Any] = Indexer()
+    seen: Channel[str] = Channel(None)
+
+    def process(deltas: list[Delta], initial: bool) -> None:
+        for delta in deltas:
+            items = delta.object.items if delta.type is DeltaType.REPLACED_ALL else [delta.object]
+            for item in items:
+                if isinstance(item, dict) and item is not odd and "name" in item["metadata"]:
+                    seen.put(item["metadata"]["name"])
+
+    fifo = make_queue(indexer)
+    with running(Controller(fifo, source, process, backoff=QUICK)) as run:
+        assert seen.get(timeout=WAIT) == "a"
+        assert source.wait_for_watches(1)
+        assert run.controller.has_synced()
+        for watcher in source._watchers:
+            watcher._channel.put(Event("ADDED", odd))
+        source.add(pod("b"))
+        assert seen.get(timeout=WAIT) == "b"
+    if isinstance(fifo, DeltaFIFO):
+        assert "an object was left out of a list: couldn't create key for object of type dict" in caplog.text
+
+
+def test_a_failing_watch_is_tried_again(running: RunningMaker, make_cache: CacheMaker, make_queue: QueueMaker) -> None:
+    """Failures of lists and watches end nothing."""
+    source = FakeControllerSource()
+    source.add(pod("a"))
+    source.list_error = ApiError(500, "InternalError", "not now")
+    cache = make_cache(make_queue, source)
+    with running(cache.controller):
+        assert cache.take(1)[0][1] == "a"
+        assert source.wait_for_watches(1)
+        source.watch_error = ConnectionResetError()
+        source.reset_watch()
+        assert source.wait_for_watches(1)
+        source.add(pod("b"))
+        assert cache.take(1)[0][1] == "b"

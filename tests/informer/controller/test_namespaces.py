@@ -1,0 +1,145 @@
+"""Several namespaces: a reflector each, on one queue."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any
+
+from informer import Controller, Delta, DeltaType, Indexer, InOrderFIFO
+from informer.backoff import Backoff
+from informer.fifo import FIFO
+from informer.testing import FakeControllerSource
+from watch import Channel
+from watch.concurrency import Latch
+from watch.errors import ApiError
+
+QUICK = Backoff(initial=0.001, maximum=0.01)
+WAIT = 10.0
+QueueMaker = Callable[[Indexer[Any]], FIFO]
+RunningMaker = Callable[[Controller], AbstractContextManager[Any]]
+Start = Callable[[Controller], Any]
+CacheMaker = Callable[..., Any]
+
+
+def pod(name: str, namespace: str = "default", **metadata: Any) -> dict[str, Any]:
+    return {"metadata": {"name": name, "namespace": namespace, **metadata}}
+
+
+def test_several_namespaces_share_a_queue(
+    running: RunningMaker, make_cache: CacheMaker, make_queue: QueueMaker
+) -> None:
+    """Each namespace has a list and a watch of its own, and it has synced when it has all lists."""
+    source = FakeControllerSource(namespaces=["one", "two"])
+    for namespace in ("one", "two", "three"):
+        source.add(pod("a", namespace))
+    cache = make_cache(make_queue, source)
+    with running(cache.controller):
+        assert sorted(cache.take(2)) == [("Added", "a", "1", "1", True), ("Added", "a", "2", "2", True)]
+        assert source.wait_for_watches(2)
+        assert cache.controller.has_synced()
+        source.delete(pod("a", "one"))
+        source.add(pod("b", "three"))
+        source.add(pod("b", "two"))
+        assert sorted(change[:2] for change in cache.take(2)) == [("Added", "b"), ("Deleted", "a")]
+    assert sorted(cache.indexer) == ["two/a", "two/b"]
+
+
+def test_a_relist_of_one_namespace_leaves_the_others_alone(
+    running: RunningMaker, make_cache: CacheMaker, make_queue: QueueMaker
+) -> None:
+    """What one namespace's list does not have is deleted there only."""
+    source = FakeControllerSource(namespaces=["one", "two"])
+    source.add(pod("a", "one"))
+    source.add(pod("a", "two"))
+    cache = make_cache(make_queue, source)
+    with running(cache.controller):
+        cache.take(2)
+        assert source.wait_for_watches(2)
+        source.delete_drop_watch(pod("a", "one"))
+        source.add_drop_watch(pod("b", "one"))
+        source.reset_watch()
+        assert sorted(change[:2] for change in cache.take(2)) == [("Added", "b"), ("Deleted", "a")]
+        assert source.wait_for_watches(2)
+        assert sorted(cache.indexer) == ["one/b", "two/a"]
+        assert len(cache.changes) == 0
+
+
+def test_one_namespace_that_fails_does_not_stop_the_others(
+    running: RunningMaker, make_cache: CacheMaker, make_queue: QueueMaker
+) -> None:
+    """A namespace that may not be listed keeps it from syncing, and the others current; no version is claimed."""
+    forbidden = Latch()
+
+    class Restricted(FakeControllerSource):
+        def for_namespace(self, namespace: str) -> Any:
+            part = super().for_namespace(namespace)
+            if namespace == "two":
+                part.list = self.refuse  # type: ignore[method-assign]
+            return part
+
+        def refuse(self, options: Any) -> Any:
+            forbidden.open()
+            raise ApiError(403, "Forbidden", "pods is forbidden")
+
+    source = Restricted(namespaces=["one", "two"])
+    source.add(pod("a", "one"))
+    cache = make_cache(make_queue, source, watch_error_handler=lambda *_: None)
+    with running(cache.controller):
+        assert cache.take(1)[0][:2] == ("Added", "a")
+        assert source.wait_for_watches(1)
+        source.add(pod("b", "one"))
+        assert cache.take(1)[0] == ("Added", "b", "2", "2", False)
+        assert forbidden.wait(WAIT)
+        assert not cache.controller.has_synced()
+        assert cache.controller.last_sync_resource_version == ""
+        assert cache.controller.applied_resource_version == ""
+
+
+def test_the_version_of_several_namespaces_is_the_lowest(running: RunningMaker) -> None:
+    """Everything up to the version told has been seen in every namespace."""
+    source = FakeControllerSource(namespaces=["one", "two"])
+    source.add(pod("a", "one"))
+    progress: Channel[None] = Channel(None)
+    controller = Controller(
+        InOrderFIFO(), source, lambda *_: None, on_processed=lambda: progress.put(None), backoff=QUICK
+    )
+    versions = [""]
+
+    def reach(version: str) -> None:
+        while versions[-1] != version:
+            progress.get(timeout=WAIT)
+            versions.append(controller.applied_resource_version)
+
+    with running(controller):
+        assert source.wait_for_watches(2)
+        reach("1")
+        for _ in range(11):
+            source.modify(pod("a", "one"))
+        while controller._inlets[0].applied_resource_version != "12":
+            progress.get(timeout=WAIT)
+        assert controller.applied_resource_version == "1"
+        source.add(pod("a", "two"))
+        reach("12")
+        source.bookmark()
+        reach("13")
+    assert set(versions) == {"", "1", "12", "13"}
+    assert controller.last_sync_resource_version == "13"
+
+
+def test_a_failure_in_any_namespace_ends_all(start: Start) -> None:
+    """What the process function raises on a second reflector's thread comes out of run, which ends every reflector."""
+    source = FakeControllerSource(namespaces=["one", "two"])
+
+    def process(deltas: list[Delta], _: bool) -> None:
+        if deltas[0].type is DeltaType.ADDED:
+            raise ZeroDivisionError(threading.current_thread().name)
+
+    run = start(Controller(InOrderFIFO(), source, process, backoff=QUICK))
+    assert source.wait_for_watches(2)
+    source.add(pod("a", "two"))
+    run.join()
+    assert isinstance(run.error, ZeroDivisionError)
+    assert run.error.args != ("controller",)
+    assert source.open_watches == 0

@@ -70,7 +70,7 @@ class ApiHandler:
         logged = self._logged(exchange, route)
         exchange.on_status = lambda status: self._requests.change(logged, status=status)
         try:
-            with self._faults.answering(exchange, logged.verb, logged.resource) as (answering, plan):
+            with self._faults.book.answering(exchange, logged.verb, logged.resource) as (answering, plan):
                 logged.faults = plan.names
                 if not _meddle(http, answering, plan):
                     self._dispatch(http, answering, plan, route)

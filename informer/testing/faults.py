@@ -5,45 +5,20 @@ Comes in: a test's wishes, from any thread. Goes out: a plan for each answer, an
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
 
 from informer.testing.answering import Answering, Plan, RawAnswer
-from informer.testing.http_connection import Exchange
+from informer.testing.fault_book import Fault, FaultBook
 from informer.testing.http_server import HttpServer
 from informer.testing.statuses import expired, generic, status_of, too_large_resource_version
 from informer.testing.transmission import Hold, Transmission
-from informer.testing.watches import WatchStream
 from watch.concurrency import Lock
 from watch.errors import ApiError
 
 __all__ = ["Faults"]
-
-_STREAMS = ("watch", "watch_list")
-_WRITES = ("create", "update", "patch", "delete", "deletecollection")
-_TARGETS = ("any", "write", "get", "list", *_STREAMS, *_WRITES)
-
-
-@dataclass
-class _Fault:
-    """One wish; guarded by the lock of its `Faults`."""
-
-    name: str
-    on: str
-    resource: str | None
-    left: int | None  # None: for ever
-    apply: Callable[[Plan], object]
-    exclusive: bool = False  # nothing else can happen to such an answer
-    in_stream: bool = False  # also to a stream that has become a plain watch
-
-    def hits(self, verb: str, resource: str) -> bool:
-        if self.left == 0 or self.resource not in (None, resource, resource.partition(".")[0]):
-            return False
-        return self.on in ("any", verb) or (self.on == "write" and verb in _WRITES)
 
 
 class Faults:
@@ -87,58 +62,21 @@ class Faults:
     """
 
     def __init__(self) -> None:
-        self._lock = Lock()
-        self._faults: list[_Fault] = []  # guarded by _lock, as are the next two
-        self._open: dict[Answering, None] = {}  # in the order in which they began
-        self._holds: list[Hold] = []
+        self._book = FaultBook()
         self._http: HttpServer | None = None
+        self._lock = Lock()
+        self._holds: list[Hold] = []  # guarded by _lock
 
     # What the server asks
+
+    @property
+    def book(self) -> FaultBook:
+        """What was asked for, and which answers are on their way."""
+        return self._book
 
     def attach(self, http: HttpServer) -> None:
         """Names the server whose connections these are."""
         self._http = http
-
-    @contextlib.contextmanager
-    def answering(self, exchange: Exchange, verb: str, resource: str) -> Iterator[tuple[Answering, Plan]]:
-        """An answer begins, and ends with the block."""
-        answering = Answering(exchange, verb, resource)
-        with self._lock:
-            plan = self._plan_locked(answering, anew=True)
-            self._open[answering] = None
-        try:
-            yield answering, plan
-        finally:
-            with self._lock:
-                self._open.pop(answering, None)
-
-    def became_watch(self, answering: Answering) -> Plan:
-        """A stream has sent its state and is a plain watch from now on."""
-        with self._lock:
-            answering.verb = "watch"
-            return self._plan_locked(answering, anew=False)
-
-    def attach_stream(self, answering: Answering, stream: WatchStream) -> None:
-        """The stream of an answer is there; what was to be put into it meanwhile goes into it now."""
-        with self._lock:
-            answering.attach(stream)
-
-    def _plan_locked(self, answering: Answering, *, anew: bool) -> Plan:
-        plan = Plan()
-        for fault in self._faults:
-            if not fault.hits(answering.verb, answering.resource) or fault.name in plan.names:
-                continue
-            if not anew and not fault.in_stream:
-                continue
-            if fault.exclusive and plan.names:
-                continue
-            plan.names.append(fault.name)
-            fault.left = None if fault.left is None else fault.left - 1
-            fault.apply(plan)
-            if fault.exclusive:
-                break
-        self._faults = [fault for fault in self._faults if fault.left != 0]
-        return plan
 
     # Answers
 
@@ -231,7 +169,7 @@ class Faults:
             else:
                 plan.changes.append(lambda transmission: transmission.hold_after(after_bytes, hold))
 
-        self._add(_Fault("hang", on, resource, times, apply, exclusive=after_bytes is None))
+        self._book.add(Fault("hang", on, resource, times, apply, exclusive=after_bytes is None))
 
     def drop(self, *, on: str = "any", resource: str | None = None, times: int | None = 1) -> None:
         """Cuts the connection instead of answering."""
@@ -239,7 +177,7 @@ class Faults:
         def apply(plan: Plan) -> None:
             plan.cut = True
 
-        self._add(_Fault("drop", on, resource, times, apply, exclusive=True))
+        self._book.add(Fault("drop", on, resource, times, apply, exclusive=True))
 
     # Bodies
 
@@ -263,7 +201,7 @@ class Faults:
         def apply(plan: Plan) -> None:
             plan.watch_seconds = seconds
 
-        self._add(_Fault("short_watches", on, resource, times, apply))
+        self._book.add(Fault("short_watches", on, resource, times, apply))
 
     def no_end_bookmark(self, *, on: str = "watch_list", resource: str | None = None, times: int | None = 1) -> None:
         """Leaves out the bookmark that ends the state."""
@@ -271,7 +209,7 @@ class Faults:
         def apply(plan: Plan) -> None:
             plan.end_bookmark = False
 
-        self._add(_Fault("no_end_bookmark", on, resource, times, apply))
+        self._book.add(Fault("no_end_bookmark", on, resource, times, apply))
 
     # Streams
 
@@ -372,12 +310,13 @@ class Faults:
         if on == "all" and resource is None:
             return self._http.cut_connections(reset=reset)
         return self._http.cut_connections(
-            [answering.connection for answering in self._matching("any" if on == "all" else on, resource)], reset=reset
+            [answering.connection for answering in self._book.open_answers("any" if on == "all" else on, resource)],
+            reset=reset,
         )
 
     def end_watches(self, *, on: str = "any", resource: str | None = None) -> int:
         """Ends open watches properly, now, as a server does at their deadline; returns how many there were."""
-        streams = [a.stream for a in self._matching(on, resource) if a.stream is not None]
+        streams = [a.stream for a in self._book.open_answers(on, resource) if a.stream is not None]
         for stream in streams:
             stream.close()
         return len(streams)
@@ -394,8 +333,8 @@ class Faults:
 
     def clear(self) -> None:
         """Forgets every fault that has not happened yet, and lets what hangs go on."""
+        self._book.clear()
         with self._lock:
-            self._faults = []
             holds, self._holds = self._holds, []
         for hold in holds:
             hold.release()
@@ -404,8 +343,7 @@ class Faults:
     @property
     def pending(self) -> list[str]:
         """The faults that have not happened as often as they were asked for; one without an end is always here."""
-        with self._lock:
-            return [fault.name for fault in self._faults]
+        return self._book.pending()
 
     def _hold(self) -> Hold:
         hold = Hold()
@@ -413,23 +351,18 @@ class Faults:
             self._holds.append(hold)
         return hold
 
-    def _add(self, fault: _Fault) -> None:
-        _check(fault.on, fault.left)
-        with self._lock:
-            self._faults.append(fault)
-
     def _add_refusal(
         self, name: str, refusal: ApiError | RawAnswer, on: str, resource: str | None, times: int | None
     ) -> None:
         def apply(plan: Plan) -> None:
             plan.refusal = refusal
 
-        self._add(_Fault(name, on, resource, times, apply, exclusive=True))
+        self._book.add(Fault(name, on, resource, times, apply, exclusive=True))
 
     def _add_change(
         self, name: str, change: Callable[[Transmission], object], on: str, resource: str | None, times: int | None
     ) -> None:
-        self._add(_Fault(name, on, resource, times, lambda plan: plan.changes.append(change), in_stream=True))
+        self._book.add(Fault(name, on, resource, times, lambda plan: plan.changes.append(change), in_stream=True))
 
     def _send(
         self, name: str, line: bytes, on: str, resource: str | None, times: int | None, *, end: bool = False
@@ -443,25 +376,6 @@ class Faults:
     def _inject(
         self, name: str, injection: Callable[[Answering], bool], on: str, resource: str | None, times: int | None
     ) -> None:
-        _check(on, times)
-        fault = _Fault(name, on, resource, times, lambda plan: plan.injections.append(injection), in_stream=True)
-        with self._lock:
-            for answering in self._open:
-                if answering.verb in _STREAMS and fault.hits(answering.verb, answering.resource):
-                    fault.left = None if fault.left is None else fault.left - 1
-                    answering.inject(injection)
-            if fault.left != 0:
-                self._faults.append(fault)
-
-    def _matching(self, on: str, resource: str | None) -> list[Answering]:
-        _check(on, 1)
-        wanted = _Fault("", on, resource, 1, str)
-        with self._lock:
-            return [answering for answering in self._open if wanted.hits(answering.verb, answering.resource)]
-
-
-def _check(on: str, times: int | None) -> None:
-    if on not in _TARGETS:
-        raise ValueError(f"on must be one of {', '.join(_TARGETS)}, not {on!r}")
-    if times is not None and times < 1:
-        raise ValueError(f"times must be at least 1, or None for all, not {times}")
+        self._book.inject(
+            Fault(name, on, resource, times, lambda plan: plan.injections.append(injection), in_stream=True), injection
+        )

@@ -50,8 +50,6 @@ class Connection:
         self._buffer = b""
         self.gone = Signal()
         """Set once it is cut or its client has gone."""
-        self.exchange: Exchange | None = None
-        """What is being answered."""
 
     def fileno(self) -> int:
         """The socket's, for whoever waits for the client to hang up; -1 once closed."""
@@ -59,9 +57,14 @@ class Connection:
 
     def handshake(self) -> None:
         """Begins TLS, if there is to be any."""
-        if self._context is not None:
-            self._socket = self._context.wrap_socket(self._raw, server_side=True)
-            self._raw = self._socket
+        if self._context is None:
+            return
+        # Known to `cut` before the handshake, which may never end.
+        secure = self._context.wrap_socket(self._raw, server_side=True, do_handshake_on_connect=False)
+        self._socket = self._raw = secure
+        if self.gone.is_set():
+            raise ConnectionCutError("the connection was cut")
+        secure.do_handshake()
 
     def read_request(self) -> tuple[Head, Request] | None:
         """Waits for the next request; None when the client has closed the connection.

@@ -62,6 +62,7 @@ class HttpServer:
         self._listener = _bind(port)
         self.port = self._listener.getsockname()[1]
         self._wake_in.setblocking(False)
+        self._wake_out.setblocking(False)
         self._poll.register(self._wake_in, select.POLLIN)
         self._listen()
         self._worker.start()
@@ -123,7 +124,7 @@ class HttpServer:
         self._wake()
 
     def _wake(self) -> None:
-        with contextlib.suppress(OSError):  # the server has stopped
+        with contextlib.suppress(OSError):  # it is awake, or the server has stopped
             self._wake_out.send(b"!")
 
     # The listener thread.
@@ -233,9 +234,8 @@ class HttpServer:
                     return
                 if got is None:
                     return
-                exchange = connection.exchange = Exchange(connection, *got)
+                exchange = Exchange(connection, *got)
                 self._handle(self, exchange)
-                connection.exchange = None
                 if not exchange.keep_alive:
                     return
         except OSError as error:

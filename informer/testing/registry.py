@@ -29,7 +29,7 @@ from informer.testing.object_checks import (
 )
 from informer.testing.object_states import changed_object, key_of, mark_deleted, new_object
 from informer.testing.served import ServedResource, ServedResources
-from informer.testing.statuses import already_exists, not_found
+from informer.testing.statuses import already_exists, not_found, page_not_found
 from informer.testing.storage import Bucket, Storage, Stored
 from watch.errors import ApiError
 
@@ -97,6 +97,8 @@ class Registry:
         if metadata.get("resourceVersion"):
             raise ApiError(500, "", "resourceVersion should not be set on objects to be created")
         with self._storage.lock:
+            if served.custom and self.find(*served.path) is None:
+                raise page_not_found()  # its definition was deleted a moment ago
             self._namespaces.check_create_locked(where, metadata.get("name") or "")
             bucket = self.bucket_locked(served)
             _generate_name(bucket, metadata)
@@ -164,13 +166,7 @@ class Registry:
                 return self._storage.dry_run_locked(bucket, after), False
             if after == before:
                 return old, False
-            if old.marked and not after["metadata"].get("finalizers"):
-                self._remove_locked(served, bucket, old)
-                return self._storage.dry_run_locked(bucket, after), False
-            stored = self._storage.write_locked(bucket, after, old)
-            if resource.kind == _DEFINITION:
-                self._definitions.serve_locked(stored)
-            return stored, False
+            return self._change_locked(served, bucket, old, after), False
 
     def delete(self, where: Where, options: Mapping[str, Any], *, dry_run: bool = False) -> tuple[Stored, bool]:
         """Deletes an object, or marks it where finalizers hold it.
@@ -203,6 +199,19 @@ class Registry:
         check_identity(where, metadata, "")
         metadata.pop("resourceVersion", None)
         return self.create(where, obj, with_status=with_status, dry_run=dry_run)
+
+    def _change_locked(self, served: ServedResource, bucket: Bucket, old: Stored, after: dict[str, Any]) -> Stored:
+        """Stores a new state, or lets go of an object that nothing holds any more."""
+        is_namespace = served is self._namespaces.served
+        if old.marked and not after["metadata"].get("finalizers") and not is_namespace:
+            self._remove_locked(served, bucket, old)
+            return self._storage.dry_run_locked(bucket, after)
+        stored = self._storage.write_locked(bucket, after, old)
+        if is_namespace:
+            self._namespaces.finish_locked(stored.name)
+        elif served.resource.kind == _DEFINITION:
+            self._definitions.serve_locked(stored)
+        return stored
 
     def _delete_locked(
         self, served: ServedResource, bucket: Bucket, old: Stored, options: Mapping[str, Any]

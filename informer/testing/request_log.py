@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, overload
@@ -11,6 +12,9 @@ from typing_extensions import override
 from watch.concurrency import Monitor
 
 __all__ = ["LoggedRequest", "RequestLog"]
+
+
+_KEPT = 50_000
 
 
 @dataclass
@@ -38,14 +42,14 @@ class LoggedRequest:
 
 
 class RequestLog(Sequence[LoggedRequest]):
-    """All requests since the start or the last `clear`, oldest first.
+    """The requests since the start or the last `clear`, oldest first; of very many the newest 50,000.
 
     Threads: any; `wait_for` blocks.
     """
 
     def __init__(self) -> None:
         self._monitor = Monitor()
-        self._requests: list[LoggedRequest] = []  # guarded by _monitor
+        self._requests: deque[LoggedRequest] = deque(maxlen=_KEPT)  # guarded by _monitor
 
     def add(self, request: LoggedRequest) -> None:
         """Takes a request in."""
@@ -63,7 +67,7 @@ class RequestLog(Sequence[LoggedRequest]):
     def clear(self) -> None:
         """Forgets them."""
         with self._monitor:
-            self._requests = []
+            self._requests.clear()
 
     def select(
         self, verb: str | None = None, resource: str | None = None, *, status: int | None = None, open: bool = False
@@ -103,20 +107,27 @@ class RequestLog(Sequence[LoggedRequest]):
 
         return self._wait(enough, lambda: found, f"{count} requests", timeout)
 
-    def wait_until_ended(self, verb: str | None = None, resource: str | None = None, timeout: float = 10.0) -> None:
-        """Waits until no answer to such a request is still on its way.
+    def wait_until_ended(
+        self, verb: str | None = None, resource: str | None = None, *, left: int = 0, timeout: float = 10.0
+    ) -> None:
+        """Waits until no more than `left` answers to such requests are still on their way.
 
         Raises:
-            TimeoutError: one is, after `timeout` seconds.
+            TimeoutError: more are, after `timeout` seconds.
         """
-        self._wait(lambda: not self._select_locked(verb, resource, None, True), list, "no open request", timeout)
+        self._wait(
+            lambda: len(self._select_locked(verb, resource, None, True)) <= left,
+            list,
+            f"no more than {left} open requests",
+            timeout,
+        )
 
     def _wait(
         self, done: Callable[[], bool], result: Callable[[], list[LoggedRequest]], what: str, timeout: float
     ) -> list[LoggedRequest]:
         with self._monitor:
             if not self._monitor.wait_for(done, timeout):
-                last = "\n".join(f"  {r.status} {r.verb} {r.path} {r.query}" for r in self._requests[-20:])
+                last = "\n".join(f"  {r.status} {r.verb} {r.path} {r.query}" for r in list(self._requests)[-20:])
                 raise TimeoutError(f"waited {timeout} s for {what}; the last that came:\n{last}")
             return result()
 
@@ -139,7 +150,7 @@ class RequestLog(Sequence[LoggedRequest]):
     @override
     def __getitem__(self, index: Any) -> Any:
         with self._monitor:
-            return self._requests[index]
+            return list(self._requests)[index]
 
     @override
     def __len__(self) -> int:

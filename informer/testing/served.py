@@ -110,6 +110,11 @@ class ServedResource:
         return self.shares or self.resource.name
 
     @property
+    def path(self) -> tuple[str, str, str]:
+        """Group, version and plural."""
+        return self.resource.group, self.resource.version, self.resource.plural
+
+    @property
     def form(self) -> Form:
         """How its objects are stored."""
         return Form(self.resource.kind, self.stored_version) if self.custom else Form()
@@ -187,8 +192,7 @@ class ServedResources:
             self._add(each)
 
     def _add(self, served: ServedResource) -> None:
-        resource = served.resource
-        self._by_path[resource.group, resource.version, resource.plural] = served
+        self._by_path[served.path] = served
 
 
 def served_versions(definition: Mapping[str, Any]) -> list[ServedResource]:

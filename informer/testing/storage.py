@@ -209,21 +209,21 @@ class Storage:
         self._resource_version = 1  # of the newest write; guarded by lock
         # What buckets made later begin with; guarded by lock.
         self._oldest = self._watchable = 1
+        # When buckets that are no more were dropped, with their history; guarded by lock.
+        self._dropped: dict[str, int] = {}
 
     @property
     def resource_version(self) -> int:
         """The newest."""
         return self._resource_version
 
-    def next_resource_version_locked(self) -> int:
-        """The one that the next write will have."""
-        return self._resource_version + 1
-
     def bucket_locked(self, name: str, paths: tuple[str, ...] = (), form: Form = _PLAIN) -> Bucket:
         """The objects of a resource, made when it is first asked for."""
         bucket = self._buckets.get(name)
         if bucket is None:
-            bucket = self._buckets[name] = Bucket(paths, form, self._oldest, self._watchable, self._history_limit)
+            dropped = self._dropped.get(name, 0)
+            oldest, watchable = max(dropped, self._oldest), max(dropped, self._watchable)
+            bucket = self._buckets[name] = Bucket(paths, form, oldest, watchable, self._history_limit)
         return bucket
 
     def buckets_locked(self) -> Iterable[tuple[str, Bucket]]:
@@ -234,6 +234,7 @@ class Storage:
         """Forgets a resource, which must be empty, and ends its watches."""
         bucket = self._buckets.pop(name, None)
         if bucket is not None:
+            self._dropped[name] = self._resource_version
             bucket.end_subscriptions_locked()
 
     def write_locked(self, bucket: Bucket, obj: dict[str, Any], old: Stored | None) -> Stored:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from informer.testing.http_connection import Connection
-from watch.concurrency import Latch
+from informer.testing.http_connection import Connection, ConnectionCutError
+from watch.concurrency import Latch, Signal
 
 __all__ = ["Hold", "Transmission"]
 
@@ -15,17 +15,19 @@ class Hold:
     """Keeps a connection's thread waiting until it is released, or the connection is gone."""
 
     def __init__(self) -> None:
-        self._released = Latch()
+        self._released = Signal()
 
     def release(self) -> None:
         """Lets whoever waits go on."""
-        self._released.open()
+        self._released.set()
 
     def wait(self, connection: Connection) -> None:
         """Waits; whoever comes after the release does not."""
-        withdraw = connection.gone.subscribe(self._released.open)
-        self._released.wait()
-        withdraw()
+        either = Latch()
+        withdrawals = [signal.subscribe(either.open) for signal in (self._released, connection.gone)]
+        either.wait()
+        for withdraw in withdrawals:
+            withdraw()
 
 
 class Transmission:
@@ -65,10 +67,11 @@ class Transmission:
         self._send(data)
 
     def _send(self, data: bytes) -> None:
-        if self._left_before_cut is not None and len(data) >= self._left_before_cut:
-            self._pass_on(data[: self._left_before_cut])
-            self._connection.cut()
-        elif self._left_before_cut is not None:
+        if self._left_before_cut is not None:
+            if len(data) >= self._left_before_cut:
+                self._pass_on(data[: self._left_before_cut])
+                self._connection.cut()
+                raise ConnectionCutError("a fault has cut the connection")
             self._left_before_cut -= len(data)
         self._pass_on(data)
 

@@ -93,10 +93,10 @@ class WatchRequests:
         stream.at_start = [partial(injection, answering) for injection in plan.injections]
         if answering.verb == "watch_list":
             stream.on_state_sent = lambda: self._became_watch(answering)
-        self._faults.attach_stream(answering, stream)
+        self._faults.book.attach_stream(answering, stream)
 
     def _became_watch(self, answering: Answering) -> None:
-        plan = self._faults.became_watch(answering)
+        plan = self._faults.book.became_watch(answering)
         for change in plan.changes:
             change(answering.transmission)
         for injection in plan.injections:

@@ -214,3 +214,14 @@ def test_the_dynamic_client_finds_it(server):
         custom = client.CustomObjectsApi(api)
         listed = custom.list_cluster_custom_object("example.com", "v1", "widgets")
         assert [item["metadata"]["name"] for item in listed["items"]] == ["w"]
+
+
+def test_a_definition_that_comes_back_has_no_past(server, call):
+    """A resourceVersion from before is too old for a watch and for a list."""
+    server.define("Widget")
+    old = server.create(widget("w"))["metadata"]["resourceVersion"]
+    server.delete("customresourcedefinitions", "widgets.example.com")
+    server.define("Widget")
+    ((type, status),) = call.watch(f"{WIDGETS}?resourceVersion={old}").rest()
+    assert (type, status["code"]) == ("ERROR", 410)
+    assert call("GET", f"{WIDGETS}?resourceVersion={old}&resourceVersionMatch=Exact").status == 410

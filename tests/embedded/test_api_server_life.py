@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import doctest
 import http.client
+import importlib
+import socket
 import subprocess
 import sys
 import threading
@@ -264,3 +267,23 @@ def test_waiting_for_requests(server, call):
         TimeoutError, match=r"waited 0\.01 s for 3 requests; the last that came:\n  200 list /api/v1/pods"
     ):
         server.requests.wait_for(3, timeout=0.01)
+
+
+def test_stop_does_not_wait_for_who_never_begins_tls(client_of):
+    """A client that connects and says nothing holds nothing up."""
+    with EmbeddedAPIServer(tls=True) as server:
+        port = int(server.url.rpartition(":")[2])
+        with socket.create_connection(("127.0.0.1", port), timeout=5) as client_socket:
+            # Connections are accepted in order: when this one is served, the other was accepted.
+            assert client_of(server)("GET", "/healthz").status == 200
+            begun = time.monotonic()
+            server.stop()
+            assert time.monotonic() - begun < 2
+            assert client_socket.recv(1) == b""
+
+
+def test_the_examples_of_the_docstrings_work():
+    """They run as they stand."""
+    results = doctest.testmod(importlib.import_module("informer.testing.api_server"))
+    assert results.attempted > 0
+    assert results.failed == 0

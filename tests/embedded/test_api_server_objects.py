@@ -436,6 +436,30 @@ def test_a_namespace_takes_all_that_is_in_it(server, call, make):
     assert call("GET", "/api/v1/namespaces/shop").status == 404
 
 
+def test_a_namespace_with_finalizers_waits_for_them_and_for_its_contents(server, call, make):
+    """Whichever goes last takes it away."""
+    held = make("held", "shop")
+    held["metadata"]["finalizers"] = ["example.com/wait"]
+    namespace = {
+        "kind": "Namespace",
+        "apiVersion": "v1",
+        "metadata": {"name": "shop", "finalizers": ["example.com/wait"]},
+    }
+    free = {"metadata": {"finalizers": None}}
+    for first, second in (
+        (("namespaces", "shop"), ("configmaps", "held")),
+        (("configmaps", "held"), ("namespaces", "shop")),
+    ):
+        server.create(namespace)
+        server.create(held)
+        server.delete("namespaces", "shop")
+        server.patch(*first, free, namespace="shop")
+        assert server.get("namespaces", "shop")["status"]["phase"] == "Terminating"
+        server.patch(*second, free, namespace="shop")
+        assert call("GET", "/api/v1/namespaces/shop").status == 404
+        assert server.list("configmaps") == []
+
+
 def test_the_clusters_own_namespaces_stay(call):
     """default, kube-system and kube-public cannot be deleted."""
     answer = call("DELETE", "/api/v1/namespaces/default")

@@ -96,7 +96,7 @@ class ListFraming:
             head = self._buffer[: found.start()]
             try:
                 described = msgspec.json.decode(head + b'"items":null}')
-            except (ValueError, RecursionError):
+            except (ValueError, msgspec.DecodeError, RecursionError):
                 continue
             self._describe(described)
             self._head = head
@@ -214,5 +214,5 @@ def _skip(buffer: bytes, at: int, which: bytes) -> int:
 def _decode(raw: bytes) -> Any:
     try:
         return msgspec.json.decode(raw)
-    except (ValueError, RecursionError) as error:
+    except (ValueError, msgspec.DecodeError, RecursionError) as error:
         raise ValueError(f"the server's list is not complete JSON: {error}") from None

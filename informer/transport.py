@@ -86,7 +86,7 @@ class Transport:
             raise ConnectionError(f"{self.host} broke off its answer to {path}")
         try:
             return msgspec.json.decode(body)
-        except (ValueError, RecursionError) as error:
+        except (ValueError, msgspec.DecodeError, RecursionError) as error:
             raise ApiError(response.status, "", f"{self.host}{path} did not answer in JSON") from error
 
     def _send(self, path: str, query: Mapping[str, str], own_headers: Mapping[str, str]) -> tuple[Any, int]:
@@ -144,7 +144,7 @@ def _refusal(response: Any) -> ApiError:
     body, _ = read_body(response, max_bytes=_MAX_ERROR_BODY, within=_ERROR_BODY_TIMEOUT)
     try:
         status: Any = msgspec.json.decode(body)
-    except (ValueError, RecursionError):
+    except (ValueError, msgspec.DecodeError, RecursionError):
         status = None
     if isinstance(status, dict) and status.get("kind") == "Status":
         return ApiError.from_status(status, http_status=response.status, retry_after=retry_after)

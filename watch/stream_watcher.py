@@ -208,7 +208,7 @@ class JSONDecoder(Generic[T]):
                     break
                 try:
                     return Event(kind, self._decode_object(line[len(prefix) : -2 if line.endswith(b"\n") else -1]))
-                except (ValueError, RecursionError):
+                except (ValueError, msgspec.DecodeError, RecursionError):
                     # Perhaps something follows the object in the envelope.
                     break
         return self._decode_other(line)

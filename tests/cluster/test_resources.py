@@ -148,7 +148,8 @@ def test_custom_resource_is_followed_from_before_it_exists_until_it_is_gone(name
     cluster.delete(f"{definitions}/{resource}")
     for witness in witnesses:
         assert witness.told.get(20) == ("delete", "one")
-        assert witness.failures.get(20).status == 404
+        error = witness.failures.get(20)
+        assert getattr(error, "status", None) == 404, repr(error)
         assert len(witness.informer.store) == 0
         assert witness.informer.sync_error() is not None
 

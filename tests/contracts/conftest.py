@@ -85,6 +85,9 @@ class Side:
             time.sleep(0.02)
 
     def close(self) -> None:
+        # To clear a pool closes its connections only when nothing refers to it any more.
+        for key in self._http.pools.keys():  # noqa: SIM118 - it is no mapping
+            self._http.pools[key].close()
         self._http.clear()
 
 

@@ -23,6 +23,7 @@ _log = logging.getLogger(__name__)
 _HANGUP = getattr(select, "POLLRDHUP", 0)
 _BACKLOG = 512
 _STOP_SECONDS = 5.0
+_SPARE_WORKERS = 64
 
 
 class HttpServer:
@@ -43,7 +44,9 @@ class HttpServer:
         self._context = context
         self._name = name
         self._lock = Lock()
-        self._connections: dict[Connection, Worker] = {}  # guarded by _lock
+        self._connections: dict[Connection, None] = {}  # in the order in which they came; guarded by _lock
+        # Theirs, and some that have ended or are about to: a thread cannot say that it has. Guarded by _lock.
+        self._workers: list[Worker] = []
         self._stopping = False  # guarded by _lock
         self._listener: socket.socket | None = None
         self._listening = False  # the listener thread's, as is the next
@@ -75,7 +78,7 @@ class HttpServer:
         ended = self._worker.join(_STOP_SECONDS)
         self.cut_connections()
         with self._lock:
-            workers = list(self._connections.values())
+            workers, self._workers = self._workers, []
         deadline = time.monotonic() + _STOP_SECONDS
         for worker in workers:
             ended = worker.join(max(0.0, deadline - time.monotonic())) and ended
@@ -199,8 +202,11 @@ class HttpServer:
             if self._stopping:
                 connection.close()
                 return
-            self._connections[connection] = worker
-        worker.start()
+            self._connections[connection] = None
+            if len(self._workers) > 2 * len(self._connections) + _SPARE_WORKERS:
+                self._workers = [each for each in self._workers if each.is_alive]
+            self._workers.append(worker)
+            worker.start()
 
     def _register(self, fd: int, connection: Connection) -> None:
         if connection.fileno() == fd:

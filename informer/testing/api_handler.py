@@ -145,8 +145,8 @@ def _meddle(http: HttpServer, answering: Answering, plan: Plan) -> bool:
     for change in plan.changes:
         change(answering.transmission)
     if isinstance(plan.refusal, ApiError):
-        raise plan.refusal
-    if plan.refusal is not None:
+        send_error(answering.exchange, plan.refusal)
+    elif plan.refusal is not None:
         answering.exchange.answer(plan.refusal.status, plan.refusal.body, {"Content-Type": plan.refusal.content_type})
     return plan.refusal is not None
 

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
-
-from typing_extensions import Self
+from typing import Any, NamedTuple
 
 from informer.discovery import Resource
 from watch.errors import ApiError
@@ -89,14 +87,12 @@ def success(resource: Resource, name: str, uid: str) -> dict[str, Any]:
     return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details}
 
 
-class Cause(tuple[str, str, str]):
-    """Why a field is not valid: machine-readable reason, words, field."""
+class Cause(NamedTuple):
+    """Why a field is not valid."""
 
-    __slots__ = ()
-
-    def __new__(cls, reason: str, message: str, field: str) -> Self:
-        """Takes the three."""
-        return super().__new__(cls, (reason, message, field))
+    reason: str
+    message: str
+    field: str
 
     @classmethod
     def required(cls, field: str, message: str) -> Cause:

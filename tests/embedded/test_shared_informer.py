@@ -1,0 +1,401 @@
+"""Shared informers over real HTTP: objects in every form, faults, prompt ends, and forks."""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from kubernetes.client import V1Pod
+
+from informer import (
+    Backoff,
+    Change,
+    DeltaType,
+    ListWatch,
+    Object,
+    SharedInformer,
+    informer_watcher,
+    until_with_sync,
+)
+from informer.testing import EmbeddedAPIServer
+from watch import ApiError, Channel, EventType
+
+WAIT = 20.0
+
+Start = Callable[..., SharedInformer[Any]]
+
+
+class Spec(msgspec.Struct):
+    nodeName: str = ""
+
+
+class Pod(msgspec.Struct):
+    """What is of interest of a pod; no metadata."""
+
+    spec: Spec
+
+
+def pod(name: str, node: Any = "n1", namespace: str = "default") -> dict[str, Any]:
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {"nodeName": node, "containers": [{"name": "c", "image": "i"}]},
+    }
+
+
+@pytest.fixture(params=["in_order", "delta"])
+def queue(request: pytest.FixtureRequest) -> Any:
+    """Each kind of queue."""
+    return request.param
+
+
+@pytest.fixture
+def follow(server: EmbeddedAPIServer) -> Iterator[Start]:
+    """Makes informers of a resource, which are stopped when the test is over."""
+    made: list[SharedInformer[Any]] = []
+    wishes = {"namespace", "label_selector", "field_selector", "model", "metadata_only"}
+
+    def make(resource: str = "pods", **options: Any) -> SharedInformer[Any]:
+        wish = {name: options.pop(name) for name in wishes & options.keys()}
+        options.setdefault("backoff", Backoff(initial=0.01, maximum=0.05))
+        source = ListWatch.for_resource(server.api_client(), resource, **wish)
+        made.append(SharedInformer(source, **options))
+        return made[-1]
+
+    yield make
+    for informer in made:
+        assert informer.stop(WAIT)
+
+
+def version_of(obj: Any) -> str:
+    return str(obj["metadata"]["resourceVersion"])
+
+
+# Objects in every form
+
+
+@pytest.mark.parametrize(
+    ("model", "kind", "node_of"),
+    [
+        pytest.param(None, Object, lambda obj: obj.at("spec.nodeName"), id="object"),
+        pytest.param(dict, dict, lambda obj: obj["spec"]["nodeName"], id="dict"),
+        pytest.param(Pod, Pod, lambda obj: obj.spec.nodeName, id="struct"),
+        pytest.param(V1Pod, V1Pod, lambda obj: obj.spec.node_name, id="official"),
+    ],
+)
+def test_every_reader_sees_the_form_that_was_asked_for(
+    server: EmbeddedAPIServer, follow: Start, queue: str, model: Any, kind: type, node_of: Any
+) -> None:
+    """Handlers, filters, batches, streams, indices, the lister and `on_error` get objects of the model."""
+    server.create(pod("a"))
+    informer = follow(model=model, queue=queue, indexers={"node": lambda obj: [node_of(obj)]})
+    told: Channel[tuple[str, str]] = Channel(None)
+    failed: Channel[Any] = Channel(None)
+    batches: Channel[Change] = Channel(None)
+
+    def fail(obj: Any) -> None:
+        raise ValueError(node_of(obj))
+
+    informer.add_event_handler(
+        on_add=lambda obj: told.put(("add", node_of(obj))),
+        on_update=lambda old, new: told.put((node_of(old), node_of(new))),
+        on_delete=lambda obj: told.put(("delete", node_of(obj))),
+        filter=lambda obj: node_of(obj) != "hidden",
+    )
+    informer.add_event_handler(on_add=fail, on_error=lambda change, error: failed.put(change.object))
+    informer.add_event_handler(on_batch=lambda batch: [batches.put(change) for change in batch])
+    stream = informer.events(backlog="all")
+    informer.start()
+    assert told.get(WAIT) == ("add", "n1")
+    for obj in (failed.get(WAIT), batches.get(WAIT).object, next(stream).object, informer.lister.get("a", "default")):
+        assert type(obj) is kind
+        assert node_of(obj) == "n1"
+    assert [node_of(obj) for obj in informer.lister.by_index("node", "n1")] == ["n1"]
+    server.update(pod("a", "n2"))
+    assert told.get(WAIT) == ("n1", "n2")
+    server.update(pod("a", "hidden"))
+    assert told.get(WAIT) == ("delete", "n2")
+    server.update(pod("a", "n3"))
+    assert told.get(WAIT) == ("add", "n3")
+    server.delete("pods", "a")
+    # A pod is marked before it goes.
+    assert [told.get(WAIT) for _ in range(2)] == [("n3", "n3"), ("delete", "n3")]
+    assert [next(stream).type for _ in range(5)] == [DeltaType.UPDATED] * 4 + [DeltaType.DELETED]
+    assert informer.lister.by_index("node", "n1") == informer.store.list() == []
+
+
+def test_an_object_that_does_not_decode_costs_only_itself(
+    server: EmbeddedAPIServer, follow: Start, queue: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is told with its bytes, absent from the cache, gone if it was there, and back when it decodes again."""
+    told: Channel[tuple[Any, bytes, Exception]] = Channel(None)
+    changes: Channel[tuple[str, str, bool]] = Channel(None)
+    server.create(pod("bad", node=17))
+    server.create(pod("good"))
+    informer = follow(model=Pod, queue=queue, on_decode_error=lambda *args: told.put(args))
+    informer.add_event_handler(
+        on_add=lambda obj: changes.put(("add", obj.spec.nodeName, False)),
+        on_delete=lambda obj, *, final_state_unknown: changes.put(("delete", obj.spec.nodeName, final_state_unknown)),
+    )
+    with caplog.at_level(logging.ERROR):
+        informer.start()
+        assert changes.get(WAIT) == ("add", "n1", False)
+        metadata, raw, error = told.get(WAIT)
+        assert (metadata.namespace, metadata.name) == ("default", "bad")
+        assert metadata.uid
+        assert metadata.resource_version
+        assert msgspec.json.decode(raw)["spec"]["nodeName"] == 17
+        assert isinstance(error, msgspec.ValidationError)
+        assert informer.store.list_keys() == ["default/good"]
+        server.patch("pods", "good", {"spec": {"nodeName": 18}}, namespace="default")
+        assert changes.get(WAIT) == ("delete", "n1", True)
+        server.patch("pods", "good", {"spec": {"nodeName": "n2"}}, namespace="default")
+        assert changes.get(WAIT) == ("add", "n2", False)
+    assert informer.decode_errors == 2
+    assert "left out default/bad: it does not decode" in caplog.text
+
+
+def test_metadata_alone_is_what_was_asked_for(server: EmbeddedAPIServer, follow: Start) -> None:
+    """With `metadata_only` the server sends nothing else."""
+    server.create(pod("a"))
+    informer = follow(metadata_only=True)
+    informer.start()
+    assert informer.wait_for_sync(WAIT)
+    obj = informer.lister.get("a", "default")
+    assert (obj.name, obj.kind, obj.at("spec")) == ("a", "PartialObjectMetadata", None)
+
+
+# Asking
+
+
+def test_the_first_list_is_streamed_where_the_server_can(server: EmbeddedAPIServer, follow: Start, queue: str) -> None:
+    """Go: TestWatchListSemanticsSimple. A bookmark alone is an empty list, and nothing is listed."""
+    informer = follow(queue=queue)
+    informer.start()
+    assert informer.wait_for_sync(WAIT)
+    assert [request.verb for request in server.requests] == ["watch_list"]
+
+
+def test_a_server_that_cannot_stream_a_list_is_listed(queue: str) -> None:
+    """Go: TestUnSupportWatchListSemantics. An older server's objects come by list and watch."""
+    with EmbeddedAPIServer(version="1.30") as server:
+        server.create(pod("a"))
+        source = ListWatch.for_resource(server.api_client(), "pods")
+        with SharedInformer(source, queue=queue) as informer:
+            assert informer.wait_for_sync(WAIT)
+            assert informer.store.list_keys() == ["default/a"]
+            assert server.requests.wait_for(1, verb="list", timeout=WAIT)
+
+
+def test_ones_own_writes_can_be_waited_for(server: EmbeddedAPIServer, follow: Start, queue: str) -> None:
+    """When the version of a write is reached the cache has it."""
+    informer = follow(queue=queue)
+    informer.start()
+    for number in range(20):
+        version = version_of(server.create(pod(f"p{number}")))
+        assert informer.wait_for_resource_version(version, WAIT)
+        assert f"default/p{number}" in informer.store
+
+
+def test_a_namespace_that_is_forbidden_stops_no_other(server: EmbeddedAPIServer, follow: Start) -> None:
+    """The others are followed; what is in the way is told; it has synced when that is gone."""
+    for namespace in ("one", "two"):
+        server.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
+        server.create(pod("a", namespace=namespace))
+    server.forbid("*", "pods", namespace="two")
+    told: Channel[str] = Channel(None)
+    refused: Channel[Exception] = Channel(None)
+    informer = follow(namespace=["one", "two"], watch_error_handler=lambda informer, error: refused.put(error))
+    registration = informer.add_event_handler(on_add=lambda obj: told.put(obj.namespace))
+    informer.start()
+    assert told.get(WAIT) == "one"
+    for error in (refused.get(WAIT), informer.sync_error()):
+        assert isinstance(error, ApiError)
+        assert error.status == 403
+    assert not informer.has_synced()
+    assert informer.last_sync_resource_version == ""
+    server.allow()
+    assert told.get(WAIT) == "two"
+    assert registration.wait_for_sync(WAIT)
+    assert len(informer.store) == 2
+
+
+def test_faults_leave_handlers_with_the_truth(server: EmbeddedAPIServer, follow: Start, queue: str) -> None:
+    """Cuts, garbage, compaction and restarts between changes: the handler ends with what the server has."""
+    informer = follow(queue=queue)
+    seen: dict[str, str] = {}
+    faults: list[str] = []
+
+    def add(obj: Any) -> None:
+        if obj.name in seen:
+            faults.append(f"an add of {obj.name}, which is known")
+        seen[obj.name] = obj.resource_version
+
+    def update(old: Any, new: Any) -> None:
+        if seen.get(old.name) != old.resource_version or int(new.resource_version) <= int(old.resource_version):
+            faults.append(f"an update of {old.name} from {old.resource_version} to {new.resource_version}")
+        seen[new.name] = new.resource_version
+
+    informer.add_event_handler(on_add=add, on_update=update, on_delete=lambda obj: seen.pop(obj.name))
+    informer.start()
+    assert informer.wait_for_sync(WAIT)
+    troubles: list[Callable[[], object]] = [
+        server.faults.cut_connections,
+        server.faults.garbage_line,
+        server.faults.half_line,
+        server.compact,
+        server.restart,
+        server.faults.end_watches,
+        server.faults.unknown_event,
+        server.faults.expired,
+    ]
+    last = ""
+    for number, trouble in enumerate(troubles * 2):
+        server.create(pod(f"p{number}"))
+        if number >= 2:
+            server.update(pod(f"p{number - 1}", f"n{number}"))
+            server.delete("pods", f"p{number - 2}")
+        trouble()
+        last = version_of(server.create(pod(f"q{number}")))
+    assert informer.wait_for_resource_version(last, WAIT)
+    assert informer.stop(WAIT, drain=True)
+    assert faults == []
+    assert seen == {obj["metadata"]["name"]: version_of(obj) for obj in server.list("pods")}
+
+
+# Ending
+
+
+@pytest.mark.parametrize("fault", ["list that hangs", "watch that is silent", "nothing listens"])
+def test_a_stop_is_prompt_whatever_the_server_does(server: EmbeddedAPIServer, follow: Start, fault: str) -> None:
+    """Sockets are closed from outside, so that nobody waits for a server that does not answer."""
+    informer = follow()
+    if fault == "list that hangs":
+        server.faults.hang(on="any", times=None)
+    elif fault == "nothing listens":
+        server.faults.refuse_connections()
+    informer.start()
+    if fault == "nothing listens":
+        assert not informer.wait_for_sync(0.05)
+    else:
+        assert server.requests.wait_for(1, timeout=WAIT)
+    begun = time.monotonic()
+    assert informer.stop(WAIT)
+    assert time.monotonic() - begun < 2
+    server.faults.clear()
+    server.faults.accept_connections()
+
+
+def test_an_informer_as_a_watch(server: EmbeddedAPIServer) -> None:
+    """What is there and what comes are events, and conditions can be waited for."""
+    server.create(pod("a"))
+    source = ListWatch.for_resource(server.api_client(), "pods")
+    with informer_watcher(source) as watcher:
+        chan = watcher.result_chan()
+        assert (chan.get(WAIT).type, watcher.store.list_keys()) == (EventType.ADDED, ["default/a"])
+        server.delete("pods", "a")
+        assert [chan.get(WAIT).type for _ in range(2)] == [EventType.MODIFIED, EventType.DELETED]
+    assert watcher.done.wait(WAIT)
+    server.create(pod("b"))
+    event = until_with_sync(source, lambda event: event.object.name == "b", timeout=WAIT)
+    assert event is not None
+    assert event.type == EventType.ADDED
+
+
+PROGRAM = """
+import os, signal, socket, sys, time
+from urllib.parse import urlsplit
+from informer import InformerForkedError, ListWatch, SharedInformer
+from informer.testing import EmbeddedAPIServer
+
+def pod(name):
+    metadata = {"name": name, "namespace": "default"}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": {"containers": []}}
+
+def connections_to(port):
+    found = []
+    for number in map(int, os.listdir("/proc/self/fd")):
+        try:
+            with socket.socket(fileno=os.dup(number)) as each:
+                if each.family == socket.AF_INET and each.getpeername()[1] == port:
+                    found.append(number)
+        except OSError:
+            pass
+    return found
+
+server = EmbeddedAPIServer(tls=TLS).start()
+port = urlsplit(server.url).port
+informer = SharedInformer(ListWatch.for_resource(server.api_client(), "pods"))
+stream = informer.events()
+informer.start()
+assert informer.wait_for_sync(20)
+assert connections_to(port)
+pid = os.fork()
+if pid == 0:
+    signal.alarm(15)
+    code = 1
+    try:
+        assert connections_to(port) == [], "a socket is shared"
+        try:
+            informer.store.list()
+        except InformerForkedError:
+            code = 0
+        informer.stop()
+    finally:
+        os._exit(code)
+assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+before = len(server.requests)
+server.create(pod("a"))
+assert next(stream).key == "default/a"
+assert len(server.requests) == before, "the parent had to connect anew"
+assert informer.stop(20)
+server.stop()
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="looks at its sockets through /proc")
+@pytest.mark.parametrize("tls", [False, True], ids=["http", "https"])
+def test_a_forked_child_shares_no_socket(tls: bool) -> None:
+    """Its copies are closed without a word to the server, and the parent's watch goes on."""
+    if tls:
+        pytest.importorskip("cryptography")
+    program = "import warnings; warnings.simplefilter('ignore', DeprecationWarning)\n" + PROGRAM
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", program.replace("TLS", str(tls))],
+        capture_output=True,
+        text=True,
+        timeout=50,
+        cwd=Path(__file__).parents[2],
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_process_ends_although_its_server_hangs() -> None:
+    """Nobody stops the informer, and the server never answers: the process ends within a second all the same."""
+    program = """
+import time
+from informer import ListWatch, SharedInformer
+from informer.testing import EmbeddedAPIServer
+server = EmbeddedAPIServer().start()
+server.faults.hang(on="any", times=None)
+SharedInformer(ListWatch.for_resource(server.api_client(), "pods")).start()
+assert server.requests.wait_for(1, timeout=20)
+print(time.monotonic())
+"""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", program],
+        capture_output=True,
+        text=True,
+        timeout=50,
+        cwd=Path(__file__).parents[2],
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert time.monotonic() - float(done.stdout) < 3

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given, strategies as st
 
 from informer import Change, DeltaType, InformerForkedError
 from informer.backlog import Backlog, CoalescingBacklog
@@ -153,3 +154,43 @@ def test_it_dies_in_a_forked_child() -> None:
 def test_initial_part_reaches_to_the_last_initial_add(initial: list[bool], expected: tuple[int, int]) -> None:
     """The place behind the last initial add, and how many there are."""
     assert initial_part([added(str(i), initial=flag) for i, flag in enumerate(initial)]) == expected
+
+
+@given(
+    st.sampled_from(["all", "coalesce"]),
+    st.lists(st.tuples(st.sampled_from("abcd"), st.sampled_from(["initial", "set", "delete", "take"])), max_size=40),
+)
+def test_initial_adds_are_accounted_for_whatever_happens_to_them(policy: Any, steps: list[tuple[str, str]]) -> None:
+    """Delivered or merged away, each initial add is finished exactly once, and none too early."""
+    mine = subscription(backlog=make_backlog(policy))
+    there: set[str] = set()
+    known: set[str] = set()
+    waiting: set[str] = set()  # initial adds that were put and neither delivered nor undone
+
+    def deliver() -> None:
+        for change in mine.in_hand:
+            if change.is_in_initial_list:
+                mine.finished(1)
+                waiting.discard(change.key)
+
+    for key, action in steps:
+        if action == "initial" and key not in known:
+            known.add(key)
+            there.add(key)
+            waiting.add(key)
+            mine.put([added(key, initial=True)], 1)
+        elif action == "set" and key in there:
+            mine.put([Change(DeltaType.UPDATED, key, key, key=key)], 0)
+        elif action == "delete" and key in there:
+            there.discard(key)
+            mine.put([deleted(key)], 0)
+            if policy == "coalesce":
+                waiting.discard(key)
+        elif action == "take" and mine.backlog_size:
+            mine.take(0)
+            deliver()
+        assert mine.initial_done == (not waiting)
+    mine.close(drain=True)
+    while mine.take() is not None:
+        deliver()
+    assert mine.initial_done

@@ -160,7 +160,7 @@ def test_a_process_that_ends_by_an_exception_shows_only_that() -> None:
     """)
     assert ended.code == 1
     assert ended.errors.startswith("Traceback")
-    assert ended.errors.count("Error") == 1
+    assert ended.errors.count("Traceback") == 1
     assert ended.seconds < 2.5
 
 

@@ -46,7 +46,6 @@ class _Interruptible:
     """A connection that the scope of its request can shut down while it connects and while it waits for an answer."""
 
     sock: Any
-    host: str
     port: int
     _dns_host: str
     socket_options: Any
@@ -76,7 +75,7 @@ class _Interruptible:
                     raise
             else:
                 return sock
-        raise last or OSError(f"no address for {self.host}")
+        raise last or OSError(f"no address for {self._dns_host}")
 
 
 class _PlainConnection(_Interruptible, HTTPConnection):

@@ -301,11 +301,11 @@ def core(serve: Any) -> Any:
 def test_a_list_method_is_asked_for_its_path_and_not_sent(core: Any) -> None:
     """What it would send is what is listed and watched."""
     api, core_v1 = core
-    made = ListWatch.from_api(core_v1.list_namespaced_pod, namespace="a/b", label_selector="x=1", shard_selector="s")
+    made = ListWatch.from_api(core_v1.list_namespaced_pod, namespace="a/b", label_selector="x=1", pretty="true")
     assert api.server.requests == []
     assert made.list(LIST).resource_version == "7"
     assert api.last.query["labelSelector"] == "x=1"
-    assert api.last.query["shardSelector"] == "s"
+    assert api.last.query["pretty"] == "true"
     assert api.last.target.startswith("/api/v1/namespaces/a%2Fb/pods?")
     made.watch(WATCH).stop()
     assert api.last.query["watch"] == "true"

@@ -125,7 +125,7 @@ def test_an_official_model_shows_what_a_transform_stored() -> None:
 
 def test_an_official_model_that_does_not_decode_names_its_object() -> None:
     """The official client checks as it decodes; its error comes with the object's name and without its data."""
-    secret = {"metadata": {"name": "token", "namespace": "shop"}, "data": {"key": ["hunter2"]}}
+    secret = {"metadata": {"name": "token", "namespace": "shop", "labels": ["hunter2"]}}
     with pytest.raises(ValueError, match="shop/token does not decode to V1Secret") as caught:
         model_for(V1Secret).unwrap(Object.from_dict(secret))
     assert "hunter2" not in str(caught.value)

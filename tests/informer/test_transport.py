@@ -740,5 +740,8 @@ def test_the_environments_proxy_is_the_configurations(serve: Any, monkeypatch: p
     monkeypatch.setenv("http_proxy", proxy.url)
     monkeypatch.setenv("NO_PROXY", "")
     monkeypatch.setenv("no_proxy", "")
-    Transport(server.client()).get_json("/api")
+    client = server.client()
+    if not client.configuration.proxy:
+        pytest.skip("this version of the official client does not read it")
+    Transport(client).get_json("/api")
     assert len(proxy.asked) == 1

@@ -1,7 +1,8 @@
 """A real control plane for tests: etcd and kube-apiserver as processes beside the tests.
 
 Nothing else runs: objects are stored, listed and watched for real, but no scheduler, kubelet or controller acts on them.
-Everything is on the loopback address and in a temporary directory, and gone when the tests end, however they end.
+Everything is on the loopback address and in a temporary directory, and gone when the tests end; of tests that are killed
+outright only the directory is left.
 """
 
 from __future__ import annotations

@@ -102,6 +102,20 @@ def test_an_expired_continue_token_is_followed_by_the_whole_list_at_the_version_
     assert made.list_failed(EXPIRED).step is Step.FAILED
 
 
+def test_a_whole_list_that_comes_in_pages_all_the_same_is_not_asked_for_again() -> None:
+    """A server that makes pages without being asked must not have the whole list asked for without end."""
+    made = state(page_size=4, seen="10")
+    made.page_came("C1")
+    assert made.list_failed(EXPIRED) == Next(Step.LIST)
+    made.page_came("C2")
+    assert made.list_failed(EXPIRED) == Next(Step.LIST)
+    assert asked(made)[0] == ""
+    made.page_came("C3")
+    assert made.list_failed(EXPIRED) == Next(Step.LIST)
+    made.page_came("C4")
+    assert made.list_failed(EXPIRED).step is Step.FAILED
+
+
 @pytest.mark.parametrize(
     ("error", "at_least"),
     [

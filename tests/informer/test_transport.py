@@ -557,6 +557,36 @@ def test_a_ca_file_that_changes_on_disk_makes_a_new_pool(
     assert transport.get_json("/") == OK
 
 
+def test_idle_connections_of_before_a_change_are_closed(serve: Any, authority: Any, tmp_path: Path) -> None:
+    """TLS rotation: a connection that waits for its next request was opened with certificates that may not be good."""
+    path = tmp_path / "ca.pem"
+    path.write_bytes(Path(authority.path).read_bytes())
+    served: list[Any] = []
+
+    def handler(request: Any, connection: Any) -> None:
+        served.append(connection.sock)
+        if request.path == "/watch":
+            connection.begin()
+            connection.hang()
+        else:
+            connection.answer(OK)
+
+    server = serve(handler, tls=authority.server_context("127.0.0.1"))
+    transport = Transport(server.client(ssl_ca_cert=str(path)))
+    # A watch under way keeps the old pool, but nothing else in it.
+    response = transport.open("/watch", {})
+    transport.get_json("/")
+    path.write_bytes(path.read_bytes() + b"\n")
+    transport.get_json("/")
+    assert server.connections == 3
+    # The server's thread for an idle connection ends with it, and closes its socket.
+    deadline = time.monotonic() + 10
+    while served[1].fileno() >= 0 and time.monotonic() < deadline:
+        threading.Event().wait(0.005)
+    assert [sock.fileno() >= 0 for sock in served] == [True, False, True]
+    response.close()
+
+
 def test_a_client_certificate_that_changes_on_disk_is_used(serve: Any, authority: Any, tmp_path: Any) -> None:
     """As cert-manager does it: the file is replaced under its name."""
     serials: list[int] = []

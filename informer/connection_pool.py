@@ -5,6 +5,7 @@ Comes in: a configuration. Goes out: the pool to send the next request through.
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import os
 import ssl
@@ -54,8 +55,8 @@ class ConnectionPool:
         with self._lock:
             if self._pool is None or stamp != self._stamp:
                 if self._pool is not None:
-                    # Closes what is idle: it was opened with certificates that may not be good any more.
-                    self._pool.clear()
+                    # What is idle was opened with certificates that may not be good any more.
+                    _close_idle(self._pool)
                 self._pool = _make_pool(self._configuration)
                 self._stamp = stamp
             return self._pool
@@ -63,6 +64,14 @@ class ConnectionPool:
     def _stamp_now(self) -> tuple[Any, ...]:
         settings = tuple(getattr(self._configuration, name, None) for name in _SETTINGS)
         return (*settings, *(_file_stamp(getattr(self._configuration, name, None)) for name in _FILES))
+
+
+def _close_idle(manager: urllib3.PoolManager) -> None:
+    # `clear` only forgets the pools, and an answer under way keeps its own alive, idle connections and all.
+    for key in manager.pools.keys():  # noqa: SIM118 - not a mapping to iterate over
+        with contextlib.suppress(KeyError):
+            manager.pools[key].close()
+    manager.clear()
 
 
 def _file_stamp(path: str | None) -> tuple[Any, ...]:

@@ -10,12 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from informer.testing.api_server import EmbeddedAPIServer as EmbeddedAPIServer
-    from informer.testing.control_plane import ControlPlane as ControlPlane
+    from informer.testing.control_plane import ControlPlane as ControlPlane, ControlPlaneError as ControlPlaneError
     from informer.testing.fake_source import FakeControllerSource as FakeControllerSource
 
-__all__ = ["ControlPlane", "EmbeddedAPIServer", "FakeControllerSource"]
+__all__ = ["ControlPlane", "ControlPlaneError", "EmbeddedAPIServer", "FakeControllerSource"]
 
-_MODULES = {"EmbeddedAPIServer": "api_server", "ControlPlane": "control_plane", "FakeControllerSource": "fake_source"}
+_MODULES = {
+    "ControlPlane": "control_plane",
+    "ControlPlaneError": "control_plane",
+    "EmbeddedAPIServer": "api_server",
+    "FakeControllerSource": "fake_source",
+}
 
 
 def __getattr__(name: str) -> Any:

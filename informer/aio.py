@@ -19,7 +19,7 @@ from weakref import finalize
 from typing_extensions import Self, TypeVar
 
 from informer.changes import Change
-from informer.handlers import HandlerFunctions
+from informer.handlers import Handler, HandlerFunctions, OnAdd, OnDelete
 from informer.log_limit import LimitedLog
 from informer.subscription import Subscription, initial_part
 
@@ -305,11 +305,11 @@ class AsyncInformer(Generic[T]):
 
     def add_event_handler(
         self,
-        handler: Any = None,
+        handler: Handler[T] | None = None,
         *,
-        on_add: Callable[..., object] | None = None,
-        on_update: Callable[..., object] | None = None,
-        on_delete: Callable[..., object] | None = None,
+        on_add: OnAdd[T] | None = None,
+        on_update: Callable[[T, T], object] | None = None,
+        on_delete: OnDelete[T] | None = None,
         on_batch: Callable[[list[Change[T]]], object] | None = None,
         filter: Callable[[T], object] | None = None,
         resync_period: float | None = None,

@@ -11,8 +11,9 @@ from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, TypeVar, overload
 
-from typing_extensions import Self
+from typing_extensions import Self, Unpack
 
+from informer.informer_options import InformerOptions, ListMethod
 from informer.objects import Object
 from informer.shared_informer import SharedInformer
 from informer.wanted import Wanted
@@ -58,16 +59,29 @@ class SharedInformerFactory:
         self._shut_down = False  # guarded by _lock
 
     @overload
-    def informer(self, resource: type[M], **options: Any) -> SharedInformer[M]: ...
+    def informer(
+        self, resource: type[M], *, model: None = None, **options: Unpack[InformerOptions[M]]
+    ) -> SharedInformer[M]: ...
 
     @overload
-    def informer(self, resource: str, *, model: type[M], **options: Any) -> SharedInformer[M]: ...
+    def informer(
+        self, resource: str | ListMethod, *, model: None = None, **options: Unpack[InformerOptions[Object]]
+    ) -> SharedInformer[Object]: ...
+
+    # A bare `dict` says nothing of keys and values, which are known.
+    @overload
+    def informer(
+        self,
+        resource: str | ListMethod | type[Any],
+        *,
+        model: type[dict[Any, Any]],
+        **options: Unpack[InformerOptions[dict[str, Any]]],
+    ) -> SharedInformer[dict[str, Any]]: ...
 
     @overload
-    def informer(self, resource: Callable[..., Any], *, model: type[M], **options: Any) -> SharedInformer[M]: ...
-
-    @overload
-    def informer(self, resource: str | Callable[..., Any], **options: Any) -> SharedInformer[Object]: ...
+    def informer(
+        self, resource: str | ListMethod | type[Any], *, model: type[M], **options: Unpack[InformerOptions[M]]
+    ) -> SharedInformer[M]: ...
 
     def informer(
         self,

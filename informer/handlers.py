@@ -7,25 +7,28 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import Any, Generic
+from typing import Any, Generic, Protocol, TypeAlias
 
 from typing_extensions import TypeVar
 
 from informer.changes import Change
 from informer.deltas import DeltaType
 
-__all__ = ["HandlerFunctions", "ResourceEventHandler", "filter_change"]
+__all__ = ["Handler", "HandlerFunctions", "OnAdd", "OnDelete", "ResourceEventHandler", "filter_change"]
 
 T = TypeVar("T", default=Any)
+T_contra = TypeVar("T_contra", contravariant=True, default=Any)
 
 
-class ResourceEventHandler(Generic[T]):
+class ResourceEventHandler(Generic[T_contra]):
     """What a handler can be told; override what is of interest.
 
     A handler's calls come one after another, on a thread of its own. Objects are shared with the cache: read-only.
     """
 
-    def on_add(self, obj: T, *, is_in_initial_list: bool) -> None:
+    # What they return is ignored: `object` lets async functions override them. `/` leaves the names to who overrides.
+
+    def on_add(self, obj: T_contra, /, *, is_in_initial_list: bool) -> object:
         """An object came.
 
         Args:
@@ -33,16 +36,55 @@ class ResourceEventHandler(Generic[T]):
             is_in_initial_list: it was there when the informer (or this handler) started.
         """
 
-    def on_update(self, old: T, new: T) -> None:
+    def on_update(self, old: T_contra, new: T_contra, /) -> object:
         """An object changed, or is shown again by a resync (then both have the same resourceVersion)."""
 
-    def on_delete(self, obj: T, *, final_state_unknown: bool) -> None:
+    def on_delete(self, obj: T_contra, /, *, final_state_unknown: bool) -> object:
         """An object is gone.
 
         Args:
             obj: its last known state.
             final_state_unknown: the delete itself was missed, so that the object may have changed before it went.
         """
+
+
+class _TakesInitial(Protocol[T_contra]):
+    def __call__(self, obj: T_contra, /, *, is_in_initial_list: bool) -> object: ...
+
+
+class _TakesUnknown(Protocol[T_contra]):
+    def __call__(self, obj: T_contra, /, *, final_state_unknown: bool) -> object: ...
+
+
+OnAdd: TypeAlias = Callable[[T], object] | _TakesInitial[T]
+"""What is called for an add."""
+
+OnDelete: TypeAlias = Callable[[T], object] | _TakesUnknown[T]
+"""What is called for a delete."""
+
+
+class _HasOnAdd(Protocol[T_contra]):
+    @property
+    def on_add(self) -> OnAdd[T_contra]: ...
+
+
+class _HasOnUpdate(Protocol[T_contra]):
+    @property
+    def on_update(self) -> Callable[[T_contra, T_contra], object]: ...
+
+
+class _HasOnDelete(Protocol[T_contra]):
+    @property
+    def on_delete(self) -> OnDelete[T_contra]: ...
+
+
+class _HasOnBatch(Protocol[T]):
+    @property
+    def on_batch(self) -> Callable[[list[Change[T]]], object]: ...
+
+
+Handler: TypeAlias = ResourceEventHandler[T] | _HasOnAdd[T] | _HasOnUpdate[T] | _HasOnDelete[T] | _HasOnBatch[T]
+"""What is taken for a handler: any object with some of the methods."""
 
 
 class HandlerFunctions:

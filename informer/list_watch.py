@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from typing import Any, Generic
+from typing import Any, Generic, overload
 
-from typing_extensions import Self, TypeVar
+from typing_extensions import Self, TypedDict, TypeVar, Unpack
 
 from informer.bodies import read_items
 from informer.discovery import Resource, known, parse_name
@@ -27,15 +27,26 @@ from watch.request_scope import DEFAULT_MAX_LINE_BYTES, current_scope
 from watch.stream_watcher import JSONDecoder, StreamWatcher
 from watch.watcher import Watcher
 
-__all__ = ["ListWatch", "ListerWatcher", "ObjectList", "ResourceListWatch"]
+__all__ = ["ListWatch", "ListerWatcher", "ObjectList", "ResourceListWatch", "ResourceOptions"]
 
 T = TypeVar("T", default=Any)
+M = TypeVar("M")
 
 _log = logging.getLogger(__name__)
 
 _JSON = "application/json"
 _METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 _METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+
+
+class ResourceOptions(TypedDict, total=False):
+    """What `ListWatch.for_resource` takes beside the model."""
+
+    namespace: str | Sequence[str] | None
+    label_selector: str | None
+    field_selector: str | None
+    metadata_only: bool
+    gzip: bool
 
 
 class ListWatch(Generic[T]):
@@ -79,6 +90,25 @@ class ListWatch(Generic[T]):
         """See `ListerWatcher.watch`."""
         return self._watch(options)  # type: ignore[no-any-return]
 
+    @overload
+    @staticmethod
+    def for_resource(
+        api_client: Any, resource: str, *, model: None = None, **options: Unpack[ResourceOptions]
+    ) -> ResourceListWatch[Object]: ...
+
+    # A bare `dict` says nothing of keys and values, which are known.
+    @overload
+    @staticmethod
+    def for_resource(
+        api_client: Any, resource: str, *, model: type[dict[Any, Any]], **options: Unpack[ResourceOptions]
+    ) -> ResourceListWatch[dict[str, Any]]: ...
+
+    @overload
+    @staticmethod
+    def for_resource(
+        api_client: Any, resource: str, *, model: type[M], **options: Unpack[ResourceOptions]
+    ) -> ResourceListWatch[M]: ...
+
     @staticmethod
     def for_resource(
         api_client: Any,
@@ -118,6 +148,22 @@ class ListWatch(Generic[T]):
             metadata_only=metadata_only,
             gzip=gzip,
         )
+
+    @overload
+    @staticmethod
+    def from_api(
+        list_method: Callable[..., Any], *, model: None = None, **kwargs: Any
+    ) -> ResourceListWatch[Object]: ...
+
+    @overload
+    @staticmethod
+    def from_api(
+        list_method: Callable[..., Any], *, model: type[dict[Any, Any]], **kwargs: Any
+    ) -> ResourceListWatch[dict[str, Any]]: ...
+
+    @overload
+    @staticmethod
+    def from_api(list_method: Callable[..., Any], *, model: type[M], **kwargs: Any) -> ResourceListWatch[M]: ...
 
     @staticmethod
     def from_api(list_method: Callable[..., Any], *, model: Any = None, **kwargs: Any) -> ResourceListWatch[Any]:

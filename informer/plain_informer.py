@@ -16,7 +16,7 @@ from informer.applier import Applier
 from informer.changes import Change, unwrapped
 from informer.controller import Controller
 from informer.deltas import Delta
-from informer.handlers import HandlerFunctions
+from informer.handlers import Handler, HandlerFunctions
 from informer.in_order_fifo import InOrderFIFO
 from informer.item_source import stored_items
 from informer.keys import meta_namespace_key
@@ -33,7 +33,7 @@ _log = logging.getLogger(__name__)
 
 def new_informer(
     lister_watcher: ListerWatcher[T],
-    handler: Any,
+    handler: Handler[T],
     *,
     resync_period: float = 0,
     indexers: Mapping[str, Callable[[T], Iterable[str]]] | None = None,

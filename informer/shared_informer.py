@@ -20,7 +20,7 @@ from informer.controller import Controller
 from informer.entries import unwrap
 from informer.errors import KeyFuncError
 from informer.event_stream import EventStream
-from informer.handlers import HandlerFunctions
+from informer.handlers import Handler, HandlerFunctions, OnAdd, OnDelete
 from informer.informer_life import InformerLife
 from informer.item_source import stored_items
 from informer.keys import meta_namespace_key
@@ -140,11 +140,11 @@ class SharedInformer(InformerLife, Generic[T]):
 
     def add_event_handler(
         self,
-        handler: Any = None,
+        handler: Handler[T] | None = None,
         *,
-        on_add: Callable[..., object] | None = None,
-        on_update: Callable[..., object] | None = None,
-        on_delete: Callable[..., object] | None = None,
+        on_add: OnAdd[T] | None = None,
+        on_update: Callable[[T, T], object] | None = None,
+        on_delete: OnDelete[T] | None = None,
         on_batch: Callable[[list[Change[T]]], object] | None = None,
         filter: Callable[[T], object] | None = None,
         resync_period: float | None = None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import Enum
 from operator import itemgetter
-from typing import Any, Generic
+from typing import TYPE_CHECKING, Any, Generic
 
 from typing_extensions import TypeVar
 
@@ -48,8 +48,22 @@ class Event(tuple["EventType | str", T_co], Generic[T_co]):
         """See the class."""
         return tuple.__new__(cls, (type, object))
 
-    type = property(itemgetter(0), doc="An `EventType`, or the server's own string.")
-    object = property(itemgetter(1), doc="The event's object; read-only where it is shared with a cache.")
+    if TYPE_CHECKING:
+
+        @property
+        def type(self) -> EventType | str:
+            """An `EventType`, or the server's own string."""
+            return self[0]
+
+        @property
+        def object(self) -> T_co:
+            """The event's object; read-only where it is shared with a cache."""
+            return self[1]
+
+    else:
+        # Read for every event: these make no Python call.
+        type = property(itemgetter(0), doc="An `EventType`, or the server's own string.")
+        object = property(itemgetter(1), doc="The event's object; read-only where it is shared with a cache.")
 
     def __getnewargs__(self) -> tuple[Any, ...]:
         return tuple(self)

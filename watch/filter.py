@@ -24,6 +24,7 @@ from watch.watcher import Watcher, WatcherBase
 
 __all__ = ["FilteredWatcher", "Recorder", "filter_watch"]
 
+S = TypeVar("S", default=Any)
 T = TypeVar("T", default=Any)
 
 _log = logging.getLogger(__name__)
@@ -128,7 +129,7 @@ class FilteredWatcher(WatcherBase[T]):
             self._channel.close()
 
 
-def filter_watch(watcher: Watcher[Any], keep: Callable[[Event[Any]], Event[T] | None]) -> FilteredWatcher[T]:
+def filter_watch(watcher: Watcher[S], keep: Callable[[Event[S]], Event[T] | None]) -> FilteredWatcher[T]:
     """A watch seen through a function.
 
     Args:

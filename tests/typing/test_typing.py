@@ -63,7 +63,7 @@ def _pyright() -> Errors:
         pytest.skip("pyright does not run here: it was not ready in time")
     if ready.returncode != 0:
         pytest.skip(f"pyright does not run here: {(ready.stderr or ready.stdout).strip()[-300:]}")
-    done = _run("pyright", "--project", str(ROOT), "--pythonpath", sys.executable, "--outputjson")
+    done = _run("pyright", "--pythonpath", sys.executable, "--outputjson", str(RIGHT), str(WRONG))
     assert done.returncode == 1, done.stdout + done.stderr
     found: Errors = {RIGHT: {}, WRONG: {}}
     for error in json.loads(done.stdout)["generalDiagnostics"]:

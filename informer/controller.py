@@ -118,6 +118,11 @@ class Controller:
         return self._queue.has_synced()
 
     @property
+    def has_listed(self) -> bool:
+        """Whether each reflector's first list was processed, so that `applied_resource_version` tells of it."""
+        return all(inlet.has_listed for inlet in self._inlets)
+
+    @property
     def last_sync_resource_version(self) -> str:
         """The resourceVersion that the cache has reached: of several reflectors the lowest, "" before all have one."""
         return _lowest([reflector.last_sync_resource_version for reflector in self.reflectors])
@@ -191,6 +196,8 @@ class _Inlet:
         self._on_version = on_version
         self._limited = LimitedLog(_log)
         self.applied_resource_version = ""
+        self.has_listed = False
+        """Whether a list was processed, and its version noted."""
 
     def apply(self, deltas: Sequence[Delta]) -> None:
         if self._apply is not None:
@@ -211,6 +218,8 @@ class _Inlet:
                 raise
             self._queue.replace(usable, resource_version, **namespace)
         self._drain_to(resource_version)
+        self.has_listed = True
+        self._on_version()
 
     def resync(self) -> None:
         self._queue.resync()

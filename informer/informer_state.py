@@ -34,7 +34,7 @@ class InformerState:
     def has_synced(self) -> bool:
         """Whether the first list is in the cache."""
         controller = self._running_controller()
-        return controller is not None and controller.has_synced()
+        return controller is not None and controller.has_synced() and controller.has_listed
 
     def wait_for_sync(self, timeout: float | None = None) -> bool:
         """Waits at most `timeout` seconds (None: without limit) for `has_synced`; False too when it stops."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
+
 from informer.errors import InformerError
 from watch.errors import ApiError, as_api_error
 
@@ -26,6 +28,9 @@ def told(error: Exception, verb: str, what: str) -> Exception:
     made: Exception
     if answer is not None:
         message = text + (answer.message or "the server gave no reason")
+        if answer.status == HTTPStatus.NOT_FOUND:
+            # A list or a watch of nothing is empty, so it is the resource that is missing, and that may come.
+            message += " (it does not serve this resource, perhaps not yet)"
         made = ApiError(answer.status, answer.reason, message, answer.retry_after, details=answer.details)
     elif isinstance(error, ConnectionRefusedError):
         made = ConnectionRefusedError(text + str(error))

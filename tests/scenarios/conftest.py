@@ -1,0 +1,199 @@
+"""The same scenarios on the embedded API server and on a real kube-apiserver: one way to write to either."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import urllib3
+
+from informer import Backoff, ListWatch, SharedInformer, SharedInformerFactory
+from informer.testing import EmbeddedAPIServer
+from watch import Channel
+
+DEADLINE = 30.0
+DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+
+
+class Backend:
+    """A server, written to over bare HTTP, and a new namespace of it."""
+
+    def __init__(self, server: Any, token: str | None, ca_certs: str | None) -> None:
+        self.server = server
+        self.is_embedded = isinstance(server, EmbeddedAPIServer)
+        self.api_client = server.api_client()
+        self._headers = {"Content-Type": "application/json"}
+        if token is not None:
+            self._headers["Authorization"] = f"Bearer {token}"
+        self._http = urllib3.PoolManager(ca_certs=ca_certs, retries=False, timeout=30)
+        self.namespace = f"test-{uuid.uuid4().hex[:10]}"
+        self.create("/api/v1/namespaces", {"metadata": {"name": self.namespace}})
+
+    def close(self) -> None:
+        self._http.clear()
+        self.api_client.close()
+
+    def try_to(self, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, Any]:
+        """The status and the decoded answer."""
+        data = None if body is None else json.dumps(body).encode()
+        response = self._http.request(method, self.server.url + path, body=data, headers=self._headers | headers)
+        text = response.data.decode()
+        return response.status, json.loads(text) if text.startswith("{") else text
+
+    def request(self, method: str, path: str, body: Any = None, **headers: str) -> Any:
+        """The decoded answer; one other than 2xx fails the test."""
+        status, answer = self.try_to(method, path, body, **headers)
+        assert status < 300, f"{method} {path}: {status} {answer}"
+        return answer
+
+    def create(self, path: str, body: Any) -> Any:
+        return self.request("POST", path, body)
+
+    def patch(self, path: str, body: Any) -> Any:
+        return self.request("PATCH", path, body, **{"Content-Type": "application/merge-patch+json"})
+
+    def delete(self, path: str) -> Any:
+        # Without a kubelet a pod's grace period would never end.
+        return self.request("DELETE", path, {"gracePeriodSeconds": 0})
+
+    def path(self, plural: str, api_version: str = "v1") -> str:
+        """Of a resource in this backend's namespace."""
+        root = "/apis/" if "/" in api_version else "/api/"
+        return f"{root}{api_version}/namespaces/{self.namespace}/{plural}"
+
+    def items(self, path: str) -> dict[str, Any]:
+        """What the server lists, whole, by name."""
+        answer = self.request("GET", path)
+        whole = {"kind": answer["kind"].removesuffix("List"), "apiVersion": answer["apiVersion"]}
+        return {item["metadata"]["name"]: whole | item for item in answer["items"]}
+
+    def without_rights(self, resource: str) -> Any:
+        """An `ApiClient` that may neither list nor watch a resource in this namespace."""
+        if not self.is_embedded:
+            return self.server.api_client(user="nobody")
+        for verb in ("list", "watch"):
+            self.server.forbid(verb, resource, namespace=self.namespace)
+        return self.server.api_client()
+
+    def until(self, condition: Callable[[], bool], what: str) -> None:
+        """For what nobody tells of."""
+        deadline = time.monotonic() + DEADLINE
+        while not condition():
+            assert time.monotonic() < deadline, f"not within {DEADLINE:g} s: {what}"
+            time.sleep(0.02)
+
+
+class Widgets:
+    """A custom resource that comes and goes, in a group of its own."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        self.group = f"g{uuid.uuid4().hex[:8]}.example.com"
+        self.name = f"widgets.{self.group}"
+        self.path = backend.path("widgets", f"{self.group}/v1")
+
+    def define(self) -> None:
+        """Makes the definition and waits until it is served."""
+        schema = {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}}
+        spec = {
+            "group": self.group,
+            "scope": "Namespaced",
+            "names": {"plural": "widgets", "singular": "widget", "kind": "Widget", "listKind": "WidgetList"},
+            "versions": [{"name": "v1", "served": True, "storage": True, "schema": schema}],
+        }
+        body = {
+            "apiVersion": "apiextensions.k8s.io/v1",
+            "kind": "CustomResourceDefinition",
+            "metadata": {"name": self.name},
+            "spec": spec,
+        }
+        self._backend.create(DEFINITIONS, body)
+        self._backend.until(lambda: self._backend.try_to("GET", self.path)[0] == 200, f"{self.name} is served")
+
+    def withdraw(self) -> None:
+        """Deletes the definition, and waits until it is gone."""
+        self._backend.delete(f"{DEFINITIONS}/{self.name}")
+        gone = f"{DEFINITIONS}/{self.name}"
+        self._backend.until(lambda: self._backend.try_to("GET", gone)[0] == 404, f"{self.name} is gone")
+        self._backend.until(lambda: self._backend.try_to("GET", self.path)[0] == 404, f"{self.name} is not served")
+
+    def add(self, name: str) -> None:
+        """Adds an object."""
+        body = {"apiVersion": f"{self.group}/v1", "kind": "Widget", "metadata": {"name": name}, "spec": {"size": 1}}
+        self._backend.create(self.path, body)
+
+
+class Follower:
+    """An informer, what it told its handler, and what it told of failures."""
+
+    def __init__(self, list_watch: Any, **options: Any) -> None:
+        self.told: Channel[tuple[str, ...]] = Channel(None)
+        self.failures: Channel[Exception] = Channel(None)
+        options = {"backoff": Backoff(initial=0.05, maximum=0.4), **options}
+        self.informer: SharedInformer[Any] = SharedInformer(
+            list_watch, watch_error_handler=lambda informer, error: self.failures.put(error), **options
+        )
+        self.informer.add_event_handler(
+            on_add=lambda obj: self.told.put(("add", obj.name)),
+            on_update=lambda old, new: self.told.put(("update", old.resource_version, new.name, new.resource_version)),
+            on_delete=lambda obj: self.told.put(("delete", obj.name)),
+        )
+        self.informer.start()
+
+    def cached(self) -> dict[str, Any]:
+        """What the cache holds, whole, by name."""
+        return {obj.name: obj.to_dict() for obj in self.informer.store.list()}
+
+
+@pytest.fixture(params=["embedded", pytest.param("real", marks=[pytest.mark.cluster, pytest.mark.timeout(120)])])
+def backend(request: pytest.FixtureRequest) -> Iterator[Backend]:
+    """Each server in turn, with a new namespace."""
+    with contextlib.ExitStack() as stack:
+        if request.param == "embedded":
+            made = Backend(stack.enter_context(EmbeddedAPIServer()), None, None)
+        else:
+            plane = request.getfixturevalue("control_plane")
+            made = Backend(plane, plane.token(), str(plane.ca_file))
+        stack.callback(made.close)
+        yield made
+
+
+@pytest.fixture
+def widgets(backend: Backend) -> Widgets:
+    """A custom resource that is not there yet."""
+    return Widgets(backend)
+
+
+@pytest.fixture
+def follow(backend: Backend) -> Iterator[Callable[..., Follower]]:
+    """Follows a resource in the backend's namespace; stopped when the test is over."""
+    made: list[Follower] = []
+
+    def start(resource: str, **options: Any) -> Follower:
+        source = ListWatch.for_resource(backend.api_client, resource, namespace=backend.namespace)
+        made.append(Follower(source, **options))
+        return made[-1]
+
+    yield start
+    stopped = [follower.informer.stop(10) for follower in made]
+    assert all(stopped)
+
+
+@pytest.fixture
+def make_factory(backend: Backend) -> Iterator[Callable[..., SharedInformerFactory]]:
+    """Makes factories of the backend's namespace, which are shut down when the test is over."""
+    made: list[SharedInformerFactory] = []
+
+    def make(api_client: Any = None) -> SharedInformerFactory:
+        client = backend.api_client if api_client is None else api_client
+        made.append(SharedInformerFactory(client, namespace=backend.namespace))
+        return made[-1]
+
+    yield make
+    ended = [factory.shutdown(10) for factory in made]
+    assert all(ended)

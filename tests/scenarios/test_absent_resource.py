@@ -1,0 +1,54 @@
+"""A custom resource that is not there yet, goes and comes back, on both servers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from informer import ApiError
+
+WAIT = 30.0
+
+BOTH_WAYS = pytest.mark.parametrize("watch_list", [False, True], ids=["list-and-watch", "watch-list"])
+
+
+def check_absent(error: Any, name: str) -> None:
+    assert isinstance(error, ApiError)
+    assert (error.status, error.reason) == (404, "NotFound")
+    assert f"list {name}" in str(error)
+    assert "it does not serve this resource, perhaps not yet" in str(error)
+
+
+@BOTH_WAYS
+def test_it_is_followed_from_before_it_exists_until_after_it_came_back(
+    backend: Any, widgets: Any, follow: Any, watch_list: bool
+) -> None:
+    """An informer says that its resource is absent, and follows it whenever it is there; its objects go with it."""
+    follower = follow(widgets.name, watch_list=watch_list)
+    informer = follower.informer
+    follower.failures.get(WAIT)
+    check_absent(informer.sync_error(), widgets.name)
+    assert (informer.has_synced(), informer.is_watching) == (False, False)
+
+    widgets.define()
+    assert informer.wait_for_sync(WAIT)
+    assert informer.sync_error() is None
+    for name in ("one", "two"):
+        widgets.add(name)
+        assert follower.told.get(WAIT) == ("add", name)
+
+    widgets.withdraw()
+    assert {follower.told.get(WAIT) for _ in range(2)} == {("delete", "one"), ("delete", "two")}
+    assert follower.cached() == {}
+    backend.until(lambda: "list " in str(informer.sync_error()), "a list was refused")
+    check_absent(informer.sync_error(), widgets.name)
+    assert (informer.has_synced(), informer.is_watching) == (True, False)
+
+    widgets.define()
+    widgets.add("three")
+    assert follower.told.get(WAIT) == ("add", "three")
+    assert list(follower.cached()) == ["three"]
+    backend.until(lambda: informer.is_watching, "it watches again")
+    assert informer.sync_error() is None
+    assert len(follower.told) == 0

@@ -119,6 +119,8 @@ def cache(pods: SharedInformer[client.V1Pod], factory: SharedInformerFactory) ->
     pods.add_indexers({"node": by_node, "phase": index_by("status.phase")})
     factory.informer(client.V1Pod, indexers={"node": by_node, "phase": index_by("status.phase")})
     SharedInformer(ListWatch.for_resource(api, "pods", model=client.V1Pod), indexers={"node": by_node})
+    factory.informer("pods", indexers={"node": lambda pod: [pod.at("spec.nodeName", "")]})
+    factory.informer(client.V1Pod, indexers={"phase": lambda pod: [pod.kind or ""]})
 
 
 def untyped_cache(pods: SharedInformer[Object]) -> None:

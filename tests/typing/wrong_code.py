@@ -120,6 +120,7 @@ def models(factory: SharedInformerFactory) -> None:
     factory.informer("pods", model="V1Pod")  # wrong: call-overload reportCallIssue
     factory.informer("pods", pagesize=5)  # wrong: call-overload reportCallIssue
     factory.informer(client.V1Pod, indexers={"big": is_big})  # wrong: dict-item reportArgumentType
+    factory.informer("pods", indexers={"big": lambda pod: [pod.node]})  # wrong: attr-defined reportAttributeAccessIssue
     ListWatch.for_resource(api, "pods", model=Slim(""))  # wrong: call-overload reportCallIssue
     ListWatch.for_resource(api, "pods", labels="app=web")  # wrong: call-overload reportCallIssue
     SharedInformer("pods")  # wrong: arg-type reportArgumentType

@@ -1,0 +1,30 @@
+"""Options that type checkers know are those that there are."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from informer import ListWatch, SharedInformer, SharedInformerFactory
+from informer.informer_options import InformerOptions
+from informer.list_watch import ResourceOptions
+
+
+def _options_of(*functions: Callable[..., Any]) -> set[str]:
+    parameters = [parameter for each in functions for parameter in inspect.signature(each).parameters.values()]
+    return {parameter.name for parameter in parameters if parameter.kind is inspect.Parameter.KEYWORD_ONLY}
+
+
+@pytest.mark.parametrize(
+    ("known", "functions"),
+    [
+        pytest.param(InformerOptions, (SharedInformer, SharedInformerFactory.informer), id="informers"),
+        pytest.param(ResourceOptions, (ListWatch.for_resource,), id="resources"),
+    ],
+)
+def test_checkers_know_every_option(known: Any, functions: tuple[Callable[..., Any], ...]) -> None:
+    """Checkers are told of every option of a function but the model, and of no other."""
+    assert known.__optional_keys__ == _options_of(*functions) - {"model"}

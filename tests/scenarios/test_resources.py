@@ -1,0 +1,123 @@
+"""The life of objects of many resources, on both servers and through both queues."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from watch import Channel
+
+WAIT = 30.0
+
+TEMPLATE = {
+    "metadata": {"labels": {"app": "web"}},
+    "spec": {"containers": [{"name": "main", "image": "example.com/app:1"}]},
+}
+# The resource's name, where it is, and what its objects say.
+BUILT_IN = {
+    "pods": ("v1", "Pod", {"spec": TEMPLATE["spec"]}),
+    "deployments.apps": (
+        "apps/v1",
+        "Deployment",
+        {"spec": {"selector": {"matchLabels": {"app": "web"}}, "template": TEMPLATE}},
+    ),
+    "secrets": ("v1", "Secret", {"data": {"password": "aHVudGVyMg=="}}),
+    "leases.coordination.k8s.io": ("coordination.k8s.io/v1", "Lease", {"spec": {"holderIdentity": "one"}}),
+    "v1/events": ("v1", "Event", {"reason": "Started", "type": "Normal"}),
+}
+
+
+class Resource:
+    """A resource of a backend, and how its objects are written."""
+
+    def __init__(self, backend: Any, name: str, widgets: Any) -> None:
+        self._backend = backend
+        if name == "widgets":
+            widgets.define()
+            self.name, self._type, self._body = widgets.name, (f"{widgets.group}/v1", "Widget"), {"spec": {"size": 1}}
+        else:
+            api_version, kind, self._body = BUILT_IN[name]
+            self.name, self._type = name, (api_version, kind)
+        self.path = backend.path(self._type[1].lower() + "s", self._type[0])
+
+    def create(self, *names: str) -> None:
+        for name in names:
+            metadata = {"name": name, "namespace": self._backend.namespace}
+            body = {"apiVersion": self._type[0], "kind": self._type[1], "metadata": metadata, **self._body}
+            if self._type[1] == "Event":
+                body["involvedObject"] = {"kind": "Pod", "name": "a", "namespace": self._backend.namespace}
+            self._backend.create(self.path, body)
+
+    def change(self, name: str, number: int) -> None:
+        self._backend.patch(f"{self.path}/{name}", {"metadata": {"annotations": {"number": str(number)}}})
+
+    def delete(self, name: str) -> None:
+        self._backend.delete(f"{self.path}/{name}")
+
+
+class History:
+    """What handlers were told, replayed: faults are calls that do not follow from those before."""
+
+    def __init__(self, informer: Any) -> None:
+        self.state: dict[str, str] = {}
+        self.faults: list[tuple[str, str]] = []
+        self.news: Channel[None] = Channel(None)
+        self.registration = informer.add_event_handler(on_add=self._add, on_update=self._update, on_delete=self._delete)
+
+    def _add(self, obj: Any) -> None:
+        if obj.name in self.state:
+            self.faults.append(("added twice", obj.name))
+        self.state[obj.name] = obj.resource_version
+        self.news.put(None)
+
+    def _update(self, old: Any, new: Any) -> None:
+        if self.state.get(old.name) != old.resource_version or old.name != new.name:
+            self.faults.append(("update of another state", new.name))
+        if int(new.resource_version) <= int(old.resource_version):
+            self.faults.append(("update to the past", new.name))
+        self.state[new.name] = new.resource_version
+        self.news.put(None)
+
+    def _delete(self, obj: Any) -> None:
+        if self.state.pop(obj.name, None) is None:
+            self.faults.append(("deleted what was not there", obj.name))
+        self.news.put(None)
+
+    def check(self, follower: Any, backend: Any, resource: Resource) -> None:
+        """Waits until the cache is the server's list, to the last field, and handlers know exactly that."""
+        listed = backend.items(resource.path)
+        assert follower.informer.wait_until(lambda: follower.cached() == listed, WAIT), (follower.cached(), listed)
+        versions = {name: item["metadata"]["resourceVersion"] for name, item in listed.items()}
+        while self.state != versions:
+            self.news.get(WAIT)
+        assert self.faults == []
+
+
+@pytest.mark.parametrize("queue", ["in_order", "delta"])
+@pytest.mark.parametrize("name", [*BUILT_IN, "widgets"])
+def test_the_cache_is_the_list_and_handlers_are_told_how_it_came(
+    backend: Any, widgets: Any, follow: Any, name: str, queue: str
+) -> None:
+    """Listed, added, changed, deleted, made anew: at each moment the cache is the server's list, and calls a valid history."""
+    resource = Resource(backend, name, widgets)
+    resource.create("old", "older")
+    follower = follow(resource.name, queue=queue)
+    history = History(follower.informer)
+    assert follower.informer.wait_for_sync(WAIT), follower.informer.sync_error()
+    assert sorted(follower.cached()) == ["old", "older"]
+    history.check(follower, backend, resource)
+
+    resource.create("new")
+    for number in range(3):
+        resource.change("new", number)
+        resource.change("old", number)
+    history.check(follower, backend, resource)
+
+    resource.delete("older")
+    history.check(follower, backend, resource)
+    resource.delete("new")
+    resource.create("new")
+    resource.change("new", 7)
+    history.check(follower, backend, resource)
+    assert sorted(history.state) == ["new", "old"]

@@ -273,7 +273,7 @@ class Reflector:
 
     def _watch_list_failed(self, error: Exception) -> Next:
         step = self._failed(self._state.watch_list_failed(answer_of(error)), error, "watch")
-        if isinstance(error, OSError) and self._health.error is not None and not self._stop.is_set():
+        if isinstance(error, ConnectionRefusedError) and self._health.error is not None and not self._stop.is_set():
             # Nobody is there to list from either: the round has failed, though it goes on.
             self._tell(self._health.error)
         return step

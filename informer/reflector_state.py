@@ -210,9 +210,9 @@ class ReflectorState:
             if error.is_too_many_requests:
                 return again
             self._watch_list = error.status not in _REFUSALS
-        elif isinstance(error, OSError):
+        elif isinstance(error, ConnectionRefusedError):
             return Next(Step.WATCH_LIST, wait=True)
-        else:
+        elif not isinstance(error, OSError):
             # A watch function of a user's that cannot do this.
             self._watch_list = False
         return Next(Step.LIST)

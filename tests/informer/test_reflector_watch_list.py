@@ -307,7 +307,7 @@ def test_nobody_there_is_told_to_the_error_handler_though_the_round_goes_on(scri
     """An informer that starts while its server is down says so each time it tries."""
     told: list[str] = []
     source = script.source(
-        watches=[ConnectionRefusedError("a"), ConnectionResetError("b"), [script.bookmark("5", end=END)]],
+        watches=[ConnectionRefusedError("a"), ConnectionRefusedError("b"), [script.bookmark("5", end=END)]],
         supports_watch_list=True,
     )
     made = reflect(source, clock=auto_clock, watch_error_handler=lambda reflector, error: told.append(str(error)))

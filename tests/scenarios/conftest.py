@@ -150,17 +150,28 @@ class Follower:
         return {obj.name: obj.to_dict() for obj in self.informer.store.list()}
 
 
+@pytest.fixture
+def embedded_backend() -> Iterator[Backend]:
+    """The embedded server, with a new namespace: for what tests may do to no other."""
+    with EmbeddedAPIServer() as server, contextlib.closing(Backend(server, None, None)) as made:
+        yield made
+
+
 @pytest.fixture(params=["embedded", pytest.param("real", marks=[pytest.mark.cluster, pytest.mark.timeout(120)])])
 def backend(request: pytest.FixtureRequest) -> Iterator[Backend]:
     """Each server in turn, with a new namespace."""
-    with contextlib.ExitStack() as stack:
-        if request.param == "embedded":
-            made = Backend(stack.enter_context(EmbeddedAPIServer()), None, None)
-        else:
-            plane = request.getfixturevalue("control_plane")
-            made = Backend(plane, plane.token(), str(plane.ca_file))
-        stack.callback(made.close)
+    if request.param == "embedded":
+        yield request.getfixturevalue("embedded_backend")
+        return
+    plane = request.getfixturevalue("control_plane")
+    with contextlib.closing(Backend(plane, plane.token(), str(plane.ca_file))) as made:
         yield made
+
+
+@pytest.fixture
+def make_widgets() -> Callable[[Backend], Widgets]:
+    """Makes custom resources that are not there yet."""
+    return Widgets
 
 
 @pytest.fixture
@@ -170,11 +181,11 @@ def widgets(backend: Backend) -> Widgets:
 
 
 @pytest.fixture
-def follow(backend: Backend) -> Iterator[Callable[..., Follower]]:
-    """Follows a resource in the backend's namespace; stopped when the test is over."""
+def make_follower() -> Iterator[Callable[..., Follower]]:
+    """Follows a resource in a backend's namespace; stopped when the test is over."""
     made: list[Follower] = []
 
-    def start(resource: str, **options: Any) -> Follower:
+    def start(backend: Backend, resource: str, **options: Any) -> Follower:
         source = ListWatch.for_resource(backend.api_client, resource, namespace=backend.namespace)
         made.append(Follower(source, **options))
         return made[-1]
@@ -182,6 +193,12 @@ def follow(backend: Backend) -> Iterator[Callable[..., Follower]]:
     yield start
     stopped = [follower.informer.stop(10) for follower in made]
     assert all(stopped)
+
+
+@pytest.fixture
+def follow(backend: Backend, make_follower: Callable[..., Follower]) -> Callable[..., Follower]:
+    """The same for `backend`."""
+    return lambda resource, **options: make_follower(backend, resource, **options)
 
 
 @pytest.fixture

@@ -332,10 +332,10 @@ class AsyncInformer(Generic[T]):
         """Waits at most `timeout` seconds (None: without limit) for the first list; False too when it stops."""
         return await self.wait_until(self._informer.has_synced, timeout)
 
-    async def wait_for_resource_version(self, resource_version: str, timeout: float | None = None) -> bool:
+    async def wait_for_resource_version(self, rv: str, timeout: float | None = None) -> bool:
         """As `SharedInformer.wait_for_resource_version`."""
-        self._informer.has_reached(resource_version)
-        return await self.wait_until(lambda: self._informer.has_reached(resource_version), timeout)
+        self._informer.has_reached(rv)
+        return await self.wait_until(lambda: self._informer.has_reached(rv), timeout)
 
     async def wait_until(self, predicate: Callable[[], bool], timeout: float | None = None) -> bool:
         """Waits for something that changes with what the informer applies or its handlers finish."""

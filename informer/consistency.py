@@ -32,13 +32,13 @@ class ConsistencyStore:
         self._lock = Lock()
         self._written: dict[Hashable, dict[str, str]] = {}  # by owner and resource; guarded by _lock
 
-    def wrote_at(self, owner: Hashable, resource: str, resource_version: str) -> None:
+    def wrote_at(self, owner: Hashable, resource: str, rv: str) -> None:
         """Remembers a write.
 
         Args:
             owner: on whose behalf, such as the key that is being reconciled.
             resource: one of the resources this was made with.
-            resource_version: of the object that the server returned.
+            rv: of the object that the server returned.
 
         Raises:
             KeyError: there is no such resource.
@@ -46,12 +46,12 @@ class ConsistencyStore:
         """
         if resource not in self._read:
             raise KeyError(f"no store of {resource!r} was given (there are: {', '.join(sorted(self._read))})")
-        compare_resource_versions(resource_version, resource_version)
+        compare_resource_versions(rv, rv)
         with self._lock:
             written = self._written.setdefault(owner, {})
             before = written.get(resource)
-            if before is None or compare_resource_versions(before, resource_version) < 0:
-                written[resource] = resource_version
+            if before is None or compare_resource_versions(before, rv) < 0:
+                written[resource] = rv
 
     def ensure_ready(self, owner: Hashable) -> bool:
         """Whether every cache has reached what was written for an owner; if not, come back later."""

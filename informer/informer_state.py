@@ -54,11 +54,11 @@ class InformerState:
         self._check_forked()
         return self._waiters.subscribe(callback)
 
-    def wait_for_resource_version(self, resource_version: str, timeout: float | None = None) -> bool:
+    def wait_for_resource_version(self, rv: str, timeout: float | None = None) -> bool:
         """Waits until the cache shows what a write made that returned this resourceVersion.
 
         Args:
-            resource_version: from the server's answer, of the same resource.
+            rv: from the server's answer, of the same resource.
             timeout: at most so many seconds; None waits without limit.
 
         Returns:
@@ -67,7 +67,7 @@ class InformerState:
         Raises:
             ValueError: it is no comparable resourceVersion (KEP-5504).
         """
-        return self.wait_until(lambda: self.has_reached(resource_version), timeout)
+        return self.wait_until(lambda: self.has_reached(rv), timeout)
 
     def has_reached(self, resource_version: str) -> bool:
         """Whether the cache shows what a write made that returned this resourceVersion; raises ValueError as above."""

@@ -48,9 +48,9 @@ class Reflector:
 
     Args:
         lister_watcher: what to list and watch.
-        target: a queue or a store, which is given `replace`, and `apply` or else `add`, `update`, `delete`.
+        store_or_queue: a queue or a store, which is given `replace`, and `apply` or else `add`, `update`, `delete`.
         name: for logs; None takes the resource's.
-        resync_period: seconds between two calls of the target's `resync`, 0 for none.
+        resync_period: seconds between two calls of its `resync`, 0 for none.
         watch_list: True streams the first list, False never does, "auto" does if the server and the list-watch can.
         backoff: the waits between failed tries.
         page_size: objects a page of a list.
@@ -72,7 +72,7 @@ class Reflector:
     def __init__(
         self,
         lister_watcher: ListerWatcher[Any],
-        target: Any,
+        store_or_queue: Any,
         *,
         name: str | None = None,
         resync_period: float = 0,
@@ -98,7 +98,7 @@ class Reflector:
         self._lister_watcher = lister_watcher
         self._limited = LimitedLog(_log)
         self._target = ReflectorTarget(
-            target, self.name, self._limited, namespace=namespace, on_undecodable=on_undecodable
+            store_or_queue, self.name, self._limited, namespace=namespace, on_undecodable=on_undecodable
         )
         self._resync_period = resync_period
         self._should_resync = should_resync

@@ -141,6 +141,7 @@ class InformerLife(InformerState):
         Returns:
             A function that withdraws it.
         """
+        self._check_forked()
         return self._crew.ended.subscribe(callback)
 
     def __enter__(self) -> Self:
@@ -153,13 +154,15 @@ class InformerLife(InformerState):
         self.stop()
 
     def die_in_child(self) -> None:
-        """Called in a forked child: its threads are the parent's, and its locks may have been held by them."""
+        """Called in a forked child: its threads are the parent's.
+
+        The locks may have been held by these, so that from now on none is taken: whatever would is refused, or does nothing.
+        Only a handler that has forked goes on, and its thread is counted when it ends.
+        """
         self._forked = True
-        self._lock = Lock()
+        self._crew.renew_lock()
         for listener in self._processor.listeners():
             listener.die(self._forked_error)
-        for part in (self._processor, self._crew, self._waiters):
-            part.renew_lock()
 
     def _enroll(self, member: Member) -> bool:
         """Takes a member in, whose thread starts now or with the others; False when it is too late."""

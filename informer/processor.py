@@ -166,7 +166,3 @@ class Processor:
             self._closed = True
         for listener in self._listeners:
             listener.close(drain=drain)
-
-    def renew_lock(self) -> None:
-        """In a forked child: another thread of the parent may have held the lock."""
-        self.lock = RLock()

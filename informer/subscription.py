@@ -154,7 +154,6 @@ class Subscription:
         """In a forked child: from now on every look at what waits raises."""
         self._backlog.forget()
         self._dropped = True
-        self._lock = Lock()
         self._backlog = DeadBacklog(error)
 
     @property

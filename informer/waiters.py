@@ -52,10 +52,6 @@ class Waiters:
             self._closed = True
         self._wake_all()
 
-    def renew_lock(self) -> None:
-        """In a forked child: another thread of the parent may have held the lock."""
-        self._monitor = Monitor()
-
     def _wake_all(self) -> None:
         with self._monitor:
             self._monitor.notify_all()

@@ -80,7 +80,7 @@ def run(program: str) -> Outcome:
     [
         pytest.param("informer = started()", id="idle"),
         pytest.param("informer = started(); stream = informer.events()", id="open-stream"),
-        pytest.param("started(resync_period=1).add_event_handler(on_add=print)", id="resyncs"),
+        pytest.param("started(resync_period=1).add_event_handler(on_add=lambda obj: None)", id="resyncs"),
         pytest.param(
             """
             informer = started()
@@ -186,6 +186,28 @@ def test_the_exit_ends_handlers_before_modules_are_torn_down() -> None:
     """)
     assert (ended.code, ended.errors) == (0, "")
     assert ended.output.count("finished") == 1
+
+
+def test_at_the_exit_every_informer_stops_at_once() -> None:
+    """One that hangs does not let the others go on meanwhile."""
+    ended = run("""
+        def hang(obj):
+            entered.release()
+            threading.Event().wait()
+        def slow(obj):
+            entered.release()
+            print("call", flush=True)
+            time.sleep(0.15)
+        entered = threading.Semaphore(0)
+        for name in "bcdefghij":
+            source.add(pod(name))
+        for handler in [hang, hang, slow, hang, hang]:
+            started().add_event_handler(on_add=handler)
+            assert entered.acquire(timeout=20)
+        last_word()
+    """)
+    assert (ended.code, ended.errors) == (0, "")
+    assert ended.output.partition("over")[2].count("call") <= 1
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
@@ -352,6 +374,47 @@ def test_a_child_forked_under_load_hangs_nowhere() -> None:
 
 
 @needs_fork
+def test_a_lock_that_was_held_at_the_fork_holds_up_nobody_in_the_child() -> None:
+    """No use in the child takes a lock, which another thread of the parent may have held for ever."""
+    ended = run_forking("""
+        informer = started()
+        stream = informer.events()
+        registration = informer.add_event_handler(on_add=lambda obj: None)
+        subscription = registration.subscription
+        held, go = threading.Barrier(2), threading.Event()
+
+        def hold():
+            with informer._lock, informer._processor.lock, informer._crew._lock, informer._waiters._monitor:
+                with subscription._lock, subscription._backlog._monitor:
+                    held.wait(20)
+                    go.wait(20)
+
+        def body():
+            raises(lambda: next(stream))
+            raises(lambda: informer.wait_for_sync())
+            raises(lambda: informer.events())
+            raises(lambda: registration.backlog_size)
+            raises(lambda: informer.set_transform(None))
+            raises(lambda: informer.on_end(print))
+            raises(lambda: informer.handlers)
+            registration.remove()
+            informer.remove_event_handler(registration)
+            stream.close()
+            assert informer.stop(None)
+
+        holder = threading.Thread(target=hold)
+        holder.start()
+        held.wait(20)
+        code = in_child(body)
+        go.set()
+        holder.join(20)
+        assert code == 0
+        assert informer.stop(20)
+    """)
+    assert (ended.code, ended.errors) == (0, "")
+
+
+@needs_fork
 def test_a_child_may_leave_the_block_of_its_parents_informer() -> None:
     """A program forked within `with informer` ends normally on both sides."""
     ended = run_forking("""
@@ -390,6 +453,40 @@ def test_a_handler_may_fork() -> None:
         with informer:
             assert registration.wait_for_sync(30)
         assert (seen, codes) == (["a", "b"], [0]), (seen, codes)
+    """)
+    assert (ended.code, ended.errors) == (0, "")
+
+
+@needs_fork
+def test_a_handler_may_fork_while_another_thread_holds_a_lock() -> None:
+    """The end of the handler's thread, and with it of the child, waits for no lock of the parent's."""
+    ended = run_forking("""
+        codes = []
+        held, go = threading.Event(), threading.Event()
+        informer = SharedInformer(source, watch_list=False)
+
+        def hold():
+            with informer._lock, informer._processor.lock, informer._crew._lock, informer._waiters._monitor:
+                held.set()
+                go.wait(20)
+
+        def fork(obj):
+            holder.start()
+            held.wait(20)
+            pid = os.fork()
+            if pid == 0:
+                signal.alarm(15)
+                return
+            codes.append(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+            go.set()
+
+        holder = threading.Thread(target=hold)
+        registration = informer.add_event_handler(on_add=fork)
+        with informer:
+            assert go.wait(20)
+            holder.join(20)
+            assert registration.wait_for_sync(20)
+        assert codes == [0], codes
     """)
     assert (ended.code, ended.errors) == (0, "")
 

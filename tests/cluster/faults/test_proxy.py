@@ -23,7 +23,7 @@ class Echo(socketserver.BaseRequestHandler):
 @pytest.fixture
 def proxy():
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Echo) as server:
-        worker = Worker(server.serve_forever, "echo").start()
+        worker = Worker(lambda: server.serve_forever(0.02), "echo").start()
         made = FaultProxy(*server.server_address)
         yield made
         made.close()

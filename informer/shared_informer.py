@@ -136,6 +136,9 @@ class SharedInformer(InformerLife, Generic[T]):
         )
         self._aio: AsyncInformer[T] = AsyncInformer(self)
 
+    def __repr__(self) -> str:
+        return f"<SharedInformer {self.name}>"
+
     # Handlers
 
     def add_event_handler(

@@ -75,9 +75,17 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--field-selector", default="", help="field selector, such as spec.nodeName=node-1")
     parser.add_argument("--kubeconfig", help="path of the kubeconfig file (default: as kubectl)")
     parser.add_argument("--context", help="context of the kubeconfig file (default: the current one)")
-    parser.add_argument("--duration", type=float, metavar="SECONDS", help="end after so many seconds")
+    parser.add_argument("--duration", type=seconds, metavar="SECONDS", help="end after so many seconds")
     parser.add_argument("-o", "--output", choices=("table", "wide", "json", "name"), default="table")
     return parser.parse_args(arguments)
+
+
+def seconds(text: str) -> float:
+    """A duration of the command line."""
+    value = float(text)
+    if not 0 <= value < threading.TIMEOUT_MAX:
+        raise ValueError(text)
+    return value
 
 
 def connect(options: argparse.Namespace, stack: ExitStack) -> tuple[client.ApiClient, str | None, str]:
@@ -89,6 +97,8 @@ def connect(options: argparse.Namespace, stack: ExitStack) -> tuple[client.ApiCl
         server = stack.enter_context(demo_cluster())
         print(f"no cluster is configured: showing a demo cluster at {server.url}", file=sys.stderr, flush=True)
         return stack.enter_context(server.api_client()), namespace, "demo cluster"
+    if options.kubeconfig and not Path(options.kubeconfig).is_file():
+        raise FatalError(f"there is no kubeconfig file {options.kubeconfig}")
     try:
         if options.kubeconfig or options.context or not in_cluster():
             configuration = client.Configuration()

@@ -220,7 +220,9 @@ class FaultProxy:
             return
         upstream.setblocking(False)
         for each in (sock, upstream):
-            each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            # One that was reset meanwhile refuses it; reading it tells.
+            with contextlib.suppress(OSError):
+                each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         server = _Side(upstream)
         server.pair, server.other, client.other = pair, client, server
         pair.server = server

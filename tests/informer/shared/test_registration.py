@@ -240,7 +240,7 @@ def test_a_late_handler_has_synced_once_it_has_finished_what_was_there(
 def test_a_handler_that_raises_has_synced_all_the_same(
     make_informer: Make, pod: Pod, queue: str, backlog: Any, error: BaseException, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Whatever a handler raises, its calls count as finished, all others follow, and each failure is told."""
+    """Go: TestEventPanics. Whatever a handler raises, its calls count as finished, all others follow; each failure is told."""
     source = FakeControllerSource()
     for name in "abc":
         source.add(pod(name))

@@ -11,7 +11,7 @@ from watch.concurrency import Latch, Worker
 
 @pytest.mark.parametrize("round_", range(20))
 def test_what_is_set_while_it_starts_is_taken_or_refused(round_: int) -> None:
-    """Go: TestSharedInformerInitializationRace, TestSharedInformerStartRace. A handler is always taken; the rest says why not."""
+    """Go: TestSharedInformerInitializationRace, TestSharedInformerStartRace. The rest says why not."""
     source = FakeControllerSource()
     source.add({"metadata": {"name": "a"}})
     informer: SharedInformer[object] = SharedInformer(source)

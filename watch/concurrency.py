@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import time
 from collections.abc import Callable
 
 __all__ = ["Latch", "Lock", "Monitor", "RLock", "Signal", "ThreadLocal", "Worker", "current_thread_id", "on_set"]
@@ -32,6 +33,8 @@ class Monitor(threading.Condition):
 class Signal(threading.Event):
     """A stop event that also calls back, so that no thread has to wait for it."""
 
+    _LOOK_UP = 1.0
+
     def __init__(self) -> None:
         super().__init__()
         self._callbacks_lock = threading.Lock()
@@ -45,6 +48,22 @@ class Signal(threading.Event):
             callbacks, self._callbacks = self._callbacks, {}
         for callback in callbacks.values():
             _call(callback)
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """As every event's; on the main thread it also lets the handlers of signals run, at most a second late.
+
+        Python calls them on that thread, between two steps of it. A signal that another thread was given, or that came
+        just before the wait began, would otherwise be seen only when that is over (https://github.com/python/cpython/issues/85300).
+        """
+        if threading.current_thread() is not threading.main_thread():
+            return super().wait(timeout)
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while True:
+            left = self._LOOK_UP if deadline is None else min(self._LOOK_UP, deadline - time.monotonic())
+            if super().wait(left):
+                return True
+            if deadline is not None and time.monotonic() >= deadline:
+                return False
 
     def subscribe(self, callback: Callable[[], object]) -> Callable[[], None]:
         """Calls `callback` once the event is set (at once when it is); returns a function that withdraws it."""

@@ -44,6 +44,21 @@ def test_a_signal_reaches_a_main_thread_that_waits_for_the_event() -> None:
     sender.join(PATIENCE)
 
 
+def test_a_signal_that_another_thread_was_given_sets_the_event() -> None:
+    """The main thread waits for the event, and nothing wakes it but the event itself; the signal is heard all the same."""
+    stop = stop_on_signals()
+
+    def send_to_myself() -> None:
+        threading.Event().wait(0.05)
+        signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
+        threading.Event().wait(0.05)
+
+    sender = threading.Thread(target=send_to_myself)
+    sender.start()
+    assert stop.wait()
+    sender.join(PATIENCE)
+
+
 def test_who_asks_twice_gets_the_same_event() -> None:
     """Two parts of a program stop at the same signal; after it a new event is for the next one."""
     before = signal.getsignal(signal.SIGTERM)

@@ -321,6 +321,8 @@ class AsyncInformer(Generic[T]):
             handler, on_add=on_add, on_update=on_update, on_delete=on_delete, on_batch=on_batch, may_be_async=True
         )
         asyncio.get_running_loop()  # raises where there is none, before anything is subscribed
+        if on_error is not None and not callable(on_error):
+            raise TypeError(f"on_error must be callable, not {type(on_error).__name__}")
         subscription = self._informer.subscribe(keep=filter, resync_period=resync_period, backlog=backlog)
         stream = AsyncEventStream(self._informer, subscription)
         registration = AsyncRegistration(self._informer, stream, functions, on_error)

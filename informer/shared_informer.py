@@ -6,6 +6,7 @@ Threads: one that reads, decodes, applies and gives out (one for each namespace,
 
 from __future__ import annotations
 
+import inspect
 import logging
 import random as stdlib_random
 from collections.abc import Callable, Iterable, Mapping
@@ -177,8 +178,7 @@ class SharedInformer(InformerLife, Generic[T]):
         functions = HandlerFunctions(
             handler, on_add=on_add, on_update=on_update, on_delete=on_delete, on_batch=on_batch
         )
-        if on_error is not None and not callable(on_error):
-            raise TypeError(f"on_error must be callable, not {type(on_error).__name__}")
+        _check_callable("on_error", on_error)
         subscription = self._subscribe(filter, resync_period, backlog)
         if subscription is not None:
             registration = HandlerRegistration(self, functions, subscription, name=self.name, on_error=on_error)
@@ -416,3 +416,5 @@ def _check(lister_watcher: Any, queue: Any, resync_period: float, **functions: A
 def _check_callable(what: str, function: Any, *, or_none: bool = True) -> None:
     if not callable(function) and not (or_none and function is None):
         raise TypeError(f"{what} must be callable, not {type(function).__name__}")
+    if inspect.iscoroutinefunction(function):
+        raise TypeError(f"{what} is an async function, which nobody here awaits: a plain one is needed")

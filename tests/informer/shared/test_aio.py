@@ -589,6 +589,26 @@ def test_without_a_loop_nothing_is_added(make_informer: Make) -> None:
     assert informer._processor.listeners() == ()
 
 
+def test_misuse_adds_nothing(make_informer: Make) -> None:
+    """A filter is asked at once, so that it is no async function; what cannot be called is refused."""
+    informer = make_informer(FakeControllerSource())
+    odd: Any = 3
+
+    async def main() -> None:
+        for options, text in (
+            ({"filter": asyncio.sleep}, "filter is an async function"),
+            ({"filter": odd}, "filter must be callable, not int"),
+            ({"on_error": odd}, "on_error must be callable, not int"),
+        ):
+            with pytest.raises(TypeError, match=text):
+                informer.aio.add_event_handler(on_add=print, **options)
+        with pytest.raises(TypeError, match="filter is an async function"):
+            informer.aio.events(filter=asyncio.sleep)
+
+    run(main())
+    assert informer._processor.listeners() == ()
+
+
 def test_a_stopped_informer_takes_nothing_in(make_informer: Make) -> None:
     """Streams and handlers are refused after the stop, and the informer does not start again."""
     informer = make_informer(FakeControllerSource())

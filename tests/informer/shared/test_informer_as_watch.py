@@ -206,6 +206,16 @@ def test_a_channel_that_is_first_asked_for_after_the_end_is_closed() -> None:
     assert list(watcher.result_chan()) == []
 
 
+def test_the_end_of_the_informer_is_the_end_of_the_watch() -> None:
+    """Whoever stops the informer underneath ends the channel's reader too."""
+    watcher = informer_watcher(FakeControllerSource())
+    chan = watcher.result_chan()
+    assert watcher.informer.wait_for_sync(PATIENCE)
+    watcher.informer.stop()
+    assert list(chan) == []
+    assert watcher.done.wait(PATIENCE)
+
+
 def test_an_object_that_the_model_cannot_read_is_left_out(caplog: pytest.LogCaptureFixture) -> None:
     """It is logged by its key, and the others come."""
 

@@ -203,3 +203,18 @@ def test_a_waiter_never_misses_the_version_it_waits_for(make_informer: Make, pod
     assert all(answers.get(PATIENCE) for _ in range(160))
     for thread in threads:
         thread.join(PATIENCE)
+
+
+def test_progress_is_told_when_it_has_been_made(make_informer: Make, pod: Pod, queue: str) -> None:
+    """Whoever is called back for a version finds it reached: the last call comes after the fact, not before."""
+    source = FakeControllerSource()
+    informer = make_informer(source, queue=queue)
+    reached: Channel[str] = Channel(None)
+    withdraw = informer.on_progress(lambda: reached.put(informer.last_sync_resource_version))
+    informer.start()
+    assert source.wait_for_watches()
+    for number in range(1, 6):
+        source.add(pod(f"p{number}"))
+        while reached.get(PATIENCE) != str(number):
+            pass
+    withdraw()

@@ -642,8 +642,10 @@ def test_handlers_come_and_go_while_everything_changes(make_informer: Make, pod:
         ({"on_add": print, "resync_period": -1}, ValueError, "resync_period must be 0 or more seconds, not -1"),
         ({}, TypeError, "nothing to call"),
         ({"on_add": asyncio.sleep}, TypeError, "use informer.aio.add_event_handler"),
+        ({"on_add": print, "filter": asyncio.sleep}, TypeError, "filter is an async function"),
+        ({"on_add": print, "on_error": asyncio.sleep}, TypeError, "on_error is an async function"),
     ],
-    ids=["filter", "on-error", "backlog", "resync", "nothing", "async"],
+    ids=["filter", "on-error", "backlog", "resync", "nothing", "async", "async-filter", "async-on-error"],
 )
 def test_misuse_adds_nothing(make_informer: Make, options: Any, error: type[Exception], text: str) -> None:
     """What does not fit is named, and no handler is left behind."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import threading
 from collections.abc import Callable
@@ -437,6 +438,7 @@ def test_a_relist_of_the_same_keeps_the_objects(make_informer: Make, pod: Pod, q
         ({"watch_timeout": (5, 1)}, ValueError, "watch_timeout"),
         ({"silence_timeout": 0}, ValueError, "silence_timeout"),
         ({"transform": 3}, TypeError, "transform must be callable, not int"),
+        ({"transform": asyncio.sleep}, TypeError, "transform is an async function"),
         ({"key_func": None}, TypeError, "key_func must be callable, not NoneType"),
         ({"watch_error_handler": 3}, TypeError, "watch_error_handler must be callable, not int"),
         ({"on_decode_error": 3}, TypeError, "on_decode_error must be callable, not int"),

@@ -18,6 +18,7 @@ from weakref import finalize
 
 from typing_extensions import Self, TypeVar
 
+from informer.callables import check_callable
 from informer.changes import Change
 from informer.handlers import Handler, HandlerFunctions, OnAdd, OnDelete
 from informer.log_limit import LimitedLog
@@ -321,8 +322,7 @@ class AsyncInformer(Generic[T]):
             handler, on_add=on_add, on_update=on_update, on_delete=on_delete, on_batch=on_batch, may_be_async=True
         )
         asyncio.get_running_loop()  # raises where there is none, before anything is subscribed
-        if on_error is not None and not callable(on_error):
-            raise TypeError(f"on_error must be callable, not {type(on_error).__name__}")
+        check_callable("on_error", on_error, or_none=True)
         subscription = self._informer.subscribe(keep=filter, resync_period=resync_period, backlog=backlog)
         stream = AsyncEventStream(self._informer, subscription)
         registration = AsyncRegistration(self._informer, stream, functions, on_error)

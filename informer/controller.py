@@ -15,7 +15,7 @@ from typing import Any
 from informer.deltas import Delta, DeltaType, Queue
 from informer.errors import QueueClosedError
 from informer.fifo import Pair
-from informer.keys import resource_version_of
+from informer.keys import version_of
 from informer.list_watch import ListerWatcher
 from informer.log_limit import LimitedLog
 from informer.reflector import Reflector
@@ -206,7 +206,7 @@ class _Inlet:
             for delta in deltas:
                 _add_one(self._queue, delta)
         last = deltas[-1]
-        self._drain_to(last.object if last.type is DeltaType.BOOKMARK else _version_of(last.object))
+        self._drain_to(last.object if last.type is DeltaType.BOOKMARK else version_of(last.object))
 
     def replace(self, items: Sequence[Any], resource_version: str, **namespace: Any) -> None:
         try:
@@ -254,13 +254,6 @@ def _add_one(queue: Queue, delta: Delta) -> None:
             queue.bookmark(delta.object)
         case _:
             raise ValueError(f"a reflector does not add a {delta.type}")
-
-
-def _version_of(obj: Any) -> str:
-    try:
-        return resource_version_of(obj)
-    except Exception:
-        return ""
 
 
 def _parts(lister_watcher: ListerWatcher[Any]) -> list[tuple[str | None, ListerWatcher[Any]]]:

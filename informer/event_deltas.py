@@ -12,7 +12,7 @@ from typing import Any
 
 from informer.deltas import Delta, DeltaType
 from informer.entries import Undecodable
-from informer.keys import DeletedFinalStateUnknown, annotations_of, resource_version_of
+from informer.keys import DeletedFinalStateUnknown, annotations_of, version_of
 from informer.log_limit import LimitedLog
 from watch.errors import ApiError
 from watch.event import Event, EventType
@@ -24,7 +24,6 @@ __all__ = [
     "is_initial_events_end",
     "status_error",
     "version_after",
-    "version_of",
 ]
 
 _log = logging.getLogger(__name__)
@@ -115,14 +114,6 @@ class EventReader:
     def _skip(self, obj: Any) -> None:
         self.skipped += 1
         self._limited.log(logging.WARNING, "skipped an object of another type than was asked for: %s", _described(obj))
-
-
-def version_of(obj: Any) -> str:
-    """An object's resourceVersion, "" where it has none or is no object."""
-    try:
-        return resource_version_of(obj)
-    except Exception:
-        return ""
 
 
 def version_after(delta: Delta) -> str:

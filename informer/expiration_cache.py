@@ -12,7 +12,7 @@ from typing import Any, Generic, NamedTuple, Protocol
 
 from typing_extensions import TypeVar
 
-from informer.keys import DeletedFinalStateUnknown, key_by, resource_version_of
+from informer.keys import DeletedFinalStateUnknown, key_by, version_of
 from watch.clock import SYSTEM_CLOCK, Clock
 from watch.concurrency import Lock
 
@@ -95,7 +95,7 @@ class ExpirationCache(Generic[T]):
         Raises:
             KeyFuncError: it has no key.
         """
-        key, version = self._key(obj), _version_of(obj)
+        key, version = self._key(obj), version_of(obj)
         entry = TimestampedEntry(obj, self._clock.monotonic())
         with self._lock:
             self._entries[key] = entry
@@ -113,7 +113,7 @@ class ExpirationCache(Generic[T]):
         """
         unknown = isinstance(obj, DeletedFinalStateUnknown)
         key = obj.key if isinstance(obj, DeletedFinalStateUnknown) else self._key(obj)
-        version = "" if unknown else _version_of(obj)
+        version = "" if unknown else version_of(obj)
         with self._lock:
             self._entries.pop(key, None)
             self._resource_version = version or self._resource_version
@@ -200,10 +200,3 @@ class TTLStore(ExpirationCache[T]):
 
     def __init__(self, key_func: Callable[[Any], str], ttl: float, *, clock: Clock = SYSTEM_CLOCK) -> None:
         super().__init__(key_func, TTLPolicy(ttl, clock), clock=clock)
-
-
-def _version_of(obj: Any) -> str:
-    try:
-        return resource_version_of(obj)
-    except Exception:
-        return ""

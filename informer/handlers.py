@@ -11,6 +11,7 @@ from typing import Any, Generic, Protocol, TypeAlias
 
 from typing_extensions import TypeVar
 
+from informer.callables import check_callable
 from informer.changes import Change
 from informer.deltas import DeltaType
 
@@ -180,8 +181,7 @@ def filter_change(change: Change[Any], keep: Callable[[Any], object]) -> Change[
 
 
 def _check_function(name: str, function: Any, handler: Any, *, may_be_async: bool) -> None:
-    if not callable(function):
-        raise TypeError(f"{name} must be callable, not {type(function).__name__}")
+    check_callable(name, function)
     if isinstance(handler, type) and inspect.isfunction(inspect.getattr_static(handler, name)):
         raise TypeError(f"a handler is an object, not a class: pass {handler.__name__}()")
     if not may_be_async and (

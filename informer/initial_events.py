@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from informer.deltas import Delta, DeltaType
-from informer.event_deltas import EventReader, is_initial_events_end, version_of
-from informer.keys import DeletedFinalStateUnknown
+from informer.event_deltas import EventReader, is_initial_events_end
+from informer.keys import DeletedFinalStateUnknown, version_of
 from watch.errors import ApiError
 from watch.event import Event, EventType
 

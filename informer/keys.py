@@ -27,6 +27,7 @@ __all__ = [
     "resource_version_of",
     "split_meta_namespace_key",
     "uid_of",
+    "version_of",
 ]
 
 _EAGER = (Object, Entry, Undecodable)
@@ -170,6 +171,17 @@ def uid_of(obj: Any) -> str:
 def resource_version_of(obj: Any) -> str:
     """An object's resourceVersion, "" for none."""
     return obj.resource_version if type(obj) in _EAGER else metadata_of(obj).resource_version
+
+
+def version_of(obj: Any) -> str:
+    """As `resource_version_of`, and "" for what is no object at all: for what a server or a user's function gave."""
+    kind = type(obj)
+    if kind is Object or kind is Entry:
+        return obj.resource_version  # type: ignore[no-any-return]
+    try:
+        return resource_version_of(obj)
+    except Exception:
+        return ""
 
 
 def labels_of(obj: Any) -> Mapping[str, str]:

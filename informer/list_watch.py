@@ -12,6 +12,7 @@ from typing import Any, Generic, overload
 from typing_extensions import Self, TypedDict, TypeVar, Unpack
 
 from informer.bodies import read_items
+from informer.callables import check_callable
 from informer.discovery import Resource, known, parse_name
 from informer.entries import Undecodable
 from informer.list_framing import ListFraming
@@ -71,8 +72,7 @@ class ListWatch(Generic[T]):
         supports_watch_list: bool = True,
     ) -> None:
         for name, function in (("list_func", list_func), ("watch_func", watch_func)):
-            if not callable(function):
-                raise TypeError(f"{name} must be callable, not {type(function).__name__}")
+            check_callable(name, function)
         self._list = list_func
         self._watch = watch_func
         self.supports_watch_list = supports_watch_list

@@ -103,11 +103,6 @@ class ReflectorState:
         self._unfinished = 0  # rule 6
         self._poor_watches = 0  # in a row; rule 8
 
-    @property
-    def uses_watch_list(self) -> bool:
-        """Whether rounds begin with a watch list."""
-        return self._watch_list
-
     def begin(self) -> Next:
         """The first step of a round."""
         self._continue, self._full, self._same_tokens = "", False, 0

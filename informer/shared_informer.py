@@ -16,6 +16,7 @@ from typing_extensions import TypeVar
 
 from informer.aio import AsyncInformer
 from informer.backoff import Backoff
+from informer.callables import check_callable
 from informer.changes import Change
 from informer.controller import Controller
 from informer.entries import unwrap
@@ -178,7 +179,7 @@ class SharedInformer(InformerLife, Generic[T]):
         functions = HandlerFunctions(
             handler, on_add=on_add, on_update=on_update, on_delete=on_delete, on_batch=on_batch
         )
-        _check_callable("on_error", on_error)
+        _check_plain("on_error", on_error)
         subscription = self._subscribe(filter, resync_period, backlog)
         if subscription is not None:
             registration = HandlerRegistration(self, functions, subscription, name=self.name, on_error=on_error)
@@ -307,7 +308,7 @@ class SharedInformer(InformerLife, Generic[T]):
             RuntimeError: the informer has started or stopped.
         """
         self._check_forked()
-        _check_callable("transform", transform)
+        _check_plain("transform", transform)
         with self._lock:
             self._check_fresh()
             self._transform = transform
@@ -320,7 +321,7 @@ class SharedInformer(InformerLife, Generic[T]):
             RuntimeError: the informer has started or stopped.
         """
         self._check_forked()
-        _check_callable("watch_error_handler", handler)
+        _check_plain("watch_error_handler", handler)
         with self._lock:
             self._check_fresh()
             self._watch_error_handler = handler
@@ -353,7 +354,7 @@ class SharedInformer(InformerLife, Generic[T]):
     ) -> Subscription | None:
         """A new listener; None when the informer has stopped."""
         self._check_forked()
-        _check_callable("filter", keep)
+        _check_plain("filter", keep)
         requested = self._resync_period if resync_period is None else resync_period
         if requested < 0:
             raise ValueError(f"resync_period must be 0 or more seconds, not {requested}")
@@ -410,11 +411,10 @@ def _check(lister_watcher: Any, queue: Any, resync_period: float, **functions: A
     if resync_period < 0:
         raise ValueError(f"resync_period must be 0 or more seconds, not {resync_period}")
     for name, function in functions.items():
-        _check_callable(name, function, or_none=name != "key_func")
+        _check_plain(name, function, or_none=name != "key_func")
 
 
-def _check_callable(what: str, function: Any, *, or_none: bool = True) -> None:
-    if not callable(function) and not (or_none and function is None):
-        raise TypeError(f"{what} must be callable, not {type(function).__name__}")
+def _check_plain(what: str, function: Any, *, or_none: bool = True) -> None:
+    check_callable(what, function, or_none=or_none)
     if inspect.iscoroutinefunction(function):
         raise TypeError(f"{what} is an async function, which nobody here awaits: a plain one is needed")

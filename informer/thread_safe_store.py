@@ -15,7 +15,6 @@ from typing_extensions import TypeVar
 
 from informer.changes import Change
 from informer.deltas import Delta, DeltaType, ReplacedAll
-from informer.entries import Entry
 from informer.index import Index, IndexErrorHandler
 from informer.keys import (
     DeletedFinalStateUnknown,
@@ -24,8 +23,8 @@ from informer.keys import (
     namespace_of,
     resource_version_of,
     uid_of,
+    version_of,
 )
-from informer.objects import Object
 from watch.concurrency import Lock, RLock
 
 __all__ = ["Prepared", "Store"]
@@ -300,7 +299,7 @@ class Store(Generic[T]):
                         items[key] = obj
                         for index, values in zip(indices, all_values[at]):  # noqa: B905 - same length; on the hot path
                             index.set(key, obj, values)
-                    found = _version_of(obj)
+                    found = version_of(obj)
                     version = found or version
                     if old is None:
                         append(Change(DeltaType.ADDED, obj, None, is_in_initial_list, False, False, key))
@@ -326,7 +325,7 @@ class Store(Generic[T]):
             gone = old if unknown else obj
             last_known = None if gone is old else old
             changes.append(Change(DeltaType.DELETED, gone, None, False, unknown, False, key, last_known))
-        return "" if unknown else _version_of(obj)
+        return "" if unknown else version_of(obj)
 
     def _replace_all(
         self,
@@ -361,7 +360,7 @@ class Store(Generic[T]):
                 news.append(Change(DeltaType.UPDATED, old, old, False, False, True, key))
                 put(key, old, [index.known_values(key) for index in old_indices])
             else:
-                is_sync = _is_sync(old, obj, _version_of(obj))
+                is_sync = _is_sync(old, obj, version_of(obj))
                 news.append(Change(DeltaType.UPDATED, obj, old, False, False, is_sync, key))
                 put(key, obj, values)
         gone: builtins.list[Change[Any]] = []
@@ -376,16 +375,6 @@ class Store(Generic[T]):
             self._items, self._indices = items, indices
             self._resource_version = replaced.resource_version
         return gone + news
-
-
-def _version_of(obj: Any) -> str:
-    kind = type(obj)
-    if kind is Object or kind is Entry:
-        return obj.resource_version  # type: ignore[no-any-return]
-    try:
-        return resource_version_of(obj)
-    except Exception:
-        return ""
 
 
 def _is_same(old: Any, new: Any) -> bool:
@@ -403,4 +392,4 @@ def _is_sync(old: Any, new: Any, version: str) -> bool:
     """Whether an update has no news; objects without resourceVersions always might."""
     if old is new:
         return True
-    return bool(version) and _version_of(old) == version
+    return bool(version) and version_of(old) == version

@@ -1,10 +1,10 @@
-"""Shared by all tests: no test may leave a thread behind."""
+"""Shared by all tests: no test may leave a thread behind, and functions can run beside a test."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 # How long one example takes says more about the machine's other work than about the code.
 settings.register_profile("project", deadline=None)
 settings.load_profile("project")
+
+
+# Seconds in which what runs beside a test has to end.
+TASK_DEADLINE = 10.0
 
 
 @pytest.fixture(autouse=True)
@@ -31,6 +35,49 @@ def no_leftover_threads(request: pytest.FixtureRequest) -> Iterator[None]:
         thread.join(max(0.0, deadline - time.monotonic()))
     left = [t.name for t in left if t.is_alive()]
     assert not left, f"threads left running: {left}"
+
+
+class Task:
+    """A call on a thread of its own."""
+
+    def __init__(self, function: Callable[..., Any], args: tuple[Any, ...]) -> None:
+        self._function, self._args = function, args
+        self._value: Any = None
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            self._value = self._function(*self._args)
+        except BaseException as error:
+            self._error = error
+
+    def ends_within(self, seconds: float = TASK_DEADLINE) -> bool:
+        """Whether the call is over, after waiting at most so long."""
+        self._thread.join(seconds)
+        return not self._thread.is_alive()
+
+    def result(self) -> Any:
+        """What the call returned; raises what it raised, and fails if it goes on."""
+        assert self.ends_within(), f"{self._function} did not return"
+        if self._error is not None:
+            raise self._error
+        return self._value
+
+
+@pytest.fixture
+def run() -> Iterator[Callable[..., Task]]:
+    """Starts a function on a thread; the test fails if it has not ended by the end of the test."""
+    tasks: list[Task] = []
+
+    def start(function: Callable[..., Any], *args: Any) -> Task:
+        tasks.append(Task(function, args))
+        return tasks[-1]
+
+    yield start
+    running = [task for task in tasks if not task.ends_within()]
+    assert not running
 
 
 @pytest.fixture(scope="session")

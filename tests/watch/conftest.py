@@ -1,4 +1,4 @@
-"""For tests of watchers: functions that run beside the test, and a server whose every byte the test decides."""
+"""For tests of watchers: a server whose every byte the test decides."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import ipaddress
 import socket
 import ssl
 import struct
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,49 +19,6 @@ from watch import Channel
 from watch.concurrency import Latch, Lock, Worker
 
 DEADLINE = 10.0
-
-
-class Task:
-    """A call on a thread of its own."""
-
-    def __init__(self, function: Callable[..., Any], args: tuple[Any, ...]) -> None:
-        self._function, self._args = function, args
-        self._value: Any = None
-        self._error: BaseException | None = None
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
-
-    def _run(self) -> None:
-        try:
-            self._value = self._function(*self._args)
-        except BaseException as error:
-            self._error = error
-
-    def ends_within(self, seconds: float = DEADLINE) -> bool:
-        """Whether the call is over, after waiting at most so long."""
-        self._thread.join(seconds)
-        return not self._thread.is_alive()
-
-    def result(self) -> Any:
-        """What the call returned; raises what it raised, and fails if it goes on."""
-        assert self.ends_within(), f"{self._function} did not return"
-        if self._error is not None:
-            raise self._error
-        return self._value
-
-
-@pytest.fixture
-def run() -> Iterator[Callable[..., Task]]:
-    """Starts a function on a thread; the test fails if it has not ended by the end of the test."""
-    tasks: list[Task] = []
-
-    def start(function: Callable[..., Any], *args: Any) -> Task:
-        tasks.append(Task(function, args))
-        return tasks[-1]
-
-    yield start
-    running = [task for task in tasks if not task.ends_within()]
-    assert not running
 
 
 CHUNKED = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"

@@ -19,7 +19,9 @@ from watch.concurrency import Monitor
 
 __all__ = ["Backlog", "CoalescingBacklog", "DeadBacklog"]
 
-# A handler that falls behind takes so many changes at a time where later ones may still be folded into those that wait.
+# A handler that falls behind takes about so many changes at a time: what was taken is held until all of it is handed over.
+_TAKEN_AT_ONCE = 1000
+# Fewer where later changes may still be folded into those that wait.
 _COALESCED_BATCH = 256
 
 _Batch = tuple[float, Sequence[Change[Any]]]  # with its time of arrival, by the monotonic clock
@@ -28,7 +30,8 @@ _Batch = tuple[float, Sequence[Change[Any]]]  # with its time of arrival, by the
 class Backlog:
     """Every change, in order.
 
-    What was taken counts as waiting until the taker has drawn it from `in_hand`.
+    Of many batches some are taken at a time, of each the whole. What was taken counts as waiting until the taker has drawn
+    it from `in_hand`.
 
     Threads: `put` never blocks; `take` waits. One thread takes and draws; everything else may come from any.
     """
@@ -52,7 +55,7 @@ class Backlog:
         return 0
 
     def take(self, timeout: float | None = None) -> Sequence[Change[Any]] | None:
-        """Waits for changes and takes what is there, to be drawn from `in_hand`; None when closed and empty.
+        """Waits for changes and takes the first of them, to be drawn from `in_hand`; None when closed and empty.
 
         Raises:
             TimeoutError: none came within `timeout` seconds (None waits without limit).
@@ -109,9 +112,17 @@ class Backlog:
         return bool(self._batches)
 
     def _take_locked(self) -> Sequence[_Batch]:
-        batches, self._batches = self._batches, deque()
-        self._size = 0
-        return batches
+        if self._size <= _TAKEN_AT_ONCE:
+            batches, self._batches = self._batches, deque()
+            self._size = 0
+            return batches
+        taken: list[_Batch] = []
+        size = 0
+        while self._batches and size < _TAKEN_AT_ONCE:
+            taken.append(self._batches.popleft())
+            size += len(taken[-1][1])
+        self._size -= size
+        return taken
 
     def _drop_locked(self) -> None:
         self._batches.clear()

@@ -248,6 +248,25 @@ def test_a_handler_that_falls_behind_takes_some_hundred_keys_at_a_time() -> None
     assert all(change.object["metadata"]["resourceVersion"] == "2" for change in rest)
 
 
+def test_a_handler_that_is_far_behind_takes_some_thousand_changes_at_a_time() -> None:
+    """What was handed over is held no longer than the rest of some thousand others; order, size and age stay right."""
+    backlog = Backlog()
+    states = [pod(f"n{i}", 1) for i in range(5000)]
+    for state in states[:4000]:
+        backlog.put([added(state)])
+    backlog.put([added(state) for state in states[4000:]])
+    seen: list[Any] = []
+    while len(backlog):
+        held = backlog.take()
+        assert held is not None
+        assert len(held) <= 2000
+        for change in backlog.in_hand:
+            seen.append(change.object)
+            assert len(backlog) == 5000 - len(seen)
+            assert (backlog.oldest is None) == (len(seen) == 5000)
+    assert seen == states
+
+
 def test_resyncs_of_one_key_are_folded_into_one_and_news_win() -> None:
     """Two resyncs of an object are one; a resync and an update are an update with news."""
     backlog = CoalescingBacklog()

@@ -16,7 +16,8 @@ class Backoff:
         initial: seconds after the first failure.
         maximum: the wait stops growing at so many seconds.
         factor: each wait is so many times the one before.
-        jitter: each wait is made longer by a random part of it, at most so many times the wait.
+        jitter: each wait, those that the server asks for too, is made longer by a random part of it, at most so many
+            times the wait (of a wait longer than `maximum`, so many times that).
         reset: after so many seconds without a failure the next one counts as the first.
 
     Raises:
@@ -54,12 +55,24 @@ class BackoffState:
         self._next = backoff.initial
         self._last: float | None = None  # when a wait was last asked for
 
-    def next(self, now: float) -> float:
-        """The seconds to wait after a failure at `now` (seconds of a monotonic clock)."""
+    def next(self, now: float, at_least: float = 0.0) -> float:
+        """The seconds to wait after a failure.
+
+        Args:
+            now: when it failed, in seconds of a monotonic clock.
+            at_least: the server's wish, before jitter: those that it has told the same must not come back together.
+        """
         backoff = self._backoff
         if self._last is not None and now - self._last > backoff.reset:
             self._next = backoff.initial
         self._last = now
         wait = self._next
         self._next = min(wait * backoff.factor, backoff.maximum)
-        return wait * (1 + backoff.jitter * self._random.random()) if backoff.jitter else wait
+        return self.spread(max(wait, at_least))
+
+    def spread(self, wait: float) -> float:
+        """A wait with its jitter."""
+        backoff = self._backoff
+        if not backoff.jitter:
+            return wait
+        return wait + min(wait, backoff.maximum) * backoff.jitter * self._random.random()

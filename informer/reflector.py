@@ -157,7 +157,7 @@ class Reflector:
                 if ended.step is Step.FAILED and self._error is not None:
                     self._tell(self._error)
                 # Not on the injected clock: this wait is what protects a server.
-                wait = max(self._round_backoff.next(time.monotonic()), ended.at_least)
+                wait = self._round_backoff.next(time.monotonic(), ended.at_least)
                 self._health.wait(SYSTEM_CLOCK, stop, wait)
 
     def list_and_watch(self, stop: threading.Event) -> None:
@@ -180,8 +180,10 @@ class Reflector:
             if step.step in (Step.FAILED, Step.ENDED):
                 return step
             if step.wait or step.pause:
-                wait = self._watch_backoff.next(self._clock.monotonic()) if step.wait else 0.0
-                self._health.wait(self._clock, self._stop, max(wait, step.pause, step.at_least))
+                backoff = self._watch_backoff
+                now = self._clock.monotonic()
+                wait = backoff.next(now, step.at_least) if step.wait else backoff.spread(step.pause)
+                self._health.wait(self._clock, self._stop, wait)
                 if self._stop.is_set():
                     break
             try:

@@ -57,8 +57,8 @@ class Next:
     Args:
         step: what.
         wait: whether the backoff's next wait comes first.
-        pause: seconds to wait first in any case.
-        at_least: the server's wish: wait at least so many seconds.
+        pause: seconds to wait first where the backoff is not asked.
+        at_least: the server's wish: the backoff's wait is at least so many seconds.
     """
 
     step: Step

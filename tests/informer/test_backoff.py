@@ -27,6 +27,23 @@ def test_jitter_makes_each_wait_longer_by_at_most_itself() -> None:
     assert len(set(factors)) == 200
 
 
+def test_what_a_server_asks_of_many_clients_is_spread() -> None:
+    """Those told the same Retry-After wait at least so long, and do not come back together."""
+    waits = sorted(BackoffState(Backoff(), Random(seed)).next(0, at_least=5.0) for seed in range(300))
+    assert waits[0] >= 5.0
+    assert waits[-1] < 10.0
+    tenths = [sum(begin <= wait < begin + 0.1 for wait in waits) for begin in (5 + i / 10 for i in range(50))]
+    assert max(tenths) < 20
+
+
+def test_a_very_long_wish_is_not_doubled() -> None:
+    """Beyond the longest wait the random part grows no more; it is none without jitter."""
+    waits = [BackoffState(Backoff(), Random(seed)).next(0, at_least=600.0) for seed in range(100)]
+    assert min(waits) >= 600.0
+    assert max(waits) < 630.0
+    assert BackoffState(Backoff(jitter=0), Random(1)).next(0, at_least=600.0) == 600.0
+
+
 def test_two_quiet_minutes_begin_anew() -> None:
     """client-go source. More than the reset time after the last failure the next one counts as the first."""
     state = BackoffState(Backoff(jitter=0), Random(1))

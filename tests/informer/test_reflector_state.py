@@ -471,9 +471,9 @@ def test_a_storm_of_one_kind_is_bounded_by_the_backoff(outcome: tuple[str, Any],
     while now < 3600:
         step = world.step
         if step.step in (Step.FAILED, Step.ENDED):
-            now += max(rounds.next(now), step.at_least)
+            now += rounds.next(now, step.at_least)
         elif step.wait or step.pause:
-            now += max(watches.next(now) if step.wait else 0.0, step.pause, step.at_least)
+            now += watches.next(now, step.at_least) if step.wait else step.pause
         # A list alone succeeds where it is the watch that something is wrong with.
         kind, value = outcome
         world.take(*(("succeeds", None) if step.step is Step.LIST and kind in ("ends", "in_stream") else (kind, value)))

@@ -464,7 +464,7 @@ def test_the_cause_is_logged_in_time_within_a_long_wait(
     try:
         throttled = ApiError(429, "TooManyRequests", "be patient", 60.0)
         source = script.source(watches=[throttled, [script.bookmark("1", end="true")]], supports_watch_list=True)
-        Reflector(source, Store(), name="pods", clock=auto_clock).list_and_watch(Signal())
+        Reflector(source, Store(), name="pods", clock=auto_clock, backoff=Backoff(jitter=0)).list_and_watch(Signal())
     finally:
         logging.getLogger("informer.health").removeHandler(handler)
     assert at == [10.0]

@@ -1,0 +1,260 @@
+"""A large cache under steady change, with a handler that cannot keep up.
+
+    python benchmarks/load.py                                # 100,000 pods, 1,000 changes a second, ten minutes
+    python benchmarks/load.py --slow-backlog coalesce
+    python benchmarks/load.py --pods 5000 --seconds 20 --every 5
+
+Three handlers: `fast` notes how long after the write it was called; `batch` counts pods by namespace, a batch at a time;
+`slow` takes some milliseconds for each change, more than it has. What is to be seen: the slow one delays nobody, and memory
+grows by what waits for it and nothing else. With backlog "all" that is each change, which keeps the state that it replaced;
+with "coalesce" it is bounded by the number of keys. `waits` is that size: what waits times the bytes of a pod. At the end
+every pod in the cache is compared with the server's, byte for byte.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import gc
+import json
+import sys
+import threading
+import time
+import urllib.request
+from collections import Counter
+from typing import Any
+
+import msgspec
+from _process import beside, cpu_seconds, percentile, rss_mb
+from kubernetes import client
+
+from informer import (
+    NAMESPACE_INDEX,
+    Change,
+    DeltaType,
+    ListWatch,
+    ResourceEventHandler,
+    SharedInformer,
+    meta_namespace_index,
+)
+
+
+class Fast(ResourceEventHandler):
+    """Notes latencies in milliseconds; both clocks are CLOCK_MONOTONIC."""
+
+    def __init__(self) -> None:
+        self.latencies: list[float] = []
+        self.seen = 0
+
+    def on_add(self, obj: Any, *, is_in_initial_list: bool) -> None:
+        if not is_in_initial_list:
+            self._note(obj)
+
+    def on_update(self, old: Any, new: Any) -> None:
+        self._note(new)
+
+    def on_delete(self, obj: Any, *, final_state_unknown: bool) -> None:
+        self._note(obj)
+
+    def _note(self, obj: Any) -> None:
+        now = time.monotonic_ns()
+        self.seen += 1
+        if sent := int(obj.annotations["example.com/sent"]):
+            self.latencies.append((now - sent) / 1e6)
+
+    def take(self) -> list[float]:
+        latencies, self.latencies = self.latencies, []
+        return sorted(latencies)
+
+
+class Slow(ResourceEventHandler):
+    """Takes its time with all that comes after the initial list."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+
+    def on_add(self, obj: Any, *, is_in_initial_list: bool) -> None:
+        if not is_in_initial_list:
+            time.sleep(self._seconds)
+
+    def on_update(self, old: Any, new: Any) -> None:
+        time.sleep(self._seconds)
+
+    def on_delete(self, obj: Any, *, final_state_unknown: bool) -> None:
+        time.sleep(self._seconds)
+
+
+class ByNamespace:
+    """Counts pods, a batch at a time."""
+
+    def __init__(self) -> None:
+        self.pods: Counter[str] = Counter()
+
+    def __call__(self, changes: list[Change[Any]]) -> None:
+        for change in changes:
+            if change.type is DeltaType.ADDED:
+                self.pods[change.object.namespace] += 1
+            elif change.type is DeltaType.DELETED:
+                self.pods[change.object.namespace] -= 1
+
+
+class Server:
+    """The paced server, by plain HTTP."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def stats(self) -> Any:
+        return json.load(urllib.request.urlopen(self.url + "/stats"))
+
+    def post(self, path: str) -> None:
+        urllib.request.urlopen(urllib.request.Request(self.url + path, method="POST")).read()
+
+    def differences(self, store: Any) -> tuple[str, int, int]:
+        """The version, how many pods the server has, and how many of them the cache has otherwise or not."""
+        token, version, pods, wrong = "", "", 0, 0
+        while True:
+            page = msgspec.json.decode(
+                urllib.request.urlopen(f"{self.url}/api/v1/pods?limit=500&continue={token}").read(), type=_List
+            )
+            version = page.metadata["resourceVersion"]
+            for raw in page.items:
+                metadata = msgspec.json.decode(raw, type=_Item).metadata
+                cached = store.get_by_key(f"{metadata.namespace}/{metadata.name}")
+                wrong += cached is None or cached.raw != bytes(raw)
+                pods += 1
+            token = page.metadata.get("continue", "")
+            if not token:
+                return version, pods, wrong
+
+
+class _List(msgspec.Struct):
+    metadata: dict[str, Any]
+    items: list[msgspec.Raw]
+
+
+class _Metadata(msgspec.Struct):
+    name: str
+    namespace: str
+
+
+class _Item(msgspec.Struct):
+    metadata: _Metadata
+
+
+HEADER = (
+    f"{'s':>4} {'RSS MB':>7} {'grown':>6} {'waits':>6} {'cache':>7} {'backlog fast/batch/slow':>24} "
+    f"{'lag s fast/batch/slow':>22} {'age s':>6} {'p50 ms':>7} {'p99 ms':>7} {'max ms':>7} {'events/s':>8} "
+    f"{'us/event':>8} {'threads':>7}"
+)
+
+
+class Table:
+    """A line now and then, of what has changed since the last."""
+
+    def __init__(
+        self, informer: SharedInformer[Any], registrations: dict[str, Any], fast: Fast, pod_bytes: float
+    ) -> None:
+        self._informer, self._registrations, self._fast, self._pod_bytes = informer, registrations, fast, pod_bytes
+        self._base = rss_mb()
+        self._begun = self._last = time.monotonic()
+        self._cpu, self._seen = cpu_seconds(), fast.seen
+        self.all_latencies: list[float] = []
+        print(HEADER, flush=True)
+
+    def line(self) -> None:
+        now, cpu, seen = time.monotonic(), cpu_seconds(), self._fast.seen
+        latencies = self._fast.take()
+        self.all_latencies += latencies
+        events = max(1, seen - self._seen)
+        each = list(self._registrations.values())
+        sizes = "/".join(str(registration.backlog_size) for registration in each)
+        lags = "/".join(f"{registration.lag_seconds:.2f}" for registration in each)
+        rss = rss_mb()
+        print(
+            f"{now - self._begun:4.0f} {rss:7.0f} {rss - self._base:6.0f} "
+            f"{each[-1].backlog_size * self._pod_bytes / 1e6:6.0f} {len(self._informer.store):7} {sizes:>24} {lags:>22} "
+            f"{self._informer.last_event_age or 0:6.2f} {percentile(latencies, 0.5):7.2f} {percentile(latencies, 0.99):7.2f} "
+            f"{percentile(latencies, 1):7.1f} {events / (now - self._last):8.0f} {(cpu - self._cpu) * 1e6 / events:8.0f} "
+            f"{threading.active_count():7}",
+            flush=True,
+        )
+        self._last, self._cpu, self._seen = now, cpu, seen
+
+
+def run(server: Server, arguments: argparse.Namespace) -> bool:
+    """Fills the cache, lets the changes begin, prints, and checks; returns whether all was right."""
+    configuration = client.Configuration()
+    configuration.host = server.url
+    informer: SharedInformer[Any] = SharedInformer(
+        ListWatch.for_resource(client.ApiClient(configuration), "pods"),
+        indexers={NAMESPACE_INDEX: meta_namespace_index},
+    )
+    fast, by_namespace = Fast(), ByNamespace()
+    registrations = {
+        "fast": informer.add_event_handler(fast),
+        "batch": informer.add_event_handler(on_batch=by_namespace),
+        "slow": informer.add_event_handler(Slow(arguments.slow_ms / 1000), backlog=arguments.slow_backlog),
+    }
+    begun = time.monotonic()
+    with informer:
+        assert all(registration.wait_for_sync(300) for registration in registrations.values()), informer.sync_error()
+        pod_bytes = sum(len(pod.raw) for pod in informer.store.list()[:1000]) / min(1000, len(informer.store))
+        print(
+            f"synced {len(informer.store)} pods of {pod_bytes:.0f} bytes in {time.monotonic() - begun:.1f} s",
+            flush=True,
+        )
+        server.post("/start")
+        table = Table(informer, registrations, fast, pod_bytes)
+        for _ in range(round(arguments.seconds / arguments.every)):
+            time.sleep(arguments.every)
+            table.line()
+        server.post("/stop")
+        stopped = time.monotonic()
+        version, pods, wrong = server.differences(informer.store)
+        while (wrong or len(informer.store) != pods) and time.monotonic() < stopped + 30:
+            assert informer.wait_for_resource_version(version, 30)
+            version, pods, wrong = server.differences(informer.store)
+        table.line()
+        counted = sum(by_namespace.pods.values())
+        ordered = sorted(table.all_latencies)
+        stats = server.stats()
+        print(
+            f"write to fast handler: p50 {percentile(ordered, 0.5):.2f} ms, p99 {percentile(ordered, 0.99):.2f} ms, "
+            f"p99.9 {percentile(ordered, 0.999):.2f} ms, max {percentile(ordered, 1):.1f} ms of {len(ordered)}\n"
+            f"server: {stats['events']} changes, requests {stats['requests']}, {stats['cpu']:.0f} s of CPU\n"
+            f"cache: {len(informer.store)} pods, server: {pods}, not the same: {wrong}, counted by the batch handler: "
+            f"{counted}, seen by the fast one: {fast.seen}"
+        )
+        backlog = registrations["slow"].backlog_size
+        before = rss_mb()
+        registrations["slow"].remove()
+        give_back_memory()
+        print(f"slow handler removed with {backlog} waiting: {before:.0f} MB, now {rss_mb():.0f} MB")
+    return wrong == 0 and len(informer.store) == pods == counted and fast.seen == stats["events"]
+
+
+def give_back_memory() -> None:
+    """Has the C library return what is free to the system: the pages between objects that live it keeps otherwise."""
+    gc.collect()
+    if sys.platform.startswith("linux"):
+        ctypes.CDLL(None).malloc_trim(0)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pods", type=int, default=100_000)
+    parser.add_argument("--rate", type=float, default=1000.0, help="changes a second")
+    parser.add_argument("--seconds", type=float, default=600.0)
+    parser.add_argument("--every", type=float, default=20.0, help="seconds between two lines of the table")
+    parser.add_argument("--slow-ms", type=float, default=5.0, help="what the slow handler takes for a change")
+    parser.add_argument("--slow-backlog", choices=["all", "coalesce"], default="all")
+    arguments = parser.parse_args()
+    with beside("_paced_server.py", "--pods", str(arguments.pods), "--rate", str(arguments.rate)) as process:
+        assert process.stdout is not None
+        right = run(Server(process.stdout.readline().strip()), arguments)
+    sys.exit(0 if right else "the cache or a handler is wrong")
+
+
+if __name__ == "__main__":
+    main()

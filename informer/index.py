@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from informer.errors import IndexFuncError
-from informer.keys import namespace_of
+from informer.keys import EAGER, namespace_of
 from informer.paths import IndexBy
 
 __all__ = ["NAMESPACE_INDEX", "Index", "IndexErrorHandler", "meta_namespace_index"]
@@ -47,7 +47,8 @@ class Index:
         self.function = function
         self.ready = ready
         # Our own functions read what is stored, so that an object need not be decoded, or carry metadata, for them.
-        self._reads_stored = function is meta_namespace_index or isinstance(function, IndexBy)
+        self._is_namespace = function is meta_namespace_index
+        self._reads_stored = self._is_namespace or isinstance(function, IndexBy)
         # A bucket is never empty. It holds the objects too, so that listing one is a single copy of its values.
         self.buckets: dict[Any, dict[str, Any]] = {}
         self._values: dict[str, tuple[Any, ...]] = {}
@@ -67,6 +68,9 @@ class Index:
         Raises:
             IndexFuncError: the function raised or gave no list of values, and there is no `on_error`.
         """
+        if self._is_namespace and type(obj) in EAGER:
+            namespace = obj.namespace
+            return self._singles.get(namespace) or (namespace,)
         try:
             values = self.function(obj if seen is None or self._reads_stored else seen())
             if type(values) is list and len(values) == 1:
@@ -86,16 +90,8 @@ class Index:
     def set(self, key: str, obj: Any, values: tuple[Any, ...]) -> None:
         """Puts an object under its values, and takes it away from those it no longer has."""
         old = self._values.get(key, _NONE)
-        if old != values:
-            for value in old:
-                if value not in values:
-                    self._take_out(value, key)
-            if values:
-                if len(values) == 1:
-                    values = self._singles.setdefault(values[0], values)
-                self._values[key] = values
-            else:
-                self._values.pop(key, None)
+        if old is not values and old != values:
+            values = self._move(key, old, values)
         buckets = self.buckets
         for value in values:
             bucket = buckets.get(value)
@@ -116,6 +112,19 @@ class Index:
     def empty_copy(self) -> Index:
         """The same index without any object, to be filled beside this one."""
         return Index(self.name, self.function, ready=self.ready)
+
+    def _move(self, key: str, old: tuple[Any, ...], values: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Notes a key's new values, and takes it away from those it no longer has."""
+        for value in old:
+            if value not in values:
+                self._take_out(value, key)
+        if not values:
+            self._values.pop(key, None)
+            return values
+        if len(values) == 1:
+            values = self._singles.setdefault(values[0], values)
+        self._values[key] = values
+        return values
 
     def _take_out(self, value: Any, key: str) -> None:
         bucket = self.buckets[value]

@@ -30,7 +30,7 @@ __all__ = [
     "version_of",
 ]
 
-_EAGER = (Object, Entry, Undecodable)
+EAGER = (Object, Entry, Undecodable)
 _NOTHING: Mapping[str, str] = {}
 
 
@@ -132,7 +132,7 @@ def metadata_of(obj: Any) -> Meta:
     Raises:
         KeyFuncError: it has no metadata; the message names its type, never its data.
     """
-    if type(obj) in _EAGER:
+    if type(obj) in EAGER:
         return Meta(obj.name, obj.namespace, obj.uid, obj.resource_version)
     metadata = _metadata(obj)
     if isinstance(metadata, Mapping):
@@ -160,17 +160,17 @@ def name_of(obj: Any) -> str:
 
 def namespace_of(obj: Any) -> str:
     """An object's namespace, "" for none."""
-    return obj.namespace if type(obj) in _EAGER else metadata_of(obj).namespace
+    return obj.namespace if type(obj) in EAGER else metadata_of(obj).namespace
 
 
 def uid_of(obj: Any) -> str:
     """An object's uid, "" for none."""
-    return obj.uid if type(obj) in _EAGER else metadata_of(obj).uid
+    return obj.uid if type(obj) in EAGER else metadata_of(obj).uid
 
 
 def resource_version_of(obj: Any) -> str:
     """An object's resourceVersion, "" for none."""
-    return obj.resource_version if type(obj) in _EAGER else metadata_of(obj).resource_version
+    return obj.resource_version if type(obj) in EAGER else metadata_of(obj).resource_version
 
 
 def version_of(obj: Any) -> str:

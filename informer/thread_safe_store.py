@@ -304,7 +304,8 @@ class Store(Generic[T]):
                     if old is None:
                         append(Change(DeltaType.ADDED, obj, None, is_in_initial_list, False, False, key))
                     else:
-                        append(Change(DeltaType.UPDATED, obj, old, False, False, _is_sync(old, obj, found), key))
+                        is_sync = old is obj or (found != "" and version_of(old) == found)
+                        append(Change(DeltaType.UPDATED, obj, old, False, False, is_sync, key))
                 elif kind is DeltaType.DELETED:
                     version = self._delete_locked(keys[at], delta.object, changes) or version
                 elif kind is DeltaType.BOOKMARK:
@@ -360,7 +361,8 @@ class Store(Generic[T]):
                 news.append(Change(DeltaType.UPDATED, old, old, False, False, True, key))
                 put(key, old, [index.known_values(key) for index in old_indices])
             else:
-                is_sync = _is_sync(old, obj, version_of(obj))
+                version = version_of(obj)
+                is_sync = version != "" and version_of(old) == version
                 news.append(Change(DeltaType.UPDATED, obj, old, False, False, is_sync, key))
                 put(key, obj, values)
         gone: builtins.list[Change[Any]] = []
@@ -386,10 +388,3 @@ def _is_same(old: Any, new: Any) -> bool:
         return bool(version) and resource_version_of(old) == version and uid_of(old) == uid_of(new) != ""
     except Exception:
         return False
-
-
-def _is_sync(old: Any, new: Any, version: str) -> bool:
-    """Whether an update has no news; objects without resourceVersions always might."""
-    if old is new:
-        return True
-    return bool(version) and version_of(old) == version

@@ -90,13 +90,16 @@ def _decode_dict(raw: bytes) -> dict[str, Any]:
     return decoded
 
 
-# An API server writes its events in this form.
-_PREFIXES = tuple(
-    (b'{"type":"%s","object":' % kind.value.encode(), kind)
+# An API server writes its events in this form: how a line begins, and where its object does.
+_FORMS = tuple(
+    (prefix, len(prefix), kind)
     for kind in (EventType.MODIFIED, EventType.ADDED, EventType.DELETED)
+    for prefix in (b'{"type":"%s","object":' % kind.value.encode(),)
 )
 _ENDS = (b"}\n", b"}")
 _BY_NAME = {kind.value: kind for kind in EventType}
+# What `Event` does, without its Python call for each.
+_new_event: Any = tuple.__new__
 
 
 class JSONDecoder(Generic[T]):
@@ -189,29 +192,31 @@ class JSONDecoder(Generic[T]):
 
     def _decode_lines(self, lines: Iterator[bytes]) -> list[Event[T]]:
         events: list[Event[T]] = []
+        append = events.append
+        decode_object = self._decode_object
         try:
             for line in lines:
-                # Blank lines keep a connection alive.
-                if line.startswith(b"{") or line.strip():
-                    events.append(self._decode_line(line))  # noqa: PERF401 - what came before a failure is kept
+                # The form that an API server writes, and then any other.
+                for prefix, begin, kind in _FORMS:
+                    if line.startswith(prefix) and line.endswith(_ENDS):
+                        try:
+                            obj = decode_object(line[begin : -2 if line.endswith(b"\n") else -1])
+                        except (ValueError, msgspec.DecodeError, RecursionError):
+                            # Perhaps something follows the object in the envelope.
+                            append(self._decode_other(line))
+                        else:
+                            append(_new_event(Event, (kind, obj)))
+                        break
+                else:
+                    # Blank lines keep a connection alive.
+                    if line.strip():
+                        append(self._decode_other(line))
         except Exception as error:
             if not events:
                 raise
             # What came before the bad line is good, and comes first.
             self._failure = error
         return events
-
-    def _decode_line(self, line: bytes) -> Event[T]:
-        for prefix, kind in _PREFIXES:
-            if line.startswith(prefix):
-                if not line.endswith(_ENDS):
-                    break
-                try:
-                    return Event(kind, self._decode_object(line[len(prefix) : -2 if line.endswith(b"\n") else -1]))
-                except (ValueError, msgspec.DecodeError, RecursionError):
-                    # Perhaps something follows the object in the envelope.
-                    break
-        return self._decode_other(line)
 
     def _decode_other(self, line: bytes) -> Event[T]:
         """Any other form of an event, read as JSON asks."""

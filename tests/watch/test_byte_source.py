@@ -58,7 +58,7 @@ def test_what_came_with_the_head_is_not_lost(make_server: Any) -> None:
 
 
 def test_a_burst_comes_in_few_reads(stream_server: Any, run: Any) -> None:
-    """Thousands of chunks that have come already take a read for each 256 KiB, not one each."""
+    """Thousands of chunks that have come already take a read for each 512 KiB, not one each."""
     server, pool = stream_server
     response, peer = server.answer(pool)
     source = byte_source(response)

@@ -91,8 +91,11 @@ def read_table(table: str) -> list[Resource]:
 
 _KNOWN = read_table(_BUILT_IN)
 
+_Question = tuple[str | None, str | None, str]  # group, version, and the rest of the name where there is no group
 
-_found: WeakKeyDictionary[Transport, dict[str, Resource]] = WeakKeyDictionary()  # by name; guarded by _found_lock
+# What a server has answered, by what it was asked: a group's resources in one list, so that a hundred informers of them do
+# not ask a hundred times, and of a name without a group the one that was found. Guarded by _found_lock.
+_found: WeakKeyDictionary[Transport, dict[_Question, list[Resource]]] = WeakKeyDictionary()
 # Not held while a server is asked: two who miss the same name both ask, and neither waits for the other.
 _found_lock = Lock()
 
@@ -136,15 +139,17 @@ def resolve(name: str, transport: Transport) -> Resource:
     found = _pick(_KNOWN, group, version, rest)
     if found is not None:
         return found
+    question = _question(group, version, rest)
     with _found_lock:
-        found = _found.get(transport, {}).get(name)
+        served = _found.get(transport, {}).get(question, [])
+    found = _pick(served, group, version, rest)
     if found is not None:
         return found
     served = list(_discover(transport, group, version))
     found = _pick(served, group, version, rest)
     if found is not None:
         with _found_lock:
-            _found.setdefault(transport, {})[name] = found
+            _found.setdefault(transport, {})[question] = [found] if group is None else served
         return found
     names = {n for r in (*served, *_KNOWN) for n in (r.name, r.plural, r.kind)}
     near = difflib.get_close_matches(rest if group is None else f"{rest}.{group}", names, 1, 0.6)
@@ -156,7 +161,11 @@ def resolve(name: str, transport: Transport) -> Resource:
 def forget(name: str, transport: Transport) -> None:
     """After a 404: the server is asked again when somebody needs this resource."""
     with _found_lock:
-        _found.get(transport, {}).pop(name, None)
+        _found.get(transport, {}).pop(_question(*parse_name(name)), None)
+
+
+def _question(group: str | None, version: str | None, rest: str) -> _Question:
+    return (None, version, rest) if group is None else (group, version, "")
 
 
 def _pick(resources: Iterable[Resource], group: str | None, version: str | None, rest: str) -> Resource | None:

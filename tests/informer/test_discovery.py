@@ -215,6 +215,18 @@ def test_a_group_takes_two_requests() -> None:
     assert transport.asked == ["/apis", "/apis/other.io/v1"]
 
 
+def test_a_group_is_asked_for_once() -> None:
+    """Many informers of one group's resources cost as many requests as one."""
+    gadget = Resource("example.com", "v1", "gadgets", "Gadget", True)
+    transport: Any = Served(WIDGET, gadget)
+    assert found("widgets.example.com", transport)[2] == "widgets"
+    asked = list(transport.asked)
+    assert found("gadgets.example.com", transport)[2] == "gadgets"
+    assert transport.asked == asked
+    transport.resources.append(GLOBAL)
+    assert found("globals.example.com", transport)[2] == "globals"
+
+
 @pytest.mark.parametrize("preferred", ["v1", "v1alpha1"])
 def test_the_servers_preferred_version_comes_first(preferred: str) -> None:
     """Whatever the order in which it lists them, and whichever was asked for before."""

@@ -1,0 +1,171 @@
+"""A server of pods out of bytes rendered beforehand, in a process of its own: it plays kube-apiserver for `wire.py`.
+
+    python benchmarks/_burst_server.py --pods 10000 --events 50000     # prints its URL
+
+It lists in pages and streams lists, compressed or slowly if asked, and gives each watch the same burst of updates once somebody
+asks for POST /start: one event a write, as fast as the client reads, or one each `--every` seconds with the time of sending in
+the annotation example.com/note.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import json
+import socket
+import ssl
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+from _pods import event, list_body, pod
+
+from informer.testing.certificates import make_certificates
+
+VERSION = 1_000_000
+PAGE = 500
+MARK = b'"example.com/note":"' + b"x" * 19
+PIECE = 16 * 1024
+
+
+class Burst:
+    """Everything there is to send."""
+
+    def __init__(self, pods: int, events: int) -> None:
+        items = [pod(number, VERSION) for number in range(pods)]
+        # By whether there are more, as `continue` tokens are places.
+        self.pages = {
+            at: list_body(items[at : at + PAGE], VERSION, str(at + PAGE) if at + PAGE < pods else "")
+            for at in range(0, pods, PAGE)
+        }
+        self.initial = [event(b"ADDED", item) for item in items]
+        changes = (pod(number % pods, VERSION + 1 + number, number) for number in range(events))
+        self.changes = [event(b"MODIFIED", item) for item in changes]
+        metadata = {"resourceVersion": str(VERSION), "annotations": {"k8s.io/initial-events-end": "true"}}
+        bookmark = {"type": "BOOKMARK", "object": {"kind": "Pod", "apiVersion": "v1", "metadata": metadata}}
+        self.bookmark = json.dumps(bookmark).encode() + b"\n"
+        self.started = threading.Event()
+        self.watching = 0
+
+
+class Connection:
+    """One client's connection, on a thread of its own."""
+
+    def __init__(self, burst: Burst, sock: socket.socket, arguments: argparse.Namespace) -> None:
+        self._burst = burst
+        self._socket = sock
+        self._every = arguments.every
+        self._bytes_per_second = arguments.bytes_per_second
+
+    def serve(self) -> None:
+        with self._socket, self._socket.makefile("rb") as reader:
+            try:
+                while line := reader.readline():
+                    gzipped = False
+                    while (header := reader.readline()) not in (b"\r\n", b""):
+                        gzipped = gzipped or (header.lower().startswith(b"accept-encoding") and b"gzip" in header)
+                    self._answer(line.decode().split()[1], gzipped=gzipped)
+            except OSError:
+                return
+
+    def _answer(self, target: str, *, gzipped: bool) -> None:
+        url = urlsplit(target)
+        query = {name: values[-1] for name, values in parse_qs(url.query).items()}
+        if url.path == "/start":
+            self._burst.started.set()
+            self._send(b"{}")
+        elif url.path == "/stats":
+            self._send(b'{"watching":%d}' % self._burst.watching)
+        elif url.path == "/version":
+            self._send(b'{"major":"1","minor":"37","gitVersion":"v1.37.2"}')
+        elif query.get("watch") in ("true", "1"):
+            self._watch(streams=query.get("sendInitialEvents") == "true")
+        else:
+            body = self._burst.pages[int(query.get("continue") or 0)]
+            self._send(gzip.compress(body, 1) if gzipped else body, b"Content-Encoding: gzip\r\n" if gzipped else b"")
+
+    def _send(self, body: bytes, head: bytes = b"") -> None:
+        answer = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n%bContent-Length: %d\r\n\r\n%b"
+        self._send_at_speed(answer % (head, len(body), body))
+
+    def _send_at_speed(self, data: bytes) -> None:
+        if not self._bytes_per_second:
+            self._socket.sendall(data)
+            return
+        for at in range(0, len(data), PIECE):
+            piece = data[at : at + PIECE]
+            self._socket.sendall(piece)
+            time.sleep(len(piece) / self._bytes_per_second)
+
+    def _watch(self, *, streams: bool) -> None:
+        self._socket.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n")
+        if streams:
+            for line in self._burst.initial:
+                self._send_at_speed(_chunk(line))
+            self._socket.sendall(_chunk(self._burst.bookmark))
+        self._burst.watching += 1
+        self._burst.started.wait()
+        if self._every:
+            self._send_in_time()
+        else:
+            for line in self._burst.changes:
+                self._socket.sendall(_chunk(line))
+        # It goes on, and says no more.
+        threading.Event().wait()
+
+    def _send_in_time(self) -> None:
+        due = time.monotonic()
+        for line in self._burst.changes:
+            due += self._every
+            time.sleep(max(0.0, due - time.monotonic()))
+            head, tail = line.split(MARK)
+            sent = b'"example.com/note":"%019d' % time.monotonic_ns()
+            self._socket.sendall(_chunk(head + sent + tail))
+
+
+def _chunk(line: bytes) -> bytes:
+    return b"%x\r\n%b\r\n" % (len(line), line)
+
+
+def _serve(raw: socket.socket, context: ssl.SSLContext | None, burst: Burst, arguments: argparse.Namespace) -> None:
+    raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock = raw if context is None else context.wrap_socket(raw, server_side=True)
+    Connection(burst, sock, arguments).serve()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pods", type=int, default=10_000)
+    parser.add_argument("--events", type=int, default=50_000)
+    parser.add_argument("--every", type=float, default=0.0, help="seconds between two events; 0: as fast as can be")
+    parser.add_argument(
+        "--bytes-per-second", type=float, default=0.0, help="how fast lists are sent; 0: as fast as can be"
+    )
+    parser.add_argument("--tls", action="store_true")
+    arguments = parser.parse_args()
+    burst = Burst(arguments.pods, arguments.events)
+    context, authority = None, ""
+    if arguments.tls:
+        certificates = make_certificates()
+        context = certificates.server_context()
+        path = Path(tempfile.mkdtemp()) / "ca.crt"
+        path.write_bytes(certificates.authority)
+        authority = str(path)
+    listener = socket.create_server(("127.0.0.1", 0), backlog=256)
+    print(f"http{'s' if arguments.tls else ''}://127.0.0.1:{listener.getsockname()[1]} {authority}", flush=True)
+
+    def accept() -> None:
+        while True:
+            raw, _ = listener.accept()
+            threading.Thread(target=_serve, args=(raw, context, burst, arguments), daemon=True).start()
+
+    threading.Thread(target=accept, daemon=True).start()
+    # It ends with whoever has started it.
+    sys.stdin.read()
+
+
+if __name__ == "__main__":
+    main()

@@ -18,7 +18,7 @@ Rules (client-go tools/cache reflector.go, unless another source is named):
     normally, without another list.
  6. A watch list that the server refuses, or whose end bookmark does not come in time, is not tried again: lists and
     watches take its place. One that ends before the bookmark is asked again, twice. 429 and a broken connection: wait,
-    again. Any other failure: a list takes its place in this round.
+    again. Any other failure: a list takes its place in this round, as soon as the server wishes.
  7. A watch call that fails with 429 or because nobody is there: wait, and the same again. Any other failure of the call,
     and any other error within the stream, ends the round: wait, and list again at the last version.
  8. A watch that ends within a second without an event has failed: it may be refused politely for ever. From the third
@@ -205,9 +205,10 @@ class ReflectorState:
             if error.is_too_many_requests:
                 return again
             self._watch_list = error.status not in _REFUSALS
-        elif isinstance(error, ConnectionRefusedError):
+            return Next(Step.LIST, pause=error.retry_after or 0.0)
+        if isinstance(error, ConnectionRefusedError):
             return Next(Step.WATCH_LIST, wait=True)
-        elif not isinstance(error, OSError):
+        if not isinstance(error, OSError):
             # A watch function of a user's that cannot do this.
             self._watch_list = False
         return Next(Step.LIST)

@@ -277,7 +277,7 @@ def test_watch_list_asks_for_the_state_not_older_than_the_last_version() -> None
         pytest.param(ValueError("dummy"), Next(Step.LIST), Step.LIST, id="a-function-that-cannot-never-again"),
         pytest.param(FORBIDDEN, Next(Step.LIST), Step.WATCH_LIST, id="forbidden-list-this-time"),
         pytest.param(ApiError(500, "InternalError"), Next(Step.LIST), Step.WATCH_LIST, id="broken-list-this-time"),
-        pytest.param(UNAVAILABLE, Next(Step.LIST), Step.WATCH_LIST, id="unavailable-list-this-time"),
+        pytest.param(UNAVAILABLE, Next(Step.LIST, pause=3.0), Step.WATCH_LIST, id="unavailable-list-when-asked-to"),
         pytest.param(
             THROTTLED, Next(Step.WATCH_LIST, wait=True, at_least=7.0), Step.WATCH_LIST, id="throttled-wait-and-again"
         ),

@@ -1,0 +1,62 @@
+"""What a handler is told, checked call by call."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from watch.concurrency import Lock
+
+
+class Replay:
+    """Follows an informer through its handler's calls alone, and remembers what contradicts what was told before.
+
+    Args:
+        informer: whose calls.
+    """
+
+    def __init__(self, informer: Any) -> None:
+        self._lock = Lock()
+        self._state: dict[str, int] = {}  # resourceVersions by name; guarded by _lock, as are the next two
+        self._last: dict[str, int] = {}  # the last version told of each name, deleted ones too
+        self._contradictions: list[str] = []
+        self._registration = informer.add_event_handler(
+            on_add=self._add, on_update=self._update, on_delete=self._delete
+        )
+
+    def state(self) -> dict[str, int]:
+        """The resourceVersions, by name, to which the calls so far lead.
+
+        Raises:
+            AssertionError: the calls were not valid.
+        """
+        with self._lock:
+            assert not self._contradictions, self._contradictions[:5]
+            return dict(self._state)
+
+    def _add(self, obj: Any) -> None:
+        name, version = obj.name, int(obj.resource_version)
+        with self._lock:
+            self._check(name not in self._state, f"add of {name} at {version}, which is there already")
+            self._check(version > self._last.get(name, 0), f"add of {name} goes back in time to {version}")
+            self._state[name] = self._last[name] = version
+
+    def _update(self, old: Any, new: Any) -> None:
+        name, version = new.name, int(new.resource_version)
+        with self._lock:
+            known = self._state.get(name)
+            self._check(known is not None, f"update of {name} to {version}, which is not there")
+            self._check(int(old.resource_version) == known, f"update of {name} from another version than {known}")
+            self._check(version > self._last.get(name, 0), f"update of {name} goes back in time to {version}")
+            self._state[name] = self._last[name] = version
+
+    def _delete(self, obj: Any) -> None:
+        name, version = obj.name, int(obj.resource_version)
+        with self._lock:
+            self._check(name in self._state, f"delete of {name} at {version}, which is not there")
+            self._check(version >= self._last.get(name, 0), f"delete of {name} goes back in time to {version}")
+            self._state.pop(name, None)
+            self._last[name] = version
+
+    def _check(self, is_valid: bool, otherwise: str) -> None:
+        if not is_valid:
+            self._contradictions.append(otherwise)

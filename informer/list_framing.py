@@ -20,8 +20,10 @@ __all__ = ["ListFraming"]
 
 _ITEMS = re.compile(rb'"items"\s*:\s*\[')
 _SPACE = b" \t\r\n"
-_TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[{}\[\]]', re.DOTALL)
+_TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|["{}\[\]]', re.DOTALL)
+_CLOSED_BY = {0x7B: 0x7D, 0x5B: 0x5D}
 _FIRST_KEYS = re.compile(rb'\{"[^"\\]+":(?:\{"[^"\\]+":|"[^"\\]*","[^"\\]+":|)')
+_skip_over = msgspec.json.Decoder(msgspec.Raw).decode
 # After so many likely places that were none, the item is read token by token.
 _MAX_TRIES = 16
 
@@ -33,7 +35,7 @@ class ListFraming:
         decode: makes an item of its JSON, given the items' apiVersion and kind; raises ValueError for what is not one
             JSON object, and for nothing else.
         max_item_bytes: the longest item allowed.
-        on_bad_item: makes an item of what is one by its brackets but does not decode, given its bytes and why. One bad
+        on_bad_item: makes an item of what is one in JSON's grammar but does not decode, given its bytes and why. One bad
             object must not keep all the others away.
         item_type: the items' apiVersion and kind, where the list does not tell them before it comes to its items.
     """
@@ -52,8 +54,11 @@ class ListFraming:
         self._buffer = b""
         self._head: bytes | None = None  # what stands before the items
         self._tail: list[bytes] | None = None  # what stands behind them, once they are through
+        self._tail_bytes = 0
+        self._expected = b"{]"  # with what may the items go on
         self._separator = b""
         self._searched = 0  # up to here in the buffer nothing that is searched for begins
+        self._scan_from = 0  # an item that has to be read by tokens is not tried again before so many bytes of it came
         self.api_version, self.kind = item_type
         self.metadata: dict[str, Any] = {}
 
@@ -66,6 +71,9 @@ class ListFraming:
         """
         if self._tail is not None:
             self._tail.append(piece)
+            self._tail_bytes += len(piece)
+            if self._tail_bytes > self._max:
+                raise LineTooLongError(self._max)
             return
         self._buffer = self._buffer + piece if self._buffer else piece
         if self._head is None and not self._find_items():
@@ -85,7 +93,12 @@ class ListFraming:
         items = [*self._items(last=True)]
         if self._tail is None:
             raise ValueError("the list ended within its items")
-        whole = _decode(self._head + b'"items":null' + b"".join(self._tail).lstrip(_SPACE))
+        tail = b"".join(self._tail)
+        whole = _decode(self._head + b'"items":null' + tail)
+        if "items" in _decode(b'{"":null' + tail):
+            raise ValueError("the server's list has its items twice")
+        # What the head said may be said again behind the items, and then that counts.
+        self.metadata = {}
         self._describe(whole)
         return items
 
@@ -110,21 +123,27 @@ class ListFraming:
         self._buffer = b""
         try:
             while True:
-                at = _skip(buffer, at, _SPACE + b",")
+                at = _skip(buffer, at, _SPACE)
                 if at >= len(buffer):
                     return
-                if buffer[at] == 0x5D:  # ]
+                byte = buffer[at]
+                if byte not in self._expected:
+                    raise ValueError(f"the list's items are not all objects, with commas between: {chr(byte)!r} came")
+                if byte == 0x2C:  # ,
+                    self._expected = b"{"
+                    at += 1
+                    continue
+                if byte == 0x5D:  # ]
                     self._tail = [buffer[at + 1 :]]
                     at = len(buffer)
                     return
-                if buffer[at] != 0x7B:  # {
-                    raise ValueError(f"the list's items are not all objects: {buffer[at : at + 20]!r}")
                 item, end = self._next_item(buffer, at, last=last)
                 if end < 0:
                     return
+                self._expected = b",]"
                 yield item
                 at = end
-                self._searched = 0
+                self._searched = self._scan_from = 0
         finally:
             self._buffer = buffer[at:]
 
@@ -133,26 +152,36 @@ class ListFraming:
         if not self._separator:
             first = _FIRST_KEYS.match(buffer, at)
             self._separator = b"}," + first[0] if first is not None else b"},{"
-        search = at + self._searched
-        for _ in range(_MAX_TRIES):
-            found = buffer.find(self._separator, search)
-            if found < 0:
-                break
-            item = self._try(buffer[at : found + 1])
-            if item is not None:
-                return item, found + 1
-            search = found + 1
-        else:
-            return self._by_tokens(buffer, at)
-        if last:
-            return self._by_tokens(buffer, at)
-        if len(buffer) - at > self._max:
-            item, end = self._by_tokens(buffer, at)
-            if end < 0 or end - at > self._max:
-                raise LineTooLongError(self._max)
-            return item, end
-        self._searched = max(0, len(buffer) - at - len(self._separator))
+        length = len(buffer) - at
+        if not self._scan_from:
+            search = at + self._searched
+            for _ in range(_MAX_TRIES):
+                found = buffer.find(self._separator, search)
+                if found < 0:
+                    break
+                item = self._try(buffer[at : found + 1])
+                if item is not None:
+                    return item, found + 1
+                search = found + 1
+            else:
+                self._scan_from = length
+        if last or length > self._max or self._scan_from:
+            return self._scan(buffer, at, last=last)
+        self._searched = max(0, length - len(self._separator))
         return None, -1
+
+    def _scan(self, buffer: bytes, at: int, *, last: bool) -> tuple[Any, int]:
+        """Reads an item by its tokens, where that is worth it by now."""
+        length = len(buffer) - at
+        if not last and length < self._scan_from:
+            return None, -1
+        item, end = self._by_tokens(buffer, at)
+        if end < 0:
+            if length > self._max:
+                raise LineTooLongError(self._max)
+            # Twice as much each time, so that all the scans together cost no more than two of the whole.
+            self._scan_from = min(2 * length, self._max + 1)
+        return item, end
 
     def _try(self, raw: bytes) -> Any:
         try:
@@ -162,13 +191,18 @@ class ListFraming:
 
     def _by_tokens(self, buffer: bytes, at: int) -> tuple[Any, int]:
         """The slow and sure way: counts brackets outside strings."""
-        depth = 0
+        open_brackets = bytearray()
         for token in _TOKEN.finditer(buffer, at):
             byte = buffer[token.start()]
             if byte == 0x22:  # "
+                if token.end() == token.start() + 1:
+                    break  # its end has not come
                 continue
-            depth += 1 if byte in b"{[" else -1
-            if depth == 0:
+            if byte in _CLOSED_BY:
+                open_brackets.append(_CLOSED_BY[byte])
+            elif open_brackets.pop() != byte:
+                raise ValueError("the server's list is not JSON: the brackets of an item do not match")
+            if not open_brackets:
                 end = token.end()
                 if end - at > self._max:
                     raise LineTooLongError(self._max)
@@ -176,6 +210,7 @@ class ListFraming:
                 try:
                     return self._decode(raw, self.api_version, self.kind), end
                 except ValueError as error:
+                    _check_grammar(raw)
                     return self._on_bad_item(raw, error), end
         return None, -1
 
@@ -209,6 +244,17 @@ def _skip(buffer: bytes, at: int, which: bytes) -> int:
     while at < len(buffer) and buffer[at] in which:
         at += 1
     return at
+
+
+def _check_grammar(raw: bytes) -> None:
+    """Refuses what is no JSON, of which nobody knows what it was: it may have swallowed other items."""
+    try:
+        _skip_over(raw)
+    except msgspec.DecodeError as error:
+        raise ValueError(f"the server's list is not JSON: {error}") from None
+    except RecursionError:
+        # Its brackets match.
+        pass
 
 
 def _decode(raw: bytes) -> Any:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Callable, Iterator
+from random import Random
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -91,3 +93,64 @@ def unsteady_plane(control_plane: ControlPlane, control_plane_options: dict[str,
     """A second real control plane, for tests that kill, freeze, restart or compact it; each leaves it running."""
     with type(control_plane)(**control_plane_options) as plane:
         yield plane
+
+
+# What breaks JSON, and what does not but is odd.
+_TOKENS = (
+    *(b"\xef\xbb\xbf", b"\0", b"\xff", b"\xc3", b"\xed\xa0\x80", b"\n", b"\r", b"\t", b" ", b"\\", b'"', b",", b":"),
+    *(b"{", b"}", b"[", b"]", b"{}", b"[]", b"[{", b"}]", b"},{", b"null", b"true", b"NaN", b"-", b"0", b"1e999"),
+    *(b"18446744073709551616", b"\\u0000", b"\\ud800", b"/*", b"//", b"'", b"\x01", b"\x7f", b"\x0c"),
+    *(b'"metadata":null,', b'"metadata":{"name":"twice"},', b'"metadata":[],', b'"metadata":"x",', b'"name":7,'),
+    *(b'"type":"DELETED",', b'"type":7,', b'"object":{},', b'"object":null,', b'"resourceVersion":"99",'),
+    *(
+        b'"items":[],',
+        b'"items":null,',
+        b'"kind":"Table",',
+        b'"kind":"Status",',
+        b'"\\u0069tems":[{}],',
+        b'{"items":[{}]}',
+    ),
+)
+
+
+def _mutated(data: bytes, random: Random) -> bytes:
+    """Bytes with one to three of them wrong: flipped, replaced, lost, said twice, swapped or put between."""
+    for _ in range(random.choice((1, 1, 1, 2, 3))):
+        at, to = sorted(random.randrange(len(data) + 1) for _ in range(2))
+        to = min(to, at + random.choice((1, 1, 2, 8, 1000)))
+        way = random.randrange(6)
+        if way == 0 and at < len(data):
+            data = data[:at] + bytes([data[at] ^ 1 << random.randrange(8)]) + data[at + 1 :]
+        elif way == 1:
+            data = data[:at] + bytes([random.randrange(256)]) + data[at + 1 :]
+        elif way == 2:
+            data = data[:at] + data[to:]
+        elif way == 3:
+            data = data[:to] + data[at:]
+        elif way == 4:
+            # Between two tokens of JSON, where the odd is not always the wrong.
+            places = [place for place, byte in enumerate(data, 1) if byte in b'{,[:"'] or [at]
+            at = random.choice(places)
+            data = data[:at] + random.choice(_TOKENS) + data[at:]
+        else:
+            data = data[:at] + random.choice(_TOKENS) + data[to:]
+    return data
+
+
+@pytest.fixture(scope="session")
+def mutated() -> Callable[[bytes, Random], bytes]:
+    """Makes bytes wrong, or odd, by chance."""
+    return _mutated
+
+
+def _strict_json(data: bytes, errors: str = "strict") -> Any:
+    def refuse(constant: str) -> Any:
+        raise ValueError(f"{constant} is no JSON")
+
+    return json.loads(data.decode("utf-8", errors), parse_constant=refuse)
+
+
+@pytest.fixture(scope="session")
+def strict_json() -> Callable[..., Any]:
+    """The standard library's reading of JSON, without what it takes beyond the standard; raises ValueError."""
+    return _strict_json

@@ -1,0 +1,267 @@
+"""Lists of wrong bytes: what comes out is what JSON says, and otherwise there is an error; never half a list."""
+
+from __future__ import annotations
+
+import json
+import tracemalloc
+from collections.abc import Callable, Iterator
+from random import Random
+from typing import Any
+
+import pytest
+
+from informer.list_framing import ListFraming
+from informer.objects import Object
+from watch.framing import LineTooLongError
+
+BOUND = 1 << 20
+DEFAULT_BOUND = 16 * 1024 * 1024
+BAD = object()
+
+
+def framing(bound: int = BOUND) -> ListFraming:
+    return ListFraming(Object.from_list_item, bound, on_bad_item=lambda raw, error: BAD)
+
+
+def read(pieces: Any, made: ListFraming | None = None) -> list[Any]:
+    made = made or framing()
+    return [item for piece in pieces for item in made.feed(piece)] + made.finish()
+
+
+def pod(name: str, **fields: Any) -> dict[str, Any]:
+    metadata = {"name": name, "namespace": "ns", "uid": f"u-{name}", "resourceVersion": "5", "labels": {"a": "ü"}}
+    return {"metadata": metadata, "spec": {"containers": [{"name": "c", "args": ['"},{"', "\\"]}]}, **fields}
+
+
+def listed(*items: Any, order: tuple[str, ...] = ("kind", "apiVersion", "metadata", "items")) -> bytes:
+    body = {
+        "kind": "PodList",
+        "apiVersion": "v1",
+        "metadata": {"resourceVersion": "9", "continue": "C"},
+        "items": items,
+    }
+    return json.dumps({key: body[key] for key in order}, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+LISTS = (
+    listed(pod("a"), pod("b"), pod("c", status={"n": [1, 2.5, None, True]})),
+    listed(pod("a"), {"spec": {}}, pod("b"), order=("apiVersion", "items", "kind", "metadata")),
+    json.dumps(json.loads(listed(pod("a"), pod("b"))), indent=1).encode(),
+    listed(),
+)
+
+
+def random_pieces(body: bytes, random: Random) -> Iterator[bytes]:
+    at = 0
+    step = random.choice((1, 7, 100, 100_000))
+    while at < len(body):
+        to = at + random.randint(1, step)
+        yield body[at:to]
+        at = to
+
+
+def has_surrogates(value: Any) -> bool:
+    """Whether there is text that is none in UTF-8, which was sent as wrong bytes or as half an escape."""
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return True
+    return False
+
+
+class Expected:
+    """What JSON says of a body: the items and metadata of a list, or None where it is no list."""
+
+    def __init__(self, body: bytes, strict_json: Callable[..., Any]) -> None:
+        self.items: list[Any] | None = None
+        self.metadata: dict[str, Any] = {}
+        self.may_be_refused = False
+        try:
+            whole = strict_json(body, "surrogateescape")
+        except (ValueError, RecursionError):
+            return
+        if not isinstance(whole, dict) or whole.get("kind") in ("Table", "Status"):
+            return
+        items, metadata = whole.get("items"), whole.get("metadata")
+        if "items" not in whole and not (isinstance(metadata, dict) and metadata.get("resourceVersion")):
+            return
+        items = [] if items is None else items
+        if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
+            return
+        self.items = items
+        self.metadata = metadata if isinstance(metadata, dict) else {}
+        # Of these nobody can say what they mean: items that are said twice or with an escape, a kind that is taken back,
+        # what is no text and numbers that there are not.
+        twice = body.count(b'"items"') > 1 or b"tems" in body.replace(b'"items"', b"") or body.count(b'"kind"') > 1
+        self.may_be_refused = twice or has_surrogates(whole) or b"\\ud" in body or b"1e999" in body
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_list_of_wrong_bytes_is_what_json_says_or_an_error(
+    seed: int, mutated: Callable[[bytes, Random], bytes], strict_json: Callable[..., Any]
+) -> None:
+    """Whatever is wrong with its bytes, in whatever pieces they come: the items that JSON sees, or ValueError."""
+    random = Random(seed)
+    read_right = refused = 0
+    for _ in range(400):
+        body = mutated(random.choice(LISTS), random)
+        expected = Expected(body, strict_json)
+        made = framing()
+        try:
+            items = read(random_pieces(body, random), made)
+        except ValueError:
+            refused += 1
+            assert expected.items is None or expected.may_be_refused, body
+            continue
+        read_right += 1
+        assert expected.items is not None, body
+        assert len(items) == len(expected.items), body
+        for item, right in zip(items, expected.items, strict=True):
+            assert_same(item, right)
+        if not expected.may_be_refused:
+            assert made.metadata == expected.metadata
+    # Both must come, or the mutations are of no use.
+    assert read_right > 20
+    assert refused > 100
+
+
+def assert_same(item: Any, right: dict[str, Any]) -> None:
+    """Asserts that an item is what JSON says, or was set aside because it holds what is no text."""
+    if item is BAD:
+        assert has_surrogates(right)
+        return
+    own = json.loads(item.raw)
+    assert {key: own[key] for key in right if key not in ("kind", "apiVersion")} == {
+        key: value for key, value in right.items() if key not in ("kind", "apiVersion")
+    }
+    metadata = right.get("metadata")
+    fields = metadata if isinstance(metadata, dict) else {}
+    for name, value in zip(
+        ("name", "namespace", "uid", "resourceVersion"),
+        (item.name, item.namespace, item.uid, item.resource_version),
+        strict=True,
+    ):
+        assert value == (fields.get(name) if isinstance(fields.get(name), str) else "")
+
+
+@pytest.mark.parametrize("step", [1, 3, 10_000])
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        pytest.param(b'{"items":[{"a":1}{"b":2}]}', "commas between", id="no-comma"),
+        pytest.param(b'{"items":[{"a":1},,{"b":2}]}', "commas between", id="two-commas"),
+        pytest.param(b'{"items":[,{"a":1}]}', "commas between", id="comma-first"),
+        pytest.param(b'{"items":[{"a":1},]}', "commas between", id="comma-last"),
+        pytest.param(b'{"items":[{"a":1},{"a":[}]}', "not match", id="brackets"),
+        pytest.param(b'{"items":[{"a":1},{"metadata":["name":"b"}}]}', "not match", id="a-flipped-bracket"),
+        pytest.param(b'{"items":[{"a":1},{"metadata":["name":"b"]}]}', "not JSON", id="two-flipped-brackets"),
+        pytest.param(b'{"items":[{"metadata":{"name" "a"}},{"metadata":{"name":"b"}}]}', "not JSON", id="no-colon"),
+        pytest.param(b'{"items":[{"a":tru}]}', "not JSON", id="half-a-word"),
+        pytest.param(b'{"items":[{"a":"\0"}]}', "not JSON", id="nul-in-an-item"),
+        pytest.param(b'\xef\xbb\xbf{"items":[{"a":1}]}', "not complete JSON", id="bom"),
+        pytest.param(b'\0{"items":[{"a":1}]}', "not complete JSON", id="nul-in-front"),
+        pytest.param(b'{"items":[{"a":1}]}\0', "not complete JSON", id="nul-behind"),
+        pytest.param(b'{"items":[{"a":1}]}{"items":[]}', "not complete JSON", id="a-second-list"),
+        pytest.param(b'{"items":[{"a":1}],"items":[]}', "items twice", id="items-twice"),
+        pytest.param(b'{"items":[{"a":1}],"items":null}', "items twice", id="items-taken-back"),
+        pytest.param(b'{"items":[{"a":1}],"\\u0069tems":[]}', "items twice", id="items-twice-with-an-escape"),
+        pytest.param(b'{"x\xff":1,"items":[{"a":1}]}', "JSON", id="no-utf-8-in-the-head"),
+        pytest.param(b'{"items":[{"a":1}],"x":"\xff"}', "not complete JSON", id="no-utf-8-behind"),
+        pytest.param(b'{"metadata":{"remainingItemCount":1e999},"items":[]}', "not complete JSON", id="1e999"),
+    ],
+)
+def test_half_right_lists_are_refused(body: bytes, message: str, step: int) -> None:
+    """Where it is not certain what a list says, it is no list: an item too few would be a delete."""
+    with pytest.raises(ValueError, match=message):
+        read(body[i : i + step] for i in range(0, len(body), step))
+
+
+@pytest.mark.parametrize(
+    ("body", "version"),
+    [
+        pytest.param(
+            b'{"metadata":{"resourceVersion":"1"},"items":[{}],"metadata":{"resourceVersion":"2"}}', "2", id="2"
+        ),
+        pytest.param(b'{"metadata":{"resourceVersion":"1"},"items":[{}],"metadata":null}', None, id="null"),
+        pytest.param(b'{"metadata":{"resourceVersion":"1"},"metadata":{},"items":[{}]}', None, id="empty"),
+        pytest.param(b'{"metadata":[],"items":[{}]}', None, id="list"),
+        pytest.param(b'{"items":null,"metadata":{"resourceVersion":"1"},"items":[{}]}', "1", id="null-items-first"),
+    ],
+)
+def test_of_metadata_said_twice_the_last_count(body: bytes, version: str | None) -> None:
+    """As for any key in JSON, also behind the items."""
+    made = framing()
+    assert len(read([body], made)) == 1
+    assert made.metadata.get("resourceVersion") == version
+
+
+@pytest.mark.parametrize("where", ["spec", "labels", "metadata", "name"])
+@pytest.mark.parametrize("brackets", [(b"[", b"]"), (b'{"a":', b"}")], ids=["lists", "objects"])
+def test_an_item_that_is_100000_levels_deep_is_set_aside(where: str, brackets: tuple[bytes, bytes]) -> None:
+    """Nothing overflows, the others come, and the deep one is told."""
+    deep = brackets[0] * 100_000 + b"1" + brackets[1] * 100_000
+    inner = {
+        "spec": b'{"metadata":{"name":"b"},"spec":%s}',
+        "labels": b'{"metadata":{"name":"b","labels":%s}}',
+        "metadata": b'{"metadata":%s}',
+        "name": b'{"metadata":{"name":%s}}',
+    }[where] % deep
+    body = b'{"metadata":{},"items":[{"metadata":{"name":"a"}},' + inner + b',{"metadata":{"name":"c"}}]}'
+    items = read([body])
+    assert [item if item is BAD else item.name for item in items] == ["a", BAD, "c"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b'{"items":' + b"[" * 100_000, b'{"metadata":' + b"[" * 100_000, b"[" * 100_000],
+    ids=["items", "head", "all"],
+)
+def test_a_list_that_is_too_deep_itself_is_refused(body: bytes) -> None:
+    """A clear error, and no crash."""
+    with pytest.raises(ValueError, match=r"list"):
+        read([body])
+
+
+@pytest.mark.parametrize(
+    ("head", "filler", "bound"),
+    [
+        pytest.param(b'{"metadata":{"x":"', b"x", DEFAULT_BOUND, id="the-head"),
+        pytest.param(b'{"items":[{}],"x":"', b"x", DEFAULT_BOUND, id="behind-the-items"),
+        pytest.param(b'{"items":[{}]}', b" ", DEFAULT_BOUND, id="spaces-behind-the-list"),
+        pytest.param(b'{"items":[{"metadata":{"name":"a"}},{"data":"', b"x", BOUND, id="an-item"),
+        pytest.param(b'{"items":[{"a":', b"[", BOUND, id="depth"),
+        pytest.param(b'{"items":[{ "a":"', b"},{", BOUND, id="lookalikes"),
+    ],
+)
+def test_100_mb_are_not_held(head: bytes, filler: bytes, bound: int) -> None:
+    """The bound ends it in memory of the same order, and says what to raise."""
+    piece = filler * (bound // 16)
+    made = framing(bound)
+    tracemalloc.start()
+    try:
+        with pytest.raises(LineTooLongError, match=f"more than {bound} bytes: raise max_line_bytes"):
+            for each in (head, *[piece] * (100 * (1 << 20) // len(piece))):
+                list(made.feed(each))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 5 * bound
+
+
+def test_lookalikes_in_small_pieces_are_not_read_again_and_again() -> None:
+    """An item that has to be read by its tokens costs two readings of it, however small the pieces of it."""
+    made = framing()
+    scanned = 0
+    by_tokens = made._by_tokens
+
+    def counting(buffer: bytes, at: int) -> Any:
+        nonlocal scanned
+        scanned += len(buffer) - at
+        return by_tokens(buffer, at)
+
+    made._by_tokens = counting  # type: ignore[method-assign]
+    item = b'{ "metadata":{"name":"a"},"data":"' + b"},{" * 50_000 + b'"}'
+    body = b'{"items":[' + item + b"]}"
+    items = read((body[i : i + 500] for i in range(0, len(body), 500)), made)
+    assert [each.name for each in items] == ["a"]
+    assert scanned < 3 * len(body)

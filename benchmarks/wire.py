@@ -4,9 +4,9 @@
     python benchmarks/wire.py transport handlers    # some of them
     python benchmarks/wire.py --quick               # with few objects, to see that it works
 
-Columns: seconds until the handlers have the first list, CPU seconds for it, events a second from the first event until every handler
-has the last one, CPU microseconds an event (and informer), resident KB an object; and milliseconds from the server's write to the
-handler's call for the rows of `latency`. Ratios to the first row of a table hold between machines; the rest does not.
+Columns: seconds until the handlers have the first list, CPU seconds for it, events a second from the first event until every
+handler has the last one, CPU microseconds an event (and informer), resident KB an object; and milliseconds from the server's
+write to the handler's call for the rows of `latency`. Ratios to the first row of a table hold on other machines, the rest does not.
 """
 
 from __future__ import annotations
@@ -116,7 +116,8 @@ def make_informers(url: str, authority: str, way: dict[str, Any], handlers: list
         for handler in handlers[number * count : (number + 1) * count]:
             functions = {"on_batch": handler.on_changes} if way.get("on_batch") else {"on_update": handler.on_update}
             registrations.append(informer.add_event_handler(**functions, backlog=way.get("backlog", "all")))
-        informers.append(informer.start() or informer)
+        informer.start()
+        informers.append(informer)
     for registration in registrations:
         assert registration.wait_for_sync(300)
     return informers

@@ -1,4 +1,4 @@
-"""Connections that the scope of their request can shut down in every state: connecting, in the TLS handshake, waiting.
+"""Connections that the scope of their request can give up in every state: name lookup, connecting, TLS handshake, waiting.
 
 Comes in: what urllib3 asks of a connection. Goes out: the same, until the scope is cancelled. Also knows every open socket,
 to close the child's copies after a fork.
@@ -17,7 +17,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from watch.errors import RequestCancelledError
-from watch.request_scope import current_scope
+from watch.request_scope import current_scope, unless_cancelled
 
 __all__ = ["CONNECT_TIMEOUT", "POOL_CLASSES", "keepalive_options"]
 
@@ -60,7 +60,7 @@ class _Interruptible:
 
     def _new_conn(self) -> socket.socket:
         last: OSError | None = None
-        for family, kind, protocol, _, address in socket.getaddrinfo(self._dns_host, self.port, 0, socket.SOCK_STREAM):
+        for family, kind, protocol, _, address in _addresses(self._dns_host, self.port):
             sock = socket.socket(family, kind, protocol)
             try:
                 for option in self.socket_options or ():
@@ -76,6 +76,14 @@ class _Interruptible:
             else:
                 return sock
         raise last or OSError(f"no address for {self._dns_host}")
+
+
+def _addresses(host: str, port: int) -> list[Any]:
+    try:
+        return socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+    except OSError:
+        # A name: the resolver may take its time, and nothing can interrupt it.
+        return unless_cancelled(lambda: socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM), "name-lookup")
 
 
 class _PlainConnection(_Interruptible, HTTPConnection):

@@ -10,13 +10,16 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from types import TracebackType
+from typing import Generic
 
-from typing_extensions import Self
+from typing_extensions import Self, TypeVar
 
-from watch.concurrency import Lock, ThreadLocal
+from watch.concurrency import Latch, Lock, ThreadLocal, Worker
 from watch.errors import RequestCancelledError
 
-__all__ = ["DEFAULT_MAX_LINE_BYTES", "RequestScope", "current_scope"]
+__all__ = ["DEFAULT_MAX_LINE_BYTES", "RequestScope", "current_scope", "unless_cancelled"]
+
+T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
@@ -92,3 +95,80 @@ def current_scope() -> RequestScope | None:
     """The scope entered on this thread, or None."""
     scope: RequestScope | None = getattr(_current, "scope", None)
     return scope
+
+
+def unless_cancelled(function: Callable[[], T], name: str, *, discard: Callable[[T], object] | None = None) -> T:
+    """Calls a function that nothing can interrupt, such as a name lookup, but does not wait for it past a cancelled scope.
+
+    Within a scope it runs on a thread of its own, which is left to itself when the scope is cancelled; outside of any it
+    runs on the calling thread. That costs a tenth of a millisecond: not for what every request does.
+
+    Args:
+        function: called without arguments.
+        name: the thread's.
+        discard: called with what came too late.
+
+    Returns:
+        What the function returned.
+
+    Raises:
+        RequestCancelledError: the scope was cancelled before the function returned.
+        BaseException: what the function raised.
+
+    Threads: blocks until the function has returned or the scope is cancelled.
+    """
+    scope = current_scope()
+    if scope is None:
+        return function()
+    call = _Call(function, discard)
+    withdraw = scope.on_cancel(call.abandon)
+    try:
+        Worker(call.run, name).start()
+        call.over.wait()
+    finally:
+        withdraw()
+        # Still under way only where something else, such as Ctrl-C, has interrupted the waiting.
+        call.abandon()
+    return call.outcome()
+
+
+class _Call(Generic[T]):
+    """A call on another thread, of which the first of two things counts: its return, or that nobody wants it any more."""
+
+    def __init__(self, function: Callable[[], T], discard: Callable[[T], object] | None) -> None:
+        self.over = Latch()
+        self._function = function
+        self._discard = discard
+        self._lock = Lock()
+        self._values: list[T] = []  # what was returned in time; guarded by _lock, as are the next two
+        self._error: BaseException | None = None
+        self._abandoned = False
+
+    def run(self) -> None:
+        try:
+            value = self._function()
+        # Whatever it is, it is raised on the thread that waits.
+        except BaseException as error:
+            with self._lock:
+                self._error = error
+        else:
+            with self._lock:
+                late = self._abandoned
+                if not late:
+                    self._values.append(value)
+            if late and self._discard is not None:
+                self._discard(value)
+        self.over.open()
+
+    def abandon(self) -> None:
+        with self._lock:
+            self._abandoned = not self._values and self._error is None
+        self.over.open()
+
+    def outcome(self) -> T:
+        if self._error is not None:
+            error, self._error = self._error, None  # the error's frames know this call
+            raise error
+        if not self._values:
+            raise RequestCancelledError("the request was given up: its owner has stopped")
+        return self._values[0]

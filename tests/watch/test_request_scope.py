@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from watch.channel import Channel
+from watch.concurrency import Latch, current_thread_id
 from watch.errors import RequestCancelledError, WatchError
-from watch.request_scope import RequestScope, current_scope
+from watch.request_scope import RequestScope, current_scope, unless_cancelled
 
 
 def test_a_scope_is_found_while_it_is_entered(run):
@@ -92,3 +94,70 @@ def test_a_cancel_meets_a_request_that_is_just_beginning(run):
         except RequestCancelledError:
             closed.append(True)
         assert closed == [True]
+
+
+# Calls that nothing can interrupt
+
+
+def test_what_a_call_returns_or_raises_comes_out():
+    """It runs on a thread of its own within a scope, and on the caller's outside of any."""
+    assert unless_cancelled(current_thread_id, "call") == current_thread_id()
+    with RequestScope() as scope:
+        assert unless_cancelled(current_thread_id, "call") != current_thread_id()
+        with pytest.raises(LookupError, match="mine"):
+            unless_cancelled(lambda: raise_(LookupError("mine")), "call")
+        with pytest.raises(SystemExit):
+            unless_cancelled(lambda: raise_(SystemExit(3)), "call")
+        scope.cancel()
+        with pytest.raises(RequestCancelledError):
+            unless_cancelled(lambda: pytest.fail("it was called"), "call")
+
+
+def test_a_call_is_left_to_itself_when_its_scope_is_cancelled(run):
+    """The caller goes on at once; what comes too late is discarded, and once only."""
+    scope, entered, go = RequestScope(), Latch(), Latch()
+    discarded: Channel[str] = Channel(None)
+
+    def block() -> str:
+        entered.open()
+        go.wait(10)
+        return "late"
+
+    def ask() -> None:
+        with scope:
+            unless_cancelled(block, "call", discard=discarded.put)
+
+    task = run(ask)
+    assert entered.wait(10)
+    scope.cancel()
+    try:
+        with pytest.raises(RequestCancelledError, match="its owner has stopped"):
+            task.result()
+        assert len(discarded) == 0
+    finally:
+        go.open()
+    assert discarded.get(10) == "late"
+
+
+@pytest.mark.parametrize("round_", range(20))
+def test_a_cancel_that_meets_the_return_of_a_call(run, round_):
+    """The value is either returned or discarded, never both and never neither."""
+    scope = RequestScope()
+    values: Channel[str] = Channel(None)
+
+    def ask() -> None:
+        with scope:
+            values.put(unless_cancelled(lambda: "value", "call", discard=values.put))
+
+    task = run(ask)
+    scope.cancel()
+    try:
+        task.result()
+    except RequestCancelledError:
+        assert len(values) <= 1
+    else:
+        assert len(values) == 1
+
+
+def raise_(error: BaseException) -> None:
+    raise error

@@ -6,7 +6,7 @@
 
 Columns: seconds until the handlers have the first list, CPU seconds for it, events a second from the first event until every
 handler has the last one, CPU microseconds an event (and informer), resident KB an object; and milliseconds from the server's
-write to the handler's call for the rows of `latency`. Ratios to the first row of a table hold on other machines, the rest does not.
+write to the handler's call for the rows of `latency`. Ratios to a table's first row hold elsewhere, the rest does not.
 """
 
 from __future__ import annotations

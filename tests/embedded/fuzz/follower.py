@@ -1,0 +1,284 @@
+"""An informer under test, with all who listen to it, beside what it should have."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from threading import Event
+from typing import Any
+
+from informer import Backoff, ListWatch, SharedInformer
+from tests.embedded.fuzz.model import Model
+from tests.embedded.fuzz.recorder import DEADLINE, Bell, Recorder, state_of
+from watch.concurrency import Worker
+
+# As many seconds pass on an informer's clock in one: pauses and resyncs of whole seconds come in time.
+_HASTE = 20.0
+
+
+class HastyClock:
+    """A clock that runs fast."""
+
+    def monotonic(self) -> float:
+        return time.monotonic() * _HASTE
+
+    def wait(self, condition_or_event: Any, timeout: float | None) -> bool:
+        return bool(condition_or_event.wait(None if timeout is None else timeout / _HASTE))
+
+
+def color_of(obj: Any) -> str:
+    return str(obj["metadata"]["labels"]["color"])
+
+
+def is_even(obj: Any) -> bool:
+    return int(obj["data"]["number"]) % 2 == 0
+
+
+def _digits(obj: Any) -> list[str]:
+    return [*obj["data"]["number"]]
+
+
+def _red_only(obj: Any) -> list[str]:
+    if color_of(obj) != "red":
+        raise ValueError("an index function that fails")
+    return ["red"]
+
+
+INDEXERS: dict[str, Callable[[Any], list[str]]] = {
+    "color": lambda obj: [color_of(obj)],
+    "digits": _digits,
+    "even": lambda obj: ["even"] if is_even(obj) else [],
+    "red only": _red_only,
+}
+
+
+class Follower:
+    """See the module.
+
+    Args:
+        model: what is followed.
+        name: of the informer and of its threads, and of no other's.
+        namespaces: None for all.
+        red: only objects of this color.
+        plain: objects as dicts.
+        options: of the informer.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        api_client: Any,
+        name: str,
+        *,
+        namespaces: tuple[str, ...] | None,
+        red: bool,
+        plain: bool,
+        gate: Event,
+        resync_period: float,
+        **options: Any,
+    ) -> None:
+        self.name = name
+        self._resyncs = resync_period > 0
+        self._model = model
+        self._namespaces = namespaces
+        self._red = red
+        self._gate = gate
+        self._bell = Bell()
+        self._listeners = 0
+        self._reached = 0
+        source: ListWatch[Any] = ListWatch.for_resource(
+            api_client,
+            "configmaps",
+            namespace=namespaces,
+            label_selector="color=red" if red else None,
+            model=dict if plain else None,
+        )
+        self.informer: SharedInformer[Any] = SharedInformer(
+            source,
+            name=name,
+            backoff=Backoff(initial=0.005, maximum=0.05),
+            silence_timeout=0.4,
+            clock=HastyClock(),
+            resync_period=resync_period,
+            **options,
+        )
+        self.informer.on_progress(self._bell.ring)
+        self.handlers: list[tuple[Any, Recorder]] = []
+        self.streams: list[tuple[Any, Recorder, Worker]] = []
+        self._gone: list[Recorder] = []
+
+    def wants(self, obj: Any) -> bool:
+        """Whether it follows an object."""
+        here = self._namespaces is None or obj["metadata"]["namespace"] in self._namespaces
+        return here and not (self._red and color_of(obj) != "red")
+
+    # Listeners
+
+    def add_handler(
+        self, *, backlog: Any, filtered: bool, batches: bool, fails: bool, gated: bool, resync_period: float | None
+    ) -> None:
+        keep = is_even if filtered else None
+        self._listeners += 1
+        recorder = Recorder(
+            f"{self.name} handler {self._listeners}",
+            self._bell,
+            keep=keep,
+            coalesced=backlog == "coalesce",
+            resyncs=self._resyncs and resync_period != 0,
+            fails=fails,
+            gate=self._gate if gated else None,
+        )
+        functions: dict[str, Any] = {"on_batch": recorder.on_batch} if batches else {"handler": recorder}
+        registration = self.informer.add_event_handler(
+            **functions, filter=keep, backlog=backlog, resync_period=resync_period
+        )
+        self.handlers.append((registration, recorder))
+
+    def remove_handler(self, number: int) -> None:
+        registration, recorder = self.handlers.pop(number)
+        registration.remove()
+        recorder.closed = True
+        self._gone.append(recorder)
+
+    def add_stream(self, *, backlog: Any, filtered: bool, initial: bool) -> None:
+        keep = is_even if filtered else None
+        self._listeners += 1
+        name = f"{self.name} stream {self._listeners}"
+        recorder = Recorder(
+            name,
+            self._bell,
+            keep=keep,
+            coalesced=backlog == "coalesce",
+            sees_initial=initial,
+            resyncs=self._resyncs,
+        )
+        stream = self.informer.events(filter=keep, backlog=backlog, initial=initial)
+        worker = Worker(lambda: recorder.drain(stream), name).start()
+        self.streams.append((stream, recorder, worker))
+
+    def close_stream(self, number: int) -> None:
+        stream, recorder, worker = self.streams.pop(number)
+        stream.close()
+        assert worker.join(DEADLINE), f"{recorder.name} does not end"
+        recorder.closed = True
+        self._gone.append(recorder)
+
+    @property
+    def recorders(self) -> list[Recorder]:
+        """Of all who listen now."""
+        return [*(recorder for _, recorder in self.handlers), *(recorder for _, recorder, _ in self.streams)]
+
+    # What must hold at any time
+
+    def check(self) -> None:
+        """The calls so far were valid, and the cache is nowhere older than the version it has reached."""
+        for recorder in (*self.recorders, *self._gone):
+            assert not recorder.wrong, recorder.wrong
+        reached = int(self.informer.last_sync_resource_version or 0)
+        assert reached >= self._reached, f"{self.name} went back from {self._reached} to {reached}"
+        self._reached = reached
+        if not reached:
+            return
+        for key in self._model.keys:
+            # The cache as it is now is the one that has reached it, or a later one.
+            obj = self.informer.store.get_by_key(key)
+            version = "" if obj is None else obj["metadata"]["resourceVersion"]
+            possible = self._model.possible(key, reached, self.wants)
+            assert version in possible, f"{self.name} has {key} at {version!r}, not {possible}, at {reached}"
+
+    # What must hold when nothing happens
+
+    def settle(self) -> None:
+        """Waits until all is as it should be."""
+        deadline = time.monotonic() + DEADLINE
+        problem: str | None = ""
+        for _ in self._bell.each(DEADLINE):
+            problem = self.problem()
+            self.check()
+            if problem is None:
+                return
+            if time.monotonic() >= deadline:
+                break
+        raise AssertionError(f"{self.name}, {self.informer.sync_error()!r}: {problem}")
+
+    def problem(self) -> str | None:
+        """What is not yet as it should be."""
+        informer = self.informer
+        if not informer.has_synced() or not informer.has_reached(self._model.server.resource_version):
+            return f"it has come to {informer.last_sync_resource_version}"
+        if not informer.is_watching or informer.sync_error() is not None:
+            return "it does not watch"
+        expected = self._model.part(self.wants)
+        cached = {key: self._whole(informer.store.get_by_key(key)) for key in informer.store.list_keys()}
+        if cached != expected:
+            return f"the cache has {cached}, the server {expected}"
+        return self._index_problem(expected) or self._listener_problem(expected)
+
+    def _index_problem(self, expected: dict[str, dict[str, Any]]) -> str | None:
+        indexer = self.informer.indexer
+        for name, function in indexer.indexers.items():
+            right: dict[str, dict[str, Any]] = {}
+            for key, obj in expected.items():
+                for value in self._values(function, obj):
+                    right.setdefault(value, {})[key] = obj
+            found = {
+                value: {f"{o['metadata']['namespace']}/{o['metadata']['name']}": self._whole(o) for o in objects}
+                for value in indexer.list_index_func_values(name)
+                if (objects := indexer.by_index(name, value)) is not None
+            }
+            if found != right:
+                return f"index {name!r} has {found}, not {right}"
+            if any(indexer.index_keys(name, value) != sorted(right[value]) for value in right):
+                return f"index {name!r} has other keys than objects"
+        return None
+
+    def _listener_problem(self, expected: dict[str, dict[str, Any]]) -> str | None:
+        states = {key: state_of(obj) for key, obj in expected.items()}
+        for recorder in self.recorders:
+            keep = recorder.keep
+            right = states if keep is None else {key: states[key] for key, obj in expected.items() if keep(obj)}
+            problem = recorder.differs_from(right)
+            if problem is not None:
+                return problem
+        for registration, recorder in self.handlers:
+            if not registration.has_synced():
+                return f"{recorder.name} has not synced"
+        return None
+
+    # The end
+
+    def start(self) -> None:
+        self.informer.start()
+
+    def stop(self, *, drain: bool, while_blocked: bool) -> None:
+        """Stops it: every thread ends, and with `drain` everybody was told of all that the cache has."""
+        if while_blocked:
+            self.informer.begin_stop(drain=drain)
+        self._gate.set()
+        assert self.informer.stop(DEADLINE, drain=drain), f"{self.name} does not end"
+        for _, recorder, worker in self.streams:
+            assert worker.join(DEADLINE), f"{recorder.name} does not end"
+        left = [thread.name for thread in threading.enumerate() if self.name in thread.name]
+        assert not left, f"threads of {self.name} are left: {left}"
+        self.check()
+        if drain:
+            store = self.informer.store
+            cached = {key: self._whole(store.get_by_key(key)) for key in store.list_keys()}
+            states = {key: state_of(obj) for key, obj in cached.items()}
+            for recorder in self.recorders:
+                keep = recorder.keep
+                right = {key: state for key, state in states.items() if keep is None or keep(cached[key])}
+                problem = recorder.differs_from(right)
+                assert problem is None, f"drained: {problem}"
+
+    @staticmethod
+    def _whole(obj: Any) -> Any:
+        return obj if obj is None or isinstance(obj, dict) else obj.to_dict()
+
+    @staticmethod
+    def _values(function: Callable[[Any], Any], obj: Any) -> set[str]:
+        try:
+            return set(function(obj))
+        except ValueError:
+            return set()

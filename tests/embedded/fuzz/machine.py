@@ -1,0 +1,341 @@
+"""Writes, faults, informers and listeners that come and go, in any order; after each step what may never be wrong is checked.
+
+Comes in: Hypothesis's choices. Goes out: an AssertionError that says what was wrong, and the steps that led there.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from threading import Event
+from typing import Any
+
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from informer.testing import EmbeddedAPIServer
+from tests.embedded.fuzz.follower import INDEXERS, Follower
+from tests.embedded.fuzz.model import NAMES, NAMESPACES, Model
+from tests.embedded.fuzz.recorder import DEADLINE
+
+_MOST_FOLLOWERS = 3
+_MOST_LISTENERS = 4
+
+namespaces, names = st.sampled_from(NAMESPACES), st.sampled_from(NAMES)
+colors, numbers = st.sampled_from(["red", "blue"]), st.integers(0, 25)
+# Some objects are longer than what one read brings.
+paddings = st.sampled_from([0, 0, 0, 0, 1000, 70_000])
+backlogs = st.sampled_from(["all", "coalesce"])
+writes = st.tuples(st.sampled_from(["put", "put", "delete", "recreate"]), namespaces, names, colors, numbers, paddings)
+handlers = st.fixed_dictionaries(
+    {
+        "backlog": backlogs,
+        "filtered": st.booleans(),
+        "batches": st.booleans(),
+        "fails": st.booleans(),
+        "gated": st.booleans(),
+        "resync_period": st.sampled_from([None, 0, 2.0]),
+    }
+)
+streams = st.fixed_dictionaries({"backlog": backlogs, "filtered": st.booleans(), "initial": st.booleans()})
+informers = st.fixed_dictionaries(
+    {
+        "namespaces": st.sampled_from([None, None, ("one",), ("default", "two")]),
+        "red": st.booleans(),
+        "plain": st.booleans(),
+        "page_size": st.sampled_from([2, 500]),
+        "resync_period": st.sampled_from([0, 1.0]),
+    }
+)
+
+_ODD_STATUS = {"kind": "Status", "code": "none", "details": []}
+
+# Any of these may be asked for of a list, a watch or a watch list.
+ANSWERS: dict[str, Callable[[Any, str], object]] = {
+    "403": lambda faults, on: faults.answer(403, on=on),
+    "404": lambda faults, on: faults.answer(404, on=on),
+    "429": lambda faults, on: faults.too_many_requests(0, on=on),
+    "500": lambda faults, on: faults.internal_error(on=on, times=2),
+    "503": lambda faults, on: faults.service_unavailable(on=on),
+    "504 by a proxy": lambda faults, on: faults.answer(504, body="<html>", on=on),
+    "no list, no event": lambda faults, on: faults.answer(200, body="<html>welcome</html>", on=on),
+    "410": lambda faults, on: faults.expired(on=on),
+    "too large": lambda faults, on: faults.too_large_resource_version(on=on),
+    "no answer": lambda faults, on: faults.hang(on=on),
+    "hangs in the head": lambda faults, on: faults.hang(after_bytes=0, on=on),
+    "hangs in the body": lambda faults, on: faults.hang(after_bytes=300, on=on),
+    "dropped": lambda faults, on: faults.drop(on=on, times=2),
+    "cut at once": lambda faults, on: faults.cut_after(0, on=on),
+    "cut in an object": lambda faults, on: faults.cut_after(333, on=on),
+    "cut in a later one": lambda faults, on: faults.cut_after(2000, on=on),
+    "slow": lambda faults, on: faults.slow(100_000, on=on),
+}
+# These happen in a watch, or in the beginning of a watch list.
+IN_STREAMS: dict[str, Callable[[Any, str], object]] = {
+    "short": lambda faults, on: faults.short_watches(on=on, times=3),
+    "frozen": lambda faults, on: faults.freeze(on=on),
+    "half a line": lambda faults, on: faults.half_line(on=on),
+    "garbage": lambda faults, on: faults.garbage_line(on=on),
+    "blank": lambda faults, on: faults.blank_line(on=on),
+    "unknown event": lambda faults, on: faults.unknown_event(on=on),
+    "error 410": lambda faults, on: faults.error_event(410, on=on),
+    "error 429": lambda faults, on: faults.error_event(429, retry_after=0, on=on),
+    "error 500": lambda faults, on: faults.error_event(500, on=on),
+    "odd error": lambda faults, on: faults.error_event(_ODD_STATUS, on=on),
+    "no end bookmark": lambda faults, on: faults.no_end_bookmark(),
+}
+AT_ONCE: dict[str, Callable[[EmbeddedAPIServer], object]] = {
+    "cut": lambda server: server.faults.cut_connections(),
+    "reset": lambda server: server.faults.cut_connections(reset=True),
+    "end watches": lambda server: server.faults.end_watches(),
+    "refuse": lambda server: server.faults.refuse_connections(0.02),
+    "restart": lambda server: server.restart(),
+    "compact": lambda server: server.compact(),
+    "compact and cut": lambda server: (server.compact(), server.faults.cut_connections()),
+}
+
+
+def step(function: Callable[..., None]) -> Callable[..., None]:
+    """A step that tells, when it fails, all those before it: threads being threads, the same steps need not fail again."""
+
+    @functools.wraps(function)
+    def told(self: InformerMachine, **arguments: Any) -> None:
+        self.steps.append(f"  {function.__name__}({', '.join(f'{key}={value!r}' for key, value in arguments.items())})")
+        try:
+            function(self, **arguments)
+        except Exception as error:
+            self.failed = True
+            raise AssertionError("\n".join([f"{type(error).__name__}: {error}", "after", *self.steps])) from error
+
+    return told
+
+
+class InformerMachine(RuleBasedStateMachine):
+    """Base of the machines; each has a queue and a way to get the first list."""
+
+    queue: Any = "in_order"
+    watch_list: bool = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        # With bookmarks so often, a quiet namespace soon tells that it has nothing new.
+        self.server = EmbeddedAPIServer(bookmark_interval=0.03).start()
+        self.api_client = self.server.api_client()
+        self.model = Model(self.server)
+        self.gate = Event()
+        self.gate.set()
+        self.followers: list[Follower] = []
+        self.made = 0
+        self.steps: list[str] = []
+        self.failed = False
+
+    # The server's state
+
+    @rule(write=writes)
+    @step
+    def write(self, write: Any) -> None:
+        self._write(write)
+
+    @rule(some=st.lists(writes, min_size=5, max_size=40))
+    @step
+    def write_many(self, some: list[Any]) -> None:
+        for write in some:
+            self._write(write)
+
+    @rule(namespace=namespaces)
+    @step
+    def delete_all(self, namespace: str) -> None:
+        for name in NAMES:
+            self.model.delete(namespace, name)
+
+    # Faults
+
+    @rule(answer=st.sampled_from([*ANSWERS]), on=st.sampled_from(["list", "watch", "watch_list", "any"]))
+    @step
+    def refuse(self, answer: str, on: str) -> None:
+        ANSWERS[answer](self.server.faults, on)
+
+    @rule(what=st.sampled_from([*IN_STREAMS]), on=st.sampled_from(["watch", "watch", "watch_list"]))
+    @step
+    def spoil_a_stream(self, what: str, on: str) -> None:
+        IN_STREAMS[what](self.server.faults, on)
+
+    @rule(what=st.sampled_from([*AT_ONCE]))
+    @step
+    def happen(self, what: str) -> None:
+        AT_ONCE[what](self.server)
+
+    @rule(before=st.lists(writes, max_size=3), after=st.lists(writes, max_size=3))
+    @step
+    def lose_the_history(self, before: list[Any], after: list[Any]) -> None:
+        """Nobody can resume: everybody must list again, and find what has changed meanwhile."""
+        self.server.faults.refuse_connections()
+        self.server.faults.cut_connections()
+        for write in before:
+            self._write(write)
+        self.server.compact()
+        for write in after:
+            self._write(write)
+        self.server.faults.accept_connections()
+
+    # Informers
+
+    @initialize(options=informers, some=st.lists(handlers, min_size=1, max_size=2), there=st.lists(writes, max_size=8))
+    @step
+    def begin(self, options: Any, some: list[Any], there: list[Any]) -> None:
+        for write in there:
+            self._write(write)
+        self._start_informer(options, some)
+
+    @precondition(lambda self: len(self.followers) < _MOST_FOLLOWERS)
+    @rule(options=informers, some=st.lists(handlers, max_size=2))
+    @step
+    def start_informer(self, options: Any, some: list[Any]) -> None:
+        self._start_informer(options, some)
+
+    def _start_informer(self, options: Any, some: list[Any]) -> None:
+        self.made += 1
+        follower = Follower(
+            self.model,
+            self.api_client,
+            f"follower-{self.made}.",
+            gate=self.gate,
+            queue=self.queue,
+            watch_list=self.watch_list,
+            **options,
+        )
+        self.followers.append(follower)
+        for handler in some:
+            follower.add_handler(**handler)
+        follower.start()
+
+    @precondition(lambda self: self.followers)
+    @rule(which=st.integers(0, 99), drain=st.booleans(), while_blocked=st.booleans())
+    @step
+    def stop_informer(self, which: int, drain: bool, while_blocked: bool) -> None:
+        self.followers.pop(which % len(self.followers)).stop(drain=drain, while_blocked=while_blocked)
+
+    @precondition(lambda self: self.followers)
+    @rule(which=st.integers(0, 99), name=st.sampled_from([*INDEXERS]))
+    @step
+    def add_index(self, which: int, name: str) -> None:
+        indexer = self._follower(which).informer.indexer
+        if name not in indexer.indexers:
+            self._follower(which).informer.add_indexers({name: INDEXERS[name]})
+
+    # Listeners
+
+    @precondition(lambda self: self.followers)
+    @rule(which=st.integers(0, 99), handler=handlers)
+    @step
+    def add_handler(self, which: int, handler: Any) -> None:
+        follower = self._follower(which)
+        if len(follower.handlers) < _MOST_LISTENERS:
+            follower.add_handler(**handler)
+
+    @precondition(lambda self: any(follower.handlers for follower in self.followers))
+    @rule(which=st.integers(0, 99), number=st.integers(0, 99))
+    @step
+    def remove_handler(self, which: int, number: int) -> None:
+        follower = self._follower(which)
+        if follower.handlers:
+            self.gate.set()
+            follower.remove_handler(number % len(follower.handlers))
+
+    @precondition(lambda self: self.followers)
+    @rule(which=st.integers(0, 99), stream=streams)
+    @step
+    def open_stream(self, which: int, stream: Any) -> None:
+        follower = self._follower(which)
+        if len(follower.streams) < _MOST_LISTENERS:
+            follower.add_stream(**stream)
+
+    @precondition(lambda self: any(follower.streams for follower in self.followers))
+    @rule(which=st.integers(0, 99), number=st.integers(0, 99))
+    @step
+    def close_stream(self, which: int, number: int) -> None:
+        follower = self._follower(which)
+        if follower.streams:
+            follower.close_stream(number % len(follower.streams))
+
+    @rule()
+    @step
+    def block_the_slow(self) -> None:
+        self.gate.clear()
+
+    @rule()
+    @step
+    def let_the_slow_go_on(self) -> None:
+        self.gate.set()
+
+    # What holds
+
+    @invariant()
+    def nothing_is_wrong(self) -> None:
+        self._check()
+
+    @step
+    def _check(self) -> None:
+        # It is no step that leads anywhere.
+        self.steps.pop()
+        for follower in self.followers:
+            follower.check()
+
+    @rule()
+    @step
+    def settle(self) -> None:
+        """Without faults everything becomes equal to the server, and each informer has as many watches as it needs."""
+        self._settle()
+
+    def _settle(self) -> None:
+        self.server.faults.clear()
+        self.gate.set()
+        for follower in self.followers:
+            follower.settle()
+        watches = sum(len(follower.informer._reflectors()) for follower in self.followers)
+        for verb in ("list", "get"):
+            self.server.requests.wait_until_ended(verb, timeout=DEADLINE)
+        self._wait_for_watches(watches)
+
+    def teardown(self) -> None:
+        try:
+            if not self.failed:
+                self._end()
+        finally:
+            self.gate.set()
+            for follower in self.followers:
+                follower.informer.stop(DEADLINE)
+            self.api_client.close()
+            self.server.stop()
+
+    @step
+    def _end(self) -> None:
+        self._settle()
+        for number, follower in enumerate(self.followers):
+            follower.stop(drain=bool(number % 2), while_blocked=False)
+        self._wait_for_watches(0)
+
+    # Inside
+
+    def _write(self, write: Any) -> None:
+        what, namespace, name, color, number, padding = write
+        if what != "put" and not self.model.delete(namespace, name):
+            return
+        if what != "delete":
+            self.model.put(namespace, name, color, number, padding)
+
+    def _follower(self, which: int) -> Follower:
+        return self.followers[which % len(self.followers)]
+
+    def _wait_for_watches(self, count: int) -> None:
+        """No connection goes on that nobody reads from."""
+        self.server.requests.wait_until_ended(left=count, timeout=DEADLINE)
+
+
+MACHINES: dict[str, type[InformerMachine]] = {
+    f"{queue}, {'watch list' if watch_list else 'list'}": type(
+        "InformerMachine", (InformerMachine,), {"queue": queue, "watch_list": watch_list}
+    )
+    for queue in ("in_order", "delta")
+    for watch_list in (False, True)
+}

@@ -1,0 +1,70 @@
+"""What the server holds, as plain dicts, and each state that every object was in.
+
+Comes in: writes, which go to the server too. Goes out: what a client that follows all or a part of it must, or may, see.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from informer.testing import EmbeddedAPIServer
+from tests.embedded.fuzz.recorder import key_of
+
+NAMESPACES = ("default", "one", "two")
+NAMES = ("a", "b", "c", "d", "e")
+
+# What of the objects a client follows.
+Part = Callable[[Any], bool]
+
+
+class Model:
+    """Objects of one kind on one server, which nobody else writes."""
+
+    def __init__(self, server: EmbeddedAPIServer) -> None:
+        self.server = server
+        self.objects: dict[str, dict[str, Any]] = {}
+        self._history: dict[str, list[tuple[int, dict[str, Any] | None]]] = {}  # by key: when, and which state then
+        for namespace in NAMESPACES[1:]:
+            server.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
+
+    def put(self, namespace: str, name: str, color: str, number: int, padding: int) -> None:
+        """Creates an object, or changes it."""
+        obj = {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {"namespace": namespace, "name": name, "labels": {"color": color}},
+            # The version makes each write one: the server counts no write that changes nothing.
+            "data": {"number": str(number), "padding": "ü" * padding, "version": self.server.resource_version},
+        }
+        known = f"{namespace}/{name}" in self.objects
+        stored = self.server.update(obj) if known else self.server.create(obj)
+        self.objects[key_of(stored)] = stored
+        self._note(key_of(stored), stored)
+
+    def delete(self, namespace: str, name: str) -> bool:
+        """Deletes an object; returns whether it was there."""
+        key = f"{namespace}/{name}"
+        if self.objects.pop(key, None) is None:
+            return False
+        self.server.delete("configmaps", name, namespace=namespace)
+        self._note(key, None)
+        return True
+
+    def part(self, wanted: Part) -> dict[str, dict[str, Any]]:
+        """What a client must see in the end."""
+        return {key: obj for key, obj in self.objects.items() if wanted(obj)}
+
+    def possible(self, key: str, reached: int, wanted: Part) -> set[str]:
+        """The versions of an object that a client may see which has reached a version; "" is none."""
+        states = [(0, None), *self._history.get(key, [])]
+        at = max(place for place, (version, _) in enumerate(states) if version <= reached)
+        return {obj["metadata"]["resourceVersion"] if obj is not None and wanted(obj) else "" for _, obj in states[at:]}
+
+    @property
+    def keys(self) -> list[str]:
+        """Of all objects that ever were."""
+        return [*self._history]
+
+    def _note(self, key: str, obj: dict[str, Any] | None) -> None:
+        self._history.setdefault(key, []).append((int(self.server.resource_version), obj))

@@ -1,0 +1,181 @@
+"""What one listener of an informer was told, checked call by call.
+
+Comes in: calls, from the listener's thread. Goes out: what the listener knows, and what was wrong with what it was told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from threading import Event
+from typing import Any, NamedTuple
+
+from informer import Change, DeltaType
+from watch.concurrency import Monitor
+
+DEADLINE = 20.0
+
+
+class State(NamedTuple):
+    """Which state of which object."""
+
+    uid: str
+    version: int
+
+
+def state_of(obj: Any) -> State:
+    metadata = obj["metadata"]
+    return State(metadata["uid"], int(metadata["resourceVersion"]))
+
+
+def key_of(obj: Any) -> str:
+    return f"{obj['metadata']['namespace']}/{obj['metadata']['name']}"
+
+
+class Bell:
+    """Rung by whatever makes progress, so that whoever waits for a state looks again."""
+
+    def __init__(self) -> None:
+        self._monitor = Monitor()
+        self._rung = 0
+
+    def ring(self) -> None:
+        with self._monitor:
+            self._rung += 1
+            self._monitor.notify_all()
+
+    def each(self, seconds: float) -> Iterator[None]:
+        """Yields at once and after each ring, until there was none for so long."""
+        while True:
+            with self._monitor:
+                seen = self._rung
+            yield
+            with self._monitor:
+                if not self._monitor.wait_for(lambda: self._rung != seen, seconds):  # noqa: B023 - called in this turn
+                    return
+
+
+class Recorder:
+    """Takes the calls of one handler or event stream.
+
+    Args:
+        name: for what it finds wrong.
+        bell: rung at each call.
+        keep: the filter before it, None for none.
+        coalesced: whether it is told of another object of the same name by a delete and an add only.
+        resyncs: whether it may be shown the same state again.
+        sees_initial: whether it is told of what was there before it came.
+        fails: whether each call raises, once it is recorded.
+        gate: each call waits until this is set; None lets all pass.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        bell: Bell,
+        *,
+        keep: Callable[[Any], bool] | None = None,
+        coalesced: bool = False,
+        resyncs: bool = False,
+        sees_initial: bool = True,
+        fails: bool = False,
+        gate: Event | None = None,
+    ) -> None:
+        self.name = name
+        self.keep = keep
+        self.sees_initial = sees_initial
+        self.known: dict[str, State] = {}
+        self.wrong: list[str] = []
+        self.closed = False  # nothing may come any more
+        self._bell = bell
+        self._coalesced = coalesced
+        self._resyncs = resyncs
+        self._fails = fails
+        self._gate = gate
+        self._newest: dict[str, int] = {}  # the newest version told of each key that ever was
+
+    # As a handler
+
+    def on_add(self, obj: Any, *, is_in_initial_list: bool) -> None:
+        self._called([lambda: self._add(obj)])
+
+    def on_update(self, old: Any, new: Any) -> None:
+        self._called([lambda: self._update(old, new)])
+
+    def on_delete(self, obj: Any, *, final_state_unknown: bool) -> None:
+        self._called([lambda: self._delete(obj)])
+
+    def on_batch(self, changes: list[Change[Any]]) -> None:
+        self._called([lambda change=change: self.take(change) for change in changes])
+
+    def take(self, change: Change[Any]) -> None:
+        if change.type is DeltaType.ADDED:
+            self._add(change.object)
+        elif change.type is DeltaType.UPDATED:
+            self._update(change.old, change.object)
+        else:
+            self._delete(change.object, change.last_known)
+
+    def drain(self, stream: Any) -> None:
+        """Reads an event stream to its end."""
+        for change in stream:
+            self._called([lambda change=change: self.take(change)])
+
+    def _called(self, calls: list[Callable[[], object]]) -> None:
+        if self._gate is not None:
+            self._gate.wait(DEADLINE)
+        if self.closed:
+            self.wrong.append(f"{self.name} was called after its end")
+        for call in calls:
+            call()
+        self._bell.ring()
+        if self._fails:
+            raise RuntimeError("a handler that fails")
+
+    # Each call
+
+    def _add(self, obj: Any) -> None:
+        key, state = key_of(obj), state_of(obj)
+        self._expect(key not in self.known, f"add of {key} {state}, which it knows as {self.known.get(key)}")
+        newest = self._newest.get(key, 0)
+        self._expect(state.version > newest, f"add of {key} {state}, though it has seen {newest}")
+        self._know(key, state)
+
+    def _update(self, old: Any, new: Any) -> None:
+        key, before, after = key_of(new), state_of(old), state_of(new)
+        known = self.known.get(key)
+        if known is None and not self.sees_initial and key not in self._newest:
+            known = before
+        told = f"update of {key} {before} to {after}"
+        self._expect(known is not None, f"{told}, which it does not know")
+        self._expect(before == known, f"{told}, though it knows {known}")
+        self._expect(after.version > before.version or (self._resyncs and after == before), f"{told} is no news")
+        self._expect(after.uid == before.uid or not self._coalesced, f"{told} is another object")
+        self._know(key, after)
+
+    def _delete(self, obj: Any, last_known: Any = None) -> None:
+        key, state = key_of(obj), state_of(obj)
+        known = self.known.pop(key, None)
+        if known is None and not self.sees_initial and key not in self._newest:
+            known = state_of(obj if last_known is None else last_known)
+        told = f"delete of {key} {state}"
+        self._expect(known is not None, f"{told}, which it does not know")
+        if known is not None:
+            self._expect(state.uid == known.uid and state.version >= known.version, f"{told}, though it knows {known}")
+            self._expect(last_known is None or state_of(last_known) == known, f"{told} with another last known state")
+        self._newest[key] = max(state.version, self._newest.get(key, 0))
+
+    def _know(self, key: str, state: State) -> None:
+        self.known[key] = state
+        self._newest[key] = max(state.version, self._newest.get(key, 0))
+
+    def _expect(self, condition: bool, otherwise: str) -> None:
+        if not condition:
+            self.wrong.append(f"{self.name}: {otherwise}")
+
+    def differs_from(self, states: dict[str, State]) -> str | None:
+        """What it knows otherwise than it should, None for nothing."""
+        known = dict(self.known)
+        if not self.sees_initial:
+            # It was never told of what has not changed since it came, so only what it says can be wrong.
+            states = {key: state for key, state in states.items() if key in self._newest}
+        return None if known == states else f"{self.name} knows {known} of {states}"

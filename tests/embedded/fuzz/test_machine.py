@@ -1,0 +1,45 @@
+"""Whatever happens, in whatever order, an informer's cache and listeners end in the server's state, by valid steps.
+
+The steps and what is checked are in `machine`; both queues and both ways to get the first list have a machine of their own,
+in each of which handlers of both backlogs come and go. A few examples run here. To hunt, say how many a machine, and of how
+many steps:
+
+    FUZZ_EXAMPLES=2000 FUZZ_STEPS=60 python -m pytest tests/embedded/fuzz --timeout=0
+
+With `--hypothesis-seed=0` a run's choices can be had again, though not the timing of its threads.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from tests.embedded.fuzz.machine import MACHINES, InformerMachine
+
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "8"))
+STEPS = int(os.environ.get("FUZZ_STEPS", "25"))
+
+
+@pytest.fixture
+def no_log() -> Iterator[None]:
+    """Of thousands of faults, asked for one by one, the log would be all that a failure shows."""
+    logging.disable()
+    yield
+    logging.disable(logging.NOTSET)
+
+
+@pytest.mark.usefixtures("no_log")
+@pytest.mark.parametrize("machine", MACHINES.values(), ids=MACHINES)
+def test_the_cache_never_lies(machine: type[InformerMachine]) -> None:
+    """After any steps the cache, its indices and every listener end in the server's state, and nothing is left behind."""
+    run_state_machine_as_test(
+        machine,
+        settings=settings(
+            max_examples=EXAMPLES, stateful_step_count=STEPS, deadline=None, suppress_health_check=[*HealthCheck]
+        ),
+    )

@@ -60,6 +60,9 @@ class Backlog:
         Raises:
             TimeoutError: none came within `timeout` seconds (None waits without limit).
         """
+        if not length_hint(self._in_hand):
+            # The wait may be long, and whoever took these before may still have the list.
+            self._taken.clear()
         with self._monitor:
             if not self._monitor.wait_for(lambda: self._has_any_locked() or self._closed, timeout):
                 raise TimeoutError("no change came in time")

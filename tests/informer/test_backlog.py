@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from typing import Any
 
 import pytest
@@ -173,6 +174,39 @@ def test_what_was_taken_counts_as_waiting_until_it_is_drawn(make: Any) -> None:
     assert len(backlog) == 3
     list(backlog.in_hand)
     assert len(backlog) == 1
+
+
+@BOTH
+def test_what_was_handed_over_is_let_go_before_the_next_wait(make: Any) -> None:
+    """A handler that has nothing to do keeps no object alive, whoever still has the list that it was taken in."""
+
+    class Held:
+        def __init__(self) -> None:
+            self.metadata = {"name": "a"}
+
+    backlog = make()
+    obj = Held()
+    gone = weakref.ref(obj)
+    backlog.put([Change(DeltaType.ADDED, obj, key="a")])
+    del obj
+    taken = backlog.take()
+    assert [change.key for change in backlog.in_hand] == ["a"]
+    assert gone() is not None
+    with pytest.raises(TimeoutError):
+        backlog.take(0)
+    assert gone() is None
+    assert taken is not None
+
+
+@BOTH
+def test_a_take_in_vain_keeps_what_is_in_hand(make: Any) -> None:
+    """What was taken and not drawn can be drawn after a take that found nothing."""
+    backlog = make()
+    backlog.put([added(A1)])
+    backlog.take()
+    with pytest.raises(TimeoutError):
+        backlog.take(0)
+    assert [change.key for change in backlog.in_hand] == ["a"]
 
 
 @BOTH

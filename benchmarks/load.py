@@ -142,10 +142,28 @@ class _Item(msgspec.Struct):
     metadata: _Metadata
 
 
+class Collections:
+    """The longest that the cycle collector has held everything up."""
+
+    def __init__(self) -> None:
+        self._longest = self._begun = 0.0
+        gc.callbacks.append(self._called)
+
+    def _called(self, phase: str, info: dict[str, int]) -> None:
+        if phase == "start":
+            self._begun = time.monotonic()
+        else:
+            self._longest = max(self._longest, time.monotonic() - self._begun)
+
+    def take_ms(self) -> float:
+        longest, self._longest = self._longest, 0.0
+        return longest * 1000
+
+
 HEADER = (
     f"{'s':>4} {'RSS MB':>7} {'grown':>6} {'waits':>6} {'cache':>7} {'backlog fast/batch/slow':>24} "
     f"{'lag s fast/batch/slow':>22} {'age s':>6} {'p50 ms':>7} {'p99 ms':>7} {'max ms':>7} {'events/s':>8} "
-    f"{'us/event':>8} {'threads':>7}"
+    f"{'us/event':>8} {'gc ms':>6} {'threads':>7}"
 )
 
 
@@ -156,6 +174,7 @@ class Table:
         self, informer: SharedInformer[Any], registrations: dict[str, Any], fast: Fast, pod_bytes: float
     ) -> None:
         self._informer, self._registrations, self._fast, self._pod_bytes = informer, registrations, fast, pod_bytes
+        self._collections = Collections()
         self._base = rss_mb()
         self._begun = self._last = time.monotonic()
         self._cpu, self._seen = cpu_seconds(), fast.seen
@@ -176,7 +195,7 @@ class Table:
             f"{each[-1].backlog_size * self._pod_bytes / 1e6:6.0f} {len(self._informer.store):7} {sizes:>24} {lags:>22} "
             f"{self._informer.last_event_age or 0:6.2f} {percentile(latencies, 0.5):7.2f} {percentile(latencies, 0.99):7.2f} "
             f"{percentile(latencies, 1):7.1f} {events / (now - self._last):8.0f} {(cpu - self._cpu) * 1e6 / events:8.0f} "
-            f"{threading.active_count():7}",
+            f"{self._collections.take_ms():6.1f} {threading.active_count():7}",
             flush=True,
         )
         self._last, self._cpu, self._seen = now, cpu, seen

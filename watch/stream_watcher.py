@@ -11,7 +11,7 @@ import logging
 import queue
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Generic, Protocol
 
 import msgspec
@@ -34,6 +34,8 @@ T_co = TypeVar("T_co", covariant=True, default=Any)
 _log = logging.getLogger(__name__)
 
 DEFAULT_MAX_LINE_BYTES = 16 * 1024 * 1024
+# So many uncompressed bytes, and at most as many again, are decoded to one batch.
+_MAX_PLAIN = 1 << 20
 
 # These end a stream quietly: the connection broke, or the server closed it.
 _BROKEN_STREAM = (
@@ -126,6 +128,7 @@ class JSONDecoder(Generic[T]):
         self._source = byte_source(response)
         self.takes_timeout = self._source.takes_timeout
         self._gunzip = Gunzip() if self._source.gzipped else None
+        self._plain: Iterator[bytes] | None = None  # what uncompresses of the last read and was not looked at yet
         self._lines = Lines(max_line_bytes)
         self._decode_object = decode_object
         self._decode_bookmark = decode_bookmark or self._bookmark
@@ -176,19 +179,35 @@ class JSONDecoder(Generic[T]):
         progress = False
         while True:
             try:
-                pieces: Any = self._source.read(left)
+                pieces = self._read_pieces(left)
             except NotReadyError:
                 raise NotReadyError("no event came in time", progress=progress) from None
-            if not pieces:
-                raise EOFError("the watch has ended")
-            if self._gunzip is not None:
-                pieces = self._gunzip.feed(pieces)
             events = self._decode_lines(self._lines.feed(pieces))
             if events:
                 return events
             progress = True
             if deadline is not None and (left := deadline - time.monotonic()) <= 0:
                 raise NotReadyError("no event came in time", progress=True)
+
+    def _read_pieces(self, timeout: float | None) -> Iterable[bytes]:
+        if self._plain is None:
+            pieces = self._source.read(timeout)
+            if not pieces:
+                raise EOFError("the watch has ended")
+            if self._gunzip is None:
+                return pieces
+            self._plain = self._gunzip.feed(pieces)
+        return self._some_plain(self._plain)
+
+    def _some_plain(self, plain: Iterator[bytes]) -> Iterator[bytes]:
+        """As much of what was read as may make a batch: few compressed bytes can hold a million events."""
+        size = 0
+        for piece in plain:
+            yield piece
+            size += len(piece)
+            if size >= _MAX_PLAIN:
+                return
+        self._plain = None
 
     def _decode_lines(self, lines: Iterator[bytes]) -> list[Event[T]]:
         events: list[Event[T]] = []
@@ -220,6 +239,9 @@ class JSONDecoder(Generic[T]):
 
     def _decode_other(self, line: bytes) -> Event[T]:
         """Any other form of an event, read as JSON asks."""
+        if not line.isascii():
+            # The decoder looks at the bytes of no text that it does not return.
+            line.decode()
         envelope = _decode_envelope(line)
         kind = _BY_NAME.get(envelope.type)
         if kind is None:

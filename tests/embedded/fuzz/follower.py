@@ -62,6 +62,8 @@ class Follower:
         namespaces: None for all.
         red: only objects of this color.
         plain: objects as dicts.
+        bell: rung at each progress.
+        gate: what its slow handlers wait for.
         options: of the informer.
     """
 
@@ -74,6 +76,7 @@ class Follower:
         namespaces: tuple[str, ...] | None,
         red: bool,
         plain: bool,
+        bell: Bell,
         gate: Event,
         resync_period: float,
         **options: Any,
@@ -84,7 +87,7 @@ class Follower:
         self._namespaces = namespaces
         self._red = red
         self._gate = gate
-        self._bell = Bell()
+        self._bell = bell
         self._listeners = 0
         self._reached = 0
         source: ListWatch[Any] = ListWatch.for_resource(
@@ -188,19 +191,6 @@ class Follower:
             assert version in possible, f"{self.name} has {key} at {version!r}, not {possible}, at {reached}"
 
     # What must hold when nothing happens
-
-    def settle(self) -> None:
-        """Waits until all is as it should be."""
-        deadline = time.monotonic() + DEADLINE
-        problem: str | None = ""
-        for _ in self._bell.each(DEADLINE):
-            problem = self.problem()
-            self.check()
-            if problem is None:
-                return
-            if time.monotonic() >= deadline:
-                break
-        raise AssertionError(f"{self.name}, {self.informer.sync_error()!r}: {problem}")
 
     def problem(self) -> str | None:
         """What is not yet as it should be."""

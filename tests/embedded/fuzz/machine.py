@@ -6,6 +6,7 @@ Comes in: Hypothesis's choices. Goes out: an AssertionError that says what was w
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Callable
 from threading import Event
 from typing import Any
@@ -16,17 +17,20 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from informer.testing import EmbeddedAPIServer
 from tests.embedded.fuzz.follower import INDEXERS, Follower
 from tests.embedded.fuzz.model import NAMES, NAMESPACES, Model
-from tests.embedded.fuzz.recorder import DEADLINE
+from tests.embedded.fuzz.recorder import DEADLINE, Bell
 
 _MOST_FOLLOWERS = 3
 _MOST_LISTENERS = 4
 
+# Seconds that a step waits for everybody to have followed it.
+patience = st.sampled_from([0.0, 0.0, 0.02, 0.2])
 namespaces, names = st.sampled_from(NAMESPACES), st.sampled_from(NAMES)
 colors, numbers = st.sampled_from(["red", "blue"]), st.integers(0, 25)
 # Some objects are longer than what one read brings.
 paddings = st.sampled_from([0, 0, 0, 0, 1000, 70_000])
 backlogs = st.sampled_from(["all", "coalesce"])
 writes = st.tuples(st.sampled_from(["put", "put", "delete", "recreate"]), namespaces, names, colors, numbers, paddings)
+few, many = st.lists(writes, max_size=3), st.lists(writes, min_size=5, max_size=30)
 handlers = st.fixed_dictionaries(
     {
         "backlog": backlogs,
@@ -93,6 +97,9 @@ AT_ONCE: dict[str, Callable[[EmbeddedAPIServer], object]] = {
     "compact": lambda server: server.compact(),
     "compact and cut": lambda server: (server.compact(), server.faults.cut_connections()),
 }
+slow = st.sampled_from([None, None, "stuck", "free"])
+# What makes a fault that waits for the next request happen at once.
+then = st.sampled_from([None, "cut", "end watches", "compact and cut"])
 
 
 def step(function: Callable[..., None]) -> Callable[..., None]:
@@ -100,12 +107,9 @@ def step(function: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(function)
     def told(self: InformerMachine, **arguments: Any) -> None:
+        self.settled = False
         self.steps.append(f"  {function.__name__}({', '.join(f'{key}={value!r}' for key, value in arguments.items())})")
-        try:
-            function(self, **arguments)
-        except Exception as error:
-            self.failed = True
-            raise AssertionError("\n".join([f"{type(error).__name__}: {error}", "after", *self.steps])) from error
+        self._telling(lambda: function(self, **arguments))
 
     return told
 
@@ -122,52 +126,78 @@ class InformerMachine(RuleBasedStateMachine):
         self.server = EmbeddedAPIServer(bookmark_interval=0.03).start()
         self.api_client = self.server.api_client()
         self.model = Model(self.server)
+        self.bell = Bell()
         self.gate = Event()
         self.gate.set()
         self.followers: list[Follower] = []
         self.made = 0
         self.steps: list[str] = []
-        self.failed = False
+        self.failed = self.settled = False
 
     # The server's state
 
-    @rule(write=writes)
+    @rule(
+        some=st.lists(writes, min_size=1, max_size=3) | st.lists(writes, min_size=5, max_size=40),
+        slow=slow,
+        patience=patience,
+    )
     @step
-    def write(self, write: Any) -> None:
-        self._write(write)
-
-    @rule(some=st.lists(writes, min_size=5, max_size=40))
-    @step
-    def write_many(self, some: list[Any]) -> None:
+    def write(self, some: list[Any], slow: str | None, patience: float) -> None:
+        """Writes, before which slow handlers may get stuck, or come free."""
+        if slow is not None:
+            (self.gate.set if slow == "free" else self.gate.clear)()
         for write in some:
             self._write(write)
+        self._let_happen(patience)
 
-    @rule(namespace=namespaces)
+    @rule(some=many, patience=patience)
     @step
-    def delete_all(self, namespace: str) -> None:
-        for name in NAMES:
+    def write_many(self, some: list[Any], patience: float) -> None:
+        for write in some:
+            self._write(write)
+        self._let_happen(patience)
+
+    @rule(namespaces=st.sets(namespaces, min_size=1), patience=patience)
+    @step
+    def delete_all(self, namespaces: set[str], patience: float) -> None:
+        for namespace, name in itertools.product(sorted(namespaces), NAMES):
             self.model.delete(namespace, name)
+        self._let_happen(patience)
 
     # Faults
 
-    @rule(answer=st.sampled_from([*ANSWERS]), on=st.sampled_from(["list", "watch", "watch_list", "any"]))
+    @rule(
+        answer=st.sampled_from([*ANSWERS]),
+        on=st.sampled_from(["list", "watch", "watch_list", "any"]),
+        some=few,
+        then=then,
+        patience=patience,
+    )
     @step
-    def refuse(self, answer: str, on: str) -> None:
+    def refuse(self, answer: str, on: str, some: list[Any], then: str | None, patience: float) -> None:
         ANSWERS[answer](self.server.faults, on)
+        self._happen(some, then, patience)
 
-    @rule(what=st.sampled_from([*IN_STREAMS]), on=st.sampled_from(["watch", "watch", "watch_list"]))
+    @rule(
+        what=st.sampled_from([*IN_STREAMS]),
+        on=st.sampled_from(["watch", "watch_list"]),
+        some=few,
+        then=then,
+        patience=patience,
+    )
     @step
-    def spoil_a_stream(self, what: str, on: str) -> None:
+    def spoil_a_stream(self, what: str, on: str, some: list[Any], then: str | None, patience: float) -> None:
         IN_STREAMS[what](self.server.faults, on)
+        self._happen(some, then, patience)
 
-    @rule(what=st.sampled_from([*AT_ONCE]))
+    @rule(some=few, what=st.sampled_from([*AT_ONCE]), patience=patience)
     @step
-    def happen(self, what: str) -> None:
-        AT_ONCE[what](self.server)
+    def happen(self, some: list[Any], what: str, patience: float) -> None:
+        self._happen(some, what, patience)
 
-    @rule(before=st.lists(writes, max_size=3), after=st.lists(writes, max_size=3))
+    @rule(before=few, after=few, patience=patience)
     @step
-    def lose_the_history(self, before: list[Any], after: list[Any]) -> None:
+    def lose_the_history(self, before: list[Any], after: list[Any], patience: float) -> None:
         """Nobody can resume: everybody must list again, and find what has changed meanwhile."""
         self.server.faults.refuse_connections()
         self.server.faults.cut_connections()
@@ -177,6 +207,7 @@ class InformerMachine(RuleBasedStateMachine):
         for write in after:
             self._write(write)
         self.server.faults.accept_connections()
+        self._let_happen(patience)
 
     # Informers
 
@@ -199,6 +230,7 @@ class InformerMachine(RuleBasedStateMachine):
             self.model,
             self.api_client,
             f"follower-{self.made}.",
+            bell=self.bell,
             gate=self.gate,
             queue=self.queue,
             watch_list=self.watch_list,
@@ -258,29 +290,13 @@ class InformerMachine(RuleBasedStateMachine):
         if follower.streams:
             follower.close_stream(number % len(follower.streams))
 
-    @rule()
-    @step
-    def block_the_slow(self) -> None:
-        self.gate.clear()
-
-    @rule()
-    @step
-    def let_the_slow_go_on(self) -> None:
-        self.gate.set()
-
     # What holds
 
     @invariant()
     def nothing_is_wrong(self) -> None:
-        self._check()
+        self._telling(self._check)
 
-    @step
-    def _check(self) -> None:
-        # It is no step that leads anywhere.
-        self.steps.pop()
-        for follower in self.followers:
-            follower.check()
-
+    @precondition(lambda self: not self.settled)
     @rule()
     @step
     def settle(self) -> None:
@@ -290,12 +306,13 @@ class InformerMachine(RuleBasedStateMachine):
     def _settle(self) -> None:
         self.server.faults.clear()
         self.gate.set()
-        for follower in self.followers:
-            follower.settle()
+        if not self.bell.wait_until(self._is_settled, DEADLINE):
+            raise AssertionError(f"not settled: {self._problems()}")
         watches = sum(len(follower.informer._reflectors()) for follower in self.followers)
         for verb in ("list", "get"):
             self.server.requests.wait_until_ended(verb, timeout=DEADLINE)
         self._wait_for_watches(watches)
+        self.settled = True
 
     def teardown(self) -> None:
         try:
@@ -316,6 +333,37 @@ class InformerMachine(RuleBasedStateMachine):
         self._wait_for_watches(0)
 
     # Inside
+
+    def _telling(self, function: Callable[[], None]) -> None:
+        try:
+            function()
+        except Exception as error:
+            self.failed = True
+            raise AssertionError("\n".join([f"{type(error).__name__}: {error}", "after", *self.steps])) from error
+
+    def _check(self) -> None:
+        for follower in self.followers:
+            follower.check()
+
+    def _is_settled(self) -> bool:
+        self._check()
+        return not self._problems()
+
+    def _problems(self) -> list[str]:
+        found = [(follower, follower.problem()) for follower in self.followers]
+        return [f"{f.name}, {f.informer.sync_error()!r}: {problem}" for f, problem in found if problem is not None]
+
+    def _happen(self, some: list[Any], what: str | None, patience: float) -> None:
+        for write in some:
+            self._write(write)
+        if what is not None:
+            AT_ONCE[what](self.server)
+        self._let_happen(patience)
+
+    def _let_happen(self, seconds: float) -> None:
+        """Gives the informers time to go through what was done, but not for ever: a fault may keep them from it."""
+        if seconds:
+            self.bell.wait_until(self._is_settled, seconds)
 
     def _write(self, write: Any) -> None:
         what, namespace, name, color, number, padding = write

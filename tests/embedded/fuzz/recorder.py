@@ -5,7 +5,8 @@ Comes in: calls, from the listener's thread. Goes out: what the listener knows, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable
 from threading import Event
 from typing import Any, NamedTuple
 
@@ -43,15 +44,18 @@ class Bell:
             self._rung += 1
             self._monitor.notify_all()
 
-    def each(self, seconds: float) -> Iterator[None]:
-        """Yields at once and after each ring, until there was none for so long."""
+    def wait_until(self, condition: Callable[[], bool], seconds: float) -> bool:
+        """Waits at most so long for a condition, at which it looks after each ring; returns whether it holds."""
+        deadline = time.monotonic() + seconds
         while True:
             with self._monitor:
                 seen = self._rung
-            yield
+            # Not under the monitor: whoever rings may hold what it needs.
+            if condition():
+                return True
             with self._monitor:
-                if not self._monitor.wait_for(lambda: self._rung != seen, seconds):  # noqa: B023 - called in this turn
-                    return
+                if not self._monitor.wait_for(lambda: self._rung != seen, deadline - time.monotonic()):  # noqa: B023
+                    return condition()
 
 
 class Recorder:

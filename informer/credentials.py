@@ -6,12 +6,17 @@ run, when the configuration says so, and once more when a server has refused wha
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping
-from typing import Any
+from collections.abc import Callable, MutableMapping
+from typing import Any, TypeVar
 
+from informer.credential_sources import Source, source_of
 from watch.concurrency import Lock
+from watch.errors import RequestCancelledError
+from watch.request_scope import current_scope, unless_cancelled
 
 __all__ = ["Credentials"]
+
+T = TypeVar("T")
 
 
 class Credentials:
@@ -27,6 +32,8 @@ class Credentials:
         self._configuration = configuration
         self._lock = Lock()
         self._renewals = 0  # guarded by _lock
+        self._source_lock = Lock()  # never held while anything blocks
+        self._source: Source | None = None  # guarded by _source_lock
 
     def put_into(self, headers: MutableMapping[str, str]) -> tuple[list[tuple[str, str]], int]:
         """Puts the credentials of this moment into the headers.
@@ -37,13 +44,12 @@ class Credentials:
         Raises:
             ConnectionError: they could not be made; the cause says why.
         """
-        with self._lock:
-            try:
-                parameters = self._put_into(headers)
-            # Whatever an exec plugin, a missing file or a broken kubeconfig raises passes, as a broken connection does.
-            except Exception as error:
-                raise ConnectionError(f"no credentials for {self._configuration.host}: {error}") from error
-            return parameters, self._renewals
+        made = dict(headers)
+        hook, source = self._where_from()
+        may_block = hook is not None and (source is None or source.may_block(refused=False))
+        found = self._in_turn(lambda: (self._made_into(made), self._renewals), may_block=may_block)
+        headers.update(made)
+        return found
 
     def renew(self, renewals: int) -> bool:
         """After a 401: has credentials made anew, unless that was done since; returns whether there is any way to.
@@ -51,18 +57,65 @@ class Credentials:
         Args:
             renewals: what `put_into` returned with those that were refused.
         """
-        with self._lock:
-            if renewals != self._renewals:
-                return True
-            hook = getattr(self._configuration, "refresh_api_key_hook", None)
-            if hook is None:
-                return False
-            self._renewals += 1
+        hook, source = self._where_from()
+        may_block = source is not None and source.may_block(refused=True)
+        return self._in_turn(lambda: self._renew(hook, renewals), may_block=may_block)
+
+    def _where_from(self) -> tuple[Any, Source | None]:
+        hook = getattr(self._configuration, "refresh_api_key_hook", None)
+        with self._source_lock:
+            # One a loader: it knows whether a plugin has run.
+            self._source = source_of(hook, self._source)
+            return hook, self._source
+
+    def _in_turn(self, make: Callable[[], T], *, may_block: bool) -> T:
+        """Calls a function under the lock; whoever has stopped waits neither for it nor for the lock."""
+        if not may_block and self._lock.acquire(blocking=False):
             try:
-                _load_again(hook)
-            except Exception as error:
-                raise ConnectionError(f"no credentials for {self._configuration.host}: {error}") from error
+                return make()
+            finally:
+                self._lock.release()
+        scope = current_scope()
+
+        def locked() -> T:
+            with self._lock:
+                # Given up while it waited for its turn: a plugin need not run for nobody.
+                if scope is not None and scope.cancelled:
+                    raise RequestCancelledError("the request was given up: its owner has stopped")
+                return make()
+
+        return unless_cancelled(locked, "credentials")
+
+    def _made_into(self, headers: MutableMapping[str, str]) -> list[tuple[str, str]]:
+        try:
+            return self._asked_for(headers)
+        # Whatever an exec plugin, a missing file or a broken kubeconfig raises passes, as a broken connection does.
+        except Exception as error:
+            raise ConnectionError(f"no credentials for {self._configuration.host}: {error}") from error
+
+    def _asked_for(self, headers: MutableMapping[str, str]) -> list[tuple[str, str]]:
+        source = self._source
+        if source is None:
+            return self._put_into(headers)
+        source.refresh(self._configuration, refused=False)
+        source.is_asked = True
+        try:
+            return self._put_into(headers)
+        finally:
+            source.is_asked = False
+
+    def _renew(self, hook: Any, renewals: int) -> bool:
+        if renewals != self._renewals:
             return True
+        if hook is None:
+            return False
+        self._renewals += 1
+        try:
+            if self._source is not None:
+                self._source.refresh(self._configuration, refused=True)
+        except Exception as error:
+            raise ConnectionError(f"no credentials for {self._configuration.host}: {error}") from error
+        return True
 
     def _put_into(self, headers: MutableMapping[str, str]) -> list[tuple[str, str]]:
         configuration = self._configuration
@@ -91,13 +144,3 @@ class Credentials:
         if getattr(configuration, "username", None):
             return str(configuration.get_basic_auth_token())
         return None
-
-
-def _load_again(hook: Any) -> None:
-    # The official client's loaders look again only when a time that they keep has come. Each has a way to look at once,
-    # and hides behind its hook.
-    for cell in getattr(hook, "__closure__", None) or ():
-        for name in ("_read_token_file", "_load_authentication"):
-            load = getattr(cell.cell_contents, name, None)
-            if callable(load):
-                load()

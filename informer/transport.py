@@ -17,11 +17,13 @@ import urllib3
 
 from informer.bodies import read_body
 from informer.connection_pool import ConnectionPool
+from informer.credential_sources import load_kubeconfig
 from informer.credentials import Credentials
 from informer.interruptible import CONNECT_TIMEOUT
+from informer.tls_advice import tls_advice
 from watch.concurrency import Lock
 from watch.errors import ApiError, RequestCancelledError, parse_retry_after
-from watch.request_scope import current_scope
+from watch.request_scope import current_scope, unless_cancelled
 
 __all__ = ["Transport", "transport_for"]
 
@@ -82,6 +84,12 @@ class Transport:
         """Sends a GET and returns the decoded answer; raises as `open` does."""
         response = self.open(path, {}, accept=accept)
         body, complete = read_body(response, max_bytes=_MAX_JSON_BODY, within=_JSON_BODY_TIMEOUT)
+        if not complete and len(body) >= _MAX_JSON_BODY:
+            raise ApiError(
+                response.status,
+                "",
+                f"{self.host}{path} answered with more than {_MAX_JSON_BODY} bytes, the most allowed",
+            )
         if not complete:
             raise ConnectionError(f"{self.host} broke off its answer to {path}")
         try:
@@ -121,6 +129,9 @@ class Transport:
         root = _root_of(error)
         if isinstance(root, ConnectionRefusedError):
             return ConnectionRefusedError(f"cannot connect to {self.host}: connection refused")
+        advice = tls_advice(root, self._configuration)
+        if advice:
+            return ConnectionError(f"cannot reach {self.host}: {advice}")
         text = " ".join(str(root).split())
         # urllib3 puts the connection object's repr before the words.
         return ConnectionError(f"cannot reach {self.host}: {text.rpartition('>: ')[2] or type(root).__name__}")
@@ -156,8 +167,9 @@ def _refusal(response: Any) -> ApiError:
 
 
 _transports: WeakKeyDictionary[Any, Transport] = WeakKeyDictionary()
+_transports_lock = Lock()
 _defaults: list[Any] = []  # the default client, once it was asked for
-_transports_lock = Lock()  # of both
+_defaults_lock = Lock()
 
 
 def transport_for(api_client: Any = None) -> Transport:
@@ -169,9 +181,10 @@ def transport_for(api_client: Any = None) -> Transport:
     Raises:
         kubernetes.config.ConfigException: None was given and there is no configuration.
     """
+    if api_client is None:
+        # To load it may mean to run an exec plugin.
+        api_client = _defaults[0] if _defaults else unless_cancelled(_default_client, "default-client")
     with _transports_lock:
-        if api_client is None:
-            api_client = _default_client()
         transport = _transports.get(api_client)
         if transport is None:
             transport = _transports[api_client] = Transport(api_client)
@@ -181,21 +194,22 @@ def transport_for(api_client: Any = None) -> Transport:
 def _default_client() -> Any:
     from kubernetes import client, config
 
-    if not _defaults:
-        configuration = client.Configuration()
-        load: Any = config
-        try:
-            load.load_incluster_config(client_configuration=configuration)
-        except load.ConfigException:
-            load.load_kube_config(client_configuration=configuration)
-        _defaults.append(client.ApiClient(configuration))
-    return _defaults[0]
+    with _defaults_lock:
+        if not _defaults:
+            configuration = client.Configuration()
+            load: Any = config
+            try:
+                load.load_incluster_config(client_configuration=configuration)
+            except load.ConfigException:
+                load_kubeconfig(configuration)
+            _defaults.append(client.ApiClient(configuration))
+        return _defaults[0]
 
 
 def _forget_after_fork() -> None:
     """The pools are the parent's, and so may be a lock that was held when the child was made."""
-    global _transports_lock  # noqa: PLW0603
-    _transports_lock = Lock()
+    global _transports_lock, _defaults_lock
+    _transports_lock, _defaults_lock = Lock(), Lock()
     _transports.clear()
     _defaults.clear()
 

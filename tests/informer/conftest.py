@@ -365,14 +365,14 @@ class Authority:
         self.certificate = self._sign(self._name, self._key, authority=True)
         self.path = self._write("authority.pem", self.certificate)
 
-    def issue(self, *hosts: str, name: str = "server") -> str:
+    def issue(self, *hosts: str, name: str = "server", expired: bool = False) -> str:
         """A certificate for hosts, and its key, in one PEM file."""
         key = self._new_key()
-        return self._write(f"{name}.pem", self._sign(self._named(name), key, hosts), key)
+        return self._write(f"{name}.pem", self._sign(self._named(name), key, hosts, expired=expired), key)
 
-    def server_context(self, *hosts: str, wants_client: bool = False) -> ssl.SSLContext:
+    def server_context(self, *hosts: str, wants_client: bool = False, expired: bool = False) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(self.issue(*hosts))
+        context.load_cert_chain(self.issue(*hosts, expired=expired))
         if wants_client:
             context.verify_mode = ssl.CERT_REQUIRED
             context.load_verify_locations(self.path)
@@ -384,7 +384,9 @@ class Authority:
 
         return x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
 
-    def _sign(self, name: Any, key: Any, hosts: tuple[str, ...] = (), *, authority: bool = False) -> Any:
+    def _sign(
+        self, name: Any, key: Any, hosts: tuple[str, ...] = (), *, authority: bool = False, expired: bool = False
+    ) -> Any:
         from cryptography import x509
         from cryptography.hazmat.primitives import hashes
 
@@ -396,7 +398,7 @@ class Authority:
             .public_key(key.public_key())
             .serial_number(x509.random_serial_number())
             .not_valid_before(now - datetime.timedelta(days=1))
-            .not_valid_after(now + datetime.timedelta(days=1))
+            .not_valid_after(now + datetime.timedelta(hours=-1 if expired else 24))
             .add_extension(x509.BasicConstraints(ca=authority, path_length=None), critical=True)
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False)

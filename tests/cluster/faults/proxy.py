@@ -50,13 +50,15 @@ class FaultProxy:
         host: of the server.
         port: of the server.
         random: chooses where streams are truncated.
+        listen: the address of this machine at which it listens.
 
     Threads: every method may be called from any thread.
     """
 
-    def __init__(self, host: str, port: int, *, random: Random | None = None) -> None:
+    def __init__(self, host: str, port: int, *, random: Random | None = None, listen: str = "127.0.0.1") -> None:
         self._target = (host, port)
         self._random = random or Random()
+        self._address = listen
         self._lock = Lock()
         self._selector = selectors.DefaultSelector()
         self._wake_in, self._wake_out = socket.socketpair()
@@ -177,6 +179,9 @@ class FaultProxy:
         """Ends everything."""
         self._do(lambda: setattr(self, "_stopping", True), wait=False)
         self._worker.join(10)
+        # Not by the thread, which may have heard of the end before it was woken for it.
+        self._wake_in.close()
+        self._wake_out.close()
 
     # Its thread
 
@@ -198,8 +203,6 @@ class FaultProxy:
             for pair in [*self._pairs, *self._silent]:
                 self._close(pair, reset=False)
             self._listener.close()
-            self._wake_in.close()
-            self._wake_out.close()
             self._selector.close()
 
     def _do(self, command: Callable[[], Any], *, wait: bool = True) -> Any:
@@ -234,7 +237,7 @@ class FaultProxy:
             command()
 
     def _listen(self, port: int) -> socket.socket:
-        listener = socket.create_server(("127.0.0.1", port), backlog=512)
+        listener = socket.create_server((self._address, port), backlog=512)
         listener.setblocking(False)
         self._selector.register(listener, selectors.EVENT_READ)
         return listener

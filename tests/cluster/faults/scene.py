@@ -82,9 +82,11 @@ class Scene:
 
     def close(self) -> None:
         """Ends everything."""
-        stopped = {informer.name: informer.stop(10) for informer in self.informers}
-        self.proxy.close()
-        self.refuser.close()
+        try:
+            stopped = {informer.name: informer.stop(10) for informer in self.informers}
+        finally:
+            self.proxy.close()
+            self.refuser.close()
         assert all(stopped.values()), stopped
 
     # What faults need

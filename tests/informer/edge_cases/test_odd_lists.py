@@ -1,0 +1,96 @@
+"""Lists whose items say little, are not there, or are the rows of a table; and lists after lists."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import pytest
+
+from informer import Change
+
+DEADLINE = 10.0
+
+
+def test_list_items_that_lack_kind_and_api_version_get_them_of_the_list(scripted: Any, follow: Any) -> None:
+    """List items lack kind/apiVersion: both are set."""
+
+    def untyped(connection: Any) -> None:
+        item = {"metadata": {"name": "a", "namespace": "ns"}}
+        connection.answer(
+            {"kind": "PodList", "apiVersion": "v1", "metadata": {"resourceVersion": "5"}, "items": [item]}
+        )
+
+    followed = follow(scripted([untyped], []))
+    assert followed.reaches("5")
+    stored = followed.informer.store.get_by_key("ns/a")
+    assert (stored.kind, stored.api_version, stored["kind"]) == ("Pod", "v1", "Pod")
+
+
+def test_table_is_refused_and_told(scripted: Any, follow: Any, say: Any) -> None:
+    """Table: it is never asked for, and one that comes all the same is a failed list."""
+
+    def table(connection: Any) -> None:
+        connection.answer(
+            {"kind": "Table", "apiVersion": "meta.k8s.io/v1", "metadata": {"resourceVersion": "4"}, "rows": []}
+        )
+
+    errors: list[Exception] = []
+    server = scripted([table, say.listed("5", "a")], [])
+    followed = follow(server, watch_error_handler=lambda informer, error: errors.append(error))
+    assert followed.reaches("5")
+    assert "unsupported list gvk: meta.k8s.io/v1, Kind=Table" in str(errors[0])
+    assert all(request.headers["accept"] == "application/json" for request in server.http.requests)
+
+
+@pytest.mark.parametrize("items", [{"items": None}, {}], ids=["null", "missing"])
+def test_items_null_or_missing_are_an_empty_list(scripted: Any, follow: Any, items: Any, say: Any) -> None:
+    """`items: null` / missing: nothing there, and what was there is gone."""
+
+    def empty(connection: Any) -> None:
+        connection.answer({"kind": "PodList", "apiVersion": "v1", "metadata": {"resourceVersion": "9"}, **items})
+
+    followed = follow(scripted([say.listed("5", "a"), empty], [say.refused(410, "Expired")]))
+    assert followed.reaches("9")
+    assert followed.keys == []
+
+
+def test_same_rv_on_replace_is_no_change(scripted: Any, follow: Any, say: Any) -> None:
+    """Same RV on Replace: no false update; only what differs is told."""
+
+    def relist(connection: Any) -> None:
+        items = [say.pod("a", "5"), say.pod("b", "8")]
+        connection.answer({"kind": "PodList", "apiVersion": "v1", "metadata": {"resourceVersion": "9"}, "items": items})
+
+    followed = follow(scripted([say.listed("5", "a", "b"), relist], [say.refused(410, "Expired")]))
+    assert followed.reaches("9")
+    assert followed.tells(3)
+    assert followed.told == [("Added", "a"), ("Added", "b"), ("Updated", "b")]
+
+
+def test_replace_with_items_still_queued_keeps_their_order(
+    scripted: Any, follow: Any, say: Any, eventually: Any
+) -> None:
+    """Replace with items still queued: a slow handler sees the events before the relist, and then the relist."""
+    release = threading.Event()
+    seen: list[tuple[str, str]] = []
+
+    def slow(changes: list[Change[Any]]) -> None:
+        release.wait(DEADLINE)
+        seen.extend((str(change.type), change.object.name) for change in changes)
+
+    events = [
+        say.added("b", "6"),
+        say.added("c", "7"),
+        say.line("DELETED", say.pod("b", "8")),
+        say.line("ERROR", say.status(410, "Expired")),
+    ]
+    server = scripted([say.listed("5", "a"), say.listed("9", "c", "d")], [say.watched(*events)])
+    followed = follow(server)
+    registration = followed.informer.add_event_handler(on_batch=slow)
+    assert followed.reaches("9")
+    release.set()
+    assert registration.wait_for_sync(DEADLINE)
+    assert eventually(lambda: ("Added", "d") in seen)
+    assert set(seen[-3:]) == {("Deleted", "a"), ("Updated", "c"), ("Added", "d")}
+    assert [each for each in seen if each[1] == "b"] in ([("Added", "b"), ("Deleted", "b")], [])

@@ -158,7 +158,7 @@ def test_pages_may_lack_things(page: Any, items: list[Any], version: str) -> Non
     assert (made.items, made.resource_version) == (items, version)
 
 
-@pytest.mark.parametrize("page", [None, 5, "x", object()], ids=repr)
+@pytest.mark.parametrize("page", [None, 5, "x", object()], ids=lambda page: type(page).__name__)
 def test_what_is_no_page_is_refused_by_its_type(page: Any) -> None:
     """The message says what came instead."""
     with pytest.raises(TypeError, match=f"list_func returned a {type(page).__name__}: an ObjectList is needed"):

@@ -84,7 +84,7 @@ def test_who_asks_for_the_same_gets_the_same(make_factory: Any, api_client: Any)
         {"metadata_only": True},
         {"transform": transform},
     ],
-    ids=lambda options: "-".join(f"{key}={value}" for key, value in options.items())[:40],
+    ids=lambda options: "-".join(f"{key}={getattr(value, '__name__', value)}" for key, value in options.items()),
 )
 def test_who_asks_for_something_else_gets_something_else(make_factory: Any, options: dict[str, Any]) -> None:
     """Whatever changes what is in the cache makes another informer, which is shared as well."""

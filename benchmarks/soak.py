@@ -2,12 +2,14 @@
 
     python benchmarks/soak.py --minutes 10              # backoff of 0.05 to 1 s, silence_timeout of 3 s, as in the tests
     python benchmarks/soak.py --minutes 10 --defaults   # what an informer has when nothing is said
+    python benchmarks/soak.py --defaults --client-go PROGRAM   # beside client-go, built from client_go/main.go
 
 Needs etcd and kube-apiserver (KUBEBUILDER_ASSETS). Four informers (list and watch lists, both queues) are behind a proxy that
 fails, in front of a server on which pods are created, changed and deleted; the faults are those of tests/cluster/faults.
 
 Prints, once a fault is over: how long each cache took to equal the server's list; connections and requests; memory and threads.
-In the end a table of the recovery times by fault. Exit code 1: a cache was not the server's state in time, a handler was told
+In the end a table of the recovery times by fault; client-go's are of a streaming list and of list and watch, both behind the
+same proxy. Exit code 1: a cache was not the server's state in time, a handler was told
 what cannot be, there were more requests than the waits allow, or memory or threads have grown.
 """
 
@@ -16,6 +18,7 @@ from __future__ import annotations
 import argparse
 import logging
 import statistics
+import subprocess
 import sys
 import threading
 import time
@@ -33,6 +36,7 @@ from informer.testing import ControlPlane
 from tests.cluster.conftest import Cluster, Namespace
 from tests.cluster.faults.faults import FAULTS
 from tests.cluster.faults.scene import Recovery, Scene
+from watch.concurrency import Worker
 
 # After so many faults pools, allocator and caches have what they keep.
 WARM_UP = len(FAULTS)
@@ -43,6 +47,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--defaults", action="store_true", help="the default backoff and silence_timeout")
+    parser.add_argument("--client-go", metavar="PROGRAM", help="to be run behind the same proxy")
     parser.add_argument("--seed", type=int, default=None, help="of the order and of the faults")
     parser.add_argument("--pause", type=float, default=0.02, help="seconds between two writes")
     return parser.parse_args()
@@ -62,12 +67,68 @@ class Sample:
         self.threads = threading.active_count()
 
 
-def soak(scene: Scene, minutes: float, random: Random) -> tuple[dict[str, list[Recovery]], list[Sample], str | None]:
+class ClientGo:
+    """client-go's informer in a process of its own, followed by what its handler is told.
+
+    Args:
+        program: built from client_go/main.go.
+        scene: where it is to be.
+        watch_list: whether it begins with a streaming list.
+    """
+
+    def __init__(self, program: str, scene: Scene, *, watch_list: bool) -> None:
+        self._lock = threading.Lock()
+        self._state: dict[str, int] = {}  # guarded by _lock, as is the next
+        self._told_at = 0.0
+        environment = {
+            "SERVER": f"https://127.0.0.1:{scene.proxy.port}",
+            "CA_FILE": str(scene.plane.ca_file),
+            "TOKEN": scene.plane.token(),
+            "NAMESPACE": scene.namespace.name,
+            "KUBE_FEATURE_WatchListClient": str(watch_list).lower(),
+        }
+        self._process = subprocess.Popen(
+            [program], env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        )
+        self._reader = Worker(self._read, "client-go").start()
+
+    def recovery(self, state: dict[str, int], since: float) -> float:
+        """The seconds from a moment until it had told of a state, which does not change any more."""
+        deadline = time.monotonic() + 300
+        while True:
+            with self._lock:
+                if self._state == state:
+                    return max(0.0, self._told_at - since)
+            if time.monotonic() > deadline:
+                return float("inf")
+            time.sleep(0.05)
+
+    def close(self) -> None:
+        self._process.kill()
+        self._process.wait()
+        self._reader.join(10)
+        self._process.stdout.close()
+
+    def _read(self) -> None:
+        for line in self._process.stdout:
+            what, name, version = line.split()
+            with self._lock:
+                self._told_at = time.monotonic()
+                if what == "delete":
+                    self._state.pop(name, None)
+                else:
+                    self._state[name] = int(version)
+
+
+def soak(
+    scene: Scene, minutes: float, random: Random, others: list[ClientGo], theirs: dict[str, list[float]]
+) -> tuple[dict[str, list[Recovery]], list[Sample], str | None]:
     """What became of each fault, what was held after each, and what went wrong."""
     begun, recoveries, samples = time.monotonic(), defaultdict(list), []
-    print(
+    head = (
         f"{'after s':>8} {'fault':26} {'recovered after s':>24} {'conns':>6} {'reqs':>5} {'RSS MB':>7} {'threads':>7}"
     )
+    print(head + ("  client-go (streaming, list)" if others else ""))
     for fault in in_random_order(random):
         passed = time.monotonic() - begun
         if passed > minutes * 60:
@@ -77,19 +138,24 @@ def soak(scene: Scene, minutes: float, random: Random) -> tuple[dict[str, list[R
         except AssertionError as error:
             return recoveries, samples, f"{fault.__name__}: {error}"
         recoveries[fault.__name__].append(recovery)
+        if others:
+            pods = scene.cluster.items(scene.namespace.pods).values()
+            state = {pod["metadata"]["name"]: int(pod["metadata"]["resourceVersion"]) for pod in pods}
+            theirs[fault.__name__] += [other.recovery(state, recovery.ended) for other in others]
         # Threads of handlers' and the refuser's that have ended are gone a moment later.
         scene.hold(0.2)
         samples.append(Sample())
         times = " ".join(f"{seconds:.2f}" for seconds in recovery.seconds)
         print(
             f"{passed:8.0f} {fault.__name__:26} {times:>24} {recovery.connections:6} {recovery.requests:5} "
-            f"{samples[-1].rss:7.1f} {samples[-1].threads:7}",
+            f"{samples[-1].rss:7.1f} {samples[-1].threads:7}"
+            + "".join(f" {seconds:7.2f}" for seconds in theirs[fault.__name__][-len(others) :] if others),
             flush=True,
         )
     return recoveries, samples, None
 
 
-def print_table(recoveries: dict[str, list[Recovery]]) -> None:
+def print_table(recoveries: dict[str, list[Recovery]], theirs: dict[str, list[float]]) -> None:
     print(f"\n{'fault':26} {'times':>5} {'min s':>7} {'median s':>8} {'max s':>7} {'connections':>12} {'requests':>9}")
     for name in sorted(recoveries):
         each = recoveries[name]
@@ -100,7 +166,12 @@ def print_table(recoveries: dict[str, list[Recovery]]) -> None:
             f"{name:26} {len(each):5} {min(seconds):7.2f} {statistics.median(seconds):8.2f} {max(seconds):7.2f} "
             f"{connections:12} {requests:9}"
         )
-    print("(connections and requests: of four informers, the most of one fault)")
+        if theirs[name]:
+            low, middle, high = min(theirs[name]), statistics.median(theirs[name]), max(theirs[name])
+            print(f"{'  client-go':26} {len(theirs[name]) // 2:5} {low:7.2f} {middle:8.2f} {high:7.2f}")
+    print(
+        "(connections and requests: of four informers, the most of one fault; client-go's connections are among them)"
+    )
 
 
 def growth(samples: list[Sample]) -> str | None:
@@ -130,12 +201,19 @@ def main() -> int:
         scene = Scene(
             Namespace(Cluster(plane)), backoff=backoff, silence_timeout=silence, random=random, pause=options.pause
         )
+        others: list[ClientGo] = []
+        theirs: dict[str, list[float]] = defaultdict(list)
         try:
             scene.start()
-            recoveries, samples, wrong = soak(scene, options.minutes, random)
+            if options.client_go:
+                scene.has_others = True
+                others = [ClientGo(options.client_go, scene, watch_list=watch_list) for watch_list in (True, False)]
+            recoveries, samples, wrong = soak(scene, options.minutes, random, others, theirs)
         finally:
+            for other in others:
+                other.close()
             scene.close()
-    print_table(recoveries)
+    print_table(recoveries, theirs)
     wrong = wrong or growth(samples)
     print(f"FAILED: {wrong}" if wrong else "passed")
     return 1 if wrong else 0

@@ -2,15 +2,18 @@
 
     python benchmarks/soak.py --minutes 10              # backoff of 0.05 to 1 s, silence_timeout of 3 s, as in the tests
     python benchmarks/soak.py --minutes 10 --defaults   # what an informer has when nothing is said
-    python benchmarks/soak.py --defaults --client-go PROGRAM   # beside client-go, built from client_go/main.go
+    python benchmarks/soak.py --defaults --fresh --client-go PROGRAM    # beside client-go, built from client_go/main.go
 
 Needs etcd and kube-apiserver (KUBEBUILDER_ASSETS). Four informers (list and watch lists, both queues) are behind a proxy that
 fails, in front of a server on which pods are created, changed and deleted; the faults are those of tests/cluster/faults.
 
-Prints, once a fault is over: how long each cache took to equal the server's list; connections and requests; memory and threads.
-In the end a table of the recovery times by fault; client-go's are of a streaming list and of list and watch, both behind the
-same proxy. Exit code 1: a cache was not the server's state in time, a handler was told
-what cannot be, there were more requests than the waits allow, or memory or threads have grown.
+Prints, once a fault is over: how long it took until each handler had been told of the server's state; connections and
+requests; memory and threads. In the end a table of the recovery times by fault; client-go's are of a streaming list and of
+list and watch, both behind the same proxy. An informer's waits grow from fault to fault, since only two quiet minutes make them
+short again; --fresh starts all informers anew for each fault, and so shows what a fault alone leads to.
+
+Exit code 1: a cache was not the server's state in time, a handler was told what cannot be, there were more requests than the
+waits allow, or memory or threads have grown.
 """
 
 from __future__ import annotations
@@ -23,9 +26,11 @@ import sys
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from random import Random
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -48,12 +53,13 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--defaults", action="store_true", help="the default backoff and silence_timeout")
     parser.add_argument("--client-go", metavar="PROGRAM", help="to be run behind the same proxy")
+    parser.add_argument("--fresh", action="store_true", help="new informers for each fault")
     parser.add_argument("--seed", type=int, default=None, help="of the order and of the faults")
     parser.add_argument("--pause", type=float, default=0.02, help="seconds between two writes")
     return parser.parse_args()
 
 
-def in_random_order(random: Random) -> Iterator:
+def in_random_order(random: Random) -> Iterator[Callable[[Scene], object]]:
     """All faults, again and again, each time in another order."""
     while True:
         yield from random.sample(FAULTS, len(FAULTS))
@@ -120,39 +126,84 @@ class ClientGo:
                     self._state[name] = int(version)
 
 
-def soak(
-    scene: Scene, minutes: float, random: Random, others: list[ClientGo], theirs: dict[str, list[float]]
-) -> tuple[dict[str, list[Recovery]], list[Sample], str | None]:
-    """What became of each fault, what was held after each, and what went wrong."""
-    begun, recoveries, samples = time.monotonic(), defaultdict(list), []
-    head = (
-        f"{'after s':>8} {'fault':26} {'recovered after s':>24} {'conns':>6} {'reqs':>5} {'RSS MB':>7} {'threads':>7}"
-    )
-    print(head + ("  client-go (streaming, list)" if others else ""))
-    for fault in in_random_order(random):
-        passed = time.monotonic() - begun
-        if passed > minutes * 60:
-            return recoveries, samples, None
+class Soak:
+    """One run.
+
+    Args:
+        plane: the server.
+        options: the program's arguments.
+        random: for everything.
+    """
+
+    def __init__(self, plane: ControlPlane, options: argparse.Namespace, random: Random) -> None:
+        self._plane = plane
+        self._options = options
+        self._random = random
+        self.recoveries: dict[str, list[Recovery]] = defaultdict(list)
+        self.theirs: dict[str, list[float]] = defaultdict(list)  # client-go's recovery times
+        self.samples: list[Sample] = []
+        self.wrong = ""
+
+    def run(self) -> None:
+        head = f"{'after s':>8} {'fault':26} {'recovered after s':>24} {'conns':>6} {'reqs':>5} {'RSS MB':>7} {'threads':>7}"
+        print(head + ("  client-go (streaming, list)" if self._options.client_go else ""))
+        begun, faults = time.monotonic(), in_random_order(self._random)
+        while not self.wrong and time.monotonic() - begun < self._options.minutes * 60:
+            with self._scene() as (scene, others):
+                for fault in faults:
+                    self._undergo(scene, others, fault, time.monotonic() - begun)
+                    if self.wrong or self._options.fresh or time.monotonic() - begun > self._options.minutes * 60:
+                        break
+
+    @contextmanager
+    def _scene(self) -> Iterator[tuple[Scene, list[ClientGo]]]:
+        options = self._options
+        scene = Scene(
+            Namespace(Cluster(self._plane)),
+            **settings(defaults=options.defaults),
+            random=self._random,
+            pause=options.pause,
+        )
+        others: list[ClientGo] = []
+        try:
+            scene.start()
+            if options.client_go:
+                scene.has_others = True
+                others = [ClientGo(options.client_go, scene, watch_list=watch_list) for watch_list in (True, False)]
+            yield scene, others
+        finally:
+            for other in others:
+                other.close()
+            scene.close()
+
+    def _undergo(self, scene: Scene, others: list[ClientGo], fault: Callable[[Scene], object], passed: float) -> None:
+        name = fault.__name__
         try:
             recovery = scene.undergo(fault)
         except AssertionError as error:
-            return recoveries, samples, f"{fault.__name__}: {error}"
-        recoveries[fault.__name__].append(recovery)
-        if others:
-            pods = scene.cluster.items(scene.namespace.pods).values()
-            state = {pod["metadata"]["name"]: int(pod["metadata"]["resourceVersion"]) for pod in pods}
-            theirs[fault.__name__] += [other.recovery(state, recovery.ended) for other in others]
+            self.wrong = f"{name}: {error}"
+            return
+        self.recoveries[name].append(recovery)
+        state = scene.server_state()
+        theirs = [other.recovery(state, recovery.ended) for other in others]
+        self.theirs[name] += theirs
         # Threads of handlers' and the refuser's that have ended are gone a moment later.
         scene.hold(0.2)
-        samples.append(Sample())
+        sample = Sample()
+        self.samples.append(sample)
         times = " ".join(f"{seconds:.2f}" for seconds in recovery.seconds)
         print(
-            f"{passed:8.0f} {fault.__name__:26} {times:>24} {recovery.connections:6} {recovery.requests:5} "
-            f"{samples[-1].rss:7.1f} {samples[-1].threads:7}"
-            + "".join(f" {seconds:7.2f}" for seconds in theirs[fault.__name__][-len(others) :] if others),
+            f"{passed:8.0f} {name:26} {times:>24} {recovery.connections:6} {recovery.requests:5} "
+            f"{sample.rss:7.1f} {sample.threads:7}" + "".join(f" {seconds:7.2f}" for seconds in theirs),
             flush=True,
         )
-    return recoveries, samples, None
+
+
+def settings(*, defaults: bool) -> dict[str, Any]:
+    """The informers' settings."""
+    if defaults:
+        return {"backoff": Backoff(), "silence_timeout": 150.0}
+    return {"backoff": Backoff(initial=0.05, maximum=1.0), "silence_timeout": 3.0}
 
 
 def print_table(recoveries: dict[str, list[Recovery]], theirs: dict[str, list[float]]) -> None:
@@ -194,27 +245,12 @@ def main() -> int:
     options = arguments()
     logging.basicConfig(level=logging.ERROR)
     seed = options.seed if options.seed is not None else Random().randrange(1_000_000)
-    random = Random(seed)
-    backoff, silence = (Backoff(), 150.0) if options.defaults else (Backoff(initial=0.05, maximum=1.0), 3.0)
-    print(f"seed {seed}, backoff {backoff.initial:g} to {backoff.maximum:g} s, silence_timeout {silence:g} s")
+    print(f"seed {seed}, {settings(defaults=options.defaults)}")
     with ControlPlane() as plane:
-        scene = Scene(
-            Namespace(Cluster(plane)), backoff=backoff, silence_timeout=silence, random=random, pause=options.pause
-        )
-        others: list[ClientGo] = []
-        theirs: dict[str, list[float]] = defaultdict(list)
-        try:
-            scene.start()
-            if options.client_go:
-                scene.has_others = True
-                others = [ClientGo(options.client_go, scene, watch_list=watch_list) for watch_list in (True, False)]
-            recoveries, samples, wrong = soak(scene, options.minutes, random, others, theirs)
-        finally:
-            for other in others:
-                other.close()
-            scene.close()
-    print_table(recoveries, theirs)
-    wrong = wrong or growth(samples)
+        soak = Soak(plane, options, Random(seed))
+        soak.run()
+    print_table(soak.recoveries, soak.theirs)
+    wrong = soak.wrong or growth(soak.samples)
     print(f"FAILED: {wrong}" if wrong else "passed")
     return 1 if wrong else 0
 

@@ -13,7 +13,7 @@ from watch.errors import ApiError
 def cuts(scene: Scene) -> None:
     """All connections are cut twenty times a second."""
     cut = 0
-    for turn in range(40):
+    for turn in range(30):
         cut += scene.proxy.cut(reset=turn % 2 == 0)
         scene.hold(0.05)
     assert cut >= len(scene.informers)
@@ -23,7 +23,7 @@ def truncation(scene: Scene) -> None:
     """Every connection ends after a random number of bytes: in the handshake, in a head, in the middle of an event."""
     before = scene.proxy.truncated()
     with scene.proxy.truncating(20_000):
-        scene.hold(2)
+        scene.hold(1.5)
         scene.wait_until(lambda: scene.proxy.truncated() - before >= len(scene.informers), scene.longest_wait() + 10)
 
 
@@ -47,7 +47,7 @@ def absence(scene: Scene) -> None:
     """Nobody listens."""
     with scene.proxy.refusing():
         before = len(scene.proxy.accepted())
-        scene.hold(1.5)
+        scene.hold(1)
         assert len(scene.proxy.accepted()) == before
         assert not any(informer.is_watching for informer in scene.informers)
 
@@ -55,8 +55,8 @@ def absence(scene: Scene) -> None:
 def slow_link(scene: Scene) -> None:
     """Less passes than is written."""
     with scene.proxy.slow(5_000):
-        scene.hold(2)
-        # About five events could pass for each.
+        scene.hold(1.5)
+        # About four events could pass for each.
         assert min(_behind(scene)) > 5
 
 
@@ -123,7 +123,7 @@ def _refuse(scene: Scene, answers: Sequence[Answer]) -> list[float]:
         return all(_told(scene, lambda error: isinstance(error, ApiError) and error.status in (429, 503)))
 
     with scene.proxy.routed_to(*scene.refuser.address):
-        scene.hold(2.5)
+        scene.hold(2)
         scene.wait_until(have_all_been_refused, scene.longest_wait() + 10)
         refused = scene.refuser.refused()
     assert {answer for _, answer in refused} == set(answers)

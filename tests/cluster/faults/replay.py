@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from watch.concurrency import Lock
@@ -16,9 +17,10 @@ class Replay:
 
     def __init__(self, informer: Any) -> None:
         self._lock = Lock()
-        self._state: dict[str, int] = {}  # resourceVersions by name; guarded by _lock, as are the next two
+        self._state: dict[str, int] = {}  # resourceVersions by name; guarded by _lock, as are the next three
         self._last: dict[str, int] = {}  # the last version told of each name, deleted ones too
         self._contradictions: list[str] = []
+        self._told_at = 0.0
         self._registration = informer.add_event_handler(
             on_add=self._add, on_update=self._update, on_delete=self._delete
         )
@@ -33,12 +35,18 @@ class Replay:
             assert not self._contradictions, self._contradictions[:5]
             return dict(self._state)
 
+    def told_at(self) -> float:
+        """When the last call came, by the monotonic clock."""
+        with self._lock:
+            return self._told_at
+
     def _add(self, obj: Any) -> None:
         name, version = obj.name, int(obj.resource_version)
         with self._lock:
             self._check(name not in self._state, f"add of {name} at {version}, which is there already")
             self._check(version > self._last.get(name, 0), f"add of {name} goes back in time to {version}")
             self._state[name] = self._last[name] = version
+            self._told_at = time.monotonic()
 
     def _update(self, old: Any, new: Any) -> None:
         name, version = new.name, int(new.resource_version)
@@ -48,6 +56,7 @@ class Replay:
             self._check(int(old.resource_version) == known, f"update of {name} from another version than {known}")
             self._check(version > self._last.get(name, 0), f"update of {name} goes back in time to {version}")
             self._state[name] = self._last[name] = version
+            self._told_at = time.monotonic()
 
     def _delete(self, obj: Any) -> None:
         name, version = obj.name, int(obj.resource_version)
@@ -56,6 +65,7 @@ class Replay:
             self._check(version >= self._last.get(name, 0), f"delete of {name} goes back in time to {version}")
             self._state.pop(name, None)
             self._last[name] = version
+            self._told_at = time.monotonic()
 
     def _check(self, is_valid: bool, otherwise: str) -> None:
         if not is_valid:

@@ -19,6 +19,7 @@ WAYS = [{"watch_list": watch_list, "queue": queue} for watch_list in (False, Tru
 # For what comes after the last wait: a connection, a list, and other work on the machine.
 _SLACK = 3.0
 # Before a watch is resumed, when many in a row have ended at once.
+_LEAST_PAUSE = 0.1
 _MOST_PAUSE = 5.0
 
 
@@ -26,7 +27,7 @@ class Recovery(NamedTuple):
     """What a fault led to.
 
     Args:
-        seconds: from its end until each informer's cache equalled the server's state.
+        seconds: from its end until each informer's handler had been told of the server's state.
         connections: opened at the proxy since it began.
         requests: lists, watch lists and watches that were begun since then, of those whose end is known.
         ended: when the fault did, by the monotonic clock.
@@ -113,6 +114,11 @@ class Scene:
         """The longest that an informer may wait between two tries, in seconds."""
         return max(self.backoff.maximum * (1 + self.backoff.jitter), _MOST_PAUSE)
 
+    def server_state(self) -> dict[str, int]:
+        """What the server lists: resourceVersions by name."""
+        pods = self.cluster.items(self.namespace.pods).values()
+        return {pod["metadata"]["name"]: int(pod["metadata"]["resourceVersion"]) for pod in pods}
+
     # A fault and what follows
 
     def undergo(self, fault: Callable[[Scene], object]) -> Recovery:
@@ -142,14 +148,14 @@ class Scene:
         recovery = Recovery(
             seconds, len(self.proxy.accepted()) - connections, self._requests() - requests, ended, lasted
         )
-        allowed = len(self.informers) * most_connections(lasted, self.backoff)
+        allowed = len(self.informers) * most_requests(lasted, self.backoff)
         assert self.has_others or recovery.connections <= allowed, (recovery, allowed)
         assert recovery.requests <= allowed, (recovery, allowed)
         return recovery
 
     def _recoveries(self, since: float, within: float) -> Iterator[float]:
         listed = self.cluster.items(self.namespace.pods)
-        versions = {pod["metadata"]["name"]: int(pod["metadata"]["resourceVersion"]) for pod in listed.values()}
+        versions = self.server_state()
         for informer, replay in zip(self.informers, self.replays, strict=True):
 
             def cached(informer: Any = informer) -> dict[str, Any]:
@@ -158,8 +164,8 @@ class Scene:
             left = since + within - time.monotonic()
             informer.wait_until(lambda cached=cached: cached() == listed, max(left, 0.01))
             assert cached() == listed, f"{informer} is not right {within:g} s after the fault: {informer.sync_error()}"
-            yield time.monotonic() - since
             self.wait_until(lambda replay=replay: replay.state() == versions)
+            yield max(0.0, replay.told_at() - since)
 
     def _most_seconds(self, fault: Callable[[Scene], object]) -> float:
         """The longest that an informer may take after the fault's end.
@@ -176,18 +182,24 @@ class Scene:
         return sum(reflector.lists + reflector.watches + reflector.watch_lists for reflector in reflectors)
 
 
-def most_connections(seconds: float, backoff: Backoff) -> float:
-    """How many connections, and how many requests, the waits of one informer allow in so many seconds.
+def most_requests(seconds: float, backoff: Backoff) -> int:
+    """How many requests, and so connections, one informer may begin in so many seconds.
 
-    Before the first wait and after each one: a list or watch list, and a watch. Waits are longer than this by their jitter,
-    which leaves room for watches that are resumed without one.
+    At first what was open is resumed, twice without a wait. From then on there is a pause before a watch is resumed, which
+    grows while watches go on ending at once, or else one of the backoff's waits, with a list and a watch after it. Jitter,
+    which makes waits longer, is left out.
     """
-    waits, wait, total = 1, backoff.initial, 0.0
-    while total + wait <= seconds:
-        total += wait
-        waits += 1
-        wait = min(wait * backoff.factor, backoff.maximum)
-    return 2 * waits
+    requests, passed, wait, pause = 4, 0.0, backoff.initial, _LEAST_PAUSE
+    while True:
+        passed += min(wait, pause)
+        if passed > seconds:
+            return requests
+        if wait <= pause:
+            requests += 2
+            wait = min(wait * backoff.factor, backoff.maximum)
+        else:
+            requests += 1
+            pause = min(2 * pause, _MOST_PAUSE)
 
 
 def _errors_of(informer: Any) -> list[Exception]:

@@ -73,12 +73,21 @@ class Transport:
         """
         headers = {"Accept": accept, "Accept-Encoding": "gzip" if gzip else "identity"}
         response, renewals = self._send(path, query, headers)
-        if response.status == 401 and self._credentials.renew(renewals):
-            response.close()
+        if response.status == 401 and self._renewed(renewals, response):
             response, _ = self._send(path, query, headers)
         if not 200 <= response.status < 300:
             raise _refusal(response)
         return response
+
+    def _renewed(self, renewals: int, refused: Any) -> bool:
+        """Whether there are new credentials; the answer that asked for them is closed unless it is the last word."""
+        renewed = True
+        try:
+            renewed = self._credentials.renew(renewals)
+        finally:
+            if renewed:
+                refused.close()
+        return renewed
 
     def get_json(self, path: str, *, accept: str = "application/json") -> Any:
         """Sends a GET and returns the decoded answer; raises as `open` does."""

@@ -168,7 +168,7 @@ class Soak:
         try:
             scene.start()
             if options.client_go:
-                scene.has_others = True
+                scene.others = 2
                 others = [ClientGo(options.client_go, scene, watch_list=watch_list) for watch_list in (True, False)]
             yield scene, others
         finally:

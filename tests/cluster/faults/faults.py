@@ -88,7 +88,7 @@ def refusals(scene: Scene) -> None:
 def refusals_with_retry_after(scene: Scene) -> None:
     """The server answers 429 and 503, and asks for a second without requests."""
     times = _refuse(scene, WITH_RETRY_AFTER)
-    assert len(times) <= len(scene.informers) * (1 + times[-1] - times[0]), times
+    assert len(times) <= (len(scene.informers) + scene.others) * (1 + times[-1] - times[0]), times
 
 
 def several(scene: Scene) -> None:

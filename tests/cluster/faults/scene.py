@@ -61,7 +61,7 @@ class Scene:
         self.backoff = backoff
         self.silence_timeout = silence_timeout
         self.random = random
-        self.has_others = False  # whether others, too, connect to the proxy
+        self.others = 0  # how many other clients connect to the proxy
         self._pause = pause
         address = urlsplit(self.plane.url)
         self.proxy = FaultProxy(address.hostname or "", address.port or 0, random=random)
@@ -149,7 +149,7 @@ class Scene:
             seconds, len(self.proxy.accepted()) - connections, self._requests() - requests, ended, lasted
         )
         allowed = len(self.informers) * most_requests(lasted, self.backoff)
-        assert self.has_others or recovery.connections <= allowed, (recovery, allowed)
+        assert self.others or recovery.connections <= allowed, (recovery, allowed)
         assert recovery.requests <= allowed, (recovery, allowed)
         return recovery
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from informer import Change, DeltaType
 from watch.concurrency import Monitor
 
-DEADLINE = 20.0
+DEADLINE = 15.0
 
 
 class State(NamedTuple):

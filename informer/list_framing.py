@@ -18,7 +18,7 @@ from watch.framing import LineTooLongError
 
 __all__ = ["ListFraming"]
 
-_ITEMS = re.compile(rb'"items"\s*:\s*\[')
+_ITEMS = re.compile(rb'"items"[ \t\r\n]*:[ \t\r\n]*\[')
 _SPACE = b" \t\r\n"
 _TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|["{}\[\]]', re.DOTALL)
 _CLOSED_BY = {0x7B: 0x7D, 0x5B: 0x5D}

@@ -233,6 +233,7 @@ class ResourceListWatch(ListWatch[T]):
         item_type = ("", "") if self._metadata_only else self._target.item_type
         framing = ListFraming(self._list_item, _max_line_bytes(), on_bad_item=_undecodable, item_type=item_type)
         items = read_items(response, framing, self._target.name)
+        self._check_kind(item_type[1], framing.kind)
         if not self._stored:
             items = [seen for item in items if (seen := self.unwrapped(item)) is not None]
         return list_of(items, framing.metadata)
@@ -309,6 +310,11 @@ class ResourceListWatch(ListWatch[T]):
         if limit is not None and "limit" in asked:
             asked["limit"] = limit
         return {**own, **asked}
+
+    def _check_kind(self, asked: str, came: str) -> None:
+        """Refuses a list of other objects; how the list of a custom resource is called is its author's choice."""
+        if asked and came and came != asked and known(self._target.name) is not None:
+            raise ValueError(f"the server answered with a list of {came[:100]!r}, not of {asked!r}")
 
     def _list_item(self, raw: bytes, api_version: str, kind: str) -> Any:
         obj = Object.from_list_item(raw, api_version, kind)

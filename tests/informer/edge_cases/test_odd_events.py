@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
+
+from informer import ListWatch, Reflector, SharedInformer, Store
+from watch.concurrency import Signal
 
 
 @pytest.mark.parametrize(
@@ -125,3 +129,79 @@ def test_an_odd_object_takes_no_other_with_it(
     followed = follow(server)
     assert followed.reaches("9")
     assert followed.keys == ["a", "b"]
+
+
+def test_table_in_the_stream_is_skipped(scripted: Any, follow: Any, say: Any) -> None:
+    """Table: it has no name, is not stored, and takes nothing else with it."""
+    table = {"kind": "Table", "apiVersion": "meta.k8s.io/v1", "metadata": {"resourceVersion": "6"}, "rows": [{}]}
+    server = scripted(
+        [say.listed("5")],
+        [say.watched(say.line("ADDED", table), say.added("a", "7"), then="hang")],
+    )
+    followed = follow(server)
+    assert followed.reaches("7")
+    assert (server.list_versions, followed.keys) == (["0"], ["a"])
+
+
+def test_wrong_kind_in_stream_is_skipped_and_logged(
+    scripted: Any, say: Any, run: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Wrong kind in stream: where a reflector is told the kind, another is skipped and its version is not taken."""
+    service = {"kind": "Service", "apiVersion": "v1", "metadata": {"name": "s", "resourceVersion": "99"}}
+    server = scripted(
+        [say.listed("5")],
+        [
+            say.watched(say.added("a", "7"), say.line("ADDED", service)),
+            say.watched(say.added("b", "8"), then="hang"),
+        ],
+    )
+    store, stop = Store(), Signal()
+    source = ListWatch.for_resource(server.http.client(), "pods")
+    reflector = Reflector(source, store, expected_type=("v1", "Pod"), watch_list=False, backoff=say.backoff)
+    running = run(reflector.run, stop)
+    assert server.wait_for(watches=2)
+    stop.set()
+    running.result()
+    assert server.watch_versions == ["5", "7"]
+    assert "ns/a" in store.list_keys()
+    assert "s" not in store.list_keys()
+    assert "skipped an object of another type than was asked for: v1, Kind=Service" in caplog.text
+
+
+class NeedsSpec(msgspec.Struct):
+    """A model that no bookmark fits."""
+
+    spec: dict[str, Any]
+
+
+@pytest.mark.parametrize("model", [NeedsSpec, dict, None], ids=["struct", "dict", "object"])
+def test_bookmark_of_metadata_only_is_not_typed(scripted: Any, say: Any, model: Any) -> None:
+    """Bookmark, only metadata: no model is asked of it, and it may lack even its kind."""
+    server = scripted(
+        [say.listed("5")],
+        [
+            say.watched(say.line("BOOKMARK", {"metadata": {"resourceVersion": "70"}})),
+            say.watched(say.line("ADDED", say.pod("a", "71", spec={})), then="hang"),
+        ],
+    )
+    source = ListWatch.for_resource(server.http.client(), "pods", model=model)
+    with SharedInformer(source, backoff=say.backoff, watch_list=False) as informer:
+        assert informer.wait_for_resource_version("71", 10)
+        assert informer.store.list_keys() == ["ns/a"]
+    assert server.watch_versions == ["5", "70"]
+    assert server.list_versions == ["0"]
+
+
+@pytest.mark.parametrize("queue", ["in_order", "delta"])
+def test_rv_0_on_watch_is_advanced_by_what_is_no_add(scripted: Any, follow: Any, say: Any, queue: str) -> None:
+    """RV "0" on watch, of a list that says "0": as for "", from the first event that is no synthetic add."""
+    server = scripted(
+        [say.listed("0")],
+        [
+            say.watched(say.added("a", "300"), say.added("b", "100")),
+            say.watched(say.added("a", "300"), say.bookmark("301"), say.added("c", "302")),
+            say.watched(say.bookmark("303"), then="hang"),
+        ],
+    )
+    assert follow(server, queue=queue).reaches("303")
+    assert server.watch_versions == ["0", "0", "302"]

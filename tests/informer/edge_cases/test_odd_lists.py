@@ -94,3 +94,33 @@ def test_replace_with_items_still_queued_keeps_their_order(
     assert eventually(lambda: ("Added", "d") in seen)
     assert set(seen[-3:]) == {("Deleted", "a"), ("Updated", "c"), ("Added", "d")}
     assert [each for each in seen if each[1] == "b"] in ([("Added", "b"), ("Deleted", "b")], [])
+
+
+@pytest.mark.parametrize("relist", [False, True], ids=["first-list", "relist"])
+def test_wrong_kind_of_a_list_is_refused_and_empties_no_cache(
+    scripted: Any, follow: Any, say: Any, relist: bool
+) -> None:
+    """Wrong kind: services in answer to a list of pods are a failed list, which the next one makes good."""
+    services = {"kind": "ServiceList", "apiVersion": "v1", "metadata": {"resourceVersion": "7"}, "items": [{}]}
+    lists = [lambda connection: connection.answer(services), say.listed("9", "a")]
+    if relist:
+        lists.insert(0, say.listed("5", "a", "b"))
+    server = scripted(lists, [say.refused(410, "Expired")] if relist else [])
+    errors: list[Exception] = []
+    followed = follow(server, watch_error_handler=lambda informer, error: errors.append(error))
+    assert followed.reaches("9")
+    assert "the server answered with a list of 'Service', not of 'Pod'" in str(errors[-1])
+    assert followed.keys == ["a"]
+    before = [("Added", "a"), ("Added", "b")]
+    expected = [*before, ("Deleted", "b"), ("Updated", "a")] if relist else before[:1]
+    assert followed.tells(len(expected))
+    assert sorted(followed.told) == sorted(expected)
+
+
+@pytest.mark.parametrize("kind", ["List", "PodList", None, 5], ids=repr)
+def test_list_kind_that_says_nothing_is_taken(scripted: Any, follow: Any, say: Any, kind: Any) -> None:
+    """A list that is called "List", or nothing at all, is what was asked for."""
+    body = {"kind": kind, "apiVersion": "v1", "metadata": {"resourceVersion": "5"}, "items": [say.pod("a", "5")]}
+    followed = follow(scripted([lambda connection: connection.answer(body)], []))
+    assert followed.reaches("5")
+    assert followed.keys == ["a"]

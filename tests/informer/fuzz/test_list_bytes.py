@@ -161,6 +161,7 @@ def assert_same(item: Any, right: dict[str, Any]) -> None:
         pytest.param(b'\xef\xbb\xbf{"items":[{"a":1}]}', "not complete JSON", id="bom"),
         pytest.param(b'\0{"items":[{"a":1}]}', "not complete JSON", id="nul-in-front"),
         pytest.param(b'{"items":[{"a":1}]}\0', "not complete JSON", id="nul-behind"),
+        pytest.param(b'{"items":\x0c[{"a":1}]}', "not complete JSON", id="a-form-feed"),
         pytest.param(b'{"items":[{"a":1}]}{"items":[]}', "not complete JSON", id="a-second-list"),
         pytest.param(b'{"items":[{"a":1}],"items":[]}', "items twice", id="items-twice"),
         pytest.param(b'{"items":[{"a":1}],"items":null}', "items twice", id="items-taken-back"),

@@ -1,0 +1,95 @@
+"""A watch without a cache over the same servers: what it goes on after, and what ends it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from informer import ListWatch
+from watch import RetryWatcher
+
+DEADLINE = 10.0
+
+
+@pytest.fixture
+def retry(scripted: Any, say: Any) -> Iterator[Callable[..., tuple[Any, RetryWatcher[Any]]]]:
+    """Starts retry watchers of watches that follow a script, and stops them in the end."""
+    made: list[RetryWatcher[Any]] = []
+
+    def start(*watches: Any, version: str = "5", delay: float = 0) -> tuple[Any, RetryWatcher[Any]]:
+        server = scripted([say.listed("1")], list(watches))
+        source = ListWatch.for_resource(server.http.client(), "pods")
+        made.append(RetryWatcher(version, source, min_restart_delay=delay))
+        return server, made[-1]
+
+    yield start
+    for each in made:
+        each.stop()
+        assert each.done.wait(DEADLINE)
+
+
+def names(watcher: RetryWatcher[Any], count: int) -> list[str]:
+    events = [watcher.result_chan().get(timeout=DEADLINE) for _ in range(count)]
+    return [event.object.name for event in events]
+
+
+@pytest.mark.parametrize("version", ["", "0"])
+def test_retry_watcher_rejects_the_initial_rv(retry: Any, version: str) -> None:
+    """RetryWatcher: "" and "0" leave the beginning to the server, so that no later one could follow it."""
+    with pytest.raises(ValueError, match="initial RV"):
+        retry(version=version)
+
+
+def test_retry_watcher_ends_at_a_410_in_an_event(retry: Any, say: Any) -> None:
+    """RetryWatcher: the 410 is delivered, and is the last."""
+    gone = say.line("ERROR", say.status(410, "Expired", "too old"))
+    server, watcher = retry(say.watched(say.added("a", "7"), gone))
+    events = list(watcher)
+    assert [event.type for event in events] == ["ADDED", "ERROR"]
+    assert events[-1].object["code"] == 410
+    assert server.watch_versions == ["5"]
+
+
+@pytest.mark.parametrize("code", [500, 504])
+@pytest.mark.parametrize("where", ["event", "answer"])
+def test_retry_watcher_retries_500_and_504_after_the_delay_of_the_details(
+    retry: Any, say: Any, code: int, where: str
+) -> None:
+    """RetryWatcher: 504 and 500 are kept to itself; the same version again, when the server wishes."""
+    failed = say.line("ERROR", say.status(code, "X", retryAfterSeconds=1))
+    refused = say.refused(code, "X", retryAfterSeconds=1)
+    first = [say.watched(say.added("a", "7"), *([failed] if where == "event" else []))]
+    server, watcher = retry(
+        *first, *([refused] if where == "answer" else []), say.watched(say.added("b", "8"), then="hang")
+    )
+    assert names(watcher, 2) == ["a", "b"]
+    assert set(server.watch_versions[1:]) == {"7"}
+    assert server.times[-1] - server.times[-2] >= 1.0
+
+
+def test_retry_watcher_restarts_at_most_once_a_second(retry: Any, say: Any) -> None:
+    """RetryWatcher: at least the delay lies between the beginnings of two watches."""
+    watches = [say.watched(say.added(f"p{i}", str(10 + i))) for i in range(3)]
+    server, watcher = retry(*watches, delay=0.3)
+    assert names(watcher, 3) == ["p0", "p1", "p2"]
+    assert server.watch_versions[:3] == ["5", "10", "11"]
+    assert all(later - sooner >= 0.29 for sooner, later in zip(server.times, server.times[1:], strict=False))
+
+
+@pytest.mark.parametrize(("code", "reason"), [(401, "Unauthorized"), (403, "Forbidden")])
+def test_retry_watcher_stops_on_401_and_403(retry: Any, say: Any, code: int, reason: str) -> None:
+    """403: where an informer goes on, a watch without a cache ends, and says why."""
+    _, watcher = retry(say.watched(say.added("a", "7")), *[say.refused(code, reason, "no")] * 3)
+    events = list(watcher)
+    assert [event.type for event in events] == ["ADDED", "ERROR"]
+    assert events[-1].object["code"] == code
+
+
+def test_retry_watcher_aborts_at_an_object_without_rv(retry: Any, say: Any) -> None:
+    """Object without RV: no other watch could begin behind it."""
+    _, watcher = retry(say.watched(say.added("a", "7"), say.added("b", None), say.added("c", "8"), then="hang"))
+    events = list(watcher)
+    assert [event.type for event in events] == ["ADDED", "ERROR"]
+    assert "doesn't support resourceVersion" in events[-1].object["message"]

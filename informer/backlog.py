@@ -49,7 +49,8 @@ class Backlog:
         """Adds a batch, which must not change afterwards; returns how many initial adds it merged away (here none)."""
         with self._monitor:
             if not self._closed and changes:
-                self._batches.append((time.monotonic(), changes))
+                # As a tuple: the cycle collector soon leaves it out, and so never looks at a million that wait.
+                self._batches.append((time.monotonic(), tuple(changes)))
                 self._size += len(changes)
                 self._monitor.notify()
         return 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import sysconfig
 import threading
 import weakref
 from typing import Any
@@ -196,6 +198,21 @@ def test_what_was_handed_over_is_let_go_before_the_next_wait(make: Any) -> None:
         backlog.take(0)
     assert gone() is None
     assert taken is not None
+
+
+@pytest.mark.skipif(bool(sysconfig.get_config_var("Py_GIL_DISABLED")), reason="another collector")
+@BOTH
+def test_what_waits_costs_the_cycle_collector_nothing(make: Any) -> None:
+    """Once it has seen what waits, the collector has no more to look at than before: its pauses do not grow with a backlog."""
+    backlog = make()
+    gc.collect()
+    before = len(gc.get_objects())
+    for i in range(1000):
+        backlog.put([Change(DeltaType.ADDED, None, key=f"k{i}")])
+    # What is in a tuple is left out in one pass, the tuple in the next.
+    for _ in range(3):
+        gc.collect()
+    assert len(gc.get_objects()) - before < 100
 
 
 @BOTH

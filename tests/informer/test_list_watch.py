@@ -188,7 +188,7 @@ def test_a_page_shows_what_it_is_and_not_what_it_has() -> None:
 )
 def test_list_and_watch_ask_at_the_resources_path(serve: Any, resource: str, namespace: Any, path: str) -> None:
     """All over the cluster, or in a namespace."""
-    api = ApiServer(serve)
+    api = ApiServer(serve, {**pod_list("a"), "kind": "List"})
     made = ListWatch.for_resource(api.client(), resource, namespace=namespace)
     made.list(LIST)
     made.watch(WATCH).stop()

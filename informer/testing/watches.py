@@ -213,6 +213,8 @@ class WatchStream:
 
     def _bookmark(self) -> Iterator[list[bytes]]:
         with self._storage.lock:
+            # Otherwise a bookmark would tell of what was written since then, which never comes.
+            is_complete = not self._channel.closed
             # What was written before this moment is in the channel by now.
             version = max(self._storage.resource_version, self._sent)
             try:
@@ -220,7 +222,7 @@ class WatchStream:
             except (queue.Empty, ChannelClosedError):
                 batch = []
         yield from self._take(batch)
-        if not self._ended:
+        if is_complete and not self._ended:
             yield [self._representation.bookmark(version, initial_events_end=False)]
 
     def _concerns(self, change: StoredChange) -> bool:

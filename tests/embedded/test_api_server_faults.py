@@ -349,6 +349,20 @@ def test_watches_can_be_ended(server, call):
     assert stream.rest() == []
 
 
+def test_a_watch_that_was_ended_tells_of_nothing_that_it_has_not_sent(client_of, make):
+    """A watch that ends while it is frozen goes to its end without a bookmark for what was written meanwhile."""
+    with EmbeddedAPIServer(bookmark_interval=0.001) as server:
+        stream = client_of(server).watch(f"{MAPS}?resourceVersion={server.resource_version}&allowWatchBookmarks=true")
+        stream.event()
+        server.faults.freeze()
+        before = server.resource_version
+        server.faults.end_watches()
+        server.create(make("a"))
+        server.faults.clear()
+        versions = [obj["metadata"]["resourceVersion"] for _, obj in stream.rest()]
+    assert not [version for version in versions if int(version) > int(before)]
+
+
 def test_connections_can_be_refused(server, call):
     """For a while, or until they are accepted again; those that are open go on."""
     stream = call.watch(f"{MAPS}?resourceVersion={server.resource_version}")

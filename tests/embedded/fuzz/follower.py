@@ -90,6 +90,7 @@ class Follower:
         self._bell = bell
         self._listeners = 0
         self._reached = 0
+        self._stopped = False
         source: ListWatch[Any] = ListWatch.for_resource(
             api_client,
             "configmaps",
@@ -178,6 +179,7 @@ class Follower:
         """The calls so far were valid, and the cache is nowhere older than the version it has reached."""
         for recorder in (*self.recorders, *self._gone):
             assert not recorder.wrong, recorder.wrong
+        assert self.informer.is_stopped() == self._stopped, f"{self.name} has ended by itself"
         reached = int(self.informer.last_sync_resource_version or 0)
         assert reached >= self._reached, f"{self.name} went back from {self._reached} to {reached}"
         self._reached = reached
@@ -243,6 +245,7 @@ class Follower:
 
     def stop(self, *, drain: bool, while_blocked: bool) -> None:
         """Stops it: every thread ends, and with `drain` everybody was told of all that the cache has."""
+        self._stopped = True
         if while_blocked:
             self.informer.begin_stop(drain=drain)
         self._gate.set()

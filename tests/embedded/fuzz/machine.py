@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import sys
 from collections.abc import Callable
 from threading import Event
 from typing import Any
@@ -339,7 +340,10 @@ class InformerMachine(RuleBasedStateMachine):
             function()
         except Exception as error:
             self.failed = True
-            raise AssertionError("\n".join([f"{type(error).__name__}: {error}", "after", *self.steps])) from error
+            story = "\n".join([f"{type(error).__name__}: {error}", "after", *self.steps])
+            # Hypothesis, who tries again, may have nothing to say but that it went well.
+            sys.stdout.write(f"{story}\n")
+            raise AssertionError(story) from error
 
     def _check(self) -> None:
         for follower in self.followers:

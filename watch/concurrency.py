@@ -24,10 +24,14 @@ current_thread_id = threading.get_ident
 
 
 class Monitor(threading.Condition):
-    """A plain lock and the condition on it: `with monitor: monitor.wait_for(predicate, timeout)`."""
+    """A plain lock and the condition on it: `with monitor: monitor.wait_for(predicate, timeout)`.
 
-    def __init__(self) -> None:
-        super().__init__(threading.Lock())
+    Args:
+        lock: the condition's lock, where several conditions are on one; None: a lock of its own.
+    """
+
+    def __init__(self, lock: Lock | None = None) -> None:
+        super().__init__(threading.Lock() if lock is None else lock)
 
 
 class Signal(threading.Event):

@@ -1,0 +1,50 @@
+"""Work queues, as controllers have: keys to process, each by one worker at a time, retried when that fails."""
+
+from __future__ import annotations
+
+from informer.workqueue.delaying import DelayingQueue
+from informer.workqueue.limiters import (
+    BucketRateLimiter,
+    ItemExponentialFailureRateLimiter,
+    ItemFastSlowRateLimiter,
+    MaxOfRateLimiter,
+    RateLimiter,
+    WithMaxWaitRateLimiter,
+    default_controller_rate_limiter,
+    default_item_based_rate_limiter,
+)
+from informer.workqueue.metrics import (
+    DURATION_BUCKETS,
+    Durations,
+    MetricsProvider,
+    QueueMetrics,
+    QueueStats,
+    set_metrics_provider,
+)
+from informer.workqueue.priority import LOW_PRIORITY, PriorityQueue
+from informer.workqueue.queue import ItemOrder, ShutDownError, WorkQueue
+from informer.workqueue.rate_limiting import RateLimitingQueue
+
+__all__ = [
+    "DURATION_BUCKETS",
+    "LOW_PRIORITY",
+    "BucketRateLimiter",
+    "DelayingQueue",
+    "Durations",
+    "ItemExponentialFailureRateLimiter",
+    "ItemFastSlowRateLimiter",
+    "ItemOrder",
+    "MaxOfRateLimiter",
+    "MetricsProvider",
+    "PriorityQueue",
+    "QueueMetrics",
+    "QueueStats",
+    "RateLimiter",
+    "RateLimitingQueue",
+    "ShutDownError",
+    "WithMaxWaitRateLimiter",
+    "WorkQueue",
+    "default_controller_rate_limiter",
+    "default_item_based_rate_limiter",
+    "set_metrics_provider",
+]

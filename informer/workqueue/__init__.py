@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from informer.workqueue.delaying import DelayingQueue
+from informer.workqueue.handlers import enqueue_key, enqueue_owner
 from informer.workqueue.limiters import (
     BucketRateLimiter,
     ItemExponentialFailureRateLimiter,
@@ -24,6 +25,7 @@ from informer.workqueue.metrics import (
 from informer.workqueue.priority import LOW_PRIORITY, PriorityQueue
 from informer.workqueue.queue import ItemOrder, ShutDownError, WorkQueue
 from informer.workqueue.rate_limiting import RateLimitingQueue
+from informer.workqueue.workers import run_workers, run_workers_async
 
 __all__ = [
     "DURATION_BUCKETS",
@@ -46,5 +48,9 @@ __all__ = [
     "WorkQueue",
     "default_controller_rate_limiter",
     "default_item_based_rate_limiter",
+    "enqueue_key",
+    "enqueue_owner",
+    "run_workers",
+    "run_workers_async",
     "set_metrics_provider",
 ]

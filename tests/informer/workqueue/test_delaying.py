@@ -1,0 +1,157 @@
+"""Items that are added for later."""
+
+from __future__ import annotations
+
+import queue as queues
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from informer.workqueue import DelayingQueue, ShutDownError
+from watch import FakeClock
+
+
+class Delayed:
+    """A queue on a clock that stands still, and its waiting thread."""
+
+    def __init__(self, queue: Any, clock: FakeClock) -> None:
+        self.queue, self.clock = queue, clock
+
+    def after(self, item: str, milliseconds: float) -> None:
+        self.queue.add_after(item, milliseconds / 1000)
+
+    def step(self, milliseconds: float) -> list[str]:
+        """What becomes ready, and is done, when some time passes."""
+        self.clock.step(milliseconds / 1000)
+        found = []
+        while len(self.queue):
+            found.append(self.queue.get(0))
+            self.queue.done(found[-1])
+        return found
+
+
+@pytest.fixture
+def delayed(make: Callable[..., Any], delaying_kind: Any) -> Delayed:
+    clock = FakeClock()
+    return Delayed(make(delaying_kind, clock=clock), clock)
+
+
+def test_an_item_comes_when_its_time_has_passed(delayed: Delayed) -> None:
+    """Go: TestSimpleQueue."""
+    delayed.after("foo", 50)
+    assert len(delayed.queue) == 0
+    assert delayed.step(60) == ["foo"]
+    assert delayed.step(10_000) == []
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "steps"),
+    [(50, 70, [(60, ["foo"]), (20, [])]), (50, 30, [(40, ["foo"]), (20, [])])],
+    ids=["the first is earlier", "the second is earlier"],
+)
+def test_the_earliest_time_of_an_item_wins(
+    delayed: Delayed, first: int, second: int, steps: list[tuple[int, list[str]]]
+) -> None:
+    """Go: TestDeduping."""
+    delayed.after("foo", first)
+    delayed.after("foo", second)
+    assert [(step, delayed.step(step)) for step, _ in steps] == steps
+
+
+def test_a_shorter_time_comes_before_a_longer_one(delayed: Delayed) -> None:
+    """Go: TestAddTwoFireEarly."""
+    delayed.after("foo", 1000)
+    delayed.after("bar", 50)
+    assert delayed.step(60) == ["bar"]
+    delayed.after("baz", 2000)
+    assert delayed.step(1000) == ["foo"]
+    assert delayed.step(2000) == ["baz"]
+
+
+def test_items_come_in_the_order_of_their_times(delayed: Delayed) -> None:
+    """Go: TestCopyShifting."""
+    for item, after in (("foo", 1000), ("bar", 500), ("baz", 250)):
+        delayed.after(item, after)
+    assert delayed.step(2000) == ["baz", "bar", "foo"]
+
+
+@pytest.mark.parametrize("seconds", [0, -1])
+def test_no_delay_adds_at_once(delayed: Delayed, seconds: float) -> None:
+    """client-go source."""
+    delayed.queue.add_after("foo", seconds)
+    assert delayed.queue.get(0) == "foo"
+
+
+@pytest.mark.parametrize("seconds", [float("nan"), float("inf")])
+def test_a_delay_is_a_finite_number(delayed: Delayed, seconds: float) -> None:
+    """What would never come, or at nobody knows what time, is refused."""
+    with pytest.raises(ValueError, match="finite number of seconds"):
+        delayed.queue.add_after("foo", seconds)
+
+
+def test_what_waits_at_shut_down_is_lost(delayed: Delayed) -> None:
+    """client-go source. Later additions are ignored."""
+    delayed.after("foo", 50)
+    delayed.queue.shut_down()
+    delayed.after("bar", 50)
+    delayed.after("baz", 0)
+    assert delayed.step(100) == []
+    with pytest.raises(ShutDownError):
+        delayed.queue.get(0)
+
+
+def test_a_worker_that_waits_is_woken_at_the_time(delayed: Delayed, run: Any) -> None:
+    """The waiting thread adds an item when it is due."""
+    getting = run(delayed.queue.get)
+    delayed.after("foo", 1000)
+    assert delayed.clock.wait_for_waiters(1, 10)
+    assert not getting.ends_within(0)
+    delayed.clock.step(1)
+    assert getting.result() == "foo"
+
+
+def test_an_earlier_time_shortens_the_sleep(delayed: Delayed, run: Any) -> None:
+    """An item that comes while the thread sleeps, and is due before all others, wakes the worker at its own time."""
+    getting = run(delayed.queue.get)
+    delayed.after("foo", 1000)
+    assert delayed.clock.wait_for_waiters(1, 10)
+    delayed.after("bar", 50)
+    for _ in range(19):  # less than a second: the thread may need a while to begin its shorter sleep
+        delayed.clock.step(0.05)
+        if getting.ends_within(0.05):
+            break
+    assert getting.result() == "bar"
+
+
+def test_one_thread_serves_a_queue_and_ends_when_nothing_waits(make: Callable[..., Any], delaying_kind: Any) -> None:
+    """A thousand delays are one thread; some idle seconds later there is none, and a new delay starts one."""
+    clock = FakeClock()
+    queue = make(delaying_kind, clock=clock)
+
+    def sleepers() -> list[threading.Thread]:
+        return [thread for thread in threading.enumerate() if thread.name == "work-queue-delays"]
+
+    for n in range(1000):
+        queue.add_after(n, 1 + n)
+    assert len(sleepers()) == 1
+    for thread in sleepers():
+        while thread.is_alive():
+            clock.step(1000)
+            thread.join(0.01)
+    assert len(queue) == 1000
+    queue.add_after("foo", 1)
+    assert len(sleepers()) == 1
+    clock.step(1)
+    assert len(queue) == 1001
+
+
+def test_the_system_clock_wakes_it(make: Callable[..., Any], delaying_kind: Any) -> None:
+    """A delay in real time is kept, neither early nor much too late."""
+    queue: DelayingQueue[str] = make(delaying_kind)
+    queue.add_after("later", 5)
+    queue.add_after("foo", 0.03)
+    with pytest.raises(queues.Empty):
+        queue.get(0.005)
+    assert queue.get(3) == "foo"

@@ -29,7 +29,7 @@ class OwnerKind(NamedTuple):
         else:
             try:
                 api_version, name = kind
-                found = cls(name, api_version.rpartition("/")[0])
+                found = cls(name.strip(), api_version.rpartition("/")[0])
             except (AttributeError, TypeError, ValueError):
                 found = cls("", None)
         if not found.kind or "/" in found.kind:

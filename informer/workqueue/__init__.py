@@ -22,6 +22,7 @@ from informer.workqueue.metrics import (
     QueueStats,
     set_metrics_provider,
 )
+from informer.workqueue.parallelizer import parallelize_until
 from informer.workqueue.priority import LOW_PRIORITY, PriorityQueue
 from informer.workqueue.queue import ItemOrder, ShutDownError, WorkQueue
 from informer.workqueue.rate_limiting import RateLimitingQueue
@@ -50,6 +51,7 @@ __all__ = [
     "default_item_based_rate_limiter",
     "enqueue_key",
     "enqueue_owner",
+    "parallelize_until",
     "run_workers",
     "run_workers_async",
     "set_metrics_provider",

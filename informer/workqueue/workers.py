@@ -14,8 +14,9 @@ from typing_extensions import TypeVar
 
 from informer.callables import check_callable
 from informer.workqueue.rate_limiting import RateLimitingQueue
+from informer.workqueue.threads import Threads
 from informer.workqueue.work import Work
-from watch.concurrency import Lock, Signal, Worker, on_set
+from watch.concurrency import on_set
 
 __all__ = ["run_workers", "run_workers_async"]
 
@@ -103,15 +104,15 @@ def _is_async(function: Any) -> bool:
 
 
 def _run(targets: list[Callable[[], object]], work: Work[T], stop: threading.Event | None) -> None:
-    ended = _Threads()
+    threads = Threads()
     withdraw = None if stop is None else on_set(stop, work.stop)
     try:
         for target in targets:
-            ended.start(target)
-        ended.wait()
+            threads.start(target)
+        threads.wait()
     except BaseException:
         work.abandon()
-        ended.wait()
+        threads.wait()
         raise
     finally:
         if withdraw is not None:
@@ -137,40 +138,3 @@ def _process_one(work: Work[T], reconcile: Callable[[T], Any]) -> bool:
     finally:
         work.finish(key)
     return True
-
-
-class _Threads:
-    """Threads, and the end of the last of them."""
-
-    def __init__(self) -> None:
-        self._lock = Lock()
-        self._running = 0  # guarded by _lock
-        self._ended = Signal()  # no thread runs
-
-    def start(self, target: Callable[[], object]) -> None:
-        with self._lock:
-            self._running += 1
-            self._ended.clear()
-        try:
-            Worker(lambda: self._run(target), "work-queue-worker").start()
-        except BaseException:
-            self._one_ended()
-            raise
-
-    def wait(self) -> None:
-        with self._lock:
-            if not self._running:
-                return
-        self._ended.wait()
-
-    def _run(self, target: Callable[[], object]) -> None:
-        try:
-            target()
-        finally:
-            self._one_ended()
-
-    def _one_ended(self) -> None:
-        with self._lock:
-            self._running -= 1
-            if not self._running:
-                self._ended.set()

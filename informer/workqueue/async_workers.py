@@ -59,6 +59,10 @@ class AsyncWorkers(Generic[T]):
         while True:
             self._places.take()
             taken = self._work.take()
+            if taken is None and self._places.wait_for_others():
+                # What was added again while it was processed is ready only now.
+                self._places.give_back()
+                continue
             try:
                 if taken is None:
                     loop.call_soon_threadsafe(fed_all.set)
@@ -110,6 +114,7 @@ class _Places:
 
     def __init__(self, count: int) -> None:
         self._monitor = Monitor()
+        self._count = count
         self._free = count  # guarded by _monitor
 
     def take(self) -> None:
@@ -121,3 +126,10 @@ class _Places:
         with self._monitor:
             self._free += 1
             self._monitor.notify()
+
+    def wait_for_others(self) -> bool:
+        """Waits until only the caller has a place; returns whether it had to wait."""
+        with self._monitor:
+            if self._free == self._count - 1:
+                return False
+            return self._monitor.wait_for(lambda: self._free == self._count - 1)

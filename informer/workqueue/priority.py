@@ -65,7 +65,11 @@ class PriorityQueue(RateLimitingQueue[T]):
         Raises:
             TypeError: the item is not hashable.
         """
-        self.add_all((item,), priority=priority)
+        check_hashable(item)
+        with self._lock:
+            if not self._shutting_down:
+                self._priorities.rank(item, priority)
+                self._add_locked(item)
 
     def add_all(self, items: Iterable[T], *, priority: int = 0) -> None:
         """Adds items, all at once: cheaper than one by one.

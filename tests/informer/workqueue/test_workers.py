@@ -191,6 +191,38 @@ def test_a_key_is_never_processed_twice_at_once(make: Callable[..., Any], run: A
 
 
 @MODES
+@KINDS
+def test_what_was_added_again_is_processed_after_a_shut_down(
+    make: Callable[..., Any], run: Any, kind: Any, mode: str
+) -> None:
+    """While a key is being processed the queue may look empty, and yet that key is to come once more."""
+    queue = quick(make, kind)
+    begun, go_on = threading.Event(), threading.Event()
+    seen: list[str] = []
+
+    def sync(key: str) -> None:
+        seen.append(key)
+        begun.set()
+        go_on.wait(10)
+
+    async def asynchronous(key: str) -> None:
+        seen.append(key)
+        begun.set()
+        while not go_on.is_set():
+            await asyncio.sleep(0.001)
+
+    queue.add("a")
+    task = run(lambda: run_workers(queue, sync if mode == "sync" else asynchronous, workers=3))
+    assert begun.wait(10)
+    queue.add("a")
+    queue.shut_down()
+    assert not task.ends_within(0.02)
+    go_on.set()
+    task.result()
+    assert seen == ["a", "a"]
+
+
+@MODES
 def test_workers_work_at_the_same_time(make: Callable[..., Any], run: Any, mode: str) -> None:
     """As many keys as there are workers are under way, and no more."""
     queue = quick(make, RateLimitingQueue)

@@ -33,7 +33,9 @@ class AsyncWorkers(Generic[T]):
         self._work = work
         self._reconcile: Callable[[T], Awaitable[object]] = reconcile
         self._places = _Places(workers)
-        self._tasks: set[asyncio.Task[None]] = set()  # of the loop's thread alone
+        # Of the loop's thread alone.
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._cancelling = False
 
     def run(self) -> None:
         """Serves on a loop of its own, on the calling thread."""
@@ -46,13 +48,12 @@ class AsyncWorkers(Generic[T]):
         Worker(lambda: self._feed(loop, fed_all), "work-queue-feeder").start()
         try:
             await fed_all.wait()
-            await self._tasks_ended()
         except BaseException:
             self._work.abandon()
-            self._cancel()
+            self._cancelling = True
+            for task in self._tasks:
+                task.cancel()
             await fed_all.wait()
-            self._cancel()
-            await self._tasks_ended()
             raise
 
     def _feed(self, loop: asyncio.AbstractEventLoop, fed_all: asyncio.Event) -> None:
@@ -80,6 +81,8 @@ class AsyncWorkers(Generic[T]):
         task = asyncio.get_running_loop().create_task(self._process(key, priority))
         self._tasks.add(task)
         task.add_done_callback(lambda task: self._ended(task, key, priority))
+        if self._cancelling:
+            task.cancel()
 
     async def _process(self, key: T, priority: int) -> None:
         try:
@@ -99,14 +102,6 @@ class AsyncWorkers(Generic[T]):
             self._work.failed(key, priority, asyncio.CancelledError("it was cancelled"))
         self._work.finish(key)
         self._places.give_back()
-
-    def _cancel(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-
-    async def _tasks_ended(self) -> None:
-        while self._tasks:
-            await asyncio.wait(self._tasks)
 
 
 class _Places:

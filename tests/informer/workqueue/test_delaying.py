@@ -135,16 +135,21 @@ def test_one_thread_serves_a_queue_and_ends_when_nothing_waits(make: Callable[..
 
     for n in range(1000):
         queue.add_after(n, 1 + n)
-    assert len(sleepers()) == 1
+    [first] = sleepers()
+    clock.step(1000)
+    assert len(queue) == 1000
+    first.join(0.05)
+    queue.add_after("again", 1)
+    assert sleepers() == [first]
     for thread in sleepers():
         while thread.is_alive():
             clock.step(1000)
             thread.join(0.01)
-    assert len(queue) == 1000
+    assert len(queue) == 1001
     queue.add_after("foo", 1)
     assert len(sleepers()) == 1
     clock.step(1)
-    assert len(queue) == 1001
+    assert len(queue) == 1002
 
 
 def test_the_system_clock_wakes_it(make: Callable[..., Any], delaying_kind: Any) -> None:

@@ -169,7 +169,7 @@ def test_what_is_no_queue_is_refused(make_handler: Callable[[Any], Any]) -> None
         {"metadata": {"name": "web", "ownerReferences": None}},
         {"metadata": {"name": "web", "ownerReferences": "Foo"}},
         {"metadata": {"name": "web", "ownerReferences": {"controller": True}}},
-        {"metadata": {"name": "web", "ownerReferences": [None, 7, {"controller": "true"}, {"controller": True}]}},
+        {"metadata": {"name": "web", "ownerReferences": [None, 7, {"controller": "true", "kind": "Foo", "name": "a"}]}},
         {"metadata": {"name": "web", "ownerReferences": [{"controller": True, "kind": "Foo", "name": 7}]}},
         SimpleNamespace(metadata=SimpleNamespace(name="web")),
         None,
@@ -247,10 +247,16 @@ def test_what_is_no_news_has_low_priority(
 
 
 def test_models_without_versions_are_news(make: Callable[..., Any]) -> None:
-    """Two objects of unknown version are not known to be the same."""
+    """Two objects of unknown version are not known to be the same, but by a resync, which says so."""
     queue = make(PriorityQueue)
-    enqueue_key(queue).on_batch([Change(DeltaType.UPDATED, object(), object(), key="shop/web")])
-    assert drain_by_priority(queue) == {"shop/web": 0}
+    same = object()
+    enqueue_key(queue).on_batch(
+        [
+            Change(DeltaType.UPDATED, object(), object(), key="shop/web"),
+            Change(DeltaType.UPDATED, same, same, key="shop/resynced", is_sync=True),
+        ]
+    )
+    assert drain_by_priority(queue) == {"shop/web": 0, "shop/resynced": LOW_PRIORITY}
 
 
 def test_an_odd_object_costs_the_batch_nothing(make: Callable[..., Any], caplog: pytest.LogCaptureFixture) -> None:

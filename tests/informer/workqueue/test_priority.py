@@ -101,9 +101,11 @@ def test_a_priority_is_forgotten_once_the_item_was_got(queue: PriorityQueue[str]
 
 def test_an_item_that_is_ready_stays_so(queue: PriorityQueue[str], clock: FakeClock) -> None:
     """Go: controller-runtime "retains the lowest after duration"."""
+    queue.add("bar")
     queue.add("foo")
     queue.add_after("foo", 3600, priority=3)
-    assert drain(queue) == [("foo", 3)]
+    assert not len(queue._waiting)
+    assert drain(queue) == [("foo", 3), ("bar", 0)]
     clock.step(ALL)
     assert drain(queue) == []
 

@@ -442,10 +442,14 @@ def _reason(error: Exception) -> str:
 
 
 def _check_utf8(raw: bytes) -> None:
+    bad = -1
     try:
         raw.decode()
     except UnicodeDecodeError as error:
-        raise ValueError(f"not a JSON object: invalid UTF-8 at byte {error.start}") from None
+        bad = error.start
+    # Not from within: the decoder's error holds the bytes, and would stay behind this one.
+    if bad >= 0:
+        raise ValueError(f"not a JSON object: invalid UTF-8 at byte {bad}")
 
 
 def _intern(namespace: str) -> str:

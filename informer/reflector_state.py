@@ -116,7 +116,10 @@ class ReflectorState:
             return ListOptions(limit=self._page_size, continue_=self._continue)
         version = self._list_version()
         paged = not self._full and (version in ("", "0") or self._paginated)
-        return ListOptions(resource_version=version, limit=self._page_size if paged else 0)
+        limit = self._page_size if paged else 0
+        # A limit alone would make a version an exact one, which no watch may be able to begin at any more: list after list.
+        match = "NotOlderThan" if limit and version not in ("", "0") else ""
+        return ListOptions(resource_version=version, resource_version_match=match, limit=limit)
 
     def watch_list_options(self, timeout_seconds: int) -> ListOptions:
         """The options of a watch list."""

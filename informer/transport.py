@@ -58,6 +58,12 @@ class Transport:
         """The server's address."""
         return str(self._configuration.host).rstrip("/")
 
+    @property
+    def shown_host(self) -> str:
+        """The server's address, without a password that may stand in it."""
+        scheme, mark, rest = self.host.partition("://")
+        return scheme + mark + rest.rpartition("@")[2]
+
     def open(self, path: str, query: Mapping[str, str], *, accept: str = "application/json", gzip: bool = False) -> Any:
         """Sends a GET and returns the response with its body unread; close it, or read it to the end.
 
@@ -97,14 +103,14 @@ class Transport:
             raise ApiError(
                 response.status,
                 "",
-                f"{self.host}{path} answered with more than {_MAX_JSON_BODY} bytes, the most allowed",
+                f"{self.shown_host}{path} answered with more than {_MAX_JSON_BODY} bytes, the most allowed",
             )
         if not complete:
-            raise ConnectionError(f"{self.host} broke off its answer to {path}")
+            raise ConnectionError(f"{self.shown_host} broke off its answer to {path}")
         try:
             return msgspec.json.decode(body)
         except (ValueError, msgspec.DecodeError, RecursionError) as error:
-            raise ApiError(response.status, "", f"{self.host}{path} did not answer in JSON") from error
+            raise ApiError(response.status, "", f"{self.shown_host}{path} did not answer in JSON") from error
 
     def _send(self, path: str, query: Mapping[str, str], own_headers: Mapping[str, str]) -> tuple[Any, int]:
         headers = {**self._headers, **self._cookie, **own_headers}
@@ -120,8 +126,9 @@ class Transport:
                 raise RequestCancelledError("the request was given up: its owner has stopped") from error
             raise self._unreachable(error) from error
         except ValueError:
-            # Its text has the header's value in it, which may be a token.
-            raise ConnectionError(f"cannot reach {self.host}: a header or the address is malformed") from None
+            pass
+        # Not from within: the error has the header's value in it, which may be a token, and would stay behind this one.
+        raise ConnectionError(f"cannot reach {self.shown_host}: a header or the address is malformed")
 
     def _request(self, url: str, headers: Mapping[str, str]) -> Any:
         return self._pool.current().request(
@@ -137,13 +144,13 @@ class Transport:
     def _unreachable(self, error: BaseException) -> ConnectionError:
         root = _root_of(error)
         if isinstance(root, ConnectionRefusedError):
-            return ConnectionRefusedError(f"cannot connect to {self.host}: connection refused")
+            return ConnectionRefusedError(f"cannot connect to {self.shown_host}: connection refused")
         advice = tls_advice(root, self._configuration)
         if advice:
-            return ConnectionError(f"cannot reach {self.host}: {advice}")
+            return ConnectionError(f"cannot reach {self.shown_host}: {advice}")
         text = " ".join(str(root).split())
         # urllib3 puts the connection object's repr before the words.
-        return ConnectionError(f"cannot reach {self.host}: {text.rpartition('>: ')[2] or type(root).__name__}")
+        return ConnectionError(f"cannot reach {self.shown_host}: {text.rpartition('>: ')[2] or type(root).__name__}")
 
 
 def _root_of(error: BaseException) -> BaseException:

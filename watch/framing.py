@@ -143,7 +143,8 @@ def _chunk_size(data: bytes, start: int, end: int) -> int:
             return int(digits, 16)
     except ValueError:
         pass
-    raise BrokenBodyError(f"not a chunk's size: {data[start:end][:40]!r}")
+    # What stands there may be part of an object: not quoted.
+    raise BrokenBodyError(f"{len(digits)} bytes stand where a chunk's size should be")
 
 
 class Gunzip:

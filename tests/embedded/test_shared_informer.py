@@ -399,3 +399,23 @@ print(time.monotonic())
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert time.monotonic() - float(done.stdout) < 3
+
+
+def test_a_paged_list_does_not_ask_for_a_version_that_no_watch_can_begin_at(server: EmbeddedAPIServer) -> None:
+    """With pages of its own size it lists anything newer after a restart, instead of the same again and again."""
+    server.create({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}})
+    informer: SharedInformer[Any] = SharedInformer(
+        ListWatch.for_resource(server.api_client(), "configmaps"),
+        page_size=2,
+        watch_list=False,
+        backoff=Backoff(0.005, 0.05),
+    )
+    with informer:
+        assert informer.wait_for_sync(WAIT)
+        server.requests.wait_for(1, "watch", open=True)
+        server.faults.refuse_connections()
+        server.faults.cut_connections()
+        last = server.create({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "b"}})
+        server.restart()
+        assert informer.wait_for_resource_version(last["metadata"]["resourceVersion"], WAIT)
+        assert sorted(informer.store.list_keys()) == ["default/a", "default/b"]

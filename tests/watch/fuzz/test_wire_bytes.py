@@ -17,6 +17,7 @@ import urllib3
 
 from informer import Object
 from watch import EventType
+from watch.framing import BrokenBodyError, ChunkedBody
 from watch.stream_watcher import JSONDecoder, StreamWatcher
 
 DEADLINE = 10.0
@@ -233,3 +234,13 @@ def test_what_came_before_broken_gzip_is_given_and_then_the_error(make_server: A
     events = list(watcher)
     assert len(events) == 100_001
     assert events[-1].type == "ERROR"
+
+
+def test_what_is_read_out_of_step_is_not_shown() -> None:
+    """Where a chunk's size is wrong, what stands in the place of the next one may be secret."""
+    secret = b"c2VjcmV0"
+    body = b'{"a":"' + b"\r\n".join([secret] * 6) + b'"}\n'
+    for size in range(1, len(body)):
+        with pytest.raises(BrokenBodyError) as caught:
+            ChunkedBody().feed(b"%x\r\n%s\r\n" % (size, body))
+        assert secret.decode()[:4] not in str(caught.value)

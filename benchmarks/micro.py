@@ -1,0 +1,124 @@
+"""What each stage of an informer costs an event, compared with a saved baseline.
+
+    python benchmarks/micro.py                 # measures, and prints a table beside baseline.json
+    python benchmarks/micro.py --compare       # the same, and ends with 1 if a stage is more than 15 % dearer
+    python benchmarks/micro.py --save          # makes what was measured the baseline
+    python benchmarks/micro.py --only whole    # stages whose names have this word
+
+Each stage runs on one thread over 5.4 KB pods, 46 events a batch, without a socket. Columns: CPU nanoseconds an event (the
+least of the rounds, the collector off); the same in units of a fixed loop; and instructions, where valgrind is installed.
+Instructions are compared where both sides have them, else units. "whole path" is not the sum of the stages: it runs over
+memory that no stage before it has warmed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import sys
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import _timing
+from _stages import STAGES, Stage
+
+BASELINE = Path(__file__).with_name("baseline.json")
+_COUNTED = 460  # events whose instructions are counted: ten batches
+
+
+def measure(stages: list[Stage], *, events: int, rounds: int, instructions: bool) -> dict[str, dict[str, float]]:
+    """Costs of an event (or object) by stage: "ns", "units" and, if asked for, "instructions"."""
+    makers = {stage.name: partial(stage.make, events * stage.scale) for stage in stages}
+    seconds, unit = _timing.cpu_times(makers, rounds)
+    costs: dict[str, dict[str, float]] = {}
+    for stage in stages:
+        each = seconds[stage.name] / (events * stage.scale)
+        costs[stage.name] = {"ns": round(each * 1e9, 1), "units": round(each / unit * 1e6, 2)}
+    if instructions:
+        names = [stage.name for stage in stages]
+        for name, total in _timing.instructions_of([__file__, "--count", *names], names).items():
+            costs[name]["instructions"] = round(total / (_COUNTED * STAGES[name].scale))
+    return costs
+
+
+def environment() -> dict[str, str]:
+    """What a comparison of costs stands on."""
+    return {"python": platform.python_version(), "msgspec": version("msgspec"), "machine": platform.machine()}
+
+
+def compare(costs: dict[str, Any], baseline: dict[str, Any]) -> dict[str, float]:
+    """How much dearer each stage is than in a baseline: 0.1 is a tenth dearer. Stages without one are left out."""
+    same = baseline.get("environment") == environment()
+    dearer = {}
+    for name, cost in costs.items():
+        before = baseline.get("stages", {}).get(name)
+        if before is None:
+            continue
+        # Another interpreter takes other instructions for the same work, and as many nanoseconds more or less.
+        by = "instructions" if same and "instructions" in before and "instructions" in cost else "units"
+        dearer[name] = cost[by] / before[by] - 1
+    return dearer
+
+
+def table(costs: dict[str, Any], dearer: dict[str, float]) -> str:
+    """What `measure` gave, for people."""
+    lines = [
+        "| stage | of | CPU ns | units | instructions | against the baseline |",
+        "| --- | --- | ---: | ---: | ---: | ---: |",
+    ]
+    for name, cost in costs.items():
+        change = f"{dearer[name]:+.1%}" if name in dearer else ""
+        counted = f"{cost['instructions']:,.0f}" if "instructions" in cost else ""
+        unit = STAGES[name].unit
+        lines.append(f"| {name} | {unit} | {cost['ns']:,.0f} | {cost['units']:.1f} | {counted} | {change} |")
+    return "\n".join(lines)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--save", action="store_true", help="make what was measured the baseline")
+    parser.add_argument("--compare", action="store_true", help="end with 1 if a stage is dearer than allowed")
+    parser.add_argument("--allowed", type=float, default=15, help="per cent that a stage may be dearer (default 15)")
+    parser.add_argument("--baseline", type=Path, default=BASELINE, help="its file")
+    parser.add_argument("--only", default="", help="stages whose names have this word")
+    parser.add_argument("--events", type=int, default=4600)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument(
+        "--no-instructions", action="store_true", help="CPU time only, even where valgrind is installed"
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="few events, one round, no instructions: does it run at all?"
+    )
+    parser.add_argument("--count", nargs="+", metavar="STAGE", help=argparse.SUPPRESS)
+    options = parser.parse_args(arguments)
+    if options.count:
+        _timing.count_calls(STAGES[name].make(_COUNTED * STAGES[name].scale) for name in options.count)
+        return 0
+    stages = [stage for stage in STAGES.values() if options.only in stage.name]
+    if not stages:
+        parser.error(f"no stage has {options.only!r} in its name: there are {', '.join(STAGES)}")
+    if options.quick:
+        options.events, options.rounds, options.no_instructions = 92, 1, True
+    instructions = _timing.has_valgrind() and not options.no_instructions
+    costs = measure(stages, events=options.events, rounds=options.rounds, instructions=instructions)
+    baseline = json.loads(options.baseline.read_text()) if options.baseline.exists() else {}
+    dearer = compare(costs, baseline)
+    print(table(costs, dearer))
+    if options.save:
+        known = {name: cost for name, cost in baseline.get("stages", {}).items() if name in STAGES}
+        saved = {"environment": environment(), "stages": {**known, **costs}}
+        options.baseline.write_text(json.dumps(saved, indent=2) + "\n")
+    elif baseline and baseline["environment"] != environment():
+        print(f"\nThe baseline is of another environment ({baseline['environment']}): only units are compared.")
+    too_dear = {name: much for name, much in dearer.items() if much > options.allowed / 100}
+    if options.compare:
+        for name, much in too_dear.items():
+            print(f"{name}: {much:.1%} dearer than the baseline", file=sys.stderr)
+    return 1 if options.compare and too_dear else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

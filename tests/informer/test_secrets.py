@@ -192,7 +192,7 @@ def test_an_informer_of_secrets_tells_nothing_of_them(model: Any) -> None:
             server.set_tokens("other")
             server.faults.cut_connections()
             error = None
-            for _ in range(200):
+            for _ in range(30):
                 error = error or informer.sync_error()
                 informer.wait_for_resource_version("999999", 0.01)
             assert error is not None

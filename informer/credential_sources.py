@@ -164,7 +164,7 @@ class _ExecPlugin(Source):
         self._expires = given.expires
         if given.token:
             loader.token = f"Bearer {given.token}"
-            configuration.api_key["BearerToken"] = loader.token
+            _put_token(configuration, loader.token)
         if given.certificate:
             certificate, key = self._write(given.certificate, given.key)
             loader.cert_file = configuration.cert_file = certificate
@@ -187,6 +187,13 @@ class _ExecPlugin(Source):
             file.write(f"{certificate}\n{key}\n")
         new.replace(path)
         return str(path), str(path)
+
+
+def _put_token(configuration: Any, token: str) -> None:
+    """Under the name that this version of the official client looks for."""
+    configuration.api_key["BearerToken"] = token
+    if "BearerToken" not in configuration.auth_settings():
+        configuration.api_key["authorization"] = configuration.api_key.pop("BearerToken")
 
 
 def _remove(folder: Path, process: int) -> None:

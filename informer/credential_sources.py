@@ -190,10 +190,9 @@ class _ExecPlugin(Source):
 
 
 def _put_token(configuration: Any, token: str) -> None:
-    """Under the name that this version of the official client looks for."""
-    configuration.api_key["BearerToken"] = token
-    if "BearerToken" not in configuration.auth_settings():
-        configuration.api_key["authorization"] = configuration.api_key.pop("BearerToken")
+    # Older official clients look under the second name only.
+    for name in ("BearerToken", "authorization"):
+        configuration.api_key[name] = token
 
 
 def _remove(folder: Path, process: int) -> None:

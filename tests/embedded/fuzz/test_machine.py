@@ -22,7 +22,7 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from tests.embedded.fuzz.machine import MACHINES, InformerMachine
 
-EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "13"))
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "8"))
 PHASES = [Phase.reuse, Phase.generate, *([Phase.shrink] if os.environ.get("FUZZ_SHRINK") else [])]
 STEPS = int(os.environ.get("FUZZ_STEPS", "25"))
 

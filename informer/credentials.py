@@ -14,7 +14,7 @@ from watch.concurrency import Lock
 from watch.errors import RequestCancelledError
 from watch.request_scope import current_scope, unless_cancelled
 
-__all__ = ["Credentials"]
+__all__ = ["Credentials", "shown_host"]
 
 T = TypeVar("T")
 
@@ -86,17 +86,12 @@ class Credentials:
 
         return unless_cancelled(locked, "credentials")
 
-    def _shown_host(self) -> str:
-        """The server's address, without a password that may stand in it."""
-        scheme, mark, rest = str(self._configuration.host).partition("://")
-        return scheme + mark + rest.rpartition("@")[2]
-
     def _made_into(self, headers: MutableMapping[str, str]) -> list[tuple[str, str]]:
         try:
             return self._asked_for(headers)
         # Whatever an exec plugin, a missing file or a broken kubeconfig raises passes, as a broken connection does.
         except Exception as error:
-            raise ConnectionError(f"no credentials for {self._shown_host()}: {error}") from error
+            raise ConnectionError(f"no credentials for {shown_host(self._configuration)}: {error}") from error
 
     def _asked_for(self, headers: MutableMapping[str, str]) -> list[tuple[str, str]]:
         source = self._source
@@ -119,7 +114,7 @@ class Credentials:
             if self._source is not None:
                 self._source.refresh(self._configuration, refused=True)
         except Exception as error:
-            raise ConnectionError(f"no credentials for {self._shown_host()}: {error}") from error
+            raise ConnectionError(f"no credentials for {shown_host(self._configuration)}: {error}") from error
         return True
 
     def _put_into(self, headers: MutableMapping[str, str]) -> list[tuple[str, str]]:
@@ -149,3 +144,9 @@ class Credentials:
         if getattr(configuration, "username", None):
             return str(configuration.get_basic_auth_token())
         return None
+
+
+def shown_host(configuration: Any) -> str:
+    """The server's address for messages: without a password that may stand in it."""
+    scheme, mark, rest = str(configuration.host).rstrip("/").partition("://")
+    return scheme + mark + rest.rpartition("@")[2]

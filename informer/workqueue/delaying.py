@@ -50,9 +50,8 @@ class DelayingQueue(WorkQueue[T]):
         self._waiting: KeyedHeap[T] = KeyedHeap()  # by the time at which they become ready, then as they came
         self._arrivals = count()
         self._sleeper: Worker | None = None
-        self._earlier = Monitor(
-            self._lock
-        )  # something is to be ready before all that waited, or the queue is shut down
+        # Something is to be ready before all that waited, or the queue is shut down.
+        self._earlier = Monitor(self._lock)
 
     def add_after(self, item: T, seconds: float) -> None:
         """Adds an item when some time has passed. Of several times for one item the earliest counts.

@@ -143,6 +143,21 @@ def mutated() -> Callable[[bytes, Random], bytes]:
     return _mutated
 
 
+def _random_pieces(body: bytes, random: Random) -> Iterator[bytes]:
+    at = 0
+    step = random.choice((1, 7, 100, 100_000))
+    while at < len(body):
+        to = at + random.randint(1, step)
+        yield body[at:to]
+        at = to
+
+
+@pytest.fixture(scope="session")
+def random_pieces() -> Callable[[bytes, Random], Iterator[bytes]]:
+    """Cuts bytes by chance: into single ones, small pieces, or large ones."""
+    return _random_pieces
+
+
 def _strict_json(data: bytes, errors: str = "strict") -> Any:
     def refuse(constant: str) -> Any:
         raise ValueError(f"{constant} is no JSON")

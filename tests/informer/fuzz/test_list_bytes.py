@@ -51,15 +51,6 @@ LISTS = (
 )
 
 
-def random_pieces(body: bytes, random: Random) -> Iterator[bytes]:
-    at = 0
-    step = random.choice((1, 7, 100, 100_000))
-    while at < len(body):
-        to = at + random.randint(1, step)
-        yield body[at:to]
-        at = to
-
-
 def has_surrogates(value: Any) -> bool:
     """Whether there is text that is none in UTF-8, which was sent as wrong bytes or as half an escape."""
     try:
@@ -98,7 +89,10 @@ class Expected:
 
 @pytest.mark.parametrize("seed", range(8))
 def test_a_list_of_wrong_bytes_is_what_json_says_or_an_error(
-    seed: int, mutated: Callable[[bytes, Random], bytes], strict_json: Callable[..., Any]
+    seed: int,
+    mutated: Callable[[bytes, Random], bytes],
+    random_pieces: Callable[[bytes, Random], Iterator[bytes]],
+    strict_json: Callable[..., Any],
 ) -> None:
     """Whatever is wrong with its bytes, in whatever pieces they come: the items that JSON sees, or ValueError."""
     random = Random(seed)

@@ -86,6 +86,7 @@ def test_lines_of_wrong_bytes_are_what_json_says_or_an_error(
     seed: int,
     decode_object: Any,
     mutated: Callable[[bytes, Random], bytes],
+    random_pieces: Callable[[bytes, Random], Iterator[bytes]],
     strict_json: Callable[..., Any],
 ) -> None:
     """Whatever is wrong with a stream, in whatever pieces it comes: the events that JSON sees, up to an error."""
@@ -134,15 +135,6 @@ def assert_same(obj: Any, expected: Any) -> None:
     labels = fields.get("labels")
     texts = {key: value for key, value in labels.items() if isinstance(value, str)} if isinstance(labels, dict) else {}
     assert dict(obj.labels) == texts
-
-
-def random_pieces(body: bytes, random: Random) -> Iterator[bytes]:
-    at = 0
-    step = random.choice((1, 7, 100, 100_000))
-    while at < len(body):
-        to = at + random.randint(1, step)
-        yield body[at:to]
-        at = to
 
 
 @pytest.mark.parametrize(

@@ -1,14 +1,23 @@
-// client-go's SharedInformer over the pods of a namespace, with its default settings: prints what its handler is told, a
-// line a call, for benchmarks/soak.py to follow. SERVER, CA_FILE, TOKEN and NAMESPACE say where.
+// client-go's SharedInformer over the pods of a namespace, with its default settings, for the benchmarks to follow. SERVER,
+// CA_FILE, TOKEN and NAMESPACE say where. It prints what its handler is told, a line a call; with COUNT=1 it prints nothing
+// but, for each line on its standard input, what it has counted and used so far (as _follower.py does).
+// CONTENT_TYPE=application/json has it speak JSON, as it does for custom resources; the default is protobuf.
 // KUBE_FEATURE_WatchListClient=false makes it list and watch; its default is a streaming list.
 //
 //	go mod init follow && go get k8s.io/client-go@v0.37.2 && go build -o client_go .
 package main
 
 import (
+	"bufio"
 	"context"
+	"encoding/json"
 	"fmt"
 	"os"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/informers"
@@ -25,18 +34,61 @@ func told(what string, obj any) {
 	fmt.Println(what, pod.Name, pod.ResourceVersion)
 }
 
+func cpu() float64 {
+	var used syscall.Rusage
+	syscall.Getrusage(syscall.RUSAGE_SELF, &used)
+	return float64(used.Utime.Nano()+used.Stime.Nano()) / 1e9
+}
+
+func residentMB() float64 {
+	status, _ := os.ReadFile("/proc/self/statm")
+	pages, _ := strconv.ParseFloat(strings.Fields(string(status))[1], 64)
+	return pages * float64(os.Getpagesize()) / 1e6
+}
+
+// answer prints what has been counted so far whenever it is asked, until its standard input ends.
+func answer(informer cache.SharedIndexInformer, calls, synced *atomic.Int64, used float64) {
+	for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
+		json.NewEncoder(os.Stdout).Encode(map[string]any{
+			"calls": calls.Load(), "synced_s": float64(synced.Load()) / 1e9, "cpu_s": cpu() - used, "rss_mb": residentMB(),
+			"objects": len(informer.GetStore().ListKeys()),
+		})
+	}
+}
+
 func main() {
 	config := &rest.Config{Host: os.Getenv("SERVER"), BearerToken: os.Getenv("TOKEN")}
 	config.CAFile = os.Getenv("CA_FILE")
 	config.ContentType = "application/vnd.kubernetes.protobuf"
 	config.AcceptContentTypes = "application/vnd.kubernetes.protobuf,application/json"
+	if wanted := os.Getenv("CONTENT_TYPE"); wanted != "" {
+		config.ContentType, config.AcceptContentTypes = wanted, wanted
+	}
 	factory := informers.NewSharedInformerFactoryWithOptions(
 		kubernetes.NewForConfigOrDie(config), 0, informers.WithNamespace(os.Getenv("NAMESPACE")))
 	informer := factory.Core().V1().Pods().Informer()
-	informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
-		AddFunc:    func(obj any) { told("add", obj) },
-		UpdateFunc: func(_, obj any) { told("update", obj) },
-		DeleteFunc: func(obj any) { told("delete", obj) },
+	if os.Getenv("COUNT") == "" {
+		informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
+			AddFunc:    func(obj any) { told("add", obj) },
+			UpdateFunc: func(_, obj any) { told("update", obj) },
+			DeleteFunc: func(obj any) { told("delete", obj) },
+		})
+		informer.RunWithContext(context.Background())
+		return
+	}
+	var calls, synced atomic.Int64
+	registration, _ := informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
+		AddFunc:    func(any) { calls.Add(1) },
+		UpdateFunc: func(_, _ any) { calls.Add(1) },
+		DeleteFunc: func(any) { calls.Add(1) },
 	})
-	informer.RunWithContext(context.Background())
+	began, used := time.Now(), cpu()
+	go informer.RunWithContext(context.Background())
+	go func() {
+		for !registration.HasSynced() {
+			time.Sleep(time.Millisecond)
+		}
+		synced.Store(int64(time.Since(began)))
+	}()
+	answer(informer, &calls, &synced, used)
 }

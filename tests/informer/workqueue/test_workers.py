@@ -312,7 +312,9 @@ def test_whatever_is_raised_ends_no_worker(
     assert "reconciling 'bad' failed" in caplog.text
 
 
-@pytest.mark.parametrize("result", ["soon", True, float("nan"), float("inf"), object()], ids=repr)
+@pytest.mark.parametrize(
+    "result", ["soon", True, float("nan"), float("inf"), object()], ids=["text", "bool", "nan", "inf", "object"]
+)
 def test_a_result_that_is_no_number_counts_as_a_failure(
     make: Callable[..., Any], run: Any, caplog: pytest.LogCaptureFixture, result: Any
 ) -> None:

@@ -1,7 +1,7 @@
 """An informer over the pods of a namespace in a process of its own: the counterpart of client_go/main.go with COUNT=1.
 
 SERVER, CA_FILE, TOKEN and NAMESPACE say where. For each line on its standard input it prints what it has counted and used so
-far: calls of its handler, seconds until the first list was handled, CPU seconds since its start, resident MB, objects in the cache.
+far: calls of its handler, seconds until the first list was handled, CPU seconds since its start, resident MB, objects held.
 """
 
 from __future__ import annotations

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import settings
 
+from tests.authority import Authority
+
 if TYPE_CHECKING:
     from informer.testing.control_plane import ControlPlane
 
@@ -83,9 +85,30 @@ def run() -> Iterator[Callable[..., Task]]:
 
 
 @pytest.fixture(scope="session")
-def control_plane_options() -> dict[str, Any]:
+def make_authority(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Authority]:
+    """Makes certificate authorities, each with a folder of its own."""
+    return lambda: Authority(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture
+def authority(make_authority: Callable[[], Authority]) -> Authority:
+    """A certificate authority."""
+    return make_authority()
+
+
+@pytest.fixture(scope="session")
+def client_authority(make_authority: Callable[[], Authority]) -> Authority:
+    """The authority whose certificates real control planes take from clients."""
+    return make_authority()
+
+
+@pytest.fixture(scope="session")
+def control_plane_options(client_authority: Authority) -> dict[str, Any]:
     """The real control plane has what is tested here and is not on by default."""
-    return {"feature_gates": {"ShardedListAndWatch": True}}
+    return {
+        "feature_gates": {"ShardedListAndWatch": True},
+        "extra_args": [f"--client-ca-file={client_authority.path}"],
+    }
 
 
 @pytest.fixture(scope="session")

@@ -83,3 +83,34 @@ def test_the_readme_begins_with_its_two_commands() -> None:
     first, second, *_ = blocks("sh")
     assert ("samples/pod_watcher.py" in first, "pytest" in second) == (True, True)
     assert (first.count("\n"), second.count("\n")) == (1, 1)
+
+
+PACKAGES = ("watch", "informer", "informer.workqueue", "informer.record", "informer.testing")
+
+
+def names_here() -> list[str]:
+    """Names of this project in the README's table of Go names: what its second and third columns have between backticks."""
+    section = (
+        (ROOT / "README.md")
+        .read_text(encoding="utf-8")
+        .partition("## From client-go to Python")[2]
+        .partition("\n## ")[0]
+    )
+    cells = [cell for line in section.splitlines() if line.startswith("| ") for cell in line.split(" | ")[1:]]
+    # With a capital letter or an underscore: the rest are values, arguments and package names.
+    return sorted(
+        {name for cell in cells for name in re.findall(r"`(\w+(?:\.\w+)?)`", cell) if re.search("[A-Z_]", name)}
+    )
+
+
+def there(dotted: str) -> bool:
+    """Whether a name, or an attribute of it, is in a package."""
+    name, _, attribute = dotted.partition(".")
+    found = [getattr(module, name) for module in map(importlib.import_module, PACKAGES) if name in module.__all__]
+    return any(not attribute or hasattr(each, attribute) for each in found)
+
+
+def test_each_name_that_stands_beside_a_go_name_exists() -> None:
+    """Whoever comes from client-go can import it."""
+    assert len(names_here()) > 50
+    assert [name for name in names_here() if not there(name)] == []

@@ -21,6 +21,7 @@ from informer.reflector import Reflector
 from informer.testing.control_plane import ControlPlane
 
 DEADLINE = 20.0
+RBAC = "rbac.authorization.k8s.io"
 
 
 class Cluster:
@@ -105,16 +106,20 @@ class Namespace:
 
     def grant(self, user: str, *verbs: str) -> None:
         """Gives a user the right to do something with this namespace's pods."""
-        rbac = "rbac.authorization.k8s.io"
         name = f"{user}-{'-'.join(verbs)}"
         role = {"metadata": {"name": name}, "rules": [{"apiGroups": [""], "resources": ["pods"], "verbs": verbs}]}
-        self.cluster.create(self.path("roles", f"{rbac}/v1"), role)
+        self.cluster.create(self.path("roles", f"{RBAC}/v1"), role)
         binding = {
             "metadata": {"name": name},
-            "roleRef": {"apiGroup": rbac, "kind": "Role", "name": name},
-            "subjects": [{"apiGroup": rbac, "kind": "User", "name": user}],
+            "roleRef": {"apiGroup": RBAC, "kind": "Role", "name": name},
+            "subjects": [{"apiGroup": RBAC, "kind": "User", "name": user}],
         }
-        self.cluster.create(self.path("rolebindings", f"{rbac}/v1"), binding)
+        self.cluster.create(self.path("rolebindings", f"{RBAC}/v1"), binding)
+
+    def revoke(self, user: str, *verbs: str) -> None:
+        """Takes back what `grant` gave for the same."""
+        for kind in ("rolebindings", "roles"):
+            self.cluster.delete(f"{self.path(kind, f'{RBAC}/v1')}/{user}-{'-'.join(verbs)}")
 
 
 class Informers:

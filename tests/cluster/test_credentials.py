@@ -1,0 +1,455 @@
+"""Credentials that run out, are withdrawn or change on disk, and rights that are taken away, at a real kube-apiserver.
+
+What is open stays open whatever becomes of its credentials; so a proxy cuts the watches, and what counts is how they are
+asked for again.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from random import Random
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+import urllib3
+
+from informer import ApiError, Backoff, ListWatch, SharedInformer
+from tests.cluster.faults.proxy import FaultProxy
+from tests.cluster.faults.scene import most_requests
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(120)]
+
+BACKOFF = Backoff(initial=0.1, maximum=0.5)
+WAYS = [{"watch_list": False}, {"watch_list": True}]
+DEADLINE = 20.0
+# kube-apiserver believes a token for so long without looking again.
+TOKEN_CACHE = 10.0
+EXEC_API = "client.authentication.k8s.io/v1"
+
+
+def eventually(condition: Callable[[], Any], within: float = DEADLINE) -> None:
+    """For what nobody tells of."""
+    deadline = time.monotonic() + within
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {within:g} s"
+        time.sleep(0.02)
+
+
+def put(path: Path, content: str, mode: int = 0o600) -> None:
+    """Replaces a file at once, as a kubelet does."""
+    new = path.with_suffix(".new")
+    new.write_text(content)
+    new.chmod(mode)
+    new.replace(path)
+
+
+class Accounts:
+    """Users of a namespace: what they may do, and the tokens of those that are service accounts."""
+
+    def __init__(self, namespace: Any) -> None:
+        self.namespace = namespace
+        self.cluster = namespace.cluster
+        self._http = urllib3.PoolManager(ca_certs=str(self.cluster.plane.ca_file), retries=False, timeout=10)
+
+    def new(self, name: str, *verbs: str) -> str:
+        """A service account that may do something with pods; returns the user's name."""
+        self.cluster.create(self.namespace.path("serviceaccounts"), {"metadata": {"name": name}})
+        user = f"system:serviceaccount:{self.namespace.name}:{name}"
+        if verbs:
+            self.allow(user, *verbs)
+        return user
+
+    def allow(self, user: str, *verbs: str) -> None:
+        """Gives rights, and waits until the server knows of them."""
+        self.namespace.grant(user, *verbs)
+        eventually(lambda: all(self._may(user, verb) for verb in verbs))
+
+    def forbid(self, user: str, *verbs: str) -> None:
+        """Takes back what `allow` gave."""
+        self.namespace.revoke(user, *verbs)
+        eventually(lambda: not any(self._may(user, verb) for verb in verbs))
+
+    def token(self, name: str) -> tuple[str, Callable[[], None]]:
+        """A service account's token of ten minutes, bound to a Secret, and what withdraws it."""
+        secrets = self.namespace.path("secrets")
+        bound = self.cluster.create(secrets, {"metadata": {"name": f"bound-{uuid.uuid4().hex[:8]}"}})["metadata"]
+        reference = {"kind": "Secret", "apiVersion": "v1", "name": bound["name"], "uid": bound["uid"]}
+        answer = self.cluster.create(
+            f"{self.namespace.path('serviceaccounts')}/{name}/token",
+            {"spec": {"expirationSeconds": 600, "boundObjectRef": reference}},
+        )
+        return answer["status"]["token"], lambda: self.cluster.delete(f"{secrets}/{bound['name']}")
+
+    def withdrawn_token(self, name: str) -> str:
+        """A token that the server has refused from the first time on that it was shown."""
+        token, withdraw = self.token(name)
+        withdraw()
+        self.wait_until_refused(token)
+        return token
+
+    def wait_until_refused(self, token: str) -> None:
+        headers = {"Authorization": f"Bearer {token}"}
+        url = self.cluster.plane.url + self.namespace.pods
+        eventually(lambda: self._http.request("GET", url, headers=headers).status == 401)
+
+    def _may(self, user: str, verb: str) -> bool:
+        attributes = {"namespace": self.namespace.name, "verb": verb, "resource": "pods"}
+        answer = self.cluster.create(
+            "/apis/authorization.k8s.io/v1/subjectaccessreviews",
+            {"spec": {"user": user, "resourceAttributes": attributes}},
+        )
+        return bool(answer["status"]["allowed"])
+
+
+class Follower:
+    """Informers of every way to list, behind a proxy, and what they tell of failures."""
+
+    def __init__(self, namespace: Any, informers: Any, proxy: FaultProxy, api_client: Any) -> None:
+        self.namespace = namespace
+        self.proxy = proxy
+        self.errors: list[Exception] = []
+        list_watch = ListWatch.for_resource(api_client, "pods", namespace=namespace.name)
+        self._informers = informers
+        self.made: list[SharedInformer[Any]] = [
+            informers.start(
+                list_watch,
+                backoff=BACKOFF,
+                watch_error_handler=lambda informer, error: self.errors.append(error),
+                **way,
+            )
+            for way in WAYS
+        ]
+        # A watch that ends before it has brought anything leads to a list by itself.
+        self.follows()
+        self._began = time.monotonic()
+        self._lists, self._requests = self.lists, self.requests
+
+    @property
+    def lists(self) -> list[int]:
+        """How often each has asked for the whole state."""
+        return [reflector.lists + reflector.watch_lists for reflector in map(self._informers.reflector, self.made)]
+
+    @property
+    def requests(self) -> list[int]:
+        return [
+            reflector.lists + reflector.watches + reflector.watch_lists
+            for reflector in map(self._informers.reflector, self.made)
+        ]
+
+    @property
+    def refusals(self) -> list[tuple[int, str]]:
+        """What the server's refusals were, without those that were alike."""
+        return sorted({(error.status, error.reason) for error in self.errors if isinstance(error, ApiError)})
+
+    def follows(self) -> None:
+        """Creates a pod, and waits until each cache is the server's list."""
+        self.namespace.create_pods(f"pod-{uuid.uuid4().hex[:8]}")
+        for informer in self.made:
+            self._informers.wait_until_equal(informer, self.namespace.cluster, self.namespace.pods)
+
+    def cut(self) -> None:
+        """Has all watches asked for again."""
+        self.errors.clear()
+        assert self.proxy.cut() >= len(self.made)
+
+    def wait_until_refused(self, status: int) -> None:
+        """Waits until each says that it is, and sees that the caches are as they were."""
+        for informer in self.made:
+            eventually(lambda informer=informer: getattr(informer.sync_error(), "status", None) == status)
+            assert informer.has_synced()
+            assert len(informer.store) == len(self.namespace.cluster.items(self.namespace.pods))
+
+    def assert_that_it_went_on_by_watches_alone(self) -> None:
+        assert (self.refusals, self.lists) == ([], self._lists)
+        self._assert_that_nobody_is_in_trouble()
+
+    def assert_that_it_came_back_politely(self) -> None:
+        """There was a list for each try that backoff allows, and no more."""
+        allowed = most_requests(time.monotonic() - self._began, BACKOFF)
+        assert max(now - then for now, then in zip(self.requests, self._requests, strict=True)) <= allowed
+        self._assert_that_nobody_is_in_trouble()
+
+    def _assert_that_nobody_is_in_trouble(self) -> None:
+        for informer in self.made:
+            eventually(lambda informer=informer: informer.is_watching)
+            assert informer.sync_error() is None
+
+
+class Clients:
+    """Clients whose credentials are in files, as the official client's loaders make them."""
+
+    def __init__(self, plane: Any, proxy: FaultProxy, folder: Path) -> None:
+        self._plane, self._proxy, self._folder = plane, proxy, folder
+        self.token_file = folder / "token"
+
+    def in_cluster(self) -> Any:
+        """As in a pod, with a token from `token_file`."""
+        from kubernetes import client
+        from kubernetes.config.incluster_config import InClusterConfigLoader
+
+        configuration = client.Configuration()
+        address = {"KUBERNETES_SERVICE_HOST": "127.0.0.1", "KUBERNETES_SERVICE_PORT": str(self._proxy.port)}
+        loader = InClusterConfigLoader(str(self.token_file), str(self._plane.ca_file), environ=address)
+        loader.load_and_set(configuration)
+        configuration.proxy = None
+        return client.ApiClient(configuration)
+
+    def kubeconfig(self, **user: Any) -> Any:
+        """With what a kubeconfig says of a user, the token in `token_file` unless told otherwise."""
+        from kubernetes.config import new_client_from_config_dict
+
+        server = {"server": f"https://127.0.0.1:{self._proxy.port}", "certificate-authority": str(self._plane.ca_file)}
+        api_client = new_client_from_config_dict(
+            {
+                "current-context": "c",
+                "contexts": [{"name": "c", "context": {"cluster": "k", "user": "u"}}],
+                "clusters": [{"name": "k", "cluster": server}],
+                "users": [{"name": "u", "user": user or {"tokenFile": str(self.token_file)}}],
+            }
+        )
+        api_client.configuration.proxy = None
+        return api_client
+
+    def plugin(self, *answers: dict[str, str]) -> Any:
+        """With an exec plugin, which gives one answer after the other."""
+        for number, status in enumerate(answers, 1):
+            answer = {"apiVersion": EXEC_API, "kind": "ExecCredential", "status": status}
+            put(self._folder / f"answer-{number}", json.dumps(answer))
+        script = self._folder / "plugin"
+        put(script, f"#!/bin/sh\ncd {self._folder}\necho >> runs\ncat answer-$(($(wc -l < runs)))\n", 0o700)
+        return self.kubeconfig(exec={"apiVersion": EXEC_API, "command": str(script), "interactiveMode": "Never"})
+
+    @property
+    def runs(self) -> int:
+        """How often the plugin has run."""
+        return len((self._folder / "runs").read_text())
+
+
+@pytest.fixture
+def proxy(cluster: Any) -> Iterator[FaultProxy]:
+    address = urlsplit(cluster.plane.url)
+    made = FaultProxy(address.hostname or "", address.port or 0, random=Random(3))
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def accounts(namespace: Any) -> Accounts:
+    return Accounts(namespace)
+
+
+@pytest.fixture
+def clients(cluster: Any, proxy: FaultProxy, tmp_path: Path) -> Clients:
+    return Clients(cluster.plane, proxy, tmp_path)
+
+
+@pytest.fixture
+def follow(namespace: Any, informers: Any, proxy: FaultProxy) -> Callable[[Any], Follower]:
+    return lambda api_client: Follower(namespace, informers, proxy, api_client)
+
+
+# Tokens
+
+
+@pytest.mark.parametrize("loader", ["in_cluster", "kubeconfig"])
+def test_a_token_that_is_replaced_on_disk_in_time_disturbs_nobody(accounts, clients, follow, loader):
+    """What is asked next is asked with the file's new token: no refusal and no list, though the old one is worth nothing."""
+    one = accounts.new("one", "list", "watch")
+    accounts.new("two", "list", "watch")
+    put(clients.token_file, accounts.token("one")[0])
+    follower = follow(getattr(clients, loader)())
+    put(clients.token_file, accounts.token("two")[0])
+    accounts.forbid(one, "list", "watch")
+    follower.cut()
+    follower.follows()
+    follower.assert_that_it_went_on_by_watches_alone()
+
+
+def test_a_refused_token_leaves_the_cache_and_is_waited_out(accounts, clients, follow):
+    """A 401 while the file holds a token of yesterday: it is told, nothing is lost, and the right one is taken up."""
+    accounts.new("one", "list", "watch")
+    put(clients.token_file, accounts.token("one")[0])
+    follower = follow(clients.in_cluster())
+    put(clients.token_file, accounts.withdrawn_token("one"))
+    follower.cut()
+    follower.wait_until_refused(401)
+    assert follower.refusals == [(401, "Unauthorized")]
+    put(clients.token_file, accounts.token("one")[0])
+    follower.follows()
+    follower.assert_that_it_came_back_politely()
+
+
+def test_tokens_that_are_withdrawn_are_renewed_or_waited_for(accounts, clients, follow):
+    """What they are bound to is deleted while watches are open: a plugin is run again at once, a file is waited for.
+
+    Takes as long as the server goes on believing them, since no server lets that be set.
+    """
+    accounts.new("one", "list", "watch")
+    (in_file, withdraw_file), (given, withdraw_given) = accounts.token("one"), accounts.token("one")
+    put(clients.token_file, in_file)
+    by_file = follow(clients.in_cluster())
+    by_plugin = follow(clients.plugin({"token": given}, {"token": accounts.token("one")[0]}))
+    withdraw_file()
+    withdraw_given()
+    for token in (in_file, given):
+        accounts.wait_until_refused(token)
+    by_file.cut()
+    by_file.wait_until_refused(401)
+    by_plugin.follows()
+    by_plugin.assert_that_it_went_on_by_watches_alone()
+    assert clients.runs == 2
+    put(clients.token_file, accounts.token("one")[0])
+    by_file.follows()
+    by_file.assert_that_it_came_back_politely()
+
+
+# Exec plugins
+
+
+def test_a_plugins_token_that_runs_out_is_renewed_in_time(accounts, clients, follow):
+    """The plugin says how long it is good, and runs a second time before anything is refused: once for all informers."""
+    one = accounts.new("one", "list", "watch")
+    accounts.new("two", "list", "watch")
+    # It is renewed ten seconds before.
+    ends = datetime.now(timezone.utc) + timedelta(seconds=11)
+    first = {"token": accounts.token("one")[0], "expirationTimestamp": f"{ends:%Y-%m-%dT%H:%M:%SZ}"}
+    follower = follow(clients.plugin(first, {"token": accounts.token("two")[0]}))
+    eventually(lambda: datetime.now(timezone.utc) > ends - timedelta(seconds=10))
+    accounts.forbid(one, "list", "watch")
+    follower.cut()
+    follower.follows()
+    follower.assert_that_it_went_on_by_watches_alone()
+    assert clients.runs == 2
+
+
+def test_a_plugins_token_that_is_refused_is_asked_for_again_once(accounts, clients, follow):
+    """The first token was no good from the beginning: a second run is all, and nobody hears of it."""
+    accounts.new("one", "list", "watch")
+    follower = follow(clients.plugin({"token": accounts.withdrawn_token("one")}, {"token": accounts.token("one")[0]}))
+    assert (follower.refusals, clients.runs) == ([], 2)
+    follower.cut()
+    follower.follows()
+    follower.assert_that_it_went_on_by_watches_alone()
+    assert clients.runs == 2
+
+
+# Client certificates
+
+
+@pytest.fixture
+def issue(client_authority: Any, namespace: Any) -> Callable[[str], tuple[str, str]]:
+    """Makes a certificate for a user of this test; gives the user's name, and certificate and key in one text."""
+
+    def issue(name: str) -> tuple[str, str]:
+        user = f"{name}.{namespace.name}"
+        return user, Path(client_authority.issue(name=user)).read_text()
+
+    return issue
+
+
+def test_a_client_certificate_that_is_replaced_on_disk_in_time_disturbs_nobody(
+    accounts, clients, follow, issue, tmp_path
+):
+    """The next connection shows the new one: no refusal and no list, though the old one's user may do nothing any more."""
+    (one, first), (two, second) = issue("one"), issue("two")
+    accounts.allow(one, "list", "watch")
+    accounts.allow(two, "list", "watch")
+    pair = tmp_path / "client.pem"
+    put(pair, first)
+    follower = follow(clients.kubeconfig(**{"client-certificate": str(pair), "client-key": str(pair)}))
+    put(pair, second)
+    accounts.forbid(one, "list", "watch")
+    follower.cut()
+    follower.follows()
+    follower.assert_that_it_went_on_by_watches_alone()
+
+
+def test_half_a_pair_of_certificate_and_key_is_waited_out(accounts, clients, follow, issue, tmp_path):
+    """Of two files one is new and one is old for a while: that is told, the cache stays, and it ends with the second file."""
+    (one, first), (two, second) = issue("one"), issue("two")
+    accounts.allow(one, "list", "watch")
+    accounts.allow(two, "list", "watch")
+    certificate, key = tmp_path / "tls.crt", tmp_path / "tls.key"
+    put(certificate, first)
+    put(key, first)
+    follower = follow(clients.kubeconfig(**{"client-certificate": str(certificate), "client-key": str(key)}))
+    put(certificate, second)
+    accounts.forbid(one, "list", "watch")
+    follower.cut()
+    for informer in follower.made:
+        eventually(lambda informer=informer: "key" in str(informer.sync_error()).lower())
+        assert len(informer.store) == 1
+    put(key, second)
+    follower.follows()
+    follower.assert_that_it_came_back_politely()
+
+
+# Rights
+
+
+def test_rights_that_are_taken_away_and_given_back(accounts, clients, follow):
+    """`sync_error` names user, verb and resource; the cache stays, and follows again without anybody's doing."""
+    user = accounts.new("one", "list", "watch")
+    put(clients.token_file, accounts.token("one")[0])
+    follower = follow(clients.in_cluster())
+    accounts.forbid(user, "list", "watch")
+    follower.cut()
+    follower.wait_until_refused(403)
+    for informer in follower.made:
+        assert re.search(f'User "{user}" cannot (list|watch) resource "pods"', str(informer.sync_error()))
+    assert follower.refusals == [(403, "Forbidden")]
+    accounts.allow(user, "list", "watch")
+    follower.follows()
+    follower.assert_that_it_came_back_politely()
+
+
+def test_a_right_to_watch_is_all_that_an_open_cache_needs(accounts, clients, follow):
+    """The right to list is taken away: watches are resumed as ever."""
+    user = accounts.new("one", "watch")
+    accounts.allow(user, "list")
+    put(clients.token_file, accounts.token("one")[0])
+    follower = follow(clients.in_cluster())
+    accounts.forbid(user, "list")
+    follower.cut()
+    follower.follows()
+    follower.assert_that_it_went_on_by_watches_alone()
+
+
+def test_without_the_right_to_watch_the_cache_lives_by_lists(accounts, clients, follow):
+    """The right to watch is taken away: it is told, lists follow as backoff allows, and watches when they may."""
+    user = accounts.new("one", "list")
+    accounts.allow(user, "watch")
+    put(clients.token_file, accounts.token("one")[0])
+    follower = follow(clients.in_cluster())
+    accounts.forbid(user, "watch")
+    follower.cut()
+    follower.wait_until_refused(403)
+    follower.follows()
+    assert follower.refusals == [(403, "Forbidden")]
+    assert all(f'User "{user}" cannot watch resource "pods"' in str(error) for error in follower.errors)
+    accounts.allow(user, "watch")
+    follower.follows()
+    follower.assert_that_it_came_back_politely()
+
+
+def test_the_right_to_watch_alone_is_enough_for_a_watch_list(namespace, accounts, clients, informers):
+    """The server gives the present state to who may watch; who lists is told that this is forbidden, and syncs later."""
+    user = accounts.new("one", "watch")
+    put(clients.token_file, accounts.token("one")[0])
+    namespace.create_pods("a")
+    list_watch = ListWatch.for_resource(clients.in_cluster(), "pods", namespace=namespace.name)
+    watching = informers.start(list_watch, watch_list=True)
+    listing = informers.start(list_watch, watch_list=False, synced=False)
+    eventually(lambda: f'User "{user}" cannot list resource "pods"' in str(listing.sync_error()))
+    assert [obj.name for obj in watching.store.list()] == ["a"]
+    assert not listing.has_synced()
+    accounts.allow(user, "list")
+    assert listing.wait_for_sync(DEADLINE)
+    assert [obj.name for obj in listing.store.list()] == ["a"]

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
 from informer.backoff import Backoff, BackoffState
+from informer.counts import ReflectorCounts, Verb, kind_of
 from informer.entries import Undecodable
 from informer.errors import InformerError
 from informer.event_deltas import EventReader, expectation
@@ -95,6 +96,8 @@ class Reflector:
         self.name = name or getattr(lister_watcher, "resource_name", None) or "reflector"
         self.lists = self.watches = self.watch_lists = self.events = self.failures = self.short_watches = 0
         """Counters: pages listed, watches and watch lists asked for, events seen, rounds failed, watches too short."""
+        self.counts = ReflectorCounts()
+        """What else is counted."""
         self._lister_watcher = lister_watcher
         self._limited = LimitedLog(_log)
         self._target = ReflectorTarget(
@@ -120,6 +123,7 @@ class Reflector:
         self._interruption = Interruption(self._stop, max_line_bytes)
         self._items: list[Any] = []  # of the pages that have come
         self._list_version = ""  # of the first of them
+        self._list_began = 0.0  # by _clock
         self._error: Exception | None = None  # what ends the round
         self._health = Health(self.name, clock)
 
@@ -197,12 +201,18 @@ class Reflector:
     def _take(self, step: Step) -> Next:
         if step is Step.LIST:
             return self._list()
-        return self._watch_list() if step is Step.WATCH_LIST else self._watch()
+        begun, events = self._clock.monotonic(), self.events
+        try:
+            return self._watch_list(begun) if step is Step.WATCH_LIST else self._watch(begun)
+        finally:
+            self.counts.watch_ended(self._clock.monotonic() - begun, self.events - events)
 
     def _list(self) -> Next:
         options = self._state.list_options()
         if not options.continue_:
             self._items = []
+            self._list_began = self._clock.monotonic()
+            self.counts.lists += 1
         self.lists += 1
         try:
             with self._interruption.scope:
@@ -218,16 +228,17 @@ class Reflector:
         step = self._state.page_came(getattr(page, "continue_", None))
         if step is None:
             items, self._items = self._items, []
-            return self._replace(items, self._list_version) or self._state.list_complete(self._list_version)
+            failed = self._replace(items, self._list_version, self._list_began)
+            return failed or self._state.list_complete(self._list_version)
         if step.step is Step.FAILED:
             endless = InformerError("the server gives the same continue token again and again")
             return self._failed(step, endless, "list")
         return step
 
-    def _watch_list(self) -> Next:
+    def _watch_list(self, begun: float) -> Next:
         self.watch_lists += 1
-        begun = self._clock.monotonic()
-        watcher = self._open(self._state.watch_list_options(self._timeout_seconds()))
+        self.counts.lists += 1
+        watcher = self._open(self._state.watch_list_options(self._timeout_seconds()), with_list=True)
         if isinstance(watcher, Exception):
             return self._watch_list_failed(watcher)
         with self._interruption.watching(watcher) as pull:
@@ -238,7 +249,7 @@ class Reflector:
                 return self._watch_list_failed(initial.error)
             if not initial.version:
                 return self._state.watch_list_ended(self._clock.monotonic() - begun)
-            failed = self._replace(initial.take_objects(), initial.version)
+            failed = self._replace(initial.take_objects(), initial.version, begun)
             if failed is not None:
                 return failed
             self._state.watch_list_complete(initial.version)
@@ -280,12 +291,11 @@ class Reflector:
             self._tell(self._health.error)
         return step
 
-    def _watch(self) -> Next:
+    def _watch(self, begun: float) -> Next:
+        # `begun` is before the call: a proxy that holds back the answer's head must not make a long watch a short one.
         self.watches += 1
         options = self._state.watch_options(self._timeout_seconds())
-        # Before the call: a proxy that holds back the answer's head must not make a long watch a short one.
-        begun = self._clock.monotonic()
-        watcher = self._open(options)
+        watcher = self._open(options, with_list=False)
         if isinstance(watcher, Exception):
             return self._failed(self._state.watch_call_failed(answer_of(watcher)), watcher, "watch")
         with self._interruption.watching(watcher) as pull:
@@ -312,6 +322,7 @@ class Reflector:
                     # Bytes of a large event came, or a line that keeps the connection alive.
                     events = []
                     continue
+                self.counts.failed("follow", "silence")
                 _log.info("%s: the watch was silent for %.0f s: asking again", self.name, silence)
                 return self._state.watch_was_silent()
             except WatchClosedError:
@@ -321,10 +332,11 @@ class Reflector:
 
     # What happens with outcomes
 
-    def _failed(self, step: Next, error: Exception, verb: str) -> Next:
+    def _failed(self, step: Next, error: Exception, verb: Verb) -> Next:
         """Remembers an error that keeps the informer from syncing, and what ends the round."""
         if self._stop.is_set():
             return Next(Step.ENDED)
+        self.counts.failed(verb, kind_of(error))
         failure = told(error, verb, self.name)
         self._health.failed(failure)
         if step.step is Step.FAILED:
@@ -334,16 +346,19 @@ class Reflector:
             self._limited.log(logging.INFO, "%s: %s: trying again", self.name, failure)
         return step
 
-    def _replace(self, items: list[Any], version: str) -> Next | None:
+    def _replace(self, items: list[Any], version: str, begun: float) -> Next | None:
+        seconds, count = self._clock.monotonic() - begun, len(items)
         try:
             self._target.replace(items, version)
         # A target that refuses a list must not end the reflector: it may take the next one.
         except Exception as error:
             return self._failed(self._state.broke(), error, "store")
+        self.counts.list_complete(seconds, count)
         self._health.synced()
         return None
 
     def _watch_failed(self, error: ApiError) -> Next:
+        self.counts.failed("follow", kind_of(error))
         step = self._state.watch_error(error)
         level = logging.DEBUG if error.is_expired or error.is_too_many_requests else logging.WARNING
         self._limited.log(level, "%s: the watch ended: %s", self.name, error)
@@ -381,14 +396,17 @@ class Reflector:
 
     # Requests and their interruption
 
-    def _open(self, options: ListOptions) -> Watcher[Any] | Exception:
+    def _open(self, options: ListOptions, *, with_list: bool) -> Watcher[Any] | Exception:
         try:
             with self._interruption.scope:
                 watcher = self._lister_watcher.watch(options)
         # Whatever a user's watch function raises is a failed watch call.
         except Exception as error:
             return error
-        return ConnectionError("the watch function returned None") if watcher is None else watcher
+        if watcher is None:
+            return ConnectionError("the watch function returned None")
+        self.counts.watch_opened(with_list=with_list)
+        return watcher
 
     def _reader(self, begun_at: str) -> EventReader:
         return EventReader(begun_at, is_expected=self._is_expected, on_undecodable=self._target.report)

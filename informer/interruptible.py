@@ -47,6 +47,7 @@ class _Interruptible:
 
     sock: Any
     port: int
+    timeout: Any
     _dns_host: str
     socket_options: Any
 
@@ -65,7 +66,7 @@ class _Interruptible:
             try:
                 for option in self.socket_options or ():
                     sock.setsockopt(*option)
-                sock.settimeout(CONNECT_TIMEOUT)
+                sock.settimeout(self.timeout if isinstance(self.timeout, (int, float)) else CONNECT_TIMEOUT)
                 with _abortable(sock):
                     sock.connect(address)
             except OSError as error:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import urllib.parse
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 import msgspec
@@ -33,6 +33,17 @@ _MAX_ERROR_BODY = 64 * 1024
 _MAX_JSON_BODY = 16 * 1024 * 1024
 _ERROR_BODY_TIMEOUT = 10.0
 _JSON_BODY_TIMEOUT = 60.0
+
+
+class _Request(NamedTuple):
+    """What varies of a request beside its address and headers."""
+
+    method: str = "GET"
+    body: bytes | None = None
+    timeout: float | None = None  # of connecting, and of waiting for the head; None: those of every request
+
+
+_GET = _Request()
 
 
 class Transport:
@@ -96,8 +107,10 @@ class Transport:
 
     def get_json(self, path: str, *, accept: str = "application/json") -> Any:
         """Sends a GET and returns the decoded answer; raises as `open` does."""
-        response = self.open(path, {}, accept=accept)
-        body, complete = read_body(response, max_bytes=_MAX_JSON_BODY, within=_JSON_BODY_TIMEOUT)
+        return self._decoded(self.open(path, {}, accept=accept), path, _JSON_BODY_TIMEOUT)
+
+    def _decoded(self, response: Any, path: str, within: float) -> Any:
+        body, complete = read_body(response, max_bytes=_MAX_JSON_BODY, within=within)
         if not complete and len(body) >= _MAX_JSON_BODY:
             raise ApiError(
                 response.status,
@@ -111,14 +124,42 @@ class Transport:
         except (ValueError, msgspec.DecodeError, RecursionError) as error:
             raise ApiError(response.status, "", f"{self.shown_host}{path} did not answer in JSON") from error
 
-    def _send(self, path: str, query: Mapping[str, str], own_headers: Mapping[str, str]) -> tuple[Any, int]:
+    def send_json(self, method: str, path: str, body: Any = None, *, timeout: float) -> Any:
+        """Sends a request that may have a body, and returns the decoded answer.
+
+        Args:
+            method: "GET", "POST", "PUT", "PATCH" or "DELETE". Nothing is sent twice, but for credentials that were refused.
+            path: absolute, with its query if it needs one.
+            body: what is sent, in API form; None sends nothing.
+            timeout: seconds for the connection, for the answer to begin, and for its body, each.
+
+        Raises:
+            ApiError: the server answered with anything but 2xx, or not in JSON.
+            ConnectionError: it could not be reached, or broke off; whether it has done what it was asked is unknown then.
+        """
+        headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
+        data = None
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+            data = msgspec.json.encode(body)
+        request = _Request(method, data, timeout)
+        response, renewals = self._send(path, {}, headers, request)
+        if response.status == 401 and self._renewed(renewals, response):
+            response, _ = self._send(path, {}, headers, request)
+        if not 200 <= response.status < 300:
+            raise _refusal(response)
+        return self._decoded(response, path, timeout)
+
+    def _send(
+        self, path: str, query: Mapping[str, str], own_headers: Mapping[str, str], request: _Request = _GET
+    ) -> tuple[Any, int]:
         headers = {**self._headers, **self._cookie, **own_headers}
         parameters, renewals = self._credentials.put_into(headers)
         url = self.host + path
         if query or parameters:
             url += "?" + urllib.parse.urlencode([*query.items(), *parameters])
         try:
-            return self._request(url, headers), renewals
+            return self._request(url, headers, request), renewals
         except (urllib3.exceptions.HTTPError, OSError) as error:
             scope = current_scope()
             if scope is not None and scope.cancelled:
@@ -129,15 +170,16 @@ class Transport:
         # Not from within: the error has the header's value in it, which may be a token, and would stay behind this one.
         raise ConnectionError(f"cannot reach {self.shown_host}: a header or the address is malformed")
 
-    def _request(self, url: str, headers: Mapping[str, str]) -> Any:
+    def _request(self, url: str, headers: Mapping[str, str], request: _Request) -> Any:
         return self._pool.current().request(
-            "GET",
+            request.method,
             url,
+            body=request.body,
             headers=headers,
             preload_content=False,
             retries=False,
             redirect=False,
-            timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT, read=HEAD_TIMEOUT),
+            timeout=urllib3.Timeout(connect=request.timeout or CONNECT_TIMEOUT, read=request.timeout or HEAD_TIMEOUT),
         )
 
     def _unreachable(self, error: BaseException) -> ConnectionError:

@@ -191,6 +191,7 @@ class Request:
     headers: dict[str, str]
     method: str = "GET"
     target: str = ""
+    body: bytes = b""
 
 
 @dataclass
@@ -318,16 +319,19 @@ class HTTPServer:
     @staticmethod
     def _read(sock: socket.socket) -> Request | None:
         head = b""
-        while not head.endswith(b"\r\n\r\n"):
+        while b"\r\n\r\n" not in head:
             data = sock.recv(65536)
             if not data:
                 return None
             head += data
+        head, _, body = head.partition(b"\r\n\r\n")
         first, *lines = head.decode("latin-1").split("\r\n")
         method, whole, _ = first.split(" ")
         target = urllib.parse.urlsplit(whole)
         headers = {k.strip().lower(): v.strip() for k, _, v in (line.partition(":") for line in lines if line)}
-        return Request(target.path, dict(urllib.parse.parse_qsl(target.query)), headers, method, whole)
+        while len(body) < int(headers.get("content-length", 0)):
+            body += sock.recv(65536)
+        return Request(target.path, dict(urllib.parse.parse_qsl(target.query)), headers, method, whole, body)
 
 
 @pytest.fixture

@@ -775,3 +775,35 @@ def test_the_environments_proxy_is_the_configurations(serve: Any, monkeypatch: p
         pytest.skip("this version of the official client does not read it")
     Transport(client).get_json("/api")
     assert len(proxy.asked) == 1
+
+
+# What is written
+
+
+def test_what_is_written_has_a_method_and_a_body(serve: Any) -> None:
+    """A body goes along as JSON, and the answer is decoded."""
+    server = serve(lambda request, connection: connection.answer({"path": request.path}, 201))
+    answer = Transport(server.client()).send_json("POST", "/api/v1/namespaces/ns/pods", {"a": 1}, timeout=5)
+    assert answer == {"path": "/api/v1/namespaces/ns/pods"}
+    (request,) = server.requests
+    assert request.method == "POST"
+    assert request.headers["content-type"] == "application/json"
+    assert request.body == b'{"a":1}'
+
+
+def test_a_refused_write_is_an_api_error_and_is_not_sent_again(serve: Any) -> None:
+    """A conflict is an answer like any other."""
+    status = {"kind": "Status", "code": 409, "reason": "Conflict", "message": "changed"}
+    server = serve(answering((status, 409, {})))
+    with pytest.raises(ApiError) as caught:
+        Transport(server.client()).send_json("PUT", "/api", {}, timeout=5)
+    assert (caught.value.status, caught.value.reason) == (409, "Conflict")
+    assert len(server.requests) == 1
+
+
+def test_a_write_has_a_time_out_of_its_own(serve: Any) -> None:
+    """A server that does not answer is given up after as long as the caller says."""
+    server = serve(lambda request, connection: connection.hang())
+    with pytest.raises(ConnectionError):
+        Transport(server.client()).send_json("PUT", "/api", {}, timeout=0.1)
+    assert len(server.requests) == 1

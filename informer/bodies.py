@@ -14,6 +14,7 @@ from typing import Any
 
 import urllib3
 
+from informer.errors import TooManyObjectsError
 from informer.list_framing import ListFraming
 from watch.byte_source import NotReadyError, byte_source
 from watch.errors import RequestCancelledError
@@ -36,13 +37,28 @@ def read_items(response: Any, framing: ListFraming, what: str) -> list[Any]:
 
     Raises:
         ConnectionError: the connection broke.
+        TooManyObjectsError: there are more items than the request's scope allows.
         ValueError: the answer is no list.
     """
     items: list[Any] = []
+    try:
+        _read_items(response, framing, what, items)
+    except BaseException:
+        # The error's frames stay for as long as somebody shows it, and with them what came.
+        items.clear()
+        raise
+    return items
+
+
+def _read_items(response: Any, framing: ListFraming, what: str, items: list[Any]) -> None:
+    scope = current_scope()
+    most = None if scope is None else scope.max_objects
     with contextlib.closing(_pieces(response, None)) as pieces:
         try:
             for piece in pieces:
                 items.extend(framing.feed(piece))
+                if most is not None and len(items) > most:
+                    raise TooManyObjectsError(most)
         except RequestCancelledError:
             raise
         except NotReadyError as error:
@@ -50,7 +66,6 @@ def read_items(response: Any, framing: ListFraming, what: str) -> list[Any]:
         except OSError as error:
             raise ConnectionError(f"the list of {what} broke off") from error
     items.extend(framing.finish())
-    return items
 
 
 def read_body(response: Any, *, max_bytes: int, within: float) -> tuple[bytes, bool]:

@@ -15,6 +15,7 @@ __all__ = [
     "NotFoundError",
     "QueueClosedError",
     "RequestCancelledError",
+    "TooManyObjectsError",
 ]
 
 
@@ -40,6 +41,13 @@ class IndexFuncError(InformerError):
 
 class QueueClosedError(InformerError):
     """A queue is closed and empty."""
+
+
+class TooManyObjectsError(InformerError):
+    """A server has more objects than it may make us hold; the message names the limit."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"the server has more than {limit} objects: raise max_objects to accept them")
 
 
 class NotFoundError(InformerError, LookupError):

@@ -21,6 +21,7 @@ __all__ = [
     "Batch",
     "EventReader",
     "expectation",
+    "growth",
     "is_initial_events_end",
     "status_error",
     "version_after",
@@ -46,6 +47,17 @@ class Batch:
         self.deltas = deltas
         self.resource_version = resource_version  # "" where the events tell none
         self.error = error
+
+
+def growth(deltas: Sequence[Delta]) -> int:
+    """By how many objects there are more after these."""
+    more = 0
+    for delta in deltas:
+        if delta.type is DeltaType.ADDED:
+            more += 1
+        elif delta.type is DeltaType.DELETED:
+            more -= 1
+    return more
 
 
 class EventReader:

@@ -47,5 +47,6 @@ class InformerOptions(TypedDict, Generic[T], total=False):
     watch_timeout: tuple[float, float]
     silence_timeout: float
     max_line_bytes: int
+    max_objects: int | None
     clock: Clock
     random: stdlib_random.Random | None

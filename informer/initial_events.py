@@ -62,6 +62,7 @@ class InitialEvents:
         on_keyless: told of an error for each object that has none.
         deadline: when to give up.
         now: seconds of a monotonic clock.
+        max_objects: so many objects may come; None for any number.
     """
 
     def __init__(
@@ -71,6 +72,8 @@ class InitialEvents:
         on_keyless: Callable[[Exception], object],
         deadline: BookmarkDeadline,
         now: float,
+        *,
+        max_objects: int | None = None,
     ) -> None:
         self.version = ""
         """The version of the end bookmark, once it has come; until then ""."""
@@ -80,6 +83,7 @@ class InitialEvents:
         self._key_of = key_of
         self._on_keyless = on_keyless
         self._deadline = deadline
+        self._max_objects = max_objects
         self._objects: dict[str, Any] = {}
         self._rest: list[Event[Any]] = []
         self._begun = self._last = now
@@ -103,8 +107,18 @@ class InitialEvents:
         self._deadline.saw(len(self._objects), now, other_bookmark=others)
 
     def is_over(self) -> bool:
-        """Whether the end bookmark or an error has come."""
-        return self.version != "" or self.error is not None
+        """Whether the end bookmark or an error has come, or too many objects have."""
+        return self.version != "" or self.error is not None or self.is_too_many
+
+    @property
+    def is_too_many(self) -> bool:
+        """Whether more objects have come than may be held."""
+        return self._max_objects is not None and len(self._objects) > self._max_objects
+
+    @property
+    def count(self) -> int:
+        """How many objects there are by now."""
+        return len(self._objects)
 
     def take_objects(self) -> list[Any]:
         """The objects that came, which are not held here any more."""

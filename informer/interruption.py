@@ -30,13 +30,14 @@ class Interruption:
     Args:
         stop: the stop event.
         max_line_bytes: see `RequestScope`.
+        max_objects: see `RequestScope`.
 
     Threads: requests and watches on one thread; `is_watching` and the stop event from any.
     """
 
-    def __init__(self, stop: threading.Event, max_line_bytes: int) -> None:
+    def __init__(self, stop: threading.Event, max_line_bytes: int, max_objects: int | None) -> None:
         self.stop = stop
-        self.scope = RequestScope(max_line_bytes=max_line_bytes)
+        self.scope = RequestScope(max_line_bytes=max_line_bytes, max_objects=max_objects)
         """To be entered around each request."""
         self._interrupted = Signal()
         self._lock = Lock()

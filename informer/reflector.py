@@ -17,8 +17,8 @@ from typing import Any, Literal
 from informer.backoff import Backoff, BackoffState
 from informer.counts import ReflectorCounts, Verb, kind_of
 from informer.entries import Undecodable
-from informer.errors import InformerError
-from informer.event_deltas import EventReader, expectation
+from informer.errors import InformerError, TooManyObjectsError
+from informer.event_deltas import EventReader, expectation, growth
 from informer.failures import answer_of, told
 from informer.health import Health
 from informer.initial_events import BookmarkDeadline, InitialEvents
@@ -33,7 +33,7 @@ from watch.clock import SYSTEM_CLOCK, Clock
 from watch.errors import ApiError, WatchClosedError
 from watch.event import Event
 from watch.options import ListOptions
-from watch.request_scope import DEFAULT_MAX_LINE_BYTES
+from watch.request_scope import DEFAULT_MAX_LINE_BYTES, DEFAULT_MAX_OBJECTS
 from watch.watcher import Watcher
 
 __all__ = ["Reflector"]
@@ -58,6 +58,7 @@ class Reflector:
         watch_timeout: (least, most) seconds after which the server is asked to end a watch.
         silence_timeout: seconds without a byte after which a watch is given up and resumed.
         max_line_bytes: the longest event or object, in bytes, that a server may make us hold.
+        max_objects: so many objects a server may make us hold; None for any number. A page of a list counts as one at least.
         watch_error_handler: called with (reflector, error) when a round of listing and watching has failed.
         clock: for resyncs and for waits within a round.
         random: for jitter.
@@ -83,6 +84,7 @@ class Reflector:
         watch_timeout: tuple[float, float] = (300, 600),
         silence_timeout: float = 150,
         max_line_bytes: int = DEFAULT_MAX_LINE_BYTES,
+        max_objects: int | None = DEFAULT_MAX_OBJECTS,
         watch_error_handler: Callable[[Reflector, Exception], object] | None = None,
         clock: Clock = SYSTEM_CLOCK,
         random: stdlib_random.Random | None = None,
@@ -92,7 +94,7 @@ class Reflector:
         key_func: Callable[[Any], str] = meta_namespace_key,
         expected_type: type | tuple[str, str] | None = None,
     ) -> None:
-        _check(watch_list, page_size, watch_timeout, silence_timeout, resync_period)
+        _check(watch_list, page_size, watch_timeout, silence_timeout, resync_period, max_objects)
         self.name = name or getattr(lister_watcher, "resource_name", None) or "reflector"
         self.lists = self.watches = self.watch_lists = self.events = self.failures = self.short_watches = 0
         """Counters: pages listed, watches and watch lists asked for, events seen, rounds failed, watches too short."""
@@ -108,6 +110,7 @@ class Reflector:
         self._watch_timeout = watch_timeout
         self._silence_timeout = silence_timeout
         self._max_line_bytes = max_line_bytes
+        self._max_objects = max_objects
         self._watch_error_handler = watch_error_handler
         self._clock = clock
         self._random = random or stdlib_random.Random()  # noqa: S311 - jitter is no secret
@@ -120,8 +123,9 @@ class Reflector:
         self._round_backoff = BackoffState(backoff or Backoff(), self._random)
         self._watch_backoff = BackoffState(backoff or Backoff(), self._random)
         self._stop: threading.Event = threading.Event()
-        self._interruption = Interruption(self._stop, max_line_bytes)
+        self._interruption = Interruption(self._stop, max_line_bytes, max_objects)
         self._items: list[Any] = []  # of the pages that have come
+        self._objects = 0  # in these, and once they are stored, by the events' account, in the target
         self._list_version = ""  # of the first of them
         self._list_began = 0.0  # by _clock
         self._error: Exception | None = None  # what ends the round
@@ -224,14 +228,20 @@ class Reflector:
         self._saw(0)
         if not options.continue_:
             self._list_version = str(page.resource_version or "")
+            self._objects = 0
+        self._objects += max(1, len(page.items or ()))
+        if self._is_too_many():
+            return self._failed(self._state.broke(), self._too_many(), "list")
         self._items += self._target.decodable(page.items or ())
         step = self._state.page_came(getattr(page, "continue_", None))
         if step is None:
             items, self._items = self._items, []
+            self._objects = len(items)
             failed = self._replace(items, self._list_version, self._list_began)
             return failed or self._state.list_complete(self._list_version)
         if step.step is Step.FAILED:
-            endless = InformerError("the server gives the same continue token again and again")
+            self._items = []
+            endless = InformerError("the server gave the same continue token twice: its list would never end")
             return self._failed(step, endless, "list")
         return step
 
@@ -247,6 +257,9 @@ class Reflector:
                 return self._state.watch_list_timed_out()
             if initial.error is not None:
                 return self._watch_list_failed(initial.error)
+            if initial.is_too_many:
+                return self._failed(self._state.broke(), self._too_many(), "list")
+            self._objects = initial.count
             if not initial.version:
                 return self._state.watch_list_ended(self._clock.monotonic() - begun)
             failed = self._replace(initial.take_objects(), initial.version, begun)
@@ -265,6 +278,7 @@ class Reflector:
             lambda error: self._limited.log(logging.ERROR, "%s: an object was left out: %s", self.name, error),
             BookmarkDeadline(now, patience=min(_BOOKMARK_PATIENCE, self._silence_timeout)),
             now,
+            max_objects=self._max_objects,
         )
         while not self._stop.is_set() and not initial.is_over():
             if initial.expired(now):
@@ -312,9 +326,12 @@ class Reflector:
                 batch = reader.read(events)
                 if batch.deltas:
                     self._target.store(batch.deltas)
+                    self._objects += growth(batch.deltas)
                 self._state.saw(batch.resource_version)
                 if batch.error is not None:
                     return self._watch_failed(batch.error)
+                if self._is_too_many():
+                    return self._failed(self._state.broke(), self._too_many(), "follow")
             try:
                 events = pull(silence)
             except TimeoutError as error:
@@ -356,6 +373,13 @@ class Reflector:
         self.counts.list_complete(seconds, count)
         self._health.synced()
         return None
+
+    def _is_too_many(self) -> bool:
+        return self._max_objects is not None and self._objects > self._max_objects
+
+    def _too_many(self) -> TooManyObjectsError:
+        self._items = []
+        return TooManyObjectsError(self._max_objects or 0)
 
     def _watch_failed(self, error: ApiError) -> Next:
         self.counts.failed("follow", kind_of(error))
@@ -427,7 +451,7 @@ class Reflector:
             name=self.name,
             limited=self._limited,
         )
-        with Interruption(stop, self._max_line_bytes) as self._interruption, resyncs:
+        with Interruption(stop, self._max_line_bytes, self._max_objects) as self._interruption, resyncs:
             yield
 
 
@@ -437,6 +461,7 @@ def _check(
     watch_timeout: Any,
     silence_timeout: float,
     resync_period: float,
+    max_objects: int | None,
 ) -> None:
     if watch_list not in (True, False, "auto"):
         raise ValueError(f'watch_list must be True, False or "auto", not {watch_list!r}')
@@ -448,3 +473,5 @@ def _check(
         raise ValueError(f"silence_timeout must be more than 0 seconds, not {silence_timeout}")
     if resync_period < 0:
         raise ValueError(f"resync_period must be 0 or more seconds, not {resync_period}")
+    if max_objects is not None and max_objects < 1:
+        raise ValueError(f"max_objects must be 1 or more, or None for any number, not {max_objects}")

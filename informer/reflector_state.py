@@ -76,8 +76,6 @@ _PAUSE_FROM = 3
 # So many watch lists in a row may end before their bookmark; one that lasted so long will not do better the next time.
 _UNFINISHED = 3
 _LONG_WATCH_LIST = 60.0
-# A server that ignores continue tokens gives its first page for ever.
-_SAME_TOKENS = 100
 # The server does not know watch lists, or not for this resource: asking again leads nowhere.
 _REFUSALS = frozenset({400, 405, 406, 415, 422, 501})
 
@@ -98,14 +96,13 @@ class ReflectorState:
         self._newest = False  # rule 2: the last version is not to be had
         self._paginated = page_size != DEFAULT_PAGE_SIZE  # rule 4
         self._continue = ""
-        self._same_tokens = 0
         self._full = False  # rule 3
         self._unfinished = 0  # rule 6
         self._poor_watches = 0  # in a row; rule 8
 
     def begin(self) -> Next:
         """The first step of a round."""
-        self._continue, self._full, self._same_tokens = "", False, 0
+        self._continue, self._full = "", False
         return Next(Step.WATCH_LIST if self._watch_list else Step.LIST)
 
     # Requests
@@ -143,8 +140,8 @@ class ReflectorState:
         """A page came; returns what to do next, or None when the list is complete."""
         if not continue_:
             return None
-        self._same_tokens = self._same_tokens + 1 if continue_ == self._continue else 0
-        if self._same_tokens >= _SAME_TOKENS:
+        if continue_ == self._continue:
+            # A server that ignores the token gives its first page for ever.
             return self.broke()
         if not self._continue and self._list_version() == "0":
             self._paginated = True

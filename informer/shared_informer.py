@@ -36,7 +36,7 @@ from informer.store import Indexer
 from informer.subscription import BacklogPolicy, Subscription, make_backlog
 from informer.wiring import QueueKind, make_controller
 from watch.clock import SYSTEM_CLOCK, Clock
-from watch.request_scope import DEFAULT_MAX_LINE_BYTES
+from watch.request_scope import DEFAULT_MAX_LINE_BYTES, DEFAULT_MAX_OBJECTS
 
 __all__ = ["SharedInformer"]
 
@@ -65,6 +65,8 @@ class SharedInformer(InformerLife, Generic[T]):
         watch_timeout: (least, most) seconds after which the server is asked to end a watch.
         silence_timeout: seconds without a byte after which a watch is given up and resumed.
         max_line_bytes: the longest event or object, in bytes, that a server may make us hold.
+        max_objects: so many objects a server may make us hold (in each namespace, if there are several); None for any number.
+            Beyond it the cache stays as it was, and `sync_error()` tells.
         clock: for waits and resyncs.
         random: for jitter.
 
@@ -93,6 +95,7 @@ class SharedInformer(InformerLife, Generic[T]):
         watch_timeout: tuple[float, float] = (300, 600),
         silence_timeout: float = 150,
         max_line_bytes: int = DEFAULT_MAX_LINE_BYTES,
+        max_objects: int | None = DEFAULT_MAX_OBJECTS,
         clock: Clock = SYSTEM_CLOCK,
         random: stdlib_random.Random | None = None,
     ) -> None:
@@ -125,6 +128,7 @@ class SharedInformer(InformerLife, Generic[T]):
             "watch_timeout": watch_timeout,
             "silence_timeout": silence_timeout,
             "max_line_bytes": max_line_bytes,
+            "max_objects": max_objects,
             "clock": clock,
             "random": random,
             "should_resync": self._processor.should_resync,

@@ -17,13 +17,15 @@ from typing_extensions import Self, TypeVar
 from watch.concurrency import Latch, Lock, ThreadLocal, Worker
 from watch.errors import RequestCancelledError
 
-__all__ = ["DEFAULT_MAX_LINE_BYTES", "RequestScope", "current_scope", "unless_cancelled"]
+__all__ = ["DEFAULT_MAX_LINE_BYTES", "DEFAULT_MAX_OBJECTS", "RequestScope", "current_scope", "unless_cancelled"]
 
 T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
 DEFAULT_MAX_LINE_BYTES = 16 * 1024 * 1024
+# More than an etcd of the largest size that is supported (8 GiB) has room for, at some 800 bytes an object.
+DEFAULT_MAX_OBJECTS = 10_000_000
 
 
 class RequestScope:
@@ -31,12 +33,14 @@ class RequestScope:
 
     Args:
         max_line_bytes: the longest event or list item, in bytes, that a server may make us hold.
+        max_objects: so many objects a server may list in one answer; None for any number.
 
     Threads: entered on one thread at a time; `cancel` comes from any.
     """
 
-    def __init__(self, *, max_line_bytes: int = DEFAULT_MAX_LINE_BYTES) -> None:
+    def __init__(self, *, max_line_bytes: int = DEFAULT_MAX_LINE_BYTES, max_objects: int | None = None) -> None:
         self.max_line_bytes = max_line_bytes
+        self.max_objects = max_objects
         self._lock = Lock()
         self._closers: dict[object, Callable[[], object]] = {}  # guarded by _lock
         self._cancelled = False  # guarded by _lock

@@ -96,3 +96,14 @@ def test_waits_end_at_the_next_warning_or_the_deadline() -> None:
     assert made.left(10) == 5
     assert not made.expired(14.9)
     assert made.expired(15)
+
+
+def test_more_objects_than_are_allowed_end_it() -> None:
+    """Objects are counted, not events: one that is seen twice, or gone again, counts once or not."""
+    reader = EventReader("1", on_undecodable=lambda item: None)
+    made = InitialEvents(reader, meta_namespace_key, lambda error: None, BookmarkDeadline(0.0), 0.0, max_objects=2)
+    made.feed([added("a"), added("b"), added("b"), Event("DELETED", added("a").object), added("c")], 1)
+    assert (made.count, made.is_too_many, made.is_over()) == (2, False, False)
+    made.feed([added("d")], 2)
+    assert (made.count, made.is_too_many, made.is_over()) == (3, True, True)
+    assert made.version == ""

@@ -1,0 +1,183 @@
+"""What a server can make us hold or do: lists, streams and heads without an end, and answers that ask for too much."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from typing import Any
+
+import pytest
+
+LIMIT = 50
+
+
+def endless_pages(say: Any, *, names: bool, tokens: bool = True) -> Any:
+    """Page after page, each with a token; `names`: with an object each, `tokens`: each token another."""
+    count = itertools.count()
+
+    def page(connection: Any) -> None:
+        number = next(count)
+        metadata = {"continue": f"t{number if tokens else 0}"}
+        say.listed("9", *[f"p{number}"][: int(names)], **metadata)(connection)
+
+    return page
+
+
+def endless_items(say: Any) -> Any:
+    """One page whose items do not end."""
+
+    def page(connection: Any) -> None:
+        connection.begin()
+        connection.chunk(b'{"kind":"PodList","apiVersion":"v1","metadata":{"resourceVersion":"9"},"items":[')
+        for number in itertools.count():
+            connection.chunk(json.dumps(say.pod(f"p{number}", "9")).encode() + b",")
+
+    return page
+
+
+def endless_events(say: Any) -> Any:
+    """Ever new objects."""
+
+    def watch(connection: Any) -> None:
+        connection.begin()
+        for number in itertools.count():
+            connection.chunk(say.added(f"p{number}", str(100 + number)))
+
+    return watch
+
+
+class Told:
+    """What a watch error handler was told of failures other than an expired version, and what the cache held then."""
+
+    def __init__(self) -> None:
+        self.errors: list[str] = []
+        self.shown: list[str] = []
+        self.caches: list[int] = []
+
+    def __call__(self, informer: Any, error: Exception) -> None:
+        if not getattr(error, "is_expired", False):
+            self.errors.append(str(error))
+            self.shown.append(str(informer.sync_error()))
+            self.caches.append(len(informer.store))
+
+
+TOO_MANY = f"more than {LIMIT} objects: raise max_objects to accept them"
+
+
+# Each list without an end: the answer, how many requests it takes until it is given up, and why.
+@pytest.mark.parametrize(
+    ("make", "requests", "reason"),
+    [
+        pytest.param(lambda say: endless_pages(say, names=True), LIMIT + 1, TOO_MANY, id="pages"),
+        pytest.param(lambda say: endless_pages(say, names=False), LIMIT + 1, TOO_MANY, id="empty-pages"),
+        pytest.param(endless_items, 1, TOO_MANY, id="one-page"),
+        pytest.param(
+            lambda say: endless_pages(say, names=True, tokens=False), 2, "same continue token twice", id="same-token"
+        ),
+    ],
+)
+def test_a_list_without_an_end_is_an_error_and_the_cache_stays(
+    scripted: Any, follow: Any, say: Any, make: Any, requests: int, reason: str
+) -> None:
+    """The error names the limit and its argument and is tried again; what is cached stays, and a list that ends is taken."""
+    endless, told = make(say), Told()
+    server = scripted(
+        [say.listed("5", "a"), *[endless] * (2 * requests), say.listed("10", "b", "c")], [say.refused(410, "Expired")]
+    )
+    followed = follow(server, max_objects=LIMIT, watch_error_handler=told)
+    assert followed.reaches("10")
+    assert len(server.lists) == 2 * requests + 2
+    assert [reason in error for error in told.errors] == [True, True]
+    assert told.shown == told.errors
+    assert told.caches == [1, 1]
+    assert followed.keys == ["b", "c"]
+    assert followed.told[0] == ("Added", "a")
+    assert followed.informer.sync_error() is None
+
+
+def test_initial_events_without_an_end_are_an_error_and_the_cache_stays(scripted: Any, follow: Any, say: Any) -> None:
+    """As a list without an end; the watch list is tried again, not replaced by a list."""
+    end = say.line(
+        "BOOKMARK", {"metadata": {"resourceVersion": "5", "annotations": {"k8s.io/initial-events-end": "true"}}}
+    )
+    told, expired = Told(), say.line("ERROR", say.status(410, "Expired"))
+    last = say.watched(say.added("b", "10"), {**end, "object": with_version(end["object"], "10")}, then="hang")
+    server = scripted(
+        [say.refused(500, "InternalError", "no lists are wanted here")],
+        [say.watched(say.added("a", "5"), end, expired), endless_events(say), endless_events(say), last],
+    )
+    followed = follow(server, max_objects=LIMIT, watch_error_handler=told, watch_list=True)
+    assert followed.reaches("10")
+    assert (len(server.lists), len(server.watches)) == (0, 4)
+    assert [TOO_MANY in error for error in told.errors] == [True, True]
+    assert told.caches == [1, 1]
+    assert followed.keys == ["b"]
+
+
+def with_version(obj: dict[str, Any], version: str) -> dict[str, Any]:
+    return {**obj, "metadata": {**obj["metadata"], "resourceVersion": version}}
+
+
+def test_a_watch_that_only_adds_is_an_error_and_a_list_says_what_counts(scripted: Any, follow: Any, say: Any) -> None:
+    """The cache grows beyond the limit by no more than what one read brought; then a list is asked for."""
+    told = Told()
+    server = scripted([say.listed("5", "a"), say.listed("1000000", "b")], [endless_events(say)])
+    followed = follow(server, max_objects=LIMIT, watch_error_handler=told)
+    assert followed.reaches("1000000")
+    assert [TOO_MANY in error for error in told.errors] == [True]
+    assert LIMIT < told.caches[0] < 20_000
+    assert followed.keys == ["b"]
+
+
+def test_objects_that_come_and_go_are_not_too_many(scripted: Any, follow: Any, say: Any) -> None:
+    """What was deleted does not count, nor does a change."""
+    events: list[Any] = []
+    for number in range(3 * LIMIT):
+        name, version = f"p{number}", 10 + 3 * number
+        events += [say.added(name, str(version)), say.line("MODIFIED", say.pod(name, str(version + 1)))]
+        events += [say.line("DELETED", say.pod(name, str(version + 2)))]
+    told = Told()
+    server = scripted([say.listed("5", "a")], [say.watched(*events, say.bookmark("9999"), then="hang")])
+    followed = follow(server, max_objects=2, watch_error_handler=told)
+    assert followed.reaches("9999")
+    assert (told.errors, len(server.lists)) == ([], 1)
+
+
+def test_as_many_objects_as_are_allowed_are_no_error(scripted: Any, follow: Any, say: Any) -> None:
+    """The limit itself is allowed, in one page or in several."""
+    pages = [say.listed("5", "a", "b", **{"continue": "t1"}), say.listed("5", "c")]
+    followed = follow(scripted([*pages], [say.watched(say.bookmark("6"), then="hang")]), max_objects=3)
+    assert followed.reaches("6")
+    assert followed.keys == ["a", "b", "c"]
+
+
+# Heads that are too long for http.client, each of which would be read without an end otherwise.
+@pytest.mark.parametrize(
+    "head",
+    [
+        pytest.param(b"HTTP/1.1 200 " + b"x" * 70_000, id="status-line"),
+        pytest.param(b"HTTP/1.1 200 OK\r\nx: " + b"x" * 70_000, id="header-line"),
+        pytest.param(b"HTTP/1.1 200 OK\r\n" + b"x: y\r\n" * 200, id="headers"),
+    ],
+)
+@pytest.mark.parametrize("where", ["list", "watch"])
+def test_a_head_without_an_end_is_a_broken_connection(
+    scripted: Any, follow: Any, say: Any, head: bytes, where: str
+) -> None:
+    """It is told, asked again, and nothing is lost."""
+
+    def answer(connection: Any) -> None:
+        connection.keep = False
+        connection.send(head + b"\r\n\r\n")
+
+    told, watch = Told(), say.watched(say.added("b", "6"), then="hang")
+    server = scripted(
+        [answer, say.listed("5", "a")] if where == "list" else [say.listed("5", "a")],
+        [answer, watch] if where == "watch" else [watch],
+    )
+    followed = follow(server, watch_error_handler=told)
+    assert followed.reaches("6")
+    assert followed.keys == ["a", "b"]
+    assert [error.startswith("failed to list pods: cannot reach http://") for error in told.errors] == (
+        [True] if where == "list" else []
+    )

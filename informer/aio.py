@@ -12,6 +12,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from itertools import islice
+from operator import length_hint
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic
 from weakref import finalize
@@ -156,6 +157,12 @@ class AsyncRegistration:
     ) -> None:
         self.errors = 0
         """How many calls of the handler have raised."""
+        self.calls = 0
+        """How many changes were handed over, those included that the filter held back."""
+        self.busy_seconds = 0.0
+        """How long it has taken to hand them over, what the loop did meanwhile included."""
+        self.busy_since: float | None = None
+        """Since when, by the monotonic clock, the handing over that is under way goes on; None when none is."""
         self._informer = informer
         self._stream = stream
         self._functions = functions
@@ -176,6 +183,11 @@ class AsyncRegistration:
         subscription = self._stream.subscription
         await self._informer.aio.wait_until(lambda: subscription.dropped or self.has_synced(), timeout)
         return self.has_synced()
+
+    @property
+    def name(self) -> str:
+        """The handler's name for logs."""
+        return self._functions.name
 
     @property
     def backlog_size(self) -> int:
@@ -205,14 +217,15 @@ class AsyncRegistration:
                 in_hand = subscription.in_hand
                 end, initial = initial_part(changes) if initial_pending else (0, 0)
                 if initial:
-                    await self._hand_over(islice(in_hand, end))
+                    await self._hand_over(islice(in_hand, end), end)
                     if subscription.dropped:
                         return
                     subscription.finished(initial)
-                await self._hand_over(in_hand)
+                await self._hand_over(in_hand, length_hint(in_hand))
                 initial_pending = initial_pending and not self.has_synced()
 
-    async def _hand_over(self, changes: Iterator[Change[Any]]) -> None:
+    async def _hand_over(self, changes: Iterator[Change[Any]], count: int) -> None:
+        self.busy_since = begun = time.monotonic()
         if self._functions.on_batch is not None:
             await self._stream.give_way()
             await self._call_batch(self._functions.on_batch, list(changes))
@@ -220,6 +233,9 @@ class AsyncRegistration:
             for change in changes:
                 await self._stream.give_way()
                 await self._call(change)
+        self.calls += count
+        self.busy_seconds += time.monotonic() - begun
+        self.busy_since = None
 
     async def _call(self, change: Change[Any]) -> None:
         try:
@@ -290,7 +306,8 @@ class AsyncInformer(Generic[T]):
 
     def __init__(self, informer: SharedInformer[T]) -> None:
         self._informer = informer
-        self._tasks: set[asyncio.Task[None]] = set()  # of the handlers; each is used on its own loop
+        # By the task of each, which is used on its own loop.
+        self._tasks: dict[asyncio.Task[None], AsyncRegistration] = {}
 
     def events(
         self,
@@ -326,9 +343,17 @@ class AsyncInformer(Generic[T]):
         subscription = self._informer.subscribe(keep=filter, resync_period=resync_period, backlog=backlog)
         stream = AsyncEventStream(self._informer, subscription)
         registration = AsyncRegistration(self._informer, stream, functions, on_error)
-        self._tasks.add(registration.task)
-        registration.task.add_done_callback(self._tasks.discard)
+        self._tasks[registration.task] = registration
+        registration.task.add_done_callback(self._forget)
         return registration
+
+    @property
+    def handlers(self) -> list[AsyncRegistration]:
+        """The registrations of the async handlers that there are now; on any thread."""
+        return list(self._tasks.values())
+
+    def _forget(self, task: asyncio.Task[None]) -> None:
+        self._tasks.pop(task, None)
 
     async def wait_for_sync(self, timeout: float | None = None) -> bool:
         """Waits at most `timeout` seconds (None: without limit) for the first list; False too when it stops."""

@@ -9,9 +9,11 @@ from __future__ import annotations
 import logging
 import queue as stdlib_queue
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from informer.counts import Tally
 from informer.deltas import Delta, DeltaType, Queue
 from informer.errors import QueueClosedError
 from informer.fifo import Pair
@@ -64,6 +66,8 @@ class Controller:
         self._stop = Signal()
         self._started = False  # guarded by _apply_lock
         self._failure: BaseException | None = None  # what ends the run; written by the draining thread
+        self.processing = Tally()
+        """How many seconds it took to handle what each pop brought."""
         options = {**reflector_options, "resync_period": resync_period}
         if hasattr(queue, "key_of"):
             options.setdefault("key_func", queue.key_of)
@@ -118,6 +122,11 @@ class Controller:
         return self._queue.has_synced()
 
     @property
+    def queued(self) -> int:
+        """How much waits in the queue: keys, or deltas in one that keeps the order."""
+        return len(self._queue)
+
+    @property
     def has_listed(self) -> bool:
         """Whether each reflector's first list was processed, so that `applied_resource_version` tells of it."""
         return all(inlet.has_listed for inlet in self._inlets)
@@ -150,11 +159,13 @@ class Controller:
                 self._tell_processed()
 
     def _process(self, pairs: list[Pair]) -> None:
+        begun = time.monotonic()
         try:
             self._process_batch(pairs)
         except BaseException as error:
             self._failure = error
             raise
+        self.processing.add(time.monotonic() - begun)
 
     def _drain_or_end(self) -> bool:
         """`drain` for a reflector, which outlives what its target raises: a failure has to end the run.
@@ -174,7 +185,15 @@ class Controller:
             self._on_processed()
 
     def _runner(self, reflector: Reflector) -> Callable[[], None]:
-        return lambda: reflector.run(self._stop)
+        def run() -> None:
+            try:
+                reflector.run(self._stop)
+            # As on the first one's thread: nobody must take a cache for current of which a part is read by nobody.
+            except BaseException as error:
+                self._failure = error
+                self.stop()
+
+        return run
 
     @staticmethod
     def _one_by_one(process: Callable[[list[Delta], bool], object] | None) -> Callable[[list[Pair]], None]:

@@ -50,6 +50,8 @@ class InformerLife(InformerState):
         self._members: dict[Member, None] = {}  # guarded by _lock, as are the next two
         self._reader: Worker | None = None
         self._stopping = False
+        self.failure: BaseException | None = None
+        """What has ended its reading; None where nothing did but a stop."""
 
     def start(self) -> None:
         """Starts listing and watching on a thread of its own.
@@ -193,7 +195,8 @@ class InformerLife(InformerState):
         try:
             if self._controller is not None:
                 self._controller.run(self._stop)
-        except BaseException:
+        except BaseException as error:
+            self.failure = error
             _log.exception("informer %s ended with an error", self.name)
         finally:
             self.begin_stop(drain=True)

@@ -102,6 +102,11 @@ class InformerState:
         known = [age for age in ages if age is not None]
         return max(known) if known and len(known) == len(ages) else None
 
+    @property
+    def controller(self) -> Controller | None:
+        """What runs its reflectors; None before the start."""
+        return self._running_controller()
+
     def is_started(self) -> bool:
         """Whether it was started."""
         return self._controller is not None

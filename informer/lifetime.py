@@ -5,12 +5,12 @@ from __future__ import annotations
 import atexit
 import os
 import time
-from typing import Protocol
-from weakref import WeakSet
+from typing import Any, Protocol
+from weakref import WeakKeyDictionary
 
 from watch.concurrency import Lock
 
-__all__ = ["register"]
+__all__ = ["informers", "register"]
 
 # All informers together may delay the interpreter's exit by so many seconds.
 _EXIT_TIMEOUT = 1.0
@@ -26,14 +26,20 @@ class _Stoppable(Protocol):
     def begin_stop(self) -> None: ...
 
 
-_live: WeakSet[_Stoppable] = WeakSet()
+_live: WeakKeyDictionary[_Stoppable, None] = WeakKeyDictionary()  # in the order in which they have started
 _lock = Lock()
 
 
 def register(informer: _Stoppable) -> None:
     """Takes an informer in that has started."""
     with _lock:
-        _live.add(informer)
+        _live[informer] = None
+
+
+def informers() -> list[Any]:
+    """The informers that were started in this process and are still referred to, stopped ones too; the oldest first."""
+    with _lock:
+        return list(_live)
 
 
 def _stop_all() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from operator import length_hint
@@ -54,6 +55,10 @@ class HandlerRegistration:
         """How many calls of the handler have raised."""
         self.calls = 0
         """How many changes were handed over, those included that the filter held back."""
+        self.busy_seconds = 0.0
+        """How long it has taken to hand them over."""
+        self.busy_since: float | None = None
+        """Since when, by the monotonic clock, the handing over that is under way goes on; None when none is."""
         self._owner = owner
         self._functions = functions
         self._on_error = on_error
@@ -133,6 +138,7 @@ class HandlerRegistration:
             initial_pending = initial_pending and not self.has_synced()
 
     def _hand_over(self, changes: Iterator[Change[Any]], count: int) -> None:
+        self.busy_since = begun = time.monotonic()
         if self._functions.on_batch is not None:
             self._call_batch(self._functions.on_batch, list(changes))
         elif self.subscription.is_plain:
@@ -147,6 +153,8 @@ class HandlerRegistration:
             for change in changes:
                 self._call_one(change)
         self.calls += count
+        self.busy_seconds += time.monotonic() - begun
+        self.busy_since = None
 
     def _call_one(self, change: Change[Any]) -> None:
         try:

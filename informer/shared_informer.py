@@ -265,6 +265,11 @@ class SharedInformer(InformerLife, Generic[T]):
     # What it is made of
 
     @property
+    def lister_watcher(self) -> ListerWatcher[T]:
+        """What it lists and watches."""
+        return self._lister_watcher
+
+    @property
     def lister(self) -> Lister[T]:
         """A reader of the cache by name, label and index."""
         return Lister(self._indexer, self.name)

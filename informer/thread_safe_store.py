@@ -9,6 +9,7 @@ from __future__ import annotations
 import builtins
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
+from itertools import islice
 from typing import Any, Generic
 
 from typing_extensions import TypeVar
@@ -172,6 +173,11 @@ class Store(Generic[T]):
         """All objects in the form in which they are stored."""
         with self._lock:
             return [*self._items.values()]
+
+    def sample(self, size: int) -> builtins.list[Any]:
+        """About so many objects from all over the store, in the form in which they are stored, or all if there are fewer."""
+        with self._lock:
+            return [*islice(self._items.values(), 0, None, max(1, len(self._items) // size))]
 
     def stored_by_keys(self) -> dict[str, Any]:
         """All objects in the form in which they are stored, by key; a copy."""

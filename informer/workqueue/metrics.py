@@ -36,6 +36,11 @@ class Durations:
     total: float
 
     @property
+    def bounds(self) -> tuple[float, ...]:
+        """`DURATION_BUCKETS`."""
+        return DURATION_BUCKETS
+
+    @property
     def count(self) -> int:
         """How many durations there were."""
         return sum(self.counts)

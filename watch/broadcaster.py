@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import queue
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from enum import Enum
 from types import TracebackType
 from typing import Any, Generic
@@ -42,6 +42,8 @@ class Broadcaster(Generic[T]):
         queue_length: so many events may wait in a watcher's channel; 0 hands each over to a waiting reader.
         full_channel_behavior: what happens when there is no more room in one.
         incoming_queue_length: so many accepted events may wait for the one that is being given out.
+        on_drop: called with each event that was left out for a watcher, on the broadcaster's thread; it must return
+            soon and not raise. None tells nobody.
 
     Raises:
         ValueError: a length is negative.
@@ -58,12 +60,14 @@ class Broadcaster(Generic[T]):
         full_channel_behavior: FullChannelBehavior = FullChannelBehavior.WAIT_IF_CHANNEL_FULL,
         *,
         incoming_queue_length: int = 25,
+        on_drop: Callable[[Event[T]], object] | None = None,
     ) -> None:
         for name, length in (("queue_length", queue_length), ("incoming_queue_length", incoming_queue_length)):
             if length < 0:
                 raise ValueError(f"{name} must be 0 or more, not {length}")
         self._queue_length = queue_length
         self._drops = FullChannelBehavior(full_channel_behavior) is FullChannelBehavior.DROP_IF_CHANNEL_FULL
+        self._on_drop = on_drop
         # One more than may wait: the one in the distributor's hand.
         self._most_unfinished = incoming_queue_length + 1
         self._monitor = Monitor()
@@ -206,7 +210,8 @@ class Broadcaster(Generic[T]):
             else:
                 channel.put(event)
         except queue.Full:
-            return
+            if self._on_drop is not None:
+                self._on_drop(event)
         # It was stopped, perhaps while it was waited for.
         except ChannelClosedError:
             return

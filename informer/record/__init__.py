@@ -1,10 +1,23 @@
-"""Recording Kubernetes events: what components report of objects, given to logs and handlers."""
+"""Recording Kubernetes events: what components report of objects, given to logs and handlers and written to API servers."""
 
 from __future__ import annotations
 
+from informer.record.correlator import Correlation, EventCorrelator
 from informer.record.event_broadcaster import EventBroadcaster
 from informer.record.event_recorder import EventRecorder
+from informer.record.event_sink import CoreV1EventSink, EventSink, EventsV1Sink
 from informer.record.fake_recorder import FakeRecorder
 from informer.record.reference import get_partial_reference, get_reference
 
-__all__ = ["EventBroadcaster", "EventRecorder", "FakeRecorder", "get_partial_reference", "get_reference"]
+__all__ = [
+    "CoreV1EventSink",
+    "Correlation",
+    "EventBroadcaster",
+    "EventCorrelator",
+    "EventRecorder",
+    "EventSink",
+    "EventsV1Sink",
+    "FakeRecorder",
+    "get_partial_reference",
+    "get_reference",
+]

@@ -1,7 +1,7 @@
-"""Events of a process's components, given to logs and handlers.
+"""Events of a process's components, given to logs and handlers, and written to API servers.
 
-Comes in: events, from recorders on any thread. Goes out: each of them to every log function and handler there is, on a thread
-for each, so that a slow one delays nobody.
+Comes in: events, from recorders on any thread. Goes out: each of them to every log function, handler and sink there is, on a
+thread for each, so that a slow one delays nobody.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import logging
 import os
 import time
 from collections.abc import Callable
+from random import Random
 from types import TracebackType
 from typing import Any
 from weakref import WeakSet
@@ -18,9 +19,21 @@ from weakref import WeakSet
 from typing_extensions import Self
 
 from informer.log_limit import LimitedLog
-from informer.record.event_form import copy_event, log_line
+from informer.record.correlator import EventCorrelator
+from informer.record.delivery import Delivery, Ending
+from informer.record.event_form import EVENTS_V1, RecordedEvent, copy_event, log_line
 from informer.record.event_recorder import BroadcastingRecorder, EventRecorder
+from informer.record.event_sink import EventSink, sink_api_version
 from informer.record.event_time import EventTime
+from informer.record.sink_recording import (
+    STOP_PATIENCE,
+    CoreRecording,
+    SeriesRecording,
+    SinkRecording,
+    SinkWatcher,
+    core_pause,
+    series_pause,
+)
 from watch.broadcaster import Broadcaster, FullChannelBehavior
 from watch.clock import SYSTEM_CLOCK, Clock
 from watch.concurrency import Lock, Worker
@@ -33,9 +46,8 @@ __all__ = ["EventBroadcaster"]
 
 _log = logging.getLogger(__name__)
 
-# So many events may wait to be given out, and so many for each log function or handler; more are dropped.
+# So many events may wait to be given out, and so many for each log function, handler or sink; more are dropped.
 _MAX_QUEUED_EVENTS = 1000
-_SHUTDOWN_PATIENCE = 1.0
 
 
 # Those that were not shut down. The threads of a program end with it, and would take along what waits to be logged.
@@ -46,10 +58,15 @@ class EventBroadcaster:
     """See the module.
 
     Args:
-        clock: gives the events their time.
+        sleep: seconds between two of the twelve tries to write an event to a sink; the waits have jitter.
+        clock: gives the events their time, and counts the waits.
+        correlator: says what is counted, combined or left out of what a sink of the core group is given; None: one with
+            client-go's defaults for each such sink. One that is passed serves all of them, so pass it where there is one.
+        random: gives the jitter; None for randomness of its own.
 
-    Threads: any. Recording never waits: where 1000 events wait already the new one is dropped, and where a log function or
-    handler is 1000 events behind it misses some. Leaving a `with` block shuts it down, and so does the end of the program.
+    Threads: any. Recording never waits: where 1000 events wait already the new one is dropped, and where a log function,
+    handler or sink is 1000 events behind it misses some; `dropped_events` counts them, and the log tells of them. Leaving a
+    `with` block shuts it down, and so does the end of the program.
 
     Example:
         >>> broadcaster = EventBroadcaster()
@@ -60,21 +77,46 @@ class EventBroadcaster:
         >>> broadcaster.shutdown()  # doctest: +ELLIPSIS
         Event(v1.ObjectReference{Kind:"Pod", Namespace:"shop", ...}): type: 'Normal' reason: 'Scheduled' assigned to node-1
 
-    Source: client-go tools/record EventBroadcaster.
+    Source: client-go tools/record EventBroadcaster, tools/events EventBroadcaster.
     """
 
-    def __init__(self, *, clock: Clock = SYSTEM_CLOCK) -> None:
-        self._broadcaster: Broadcaster[dict[str, Any]] = Broadcaster(
-            _MAX_QUEUED_EVENTS, FullChannelBehavior.DROP_IF_CHANNEL_FULL, incoming_queue_length=_MAX_QUEUED_EVENTS
+    def __init__(
+        self,
+        *,
+        sleep: float = 10.0,
+        clock: Clock = SYSTEM_CLOCK,
+        correlator: EventCorrelator | None = None,
+        random: Random | None = None,
+    ) -> None:
+        if not sleep >= 0:
+            raise ValueError(f"sleep must be 0 or more, not {sleep}")
+        self._broadcaster: Broadcaster[RecordedEvent] = Broadcaster(
+            _MAX_QUEUED_EVENTS,
+            FullChannelBehavior.DROP_IF_CHANNEL_FULL,
+            incoming_queue_length=_MAX_QUEUED_EVENTS,
+            on_drop=self._dropped,
         )
+        self._sleep = sleep
+        self._clock = clock
+        self._correlator = correlator
+        self._random = Random() if random is None else random  # noqa: S311 - spreads waits
         self._time = EventTime(clock)
         self._limited = LimitedLog(_log)
         self._process = os.getpid()
         self._lock = Lock()
-        self._workers: list[Worker] = []  # those that may still run; guarded by _lock
+        # All guarded by _lock.
+        self._workers: list[Worker] = []  # those that may still run
+        self._endings: list[tuple[EventSink, Ending]] = []  # of the recordings to sinks that were not stopped
+        self._dropped_events = 0
         _live.add(self)
 
-    def start_logging(self, log_function: Callable[[str], object]) -> Watcher[dict[str, Any]]:
+    @property
+    def dropped_events(self) -> int:
+        """How many events were dropped because a queue was full, each time that one was."""
+        with self._lock:
+            return self._dropped_events
+
+    def start_logging(self, log_function: Callable[[str], object]) -> Watcher[RecordedEvent]:
         """Has a function called with one line of text an event.
 
         Returns:
@@ -82,9 +124,9 @@ class EventBroadcaster:
 
         Threads: the function is called on a thread of its own; what it raises is logged.
         """
-        return self._start(lambda event: log_function(log_line(event)))
+        return self._start(lambda recorded: log_function(log_line(recorded.event)))
 
-    def start_event_watcher(self, handler: Callable[[dict[str, Any]], object]) -> Watcher[dict[str, Any]]:
+    def start_event_watcher(self, handler: Callable[[dict[str, Any]], object]) -> Watcher[RecordedEvent]:
         """Has a function called with every event recorded from now on, in API form, a copy of its own.
 
         Returns:
@@ -92,7 +134,46 @@ class EventBroadcaster:
 
         Threads: the function is called on a thread of its own; what it raises is logged.
         """
-        return self._start(lambda event: handler(copy_event(event)))
+        return self._start(lambda recorded: handler(copy_event(recorded.event)))
+
+    def start_recording_to_sink(self, sink: EventSink) -> Watcher[RecordedEvent]:
+        """Has every event recorded from now on written to a sink, with those that are alike counted or combined.
+
+        What fails is tried twelve times, `sleep` seconds apart, and longer where the server asks for it, while later events
+        wait; what the server refuses is not. Whatever is not written in the end is told in the log.
+
+        Args:
+            sink: where to: a `CoreV1EventSink`, an `EventsV1Sink`, or any `EventSink`.
+
+        Returns:
+            A watcher whose `stop` ends it, once what it was given before was tried once, a second later at most; an ended one
+            after `shutdown`.
+
+        Raises:
+            RuntimeError: recording to this very sink was started already, and goes on.
+
+        Threads: one for a sink of the core group; for one of events.k8s.io also one that keeps time and, when there are
+        events, up to eight that write.
+        """
+        ending = Ending()
+        with self._lock:
+            self._endings = [(other, each) for other, each in self._endings if not each.begun.is_set()]
+            if any(other is sink for other, _ in self._endings):
+                raise RuntimeError("recording to this sink was started already")
+            watcher = self._watch()
+            if isinstance(watcher, EmptyWatcher):
+                return watcher
+            self._endings.append((sink, ending))
+        recording = self._recording(sink, ending)
+
+        def run() -> None:
+            try:
+                self._deliver(watcher, recording.record)
+            finally:
+                recording.close()
+
+        self._work(run, "event-recording")
+        return SinkWatcher(watcher, ending)
 
     def new_recorder(self, component: str, host: str = "") -> EventRecorder:
         """What a component reports its events with.
@@ -104,11 +185,12 @@ class EventBroadcaster:
         return BroadcastingRecorder(component, host, self._time.next, self._send, self._limited)
 
     def shutdown(self) -> None:
-        """Records nothing more; what was recorded is given to all log functions and handlers, which then end.
+        """Records nothing more; what was recorded is given to all log functions, handlers and sinks, which then end.
 
-        Returns when they have, or after a second. Again is harmless; one of the functions may call it.
+        No sink is given an event twice any more, and none waits for the next try. Returns when all have ended, or after a
+        second; what then is not written is lost, and told in the log. Again is harmless; one of the functions may call it.
         """
-        self._end_by(time.monotonic() + _SHUTDOWN_PATIENCE)
+        self._end_by(time.monotonic() + STOP_PATIENCE)
 
     def __enter__(self) -> Self:
         return self
@@ -124,36 +206,73 @@ class EventBroadcaster:
             return
         self._broadcaster.shutdown()
         with self._lock:
-            workers = list(self._workers)
-        for worker in workers:
-            worker.join(max(0.0, deadline - time.monotonic()))
+            endings = [ending for _, ending in self._endings]
+        for ending in endings:
+            ending.begin(deadline)
+        # A recording may start threads yet, to write what waits.
+        while (worker := self._running_worker()) is not None and (left := deadline - time.monotonic()) > 0:
+            worker.join(left)
+
+    def _running_worker(self) -> Worker | None:
+        with self._lock:
+            return next((each for each in self._workers if each.is_alive and not each.is_current), None)
 
     def _check_process(self) -> None:
         # The threads, and whoever may have held a lock, stayed behind in the parent.
         if os.getpid() != self._process:
             raise BroadcasterShutdownError("its broadcaster belongs to the process that this one was forked from")
 
-    def _send(self, event: dict[str, Any]) -> str | None:
+    def _send(self, event: RecordedEvent) -> str | None:
         try:
             self._check_process()
             taken = self._broadcaster.action_or_drop(EventType.ADDED, event)
         except BroadcasterShutdownError as error:
             return str(error)
-        return None if taken else f"{_MAX_QUEUED_EVENTS} events wait already"
+        if taken:
+            return None
+        self._count_dropped()
+        return f"{_MAX_QUEUED_EVENTS} events wait already"
 
-    def _start(self, function: Callable[[dict[str, Any]], object]) -> Watcher[dict[str, Any]]:
+    def _dropped(self, event: object = None) -> None:
+        self._count_dropped()
+        self._limited.log(
+            logging.ERROR,
+            "an event is dropped for a log function, handler or sink that is %d events behind",
+            _MAX_QUEUED_EVENTS,
+        )
+
+    def _count_dropped(self) -> None:
         with self._lock:
-            try:
-                self._check_process()
-                watcher = self._broadcaster.watch()
-            except BroadcasterShutdownError as error:
-                _log.error("an event watcher is not started: %s", error)
-                return EmptyWatcher()
-            self._workers = [worker for worker in self._workers if worker.is_alive]
-            self._workers.append(Worker(lambda: self._deliver(watcher, function), "event-watcher").start())
-            return watcher
+            self._dropped_events += 1
 
-    def _deliver(self, watcher: Watcher[dict[str, Any]], function: Callable[[dict[str, Any]], object]) -> None:
+    def _recording(self, sink: EventSink, ending: Ending) -> SinkRecording:
+        if sink_api_version(sink) == EVENTS_V1:
+            delivery = Delivery(sink, series_pause(self._sleep, self._random), self._clock, ending, self._limited)
+            return SeriesRecording(delivery, self._clock, ending.begun, self._work, self._dropped)
+        delivery = Delivery(sink, core_pause(self._sleep, self._random), self._clock, ending, self._limited)
+        return CoreRecording(self._correlator or EventCorrelator(clock=self._clock), delivery)
+
+    def _start(self, function: Callable[[RecordedEvent], object]) -> Watcher[RecordedEvent]:
+        with self._lock:
+            watcher = self._watch()
+        if not isinstance(watcher, EmptyWatcher):
+            self._work(lambda: self._deliver(watcher, function), "event-watcher")
+        return watcher
+
+    def _watch(self) -> Watcher[RecordedEvent]:
+        try:
+            self._check_process()
+            return self._broadcaster.watch()
+        except BroadcasterShutdownError as error:
+            _log.error("an event watcher is not started: %s", error)
+            return EmptyWatcher()
+
+    def _work(self, target: Callable[[], object], name: str) -> None:
+        with self._lock:
+            self._workers = [worker for worker in self._workers if worker.is_alive]
+            self._workers.append(Worker(target, name).start())
+
+    def _deliver(self, watcher: Watcher[RecordedEvent], function: Callable[[RecordedEvent], object]) -> None:
         with watcher:
             for event in watcher:
                 try:
@@ -163,7 +282,7 @@ class EventBroadcaster:
 
 
 def _end_all() -> None:
-    deadline = time.monotonic() + _SHUTDOWN_PATIENCE
+    deadline = time.monotonic() + STOP_PATIENCE
     for broadcaster in list(_live):
         broadcaster._end_by(deadline)  # noqa: SLF001 - of this module
 

@@ -1,23 +1,40 @@
-"""What a Kubernetes event looks like: its fields, its name, and its line in a log. Pure.
+"""What a Kubernetes event looks like: its fields in either API group, its name, and its line in a log. Pure.
 
-Source: client-go tools/record makeEvent and StartLogging, tools/internal/events GenerateEventName.
+Source: client-go tools/record makeEvent and StartLogging, tools/events makeEvent, tools/internal/events GenerateEventName.
 """
 
 from __future__ import annotations
 
 import json
 import re
+import socket
 import uuid
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
 
-__all__ = ["EVENT_TYPES", "copy_event", "event_name", "log_line", "make_event"]
+__all__ = [
+    "EVENTS_V1",
+    "EVENT_TYPES",
+    "RecordedEvent",
+    "copy_event",
+    "event_name",
+    "events_v1_form",
+    "log_line",
+    "make_event",
+    "micro_time",
+    "timestamp",
+]
 
+EVENTS_V1 = "events.k8s.io/v1"
 EVENT_TYPES = frozenset({"Normal", "Warning"})
 
 _DNS_SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*\Z")
 _MAX_NAME = 253
+# What the server takes of an event of events.k8s.io: bytes of its note, characters of its instance.
+_MAX_NOTE = 1024
+_MAX_INSTANCE = 128
 # As a reference prints in Go, whose fields are in this order.
 _GO_FIELDS = {
     "Kind": "kind",
@@ -28,6 +45,19 @@ _GO_FIELDS = {
     "ResourceVersion": "resourceVersion",
     "FieldPath": "fieldPath",
 }
+
+
+@dataclass(frozen=True)
+class RecordedEvent:
+    """An event on its way to whoever logs, handles or writes it; all of them share it.
+
+    Args:
+        event: in API form of the core group, where times have seconds; read-only.
+        nanoseconds: when it was recorded, since the epoch.
+    """
+
+    event: dict[str, Any]
+    nanoseconds: int
 
 
 def make_event(
@@ -57,7 +87,7 @@ def make_event(
         action: what was done, None for the same as the reason.
         related: a reference to a second object, None for none.
     """
-    timestamp = _timestamp(nanoseconds)
+    now = timestamp(nanoseconds)
     metadata: dict[str, Any] = {
         "name": event_name(regarding.get("name", ""), nanoseconds),
         "namespace": regarding.get("namespace") or "default",
@@ -74,8 +104,8 @@ def make_event(
         "message": message,
         "action": reason if action is None else action,
         "count": 1,
-        "firstTimestamp": timestamp,
-        "lastTimestamp": timestamp,
+        "firstTimestamp": now,
+        "lastTimestamp": now,
         "source": {"component": component, "host": host} if host else {"component": component},
         "reportingComponent": component,
         "reportingInstance": host,
@@ -85,7 +115,33 @@ def make_event(
     return event
 
 
-def copy_event(event: dict[str, Any]) -> dict[str, Any]:
+def events_v1_form(recorded: RecordedEvent) -> dict[str, Any]:
+    """A recorded event in API form of events.k8s.io/v1.
+
+    That group asks for an instance, which is made of the component and this machine's name where no host was told, for an
+    action, and for a note of 1024 bytes at most, to which a longer message is cut.
+    """
+    event = recorded.event
+    component = event["reportingComponent"]
+    made: dict[str, Any] = {
+        "apiVersion": EVENTS_V1,
+        "kind": "Event",
+        "metadata": copy_event(event["metadata"]),
+        "eventTime": micro_time(recorded.nanoseconds),
+        "reportingController": component,
+        "reportingInstance": (event["reportingInstance"] or f"{component}-{socket.gethostname()}")[:_MAX_INSTANCE],
+        "action": event["action"] or event["reason"],
+        "reason": event["reason"],
+        "regarding": dict(event["involvedObject"]),
+        "note": _cut(event["message"], _MAX_NOTE),
+        "type": event["type"],
+    }
+    if "related" in event:
+        made["related"] = dict(event["related"])
+    return made
+
+
+def copy_event(event: Mapping[str, Any]) -> dict[str, Any]:
     """An event of which nothing is shared with the other."""
     return {field: copy_event(value) if isinstance(value, dict) else value for field, value in event.items()}
 
@@ -111,5 +167,20 @@ def log_line(event: Mapping[str, Any]) -> str:
     return "\\n".join(line.splitlines())
 
 
-def _timestamp(nanoseconds: int) -> str:
-    return datetime.fromtimestamp(nanoseconds // 10**9, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+def timestamp(nanoseconds: int) -> str:
+    """A moment in API form, to the second."""
+    return _moment(nanoseconds).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def micro_time(nanoseconds: int) -> str:
+    """A moment in API form, to the microsecond."""
+    return f"{_moment(nanoseconds):%Y-%m-%dT%H:%M:%S}.{nanoseconds % 10**9 // 1000:06}Z"
+
+
+def _moment(nanoseconds: int) -> datetime:
+    return datetime.fromtimestamp(nanoseconds // 10**9, timezone.utc)
+
+
+def _cut(text: str, size: int) -> str:
+    encoded = text.encode("utf-8", "replace")
+    return text if len(encoded) <= size else encoded[: size - 3].decode("utf-8", "ignore") + "..."

@@ -8,24 +8,37 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol, runtime_checkable
+from dataclasses import dataclass
+from typing import Any
 
 from informer.log_limit import LimitedLog
-from informer.record.event_form import EVENT_TYPES, make_event
+from informer.record.event_form import EVENT_TYPES, RecordedEvent, make_event
 from informer.record.reference import get_reference
 
-__all__ = ["BroadcastingRecorder", "EventRecorder"]
+__all__ = ["BroadcastingRecorder", "EventRecorder", "Report"]
 
 _log = logging.getLogger(__name__)
 
 
-@runtime_checkable
-class EventRecorder(Protocol):
-    """Records events.
+@dataclass(frozen=True)
+class Report:
+    """What a recorder was told, as it was told; see `EventRecorder.annotated_event`."""
+
+    obj: Any
+    annotations: Mapping[str, str] | None
+    type: str
+    reason: str
+    message: str
+    action: str | None
+    related: Any
+
+
+class EventRecorder:
+    """Records events. Whoever makes one of their own overrides `take`.
 
     Threads: any; no method blocks or raises. What cannot be recorded is logged, and lost.
 
-    Source: client-go tools/record EventRecorder.
+    Source: client-go tools/record EventRecorder, tools/events EventRecorder.
     """
 
     def event(
@@ -42,7 +55,7 @@ class EventRecorder(Protocol):
             action: what was done; None for the same as the reason.
             related: a second object, in any form that `obj` may have; None for none.
         """
-        ...
+        self.take(Report(obj, None, type, reason, message, action, related))
 
     def annotated_event(
         self,
@@ -56,10 +69,14 @@ class EventRecorder(Protocol):
         related: Any = None,
     ) -> None:
         """As `event`, with annotations of the event itself."""
-        ...
+        self.take(Report(obj, annotations, type, reason, message, action, related))
+
+    def take(self, report: Report) -> None:
+        """What becomes of a report; for recorders, not for those who use them."""
+        raise NotImplementedError
 
 
-class BroadcastingRecorder:
+class BroadcastingRecorder(EventRecorder):
     """The recorder of one component.
 
     Args:
@@ -75,7 +92,7 @@ class BroadcastingRecorder:
         component: str,
         host: str,
         now: Callable[[], int],
-        send: Callable[[dict[str, Any]], str | None],
+        send: Callable[[RecordedEvent], str | None],
         limited: LimitedLog,
     ) -> None:
         self._component = component
@@ -84,71 +101,53 @@ class BroadcastingRecorder:
         self._send = send
         self._limited = limited
 
-    def event(
-        self, obj: Any, type: str, reason: str, message: str, *, action: str | None = None, related: Any = None
-    ) -> None:
-        """See `EventRecorder.event`."""
-        self.annotated_event(obj, None, type, reason, message, action=action, related=related)
-
-    def annotated_event(
-        self,
-        obj: Any,
-        annotations: Mapping[str, str] | None,
-        type: str,
-        reason: str,
-        message: str,
-        *,
-        action: str | None = None,
-        related: Any = None,
-    ) -> None:
-        """See `EventRecorder.annotated_event`."""
+    def take(self, report: Report) -> None:
+        """See `EventRecorder.take`."""
         try:
-            self._record(obj, annotations, type, reason, message, action, related)
+            self._record(report)
         # An object may be anybody's, and what it raises must not stop who only wanted to report something.
         except Exception as error:
-            self._lose(reason, str(error) or error.__class__.__name__)
+            self._lose(report, str(error) or error.__class__.__name__)
 
-    def _record(
-        self,
-        obj: Any,
-        annotations: Mapping[str, str] | None,
-        type: str,
-        reason: str,
-        message: str,
-        action: str | None,
-        related: Any,
-    ) -> None:
-        regarding = get_reference(obj)
-        if type not in EVENT_TYPES:
-            self._lose(reason, f"unsupported event type {str(type)[:100]!r}: it is 'Normal' or 'Warning'")
+    def _record(self, report: Report) -> None:
+        regarding = get_reference(report.obj)
+        if report.type not in EVENT_TYPES:
+            self._lose(report, f"unsupported event type {str(report.type)[:100]!r}: it is 'Normal' or 'Warning'")
             return
+        nanoseconds = self._now()
         event = make_event(
             regarding,
-            str(type),
-            str(reason),
-            str(message),
-            nanoseconds=self._now(),
+            str(report.type),
+            str(report.reason),
+            str(report.message),
+            nanoseconds=nanoseconds,
             component=self._component,
             host=self._host,
-            annotations=annotations,
-            action=None if action is None else str(action),
-            related=self._related(related, reason),
+            annotations=report.annotations,
+            action=None if report.action is None else str(report.action),
+            related=self._related(report),
         )
-        refused = self._send(event)
+        refused = self._send(RecordedEvent(event, nanoseconds))
         if refused is not None:
-            self._lose(reason, refused)
+            self._lose(report, refused)
 
-    def _related(self, related: Any, reason: str) -> dict[str, str] | None:
+    def _related(self, report: Report) -> dict[str, str] | None:
         """The event is worth recording without it, too."""
-        if related is None:
+        if report.related is None:
             return None
         try:
-            return get_reference(related)
+            return get_reference(report.related)
         except Exception as error:
             self._limited.log(
-                logging.WARNING, "an event %.100r of %s has no related object: %s", reason, self._component, error
+                logging.WARNING,
+                "an event %.100r of %s has no related object: %s",
+                report.reason,
+                self._component,
+                error,
             )
             return None
 
-    def _lose(self, reason: str, why: str) -> None:
-        self._limited.log(logging.ERROR, "an event %.100r of %s is not recorded: %s", reason, self._component, why)
+    def _lose(self, report: Report, why: str) -> None:
+        self._limited.log(
+            logging.ERROR, "an event %.100r of %s is not recorded: %s", report.reason, self._component, why
+        )

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import logging
 import queue
-from collections.abc import Mapping
-from typing import Any
 
+from informer.record.event_recorder import EventRecorder, Report
 from watch.channel import Channel
 from watch.errors import ChannelClosedError
 
@@ -15,8 +14,8 @@ __all__ = ["FakeRecorder"]
 _log = logging.getLogger(__name__)
 
 
-class FakeRecorder:
-    """An `EventRecorder` that keeps a line of text an event.
+class FakeRecorder(EventRecorder):
+    """A recorder that keeps a line of text an event.
 
     Args:
         maxsize: so many lines are kept; more are dropped and logged, as a broadcaster does. None keeps all.
@@ -40,25 +39,10 @@ class FakeRecorder:
         """The lines, "TYPE REASON MESSAGE", with " map[key:value]" behind where the event has annotations."""
         return self._events
 
-    def event(
-        self, obj: Any, type: str, reason: str, message: str, *, action: str | None = None, related: Any = None
-    ) -> None:
-        """See `EventRecorder.event`; the object, action and related object are not looked at."""
-        self.annotated_event(obj, None, type, reason, message, action=action, related=related)
-
-    def annotated_event(
-        self,
-        obj: Any,
-        annotations: Mapping[str, str] | None,
-        type: str,
-        reason: str,
-        message: str,
-        *,
-        action: str | None = None,
-        related: Any = None,
-    ) -> None:
-        """See `EventRecorder.annotated_event`."""
-        line = f"{type} {reason} {message}"
+    def take(self, report: Report) -> None:
+        """See `EventRecorder.take`; the object, action and related object are not looked at."""
+        line = f"{report.type} {report.reason} {report.message}"
+        annotations = report.annotations
         if annotations:
             line += f" map[{' '.join(f'{key}:{annotations[key]}' for key in sorted(annotations))}]"
         try:

@@ -26,6 +26,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TextIO
 
+from _configured import cluster_is_configured, in_cluster
 from _pod_rows import HEADINGS, WIDE_HEADINGS, row, utc_now
 from kubernetes import client, config
 
@@ -119,17 +120,6 @@ def connect(options: argparse.Namespace, stack: ExitStack) -> tuple[client.ApiCl
         where = options.kubeconfig or os.environ.get("KUBECONFIG") or "~/.kube/config"
         raise FatalError(f"cannot use {where}: {' '.join(str(error).split())}") from error
     return stack.enter_context(client.ApiClient(configuration)), namespace, configuration.host
-
-
-def in_cluster() -> bool:
-    """Whether this runs in a pod."""
-    return "KUBERNETES_SERVICE_HOST" in os.environ
-
-
-def cluster_is_configured() -> bool:
-    """Whether kubectl would find a cluster here."""
-    paths = (os.environ.get("KUBECONFIG") or "~/.kube/config").split(os.pathsep)
-    return in_cluster() or any(path and Path(path).expanduser().is_file() for path in paths)
 
 
 def watch_pods(

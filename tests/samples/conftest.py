@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import signal
 import subprocess
@@ -100,6 +101,13 @@ def run_sample() -> Iterator[Callable[..., Program]]:
     yield run
     for program in programs:
         program.close()
+
+
+@pytest.fixture
+def samples(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Any]:
+    """Imports a sample, or a module that samples share, into this process."""
+    monkeypatch.syspath_prepend(str(SAMPLES))
+    return importlib.import_module
 
 
 def make_pod(name: str, namespace: str = "default", **labels: str) -> dict[str, Any]:

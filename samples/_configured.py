@@ -1,0 +1,17 @@
+"""Whether there is a cluster to talk to."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def in_cluster() -> bool:
+    """Whether this runs in a pod."""
+    return "KUBERNETES_SERVICE_HOST" in os.environ
+
+
+def cluster_is_configured() -> bool:
+    """Whether kubectl would find a cluster here."""
+    paths = (os.environ.get("KUBECONFIG") or "~/.kube/config").split(os.pathsep)
+    return in_cluster() or any(path and Path(path).expanduser().is_file() for path in paths)

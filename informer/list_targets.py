@@ -29,6 +29,11 @@ class Target(Protocol):
         ...
 
     @property
+    def server(self) -> str:
+        """Tells its server from others, without asking anybody."""
+        ...
+
+    @property
     def item_type(self) -> tuple[str, str]:
         """The objects' apiVersion and kind, ("", "") where they are not known."""
         ...
@@ -67,6 +72,7 @@ class NamedTarget:
         self._is_built_in = known(name) is not None
         self._resource: Resource | None = known(name)
         self.name = name if self._resource is None else self._resource.name
+        self.server = _server_of(api_client)
 
     @property
     def item_type(self) -> tuple[str, str]:
@@ -111,6 +117,7 @@ class PathTarget:
         self._api_client = api_client
         self.query: Mapping[str, str] = query
         self.name = path.rpartition("/")[2]
+        self.server = _server_of(api_client)
 
     @classmethod
     def of_method(cls, list_method: Callable[..., Any], arguments: Mapping[str, Any]) -> PathTarget:
@@ -149,6 +156,12 @@ class PathTarget:
 
     def forget(self) -> None:
         """See `Target.forget`: there is nothing to ask."""
+
+
+def _server_of(api_client: Any) -> str:
+    """The address of a client's server, "" for the default one."""
+    host = getattr(getattr(api_client, "configuration", None), "host", None)
+    return str(host or "").rstrip("/")
 
 
 # With these a list would not be the one that a watch can follow.

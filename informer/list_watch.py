@@ -215,6 +215,11 @@ class ResourceListWatch(ListWatch[T]):
         """For messages, such as "deployments.apps"."""
         return self._target.name
 
+    @property
+    def server(self) -> str:
+        """Tells its server from others, without asking anybody."""
+        return self._target.server
+
     def entries(self) -> Self:
         """The same in the form in which an informer stores objects; one that does not decode is an `Undecodable`."""
         return self._like(self._all_namespaces, stored=True, tweak=self._tweak)

@@ -26,7 +26,8 @@ from informer.interruption import Interruption, Pull
 from informer.keys import meta_namespace_key
 from informer.list_watch import ListerWatcher
 from informer.log_limit import LimitedLog
-from informer.reflector_state import DEFAULT_PAGE_SIZE, Next, ReflectorState, Step
+from informer.pace import pace_of
+from informer.reflector_state import DEFAULT_PAGE_SIZE, Next, ReflectorState, Step, is_paced
 from informer.reflector_target import ReflectorTarget
 from informer.resyncs import Resyncs
 from watch.clock import SYSTEM_CLOCK, Clock
@@ -122,6 +123,7 @@ class Reflector:
         )
         self._round_backoff = BackoffState(backoff or Backoff(), self._random)
         self._watch_backoff = BackoffState(backoff or Backoff(), self._random)
+        self._pace = pace_of(getattr(lister_watcher, "server", None))
         self._stop: threading.Event = threading.Event()
         self._interruption = Interruption(self._stop, max_line_bytes, max_objects)
         self._items: list[Any] = []  # of the pages that have come
@@ -181,7 +183,7 @@ class Reflector:
     # A round
 
     def _round(self) -> Next:
-        step = self._state.begin()
+        step, before = self._state.begin(), None
         self._error = None
         self._items = []
         while not self._stop.is_set():
@@ -194,8 +196,14 @@ class Reflector:
                 self._health.wait(self._clock, self._stop, wait)
                 if self._stop.is_set():
                     break
+            if self._pace is not None and is_paced(before, step):
+                # As between two rounds, not on the injected clock.
+                self._health.wait(SYSTEM_CLOCK, self._stop, self._pace.turn(time.monotonic()))
+                if self._stop.is_set():
+                    break
+            before = step.step
             try:
-                step = self._take(step.step)
+                step = self._take(before)
             # A page, a watcher or an event of a user's list-watch that is none.
             except Exception as error:
                 _log.debug("%s: unexpected", self.name, exc_info=True)

@@ -25,6 +25,8 @@ Rules (client-go tools/cache reflector.go, unless another source is named):
     in a row that brought nothing, or ended within a second, a short pause comes before the next; it grows with each
     that ends so soon.
  9. Silence is neither: the watch is given up and asked again from the last version.
+10. The beginning of a round, a watch after a watch and whatever comes after a wait is paced where many ask the same server;
+    what follows at once on another answer is not: a list's pages, the watch after a list, a list in place of a watch list.
 """
 
 from __future__ import annotations
@@ -35,7 +37,7 @@ from enum import Enum, auto
 from watch.errors import ApiError
 from watch.options import ListOptions
 
-__all__ = ["DEFAULT_PAGE_SIZE", "Next", "ReflectorState", "Step"]
+__all__ = ["DEFAULT_PAGE_SIZE", "Next", "ReflectorState", "Step", "is_paced"]
 
 
 class Step(Enum):
@@ -65,6 +67,18 @@ class Next:
     wait: bool = False
     pause: float = 0.0
     at_least: float = 0.0
+
+
+def is_paced(before: Step | None, following: Next) -> bool:
+    """Whether a request takes its turn among those of other informers (rule 10).
+
+    Args:
+        before: the round's last request, None at its beginning.
+        following: what comes now.
+    """
+    if before is None or following.wait or following.pause:
+        return True
+    return following.step is Step.WATCH and before is not Step.LIST
 
 
 DEFAULT_PAGE_SIZE = 500

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from informer.backoff import Backoff, BackoffState
-from informer.reflector_state import Next, ReflectorState, Step
+from informer.reflector_state import Next, ReflectorState, Step, is_paced
 from watch import ApiError
 
 EXPIRED = ApiError(410, "Expired", "too old resource version")
@@ -481,3 +481,26 @@ def test_a_storm_of_one_kind_is_bounded_by_the_backoff(outcome: tuple[str, Any],
         world.take(*(("succeeds", None) if step.step is Step.LIST and kind in ("ends", "in_stream") else (kind, value)))
         requests += 1
         assert requests <= most
+
+
+# Turns
+
+
+@pytest.mark.parametrize(
+    ("before", "following", "paced"),
+    [
+        pytest.param(None, Next(Step.LIST), True, id="first-list"),
+        pytest.param(None, Next(Step.WATCH_LIST), True, id="first-watch-list"),
+        pytest.param(Step.LIST, Next(Step.LIST), False, id="next-page"),
+        pytest.param(Step.LIST, Next(Step.WATCH), False, id="watch-after-list"),
+        pytest.param(Step.WATCH_LIST, Next(Step.LIST), False, id="list-for-watch-list"),
+        pytest.param(Step.WATCH_LIST, Next(Step.WATCH_LIST), False, id="newest-state-at-once"),
+        pytest.param(Step.WATCH, Next(Step.WATCH), True, id="watch-after-watch"),
+        pytest.param(Step.WATCH_LIST, Next(Step.WATCH), True, id="watch-after-watch-list"),
+        pytest.param(Step.WATCH_LIST, Next(Step.LIST, pause=1.0), True, id="after-a-pause"),
+        pytest.param(Step.WATCH, Next(Step.WATCH, wait=True), True, id="after-a-wait"),
+    ],
+)
+def test_what_many_may_ask_at_the_same_moment_is_paced(before: Step | None, following: Next, paced: bool) -> None:
+    """Beginnings, watches that were cut, and what comes after a wait; not what an answer is followed by at once."""
+    assert is_paced(before, following) is paced

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from watch.concurrency import Lock, Signal, Worker
+from watch.concurrency import RLock, Signal, Worker
 
 __all__ = ["Crew"]
 
@@ -19,7 +19,8 @@ class Crew:
     def __init__(self) -> None:
         self.ended = Signal()
         """Set when it was closed and every thread has run to its end."""
-        self._lock = Lock()
+        # Taken again by the handler of a signal, which may come in the middle of anything here.
+        self._lock = RLock()
         self._workers: list[Worker] = []  # all that may be alive; guarded by _lock, as are the others
         self._running = 0
         self._closed = False
@@ -38,11 +39,18 @@ class Crew:
                 self._count_one_ended()
 
         worker = Worker(run, name)
-        # Under the lock, so that a thread that looks whether it is one of these finds itself.
+        # Before it runs, so that a thread that looks whether it is one of these finds itself. The start itself is not under
+        # the lock: a thread needs that to end, and a signal's handler in the middle of this may wait for it.
         with self._lock:
-            worker.start()
             self._running += 1
-            self._workers = [*(each for each in self._workers if each.is_alive), worker]
+            self._workers = [*(each for each in self._workers if not each.has_ended), worker]
+        try:
+            worker.start()
+        except RuntimeError:
+            with self._lock:
+                self._workers = [each for each in self._workers if each is not worker]
+            self._count_one_ended()
+            raise
         return worker
 
     def close(self) -> None:
@@ -77,7 +85,7 @@ class Crew:
 
     def renew_lock(self) -> None:
         """In a forked child: another thread of the parent may have held the lock."""
-        self._lock = Lock()
+        self._lock = RLock()
 
     def _count_one_ended(self) -> None:
         with self._lock:

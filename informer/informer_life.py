@@ -19,7 +19,7 @@ from informer.crew import Crew
 from informer.informer_state import InformerState
 from informer.lifetime import register
 from informer.processor import Processor
-from watch.concurrency import Lock, Worker, on_set
+from watch.concurrency import RLock, Worker, on_set
 
 __all__ = ["InformerLife", "Member"]
 
@@ -46,7 +46,8 @@ class InformerLife(InformerState):
         super().__init__(name)
         self._processor = processor
         self._crew = Crew()
-        self._lock = Lock()
+        # The handler of a signal may stop what this very thread has begun to start.
+        self._lock = RLock()
         self._members: dict[Member, None] = {}  # guarded by _lock, as are the next two
         self._reader: Worker | None = None
         self._stopping = False
@@ -199,7 +200,9 @@ class InformerLife(InformerState):
             self.failure = error
             _log.exception("informer %s ended with an error", self.name)
         finally:
-            self.begin_stop(drain=True)
+            # Where somebody else stops it, he may hold the lock until this thread has ended.
+            if not self._stopping:
+                self.begin_stop(drain=True)
             self._processor.close(drain=True)
 
     def _check_fresh(self) -> None:

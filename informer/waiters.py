@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 from watch.concurrency import Monitor
@@ -14,11 +15,13 @@ class Waiters:
 
     Threads: any. `notify` takes no lock unless somebody waits: a waiter counts itself before it looks at what it waits
     for, so that whoever changes that before the look is seen by it, and whoever changes it later sees the count.
+    Predicates and callbacks are users' functions, which may do anything with the informer: no lock is held around them.
     """
 
     def __init__(self) -> None:
         self._monitor = Monitor()
         self._count = 0  # guarded by _monitor; read without it
+        self._news = 0  # how often there was a reason to look again; guarded by _monitor
         self._closed = False  # guarded by _monitor
         # By a token of each, since two may have the same function; each counts as a waiter; guarded by _monitor.
         self._callbacks: dict[object, Callable[[], object]] = {}
@@ -33,13 +36,21 @@ class Waiters:
 
     def wait_until(self, predicate: Callable[[], bool], timeout: float | None = None) -> bool:
         """Waits at most `timeout` seconds (None: without limit) and returns the predicate; ends early when closed."""
+        deadline = None if timeout is None else time.monotonic() + timeout
         with self._monitor:
             self._count += 1
-            try:
-                self._monitor.wait_for(lambda: self._closed or predicate(), timeout)
-            finally:
+        try:
+            while True:
+                with self._monitor:
+                    seen = self._news
+                    is_last = self._closed
+                left = None if deadline is None else deadline - time.monotonic()
+                if (result := predicate()) or is_last or (left is not None and left <= 0):
+                    return result
+                self._wait_for_news(seen, left)
+        finally:
+            with self._monitor:
                 self._count -= 1
-        return predicate()
 
     def notify(self) -> None:
         """Has every waiter look again."""
@@ -49,11 +60,19 @@ class Waiters:
     def close(self) -> None:
         """Ends every wait, present and future."""
         with self._monitor:
+            if self._closed:
+                # Not again: a callback that stops the informer comes back here.
+                return
             self._closed = True
         self._wake_all()
 
+    def _wait_for_news(self, seen: int, timeout: float | None) -> None:
+        with self._monitor:
+            self._monitor.wait_for(lambda: self._news != seen, timeout)
+
     def _wake_all(self) -> None:
         with self._monitor:
+            self._news += 1
             self._monitor.notify_all()
             callbacks = list(self._callbacks.values())
         for callback in callbacks:

@@ -138,6 +138,11 @@ class Worker:
         return self._thread.is_alive()
 
     @property
+    def has_ended(self) -> bool:
+        """Whether it was started and has ended."""
+        return self._thread.ident is not None and not self._thread.is_alive()
+
+    @property
     def is_current(self) -> bool:
         """Whether the calling thread is this worker's."""
         return self._thread is threading.current_thread()

@@ -67,6 +67,7 @@ def wait_until_dead(pids):
         time.sleep(0.02)
 
 
+@pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_leaves_the_server_up_until_the_tests_have_ended(other_run):
     """SIGINT reaches the test run alone, which can still use the server, then ends it and deletes its folder."""
     process, folder, pids = other_run

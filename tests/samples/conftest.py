@@ -58,11 +58,18 @@ class Program:
                 return moment, line
 
     def interrupt(self) -> float:
-        """Presses Ctrl-C and returns the seconds it took to end."""
-        begun = time.monotonic()
+        """Presses Ctrl-C and returns the seconds it took to end, without those in which it had no processor."""
+        begun, waited = time.monotonic(), self._seconds_without_processor()
         self.process.send_signal(signal.SIGINT)
+        os.waitid(os.P_PID, self.process.pid, os.WEXITED | os.WNOWAIT)
+        seconds = time.monotonic() - begun - (self._seconds_without_processor() - waited)
         self.process.wait(10)
-        return time.monotonic() - begun
+        return seconds
+
+    def _seconds_without_processor(self) -> float:
+        """How long its main thread was ready to run and did not, since other programs did; 0 where nobody counts that."""
+        counts = Path(f"/proc/{self.process.pid}/schedstat")
+        return int(counts.read_text().split()[1]) / 1e9 if counts.exists() else 0.0
 
     def end(self, timeout: float = 30) -> tuple[int, list[str], list[str]]:
         """Waits for its end: the exit code, the lines not yet read, and what it said on stderr."""

@@ -476,6 +476,7 @@ class Subscribed(Signal):
         return withdraw
 
 
+@pytest.mark.usefixtures("ctrl_c")
 def test_an_interrupted_run_ends_everything(make_informer: Make, recorder: Any) -> None:
     """Ctrl-C while it waits comes out of it, and no thread is left."""
     informer = make_informer(FakeControllerSource(), name="interrupted")

@@ -1,0 +1,123 @@
+"""One time of leading, from getting the lease until its end, which comes for certain.
+
+A term ends once: when it is ended, or when its time is up, whatever comes first. A watchdog of its own waits for that moment,
+so that neither a request that hangs, nor a loop that does, nor a process that was stopped for a while goes on leading.
+"""
+
+from __future__ import annotations
+
+from watch.clock import Clock
+from watch.concurrency import Monitor, Signal, Worker
+
+__all__ = ["Term"]
+
+
+class Term:
+    """See the module.
+
+    Args:
+        clock: measures it.
+        lease_end: when the lease ends unless it is renewed, by the clock.
+
+    Attributes:
+        stop: set when the term is over.
+
+    Threads: any.
+    """
+
+    def __init__(self, clock: Clock, lease_end: float) -> None:
+        self.stop = Signal()
+        self._clock = clock
+        self._changed = Monitor()
+        # All guarded by _changed, but for `is_current`: an end only comes nearer while nobody looks, or was not reached yet.
+        self._lease_end = lease_end
+        self._until = lease_end
+        self._cause = "the lease has run out"  # should it end at `_until`
+        self._over = False
+        self._is_lost = False
+        self._watchdog = Worker(self._watch, "leader-election-watchdog").start()
+
+    @property
+    def is_current(self) -> bool:
+        """Whether it goes on at this very moment."""
+        return not self._over and self._clock.monotonic() < self._until
+
+    @property
+    def cause(self) -> str:
+        """Why it has ended, or would if nothing happened."""
+        with self._changed:
+            return self._cause
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether it has ended though nobody asked for that: the lease may be another's."""
+        with self._changed:
+            return self._is_lost
+
+    @property
+    def lease_end(self) -> float:
+        """When the lease ends unless it is renewed, by the clock."""
+        with self._changed:
+            return self._lease_end
+
+    def must_renew_by(self, deadline: float) -> None:
+        """Has it end at a moment before the lease does, unless it is renewed."""
+        with self._changed:
+            if deadline < self._lease_end:
+                self._until = deadline
+                self._cause = "the lease was not renewed in time"
+                self._changed.notify_all()
+
+    def renewed(self, lease_end: float) -> bool:
+        """Moves its end; returns False if it was over already, for then it stays so.
+
+        Args:
+            lease_end: of a lease that was asked for before this term's time was up. It may lie in the past by now.
+        """
+        with self._changed:
+            if not self._over and self._clock.monotonic() < min(self._until, lease_end):
+                self._lease_end = self._until = lease_end
+                self._cause = "the lease has run out"
+                # The watchdog looks again when the earlier end has come.
+                return True
+        self._end_if_due()
+        return False
+
+    def check(self) -> bool:
+        """Whether it goes on; ends it if its time is up, without waiting for the watchdog."""
+        self._end_if_due()
+        return not self._over
+
+    def end(self, cause: str, *, lost: bool = False) -> None:
+        """Ends it; again is harmless, and changes nothing.
+
+        Args:
+            cause: for messages.
+            lost: whether nobody asked for that.
+        """
+        with self._changed:
+            if not self._over:
+                self._over = True
+                self._cause = cause
+                self._is_lost = lost
+                self._changed.notify_all()
+        # By everyone, so that it is set when this returns.
+        self.stop.set()
+
+    def close(self) -> None:
+        """Ends it and waits for the watchdog to go."""
+        self.end("nobody leads any more")
+        self._watchdog.join()
+
+    def _end_if_due(self) -> None:
+        if not self.is_current:
+            self.end(self.cause, lost=True)
+
+    def _watch(self) -> None:
+        with self._changed:
+            while not self._over:
+                left = self._until - self._clock.monotonic()
+                if left <= 0:
+                    break
+                self._clock.wait(self._changed, left)
+        self.end(self.cause, lost=True)

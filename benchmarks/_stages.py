@@ -271,7 +271,7 @@ def _relist(count: int) -> Callable[[], object]:
     queue = InOrderFIFO()
 
     def relist() -> None:
-        queue.replace(again, "2")
+        queue.replace([store.stored_if_same(item) for item in again], "2")
         queue.pop_batch(applier.process, timeout=0)
         run()
 

@@ -194,6 +194,7 @@ class ResourceListWatch(ListWatch[T]):
         metadata_only: bool = False,
         gzip: bool = False,
         stored: bool = False,
+        listed: Callable[[Any], Any] | None = None,
         tweak: Callable[[ListOptions], ListOptions | None] | None = None,
     ) -> None:
         self._target = target
@@ -203,6 +204,7 @@ class ResourceListWatch(ListWatch[T]):
         self._metadata_only = metadata_only
         self._gzip = gzip
         self._stored = stored
+        self._listed = listed
         self._limited = LimitedLog(_log)
         self._all_namespaces = namespaces
         self._namespace = namespaces[0] if namespaces and len(namespaces) == 1 else None
@@ -220,17 +222,22 @@ class ResourceListWatch(ListWatch[T]):
         """Tells its server from others, without asking anybody."""
         return self._target.server
 
-    def entries(self) -> Self:
-        """The same in the form in which an informer stores objects; one that does not decode is an `Undecodable`."""
-        return self._like(self._all_namespaces, stored=True, tweak=self._tweak)
+    def entries(self, listed: Callable[[Any], Any] | None = None) -> Self:
+        """The same in the form in which an informer stores objects; one that does not decode is an `Undecodable`.
+
+        Args:
+            listed: called with each item of a list as soon as it has come, and gives what stands there instead; None changes
+                nothing.
+        """
+        return self._like(self._all_namespaces, stored=True, listed=listed, tweak=self._tweak)
 
     def for_namespace(self, namespace: str) -> Self:
         """The same in one namespace only."""
-        return self._like((namespace,), stored=self._stored, tweak=self._tweak)
+        return self._like((namespace,), stored=self._stored, listed=self._listed, tweak=self._tweak)
 
     def tweaked(self, tweak: Callable[[ListOptions], ListOptions | None]) -> Self:
         """The same, with a function that may change the options of each request."""
-        return self._like(self._all_namespaces, stored=self._stored, tweak=tweak)
+        return self._like(self._all_namespaces, stored=self._stored, listed=self._listed, tweak=tweak)
 
     def list(self, options: ListOptions) -> ObjectList[T]:
         """See `ListerWatcher.list`."""
@@ -268,6 +275,7 @@ class ResourceListWatch(ListWatch[T]):
         namespaces: tuple[str, ...] | None,
         *,
         stored: bool,
+        listed: Callable[[Any], Any] | None,
         tweak: Callable[[ListOptions], ListOptions | None] | None,
     ) -> Self:
         return type(self)(
@@ -279,6 +287,7 @@ class ResourceListWatch(ListWatch[T]):
             metadata_only=self._metadata_only,
             gzip=self._gzip,
             stored=stored,
+            listed=listed,
             tweak=tweak,
         )
 
@@ -323,7 +332,8 @@ class ResourceListWatch(ListWatch[T]):
 
     def _list_item(self, raw: bytes, api_version: str, kind: str) -> Any:
         obj = Object.from_list_item(raw, api_version, kind)
-        return obj if self.codec.identity else self._wrap(obj)
+        item = obj if self.codec.identity else self._wrap(obj)
+        return item if self._listed is None else self._listed(item)
 
     def _decode_stored(self, raw: bytes) -> Any:
         return self._wrap(Object.from_bytes(raw))

@@ -73,7 +73,7 @@ def new_informer(
     def process(deltas: list[Delta], is_in_initial_list: bool) -> None:
         applier.process([(deltas, is_in_initial_list)])
 
-    source = stored_items(lister_watcher, None, unwrap)
+    source = stored_items(lister_watcher, None, unwrap, indexer.stored_if_same)
     return indexer, Controller(InOrderFIFO(), source, process, resync_period=resync_period)
 
 

@@ -384,7 +384,7 @@ class SharedInformer(InformerLife, Generic[T]):
         if self._watch_error_handler is not None:
             options["watch_error_handler"] = self._watch_failed
         return make_controller(
-            stored_items(self._lister_watcher, self._transform, self._model_unwrap),
+            stored_items(self._lister_watcher, self._transform, self._model_unwrap, self._indexer.stored_if_same),
             self._indexer,
             self._processor,
             queue=self._queue,

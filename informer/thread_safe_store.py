@@ -188,6 +188,18 @@ class Store(Generic[T]):
         """The object of a key in the form in which it is stored, or None."""
         return self._items.get(key)
 
+    def stored_if_same(self, item: Any) -> Any:
+        """The stored object, where it is the same state of the same object as this one; or else this one."""
+        items = self._items
+        if not items:
+            return item
+        try:
+            old = items.get(self._key(item))
+        # What is wrong with it shows to whoever stores it.
+        except Exception:
+            return item
+        return old if old is not None and _is_same(old, item) else item
+
     def __len__(self) -> int:
         return len(self._items)
 
@@ -269,14 +281,18 @@ class Store(Generic[T]):
         while at < end:
             kind = deltas[at].type
             if kind is DeltaType.REPLACED_ALL:
-                changes += self._replace_all(
-                    deltas[at].object, prepared.keys[at], prepared.values[at], is_in_initial_list=is_in_initial_list
-                )
+                replaced, keys = deltas[at].object, prepared.keys[at]
+                if replaced.namespace is None and _holds_just(self._items, keys, replaced.items):
+                    with self._lock:
+                        self._resource_version = replaced.resource_version
+                    changes += _syncs(zip(keys, replaced.items, strict=True))
+                else:
+                    changes += self._replace_all(
+                        replaced, keys, prepared.values[at], is_in_initial_list=is_in_initial_list
+                    )
                 at += 1
             elif kind is DeltaType.SYNC_ALL:
-                changes += [
-                    Change(DeltaType.UPDATED, obj, obj, False, False, True, key) for key, obj in self._items.items()
-                ]
+                changes += _syncs(self._items.items())
                 at += 1
             else:
                 at = self._apply_run(prepared, at, is_in_initial_list=is_in_initial_list, changes=changes)
@@ -383,6 +399,18 @@ class Store(Generic[T]):
             self._items, self._indices = items, indices
             self._resource_version = replaced.resource_version
         return gone + news
+
+
+def _syncs(stored: Iterable[tuple[str, Any]]) -> list[Change[Any]]:
+    """Objects that are stored, shown again."""
+    return [Change(DeltaType.UPDATED, obj, obj, False, False, True, key) for key, obj in stored]
+
+
+def _holds_just(stored: Mapping[str, Any], keys: Sequence[str], items: Sequence[Any]) -> bool:
+    """Whether what is stored are these very items and no others."""
+    if len(keys) != len(stored) or len(set(keys)) < len(keys):
+        return False
+    return all(stored.get(key) is item for key, item in zip(keys, items))  # noqa: B905 - the same length
 
 
 def _is_same(old: Any, new: Any) -> bool:

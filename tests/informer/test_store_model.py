@@ -186,8 +186,8 @@ class StoreMachine(RuleBasedStateMachine):
     @invariant()
     def the_objects_are_the_models(self) -> None:
         items = self.model.items
-        assert self.indexer.list() == list(items.values())
-        assert self.indexer.list_keys() == list(items) == list(self.indexer)
+        assert sorted(self.indexer.list(), key=key_of) == [items[key] for key in sorted(items)]
+        assert sorted(self.indexer.list_keys()) == sorted(items) == sorted(self.indexer)
         assert len(self.indexer) == len(items)
         assert self.indexer.resource_version == self.model.version
         for key, obj in items.items():

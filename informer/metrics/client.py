@@ -1,0 +1,15 @@
+"""The Prometheus client, or a clear word where it is not installed."""
+
+from __future__ import annotations
+
+try:
+    from prometheus_client import REGISTRY, CollectorRegistry, make_wsgi_app
+    from prometheus_client.metrics_core import Metric
+    from prometheus_client.registry import Collector
+    from prometheus_client.samples import Sample
+except ImportError as error:
+    raise ImportError(
+        "informer.metrics needs the Prometheus client: pip install 'kube-informer[metrics]', or prometheus_client>=0.20"
+    ) from error
+
+__all__ = ["REGISTRY", "Collector", "CollectorRegistry", "Metric", "Sample", "make_wsgi_app"]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from random import Random
 
+from watch.errors import DEFAULT_MAX_RETRY_AFTER
+
 __all__ = ["Backoff", "BackoffState"]
 
 
@@ -19,6 +21,7 @@ class Backoff:
         jitter: each wait, those that the server asks for too, is made longer by a random part of it, at most so many
             times the wait (of a wait longer than `maximum`, so many times that).
         reset: after so many seconds without a failure the next one counts as the first.
+        max_retry_after: of a server's wish (Retry-After) so many seconds at most are kept to, and then it is asked again.
 
     Raises:
         ValueError: a value makes no sense.
@@ -31,6 +34,7 @@ class Backoff:
     factor: float = 2.0
     jitter: float = 1.0
     reset: float = 120.0
+    max_retry_after: float = DEFAULT_MAX_RETRY_AFTER
 
     def __post_init__(self) -> None:
         if self.initial < 0 or self.maximum < self.initial:
@@ -39,6 +43,8 @@ class Backoff:
             raise ValueError(f"factor must be at least 1, not {self.factor}")
         if self.jitter < 0 or self.reset < 0:
             raise ValueError(f"jitter and reset must be 0 or more, not {self.jitter} and {self.reset}")
+        if self.max_retry_after < 0:
+            raise ValueError(f"max_retry_after must be 0 or more seconds, not {self.max_retry_after}")
 
 
 class BackoffState:
@@ -68,9 +74,13 @@ class BackoffState:
         self._last = now
         wait = self._next
         self._next = min(wait * backoff.factor, backoff.maximum)
-        return self.spread(max(wait, at_least))
+        return self._spread(max(wait, min(at_least, backoff.max_retry_after)))
 
-    def spread(self, wait: float) -> float:
+    def pause(self, wish: float) -> float:
+        """The seconds to wait where nothing has failed, or where it is the server alone that says how long."""
+        return self._spread(min(wish, self._backoff.max_retry_after))
+
+    def _spread(self, wait: float) -> float:
         """A wait with its jitter."""
         backoff = self._backoff
         if not backoff.jitter:

@@ -192,7 +192,7 @@ class Reflector:
             if step.wait or step.pause:
                 backoff = self._watch_backoff
                 now = self._clock.monotonic()
-                wait = backoff.next(now, step.at_least) if step.wait else backoff.spread(step.pause)
+                wait = backoff.next(now, step.at_least) if step.wait else backoff.pause(step.pause)
                 self._health.wait(self._clock, self._stop, wait)
                 if self._stop.is_set():
                     break

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 __all__ = [
+    "DEFAULT_MAX_RETRY_AFTER",
     "ApiError",
     "BroadcasterShutdownError",
     "ChannelClosedError",
@@ -28,6 +29,10 @@ __all__ = [
 _EXPIRED_REASONS = frozenset({"Expired", "Gone"})
 _TOO_LARGE_CAUSE = "ResourceVersionTooLarge"
 _TOO_LARGE_MESSAGE = "Too large resource version"
+
+
+DEFAULT_MAX_RETRY_AFTER = 300.0
+"""Seconds of a server's wish that are kept to. API servers ask for 30 at most; more would be an outage of ours."""
 
 
 class WatchError(Exception):

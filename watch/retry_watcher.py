@@ -19,7 +19,7 @@ from typing_extensions import TypeVar
 from watch.channel import Channel
 from watch.clock import SYSTEM_CLOCK, Clock
 from watch.concurrency import Lock, Signal, Worker
-from watch.errors import ApiError, ChannelClosedError, WatchClosedError, as_api_error
+from watch.errors import DEFAULT_MAX_RETRY_AFTER, ApiError, ChannelClosedError, WatchClosedError, as_api_error
 from watch.event import Event, EventType
 from watch.object_version import resource_version_of
 from watch.options import ListOptions
@@ -58,6 +58,7 @@ class RetryWatcher(WatcherBase[T]):
         list_watch: opens the watches.
         min_restart_delay: seconds from the beginning of one watch call to that of the next, at least. A watch that lasted
             longer is followed by the next one at once.
+        max_retry_after: of a server's wish (Retry-After) so many seconds at most are kept to.
         clock: for that delay.
 
     Attributes:
@@ -66,7 +67,7 @@ class RetryWatcher(WatcherBase[T]):
     Raises:
         TypeError: resource_version is no string.
         ValueError: resource_version is "" or "0", which ask the server for its own choice of a beginning; or
-            min_restart_delay is negative.
+            min_restart_delay or max_retry_after is negative.
 
     Threads: `stop` from any, and it does not wait; events are read by one thread at a time.
 
@@ -79,13 +80,15 @@ class RetryWatcher(WatcherBase[T]):
         list_watch: WatchSource[T],
         *,
         min_restart_delay: float = 1.0,
+        max_retry_after: float = DEFAULT_MAX_RETRY_AFTER,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
-        _check(resource_version, min_restart_delay)
+        _check(resource_version, min_restart_delay, max_retry_after)
         self.done = Signal()
         self._last_version = resource_version  # of what was delivered; the thread's own
         self._source = list_watch
         self._min_restart_delay = min_restart_delay
+        self._max_retry_after = max_retry_after
         self._clock = clock
         self._channel: Channel[Event[T]] = Channel(0)
         self._stopped = Signal()
@@ -116,7 +119,8 @@ class RetryWatcher(WatcherBase[T]):
                 if delay is None:
                     return
                 since = self._clock.monotonic() - began
-                self._clock.wait(self._stopped, max(delay, self._min_restart_delay - since))
+                delay = max(min(delay, self._max_retry_after), self._min_restart_delay - since)
+                self._clock.wait(self._stopped, delay)
         finally:
             self._channel.close()
             self.done.set()
@@ -225,7 +229,7 @@ class RetryWatcher(WatcherBase[T]):
             return
 
 
-def _check(resource_version: str, min_restart_delay: float) -> None:
+def _check(resource_version: str, min_restart_delay: float, max_retry_after: float) -> None:
     if not isinstance(resource_version, str):
         raise TypeError(f"resource_version must be a string, not {type(resource_version).__name__}")
     if resource_version in ("", "0"):
@@ -235,6 +239,8 @@ def _check(resource_version: str, min_restart_delay: float) -> None:
         )
     if min_restart_delay < 0:
         raise ValueError(f"min_restart_delay must be 0 or more seconds, not {min_restart_delay}")
+    if max_retry_after < 0:
+        raise ValueError(f"max_retry_after must be 0 or more seconds, not {max_retry_after}")
 
 
 def _status_in(obj: Any) -> ApiError | None:

@@ -38,10 +38,28 @@ def test_what_a_server_asks_of_many_clients_is_spread() -> None:
 
 def test_a_very_long_wish_is_not_doubled() -> None:
     """Beyond the longest wait the random part grows no more; it is none without jitter."""
-    waits = [BackoffState(Backoff(), Random(seed)).next(0, at_least=600.0) for seed in range(100)]
-    assert min(waits) >= 600.0
-    assert max(waits) < 630.0
-    assert BackoffState(Backoff(jitter=0), Random(1)).next(0, at_least=600.0) == 600.0
+    waits = [BackoffState(Backoff(), Random(seed)).next(0, at_least=200.0) for seed in range(100)]
+    assert min(waits) >= 200.0
+    assert max(waits) < 230.0
+    assert BackoffState(Backoff(jitter=0), Random(1)).next(0, at_least=200.0) == 200.0
+
+
+@pytest.mark.parametrize(
+    ("backoff", "wish", "expected"),
+    [
+        pytest.param(Backoff(jitter=0), 86_000.0, 300.0, id="five-minutes-by-default"),
+        pytest.param(Backoff(jitter=0, max_retry_after=60.0), 61.0, 60.0, id="less-where-the-user-says-so"),
+        pytest.param(Backoff(jitter=0, max_retry_after=60.0), 59.0, 59.0, id="a-shorter-wish-is-kept-to"),
+        pytest.param(Backoff(jitter=0, max_retry_after=0), 5.0, 0.8, id="no-wish-at-all"),
+        pytest.param(Backoff(600, 600, jitter=0), 86_000.0, 600.0, id="the-users-own-waits-may-be-longer"),
+    ],
+)
+def test_a_server_cannot_keep_us_away_for_longer_than_is_allowed(
+    backoff: Backoff, wish: float, expected: float
+) -> None:
+    """A wish beyond that is kept to for so long, and then it is asked again."""
+    assert BackoffState(backoff, Random(1)).next(0, at_least=wish) == pytest.approx(expected)
+    assert BackoffState(backoff, Random(1)).pause(wish) == min(wish, backoff.max_retry_after)
 
 
 def test_two_quiet_minutes_begin_anew() -> None:
@@ -72,6 +90,7 @@ def test_the_same_random_gives_the_same_waits() -> None:
         {"factor": 0.9},
         {"jitter": -0.1},
         {"reset": -1},
+        {"max_retry_after": -2},
     ],
     ids=str,
 )

@@ -259,6 +259,14 @@ def test_bad_arguments_are_named():
         RetryWatcher("5", Server(), min_restart_delay=-1)
 
 
+def test_a_servers_wish_is_kept_to_for_so_long_at_most(retry):
+    """A server cannot keep us away for an hour by asking for it."""
+    source = Server(added(2), failures=(ApiError(429, "TooManyRequests", "slow down", 3600.0),))
+    assert read(retry("1", source, max_retry_after=0.01), 1) == [added(2)]
+    with pytest.raises(ValueError, match="max_retry_after must be 0 or more seconds, not -1"):
+        RetryWatcher("5", source, max_retry_after=-1)
+
+
 def test_every_call_asks_from_the_last_version_with_bookmarks(retry):
     """client-go source. Nothing but the resourceVersion changes from call to call."""
     source = Server(added(5), added(7), closes_after=1)

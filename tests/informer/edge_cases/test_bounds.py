@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from informer import Backoff
+
 LIMIT = 50
 
 
@@ -181,3 +183,21 @@ def test_a_head_without_an_end_is_a_broken_connection(
     assert [error.startswith("failed to list pods: cannot reach http://") for error in told.errors] == (
         [True] if where == "list" else []
     )
+
+
+@pytest.mark.parametrize("code", [429, 503])
+@pytest.mark.parametrize("where", ["list", "watch list", "watch"])
+def test_a_server_cannot_keep_us_away_by_retry_after(
+    scripted: Any, follow: Any, say: Any, code: int, where: str
+) -> None:
+    """A wish for most of a day is kept to for as long as `max_retry_after` says."""
+    busy = say.refused(code, "Busy", headers={"Retry_After": "80000"})
+    watch = say.watched(say.added("b", "6"), then="hang")
+    lists = [busy, say.listed("5", "a")] if where == "list" else [say.listed("5", "a")]
+    # After a 429 the watch list is asked for again, and refused for good.
+    again = [say.refused(501, "NotImplemented")] if (where, code) == ("watch list", 429) else []
+    server = scripted(lists, [watch] if where == "list" else [busy, *again, watch])
+    backoff = Backoff(initial=0.005, maximum=0.01, max_retry_after=0.05)
+    followed = follow(server, watch_list=where == "watch list", backoff=backoff)
+    assert followed.reaches("6")
+    assert followed.keys == ["a", "b"]

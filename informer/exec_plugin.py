@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import json
 import os
+import selectors
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from datetime import datetime, timezone
 from typing import Any, NamedTuple
@@ -23,6 +25,9 @@ __all__ = ["ExecCredential", "ExecPluginError", "run_exec_plugin"]
 
 PLUGIN_TIMEOUT = 60.0
 """Seconds a plugin may take: it may have to ask an identity provider, never a person."""
+PLUGIN_MAX_OUTPUT = 1024 * 1024
+"""Bytes a plugin may write: a token, a certificate and its key are some thousands."""
+_READ_SIZE = 64 * 1024
 _CLUSTER_EXTENSION = "client.authentication.k8s.io/exec"
 
 
@@ -50,6 +55,7 @@ def run_exec_plugin(
     cluster: Mapping[str, Any] | None = None,
     folder: str | None = None,
     timeout: float = PLUGIN_TIMEOUT,
+    max_output: int = PLUGIN_MAX_OUTPUT,
 ) -> ExecCredential:
     """Runs a plugin and reads its credential.
 
@@ -58,9 +64,10 @@ def run_exec_plugin(
         cluster: the kubeconfig's cluster, told to the plugin where the section asks for that.
         folder: where it runs, as commands are relative to the kubeconfig; None for here.
         timeout: seconds after which it is killed.
+        max_output: so many bytes it may write; it is killed when it writes more.
 
     Raises:
-        ExecPluginError: it cannot be run, fails, takes too long, or does not write a credential.
+        ExecPluginError: it cannot be run, fails, takes too long, writes too much, or does not write a credential.
 
     Threads: blocks up to the time-out.
     """
@@ -68,7 +75,7 @@ def run_exec_plugin(
     version = str(section.get("apiVersion") or "")
     if not command or not version:
         raise ExecPluginError("the kubeconfig's exec section needs a command and an apiVersion")
-    output = _output_of(section, command, _environment(section, version, cluster), folder, timeout)
+    output = _output_of(section, command, _environment(section, version, cluster), folder, timeout, max_output)
     return _credential_in(output, command, version)
 
 
@@ -91,7 +98,12 @@ def _is_interactive(section: Mapping[str, Any]) -> bool:
 
 
 def _output_of(
-    section: Mapping[str, Any], command: str, environment: dict[str, str], folder: str | None, timeout: float
+    section: Mapping[str, Any],
+    command: str,
+    environment: dict[str, str],
+    folder: str | None,
+    timeout: float,
+    max_output: int,
 ) -> bytes:
     interactive = _is_interactive(section)
     if not interactive and section.get("interactiveMode") == "Always":
@@ -100,18 +112,24 @@ def _output_of(
     problem = ""
     output = b""
     try:
-        done = subprocess.run(  # noqa: S603 - the command is what the kubeconfig names
+        with subprocess.Popen(  # noqa: S603 - the command is what the kubeconfig names
             [command, *map(str, section.get("args") or ())],
             stdin=None if interactive else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             env=environment,
             cwd=folder or None,
-            timeout=timeout,
-            check=False,
-        )
-        output = done.stdout
-        if done.returncode:
-            problem = f"ended with exit code {done.returncode}; its own words are on this process's standard error"
+        ) as process:
+            try:
+                output = _read_all(process, time.monotonic() + timeout, max_output)
+                if len(output) > max_output:
+                    problem = f"wrote more than {max_output} bytes, the most allowed, and was killed"
+                elif process.returncode:
+                    problem = (
+                        f"ended with exit code {process.returncode}; its own words are on this process's standard error"
+                    )
+            finally:
+                # Unless it has ended by itself.
+                process.kill()
     except subprocess.TimeoutExpired:
         problem = f"gave nothing within {timeout:g} s and was killed"
     except OSError as error:
@@ -119,6 +137,28 @@ def _output_of(
         problem = f"cannot be run ({error.strerror or type(error).__name__})" + (f": {hint}" if hint else "")
     if problem:
         raise ExecPluginError(f"exec plugin {command!r} {problem}")
+    return output
+
+
+def _read_all(process: subprocess.Popen[bytes], deadline: float, most: int) -> bytes:
+    """What a process writes until it ends, or a little more than what it may.
+
+    Raises:
+        subprocess.TimeoutExpired: it has not ended in time.
+    """
+    assert process.stdout is not None
+    pipe, output = process.stdout.fileno(), b""
+    with selectors.DefaultSelector() as selector:
+        selector.register(pipe, selectors.EVENT_READ)
+        while len(output) <= most:
+            left = deadline - time.monotonic()
+            if left <= 0 or not selector.select(left):
+                raise subprocess.TimeoutExpired(process.args, left)
+            piece = os.read(pipe, _READ_SIZE)
+            if not piece:
+                process.wait(max(0.0, deadline - time.monotonic()))
+                break
+            output += piece
     return output
 
 

@@ -124,6 +124,10 @@ def eventually(condition: Callable[[], Any]) -> bool:
         pytest.param(credential(token=SECRET), "exit 3", "ended with exit code 3", id="fails"),
         pytest.param(credential(token=SECRET), "kill -9 $$", "ended with exit code -9", id="is-killed"),
         pytest.param(credential(token=SECRET), "exec sleep 30", "gave nothing within 0.2 s and was killed", id="hangs"),
+        pytest.param(
+            SECRET * 100_000, "", "wrote more than 1048576 bytes, the most allowed, and was killed", id="much"
+        ),
+        pytest.param(SECRET, "exec yes", "wrote more than 1048576 bytes, the most", id="without-an-end"),
         pytest.param(f"token: {SECRET}", "", "did not write an ExecCredential in JSON", id="garbage"),
         pytest.param(
             json.dumps(credential(token=SECRET))[:-3], "", "did not write an ExecCredential in JSON", id="half"

@@ -99,6 +99,17 @@ def test_a_full_channel_drops():
     assert [list(watcher) for watcher in watchers] == [[FOO1], [FOO1]]
 
 
+def test_what_is_dropped_is_told():
+    """Each event that a watcher has no room for is told, once a watcher, and those that were stopped miss nothing."""
+    dropped = []
+    with Broadcaster(1, DROP, on_drop=dropped.append) as broadcaster:
+        watchers = [broadcaster.watch() for _ in range(3)]
+        watchers[2].stop()
+        broadcaster.action(*FOO1)
+        broadcaster.action(*BAR2)
+    assert dropped == [BAR2, BAR2]
+
+
 @pytest.mark.parametrize(
     "use",
     [

@@ -246,5 +246,5 @@ def test_the_servers_answer_counts() -> None:
 )
 def test_numbers_that_make_no_sense(options: dict[str, Any]) -> None:
     """They are refused at once."""
-    with pytest.raises(ValueError, match="must be|are needed"):
+    with pytest.raises(ValueError, match=r"must be|are needed"):
         EventCorrelator(**options)

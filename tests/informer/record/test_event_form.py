@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+import socket
+from typing import Any
 
 import pytest
 
-from informer.record.event_form import copy_event, event_name, log_line, make_event
+from informer.record.event_form import RecordedEvent, copy_event, event_name, events_v1_form, log_line, make_event
 
 REFERENCE = {
     "kind": "Pod",
@@ -132,3 +134,53 @@ def test_a_line_is_one_line(separator: str) -> None:
     line = log_line(event)
     assert len(line.splitlines()) == 1
     assert line.endswith("reason: 'R\\nr' m\\nn")
+
+
+def in_the_new_group(regarding: dict[str, str], message: str = "note", **options: Any) -> dict[str, Any]:
+    options = {"component": "c1", "host": "i1", "action": "Act", **options}
+    event = make_event(regarding, "Normal", "R", message, nanoseconds=NOW, **options)
+    before = copy_event(event)
+    made = events_v1_form(RecordedEvent(event, NOW))
+    assert event == before
+    return made
+
+
+@pytest.mark.parametrize(
+    "related", [None, {"kind": "Node", "apiVersion": "v1", "name": "node1"}], ids=["alone", "related"]
+)
+def test_an_event_of_the_new_group(related: dict[str, str] | None) -> None:
+    """Go: TestEventf in tools/events. An event of events.k8s.io names its object, who reports it, and when."""
+    regarding = {"kind": "Pod", "apiVersion": "v1", "namespace": "ns1", "name": "pod1"}
+    event = in_the_new_group(regarding, related=related, annotations={"a": "b"})
+    assert event == {
+        "apiVersion": "events.k8s.io/v1",
+        "kind": "Event",
+        "metadata": {"name": f"pod1.{NOW:x}", "namespace": "ns1", "annotations": {"a": "b"}},
+        "eventTime": "2023-11-14T22:13:20.123456Z",
+        "reportingController": "c1",
+        "reportingInstance": "i1",
+        "action": "Act",
+        "reason": "R",
+        "regarding": regarding,
+        "note": "note",
+        "type": "Normal",
+    } | ({} if related is None else {"related": related})
+
+
+@pytest.mark.parametrize("name", ["2001:db8::123", "x" * 1012], ids=["address", "long"])
+def test_names_of_the_new_group(name: str) -> None:
+    """Go: TestEventf in tools/events. An object without namespace has its event in "default", under a valid name."""
+    event = in_the_new_group({"kind": "IPAddress", "apiVersion": "networking.k8s.io/v1", "name": name})
+    assert event["metadata"]["namespace"] == "default"
+    assert SUBDOMAIN.fullmatch(event["metadata"]["name"])
+    assert len(event["metadata"]["name"]) <= 253
+
+
+def test_what_the_new_group_demands() -> None:
+    """An instance and an action are there although nobody gave them, and a note is no longer than the server takes."""
+    regarding = {"kind": "Pod", "name": "p"}
+    event = in_the_new_group(regarding, "ä" * 1000, host="", action="")
+    assert event["reportingInstance"] == f"c1-{socket.gethostname()}"[:128]
+    assert event["action"] == "R"
+    assert event["note"] == "ä" * 510 + "..."
+    assert in_the_new_group(regarding, "ä" * 512)["note"] == "ä" * 512

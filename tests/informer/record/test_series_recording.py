@@ -1,0 +1,180 @@
+"""Events recorded to sinks of events.k8s.io."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from typing import Any
+
+import pytest
+
+from informer.log_limit import LimitedLog
+from informer.record import EventBroadcaster, EventRecorder
+from informer.record.delivery import Delivery, Ending
+from informer.record.event_series import series_patch
+from watch import FakeClock
+from watch.clock import SYSTEM_CLOCK
+from watch.concurrency import Latch
+
+GROUP = "events.k8s.io/v1"
+POD = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "pod1", "namespace": "ns1"}}
+NODE = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "node1"}}
+EVENT = {"metadata": {"name": "test", "namespace": "default"}}
+SERIES: dict[str, Any] = {**EVENT, "series": {"count": 2, "lastObservedTime": "2026-01-01T00:00:00.000000Z"}}
+
+
+def record(recorder: EventRecorder, *reasons: str) -> None:
+    for reason in reasons:
+        recorder.event(POD, "Normal", reason, "note")
+
+
+@pytest.mark.parametrize(
+    ("events", "stored"),
+    [
+        pytest.param([EVENT], EVENT, id="one"),
+        pytest.param([EVENT, SERIES], SERIES, id="then-its-series"),
+        pytest.param([SERIES, EVENT], SERIES, id="series-first"),
+        pytest.param([SERIES], SERIES, id="series-alone"),
+    ],
+)
+def test_an_event_and_its_series_are_one(make_sink: Any, events: list[dict[str, Any]], stored: dict[str, Any]) -> None:
+    """Go: TestRecordEventToSink. In whatever order an event and its series are written, one is there, with the series."""
+    sink = make_sink(GROUP)
+    delivery = Delivery(sink, lambda tries: 0.0, SYSTEM_CLOCK, Ending(), LimitedLog(logging.getLogger("tests")))
+    for event in events:
+        delivery.deliver(event, series_patch(event))
+    (found,) = sink.stored.values()
+    assert found.get("series") == stored.get("series")
+
+
+def test_a_series_that_finds_its_event_between_two_requests(make_sink: Any) -> None:
+    """client-go source. Where the patch finds no event and the creation finds one, it is tried again."""
+    sink = make_sink(GROUP)
+    delivery = Delivery(sink, lambda tries: 0.0, SYSTEM_CLOCK, Ending(), LimitedLog(logging.getLogger("tests")))
+
+    def race(verb: str, event: dict[str, Any]) -> None:
+        if verb == "create":
+            sink.stored.setdefault("test", dict(EVENT))
+
+    sink.fail = race
+    delivery.deliver(SERIES, series_patch(SERIES))
+    assert [call[0] for call in sink.taken(3)] == ["patch", "create", "patch"]
+    assert sink.stored["test"]["series"]["count"] == 2
+
+
+def test_repeats_make_a_series(make_sink: Any) -> None:
+    """Go: TestEventSeriesf. An event is created, the same again is a patch to two, one with another action is created."""
+    sink = make_sink(GROUP)
+    with EventBroadcaster() as broadcaster:
+        broadcaster.start_recording_to_sink(sink)
+        recorder = broadcaster.new_recorder("c1", "i1")
+        for action in ("Bind", "Bind", "Other"):
+            recorder.event(POD, "Normal", "Scheduled", "note", action=action, related=NODE)
+            ((verb, event, body),) = sink.taken(1)
+            assert (verb, event["action"]) == ("patch" if body else "create", action)
+            if body:
+                assert body == {"series": event["series"]}
+                assert event["series"]["count"] == 2
+                assert event["eventTime"] < event["series"]["lastObservedTime"]
+    assert [bool(event.get("series")) for event in sink.stored.values()] == [True, False]
+
+
+def test_two_in_a_row_are_one_event(make_sink: Any) -> None:
+    """Go: TestEventSeriesWithEventSinkImplRace. However fast two like events follow, there is one, with a series."""
+    sink = make_sink(GROUP)
+    first = Latch()
+    sink.fail = lambda verb, event: first.wait(10) and None
+    with EventBroadcaster() as broadcaster:
+        broadcaster.start_recording_to_sink(sink)
+        record(broadcaster.new_recorder("c"), "R", "R")
+        sink.taken(1)
+        # The second is not written while the first is on its way.
+        with pytest.raises(queue.Empty):
+            sink.calls.get(timeout=0.02)
+        first.open()
+        assert sink.taken(1)[0][0] == "patch"
+    (event,) = sink.stored.values()
+    assert event["series"]["count"] == 2
+
+
+def test_eight_are_written_at_a_time(make_sink: Any) -> None:
+    """client-go source. Eight threads write, so that one that waits holds nobody; with nothing to write there are none."""
+    before = threading.active_count()
+    sink = make_sink(GROUP)
+    release = Latch()
+    sink.fail = lambda verb, event: release.wait(10) and None
+    with EventBroadcaster() as broadcaster:
+        broadcaster.start_recording_to_sink(sink)
+        assert (
+            threading.active_count() == before + 3
+        )  # the broadcaster, the one that takes events, the one with the clock
+        record(broadcaster.new_recorder("c"), *[f"R{number}" for number in range(10)])
+        sink.taken(8)
+        with pytest.raises(queue.Empty):
+            sink.calls.get(timeout=0.02)
+        assert threading.active_count() == before + 11
+        release.open()
+        sink.taken(2)
+    assert len(sink.stored) == 10
+
+
+def test_a_series_is_written_again_and_ends(make_sink: Any) -> None:
+    """client-go source. A series that goes on is written after half an hour, and one that ends after six minutes."""
+    clock = FakeClock(1000)
+    sink = make_sink(GROUP)
+    with EventBroadcaster(clock=clock) as broadcaster:
+        broadcaster.start_recording_to_sink(sink)
+        recorder = broadcaster.new_recorder("c")
+        record(recorder, "R", "R")
+        sink.taken(2)
+        for number in range(5):
+            clock.step(350)
+            record(recorder, "R", f"other-{number}")  # once the other is created, the one before it is counted
+            assert sink.taken(1)[0][0] == "create"
+        clock.step(50)
+        ((verb, event, body),) = sink.taken(1)
+        assert (verb, body["series"]["count"]) == ("patch", 7)
+        clock.step(720)
+        ((verb, event, body),) = sink.taken(1)
+        assert (verb, body["series"]["count"]) == ("patch", 7)
+        record(recorder, "R")
+        ((verb, again, body),) = sink.taken(1)
+        assert verb == "create"
+        assert again["metadata"]["name"] != event["metadata"]["name"]
+
+
+def test_a_refresh_is_not_insisted_on(make_sink: Any) -> None:
+    """Go: TestRefreshExistingEventSeries. A series that a sink did not take at a refresh stays, and is written later."""
+    clock = FakeClock(1000)
+    sink = make_sink(GROUP)
+    with EventBroadcaster(clock=clock) as broadcaster:
+        broadcaster.start_recording_to_sink(sink)
+        recorder = broadcaster.new_recorder("c")
+        record(recorder, "R", "R")
+        sink.taken(2)
+        failures = iter([ConnectionError("cut")])
+        sink.fail = lambda verb, event: next(failures, None) if verb == "patch" else None
+        for number in range(5):
+            clock.step(350)
+            record(recorder, "R", f"other-{number}")
+            sink.taken(1)
+        clock.step(50)
+        assert sink.taken(1)[0][0] == "patch"
+        clock.step(350)
+        record(recorder, "R", "last")
+        assert sink.taken(1)[0][0] == "create"
+        clock.step(10)
+        ((verb, _, body),) = sink.taken(1)
+        assert (verb, body["series"]["count"]) == ("patch", 8)
+
+
+def test_what_was_only_counted_is_written_at_the_end(make_sink: Any) -> None:
+    """A shutdown leaves the true count behind."""
+    sink = make_sink(GROUP)
+    with EventBroadcaster() as broadcaster:
+        broadcaster.start_recording_to_sink(sink)
+        record(broadcaster.new_recorder("c"), *["R"] * 50)
+    (event,) = sink.stored.values()
+    assert event["series"]["count"] == 50
+    assert len(sink.calls) == 3

@@ -7,6 +7,7 @@ to close the child's copies after a fork.
 from __future__ import annotations
 
 import contextlib
+import http.client
 import os
 import socket
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ from watch.request_scope import current_scope, unless_cancelled
 __all__ = ["CONNECT_TIMEOUT", "POOL_CLASSES", "keepalive_options"]
 
 CONNECT_TIMEOUT = 30.0
+_MAX_INTERIM = 10
 
 _open_sockets: WeakSet[socket.socket] = WeakSet()
 
@@ -42,6 +44,18 @@ def keepalive_options() -> list[tuple[int, int, int]]:
     return options
 
 
+class _Response(http.client.HTTPResponse):
+    """One before which a server may send a few interim ones (100 Continue): http.client would read them without end."""
+
+    _heads = 0
+
+    def _read_status(self) -> tuple[str, int, str]:
+        self._heads += 1
+        if self._heads > _MAX_INTERIM + 1:
+            raise http.client.HTTPException(f"more than {_MAX_INTERIM} interim answers")
+        return super()._read_status()  # type: ignore[misc,no-any-return]
+
+
 class _Interruptible:
     """A connection that the scope of its request can shut down while it connects and while it waits for an answer."""
 
@@ -50,6 +64,7 @@ class _Interruptible:
     timeout: Any
     _dns_host: str
     socket_options: Any
+    response_class: Any = _Response
 
     def connect(self) -> None:
         super().connect()  # type: ignore[misc]

@@ -236,6 +236,9 @@ def test_connection_refused_is_told_as_that() -> None:
         pytest.param(b"", "without response", id="closed"),
         pytest.param(b"garbage\r\n\r\n", "garbage", id="no-http"),
         pytest.param(b"HTTP/1.1 200 OK\r\nX: " + b"x" * 100_000, "too long|header line", id="endless-header"),
+        pytest.param(
+            b"HTTP/1.1 100 Continue\r\n\r\n" * 20, "more than 10 interim answers", id="endless-interim-answers"
+        ),
     ],
 )
 def test_a_server_that_speaks_no_http_is_a_broken_connection(serve: Any, answer: bytes, words: str) -> None:

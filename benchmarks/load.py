@@ -184,7 +184,7 @@ class Table:
     ) -> None:
         self._informer, self._registrations, self._fast, self._pod_bytes = informer, registrations, fast, pod_bytes
         self._collections = Collections()
-        self._base = memory()
+        self.base = memory()
         self._begun = self._last = time.monotonic()
         self._cpu, self._seen = cpu_seconds(), fast.seen
         self.all_latencies = array("f")
@@ -201,10 +201,10 @@ class Table:
         sizes = "/".join(str(registration.backlog_size) for registration in each)
         lags = "/".join(f"{registration.lag_seconds:.2f}" for registration in each)
         used, waits = memory(), each[-1].backlog_size * (self._pod_bytes + CHANGE_BYTES) / 1e6
-        held = used.held - self._base.held
+        held = used.held - self.base.held
         self.excess = max(self.excess, held - waits)
         print(
-            f"{now - self._begun:4.0f} {used.resident:7.0f} {used.resident - self._base.resident:6.0f} {held:6.0f} "
+            f"{now - self._begun:4.0f} {used.resident:7.0f} {used.resident - self.base.resident:6.0f} {held:6.0f} "
             f"{waits:6.0f} {used.free:6.0f} {used.blocks:9} {len(self._informer.store):7} {sizes:>24} {lags:>22} "
             f"{self._informer.last_event_age or 0:6.2f} {percentile(latencies, 0.5):7.2f} {percentile(latencies, 0.99):7.2f} "
             f"{percentile(latencies, 1):7.1f} {events / (now - self._last):8.0f} {(cpu - self._cpu) * 1e6 / events:8.0f} "
@@ -249,7 +249,7 @@ def run(server: Server, arguments: argparse.Namespace) -> bool:
             version, pods, wrong = server.differences(informer.store)
         table.line()
         counted = sum(by_namespace.pods.values())
-        ordered = sorted(table.all_latencies)
+        ordered = array("f", sorted(table.all_latencies))
         stats = server.stats()
         print(
             f"write to fast handler: p50 {percentile(ordered, 0.5):.2f} ms, p99 {percentile(ordered, 0.99):.2f} ms, "
@@ -263,9 +263,12 @@ def run(server: Server, arguments: argparse.Namespace) -> bool:
         registrations["slow"].remove()
         give_back_memory()
         after = memory()
+        # Not `held`: what a trimmed heap counts as free is not resident any more.
+        base = table.base
         print(
-            f"slow handler removed with {backlog} waiting: {before.resident:.0f} MB (held {before.held:.0f}), "
-            f"now {after.resident:.0f} MB (held {after.held:.0f})"
+            f"slow handler removed with {backlog} waiting: {before.resident:.0f} MB, now {after.resident:.0f} MB; given out by "
+            f"the C library {before.used:.0f} and {after.used:.0f} MB, {base.used:.0f} at the beginning; small blocks "
+            f"{before.blocks} and {after.blocks}, {base.blocks} at the beginning"
         )
         # With "coalesce" no more may wait than there are keys, and for each a delete and an add.
         bounded = arguments.slow_backlog == "all" or backlog <= 2 * arguments.pods

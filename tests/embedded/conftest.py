@@ -94,6 +94,12 @@ class Client:
         self._open.callback(stream.close)
         return stream
 
+    def watched(self, path: str, /) -> list[tuple[str, Any]]:
+        """All events of a watch that the server ends as soon as it has sent what there is."""
+        stream = self.watch(path)
+        assert self.server.faults.end_watches()
+        return stream.rest()
+
     def close(self) -> None:
         self._open.close()
 

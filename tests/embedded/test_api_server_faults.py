@@ -215,7 +215,7 @@ def test_a_state_without_an_end(server, call, make):
     assert stream.events(1) == [("ADDED", "a")]
     server.create(make("b"))
     assert stream.events(1) == [("ADDED", "b")]
-    assert [type for type, _ in call.watch(f"{MAPS}?{STATE}&timeoutSeconds=1").rest()] == ["ADDED", "ADDED", "BOOKMARK"]
+    assert [type for type, _ in call.watched(f"{MAPS}?{STATE}")] == ["ADDED", "ADDED", "BOOKMARK"]
 
 
 UNKNOWN = b'{"type":"SHRUNK","object":{"kind":"Unknown","apiVersion":"v1","metadata":{"resourceVersion":"1"}}}\n'

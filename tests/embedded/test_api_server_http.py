@@ -80,9 +80,10 @@ def test_a_refusal_keeps_the_connection(wire):
     assert wire.answer()[0] == 200
 
 
-def test_a_stream_keeps_the_connection_when_it_ends_properly(wire):
+def test_a_stream_keeps_the_connection_when_it_ends_properly(server, wire):
     """A watch ends with the last chunk, and the next request follows on the same connection."""
-    wire.send(f"GET {MAPS}?watch=1&timeoutSeconds=1 HTTP/1.1", "Host: x")
+    server.faults.short_watches()
+    wire.send(f"GET {MAPS}?watch=1 HTTP/1.1", "Host: x")
     assert wire.answer()[::2] == (200, b"")
     wire.send("GET /healthz HTTP/1.1", "Host: x")
     assert wire.answer()[0] == 200

@@ -250,7 +250,7 @@ def test_requests_are_logged(server, call, make):
 
 def test_a_watch_that_begins_with_the_state_is_logged_as_one(server, call):
     """ "watch_list" tells it from a plain watch."""
-    call("GET", f"{MAPS}?watch=1&timeoutSeconds=1&sendInitialEvents=true&resourceVersionMatch=NotOlderThan")
+    call.watched(f"{MAPS}?sendInitialEvents=true&resourceVersionMatch=NotOlderThan")
     assert [request.verb for request in server.requests] == ["watch_list"]
 
 

@@ -40,9 +40,8 @@ def test_each_event_is_a_chunk_of_its_own(server, call, make):
     for name in "abc":
         server.create(make(name))
     pool = urllib3.PoolManager()
-    response = pool.request(
-        "GET", f"{server.url}{ALL_MAPS}?watch=1&timeoutSeconds=1&resourceVersion={version}", preload_content=False
-    )
+    response = pool.request("GET", f"{server.url}{ALL_MAPS}?watch=1&resourceVersion={version}", preload_content=False)
+    server.faults.end_watches()
     chunks = list(response.read_chunked(decode_content=False))
     pool.clear()
     assert [json.loads(chunk)["object"]["metadata"]["name"] for chunk in chunks] == ["a", "b", "c"]
@@ -78,8 +77,8 @@ def test_the_state_ends_with_a_bookmark(server, call, make):
 def test_the_end_of_the_state_is_told_to_any_watch_with_bookmarks(server, call, make):
     """A plain watch without a resourceVersion is made one that begins with the state; without bookmarks nothing is told."""
     server.create(make("a"))
-    with_bookmarks = call.watch(f"{MAPS}?allowWatchBookmarks=true&timeoutSeconds=1").rest()
-    without = call.watch(f"{MAPS}?sendInitialEvents=true&resourceVersionMatch=NotOlderThan&timeoutSeconds=1").rest()
+    with_bookmarks = call.watched(f"{MAPS}?allowWatchBookmarks=true")
+    without = call.watched(f"{MAPS}?sendInitialEvents=true&resourceVersionMatch=NotOlderThan")
     assert [type for type, _ in with_bookmarks] == ["ADDED", "BOOKMARK"]
     assert with_bookmarks[1][1]["metadata"]["annotations"] == END
     assert [type for type, _ in without] == ["ADDED"]
@@ -130,7 +129,8 @@ def test_servers_without_watch_list_refuse_it(client_of, version, status):
     with EmbeddedAPIServer(version=version) as server:
         call = client_of(server)
         assert call("GET", "/version").json["minor"] == version[2:]
-        answer = call("GET", f"{MAPS}?watch=1&timeoutSeconds=1&{STATE}")
+        server.faults.short_watches(on="watch_list")
+        answer = call("GET", f"{MAPS}?watch=1&{STATE}")
         assert answer.status == status
         if status == 422:
             words = "sendInitialEvents is forbidden for watch unless the WatchList feature gate is enabled"
@@ -154,7 +154,7 @@ def test_a_resource_version_that_is_too_old_is_an_error_event(server, call, make
         "code": 410,
     }
     assert events == [("ERROR", status)]
-    assert call("GET", f"{MAPS}?watch=1&timeoutSeconds=1&resourceVersion={server.resource_version}").body == b""
+    assert call.watched(f"{MAPS}?resourceVersion={server.resource_version}") == []
 
 
 def test_open_watches_live_through_a_compaction(server, call, make):
@@ -171,7 +171,7 @@ def test_a_resource_version_from_the_future(server, call):
     (error,) = call.watch(f"{MAPS}?{STATE}&resourceVersion=99999999").rest()
     assert error[0] == "ERROR"
     assert (error[1]["code"], error[1]["details"]["causes"][0]["reason"]) == (504, "ResourceVersionTooLarge")
-    assert call.watch(f"{MAPS}?resourceVersion=99999999&timeoutSeconds=1").rest() == []
+    assert call.watched(f"{MAPS}?resourceVersion=99999999") == []
 
 
 def test_bookmarks_come_at_their_interval_and_before_the_end(make, client_of):
@@ -274,11 +274,11 @@ def test_a_shard_can_be_watched(make, client_of):
     high = "shardRange(object.metadata.uid, '0x8000000000000000', '0x10000000000000000')"
     with EmbeddedAPIServer(sharded_list_and_watch=True) as server:
         call = client_of(server)
-        query = f"timeoutSeconds=1&resourceVersion={server.resource_version}"
+        query = f"resourceVersion={server.resource_version}"
         for number in range(20):
             server.create(make(f"m{number}"))
         names = [
-            {obj["metadata"]["name"] for _, obj in call.watch(f"{MAPS}?{query}&shardSelector={each}").rest()}
+            {obj["metadata"]["name"] for _, obj in call.watched(f"{MAPS}?{query}&shardSelector={each}")}
             for each in (low, high)
         ]
         assert len(names[0]) + len(names[1]) == len(names[0] | names[1]) == 20
@@ -299,18 +299,18 @@ def test_a_state_is_compressed_since_1_37(make, client_of, version):
             server.create(make(name))
         pool = urllib3.PoolManager()
         headers = {"Accept-Encoding": "gzip"}
-        response = pool.request(
-            "GET", f"{server.url}{MAPS}?watch=1&timeoutSeconds=1&{STATE}", headers=headers, preload_content=False
-        )
+        response = pool.request("GET", f"{server.url}{MAPS}?watch=1&{STATE}", headers=headers, preload_content=False)
         chunks = response.read_chunked(decode_content=False)
         packed = version == "1.37"
         assert response.headers.get("Content-Encoding") == ("gzip" if packed else None)
         body = next(chunks)
         server.create(make("c"))
+        server.faults.end_watches()
         members = [body, *chunks]
         text = b"".join(zlib.decompress(member, 31) for member in members) if packed else b"".join(members)
         assert [json.loads(line)["type"] for line in text.splitlines()] == ["ADDED", "ADDED", "BOOKMARK", "ADDED"]
-        plain = client_of(server)("GET", f"{MAPS}?watch=1&timeoutSeconds=1", Accept_Encoding="gzip")
+        server.faults.short_watches()
+        plain = client_of(server)("GET", f"{MAPS}?watch=1", Accept_Encoding="gzip")
         assert "content-encoding" not in plain.headers
         pool.clear()
 
@@ -318,9 +318,10 @@ def test_a_state_is_compressed_since_1_37(make, client_of, version):
 @pytest.mark.parametrize(
     ("value", "is_watch"), [("1", True), ("true", True), ("True", True), ("", True), ("0", False), ("false", False)]
 )
-def test_what_makes_a_request_a_watch(call, value, is_watch):
+def test_what_makes_a_request_a_watch(server, call, value, is_watch):
     """Any value of `watch` but a false one, as the real server reads it."""
-    answer = call("GET", f"{MAPS}?watch={value}&timeoutSeconds=1")
+    server.faults.short_watches()
+    answer = call("GET", f"{MAPS}?watch={value}")
     assert (answer.body == b"") == is_watch
 
 

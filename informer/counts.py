@@ -53,7 +53,7 @@ class ReflectorCounts:
 
     def __init__(self) -> None:
         self.lists = 0
-        """Lists begun, in pages or streamed."""
+        """Lists asked for in pages, or begun as a stream."""
         self.list_seconds = Tally()
         """How long those took that were complete, waits between tries of a page included."""
         self.list_items = Tally()
@@ -86,7 +86,9 @@ class ReflectorCounts:
             with_list: it begins with the present state.
         """
         self._is_open = True
-        if not with_list:
+        if with_list:
+            self.lists += 1
+        else:
             self.reconnects += not self._watch_due
             self._watch_due = False
 

@@ -255,7 +255,6 @@ class Reflector:
 
     def _watch_list(self, begun: float) -> Next:
         self.watch_lists += 1
-        self.counts.lists += 1
         watcher = self._open(self._state.watch_list_options(self._timeout_seconds()), with_list=True)
         if isinstance(watcher, Exception):
             return self._watch_list_failed(watcher)

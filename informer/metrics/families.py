@@ -128,7 +128,7 @@ BYTES = Family(
 STORE_VERSION = Family(
     "informer_store_resource_version", "gauge", "The last 15 digits of the resourceVersion that the cache has reached."
 )
-LISTS = Family("reflector_lists", "counter", "Lists begun, in pages or streamed.")
+LISTS = Family("reflector_lists", "counter", "Lists asked for in pages, or begun as a stream.")
 LIST_SECONDS = Family("reflector_list_duration_seconds", "summary", "How long complete lists took.")
 LIST_ITEMS = Family("reflector_items_per_list", "summary", "How many objects complete lists brought.")
 WATCHES = Family("reflector_watches", "counter", "Watches asked for.")

@@ -10,6 +10,7 @@ So there is no moment at which both hold it, as long as a second is equally long
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -75,6 +76,7 @@ class Candidate:
         self._on_slow_path = on_slow_path
         self._limited = LimitedLog(_log)
         self._seen = _Seen(LeaderElectionRecord(), 0.0)  # replaced as a whole
+        self._lease_end = -math.inf
         self._read: LeaderElectionRecord | None = None  # what the server gave last, to tell whether it has changed
 
     @property
@@ -84,7 +86,7 @@ class Candidate:
 
     @property
     def seen_at(self) -> float:
-        """Since when that is so, by the clock; of a record of our own, when we asked for it."""
+        """Since when that is so, by the clock; of a record that we have written, when we asked for it."""
         return self._seen.at
 
     @property
@@ -94,8 +96,8 @@ class Candidate:
 
     @property
     def lease_end(self) -> float:
-        """When our lease ends unless it is renewed, by the clock, for others may take it then. Only while we are the holder."""
-        return self._seen.at + self._own_duration
+        """When our lease ends unless it is renewed, by the clock, for others may take it then; in the past without any."""
+        return self._lease_end
 
     def try_acquire_or_renew(self) -> bool:
         """Gets the lease, or renews it; returns whether it is ours now.
@@ -103,7 +105,7 @@ class Candidate:
         Whatever fails is logged, and the lease not ours this time.
         """
         now = self._clock.monotonic()
-        if self.is_holder and self._seen.is_valid(now):
+        if self.is_holder and now < self._lease_end:
             # Nobody else should have changed it since: no need to read it first.
             failure = self._write(self._lock.update, self._own_record(self.record, self.record.leader_transitions))
             if failure is None:
@@ -131,6 +133,8 @@ class Candidate:
         Args:
             deadline: when to give up, by the clock.
         """
+        # Should the answer be lost, another may lead by then.
+        self._lease_end = -math.inf
         while self._clock.monotonic() < deadline:
             try:
                 read = self._lock.get(timeout=self._timeout)
@@ -155,6 +159,8 @@ class Candidate:
         if read != self._read:
             self._seen = _Seen(read, self._clock.monotonic())
             self._read = read
+        if not self.is_holder:
+            self._lease_end = -math.inf
 
     def _create(self) -> bool:
         error = self._write(self._lock.create, self._own_record(None, 0))
@@ -187,6 +193,8 @@ class Candidate:
         except Exception as error:
             return error
         self._seen = _Seen(record, sent)
+        if record.holder_identity:
+            self._lease_end = sent + self._own_duration
         return None
 
     def _failed(self, message: str, error: Exception) -> bool:

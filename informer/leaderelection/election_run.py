@@ -65,6 +65,9 @@ class ElectionRun:
             if term is not None:
                 self._lead(term)
         finally:
+            # Interrupted anywhere, it leads no more.
+            if self.term is not None:
+                self.term.close()
             self._news.close()
 
     def work_goes_on_since(self, moment: float) -> bool:
@@ -175,7 +178,6 @@ class ElectionRun:
             self._candidate.try_release(min(term.lease_end, self._clock.monotonic() + self._config.renew_deadline))
             self._news.tell(self._candidate.record.holder_identity)
         self._record_event("stopped leading")
-        term.close()
 
     def _work_ends_by(self, end: float) -> bool:
         if self.work is None or self._clock.wait(self.work.over, max(0.0, end - self._clock.monotonic())):

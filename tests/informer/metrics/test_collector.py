@@ -19,7 +19,6 @@ from prometheus_client.openmetrics.exposition import generate_latest as generate
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 
 from informer import ListWatch, Object, ObjectList, SharedInformer
-from informer.errors import InformerError
 from informer.metrics import InformerCollector, install
 from informer.testing.fake_source import FakeControllerSource
 from watch import ApiError, Channel, FakeWatcher

@@ -2,9 +2,9 @@
 
     python benchmarks/_burst_server.py --pods 10000 --events 50000     # prints its URL
 
-It lists in pages and streams lists, compressed or slowly if asked, and gives each watch the same burst of updates once somebody
-asks for POST /start: one event a write, as fast as the client reads, or one each `--every` seconds with the time of sending in
-the annotation example.com/note.
+It lists in pages or at once and streams lists, compressed or slowly if asked, and gives each watch the same burst of updates
+once somebody asks for /start: one event a write, as fast as the client reads, or one each `--every` seconds with the time of
+sending in the annotation example.com/note. On /expire the watches that wait end with a 410, so that their clients list again.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import time
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
-from _pods import event, list_body, pod
+from _pods import TYPE, list_body, pod
 
 from informer.testing.certificates import make_certificates
 
@@ -31,24 +31,66 @@ MARK = b'"example.com/note":"' + b"x" * 19
 PIECE = 16 * 1024
 
 
-class Burst:
-    """Everything there is to send."""
+METADATA_TYPE = b'"kind":"PartialObjectMetadata","apiVersion":"meta.k8s.io/v1",'
+EXPIRED = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "Expired", "code": 410}
 
-    def __init__(self, pods: int, events: int) -> None:
-        items = [pod(number, VERSION) for number in range(pods)]
-        # By whether there are more, as `continue` tokens are places.
-        self.pages = {
-            at: list_body(items[at : at + PAGE], VERSION, str(at + PAGE) if at + PAGE < pods else "")
-            for at in range(0, pods, PAGE)
-        }
-        self.initial = [event(b"ADDED", item) for item in items]
-        changes = (pod(number % pods, VERSION + 1 + number, number) for number in range(events))
-        self.changes = [event(b"MODIFIED", item) for item in changes]
+
+class Burst:
+    """Everything there is to send.
+
+    Args:
+        pods: how many there are.
+        events: how many updates.
+        metadata_only: whether it is their metadata, as for a client that asks for PartialObjectMetadata.
+    """
+
+    def __init__(self, pods: int, events: int, *, metadata_only: bool) -> None:
+        self._type = METADATA_TYPE if metadata_only else TYPE
+        cut = _metadata_of if metadata_only else bytes
+        self.items = [cut(pod(number, VERSION)) for number in range(pods)]
+        changes = (cut(pod(number % pods, VERSION + 1 + number, number)) for number in range(events))
+        self.changes = [self.event(b"MODIFIED", item) for item in changes]
         metadata = {"resourceVersion": str(VERSION), "annotations": {"k8s.io/initial-events-end": "true"}}
         bookmark = {"type": "BOOKMARK", "object": {"kind": "Pod", "apiVersion": "v1", "metadata": metadata}}
         self.bookmark = json.dumps(bookmark).encode() + b"\n"
-        self.started = threading.Event()
-        self.watching = 0
+        self.expired = json.dumps({"type": "ERROR", "object": EXPIRED}).encode() + b"\n"
+        self.watching = 0  # watches so far that have begun to wait for changes
+        self._told = threading.Condition()
+        self._started = False  # guarded by _told, as is the other
+        self._expiries = 0
+
+    def event(self, kind: bytes, item: bytes) -> bytes:
+        """A watch event's line."""
+        return b'{"type":"%b","object":{%b%b}\n' % (kind, self._type, item[1:])
+
+    def page(self, at: int, size: int) -> bytes:
+        """A page of the list, whose token is the place of the next one."""
+        end = at + size if size and at + size < len(self.items) else None
+        return list_body(self.items[at:end], VERSION, "" if end is None else str(end))
+
+    def start(self) -> None:
+        """Lets every watch have the updates."""
+        with self._told:
+            self._started = True
+            self._told.notify_all()
+
+    def expire(self) -> None:
+        """Ends the watches that wait."""
+        with self._told:
+            self._expiries += 1
+            self._told.notify_all()
+
+    def wait(self) -> bool:
+        """Waits, as a watch does, for what comes first: True for the updates, False for the end."""
+        with self._told:
+            expiries = self._expiries
+            self.watching += 1
+            self._told.wait_for(lambda: self._started or self._expiries > expiries)
+            return self._started
+
+
+def _metadata_of(item: bytes) -> bytes:
+    return item[: item.index(b',"spec":')] + b"}"
 
 
 class Connection:
@@ -75,7 +117,10 @@ class Connection:
         url = urlsplit(target)
         query = {name: values[-1] for name, values in parse_qs(url.query).items()}
         if url.path == "/start":
-            self._burst.started.set()
+            self._burst.start()
+            self._send(b"{}")
+        elif url.path == "/expire":
+            self._burst.expire()
             self._send(b"{}")
         elif url.path == "/stats":
             self._send(b'{"watching":%d}' % self._burst.watching)
@@ -84,7 +129,7 @@ class Connection:
         elif query.get("watch") in ("true", "1"):
             self._watch(streams=query.get("sendInitialEvents") == "true")
         else:
-            body = self._burst.pages[int(query.get("continue") or 0)]
+            body = self._burst.page(int(query.get("continue") or 0), PAGE if "limit" in query else 0)
             self._send(gzip.compress(body, 1) if gzipped else body, b"Content-Encoding: gzip\r\n" if gzipped else b"")
 
     def _send(self, body: bytes, head: bytes = b"") -> None:
@@ -103,11 +148,12 @@ class Connection:
     def _watch(self, *, streams: bool) -> None:
         self._socket.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n")
         if streams:
-            for line in self._burst.initial:
-                self._send_at_speed(_chunk(line))
+            for item in self._burst.items:
+                self._send_at_speed(_chunk(self._burst.event(b"ADDED", item)))
             self._socket.sendall(_chunk(self._burst.bookmark))
-        self._burst.watching += 1
-        self._burst.started.wait()
+        if not self._burst.wait():
+            self._socket.sendall(_chunk(self._burst.expired) + b"0\r\n\r\n")
+            return
         if self._every:
             self._send_in_time()
         else:
@@ -145,8 +191,9 @@ def main() -> None:
         "--bytes-per-second", type=float, default=0.0, help="how fast lists are sent; 0: as fast as can be"
     )
     parser.add_argument("--tls", action="store_true")
+    parser.add_argument("--metadata-only", action="store_true", help="what a client gets that asks for metadata only")
     arguments = parser.parse_args()
-    burst = Burst(arguments.pods, arguments.events)
+    burst = Burst(arguments.pods, arguments.events, metadata_only=arguments.metadata_only)
     context, authority = None, ""
     if arguments.tls:
         certificates = make_certificates()

@@ -1,0 +1,278 @@
+"""What an object costs in memory, part by part, and what a relist of the same objects adds for a moment.
+
+    python benchmarks/memory.py                 # every table
+    python benchmarks/memory.py objects         # bytes an object, by part, and what 50,000 updates add
+    python benchmarks/memory.py relist          # 100,000 objects listed again
+    python benchmarks/memory.py --quick         # few objects, one row a table, to see that it works
+
+Each row is a process of its own beside a server of 5.4 KB pods. The parts are sizes that Python tells: `body` the object's JSON
+or what a model made of it; `metadata` the four fields and what holds them; `entry` the key and its place in the cache;
+`indices` theirs. `resident` is what the process grew by over the first sync, for each object: allocators round up. After the
+updates it is what the process had grown by then, with what malloc keeps free given back to the system first (`free` is what it
+could not give back: holes).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from _memory import give_back_memory, memory
+from _process import beside, cpu_seconds
+from kubernetes import client
+
+from informer import (
+    NAMESPACE_INDEX,
+    Backoff,
+    ListWatch,
+    ResourceEventHandler,
+    SharedInformer,
+    index_by,
+    meta_namespace_index,
+    strip_managed_fields,
+)
+from informer.entries import Entry
+
+Row = dict[str, Any]
+OBJECTS: dict[str, Row] = {
+    "as they are": {},
+    "as they are, no index": {"indices": 0},
+    "as they are, three indices": {"indices": 3},
+    "strip_managed_fields": {"strip": True},
+    "metadata_only": {"metadata_only": True},
+    "a struct of one field": {"model": "struct"},
+    "dict": {"model": "dict"},
+    # These are decoded for each call, at a millisecond each.
+    "official models": {"model": "official", "events": 5000},
+}
+RELISTS: dict[str, Row] = {
+    "list, in order": {"watch_list": False},
+    "list, by key": {"watch_list": False, "queue": "delta"},
+    "watch list, in order": {},
+    "watch list, by key": {"queue": "delta"},
+    "list, strip_managed_fields": {"watch_list": False, "strip": True},
+}
+
+
+class Counter(ResourceEventHandler[Any]):
+    """Counts calls."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def on_add(self, obj: Any) -> None:
+        self.calls += 1
+
+    def on_update(self, old: Any, new: Any) -> None:
+        self.calls += 1
+
+    def on_delete(self, obj: Any) -> None:
+        self.calls += 1
+
+
+def size_of(value: Any, seen: set[int]) -> int:
+    """The bytes of a value and all below it that was not counted yet."""
+    if id(value) in seen:
+        return 0
+    seen.add(id(value))
+    size = sys.getsizeof(value)
+    if isinstance(value, dict):
+        return size + sum(size_of(key, seen) + size_of(below, seen) for key, below in value.items())
+    if isinstance(value, (list, tuple)):
+        return size + sum(size_of(below, seen) for below in value)
+    if isinstance(value, msgspec.Struct):
+        return size + sum(size_of(getattr(value, name), seen) for name in value.__struct_fields__)
+    return size
+
+
+def parts_of(indexer: Any) -> dict[str, float]:
+    """Bytes an object, by part."""
+    items = indexer.stored_by_keys()
+    seen: set[int] = set()
+    body = metadata = 0
+    for item in items.values():
+        content = item.object if type(item) is Entry else item.raw
+        body += size_of(content, seen)
+        metadata += sys.getsizeof(item)
+        metadata += sum(size_of(getattr(item, name), seen) for name in ("name", "namespace", "uid", "resource_version"))
+    # The copy has as many places as the cache's own.
+    entry = sys.getsizeof(items) + sum(size_of(key, seen) for key in items)
+    indices = 0
+    for index in indexer._indices:  # noqa: SLF001
+        indices += sys.getsizeof(index._values) + sys.getsizeof(index.buckets)  # noqa: SLF001
+        indices += sum(sys.getsizeof(bucket) + size_of(value, seen) for value, bucket in index.buckets.items())
+    count = len(items)
+    found = {"body": body, "metadata": metadata, "entry": entry, "indices": indices}
+    return {name: size / count for name, size in found.items()}
+
+
+def make_informer(url: str, way: Row) -> SharedInformer[Any]:
+    """The informer of a row."""
+    configuration = client.Configuration()
+    configuration.host = url
+    spec = msgspec.defstruct("Spec", [("nodeName", str)])
+    models = {"struct": msgspec.defstruct("Pod", [("spec", spec)]), "dict": dict, "official": client.V1Pod}
+    functions: list[Any] = [meta_namespace_index]
+    functions += [index_by(("metadata", "labels", "app.kubernetes.io/name")), index_by("spec.nodeName")]
+    names = [NAMESPACE_INDEX, "app", "node"]
+    return SharedInformer(
+        ListWatch.for_resource(
+            client.ApiClient(configuration),
+            "pods",
+            model=models.get(way.get("model", "")),
+            metadata_only=way.get("metadata_only", False),
+        ),
+        indexers=dict(zip(names[: way.get("indices", 1)], functions, strict=False)),
+        transform=strip_managed_fields if way.get("strip") else None,
+        queue=way.get("queue", "in_order"),
+        watch_list=way.get("watch_list", "auto"),
+        # What the server is spared by waiting is not what is measured.
+        backoff=Backoff(initial=0.001, maximum=0.001),
+    )
+
+
+class Server:
+    """Asks the server beside us, which all rows have."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    def ask(self, path: str) -> Any:
+        with urllib.request.urlopen(self._url + path) as answer:
+            return json.load(answer)
+
+    def wait_for_watches(self, count: int) -> None:
+        while self.ask("/stats")["watching"] < count:
+            time.sleep(0.01)
+
+
+def objects_row(
+    informer: SharedInformer[Any], server: Server, handler: Counter, way: Row, before: float
+) -> dict[str, float]:
+    """Bytes by part, after the first sync and after the updates."""
+    give_back_memory()
+    synced = memory()
+    row: dict[str, float] = parts_of(informer.indexer)
+    row |= {"resident": (synced.resident - before) * 1e6 / way["pods"], "blocks": synced.blocks}
+    server.wait_for_watches(1)
+    server.ask("/start")
+    wait_for(lambda: handler.calls == way["pods"] + way["events"])
+    give_back_memory()
+    after = memory()
+    row |= {"after": (after.resident - before) * 1e6 / way["pods"], "free": after.free * 1e6 / way["pods"]}
+    row["more blocks"] = (after.blocks - synced.blocks) / way["pods"]
+    return row
+
+
+def relist_row(informer: SharedInformer[Any], server: Server, handler: Counter) -> dict[str, float]:
+    """What a relist takes."""
+    server.wait_for_watches(1)
+    wait_for(lambda: not any(registration.backlog_size for registration in informer.handlers))
+    give_back_memory()
+    steady, calls, cpu, begun = memory().resident, handler.calls, cpu_seconds(), time.monotonic()
+    Path("/proc/self/clear_refs").write_text("5")
+    server.ask("/expire")
+    server.wait_for_watches(2)
+    # The server counts the watch when it has sent all: a change behind that tells when we have it too.
+    server.ask("/start")
+    wait_for(lambda: informer.last_sync_resource_version == "1000001")
+    peak = next(int(line.split()[1]) for line in Path("/proc/self/status").read_text().splitlines() if "VmHWM" in line)
+    row = {"steady": steady, "peak": peak * 1024 / 1e6, "seconds": time.monotonic() - begun}
+    wait_for(lambda: handler.calls > calls)
+    return row | {"cpu": cpu_seconds() - cpu, "calls": handler.calls - calls - 1}
+
+
+def wait_for(condition: Callable[[], object]) -> None:
+    """Waits, for minutes if need be."""
+    deadline = time.monotonic() + 300
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError("what was waited for did not come")
+        time.sleep(0.005)
+
+
+def run_row(url: str, kind: str, way: Row) -> dict[str, float]:
+    """Measures one row, in this process."""
+    informer, handler = make_informer(url, way), Counter()
+    give_back_memory()
+    before = memory().resident
+    registration = informer.add_event_handler(handler)
+    with informer:
+        assert registration.wait_for_sync(300)
+        if kind == "objects":
+            return objects_row(informer, Server(url), handler, way, before)
+        return relist_row(informer, Server(url), handler)
+
+
+def measure(kind: str, way: Row) -> dict[str, float]:
+    """A row, with a server and a client of its own."""
+    arguments = ["--pods", str(way["pods"]), "--events", str(way["events"])]
+    arguments += ["--metadata-only"] if way.get("metadata_only") else []
+    with beside("_burst_server.py", *arguments) as server:
+        assert server.stdout is not None
+        url = server.stdout.readline().split()[0]
+        command = [sys.executable, __file__, "--row", json.dumps([url, kind, way])]
+        row: dict[str, float] = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+        return row
+
+
+def show_objects(rows: dict[str, Row], pods: int, events: int) -> None:
+    print(f"\n### bytes an object: {pods:,} pods, {events:,} updates\n")
+    print(
+        "| | body | metadata | entry | indices | sum | resident | after updates | of it free | more blocks an object |"
+    )
+    print("| --- |" + " ---: |" * 9)
+    for name, way in rows.items():
+        row = measure("objects", {**way, "pods": pods, "events": min(events, way.get("events", events))})
+        parts = [row[part] for part in ("body", "metadata", "entry", "indices")]
+        shown = [*parts, sum(parts), row["resident"], row["after"], row["free"]]
+        cells = " | ".join(f"{value:,.0f}" for value in shown)
+        print(f"| {name} | {cells} | {row['more blocks']:.2f} |", flush=True)
+
+
+def show_relists(rows: dict[str, Row], pods: int) -> None:
+    print(f"\n### a relist of {pods:,} unchanged pods\n")
+    print("| | steady MB | peak MB | ratio | seconds | CPU s | CPU us/object | handler calls |")
+    print("| --- |" + " ---: |" * 7)
+    for name, way in rows.items():
+        row = measure("relist", {**way, "pods": pods, "events": 1})
+        print(
+            f"| {name} | {row['steady']:,.0f} | {row['peak']:,.0f} | {row['peak'] / row['steady']:.2f} |"
+            f" {row['seconds']:.2f} | {row['cpu']:.2f} | {row['cpu'] * 1e6 / pods:.1f} | {row['calls']:.0f} |",
+            flush=True,
+        )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("tables", nargs="*", help="objects, relist; both without")
+    parser.add_argument("--pods", type=int, help="for the objects (default 10,000) and the relist (100,000)")
+    parser.add_argument("--events", type=int, default=50_000)
+    parser.add_argument("--quick", action="store_true", help="few objects, one row a table: does it run at all?")
+    parser.add_argument("--row", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.row:
+        print(json.dumps(run_row(*json.loads(arguments.row))))
+        return
+    if arguments.quick:
+        arguments.pods, arguments.events = 200, 300
+    tables = arguments.tables or ["objects", "relist"]
+    if not {"objects", "relist"}.issuperset(tables):
+        parser.error("the tables are objects and relist")
+    rows = 1 if arguments.quick else None
+    if "objects" in tables:
+        show_objects(dict([*OBJECTS.items()][:rows]), arguments.pods or 10_000, arguments.events)
+    if "relist" in tables:
+        show_relists(dict([*RELISTS.items()][:rows]), arguments.pods or 100_000)
+
+
+if __name__ == "__main__":
+    main()

@@ -53,6 +53,7 @@ class InformerLife(InformerState):
         self._stopping = False
         self.failure: BaseException | None = None
         """What has ended its reading; None where nothing did but a stop."""
+        self._stop_called = False
 
     def start(self) -> None:
         """Starts listing and watching on a thread of its own.
@@ -97,7 +98,8 @@ class InformerLife(InformerState):
             self._crew.join(None)
         finally:
             # There is something left to do only where Ctrl-C or the like has interrupted the waiting.
-            self.stop()
+            self.begin_stop()
+            self._crew.join(1.0)
 
     def stop(self, timeout: float | None = 1.0, *, drain: bool = False) -> bool:
         """Ends everything: connections at once, handlers after the call they are in. Idempotent, from any thread.
@@ -111,6 +113,7 @@ class InformerLife(InformerState):
         """
         if self._forked:
             return True
+        self._stop_called = True
         self.begin_stop(drain=drain)
         ended = self._crew.join(timeout)
         if drain and not ended and not self._crew.owns_current:
@@ -137,6 +140,11 @@ class InformerLife(InformerState):
     def is_stopped(self) -> bool:
         """Whether it was stopped."""
         return self._stopping
+
+    @property
+    def has_died(self) -> bool:
+        """Whether its reading has ended with an error, and nobody has called `stop`: its cache is current no more."""
+        return self.failure is not None and not self._stop_called
 
     def on_end(self, callback: Callable[[], object]) -> Callable[[], None]:
         """Has `callback` called once when it has stopped and its last thread is at its end; it must not block.

@@ -51,19 +51,19 @@ def make_app(
     install(registry)
     health = Health(informers, live_checks, ready_checks)
     metrics = make_wsgi_app(REGISTRY if registry is None else registry)
-    pages = {"/healthz": health.what_is_dead, "/readyz": health.what_is_not_ready}
+    pages = {"/healthz": health.what_is_dead, "/readyz": health.what_is_not_ready, "/metrics": None}
 
     def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         path = environ.get("PATH_INFO", "").rstrip("/")
+        if path not in pages:
+            return _answer(environ, start_response, HTTPStatus.NOT_FOUND, "see /healthz, /readyz and /metrics\n")
+        if environ["REQUEST_METHOD"] not in _READING:
+            return _answer(environ, start_response, HTTPStatus.METHOD_NOT_ALLOWED, "only GET and HEAD\n")
+        page = pages[path]
         try:
-            if path == "/metrics" and environ["REQUEST_METHOD"] not in _READING:
-                return _answer(environ, start_response, HTTPStatus.METHOD_NOT_ALLOWED, "only GET and HEAD\n")
-            if path == "/metrics":
+            if page is None:
                 shown = list(metrics({**environ, "REQUEST_METHOD": "GET"}, start_response))
                 return [] if environ["REQUEST_METHOD"] == "HEAD" else shown
-            page = pages.get(path)
-            if page is None:
-                return _answer(environ, start_response, HTTPStatus.NOT_FOUND, "see /healthz, /readyz and /metrics\n")
             wrong = page()
         # Of another collector of the registry. What it is may concern nobody who can reach this page.
         except Exception:

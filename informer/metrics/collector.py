@@ -169,7 +169,7 @@ def install(registry: CollectorRegistry | None = None) -> InformerCollector:
 
 
 def _is_shown(informer: Any) -> bool:
-    return not informer.is_stopped() or informer.failure is not None
+    return not informer.is_stopped() or informer.has_died
 
 
 def _read_queue(metrics: _QueueMetrics, name: str) -> Iterator[Reading]:

@@ -47,22 +47,22 @@ class Health:
 
     def what_is_dead(self) -> list[str]:
         """Informers whose reading has ended with an error, and checks that fail."""
-        dead = (f"informer {each.name}: {_end_of(each)}" for each in self._informers() if each.failure is not None)
-        return [*dead, *self._failing(self._live_checks)]
+        dead = (f"informer {each.name}: {_end_of(each)}" for each in self._informers() if each.has_died)
+        return [_line(words) for words in (*dead, *self._failing(self._live_checks))]
 
     def what_is_not_ready(self) -> list[str]:
         """Informers without their first list, and checks that fail."""
         waited_for = (f"informer {each.name}: {word}" for each in self._informers() if (word := self._missing(each)))
-        return [*waited_for, *self._failing(self._ready_checks)]
+        return [_line(words) for words in (*waited_for, *self._failing(self._ready_checks))]
 
     def _informers(self) -> Iterable[SharedInformer[Any]]:
         if self._watched is not None:
             return self._watched
-        return [each for each in informers() if each.failure is not None or not each.is_stopped()]
+        return [each for each in informers() if each.has_died or not each.is_stopped()]
 
     def _missing(self, informer: SharedInformer[Any]) -> str:
         """What an informer lacks, "" for nothing."""
-        if informer.failure is not None:
+        if informer.has_died:
             return _end_of(informer)
         try:
             if informer.is_stopped():
@@ -75,7 +75,7 @@ class Health:
         # It belongs to the process that this one was forked from.
         except Exception as unusable:
             error = unusable
-        return "not synced: " + ("its first list is under way" if error is None else _one_line(error))
+        return "not synced: " + ("its first list is under way" if error is None else str(error) or type(error).__name__)
 
     def _failing(self, checks: Mapping[str, Check]) -> Iterator[str]:
         for name, check in checks.items():
@@ -95,6 +95,7 @@ def _end_of(informer: SharedInformer[Any]) -> str:
     return f"its reading has ended with {type(informer.failure).__name__}"
 
 
-def _one_line(error: BaseException) -> str:
-    text = " ".join(str(error).split()) or type(error).__name__
+def _line(words: str) -> str:
+    """Words as one line that no terminal trips over."""
+    text = "".join(char if char.isprintable() else "?" for char in " ".join(words.split()))
     return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"

@@ -52,7 +52,7 @@ def read_informer(informer: SharedInformer[Any], name: str) -> Iterator[Reading]
         name: what it is called in labels.
     """
     controller = informer.controller
-    if informer.failure is not None:
+    if informer.has_died:
         yield families.UP.of(0, name)
     if controller is None or informer.is_stopped():
         return

@@ -125,16 +125,18 @@ def test_one_that_cannot_be_read_hides_no_other(scrape, make, source) -> None:
 
 
 def test_a_dead_reader_is_shown_as_not_up(scrape, make, source, caplog) -> None:
-    """An informer whose reading ended with an error is there until nobody refers to it any more."""
+    """An informer whose reading ended with an error is there until somebody stops it."""
 
     def fail(_: Any) -> ObjectList[Any]:
         raise SystemExit(3)
 
     informer = make(ListWatch(fail, lambda _: None), sync=False, watch_list=False)
-    informer.stop(20)
+    assert not informer.wait_until(lambda: False, 20)
     shown = scrape()
     assert shown.value("informer_up") == 0
     assert shown.value("informer_synced") is None
+    informer.stop(20)
+    assert scrape().value("informer_up") is None
 
 
 def test_a_namespace_that_nobody_reads_ends_the_informer(scrape, make, caplog) -> None:
@@ -147,7 +149,7 @@ def test_a_namespace_that_nobody_reads_ends_the_informer(scrape, make, caplog) -
             return ListWatch(lambda _: sys.exit(3), lambda _: None)
 
     informer = make(Source(namespaces=["a", "b"]), sync=False, watch_list=False)
-    assert informer.wait_until(lambda: False, 20) is False
+    assert not informer.wait_until(lambda: False, 20)
     assert isinstance(informer.failure, SystemExit)
     assert scrape().value("informer_up") == 0
 

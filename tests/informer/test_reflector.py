@@ -851,6 +851,7 @@ def test_an_error_handler_that_raises_ends_nothing(script: Any, run: Any, caplog
     [
         pytest.param({"watch_list": "yes"}, "watch_list", id="watch-list"),
         pytest.param({"page_size": -1}, "page_size", id="page-size"),
+        pytest.param({"max_objects": 0}, "max_objects must be 1 or more, or None", id="max-objects"),
         pytest.param({"watch_timeout": (10, 5)}, "watch_timeout", id="watch-timeout-order"),
         pytest.param({"watch_timeout": (0, 5)}, "watch_timeout", id="watch-timeout-zero"),
         pytest.param({"watch_timeout": (5,)}, "watch_timeout", id="watch-timeout-length"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import traceback
 from typing import Any
 
 import pytest
@@ -95,6 +96,34 @@ def test_a_list_without_an_end_is_an_error_and_the_cache_stays(
     assert followed.keys == ["b", "c"]
     assert followed.told[0] == ("Added", "a")
     assert followed.informer.sync_error() is None
+
+
+@pytest.mark.parametrize("then", ["too-many", "cut"])
+def test_an_error_that_is_shown_keeps_nothing_of_the_list_that_failed(
+    scripted: Any, follow: Any, eventually: Any, say: Any, then: str
+) -> None:
+    """Its frames stay for as long as it is shown, which may be long; what was read of the list does not."""
+
+    def broken(connection: Any) -> None:
+        connection.begin()
+        connection.chunk(b'{"kind":"PodList","apiVersion":"v1","metadata":{"resourceVersion":"9"},"items":[')
+        for number in range(LIMIT):
+            connection.chunk(json.dumps(say.pod(f"p{number}", "9")).encode() + b",")
+        connection.cut()
+
+    server = scripted([endless_items(say) if then == "too-many" else broken], [])
+    informer = follow(server, max_objects=LIMIT, backoff=Backoff(60, 60)).informer
+    assert eventually(lambda: informer.sync_error() is not None)
+    error: BaseException | None = informer.sync_error()
+    held: list[int] = []
+    frames = 0
+    while error is not None:
+        for frame, _ in traceback.walk_tb(error.__traceback__):
+            frames += 1
+            held += [len(value) for value in frame.f_locals.values() if isinstance(value, (list, dict))]
+        error = error.__cause__
+    assert frames
+    assert max(held, default=0) < LIMIT // 2
 
 
 def test_initial_events_without_an_end_are_an_error_and_the_cache_stays(scripted: Any, follow: Any, say: Any) -> None:

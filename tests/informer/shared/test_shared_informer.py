@@ -435,6 +435,7 @@ def test_a_relist_of_the_same_keeps_the_objects(make_informer: Make, pod: Pod, q
         ({"resync_period": -1}, ValueError, "resync_period must be 0 or more seconds, not -1"),
         ({"watch_list": "maybe"}, ValueError, "watch_list must be"),
         ({"page_size": -1}, ValueError, "page_size"),
+        ({"max_objects": 0}, ValueError, "max_objects must be 1 or more"),
         ({"watch_timeout": (5, 1)}, ValueError, "watch_timeout"),
         ({"silence_timeout": 0}, ValueError, "silence_timeout"),
         ({"transform": 3}, TypeError, "transform must be callable, not int"),

@@ -124,7 +124,7 @@ class _Server(WSGIServer):
     """Answers each request on a thread of its own, and forgets none of them."""
 
     timeout: float | None = 0.0  # of `handle_request`, which is called when somebody is there
-    request_queue_size = 16
+    request_queue_size = 128
 
     def __init__(self, *args: Any) -> None:
         self._lock = Lock()

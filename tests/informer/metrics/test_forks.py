@@ -1,0 +1,139 @@
+"""A forked child: it shows nothing of its parent's, and hangs on nothing that its parent's threads have locked."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+
+PRELUDE = """
+import warnings; warnings.simplefilter("ignore", DeprecationWarning)
+import os, signal, socket, sys, threading, urllib.request
+from prometheus_client import CollectorRegistry, generate_latest
+from informer import ListWatch, ObjectList, SharedInformer
+from informer.metrics import install, make_app, serve
+from informer.testing.fake_source import FakeControllerSource
+from informer.workqueue import WorkQueue
+
+registry = CollectorRegistry()
+collector = install(registry)
+source = FakeControllerSource()
+source.add({"metadata": {"name": "a", "namespace": "ns"}})
+
+def started(name):
+    informer = SharedInformer(source, name=name, watch_list=False)
+    informer.start()
+    assert informer.wait_for_sync(20)
+    return informer
+
+def shown():
+    return [line for line in generate_latest(registry).decode().splitlines() if not line.startswith("#")]
+
+def page(app, path):
+    said = []
+    body = b"".join(app({"PATH_INFO": path, "REQUEST_METHOD": "GET"}, lambda status, headers: said.append(status)))
+    return said[0][:3], body.decode()
+
+def in_child(body):
+    # Runs a function in a forked child, which fails rather than hangs.
+    pid = os.fork()
+    if pid == 0:
+        signal.alarm(15)
+        code = 1
+        try:
+            body()
+            code = 0
+        except BaseException:
+            import traceback
+            traceback.print_exc()
+        finally:
+            sys.stderr.flush()
+            os._exit(code)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+"""
+
+
+def run(program: str) -> None:
+    code = PRELUDE + textwrap.dedent(program)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+
+
+def test_a_child_scrapes() -> None:
+    """Locks of the parent's that are held at the fork are not waited for; what the child starts itself is shown."""
+    run("""
+    informer = started("parents")
+    queue = WorkQueue(name="q", metrics_provider=collector)
+    assert any("parents" in line for line in shown())
+    assert any('"q"' in line for line in shown())
+
+    def body():
+        assert shown() == ["informer_metrics_read_errors_total 0.0"], shown()
+        childs = started("childs")
+        assert 'informer_store_objects{name="childs"} 1.0' in shown()
+        assert install(registry) is collector
+        childs.stop(10)
+
+    # Held by this thread, as by any other, they stay so in the child.
+    with collector._lock, queue._lock, informer.indexer._lock:
+        in_child(body)
+    assert any("parents" in line for line in shown())
+    informer.stop(10)
+    """)
+
+
+def test_a_child_is_asked_whether_it_is_ready() -> None:
+    """An informer of the parent's that was named does not get ready there; without any there is nothing to wait for."""
+    run("""
+    informer = started("parents")
+    named, all_of_them = make_app(registry=registry, informers=[informer]), make_app(registry=registry)
+    assert page(named, "/readyz") == ("200", "ok\\n")
+
+    def body():
+        status, text = page(named, "/readyz")
+        assert status == "503", text
+        assert text == (
+            "informer parents: not synced: informer parents was started before this process was forked: "
+            "start one in the child instead\\n"
+        ), text
+        assert page(named, "/healthz") == ("200", "ok\\n")
+        assert page(all_of_them, "/readyz") == ("200", "ok\\n")
+
+    in_child(body)
+    informer.stop(10)
+    """)
+
+
+def test_the_port_is_the_parents() -> None:
+    """The child holds it open no longer than it must, and may serve on one of its own."""
+    run("""
+    server = serve(0, "127.0.0.1", registry=registry)
+    port = server.port
+
+    def body():
+        server.stop()
+        with serve(0, "127.0.0.1", registry=registry) as own:
+            assert urllib.request.urlopen(f"http://127.0.0.1:{own.port}/healthz", timeout=10).status == 200
+        # The parent answers all the while.
+        assert urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=10).status == 200
+
+    in_child(body)
+    pid = os.fork()
+    if pid == 0:
+        signal.alarm(15)
+        signal.pause()
+    server.stop(10)
+    with socket.create_server(("127.0.0.1", port)):
+        pass
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    """)

@@ -1,4 +1,4 @@
-"""The informers of this process: stopped before the interpreter tears its modules down, dead in a forked child."""
+"""What runs in this process, informers first of all: stopped before the interpreter tears its modules down, dead in a child."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from watch.concurrency import Lock
 
 __all__ = ["informers", "register"]
 
-# All informers together may delay the interpreter's exit by so many seconds.
+# All together may delay the interpreter's exit by so many seconds.
 _EXIT_TIMEOUT = 1.0
 
 
@@ -26,38 +26,39 @@ class _Stoppable(Protocol):
     def begin_stop(self) -> None: ...
 
 
-_live: WeakKeyDictionary[_Stoppable, None] = WeakKeyDictionary()  # in the order in which they have started
+# In the order in which they have started, and whether they are informers.
+_live: WeakKeyDictionary[_Stoppable, bool] = WeakKeyDictionary()
 _lock = Lock()
 
 
-def register(informer: _Stoppable) -> None:
-    """Takes an informer in that has started."""
+def register(started: _Stoppable, *, is_informer: bool = True) -> None:
+    """Takes in what has started: an informer, or what else has to end with the program."""
     with _lock:
-        _live[informer] = None
+        _live[started] = is_informer
 
 
 def informers() -> list[Any]:
     """The informers that were started in this process and are still referred to, stopped ones too; the oldest first."""
     with _lock:
-        return list(_live)
+        return [each for each, is_informer in _live.items() if is_informer]
 
 
 def _stop_all() -> None:
     with _lock:
-        informers = list(_live)
-    for informer in informers:
-        informer.begin_stop()
+        started = list(_live)
+    for each in started:
+        each.begin_stop()
     deadline = time.monotonic() + _EXIT_TIMEOUT
-    for informer in informers:
-        informer.stop(max(0.0, deadline - time.monotonic()))
+    for each in started:
+        each.stop(max(0.0, deadline - time.monotonic()))
 
 
 def _die_in_child() -> None:
     global _lock  # noqa: PLW0603
     # Another thread of the parent may have held it at the fork.
     _lock = Lock()
-    for informer in list(_live):
-        informer.die_in_child()
+    for each in list(_live):
+        each.die_in_child()
     _live.clear()
 
 

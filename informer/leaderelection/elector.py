@@ -203,5 +203,5 @@ class LeaderElector:
             run = self._run = ElectionRun(
                 self._config, self._candidate, self._news, None if former is None else former.work
             )
-        register(run)
+        register(run, is_informer=False)
         return run

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Callable
 from typing import Any
 from wsgiref.util import setup_testing_defaults
@@ -12,6 +13,7 @@ import pytest
 from prometheus_client.registry import Collector
 
 from informer import ListWatch, ObjectList, SharedInformer
+from informer.leaderelection import LeaderElector, LeaseLock
 from informer.metrics import make_app
 from watch import ApiError, Channel, FakeWatcher
 
@@ -49,6 +51,24 @@ def ask(registry) -> Callable[..., Answer]:
         return Answer(make_app(registry=registry, **options), path, method, **(environ or {}))
 
     return ask
+
+
+def test_an_election_is_no_informer(ask, embedded_apiserver, run) -> None:
+    """Every page answers while this process takes part in one."""
+    stop, leads = threading.Event(), threading.Event()
+    with embedded_apiserver.api_client() as api_client:
+        elector = LeaderElector(
+            LeaseLock(api_client, "default", "elected", "me"),
+            on_started_leading=lambda over: leads.set(),
+            on_stopped_leading=lambda: None,
+        )
+        running = run(elector.run, stop)
+        try:
+            assert leads.wait(10)
+            assert [ask(path).status for path in ("/healthz", "/readyz", "/metrics")] == [200] * 3
+        finally:
+            stop.set()
+            running.result()
 
 
 def empty(_: Any) -> ObjectList[Any]:

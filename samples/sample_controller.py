@@ -13,6 +13,7 @@ import argparse
 import logging
 import sys
 import threading
+import uuid
 from contextlib import ExitStack
 from typing import Any
 
@@ -23,19 +24,15 @@ from informer import (
     ConsistencyStore,
     Object,
     SharedInformerFactory,
+    leaderelection,
     meta_namespace_key,
     stop_on_signals,
     strip_managed_fields,
     wait_for_cache_sync,
+    workqueue,
 )
-from informer.record import EventBroadcaster, EventRecorder
-from informer.workqueue import (
-    ItemExponentialFailureRateLimiter,
-    PriorityQueue,
-    enqueue_key,
-    enqueue_owner,
-    run_workers,
-)
+from informer.metrics import install, serve
+from informer.record import CoreV1EventSink, EventBroadcaster, EventRecorder
 
 NAME = "sample-controller"
 OWNER = "owner"  # an index: Deployments by the uid of who controls them
@@ -65,17 +62,14 @@ class FooController:
         self._custom: Any = client.CustomObjectsApi(api_client)
         self._recorder = recorder
         # A limit for each Foo, and none for all together: after an outage, thousands would wait for it.
-        self.queue: PriorityQueue[str] = PriorityQueue(ItemExponentialFailureRateLimiter(0.1, 10.0), name=PLURAL)
+        limiter = workqueue.ItemExponentialFailureRateLimiter(0.1, 10.0)
+        self.queue: workqueue.PriorityQueue[str] = workqueue.PriorityQueue(limiter, name=PLURAL)
         self.factory = SharedInformerFactory(api_client, namespace=namespace, transform=strip_managed_fields)
         self.foos = self.factory.informer(f"{PLURAL}.{GROUP}")
-        self.foos.add_event_handler(enqueue_key(self.queue))
+        self.foos.add_event_handler(workqueue.enqueue_key(self.queue))
         self.deployments = self.factory.informer("deployments.apps", indexers={OWNER: controllers})
-        self.deployments.add_event_handler(enqueue_owner(self.queue, f"{KIND}.{GROUP}"))
+        self.deployments.add_event_handler(workqueue.enqueue_owner(self.queue, f"{KIND}.{GROUP}"))
         self._written = ConsistencyStore({"foos": self.foos, "deployments": self.deployments})
-
-    def run(self, stop: threading.Event, workers: int = 4) -> None:
-        """Works until `stop` is set and what was queued by then is done; call it when the caches have synced."""
-        run_workers(self.queue, self.reconcile, workers=workers, stop=stop)
 
     def reconcile(self, key: str) -> float | None:
         """Takes the next step for a Foo. Returns the seconds after which to look again, None for when something changes."""
@@ -150,18 +144,47 @@ class FooController:
 def main() -> None:
     """Runs until Ctrl-C or SIGTERM."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname).1s %(name)s: %(message)s")
+    # It warns of each try of a request that fails; the workers log the request.
+    logging.getLogger("urllib3").setLevel(logging.ERROR)
     options = parse()
     stop = stop_on_signals()
+    collector = install()
+    workqueue.set_metrics_provider(collector)
+    leaderelection.set_metrics_provider(collector)
+    # Left in the opposite order: events are sent when nothing more happens.
     with ExitStack() as stack:
         api_client = connect(stack)
         broadcaster = stack.enter_context(EventBroadcaster())
         broadcaster.start_logging(log.info)
+        broadcaster.start_recording_to_sink(CoreV1EventSink(api_client))
         controller = FooController(api_client, broadcaster.new_recorder(NAME), options.namespace)
+
+        def work(over: threading.Event) -> None:
+            def reconcile(key: str) -> float | None:
+                # Who is asked to stop does what is queued, and has the lease for that long; who has lost it does not.
+                return controller.reconcile(key) if elector.is_leader() or stop.is_set() else None
+
+            workqueue.run_workers(controller.queue, reconcile, workers=options.workers, stop=over)
+
+        elector = leaderelection.LeaderElector(
+            leaderelection.LeaseLock(api_client, options.namespace or "default", NAME, identity=str(uuid.uuid4())),
+            on_started_leading=work,
+            on_stopped_leading=lambda: None,
+            release_on_cancel=True,
+            lease_duration=options.lease_seconds,
+            renew_deadline=options.lease_seconds * 2 / 3,
+        )
+        server = stack.enter_context(serve(options.port, live_checks={"leader": lambda: elector.check(30)}))
+        log.info("/healthz, /readyz and /metrics are at port %d", server.port)
         stack.enter_context(controller.factory)
-        informers = (controller.foos, controller.deployments)
-        if not wait_for_cache_sync(*informers, timeout=60, stop=stop) and not stop.is_set():
-            sys.exit("; ".join(f"{informer.name}: {informer.sync_error()}" for informer in informers))
-        controller.run(stop, options.workers)
+        # Before the election: whoever waits for the lease is ready to go on.
+        if wait_for_cache_sync(controller.foos, controller.deployments, timeout=60, stop=stop):
+            elector.run(stop)
+            why = "the lease is lost"
+        else:
+            why = f"nothing to see: {controller.foos.sync_error() or controller.deployments.sync_error()}"
+    if not stop.is_set():
+        sys.exit(why)  # to be started again
 
 
 def parse() -> argparse.Namespace:
@@ -169,6 +192,10 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Gives each Foo a Deployment.")
     parser.add_argument("-n", "--namespace", help="the namespace whose Foos count (default: all)")
     parser.add_argument("--workers", type=int, default=4, help="how many Foos are looked at at the same time")
+    parser.add_argument(
+        "--lease-seconds", type=float, default=15, help="before another takes over from one that is gone"
+    )
+    parser.add_argument("--port", type=int, default=0, help="for health and metrics (default: one that is free)")
     return parser.parse_args()
 
 

@@ -48,12 +48,15 @@ class Program:
             lines.put((time.monotonic(), line.rstrip("\n")))
         lines.close()
 
-    def wait_for(self, wanted: Callable[[str], bool] | str, timeout: float = 15) -> tuple[float, str]:
+    def wait_for(
+        self, wanted: Callable[[str], bool] | str, timeout: float = 15, *, stderr: bool = False
+    ) -> tuple[float, str]:
         """The next line that holds a text (or passes a test), with the moment at which it was read."""
         test = wanted if callable(wanted) else lambda line: wanted in line
+        lines = self.complaints if stderr else self.lines
         deadline = time.monotonic() + timeout
         while True:
-            moment, line = self.lines.get(timeout=max(0.0, deadline - time.monotonic()))
+            moment, line = lines.get(timeout=max(0.0, deadline - time.monotonic()))
             if test(line):
                 return moment, line
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ import pytest
 
 from informer.record import FakeRecorder
 from informer.testing import EmbeddedAPIServer
+from informer.workqueue import run_workers
 
 FOOS, DEPLOYMENTS = "foos.samplecontroller.k8s.io", "deployments.apps"
 WRITES = ("create", "update", "patch", "delete")
@@ -95,7 +97,7 @@ def make_site(
             stack.enter_context(demo.deployments_at_work(api_client))
             stack.enter_context(controller.factory)
             assert all(controller.factory.wait_for_cache_sync(10).values())
-            working = run(controller.run, stop)
+            working = run(lambda: run_workers(controller.queue, controller.reconcile, workers=4, stop=stop))
             stack.callback(working.result)
             stack.callback(stop.set)
             return Site(embedded_apiserver, controller, recorder)
@@ -246,12 +248,33 @@ def test_a_stale_cache_changes_nothing(site: Site, sample: Any) -> None:
 
 
 def test_it_shows_a_demo_and_ends_on_sigterm(tmp_path: Path, run_sample: Callable[..., Any]) -> None:
-    """With no cluster configured it works on its own, says what it does, and SIGTERM ends it within three seconds."""
+    """With no cluster configured it works on its own, and says what it does; SIGTERM ends it within three seconds."""
     program = run_sample("sample_controller.py", env={"HOME": str(tmp_path), "KUBECONFIG": ""})
-    said = [program.complaints.get(timeout=20)[1] for _ in range(3)]
-    assert "demo cluster at http://127.0.0.1:" in said[0]
-    assert all("'Normal' reason: 'Synced' Deployment foo-" in line for line in said[1:]), said
+    program.wait_for("demo cluster at http://127.0.0.1:", stderr=True)
+    port = int(program.wait_for("/metrics are at port", stderr=True)[1].split()[-1])
+    for number in range(1, 6):
+        program.wait_for("'Normal' reason: 'Synced' Deployment foo-", stderr=True)
+    assert [page(port, name)[0] for name in ("healthz", "readyz")] == [200, 200]
+    shown = page(port, "metrics")[1]
+    for line in (
+        'leader_election_master_status{name="default/sample-controller"} 1.0',
+        'workqueue_depth{name="foos"} ',
+        'informer_synced{name="deployments.apps"} 1.0',
+        'informer_synced{name="foos.samplecontroller.k8s.io"} 1.0',
+    ):
+        assert f"\n{line}" in shown
     program.process.send_signal(signal.SIGTERM)
     code, lines, complaints = program.end(3)
     assert (code, lines) == (0, [])
     assert not [line for line in complaints if "Traceback" in line]
+
+
+def page(port: int, name: str) -> tuple[int, str]:
+    """Status and text of a page."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    try:
+        connection.request("GET", f"/{name}")
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode()
+    finally:
+        connection.close()

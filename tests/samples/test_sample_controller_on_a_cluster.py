@@ -1,0 +1,202 @@
+"""The sample controller, run as a program against a real kube-apiserver."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kubernetes import client, watch
+
+from informer import ListWatch, SharedInformer
+from informer.record import FakeRecorder
+from informer.testing import ControlPlane
+from watch import list_watch_until
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(180)]
+
+SAMPLE = "sample_controller.py"
+GROUP, VERSION, PLURAL = "samplecontroller.k8s.io", "v1alpha1", "foos"
+FOOS = 500
+SETTLED = "settled"  # an index
+
+
+class Site:
+    """A namespace of a real server, what acts on its Deployments, and who looks on."""
+
+    def __init__(self, plane: ControlPlane, kubeconfig: Path, demo: Any, stack: ExitStack) -> None:
+        self.plane = plane
+        self.env = {"KUBECONFIG": str(plane.kubeconfig(kubeconfig))}
+        api_client = stack.enter_context(plane.api_client())
+        self.core = client.CoreV1Api(api_client)
+        self.apps = client.AppsV1Api(api_client)
+        self.custom = client.CustomObjectsApi(api_client)
+        _define(client.ApiextensionsV1Api(api_client), demo.manifest("foo_crd.yaml"))
+        self.namespace = str(self.core.create_namespace({"metadata": {"generateName": "foos-"}}).metadata.name)
+        stack.enter_context(demo.deployments_at_work(api_client, self.namespace))
+        self.foos: SharedInformer[Any] = SharedInformer(
+            ListWatch.for_resource(api_client, f"{PLURAL}.{GROUP}", namespace=self.namespace),
+            indexers={SETTLED: lambda foo: [str(foo.at("status.availableReplicas") == foo.at("spec.replicas"))]},
+        )
+        self.deployments: SharedInformer[Any] = SharedInformer(
+            ListWatch.for_resource(api_client, "deployments.apps", namespace=self.namespace)
+        )
+        for informer in (self.foos, self.deployments):
+            stack.enter_context(informer)
+            assert informer.wait_for_sync(20), informer.sync_error()
+
+    def foo(self, name: str, replicas: int = 1) -> dict[str, Any]:
+        """Creates a Foo."""
+        body = {
+            "apiVersion": f"{GROUP}/{VERSION}",
+            "kind": "Foo",
+            "metadata": {"name": name},
+            "spec": {"deploymentName": name, "replicas": replicas},
+        }
+        made: dict[str, Any] = self.custom.create_namespaced_custom_object(GROUP, VERSION, self.namespace, PLURAL, body)
+        return made
+
+    def settled(self) -> int:
+        """How many Foos say that all the replicas are available that they ask for."""
+        return len(self.foos.indexer.index_keys(SETTLED, "True"))
+
+
+def _define(api: client.ApiextensionsV1Api, definition: Any) -> None:
+    """Adds a definition, unless it is there, and waits until it is served."""
+    try:
+        api.create_custom_resource_definition(definition)
+    except client.ApiException as error:
+        if error.status != 409:
+            raise
+    follower = watch.Watch()
+    for event in follower.stream(
+        api.list_custom_resource_definition,
+        field_selector=f"metadata.name={definition['metadata']['name']}",
+        timeout_seconds=20,
+    ):
+        conditions = event["object"].status.conditions or []
+        if any(condition.type == "Established" and condition.status == "True" for condition in conditions):
+            follower.stop()
+            return
+    raise AssertionError("the definition was not established")
+
+
+@pytest.fixture
+def stack() -> Iterator[ExitStack]:
+    """What is to be closed when the test is over."""
+    with ExitStack() as stack:
+        yield stack
+
+
+@pytest.fixture
+def make_site(samples: Callable[[str], Any], tmp_path: Path, stack: ExitStack) -> Callable[[ControlPlane], Site]:
+    """Prepares a namespace of a server."""
+    return lambda plane: Site(plane, tmp_path / "kubeconfig", samples("_foo_demo"), stack)
+
+
+@pytest.fixture
+def site(make_site: Callable[[ControlPlane], Site], control_plane: ControlPlane) -> Site:
+    """A namespace of the server that stays up."""
+    return make_site(control_plane)
+
+
+def test_five_hundred_foos_while_the_server_is_killed_twice(
+    make_site: Callable[[ControlPlane], Site], unsteady_plane: ControlPlane, run_sample: Callable[..., Any]
+) -> None:
+    """In the end each Deployment has its Foo's spec, and each Foo's status says so."""
+    site = make_site(unsteady_plane)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda number: site.foo(f"foo-{number}", 1 + number % 10), range(FOOS)))
+    # A lease that lasts longer than the server is away.
+    program = run_sample(SAMPLE, "-n", site.namespace, "--lease-seconds", "60", env=site.env)
+    assert site.deployments.wait_until(lambda: len(site.deployments.store) >= FOOS // 4, 30)
+    site.plane.restart()
+    assert site.foos.wait_until(lambda: site.settled() >= FOOS // 2, 60)
+    site.plane.restart()
+    assert site.deployments.wait_until(lambda: len(site.deployments.store) == FOOS, 60)
+    assert site.foos.wait_until(lambda: site.settled() == FOOS, 60)
+    deployments = site.apps.list_namespaced_deployment(site.namespace).items
+    assert {item.metadata.name: item.spec.replicas for item in deployments} == {
+        f"foo-{number}": 1 + number % 10 for number in range(FOOS)
+    }
+    foos = site.custom.list_namespaced_custom_object(GROUP, VERSION, site.namespace, PLURAL)["items"]
+    assert all(foo["status"]["availableReplicas"] == foo["spec"]["replicas"] for foo in foos)
+    program.process.terminate()
+    assert program.end(10)[0] == 0
+
+
+def test_drift_is_corrected_once(site: Site, run_sample: Callable[..., Any], samples: Callable[[str], Any]) -> None:
+    """What somebody changes in a Deployment is brought back, and the server's defaults are no reason to write."""
+    program = run_sample(SAMPLE, "-n", site.namespace, env=site.env)
+    site.foo("web", 2)
+    assert site.foos.wait_until(lambda: site.settled() == 1, 30)
+    container = {"name": "nginx", "image": "other", "imagePullPolicy": "Never"}
+    drift = {"spec": {"replicas": 9, "template": {"spec": {"containers": [container]}}}}
+    site.apps.patch_namespaced_deployment("web", site.namespace, drift)
+    key = f"{site.namespace}/web"
+
+    def corrected() -> bool:
+        deployment = site.deployments.store.get_by_key(key)
+        (container,) = deployment.at("spec.template.spec.containers")
+        # Two are changes of the spec: the drift, and the correction.
+        return (deployment.generation, deployment.at("spec.replicas"), container["image"]) == (3, 2, "nginx:latest")
+
+    assert site.deployments.wait_until(corrected, 30)
+    assert site.deployments.store.get_by_key(key).at("spec.template.spec.containers")[0]["imagePullPolicy"] == "Never"
+    program.process.terminate()
+    assert program.end(10)[0] == 0
+    recorder = FakeRecorder()
+    another = samples("sample_controller").FooController(site.core.api_client, recorder, site.namespace)
+    with another.factory:
+        assert all(another.factory.wait_for_cache_sync(20).values())
+        another.reconcile(key)
+    assert len(recorder.events) == 0
+
+
+def test_a_deployment_of_somebody_else_leads_to_a_warning(site: Site, run_sample: Callable[..., Any]) -> None:
+    """The event is there for everybody who asks the server about the Foo."""
+    labels = {"app": "web"}
+    template = {
+        "metadata": {"labels": labels},
+        "spec": {"containers": [{"name": "main", "image": "example.com/app:1"}]},
+    }
+    spec = {"replicas": 9, "selector": {"matchLabels": labels}, "template": template}
+    site.apps.create_namespaced_deployment(site.namespace, {"metadata": {"name": "web"}, "spec": spec})
+    foo = site.foo("web", 2)
+    program = run_sample(SAMPLE, "-n", site.namespace, env=site.env)
+    events = ListWatch.for_resource(site.core.api_client, "events", namespace=site.namespace)
+    found = list_watch_until(events, lambda event: event.object.at("reason") == "ErrResourceExists", timeout=30)
+    event = found.object.to_dict()
+    assert (event["type"], event["involvedObject"]["uid"]) == ("Warning", foo["metadata"]["uid"])
+    assert event["message"] == 'Resource "web" already exists and is not managed by Foo'
+    assert site.apps.read_namespaced_deployment("web", site.namespace).spec.replicas == 9
+    program.process.terminate()
+    assert program.end(10)[0] == 0
+
+
+def test_one_of_two_leads_and_the_other_takes_over(site: Site, run_sample: Callable[..., Any]) -> None:
+    """Only the leader works; when SIGTERM ends it the other goes on, long before the lease would have run out."""
+    arguments = (SAMPLE, "-n", site.namespace, "--lease-seconds", "120")
+    leader = run_sample(*arguments, env=site.env)
+    leader.wait_for("has acquired leader lease", 30, stderr=True)
+    standby = run_sample(*arguments, env=site.env)
+    standby.wait_for("attempts to acquire leader lease", 30, stderr=True)
+    site.foo("first", 2)
+    assert site.foos.wait_until(lambda: site.settled() == 1, 30)
+    leader.wait_for("Deployment first created", stderr=True)
+    leader.process.terminate()
+    said = []
+    # Between two tries there are 4.4 s at most.
+    standby.wait_for(lambda line: said.append(line) or "has acquired leader lease" in line, 15, stderr=True)
+    assert not [line for line in said if "reason:" in line], "who does not lead has worked"
+    site.foo("second", 2)
+    assert site.foos.wait_until(lambda: site.settled() == 2, 30)
+    standby.wait_for("Deployment second created", stderr=True)
+    assert leader.end(10)[0] == 0
+    standby.process.terminate()
+    assert standby.end(10)[0] == 0
+    lease = client.CoordinationV1Api(site.core.api_client).read_namespaced_lease("sample-controller", site.namespace)
+    assert (lease.spec.holder_identity, lease.spec.lease_transitions) == ("", 1)

@@ -1,0 +1,285 @@
+"""Several processes that elect a leader at a real server, what befalls them, and who led when.
+
+Every process writes down what it believes of itself. All of them are on one machine, and so by one clock.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+CANDIDATE = Path(__file__).with_name("candidate.py")
+
+LEASE, RENEW, RETRY = 3.0, 2.0, 0.4
+# Hosts on which the time of day is wrong by hours.
+WALL_OFFSETS = (0.0, 7200.0, -86400.0)
+DEADLINE = 60.0
+# A process that was not stopped may not look at its state for this long; it is taken to have led meanwhile.
+_LOOK = 0.01
+
+
+class Span(NamedTuple):
+    """A time in which a process believed that it led."""
+
+    begin: float
+    end: float
+
+
+class Failover(NamedTuple):
+    """What one misfortune of a leader led to.
+
+    Args:
+        kind: of misfortune.
+        overlap: seconds in which two led, by `is_leader()` and the stop event.
+        stop_overlap: the same by the stop event alone, of a work that never asks.
+        stop_after_waking: seconds from a stopped leader's waking until its stop event was set; 0 without.
+        without: seconds in which nobody led.
+        server_away: seconds in which there was no server.
+    """
+
+    kind: str
+    overlap: float
+    stop_overlap: float
+    stop_after_waking: float
+    without: float
+    server_away: float = 0.0
+
+
+class Process:
+    """One candidate.
+
+    Args:
+        arguments: of candidate.py, from KUBECONFIG to NAME.
+        identity: its name in the election.
+        log: where it writes.
+        wall_offset: how wrong its time of day is, in seconds.
+        release: whether it gives the lease back when it is told to end.
+    """
+
+    def __init__(self, arguments: list[str], identity: str, log: Path, wall_offset: float, *, release: bool) -> None:
+        self.identity = identity
+        self.log = log
+        self.pauses: list[Span] = []
+        times = [str(each) for each in (wall_offset, LEASE, RENEW, RETRY)]
+        command = [sys.executable, str(CANDIDATE), *arguments, identity, str(log), *times, str(int(release))]
+        log.touch()
+        with log.with_suffix(".err").open("wb") as errors:
+            self._process = subprocess.Popen(command, stdout=errors, stderr=errors)
+
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.wait()
+
+    def terminate(self) -> None:
+        self._process.terminate()
+        assert self._process.wait(DEADLINE) == 0, self.log.with_suffix(".err").read_text()
+
+    def check(self) -> None:
+        """Fails if it has ended by itself."""
+        assert self._process.poll() is None, self.log.with_suffix(".err").read_text()
+
+    @contextlib.contextmanager
+    def stopped(self) -> Iterator[None]:
+        """While inside, it is stopped by SIGSTOP."""
+        self._process.send_signal(signal.SIGSTOP)
+        begin = time.monotonic()
+        try:
+            yield
+        finally:
+            # Taken before it wakes: what it does from then on counts.
+            self.pauses.append(Span(begin, time.monotonic()))
+            self._process.send_signal(signal.SIGCONT)
+
+    def leads(self) -> bool:
+        """Whether it has said that it leads within the last moments."""
+        at, state = self.last_look()
+        return state == "11" and time.monotonic() - at < 0.2
+
+    def last_look(self) -> tuple[float, str]:
+        """When it looked last, and what it saw; 0 and "" if it never did."""
+        with self.log.open() as file:
+            file.seek(max(0, self.log.stat().st_size - 200))
+            # The last piece is what stands behind the last end of a line: nothing, or a line that is being written.
+            line = ("\n" + file.read()).split("\n")[-2]
+        at, _, state = line.partition(" ")
+        return float(at or 0), state
+
+    def spans(self, state: str, since: float) -> list[Span]:
+        """When its state was one of these, each from the first look that said so to the last, without the pauses.
+
+        Args:
+            state: the digits, as in the log; "?" for either.
+            since: from when on.
+        """
+        spans: list[Span] = []
+        last: float | None = None
+        for line in self.log.read_text().splitlines():
+            moment, _, digits = line.partition(" ")
+            at = float(moment)
+            holds = len(digits) == 2 and all(want in ("?", is_) for want, is_ in zip(state, digits, strict=True))
+            if at < since or not holds:
+                last = None
+            elif last is None:
+                spans.append(Span(at, at + _LOOK))
+                last = at
+            else:
+                spans[-1] = Span(spans[-1].begin, at)
+                last = at
+        return [part for span in spans for part in _without(span, self.pauses)]
+
+    def stop_after_waking(self) -> float:
+        """Seconds from the end of its last pause until its stop event was set, if it worked on until then."""
+        waking = self.pauses[-1].end
+        later = [span.end for span in self.spans("?1", waking)]
+        return max((end - waking for end in later), default=0.0)
+
+
+def _without(span: Span, pauses: list[Span]) -> list[Span]:
+    parts = [span]
+    for pause in pauses:
+        parts = [
+            part
+            for each in parts
+            for part in (Span(each.begin, min(each.end, pause.begin)), Span(max(each.begin, pause.end), each.end))
+            if part.begin < part.end
+        ]
+    return parts
+
+
+class Ballot:
+    """See the module.
+
+    Args:
+        plane: the server.
+        namespace: an existing one; the Lease in it is new.
+        directory: for the kubeconfig and the logs.
+        size: how many processes there are.
+    """
+
+    def __init__(self, plane: Any, namespace: str, directory: Path, size: int = 3) -> None:
+        self._plane = plane
+        self._directory = directory
+        self._arguments = [str(plane.kubeconfig(directory / "kubeconfig")), namespace, "ballot"]
+        self._made = 0
+        self.processes: list[Process] = []
+        for _ in range(size):
+            self._add()
+
+    def close(self) -> None:
+        for process in self.processes:
+            process.kill()
+
+    def wait_for_leader(self, *, other_than: Process | None = None) -> Process:
+        deadline = time.monotonic() + DEADLINE
+        while True:
+            for process in self.processes:
+                process.check()
+                if process is not other_than and process.leads():
+                    return process
+            assert time.monotonic() < deadline, "nobody leads"
+            time.sleep(0.02)
+
+    def kill(self) -> Failover:
+        """SIGKILL of the leader."""
+        leader = self.wait_for_leader()
+        begin, _ = leader.last_look()
+        self.processes.remove(leader)
+        leader.kill()
+        self.wait_for_leader()
+        return self._replaced(leader, "killed", begin)
+
+    def terminate(self) -> Failover:
+        """SIGTERM of the leader, which gives the lease back."""
+        leader = self.wait_for_leader()
+        begin, _ = leader.last_look()
+        self.processes.remove(leader)
+        leader.terminate()
+        self.wait_for_leader()
+        return self._replaced(leader, "told to end", begin)
+
+    def pause(self) -> Failover:
+        """SIGSTOP of the leader until another leads, and then SIGCONT."""
+        leader = self.wait_for_leader()
+        begin, _ = leader.last_look()
+        with leader.stopped():
+            self.wait_for_leader(other_than=leader)
+            # The other one is at work.
+            time.sleep(0.2)
+        self._wait_until_told(leader, begin)
+        return self._outcome("stopped for a while", begin, leader.stop_after_waking())
+
+    def outage(self) -> Failover:
+        """SIGKILL of the API server until nobody leads, and then it is started again."""
+        begin, _ = self.wait_for_leader().last_look()
+        self._plane.kill()
+        killed = time.monotonic()
+        deadline = killed + DEADLINE
+        while any(process.leads() for process in self.processes):
+            assert time.monotonic() < deadline, "somebody goes on leading without a server"
+            time.sleep(0.02)
+        self._plane.restart()
+        away = time.monotonic() - killed
+        self.wait_for_leader()
+        return self._outcome("API server killed", begin, server_away=away)
+
+    def _add(self) -> None:
+        self._made += 1
+        offset = WALL_OFFSETS[self._made % len(WALL_OFFSETS)]
+        log = self._directory / f"{self._made}.log"
+        self.processes.append(Process(self._arguments, f"member-{self._made}", log, offset, release=True))
+
+    def _wait_until_told(self, process: Process, since: float) -> None:
+        """Waits until the stop event of the process is set."""
+        deadline = time.monotonic() + DEADLINE
+        while process.last_look()[1].endswith("1"):
+            assert time.monotonic() < deadline, "a process that has woken goes on"
+            time.sleep(0.01)
+
+    def _replaced(self, gone: Process, kind: str, begin: float) -> Failover:
+        outcome = self._outcome(kind, begin, gone=[gone])
+        self._add()
+        return outcome
+
+    def _outcome(
+        self,
+        kind: str,
+        begin: float,
+        stop_after_waking: float = 0.0,
+        *,
+        server_away: float = 0.0,
+        gone: list[Process] | None = None,
+    ) -> Failover:
+        processes = [*self.processes, *(gone or [])]
+        led = [process.spans("11", begin) for process in processes]
+        worked = [process.spans("?1", begin) for process in processes]
+        return Failover(kind, _overlap(led), _overlap(worked), stop_after_waking, _longest_gap(led), server_away)
+
+
+def _overlap(of_each: list[list[Span]]) -> float:
+    """Seconds in which two or more led."""
+    edges = sorted(
+        [(span.begin, 1) for spans in of_each for span in spans]
+        + [(span.end, -1) for spans in of_each for span in spans]
+    )
+    total, count, last = 0.0, 0, 0.0
+    for at, change in edges:
+        if count > 1:
+            total += at - last
+        count, last = count + change, at
+    return total
+
+
+def _longest_gap(of_each: list[list[Span]]) -> float:
+    """The longest time between one that led and the next."""
+    spans = sorted(span for each in of_each for span in each)
+    gap, end = 0.0, spans[0].end
+    for span in spans[1:]:
+        gap = max(gap, span.begin - end)
+        end = max(end, span.end)
+    return gap

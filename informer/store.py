@@ -97,12 +97,15 @@ class Indexer(Store[T]):
             IndexFuncError: its function raised for `obj`.
         """
         values = self._index(name).values_of(obj, "", None)
-        found: dict[str, Any] = {}
-        with self._lock:
+
+        def copy() -> dict[str, Any]:
+            found: dict[str, Any] = {}
             buckets = self._index(name).buckets
             for value in values:
                 found.update(buckets.get(value, {}))
-        return self.shown([*found.values()])
+            return found
+
+        return self.shown([*self._look(copy).values()])
 
     def index_keys(self, name: str, value: str) -> builtins.list[str]:
         """The keys of the objects under a value of an index, sorted.
@@ -110,8 +113,7 @@ class Indexer(Store[T]):
         Raises:
             IndexNotFoundError: there is no such index.
         """
-        with self._lock:
-            return sorted(self._index(name).buckets.get(value, ()))
+        return sorted(self._look(lambda: [*self._index(name).buckets.get(value, ())]))
 
     def by_index(self, name: str, value: str) -> builtins.list[T]:
         """The objects under a value of an index.
@@ -123,9 +125,12 @@ class Indexer(Store[T]):
 
     def stored_by_index(self, name: str, value: str) -> builtins.list[Any]:
         """As `by_index`, in the form in which the objects are stored."""
-        with self._lock:
+
+        def copy() -> builtins.list[Any]:
             bucket = self._index(name).buckets.get(value)
             return [] if bucket is None else [*bucket.values()]
+
+        return self._look(copy)
 
     def list_index_func_values(self, name: str) -> builtins.list[str]:
         """The values of an index under which there is any object.
@@ -133,8 +138,7 @@ class Indexer(Store[T]):
         Raises:
             IndexNotFoundError: there is no such index.
         """
-        with self._lock:
-            return [*self._index(name).buckets]
+        return self._look(lambda: [*self._index(name).buckets])
 
     def set_unwrap(self, unwrap: Callable[[Any], Any] | None) -> None:
         """Sets `unwrap` (see the class), before anything is stored."""
@@ -145,6 +149,7 @@ class Indexer(Store[T]):
         self._items = _Dead(error)
         dead: Any = _Dead(error)
         self._lock = self._writer = dead
+        self._steps = 1  # sends every reader to the lock
 
     def _index(self, name: str) -> Index:
         for index in self._indices:

@@ -2,11 +2,13 @@
 
 Comes in: batches of deltas. Goes out: what each of them changed, and whatever readers ask for. Two locks: `_writer`
 makes writers take turns, `_lock` keeps readers out while maps change. Key and index functions run before either is taken.
+A reader takes a lock only if a batch is being applied just then: see `_look`.
 """
 
 from __future__ import annotations
 
 import builtins
+import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import islice
@@ -31,6 +33,7 @@ from watch.concurrency import Lock, RLock
 __all__ = ["Prepared", "Store"]
 
 T = TypeVar("T", default=Any)
+R = TypeVar("R")
 
 _SETS = frozenset({DeltaType.ADDED, DeltaType.UPDATED, DeltaType.REPLACED, DeltaType.SYNC})
 _WHOLE = frozenset({DeltaType.REPLACED_ALL, DeltaType.SYNC_ALL})
@@ -70,6 +73,7 @@ class Store(Generic[T]):
         self._indices: tuple[Index, ...] = ()  # changed under both locks
         self._indexing = object()  # another one as soon as there are other index functions; changed under _writer
         self._commits = 0  # counted when done; changed under _writer
+        self._steps = 0  # odd while maps change; changed under both locks
         self._resource_version = ""
         self._unwrap: Callable[[Any], Any] | None = None
         self._on_index_error: IndexErrorHandler | None = None
@@ -148,8 +152,7 @@ class Store(Generic[T]):
     @property
     def resource_version(self) -> str:
         """That of the last write or bookmark, "" before any."""
-        with self._lock:
-            return self._resource_version
+        return self._look(lambda: self._resource_version)
 
     def get(self, obj: T) -> T | None:
         """The stored object of the same key, or None."""
@@ -166,13 +169,11 @@ class Store(Generic[T]):
 
     def list_keys(self) -> builtins.list[str]:
         """All keys, in no particular order."""
-        with self._lock:
-            return [*self._items]
+        return self._look(lambda: [*self._items])
 
     def stored_items(self) -> builtins.list[Any]:
         """All objects in the form in which they are stored."""
-        with self._lock:
-            return [*self._items.values()]
+        return self._look(lambda: [*self._items.values()])
 
     def sample(self, size: int) -> builtins.list[Any]:
         """About so many objects from all over the store, in the form in which they are stored, or all if there are fewer."""
@@ -181,8 +182,7 @@ class Store(Generic[T]):
 
     def stored_by_keys(self) -> dict[str, Any]:
         """All objects in the form in which they are stored, by key; a copy."""
-        with self._lock:
-            return dict(self._items)
+        return self._look(lambda: dict(self._items))
 
     def stored_by_key(self, key: str) -> Any:
         """The object of a key in the form in which it is stored, or None."""
@@ -213,6 +213,31 @@ class Store(Generic[T]):
         return iter(self.list_keys())
 
     # Inside
+
+    def _look(self, copy: Callable[[], R]) -> R:
+        """What `copy` takes from the maps, as they are between two batches.
+
+        A thread that loses the GIL while it holds a lock keeps all others waiting until it is given it back, so readers look
+        without, and once more under the lock if a writer was at work meanwhile. `copy` reads each map in one call of C, which
+        no other thread interrupts (in a free-threaded build as the map has a lock of its own).
+        """
+        steps = self._steps
+        if not steps & 1:
+            found = copy()
+            if self._steps == steps:
+                return found
+        with self._lock:
+            return copy()
+
+    @contextlib.contextmanager
+    def _changing(self) -> Iterator[None]:
+        """Holds `_lock` while maps change; the caller holds `_writer`."""
+        with self._lock:
+            self._steps += 1
+            try:
+                yield
+            finally:
+                self._steps += 1
 
     def shown(self, items: builtins.list[Any]) -> builtins.list[T]:
         """What readers see of objects in the form in which they are stored."""
@@ -307,7 +332,7 @@ class Store(Generic[T]):
         items = self._items
         append = changes.append
         version = ""
-        with self._lock:
+        with self._changing():
             while at < len(deltas):
                 delta = deltas[at]
                 kind = delta.type
@@ -395,7 +420,7 @@ class Store(Generic[T]):
                 gone.append(Change(DeltaType.DELETED, old, None, False, True, False, key))
             else:
                 put(key, old, [index.known_values(key) for index in old_indices])
-        with self._lock:
+        with self._changing():
             self._items, self._indices = items, indices
             self._resource_version = replaced.resource_version
         return gone + news

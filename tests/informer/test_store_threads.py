@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import queue
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from informer import (
     IndexNotFoundError,
 )
 from informer.deltas import ReplacedAll
+from watch.channel import Channel
 from watch.concurrency import Latch, Worker
 
 DEADLINE = 20.0
@@ -75,6 +77,34 @@ def test_readers_see_the_old_or_the_new_list_and_never_a_mix() -> None:
         finally:
             done.open()
     assert indexer.index_keys("round", "59") == sorted(names[:159])
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        Indexer.list,
+        Indexer.list_keys,
+        Indexer.stored_by_keys,
+        lambda store: store.by_index("namespace", "ns"),
+        lambda store: store.index_keys("namespace", "ns"),
+        lambda store: store.index("namespace", {"metadata": {"namespace": "ns"}}),
+    ],
+    ids=["list", "keys", "by key", "by index", "index keys", "index"],
+)
+def test_a_reader_takes_the_lock_only_while_a_batch_is_applied(read: Callable[[Indexer[Any]], Any]) -> None:
+    """A thread that holds it, and is kept from running, keeps no other reader waiting unless maps change."""
+    store: Indexer[Any] = Indexer(indexers={"namespace": lambda obj: [obj["metadata"]["namespace"]]})
+    store.add({"metadata": {"name": "a", "namespace": "ns"}})
+    with store._lock:
+        assert len(read(store)) == 1
+    found: Channel[Any] = Channel(None)
+    reader = Worker(lambda: found.put(read(store)), "reader")
+    with store._changing():
+        reader.start()
+        with pytest.raises(queue.Empty):
+            found.get(0.05)
+    assert len(found.get(10)) == 1
+    reader.join()
 
 
 def test_readers_see_whole_batches() -> None:

@@ -104,6 +104,9 @@ class Model:
                 gone.append(Change(DeltaType.DELETED, old, None, False, True))
             else:
                 self.items[key] = old
+        whole = replaced.namespace is None and len(replaced.items) == len(listed) == len(before)
+        if whole and all(before.get(key) is obj for key, obj in listed.items()):
+            self.items = before  # in the order in which they are
         return gone + news
 
 

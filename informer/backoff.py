@@ -76,9 +76,14 @@ class BackoffState:
         self._next = min(wait * backoff.factor, backoff.maximum)
         return self._spread(max(wait, min(at_least, backoff.max_retry_after)))
 
-    def pause(self, wish: float) -> float:
-        """The seconds to wait where nothing has failed, or where it is the server alone that says how long."""
-        return self._spread(min(wish, self._backoff.max_retry_after))
+    def pause(self, seconds: float, at_least: float = 0.0) -> float:
+        """The seconds to wait where these are known, or where it is the server alone that says how long.
+
+        Args:
+            seconds: before jitter.
+            at_least: the server's wish, as of `next`.
+        """
+        return self._spread(max(seconds, min(at_least, self._backoff.max_retry_after)))
 
     def _spread(self, wait: float) -> float:
         """A wait with its jitter."""

@@ -189,10 +189,10 @@ class Reflector:
         while not self._stop.is_set():
             if step.step in (Step.FAILED, Step.ENDED):
                 return step
-            if step.wait or step.pause:
+            if step.waits:
                 backoff = self._watch_backoff
                 now = self._clock.monotonic()
-                wait = backoff.next(now, step.at_least) if step.wait else backoff.pause(step.pause)
+                wait = backoff.next(now, step.at_least) if step.wait else backoff.pause(step.pause, step.at_least)
                 self._health.wait(self._clock, self._stop, wait)
                 if self._stop.is_set():
                     break

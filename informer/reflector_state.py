@@ -60,13 +60,18 @@ class Next:
         step: what.
         wait: whether the backoff's next wait comes first.
         pause: seconds to wait first where the backoff is not asked.
-        at_least: the server's wish: the backoff's wait is at least so many seconds.
+        at_least: the server's wish: the wait, or the pause, is at least so many seconds.
     """
 
     step: Step
     wait: bool = False
     pause: float = 0.0
     at_least: float = 0.0
+
+    @property
+    def waits(self) -> bool:
+        """Whether there is anything to wait for."""
+        return self.wait or self.pause > 0 or self.at_least > 0
 
 
 def is_paced(before: Step | None, following: Next) -> bool:
@@ -76,7 +81,7 @@ def is_paced(before: Step | None, following: Next) -> bool:
         before: the round's last request, None at its beginning.
         following: what comes now.
     """
-    if before is None or following.wait or following.pause:
+    if before is None or following.waits:
         return True
     return following.step is Step.WATCH and before is not Step.LIST
 
@@ -219,7 +224,7 @@ class ReflectorState:
             if error.is_too_many_requests:
                 return again
             self._watch_list = error.status not in _REFUSALS
-            return Next(Step.LIST, pause=error.retry_after or 0.0)
+            return Next(Step.LIST, at_least=error.retry_after or 0.0)
         if isinstance(error, ConnectionRefusedError):
             return Next(Step.WATCH_LIST, wait=True)
         if not isinstance(error, OSError):

@@ -59,7 +59,8 @@ def test_a_server_cannot_keep_us_away_for_longer_than_is_allowed(
 ) -> None:
     """A wish beyond that is kept to for so long, and then it is asked again."""
     assert BackoffState(backoff, Random(1)).next(0, at_least=wish) == pytest.approx(expected)
-    assert BackoffState(backoff, Random(1)).pause(wish) == min(wish, backoff.max_retry_after)
+    assert BackoffState(backoff, Random(1)).pause(0.1, wish) == max(0.1, min(wish, backoff.max_retry_after))
+    assert BackoffState(backoff, Random(1)).pause(5.0) == 5.0
 
 
 def test_two_quiet_minutes_begin_anew() -> None:

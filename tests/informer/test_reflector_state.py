@@ -279,7 +279,7 @@ def test_watch_list_asks_for_the_state_not_older_than_the_last_version() -> None
         pytest.param(ValueError("dummy"), Next(Step.LIST), Step.LIST, id="a-function-that-cannot-never-again"),
         pytest.param(FORBIDDEN, Next(Step.LIST), Step.WATCH_LIST, id="forbidden-list-this-time"),
         pytest.param(ApiError(500, "InternalError"), Next(Step.LIST), Step.WATCH_LIST, id="broken-list-this-time"),
-        pytest.param(UNAVAILABLE, Next(Step.LIST, pause=3.0), Step.WATCH_LIST, id="unavailable-list-when-asked-to"),
+        pytest.param(UNAVAILABLE, Next(Step.LIST, at_least=3.0), Step.WATCH_LIST, id="unavailable-list-when-asked-to"),
         pytest.param(
             THROTTLED, Next(Step.WATCH_LIST, wait=True, at_least=7.0), Step.WATCH_LIST, id="throttled-wait-and-again"
         ),
@@ -362,7 +362,7 @@ class World:
         if self.step.step in (Step.FAILED, Step.ENDED):
             self.requests_in_a_row = 0
             self.step = self.state.begin()
-        if self.step.wait or self.step.pause:
+        if self.step.waits:
             self.requests_in_a_row = 0
         self.requests_in_a_row += 1
         self.check_request()
@@ -474,8 +474,8 @@ def test_a_storm_of_one_kind_is_bounded_by_the_backoff(outcome: tuple[str, Any],
         step = world.step
         if step.step in (Step.FAILED, Step.ENDED):
             now += rounds.next(now, step.at_least)
-        elif step.wait or step.pause:
-            now += watches.next(now, step.at_least) if step.wait else step.pause
+        elif step.waits:
+            now += watches.next(now, step.at_least) if step.wait else watches.pause(step.pause, step.at_least)
         # A list alone succeeds where it is the watch that something is wrong with.
         kind, value = outcome
         world.take(*(("succeeds", None) if step.step is Step.LIST and kind in ("ends", "in_stream") else (kind, value)))
@@ -497,7 +497,8 @@ def test_a_storm_of_one_kind_is_bounded_by_the_backoff(outcome: tuple[str, Any],
         pytest.param(Step.WATCH_LIST, Next(Step.WATCH_LIST), False, id="newest-state-at-once"),
         pytest.param(Step.WATCH, Next(Step.WATCH), True, id="watch-after-watch"),
         pytest.param(Step.WATCH_LIST, Next(Step.WATCH), True, id="watch-after-watch-list"),
-        pytest.param(Step.WATCH_LIST, Next(Step.LIST, pause=1.0), True, id="after-a-pause"),
+        pytest.param(Step.WATCH_LIST, Next(Step.LIST, at_least=1.0), True, id="after-a-servers-wish"),
+        pytest.param(Step.LIST, Next(Step.WATCH, pause=1.0), True, id="after-a-pause"),
         pytest.param(Step.WATCH, Next(Step.WATCH, wait=True), True, id="after-a-wait"),
     ],
 )

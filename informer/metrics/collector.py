@@ -19,7 +19,7 @@ from informer.metrics.client import REGISTRY, Collector, CollectorRegistry, Metr
 from informer.metrics.families import FAMILIES, Histogram, Reading, shown
 from informer.metrics.informers import read_informer
 from informer.metrics.labels import Names
-from watch.concurrency import Lock
+from watch.concurrency import Lock, RLock
 
 __all__ = ["InformerCollector", "install"]
 
@@ -125,7 +125,8 @@ class InformerCollector(Collector):
 
     def _begin(self) -> None:
         """Begins with nothing, as a forked child has to: whatever the parent's have locked stays locked there."""
-        self._lock = Lock()
+        # Taken again where the handler of a signal shuts a queue down in the middle of a scrape.
+        self._lock = RLock()
         self._informer_names = Names()  # guarded by _lock, as are all of these
         self._queue_names = Names()
         self._elector_names = Names()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from operator import attrgetter
 from typing import Any, Protocol
 
 from informer.counts import Tally
@@ -24,6 +25,9 @@ _SAMPLE = 128
 # client-go shows so many digits: a float cannot hold many more.
 _DIGITS = 15
 _NAMESPACES_SHOWN = 5
+
+_OBJECTS = frozenset({Object})
+_raw = attrgetter("raw")
 
 
 class _Handler(Protocol):
@@ -120,9 +124,9 @@ def _read_store(informer: SharedInformer[Any], name: str) -> Iterator[Reading]:
     count = len(informer.indexer)
     yield families.OBJECTS.of(count, name)
     sample = informer.indexer.sample(_SAMPLE)
-    sizes = [len(item.raw) for item in sample if type(item) is Object]
-    if len(sizes) == len(sample):
-        yield families.BYTES.of(round(sum(sizes) / len(sizes) * count) if sizes else 0, name)
+    if _OBJECTS.issuperset(map(type, sample)):
+        size = sum(map(len, map(_raw, sample)))
+        yield families.BYTES.of(round(size / len(sample) * count) if sample else 0, name)
 
 
 def _read_handlers(handlers: list[_Handler], name: str) -> Iterator[Reading]:

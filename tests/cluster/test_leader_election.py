@@ -32,8 +32,8 @@ def test_a_leader_that_was_killed_is_followed(ballot: Ballot) -> None:
 
 
 def test_a_leader_that_was_stopped_for_a_while_leads_no_more(ballot: Ballot) -> None:
-    """SIGSTOP past the lease, then SIGCONT: `is_leader` is false at once, and the stop event is set within 0.1 s."""
-    failover = ballot.pause()
+    """Woken while the server stands still, `is_leader` is false at once, and the stop event is set within 0.1 s."""
+    failover = ballot.pause_without_server()
     assert failover.overlap == 0
     assert failover.stop_after_waking < 0.1
     assert failover.stop_overlap < 0.1

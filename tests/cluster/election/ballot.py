@@ -207,14 +207,23 @@ class Ballot:
 
     def pause(self) -> Failover:
         """SIGSTOP of the leader until another leads, and then SIGCONT."""
+        return self._pause("stopped for a while", contextlib.nullcontext())
+
+    def pause_without_server(self) -> Failover:
+        """The same, and when it wakes the API server stands still: nobody tells it that another leads."""
+        return self._pause("stopped, alone", self._plane.frozen())
+
+    def _pause(self, kind: str, while_waking: contextlib.AbstractContextManager[None]) -> Failover:
         leader = self.wait_for_leader()
         begin, _ = leader.last_look()
-        with leader.stopped():
-            self.wait_for_leader(other_than=leader)
-            # The other one is at work.
-            time.sleep(0.2)
-        self._wait_until_told(leader, begin)
-        return self._outcome("stopped for a while", begin, leader.stop_after_waking())
+        with contextlib.ExitStack() as waking:
+            with leader.stopped():
+                self.wait_for_leader(other_than=leader)
+                # The other one is at work.
+                time.sleep(0.2)
+                waking.enter_context(while_waking)
+            self._wait_until_told(leader)
+        return self._outcome(kind, begin, leader.stop_after_waking())
 
     def outage(self) -> Failover:
         """SIGKILL of the API server until nobody leads, and then it is started again."""
@@ -236,7 +245,7 @@ class Ballot:
         log = self._directory / f"{self._made}.log"
         self.processes.append(Process(self._arguments, f"member-{self._made}", log, offset, release=True))
 
-    def _wait_until_told(self, process: Process, since: float) -> None:
+    def _wait_until_told(self, process: Process) -> None:
         """Waits until the stop event of the process is set."""
         deadline = time.monotonic() + DEADLINE
         while process.last_look()[1].endswith("1"):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from informer.record.correlator import Correlation, EventCorrelator
 from informer.record.event_broadcaster import EventBroadcaster
-from informer.record.event_recorder import EventRecorder
+from informer.record.event_form import RecordedEvent
+from informer.record.event_recorder import EventRecorder, Report
 from informer.record.event_sink import CoreV1EventSink, EventSink, EventsV1Sink
 from informer.record.fake_recorder import FakeRecorder
 from informer.record.reference import get_partial_reference, get_reference
@@ -18,6 +19,8 @@ __all__ = [
     "EventSink",
     "EventsV1Sink",
     "FakeRecorder",
+    "RecordedEvent",
+    "Report",
     "get_partial_reference",
     "get_reference",
 ]

@@ -172,16 +172,17 @@ class EventCorrelator:
         return Correlation(observed, None if skip else patch, skip, key)
 
     def update_state(self, event: Mapping[str, Any], key: Hashable = None) -> None:
-        """Remembers an event as the server has it.
+        """Remembers an event as the server has it, if it is one.
 
         Args:
             event: the server's answer to what was written.
             key: that of the correlation; None: that of an event which was not combined.
         """
-        name = event.get("metadata", {}).get("name")
-        if not name:
+        name, count = event.get("metadata", {}).get("name"), event.get("count")
+        # Without them it is no event of this group: a sink may answer with anything.
+        if not name or not count:
             return
-        seen = _Observation(name, event.get("firstTimestamp"), event.get("count") or 1)
+        seen = _Observation(name, event.get("firstTimestamp"), count)
         with self._lock:
             self._observations.put(("exact", _exact_key(event)) if key is None else key, seen)
 

@@ -21,7 +21,7 @@ from typing_extensions import Self
 from informer.log_limit import LimitedLog
 from informer.record.correlator import EventCorrelator
 from informer.record.delivery import Delivery, Ending
-from informer.record.event_form import EVENTS_V1, RecordedEvent, copy_event, log_line
+from informer.record.event_form import EVENTS_V1, RecordedEvent, copy_event, log_fields, log_line
 from informer.record.event_recorder import BroadcastingRecorder, EventRecorder
 from informer.record.event_sink import EventSink, sink_api_version
 from informer.record.event_time import EventTime
@@ -126,6 +126,20 @@ class EventBroadcaster:
         """
         return self._start(lambda recorded: log_function(log_line(recorded.event)))
 
+    def start_structured_logging(self, log_function: Callable[..., object]) -> Watcher[RecordedEvent]:
+        """Has a function called with "Event occurred" and, as keywords, the fields of each event.
+
+        Args:
+            log_function: such as `structlog.get_logger().info`; the keywords are object (its key), fieldPath, kind,
+                apiVersion, type, reason and message.
+
+        Returns:
+            A watcher whose `stop` ends it.
+
+        Threads: the function is called on a thread of its own; what it raises is logged.
+        """
+        return self._start(lambda recorded: log_function("Event occurred", **log_fields(recorded.event)))
+
     def start_event_watcher(self, handler: Callable[[dict[str, Any]], object]) -> Watcher[RecordedEvent]:
         """Has a function called with every event recorded from now on, in API form, a copy of its own.
 
@@ -143,7 +157,8 @@ class EventBroadcaster:
         wait; what the server refuses is not. Whatever is not written in the end is told in the log.
 
         Args:
-            sink: where to: a `CoreV1EventSink`, an `EventsV1Sink`, or any `EventSink`.
+            sink: where to: a `CoreV1EventSink`, an `EventsV1Sink`, or any `EventSink`. A server shows the same events in
+                both groups, so one sink is enough for it.
 
         Returns:
             A watcher whose `stop` ends it, once what it was given before was tried once, a second later at most; an ended one

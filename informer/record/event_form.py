@@ -21,6 +21,8 @@ __all__ = [
     "copy_event",
     "event_name",
     "events_v1_form",
+    "events_v1_patch",
+    "log_fields",
     "log_line",
     "make_event",
     "micro_time",
@@ -115,19 +117,22 @@ def make_event(
     return event
 
 
-def events_v1_form(recorded: RecordedEvent) -> dict[str, Any]:
-    """A recorded event in API form of events.k8s.io/v1.
+def events_v1_form(event: Mapping[str, Any], nanoseconds: int | None = None) -> dict[str, Any]:
+    """An event of the core group in API form of events.k8s.io/v1.
 
     That group asks for an instance, which is made of the component and this machine's name where no host was told, for an
     action, and for a note of 1024 bytes at most, to which a longer message is cut.
+
+    Args:
+        event: as `make_event` makes it, and perhaps counted.
+        nanoseconds: when it was recorded, since the epoch; None: its first timestamp says.
     """
-    event = recorded.event
     component = event["reportingComponent"]
     made: dict[str, Any] = {
         "apiVersion": EVENTS_V1,
         "kind": "Event",
         "metadata": copy_event(event["metadata"]),
-        "eventTime": micro_time(recorded.nanoseconds),
+        "eventTime": _micro(event["firstTimestamp"]) if nanoseconds is None else micro_time(nanoseconds),
         "reportingController": component,
         "reportingInstance": (event["reportingInstance"] or f"{component}-{socket.gethostname()}")[:_MAX_INSTANCE],
         "action": event["action"] or event["reason"],
@@ -138,7 +143,12 @@ def events_v1_form(recorded: RecordedEvent) -> dict[str, Any]:
     }
     if "related" in event:
         made["related"] = dict(event["related"])
-    return made
+    return made | (events_v1_patch(event) if event["count"] > 1 else {})
+
+
+def events_v1_patch(patch: Mapping[str, Any]) -> dict[str, Any]:
+    """What is new of an event of the core group, for one of events.k8s.io: its count, which makes a series."""
+    return {"series": {"count": patch["count"], "lastObservedTime": _micro(patch["lastTimestamp"])}}
 
 
 def copy_event(event: Mapping[str, Any]) -> dict[str, Any]:
@@ -167,14 +177,32 @@ def log_line(event: Mapping[str, Any]) -> str:
     return "\\n".join(line.splitlines())
 
 
+def log_fields(event: Mapping[str, Any]) -> dict[str, str]:
+    """An event as fields of a structured log."""
+    reference = event["involvedObject"]
+    namespace, name = reference.get("namespace", ""), reference.get("name", "")
+    return {
+        "object": f"{namespace}/{name}" if namespace else name,
+        "fieldPath": reference.get("fieldPath", ""),
+        "kind": reference.get("kind", ""),
+        "apiVersion": reference.get("apiVersion", ""),
+        **{field: event[field] for field in ("type", "reason", "message")},
+    }
+
+
 def timestamp(nanoseconds: int) -> str:
     """A moment in API form, to the second."""
     return _moment(nanoseconds).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+# The official client writes a time without its fraction where that is zero, which the server does not take: so it never is.
 def micro_time(nanoseconds: int) -> str:
     """A moment in API form, to the microsecond."""
-    return f"{_moment(nanoseconds):%Y-%m-%dT%H:%M:%S}.{nanoseconds % 10**9 // 1000:06}Z"
+    return f"{_moment(nanoseconds):%Y-%m-%dT%H:%M:%S}.{nanoseconds % 10**9 // 1000 or 1:06}Z"
+
+
+def _micro(timestamp: str) -> str:
+    return timestamp.replace("Z", ".000001Z")
 
 
 def _moment(nanoseconds: int) -> datetime:

@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from informer.record.event_form import EVENTS_V1
+from informer.record.event_form import EVENTS_V1, events_v1_form, events_v1_patch
 
 __all__ = ["CoreV1EventSink", "EventSink", "EventsV1Sink", "sink_api_version"]
 
@@ -104,7 +104,7 @@ class CoreV1EventSink(_ClientSink):
 
 
 class EventsV1Sink(_ClientSink):
-    """Writes events of events.k8s.io/v1.
+    """Writes events of events.k8s.io/v1; those of the core group, which a sink around this one is given, in that form.
 
     Args:
         api_client: the official client's `ApiClient`; None for its default one.
@@ -114,6 +114,14 @@ class EventsV1Sink(_ClientSink):
 
     api_version = EVENTS_V1
     _api_class = "EventsV1Api"
+
+    def create(self, event: dict[str, Any]) -> dict[str, Any]:
+        """See `EventSink.create`."""
+        return super().create(events_v1_form(event) if "involvedObject" in event else event)
+
+    def patch(self, event: dict[str, Any], body: dict[str, Any]) -> dict[str, Any]:
+        """See `EventSink.patch`."""
+        return super().patch(event, events_v1_patch(body) if "count" in body else body)
 
 
 def sink_api_version(sink: EventSink) -> str:

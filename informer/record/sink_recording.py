@@ -146,7 +146,7 @@ class SeriesRecording:
 
     def record(self, recorded: RecordedEvent) -> None:
         """See `SinkRecording`; does not wait for the sink."""
-        for event in self._series.observe(events_v1_form(recorded)):
+        for event in self._series.observe(events_v1_form(recorded.event, recorded.nanoseconds)):
             self._put(event)
 
     def close(self) -> None:
@@ -175,12 +175,15 @@ class SeriesRecording:
     def _add_sender(self) -> None:
         try:
             self._start(self._send, "event-sender")
-        # The system has no more threads, or Python is ending: those there are will do.
+        # The system has no more threads, or the program is ending, when Python starts none.
         except RuntimeError:
             with self._monitor:
                 self._senders -= 1
-                if not self._senders:
-                    raise
+                waiting = [] if self._senders else list(self._queue)
+                if waiting:
+                    self._queue.clear()
+            for event in waiting:
+                self._deliver(event)
 
     def _send(self) -> None:
         while (event := self._next()) is not None:

@@ -237,6 +237,7 @@ def test_the_servers_answer_counts() -> None:
     correlator.correlate(make())
     correlator.update_state({**make(), "metadata": {"name": "renamed", "namespace": "my-ns"}, "count": 5})
     correlator.update_state({"kind": "Status"})
+    correlator.update_state({**make(), "count": None})
     again = correlator.correlate(make())
     assert (again.event["metadata"]["name"], again.event["count"]) == ("renamed", 6)
 

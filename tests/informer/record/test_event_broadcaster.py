@@ -73,6 +73,27 @@ def test_an_event_reaches_every_watcher(broadcaster: EventBroadcaster, obj: Any)
     assert "hunter2" not in str(event) + line
 
 
+@pytest.mark.parametrize(("namespace", "key"), [("baz", "baz/foo"), ("", "foo")], ids=["namespaced", "cluster"])
+def test_a_structured_log(broadcaster: EventBroadcaster, namespace: str, key: str) -> None:
+    """Go: TestEventf. A structured log has a constant message, and the event in its fields."""
+    logged: Channel[tuple[str, dict[str, str]]] = Channel(None)
+    broadcaster.start_structured_logging(lambda text, /, **fields: logged.put((text, fields)))
+    pod = {"kind": "Pod", "apiVersion": "v1", "namespace": namespace, "name": "foo", "fieldPath": "spec.containers[2]"}
+    broadcaster.new_recorder("eventTest").event(pod, "Normal", "Started", "some verbose message: 1")
+    assert logged.get(timeout=DEADLINE) == (
+        "Event occurred",
+        {
+            "object": key,
+            "fieldPath": "spec.containers[2]",
+            "kind": "Pod",
+            "apiVersion": "v1",
+            "type": "Normal",
+            "reason": "Started",
+            "message": "some verbose message: 1",
+        },
+    )
+
+
 def test_a_reference_and_what_else_may_be_said(broadcaster: EventBroadcaster) -> None:
     """Go: TestEventf. An event may be about a reference, and have annotations, an action and a related object."""
     events: Channel[dict[str, Any]] = Channel(None)

@@ -8,7 +8,15 @@ from typing import Any
 
 import pytest
 
-from informer.record.event_form import RecordedEvent, copy_event, event_name, events_v1_form, log_line, make_event
+from informer.record.event_form import (
+    copy_event,
+    event_name,
+    events_v1_form,
+    events_v1_patch,
+    log_line,
+    make_event,
+    micro_time,
+)
 
 REFERENCE = {
     "kind": "Pod",
@@ -140,7 +148,7 @@ def in_the_new_group(regarding: dict[str, str], message: str = "note", **options
     options = {"component": "c1", "host": "i1", "action": "Act", **options}
     event = make_event(regarding, "Normal", "R", message, nanoseconds=NOW, **options)
     before = copy_event(event)
-    made = events_v1_form(RecordedEvent(event, NOW))
+    made = events_v1_form(event, NOW)
     assert event == before
     return made
 
@@ -176,6 +184,14 @@ def test_names_of_the_new_group(name: str) -> None:
     assert len(event["metadata"]["name"]) <= 253
 
 
+@pytest.mark.parametrize(
+    ("nanoseconds", "fraction"), [(0, "000001"), (999, "000001"), (1000, "000001"), (999_999_999, "999999")]
+)
+def test_a_time_always_has_a_fraction(nanoseconds: int, fraction: str) -> None:
+    """A time to the microsecond has one that is not zero, which the official client would leave out."""
+    assert micro_time(10**18 + nanoseconds) == f"2001-09-09T01:46:40.{fraction}Z"
+
+
 def test_what_the_new_group_demands() -> None:
     """An instance and an action are there although nobody gave them, and a note is no longer than the server takes."""
     regarding = {"kind": "Pod", "name": "p"}
@@ -184,3 +200,15 @@ def test_what_the_new_group_demands() -> None:
     assert event["action"] == "R"
     assert event["note"] == "ä" * 510 + "..."
     assert in_the_new_group(regarding, "ä" * 512)["note"] == "ä" * 512
+
+
+def test_a_counted_event_becomes_a_series() -> None:
+    """An event that the core group counts has a series in the new one, at the times that it has."""
+    event = make_event({"kind": "Pod", "name": "p"}, "Normal", "R", "m", nanoseconds=NOW, component="c", host="i")
+    assert "series" not in events_v1_form(event)
+    event |= {"count": 3, "lastTimestamp": "2023-11-14T23:00:00Z"}
+    series = {"series": {"count": 3, "lastObservedTime": "2023-11-14T23:00:00.000001Z"}}
+    made = events_v1_form(event)
+    assert made["eventTime"] == "2023-11-14T22:13:20.000001Z"
+    assert {"series": made["series"]} == series
+    assert events_v1_patch({"count": 3, "lastTimestamp": "2023-11-14T23:00:00Z", "message": "m"}) == series

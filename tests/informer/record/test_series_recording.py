@@ -10,12 +10,14 @@ from typing import Any
 import pytest
 
 from informer.log_limit import LimitedLog
-from informer.record import EventBroadcaster, EventRecorder
+from informer.record import EventBroadcaster, EventRecorder, RecordedEvent
 from informer.record.delivery import Delivery, Ending
+from informer.record.event_form import make_event
 from informer.record.event_series import series_patch
+from informer.record.sink_recording import SeriesRecording
 from watch import FakeClock
 from watch.clock import SYSTEM_CLOCK
-from watch.concurrency import Latch
+from watch.concurrency import Latch, Signal
 
 GROUP = "events.k8s.io/v1"
 POD = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "pod1", "namespace": "ns1"}}
@@ -179,3 +181,25 @@ def test_what_was_only_counted_is_written_at_the_end(make_sink: Any) -> None:
     (event,) = sink.stored.values()
     assert event["series"]["count"] == 50
     assert len(sink.calls) == 3
+
+
+def test_without_more_threads_all_is_written(make_sink: Any) -> None:
+    """Where no thread can be started any more, as at the end of a program, the one that takes events writes them."""
+    sink = make_sink(GROUP)
+
+    def start(target: Any, name: str) -> None:
+        if name == "event-sender":
+            raise RuntimeError("can't create new thread at interpreter shutdown")
+
+    delivery = Delivery(sink, lambda tries: 0.0, SYSTEM_CLOCK, Ending(), LimitedLog(logging.getLogger("tests")))
+    recording = SeriesRecording(delivery, SYSTEM_CLOCK, Signal(), start, lambda: None)
+    reference = {"kind": "Pod", "name": "p"}
+    event = make_event(reference, "Normal", "R", "m", nanoseconds=1, component="c", host="")
+    for _ in range(3):
+        recording.record(RecordedEvent(event, 1))
+    recording.close()
+    assert [(verb, body and body["series"]["count"]) for verb, _, body in sink.taken(3)] == [
+        ("create", None),
+        ("patch", 2),
+        ("patch", 3),
+    ]

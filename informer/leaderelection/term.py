@@ -6,8 +6,9 @@ so that neither a request that hangs, nor a loop that does, nor a process that w
 
 from __future__ import annotations
 
+from informer.leaderelection.alarm import alarm_for
 from watch.clock import Clock
-from watch.concurrency import Monitor, Signal, Worker
+from watch.concurrency import Lock, Signal, Worker
 
 __all__ = ["Term"]
 
@@ -28,8 +29,9 @@ class Term:
     def __init__(self, clock: Clock, lease_end: float) -> None:
         self.stop = Signal()
         self._clock = clock
-        self._changed = Monitor()
-        # All guarded by _changed, but for `is_current`: an end only comes nearer while nobody looks, or was not reached yet.
+        self._alarm = alarm_for(clock)
+        self._lock = Lock()
+        # All guarded by _lock, but for `is_current`: an end only comes nearer while nobody looks, or was not reached yet.
         self._lease_end = lease_end
         self._until = lease_end
         self._cause = "the lease has run out"  # should it end at `_until`
@@ -45,28 +47,28 @@ class Term:
     @property
     def cause(self) -> str:
         """Why it has ended, or would if nothing happened."""
-        with self._changed:
+        with self._lock:
             return self._cause
 
     @property
     def is_lost(self) -> bool:
         """Whether it has ended though nobody asked for that: the lease may be another's."""
-        with self._changed:
+        with self._lock:
             return self._is_lost
 
     @property
     def lease_end(self) -> float:
         """When the lease ends unless it is renewed, by the clock."""
-        with self._changed:
+        with self._lock:
             return self._lease_end
 
     def must_renew_by(self, deadline: float) -> None:
         """Has it end at a moment before the lease does, unless it is renewed."""
-        with self._changed:
+        with self._lock:
             if deadline < self._lease_end:
                 self._until = deadline
                 self._cause = "the lease was not renewed in time"
-                self._changed.notify_all()
+        self._alarm.ring()
 
     def renewed(self, lease_end: float) -> bool:
         """Moves its end; returns False if it was over already, for then it stays so.
@@ -74,19 +76,24 @@ class Term:
         Args:
             lease_end: of a lease that was asked for before this term's time was up. It may lie in the past by now.
         """
-        with self._changed:
+        with self._lock:
             if not self._over and self._clock.monotonic() < min(self._until, lease_end):
                 self._lease_end = self._until = lease_end
                 self._cause = "the lease has run out"
                 # The watchdog looks again when the earlier end has come.
                 return True
-        self._end_if_due()
+        self.check()
         return False
 
     def check(self) -> bool:
         """Whether it goes on; ends it if its time is up, without waiting for the watchdog."""
-        self._end_if_due()
-        return not self._over
+        with self._lock:
+            if not self._over and self._clock.monotonic() >= self._until:
+                self._over = self._is_lost = True
+            if not self._over:
+                return True
+        self._tell()
+        return False
 
     def end(self, cause: str, *, lost: bool = False) -> None:
         """Ends it; again is harmless, and changes nothing.
@@ -95,29 +102,24 @@ class Term:
             cause: for messages.
             lost: whether nobody asked for that.
         """
-        with self._changed:
+        with self._lock:
             if not self._over:
                 self._over = True
                 self._cause = cause
                 self._is_lost = lost
-                self._changed.notify_all()
-        # By everyone, so that it is set when this returns.
-        self.stop.set()
+        self._tell()
 
     def close(self) -> None:
         """Ends it and waits for the watchdog to go."""
         self.end("nobody leads any more")
         self._watchdog.join()
 
-    def _end_if_due(self) -> None:
-        if not self.is_current:
-            self.end(self.cause, lost=True)
+    def _tell(self) -> None:
+        # By everyone who finds it over, so that it is set when they go on.
+        self.stop.set()
+        self._alarm.ring()
 
     def _watch(self) -> None:
-        with self._changed:
-            while not self._over:
-                left = self._until - self._clock.monotonic()
-                if left <= 0:
-                    break
-                self._clock.wait(self._changed, left)
-        self.end(self.cause, lost=True)
+        while self.check():
+            self._alarm.wait(self._until)
+        self._alarm.close()

@@ -17,6 +17,7 @@ from informer.applier import Applier
 from informer.delta_fifo import DeltaFIFO
 from informer.deltas import Delta, DeltaType
 from informer.event_deltas import EventReader
+from informer.expected_type import heads_of, only_of
 from informer.handlers import HandlerFunctions
 from informer.in_order_fifo import InOrderFIFO
 from informer.keys import meta_namespace_key
@@ -115,7 +116,13 @@ class _NoResponse:
 
 
 def _decoder(source: Any) -> JSONDecoder[Object]:
-    decoder = JSONDecoder(_NoResponse(), decode_object=Object.from_bytes, decode_bookmark=Object.from_bytes)
+    decoder = JSONDecoder(
+        _NoResponse(),
+        decode_object=Object.from_bytes,
+        decode_bookmark=Object.from_bytes,
+        heads=heads_of("v1", "Pod"),
+        decode_unusual=only_of("v1", "Pod", Object.from_bytes),
+    )
     decoder._source, decoder.takes_timeout = source, True  # noqa: SLF001
     return decoder
 

@@ -38,6 +38,11 @@ class Target(Protocol):
         """The objects' apiVersion and kind, ("", "") where they are not known."""
         ...
 
+    @property
+    def built_in(self) -> Resource | None:
+        """The resource, where it is one of Kubernetes' own."""
+        ...
+
     def transport(self) -> Transport:
         """What sends the requests."""
         ...
@@ -73,6 +78,11 @@ class NamedTarget:
         self._resource: Resource | None = known(name)
         self.name = name if self._resource is None else self._resource.name
         self.server = _server_of(api_client)
+
+    @property
+    def built_in(self) -> Resource | None:
+        """See `Target.built_in`."""
+        return self._resource if self._is_built_in else None
 
     @property
     def item_type(self) -> tuple[str, str]:
@@ -117,6 +127,7 @@ class PathTarget:
         self._api_client = api_client
         self.query: Mapping[str, str] = query
         self.name = path.rpartition("/")[2]
+        self.built_in = _built_in_at(path)
         self.server = _server_of(api_client)
 
     @classmethod
@@ -162,6 +173,19 @@ def _server_of(api_client: Any) -> str:
     """The address of a client's server, "" for the default one."""
     host = getattr(getattr(api_client, "configuration", None), "host", None)
     return str(host or "").rstrip("/")
+
+
+def _built_in_at(path: str) -> Resource | None:
+    """The built-in resource whose objects a path lists, in a namespace or all over the cluster."""
+    root, *parts = path.strip("/").split("/")
+    group, parts = ("", parts) if root == "api" else (parts[0] if parts else "", parts[1:])
+    if root not in ("api", "apis") or len(parts) not in (2, 4) or not all((*parts, group or "core")):
+        return None
+    name = f"{parts[0]}/{parts[-1]}"
+    found = known(f"{group}/{name}" if group else name)
+    # The path may name an object, or a part of one.
+    is_list = len(parts) == 2 or parts[1] == "namespaces"
+    return found if found is not None and is_list and found.plural == parts[-1] else None
 
 
 # With these a list would not be the one that a watch can follow.

@@ -15,6 +15,7 @@ from informer.bodies import read_items
 from informer.callables import check_callable
 from informer.discovery import Resource, known, parse_name
 from informer.entries import Undecodable
+from informer.expected_type import heads_of, only_of
 from informer.list_framing import ListFraming
 from informer.list_targets import NamedTarget, PathTarget, Target
 from informer.lister_watcher import ListerWatcher, ObjectList, as_object_list, list_of
@@ -252,11 +253,16 @@ class ResourceListWatch(ListWatch[T]):
 
     def watch(self, options: ListOptions) -> Watcher[T]:
         """See `ListerWatcher.watch`."""
+        response = self._open(options, watch=True)
+        decode = Object.from_bytes if self.codec.identity else self._decode_stored
+        expected = self._expected_type()
         decoder = JSONDecoder(
-            self._open(options, watch=True),
-            decode_object=Object.from_bytes if self.codec.identity else self._decode_stored,
+            response,
+            decode_object=decode,
             decode_bookmark=Object.from_bytes,
             max_line_bytes=_max_line_bytes(),
+            heads=() if expected is None else heads_of(*expected),
+            decode_unusual=None if expected is None else only_of(*expected, decode),
         )
         watcher: StreamWatcher[Any] = StreamWatcher(decoder)
         return watcher if self._stored or self.codec.identity else unwrapped_watch(watcher, self.unwrapped)
@@ -324,6 +330,16 @@ class ResourceListWatch(ListWatch[T]):
         if limit is not None and "limit" in asked:
             asked["limit"] = limit
         return {**own, **asked}
+
+    def _expected_type(self) -> tuple[str, str] | None:
+        """The apiVersion and kind of what a watch brings, where that is certain; None also where nobody would be told.
+
+        A custom resource may be defined anew with another kind, and its name be known from before.
+        """
+        if not self._stored or self._metadata_only:
+            return None
+        resource = self._target.built_in
+        return None if resource is None else (resource.api_version, resource.kind)
 
     def _check_kind(self, asked: str, came: str) -> None:
         """Refuses a list of other objects; how the list of a custom resource is called is its author's choice."""

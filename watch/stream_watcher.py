@@ -11,7 +11,7 @@ import logging
 import queue
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Generic, Protocol
 
 import msgspec
@@ -94,9 +94,8 @@ def _decode_dict(raw: bytes) -> dict[str, Any]:
 
 # An API server writes its events in this form: how a line begins, and where its object does.
 _FORMS = tuple(
-    (prefix, len(prefix), kind)
+    (b'{"type":"%s","object":' % kind.value.encode(), kind)
     for kind in (EventType.MODIFIED, EventType.ADDED, EventType.DELETED)
-    for prefix in (b'{"type":"%s","object":' % kind.value.encode(),)
 )
 _ENDS = (b"}\n", b"}")
 _BY_NAME = {kind.value: kind for kind in EventType}
@@ -113,6 +112,8 @@ class JSONDecoder(Generic[T]):
             one JSON object.
         decode_bookmark: the same for BOOKMARK events; None tries `decode_object`, and then gives a dict.
         max_line_bytes: the longest event allowed, in bytes.
+        heads: how the JSON of the objects begins that `decode_object` is for; () for all.
+        decode_unusual: makes the objects that begin otherwise; None has `decode_object` do that too.
 
     Threads: `decode`, `decode_batch` on one thread at a time; `close` from any.
     """
@@ -124,6 +125,8 @@ class JSONDecoder(Generic[T]):
         decode_object: Callable[[bytes], T] = _decode_dict,  # type: ignore[assignment]
         decode_bookmark: Callable[[bytes], Any] | None = None,
         max_line_bytes: int = DEFAULT_MAX_LINE_BYTES,
+        heads: Sequence[bytes] = (),
+        decode_unusual: Callable[[bytes], T] | None = None,
     ) -> None:
         self._source = byte_source(response)
         self.takes_timeout = self._source.takes_timeout
@@ -131,6 +134,9 @@ class JSONDecoder(Generic[T]):
         self._plain: Iterator[bytes] | None = None  # what uncompresses of the last read and was not looked at yet
         self._lines = Lines(max_line_bytes)
         self._decode_object = decode_object
+        self._decode_unusual = decode_unusual or decode_object
+        # A line that begins so, where its object does, and what has happened to that.
+        self._forms = [(form + head, len(form), kind) for head in heads or (b"",) for form, kind in _FORMS]
         self._decode_bookmark = decode_bookmark or self._bookmark
         self._ready: list[Event[T]] = []  # decoded and not yet given by `decode`, the last first
         self._failure: Exception | None = None  # of a line that followed events already decoded
@@ -213,10 +219,11 @@ class JSONDecoder(Generic[T]):
         events: list[Event[T]] = []
         append = events.append
         decode_object = self._decode_object
+        forms = self._forms
         try:
             for line in lines:
                 # The form that an API server writes, and then any other.
-                for prefix, begin, kind in _FORMS:
+                for prefix, begin, kind in forms:
                     if line.startswith(prefix) and line.endswith(_ENDS):
                         try:
                             obj = decode_object(line[begin : -2 if line.endswith(b"\n") else -1])
@@ -251,7 +258,7 @@ class JSONDecoder(Generic[T]):
             return Event(kind, _decode_any(raw))
         if kind is EventType.BOOKMARK:
             return Event(kind, self._decode_bookmark(raw))
-        return Event(kind, self._decode_object(raw))
+        return Event(kind, self._decode_unusual(raw))
 
     def _bookmark(self, raw: bytes) -> Any:
         try:

@@ -15,6 +15,8 @@ from watch.concurrency import Worker
 
 # As many seconds pass on an informer's clock in one: pauses and resyncs of whole seconds come in time.
 _HASTE = 20.0
+# So many seconds, and a tenth more, a watch may be silent.
+SILENCE = 0.25
 
 
 class HastyClock:
@@ -58,6 +60,7 @@ class Follower:
 
     Args:
         model: what is followed.
+        api_client: closed in the end; its requests are known by the informer's name.
         name: of the informer and of its threads, and of no other's.
         namespaces: None for all.
         red: only objects of this color.
@@ -90,7 +93,10 @@ class Follower:
         self._bell = bell
         self._listeners = 0
         self._reached = 0
+        self._known_from: int | None = None  # since how many requests of the server's it has been everywhere synced
         self._stopped = False
+        self._api_client = api_client
+        api_client.user_agent = name
         source: ListWatch[Any] = ListWatch.for_resource(
             api_client,
             "configmaps",
@@ -102,7 +108,7 @@ class Follower:
             source,
             name=name,
             backoff=Backoff(initial=0.005, maximum=0.05),
-            silence_timeout=0.4,
+            silence_timeout=SILENCE,
             clock=HastyClock(),
             resync_period=resync_period,
             **options,
@@ -192,6 +198,16 @@ class Follower:
             possible = self._model.possible(key, reached, self.wants)
             assert version in possible, f"{self.name} has {key} at {version!r}, not {possible}, at {reached}"
 
+    def check_requests(self) -> None:
+        """Who knows a version never asks for any state there is, which may be an older one."""
+        requests = self._model.server.requests
+        if self._known_from is not None:
+            for request in requests[self._known_from :]:
+                if request.verb == "list" and request.user_agent == self.name:
+                    assert request.query.get("resourceVersion") != "0", f"{self.name} lists any state: {request}"
+        elif self.informer.has_synced():
+            self._known_from = len(requests)
+
     # What must hold when nothing happens
 
     def problem(self) -> str | None:
@@ -243,6 +259,11 @@ class Follower:
     def start(self) -> None:
         self.informer.start()
 
+    def give_up(self) -> None:
+        """Leaves nothing, whatever state it is in."""
+        self.informer.stop(DEADLINE)
+        self._api_client.close()
+
     def stop(self, *, drain: bool, while_blocked: bool) -> None:
         """Stops it: every thread ends, and with `drain` everybody was told of all that the cache has."""
         self._stopped = True
@@ -255,6 +276,7 @@ class Follower:
         left = [thread.name for thread in threading.enumerate() if self.name in thread.name]
         assert not left, f"threads of {self.name} are left: {left}"
         self.check()
+        self.check_requests()
         if drain:
             store = self.informer.store
             cached = {key: self._whole(store.get_by_key(key)) for key in store.list_keys()}

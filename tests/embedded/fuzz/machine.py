@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from informer.testing import EmbeddedAPIServer
-from tests.embedded.fuzz.follower import INDEXERS, Follower
+from tests.embedded.fuzz.follower import INDEXERS, SILENCE, Follower
 from tests.embedded.fuzz.model import NAMES, NAMESPACES, Model
 from tests.embedded.fuzz.recorder import DEADLINE, Bell
 
@@ -125,12 +125,12 @@ class InformerMachine(RuleBasedStateMachine):
         super().__init__()
         # With bookmarks so often, a quiet namespace soon tells that it has nothing new.
         self.server = EmbeddedAPIServer(bookmark_interval=0.03).start()
-        self.api_client = self.server.api_client()
         self.model = Model(self.server)
         self.bell = Bell()
         self.gate = Event()
         self.gate.set()
         self.followers: list[Follower] = []
+        self.stopped: list[Follower] = []
         self.made = 0
         self.steps: list[str] = []
         self.failed = self.settled = False
@@ -196,6 +196,18 @@ class InformerMachine(RuleBasedStateMachine):
     def happen(self, some: list[Any], what: str, patience: float) -> None:
         self._happen(some, what, patience)
 
+    # Silence takes its time: not each time that it could be.
+    @precondition(lambda self: self.followers)
+    @rule(really=st.sampled_from([True, False, False, False]), some=st.lists(writes, min_size=1, max_size=3))
+    @step
+    def fall_silent(self, really: bool, some: list[Any]) -> None:
+        """Watches stay open and say nothing: they are given up, and others bring what is new."""
+        if really:
+            self.server.faults.freeze(times=len(self.server.requests.select(open=True)) or 1)
+            for write in some:
+                self._write(write)
+            self._let_happen(2 * SILENCE)
+
     @rule(before=few, after=few, patience=patience)
     @step
     def lose_the_history(self, before: list[Any], after: list[Any], patience: float) -> None:
@@ -229,7 +241,7 @@ class InformerMachine(RuleBasedStateMachine):
         self.made += 1
         follower = Follower(
             self.model,
-            self.api_client,
+            self.server.api_client(),
             f"follower-{self.made}.",
             bell=self.bell,
             gate=self.gate,
@@ -246,7 +258,9 @@ class InformerMachine(RuleBasedStateMachine):
     @rule(which=st.integers(0, 99), drain=st.booleans(), while_blocked=st.booleans())
     @step
     def stop_informer(self, which: int, drain: bool, while_blocked: bool) -> None:
-        self.followers.pop(which % len(self.followers)).stop(drain=drain, while_blocked=while_blocked)
+        follower = self.followers.pop(which % len(self.followers))
+        self.stopped.append(follower)
+        follower.stop(drain=drain, while_blocked=while_blocked)
 
     @precondition(lambda self: self.followers)
     @rule(which=st.integers(0, 99), name=st.sampled_from([*INDEXERS]))
@@ -296,6 +310,8 @@ class InformerMachine(RuleBasedStateMachine):
     @invariant()
     def nothing_is_wrong(self) -> None:
         self._telling(self._check)
+        for follower in self.followers:
+            self._telling(follower.check_requests)
 
     @precondition(lambda self: not self.settled)
     @rule()
@@ -321,9 +337,8 @@ class InformerMachine(RuleBasedStateMachine):
                 self._end()
         finally:
             self.gate.set()
-            for follower in self.followers:
-                follower.informer.stop(DEADLINE)
-            self.api_client.close()
+            for follower in (*self.followers, *self.stopped):
+                follower.give_up()
             self.server.stop()
 
     @step

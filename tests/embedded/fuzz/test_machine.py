@@ -14,13 +14,16 @@ from __future__ import annotations
 
 import logging
 import os
+from collections import deque
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from tests.embedded.fuzz.machine import MACHINES, InformerMachine
+from watch.stream_watcher import StreamWatcher
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "8"))
 PHASES = [Phase.reuse, Phase.generate, *([Phase.shrink] if os.environ.get("FUZZ_SHRINK") else [])]
@@ -35,7 +38,20 @@ def no_log() -> Iterator[None]:
     logging.disable(logging.NOTSET)
 
 
-@pytest.mark.usefixtures("no_log")
+@pytest.fixture
+def no_help(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keeps the newest watchers: a connection that nobody closes is not closed by the garbage collector either."""
+    kept: deque[Any] = deque(maxlen=500)
+
+    class Kept(StreamWatcher[Any]):
+        def __init__(self, *args: Any) -> None:
+            super().__init__(*args)
+            kept.append(self)
+
+    monkeypatch.setattr("informer.list_watch.StreamWatcher", Kept)
+
+
+@pytest.mark.usefixtures("no_log", "no_help")
 @pytest.mark.parametrize("machine", MACHINES.values(), ids=MACHINES)
 def test_the_cache_never_lies(machine: type[InformerMachine]) -> None:
     """After any steps the cache, its indices and every listener end in the server's state, and nothing is left behind."""

@@ -15,6 +15,7 @@ import pytest
 from informer.record import FakeRecorder
 from informer.testing import EmbeddedAPIServer
 from informer.workqueue import run_workers
+from watch import Channel
 
 FOOS, DEPLOYMENTS = "foos.samplecontroller.k8s.io", "deployments.apps"
 WRITES = ("create", "update", "patch", "delete")
@@ -36,6 +37,13 @@ class Site:
         self.server = server
         self.controller = controller
         self.events = recorder.events
+        self.results: Channel[float | None] = Channel(None)  # of reconcile
+
+    def reconcile(self, key: str) -> float | None:
+        """For the workers."""
+        result: float | None = self.controller.reconcile(key)
+        self.results.put(result)
+        return result
 
     def foo(self, name: str, replicas: int = 1, deployment: str | None = None, **metadata: Any) -> dict[str, Any]:
         """Creates a Foo."""
@@ -97,10 +105,11 @@ def make_site(
             stack.enter_context(demo.deployments_at_work(api_client))
             stack.enter_context(controller.factory)
             assert all(controller.factory.wait_for_cache_sync(10).values())
-            working = run(lambda: run_workers(controller.queue, controller.reconcile, workers=4, stop=stop))
+            site = Site(embedded_apiserver, controller, recorder)
+            working = run(lambda: run_workers(controller.queue, site.reconcile, workers=4, stop=stop))
             stack.callback(working.result)
             stack.callback(stop.set)
-            return Site(embedded_apiserver, controller, recorder)
+            return site
 
         yield make
 
@@ -227,12 +236,16 @@ def test_where_all_is_well_nothing_is_written(site: Site) -> None:
 
 
 @pytest.mark.parametrize("status", [409, 404, 500])
-@pytest.mark.parametrize("verb", ["create", "patch"])
-def test_a_refused_write_is_made_again(site: Site, status: int, verb: str) -> None:
-    """A conflict, an object that is gone, and a server that fails: each is tried again until all is well."""
-    site.server.faults.answer(status, on=verb, times=2)
+@pytest.mark.parametrize(("verb", "resource"), [("create", DEPLOYMENTS), ("patch", FOOS)])
+def test_a_refused_write_is_made_again(
+    site: Site, status: int, verb: str, resource: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A conflict, an object that is gone, and a server that fails: each is tried again, and only the last is an error."""
+    site.server.faults.answer(status, on=verb, resource=resource, times=2)
     site.foo("web", 3)
     site.settle("web", has(3))
+    failed = [record for record in caplog.records if record.name == "informer.workqueue"]
+    assert (len(failed) > 0) == (status == 500)
 
 
 def test_a_stale_cache_changes_nothing(site: Site, sample: Any) -> None:
@@ -247,12 +260,26 @@ def test_a_stale_cache_changes_nothing(site: Site, sample: Any) -> None:
     assert refused.value.status == 409
 
 
+def test_what_is_written_but_not_seen_is_neither_made_twice_nor_forgotten(site: Site) -> None:
+    """While the cache is behind, the Foo waits; what was deleted before the cache ever had it is made again."""
+    site.server.faults.freeze(on="watch", resource=DEPLOYMENTS, times=None)
+    site.foo("web", 2)
+    assert [site.results.get(10) for _ in range(4)] == [0.1] * 4
+    assert len(site.writes("create")) == 1
+    site.server.delete(DEPLOYMENTS, "web")
+    site.server.faults.clear()
+    # Without a past the watch begins with a list, in which there is nothing.
+    site.server.restart()
+    site.settle("web", has(2))
+    assert len(site.writes("create")) == 2
+
+
 def test_it_shows_a_demo_and_ends_on_sigterm(tmp_path: Path, run_sample: Callable[..., Any]) -> None:
     """With no cluster configured it works on its own, and says what it does; SIGTERM ends it within three seconds."""
     program = run_sample("sample_controller.py", env={"HOME": str(tmp_path), "KUBECONFIG": ""})
     program.wait_for("demo cluster at http://127.0.0.1:", stderr=True)
     port = int(program.wait_for("/metrics are at port", stderr=True)[1].split()[-1])
-    for number in range(1, 6):
+    for _ in range(5):
         program.wait_for("'Normal' reason: 'Synced' Deployment foo-", stderr=True)
     assert [page(port, name)[0] for name in ("healthz", "readyz")] == [200, 200]
     shown = page(port, "metrics")[1]

@@ -1,7 +1,8 @@
-"""The sample controller, run as a program against a real kube-apiserver."""
+"""The sample controller, run as a program against a real kube-apiserver, with no more rights than its role gives it."""
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -29,13 +30,14 @@ class Site:
 
     def __init__(self, plane: ControlPlane, kubeconfig: Path, demo: Any, stack: ExitStack) -> None:
         self.plane = plane
-        self.env = {"KUBECONFIG": str(plane.kubeconfig(kubeconfig))}
+        self.env = {"KUBECONFIG": str(plane.kubeconfig(kubeconfig, user="nobody"))}
         api_client = stack.enter_context(plane.api_client())
         self.core = client.CoreV1Api(api_client)
         self.apps = client.AppsV1Api(api_client)
         self.custom = client.CustomObjectsApi(api_client)
         _define(client.ApiextensionsV1Api(api_client), demo.manifest("foo_crd.yaml"))
         self.namespace = str(self.core.create_namespace({"metadata": {"generateName": "foos-"}}).metadata.name)
+        self._allow("nobody", demo.manifest("foo_role.yaml"))
         stack.enter_context(demo.deployments_at_work(api_client, self.namespace))
         self.foos: SharedInformer[Any] = SharedInformer(
             ListWatch.for_resource(api_client, f"{PLURAL}.{GROUP}", namespace=self.namespace),
@@ -47,6 +49,16 @@ class Site:
         for informer in (self.foos, self.deployments):
             stack.enter_context(informer)
             assert informer.wait_for_sync(20), informer.sync_error()
+
+    def _allow(self, user: str, role: Any) -> None:
+        """Gives a user the rights of a role, in this namespace."""
+        rbac = client.RbacAuthorizationV1Api(self.core.api_client)
+        with contextlib.suppress(client.ApiException):  # it is there
+            rbac.create_cluster_role(role)
+        reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role["metadata"]["name"]}
+        subject = {"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": user}
+        body = {"metadata": {"name": "sample-controller"}, "roleRef": reference, "subjects": [subject]}
+        rbac.create_namespaced_role_binding(self.namespace, body)
 
     def foo(self, name: str, replicas: int = 1) -> dict[str, Any]:
         """Creates a Foo."""

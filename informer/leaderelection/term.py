@@ -120,6 +120,10 @@ class Term:
         self._alarm.ring()
 
     def _watch(self) -> None:
-        while self.check():
-            self._alarm.wait(self._until)
-        self._alarm.close()
+        try:
+            while self.check():
+                self._alarm.wait(self._until)
+        finally:
+            # If it fails itself, nobody would see to the end any more.
+            self.end("its watchdog has failed", lost=True)
+            self._alarm.close()

@@ -99,3 +99,17 @@ def test_a_term_ends_at_its_moment_by_the_real_clock() -> None:
     assert 0.25 <= CLOCK.monotonic() - begun < 2
     assert term.is_lost
     term.close()
+
+
+def test_a_term_whose_watchdog_fails_is_over(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """Nobody would see to its end any more."""
+
+    def fail(self: Any, until: float) -> None:
+        raise OSError("no timer")
+
+    monkeypatch.setattr(_ConditionAlarm, "wait", fail)
+    term = Term(FakeClock(), 100)
+    assert term.stop.wait(10)
+    term.close()
+    assert (term.is_current, term.is_lost) == (False, True)
+    assert "no timer" in caplog.text

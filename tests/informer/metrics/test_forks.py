@@ -127,10 +127,13 @@ def test_the_port_is_the_parents() -> None:
         assert urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=10).status == 200
 
     in_child(body)
+    forked, tell = os.pipe()
     pid = os.fork()
     if pid == 0:
         signal.alarm(15)
+        os.write(tell, b".")
         signal.pause()
+    os.read(forked, 1)
     server.stop(10)
     with socket.create_server(("127.0.0.1", port)):
         pass

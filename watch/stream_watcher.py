@@ -97,7 +97,7 @@ _FORMS = tuple(
     (b'{"type":"%s","object":' % kind.value.encode(), kind)
     for kind in (EventType.MODIFIED, EventType.ADDED, EventType.DELETED)
 )
-_ENDS = (b"}\n", b"}")
+_NEWLINE, _CLOSE = b"\n}"
 _BY_NAME = {kind.value: kind for kind in EventType}
 # What `Event` does, without its Python call for each.
 _new_event: Any = tuple.__new__
@@ -224,9 +224,12 @@ class JSONDecoder(Generic[T]):
             for line in lines:
                 # The form that an API server writes, and then any other.
                 for prefix, begin, kind in forms:
-                    if line.startswith(prefix) and line.endswith(_ENDS):
+                    if line.startswith(prefix):
+                        end = -2 if line[-1] == _NEWLINE else -1
+                        if line[end] != _CLOSE:
+                            continue
                         try:
-                            obj = decode_object(line[begin : -2 if line.endswith(b"\n") else -1])
+                            obj = decode_object(line[begin:end])
                         except (ValueError, msgspec.DecodeError, RecursionError):
                             # Perhaps something follows the object in the envelope.
                             append(self._decode_other(line))

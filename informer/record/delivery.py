@@ -27,6 +27,7 @@ _log = logging.getLogger(__name__)
 
 MAX_TRIES = 12
 _MAX_WORDS = 500
+_AWAY = frozenset({502, 503, 504})
 # Seconds; one event must not keep all others waiting for the day that a header may ask for.
 _MAX_RETRY_AFTER = 60.0
 
@@ -152,7 +153,7 @@ class Delivery:
             if not isinstance(error, (TypeError, ValueError)):
                 return Outcome(is_over=False, why=why)
             self._lose(event, why)
-        elif _asks_to_come_back(answer):
+        elif _will_pass(answer):
             return Outcome(is_over=False, retry_after=min(answer.retry_after or 0.0, _MAX_RETRY_AFTER), why=why)
         elif answer.reason == "AlreadyExists" and not is_new and "series" in event:
             # Its first event was written by another thread between the patch and this: the patch will find it.
@@ -177,9 +178,13 @@ class Delivery:
         )
 
 
-def _asks_to_come_back(answer: ApiError) -> bool:
-    """What client-go's REST client retries by itself, so that its recorder never sees it."""
-    return answer.retry_after is not None and (answer.is_too_many_requests or answer.status >= 500)
+def _will_pass(answer: ApiError) -> bool:
+    """Whether the server is only busy, or away: a load balancer before it says no more than 502, 503 or 504.
+
+    Where there is a Retry-After client-go's REST client tries again by itself, so that its recorder never sees it.
+    """
+    asks = answer.retry_after is not None and answer.status >= 500
+    return asks or answer.is_too_many_requests or answer.status in _AWAY
 
 
 def _is_namespace_terminating(answer: ApiError) -> bool:

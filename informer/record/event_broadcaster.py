@@ -165,7 +165,7 @@ class EventBroadcaster:
             after `shutdown`.
 
         Raises:
-            RuntimeError: recording to this very sink was started already, and goes on.
+            RuntimeError: recording to this very sink was started already, and goes on; or the system has no more threads.
 
         Threads: one for a sink of the core group; for one of events.k8s.io also one that keeps time and, when there are
         events, up to eight that write.
@@ -179,16 +179,15 @@ class EventBroadcaster:
             if isinstance(watcher, EmptyWatcher):
                 return watcher
             self._endings.append((sink, ending))
-        recording = self._recording(sink, ending)
-
-        def run() -> None:
-            try:
-                self._deliver(watcher, recording.record)
-            finally:
-                recording.close()
-
-        self._work(run, "event-recording")
-        return SinkWatcher(watcher, ending)
+        recorded_to = SinkWatcher(watcher, ending)
+        try:
+            recording = self._recording(sink, ending)
+            self._work(lambda: self._record(watcher, recording), "event-recording")
+        # The system has no more threads.
+        except RuntimeError:
+            recorded_to.stop()
+            raise
+        return recorded_to
 
     def new_recorder(self, component: str, host: str = "") -> EventRecorder:
         """What a component reports its events with.
@@ -286,6 +285,12 @@ class EventBroadcaster:
         with self._lock:
             self._workers = [worker for worker in self._workers if worker.is_alive]
             self._workers.append(Worker(target, name).start())
+
+    def _record(self, watcher: Watcher[RecordedEvent], recording: SinkRecording) -> None:
+        try:
+            self._deliver(watcher, recording.record)
+        finally:
+            recording.close()
 
     def _deliver(self, watcher: Watcher[RecordedEvent], function: Callable[[RecordedEvent], object]) -> None:
         with watcher:

@@ -1,6 +1,7 @@
 """Where events are written: an API server, in one API group or the other, through the official client.
 
-Comes in: an event in API form. Goes out: a request, and the server's answer, on the thread of whoever records.
+Comes in: an event in API form. Goes out: a request, and the server's answer, on the thread of whoever records. The official
+client is imported by whoever makes a sink of it.
 """
 
 from __future__ import annotations
@@ -38,8 +39,8 @@ class EventSink(Protocol):
             The event as the server has it now; None where that is not known.
 
         Raises:
-            ApiError, kubernetes.client.ApiException: the server's refusal. One that asks to come back later (429 and 5xx
-                with a Retry-After) is tried again, any other is not.
+            ApiError, kubernetes.client.ApiException: the server's answer. One that will pass (429, 502, 503, 504, and any
+                5xx with a Retry-After) is tried again, any other is not.
             TypeError, ValueError: the event cannot be written; it is not tried again.
             Exception: anything else is tried again.
         """
@@ -62,32 +63,26 @@ class EventSink(Protocol):
 
 
 class _ClientSink:
-    """Calls one of the official client's API classes, which are alike; that client is imported when it is first used."""
+    """Calls one of the official client's API classes, which are alike."""
 
     api_version: str
     _api_class: str
 
     def __init__(self, api_client: Any = None) -> None:
-        self._api_client = api_client
-        self._api: Any = None
+        # Not with the first event: to load such a class may take longer than a program that ends waits for its events.
+        from kubernetes import client
+
+        self._api = getattr(client, self._api_class)(api_client)
 
     def create(self, event: dict[str, Any]) -> dict[str, Any]:
         """See `EventSink.create`."""
         namespace = _of(event, "namespace")
-        return _decoded(self._made().create_namespaced_event(namespace, event, **_options()))
+        return _decoded(self._api.create_namespaced_event(namespace, event, **_options()))
 
     def patch(self, event: dict[str, Any], body: dict[str, Any]) -> dict[str, Any]:
         """See `EventSink.patch`."""
         name, namespace = _of(event, "name"), _of(event, "namespace")
-        return _decoded(self._made().patch_namespaced_event(name, namespace, body, **_options()))
-
-    def _made(self) -> Any:
-        # Two threads that both make it make the same.
-        if self._api is None:
-            from kubernetes import client
-
-            self._api = getattr(client, self._api_class)(self._api_client)
-        return self._api
+        return _decoded(self._api.patch_namespaced_event(name, namespace, body, **_options()))
 
 
 class CoreV1EventSink(_ClientSink):

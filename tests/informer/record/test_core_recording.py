@@ -13,7 +13,13 @@ from typing import Any
 
 import pytest
 
-from informer.record import EventBroadcaster, EventCorrelator, EventRecorder, get_partial_reference
+from informer.record import (
+    EventBroadcaster,
+    EventCorrelator,
+    EventRecorder,
+    event_broadcaster,
+    get_partial_reference,
+)
 from watch import ApiError, Channel, FakeClock
 from watch.concurrency import Latch
 
@@ -137,6 +143,21 @@ def test_a_sink_is_started_once(make_sink: Any) -> None:
         assert sink.taken(1)[0][0] == "create"
 
 
+@pytest.mark.parametrize("api_version", ["v1", "events.k8s.io/v1"])
+def test_a_recording_for_which_there_is_no_thread(
+    make_sink: Any, api_version: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where its thread cannot be started the caller is told, and may start it again later."""
+    sink = make_sink(api_version)
+    with EventBroadcaster() as broadcaster:
+        with monkeypatch.context() as patched, pytest.raises(RuntimeError, match="no thread"):
+            patched.setattr(broadcaster, "_work", lambda target, name: (_ for _ in ()).throw(RuntimeError("no thread")))
+            broadcaster.start_recording_to_sink(sink)
+        broadcaster.start_recording_to_sink(sink)
+        record(broadcaster.new_recorder("c"), "R")
+    assert len(sink.stored) == 1
+
+
 def test_later_events_wait_for_those_before(make_sink: Any) -> None:
     """While a sink is away events wait, in order, and are written when it is back."""
     clock = FakeClock(1000)
@@ -207,10 +228,11 @@ def test_a_shutdown_has_all_written(make_sink: Any, api_version: str) -> None:
 
 
 @pytest.mark.parametrize("api_version", ["v1", "events.k8s.io/v1"])
-def test_a_sink_that_hangs_delays_a_shutdown_by_a_second(
-    make_sink: Any, api_version: str, caplog: pytest.LogCaptureFixture
+def test_a_sink_that_hangs_delays_a_shutdown_a_little(
+    make_sink: Any, api_version: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where a sink does not return, a shutdown does after a second, and what waits is given up when it comes back."""
+    """Where a sink does not return, a shutdown does after its patience, and what waits is given up when it comes back."""
+    monkeypatch.setattr(event_broadcaster, "STOP_PATIENCE", 0.2)
     sink = make_sink(api_version)
     release = Latch()
 

@@ -16,7 +16,7 @@ import pytest
 from kubernetes import client
 
 from informer import Object
-from informer.record import EventBroadcaster, EventRecorder
+from informer.record import EventBroadcaster, EventRecorder, event_broadcaster
 from watch import Channel, ChannelClosedError, FakeClock
 from watch.concurrency import Latch
 
@@ -201,8 +201,10 @@ def test_shutdown_ends_an_idle_watcher() -> None:
         watcher.result_chan().get(timeout=DEADLINE)
 
 
-def test_shutdown_does_not_wait_for_ever() -> None:
-    """A handler that does not return delays a shutdown by a second at most."""
+def test_shutdown_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A handler that does not return delays a shutdown by its patience at most, a second."""
+    assert event_broadcaster.STOP_PATIENCE == 1.0
+    monkeypatch.setattr(event_broadcaster, "STOP_PATIENCE", 0.2)
     broadcaster = EventBroadcaster()
     release = Latch()
     broadcaster.start_event_watcher(lambda event: release.wait(60))

@@ -1,0 +1,98 @@
+"""Sinks that write events through the official client."""
+
+from __future__ import annotations
+
+import pytest
+from kubernetes import client
+
+from informer import ListWatch, SharedInformer
+from informer.record import CoreV1EventSink, EventBroadcaster, EventsV1Sink
+from watch.errors import as_api_error
+
+SINKS = {"v1": CoreV1EventSink, "events.k8s.io/v1": EventsV1Sink}
+TIME = "2026-01-01T00:00:00.000001Z"
+REFERENCE = {"kind": "Pod", "apiVersion": "v1", "namespace": "default", "name": "web"}
+
+
+def make(api_version, **metadata):
+    """An event of a group, as small as the server takes it."""
+    common = {"metadata": {"name": "web.1", "namespace": "default"} | metadata, "type": "Normal", "reason": "R"}
+    if api_version == "v1":
+        return common | {"involvedObject": REFERENCE, "message": "m", "count": 1}
+    return common | {
+        "regarding": REFERENCE,
+        "note": "m",
+        "eventTime": TIME,
+        "action": "A",
+        "reportingController": "c",
+        "reportingInstance": "i",
+    }
+
+
+@pytest.fixture(params=SINKS)
+def api_version(request):
+    return request.param
+
+
+@pytest.fixture
+def sink(embedded_apiserver, api_version):
+    return SINKS[api_version](embedded_apiserver.api_client())
+
+
+def test_an_event_is_created_and_changed(sink, api_version):
+    """Each request answers with the event as the server has it, in API form."""
+    created = sink.create(make(api_version))
+    assert created["metadata"]["uid"]
+    assert created["metadata"]["creationTimestamp"].endswith("Z")
+    patch = {"count": 2} if api_version == "v1" else {"series": {"count": 2, "lastObservedTime": TIME}}
+    changed = sink.patch(make(api_version), patch)
+    assert changed["metadata"]["uid"] == created["metadata"]["uid"]
+    assert changed.items() >= patch.items()
+
+
+def test_refusals_are_the_official_clients(sink, api_version):
+    """What the server refuses is raised as the official client raises it."""
+    with pytest.raises(client.ApiException) as caught:
+        sink.patch(make(api_version), {"reason": "S"})
+    assert as_api_error(caught.value).status == 404
+    sink.create(make(api_version))
+    with pytest.raises(client.ApiException) as caught:
+        sink.create(make(api_version))
+    assert as_api_error(caught.value).reason == "AlreadyExists"
+
+
+@pytest.mark.parametrize("field", ["name", "namespace"])
+def test_an_event_of_nowhere(sink, api_version, field):
+    """client-go source. Without a namespace, or a name to patch, no request is made."""
+    event = make(api_version, **{field: ""})
+    with pytest.raises(ValueError, match=f"empty {field}"):
+        sink.patch(event, {})
+    if field == "namespace":
+        with pytest.raises(ValueError, match="empty namespace"):
+            sink.create(event)
+
+
+@pytest.mark.parametrize("body", ["<html>hunter2</html>", "[]", ""])
+def test_an_answer_that_is_no_event(embedded_apiserver, sink, api_version, body):
+    """What stands between and answers 200 with anything else is as good as a broken connection, and is not quoted."""
+    embedded_apiserver.faults.answer(200, body=body)
+    with pytest.raises(ConnectionError) as caught:
+        sink.create(make(api_version))
+    assert "hunter2" not in str(caught.value)
+
+
+def test_what_a_server_in_trouble_does_to_events(embedded_apiserver, sink, api_version, caplog):
+    """Events get through 429, 503, lost answers and cut connections, each of them once."""
+    faults = embedded_apiserver.faults
+    faults.too_many_requests(retry_after=0, on="create")
+    faults.service_unavailable(on="create")
+    faults.answer(502, body="<html>hunter2</html>", on="create")
+    faults.drop(times=2, on="create")
+    informer = SharedInformer(ListWatch.for_resource(embedded_apiserver.api_client(), "events"))
+    with informer, EventBroadcaster(sleep=0) as broadcaster:
+        broadcaster.start_recording_to_sink(sink)
+        for number in range(5):
+            broadcaster.new_recorder("c").event(REFERENCE, "Normal", f"R{number}", "m")
+        assert informer.wait_until(lambda: len(informer.store) == 5, 10)
+    assert sorted(event["reason"] for event in informer.store.list()) == [f"R{number}" for number in range(5)]
+    assert "hunter2" not in caplog.text

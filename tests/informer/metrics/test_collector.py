@@ -18,7 +18,7 @@ from prometheus_client import CollectorRegistry, Gauge
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 
-from informer import ListWatch, Object, ObjectList, SharedInformer
+from informer import ListWatch, Object, ObjectList, SharedInformer, Store
 from informer.metrics import InformerCollector, install
 from informer.testing.fake_source import FakeControllerSource
 from watch import ApiError, Channel, FakeWatcher
@@ -197,6 +197,17 @@ def test_bytes_of_the_cache(scrape, make, count: int) -> None:
     assert scrape().value("informer_store_bytes") == pytest.approx(exact, rel=0.02)
 
 
+@pytest.mark.parametrize("count", [0, 1, 127, 128, 129, 255, 256, 1000, 1001])
+def test_a_sample_of_a_store(count: int) -> None:
+    """Everything where there is not more, else about so many, in the store's order, from its beginning almost to its end."""
+    store: Store[str] = Store(str)
+    store.replace([str(i) for i in range(count)], "1")
+    sample = [int(item) for item in store.sample(128)]
+    assert sample == sorted(sample)
+    assert min(count, 128) <= len(sample) < 2 * 128
+    assert not sample or (sample[0] == 0 and sample[-1] >= count - max(1, count // 128))
+
+
 def test_objects_in_another_form_have_no_bytes(scrape, make, source) -> None:
     """A dict's size is not known, and is not said."""
     make(source)
@@ -206,7 +217,7 @@ def test_objects_in_another_form_have_no_bytes(scrape, make, source) -> None:
 
 @pytest.mark.parametrize(
     ("version", "shown"),
-    [("12345678901234567890", 678901234567890), ("7", 7), ("abc", None), ("1²", None)],
+    [("12345678901234567890", 678901234567890), ("7", 7), ("abc", None), ("٣", None)],
     ids=["the last 15 digits", "few", "no number", "odd digits"],
 )
 def test_versions_are_numbers_or_not_there(scrape, make, version: str, shown: float | None) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from informer.metrics import MetricsServer, serve
-from informer.metrics.server import _MOST_CONNECTIONS, _Request
+from informer.metrics.server import _MOST_CONNECTIONS, _PATIENCE, _Request
 
 PATIENCE = 10.0
 
@@ -139,9 +139,11 @@ def test_who_keeps_connections_open_keeps_nobody_out(start) -> None:
     """So many are held at a time, and the oldest makes room."""
     server = start()
     idle = [connect(server) for _ in range(_MOST_CONNECTIONS + 5)]
+    begun = time.monotonic()
     try:
         assert ask(server, "/healthz")[0] == 200
         assert [each.recv(1) for each in idle[:5]] == [b""] * 5
+        assert time.monotonic() - begun < _PATIENCE / 2
     finally:
         for each in idle:
             each.close()
@@ -149,6 +151,7 @@ def test_who_keeps_connections_open_keeps_nobody_out(start) -> None:
 
 def test_who_says_nothing_is_cut_off(start, monkeypatch) -> None:
     """A connection that is kept for nothing ends by itself."""
+    assert _Request.timeout == _PATIENCE
     monkeypatch.setattr(_Request, "timeout", 0.05)
     with connect(start()) as idle:
         assert idle.recv(1) == b""

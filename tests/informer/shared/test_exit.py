@@ -28,6 +28,8 @@ warnings.filterwarnings("ignore", "This process .* is multi-threaded", Deprecati
 
 # That a server cannot be reached may be said; everything else may not.
 logging.getLogger("informer.reflector").disabled = True
+# In development mode asyncio warns of a step that took long, as any may on a busy machine.
+logging.getLogger("asyncio").setLevel(logging.ERROR)
 
 def filled():
     source = FakeControllerSource()

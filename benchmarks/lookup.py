@@ -9,8 +9,8 @@ held: 1 is the list itself, so that no object was copied.
 
 The second has four readers, an informer that follows a server in another process, and a thread that takes no lock. `call` is
 the whole look-up, `lock` what of it was waiting for the Indexer's lock; both have in them what a thread waits for the GIL,
-which the thread without a lock shows alone: it gives the GIL away and takes the time until it is back. "paced" readers rest for a
-millisecond between calls, "busy" ones never do. The last row is the writer: for how long it held the lock, a batch at a time.
+which the thread without a lock shows alone: it gives the GIL away and takes the time until it is back. "paced" readers rest for
+a millisecond between calls, "busy" ones never do. The last row is the writer: for how long it held the lock, a batch at a time.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from kubernetes import client
 from informer import NAMESPACE_INDEX, ListWatch, SharedInformer, index_by, meta_namespace_index
 
 FIRST_VERSION = 1_000_000
+_MANY = 1000  # what takes less than the clock can tell is called so many times
 LookUp = Callable[[], Any]
 
 
@@ -109,8 +110,8 @@ def show_costs(functions: dict[str, LookUp], rounds: int) -> None:
         gc.enable()
         first, second = function(), function()
         results = len(first) if isinstance(first, list) else 1
-        if results == 1:
-            best = _many_calls(function)
+        if best < 1e-4:
+            best = min(best, _many_calls(function))
         same = all(a is b for a, b in zip(first, second, strict=True)) if isinstance(first, list) else first is second
         print(
             f"| {name} | {results:,} | {best * 1e6:,.1f} | {best * 1e9 / max(1, results):,.0f} | {max(0, blocks)} |"
@@ -121,9 +122,9 @@ def show_costs(functions: dict[str, LookUp], rounds: int) -> None:
 
 def _many_calls(function: LookUp) -> float:
     begin = time.process_time()
-    for _ in range(2000):
+    for _ in range(_MANY):
         function()
-    return (time.process_time() - begin) / 2000
+    return (time.process_time() - begin) / _MANY
 
 
 def give_way() -> None:
@@ -189,7 +190,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="few objects, for a moment: does it run at all?")
     arguments = parser.parse_args()
     if arguments.quick:
-        arguments.pods, arguments.seconds, arguments.rounds = 400, 0.3, 1
+        arguments.pods, arguments.seconds, arguments.rounds = 400, 0.1, 1
     # Twice the time, and some to spare: pods are rendered beforehand.
     events = int(arguments.events_per_second * (2 * arguments.seconds + 1) * 1.2)
     server_arguments = ["--pods", arguments.pods, "--events", events, "--every", 1 / arguments.events_per_second]

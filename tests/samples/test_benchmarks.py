@@ -1,0 +1,58 @@
+"""Each benchmark runs, with as little as shows that it does: its figures are not looked at."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
+PROGRAMS = sorted(path.stem for path in BENCHMARKS.glob("[!_]*.py"))
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, *arguments]
+    return subprocess.run(command, cwd=BENCHMARKS, capture_output=True, text=True, timeout=50, check=False)
+
+
+@pytest.mark.parametrize(
+    ("command", "row"),
+    [
+        ("micro.py --quick --only watch", "| watch: object decoded |"),
+        ("memory.py --quick", "| list, in order |"),
+        ("lookup.py --quick", "| the writer, lock held |"),
+        ("wire.py --quick queue", "| delta |"),
+        ("workqueue.py --keys 50", "PriorityQueue"),
+        ("load.py --pods 50 --rate 200 --seconds 0.5 --every 0.5", "PASS"),
+    ],
+    ids=lambda value: value.partition(".")[0] if ".py" in value else "",
+)
+def test_a_benchmark_runs(command: str, row: str) -> None:
+    """It ends well, and its table has its last row."""
+    done = run(*command.split())
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert row in done.stdout, done.stdout
+
+
+def test_every_benchmark_can_be_imported() -> None:
+    """Those too that need a real API server, root or minutes."""
+    done = run("-c", f"import {', '.join(PROGRAMS)}")
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_stage_that_got_dearer_is_told(tmp_path: Path) -> None:
+    """With a baseline that is a thousand times cheaper the comparison names the stage, and ends with 1."""
+    baseline = tmp_path / "baseline.json"
+    stage = "watch: deltas"
+    command = ["micro.py", "--quick", "--only", stage, "--baseline", str(baseline)]
+    assert run(*command, "--save").returncode == 0
+    assert run(*command, "--compare", "--allowed", "100000").returncode == 0
+    saved = json.loads(baseline.read_text())
+    saved["stages"][stage]["units"] /= 1000
+    baseline.write_text(json.dumps(saved))
+    done = run(*command, "--compare")
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"{stage}: ")

@@ -242,6 +242,17 @@ def test_the_servers_answer_counts() -> None:
     assert (again.event["metadata"]["name"], again.event["count"]) == ("renamed", 6)
 
 
+def test_the_servers_answer_counts_for_a_combined_event() -> None:
+    """What the server says of a combined event is what the next one of its group builds on; such an event begins with one."""
+    correlator = EventCorrelator(max_events=1)
+    first = correlator.correlate({**make(), "count": 5})
+    assert first.event["count"] == 1
+    answer = {**first.event, "metadata": {"name": "renamed", "namespace": "my-ns"}, "count": 7}
+    correlator.update_state(answer, first.key)
+    again = correlator.correlate(make("other"))
+    assert (again.event["metadata"]["name"], again.event["count"]) == ("renamed", 8)
+
+
 @pytest.mark.parametrize(
     "options", [{"max_events": 0}, {"interval": -1}, {"burst": 0}, {"qps": -1}, {"cache_size": 0}], ids=str
 )

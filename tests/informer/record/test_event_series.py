@@ -37,6 +37,7 @@ def test_the_second_makes_a_series_and_all_further_ones_are_counted() -> None:
     (second,) = series.observe(make(note="other", eventTime=later(2), metadata={"name": "web.2", "namespace": "shop"}))
     assert second == make(series={"count": 2, "lastObservedTime": later(2)})
     assert series_patch(second) == {"series": {"count": 2, "lastObservedTime": later(2)}}
+    assert series.unsent() == []
     assert series.observe(make(eventTime=later(3))) == []
     assert series.unsent() == [make(series={"count": 3, "lastObservedTime": later(3)})]
     assert series.unsent() == []

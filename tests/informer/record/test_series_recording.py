@@ -203,3 +203,19 @@ def test_without_more_threads_all_is_written(make_sink: Any) -> None:
         ("patch", 2),
         ("patch", 3),
     ]
+
+
+def test_an_event_waits_for_no_thread_that_another_has_woken(make_sink: Any) -> None:
+    """Of two events at once, only one of which a waiting thread can take, the other gets a thread of its own."""
+    started: list[str] = []
+    delivery = Delivery(
+        make_sink(GROUP), lambda tries: 0.0, SYSTEM_CLOCK, Ending(), LimitedLog(logging.getLogger("tests"))
+    )
+    recording = SeriesRecording(
+        delivery, SYSTEM_CLOCK, Signal(), lambda target, name: started.append(name), lambda: None
+    )
+    recording._idle = 1  # as if one waited, and did not come to run yet
+    for number in range(3):
+        event = make_event({"name": f"p{number}"}, "Normal", "R", "m", nanoseconds=1, component="c", host="")
+        recording.record(RecordedEvent(event, 1))
+    assert started == ["event-series", "event-sender", "event-sender"]

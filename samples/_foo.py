@@ -52,8 +52,3 @@ def overlaid(there: Any, wanted: Any) -> Any:
     if isinstance(there, list) and isinstance(wanted, list) and len(there) == len(wanted):
         return [overlaid(*pair) for pair in zip(there, wanted, strict=True)]
     return wanted
-
-
-def seen(obj: Object) -> dict[str, Any]:
-    """For a patch: the server refuses it with 409 if the object is no longer the one that was looked at."""
-    return {"metadata": {"resourceVersion": obj.resource_version}}

@@ -17,7 +17,7 @@ import uuid
 from contextlib import ExitStack
 from typing import Any
 
-from _foo import GROUP, KIND, PLURAL, VERSION, controllers, deployment_for, overlaid, seen
+from _foo import GROUP, KIND, PLURAL, VERSION, controllers, deployment_for, overlaid
 from kubernetes import client, config
 
 from informer import (
@@ -42,7 +42,6 @@ CATCH_UP_SECONDS = 1.0
 TAKEN_SECONDS = 30.0
 # The official client would wait without limit, and so would the end of the program.
 REQUEST: dict[str, Any] = {"_request_timeout": 10.0}
-MERGE: dict[str, Any] = {"_content_type": "application/merge-patch+json"}
 
 log = logging.getLogger(NAME)
 
@@ -116,16 +115,20 @@ class FooController:
         return self._wrote(key, "deployments", made.metadata.resource_version)
 
     def _correct(self, key: str, foo: Object, found: Object, spec: dict[str, Any]) -> float:
-        made = self._apps.patch_namespaced_deployment(
-            found.name, found.namespace, {**seen(found), "spec": spec}, **MERGE, **REQUEST
-        )
+        # With the resourceVersion that was seen: where somebody was faster, the server refuses it (409).
+        patch = [
+            {"op": "replace", "path": "/metadata/resourceVersion", "value": found.resource_version},
+            {"op": "replace", "path": "/spec", "value": spec},
+        ]
+        made = self._apps.patch_namespaced_deployment(found.name, found.namespace, patch, **REQUEST)
         self._recorder.event(foo, "Normal", "Synced", f"Deployment {found.name} brought back to what the Foo asks for")
         return self._wrote(key, "deployments", made.metadata.resource_version)
 
     def _report(self, key: str, foo: Object, available: int) -> float:
-        body = {**seen(foo), "status": {"availableReplicas": available}}
-        made = self._custom.patch_namespaced_custom_object_status(
-            GROUP, VERSION, foo.namespace, PLURAL, foo.name, body, **MERGE, **REQUEST
+        # A copy, its resourceVersion included: what the cache holds is everybody's, and read-only.
+        body = {**foo.to_dict(), "status": {"availableReplicas": available}}
+        made = self._custom.replace_namespaced_custom_object_status(
+            GROUP, VERSION, foo.namespace, PLURAL, foo.name, body, **REQUEST
         )
         return self._wrote(key, "foos", made["metadata"]["resourceVersion"])
 

@@ -236,7 +236,7 @@ def test_where_all_is_well_nothing_is_written(site: Site) -> None:
 
 
 @pytest.mark.parametrize("status", [409, 404, 500])
-@pytest.mark.parametrize(("verb", "resource"), [("create", DEPLOYMENTS), ("patch", FOOS)])
+@pytest.mark.parametrize(("verb", "resource"), [("create", DEPLOYMENTS), ("update", FOOS)])
 def test_a_refused_write_is_made_again(
     site: Site, status: int, verb: str, resource: str, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -363,9 +363,10 @@ def _call(count: int) -> Callable[[], object]:
 # All of it
 
 
-def _whole_path(queue: Any) -> Callable[[int], Callable[[], object]]:
+def _whole_path(queue: Any, *, one_by_one: bool = False) -> Callable[[int], Callable[[], object]]:
     def make(count: int) -> Callable[[], object]:
-        objects, reads = _objects(count), _reads(_pods.chunked(_lines(count)))
+        objects, lines = _objects(count), _lines(count)
+        reads = [_pods.chunked([line]) for line in lines] if one_by_one else _reads(_pods.chunked(lines))
         stop = Signal()
         source: Any = ListWatch(
             lambda _: ObjectList(objects, str(count)),
@@ -412,6 +413,7 @@ def _all() -> Iterator[Stage]:
     yield Stage("handler: called", "event", _call)
     yield Stage("whole path, in order", "event", _whole_path("in_order"))
     yield Stage("whole path, by key", "event", _whole_path("delta"))
+    yield Stage("whole path, one event a read", "event", _whole_path("in_order", one_by_one=True))
     yield Stage("list: items cut", "object", _cut_list)
     yield Stage("list: items cut and decoded", "object", _list_items)
     yield Stage("list: queue in order", "object", _replaced_in_order)

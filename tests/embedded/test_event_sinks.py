@@ -50,6 +50,20 @@ def test_an_event_is_created_and_changed(sink, api_version):
     assert changed.items() >= patch.items()
 
 
+def test_an_event_of_the_other_group(embedded_apiserver):
+    """A sink of events.k8s.io writes events of the core group too, in its own form."""
+    sink = EventsV1Sink(embedded_apiserver.api_client())
+    event = make("v1") | {"firstTimestamp": "2026-01-01T00:00:00Z", "action": "A"}
+    event |= {"reportingComponent": "c", "reportingInstance": "i"}
+    created = sink.create(event)
+    assert (created["note"], created["regarding"]) == ("m", REFERENCE)
+    # The newer official clients write the zone as +00:00.
+    assert created["eventTime"].startswith(TIME.removesuffix("Z"))
+    changed = sink.patch(event, {"count": 2, "lastTimestamp": "2026-01-01T00:00:00Z", "message": "m"})
+    assert changed["series"]["count"] == 2
+    assert changed["series"]["lastObservedTime"].startswith(TIME.removesuffix("Z"))
+
+
 def test_refusals_are_the_official_clients(sink, api_version):
     """What the server refuses is raised as the official client raises it."""
     with pytest.raises(client.ApiException) as caught:

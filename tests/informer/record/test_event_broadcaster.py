@@ -346,6 +346,7 @@ def test_too_many_events_are_dropped_and_told(caplog: pytest.LogCaptureFixture) 
         with inner._monitor:
             inner._unfinished -= 1001
         assert "an event 'TooMany' of c is not recorded: 1000 events wait already" in caplog.text
+        assert broadcaster.dropped_events == 1
         record(broadcaster.new_recorder("c"), *["Again"] * 3)
         assert "Again" not in caplog.text
 

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timezone
 from typing import Any
 
@@ -189,6 +190,17 @@ def test_shutdown_ends_everything() -> None:
     broadcaster.shutdown()
     assert set(threading.enumerate()) == before
     assert len(events) == 150
+
+
+def test_recording_and_shutdown_at_the_same_time() -> None:
+    """Go: TestNonRacyShutdown. Recorders that go on while their broadcaster is shut down raise nothing and block nowhere."""
+    broadcaster = EventBroadcaster()
+    broadcaster.start_logging(str)
+    recorder = broadcaster.new_recorder("c")
+    with ThreadPoolExecutor(8) as pool:
+        recorded = [pool.submit(record, recorder, "R") for _ in range(100)]
+        broadcaster.shutdown()
+    assert [each.result() for each in recorded] == [None] * 100
 
 
 def test_shutdown_ends_an_idle_watcher() -> None:

@@ -29,6 +29,20 @@ def test_an_event_is_a_line() -> None:
     assert recorder.events is recorder.events
 
 
+def test_the_object_may_be_included() -> None:
+    """client-go source. If asked for, the line has the object's kind and apiVersion, before any annotations."""
+    recorder = FakeRecorder(include_object=True)
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "web"}}
+    recorder.event(pod, "Normal", "R", "m")
+    recorder.annotated_event(pod, {"a": "b"}, "Normal", "R", "m")
+    recorder.event(None, "Normal", "R", "m")
+    assert recorder.events.get_batch() == [
+        "Normal R m involvedObject{kind=Pod,apiVersion=v1}",
+        "Normal R m involvedObject{kind=Pod,apiVersion=v1} map[a:b]",
+        "Normal R m involvedObject{kind=,apiVersion=}",
+    ]
+
+
 def test_it_is_a_recorder() -> None:
     """A fake stands wherever an EventRecorder is asked for."""
     assert isinstance(FakeRecorder(), EventRecorder)

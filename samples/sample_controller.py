@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import argparse
 import logging
+import socket
 import sys
 import threading
 import uuid
 from contextlib import ExitStack
 from typing import Any
 
+from _configured import cluster_is_configured
 from _foo import GROUP, KIND, PLURAL, VERSION, controllers, deployment_for, overlaid
 from kubernetes import client, config
 
@@ -26,12 +28,13 @@ from informer import (
     SharedInformerFactory,
     leaderelection,
     meta_namespace_key,
+    metrics,
     stop_on_signals,
     strip_managed_fields,
     wait_for_cache_sync,
     workqueue,
 )
-from informer.metrics import install, serve
+from informer.leaderelection import LeaderElector, LeaseLock
 from informer.record import CoreV1EventSink, EventBroadcaster, EventRecorder
 
 NAME = "sample-controller"
@@ -151,7 +154,7 @@ def main() -> None:
     logging.getLogger("urllib3").setLevel(logging.ERROR)
     options = parse()
     stop = stop_on_signals()
-    collector = install()
+    collector = metrics.install()
     workqueue.set_metrics_provider(collector)
     leaderelection.set_metrics_provider(collector)
     # Left in the opposite order: events are sent when nothing more happens.
@@ -161,23 +164,9 @@ def main() -> None:
         broadcaster.start_logging(log.info)
         broadcaster.start_recording_to_sink(CoreV1EventSink(api_client))
         controller = FooController(api_client, broadcaster.new_recorder(NAME), options.namespace)
-
-        def work(over: threading.Event) -> None:
-            def reconcile(key: str) -> float | None:
-                # Who is asked to stop does what is queued, and has the lease for that long; who has lost it does not.
-                return controller.reconcile(key) if elector.is_leader() or stop.is_set() else None
-
-            workqueue.run_workers(controller.queue, reconcile, workers=options.workers, stop=over)
-
-        elector = leaderelection.LeaderElector(
-            leaderelection.LeaseLock(api_client, options.namespace or "default", NAME, identity=str(uuid.uuid4())),
-            on_started_leading=work,
-            on_stopped_leading=lambda: None,
-            release_on_cancel=True,
-            lease_duration=options.lease_seconds,
-            renew_deadline=options.lease_seconds * 2 / 3,
-        )
-        server = stack.enter_context(serve(options.port, live_checks={"leader": lambda: elector.check(30)}))
+        elector = elector_for(controller, api_client, options, stop)
+        checks = {"leader": lambda: elector.check(30)}
+        server = stack.enter_context(metrics.serve(options.port, live_checks=checks))
         log.info("/healthz, /readyz and /metrics are at port %d", server.port)
         stack.enter_context(controller.factory)
         # Before the election: whoever waits for the lease is ready to go on.
@@ -188,6 +177,28 @@ def main() -> None:
             why = f"nothing to see: {controller.foos.sync_error() or controller.deployments.sync_error()}"
     if not stop.is_set():
         sys.exit(why)  # to be started again
+
+
+def elector_for(
+    controller: FooController, api_client: client.ApiClient, options: argparse.Namespace, stop: threading.Event
+) -> LeaderElector:
+    """Has the controller work while this process leads."""
+
+    def reconcile(key: str) -> float | None:
+        # Who is asked to stop does what is queued, and has the lease for that long; who has lost it does not.
+        return controller.reconcile(key) if elector.is_leader() or stop.is_set() else None
+
+    elector = LeaderElector(
+        LeaseLock(api_client, options.namespace or "default", NAME, identity=f"{socket.gethostname()}_{uuid.uuid4()}"),
+        on_started_leading=lambda over: workqueue.run_workers(
+            controller.queue, reconcile, workers=options.workers, stop=over
+        ),
+        on_stopped_leading=lambda: None,
+        release_on_cancel=True,
+        lease_duration=options.lease_seconds,
+        renew_deadline=options.lease_seconds * 2 / 3,
+    )
+    return elector
 
 
 def parse() -> argparse.Namespace:
@@ -204,8 +215,6 @@ def parse() -> argparse.Namespace:
 
 def connect(stack: ExitStack) -> Any:
     """A client of the cluster that is configured, or of one that only lives as long as the program."""
-    from _configured import cluster_is_configured
-
     if cluster_is_configured():
         config.load_config()
         return stack.enter_context(client.ApiClient())

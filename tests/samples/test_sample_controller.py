@@ -267,9 +267,9 @@ def test_what_is_written_but_not_seen_is_neither_made_twice_nor_forgotten(site: 
     assert [site.results.get(10) for _ in range(4)] == [0.1] * 4
     assert len(site.writes("create")) == 1
     site.server.delete(DEPLOYMENTS, "web")
-    site.server.faults.clear()
     # Without a past the watch begins with a list, in which there is nothing.
     site.server.restart()
+    site.server.faults.clear()
     site.settle("web", has(2))
     assert len(site.writes("create")) == 2
 
@@ -294,6 +294,19 @@ def test_it_shows_a_demo_and_ends_on_sigterm(tmp_path: Path, run_sample: Callabl
     code, lines, complaints = program.end(3)
     assert (code, lines) == (0, [])
     assert not [line for line in complaints if "Traceback" in line]
+
+
+def test_without_its_lease_it_ends(
+    samples: Callable[[str], Any], embedded_apiserver: EmbeddedAPIServer, tmp_path: Path, run_sample: Callable[..., Any]
+) -> None:
+    """One that cannot renew its lease ends with exit code 1, for whoever started it to start it again."""
+    embedded_apiserver.create(samples("_foo_demo").manifest("foo_crd.yaml"))
+    kubeconfig = embedded_apiserver.kubeconfig(tmp_path / "kubeconfig")
+    program = run_sample("sample_controller.py", "--lease-seconds", "4", env={"KUBECONFIG": str(kubeconfig)})
+    program.wait_for("has acquired leader lease", stderr=True)
+    embedded_apiserver.forbid("update", "leases.coordination.k8s.io")
+    code, _, complaints = program.end(10)
+    assert (code, complaints[-1]) == (1, "the lease is lost")
 
 
 def page(port: int, name: str) -> tuple[int, str]:

@@ -18,7 +18,7 @@ from informer.backoff import Backoff, BackoffState
 from informer.counts import ReflectorCounts, Verb, kind_of
 from informer.entries import Undecodable
 from informer.errors import InformerError, TooManyObjectsError
-from informer.event_deltas import EventReader, expectation, growth
+from informer.event_deltas import Batch, EventReader, expectation, growth
 from informer.failures import answer_of, told
 from informer.health import Health
 from informer.initial_events import BookmarkDeadline, InitialEvents
@@ -330,21 +330,16 @@ class Reflector:
         while not self._stop.is_set():
             if events:
                 seen += len(events)
-                batch = reader.read(events)
-                if batch.deltas:
-                    self._target.store(batch.deltas)
-                    self._objects += growth(batch.deltas)
-                self._state.saw(batch.resource_version)
-                if batch.error is not None:
-                    return self._watch_failed(batch.error)
-                if self._is_too_many():
-                    return self._failed(self._state.broke(), self._too_many(), "follow")
+                ended = self._store(reader.read(events))
+                if ended is not None:
+                    return ended
+                # While the next is waited for, old states must not be held here.
+                events = []
             try:
                 events = pull(silence)
             except TimeoutError as error:
                 if getattr(error, "progress", False):
                     # Bytes of a large event came, or a line that keeps the connection alive.
-                    events = []
                     continue
                 self.counts.failed("follow", "silence")
                 _log.info("%s: the watch was silent for %.0f s: asking again", self.name, silence)
@@ -353,6 +348,18 @@ class Reflector:
                 return self._ended(seen, self._clock.monotonic() - begun)
             self._saw(len(events))
         return Next(Step.ENDED)
+
+    def _store(self, batch: Batch) -> Next | None:
+        """Stores a batch of a watch; returns what to do next if that has to end, None to go on."""
+        if batch.deltas:
+            self._target.store(batch.deltas)
+            self._objects += growth(batch.deltas)
+        self._state.saw(batch.resource_version)
+        if batch.error is not None:
+            return self._watch_failed(batch.error)
+        if self._is_too_many():
+            return self._failed(self._state.broke(), self._too_many(), "follow")
+        return None
 
     # What happens with outcomes
 

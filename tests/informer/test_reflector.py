@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import weakref
 from random import Random
 from typing import Any
 
@@ -863,3 +864,23 @@ def test_arguments_that_make_no_sense_are_refused(script: Any, options: Any, mes
     """The message names the argument."""
     with pytest.raises(ValueError, match=message):
         reflect(script.source(), **options)
+
+
+def test_what_is_stored_is_not_held_while_the_next_is_waited_for(script: Any) -> None:
+    """An informer at rest has in memory what its cache has, and not its last batch beside that."""
+
+    class Watched(dict[str, Any]):
+        """A dict that can be asked whether it is still there."""
+
+    objects = [Watched(script.pod("a", "2"))]
+    alive = weakref.ref(objects[0])
+    seen: list[Any] = []
+
+    def waited() -> list[Event[Any]]:
+        seen.append(alive())
+        return []
+
+    # The cache has its next state.
+    watcher = script.watcher([Event("ADDED", objects.pop()), script.modified("a", "3")], waited)
+    one_round(reflect(script.source([script.pods("1")], [watcher])))
+    assert seen == [None]

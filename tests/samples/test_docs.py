@@ -85,7 +85,7 @@ def test_the_readme_begins_with_its_two_commands() -> None:
     assert (first.count("\n"), second.count("\n")) == (1, 1)
 
 
-PACKAGES = ("watch", "informer", "informer.workqueue", "informer.record", "informer.testing")
+PACKAGES = ("watch", "informer", "informer.workqueue", "informer.record", "informer.leaderelection", "informer.testing")
 
 
 def names_here() -> list[str]:

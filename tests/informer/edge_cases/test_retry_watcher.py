@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from informer import ListWatch
-from watch import RetryWatcher
+from watch import FakeClock, RetryWatcher
 
 DEADLINE = 10.0
 
@@ -18,10 +18,10 @@ def retry(scripted: Any, say: Any) -> Iterator[Callable[..., tuple[Any, RetryWat
     """Starts retry watchers of watches that follow a script, and stops them in the end."""
     made: list[RetryWatcher[Any]] = []
 
-    def start(*watches: Any, version: str = "5", delay: float = 0) -> tuple[Any, RetryWatcher[Any]]:
+    def start(*watches: Any, version: str = "5", delay: float = 0, **clock: Any) -> tuple[Any, RetryWatcher[Any]]:
         server = scripted([say.listed("1")], list(watches))
         source = ListWatch.for_resource(server.http.client(), "pods")
-        made.append(RetryWatcher(version, source, min_restart_delay=delay))
+        made.append(RetryWatcher(version, source, min_restart_delay=delay, **clock))
         return server, made[-1]
 
     yield start
@@ -71,11 +71,18 @@ def test_retry_watcher_retries_500_and_504_after_the_delay_of_the_details(
 
 def test_retry_watcher_restarts_at_most_once_a_second(retry: Any, say: Any) -> None:
     """RetryWatcher: at least the delay lies between the beginnings of two watches."""
+    clock = FakeClock()
     watches = [say.watched(say.added(f"p{i}", str(10 + i))) for i in range(3)]
-    server, watcher = retry(*watches, delay=0.3)
-    assert names(watcher, 3) == ["p0", "p1", "p2"]
-    assert server.watch_versions[:3] == ["5", "10", "11"]
-    assert all(later - sooner >= 0.29 for sooner, later in zip(server.times, server.times[1:], strict=False))
+    server, watcher = retry(*watches, delay=1.0, clock=clock)
+    asked: list[list[str]] = []
+    for number in range(3):
+        assert names(watcher, 1) == [f"p{number}"]
+        assert clock.wait_for_waiters(timeout=DEADLINE)
+        clock.step(0.9)
+        assert clock.wait_for_waiters(timeout=DEADLINE)
+        asked.append(list(server.watch_versions))
+        clock.step(0.1)
+    assert asked == [["5"], ["5", "10"], ["5", "10", "11"]]
 
 
 @pytest.mark.parametrize(("code", "reason"), [(401, "Unauthorized"), (403, "Forbidden")])

@@ -6,6 +6,7 @@ Comes in: what somebody wants to see. Goes out: the informer that shows it, new 
 from __future__ import annotations
 
 import inspect
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
@@ -16,6 +17,7 @@ from typing_extensions import Self, Unpack
 from informer.informer_options import InformerOptions, ListMethod
 from informer.objects import Object
 from informer.shared_informer import SharedInformer
+from informer.waiting import wait_for_cache_sync
 from informer.wanted import Wanted
 from watch.concurrency import Lock
 from watch.options import ListOptions
@@ -155,8 +157,14 @@ class SharedInformerFactory:
                 if not informer.is_started() and not informer.is_stopped():
                     informer.start()
 
-    def wait_for_cache_sync(self, timeout: float | None = None) -> dict[SharedInformer[Any], bool]:
-        """Waits at most `timeout` seconds (None: without limit) for the started informers' first lists.
+    def wait_for_cache_sync(
+        self, timeout: float | None = None, *, stop: threading.Event | None = None
+    ) -> dict[SharedInformer[Any], bool]:
+        """Waits for the started informers' first lists.
+
+        Args:
+            timeout: at most so many seconds; None waits without limit, 0 does not wait.
+            stop: ends the wait when it is set; then no informer counts as synced.
 
         Returns:
             Each started informer, and whether it has synced; `sync_error()` of one that has not says why.
@@ -165,7 +173,7 @@ class SharedInformerFactory:
             started = [informer for informer in self._informers.values() if informer.is_started()]
         deadline = None if timeout is None else time.monotonic() + timeout
         # One after another: one that was stopped must not end the wait for the others.
-        return {informer: informer.wait_for_sync(_left(deadline)) for informer in started}
+        return {informer: wait_for_cache_sync(informer, timeout=_left(deadline), stop=stop) for informer in started}
 
     def remove_informer(self, informer: SharedInformer[Any]) -> None:
         """Stops an informer and forgets it; the next who asks for it gets a new one."""

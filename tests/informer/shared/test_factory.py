@@ -242,6 +242,19 @@ def test_only_started_informers_are_waited_for(make_factory: Any) -> None:
     assert factory.wait_for_cache_sync(0) == {started: False, stopped: False}
 
 
+def test_a_stop_event_ends_the_wait(make_factory: Any, run: Any) -> None:
+    """client-go source. As soon as it is set, and however many informers there are."""
+    factory = make_factory()
+    informers = [factory.informer(resource) for resource in ("pods", "services")]
+    factory.start()
+    stop = threading.Event()
+    waiting = run(lambda: factory.wait_for_cache_sync(stop=stop))
+    assert not waiting.ends_within(0.05)
+    stop.set()
+    assert waiting.result() == dict.fromkeys(informers, False)
+    assert factory.wait_for_cache_sync(stop=stop) == dict.fromkeys(informers, False)
+
+
 def test_threads_that_ask_at_once_get_the_same(make_factory: Any) -> None:
     """However many ask at a time, one informer is made."""
     factory = make_factory()

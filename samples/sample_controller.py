@@ -31,7 +31,6 @@ from informer import (
     metrics,
     stop_on_signals,
     strip_managed_fields,
-    wait_for_cache_sync,
     workqueue,
 )
 from informer.leaderelection import LeaderElector, LeaseLock
@@ -170,11 +169,11 @@ def main() -> None:
         log.info("/healthz, /readyz and /metrics are at port %d", server.port)
         stack.enter_context(controller.factory)
         # Before the election: whoever waits for the lease is ready to go on.
-        if wait_for_cache_sync(controller.foos, controller.deployments, timeout=60, stop=stop):
+        synced = controller.factory.wait_for_cache_sync(60, stop=stop)
+        why = "; ".join(f"{informer.name}: {informer.sync_error()}" for informer, done in synced.items() if not done)
+        if not why:
             elector.run(stop)
             why = "the lease is lost"
-        else:
-            why = f"nothing to see: {controller.foos.sync_error() or controller.deployments.sync_error()}"
     if not stop.is_set():
         sys.exit(why)  # to be started again
 

@@ -275,7 +275,7 @@ def test_what_is_written_but_not_seen_is_neither_made_twice_nor_forgotten(site: 
 
 
 def test_it_shows_a_demo_and_ends_on_sigterm(tmp_path: Path, run_sample: Callable[..., Any]) -> None:
-    """With no cluster configured it works on its own, and says what it does; SIGTERM ends it within three seconds."""
+    """With no cluster configured it works on its own, and says what it does; SIGTERM ends it."""
     program = run_sample("sample_controller.py", env={"HOME": str(tmp_path), "KUBECONFIG": ""})
     program.wait_for("demo cluster at http://127.0.0.1:", stderr=True)
     port = int(program.wait_for("/metrics are at port", stderr=True)[1].split()[-1])
@@ -291,7 +291,7 @@ def test_it_shows_a_demo_and_ends_on_sigterm(tmp_path: Path, run_sample: Callabl
     ):
         assert f"\n{line}" in shown
     program.process.send_signal(signal.SIGTERM)
-    code, lines, complaints = program.end(3)
+    code, lines, complaints = program.end(10)
     assert (code, lines) == (0, [])
     assert not [line for line in complaints if "Traceback" in line]
 

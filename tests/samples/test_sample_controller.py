@@ -8,13 +8,14 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from informer.record import FakeRecorder
 from informer.testing import EmbeddedAPIServer
-from informer.workqueue import run_workers
+from informer.workqueue import PriorityQueue, run_workers
 from watch import Channel
 
 FOOS, DEPLOYMENTS = "foos.samplecontroller.k8s.io", "deployments.apps"
@@ -272,6 +273,46 @@ def test_what_is_written_but_not_seen_is_neither_made_twice_nor_forgotten(site: 
     site.server.faults.clear()
     site.settle("web", has(2))
     assert len(site.writes("create")) == 2
+
+
+@pytest.mark.parametrize("why", ["asked to end", "lease lost"])
+def test_what_is_queued_is_done_with_the_lease_and_not_without(
+    sample: Any, embedded_apiserver: EmbeddedAPIServer, run: Callable[..., Any], why: str
+) -> None:
+    """Whoever is asked to end does what is queued and then gives the lease back; whoever has lost it does nothing more."""
+    lease = ("leases.coordination.k8s.io", "sample-controller")
+    holders: list[str] = []
+    begun, go_on, stop = threading.Event(), threading.Event(), threading.Event()
+
+    def reconcile(key: str) -> None:
+        holders.append(embedded_apiserver.get(*lease)["spec"]["holderIdentity"])
+        begun.set()
+        assert go_on.wait(10)
+
+    queue: PriorityQueue[str] = PriorityQueue()
+    queue.add_all(["a", "b", "c"])
+    controller = SimpleNamespace(queue=queue, reconcile=reconcile)
+    options = SimpleNamespace(namespace=None, workers=1, lease_seconds=6)
+    with embedded_apiserver.api_client() as api_client:
+        elector = sample.elector_for(controller, api_client, options, stop)
+        running = run(elector.run, stop)
+        assert begun.wait(10)
+        if why == "asked to end":
+            stop.set()
+        else:
+            embedded_apiserver.patch(*lease, {"spec": {"holderIdentity": "somebody else"}})
+            assert running.ends_within(10)
+        go_on.set()
+        running.result()
+        queue.shut_down_with_drain()
+    if why == "asked to end":
+        assert len(holders) == 3
+        assert holders[0]
+        assert set(holders) == {holders[0]}
+        assert embedded_apiserver.get(*lease)["spec"]["holderIdentity"] == ""
+    else:
+        assert len(holders) == 1
+        assert embedded_apiserver.get(*lease)["spec"]["holderIdentity"] == "somebody else"
 
 
 def test_it_shows_a_demo_and_ends_on_sigterm(tmp_path: Path, run_sample: Callable[..., Any]) -> None:

@@ -340,12 +340,14 @@ def test_it_shows_a_demo_and_ends_on_sigterm(tmp_path: Path, run_sample: Callabl
 def test_without_its_lease_it_ends(
     samples: Callable[[str], Any], embedded_apiserver: EmbeddedAPIServer, tmp_path: Path, run_sample: Callable[..., Any]
 ) -> None:
-    """One that cannot renew its lease ends with exit code 1, for whoever started it to start it again."""
+    """One whose lease is another's ends with exit code 1, for whoever started it to start it again."""
     embedded_apiserver.create(samples("_foo_demo").manifest("foo_crd.yaml"))
     kubeconfig = embedded_apiserver.kubeconfig(tmp_path / "kubeconfig")
-    program = run_sample("sample_controller.py", "--lease-seconds", "4", env={"KUBECONFIG": str(kubeconfig)})
+    program = run_sample("sample_controller.py", env={"KUBECONFIG": str(kubeconfig)})
     program.wait_for("has acquired leader lease", stderr=True)
-    embedded_apiserver.forbid("update", "leases.coordination.k8s.io")
+    embedded_apiserver.patch(
+        "leases.coordination.k8s.io", "sample-controller", {"spec": {"holderIdentity": "somebody else"}}
+    )
     code, _, complaints = program.end(10)
     assert (code, complaints[-1]) == (1, "the lease is lost")
 

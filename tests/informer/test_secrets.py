@@ -8,9 +8,12 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from typing import Any
+from wsgiref.util import setup_testing_defaults
 
 import msgspec
 import pytest
+from kubernetes import client
+from prometheus_client import CollectorRegistry
 
 from informer import (
     DeletedFinalStateUnknown,
@@ -31,6 +34,7 @@ from informer.backoff import Backoff
 from informer.changes import Change
 from informer.entries import Entry, Undecodable
 from informer.list_framing import ListFraming
+from informer.metrics import make_app
 from informer.record import FakeRecorder
 from informer.testing import EmbeddedAPIServer
 from informer.transport import Transport
@@ -55,6 +59,17 @@ SECRET: dict[str, Any] = {
 def words_of(thing: Any) -> str:
     """All that a thing says of itself."""
     return f"{thing!r} {thing!s} {thing} {thing:}"
+
+
+def pages() -> str:
+    """All that is shown of this process's informers to whoever scrapes and probes it."""
+    app = make_app(registry=CollectorRegistry())
+    answers = []
+    for path in ("/metrics", "/readyz", "/healthz"):
+        environ: dict[str, Any] = {"PATH_INFO": path}
+        setup_testing_defaults(environ)
+        answers += app(environ, lambda *_: lambda _: None)
+    return b"".join(answers).decode()
 
 
 def words_of_error(error: BaseException | None) -> str:
@@ -199,6 +214,19 @@ def test_an_informer_of_secrets_tells_nothing_of_them(model: Any) -> None:
             assert error is not None
             assert PLANTED not in words_of_error(error)
             assert PLANTED not in words_of(informer) + words_of(informer.store) + words_of(informer.lister)
+            assert PLANTED not in pages()
+
+
+def test_the_pages_show_no_password_of_an_address() -> None:
+    """They name the server of each informer, and what keeps it from its first list."""
+    configuration = client.Configuration(host=f"http://user:{PLANTED}@127.0.0.1:1")
+    informer = SharedInformer(ListWatch.for_resource(client.ApiClient(configuration), "secrets"), name="away")
+    with informer:
+        assert informer.wait_until(lambda: informer.sync_error() is not None, 10)
+        shown = pages()
+    assert "away" in shown
+    assert "127.0.0.1:1" in shown
+    assert PLANTED not in shown
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import tracemalloc
 from collections.abc import Callable, Iterator
 from typing import Any, Literal
@@ -58,6 +59,16 @@ def held() -> int:
     return sum(trace.size for trace in snapshot.traces)
 
 
+def falls_below(limit: float) -> bool:
+    """Whether no more than so much is held before long: threads that have just told the last may still let go of it."""
+    deadline = time.monotonic() + WAIT
+    while held() >= limit:
+        if time.monotonic() > deadline:
+            return False
+        Latch().wait(0.01)
+    return True
+
+
 def wait_for(told: Channel[str], count: int) -> None:
     """Waits until so many things were told."""
     while count:
@@ -107,11 +118,12 @@ def test_what_waits_for_a_slow_handler_is_all_that_memory_grows_by(
         assert fast.backlog_size == 0
         assert least <= slow.backlog_size <= most
         assert slow.lag_seconds > fast.lag_seconds == 0
-        assert 0.9 * least * OBJECT_BYTES < held() < 1.25 * (most + 1) * OBJECT_BYTES
+        assert falls_below(1.25 * (most + 1) * OBJECT_BYTES)
+        assert held() > 0.9 * least * OBJECT_BYTES
         stuck.gate.open()
         assert informer.stop(WAIT, drain=True)
         expected = {obj["metadata"]["name"]: obj["metadata"]["resourceVersion"] for obj in server.list("configmaps")}
         assert stuck.latest == {obj.name: obj.resource_version for obj in informer.store.list()} == expected
         # The cache itself.
-        assert held() < 1.25 * (KEYS + 1) * OBJECT_BYTES
+        assert falls_below(1.25 * (KEYS + 1) * OBJECT_BYTES)
     assert (stuck.calls, slow.errors) == (CHANGES, 0) if policy == "all" else stuck.calls < CHANGES / 3

@@ -144,7 +144,6 @@ class LeaderElector:
             run.run()
         finally:
             withdraw()
-            run.halt.set()
             try:
                 self._config.on_stopped_leading()
             finally:

@@ -11,7 +11,7 @@ import pytest
 from informer.leaderelection import LeaderElectionRecord, LeaderElector
 from informer.leaderelection.candidate import Candidate
 from watch import ApiError, Clock, FakeClock
-from watch.concurrency import Lock, Monitor
+from watch.concurrency import Lock, Monitor, Signal
 
 DEADLINE = 10.0
 
@@ -110,7 +110,7 @@ class Leading:
     def __init__(self, lock: Any, clock: Clock, start: Callable[..., Any], **options: Any) -> None:
         self.lock = lock
         self.clock = clock
-        self.cancel = threading.Event()
+        self.cancel = Signal()
         self._told: list[str] = []
         self._changed = Monitor()
         self.works: list[threading.Event] = []  # the stop event of each

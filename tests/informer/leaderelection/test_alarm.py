@@ -101,6 +101,19 @@ def test_a_term_ends_at_its_moment_by_the_real_clock() -> None:
     term.close()
 
 
+def test_a_term_that_is_over_is_not_renewed() -> None:
+    """Whatever an answer says that came too late."""
+    for answered, lease_end in ((10.0, 25.0), (9.0, 9.0)):
+        clock = FakeClock()
+        term = Term(clock, 10)
+        clock.step(answered)
+        assert term.renewed(lease_end) is False
+        clock.step(1)
+        assert term.stop.wait(10)
+        assert not term.check()
+        term.close()
+
+
 def test_a_term_whose_watchdog_fails_is_over(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     """Nobody would see to its end any more."""
 

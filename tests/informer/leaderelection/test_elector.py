@@ -219,6 +219,30 @@ def test_a_process_stopped_for_less_than_its_lease_goes_on(leading: Any, clock: 
     assert not each.works[0].is_set()
 
 
+def test_it_does_not_rely_on_its_watchdog(
+    leading: Any, make_lock: Any, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On waking the thread of `run` may come first: it looks at the clock before it asks anybody."""
+    sleeping, sleep_on = threading.Event(), threading.Event()
+
+    def oversleep(self: Any, until: float) -> None:
+        sleeping.set()
+        sleep_on.wait(10)
+
+    monkeypatch.setattr("informer.leaderelection.alarm._ConditionAlarm.wait", oversleep)
+    lock = make_lock()
+    each = leading(lock).run()
+    assert each.started.wait(10)
+    assert sleeping.wait(10)
+    assert lock.wait_for_calls(3)
+    assert clock.wait_for_waiters(1, 10)
+    clock.step(15)
+    assert each.works[0].wait(10)
+    sleep_on.set()
+    each.task.result()
+    assert lock.calls == ["get", "create", "update"]
+
+
 @pytest.mark.parametrize("slept", [15, 100])
 def test_a_renewal_that_was_under_way_while_the_process_was_stopped_prolongs_nothing(
     slept: float, leading: Any, make_lock: Any, clock: FakeClock

@@ -10,6 +10,7 @@ import pytest
 
 from watch import ApiError, FakeClock
 from watch.errors import RequestCancelledError
+from watch.request_scope import current_scope
 
 
 @pytest.mark.parametrize("verb", ["update", "get"])
@@ -94,6 +95,73 @@ def test_what_is_lost_is_not_released(leading: Any, lease: Any, clock: FakeClock
     clock.step(16)
     each.task.result()
     assert each.lock.calls == calls
+
+
+def test_a_lease_that_could_not_be_renewed_is_not_released(leading: Any, make_lock: Any, clock: FakeClock) -> None:
+    """`run` ends at the renew deadline, and does not wait for a server once more."""
+    lock = make_lock()
+    each = leading(lock, release_on_cancel=True).lead()
+    hanging, hang_on = threading.Event(), threading.Event()
+
+    def hang(verb: str, number: int) -> None:
+        hanging.set()
+        hang_on.wait(10)
+        raise RequestCancelledError("stopped")
+
+    lock.before = hang
+    clock.step(2)
+    assert hanging.wait(10)
+    calls = len(lock.calls)
+    clock.step(10)
+    assert each.works[0].wait(10)
+    hang_on.set()
+    each.task.result()
+    assert len(lock.calls) == calls
+
+
+@pytest.mark.parametrize("phase", ["acquiring", "leading"])
+@pytest.mark.parametrize("by", ["stop", "time"])
+def test_a_request_under_way_is_given_up(phase: str, by: str, leading: Any, make_lock: Any, clock: FakeClock) -> None:
+    """When asked to stop, and when the renew deadline has passed: its scope is cancelled, and so its socket shut down."""
+    if (phase, by) == ("acquiring", "time"):
+        pytest.skip("whoever does not lead has the time-out of the request")
+    asking = threading.Event()
+
+    def ask(verb: str, number: int) -> None:
+        scope, given_up = current_scope(), threading.Event()
+        assert scope is not None
+        scope.on_cancel(given_up.set)
+        asking.set()
+        assert given_up.wait(10)
+        raise RequestCancelledError("stopped")
+
+    lock = make_lock()
+    each = leading(lock)
+    if phase == "leading":
+        each.lead()
+    lock.before = ask
+    if phase == "leading":
+        clock.step(2)
+    else:
+        each.run()
+    assert asking.wait(10)
+    if by == "stop":
+        each.cancel.set()
+    else:
+        clock.step(10)
+    each.task.result()
+    assert each.stopped == 1
+
+
+def test_a_stop_that_comes_with_the_lease_starts_no_work(leading: Any, make_lock: Any, lease: Any) -> None:
+    """Asked to stop while it got the lease, it gives it back and does nothing else."""
+    lock = make_lock()
+    each = leading(lock, release_on_cancel=True)
+    lock.after = lambda verb, number: each.cancel.set() if verb == "create" else None
+    each.run().task.result()
+    assert each.works == []
+    assert lock.calls == ["get", "create", "get", "update"]
+    assert lease.record.holder_identity == ""
 
 
 def test_an_interrupted_run_leads_no_more(leading: Any, make_lock: Any, lease: Any, clock: FakeClock) -> None:

@@ -23,11 +23,9 @@ from informer.keys import (
     DeletedFinalStateUnknown,
     key_by,
     meta_namespace_key,
-    namespace_of,
-    resource_version_of,
-    uid_of,
     version_of,
 )
+from informer.replacement import holds_just, is_same, replacement, syncs
 from watch.concurrency import Lock, RLock
 
 __all__ = ["Prepared", "Store"]
@@ -198,7 +196,7 @@ class Store(Generic[T]):
         # What is wrong with it shows to whoever stores it.
         except Exception:
             return item
-        return old if old is not None and _is_same(old, item) else item
+        return old if old is not None and is_same(old, item) else item
 
     def __len__(self) -> int:
         return len(self._items)
@@ -296,7 +294,7 @@ class Store(Generic[T]):
         values: builtins.list[Any] = []
         for key, obj in zip(keys, items, strict=True):
             old = stored.get(key)
-            values.append(None if old is not None and _is_same(old, obj) else self._values(indices, obj, key))
+            values.append(None if old is not None and is_same(old, obj) else self._values(indices, obj, key))
         return values
 
     def _commit(self, prepared: Prepared, *, is_in_initial_list: bool) -> builtins.list[Change[Any]]:
@@ -306,18 +304,12 @@ class Store(Generic[T]):
         while at < end:
             kind = deltas[at].type
             if kind is DeltaType.REPLACED_ALL:
-                replaced, keys = deltas[at].object, prepared.keys[at]
-                if replaced.namespace is None and _holds_just(self._items, keys, replaced.items):
-                    with self._lock:
-                        self._resource_version = replaced.resource_version
-                    changes += _syncs(zip(keys, replaced.items, strict=True))
-                else:
-                    changes += self._replace_all(
-                        replaced, keys, prepared.values[at], is_in_initial_list=is_in_initial_list
-                    )
+                changes += self._replace_all(
+                    deltas[at].object, prepared.keys[at], prepared.values[at], is_in_initial_list=is_in_initial_list
+                )
                 at += 1
             elif kind is DeltaType.SYNC_ALL:
-                changes += _syncs(self._items.items())
+                changes += syncs(self._items.items())
                 at += 1
             else:
                 at = self._apply_run(prepared, at, is_in_initial_list=is_in_initial_list, changes=changes)
@@ -339,7 +331,7 @@ class Store(Generic[T]):
                 if kind in _SETS:
                     key, obj = keys[at], delta.object
                     old = items.get(key)
-                    if kind is DeltaType.REPLACED and old is not None and _is_same(old, obj):
+                    if kind is DeltaType.REPLACED and old is not None and is_same(old, obj):
                         # As in a list: whoever holds the old object goes on sharing it with the cache.
                         obj = old
                     else:
@@ -376,74 +368,14 @@ class Store(Generic[T]):
         return "" if unknown else version_of(obj)
 
     def _replace_all(
-        self,
-        replaced: ReplacedAll,
-        keys: Sequence[str],
-        all_values: Sequence[Any],
-        *,
-        is_in_initial_list: bool,
+        self, replaced: ReplacedAll, keys: Sequence[str], values: Sequence[Any], *, is_in_initial_list: bool
     ) -> builtins.list[Change[Any]]:
-        """Builds new maps beside the old ones, and swaps them; what is gone comes first among the changes."""
-        old_items, old_indices = self._items, self._indices
-        items: dict[str, Any] = {}
-        indices = tuple(index.empty_copy() for index in old_indices)
-
-        def put(key: str, obj: Any, values: Iterable[tuple[Any, ...]]) -> None:
-            items[key] = obj
-            for index, of_index in zip(indices, values, strict=True):
-                index.set(key, obj, of_index)
-
-        listed: Iterable[tuple[str, Any, Any]] = zip(keys, replaced.items, all_values, strict=True)
-        if len(set(keys)) < len(keys):
-            # Two pages of a list may both have an object; the later one is the newer.
-            listed = {key: (key, obj, values) for key, obj, values in listed}.values()
-        news: builtins.list[Change[Any]] = []
-        for key, obj, values in listed:
-            old = old_items.get(key)
-            if old is None:
-                news.append(Change(DeltaType.ADDED, obj, None, is_in_initial_list, False, False, key))
-                put(key, obj, values)
-            elif _is_same(old, obj):
-                # The same state again: whoever holds the old object goes on sharing it with the cache.
-                news.append(Change(DeltaType.UPDATED, old, old, False, False, True, key))
-                put(key, old, [index.known_values(key) for index in old_indices])
-            else:
-                version = version_of(obj)
-                is_sync = version != "" and version_of(old) == version
-                news.append(Change(DeltaType.UPDATED, obj, old, False, False, is_sync, key))
-                put(key, obj, values)
-        gone: builtins.list[Change[Any]] = []
-        for key, old in old_items.items():
-            if key in items:
-                continue
-            if replaced.namespace is None or namespace_of(old) == replaced.namespace:
-                gone.append(Change(DeltaType.DELETED, old, None, False, True, False, key))
-            else:
-                put(key, old, [index.known_values(key) for index in old_indices])
+        if replaced.namespace is None and holds_just(self._items, keys, replaced.items):
+            with self._lock:
+                self._resource_version = replaced.resource_version
+            return syncs(zip(keys, replaced.items, strict=True))
+        new = replacement(self._items, self._indices, replaced, keys, values, is_in_initial_list=is_in_initial_list)
         with self._changing():
-            self._items, self._indices = items, indices
+            self._items, self._indices = new.items, new.indices
             self._resource_version = replaced.resource_version
-        return gone + news
-
-
-def _syncs(stored: Iterable[tuple[str, Any]]) -> list[Change[Any]]:
-    """Objects that are stored, shown again."""
-    return [Change(DeltaType.UPDATED, obj, obj, False, False, True, key) for key, obj in stored]
-
-
-def _holds_just(stored: Mapping[str, Any], keys: Sequence[str], items: Sequence[Any]) -> bool:
-    """Whether what is stored are these very items and no others."""
-    if len(keys) != len(stored) or len(set(keys)) < len(keys):
-        return False
-    return all(stored.get(key) is item for key, item in zip(keys, items))  # noqa: B905 - the same length
-
-
-def _is_same(old: Any, new: Any) -> bool:
-    """Whether both are the same state of the same object."""
-    if old is new:
-        return True
-    try:
-        version = resource_version_of(new)
-        return bool(version) and resource_version_of(old) == version and uid_of(old) == uid_of(new) != ""
-    except Exception:
-        return False
+        return new.changes

@@ -90,6 +90,8 @@ class ElectionRun:
         """In a forked child nobody leads."""
         self.is_forked = True
         self.term = None
+        # It goes on in the parent only; the locks of its term may have been held at the fork.
+        self.work = None
 
     # Inside
 

@@ -137,7 +137,7 @@ class SeriesRecording:
         self._monitor = Monitor()
         # All guarded by _monitor.
         self._queue: deque[dict[str, Any]] = deque()
-        self._in_hand: set[tuple[str, str]] = set()  # what the senders write
+        self._in_hand: set[tuple[str, str]] = set()  # what is being written
         self._senders = 0
         self._idle = 0  # of these
         self._closed = False
@@ -190,9 +190,12 @@ class SeriesRecording:
             try:
                 self._deliver(event)
             finally:
-                with self._monitor:
-                    self._in_hand.discard(_name(event))
-                    self._monitor.notify_all()
+                self._release(_name(event))
+
+    def _release(self, name: tuple[str, str]) -> None:
+        with self._monitor:
+            self._in_hand.discard(name)
+            self._monitor.notify_all()
 
     def _next(self) -> dict[str, Any] | None:
         """Waits for an event that no other thread has in hand: what is written of one is written in order."""
@@ -227,14 +230,26 @@ class SeriesRecording:
             if now >= next_finish:
                 next_finish = now + FINISH_TIME
                 for event in self._series.finished():
-                    self._deliver(event)
+                    # Behind what may wait to be written of it yet, whose count is lower.
+                    self._put(event)
 
     def _refresh(self) -> bool:
         """Writes all series anew; returns whether the sink took them, and does not go on with one that is away."""
-        return all(
-            self._delivery.deliver(event, series_patch(event), max_tries=1).is_over
-            for event in self._series.refreshed()
-        )
+        return all(self._refresh_one(event) for event in self._series.refreshed())
+
+    def _refresh_one(self, event: dict[str, Any]) -> bool:
+        name = _name(event)
+        with self._monitor:
+            is_free = name not in self._in_hand and all(_name(each) != name for each in self._queue)
+            if is_free:
+                self._in_hand.add(name)
+        if not is_free:
+            self._put(event)
+            return True
+        try:
+            return self._delivery.deliver(event, series_patch(event), max_tries=1).is_over
+        finally:
+            self._release(name)
 
 
 def _name(event: dict[str, Any]) -> tuple[str, str]:

@@ -219,3 +219,25 @@ def test_an_event_waits_for_no_thread_that_another_has_woken(make_sink: Any) -> 
         event = make_event({"name": f"p{number}"}, "Normal", "R", "m", nanoseconds=1, component="c", host="")
         recording.record(RecordedEvent(event, 1))
     assert started == ["event-series", "event-sender", "event-sender"]
+
+
+@pytest.mark.parametrize("seconds", [pytest.param(361, id="finished"), pytest.param(1801, id="refreshed")])
+def test_a_series_does_not_overtake_its_first_writes(make_sink: Any, seconds: float) -> None:
+    """Where a sink hangs for longer than a series lasts, the last count is written last."""
+    sink = make_sink(GROUP)
+    clock = FakeClock()
+    first = Latch()
+    sink.fail = lambda verb, event: first.wait(10) and None
+    with EventBroadcaster(clock=clock) as broadcaster:
+        broadcaster.start_recording_to_sink(sink)
+        record(broadcaster.new_recorder("c"), "R", "R", "R", "R", "R", "last")
+        # All five were counted when the other kind of event has come, on another thread than the first.
+        assert {event["reason"] for _, event, _ in sink.taken(2)} == {"R", "last"}
+        assert clock.wait_for_waiters(1, 10)
+        clock.step(seconds)
+        with pytest.raises(queue.Empty):
+            sink.calls.get(timeout=0.05)
+        first.open()
+        counts = [body["series"]["count"] for _, _, body in sink.taken(2)]
+    assert counts == [2, 5]
+    assert sorted(event.get("series", {}).get("count", 1) for event in sink.stored.values()) == [1, 5]

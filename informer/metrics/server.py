@@ -33,6 +33,8 @@ _log = logging.getLogger(__name__)
 # Who sends nothing for so many seconds, or takes nothing, is cut off; and so many are heard at a time.
 _PATIENCE = 10.0
 _MOST_CONNECTIONS = 32
+# Seconds, where somebody waits and this process may open no more files: he would be seen again at once, without end.
+_PAUSE = 0.1
 
 
 def serve(
@@ -115,6 +117,11 @@ class MetricsServer:
             selector.register(self._stopped, selectors.EVENT_READ)
             while not any(key.fileobj is self._stopped for key, _ in selector.select()):
                 self._server.handle_request()
+                if self._server.has_failed:
+                    self._server.has_failed = False
+                    selector.unregister(self._server)
+                    selector.select(_PAUSE)
+                    selector.register(self._server, selectors.EVENT_READ)
         self._server.server_close()
         self._stop.close()
         self._stopped.close()
@@ -125,6 +132,7 @@ class _Server(WSGIServer):
 
     timeout: float | None = 0.0  # of `handle_request`, which is called when somebody is there
     request_queue_size = 128
+    has_failed = False  # to take in who has come
 
     def __init__(self, *args: Any) -> None:
         self._lock = Lock()
@@ -136,6 +144,13 @@ class _Server(WSGIServer):
         socketserver.TCPServer.server_bind(self)
         self.server_name, self.server_port = self.server_address[:2]  # type: ignore[assignment]
         self.setup_environ()
+
+    def get_request(self) -> Any:
+        try:
+            return super().get_request()
+        except OSError:
+            self.has_failed = True
+            raise
 
     def process_request(self, request: Any, client_address: Any) -> None:
         worker = Worker(lambda: self._answer(request, client_address), "informer-metrics-request")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import http.client
 import socket
 import threading
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 
 from informer.metrics import MetricsServer, serve
-from informer.metrics.server import _MOST_CONNECTIONS, _PATIENCE, _Request
+from informer.metrics.server import _MOST_CONNECTIONS, _PATIENCE, _PAUSE, _Request
 
 PATIENCE = 10.0
 
@@ -181,3 +182,20 @@ def test_odd_requests(start, sent: bytes, capfd) -> None:
             pass
     assert ask(server, "/healthz") == (200, "ok\n")
     assert capfd.readouterr().err == ""
+
+
+def test_where_no_file_can_be_opened_it_pauses(start, registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connection that cannot be taken in is not looked at without end, is answered later, and keeps no stop waiting."""
+    tries: list[float] = []
+    take = socket.socket.accept
+
+    def accept(self: socket.socket) -> Any:
+        tries.append(time.monotonic())
+        if len(tries) <= 3:
+            raise OSError(errno.EMFILE, "Too many open files")
+        return take(self)
+
+    monkeypatch.setattr(socket.socket, "accept", accept)
+    server = start()
+    assert ask(server, "/healthz")[0] == 200
+    assert tries[3] - tries[0] >= 3 * _PAUSE * 0.9

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from informer.set_once import SetOnce
 from watch.concurrency import Lock
 
 __all__ = ["ElectionMetrics", "ElectionStats", "MetricsProvider", "set_metrics_provider"]
@@ -75,20 +76,8 @@ class ElectionMetrics:
             self._slow += 1
 
 
-class _Default:
-    """The provider of electors that were given none."""
-
-    def __init__(self) -> None:
-        self._lock = Lock()
-        self.provider: MetricsProvider | None = None  # set once; guarded by _lock
-
-    def set(self, provider: MetricsProvider) -> None:
-        with self._lock:
-            if self.provider is None:
-                self.provider = provider
-
-
-_default = _Default()
+# The provider of electors that were given none.
+_default: SetOnce[MetricsProvider] = SetOnce()
 
 
 def set_metrics_provider(provider: MetricsProvider) -> None:
@@ -104,7 +93,7 @@ def set_metrics_provider(provider: MetricsProvider) -> None:
 def metrics_for(name: str, is_leader: Callable[[], bool], provider: MetricsProvider | None = None) -> ElectionMetrics:
     """What a new elector measures with."""
     metrics = ElectionMetrics(name, is_leader)
-    provider = _default.provider if provider is None else provider
+    provider = _default.value if provider is None else provider
     if provider is not None:
         provider.elector_started(metrics)
     return metrics

@@ -14,6 +14,7 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Protocol
 
+from informer.set_once import SetOnce
 from watch.clock import Clock
 from watch.concurrency import Lock
 
@@ -168,20 +169,8 @@ class _Histogram:
         return Durations(tuple(self._counts), self._total)
 
 
-class _Default:
-    """The provider of queues that were given none."""
-
-    def __init__(self) -> None:
-        self._lock = Lock()
-        self.provider: MetricsProvider | None = None  # set once; guarded by _lock
-
-    def set(self, provider: MetricsProvider) -> None:
-        with self._lock:
-            if self.provider is None:
-                self.provider = provider
-
-
-_default = _Default()
+# The provider of queues that were given none.
+_default: SetOnce[MetricsProvider] = SetOnce()
 
 
 def set_metrics_provider(provider: MetricsProvider) -> None:
@@ -198,7 +187,7 @@ def metrics_for(
     name: str | None, clock: Clock, lock: Lock, provider: MetricsProvider | None = None
 ) -> QueueMetrics | None:
     """What a new queue measures with; None where nobody would see it."""
-    provider = _default.provider if provider is None else provider
+    provider = _default.value if provider is None else provider
     if not name or provider is None:
         return None
     metrics = QueueMetrics(name, clock, lock, provider)

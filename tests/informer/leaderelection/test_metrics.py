@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from informer.leaderelection import ElectionMetrics, ElectionStats, metrics as metrics_module, set_metrics_provider
+from informer.set_once import SetOnce
 from watch import FakeClock
 
 
@@ -39,7 +40,7 @@ def test_status_and_slow_path(leading: Any, lease: Any, clock: FakeClock) -> Non
 
 def test_the_first_provider_is_that_of_all(leading: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """As of client-go's SetProvider; a name that is not given is the lock's description."""
-    monkeypatch.setattr(metrics_module, "_default", metrics_module._Default())
+    monkeypatch.setattr(metrics_module, "_default", SetOnce())
     first, second = Provider(), Provider()
     set_metrics_provider(first)
     set_metrics_provider(second)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from informer.set_once import SetOnce
 from informer.workqueue import (
     DURATION_BUCKETS,
     DelayingQueue,
@@ -136,7 +137,7 @@ def test_without_name_or_provider_nothing_is_measured(make: Callable[..., Any], 
 
 def test_the_provider_for_all_is_set_once(make: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
     """client-go source. Later calls have no effect, and a queue's own provider comes first."""
-    monkeypatch.setattr(metrics, "_default", metrics._Default())
+    monkeypatch.setattr(metrics, "_default", SetOnce())
     first, second, own = Provider(), Provider(), Provider()
     make(WorkQueue, name="too early")
     set_metrics_provider(first)

@@ -6,7 +6,7 @@ import logging
 import time
 from typing import Any
 
-from watch.concurrency import Lock
+from watch.concurrency import RLock
 
 __all__ = ["LimitedLog"]
 
@@ -24,7 +24,7 @@ class LimitedLog:
         self._logger = logger
         self._burst = burst
         self._period = period
-        self._lock = Lock()
+        self._lock = RLock()  # taken again by the handler of a signal
         self._counts: dict[str, _Count] = {}  # by message; guarded by _lock
 
     def log(self, level: int, message: str, *args: Any, exc_info: BaseException | None = None) -> None:

@@ -16,7 +16,7 @@ from typing import Any, Generic
 from typing_extensions import Self, TypeVar
 
 from watch.channel import Channel
-from watch.concurrency import Monitor, Worker
+from watch.concurrency import Monitor, RLock, Worker
 from watch.errors import BroadcasterShutdownError, ChannelClosedError
 from watch.event import Event, EventType
 from watch.watcher import Watcher, WatcherBase
@@ -70,7 +70,8 @@ class Broadcaster(Generic[T]):
         self._on_drop = on_drop
         # One more than may wait: the one in the distributor's hand.
         self._most_unfinished = incoming_queue_length + 1
-        self._monitor = Monitor()
+        # The handler of a signal may report something in the middle of what its thread does here.
+        self._monitor = Monitor(RLock())
         # All of these are guarded by _monitor, which is never held while an event is given out. An event goes with the
         # channels there were when it was accepted: so a new watcher sees what comes after it and nothing before, and
         # neither watching nor stopping has to wait for the queue.

@@ -30,7 +30,7 @@ class Monitor(threading.Condition):
         lock: the condition's lock, where several conditions are on one; None: a lock of its own.
     """
 
-    def __init__(self, lock: Lock | None = None) -> None:
+    def __init__(self, lock: Lock | RLock | None = None) -> None:
         super().__init__(threading.Lock() if lock is None else lock)
 
 

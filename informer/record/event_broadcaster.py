@@ -36,7 +36,7 @@ from informer.record.sink_recording import (
 )
 from watch.broadcaster import Broadcaster, FullChannelBehavior
 from watch.clock import SYSTEM_CLOCK, Clock
-from watch.concurrency import Lock, Worker
+from watch.concurrency import RLock, Worker
 from watch.errors import BroadcasterShutdownError
 from watch.event import EventType
 from watch.proxy import EmptyWatcher
@@ -103,7 +103,7 @@ class EventBroadcaster:
         self._time = EventTime(clock)
         self._limited = LimitedLog(_log)
         self._process = os.getpid()
-        self._lock = Lock()
+        self._lock = RLock()  # taken again by the handler of a signal
         # All guarded by _lock.
         self._workers: list[Worker] = []  # those that may still run
         self._endings: list[tuple[EventSink, Ending]] = []  # of the recordings to sinks that were not stopped

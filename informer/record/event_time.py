@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from watch.clock import SYSTEM_CLOCK, Clock
-from watch.concurrency import Lock
+from watch.concurrency import RLock
 
 __all__ = ["EventTime"]
 
@@ -22,7 +22,7 @@ class EventTime:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._begin = time.time_ns() - int(clock.monotonic() * 1e9)
-        self._lock = Lock()
+        self._lock = RLock()  # taken again by the handler of a signal
         self._last = 0  # guarded by _lock
 
     def next(self) -> int:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timezone
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -19,7 +20,7 @@ from kubernetes import client
 from informer import Object
 from informer.record import EventBroadcaster, EventRecorder, event_broadcaster
 from watch import Channel, ChannelClosedError, FakeClock
-from watch.concurrency import Latch
+from watch.concurrency import Latch, Worker
 
 DEADLINE = 10.0
 POD = {
@@ -444,3 +445,29 @@ for recorder in (broadcaster.new_recorder("c"), other.new_recorder("c")):
     done = subprocess.run([sys.executable, "-c", script], timeout=50, check=False, capture_output=True, text=True)
     assert done.returncode == 0
     assert done.stdout.count("reason: 'Last'") == 1
+
+
+def test_the_handler_of_a_signal_may_record() -> None:
+    """Wherever a thread is while it records, its signal's handler may record too: nothing waits for the thread itself."""
+    broadcaster = EventBroadcaster()
+    recorder = broadcaster.new_recorder("c")
+    recorded = []
+
+    def handler(frame: FrameType, event: str, arg: object) -> Any:
+        if "/watch/" in frame.f_code.co_filename or "/informer/" in frame.f_code.co_filename:
+            recorder.event(POD, "Normal", "Signalled", "in the middle of something")
+            recorded.append(frame.f_lineno)
+        return handler
+
+    def record() -> None:
+        sys.settrace(handler)
+        try:
+            recorder.event(POD, "Normal", "Started", "note")
+            # This one is only logged.
+            recorder.event(POD, "Odd", "Started", "note")
+        finally:
+            sys.settrace(None)
+
+    assert Worker(record, "records").start().join(10)
+    assert len(recorded) > 50
+    broadcaster.shutdown()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 from typing import Any
+from weakref import WeakSet
 
 from watch.concurrency import RLock
 
@@ -26,6 +28,7 @@ class LimitedLog:
         self._period = period
         self._lock = RLock()  # taken again by the handler of a signal
         self._counts: dict[str, _Count] = {}  # by message; guarded by _lock
+        _logs.add(self)
 
     def log(self, level: int, message: str, *args: Any, exc_info: BaseException | None = None) -> None:
         """Logs as `Logger.log` does, or counts the line as held back.
@@ -53,6 +56,10 @@ class LimitedLog:
             self._logger.log(level, "%d more lines like the following were not logged", held_back)
         self._logger.log(level, message, *args, exc_info=exc_info)
 
+    def renew_lock(self) -> None:
+        """In a forked child: another thread of the parent may have held the lock."""
+        self._lock = RLock()
+
 
 class _Count:
     """Of one message; guarded by the lock of its `LimitedLog`."""
@@ -63,3 +70,15 @@ class _Count:
         self.until = 0.0  # the end of the period under way
         self.logged = 0
         self.held_back = 0
+
+
+_logs: WeakSet[LimitedLog] = WeakSet()
+
+
+def _renew_locks() -> None:
+    for log in list(_logs):
+        log.renew_lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_locks)

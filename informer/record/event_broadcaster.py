@@ -196,7 +196,7 @@ class EventBroadcaster:
             component: its name, such as "my-scheduler".
             host: where it runs, "" for nowhere in particular.
         """
-        return BroadcastingRecorder(component, host, self._time.next, self._send, self._limited)
+        return BroadcastingRecorder(component, host, self._now, self._send, self._limited)
 
     def shutdown(self) -> None:
         """Records nothing more; what was recorded is given to all log functions, handlers and sinks, which then end.
@@ -235,6 +235,10 @@ class EventBroadcaster:
         # The threads, and whoever may have held a lock, stayed behind in the parent.
         if os.getpid() != self._process:
             raise BroadcasterShutdownError("its broadcaster belongs to the process that this one was forked from")
+
+    def _now(self) -> int:
+        self._check_process()
+        return self._time.next()
 
     def _send(self, event: RecordedEvent) -> str | None:
         try:
@@ -308,3 +312,13 @@ def _end_all() -> None:
 
 
 atexit.register(_end_all)
+
+
+def _renew_locks() -> None:
+    """In a forked child: another thread of the parent may have held them."""
+    for broadcaster in list(_live):
+        broadcaster._lock = RLock()  # noqa: SLF001 - of this module
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_locks)

@@ -6,6 +6,7 @@ import logging
 import os
 import subprocess
 import sys
+import textwrap
 import threading
 import time
 from collections.abc import Iterator
@@ -471,3 +472,38 @@ def test_the_handler_of_a_signal_may_record() -> None:
     assert Worker(record, "records").start().join(10)
     assert len(recorded) > 50
     broadcaster.shutdown()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_forked_child_does_not_hang_where_another_thread_recorded() -> None:
+    """Whatever locks the recorders and logs of the parent held at the fork, recording in the child returns."""
+    program = """
+        import os, signal, threading
+        from informer.record import EventBroadcaster
+        broadcaster = EventBroadcaster()
+        recorder = broadcaster.new_recorder("c")
+        held, go_on = threading.Event(), threading.Event()
+
+        def hold():
+            with broadcaster._time._lock, broadcaster._limited._lock, broadcaster._lock, broadcaster._broadcaster._monitor:
+                held.set()
+                go_on.wait()
+
+        threading.Thread(target=hold, daemon=True).start()
+        held.wait()
+        child = os.fork()
+        if child == 0:
+            signal.alarm(10)
+            recorder.event({"kind": "Pod", "apiVersion": "v1", "metadata": {"name": "p"}}, "Normal", "R", "m")
+            broadcaster.start_logging(print)
+            broadcaster.shutdown()
+            os._exit(0)
+        status = os.waitpid(child, 0)[1]
+        go_on.set()
+        raise SystemExit(status)
+    """
+    ended = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert "forked from" in ended.stderr

@@ -6,11 +6,13 @@ Comes in: what somebody wants to see. Goes out: the informer that shows it, new 
 from __future__ import annotations
 
 import inspect
+import logging
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, TypeVar, overload
+from weakref import WeakKeyDictionary
 
 from typing_extensions import Self, Unpack
 
@@ -23,6 +25,8 @@ from watch.concurrency import Lock
 from watch.options import ListOptions
 
 __all__ = ["SharedInformerFactory"]
+
+_log = logging.getLogger(__name__)
 
 M = TypeVar("M")
 
@@ -58,6 +62,8 @@ class SharedInformerFactory:
         self._transform = transform
         self._lock = Lock()
         self._informers: dict[Any, SharedInformer[Any]] = {}  # guarded by _lock
+        # What each of them was made with; guarded by _lock.
+        self._options: WeakKeyDictionary[SharedInformer[Any], Mapping[str, Any]] = WeakKeyDictionary()
         self._shut_down = False  # guarded by _lock
 
     @overload
@@ -108,8 +114,9 @@ class SharedInformerFactory:
             model: see `ListWatch.for_resource`.
             metadata_only: ask for metadata alone.
             transform: called once with each object; None for the factory's.
-            options: further arguments of `SharedInformer`, which take effect when the informer is made. Of `indexers` an
-                informer that is there already is given those that it lacks.
+            options: further arguments of `SharedInformer`, which take effect when the informer is made: others that are asked
+                for later are logged, and change nothing. Of `indexers` an informer that is there is given those that it
+                lacks.
 
         Raises:
             RuntimeError: the factory was shut down.
@@ -141,7 +148,14 @@ class SharedInformerFactory:
                     source if self._tweak is None else source.tweaked(self._tweak), transform=transform, **options
                 )
                 self._informers[key] = made
+                self._options[made] = options
                 return made
+            first = self._options.get(known, {})
+        ignored = sorted(name for name, value in options.items() if name != "indexers" and first.get(name) != value)
+        if ignored:
+            _log.warning(
+                "informer %s is there already, made without this: %s has no effect", known.name, ", ".join(ignored)
+            )
         _add_missing(known, options.get("indexers") or {})
         return known
 

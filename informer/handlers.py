@@ -17,6 +17,14 @@ from informer.deltas import DeltaType
 
 __all__ = ["Handler", "HandlerFunctions", "OnAdd", "OnDelete", "ResourceEventHandler", "filter_change"]
 
+# How many positional arguments each function gets, and which keyword if its signature has that.
+_ARGUMENTS = {
+    "on_add": (1, "is_in_initial_list"),
+    "on_update": (2, ""),
+    "on_delete": (1, "final_state_unknown"),
+    "on_batch": (1, ""),
+}
+
 T = TypeVar("T", default=Any)
 T_contra = TypeVar("T_contra", contravariant=True, default=Any)
 
@@ -100,7 +108,7 @@ class HandlerFunctions:
         may_be_async: whether the caller awaits what comes back.
 
     Raises:
-        TypeError: nothing to call was given, too much was, or something cannot be called.
+        TypeError: nothing to call was given, too much was, or something cannot be called, or not with what it would be given.
     """
 
     def __init__(
@@ -188,6 +196,27 @@ def _check_function(name: str, function: Any, handler: Any, *, may_be_async: boo
         inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(function, "__call__", None))  # noqa: B004
     ):
         raise TypeError(f"{name} is an async function, which nobody here awaits: use informer.aio.add_event_handler")
+    _check_arguments(name, function)
+
+
+def _check_arguments(name: str, function: Callable[..., object]) -> None:
+    """Refuses a function that would fail at each call."""
+    count, keyword = _ARGUMENTS[name]
+    try:
+        signature = inspect.signature(function)
+    # Not every callable tells what it takes.
+    except (TypeError, ValueError):
+        return
+    keywords = {keyword: True} if keyword and _takes(function, keyword) else {}
+    try:
+        signature.bind(*[None] * count, **keywords)
+    except TypeError as error:
+        words = f"{count} argument{'s' if count > 1 else ''}" + (
+            f", and {keyword} where it is named" if keyword else ""
+        )
+        raise TypeError(
+            f"{name} is called with {words}; {_function_name(function)} does not take that: {error}"
+        ) from None
 
 
 def _takes(function: Callable[..., object] | None, keyword: str) -> bool:

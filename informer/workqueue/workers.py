@@ -6,6 +6,7 @@ Comes in: keys. Goes out: calls of `reconcile`, each on the thread of one worker
 from __future__ import annotations
 
 import inspect
+import logging
 import threading
 from collections.abc import Awaitable, Callable, Hashable
 from typing import Any
@@ -19,6 +20,8 @@ from informer.workqueue.work import Work
 from watch.concurrency import on_set
 
 __all__ = ["run_workers", "run_workers_async"]
+
+_log = logging.getLogger(__name__)
 
 T = TypeVar("T", bound=Hashable, default=Any)
 
@@ -39,7 +42,7 @@ def run_workers(
             again; either forgets earlier failures. Whatever it raises is logged, and the key is tried again rate-limited.
             An async function runs on an event loop of these workers alone.
         workers: how many keys may be processed at the same time; never one key twice.
-        stop: shuts down the queue when it is set; None: somebody else does.
+        stop: shuts down the queue, for good, when it is set; None: somebody else does.
         drain: whether keys that are ready when `stop` is set are still processed. Those that wait for their time are not.
 
     Raises:
@@ -97,6 +100,11 @@ def _check(queue: object, reconcile: object, workers: int) -> None:
     check_callable("reconcile", reconcile)
     if workers < 1:
         raise ValueError(f"workers={workers}: without a worker nothing would ever be processed")
+    if queue.shutting_down and not len(queue):
+        # As the stop event of workers before these did: whoever leads again needs a new one.
+        _log.warning(
+            "the work queue was shut down before, and is empty: there is nothing to process, nor will there be"
+        )
 
 
 def _is_async(function: Any) -> bool:

@@ -177,3 +177,40 @@ def test_async_functions_need_somebody_who_awaits_them() -> None:
         with pytest.raises(TypeError, match="async function, which nobody here awaits"):
             HandlerFunctions(**arguments)
         HandlerFunctions(**arguments, may_be_async=True)
+
+
+def _wrong(*functions: Any) -> list[Any]:
+    return [pytest.param({name: function}, words, id=f"{name}-{words}") for name, function, words in functions]
+
+
+@pytest.mark.parametrize(
+    ("functions", "words"),
+    _wrong(
+        ("on_add", lambda: None, "1 argument"),
+        ("on_add", lambda old, new: None, "1 argument"),
+        ("on_add", lambda obj, is_in_initial_list, more: None, "is_in_initial_list"),
+        ("on_update", lambda obj: None, "2 arguments"),
+        ("on_delete", lambda obj, *, unknown: None, "final_state_unknown"),
+        ("on_batch", lambda: None, "1 argument"),
+    ),
+)
+def test_a_function_that_would_fail_at_each_call_is_refused(functions: dict[str, Any], words: str) -> None:
+    """The error says with what it would be called."""
+    with pytest.raises(TypeError, match=words):
+        HandlerFunctions(**functions)
+
+
+@pytest.mark.parametrize(
+    "functions",
+    [
+        {"on_add": print, "on_update": print, "on_delete": print},
+        {"on_add": lambda *args: None, "on_update": lambda *args, **more: None, "on_delete": lambda obj, more=1: None},
+        {"on_add": lambda obj, is_in_initial_list: None, "on_delete": lambda obj, *, final_state_unknown: None},
+        {"on_batch": [].extend},
+        {"on_add": dict},
+    ],
+    ids=["builtin", "anything", "keywords", "method", "no-signature"],
+)
+def test_a_function_that_takes_what_it_is_given_is_taken(functions: dict[str, Any]) -> None:
+    """Whatever else it would take."""
+    HandlerFunctions(**functions)

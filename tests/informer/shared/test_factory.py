@@ -335,3 +335,14 @@ def test_a_wish_names_its_list_watch(api_client: Any) -> None:
             metadata_only=False,
         )
         assert wanted.list_watch().resource_name == "pods"
+
+
+def test_options_that_come_too_late_are_logged(make_factory: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """Whoever asks second gets the informer of the first, and is told what has no effect; indexers have one."""
+    factory = make_factory()
+    made = factory.informer("pods", page_size=100)
+    with caplog.at_level("WARNING", "informer.factory"):
+        assert factory.informer("pods", page_size=100, indexers={"namespace": meta_namespace_index}) is made
+        assert caplog.messages == []
+        assert factory.informer("pods", queue="delta", page_size=200) is made
+    assert caplog.messages == ["informer pods is there already, made without this: page_size, queue has no effect"]

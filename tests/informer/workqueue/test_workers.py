@@ -486,3 +486,18 @@ def test_cancelling_ends_it(make: Callable[..., Any]) -> None:
         return seen, queue.shutting_down
 
     assert asyncio.run(main()) == (["a"], True)
+
+
+@KINDS
+@pytest.mark.parametrize("left", [False, True], ids=["empty", "something-left"])
+def test_workers_of_a_queue_that_was_shut_down(
+    make: Callable[..., Any], caplog: pytest.LogCaptureFixture, kind: Any, left: bool
+) -> None:
+    """They process what is left; where there is nothing a line says so, as nothing will ever come."""
+    queue, seen = make(kind), []
+    if left:
+        queue.add("a")
+    queue.shut_down()
+    run_workers(queue, seen.append)
+    assert seen == (["a"] if left else [])
+    assert ["shut down before" in line for line in caplog.messages] == ([] if left else [True])

@@ -150,7 +150,8 @@ class Delivery:
         why = _words(error)
         answer = as_api_error(error)
         if answer is None:
-            if not isinstance(error, (TypeError, ValueError)):
+            # An untrusted certificate is a ValueError to Python, and a connection that failed to us.
+            if not isinstance(error, (TypeError, ValueError)) or isinstance(error, OSError):
                 return Outcome(is_over=False, why=why)
             self._lose(event, why)
         elif _will_pass(answer):

@@ -301,7 +301,8 @@ class EventBroadcaster:
             for event in watcher:
                 try:
                     function(event.object)
-                except Exception as error:
+                # SystemExit too: it would end this thread and nothing else.
+                except BaseException as error:
                     self._limited.log(logging.ERROR, "a function that was given an event failed", exc_info=error)
 
 

@@ -7,6 +7,7 @@ events.k8s.io.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import deque
 from collections.abc import Callable
@@ -32,6 +33,8 @@ __all__ = [
     "core_pause",
     "series_pause",
 ]
+
+_log = logging.getLogger(__name__)
 
 STOP_PATIENCE = 1.0  # seconds
 
@@ -189,6 +192,9 @@ class SeriesRecording:
         while (event := self._next()) is not None:
             try:
                 self._deliver(event)
+            # SystemExit too: it would end this thread, which counts as one that writes.
+            except BaseException:
+                _log.exception("a sink that was given an event failed")
             finally:
                 self._release(_name(event))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import ssl
 import threading
 import time
 from random import Random
@@ -13,9 +14,11 @@ import pytest
 from kubernetes import client
 
 from informer.log_limit import LimitedLog
+from informer.record import EventBroadcaster
 from informer.record.delivery import MAX_TRIES, Delivery, Ending
 from informer.record.sink_recording import core_pause, series_pause
 from watch import ApiError
+from watch.clock import SYSTEM_CLOCK
 
 EVENT = {
     "metadata": {"name": "web.1", "namespace": "shop", "resourceVersion": "5"},
@@ -221,3 +224,33 @@ def test_an_answer_that_is_none(make_sink: Any) -> None:
     setup.sink.create = lambda event: None
     outcome = setup.delivery.deliver(EVENT, None)
     assert (outcome.is_over, outcome.answer) == (True, None)
+
+
+@pytest.mark.parametrize("group", ["v1", "events.k8s.io/v1"])
+def test_a_sink_that_would_end_its_thread(make_sink: Any, group: str) -> None:
+    """A sink that raises SystemExit, however often, loses these events and no later one."""
+    sink = make_sink(group)
+
+    def leave(verb: str, event: dict[str, Any]) -> None:
+        if event["reason"] == "Bad":
+            raise SystemExit(1)
+
+    sink.fail = leave
+    with EventBroadcaster() as broadcaster:
+        broadcaster.start_recording_to_sink(sink)
+        recorder = broadcaster.new_recorder("c")
+        for at in range(9):
+            pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": f"p{at}", "namespace": "n"}}
+            recorder.event(pod, "Normal", "Bad" if at < 8 else "Good", "note")
+            sink.taken(1)
+    assert [event["reason"] for event in sink.stored.values()] == ["Good"]
+
+
+def test_a_certificate_that_is_not_trusted_yet_is_tried_again(make_sink: Any) -> None:
+    """The error of a sink's TLS is one of the connection, though Python calls it a ValueError too."""
+    sink = make_sink()
+    errors = [ssl.SSLCertVerificationError("not yet valid"), None]
+    sink.fail = lambda verb, event: errors.pop(0)
+    delivery = Delivery(sink, lambda tries: 0.0, SYSTEM_CLOCK, Ending(), LimitedLog(logging.getLogger("tests")))
+    event = {"metadata": {"name": "a", "namespace": "n"}, "reason": "R"}
+    assert delivery.deliver(event, None).answer is not None

@@ -32,12 +32,14 @@ class LeaseNotRenewedError(InformerError):
 class LeaderElector:
     """See the module.
 
-    At most one process leads at a time. Each measures its own lease from before it asked for it, on a clock that goes on
-    while the machine sleeps; the times in the Lease are for people, and how the hosts' clocks are set does not matter. When
-    the lease cannot be renewed, leading ends after the renew deadline, and at the end of the lease at the latest, whether or
-    not the server answers. A process that was stopped for longer (SIGSTOP, a laptop that slept) leads no more when it wakes,
-    before it does anything else: `is_leader()` reads the clock, and `stop` is set at once. What it was in the middle of when
-    it was stopped goes on, of course: what must not happen twice needs a resourceVersion or the like where it is written.
+    At most one process leads at a time, as long as each has an identity of its own and nobody deletes the Lease: a new one
+    is free, and who had the old one leads on until the next renewal, or the renew deadline where that does not come
+    through. Each measures its own lease from before it asked for it, on a clock that goes on while the machine sleeps; the
+    times in the Lease are for people, and how the hosts' clocks are set does not matter. When the lease cannot be renewed,
+    leading ends after the renew deadline, and at the end of the lease at the latest, whether or not the server answers. A
+    process that was stopped for longer (SIGSTOP, a laptop that slept) leads no more when it wakes, before it does anything
+    else: `is_leader()` reads the clock, and `stop` is set at once. What it was in the middle of when it was stopped goes
+    on, of course: what must not happen twice needs a resourceVersion or the like where it is written.
 
     Args:
         lock: what the election is about, a `LeaseLock`.
@@ -67,7 +69,7 @@ class LeaderElector:
 
     Example:
         stop = stop_on_signals()
-        lock = LeaseLock(api_client, "default", "my-controller", identity=socket.gethostname())
+        lock = LeaseLock(api_client, "default", "my-controller", identity=f"{socket.gethostname()}_{uuid.uuid4()}")
         LeaderElector(
             lock,
             on_started_leading=run_controller,  # called with an event: end when it is set

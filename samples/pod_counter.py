@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 
+from _configured import cluster_is_configured
 from kubernetes import client, config
 
 from informer import (
@@ -59,6 +60,8 @@ class PodCounter:
 
 def main() -> None:
     """Runs until Ctrl-C or SIGTERM."""
+    if not cluster_is_configured():
+        raise SystemExit("no cluster is configured: this needs a kubeconfig, or to run in a pod")
     config.load_config()
     stop = stop_on_signals()
     counter = PodCounter(client.ApiClient())

@@ -142,8 +142,8 @@ def run(stages: list[Stage], options: argparse.Namespace) -> int:
         options.events, options.rounds, options.no_instructions = 92, 1, True
     instructions = _timing.has_valgrind() and not options.no_instructions
     costs = measure(stages, events=options.events, rounds=options.rounds, instructions=instructions)
-    # So few events say nothing of what one costs.
-    has_baseline = options.baseline.exists() and not options.quick
+    # So few events say nothing of what one costs, but to who asks for it.
+    has_baseline = options.baseline.exists() and (options.compare or not options.quick)
     baseline = json.loads(options.baseline.read_text()) if has_baseline else {}
     dearer = compare(costs, baseline)
     print(table(costs, dearer))

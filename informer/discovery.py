@@ -7,13 +7,12 @@ common built-in ones are known; for any other the server is asked, and asked aga
 from __future__ import annotations
 
 import difflib
-import os
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 from informer.transport import Transport
-from watch.concurrency import Lock
+from watch.concurrency import Lock, in_forked_child
 from watch.errors import ApiError
 
 __all__ = ["Resource", "built_in_resources", "forget", "known", "parse_name", "resolve"]
@@ -237,12 +236,9 @@ def find_built_in(version: str, kind: str) -> Resource | None:
     return None
 
 
+@in_forked_child
 def _forget_after_fork() -> None:
     """The lock may have been held when the child was made."""
     global _found_lock  # noqa: PLW0603
     _found_lock = Lock()
     _found.clear()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_after_fork)

@@ -17,6 +17,7 @@ from weakref import WeakSet
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
+from watch.concurrency import in_forked_child
 from watch.errors import RequestCancelledError
 from watch.request_scope import current_scope, unless_cancelled
 
@@ -173,6 +174,7 @@ POOL_CLASSES = {"http": _PlainPool, "https": _TLSPool}
 """For `urllib3.PoolManager.pool_classes_by_scheme`."""
 
 
+@in_forked_child
 def _close_after_fork() -> None:
     """The child's copies of the sockets are closed without a word to the server: the connections are the parent's."""
     for sock in list(_open_sockets):
@@ -181,7 +183,3 @@ def _close_after_fork() -> None:
             if number >= 0:
                 os.close(number)
     _open_sockets.clear()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_close_after_fork)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import atexit
-import os
 import time
 from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
-from watch.concurrency import Lock
+from watch.concurrency import Lock, in_forked_child
 
 __all__ = ["informers", "register"]
 
@@ -53,6 +52,7 @@ def _stop_all() -> None:
         each.stop(max(0.0, deadline - time.monotonic()))
 
 
+@in_forked_child
 def _die_in_child() -> None:
     global _lock  # noqa: PLW0603
     # Another thread of the parent may have held it at the fork.
@@ -63,5 +63,3 @@ def _die_in_child() -> None:
 
 
 atexit.register(_stop_all)
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_die_in_child)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import logging
-import os
 import time
 from typing import Any
 from weakref import WeakSet
 
-from watch.concurrency import RLock
+from watch.concurrency import RLock, in_forked_child
 
 __all__ = ["LimitedLog"]
 
@@ -75,10 +74,7 @@ class _Count:
 _logs: WeakSet[LimitedLog] = WeakSet()
 
 
+@in_forked_child
 def _renew_locks() -> None:
     for log in list(_logs):
         log.renew_lock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_renew_locks)

@@ -9,11 +9,10 @@ Threads: any; each caller waits by itself.
 
 from __future__ import annotations
 
-import os
 from typing import Any
 from weakref import WeakValueDictionary
 
-from watch.concurrency import Lock
+from watch.concurrency import Lock, in_forked_child
 
 __all__ = ["Pace", "pace_of"]
 
@@ -71,12 +70,9 @@ def pace_of(server: Any) -> Pace | None:
         return pace
 
 
+@in_forked_child
 def _forget_after_fork() -> None:
     """The lock may have been held when the child was made, and so may a pace's."""
     global _lock  # noqa: PLW0603
     _lock = Lock()
     _paces.clear()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_after_fork)

@@ -6,7 +6,6 @@ Waiting and trying again are the reflector's: nothing here retries, but for one 
 
 from __future__ import annotations
 
-import os
 import urllib.parse
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -21,7 +20,7 @@ from informer.credential_sources import load_kubeconfig
 from informer.credentials import Credentials, shown_host
 from informer.interruptible import CONNECT_TIMEOUT
 from informer.tls_advice import tls_advice
-from watch.concurrency import Lock
+from watch.concurrency import Lock, in_forked_child
 from watch.errors import ApiError, RequestCancelledError, parse_retry_after
 from watch.request_scope import current_scope, unless_cancelled
 
@@ -263,13 +262,10 @@ def _default_client() -> Any:
         return _defaults[0]
 
 
+@in_forked_child
 def _forget_after_fork() -> None:
     """The pools are the parent's, and so may be a lock that was held when the child was made."""
     global _transports_lock, _defaults_lock
     _transports_lock, _defaults_lock = Lock(), Lock()
     _transports.clear()
     _defaults.clear()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_after_fork)

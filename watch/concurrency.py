@@ -1,7 +1,8 @@
 """Threads, locks and stop signals: the one module that imports them from `threading`.
 
 `Lock` and `Monitor` guard state, `Latch` is a one-way door, `Worker` a daemon thread that says what became of it,
-`on_set` calls back when a stop event is set. `Channel` stands on these in a module of its own.
+`on_set` calls back when a stop event is set, `in_forked_child` in a child of this process. `Channel` stands on these in a
+module of its own.
 """
 
 from __future__ import annotations
@@ -12,7 +13,18 @@ import threading
 import time
 from collections.abc import Callable
 
-__all__ = ["Latch", "Lock", "Monitor", "RLock", "Signal", "ThreadLocal", "Worker", "current_thread_id", "on_set"]
+__all__ = [
+    "Latch",
+    "Lock",
+    "Monitor",
+    "RLock",
+    "Signal",
+    "ThreadLocal",
+    "Worker",
+    "current_thread_id",
+    "in_forked_child",
+    "on_set",
+]
 
 _log = logging.getLogger(__name__)
 
@@ -234,6 +246,16 @@ class _Waker:
                 _call(callback)
 
 
+def in_forked_child(function: Callable[[], None]) -> Callable[[], None]:
+    """A decorator: has a function called in every child that is forked from this process, where that can be forked.
+
+    There, no other thread of the parent runs any more, and a lock that one of them held is held for ever.
+    """
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=function)
+    return function
+
+
 def _call(callback: Callable[[], object]) -> None:
     try:
         callback()
@@ -245,6 +267,7 @@ def _nothing() -> None:
     return None
 
 
+@in_forked_child
 def _forget_waker() -> None:
     """A forked child has no waker thread and none of the parent's informers."""
     global _waker  # noqa: PLW0603
@@ -252,5 +275,3 @@ def _forget_waker() -> None:
 
 
 _waker = _Waker()
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_waker)

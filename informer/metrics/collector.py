@@ -7,7 +7,6 @@ called by whoever does the work.
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol, TypeVar
 from weakref import WeakKeyDictionary, WeakSet
@@ -19,7 +18,7 @@ from informer.metrics.client import REGISTRY, Collector, CollectorRegistry, Metr
 from informer.metrics.families import FAMILIES, Histogram, Reading, shown
 from informer.metrics.informers import read_informer
 from informer.metrics.labels import Names
-from watch.concurrency import Lock, RLock
+from watch.concurrency import Lock, RLock, in_forked_child
 
 __all__ = ["InformerCollector", "install"]
 
@@ -195,12 +194,9 @@ _installed: WeakKeyDictionary[Any, InformerCollector] = WeakKeyDictionary()
 _installing = Lock()
 
 
+@in_forked_child
 def _begin_in_child() -> None:
     global _installing  # noqa: PLW0603
     _installing = Lock()
     for collector in list(_collectors):
         collector._begin()  # noqa: SLF001 - of this very module
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_begin_in_child)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import selectors
 import socket
 import socketserver
@@ -24,7 +23,7 @@ from informer.metrics.app import make_app
 from informer.metrics.client import CollectorRegistry
 from informer.metrics.health import Check
 from informer.shared_informer import SharedInformer
-from watch.concurrency import Lock, Worker
+from watch.concurrency import Lock, Worker, in_forked_child
 
 __all__ = ["MetricsServer", "serve"]
 
@@ -230,10 +229,7 @@ def _server_class(host: str) -> type[_Server]:
 _servers: WeakSet[MetricsServer] = WeakSet()
 
 
+@in_forked_child
 def _close_in_child() -> None:
     for server in list(_servers):
         server.close_in_child()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_close_in_child)

@@ -36,7 +36,7 @@ from informer.record.sink_recording import (
 )
 from watch.broadcaster import Broadcaster, FullChannelBehavior
 from watch.clock import SYSTEM_CLOCK, Clock
-from watch.concurrency import RLock, Worker
+from watch.concurrency import RLock, Worker, in_forked_child
 from watch.errors import BroadcasterShutdownError
 from watch.event import EventType
 from watch.proxy import EmptyWatcher
@@ -315,11 +315,8 @@ def _end_all() -> None:
 atexit.register(_end_all)
 
 
+@in_forked_child
 def _renew_locks() -> None:
     """In a forked child: another thread of the parent may have held them."""
     for broadcaster in list(_live):
         broadcaster._lock = RLock()  # noqa: SLF001 - of this module
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_renew_locks)

@@ -132,9 +132,7 @@ def _kind_of_answer(answer: ApiError) -> str:
         return "410"
     if answer.is_too_many_requests:
         return "429"
-    causes = answer.details.get("causes") if answer.details is not None else None
-    for cause in causes if isinstance(causes, list) else ():
-        if isinstance(cause, dict) and cause.get("reason") == "ClientWatchDecoding":
-            return "decode"
+    if any(cause.get("reason") == "ClientWatchDecoding" for cause in answer.causes):
+        return "decode"
     # A server may answer with any number: there are only so many kinds.
     return str(answer.status) if 400 <= answer.status <= 599 else "other"

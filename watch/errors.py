@@ -123,6 +123,12 @@ class ApiError(WatchError):
         return status
 
     @property
+    def causes(self) -> list[Mapping[str, Any]]:
+        """The causes in its details, each with a "reason", a "message" or the like; what is no such thing is left out."""
+        causes = self.details.get("causes") if self.details is not None else None
+        return [cause for cause in causes if isinstance(cause, Mapping)] if isinstance(causes, list) else []
+
+    @property
     def is_expired(self) -> bool:
         """Whether the resourceVersion or continue token asked for is gone from the server's history (410)."""
         return self.status == 410 or self.reason in _EXPIRED_REASONS
@@ -135,12 +141,10 @@ class ApiError(WatchError):
         """
         if self.reason != "Timeout" and self.status != 504:
             return False
-        causes = self.details.get("causes") if self.details is not None else None
-        for cause in causes if isinstance(causes, list) else ():
-            if isinstance(cause, Mapping) and (
-                _TOO_LARGE_CAUSE in (cause.get("reason"), cause.get("type"))
-                or _TOO_LARGE_MESSAGE in str(cause.get("message"))
-            ):
+        for cause in self.causes:
+            if _TOO_LARGE_CAUSE in (cause.get("reason"), cause.get("type")):
+                return True
+            if _TOO_LARGE_MESSAGE in str(cause.get("message")):
                 return True
         return _TOO_LARGE_MESSAGE in self.message
 

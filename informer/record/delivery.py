@@ -189,11 +189,7 @@ def _will_pass(answer: ApiError) -> bool:
 
 
 def _is_namespace_terminating(answer: ApiError) -> bool:
-    causes = answer.details.get("causes") if answer.details is not None else None
-    return any(
-        isinstance(cause, Mapping) and "NamespaceTerminating" in (cause.get("reason"), cause.get("type"))
-        for cause in (causes if isinstance(causes, list) else ())
-    )
+    return any("NamespaceTerminating" in (cause.get("reason"), cause.get("type")) for cause in answer.causes)
 
 
 def _words(error: Exception) -> str:

@@ -14,7 +14,7 @@ from watch.concurrency import Lock
 from watch.errors import RequestCancelledError
 from watch.request_scope import current_scope, unless_cancelled
 
-__all__ = ["Credentials", "shown_host"]
+__all__ = ["Credentials", "shown_address"]
 
 T = TypeVar("T")
 
@@ -91,7 +91,7 @@ class Credentials:
             return self._asked_for(headers)
         # Whatever an exec plugin, a missing file or a broken kubeconfig raises passes, as a broken connection does.
         except Exception as error:
-            raise ConnectionError(f"no credentials for {shown_host(self._configuration)}: {error}") from error
+            raise ConnectionError(f"no credentials for {shown_address(self._configuration.host)}: {error}") from error
 
     def _asked_for(self, headers: MutableMapping[str, str]) -> list[tuple[str, str]]:
         source = self._source
@@ -114,7 +114,7 @@ class Credentials:
             if self._source is not None:
                 self._source.refresh(self._configuration, refused=True)
         except Exception as error:
-            raise ConnectionError(f"no credentials for {shown_host(self._configuration)}: {error}") from error
+            raise ConnectionError(f"no credentials for {shown_address(self._configuration.host)}: {error}") from error
         return True
 
     def _put_into(self, headers: MutableMapping[str, str]) -> list[tuple[str, str]]:
@@ -146,7 +146,7 @@ class Credentials:
         return None
 
 
-def shown_host(configuration: Any) -> str:
-    """The server's address for messages: without a password that may stand in it."""
-    scheme, mark, rest = str(configuration.host).rstrip("/").partition("://")
+def shown_address(address: Any) -> str:
+    """A server's address for people: without a password that may stand in it."""
+    scheme, mark, rest = str(address).rstrip("/").partition("://")
     return scheme + mark + rest.rpartition("@")[2]

@@ -17,7 +17,7 @@ import urllib3
 from informer.bodies import read_body
 from informer.connection_pool import ConnectionPool
 from informer.credential_sources import load_kubeconfig
-from informer.credentials import Credentials, shown_host
+from informer.credentials import Credentials, shown_address
 from informer.interruptible import CONNECT_TIMEOUT
 from informer.tls_advice import tls_advice
 from watch.concurrency import Lock, in_forked_child
@@ -71,7 +71,7 @@ class Transport:
     @property
     def shown_host(self) -> str:
         """The server's address for messages."""
-        return shown_host(self._configuration)
+        return shown_address(self._configuration.host)
 
     def open(self, path: str, query: Mapping[str, str], *, accept: str = "application/json", gzip: bool = False) -> Any:
         """Sends a GET and returns the response with its body unread; close it, or read it to the end.

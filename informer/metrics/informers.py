@@ -11,6 +11,7 @@ from operator import attrgetter
 from typing import Any, Protocol
 
 from informer.counts import Tally
+from informer.credentials import shown_address
 from informer.metrics import families
 from informer.metrics.families import Reading
 from informer.metrics.labels import short
@@ -86,9 +87,7 @@ def _followed(informer: SharedInformer[Any]) -> tuple[str, str, str]:
     listed = ",".join(sorted(namespaces)[:_NAMESPACES_SHOWN])
     if len(namespaces) > _NAMESPACES_SHOWN:
         listed += f" and {len(namespaces) - _NAMESPACES_SHOWN} more"
-    # An address may have a password in it.
-    scheme, mark, rest = str(getattr(source, "server", "") or "").partition("://")
-    return short(resource), short(listed), short(scheme + mark + rest.rpartition("@")[2])
+    return short(resource), short(listed), short(shown_address(getattr(source, "server", "") or ""))
 
 
 def _read_versions(of: Any, version: str, name: str) -> Iterator[Reading]:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
-from watch.concurrency import RLock, Signal, Worker
+from watch.concurrency import RLock, Signal, Worker, join_all
 
 __all__ = ["Crew"]
 
@@ -70,12 +69,7 @@ class Crew:
             return False
         with self._lock:
             workers = list(self._workers)
-        deadline = None if timeout is None else time.monotonic() + timeout
-        ended = True
-        for worker in workers:
-            left = None if deadline is None else max(0.0, deadline - time.monotonic())
-            ended = worker.join(left) and ended
-        return ended
+        return join_all(workers, timeout)
 
     @property
     def owns_current(self) -> bool:

@@ -11,7 +11,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 __all__ = [
     "Latch",
@@ -23,6 +23,7 @@ __all__ = [
     "Worker",
     "current_thread_id",
     "in_forked_child",
+    "join_all",
     "on_set",
 ]
 
@@ -244,6 +245,16 @@ class _Waker:
                         fired += self._watched.pop(id(event), (event, {}))[1].values()
             for callback in fired:
                 _call(callback)
+
+
+def join_all(workers: Iterable[Worker], timeout: float | None) -> bool:
+    """Waits at most `timeout` seconds (None: without limit) for all of them together; returns whether they have ended."""
+    deadline = None if timeout is None else time.monotonic() + timeout
+    ended = True
+    for worker in workers:
+        left = None if deadline is None else max(0.0, deadline - time.monotonic())
+        ended = worker.join(left) and ended
+    return ended
 
 
 def in_forked_child(function: Callable[[], None]) -> Callable[[], None]:

@@ -10,7 +10,6 @@ import logging
 import selectors
 import socket
 import socketserver
-import time
 from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import Any, ClassVar
@@ -23,7 +22,7 @@ from informer.metrics.app import make_app
 from informer.metrics.client import CollectorRegistry
 from informer.metrics.health import Check
 from informer.shared_informer import SharedInformer
-from watch.concurrency import Lock, Worker, in_forked_child
+from watch.concurrency import Lock, Worker, in_forked_child, join_all
 
 __all__ = ["MetricsServer", "serve"]
 
@@ -181,14 +180,9 @@ class _Server(WSGIServer):
 
     def join(self, timeout: float | None) -> bool:
         """Waits at most `timeout` seconds for the requests under way."""
-        deadline = None if timeout is None else time.monotonic() + timeout
         with self._lock:
             workers = list(self._open.values())
-        ended = True
-        for worker in workers:
-            left = None if deadline is None else max(0.0, deadline - time.monotonic())
-            ended = worker.join(left) and ended
-        return ended
+        return join_all(workers, timeout)
 
     def _answer(self, request: Any, client_address: Any) -> None:
         try:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from informer.testing.http_connection import Connection, Exchange
 from informer.testing.http_messages import BadMessageError
-from watch.concurrency import Latch, Lock, Worker
+from watch.concurrency import Latch, Lock, Worker, join_all
 
 __all__ = ["HttpServer"]
 
@@ -79,10 +79,7 @@ class HttpServer:
         self.cut_connections()
         with self._lock:
             workers, self._workers = self._workers, []
-        deadline = time.monotonic() + _STOP_SECONDS
-        for worker in workers:
-            ended = worker.join(max(0.0, deadline - time.monotonic())) and ended
-        return ended
+        return join_all(workers, _STOP_SECONDS) and ended
 
     def connections(self) -> list[Connection]:
         """Those that are open."""

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -15,6 +14,7 @@ import urllib3
 from kubernetes import client, config
 
 from informer.testing.control_plane import ControlPlane, ControlPlaneError
+from tests.eventually import eventually
 
 pytestmark = [
     pytest.mark.cluster,
@@ -61,10 +61,7 @@ def other_run():
 
 
 def wait_until_dead(pids):
-    deadline = time.monotonic() + 10
-    while any(map(is_alive, pids)):
-        assert time.monotonic() < deadline, "left running"
-        time.sleep(0.02)
+    assert eventually(lambda: not any(map(is_alive, pids))), "left running"
 
 
 @pytest.mark.usefixtures("ctrl_c")

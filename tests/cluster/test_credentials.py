@@ -23,6 +23,7 @@ import urllib3
 from informer import ApiError, Backoff, ListWatch, SharedInformer
 from tests.cluster.faults.proxy import FaultProxy
 from tests.cluster.faults.scene import most_requests
+from tests.eventually import eventually
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(120)]
 
@@ -32,14 +33,6 @@ DEADLINE = 20.0
 # kube-apiserver believes a token for so long without looking again.
 TOKEN_CACHE = 10.0
 EXEC_API = "client.authentication.k8s.io/v1"
-
-
-def eventually(condition: Callable[[], Any], within: float = DEADLINE) -> None:
-    """For what nobody tells of."""
-    deadline = time.monotonic() + within
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {within:g} s"
-        time.sleep(0.02)
 
 
 def put(path: Path, content: str, mode: int = 0o600) -> None:
@@ -69,12 +62,12 @@ class Accounts:
     def allow(self, user: str, *verbs: str) -> None:
         """Gives rights, and waits until the server knows of them."""
         self.namespace.grant(user, *verbs)
-        eventually(lambda: all(self._may(user, verb) for verb in verbs))
+        assert eventually(lambda: all(self._may(user, verb) for verb in verbs), DEADLINE)
 
     def forbid(self, user: str, *verbs: str) -> None:
         """Takes back what `allow` gave."""
         self.namespace.revoke(user, *verbs)
-        eventually(lambda: not any(self._may(user, verb) for verb in verbs))
+        assert eventually(lambda: not any(self._may(user, verb) for verb in verbs), DEADLINE)
 
     def token(self, name: str) -> tuple[str, Callable[[], None]]:
         """A service account's token of ten minutes, bound to a Secret, and what withdraws it."""
@@ -97,7 +90,7 @@ class Accounts:
     def wait_until_refused(self, token: str) -> None:
         headers = {"Authorization": f"Bearer {token}"}
         url = self.cluster.plane.url + self.namespace.pods
-        eventually(lambda: self._http.request("GET", url, headers=headers).status == 401)
+        assert eventually(lambda: self._http.request("GET", url, headers=headers).status == 401, DEADLINE)
 
     def _may(self, user: str, verb: str) -> bool:
         attributes = {"namespace": self.namespace.name, "verb": verb, "resource": "pods"}
@@ -162,7 +155,9 @@ class Follower:
     def wait_until_refused(self, status: int) -> None:
         """Waits until each says that it is, and sees that the caches are as they were."""
         for informer in self.made:
-            eventually(lambda informer=informer: getattr(informer.sync_error(), "status", None) == status)
+            assert eventually(
+                lambda informer=informer: getattr(informer.sync_error(), "status", None) == status, DEADLINE
+            )
             assert informer.has_synced()
             assert len(informer.store) == len(self.namespace.cluster.items(self.namespace.pods))
 
@@ -178,7 +173,7 @@ class Follower:
 
     def _assert_that_nobody_is_in_trouble(self) -> None:
         for informer in self.made:
-            eventually(lambda informer=informer: informer.is_watching)
+            assert eventually(lambda informer=informer: informer.is_watching, DEADLINE)
             assert informer.sync_error() is None
 
 
@@ -321,7 +316,7 @@ def test_a_plugins_token_that_runs_out_is_renewed_in_time(accounts, clients, fol
     ends = datetime.now(timezone.utc) + timedelta(seconds=11)
     first = {"token": accounts.token("one")[0], "expirationTimestamp": f"{ends:%Y-%m-%dT%H:%M:%SZ}"}
     follower = follow(clients.plugin(first, {"token": accounts.token("two")[0]}))
-    eventually(lambda: datetime.now(timezone.utc) > ends - timedelta(seconds=10))
+    assert eventually(lambda: datetime.now(timezone.utc) > ends - timedelta(seconds=10), DEADLINE)
     accounts.forbid(one, "list", "watch")
     follower.cut()
     follower.follows()
@@ -384,7 +379,7 @@ def test_half_a_pair_of_certificate_and_key_is_waited_out(accounts, clients, fol
     accounts.forbid(one, "list", "watch")
     follower.cut()
     for informer in follower.made:
-        eventually(lambda informer=informer: "key" in str(informer.sync_error()).lower())
+        assert eventually(lambda informer=informer: "key" in str(informer.sync_error()).lower(), DEADLINE)
         assert len(informer.store) == 1
     put(key, second)
     follower.follows()
@@ -447,7 +442,7 @@ def test_the_right_to_watch_alone_is_enough_for_a_watch_list(namespace, accounts
     list_watch = ListWatch.for_resource(clients.in_cluster(), "pods", namespace=namespace.name)
     watching = informers.start(list_watch, watch_list=True)
     listing = informers.start(list_watch, watch_list=False, synced=False)
-    eventually(lambda: f'User "{user}" cannot list resource "pods"' in str(listing.sync_error()))
+    assert eventually(lambda: f'User "{user}" cannot list resource "pods"' in str(listing.sync_error()), DEADLINE)
     assert [obj.name for obj in watching.store.list()] == ["a"]
     assert not listing.has_synced()
     accounts.allow(user, "list")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 import tracemalloc
 from collections.abc import Callable, Iterator
 from typing import Any, Literal
@@ -11,6 +10,7 @@ import pytest
 
 from informer import ListWatch, SharedInformer
 from informer.testing import EmbeddedAPIServer
+from tests.eventually import eventually
 from watch import Channel
 from watch.concurrency import Latch
 
@@ -61,12 +61,7 @@ def held() -> int:
 
 def falls_below(limit: float) -> bool:
     """Whether no more than so much is held before long: threads that have just told the last may still let go of it."""
-    deadline = time.monotonic() + WAIT
-    while held() >= limit:
-        if time.monotonic() > deadline:
-            return False
-        Latch().wait(0.01)
-    return True
+    return eventually(lambda: held() < limit, WAIT)
 
 
 def wait_for(told: Channel[str], count: int) -> None:

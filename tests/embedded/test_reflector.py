@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +11,7 @@ import yaml
 
 from informer import ApiError, Backoff, ListWatch, SharedInformer
 from informer.testing import EmbeddedAPIServer
+from tests.eventually import eventually
 
 LIMIT = 10.0
 QUICK = Backoff(initial=0.01, maximum=0.05)
@@ -56,15 +55,6 @@ def names(informer: SharedInformer[Any]) -> list[str]:
 
 def verbs(server: EmbeddedAPIServer, resource: str = "configmaps") -> list[str]:
     return [request.verb for request in server.requests if request.resource.partition(".")[0] == resource]
-
-
-def eventually(condition: Callable[[], bool]) -> bool:
-    tick, deadline = threading.Event(), time.monotonic() + LIMIT
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        tick.wait(0.01)
-    return True
 
 
 @pytest.mark.parametrize(

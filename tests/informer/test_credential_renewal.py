@@ -9,9 +9,7 @@ import os
 import subprocess
 import sys
 import threading
-import time
 import traceback
-from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from types import SimpleNamespace
@@ -25,7 +23,7 @@ from informer.backoff import Backoff
 from informer.credential_sources import install
 from informer.exec_plugin import ExecPluginError, run_exec_plugin
 from informer.transport import Transport, transport_for
-from watch.concurrency import Latch
+from tests.eventually import eventually
 
 API = "client.authentication.k8s.io/v1"
 OK = {"ok": True}
@@ -104,15 +102,6 @@ class Guarded:
     @property
     def sent(self) -> list[str | None]:
         return [request.headers.get("authorization") for request in self.server.requests]
-
-
-def eventually(condition: Callable[[], Any]) -> bool:
-    deadline, pause = time.monotonic() + DEADLINE, Latch()
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        pause.wait(0.01)
-    return True
 
 
 # A plugin by itself

@@ -18,6 +18,7 @@ import pytest
 from informer import ApiError
 from informer.interruptible import keepalive_options
 from informer.transport import Transport, transport_for
+from tests.eventually import eventually
 from watch.errors import RequestCancelledError
 from watch.request_scope import RequestScope
 
@@ -583,9 +584,7 @@ def test_idle_connections_of_before_a_change_are_closed(serve: Any, authority: A
     transport.get_json("/")
     assert server.connections == 3
     # The server's thread for an idle connection ends with it, and closes its socket.
-    deadline = time.monotonic() + 10
-    while served[1].fileno() >= 0 and time.monotonic() < deadline:
-        threading.Event().wait(0.005)
+    assert eventually(lambda: served[1].fileno() < 0)
     assert [sock.fileno() >= 0 for sock in served] == [True, False, True]
     response.close()
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import struct
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -15,6 +14,7 @@ from typing import Any
 import pytest
 
 from informer import Backoff, Change, ListWatch, SharedInformer
+from tests.eventually import eventually as wait_for_it
 from watch.concurrency import Monitor
 
 DEADLINE = 10.0
@@ -191,14 +191,4 @@ def say() -> Any:
 @pytest.fixture
 def eventually() -> Callable[[Callable[[], bool]], bool]:
     """Whether something comes true within the deadline."""
-    return _eventually
-
-
-def _eventually(condition: Callable[[], bool]) -> bool:
-    tick = threading.Event()
-    deadline = time.monotonic() + DEADLINE
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        tick.wait(0.005)
-    return True
+    return wait_for_it

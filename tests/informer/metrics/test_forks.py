@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.forks import IN_CHILD
+
 ROOT = Path(__file__).parents[3]
 
 PRELUDE = """
-import warnings; warnings.simplefilter("ignore", DeprecationWarning)
-import os, signal, socket, sys, threading, urllib.request
+import socket, threading, urllib.request
 from prometheus_client import CollectorRegistry, generate_latest
 from informer import ListWatch, ObjectList, SharedInformer
 from informer.metrics import install, make_app, serve
@@ -39,28 +40,11 @@ def page(app, path):
     said = []
     body = b"".join(app({"PATH_INFO": path, "REQUEST_METHOD": "GET"}, lambda status, headers: said.append(status)))
     return said[0][:3], body.decode()
-
-def in_child(body):
-    # Runs a function in a forked child, which fails rather than hangs.
-    pid = os.fork()
-    if pid == 0:
-        signal.alarm(15)
-        code = 1
-        try:
-            body()
-            code = 0
-        except BaseException:
-            import traceback
-            traceback.print_exc()
-        finally:
-            sys.stderr.flush()
-            os._exit(code)
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
 """
 
 
 def run(program: str) -> None:
-    code = PRELUDE + textwrap.dedent(program)
+    code = IN_CHILD + PRELUDE + textwrap.dedent(program)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, cwd=ROOT)
     assert done.returncode == 0, done.stderr
 
@@ -85,7 +69,7 @@ def test_a_child_scrapes() -> None:
 
     # Held by this thread, as by any other, they stay so in the child.
     with collector._lock, queue._lock, informer.indexer._lock:
-        in_child(body)
+        assert in_child(body) == 0
     assert any("parents" in line for line in shown())
     informer.stop(10)
     """)
@@ -108,7 +92,7 @@ def test_a_child_is_asked_whether_it_is_ready() -> None:
         assert page(named, "/healthz") == ("200", "ok\\n")
         assert page(all_of_them, "/readyz") == ("200", "ok\\n")
 
-    in_child(body)
+    assert in_child(body) == 0
     informer.stop(10)
     """)
 
@@ -126,7 +110,7 @@ def test_the_port_is_the_parents() -> None:
         # The parent answers all the while.
         assert urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=10).status == 200
 
-    in_child(body)
+    assert in_child(body) == 0
     forked, tell = os.pipe()
     pid = os.fork()
     if pid == 0:

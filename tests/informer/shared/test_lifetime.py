@@ -13,6 +13,8 @@ from typing import NamedTuple
 
 import pytest
 
+from tests.forks import IN_CHILD
+
 ROOT = Path(__file__).parents[3]
 
 PRELUDE = """
@@ -246,24 +248,7 @@ def test_a_second_signal_ends_the_process() -> None:
 
 # Forks
 
-CHILD = """
-def in_child(body):
-    # Runs a function in a forked child, which fails rather than hangs, and returns how it went.
-    pid = os.fork()
-    if pid == 0:
-        signal.alarm(15)
-        code = 1
-        try:
-            body()
-            code = 0
-        except BaseException:
-            import traceback
-            traceback.print_exc()
-        finally:
-            sys.stderr.flush()
-            os._exit(code)
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-
+RAISES = """
 def raises(action):
     try:
         action()
@@ -276,10 +261,7 @@ needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 
 
 def run_forking(program: str) -> Outcome:
-    # From Python 3.12 on a fork beside threads warns, which is just what is tried here.
-    return run(
-        'import warnings; warnings.simplefilter("ignore", DeprecationWarning)\n' + CHILD + textwrap.dedent(program)
-    )
+    return run(IN_CHILD + RAISES + textwrap.dedent(program))
 
 
 @needs_fork

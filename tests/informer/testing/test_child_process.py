@@ -5,23 +5,16 @@ from __future__ import annotations
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from informer.testing.child_process import ChildProcess
 from informer.testing.ports import free_ports
+from tests.eventually import eventually
 from watch.concurrency import Worker
 
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="looks into Linux's /proc")
-
-
-def wait_until(condition):
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 @pytest.fixture
@@ -106,10 +99,10 @@ def test_process_dies_with_the_one_that_started_it(tmp_path):
         assert run.stdout is not None
         pid = int(run.stdout.readline())
         started = Path(f"/proc/{pid}/cmdline")
-        wait_until(lambda: b"sleep" in started.read_bytes().split(b"\0")[0])
+        assert eventually(lambda: b"sleep" in started.read_bytes().split(b"\0")[0])
         run.kill()
     # One that nobody has waited for yet is dead too.
-    wait_until(lambda: not started.exists() or not started.read_bytes())
+    assert eventually(lambda: not started.exists() or not started.read_bytes())
 
 
 @on_linux
@@ -125,7 +118,7 @@ def test_process_is_out_of_the_terminals_reach(shell):
     """It is in a session of its own, so that Ctrl-C in the terminal does not end it."""
     process = shell("exec sleep 60")
     process.start()
-    wait_until(lambda: "sleep" in Path(f"/proc/{process.pid}/comm").read_text())
+    assert eventually(lambda: "sleep" in Path(f"/proc/{process.pid}/comm").read_text())
     fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
     assert fields[3] == str(process.pid)
 

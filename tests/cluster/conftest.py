@@ -7,6 +7,7 @@ to fail, or its history to be lost, use `unsteady`; the others rely on their ser
 from __future__ import annotations
 
 import json
+import os
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -22,6 +23,12 @@ from informer.testing.control_plane import ControlPlane
 
 DEADLINE = 20.0
 RBAC = "rbac.authorization.k8s.io"
+
+
+def pytest_runtest_setup() -> None:
+    """Skips every test of this folder on a machine without the programs, also those that start a server themselves."""
+    if not os.environ.get("KUBEBUILDER_ASSETS"):
+        pytest.skip("KUBEBUILDER_ASSETS is not set: it should name a folder with etcd and kube-apiserver")
 
 
 class Cluster:

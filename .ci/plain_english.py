@@ -26,11 +26,14 @@ PATTERN = re.compile("|".join(f"({pattern})" for pattern in ADVICE), re.IGNORECA
 
 
 def main(paths: list[str]) -> int:
+    """Prints each find, and returns the exit code."""
     listed = subprocess.run(["git", "ls-files", "--", *paths], capture_output=True, text=True, check=True)  # noqa: S603, S607
     found = 0
     for name in listed.stdout.splitlines():
         path = Path(name)
-        if path.suffix not in {".py", ".md", ".toml"} and path.parent.name != ".ci" or path.name == "plain_english.py":
+        if (
+            path.suffix not in {".py", ".md", ".toml"} and path.parent.name != ".ci"
+        ) or path.name == "plain_english.py":
             continue
         if not path.is_file():
             continue

@@ -20,8 +20,8 @@ import urllib3
 from informer import Backoff, ListWatch, SharedInformer
 from informer.reflector import Reflector
 from informer.testing.control_plane import ControlPlane
+from tests.support.waiting import DEADLINE
 
-DEADLINE = 20.0
 RBAC = "rbac.authorization.k8s.io"
 
 

@@ -14,7 +14,7 @@ import urllib3
 from kubernetes import client, config
 
 from informer.testing.control_plane import ControlPlane, ControlPlaneError
-from tests.eventually import eventually
+from tests.support.waiting import eventually
 
 pytestmark = [
     pytest.mark.cluster,

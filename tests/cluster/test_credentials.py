@@ -23,13 +23,12 @@ import urllib3
 from informer import ApiError, Backoff, ListWatch, SharedInformer
 from tests.cluster.faults.proxy import FaultProxy
 from tests.cluster.faults.scene import most_requests
-from tests.eventually import eventually
+from tests.support.waiting import DEADLINE, eventually
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(120)]
 
 BACKOFF = Backoff(initial=0.1, maximum=0.5)
 WAYS = [{"watch_list": False}, {"watch_list": True}]
-DEADLINE = 20.0
 # kube-apiserver believes a token for so long without looking again.
 TOKEN_CACHE = 10.0
 EXEC_API = "client.authentication.k8s.io/v1"

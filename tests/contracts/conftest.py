@@ -23,10 +23,10 @@ import urllib3
 
 from informer.testing.api_server import EmbeddedAPIServer
 from informer.testing.control_plane import ControlPlane
+from tests.support.waiting import DEADLINE
 
 ADMIN, NOBODY = "admin-token", "nobody-token"
 # A server may take three seconds to say that a resourceVersion has not come yet.
-PATIENCE = 15.0
 
 _UID = re.compile(r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b")
 _TIME = re.compile(r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z\b")
@@ -51,7 +51,7 @@ class Side:
         self.last: Any = None  # the body of the last answer, as it came
         self._url = url
         self._tokens = tokens
-        self._http = urllib3.PoolManager(ca_certs=ca_file, maxsize=8, retries=False, timeout=PATIENCE)
+        self._http = urllib3.PoolManager(ca_certs=ca_file, maxsize=8, retries=False, timeout=DEADLINE)
 
     def filled(self, value: Any) -> Any:
         """A part of a request, with this side's own values in the place of their names in braces."""
@@ -75,7 +75,7 @@ class Side:
         )
 
     def wait_until_served(self, path: str) -> None:
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + DEADLINE
         while True:
             response = self.send("GET", path, {"limit": "1"}, None, {}, "admin")
             response.read()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from tests.support.objects import config_map, pod
+
 pytestmark = pytest.mark.timeout(120)
 
 CONFIGMAPS = "/api/v1/namespaces/{ns}/configmaps"
@@ -11,16 +13,7 @@ PODS = "/api/v1/namespaces/{ns}/pods"
 WIDGETS = "/apis/contracts.example.com/v1/namespaces/{ns}/widgets"
 
 
-def configmap(name="a", data=None, **metadata):
-    return {
-        "apiVersion": "v1",
-        "kind": "ConfigMap",
-        "metadata": {"name": name, **metadata},
-        "data": {"key": "value"} if data is None else data,
-    }
-
-
-def widget(name="a", spec=None, **metadata):
+def widget(name, spec=None, **metadata):
     return {
         "apiVersion": "contracts.example.com/v1",
         "kind": "Widget",
@@ -29,17 +22,8 @@ def widget(name="a", spec=None, **metadata):
     }
 
 
-def pod(name="a", **metadata):
-    return {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"name": name, **metadata},
-        "spec": {"containers": [{"name": "main", "image": "example.com/app:1"}]},
-    }
-
-
 KINDS = pytest.mark.parametrize(
-    ("path", "make"), [(CONFIGMAPS, configmap), (WIDGETS, widget)], ids=["configmap", "widget"]
+    ("path", "make"), [(CONFIGMAPS, config_map), (WIDGETS, widget)], ids=["configmap", "widget"]
 )
 
 
@@ -47,10 +31,10 @@ KINDS = pytest.mark.parametrize(
 def test_object_is_created_read_changed_and_deleted(servers, path, make):
     """The life of an object: 201, 200, 200, 200, and 404 afterwards."""
     labels = {"labels": {"app": "web"}, "annotations": {"note": "x"}}
-    assert servers.ask("POST", path, make(**labels)).status == 201
+    assert servers.ask("POST", path, make("a", **labels)).status == 201
     assert servers.ask("GET", f"{path}/a").status == 200
     servers.keep_version()
-    changed = servers.ask("PUT", f"{path}/a", make(resourceVersion="{version}", labels={"app": "db"}))
+    changed = servers.ask("PUT", f"{path}/a", make("a", resourceVersion="{version}", labels={"app": "db"}))
     assert (changed.status, changed.body["metadata"]["labels"]) == (200, {"app": "db"})
     servers.keep_version("newer")
     assert all(side.known["newer"] != side.known["version"] for side in servers.sides)
@@ -62,7 +46,7 @@ def test_object_is_created_read_changed_and_deleted(servers, path, make):
 
 def test_pod_is_created_read_and_deleted(servers):
     """A pod that was never scheduled goes at once; the answer to its deletion is the pod."""
-    sent = pod(labels={"app": "web"})
+    sent = pod("a", None, labels={"app": "web"})
     assert servers.ask("POST", PODS, sent, like=sent).status == 201
     assert servers.ask("GET", f"{PODS}/a", like=sent).status == 200
     deleted = servers.ask("DELETE", f"{PODS}/a", like=sent)
@@ -73,18 +57,18 @@ def test_pod_is_created_read_and_deleted(servers):
 @KINDS
 def test_same_name_again_is_refused(servers, path, make):
     """A second object of a name is a 409 AlreadyExists."""
-    servers.ask("POST", path, make())
-    again = servers.ask("POST", path, make())
+    servers.ask("POST", path, make("a"))
+    again = servers.ask("POST", path, make("a"))
     assert (again.status, again.body["reason"]) == (409, "AlreadyExists")
 
 
 @KINDS
 def test_update_of_an_old_state_is_refused(servers, path, make):
     """An update that names an older resourceVersion is a 409 Conflict, as is a patch that does."""
-    servers.ask("POST", path, make())
+    servers.ask("POST", path, make("a"))
     servers.keep_version()
-    servers.ask("PUT", f"{path}/a", make(resourceVersion="{version}", labels={"n": "1"}))
-    stale = servers.ask("PUT", f"{path}/a", make(resourceVersion="{version}", labels={"n": "2"}))
+    servers.ask("PUT", f"{path}/a", make("a", resourceVersion="{version}", labels={"n": "1"}))
+    stale = servers.ask("PUT", f"{path}/a", make("a", resourceVersion="{version}", labels={"n": "2"}))
     assert (stale.status, stale.body["reason"]) == (409, "Conflict")
     patch = {"metadata": {"resourceVersion": "{version}", "labels": {"n": "3"}}}
     assert servers.ask("PATCH", f"{path}/a", patch, media="application/merge-patch+json").status == 409
@@ -93,15 +77,15 @@ def test_update_of_an_old_state_is_refused(servers, path, make):
 @KINDS
 def test_update_that_names_no_version(servers, path, make):
     """A built-in object may be updated whatever its state; a custom one has to say which it replaces (422)."""
-    servers.ask("POST", path, make())
-    answer = servers.ask("PUT", f"{path}/a", make(labels={"n": "1"}))
+    servers.ask("POST", path, make("a"))
+    answer = servers.ask("PUT", f"{path}/a", make("a", labels={"n": "1"}))
     assert answer.status == (200 if path == CONFIGMAPS else 422)
 
 
 @KINDS
 def test_update_of_what_is_not_there(servers, path, make):
     """Updates, patches and deletions of an absent object are a 404."""
-    assert servers.ask("PUT", f"{path}/a", make(resourceVersion="1")).status == 404
+    assert servers.ask("PUT", f"{path}/a", make("a", resourceVersion="1")).status == 404
     patch = {"metadata": {"labels": {"n": "1"}}}
     assert servers.ask("PATCH", f"{path}/a", patch, media="application/merge-patch+json").status == 404
     assert servers.ask("DELETE", f"{path}/a").status == 404
@@ -110,9 +94,9 @@ def test_update_of_what_is_not_there(servers, path, make):
 @KINDS
 def test_update_without_news_changes_nothing(servers, path, make):
     """An update or patch that changes nothing is answered with the object, at its old resourceVersion."""
-    servers.ask("POST", path, make())
+    servers.ask("POST", path, make("a"))
     servers.keep_version()
-    servers.ask("PUT", f"{path}/a", make(resourceVersion="{version}"))
+    servers.ask("PUT", f"{path}/a", make("a", resourceVersion="{version}"))
     servers.keep_version("second")
     servers.ask("PATCH", f"{path}/a", {"metadata": {}}, media="application/merge-patch+json")
     servers.keep_version("third")
@@ -123,7 +107,7 @@ def test_update_without_news_changes_nothing(servers, path, make):
 @KINDS
 def test_name_is_generated(servers, path, make):
     """With `generateName` the server adds five random characters."""
-    body = make(generateName="made-")
+    body = make("a", generateName="made-")
     del body["metadata"]["name"]
     assert servers.ask("POST", path, body).body["metadata"]["name"] == "made-<random>"
 
@@ -170,7 +154,7 @@ def test_invalid_custom_object_is_refused(servers, case):
 
 def test_custom_object_may_have_a_bare_finalizer(servers):
     """A finalizer without a domain is a custom object's right."""
-    assert servers.ask("POST", WIDGETS, widget(finalizers=["bare"])).status == 201
+    assert servers.ask("POST", WIDGETS, widget("a", finalizers=["bare"])).status == 201
 
 
 def test_custom_object_has_to_say_what_it_is(servers):
@@ -205,24 +189,24 @@ def test_body_of_another_type_is_refused(servers):
 def test_namespace_that_is_not_there(servers):
     """An object cannot be created in an absent namespace, and there is nothing to be read in it."""
     root = "/api/v1/namespaces/absent/configmaps"
-    assert servers.ask("POST", root, configmap()).status == 404
+    assert servers.ask("POST", root, config_map("a")).status == 404
     assert servers.ask("GET", f"{root}/a").status == 404
     assert servers.ask("GET", root).body["items"] == []
 
 
 def test_names_that_do_not_fit_the_path(servers):
     """An update names the object of its path, and a creation names none in its path."""
-    servers.ask("POST", CONFIGMAPS, configmap())
-    assert servers.ask("PUT", f"{CONFIGMAPS}/a", configmap("b")).status == 400
-    assert servers.ask("POST", f"{CONFIGMAPS}/a", configmap()).status == 405
-    assert servers.ask("PUT", CONFIGMAPS, configmap()).status == 405
-    assert servers.ask("POST", "/api/v1/configmaps", configmap()).status == 405
+    servers.ask("POST", CONFIGMAPS, config_map("a"))
+    assert servers.ask("PUT", f"{CONFIGMAPS}/a", config_map("b")).status == 400
+    assert servers.ask("POST", f"{CONFIGMAPS}/a", config_map("a")).status == 405
+    assert servers.ask("PUT", CONFIGMAPS, config_map("a")).status == 405
+    assert servers.ask("POST", "/api/v1/configmaps", config_map("a")).status == 405
 
 
 @KINDS
 def test_finalizers_hold_an_object(servers, path, make):
     """A deletion marks the object, which stays until its last finalizer is taken away."""
-    servers.ask("POST", path, make(finalizers=["example.com/one", "example.com/two"]))
+    servers.ask("POST", path, make("a", finalizers=["example.com/one", "example.com/two"]))
     marked = servers.ask("DELETE", f"{path}/a")
     assert marked.body["metadata"]["deletionTimestamp"] == "<time>"
     assert servers.ask("DELETE", f"{path}/a").status == 200
@@ -239,7 +223,7 @@ def test_finalizers_hold_an_object(servers, path, make):
 @KINDS
 def test_preconditions_of_a_deletion(servers, path, make):
     """A deletion with another uid or resourceVersion is a 409; with the right ones it is done."""
-    servers.ask("POST", path, make())
+    servers.ask("POST", path, make("a"))
     servers.keep_version()
     servers.keep("uid", lambda body: body["metadata"]["uid"])
     wrong = "00000000-0000-0000-0000-000000000000"
@@ -253,7 +237,7 @@ def test_preconditions_of_a_deletion(servers, path, make):
 @pytest.mark.parametrize("policy", ["Background", "Foreground", "Orphan"])
 def test_propagation_of_a_deletion(servers, policy):
     """In the foreground and with orphans an object stays, with a finalizer; in the background it goes."""
-    servers.ask("POST", CONFIGMAPS, configmap())
+    servers.ask("POST", CONFIGMAPS, config_map("a"))
     assert servers.ask("DELETE", f"{CONFIGMAPS}/a", {"propagationPolicy": policy}).status == 200
     assert servers.ask("GET", f"{CONFIGMAPS}/a").status == (404 if policy == "Background" else 200)
 
@@ -276,14 +260,14 @@ DELETIONS = {
 def test_options_of_a_deletion(servers, path, make, case):
     """What a deletion's options may say, and which of it keeps the object."""
     options, status = DELETIONS[case]
-    servers.ask("POST", path, make())
+    servers.ask("POST", path, make("a"))
     assert servers.ask("DELETE", f"{path}/a", options, any_words=isinstance(options, bytes)).status == status
     assert servers.ask("GET", f"{path}/a").status == (200 if status != 200 or case == "orphans" else 404)
 
 
 def test_deletion_in_the_background_lets_go_of_what_another_kept(servers):
     """The finalizers of one deletion are those of the last one that was asked for; the object's own stay."""
-    servers.ask("POST", CONFIGMAPS, configmap(finalizers=["example.com/own"]))
+    servers.ask("POST", CONFIGMAPS, config_map("a", finalizers=["example.com/own"]))
     for policy in ("Foreground", "Orphan", "Background"):
         assert servers.ask("DELETE", f"{CONFIGMAPS}/a", {"propagationPolicy": policy}).status == 200
     assert servers.ask("DELETE", f"{CONFIGMAPS}/a").body["metadata"]["finalizers"] == ["example.com/own"]
@@ -292,19 +276,19 @@ def test_deletion_in_the_background_lets_go_of_what_another_kept(servers):
 def test_dry_run_changes_nothing(servers):
     """With `dryRun=All` the answer is as usual and nothing is stored."""
     query = {"dryRun": "All"}
-    assert servers.ask("POST", CONFIGMAPS, configmap(), query=query).status == 201
+    assert servers.ask("POST", CONFIGMAPS, config_map("a"), query=query).status == 201
     assert servers.ask("GET", f"{CONFIGMAPS}/a").status == 404
-    servers.ask("POST", CONFIGMAPS, configmap())
-    servers.ask("PUT", f"{CONFIGMAPS}/a", configmap(data={"key": "other"}), query=query)
+    servers.ask("POST", CONFIGMAPS, config_map("a"))
+    servers.ask("PUT", f"{CONFIGMAPS}/a", config_map("a", "other"), query=query)
     servers.ask("DELETE", f"{CONFIGMAPS}/a", query=query)
-    assert servers.ask("GET", f"{CONFIGMAPS}/a").body["data"] == {"key": "value"}
-    assert servers.ask("POST", CONFIGMAPS, configmap("b"), query={"dryRun": "Some"}).status == 422
+    assert servers.ask("GET", f"{CONFIGMAPS}/a").body["data"] == {"value": ""}
+    assert servers.ask("POST", CONFIGMAPS, config_map("b"), query={"dryRun": "Some"}).status == 422
 
 
 def test_collection_is_deleted_by_selector(servers):
     """A deletion of a collection takes what the selector says, and answers with it."""
     for name, app in (("a", "web"), ("b", "db"), ("c", "web")):
-        servers.ask("POST", CONFIGMAPS, configmap(name, labels={"app": app}))
+        servers.ask("POST", CONFIGMAPS, config_map(name, labels={"app": app}))
     deleted = servers.ask("DELETE", CONFIGMAPS, query={"labelSelector": "app=web"})
     assert deleted.status == 200
     left = servers.ask("GET", CONFIGMAPS)
@@ -313,7 +297,7 @@ def test_collection_is_deleted_by_selector(servers):
 
 def test_status_is_written_apart(servers):
     """The main endpoint leaves a status alone, its subresource everything else; generation counts changes of the spec."""
-    created = servers.ask("POST", WIDGETS, {**widget(), "status": {"ready": True}})
+    created = servers.ask("POST", WIDGETS, {**widget("a"), "status": {"ready": True}})
     assert "status" not in created.body
     media = "application/merge-patch+json"
     both = {"spec": {"size": 2}, "status": {"ready": True}}
@@ -326,7 +310,7 @@ def test_status_is_written_apart(servers):
     assert changed.body["status"] == {"ready": True}
     servers.keep_version()
     assert servers.ask("GET", f"{WIDGETS}/a/status").status == 200
-    body = {**widget(resourceVersion="{version}"), "status": {"ready": False}}
+    body = {**widget("a", resourceVersion="{version}"), "status": {"ready": False}}
     assert servers.ask("PUT", f"{WIDGETS}/a/status", body).body["status"] == {"ready": False}
     labelled = servers.ask("PATCH", f"{WIDGETS}/a", {"metadata": {"labels": {"n": "1"}}}, media=media)
     assert labelled.body["metadata"]["generation"] == 2
@@ -334,7 +318,7 @@ def test_status_is_written_apart(servers):
 
 def test_status_of_a_pod(servers):
     """A pod's phase is written through its subresource, and is seen where the pod is read."""
-    sent = pod()
+    sent = pod("a", None)
     servers.ask("POST", PODS, sent, like=sent)
     phase = {"status": {"phase": "Running"}}
     media = "application/merge-patch+json"
@@ -345,14 +329,14 @@ def test_status_of_a_pod(servers):
 @pytest.mark.parametrize("path", [f"{CONFIGMAPS}/a/status", f"{CONFIGMAPS}/a/nonsense", f"{PODS}/a/nonsense"])
 def test_subresource_that_is_not_there(servers, path):
     """A subresource that the resource does not have is a 404."""
-    servers.ask("POST", CONFIGMAPS, configmap())
-    servers.ask("POST", PODS, pod(), like=pod())
+    servers.ask("POST", CONFIGMAPS, config_map("a"))
+    servers.ask("POST", PODS, pod("a", None), like=pod("a", None))
     assert servers.ask("GET", path).status == 404
 
 
 def test_metadata_alone(servers):
     """With the Accept header of PartialObjectMetadata an object is its metadata."""
-    servers.ask("POST", CONFIGMAPS, configmap(labels={"app": "web"}))
+    servers.ask("POST", CONFIGMAPS, config_map("a", labels={"app": "web"}))
     accept = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
     assert set(servers.ask("GET", f"{CONFIGMAPS}/a", accept=accept).body) == {"kind", "apiVersion", "metadata"}
 
@@ -372,5 +356,5 @@ ACCEPTS = {
 def test_accept_headers(servers, case):
     """A type that the server cannot write is a 406; what it could write is its own affair."""
     accept, status = ACCEPTS[case]
-    servers.ask("POST", CONFIGMAPS, configmap())
+    servers.ask("POST", CONFIGMAPS, config_map("a"))
     assert servers.ask("GET", f"{CONFIGMAPS}/a", accept=accept, any_words=True).status == status

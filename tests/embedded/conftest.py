@@ -13,8 +13,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from informer.testing import EmbeddedAPIServer
-
-TIMEOUT = 10.0
+from tests.support.waiting import DEADLINE
 
 
 class Answer:
@@ -106,11 +105,11 @@ class Client:
     def _connect(self) -> http.client.HTTPConnection:
         url = urlsplit(self.server.url)
         if url.scheme == "http":
-            return http.client.HTTPConnection(url.hostname or "", url.port, timeout=TIMEOUT)
+            return http.client.HTTPConnection(url.hostname or "", url.port, timeout=DEADLINE)
         certificate = self.server.ca_certificate
         assert certificate is not None
         context = ssl.create_default_context(cadata=certificate.decode())
-        return http.client.HTTPSConnection(url.hostname or "", url.port, timeout=TIMEOUT, context=context)
+        return http.client.HTTPSConnection(url.hostname or "", url.port, timeout=DEADLINE, context=context)
 
     def _send(
         self,
@@ -157,17 +156,3 @@ def client_of() -> Iterator[Callable[..., Client]]:
             return client
 
         yield make
-
-
-def config_map(name: str, namespace: str = "default", **labels: str) -> dict[str, Any]:
-    """An object that the server neither defaults nor validates much."""
-    metadata: dict[str, Any] = {"name": name, "namespace": namespace}
-    if labels:
-        metadata["labels"] = labels
-    return {"kind": "ConfigMap", "apiVersion": "v1", "metadata": metadata}
-
-
-@pytest.fixture
-def make() -> Callable[..., dict[str, Any]]:
-    """Makes a ConfigMap: `make("a", "default", app="web")`."""
-    return config_map

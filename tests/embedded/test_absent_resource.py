@@ -11,9 +11,9 @@ import pytest
 
 from informer import ApiError, Backoff, ListWatch, SharedInformer
 from informer.testing import EmbeddedAPIServer
+from tests.support.waiting import DEADLINE
 from watch import Channel
 
-WAIT = 20.0
 NAME = "widgets.example.com"
 DEFINITION = {
     "apiVersion": "apiextensions.k8s.io/v1",
@@ -61,7 +61,7 @@ def follow(server: EmbeddedAPIServer) -> Iterator[Any]:
 
     yield start
     for informer in made:
-        assert informer.stop(WAIT)
+        assert informer.stop(DEADLINE)
 
 
 @BOTH_WAYS
@@ -69,11 +69,11 @@ def test_the_server_is_asked_less_and_less(server: EmbeddedAPIServer, follow: An
     """With each 404 the wait is longer, up to the backoff's maximum; a try costs a request or two."""
     backoff = Backoff(initial=0.05, maximum=0.4, jitter=0.0)
     informer, _, failures = follow(NAME, watch_list=watch_list, backoff=backoff)
-    moments = [failures.get(WAIT)[0] for _ in range(7)]
+    moments = [failures.get(DEADLINE)[0] for _ in range(7)]
     waits = [after - before for before, after in itertools.pairwise(moments)]
     assert all(wait >= least for wait, least in zip(waits, (0.05, 0.1, 0.2, 0.4, 0.4, 0.4), strict=True)), waits
     assert not informer.is_watching
-    assert informer.stop(WAIT)
+    assert informer.stop(DEADLINE)
     # What is served is asked once a try, and once more where it begins with a watch list. An eighth may be under way.
     assert len(server.requests) <= 8 * (2 if watch_list else 1), list(server.requests)
     assert {request.path for request in server.requests} == {"/apis"}
@@ -88,23 +88,23 @@ def test_a_404_that_passes_takes_nothing_from_the_cache(
     server.create(DEFINITION)
     server.create(widget("one"))
     informer, told, failures = follow(NAME, queue=queue, watch_list=watch_list)
-    assert told.get(WAIT) == ("add", "one")
+    assert told.get(DEADLINE) == ("add", "one")
     server.requests.wait_for(1, "watch_list" if watch_list else "watch", NAME, open=True)
     for verb in ("list", "watch", "watch_list"):
         server.faults.answer(404, body=b"404 page not found\n", on=verb, resource=NAME, times=None)
     server.faults.cut_connections(resource=NAME)
-    error = failures.get(WAIT)[1]
+    error = failures.get(DEADLINE)[1]
     assert isinstance(error, ApiError)
     assert error.status == 404
     assert "it does not serve this resource, perhaps not yet" in str(error)
-    failures.get(WAIT)
+    failures.get(DEADLINE)
     assert list(informer.store) == ["default/one"]
     assert informer.has_synced()
     server.requests.clear()
     server.faults.clear()
     server.requests.wait_for(1, "watch_list" if watch_list else "watch", NAME, status=200, open=True)
     server.create(widget("two"))
-    assert told.get(WAIT) == ("add", "two")
+    assert told.get(DEADLINE) == ("add", "two")
     assert (informer.is_watching, informer.sync_error()) == (True, None)
     assert len(told) == 0
 
@@ -119,18 +119,18 @@ def test_what_went_unseen_is_deleted_by_the_list_that_follows(
     for name in ("one", "two"):
         server.create(widget(name))
     informer, told, failures = follow(NAME, queue=queue, watch_list=watch_list)
-    assert {told.get(WAIT) for _ in range(2)} == {("add", "one"), ("add", "two")}
+    assert {told.get(DEADLINE) for _ in range(2)} == {("add", "one"), ("add", "two")}
     server.requests.wait_for(1, "watch_list" if watch_list else "watch", NAME, open=True)
     server.faults.refuse_connections()
     server.faults.cut_connections()
     server.delete("customresourcedefinitions", NAME)
     server.faults.accept_connections()
-    while getattr(failures.get(WAIT)[1], "status", None) != 404:
+    while getattr(failures.get(DEADLINE)[1], "status", None) != 404:
         pass
     assert sorted(informer.store) == ["default/one", "default/two"]
     server.create(DEFINITION)
     server.create(widget("new"))
     expected = {("delete", "one", True), ("delete", "two", True), ("add", "new")}
-    assert {told.get(WAIT) for _ in range(3)} == expected
-    assert informer.wait_until(lambda: list(informer.store) == ["default/new"], WAIT)
+    assert {told.get(DEADLINE) for _ in range(3)} == expected
+    assert informer.wait_until(lambda: list(informer.store) == ["default/new"], DEADLINE)
     assert len(told) == 0

@@ -12,6 +12,7 @@ from kubernetes.client.exceptions import ApiException
 
 from informer import ListWatch, SharedInformer
 from informer.testing import EmbeddedAPIServer
+from tests.support.objects import config_map
 
 PODS = "/api/v1/namespaces/x/pods"
 
@@ -137,7 +138,7 @@ def test_a_kubeconfig_stands_for_itself(tmp_path, tls):
             assert len(client.CoreV1Api(api).list_namespace().items) == 4
 
 
-def test_an_informer_over_tls_with_a_token(make):
+def test_an_informer_over_tls_with_a_token():
     """The whole way, as a user would have it."""
     with (
         EmbeddedAPIServer(tls=True, tokens="t") as server,
@@ -145,6 +146,6 @@ def test_an_informer_over_tls_with_a_token(make):
         SharedInformer(ListWatch.for_resource(api, "configmaps")) as informer,
     ):
         assert informer.wait_for_sync(10)
-        created = server.create(make("a"))
+        created = server.create(config_map("a"))
         assert informer.wait_for_resource_version(created["metadata"]["resourceVersion"], 10)
         assert informer.lister.get("a", "default").name == "a"

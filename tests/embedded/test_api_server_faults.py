@@ -11,6 +11,7 @@ import pytest
 
 from informer import Backoff, ListWatch, SharedInformer
 from informer.testing import EmbeddedAPIServer
+from tests.support.objects import config_map
 
 MAPS = "/api/v1/namespaces/default/configmaps"
 STATE = "sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true"
@@ -80,15 +81,15 @@ def test_faults_happen_so_often_and_in_order(server, call):
         ("patch", ["patch"]),
     ],
 )
-def test_faults_hit_the_requests_that_they_are_for(server, call, make, on, hit):
+def test_faults_hit_the_requests_that_they_are_for(server, call, on, hit):
     """By verb; a watch that begins with the state has a name of its own."""
-    server.create(make("a"))
+    server.create(config_map("a"))
     requests = {
         "list": ("GET", MAPS, None),
         "get": ("GET", f"{MAPS}/a", None),
         "watch": ("GET", f"{MAPS}?watch=1&timeoutSeconds=1&resourceVersion={server.resource_version}", None),
         "watch_list": ("GET", f"{MAPS}?watch=1&timeoutSeconds=1&{STATE}", None),
-        "create": ("POST", MAPS, make("b")),
+        "create": ("POST", MAPS, config_map("b")),
         "patch": ("PATCH", f"{MAPS}/a", {}),
         "delete": ("DELETE", f"{MAPS}/a", None),
     }
@@ -139,9 +140,9 @@ def test_a_request_that_hangs(server, call):
     connection.close()
 
 
-def test_a_body_that_stops_in_the_middle(server, call, make):
+def test_a_body_that_stops_in_the_middle(server, call):
     """The head and so many bytes come, the rest after `clear`."""
-    server.create(make("a"))
+    server.create(config_map("a"))
     server.faults.hang(after_bytes=10, on="get")
     connection = http.client.HTTPConnection(server.url.removeprefix("http://"), timeout=10)
     connection.request("GET", f"{MAPS}/a")
@@ -162,9 +163,9 @@ def test_a_dropped_request(server, call):
 
 
 @pytest.mark.parametrize("size", [0, 1, 57, 150])
-def test_a_body_that_is_cut(server, make, size):
+def test_a_body_that_is_cut(server, size):
     """So many bytes of the body leave, and the connection ends."""
-    server.create(make("a"))
+    server.create(config_map("a"))
     server.faults.cut_after(size, on="get")
     connection = http.client.HTTPConnection(server.url.removeprefix("http://"), timeout=10)
     connection.request("GET", f"{MAPS}/a")
@@ -175,18 +176,18 @@ def test_a_body_that_is_cut(server, make, size):
     connection.close()
 
 
-def test_a_stream_that_is_cut_in_the_middle_of_a_chunk(server, call, make):
+def test_a_stream_that_is_cut_in_the_middle_of_a_chunk(server, call):
     """Bytes are counted with the chunks' framing."""
     server.faults.cut_after(30)
     stream = call.watch(f"{MAPS}?resourceVersion={server.resource_version}")
-    server.create(make("a"))
+    server.create(config_map("a"))
     with pytest.raises(http.client.IncompleteRead):
         stream.response.read()
 
 
-def test_a_slow_body(server, call, make):
+def test_a_slow_body(server, call):
     """It comes with so many bytes a second."""
-    server.create(make("a") | {"data": {"k": "x" * 500}})
+    server.create(config_map("a") | {"data": {"k": "x" * 500}})
     server.faults.slow(2000, on="get")
     begun = time.monotonic()
     assert len(call("GET", f"{MAPS}/a").json["data"]["k"]) == 500
@@ -196,10 +197,10 @@ def test_a_slow_body(server, call, make):
 # --- streams ---
 
 
-def test_short_watches(server, call, make):
+def test_short_watches(server, call):
     """They end properly, and no event comes, though there was one."""
     version = server.resource_version
-    server.create(make("a"))
+    server.create(config_map("a"))
     server.faults.short_watches(times=2)
     server.faults.short_watches(0.05)
     path = f"{MAPS}?resourceVersion={version}&timeoutSeconds=1"
@@ -207,13 +208,13 @@ def test_short_watches(server, call, make):
     assert call.watch(path).events(1) == [("ADDED", "a")]
 
 
-def test_a_state_without_an_end(server, call, make):
+def test_a_state_without_an_end(server, call):
     """The bookmark behind it is missing; what follows comes."""
-    server.create(make("a"))
+    server.create(config_map("a"))
     server.faults.no_end_bookmark()
     stream = call.watch(f"{MAPS}?{STATE}")
     assert stream.events(1) == [("ADDED", "a")]
-    server.create(make("b"))
+    server.create(config_map("b"))
     assert stream.events(1) == [("ADDED", "b")]
     assert [type for type, _ in call.watched(f"{MAPS}?{STATE}")] == ["ADDED", "ADDED", "BOOKMARK"]
 
@@ -230,10 +231,10 @@ LINES = {
 
 @pytest.mark.parametrize("when", ["open", "new"])
 @pytest.mark.parametrize(("act", "line"), LINES.values(), ids=LINES)
-def test_a_line_is_put_into_a_stream(server, call, make, act, line, when):
+def test_a_line_is_put_into_a_stream(server, call, act, line, when):
     """At once into one that is open, and behind its history into the next that begins; the stream goes on."""
     version = server.resource_version
-    server.create(make("a"))
+    server.create(config_map("a"))
     if when == "new":
         act(server.faults)
     stream = call.watch(f"{MAPS}?resourceVersion={version}")
@@ -241,7 +242,7 @@ def test_a_line_is_put_into_a_stream(server, call, make, act, line, when):
     if when == "open":
         act(server.faults)
     assert stream.line() == line
-    server.create(make("b"))
+    server.create(config_map("b"))
     assert stream.events(1) == [("ADDED", "b")]
     assert server.faults.pending == []
 
@@ -259,9 +260,9 @@ def test_a_stream_that_is_open_is_hit_first(server, call):
     assert server.faults.pending == []
 
 
-def test_a_state_is_hit_before_its_end_or_after(server, call, make):
+def test_a_state_is_hit_before_its_end_or_after(server, call):
     """On "watch_list" before the end bookmark; on "watch" behind it, when the stream has become one."""
-    server.create(make("a"))
+    server.create(config_map("a"))
     server.faults.line("during", on="watch_list")
     server.faults.line("after", on="watch")
     stream = call.watch(f"{MAPS}?{STATE}")
@@ -281,11 +282,11 @@ def test_a_state_is_hit_before_its_end_or_after(server, call, make):
         (500, {"reason": "Odd", "message": "text"}, (500, "Odd", None)),
     ],
 )
-def test_an_error_event_ends_the_stream(server, call, make, status, options, expected):
+def test_an_error_event_ends_the_stream(server, call, status, options, expected):
     """Properly; its Status may say anything."""
     stream = call.watch(f"{MAPS}?resourceVersion={server.resource_version}")
     server.faults.error_event(status, **options)
-    server.create(make("a"))
+    server.create(config_map("a"))
     ((type, obj),) = stream.rest()
     assert type == "ERROR"
     assert (obj["code"], obj["reason"], (obj.get("details") or {}).get("retryAfterSeconds")) == expected
@@ -297,9 +298,9 @@ def test_an_error_event_may_be_no_status(server, call):
     assert call.watch(f"{MAPS}?resourceVersion={server.resource_version}").rest() == [("ERROR", {"odd": True})]
 
 
-def test_half_a_line(server, call, make):
+def test_half_a_line(server, call):
     """It begins as an event does, and the connection ends."""
-    server.create(make("a"))
+    server.create(config_map("a"))
     stream = call.watch(f"{MAPS}?resourceVersion={server.resource_version}")
     server.faults.half_line()
     with pytest.raises(http.client.IncompleteRead) as broken:
@@ -308,12 +309,12 @@ def test_half_a_line(server, call, make):
     assert not broken.value.partial.endswith(b"\n")
 
 
-def test_a_frozen_stream(server, call, make):
+def test_a_frozen_stream(server, call):
     """Nothing comes until `clear`, and then all of it; the server notices when the client leaves it."""
     version = server.resource_version
     first, second = (call.watch(f"{MAPS}?resourceVersion={version}") for _ in range(2))
     server.faults.freeze(times=2)
-    server.create(make("a"))
+    server.create(config_map("a"))
     first.close()
     server.requests.wait_until_ended("watch", left=1)
     assert not select.select([second.connection.sock], [], [], 0.1)[0]
@@ -349,7 +350,7 @@ def test_watches_can_be_ended(server, call):
     assert stream.rest() == []
 
 
-def test_a_watch_that_was_ended_tells_of_nothing_that_it_has_not_sent(client_of, make):
+def test_a_watch_that_was_ended_tells_of_nothing_that_it_has_not_sent(client_of):
     """A watch that ends while it is frozen goes to its end without a bookmark for what was written meanwhile."""
     with EmbeddedAPIServer(bookmark_interval=0.001) as server:
         stream = client_of(server).watch(f"{MAPS}?resourceVersion={server.resource_version}&allowWatchBookmarks=true")
@@ -360,7 +361,7 @@ def test_a_watch_that_was_ended_tells_of_nothing_that_it_has_not_sent(client_of,
         while select.select([stream.response.fp], [], [], 0.1)[0]:
             stream.event()
         server.faults.end_watches()
-        server.create(make("a"))
+        server.create(config_map("a"))
         server.faults.clear()
         versions = [obj["metadata"]["resourceVersion"] for _, obj in stream.rest()]
     assert not [version for version in versions if int(version) > int(before)]
@@ -389,7 +390,7 @@ def test_connections_can_be_refused(server, call):
             threading.Event().wait(0.02)
 
 
-def test_faults_go_with_tls_too(client_of, make):
+def test_faults_go_with_tls_too(client_of):
     """Cuts and half lines are the same over TLS."""
     with EmbeddedAPIServer(tls=True) as server:
         call = client_of(server)
@@ -429,9 +430,9 @@ TROUBLE = {
 
 @pytest.mark.parametrize("watch_list", [True, False], ids=["watch list", "paged list"])
 @pytest.mark.parametrize("trouble", TROUBLE.values(), ids=TROUBLE)
-def test_an_informer_lives_through_it(server, make, trouble, watch_list):
+def test_an_informer_lives_through_it(server, trouble, watch_list):
     """What is written while the trouble lasts is seen in the end, deletions too."""
-    server.create(make("goes"))
+    server.create(config_map("goes"))
     with (
         server.api_client() as api,
         SharedInformer(
@@ -441,6 +442,6 @@ def test_an_informer_lives_through_it(server, make, trouble, watch_list):
         assert informer.wait_for_sync(10)
         trouble(server)
         server.delete("configmaps", "goes")
-        last = server.create(make("comes"))
+        last = server.create(config_map("comes"))
         assert informer.wait_for_resource_version(last["metadata"]["resourceVersion"], 20)
         assert [obj.name for obj in informer.lister.list()] == ["comes"]

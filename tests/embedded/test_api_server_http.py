@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from informer.testing.http_messages import BadMessageError, parse_head, response_head
+from tests.support.objects import config_map
 
 MAPS = "/api/v1/namespaces/default/configmaps"
 
@@ -105,18 +106,18 @@ def test_http_1_0_closes(wire):
     assert wire.file.read() == b""
 
 
-def test_a_body_may_come_in_pieces(wire, make):
+def test_a_body_may_come_in_pieces(wire):
     """However it is cut."""
-    body = json.dumps(make("a")).encode()
+    body = json.dumps(config_map("a")).encode()
     head = f"POST {MAPS} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode()
     for piece in (head[:20], head[20:] + body[:10], body[10:]):
         wire.sock.sendall(piece)
     assert wire.answer()[0] == 201
 
 
-def test_a_body_may_come_in_chunks(wire, make):
+def test_a_body_may_come_in_chunks(wire):
     """With extensions and a trailer, too."""
-    body = json.dumps(make("a")).encode()
+    body = json.dumps(config_map("a")).encode()
     wire.send(f"POST {MAPS} HTTP/1.1", "Host: x", "Transfer-Encoding: chunked", "Content-Type: application/json")
     wire.sock.sendall(b"5;x=y\r\n" + body[:5] + b"\r\n%X\r\n" % (len(body) - 5))
     wire.sock.sendall(body[5:] + b"\r\n0\r\n\r\n")
@@ -125,9 +126,9 @@ def test_a_body_may_come_in_chunks(wire, make):
     assert wire.answer()[0] == 200
 
 
-def test_a_client_may_wait_to_be_told_to_go_on(wire, make):
+def test_a_client_may_wait_to_be_told_to_go_on(wire):
     """Expect: 100-continue, as curl sends for long bodies."""
-    body = json.dumps(make("a")).encode()
+    body = json.dumps(config_map("a")).encode()
     wire.send(f"POST {MAPS} HTTP/1.1", "Host: x", "Expect: 100-continue", f"Content-Length: {len(body)}")
     assert wire.file.readline() == b"HTTP/1.1 100 Continue\r\n"
     assert wire.file.readline() == b"\r\n"

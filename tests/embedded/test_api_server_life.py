@@ -16,11 +16,12 @@ from kubernetes import client
 
 from informer import ApiError, ListWatch, Object, SharedInformer
 from informer.testing import EmbeddedAPIServer
+from tests.support.objects import config_map
 
 MAPS = "/api/v1/namespaces/default/configmaps"
 
 
-def test_stop_leaves_no_thread(make, client_of):
+def test_stop_leaves_no_thread(client_of):
     """Though watches are open and clients have not closed their connections."""
     before = set(threading.enumerate())
     server = EmbeddedAPIServer().start()
@@ -63,10 +64,10 @@ def test_misuse_says_what_is_wrong():
         server.api_client()
 
 
-def test_objects_can_be_made_before_the_start(make, client_of):
+def test_objects_can_be_made_before_the_start(client_of):
     """So that the first client finds them."""
     server = EmbeddedAPIServer()
-    server.create(make("a"))
+    server.create(config_map("a"))
     with server:
         assert client_of(server)("GET", MAPS).names == ["a"]
 
@@ -82,9 +83,9 @@ def test_importing_the_package_imports_little():
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 
-def test_a_restart_keeps_the_port_and_the_state(server, call, make):
+def test_a_restart_keeps_the_port_and_the_state(server, call):
     """Connections are cut; objects, their versions and the counter stay."""
-    created = server.create(make("a"))
+    created = server.create(config_map("a"))
     url = server.url
     stream = call.watch(MAPS)
     stream.event()
@@ -93,20 +94,21 @@ def test_a_restart_keeps_the_port_and_the_state(server, call, make):
     assert server.url == url
     assert call("GET", f"{MAPS}/a").json == created
     assert (
-        int(server.create(make("b"))["metadata"]["resourceVersion"]) == int(created["metadata"]["resourceVersion"]) + 1
+        int(server.create(config_map("b"))["metadata"]["resourceVersion"])
+        == int(created["metadata"]["resourceVersion"]) + 1
     )
 
 
-def test_an_informer_lives_through_restart_and_compaction(server, make):
+def test_an_informer_lives_through_restart_and_compaction(server):
     """It sees everything that happens before and after."""
     with server.api_client() as api, SharedInformer(ListWatch.for_resource(api, "configmaps")) as informer:
         assert informer.wait_for_sync(10)
         for number, trouble in enumerate(
             (server.restart, server.compact, server.faults.cut_connections, server.restart)
         ):
-            server.create(make(f"before{number}"))
+            server.create(config_map(f"before{number}"))
             trouble()
-            last = server.create(make(f"after{number}"))
+            last = server.create(config_map(f"after{number}"))
             assert informer.wait_for_resource_version(last["metadata"]["resourceVersion"], 20)
         assert len(informer.lister.list()) == 8
 
@@ -114,10 +116,10 @@ def test_an_informer_lives_through_restart_and_compaction(server, make):
 # --- plain calls ---
 
 
-def test_plain_calls_are_as_requests(server, call, make):
+def test_plain_calls_are_as_requests(server, call):
     """They return what is stored, dicts of one's own, and every watch sees them."""
     stream = call.watch(MAPS)
-    created = server.create(make("a", app="web"))
+    created = server.create(config_map("a", labels={"app": "web"}))
     assert created == call("GET", f"{MAPS}/a").json == server.get("configmaps", "a")
     created["data"] = {"k": "v"}
     updated = server.update(created)
@@ -190,17 +192,17 @@ def test_plain_calls_raise_what_a_client_would_be_answered(server, act, error, m
         act(server)
 
 
-def test_many_writers_make_one_history(server, call, make):
+def test_many_writers_make_one_history(server, call):
     """Threads that write by calls and over HTTP: every write has a resourceVersion of its own, and a watch sees all."""
     stream = call.watch(f"{MAPS}?resourceVersion={server.resource_version}")
 
     def by_call(start):
         for number in range(start, start + 50):
-            server.create(make(f"m{number:03}"))
+            server.create(config_map(f"m{number:03}"))
 
     def over_http(start):
         for number in range(start, start + 25):
-            assert call("POST", MAPS, make(f"m{number:03}")).status == 201
+            assert call("POST", MAPS, config_map(f"m{number:03}")).status == 201
 
     threads = [threading.Thread(target=by_call, args=(n * 100,)) for n in range(4)]
     threads += [threading.Thread(target=over_http, args=(n * 100 + 50,)) for n in range(4)]
@@ -216,9 +218,9 @@ def test_many_writers_make_one_history(server, call, make):
 # --- the request log ---
 
 
-def test_requests_are_logged(server, call, make):
+def test_requests_are_logged(server, call):
     """With what is needed to count and tell them."""
-    call("POST", MAPS, make("a"), User_Agent="tester/1")
+    call("POST", MAPS, config_map("a"), User_Agent="tester/1")
     stream = call.watch(f"{MAPS}?labelSelector=x")
     call("GET", "/apis/apps/v1/deployments/none")
     first, second, third = server.requests

@@ -9,6 +9,7 @@ from kubernetes import client
 
 from informer.testing import EmbeddedAPIServer
 from informer.testing.shards import fnv1a_64
+from tests.support.objects import config_map
 
 MAPS = "/api/v1/namespaces/default/configmaps"
 ALL_MAPS = "/api/v1/configmaps"
@@ -16,12 +17,12 @@ PARTIAL = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 
 
 @pytest.fixture
-def maps(server, make):
+def maps(server):
     """Five ConfigMaps, four in one namespace and one in another."""
     server.create({"kind": "Namespace", "apiVersion": "v1", "metadata": {"name": "aaa"}})
-    server.create(make("z", "aaa", n="5"))
+    server.create(config_map("z", namespace="aaa", labels={"n": "5"}))
     for number, name in enumerate("abcd", 1):
-        server.create(make(name, n=str(number), app="web" if number < 3 else "db"))
+        server.create(config_map(name, labels={"n": str(number), "app": "web" if number < 3 else "db"}))
 
 
 def test_a_list_says_its_kind_and_its_items_do_not(server, call, maps):
@@ -29,7 +30,7 @@ def test_a_list_says_its_kind_and_its_items_do_not(server, call, maps):
     answer = call("GET", ALL_MAPS)
     assert (answer.json["kind"], answer.json["apiVersion"]) == ("ConfigMapList", "v1")
     assert answer.json["metadata"] == {"resourceVersion": server.resource_version}
-    assert list(answer.json["items"][0]) == ["metadata"]
+    assert list(answer.json["items"][0]) == ["metadata", "data"]
     assert answer.names == ["z", "a", "b", "c", "d"]
     assert call("GET", MAPS).names == ["a", "b", "c", "d"]
 
@@ -135,13 +136,13 @@ def test_a_list_is_refused_in_the_real_servers_words(call, path, status, message
     assert answer.message.startswith(message)
 
 
-def test_pages_show_one_moment(server, call, make, maps):
+def test_pages_show_one_moment(server, call, maps):
     """However much is written between two pages, they are parts of one list, with its resourceVersion."""
     first = call("GET", f"{ALL_MAPS}?limit=2")
     token = first.json["metadata"]["continue"]
     assert first.names == ["z", "a"]
     assert first.json["metadata"]["remainingItemCount"] == 3
-    server.create(make("aa"))
+    server.create(config_map("aa"))
     server.delete("configmaps", "c")
     server.patch("configmaps", "d", {"metadata": {"labels": {"n": "changed"}}})
     second = call("GET", f"{ALL_MAPS}?limit=2&continue={token}")
@@ -164,10 +165,10 @@ def test_a_page_of_a_selection_does_not_say_how_many_remain(call, maps):
     assert "continue" not in second.json["metadata"]
 
 
-def test_the_official_client_pages(server, make):
+def test_the_official_client_pages(server):
     """Its models read continue and remainingItemCount."""
     for number in range(7):
-        server.create(make(f"m{number}"))
+        server.create(config_map(f"m{number}"))
     with server.api_client() as api:
         core, names, token = client.CoreV1Api(api), [], None
         while True:
@@ -179,10 +180,10 @@ def test_the_official_client_pages(server, make):
     assert names == [f"m{number}" for number in range(7)]
 
 
-def test_after_a_compaction_a_token_has_expired(server, call, make, maps):
+def test_after_a_compaction_a_token_has_expired(server, call, maps):
     """410, with a token that goes on from the same place in the list as it is now."""
     token = call("GET", f"{ALL_MAPS}?limit=2").json["metadata"]["continue"]
-    server.create(make("aa"))
+    server.create(config_map("aa"))
     server.compact()
     expired = call("GET", f"{ALL_MAPS}?limit=2&continue={token}")
     assert (expired.status, expired.json["reason"]) == (410, "Expired")
@@ -191,10 +192,10 @@ def test_after_a_compaction_a_token_has_expired(server, call, make, maps):
     assert call("GET", f"{ALL_MAPS}?limit=9&continue={again}").names == ["aa", "b", "c", "d"]
 
 
-def test_rules_of_the_resource_version(server, call, make):
+def test_rules_of_the_resource_version(server, call):
     """Exact and (with a limit) unset show the past, NotOlderThan and unset without a limit the present."""
-    old = server.create(make("a"))["metadata"]["resourceVersion"]
-    server.create(make("b"))
+    old = server.create(config_map("a"))["metadata"]["resourceVersion"]
+    server.create(config_map("b"))
     new = server.resource_version
 
     def listed(query):
@@ -211,10 +212,10 @@ def test_rules_of_the_resource_version(server, call, make):
     assert listed("resourceVersion=0&limit=1") == ("ab", new)
 
 
-def test_the_past_goes_with_a_compaction_and_not_with_a_restart(server, call, make):
+def test_the_past_goes_with_a_compaction_and_not_with_a_restart(server, call):
     """A list at an old resourceVersion is 410 after a compaction."""
-    old = server.create(make("a"))["metadata"]["resourceVersion"]
-    server.create(make("b"))
+    old = server.create(config_map("a"))["metadata"]["resourceVersion"]
+    server.create(config_map("b"))
     exact = f"{MAPS}?resourceVersion={old}&resourceVersionMatch=Exact"
     server.restart()
     assert call("GET", exact).names == ["a"]
@@ -224,12 +225,12 @@ def test_the_past_goes_with_a_compaction_and_not_with_a_restart(server, call, ma
     assert call("GET", f"{MAPS}?resourceVersion={old}").names == ["a", "b"]
 
 
-def test_history_beyond_its_limit_is_forgotten(make, client_of):
+def test_history_beyond_its_limit_is_forgotten(client_of):
     """As if it had been compacted."""
     with EmbeddedAPIServer(history_limit=3) as server:
-        old = server.create(make("a"))["metadata"]["resourceVersion"]
+        old = server.create(config_map("a"))["metadata"]["resourceVersion"]
         for number in range(4):
-            server.create(make(f"b{number}"))
+            server.create(config_map(f"b{number}"))
         call = client_of(server)
         assert call("GET", f"{MAPS}?resourceVersion={old}&resourceVersionMatch=Exact").status == 410
         recent = str(int(server.resource_version) - 3)
@@ -264,9 +265,9 @@ def test_metadata_alone(call, maps):
     assert call("GET", MAPS, Accept=f"{table},application/json").json["kind"] == "ConfigMapList"
 
 
-def test_long_lists_are_compressed_for_who_asks(server, call, make):
+def test_long_lists_are_compressed_for_who_asks(server, call):
     """From 128 KiB on, and never for who does not ask; long answers come in chunks."""
-    server.create(make("big") | {"data": {"k": "x" * 200_000}})
+    server.create(config_map("big") | {"data": {"k": "x" * 200_000}})
     plain = call("GET", MAPS)
     packed = call("GET", MAPS, Accept_Encoding="gzip")
     assert plain.headers["transfer-encoding"] == "chunked"
@@ -282,11 +283,11 @@ LOW = "shardRange(object.metadata.uid, '0x0000000000000000', '0x8000000000000000
 HIGH = "shardRange(object.metadata.uid, '0x8000000000000000', '0x10000000000000000')"
 
 
-def test_a_shard_holds_the_objects_whose_hash_lies_in_it(make, client_of):
+def test_a_shard_holds_the_objects_whose_hash_lies_in_it(client_of):
     """With the gate, the list says which shard it is, and two halves make the whole."""
     with EmbeddedAPIServer(sharded_list_and_watch=True) as server:
         call = client_of(server)
-        uids = {server.create(make(f"m{n}"))["metadata"]["uid"] for n in range(20)}
+        uids = {server.create(config_map(f"m{n}"))["metadata"]["uid"] for n in range(20)}
         low, high = (call("GET", f"{MAPS}?shardSelector={each}").json for each in (LOW, HIGH))
         assert low["metadata"]["shardInfo"] == {"selector": LOW}
         parts = [{item["metadata"]["uid"] for item in part["items"]} for part in (low, high)]
@@ -299,11 +300,11 @@ def test_a_shard_holds_the_objects_whose_hash_lies_in_it(make, client_of):
 
 
 @pytest.mark.parametrize("options", [{}, {"version": "1.35", "sharded_list_and_watch": True}], ids=["no gate", "1.35"])
-def test_without_the_gate_a_shard_selector_is_ignored(make, client_of, options):
+def test_without_the_gate_a_shard_selector_is_ignored(client_of, options):
     """Everything is listed, and nothing says so."""
     with EmbeddedAPIServer(**options) as server:
         for number in range(5):
-            server.create(make(f"m{number}"))
+            server.create(config_map(f"m{number}"))
         listed = client_of(server)("GET", f"{MAPS}?shardSelector={LOW}").json
         assert len(listed["items"]) == 5
         assert "shardInfo" not in listed["metadata"]

@@ -8,17 +8,15 @@ import pytest
 from kubernetes import client
 from kubernetes.client.exceptions import ApiException
 
+from tests.support.objects import config_map, pod
+
 MAPS = "/api/v1/namespaces/default/configmaps"
 PODS = "/api/v1/namespaces/default/pods"
 
 
-def pod(name, **spec):
-    return {"metadata": {"name": name}, "spec": {"containers": [], **spec}}
-
-
-def test_a_created_object_gets_what_only_the_server_sets(call, make):
+def test_a_created_object_gets_what_only_the_server_sets(call):
     """The answer to a POST is 201 and the object with namespace, uid, resourceVersion and creationTimestamp."""
-    body = make("a", app="web") | {"data": {"k": "v"}}
+    body = config_map("a", labels={"app": "web"}) | {"data": {"k": "v"}}
     answer = call("POST", MAPS, body)
     metadata = answer.json["metadata"]
     assert answer.status == 201
@@ -179,9 +177,9 @@ def test_a_dry_run_stores_nothing(server, call):
     assert call("GET", f"{MAPS}/dry").status == 404
 
 
-def test_a_put_needs_the_newest_resource_version_or_none(server, call, make):
+def test_a_put_needs_the_newest_resource_version_or_none(server, call):
     """A stale resourceVersion is a conflict; none at all overwrites."""
-    first = server.create(make("a"))["metadata"]["resourceVersion"]
+    first = server.create(config_map("a"))["metadata"]["resourceVersion"]
     second = call("PUT", f"{MAPS}/a", {"metadata": {"name": "a", "resourceVersion": first}, "data": {"x": "1"}})
     assert second.status == 200
     stale = call("PUT", f"{MAPS}/a", {"metadata": {"name": "a", "resourceVersion": first}, "data": {"x": "2"}})
@@ -196,9 +194,9 @@ def test_a_put_needs_the_newest_resource_version_or_none(server, call, make):
     assert int(unconditional.json["metadata"]["resourceVersion"]) > int(second.json["metadata"]["resourceVersion"])
 
 
-def test_a_put_replaces_and_keeps_the_servers_fields(server, call, make):
+def test_a_put_replaces_and_keeps_the_servers_fields(server, call):
     """What a PUT leaves out is gone, but for what only the server sets."""
-    before = server.create(make("a", app="web") | {"data": {"k": "v"}})["metadata"]
+    before = server.create(config_map("a", labels={"app": "web"}) | {"data": {"k": "v"}})["metadata"]
     after = call("PUT", f"{MAPS}/a", {"metadata": {"name": "a", "creationTimestamp": "2001-01-01T00:00:00Z"}}).json
     assert "data" not in after
     assert "labels" not in after["metadata"]
@@ -206,13 +204,13 @@ def test_a_put_replaces_and_keeps_the_servers_fields(server, call, make):
         assert after["metadata"][field] == before[field]
 
 
-def test_a_put_that_changes_nothing_is_no_write(server, call, make):
+def test_a_put_that_changes_nothing_is_no_write(server, call):
     """An object that is the same keeps its resourceVersion, and no watch hears of it."""
-    before = server.create(make("a") | {"data": {"k": "v"}})
+    before = server.create(config_map("a") | {"data": {"k": "v"}})
     stream = call.watch(f"{MAPS}?resourceVersion={server.resource_version}")
     answer = call("PUT", f"{MAPS}/a", {"metadata": {"name": "a"}, "data": {"k": "v"}})
     assert answer.json["metadata"]["resourceVersion"] == before["metadata"]["resourceVersion"]
-    server.create(make("b"))
+    server.create(config_map("b"))
     assert stream.events(1) == [("ADDED", "b")]
 
 
@@ -235,9 +233,9 @@ def test_a_put_that_changes_nothing_is_no_write(server, call, make):
     ],
     ids=["another name", "no name", "another namespace", "another uid", "no resourceVersion"],
 )
-def test_a_put_for_another_object_is_refused(server, call, make, body, status, message):
+def test_a_put_for_another_object_is_refused(server, call, body, status, message):
     """An update has to be of the object on the URL."""
-    server.create(make("a"))
+    server.create(config_map("a"))
     answer = call("PUT", f"{MAPS}/a", body)
     assert answer.status == status
     assert answer.message.startswith(message)
@@ -307,9 +305,9 @@ def test_a_path_of_no_known_group_is_plain_text(call):
     )
 
 
-def test_a_deletion_is_answered_with_a_status(server, call, make):
+def test_a_deletion_is_answered_with_a_status(server, call):
     """For most kinds, with the name and uid of what is gone."""
-    uid = server.create(make("a"))["metadata"]["uid"]
+    uid = server.create(config_map("a"))["metadata"]["uid"]
     answer = call("DELETE", f"{MAPS}/a")
     assert answer.status == 200
     assert answer.json["status"] == "Success"
@@ -330,9 +328,9 @@ def test_a_deleted_pod_is_marked_first_and_then_gone(call):
     assert call("GET", f"{PODS}/p").status == 404
 
 
-def test_preconditions_of_a_deletion_have_to_hold(server, call, make):
+def test_preconditions_of_a_deletion_have_to_hold(server, call):
     """Another uid or resourceVersion than the stored ones is a conflict."""
-    created = server.create(make("a"))["metadata"]
+    created = server.create(config_map("a"))["metadata"]
     by_uid = call("DELETE", f"{MAPS}/a", {"preconditions": {"uid": "x"}})
     assert by_uid.status == 409
     assert by_uid.message == (
@@ -346,9 +344,9 @@ def test_preconditions_of_a_deletion_have_to_hold(server, call, make):
     assert call("DELETE", f"{MAPS}/a", {"preconditions": right}).status == 200
 
 
-def test_finalizers_hold_an_object_until_the_last_is_gone(server, call, make):
+def test_finalizers_hold_an_object_until_the_last_is_gone(server, call):
     """DELETE marks it, the last finalizer's removal takes it away, and a watch sees both."""
-    held = make("a")
+    held = config_map("a")
     held["metadata"]["finalizers"] = ["example.com/one", "example.com/two"]
     version = server.create(held)["metadata"]["resourceVersion"]
     stream = call.watch(f"{MAPS}?resourceVersion={version}")
@@ -366,10 +364,10 @@ def test_finalizers_hold_an_object_until_the_last_is_gone(server, call, make):
     assert stream.events(3) == [("MODIFIED", "a"), ("MODIFIED", "a"), ("DELETED", "a")]
 
 
-def test_a_collection_is_deleted_by_selector(server, call, make):
+def test_a_collection_is_deleted_by_selector(server, call):
     """The answer is the list of what was deleted."""
     for name, app in (("a", "x"), ("b", "y"), ("c", "x")):
-        server.create(make(name, app=app))
+        server.create(config_map(name, labels={"app": app}))
     answer = call("DELETE", f"{MAPS}?labelSelector=app%3Dx")
     assert answer.json["kind"] == "ConfigMapList"
     assert answer.names == ["a", "c"]
@@ -380,10 +378,10 @@ def test_the_status_has_an_endpoint_of_its_own(server, call):
     """The main endpoint leaves the status alone, and the status endpoint the spec; only a spec counts a generation."""
     created = call("POST", PODS, pod("p") | {"status": {"phase": "Running"}}).json
     assert created["status"] == {"phase": "Pending"}
-    both = pod("p", nodeName="n") | {"status": {"phase": "Failed"}}
+    both = pod("p", node="n") | {"status": {"phase": "Failed"}}
     main = call("PUT", f"{PODS}/p", both).json
     assert (main["spec"]["nodeName"], main["status"], main["metadata"]["generation"]) == ("n", {"phase": "Pending"}, 2)
-    both = pod("p", nodeName="other") | {"status": {"phase": "Running"}}
+    both = pod("p", node="other") | {"status": {"phase": "Running"}}
     status = call("PUT", f"{PODS}/p/status", both).json
     assert (status["spec"]["nodeName"], status["status"], status["metadata"]["generation"]) == (
         "n",
@@ -415,13 +413,13 @@ def test_the_scale_of_a_deployment(server, call):
     assert call("PUT", f"{path}/d/scale", {"spec": {"replicas": -1}}).status == 422
 
 
-def test_a_namespace_takes_all_that_is_in_it(server, call, make):
+def test_a_namespace_takes_all_that_is_in_it(server, call):
     """Its deletion marks it, deletes its objects, and it goes when nothing is left; meanwhile nothing can be created."""
     server.create({"kind": "Namespace", "apiVersion": "v1", "metadata": {"name": "shop"}})
-    held = make("held", "shop")
+    held = config_map("held", namespace="shop")
     held["metadata"]["finalizers"] = ["example.com/wait"]
     server.create(held)
-    server.create(make("free", "shop"))
+    server.create(config_map("free", namespace="shop"))
     stream = call.watch(f"/api/v1/namespaces?resourceVersion={server.resource_version}")
     answer = call("DELETE", "/api/v1/namespaces/shop")
     assert answer.json["status"]["phase"] == "Terminating"
@@ -436,9 +434,9 @@ def test_a_namespace_takes_all_that_is_in_it(server, call, make):
     assert call("GET", "/api/v1/namespaces/shop").status == 404
 
 
-def test_a_namespace_with_finalizers_waits_for_them_and_for_its_contents(server, call, make):
+def test_a_namespace_with_finalizers_waits_for_them_and_for_its_contents(server, call):
     """Whichever goes last takes it away."""
-    held = make("held", "shop")
+    held = config_map("held", namespace="shop")
     held["metadata"]["finalizers"] = ["example.com/wait"]
     namespace = {
         "kind": "Namespace",
@@ -503,9 +501,9 @@ def test_the_official_client_can_do_all_of_it(server):
         assert missing.value.status == 404
 
 
-def test_of_writers_with_the_same_resource_version_one_wins(server, call, make):
+def test_of_writers_with_the_same_resource_version_one_wins(server, call):
     """Optimistic concurrency holds between threads."""
-    version = server.create(make("a"))["metadata"]["resourceVersion"]
+    version = server.create(config_map("a"))["metadata"]["resourceVersion"]
     statuses = []
 
     def write(value):

@@ -11,6 +11,7 @@ from kubernetes import client
 
 from informer.testing.patches import PatchError, json_patch, merge_patch
 from informer.testing.strategic_merge import strategic_merge
+from tests.support.objects import config_map
 
 MAPS = "/api/v1/namespaces/default/configmaps"
 MERGE = "application/merge-patch+json"
@@ -29,9 +30,9 @@ json_values = st.recursive(
 
 
 @pytest.fixture
-def stored(server, make):
+def stored(server):
     """A ConfigMap to be patched."""
-    return server.create(make("a", app="web") | {"data": {"k": "v", "l": "w"}})
+    return server.create(config_map("a", labels={"app": "web"}) | {"data": {"k": "v", "l": "w"}})
 
 
 @pytest.mark.parametrize(

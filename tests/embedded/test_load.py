@@ -10,7 +10,8 @@ import pytest
 
 from informer import ListWatch, SharedInformer
 from informer.testing import EmbeddedAPIServer
-from tests.eventually import eventually
+from tests.support.objects import config_map
+from tests.support.waiting import DEADLINE, eventually
 from watch import Channel
 from watch.concurrency import Latch
 
@@ -19,7 +20,6 @@ ROUNDS = 15
 CHANGES = KEYS * ROUNDS
 # Large enough that what stands around an object in memory counts for little.
 OBJECT_BYTES = 8000
-WAIT = 30.0
 
 
 class Stuck:
@@ -36,7 +36,7 @@ class Stuck:
     def on_update(self, old: Any, new: Any) -> None:
         assert self.latest[new.name] == old.resource_version, "an update was left out"
         self.calls += 1
-        self.gate.wait(WAIT)
+        self.gate.wait(DEADLINE)
         self.latest[new.name] = new.resource_version
 
 
@@ -61,13 +61,13 @@ def held() -> int:
 
 def falls_below(limit: float) -> bool:
     """Whether no more than so much is held before long: threads that have just told the last may still let go of it."""
-    return eventually(lambda: held() < limit, WAIT)
+    return eventually(lambda: held() < limit, DEADLINE)
 
 
 def wait_for(told: Channel[str], count: int) -> None:
     """Waits until so many things were told."""
     while count:
-        count -= len(told.get_batch(count, timeout=WAIT))
+        count -= len(told.get_batch(count, timeout=DEADLINE))
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,6 @@ def wait_for(told: Channel[str], count: int) -> None:
 )
 def test_what_waits_for_a_slow_handler_is_all_that_memory_grows_by(
     server: EmbeddedAPIServer,
-    make: Any,
     trace: Callable[[], None],
     policy: Literal["all", "coalesce"],
     least: int,
@@ -91,7 +90,7 @@ def test_what_waits_for_a_slow_handler_is_all_that_memory_grows_by(
     text = "x" * OBJECT_BYTES
 
     def state(key: int, round: int) -> dict[str, Any]:
-        return {**make(f"c{key:03}"), "data": {"text": text, "round": f"{round:04}"}}
+        return {**config_map(f"c{key:03}"), "data": {"text": text, "round": f"{round:04}"}}
 
     for key in range(KEYS):
         server.create(state(key, 0))
@@ -102,8 +101,8 @@ def test_what_waits_for_a_slow_handler_is_all_that_memory_grows_by(
     )
     slow = informer.add_event_handler(on_add=stuck.on_add, on_update=stuck.on_update, backlog=policy)
     with informer:
-        assert fast.wait_for_sync(WAIT)
-        assert slow.wait_for_sync(WAIT)
+        assert fast.wait_for_sync(DEADLINE)
+        assert slow.wait_for_sync(DEADLINE)
         wait_for(added, KEYS)
         trace()
         for round in range(1, ROUNDS + 1):
@@ -116,7 +115,7 @@ def test_what_waits_for_a_slow_handler_is_all_that_memory_grows_by(
         assert falls_below(1.25 * (most + 1) * OBJECT_BYTES)
         assert held() > 0.9 * least * OBJECT_BYTES
         stuck.gate.open()
-        assert informer.stop(WAIT, drain=True)
+        assert informer.stop(DEADLINE, drain=True)
         expected = {obj["metadata"]["name"]: obj["metadata"]["resourceVersion"] for obj in server.list("configmaps")}
         assert stuck.latest == {obj.name: obj.resource_version for obj in informer.store.list()} == expected
         # The cache itself.

@@ -13,10 +13,11 @@ import pytest
 
 from informer import Backoff, ListOptions, SharedInformer, SharedInformerFactory, wait_for_cache_sync
 from informer.testing import EmbeddedAPIServer
+from tests.support.objects import config_map
+from tests.support.waiting import DEADLINE
 from watch import Channel
 
 MANY = 60
-WAIT = 30.0
 # The longest wait before a second try is twice this; half of it, and more, lies between the first and the last of many.
 INITIAL = 0.4
 # Half the time in which so many ask the same server: the first of them may be late.
@@ -64,14 +65,14 @@ def wake_ups(threads: set[threading.Thread]) -> int:
 class Many:
     """Informers of one object each, with a handler that tells which versions it has seen."""
 
-    def __init__(self, server: EmbeddedAPIServer, make: Any) -> None:
-        self.server, self._make = server, make
+    def __init__(self, server: EmbeddedAPIServer) -> None:
+        self.server = server
         self.attempts = Attempts()
         self.told: Channel[tuple[str, str]] = Channel(None)
         self.factory = SharedInformerFactory(server.api_client(), tweak_list_options=self.attempts.note)
         self.informers: list[SharedInformer[Any]] = []
         for i in range(MANY):
-            server.create(make(f"c{i}", part=f"p{i}"))
+            server.create(config_map(f"c{i}", labels={"part": f"p{i}"}))
             informer = self.factory.informer("configmaps", label_selector=f"part=p{i}", backoff=Backoff(INITIAL))
             informer.add_event_handler(
                 on_add=lambda obj: self.told.put((obj.name, obj.resource_version)),
@@ -81,11 +82,14 @@ class Many:
 
     def change_all(self) -> set[tuple[str, str]]:
         """Changes every object; returns their names and versions."""
-        written = (self.server.update(self._make(f"c{i}", part=f"p{i}", at=str(time.monotonic()))) for i in range(MANY))
+        written = (
+            self.server.update(config_map(f"c{i}", labels={"part": f"p{i}", "at": str(time.monotonic())}))
+            for i in range(MANY)
+        )
         return {(obj["metadata"]["name"], obj["metadata"]["resourceVersion"]) for obj in written}
 
     def wait_for(self, versions: set[tuple[str, str]]) -> None:
-        missing, deadline = set(versions), time.monotonic() + WAIT
+        missing, deadline = set(versions), time.monotonic() + DEADLINE
         while missing:
             missing.discard(self.told.get(deadline - time.monotonic()))
 
@@ -93,13 +97,13 @@ class Many:
         return {(obj.name, obj.resource_version) for informer in self.informers for obj in informer.store.list()}
 
 
-def test_each_has_a_thread_and_a_handler_one_and_none_polls(server: EmbeddedAPIServer, make: Any) -> None:
+def test_each_has_a_thread_and_a_handler_one_and_none_polls(server: EmbeddedAPIServer) -> None:
     """Sixty informers with a handler each are 120 threads, asleep until something comes; none is left in the end."""
     before = set(threading.enumerate())
-    many = Many(server, make)
+    many = Many(server)
     assert own_threads(before) == set()
     with many.factory:
-        assert wait_for_cache_sync(*many.informers, timeout=WAIT)
+        assert wait_for_cache_sync(*many.informers, timeout=DEADLINE)
         server.requests.wait_for(MANY, "watch_list", open=True)
         many.wait_for(many.change_all())
         threads = own_threads(before)
@@ -114,18 +118,18 @@ def test_each_has_a_thread_and_a_handler_one_and_none_polls(server: EmbeddedAPIS
     assert own_threads(before) == set()
 
 
-def test_they_come_back_one_by_one_when_the_server_is_restarted(server: EmbeddedAPIServer, make: Any) -> None:
+def test_they_come_back_one_by_one_when_the_server_is_restarted(server: EmbeddedAPIServer) -> None:
     """Watches are refused, then expired: the waits before both differ, no informer asks more than it must, all are right."""
     before = set(threading.enumerate())
-    many = Many(server, make)
+    many = Many(server)
     with many.factory:
-        assert wait_for_cache_sync(*many.informers, timeout=WAIT)
+        assert wait_for_cache_sync(*many.informers, timeout=DEADLINE)
         server.requests.wait_for(MANY, "watch_list", open=True)
         gone = time.monotonic()
         server.faults.refuse_connections()
         server.faults.cut_connections()
         versions = many.change_all()
-        deadline = time.monotonic() + WAIT
+        deadline = time.monotonic() + DEADLINE
         while len(many.attempts.since(gone)) < MANY and time.monotonic() < deadline:
             threading.Event().wait(0.01)
         server.restart()
@@ -144,13 +148,13 @@ def test_they_come_back_one_by_one_when_the_server_is_restarted(server: Embedded
         assert kinds_of(own_threads(before)) == {"informer": MANY, "handler": MANY}
 
 
-def test_they_do_not_come_back_together_when_the_server_names_a_time(server: EmbeddedAPIServer, make: Any) -> None:
+def test_they_do_not_come_back_together_when_the_server_names_a_time(server: EmbeddedAPIServer) -> None:
     """All are told to come again in a second: none comes before, and they come in the course of the next one."""
-    many = Many(server, make)
+    many = Many(server)
     server.faults.too_many_requests(1, on="watch_list", times=MANY)
     begun = time.monotonic()
     with many.factory:
-        assert wait_for_cache_sync(*many.informers, timeout=WAIT)
+        assert wait_for_cache_sync(*many.informers, timeout=DEADLINE)
         attempts = many.attempts.since(begun)
         assert len(attempts) == 2 * MANY
         assert attempts[MANY] >= 1.0
@@ -174,7 +178,7 @@ def test_informers_of_a_group_do_not_each_ask_what_it_has(
     with factory:
         for i in range(5):
             factory.informer(name.replace("0", str(i))).start()
-            assert all(factory.wait_for_cache_sync(WAIT).values())
+            assert all(factory.wait_for_cache_sync(DEADLINE).values())
         assert [r.path for r in server.requests if r.verb not in ("watch", "watch_list")] == asked
 
 

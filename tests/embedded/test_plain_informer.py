@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import msgspec
 
 from informer import ListWatch, new_informer
 from informer.testing import EmbeddedAPIServer
+from tests.support.objects import pod
+from tests.support.waiting import DEADLINE
 from watch import Channel
 from watch.concurrency import Signal, Worker
-
-WAIT = 10.0
 
 
 class Spec(msgspec.Struct):
@@ -22,15 +20,6 @@ class Pod(msgspec.Struct):
     """What is of interest of a pod; no metadata."""
 
     spec: Spec
-
-
-def pod(node: str) -> dict[str, Any]:
-    return {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"name": "a", "namespace": "default"},
-        "spec": {"nodeName": node, "containers": []},
-    }
 
 
 def test_a_model_without_metadata_is_what_handler_store_and_index_see(embedded_apiserver: EmbeddedAPIServer) -> None:
@@ -44,19 +33,19 @@ def test_a_model_without_metadata_is_what_handler_store_and_index_see(embedded_a
         def on_update(self, old: Pod, new: Pod) -> None:
             told.put((old, new))
 
-    embedded_apiserver.create(pod("n1"))
+    embedded_apiserver.create(pod("a", node="n1"))
     source = ListWatch.for_resource(embedded_apiserver.api_client(), "pods", model=Pod)
     store, controller = new_informer(source, Handler(), indexers={"node": lambda found: [found.spec.nodeName]})
     stop = Signal()
     worker = Worker(lambda: controller.run(stop), "controller").start()
     try:
         first, second = Pod(Spec("n1")), Pod(Spec("n2"))
-        assert told.get(timeout=WAIT) == (first,)
+        assert told.get(timeout=DEADLINE) == (first,)
         assert store.list() == store.by_index("node", "n1") == [first]
-        embedded_apiserver.update(pod("n2"))
-        assert told.get(timeout=WAIT) == (first, second)
+        embedded_apiserver.update(pod("a", node="n2"))
+        assert told.get(timeout=DEADLINE) == (first, second)
         assert store.get_by_key("default/a") == second
         assert store.by_index("node", "n1") == []
     finally:
         stop.set()
-        assert worker.join(WAIT)
+        assert worker.join(DEADLINE)

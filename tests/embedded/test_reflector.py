@@ -11,16 +11,12 @@ import yaml
 
 from informer import ApiError, Backoff, ListWatch, SharedInformer
 from informer.testing import EmbeddedAPIServer
-from tests.eventually import eventually
+from tests.support.objects import config_map
+from tests.support.waiting import DEADLINE, eventually
 
-LIMIT = 10.0
 QUICK = Backoff(initial=0.01, maximum=0.05)
 
 Follow = Callable[..., SharedInformer[Any]]
-
-
-def config_map(name: str, value: str = "", **metadata: Any) -> dict[str, Any]:
-    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, **metadata}, "data": {"value": value}}
 
 
 @pytest.fixture
@@ -40,13 +36,13 @@ def follow() -> Iterator[Follow]:
 
     yield start
     for informer, api_client in made:
-        assert informer.stop(LIMIT)
+        assert informer.stop(DEADLINE)
         api_client.close()
 
 
 def shows(informer: SharedInformer[Any], obj: dict[str, Any]) -> bool:
     """Whether the cache comes to show what a write made."""
-    return informer.wait_for_resource_version(obj["metadata"]["resourceVersion"], LIMIT)
+    return informer.wait_for_resource_version(obj["metadata"]["resourceVersion"], DEADLINE)
 
 
 def names(informer: SharedInformer[Any]) -> list[str]:
@@ -65,7 +61,7 @@ def test_watch_lists_are_used_where_the_server_has_them(version: str, streams: b
     with EmbeddedAPIServer(version=version) as server:
         server.create(config_map("a"))
         informer = follow(server)
-        assert informer.wait_for_sync(LIMIT)
+        assert informer.wait_for_sync(DEADLINE)
         assert shows(informer, server.create(config_map("b")))
         assert names(informer) == ["a", "b"]
         assert verbs(server) == (["watch_list"] if streams else ["watch_list", "list", "watch"])
@@ -82,7 +78,7 @@ def test_a_compressed_watch_list_is_read(follow: Follow) -> None:
         for i in range(50):
             server.create(config_map(f"c{i}", "x" * 2000))
         informer = follow(server, where={"gzip": True})
-        assert informer.wait_for_sync(LIMIT)
+        assert informer.wait_for_sync(DEADLINE)
         for i in range(50):
             last = server.update(config_map(f"c{i}", "y" * 2000))
         assert shows(informer, last)
@@ -95,7 +91,7 @@ def test_lists_come_in_pages(follow: Follow, embedded_apiserver: EmbeddedAPIServ
     for i in range(25):
         embedded_apiserver.create(config_map(f"c{i:02}"))
     informer = follow(embedded_apiserver, watch_list=False, page_size=10)
-    assert informer.wait_for_sync(LIMIT)
+    assert informer.wait_for_sync(DEADLINE)
     assert len(names(informer)) == 25
     assert shows(informer, embedded_apiserver.create(config_map("later")))
     lists = [request for request in embedded_apiserver.requests if request.verb == "list"]
@@ -111,7 +107,7 @@ def test_a_missing_end_bookmark_makes_way_for_a_list(
     embedded_apiserver.create(config_map("a"))
     embedded_apiserver.faults.no_end_bookmark(times=None)
     informer = follow(embedded_apiserver)
-    assert informer.wait_for_sync(LIMIT)
+    assert informer.wait_for_sync(DEADLINE)
     assert names(informer) == ["a"]
     assert shows(informer, embedded_apiserver.create(config_map("b")))
     assert verbs(embedded_apiserver) == ["watch_list", "list", "watch"]
@@ -125,7 +121,7 @@ def test_a_compacted_history_is_relisted_and_deletes_are_found(
     for name in ("gone", "changed"):
         embedded_apiserver.create(config_map(name))
     informer = follow(embedded_apiserver, watch_list=watch_list)
-    assert informer.wait_for_sync(LIMIT)
+    assert informer.wait_for_sync(DEADLINE)
     embedded_apiserver.faults.refuse_connections()
     embedded_apiserver.faults.cut_connections()
     assert eventually(lambda: not informer.is_watching)
@@ -163,7 +159,7 @@ def test_whatever_happens_to_a_watch_the_cache_follows(
     """Every fault in the middle of a watch; what is written around it arrives, and few requests are made."""
     embedded_apiserver.create(config_map("a"))
     informer = follow(embedded_apiserver, watch_list=watch_list)
-    assert informer.wait_for_sync(LIMIT)
+    assert informer.wait_for_sync(DEADLINE)
     assert shows(informer, embedded_apiserver.create(config_map("b")))
     FAULTS[fault](embedded_apiserver.faults)
     embedded_apiserver.delete(config_map("a"))
@@ -194,7 +190,7 @@ def test_whatever_a_request_is_answered_with_the_cache_is_filled(
     embedded_apiserver.create(config_map("a"))
     REFUSALS[refusal](embedded_apiserver.faults, on)
     informer = follow(embedded_apiserver, watch_list=on == "watch_list")
-    assert informer.wait_for_sync(LIMIT)
+    assert informer.wait_for_sync(DEADLINE)
     assert shows(informer, embedded_apiserver.create(config_map("b")))
     assert names(informer) == ["a", "b"]
     assert eventually(lambda: informer.sync_error() is None)
@@ -204,7 +200,7 @@ def test_whatever_a_request_is_answered_with_the_cache_is_filled(
 def test_a_frozen_watch_is_given_up_and_resumed(follow: Follow, embedded_apiserver: EmbeddedAPIServer) -> None:
     """Silence: the connection stays open and nothing comes; no list is made."""
     informer = follow(embedded_apiserver, silence_timeout=0.3)
-    assert informer.wait_for_sync(LIMIT)
+    assert informer.wait_for_sync(DEADLINE)
     assert shows(informer, embedded_apiserver.create(config_map("a")))
     embedded_apiserver.faults.freeze()
     assert shows(informer, embedded_apiserver.create(config_map("b")))
@@ -216,7 +212,7 @@ def test_a_server_that_restarts_is_found_again(follow: Follow, embedded_apiserve
     """API server restart: what it holds survives, and the informer goes on with it."""
     embedded_apiserver.create(config_map("a"))
     informer = follow(embedded_apiserver)
-    assert informer.wait_for_sync(LIMIT)
+    assert informer.wait_for_sync(DEADLINE)
     embedded_apiserver.restart()
     assert shows(informer, embedded_apiserver.create(config_map("b")))
     assert names(informer) == ["a", "b"]
@@ -234,7 +230,7 @@ def test_a_refused_list_says_why_until_it_is_allowed(follow: Follow, embedded_ap
     assert error.status == 403
     assert "configmaps" in str(error)
     embedded_apiserver.allow()
-    assert informer.wait_for_sync(LIMIT)
+    assert informer.wait_for_sync(DEADLINE)
     assert eventually(lambda: informer.sync_error() is None)
 
 
@@ -254,7 +250,7 @@ def test_tls_and_a_token_that_is_replaced(follow: Follow, tmp_path: Path) -> Non
         with client.ApiClient(configuration) as api_client:
             source = ListWatch.for_resource(api_client, "configmaps")
             with SharedInformer(source, backoff=QUICK) as informer:
-                assert informer.wait_for_sync(LIMIT)
+                assert informer.wait_for_sync(DEADLINE)
                 token.write_text("two")
                 server.set_tokens(["two"])
                 server.faults.cut_connections()
@@ -271,7 +267,7 @@ def test_namespaces_are_followed_one_by_one(
         embedded_apiserver.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
         embedded_apiserver.create(config_map("a", namespace=namespace))
     informer = follow(embedded_apiserver, where={"namespace": namespaces})
-    assert informer.wait_for_sync(LIMIT)
+    assert informer.wait_for_sync(DEADLINE)
     assert sorted(informer.store.list_keys()) == [f"{namespace}/a" for namespace in namespaces]
     assert {request.namespace for request in embedded_apiserver.requests} == set(namespaces)
 
@@ -280,7 +276,7 @@ def test_bookmarks_keep_a_quiet_watch_young(follow: Follow) -> None:
     """A resource where nothing happens: its version moves with the bookmarks, so that a resume needs no list."""
     with EmbeddedAPIServer(bookmark_interval=0.1) as server:
         informer = follow(server, watch_list=False)
-        assert informer.wait_for_sync(LIMIT)
+        assert informer.wait_for_sync(DEADLINE)
         # Another resource moves the server's version on.
         for i in range(20):
             last = server.create({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": f"s{i}"}})

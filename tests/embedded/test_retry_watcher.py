@@ -12,14 +12,11 @@ from kubernetes import client
 
 from informer import ListWatch
 from informer.testing import EmbeddedAPIServer
+from tests.support.objects import config_map
+from tests.support.waiting import DEADLINE
 from watch import Event, RetryWatcher, WatchTimeoutError, list_watch_until, until_with_retry
 
-LIMIT = 10.0
 PROMPT = 2.0
-
-
-def config_map(name: str, value: str = "") -> dict[str, Any]:
-    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": {"value": value}}
 
 
 def name_of(event: Event[Any]) -> str:
@@ -45,11 +42,11 @@ def retry(embedded_apiserver: EmbeddedAPIServer, list_watch: Any) -> Iterator[Ca
     yield make
     for watcher in made:
         watcher.stop()
-        assert watcher.done.wait(LIMIT)
+        assert watcher.done.wait(DEADLINE)
 
 
 def take(watcher: RetryWatcher[Any]) -> Event[Any]:
-    return watcher.result_chan().get(timeout=LIMIT)
+    return watcher.result_chan().get(timeout=DEADLINE)
 
 
 BREAKS = {
@@ -122,7 +119,7 @@ def test_a_stop_does_not_wait_for_the_server(embedded_apiserver, retry, hang):
     """A request without an answer, and a stream in which nothing comes, are given up at once."""
     hang(embedded_apiserver.faults)
     watcher = retry()
-    embedded_apiserver.requests.wait_for(1, verb="watch", timeout=LIMIT)
+    embedded_apiserver.requests.wait_for(1, verb="watch", timeout=DEADLINE)
     began = time.monotonic()
     watcher.stop()
     assert watcher.done.wait(PROMPT)
@@ -132,7 +129,7 @@ def test_a_stop_does_not_wait_for_the_server(embedded_apiserver, retry, hang):
 def test_a_stop_does_not_wait_for_a_handshake(retry):
     """A server that takes the connection and then says nothing, not even in TLS, is given up at once."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        silent.settimeout(LIMIT)
+        silent.settimeout(DEADLINE)
         configuration = client.Configuration(host=f"https://127.0.0.1:{silent.getsockname()[1]}")
         configuration.verify_ssl = False
         configuration.proxy = None
@@ -155,7 +152,7 @@ def test_until_with_retry_over_http(embedded_apiserver, list_watch):
         list_watch,
         lambda event: event.type == "ADDED" and name_of(event) == "two",
         lambda event: event.type == "MODIFIED" and event.object["data"]["value"] == "changed",
-        timeout=LIMIT,
+        timeout=DEADLINE,
     )
     assert found is not None
     assert name_of(found) == "two"
@@ -170,7 +167,7 @@ def test_list_watch_until_over_http(embedded_apiserver, list_watch):
         embedded_apiserver.create(config_map("two"))
         return name_of(event) == "one"
 
-    found = list_watch_until(list_watch, first, lambda event: name_of(event) == "two", timeout=LIMIT)
+    found = list_watch_until(list_watch, first, lambda event: name_of(event) == "two", timeout=DEADLINE)
     assert found is not None
     assert (found.type, name_of(found)) == ("ADDED", "two")
 

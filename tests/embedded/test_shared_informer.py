@@ -25,9 +25,9 @@ from informer import (
     until_with_sync,
 )
 from informer.testing import EmbeddedAPIServer
+from tests.support.objects import pod
+from tests.support.waiting import DEADLINE
 from watch import ApiError, Channel, EventType
-
-WAIT = 20.0
 
 Start = Callable[..., SharedInformer[Any]]
 
@@ -40,15 +40,6 @@ class Pod(msgspec.Struct):
     """What is of interest of a pod; no metadata."""
 
     spec: Spec
-
-
-def pod(name: str, node: Any = "n1", namespace: str = "default") -> dict[str, Any]:
-    return {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"name": name, "namespace": namespace},
-        "spec": {"nodeName": node, "containers": [{"name": "c", "image": "i"}]},
-    }
 
 
 @pytest.fixture(params=["in_order", "delta"])
@@ -72,7 +63,7 @@ def follow(server: EmbeddedAPIServer) -> Iterator[Start]:
 
     yield make
     for informer in made:
-        assert informer.stop(WAIT)
+        assert informer.stop(DEADLINE)
 
 
 def version_of(obj: Any) -> str:
@@ -95,7 +86,7 @@ def test_every_reader_sees_the_form_that_was_asked_for(
     server: EmbeddedAPIServer, follow: Start, queue: str, model: Any, kind: type, node_of: Any
 ) -> None:
     """Handlers, filters, batches, streams, indices, the lister and `on_error` get objects of the model."""
-    server.create(pod("a"))
+    server.create(pod("a", node="n1"))
     informer = follow(model=model, queue=queue, indexers={"node": lambda obj: [node_of(obj)]})
     told: Channel[tuple[str, str]] = Channel(None)
     failed: Channel[Any] = Channel(None)
@@ -114,20 +105,25 @@ def test_every_reader_sees_the_form_that_was_asked_for(
     informer.add_event_handler(on_batch=lambda batch: [batches.put(change) for change in batch])
     stream = informer.events(backlog="all")
     informer.start()
-    assert told.get(WAIT) == ("add", "n1")
-    for obj in (failed.get(WAIT), batches.get(WAIT).object, next(stream).object, informer.lister.get("a", "default")):
+    assert told.get(DEADLINE) == ("add", "n1")
+    for obj in (
+        failed.get(DEADLINE),
+        batches.get(DEADLINE).object,
+        next(stream).object,
+        informer.lister.get("a", "default"),
+    ):
         assert type(obj) is kind
         assert node_of(obj) == "n1"
     assert [node_of(obj) for obj in informer.lister.by_index("node", "n1")] == ["n1"]
-    server.update(pod("a", "n2"))
-    assert told.get(WAIT) == ("n1", "n2")
-    server.update(pod("a", "hidden"))
-    assert told.get(WAIT) == ("delete", "n2")
-    server.update(pod("a", "n3"))
-    assert told.get(WAIT) == ("add", "n3")
+    server.update(pod("a", node="n2"))
+    assert told.get(DEADLINE) == ("n1", "n2")
+    server.update(pod("a", node="hidden"))
+    assert told.get(DEADLINE) == ("delete", "n2")
+    server.update(pod("a", node="n3"))
+    assert told.get(DEADLINE) == ("add", "n3")
     server.delete("pods", "a")
     # A pod is marked before it goes.
-    assert [told.get(WAIT) for _ in range(2)] == [("n3", "n3"), ("delete", "n3")]
+    assert [told.get(DEADLINE) for _ in range(2)] == [("n3", "n3"), ("delete", "n3")]
     assert [next(stream).type for _ in range(5)] == [DeltaType.UPDATED] * 4 + [DeltaType.DELETED]
     assert informer.lister.by_index("node", "n1") == informer.store.list() == []
 
@@ -139,7 +135,7 @@ def test_an_object_that_does_not_decode_costs_only_itself(
     told: Channel[tuple[Any, bytes, Exception]] = Channel(None)
     changes: Channel[tuple[str, str, bool]] = Channel(None)
     server.create(pod("bad", node=17))
-    server.create(pod("good"))
+    server.create(pod("good", node="n1"))
     informer = follow(model=Pod, queue=queue, on_decode_error=lambda *args: told.put(args))
     informer.add_event_handler(
         on_add=lambda obj: changes.put(("add", obj.spec.nodeName, False)),
@@ -147,8 +143,8 @@ def test_an_object_that_does_not_decode_costs_only_itself(
     )
     with caplog.at_level(logging.ERROR):
         informer.start()
-        assert changes.get(WAIT) == ("add", "n1", False)
-        metadata, raw, error = told.get(WAIT)
+        assert changes.get(DEADLINE) == ("add", "n1", False)
+        metadata, raw, error = told.get(DEADLINE)
         assert (metadata.namespace, metadata.name) == ("default", "bad")
         assert metadata.uid
         assert metadata.resource_version
@@ -156,9 +152,9 @@ def test_an_object_that_does_not_decode_costs_only_itself(
         assert isinstance(error, msgspec.ValidationError)
         assert informer.store.list_keys() == ["default/good"]
         server.patch("pods", "good", {"spec": {"nodeName": 18}}, namespace="default")
-        assert changes.get(WAIT) == ("delete", "n1", True)
+        assert changes.get(DEADLINE) == ("delete", "n1", True)
         server.patch("pods", "good", {"spec": {"nodeName": "n2"}}, namespace="default")
-        assert changes.get(WAIT) == ("add", "n2", False)
+        assert changes.get(DEADLINE) == ("add", "n2", False)
     assert informer.decode_errors == 2
     assert "left out default/bad: it does not decode" in caplog.text
 
@@ -168,7 +164,7 @@ def test_metadata_alone_is_what_was_asked_for(server: EmbeddedAPIServer, follow:
     server.create(pod("a"))
     informer = follow(metadata_only=True)
     informer.start()
-    assert informer.wait_for_sync(WAIT)
+    assert informer.wait_for_sync(DEADLINE)
     obj = informer.lister.get("a", "default")
     assert (obj.name, obj.kind, obj.at("spec")) == ("a", "PartialObjectMetadata", None)
 
@@ -180,7 +176,7 @@ def test_the_first_list_is_streamed_where_the_server_can(server: EmbeddedAPIServ
     """Go: TestWatchListSemanticsSimple. A bookmark alone is an empty list, and nothing is listed."""
     informer = follow(queue=queue)
     informer.start()
-    assert informer.wait_for_sync(WAIT)
+    assert informer.wait_for_sync(DEADLINE)
     assert [request.verb for request in server.requests] == ["watch_list"]
 
 
@@ -190,9 +186,9 @@ def test_a_server_that_cannot_stream_a_list_is_listed(queue: str) -> None:
         server.create(pod("a"))
         source = ListWatch.for_resource(server.api_client(), "pods")
         with SharedInformer(source, queue=queue) as informer:
-            assert informer.wait_for_sync(WAIT)
+            assert informer.wait_for_sync(DEADLINE)
             assert informer.store.list_keys() == ["default/a"]
-            assert server.requests.wait_for(1, verb="list", timeout=WAIT)
+            assert server.requests.wait_for(1, verb="list", timeout=DEADLINE)
 
 
 def test_ones_own_writes_can_be_waited_for(server: EmbeddedAPIServer, follow: Start, queue: str) -> None:
@@ -201,7 +197,7 @@ def test_ones_own_writes_can_be_waited_for(server: EmbeddedAPIServer, follow: St
     informer.start()
     for number in range(20):
         version = version_of(server.create(pod(f"p{number}")))
-        assert informer.wait_for_resource_version(version, WAIT)
+        assert informer.wait_for_resource_version(version, DEADLINE)
         assert f"default/p{number}" in informer.store
 
 
@@ -216,15 +212,15 @@ def test_a_namespace_that_is_forbidden_stops_no_other(server: EmbeddedAPIServer,
     informer = follow(namespace=["one", "two"], watch_error_handler=lambda informer, error: refused.put(error))
     registration = informer.add_event_handler(on_add=lambda obj: told.put(obj.namespace))
     informer.start()
-    assert told.get(WAIT) == "one"
-    for error in (refused.get(WAIT), informer.sync_error()):
+    assert told.get(DEADLINE) == "one"
+    for error in (refused.get(DEADLINE), informer.sync_error()):
         assert isinstance(error, ApiError)
         assert error.status == 403
     assert not informer.has_synced()
     assert informer.last_sync_resource_version == ""
     server.allow()
-    assert told.get(WAIT) == "two"
-    assert registration.wait_for_sync(WAIT)
+    assert told.get(DEADLINE) == "two"
+    assert registration.wait_for_sync(DEADLINE)
     assert len(informer.store) == 2
 
 
@@ -246,7 +242,7 @@ def test_faults_leave_handlers_with_the_truth(server: EmbeddedAPIServer, follow:
 
     informer.add_event_handler(on_add=add, on_update=update, on_delete=lambda obj: seen.pop(obj.name))
     informer.start()
-    assert informer.wait_for_sync(WAIT)
+    assert informer.wait_for_sync(DEADLINE)
     troubles: list[Callable[[], object]] = [
         server.faults.cut_connections,
         server.faults.garbage_line,
@@ -261,12 +257,12 @@ def test_faults_leave_handlers_with_the_truth(server: EmbeddedAPIServer, follow:
     for number, trouble in enumerate(troubles * 2):
         server.create(pod(f"p{number}"))
         if number >= 2:
-            server.update(pod(f"p{number - 1}", f"n{number}"))
+            server.update(pod(f"p{number - 1}", node=f"n{number}"))
             server.delete("pods", f"p{number - 2}")
         trouble()
         last = version_of(server.create(pod(f"q{number}")))
-    assert informer.wait_for_resource_version(last, WAIT)
-    assert informer.stop(WAIT, drain=True)
+    assert informer.wait_for_resource_version(last, DEADLINE)
+    assert informer.stop(DEADLINE, drain=True)
     assert faults == []
     assert seen == {obj["metadata"]["name"]: version_of(obj) for obj in server.list("pods")}
 
@@ -286,9 +282,9 @@ def test_a_stop_is_prompt_whatever_the_server_does(server: EmbeddedAPIServer, fo
     if fault == "nothing listens":
         assert not informer.wait_for_sync(0.05)
     else:
-        assert server.requests.wait_for(1, timeout=WAIT)
+        assert server.requests.wait_for(1, timeout=DEADLINE)
     begun = time.monotonic()
-    assert informer.stop(WAIT)
+    assert informer.stop(DEADLINE)
     assert time.monotonic() - begun < 2
     server.faults.clear()
     server.faults.accept_connections()
@@ -300,12 +296,12 @@ def test_an_informer_as_a_watch(server: EmbeddedAPIServer) -> None:
     source = ListWatch.for_resource(server.api_client(), "pods")
     with informer_watcher(source) as watcher:
         chan = watcher.result_chan()
-        assert (chan.get(WAIT).type, watcher.store.list_keys()) == (EventType.ADDED, ["default/a"])
+        assert (chan.get(DEADLINE).type, watcher.store.list_keys()) == (EventType.ADDED, ["default/a"])
         server.delete("pods", "a")
-        assert [chan.get(WAIT).type for _ in range(2)] == [EventType.MODIFIED, EventType.DELETED]
-    assert watcher.done.wait(WAIT)
+        assert [chan.get(DEADLINE).type for _ in range(2)] == [EventType.MODIFIED, EventType.DELETED]
+    assert watcher.done.wait(DEADLINE)
     server.create(pod("b"))
-    event = until_with_sync(source, lambda event: event.object.name == "b", timeout=WAIT)
+    event = until_with_sync(source, lambda event: event.object.name == "b", timeout=DEADLINE)
     assert event is not None
     assert event.type == EventType.ADDED
 
@@ -411,11 +407,11 @@ def test_a_paged_list_does_not_ask_for_a_version_that_no_watch_can_begin_at(serv
         backoff=Backoff(0.005, 0.05),
     )
     with informer:
-        assert informer.wait_for_sync(WAIT)
+        assert informer.wait_for_sync(DEADLINE)
         server.requests.wait_for(1, "watch", open=True)
         server.faults.refuse_connections()
         server.faults.cut_connections()
         last = server.create({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "b"}})
         server.restart()
-        assert informer.wait_for_resource_version(last["metadata"]["resourceVersion"], WAIT)
+        assert informer.wait_for_resource_version(last["metadata"]["resourceVersion"], DEADLINE)
         assert sorted(informer.store.list_keys()) == ["default/a", "default/b"]

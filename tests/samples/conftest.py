@@ -118,19 +118,3 @@ def samples(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Any]:
     """Imports a sample, or a module that samples share, into this process."""
     monkeypatch.syspath_prepend(str(SAMPLES))
     return importlib.import_module
-
-
-def make_pod(name: str, namespace: str = "default", **labels: str) -> dict[str, Any]:
-    """A pod as a user would write it."""
-    return {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"name": name, "namespace": namespace, "labels": labels},
-        "spec": {"containers": [{"name": "app", "image": "registry.example/app:1.0"}]},
-    }
-
-
-@pytest.fixture
-def pod() -> Callable[..., dict[str, Any]]:
-    """Makes pods."""
-    return make_pod

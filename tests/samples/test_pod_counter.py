@@ -11,6 +11,7 @@ import pytest
 from kubernetes import client, watch
 
 from informer.testing import EmbeddedAPIServer
+from tests.support.objects import pod
 
 SAMPLE = "pod_counter.py"
 ANNOTATION = "example.com/pods"
@@ -64,9 +65,7 @@ def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
         yield Site(server, tmp_path / "kubeconfig", client.CoreV1Api(api_client))
 
 
-def test_each_namespace_says_how_many_pods_it_has(
-    site: Site, run_sample: Callable[..., Any], pod: Callable[..., dict[str, Any]]
-) -> None:
+def test_each_namespace_says_how_many_pods_it_has(site: Site, run_sample: Callable[..., Any]) -> None:
     """The annotation follows pods that were there, are added and deleted, in namespaces old and new; Ctrl-C ends it."""
     old, empty = site.namespace(), site.namespace()
     for name in ("a", "b", "c"):
@@ -89,9 +88,7 @@ def test_each_namespace_says_how_many_pods_it_has(
     assert program.end() == (0, [], [])
 
 
-def test_a_count_is_written_once(
-    site: Site, run_sample: Callable[..., Any], pod: Callable[..., dict[str, Any]]
-) -> None:
+def test_a_count_is_written_once(site: Site, run_sample: Callable[..., Any]) -> None:
     """Each number is written once; what changed while nobody counted is put right by the next start."""
     name = site.namespace()
     made = site.core.read_namespace(name).metadata.resource_version

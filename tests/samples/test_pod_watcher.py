@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from informer.testing import EmbeddedAPIServer
+from tests.support.objects import pod
 
 SAMPLE = "pod_watcher.py"
 
@@ -31,7 +32,7 @@ def kubeconfig(embedded_apiserver: EmbeddedAPIServer, tmp_path: Path) -> str:
 
 
 def test_every_add_change_and_delete_is_a_line(
-    embedded_apiserver: EmbeddedAPIServer, kubeconfig: str, run_sample: Callable[..., Any], pod: Callable[..., Any]
+    embedded_apiserver: EmbeddedAPIServer, kubeconfig: str, run_sample: Callable[..., Any]
 ) -> None:
     """In a pipe each event is one line that begins with its type."""
     embedded_apiserver.create(pod("first"))
@@ -60,7 +61,6 @@ def test_outputs(
     embedded_apiserver: EmbeddedAPIServer,
     kubeconfig: str,
     run_sample: Callable[..., Any],
-    pod: Callable[..., Any],
     output: str,
     pattern: str,
 ) -> None:
@@ -72,7 +72,7 @@ def test_outputs(
 
 
 def test_json_lines_are_watch_events(
-    embedded_apiserver: EmbeddedAPIServer, kubeconfig: str, run_sample: Callable[..., Any], pod: Callable[..., Any]
+    embedded_apiserver: EmbeddedAPIServer, kubeconfig: str, run_sample: Callable[..., Any]
 ) -> None:
     """`-o json` writes a watch event a line, with the whole object."""
     stored = embedded_apiserver.create(pod("web"))
@@ -82,12 +82,12 @@ def test_json_lines_are_watch_events(
 
 
 def test_selectors_and_namespaces_choose_pods(
-    embedded_apiserver: EmbeddedAPIServer, kubeconfig: str, run_sample: Callable[..., Any], pod: Callable[..., Any]
+    embedded_apiserver: EmbeddedAPIServer, kubeconfig: str, run_sample: Callable[..., Any]
 ) -> None:
     """`-n`, `-A`, `-l` and `--field-selector` let pass what they name and nothing else."""
     embedded_apiserver.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}})
     for name, namespace, app in (("a", "default", "web"), ("b", "shop", "web"), ("c", "shop", "db")):
-        embedded_apiserver.create(pod(name, namespace, app=app))
+        embedded_apiserver.create(pod(name, namespace, labels={"app": app}))
     expected: dict[tuple[str, ...], list[str]] = {
         (): ["a"],
         ("-A",): ["a", "b", "c"],
@@ -192,7 +192,7 @@ def test_ctrl_c_ends_it_while_the_server_says_nothing(tmp_path: Path, run_sample
 
 
 def test_sigterm_ends_it(
-    embedded_apiserver: EmbeddedAPIServer, kubeconfig: str, run_sample: Callable[..., Any], pod: Callable[..., Any]
+    embedded_apiserver: EmbeddedAPIServer, kubeconfig: str, run_sample: Callable[..., Any]
 ) -> None:
     """SIGTERM, as a cluster sends it, ends the program like Ctrl-C."""
     embedded_apiserver.create(pod("web"))
@@ -203,7 +203,7 @@ def test_sigterm_ends_it(
 
 
 def test_a_reader_that_has_gone_ends_it_quietly(
-    embedded_apiserver: EmbeddedAPIServer, kubeconfig: str, run_sample: Callable[..., Any], pod: Callable[..., Any]
+    embedded_apiserver: EmbeddedAPIServer, kubeconfig: str, run_sample: Callable[..., Any]
 ) -> None:
     """A closed pipe (`| head -1`) ends the program without a traceback."""
     embedded_apiserver.create(pod("first"))
@@ -217,7 +217,7 @@ def test_a_reader_that_has_gone_ends_it_quietly(
 
 
 def test_it_survives_a_restart_of_the_server(
-    embedded_apiserver: EmbeddedAPIServer, kubeconfig: str, run_sample: Callable[..., Any], pod: Callable[..., Any]
+    embedded_apiserver: EmbeddedAPIServer, kubeconfig: str, run_sample: Callable[..., Any]
 ) -> None:
     """After the server was away the view goes on, without a line for pods that did not change."""
     embedded_apiserver.create(pod("first"))
@@ -238,9 +238,7 @@ def test_without_a_cluster_it_shows_its_own(tmp_path: Path, run_sample: Callable
     assert {"ADDED", "MODIFIED"} <= {line.split()[0] for line in lines}
 
 
-def test_in_a_terminal_a_table_updates_in_place(
-    embedded_apiserver: EmbeddedAPIServer, kubeconfig: str, pod: Callable[..., Any]
-) -> None:
+def test_in_a_terminal_a_table_updates_in_place(embedded_apiserver: EmbeddedAPIServer, kubeconfig: str) -> None:
     """In a terminal the same lines are drawn again: readiness, restarts, node and age of each pod."""
     stored = embedded_apiserver.create(pod("web"))
     screen = Screen([sys.executable, str(Path(__file__).parents[2] / "samples" / SAMPLE), "--kubeconfig", kubeconfig])

@@ -11,6 +11,7 @@ import pytest
 from kubernetes import client
 
 from informer.testing import ControlPlane
+from tests.support.objects import pod
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(120)]
 
@@ -45,7 +46,6 @@ def test_every_add_change_and_delete_is_shown_across_a_restart(
     namespace: str,
     kubeconfig: str,
     run_sample: Callable[..., Any],
-    pod: Callable[..., Any],
 ) -> None:
     """Each write to the real server is a line, before and after its kube-apiserver was killed and started again."""
     core.create_namespaced_pod(namespace, pod("first", namespace))
@@ -74,7 +74,6 @@ def test_a_change_is_flushed_within_a_tenth_of_a_second(
     namespace: str,
     kubeconfig: str,
     run_sample: Callable[..., Any],
-    pod: Callable[..., Any],
 ) -> None:
     """Of a hundred writes, 99 are in the pipe within 100 ms of the server's response."""
     core.create_namespaced_pod(namespace, pod("probe", namespace))

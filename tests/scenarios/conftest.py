@@ -14,9 +14,9 @@ import urllib3
 
 from informer import Backoff, ListWatch, SharedInformer, SharedInformerFactory
 from informer.testing import EmbeddedAPIServer
+from tests.support.waiting import DEADLINE
 from watch import Channel
 
-DEADLINE = 30.0
 DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 
 

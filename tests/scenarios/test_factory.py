@@ -9,8 +9,7 @@ import pytest
 
 from informer import ApiError, SharedInformerFactory
 from informer.testing import EmbeddedAPIServer
-
-WAIT = 30.0
+from tests.support.waiting import DEADLINE
 
 
 def body(name: str) -> dict[str, Any]:
@@ -38,7 +37,7 @@ def test_who_has_not_synced_says_why(backend: Any, widgets: Any, make_factory: A
     if backend.is_embedded:
         backend.server.allow()
         widgets.define()
-        assert factory.wait_for_cache_sync(WAIT) == {forbidden: True, absent: True}
+        assert factory.wait_for_cache_sync(DEADLINE) == {forbidden: True, absent: True}
         assert (forbidden.sync_error(), absent.sync_error()) == (None, None)
 
 
@@ -48,7 +47,7 @@ def test_an_absent_resource_is_told_beside_one_that_is_there(backend: Any, widge
     there, absent = factory.informer("configmaps"), factory.informer(widgets.name)
     with factory:
         backend.until(absent.sync_error, "the absent one has failed")
-        assert there.wait_for_sync(WAIT)
+        assert there.wait_for_sync(DEADLINE)
         assert factory.wait_for_cache_sync(0.1) == {there: True, absent: False}
         error = absent.sync_error()
         assert isinstance(error, ApiError)
@@ -58,8 +57,8 @@ def test_an_absent_resource_is_told_beside_one_that_is_there(backend: Any, widge
         assert there.sync_error() is None
         widgets.define()
         widgets.add("one")
-        assert factory.wait_for_cache_sync(WAIT) == {there: True, absent: True}
-        assert absent.wait_until(lambda: [obj.name for obj in absent.lister.list()] == ["one"], WAIT)
+        assert factory.wait_for_cache_sync(DEADLINE) == {there: True, absent: True}
+        assert absent.wait_until(lambda: [obj.name for obj in absent.lister.list()] == ["one"], DEADLINE)
 
 
 def test_informers_come_and_go_while_others_run(backend: Any, make_factory: Any) -> None:
@@ -68,12 +67,12 @@ def test_informers_come_and_go_while_others_run(backend: Any, make_factory: Any)
     factory = make_factory()
     first = factory.informer("configmaps")
     factory.start()
-    assert factory.wait_for_cache_sync(WAIT) == {first: True}
+    assert factory.wait_for_cache_sync(DEADLINE) == {first: True}
 
     second = factory.informer("secrets")
     assert factory.wait_for_cache_sync(0) == {first: True}, "one that was not started is not waited for"
     factory.start()
-    assert factory.wait_for_cache_sync(WAIT) == {first: True, second: True}
+    assert factory.wait_for_cache_sync(DEADLINE) == {first: True, second: True}
 
     factory.remove_informer(second)
     assert (second.is_stopped(), first.is_stopped()) == (True, False)
@@ -83,10 +82,10 @@ def test_informers_come_and_go_while_others_run(backend: Any, make_factory: Any)
     assert third is factory.informer("v1/Secret"), "the same, whatever it is called"
     assert third is not factory.informer("secrets", label_selector="app=web")
     factory.start()
-    assert len(factory.wait_for_cache_sync(WAIT)) == 3
+    assert len(factory.wait_for_cache_sync(DEADLINE)) == 3
 
     version = backend.create(backend.path("configmaps"), body("late"))["metadata"]["resourceVersion"]
-    assert first.wait_for_resource_version(version, WAIT)
+    assert first.wait_for_resource_version(version, DEADLINE)
     assert first.lister.get("late", backend.namespace).name == "late"
 
     def threads() -> list[str]:
@@ -113,5 +112,5 @@ def test_a_refused_connection_is_told() -> None:
             assert "failed to list pods" in str(error) or "failed to watch pods" in str(error)
             assert server.url.removeprefix("http://") in str(error)
             server.faults.accept_connections()
-            assert factory.wait_for_cache_sync(WAIT) == {informer: True}
+            assert factory.wait_for_cache_sync(DEADLINE) == {informer: True}
             assert informer.sync_error() is None

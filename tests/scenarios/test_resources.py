@@ -8,9 +8,8 @@ from typing import Any
 
 import pytest
 
+from tests.support.waiting import DEADLINE
 from watch import Channel
-
-WAIT = 30.0
 
 TEMPLATE = {
     "metadata": {"labels": {"app": "web"}},
@@ -94,10 +93,10 @@ class History:
     def check(self, follower: Any, backend: Any, resource: Resource) -> None:
         """Waits until the cache is the server's list, to the last field, and handlers know exactly that."""
         listed = backend.items(resource.path)
-        assert follower.informer.wait_until(lambda: follower.cached() == listed, WAIT), (follower.cached(), listed)
+        assert follower.informer.wait_until(lambda: follower.cached() == listed, DEADLINE), (follower.cached(), listed)
         versions = {name: item["metadata"]["resourceVersion"] for name, item in listed.items()}
         while self.state != versions:
-            self.news.get(WAIT)
+            self.news.get(DEADLINE)
         assert self.faults == []
 
 
@@ -111,7 +110,7 @@ def test_the_cache_is_the_list_and_handlers_are_told_how_it_came(
     resource.create("old", "older")
     follower = follow(resource.name, queue=queue)
     history = History(follower.informer)
-    assert follower.informer.wait_for_sync(WAIT), follower.informer.sync_error()
+    assert follower.informer.wait_for_sync(DEADLINE), follower.informer.sync_error()
     assert sorted(follower.cached()) == ["old", "older"]
     history.check(follower, backend, resource)
 
@@ -141,7 +140,7 @@ def test_a_restart_of_the_server_is_outlived(embedded_backend: Any, make_widgets
         follower = make_follower(backend, resource.name, queue=queue)
         followed.append((resource, follower, History(follower.informer)))
     for resource, follower, history in followed:
-        assert follower.informer.wait_for_sync(WAIT), follower.informer.sync_error()
+        assert follower.informer.wait_for_sync(DEADLINE), follower.informer.sync_error()
         history.check(follower, backend, resource)
 
     backend.server.restart()

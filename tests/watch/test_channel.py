@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 from hypothesis import given, strategies as st
 
+from tests.support.waiting import DEADLINE
 from watch import Channel, ChannelClosedError, WatchError
 from watch.concurrency import Signal
 
-DEADLINE = 10.0
 SIZES = pytest.mark.parametrize("maxsize", [0, 1, 7, None], ids=["hand-off", "one", "seven", "unbounded"])
 
 

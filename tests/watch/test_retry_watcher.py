@@ -13,6 +13,7 @@ from kubernetes.client import V1ObjectMeta, V1Pod, V1Status, V1StatusDetails
 from kubernetes.client.exceptions import ApiException
 
 from informer import Object
+from tests.support.waiting import DEADLINE as LIMIT
 from watch import (
     ApiError,
     BatchWatcher,
@@ -29,8 +30,6 @@ from watch import (
 )
 from watch.errors import RequestCancelledError
 from watch.request_scope import current_scope
-
-LIMIT = 10.0
 
 
 def added(version: int | str) -> Event[Any]:

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from tests.support.objects import stored_pod as pod
+from tests.support.waiting import DEADLINE as LIMIT
 from watch import (
     ApiError,
     Channel,
@@ -28,13 +30,6 @@ from watch import (
     until_with_retry,
 )
 from watch.request_scope import current_scope
-
-LIMIT = 10.0
-
-
-def pod(name: str, version: int) -> dict[str, Any]:
-    return {"metadata": {"name": name, "resourceVersion": str(version)}}
-
 
 ADDED = Event(EventType.ADDED, pod("a", 6))
 MODIFIED = Event(EventType.MODIFIED, pod("a", 7))

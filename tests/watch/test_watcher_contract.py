@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.waiting import DEADLINE as LIMIT
 from watch import (
     ApiError,
     BatchWatcher,
@@ -31,7 +32,6 @@ from watch import (
 )
 from watch.byte_source import NotReadyError
 
-LIMIT = 10.0
 EVENTS = [
     Event(kind, {"metadata": {"name": "a", "resourceVersion": str(version)}})
     for version, kind in enumerate(["ADDED", "MODIFIED", "MODIFIED", "DELETED"], 2)

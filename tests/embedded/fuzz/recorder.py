@@ -11,9 +11,8 @@ from threading import Event
 from typing import Any, NamedTuple
 
 from informer import Change, DeltaType
+from tests.support.waiting import DEADLINE
 from watch.concurrency import Monitor
-
-DEADLINE = 15.0
 
 
 class State(NamedTuple):

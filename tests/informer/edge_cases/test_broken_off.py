@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-DEADLINE = 10.0
+from tests.support.waiting import DEADLINE
 
 
 def test_watch_closed_without_events_after_a_second_goes_on(scripted: Any, follow: Any, say: Any) -> None:

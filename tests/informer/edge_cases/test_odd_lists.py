@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from informer import Change
-
-DEADLINE = 10.0
+from tests.support.waiting import DEADLINE
 
 
 def test_list_items_that_lack_kind_and_api_version_get_them_of_the_list(scripted: Any, follow: Any) -> None:

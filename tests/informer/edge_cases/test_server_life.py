@@ -10,9 +10,8 @@ from typing import Any
 import pytest
 
 from informer import ApiError, DeltaType, ListWatch, SharedInformer
+from tests.support.waiting import DEADLINE
 from watch.concurrency import Signal
-
-DEADLINE = 10.0
 
 
 def test_api_server_restart_resumes_or_relists_at_the_last_version(scripted: Any, follow: Any, say: Any) -> None:

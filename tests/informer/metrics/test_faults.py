@@ -10,6 +10,7 @@ import pytest
 
 from informer import ListWatch, SharedInformer
 from informer.testing import EmbeddedAPIServer
+from tests.support.objects import config_map
 
 
 @pytest.fixture
@@ -19,10 +20,6 @@ def server() -> Iterator[EmbeddedAPIServer]:
         for name in ("a", "b"):
             made.create(config_map(name))
         yield made
-
-
-def config_map(name: str) -> dict[str, Any]:
-    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": "default"}}
 
 
 class Followed:

@@ -9,9 +9,8 @@ from typing import Any, NamedTuple
 import pytest
 
 from informer import Backoff, ResourceEventHandler, SharedInformer
+from tests.support.waiting import DEADLINE
 from watch import Channel
-
-_PATIENCE = 20.0
 
 
 class Call(NamedTuple):
@@ -41,7 +40,7 @@ class Recorder(ResourceEventHandler[Any]):
 
     def take(self, count: int) -> list[Call]:
         """The next calls, in order."""
-        return [self.calls.get(_PATIENCE) for _ in range(count)]
+        return [self.calls.get(DEADLINE) for _ in range(count)]
 
     def take_until(self, key: str) -> list[Call]:
         """The calls up to the first one about an object, that included."""
@@ -67,7 +66,7 @@ class Gate:
     def on_add(self, obj: Any) -> None:
         name = obj["metadata"]["name"]
         self.entered.put(name)
-        assert self.go.wait(_PATIENCE)
+        assert self.go.wait(DEADLINE)
         self.left.put(name)
 
 

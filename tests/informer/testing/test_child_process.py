@@ -11,7 +11,7 @@ import pytest
 
 from informer.testing.child_process import ChildProcess
 from informer.testing.ports import free_ports
-from tests.eventually import eventually
+from tests.support.waiting import eventually
 from watch.concurrency import Worker
 
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="looks into Linux's /proc")

@@ -54,7 +54,7 @@ def test_every_add_change_and_delete_is_a_line(
     [
         pytest.param("name", r"ADDED +pod/web$", id="name"),
         pytest.param("table", r"ADDED +shop +web +0/1 +\S+ +0 +\S+ +<none>$", id="table"),
-        pytest.param("wide", r"ADDED +shop +web +.* registry.example/app:1.0$", id="wide"),
+        pytest.param("wide", r"ADDED +shop +web +.* example.com/app:1$", id="wide"),
     ],
 )
 def test_outputs(

@@ -13,6 +13,7 @@ import struct
 import urllib.parse
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from tests.support.waiting import DEADLINE
@@ -142,7 +143,7 @@ class HTTPServer:
             self.connections += 1
             with self._lock:
                 self._open.append(sock)
-            self._workers.append(Worker(lambda sock=sock: self._serve(sock), "http-connection").start())
+            self._workers.append(Worker(partial(self._serve, sock), "http-connection").start())
 
     def _serve(self, plain: socket.socket) -> None:
         plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

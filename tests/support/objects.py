@@ -34,7 +34,7 @@ def stored_pod(
         namespace: its namespace.
         fields: more fields of the pod, for example `spec`.
     """
-    metadata = {"name": name, "namespace": "ns", "uid": f"uid-{name}" if uid is None else uid}
+    metadata = {"name": name, "namespace": namespace, "uid": f"uid-{name}" if uid is None else uid}
     if version is not None:
         metadata["resourceVersion"] = str(version)
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, **fields}

@@ -1,4 +1,4 @@
-"""Shared by all tests: no test may leave a thread behind, and functions can run beside a test."""
+"""Fixtures for all tests: a check for leftover threads, calls on other threads, certificates, a real control plane."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from tests.support.waiting import Task
 if TYPE_CHECKING:
     from informer.testing.control_plane import ControlPlane
 
-# How long one example takes says more about the machine's other work than about the code.
+# Off, because the duration of one example depends on how busy the machine is.
 settings.register_profile("project", deadline=None)
 settings.load_profile("project")
 
 
 @pytest.fixture(autouse=True)
 def no_leftover_threads(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Fails a test that leaves a thread running, unless it is marked `leaves_threads`."""
+    """Fails a test that leaves a thread running, except a test marked `leaves_threads`."""
     before = set(threading.enumerate())
     yield
     if request.node.get_closest_marker("leaves_threads"):
@@ -40,7 +40,7 @@ def no_leftover_threads(request: pytest.FixtureRequest) -> Iterator[None]:
 
 @pytest.fixture
 def run() -> Iterator[Callable[..., Task]]:
-    """Starts a function on a thread; the test fails if it has not ended by the end of the test."""
+    """Starts a function on its own thread; the test fails if a call has not ended when the test is over."""
     tasks: list[Task] = []
 
     def start(function: Callable[..., Any], *args: Any) -> Task:
@@ -54,7 +54,7 @@ def run() -> Iterator[Callable[..., Task]]:
 
 @pytest.fixture
 def ctrl_c() -> Iterator[None]:
-    """SIGINT raises KeyboardInterrupt, also in processes started here; a shell turns it off for tests in the background."""
+    """Makes SIGINT raise KeyboardInterrupt here and in child processes; a shell ignores SIGINT for background jobs."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
@@ -62,7 +62,7 @@ def ctrl_c() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def make_authority(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Authority]:
-    """Makes certificate authorities, each with a folder of its own."""
+    """Returns a function that makes certificate authorities, each in its own folder."""
     return lambda: Authority(tmp_path_factory.mktemp("authority"))
 
 
@@ -74,13 +74,13 @@ def authority(make_authority: Callable[[], Authority]) -> Authority:
 
 @pytest.fixture(scope="session")
 def client_authority(make_authority: Callable[[], Authority]) -> Authority:
-    """The authority whose certificates real control planes take from clients."""
+    """The authority whose client certificates the real control planes accept."""
     return make_authority()
 
 
 @pytest.fixture(scope="session")
 def control_plane_options(client_authority: Authority) -> dict[str, Any]:
-    """The real control plane has what is tested here and is not on by default."""
+    """Options for the real control planes: features under test that are off by default."""
     return {
         "feature_gates": {"ShardedListAndWatch": True},
         "extra_args": [f"--client-ca-file={client_authority.path}"],
@@ -89,7 +89,7 @@ def control_plane_options(client_authority: Authority) -> dict[str, Any]:
 
 @pytest.fixture(scope="session")
 def unsteady_plane(control_plane_options: dict[str, Any]) -> Iterator[ControlPlane]:
-    """A second real control plane, for tests that kill, freeze, restart or compact it; each leaves it running."""
+    """A second real control plane, for tests that kill, freeze, restart or compact it; each test leaves it running."""
     if not os.environ.get("KUBEBUILDER_ASSETS"):
         pytest.skip("KUBEBUILDER_ASSETS is not set: it should name a folder with etcd and kube-apiserver")
     from informer.testing.control_plane import ControlPlane

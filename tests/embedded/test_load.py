@@ -1,4 +1,4 @@
-"""A handler that does not keep up, under many changes: what waits for it, what that costs, and what others notice."""
+"""A handler that does not keep up with many changes: its backlog, the memory it takes, and the effect on others."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from watch.concurrency import Latch
 KEYS = 100
 ROUNDS = 15
 CHANGES = KEYS * ROUNDS
-# Large enough that what stands around an object in memory counts for little.
+# Large, so that the memory around an object counts for little.
 OBJECT_BYTES = 8000
 
 
 class Stuck:
-    """A handler that comes to a standstill at its first update, until it is let go."""
+    """A handler that blocks in its first update until its gate opens."""
 
     def __init__(self) -> None:
         self.gate = Latch()
@@ -42,13 +42,13 @@ class Stuck:
 
 @pytest.fixture
 def trace() -> Iterator[Callable[[], None]]:
-    """Starts tracemalloc, until the end of the test."""
+    """Starts tracemalloc until the end of the test."""
     yield tracemalloc.start
     tracemalloc.stop()
 
 
 def held() -> int:
-    """Bytes allocated by the library itself since the trace began: the server is in this process too."""
+    """Returns the bytes allocated by the library since the trace began, without the server, which is in this process too."""
     snapshot = tracemalloc.take_snapshot().filter_traces(
         [
             tracemalloc.Filter(False, "*/informer/testing/*"),
@@ -60,33 +60,33 @@ def held() -> int:
 
 
 def falls_below(limit: float) -> bool:
-    """Whether no more than so much is held before long: threads that have just told the last may still let go of it."""
+    """Returns whether `held()` falls below `limit`; threads may hold the last objects for a moment."""
     return eventually(lambda: held() < limit, DEADLINE)
 
 
-def wait_for(told: Channel[str], count: int) -> None:
-    """Waits until so many things were told."""
+def wait_for(received: Channel[str], count: int) -> None:
+    """Waits for `count` items."""
     while count:
-        count -= len(told.get_batch(count, timeout=DEADLINE))
+        count -= len(received.get_batch(count, timeout=DEADLINE))
 
 
 @pytest.mark.parametrize(
     ("policy", "least", "most"),
     [
-        # Each change keeps the state that it has replaced.
+        # Each change keeps the state that it replaced.
         pytest.param("all", CHANGES - 1, CHANGES - 1, id="all"),
-        # What it has in hand, and one change a key behind that.
+        # The change in progress, and one per key behind it.
         pytest.param("coalesce", KEYS - 1, 2 * KEYS, id="coalesce"),
     ],
 )
-def test_what_waits_for_a_slow_handler_is_all_that_memory_grows_by(
+def test_memory_grows_by_the_backlog_of_a_slow_handler_only(
     server: EmbeddedAPIServer,
     trace: Callable[[], None],
     policy: Literal["all", "coalesce"],
     least: int,
     most: int,
 ) -> None:
-    """One handler stands still: others are told everything, memory grows by its backlog, and goes back once it is done."""
+    """Other handlers get every change; memory grows by the slow handler's backlog, and shrinks once it has drained."""
     text = "x" * OBJECT_BYTES
 
     def state(key: int, round: int) -> dict[str, Any]:
@@ -118,6 +118,6 @@ def test_what_waits_for_a_slow_handler_is_all_that_memory_grows_by(
         assert informer.stop(DEADLINE, drain=True)
         expected = {obj["metadata"]["name"]: obj["metadata"]["resourceVersion"] for obj in server.list("configmaps")}
         assert stuck.latest == {obj.name: obj.resource_version for obj in informer.store.list()} == expected
-        # The cache itself.
+        # What remains is the cache.
         assert falls_below(1.25 * (KEYS + 1) * OBJECT_BYTES)
     assert (stuck.calls, slow.errors) == (CHANGES, 0) if policy == "all" else stuck.calls < CHANGES / 3

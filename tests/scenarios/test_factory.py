@@ -1,4 +1,4 @@
-"""A factory on both servers: who has not synced and why, and who comes and goes later."""
+"""Factories on both servers: informers that cannot sync, and informers added and removed later."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ def body(name: str) -> dict[str, Any]:
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}}
 
 
-def test_who_has_not_synced_says_why(backend: Any, widgets: Any, make_factory: Any) -> None:
-    """Of three informers the forbidden and the absent one name verb, resource and namespace, as the server does."""
+def test_informers_that_cannot_sync_report_why(backend: Any, widgets: Any, make_factory: Any) -> None:
+    """The errors of a forbidden and of a missing resource name verb, resource and namespace, as the server does."""
     factory = make_factory(backend.without_rights("secrets"))
     forbidden, absent = factory.informer("secrets"), factory.informer(widgets.name)
     factory.start()
@@ -41,8 +41,8 @@ def test_who_has_not_synced_says_why(backend: Any, widgets: Any, make_factory: A
         assert (forbidden.sync_error(), absent.sync_error()) == (None, None)
 
 
-def test_an_absent_resource_is_told_beside_one_that_is_there(backend: Any, widgets: Any, make_factory: Any) -> None:
-    """The one that is there has synced; the absent one is named, and syncs when its definition comes."""
+def test_missing_resource_does_not_stop_the_other(backend: Any, widgets: Any, make_factory: Any) -> None:
+    """The existing resource syncs; the error names the missing one, which syncs once it is defined."""
     factory = make_factory()
     there, absent = factory.informer("configmaps"), factory.informer(widgets.name)
     with factory:
@@ -61,8 +61,8 @@ def test_an_absent_resource_is_told_beside_one_that_is_there(backend: Any, widge
         assert absent.wait_until(lambda: [obj.name for obj in absent.lister.list()] == ["one"], DEADLINE)
 
 
-def test_informers_come_and_go_while_others_run(backend: Any, make_factory: Any) -> None:
-    """One added later runs after the next start; one removed has stopped, is made anew, and disturbs nobody."""
+def test_informers_are_added_and_removed_at_run_time(backend: Any, make_factory: Any) -> None:
+    """An added informer runs after the next `start`; a removed one stops, and the same request makes a new one."""
     before = set(threading.enumerate())
     factory = make_factory()
     first = factory.informer("configmaps")
@@ -89,8 +89,8 @@ def test_informers_come_and_go_while_others_run(backend: Any, make_factory: Any)
     assert first.lister.get("late", backend.namespace).name == "late"
 
     def threads() -> list[str]:
-        news = set(threading.enumerate()) - before
-        return [thread.name for thread in news if not thread.name.startswith("apiserver")]
+        started = set(threading.enumerate()) - before
+        return [thread.name for thread in started if not thread.name.startswith("apiserver")]
 
     assert len(threads()) >= 3
     assert factory.shutdown(10)
@@ -99,8 +99,8 @@ def test_informers_come_and_go_while_others_run(backend: Any, make_factory: Any)
         factory.informer("configmaps")
 
 
-def test_a_refused_connection_is_told() -> None:
-    """Where nobody listens the error says so, with the address; the informer syncs when the server is there again."""
+def test_refused_connection_is_reported() -> None:
+    """The error names the server's address, and the informer syncs once the server accepts connections."""
     with EmbeddedAPIServer() as server:
         factory = SharedInformerFactory(server.api_client())
         informer = factory.informer("pods")

@@ -254,7 +254,7 @@ def follow(namespace: Any, informers: Any, proxy: FaultProxy) -> Callable[[Any],
 
 @pytest.mark.parametrize("loader", ["in_cluster", "kubeconfig"])
 def test_token_replaced_on_disk_in_time_is_not_noticed(accounts, clients, follow, loader):
-    """Later requests use the file's new token: nothing is refused and nothing listed, though the old token has lost its rights."""
+    """Later requests use the file's new token: nothing is refused or listed, though the old token lost its rights."""
     one = accounts.new("one", "list", "watch")
     accounts.new("two", "list", "watch")
     put(clients.token_file, accounts.token("one")[0])
@@ -349,7 +349,7 @@ def issue(client_authority: Any, namespace: Any) -> Callable[[str], tuple[str, s
 
 
 def test_client_certificate_replaced_on_disk_in_time_is_not_noticed(accounts, clients, follow, issue, tmp_path):
-    """The next connection uses the new certificate: nothing is refused and nothing listed, though the old user lost its rights."""
+    """The next connection uses the new certificate: nothing is refused or listed, though the old user lost its rights."""
     (one, first), (two, second) = issue("one"), issue("two")
     accounts.allow(one, "list", "watch")
     accounts.allow(two, "list", "watch")

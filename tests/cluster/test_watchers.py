@@ -39,7 +39,7 @@ def is_event(type, name):
 
 @pytest.fixture
 def version(namespace):
-    """A resourceVersion before everything that a test does."""
+    """A resourceVersion before any write of the test."""
     return namespace.cluster.get(namespace.configmaps)["metadata"]["resourceVersion"]
 
 

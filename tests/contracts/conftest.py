@@ -82,7 +82,7 @@ class Side:
 
     def close(self) -> None:
         # `clear` closes the connections of a pool only once nothing refers to the pool.
-        for key in self._http.pools.keys():  # noqa: SIM118 - it is no mapping
+        for key in self._http.pools.keys():  # noqa: SIM118 - it is not a mapping
             self._http.pools[key].close()
         self._http.clear()
 

@@ -1,4 +1,4 @@
-"""What users write, with the types that checkers have to see in it: read by mypy and pyright, never run."""
+"""Users' code with the types that checkers have to infer; mypy and pyright read it, it never runs."""
 
 from __future__ import annotations
 

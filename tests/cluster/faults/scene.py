@@ -14,6 +14,7 @@ from tests.cluster.faults.proxy import FaultProxy
 from tests.cluster.faults.refuser import Refuser
 from tests.cluster.faults.replay import Replay
 from tests.cluster.faults.writer import Writer
+from tests.support.waiting import eventually
 
 WAYS = [{"watch_list": watch_list, "queue": queue} for watch_list in (False, True) for queue in ("in_order", "delta")]
 # Seconds for what follows the last wait: a connection, a list, and delays by other work on the machine.
@@ -125,8 +126,8 @@ class Scene:
             fault: causes the fault. It may return a function, which is called at the end to check that the fault happened.
 
         Raises:
-            AssertionError: a cache or handler does not have the state within the time that backoff and silence allow, a handler got
-                contradicting calls, or there were more connections or requests than the waits allow.
+            AssertionError: a cache or handler does not have the state in the time that backoff and silence allow; a handler
+                got contradicting calls; or there were more connections or requests than the waits allow.
         """
         for errors in self.errors:
             errors.clear()
@@ -165,10 +166,9 @@ class Scene:
             yield max(0.0, replay.last_call_at() - since)
 
     def _most_seconds(self, fault: Callable[[Scene], object]) -> float:
-        """The longest that an informer may take after the fault's end.
+        """Returns the longest time that an informer may take after the end of the fault, in seconds.
 
-        It may have begun its longest wait just before, and what it asks then may lead to one more: when it hears that its
-        version has expired.
+        Its longest wait may have begun just before, and the next request may lead to another wait, if its version has expired.
         """
         wait = self.backoff.maximum * (1 + self.backoff.jitter)
         seconds = wait + max(wait, _MOST_PAUSE) + _SLACK

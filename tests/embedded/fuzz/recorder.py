@@ -148,7 +148,7 @@ class Recorder:
         call = f"update of {key} {before} to {after}"
         self._expect(known is not None, f"{call}, which it does not know")
         self._expect(before == known, f"{call}, though it knows {known}")
-        self._expect(after.version > before.version or (self._resyncs and after == before), f"{call} is no news")
+        self._expect(after.version > before.version or (self._resyncs and after == before), f"{call} changes nothing")
         self._expect(after.uid == before.uid or not self._coalesced, f"{call} is another object")
         self._know(key, after)
 

@@ -144,7 +144,7 @@ def test_refused_connection_is_one_line(
 def test_refused_token_is_one_line(tmp_path: Path, run_sample: Callable[..., Any]) -> None:
     """Refused credentials end the program with exit code 2 and one line with the 401, which does not show the token."""
     path = tmp_path / "kubeconfig"
-    with EmbeddedAPIServer(tokens={"right": "somebody"}) as server:
+    with EmbeddedAPIServer(tokens={"right": "alice"}) as server:
         server.kubeconfig(path)
         path.write_text(path.read_text().replace("right", "wrong"))
         code, lines, errors = run_sample(SAMPLE, "--kubeconfig", str(path)).end()

@@ -139,6 +139,7 @@ def test_deployment_follows_its_foo(site: Site) -> None:
     site.settle("web", has(1))
     site.change(FOOS, "web", {"spec": {"replicas": 5}})
     site.settle("web", has(5))
+    assert site.server.get(FOOS, "web")["status"] == {"availableReplicas": 5}
 
 
 CONTAINER = {"name": "nginx", "image": "nginx:latest"}
@@ -161,6 +162,7 @@ def test_changes_by_other_writers_are_reverted(site: Site, change: dict[str, Any
     wanted = site.deployment("web")["spec"]
     site.change(DEPLOYMENTS, "web", {"spec": change})
     site.settle("web", lambda deployment: deployment["spec"] == wanted and has(2)(deployment))
+    assert site.deployment("web")["spec"] == wanted
 
 
 def test_other_fields_stay(site: Site) -> None:
@@ -183,6 +185,7 @@ def test_deleted_deployment_is_created_again(site: Site) -> None:
     site.settle("web", has(2))
     before = site.server.delete(DEPLOYMENTS, "web")["metadata"]["uid"]
     site.settle("web", lambda deployment: deployment.uid != before and has(2)(deployment))
+    assert site.deployment("web")["metadata"]["uid"] != before
 
 
 def test_deployment_of_another_owner_is_left_alone(make_site: Callable[[], Site], embedded_apiserver: Any) -> None:

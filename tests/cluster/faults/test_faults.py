@@ -29,4 +29,5 @@ def scene(unsteady):
 def test_cache_and_handlers_reach_the_servers_state(scene, fault):
     """After a fault the caches equal a new list, handlers' calls do not contradict, and requests are few."""
     recovery = scene.undergo(fault)
+    assert len(recovery.seconds) == len(scene.informers)
     logging.getLogger(__name__).info("recovered after %s", recovery)

@@ -32,7 +32,7 @@ with ControlPlane() as plane:
         print(json.dumps([str(plane.log_directory), plane._etcd.pid, plane._apiserver.pid]), flush=True)
         threading.Event().wait(60)
     except KeyboardInterrupt:
-        # As in pytest, which then runs the ends of fixtures: the server has to be there for them.
+        # As in pytest, which then tears fixtures down: they may still need the server.
         http = urllib3.PoolManager(ca_certs=str(plane.ca_file))
         print(http.request("GET", plane.url + "/readyz").data.decode(), flush=True)
 """

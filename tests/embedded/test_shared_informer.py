@@ -25,6 +25,7 @@ from informer import (
     until_with_sync,
 )
 from informer.testing import EmbeddedAPIServer
+from tests.support.forks import IN_CHILD
 from tests.support.objects import pod
 from tests.support.waiting import DEADLINE
 from watch import ApiError, Channel, EventType
@@ -309,14 +310,11 @@ def test_informer_watcher_delivers_events(server: EmbeddedAPIServer) -> None:
 
 
 PROGRAM = """
-import os, signal, socket, sys, time
+import socket
 from urllib.parse import urlsplit
 from informer import InformerForkedError, ListWatch, SharedInformer
 from informer.testing import EmbeddedAPIServer
-
-def pod(name):
-    metadata = {"name": name, "namespace": "default"}
-    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": {"containers": []}}
+from tests.support.objects import pod
 
 def connections_to(port):
     found = []
@@ -329,6 +327,16 @@ def connections_to(port):
             pass
     return found
 
+def body():
+    assert connections_to(port) == [], "a socket is shared"
+    try:
+        informer.store.list()
+    except InformerForkedError:
+        pass
+    else:
+        raise AssertionError("the child can read the cache")
+    informer.stop()
+
 server = EmbeddedAPIServer(tls=TLS).start()
 port = urlsplit(server.url).port
 informer = SharedInformer(ListWatch.for_resource(server.api_client(), "pods"))
@@ -336,24 +344,11 @@ stream = informer.events()
 informer.start()
 assert informer.wait_for_sync(20)
 assert connections_to(port)
-pid = os.fork()
-if pid == 0:
-    signal.alarm(15)
-    code = 1
-    try:
-        assert connections_to(port) == [], "a socket is shared"
-        try:
-            informer.store.list()
-        except InformerForkedError:
-            code = 0
-        informer.stop()
-    finally:
-        os._exit(code)
-assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+assert in_child(body) == 0
 before = len(server.requests)
 server.create(pod("a"))
 assert next(stream).key == "default/a"
-assert len(server.requests) == before, "the parent had to connect anew"
+assert len(server.requests) == before, "the parent had to connect again"
 assert informer.stop(20)
 server.stop()
 """
@@ -365,9 +360,8 @@ def test_a_forked_child_shares_no_socket(tls: bool) -> None:
     """The child closes its copies without sending anything, and the parent's watch continues."""
     if tls:
         pytest.importorskip("cryptography")
-    program = "import warnings; warnings.simplefilter('ignore', DeprecationWarning)\n" + PROGRAM
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", program.replace("TLS", str(tls))],
+        [sys.executable, "-W", "error", "-c", IN_CHILD + PROGRAM.replace("TLS", str(tls))],
         capture_output=True,
         text=True,
         timeout=50,

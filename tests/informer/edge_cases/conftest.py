@@ -15,7 +15,7 @@ import pytest
 
 from informer import Backoff, Change, ListWatch, SharedInformer
 from tests.support.objects import stored_pod
-from tests.support.waiting import DEADLINE, eventually as wait_for_it
+from tests.support.waiting import DEADLINE
 from watch.concurrency import Monitor
 
 QUICK = Backoff(initial=0.005, maximum=0.01)
@@ -179,9 +179,3 @@ def say() -> Any:
         HANG=HANG,
         backoff=QUICK,
     )
-
-
-@pytest.fixture
-def eventually() -> Callable[[Callable[[], bool]], bool]:
-    """Whether something comes true within the deadline."""
-    return wait_for_it

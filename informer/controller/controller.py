@@ -14,7 +14,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from informer.errors import QueueClosedError
-from informer.listwatch.list_watch import ListerWatcher
+from informer.listwatch.lister_watcher import ListerWatcher
+from informer.listwatch.source import as_source
 from informer.objects.keys import version_of
 from informer.queues.delta import Delta, DeltaType, Queue
 from informer.queues.fifo import Pair
@@ -59,7 +60,8 @@ class Controller:
         if (process is None) == (process_batch is None):
             raise TypeError("pass either process or process_batch")
         self._queue = queue
-        self._name = name or getattr(lister_watcher, "resource_name", None) or "controller"
+        source = as_source(lister_watcher)
+        self._name = name or source.resource_name or "controller"
         self._process_batch = process_batch or self._one_by_one(process)
         self._on_processed = on_processed
         self._apply_lock = RLock()  # one thread drains at a time
@@ -73,7 +75,7 @@ class Controller:
             options.setdefault("key_func", queue.key_of)
         self._inlets: list[_Inlet] = []
         self.reflectors: list[Reflector] = []
-        parts = _parts(lister_watcher)
+        parts = source.by_namespace()
         if len(parts) > 1 and hasattr(queue, "expect_namespaces"):
             queue.expect_namespaces([namespace for namespace, _ in parts])
         for namespace, part in parts:
@@ -273,14 +275,6 @@ def _add_one(queue: Queue, delta: Delta) -> None:
             queue.bookmark(delta.object)
         case _:
             raise ValueError(f"a reflector does not add a {delta.type}")
-
-
-def _parts(lister_watcher: ListerWatcher[Any]) -> list[tuple[str | None, ListerWatcher[Any]]]:
-    namespaces = getattr(lister_watcher, "namespaces", None)
-    if not namespaces or len(namespaces) < 2:
-        return [(None, lister_watcher)]
-    several: Any = lister_watcher
-    return [(namespace, several.for_namespace(namespace)) for namespace in namespaces]
 
 
 def _lowest(versions: list[str]) -> str:

@@ -18,7 +18,8 @@ from informer.controller.applier import Applier
 from informer.controller.controller import Controller
 from informer.controller.stored_source import stored_items
 from informer.handlers.handler import Handler, HandlerFunctions
-from informer.listwatch.list_watch import ListerWatcher
+from informer.listwatch.lister_watcher import ListerWatcher
+from informer.listwatch.source import as_source
 from informer.objects.keys import meta_namespace_key
 from informer.queues.delta import Delta
 from informer.queues.in_order_fifo import InOrderFIFO
@@ -59,8 +60,8 @@ def new_informer(
     Source: client-go tools/cache NewIndexerInformer.
     """
     functions = HandlerFunctions(handler)
-    codec = getattr(lister_watcher, "codec", None)
-    unwrap: Callable[[Any], Any] | None = None if codec is None or codec.identity else codec.unwrap
+    source = as_source(lister_watcher)
+    unwrap = source.unwrap
     limited = LimitedLog(_log)
 
     def index_failed(name: str, key: str, error: Exception) -> None:
@@ -73,8 +74,8 @@ def new_informer(
     def process(deltas: list[Delta], is_in_initial_list: bool) -> None:
         applier.process([(deltas, is_in_initial_list)])
 
-    source = stored_items(lister_watcher, None, unwrap, indexer.stored_if_same)
-    return indexer, Controller(InOrderFIFO(), source, process, resync_period=resync_period)
+    stored = stored_items(source, None, indexer.stored_if_same)
+    return indexer, Controller(InOrderFIFO(), stored, process, resync_period=resync_period)
 
 
 class _OneHandler:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from informer.errors import InformerError
-from informer.listwatch.list_watch import ListerWatcher, ObjectList
+from informer.listwatch.source import Source, WrappedSource
 from informer.objects.entry import Entry, Undecodable, unwrap
 from informer.objects.keys import metadata_of
 from informer.objects.object import Object
@@ -29,32 +29,23 @@ _NOT_OBJECTS = frozenset({EventType.BOOKMARK, EventType.ERROR})
 Function = Callable[[Any], Any]
 
 
-def stored_items(
-    lister_watcher: ListerWatcher[Any],
-    transform: Function | None,
-    model_unwrap: Function | None,
-    known: Function,
-) -> ListerWatcher[Any]:
-    """A list-watch that gives what an informer stores.
+def stored_items(source: Source[Any], transform: Function | None, known: Function) -> Source[Any]:
+    """Returns a source of what an informer stores.
 
     Args:
-        lister_watcher: a `ListWatch` gives its entries, any other its objects as they come.
-        transform: the user's, called once an object with what the model gives; None for none.
-        model_unwrap: gives the user's form of an entry, None where an entry is that itself.
-        known: gives for what would be stored the stored object in the same state, or else what it was given. What the cache
-            shows by the time the list is applied does not matter: either is the state that the server listed.
+        source: a `ListWatch` gives its entries, any other source its objects as they come.
+        transform: the user's, called once per object with what the model gives; None for none.
+        known: returns the stored object in the same state as its argument, or else its argument. The cache may have changed
+            by the time the list is applied. That is harmless: either object is the state that the server listed.
     """
-    transformed = None if transform is None else _transformer(transform, model_unwrap or unwrap)
+    transformed = None if transform is None else _transformer(transform, source.unwrap or unwrap)
 
     def listed(item: Any) -> Any:
         if transformed is not None:
             item = transformed(item)
         return item if type(item) is Undecodable else known(item)
 
-    entries = getattr(lister_watcher, "entries", None)
-    if entries is None:
-        return _StoredListWatch(lister_watcher, transformed, known, listed)
-    return _StoredListWatch(entries(listed), transformed, known, None)
+    return _StoredItems(source.entries(listed), transformed, known)
 
 
 def _transformer(transform: Callable[[Any], Any], unwrap_item: Callable[[Any], Any]) -> Callable[[Any], Any]:
@@ -104,47 +95,25 @@ def _raw_of(item: Any) -> bytes:
     return raw if isinstance(raw, bytes) else b""
 
 
-class _StoredListWatch:
-    """A list-watch behind functions on its objects.
+class _StoredItems(WrappedSource):
+    """A source behind functions on the objects of its watches.
 
     Args:
-        source: the list-watch.
-        transformed: is applied to each object of a watch; None where nothing is.
-        known: is applied after it to what a watch list begins with.
-        listed: is applied to each item of a list; None where the source does that.
+        inner: the source.
+        transformed: applied to each object of a watch; None for none.
+        known: applied after it to the initial events of a watch list.
     """
 
-    def __init__(
-        self, source: ListerWatcher[Any], transformed: Function | None, known: Function, listed: Function | None
-    ) -> None:
-        self._source = source
+    def __init__(self, inner: Source[Any], transformed: Function | None, known: Function) -> None:
+        super().__init__(inner)
         self._transformed = transformed
         self._known = known
-        self._listed = listed
-        self.supports_watch_list = getattr(source, "supports_watch_list", True)
-        self.namespaces: tuple[str, ...] | None = getattr(source, "namespaces", None)
 
-    def for_namespace(self, namespace: str) -> _StoredListWatch:
-        part = self._source.for_namespace(namespace)  # type: ignore[attr-defined]
-        return _StoredListWatch(part, self._transformed, self._known, self._listed)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._source, name)
-
-    def list(self, options: ListOptions) -> ObjectList[Any]:
-        page = self._source.list(options)
-        if self._listed is None:
-            return page
-        return ObjectList(
-            [self._listed(item) for item in page.items or ()],
-            page.resource_version,
-            getattr(page, "continue_", None),
-            getattr(page, "remaining_item_count", None),
-            getattr(page, "shard_selector", None),
-        )
+    def for_namespace(self, namespace: str) -> Source[Any]:
+        return _StoredItems(self.inner.for_namespace(namespace), self._transformed, self._known)
 
     def watch(self, options: ListOptions) -> Watcher[Any] | None:
-        watcher = self._source.watch(options)
+        watcher = self.inner.watch(options)
         if watcher is not None and self._transformed is not None:
             watcher = _TransformedWatcher(watcher, self._transformed)
         if watcher is not None and options.send_initial_events:

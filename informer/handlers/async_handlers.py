@@ -40,7 +40,11 @@ _LAST_STEP = 0.2
 
 
 class LoopEvent:
-    """An `asyncio.Event` that other threads set; a loop that was closed is nobody's any more."""
+    """An `asyncio.Event` that other threads set by calling this object.
+
+    Args:
+        on_closed_loop: called when the loop has been closed, instead of setting the event.
+    """
 
     def __init__(self, on_closed_loop: Callable[[], object] | None = None) -> None:
         self._loop = asyncio.get_running_loop()
@@ -48,6 +52,7 @@ class LoopEvent:
         self.event = asyncio.Event()
 
     def __call__(self) -> None:
+        """Sets the event, from any thread."""
         try:
             self._loop.call_soon_threadsafe(self.event.set)
         except RuntimeError:

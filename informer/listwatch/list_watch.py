@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from typing import Any, Generic, Self, overload
+from typing import Any, Self, overload
 
 from typing_extensions import TypedDict, TypeVar, Unpack
 
@@ -15,6 +15,7 @@ from informer.arguments import check_callable
 from informer.listwatch.list_parser import ListFraming, read_items
 from informer.listwatch.lister_watcher import ListerWatcher, ObjectList, as_object_list, list_of
 from informer.listwatch.resources import Resource, known, parse_name
+from informer.listwatch.source import Source
 from informer.listwatch.targets import NamedTarget, PathTarget, Target
 from informer.listwatch.watch_decoding import heads_of, only_of, unwrapped_watch
 from informer.objects.entry import Undecodable
@@ -49,7 +50,7 @@ class ResourceOptions(TypedDict, total=False):
     gzip: bool
 
 
-class ListWatch(Generic[T]):
+class ListWatch(Source[T]):
     """A `ListerWatcher` of two functions; see `for_resource` and `from_api` for the usual ones.
 
     Args:
@@ -59,9 +60,6 @@ class ListWatch(Generic[T]):
 
     Objects are stored as they come.
     """
-
-    namespaces: tuple[str, ...] | None = None
-    """The namespaces, where there are several; `for_namespace` gives the list-watch of each."""
 
     def __init__(
         self,
@@ -75,11 +73,6 @@ class ListWatch(Generic[T]):
         self._list = list_func
         self._watch = watch_func
         self.supports_watch_list = supports_watch_list
-
-    @property
-    def resource_name(self) -> str | None:
-        """For messages, such as "deployments.apps"."""
-        return None
 
     def list(self, options: ListOptions) -> ObjectList[T]:
         """See `ListerWatcher.list`."""
@@ -208,8 +201,7 @@ class ResourceListWatch(ListWatch[T]):
         self._all_namespaces = namespaces
         self._namespace = namespaces[0] if namespaces and len(namespaces) == 1 else None
         self.namespaces = namespaces if namespaces and len(namespaces) > 1 else None
-        self.codec = codec
-        self.supports_watch_list = True
+        self._codec = codec
 
     @property
     def resource_name(self) -> str | None:
@@ -220,6 +212,11 @@ class ResourceListWatch(ListWatch[T]):
     def server(self) -> str:
         """Tells its server from others, without asking anybody."""
         return self._target.server
+
+    @property
+    def unwrap(self) -> Callable[[Any], Any] | None:
+        """See `Source.unwrap`."""
+        return None if self._codec.identity else self._codec.unwrap
 
     def entries(self, listed: Callable[[Any], Any] | None = None) -> Self:
         """The same in the form in which an informer stores objects; one that does not decode is an `Undecodable`.
@@ -252,7 +249,7 @@ class ResourceListWatch(ListWatch[T]):
     def watch(self, options: ListOptions) -> Watcher[T]:
         """See `ListerWatcher.watch`."""
         response = self._open(options, watch=True)
-        decode = Object.from_bytes if self.codec.identity else self._decode_stored
+        decode = Object.from_bytes if self._codec.identity else self._decode_stored
         expected = self._expected_type()
         decoder = JSONDecoder(
             response,
@@ -263,7 +260,7 @@ class ResourceListWatch(ListWatch[T]):
             decode_unusual=None if expected is None else only_of(*expected, decode),
         )
         watcher: StreamWatcher[Any] = StreamWatcher(decoder)
-        return watcher if self._stored or self.codec.identity else unwrapped_watch(watcher, self.unwrapped)
+        return watcher if self._stored or self._codec.identity else unwrapped_watch(watcher, self.unwrapped)
 
     def unwrapped(self, item: Any) -> Any:
         """What users see of an item, None for one that does not decode (which is logged)."""
@@ -272,7 +269,7 @@ class ResourceListWatch(ListWatch[T]):
                 logging.ERROR, "%s left out: %s/%s does not decode", self.resource_name, item.namespace, item.name
             )
             return None
-        return self.codec.unwrap(item)
+        return self._codec.unwrap(item)
 
     def _like(
         self,
@@ -287,7 +284,7 @@ class ResourceListWatch(ListWatch[T]):
             namespaces,
             self._label_selector,
             self._field_selector,
-            self.codec,
+            self._codec,
             metadata_only=self._metadata_only,
             gzip=self._gzip,
             stored=stored,
@@ -346,7 +343,7 @@ class ResourceListWatch(ListWatch[T]):
 
     def _list_item(self, raw: bytes, api_version: str, kind: str) -> Any:
         obj = Object.from_list_item(raw, api_version, kind)
-        item = obj if self.codec.identity else self._wrap(obj)
+        item = obj if self._codec.identity else self._wrap(obj)
         return item if self._listed is None else self._listed(item)
 
     def _decode_stored(self, raw: bytes) -> Any:
@@ -354,7 +351,7 @@ class ResourceListWatch(ListWatch[T]):
 
     def _wrap(self, obj: Object) -> Any:
         try:
-            return self.codec.wrap(obj)
+            return self._codec.wrap(obj)
         # Whatever a user's type raises concerns this one object.
         except Exception as error:
             return Undecodable(obj.name, obj.namespace, obj.uid, obj.resource_version, obj.raw, error)

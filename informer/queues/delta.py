@@ -6,7 +6,7 @@ Comes in: what a reflector saw. Goes out: the same to whoever pops.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
-from enum import Enum
+from enum import StrEnum
 from typing import Any, Protocol
 
 import msgspec
@@ -17,7 +17,7 @@ __all__ = ["Delta", "DeltaType", "InitialSync", "Queue", "ReplacedAll"]
 R = TypeVar("R")
 
 
-class DeltaType(str, Enum):
+class DeltaType(StrEnum):
     """What happened to an object, or (the last three) to the whole resource.
 
     Source: client-go tools/cache DeltaType.
@@ -31,9 +31,6 @@ class DeltaType(str, Enum):
     REPLACED_ALL = "ReplacedAll"
     SYNC_ALL = "SyncAll"
     BOOKMARK = "Bookmark"
-
-    __str__ = str.__str__
-    __format__ = str.__format__  # type: ignore[assignment]
 
 
 class Delta(msgspec.Struct, gc=False, frozen=True):

@@ -15,7 +15,8 @@ from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
 from informer.errors import InformerError, TooManyObjectsError
-from informer.listwatch.list_watch import ListerWatcher
+from informer.listwatch.lister_watcher import ListerWatcher
+from informer.listwatch.source import as_page, as_source
 from informer.objects.entry import Undecodable
 from informer.objects.keys import meta_namespace_key
 from informer.rate_limited_log import LimitedLog
@@ -95,12 +96,13 @@ class Reflector:
         expected_type: type | tuple[str, str] | None = None,
     ) -> None:
         _check(watch_list, page_size, watch_timeout, silence_timeout, resync_period, max_objects)
-        self.name = name or getattr(lister_watcher, "resource_name", None) or "reflector"
+        source = as_source(lister_watcher)
+        self.name = name or source.resource_name or "reflector"
         self.lists = self.watches = self.watch_lists = self.events = self.failures = self.short_watches = 0
         """Counters: pages listed, watches and watch lists asked for, events seen, rounds failed, watches too short."""
         self.counts = ReflectorCounts()
         """What else is counted."""
-        self._lister_watcher = lister_watcher
+        self._source = source
         self._limited = LimitedLog(_log)
         self._target = ReflectorTarget(
             store_or_queue, self.name, self._limited, namespace=namespace, on_undecodable=on_undecodable
@@ -116,13 +118,13 @@ class Reflector:
         self._random = random or stdlib_random.Random()  # noqa: S311 - jitter is no secret
         self._key_func = key_func
         self._is_expected = expectation(expected_type)
-        can_stream = bool(getattr(lister_watcher, "supports_watch_list", True))
+        can_stream = source.supports_watch_list
         self._state = ReflectorState(
             watch_list=can_stream if watch_list == "auto" else bool(watch_list), page_size=page_size
         )
         self._round_backoff = BackoffState(backoff or Backoff(), self._random)
         self._watch_backoff = BackoffState(backoff or Backoff(), self._random)
-        self._pace = pace_of(getattr(lister_watcher, "server", None))
+        self._pace = pace_of(source.server)
         self._stop: threading.Event = threading.Event()
         self._stop_scope = StopScope(self._stop, max_line_bytes, max_objects)
         self._items: list[Any] = []  # of the pages that have come
@@ -227,7 +229,7 @@ class Reflector:
         self.lists += 1
         try:
             with self._stop_scope.scope:
-                page = self._lister_watcher.list(options)
+                page = as_page(self._source.list(options))
         # Whatever a user's list function raises is a failed list.
         except Exception as error:
             self._items = []
@@ -236,11 +238,11 @@ class Reflector:
         if not options.continue_:
             self._list_version = str(page.resource_version or "")
             self._objects = 0
-        self._objects += max(1, len(page.items or ()))
+        self._objects += max(1, len(page.items))
         if self._is_too_many():
             return self._failed(self._state.broke(), self._too_many(), "list")
-        self._items += self._target.decodable(page.items or ())
-        step = self._state.page_came(getattr(page, "continue_", None))
+        self._items += self._target.decodable(page.items)
+        step = self._state.page_came(page.continue_)
         if step is None:
             items, self._items = self._items, []
             self._objects = len(items)
@@ -436,7 +438,7 @@ class Reflector:
     def _open(self, options: ListOptions, *, with_list: bool) -> Watcher[Any] | Exception:
         try:
             with self._stop_scope.scope:
-                watcher = self._lister_watcher.watch(options)
+                watcher = self._source.watch(options)
         # Whatever a user's watch function raises is a failed watch call.
         except Exception as error:
             return error

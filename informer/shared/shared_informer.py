@@ -27,7 +27,8 @@ from informer.handlers.handler import Handler, HandlerFunctions, OnAdd, OnDelete
 from informer.handlers.processor import Processor
 from informer.handlers.registration import HandlerRegistration
 from informer.handlers.subscription import BacklogPolicy, Subscription, make_backlog
-from informer.listwatch.list_watch import ListerWatcher
+from informer.listwatch.lister_watcher import ListerWatcher
+from informer.listwatch.source import as_source
 from informer.objects.entry import unwrap
 from informer.objects.keys import meta_namespace_key
 from informer.reflector.backoff import Backoff
@@ -108,7 +109,8 @@ class SharedInformer(InformerLife, Generic[T]):
             on_decode_error=on_decode_error,
             key_func=key_func,
         )
-        super().__init__(name or getattr(lister_watcher, "resource_name", None) or "informer", Processor(clock))
+        self._source = as_source(lister_watcher)
+        super().__init__(name or self._source.resource_name or "informer", Processor(clock))
         self._lister_watcher = lister_watcher
         self._queue: QueueKind = queue
         self._resync_period = resync_period
@@ -117,8 +119,6 @@ class SharedInformer(InformerLife, Generic[T]):
         self._key_func = key_func
         # Ours reads what is stored; it is called for every event, so it is not wrapped.
         self._key_of = key_func if key_func is meta_namespace_key else self._key_of_user
-        codec = getattr(lister_watcher, "codec", None)
-        self._model_unwrap: Callable[[Any], Any] | None = None if codec is None or codec.identity else codec.unwrap
         self._object_errors = ObjectErrors(self.name, on_decode_error)
         self._processor.resync_check_period = resync_period
         self._reflector_options: dict[str, Any] = {
@@ -344,7 +344,7 @@ class SharedInformer(InformerLife, Generic[T]):
 
     def _unwrap(self) -> Callable[[Any], Any] | None:
         """What makes the user's form of a stored object, None where it is that itself."""
-        return self._model_unwrap if self._transform is None else unwrap
+        return self._source.unwrap if self._transform is None else unwrap
 
     def _key_of_user(self, item: Any) -> str:
         unwrap_item = self._unwrap()
@@ -384,7 +384,7 @@ class SharedInformer(InformerLife, Generic[T]):
         if self._watch_error_handler is not None:
             options["watch_error_handler"] = self._watch_failed
         return make_controller(
-            stored_items(self._lister_watcher, self._transform, self._model_unwrap, self._indexer.stored_if_same),
+            stored_items(self._source, self._transform, self._indexer.stored_if_same),
             self._indexer,
             self._processor,
             queue=self._queue,

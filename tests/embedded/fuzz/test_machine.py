@@ -47,7 +47,7 @@ def keep_watchers(monkeypatch: pytest.MonkeyPatch) -> None:
             super().__init__(*args)
             kept.append(self)
 
-    monkeypatch.setattr("informer.list_watch.StreamWatcher", Kept)
+    monkeypatch.setattr("informer.listwatch.list_watch.StreamWatcher", Kept)
 
 
 @pytest.mark.usefixtures("no_log", "keep_watchers")

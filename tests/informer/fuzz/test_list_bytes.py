@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from informer.list_framing import ListFraming
-from informer.objects import Object
+from informer.listwatch.list_parser import ListFraming
+from informer.objects.object import Object
 from tests.support.fuzzing import mutated, random_pieces, strict_json
 from watch.framing import LineTooLongError
 

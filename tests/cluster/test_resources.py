@@ -9,6 +9,7 @@ import uuid
 import pytest
 
 from informer import ApiError, ListWatch
+from tests.support.objects import custom_resource
 from watch import Channel, ListOptions
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(120)]
@@ -79,26 +80,6 @@ def test_built_in_resources_are_followed(namespace, informers, caplog, resource)
     assert "aHVudGVy" not in caplog.text + repr(informer.store.list())
 
 
-def widgets(group):
-    """A CustomResourceDefinition in its own group, so that tests do not interfere."""
-    return {
-        "metadata": {"name": f"widgets.{group}"},
-        "spec": {
-            "group": group,
-            "scope": "Namespaced",
-            "names": {"plural": "widgets", "singular": "widget", "kind": "Widget", "listKind": "WidgetList"},
-            "versions": [
-                {
-                    "name": "v1",
-                    "served": True,
-                    "storage": True,
-                    "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}},
-                }
-            ],
-        },
-    }
-
-
 class Follower:
     """An informer of a resource that is defined and withdrawn, with its handler's calls and its failures."""
 
@@ -134,7 +115,7 @@ def test_custom_resource_is_followed_whenever_it_is_defined(namespace, informers
         assert isinstance(follower.informer.sync_error(), ApiError)
         assert resource in str(follower.informer.sync_error())
 
-    cluster.create(definitions, widgets(group))
+    cluster.create(definitions, custom_resource(group))
     assert all(follower.informer.wait_for_sync(20) for follower in followers)
     widget = {"apiVersion": f"{group}/v1", "kind": "Widget", "metadata": {"name": "one"}, "spec": {"size": 1}}
     cluster.create(path, widget)
@@ -153,7 +134,7 @@ def test_custom_resource_is_followed_whenever_it_is_defined(namespace, informers
         assert len(follower.informer.store) == 0
         assert follower.informer.sync_error() is not None
 
-    cluster.create(definitions, widgets(group))
+    cluster.create(definitions, custom_resource(group))
     informers.wait_until(lambda: all(follower.informer.sync_error() is None for follower in followers))
     cluster.create(path, widget)
     for follower in followers:

@@ -6,6 +6,8 @@ import itertools
 
 import pytest
 
+from tests.support.objects import custom_resource
+
 pytestmark = pytest.mark.timeout(120)
 
 CONFIGMAPS = "/api/v1/namespaces/{ns}/configmaps"
@@ -206,22 +208,9 @@ def test_watch_ends_after_timeout_seconds(servers, write, query):
 def test_watch_of_a_deleted_custom_resource_ends(servers):
     """Deleting a custom resource deletes its objects, and then its watches end."""
     group = servers.sides[0].known["ns"] + ".example.com"
-    names = {"plural": "gadgets", "singular": "gadget", "kind": "Gadget", "listKind": "GadgetList"}
-    schema = {"openAPIV3Schema": {"type": "object"}}
-    definition = {
-        "apiVersion": "apiextensions.k8s.io/v1",
-        "kind": "CustomResourceDefinition",
-        "metadata": {"name": f"gadgets.{group}"},
-        "spec": {
-            "group": group,
-            "scope": "Namespaced",
-            "names": names,
-            "versions": [{"name": "v1", "served": True, "storage": True, "schema": schema}],
-        },
-    }
     root = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
     path = f"/apis/{group}/v1/namespaces/{{ns}}/gadgets"
-    servers.ask("POST", root, definition, like={})
+    servers.ask("POST", root, custom_resource(group, "gadgets", "Gadget"), like={})
     servers.wait_until_served(path)
     servers.ask("POST", path, {"apiVersion": f"{group}/v1", "kind": "Gadget", "metadata": {"name": "a"}})
 

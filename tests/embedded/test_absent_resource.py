@@ -11,23 +11,12 @@ import pytest
 
 from informer import ApiError, Backoff, ListWatch, SharedInformer
 from informer.testing import EmbeddedAPIServer
+from tests.support.objects import custom_resource
 from tests.support.waiting import DEADLINE
 from watch import Channel
 
 NAME = "widgets.example.com"
-DEFINITION = {
-    "apiVersion": "apiextensions.k8s.io/v1",
-    "kind": "CustomResourceDefinition",
-    "metadata": {"name": NAME},
-    "spec": {
-        "group": "example.com",
-        "scope": "Namespaced",
-        "names": {"plural": "widgets", "kind": "Widget"},
-        "versions": [
-            {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": {"type": "object"}}}
-        ],
-    },
-}
+DEFINITION = custom_resource("example.com")
 
 BOTH_WAYS = pytest.mark.parametrize("watch_list", [False, True], ids=["list-and-watch", "watch-list"])
 BOTH_QUEUES = pytest.mark.parametrize("queue", ["in_order", "delta"])

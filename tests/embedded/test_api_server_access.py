@@ -12,7 +12,7 @@ from kubernetes.client.exceptions import ApiException
 
 from informer import ListWatch, SharedInformer
 from informer.testing import EmbeddedAPIServer
-from tests.support.objects import config_map
+from tests.support.objects import config_map, namespace_object
 
 PODS = "/api/v1/namespaces/x/pods"
 
@@ -53,7 +53,7 @@ def test_tokens_can_be_rotated(client_of):
         server.set_tokens("new")
         assert call("GET", "/version").status == 401
         assert client_of(server, "new")("GET", "/version").status == 200
-        server.create({"kind": "Namespace", "apiVersion": "v1", "metadata": {"name": "n"}})
+        server.create(namespace_object("n"))
         assert stream.events(1) == [("ADDED", "n")]
 
 

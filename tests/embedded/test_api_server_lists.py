@@ -9,7 +9,7 @@ from kubernetes import client
 
 from informer.testing import EmbeddedAPIServer
 from informer.testing.shards import fnv1a_64
-from tests.support.objects import config_map
+from tests.support.objects import config_map, namespace_object
 
 MAPS = "/api/v1/namespaces/default/configmaps"
 ALL_MAPS = "/api/v1/configmaps"
@@ -19,7 +19,7 @@ PARTIAL = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 @pytest.fixture
 def maps(server):
     """Five ConfigMaps, four in one namespace and one in another."""
-    server.create({"kind": "Namespace", "apiVersion": "v1", "metadata": {"name": "aaa"}})
+    server.create(namespace_object("aaa"))
     server.create(config_map("z", namespace="aaa", labels={"n": "5"}))
     for number, name in enumerate("abcd", 1):
         server.create(config_map(name, labels={"n": str(number), "app": "web" if number < 3 else "db"}))

@@ -8,7 +8,7 @@ import pytest
 from kubernetes import client
 from kubernetes.client.exceptions import ApiException
 
-from tests.support.objects import config_map, pod
+from tests.support.objects import config_map, namespace_object, pod
 
 MAPS = "/api/v1/namespaces/default/configmaps"
 PODS = "/api/v1/namespaces/default/pods"
@@ -415,7 +415,7 @@ def test_the_scale_of_a_deployment(server, call):
 
 def test_deleted_namespace_deletes_its_objects(server, call):
     """The namespace terminates, refuses new objects, and is deleted once it is empty."""
-    server.create({"kind": "Namespace", "apiVersion": "v1", "metadata": {"name": "shop"}})
+    server.create(namespace_object("shop"))
     held = config_map("held", namespace="shop")
     held["metadata"]["finalizers"] = ["example.com/wait"]
     server.create(held)

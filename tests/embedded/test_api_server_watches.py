@@ -12,7 +12,7 @@ import urllib3
 from kubernetes import client, watch
 
 from informer.testing import EmbeddedAPIServer
-from tests.support.objects import config_map
+from tests.support.objects import config_map, namespace_object
 
 MAPS = "/api/v1/namespaces/default/configmaps"
 ALL_MAPS = "/api/v1/configmaps"
@@ -247,7 +247,7 @@ def test_one_object_can_be_watched(server, call, path):
 
 def test_watch_of_a_namespace_gets_no_other_events(server, call):
     """Neither initial events nor history nor new events come from another namespace."""
-    server.create({"kind": "Namespace", "apiVersion": "v1", "metadata": {"name": "other"}})
+    server.create(namespace_object("other"))
     version = server.resource_version
     server.create(config_map("x", namespace="other"))
     server.create(config_map("a"))

@@ -9,7 +9,7 @@ from kubernetes import client
 
 from informer import ListOptions, ListWatch, SharedInformerFactory, wait_for_cache_sync
 from informer.testing import EmbeddedAPIServer
-from tests.support.objects import config_map
+from tests.support.objects import config_map, namespace_object
 from tests.support.waiting import DEADLINE
 from watch import ApiError, Channel
 
@@ -32,7 +32,7 @@ def record_calls(informer: Any) -> Channel[tuple[str, str]]:
 def test_factory_of_a_namespace_delivers_only_its_objects(server: EmbeddedAPIServer) -> None:
     """Go: TestFilteredDynamicSharedInformerFactory. Objects of other namespaces are not delivered."""
     for namespace in ("ns-foo", "ns-bar"):
-        server.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
+        server.create(namespace_object(namespace))
     with SharedInformerFactory(server.api_client(), namespace="ns-foo") as factory:
         received = record_calls(factory.informer("configmaps"))
         factory.start()

@@ -13,7 +13,7 @@ import pytest
 
 from informer import Backoff, ListOptions, SharedInformer, SharedInformerFactory, wait_for_cache_sync
 from informer.testing import EmbeddedAPIServer
-from tests.support.objects import config_map
+from tests.support.objects import config_map, custom_resource
 from tests.support.waiting import DEADLINE, eventually
 from watch import Channel
 
@@ -175,26 +175,10 @@ def test_discovery_of_a_group_is_shared_by_its_informers(
 ) -> None:
     """The server's answer about a group is reused for its other resources, by any form of their names."""
     for i in range(5):
-        server.create(definition(i))
+        server.create(custom_resource("example.com", f"many{i}s", f"Many{i}"))
     factory = SharedInformerFactory(server.api_client())
     with factory:
         for i in range(5):
             factory.informer(name.replace("0", str(i))).start()
             assert all(factory.wait_for_cache_sync(DEADLINE).values())
         assert [r.path for r in server.requests if r.verb not in ("watch", "watch_list")] == asked
-
-
-def definition(number: int) -> dict[str, Any]:
-    plural = f"many{number}s"
-    schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
-    return {
-        "apiVersion": "apiextensions.k8s.io/v1",
-        "kind": "CustomResourceDefinition",
-        "metadata": {"name": f"{plural}.example.com"},
-        "spec": {
-            "group": "example.com",
-            "scope": "Namespaced",
-            "names": {"plural": plural, "singular": plural[:-1], "kind": f"Many{number}"},
-            "versions": [{"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}],
-        },
-    }

@@ -11,7 +11,7 @@ import yaml
 
 from informer import ApiError, Backoff, ListWatch, SharedInformer
 from informer.testing import EmbeddedAPIServer
-from tests.support.objects import config_map
+from tests.support.objects import config_map, namespace_object
 from tests.support.waiting import DEADLINE, eventually
 
 QUICK = Backoff(initial=0.01, maximum=0.05)
@@ -264,7 +264,7 @@ def test_each_namespace_has_its_own_list_and_watch(
 ) -> None:
     """An informer of several namespaces sends one list and one watch per namespace, and none to other namespaces."""
     for namespace in ("one", "two", "three"):
-        embedded_apiserver.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
+        embedded_apiserver.create(namespace_object(namespace))
         embedded_apiserver.create(config_map("a", namespace=namespace))
     informer = follow(embedded_apiserver, where={"namespace": namespaces})
     assert informer.wait_for_sync(DEADLINE)

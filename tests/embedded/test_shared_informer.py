@@ -26,7 +26,7 @@ from informer import (
 )
 from informer.testing import EmbeddedAPIServer
 from tests.support.forks import IN_CHILD
-from tests.support.objects import pod
+from tests.support.objects import namespace_object, pod
 from tests.support.waiting import DEADLINE
 from watch import ApiError, Channel, EventType
 
@@ -207,7 +207,7 @@ def test_cache_holds_a_write_after_waiting_for_its_version(
 def test_forbidden_namespace_does_not_stop_the_other(server: EmbeddedAPIServer, follow: Start) -> None:
     """The other namespace is followed, the 403 is reported, and the informer syncs once access is granted."""
     for namespace in ("one", "two"):
-        server.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
+        server.create(namespace_object(namespace))
         server.create(pod("a", namespace=namespace))
     server.forbid("*", "pods", namespace="two")
     received: Channel[str] = Channel(None)

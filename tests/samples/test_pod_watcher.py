@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from informer.testing import EmbeddedAPIServer
-from tests.support.objects import pod
+from tests.support.objects import namespace_object, pod
 
 SAMPLE = "pod_watcher.py"
 
@@ -65,7 +65,7 @@ def test_outputs(
     pattern: str,
 ) -> None:
     """Each output format shows its fields."""
-    embedded_apiserver.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}})
+    embedded_apiserver.create(namespace_object("shop"))
     embedded_apiserver.create(pod("web", "shop"))
     program = run_sample(SAMPLE, "--kubeconfig", kubeconfig, "-n", "shop", "-o", output)
     assert re.match(pattern, program.wait_for("web")[1])
@@ -85,7 +85,7 @@ def test_selectors_and_namespaces_choose_pods(
     embedded_apiserver: EmbeddedAPIServer, kubeconfig: str, run_sample: Callable[..., Any]
 ) -> None:
     """`-n`, `-A`, `-l` and `--field-selector` select exactly the pods that they name."""
-    embedded_apiserver.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}})
+    embedded_apiserver.create(namespace_object("shop"))
     for name, namespace, app in (("a", "default", "web"), ("b", "shop", "web"), ("c", "shop", "db")):
         embedded_apiserver.create(pod(name, namespace, labels={"app": app}))
     expected: dict[tuple[str, ...], list[str]] = {

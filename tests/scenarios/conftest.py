@@ -13,6 +13,7 @@ import urllib3
 
 from informer import Backoff, ListWatch, SharedInformer, SharedInformerFactory
 from informer.testing import EmbeddedAPIServer
+from tests.support.objects import custom_resource
 from tests.support.waiting import DEADLINE, eventually
 from watch import Channel
 
@@ -95,20 +96,7 @@ class Widgets:
 
     def define(self) -> None:
         """Creates the definition, and waits until it is served."""
-        schema = {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}}
-        spec = {
-            "group": self.group,
-            "scope": "Namespaced",
-            "names": {"plural": "widgets", "singular": "widget", "kind": "Widget", "listKind": "WidgetList"},
-            "versions": [{"name": "v1", "served": True, "storage": True, "schema": schema}],
-        }
-        body = {
-            "apiVersion": "apiextensions.k8s.io/v1",
-            "kind": "CustomResourceDefinition",
-            "metadata": {"name": self.name},
-            "spec": spec,
-        }
-        self._backend.create(DEFINITIONS, body)
+        self._backend.create(DEFINITIONS, custom_resource(self.group))
         self._backend.until(lambda: self._backend.try_to("GET", self.path)[0] == 200, f"{self.name} is served")
 
     def withdraw(self) -> None:

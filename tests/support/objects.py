@@ -40,6 +40,27 @@ def stored_pod(
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, **fields}
 
 
+def namespace_object(name: str) -> dict[str, Any]:
+    """Returns a namespace."""
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+
+
+def custom_resource(group: str, plural: str = "widgets", kind: str = "Widget") -> dict[str, Any]:
+    """Returns the definition of a namespaced custom resource with one version, v1, whose objects may have any field."""
+    schema = {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}}
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"{plural}.{group}"},
+        "spec": {
+            "group": group,
+            "scope": "Namespaced",
+            "names": {"plural": plural, "singular": kind.lower(), "kind": kind, "listKind": f"{kind}List"},
+            "versions": [{"name": "v1", "served": True, "storage": True, "schema": schema}],
+        },
+    }
+
+
 def config_map(name: str, value: str = "", **metadata: Any) -> dict[str, Any]:
     """Returns a ConfigMap, to which a server adds little and which it validates little.
 

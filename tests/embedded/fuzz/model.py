@@ -7,6 +7,7 @@ from typing import Any
 
 from informer.testing import EmbeddedAPIServer
 from tests.embedded.fuzz.recorder import key_of
+from tests.support.objects import namespace_object
 
 NAMESPACES = ("default", "one", "two")
 NAMES = ("a", "b", "c", "d", "e")
@@ -25,7 +26,7 @@ class Model:
             str, list[tuple[int, dict[str, Any] | None]]
         ] = {}  # by key: each state and the version since which it holds
         for namespace in NAMESPACES[1:]:
-            server.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
+            server.create(namespace_object(namespace))
 
     def put(self, namespace: str, name: str, color: str, number: int, padding: int) -> None:
         """Creates or changes an object."""

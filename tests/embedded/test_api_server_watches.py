@@ -319,7 +319,7 @@ def test_initial_events_are_compressed_since_1_37(client_of, version):
 @pytest.mark.parametrize(
     ("value", "is_watch"), [("1", True), ("true", True), ("True", True), ("", True), ("0", False), ("false", False)]
 )
-def test_what_makes_a_request_a_watch(server, call, value, is_watch):
+def test_values_of_the_watch_parameter(server, call, value, is_watch):
     """Any value of `watch` except a false one, as kube-apiserver reads it."""
     server.faults.short_watches()
     answer = call("GET", f"{MAPS}?watch={value}")

@@ -142,7 +142,7 @@ class FaultProxy:
 
     @contextlib.contextmanager
     def routed_to(self, host: str, port: int) -> Iterator[None]:
-        """Within the `with` block, connects clients to another server; open connections are cut at its begin and end."""
+        """Within the `with` block, connects clients to another server; open connections are cut at its start and end."""
 
         def route(target: tuple[str, int]) -> None:
             self._target = target

@@ -32,7 +32,7 @@ class Recovery(NamedTuple):
         connections: opened at the proxy since the fault began.
         requests: lists, watch lists and watches that began and ended since then.
         ended: the monotonic time at which the fault ended.
-        lasted: seconds from the begin of the fault until all informers had recovered.
+        lasted: seconds from the start of the fault until all informers had recovered.
     """
 
     seconds: list[float]

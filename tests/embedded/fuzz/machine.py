@@ -317,7 +317,7 @@ class InformerMachine(RuleBasedStateMachine):
     @rule()
     @step
     def settle(self) -> None:
-        """Without faults every informer gets equal to the server and has as many watches as it needs."""
+        """Without faults every informer reaches the server's state and has exactly the watches it needs."""
         self._settle()
 
     def _settle(self) -> None:

@@ -22,9 +22,8 @@ class Model:
     def __init__(self, server: EmbeddedAPIServer) -> None:
         self.server = server
         self.objects: dict[str, dict[str, Any]] = {}
-        self._history: dict[
-            str, list[tuple[int, dict[str, Any] | None]]
-        ] = {}  # by key: each state and the version since which it holds
+        # By key: each state, with the version since which it holds.
+        self._history: dict[str, list[tuple[int, dict[str, Any] | None]]] = {}
         for namespace in NAMESPACES[1:]:
             server.create(namespace_object(namespace))
 

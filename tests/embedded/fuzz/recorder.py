@@ -33,11 +33,11 @@ class Progress:
 
     def __init__(self) -> None:
         self._monitor = Monitor()
-        self._rung = 0
+        self._notified = 0
 
     def notify(self) -> None:
         with self._monitor:
-            self._rung += 1
+            self._notified += 1
             self._monitor.notify_all()
 
     def wait_until(self, condition: Callable[[], bool], seconds: float) -> bool:
@@ -45,12 +45,12 @@ class Progress:
         deadline = time.monotonic() + seconds
         while True:
             with self._monitor:
-                seen = self._rung
+                seen = self._notified
             # Not under the monitor: a notifying thread may hold a lock that the condition needs.
             if condition():
                 return True
             with self._monitor:
-                if not self._monitor.wait_for(lambda: self._rung != seen, deadline - time.monotonic()):  # noqa: B023
+                if not self._monitor.wait_for(lambda: self._notified != seen, deadline - time.monotonic()):  # noqa: B023
                     return condition()
 
 

@@ -89,7 +89,7 @@ class MetricsServer:
         self._server = _server_class(host)((host, port), _Request)
         self._server.set_app(app)
         # A byte that `stop` sends wakes the thread that waits for connections.
-        self._stopped, self._stop = socket.socketpair()
+        self._stop_receiver, self._stop_sender = socket.socketpair()
         self._worker = Worker(self._listen, "informer-metrics").start()
         _servers.add(self)
 
@@ -108,13 +108,13 @@ class MetricsServer:
             Whether all of its threads have ended.
         """
         with contextlib.suppress(OSError):
-            self._stop.send(b".")
+            self._stop_sender.send(b".")
         ended = self._worker.join(timeout)
         return self._server.join(timeout) and ended
 
     def close_in_child(self) -> None:
         """Closes the sockets in a forked child, where no thread serves them: the port belongs to the parent."""
-        for each in (self._server.socket, self._stop, self._stopped):
+        for each in (self._server.socket, self._stop_sender, self._stop_receiver):
             each.close()
 
     def __enter__(self) -> Self:
@@ -128,8 +128,8 @@ class MetricsServer:
     def _listen(self) -> None:
         with selectors.DefaultSelector() as selector:
             selector.register(self._server, selectors.EVENT_READ)
-            selector.register(self._stopped, selectors.EVENT_READ)
-            while not any(key.fileobj is self._stopped for key, _ in selector.select()):
+            selector.register(self._stop_receiver, selectors.EVENT_READ)
+            while not any(key.fileobj is self._stop_receiver for key, _ in selector.select()):
                 self._server.handle_request()
                 if self._server.accept_failed:
                     self._server.accept_failed = False
@@ -137,8 +137,8 @@ class MetricsServer:
                     selector.select(_ACCEPT_PAUSE)
                     selector.register(self._server, selectors.EVENT_READ)
         self._server.server_close()
-        self._stop.close()
-        self._stopped.close()
+        self._stop_sender.close()
+        self._stop_receiver.close()
 
 
 class _Server(WSGIServer):
@@ -215,7 +215,7 @@ class _Server(WSGIServer):
             self._open.pop(request, None)
 
 
-class _Server6(_Server):
+class _IPv6Server(_Server):
     address_family: int = socket.AF_INET6
 
 
@@ -233,7 +233,7 @@ def _cut(request: socket.socket) -> None:
 
 
 def _server_class(host: str) -> type[_Server]:
-    return _Server6 if ":" in host else _Server
+    return _IPv6Server if ":" in host else _Server
 
 
 _servers: WeakSet[MetricsServer] = WeakSet()

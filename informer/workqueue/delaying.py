@@ -86,12 +86,9 @@ class DelayingQueue(WorkQueue[T]):
         check_delayed(item, seconds)
         with self._lock:
             if not self._shutting_down:
-                self._count_retry_locked()
+                if self._metrics is not None:
+                    self._metrics.retried_locked()
                 self._add_after_locked(item, seconds)
-
-    def _count_retry_locked(self) -> None:
-        if self._metrics is not None:
-            self._metrics.retried_locked()
 
     def _add_after_locked(self, item: T, seconds: float) -> None:
         if seconds <= 0:
@@ -110,7 +107,7 @@ class DelayingQueue(WorkQueue[T]):
     def _sleep(self) -> None:
         with self._lock:
             while not self._shutting_down:
-                self._look_locked()
+                self._add_due_items_locked()
                 at = self._waiting.first_rank
                 if at is not None:
                     self._clock.wait(self._earlier, min(at - self._clock.monotonic(), _LONGEST_SLEEP))
@@ -118,18 +115,18 @@ class DelayingQueue(WorkQueue[T]):
                     break
             self._sleeper = None
 
-    def _look_locked(self) -> None:
+    def _add_due_items_locked(self) -> None:
         # `get` and `len` call it too, so that they do not depend on the thread waking up in time.
         if not len(self._waiting):
             return
         now = self._clock.monotonic()
         while (at := self._waiting.first_rank) is not None and at <= now:
-            self._due_locked(self._waiting.pop())
+            self._delay_over_locked(self._waiting.pop())
 
-    def _due_locked(self, item: T) -> None:
+    def _delay_over_locked(self, item: T) -> None:
         self._add_locked(item)
 
-    def _end_locked(self) -> None:
+    def _drop_waiting_locked(self) -> None:
         self._waiting.clear()
         self._earlier.notify_all()
 

@@ -53,7 +53,7 @@ class QueueStats:
     Attributes:
         depth: the number of items that wait, including those that were added again while they are processed.
         adds_total: the number of adds, without those of items that waited already.
-        retries_total: the number of calls of `add_after` and `add_rate_limited`.
+        retries_total: the number of calls of `add_after` and `add_rate_limited`; in a `PriorityQueue`, only those with a delay.
         queue_duration_seconds: how long items waited, from the add to `get`.
         work_duration_seconds: how long workers processed items, from `get` to `done`.
         unfinished_work_seconds: how long the items under way have been processed so far, summed up.

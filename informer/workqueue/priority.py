@@ -116,8 +116,8 @@ class PriorityQueue(RateLimitingQueue[T]):
         check_delayed(item, seconds)
         with self._lock:
             if not self._shutting_down:
-                if seconds > 0:
-                    self._count_retry_locked()
+                if seconds > 0 and self._metrics is not None:
+                    self._metrics.retried_locked()
                 self._priorities.rank(item, priority)
                 self._add_after_locked(item, 0 if item in self._dirty else seconds)
 
@@ -152,19 +152,19 @@ class PriorityQueue(RateLimitingQueue[T]):
     def __len__(self) -> int:
         """The number of ready items, including those that another worker still processes."""
         with self._lock:
-            self._look_locked()
+            self._add_due_items_locked()
             return len(self._dirty)
 
     def _add_locked(self, item: T) -> None:
         self._waiting.discard(item)
         super()._add_locked(item)
 
-    def _due_locked(self, item: T) -> None:
+    def _delay_over_locked(self, item: T) -> None:
         self._priorities.renew(item)
-        super()._due_locked(item)
+        super()._delay_over_locked(item)
 
-    def _end_locked(self) -> None:
-        super()._end_locked()
+    def _drop_waiting_locked(self) -> None:
+        super()._drop_waiting_locked()
         self._priorities.keep_only(self._dirty)
 
 

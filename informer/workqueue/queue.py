@@ -163,7 +163,7 @@ class WorkQueue(Generic[T]):
         Items already in the queue can still be got. Calls of `shut_down_with_drain` that wait return.
         """
         self._shut_down(draining=False)
-        self._ended()
+        self._end_metrics()
 
     def shut_down_with_drain(self) -> None:
         """Stops accepting items, and waits until workers have processed all that are in the queue.
@@ -174,7 +174,7 @@ class WorkQueue(Generic[T]):
         with self._lock:
             while self._draining and not self._is_idle_locked():
                 self._drained.wait()
-        self._ended()
+        self._end_metrics()
 
     @property
     def shutting_down(self) -> bool:
@@ -184,7 +184,7 @@ class WorkQueue(Generic[T]):
     def __len__(self) -> int:
         """The number of items that are ready to be got."""
         with self._lock:
-            self._look_locked()
+            self._add_due_items_locked()
             return len(self._order)
 
     def __bool__(self) -> bool:
@@ -216,7 +216,7 @@ class WorkQueue(Generic[T]):
 
     def _wait_locked(self, timeout: float | None) -> None:
         """Waits until an item is ready."""
-        self._look_locked()
+        self._add_due_items_locked()
         if len(self._order):
             return
         deadline = None if timeout is None else time.monotonic() + timeout
@@ -232,8 +232,8 @@ class WorkQueue(Generic[T]):
         finally:
             self._waiters -= 1
 
-    def _look_locked(self) -> None:
-        """Makes items ready whose delay is over; a plain queue has none."""
+    def _add_due_items_locked(self) -> None:
+        """Adds the items whose delay is over. A plain queue has no delays."""
 
     def _is_idle_locked(self) -> bool:
         return not self._dirty and not self._processing
@@ -242,14 +242,14 @@ class WorkQueue(Generic[T]):
         with self._lock:
             self._draining = draining
             self._shutting_down = True
-            self._end_locked()
+            self._drop_waiting_locked()
             self._ready.notify_all()
             self._drained.notify_all()
 
-    def _end_locked(self) -> None:
-        """Releases what a shut-down queue does not need any more."""
+    def _drop_waiting_locked(self) -> None:
+        """Drops the items that wait for a delay. A plain queue has no delays."""
 
-    def _ended(self) -> None:
+    def _end_metrics(self) -> None:
         if self._metrics is not None:
             self._metrics.end()
 

@@ -148,7 +148,7 @@ class Broken:
 
 
 def test_a_failing_limiter_ends_no_worker(make: Callable[..., Any], run: Any, caplog: pytest.LogCaptureFixture) -> None:
-    """The error is logged and the key is not requeued, but it can be added again."""
+    """The error is logged, the key is not requeued, and the worker goes on with the next key."""
     queue = make(RateLimitingQueue, Broken())
     seen: list[str] = []
 

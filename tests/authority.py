@@ -50,7 +50,7 @@ class Authority:
         from cryptography import x509
         from cryptography.hazmat.primitives import hashes
 
-        now = datetime.datetime.now(datetime.timezone.utc)
+        now = datetime.datetime.now(datetime.UTC)
         builder = (
             x509.CertificateBuilder()
             .subject_name(name)

@@ -11,8 +11,8 @@ from functools import cached_property
 from typing import Any, Literal, Protocol, TypeVar
 from weakref import WeakKeyDictionary
 
-from informer.counts import Tally
 from informer.metrics.client import Metric, Sample
+from informer.reflector.counts import Tally
 
 __all__ = ["FAMILIES", "Family", "Histogram", "Reading", "UniqueNames", "label_value", "to_metrics"]
 

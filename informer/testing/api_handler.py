@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from informer.discovery import Resource
+from informer.listwatch.resources import Resource
 from informer.testing.access import Access
 from informer.testing.answering import Answering, Plan
 from informer.testing.bodies import send_error, send_json

@@ -8,7 +8,7 @@ from __future__ import annotations
 import ipaddress
 import ssl
 import tempfile
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
 
@@ -57,7 +57,7 @@ def make_certificates() -> Certificates:
         return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
 
     def builder(subject: str, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
-        now = datetime.now(timezone.utc)
+        now = datetime.now(UTC)
         return (
             x509.CertificateBuilder()
             .subject_name(name(subject))

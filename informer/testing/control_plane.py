@@ -19,10 +19,9 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 import urllib3
-from typing_extensions import Self
 
 from informer.testing.child_process import ChildProcess
 from informer.testing.kube_programs import ControlPlaneError, apiserver_command, etcd_command, find_programs, url_of

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any
 
 from informer.testing.served import ServedResource
@@ -32,7 +32,7 @@ def key_of(metadata: Mapping[str, Any]) -> str:
 
 def now() -> str:
     """The time as objects have it."""
-    return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def new_object(served: ServedResource, obj: Mapping[str, Any], *, with_status: bool) -> dict[str, Any]:

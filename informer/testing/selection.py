@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from informer.selectors import LabelSelector, parse_selector
+from informer.objects.label_selector import LabelSelector, parse_selector
 from informer.testing.list_options import ListQuery
 from informer.testing.selectable_fields import FieldSelector, parse_field_selector
 from informer.testing.served import ServedResource

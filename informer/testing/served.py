@@ -1,6 +1,6 @@
 """Which resources the server has: the built-in ones, and those that CustomResourceDefinitions add.
 
-Source: the built-in ones are those of informer/discovery.py, and a few more.
+Source: the built-in ones are those of informer/listwatch/resources.py, and a few more.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from informer.discovery import Resource, built_in_resources, read_table
+from informer.listwatch.resources import Resource, built_in_resources, read_table
 from informer.testing.selectable_fields import paths_for
 from informer.testing.storage import Form, Stored
 

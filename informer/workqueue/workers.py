@@ -11,8 +11,8 @@ from typing import Any
 
 from typing_extensions import TypeVar
 
-from informer.callables import check_callable
-from informer.crew import Crew
+from informer.arguments import check_callable
+from informer.thread_group import ThreadGroup
 from informer.workqueue.consumer import QueueConsumer
 from informer.workqueue.rate_limiting import RateLimitingQueue
 from watch.concurrency import on_set
@@ -185,18 +185,18 @@ def _is_async(function: Any) -> bool:
 
 
 def _run(targets: list[Callable[[], object]], consumer: QueueConsumer[T], stop: threading.Event | None) -> None:
-    crew = Crew()
+    threads = ThreadGroup()
     unsubscribe = None if stop is None else on_set(stop, consumer.stop)
     try:
         for target in targets:
-            crew.start(target, "work-queue-worker")
-        crew.close()
+            threads.start(target, "work-queue-worker")
+        threads.close()
         # Unlike `join`, it lets signal handlers run on the main thread.
-        crew.ended.wait()
+        threads.ended.wait()
     except BaseException:
         consumer.abandon()
-        crew.close()
-        crew.ended.wait()
+        threads.close()
+        threads.ended.wait()
         raise
     finally:
         if unsubscribe is not None:

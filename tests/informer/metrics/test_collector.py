@@ -219,7 +219,7 @@ def test_without_the_prometheus_client_the_error_says_what_to_install() -> None:
     """The rest of the library works without it."""
     done = python(
         "import sys; sys.modules['prometheus_client'] = None\n"
-        "import informer, informer.workqueue, informer.shared_informer\n"
+        "import informer, informer.workqueue, informer.shared.shared_informer\n"
         "try:\n    import informer.metrics\n"
         "except ImportError as error:\n    print(error)\n"
     )

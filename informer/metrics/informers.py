@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from operator import attrgetter
 from typing import Any, Protocol
 
+from informer.listwatch.source import as_source
 from informer.metrics import families
 from informer.metrics.families import Reading, label_value
 from informer.objects.object import Object
@@ -80,14 +81,13 @@ def read_informer(informer: SharedInformer[Any], name: str) -> Iterator[Reading]
 
 def _followed(informer: SharedInformer[Any]) -> tuple[str, str, str]:
     """The labels of INFO: the resource, the namespaces and the server."""
-    source: Any = informer.lister_watcher
-    resource = getattr(source, "resource_name", None) or informer.name
-    namespaces = getattr(source, "namespaces", None) or ()
+    source = as_source(informer.lister_watcher)
+    namespaces = source.namespaces or ()
     listed = ",".join(sorted(namespaces)[:_NAMESPACES_SHOWN])
     if len(namespaces) > _NAMESPACES_SHOWN:
         listed += f" and {len(namespaces) - _NAMESPACES_SHOWN} more"
-    server = shown_address(getattr(source, "server", "") or "")
-    return label_value(resource), label_value(listed), label_value(server)
+    server = shown_address(source.server or "")
+    return label_value(source.resource_name or informer.name), label_value(listed), label_value(server)
 
 
 def _read_versions(of: Any, version: str, name: str) -> Iterator[Reading]:

@@ -27,7 +27,7 @@ _log = logging.getLogger(__name__)
 
 
 class _QueueStats(Protocol):
-    """What is read of `informer.workqueue.QueueStats`, which this layer does not import."""
+    """What is read of `informer.workqueue.QueueStats`, which this package must not import."""
 
     @property
     def depth(self) -> int: ...
@@ -52,7 +52,7 @@ class _QueueMetrics(Protocol):
 
 
 class _ElectionStats(Protocol):
-    """What is read of `informer.leaderelection.ElectionStats`, which this layer does not import."""
+    """What is read of `informer.leaderelection.ElectionStats`, which this package must not import."""
 
     @property
     def master_status(self) -> int: ...

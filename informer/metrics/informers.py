@@ -50,7 +50,9 @@ class _Handler(Protocol):
 
 
 def read_informer(informer: SharedInformer[Any], name: str) -> Iterator[Reading]:
-    """Reads the metrics of an informer. An informer that was stopped has no readings.
+    """Reads the metrics of an informer.
+
+    If its reader thread has died, the only reading is `informer_up` 0. A stopped informer has no readings.
 
     Args:
         informer: an informer that was started.

@@ -43,10 +43,13 @@ class DelayingQueue(WorkQueue[T]):
     Threads: all methods are safe on any thread. Only `get` and `shut_down_with_drain` block.
 
     Example:
-        >>> queue = DelayingQueue()
-        >>> queue.add_after("shop/web", 0.01)
+        >>> from watch import FakeClock
+        >>> clock = FakeClock()
+        >>> queue = DelayingQueue(clock=clock)
+        >>> queue.add_after("shop/web", 60)
         >>> len(queue)
         0
+        >>> clock.step(60)
         >>> queue.get()
         'shop/web'
         >>> queue.shut_down()

@@ -14,8 +14,8 @@ import math
 from collections.abc import Callable
 from typing import NamedTuple
 
-from informer.leaderelection.election_record import LeaderElectionRecord, micro_time
-from informer.leaderelection.lock import ResourceLock
+from informer.leaderelection.lease_lock import ResourceLock
+from informer.leaderelection.record import LeaderElectionRecord, micro_time
 from informer.log_limit import LimitedLog
 from watch.clock import Clock
 from watch.errors import ApiError, RequestCancelledError

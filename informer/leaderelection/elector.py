@@ -9,20 +9,20 @@ from __future__ import annotations
 import random
 import threading
 from collections.abc import Callable
+from typing import Protocol
 
 from informer.errors import InformerError, InformerForkedError
 from informer.leaderelection.candidate import Candidate
-from informer.leaderelection.election_config import ElectionConfig
-from informer.leaderelection.election_run import ElectionRun
-from informer.leaderelection.lease_clock import LEASE_CLOCK, wall_time_of
-from informer.leaderelection.lock import ResourceLock
+from informer.leaderelection.clock import LEASE_CLOCK, wall_time_of
+from informer.leaderelection.config import ElectionConfig
+from informer.leaderelection.lease_lock import ResourceLock
 from informer.leaderelection.metrics import MetricsProvider, metrics_for
-from informer.leaderelection.news import News
+from informer.leaderelection.run import ElectionRun, LeaderNotifier
 from informer.lifetime import register
 from watch.clock import Clock
 from watch.concurrency import Lock, on_set
 
-__all__ = ["LeaderElector", "LeaseNotRenewedError"]
+__all__ = ["LeaderElector", "LeaderHealthCheck", "LeaseNotRenewedError"]
 
 
 class LeaseNotRenewedError(InformerError):
@@ -119,7 +119,7 @@ class LeaderElector:
             timeout=self._config.request_timeout,
             on_slow_path=self._metrics.slow_path_taken,
         )
-        self._news = News(on_new_leader)
+        self._news = LeaderNotifier(on_new_leader)
         self._lock = Lock()
         self._run: ElectionRun | None = None  # the last one; replaced under _lock
 
@@ -206,3 +206,39 @@ class LeaderElector:
             )
         register(run, is_informer=False)
         return run
+
+
+class _Checked(Protocol):
+    def check(self, tolerance: float = ...) -> None: ...
+
+
+class LeaderHealthCheck:
+    """Says whether a leader has given up when it had to.
+
+    Args:
+        tolerance: seconds that may pass after its lease has run out.
+
+    Threads: any.
+
+    Source: client-go tools/leaderelection HealthzAdaptor.
+    """
+
+    name = "leaderElection"
+
+    def __init__(self, tolerance: float = 20.0) -> None:
+        self._tolerance = tolerance
+        self._elector: _Checked | None = None
+
+    def set_elector(self, elector: _Checked) -> None:
+        """Names the elector to check."""
+        self._elector = elector
+
+    def check(self) -> None:
+        """Passes while there is no elector, and else as its `check` does.
+
+        Raises:
+            LeaseNotRenewedError: the process should be restarted.
+        """
+        elector = self._elector
+        if elector is not None:
+            elector.check(self._tolerance)

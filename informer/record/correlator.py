@@ -13,9 +13,8 @@ from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from informer.record.event_form import copy_event, event_name, timestamp
-from informer.record.event_time import EventTime
-from informer.record.lru import LruMap
+from informer.lru import LruMap
+from informer.record.event import EventTime, copy_event, event_name, timestamp
 from watch.clock import SYSTEM_CLOCK, Clock
 from watch.concurrency import Lock
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from informer.log_limit import LimitedLog
-from informer.record.event_form import copy_event
+from informer.record.event import copy_event
 from informer.record.event_sink import EventSink
 from watch.clock import Clock
 from watch.concurrency import Signal

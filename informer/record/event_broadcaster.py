@@ -21,10 +21,9 @@ from typing_extensions import Self
 from informer.log_limit import LimitedLog
 from informer.record.correlator import EventCorrelator
 from informer.record.delivery import Delivery, Ending
-from informer.record.event_form import EVENTS_V1, RecordedEvent, copy_event, log_fields, log_line
+from informer.record.event import EVENTS_V1, EventTime, RecordedEvent, copy_event, log_fields, log_line
 from informer.record.event_recorder import BroadcastingRecorder, EventRecorder
 from informer.record.event_sink import EventSink, sink_api_version
-from informer.record.event_time import EventTime
 from informer.record.sink_recording import (
     STOP_PATIENCE,
     CoreRecording,

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from informer.log_limit import LimitedLog
-from informer.record.event_form import EVENT_TYPES, RecordedEvent, make_event
+from informer.record.event import EVENT_TYPES, RecordedEvent, make_event
 from informer.record.reference import get_reference
 
 __all__ = ["BroadcastingRecorder", "EventRecorder", "Report"]

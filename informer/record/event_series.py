@@ -14,8 +14,8 @@ from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from informer.record.event_form import copy_event
-from informer.record.lru import LruMap
+from informer.lru import LruMap
+from informer.record.event import copy_event
 from watch.clock import Clock
 from watch.concurrency import Lock
 

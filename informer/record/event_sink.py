@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from informer.record.event_form import EVENTS_V1, events_v1_form, events_v1_patch
+from informer.record.event import EVENTS_V1, events_v1_form, events_v1_patch
 
 __all__ = ["CoreV1EventSink", "EventSink", "EventsV1Sink", "sink_api_version"]
 

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 from informer.record.correlator import EventCorrelator
 from informer.record.delivery import Delivery, Ending
-from informer.record.event_form import RecordedEvent, events_v1_form
+from informer.record.event import RecordedEvent, events_v1_form
 from informer.record.event_series import FINISH_TIME, REFRESH_TIME, EventSeries, series_patch
 from watch.channel import Channel
 from watch.clock import Clock

@@ -11,7 +11,7 @@ import pytest
 
 from informer.leaderelection import LeaderElectionRecord
 from informer.leaderelection.candidate import Candidate, _Seen
-from informer.leaderelection.election_record import micro_time
+from informer.leaderelection.record import micro_time
 from watch import ApiError, FakeClock
 from watch.errors import RequestCancelledError
 

@@ -229,7 +229,7 @@ def test_it_does_not_rely_on_its_watchdog(
         sleeping.set()
         sleep_on.wait(10)
 
-    monkeypatch.setattr("informer.leaderelection.alarm._ConditionAlarm.wait", oversleep)
+    monkeypatch.setattr("informer.leaderelection.clock._ConditionAlarm.wait", oversleep)
     lock = make_lock()
     each = leading(lock).run()
     assert each.started.wait(10)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,36 @@ from typing import Any
 import pytest
 
 from informer.leaderelection import LeaseClock
-from informer.leaderelection.alarm import _ConditionAlarm, _TimerAlarm, alarm_for
+from informer.leaderelection.clock import _ConditionAlarm, _TimerAlarm, alarm_for, wall_time_of
 from informer.leaderelection.term import Term
-from watch import FakeClock
+from watch.clock import FakeClock, SystemClock
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="CLOCK_BOOTTIME is Linux's")
+def test_it_counts_the_time_of_a_suspended_machine() -> None:
+    """It is the clock that goes on through suspension, which the monotonic one does not."""
+    before = time.clock_gettime(time.CLOCK_BOOTTIME)
+    now = LeaseClock().monotonic()
+    assert before <= now <= time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def test_the_time_of_day_goes_with_the_clock() -> None:
+    """That of a clock which tests move, too; a lease clock may say another."""
+    assert wall_time_of(LeaseClock())() == pytest.approx(time.time(), abs=5)
+    assert wall_time_of(SystemClock())() == pytest.approx(time.time(), abs=5)
+    fake = FakeClock(7)
+    wall = wall_time_of(fake)
+    begin = wall()
+    assert begin == pytest.approx(time.time(), abs=5)
+    fake.step(100)
+    assert wall() == begin + 100
+
+    class Wrong(LeaseClock):
+        def wall(self) -> float:
+            return super().wall() + 3600
+
+    assert wall_time_of(Wrong())() == pytest.approx(time.time() + 3600, abs=5)
+
 
 CLOCK = LeaseClock()
 linux = pytest.mark.skipif(sys.platform != "linux", reason="the timer is Linux's")
@@ -84,7 +112,7 @@ def test_a_system_without_such_timers_will_do(monkeypatch: pytest.MonkeyPatch) -
     def refuse() -> None:
         raise OSError("no files left")
 
-    monkeypatch.setattr("informer.leaderelection.alarm._TimerAlarm", refuse)
+    monkeypatch.setattr("informer.leaderelection.clock._TimerAlarm", refuse)
     assert isinstance(alarm_for(CLOCK), _ConditionAlarm)
 
 

@@ -12,7 +12,7 @@ import pytest
 from informer.log_limit import LimitedLog
 from informer.record import EventBroadcaster, EventRecorder, RecordedEvent
 from informer.record.delivery import Delivery, Ending
-from informer.record.event_form import make_event
+from informer.record.event import make_event
 from informer.record.event_series import series_patch
 from informer.record.sink_recording import SeriesRecording
 from watch import FakeClock

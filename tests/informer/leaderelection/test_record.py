@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from informer.leaderelection import LeaderElectionRecord
-from informer.leaderelection.election_record import micro_time
+from informer.leaderelection.record import micro_time
 
 FULL = LeaderElectionRecord(
     "me", 15, "2026-01-01T00:00:00.123456Z", "2026-01-01T00:00:10.000001Z", 3, "OldestEmulationVersion", "other"

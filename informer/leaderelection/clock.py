@@ -1,8 +1,4 @@
-"""Waiting for a moment of a clock, or for somebody who rings earlier.
-
-A timed wait on a condition does not count the seconds of a suspended machine: after those it would come late. On Linux the
-kernel has timers that do count them, and that are due at once when the machine wakes.
-"""
+"""The clock by which leases are measured: it goes on while the machine sleeps."""
 
 from __future__ import annotations
 
@@ -13,13 +9,65 @@ import select
 import struct
 import sys
 import time
+from collections.abc import Callable
 from typing import Protocol
 
-from informer.leaderelection.lease_clock import LeaseClock
-from watch.clock import Clock
+from watch.clock import Clock, SystemClock
 from watch.concurrency import Monitor
 
-__all__ = ["Alarm", "alarm_for"]
+__all__ = ["LEASE_CLOCK", "Alarm", "LeaseClock", "alarm_for", "wall_time_of"]
+
+
+def _running_on() -> Callable[[], float]:
+    """What gives the seconds of a clock that also counts those of a suspended machine."""
+    number: int | None = getattr(time, "CLOCK_BOOTTIME", None)
+    if number is None and sys.platform == "darwin":
+        # There it is this one; `time.monotonic` reads another, which stands still.
+        number = time.CLOCK_MONOTONIC
+    if number is None:
+        return time.monotonic
+    try:
+        time.clock_gettime(number)
+    except OSError:
+        return time.monotonic
+    return lambda: time.clock_gettime(number)
+
+
+_seconds = _running_on()
+
+
+class LeaseClock(SystemClock):
+    """Seconds that pass while the machine is suspended too: others' leases go on meanwhile.
+
+    Where the system has no such clock (it is CLOCK_BOOTTIME on Linux) this is the plain monotonic one. A hypervisor that stops
+    a machine may hide that from all of the machine's clocks.
+    """
+
+    def monotonic(self) -> float:
+        """Seconds since some fixed moment; never goes back."""
+        return _seconds()
+
+    def wall(self) -> float:
+        """Seconds since the epoch, for people to read in a Lease: nothing is decided by them."""
+        return time.time()
+
+
+LEASE_CLOCK = LeaseClock()
+
+
+def wall_time_of(clock: Clock) -> Callable[[], float]:
+    """What gives the time of day that goes with a clock.
+
+    Args:
+        clock: a `LeaseClock` says it itself; any other but the system's counts from this very moment.
+    """
+    if isinstance(clock, LeaseClock):
+        return clock.wall
+    if isinstance(clock, SystemClock):
+        return time.time
+    begin = time.time() - clock.monotonic()
+    return lambda: begin + clock.monotonic()
+
 
 _TFD_TIMER_ABSTIME = 1
 _NANOSECONDS = 10**9

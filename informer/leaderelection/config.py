@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from informer.callables import check_callable
-from informer.leaderelection.lock import ResourceLock
+from informer.leaderelection.lease_lock import ResourceLock
 from watch.clock import Clock
 
 __all__ = ["JITTER_FACTOR", "ElectionConfig"]

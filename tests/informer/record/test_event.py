@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from informer.record.event_form import (
+from informer.record.event import (
     copy_event,
     event_name,
     events_v1_form,

@@ -14,14 +14,14 @@ import logging
 from collections.abc import Callable
 
 from informer.leaderelection.candidate import Candidate
-from informer.leaderelection.election_config import JITTER_FACTOR, ElectionConfig
-from informer.leaderelection.news import News
-from informer.leaderelection.term import Term
-from informer.leaderelection.work import LeadersWork
-from watch.concurrency import Signal, on_set
+from informer.leaderelection.config import JITTER_FACTOR, ElectionConfig
+from informer.leaderelection.term import LeaderTask, Term
+from watch.channel import Channel
+from watch.concurrency import Signal, Worker, on_set
+from watch.errors import ChannelClosedError
 from watch.request_scope import RequestScope
 
-__all__ = ["ElectionRun"]
+__all__ = ["ElectionRun", "LeaderNotifier"]
 
 _log = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ class ElectionRun:
     """
 
     def __init__(
-        self, config: ElectionConfig, candidate: Candidate, news: News, former_work: LeadersWork | None = None
+        self, config: ElectionConfig, candidate: Candidate, news: LeaderNotifier, former_work: LeaderTask | None = None
     ) -> None:
         self.halt = Signal()
         self.over = Signal()
@@ -149,7 +149,7 @@ class ElectionRun:
         withdraw = on_set(self.halt, lambda: term.end("it was asked to stop"))
         try:
             if term.check():
-                self.work = LeadersWork(self._config.on_started_leading, term).start()
+                self.work = LeaderTask(self._config.on_started_leading, term).start()
             while self._renew(term):
                 if self._clock.wait(term.stop, self._config.retry_period):
                     break
@@ -196,3 +196,50 @@ class ElectionRun:
             record(text)
         except Exception:
             _log.exception("an event of lease %s was not recorded", self._config.lock.describe())
+
+
+class LeaderNotifier:
+    """See the module.
+
+    Args:
+        on_new_leader: called with each identity that is not the one before; None for nobody who wants to know.
+
+    Threads: `tell` and `close` on one thread.
+    """
+
+    def __init__(self, on_new_leader: Callable[[str], object] | None) -> None:
+        self._function = on_new_leader
+        self._told = ""
+        self._waiting: Channel[str] | None = None  # while there is a thread
+
+    def tell(self, leader: str) -> None:
+        """Reports a leader, unless it is the one that was reported last. Does not wait."""
+        if leader == self._told:
+            return
+        self._told = leader
+        if self._function is None:
+            return
+        if self._waiting is None:
+            waiting = self._waiting = Channel[str](None)
+            function = self._function
+            Worker(lambda: _deliver(waiting, function), "leader-election-news").start()
+        self._waiting.put(leader)
+
+    def close(self) -> None:
+        """Ends the thread once it has told all; more may be told afterwards, by another one."""
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None:
+            waiting.close()
+
+
+def _deliver(waiting: Channel[str], function: Callable[[str], object]) -> None:
+    while True:
+        try:
+            leader = waiting.get()
+        except ChannelClosedError:
+            return
+        try:
+            function(leader)
+        # SystemExit too: it would end this thread and nothing else.
+        except BaseException:
+            _log.exception("on_new_leader failed")

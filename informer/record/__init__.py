@@ -1,4 +1,4 @@
-"""Recording Kubernetes events: what components report of objects, given to logs and handlers and written to API servers."""
+"""Recording Kubernetes events: components report them, and logs, handlers and API servers receive them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Leader election: of several processes one does the work, and another when that one is gone."""
+"""Leader election: one of several processes leads, and another takes over when it stops or fails."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""Waiting for a moment that a suspended machine does not put off."""
+"""The clock of leases, and alarms by it."""
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -12,20 +13,19 @@ import pytest
 
 from informer.leaderelection import LeaseClock
 from informer.leaderelection.clock import _ConditionAlarm, _TimerAlarm, alarm_for, wall_time_of
-from informer.leaderelection.term import Term
 from watch.clock import FakeClock, SystemClock
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="CLOCK_BOOTTIME is Linux's")
-def test_it_counts_the_time_of_a_suspended_machine() -> None:
-    """It is the clock that goes on through suspension, which the monotonic one does not."""
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="CLOCK_BOOTTIME needs Linux")
+def test_the_lease_clock_reads_clock_boottime() -> None:
+    """That clock runs while the machine is suspended."""
     before = time.clock_gettime(time.CLOCK_BOOTTIME)
     now = LeaseClock().monotonic()
     assert before <= now <= time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
-def test_the_time_of_day_goes_with_the_clock() -> None:
-    """That of a clock which tests move, too; a lease clock may say another."""
+def test_each_clock_has_a_time_of_day() -> None:
+    """A fake clock's advances with it, and a LeaseClock may override its own."""
     assert wall_time_of(LeaseClock())() == pytest.approx(time.time(), abs=5)
     assert wall_time_of(SystemClock())() == pytest.approx(time.time(), abs=5)
     fake = FakeClock(7)
@@ -43,19 +43,19 @@ def test_the_time_of_day_goes_with_the_clock() -> None:
 
 
 CLOCK = LeaseClock()
-linux = pytest.mark.skipif(sys.platform != "linux", reason="the timer is Linux's")
+linux = pytest.mark.skipif(sys.platform != "linux", reason="kernel timers need Linux")
 
 
 @pytest.fixture(params=["condition", pytest.param("timer", marks=linux)])
 def alarm(request: pytest.FixtureRequest) -> Iterator[Any]:
-    """One of each kind."""
+    """An alarm of each kind."""
     made: Any = _TimerAlarm() if request.param == "timer" else _ConditionAlarm(CLOCK)
     yield made
     made.close()
 
 
-def test_it_comes_at_its_moment(alarm: Any) -> None:
-    """Not before, but for a rounding, and at once when it has passed."""
+def test_an_alarm_waits_until_its_moment(alarm: Any) -> None:
+    """A wait for a moment that has passed returns at once."""
     until = CLOCK.monotonic() + 0.05
     alarm.wait(until)
     assert CLOCK.monotonic() >= until - 1e-6
@@ -63,94 +63,67 @@ def test_it_comes_at_its_moment(alarm: Any) -> None:
     alarm.wait(-1.0)
 
 
-def test_it_may_be_rung(alarm: Any, run: Any) -> None:
-    """A wait under way ends, and so does the next one when nobody waits; then it is used up."""
+def test_wake_ends_the_present_or_the_next_wait(alarm: Any, run: Any) -> None:
+    """It ends one wait, and the one after that is not affected."""
     task = run(alarm.wait, CLOCK.monotonic() + 100)
     assert not task.ends_within(0.02)
-    alarm.ring()
+    alarm.wake()
     task.result()
     for _ in range(3):
-        alarm.ring()
+        alarm.wake()
     alarm.wait(CLOCK.monotonic() + 100)
     until = CLOCK.monotonic() + 0.02
     alarm.wait(until)
     assert CLOCK.monotonic() >= until - 1e-6
 
 
-def test_ringing_one_that_is_closed_is_harmless(alarm: Any) -> None:
-    """Its number may be another file's by then."""
+def test_wake_and_close_after_close_do_not_raise_or_touch_other_files(alarm: Any) -> None:
+    """The numbers of the closed files may belong to other files by then."""
     alarm.close()
-    alarm.close()
-    alarm.ring()
+    # The lowest free numbers: those of the files that the alarm has closed.
+    read, write = os.pipe()
+    try:
+        os.set_blocking(read, False)
+        alarm.wake()
+        alarm.close()
+        os.fstat(read)
+        os.fstat(write)
+        with pytest.raises(BlockingIOError):
+            os.read(read, 1)
+    finally:
+        os.close(read)
+        os.close(write)
 
 
-def test_one_that_nobody_waits_for_may_be_rung_for_ever(alarm: Any) -> None:
-    """Ringing never waits."""
+def test_wake_does_not_block_while_no_thread_waits(alarm: Any) -> None:
+    """Not even when the pipe of a timer alarm is full; the next wait returns at once."""
     for _ in range(100_000):
-        alarm.ring()
-    alarm.wait(CLOCK.monotonic() + 100)
+        alarm.wake()
+    until = CLOCK.monotonic() + 100
+    alarm.wait(until)
+    assert CLOCK.monotonic() < until
 
 
 @linux
-def test_the_kernels_timer_runs_through_suspension() -> None:
-    """It is on CLOCK_BOOTTIME, and the one that a lease gets."""
+def test_the_lease_clock_gets_a_kernel_timer_on_clock_boottime() -> None:
+    """Such a timer is due at once when the machine wakes."""
     alarm = alarm_for(CLOCK)
     assert isinstance(alarm, _TimerAlarm)
     assert "clockid: 7\n" in Path(f"/proc/self/fdinfo/{alarm._timer}").read_text()
     alarm.close()
 
 
-def test_another_clock_is_waited_for_as_it_says() -> None:
-    """Tests move theirs by hand."""
+def test_other_clocks_get_a_timed_wait() -> None:
+    """A FakeClock is advanced by hand."""
     assert isinstance(alarm_for(FakeClock()), _ConditionAlarm)
 
 
 @linux
-def test_a_system_without_such_timers_will_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where a sandbox forbids them, or no files are left."""
+def test_without_a_kernel_timer_a_timed_wait_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sandbox may forbid the timer, or no file descriptors may be left."""
 
     def refuse() -> None:
         raise OSError("no files left")
 
     monkeypatch.setattr("informer.leaderelection.clock._TimerAlarm", refuse)
     assert isinstance(alarm_for(CLOCK), _ConditionAlarm)
-
-
-def test_a_term_ends_at_its_moment_by_the_real_clock() -> None:
-    """Its stop event is set then, by the watchdog alone; moved in the meantime, it ends at the later moment."""
-    begun = CLOCK.monotonic()
-    term = Term(CLOCK, begun + 0.1)
-    assert term.renewed(begun + 0.2)
-    term.must_renew_by(begun + 0.15)
-    assert term.renewed(begun + 0.25)
-    assert term.stop.wait(10)
-    assert 0.25 <= CLOCK.monotonic() - begun < 2
-    assert term.is_lost
-    term.close()
-
-
-def test_a_term_that_is_over_is_not_renewed() -> None:
-    """Whatever an answer says that came too late."""
-    for answered, lease_end in ((10.0, 25.0), (9.0, 9.0)):
-        clock = FakeClock()
-        term = Term(clock, 10)
-        clock.step(answered)
-        assert term.renewed(lease_end) is False
-        clock.step(1)
-        assert term.stop.wait(10)
-        assert not term.check()
-        term.close()
-
-
-def test_a_term_whose_watchdog_fails_is_over(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    """Nobody would see to its end any more."""
-
-    def fail(self: Any, until: float) -> None:
-        raise OSError("no timer")
-
-    monkeypatch.setattr(_ConditionAlarm, "wait", fail)
-    term = Term(FakeClock(), 100)
-    assert term.stop.wait(10)
-    term.close()
-    assert (term.is_current, term.is_lost) == (False, True)
-    assert "no timer" in caplog.text

@@ -1,4 +1,4 @@
-"""When a leader should have given up, and has not."""
+"""The check of a leader that should have stopped leading."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from informer.leaderelection import LeaderElectionRecord, LeaderHealthCheck, LeaseNotRenewedError
-from informer.leaderelection.candidate import _Seen
+from informer.leaderelection.candidate import _Observed
 from watch import FakeClock
 
 HOUR = 3600.0
@@ -27,11 +27,11 @@ HOUR = 3600.0
     ids=["leader, far expired", "held by another", "just seen", "within the tolerance", "at its end", "after it"],
 )
 def test_a_leader_that_does_not_renew_is_unhealthy(
-    holder: str, age: float, passes: bool, leading: Any, clock: FakeClock
+    holder: str, age: float, passes: bool, make_election: Any, clock: FakeClock
 ) -> None:
-    """Go: TestLeaderElectionHealthChecker. A lease of a minute, and 20 s of tolerance."""
-    elector = leading(lease_duration=60, name="foo").elector
-    elector._candidate._seen = _Seen(LeaderElectionRecord(holder), clock.monotonic() - age)
+    """Go: TestLeaderElectionHealthChecker. With a lease of 60 s and a tolerance of 20 s."""
+    elector = make_election(lease_duration=60, name="foo").elector
+    elector._candidate._observed = _Observed(LeaderElectionRecord(holder), clock.monotonic() - age)
     check = LeaderHealthCheck(20)
     check.set_elector(elector)
     if passes:
@@ -41,14 +41,16 @@ def test_a_leader_that_does_not_renew_is_unhealthy(
             check.check()
 
 
-def test_without_an_elector_all_is_well() -> None:
-    """Go: TestLeaderElectionHealthChecker. The check may be mounted before there is one."""
+def test_the_check_does_not_raise_without_an_elector() -> None:
+    """Go: TestLeaderElectionHealthChecker. The check may be mounted before the elector exists."""
     LeaderHealthCheck().check()
 
 
-def test_check_is_measured_by_the_clock(make_candidate: Any, leading: Any, clock: FakeClock) -> None:
-    """client-go source. Fine at exactly the lease's end, and not after it."""
-    elector = leading().elector
+def test_the_check_fails_right_after_the_end_of_the_lease(
+    make_candidate: Any, make_election: Any, clock: FakeClock
+) -> None:
+    """client-go source. It still passes exactly at the end."""
+    elector = make_election().elector
     assert elector._candidate.try_acquire_or_renew()
     clock.step(15)
     elector.check(0)
@@ -58,52 +60,52 @@ def test_check_is_measured_by_the_clock(make_candidate: Any, leading: Any, clock
     elector.check(1)
 
 
-def test_a_run_that_hangs_is_unhealthy(leading: Any, make_lock: Any, clock: FakeClock) -> None:
-    """Leading has ended, and yet `run` does not come back: nobody would take part again."""
+def test_a_run_that_hangs_is_unhealthy(make_election: Any, make_lock: Any, clock: FakeClock) -> None:
+    """Leading has ended, but `run` does not return, so that the process cannot take part again."""
     lock = make_lock()
-    each = leading(lock).lead()
+    election = make_election(lock).lead()
     hanging, hang_on = threading.Event(), threading.Event()
     lock.before = lambda verb, number: hanging.set() or hang_on.wait(10)
     clock.step(2)
     assert hanging.wait(10)
     clock.step(20)
-    assert not each.elector.is_leader()
-    each.elector.check(20)
+    assert not election.elector.is_leader()
+    election.elector.check(20)
     with pytest.raises(LeaseNotRenewedError):
-        each.elector.check(1)
+        election.elector.check(1)
     hang_on.set()
 
 
-def test_work_that_goes_on_is_unhealthy(leading: Any, lease: Any, clock: FakeClock) -> None:
-    """Another may lead, and this process still works: it should be restarted, even if it is a standby again."""
-    each = leading()
-    each.may_end.clear()
-    each.lead()
+def test_a_task_that_goes_on_is_unhealthy(make_election: Any, lease: Any, clock: FakeClock) -> None:
+    """Another process may lead while it still runs; the check fails even if this process is a standby again."""
+    election = make_election()
+    election.may_end.clear()
+    election.lead()
     clock.step(20)
-    each.task.result()
+    election.thread.result()
     lease.write(LeaderElectionRecord("bing", 15))
-    each.run()
-    each.elector.check(20)
-    with pytest.raises(LeaseNotRenewedError, match="its work goes on"):
-        each.elector.check(1)
-    each.may_end.set()
+    election.run()
+    election.elector.check(20)
+    with pytest.raises(LeaseNotRenewedError, match="on_started_leading has not returned"):
+        election.elector.check(1)
+    election.may_end.set()
     assert clock.wait_for_waiters(1, 10)
-    each.elector.check(0)
+    election.elector.check(0)
 
 
-def test_a_standby_is_healthy(leading: Any, make_lock: Any, clock: FakeClock) -> None:
-    """One that has led before and takes part again, while the server is gone."""
+def test_a_standby_is_healthy(make_election: Any, make_lock: Any, clock: FakeClock) -> None:
+    """A process that led before takes part again while the server is away."""
     lock = make_lock()
-    each = leading(lock).lead()
+    election = make_election(lock).lead()
     clock.step(20)
-    each.task.result()
+    election.thread.result()
 
     def refuse(verb: str, number: int) -> None:
         raise ConnectionRefusedError
 
     lock.before = refuse
     with pytest.raises(LeaseNotRenewedError):
-        each.elector.check(0)
-    each.run()
+        election.elector.check(0)
+    election.run()
     assert clock.wait_for_waiters(1, 10)
-    each.elector.check(0)
+    election.elector.check(0)

@@ -118,18 +118,17 @@ class LeaderElector:
             jitter=jitter,
         )
         self._name = lock.describe() if name is None else name
-        self._metrics = metrics_for(self._name, self.is_leader, metrics_provider)
+        self._notifier = LeaderNotifier(on_new_leader)
+        self._lock = Lock()
+        self._run: ElectionRun | None = None  # the last one; replaced under _lock
         self._candidate = Candidate(
             lock,
             lease_duration,
             clock=clock,
             wall=wall_time_of(clock),
             timeout=self._config.request_timeout,
-            on_slow_path=self._metrics.slow_path_taken,
+            on_slow_path=metrics_for(self._name, self.is_leader, metrics_provider).slow_path_taken,
         )
-        self._notifier = LeaderNotifier(on_new_leader)
-        self._lock = Lock()
-        self._run: ElectionRun | None = None  # the last one; replaced under _lock
 
     def run(self, stop: threading.Event) -> None:
         """Waits for the lease and leads; returns when leading has ended, or when asked to stop.

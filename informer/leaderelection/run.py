@@ -118,14 +118,14 @@ class ElectionRun:
 
     def _acquire(self) -> Term | None:
         lock, retry = self._config.lock, self._config.retry_period
-        _log.info("%s is trying to acquire lease %s", lock.identity, lock.describe())
+        _log.info("%s is trying to acquire leader lease %s", lock.identity, lock.describe())
         while not self.halt.is_set():
             # The term begins before the user is notified, so that `is_leader()` is true in `on_new_leader`.
             term = self._begin_term() if self._attempt(self.halt) else None
             self._notifier.notify(self._candidate.record.holder_identity)
             if term is not None:
                 self._record_event("became leader")
-                _log.info("%s has acquired lease %s", lock.identity, lock.describe())
+                _log.info("%s has acquired leader lease %s", lock.identity, lock.describe())
                 return term
             if self._clock.wait(self.halt, retry * (1 + self._config.jitter() * JITTER_FACTOR)):
                 break

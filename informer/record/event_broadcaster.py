@@ -52,8 +52,8 @@ class EventBroadcaster:
     """Distributes Kubernetes events from recorders to log functions, handlers and sinks.
 
     `new_recorder` makes a recorder for each component that reports events. Each `start_...` method adds a receiver, with a
-    thread of its own, so that a slow receiver does not delay the others. It receives the events recorded from then on, until
-    the `stop` of the returned watcher is called.
+    thread of its own, so that a slow receiver does not delay the others. The receiver gets every event recorded from then on,
+    until the `stop` of the returned watcher is called.
 
     Recording never blocks. The broadcaster holds up to 1000 events, and drops further ones. A receiver that is 1000 events
     behind misses the next ones. Dropped events are logged and counted in `dropped_events`.

@@ -1,7 +1,7 @@
 """Recordings: each takes the events of one broadcaster and writes them to one sink.
 
-There is one class per API group. Events of the core group are written one after the other on the recording's own thread, since
-the correlator needs the server's answer before the next one. Events of events.k8s.io are written on up to eight threads more.
+There is one class per API group. Events of the core group are written one after the other on the recording's own thread: the
+correlator needs the server's answer before the next event. Events of events.k8s.io are written on up to eight more threads.
 """
 
 from __future__ import annotations

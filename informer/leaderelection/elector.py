@@ -39,7 +39,7 @@ class LeaderElector:
     - when `run`'s stop event is set, or `on_started_leading` raises;
     - when the lease was not renewed within `renew_deadline`, for instance because the server does not answer;
     - when the lease has expired, for instance because the process was stopped or the machine was suspended;
-    - when another process holds the lease.
+    - when another process holds the lease, or a user has removed its holder.
 
     Then `is_leader()` is false and the event passed to `on_started_leading` is set, also while a request hangs. After a
     suspension `is_leader()` is false at once, since it reads the clock. In-flight work is not interrupted; guard writes with a

@@ -91,8 +91,8 @@ class EventCorrelator:
 
     It applies three rules in turn:
 
-    - An event that differs from an earlier one only in its message is similar. From the `max_events`-th similar event on, all
-      of a group become one event, whose message says "(combined from similar events)".
+    - An event that differs from an earlier one only in its message is similar. The `max_events`-th similar event and all
+      further ones are written as one event, whose message begins with "(combined from similar events)".
     - An event that equals an earlier one, apart from its time, is written as a patch that raises that event's count.
     - A source may write `burst` events about one object at once, and `qps` events per second after that. Events beyond this
       are counted, but skipped.

@@ -237,7 +237,7 @@ class EventTime:
 
     def next(self) -> int:
         """Returns the present time, or one nanosecond more than the last returned time if that is later."""
-        # With the system's clock: its monotonic time may stand still while the machine sleeps, so the wall clock is read.
+        # The system's monotonic time may stand still while the machine sleeps, so its wall clock is read instead.
         now = time.time_ns() if self._clock is SYSTEM_CLOCK else self._started_at + int(self._clock.monotonic() * 1e9)
         with self._lock:
             self._last = max(now, self._last + 1)

@@ -110,8 +110,8 @@ class EventBroadcaster:
         self._process = os.getpid()
         self._lock = RLock()  # reentrant: a signal handler may record an event too
         # All guarded by _lock.
-        self._workers: list[Worker] = []  # without some that have ended
-        self._recordings: list[tuple[EventSink, Shutdown]] = []  # without some that were stopped
+        self._workers: list[Worker] = []  # those that have ended are removed when another starts
+        self._recordings: list[tuple[EventSink, Shutdown]] = []  # stopped ones are removed when another starts
         self._dropped_events = 0
         _live.add(self)
 

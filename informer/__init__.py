@@ -84,28 +84,28 @@ _NAMES = {
     "informer.cache.mutation_cache": "MutationCache",
     "informer.cache.mutation_detector": "MutationDetector",
     "informer.cache.store": "Store",
-    "informer.controller.controller": "Controller",
-    "informer.controller.plain_informer": "new_informer",
+    "informer.controller.controller.controller": "Controller",
+    "informer.controller.controller.plain_informer": "new_informer",
     "informer.errors": (
         "ApiError IndexConflictError IndexFuncError IndexNotFoundError InformerError InformerForkedError "
         "KeyFuncError NotFoundError QueueClosedError"
     ),
-    "informer.handlers.async_handlers": "AsyncEventStream AsyncRegistration",
-    "informer.handlers.event_stream": "EventStream",
-    "informer.handlers.handler": "ResourceEventHandler",
-    "informer.handlers.registration": "HandlerRegistration",
+    "informer.handlers.handler.async_handlers": "AsyncEventStream AsyncRegistration",
+    "informer.handlers.handler.event_stream": "EventStream",
+    "informer.handlers.handler.handler": "ResourceEventHandler",
+    "informer.handlers.handler.registration": "HandlerRegistration",
     "informer.listwatch.list_watch": "ListerWatcher ListWatch ObjectList",
-    "informer.objects.keys": (
+    "informer.objects.object.keys": (
         "DeletedFinalStateUnknown ExplicitKey deletion_handling_meta_namespace_key meta_namespace_key "
         "split_meta_namespace_key"
     ),
-    "informer.objects.object": "Object strip_managed_fields",
+    "informer.objects.object.object": "Object strip_managed_fields",
     "informer.process": "stop_on_signals",
     "informer.queues.delta": "Delta DeltaType Queue",
     "informer.queues.delta_fifo": "DeltaFIFO",
     "informer.queues.in_order_fifo": "InOrderFIFO",
-    "informer.reflector.backoff": "Backoff",
-    "informer.reflector.reflector": "Reflector",
+    "informer.reflector.reflector.backoff": "Backoff",
+    "informer.reflector.reflector.reflector": "Reflector",
     "informer.shared.aio": "AsyncInformer",
     "informer.shared.factory": "SharedInformerFactory",
     "informer.shared.informer_watcher": "InformerWatcher informer_watcher until_with_sync",

@@ -1,7 +1,4 @@
-"""What a Lease says of an election.
-
-Comes in: a Lease's spec in API form. Goes out: a `LeaderElectionRecord`, and the way back.
-"""
+"""The record of an election, and its form in the spec of a Lease."""
 
 from __future__ import annotations
 
@@ -13,26 +10,27 @@ from typing import Any
 __all__ = ["LeaderElectionRecord", "micro_time"]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-# By the names of the spec; those of the second group are left out when they are empty.
-_ALWAYS = ("holderIdentity", "leaseDurationSeconds", "leaseTransitions")
-_IF_ANY = ("acquireTime", "renewTime", "preferredHolder", "strategy")
+# Fields of a Lease's spec. Empty ones of the second group are left out.
+_REQUIRED = ("holderIdentity", "leaseDurationSeconds", "leaseTransitions")
+_OPTIONAL = ("acquireTime", "renewTime", "preferredHolder", "strategy")
 
 
 @dataclass(frozen=True)
 class LeaderElectionRecord:
-    """The holder of a lease, and since when.
+    """The state of an election: who holds the lease, since when and for how long.
 
-    Times are kept as they stand in the Lease, to the microsecond: they are shown, and compared for being the same, but nobody
-    reckons with another machine's clock.
+    The times are texts, as they stand in the Lease, with microseconds. They are shown, and compared for equality to detect a
+    renewal. No decision depends on the clock of another machine.
 
     Attributes:
-        holder_identity: who holds the lease; "" for nobody.
-        lease_duration_seconds: how long others wait, from when they saw the last change, before they take it.
-        acquire_time: since when the holder has it.
-        renew_time: when the holder said so last.
-        leader_transitions: how often it went from one to another.
-        strategy: of a coordinated election.
-        preferred_holder: of a coordinated election.
+        holder_identity: the holder of the lease; "" if it has none.
+        lease_duration_seconds: seconds after the last observed change of the record until other processes may acquire the
+            lease.
+        acquire_time: when the holder acquired the lease.
+        renew_time: when the holder renewed it last.
+        leader_transitions: how often the lease has got another holder.
+        strategy: for a coordinated election; "" otherwise.
+        preferred_holder: for a coordinated election; "" otherwise.
 
     Source: client-go tools/leaderelection/resourcelock LeaderElectionRecord.
     """
@@ -47,7 +45,7 @@ class LeaderElectionRecord:
 
     @classmethod
     def from_spec(cls, spec: Any) -> LeaderElectionRecord:
-        """Reads a Lease's spec, however odd; what is missing, or of another type, counts as not said."""
+        """Reads the spec of a Lease. A field that is missing or has the wrong type counts as empty."""
         fields: Mapping[str, Any] = spec if isinstance(spec, Mapping) else {}
         return cls(
             holder_identity=_text(fields.get("holderIdentity")),
@@ -60,7 +58,7 @@ class LeaderElectionRecord:
         )
 
     def to_spec(self) -> dict[str, Any]:
-        """These fields as a Lease's spec in API form; a time, holder or strategy that is not there is left out."""
+        """Returns the record as the spec of a Lease in API form. Optional fields that are empty are left out."""
         fields = {
             "holderIdentity": self.holder_identity,
             "leaseDurationSeconds": self.lease_duration_seconds,
@@ -70,20 +68,20 @@ class LeaderElectionRecord:
             "preferredHolder": self.preferred_holder,
             "strategy": self.strategy,
         }
-        return {name: value for name, value in fields.items() if value or name in _ALWAYS}
+        return {name: value for name, value in fields.items() if value or name in _REQUIRED}
 
     def written_into(self, spec: Any) -> dict[str, Any]:
-        """A copy of a Lease's spec with these fields in place of its own; fields that nobody here knows stay."""
-        own = (*_ALWAYS, *_IF_ANY)
+        """Returns a copy of a Lease's spec with the fields of this record. Fields unknown to this version stay."""
+        own = (*_REQUIRED, *_OPTIONAL)
         kept = {name: value for name, value in spec.items() if name not in own} if isinstance(spec, Mapping) else {}
         return {**kept, **self.to_spec()}
 
 
 def micro_time(seconds: float) -> str:
-    """A moment as a Lease has it, such as "2026-07-01T12:00:00.000000Z".
+    """Returns a time in the form of a Lease, such as "2026-07-01T12:00:00.000000Z".
 
     Args:
-        seconds: since the epoch.
+        seconds: the time, in seconds since the epoch.
     """
     return (_EPOCH + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 

@@ -11,8 +11,8 @@ import pytest
 
 from informer.rate_limited_log import LimitedLog
 from informer.record import EventBroadcaster, EventRecorder, RecordedEvent
-from informer.record.delivery import Delivery, Ending
-from informer.record.event_form import make_event
+from informer.record.delivery import Delivery, Shutdown
+from informer.record.event import make_event
 from informer.record.event_series import series_patch
 from informer.record.sink_recording import SeriesRecording
 from watch import FakeClock
@@ -40,20 +40,22 @@ def record(recorder: EventRecorder, *reasons: str) -> None:
         pytest.param([SERIES], SERIES, id="series-alone"),
     ],
 )
-def test_an_event_and_its_series_are_one(make_sink: Any, events: list[dict[str, Any]], stored: dict[str, Any]) -> None:
-    """Go: TestRecordEventToSink. In whatever order an event and its series are written, one is there, with the series."""
+def test_an_event_and_its_series_become_one_event(
+    make_sink: Any, events: list[dict[str, Any]], stored: dict[str, Any]
+) -> None:
+    """Go: TestRecordEventToSink. In either order of writing there is one event, with the series."""
     sink = make_sink(GROUP)
-    delivery = Delivery(sink, lambda tries: 0.0, SYSTEM_CLOCK, Ending(), LimitedLog(logging.getLogger("tests")))
+    delivery = Delivery(sink, lambda tries: 0.0, SYSTEM_CLOCK, Shutdown(), LimitedLog(logging.getLogger("tests")))
     for event in events:
         delivery.deliver(event, series_patch(event))
     (found,) = sink.stored.values()
     assert found.get("series") == stored.get("series")
 
 
-def test_a_series_that_finds_its_event_between_two_requests(make_sink: Any) -> None:
+def test_a_series_whose_event_is_created_meanwhile_is_retried(make_sink: Any) -> None:
     """client-go source. Where the patch finds no event and the creation finds one, it is tried again."""
     sink = make_sink(GROUP)
-    delivery = Delivery(sink, lambda tries: 0.0, SYSTEM_CLOCK, Ending(), LimitedLog(logging.getLogger("tests")))
+    delivery = Delivery(sink, lambda tries: 0.0, SYSTEM_CLOCK, Shutdown(), LimitedLog(logging.getLogger("tests")))
 
     def race(verb: str, event: dict[str, Any]) -> None:
         if verb == "create":
@@ -66,7 +68,7 @@ def test_a_series_that_finds_its_event_between_two_requests(make_sink: Any) -> N
 
 
 def test_repeats_make_a_series(make_sink: Any) -> None:
-    """Go: TestEventSeriesf. An event is created, the same again is a patch to two, one with another action is created."""
+    """Go: TestEventSeriesf. A repeated event is patched to a series of two; one with another action is created."""
     sink = make_sink(GROUP)
     with EventBroadcaster() as broadcaster:
         broadcaster.start_recording_to_sink(sink)
@@ -82,8 +84,8 @@ def test_repeats_make_a_series(make_sink: Any) -> None:
     assert [bool(event.get("series")) for event in sink.stored.values()] == [True, False]
 
 
-def test_two_in_a_row_are_one_event(make_sink: Any) -> None:
-    """Go: TestEventSeriesWithEventSinkImplRace. However fast two like events follow, there is one, with a series."""
+def test_two_events_in_a_row_become_one_series(make_sink: Any) -> None:
+    """Go: TestEventSeriesWithEventSinkImplRace. The second is not written while the first is in progress."""
     sink = make_sink(GROUP)
     first = Latch()
     sink.fail = lambda verb, event: first.wait(10) and None
@@ -91,7 +93,6 @@ def test_two_in_a_row_are_one_event(make_sink: Any) -> None:
         broadcaster.start_recording_to_sink(sink)
         record(broadcaster.new_recorder("c"), "R", "R")
         sink.taken(1)
-        # The second is not written while the first is on its way.
         with pytest.raises(queue.Empty):
             sink.calls.get(timeout=0.02)
         first.open()
@@ -100,17 +101,15 @@ def test_two_in_a_row_are_one_event(make_sink: Any) -> None:
     assert event["series"]["count"] == 2
 
 
-def test_eight_are_written_at_a_time(make_sink: Any) -> None:
-    """client-go source. Eight threads write, so that one that waits holds nobody; with nothing to write there are none."""
+def test_at_most_eight_threads_write(make_sink: Any) -> None:
+    """client-go source. Sender threads are started when events wait, eight at most."""
     before = threading.active_count()
     sink = make_sink(GROUP)
     release = Latch()
     sink.fail = lambda verb, event: release.wait(10) and None
     with EventBroadcaster() as broadcaster:
         broadcaster.start_recording_to_sink(sink)
-        assert (
-            threading.active_count() == before + 3
-        )  # the broadcaster, the one that takes events, the one with the clock
+        assert threading.active_count() == before + 3  # the broadcaster's, the recording's and that of its timers
         record(broadcaster.new_recorder("c"), *[f"R{number}" for number in range(10)])
         sink.taken(8)
         with pytest.raises(queue.Empty):
@@ -121,8 +120,8 @@ def test_eight_are_written_at_a_time(make_sink: Any) -> None:
     assert len(sink.stored) == 10
 
 
-def test_a_series_is_written_again_and_ends(make_sink: Any) -> None:
-    """client-go source. A series that goes on is written after half an hour, and one that ends after six minutes."""
+def test_a_series_is_refreshed_and_ends(make_sink: Any) -> None:
+    """client-go source. A series that goes on is written every half hour, and one without events for six minutes ends."""
     clock = FakeClock(1000)
     sink = make_sink(GROUP)
     with EventBroadcaster(clock=clock) as broadcaster:
@@ -132,7 +131,7 @@ def test_a_series_is_written_again_and_ends(make_sink: Any) -> None:
         sink.taken(2)
         for number in range(5):
             clock.step(350)
-            record(recorder, "R", f"other-{number}")  # once the other is created, the one before it is counted
+            record(recorder, "R", f"other-{number}")  # the creation shows that R was counted
             assert sink.taken(1)[0][0] == "create"
         clock.step(50)
         ((verb, event, body),) = sink.taken(1)
@@ -146,8 +145,8 @@ def test_a_series_is_written_again_and_ends(make_sink: Any) -> None:
         assert again["metadata"]["name"] != event["metadata"]["name"]
 
 
-def test_a_refresh_is_not_insisted_on(make_sink: Any) -> None:
-    """Go: TestRefreshExistingEventSeries. A series that a sink did not take at a refresh stays, and is written later."""
+def test_a_failed_refresh_is_repeated_later(make_sink: Any) -> None:
+    """Go: TestRefreshExistingEventSeries. A series whose refresh failed stays, and is written at the next refresh."""
     clock = FakeClock(1000)
     sink = make_sink(GROUP)
     with EventBroadcaster(clock=clock) as broadcaster:
@@ -172,8 +171,8 @@ def test_a_refresh_is_not_insisted_on(make_sink: Any) -> None:
         assert (verb, body["series"]["count"]) == ("patch", 9)
 
 
-def test_what_was_only_counted_is_written_at_the_end(make_sink: Any) -> None:
-    """A shutdown leaves the true count behind."""
+def test_shutdown_writes_the_true_count(make_sink: Any) -> None:
+    """Events that were only counted are written at a shutdown."""
     sink = make_sink(GROUP)
     with EventBroadcaster() as broadcaster:
         broadcaster.start_recording_to_sink(sink)
@@ -183,15 +182,15 @@ def test_what_was_only_counted_is_written_at_the_end(make_sink: Any) -> None:
     assert len(sink.calls) == 3
 
 
-def test_without_more_threads_all_is_written(make_sink: Any) -> None:
-    """Where no thread can be started any more, as at the end of a program, the one that takes events writes them."""
+def test_events_are_written_without_sender_threads(make_sink: Any) -> None:
+    """Where no thread can be started, as at interpreter shutdown, the recording's own thread writes the events."""
     sink = make_sink(GROUP)
 
     def start(target: Any, name: str) -> None:
         if name == "event-sender":
             raise RuntimeError("can't create new thread at interpreter shutdown")
 
-    delivery = Delivery(sink, lambda tries: 0.0, SYSTEM_CLOCK, Ending(), LimitedLog(logging.getLogger("tests")))
+    delivery = Delivery(sink, lambda tries: 0.0, SYSTEM_CLOCK, Shutdown(), LimitedLog(logging.getLogger("tests")))
     recording = SeriesRecording(delivery, SYSTEM_CLOCK, Signal(), start, lambda: None)
     reference = {"kind": "Pod", "name": "p"}
     event = make_event(reference, "Normal", "R", "m", nanoseconds=1, component="c", host="")
@@ -205,16 +204,16 @@ def test_without_more_threads_all_is_written(make_sink: Any) -> None:
     ]
 
 
-def test_an_event_waits_for_no_thread_that_another_has_woken(make_sink: Any) -> None:
-    """Of two events at once, only one of which a waiting thread can take, the other gets a thread of its own."""
+def test_an_event_that_an_idle_sender_cannot_take_gets_a_new_sender(make_sink: Any) -> None:
+    """Of two events at once an idle sender takes one; the other gets a sender of its own."""
     started: list[str] = []
     delivery = Delivery(
-        make_sink(GROUP), lambda tries: 0.0, SYSTEM_CLOCK, Ending(), LimitedLog(logging.getLogger("tests"))
+        make_sink(GROUP), lambda tries: 0.0, SYSTEM_CLOCK, Shutdown(), LimitedLog(logging.getLogger("tests"))
     )
     recording = SeriesRecording(
         delivery, SYSTEM_CLOCK, Signal(), lambda target, name: started.append(name), lambda: None
     )
-    recording._idle = 1  # as if one waited, and did not come to run yet
+    recording._idle = 1  # as if one sender were idle
     for number in range(3):
         event = make_event({"name": f"p{number}"}, "Normal", "R", "m", nanoseconds=1, component="c", host="")
         recording.record(RecordedEvent(event, 1))
@@ -222,7 +221,7 @@ def test_an_event_waits_for_no_thread_that_another_has_woken(make_sink: Any) -> 
 
 
 @pytest.mark.parametrize("seconds", [pytest.param(361, id="finished"), pytest.param(1801, id="refreshed")])
-def test_a_series_does_not_overtake_its_first_writes(make_sink: Any, seconds: float) -> None:
+def test_a_series_is_written_in_order(make_sink: Any, seconds: float) -> None:
     """Where a sink hangs for longer than a series lasts, the last count is written last."""
     sink = make_sink(GROUP)
     clock = FakeClock()
@@ -231,7 +230,7 @@ def test_a_series_does_not_overtake_its_first_writes(make_sink: Any, seconds: fl
     with EventBroadcaster(clock=clock) as broadcaster:
         broadcaster.start_recording_to_sink(sink)
         record(broadcaster.new_recorder("c"), "R", "R", "R", "R", "R", "last")
-        # All five were counted when the other kind of event has come, on another thread than the first.
+        # The recording takes events in order: once "last" is written, all five before it are counted.
         assert {event["reason"] for _, event, _ in sink.taken(2)} == {"R", "last"}
         assert clock.wait_for_waiters(1, 10)
         clock.step(seconds)

@@ -1,4 +1,4 @@
-"""What a Kubernetes event looks like: its fields in either API group, its name, and its line in a log. Pure.
+"""Builds Kubernetes events: their fields in both API groups, their names and times, and their form in logs.
 
 Source: client-go tools/record makeEvent and StartLogging, tools/events makeEvent, tools/internal/events GenerateEventName.
 """
@@ -8,15 +8,20 @@ from __future__ import annotations
 import json
 import re
 import socket
+import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from watch.clock import SYSTEM_CLOCK, Clock
+from watch.concurrency import RLock
+
 __all__ = [
     "EVENTS_V1",
     "EVENT_TYPES",
+    "EventTime",
     "RecordedEvent",
     "copy_event",
     "event_name",
@@ -34,10 +39,10 @@ EVENT_TYPES = frozenset({"Normal", "Warning"})
 
 _DNS_SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*\Z")
 _MAX_NAME = 253
-# What the server takes of an event of events.k8s.io: bytes of its note, characters of its instance.
+# The API server's limits for an event of events.k8s.io: bytes of its note, characters of its reportingInstance.
 _MAX_NOTE = 1024
 _MAX_INSTANCE = 128
-# As a reference prints in Go, whose fields are in this order.
+# The order in which Go prints the fields of an ObjectReference.
 _GO_FIELDS = {
     "Kind": "kind",
     "Namespace": "namespace",
@@ -51,11 +56,11 @@ _GO_FIELDS = {
 
 @dataclass(frozen=True)
 class RecordedEvent:
-    """An event on its way to whoever logs, handles or writes it; all of them share it.
+    """An event as the broadcaster passes it to its log functions, handlers and sinks. All of them share it.
 
     Args:
-        event: in API form of the core group, where times have seconds; read-only.
-        nanoseconds: when it was recorded, since the epoch.
+        event: the event in API form of the core group, whose times have a resolution of one second. It is read-only.
+        nanoseconds: the time of recording, in nanoseconds since the epoch.
     """
 
     event: dict[str, Any]
@@ -75,19 +80,19 @@ def make_event(
     action: str | None = None,
     related: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
-    """An event in API form, of the core group's version 1.
+    """Returns a new event of the core group (v1) in API form.
 
     Args:
-        regarding: a reference to the object that it is about; one without a namespace has its events in "default".
+        regarding: a reference to the object that the event is about. Without a namespace the event goes to "default".
         type: "Normal" or "Warning".
-        reason: why, as one word in CamelCase.
-        message: for people.
-        nanoseconds: when, since the epoch.
-        component: what reports it.
-        host: where that runs, "" for nowhere in particular.
-        annotations: of the event, None for none.
-        action: what was done, None for the same as the reason.
-        related: a reference to a second object, None for none.
+        reason: the reason, one word in CamelCase.
+        message: a message for people.
+        nanoseconds: the time of the event, in nanoseconds since the epoch.
+        component: the name of the component that reports the event.
+        host: the host or instance of that component; "" if it has none.
+        annotations: the event's annotations; None for none.
+        action: the action that was taken; None for the same text as the reason.
+        related: a reference to a second object; None for none.
     """
     now = timestamp(nanoseconds)
     metadata: dict[str, Any] = {
@@ -118,27 +123,27 @@ def make_event(
 
 
 def events_v1_form(event: Mapping[str, Any], nanoseconds: int | None = None) -> dict[str, Any]:
-    """An event of the core group in API form of events.k8s.io/v1.
+    """Converts an event of the core group to events.k8s.io/v1.
 
-    That group asks for an instance, which is made of the component and this machine's name where no host was told, for an
-    action, and for a note of 1024 bytes at most, to which a longer message is cut.
+    The API server requires an instance, an action and a note of at most 1024 bytes there. An event without a host gets an
+    instance made of the component and this machine's name. A longer message is truncated.
 
     Args:
-        event: as `make_event` makes it, and perhaps counted.
-        nanoseconds: when it was recorded, since the epoch; None: its first timestamp says.
+        event: an event from `make_event`. One with a count above 1 gets a series.
+        nanoseconds: the time of recording, in nanoseconds since the epoch. None: the event's first timestamp.
     """
     component = event["reportingComponent"]
     made: dict[str, Any] = {
         "apiVersion": EVENTS_V1,
         "kind": "Event",
         "metadata": copy_event(event["metadata"]),
-        "eventTime": _micro(event["firstTimestamp"]) if nanoseconds is None else micro_time(nanoseconds),
+        "eventTime": _with_fraction(event["firstTimestamp"]) if nanoseconds is None else micro_time(nanoseconds),
         "reportingController": component,
         "reportingInstance": (event["reportingInstance"] or f"{component}-{socket.gethostname()}")[:_MAX_INSTANCE],
         "action": event["action"] or event["reason"],
         "reason": event["reason"],
         "regarding": dict(event["involvedObject"]),
-        "note": _cut(event["message"], _MAX_NOTE),
+        "note": _truncate(event["message"], _MAX_NOTE),
         "type": event["type"],
     }
     if "related" in event:
@@ -147,17 +152,17 @@ def events_v1_form(event: Mapping[str, Any], nanoseconds: int | None = None) -> 
 
 
 def events_v1_patch(patch: Mapping[str, Any]) -> dict[str, Any]:
-    """What is new of an event of the core group, for one of events.k8s.io: its count, which makes a series."""
-    return {"series": {"count": patch["count"], "lastObservedTime": _micro(patch["lastTimestamp"])}}
+    """Converts a patch of the core group to events.k8s.io/v1: its count becomes a series."""
+    return {"series": {"count": patch["count"], "lastObservedTime": _with_fraction(patch["lastTimestamp"])}}
 
 
 def copy_event(event: Mapping[str, Any]) -> dict[str, Any]:
-    """An event of which nothing is shared with the other."""
+    """Returns a deep copy of an event."""
     return {field: copy_event(value) if isinstance(value, dict) else value for field, value in event.items()}
 
 
 def event_name(object_name: str, nanoseconds: int) -> str:
-    """The name of an event: its object's with the time, or an UUID where that would be no valid name."""
+    """Returns a name for an event: the object's name and the time, or a UUID where that is not a valid name."""
     name = f"{object_name}.{nanoseconds:x}"
     if len(name) <= _MAX_NAME and _DNS_SUBDOMAIN.match(name):
         return name
@@ -165,7 +170,7 @@ def event_name(object_name: str, nanoseconds: int) -> str:
 
 
 def log_line(event: Mapping[str, Any]) -> str:
-    """An event as one line of text."""
+    """Returns an event as one line of text, as client-go logs it."""
     reference = event["involvedObject"]
     fields = ", ".join(
         f"{go_name}:{json.dumps(reference.get(field, ''), ensure_ascii=False)}" for go_name, field in _GO_FIELDS.items()
@@ -173,12 +178,12 @@ def log_line(event: Mapping[str, Any]) -> str:
     line = (
         f"Event(v1.ObjectReference{{{fields}}}): type: '{event['type']}' reason: '{event['reason']}' {event['message']}"
     )
-    # What somebody wrote into an event must not look like another line of the log.
+    # A line break in a message must not start another entry of the log.
     return "\\n".join(line.splitlines())
 
 
 def log_fields(event: Mapping[str, Any]) -> dict[str, str]:
-    """An event as fields of a structured log."""
+    """Returns an event as the fields of a structured log entry."""
     reference = event["involvedObject"]
     namespace, name = reference.get("namespace", ""), reference.get("name", "")
     return {
@@ -191,24 +196,49 @@ def log_fields(event: Mapping[str, Any]) -> dict[str, str]:
 
 
 def timestamp(nanoseconds: int) -> str:
-    """A moment in API form, to the second."""
-    return _moment(nanoseconds).strftime("%Y-%m-%dT%H:%M:%SZ")
+    """Returns a time in API form, with a resolution of one second."""
+    return _datetime(nanoseconds).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-# The official client writes a time without its fraction where that is zero, which the server does not take: so it never is.
 def micro_time(nanoseconds: int) -> str:
-    """A moment in API form, to the microsecond."""
-    return f"{_moment(nanoseconds):%Y-%m-%dT%H:%M:%S}.{nanoseconds % 10**9 // 1000 or 1:06}Z"
+    """Returns a time in API form, with a resolution of one microsecond."""
+    # Never a fraction of zero: the official client leaves that out, and the server rejects a MicroTime without a fraction.
+    return f"{_datetime(nanoseconds):%Y-%m-%dT%H:%M:%S}.{nanoseconds % 10**9 // 1000 or 1:06}Z"
 
 
-def _micro(timestamp: str) -> str:
+def _with_fraction(timestamp: str) -> str:
     return timestamp.replace("Z", ".000001Z")
 
 
-def _moment(nanoseconds: int) -> datetime:
+def _datetime(nanoseconds: int) -> datetime:
     return datetime.fromtimestamp(nanoseconds // 10**9, UTC)
 
 
-def _cut(text: str, size: int) -> str:
+def _truncate(text: str, size: int) -> str:
     encoded = text.encode("utf-8", "replace")
     return text if len(encoded) <= size else encoded[: size - 3].decode("utf-8", "ignore") + "..."
+
+
+class EventTime:
+    """Gives each event a unique time, in nanoseconds since the epoch. The names of events are made of it.
+
+    Args:
+        clock: the system's clock gives the time of day. Any other clock starts at the present time of day and then advances
+            by its own seconds.
+
+    Threads: `next` may be called from any thread.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._started_at = time.time_ns() - int(clock.monotonic() * 1e9)
+        self._lock = RLock()  # reentrant: a signal handler may record an event too
+        self._last = 0  # guarded by _lock
+
+    def next(self) -> int:
+        """Returns the present time, or one nanosecond more than the last returned time if that is later."""
+        # The system's monotonic time may stand still while the machine sleeps, so its wall clock is read instead.
+        now = time.time_ns() if self._clock is SYSTEM_CLOCK else self._started_at + int(self._clock.monotonic() * 1e9)
+        with self._lock:
+            self._last = max(now, self._last + 1)
+            return self._last

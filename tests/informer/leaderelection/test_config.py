@@ -1,4 +1,4 @@
-"""What an elector is made with."""
+"""The validated options of an election."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from informer.leaderelection import LeaderElector
 
 
-def nothing(*args: Any) -> None:
+def do_nothing(*args: Any) -> None:
     return None
 
 
@@ -39,19 +39,19 @@ def nothing(*args: Any) -> None:
     ],
     ids=str,
 )
-def test_what_cannot_work_is_refused(
+def test_invalid_options_are_refused(
     options: dict[str, Any], error: type[Exception], text: str, make_lock: Any
 ) -> None:
-    """Go: TestLeaderElectionConfigValidation. Each mistake is named, in this order."""
-    given = {"on_started_leading": nothing, "on_stopped_leading": nothing, "lock": "baz", **options}
+    """Go: TestLeaderElectionConfigValidation. Each mistake has its own message, in this order."""
+    given = {"on_started_leading": do_nothing, "on_stopped_leading": do_nothing, "lock": "baz", **options}
     identity = given.pop("lock")
     with pytest.raises(error, match=text):
         LeaderElector(None if identity is None else make_lock(identity), **given)
 
 
-def test_nobody_need_ask_who_leads(make_lock: Any) -> None:
-    """client-go source. `on_new_leader` may be left out."""
-    elector = LeaderElector(make_lock(), on_started_leading=nothing, on_stopped_leading=nothing)
+def test_on_new_leader_is_optional(make_lock: Any) -> None:
+    """client-go source. The elector works without it."""
+    elector = LeaderElector(make_lock(), on_started_leading=do_nothing, on_stopped_leading=do_nothing)
     assert not elector.is_leader()
     assert elector.leader == ""
     assert elector.name == "foo/bar"

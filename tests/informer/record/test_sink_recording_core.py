@@ -34,7 +34,7 @@ def record(recorder: EventRecorder, *reasons: str) -> None:
 
 
 def test_events_are_created_and_counted(make_sink: Any) -> None:
-    """Go: TestEventf. New events are created, those seen before are patched, each with its object and its count."""
+    """Go: TestEventf. New events are created and repeated ones patched, each with its object and its count."""
     clock = FakeClock(1000)
     sink = make_sink()
     ref = get_partial_reference(POD, "spec.containers[2]")
@@ -69,8 +69,8 @@ def test_events_are_created_and_counted(make_sink: Any) -> None:
     assert len(names) == 4
 
 
-def test_an_object_without_namespace(make_sink: Any) -> None:
-    """Go: TestEventfNoNamespace. Its events are in the namespace "default", and it has none itself."""
+def test_events_of_an_object_without_a_namespace_go_to_default(make_sink: Any) -> None:
+    """Go: TestEventfNoNamespace. The event is in the namespace "default"; its reference has no namespace."""
     sink = make_sink()
     with EventBroadcaster() as broadcaster:
         broadcaster.start_recording_to_sink(sink)
@@ -80,8 +80,8 @@ def test_an_object_without_namespace(make_sink: Any) -> None:
     assert "namespace" not in event["involvedObject"]
 
 
-def test_lots_of_events(make_sink: Any) -> None:
-    """Go: TestLotsOfEvents. A thousand events reach a sink that fails four times for each, and a log function."""
+def test_a_thousand_events_survive_four_failures_each(make_sink: Any) -> None:
+    """Go: TestLotsOfEvents. All events reach a sink that fails four times for each of them, and a log function."""
     tries: dict[str, int] = {}
     sink = make_sink()
     lines: Channel[str] = Channel(None)
@@ -106,8 +106,8 @@ def test_lots_of_events(make_sink: Any) -> None:
     assert broadcaster.dropped_events == 0
 
 
-def test_each_sink_begins_anew(make_sink: Any) -> None:
-    """Go: TestMultiSinkCache. A sink that is started later counts for itself, and a stopped one is given nothing more."""
+def test_each_recording_counts_for_itself(make_sink: Any) -> None:
+    """Go: TestMultiSinkCache. A sink that is started later counts from 1, and a stopped one receives nothing more."""
     first, second = make_sink(), make_sink()
     with EventBroadcaster() as broadcaster:
         recorder = broadcaster.new_recorder("c")
@@ -121,8 +121,8 @@ def test_each_sink_begins_anew(make_sink: Any) -> None:
     assert len(first.calls) == 0
 
 
-def test_a_correlator_of_ones_own(make_sink: Any) -> None:
-    """The correlator that a broadcaster is given decides what is written."""
+def test_a_given_correlator_decides_what_is_written(make_sink: Any) -> None:
+    """The broadcaster uses the correlator that it was given."""
     sink = make_sink()
     with EventBroadcaster(correlator=EventCorrelator(burst=2, qps=0)) as broadcaster:
         broadcaster.start_recording_to_sink(sink)
@@ -130,12 +130,12 @@ def test_a_correlator_of_ones_own(make_sink: Any) -> None:
     assert [event["reason"] for event in sink.stored.values()] == ["A", "B"]
 
 
-def test_a_sink_is_started_once(make_sink: Any) -> None:
-    """client-go source. Recording to a sink that is recorded to is an error, until that is stopped."""
+def test_starting_a_sink_twice_is_an_error(make_sink: Any) -> None:
+    """client-go source. Recording to a sink that is already recorded to raises, until that recording is stopped."""
     sink = make_sink()
     with EventBroadcaster() as broadcaster:
         watcher = broadcaster.start_recording_to_sink(sink)
-        with pytest.raises(RuntimeError, match="started already"):
+        with pytest.raises(RuntimeError, match="already started"):
             broadcaster.start_recording_to_sink(sink)
         watcher.stop()
         broadcaster.start_recording_to_sink(sink)
@@ -144,22 +144,24 @@ def test_a_sink_is_started_once(make_sink: Any) -> None:
 
 
 @pytest.mark.parametrize("api_version", ["v1", "events.k8s.io/v1"])
-def test_a_recording_for_which_there_is_no_thread(
+def test_a_recording_whose_thread_cannot_start_can_be_started_again(
     make_sink: Any, api_version: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where its thread cannot be started the caller is told, and may start it again later."""
+    """A RuntimeError of the system reaches the caller, who may start the recording again later."""
     sink = make_sink(api_version)
     with EventBroadcaster() as broadcaster:
         with monkeypatch.context() as patched, pytest.raises(RuntimeError, match="no thread"):
-            patched.setattr(broadcaster, "_work", lambda target, name: (_ for _ in ()).throw(RuntimeError("no thread")))
+            patched.setattr(
+                broadcaster, "_start_worker", lambda target, name: (_ for _ in ()).throw(RuntimeError("no thread"))
+            )
             broadcaster.start_recording_to_sink(sink)
         broadcaster.start_recording_to_sink(sink)
         record(broadcaster.new_recorder("c"), "R")
     assert len(sink.stored) == 1
 
 
-def test_later_events_wait_for_those_before(make_sink: Any) -> None:
-    """While a sink is away events wait, in order, and are written when it is back."""
+def test_events_wait_in_order_while_the_sink_fails(make_sink: Any) -> None:
+    """Events wait while the sink fails, and are written in order once it recovers."""
     clock = FakeClock(1000)
     sink = make_sink()
     sink.fail = lambda verb, event: CUT
@@ -182,21 +184,21 @@ def test_later_events_wait_for_those_before(make_sink: Any) -> None:
         ]
 
 
-def test_an_event_that_is_given_up_holds_nobody(make_sink: Any, caplog: pytest.LogCaptureFixture) -> None:
-    """client-go source. After twelve tries the next event is written."""
+def test_the_next_event_is_written_after_twelve_failed_tries(make_sink: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """client-go source. An event is given up after twelve tries, and the next one is written."""
     sink = make_sink()
     sink.fail = lambda verb, event: CUT if event["reason"] == "A" else None
     with EventBroadcaster(sleep=0) as broadcaster:
         broadcaster.start_recording_to_sink(sink)
         record(broadcaster.new_recorder("c"), "A", "B")
         assert [call[1]["reason"] for call in sink.taken(13)] == ["A"] * 12 + ["B"]
-    assert "'A' of Pod baz/foo is not written: retry limit exceeded" in caplog.text
+    assert "event 'A' of Pod baz/foo: retry limit exceeded" in caplog.text
 
 
 @pytest.mark.parametrize("api_version", ["v1", "events.k8s.io/v1"])
 @pytest.mark.parametrize("end", ["shutdown", "stop"])
-def test_a_wait_between_tries_ends_at_once(make_sink: Any, end: str, api_version: str) -> None:
-    """Go: TestCancelEvent. A shutdown, or a stop, ends a recording in the middle of a wait, and its threads."""
+def test_stop_and_shutdown_end_a_wait_between_tries(make_sink: Any, end: str, api_version: str) -> None:
+    """Go: TestCancelEvent. Both end a recording in the middle of a wait, and its threads."""
     before = set(threading.enumerate())
     sink = make_sink(api_version)
     sink.fail = lambda verb, event: CUT
@@ -216,8 +218,8 @@ def test_a_wait_between_tries_ends_at_once(make_sink: Any, end: str, api_version
 
 
 @pytest.mark.parametrize("api_version", ["v1", "events.k8s.io/v1"])
-def test_a_shutdown_has_all_written(make_sink: Any, api_version: str) -> None:
-    """What was recorded before a shutdown is written, if the sink takes it."""
+def test_shutdown_writes_the_waiting_events(make_sink: Any, api_version: str) -> None:
+    """Events recorded before a shutdown are written if the sink accepts them."""
     sink = make_sink(api_version)
     with EventBroadcaster() as broadcaster:
         broadcaster.start_recording_to_sink(sink)
@@ -228,10 +230,10 @@ def test_a_shutdown_has_all_written(make_sink: Any, api_version: str) -> None:
 
 
 @pytest.mark.parametrize("api_version", ["v1", "events.k8s.io/v1"])
-def test_a_sink_that_hangs_delays_a_shutdown_a_little(
+def test_shutdown_does_not_wait_for_a_hanging_sink(
     make_sink: Any, api_version: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where a sink does not return, a shutdown does after its patience, and what waits is given up when it comes back."""
+    """Shutdown returns after its patience, and the waiting events are given up once the sink returns."""
     monkeypatch.setattr(event_broadcaster, "STOP_PATIENCE", 0.2)
     sink = make_sink(api_version)
     release = Latch()
@@ -251,11 +253,11 @@ def test_a_sink_that_hangs_delays_a_shutdown_a_little(
     for worker in broadcaster._workers:
         assert worker.join(DEADLINE)
     assert len(sink.stored) <= 8
-    assert "the recording has ended" in caplog.text
+    assert "recording was stopped" in caplog.text
 
 
-def test_after_a_shutdown_none_is_started(make_sink: Any) -> None:
-    """client-go source. A recording that is started after shutdown has ended already."""
+def test_a_recording_started_after_shutdown_is_closed(make_sink: Any) -> None:
+    """client-go source. Its watcher has no events."""
     broadcaster = EventBroadcaster()
     broadcaster.shutdown()
     watcher = broadcaster.start_recording_to_sink(make_sink())
@@ -264,10 +266,10 @@ def test_after_a_shutdown_none_is_started(make_sink: Any) -> None:
 
 
 @pytest.mark.parametrize("api_version", ["v1", "events.k8s.io/v1"])
-def test_a_sink_that_hangs_keeps_nobody_waiting(
+def test_a_hanging_sink_does_not_slow_down_recording(
     make_sink: Any, api_version: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """client-go source. Recording goes on, at full speed; what finds no room is dropped, counted, and told now and then."""
+    """client-go source. Events beyond the queue are dropped, counted, and logged at a bounded rate."""
     sink = make_sink(api_version)
     release = Latch()
 
@@ -287,28 +289,28 @@ def test_a_sink_that_hangs_keeps_nobody_waiting(
                 lines.get(timeout=DEADLINE)
         assert time.monotonic() - begun < DEADLINE
         release.open()
-    # Those that wait, and one for each thread.
+    # The events in the queues, and one in progress per thread.
     assert 3000 - 2100 <= broadcaster.dropped_events <= 3000 - 1000
     assert "events behind" in caplog.text
     assert len([each for each in caplog.records if each.levelno == logging.ERROR]) < 30
 
 
-def test_what_a_correlator_raises_stays_in_the_log(make_sink: Any, caplog: pytest.LogCaptureFixture) -> None:
-    """A function of the user's that fails costs the event, and nothing else."""
+def test_an_exception_of_the_correlator_is_logged(make_sink: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """An exception of a user's function costs one event and does not end the recording."""
     sink = make_sink()
 
     def message(event: Any) -> str:
-        raise RuntimeError("of the function")
+        raise RuntimeError("message_func failed")
 
     with EventBroadcaster(correlator=EventCorrelator(max_events=1, message_func=message)) as broadcaster:
         broadcaster.start_recording_to_sink(sink)
         record(broadcaster.new_recorder("c"), "A")
-    assert "of the function" in caplog.text
+    assert "message_func failed" in caplog.text
     assert not sink.stored
 
 
-def test_one_call_serves_sinks_of_both_groups(make_sink: Any) -> None:
-    """The same event has the form of each sink's group, and the same name in both."""
+def test_sinks_of_both_groups_receive_the_same_event(make_sink: Any) -> None:
+    """The event has the form of each sink's group, and the same name in both."""
     core, series = make_sink(), make_sink("events.k8s.io/v1")
     with EventBroadcaster() as broadcaster:
         broadcaster.start_recording_to_sink(core)
@@ -320,8 +322,8 @@ def test_one_call_serves_sinks_of_both_groups(make_sink: Any) -> None:
     assert (old["action"], old["reportingComponent"]) == (new["action"], new["reportingController"]) == ("Act", "c")
 
 
-def test_an_api_error_on_the_way_back(make_sink: Any) -> None:
-    """An event whose answer was lost is there already when it is tried again, which is no error."""
+def test_a_retry_that_finds_the_event_already_created_succeeds(make_sink: Any) -> None:
+    """When the answer to a create was lost, the retry gets AlreadyExists, which is not an error."""
     sink = make_sink()
     answers = iter([CUT, None])
 
@@ -339,8 +341,8 @@ def test_an_api_error_on_the_way_back(make_sink: Any) -> None:
     assert event["count"] == 2
 
 
-def test_a_refused_event_is_created_again(make_sink: Any) -> None:
-    """When the first of two like events was refused, the second finds nothing to patch and is created, with its count."""
+def test_a_repeat_of_a_refused_event_is_created(make_sink: Any) -> None:
+    """The repeat's patch gets a 404, so that the event is created, with its count."""
     sink = make_sink()
     refusals = iter([ApiError(403, "Forbidden", "not yet")])
     sink.fail = lambda verb, event: next(refusals, None)
@@ -352,14 +354,14 @@ def test_a_refused_event_is_created_again(make_sink: Any) -> None:
 
 
 @pytest.mark.parametrize("sleep", [-1, float("nan")])
-def test_a_sleep_that_makes_no_sense(sleep: float) -> None:
-    """It is refused at once."""
+def test_an_invalid_sleep_is_refused(sleep: float) -> None:
+    """The constructor raises ValueError."""
     with pytest.raises(ValueError, match="sleep"):
         EventBroadcaster(sleep=sleep)
 
 
-def test_the_end_of_a_program_has_all_written() -> None:
-    """A program that ends right after recording has written what it recorded, to sinks of both groups."""
+def test_events_are_written_when_the_program_exits() -> None:
+    """A program that ends right after recording has written its events, to sinks of both groups."""
     script = f"""
 import sys
 from informer.record import EventBroadcaster

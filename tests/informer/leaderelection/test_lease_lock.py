@@ -1,4 +1,4 @@
-"""What of a Lease goes back to the server as it came, whatever this version knows of it."""
+"""Requests of a LeaseLock, at a scripted HTTP server."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ LEASE = {
 }
 
 
-def test_fields_that_nobody_knows_go_back(serve: Any) -> None:
-    """Those of a later version, in the Lease, its metadata and its spec; and the version that was seen."""
+def test_an_update_keeps_unknown_fields(serve: Any) -> None:
+    """Fields of a later version stay in the Lease, its metadata and its spec, and so does the resourceVersion."""
     server = serve(lambda request, connection: connection.answer(LEASE))
     lock = LeaseLock(server.client(), "default", "leader", "me", labels={"l": "1"})
     lock.get()
@@ -47,22 +47,22 @@ def test_fields_that_nobody_knows_go_back(serve: Any) -> None:
 
 
 @pytest.mark.parametrize("answer", [[], {}, {"metadata": 7}, "x"], ids=str)
-def test_an_answer_that_is_no_lease_is_a_failure(answer: Any, serve: Any) -> None:
-    """A proxy may answer anything: it is an attempt that failed."""
+def test_an_answer_that_is_not_a_lease_is_a_connection_error(answer: Any, serve: Any) -> None:
+    """A proxy may have answered: the attempt has failed."""
     server = serve(lambda request, connection: connection.answer(json.dumps(answer).encode()))
     with pytest.raises(ConnectionError, match="default/leader"):
         LeaseLock(server.client(), "default", "leader", "me").get()
 
 
 def test_names_are_escaped(serve: Any) -> None:
-    """Whatever they are, they are one piece of the path."""
+    """Namespace and name are one segment of the path each."""
     server = serve(lambda request, connection: connection.answer(LEASE))
     LeaseLock(server.client(), "a/b", "../c?d", "me").get()
     assert server.requests[0].target == "/apis/coordination.k8s.io/v1/namespaces/a%2Fb/leases/..%2Fc%3Fd"
 
 
 def test_a_request_is_sent_once(serve: Any) -> None:
-    """Neither urllib3 nor anybody else tries again: the elector does."""
+    """Neither urllib3 nor the lock retries: the elector does."""
     server = serve(lambda request, connection: connection.cut())
     with pytest.raises(ConnectionError):
         LeaseLock(server.client(), "default", "leader", "me").get(timeout=5)

@@ -1,4 +1,4 @@
-"""Elections of programs that end, and of processes that are forked."""
+"""Elections in programs that exit, and in processes that fork."""
 
 from __future__ import annotations
 
@@ -36,16 +36,16 @@ class Lock:
 
 started = threading.Event()
 
-def work(stop):
+def task(stop):
     started.set()
     stop.wait()
-    print("work ends", flush=True)
+    print("task ends", flush=True)
 
 lock = Lock()
 stop = threading.Event()
 
 def elector(**options):
-    options = {"on_started_leading": work, "on_stopped_leading": lambda: print("stopped", flush=True), **options}
+    options = {"on_started_leading": task, "on_stopped_leading": lambda: print("stopped", flush=True), **options}
     return LeaderElector(lock, **options)
 """
 
@@ -57,7 +57,7 @@ class Ended(NamedTuple):
 
 
 def run_program(body: str) -> Ended:
-    """Runs a program to its end, which has to come soon."""
+    """Runs a program to its end."""
     done = subprocess.run(
         [sys.executable, "-W", "ignore::DeprecationWarning", "-c", PROGRAM + textwrap.dedent(body)],
         capture_output=True,
@@ -67,19 +67,19 @@ def run_program(body: str) -> Ended:
     return Ended(done.returncode, done.stdout.splitlines(), done.stderr)
 
 
-def test_a_program_that_ends_gives_its_lease_back() -> None:
-    """Its work is told to end, and then another need not wait, though `run` was on a thread that nobody has stopped."""
+def test_a_program_that_exits_releases_its_lease() -> None:
+    """Its task is stopped first. `run` is on a daemon thread that the program did not stop."""
     ended = run_program("""
         e = elector(release_on_cancel=True)
         Worker(lambda: e.run(stop), "run").start()
         assert started.wait(20)
     """)
     assert (ended.code, ended.errors) == (0, "")
-    assert ended.lines == ["became leader", "work ends", "released", "stopped leading", "stopped"]
+    assert ended.lines == ["became leader", "task ends", "released", "stopped leading", "stopped"]
 
 
-def test_work_that_does_not_end_delays_the_end_of_a_program_by_a_second() -> None:
-    """And its lease is not given back."""
+def test_a_task_that_does_not_end_delays_exit_by_one_second() -> None:
+    """The lease is not released."""
     ended = run_program("""
         e = elector(release_on_cancel=True, on_started_leading=lambda stop: started.set() or threading.Event().wait())
         Worker(lambda: e.run(stop), "run").start()
@@ -94,22 +94,22 @@ def test_work_that_does_not_end_delays_the_end_of_a_program_by_a_second() -> Non
     assert (ended.code, ended.errors) == (0, "")
 
 
-def test_a_program_is_ended_by_a_signal() -> None:
-    """SIGTERM on the main thread, which waits in `run`."""
+def test_sigterm_ends_a_run_on_the_main_thread() -> None:
+    """The lease is released."""
     ended = run_program("""
         from informer import stop_on_signals
         stop = stop_on_signals()
         def end(stop):
             os.kill(os.getpid(), signal.SIGTERM)
-            work(stop)
+            task(stop)
         elector(on_started_leading=end, release_on_cancel=True).run(stop)
     """)
     assert (ended.code, ended.errors) == (0, "")
-    assert ended.lines == ["became leader", "work ends", "released", "stopped leading", "stopped"]
+    assert ended.lines == ["became leader", "task ends", "released", "stopped leading", "stopped"]
 
 
-def test_work_that_exits_ends_the_program() -> None:
-    """`sys.exit` in there comes out of `run`, with its code."""
+def test_sys_exit_in_the_task_ends_the_program() -> None:
+    """SystemExit is raised by `run`, with its code."""
     ended = run_program("""
         elector(on_started_leading=lambda stop: sys.exit(7)).run(stop)
     """)
@@ -117,9 +117,9 @@ def test_work_that_exits_ends_the_program() -> None:
     assert ended.lines[-1] == "stopped"
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
 def test_a_forked_child_does_not_lead() -> None:
-    """The lease is its parent's, which goes on leading; a new elector may be made in the child."""
+    """The parent goes on leading. The child may make a new elector."""
     ended = run_program("""
         e = elector()
         runner = Worker(lambda: e.run(stop), "run").start()
@@ -130,7 +130,7 @@ def test_a_forked_child_does_not_lead() -> None:
             code = 1
             try:
                 assert not e.is_leader()
-                # However long it is over, nothing of it goes on here.
+                # With any tolerance the check passes: the task does not run in the child.
                 e.check(-1000.0)
                 try:
                     e.run(stop)

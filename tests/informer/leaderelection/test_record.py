@@ -1,4 +1,4 @@
-"""A Lease's spec as a record, and back."""
+"""The record of an election, and its form in a Lease."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from informer.leaderelection import LeaderElectionRecord
-from informer.leaderelection.election_record import micro_time
+from informer.leaderelection.record import micro_time
 
 FULL = LeaderElectionRecord(
     "me", 15, "2026-01-01T00:00:00.123456Z", "2026-01-01T00:00:10.000001Z", 3, "OldestEmulationVersion", "other"
@@ -25,15 +25,15 @@ SPEC = {
 }
 
 
-def test_a_record_and_a_spec_hold_the_same() -> None:
-    """Go: TestLeaseConversion, TestLeaseSpecToLeaderElectionRecordRoundTrip. Every field, both ways."""
+def test_a_record_converts_to_a_spec_and_back() -> None:
+    """Go: TestLeaseConversion, TestLeaseSpecToLeaderElectionRecordRoundTrip. Every field is kept."""
     assert FULL.to_spec() == SPEC
     assert LeaderElectionRecord.from_spec(SPEC) == FULL
     assert LeaderElectionRecord.from_spec(json.loads(json.dumps(FULL.to_spec()))) == FULL
 
 
-def test_what_is_empty_is_left_out() -> None:
-    """Go: TestLeaseConversion. No preferredHolder, strategy or time; the holder may be nobody, and the numbers 0."""
+def test_empty_optional_fields_are_left_out() -> None:
+    """Go: TestLeaseConversion. The holder may be empty and the numbers 0; they are written all the same."""
     assert LeaderElectionRecord().to_spec() == {"holderIdentity": "", "leaseDurationSeconds": 0, "leaseTransitions": 0}
     assert LeaderElectionRecord.from_spec({}) == LeaderElectionRecord()
 
@@ -41,13 +41,13 @@ def test_what_is_empty_is_left_out() -> None:
 @pytest.mark.parametrize(
     "spec", [None, [], "x", {"holderIdentity": 7, "leaseTransitions": "3", "leaseDurationSeconds": True}], ids=str
 )
-def test_an_odd_spec_says_nothing(spec: Any) -> None:
-    """It is no error: the election goes on."""
+def test_fields_of_a_wrong_type_count_as_empty(spec: Any) -> None:
+    """An invalid spec is not an error: the election goes on."""
     assert LeaderElectionRecord.from_spec(spec) == LeaderElectionRecord()
 
 
-def test_fields_that_nobody_knows_stay() -> None:
-    """Those of a coordinated election do not: whoever writes this record takes no part in one."""
+def test_unknown_fields_of_a_spec_stay() -> None:
+    """Known fields that are empty in the record are removed, also those of a coordinated election."""
     old = {**SPEC, "later": {"a": 1}}
     new = LeaderElectionRecord("you", 3).written_into(old)
     assert new == {"later": {"a": 1}, "holderIdentity": "you", "leaseDurationSeconds": 3, "leaseTransitions": 0}
@@ -57,7 +57,7 @@ def test_fields_that_nobody_knows_stay() -> None:
 
 @pytest.mark.parametrize("seconds", [0.0, 1.5, 1782907200.000001, 1782907200.9999999])
 def test_times_have_microseconds(seconds: float) -> None:
-    """Always six digits and a Z, as the API server wants them."""
+    """A time has six digits of a second and ends with Z, as the API server requires."""
     text = micro_time(seconds)
     assert len(text) == len("2026-01-01T00:00:00.000000Z")
-    assert datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp() == pytest.approx(seconds, abs=1e-6)
+    assert datetime.fromisoformat(text).timestamp() == pytest.approx(seconds, abs=1e-6)

@@ -99,7 +99,7 @@ _NAMES = {
         "DeletedFinalStateUnknown ExplicitKey deletion_handling_meta_namespace_key meta_namespace_key "
         "split_meta_namespace_key"
     ),
-    "informer.objects.object.object": "Object strip_managed_fields",
+    "informer.objects.object": "Object strip_managed_fields",
     "informer.process": "stop_on_signals",
     "informer.queues.delta": "Delta DeltaType Queue",
     "informer.queues.delta_fifo": "DeltaFIFO",

@@ -105,7 +105,7 @@ _NAMES = {
     "informer.queues.delta_fifo": "DeltaFIFO",
     "informer.queues.in_order_fifo": "InOrderFIFO",
     "informer.reflector.reflector.backoff": "Backoff",
-    "informer.reflector.reflector.reflector": "Reflector",
+    "informer.reflector.reflector": "Reflector",
     "informer.shared.aio": "AsyncInformer",
     "informer.shared.factory": "SharedInformerFactory",
     "informer.shared.informer_watcher": "InformerWatcher informer_watcher until_with_sync",

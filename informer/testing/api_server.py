@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING, Any
 
 from typing_extensions import Self
 
-from informer.testing.access import Access
-from informer.testing.api_handler import ApiHandler
-from informer.testing.certificates import Certificates, make_certificates
-from informer.testing.faults import Faults
-from informer.testing.http_server import HttpServer
-from informer.testing.object_calls import ObjectCalls
-from informer.testing.registry import Registry
-from informer.testing.request_log import RequestLog
-from informer.testing.storage import Storage
-from informer.testing.versions import ServerVersion
+from informer.testing.faults.faults import Faults
+from informer.testing.http.certificates import Certificates, make_certificates
+from informer.testing.http.server import HttpServer
+from informer.testing.server.access import Access
+from informer.testing.server.object_calls import ObjectCalls
+from informer.testing.server.request_handler import ApiHandler
+from informer.testing.server.request_log import RequestLog
+from informer.testing.server.versions import ServerVersion
+from informer.testing.storage.registry import Registry
+from informer.testing.storage.storage import Storage
 from watch.concurrency import Lock
 
 if TYPE_CHECKING:

@@ -24,9 +24,15 @@ from typing import Any
 import urllib3
 from typing_extensions import Self
 
-from informer.testing.child_process import ChildProcess
-from informer.testing.kube_programs import ControlPlaneError, apiserver_command, etcd_command, find_programs, url_of
-from informer.testing.ports import free_ports
+from informer.testing.processes.child_process import ChildProcess
+from informer.testing.processes.kube_programs import (
+    ControlPlaneError,
+    apiserver_command,
+    etcd_command,
+    find_programs,
+    url_of,
+)
+from informer.testing.processes.ports import free_ports
 from watch.concurrency import RLock
 
 __all__ = ["ControlPlane", "ControlPlaneError"]

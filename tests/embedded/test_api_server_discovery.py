@@ -6,8 +6,8 @@ import pytest
 from kubernetes import client, dynamic
 
 from informer.testing import EmbeddedAPIServer
-from informer.testing.routes import Route, route_of
-from informer.testing.versions import ServerVersion
+from informer.testing.server.routes import Route, route_of
+from informer.testing.server.versions import ServerVersion
 
 AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json"
 

@@ -1,0 +1,58 @@
+"""What of a resource a list or watch selects: by label, field and shard."""
+
+from __future__ import annotations
+
+from informer.selectors import LabelSelector, parse_selector
+from informer.testing.listwatch.list_options import ListQuery
+from informer.testing.listwatch.shard_selector import Shards, parse_shard_selector
+from informer.testing.storage.field_selector import FieldSelector, parse_field_selector
+from informer.testing.storage.served_resources import ServedResource
+from informer.testing.storage.statuses import bad_request
+from informer.testing.storage.storage import Stored
+
+__all__ = ["Selection", "read_selection"]
+
+
+class Selection:
+    """A test of stored objects."""
+
+    def __init__(self, labels: LabelSelector, fields: FieldSelector, shards: Shards | None) -> None:
+        self._labels = labels
+        self._fields = fields
+        self.shards = shards
+        self.everything = labels.everything and not fields and shards is None
+        """Whether it selects all objects."""
+
+    def matches(self, stored: Stored) -> bool:
+        """Whether an object is selected."""
+        return self.everything or (
+            self._labels.matches(stored.labels)
+            and self._fields.matches(stored.fields)
+            and (self.shards is None or self.shards.matches(stored))
+        )
+
+
+def read_selection(options: ListQuery, served: ServedResource, name: str, *, sharding: bool) -> Selection:
+    """Reads the selectors of a list or watch.
+
+    Args:
+        options: where they stand.
+        served: which fields there are.
+        name: of the one object, where the path names one; "" for all.
+        sharding: whether shardSelector means anything.
+
+    Raises:
+        ApiError: 400, or 500 for a shardSelector.
+    """
+    try:
+        labels = parse_selector(options.label_selector)
+    except ValueError as error:
+        raise bad_request(f"unable to parse requirement: {error}") from error
+    text = options.field_selector
+    if name:
+        text = f"{text},metadata.name={name}" if text else f"metadata.name={name}"
+    fields = parse_field_selector(
+        text, served.selectable, served.resource.kind, custom=served.custom, stored=served.stored_path
+    )
+    shards = parse_shard_selector(options.shard_selector) if options.shard_selector and sharding else None
+    return Selection(labels, fields, shards)

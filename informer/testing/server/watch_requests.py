@@ -1,0 +1,103 @@
+"""Requests for a watch: from the request to a stream that goes on until its time is up, or somebody leaves."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from informer.testing.faults.faults import Faults
+from informer.testing.faults.open_answer import Answering, Plan
+from informer.testing.http.connection import Exchange
+from informer.testing.http.server import HttpServer
+from informer.testing.listwatch.list_options import ListQuery, read_list_query
+from informer.testing.listwatch.selection import read_selection
+from informer.testing.listwatch.watch_stream import WatchStream
+from informer.testing.server.responses import JSON, gzip_member, takes_gzip
+from informer.testing.server.versions import ServerVersion
+from informer.testing.storage.object_checks import Where
+from informer.testing.storage.registry import Registry
+from informer.testing.storage.representations import representation_for
+from informer.testing.storage.storage import Storage
+
+__all__ = ["WatchRequests"]
+
+
+class WatchRequests:
+    """Answers them.
+
+    Args:
+        storage: and `registry`: of the objects.
+        faults: what is to go wrong.
+        version: what the server can do.
+        bookmark_interval: seconds between bookmarks.
+
+    Threads: any connection's; each answer takes its connection's thread.
+    """
+
+    def __init__(
+        self, storage: Storage, registry: Registry, faults: Faults, version: ServerVersion, *, bookmark_interval: float
+    ) -> None:
+        self._storage = storage
+        self._registry = registry
+        self._faults = faults
+        self._version = version
+        self._bookmark_interval = bookmark_interval
+
+    def answer(self, http: HttpServer, answering: Answering, plan: Plan, where: Where) -> None:
+        """Sends the stream.
+
+        Raises:
+            ApiError: the request is refused; nothing was sent.
+        """
+        exchange = answering.exchange
+        options = read_list_query(exchange.request.query, watch_list_enabled=self._version.has_watch_list)
+        stream = self._stream(exchange, where, options)
+        headers = JSON
+        if options.is_watch_list and self._version.compresses_watch_list and takes_gzip(exchange):
+            headers = {**JSON, "Content-Encoding": "gzip"}
+            answering.send_lines = lambda lines: exchange.send_chunks([gzip_member(b"".join(lines))])
+        self._prepare(stream, answering, plan)
+        withdraw = exchange.connection.gone.subscribe(stream.close)
+        # Before the head of the answer leaves: who has it can rely on the watch.
+        stream.start()
+        try:
+            with http.noticing_hangup(exchange.connection):
+                exchange.begin(200, headers)
+                if plan.watch_seconds is None:
+                    for lines in stream.batches():
+                        answering.send_lines(lines)
+                else:
+                    exchange.connection.gone.wait(plan.watch_seconds)
+                exchange.end()
+        finally:
+            stream.finish()
+            withdraw()
+
+    def _stream(self, exchange: Exchange, where: Where, options: ListQuery) -> WatchStream:
+        representation = representation_for(exchange.request.headers.get("accept", ""), where.served)
+        selection = read_selection(options, where.served, where.name, sharding=self._version.has_sharding)
+        with self._storage.lock:
+            bucket = self._registry.bucket_locked(where.served)
+        return WatchStream(
+            self._storage,
+            bucket,
+            where.namespace,
+            options,
+            selection,
+            representation,
+            bookmark_interval=self._bookmark_interval,
+        )
+
+    def _prepare(self, stream: WatchStream, answering: Answering, plan: Plan) -> None:
+        """Tells a stream what faults want of it."""
+        stream.end_bookmark = plan.end_bookmark
+        stream.at_start = [partial(injection, answering) for injection in plan.injections]
+        if answering.verb == "watch_list":
+            stream.on_state_sent = lambda: self._became_watch(answering)
+        self._faults.book.attach_stream(answering, stream)
+
+    def _became_watch(self, answering: Answering) -> None:
+        plan = self._faults.book.became_watch(answering)
+        for change in plan.changes:
+            change(answering.transmission)
+        for injection in plan.injections:
+            answering.inject(injection)

@@ -47,7 +47,7 @@ class EmbeddedAPIServer(ObjectCalls):
     that one would take away. Apply does not record who owns which field, so it knows no conflicts.
 
     Args:
-        tls: HTTPS, with a certificate made for this server (needs the `cryptography` package).
+        tls: HTTPS, with a certificate made for this server (needs the `trustme` package: `pip install 'kube-informer[testing]'`).
         tokens: user names by bearer token, or just tokens; requests without one of them get 401. None lets everybody in.
         version: of Kubernetes; see `ServerVersion` for what differs.
         sharded_list_and_watch: the feature gate of shardSelector, which versions before 1.36 ignore.

@@ -24,6 +24,7 @@ from typing import Any
 import urllib3
 from typing_extensions import Self
 
+from informer.testing.http.certificates import import_trustme
 from informer.testing.processes.child_process import ChildProcess
 from informer.testing.processes.kube_programs import (
     ControlPlaneError,
@@ -373,16 +374,14 @@ class _CompactedError(Exception):
 
 
 def _service_account_key() -> bytes:
+    """Returns a new private key, with which kube-apiserver signs the tokens of service accounts."""
     try:
-        from cryptography.hazmat.primitives import serialization
-        from cryptography.hazmat.primitives.asymmetric import ec
+        trustme = import_trustme("a control plane")
     except ImportError as error:
-        raise ControlPlaneError(
-            "a control plane needs the package cryptography: pip install 'kube-informer[testing]'"
-        ) from error
-    return ec.generate_private_key(ec.SECP256R1()).private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
-    )
+        raise ControlPlaneError(str(error)) from error
+    # Any private key will do; trustme makes one for each authority.
+    key: bytes = trustme.CA().private_key_pem.bytes()
+    return key
 
 
 def _write_secret(path: Path, content: bytes) -> None:

@@ -1,7 +1,4 @@
-"""Which faults are still to happen, and which answers are on their way.
-
-Comes in: faults, from any thread, and answers that begin and end. Goes out: a plan for each answer.
-"""
+"""The faults that are still to happen, and the answers that the server is sending."""
 
 from __future__ import annotations
 
@@ -9,9 +6,8 @@ import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from informer.testing.faults.open_answer import Answering, Plan
+from informer.testing.faults.open_answer import FaultPlan, FaultyStream, Injection, OpenAnswer
 from informer.testing.http.connection import Exchange
-from informer.testing.listwatch.watch_stream import WatchStream
 from watch.concurrency import Lock
 
 __all__ = ["Fault", "FaultBook"]
@@ -23,22 +19,25 @@ _TARGETS = ("any", "write", "get", "list", *_STREAMS, *_WRITES)
 
 @dataclass
 class Fault:
-    """Something that is to happen to answers.
+    """One fault: which requests it hits, how often, and what it does.
 
     Raises:
-        ValueError: `on` or `left` makes no sense.
+        ValueError: `on` is not a known target, or `left` is less than 1.
     """
 
     name: str
     on: str
+    """The verb of the requests that it hits, or "write" or "any"."""
     resource: str | None
+    """The resource of the requests that it hits; None means all."""
     left: int | None
-    """How often it is still to happen; None is for ever. Guarded by the book's lock."""
-    apply: Callable[[Plan], object]
+    """How often it is still to happen; None means without end. Guarded by the book's lock."""
+    apply: Callable[[FaultPlan], object]
+    """Writes the fault into an answer's plan."""
     exclusive: bool = False
-    """Whether nothing else can happen to such an answer."""
+    """Whether no other fault can hit the same answer."""
     in_stream: bool = False
-    """Whether it can also happen to a stream that has become a plain watch."""
+    """Whether it can also hit a watch list that has turned into a plain watch."""
 
     def __post_init__(self) -> None:
         if self.on not in _TARGETS:
@@ -47,85 +46,88 @@ class Fault:
             raise ValueError(f"times must be at least 1, or None for all, not {self.left}")
 
     def hits(self, verb: str, resource: str) -> bool:
-        """Whether it is for such a request."""
+        """Returns whether the fault can hit such a request."""
         if self.left == 0 or self.resource not in (None, resource, resource.partition(".")[0]):
             return False
         return self.on in ("any", verb) or (self.on == "write" and verb in _WRITES)
 
     def use(self) -> None:
-        """Counts that it happens."""
+        """Counts that it has happened once."""
         self.left = None if self.left is None else self.left - 1
 
 
 class FaultBook:
-    """All of them. Threads: any."""
+    """Decides which faults hit which answers.
+
+    Threads: any.
+    """
 
     def __init__(self) -> None:
         self._lock = Lock()
         self._faults: list[Fault] = []  # guarded by _lock, as is the next
-        self._open: dict[Answering, None] = {}  # in the order in which they began
+        self._open: dict[OpenAnswer, None] = {}  # an ordered set, oldest first
 
     def add(self, fault: Fault) -> None:
-        """Takes one in, for answers that begin from now on."""
+        """Adds a fault for answers that begin from now on."""
         with self._lock:
             self._faults.append(fault)
 
-    def inject(self, fault: Fault, injection: Callable[[Answering], bool]) -> None:
-        """Takes one in that hits open streams first; `injection` is what it does to one."""
+    def inject(self, fault: Fault, injection: Injection) -> None:
+        """Adds a fault that hits open streams first, oldest first; `injection` is what it does to a stream."""
         with self._lock:
-            for answering in self._open:
-                if answering.verb in _STREAMS and fault.hits(answering.verb, answering.resource):
+            for answer in self._open:
+                if answer.verb in _STREAMS and fault.hits(answer.verb, answer.resource):
                     fault.use()
-                    answering.inject(injection)
+                    answer.inject(injection)
             if fault.left != 0:
                 self._faults.append(fault)
 
     def clear(self) -> None:
-        """Forgets all that have not happened."""
+        """Removes every fault that has not happened yet."""
         with self._lock:
             self._faults = []
 
     def pending(self) -> list[str]:
-        """The names of those that are still to happen."""
+        """Returns the names of the faults that are still to happen."""
         with self._lock:
             return [fault.name for fault in self._faults]
 
-    def open_answers(self, on: str, resource: str | None) -> list[Answering]:
-        """The answers on their way to such requests."""
+    def open_answers(self, on: str, resource: str | None) -> list[OpenAnswer]:
+        """Returns the answers being sent to such requests, oldest first."""
         wanted = Fault("", on, resource, 1, str)
         with self._lock:
-            return [answering for answering in self._open if wanted.hits(answering.verb, answering.resource)]
+            return [answer for answer in self._open if wanted.hits(answer.verb, answer.resource)]
 
     @contextlib.contextmanager
-    def answering(self, exchange: Exchange, verb: str, resource: str) -> Iterator[tuple[Answering, Plan]]:
-        """An answer begins, and ends with the block."""
-        answering = Answering(exchange, verb, resource)
+    def answering(self, exchange: Exchange, verb: str, resource: str) -> Iterator[tuple[OpenAnswer, FaultPlan]]:
+        """Registers an answer for the duration of the block, and decides what the faults do to it."""
+        answer = OpenAnswer(exchange, verb, resource)
         with self._lock:
-            plan = self._plan_locked(answering, anew=True)
-            self._open[answering] = None
+            plan = self._plan_locked(answer, begins=True)
+            self._open[answer] = None
         try:
-            yield answering, plan
+            yield answer, plan
         finally:
             with self._lock:
-                self._open.pop(answering, None)
+                self._open.pop(answer, None)
 
-    def became_watch(self, answering: Answering) -> Plan:
-        """A stream has sent its state and is a plain watch from now on."""
+    def became_watch(self, answer: OpenAnswer) -> FaultPlan:
+        """Notes that a watch list has sent the initial state; returns the faults that hit the plain watch."""
         with self._lock:
-            answering.verb = "watch"
-            return self._plan_locked(answering, anew=False)
+            answer.verb = "watch"
+            return self._plan_locked(answer, begins=False)
 
-    def attach_stream(self, answering: Answering, stream: WatchStream) -> None:
-        """The stream of an answer is there; what was to be put into it meanwhile goes into it now."""
+    def attach_stream(self, answer: OpenAnswer, stream: FaultyStream) -> None:
+        """Gives an answer its stream; what was injected before goes into the stream now."""
         with self._lock:
-            answering.attach(stream)
+            answer.attach(stream)
 
-    def _plan_locked(self, answering: Answering, *, anew: bool) -> Plan:
-        plan = Plan()
+    def _plan_locked(self, answer: OpenAnswer, *, begins: bool) -> FaultPlan:
+        plan = FaultPlan()
         for fault in self._faults:
-            if not fault.hits(answering.verb, answering.resource) or fault.name in plan.names:
+            if not fault.hits(answer.verb, answer.resource) or fault.name in plan.names:
                 continue
-            if (not anew and not fault.in_stream) or (fault.exclusive and plan.names):
+            if (not begins and not fault.in_stream) or (fault.exclusive and plan.names):
                 continue
             plan.names.append(fault.name)
             fault.use()

@@ -1,7 +1,4 @@
-"""Faults on demand: what goes wrong with which requests, and how often.
-
-Comes in: a test's wishes, from any thread. Goes out: a plan for each answer, and things put into streams that are open.
-"""
+"""The faults that a test can ask an embedded API server for."""
 
 from __future__ import annotations
 
@@ -11,7 +8,7 @@ from typing import Any
 import msgspec
 
 from informer.testing.faults.fault_book import Fault, FaultBook
-from informer.testing.faults.open_answer import Answering, Plan, RawAnswer
+from informer.testing.faults.open_answer import FaultPlan, Injection, OpenAnswer, RawAnswer
 from informer.testing.faults.transmission import Hold, Transmission
 from informer.testing.http.server import HttpServer
 from informer.testing.storage.statuses import expired, generic, status_of, too_large_resource_version
@@ -22,43 +19,59 @@ __all__ = ["Faults"]
 
 
 class Faults:
-    """What is to go wrong.
+    """Makes an `EmbeddedAPIServer` fail in chosen ways; every server has one as `server.faults`.
 
-    Each method says what, `on` says with which requests, `resource` with which resource's ("pods", "deployments.apps"; None:
-    all), and `times` how often (None: until `clear`). `on` is "list", "watch" (a watch from a resourceVersion, and one
-    that began with the state once it has sent it), "watch_list" (a watch that begins with the state, until its end
-    bookmark is sent), "get", "create", "update", "patch", "delete", "deletecollection", "write" (all of these five) or "any".
+    Call a method before the request that shall fail. Every method takes three arguments that choose the requests:
 
-    | method | what the client sees | open streams too |
+    - `on`: the kind of request: "get", "list", "watch", "watch_list", "create", "update", "patch", "delete",
+      "deletecollection", "write" (any of the last five) or "any". A "watch_list" is a watch that asks for the initial
+      state (`sendInitialEvents`); after the bookmark that ends this state it counts as a "watch".
+    - `resource`: "pods" or "deployments.apps"; None means every resource.
+    - `times`: how many requests fail; None means all until `clear`.
+
+    | method | what the client sees | hits open streams |
     | --- | --- | --- |
-    | `answer` | an answer of any status, with a Status or with any body | |
+    | `answer` | an answer with any code, and a Status or any other body | |
     | `too_many_requests` | 429 with Retry-After | |
     | `internal_error` | 500 | |
     | `service_unavailable` | 503 | |
-    | `expired` | 410 as the answer's status | |
+    | `expired` | 410 as the answer's code | |
     | `too_large_resource_version` | 504 with the cause ResourceVersionTooLarge | |
-    | `hang` | no answer at all, or (`after_bytes`) a body that stops in the middle | |
-    | `drop` | the connection is cut instead of an answer | |
-    | `cut_after` | the connection is cut after so many bytes of the body | |
-    | `slow` | the body comes slowly | |
-    | `short_watches` | a watch that ends, properly, without any event | |
-    | `no_end_bookmark` | a watch that begins with the state and never says that this was all | |
-    | `freeze` | a stream in which nothing comes any more | yes |
-    | `half_line` | half an event, then the connection is cut | yes |
-    | `garbage_line` | a line that is no JSON | yes |
+    | `hang` | no answer, or (with `after_bytes`) a body that stops in the middle | |
+    | `drop` | a closed connection instead of an answer | |
+    | `cut_after` | a connection that closes after some bytes of the body | |
+    | `slow` | a body that arrives slowly | |
+    | `short_watches` | a watch that ends properly, without any event | |
+    | `no_end_bookmark` | a watch list without the bookmark that ends the initial state | |
+    | `freeze` | a stream in which no more bytes arrive | yes |
+    | `half_line` | half an event, then a closed connection | yes |
+    | `garbage_line` | a line that is not JSON | yes |
     | `blank_line` | an empty line | yes |
-    | `line` | any line | yes |
-    | `unknown_event` | an event of a type that there is not | yes |
-    | `error_event` | an ERROR event with any Status, then the end | yes |
-    | `cut_connections` | connections that are open are cut, now | only |
-    | `end_watches` | watches that are open end properly, now | only |
-    | `refuse_connections` | new connections are refused, for a while or until `accept_connections` | |
+    | `line` | a line of your own | yes |
+    | `unknown_event` | an event of an unknown type | yes |
+    | `error_event` | an ERROR event with any Status, then the end of the stream | yes |
+    | `cut_connections` | open connections close, now | only |
+    | `end_watches` | open watches end properly, now | only |
+    | `refuse_connections` | refused connections, for some seconds or until `accept_connections` | |
 
-    "Open streams too" means: those that are open are hit at once, the oldest first, and what is left of `times` waits for
-    new ones. In a new stream it happens after the events that were there when it began, and before its end bookmark.
-    What is exclusive (an answer, a hang, a drop) comes before anything else; one answer uses up one time of each kind.
+    A fault that hits open streams hits them at once, oldest first; what is left of `times` waits for new streams. In a
+    new stream it happens after the events that were pending when the watch began, and before the end bookmark.
 
-    Threads: any. A request is hit in the order in which faults were asked for.
+    Faults apply in the order in which they were asked for. One request can use several, but only one of each kind. The
+    faults that replace the answer (`answer` and its like, `hang`, `drop`) do not combine with others.
+
+    Threads: any.
+
+    Example:
+        >>> from kubernetes import client
+        >>> from informer.testing import EmbeddedAPIServer
+        >>> with EmbeddedAPIServer() as server, server.api_client() as api:
+        ...     server.faults.service_unavailable(on="list", resource="pods")
+        ...     try:
+        ...         client.CoreV1Api(api).list_namespaced_pod("default")
+        ...     except client.ApiException as error:
+        ...         error.status
+        503
     """
 
     def __init__(self) -> None:
@@ -67,15 +80,15 @@ class Faults:
         self._lock = Lock()
         self._holds: list[Hold] = []  # guarded by _lock
 
-    # What the server asks
+    # For the server
 
     @property
     def book(self) -> FaultBook:
-        """What was asked for, and which answers are on their way."""
+        """For the server itself: the faults still to happen, and the answers being sent."""
         return self._book
 
     def attach(self, http: HttpServer) -> None:
-        """Names the server whose connections these are."""
+        """For the server itself: sets the HTTP server whose connections are cut or refused."""
         self._http = http
 
     # Answers
@@ -93,18 +106,18 @@ class Faults:
         resource: str | None = None,
         times: int | None = 1,
     ) -> None:
-        """Answers with a status instead of what was asked for.
+        """Answers with a code of your choice instead of serving the request.
 
         Args:
-            status: HTTP status code.
-            reason: of the Status; None takes the usual one for the code.
-            message: of the Status; None takes the usual one for the code.
-            retry_after: seconds, for the header and the Status; None leaves both out.
-            body: sent as it is, in place of a Status: what a proxy says.
-            content_type: of that body.
-            on: which requests; see the class.
-            resource: of which resource; None for all.
-            times: how many; None for all until `clear`.
+            status: the HTTP status code.
+            reason: the Status's reason; None takes the code's usual one.
+            message: the Status's message; None takes the code's usual one.
+            retry_after: seconds for the Retry-After header and for the Status; None leaves both out.
+            body: sent as it is instead of a Status, as a proxy in front of the server might; None sends a Status.
+            content_type: the media type of `body`.
+            on: the kind of request, as described for the class.
+            resource: such as "pods"; None means every resource.
+            times: how many requests; None means all until `clear`.
         """
         refusal: ApiError | RawAnswer = generic(status, message, retry_after=retry_after)
         if isinstance(refusal, ApiError) and reason is not None:
@@ -116,7 +129,7 @@ class Faults:
     def too_many_requests(
         self, retry_after: float = 1, *, on: str = "any", resource: str | None = None, times: int | None = 1
     ) -> None:
-        """Answers 429 with Retry-After, in seconds."""
+        """Answers 429 with a Retry-After of `retry_after` seconds."""
         self.answer(429, retry_after=retry_after, on=on, resource=resource, times=times)
 
     def internal_error(self, *, on: str = "any", resource: str | None = None, times: int | None = 1) -> None:
@@ -131,18 +144,18 @@ class Faults:
         resource: str | None = None,
         times: int | None = 1,
     ) -> None:
-        """Answers 503, with Retry-After in seconds or (None) without."""
+        """Answers 503, with a Retry-After of `retry_after` seconds; None leaves the header out."""
         self.answer(503, retry_after=retry_after, on=on, resource=resource, times=times)
 
     def expired(self, *, on: str = "any", resource: str | None = None, times: int | None = 1) -> None:
-        """Answers 410 by the answer's status, as servers without a watch cache do; see also `error_event`."""
+        """Answers with the code 410, as servers without a watch cache do; others send `error_event(410)` in a watch."""
         error = expired("The resourceVersion for the provided watch is too old.")
         self._add_refusal("expired", error, on, resource, times)
 
     def too_large_resource_version(
         self, *, on: str = "any", resource: str | None = None, times: int | None = 1
     ) -> None:
-        """Answers 504: the server has not yet come as far as the resourceVersion that is asked for."""
+        """Answers 504 "Too large resource version", as a server whose cache lags behind the requested version."""
         self._add_refusal("too large", too_large_resource_version(2, 1), on, resource, times)
 
     def hang(
@@ -153,17 +166,17 @@ class Faults:
         resource: str | None = None,
         times: int | None = 1,
     ) -> None:
-        """Takes a request and says nothing, until `clear` or the client gives up.
+        """Accepts a request and stops answering, until `clear` or until the client gives up.
 
         Args:
-            after_bytes: None says nothing at all; a number sends the head, and so many bytes of the body.
-            on: which requests; see the class.
-            resource: of which resource; None for all.
-            times: how many; None for all until `clear`.
+            after_bytes: send the head and this many bytes of the body first; None sends nothing at all.
+            on: the kind of request, as described for the class.
+            resource: such as "pods"; None means every resource.
+            times: how many requests; None means all until `clear`.
         """
         hold = self._hold()
 
-        def apply(plan: Plan) -> None:
+        def apply(plan: FaultPlan) -> None:
             if after_bytes is None:
                 plan.hold = hold
             else:
@@ -174,7 +187,7 @@ class Faults:
     def drop(self, *, on: str = "any", resource: str | None = None, times: int | None = 1) -> None:
         """Cuts the connection instead of answering."""
 
-        def apply(plan: Plan) -> None:
+        def apply(plan: FaultPlan) -> None:
             plan.cut = True
 
         self._book.add(Fault("drop", on, resource, times, apply, exclusive=True))
@@ -182,31 +195,33 @@ class Faults:
     # Bodies
 
     def cut_after(self, size: int, *, on: str = "watch", resource: str | None = None, times: int | None = 1) -> None:
-        """Cuts the connection after so many bytes of the body, chunk framing included."""
+        """Cuts the connection after `size` bytes of the body, chunk framing included."""
         self._add_change("cut_after", lambda t: t.cut_after(size), on, resource, times)
 
     def slow(
         self, bytes_per_second: float, *, on: str = "any", resource: str | None = None, times: int | None = 1
     ) -> None:
-        """Sends the body slowly."""
+        """Sends the body at `bytes_per_second`."""
         if bytes_per_second <= 0:
-            raise ValueError(f"bytes_per_second must be more than 0, not {bytes_per_second}; `hang` sends nothing")
+            raise ValueError(
+                f"bytes_per_second must be more than 0, not {bytes_per_second}: use `hang` to send nothing"
+            )
         self._add_change("slow", lambda t: t.slow_down(bytes_per_second), on, resource, times)
 
     def short_watches(
         self, seconds: float = 0, *, on: str = "watch", resource: str | None = None, times: int | None = 1
     ) -> None:
-        """Ends a watch properly after so many seconds, without any event."""
+        """Ends a watch properly after `seconds`, without sending any event."""
 
-        def apply(plan: Plan) -> None:
+        def apply(plan: FaultPlan) -> None:
             plan.watch_seconds = seconds
 
         self._book.add(Fault("short_watches", on, resource, times, apply))
 
     def no_end_bookmark(self, *, on: str = "watch_list", resource: str | None = None, times: int | None = 1) -> None:
-        """Leaves out the bookmark that ends the state."""
+        """Leaves out the bookmark that ends the initial state of a watch list."""
 
-        def apply(plan: Plan) -> None:
+        def apply(plan: FaultPlan) -> None:
             plan.end_bookmark = False
 
         self._book.add(Fault("no_end_bookmark", on, resource, times, apply))
@@ -214,11 +229,11 @@ class Faults:
     # Streams
 
     def freeze(self, *, on: str = "watch", resource: str | None = None, times: int | None = 1) -> None:
-        """Sends nothing more in a stream, until `clear` or the client gives up."""
+        """Stops sending in a stream whose connection stays open, until `clear` or until the client gives up."""
         hold = self._hold()
 
-        def freeze(answering: Answering) -> bool:
-            hold.wait(answering.connection)
+        def freeze(answer: OpenAnswer) -> bool:
+            hold.wait(answer.connection)
             return False
 
         self._inject("freeze", freeze, on, resource, times)
@@ -226,10 +241,10 @@ class Faults:
     def half_line(self, *, on: str = "watch", resource: str | None = None, times: int | None = 1) -> None:
         """Sends the first half of an event and cuts the connection."""
 
-        def half_line(answering: Answering) -> bool:
-            line = answering.stream.sample_line() if answering.stream is not None else b'{"type":"ADDED"}\n'
-            answering.send_lines([line[: len(line) // 2]])
-            answering.connection.cut()
+        def half_line(answer: OpenAnswer) -> bool:
+            line = answer.stream.sample_line() if answer.stream is not None else b'{"type":"ADDED"}\n'
+            answer.send_lines([line[: len(line) // 2]])
+            answer.connection.cut()
             return True
 
         self._inject("half_line", half_line, on, resource, times)
@@ -242,13 +257,13 @@ class Faults:
         resource: str | None = None,
         times: int | None = 1,
     ) -> None:
-        """Sends a line in a stream: any bytes, or an event as a dict; a newline is added."""
+        """Sends a line of your own in a stream: bytes, text, or an event as a dict. A newline is appended."""
         data = line.encode() if isinstance(line, str) else line
         data = data if isinstance(data, bytes) else msgspec.json.encode(data)
         self._send("line", data, on, resource, times)
 
     def garbage_line(self, *, on: str = "watch", resource: str | None = None, times: int | None = 1) -> None:
-        """Sends a line that is no JSON."""
+        """Sends a line that is not JSON."""
         self._send("garbage_line", b'{"type":"ADDED","object":{"kind":garbage', on, resource, times)
 
     def blank_line(self, *, on: str = "watch", resource: str | None = None, times: int | None = 1) -> None:
@@ -258,7 +273,7 @@ class Faults:
     def unknown_event(
         self, type: str = "RENAMED", *, on: str = "watch", resource: str | None = None, times: int | None = 1
     ) -> None:
-        """Sends an event of a type that clients do not know."""
+        """Sends an event whose type clients do not know."""
         event = {"type": type, "object": {"kind": "Unknown", "apiVersion": "v1", "metadata": {"resourceVersion": "1"}}}
         self._send("unknown_event", msgspec.json.encode(event), on, resource, times)
 
@@ -276,13 +291,13 @@ class Faults:
         """Sends an ERROR event and ends the stream.
 
         Args:
-            status: the code of the Status; or any object, sent as it is.
-            reason: of the Status; None takes the usual one for the code.
-            message: of the Status; None takes the usual one for the code.
-            retry_after: seconds, `details.retryAfterSeconds`; None leaves it out.
-            on: which streams; see the class.
-            resource: of which resource; None for all.
-            times: how many; None for all until `clear`.
+            status: the Status's code, or a whole object that is sent as it is.
+            reason: the Status's reason; None takes the code's usual one.
+            message: the Status's message; None takes the code's usual one.
+            retry_after: seconds, sent as `details.retryAfterSeconds`; None leaves it out.
+            on: the kind of stream, "watch" or "watch_list".
+            resource: such as "pods"; None means every resource.
+            times: how many streams; None means all until `clear`.
         """
         if isinstance(status, int):
             error = generic(status, message, retry_after=retry_after)
@@ -295,44 +310,45 @@ class Faults:
     # At once
 
     def cut_connections(self, *, on: str = "all", resource: str | None = None, reset: bool = False) -> int:
-        """Cuts open connections, now.
+        """Cuts open connections at once.
 
         Args:
-            on: "all" cuts idle ones too; anything else those on which such a request is being answered.
-            resource: of which resource; None for all.
-            reset: by a reset (RST) where the system lets it, instead of a proper end (FIN).
+            on: "all" means every connection, idle ones too. Any other kind of request means the connections on which
+                such a request is being answered.
+            resource: such as "pods"; None means every resource.
+            reset: send RST instead of FIN, where the system allows it.
 
         Returns:
-            how many there were.
+            The number of connections that were cut.
         """
         if self._http is None:
             return 0
         if on == "all" and resource is None:
             return self._http.cut_connections(reset=reset)
         return self._http.cut_connections(
-            [answering.connection for answering in self._book.open_answers("any" if on == "all" else on, resource)],
+            [answer.connection for answer in self._book.open_answers("any" if on == "all" else on, resource)],
             reset=reset,
         )
 
     def end_watches(self, *, on: str = "any", resource: str | None = None) -> int:
-        """Ends open watches properly, now, as a server does at their deadline; returns how many there were."""
-        streams = [a.stream for a in self._book.open_answers(on, resource) if a.stream is not None]
+        """Ends open watches at once and properly, as a server does at their deadline; returns their number."""
+        streams = [answer.stream for answer in self._book.open_answers(on, resource) if answer.stream is not None]
         for stream in streams:
             stream.close()
         return len(streams)
 
     def refuse_connections(self, seconds: float | None = None) -> None:
-        """Refuses new connections for so many seconds or (None) until `accept_connections`."""
+        """Refuses new connections for `seconds`; None means until `accept_connections`. Open ones stay open."""
         if self._http is not None:
             self._http.refuse(seconds)
 
     def accept_connections(self) -> None:
-        """Takes connections again."""
+        """Accepts connections again after `refuse_connections`."""
         if self._http is not None:
             self._http.accept()
 
     def clear(self) -> None:
-        """Forgets every fault that has not happened yet, and lets what hangs go on."""
+        """Removes every fault that has not happened yet, and releases what `hang` and `freeze` hold back."""
         self._book.clear()
         with self._lock:
             holds, self._holds = self._holds, []
@@ -342,7 +358,7 @@ class Faults:
 
     @property
     def pending(self) -> list[str]:
-        """The faults that have not happened as often as they were asked for; one without an end is always here."""
+        """The names of the faults still to happen; one with `times=None` stays until `clear`."""
         return self._book.pending()
 
     def _hold(self) -> Hold:
@@ -354,7 +370,7 @@ class Faults:
     def _add_refusal(
         self, name: str, refusal: ApiError | RawAnswer, on: str, resource: str | None, times: int | None
     ) -> None:
-        def apply(plan: Plan) -> None:
+        def apply(plan: FaultPlan) -> None:
             plan.refusal = refusal
 
         self._book.add(Fault(name, on, resource, times, apply, exclusive=True))
@@ -367,15 +383,13 @@ class Faults:
     def _send(
         self, name: str, line: bytes, on: str, resource: str | None, times: int | None, *, end: bool = False
     ) -> None:
-        def send(answering: Answering) -> bool:
-            answering.send_lines([line + b"\n"])
+        def send(answer: OpenAnswer) -> bool:
+            answer.send_lines([line + b"\n"])
             return end
 
         self._inject(name, send, on, resource, times)
 
-    def _inject(
-        self, name: str, injection: Callable[[Answering], bool], on: str, resource: str | None, times: int | None
-    ) -> None:
+    def _inject(self, name: str, injection: Injection, on: str, resource: str | None, times: int | None) -> None:
         self._book.inject(
             Fault(name, on, resource, times, lambda plan: plan.injections.append(injection), in_stream=True), injection
         )

@@ -1,4 +1,4 @@
-"""How the bytes of a body leave when a fault has its hand in them: cut off, held back, or slowly."""
+"""How the bytes of a body are sent when a fault cuts, holds or slows them."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from watch.concurrency import Latch, Signal
 
 __all__ = ["Hold", "Transmission"]
 
-# A slow body leaves in so many pieces a second.
-_PIECES_A_SECOND = 20
+# A slowed body is sent in this many pieces per second.
+_PIECES_PER_SECOND = 20
 
 
 class Hold:
-    """Keeps a connection's thread waiting until it is released, or the connection is gone."""
+    """Blocks connections' threads until it is released or their connection ends."""
 
     def __init__(self) -> None:
         self._released = Signal()
 
     def release(self) -> None:
-        """Lets whoever waits go on."""
+        """Lets every blocked thread continue, and those that come later pass."""
         self._released.set()
 
     def wait(self, connection: Connection) -> None:
-        """Waits; whoever comes after the release does not."""
+        """Blocks until `release`, or until `connection` ends."""
         either = Latch()
         withdrawals = [signal.subscribe(either.open) for signal in (self._released, connection.gone)]
         either.wait()
@@ -31,32 +31,37 @@ class Hold:
 
 
 class Transmission:
-    """Sends the bytes of one body; a limit of None is none.
+    """Sends the bytes of one body within the limits that faults have set.
 
-    Threads: the connection's.
+    Threads: the connection's own.
     """
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._left_before_cut: int | None = None
-        self._left_before_hold: int | None = None
+        self._left_before_cut: int | None = None  # None: the connection is not cut
+        self._left_before_hold: int | None = None  # None: the body is not held
         self._hold = Hold()
-        self._bytes_per_second: float | None = None
+        self._bytes_per_second: float | None = None  # None: at full speed
 
     def cut_after(self, size: int) -> None:
-        """Ends the connection when so many more bytes have left."""
+        """Cuts the connection after `size` more bytes."""
         self._left_before_cut = size
 
     def hold_after(self, size: int, hold: Hold) -> None:
-        """Waits for `hold` when so many more bytes have left."""
+        """Waits for `hold` after `size` more bytes."""
         self._left_before_hold, self._hold = size, hold
 
     def slow_down(self, bytes_per_second: float) -> None:
-        """Sends no more than so many bytes a second."""
+        """Sends at most `bytes_per_second` from now on."""
         self._bytes_per_second = bytes_per_second
 
     def __call__(self, data: bytes) -> None:
-        """Sends."""
+        """Sends `data`.
+
+        Raises:
+            ConnectionCutError: the limit of `cut_after` is reached.
+            OSError: the client has closed the connection.
+        """
         if self._left_before_hold is not None and len(data) >= self._left_before_hold:
             before, data = data[: self._left_before_hold], data[self._left_before_hold :]
             self._left_before_hold = None
@@ -69,19 +74,19 @@ class Transmission:
     def _send(self, data: bytes) -> None:
         if self._left_before_cut is not None:
             if len(data) >= self._left_before_cut:
-                self._pass_on(data[: self._left_before_cut])
+                self._send_paced(data[: self._left_before_cut])
                 self._connection.cut()
                 raise ConnectionCutError("a fault has cut the connection")
             self._left_before_cut -= len(data)
-        self._pass_on(data)
+        self._send_paced(data)
 
-    def _pass_on(self, data: bytes) -> None:
+    def _send_paced(self, data: bytes) -> None:
         if not data:
             return
         if self._bytes_per_second is None:
             self._connection.send(data)
             return
-        size = max(1, int(self._bytes_per_second / _PIECES_A_SECOND))
+        size = max(1, int(self._bytes_per_second / _PIECES_PER_SECOND))
         for at in range(0, len(data), size):
             piece = data[at : at + size]
             self._connection.send(piece)

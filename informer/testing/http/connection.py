@@ -1,7 +1,8 @@
-"""One connection of a client: requests are read from it and answered on it, one after another, on its own thread."""
+"""One client connection: its thread reads a request, answers it, and reads the next."""
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import ssl
 import struct
@@ -28,18 +29,18 @@ _LAST_SECONDS = 1.0
 
 
 class ConnectionCutError(ConnectionError):
-    """The server itself has cut the connection."""
+    """The server has cut the connection itself."""
 
 
 class Connection:
-    """A client's socket.
+    """A client's socket, with buffered reading of requests.
 
     Args:
-        sock: as accepted.
-        context: for TLS; None for plain HTTP.
-        number: no other connection of its server has it.
+        sock: the accepted socket.
+        context: the server's TLS context; None means plain HTTP.
+        number: identifies the connection within its server.
 
-    Threads: reading and sending belong to the connection's thread; `cut` is for any.
+    Threads: only the connection's own thread reads, sends and closes; any thread may call `cut`.
     """
 
     def __init__(self, sock: socket.socket, context: ssl.SSLContext | None, number: int) -> None:
@@ -49,17 +50,17 @@ class Connection:
         self._context = context
         self._buffer = b""
         self.gone = Signal()
-        """Set once it is cut or its client has gone."""
+        """Set when the connection is cut or its client has closed it."""
 
     def fileno(self) -> int:
-        """The socket's, for whoever waits for the client to hang up; -1 once closed."""
+        """Returns the socket's file descriptor, for polling; -1 once the socket is closed."""
         return self._raw.fileno()
 
     def handshake(self) -> None:
-        """Begins TLS, if there is to be any."""
+        """Does the TLS handshake; does nothing for plain HTTP."""
         if self._context is None:
             return
-        # Known to `cut` before the handshake, which may never end.
+        # Assigned before the handshake, so that `cut` can end a handshake that hangs.
         secure = self._context.wrap_socket(self._raw, server_side=True, do_handshake_on_connect=False)
         self._socket = self._raw = secure
         if self.gone.is_set():
@@ -67,10 +68,10 @@ class Connection:
         secure.do_handshake()
 
     def read_request(self) -> tuple[Head, Request] | None:
-        """Waits for the next request; None when the client has closed the connection.
+        """Waits for the next request and returns it; None if the client has closed the connection.
 
         Raises:
-            BadMessageError: it is not HTTP.
+            BadMessageError: the client did not send HTTP.
             OSError: the connection broke.
         """
         while (end := self._buffer.find(b"\r\n\r\n")) < 0 and len(self._buffer) <= MAX_HEAD_BYTES:
@@ -85,17 +86,20 @@ class Connection:
         return head, Request.of(head, self._read_chunked() if head.chunked else self._read_plain(head.content_length))
 
     def send(self, data: bytes) -> None:
-        """Sends all of it.
+        """Sends all of `data`; blocks until the kernel has taken it.
 
         Raises:
-            OSError: the client has gone, or the connection was cut.
+            OSError: the client has closed the connection, or it was cut.
         """
         if self.gone.is_set():
             raise ConnectionCutError("the connection was cut")
         self._socket.sendall(data)
 
     def send_last(self, data: bytes) -> None:
-        """Sends, and waits a little for the client to close: closed with bytes unread, a socket would forget the answer."""
+        """Sends the last bytes of the connection and waits up to a second for the client to close.
+
+        Closing a socket that has unread input resets the connection, and the client may lose the answer.
+        """
         self.send(data)
         with _ignored_errors():
             socket.socket.shutdown(self._raw, socket.SHUT_WR)
@@ -104,17 +108,21 @@ class Connection:
                 pass
 
     def cut(self, *, reset: bool = False) -> None:
-        """Ends it at once, even while its thread waits; with `reset` without a proper end (RST). Again is harmless."""
+        """Ends the connection at once, even while its thread is blocked. Idempotent.
+
+        Args:
+            reset: send RST instead of FIN, so that the client sees "connection reset by peer".
+        """
         if reset:
             with _ignored_errors():
                 self._raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.gone.set()
         with _ignored_errors():
-            # Not SSLSocket's own, which takes the TLS state away from under a thread that is sending.
+            # Not SSLSocket.shutdown, which drops the TLS state while another thread may be sending.
             socket.socket.shutdown(self._raw, socket.SHUT_RDWR)
 
     def peer_closed(self) -> bool:
-        """Whether the client has closed it, as far as can be told without taking what it sent."""
+        """Returns whether the client has closed the connection; input that is still unread hides this."""
         try:
             return not socket.socket.recv(self._raw, 1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
         except BlockingIOError:
@@ -123,7 +131,7 @@ class Connection:
             return True
 
     def close(self) -> None:
-        """Gives the socket back; only for its thread."""
+        """Closes the socket. Only the connection's own thread may call this."""
         self.gone.set()
         with _ignored_errors():
             self._socket.close()
@@ -136,7 +144,7 @@ class Connection:
     def _read_plain(self, length: int) -> bytes:
         while len(self._buffer) < length:
             if not self._fill():
-                raise ConnectionError("the client left in the middle of a request")
+                raise ConnectionError("the client closed the connection in the middle of a request")
         body, self._buffer = self._buffer[:length], self._buffer[length:]
         return body
 
@@ -153,19 +161,20 @@ class Connection:
                 if size > MAX_BODY_BYTES:
                     raise BadMessageError("the request's body is too long")
                 if not self._fill():
-                    raise ConnectionError("the client left in the middle of a request")
+                    raise ConnectionError("the client closed the connection in the middle of a request")
         except BrokenBodyError as error:
             raise BadMessageError(str(error)) from error
 
 
 class Exchange:
-    """A request and its answer.
+    """One request, and the means to answer it.
 
     Args:
-        connection: that the request came on.
-        head: and `request`: what came.
+        connection: the connection on which the request arrived.
+        head: the request's head, which decides about keep-alive.
+        request: the request.
 
-    Threads: the connection's.
+    Threads: the connection's own.
     """
 
     def __init__(self, connection: Connection, head: Head, request: Request) -> None:
@@ -173,14 +182,14 @@ class Exchange:
         self.request = request
         self.keep_alive = head.keep_alive
         self.status = 0
-        """Of the answer; 0 until there is one."""
+        """The answer's status code; 0 until the answer begins."""
         self.on_status: Callable[[int], object] | None = None
-        """Called with the status, before the answer leaves."""
+        """Called with the status code before the answer is sent."""
         self.transmit: Callable[[bytes], None] = connection.send
-        """How the bytes of the body leave; faults take its place."""
+        """Sends bytes of the body. Faults replace it, to cut, delay or slow down the body."""
 
     def answer(self, status: int, body: bytes, headers: Mapping[str, str]) -> None:
-        """Sends a whole answer."""
+        """Sends a complete answer with a Content-Length."""
         length = {"Content-Length": str(len(body))}
         head = self._head(status, {**headers, **length})
         if self.request.method == "HEAD":
@@ -192,15 +201,15 @@ class Exchange:
         self.transmit(body)
 
     def begin(self, status: int, headers: Mapping[str, str]) -> None:
-        """Sends the head of an answer whose body comes in chunks."""
+        """Sends the head of an answer with a chunked body."""
         self.connection.send(self._head(status, {**headers, "Transfer-Encoding": "chunked"}))
 
     def send_chunks(self, pieces: Iterable[bytes]) -> None:
-        """Sends pieces of the body, each a chunk of its own, in one go."""
+        """Sends each piece as one chunk of the body, all in one write."""
         self.transmit(b"".join([chunk(piece) for piece in pieces]))
 
     def end(self) -> None:
-        """Ends the body."""
+        """Sends the chunk that ends the body."""
         self.transmit(LAST_CHUNK)
 
     def _head(self, status: int, headers: Mapping[str, str]) -> bytes:
@@ -210,11 +219,6 @@ class Exchange:
         return response_head(status, headers if self.keep_alive else {**headers, "Connection": "close"})
 
 
-class _ignored_errors:  # noqa: N801
-    """A socket that is closed already cannot be closed or shut down: nothing to do."""
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: object, trace: object) -> bool:
-        return isinstance(error, (OSError, ValueError))
+def _ignored_errors() -> contextlib.suppress:
+    """Suppresses what closing or shutting down a socket raises when the socket is closed already."""
+    return contextlib.suppress(OSError, ValueError)

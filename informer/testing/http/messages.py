@@ -1,4 +1,4 @@
-"""HTTP/1.1, as much of it as an API server needs: bytes to requests, and responses to bytes. No I/O.
+"""The part of HTTP/1.1 that an API server needs: it parses requests and writes responses. No I/O.
 
 Source: RFC 9110 and RFC 9112.
 """
@@ -19,7 +19,7 @@ _METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"
 
 
 class BadMessageError(ValueError):
-    """What came is no HTTP request; the text says why."""
+    """The bytes are not an HTTP request; the message says why."""
 
 
 class Head(NamedTuple):
@@ -27,19 +27,19 @@ class Head(NamedTuple):
 
     method: str
     target: str
-    headers: Mapping[str, str]  # by name in small letters
+    headers: Mapping[str, str]  # keys are in lower case
     keep_alive: bool
     content_length: int
     chunked: bool
 
     @property
     def expects_continue(self) -> bool:
-        """Whether the client waits to be told to send the body."""
+        """Whether the client waits for "100 Continue" before it sends the body."""
         return self.headers.get("expect", "").lower() == "100-continue"
 
 
 class Request(NamedTuple):
-    """A request."""
+    """A complete request."""
 
     method: str
     path: str
@@ -49,16 +49,16 @@ class Request(NamedTuple):
 
     @classmethod
     def of(cls, head: Head, body: bytes) -> Request:
-        """A head and its body, the target taken apart."""
+        """Joins a head and its body, and splits the target into path and query."""
         path, _, query = head.target.partition("?")
         return cls(head.method, unquote(path), dict(parse_qsl(query, keep_blank_values=True)), head.headers, body)
 
 
 def parse_head(data: bytes) -> Head:
-    """Reads a request's lines, up to and without the empty one.
+    """Parses a request line and headers; `data` ends before the empty line.
 
     Raises:
-        BadMessageError: they are none.
+        BadMessageError: the lines are not an HTTP request.
     """
     lines = data.decode("latin-1").split("\r\n")
     parts = lines[0].split(" ")
@@ -94,7 +94,7 @@ def _content_length(headers: Mapping[str, str]) -> int:
 
 
 def response_head(status: int, headers: Mapping[str, str]) -> bytes:
-    """The lines of a response, with the empty one behind them."""
+    """Returns a response's status line and headers, with the empty line that ends them."""
     try:
         phrase = HTTPStatus(status).phrase
     except ValueError:
@@ -104,5 +104,5 @@ def response_head(status: int, headers: Mapping[str, str]) -> bytes:
 
 
 def chunk(data: bytes) -> bytes:
-    """A piece of a chunked body."""
+    """Returns one chunk of a chunked body."""
     return b"%x\r\n%s\r\n" % (len(data), data)

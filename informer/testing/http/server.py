@@ -1,4 +1,7 @@
-"""A small HTTP/1.1 server: one thread that accepts and notices clients who hang up, and one for each connection."""
+"""A small HTTP/1.1 server.
+
+One listener thread accepts connections and notices clients that hang up; each connection has a thread of its own.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ __all__ = ["HttpServer"]
 
 _log = logging.getLogger(__name__)
 
-# Linux tells that the other side has closed without the bytes before it having to be read.
+# On Linux, poll reports that the peer has closed even if bytes before that are unread.
 _HANGUP = getattr(select, "POLLRDHUP", 0)
 _BACKLOG = 512
 _STOP_SECONDS = 5.0
@@ -27,14 +30,14 @@ _SPARE_WORKERS = 64
 
 
 class HttpServer:
-    """Listens on loopback and gives each request to a function.
+    """Listens on the loopback address and passes each request to a function.
 
     Args:
-        handle: answers a request, on its connection's thread; what it raises is logged and ends the connection.
-        context: for TLS; None for plain HTTP.
-        name: of the threads.
+        handle: answers one request. It runs on the connection's thread; an OSError that it raises ends the connection.
+        context: the TLS context; None means plain HTTP.
+        name: prefix of the threads' names.
 
-    Threads: any may call any method; `start` once.
+    Threads: every method may be called from any thread; `start` may be called once.
     """
 
     def __init__(
@@ -44,24 +47,24 @@ class HttpServer:
         self._context = context
         self._name = name
         self._lock = Lock()
-        self._connections: dict[Connection, None] = {}  # in the order in which they came; guarded by _lock
-        # Theirs, and some that have ended or are about to: a thread cannot say that it has. Guarded by _lock.
+        self._connections: dict[Connection, None] = {}  # an ordered set, oldest first; guarded by _lock
+        # One per open connection, and some that have ended since the list was last cleaned. Guarded by _lock.
         self._workers: list[Worker] = []
         self._stopping = False  # guarded by _lock
         self._listener: socket.socket | None = None
-        self._listening = False  # the listener thread's, as is the next
+        self._listening = False  # used by the listener thread only, as are the next two
         self._resume_at: float | None = None
         self._hangups: dict[int, Connection] = {}
-        self._commands: deque[Callable[[], object]] = deque()  # for the listener thread
+        self._commands: deque[Callable[[], object]] = deque()  # to be run by the listener thread
         self._wake_in, self._wake_out = socket.socketpair()
         self._poll = select.poll()
         self._worker = Worker(self._run, f"{name}-listener")
         self.port = 0
         self.accepted = 0
-        """Connections so far."""
+        """The number of connections accepted so far."""
 
     def start(self, port: int = 0) -> None:
-        """Begins to listen; 0 takes any free port."""
+        """Binds the port and starts the listener thread; 0 takes any free port."""
         self._listener = _bind(port)
         self.port = self._listener.getsockname()[1]
         self._wake_in.setblocking(False)
@@ -71,7 +74,7 @@ class HttpServer:
         self._worker.start()
 
     def stop(self) -> bool:
-        """Closes the port and every connection; returns whether every thread has ended."""
+        """Closes the port and every connection; returns whether every thread has ended within 5 s each."""
         with self._lock:
             self._stopping = True
         self._wake()
@@ -82,28 +85,31 @@ class HttpServer:
         return join_all(workers, _STOP_SECONDS) and ended
 
     def connections(self) -> list[Connection]:
-        """Those that are open."""
+        """Returns the open connections, oldest first."""
         with self._lock:
             return list(self._connections)
 
     def cut_connections(self, connections: Iterable[Connection] | None = None, *, reset: bool = False) -> int:
-        """Ends connections (None: all) at once; returns how many."""
+        """Cuts the given connections (None means all) at once; returns their number."""
         chosen = self.connections() if connections is None else list(connections)
         for connection in chosen:
             connection.cut(reset=reset)
         return len(chosen)
 
     def refuse(self, seconds: float | None = None) -> None:
-        """Refuses new connections from now on, for some seconds or (None) until `accept`; returns once it does."""
+        """Refuses new connections for `seconds` (None means until `accept`); in force when this returns."""
         self._ask(lambda: self._refuse(seconds))
 
     def accept(self) -> None:
-        """Takes connections again; returns once it does."""
+        """Accepts connections again; in force when this returns."""
         self._ask(self._listen)
 
     @contextlib.contextmanager
     def noticing_hangup(self, connection: Connection) -> Iterator[None]:
-        """While the block runs, a connection is cut as soon as its client has closed it, though nobody reads from it."""
+        """Within the block, the listener thread cuts the connection as soon as its client closes it.
+
+        The connection's own thread is busy with a long answer then, and does not read.
+        """
         fd = connection.fileno()
         if fd >= 0:
             self._command(lambda: self._register(fd, connection))
@@ -124,18 +130,18 @@ class HttpServer:
         self._wake()
 
     def _wake(self) -> None:
-        with contextlib.suppress(OSError):  # it is awake, or the server has stopped
+        with contextlib.suppress(OSError):  # the pipe is full, or the server has stopped
             self._wake_out.send(b"!")
 
-    # The listener thread.
+    # The rest runs on the listener thread.
 
     def _run(self) -> None:
         assert self._listener is not None
         try:
             while not self._stopping:
-                for fd, event in self._poll.poll(self._patience()):
+                for fd, event in self._poll.poll(self._poll_timeout()):
                     if fd == self._wake_in.fileno():
-                        self._obey()
+                        self._run_commands()
                     elif fd == self._listener.fileno():
                         self._accept()
                     else:
@@ -147,10 +153,10 @@ class HttpServer:
             self._wake_in.close()
             self._wake_out.close()
 
-    def _patience(self) -> float | None:
+    def _poll_timeout(self) -> float | None:
         return None if self._resume_at is None else max(0.0, (self._resume_at - time.monotonic()) * 1000)
 
-    def _obey(self) -> None:
+    def _run_commands(self) -> None:
         try:
             self._wake_in.recv(4096)
         except BlockingIOError:
@@ -178,7 +184,7 @@ class HttpServer:
             self._poll.unregister(self._listener)
             self._listening = False
             try:
-                # Linux goes back from listening to bound: connections are refused, and nobody else gets the port.
+                # On Linux the socket is then bound but not listening: clients are refused, and the port stays taken.
                 self._listener.shutdown(socket.SHUT_RDWR)
             except OSError:
                 self._listener.close()
@@ -224,7 +230,7 @@ class HttpServer:
         if event & ~select.POLLIN or connection.peer_closed():
             connection.cut()
 
-    # A connection's thread.
+    # A connection's own thread.
 
     def _serve(self, connection: Connection) -> None:
         try:
@@ -242,7 +248,7 @@ class HttpServer:
                 if not exchange.keep_alive:
                     return
         except OSError as error:
-            _log.debug("connection ended: %s", error)
+            _log.debug("connection %d ended: %s", connection.number, error)
         finally:
             with self._lock:
                 self._connections.pop(connection, None)
@@ -260,7 +266,7 @@ def _bind(port: int) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.bind(("127.0.0.1", port))
     if not port:
-        # Only a port that was asked for by number stays with the socket when it stops listening.
+        # A socket keeps its port after it stops listening only if it was bound to that port by number.
         port = listener.getsockname()[1]
         listener.close()
         return _bind(port)

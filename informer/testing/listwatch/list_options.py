@@ -1,4 +1,4 @@
-"""The options of a list or watch: read from the query and checked as the real server checks them.
+"""The options of a list or watch: parsed from the query and validated as in the real server.
 
 Source: apimachinery pkg/apis/meta/internalversion, defaults.go and validation/validation.go.
 """
@@ -15,7 +15,7 @@ __all__ = ["ListQuery", "is_true", "read_list_query"]
 
 @dataclass(frozen=True)
 class ListQuery:
-    """What a list or watch asks for."""
+    """The options of a list or watch, validated."""
 
     watch: bool = False
     label_selector: str = ""
@@ -31,24 +31,24 @@ class ListQuery:
 
     @property
     def is_watch_list(self) -> bool:
-        """Whether it is a watch that asks, in words, to begin with the state."""
+        """Whether it is a watch that sets sendInitialEvents, to get the initial state first."""
         return self.watch and self.send_initial_events is True
 
     @property
     def version(self) -> int:
-        """The resourceVersion as a number, 0 for none."""
+        """The resourceVersion as a number; 0 if there is none."""
         return int(self.resource_version or 0)
 
 
 def read_list_query(query: Mapping[str, str], *, watch_list_enabled: bool) -> ListQuery:
-    """Reads and checks a query.
+    """Parses and validates the query of a list or watch.
 
     Args:
-        query: the parameters.
-        watch_list_enabled: whether sendInitialEvents is allowed.
+        query: the query's parameters.
+        watch_list_enabled: whether the server allows sendInitialEvents.
 
     Raises:
-        ApiError: 400, 422 or 500 as the real server has it.
+        ApiError: 400, 422 or 500, as from the real server.
     """
     options = ListQuery(
         watch=_boolean(query, "watch") or False,
@@ -95,19 +95,19 @@ def _watch_causes(options: ListQuery, watch_list_enabled: bool) -> list[Cause]:
     field = "resourceVersionMatch"
     causes = []
     if options.send_initial_events is not None and not watch_list_enabled:
-        words = "sendInitialEvents is forbidden for watch unless the WatchList feature gate is enabled"
-        return [Cause.forbidden("sendInitialEvents", words)]
+        message = "sendInitialEvents is forbidden for watch unless the WatchList feature gate is enabled"
+        return [Cause.forbidden("sendInitialEvents", message)]
     if options.send_initial_events is not None and match != "NotOlderThan":
-        words = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
-        causes.append(Cause.forbidden(field, words))
+        message = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
+        causes.append(Cause.forbidden(field, message))
     if match:
         if options.send_initial_events is None:
-            words = "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"
-            causes.append(Cause.forbidden(field, words))
+            message = "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"
+            causes.append(Cause.forbidden(field, message))
         if match != "NotOlderThan":
             causes.append(Cause.unsupported(field, match, ("NotOlderThan",)))
     if options.continue_ and (match or not options.resource_version or options.resource_version == "0"):
-        # The server adds a resourceVersionMatch of its own to a watch that begins with the state, and trips over it.
+        # The real server sets resourceVersionMatch itself for a watch that begins with the state, then rejects it.
         causes.append(Cause.forbidden(field, "resourceVersionMatch is forbidden when continue is provided"))
     return causes
 
@@ -116,16 +116,16 @@ def _check_version(options: ListQuery) -> None:
     version = options.resource_version
     if (version.isascii() and version.isdigit()) or not version:
         return
-    words = f'resourceVersion: Invalid value: "{version}": strconv.ParseUint: parsing "{version}": invalid syntax'
+    message = f'resourceVersion: Invalid value: "{version}": strconv.ParseUint: parsing "{version}": invalid syntax'
     if options.watch:
-        error = generic(500, words)
+        error = generic(500, message)
         error.reason, error.details = "", None
         raise error
-    raise bad_request(f"invalid resource version: {words}")
+    raise bad_request(f"invalid resource version: {message}")
 
 
 def is_true(text: str) -> bool:
-    """How the real server reads a flag: even an empty one is set."""
+    """Parses a flag as the real server does: anything but "false" and "0" is true, even the empty string."""
     return text.lower() not in ("false", "0")
 
 

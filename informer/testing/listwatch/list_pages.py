@@ -1,7 +1,6 @@
-"""Lists: which objects, in which order, at which resourceVersion, page by page.
+"""Serves lists page by page: which objects, in which order, at which resourceVersion.
 
-Comes in: a list's options. Goes out: the objects of a page and the list's metadata. A page that follows another is taken
-from the same moment, however much has changed since.
+All pages of a list show the same resourceVersion, whatever is written between them.
 
 Source: https://kubernetes.io/docs/reference/using-api/api-concepts/#resource-versions-in-list-requests; apiserver
 pkg/storage/continue.go.
@@ -29,17 +28,17 @@ _TOO_OLD = "The resourceVersion for the provided list is too old."
 
 
 class Page(NamedTuple):
-    """A list, or a part of one."""
+    """A whole list, or one page of it, with the list's metadata."""
 
     objects: list[Stored]
     metadata: dict[str, Any]
 
 
 class _Token(NamedTuple):
-    """Where a list goes on."""
+    """A continue token: where the next page begins."""
 
-    resource_version: int  # -1: at the newest, which is not what the pages before were
-    start: str  # the last key of the page before
+    resource_version: int  # -1: the newest, although the earlier pages showed an older one
+    start: str  # the last key of the previous page
 
     def __str__(self) -> str:
         content = {"v": "meta.k8s.io/v1", "rv": self.resource_version, "start": self.start + "\0"}
@@ -55,24 +54,24 @@ class _Token(NamedTuple):
 
 
 def list_page(storage: Storage, bucket: Bucket, namespace: str, options: ListQuery, selection: Selection) -> Page:
-    """One page of a list.
+    """Returns one page of a list.
 
     Args:
-        storage: for its lock and its counter.
-        bucket: of the resource.
-        namespace: "" lists all.
-        options: checked already.
-        selection: what of it is wanted.
+        storage: gives the lock and the newest resourceVersion.
+        bucket: the resource's objects.
+        namespace: only objects in this namespace; "" means all.
+        options: the request's options, already validated.
+        selection: which objects the client selects.
 
     Raises:
-        ApiError: 410, the moment is no longer kept; 504, it has not come yet; 400, the token is none.
+        ApiError: 410, the resourceVersion was compacted; 504, it does not exist yet; 400, the token is malformed.
 
-    Threads: any; objects are chosen outside the lock.
+    Threads: any; objects are selected outside the storage's lock.
     """
     token = _Token.read(options.continue_) if options.continue_ else None
     if token is not None and options.version:
         raise bad_request("specifying resource version is not allowed when using continue")
-    # A list from resourceVersion 0 comes from the watch cache, which knows no pages.
+    # kube-apiserver serves a list at resourceVersion 0 from its watch cache, which ignores limits.
     limit = 0 if options.resource_version == "0" else options.limit
     with storage.lock:
         snapshot = _snapshot_locked(storage, bucket, options, token)
@@ -87,7 +86,7 @@ def list_page(storage: Storage, bucket: Bucket, namespace: str, options: ListQue
         if namespace and stored.namespace != namespace:
             break
         if limit and len(chosen) == limit:
-            # Whether anything that follows is selected, the real server does not look either.
+            # As in the real server, there is a next page even if none of the objects left is selected.
             version = token.resource_version if token is not None else snapshot.resource_version
             metadata["continue"] = str(_Token(version if version > 0 else snapshot.resource_version, chosen[-1].key))
             if selection.everything:
@@ -131,5 +130,5 @@ def _expired(token: _Token | None) -> ApiError:
 def _remaining(snapshot: Snapshot, at: int, namespace: str) -> int:
     if not namespace:
         return len(snapshot.keys) - at
-    # "0" is the character behind "/": nothing else lies between.
+    # "0" is the character after "/", so every key of the namespace sorts before this text.
     return bisect_right(snapshot.keys, f"{namespace}0") - at

@@ -1,4 +1,4 @@
-"""What of a resource a list or watch selects: by label, field and shard."""
+"""Which objects of a resource a list or watch selects: by label, by field and by shard."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ __all__ = ["Selection", "read_selection"]
 
 
 class Selection:
-    """A test of stored objects."""
+    """Tells which stored objects a request selects."""
 
     def __init__(self, labels: LabelSelector, fields: FieldSelector, shards: Shards | None) -> None:
         self._labels = labels
         self._fields = fields
         self.shards = shards
         self.everything = labels.everything and not fields and shards is None
-        """Whether it selects all objects."""
+        """Whether every object is selected."""
 
     def matches(self, stored: Stored) -> bool:
-        """Whether an object is selected."""
+        """Returns whether an object is selected."""
         return self.everything or (
             self._labels.matches(stored.labels)
             and self._fields.matches(stored.fields)
@@ -33,16 +33,16 @@ class Selection:
 
 
 def read_selection(options: ListQuery, served: ServedResource, name: str, *, sharding: bool) -> Selection:
-    """Reads the selectors of a list or watch.
+    """Parses the selectors of a list or watch.
 
     Args:
-        options: where they stand.
-        served: which fields there are.
-        name: of the one object, where the path names one; "" for all.
-        sharding: whether shardSelector means anything.
+        options: the request's options.
+        served: the resource, which knows its selectable fields.
+        name: only the object of this name, if the path has one; "" means all.
+        sharding: whether the server honours shardSelector; otherwise it is ignored.
 
     Raises:
-        ApiError: 400, or 500 for a shardSelector.
+        ApiError: 400, a label or field selector cannot be parsed; 500, the shardSelector cannot.
     """
     try:
         labels = parse_selector(options.label_selector)

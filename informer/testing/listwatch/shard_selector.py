@@ -1,4 +1,4 @@
-"""Which objects a shardSelector selects.
+"""The shardSelector of a list or watch: parsing, and which objects it selects.
 
 Source: KEP-5866, apimachinery pkg/sharding.
 """
@@ -20,7 +20,7 @@ _LAST = "0x10000000000000000"
 
 
 class Shards(NamedTuple):
-    """Ranges of hashes of one field."""
+    """A parsed shardSelector: ranges of the hashes of one field."""
 
     field: str
     ranges: tuple[tuple[int, int], ...]
@@ -29,13 +29,13 @@ class Shards(NamedTuple):
         return " || ".join(f"shardRange({self.field}, '{_text(start)}', '{_text(end)}')" for start, end in self.ranges)
 
     def matches(self, stored: Stored) -> bool:
-        """Whether an object lies in one of them."""
+        """Returns whether the hash of the object's field lies in one of the ranges."""
         value = fnv1a_64(stored.uid if self.field == _FIELDS[0] else stored.namespace)
         return any(start <= value < end for start, end in self.ranges)
 
 
 def fnv1a_64(text: str) -> int:
-    """The hash by which objects are spread over shards."""
+    """Returns the 64-bit FNV-1a hash, by which objects are distributed over shards."""
     value = 0xCBF29CE484222325
     for byte in text.encode():
         value = ((value ^ byte) * 0x100000001B3) & 0xFFFFFFFFFFFFFFFF
@@ -43,10 +43,10 @@ def fnv1a_64(text: str) -> int:
 
 
 def parse_shard_selector(text: str) -> Shards:
-    """Reads a shardSelector.
+    """Parses a shardSelector.
 
     Raises:
-        ApiError: 500 without a reason, as the real server answers what it cannot read.
+        ApiError: 500 without a reason, as from the real server, if it cannot be parsed.
     """
     field, ranges = "", []
     for part in text.split("||"):

@@ -1,6 +1,6 @@
-"""Watches: the changes of a resource, from a resourceVersion on, as lines of a stream.
+"""Serves one watch: the changes of a resource after a resourceVersion, as lines of JSON.
 
-Comes in: stored changes, put into a channel by the writers. Goes out: batches of lines, on the connection's thread.
+Threads that write objects put their changes into the stream's channel; the connection's thread turns them into lines.
 
 Source: apiserver pkg/storage/cacher and pkg/endpoints/handlers/watch.go.
 """
@@ -24,42 +24,41 @@ from informer.testing.storage.storage import Bucket, Storage, Stored, StoredChan
 from watch.channel import Channel
 from watch.errors import ApiError, ChannelClosedError
 
-__all__ = ["Injected", "WatchStream", "error_line"]
+__all__ = ["WatchStream", "error_line"]
 
 _encode = msgspec.json.encode
-# So long before a watch's end a last bookmark is sent.
+# A last bookmark is sent this many seconds before a watch's deadline.
 _BEFORE_DEADLINE = 2.0
-# So many bytes of lines leave at once.
+# Lines are sent together up to about this size.
 _BATCH_BYTES = 256 * 1024
 
 
-class Injected(NamedTuple):
-    """Something that a fault puts into a stream.
-
-    It is called on the connection's thread, between two events, and returns whether the stream ends there.
-    """
+class _Injected(NamedTuple):
+    """An action that a fault has put between two events."""
 
     apply: Callable[[], bool]
 
 
 def error_line(error: ApiError) -> bytes:
-    """The event that ends a watch."""
+    """Returns the ERROR event that ends a watch."""
     return b'{"type":"ERROR","object":%s}\n' % _encode(status_of(error))
 
 
 class WatchStream:
-    """One watch.
+    """The stream of one watch.
+
+    Call `start`, then iterate over `batches`, then call `finish`.
 
     Args:
-        storage: for its lock and counter.
-        bucket: of the resource.
-        namespace: "" watches all.
-        options: checked already.
-        selection: what of it is wanted.
-        representation: how objects are written.
+        storage: gives the lock and the newest resourceVersion.
+        bucket: the resource's objects.
+        namespace: only changes in this namespace; "" means all.
+        options: the request's options, already validated.
+        selection: which objects the client selects.
+        representation: writes objects as the client wants them.
         bookmark_interval: seconds between bookmarks.
 
-    Threads: `batches` for one; `close` and `put` for any.
+    Threads: one thread starts, reads and finishes the stream; any thread may call `inject` and `close`.
     """
 
     def __init__(
@@ -83,47 +82,46 @@ class WatchStream:
         timeout = options.timeout_seconds or random.uniform(1800, 3600)  # noqa: S311
         self._begun = time.monotonic()
         self._deadline = self._begun + timeout
-        self._channel: Channel[StoredChange | Injected] = Channel(None)
+        self._channel: Channel[StoredChange | _Injected] = Channel(None)
         self._subscription = 0
-        self._sent = 0  # the resourceVersion up to which everything was sent
+        self._sent = 0  # every change up to this resourceVersion was sent
         self._ended = False
-        self._first: list[bytes] = []  # the lines of the state or of the history
-        self._bookmark_behind: bytes | None = None
-        # For faults; set before `batches`.
+        self._first: list[bytes] = []  # the lines of the initial state, or of the history
+        self._end_bookmark: bytes | None = None  # follows the initial state
+        # The faults set these before `batches` is called.
         self.at_start: list[Callable[[], bool]] = []
-        """Called when the state, or the history, has left, but for the bookmark behind it."""
+        """Called after the initial state or the history, before the end bookmark; True ends the stream."""
         self.on_state_sent: Callable[[], object] = lambda: None
-        """Called when that bookmark has left too."""
+        """Called after the end bookmark."""
         self.end_bookmark = True
-        """Whether there is one."""
+        """Whether the end bookmark is sent."""
 
-    def put(self, item: StoredChange | Injected) -> None:
-        """Appends a change, or something to be done between two; after the end it does nothing."""
-        with contextlib.suppress(ChannelClosedError):
-            self._channel.put_nowait(item)
+    def inject(self, action: Callable[[], bool]) -> None:
+        """Has `action` called between two events, on the connection's thread; it returns True to end the stream."""
+        self._put(_Injected(action))
 
     def close(self) -> None:
-        """Ends it."""
+        """Ends the stream properly."""
         self._channel.close()
 
     def start(self) -> None:
-        """Begins: from here on nothing is missed. Whoever starts it has to go through `batches`, or call `finish`."""
+        """Subscribes to the resource's changes: none after this call is missed."""
         try:
-            self._first, self._bookmark_behind = self._begin()
+            self._first, self._end_bookmark = self._begin()
         except ApiError as error:
             self._first, self._ended = [error_line(error)], True
 
     def finish(self) -> None:
-        """Leaves no trace of it in the storage; again is harmless."""
+        """Unsubscribes from the resource's changes. Idempotent."""
         with self._storage.lock:
             self._bucket.unsubscribe_locked(self._subscription)
 
     def batches(self) -> Iterator[list[bytes]]:
-        """The lines, as they come; ends at the deadline, when closed, or after an ERROR event."""
+        """Yields lines as changes arrive; ends at the deadline, after `close`, or after an ERROR event."""
         lines, self._first = self._first, []
-        bookmark = self._bookmark_behind
+        bookmark = self._end_bookmark
         try:
-            yield from self._cut_up(lines)
+            yield from self._batched(lines)
             if self._ended:
                 return
             for injection in self.at_start:
@@ -137,15 +135,19 @@ class WatchStream:
             self.finish()
 
     def sample_line(self) -> bytes:
-        """An event of the kind that is watched."""
+        """Returns a line with an event of the kind that is watched, for faults that send half of one."""
         with self._storage.lock:
             stored = next(iter(self._bucket.objects.values()), None)
         if stored is None:
             return self._representation.bookmark(self._storage.resource_version, initial_events_end=False)
         return self._representation.event("MODIFIED", stored)
 
+    def _put(self, item: StoredChange | _Injected) -> None:
+        with contextlib.suppress(ChannelClosedError):
+            self._channel.put_nowait(item)
+
     def _begin(self) -> tuple[list[bytes], bytes | None]:
-        """The lines of the state or of the history, and the bookmark behind; from here on nothing is missed."""
+        """Subscribes; returns the lines of the initial state or of the history, and the end bookmark if there is one."""
         options = self._options
         version = options.version
         with self._storage.lock:
@@ -163,15 +165,15 @@ class WatchStream:
                     raise expired(f"too old resource version: {version} ({self._bucket.watchable})")
                 changes = self._bucket.since_locked(version)
             self._sent = max(version, current)
-            self._subscription = self._bucket.subscribe_locked(self._namespace, self.put, self.close)
+            self._subscription = self._bucket.subscribe_locked(self._namespace, self._put, self.close)
         lines = [
             self._representation.event("ADDED", stored)
             for stored in state
             if (not self._namespace or stored.namespace == self._namespace) and self._selection.matches(stored)
         ]
         lines += self._lines(change for change in changes if self._concerns(change))
-        told = with_state and options.bookmarks
-        return lines, self._representation.bookmark(current, initial_events_end=True) if told else None
+        ends_with_bookmark = with_state and options.bookmarks
+        return lines, self._representation.bookmark(current, initial_events_end=True) if ends_with_bookmark else None
 
     def _follow(self) -> Iterator[list[bytes]]:
         next_bookmark = self._begun + self._interval
@@ -198,24 +200,24 @@ class WatchStream:
                 return
             yield from self._take(batch)
 
-    def _take(self, batch: list[StoredChange | Injected]) -> Iterator[list[bytes]]:
+    def _take(self, batch: list[StoredChange | _Injected]) -> Iterator[list[bytes]]:
         changes: list[StoredChange] = []
         for each in batch:
-            if isinstance(each, Injected):
-                yield from self._cut_up(self._lines(iter(changes)))
+            if isinstance(each, _Injected):
+                yield from self._batched(self._lines(iter(changes)))
                 changes = []
                 self._ended = each.apply()
                 if self._ended:
                     return
             else:
                 changes.append(each)
-        yield from self._cut_up(self._lines(iter(changes)))
+        yield from self._batched(self._lines(iter(changes)))
 
     def _bookmark(self) -> Iterator[list[bytes]]:
         with self._storage.lock:
-            # Otherwise a bookmark would tell of what was written since then, which never comes.
+            # After `close` no more changes arrive, so a bookmark would promise changes that were never sent.
             is_complete = not self._channel.closed
-            # What was written before this moment is in the channel by now.
+            # Writers put changes into the channel under this lock, so every change up to `version` is in it.
             version = max(self._storage.resource_version, self._sent)
             try:
                 batch = self._channel.get_batch(timeout=0)
@@ -239,7 +241,7 @@ class WatchStream:
         return lines
 
     def _event(self, change: StoredChange) -> tuple[str, Stored] | None:
-        """What a change is to this watch: an object that begins or ceases to be selected comes or goes."""
+        """Returns the event for a change: an object that becomes selected is ADDED, one that ceases to be is DELETED."""
         matches = self._selection.matches
         was = change.old is not None and matches(change.old)
         if change.deleted:
@@ -251,7 +253,7 @@ class WatchStream:
         return None
 
     @staticmethod
-    def _cut_up(lines: list[bytes]) -> Iterator[list[bytes]]:
+    def _batched(lines: list[bytes]) -> Iterator[list[bytes]]:
         batch: list[bytes] = []
         size = 0
         for line in lines:

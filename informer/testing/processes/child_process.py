@@ -1,8 +1,4 @@
-"""A program that runs beside the tests and ends with them.
-
-Comes in: a command. Goes out: a process whose output is in a file, which no Ctrl-C in the terminal reaches, and which does
-not outlive the one that started it.
-"""
+"""A child process that runs beside the tests and ends with them."""
 
 from __future__ import annotations
 
@@ -20,12 +16,15 @@ __all__ = ["ChildProcess"]
 
 
 class ChildProcess:
-    """One program, started any number of times, one after another.
+    """A program as a child process, which may be started again after it has ended.
+
+    Its output goes to a file. Ctrl-C in the terminal does not reach it. On Linux the kernel kills it when the test run
+    dies, if the main thread started it.
 
     Args:
-        name: for messages.
-        command: the program, as an absolute path, and its arguments.
-        log: the file that its output is appended to.
+        name: the program's name in messages.
+        command: the program's absolute path, and its arguments.
+        log: the file to which its output is appended.
 
     Threads: any, one at a time.
     """
@@ -35,28 +34,28 @@ class ChildProcess:
         self._command = list(command)
         self._log = log
         self._process: subprocess.Popen[bytes] | None = None
-        self._log_start = 0  # where the output of the present run begins
+        self._log_start = 0  # where the output of the present run begins, in bytes
 
     @property
     def pid(self) -> int | None:
-        """The process's id, None when it does not run."""
+        """The process's id; None when it does not run."""
         return self._process.pid if self.is_running and self._process is not None else None
 
     @property
     def is_running(self) -> bool:
-        """Whether it was started and has not ended."""
+        """Whether the process was started and has not ended."""
         return self._process is not None and self._process.poll() is None
 
     def start(self) -> None:
-        """Starts it.
+        """Starts the program.
 
         Raises:
-            RuntimeError: it runs already.
+            RuntimeError: it is running already.
             OSError: the system cannot run it.
         """
         if self.is_running:
             raise RuntimeError(f"{self.name} has started already")
-        # Programs of this kind take settings from the environment, and a test's must not depend on the shell's.
+        # etcd takes every flag from the environment too; a developer's settings must not change the tests.
         environment = {name: value for name, value in os.environ.items() if not name.startswith(("ETCD_", "KUBE_"))}
         with self._log.open("ab") as output:
             self._log_start = output.tell()
@@ -66,12 +65,12 @@ class ChildProcess:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 env=environment,
-                # A session of its own: Ctrl-C ends the tests first, and they end this.
+                # In its own session Ctrl-C does not reach it: the tests end first, and then end it.
                 start_new_session=True,
             )
 
     def wait(self, timeout: float) -> bool:
-        """Waits at most `timeout` seconds for it to end; returns whether it has."""
+        """Waits at most `timeout` seconds for the process to end; returns whether it has ended."""
         if self._process is None:
             return True
         try:
@@ -81,22 +80,22 @@ class ChildProcess:
         return True
 
     def kill(self) -> None:
-        """Ends it at once, by SIGKILL, and waits until it has ended; harmless when it does not run."""
+        """Kills the process by SIGKILL and waits until it has ended. Idempotent."""
         process, self._process = self._process, None
         if process is not None:
             process.kill()
             process.wait()
 
     def freeze(self) -> None:
-        """Stops it where it is, by SIGSTOP: its connections stay open and nobody answers."""
+        """Suspends the process by SIGSTOP: its connections stay open, and it does not answer."""
         self._signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """Lets it go on after `freeze`."""
+        """Resumes the process after `freeze`."""
         self._signal(signal.SIGCONT)
 
     def output(self) -> str:
-        """What it has written since it was last started."""
+        """Returns the output since the last start."""
         try:
             with self._log.open("rb") as log:
                 log.seek(self._log_start)
@@ -105,7 +104,7 @@ class ChildProcess:
             return ""
 
     def last_lines(self, count: int = 20) -> str:
-        """The last lines of its output, for an error's message."""
+        """Returns the last `count` lines of the output, indented, for an error message."""
         lines = self.output().splitlines()[-count:]
         return "\n".join(f"  {line[:500]}" for line in lines) or "  (nothing)"
 
@@ -116,9 +115,9 @@ class ChildProcess:
 
 
 def _tie() -> list[str]:
-    """What goes before a command so that it dies with this process, where the system can do that.
+    """Returns the prefix of a command that has the kernel kill the program when this process dies; empty if impossible.
 
-    The kernel takes the *thread* that started it for its parent, so the main thread alone is sure to live long enough.
+    The kernel kills the program when the *thread* that started it ends, so only the main thread may use the prefix.
     """
     if not sys.platform.startswith("linux") or not sys.executable or threading.get_native_id() != os.getpid():
         return []

@@ -1,4 +1,4 @@
-"""The programs of a control plane: where they are, and the arguments that make them a small one of their own."""
+"""The programs of a control plane: how to find them, and the arguments with which they run as a small test cluster."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ __all__ = ["ControlPlaneError", "apiserver_command", "etcd_command", "find_progr
 
 
 class ControlPlaneError(InformerError):
-    """etcd or kube-apiserver cannot be found, does not start, or does not answer; the message quotes its last output."""
+    """etcd or kube-apiserver was not found, did not start, or does not answer; the message quotes its last output."""
 
 
 def find_programs(assets: str | Path | None) -> dict[str, Path]:
-    """The paths of etcd and kube-apiserver, by name.
+    """Returns the paths of etcd and kube-apiserver, by name.
 
     Args:
-        assets: their folder; None takes the one that KUBEBUILDER_ASSETS names.
+        assets: the programs' folder; None means the one that the variable KUBEBUILDER_ASSETS names.
 
     Raises:
-        ControlPlaneError: no folder is named, or one of them is not there or cannot be executed.
+        ControlPlaneError: no folder is named, or a program is missing or not executable.
     """
     folder = assets or os.environ.get("KUBEBUILDER_ASSETS")
     if not folder:
@@ -36,17 +36,19 @@ def find_programs(assets: str | Path | None) -> dict[str, Path]:
             named_by = "KUBEBUILDER_ASSETS" if assets is None else "the argument assets"
             raise ControlPlaneError(f"no {name} in {folder}, the folder that {named_by} names")
         if not os.access(path, os.X_OK):
-            raise ControlPlaneError(f"{path} cannot be executed: it is no program, or lacks the permission")
+            raise ControlPlaneError(
+                f"{path} cannot be executed: it lacks the permission (chmod +x), or is not a program"
+            )
     return programs
 
 
 def url_of(port: int, scheme: str = "http") -> str:
-    """The address of a port on this machine."""
+    """Returns the URL of a port on the loopback address."""
     return f"{scheme}://127.0.0.1:{port}"
 
 
 def etcd_command(programs: Mapping[str, Path], directory: Path, url: str, peer_url: str) -> list[str]:
-    """etcd, a cluster of one named as its folder, with its data in there, where it may be lost."""
+    """Returns the command for an etcd with one member, which is named after `directory` and keeps its data there."""
     return [
         str(programs["etcd"]),
         f"--name={directory.name}",
@@ -56,14 +58,14 @@ def etcd_command(programs: Mapping[str, Path], directory: Path, url: str, peer_u
         f"--listen-peer-urls={peer_url}",
         f"--initial-advertise-peer-urls={peer_url}",
         f"--initial-cluster={directory.name}={peer_url}",
-        "--unsafe-no-fsync",
+        "--unsafe-no-fsync",  # the data need not survive a crash of the machine
     ]
 
 
 def apiserver_command(
     programs: Mapping[str, Path], directory: Path, etcd_url: str, port: int, feature_gates: Mapping[str, bool]
 ) -> list[str]:
-    """kube-apiserver, with its credentials in a folder and tokens for users; it makes its own certificate there."""
+    """Returns the command for a kube-apiserver whose keys, tokens and own certificate are in `directory`."""
     command = [
         str(programs["kube-apiserver"]),
         f"--etcd-servers={etcd_url}",
@@ -75,7 +77,7 @@ def apiserver_command(
         f"--service-account-signing-key-file={directory / 'sa.key'}",
         f"--token-auth-file={directory / 'tokens.csv'}",
         "--authorization-mode=RBAC",
-        # Pods would need a service account, and no controller makes any.
+        # With this plugin pods would need a service account, which only a controller creates.
         "--disable-admission-plugins=ServiceAccount",
         "--service-cluster-ip-range=10.0.0.0/24",
     ]

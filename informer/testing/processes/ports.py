@@ -15,13 +15,13 @@ _TRIES = 200
 
 
 def free_ports(count: int) -> list[int]:
-    """Different ports that nobody listens on at this moment; somebody else may still be faster to take one.
+    """Returns `count` different ports on which no process listens; another process may still take one first.
 
-    They lie below the range from which the system takes the ports of outgoing connections: a client that calls on a server
-    which is down could otherwise be given the server's own port, and keep it from coming back.
+    The ports lie outside of the range that the system uses for outgoing connections. Otherwise a client that connects
+    while the server is down could be given the server's own port, and keep the server from restarting.
 
     Raises:
-        OSError: none could be found.
+        OSError: no free port was found.
     """
     with contextlib.ExitStack() as held:
         return [_hold_one(held) for _ in range(count)]

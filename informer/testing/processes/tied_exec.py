@@ -1,7 +1,7 @@
-"""Becomes another program that dies with the process that started it.
+"""A script that turns into another program, which the kernel kills when its parent process dies.
 
-Run as a script: `python tied_exec.py PARENT_PID PROGRAM ARGUMENT...`. A process of its own, and not a `preexec_fn`, since
-code between fork and exec may deadlock in a process that has threads.
+Usage: `python tied_exec.py PARENT_PID PROGRAM ARGUMENT...`. It is a script and not a `preexec_fn`, since Python code
+between fork and exec may deadlock in a process with several threads.
 
 Source: prctl(2), PR_SET_PDEATHSIG.
 """
@@ -17,13 +17,13 @@ _PR_SET_PDEATHSIG = 1
 
 
 def main(arguments: list[str]) -> None:
-    """Asks for the signal, then becomes the program."""
+    """Asks the kernel for the signal, then executes the program."""
     parent, command = int(arguments[0]), arguments[1:]
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    # It may have died before the signal was asked for.
+    # The parent may have died before prctl was called.
     if os.getppid() != parent:
         sys.exit(1)
-    os.execv(command[0], command)  # noqa: S606 - no shell is wanted
+    os.execv(command[0], command)  # noqa: S606 - a shell is not wanted
 
 
 if __name__ == "__main__":

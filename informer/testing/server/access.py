@@ -1,7 +1,4 @@
-"""Who may do what: bearer tokens, and rules that forbid.
-
-Everything is allowed that no rule forbids.
-"""
+"""Authentication by bearer token, and rules that forbid requests. What no rule forbids is allowed."""
 
 from __future__ import annotations
 
@@ -15,6 +12,8 @@ __all__ = ["Access"]
 
 
 class _Rule(NamedTuple):
+    """Requests that are forbidden: "*" and None match anything."""
+
     verb: str
     resource: str
     namespace: str | None
@@ -28,10 +27,10 @@ class _Rule(NamedTuple):
 
 
 class Access:
-    """Tokens and rules.
+    """Decides who a client is and what it may do.
 
     Args:
-        tokens: user names by token, or just tokens; None lets everybody in.
+        tokens: user names by bearer token, or only tokens, whose user is then "admin". None accepts every request.
 
     Threads: any.
     """
@@ -43,7 +42,7 @@ class Access:
         self.set_tokens(tokens)
 
     def set_tokens(self, tokens: Mapping[str, str] | Iterable[str] | None) -> None:
-        """Takes other tokens from now on."""
+        """Replaces the accepted tokens."""
         if isinstance(tokens, str):
             tokens = [tokens]
         if tokens is not None and not isinstance(tokens, Mapping):
@@ -52,15 +51,15 @@ class Access:
             self._tokens = None if tokens is None else dict(tokens)
 
     def any_token(self) -> str | None:
-        """One that is let in; None where none is needed."""
+        """Returns one of the accepted tokens; None if there are none or none is needed."""
         with self._lock:
             return next(iter(self._tokens), None) if self._tokens is not None else None
 
     def user(self, authorization: str) -> str:
-        """Whom a request's header names.
+        """Returns the user that an Authorization header names.
 
         Raises:
-            ApiError: 401.
+            ApiError: 401, the token is missing or not accepted.
         """
         with self._lock:
             if self._tokens is None:
@@ -72,12 +71,12 @@ class Access:
         return user
 
     def forbid(self, verb: str, resource: str, namespace: str | None) -> None:
-        """Adds a rule."""
+        """Adds a rule that forbids requests; "*" and None match anything."""
         with self._lock:
             self._rules.append(_Rule(verb, resource, namespace))
 
     def allow(self, verb: str, resource: str, namespace: str | None) -> None:
-        """Takes away every rule that these cover."""
+        """Removes every rule that lies within these."""
         wanted = _Rule(verb, resource, namespace)
         with self._lock:
             self._rules = [
@@ -91,6 +90,12 @@ class Access:
             ]
 
     def is_forbidden(self, verb: str, resource: str, namespace: str) -> bool:
-        """Whether a rule covers that; `resource` is "pods" or "deployments.apps", `namespace` "" is the cluster."""
+        """Returns whether a rule forbids a request.
+
+        Args:
+            verb: such as "list".
+            resource: such as "pods", "deployments.apps" or "deployments.apps/scale".
+            namespace: of the request; "" means a request for the whole cluster.
+        """
         with self._lock:
             return any(rule.covers(verb, resource, namespace) for rule in self._rules)

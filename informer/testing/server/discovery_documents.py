@@ -1,4 +1,4 @@
-"""What the server says of itself: version, groups, resources."""
+"""The discovery documents: the server's version, API groups and resources. No I/O."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _STATUS_VERBS = ["get", "patch", "update"]
 
 
 def version_document(major: int, minor: int) -> dict[str, Any]:
-    """/version."""
+    """Returns the document at /version."""
     return {
         "major": str(major),
         "minor": str(minor),
@@ -28,7 +28,7 @@ def version_document(major: int, minor: int) -> dict[str, Any]:
 
 
 def api_versions(address: str) -> dict[str, Any]:
-    """/api."""
+    """Returns the document at /api."""
     return {
         "kind": "APIVersions",
         "versions": ["v1"],
@@ -37,19 +37,19 @@ def api_versions(address: str) -> dict[str, Any]:
 
 
 def api_groups(resources: ServedResources) -> dict[str, Any]:
-    """/apis."""
+    """Returns the document at /apis."""
     groups = [_group(name, versions) for name, versions in resources.groups().items() if name]
     return {"kind": "APIGroupList", "apiVersion": "v1", "groups": groups}
 
 
 def api_group(resources: ServedResources, name: str) -> dict[str, Any] | None:
-    """/apis/GROUP; None if there is none."""
+    """Returns the document at /apis/GROUP; None if the server does not have the group."""
     versions = resources.groups().get(name)
     return {"kind": "APIGroup", "apiVersion": "v1", **_group(name, versions)} if name and versions else None
 
 
 def api_resources(resources: ServedResources, group: str, version: str) -> dict[str, Any] | None:
-    """/api/v1 and /apis/GROUP/VERSION; None if there is none."""
+    """Returns the document at /api/v1 or /apis/GROUP/VERSION; None if the server does not have the version."""
     served = _served_in(resources, group, version)
     if not served:
         return None
@@ -63,7 +63,7 @@ def api_resources(resources: ServedResources, group: str, version: str) -> dict[
 
 
 def aggregated(resources: ServedResources, *, core: bool) -> dict[str, Any]:
-    """/api or /apis in one document, as newer clients ask for it."""
+    """Returns the aggregated document at /api (`core`) or /apis, which newer clients ask for."""
     items = []
     for group, versions in resources.groups().items():
         if bool(group) == core:

@@ -1,4 +1,4 @@
-"""From what a test has at hand to an object in API form: a dict of one's own, with kind and apiVersion."""
+"""Converts the objects and resource names that a test passes: to dicts in API form, and to served resources."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ _GROUPS = {"Core": "", "Events": "events.k8s.io", "Storage": "storage.k8s.io", "
 
 
 def plain_object(obj: Any, resources: ServedResources) -> dict[str, Any]:
-    """A copy of an object in API form.
+    """Returns an object as a new dict in API form.
 
     Args:
-        obj: a dict, an `informer.Object` or an official model; a model may leave out kind and apiVersion.
-        resources: to tell a model's apiVersion by its class.
+        obj: a dict, an `informer.Object` or a model of the official client; a model may leave out kind and apiVersion.
+        resources: the served resources, from which the apiVersion of such a model is taken.
 
     Raises:
-        TypeError: it is none of these.
+        TypeError: the argument is something else.
     """
     if isinstance(obj, Object):
         return dict(obj.to_dict())
@@ -36,15 +36,17 @@ def plain_object(obj: Any, resources: ServedResources) -> dict[str, Any]:
         return copied
     if hasattr(obj, "openapi_types"):
         return _of_model(obj, resources)
-    raise TypeError(f"an object is a dict, an informer.Object or an official model, not {type(obj).__name__}")
+    raise TypeError(
+        f"an object must be a dict, an informer.Object or a model of the official client, not {type(obj).__name__}"
+    )
 
 
 def resource_of(obj: Mapping[str, Any], resources: ServedResources) -> ServedResource:
-    """The resource that an object belongs to.
+    """Returns the resource to which an object belongs.
 
     Raises:
-        ValueError: it does not say its kind and apiVersion.
-        ApiError: 404, nothing like that is served.
+        ValueError: the object has no kind or no apiVersion.
+        ApiError: 404, the server does not have this kind.
     """
     kind, api_version = obj.get("kind"), obj.get("apiVersion")
     if not kind or not api_version:
@@ -56,10 +58,10 @@ def resource_of(obj: Mapping[str, Any], resources: ServedResources) -> ServedRes
 
 
 def find_resource(name: str, resources: ServedResources) -> ServedResource:
-    """The resource of a name: "pods", "deployments.apps", "v1/pods" or "apps/v1/Deployment".
+    """Returns the resource that a name such as "pods", "deployments.apps", "v1/pods" or "apps/v1/Deployment" means.
 
     Raises:
-        ApiError: 404, nothing like that is served.
+        ApiError: 404, the server does not have this resource.
     """
     group, version, rest = parse_name(name)
     for served in resources:

@@ -1,4 +1,4 @@
-"""An API server's objects as plain calls, without HTTP."""
+"""The embedded API server's objects as plain method calls, without HTTP."""
 
 from __future__ import annotations
 
@@ -22,17 +22,19 @@ _DEFAULT_NAMESPACE = "default"
 
 
 class ObjectCalls:
-    """Writes and reads, through the same checks as a client's requests; what they write, every watch sees.
+    """Reads and writes a server's objects without HTTP.
 
-    An object is a dict in API form, an `informer.Object` or an official model. Its namespace, where it says none, is
-    "default". Unlike a client's request, `create`, `update` and `patch` write the status together with the rest. What they
-    return is the object as it is stored, a dict of one's own. A resource is named as in "pods", "deployments.apps",
-    "v1/pods" or "apps/v1/Deployment".
+    Every call is validated as a client's request is, and every watch sees what it writes. Unlike requests, `create`,
+    `update` and `patch` write the status together with the rest.
+
+    Objects are dicts in API form, `informer.Object`s or models of the official client. An object without a namespace
+    is in "default". The methods return the stored object as a dict that the caller may change. Resources are named
+    "pods", "deployments.apps", "v1/pods" or "apps/v1/Deployment".
 
     Raises:
-        ApiError: what a client would get as an answer: 404, 409, 422 ...
+        ApiError: the server refuses the call, with the status that a client would get, such as 404, 409 or 422.
 
-    Threads: any. They do not wait for clients.
+    Threads: any. No call waits for clients.
     """
 
     def __init__(self, storage: Storage, registry: Registry) -> None:
@@ -40,18 +42,22 @@ class ObjectCalls:
         self._registry = registry
 
     def create(self, obj: Any, *, namespace: str | None = None) -> dict[str, Any]:
-        """Adds an object; `namespace` is for one that does not say its own."""
+        """Creates an object; `namespace` is used if the object does not name one."""
         plain, where = self._locate(obj, namespace)
         return where.served.shown(self._registry.create(where._replace(name=""), plain, with_status=True))
 
     def update(self, obj: Any, *, namespace: str | None = None) -> dict[str, Any]:
-        """Replaces an object; if it says its resourceVersion, that has to be the stored one's."""
+        """Replaces an object; a resourceVersion in it must be that of the stored object."""
         plain, where = self._locate(obj, namespace)
         stored, _ = self._registry.update(where, lambda _: plain, with_status=True)
         return where.served.shown(stored)
 
     def patch(self, resource: str, name: str, patch: Any, *, namespace: str | None = None) -> dict[str, Any]:
-        """Changes an object by a merge patch (a dict) or a JSON patch (a list of operations)."""
+        """Changes an object by a merge patch (a dict) or a JSON patch (a list of operations).
+
+        Raises:
+            ImportError: a JSON patch needs the package `jsonpatch`.
+        """
         where = self._where(resource, name, namespace)
 
         def change(obj: dict[str, Any]) -> dict[str, Any]:
@@ -65,20 +71,23 @@ class ObjectCalls:
         return where.served.shown(stored)
 
     def delete(self, obj: Any, name: str | None = None, *, namespace: str | None = None) -> dict[str, Any]:
-        """Deletes an object, given itself or by resource and name; one with finalizers is only marked."""
+        """Deletes an object, given the object itself, or a resource and a name.
+
+        An object with finalizers is only marked: it gets a deletionTimestamp and stays until they are removed.
+        """
         where = self._where(obj, name, namespace) if isinstance(obj, str) else self._locate(obj, namespace)[1]
         stored, _ = self._registry.delete(where, {})
         return where.served.shown(stored)
 
     def get(self, resource: str, name: str, *, namespace: str | None = None) -> dict[str, Any]:
-        """One object."""
+        """Returns one object."""
         where = self._where(resource, name, namespace)
         return where.served.shown(self._registry.get(where))
 
     def list(
         self, resource: str, *, namespace: str | None = None, label_selector: str = "", field_selector: str = ""
     ) -> builtins.list[dict[str, Any]]:
-        """The objects of a resource in a namespace or (None) in all, in the order of their keys."""
+        """Returns the objects of a resource, sorted by namespace and name; namespace None means all."""
         with self._storage.lock:
             served = find_resource(resource, self._registry.resources)
             bucket = self._registry.bucket_locked(served)
@@ -98,16 +107,18 @@ class ObjectCalls:
         status: bool = False,
         selectable: Sequence[str] = (),
     ) -> dict[str, Any]:
-        """Adds a CustomResourceDefinition that takes any fields, and returns it.
+        """Creates a CustomResourceDefinition whose objects may have any fields, and returns it.
+
+        The server serves the new resource at once.
 
         Args:
             kind: such as "Widget".
-            group: of its API.
-            versions: all are served, and the first is stored.
-            plural: None takes the kind in small letters with an "s".
-            namespaced: whether its objects are in namespaces.
-            status: whether they have a status of their own.
-            selectable: fields that can be selected by, such as ".spec.color".
+            group: the API group.
+            versions: the versions; all are served, and the first one is stored.
+            plural: the resource's name; None means the kind in lower case with an "s" appended.
+            namespaced: whether the objects are in namespaces.
+            status: whether the objects have a status subresource.
+            selectable: the fields that field selectors may use, such as ".spec.color".
         """
         plural = plural or kind.lower() + "s"
         schema = {"openAPIV3Schema": _schema_of(selectable)}
@@ -138,14 +149,14 @@ class ObjectCalls:
 
     def _where(self, resource: str, name: str | None, namespace: str | None) -> Where:
         if not name:
-            raise ValueError("a name is needed")
+            raise ValueError("the object's name is missing: pass it as the second argument")
         with self._storage.lock:
             served = find_resource(resource, self._registry.resources)
         return Where(served, (namespace or _DEFAULT_NAMESPACE) if served.resource.namespaced else "", name)
 
 
 def _schema_of(paths: Sequence[str]) -> dict[str, Any]:
-    """A schema that takes any fields, and names those that have to be named to be selectable."""
+    """Returns a schema that allows any fields and declares the selectable ones, as the real server requires."""
     schema: dict[str, Any] = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
     for path in paths:
         *parents, last = path.strip(".").split(".")

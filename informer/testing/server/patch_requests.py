@@ -1,4 +1,4 @@
-"""From a PATCH request to a change of an object.
+"""Reads a PATCH request as a change of an object.
 
 Source: apiserver pkg/endpoints/handlers/patch.go.
 """
@@ -18,7 +18,7 @@ from informer.testing.storage.statuses import Cause, bad_request, generic, inval
 from informer.testing.storage.strategic_merge import strategic_merge
 from watch.errors import ApiError
 
-__all__ = ["Patch", "patched"]
+__all__ = ["Patch", "read_patch"]
 
 _CUSTOM_TYPES = (
     "the body of the request was in an unknown format - accepted media types include: application/json-patch+json, "
@@ -27,18 +27,19 @@ _CUSTOM_TYPES = (
 
 
 class Patch(NamedTuple):
-    """A change."""
+    """The change that a PATCH request makes."""
 
     apply: Callable[[dict[str, Any]], dict[str, Any]]
+    """Returns the changed object; it may change its argument."""
     creates: bool = False
-    """Whether an object that is not there is made."""
+    """Whether an object that does not exist is created."""
 
 
-def patched(served: ServedResource, request: Request) -> Patch:
-    """The change that a request asks for.
+def read_patch(served: ServedResource, request: Request) -> Patch:
+    """Reads the patch in a request's body.
 
     Raises:
-        ApiError: 415, the patch is of no known type; 400 or 422, it cannot be read.
+        ApiError: 415, the patch's type is not supported; 400 or 422, the patch is malformed.
     """
     media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     match media:
@@ -71,13 +72,15 @@ def _json_patched(obj: dict[str, Any], operations: list[Any]) -> dict[str, Any]:
         result = json_patch(obj, operations)
     except PatchError as error:
         raise generic(422) from error
+    except ImportError as error:
+        raise generic(500, str(error)) from error
     if not isinstance(result, dict):
         raise generic(422)
     return result
 
 
 def _applied(served: ServedResource, request: Request) -> Patch:
-    """Server-side apply, as a merge: who owns which field is not recorded, so there are no conflicts."""
+    """Reads a server-side apply. It is a merge here: owners of fields are not recorded, so there are no conflicts."""
     if not request.query.get("fieldManager"):
         cause = Cause.required("fieldManager", "is required for apply patch")
         raise invalid("meta.k8s.io", "PatchOptions", "", [cause])

@@ -1,4 +1,4 @@
-"""A request, from the connection to its answer: who asks, what for, may they, and who answers."""
+"""Answers every request: logs it, applies faults, checks access, and passes it to the part that serves it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import logging
 
 from informer.discovery import Resource
 from informer.testing.faults.faults import Faults
-from informer.testing.faults.open_answer import Answering, Plan
+from informer.testing.faults.open_answer import FaultPlan, OpenAnswer
 from informer.testing.http.connection import ConnectionCutError, Exchange
 from informer.testing.http.server import HttpServer
 from informer.testing.listwatch.list_options import is_true
@@ -15,7 +15,7 @@ from informer.testing.server.request_log import LoggedRequest, RequestLog
 from informer.testing.server.resource_requests import ResourceRequests
 from informer.testing.server.responses import send_error, send_json
 from informer.testing.server.routes import Route, route_of
-from informer.testing.server.server_requests import ServerDocuments, send_no_page
+from informer.testing.server.server_requests import ServerRequests, send_no_page
 from informer.testing.server.versions import ServerVersion
 from informer.testing.server.watch_requests import WatchRequests
 from informer.testing.storage.object_checks import Where
@@ -25,23 +25,24 @@ from informer.testing.storage.statuses import forbidden, generic, page_not_found
 from informer.testing.storage.storage import Storage
 from watch.errors import ApiError
 
-__all__ = ["ApiHandler"]
+__all__ = ["RequestHandler"]
 
 _log = logging.getLogger(__name__)
 
 
-class ApiHandler:
-    """Answers every request.
+class RequestHandler:
+    """Answers the requests of an embedded API server.
 
     Args:
-        storage: and `registry`: of the objects.
-        access: who may do what.
-        log: of the requests.
-        faults: what is to go wrong.
-        version: what the server can do.
+        storage: stores the objects.
+        registry: reads and writes them.
+        access: authenticates clients and forbids requests.
+        log: records every request.
+        faults: the faults that tests asked for.
+        version: the server's version, which decides about features.
         bookmark_interval: seconds between the bookmarks of a watch.
 
-    Threads: any connection's.
+    Threads: any; each connection's thread calls `handle`.
     """
 
     def __init__(
@@ -61,27 +62,27 @@ class ApiHandler:
         self._faults = faults
         self._resources = ResourceRequests(storage, registry, version)
         self._watches = WatchRequests(storage, registry, faults, version, bookmark_interval=bookmark_interval)
-        self._documents = ServerDocuments(storage, registry, version)
+        self._about_server = ServerRequests(storage, registry, version)
 
     def handle(self, http: HttpServer, exchange: Exchange) -> None:
-        """Answers one request, on its connection's thread."""
+        """Answers one request. Blocks until the answer is sent, which for a watch may take an hour."""
         request = exchange.request
         route = route_of(request.method, request.path, request.query)
         logged = self._logged(exchange, route)
         exchange.on_status = lambda status: self._requests.change(logged, status=status)
         try:
-            with self._faults.book.answering(exchange, logged.verb, logged.resource) as (answering, plan):
+            with self._faults.book.answering(exchange, logged.verb, logged.resource) as (answer, plan):
                 logged.faults = plan.names
-                if not _meddle(http, answering, plan):
-                    self._dispatch(http, answering, plan, route)
+                if not _replaced_by_fault(http, answer, plan):
+                    self._dispatch(http, answer, plan, route)
         except ApiError as error:
             send_error(exchange, error)
         except OSError:
             raise
         except Exception:
-            _log.exception("%s %s failed", request.method, request.path)
+            _log.exception("the embedded API server failed to answer %s %s", request.method, request.path)
             if exchange.status:
-                raise ConnectionError("the answer cannot be completed") from None
+                raise ConnectionError("the answer failed after its head was sent") from None
             send_error(exchange, generic(500))
         finally:
             self._requests.change(logged, ended=True)
@@ -103,15 +104,15 @@ class ApiHandler:
         self._requests.add(logged)
         return logged
 
-    def _dispatch(self, http: HttpServer, answering: Answering, plan: Plan, route: Route) -> None:
-        exchange = answering.exchange
+    def _dispatch(self, http: HttpServer, answer: OpenAnswer, plan: FaultPlan, route: Route) -> None:
+        exchange = answer.exchange
         user = self._access.user(exchange.request.headers.get("authorization", ""))
         if not route.plural:
-            self._documents.answer(exchange, f"127.0.0.1:{http.port}")
+            self._about_server.answer(exchange, f"127.0.0.1:{http.port}")
             return
         self._check_allowed(user, route)
         served = self._registry.find(route.group, route.version, route.plural)
-        if served is None and not self._documents.is_built_in(route.group):
+        if served is None and not self._about_server.is_built_in(route.group):
             send_no_page(exchange)
             return
         if served is not None and served.custom and not _is_custom_path(route, served):
@@ -121,7 +122,7 @@ class ApiHandler:
             raise page_not_found()
         where = Where(served, route.namespace, route.name, route.subresource)
         if route.verb == "watch":
-            self._watches.answer(http, answering, plan, where)
+            self._watches.answer(http, answer, plan, where)
             return
         status, body = self._resources.answer(route.verb, where, exchange.request)
         send_json(exchange, status, body, chunked=route.verb == "list")
@@ -133,9 +134,9 @@ class ApiHandler:
             raise forbidden(user, route.verb, resource, route.name, route.namespace, route.subresource)
 
 
-def _meddle(http: HttpServer, answering: Answering, plan: Plan) -> bool:
-    """Does what faults want before an answer begins; returns whether that was the answer."""
-    connection = answering.connection
+def _replaced_by_fault(http: HttpServer, answer: OpenAnswer, plan: FaultPlan) -> bool:
+    """Applies the faults that act before an answer begins; returns whether one of them has answered the request."""
+    connection = answer.connection
     if plan.hold is not None:
         with http.noticing_hangup(connection):
             plan.hold.wait(connection)
@@ -143,16 +144,16 @@ def _meddle(http: HttpServer, answering: Answering, plan: Plan) -> bool:
         connection.cut()
         raise ConnectionCutError("a fault has cut the connection")
     for change in plan.changes:
-        change(answering.transmission)
+        change(answer.transmission)
     if isinstance(plan.refusal, ApiError):
-        send_error(answering.exchange, plan.refusal)
+        send_error(answer.exchange, plan.refusal)
     elif plan.refusal is not None:
-        answering.exchange.answer(plan.refusal.status, plan.refusal.body, {"Content-Type": plan.refusal.content_type})
+        answer.exchange.answer(plan.refusal.status, plan.refusal.body, {"Content-Type": plan.refusal.content_type})
     return plan.refusal is not None
 
 
 def _is_custom_path(route: Route, served: ServedResource) -> bool:
-    """Whether a custom resource has such a path: without a namespace its objects can only be listed and watched."""
+    """Returns whether a custom resource has this path: without a namespace, objects can only be listed and watched."""
     if bool(route.namespace) and not served.resource.namespaced:
         return False
     return (

@@ -1,4 +1,4 @@
-"""What clients have asked: for tests that count requests."""
+"""The log of requests, for tests that count or wait for them."""
 
 from __future__ import annotations
 
@@ -19,32 +19,44 @@ _KEPT = 50_000
 
 @dataclass
 class LoggedRequest:
-    """One request.
-
-    `verb` is as in RBAC, but that a watch which asks to begin with the state is a "watch_list"; `status` is 0 until the
-    answer begins; `ended` becomes true when the answer is complete or was broken off.
-    """
+    """A request that an embedded API server has received."""
 
     method: str
     path: str
     query: dict[str, str]
     user_agent: str
     verb: str
+    """As in RBAC, such as "list" or "watch"; "watch_list" for a watch that asks for the initial state."""
     resource: str
+    """Such as "pods" or "deployments.apps"."""
     namespace: str
+    """Empty for a request for the whole cluster."""
     connection: int
-    """A number: requests on the same connection have the same."""
+    """Identifies the connection: requests on the same connection have the same number."""
     headers: dict[str, str] = field(repr=False, default_factory=dict)
     faults: list[str] = field(default_factory=list)
-    """The names of the faults that it was hit by as it came."""
+    """The names of the faults that hit the request when it arrived."""
     status: int = 0
+    """The answer's status code; 0 until the answer begins."""
     ended: bool = False
+    """Whether the answer is complete or was broken off."""
 
 
 class RequestLog(Sequence[LoggedRequest]):
-    """The requests since the start or the last `clear`, oldest first; of very many the newest 50,000.
+    """The requests that an `EmbeddedAPIServer` has received, as `server.requests`.
 
-    Threads: any; `wait_for` blocks.
+    It is a sequence of `LoggedRequest`, oldest first, since the start or the last `clear`. Only the newest 50,000
+    requests are kept.
+
+    Threads: any; `wait_for` and `wait_until_ended` block.
+
+    Example:
+        >>> from kubernetes import client
+        >>> from informer.testing import EmbeddedAPIServer
+        >>> with EmbeddedAPIServer() as server, server.api_client() as api:
+        ...     _ = client.CoreV1Api(api).list_pod_for_all_namespaces()
+        ...     [request.status for request in server.requests.wait_for(1, "list", "pods")]
+        [200]
     """
 
     def __init__(self) -> None:
@@ -52,33 +64,33 @@ class RequestLog(Sequence[LoggedRequest]):
         self._requests: deque[LoggedRequest] = deque(maxlen=_KEPT)  # guarded by _monitor
 
     def add(self, request: LoggedRequest) -> None:
-        """Takes a request in."""
+        """For the server itself: appends a request."""
         with self._monitor:
             self._requests.append(request)
             self._monitor.notify_all()
 
     def change(self, request: LoggedRequest, *, status: int | None = None, ended: bool = False) -> None:
-        """Notes what became of a request."""
+        """For the server itself: sets a request's status, or that its answer has ended."""
         with self._monitor:
             request.status = request.status if status is None else status
             request.ended = request.ended or ended
             self._monitor.notify_all()
 
     def clear(self) -> None:
-        """Forgets them."""
+        """Removes all requests from the log."""
         with self._monitor:
             self._requests.clear()
 
     def select(
         self, verb: str | None = None, resource: str | None = None, *, status: int | None = None, open: bool = False
     ) -> list[LoggedRequest]:
-        """Those of a verb ("list", "watch", "watch_list" ...), a resource ("pods", "deployments.apps") and a status.
+        """Returns the requests that match, oldest first.
 
         Args:
-            verb: None takes all.
-            resource: None takes all.
-            status: None takes all.
-            open: only those whose answer is not complete: the watches that go on.
+            verb: such as "list", "watch" or "watch_list"; None means all.
+            resource: such as "pods" or "deployments.apps"; None means all.
+            status: the answer's status code; None means all.
+            open: only requests whose answer is not complete, such as running watches.
         """
         with self._monitor:
             return self._select_locked(verb, resource, status, open)
@@ -93,10 +105,10 @@ class RequestLog(Sequence[LoggedRequest]):
         open: bool = False,
         timeout: float = 10.0,
     ) -> list[LoggedRequest]:
-        """Waits until there are at least `count` such requests, and returns them.
+        """Waits until at least `count` requests match, and returns them; the other arguments are those of `select`.
 
         Raises:
-            TimeoutError: there were not, in `timeout` seconds.
+            TimeoutError: fewer requests match after `timeout` seconds; the message lists the latest requests.
         """
         found: list[LoggedRequest] = []
 
@@ -110,7 +122,7 @@ class RequestLog(Sequence[LoggedRequest]):
     def wait_until_ended(
         self, verb: str | None = None, resource: str | None = None, *, left: int = 0, timeout: float = 10.0
     ) -> None:
-        """Waits until no more than `left` answers to such requests are still on their way.
+        """Waits until at most `left` of the matching requests are still being answered.
 
         Raises:
             TimeoutError: more are, after `timeout` seconds.
@@ -128,7 +140,7 @@ class RequestLog(Sequence[LoggedRequest]):
         with self._monitor:
             if not self._monitor.wait_for(done, timeout):
                 last = "\n".join(f"  {r.status} {r.verb} {r.path} {r.query}" for r in list(self._requests)[-20:])
-                raise TimeoutError(f"waited {timeout} s for {what}; the last that came:\n{last}")
+                raise TimeoutError(f"waited {timeout} s for {what}; the latest requests:\n{last}")
             return result()
 
     def _select_locked(

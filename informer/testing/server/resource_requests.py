@@ -1,4 +1,4 @@
-"""Requests about objects: each verb but watch, from the request to the answer's status and body.
+"""Answers requests for objects: get, list, create, update, patch, delete and deletecollection.
 
 Source: apiserver pkg/endpoints/handlers.
 """
@@ -14,7 +14,7 @@ from informer.testing.http.messages import Request
 from informer.testing.listwatch.list_options import read_list_query
 from informer.testing.listwatch.list_pages import Page, list_page
 from informer.testing.listwatch.selection import read_selection
-from informer.testing.server.patch_requests import patched
+from informer.testing.server.patch_requests import read_patch
 from informer.testing.server.scale import scale_of, with_scale
 from informer.testing.server.versions import ServerVersion
 from informer.testing.storage.object_checks import Where, not_registered
@@ -31,7 +31,12 @@ _encode = msgspec.json.encode
 
 
 class ResourceRequests:
-    """Answers them.
+    """Answers every request for objects except watches.
+
+    Args:
+        storage: stores the objects.
+        registry: reads and writes them.
+        version: the server's version, which decides about features.
 
     Threads: any.
     """
@@ -42,7 +47,7 @@ class ResourceRequests:
         self._version = version
 
     def answer(self, verb: str, where: Where, request: Request) -> tuple[int, list[bytes]]:
-        """Status and body.
+        """Carries out a request and returns the answer's status code and body.
 
         Raises:
             ApiError: the request is refused.
@@ -99,7 +104,7 @@ class ResourceRequests:
 
     def _patch(self, where: Where, request: Request, representation: Representation) -> tuple[int, list[bytes]]:
         _require_name(where)
-        patch = patched(where.served, request)
+        patch = read_patch(where.served, request)
         stored, created = self._registry.update(
             where, patch.apply, create=patch.creates and not where.subresource, dry_run=_is_dry_run(request), patch=True
         )
@@ -136,27 +141,27 @@ class ResourceRequests:
             try:
                 self._registry.delete(where._replace(name=stored.name), options, dry_run=_is_dry_run(request))
             except ApiError as error:
-                if error.status != 404:  # somebody else was faster
+                if error.status != 404:  # another client has deleted it since
                     raise
         return 200, representation.list(page.metadata, page.objects)
 
 
 def decode_body(request: Request, kind: str, *, null_is_empty: bool = False) -> dict[str, Any]:
-    """The object in a request's body.
+    """Returns the object in a request's body.
 
     Args:
-        request: with the body.
-        kind: of the object, for the words of a refusal; "" leaves them out.
-        null_is_empty: whether null is an object without any field.
+        request: the request.
+        kind: the expected kind, which the error names; "" leaves it out.
+        null_is_empty: take the body "null" for an object without fields.
 
     Raises:
-        ApiError: 400, there is none; 415, it is not JSON.
+        ApiError: 400, the body is not a JSON object; 415, its media type is not JSON.
     """
     unrecognized = f"the object provided is unrecognized (must be of type {kind}): " if kind else ""
     media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media not in ("", "application/json", "*/*"):
-        words = "the body of the request was in an unknown format - accepted media types include: application/json"
-        raise ApiError(415, "UnsupportedMediaType", words)
+        message = "the body of the request was in an unknown format - accepted media types include: application/json"
+        raise ApiError(415, "UnsupportedMediaType", message)
     try:
         obj = msgspec.json.decode(request.body)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -165,16 +170,16 @@ def decode_body(request: Request, kind: str, *, null_is_empty: bool = False) -> 
     if obj is None and null_is_empty:
         return {}
     if not isinstance(obj, dict):
-        raise bad_request(f"{unrecognized}couldn't get version/kind; json parse error: it is no JSON object")
+        raise bad_request(f"{unrecognized}couldn't get version/kind; json parse error: it is not a JSON object")
     return obj
 
 
 def _scaling(verb: str, served: ServedResource, request: Request) -> Callable[[dict[str, Any]], dict[str, Any]]:
-    """The change that a request for the scale subresource makes."""
+    """Returns the change that a request for the scale subresource makes to the object."""
     if verb == "update":
         wanted = decode_body(request, "Scale")
         return lambda obj: with_scale(served, obj, wanted)
-    patch = patched(served, request)
+    patch = read_patch(served, request)
     return lambda obj: with_scale(served, obj, patch.apply(scale_of(served, obj)))
 
 

@@ -1,4 +1,4 @@
-"""How the bytes of an answer leave: whole or in chunks, compressed for who asks.
+"""Sends JSON answers and errors: whole or in chunks, compressed for clients that accept gzip.
 
 Source: apiserver pkg/endpoints/handlers/responsewriters/writers.go.
 """
@@ -20,21 +20,21 @@ __all__ = ["JSON", "TEXT", "gzip_member", "send_error", "send_json", "takes_gzip
 
 JSON = {"Content-Type": "application/json"}
 TEXT = {"Content-Type": "text/plain; charset=utf-8"}
-# Answers from this size on are compressed for who asks.
+# Answers of at least this size are compressed for clients that accept gzip.
 _GZIP_BYTES = 128 * 1024
-# Longer lists come in chunks, as from a server that does not know their length beforehand.
+# Longer lists are sent in chunks: the real server does not know their length when it begins.
 _CHUNKED_BYTES = 2048
 _CHUNK_BYTES = 32 * 1024
 
 
 def takes_gzip(exchange: Exchange) -> bool:
-    """Whether a client takes compressed answers."""
+    """Returns whether a client accepts gzip."""
     accepted = exchange.request.headers.get("accept-encoding", "").lower()
     return any(part.partition(";")[0].strip() == "gzip" for part in accepted.split(","))
 
 
 def gzip_member(data: bytes) -> bytes:
-    """One gzip stream, complete in itself: a reader has to go on with the next."""
+    """Compresses `data` to one complete gzip member; a stream of lines consists of many such members."""
     compressor = zlib.compressobj(1, wbits=31)
     return compressor.compress(data) + compressor.flush()
 
@@ -47,7 +47,15 @@ def send_json(
     chunked: bool = False,
     content_type: str = "application/json",
 ) -> None:
-    """Sends an answer whose body is these pieces; `chunked` where a long one comes in chunks."""
+    """Sends an answer whose body is the joined pieces.
+
+    Args:
+        exchange: the request to answer.
+        status: the HTTP status code.
+        pieces: the body.
+        chunked: send a long body in chunks.
+        content_type: the body's media type.
+    """
     body = b"".join(pieces)
     headers = {"Content-Type": content_type}
     if len(body) >= _GZIP_BYTES and takes_gzip(exchange):
@@ -62,7 +70,7 @@ def send_json(
 
 
 def send_error(exchange: Exchange, error: ApiError) -> None:
-    """Sends a refusal."""
+    """Sends an error as a Status, with Retry-After if the error has one."""
     headers = dict(JSON)
     if error.retry_after is not None:
         headers["Retry-After"] = str(math.ceil(error.retry_after))

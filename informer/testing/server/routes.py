@@ -1,4 +1,4 @@
-"""From a request's method and path to what is meant. Pure.
+"""Parses a request's method and path into a verb, a resource and an object's name. No I/O.
 
 Source: https://kubernetes.io/docs/reference/using-api/api-concepts/#resource-uris
 """
@@ -17,7 +17,7 @@ _VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch"}
 
 
 class Route(NamedTuple):
-    """What a request is about. A path outside of the resources has only `path`."""
+    """The verb of a request and what it acts on. For a path that is not a resource's only `path` and `verb` are set."""
 
     path: str
     verb: str
@@ -30,7 +30,7 @@ class Route(NamedTuple):
 
 
 def route_of(method: str, path: str, query: Mapping[str, str]) -> Route:
-    """Takes a path apart; the verb is as in RBAC: "list", "watch", "deletecollection" ..."""
+    """Parses a path; the verb is as in RBAC: "list", "watch", "deletecollection" and so on."""
     parts = [part for part in path.split("/") if part]
     if parts[:1] == ["api"] and len(parts) > 2:
         group, version, rest = "", parts[1], parts[2:]
@@ -39,7 +39,7 @@ def route_of(method: str, path: str, query: Mapping[str, str]) -> Route:
     else:
         return Route(path, method.lower())
     if rest[0] == "watch" and len(rest) > 1:
-        # The old way to ask for a watch.
+        # The deprecated form of a watch, /api/v1/watch/pods.
         rest, query = rest[1:], {**query, "watch": "1"}
     namespace = ""
     if rest[0] == "namespaces" and len(rest) > 2 and rest[2] not in _SUBRESOURCES_OF_NAMESPACES:

@@ -1,4 +1,4 @@
-"""The scale subresource: how many replicas an object wants and has, in a form that all kinds share.
+"""The scale subresource: an object's wanted and present replicas, in a form that all kinds share. No I/O.
 
 Source: https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/#scale-subresource
 """
@@ -18,7 +18,7 @@ _COPIED = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
 
 
 def scale_of(served: ServedResource, obj: Mapping[str, Any]) -> dict[str, Any]:
-    """The Scale of an object."""
+    """Returns the Scale of an object."""
     paths = {**_PATHS, **served.scale_paths}
     status: dict[str, Any] = {"replicas": _get(obj, paths["statusReplicasPath"]) or 0}
     selector = _selector(served, obj)
@@ -35,10 +35,10 @@ def scale_of(served: ServedResource, obj: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def with_scale(served: ServedResource, obj: dict[str, Any], scale: Mapping[str, Any]) -> dict[str, Any]:
-    """An object with the replicas that a Scale wants.
+    """Returns the object with the number of replicas that a Scale wants.
 
     Raises:
-        ApiError: 422, it wants none of the numbers that there are.
+        ApiError: 422, `spec.replicas` is not an integer of at least 0.
     """
     spec = scale.get("spec")
     replicas = spec.get("replicas", 0) if isinstance(spec, Mapping) else 0

@@ -1,4 +1,4 @@
-"""Requests about the server itself: version, health, which groups and resources it has."""
+"""Answers requests about the server itself: its version, its health, and the groups and resources that it serves."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from informer.testing.storage.registry import Registry
 from informer.testing.storage.statuses import method_not_allowed, page_not_found
 from informer.testing.storage.storage import Storage
 
-__all__ = ["ServerDocuments", "send_no_page"]
+__all__ = ["ServerRequests", "send_no_page"]
 
 _HEALTH = frozenset(("/healthz", "/livez", "/readyz"))
 _AGGREGATED = "as=APIGroupDiscoveryList"
 _AGGREGATED_TYPE = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 
 
-class ServerDocuments:
-    """Answers them.
+class ServerRequests:
+    """Answers requests whose path is not a resource's.
 
-    Threads: any connection's.
+    Threads: any.
     """
 
     def __init__(self, storage: Storage, registry: Registry, version: ServerVersion) -> None:
@@ -34,10 +34,14 @@ class ServerDocuments:
         self._version = version
 
     def answer(self, exchange: Exchange, address: str) -> None:
-        """Answers a request for a path that is no resource's.
+        """Answers a request.
+
+        Args:
+            exchange: the request to answer.
+            address: "host:port" of the server, for the discovery document.
 
         Raises:
-            ApiError: 404 or 405.
+            ApiError: 404, the server does not have this path; 405, it does not allow the method.
         """
         path = exchange.request.path.rstrip("/") or "/"
         if path in _HEALTH:
@@ -57,7 +61,7 @@ class ServerDocuments:
         send_json(exchange, 200, [msgspec.json.encode(document)], content_type=content_type)
 
     def is_built_in(self, group: str) -> bool:
-        """Whether the server has a group by itself, without a CustomResourceDefinition."""
+        """Returns whether the server has an API group by itself, without a CustomResourceDefinition."""
         with self._storage.lock:
             return self._registry.resources.is_built_in(group)
 
@@ -86,5 +90,5 @@ class ServerDocuments:
 
 
 def send_no_page(exchange: Exchange) -> None:
-    """404 in plain text, as for a path that nobody knows."""
+    """Sends a 404 in plain text, as the real server does for paths outside of its own API groups."""
     exchange.answer(404, b"404 page not found\n", TEXT)

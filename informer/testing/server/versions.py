@@ -1,4 +1,4 @@
-"""What servers of different versions can do.
+"""The features that depend on the server's version.
 
 Source: apiserver pkg/features/kube_features.go.
 """
@@ -14,7 +14,7 @@ _VERSION = re.compile(r"v?(\d+)\.(\d+)(?:\.\d+)?\Z")
 
 
 class ServerVersion(NamedTuple):
-    """A version and its gates."""
+    """A Kubernetes version and its feature gates."""
 
     major: int
     minor: int
@@ -22,27 +22,27 @@ class ServerVersion(NamedTuple):
 
     @classmethod
     def parse(cls, text: str, *, sharded_list_and_watch: bool = False) -> ServerVersion:
-        """Reads "1.37" or "v1.37.2".
+        """Parses a version such as "1.37" or "v1.37.2".
 
         Raises:
-            ValueError: it is no version.
+            ValueError: the text is not a version.
         """
         found = _VERSION.match(text)
         if found is None:
-            raise ValueError(f'{text!r} is no version of Kubernetes: "1.37" is one')
+            raise ValueError(f'{text!r} is not a version of Kubernetes; a valid one is "1.37"')
         return cls(int(found[1]), int(found[2]), sharded_list_and_watch)
 
     @property
     def has_watch_list(self) -> bool:
-        """Whether a watch may ask to begin with the state: on in 1.32, off in 1.33, and on since."""
+        """Whether a watch may set sendInitialEvents: on by default in 1.32, off in 1.33, on since 1.34."""
         return self >= (1, 34) or self[:2] == (1, 32)
 
     @property
     def compresses_watch_list(self) -> bool:
-        """Whether a watch that begins with the state is compressed for who asks."""
+        """Whether a watch list is compressed for clients that accept gzip."""
         return self >= (1, 37)
 
     @property
     def has_sharding(self) -> bool:
-        """Whether shardSelector means anything."""
+        """Whether shardSelector is honoured; older servers ignore it."""
         return self.sharding_gate and self >= (1, 36)

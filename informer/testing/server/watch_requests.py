@@ -1,11 +1,11 @@
-"""Requests for a watch: from the request to a stream that goes on until its time is up, or somebody leaves."""
+"""Answers watch requests with a stream that lasts until its deadline, or until the client or the server ends it."""
 
 from __future__ import annotations
 
 from functools import partial
 
 from informer.testing.faults.faults import Faults
-from informer.testing.faults.open_answer import Answering, Plan
+from informer.testing.faults.open_answer import FaultPlan, OpenAnswer
 from informer.testing.http.connection import Exchange
 from informer.testing.http.server import HttpServer
 from informer.testing.listwatch.list_options import ListQuery, read_list_query
@@ -22,15 +22,16 @@ __all__ = ["WatchRequests"]
 
 
 class WatchRequests:
-    """Answers them.
+    """Answers watch requests.
 
     Args:
-        storage: and `registry`: of the objects.
-        faults: what is to go wrong.
-        version: what the server can do.
+        storage: stores the objects.
+        registry: knows where a resource's objects are stored.
+        faults: the faults that tests asked for.
+        version: the server's version, which decides about features.
         bookmark_interval: seconds between bookmarks.
 
-    Threads: any connection's; each answer takes its connection's thread.
+    Threads: any; an answer occupies its connection's thread until the watch ends.
     """
 
     def __init__(
@@ -42,29 +43,29 @@ class WatchRequests:
         self._version = version
         self._bookmark_interval = bookmark_interval
 
-    def answer(self, http: HttpServer, answering: Answering, plan: Plan, where: Where) -> None:
-        """Sends the stream.
+    def answer(self, http: HttpServer, answer: OpenAnswer, plan: FaultPlan, where: Where) -> None:
+        """Sends the stream; blocks until it ends.
 
         Raises:
-            ApiError: the request is refused; nothing was sent.
+            ApiError: the request is refused, and nothing was sent.
         """
-        exchange = answering.exchange
+        exchange = answer.exchange
         options = read_list_query(exchange.request.query, watch_list_enabled=self._version.has_watch_list)
         stream = self._stream(exchange, where, options)
         headers = JSON
         if options.is_watch_list and self._version.compresses_watch_list and takes_gzip(exchange):
             headers = {**JSON, "Content-Encoding": "gzip"}
-            answering.send_lines = lambda lines: exchange.send_chunks([gzip_member(b"".join(lines))])
-        self._prepare(stream, answering, plan)
+            answer.send_lines = lambda lines: exchange.send_chunks([gzip_member(b"".join(lines))])
+        self._prepare(stream, answer, plan)
         withdraw = exchange.connection.gone.subscribe(stream.close)
-        # Before the head of the answer leaves: who has it can rely on the watch.
+        # Before the head is sent: a client that has the head misses no change that it makes afterwards.
         stream.start()
         try:
             with http.noticing_hangup(exchange.connection):
                 exchange.begin(200, headers)
                 if plan.watch_seconds is None:
                     for lines in stream.batches():
-                        answering.send_lines(lines)
+                        answer.send_lines(lines)
                 else:
                     exchange.connection.gone.wait(plan.watch_seconds)
                 exchange.end()
@@ -87,17 +88,17 @@ class WatchRequests:
             bookmark_interval=self._bookmark_interval,
         )
 
-    def _prepare(self, stream: WatchStream, answering: Answering, plan: Plan) -> None:
-        """Tells a stream what faults want of it."""
+    def _prepare(self, stream: WatchStream, answer: OpenAnswer, plan: FaultPlan) -> None:
+        """Applies an answer's faults to its stream."""
         stream.end_bookmark = plan.end_bookmark
-        stream.at_start = [partial(injection, answering) for injection in plan.injections]
-        if answering.verb == "watch_list":
-            stream.on_state_sent = lambda: self._became_watch(answering)
-        self._faults.book.attach_stream(answering, stream)
+        stream.at_start = [partial(injection, answer) for injection in plan.injections]
+        if answer.verb == "watch_list":
+            stream.on_state_sent = lambda: self._became_watch(answer)
+        self._faults.book.attach_stream(answer, stream)
 
-    def _became_watch(self, answering: Answering) -> None:
-        plan = self._faults.book.became_watch(answering)
+    def _became_watch(self, answer: OpenAnswer) -> None:
+        plan = self._faults.book.became_watch(answer)
         for change in plan.changes:
-            change(answering.transmission)
+            change(answer.transmission)
         for injection in plan.injections:
-            answering.inject(injection)
+            answer.inject(injection)

@@ -1,4 +1,4 @@
-"""CustomResourceDefinitions: what one of them, written or deleted, changes in what the server serves."""
+"""Keeps the served resources in step with the CustomResourceDefinitions that are written and deleted."""
 
 from __future__ import annotations
 
@@ -15,17 +15,20 @@ _GROUP, _KIND = "apiextensions.k8s.io", "CustomResourceDefinition"
 
 
 class Definitions:
-    """Keeps the served resources in step with the definitions; every method is called under the storage's lock."""
+    """Validates definitions, and serves or withdraws the resources that they describe.
+
+    Threads: any; callers hold the storage's lock.
+    """
 
     def __init__(self, storage: Storage, resources: ServedResources) -> None:
         self._storage = storage
         self._resources = resources
 
     def accept_locked(self, obj: dict[str, Any]) -> None:
-        """Checks a new definition and gives it the status that the real server's controllers would.
+        """Validates a new definition and sets the status that the real server's controllers would set.
 
         Raises:
-            ApiError: 422, it does not say what has to be said.
+            ApiError: 422, a required field is missing, or the name does not fit.
         """
         causes = _causes(obj)
         if causes:
@@ -44,12 +47,12 @@ class Definitions:
         obj["status"] = {"conditions": conditions, "acceptedNames": dict(names), "storedVersions": stored}
 
     def serve_locked(self, definition: Stored) -> None:
-        """Serves what a definition describes."""
+        """Serves the versions that a definition describes."""
         obj = definition.to_dict()
         self._resources.replace_custom(definition.name, served_versions(obj))
 
     def withdraw_locked(self, definition: Stored) -> None:
-        """Deletes the objects of a definition that is gone, ends their watches and serves them no more."""
+        """Deletes the objects of a deleted definition, ends their watches and stops serving its versions."""
         bucket = self._storage.bucket_locked(definition.name)
         for stored in list(bucket.objects.values()):
             self._storage.delete_locked(bucket, stored)

@@ -1,7 +1,7 @@
-"""The options of a deletion: what becomes of an object that others depend on. Pure.
+"""The options of a deletion: validation, and the finalizers that a propagation policy sets. No I/O.
 
-There is no garbage collector here: who asks for the foreground, or for orphans, gets the finalizer that keeps the object
-until one has done its work, as from any kube-apiserver that has none beside it.
+The embedded server has no garbage collector. As with any kube-apiserver without one, a deletion in the foreground or
+with orphans leaves a finalizer that a garbage collector would remove.
 
 Source: apimachinery pkg/apis/meta/v1/validation, apiserver pkg/registry/generic/registry/store.go.
 """
@@ -21,12 +21,12 @@ _POLICIES = ("Foreground", "Background", "Orphan", "nil")
 
 
 def check_delete_options(options: Mapping[str, Any]) -> None:
-    """Raises 422 where the options contradict each other, or ask for what there is not."""
+    """Raises ApiError 422 if the options contradict each other or name an unknown policy."""
     policy, orphans = options.get("propagationPolicy"), options.get("orphanDependents")
     causes = []
     if policy is not None and orphans is not None:
-        words = "orphanDependents and deletionPropagation cannot be both set"
-        causes.append(Cause.bad("propagationPolicy", json.dumps(policy), words))
+        message = "orphanDependents and deletionPropagation cannot be both set"
+        causes.append(Cause.bad("propagationPolicy", json.dumps(policy), message))
     if policy is not None and policy not in _POLICIES[:-1]:
         causes.append(Cause.unsupported("propagationPolicy", str(policy), _POLICIES))
     if causes:
@@ -34,7 +34,7 @@ def check_delete_options(options: Mapping[str, Any]) -> None:
 
 
 def finalizers_for(options: Mapping[str, Any], finalizers: Sequence[str]) -> list[str]:
-    """The finalizers of an object that is to be deleted, given those that it has."""
+    """Returns the finalizers that an object gets when it is deleted, given those that it has."""
     policy = options.get("propagationPolicy")
     if policy is None and options.get("orphanDependents") is not None:
         policy = "Orphan" if options["orphanDependents"] else "Background"

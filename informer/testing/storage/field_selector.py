@@ -1,6 +1,4 @@
-"""Field selectors: which fields of which kinds can be selected by, and how.
-
-Comes in: "status.phase!=Running,spec.nodeName=worker-1". Goes out: a test of the fields that were taken from an object.
+"""Field selectors such as "status.phase!=Running": parsing, evaluation, and the selectable fields of each kind.
 
 Source: https://kubernetes.io/docs/concepts/overview/working-with-objects/field-selectors/, and pkg/apis of kubernetes.
 """
@@ -23,7 +21,7 @@ _EVENTS = (
     "involvedObject.kind involvedObject.namespace involvedObject.name involvedObject.uid involvedObject.apiVersion "
     "involvedObject.resourceVersion involvedObject.fieldPath reason reportingComponent source type"
 )
-# Of events.k8s.io, whose selectors speak of the new fields.
+# For events.k8s.io, which names some fields differently.
 _NEW_EVENTS = (
     "regarding.kind regarding.namespace regarding.name regarding.uid regarding.apiVersion regarding.resourceVersion "
     "regarding.fieldPath reason reportingController type"
@@ -40,7 +38,7 @@ _BY_RESOURCE = {
     "jobs.batch": "status.successful",
     "certificatesigningrequests.certificates.k8s.io": "spec.signerName",
 }
-# What a field counts as where the object does not have it.
+# The values of fields that an object does not have.
 _ABSENT = {
     "spec.restartPolicy": "Always",
     "spec.schedulerName": "default-scheduler",
@@ -62,27 +60,27 @@ class _Term(NamedTuple):
 
 
 class FieldSelector:
-    """A test of fields."""
+    """A parsed field selector."""
 
     def __init__(self, terms: tuple[_Term, ...] = ()) -> None:
         self._terms = terms
 
     def __bool__(self) -> bool:
-        """Whether it asks anything at all."""
+        """Whether the selector has any term."""
         return bool(self._terms)
 
     def matches(self, fields: Mapping[str, str]) -> bool:
-        """Whether fields meet every term; one that is missing counts as empty."""
+        """Returns whether fields match every term; a missing field counts as empty."""
         return all((fields.get(field, "") == value) == equal for field, value, equal in self._terms)
 
 
 def paths_for(resource: str) -> tuple[str, ...]:
-    """The fields of a built-in resource ("pods", "jobs.batch") that can be selected by, name and namespace aside."""
+    """Returns the selectable fields of a built-in resource such as "jobs.batch", besides name and namespace."""
     return tuple(_BY_RESOURCE.get(resource, "").split())
 
 
 def fields_of(obj: Mapping[str, Any], paths: tuple[str, ...]) -> dict[str, str]:
-    """What stands at these paths, as text."""
+    """Returns the values at these paths as text."""
     fields = {path: _text(_at(obj, path), _ABSENT.get(path, "")) for path in paths}
     if not fields.get("reportingComponent", "?"):
         fields["reportingComponent"] = _text(_at(obj, "source.component"), "")
@@ -96,17 +94,17 @@ def fields_of(obj: Mapping[str, Any], paths: tuple[str, ...]) -> dict[str, str]:
 def parse_field_selector(
     text: str, paths: tuple[str, ...], kind: str, *, custom: bool, stored: Callable[[str], str] = str
 ) -> FieldSelector:
-    """Reads a field selector.
+    """Parses a field selector.
 
     Args:
         text: as in the query; "" selects everything.
-        paths: the fields that can be selected by, beside name and namespace.
-        kind: of the objects, for the words of a refusal.
-        custom: whether it is a custom resource's.
-        stored: under which path a field is stored.
+        paths: the selectable fields, besides name and namespace.
+        kind: the objects' kind, on which the error's message depends.
+        custom: whether the resource is a custom one.
+        stored: returns the path at which a field is stored.
 
     Raises:
-        ApiError: 400, it cannot be read, or names another field.
+        ApiError: 400, the selector cannot be parsed, or it names a field that is not selectable.
     """
     terms = []
     for part in _SEPARATOR.split(text) if text else ():

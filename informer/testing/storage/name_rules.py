@@ -1,4 +1,4 @@
-"""Which names objects may have, and which labels, annotations and finalizers.
+"""Validates names, labels, annotations and finalizers, and generates names.
 
 Source: https://kubernetes.io/docs/concepts/overview/working-with-objects/names/ and labels/; apimachinery
 pkg/util/validation.
@@ -44,9 +44,9 @@ _TWO_PARTS_ERROR = (
 )
 _FINALIZER_ERROR = "name is neither a standard finalizer name nor is it fully qualified"
 _STANDARD_FINALIZERS = frozenset(("foregroundDeletion", "kubernetes", "orphan"))
-# Kinds whose names are a single label; all others are subdomains, and those of RBAC any path segment.
+# Kinds whose names are DNS labels. Names of RBAC objects are path segments, all other names DNS subdomains.
 _SINGLE_LABELS = frozenset(("Namespace", "Service"))
-# Without vowels and look-alikes, as the real server's.
+# The real server's alphabet, without vowels and characters that look alike.
 _LETTERS = "bcdfghjklmnpqrstvwxz2456789"
 _LONGEST_GENERATED = 58
 _LONGEST_LABEL = 63
@@ -54,12 +54,12 @@ _LONGEST_SUBDOMAIN = 253
 
 
 def generated_name(prefix: str) -> str:
-    """A name that begins with a prefix and ends at random."""
+    """Returns a name that begins with `prefix` and ends with five random characters."""
     return prefix[:_LONGEST_GENERATED] + "".join(random.choices(_LETTERS, k=5))  # noqa: S311
 
 
 def name_cause(name: str, kind: str, group: str) -> Cause | None:
-    """Why an object of a kind cannot have this name, or None where it can."""
+    """Returns why a name is not valid for objects of a kind; None if it is."""
     if not name:
         return Cause.required("metadata.name", "name or generateName is required")
     message = _path_segment_error(name) if group == "rbac.authorization.k8s.io" else _dns_error(name, kind)
@@ -67,7 +67,7 @@ def name_cause(name: str, kind: str, group: str) -> Cause | None:
 
 
 def label_causes(labels: Mapping[str, str]) -> list[Cause]:
-    """Why an object cannot have these labels; empty where it can."""
+    """Returns why labels are not valid; empty if they are."""
     causes = []
     for key, value in labels.items():
         for text, message in ((key, _key_error(key)), (value, _value_error(value))):
@@ -77,8 +77,8 @@ def label_causes(labels: Mapping[str, str]) -> list[Cause]:
 
 
 def annotation_causes(keys: Iterable[str]) -> list[Cause]:
-    """Why an object cannot have annotations of these keys; empty where it can."""
-    # Capital letters are allowed where a label's key cannot have them.
+    """Returns why keys of annotations are not valid; empty if they are."""
+    # Unlike a label's key, an annotation's may have capital letters in its prefix.
     found = ((key, _key_error(key.lower())) for key in keys)
     return [
         Cause.bad("metadata.annotations", json.dumps(key), message) for key, message in found if message is not None
@@ -86,9 +86,11 @@ def annotation_causes(keys: Iterable[str]) -> list[Cause]:
 
 
 def finalizer_causes(finalizers: Sequence[str], *, custom: bool) -> list[Cause]:
-    """Why an object cannot have these finalizers; empty where it can."""
+    """Returns why finalizers are not valid; empty if they are."""
     found = ((text, _key_error(text)) for text in finalizers)
-    causes = [Cause.bad("metadata.finalizers", json.dumps(text), words) for text, words in found if words is not None]
+    causes = [
+        Cause.bad("metadata.finalizers", json.dumps(text), message) for text, message in found if message is not None
+    ]
     if custom:
         return causes
     for i, text in enumerate(finalizers):

@@ -1,7 +1,7 @@
-"""What a namespace's deletion does to the objects in it: the work of the namespace controller, which is not here.
+"""The rules of namespaces, with the work that a real cluster's namespace controller does.
 
-A namespace that is deleted is marked, all that is in it is deleted, and when nothing is left it goes too. What has
-finalizers keeps it until they are gone.
+Deleting a namespace marks it and deletes every object in it. The namespace is removed with its last object; an object
+with finalizers holds it back.
 
 Source: kubernetes pkg/controller/namespace, and the NamespaceLifecycle admission plugin.
 """
@@ -23,14 +23,17 @@ _IMMORTAL = frozenset(("default", "kube-public", "kube-system"))
 
 
 class Namespaces:
-    """Guards them; every method is called under the storage's lock."""
+    """Checks writes against the namespaces that exist, and empties deleted namespaces.
+
+    Threads: any; callers hold the storage's lock.
+    """
 
     def __init__(self, storage: Storage, served: ServedResource) -> None:
         self._storage = storage
         self.served = served
 
     def check_create_locked(self, where: Where, name: str) -> None:
-        """Raises 404 where an object's namespace is not there, 403 where it is going."""
+        """Raises ApiError: 404 if an object's namespace does not exist, 403 if it is being deleted."""
         resource = where.served.resource
         if not resource.namespaced:
             return
@@ -38,7 +41,7 @@ class Namespaces:
         if namespace is None:
             raise not_found(self.served.resource, where.namespace)
         if namespace.marked:
-            words = f"unable to create new content in namespace {where.namespace} because it is being terminated"
+            message = f"unable to create new content in namespace {where.namespace} because it is being terminated"
             cause = {
                 "reason": "NamespaceTerminating",
                 "message": f"namespace {where.namespace} is being terminated",
@@ -46,20 +49,20 @@ class Namespaces:
             }
             details = {"name": name, **({"group": resource.group} if resource.group else {}), "kind": resource.plural}
             details["causes"] = [cause]  # type: ignore[assignment]
-            raise ApiError(403, "Forbidden", f'{resource.name} "{name}" is forbidden: {words}', details=details)
+            raise ApiError(403, "Forbidden", f'{resource.name} "{name}" is forbidden: {message}', details=details)
 
     def check_delete_locked(self, name: str) -> None:
-        """Raises 403 for those that the cluster needs."""
+        """Raises ApiError 403 for the namespaces that must not be deleted."""
         if name in _IMMORTAL:
-            words = f'namespaces "{name}" is forbidden: this namespace may not be deleted'
-            raise ApiError(403, "Forbidden", words, details={"name": name, "kind": "namespaces"})
+            message = f'namespaces "{name}" is forbidden: this namespace may not be deleted'
+            raise ApiError(403, "Forbidden", message, details={"name": name, "kind": "namespaces"})
 
     def empty_locked(self, name: str, remove: Callable[[str, Bucket, str], object]) -> None:
-        """Deletes what is in a namespace that was marked, and the namespace itself when nothing is left.
+        """Deletes every object in a marked namespace, then the namespace if it is empty.
 
         Args:
-            name: of the namespace.
-            remove: deletes or marks the object of a bucket (given by name, too) that a key names.
+            name: the namespace's name.
+            remove: deletes or marks one object, given the bucket's name, the bucket and the object's key.
         """
         for bucket_name, bucket in self._storage.buckets_locked():
             for stored in [each for each in bucket.objects.values() if each.namespace == name]:
@@ -67,7 +70,7 @@ class Namespaces:
         self.finish_locked(name)
 
     def finish_locked(self, name: str) -> None:
-        """Takes a namespace away that was marked and is empty."""
+        """Removes a namespace if it is marked and empty."""
         bucket = self._bucket_locked()
         namespace = bucket.objects.get(name)
         if namespace is None or not namespace.marked or namespace.held:

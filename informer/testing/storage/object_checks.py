@@ -1,6 +1,6 @@
-"""What an object must say, and must not, to be written: kind, metadata, identity, preconditions. Pure.
+"""Validates objects that are to be written: kind, metadata, identity and preconditions. No I/O.
 
-Source: apiserver pkg/registry/rest and pkg/endpoints/handlers; the texts are those of kube-apiserver 1.37.
+Source: apiserver pkg/registry/rest and pkg/endpoints/handlers. The messages are those of kube-apiserver 1.37.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _GO_TYPES = {str: "string", int: "number", float: "number", bool: "bool", list: 
 
 
 class Where(NamedTuple):
-    """Which object, or (without a name) which objects."""
+    """The object that a request acts on; without a name, the objects of a resource."""
 
     served: ServedResource
     namespace: str = ""
@@ -42,12 +42,12 @@ class Where(NamedTuple):
 
     @property
     def key(self) -> str:
-        """Under which the object is stored."""
+        """The key under which the object is stored."""
         return f"{self.namespace}/{self.name}" if self.served.resource.namespaced else self.name
 
 
 def check_kind(served: ServedResource, obj: Mapping[str, Any], is_served: Callable[[str, str], bool]) -> None:
-    """Raises 400 where an object says to be of another kind than the resource it is written to."""
+    """Raises ApiError 400 if the object's kind is not that of the resource it is written to."""
     resource = served.resource
     if served.custom:
         _check_custom_kind(resource, obj)
@@ -84,35 +84,35 @@ def _check_custom_kind(resource: Resource, obj: Mapping[str, Any]) -> None:
 
 
 def not_registered(api_version: str, kind: str) -> str:
-    """The words for a kind that there is not."""
+    """Returns the message for a kind that the server does not have."""
     return f'no kind "{kind}" is registered for version "{api_version}" in scheme "pkg/runtime/scheme.go:111"'
 
 
 def metadata_of(obj: dict[str, Any], resource: Resource) -> dict[str, Any]:
-    """An object's metadata, made if there is none; raises 400 where its fields are not of the right types."""
+    """Returns an object's metadata, added if missing; raises ApiError 400 if a field has the wrong type."""
     metadata = obj.get("metadata")
     if metadata is None:
         metadata = obj["metadata"] = {}
-    words = f'{resource.kind} in version "{resource.version}" cannot be handled as a {resource.kind}: json: '
+    message = f'{resource.kind} in version "{resource.version}" cannot be handled as a {resource.kind}: json: '
     if not isinstance(metadata, dict):
         field = f"Go struct field {resource.kind}.metadata of type v1.ObjectMeta"
-        raise bad_request(f"{words}cannot unmarshal {_GO_TYPES[type(metadata)]} into {field}")
+        raise bad_request(f"{message}cannot unmarshal {_GO_TYPES[type(metadata)]} into {field}")
     for name in ("labels", "annotations"):
         values = metadata.get(name)
         odd = [values] if not isinstance(values, dict) else [v for v in values.values() if not isinstance(v, str)]
         if values is not None and odd:
             field = f"Go struct field ObjectMeta.metadata.{name} of type string"
-            raise bad_request(f"{words}cannot unmarshal {_GO_TYPES.get(type(odd[0]), 'null')} into {field}")
+            raise bad_request(f"{message}cannot unmarshal {_GO_TYPES.get(type(odd[0]), 'null')} into {field}")
     for name in ("name", "generateName", "namespace", "uid", "resourceVersion"):
         value = metadata.get(name)
         if value is not None and not isinstance(value, str):
             field = f"Go struct field ObjectMeta.metadata.{name} of type string"
-            raise bad_request(f"{words}cannot unmarshal {_GO_TYPES[type(value)]} into {field}")
+            raise bad_request(f"{message}cannot unmarshal {_GO_TYPES[type(value)]} into {field}")
     return metadata
 
 
 def settle_namespace(where: Where, metadata: dict[str, Any]) -> None:
-    """Puts the request's namespace into an object that says none; raises 400 where it says another."""
+    """Sets the request's namespace in an object; raises ApiError 400 if the object has another one."""
     if not where.served.resource.namespaced:
         metadata.pop("namespace", None)
         return
@@ -122,7 +122,7 @@ def settle_namespace(where: Where, metadata: dict[str, Any]) -> None:
 
 
 def check_metadata(metadata: Mapping[str, Any], served: ServedResource) -> None:
-    """Raises 422 where the name, a label, an annotation or a finalizer is not as it must be."""
+    """Raises ApiError 422 if the name, a label, an annotation or a finalizer is not valid."""
     resource = served.resource
     name = metadata.get("name") or ""
     cause = name_cause(name, resource.kind, resource.group)
@@ -135,12 +135,12 @@ def check_metadata(metadata: Mapping[str, Any], served: ServedResource) -> None:
 
 
 def check_identity(where: Where, metadata: Mapping[str, Any], uid: str) -> None:
-    """Raises 400 where an update is for an object of another name, 409 where it is for one of another uid.
+    """Raises ApiError if an update carries another name (400) or another uid (409).
 
     Args:
-        where: what the request names.
-        metadata: of the new object.
-        uid: of the object that is there; "" leaves that out.
+        where: the object that the request's URL names.
+        metadata: the new object's metadata.
+        uid: the stored object's uid; "" skips that check.
     """
     resource, name = where.served.resource, metadata.get("name")
     if not name:
@@ -160,7 +160,7 @@ def check_identity(where: Where, metadata: Mapping[str, Any], uid: str) -> None:
 
 
 def check_uid(where: Where, metadata: Mapping[str, Any], uid: str) -> None:
-    """Raises 422 where an object would get another uid."""
+    """Raises ApiError 422 if an update would change the uid."""
     given = metadata.get("uid")
     if given and given != uid:
         resource = where.served.resource
@@ -169,7 +169,7 @@ def check_uid(where: Where, metadata: Mapping[str, Any], uid: str) -> None:
 
 
 def check_version(where: Where, metadata: Mapping[str, Any], old: Stored | None) -> None:
-    """Raises 409 where an update is of another state; 422 where it does not say of which, and has to."""
+    """Raises ApiError if the resourceVersion is not the stored object's (409), or is missing but required (422)."""
     served, resource = where.served, where.served.resource
     version = metadata.get("resourceVersion") or ""
     if version and not (version.isascii() and version.isdigit()):
@@ -184,21 +184,21 @@ def check_version(where: Where, metadata: Mapping[str, Any], old: Stored | None)
 
 
 def check_finalizers(where: Where, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
-    """Raises 422 where a finalizer is added to an object that is going."""
+    """Raises ApiError 422 if an update adds a finalizer to an object that is being deleted."""
     if "deletionTimestamp" not in old:
         return
     added = [each for each in new.get("finalizers") or () if each not in (old.get("finalizers") or ())]
     if added:
         resource = where.served.resource
         listed = ", ".join(json.dumps(each) for each in added)
-        words = (
+        message = (
             f"no new finalizers can be added if the object is being deleted, found new finalizers []string{{{listed}}}"
         )
-        raise invalid(resource.group, resource.kind, where.name, [Cause.forbidden("metadata.finalizers", words)])
+        raise invalid(resource.group, resource.kind, where.name, [Cause.forbidden("metadata.finalizers", message)])
 
 
 def check_preconditions(resource: Resource, old: Stored, preconditions: Mapping[str, Any]) -> None:
-    """Raises 409 where a deletion is for another object, or another state of it."""
+    """Raises ApiError 409 if a deletion's uid or resourceVersion is not the stored object's."""
     uid, version = preconditions.get("uid"), preconditions.get("resourceVersion")
     if uid is not None and uid != old.uid:
         raise wrong_precondition(

@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import functools
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 __all__ = ["PatchError", "json_patch", "merge_patch"]
@@ -57,7 +58,7 @@ def _library() -> tuple[Any, Any]:
     except ImportError as error:
         raise ImportError("JSON patch needs the package jsonpatch: pip install 'kube-informer[testing]'") from error
 
-    class LenientReplace(jsonpatch.ReplaceOperation):  # type: ignore[misc]
+    class LenientReplace(jsonpatch.ReplaceOperation):
         def apply(self, obj: Any) -> Any:
             parent, key = self.pointer.to_last(obj)
             if isinstance(parent, dict) and key is not None and "value" in self.operation:
@@ -65,11 +66,13 @@ def _library() -> tuple[Any, Any]:
                 return obj
             return super().apply(obj)
 
-    class LenientPatch(jsonpatch.JsonPatch):  # type: ignore[misc]
+    class LenientPatch(jsonpatch.JsonPatch):
         # RFC 6902's operations only: jsonpatch has more.
-        operations = {  # noqa: RUF012 - an attribute of jsonpatch's own class
-            **{name: jsonpatch.JsonPatch.operations[name] for name in ("add", "remove", "move", "copy", "test")},
-            "replace": LenientReplace,
-        }
+        operations = MappingProxyType(
+            {
+                **{name: jsonpatch.JsonPatch.operations[name] for name in ("add", "remove", "move", "copy", "test")},
+                "replace": LenientReplace,
+            }
+        )
 
     return jsonpatch, LenientPatch

@@ -1,7 +1,6 @@
-"""Creating, reading, changing and deleting objects, with the checks that the real server makes.
+"""Creates, reads, updates and deletes objects, with the validation of the real server.
 
-Comes in: decoded objects and changes. Goes out: the stored state. Everything that a write has to look at, it looks at
-under the storage's lock, so that two writers never see the same state.
+A write is validated and stored under the storage's lock, so that two writers never start from the same state.
 
 Source: apiserver pkg/registry/generic/registry/store.go.
 """
@@ -35,16 +34,16 @@ from watch.errors import ApiError
 
 __all__ = ["Registry"]
 
-# So often another random end is tried when a generated name is taken.
+# Attempts to generate a name that is not taken.
 _NAME_TRIES = 8
 _DEFINITION = "CustomResourceDefinition"
 
 
 class Registry:
-    """All writes.
+    """Reads and writes objects.
 
     Args:
-        storage: where the objects are.
+        storage: stores the objects; the registry adds the initial namespaces to it.
 
     Threads: any.
     """
@@ -60,34 +59,34 @@ class Registry:
             self.create(Where(namespaces), {"metadata": {"name": name}})
 
     def find(self, group: str, version: str, plural: str) -> ServedResource | None:
-        """The resource at a path."""
+        """Returns the resource at a path; None if the server does not have it."""
         with self._storage.lock:
             return self.resources.find(group, version, plural)
 
     def bucket_locked(self, served: ServedResource) -> Bucket:
-        """Where the objects of a resource are."""
+        """Returns the bucket with a resource's objects."""
         return self._storage.bucket_locked(served.bucket, served.paths, served.form)
 
     def get(self, where: Where) -> Stored:
-        """The newest state of an object.
+        """Returns the newest state of an object.
 
         Raises:
-            ApiError: 404.
+            ApiError: 404, the object does not exist.
         """
         with self._storage.lock:
             return self._existing_locked(where)
 
     def create(self, where: Where, obj: dict[str, Any], *, with_status: bool = False, dry_run: bool = False) -> Stored:
-        """Adds an object.
+        """Creates an object and returns its state.
 
         Args:
-            where: its resource and namespace.
-            obj: becomes the registry's own.
-            with_status: its status is kept too.
-            dry_run: everything is checked, and nothing stored.
+            where: the resource and the namespace.
+            obj: the object; the registry takes ownership of it.
+            with_status: store the status too.
+            dry_run: validate, but store nothing.
 
         Raises:
-            ApiError: it cannot be.
+            ApiError: the object is not valid, or exists already.
         """
         served = where.served
         check_kind(served, obj, self._is_served)
@@ -98,7 +97,7 @@ class Registry:
             raise ApiError(500, "", "resourceVersion should not be set on objects to be created")
         with self._storage.lock:
             if served.custom and self.find(*served.path) is None:
-                raise page_not_found()  # its definition was deleted a moment ago
+                raise page_not_found()  # its definition was deleted after the request was routed
             self._namespaces.check_create_locked(where, metadata.get("name") or "")
             bucket = self.bucket_locked(served)
             _generate_name(bucket, metadata)
@@ -125,22 +124,22 @@ class Registry:
         create: bool = False,
         patch: bool = False,
     ) -> tuple[Stored, bool]:
-        """Changes an object.
+        """Updates an object.
 
         Args:
-            where: which; its subresource says which part may be changed.
-            change: makes the new object of the old one, which it may change; it is called under the lock, so it must be
-                short. The resourceVersion that it leaves, if any, has to be the stored one's.
-            with_status: object and status are written at once.
-            dry_run: everything is checked, and nothing stored.
-            create: make the object if there is none.
-            patch: whether the change was asked for as one, and not as a new object.
+            where: the object; its subresource decides which part of the object is updated.
+            change: returns the new object, given the old one, which it may change. It is called under the lock, so it
+                must not block. A resourceVersion in the new object must be that of the stored object.
+            with_status: update the status together with the rest.
+            dry_run: validate, but store nothing.
+            create: create the object if it does not exist.
+            patch: whether the client sent a patch instead of a whole object.
 
         Returns:
-            the newest state, and whether it was created.
+            The newest state, and whether the object was created.
 
         Raises:
-            ApiError: it cannot be.
+            ApiError: the new object is not valid, or the object does not exist.
         """
         served, resource = where.served, where.served.resource
         with self._storage.lock:
@@ -169,18 +168,18 @@ class Registry:
             return self._change_locked(served, bucket, old, after), False
 
     def delete(self, where: Where, options: Mapping[str, Any], *, dry_run: bool = False) -> tuple[Stored, bool]:
-        """Deletes an object, or marks it where finalizers hold it.
+        """Deletes an object, or marks it with a deletionTimestamp if it has finalizers.
 
         Args:
-            where: which.
-            options: a DeleteOptions object; its preconditions have to hold.
-            dry_run: everything is checked, and nothing done.
+            where: the object.
+            options: a DeleteOptions object, whose preconditions must hold.
+            dry_run: validate, but delete nothing.
 
         Returns:
-            the last state, and whether it is gone.
+            The last state, and whether the object was removed at once.
 
         Raises:
-            ApiError: it cannot be.
+            ApiError: the object does not exist, must not be deleted, or a precondition does not hold.
         """
         check_delete_options(options)
         with self._storage.lock:
@@ -201,7 +200,7 @@ class Registry:
         return self.create(where, obj, with_status=with_status, dry_run=dry_run)
 
     def _change_locked(self, served: ServedResource, bucket: Bucket, old: Stored, after: dict[str, Any]) -> Stored:
-        """Stores a new state, or lets go of an object that nothing holds any more."""
+        """Stores a new state, or removes a marked object whose last finalizer is removed."""
         is_namespace = served is self._namespaces.served
         if old.marked and not after["metadata"].get("finalizers") and not is_namespace:
             self._remove_locked(served, bucket, old)
@@ -216,7 +215,7 @@ class Registry:
     def _delete_locked(
         self, served: ServedResource, bucket: Bucket, old: Stored, options: Mapping[str, Any]
     ) -> tuple[Stored, bool]:
-        """Marks what has to be marked, and removes what can be removed."""
+        """Marks an object if it must be marked, and removes it if nothing holds it."""
         kind = served.resource.kind
         obj = old.to_dict()
         before = obj["metadata"].get("finalizers") or []

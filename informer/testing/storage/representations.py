@@ -1,8 +1,7 @@
-"""How objects look in an answer: whole, as PartialObjectMetadata, in a list, in an event of a watch.
+"""Writes objects for answers: whole or as PartialObjectMetadata; alone, in a list, or in an event of a watch.
 
-Comes in: stored states and what the client accepts. Goes out: bytes. The JSON of an object is made once, when it is
-written; here it is only put together. The order of the keys is the real server's: custom resources have them sorted, so
-that a list's metadata comes last.
+An object is encoded to JSON once, when it is stored; here that JSON is only joined. The keys are in the real server's
+order: those of custom resources are sorted, so that a list's metadata comes last.
 
 Source: https://kubernetes.io/docs/reference/using-api/api-concepts/#alternate-representations-of-resources
 """
@@ -36,22 +35,22 @@ _decode_metadata = msgspec.json.Decoder(_MetadataOnly).decode
 
 
 class Representation(ABC):
-    """Of the objects of one resource in one version."""
+    """Writes the objects of one version of a resource."""
 
     @abstractmethod
     def single(self, stored: Stored) -> bytes:
-        """An object by itself."""
+        """Returns one object."""
 
     @abstractmethod
     def list(self, metadata: Mapping[str, Any], objects: Iterable[Stored]) -> list[bytes]:
-        """A list, in pieces."""
+        """Returns a list, in pieces that are to be joined."""
 
     @abstractmethod
     def bookmark(self, resource_version: int, *, initial_events_end: bool) -> bytes:
-        """A line of a watch that only tells how far it has come."""
+        """Returns the line of a bookmark, optionally the one that ends the initial state."""
 
     def event(self, type: str, stored: Stored) -> bytes:
-        """A line of a watch."""
+        """Returns the line of an event."""
         return b'{"type":"%s","object":%s}\n' % (type.encode(), self.single(stored))
 
 
@@ -67,7 +66,7 @@ class _BuiltIn(Representation):
     @override
     def list(self, metadata: Mapping[str, Any], objects: Iterable[Stored]) -> list[bytes]:
         head = _prefix(self._served.list_kind, self._served.resource.api_version)
-        # The real server leaves kind and apiVersion out of the items of its own kinds.
+        # The real server leaves kind and apiVersion out of the items of built-in kinds.
         items = b",".join([self._body(stored) for stored in objects])
         return [head, b'"metadata":%s,"items":[' % _encode(metadata), items, b"]}\n"]
 
@@ -93,7 +92,7 @@ class _Custom(Representation):
     @override
     def list(self, metadata: Mapping[str, Any], objects: Iterable[Stored]) -> list[bytes]:
         items = b",".join([self.single(stored) for stored in objects])
-        # This field is written even when it is empty.
+        # The real server writes `continue` even if it is empty.
         written = _encode({"continue": "", **metadata}, order="sorted")
         tail = b'],"kind":"%s","metadata":%s}\n' % (self._list_kind.encode(), written)
         return [b'{"apiVersion":"%s","items":[' % self._form.api_version.encode(), items, tail]
@@ -125,20 +124,20 @@ class _Partial(Representation):
 
 
 def representation_for(accept: str, served: ServedResource, *, of_list: bool = False) -> Representation:
-    """The first that a client accepts and the server has.
+    """Returns the first representation that the client accepts and the server supports.
 
     Args:
-        accept: the header; "" accepts anything.
+        accept: the request's Accept header; "" accepts anything.
         served: the resource.
         of_list: whether the answer is a list.
 
     Raises:
-        ApiError: 406, there is none.
+        ApiError: 406, the server supports none of them.
     """
     known = False
     for each in accept.split(",") if accept else ("*/*",):
         media, *parameters = (part.strip() for part in each.split(";"))
-        # The router of the built-in resources takes a wildcard only for everything.
+        # For built-in resources the real server accepts "*/*" but not "application/*".
         if media not in ("*/*", "application/json") and not (media == "application/*" and served.custom):
             continue
         known = True

@@ -1,7 +1,4 @@
-"""Which resources the server has: the built-in ones, and those that CustomResourceDefinitions add.
-
-Source: the built-in ones are those of informer/discovery.py, and a few more.
-"""
+"""The resources that the server serves: the built-in ones, and those that CustomResourceDefinitions add."""
 
 from __future__ import annotations
 
@@ -16,7 +13,7 @@ from informer.testing.storage.storage import Form, Stored
 
 __all__ = ["ServedResource", "ServedResources", "served_versions"]
 
-# What servers have beside the resources that an informer knows by heart.
+# Built-in resources of the real server that the informers' own table does not have.
 _MORE = """
 admissionregistration.k8s.io/v1: MutatingWebhookConfiguration* ValidatingAdmissionPolicy*:validatingadmissionpolicies
 admissionregistration.k8s.io/v1: ValidatingAdmissionPolicyBinding* ValidatingWebhookConfiguration*
@@ -28,7 +25,7 @@ node.k8s.io/v1: RuntimeClass*:runtimeclasses
 resource.k8s.io/v1: DeviceClass*:deviceclasses ResourceClaim ResourceClaimTemplate ResourceSlice*
 storage.k8s.io/v1: CSIStorageCapacity:csistoragecapacities VolumeAttributesClass*:volumeattributesclasses/vac
 """
-# events.k8s.io is another view of the core group's events: the same objects, with other names for some fields.
+# The events of events.k8s.io are the core group's events with other names for some fields.
 _EVENT_FIELDS = {
     "regarding": "involvedObject",
     "note": "message",
@@ -44,7 +41,7 @@ def _kinds(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-# Kinds with a status of their own, which the main endpoint leaves alone.
+# Kinds with a status subresource: an update of the object leaves the status alone.
 _WITH_STATUS = _kinds(
     "Namespace Node PersistentVolume PersistentVolumeClaim Pod ReplicationController ResourceQuota Service DaemonSet "
     "Deployment ReplicaSet StatefulSet HorizontalPodAutoscaler CronJob Job Ingress PodDisruptionBudget VolumeAttachment "
@@ -57,12 +54,12 @@ _WITH_GENERATION = _kinds(
     "NetworkPolicy PodDisruptionBudget PodTemplate EndpointSlice PriorityClass CustomResourceDefinition FlowSchema "
     "PriorityLevelConfiguration MutatingWebhookConfiguration ValidatingWebhookConfiguration ValidatingAdmissionPolicy"
 )
-# Kinds whose deletion answers with the object, not with a Status.
+# Kinds whose deletion is answered with the object instead of a Status.
 _RETURN_DELETED = _kinds(
     "PersistentVolume PersistentVolumeClaim Pod PodTemplate ResourceQuota Service ServiceAccount CSIDriver CSINode "
     "StorageClass VolumeAttachment"
 )
-# An update of these has to say which state it is of.
+# Kinds whose update must have a resourceVersion.
 _CONDITIONAL_UPDATE = _kinds("Lease CustomResourceDefinition")
 _CREATED_BY_UPDATE = _kinds("Lease Event Endpoints LimitRange Service Role RoleBinding ClusterRole ClusterRoleBinding")
 _KUBE_VERSION = re.compile(r"v(?P<major>\d+)(?:(?P<stability>alpha|beta)(?P<minor>\d+))?\Z")
@@ -82,16 +79,16 @@ _CUSTOM_VERBS = ("delete", "deletecollection", "get", "list", "patch", "create",
 
 @dataclass(frozen=True)
 class ServedResource:
-    """A resource in one version, and how it behaves."""
+    """One version of a resource, and how it behaves."""
 
     resource: Resource
     custom: bool = False
     stored_version: str = ""
     """The apiVersion in which the objects of a custom resource are stored."""
     fields: Mapping[str, str] = field(default_factory=dict)
-    """Top-level fields that are stored under another name."""
+    """The stored names of the top-level fields that are stored under another name."""
     shares: str = ""
-    """The resource whose objects these are, if it is another one's."""
+    """The resource that stores the objects, if this is another view of them."""
     has_status: bool = False
     has_scale: bool = False
     scale_paths: Mapping[str, str] = field(default_factory=dict)
@@ -106,7 +103,7 @@ class ServedResource:
 
     @property
     def bucket(self) -> str:
-        """Where its objects are kept: every version of a resource has the same."""
+        """The name of the bucket with its objects; all versions of a resource share one."""
         return self.shares or self.resource.name
 
     @property
@@ -116,38 +113,38 @@ class ServedResource:
 
     @property
     def form(self) -> Form:
-        """How its objects are stored."""
+        """How its objects are stored as JSON."""
         return Form(self.resource.kind, self.stored_version) if self.custom else Form()
 
     @property
     def paths(self) -> tuple[str, ...]:
-        """The selectable fields, as they are stored."""
+        """The paths at which the selectable fields are stored."""
         return tuple(self.stored_path(path) for path in self.selectable)
 
     def stored_path(self, path: str) -> str:
-        """Where a field of its objects is stored."""
+        """Returns the path at which a field is stored."""
         first, dot, rest = path.partition(".")
         return self.fields.get(first, first) + dot + rest
 
     def to_stored(self, obj: dict[str, Any]) -> dict[str, Any]:
-        """An object as it is stored."""
+        """Returns an object with its fields under the names they are stored by."""
         return {self.fields.get(key, key): value for key, value in obj.items()} if self.fields else obj
 
     def from_stored(self, obj: dict[str, Any]) -> dict[str, Any]:
-        """A stored object as this resource shows it."""
+        """Returns a stored object with its fields under this resource's names."""
         if not self.fields:
             return obj
         names = {stored: own for own, stored in self.fields.items()}
         return {names.get(key, key): value for key, value in obj.items()}
 
     def shown(self, stored: Stored) -> dict[str, Any]:
-        """A stored object as a client sees it, with its kind; the caller may change it."""
+        """Returns a stored object as a client sees it, as a dict that the caller may change."""
         resource = self.resource
         return {"kind": resource.kind, "apiVersion": resource.api_version, **self.from_stored(stored.to_dict())}
 
 
 class ServedResources:
-    """All of them. Not thread-safe: its owner guards it."""
+    """The table of all served resources. Not thread-safe: callers hold the storage's lock."""
 
     def __init__(self) -> None:
         self._by_path: dict[tuple[str, str, str], ServedResource] = {}
@@ -158,33 +155,33 @@ class ServedResources:
         return iter(list(self._by_path.values()))
 
     def find(self, group: str, version: str, plural: str) -> ServedResource | None:
-        """The one at a path."""
+        """Returns the resource at a path; None if there is none."""
         return self._by_path.get((group, version, plural))
 
     def by_kind(self, api_version: str, kind: str) -> ServedResource | None:
-        """The one whose objects say so."""
+        """Returns the resource whose objects have this apiVersion and kind; None if there is none."""
         for served in self._by_path.values():
             if served.resource.kind == kind and served.resource.api_version == api_version:
                 return served
         return None
 
     def by_bucket(self, name: str) -> ServedResource | None:
-        """One whose objects are in a bucket."""
+        """Returns a resource whose objects are in the bucket; None if there is none."""
         return next((served for served in self._by_path.values() if served.bucket == name), None)
 
     def groups(self) -> dict[str, list[str]]:
-        """Versions by group, the preferred one first; "" is the core group."""
+        """Returns the versions of each group, the preferred one first; "" is the core group."""
         groups: dict[str, set[str]] = {}
         for group, version, _ in self._by_path:
             groups.setdefault(group, set()).add(version)
         return {group: sorted(versions, key=version_priority, reverse=True) for group, versions in groups.items()}
 
     def is_built_in(self, group: str) -> bool:
-        """Whether a group is one that the server has by itself."""
+        """Returns whether the server has the group without a CustomResourceDefinition."""
         return any(served.resource.group == group and not served.custom for served in self._by_path.values())
 
     def replace_custom(self, name: str, served: Iterable[ServedResource]) -> None:
-        """Puts the versions of a custom resource ("widgets.example.com") in the place of those it had."""
+        """Replaces the served versions of a custom resource, such as "widgets.example.com"."""
         plural, _, group = name.partition(".")
         for path in [p for p, s in self._by_path.items() if s.custom and p[0] == group and p[2] == plural]:
             del self._by_path[path]
@@ -196,7 +193,7 @@ class ServedResources:
 
 
 def served_versions(definition: Mapping[str, Any]) -> list[ServedResource]:
-    """The resources that a CustomResourceDefinition describes, one a served version."""
+    """Returns the resources that a CustomResourceDefinition describes, one per served version."""
     spec = definition["spec"]
     names = spec["names"]
     singular = names.get("singular") or names["kind"].lower()
@@ -245,7 +242,7 @@ def _built_in(resource: Resource) -> ServedResource:
         selectable=paths_for(resource.name),
         list_kind=kind + "List",
         categories=_CATEGORIES.get(kind, ()),
-        # A collection of namespaces is too much to delete at once.
+        # As in the real server, namespaces cannot be deleted as a collection.
         verbs=tuple(verb for verb in _VERBS if kind != "Namespace" or verb != "deletecollection"),
         fields=_EVENT_FIELDS if resource.name == "events.events.k8s.io" else {},
         shares="events" if resource.name == "events.events.k8s.io" else "",
@@ -253,7 +250,7 @@ def _built_in(resource: Resource) -> ServedResource:
 
 
 def version_priority(version: str) -> tuple[int, int, int, str]:
-    """The higher, the more is a version preferred: v2, v1, v1beta2, v1alpha1, and then whatever else.
+    """Returns a sort key of versions, highest for the preferred one: v2, v1, v1beta2, v1alpha1, then all others.
 
     Source: apimachinery pkg/version/helpers.go.
     """

@@ -1,8 +1,6 @@
-"""What the API server refuses, in its own words.
+"""The errors that the server answers with, and their Status bodies.
 
-Goes out: an `ApiError` for each kind of refusal, and the Status body of any of them.
-
-Source: apimachinery pkg/api/errors; the texts are those of kube-apiserver 1.37.
+Source: apimachinery pkg/api/errors. The messages are those of kube-apiserver 1.37.
 """
 
 from __future__ import annotations
@@ -34,7 +32,7 @@ __all__ = [
     "wrong_precondition",
 ]
 
-# What the server says of a code when nothing more exact is known.
+# Reason and message of a code without a more specific error.
 _GENERIC = {
     404: ("NotFound", "the server could not find the requested resource"),
     405: ("MethodNotAllowed", "the server does not allow this method on the requested resource"),
@@ -56,7 +54,7 @@ _GENERIC = {
 
 
 class ExpiredContinueError(ApiError):
-    """410: a list cannot be gone on with as it was, but as it is now."""
+    """410 for a continue token that is too old; `continue_` is a token for continuing with the newest state."""
 
     def __init__(self, message: str, continue_: str) -> None:
         super().__init__(410, "Expired", message)
@@ -64,7 +62,7 @@ class ExpiredContinueError(ApiError):
 
 
 def status_of(error: ApiError) -> dict[str, Any]:
-    """The body that says so."""
+    """Returns the Status body of an error."""
     status: dict[str, Any] = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure"}
     if isinstance(error, ExpiredContinueError):
         status["metadata"] = {"continue": error.continue_}
@@ -82,13 +80,13 @@ def status_of(error: ApiError) -> dict[str, Any]:
 
 
 def success(resource: Resource, name: str, uid: str) -> dict[str, Any]:
-    """The body of a deletion that is done."""
+    """Returns the Status body of a successful deletion."""
     details = {**_details(resource, name, resource.plural), "uid": uid}
     return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details}
 
 
 class Cause(NamedTuple):
-    """Why a field is not valid."""
+    """Why a field is not valid: one cause in the details of a 422."""
 
     reason: str
     message: str
@@ -96,44 +94,44 @@ class Cause(NamedTuple):
 
     @classmethod
     def required(cls, field: str, message: str) -> Cause:
-        """A field that has to be there."""
+        """A required field is missing."""
         return cls("FieldValueRequired", f"Required value: {message}" if message else "Required value", field)
 
     @classmethod
     def bad(cls, field: str, value: str, message: str) -> Cause:
-        """A field with a value that it cannot have; `value` as it stands in JSON."""
+        """A field has an invalid value; `value` is that value as JSON."""
         return cls("FieldValueInvalid", f"Invalid value: {value}: {message}", field)
 
     @classmethod
     def forbidden(cls, field: str, message: str) -> Cause:
-        """A field that must not be there."""
+        """A field must not be set."""
         return cls("FieldValueForbidden", f"Forbidden: {message}", field)
 
     @classmethod
     def unsupported(cls, field: str, value: str, supported: Sequence[str]) -> Cause:
-        """A field that has none of the values that it can have."""
+        """A field has a value that is not one of the supported ones."""
         listed = ", ".join(f'"{each}"' for each in supported)
         return cls("FieldValueNotSupported", f'Unsupported value: "{value}": supported values: {listed}', field)
 
 
 def generic(code: int, message: str | None = None, *, retry_after: float | None = None) -> ApiError:
-    """A refusal of which only the code is known."""
-    reason, words = _GENERIC.get(code, ("InternalError" if code >= 500 else "BadRequest", f"{code}"))
-    return ApiError(code, reason, words if message is None else message, retry_after, details={})
+    """Returns an error with a code's usual reason and message, or with the given message."""
+    reason, text = _GENERIC.get(code, ("InternalError" if code >= 500 else "BadRequest", f"{code}"))
+    return ApiError(code, reason, text if message is None else message, retry_after, details={})
 
 
 def bad_request(message: str) -> ApiError:
-    """400: the request cannot be understood."""
+    """400: the request is malformed."""
     return ApiError(400, "BadRequest", message)
 
 
 def unauthorized() -> ApiError:
-    """401: no token, or one that is not known."""
+    """401: the token is missing or unknown."""
     return ApiError(401, "Unauthorized", "Unauthorized")
 
 
 def forbidden(user: str, verb: str, resource: Resource, name: str, namespace: str, subresource: str = "") -> ApiError:
-    """403: the user may not do that."""
+    """403: the user is not allowed to do this."""
     plural = f"{resource.plural}/{subresource}" if subresource else resource.plural
     where = f'in the namespace "{namespace}"' if namespace else "at the cluster scope"
     which = f'{resource.name} "{name}"' if name else resource.name
@@ -144,24 +142,24 @@ def forbidden(user: str, verb: str, resource: Resource, name: str, namespace: st
 
 
 def not_found(resource: Resource, name: str) -> ApiError:
-    """404: there is no such object."""
+    """404: the object does not exist."""
     return ApiError(
         404, "NotFound", f'{resource.name} "{name}" not found', details=_details(resource, name, resource.plural)
     )
 
 
 def page_not_found() -> ApiError:
-    """404: there is no such path."""
+    """404: the server does not serve this path."""
     return generic(404)
 
 
 def method_not_allowed() -> ApiError:
-    """405: nothing there takes this method."""
+    """405: the path does not support the method."""
     return generic(405)
 
 
 def already_exists(resource: Resource, name: str) -> ApiError:
-    """409: the name is taken."""
+    """409: an object of this name exists already."""
     return ApiError(
         409,
         "AlreadyExists",
@@ -171,18 +169,18 @@ def already_exists(resource: Resource, name: str) -> ApiError:
 
 
 def conflict(resource: Resource, name: str, message: str | None = None) -> ApiError:
-    """409: the object is no longer what the writer saw."""
-    words = message or "the object has been modified; please apply your changes to the latest version and try again"
+    """409: the object has changed since the writer read it."""
+    text = message or "the object has been modified; please apply your changes to the latest version and try again"
     return ApiError(
         409,
         "Conflict",
-        f'Operation cannot be fulfilled on {resource.name} "{name}": {words}',
+        f'Operation cannot be fulfilled on {resource.name} "{name}": {text}',
         details=_details(resource, name, resource.plural),
     )
 
 
 def wrong_precondition(resource: Resource, name: str, message: str) -> ApiError:
-    """409: a deletion was for another state of the object."""
+    """409: a precondition of a deletion does not hold."""
     kind = f"{resource.kind}.{resource.group}" if resource.group else resource.kind
     return ApiError(
         409,
@@ -193,12 +191,12 @@ def wrong_precondition(resource: Resource, name: str, message: str) -> ApiError:
 
 
 def expired(message: str) -> ApiError:
-    """410: what is asked for is no longer kept."""
+    """410: the resourceVersion is older than the history."""
     return ApiError(410, "Expired", message)
 
 
 def invalid(group: str, kind: str, name: str, causes: Sequence[Cause]) -> ApiError:
-    """422: fields are not as they must be."""
+    """422: fields of the object are not valid."""
     texts = [f"{field}: {message}" for _, message, field in causes]
     text = texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]"
     details: dict[str, Any] = {"name": name} if name else {}
@@ -211,7 +209,7 @@ def invalid(group: str, kind: str, name: str, causes: Sequence[Cause]) -> ApiErr
 
 
 def too_large_resource_version(wanted: int, current: int) -> ApiError:
-    """504: a resourceVersion that does not exist yet.
+    """504: the resourceVersion does not exist yet.
 
     Source: apiserver pkg/storage/errors.go, NewTooLargeResourceVersionError.
     """

@@ -1,10 +1,9 @@
-"""What the server keeps: every object's newest state, and the history of all changes since the last compaction.
+"""The store in memory: the newest state of every object, and the history of all changes since the last compaction.
 
-Comes in: objects to write, under one lock. Goes out: states, snapshots of the past, and changes to whoever subscribed.
-One counter gives every write its resourceVersion, as etcd's revision does.
+It stands in for etcd and the watch cache. One counter gives every write its resourceVersion, as etcd's revision does.
 
-The caller of a method whose name ends in `_locked` holds `Storage.lock`. A `Stored` and a `StoredChange` never change, so
-that they can be read without it.
+Callers of a method whose name ends in `_locked` hold `Storage.lock`. `Stored` and `StoredChange` are immutable, so they
+may be read without the lock.
 """
 
 from __future__ import annotations
@@ -23,22 +22,22 @@ __all__ = ["Bucket", "Snapshot", "Storage", "Stored", "StoredChange"]
 
 _encode = msgspec.json.encode
 _decode = msgspec.json.decode
-# So many snapshots of the past are kept a resource: those of the lists that are being paged through.
+# Snapshots of the past kept per resource, for lists whose pages are being read.
 _KEPT_SNAPSHOTS = 8
 
 
 class Form(NamedTuple):
-    """How the objects of a resource are stored, as JSON.
+    """How the objects of a resource are stored as JSON.
 
-    Built-in kinds are stored without kind and apiVersion, since they are written without them into lists; custom ones with
-    them, and with all keys sorted, as the real server writes them.
+    Built-in kinds are stored without kind and apiVersion, since the real server leaves these out of list items. Custom
+    resources are stored with both, and with sorted keys, as the real server writes them.
     """
 
     kind: str = ""
     api_version: str = ""
 
     def encode(self, obj: Mapping[str, Any]) -> bytes:
-        """The JSON of an object that does not say its kind."""
+        """Returns the JSON of an object that has neither kind nor apiVersion."""
         if not self.kind:
             return _encode(obj)
         return _encode({**obj, "kind": self.kind, "apiVersion": self.api_version}, order="sorted")
@@ -48,39 +47,36 @@ _PLAIN = Form()
 
 
 class Stored(msgspec.Struct, frozen=True, gc=False):
-    """One state of one object."""
+    """One state of one object. Immutable."""
 
-    key: str  # "namespace/name", or "name"; in its order lists are given
+    key: str  # "namespace/name", or "name"; lists are sorted by it
     namespace: str
     name: str
     uid: str
     resource_version: int
     labels: dict[str, str]
     fields: dict[str, str]
-    marked: bool  # it has a deletionTimestamp
-    held: bool  # it has finalizers
+    marked: bool  # the object has a deletionTimestamp
+    held: bool  # the object has finalizers
     form: Form
-    body: bytes  # the object's JSON, in that form
+    body: bytes  # the object as JSON, in this form
 
     def to_dict(self) -> dict[str, Any]:
-        """The object without kind and apiVersion; the caller may change it."""
+        """Returns the object without kind and apiVersion, as a dict that the caller may change."""
         obj: dict[str, Any] = _decode(self.body)
         obj.pop("kind", None)
         obj.pop("apiVersion", None)
         return obj
 
     def at(self, resource_version: int) -> Stored:
-        """The same object with another resourceVersion: what a deletion shows."""
+        """Returns the same object with another resourceVersion, as a watch shows a deleted object."""
         obj = self.to_dict()
         obj["metadata"]["resourceVersion"] = str(resource_version)
         return msgspec.structs.replace(self, resource_version=resource_version, body=self.form.encode(obj))
 
 
 class StoredChange(NamedTuple):
-    """A write: the object before (None for a creation) and after it.
-
-    After a deletion it is the state before, with the deletion's resourceVersion, as a watch shows it.
-    """
+    """One write. `old` is None for a creation; for a deletion `new` is the last state at the deletion's version."""
 
     resource_version: int
     old: Stored | None
@@ -89,7 +85,7 @@ class StoredChange(NamedTuple):
 
 
 class Snapshot(NamedTuple):
-    """All objects of a resource as they were at a resourceVersion."""
+    """All objects of a resource as they were at one resourceVersion."""
 
     resource_version: int
     keys: list[str]
@@ -100,16 +96,24 @@ Subscriber = Callable[[StoredChange], object]
 
 
 class Bucket:
-    """The objects of one resource."""
+    """The objects of one resource, and their history.
+
+    Args:
+        paths: the fields that field selectors may use.
+        form: how the objects are stored.
+        oldest: initial value of the attribute.
+        watchable: initial value of the attribute.
+        history_limit: the number of changes kept.
+    """
 
     def __init__(self, paths: tuple[str, ...], form: Form, oldest: int, watchable: int, history_limit: int) -> None:
         self.paths = paths
         self.form = form
         self.objects: dict[str, Stored] = {}
-        self.keys: list[str] = []  # of `objects`, sorted
+        self.keys: list[str] = []  # the keys of `objects`, sorted
         self.history: deque[StoredChange] = deque()
         self.oldest = oldest
-        """Changes after this resourceVersion are all in `history`."""
+        """`history` has every change after this resourceVersion; lists can go back to it."""
         self.watchable = watchable
         """A watch can begin at this resourceVersion or a later one."""
         self._limit = history_limit
@@ -118,7 +122,7 @@ class Bucket:
         self._next_subscriber = 0
 
     def record_locked(self, change: StoredChange) -> None:
-        """Makes a change the newest and tells the subscribers."""
+        """Applies a change, appends it to the history and passes it to the subscribers."""
         state = change.new
         if change.deleted:
             del self.objects[state.key]
@@ -136,7 +140,7 @@ class Bucket:
                 subscriber(change)
 
     def since_locked(self, resource_version: int) -> list[StoredChange]:
-        """The changes after a resourceVersion that is not older than `oldest`, oldest first."""
+        """Returns the changes after a resourceVersion, oldest first; it must not be older than `oldest`."""
         newer: list[StoredChange] = []
         for change in reversed(self.history):
             if change.resource_version <= resource_version:
@@ -146,7 +150,7 @@ class Bucket:
         return newer
 
     def snapshot_locked(self, resource_version: int, current: int) -> Snapshot:
-        """The objects as they were at a resourceVersion from `oldest` to `current`."""
+        """Returns the objects as they were at a resourceVersion between `oldest` and `current`."""
         known = self._snapshots.get(resource_version)
         if known is not None:
             self._snapshots.move_to_end(resource_version)
@@ -166,26 +170,32 @@ class Bucket:
         return snapshot
 
     def subscribe_locked(self, namespace: str, subscriber: Subscriber, ended: Callable[[], object]) -> int:
-        """Calls `subscriber` with every later change in a namespace ("": in all), under the lock: it must be short.
+        """Subscribes to the changes that are written from now on.
 
-        `ended` is called when the resource is gone. Returns a number to unsubscribe with.
+        Args:
+            namespace: only changes in this namespace; "" means all.
+            subscriber: called with each change. It is called under the lock, so it must not block.
+            ended: called when the server stops serving the resource.
+
+        Returns:
+            The subscription's number, for `unsubscribe_locked`.
         """
         self._next_subscriber += 1
         self._subscribers[self._next_subscriber] = (namespace, subscriber, ended)
         return self._next_subscriber
 
     def unsubscribe_locked(self, number: int) -> None:
-        """Ends a subscription; again is harmless."""
+        """Ends a subscription. Idempotent."""
         self._subscribers.pop(number, None)
 
     def end_subscriptions_locked(self) -> None:
-        """Tells every subscriber that no change will come any more."""
+        """Ends every subscription and calls the subscribers' `ended`."""
         subscribers, self._subscribers = self._subscribers, {}
         for _, _, ended in subscribers.values():
             ended()
 
     def forget_locked(self, current: int, *, for_watches_only: bool) -> None:
-        """Drops the history up to now."""
+        """Drops the history up to `current`: for watches only, or for lists too."""
         self.watchable = current
         if not for_watches_only:
             self.oldest = current
@@ -194,12 +204,12 @@ class Bucket:
 
 
 class Storage:
-    """All buckets and the counter.
+    """The buckets of all resources, and the counter of resourceVersions.
 
     Args:
-        history_limit: changes kept a resource; older ones are as if compacted.
+        history_limit: the number of changes kept per resource; older ones count as compacted.
 
-    Threads: any; `lock` is held for a few lines, or for one write with its checks.
+    Threads: any; `lock` is held for a few lines, or for one write with its validation.
     """
 
     def __init__(self, history_limit: int) -> None:
@@ -207,18 +217,18 @@ class Storage:
         self._buckets: dict[str, Bucket] = {}  # guarded by lock
         self._history_limit = history_limit
         self._resource_version = 1  # of the newest write; guarded by lock
-        # What buckets made later begin with; guarded by lock.
+        # The initial values of new buckets; guarded by lock.
         self._oldest = self._watchable = 1
-        # When buckets that are no more were dropped, with their history; guarded by lock.
+        # The resourceVersion at which each dropped bucket was dropped; guarded by lock.
         self._dropped: dict[str, int] = {}
 
     @property
     def resource_version(self) -> int:
-        """The newest."""
+        """The resourceVersion of the newest write."""
         return self._resource_version
 
     def bucket_locked(self, name: str, paths: tuple[str, ...] = (), form: Form = _PLAIN) -> Bucket:
-        """The objects of a resource, made when it is first asked for."""
+        """Returns a resource's bucket, and makes it on the first call."""
         bucket = self._buckets.get(name)
         if bucket is None:
             dropped = self._dropped.get(name, 0)
@@ -227,18 +237,18 @@ class Storage:
         return bucket
 
     def buckets_locked(self) -> Iterable[tuple[str, Bucket]]:
-        """All that there are."""
+        """Returns all buckets with their names."""
         return list(self._buckets.items())
 
     def drop_bucket_locked(self, name: str) -> None:
-        """Forgets a resource, which must be empty, and ends its watches."""
+        """Removes a resource's bucket, which must be empty, and ends its watches."""
         bucket = self._buckets.pop(name, None)
         if bucket is not None:
             self._dropped[name] = self._resource_version
             bucket.end_subscriptions_locked()
 
     def write_locked(self, bucket: Bucket, obj: dict[str, Any], old: Stored | None) -> Stored:
-        """Stores an object, whose metadata is complete but for the resourceVersion, and counts one up."""
+        """Stores an object under the next resourceVersion, which it sets; the rest of the metadata is complete."""
         version = self._resource_version = self._resource_version + 1
         metadata = obj["metadata"]
         metadata["resourceVersion"] = str(version)
@@ -247,27 +257,27 @@ class Storage:
         return new
 
     def dry_run_locked(self, bucket: Bucket, obj: dict[str, Any]) -> Stored:
-        """The state that an object would make, without storing it."""
+        """Returns the state that a write would store, without storing it."""
         if not obj["metadata"].get("resourceVersion"):
             obj["metadata"].pop("resourceVersion", None)
         return make_stored(obj, bucket, self._resource_version)
 
     def delete_locked(self, bucket: Bucket, old: Stored) -> Stored:
-        """Takes an object out and returns its last state, with the resourceVersion of the deletion."""
+        """Deletes an object and returns its last state, at the resourceVersion of the deletion."""
         self._resource_version += 1
         last = old.at(self._resource_version)
         bucket.record_locked(StoredChange(self._resource_version, old, last, deleted=True))
         return last
 
     def compact(self) -> None:
-        """Drops all history: what is older than now can be neither listed nor watched any more."""
+        """Drops all history: lists and watches from an older resourceVersion get 410."""
         with self.lock:
             self._oldest = self._watchable = self._resource_version
             for bucket in self._buckets.values():
                 bucket.forget_locked(self._resource_version, for_watches_only=False)
 
     def forget_watchable(self) -> None:
-        """Drops what watches are served from, as a restart does; lists of the past are still there."""
+        """Drops the history for watches, as a restart of the real server does; older lists are still possible."""
         with self.lock:
             self._watchable = self._resource_version
             for bucket in self._buckets.values():
@@ -275,7 +285,7 @@ class Storage:
 
 
 def make_stored(obj: dict[str, Any], bucket: Bucket, version: int) -> Stored:
-    """The state that an object, complete with metadata, makes."""
+    """Returns the state to store for an object whose metadata is complete."""
     metadata = obj["metadata"]
     namespace, name = metadata.get("namespace", ""), metadata["name"]
     body = {key: value for key, value in obj.items() if key not in ("kind", "apiVersion", "metadata")}

@@ -1,7 +1,6 @@
-"""Strategic merge patch: lists of the built-in kinds are merged item by item, by the field that names an item.
+"""Strategic merge patch: merges lists of the built-in kinds item by item, by a field that identifies the item.
 
-Comes in: a document and a patch. Goes out: a new document; the one that came in is not changed. Which list is merged by
-which field follows from the list's own name, which is enough for the common kinds.
+The merge key depends only on the list's name, which is enough for the common kinds. Arguments are not changed.
 
 Source: https://kubernetes.io/docs/tasks/manage-kubernetes-objects/update-api-object-kubectl-patch/; the merge keys are
 those of the API's types (patchMergeKey).
@@ -17,7 +16,7 @@ from informer.testing.storage.patches import PatchError
 
 __all__ = ["strategic_merge"]
 
-# By the list's field: which field names an item. "" is a list of plain values, merged as a set.
+# The merge key of each list, by the list's name. "" is a list of plain values, which is merged as a set.
 _MERGE_KEYS = {
     "containers": "name",
     "initContainers": "name",
@@ -43,7 +42,7 @@ _MERGE_KEYS = {
     "matchConditions": "name",
     "podCIDRs": "",
 }
-# Of these the field depends on what the items are.
+# The merge key of a list "ports" is the first of these that an item has.
 _PORTS = ("containerPort", "port")
 _DIRECTIVE, _ORDER, _DELETE_PRIMITIVES, _RETAIN = (
     "$patch",
@@ -54,10 +53,10 @@ _DIRECTIVE, _ORDER, _DELETE_PRIMITIVES, _RETAIN = (
 
 
 def strategic_merge(document: Any, patch: Any) -> Any:
-    """A document with a strategic merge patch applied.
+    """Returns a document with a strategic merge patch applied.
 
     Raises:
-        PatchError: a directive is not known, or an item does not say which one it is.
+        PatchError: an item of a list does not have the list's merge key.
     """
     if not isinstance(patch, Mapping):
         return copy.deepcopy(patch)

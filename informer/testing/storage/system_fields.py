@@ -1,4 +1,4 @@
-"""From what a writer sends to what is stored: the fields that only the server sets. Pure, but for time and chance.
+"""The fields that only the server sets: uid, timestamps, generation, status. Turns what a writer sends into what is stored.
 
 Source: apiserver pkg/registry/rest/create.go, update.go, delete.go, and the strategies of the kinds.
 """
@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any
 
 from informer.testing.storage.served_resources import ServedResource
 
 __all__ = ["changed_object", "key_of", "mark_deleted", "new_object"]
 
-# What a writer cannot change.
+# Metadata that a writer cannot change.
 _SET_BY_SERVER = frozenset(
     (
         *("name", "generateName", "namespace", "selfLink", "uid", "resourceVersion", "generation"),
@@ -25,18 +25,18 @@ _NO_CONTENT = frozenset(("metadata", "status", "kind", "apiVersion"))
 
 
 def key_of(metadata: Mapping[str, Any]) -> str:
-    """Under which an object is stored."""
+    """Returns the key under which an object is stored."""
     namespace = metadata.get("namespace")
     return f"{namespace}/{metadata['name']}" if namespace else str(metadata["name"])
 
 
 def now() -> str:
-    """The time as objects have it."""
-    return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    """Returns the present time in the format of an object's timestamps."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def new_object(served: ServedResource, obj: Mapping[str, Any], *, with_status: bool) -> dict[str, Any]:
-    """What is stored of an object that is created, still without a resourceVersion."""
+    """Returns what is stored for a new object; its resourceVersion is still empty."""
     given = obj["metadata"]
     metadata: dict[str, Any] = {"name": given["name"]}
     metadata.update({name: given[name] for name in ("generateName", "namespace") if given.get(name)})
@@ -55,7 +55,7 @@ def new_object(served: ServedResource, obj: Mapping[str, Any], *, with_status: b
 def changed_object(
     served: ServedResource, subresource: str, old: Mapping[str, Any], new: Mapping[str, Any], *, with_status: bool
 ) -> dict[str, Any]:
-    """What is stored of an object that is updated: of the new one the part that the endpoint is for."""
+    """Returns what is stored for an updated object: the part of `new` that the endpoint may change, the rest of `old`."""
     changed = {key: value for key, value in new.items() if key not in ("kind", "apiVersion")}
     if subresource == "status":
         changed = {**old, **({"status": new["status"]} if "status" in new else {})}
@@ -66,16 +66,16 @@ def changed_object(
         if "status" in old:
             changed["status"] = old["status"]
     metadata = {key: value for key, value in old["metadata"].items() if key in _SET_BY_SERVER}
-    # The status endpoint of a custom resource leaves the metadata alone too.
-    alone = served.custom and subresource == "status"
-    metadata.update(_free_fields((old if alone else new)["metadata"]))
+    # The status endpoint of a custom resource does not change the metadata either.
+    keeps_metadata = served.custom and subresource == "status"
+    metadata.update(_free_fields((old if keeps_metadata else new)["metadata"]))
     if served.counts_generation and _content(old) != _content(changed):
         metadata["generation"] = metadata.get("generation", 0) + 1
     return {"metadata": metadata, **{key: value for key, value in changed.items() if key != "metadata"}}
 
 
 def mark_deleted(served: ServedResource, obj: dict[str, Any]) -> None:
-    """Marks an object that is being deleted, in the place where the real server writes it."""
+    """Sets the deletionTimestamp and what else marks an object as being deleted, in the real server's order of fields."""
     metadata = obj["metadata"]
     marked: dict[str, Any] = {}
     for key, value in metadata.items():
@@ -92,12 +92,12 @@ def mark_deleted(served: ServedResource, obj: dict[str, Any]) -> None:
 
 
 def _free_fields(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """What a writer says in the metadata, where it says anything at all."""
+    """Returns the metadata that a writer may set, without empty values."""
     return {k: v for k, v in metadata.items() if k not in _SET_BY_SERVER and v is not None and v not in ([], {})}
 
 
 def _give_phase(served: ServedResource, obj: dict[str, Any]) -> None:
-    """What the real server itself puts into a new object; nothing else is defaulted."""
+    """Sets the few defaults that tests rely on: the phase of pods and namespaces, and a namespace's label."""
     if served.resource.group:
         return
     if served.resource.kind == "Pod":
@@ -110,5 +110,5 @@ def _give_phase(served: ServedResource, obj: dict[str, Any]) -> None:
 
 
 def _content(obj: Mapping[str, Any]) -> dict[str, Any]:
-    """What a generation counts the changes of."""
+    """Returns the fields whose changes increase the generation."""
     return {key: value for key, value in obj.items() if key not in _NO_CONTENT}

@@ -61,7 +61,7 @@ def test_program_that_ends_is_quoted(tmp_path, write_program):
     plane = ControlPlane(assets=tmp_path)
     with pytest.raises(ControlPlaneError) as failed:
         plane.start()
-    assert str(failed.value).startswith("etcd ended instead of starting; the last that it wrote:\n  line 12\n")
+    assert str(failed.value).startswith("etcd ended instead of starting; its last output:\n  line 12\n")
     assert str(failed.value).endswith("\n  line 30\n  disk is full")
     with pytest.raises(RuntimeError, match="has not started"):
         _ = plane.url

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from types import TracebackType
-from typing import Any, Generic, Protocol, runtime_checkable
+from typing import Any, Generic, Protocol, Self, runtime_checkable
 
-from typing_extensions import Self, TypeVar
+from typing_extensions import TypeVar
 
 from watch.channel import Channel
 from watch.event import Event

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from informer.leaderelection.election_record import LeaderElectionRecord, micro_time
 from informer.leaderelection.lock import ResourceLock
-from informer.log_limit import LimitedLog
+from informer.rate_limited_log import LimitedLog
 from watch.clock import Clock
 from watch.errors import ApiError, RequestCancelledError
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from informer.callables import check_callable
+from informer.arguments import check_callable
 from informer.leaderelection.lock import ResourceLock
 from watch.clock import Clock
 

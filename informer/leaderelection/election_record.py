@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 __all__ = ["LeaderElectionRecord", "micro_time"]
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # By the names of the spec; those of the second group are left out when they are empty.
 _ALWAYS = ("holderIdentity", "leaseDurationSeconds", "leaseTransitions")
 _IF_ANY = ("acquireTime", "renewTime", "preferredHolder", "strategy")

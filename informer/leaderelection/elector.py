@@ -18,7 +18,7 @@ from informer.leaderelection.lease_clock import LEASE_CLOCK, wall_time_of
 from informer.leaderelection.lock import ResourceLock
 from informer.leaderelection.metrics import MetricsProvider, metrics_for
 from informer.leaderelection.news import News
-from informer.lifetime import register
+from informer.process import register
 from watch.clock import Clock
 from watch.concurrency import Lock, on_set
 

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from informer.leaderelection.election_record import LeaderElectionRecord
 from informer.leaderelection.lock import DEFAULT_TIMEOUT
-from informer.transport import transport_for
+from informer.transport.transport import transport_for
 
 __all__ = ["LeaseLock", "resource_lock"]
 

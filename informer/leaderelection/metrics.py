@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from informer.set_once import SetOnce
+from informer.process import SetOnce
 from watch.concurrency import Lock
 
 __all__ = ["ElectionMetrics", "ElectionStats", "MetricsProvider", "set_metrics_provider"]

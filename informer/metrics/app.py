@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from informer.metrics.client import REGISTRY, CollectorRegistry, make_wsgi_app
 from informer.metrics.collector import install
 from informer.metrics.health import Check, Health
-from informer.shared_informer import SharedInformer
+from informer.shared.shared_informer import SharedInformer
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment

@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol, TypeVar
 from weakref import WeakKeyDictionary, WeakSet
 
-from informer.lifetime import informers
-from informer.log_limit import LimitedLog
 from informer.metrics import families
 from informer.metrics.client import REGISTRY, Collector, CollectorRegistry, Metric
 from informer.metrics.families import FAMILIES, Histogram, Reading, shown
 from informer.metrics.informers import read_informer
 from informer.metrics.labels import Names
+from informer.process import informers
+from informer.rate_limited_log import LimitedLog
 from watch.concurrency import Lock, RLock, in_forked_child
 
 __all__ = ["InformerCollector", "install"]

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, Protocol
 
-from informer.counts import Tally
 from informer.metrics.client import Metric, Sample
+from informer.reflector.counts import Tally
 
 __all__ = ["FAMILIES", "Family", "Histogram", "Reading", "shown"]
 

@@ -9,9 +9,9 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from informer.lifetime import informers
-from informer.log_limit import LimitedLog
-from informer.shared_informer import SharedInformer
+from informer.process import informers
+from informer.rate_limited_log import LimitedLog
+from informer.shared.shared_informer import SharedInformer
 
 __all__ = ["Check", "Health"]
 

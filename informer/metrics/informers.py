@@ -10,14 +10,14 @@ from collections.abc import Iterator
 from operator import attrgetter
 from typing import Any, Protocol
 
-from informer.counts import Tally
-from informer.credentials import shown_address
 from informer.metrics import families
 from informer.metrics.families import Reading
 from informer.metrics.labels import short
-from informer.objects import Object
-from informer.reflector import Reflector
-from informer.shared_informer import SharedInformer
+from informer.objects.object import Object
+from informer.reflector.counts import Tally
+from informer.reflector.reflector import Reflector
+from informer.shared.shared_informer import SharedInformer
+from informer.transport.credentials import shown_address
 
 __all__ = ["read_informer"]
 

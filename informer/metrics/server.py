@@ -12,16 +12,14 @@ import socket
 import socketserver
 from collections.abc import Iterable, Mapping
 from types import TracebackType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 from weakref import WeakSet
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
-
-from typing_extensions import Self
 
 from informer.metrics.app import make_app
 from informer.metrics.client import CollectorRegistry
 from informer.metrics.health import Check
-from informer.shared_informer import SharedInformer
+from informer.shared.shared_informer import SharedInformer
 from watch.concurrency import Lock, Worker, in_forked_child, join_all
 
 __all__ = ["MetricsServer", "serve"]

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from informer.log_limit import LimitedLog
+from informer.rate_limited_log import LimitedLog
 from informer.record.event_form import copy_event
 from informer.record.event_sink import EventSink
 from watch.clock import Clock

@@ -13,12 +13,10 @@ import time
 from collections.abc import Callable
 from random import Random
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 from weakref import WeakSet
 
-from typing_extensions import Self
-
-from informer.log_limit import LimitedLog
+from informer.rate_limited_log import LimitedLog
 from informer.record.correlator import EventCorrelator
 from informer.record.delivery import Delivery, Ending
 from informer.record.event_form import EVENTS_V1, RecordedEvent, copy_event, log_fields, log_line

@@ -11,7 +11,7 @@ import socket
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any
 
 __all__ = [
@@ -206,7 +206,7 @@ def _micro(timestamp: str) -> str:
 
 
 def _moment(nanoseconds: int) -> datetime:
-    return datetime.fromtimestamp(nanoseconds // 10**9, timezone.utc)
+    return datetime.fromtimestamp(nanoseconds // 10**9, UTC)
 
 
 def _cut(text: str, size: int) -> str:

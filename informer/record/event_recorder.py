@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from informer.log_limit import LimitedLog
+from informer.rate_limited_log import LimitedLog
 from informer.record.event_form import EVENT_TYPES, RecordedEvent, make_event
 from informer.record.reference import get_reference
 

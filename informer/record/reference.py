@@ -10,10 +10,10 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from informer.discovery import built_in_resources
 from informer.errors import KeyFuncError
-from informer.keys import Meta, metadata_of
-from informer.objects import Object
+from informer.listwatch.resources import built_in_resources
+from informer.objects.keys import Meta, metadata_of
+from informer.objects.object import Object
 
 __all__ = ["get_partial_reference", "get_reference"]
 

@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from informer.list_watch import ObjectList
+from informer.listwatch.list_watch import ObjectList
 from watch.channel import Channel
 from watch.concurrency import Monitor
 from watch.errors import ApiError, ChannelClosedError, WatchClosedError

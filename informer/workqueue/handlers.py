@@ -9,11 +9,11 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
-from informer.changes import Change
-from informer.deltas import DeltaType
-from informer.handlers import ResourceEventHandler
-from informer.keys import DeletedFinalStateUnknown, deletion_handling_meta_namespace_key, version_of
-from informer.log_limit import LimitedLog
+from informer.cache.change import Change
+from informer.handlers.handler import ResourceEventHandler
+from informer.objects.keys import DeletedFinalStateUnknown, deletion_handling_meta_namespace_key, version_of
+from informer.queues.delta import DeltaType
+from informer.rate_limited_log import LimitedLog
 from informer.workqueue.owners import OwnerKind, controller_key
 from informer.workqueue.priority import LOW_PRIORITY, PriorityQueue
 from informer.workqueue.queue import WorkQueue

@@ -14,7 +14,7 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Protocol
 
-from informer.set_once import SetOnce
+from informer.process import SetOnce
 from watch.clock import Clock
 from watch.concurrency import Lock
 

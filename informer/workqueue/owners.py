@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from informer.keys import namespace_of
+from informer.objects.keys import namespace_of
 
 __all__ = ["OwnerKind", "controller_key"]
 

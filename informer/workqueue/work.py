@@ -10,7 +10,7 @@ from typing import Any, Generic
 
 from typing_extensions import TypeVar
 
-from informer.log_limit import LimitedLog
+from informer.rate_limited_log import LimitedLog
 from informer.workqueue.priority import PriorityQueue
 from informer.workqueue.queue import ShutDownError
 from informer.workqueue.rate_limiting import RateLimitingQueue

@@ -13,7 +13,7 @@ from typing import Any
 
 from typing_extensions import TypeVar
 
-from informer.callables import check_callable
+from informer.arguments import check_callable
 from informer.workqueue.rate_limiting import RateLimitingQueue
 from informer.workqueue.threads import Threads
 from informer.workqueue.work import Work

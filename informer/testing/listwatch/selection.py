@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from informer.selectors import LabelSelector, parse_selector
+from informer.objects.label_selector import LabelSelector, parse_selector
 from informer.testing.listwatch.list_options import ListQuery
 from informer.testing.listwatch.shard_selector import Shards, parse_shard_selector
 from informer.testing.storage.field_selector import FieldSelector, parse_field_selector

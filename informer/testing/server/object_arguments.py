@@ -8,8 +8,8 @@ from typing import Any
 
 import msgspec
 
-from informer.discovery import parse_name
-from informer.objects import Object
+from informer.listwatch.resources import parse_name
+from informer.objects.object import Object
 from informer.testing.storage.served_resources import ServedResource, ServedResources
 from watch.errors import ApiError
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from informer.discovery import Resource
+from informer.listwatch.resources import Resource
 from informer.testing.faults.faults import Faults
 from informer.testing.faults.open_answer import FaultPlan, OpenAnswer
 from informer.testing.http.connection import ConnectionCutError, Exchange

@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from informer.discovery import Resource
+from informer.listwatch.resources import Resource
 from informer.testing.storage.name_rules import annotation_causes, finalizer_causes, label_causes, name_cause
 from informer.testing.storage.served_resources import ServedResource
 from informer.testing.storage.statuses import Cause, bad_request, conflict, invalid, wrong_precondition

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from informer.discovery import Resource, built_in_resources, read_table
+from informer.listwatch.resources import Resource, built_in_resources, read_table
 from informer.testing.storage.field_selector import paths_for
 from informer.testing.storage.storage import Form, Stored
 

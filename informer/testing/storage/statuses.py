@@ -9,7 +9,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from informer.discovery import Resource
+from informer.listwatch.resources import Resource
 from watch.errors import ApiError
 
 __all__ = [

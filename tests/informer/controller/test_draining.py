@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from informer import Controller, Delta, DeltaFIFO, DeltaType, Indexer, InOrderFIFO, ListWatch
-from informer.backoff import Backoff
-from informer.fifo import FIFO
+from informer.queues.fifo import FIFO
+from informer.reflector.backoff import Backoff
 from informer.testing import FakeControllerSource
 from watch import Channel, RaceFreeFakeWatcher
 from watch.concurrency import Latch, Lock, Worker

@@ -8,8 +8,8 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 from informer import Controller, Delta, DeltaType, Indexer, InOrderFIFO
-from informer.backoff import Backoff
-from informer.fifo import FIFO
+from informer.queues.fifo import FIFO
+from informer.reflector.backoff import Backoff
 from informer.testing import FakeControllerSource
 from watch import Channel
 from watch.concurrency import Latch

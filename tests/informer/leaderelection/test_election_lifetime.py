@@ -85,8 +85,8 @@ def test_work_that_does_not_end_delays_the_end_of_a_program_by_a_second() -> Non
         Worker(lambda: e.run(stop), "run").start()
         assert started.wait(20)
         begun = time.monotonic()
-        from informer import lifetime
-        lifetime._stop_all()
+        from informer import process
+        process._stop_all()
         assert 0.5 < time.monotonic() - begun < 5
         assert lock.record.holder_identity == "me"
         os._exit(0)

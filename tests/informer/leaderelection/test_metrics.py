@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from informer.leaderelection import ElectionMetrics, ElectionStats, metrics as metrics_module, set_metrics_provider
-from informer.set_once import SetOnce
+from informer.process import SetOnce
 from watch import FakeClock
 
 

@@ -407,7 +407,7 @@ def test_without_the_prometheus_client() -> None:
     """The error says what to install; everything else works without."""
     done = python(
         "import sys; sys.modules['prometheus_client'] = None\n"
-        "import informer, informer.workqueue, informer.shared_informer\n"
+        "import informer, informer.workqueue, informer.shared.shared_informer\n"
         "try:\n    import informer.metrics\n"
         "except ImportError as error:\n    print(error)\n"
     )

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from kubernetes import client
 
-from informer.log_limit import LimitedLog
+from informer.rate_limited_log import LimitedLog
 from informer.record import EventBroadcaster
 from informer.record.delivery import MAX_TRIES, Delivery, Ending
 from informer.record.sink_recording import core_pause, series_pause

@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from types import FrameType
 from typing import Any
 
@@ -139,7 +139,7 @@ def test_the_clock_gives_the_time() -> None:
     assert first["metadata"]["name"] != second["metadata"]["name"]
     times = [datetime.fromisoformat(event["firstTimestamp"].replace("Z", "+00:00")) for event in (first, third)]
     assert (times[1] - times[0]).total_seconds() == 3600
-    assert abs((times[0] - datetime.now(timezone.utc)).total_seconds()) < 30
+    assert abs((times[0] - datetime.now(UTC)).total_seconds()) < 30
 
 
 def test_each_handler_has_a_copy(broadcaster: EventBroadcaster) -> None:

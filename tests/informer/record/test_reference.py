@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
@@ -27,7 +27,7 @@ REFERENCE = {
     "uid": "u-1",
     "resourceVersion": "7",
 }
-NOW = datetime.now(timezone.utc)
+NOW = datetime.now(UTC)
 META = client.V1ObjectMeta(name="web", namespace="shop", uid="u-1", resource_version="7")
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from informer.log_limit import LimitedLog
+from informer.rate_limited_log import LimitedLog
 from informer.record import EventBroadcaster, EventRecorder, RecordedEvent
 from informer.record.delivery import Delivery, Ending
 from informer.record.event_form import make_event

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from informer.set_once import SetOnce
+from informer.process import SetOnce
 from informer.workqueue import (
     DURATION_BUCKETS,
     DelayingQueue,

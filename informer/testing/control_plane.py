@@ -312,7 +312,7 @@ class ControlPlane:
             log = self._directory / "kube-apiserver.log"
             self._apiserver = ChildProcess("kube-apiserver", [*command, *self._extra_args], log)
             self._etcd.start()
-            if self._wait_for_etcd(deadline):
+            if self._wait_for(self._etcd, self._etcd_answers, deadline):
                 self._apiserver.start()
                 if self._wait_until_ready(deadline):
                     return
@@ -320,10 +320,6 @@ class ControlPlane:
             self._etcd.kill()
             shutil.rmtree(self._directory / "etcd", ignore_errors=True)
         raise ControlPlaneError(f"no free ports: in {_PORT_TRIES} attempts another process took a chosen port first")
-
-    def _wait_for_etcd(self, deadline: float) -> bool:
-        assert self._etcd is not None
-        return self._wait_for(self._etcd, self._etcd_answers, deadline)
 
     def _wait_until_ready(self, deadline: float) -> bool:
         assert self._apiserver is not None

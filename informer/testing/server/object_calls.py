@@ -10,7 +10,7 @@ from informer.testing.listwatch.list_options import ListQuery
 from informer.testing.listwatch.list_pages import list_page
 from informer.testing.listwatch.selection import read_selection
 from informer.testing.server.object_arguments import find_resource, plain_object, resource_of
-from informer.testing.storage.object_checks import Where
+from informer.testing.storage.object_checks import Target
 from informer.testing.storage.patches import PatchError, json_patch, merge_patch
 from informer.testing.storage.registry import Registry
 from informer.testing.storage.statuses import bad_request
@@ -43,14 +43,14 @@ class ObjectCalls:
 
     def create(self, obj: Any, *, namespace: str | None = None) -> dict[str, Any]:
         """Creates an object; `namespace` is used if the object does not name one."""
-        plain, where = self._locate(obj, namespace)
-        return where.served.shown(self._registry.create(where._replace(name=""), plain, with_status=True))
+        converted, target = self._convert(obj, namespace)
+        return target.served.shown(self._registry.create(target._replace(name=""), converted, with_status=True))
 
     def update(self, obj: Any, *, namespace: str | None = None) -> dict[str, Any]:
         """Replaces an object; a resourceVersion in it must be that of the stored object."""
-        plain, where = self._locate(obj, namespace)
-        stored, _ = self._registry.update(where, lambda _: plain, with_status=True)
-        return where.served.shown(stored)
+        converted, target = self._convert(obj, namespace)
+        stored, _ = self._registry.update(target, lambda _: converted, with_status=True)
+        return target.served.shown(stored)
 
     def patch(self, resource: str, name: str, patch: Any, *, namespace: str | None = None) -> dict[str, Any]:
         """Changes an object by a merge patch (a dict) or a JSON patch (a list of operations).
@@ -58,7 +58,7 @@ class ObjectCalls:
         Raises:
             ImportError: a JSON patch needs the package `jsonpatch`.
         """
-        where = self._where(resource, name, namespace)
+        target = self._target(resource, name, namespace)
 
         def change(obj: dict[str, Any]) -> dict[str, Any]:
             try:
@@ -67,22 +67,22 @@ class ObjectCalls:
                 raise bad_request(str(error)) from error
             return changed
 
-        stored, _ = self._registry.update(where, change, with_status=True)
-        return where.served.shown(stored)
+        stored, _ = self._registry.update(target, change, with_status=True)
+        return target.served.shown(stored)
 
     def delete(self, obj: Any, name: str | None = None, *, namespace: str | None = None) -> dict[str, Any]:
         """Deletes an object, given the object itself, or a resource and a name.
 
         An object with finalizers is only marked: it gets a deletionTimestamp and stays until they are removed.
         """
-        where = self._where(obj, name, namespace) if isinstance(obj, str) else self._locate(obj, namespace)[1]
-        stored, _ = self._registry.delete(where, {})
-        return where.served.shown(stored)
+        target = self._target(obj, name, namespace) if isinstance(obj, str) else self._convert(obj, namespace)[1]
+        stored, _ = self._registry.delete(target, {})
+        return target.served.shown(stored)
 
     def get(self, resource: str, name: str, *, namespace: str | None = None) -> dict[str, Any]:
         """Returns one object."""
-        where = self._where(resource, name, namespace)
-        return where.served.shown(self._registry.get(where))
+        target = self._target(resource, name, namespace)
+        return target.served.shown(self._registry.get(target))
 
     def list(
         self, resource: str, *, namespace: str | None = None, label_selector: str = "", field_selector: str = ""
@@ -138,21 +138,21 @@ class ObjectCalls:
         definition = {"kind": "CustomResourceDefinition", "apiVersion": "apiextensions.k8s.io/v1"}
         return self.create({**definition, "metadata": {"name": f"{plural}.{group}"}, "spec": spec})
 
-    def _locate(self, obj: Any, namespace: str | None) -> tuple[dict[str, Any], Where]:
+    def _convert(self, obj: Any, namespace: str | None) -> tuple[dict[str, Any], Target]:
         with self._storage.lock:
             plain = plain_object(obj, self._registry.resources)
             served = resource_of(plain, self._registry.resources)
         metadata = plain.get("metadata")
         metadata = metadata if isinstance(metadata, Mapping) else {}
         namespace = metadata.get("namespace") or namespace or _DEFAULT_NAMESPACE
-        return plain, Where(served, namespace if served.resource.namespaced else "", metadata.get("name") or "")
+        return plain, Target(served, namespace if served.resource.namespaced else "", metadata.get("name") or "")
 
-    def _where(self, resource: str, name: str | None, namespace: str | None) -> Where:
+    def _target(self, resource: str, name: str | None, namespace: str | None) -> Target:
         if not name:
             raise ValueError("the object's name is missing: pass it as the second argument")
         with self._storage.lock:
             served = find_resource(resource, self._registry.resources)
-        return Where(served, (namespace or _DEFAULT_NAMESPACE) if served.resource.namespaced else "", name)
+        return Target(served, (namespace or _DEFAULT_NAMESPACE) if served.resource.namespaced else "", name)
 
 
 def _schema_of(paths: Sequence[str]) -> dict[str, Any]:

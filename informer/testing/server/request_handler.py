@@ -15,10 +15,10 @@ from informer.testing.server.request_log import LoggedRequest, RequestLog
 from informer.testing.server.resource_requests import ResourceRequests
 from informer.testing.server.responses import send_error, send_json
 from informer.testing.server.routes import Route, route_of
-from informer.testing.server.server_requests import ServerRequests, send_no_page
+from informer.testing.server.server_requests import ServerRequests, send_plain_404
 from informer.testing.server.versions import ServerVersion
 from informer.testing.server.watch_requests import WatchRequests
-from informer.testing.storage.object_checks import Where
+from informer.testing.storage.object_checks import Target
 from informer.testing.storage.registry import Registry
 from informer.testing.storage.served_resources import ServedResource
 from informer.testing.storage.statuses import forbidden, generic, page_not_found
@@ -113,18 +113,18 @@ class RequestHandler:
         self._check_allowed(user, route)
         served = self._registry.find(route.group, route.version, route.plural)
         if served is None and not self._about_server.is_built_in(route.group):
-            send_no_page(exchange)
+            send_plain_404(exchange)
             return
         if served is not None and served.custom and not _is_custom_path(route, served):
-            send_no_page(exchange)
+            send_plain_404(exchange)
             return
         if served is None or not _is_served(route, served):
             raise page_not_found()
-        where = Where(served, route.namespace, route.name, route.subresource)
+        target = Target(served, route.namespace, route.name, route.subresource)
         if route.verb == "watch":
-            self._watches.answer(http, answer, plan, where)
+            self._watches.answer(http, answer, plan, target)
             return
-        status, body = self._resources.answer(route.verb, where, exchange.request)
+        status, body = self._resources.answer(route.verb, target, exchange.request)
         send_json(exchange, status, body, chunked=route.verb == "list")
 
     def _check_allowed(self, user: str, route: Route) -> None:

@@ -17,7 +17,7 @@ from informer.testing.listwatch.selection import read_selection
 from informer.testing.server.patch_requests import read_patch
 from informer.testing.server.scale import scale_of, with_scale
 from informer.testing.server.versions import ServerVersion
-from informer.testing.storage.object_checks import Where, not_registered
+from informer.testing.storage.object_checks import Target, not_registered
 from informer.testing.storage.registry import Registry
 from informer.testing.storage.representations import Representation, representation_for
 from informer.testing.storage.served_resources import ServedResource
@@ -46,100 +46,106 @@ class ResourceRequests:
         self._registry = registry
         self._version = version
 
-    def answer(self, verb: str, where: Where, request: Request) -> tuple[int, list[bytes]]:
+    def answer(self, verb: str, target: Target, request: Request) -> tuple[int, list[bytes]]:
         """Carries out a request and returns the answer's status code and body.
 
         Raises:
             ApiError: the request is refused.
         """
         representation = representation_for(
-            request.headers.get("accept", ""), where.served, of_list=verb in ("list", "deletecollection")
+            request.headers.get("accept", ""), target.served, of_list=verb in ("list", "deletecollection")
         )
-        if where.subresource == "scale":
-            return self._scale(verb, where, request)
+        if target.subresource == "scale":
+            return self._scale(verb, target, request)
         match verb:
             case "get":
-                return self._get(where, representation)
+                return self._get(target, representation)
             case "list":
-                return self._list(where, request, representation)
+                return self._list(target, request, representation)
             case "create":
-                return self._create(where, request, representation)
+                return self._create(target, request, representation)
             case "update":
-                return self._update(where, request, representation)
+                return self._update(target, request, representation)
             case "patch":
-                return self._patch(where, request, representation)
+                return self._patch(target, request, representation)
             case "delete":
-                return self._delete(where, request, representation)
+                return self._delete(target, request, representation)
             case "deletecollection":
-                return self._delete_collection(where, request, representation)
+                return self._delete_collection(target, request, representation)
         raise method_not_allowed()
 
-    def _get(self, where: Where, representation: Representation) -> tuple[int, list[bytes]]:
-        return 200, [representation.single(self._registry.get(where))]
+    def _get(self, target: Target, representation: Representation) -> tuple[int, list[bytes]]:
+        return 200, [representation.single(self._registry.get(target))]
 
-    def _list(self, where: Where, request: Request, representation: Representation) -> tuple[int, list[bytes]]:
-        page = self._page(where, request)
+    def _list(self, target: Target, request: Request, representation: Representation) -> tuple[int, list[bytes]]:
+        page = self._page(target, request)
         return 200, representation.list(page.metadata, page.objects)
 
-    def _page(self, where: Where, request: Request) -> Page:
+    def _page(self, target: Target, request: Request) -> Page:
         options = read_list_query(request.query, watch_list_enabled=self._version.has_watch_list)
-        selection = read_selection(options, where.served, "", sharding=self._version.has_sharding)
+        selection = read_selection(options, target.served, "", sharding=self._version.has_sharding)
         with self._storage.lock:
-            bucket = self._registry.bucket_locked(where.served)
-        return list_page(self._storage, bucket, where.namespace, options, selection)
+            bucket = self._registry.bucket_locked(target.served)
+        return list_page(self._storage, bucket, target.namespace, options, selection)
 
-    def _create(self, where: Where, request: Request, representation: Representation) -> tuple[int, list[bytes]]:
-        if where.name or (where.served.resource.namespaced and not where.namespace):
+    def _create(self, target: Target, request: Request, representation: Representation) -> tuple[int, list[bytes]]:
+        if target.name or (target.served.resource.namespaced and not target.namespace):
             raise method_not_allowed()
-        obj = decode_body(request, where.served.resource.kind, null_is_empty=not where.served.custom)
-        stored = self._registry.create(where, obj, dry_run=_is_dry_run(request))
+        obj = decode_body(request, target.served.resource.kind, null_is_empty=not target.served.custom)
+        stored = self._registry.create(target, obj, dry_run=_is_dry_run(request))
         return 201, [representation.single(stored)]
 
-    def _update(self, where: Where, request: Request, representation: Representation) -> tuple[int, list[bytes]]:
-        _require_name(where)
-        obj = decode_body(request, where.served.resource.kind, null_is_empty=not where.served.custom)
-        create = where.served.created_by_update and not where.subresource
-        stored, created = self._registry.update(where, lambda _: obj, create=create, dry_run=_is_dry_run(request))
+    def _update(self, target: Target, request: Request, representation: Representation) -> tuple[int, list[bytes]]:
+        _require_name(target)
+        obj = decode_body(request, target.served.resource.kind, null_is_empty=not target.served.custom)
+        create = target.served.created_by_update and not target.subresource
+        stored, created = self._registry.update(target, lambda _: obj, create=create, dry_run=_is_dry_run(request))
         return 201 if created else 200, [representation.single(stored)]
 
-    def _patch(self, where: Where, request: Request, representation: Representation) -> tuple[int, list[bytes]]:
-        _require_name(where)
-        patch = read_patch(where.served, request)
+    def _patch(self, target: Target, request: Request, representation: Representation) -> tuple[int, list[bytes]]:
+        _require_name(target)
+        patch = read_patch(target.served, request)
         stored, created = self._registry.update(
-            where, patch.apply, create=patch.creates and not where.subresource, dry_run=_is_dry_run(request), patch=True
+            target,
+            patch.apply,
+            create=patch.creates and not target.subresource,
+            dry_run=_is_dry_run(request),
+            patch=True,
         )
         return 201 if created else 200, [representation.single(stored)]
 
-    def _scale(self, verb: str, where: Where, request: Request) -> tuple[int, list[bytes]]:
-        served = where.served
+    def _scale(self, verb: str, target: Target, request: Request) -> tuple[int, list[bytes]]:
+        served = target.served
         if verb == "get":
-            obj = self._registry.get(where).to_dict()
+            obj = self._registry.get(target).to_dict()
         elif verb in ("update", "patch"):
-            stored, _ = self._registry.update(where, _scaling(verb, served, request), dry_run=_is_dry_run(request))
+            stored, _ = self._registry.update(target, _scaling(verb, served, request), dry_run=_is_dry_run(request))
             obj = stored.to_dict()
         else:
             raise method_not_allowed()
         return 200, [_encode(scale_of(served, obj))]
 
-    def _delete(self, where: Where, request: Request, representation: Representation) -> tuple[int, list[bytes]]:
-        if where.subresource:
+    def _delete(self, target: Target, request: Request, representation: Representation) -> tuple[int, list[bytes]]:
+        if target.subresource:
             raise method_not_allowed()
         options = _delete_options(request)
-        stored, gone = self._registry.delete(where, options, dry_run=_is_dry_run(request))
-        if gone and not where.served.returns_deleted:
-            return 200, [_encode(success(where.served.resource, stored.name, stored.uid))]
+        stored, gone = self._registry.delete(target, options, dry_run=_is_dry_run(request))
+        if gone and not target.served.returns_deleted:
+            return 200, [_encode(success(target.served.resource, stored.name, stored.uid))]
         return 200, [representation.single(stored)]
 
     def _delete_collection(
-        self, where: Where, request: Request, representation: Representation
+        self, target: Target, request: Request, representation: Representation
     ) -> tuple[int, list[bytes]]:
-        if "deletecollection" not in where.served.verbs or (where.served.resource.namespaced and not where.namespace):
+        if "deletecollection" not in target.served.verbs or (
+            target.served.resource.namespaced and not target.namespace
+        ):
             raise method_not_allowed()
         options = _delete_options(request)
-        page = self._page(where, request)
+        page = self._page(target, request)
         for stored in page.objects:
             try:
-                self._registry.delete(where._replace(name=stored.name), options, dry_run=_is_dry_run(request))
+                self._registry.delete(target._replace(name=stored.name), options, dry_run=_is_dry_run(request))
             except ApiError as error:
                 if error.status != 404:  # another client has deleted it since
                     raise
@@ -201,7 +207,7 @@ def _is_dry_run(request: Request) -> bool:
     return value == "All"
 
 
-def _require_name(where: Where) -> None:
-    if where.name:
+def _require_name(target: Target) -> None:
+    if target.name:
         return
-    raise bad_request("name must be provided") if where.served.custom else method_not_allowed()
+    raise bad_request("name must be provided") if target.served.custom else method_not_allowed()

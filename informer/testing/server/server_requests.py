@@ -15,7 +15,7 @@ from informer.testing.storage.registry import Registry
 from informer.testing.storage.statuses import method_not_allowed, page_not_found
 from informer.testing.storage.storage import Storage
 
-__all__ = ["ServerRequests", "send_no_page"]
+__all__ = ["ServerRequests", "send_plain_404"]
 
 _HEALTH = frozenset(("/healthz", "/livez", "/readyz"))
 _AGGREGATED = "as=APIGroupDiscoveryList"
@@ -53,7 +53,7 @@ class ServerRequests:
             first, _, rest = path.strip("/").partition("/")
             if first == "api" or (first == "apis" and self.is_built_in(rest.partition("/")[0])):
                 raise page_not_found()
-            send_no_page(exchange)
+            send_plain_404(exchange)
             return
         if exchange.request.method not in ("GET", "HEAD"):
             raise method_not_allowed()
@@ -89,6 +89,6 @@ class ServerRequests:
         return None
 
 
-def send_no_page(exchange: Exchange) -> None:
+def send_plain_404(exchange: Exchange) -> None:
     """Sends a 404 in plain text, as the real server does for paths outside of its own API groups."""
     exchange.answer(404, b"404 page not found\n", TEXT)

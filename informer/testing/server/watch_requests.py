@@ -13,7 +13,7 @@ from informer.testing.listwatch.selection import read_selection
 from informer.testing.listwatch.watch_stream import WatchStream
 from informer.testing.server.responses import JSON, gzip_member, takes_gzip
 from informer.testing.server.versions import ServerVersion
-from informer.testing.storage.object_checks import Where
+from informer.testing.storage.object_checks import Target
 from informer.testing.storage.registry import Registry
 from informer.testing.storage.representations import representation_for
 from informer.testing.storage.storage import Storage
@@ -43,7 +43,7 @@ class WatchRequests:
         self._version = version
         self._bookmark_interval = bookmark_interval
 
-    def answer(self, http: HttpServer, answer: OpenAnswer, plan: FaultPlan, where: Where) -> None:
+    def answer(self, http: HttpServer, answer: OpenAnswer, plan: FaultPlan, target: Target) -> None:
         """Sends the stream; blocks until it ends.
 
         Raises:
@@ -51,7 +51,7 @@ class WatchRequests:
         """
         exchange = answer.exchange
         options = read_list_query(exchange.request.query, watch_list_enabled=self._version.has_watch_list)
-        stream = self._stream(exchange, where, options)
+        stream = self._stream(exchange, target, options)
         headers = JSON
         if options.is_watch_list and self._version.compresses_watch_list and takes_gzip(exchange):
             headers = {**JSON, "Content-Encoding": "gzip"}
@@ -73,15 +73,15 @@ class WatchRequests:
             stream.finish()
             withdraw()
 
-    def _stream(self, exchange: Exchange, where: Where, options: ListQuery) -> WatchStream:
-        representation = representation_for(exchange.request.headers.get("accept", ""), where.served)
-        selection = read_selection(options, where.served, where.name, sharding=self._version.has_sharding)
+    def _stream(self, exchange: Exchange, target: Target, options: ListQuery) -> WatchStream:
+        representation = representation_for(exchange.request.headers.get("accept", ""), target.served)
+        selection = read_selection(options, target.served, target.name, sharding=self._version.has_sharding)
         with self._storage.lock:
-            bucket = self._registry.bucket_locked(where.served)
+            bucket = self._registry.bucket_locked(target.served)
         return WatchStream(
             self._storage,
             bucket,
-            where.namespace,
+            target.namespace,
             options,
             selection,
             representation,

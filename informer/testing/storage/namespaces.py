@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from informer.testing.storage.object_checks import Where
+from informer.testing.storage.object_checks import Target
 from informer.testing.storage.served_resources import ServedResource
 from informer.testing.storage.statuses import not_found
 from informer.testing.storage.storage import Bucket, Storage
@@ -18,7 +18,7 @@ from watch.errors import ApiError
 
 __all__ = ["Namespaces"]
 
-INITIAL = ("default", "kube-node-lease", "kube-public", "kube-system")
+INITIAL_NAMESPACES = ("default", "kube-node-lease", "kube-public", "kube-system")
 _IMMORTAL = frozenset(("default", "kube-public", "kube-system"))
 
 
@@ -32,19 +32,19 @@ class Namespaces:
         self._storage = storage
         self.served = served
 
-    def check_create_locked(self, where: Where, name: str) -> None:
+    def check_create_locked(self, target: Target, name: str) -> None:
         """Raises ApiError: 404 if an object's namespace does not exist, 403 if it is being deleted."""
-        resource = where.served.resource
+        resource = target.served.resource
         if not resource.namespaced:
             return
-        namespace = self._bucket_locked().objects.get(where.namespace)
+        namespace = self._bucket_locked().objects.get(target.namespace)
         if namespace is None:
-            raise not_found(self.served.resource, where.namespace)
+            raise not_found(self.served.resource, target.namespace)
         if namespace.marked:
-            message = f"unable to create new content in namespace {where.namespace} because it is being terminated"
+            message = f"unable to create new content in namespace {target.namespace} because it is being terminated"
             cause = {
                 "reason": "NamespaceTerminating",
-                "message": f"namespace {where.namespace} is being terminated",
+                "message": f"namespace {target.namespace} is being terminated",
                 "field": "metadata.namespace",
             }
             details = {"name": name, **({"group": resource.group} if resource.group else {}), "kind": resource.plural}

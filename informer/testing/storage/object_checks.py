@@ -17,7 +17,7 @@ from informer.testing.storage.storage import Stored
 from watch.errors import ApiError
 
 __all__ = [
-    "Where",
+    "Target",
     "check_finalizers",
     "check_identity",
     "check_kind",
@@ -26,13 +26,13 @@ __all__ = [
     "check_uid",
     "check_version",
     "metadata_of",
-    "settle_namespace",
+    "set_namespace",
 ]
 
 _GO_TYPES = {str: "string", int: "number", float: "number", bool: "bool", list: "array", dict: "object"}
 
 
-class Where(NamedTuple):
+class Target(NamedTuple):
     """The object that a request acts on; without a name, the objects of a resource."""
 
     served: ServedResource
@@ -111,14 +111,14 @@ def metadata_of(obj: dict[str, Any], resource: Resource) -> dict[str, Any]:
     return metadata
 
 
-def settle_namespace(where: Where, metadata: dict[str, Any]) -> None:
+def set_namespace(target: Target, metadata: dict[str, Any]) -> None:
     """Sets the request's namespace in an object; raises ApiError 400 if the object has another one."""
-    if not where.served.resource.namespaced:
+    if not target.served.resource.namespaced:
         metadata.pop("namespace", None)
         return
-    if metadata.get("namespace") not in (None, "", where.namespace):
+    if metadata.get("namespace") not in (None, "", target.namespace):
         raise bad_request("the namespace of the provided object does not match the namespace sent on the request")
-    metadata["namespace"] = where.namespace
+    metadata["namespace"] = target.namespace
 
 
 def check_metadata(metadata: Mapping[str, Any], served: ServedResource) -> None:
@@ -134,67 +134,67 @@ def check_metadata(metadata: Mapping[str, Any], served: ServedResource) -> None:
         raise invalid(resource.group, resource.kind, name, causes)
 
 
-def check_identity(where: Where, metadata: Mapping[str, Any], uid: str) -> None:
+def check_identity(target: Target, metadata: Mapping[str, Any], uid: str) -> None:
     """Raises ApiError if an update carries another name (400) or another uid (409).
 
     Args:
-        where: the object that the request's URL names.
+        target: the object that the request's URL names.
         metadata: the new object's metadata.
         uid: the stored object's uid; "" skips that check.
     """
-    resource, name = where.served.resource, metadata.get("name")
+    resource, name = target.served.resource, metadata.get("name")
     if not name:
         raise bad_request(
-            f"the name of the object ({where.name} based on URL) was undeterminable: name must be provided"
+            f"the name of the object ({target.name} based on URL) was undeterminable: name must be provided"
         )
-    if name != where.name:
-        raise bad_request(f"the name of the object ({name}) does not match the name on the URL ({where.name})")
+    if name != target.name:
+        raise bad_request(f"the name of the object ({name}) does not match the name on the URL ({target.name})")
     given = metadata.get("uid")
     if given and uid and given != uid:
         raise conflict(
             resource,
-            where.name,
-            f"StorageError: invalid object, Code: 4, Key: /registry/{resource.plural}/{where.key}, ResourceVersion: 0, "
+            target.name,
+            f"StorageError: invalid object, Code: 4, Key: /registry/{resource.plural}/{target.key}, ResourceVersion: 0, "
             f"AdditionalErrorMsg: Precondition failed: UID in precondition: {given}, UID in object meta: {uid}",
         )
 
 
-def check_uid(where: Where, metadata: Mapping[str, Any], uid: str) -> None:
+def check_uid(target: Target, metadata: Mapping[str, Any], uid: str) -> None:
     """Raises ApiError 422 if an update would change the uid."""
     given = metadata.get("uid")
     if given and given != uid:
-        resource = where.served.resource
+        resource = target.served.resource
         cause = Cause.bad("metadata.uid", json.dumps(given), "field is immutable")
-        raise invalid(resource.group, resource.kind, where.name, [cause])
+        raise invalid(resource.group, resource.kind, target.name, [cause])
 
 
-def check_version(where: Where, metadata: Mapping[str, Any], old: Stored | None) -> None:
+def check_version(target: Target, metadata: Mapping[str, Any], old: Stored | None) -> None:
     """Raises ApiError if the resourceVersion is not the stored object's (409), or is missing but required (422)."""
-    served, resource = where.served, where.served.resource
+    served, resource = target.served, target.served.resource
     version = metadata.get("resourceVersion") or ""
     if version and not (version.isascii() and version.isdigit()):
         raise ApiError(500, "", f'strconv.ParseUint: parsing "{version}": invalid syntax')
     if old is None:
         return
     if version and int(version) not in (0, old.resource_version):
-        raise conflict(resource, where.name)
+        raise conflict(resource, target.name)
     if not version and served.needs_resource_version:
         cause = Cause.bad("metadata.resourceVersion", "0", "must be specified for an update")
-        raise invalid(resource.group, resource.plural, where.name, [cause])
+        raise invalid(resource.group, resource.plural, target.name, [cause])
 
 
-def check_finalizers(where: Where, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
+def check_finalizers(target: Target, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
     """Raises ApiError 422 if an update adds a finalizer to an object that is being deleted."""
     if "deletionTimestamp" not in old:
         return
     added = [each for each in new.get("finalizers") or () if each not in (old.get("finalizers") or ())]
     if added:
-        resource = where.served.resource
+        resource = target.served.resource
         listed = ", ".join(json.dumps(each) for each in added)
         message = (
             f"no new finalizers can be added if the object is being deleted, found new finalizers []string{{{listed}}}"
         )
-        raise invalid(resource.group, resource.kind, where.name, [Cause.forbidden("metadata.finalizers", message)])
+        raise invalid(resource.group, resource.kind, target.name, [Cause.forbidden("metadata.finalizers", message)])
 
 
 def check_preconditions(resource: Resource, old: Stored, preconditions: Mapping[str, Any]) -> None:

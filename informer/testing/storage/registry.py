@@ -13,9 +13,9 @@ from typing import Any
 from informer.testing.storage.custom_resource_definitions import Definitions
 from informer.testing.storage.deletion import check_delete_options, finalizers_for
 from informer.testing.storage.name_rules import generated_name
-from informer.testing.storage.namespaces import INITIAL, Namespaces
+from informer.testing.storage.namespaces import INITIAL_NAMESPACES, Namespaces
 from informer.testing.storage.object_checks import (
-    Where,
+    Target,
     check_finalizers,
     check_identity,
     check_kind,
@@ -24,7 +24,7 @@ from informer.testing.storage.object_checks import (
     check_uid,
     check_version,
     metadata_of,
-    settle_namespace,
+    set_namespace,
 )
 from informer.testing.storage.served_resources import ServedResource, ServedResources
 from informer.testing.storage.statuses import already_exists, not_found, page_not_found
@@ -55,8 +55,8 @@ class Registry:
         namespaces = self.resources.find("", "v1", "namespaces")
         assert namespaces is not None
         self._namespaces = Namespaces(storage, namespaces)
-        for name in INITIAL:
-            self.create(Where(namespaces), {"metadata": {"name": name}})
+        for name in INITIAL_NAMESPACES:
+            self.create(Target(namespaces), {"metadata": {"name": name}})
 
     def find(self, group: str, version: str, plural: str) -> ServedResource | None:
         """Returns the resource at a path; None if the server does not have it."""
@@ -67,20 +67,22 @@ class Registry:
         """Returns the bucket with a resource's objects."""
         return self._storage.bucket_locked(served.bucket, served.paths, served.form)
 
-    def get(self, where: Where) -> Stored:
+    def get(self, target: Target) -> Stored:
         """Returns the newest state of an object.
 
         Raises:
             ApiError: 404, the object does not exist.
         """
         with self._storage.lock:
-            return self._existing_locked(where)
+            return self._existing_locked(target)
 
-    def create(self, where: Where, obj: dict[str, Any], *, with_status: bool = False, dry_run: bool = False) -> Stored:
+    def create(
+        self, target: Target, obj: dict[str, Any], *, with_status: bool = False, dry_run: bool = False
+    ) -> Stored:
         """Creates an object and returns its state.
 
         Args:
-            where: the resource and the namespace.
+            target: the resource and the namespace.
             obj: the object; the registry takes ownership of it.
             with_status: store the status too.
             dry_run: validate, but store nothing.
@@ -88,17 +90,17 @@ class Registry:
         Raises:
             ApiError: the object is not valid, or exists already.
         """
-        served = where.served
+        served = target.served
         check_kind(served, obj, self._is_served)
         metadata = metadata_of(obj, served.resource)
         obj = served.to_stored(obj)
-        settle_namespace(where, metadata)
+        set_namespace(target, metadata)
         if metadata.get("resourceVersion"):
             raise ApiError(500, "", "resourceVersion should not be set on objects to be created")
         with self._storage.lock:
             if served.custom and self.find(*served.path) is None:
                 raise page_not_found()  # its definition was deleted after the request was routed
-            self._namespaces.check_create_locked(where, metadata.get("name") or "")
+            self._namespaces.check_create_locked(target, metadata.get("name") or "")
             bucket = self.bucket_locked(served)
             _generate_name(bucket, metadata)
             check_metadata(metadata, served)
@@ -116,7 +118,7 @@ class Registry:
 
     def update(
         self,
-        where: Where,
+        target: Target,
         change: Callable[[dict[str, Any]], dict[str, Any]],
         *,
         with_status: bool = False,
@@ -127,7 +129,7 @@ class Registry:
         """Updates an object.
 
         Args:
-            where: the object; its subresource decides which part of the object is updated.
+            target: the object; its subresource decides which part of the object is updated.
             change: returns the new object, given the old one, which it may change. It is called under the lock, so it
                 must not block. A resourceVersion in the new object must be that of the stored object.
             with_status: update the status together with the rest.
@@ -141,37 +143,37 @@ class Registry:
         Raises:
             ApiError: the new object is not valid, or the object does not exist.
         """
-        served, resource = where.served, where.served.resource
+        served, resource = target.served, target.served.resource
         with self._storage.lock:
             bucket = self.bucket_locked(served)
-            old = bucket.objects.get(where.key)
+            old = bucket.objects.get(target.key)
             if old is None:
                 if not create:
-                    raise not_found(resource, where.name)
-                return self._create_by_update(where, change({}), with_status=with_status, dry_run=dry_run), True
+                    raise not_found(resource, target.name)
+                return self._create_by_update(target, change({}), with_status=with_status, dry_run=dry_run), True
             new = change(served.shown(old))
             check_kind(served, new, self._is_served)
             metadata = metadata_of(new, resource)
             new = served.to_stored(new)
-            settle_namespace(where, metadata)
-            check_identity(where, metadata, "" if patch else old.uid)
-            check_version(where, metadata, old)
+            set_namespace(target, metadata)
+            check_identity(target, metadata, "" if patch else old.uid)
+            check_version(target, metadata, old)
             check_metadata(metadata, served)
-            check_uid(where, metadata, old.uid)
+            check_uid(target, metadata, old.uid)
             before = old.to_dict()
-            check_finalizers(where, before["metadata"], metadata)
-            after = changed_object(served, where.subresource, before, new, with_status=with_status)
+            check_finalizers(target, before["metadata"], metadata)
+            after = changed_object(served, target.subresource, before, new, with_status=with_status)
             if dry_run:
                 return self._storage.dry_run_locked(bucket, after), False
             if after == before:
                 return old, False
             return self._change_locked(served, bucket, old, after), False
 
-    def delete(self, where: Where, options: Mapping[str, Any], *, dry_run: bool = False) -> tuple[Stored, bool]:
+    def delete(self, target: Target, options: Mapping[str, Any], *, dry_run: bool = False) -> tuple[Stored, bool]:
         """Deletes an object, or marks it with a deletionTimestamp if it has finalizers.
 
         Args:
-            where: the object.
+            target: the object.
             options: a DeleteOptions object, whose preconditions must hold.
             dry_run: validate, but delete nothing.
 
@@ -183,21 +185,21 @@ class Registry:
         """
         check_delete_options(options)
         with self._storage.lock:
-            bucket = self.bucket_locked(where.served)
-            old = self._existing_locked(where)
-            check_preconditions(where.served.resource, old, options.get("preconditions") or {})
-            if where.served is self._namespaces.served:
+            bucket = self.bucket_locked(target.served)
+            old = self._existing_locked(target)
+            check_preconditions(target.served.resource, old, options.get("preconditions") or {})
+            if target.served is self._namespaces.served:
                 self._namespaces.check_delete_locked(old.name)
             if dry_run:
                 return old, not old.held
-            return self._delete_locked(where.served, bucket, old, options)
+            return self._delete_locked(target.served, bucket, old, options)
 
-    def _create_by_update(self, where: Where, obj: dict[str, Any], *, with_status: bool, dry_run: bool) -> Stored:
-        metadata = metadata_of(obj, where.served.resource)
-        check_version(where, metadata, None)
-        check_identity(where, metadata, "")
+    def _create_by_update(self, target: Target, obj: dict[str, Any], *, with_status: bool, dry_run: bool) -> Stored:
+        metadata = metadata_of(obj, target.served.resource)
+        check_version(target, metadata, None)
+        check_identity(target, metadata, "")
         metadata.pop("resourceVersion", None)
-        return self.create(where, obj, with_status=with_status, dry_run=dry_run)
+        return self.create(target, obj, with_status=with_status, dry_run=dry_run)
 
     def _change_locked(self, served: ServedResource, bucket: Bucket, old: Stored, after: dict[str, Any]) -> Stored:
         """Stores a new state, or removes a marked object whose last finalizer is removed."""
@@ -250,10 +252,10 @@ class Registry:
             self._namespaces.finish_locked(last.namespace)
         return last
 
-    def _existing_locked(self, where: Where) -> Stored:
-        stored = self.bucket_locked(where.served).objects.get(where.key)
+    def _existing_locked(self, target: Target) -> Stored:
+        stored = self.bucket_locked(target.served).objects.get(target.key)
         if stored is None:
-            raise not_found(where.served.resource, where.name)
+            raise not_found(target.served.resource, target.name)
         return stored
 
     def _is_served(self, api_version: str, kind: str) -> bool:

@@ -14,7 +14,7 @@ from informer.testing.storage.storage import Form, Stored
 __all__ = ["ServedResource", "ServedResources", "served_versions"]
 
 # Built-in resources of the real server that the informers' own table does not have.
-_MORE = """
+_OTHER_BUILT_IN = """
 admissionregistration.k8s.io/v1: MutatingWebhookConfiguration* ValidatingAdmissionPolicy*:validatingadmissionpolicies
 admissionregistration.k8s.io/v1: ValidatingAdmissionPolicyBinding* ValidatingWebhookConfiguration*
 apiregistration.k8s.io/v1: APIService*
@@ -148,7 +148,7 @@ class ServedResources:
 
     def __init__(self) -> None:
         self._by_path: dict[tuple[str, str, str], ServedResource] = {}
-        for resource in (*built_in_resources(), *read_table(_MORE)):
+        for resource in (*built_in_resources(), *read_table(_OTHER_BUILT_IN)):
             self._add(_built_in(resource))
 
     def __iter__(self) -> Iterator[ServedResource]:

@@ -1,8 +1,7 @@
-"""Programs beside the tests, and the ports they get."""
+"""Child processes that run beside the tests."""
 
 from __future__ import annotations
 
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -10,16 +9,15 @@ from pathlib import Path
 import pytest
 
 from informer.testing.processes.child_process import ChildProcess
-from informer.testing.processes.ports import free_ports
 from tests.eventually import eventually
 from watch.concurrency import Worker
 
-on_linux = pytest.mark.skipif(sys.platform != "linux", reason="looks into Linux's /proc")
+on_linux = pytest.mark.skipif(sys.platform != "linux", reason="reads Linux's /proc")
 
 
 @pytest.fixture
 def shell(tmp_path):
-    """Makes a process of a shell script, which is ended with the test."""
+    """Makes child processes that run shell scripts; they are killed after the test."""
     made = []
 
     def make(script):
@@ -32,8 +30,8 @@ def shell(tmp_path):
         process.kill()
 
 
-def test_output_is_that_of_the_last_run(shell):
-    """What an earlier run wrote stays in the file, and is not taken for the present one's."""
+def test_output_is_that_of_the_latest_run(shell):
+    """The log file keeps the output of earlier runs, but `output` returns only that of the latest one."""
     process = shell("echo run $$; echo and errors >&2")
     process.start()
     assert process.wait(10)
@@ -45,8 +43,8 @@ def test_output_is_that_of_the_last_run(shell):
     assert process.last_lines(1) == "  and errors"
 
 
-def test_kill_ends_it_and_is_harmless_afterwards(shell):
-    """A killed process has ended when `kill` returns, and can be started again."""
+def test_kill_ends_the_process_and_is_idempotent(shell):
+    """When `kill` returns the process has ended; it can be killed twice and started again."""
     process = shell("exec sleep 60")
     process.kill()
     process.start()
@@ -63,8 +61,8 @@ def test_kill_ends_it_and_is_harmless_afterwards(shell):
     assert process.is_running
 
 
-def test_settings_of_the_shell_do_not_reach_it(shell, monkeypatch):
-    """Variables that etcd would take for its flags are kept from it; others are passed on."""
+def test_etcd_settings_of_the_environment_are_removed(shell, monkeypatch):
+    """Variables that etcd reads as flags are removed from the environment; others are passed on."""
     monkeypatch.setenv("ETCD_NAME", "mine")
     monkeypatch.setenv("OTHER_NAME", "other")
     process = shell("echo [$ETCD_NAME] [$OTHER_NAME]")
@@ -73,8 +71,8 @@ def test_settings_of_the_shell_do_not_reach_it(shell, monkeypatch):
     assert process.output() == "[] [other]\n"
 
 
-def test_frozen_process_goes_on_when_thawed(shell):
-    """A frozen process does not end by itself until it is thawed."""
+def test_frozen_process_continues_when_thawed(shell):
+    """A frozen process does not run until it is thawed."""
     process = shell("read line; echo never")
     with pytest.raises(RuntimeError, match="has not started, or has ended"):
         process.freeze()
@@ -89,7 +87,7 @@ def test_frozen_process_goes_on_when_thawed(shell):
 
 @on_linux
 def test_process_dies_with_the_one_that_started_it(tmp_path):
-    """When a test run is killed outright, what it has started does not live on."""
+    """When a test run is killed by SIGKILL, its child processes end too."""
     script = (
         "from pathlib import Path; from informer.testing.processes.child_process import ChildProcess; import threading\n"
         f"process = ChildProcess('program', ['/bin/sleep', '60'], Path({str(tmp_path / 'log')!r}))\n"
@@ -101,35 +99,23 @@ def test_process_dies_with_the_one_that_started_it(tmp_path):
         started = Path(f"/proc/{pid}/cmdline")
         assert eventually(lambda: b"sleep" in started.read_bytes().split(b"\0")[0])
         run.kill()
-    # One that nobody has waited for yet is dead too.
+    # A zombie, which has no command line, has ended too.
     assert eventually(lambda: not started.exists() or not started.read_bytes())
 
 
 @on_linux
 def test_process_outlives_the_thread_that_started_it(shell):
-    """A process that was started on a thread lives on when that thread ends."""
+    """A process that was started on another thread keeps running when that thread ends."""
     process = shell("exec sleep 60")
     assert Worker(process.start, "starter").start().join(10)
     assert not process.wait(0.2)
 
 
 @on_linux
-def test_process_is_out_of_the_terminals_reach(shell):
-    """It is in a session of its own, so that Ctrl-C in the terminal does not end it."""
+def test_process_has_its_own_session(shell):
+    """Ctrl-C in the terminal does not reach the process, as it has its own session."""
     process = shell("exec sleep 60")
     process.start()
     assert eventually(lambda: "sleep" in Path(f"/proc/{process.pid}/comm").read_text())
     fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
     assert fields[3] == str(process.pid)
-
-
-@on_linux
-def test_ports_are_free_different_and_not_those_of_clients():
-    """Free ports can be listened on, and lie outside the range that outgoing connections are given."""
-    ports = free_ports(20)
-    assert len(set(ports)) == 20
-    first, last = map(int, Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split())
-    assert not [port for port in ports if first <= port <= last]
-    for port in ports:
-        with socket.socket() as sock:
-            sock.bind(("127.0.0.1", port))

@@ -130,7 +130,7 @@ class HttpServer:
         self._wake()
 
     def _wake(self) -> None:
-        with contextlib.suppress(OSError):  # the pipe is full, or the server has stopped
+        with contextlib.suppress(OSError):  # the socket is full, or the server has stopped
             self._wake_out.send(b"!")
 
     # The rest runs on the listener thread.

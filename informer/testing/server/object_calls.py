@@ -42,21 +42,37 @@ class ObjectCalls:
         self._registry = registry
 
     def create(self, obj: Any, *, namespace: str | None = None) -> dict[str, Any]:
-        """Creates an object; `namespace` is used if the object does not name one."""
+        """Creates an object and returns it as it is stored.
+
+        Args:
+            obj: the object, with kind and apiVersion.
+            namespace: the namespace of an object that does not name one; None means "default".
+        """
         converted, target = self._convert(obj, namespace)
         return target.served.shown(self._registry.create(target._replace(name=""), converted, with_status=True))
 
     def update(self, obj: Any, *, namespace: str | None = None) -> dict[str, Any]:
-        """Replaces an object; a resourceVersion in it must be that of the stored object."""
+        """Replaces an object and returns it as it is stored.
+
+        Args:
+            obj: the new object. If it has a resourceVersion, the stored object must have the same.
+            namespace: the namespace of an object that does not name one; None means "default".
+        """
         converted, target = self._convert(obj, namespace)
         stored, _ = self._registry.update(target, lambda _: converted, with_status=True)
         return target.served.shown(stored)
 
     def patch(self, resource: str, name: str, patch: Any, *, namespace: str | None = None) -> dict[str, Any]:
-        """Changes an object by a merge patch (a dict) or a JSON patch (a list of operations).
+        """Changes an object by a patch and returns it as it is stored.
+
+        Args:
+            resource: such as "pods" or "deployments.apps".
+            name: the object's name.
+            patch: a merge patch (a dict) or a JSON patch (a list of operations).
+            namespace: the object's namespace; None means "default".
 
         Raises:
-            ImportError: a JSON patch needs the package `jsonpatch`.
+            ImportError: a JSON patch needs the package `jsonpatch`: `pip install 'kube-informer[testing]'`.
         """
         target = self._target(resource, name, namespace)
 
@@ -71,23 +87,41 @@ class ObjectCalls:
         return target.served.shown(stored)
 
     def delete(self, obj: Any, name: str | None = None, *, namespace: str | None = None) -> dict[str, Any]:
-        """Deletes an object, given the object itself, or a resource and a name.
+        """Deletes an object and returns its last state.
 
         An object with finalizers is only marked: it gets a deletionTimestamp and stays until they are removed.
+
+        Args:
+            obj: the object, or its resource, such as "pods".
+            name: the object's name, if `obj` is a resource.
+            namespace: the namespace, unless the object names one; None means "default".
         """
         target = self._target(obj, name, namespace) if isinstance(obj, str) else self._convert(obj, namespace)[1]
         stored, _ = self._registry.delete(target, {})
         return target.served.shown(stored)
 
     def get(self, resource: str, name: str, *, namespace: str | None = None) -> dict[str, Any]:
-        """Returns one object."""
+        """Returns one object.
+
+        Args:
+            resource: such as "pods" or "deployments.apps".
+            name: the object's name.
+            namespace: the object's namespace; None means "default".
+        """
         target = self._target(resource, name, namespace)
         return target.served.shown(self._registry.get(target))
 
     def list(
         self, resource: str, *, namespace: str | None = None, label_selector: str = "", field_selector: str = ""
     ) -> builtins.list[dict[str, Any]]:
-        """Returns the objects of a resource, sorted by namespace and name; namespace None means all."""
+        """Returns the objects of a resource, sorted by namespace and name.
+
+        Args:
+            resource: such as "pods" or "deployments.apps".
+            namespace: only objects in this namespace; None means all.
+            label_selector: such as "app=web"; "" selects all.
+            field_selector: such as "status.phase=Running"; "" selects all.
+        """
         with self._storage.lock:
             served = find_resource(resource, self._registry.resources)
             bucket = self._registry.bucket_locked(served)

@@ -19,11 +19,10 @@ from watch.event import Event, EventType
 from watch.fake import FakeWatcher, RaceFreeFakeWatcher
 from watch.filter import Recorder, filter_watch
 from watch.options import ListOptions
-from watch.proxy import EmptyWatcher, ProxyWatcher
 from watch.retry_watcher import RetryWatcher
 from watch.stream_watcher import Decoder, JSONDecoder, StreamWatcher
 from watch.until import list_watch_until, until, until_with_retry
-from watch.watcher import BatchWatcher, Watcher
+from watch.watcher import BatchWatcher, EmptyWatcher, ProxyWatcher, Watcher
 
 __all__ = [
     "ApiError",

@@ -19,8 +19,7 @@ from watch.channel import Channel
 from watch.concurrency import Lock, RLock, Signal, Worker
 from watch.errors import ApiError, ChannelClosedError, WatchClosedError
 from watch.event import Event, EventType
-from watch.pulling import next_batch_of, puller
-from watch.watcher import Watcher, WatcherBase
+from watch.watcher import Watcher, WatcherBase, next_batch_of, puller
 
 __all__ = ["FilteredWatcher", "Recorder", "filter_watch"]
 

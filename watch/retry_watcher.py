@@ -21,13 +21,11 @@ from watch.clock import SYSTEM_CLOCK, Clock
 from watch.concurrency import Lock, Signal, Worker
 from watch.errors import DEFAULT_MAX_RETRY_AFTER, ApiError, ChannelClosedError, WatchClosedError, as_api_error
 from watch.event import Event, EventType
-from watch.object_version import resource_version_of
 from watch.options import ListOptions
-from watch.pulling import puller
 from watch.request_scope import RequestScope
-from watch.watcher import Watcher, WatcherBase
+from watch.watcher import Watcher, WatcherBase, puller
 
-__all__ = ["RetryWatcher", "WatchSource"]
+__all__ = ["RetryWatcher", "WatchSource", "resource_version_of"]
 
 T = TypeVar("T", default=Any)
 
@@ -266,3 +264,29 @@ def _stop(watcher: Watcher[Any]) -> None:
         watcher.stop()
     except Exception:
         _log.warning("stopping a watch failed", exc_info=True)
+
+
+def resource_version_of(obj: Any) -> str | None:
+    """An object's resourceVersion; "" where it has none, None where there is no place for one.
+
+    Args:
+        obj: a mapping in API form; or anything with a `resource_version`, or with a `metadata` that is a mapping or has
+            one (`resource_version`, as the official models spell it, or `resourceVersion`).
+    """
+    if isinstance(obj, Mapping):
+        return _in_metadata(obj.get("metadata"))
+    version = getattr(obj, "resource_version", None)
+    return version if isinstance(version, str) else _in_metadata(getattr(obj, "metadata", None))
+
+
+def _in_metadata(metadata: Any) -> str | None:
+    if isinstance(metadata, Mapping):
+        return _text(metadata.get("resourceVersion"))
+    for name in ("resource_version", "resourceVersion"):
+        if hasattr(metadata, name):
+            return _text(getattr(metadata, name))
+    return None
+
+
+def _text(version: Any) -> str:
+    return version if isinstance(version, str) else ""

@@ -17,10 +17,9 @@ from watch.concurrency import Latch, Worker
 from watch.errors import ConditionError, WatchClosedError, WatchTimeoutError
 from watch.event import Event, EventType
 from watch.options import ListOptions
-from watch.pulling import puller
 from watch.request_scope import RequestScope
 from watch.retry_watcher import RetryWatcher, WatchSource
-from watch.watcher import Watcher
+from watch.watcher import Watcher, puller
 
 __all__ = ["list_watch_until", "until", "until_with_retry"]
 

@@ -8,7 +8,7 @@ import pytest
 
 from watch import Event, FakeWatcher, ProxyWatcher, WatchClosedError
 from watch.concurrency import Signal
-from watch.pulling import next_batch_of, puller
+from watch.watcher import next_batch_of, puller
 
 EVENTS = [Event("ADDED", number) for number in range(3)]
 

@@ -12,7 +12,7 @@ from kubernetes.client import V1ObjectMeta, V1Pod
 
 from informer import Object
 from informer.entries import Entry
-from watch.object_version import resource_version_of
+from watch.retry_watcher import resource_version_of
 
 
 @dataclass

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import subprocess
-import sys
 import threading
 from typing import Any
 
@@ -177,24 +175,6 @@ def test_a_failing_callback_does_not_end_the_watching(caplog: pytest.LogCaptureF
     good.set()
     assert called.wait(DEADLINE)
     assert "of its own" in caplog.text
-
-
-def test_a_forked_child_watches_anew() -> None:
-    """After a fork the watching thread is gone, and the child starts one of its own."""
-    script = """
-import os, threading
-from watch.concurrency import Latch, on_set
-on_set(threading.Event(), lambda: None)
-child = os.fork()
-if child == 0:
-    event, called = threading.Event(), Latch()
-    on_set(event, called.open)
-    event.set()
-    os._exit(0 if called.wait(10) else 1)
-os._exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
-"""
-    done = subprocess.run([sys.executable, "-W", "ignore", "-c", script], timeout=50, check=False)
-    assert done.returncode == 0
 
 
 # Latch, Monitor, Worker

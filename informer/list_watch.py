@@ -24,9 +24,10 @@ from informer.models import Codec, model_for
 from informer.objects import Object
 from informer.unwrapped_watch import unwrapped_watch
 from watch.errors import ApiError
+from watch.json_decoder import JSONDecoder
 from watch.options import ListOptions
 from watch.request_scope import DEFAULT_MAX_LINE_BYTES, current_scope
-from watch.stream_watcher import JSONDecoder, StreamWatcher
+from watch.stream_watcher import StreamWatcher
 from watch.watcher import Watcher
 
 __all__ = ["ListWatch", "ListerWatcher", "ObjectList", "ResourceListWatch", "ResourceOptions"]

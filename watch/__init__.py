@@ -18,9 +18,10 @@ from watch.errors import (
 from watch.event import Event, EventType
 from watch.fake import FakeWatcher, RaceFreeFakeWatcher
 from watch.filter import Recorder, filter_watch
+from watch.json_decoder import Decoder, JSONDecoder
 from watch.options import ListOptions
 from watch.retry_watcher import RetryWatcher
-from watch.stream_watcher import Decoder, JSONDecoder, StreamWatcher
+from watch.stream_watcher import StreamWatcher
 from watch.until import list_watch_until, until, until_with_retry
 from watch.watcher import BatchWatcher, EmptyWatcher, ProxyWatcher, Watcher
 

@@ -12,7 +12,18 @@ from typing import Protocol
 
 from watch.errors import WatchError
 
-__all__ = ["Body", "BrokenBodyError", "ChunkedBody", "Gunzip", "LineTooLongError", "Lines", "PlainBody"]
+__all__ = [
+    "DEFAULT_MAX_LINE_BYTES",
+    "Body",
+    "BrokenBodyError",
+    "ChunkedBody",
+    "Gunzip",
+    "LineTooLongError",
+    "Lines",
+    "PlainBody",
+]
+
+DEFAULT_MAX_LINE_BYTES = 16 * 1024 * 1024
 
 # A chunk's size line, extensions and line end included, is some ten bytes long.
 _MAX_SIZE_LINE = 4096

@@ -17,7 +17,7 @@ from informer import Object
 from watch import Event, EventType
 from watch.byte_source import NotReadyError
 from watch.framing import LineTooLongError
-from watch.stream_watcher import JSONDecoder
+from watch.json_decoder import JSONDecoder
 
 DEADLINE = 10.0
 
@@ -113,11 +113,11 @@ def test_any_form_of_an_event(text: str) -> None:
         pytest.param(b'{"type":null,"object":{}}', "Expected `str`", id="null-type"),
         pytest.param(b'{"type":1,"object":{}}', "Expected `str`", id="number-type"),
         pytest.param(b'{"object":{}}', "missing required field `type`", id="no-type"),
-        pytest.param(b'{"type":"ADDED"}', "no JSON object but a NoneType", id="no-object"),
-        pytest.param(b'{"type":"ADDED","object":null}', "no JSON object but a NoneType", id="null-object"),
-        pytest.param(b'{"type":"MODIFIED","object":[]}', "no JSON object but a list", id="list-object"),
-        pytest.param(b'{"type":"DELETED","object":"x"}', "no JSON object but a str", id="text-object"),
-        pytest.param(b'{"type":"BOOKMARK","object":5}', "no JSON object but a int", id="number-bookmark"),
+        pytest.param(b'{"type":"ADDED"}', "must be a JSON object, not a NoneType", id="no-object"),
+        pytest.param(b'{"type":"ADDED","object":null}', "must be a JSON object, not a NoneType", id="null-object"),
+        pytest.param(b'{"type":"MODIFIED","object":[]}', "must be a JSON object, not a list", id="list-object"),
+        pytest.param(b'{"type":"DELETED","object":"x"}', "must be a JSON object, not a str", id="text-object"),
+        pytest.param(b'{"type":"BOOKMARK","object":5}', "must be a JSON object, not a int", id="number-bookmark"),
         pytest.param(b"null", "Expected `object`", id="null"),
         pytest.param(b"[]", "Expected `object`", id="list"),
         pytest.param(b"garbage", "malformed", id="garbage"),

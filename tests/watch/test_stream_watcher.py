@@ -158,7 +158,7 @@ def test_a_blocked_error_is_given_up_on_stop() -> None:
         threading.Event().wait(0.001)
     watcher.stop()
     assert len(channel) == 0
-    assert watcher._pump is not None
+    assert watcher._pump.started
     assert watcher._pump.join(DEADLINE)
     with pytest.raises(ChannelClosedError):
         channel.get(timeout=0)
@@ -293,7 +293,7 @@ def test_a_batch_is_what_the_decoder_gives() -> None:
     assert watcher.next_batch() == [FOO, BAR]
     assert watcher.next_batch() == [BAR]
     assert decoder.threads == {threading.current_thread().name}
-    assert watcher._pump is None
+    assert not watcher._pump.started
     for _ in range(2):
         with pytest.raises(WatchClosedError):
             watcher.next_batch()
@@ -501,7 +501,7 @@ def test_a_pump_that_fails_closes_its_channel(caplog: pytest.LogCaptureFixture) 
 
     watcher: StreamWatcher[Any] = StreamWatcher(GivesUp())
     assert list(watcher.result_chan()) == []
-    assert watcher._pump is not None
+    assert watcher._pump.started
     assert watcher._pump.join(DEADLINE)
     assert "stream-watcher ended with an error" in caplog.text
     watcher.stop()
@@ -558,7 +558,7 @@ def test_stopping_a_stream_over_a_connection(
     assert draining.result() == [("ADDED", {"n": 1})]
     assert time.monotonic() - stopped < 0.5
     assert peer.client_has_gone()
-    assert watcher._pump is None or watcher._pump.join(DEADLINE)
+    assert watcher._pump.join(DEADLINE)
 
 
 @pytest.mark.parametrize("how", ["hang_up", "reset"])
@@ -608,7 +608,7 @@ def test_a_timeout_over_a_connection_needs_no_thread(stream_server: Any) -> None
     for timeout in (0, 0.02):
         with pytest.raises(TimeoutError):
             watcher.next_batch(timeout)
-    assert watcher._pump is None
+    assert not watcher._pump.started
     peer.chunk(line("ADDED", 1))
     assert watcher.next_batch(DEADLINE) == [("ADDED", {"n": 1})]
     watcher.stop()

@@ -12,8 +12,8 @@ import pytest
 
 from informer import Object
 from watch import EventType
-from watch.framing import LineTooLongError
-from watch.stream_watcher import DEFAULT_MAX_LINE_BYTES, JSONDecoder
+from watch.framing import DEFAULT_MAX_LINE_BYTES, LineTooLongError
+from watch.json_decoder import JSONDecoder
 
 TYPES = frozenset(kind.value for kind in EventType)
 

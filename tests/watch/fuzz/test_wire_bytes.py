@@ -18,7 +18,8 @@ import urllib3
 from informer import Object
 from watch import EventType
 from watch.framing import BrokenBodyError, ChunkedBody
-from watch.stream_watcher import JSONDecoder, StreamWatcher
+from watch.json_decoder import JSONDecoder
+from watch.stream_watcher import StreamWatcher
 
 DEADLINE = 10.0
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"

@@ -1,4 +1,9 @@
-"""Watching: events, watchers, broadcasters, and a Kubernetes watch stream read as events."""
+"""Watches: streams of events, above all those of the Kubernetes API.
+
+`Event` and `Watcher` are the terms of the package. `StreamWatcher` reads the response of a watch request, `RetryWatcher`
+resumes a watch that breaks, `until` waits for an event, and `Broadcaster` sends events to several watchers. `Channel` is the
+queue that events pass between threads. The package knows nothing of informers.
+"""
 
 from __future__ import annotations
 

@@ -88,7 +88,7 @@ class Channel(Generic[T]):
 
         Raises:
             ChannelClosedError: the channel is closed.
-            queue.Full: there is no room.
+            queue.Full: the channel is full.
         """
         self.put(item, timeout=0)
 

@@ -381,7 +381,7 @@ def in_forked_child(function: Callable[[], None]) -> Callable[[], None]:
 def _unlock(lock: Any) -> None:
     # The forking thread still has to release an RLock of its own. A plain lock does not know its owner.
     if not isinstance(lock, _RLOCK_TYPE) or not lock._is_owned():  # type: ignore[attr-defined] # noqa: SLF001
-        lock._at_fork_reinit()  # noqa: SLF001 - there is no public way
+        lock._at_fork_reinit()  # noqa: SLF001 - the only way
 
 
 _RLOCK_TYPE = type(threading.RLock())

@@ -1,4 +1,4 @@
-"""What a forked child finds of locks, events and callbacks that its parent made."""
+"""Locks, events and callbacks of a parent process in its forked child."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def run_forking(script: str) -> subprocess.CompletedProcess[str]:
     ],
 )
 def test_a_child_can_use_at_once_what_another_thread_held(made: str, held: str, used: str) -> None:
-    """A child is forked while another thread is inside: there the lock is free."""
+    """A lock that another thread holds at the fork is free in the child."""
     done = run_forking(f"{HELD_BY_ANOTHER_THREAD}\nit = {made}\nhold({held})\nos._exit(in_child(lambda: {used}))")
     assert done.returncode == 0, done.stderr
 
@@ -64,7 +64,7 @@ def test_the_parent_keeps_its_locks() -> None:
 
 
 def test_an_rlock_that_the_forking_thread_holds_stays_held() -> None:
-    """The child's only thread is still inside the block, and leaves it as usual; a monitor on the lock stays held too."""
+    """The child's thread is still inside its `with` block and leaves it as usual."""
     script = """
 from watch.concurrency import *
 lock = RLock()
@@ -83,7 +83,7 @@ os._exit(code)
 
 
 def test_a_child_notifies_its_own_waiters_only() -> None:
-    """A parent's thread waits at a monitor: one notification in the child wakes the child's waiter."""
+    """A notification in the child wakes the child's waiter, not a waiter of the parent."""
     script = """
 import threading
 from watch.concurrency import *
@@ -115,7 +115,7 @@ os._exit(in_child(body))
 
 
 def test_functions_run_in_order_after_the_locks_and_none_stops_the_next() -> None:
-    """Every registered function runs in the child, finds the locks free, and an exception is logged."""
+    """Functions run in the child when its locks are free; an exception is logged, and the next one runs."""
     script = f"""{HELD_BY_ANOTHER_THREAD}
 import logging
 logging.basicConfig()
@@ -140,7 +140,7 @@ os._exit(code or bool(calls))
 
 
 def test_a_grandchild_can_use_what_its_grandparent_held() -> None:
-    """A lock stays registered in a child, and so do the functions."""
+    """Locks and functions stay registered in a child, for its own children."""
     script = f"""{HELD_BY_ANOTHER_THREAD}
 it, calls = Lock(), []
 in_forked_child(lambda: calls.append(1))
@@ -158,7 +158,7 @@ os._exit(in_child(child))
 
 
 def test_a_child_watches_plain_events_on_a_thread_of_its_own() -> None:
-    """After a fork the parent's watching thread does not exist; a callback in the child is called all the same."""
+    """The parent's watching thread does not exist in the child, which starts its own."""
     script = """
 import threading
 from watch.concurrency import Latch, on_set
@@ -175,7 +175,7 @@ os._exit(in_child(body))
 
 
 def test_an_owner_process_tells_a_child_from_its_parent() -> None:
-    """It is the current one in the process that made it, and not in a child."""
+    """`is_current` is True in the process that made it, and False in a child."""
     assert OwnerProcess().is_current
     script = """
 from watch.concurrency import OwnerProcess
@@ -191,7 +191,7 @@ os._exit(in_child(body) or not owner.is_current)
 
 @pytest.mark.parametrize("make", [Lock, RLock, Monitor, Signal, Latch])
 def test_the_registry_keeps_no_lock_alive(make: Any) -> None:
-    """A lock that is not referred to any more is forgotten, and nothing of it stays in the registry."""
+    """A lock that has no other reference is freed, and its entry removed."""
     gc.collect()
     before = len(concurrency._locks)
     made = [make() for _ in range(100)]
@@ -202,7 +202,7 @@ def test_the_registry_keeps_no_lock_alive(make: Any) -> None:
 
 
 def test_locks_are_made_and_dropped_on_many_threads_at_once(run: Any) -> None:
-    """The registry needs no lock of its own."""
+    """Threads may make and drop locks at the same time."""
     gc.collect()
     before = len(concurrency._locks)
     start = threading.Barrier(4)

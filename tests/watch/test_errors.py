@@ -135,7 +135,7 @@ def test_http_fills_in_what_a_status_lacks() -> None:
     ids=str,
 )
 def test_an_answer_as_a_status_and_back(error: ApiError) -> None:
-    """An error made of an error's Status is equal, its Retry-After included."""
+    """An error made of an error's Status has the same attributes, retry_after included."""
     status = json.loads(json.dumps(error.to_status()))
     assert (status["kind"], status["apiVersion"], status["status"]) == ("Status", "v1", "Failure")
     again = ApiError.from_status(status)

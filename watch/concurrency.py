@@ -112,14 +112,10 @@ class Signal(threading.Event):
             _call(callback)
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Waits until the event is set; returns whether it is.
+        """Waits at most `timeout` seconds (None: without limit) until the event is set; returns whether it is.
 
-        A wait on the main thread wakes once per second. Python runs the handlers of signals on the main thread, between
-        two steps of it. A signal that another thread received, or that came just before the wait began, would otherwise
-        be handled only after the wait (https://github.com/python/cpython/issues/85300).
-
-        Args:
-            timeout: seconds to wait at most; None waits without limit.
+        A wait on the main thread wakes once per second, and Python runs the handlers of signals then. Otherwise a signal
+        that came just before the wait would be handled after it (https://github.com/python/cpython/issues/85300).
         """
         if threading.current_thread() is not threading.main_thread():
             return super().wait(timeout)
@@ -198,13 +194,9 @@ class Worker:
         return self
 
     def join(self, timeout: float | None = None) -> bool:
-        """Waits until the thread has ended.
+        """Waits at most `timeout` seconds (None: without limit) for the thread to end; returns whether it is not running.
 
-        Args:
-            timeout: seconds to wait at most; None waits without limit.
-
-        Returns:
-            Whether the thread is not running. On the worker's own thread: False, at once.
+        On the worker's own thread it returns False at once.
         """
         if self.is_current:
             return False

@@ -79,7 +79,7 @@ def test_a_watcher_may_be_stopped_while_it_is_delivered_to(run, attempt):
         reader.result()
 
 
-def test_a_stop_frees_the_distributor(blocked, run):
+def test_a_stop_ends_a_waiting_delivery(blocked, run):
     """Go: TestBroadcasterWatcherStopDeadlock.
 
     A stop ends a delivery that waits, and the other watchers get the rest.
@@ -102,7 +102,7 @@ def test_a_full_channel_drops():
     assert [list(watcher) for watcher in watchers] == [[FOO1], [FOO1]]
 
 
-def test_what_is_dropped_is_told():
+def test_on_drop_is_called_for_each_dropped_event():
     """`on_drop` is called once per event and watcher without room; a stopped watcher does not count."""
     dropped = []
     with Broadcaster(1, DROP, on_drop=dropped.append) as broadcaster:
@@ -197,7 +197,7 @@ def test_a_watcher_with_a_prefix_has_room_for_it_and_one_more(queue_length, pref
 
 
 @pytest.mark.parametrize(("length", "accepted"), [(None, 26), (25, 26), (3, 4), (0, 1)])
-def test_action_or_drop_tells_when_the_incoming_queue_is_full(length, accepted):
+def test_action_or_drop_returns_whether_there_was_room(length, accepted):
     """client-go source. With a blocked watcher it accepts one event for delivery and as many as the queue holds."""
     broadcaster = Broadcaster(0) if length is None else Broadcaster(0, incoming_queue_length=length)
     watcher = broadcaster.watch()
@@ -208,7 +208,7 @@ def test_action_or_drop_tells_when_the_incoming_queue_is_full(length, accepted):
     broadcaster.shutdown()
 
 
-def test_shutdown_waits_until_everything_is_distributed(blocked, run):
+def test_shutdown_waits_until_every_event_is_delivered(blocked, run):
     """client-go source. Streams end after the accepted events, and shutdown returns only then."""
     broadcaster, idle = blocked
     for event in TABLE[1:]:
@@ -376,7 +376,7 @@ def test_nothing_is_kept_of_stopped_watchers_and_delivered_events():
     channel = weakref.ref(watcher.result_chan())
     watcher.stop()
     del watcher
-    # The next event is delivered behind whatever was done for the one before.
+    # When the next event is delivered, the delivery of the one before is over.
     broadcaster.action("ADDED", 1)
     last.result_chan().get(timeout=10)
     broadcaster.action("ADDED", 2)
@@ -387,7 +387,7 @@ def test_nothing_is_kept_of_stopped_watchers_and_delivered_events():
     broadcaster.shutdown()
 
 
-def test_a_distributor_that_fails_ends_everything(monkeypatch, caplog, run):
+def test_a_failed_delivery_ends_every_watcher(monkeypatch, caplog, run):
     """When delivery itself fails, watchers end and producers get an error instead of waiting for ever."""
     broadcaster = Broadcaster(0, incoming_queue_length=0)
     watcher = broadcaster.watch()

@@ -69,7 +69,7 @@ def test_a_burst_comes_in_few_reads(stream_server: Any, run: Any) -> None:
     while len(pieces) < len(events):
         pieces += source.read(DEADLINE)
         reads += 1
-        # So that what is sent meanwhile is there before the next read.
+        # The bytes sent meanwhile arrive before the next read.
         select.select([], [], [], 0.002)
     sender.result()
     assert b"".join(pieces) == b"".join(events)
@@ -377,7 +377,7 @@ def test_an_encoding_of_another_kind_is_left_to_urllib3(make_server: Any) -> Non
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "GZIP", "x-gzip"])
-def test_gzip_is_said(make_server: Any, encoding: str) -> None:
+def test_gzipped_says_that_pieces_are_compressed(make_server: Any, encoding: str) -> None:
     """`gzipped` says that the pieces are compressed, in any spelling of the header."""
     server, pool = make_server()
     head = b"HTTP/1.1 200 OK\r\nContent-Encoding: %s\r\nTransfer-Encoding: chunked\r\n\r\n" % encoding.encode()

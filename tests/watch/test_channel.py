@@ -73,7 +73,7 @@ def test_a_hand_off_needs_a_waiting_taker(run: Any) -> None:
     takers = [run(channel.get) for _ in range(2)]
     wait_for_getter(channel, 2)
     with channel._monitor:
-        # No taker can wake up in here, so both items are still on their way.
+        # No taker can wake up while the monitor is held, so neither item has been taken.
         accepted = [channel._has_room_locked()]
         channel._items.append(1)
         accepted.append(channel._has_room_locked())
@@ -128,7 +128,7 @@ def test_at_most_n_items_wait(run: Any) -> None:
     assert channel.get_batch() == [1, 2, 3]
 
 
-def test_who_waits_for_room_gets_it_first(run: Any) -> None:
+def test_a_waiting_put_gets_free_room_first(run: Any) -> None:
     """Room that becomes free goes to the put that waits, not to a later caller."""
     channel: Channel[str] = Channel(1)
     channel.put("a")
@@ -279,7 +279,7 @@ def test_close_ends_an_iteration(run: Any) -> None:
 
 
 @pytest.mark.parametrize("maxsize", [3, None])
-def test_what_was_accepted_is_still_there(maxsize: int | None) -> None:
+def test_accepted_items_can_be_taken_after_closing(maxsize: int | None) -> None:
     """A closed channel still returns the accepted items; then every call raises ChannelClosedError."""
     channel: Channel[int] = Channel(maxsize)
     channel.put(1)
@@ -325,7 +325,7 @@ def test_a_channel_is_never_false(maxsize: int | None) -> None:
     assert Channel(maxsize)
 
 
-def test_what_was_taken_is_let_go() -> None:
+def test_taken_items_are_not_kept() -> None:
     """A channel does not refer to items that were taken."""
 
     class Item:

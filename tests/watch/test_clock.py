@@ -82,7 +82,7 @@ def test_a_step_wakes_those_whose_time_is_up(kind: str, run: Any) -> None:
     assert not tasks[None].ends_within(0.03)
     never.set()
     if kind == "condition":
-        # Its wait has no limit: the condition that it waits on is not ours to know, so the clock wakes it.
+        # Its wait has no time-out, and the test does not know its condition, so the clock wakes it.
         for condition, _ in list(clock._conditions):
             with condition:
                 condition.notify_all()

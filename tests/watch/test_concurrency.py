@@ -61,7 +61,7 @@ def test_a_withdrawn_subscriber_is_not_called() -> None:
     withdraw()
 
 
-def test_a_subscriber_that_raises_keeps_no_other_from_its_call(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_exception_of_a_subscriber_does_not_stop_the_next(caplog: pytest.LogCaptureFixture) -> None:
     """An exception of a subscriber is logged, and the next one is called."""
     signal = Signal()
     made, call = calls()
@@ -248,7 +248,7 @@ def test_a_worker_does_not_join_itself() -> None:
 
 
 @pytest.mark.parametrize("error", [ValueError("of its own"), SystemExit("of its own")], ids=["error", "exit"])
-def test_what_a_worker_raises_is_logged(error: BaseException, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_exception_of_a_worker_is_logged(error: BaseException, caplog: pytest.LogCaptureFixture) -> None:
     """An exception that ends a worker is logged with the thread's name."""
 
     def target() -> None:

@@ -66,7 +66,7 @@ def test_watch_exports_its_errors() -> None:
     ],
     ids=str,
 )
-def test_an_answer_says_what_it_is(error: ApiError, text: str) -> None:
+def test_the_text_of_an_answer(error: ApiError, text: str) -> None:
     """The text has the status, the reason and the message, where there are any."""
     assert str(error) == text
 

@@ -36,7 +36,7 @@ def test_fake_yields_what_it_is_given_then_ends(run):
     producer.result()
 
 
-def test_race_free_fake_yields_what_it_was_given_before_anybody_read():
+def test_race_free_fake_buffers_events_for_a_later_reader():
     """Go: TestRaceFreeFake. Events are buffered, and can be read after stop."""
     fake = RaceFreeFakeWatcher()
     play(fake)
@@ -149,7 +149,7 @@ def test_stop_frees_a_waiting_action(run):
     assert list(fake) == []
 
 
-def test_any_type_goes():
+def test_any_type_is_sent():
     """An unknown type is passed on as the given string, a known one as an EventType."""
     fake = RaceFreeFakeWatcher()
     fake.action("SOMETHING", 1)

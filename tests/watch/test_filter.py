@@ -238,7 +238,7 @@ def test_a_function_that_raises_ends_the_channel_with_an_error_event(caplog):
     assert "LookupError" in caplog.text
 
 
-def test_a_stop_leaves_no_thread_though_nobody_reads():
+def test_a_stop_ends_the_channels_thread_without_a_reader():
     """A stop ends the channel's thread while it waits for a reader; the events that it read can still be taken."""
     source = RaceFreeFakeWatcher()
     for name in NAMES:

@@ -19,7 +19,7 @@ from watch.framing import BrokenBodyError, ChunkedBody, Gunzip, Lines, LineTooLo
 LIMIT = 1000
 
 bodies = st.binary(max_size=200)
-# Cuts are fractions of the whole, so that they make sense for whatever they are used on.
+# Cuts are fractions of the whole, so that they fit data of any length.
 cuts = st.lists(st.floats(0, 1), max_size=12)
 
 
@@ -130,7 +130,7 @@ def test_a_connection_is_clean_when_nothing_follows(wire: bytes, clean: bool) ->
         b"HTTP/1.1 400 Bad Request\r\n\r\n",
     ],
 )
-def test_what_is_no_chunk_is_an_error(wire: bytes) -> None:
+def test_a_malformed_chunk_is_an_error(wire: bytes) -> None:
     """A malformed chunk raises, whether it arrives at once or byte by byte."""
     whole, single = ChunkedBody(), ChunkedBody()
     with pytest.raises(BrokenBodyError):
@@ -270,7 +270,7 @@ def test_a_small_answer_claims_little_memory() -> None:
     taken = 0
     with pytest.raises(LineTooLongError):
         for _ in Lines(2_000_000).feed(counted := Counted(Gunzip().feed([bomb]))):
-            raise AssertionError("there is no line")
+            raise AssertionError("no line is expected")
     taken = counted.total
     assert taken < 4_000_000
 
@@ -298,7 +298,7 @@ class Counted:
     ],
     ids=["text", "method", "padding", "tail"],
 )
-def test_what_is_no_gzip_is_an_error(wire: bytes) -> None:
+def test_malformed_gzip_is_an_error(wire: bytes) -> None:
     """Malformed gzip raises after the bytes before it were yielded."""
     taken: list[bytes] = []
     with pytest.raises(zlib.error):

@@ -145,7 +145,7 @@ def test_any_form_of_an_event(text: str) -> None:
         ),
     ],
 )
-def test_what_is_no_event_is_an_error(text: bytes, words: str) -> None:
+def test_a_malformed_event_is_an_error(text: bytes, words: str) -> None:
     """The events before a bad line come first, then an error that describes it, then the end."""
     good = line("ADDED", {"n": 1})
     decoder: JSONDecoder[Any] = JSONDecoder(Pieces(good + text + b"\n" + good, good))
@@ -189,7 +189,7 @@ def test_an_error_event_may_hold_anything(status: Any) -> None:
     """The object of an ERROR event is decoded as plain JSON, whatever decode_object is."""
 
     def decode_object(raw: bytes) -> Any:
-        raise AssertionError("an error's object is no object of the watch")
+        raise AssertionError("decode_object must not be called for an ERROR event")
 
     events, error = decoded(line("ERROR", status), decode_object=decode_object)
     assert events == [("ERROR", status)]
@@ -213,7 +213,7 @@ def test_a_bookmark_need_not_fit_the_type() -> None:
     assert json.loads(events[0][1]) == bookmark
 
 
-def test_whatever_decode_object_raises_comes_after_the_good_events() -> None:
+def test_an_exception_of_decode_object_comes_after_the_good_events() -> None:
     """An exception of decode_object is raised after the events before it, and ends the stream."""
 
     def decode_object(raw: bytes) -> Any:

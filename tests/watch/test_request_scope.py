@@ -31,7 +31,7 @@ def test_a_scope_is_left_by_an_exception():
     assert current_scope() is None
 
 
-def test_cancelling_closes_what_is_in_flight_once():
+def test_cancelling_calls_each_registered_function_once():
     """Cancelling calls every registered function once, and none that was withdrawn."""
     scope = RequestScope()
     closed: list[str] = []
@@ -59,7 +59,7 @@ def test_a_cancelled_scope_refuses_requests():
     assert isinstance(caught.value, WatchError)
 
 
-def test_one_that_fails_to_close_keeps_no_other_open(caplog):
+def test_an_exception_of_one_function_does_not_stop_the_others(caplog):
     """An exception of one function is logged, and the others are called."""
     scope = RequestScope()
     closed: list[str] = []
@@ -96,10 +96,10 @@ def test_a_cancel_meets_a_request_that_is_just_beginning(run):
         assert closed == [True]
 
 
-# Calls that nothing can interrupt
+# Calls that cannot be interrupted
 
 
-def test_what_a_call_returns_or_raises_comes_out():
+def test_the_result_or_exception_of_a_call_is_passed_on():
     """Within a scope the function runs on another thread, else on the caller's; its result or exception is passed on."""
     assert unless_cancelled(current_thread_id, "call") == current_thread_id()
     with RequestScope() as scope:
@@ -113,7 +113,7 @@ def test_what_a_call_returns_or_raises_comes_out():
             unless_cancelled(lambda: pytest.fail("it was called"), "call")
 
 
-def test_a_call_is_left_to_itself_when_its_scope_is_cancelled(run):
+def test_a_call_is_abandoned_when_its_scope_is_cancelled(run):
     """The caller continues at once; a result that comes later is discarded once."""
     scope, entered, go = RequestScope(), Latch(), Latch()
     discarded: Channel[str] = Channel(None)

@@ -58,9 +58,9 @@ class Server:
     """Opens watches on a history; the first calls may fail.
 
     Args:
-        history: every watch brings what is later than its version.
-        failures: what the first calls raise, or None for a watch function that returns None.
-        closes_after: a watch ends after so many events; it stays open when there are fewer.
+        history: the events; every watch sends those after its version.
+        failures: the exceptions of the first calls, or None for a watch function that returns None.
+        closes_after: a watch ends after this number of events; with fewer, or None, it stays open.
     """
 
     def __init__(
@@ -179,7 +179,7 @@ def test_recovers(retry, version, server, expected, calls):
     [GONE, error(0, "Expired"), error(401, "Unauthorized"), error(403, "Forbidden")],
     ids=["gone", "expired-without-code", "unauthorized", "forbidden"],
 )
-def test_fails_on_what_cannot_pass(retry, last):
+def test_a_final_error_is_passed_on(retry, last):
     """Go: TestRetryWatcher, "fails on Gone", "fails on Unauthorized". The error is passed on, and the watch ends."""
     source = Server(added(5), added(6), last, added(7), added(8))
     watcher = retry("5", source)
@@ -262,7 +262,7 @@ def test_bad_arguments_are_named():
         RetryWatcher("5", Server(), min_restart_delay=-1)
 
 
-def test_a_servers_wish_is_kept_to_for_so_long_at_most(retry):
+def test_retry_after_is_bounded(retry):
     """A Retry-After of an hour is cut to max_retry_after."""
     source = Server(added(2), failures=(ApiError(429, "TooManyRequests", "slow down", 3600.0),))
     assert read(retry("1", source, max_retry_after=0.01), 1) == [added(2)]
@@ -278,7 +278,7 @@ def test_every_call_asks_from_the_last_version_with_bookmarks(retry):
     assert asked == [ListOptions(resource_version=rv, allow_watch_bookmarks=True) for rv in ("3", "5", "7")]
 
 
-def test_bookmarks_are_kept_to_itself_and_resumed_from(retry):
+def test_bookmarks_are_not_delivered_but_resumed_from(retry):
     """client-go source. A BOOKMARK is not delivered, but the next call begins at its version."""
     bookmark = Event(EventType.BOOKMARK, {"metadata": {"resourceVersion": "9"}})
     source = Server(added(6), bookmark, added(10), closes_after=2)
@@ -338,7 +338,7 @@ def test_an_unknown_event_type_ends_it(retry):
     assert last.object["code"] == 500
 
 
-def test_an_object_of_any_kind_tells_its_version(retry):
+def test_the_version_is_read_from_objects_of_any_type(retry):
     """The resourceVersion is read from objects of every supported type."""
     objects = [
         {"metadata": {"resourceVersion": "6"}},
@@ -537,7 +537,7 @@ def test_stop_while_a_request_is_under_way(retry, caplog):
     assert caplog.text == ""
 
 
-def test_stop_while_a_function_blocks_that_knows_of_no_scope(retry):
+def test_stop_while_a_watch_function_blocks_that_ignores_its_scope(retry):
     """`stop` returns and iteration ends at once; a watcher that the function returns later is stopped."""
     go_on = threading.Event()
     called = threading.Event()
@@ -581,7 +581,7 @@ def test_stop_from_within_the_watch_function(retry):
     assert list(watcher) == []
 
 
-def test_odd_sources_are_tried_again(retry, caplog):
+def test_failing_sources_are_tried_again(retry, caplog):
     """A source that fails, at opening, reading or stopping, counts as a broken watch, and is logged."""
 
     class FailsAtRead(EmptyWatcher):

@@ -115,7 +115,7 @@ WAYS = pytest.mark.parametrize(
 )
 
 
-# What client-go's own tests ask
+# Tests of client-go
 
 
 def test_events_come_through_and_stop_closes() -> None:
@@ -277,7 +277,7 @@ def test_nothing_is_decoded_ahead() -> None:
     watcher.stop()
 
 
-# Pulling and the channel
+# Batches and the channel
 
 
 @pytest.mark.parametrize("decoder", [Script, BatchScript])
@@ -320,7 +320,7 @@ def test_an_empty_batch_is_passed_over() -> None:
         watcher.next_batch()
 
 
-def test_a_timeout_needs_no_help_of_the_decoder() -> None:
+def test_a_timeout_holds_with_a_decoder_that_takes_none() -> None:
     """A decoder without time-outs waits on another thread, and no event is lost."""
     decoder = Script()
     watcher: StreamWatcher[Any] = StreamWatcher(decoder)
@@ -447,7 +447,7 @@ def test_stop_while_iterating() -> None:
     assert seen == [FOO]
 
 
-# Parts that misbehave
+# Decoders and reporters that raise
 
 
 @WAYS
@@ -585,7 +585,7 @@ def test_a_cut_connection_ends_a_stream_quietly(
     elif cut:
         peer.send(cut)
     if how == "reset":
-        # A reset overtakes what has not been read.
+        # A reset discards bytes that were not read.
         assert not draining.ends_within(0.05)
     getattr(peer, how)()
     assert draining.result() == [("ADDED", {"n": 1})]

@@ -105,7 +105,7 @@ def test_a_condition_that_raises_ends_the_wait():
     assert watcher.is_stopped()
 
 
-def test_a_time_out_that_a_condition_raises_is_no_time_out():
+def test_a_timeout_error_of_a_condition_is_a_condition_error():
     """A condition's own TimeoutError becomes a ConditionError."""
 
     def slow(event):
@@ -180,7 +180,7 @@ def test_a_watch_whose_channel_cannot_be_had_is_stopped():
     assert stopped == [True]
 
 
-def test_zero_tries_what_is_there():
+def test_a_timeout_of_zero_looks_at_ready_events_only():
     """A time-out of 0 looks at the events that are ready, and does not wait."""
     assert until(fake(ADDED, MODIFIED), is_added, is_modified, timeout=0) == MODIFIED
     with pytest.raises(WatchTimeoutError) as caught:
@@ -253,7 +253,7 @@ def test_a_batch_watcher_is_read_in_batches_without_a_thread():
     def pulled(event):
         return threading.active_count() == before and is_modified(event)
 
-    # What came with that event and behind it does not count.
+    # The later events of the same batch do not count.
     assert until(StreamWatcher(decoder), is_added, pulled) == MODIFIED
     assert decoder.closed
 
@@ -337,7 +337,7 @@ def test_until_with_retry_sees_the_error_that_ends_its_watch():
     assert until_with_retry("5", Expired(), lambda event: event.type == "ERROR") == gone
 
 
-def test_list_watch_until_takes_what_is_there():
+def test_list_watch_until_uses_the_listed_objects():
     """client-go source, ListWatchUntil. Listed objects count as ADDED; where they suffice, no watch is opened."""
     server = Server(items=[pod("a", 3), pod("b", 4)])
     found = list_watch_until(server, lambda event: event.object["metadata"]["name"] == "b", timeout=LIMIT)
@@ -436,7 +436,7 @@ def test_a_list_that_hangs_is_given_up():
     assert time.monotonic() - began < LIMIT / 2
 
 
-def test_list_watch_until_with_zero_tries_the_list_only():
+def test_list_watch_until_with_zero_looks_at_the_list_only():
     """A time-out of 0 waits for the list, looks at its objects, and opens no watch."""
 
     class Slow(Server):

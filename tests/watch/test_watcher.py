@@ -13,7 +13,7 @@ from watch.watcher import next_batch_of, puller
 EVENTS = [Event("ADDED", number) for number in range(3)]
 
 
-def test_a_watcher_that_can_be_pulled_is():
+def test_a_batch_watchers_own_next_batch_is_used():
     """A BatchWatcher's own next_batch is used."""
 
     class Pulled(FakeWatcher):
@@ -23,7 +23,7 @@ def test_a_watcher_that_can_be_pulled_is():
     assert puller(Pulled())(7) == [Event("ADDED", 7)]
 
 
-def test_any_other_is_read_through_its_channel():
+def test_any_other_watcher_is_read_through_its_channel():
     """All events that are ready come in one batch; then a time-out, then the end."""
     fake = FakeWatcher(None)
     pull = puller(fake)
@@ -37,7 +37,7 @@ def test_any_other_is_read_through_its_channel():
         pull(None)
 
 
-def test_a_fake_that_is_reset_is_read_on():
+def test_the_channel_is_asked_for_at_each_call():
     """The watcher is asked for its channel at each call, since it may have another one."""
     fake = FakeWatcher(None)
     pull = puller(fake)

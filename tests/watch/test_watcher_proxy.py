@@ -27,7 +27,7 @@ def test_empty_watcher_has_ended():
     assert empty.result_chan().closed
 
 
-def test_proxy_watcher_yields_the_channel_and_tells_of_its_stop(channel):
+def test_proxy_watcher_yields_the_channels_events_and_sets_stopped(channel):
     """Go: TestProxyWatcher. The channel's events come in order, and `stop`, called once or twice, sets `stopped`."""
     proxy = ProxyWatcher(channel)
     assert [channel.get() for _ in EVENTS] == EVENTS

@@ -75,8 +75,8 @@ class Expected:
             self.event = (kind, obj)
         except (ValueError, RecursionError, KeyError, TypeError, AttributeError):
             self.is_bad = True
-        # Half an escape is text for the standard library alone, 1e999 a number for nobody, and a type said twice must be
-        # one both times.
+        # The decoder may refuse these: only the standard library accepts half a surrogate pair and 1e999, and of two
+        # types both have to be known ones.
         self.may_be_refused = b"\\ud" in text or b"1e999" in text or text.count(b'"type"') > 1
 
 
@@ -98,7 +98,7 @@ def test_lines_of_wrong_bytes_are_what_json_says_or_an_error(
         lines[random.randrange(len(lines))] = mutated(random.choice(lines), random)
         body = b"".join(lines)
         events, error = read(random_pieces(body, random), **options)
-        # What has no newline is no line.
+        # An incomplete line at the end is not an event.
         for text in body.split(b"\n")[:-1]:
             expected = Expected(text, strict_json)
             if expected.is_blank:
@@ -199,7 +199,7 @@ def test_nul_and_bom_are_an_error_wherever_they_stand(text: bytes) -> None:
     ],
     ids=repr,
 )
-def test_of_what_is_said_twice_the_last_counts(text: bytes, name: str, version: str) -> None:
+def test_of_equal_keys_the_last_counts(text: bytes, name: str, version: str) -> None:
     """Of equal keys the last one counts, in the name and version as in the decoded object."""
     events, _ = read(iter([b'{"type":"ADDED","object":' + text + b"}\n"]), decode_object=Object.from_bytes)
     obj = events[0][1]

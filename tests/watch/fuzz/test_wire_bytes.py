@@ -35,7 +35,7 @@ class Wire:
         self._far.shutdown(socket.SHUT_WR)
         inner = http.client.HTTPResponse(self._near)
         inner.begin()
-        # As a connection does: from now on the response alone holds the socket.
+        # As with a real connection, the response alone refers to the socket from now on.
         self.response = urllib3.HTTPResponse(body=inner, headers=inner.msg.items(), preload_content=False)
 
     def events(self) -> list[Any]:
@@ -82,9 +82,9 @@ def random_pieces(body: bytes, random: Random) -> Iterator[bytes]:
 @pytest.mark.parametrize("gzipped", [False, True], ids=["plain", "gzip"])
 @pytest.mark.parametrize("seed", range(3))
 def test_a_flipped_bit_on_the_wire_gives_no_wrong_event(seed: int, gzipped: bool) -> None:
-    """Anywhere in chunk heads, gzip, envelope or object: right events, then perhaps one ERROR, and the end.
+    """A bit flipped in framing, gzip, envelope or object gives correct events, perhaps one ERROR, and the end.
 
-    A bit within the text of an object is for nobody to see but the server, so each object is compared up to one bit.
+    A flipped bit in an object's text cannot be detected, so objects are compared up to one bit.
     """
     random = Random(seed)
     errors = 0
@@ -103,7 +103,7 @@ def test_a_flipped_bit_on_the_wire_gives_no_wrong_event(seed: int, gzipped: bool
         for (kind, obj), number in zip(events, range(1, 6), strict=False):
             raw = json.loads(line(number))["object"]
             if (kind, json.loads(obj.raw)) != ("ADDED", raw):
-                # What is compressed carries a checksum, but only behind all of its text.
+                # The checksum of gzip comes after all of its text.
                 assert bits_between(line(number), obj.raw) <= 1 or gzipped
                 wrong += 1
         assert wrong <= 1 or gzipped
@@ -137,7 +137,7 @@ def test_any_wrong_bytes_on_the_wire_end_a_watch(
 
 @pytest.mark.parametrize("cut", range(0, 40, 3))
 @pytest.mark.parametrize("members", [True, False], ids=["a-member-a-flush", "one-member"])
-def test_truncated_gzip_gives_what_was_whole(cut: int, members: bool) -> None:
+def test_truncated_gzip_gives_the_complete_lines(cut: int, members: bool) -> None:
     """A truncated gzip stream gives its complete lines, and no ERROR."""
     lines = [line(number) for number in range(1, 4)]
     if members:
@@ -169,9 +169,9 @@ def test_truncated_gzip_gives_what_was_whole(cut: int, members: bool) -> None:
     ],
 )
 def test_odd_chunks(wire: bytes, names: list[str], is_error: bool) -> None:
-    """Sizes that are none are a broken connection, which is resumed; what is no event is an ERROR.
+    """A malformed size is a broken connection, which ends quietly; a malformed event is an ERROR.
 
-    All comes in one read here, of which nothing is taken where its framing is broken.
+    All bytes arrive in one read, and no event of a read with broken framing is delivered.
     """
     events = Wire(CHUNKED + wire).events()
     assert [obj.name for kind, obj in events if kind != "ERROR"] == names
@@ -225,7 +225,7 @@ def zlib_members(body: bytes) -> bytes:
     return gzip.compress(body, compresslevel=9)
 
 
-def test_what_came_before_broken_gzip_is_given_and_then_the_error(make_server: Any) -> None:
+def test_events_before_broken_gzip_come_before_the_error(make_server: Any) -> None:
     """The events before the error come first, over several batches."""
     server, pool = make_server()
     response, peer = server.answer(pool, GZIP)
@@ -237,7 +237,7 @@ def test_what_came_before_broken_gzip_is_given_and_then_the_error(make_server: A
     assert events[-1].type == "ERROR"
 
 
-def test_what_is_read_out_of_step_is_not_shown() -> None:
+def test_an_error_about_framing_does_not_quote_bytes() -> None:
     """An error about a chunk's size does not quote the bytes, which may be secret."""
     secret = b"c2VjcmV0"
     body = b'{"a":"' + b"\r\n".join([secret] * 6) + b'"}\n'

@@ -52,9 +52,9 @@ class FakeClock:
     """A clock for tests, which stands still until `step` moves it.
 
         clock = FakeClock()
-        queue = DelayingQueue(clock=clock)
-        queue.add_after("key", 60)
-        clock.step(60)  # the key is due now
+        watcher = RetryWatcher("7", list_watch, min_restart_delay=60, clock=clock)
+        clock.wait_for_waiters()  # its first watch has ended
+        clock.step(60)  # now it opens the next one
 
     Args:
         start: the first value of `monotonic`, in seconds.

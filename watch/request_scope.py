@@ -15,6 +15,7 @@ from typing_extensions import Self, TypeVar
 
 from watch.concurrency import Latch, Lock, ThreadLocal, Worker
 from watch.errors import RequestCancelledError
+from watch.framing import DEFAULT_MAX_LINE_BYTES
 
 __all__ = ["DEFAULT_MAX_LINE_BYTES", "DEFAULT_MAX_OBJECTS", "RequestScope", "current_scope", "unless_cancelled"]
 
@@ -22,7 +23,6 @@ T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
-DEFAULT_MAX_LINE_BYTES = 16 * 1024 * 1024
 # More objects than fit into the largest supported etcd (8 GiB), at some 800 bytes per object.
 DEFAULT_MAX_OBJECTS = 10_000_000
 

@@ -3,8 +3,9 @@
 A round is one watch call with the events of that watch. A thread of the watcher runs rounds until one ends it for good:
 
 - Another round follows when the watch ended, broke, could not be opened, or sent an error that may pass.
-- The watcher ends when the server has lost the history (410) or refuses access (401, 403), and when an event has no
-  resourceVersion or an unknown type.
+- The watcher ends when a watch reports that the history is lost (410), when the server refuses access (401, 403), and
+  when an event has no resourceVersion or an unknown type. A watch call answered with 410 is tried again: another server
+  may have the history.
 """
 
 from __future__ import annotations
@@ -172,7 +173,7 @@ class RetryWatcher(WatcherBase[T]):
             )
             self._end_with(answer)
             return None
-        # A 410 may pass: another API server behind the same address may still have the history.
+        # A 410 is ordinary: another API server behind the same address may still have the history.
         level = logging.INFO if answer.is_expired else logging.WARNING
         _log.log(level, "watching from %s failed: %s: trying again", self._last_version, answer)
         return answer.retry_after or 0.0

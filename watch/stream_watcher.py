@@ -65,8 +65,8 @@ class StreamWatcher(WatcherBase[T]):
                 ...
 
     Iteration and `next_batch` decode on the caller's thread. `result_chan` starts a thread that decodes into the channel;
-    from then on iteration and `next_batch` read the channel. So does a `next_batch` with a time-out where the decoder
-    cannot keep to one.
+    from then on iteration and `next_batch` read the channel. Where the decoder takes no time-out, a `next_batch` with one
+    reads the channel too.
 
     A stream that the server closes, or whose connection breaks, just ends. A stream that cannot be decoded ends with one
     ERROR event.

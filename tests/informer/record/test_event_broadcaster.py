@@ -355,10 +355,10 @@ def test_too_many_events_are_dropped_and_told(caplog: pytest.LogCaptureFixture) 
     with EventBroadcaster() as broadcaster:
         inner = broadcaster._broadcaster
         with inner._monitor:
-            inner._unfinished += 1001  # as if they waited
+            inner._undelivered += 1001  # as if they waited
         record(broadcaster.new_recorder("c"), "TooMany")
         with inner._monitor:
-            inner._unfinished -= 1001
+            inner._undelivered -= 1001
         assert "an event 'TooMany' of c is not recorded: 1000 events wait already" in caplog.text
         assert broadcaster.dropped_events == 1
         record(broadcaster.new_recorder("c"), *["Again"] * 3)

@@ -13,23 +13,23 @@ from typing import Any
 import _pods
 
 from informer import NAMESPACE_INDEX, meta_namespace_index
-from informer.applier import Applier
-from informer.delta_fifo import DeltaFIFO
-from informer.deltas import Delta, DeltaType
-from informer.event_deltas import EventReader
-from informer.expected_type import heads_of, only_of
-from informer.handlers import HandlerFunctions
-from informer.in_order_fifo import InOrderFIFO
-from informer.keys import meta_namespace_key
-from informer.list_framing import ListFraming
-from informer.list_watch import ListWatch, ObjectList
-from informer.log_limit import LimitedLog
-from informer.objects import Object
-from informer.processor import Processor
-from informer.registration import HandlerRegistration
-from informer.store import Indexer
-from informer.subscription import Subscription, make_backlog
-from informer.wiring import make_controller
+from informer.cache.indexer import Indexer
+from informer.controller.applier import Applier
+from informer.controller.wiring import make_controller
+from informer.handlers.handler import HandlerFunctions
+from informer.handlers.processor import Processor
+from informer.handlers.registration import HandlerRegistration
+from informer.handlers.subscription import Subscription, make_backlog
+from informer.listwatch.list_parser import ListFraming
+from informer.listwatch.list_watch import ListWatch, ObjectList
+from informer.listwatch.watch_decoding import heads_of, only_of
+from informer.objects.keys import meta_namespace_key
+from informer.objects.object import Object
+from informer.queues.delta import Delta, DeltaType
+from informer.queues.delta_fifo import DeltaFIFO
+from informer.queues.in_order_fifo import InOrderFIFO
+from informer.rate_limited_log import LimitedLog
+from informer.reflector.event_reader import EventReader
 from watch.byte_source import READ_SIZE
 from watch.concurrency import Signal
 from watch.event import Event
@@ -327,12 +327,12 @@ def _handler(processor: Processor) -> tuple[_Calls, Callable[[], None]]:
     registration = HandlerRegistration(owner, HandlerFunctions(handler), subscription, name="benchmark")
     run: list[Callable[[], None]] = []
 
-    class Crew:
+    class ThreadGroup:
         def start(self, function: Callable[[], None], name: str) -> None:
             run.append(function)
 
-    crew: Any = Crew()
-    registration.start(crew)
+    thread_group: Any = ThreadGroup()
+    registration.start(thread_group)
 
     def call() -> None:
         subscription.close(drain=True)

@@ -39,7 +39,7 @@ from informer import (
     meta_namespace_index,
     strip_managed_fields,
 )
-from informer.entries import Entry
+from informer.objects.entry import Entry
 
 Row = dict[str, Any]
 OBJECTS: dict[str, Row] = {

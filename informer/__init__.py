@@ -1,7 +1,7 @@
 """Informers: a local, indexed, always-current copy of a cluster's objects.
 
-Names are loaded when first used: the pytest plugin lives in this package and must cost a test run nothing, and the
-official client, which some parts stand on, takes a second to import.
+Every public name and sub-package is loaded on first use. `import informer` itself loads nothing else, since pytest imports this
+package in every test run (it holds a plugin), and the official client takes a second to import.
 """
 
 from __future__ import annotations
@@ -10,31 +10,21 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from informer.aio import (
-        AsyncEventStream as AsyncEventStream,
-        AsyncInformer as AsyncInformer,
-        AsyncRegistration as AsyncRegistration,
+    from informer.cache.change import Change as Change
+    from informer.cache.consistency_store import ConsistencyStore as ConsistencyStore
+    from informer.cache.expiration_cache import ExpirationCache as ExpirationCache, TTLStore as TTLStore
+    from informer.cache.indexer import (
+        NAMESPACE_INDEX as NAMESPACE_INDEX,
+        Indexer as Indexer,
+        index_by as index_by,
+        meta_namespace_index as meta_namespace_index,
     )
-    from informer.backoff import (
-        Backoff as Backoff,
-    )
-    from informer.changes import (
-        Change as Change,
-    )
-    from informer.consistency import (
-        ConsistencyStore as ConsistencyStore,
-    )
-    from informer.controller import (
-        Controller as Controller,
-    )
-    from informer.delta_fifo import (
-        DeltaFIFO as DeltaFIFO,
-    )
-    from informer.deltas import (
-        Delta as Delta,
-        DeltaType as DeltaType,
-        Queue as Queue,
-    )
+    from informer.cache.lister import Lister as Lister
+    from informer.cache.mutation_cache import MutationCache as MutationCache
+    from informer.cache.mutation_detector import MutationDetector as MutationDetector
+    from informer.cache.store import Store as Store
+    from informer.controller.controller import Controller as Controller
+    from informer.controller.plain_informer import new_informer as new_informer
     from informer.errors import (
         ApiError as ApiError,
         IndexConflictError as IndexConflictError,
@@ -46,124 +36,92 @@ if TYPE_CHECKING:
         NotFoundError as NotFoundError,
         QueueClosedError as QueueClosedError,
     )
-    from informer.event_stream import (
-        EventStream as EventStream,
+    from informer.handlers.async_handlers import (
+        AsyncEventStream as AsyncEventStream,
+        AsyncRegistration as AsyncRegistration,
     )
-    from informer.expiration_cache import (
-        ExpirationCache as ExpirationCache,
-        TTLStore as TTLStore,
+    from informer.handlers.event_stream import EventStream as EventStream
+    from informer.handlers.handler import ResourceEventHandler as ResourceEventHandler
+    from informer.handlers.registration import HandlerRegistration as HandlerRegistration
+    from informer.listwatch.list_watch import (
+        ListerWatcher as ListerWatcher,
+        ListWatch as ListWatch,
+        ObjectList as ObjectList,
     )
-    from informer.factory import (
-        SharedInformerFactory as SharedInformerFactory,
-    )
-    from informer.handlers import (
-        ResourceEventHandler as ResourceEventHandler,
-    )
-    from informer.in_order_fifo import (
-        InOrderFIFO as InOrderFIFO,
-    )
-    from informer.informer_as_watch import (
-        InformerWatcher as InformerWatcher,
-        informer_watcher as informer_watcher,
-        until_with_sync as until_with_sync,
-    )
-    from informer.keys import (
+    from informer.objects.keys import (
         DeletedFinalStateUnknown as DeletedFinalStateUnknown,
         ExplicitKey as ExplicitKey,
         deletion_handling_meta_namespace_key as deletion_handling_meta_namespace_key,
         meta_namespace_key as meta_namespace_key,
         split_meta_namespace_key as split_meta_namespace_key,
     )
-    from informer.list_watch import (
-        ListerWatcher as ListerWatcher,
-        ListWatch as ListWatch,
-        ObjectList as ObjectList,
+    from informer.objects.object import Object as Object, strip_managed_fields as strip_managed_fields
+    from informer.process import stop_on_signals as stop_on_signals
+    from informer.queues.delta import Delta as Delta, DeltaType as DeltaType, Queue as Queue
+    from informer.queues.delta_fifo import DeltaFIFO as DeltaFIFO
+    from informer.queues.in_order_fifo import InOrderFIFO as InOrderFIFO
+    from informer.reflector.backoff import Backoff as Backoff
+    from informer.reflector.reflector import Reflector as Reflector
+    from informer.shared.aio import AsyncInformer as AsyncInformer
+    from informer.shared.factory import SharedInformerFactory as SharedInformerFactory
+    from informer.shared.informer_watcher import (
+        InformerWatcher as InformerWatcher,
+        informer_watcher as informer_watcher,
+        until_with_sync as until_with_sync,
     )
-    from informer.listers import (
-        Lister as Lister,
-    )
-    from informer.mutation_cache import (
-        MutationCache as MutationCache,
-    )
-    from informer.mutation_detector import (
-        MutationDetector as MutationDetector,
-    )
-    from informer.objects import (
-        Object as Object,
-        strip_managed_fields as strip_managed_fields,
-    )
-    from informer.plain_informer import (
-        new_informer as new_informer,
-    )
-    from informer.reflector import (
-        Reflector as Reflector,
-    )
-    from informer.registration import (
-        HandlerRegistration as HandlerRegistration,
-    )
-    from informer.shared_informer import (
-        SharedInformer as SharedInformer,
-    )
-    from informer.signals import (
-        stop_on_signals as stop_on_signals,
-    )
-    from informer.store import (
-        NAMESPACE_INDEX as NAMESPACE_INDEX,
-        Indexer as Indexer,
-        Store as Store,
-        index_by as index_by,
-        meta_namespace_index as meta_namespace_index,
-    )
-    from informer.waiting import (
-        wait_for_cache_sync as wait_for_cache_sync,
-    )
+    from informer.shared.shared_informer import SharedInformer as SharedInformer
+    from informer.shared.waiting import wait_for_cache_sync as wait_for_cache_sync
     from watch.options import (
         ListOptions as ListOptions,
     )
 
 _NAMES = {
-    "informer.aio": "AsyncEventStream AsyncInformer AsyncRegistration",
-    "informer.backoff": "Backoff",
-    "informer.changes": "Change",
-    "informer.consistency": "ConsistencyStore",
-    "informer.controller": "Controller",
-    "informer.delta_fifo": "DeltaFIFO",
-    "informer.deltas": "Delta DeltaType Queue",
+    "informer.cache.change": "Change",
+    "informer.cache.consistency_store": "ConsistencyStore",
+    "informer.cache.expiration_cache": "ExpirationCache TTLStore",
+    "informer.cache.indexer": "NAMESPACE_INDEX Indexer index_by meta_namespace_index",
+    "informer.cache.lister": "Lister",
+    "informer.cache.mutation_cache": "MutationCache",
+    "informer.cache.mutation_detector": "MutationDetector",
+    "informer.cache.store": "Store",
+    "informer.controller.controller": "Controller",
+    "informer.controller.plain_informer": "new_informer",
     "informer.errors": (
-        "ApiError IndexConflictError IndexFuncError IndexNotFoundError "
-        "InformerError InformerForkedError KeyFuncError NotFoundError "
-        "QueueClosedError "
+        "ApiError IndexConflictError IndexFuncError IndexNotFoundError InformerError InformerForkedError "
+        "KeyFuncError NotFoundError QueueClosedError"
     ),
-    "informer.event_stream": "EventStream",
-    "informer.expiration_cache": "ExpirationCache TTLStore",
-    "informer.factory": "SharedInformerFactory",
-    "informer.handlers": "ResourceEventHandler",
-    "informer.in_order_fifo": "InOrderFIFO",
-    "informer.informer_as_watch": "InformerWatcher informer_watcher until_with_sync",
-    "informer.keys": (
+    "informer.handlers.async_handlers": "AsyncEventStream AsyncRegistration",
+    "informer.handlers.event_stream": "EventStream",
+    "informer.handlers.handler": "ResourceEventHandler",
+    "informer.handlers.registration": "HandlerRegistration",
+    "informer.listwatch.list_watch": "ListerWatcher ListWatch ObjectList",
+    "informer.objects.keys": (
         "DeletedFinalStateUnknown ExplicitKey deletion_handling_meta_namespace_key meta_namespace_key "
-        "split_meta_namespace_key "
+        "split_meta_namespace_key"
     ),
-    "informer.list_watch": "ListWatch ListerWatcher ObjectList",
-    "informer.listers": "Lister",
-    "informer.mutation_cache": "MutationCache",
-    "informer.mutation_detector": "MutationDetector",
-    "informer.objects": "Object strip_managed_fields",
-    "informer.plain_informer": "new_informer",
-    "informer.reflector": "Reflector",
-    "informer.registration": "HandlerRegistration",
-    "informer.shared_informer": "SharedInformer",
-    "informer.signals": "stop_on_signals",
-    "informer.store": "NAMESPACE_INDEX Indexer Store index_by meta_namespace_index",
-    "informer.waiting": "wait_for_cache_sync",
+    "informer.objects.object": "Object strip_managed_fields",
+    "informer.process": "stop_on_signals",
+    "informer.queues.delta": "Delta DeltaType Queue",
+    "informer.queues.delta_fifo": "DeltaFIFO",
+    "informer.queues.in_order_fifo": "InOrderFIFO",
+    "informer.reflector.backoff": "Backoff",
+    "informer.reflector.reflector": "Reflector",
+    "informer.shared.aio": "AsyncInformer",
+    "informer.shared.factory": "SharedInformerFactory",
+    "informer.shared.informer_watcher": "InformerWatcher informer_watcher until_with_sync",
+    "informer.shared.shared_informer": "SharedInformer",
+    "informer.shared.waiting": "wait_for_cache_sync",
     "watch.options": "ListOptions",
 }
 _MODULE_OF = {name: module for module, names in _NAMES.items() for name in names.split()}
+_PACKAGES = ("leaderelection", "metrics", "record", "testing", "workqueue")
 
 __all__ = sorted(_MODULE_OF)  # noqa: PLE0605
 
 
 def __getattr__(name: str) -> Any:
+    if name in _PACKAGES:
+        return import_module(f"informer.{name}")
     module = _MODULE_OF.get(name)
     if module is None:
         raise AttributeError(f"module 'informer' has no attribute {name!r}")
@@ -173,4 +131,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_MODULE_OF})
+    return sorted((*_MODULE_OF, *_PACKAGES))

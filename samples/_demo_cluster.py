@@ -6,7 +6,7 @@ import random
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any
 
 from informer.testing import EmbeddedAPIServer
@@ -73,7 +73,7 @@ class _Cluster:
             pod["spec"]["nodeName"] = self._random.choice(NODES)
             status["containerStatuses"] = [self._container(pod, {"waiting": {"reason": "ContainerCreating"}})]
         elif "running" not in containers[0]["state"]:
-            started = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+            started = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
             status["phase"] = "Running"
             status["podIP"] = f"10.244.{self._random.randrange(4)}.{self._random.randrange(2, 250)}"
             containers[0] |= {"ready": True, "state": {"running": {"startedAt": started}}}

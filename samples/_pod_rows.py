@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
 import msgspec
 
@@ -124,4 +124,4 @@ def age(since: datetime | None, now: datetime) -> str:
 
 def utc_now() -> datetime:
     """The time now, comparable with an object's."""
-    return datetime.now(timezone.utc)
+    return datetime.now(UTC)

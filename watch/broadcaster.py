@@ -7,9 +7,9 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from enum import Enum
 from types import TracebackType
-from typing import Any, Generic
+from typing import Any, Generic, Self
 
-from typing_extensions import Self, TypeVar
+from typing_extensions import TypeVar
 
 from watch.channel import Channel
 from watch.concurrency import Monitor, RLock, Worker

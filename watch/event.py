@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from enum import Enum
+from enum import StrEnum
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Generic
 
@@ -13,7 +13,7 @@ T_co = TypeVar("T_co", covariant=True, default=Any)
 __all__ = ["Event", "EventType"]
 
 
-class EventType(str, Enum):
+class EventType(StrEnum):
     """The types of events of a Kubernetes watch. A member is a string, and prints as one.
 
     Source: https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/watch-event/ (wire strings).
@@ -25,9 +25,6 @@ class EventType(str, Enum):
     BOOKMARK = "BOOKMARK"
     ERROR = "ERROR"
 
-    # str() and format() of a mixed-in enum differ between versions of Python.
-    __str__ = str.__str__
-    __format__ = str.__format__  # type: ignore[assignment]
     # The same hash, without the Python call that an enum's own would cost per look-up in a dict.
     __hash__ = str.__hash__
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from types import TracebackType
-from typing import Generic
+from typing import Generic, Self
 
-from typing_extensions import Self, TypeVar
+from typing_extensions import TypeVar
 
 from watch.concurrency import Latch, Lock, ThreadLocal, Worker
 from watch.errors import RequestCancelledError

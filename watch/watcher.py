@@ -6,9 +6,9 @@ import queue
 import threading
 from collections.abc import Callable, Iterator
 from types import TracebackType
-from typing import Any, Generic, Protocol, runtime_checkable
+from typing import Any, Generic, Protocol, Self, runtime_checkable
 
-from typing_extensions import Self, TypeVar
+from typing_extensions import TypeVar
 
 from watch.channel import Channel
 from watch.concurrency import Lock, Signal, Worker

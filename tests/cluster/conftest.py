@@ -18,7 +18,7 @@ import pytest
 import urllib3
 
 from informer import Backoff, ListWatch, SharedInformer
-from informer.reflector import Reflector
+from informer.reflector.reflector import Reflector
 from informer.testing.control_plane import ControlPlane
 
 DEADLINE = 20.0

@@ -11,7 +11,7 @@ import re
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -313,10 +313,10 @@ def test_a_plugins_token_that_runs_out_is_renewed_in_time(accounts, clients, fol
     one = accounts.new("one", "list", "watch")
     accounts.new("two", "list", "watch")
     # It is renewed ten seconds before.
-    ends = datetime.now(timezone.utc) + timedelta(seconds=11)
+    ends = datetime.now(UTC) + timedelta(seconds=11)
     first = {"token": accounts.token("one")[0], "expirationTimestamp": f"{ends:%Y-%m-%dT%H:%M:%SZ}"}
     follower = follow(clients.plugin(first, {"token": accounts.token("two")[0]}))
-    assert eventually(lambda: datetime.now(timezone.utc) > ends - timedelta(seconds=10), DEADLINE)
+    assert eventually(lambda: datetime.now(UTC) > ends - timedelta(seconds=10), DEADLINE)
     accounts.forbid(one, "list", "watch")
     follower.cut()
     follower.follows()

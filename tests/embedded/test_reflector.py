@@ -107,7 +107,7 @@ def test_a_missing_end_bookmark_makes_way_for_a_list(
     follow: Follow, embedded_apiserver: EmbeddedAPIServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A server that sends the state and never says that this was all."""
-    monkeypatch.setattr("informer.reflector._BOOKMARK_PATIENCE", 0.2)
+    monkeypatch.setattr("informer.reflector.reflector._BOOKMARK_PATIENCE", 0.2)
     embedded_apiserver.create(config_map("a"))
     embedded_apiserver.faults.no_end_bookmark(times=None)
     informer = follow(embedded_apiserver)

@@ -47,10 +47,24 @@ def modules_after(code: str) -> list[str]:
     return json.loads(done.stdout)  # type: ignore[no-any-return]
 
 
+PACKAGES = ["leaderelection", "metrics", "record", "testing", "workqueue"]
+
+
 def test_the_public_names_are_these() -> None:
-    """Neither more nor fewer: adding one is a decision, removing one breaks users."""
+    """No more and no fewer: adding a name is a decision, removing one breaks users."""
     assert sorted(informer.__all__) == sorted(NAMES)
-    assert set(NAMES) <= set(dir(informer))
+
+
+def test_dir_lists_public_names_and_packages_only() -> None:
+    """Completion in an editor or a shell shows what users are meant to use, and no imports or internal packages."""
+    assert dir(informer) == sorted([*NAMES, *PACKAGES])
+
+
+@pytest.mark.parametrize("name", PACKAGES)
+def test_package_loads_on_attribute_access(name: str) -> None:
+    """`import informer` is enough for `informer.workqueue.WorkQueue`."""
+    assert f"informer.{name}" in modules_after(f"import informer; informer.{name}")
+    assert f"informer.{name}" not in modules_after("import informer")
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -107,7 +121,7 @@ def test_import_loads_nothing_heavy() -> None:
 def test_no_public_name_loads_the_official_client() -> None:
     """Whoever brings a list-watch of his own never pays for it; `from_api` and `for_resource` are given it by their user."""
     loaded = modules_after("import informer\nfor name in informer.__all__: getattr(informer, name)")
-    assert "informer.shared_informer" in loaded
+    assert "informer.shared.shared_informer" in loaded
     assert [name for name in loaded if name.partition(".")[0] == "kubernetes"] == []
 
 

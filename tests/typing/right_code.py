@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, assert_type
 
 import msgspec
 from kubernetes import client
-from typing_extensions import TypedDict, assert_type
+from typing_extensions import TypedDict
 
 from informer import (
     AsyncEventStream,

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from informer import ListWatch, SharedInformer, SharedInformerFactory
-from informer.informer_options import InformerOptions
-from informer.list_watch import ResourceOptions
+from informer.listwatch.list_watch import ResourceOptions
+from informer.shared.options import InformerOptions
 
 
 def _options_of(*functions: Callable[..., Any]) -> set[str]:

@@ -11,7 +11,7 @@ import pytest
 from kubernetes.client import V1ObjectMeta, V1Pod
 
 from informer import Object
-from informer.entries import Entry
+from informer.objects.entry import Entry
 from watch.retry_watcher import resource_version_of
 
 

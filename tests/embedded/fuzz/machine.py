@@ -366,9 +366,9 @@ class InformerMachine(RuleBasedStateMachine):
 
     def _is_settled(self) -> bool:
         self._check()
-        return not self._problems()
+        return not self._object_errors()
 
-    def _problems(self) -> list[str]:
+    def _object_errors(self) -> list[str]:
         found = [(follower, follower.problem()) for follower in self.followers]
         return [f"{f.name}, {f.informer.sync_error()!r}: {problem}" for f, problem in found if problem is not None]
 

@@ -48,7 +48,7 @@ def no_help(monkeypatch: pytest.MonkeyPatch) -> None:
             super().__init__(*args)
             kept.append(self)
 
-    monkeypatch.setattr("informer.list_watch.StreamWatcher", Kept)
+    monkeypatch.setattr("informer.listwatch.list_watch.StreamWatcher", Kept)
 
 
 @pytest.mark.usefixtures("no_log", "no_help")

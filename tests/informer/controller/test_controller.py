@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from informer import Controller, Delta, DeltaFIFO, Indexer, InOrderFIFO
-from informer.backoff import Backoff
-from informer.fifo import FIFO
+from informer.queues.fifo import FIFO
+from informer.reflector.backoff import Backoff
 from informer.testing import FakeControllerSource
 from watch import Channel
 from watch.concurrency import Worker

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from informer import Controller, Delta, DeltaFIFO, DeltaType, Indexer, QueueClosedError
-from informer.backoff import Backoff
-from informer.fifo import FIFO
+from informer.queues.fifo import FIFO
+from informer.reflector.backoff import Backoff
 from informer.testing import FakeControllerSource
 from watch import Channel, Event, FakeClock
 from watch.concurrency import Signal

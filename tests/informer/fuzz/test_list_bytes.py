@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from informer.list_framing import ListFraming
-from informer.objects import Object
+from informer.listwatch.list_parser import ListFraming
+from informer.objects.object import Object
 from watch.framing import LineTooLongError
 
 BOUND = 1 << 20

@@ -11,7 +11,7 @@ import pytest
 from kubernetes import client
 
 from informer import IndexConflictError, Object, SharedInformer, SharedInformerFactory, meta_namespace_index
-from informer.wanted import Wanted
+from informer.shared.factory_request import FactoryRequest
 
 PATIENCE = 20.0
 
@@ -324,7 +324,7 @@ def test_a_factory_of_several_namespaces_needs_names(make_factory: Any, api_clie
 def test_a_wish_names_its_list_watch(api_client: Any) -> None:
     """Namespace and selectors reach it, whichever way the resource is named."""
     for resource in ("pods", client.CoreV1Api(api_client).list_namespaced_pod):
-        wanted = Wanted(
+        request = FactoryRequest(
             api_client,
             resource,
             namespace="ns",
@@ -334,14 +334,14 @@ def test_a_wish_names_its_list_watch(api_client: Any) -> None:
             model=None,
             metadata_only=False,
         )
-        assert wanted.list_watch().resource_name == "pods"
+        assert request.list_watch().resource_name == "pods"
 
 
 def test_options_that_come_too_late_are_logged(make_factory: Any, caplog: pytest.LogCaptureFixture) -> None:
     """Whoever asks second gets the informer of the first, and is told what has no effect; indexers have one."""
     factory = make_factory()
     made = factory.informer("pods", page_size=100)
-    with caplog.at_level("WARNING", "informer.factory"):
+    with caplog.at_level("WARNING", "informer.shared.factory"):
         assert factory.informer("pods", page_size=100, indexers={"namespace": meta_namespace_index}) is made
         assert caplog.messages == []
         assert factory.informer("pods", queue="delta", page_size=200) is made

@@ -1,0 +1,1 @@
+"""Joins reflectors, queue, cache and handlers, and applies each batch."""

@@ -1,0 +1,95 @@
+"""Applies batches of deltas to the cache and gives the changes to the listeners, as one step."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
+
+from informer.cache.change import Change
+from informer.cache.indexer import Indexer
+from informer.cache.store import Prepared
+from informer.objects.keys import DeletedFinalStateUnknown, key_by
+from informer.queues.delta import Delta, DeltaType, ReplacedAll
+from informer.queues.fifo import Run
+from informer.rate_limited_log import LimitedLog
+
+__all__ = ["Applier", "Listeners"]
+
+
+class Listeners(Protocol):
+    """Gets every change of the cache."""
+
+    @property
+    def lock(self) -> AbstractContextManager[object]:
+        """Held while a batch is applied and distributed."""
+        ...
+
+    def distribute(self, changes: Sequence[Change[Any]]) -> None:
+        """Takes a batch of changes; the sequence is not modified afterwards."""
+        ...
+
+
+class Applier:
+    """Applies batches of deltas to the cache, and gives the changes out in the same step.
+
+    Args:
+        indexer: the cache.
+        listeners: get the changes.
+        key_of: returns a stored object's key, and raises for an object that has none.
+        log: for objects that cannot be stored.
+
+    Threads: `process` on one thread at a time.
+    """
+
+    def __init__(
+        self, indexer: Indexer[Any], listeners: Listeners, key_of: Callable[[Any], str], log: LimitedLog
+    ) -> None:
+        self._indexer = indexer
+        self._listeners = listeners
+        self._key_of = key_of
+        self._log = log
+        self.rejected = 0
+        """The number of objects that could not be stored because they have no key."""
+
+    def process(self, run: Run) -> None:
+        """Applies deltas; the second half of `run` tells whether they belong to the initial list."""
+        deltas, is_in_initial_list = run
+        prepared = self._prepare(deltas)
+        while not self._commit(prepared, is_in_initial_list=is_in_initial_list):
+            prepared = self._indexer.prepare_again(prepared)
+
+    def _commit(self, prepared: Prepared, *, is_in_initial_list: bool) -> bool:
+        with self._listeners.lock:
+            changes = self._indexer.commit(prepared, is_in_initial_list=is_in_initial_list)
+            if changes is not None:
+                self._listeners.distribute(changes)
+        return changes is not None
+
+    def _prepare(self, deltas: Sequence[Delta]) -> Prepared:
+        try:
+            return self._indexer.prepare(deltas)
+        # Only a key function can fail here. The objects that have a key are stored all the same.
+        except Exception:
+            return self._indexer.prepare([*self._usable(deltas)])
+
+    def _usable(self, deltas: Iterable[Delta]) -> Iterable[Delta]:
+        for delta in deltas:
+            if delta.type is DeltaType.REPLACED_ALL:
+                replaced: ReplacedAll = delta.object
+                items = [item for item in replaced.items if self._has_key(item)]
+                yield Delta(delta.type, ReplacedAll(items, replaced.resource_version, replaced.namespace))
+            elif delta.type in (DeltaType.BOOKMARK, DeltaType.SYNC_ALL) or self._has_key(delta.object):
+                yield delta
+
+    def _has_key(self, item: Any) -> bool:
+        if isinstance(item, DeletedFinalStateUnknown):
+            return True
+        try:
+            key_by(self._key_of, item)
+        except Exception as error:
+            self.rejected += 1
+            self._log.log(logging.ERROR, "an object was left out of the cache: %s", error)
+            return False
+        return True

@@ -1,0 +1,60 @@
+"""Makes the controller that keeps a cache current: source, queue, cache and listeners joined."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+from informer.cache.indexer import Indexer
+from informer.controller.applier import Applier, Listeners
+from informer.controller.controller import Controller
+from informer.listwatch.source import Source
+from informer.queues.delta_fifo import DeltaFIFO
+from informer.queues.in_order_fifo import InOrderFIFO
+from informer.rate_limited_log import LimitedLog
+from informer.reflector.config import ReflectorConfig
+
+__all__ = ["QueueKind", "make_controller"]
+
+QueueKind = Literal["in_order", "delta"]
+
+
+def make_controller(
+    source: Source[Any],
+    indexer: Indexer[Any],
+    listeners: Listeners,
+    config: ReflectorConfig,
+    *,
+    queue: QueueKind,
+    log: LimitedLog,
+    on_processed: Callable[[], object],
+    name: str,
+) -> Controller:
+    """Returns a controller that keeps a cache current; it is not running yet.
+
+    Args:
+        source: lists and watches objects in the form in which they are stored.
+        indexer: the cache.
+        listeners: get the changes.
+        config: for the reflectors; its `key_func` returns a stored object's key.
+        queue: the queue between reading and applying.
+        log: for objects that cannot be stored.
+        on_processed: called when a batch has been applied.
+        name: for logs and thread names.
+    """
+    made: InOrderFIFO | DeltaFIFO
+    if queue == "in_order":
+        made = InOrderFIFO(config.key_func)
+    else:
+        known = _StoredObjects(indexer)
+        made = DeltaFIFO(config.key_func, known_objects=known, emit_replaced=True, bookmark_replaces=True)
+    applier = Applier(indexer, listeners, config.key_func, log)
+    return Controller(made, source, process_run=applier.process, on_processed=on_processed, name=name, config=config)
+
+
+class _StoredObjects:
+    """The cache as a `DeltaFIFO` reads it: in the form in which objects are stored."""
+
+    def __init__(self, indexer: Indexer[Any]) -> None:
+        self.list_keys = indexer.list_keys
+        self.get_by_key = indexer.stored_by_key

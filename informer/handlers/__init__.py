@@ -1,0 +1,1 @@
+"""Delivery of changes to callbacks, event streams and asyncio."""

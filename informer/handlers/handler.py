@@ -1,0 +1,253 @@
+"""What users do with changes: handlers, as a class or as functions, and the filter before them.
+
+Comes in: changes, already in the form that users see. Goes out: calls of the user's functions, on the handler's thread.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any, Generic, Protocol, TypeAlias
+
+from typing_extensions import TypeVar
+
+from informer.arguments import check_callable
+from informer.cache.change import Change
+from informer.queues.delta import DeltaType
+
+__all__ = ["Handler", "HandlerFunctions", "OnAdd", "OnDelete", "ResourceEventHandler", "filter_change"]
+
+# How many positional arguments each function gets, and which keyword if its signature has that.
+_ARGUMENTS = {
+    "on_add": (1, "is_in_initial_list"),
+    "on_update": (2, ""),
+    "on_delete": (1, "final_state_unknown"),
+    "on_batch": (1, ""),
+}
+
+T = TypeVar("T", default=Any)
+T_contra = TypeVar("T_contra", contravariant=True, default=Any)
+
+
+class ResourceEventHandler(Generic[T_contra]):
+    """What a handler can be told; override what is of interest.
+
+    A handler's calls come one after another, on a thread of its own. Objects are shared with the cache: read-only.
+    """
+
+    # What they return is ignored: `object` lets async functions override them. `/` leaves the names to who overrides.
+
+    def on_add(self, obj: T_contra, /, *, is_in_initial_list: bool) -> object:
+        """An object came.
+
+        Args:
+            obj: its state.
+            is_in_initial_list: it was there when the informer (or this handler) started.
+        """
+
+    def on_update(self, old: T_contra, new: T_contra, /) -> object:
+        """An object changed, or is shown again by a resync (then both have the same resourceVersion)."""
+
+    def on_delete(self, obj: T_contra, /, *, final_state_unknown: bool) -> object:
+        """An object is gone.
+
+        Args:
+            obj: its last known state.
+            final_state_unknown: the delete itself was missed, so that the object may have changed before it went.
+        """
+
+
+class _TakesInitial(Protocol[T_contra]):
+    def __call__(self, obj: T_contra, /, *, is_in_initial_list: bool) -> object: ...
+
+
+class _TakesUnknown(Protocol[T_contra]):
+    def __call__(self, obj: T_contra, /, *, final_state_unknown: bool) -> object: ...
+
+
+OnAdd: TypeAlias = Callable[[T], object] | _TakesInitial[T]
+"""What is called for an add."""
+
+OnDelete: TypeAlias = Callable[[T], object] | _TakesUnknown[T]
+"""What is called for a delete."""
+
+
+class _HasOnAdd(Protocol[T_contra]):
+    @property
+    def on_add(self) -> OnAdd[T_contra]: ...
+
+
+class _HasOnUpdate(Protocol[T_contra]):
+    @property
+    def on_update(self) -> Callable[[T_contra, T_contra], object]: ...
+
+
+class _HasOnDelete(Protocol[T_contra]):
+    @property
+    def on_delete(self) -> OnDelete[T_contra]: ...
+
+
+class _HasOnBatch(Protocol[T]):
+    @property
+    def on_batch(self) -> Callable[[list[Change[T]]], object]: ...
+
+
+Handler: TypeAlias = ResourceEventHandler[T] | _HasOnAdd[T] | _HasOnUpdate[T] | _HasOnDelete[T] | _HasOnBatch[T]
+"""What is taken for a handler: any object with some of the methods."""
+
+
+class HandlerFunctions:
+    """The functions of one handler, called with the arguments that each of them takes.
+
+    Args:
+        handler: an object with some of `on_add`, `on_update`, `on_delete`.
+        on_add: takes (obj) or (obj, *, is_in_initial_list).
+        on_update: takes (old, new).
+        on_delete: takes (obj) or (obj, *, final_state_unknown).
+        on_batch: takes a list of changes, instead of the other three.
+        may_be_async: whether the caller awaits what comes back.
+
+    Raises:
+        TypeError: nothing to call was given, too much was, or something cannot be called, or not with what it would be given.
+    """
+
+    def __init__(
+        self,
+        handler: Any = None,
+        *,
+        on_add: Callable[..., object] | None = None,
+        on_update: Callable[..., object] | None = None,
+        on_delete: Callable[..., object] | None = None,
+        on_batch: Callable[..., object] | None = None,
+        may_be_async: bool = False,
+    ) -> None:
+        functions = {"on_add": on_add, "on_update": on_update, "on_delete": on_delete, "on_batch": on_batch}
+        given = [name for name, function in functions.items() if function is not None]
+        if handler is not None:
+            if given:
+                raise TypeError(f"pass either a handler or functions, not a handler and {', '.join(given)}")
+            names = ("on_add", "on_update", "on_delete", "on_batch")
+            functions = {name: getattr(handler, name, None) for name in names}
+            if not any(callable(function) for function in functions.values()):
+                raise TypeError(
+                    f"{type(handler).__name__} is no handler: it has none of on_add, on_update, on_delete, on_batch"
+                )
+        elif not given:
+            raise TypeError("nothing to call: pass a handler or some of on_add, on_update, on_delete, on_batch")
+        for name, function in functions.items():
+            if function is not None:
+                _check_function(name, function, handler, may_be_async=may_be_async)
+        if functions["on_batch"] is not None and handler is None and len(given) > 1:
+            raise TypeError(f"on_batch gets every change: {', '.join(given[:-1])} would never be called")
+        self.on_batch = functions["on_batch"]
+        self._on_add = functions["on_add"]
+        self._on_update = functions["on_update"]
+        self._on_delete = functions["on_delete"]
+        self._add_takes_initial = _takes(self._on_add, "is_in_initial_list")
+        self._delete_takes_unknown = _takes(self._on_delete, "final_state_unknown")
+        self.name = _name_of(handler, [f for f in functions.values() if f is not None])
+
+    def __call__(self, change: Change[Any]) -> object:
+        """Calls the function for one change and returns what it returns; whatever it raises comes out."""
+        kind = change.type
+        if kind is DeltaType.UPDATED:
+            return self._on_update(change.old, change.object) if self._on_update is not None else None
+        if kind is DeltaType.ADDED:
+            if self._on_add is None:
+                return None
+            if self._add_takes_initial:
+                return self._on_add(change.object, is_in_initial_list=change.is_in_initial_list)
+            return self._on_add(change.object)
+        if self._on_delete is None:
+            return None
+        if self._delete_takes_unknown:
+            return self._on_delete(change.object, final_state_unknown=change.final_state_unknown)
+        return self._on_delete(change.object)
+
+
+def filter_change(change: Change[Any], keep: Callable[[Any], object]) -> Change[Any] | None:
+    """What a handler behind a filter is to be told, None for nothing.
+
+    An object that begins to pass is an add, one that no longer passes a delete of what was seen last.
+
+    Source: client-go tools/cache FilteringResourceEventHandler.
+    """
+    kind = change.type
+    if kind is DeltaType.ADDED:
+        return change if keep(change.object) else None
+    if kind is DeltaType.DELETED:
+        # The last event may bring news too; what counts is whether the handler has seen the object before.
+        return change if keep(change.object if change.last_known is None else change.last_known) else None
+    before, after = bool(keep(change.old)), bool(keep(change.object))
+    if before and after:
+        return change
+    if after:
+        return Change(DeltaType.ADDED, change.object, key=change.key)
+    if before:
+        return Change(DeltaType.DELETED, change.old, key=change.key)
+    return None
+
+
+def _check_function(name: str, function: Any, handler: Any, *, may_be_async: bool) -> None:
+    check_callable(name, function)
+    if isinstance(handler, type) and inspect.isfunction(inspect.getattr_static(handler, name)):
+        raise TypeError(f"a handler is an object, not a class: pass {handler.__name__}()")
+    if not may_be_async and (
+        inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(function, "__call__", None))  # noqa: B004
+    ):
+        raise TypeError(f"{name} is an async function, which nobody here awaits: use informer.aio.add_event_handler")
+    _check_arguments(name, function)
+
+
+def _check_arguments(name: str, function: Callable[..., object]) -> None:
+    """Refuses a function that would fail at each call."""
+    count, keyword = _ARGUMENTS[name]
+    try:
+        signature = inspect.signature(function)
+    # Not every callable tells what it takes.
+    except (TypeError, ValueError):
+        return
+    keywords = {keyword: True} if keyword and _takes(function, keyword) else {}
+    try:
+        signature.bind(*[None] * count, **keywords)
+    except TypeError as error:
+        words = f"{count} argument{'s' if count > 1 else ''}" + (
+            f", and {keyword} where it is named" if keyword else ""
+        )
+        raise TypeError(
+            f"{name} is called with {words}; {_function_name(function)} does not take that: {error}"
+        ) from None
+
+
+def _takes(function: Callable[..., object] | None, keyword: str) -> bool:
+    if function is None:
+        return False
+    try:
+        parameter = inspect.signature(function).parameters.get(keyword)
+    except (TypeError, ValueError):
+        return False
+    return parameter is not None and parameter.kind in (
+        inspect.Parameter.KEYWORD_ONLY,
+        inspect.Parameter.POSITIONAL_OR_KEYWORD,
+    )
+
+
+def _name_of(handler: Any, functions: list[Callable[..., object]]) -> str:
+    """A name for logs: the class of a handler, or what its functions' names have in common.
+
+    Source: client-go tools/cache nameForHandler.
+    """
+    if handler is not None:
+        return f"{type(handler).__module__}.{type(handler).__qualname__}"
+    names = [_function_name(function) for function in functions]
+    owners = {name.rpartition(".")[0] for name in names}
+    if len(names) > 1 and len(owners) == 1:
+        return owners.pop()
+    return "+".join(names)
+
+
+def _function_name(function: Callable[..., object]) -> str:
+    qualified = getattr(function, "__qualname__", None)
+    if qualified is None:
+        return type(function).__qualname__
+    return f"{getattr(function, '__module__', '')}.{qualified}".lstrip(".")

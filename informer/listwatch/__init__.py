@@ -1,0 +1,1 @@
+"""What to list and watch, where the API server serves it, and how its answers are parsed."""

@@ -1,0 +1,241 @@
+"""Where a resource is listed: the path and the server, from the resource's name or from an official list method.
+
+Comes in: "deployments.apps", or `core_v1.list_namespaced_pod` with its arguments. Goes out: a path and a query.
+"""
+
+from __future__ import annotations
+
+import urllib.parse
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from informer.listwatch.resources import Resource, forget, known, resolve
+from informer.transport.transport import Transport, transport_for
+
+__all__ = ["NamedTarget", "PathTarget", "Target"]
+
+
+class Target(Protocol):
+    """Where a list's path comes from."""
+
+    @property
+    def name(self) -> str:
+        """For messages, such as "deployments.apps"."""
+        ...
+
+    @property
+    def query(self) -> Mapping[str, str]:
+        """Parameters of every request."""
+        ...
+
+    @property
+    def server(self) -> str:
+        """Tells its server from others, without asking anybody."""
+        ...
+
+    @property
+    def item_type(self) -> tuple[str, str]:
+        """The objects' apiVersion and kind, ("", "") where they are not known."""
+        ...
+
+    @property
+    def built_in(self) -> Resource | None:
+        """The resource, where it is one of Kubernetes' own."""
+        ...
+
+    def transport(self) -> Transport:
+        """What sends the requests."""
+        ...
+
+    def path(self, namespace: str | None) -> str:
+        """The path, in a namespace or (None) all over the cluster; may ask the server.
+
+        Raises:
+            ApiError: 404, the server does not serve the resource (perhaps not yet).
+            ValueError: a namespace was given for a resource that has none.
+        """
+        ...
+
+    def forget(self) -> None:
+        """After a 404: the next use asks the server again."""
+        ...
+
+
+class NamedTarget:
+    """A resource's name, which the server is asked about when it is first needed.
+
+    Args:
+        name: see `informer.listwatch.resources`.
+        api_client: the official client's `ApiClient`, or None for the default one.
+    """
+
+    query: Mapping[str, str] = {}
+
+    def __init__(self, name: str, api_client: Any) -> None:
+        self._wanted = name
+        self._api_client = api_client
+        self._is_built_in = known(name) is not None
+        self._resource: Resource | None = known(name)
+        self.name = name if self._resource is None else self._resource.name
+        self.server = _server_of(api_client)
+
+    @property
+    def built_in(self) -> Resource | None:
+        """See `Target.built_in`."""
+        return self._resource if self._is_built_in else None
+
+    @property
+    def item_type(self) -> tuple[str, str]:
+        """See `Target.item_type`."""
+        resource = self._resource
+        return ("", "") if resource is None else (resource.api_version, resource.kind)
+
+    def transport(self) -> Transport:
+        """See `Target.transport`."""
+        return transport_for(self._api_client)
+
+    def path(self, namespace: str | None) -> str:
+        """See `Target.path`."""
+        resource = self._resource or resolve(self._wanted, self.transport())
+        if namespace and not resource.namespaced:
+            raise ValueError(f"{resource.name} has no namespaces: leave out namespace={namespace!r}")
+        if resource is not self._resource:
+            self._resource = resource
+            self.name = resource.name
+        return resource.path(namespace)
+
+    def forget(self) -> None:
+        """See `Target.forget`; a built-in resource stays where it is."""
+        if not self._is_built_in:
+            self._resource = None
+            forget(self._wanted, self.transport())
+
+
+class PathTarget:
+    """A path as an official list method has it.
+
+    Args:
+        path: absolute.
+        query: the method's own parameters, under their wire names.
+        api_client: the official client's `ApiClient`.
+    """
+
+    item_type = ("", "")
+
+    def __init__(self, path: str, query: Mapping[str, str], api_client: Any) -> None:
+        self._path = path
+        self._api_client = api_client
+        self.query: Mapping[str, str] = query
+        self.name = path.rpartition("/")[2]
+        self.built_in = _built_in_at(path)
+        self.server = _server_of(api_client)
+
+    @classmethod
+    def of_method(cls, list_method: Callable[..., Any], arguments: Mapping[str, Any]) -> PathTarget:
+        """The target of a list method, which is asked for its path and never sent.
+
+        Raises:
+            TypeError: it is no list method of the official client, or it refuses the arguments.
+        """
+        owner = getattr(list_method, "__self__", None)
+        api_client = getattr(owner, "api_client", None)
+        name = getattr(list_method, "__name__", "")
+        if api_client is None or not name.startswith("list_"):
+            raise TypeError(
+                f"{list_method!r} is no list method of the official client, such as core_v1.list_pod_for_all_namespaces"
+            )
+        own = _OWN.intersection(arguments)
+        if own:
+            raise TypeError(f"{name}: {', '.join(sorted(own))} is set by the informer: leave it out")
+        make: Any = type(owner)
+        stand_in = make(api_client=_Recorder(api_client))
+        try:
+            getattr(stand_in, name.removesuffix("_with_http_info"))(**arguments)
+        except _Recorded as found:
+            return cls(found.filled_path(), found.query(), api_client)
+        except Exception as error:
+            raise TypeError(f"{name} refused its arguments: {error}") from error
+        raise TypeError(f"{name} sent no request: this version of the official client is not supported")
+
+    def transport(self) -> Transport:
+        """See `Target.transport`."""
+        return transport_for(self._api_client)
+
+    def path(self, namespace: str | None) -> str:
+        """See `Target.path`; the namespace is part of it already."""
+        return self._path
+
+    def forget(self) -> None:
+        """See `Target.forget`: there is nothing to ask."""
+
+
+def _server_of(api_client: Any) -> str:
+    """The address of a client's server, "" for the default one."""
+    host = getattr(getattr(api_client, "configuration", None), "host", None)
+    return str(host or "").rstrip("/")
+
+
+def _built_in_at(path: str) -> Resource | None:
+    """The built-in resource whose objects a path lists, in a namespace or all over the cluster."""
+    root, *parts = path.strip("/").split("/")
+    group, parts = ("", parts) if root == "api" else (parts[0] if parts else "", parts[1:])
+    if root not in ("api", "apis") or len(parts) not in (2, 4) or not all((*parts, group or "core")):
+        return None
+    name = f"{parts[0]}/{parts[-1]}"
+    found = known(f"{group}/{name}" if group else name)
+    # The path may name an object, or a part of one.
+    is_list = len(parts) == 2 or parts[1] == "namespaces"
+    return found if found is not None and is_list and found.plural == parts[-1] else None
+
+
+# With these a list would not be the one that a watch can follow.
+_OWN = frozenset(
+    {"_continue", "allow_watch_bookmarks", "resource_version", "resource_version_match", "send_initial_events", "watch"}
+)
+
+
+class _Recorded(Exception):  # noqa: N818 - it carries an answer
+    """What an official list method was about to send."""
+
+    def __init__(self, path: str, path_params: Any, query_params: Any) -> None:
+        super().__init__(path)
+        self._path = path
+        self._path_params = path_params
+        self._query_params = query_params
+
+    def filled_path(self) -> str:
+        path, given = self._path, self._path_params or ()
+        for parameter, value in given.items() if isinstance(given, Mapping) else given:
+            path = path.replace("{" + parameter + "}", urllib.parse.quote(str(value), safe=""))
+        return path
+
+    def query(self) -> dict[str, str]:
+        return {key: _query_text(value) for key, value in self._query_params or ()}
+
+
+class _Recorder:
+    """Stands in for an `ApiClient` and stops a request where it would be sent."""
+
+    def __init__(self, api_client: Any) -> None:
+        self._api_client = api_client
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._api_client, name)
+
+    def param_serialize(
+        self, *, resource_path: str, path_params: Any = None, query_params: Any = None, **_: Any
+    ) -> Any:
+        """Versions from 36 on."""
+        raise _Recorded(resource_path, path_params, query_params)
+
+    def call_api(
+        self, resource_path: str, method: str, path_params: Any = None, query_params: Any = None, *_: Any, **__: Any
+    ) -> Any:
+        """Earlier versions."""
+        raise _Recorded(resource_path, path_params, query_params)
+
+
+def _query_text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value)

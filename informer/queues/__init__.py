@@ -1,0 +1,1 @@
+"""Queues of deltas between a reflector and a cache."""

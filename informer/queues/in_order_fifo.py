@@ -1,0 +1,102 @@
+"""The queue that keeps the server's order: one item per delta, and one for a whole relist."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from informer.objects.keys import meta_namespace_key
+from informer.queues.delta import Delta, DeltaType, ReplacedAll
+from informer.queues.fifo import BATCH_SIZE, FIFO, Pair, Run
+
+__all__ = ["InOrderFIFO"]
+
+
+class InOrderFIFO(FIFO):
+    """A queue of deltas in order of arrival, across all keys.
+
+    It never reads the cache: a relist is one REPLACED_ALL delta and a resync one SYNC_ALL, which the consumer compares with
+    what it has stored. `informer.queues.delta.Queue` documents the methods.
+
+    Args:
+        key_func: returns an object's key; used by `key_of` only.
+        transform: called with each object before it is queued; see `FIFO`.
+
+    Threads: any; `pop` and `pop_batch` block.
+
+    Source: client-go tools/cache RealFIFO, in its atomic form.
+    """
+
+    def __init__(
+        self, key_func: Callable[[Any], str] = meta_namespace_key, *, transform: Callable[[Any], Any] | None = None
+    ) -> None:
+        super().__init__(key_func, transform)
+        # Both are guarded by _lock. A first list waits in both.
+        self._items: deque[Delta] = deque()
+        self._first_lists: list[Delta] = []
+
+    def apply(self, deltas: Iterable[Delta]) -> None:
+        """See `FIFO.apply`."""
+        items = self._transformed(deltas if isinstance(deltas, (list, tuple)) else list(deltas))
+        with self._lock:
+            self._items.extend(items)
+            if not self._initial.done and any(delta.type is not DeltaType.BOOKMARK for delta in items):
+                self._initial.added()
+            self._queued_locked()
+
+    def replace(self, items: Iterable[Any], resource_version: str, namespace: str | None = None) -> None:
+        """See `Queue.replace`: queues one REPLACED_ALL, whose object has `items`, `resource_version` and `namespace`.
+
+        Args:
+            items: all objects that exist.
+            resource_version: of the list.
+            namespace: the namespace whose objects these are; None if they are all objects of the resource.
+        """
+        transform = self._transform
+        listed = list(items) if transform is None else [transform(item) for item in items]
+        delta = Delta(DeltaType.REPLACED_ALL, ReplacedAll(listed, resource_version, namespace))
+        with self._lock:
+            if self._initial.replaced(1, namespace):
+                self._first_lists.append(delta)
+            self._items.append(delta)
+            self._queued_locked()
+
+    def resync(self) -> None:
+        """See `Queue.resync`: queues one SYNC_ALL."""
+        with self._lock:
+            self._items.append(Delta(DeltaType.SYNC_ALL, None))
+            self._queued_locked()
+
+    def take(self, process: Callable[[Run], object]) -> None:
+        """See `FIFO.take`. While no first list is queued, there is nothing to group or to count."""
+        while self._items:
+            taken = None
+            with self._lock:
+                if not self._first_lists and len(self._items) <= BATCH_SIZE:
+                    taken = list(self._items)
+                    self._items.clear()
+            if taken is None:
+                super().take(process)
+            elif taken:
+                process((taken, False))
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def _take_locked(self, max_items: int) -> list[Pair]:
+        items = self._items
+        if len(items) <= max_items:
+            taken = list(items)
+            items.clear()
+        else:
+            taken = [items.popleft() for _ in range(max_items)]
+        if not self._first_lists:
+            return [([delta], False) for delta in taken]
+        return [([delta], self._is_first_list_locked(delta)) for delta in taken]
+
+    def _is_first_list_locked(self, delta: Delta) -> bool:
+        if not self._first_lists or self._first_lists[0] is not delta:
+            return False
+        del self._first_lists[0]
+        return True

@@ -1,0 +1,187 @@
+"""Turns a watch's events into a queue's deltas, one batch at a time. No I/O."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from informer.objects.entry import Undecodable
+from informer.objects.keys import DeletedFinalStateUnknown, annotations_of, version_of
+from informer.queues.delta import Delta, DeltaType
+from informer.rate_limited_log import LimitedLog
+from watch.errors import ApiError
+from watch.event import Event, EventType
+
+__all__ = [
+    "Batch",
+    "EventReader",
+    "expectation",
+    "is_initial_events_end",
+    "status_error",
+    "version_after",
+]
+
+_log = logging.getLogger(__name__)
+
+_DELTA_TYPES: dict[EventType | str, DeltaType] = {
+    EventType.ADDED: DeltaType.ADDED,
+    EventType.MODIFIED: DeltaType.UPDATED,
+    EventType.DELETED: DeltaType.DELETED,
+}
+# Source: apimachinery meta/v1 InitialEventsAnnotationKey.
+_INITIAL_EVENTS_END = "k8s.io/initial-events-end"
+
+
+class Batch:
+    """What a batch of events amounts to.
+
+    Attributes:
+        deltas: the changes, in order.
+        resource_version: the version that they lead to; "" if the events tell none.
+        growth: by how many objects the resource has grown.
+        error: what ends the watch; None if it goes on.
+    """
+
+    __slots__ = ("deltas", "error", "growth", "resource_version")
+
+    def __init__(self, deltas: list[Delta], resource_version: str, growth: int, error: ApiError | None) -> None:
+        self.deltas = deltas
+        self.resource_version = resource_version
+        self.growth = growth
+        self.error = error
+
+
+class EventReader:
+    """Reads the events of one watch.
+
+    Args:
+        begun_at: the version from which the watch was requested. From "" or "0" a watch begins with the present state, as ADDED
+            events in arbitrary order. None of these tells up to which version everything was seen.
+        is_expected: returns whether an object is of the right type; None accepts all.
+        on_undecodable: called with each object that did not decode.
+    """
+
+    def __init__(
+        self,
+        begun_at: str,
+        *,
+        is_expected: Callable[[Any], bool] | None = None,
+        on_undecodable: Callable[[Undecodable], object],
+    ) -> None:
+        self._in_order = begun_at not in ("", "0")
+        self._is_expected = is_expected
+        self._on_undecodable = on_undecodable
+        self._limited = LimitedLog(_log)
+        self.skipped = 0
+        """The number of objects of another type than expected."""
+
+    def read(self, events: Sequence[Event[Any]]) -> Batch:
+        """Reads a batch, up to the first event that ends the watch."""
+        deltas: list[Delta] = []
+        append = deltas.append
+        is_expected = self._is_expected
+        error: ApiError | None = None
+        growth = 0
+        # The first delta that may tell the version; -1 while none may.
+        first = 0 if self._in_order else -1
+        for kind, obj in events:
+            delta_type = _DELTA_TYPES.get(kind)
+            if first < 0 and delta_type is not DeltaType.ADDED:
+                first = len(deltas)
+            if delta_type is None:
+                if kind != EventType.BOOKMARK:
+                    error = status_error(obj) if kind == EventType.ERROR else _unknown_type(kind)
+                    break
+                deltas += _bookmark(version_of(obj))
+            elif type(obj) is Undecodable:
+                left_out = self._left_out(obj, in_order=first >= 0)
+                growth -= bool(obj.name)
+                deltas += left_out
+            elif is_expected is None or is_expected(obj):
+                append(Delta(delta_type, obj))
+                if delta_type is not DeltaType.UPDATED:
+                    growth += 1 if delta_type is DeltaType.ADDED else -1
+            else:
+                self._skip(obj)
+        self._in_order = first >= 0
+        return Batch(deltas, _last_version(deltas, first) if first >= 0 else "", growth, error)
+
+    def _left_out(self, obj: Undecodable, *, in_order: bool) -> list[Delta]:
+        """Reports an object that did not decode; it leaves the cache, and its version counts as seen."""
+        self._on_undecodable(obj)
+        gone = [Delta(DeltaType.DELETED, DeletedFinalStateUnknown(_key_of(obj), None))] if obj.name else []
+        return gone + _bookmark(obj.resource_version) if in_order else gone
+
+    def _skip(self, obj: Any) -> None:
+        self.skipped += 1
+        self._limited.log(logging.WARNING, "skipped an object of another type than requested: %s", _described(obj))
+
+
+def _last_version(deltas: Sequence[Delta], first: int) -> str:
+    for at in range(len(deltas) - 1, first - 1, -1):
+        version = version_after(deltas[at])
+        if version:
+            return version
+    return ""
+
+
+def version_after(delta: Delta) -> str:
+    """Returns the resourceVersion that a delta leads to, "" if it has none."""
+    return delta.object if delta.type is DeltaType.BOOKMARK else version_of(delta.object)
+
+
+def is_initial_events_end(event: Event[Any]) -> bool:
+    """Returns whether an event is the bookmark that ends the initial events."""
+    if event.type != EventType.BOOKMARK:
+        return False
+    try:
+        return annotations_of(event.object).get(_INITIAL_EVENTS_END) == "true"
+    except Exception:
+        return False
+
+
+def status_error(obj: Any) -> ApiError:
+    """Returns the error that an ERROR event's object describes, whatever its shape."""
+    if isinstance(obj, ApiError):
+        return obj
+    if isinstance(obj, Mapping):
+        return ApiError.from_status(obj)
+    fields = {name: getattr(obj, name, None) for name in ("code", "reason", "message", "details")}
+    if any(value is not None for value in fields.values()):
+        # The official client's V1Status.
+        retry_after = getattr(fields["details"], "retry_after_seconds", None)
+        return ApiError.from_status(fields, retry_after=float(retry_after) if isinstance(retry_after, int) else None)
+    return ApiError(500, "InternalError", f"the watch reported an error as a {type(obj).__name__}, not as a Status")
+
+
+def _bookmark(resource_version: str) -> list[Delta]:
+    return [Delta(DeltaType.BOOKMARK, resource_version)] if resource_version else []
+
+
+def _unknown_type(kind: Any) -> ApiError:
+    return ApiError(500, "InternalError", f"got invalid watch event type: {str(kind)[:100]!r}")
+
+
+def _key_of(obj: Undecodable) -> str:
+    return f"{obj.namespace}/{obj.name}" if obj.namespace else obj.name
+
+
+def expectation(expected: type | tuple[str, str] | None) -> Callable[[Any], bool] | None:
+    """Returns a function that checks an object's class, or its (apiVersion, kind); None if any object is expected."""
+    if expected is None:
+        return None
+    if isinstance(expected, type):
+        return lambda obj: isinstance(obj, expected)
+    return lambda obj: _kind_of(obj) == expected
+
+
+def _kind_of(obj: Any) -> tuple[Any, Any]:
+    if isinstance(obj, dict):
+        return obj.get("apiVersion"), obj.get("kind")
+    return getattr(obj, "api_version", None), getattr(obj, "kind", None)
+
+
+def _described(obj: Any) -> str:
+    api_version, kind = _kind_of(obj)
+    return f"{api_version}, Kind={kind}" if kind else type(obj).__name__

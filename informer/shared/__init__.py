@@ -1,0 +1,1 @@
+"""What users hold: shared informers, their factory, and waiting for them."""

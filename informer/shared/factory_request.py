@@ -1,0 +1,165 @@
+"""What somebody asks a factory for, whichever way it is named: two requests for the same are equal.
+
+Comes in: a resource's name, an official list method or an official model class, and where and what of it. Goes out: what
+tells it from any other, and its list-watch.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any
+
+from informer.listwatch.list_watch import ListWatch, ResourceListWatch
+from informer.listwatch.resources import find_built_in, known
+from informer.listwatch.targets import PathTarget
+from informer.objects.object import Object
+
+__all__ = ["FactoryRequest"]
+
+_MODEL_NAME = re.compile(
+    r"(?:Core|Events|Authentication|Discovery|Storage|Flowcontrol)?(V\d+(?:(?:alpha|beta)\d+)?)(\w+)\Z"
+)
+# What tells a resource's model from those of its parts.
+_OF_RESOURCES = {"api_version", "kind", "metadata"}
+_PATH = re.compile(
+    r"/(?:api|apis/(?P<group>[^/]+))/(?P<version>[^/]+)(?:/namespaces/(?P<where>[^/]+))?/(?P<plural>[^/]+)\Z"
+)
+
+
+class FactoryRequest:
+    """See the module.
+
+    Args:
+        api_client: the official client's, for resources by name; a list method has its own.
+        resource: a name, a list method or a model class.
+        namespace: one, several, "" for all, or None for the factory's.
+        of_factory: the factory's namespace or namespaces, None for all; left aside where there are none.
+        label_selector: such as "app=web".
+        field_selector: such as "spec.nodeName=node-1".
+        model: see `ListWatch.for_resource`.
+        metadata_only: whether metadata is enough.
+
+    Raises:
+        TypeError, ValueError: it cannot be understood, or its parts do not fit together.
+    """
+
+    def __init__(
+        self,
+        api_client: Any,
+        resource: Any,
+        *,
+        namespace: str | Sequence[str] | None,
+        of_factory: str | Sequence[str] | None,
+        label_selector: str | None,
+        field_selector: str | None,
+        model: Any,
+        metadata_only: bool,
+    ) -> None:
+        if isinstance(resource, type):
+            model = resource if model is None else model
+            resource = _resource_of(resource)
+        self._label_selector = label_selector or None
+        self._field_selector = field_selector or None
+        self._model = None if model is Object else model
+        self._metadata_only = metadata_only
+        self._api_client = api_client
+        self._resource = resource
+        if isinstance(resource, str):
+            self._place, where = _named(resource, namespace, of_factory)
+        elif callable(resource):
+            self._api_client = getattr(getattr(resource, "__self__", None), "api_client", None)
+            self._place, where = _listed_by(resource, namespace, of_factory)
+            if metadata_only:
+                raise TypeError(
+                    "metadata_only needs the resource by its name, such as 'pods', in place of a list method"
+                )
+        else:
+            raise TypeError(
+                f"a resource is a name such as 'pods', a list method or an official model class, not {resource!r}"
+            )
+        self._where: str | tuple[str, ...] | None = where if where is None or isinstance(where, str) else tuple(where)
+
+    @property
+    def key(self) -> Hashable:
+        """Equal for requests for the same."""
+        where = (self._where,) if isinstance(self._where, str) else self._where
+        return (
+            self._api_client,
+            self._place,
+            None if where in (None, ("",)) else frozenset(where or ()),
+            self._label_selector,
+            self._field_selector,
+            self._model,
+            self._metadata_only,
+        )
+
+    def list_watch(self) -> ResourceListWatch[Any]:
+        """A new list-watch of it; raises as the class does."""
+        if isinstance(self._resource, str):
+            return ListWatch.for_resource(
+                self._api_client,
+                self._resource,
+                namespace=self._where,
+                label_selector=self._label_selector,
+                field_selector=self._field_selector,
+                model=self._model,
+                metadata_only=self._metadata_only,
+            )
+        selectors = {"label_selector": self._label_selector, "field_selector": self._field_selector}
+        given = {name: selector for name, selector in selectors.items() if selector}
+        return ListWatch.from_api(
+            self._resource, model=self._model, **_namespace_argument(self._resource, self._where), **given
+        )
+
+
+def _named(
+    name: str, namespace: str | Sequence[str] | None, of_factory: str | Sequence[str] | None
+) -> tuple[Hashable, str | Sequence[str] | None]:
+    """Which resource, and where; the factory's namespace is nothing to a resource that has none."""
+    built_in = known(name)
+    if built_in is None:
+        return name, of_factory if namespace is None else namespace
+    place = (built_in.group, built_in.version, built_in.plural)
+    if built_in.namespaced:
+        return place, of_factory if namespace is None else namespace
+    if namespace:
+        raise ValueError(f"{built_in.name} has no namespaces: leave out namespace={namespace!r}")
+    return place, None
+
+
+def _listed_by(
+    method: Callable[..., Any], namespace: str | Sequence[str] | None, of_factory: str | Sequence[str] | None
+) -> tuple[Hashable, str | Sequence[str] | None]:
+    """The same for a list method, whose name says how much it lists."""
+    name = getattr(method, "__name__", "")
+    where: Any = of_factory if namespace is None else namespace
+    if "_namespaced_" not in name:
+        if namespace or (of_factory and name.endswith("_for_all_namespaces")):
+            raise ValueError(
+                f"{name} is not limited to namespace={where!r}: pass the list_namespaced_ method, or a name"
+            )
+        where = None
+    elif where is not None and not isinstance(where, str):
+        if len(where) != 1:
+            raise ValueError(f"{name} lists one namespace: pass the resource's name, such as 'pods', for several")
+        where = where[0]
+    path = PathTarget.of_method(method, _namespace_argument(method, where)).path(None)
+    found = _PATH.match(path)
+    if found is None:
+        return path, where
+    return (found["group"] or "", found["version"], found["plural"]), where
+
+
+def _namespace_argument(method: Callable[..., Any], where: Any) -> dict[str, Any]:
+    return {"namespace": where} if where and "_namespaced_" in getattr(method, "__name__", "") else {}
+
+
+def _resource_of(model: type) -> str:
+    """The resource of an official model class, such as V1Deployment."""
+    found = _MODEL_NAME.match(model.__name__)
+    if found is None or not getattr(model, "openapi_types", {}).keys() >= _OF_RESOURCES:
+        raise TypeError(f"{model.__name__} is no official model class of a resource: name the resource and pass model=")
+    version, kind = found[1].lower(), found[2]
+    built_in = find_built_in(version, kind)
+    return kind if built_in is None else f"{built_in.api_version}/{built_in.kind}"

@@ -1,0 +1,174 @@
+"""An informer seen as a watch: it lists, resumes and relists, and yields plain events.
+
+Comes in: a list-watch. Goes out: ADDED, MODIFIED and DELETED events; never a bookmark, never an ERROR.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+from typing_extensions import TypeVar
+
+from informer.cache.change import Change
+from informer.cache.indexer import Indexer
+from informer.listwatch.list_watch import ListerWatcher
+from informer.queues.delta import DeltaType
+from informer.rate_limited_log import LimitedLog
+from informer.shared.shared_informer import SharedInformer
+from watch.channel import Channel
+from watch.concurrency import Lock, Signal, Worker
+from watch.errors import ChannelClosedError, WatchClosedError, WatchTimeoutError
+from watch.event import Event, EventType
+from watch.until import until
+from watch.watcher import WatcherBase
+
+__all__ = ["InformerWatcher", "informer_watcher", "until_with_sync"]
+
+T = TypeVar("T", default=Any)
+
+_log = logging.getLogger(__name__)
+
+# An informer's threads end within milliseconds; so many seconds are given to those on a busy machine.
+_GRACE = 0.5
+
+_EVENT_TYPES = {
+    DeltaType.ADDED: EventType.ADDED,
+    DeltaType.UPDATED: EventType.MODIFIED,
+    DeltaType.DELETED: EventType.DELETED,
+}
+
+
+class InformerWatcher(WatcherBase[T]):
+    """See `informer_watcher`.
+
+    Attributes:
+        informer: the informer underneath.
+        done: a `threading.Event`, set once the informer and all threads have ended.
+
+    Threads: `stop` from any; events are read by one thread at a time.
+    """
+
+    def __init__(self, list_watch: ListerWatcher[T]) -> None:
+        self.informer: SharedInformer[T] = SharedInformer(list_watch)
+        self.done = Signal()
+        self._subscription = self.informer.subscribe()
+        self._channel: Channel[Event[T]] = Channel(0)
+        self._limited = LimitedLog(_log)
+        self._lock = Lock()
+        self._pump: Worker | None = None  # guarded by _lock
+        self._running = 1  # the informer, and the pump if there is one; guarded by _lock
+        self.informer.on_end(self._one_ended)
+        self.informer.start()
+
+    @property
+    def store(self) -> Indexer[T]:
+        """The informer's cache."""
+        return self.informer.store
+
+    def next_batch(self, timeout: float | None = None) -> list[Event[T]]:
+        """See `BatchWatcher.next_batch`."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while True:
+            left = None if deadline is None else max(0.0, deadline - time.monotonic())
+            if self._subscription.take(left) is None:
+                raise WatchClosedError("the watch has ended")
+            events = [event for change in self._subscription.in_hand if (event := self._event(change)) is not None]
+            if events:
+                return events
+
+    def result_chan(self) -> Channel[Event[T]]:
+        """See `Watcher.result_chan`; from the first call on a thread reads the events into it."""
+        with self._lock:
+            if self._pump is None and not self._channel.closed:
+                self._running += 1
+                self._pump = Worker(self._run_pump, "informer-watcher").start()
+        return self._channel
+
+    def stop(self) -> None:
+        """See `Watcher.stop`; `done` tells when everything has ended."""
+        self._channel.close()
+        self.informer.begin_stop()
+
+    def _run_pump(self) -> None:
+        try:
+            while True:
+                for event in self.next_batch():
+                    self._channel.put(event)
+        except (WatchClosedError, ChannelClosedError):
+            pass
+        finally:
+            self._channel.close()
+            self._one_ended()
+
+    def _one_ended(self) -> None:
+        with self._lock:
+            self._running -= 1
+            over = self._running == 0
+        if over:
+            self.done.set()
+
+    def _event(self, change: Change[Any]) -> Event[T] | None:
+        try:
+            seen = self._subscription.unwrapped(change)
+        # An object that the model cannot read concerns no other.
+        except Exception as error:
+            self._limited.log(logging.ERROR, "left out %s: it does not decode (%s)", change.key, type(error).__name__)
+            return None
+        return Event(_EVENT_TYPES[seen.type], seen.object)
+
+
+def informer_watcher(list_watch: ListerWatcher[T]) -> InformerWatcher[T]:
+    """An informer seen as a watch.
+
+    Args:
+        list_watch: what to list and watch.
+
+    Returns:
+        A started watcher, which also has the `informer`, its `store`, and `done`.
+
+    Source: client-go tools/watch NewIndexerInformerWatcher.
+    """
+    return InformerWatcher(list_watch)
+
+
+def until_with_sync(
+    list_watch: ListerWatcher[T],
+    *conditions: Callable[[Event[T]], bool],
+    precondition: Callable[[Indexer[T]], bool] | None = None,
+    timeout: float | None = None,
+) -> Event[T] | None:
+    """Waits, on an informer, until conditions have come true one after another.
+
+    Args:
+        list_watch: what to list and watch. A list or watch that blocks for ever is abandoned when the time is up.
+        conditions: each is called with the events from that on which the one before it came true.
+        precondition: called with the synced store; True ends the wait before any condition is asked.
+        timeout: at most so many seconds; None waits without limit.
+
+    Returns:
+        The event on which the last condition came true; None when the precondition did.
+
+    Raises:
+        WatchTimeoutError: the time is up.
+        ConditionError: a condition raised.
+        Exception: what the precondition raised.
+
+    Source: client-go tools/watch UntilWithSync.
+    """
+    deadline = None if timeout is None else time.monotonic() + timeout
+    watcher = InformerWatcher(list_watch)
+    try:
+        if precondition is not None:
+            if not watcher.informer.wait_for_sync(timeout):
+                raise WatchTimeoutError("UntilWithSync: unable to sync caches: context deadline exceeded")
+            if precondition(watcher.store):
+                return None
+        left = None if deadline is None else max(0.0, deadline - time.monotonic())
+        return until(watcher, *conditions, timeout=left)
+    finally:
+        watcher.stop()
+        # Only a user's function that blocks is left behind.
+        watcher.done.wait(_GRACE)

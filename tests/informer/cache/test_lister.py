@@ -1,0 +1,154 @@
+"""Listers: reading the cache by name, labels and index."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+from kubernetes.client import V1ObjectMeta, V1Pod
+
+from informer import (
+    NAMESPACE_INDEX,
+    Indexer,
+    IndexNotFoundError,
+    KeyFuncError,
+    NotFoundError,
+    Object,
+    meta_namespace_index,
+)
+from informer.cache.lister import Lister
+from informer.objects.entry import Entry, unwrap
+from informer.objects.label_selector import NOTHING
+
+
+def pod(name: str, namespace: str = "", **labels: str) -> dict[str, Any]:
+    return {"metadata": {"name": name, "namespace": namespace, "labels": labels}}
+
+
+def names(objects: list[Any]) -> list[str]:
+    return sorted(obj["metadata"]["name"] for obj in objects)
+
+
+@pytest.fixture(params=[False, True], ids=["without the namespace index", "with the namespace index"])
+def indexer(request: pytest.FixtureRequest) -> Indexer[Any]:
+    """Objects of two namespaces and of none; the index changes no answer."""
+    indexer: Indexer[Any] = Indexer(indexers={"app": lambda obj: [obj["metadata"]["labels"].get("app", "none")]})
+    if request.param:
+        indexer.add_indexers({NAMESPACE_INDEX: meta_namespace_index})
+    for obj in (
+        pod("name-foo", "ns-foo", app="web"),
+        pod("name-foo1", "ns-foo", app="db"),
+        pod("name-bar", "ns-bar", app="web"),
+        pod("name-foo1", app="node"),
+    ):
+        indexer.add(obj)
+    return indexer
+
+
+@pytest.mark.parametrize(
+    ("count", "labelled", "selector", "expected"),
+    [(5_000, 500, "match=true", 500), (10_000, 0, None, 10_000), (10_000, 0, "match=true", 0)],
+    ids=["some", "everything", "none"],
+)
+def test_list_all(count: int, labelled: int, selector: str | None, expected: int) -> None:
+    """Go: TestListAll. A selector gives the objects whose labels match, no selector all."""
+    indexer: Indexer[Any] = Indexer()
+    items = [pod(f"pod-{n}", "ns", **({"match": "true"} if n < labelled else {"match": "no"})) for n in range(count)]
+    indexer.replace(items, "1")
+    assert len(Lister(indexer).list(selector)) == expected
+
+
+def test_get_in_a_namespace(indexer: Indexer[Any]) -> None:
+    """Go: TestNamespaceGetMethod. A namespace's lister finds its own, and says what it did not find."""
+    lister = Lister(indexer, "pods").namespaced("ns-foo")
+    assert lister.get("name-foo1") == pod("name-foo1", "ns-foo", app="db")
+    with pytest.raises(NotFoundError, match='pods "name-bar" not found in namespace "ns-foo"'):
+        lister.get("name-bar")
+    assert Lister(indexer).get("name-foo1", "ns-foo") == lister.get("name-foo1")
+    assert Lister(indexer).get("name-foo1", namespace="ns-foo") == lister.get("name-foo1")
+
+
+def test_get_without_a_namespace_is_of_cluster_scoped_objects(indexer: Indexer[Any]) -> None:
+    """Go: TestListerGetMethod. A bare name is the key of an object without a namespace only."""
+    lister = Lister(indexer, "nodes")
+    assert lister.get("name-foo1") == pod("name-foo1", app="node")
+    with pytest.raises(NotFoundError, match=r'^nodes "name-foo" not found$'):
+        lister.get("name-foo")
+
+
+def test_list_gives_all(indexer: Indexer[Any]) -> None:
+    """Go: TestListerListMethod. Everything of every namespace, as a list of one's own."""
+    lister = Lister(indexer)
+    everything = lister.list()
+    assert names(everything) == ["name-bar", "name-foo", "name-foo1", "name-foo1"]
+    everything.clear()
+    assert len(lister.list()) == 4
+
+
+def test_list_by_namespace_and_labels(indexer: Indexer[Any]) -> None:
+    """Namespace and selector narrow each other; the empty namespace is all of them."""
+    lister = Lister(indexer)
+    assert names(lister.list(namespace="ns-foo")) == ["name-foo", "name-foo1"]
+    assert names(lister.list("app=web")) == ["name-bar", "name-foo"]
+    assert names(lister.list({"app": "web"}, "ns-bar")) == ["name-bar"]
+    assert names(lister.list("app in (web,db),app!=db", namespace="ns-foo")) == ["name-foo"]
+    assert len(lister.list(namespace="")) == 4
+    assert lister.list(namespace="nothing") == []
+    mine = lister.namespaced("ns-foo")
+    assert names(mine.list()) == names(mine.list(namespace="")) == ["name-foo", "name-foo1"]
+    assert names(mine.list("app=web")) == ["name-foo"]
+
+
+def test_nothing_touches_no_store() -> None:
+    """client-go source. The selector of nothing gives nothing, without a look at the store."""
+    assert Lister(None).list(NOTHING) == []  # type: ignore[arg-type]
+
+
+def test_a_selector_that_cannot_be_read_is_an_error(indexer: Indexer[Any]) -> None:
+    """It is told, also where there would be nothing to select from."""
+    for lister in (Lister(indexer), Lister(Indexer())):
+        with pytest.raises(ValueError, match="cannot read the label selector"):
+            lister.list("=web")
+
+
+def test_by_index(indexer: Indexer[Any]) -> None:
+    """The objects under a value, in the lister's namespace if it has one."""
+    lister = Lister(indexer)
+    assert names(lister.by_index("app", "web")) == ["name-bar", "name-foo"]
+    assert names(lister.namespaced("ns-foo").by_index("app", "web")) == ["name-foo"]
+    assert lister.by_index("app", "nothing") == []
+    for asked in (lister, lister.namespaced("ns-foo")):
+        with pytest.raises(IndexNotFoundError, match="nothing"):
+            asked.by_index("nothing", "x")
+
+
+def test_objects_of_every_kind_are_selected_by_their_labels() -> None:
+    """Dicts, `Object`s and official models have their labels in their own ways."""
+    indexer: Indexer[Any] = Indexer()
+    indexer.add(pod("a", "n", app="web"))
+    indexer.add(Object.from_dict(pod("b", "n", app="web")))
+    indexer.add(V1Pod(metadata=V1ObjectMeta(name="c", namespace="n", labels={"app": "web"})))
+    indexer.add(V1Pod(metadata=V1ObjectMeta(name="d", namespace="n")))
+    lister = Lister(indexer)
+    assert len(lister.list("app=web", "n")) == 3
+    assert len(lister.list("!app", "n")) == 1
+
+
+class Spec(msgspec.Struct):
+    node: str
+
+
+@pytest.mark.parametrize("index", [{}, {NAMESPACE_INDEX: meta_namespace_index}], ids=["scan", "index"])
+def test_objects_without_metadata_are_told_by_namespace_and_not_by_labels(index: Any) -> None:
+    """A model need not name metadata: its namespace is known all the same, and asking for its labels says what to do."""
+    indexer: Indexer[Any] = Indexer(indexers={**index, "node": lambda spec: [spec.node]}, unwrap=unwrap)
+    indexer.add(Entry("a", "n", "u", "1", Spec("w")))
+    indexer.add(Entry("b", "m", "u", "1", Spec("w")))
+    lister = Lister(indexer)
+    assert lister.get("a", "n") == Spec("w")
+    assert lister.list(namespace="n") == [Spec("w")]
+    assert lister.namespaced("n").list() == lister.namespaced("n").by_index("node", "w") == [Spec("w")]
+    assert lister.list() == [Spec("w"), Spec("w")]
+    with pytest.raises(KeyFuncError, match="object of type Spec has no metadata and so no labels"):
+        lister.list("app=web")

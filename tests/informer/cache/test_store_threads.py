@@ -1,0 +1,331 @@
+"""A store among threads: readers see whole steps, and no lock is held while the user's functions run."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from informer import (
+    DeletedFinalStateUnknown,
+    Delta,
+    DeltaType,
+    IndexConflictError,
+    Indexer,
+    IndexFuncError,
+    IndexNotFoundError,
+)
+from informer.queues.delta import ReplacedAll
+from watch.channel import Channel
+from watch.concurrency import Latch, Worker
+
+DEADLINE = 20.0
+
+
+def pod(name: str, version: str = "1", uid: str = "u", **more: Any) -> dict[str, Any]:
+    return {"metadata": {"name": name, "uid": uid, "resourceVersion": version}, **more}
+
+
+@contextmanager
+def threads(*targets: Callable[[], object]) -> Iterator[None]:
+    """Runs functions on threads of their own beside the block; what one of them raises comes out at its end."""
+    errors: list[BaseException] = []
+
+    def guarded(target: Callable[[], object]) -> None:
+        try:
+            target()
+        except BaseException as error:
+            errors.append(error)
+
+    workers = [Worker(lambda target=target: guarded(target), "test").start() for target in targets]  # type: ignore[misc]
+    try:
+        yield
+    finally:
+        ended = [worker.join(DEADLINE) for worker in workers]
+    if errors:
+        raise errors[0]
+    assert all(ended)
+
+
+def test_readers_see_the_old_or_the_new_list_and_never_a_mix() -> None:
+    """However readers and relists fall together, each reading is of one list, in every index too."""
+    names = [f"pod-{number}" for number in range(200)]
+    lists = [[pod(name, str(round), round=str(round)) for name in names[: 100 + round]] for round in range(60)]
+    indexer: Indexer[Any] = Indexer(indexers={"round": lambda obj: [obj["round"]]})
+    indexer.replace(lists[0], "0")
+    done = Latch()
+    sizes = {str(number): len(items) for number, items in enumerate(lists)}
+
+    def read() -> None:
+        while not done.is_open:
+            objects = indexer.list()
+            rounds = {obj["round"] for obj in objects}
+            assert len(rounds) == 1
+            (round,) = rounds
+            assert len(objects) == sizes[round]
+            assert len(indexer.by_index("round", round)) in (0, sizes[round])
+            assert len(indexer.list_index_func_values("round")) == 1
+
+    with threads(read, read):
+        try:
+            for round, items in enumerate(lists):
+                indexer.replace(items, str(round))
+        finally:
+            done.open()
+    assert indexer.index_keys("round", "59") == sorted(names[:159])
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        Indexer.list,
+        Indexer.list_keys,
+        Indexer.stored_by_keys,
+        lambda store: store.by_index("namespace", "ns"),
+        lambda store: store.index_keys("namespace", "ns"),
+        lambda store: store.index("namespace", {"metadata": {"namespace": "ns"}}),
+    ],
+    ids=["list", "keys", "by key", "by index", "index keys", "index"],
+)
+def test_a_reader_takes_the_lock_only_while_a_batch_is_applied(read: Callable[[Indexer[Any]], Any]) -> None:
+    """A thread that holds it, and is kept from running, keeps no other reader waiting unless maps change."""
+    store: Indexer[Any] = Indexer(indexers={"namespace": lambda obj: [obj["metadata"]["namespace"]]})
+    store.add({"metadata": {"name": "a", "namespace": "ns"}})
+    with store._lock:
+        assert len(read(store)) == 1
+    found: Channel[Any] = Channel(None)
+    reader = Worker(lambda: found.put(read(store)), "reader")
+    with store._changing():
+        reader.start()
+        with pytest.raises(queue.Empty):
+            found.get(0.05)
+    assert len(found.get(10)) == 1
+    reader.join()
+
+
+def test_readers_see_whole_batches() -> None:
+    """A batch that moves a mark from one object to another is seen before or after, never half-way."""
+    indexer: Indexer[Any] = Indexer(indexers={"marked": lambda obj: ["yes"] if obj["marked"] else []})
+    indexer.replace([pod("a", marked=True), pod("b", marked=False)], "1")
+    done = Latch()
+
+    def read() -> None:
+        while not done.is_open:
+            assert len(indexer.by_index("marked", "yes")) == 1
+            assert sum(obj["marked"] for obj in indexer.list()) == 1
+
+    with threads(read, read):
+        try:
+            for turn in range(300):
+                marked, other = ("a", "b") if turn % 2 else ("b", "a")
+                indexer.apply(
+                    [
+                        Delta(DeltaType.UPDATED, pod(other, marked=False)),
+                        Delta(DeltaType.UPDATED, pod(marked, marked=True)),
+                    ]
+                )
+        finally:
+            done.open()
+
+
+class Probe:
+    """An index function that makes another thread read and write while it runs."""
+
+    def __init__(self, also: Callable[[], object] = lambda: None) -> None:
+        self.indexer: Indexer[Any] | None = None
+        self.calls = 0
+        self._also = also
+        self._busy = threading.local()
+        self._number = 0
+
+    def __call__(self, obj: Any) -> list[str]:
+        if self.indexer is None or obj["metadata"]["name"].startswith("other"):
+            return ["x"]
+        self.calls += 1
+        self._number += 1
+        worker = Worker(lambda: self._use(self._number), "probe").start()
+        assert worker.join(DEADLINE), "a lock was held while an index function ran"
+        self._also()
+        return ["x"]
+
+    def _use(self, number: int) -> None:
+        assert self.indexer is not None
+        self.indexer.list()
+        self.indexer.by_index("probe", "x")
+        self.indexer.add(pod(f"other-{number}"))
+        self.indexer.delete(DeletedFinalStateUnknown(f"other-{number}", None))
+
+
+WRITES: dict[str, Callable[[Indexer[Any]], object]] = {
+    "add": lambda indexer: indexer.add(pod("b")),
+    "update": lambda indexer: indexer.update(pod("a", "2")),
+    "replace": lambda indexer: indexer.replace([pod("b"), pod("a", "2")], "3"),
+    "replace with the same": lambda indexer: indexer.replace([pod("b"), pod("a")], "3"),
+    "apply": lambda indexer: indexer.apply([Delta(DeltaType.ADDED, pod("c")), Delta(DeltaType.DELETED, pod("a"))]),
+    "index": lambda indexer: indexer.index("probe", pod("a")),
+    "add_indexers": lambda indexer: indexer.add_indexers({"second": indexer.indexers["probe"]}),
+}
+
+
+@pytest.mark.parametrize("write", WRITES.values(), ids=WRITES.keys())
+def test_no_lock_is_held_while_an_index_function_runs(write: Callable[[Indexer[Any]], object]) -> None:
+    """Another thread can read and write the store meanwhile."""
+    probe = Probe()
+    indexer: Indexer[Any] = Indexer(indexers={"probe": probe})
+    indexer.add(pod("a"))
+    probe.indexer = indexer
+    write(indexer)
+    assert probe.calls > 0
+    probe.indexer = None
+    for name in indexer.indexers:
+        assert indexer.index_keys(name, "x") == sorted(indexer)
+
+
+def test_no_lock_is_held_while_a_key_function_runs() -> None:
+    """A key function is the user's too."""
+    indexer: Indexer[Any]
+
+    def key_of(obj: Any) -> str:
+        worker = Worker(lambda: (indexer.list(), indexer.bookmark("1")), "probe").start()
+        assert worker.join(DEADLINE), "a lock was held while a key function ran"
+        return str(obj)
+
+    indexer = Indexer(key_of)
+    indexer.add(1)
+    indexer.replace([2, 3], "4")
+    indexer.delete(2)
+    assert indexer.get(3) == 3
+
+
+def test_an_index_added_while_a_write_is_prepared_has_it_too() -> None:
+    """The write is prepared again, still without a lock."""
+    added = Latch()
+    indexer: Indexer[Any]
+
+    def add_another() -> None:
+        if not added.is_open:
+            added.open()
+            indexer.add_indexers({"second": probe})
+
+    probe = Probe(also=add_another)
+    indexer = Indexer(indexers={"probe": probe})
+    probe.indexer = indexer
+    indexer.add(pod("b"))
+    assert probe.calls > 1
+    assert indexer.index_keys("second", "x") == indexer.index_keys("probe", "x") == ["b"]
+
+
+def test_a_list_prepared_while_its_object_goes_is_indexed_rightly() -> None:
+    """A relist relies on what is stored; when another writer was faster it is prepared again."""
+    gone = Latch()
+    indexer: Indexer[Any]
+
+    def take_away() -> None:
+        if not gone.is_open:
+            gone.open()
+            indexer.delete(pod("a"))
+
+    probe = Probe(also=take_away)
+    indexer = Indexer(indexers={"probe": probe})
+    indexer.add(pod("a"))
+    probe.indexer = indexer
+    changes = indexer.apply([Delta(DeltaType.REPLACED_ALL, ReplacedAll([pod("a"), pod("b")], "9"))])
+    assert gone.is_open
+    assert [(change.type, change.key) for change in changes] == [(DeltaType.ADDED, "a"), (DeltaType.ADDED, "b")]
+    assert indexer.index_keys("probe", "x") == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("write", "expected"),
+    [
+        (lambda indexer: indexer.update(pod("a", "2", value="new")), {"a": "new", "b": "old"}),
+        (lambda indexer: indexer.delete(pod("a")), {"b": "old"}),
+        (lambda indexer: indexer.add(pod("c", value="new")), {"a": "old", "b": "old", "c": "new"}),
+        (
+            lambda indexer: indexer.replace([pod("a", value="old"), pod("c", value="new")], "9"),
+            {"a": "old", "c": "new"},
+        ),
+        (lambda indexer: indexer.replace([], "9"), {}),
+    ],
+    ids=["update", "delete", "add", "replace", "replace by nothing"],
+)
+def test_writes_while_an_index_is_added_are_in_it(
+    write: Callable[[Indexer[Any]], object], expected: dict[str, str]
+) -> None:
+    """A new index is right for what is written before it is ready, and readers do not see it before."""
+    indexer: Indexer[Any] = Indexer()
+    indexer.replace([pod("a", value="old"), pod("b", value="old")], "1")
+    wrote = Latch()
+
+    def value(obj: Any) -> list[str]:
+        if not wrote.is_open:
+            wrote.open()
+            with threads(lambda: write(indexer)):
+                pass
+            assert "value" not in indexer.indexers
+            with pytest.raises(IndexNotFoundError):
+                indexer.by_index("value", "old")
+        return [obj["value"]]
+
+    indexer.add_indexers({"value": value})
+    assert {key: obj["value"] for key, obj in zip(indexer, indexer.list(), strict=True)} == expected
+    for text in ("old", "new"):
+        assert indexer.index_keys("value", text) == sorted(key for key in expected if expected[key] == text)
+
+
+def test_two_threads_that_add_the_same_index() -> None:
+    """One of them gets it, the other is told so, though the first is not ready yet."""
+    indexer: Indexer[Any] = Indexer()
+    indexer.add(pod("a"))
+
+    def value(obj: Any) -> list[str]:
+        with (
+            pytest.raises(IndexConflictError, match="indexer conflict: value"),
+            threads(lambda: indexer.add_indexers({"value": lambda obj: []})),
+        ):
+            pass
+        return ["x"]
+
+    indexer.add_indexers({"value": value})
+    assert indexer.index_keys("value", "x") == ["a"]
+
+
+def test_an_index_that_could_not_be_added_leaves_writers_alone() -> None:
+    """What was written meanwhile stays, and later writes know nothing of it."""
+    indexer: Indexer[Any] = Indexer(indexers={"good": lambda obj: ["x"]})
+    indexer.add(pod("a"))
+
+    def value(obj: Any) -> list[str]:
+        if obj["metadata"]["name"] == "a":
+            with threads(lambda: indexer.add(pod("b"))):
+                pass
+            raise ValueError("odd")
+        return ["x"]
+
+    with pytest.raises(IndexFuncError, match="odd"):
+        indexer.add_indexers({"value": value})
+    indexer.add(pod("c"))
+    assert indexer.index_keys("good", "x") == ["a", "b", "c"]
+    assert list(indexer.indexers) == ["good"]
+
+
+def test_writers_on_many_threads_lose_nothing() -> None:
+    """Writers take turns: every write is there, in every index."""
+    indexer: Indexer[Any] = Indexer(indexers={"half": lambda obj: [obj["half"]]})
+
+    def write(number: int) -> None:
+        for turn in range(100):
+            indexer.add(pod(f"{number}-{turn}", half=str(turn % 2)))
+            indexer.update(pod(f"{number}-{turn}", "2", half=str((turn + 1) % 2)))
+            if turn % 5 == 0:
+                indexer.delete(pod(f"{number}-{turn}"))
+
+    with threads(*(lambda number=number: write(number) for number in range(4))):  # type: ignore[misc]
+        pass
+    assert len(indexer) == 4 * 80
+    assert len(indexer.by_index("half", "0")) + len(indexer.by_index("half", "1")) == 320
+    assert all(obj["metadata"]["resourceVersion"] == "2" for obj in indexer.list())

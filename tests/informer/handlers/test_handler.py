@@ -1,0 +1,216 @@
+"""Handlers: which functions are called, with which arguments, behind which filter."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+from unittest.mock import Mock
+
+import pytest
+
+from informer import Change, DeltaType, ResourceEventHandler
+from informer.handlers.handler import HandlerFunctions, filter_change
+
+ADD = Change(DeltaType.ADDED, "new", None, True)
+UPDATE = Change(DeltaType.UPDATED, "new", "old")
+DELETE = Change(DeltaType.DELETED, "old", None, False, True)
+
+
+def test_functions_that_name_the_keyword_get_it() -> None:
+    """Go: TestTypedResourceEventHandlerDetailedFuncs. A signature with the keyword is called with it."""
+    calls: list[Any] = []
+    functions = HandlerFunctions(
+        on_add=lambda obj, *, is_in_initial_list: calls.append((obj, is_in_initial_list)),
+        on_update=lambda old, new: calls.append((old, new)),
+        on_delete=lambda obj, final_state_unknown: calls.append((obj, final_state_unknown)),
+    )
+    for change in (ADD, UPDATE, DELETE):
+        functions(change)
+    assert calls == [("new", True), ("old", "new"), ("old", True)]
+
+
+@pytest.mark.parametrize("spread", [lambda obj, **kw: (obj, kw), lambda *a, **kw: (a[0], kw)], ids=["kwargs", "star"])
+def test_keyword_is_not_passed_for_kwargs_alone(spread: Any) -> None:
+    """`**kwargs` alone does not name the keyword."""
+    assert HandlerFunctions(on_add=spread)(ADD) == ("new", {})
+
+
+def test_keyword_is_not_passed_by_position() -> None:
+    """A parameter that can only be given by position is not the keyword, whatever its name."""
+    assert HandlerFunctions(on_add=lambda obj, is_in_initial_list="default", /: is_in_initial_list)(ADD) == "default"
+
+
+def test_function_without_a_signature_gets_the_object_alone() -> None:
+    """A callable whose signature cannot be read is called with the object."""
+    seen: list[Any] = []
+    HandlerFunctions(on_add=seen.append, on_delete=partial(seen.append))(ADD)
+    assert seen == ["new"]
+    mock = Mock()
+    HandlerFunctions(on_add=mock)(ADD)
+    mock.assert_called_once_with("new")
+
+
+def test_missing_functions_are_skipped() -> None:
+    """Go: TestTypedResourceEventHandlerFuncs. What is not given is not called."""
+    functions = HandlerFunctions(on_update=lambda old, new: None)
+    for change in (ADD, UPDATE, DELETE):
+        functions(change)
+
+
+def test_subclass_methods_get_their_keywords() -> None:
+    """A `ResourceEventHandler` is told all; what it does not override does nothing."""
+    seen: list[Any] = []
+
+    class Mine(ResourceEventHandler[str]):
+        def on_add(self, obj: str, *, is_in_initial_list: bool) -> None:
+            seen.append((obj, is_in_initial_list))
+
+    functions = HandlerFunctions(Mine())
+    for change in (ADD, UPDATE, DELETE):
+        functions(change)
+    assert seen == [("new", True)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        ({}, "nothing to call"),
+        ({"handler": object()}, "object is no handler"),
+        ({"handler": ResourceEventHandler(), "on_add": print}, "either a handler or functions"),
+        ({"on_add": 3}, "on_add must be callable, not int"),
+        ({"on_add": print, "on_batch": print}, "would never be called"),
+    ],
+    ids=["nothing", "no-handler", "both", "not-callable", "batch-and-add"],
+)
+def test_misuse_is_named(arguments: dict[str, Any], text: str) -> None:
+    """What does not fit together is a TypeError that says what."""
+    with pytest.raises(TypeError, match=text):
+        HandlerFunctions(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        (True, True, DeltaType.UPDATED),
+        (False, True, DeltaType.ADDED),
+        (True, False, DeltaType.DELETED),
+        (False, False, None),
+    ],
+)
+def test_filter_turns_updates_into_adds_and_deletes(old: bool, new: bool, expected: DeltaType | None) -> None:
+    """Go: TestTypedFilteringResourceEventHandler. An object that begins to pass is an add, the reverse a delete."""
+    change = filter_change(Change(DeltaType.UPDATED, ("new", new), ("old", old)), lambda obj: obj[1])
+    assert (change.type if change else None) is expected
+    if expected is DeltaType.ADDED:
+        assert change is not None
+        assert change.object[0] == "new"
+        assert not change.is_in_initial_list
+    if expected is DeltaType.DELETED:
+        assert change is not None
+        assert change.object[0] == "old"
+
+
+def test_filter_keeps_the_initial_flag() -> None:
+    """Go: TestTypedFilteringResourceEventHandler. An add that passes keeps is_in_initial_list."""
+    assert filter_change(ADD, lambda obj: True) is ADD
+    assert filter_change(ADD, lambda obj: False) is None
+    assert filter_change(DELETE, lambda obj: False) is None
+
+
+def test_names_say_whose_functions_they_are() -> None:
+    """Go: TestNameForHandler. Functions of one owner are named by it, others are joined."""
+
+    class Owner:
+        def added(self, obj: Any) -> None: ...
+
+        def gone(self, obj: Any) -> None: ...
+
+    owner = Owner()
+    assert HandlerFunctions(on_add=owner.added, on_delete=owner.gone).name.endswith("Owner")
+    assert "+" in HandlerFunctions(on_add=owner.added, on_delete=print).name
+    assert HandlerFunctions(ResourceEventHandler()).name == "informer.handlers.handler.ResourceEventHandler"
+
+
+@pytest.mark.parametrize(("before", "at_last"), [(True, False), (False, True), (True, True), (False, False)])
+def test_a_delete_is_told_to_whoever_has_seen_the_object(before: bool, at_last: bool) -> None:
+    """The last event of an object may bring news too; what counts is whether it passed before."""
+    change = Change(DeltaType.DELETED, ("last", at_last), key="k", last_known=("known", before))
+    assert filter_change(change, lambda obj: obj[1]) is (change if before else None)
+
+
+def test_filtered_changes_keep_their_key() -> None:
+    """An add or a delete that a filter makes of an update says whose it is."""
+    update = Change(DeltaType.UPDATED, 2, 1, key="k")
+    for keep in (lambda obj: obj == 1, lambda obj: obj == 2):
+        change = filter_change(update, keep)
+        assert change is not None
+        assert change.key == "k"
+
+
+def test_a_class_is_no_handler() -> None:
+    """A class in place of an object is named, unless its functions need none."""
+
+    class Mine(ResourceEventHandler[str]):
+        pass
+
+    class Static:
+        @staticmethod
+        def on_add(obj: Any) -> None: ...
+
+    with pytest.raises(TypeError, match=r"a handler is an object, not a class: pass Mine\(\)"):
+        HandlerFunctions(Mine)
+    HandlerFunctions(Static)(ADD)
+
+
+def test_async_functions_need_somebody_who_awaits_them() -> None:
+    """An async function, method or callable object is refused where nobody would await it."""
+
+    async def added(obj: Any) -> None: ...
+
+    class Mine:
+        async def on_add(self, obj: Any) -> None: ...
+
+    class Callable:
+        async def __call__(self, obj: Any) -> None: ...
+
+    for arguments in ({"on_add": added}, {"handler": Mine()}, {"on_add": Callable()}, {"on_batch": partial(added)}):
+        with pytest.raises(TypeError, match="async function, which nobody here awaits"):
+            HandlerFunctions(**arguments)
+        HandlerFunctions(**arguments, may_be_async=True)
+
+
+def _wrong(*functions: Any) -> list[Any]:
+    return [pytest.param({name: function}, words, id=f"{name}-{words}") for name, function, words in functions]
+
+
+@pytest.mark.parametrize(
+    ("functions", "words"),
+    _wrong(
+        ("on_add", lambda: None, "1 argument"),
+        ("on_add", lambda old, new: None, "1 argument"),
+        ("on_add", lambda obj, is_in_initial_list, more: None, "is_in_initial_list"),
+        ("on_update", lambda obj: None, "2 arguments"),
+        ("on_delete", lambda obj, *, unknown: None, "final_state_unknown"),
+        ("on_batch", lambda: None, "1 argument"),
+    ),
+)
+def test_a_function_that_would_fail_at_each_call_is_refused(functions: dict[str, Any], words: str) -> None:
+    """The error says with what it would be called."""
+    with pytest.raises(TypeError, match=words):
+        HandlerFunctions(**functions)
+
+
+@pytest.mark.parametrize(
+    "functions",
+    [
+        {"on_add": print, "on_update": print, "on_delete": print},
+        {"on_add": lambda *args: None, "on_update": lambda *args, **more: None, "on_delete": lambda obj, more=1: None},
+        {"on_add": lambda obj, is_in_initial_list: None, "on_delete": lambda obj, *, final_state_unknown: None},
+        {"on_batch": [].extend},
+        {"on_add": dict},
+    ],
+    ids=["builtin", "anything", "keywords", "method", "no-signature"],
+)
+def test_a_function_that_takes_what_it_is_given_is_taken(functions: dict[str, Any]) -> None:
+    """Whatever else it would take."""
+    HandlerFunctions(**functions)

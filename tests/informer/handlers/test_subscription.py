@@ -1,0 +1,196 @@
+"""One listener's side: what it sees, what waits for it, and when it has had the initial list."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given, strategies as st
+
+from informer import Change, DeltaType, InformerForkedError
+from informer.handlers.backlog import Backlog, CoalescingBacklog
+from informer.handlers.processor import ResyncSchedule
+from informer.handlers.subscription import Subscription, initial_part, make_backlog
+
+
+def added(key: str, *, initial: bool = False) -> Change:
+    return Change(DeltaType.ADDED, key, None, initial, key=key)
+
+
+def deleted(key: str) -> Change:
+    return Change(DeltaType.DELETED, key, key=key)
+
+
+def subscription(**options: Any) -> Subscription:
+    defaults: dict[str, Any] = {
+        "backlog": Backlog(),
+        "resync": ResyncSchedule(0, 0, 0),
+        "unwrap": lambda: None,
+        "on_initial_done": lambda: None,
+    }
+    return Subscription(**{**defaults, **options})
+
+
+@pytest.mark.parametrize(("policy", "kind"), [("all", Backlog), ("coalesce", CoalescingBacklog)])
+def test_a_policy_names_its_backlog(policy: Any, kind: type) -> None:
+    """Each policy has its kind of backlog."""
+    assert type(make_backlog(policy)) is kind
+
+
+def test_an_unknown_policy_is_refused() -> None:
+    """The message says which policies there are."""
+    unknown: Any = "newest"
+    with pytest.raises(ValueError, match=r'"all" or "coalesce", not \'newest\''):
+        make_backlog(unknown)
+
+
+def test_initial_adds_are_done_when_the_last_is_finished() -> None:
+    """Every initial add counts, over several batches, and the callback comes once at the end."""
+    done: list[bool] = []
+    mine = subscription(on_initial_done=lambda: done.append(True))
+    assert mine.initial_done
+    mine.put([added("a", initial=True), added("b", initial=True)], 2)
+    mine.put([added("c", initial=True), added("d")], 1)
+    mine.finished(2)
+    assert (mine.initial_done, done) == (False, [])
+    mine.finished(0)
+    assert done == []
+    mine.finished(1)
+    assert (mine.initial_done, done) == (True, [True])
+
+
+def test_initial_adds_that_come_to_nothing_count_as_finished() -> None:
+    """What coalescing merges away need not be waited for."""
+    done: list[bool] = []
+    mine = subscription(backlog=CoalescingBacklog(), on_initial_done=lambda: done.append(True))
+    mine.put([added("a", initial=True), added("b", initial=True)], 2)
+    mine.put([deleted("a")], 0)
+    assert not mine.initial_done
+    mine.put([deleted("b")], 0)
+    assert (mine.initial_done, done) == (True, [True])
+
+
+def test_initial_adds_can_be_left_out() -> None:
+    """A listener that wants only what changes is not given what was there, and need not wait for it."""
+    mine = subscription(skip_initial=True)
+    mine.put([added("a", initial=True), added("b")], 1)
+    mine.take()
+    assert ([change.key for change in mine.in_hand], mine.initial_done) == (["b"], True)
+    mine.put([added("c", initial=True)], 1)
+    with pytest.raises(TimeoutError):
+        mine.take(0)
+
+
+def test_the_form_that_users_see_is_asked_for_with_each_batch() -> None:
+    """A transform may be set after a listener was added."""
+    form: list[Any] = [None]
+    mine = subscription(unwrap=lambda: form[0])
+    assert mine.is_plain
+    form[0] = str.upper
+    mine.put([added("a")], 0)
+    mine.take()
+    assert not mine.is_plain
+    assert [mine.unwrapped(change).object for change in mine.in_hand] == ["A"]
+
+
+def test_wake_comes_with_each_batch_and_at_the_end() -> None:
+    """An owner that cannot wait is called for what came, not for nothing, and when it closes."""
+    wakes: list[int] = []
+    mine = subscription()
+    mine.on_put(lambda: wakes.append(1))
+    mine.put([], 0)
+    assert len(wakes) == 0
+    mine.put([added("a")], 0)
+    assert len(wakes) == 1
+    mine.close()
+    assert len(wakes) == 2
+
+
+@pytest.mark.parametrize("drain", [True, False])
+def test_dropped_says_whether_what_waited_is_lost(drain: bool) -> None:
+    """A close that drains loses nothing; a later one without drain does."""
+    mine = subscription()
+    mine.put([added("a")], 0)
+    mine.close(drain=drain)
+    assert (mine.dropped, mine.backlog_size) == (not drain, int(drain))
+    mine.close()
+    assert (mine.dropped, mine.backlog_size) == (True, 0)
+
+
+def test_lag_is_the_age_of_the_oldest_change(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The lag grows while a change waits, and is 0 when none does."""
+    now = [10.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    mine = subscription()
+    assert mine.lag_seconds == 0
+    mine.put([added("a")], 0)
+    now[0] = 12.5
+    assert mine.lag_seconds == 2.5
+    mine.take()
+    assert mine.lag_seconds == 2.5
+    list(mine.in_hand)
+    assert mine.lag_seconds == 0
+
+
+def test_it_dies_in_a_forked_child() -> None:
+    """What was taken ends, and every look at what waits raises."""
+    mine = subscription()
+    mine.put([added("a")], 0)
+    mine.take()
+    in_hand = mine.in_hand
+    mine.die(lambda: InformerForkedError("forked"))
+    assert list(in_hand) == []
+    for look in (mine.take, lambda: mine.backlog_size, lambda: mine.lag_seconds):
+        with pytest.raises(InformerForkedError):
+            look()
+    mine.close()
+
+
+@pytest.mark.parametrize(
+    ("initial", "expected"),
+    [([], (0, 0)), ([False, False], (0, 0)), ([True, True], (2, 2)), ([True, False, True, False], (3, 2))],
+    ids=["empty", "none", "all", "between"],
+)
+def test_initial_part_reaches_to_the_last_initial_add(initial: list[bool], expected: tuple[int, int]) -> None:
+    """The place behind the last initial add, and how many there are."""
+    assert initial_part([added(str(i), initial=flag) for i, flag in enumerate(initial)]) == expected
+
+
+@given(
+    st.sampled_from(["all", "coalesce"]),
+    st.lists(st.tuples(st.sampled_from("abcd"), st.sampled_from(["initial", "set", "delete", "take"])), max_size=40),
+)
+def test_initial_adds_are_accounted_for_whatever_happens_to_them(policy: Any, steps: list[tuple[str, str]]) -> None:
+    """Delivered or merged away, each initial add is finished exactly once, and none too early."""
+    mine = subscription(backlog=make_backlog(policy))
+    there: set[str] = set()
+    known: set[str] = set()
+    waiting: set[str] = set()  # initial adds that were put and neither delivered nor undone
+
+    def deliver() -> None:
+        for change in mine.in_hand:
+            if change.is_in_initial_list:
+                mine.finished(1)
+                waiting.discard(change.key)
+
+    for key, action in steps:
+        if action == "initial" and key not in known:
+            known.add(key)
+            there.add(key)
+            waiting.add(key)
+            mine.put([added(key, initial=True)], 1)
+        elif action == "set" and key in there:
+            mine.put([Change(DeltaType.UPDATED, key, key, key=key)], 0)
+        elif action == "delete" and key in there:
+            there.discard(key)
+            mine.put([deleted(key)], 0)
+            if policy == "coalesce":
+                waiting.discard(key)
+        elif action == "take" and mine.backlog_size:
+            mine.take(0)
+            deliver()
+        assert mine.initial_done == (not waiting)
+    mine.close(drain=True)
+    while mine.take() is not None:
+        deliver()
+    assert mine.initial_done

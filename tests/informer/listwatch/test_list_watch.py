@@ -1,0 +1,682 @@
+"""What is asked of a server, and what its lists and watches become."""
+
+from __future__ import annotations
+
+import dataclasses
+import gzip
+import json
+import threading
+import time
+from types import SimpleNamespace
+from typing import Any, TypedDict
+
+import msgspec
+import pytest
+
+from informer import ApiError, ListWatch, Object, ObjectList
+from informer.listwatch.lister_watcher import as_object_list
+from informer.objects.entry import Entry, Undecodable
+from watch import Event, EventType, ListOptions
+from watch.errors import WatchClosedError
+from watch.request_scope import RequestScope
+
+LIST = ListOptions(resource_version="0", limit=500)
+WATCH = ListOptions(resource_version="7", allow_watch_bookmarks=True, timeout_seconds=300)
+
+
+def pod(name: str, **fields: Any) -> dict[str, Any]:
+    metadata = {"name": name, "namespace": "ns", "uid": f"u-{name}", "resourceVersion": "5"}
+    return {"metadata": metadata, "spec": {"nodeName": f"node-{name}"}, **fields}
+
+
+def pod_list(*names: str, **metadata: Any) -> dict[str, Any]:
+    items = [pod(name) for name in names]
+    return {"kind": "PodList", "apiVersion": "v1", "metadata": {"resourceVersion": "7", **metadata}, "items": items}
+
+
+class ApiServer:
+    """Answers lists with one page and watches with events, and remembers what it was asked."""
+
+    def __init__(self, serve: Any, page: Any = None, events: Any = (), **headers: str) -> None:
+        self.page = pod_list("a", "b") if page is None else page
+        self.events = events
+        self._headers = headers
+        self.server = serve(self._handle)
+
+    def client(self) -> Any:
+        return self.server.client()
+
+    def _handle(self, request: Any, connection: Any) -> None:
+        if request.query.get("watch") == "true":
+            connection.begin(**self._headers)
+            for event in self.events:
+                connection.chunk(event)
+            connection.end()
+        else:
+            connection.answer(self.page, **self._headers)
+
+    @property
+    def last(self) -> Any:
+        return self.server.requests[-1]
+
+
+def event(kind: str, obj: Any) -> dict[str, Any]:
+    return {"type": kind, "object": obj}
+
+
+def read(watcher: Any) -> list[Event[Any]]:
+    """All events of a watch."""
+    events: list[Event[Any]] = []
+    while True:
+        try:
+            events += watcher.next_batch(10)
+        except WatchClosedError:
+            return events
+
+
+# Functions
+
+
+def test_functions_get_the_options_and_their_results_are_used() -> None:
+    """client-go source. A list-watch calls what it was made of, and neither of them pages by itself."""
+    asked: list[Any] = []
+    page, watcher = ObjectList([1], "5"), object()
+    made = ListWatch(lambda options: asked.append(options) or page, lambda options: asked.append(options) or watcher)
+    assert made.list(LIST) is page
+    assert made.watch(WATCH) is watcher
+    assert asked == [LIST, WATCH]
+    assert made.supports_watch_list
+    assert not ListWatch(list, list, supports_watch_list=False).supports_watch_list
+    assert (made.namespaces, made.resource_name) == (None, None)
+
+
+@pytest.mark.parametrize(("functions", "name"), [((None, print), "list_func"), ((print, "x"), "watch_func")])
+def test_what_cannot_be_called_is_refused(functions: Any, name: str) -> None:
+    """At construction, and by the argument's name."""
+    with pytest.raises(TypeError, match=f"{name} must be callable"):
+        ListWatch(*functions)
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(ObjectList([1, 2], "7", "C", 3, "shards"), id="object-list"),
+        pytest.param(
+            {
+                "metadata": {
+                    "resourceVersion": "7",
+                    "continue": "C",
+                    "remainingItemCount": 3,
+                    "shardInfo": {"selector": "shards"},
+                },
+                "items": [1, 2],
+            },
+            id="api-form",
+        ),
+        pytest.param(
+            SimpleNamespace(
+                items=[1, 2], resource_version="7", continue_="C", remaining_item_count=3, shard_selector="shards"
+            ),
+            id="attributes",
+        ),
+    ],
+)
+def test_pages_come_in_many_forms(page: Any) -> None:
+    """What a user's list function returns may be anything with items and a version."""
+    made = as_object_list(page)
+    assert made.items == [1, 2]
+    assert (made.resource_version, made.continue_, made.remaining_item_count, made.shard_selector) == (
+        "7",
+        "C",
+        3,
+        "shards",
+    )
+
+
+def test_a_list_of_the_official_client_is_a_page() -> None:
+    """Its continue token has another name."""
+    from kubernetes.client import V1ListMeta, V1Pod, V1PodList
+
+    metadata = V1ListMeta(resource_version="7", _continue="C", remaining_item_count=3)
+    page = as_object_list(V1PodList(items=[V1Pod()], metadata=metadata))
+    assert (len(page.items), page.resource_version, page.continue_, page.remaining_item_count) == (1, "7", "C", 3)
+
+
+@pytest.mark.parametrize(
+    ("page", "items", "version"),
+    [
+        ({}, [], ""),
+        ({"items": None, "metadata": None}, [], ""),
+        ({"metadata": {"resourceVersion": 7}}, [], ""),
+        (SimpleNamespace(items=None, resource_version="7"), [], "7"),
+        (SimpleNamespace(items=(1,), resource_version=None), [1], ""),
+    ],
+)
+def test_pages_may_lack_things(page: Any, items: list[Any], version: str) -> None:
+    """`items: null` / missing: an empty list."""
+    made = as_object_list(page)
+    assert (made.items, made.resource_version) == (items, version)
+
+
+@pytest.mark.parametrize("page", [None, 5, "x", object()], ids=lambda page: type(page).__name__)
+def test_what_is_no_page_is_refused_by_its_type(page: Any) -> None:
+    """The message says what came instead."""
+    with pytest.raises(TypeError, match=f"list_func returned a {type(page).__name__}: an ObjectList is needed"):
+        as_object_list(page)
+
+
+def test_a_page_shows_what_it_is_and_not_what_it_has() -> None:
+    """A Secret's data must not end in a log."""
+    assert repr(ObjectList([{"data": "secret"}], "7")) == "ObjectList(1 items, resource_version='7')"
+
+
+# Requests
+
+
+@pytest.mark.parametrize(
+    ("resource", "namespace", "path"),
+    [
+        ("pods", None, "/api/v1/pods"),
+        ("pods", "", "/api/v1/pods"),
+        ("pods", "ns", "/api/v1/namespaces/ns/pods"),
+        ("pods", ["ns"], "/api/v1/namespaces/ns/pods"),
+        ("pods", ["ns", "ns"], "/api/v1/namespaces/ns/pods"),
+        ("apps/v1/Deployment", None, "/apis/apps/v1/deployments"),
+        ("deployments.apps", "ns", "/apis/apps/v1/namespaces/ns/deployments"),
+        ("nodes", None, "/api/v1/nodes"),
+    ],
+)
+def test_list_and_watch_ask_at_the_resources_path(serve: Any, resource: str, namespace: Any, path: str) -> None:
+    """All over the cluster, or in a namespace."""
+    api = ApiServer(serve, {**pod_list("a"), "kind": "List"})
+    made = ListWatch.for_resource(api.client(), resource, namespace=namespace)
+    made.list(LIST)
+    made.watch(WATCH).stop()
+    assert [request.path for request in api.server.requests] == [path, path]
+
+
+def test_lists_and_watches_have_their_options_and_selectors(serve: Any) -> None:
+    """Every option under its wire name, and the list-watch's selectors with it."""
+    api = ApiServer(serve)
+    made = ListWatch.for_resource(api.client(), "pods", label_selector="app=web", field_selector="spec.nodeName=n1")
+    made.list(LIST)
+    selectors = {"labelSelector": "app=web", "fieldSelector": "spec.nodeName=n1"}
+    assert api.last.query == {"resourceVersion": "0", "limit": "500", **selectors}
+    made.watch(WATCH).stop()
+    assert api.last.query == {
+        "resourceVersion": "7",
+        "allowWatchBookmarks": "true",
+        "timeoutSeconds": "300",
+        "watch": "true",
+        **selectors,
+    }
+    made.list(ListOptions(continue_="C", limit=4, shard_selector="shardRange(...)"))
+    assert api.last.query == {"continue": "C", "limit": "4", "shardSelector": "shardRange(...)", **selectors}
+
+
+def test_selectors_of_the_options_are_added_to_its_own(serve: Any) -> None:
+    """Both have to fit."""
+    api = ApiServer(serve)
+    ListWatch.for_resource(api.client(), "pods", label_selector="a=1").list(ListOptions(label_selector="b=2"))
+    assert api.last.query == {"labelSelector": "a=1,b=2"}
+
+
+def test_tweaked_options_are_asked_instead(serve: Any) -> None:
+    """A function may change the options of each request, or leave them as they are."""
+    api = ApiServer(serve)
+    made = ListWatch.for_resource(api.client(), "pods").tweaked(
+        lambda options: options.with_(label_selector="x=1") if options.limit else None
+    )
+    made.list(LIST)
+    assert api.last.query["labelSelector"] == "x=1"
+    made.watch(WATCH).stop()
+    assert "labelSelector" not in api.last.query
+    # Its other forms are tweaked too.
+    made.entries().for_namespace("ns").list(LIST)
+    assert (api.last.path, api.last.query["labelSelector"]) == ("/api/v1/namespaces/ns/pods", "x=1")
+
+
+@pytest.mark.parametrize("metadata_only", [False, True])
+def test_answers_are_asked_for_as_objects_or_their_metadata(serve: Any, metadata_only: bool) -> None:
+    """Table: send plain JSON Accept; metadata alone by PartialObjectMetadata."""
+    api = ApiServer(serve)
+    made = ListWatch.for_resource(api.client(), "pods", metadata_only=metadata_only)
+    made.list(LIST)
+    of_list = api.last.headers["accept"]
+    made.watch(WATCH).stop()
+    of_watch = api.last.headers["accept"]
+    if metadata_only:
+        assert of_list == "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+        assert of_watch == "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+    else:
+        assert of_list == of_watch == "application/json"
+
+
+def test_a_namespace_for_what_has_none_is_refused(serve: Any) -> None:
+    """Before anything is sent."""
+    api = ApiServer(serve)
+    with pytest.raises(ValueError, match="nodes has no namespaces"):
+        ListWatch.for_resource(api.client(), "nodes", namespace="ns").list(LIST)
+    assert api.server.requests == []
+
+
+@pytest.mark.parametrize("namespace", [[], [""], ["a", 5], ()], ids=repr)
+def test_no_namespace_where_a_list_of_them_is_needed_is_refused(namespace: Any) -> None:
+    """An empty list must not come to mean everything."""
+    with pytest.raises(ValueError, match="namespace must be"):
+        ListWatch.for_resource(None, "pods", namespace=namespace)
+
+
+def test_several_namespaces_are_several_lists(serve: Any) -> None:
+    """A list-watch of each, and none of all."""
+    api = ApiServer(serve)
+    made = ListWatch.for_resource(api.client(), "pods", namespace=["a", "b"])
+    assert made.namespaces == ("a", "b")
+    for ask in (lambda: made.list(LIST), lambda: made.watch(WATCH)):
+        with pytest.raises(ValueError, match="2 namespaces are several lists"):
+            ask()
+    made.for_namespace("b").list(LIST)
+    assert api.last.path == "/api/v1/namespaces/b/pods"
+    assert made.entries().namespaces == ("a", "b")
+
+
+def test_names_that_are_none_are_refused_at_once() -> None:
+    """Not when the informer has started."""
+    with pytest.raises(ValueError, match="is no name of a resource"):
+        ListWatch.for_resource(None, "a/b/c/d")
+
+
+# The official client's methods
+
+
+@pytest.fixture
+def core(serve: Any) -> Any:
+    """A server and the official core API for it."""
+    from kubernetes import client
+
+    api = ApiServer(serve)
+    return api, client.CoreV1Api(api.client())
+
+
+def test_a_list_method_is_asked_for_its_path_and_not_sent(core: Any) -> None:
+    """What it would send is what is listed and watched."""
+    api, core_v1 = core
+    made = ListWatch.from_api(core_v1.list_namespaced_pod, namespace="a/b", label_selector="x=1", pretty="true")
+    assert api.server.requests == []
+    assert made.list(LIST).resource_version == "7"
+    assert api.last.query["labelSelector"] == "x=1"
+    assert api.last.query["pretty"] == "true"
+    assert api.last.target.startswith("/api/v1/namespaces/a%2Fb/pods?")
+    made.watch(WATCH).stop()
+    assert api.last.query["watch"] == "true"
+    assert made.resource_name == "pods"
+
+
+@pytest.mark.parametrize("suffix", ["", "_with_http_info"])
+def test_every_variant_of_a_list_method_will_do(core: Any, suffix: str) -> None:
+    """With and without the HTTP information."""
+    api, core_v1 = core
+    ListWatch.from_api(getattr(core_v1, f"list_node{suffix}")).list(LIST)
+    assert api.last.path == "/api/v1/nodes"
+
+
+def test_custom_objects_are_listed_too(core: Any) -> None:
+    """Group, version and plural are parts of the path."""
+    from kubernetes import client
+
+    api, core_v1 = core
+    custom = client.CustomObjectsApi(core_v1.api_client)
+    made = ListWatch.from_api(
+        custom.list_namespaced_custom_object, group="example.com", version="v1", namespace="ns", plural="widgets"
+    )
+    made.list(LIST)
+    assert api.last.path == "/apis/example.com/v1/namespaces/ns/widgets"
+
+
+@pytest.mark.parametrize(
+    ("options", "limit"),
+    [
+        pytest.param(ListOptions(limit=500), "7", id="instead-of-the-default"),
+        pytest.param(ListOptions(continue_="C", limit=500), "7", id="on-each-page"),
+        pytest.param(ListOptions(resource_version="10"), None, id="not-where-there-is-none"),
+    ],
+)
+def test_a_limit_of_the_callers_wins(core: Any, options: ListOptions, limit: str | None) -> None:
+    """client-go source. Limit given by the caller wins over the page size; the whole list has none."""
+    api, core_v1 = core
+    ListWatch.from_api(core_v1.list_node, limit=7).list(options)
+    assert api.last.query.get("limit") == limit
+
+
+@pytest.mark.parametrize(
+    "argument", ["watch", "resource_version", "resource_version_match", "_continue", "send_initial_events"]
+)
+def test_what_the_informer_sets_is_refused(core: Any, argument: str) -> None:
+    """With a fixed version or token the watch could not follow the list."""
+    _, core_v1 = core
+    with pytest.raises(TypeError, match=f"{argument} is set by the informer"):
+        ListWatch.from_api(core_v1.list_node, **{argument: "1"})
+
+
+@pytest.mark.parametrize("arguments", [{}, {"namespace": None}, {"namespace": "ns", "nonsense": 1}], ids=repr)
+def test_arguments_that_a_method_refuses_are_told_at_once(core: Any, arguments: Any) -> None:
+    """A missing or an unknown one."""
+    _, core_v1 = core
+    with pytest.raises(TypeError, match="list_namespaced_pod refused its arguments"):
+        ListWatch.from_api(core_v1.list_namespaced_pod, **arguments)
+
+
+@pytest.mark.parametrize("what", ["read", "function", "nothing", "partial"])
+def test_what_is_no_list_method_is_refused(core: Any, what: str) -> None:
+    """The message shows one that is."""
+    _, core_v1 = core
+    method: Any = {"read": core_v1.read_node, "function": print, "nothing": None, "partial": "list_node"}[what]
+    with pytest.raises(TypeError, match="no list method of the official client"):
+        ListWatch.from_api(method)
+
+
+# Lists
+
+
+def test_items_are_objects_with_the_kind_of_their_list(serve: Any) -> None:
+    """List items lack kind/apiVersion: those of the list, without "List"."""
+    page = ListWatch.for_resource(ApiServer(serve).client(), "pods").list(LIST)
+    assert [(item.name, item.kind, item.api_version) for item in page.items] == [("a", "Pod", "v1"), ("b", "Pod", "v1")]
+    assert (page.resource_version, page.continue_, page.remaining_item_count, page.shard_selector) == (
+        "7",
+        None,
+        None,
+        None,
+    )
+
+
+def test_items_in_front_of_their_lists_kind_get_that_of_the_resource(serve: Any) -> None:
+    """A server that writes its keys in alphabetical order."""
+    body = {key: pod_list("a")[key] for key in sorted(pod_list("a"))}
+    (item,) = ListWatch.for_resource(ApiServer(serve, body).client(), "pods").list(LIST).items
+    assert (item.kind, item.api_version) == ("Pod", "v1")
+
+
+def test_a_page_has_what_the_list_says_of_itself(serve: Any) -> None:
+    """Token, count and shard; odd ones are left out."""
+    body = pod_list("a", **{"continue": "C", "remainingItemCount": 3, "shardInfo": {"selector": "s"}})
+    page = ListWatch.for_resource(ApiServer(serve, body).client(), "pods").list(LIST)
+    assert (page.continue_, page.remaining_item_count, page.shard_selector) == ("C", 3, "s")
+    odd = pod_list("a", **{"continue": 5, "remainingItemCount": "x", "shardInfo": []})
+    page = ListWatch.for_resource(ApiServer(serve, odd).client(), "pods").list(LIST)
+    assert (page.continue_, page.remaining_item_count, page.shard_selector) == (None, None, None)
+
+
+@pytest.mark.parametrize("wanted", [False, True])
+def test_a_compressed_list_is_read(serve: Any, wanted: bool) -> None:
+    """Where it was asked for, and from a server that compresses whatever it was asked."""
+    body = gzip.compress(json.dumps(pod_list("a", "b")).encode())
+    api = ApiServer(serve, body, Content_Encoding="gzip")
+    page = ListWatch.for_resource(api.client(), "pods", gzip=wanted).list(LIST)
+    assert [item.name for item in page.items] == ["a", "b"]
+    assert api.last.headers["accept-encoding"] == ("gzip" if wanted else "identity")
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "error", "message"),
+    [
+        pytest.param(b"<html>login</html>", {}, ValueError, "not complete JSON", id="html"),
+        pytest.param({"kind": "Status", "message": "no"}, {}, ValueError, "answered with a Status", id="status"),
+        pytest.param(
+            {"kind": "Table", "apiVersion": "meta.k8s.io/v1", "rows": []},
+            {},
+            ValueError,
+            "unsupported list gvk",
+            id="table",
+        ),
+        pytest.param(b"no gzip", {"Content_Encoding": "gzip"}, ConnectionError, "broke off", id="broken-gzip"),
+    ],
+)
+def test_an_answer_that_is_no_list_is_a_failure(
+    serve: Any, body: Any, headers: Any, error: type[Exception], message: str
+) -> None:
+    """It must never be taken for an empty list."""
+    with pytest.raises(error, match=message):
+        ListWatch.for_resource(ApiServer(serve, body, **headers).client(), "pods").list(LIST)
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+@pytest.mark.parametrize("cut", [0.1, 0.5, 0.99])
+def test_a_list_that_breaks_off_is_a_broken_connection(serve: Any, chunked: bool, cut: float) -> None:
+    """EOF within a list: half of it is none."""
+    body = json.dumps(pod_list(*map(str, range(50)))).encode()
+
+    def handler(request: Any, connection: Any) -> None:
+        part = body[: int(len(body) * cut)]
+        if chunked:
+            connection.begin()
+            connection.chunk(part)
+        else:
+            connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), part))
+        connection.cut()
+
+    with pytest.raises(ConnectionError, match="the list of pods broke off"):
+        ListWatch.for_resource(serve(handler).client(), "pods").list(LIST)
+
+
+def test_a_list_that_ends_early_but_properly_is_no_list(serve: Any) -> None:
+    """A proxy that cuts a body and closes it as if it were whole."""
+    body = json.dumps(pod_list("a", "b")).encode()[:-40]
+    with pytest.raises(ValueError, match="the list ended within its items"):
+        ListWatch.for_resource(ApiServer(serve, body).client(), "pods").list(LIST)
+
+
+def test_a_list_that_stands_still_is_given_up(serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Silent server, in the middle of a list."""
+    monkeypatch.setattr("informer.transport.response_body.SILENCE", 0.05)
+
+    def handler(request: Any, connection: Any) -> None:
+        connection.begin()
+        connection.chunk(b'{"kind":"PodList"')
+        connection.hang()
+
+    with pytest.raises(ConnectionError, match="the list of pods stood still"):
+        ListWatch.for_resource(serve(handler).client(), "pods").list(LIST)
+
+
+def test_pages_use_one_connection(serve: Any) -> None:
+    """A list read to its end leaves its connection to the next page."""
+    api = ApiServer(serve)
+    made = ListWatch.for_resource(api.client(), "pods")
+    for _ in range(5):
+        made.list(LIST)
+    assert api.server.connections == 1
+
+
+def test_an_item_that_cannot_be_read_is_left_out(serve: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """One bad object keeps no other away: users get the others, informers an `Undecodable` in its place."""
+    body = json.dumps(pod_list("a", "X", "b")).encode().replace(b'"name": "X"', b'"name": "\xff"')
+    made = ListWatch.for_resource(ApiServer(serve, body).client(), "pods")
+    assert [item.name for item in made.list(LIST).items] == ["a", "b"]
+    assert "does not decode" in caplog.text
+    stored = made.entries().list(LIST).items
+    assert [type(item) for item in stored] == [Object, Undecodable, Object]
+
+
+def test_the_longest_item_allowed_is_the_scopes(serve: Any) -> None:
+    """`max_line_bytes` holds for items as it does for events."""
+    made = ListWatch.for_resource(ApiServer(serve).client(), "pods")
+    with RequestScope(max_line_bytes=50), pytest.raises(ValueError, match="more than 50 bytes"):
+        made.list(LIST)
+
+
+def test_a_cancelled_scope_ends_a_list(serve: Any, run: Any) -> None:
+    """Within half a second, in the middle of an item."""
+    there = threading.Event()
+
+    def handler(request: Any, connection: Any) -> None:
+        connection.begin()
+        connection.chunk(b'{"items":[{"a":"')
+        there.set()
+        connection.hang()
+
+    made, scope = ListWatch.for_resource(serve(handler).client(), "pods"), RequestScope()
+
+    def ask() -> None:
+        with scope:
+            made.list(LIST)
+
+    task = run(ask)
+    assert there.wait(10)
+    begun = time.monotonic()
+    scope.cancel()
+    with pytest.raises(ConnectionError):
+        task.result()
+    assert time.monotonic() - begun < 0.5
+
+
+# Watches
+
+
+def test_events_are_objects(serve: Any) -> None:
+    """Types, objects, a bookmark with nothing but metadata, and an error's Status."""
+    events = [
+        event("ADDED", {"kind": "Pod", "apiVersion": "v1", **pod("a")}),
+        event("MODIFIED", pod("a")),
+        event("DELETED", pod("a")),
+        event("BOOKMARK", {"kind": "Pod", "apiVersion": "v1", "metadata": {"resourceVersion": "9"}}),
+        event("ERROR", {"kind": "Status", "code": 410}),
+    ]
+    read_events = read(ListWatch.for_resource(ApiServer(serve, events=events).client(), "pods").watch(WATCH))
+    assert [each.type for each in read_events] == list(EventType)
+    assert all(type(each.object) is Object for each in read_events[:4])
+    assert read_events[3].object.resource_version == "9"
+    assert read_events[4].object == {"kind": "Status", "code": 410}
+
+
+def test_a_refused_watch_is_an_api_error(serve: Any) -> None:
+    """410 as HTTP status on watch."""
+
+    def handler(request: Any, connection: Any) -> None:
+        connection.answer({"kind": "Status", "code": 410, "reason": "Expired"}, 410)
+
+    with pytest.raises(ApiError) as caught:
+        ListWatch.for_resource(serve(handler).client(), "pods").watch(WATCH)
+    assert caught.value.is_expired
+
+
+def test_the_longest_event_allowed_is_the_scopes(serve: Any) -> None:
+    """A longer one is an ERROR event, as what cannot be decoded is."""
+    made = ListWatch.for_resource(ApiServer(serve, events=[event("ADDED", pod("a" * 100))]).client(), "pods")
+    with RequestScope(max_line_bytes=50):
+        (error,) = read(made.watch(WATCH))
+    assert error.type is EventType.ERROR
+    assert "more than 50 bytes" in error.object["message"]
+
+
+# Models
+
+
+class PodStruct(msgspec.Struct):
+    spec: dict[str, str]
+
+
+@dataclasses.dataclass
+class Spec:
+    node_name: str
+
+
+@dataclasses.dataclass
+class PodDataclass:
+    spec: Spec
+
+
+class PodTyped(TypedDict):
+    spec: dict[str, str]
+
+
+@pytest.mark.parametrize(
+    ("model", "node_of"),
+    [
+        pytest.param(None, lambda obj: obj["spec"]["nodeName"], id="object"),
+        pytest.param(dict, lambda obj: obj["spec"]["nodeName"], id="dict"),
+        pytest.param(PodStruct, lambda obj: obj.spec["nodeName"], id="struct"),
+        pytest.param(PodDataclass, lambda obj: obj.spec.node_name, id="dataclass"),
+        pytest.param(PodTyped, lambda obj: obj["spec"]["nodeName"], id="typed-dict"),
+        pytest.param("V1Pod", lambda obj: obj.spec.node_name, id="official"),
+    ],
+)
+def test_lists_and_watches_give_the_users_own_type(serve: Any, model: Any, node_of: Any) -> None:
+    """From a list, from a watch, and from a watch's channel."""
+    if model == "V1Pod":
+        from kubernetes import client
+
+        model = client.V1Pod
+    full = {"kind": "Pod", "apiVersion": "v1", **pod("a")}
+    if model is not None and getattr(model, "openapi_types", None):
+        full["spec"] = {"nodeName": "node-a", "containers": []}
+    body = {**pod_list(), "items": [full]}
+    api = ApiServer(serve, body, [event("ADDED", full), event("BOOKMARK", {"metadata": {"resourceVersion": "9"}})])
+    made = ListWatch.for_resource(api.client(), "pods", model=model)
+    (item,) = made.list(LIST).items
+    assert node_of(item) == "node-a"
+    added, bookmark = read(made.watch(WATCH))
+    assert node_of(added.object) == "node-a"
+    assert bookmark.object.resource_version == "9"
+    with made.watch(WATCH) as watcher:
+        assert [each.type for each in watcher] == ["ADDED", "BOOKMARK"]
+
+
+def test_what_does_not_fit_a_model_is_left_out_and_reported(serve: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """Users get the others, informers an `Undecodable` with who it was."""
+    bad = {**pod("bad"), "spec": {"nodeName": 5}}
+    body = {**pod_list("a"), "items": [bad, pod("a")]}
+    made = ListWatch.for_resource(
+        ApiServer(serve, body, [event("ADDED", bad), event("ADDED", pod("a"))]).client(), "pods", model=PodStruct
+    )
+    assert [item.spec["nodeName"] for item in made.list(LIST).items] == ["node-a"]
+    assert [each.object.spec["nodeName"] for each in read(made.watch(WATCH))] == ["node-a"]
+    assert "ns/bad does not decode" in caplog.text
+    for items in (made.entries().list(LIST).items, [each.object for each in read(made.entries().watch(WATCH))]):
+        assert [type(item) for item in items] == [Undecodable, Entry]
+        assert (items[0].name, items[0].uid, items[0].resource_version) == ("bad", "u-bad", "5")
+
+
+def test_fields_that_the_api_does_not_have_are_refused() -> None:
+    """At construction: a misspelt field would be empty for ever."""
+
+    class Misspelt(msgspec.Struct):
+        spce: dict[str, str]
+
+    with pytest.raises(TypeError, match="did you mean 'spec'"):
+        ListWatch.for_resource(None, "pods", model=Misspelt)
+
+
+# Resources that come and go
+
+
+def test_a_resource_is_looked_for_again_after_a_404(serve: Any) -> None:
+    """CRD deleted while watching, and made anew in another version."""
+    versions = ["v1alpha1"]
+
+    def handler(request: Any, connection: Any) -> None:
+        version = versions[-1]
+        if request.path == "/apis":
+            group = {
+                "name": "example.com",
+                "versions": [{"version": version}],
+                "preferredVersion": {"version": version},
+            }
+            connection.answer({"groups": [group]})
+        elif request.path == f"/apis/example.com/{version}":
+            entry = {"name": "widgets", "kind": "Widget", "namespaced": True, "verbs": ["list"]}
+            connection.answer({"resources": [entry]})
+        elif request.path == f"/apis/example.com/{version}/widgets":
+            connection.answer({"metadata": {"resourceVersion": "1"}, "items": [{"metadata": {"name": version}}]})
+        else:
+            connection.answer(b"404 page not found\n", 404)
+
+    made = ListWatch.for_resource(serve(handler).client(), "widgets.example.com")
+    (item,) = made.list(LIST).items
+    assert (item.name, item.kind, item.api_version) == ("v1alpha1", "Widget", "example.com/v1alpha1")
+    versions.append("v1")
+    with pytest.raises(ApiError) as caught:
+        made.list(LIST)
+    assert caught.value.status == 404
+    assert [item.name for item in made.list(LIST).items] == ["v1"]
+    assert made.resource_name == "widgets.example.com"

@@ -1,0 +1,31 @@
+"""What stands in caches for objects that need not say who they are."""
+
+from __future__ import annotations
+
+import gc
+
+from informer import Object
+from informer.objects.entry import Entry, Undecodable, unwrap
+
+
+def test_unwrap_gives_what_users_see() -> None:
+    """An entry's object; anything else as it is."""
+    obj = {"a": 1}
+    assert unwrap(Entry("n", "", "", "", obj)) is obj
+    for other in (obj, None, "text", Object.from_bytes(b"{}")):
+        assert unwrap(other) is other
+
+
+def test_their_text_shows_no_data() -> None:
+    """A log line with an entry, or with what did not decode, shows nothing of a Secret."""
+    entry = Entry("token", "shop", "u", "1", {"data": "hunter2"})
+    failed = Undecodable("token", "", "u", "1", b'{"data":"hunter2"}', ValueError("hunter2"))
+    assert repr(entry) == "Entry('shop/token', dict)"
+    assert repr(failed) == "Undecodable('token', ValueError)"
+    assert "hunter2" not in f"{[entry, failed]}"
+
+
+def test_the_collector_does_not_trace_entries() -> None:
+    """A cache of entries costs the cycle collector nothing of its own."""
+    assert not gc.is_tracked(Entry("n", "", "", "", {"a": []}))
+    assert not gc.is_tracked(Undecodable("n", "", "", "", b"", ValueError()))

@@ -1,0 +1,256 @@
+"""Label selectors: the server's grammar, its meaning, and errors that say what is wrong."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import Any
+
+import pytest
+from hypothesis import given, strategies as st
+
+from informer.objects.label_selector import NOTHING, LabelSelector, Requirement, parse_selector
+
+LABELS = {"app": "web", "tier": "db", "empty": "", "size": "10", "negative": "-3", "in": "in", "example.com/x": "1"}
+
+
+@pytest.mark.parametrize(
+    ("selector", "matches"),
+    [
+        # equality
+        ("app=web", True),
+        ("app==web", True),
+        ("app=db", False),
+        ("app!=web", False),
+        ("app!=db", True),
+        ("missing=web", False),
+        ("missing!=web", True),
+        ("example.com/x=1", True),
+        ("example.com/x=2", False),
+        # sets
+        ("app in (web)", True),
+        ("app in (db,web)", True),
+        ("app in (db)", False),
+        ("app notin (db)", True),
+        ("app notin (web,db)", False),
+        ("missing in (web)", False),
+        ("missing notin (web)", True),
+        # existence
+        ("app", True),
+        ("missing", False),
+        ("!app", False),
+        ("!missing", True),
+        ("empty", True),
+        ("!empty", False),
+        # empty values
+        ("empty=", True),
+        ("app=", False),
+        ("missing=", False),
+        ("empty!=", False),
+        ("empty in ()", True),
+        ("app in ()", False),
+        ("empty in (a,)", True),
+        ("empty in (,a)", True),
+        ("empty in (a,,b)", True),
+        ("empty in (a,b)", False),
+        ("app=,tier=db", False),
+        ("empty=,tier=db", True),
+        # numbers
+        ("size>9", True),
+        ("size>10", False),
+        ("size<11", True),
+        ("size<10", False),
+        ("size>09", True),
+        ("negative<0", True),
+        ("negative>0", False),
+        ("app>1", False),
+        ("app<1", False),
+        ("missing>1", False),
+        ("missing<1", False),
+        ("empty>1", False),
+        # all of several
+        ("app=web,tier=db", True),
+        ("app=web,tier=web", False),
+        ("app in (web,db),tier notin (web),!missing,size>5,size<50", True),
+        # words that are operators elsewhere
+        ("in", True),
+        ("in=in", True),
+        ("in in (in)", True),
+        ("in notin (notin)", True),
+        ("!in", False),
+        ("notin", False),
+    ],
+)
+def test_what_a_selector_matches(selector: str, matches: bool) -> None:
+    """Each operator means what it means to the API server."""
+    assert parse_selector(selector).matches(LABELS) is matches
+
+
+@pytest.mark.parametrize(
+    "selector",
+    [
+        " app=web,tier in (db,x),!missing ",
+        "app = web , tier in ( db , x ) , ! missing",
+        "app=web,tier in(db,x),!missing",
+        "\tapp\n==\r\nweb,tier  in\t(db\n,x)\n,!missing\n",
+    ],
+    ids=["around", "between", "none before a bracket", "tabs and new lines"],
+)
+def test_white_space_may_stand_anywhere(selector: str) -> None:
+    """Between any two words and signs."""
+    assert parse_selector(selector).requirements == (
+        Requirement("app", "in", frozenset({"web"})),
+        Requirement("tier", "in", frozenset({"db", "x"})),
+        Requirement("missing", "!exists"),
+    )
+
+
+@pytest.mark.parametrize(
+    "selector",
+    [None, "", "   ", "\t\n", {}, LabelSelector()],
+    ids=lambda selector: repr(selector).partition(" object at")[0],
+)
+def test_an_empty_selector_matches_everything(selector: Any) -> None:
+    """Also objects without labels."""
+    parsed = parse_selector(selector)
+    assert parsed.everything
+    assert parsed.matches({})
+    assert parsed.matches(LABELS)
+
+
+def test_nothing_matches_nothing() -> None:
+    """client-go source. The selector of nothing matches no object, not even one without labels."""
+    assert parse_selector(NOTHING) is NOTHING
+    assert not NOTHING.everything
+    assert not NOTHING.matches({})
+    assert not NOTHING.matches(LABELS)
+
+
+@pytest.mark.parametrize(
+    ("selector", "problem"),
+    [
+        (",", "a label's key expected, not ','"),
+        ("app=web,", "a label's key expected at its end"),
+        (",app=web", "a label's key expected, not ','"),
+        ("app=web,,tier", "a label's key expected, not ','"),
+        ("!", "a label's key expected at its end"),
+        ("!!app", "a label's key expected, not '!'"),
+        ("!app=web", "',' or the end expected, not '='"),
+        ("=web", "a label's key expected, not '='"),
+        ("app web", r"an operator \(=, ==, !=, in, notin, > or <\) expected after 'app', not 'web'"),
+        ("app In (web)", "an operator .* expected after 'app', not 'In'"),
+        ("app!web", "an operator .* expected after 'app', not '!'"),
+        ("app=web db", "',' or the end expected, not 'db'"),
+        ("app=web=db", "',' or the end expected, not '='"),
+        ("app===web", "a label's value expected, not '='"),
+        ("app=(web)", r"a label's value expected, not '\('"),
+        ("app in web", r"'\(' expected after in or notin"),
+        ("app in", r"'\(' expected after in or notin"),
+        ("app in (web", r"',' or '\)' expected in a list of values, not 'the end'"),
+        ("app in (", r"',' or '\)' expected in a list of values, not 'the end'"),
+        ("app in (web db)", r"',' or '\)' expected in a list of values, not 'db'"),
+        ("app in (web))", r"',' or the end expected, not '\)'"),
+        ("app in ((web))", r"a label's value expected, not '\('"),
+        ("app>", "an integer expected after '>', not ''"),
+        ("app>web", "an integer expected after '>', not 'web'"),
+        ("app<1.5", "an integer expected after '<', not '1.5'"),
+        ("app>9223372036854775808", "an integer expected after '>', not '9223372036854775808'"),
+        ("app>1_0", "an integer expected after '>', not '1_0'"),
+        ("app>=1", "a label's value expected, not '='"),
+        ("-app", "'-app' is no label's key"),
+        ("app-=web", "'app-' is no label's key"),
+        ("ap$p", r"'ap\$p' is no label's key"),
+        ("x" * 64, "is no label's key"),
+        ("/app", "'/app' is no label's key"),
+        ("example.com/", "'example.com/' is no label's key"),
+        ("a/b/c", "'a/b/c' is no label's key"),
+        ("Example.com/app", "'Example.com/app' is no label's key"),
+        ("a..b/app", "'a..b/app' is no label's key"),
+        ("d" * 254 + "/app", "is no label's key"),
+        ("app=-web", "'-web' is no label's value"),
+        ("app=we$b", r"'we\$b' is no label's value"),
+        ("app=" + "x" * 64, "is no label's value"),
+        ("app in (ok,-bad)", "'-bad' is no label's value"),
+        ("app=ä", "'ä' is no label's value"),
+        ("app\u00a0=web", "is no label's key"),
+        ('app="web"', "'\"web\"' is no label's value"),
+    ],
+)
+def test_what_cannot_be_read_is_told(selector: str, problem: str) -> None:
+    """The message has the selector and what is wrong with it."""
+    with pytest.raises(ValueError, match=f"cannot read the label selector .*{problem}") as caught:
+        parse_selector(selector)
+    assert repr(selector) in str(caught.value)
+
+
+@pytest.mark.parametrize("key", ["x" * 63, "A.b_c-9", "a.b-c.d/x", "d" * 253 + "/x", "1"])
+def test_longest_and_oddest_keys(key: str) -> None:
+    """What a server takes for a key is one."""
+    assert parse_selector(key).requirements == (Requirement(key, "exists"),)
+
+
+def test_a_mapping_matches_equal_labels() -> None:
+    """All of its labels have to be there with their values."""
+    for mapping in ({"app": "web", "empty": ""}, MappingProxyType({"app": "web", "empty": ""})):
+        assert parse_selector(mapping).matches(LABELS)
+    assert not parse_selector({"app": "web", "tier": "web"}).matches(LABELS)
+    assert not parse_selector({"missing": ""}).matches(LABELS)
+
+
+@pytest.mark.parametrize("mapping", [{"app": 5}, {"app": None}, {5: "x"}, {"matchLabels": {"app": "web"}}], ids=repr)
+def test_a_mapping_has_text_only(mapping: Any) -> None:
+    """A number or a mapping as a value is refused, where it would match nothing in silence."""
+    with pytest.raises(TypeError, match="a mapping of labels has strings only"):
+        parse_selector(mapping)
+
+
+@pytest.mark.parametrize("mapping", [{"app=web": ""}, {"app": "we b"}, {"": "x"}], ids=repr)
+def test_a_mapping_has_labels_only(mapping: dict[str, str]) -> None:
+    """What cannot be a label is refused, where it would match nothing in silence."""
+    with pytest.raises(ValueError, match="no label has the key"):
+        parse_selector(mapping)
+
+
+@pytest.mark.parametrize("selector", [5, ["app=web"], b"app=web", True], ids=repr)
+def test_what_is_no_selector_is_refused(selector: Any) -> None:
+    """The message says what can be one."""
+    with pytest.raises(TypeError, match="a label selector is a string or a mapping of labels, not"):
+        parse_selector(selector)
+
+
+keys = st.sampled_from(["a", "b", "in", "x.y/z"])
+words = st.sampled_from(["", "a", "b", "5", "in"])
+labels = st.dictionaries(keys, st.sampled_from(["", "a", "b", "5", "-7", "12", "x" * 5000, "9" * 5000]), max_size=3)
+requirements = st.one_of(
+    st.tuples(keys, st.sampled_from(["exists", "!exists"])),
+    st.tuples(keys, st.sampled_from(["in", "notin"]), st.frozensets(words, min_size=1)),
+    st.tuples(keys, st.sampled_from([">", "<"]), st.just(frozenset()), st.integers(0, 20)),
+).map(lambda parts: Requirement(*parts))
+
+
+def written(requirement: Requirement) -> str:
+    key, operator, values, bound = requirement
+    if operator in ("in", "notin"):
+        return f"{key} {operator} ({','.join(sorted(values))})"
+    if operator in (">", "<"):
+        return f"{key}{operator}{bound}"
+    return f"{operator.removesuffix('exists')}{key}"
+
+
+@given(st.lists(requirements, max_size=4), labels)
+def test_what_is_written_is_what_is_read(wanted: list[Requirement], mine: dict[str, str]) -> None:
+    """A selector reads back as the requirements it was written from, and matches when all of them do."""
+    parsed = parse_selector(",".join(map(written, wanted)))
+    assert list(parsed.requirements) == wanted
+    assert parsed.matches(mine) == all(requirement.matches(mine) for requirement in wanted)
+
+
+@given(st.text("ab=!<>(), in", max_size=12))
+def test_any_text_is_read_or_refused(text: str) -> None:
+    """Nothing but a ValueError comes of any text, and what is read once is read the same again."""
+    try:
+        parsed = parse_selector(text)
+    except ValueError:
+        with pytest.raises(ValueError, match="cannot read"):
+            parse_selector(text)
+        return
+    assert parse_selector(f" {text} ").requirements == parsed.requirements

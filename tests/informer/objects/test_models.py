@@ -1,0 +1,258 @@
+"""Users' own types for objects: what is stored of them, what is seen, and what is refused at once."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, TypedDict
+
+import msgspec
+import pytest
+from kubernetes.client import V1JSONSchemaProps, V1Pod, V1Secret
+
+from informer import Object
+from informer.objects.entry import Entry
+from informer.objects.models import model_for
+
+POD: dict[str, Any] = {
+    "apiVersion": "v1",
+    "kind": "Pod",
+    "metadata": {
+        "name": "web",
+        "namespace": "shop",
+        "uid": "u-1",
+        "resourceVersion": "7",
+        "creationTimestamp": "2026-11-24T10:00:00Z",
+        "labels": {"app": "web"},
+    },
+    "spec": {
+        "nodeName": "worker-1",
+        "containers": [{"name": "c", "image": "i", "ports": [{"containerPort": 80}]}],
+    },
+    "status": {"podIP": "10.0.0.1"},
+}
+OBJECT = Object.from_dict(POD)
+
+
+class Spec(msgspec.Struct, rename="camel"):
+    node_name: str
+
+
+class Struct(msgspec.Struct):
+    spec: Spec
+
+
+@dataclasses.dataclass
+class Port:
+    container_port: int
+
+
+@dataclasses.dataclass
+class Container:
+    name: str
+    ports: list[Port]
+
+
+@dataclasses.dataclass
+class DataSpec:
+    node_name: str
+    containers: list[Container]
+
+
+@dataclasses.dataclass
+class Data:
+    spec: DataSpec
+    api_version: str
+
+
+class TypedSpec(TypedDict):
+    nodeName: str
+
+
+class Typed(TypedDict):
+    spec: TypedSpec
+
+
+MODELS = {
+    "dict": (dict, POD),
+    "struct": (Struct, Struct(Spec("worker-1"))),
+    "dataclass": (Data, Data(DataSpec("worker-1", [Container("c", [Port(80)])]), "v1")),
+    "TypedDict": (Typed, {"spec": {"nodeName": "worker-1"}}),
+}
+
+
+@pytest.mark.parametrize("schema", [None, V1Pod], ids=["unchecked", "checked"])
+@pytest.mark.parametrize(("model", "expected"), MODELS.values(), ids=MODELS.keys())
+def test_a_model_is_stored_beside_its_metadata(model: Any, expected: Any, schema: Any) -> None:
+    """The user sees his own type; what is stored knows who it is, though the type need not carry metadata."""
+    codec = model_for(model, schema)
+    stored = codec.wrap(OBJECT)
+    assert type(stored) is Entry
+    assert (stored.name, stored.namespace, stored.uid, stored.resource_version) == ("web", "shop", "u-1", "7")
+    assert codec.unwrap(stored) == expected
+    assert codec.unwrap(stored) is codec.unwrap(stored)
+    assert codec.model is model
+    assert not codec.identity
+
+
+@pytest.mark.parametrize("model", [None, Object])
+def test_without_a_model_objects_are_stored_as_they_are(model: Any) -> None:
+    """`Object` is what users see and what is stored."""
+    codec = model_for(model)
+    assert codec.identity
+    assert codec.wrap(OBJECT) is codec.unwrap(OBJECT) is OBJECT
+
+
+def test_an_official_model_is_decoded_when_it_is_read() -> None:
+    """What is stored is the `Object`; each reading makes a model of one's own."""
+    codec = model_for(V1Pod)
+    stored = codec.wrap(OBJECT)
+    assert stored is OBJECT
+    first, second = codec.unwrap(stored), codec.unwrap(stored)
+    assert type(first) is V1Pod
+    assert first.metadata.name == "web"
+    assert first.spec.containers[0].ports[0].container_port == 80
+    assert first.metadata.creation_timestamp.year == 2026
+    first.metadata.labels["app"] = "db"
+    assert second.metadata.labels == {"app": "web"}
+
+
+def test_an_official_model_shows_what_a_transform_stored() -> None:
+    """What stands in the cache as a model already is given as it is."""
+    codec = model_for(V1Pod)
+    transformed = codec.unwrap(OBJECT)
+    assert codec.unwrap(Entry("web", "shop", "u-1", "7", transformed)) is transformed
+
+
+def test_an_official_model_that_does_not_decode_names_its_object() -> None:
+    """The official client checks as it decodes; its error comes with the object's name and without its data."""
+    secret = {"metadata": {"name": "token", "namespace": "shop", "labels": ["hunter2"]}}
+    with pytest.raises(ValueError, match="shop/token does not decode to V1Secret") as caught:
+        model_for(V1Secret).unwrap(Object.from_dict(secret))
+    assert "hunter2" not in str(caught.value)
+    assert caught.value.__cause__ is not None
+
+
+def test_an_object_that_does_not_fit_its_model_raises() -> None:
+    """It is for the informer to set it aside."""
+    for model in (Struct, Data, Typed):
+        with pytest.raises(msgspec.ValidationError, match="spec"):
+            model_for(model).wrap(Object.from_dict({"metadata": {"name": "a"}}))
+
+
+@pytest.mark.parametrize(
+    "model", ["Pod", 5, str, list, Any, list[Struct], Struct(Spec("w")), object], ids=lambda model: str(model)[:20]
+)
+def test_what_is_no_model_is_refused(model: Any) -> None:
+    """The message says what can be one."""
+    with pytest.raises(
+        TypeError, match=r"model must be None, dict, a msgspec.Struct, dataclass, TypedDict or an official"
+    ):
+        model_for(model)
+
+
+class Misspelt(msgspec.Struct):
+    spec: Spec
+    stauts: Any = None
+
+
+class SnakeStruct(msgspec.Struct):
+    api_version: str = ""
+
+
+@dataclasses.dataclass
+class InnerSpec:
+    node_names: str
+
+
+@dataclasses.dataclass
+class MisspeltInside:
+    spec: InnerSpec
+
+
+@dataclasses.dataclass
+class MisspeltPort:
+    containr_port: int
+
+
+@dataclasses.dataclass
+class MisspeltContainer:
+    ports: list[MisspeltPort]
+
+
+@dataclasses.dataclass
+class MisspeltSpec:
+    containers: tuple[MisspeltContainer, ...]
+
+
+@dataclasses.dataclass
+class MisspeltDeep:
+    spec: MisspeltSpec | None = None
+
+
+class TypedStatus(TypedDict):
+    podIp: str
+
+
+class MisspeltTyped(TypedDict):
+    status: TypedStatus
+
+
+@dataclasses.dataclass
+class Address:
+    pod_ip: str
+
+
+@dataclasses.dataclass
+class OddlySpelt:
+    status: Address
+
+
+@pytest.mark.parametrize(
+    ("model", "problem"),
+    [
+        (Misspelt, "Misspelt has a field 'stauts', which V1Pod does not have: did you mean 'status'"),
+        (SnakeStruct, "SnakeStruct has a field 'api_version', which V1Pod does not have: did you mean 'apiVersion'"),
+        (MisspeltInside, "MisspeltInside.spec has a field 'node_names', which V1PodSpec does not have: .*'nodeName'"),
+        (MisspeltDeep, r"MisspeltDeep.spec.containers.ports has a field 'containr_port'.*V1ContainerPort"),
+        (MisspeltTyped, "MisspeltTyped.status has a field 'podIp', which V1PodStatus does not have: .*'podIP'"),
+        (OddlySpelt, "OddlySpelt.status has a field 'pod_ip', which V1PodStatus does not have: .*'podIP'"),
+    ],
+    ids=["struct", "snake_case struct", "dataclass", "deep", "TypedDict", "capitals"],
+)
+def test_a_field_that_the_api_does_not_have_is_refused_at_once(model: Any, problem: str) -> None:
+    """A misspelt field would be empty for ever: the error names it, and what was meant perhaps."""
+    with pytest.raises(TypeError, match=problem):
+        model_for(model, V1Pod)
+    model_for(model)
+
+
+class Props(msgspec.Struct, rename="camel"):
+    any_of: list[Props] = []
+    min_length: int = 0
+
+
+class MisspeltProps(msgspec.Struct, rename="camel"):
+    any_of: list[MisspeltProps] = []
+    min_lenght: int = 0
+
+
+def test_a_type_and_a_schema_that_contain_themselves_are_checked() -> None:
+    """Once at each place: the check comes to an end."""
+    model_for(Props, V1JSONSchemaProps)
+    with pytest.raises(TypeError, match=r"MisspeltProps has a field 'minLenght', .* did you mean 'minLength'"):
+        model_for(MisspeltProps, V1JSONSchemaProps)
+
+
+@dataclasses.dataclass
+class Computed:
+    spec: DataSpec
+    where: str = dataclasses.field(init=False, default="")
+
+    def __post_init__(self) -> None:
+        self.where = self.spec.node_name
+
+
+def test_fields_that_are_not_read_are_not_checked() -> None:
+    """A dataclass may have fields of its own that it fills itself."""
+    codec = model_for(Computed, V1Pod)
+    assert codec.unwrap(codec.wrap(OBJECT)).where == "worker-1"

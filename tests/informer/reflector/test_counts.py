@@ -1,0 +1,120 @@
+"""What a reflector's counts make of outcomes, and the word for each kind of error."""
+
+from __future__ import annotations
+
+import ssl
+from typing import Any
+
+import pytest
+
+from informer.errors import InformerError
+from informer.reflector.counts import ReflectorCounts, kind_of
+from informer.reflector.health import describe_failure
+from watch.errors import ApiError
+from watch.stream_watcher import report_error
+
+
+def caused_by(error: Exception, cause: Exception) -> Exception:
+    error.__cause__ = cause
+    return error
+
+
+class OfficialError(Exception):
+    """An error in the official client's form."""
+
+    status = 403
+    reason = "Forbidden"
+    body = b""
+    headers: dict[str, str] = {}
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (ApiError(401, "Unauthorized", ""), "401"),
+        (ApiError(410, "Gone", ""), "410"),
+        (ApiError(0, "Expired", ""), "410"),
+        (ApiError(0, "TooManyRequests", ""), "429"),
+        (ApiError(503, "", ""), "503"),
+        (ApiError(200, "", ""), "other"),
+        (ApiError(10**9, "", ""), "other"),
+        (ApiError.from_status(report_error(ValueError("x"))), "decode"),
+        (OfficialError(), "403"),
+        (ConnectionRefusedError("x"), "refused"),
+        (TimeoutError("x"), "timeout"),
+        (ConnectionResetError("x"), "connection"),
+        (OSError("x"), "connection"),
+        (ssl.SSLError("x"), "tls"),
+        (caused_by(ConnectionError("x"), ssl.SSLError("y")), "tls"),
+        (InformerError("x"), "other"),
+        (KeyError("x"), "other"),
+    ],
+    ids=repr,
+)
+def test_the_kind_of_an_error(error: Exception, kind: str) -> None:
+    """Few words, whatever a server answers; the same for the error as users are describe_failure it."""
+    assert kind_of(error) == kind
+    assert kind_of(describe_failure(error, "list", "pods")) == kind or kind == "timeout"
+
+
+def test_a_chain_of_causes_that_bites_its_tail() -> None:
+    """It is looked at for a while, and that was it."""
+    first, second = ConnectionError("1"), ConnectionError("2")
+    first.__cause__, second.__cause__ = second, first
+    assert kind_of(first) == "connection"
+
+
+def counts(*steps: tuple[Any, ...]) -> ReflectorCounts:
+    made = ReflectorCounts()
+    for name, *values in steps:
+        keywords = {"with_list": values.pop()} if name == "watch_opened" else {}
+        getattr(made, name)(*values, **keywords)
+    return made
+
+
+LIST = ("list_complete", 1.0, 10)
+STREAM, WATCH, END = ("watch_opened", True), ("watch_opened", False), ("watch_ended", 5.0, 3)
+
+
+@pytest.mark.parametrize(
+    ("steps", "relists", "reconnects"),
+    [
+        ((), 0, 0),
+        ((LIST, WATCH), 0, 0),
+        ((LIST, WATCH, END, WATCH, END, WATCH), 0, 2),
+        ((LIST, WATCH, END, LIST, WATCH), 1, 0),
+        ((LIST, END, WATCH), 0, 0),
+        ((STREAM, LIST, END), 0, 0),
+        ((STREAM, LIST, END, WATCH, END), 0, 1),
+        ((STREAM, END, LIST, WATCH), 0, 0),
+        ((STREAM, LIST, END, STREAM, LIST, END, WATCH), 1, 1),
+    ],
+    ids=[
+        "nothing",
+        "a list and its watch",
+        "two reconnects",
+        "a relist",
+        "the watch call fails once",
+        "a streamed list is its own watch",
+        "reconnect after a streamed list",
+        "a list in place of a stream",
+        "a streamed relist",
+    ],
+)
+def test_relists_and_reconnects(steps: tuple[Any, ...], relists: int, reconnects: int) -> None:
+    """A relist is a list after the first; a reconnect a watch after a watch."""
+    made = counts(*steps)
+    assert (made.relists, made.reconnects) == (relists, reconnects)
+
+
+def test_durations_and_numbers() -> None:
+    """Sums beside how many; an end without a watch that was open is none."""
+    made = counts(END, LIST, WATCH, END, END, LIST)
+    assert (made.watch_seconds.count, made.watch_seconds.total, made.watch_events.total) == (1, 5.0, 3)
+    assert (made.list_seconds.count, made.list_seconds.total, made.list_items.total) == (2, 2.0, 20)
+
+
+def test_errors_by_verb_and_kind() -> None:
+    """Each is counted by itself."""
+    made = counts(("failed", "list", "410"), ("failed", "list", "410"), ("failed", "follow", "silence"))
+    assert made.errors == {("list", "410"): 2, ("follow", "silence"): 1}

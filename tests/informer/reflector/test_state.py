@@ -1,0 +1,507 @@
+"""What is asked next after which outcome: every rule, and what no sequence of outcomes can do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+from typing import Any
+
+import pytest
+from hypothesis import given, settings, strategies as st
+
+from informer.reflector.backoff import Backoff, BackoffState
+from informer.reflector.state import Next, ReflectorState, Step, is_paced
+from watch import ApiError
+
+EXPIRED = ApiError(410, "Expired", "too old resource version")
+TOO_LARGE = ApiError(
+    504, "Timeout", "Too large resource version: 20", 1.0, details={"causes": [{"reason": "ResourceVersionTooLarge"}]}
+)
+THROTTLED = ApiError(429, "TooManyRequests", "slow down", 7.0)
+INVALID = ApiError(422, "Invalid", "sendInitialEvents is forbidden")
+FORBIDDEN = ApiError(403, "Forbidden", "no")
+UNAVAILABLE = ApiError(503, "ServiceUnavailable", "no", 3.0)
+REFUSED = ConnectionRefusedError("refused")
+
+
+def state(*, watch_list: bool = False, page_size: int = 500, seen: str | None = None) -> ReflectorState:
+    made = ReflectorState(watch_list=watch_list, page_size=page_size)
+    made.begin()
+    if seen is not None:
+        made.list_complete(seen)
+        made.begin()
+    return made
+
+
+def asked(made: ReflectorState) -> tuple[str, str, int]:
+    options = made.list_options()
+    return options.resource_version, options.continue_, options.limit
+
+
+# Lists
+
+
+@pytest.mark.parametrize(
+    ("page_size", "seen", "expected"),
+    [
+        pytest.param(500, None, ("0", "", 500), id="first-list-asks-for-any-state"),
+        pytest.param(500, "10", ("10", "", 0), id="later-list-asks-for-the-last-version-without-a-limit"),
+        pytest.param(4, "10", ("10", "", 4), id="a-page-size-of-the-user-is-kept-to"),
+        pytest.param(0, None, ("0", "", 0), id="no-pages"),
+        pytest.param(500, "", ("0", "", 500), id="a-list-without-a-version-counts-as-none"),
+    ],
+)
+def test_list_asks_for_a_version_and_a_limit(page_size: int, seen: str | None, expected: tuple[str, str, int]) -> None:
+    """Go: TestReflectorNotPaginatingNotConsistentReads. The version and the limit of a list's first page."""
+    assert asked(state(page_size=page_size, seen=seen)) == expected
+
+
+def test_following_pages_have_the_token_and_no_version() -> None:
+    """Go: TestListPager_List. A server refuses a continue token beside a resourceVersion."""
+    made = state(page_size=4, seen="10")
+    assert made.page_came("C1") == Next(Step.LIST)
+    assert asked(made) == ("", "C1", 4)
+    assert made.list_options().resource_version_match == ""
+    assert made.page_came("") is None
+
+
+def test_a_list_at_zero_that_came_in_pages_makes_later_lists_come_in_pages() -> None:
+    """Go: TestReflectorPaginatingNonConsistentReadsIfWatchCacheDisabled. Such a server has no watch cache."""
+    made = state()
+    made.page_came("C1")
+    made.page_came(None)
+    made.list_complete("10")
+    made.begin()
+    assert asked(made) == ("10", "", 500)
+
+
+@pytest.mark.parametrize("error", [EXPIRED, TOO_LARGE], ids=["expired", "too-large"])
+def test_a_version_that_is_not_to_be_had_is_followed_by_the_newest_state_once(error: ApiError) -> None:
+    """Go: TestReflectorExpiredExactResourceVersion. A list at "" follows at once; should that fail too, a wait."""
+    made = state(seen="10")
+    assert made.list_failed(error) == Next(Step.LIST)
+    assert asked(made) == ("", "", 500)
+    again = made.list_failed(error)
+    assert (again.step, again.wait) == (Step.FAILED, True)
+    made.begin()
+    assert asked(made)[0] == ""
+    made.list_complete("30")
+    made.begin()
+    assert asked(made)[0] == "30"
+
+
+def test_an_expired_continue_token_is_followed_by_the_whole_list_at_the_version_first_asked_for() -> None:
+    """Go: TestReflectorFullListIfExpired. The whole list has no limit; should it be expired, the newest state."""
+    made = state(page_size=4, seen="10")
+    made.page_came("C1")
+    assert made.list_failed(EXPIRED) == Next(Step.LIST)
+    assert asked(made) == ("10", "", 0)
+    assert made.list_failed(EXPIRED) == Next(Step.LIST)
+    assert asked(made) == ("", "", 4)
+    assert made.list_failed(EXPIRED).step is Step.FAILED
+
+
+def test_a_whole_list_that_comes_in_pages_all_the_same_is_not_asked_for_again() -> None:
+    """A server that makes pages without being asked must not have the whole list asked for without end."""
+    made = state(page_size=4, seen="10")
+    made.page_came("C1")
+    assert made.list_failed(EXPIRED) == Next(Step.LIST)
+    made.page_came("C2")
+    assert made.list_failed(EXPIRED) == Next(Step.LIST)
+    assert asked(made)[0] == ""
+    made.page_came("C3")
+    assert made.list_failed(EXPIRED) == Next(Step.LIST)
+    made.page_came("C4")
+    assert made.list_failed(EXPIRED).step is Step.FAILED
+
+
+@pytest.mark.parametrize(
+    ("error", "at_least"),
+    [
+        pytest.param(FORBIDDEN, 0.0, id="forbidden"),
+        pytest.param(THROTTLED, 7.0, id="throttled"),
+        pytest.param(UNAVAILABLE, 3.0, id="unavailable"),
+        pytest.param(REFUSED, 0.0, id="refused"),
+        pytest.param(ValueError("x"), 0.0, id="anything-else"),
+    ],
+)
+def test_a_failed_list_ends_the_round_and_waits_as_long_as_the_server_asks(error: Exception, at_least: float) -> None:
+    """client-go source. A failed list ends the round; Retry-After is the least wait."""
+    assert state(seen="10").list_failed(error) == Next(Step.FAILED, wait=True, at_least=at_least)
+
+
+def test_a_failed_page_is_forgotten_by_the_next_round() -> None:
+    """client-go source. A round begins with a first page, whatever the last one ended with."""
+    made = state(page_size=4)
+    made.page_came("C1")
+    made.list_failed(REFUSED)
+    made.begin()
+    assert asked(made) == ("0", "", 4)
+
+
+def test_the_same_token_twice_fails_the_list() -> None:
+    """A server that ignores continue tokens gives its first page for ever."""
+    made = state()
+    assert made.page_came("C1") == Next(Step.LIST)
+    assert made.page_came("C2") == Next(Step.LIST)
+    assert made.page_came("C2") == Next(Step.FAILED, wait=True)
+    made.begin()
+    assert made.page_came("C2") == Next(Step.LIST)
+
+
+def test_pages_with_tokens_of_their_own_may_be_many() -> None:
+    """A long list has many pages."""
+    made = state()
+    assert all(made.page_came(f"C{i}") == Next(Step.LIST) for i in range(1000))
+
+
+# Watches
+
+
+def test_watch_begins_at_the_last_version_and_asks_for_bookmarks() -> None:
+    """client-go source. A watch asks for bookmarks and a deadline, and for nothing that only a watch list has."""
+    made = state()
+    assert made.list_complete("10") == Next(Step.WATCH)
+    made.saw("12")
+    made.saw("")
+    options = made.watch_options(300)
+    assert (options.resource_version, options.allow_watch_bookmarks, options.timeout_seconds) == ("12", True, 300)
+    assert (options.resource_version_match, options.send_initial_events, options.limit) == ("", None, 0)
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        pytest.param(THROTTLED, Next(Step.WATCH, wait=True, at_least=7.0), id="throttled-watch-again"),
+        pytest.param(REFUSED, Next(Step.WATCH, wait=True), id="refused-watch-again"),
+        pytest.param(ConnectionResetError("reset"), Next(Step.WATCH, wait=True), id="reset-watch-again"),
+        pytest.param(TimeoutError("no head"), Next(Step.WATCH, wait=True), id="no-head-in-time-watch-again"),
+        pytest.param(EXPIRED, Next(Step.FAILED, wait=True), id="expired-new-round"),
+        pytest.param(FORBIDDEN, Next(Step.FAILED, wait=True), id="forbidden-new-round"),
+        pytest.param(UNAVAILABLE, Next(Step.FAILED, wait=True, at_least=3.0), id="unavailable-new-round"),
+        pytest.param(ValueError("x"), Next(Step.FAILED, wait=True), id="anything-else-new-round"),
+    ],
+)
+def test_a_failed_watch_call_waits_and_watches_again_or_begins_a_new_round(error: Exception, expected: Next) -> None:
+    """Go: TestReflectorListAndWatchInitConnBackoff, TestBackoffOnTooManyRequests. Which failures keep the version."""
+    made = state(seen="10")
+    assert made.watch_call_failed(error) == expected
+    assert made.watch_options(1).resource_version == "10"
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        pytest.param(THROTTLED, Next(Step.WATCH, wait=True, at_least=7.0), id="throttled-watch-again"),
+        pytest.param(EXPIRED, Next(Step.ENDED, wait=True), id="expired-new-round"),
+        pytest.param(ApiError(500, "InternalError"), Next(Step.ENDED, wait=True), id="internal-error-new-round"),
+        pytest.param(UNAVAILABLE, Next(Step.ENDED, wait=True, at_least=3.0), id="details-say-when"),
+        pytest.param(ApiError(0), Next(Step.ENDED, wait=True), id="status-without-anything"),
+    ],
+)
+def test_an_error_within_a_watch_ends_it_without_one(error: ApiError, expected: Next) -> None:
+    """client-go source. All but 429 begin a new round, at the last version."""
+    made = state(seen="10")
+    assert made.watch_error(error) == expected
+    assert asked(made)[0] == "10"
+
+
+def test_an_expired_watch_lists_at_its_last_version_first() -> None:
+    """client-go source, kubernetes#86430. A relist at the last version spares etcd; the newest state is the second try."""
+    made = state(seen="10")
+    made.saw("15")
+    assert made.watch_call_failed(EXPIRED).step is Step.FAILED
+    made.begin()
+    assert asked(made) == ("15", "", 0)
+    assert made.list_failed(EXPIRED) == Next(Step.LIST)
+    assert asked(made)[0] == ""
+
+
+def test_a_very_short_watch_without_an_event_ends_the_round() -> None:
+    """Go: TestReflectorHandleWatchResultChanClosedBefore. It may be a polite refusal: wait and list again."""
+    assert state(seen="1").watch_ended(events=0, seconds=0.99) == Next(Step.ENDED, wait=True)
+
+
+@pytest.mark.parametrize(
+    ("events", "seconds"),
+    [pytest.param(0, 1.0, id="a-second-without-events"), pytest.param(1, 0.0, id="one-event-and-the-end")],
+)
+def test_a_watch_that_ends_normally_goes_on_at_once(events: int, seconds: float) -> None:
+    """client-go source. A server ends watches as it likes; the first such ends cost no time."""
+    assert state(seen="1").watch_ended(events=events, seconds=seconds) == Next(Step.WATCH)
+
+
+def test_watches_that_bring_nothing_have_a_short_pause_between_them() -> None:
+    """From the third in a row that brought nothing a tenth of a second passes before the next; an event ends that."""
+    made = state(seen="1")
+    pauses = [made.watch_ended(events=0, seconds=5).pause for _ in range(6)]
+    assert pauses == [0, 0, 0.1, 0.1, 0.1, 0.1]
+    assert made.watch_ended(events=3, seconds=5).pause == 0
+    assert made.watch_ended(events=0, seconds=5).pause == 0
+
+
+def test_watches_that_end_at_once_have_a_growing_pause_between_them() -> None:
+    """A server that sends one event and hangs up, for ever, is not asked at full speed."""
+    made = state(seen="1")
+    pauses = [made.watch_ended(events=1, seconds=0.01).pause for _ in range(10)]
+    assert pauses == pytest.approx([0, 0, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0])
+
+
+def test_silence_asks_again_at_once_at_the_last_version() -> None:
+    """A silent watch is given up, and nothing is listed again."""
+    made = state(seen="10")
+    made.saw("11")
+    assert made.watch_was_silent() == Next(Step.WATCH)
+    assert made.watch_options(1).resource_version == "11"
+
+
+# Watch lists
+
+
+def test_watch_list_asks_for_the_state_not_older_than_the_last_version() -> None:
+    """Go: TestPrepareWatchListOptionsFromListOptions. The options of a watch list, at first and on a relist."""
+    made = state(watch_list=True)
+    assert made.begin() == Next(Step.WATCH_LIST)
+    options = made.watch_list_options(300)
+    assert (options.resource_version, options.resource_version_match) == ("", "NotOlderThan")
+    assert (options.send_initial_events, options.allow_watch_bookmarks, options.limit) == (True, True, 0)
+    made.watch_list_complete("10")
+    assert made.last_resource_version == "10"
+    assert made.begin() == Next(Step.WATCH_LIST)
+    assert made.watch_list_options(300).resource_version == "10"
+
+
+@pytest.mark.parametrize(
+    ("error", "expected", "later"),
+    [
+        pytest.param(INVALID, Next(Step.LIST), Step.LIST, id="refused-never-again"),
+        pytest.param(ApiError(400, "BadRequest"), Next(Step.LIST), Step.LIST, id="bad-request-never-again"),
+        pytest.param(ValueError("dummy"), Next(Step.LIST), Step.LIST, id="a-function-that-cannot-never-again"),
+        pytest.param(FORBIDDEN, Next(Step.LIST), Step.WATCH_LIST, id="forbidden-list-this-time"),
+        pytest.param(ApiError(500, "InternalError"), Next(Step.LIST), Step.WATCH_LIST, id="broken-list-this-time"),
+        pytest.param(UNAVAILABLE, Next(Step.LIST, at_least=3.0), Step.WATCH_LIST, id="unavailable-list-when-asked-to"),
+        pytest.param(
+            THROTTLED, Next(Step.WATCH_LIST, wait=True, at_least=7.0), Step.WATCH_LIST, id="throttled-wait-and-again"
+        ),
+        pytest.param(REFUSED, Next(Step.WATCH_LIST, wait=True), Step.WATCH_LIST, id="nobody-there-wait-and-again"),
+        pytest.param(ConnectionError("reset"), Next(Step.LIST), Step.WATCH_LIST, id="broken-off-list-this-time"),
+    ],
+)
+def test_a_failed_watch_list_is_asked_again_or_makes_way_for_a_list(
+    error: Exception, expected: Next, later: Step
+) -> None:
+    """Go: TestWatchList. Which failures are the server's last word on watch lists."""
+    made = state(watch_list=True)
+    assert made.watch_list_failed(error) == expected
+    assert made.begin().step is later
+
+
+@pytest.mark.parametrize("error", [EXPIRED, TOO_LARGE], ids=["expired", "too-large"])
+def test_a_watch_list_at_a_version_that_is_not_to_be_had_asks_for_the_newest_at_once(error: ApiError) -> None:
+    """client-go source. Once at once; should that fail too, after a wait."""
+    made = state(watch_list=True, seen="10")
+    assert made.watch_list_failed(error) == Next(Step.WATCH_LIST)
+    assert made.watch_list_options(1).resource_version == ""
+    assert made.watch_list_failed(error).wait
+    made.watch_list_complete("30")
+    assert made.watch_list_options(1).resource_version == "30"
+
+
+def test_a_watch_list_that_ends_before_its_bookmark_is_asked_again_twice() -> None:
+    """Go: TestWatchList. A proxy that cuts answers short would keep it from ever being complete."""
+    made = state(watch_list=True)
+    assert made.watch_list_ended(2.0) == Next(Step.WATCH_LIST, wait=True)
+    assert made.watch_list_ended(2.0) == Next(Step.WATCH_LIST, wait=True)
+    assert made.watch_list_ended(2.0) == Next(Step.LIST)
+    assert made.begin() == Next(Step.LIST)
+
+
+def test_a_complete_watch_list_forgives_those_before_it() -> None:
+    """Only watch lists that end early in a row count."""
+    made = state(watch_list=True)
+    for _ in range(5):
+        assert made.watch_list_ended(2.0).step is Step.WATCH_LIST
+        made.watch_list_complete("1")
+
+
+def test_a_watch_list_that_took_its_time_and_did_not_end_is_not_asked_again() -> None:
+    """One that a minute did not complete will not be completed by another."""
+    assert state(watch_list=True).watch_list_ended(60.0) == Next(Step.LIST)
+
+
+def test_a_watch_list_whose_bookmark_does_not_come_in_time_is_not_asked_again() -> None:
+    """A list takes its place, in this round and the later ones."""
+    made = state(watch_list=True)
+    assert made.watch_list_timed_out() == Next(Step.LIST)
+    assert made.begin() == Next(Step.LIST)
+
+
+# What no sequence of outcomes can do
+
+_ERRORS = [EXPIRED, TOO_LARGE, THROTTLED, INVALID, FORBIDDEN, UNAVAILABLE, REFUSED, ApiError(500), ValueError("x")]
+_outcomes = st.one_of(
+    st.tuples(st.just("fails"), st.sampled_from(_ERRORS)),
+    st.tuples(st.just("in_stream"), st.sampled_from([e for e in _ERRORS if isinstance(e, ApiError)])),
+    st.tuples(st.just("ends"), st.tuples(st.integers(0, 2), st.sampled_from([0.0, 0.5, 1.0, 400.0]))),
+    st.tuples(st.just("succeeds"), st.sampled_from([None, "C1", "C2"])),
+    st.tuples(st.just("silent"), st.none()),
+    st.tuples(st.just("broke"), st.none()),
+)
+
+
+class World:
+    """Drives a state with outcomes and looks at every request."""
+
+    def __init__(self, *, watch_list: bool, page_size: int) -> None:
+        self.state = ReflectorState(watch_list=watch_list, page_size=page_size)
+        self.step = self.state.begin()
+        self.version = 0
+        self.requests_in_a_row = 0  # without a wait, a pause or a watch that lasted between them
+
+    def take(self, kind: str, value: Any) -> None:
+        if self.step.step in (Step.FAILED, Step.ENDED):
+            self.requests_in_a_row = 0
+            self.step = self.state.begin()
+        if self.step.waits:
+            self.requests_in_a_row = 0
+        self.requests_in_a_row += 1
+        self.check_request()
+        handler: Callable[[str, Any], Next] = {
+            Step.LIST: self.listed,
+            Step.WATCH_LIST: self.watch_listed,
+            Step.WATCH: self.watched,
+        }[self.step.step]
+        self.step = handler(kind, value)
+
+    def check_request(self) -> None:
+        seen = str(self.version) if self.version else ""
+        assert self.state.last_resource_version == seen
+        if self.step.step is Step.WATCH:
+            assert self.state.watch_options(1).resource_version == seen
+        elif self.step.step is Step.WATCH_LIST:
+            assert self.state.watch_list_options(1).resource_version in (seen, "")
+        else:
+            options = self.state.list_options()
+            assert options.resource_version in (seen or "0", "")
+            assert not (options.continue_ and options.resource_version)
+
+    def listed(self, kind: str, value: Any) -> Next:
+        if kind == "fails":
+            return self.state.list_failed(value)
+        if kind == "broke":
+            return self.state.broke()
+        following = self.state.page_came(value if kind == "succeeds" else None)
+        if following is not None:
+            self.requests_in_a_row -= 1  # a page is progress
+            return following
+        self.version += 1
+        return self.state.list_complete(str(self.version))
+
+    def watch_listed(self, kind: str, value: Any) -> Next:
+        if kind in ("fails", "in_stream"):
+            return self.state.watch_list_failed(value)
+        if kind == "ends":
+            return self.state.watch_list_ended(value[1])
+        if kind == "silent":
+            return self.state.watch_list_timed_out()
+        if kind == "broke":
+            return self.state.broke()
+        self.version += 1
+        self.state.watch_list_complete(str(self.version))
+        return self.followed("ends", (1, 0.0))
+
+    def watched(self, kind: str, value: Any) -> Next:
+        return self.state.watch_call_failed(value) if kind == "fails" else self.followed(kind, value)
+
+    def followed(self, kind: str, value: Any) -> Next:
+        if kind == "in_stream":
+            return self.state.watch_error(value)
+        if kind == "broke":
+            return self.state.broke()
+        if kind != "ends":
+            self.requests_in_a_row = 0  # silence, or a watch that ended in its time
+            return self.state.watch_was_silent()
+        events, seconds = value
+        if events:
+            self.version += events
+            self.state.saw(str(self.version))
+        if seconds >= 1.0:
+            self.requests_in_a_row = 0
+        return self.state.watch_ended(events=events, seconds=seconds)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    outcomes=st.lists(_outcomes, min_size=1, max_size=60),
+    watch_list=st.booleans(),
+    page_size=st.sampled_from([0, 4, 500]),
+)
+def test_no_sequence_of_outcomes_asks_many_times_without_a_wait_or_goes_back(
+    outcomes: list[tuple[str, Any]], watch_list: bool, page_size: int
+) -> None:
+    """At most eight requests without a wait between them, and none for a version other than the last seen, "" or "0"."""
+    world = World(watch_list=watch_list, page_size=page_size)
+    for kind, value in outcomes:
+        world.take(kind, value)
+        assert world.requests_in_a_row <= 8
+
+
+@pytest.mark.parametrize(
+    ("outcome", "most"),
+    [
+        # 0.8 + 1.6 + 3.2 + ... + 30 + 30 ... seconds: some 125 rounds an hour, of a list and a watch or two each.
+        pytest.param(("ends", (0, 0.0)), 260, id="very-short-watches"),
+        pytest.param(("ends", (1, 0.0)), 750, id="one-event-and-the-end"),
+        pytest.param(("fails", THROTTLED), 130, id="429"),
+        pytest.param(("fails", FORBIDDEN), 260, id="403"),
+        pytest.param(("fails", ApiError(404, "NotFound")), 260, id="404"),
+        pytest.param(("fails", EXPIRED), 260, id="410"),
+        pytest.param(("fails", REFUSED), 130, id="refused"),
+        pytest.param(("in_stream", EXPIRED), 260, id="410-within-the-watch"),
+        pytest.param(("in_stream", THROTTLED), 130, id="429-within-the-watch"),
+        pytest.param(("in_stream", ApiError(500)), 400, id="500-within-the-watch"),
+        pytest.param(("broke", None), 130, id="broken"),
+    ],
+)
+@pytest.mark.parametrize("watch_list", [False, True], ids=["list", "watch-list"])
+def test_a_storm_of_one_kind_is_bounded_by_the_backoff(outcome: tuple[str, Any], most: int, watch_list: bool) -> None:
+    """So many requests an hour at most, whatever it is that never stops."""
+    world = World(watch_list=watch_list, page_size=500)
+    rounds = BackoffState(Backoff(jitter=0), Random(1))
+    watches = BackoffState(Backoff(jitter=0), Random(1))
+    now, requests = 0.0, 0
+    while now < 3600:
+        step = world.step
+        if step.step in (Step.FAILED, Step.ENDED):
+            now += rounds.next(now, step.at_least)
+        elif step.waits:
+            now += watches.next(now, step.at_least) if step.wait else watches.pause(step.pause, step.at_least)
+        # A list alone succeeds where it is the watch that something is wrong with.
+        kind, value = outcome
+        world.take(*(("succeeds", None) if step.step is Step.LIST and kind in ("ends", "in_stream") else (kind, value)))
+        requests += 1
+        assert requests <= most
+
+
+# Turns
+
+
+@pytest.mark.parametrize(
+    ("before", "following", "paced"),
+    [
+        pytest.param(None, Next(Step.LIST), True, id="first-list"),
+        pytest.param(None, Next(Step.WATCH_LIST), True, id="first-watch-list"),
+        pytest.param(Step.LIST, Next(Step.LIST), False, id="next-page"),
+        pytest.param(Step.LIST, Next(Step.WATCH), False, id="watch-after-list"),
+        pytest.param(Step.WATCH_LIST, Next(Step.LIST), False, id="list-for-watch-list"),
+        pytest.param(Step.WATCH_LIST, Next(Step.WATCH_LIST), False, id="newest-state-at-once"),
+        pytest.param(Step.WATCH, Next(Step.WATCH), True, id="watch-after-watch"),
+        pytest.param(Step.WATCH_LIST, Next(Step.WATCH), True, id="watch-after-watch-list"),
+        pytest.param(Step.WATCH_LIST, Next(Step.LIST, at_least=1.0), True, id="after-a-servers-wish"),
+        pytest.param(Step.LIST, Next(Step.WATCH, pause=1.0), True, id="after-a-pause"),
+        pytest.param(Step.WATCH, Next(Step.WATCH, wait=True), True, id="after-a-wait"),
+    ],
+)
+def test_what_many_may_ask_at_the_same_moment_is_paced(before: Step | None, following: Next, paced: bool) -> None:
+    """Beginnings, watches that were cut, and what comes after a wait; not what an answer is followed by at once."""
+    assert is_paced(before, following) is paced

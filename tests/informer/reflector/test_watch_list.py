@@ -1,0 +1,109 @@
+"""The beginning of a watch list, without a watch: what is collected, and for how long."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from informer.objects.keys import meta_namespace_key
+from informer.reflector.event_reader import EventReader
+from informer.reflector.watch_list import BookmarkDeadline, InitialEvents
+from watch import Event
+
+
+def initial(now: float = 0.0) -> InitialEvents:
+    reader = EventReader("1", on_undecodable=lambda item: None)
+    return InitialEvents(reader, meta_namespace_key, lambda error: None, BookmarkDeadline(now), now)
+
+
+def added(name: str) -> Event[Any]:
+    return Event("ADDED", {"metadata": {"name": name, "resourceVersion": "1"}})
+
+
+def bookmark(version: str, *, end: bool = False) -> Event[Any]:
+    annotations = {"k8s.io/initial-events-end": "true"} if end else {}
+    return Event("BOOKMARK", {"metadata": {"resourceVersion": version, "annotations": annotations}})
+
+
+# Each step: the time, how many objects there are by then, and whether a bookmark came that was not the end.
+@pytest.mark.parametrize(
+    ("steps", "until"),
+    [
+        pytest.param([], 15, id="nothing-comes"),
+        pytest.param([(10, 99, False)], 15, id="too-few"),
+        pytest.param([(10, 100, False)], 25, id="a-hundred"),
+        pytest.param([(1, 50, False), (10, 100, False)], 25, id="a-hundred-together"),
+        pytest.param([(10, 100, False), (20, 150, False)], 25, id="then-too-few"),
+        pytest.param([(10, 100, False), (20, 200, False), (30, 300, False)], 45, id="a-hundred-each-time"),
+        pytest.param([(10, 0, True)], 25, id="another-bookmark-begins-the-last-wait"),
+        pytest.param([(10, 0, True), (20, 1000, False)], 25, id="which-nothing-puts-off"),
+        pytest.param([(10, 0, True), (20, 1000, True)], 25, id="not-even-another"),
+    ],
+)
+def test_the_deadline_is_put_off_by_progress_only(steps: Any, until: float) -> None:
+    """Initial events come fast; what trickles in, or comes behind another bookmark, is live traffic."""
+    deadline = BookmarkDeadline(0.0)
+    for now, objects, other_bookmark in steps:
+        deadline.saw(objects, now, other_bookmark=other_bookmark)
+    assert deadline.left(0) == until
+
+
+def test_objects_and_what_came_behind_the_bookmark_are_given_away_once() -> None:
+    """They are not held a second time."""
+    made = initial()
+    made.feed([added("a"), added("b")], 1)
+    assert not made.is_over()
+    made.feed([added("c"), bookmark("7", end=True), added("d")], 2)
+    assert made.is_over()
+    assert made.version == "7"
+    assert len(made.take_objects()) == 3
+    assert [event.object["metadata"]["name"] for event in made.take_rest()] == ["d"]
+    assert (made.take_objects(), made.take_rest()) == ([], [])
+
+
+def test_an_error_ends_it() -> None:
+    """What came with it is of no use any more."""
+    made = initial()
+    made.feed([added("a"), Event("ERROR", {"code": 410}), bookmark("7")], 1)
+    assert made.is_over()
+    assert made.version == ""
+    assert made.error is not None
+    assert made.error.is_expired
+
+
+def test_warnings_come_every_ten_seconds_until_it_is_over() -> None:
+    """Go: TestInitialEventsEndBookmarkTicker. First that nothing came, then how long ago the last event was."""
+    made = initial()
+    assert made.warning(9.9) is None
+    assert made.warning(10) == (
+        "awaiting required bookmark event for initial events stream, no events received for 10s"
+    )
+    assert made.warning(15) is None
+    made.feed([added("a")], 18)
+    assert made.warning(20) == (
+        "hasn't received required bookmark event marking the end of initial events stream, received last event 2s ago"
+    )
+    made.feed([bookmark("7", end=True)], 21)
+    assert made.warning(30) is None
+
+
+def test_waits_end_at_the_next_warning_or_the_deadline() -> None:
+    """Whichever comes first."""
+    made = initial()
+    assert made.left(0) == 10
+    assert made.warning(10)
+    assert made.left(10) == 5
+    assert not made.expired(14.9)
+    assert made.expired(15)
+
+
+def test_more_objects_than_are_allowed_end_it() -> None:
+    """Objects are counted, not events: one that is seen twice, or gone again, counts once or not."""
+    reader = EventReader("1", on_undecodable=lambda item: None)
+    made = InitialEvents(reader, meta_namespace_key, lambda error: None, BookmarkDeadline(0.0), 0.0, max_objects=2)
+    made.feed([added("a"), added("b"), added("b"), Event("DELETED", added("a").object), added("c")], 1)
+    assert (made.count, made.is_too_many, made.is_over()) == (2, False, False)
+    made.feed([added("d")], 2)
+    assert (made.count, made.is_too_many, made.is_over()) == (3, True, True)
+    assert made.version == ""

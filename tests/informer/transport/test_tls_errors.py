@@ -1,0 +1,165 @@
+"""What an informer tells of a TLS connection that is not to be: what is wrong, and what to do."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from informer import ListWatch, SharedInformer
+from informer.reflector.backoff import Backoff
+from informer.transport.transport import Transport
+from watch.concurrency import Latch
+
+OK = {"ok": True}
+QUICK = Backoff(initial=0.02, maximum=0.05)
+
+
+def told_by(api_client: Any, *words: str) -> str:
+    """What `sync_error` says once it has these words in it."""
+    informer: Any = SharedInformer(ListWatch.for_resource(api_client, "v1/pods"), backoff=QUICK, watch_list=False)
+    deadline, pause = time.monotonic() + 10, Latch()
+    with informer:
+        while time.monotonic() < deadline:
+            error = informer.sync_error()
+            # A server that refuses a certificate may close before its reason is read: then the next try tells it.
+            if error is not None and all(word in str(error) for word in words):
+                assert isinstance(error, ConnectionError)
+                break
+            pause.wait(0.01)
+        return str(informer.sync_error())
+
+
+@pytest.mark.parametrize(
+    ("served", "settings", "words"),
+    [
+        pytest.param(
+            {}, {"ssl_ca_cert": "other"}, ["not signed by the authority in", "certificate-authority"], id="ca"
+        ),
+        pytest.param({}, {}, ["any of the authorities that this machine trusts", "ssl_ca_cert"], id="no-ca"),
+        pytest.param(
+            {"hosts": ("elsewhere.test",)},
+            {"ssl_ca_cert": "its"},
+            ["for another name", "tls-server-name"],
+            id="host-name",
+        ),
+        pytest.param(
+            {}, {"ssl_ca_cert": "its", "tls_server_name": "elsewhere.test"}, ["for another name"], id="tls-server-name"
+        ),
+        pytest.param({"expired": True}, {"ssl_ca_cert": "its"}, ["has expired", "renew", "clock"], id="expired"),
+        pytest.param(
+            {"wants_client": True},
+            {"ssl_ca_cert": "its"},
+            ["does not accept a connection without a client certificate"],
+            id="no-client-certificate",
+        ),
+        pytest.param(
+            {"wants_client": True},
+            {"ssl_ca_cert": "its", "cert_file": "foreign", "key_file": "foreign"},
+            ["does not accept the client certificate"],
+            id="foreign-client-certificate",
+        ),
+        pytest.param(
+            {}, {"ssl_ca_cert": "missing"}, ["certificate-authority", "missing.pem", "is missing"], id="ca-file-is-gone"
+        ),
+        pytest.param(
+            {},
+            {"ssl_ca_cert": "its", "cert_file": "missing", "key_file": "missing"},
+            ["client-certificate", "missing.pem", "is missing"],
+            id="client-file-is-gone",
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_certificate_is_told(
+    served: Any,
+    settings: dict[str, str],
+    words: list[str],
+    serve: Any,
+    tmp_path: Path,
+    make_authority: Any,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """In `sync_error()` and in the log, with the resource and the server's address, and what to do."""
+    authority, other = make_authority(), make_authority()
+    hosts = served.get("hosts", ("127.0.0.1",))
+    options = {name: value for name, value in served.items() if name != "hosts"}
+    server = serve(lambda _, connection: connection.answer(OK), tls=authority.server_context(*hosts, **options))
+    names = {
+        "other": other.path,
+        "its": authority.path,
+        "foreign": other.issue(name="foreign"),
+        "missing": str(tmp_path / "missing.pem"),
+    }
+    with caplog.at_level(logging.WARNING):
+        said = told_by(server.client(**{name: names.get(value, value) for name, value in settings.items()}), *words)
+    assert said.startswith(f"failed to list pods: cannot reach {server.url}: ")
+    for word in words:
+        assert word in said
+        assert word in caplog.text
+    assert server.requests == []
+
+
+def test_a_server_that_does_not_speak_tls_is_told(serve: Any, run: Any) -> None:
+    """https in the kubeconfig, http at the port, which answers a handshake as it answers all that is no request."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def answer() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(65536)
+                connection.sendall(b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request\n")
+
+        task = run(answer)
+        address = f"https://127.0.0.1:{listener.getsockname()[1]}"
+        transport = Transport(serve(lambda *_: None).client(host=address))
+        with pytest.raises(ConnectionError, match="does not speak TLS there"):
+            transport.get_json("/")
+        task.result()
+
+
+@pytest.mark.parametrize(
+    ("settings", "hosts"),
+    [
+        pytest.param({"ssl_ca_cert": "its"}, ("127.0.0.1",), id="verified"),
+        pytest.param({"ssl_ca_cert": "its", "tls_server_name": "other.test"}, ("other.test",), id="tls-server-name"),
+        pytest.param({"verify_ssl": False}, ("elsewhere.test",), id="insecure-skip-tls-verify"),
+        pytest.param({"ssl_ca_cert": "its", "assert_hostname": False}, ("elsewhere.test",), id="any-name"),
+    ],
+)
+def test_what_a_configuration_allows_is_accepted(
+    settings: dict[str, Any], hosts: tuple[str, ...], serve: Any, authority: Any
+) -> None:
+    """Names are checked against what the kubeconfig says, and nothing is where it says so."""
+    server = serve(lambda _, connection: connection.answer(OK), tls=authority.server_context(*hosts))
+    named = {name: authority.path if value == "its" else value for name, value in settings.items()}
+    assert Transport(server.client(**named)).get_json("/") == OK
+
+
+def test_insecure_skip_tls_verify_of_a_kubeconfig_counts_and_its_absence_too(serve: Any, authority: Any) -> None:
+    """Nothing but that setting turns verification off."""
+    from kubernetes import client, config
+
+    def loaded(**cluster: Any) -> Any:
+        configuration = client.Configuration()
+        config.load_kube_config_from_dict(
+            {
+                "current-context": "c",
+                "contexts": [{"name": "c", "context": {"cluster": "k", "user": "u"}}],
+                "clusters": [{"name": "k", "cluster": {"server": server.url, **cluster}}],
+                "users": [{"name": "u", "user": {"token": "t"}}],
+            },
+            client_configuration=configuration,
+        )
+        return Transport(client.ApiClient(configuration))
+
+    handler: Callable[[Any, Any], None] = lambda _, connection: connection.answer(OK)  # noqa: E731
+    server = serve(handler, tls=authority.server_context("elsewhere.test"))
+    assert loaded(**{"insecure-skip-tls-verify": True}).get_json("/") == OK
+    for cluster in ({}, {"insecure-skip-tls-verify": False}):
+        with pytest.raises(ConnectionError, match="certificate verify failed"):
+            loaded(**cluster).get_json("/")

@@ -1,4 +1,4 @@
-"""For tests of watchers: a server whose every byte the test decides."""
+"""Fixtures for tests of watchers: a server that sends exactly the bytes that the test gives it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.support.http_servers import StreamServer
 
 @pytest.fixture
 def make_server(make_authority: Callable[[], Any]) -> Iterator[Callable[..., tuple[StreamServer, Any]]]:
-    """Starts servers of raw HTTP, whose every byte the test decides; each comes with a connection pool for it."""
+    """Starts servers that send the test's bytes; returns each with a connection pool for it."""
     servers: list[StreamServer] = []
     pools: list[Any] = []
 

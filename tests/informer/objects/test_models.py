@@ -7,11 +7,12 @@ from typing import Any, TypedDict
 
 import msgspec
 import pytest
-from kubernetes.client import V1JSONSchemaProps, V1Pod, V1Secret
+from kubernetes import client
+from kubernetes.client import V1JSONSchemaProps, V1Pod, V1Secret, models
 
 from informer import Object
 from informer.objects.entry import Entry
-from informer.objects.models import model_for
+from informer.objects.models import ModelName, model_for, parse_model_name
 
 POD: dict[str, Any] = {
     "apiVersion": "v1",
@@ -256,3 +257,62 @@ def test_fields_that_are_not_read_are_not_checked() -> None:
     """A dataclass may have fields of its own that it fills itself."""
     codec = model_for(Computed, V1Pod)
     assert codec.unwrap(codec.wrap(OBJECT)).where == "worker-1"
+
+
+# The official client loads its classes when they are read: dir() lists them, vars() does not.
+OFFICIAL_MODELS = [name for name in dir(models) if hasattr(getattr(models, name), "attribute_map")]
+API_CLASSES = [name for name in dir(client) if name.endswith("Api")]
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("V1Pod", ModelName("", "v1", "Pod")),
+        ("V1PodList", ModelName("", "v1", "PodList")),
+        ("V1beta1DeviceClass", ModelName("", "v1beta1", "DeviceClass")),
+        ("V2HorizontalPodAutoscaler", ModelName("", "v2", "HorizontalPodAutoscaler")),
+        ("CoreV1Event", ModelName("core", "v1", "Event")),
+        ("EventsV1EventList", ModelName("events", "v1", "EventList")),
+        ("ResourceV1ResourceClaim", ModelName("resource", "v1", "ResourceClaim")),
+        ("V1CSIDriver", ModelName("", "v1", "CSIDriver")),
+        ("VersionInfo", None),
+        ("V1", None),
+        ("Pod", None),
+        ("dict", None),
+    ],
+)
+def test_a_model_name_is_split_into_group_hint_version_and_kind(name: str, expected: ModelName | None) -> None:
+    """The group hint is in small letters, "" when the name has none; other names give None."""
+    assert parse_model_name(name) == expected
+
+
+def test_every_official_model_name_is_split_without_loss() -> None:
+    """The three parts give back the class's name; a group hint is the first word of a group that the client has."""
+    assert len(OFFICIAL_MODELS) > 500
+    for name in OFFICIAL_MODELS:
+        found = parse_model_name(name)
+        if name == "VersionInfo":
+            assert found is None
+            continue
+        assert found is not None, name
+        assert found.group_hint.capitalize() + found.version.capitalize() + found.kind == name
+        assert not found.group_hint or any(api.startswith(found.group_hint.capitalize()) for api in API_CLASSES), name
+
+
+@pytest.mark.parametrize(
+    ("name", "group", "fits"),
+    [
+        ("V1Pod", "", True),
+        ("V1Pod", "apps", True),
+        ("CoreV1Event", "", True),
+        ("CoreV1Event", "events.k8s.io", False),
+        ("EventsV1Event", "events.k8s.io", True),
+        ("EventsV1Event", "", False),
+        ("ResourceV1ResourceClaim", "resource.k8s.io", True),
+    ],
+)
+def test_a_group_hint_excludes_other_groups(name: str, group: str, fits: bool) -> None:
+    """A name without a hint fits every group."""
+    found = parse_model_name(name)
+    assert found is not None
+    assert found.fits_group(group) is fits

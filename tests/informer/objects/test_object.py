@@ -201,7 +201,7 @@ def test_view_tells_what_does_not_fit(secret: Object) -> None:
     """A missing field is an error that names it; what is no such type is refused."""
     with pytest.raises(msgspec.ValidationError, match="spec"):
         secret.view(Deployed)
-    with pytest.raises(TypeError, match="Struct, dataclass or TypedDict is needed, not <class 'dict'>"):
+    with pytest.raises(TypeError, match="must be a msgspec.Struct, dataclass or TypedDict, not <class 'dict'>"):
         secret.view(dict)
 
 

@@ -1,7 +1,7 @@
-"""Connections that the scope of their request can give up in every state: name lookup, connecting, TLS handshake, waiting.
+"""urllib3 connections that cancelling a request can interrupt in every state: name lookup, connecting, TLS handshake, waiting.
 
-Comes in: what urllib3 asks of a connection. Goes out: the same, until the scope is cancelled. Also knows every open socket,
-to close the child's copies after a fork.
+The `RequestScope` of the current thread is what gets cancelled. This module also knows every open socket, to close the
+copies that a forked child inherits.
 """
 
 from __future__ import annotations
@@ -21,19 +21,24 @@ from watch.concurrency import in_forked_child
 from watch.errors import RequestCancelledError
 from watch.request_scope import current_scope, unless_cancelled
 
-__all__ = ["CONNECT_TIMEOUT", "POOL_CLASSES", "keepalive_options"]
+__all__ = ["CONNECT_TIMEOUT", "POOL_CLASSES", "ResponseSocket", "keepalive_options"]
 
 CONNECT_TIMEOUT = 30.0
+"""Seconds that connecting may take, per address."""
 _MAX_INTERIM = 10
 
 _open_sockets: WeakSet[socket.socket] = WeakSet()
 
 
 def keepalive_options() -> list[tuple[int, int, int]]:
-    """A dead path is noticed after 15 s of silence and three probes 10 s apart, or 45 s of unacknowledged data."""
+    """Socket options that detect a dead network path.
+
+    The kernel breaks a connection after 15 s of silence and three unanswered probes 10 s apart, or when data that was sent
+    stays unacknowledged for 45 s.
+    """
     options = [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1), (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)]
     for names, value in (
-        # macOS has the first under another name.
+        # macOS calls it TCP_KEEPALIVE.
         (("TCP_KEEPIDLE", "TCP_KEEPALIVE"), 15),
         (("TCP_KEEPINTVL",), 10),
         (("TCP_KEEPCNT",), 3),
@@ -46,34 +51,81 @@ def keepalive_options() -> list[tuple[int, int, int]]:
 
 
 class _Response(http.client.HTTPResponse):
-    """One before which a server may send a few interim ones (100 Continue): http.client would read them without end."""
+    """Limits the interim responses (100 Continue) before the final one: http.client would read them without end."""
 
     _heads = 0
 
     def _read_status(self) -> tuple[str, int, str]:
         self._heads += 1
         if self._heads > _MAX_INTERIM + 1:
-            raise http.client.HTTPException(f"more than {_MAX_INTERIM} interim answers")
+            raise http.client.HTTPException(f"the server sent more than {_MAX_INTERIM} interim responses")
         return super()._read_status()  # type: ignore[misc,no-any-return]
 
 
+class ResponseSocket:
+    """The socket on which the body of a response arrives, for reading it without urllib3 and http.client.
+
+    Every response of `Transport.open` has one as its attribute `response_socket`, except behind a SOCKS proxy and for TLS
+    within TLS. Read the body either from the socket or through the response's own methods, not through both.
+
+    Attributes:
+        sock: the connected socket; an `ssl.SSLSocket` for https.
+        chunked: whether the body is sent in HTTP's chunked coding.
+        length: the size of the body in bytes; None when it is chunked or ends with the connection.
+        will_close: whether the server closes the connection after the body, so that it cannot be used again.
+    """
+
+    __slots__ = ("_head", "chunked", "length", "sock", "will_close")
+
+    def __init__(self, sock: socket.socket, head: http.client.HTTPResponse) -> None:
+        self._head: Any = head
+        self.sock = sock
+        self.chunked: bool = self._head.chunked
+        self.length: int | None = self._head.length
+        self.will_close: bool = self._head.will_close
+
+    def buffered(self) -> bytes:
+        """Returns the first bytes of the body, which http.client has read along with the headers. Does not wait.
+
+        The socket must be non-blocking: with nothing buffered, this tries to read it once.
+        """
+        try:
+            return bytes(self._head.fp.peek())
+        except (OSError, ValueError):
+            return b""
+
+    def end(self) -> None:
+        """Marks the body as read to its end. `release_conn()` of the response then returns the connection to its pool."""
+        self._head.close()
+
+
 class _Interruptible:
-    """A connection that the scope of its request can shut down while it connects and while it waits for an answer."""
+    """A connection that cancelling its request shuts down while it connects and while it waits for a response."""
 
     sock: Any
     port: int
     timeout: Any
     _dns_host: str
     socket_options: Any
-    response_class: Any = _Response
+    _head: _Response | None = None
 
     def connect(self) -> None:
         super().connect()  # type: ignore[misc]
         _open_sockets.add(self.sock)
 
+    def response_class(self, *args: Any, **options: Any) -> _Response:
+        """Called by http.client, which takes a function as well as a class."""
+        self._head = _Response(*args, **options)
+        return self._head
+
     def getresponse(self) -> Any:
-        with _abortable(self.sock):
-            return super().getresponse()  # type: ignore[misc]
+        sock = self.sock
+        with _abortable(sock):
+            response = super().getresponse()  # type: ignore[misc]
+        head, self._head = self._head, None
+        if isinstance(sock, socket.socket) and head is not None:
+            response.response_socket = ResponseSocket(sock, head)
+        return response
 
     def _new_conn(self) -> socket.socket:
         last: OSError | None = None
@@ -99,16 +151,16 @@ def _addresses(host: str, port: int) -> list[Any]:
     try:
         return socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
     except OSError:
-        # A name: the resolver may take its time, and nothing can interrupt it.
+        # A name: nothing can interrupt the resolver, so this thread stops waiting for it when the request is cancelled.
         return unless_cancelled(lambda: socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM), "name-lookup")
 
 
-class _PlainConnection(_Interruptible, HTTPConnection):
+class _PlainConnection(_Interruptible, HTTPConnection):  # type: ignore[misc]
     pass
 
 
-class _TLSConnection(_Interruptible, HTTPSConnection):
-    """The handshake takes the socket object for its own: a second one for the same connection can end it."""
+class _TLSConnection(_Interruptible, HTTPSConnection):  # type: ignore[misc]
+    """Interrupts the TLS handshake through a duplicate of the socket, since wrapping takes over the socket object itself."""
 
     _handle: socket.socket | None = None
 
@@ -137,7 +189,7 @@ class _TLSConnection(_Interruptible, HTTPSConnection):
 
 @contextlib.contextmanager
 def _abortable(sock: socket.socket) -> Iterator[None]:
-    """While inside, the scope's cancelling shuts the socket down."""
+    """Within this context, cancelling the request shuts the socket down."""
     scope = current_scope()
     if scope is None or sock is None:
         yield
@@ -148,11 +200,11 @@ def _abortable(sock: socket.socket) -> Iterator[None]:
     finally:
         withdraw()
         if scope.cancelled:
-            raise RequestCancelledError("the request was given up: its owner has stopped")
+            raise RequestCancelledError("the request was cancelled: its owner has stopped")
 
 
 def _shut_down(sock: socket.socket) -> None:
-    # Below TLS, whose farewell could block.
+    # On the TCP level: TLS would send a closing message, which could block.
     with contextlib.suppress(OSError):
         socket.socket.shutdown(sock, socket.SHUT_RDWR)
 
@@ -165,7 +217,7 @@ class _TLSPool(HTTPSConnectionPool):
     ConnectionCls = _TLSConnection  # type: ignore[mutable-override]
 
     def _validate_conn(self, conn: Any) -> None:
-        # Without urllib3's warning where certificates are not verified: whoever configured that knows.
+        # Without urllib3's warning about unverified certificates: the user has configured that.
         if conn.is_closed:
             conn.connect()
 
@@ -176,7 +228,7 @@ POOL_CLASSES = {"http": _PlainPool, "https": _TLSPool}
 
 @in_forked_child
 def _close_after_fork() -> None:
-    """The child's copies of the sockets are closed without a word to the server: the connections are the parent's."""
+    """Closes the copies in the child without sending anything: the connections belong to the parent."""
     for sock in list(_open_sockets):
         with contextlib.suppress(OSError, ValueError):
             number = sock.detach()

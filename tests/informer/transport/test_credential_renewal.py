@@ -112,28 +112,31 @@ class Guarded:
     [
         pytest.param(credential(token=SECRET), "exit 3", "ended with exit code 3", id="fails"),
         pytest.param(credential(token=SECRET), "kill -9 $$", "ended with exit code -9", id="is-killed"),
-        pytest.param(credential(token=SECRET), "exec sleep 30", "gave nothing within 0.2 s and was killed", id="hangs"),
-        pytest.param(
-            SECRET * 100_000, "", "wrote more than 1048576 bytes, the most allowed, and was killed", id="much"
-        ),
-        pytest.param(SECRET, "exec yes", "wrote more than 1048576 bytes, the most", id="without-an-end"),
+        pytest.param(credential(token=SECRET), "exec sleep 30", "did not end within 0.2 s and was killed", id="hangs"),
+        pytest.param(SECRET * 100_000, "", "wrote more than 1048576 bytes, the limit, and was killed", id="much"),
+        pytest.param(SECRET, "exec yes", "wrote more than 1048576 bytes, the limit", id="without-an-end"),
         pytest.param(f"token: {SECRET}", "", "did not write an ExecCredential in JSON", id="garbage"),
         pytest.param(
             json.dumps(credential(token=SECRET))[:-3], "", "did not write an ExecCredential in JSON", id="half"
         ),
-        pytest.param("", "", r"in JSON \(0 bytes came\)", id="nothing"),
+        pytest.param("", "", r"in JSON \(it wrote 0 bytes\)", id="nothing"),
         pytest.param(f'["{SECRET}"]', "", "did not write an ExecCredential in JSON", id="a-list"),
-        pytest.param({"kind": SECRET, "apiVersion": API}, "", f"not write an ExecCredential of {API}", id="other-kind"),
         pytest.param(
-            {**credential(token=SECRET), "apiVersion": SECRET}, "", f"an ExecCredential of {API}", id="other-version"
+            {"kind": SECRET, "apiVersion": API}, "", f"not write an ExecCredential of apiVersion {API}", id="other-kind"
+        ),
+        pytest.param(
+            {**credential(token=SECRET), "apiVersion": SECRET},
+            "",
+            f"an ExecCredential of apiVersion {API}",
+            id="other-version",
         ),
         pytest.param({**credential(), "status": SECRET}, "", "neither a token nor a client cert", id="no-status"),
-        pytest.param(credential(token=[SECRET]), "", "gave a token that is no text", id="token-is-a-list"),
-        pytest.param(credential(clientKeyData=SECRET), "", "without the other", id="key-alone"),
+        pytest.param(credential(token=[SECRET]), "", "returned a token that is not a string", id="token-is-a-list"),
+        pytest.param(credential(clientKeyData=SECRET), "", "returned only one of", id="key-alone"),
         pytest.param(
             credential(token=SECRET, expirationTimestamp=SECRET),
             "",
-            "expirationTimestamp that is no time",
+            "expirationTimestamp that is not a time",
             id="no-time",
         ),
     ],
@@ -166,7 +169,7 @@ def test_a_plugin_that_needs_a_terminal_is_refused_without_one(monkeypatch: pyte
     """An informer's thread can ask nobody."""
     monkeypatch.setattr("sys.stdin", None)
     section = {"command": "/bin/true", "apiVersion": API, "interactiveMode": "Always"}
-    with pytest.raises(ExecPluginError, match="wants a terminal"):
+    with pytest.raises(ExecPluginError, match="needs a terminal"):
         run_exec_plugin(section)
 
 
@@ -188,7 +191,7 @@ def test_a_plugin_is_told_what_it_may_want_to_know(tmp_path: Path) -> None:
         cluster={"server": "https://there", "extensions": [extension]},
         folder=str(tmp_path),
     )
-    assert (given.token, given.expires) == ("t", datetime(2100, 1, 1, tzinfo=UTC))
+    assert (given.token, given.expires) == ("t", datetime(2100, 1, 1, microsecond=500_000, tzinfo=UTC))
     assert "t'" not in repr(given)
     assert (tmp_path / "words").read_text().split() == ["argument", "value"]
     info = json.loads((tmp_path / "info").read_text())
@@ -454,9 +457,9 @@ def test_a_token_file_that_cannot_be_read_leaves_the_last_token(
     else:
         token_file.path.write_bytes(b"" if state == "empty" else b"\xff\xfe\x00")
     assert token_file.transport.get_json("/") == OK
-    assert f"token file {token_file.path} cannot be read, the last token is used" in caplog.text
+    assert f"cannot read the token file {token_file.path}, using the last token" in caplog.text
     token_file.guarded.tokens = {"two"}
-    with pytest.raises(ConnectionError, match=f"the token file {token_file.path} cannot be read"):
+    with pytest.raises(ConnectionError, match=f"cannot read the token file {token_file.path}"):
         token_file.transport.get_json("/")
     token_file.path.write_text("two")
     assert token_file.transport.get_json("/") == OK

@@ -267,7 +267,7 @@ def load_kubeconfig(configuration: Any) -> None:
     """Loads the kubeconfig that kubectl would use into a configuration; see `install`.
 
     Raises:
-        kubernetes.config.ConfigException: there is no kubeconfig, or it is malformed.
+        kubernetes.config.ConfigException: no kubeconfig exists, or it is malformed.
     """
     from kubernetes.config import kube_config
 

@@ -1,4 +1,4 @@
-"""The project's urllib3 connections: what they offer a reader of the socket."""
+"""The project's urllib3 connections: the socket that they offer for reading a body."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from informer.transport.transport import Transport
 def test_a_response_offers_its_socket(
     serve: Any, authority: Any, tls: bool, head: bytes, chunked: bool, length: int | None, will_close: bool
 ) -> None:
-    """`response_socket` has the connected socket, how the body is framed, and what was read of it with the headers."""
+    """`response_socket` has the socket, the framing of the body, and the bytes that were read along with the headers."""
     body = b"5\r\nhello\r\n0\r\n\r\n" if chunked else b"hello"
 
     def handler(request: Any, connection: Any) -> None:

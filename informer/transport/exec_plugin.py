@@ -133,12 +133,7 @@ def _output_of(
         ) as process:
             try:
                 output = _read_all(process, time.monotonic() + timeout, max_output)
-                if len(output) > max_output:
-                    problem = f"wrote more than {max_output} bytes, the limit, and was killed"
-                elif process.returncode:
-                    problem = (
-                        f"ended with exit code {process.returncode}; see its messages on this process's standard error"
-                    )
+                problem = _failure_of(process, output, max_output)
             finally:
                 # Has no effect on a process that has ended.
                 process.kill()
@@ -150,6 +145,14 @@ def _output_of(
     if problem:
         raise ExecPluginError(f"exec plugin {command!r} {problem}")
     return output
+
+
+def _failure_of(process: subprocess.Popen[bytes], output: bytes, max_output: int) -> str:
+    if len(output) > max_output:
+        return f"wrote more than {max_output} bytes, the limit, and was killed"
+    if process.returncode:
+        return f"ended with exit code {process.returncode}; see its messages on this process's standard error"
+    return ""
 
 
 def _read_all(process: subprocess.Popen[bytes], deadline: float, most: int) -> bytes:

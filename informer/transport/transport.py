@@ -99,22 +99,7 @@ class Transport:
             RequestCancelledError: the request's scope was cancelled.
         """
         headers = {"Accept": accept, "Accept-Encoding": "gzip" if gzip else "identity"}
-        response, renewals = self._send(path, query, headers)
-        if response.status == 401 and self._renewed(renewals, response):
-            response, _ = self._send(path, query, headers)
-        if not 200 <= response.status < 300:
-            raise _refusal(response)
-        return response
-
-    def _renewed(self, renewals: int, refused: Any) -> bool:
-        """Whether there are new credentials after a 401. If so, the refusing response is closed: the request is sent again."""
-        renewed = True
-        try:
-            renewed = self._credentials.renew(renewals)
-        finally:
-            if renewed:
-                refused.close()
-        return renewed
+        return self._exchange(path, query, headers, _GET)
 
     def get_json(self, path: str, *, accept: str = "application/json") -> Any:
         """Sends a GET request and returns the decoded JSON body; raises as `send_json`."""
@@ -159,16 +144,30 @@ class Transport:
         if body is not None:
             headers["Content-Type"] = "application/json"
             data = msgspec.json.encode(body)
-        request = _Request(method, data, timeout)
-        response, renewals = self._send(path, {}, headers, request)
-        if response.status == 401 and self._renewed(renewals, response):
-            response, _ = self._send(path, {}, headers, request)
-        if not 200 <= response.status < 300:
-            raise _refusal(response)
+        response = self._exchange(path, {}, headers, _Request(method, data, timeout))
         return self._decoded(response, path, timeout)
 
+    def _exchange(self, path: str, query: Mapping[str, str], headers: Mapping[str, str], request: _Request) -> Any:
+        """Sends a request, again with renewed credentials after a 401, and returns the 2xx response."""
+        response, renewals = self._send(path, query, headers, request)
+        if response.status == 401 and self._renewed(renewals, response):
+            response, _ = self._send(path, query, headers, request)
+        if not 200 <= response.status < 300:
+            raise _refusal(response)
+        return response
+
+    def _renewed(self, renewals: int, refused: Any) -> bool:
+        """Whether there are new credentials after a 401. If so, the refusing response is closed: the request is sent again."""
+        renewed = True
+        try:
+            renewed = self._credentials.renew(renewals)
+        finally:
+            if renewed:
+                refused.close()
+        return renewed
+
     def _send(
-        self, path: str, query: Mapping[str, str], own_headers: Mapping[str, str], request: _Request = _GET
+        self, path: str, query: Mapping[str, str], own_headers: Mapping[str, str], request: _Request
     ) -> tuple[Any, int]:
         headers = {**self._headers, **self._cookie, **own_headers}
         parameters, renewals = self._credentials.put_into(headers)

@@ -21,7 +21,7 @@ from watch.concurrency import in_forked_child
 from watch.errors import RequestCancelledError
 from watch.request_scope import current_scope, unless_cancelled
 
-__all__ = ["CONNECT_TIMEOUT", "POOL_CLASSES", "ResponseSocket", "keepalive_options"]
+__all__ = ["CONNECT_TIMEOUT", "POOL_CLASSES", "keepalive_options"]
 
 CONNECT_TIMEOUT = 30.0
 """Seconds that connecting may take, per address."""
@@ -51,52 +51,25 @@ def keepalive_options() -> list[tuple[int, int, int]]:
 
 
 class _Response(http.client.HTTPResponse):
-    """Limits the interim responses (100 Continue) before the final one: http.client would read them without end."""
+    """An http.client response that names its socket, and limits interim responses (100 Continue) before the final one.
+
+    http.client would read interim responses without end.
+
+    Attributes:
+        socket: the socket on which the body arrives, an `ssl.SSLSocket` for https. `watch.byte_source` reads it.
+    """
 
     _heads = 0
+
+    def __init__(self, sock: socket.socket, *args: Any, **options: Any) -> None:
+        super().__init__(sock, *args, **options)
+        self.socket = sock
 
     def _read_status(self) -> tuple[str, int, str]:
         self._heads += 1
         if self._heads > _MAX_INTERIM + 1:
             raise http.client.HTTPException(f"the server sent more than {_MAX_INTERIM} interim responses")
         return super()._read_status()  # type: ignore[misc,no-any-return]
-
-
-class ResponseSocket:
-    """The socket on which the body of a response arrives, for reading it without urllib3 and http.client.
-
-    Every response of `Transport.open` has one as its attribute `response_socket`, except behind a SOCKS proxy and for TLS
-    within TLS. Read the body either from the socket or through the response's own methods, not through both.
-
-    Attributes:
-        sock: the connected socket; an `ssl.SSLSocket` for https.
-        chunked: whether the body is sent in HTTP's chunked coding.
-        length: the size of the body in bytes; None when it is chunked or ends with the connection.
-        will_close: whether the server closes the connection after the body, so that it cannot be used again.
-    """
-
-    __slots__ = ("_head", "chunked", "length", "sock", "will_close")
-
-    def __init__(self, sock: socket.socket, head: http.client.HTTPResponse) -> None:
-        self._head: Any = head
-        self.sock = sock
-        self.chunked: bool = self._head.chunked
-        self.length: int | None = self._head.length
-        self.will_close: bool = self._head.will_close
-
-    def buffered(self) -> bytes:
-        """Returns the first bytes of the body, which http.client has read along with the headers. Does not wait.
-
-        The socket must be non-blocking: with nothing buffered, this tries to read it once.
-        """
-        try:
-            return bytes(self._head.fp.peek())
-        except (OSError, ValueError):
-            return b""
-
-    def end(self) -> None:
-        """Marks the body as read to its end. `release_conn()` of the response then returns the connection to its pool."""
-        self._head.close()
 
 
 class _Interruptible:
@@ -107,25 +80,15 @@ class _Interruptible:
     timeout: Any
     _dns_host: str
     socket_options: Any
-    _head: _Response | None = None
+    response_class: Any = _Response
 
     def connect(self) -> None:
         super().connect()  # type: ignore[misc]
         _open_sockets.add(self.sock)
 
-    def response_class(self, *args: Any, **options: Any) -> _Response:
-        """Called by http.client, which takes a function as well as a class."""
-        self._head = _Response(*args, **options)
-        return self._head
-
     def getresponse(self) -> Any:
-        sock = self.sock
-        with _abortable(sock):
-            response = super().getresponse()  # type: ignore[misc]
-        head, self._head = self._head, None
-        if isinstance(sock, socket.socket) and head is not None:
-            response.response_socket = ResponseSocket(sock, head)
-        return response
+        with _abortable(self.sock):
+            return super().getresponse()  # type: ignore[misc]
 
     def _new_conn(self) -> socket.socket:
         last: OSError | None = None
@@ -155,11 +118,11 @@ def _addresses(host: str, port: int) -> list[Any]:
         return unless_cancelled(lambda: socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM), "name-lookup")
 
 
-class _PlainConnection(_Interruptible, HTTPConnection):  # type: ignore[misc]
+class _PlainConnection(_Interruptible, HTTPConnection):
     pass
 
 
-class _TLSConnection(_Interruptible, HTTPSConnection):  # type: ignore[misc]
+class _TLSConnection(_Interruptible, HTTPSConnection):
     """Interrupts the TLS handshake through a duplicate of the socket, since wrapping takes over the socket object itself."""
 
     _handle: socket.socket | None = None

@@ -383,7 +383,7 @@ def test_the_options_are_set_on_the_socket(serve: Any, authority: Any, tls: bool
     server = serve(answering((OK, 200, {})), tls=authority.server_context("127.0.0.1") if tls else None)
     mine = [(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 7)]
     response = Transport(server.client(ssl_ca_cert=authority.path, socket_options=mine)).open("/", {})
-    sock = response.response_socket.sock
+    sock = response._fp.socket
     assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
     read = [
         sock.getsockopt(socket.IPPROTO_TCP, o) for o in (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT)
@@ -461,7 +461,7 @@ def test_a_forked_child_leaves_its_parents_connections_alone(serve: Any, authori
     server = serve(handler, tls=authority.server_context("127.0.0.1") if tls else None)
     transport = Transport(server.client(ssl_ca_cert=authority.path))
     response = transport.open("/", {})
-    sock = response.response_socket.sock
+    sock = response._fp.socket
     with warnings.catch_warnings():
         # Python 3.12 and newer warn about forking a process with threads, which this test does on purpose.
         warnings.simplefilter("ignore", DeprecationWarning)

@@ -22,11 +22,11 @@ from informer.objects.object_fields import (
     deletion_timestamp_in,
     find_metadata,
     generation_in,
-    intern_namespace,
     labels_in,
-    namespaces,
     owner_references_in,
     reason_of,
+    share_namespace,
+    shared_namespace,
     type_in,
 )
 from informer.objects.paths import MISSING, JSONFields, Path, find_in_json, parse_path
@@ -90,7 +90,7 @@ class Object(JSONFields, msgspec.Struct, gc=False, frozen=True, eq=False):
         if not raw.isascii():
             check_utf8(raw)
         namespace = identity.namespace
-        namespace = namespaces.get(namespace) or intern_namespace(namespace)
+        namespace = shared_namespace(namespace) or share_namespace(namespace)
         return cls(identity.name, namespace, identity.uid, identity.resourceVersion, raw)
 
     @classmethod

@@ -27,11 +27,11 @@ __all__ = [
     "deletion_timestamp_in",
     "find_metadata",
     "generation_in",
-    "intern_namespace",
     "labels_in",
-    "namespaces",
     "owner_references_in",
     "reason_of",
+    "share_namespace",
+    "shared_namespace",
     "type_in",
 ]
 
@@ -101,16 +101,20 @@ _decode_created = msgspec.json.Decoder(_Created).decode
 _decode_deleted = msgspec.json.Decoder(_Deleted).decode
 _decode_generation = msgspec.json.Decoder(_Generation).decode
 
-namespaces: dict[str, str] = {}
-"""One str per namespace, shared by all its objects: a cluster has few namespaces with many objects each."""
+# One str per namespace, shared by all its objects: a cluster has few namespaces with many objects each.
+_namespaces: dict[str, str] = {}
 _MAX_NAMESPACES = 65536  # a bound, since the names come from a server
 
 
-def intern_namespace(namespace: str) -> str:
-    """Adds a namespace to `namespaces` and returns the shared str."""
-    if len(namespaces) >= _MAX_NAMESPACES:
-        namespaces.clear()
-    return namespaces.setdefault(namespace, namespace)
+shared_namespace = _namespaces.get
+"""Returns the shared str of a namespace, or None when there is none yet; see `share_namespace`."""
+
+
+def share_namespace(namespace: str) -> str:
+    """Makes a namespace's str the shared one, and returns it."""
+    if len(_namespaces) >= _MAX_NAMESPACES:
+        _namespaces.clear()
+    return _namespaces.setdefault(namespace, namespace)
 
 
 def decode_odd_identity(raw: bytes, error: Exception) -> Identity:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import operator
+import types
 import typing
 from collections.abc import Callable, Mapping
 from functools import lru_cache, reduce
@@ -20,7 +21,7 @@ from informer.objects.paths import camel_case
 
 __all__ = ["decoder_for", "described_parts", "fields_of", "is_described"]
 
-_UNIONS = (typing.Union, type(int | str))
+_UNIONS = (typing.Union, types.UnionType)
 
 
 @lru_cache(maxsize=256)

@@ -27,6 +27,7 @@ from informer.objects.keys import (
     metadata_of,
     name_of,
     namespace_of,
+    namespaced_name,
     resource_version_of,
     uid_of,
 )
@@ -194,3 +195,10 @@ def test_splitting_reverses_making_a_key(name: str, namespace: str) -> None:
     """Splitting an object's key returns its namespace and name."""
     key = meta_namespace_key({"metadata": {"name": name, "namespace": namespace}})
     assert split_meta_namespace_key(key) == (namespace, name)
+
+
+@pytest.mark.parametrize(("namespace", "text"), [("shop", "shop/web"), ("", "web")])
+def test_namespaced_name_is_the_text_of_a_key(namespace: str, text: str) -> None:
+    """Messages and keys name an object in the same way."""
+    assert namespaced_name(namespace, "web") == text
+    assert meta_namespace_key({"metadata": {"name": "web", "namespace": namespace}}) == text

@@ -276,7 +276,7 @@ def test_a_response_that_does_not_begin_times_out(serve: Any, monkeypatch: pytes
 
 def test_the_timeout_of_the_headers_does_not_apply_to_the_body(serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """A body can be silent for longer than the headers may take."""
-    from watch.stream_watcher import JSONDecoder
+    from watch.json_decoder import JSONDecoder
 
     monkeypatch.setattr("informer.transport.transport.HEAD_TIMEOUT", 0.2)
     go_on = threading.Event()

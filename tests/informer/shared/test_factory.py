@@ -93,6 +93,17 @@ def test_who_asks_for_something_else_gets_something_else(make_factory: Any, opti
     assert factory.informer("pods", **options) is other
 
 
+def test_a_model_class_selects_the_group_in_its_name(make_factory: Any) -> None:
+    """CoreV1Event and EventsV1Event are two resources of the same kind; ResourceV1ResourceClaim is a resource too."""
+    factory = make_factory()
+    assert factory.informer(client.CoreV1Event) is factory.informer("v1/events", model=client.CoreV1Event)
+    events = factory.informer(client.EventsV1Event)
+    assert events is factory.informer("events.events.k8s.io", model=client.EventsV1Event)
+    if hasattr(client, "ResourceV1ResourceClaim"):  # from version 34 of the official client on
+        claims = factory.informer(client.ResourceV1ResourceClaim)
+        assert claims is factory.informer("ResourceClaim", model=client.ResourceV1ResourceClaim)
+
+
 def test_another_cluster_is_another_informer(make_factory: Any) -> None:
     """A list method is of its own client, whatever the factory's is."""
     factory = make_factory()

@@ -247,7 +247,7 @@ class _Known:
 
     def __init__(self, store: Indexer[Any]) -> None:
         self.list_keys = store.list_keys
-        self.get_by_key = store.stored_by_key
+        self.get_by_key = store.records.get
 
 
 # Cache
@@ -278,7 +278,7 @@ def _relist(count: int) -> Callable[[], object]:
     queue = InOrderFIFO()
 
     def relist() -> None:
-        queue.replace([store.stored_if_same(item) for item in again], "2")
+        queue.replace([store.records.same_as(item) for item in again], "2")
         queue.pop_batch(applier.process, timeout=0)
         run()
 

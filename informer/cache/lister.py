@@ -85,15 +85,15 @@ class Lister(Generic[T]):
         """
         if self._namespace is None:
             return self._indexer.by_index(name, value)
-        return self._of_namespace(self._indexer.stored_by_index(name, value), self._namespace)
+        return self._of_namespace(self._indexer.records.by_index(name, value), self._namespace)
 
     def _in(self, namespace: str | None) -> builtins.list[T]:
         if not namespace:
             return self._indexer.list()
         if NAMESPACE_INDEX in self._indexer.indexers:
             return self._indexer.by_index(NAMESPACE_INDEX, namespace)
-        return self._of_namespace(self._indexer.stored_items(), namespace)
+        return self._of_namespace(self._indexer.records.objects(), namespace)
 
     def _of_namespace(self, stored: builtins.list[Any], namespace: str) -> builtins.list[T]:
         # What is stored knows its namespace, also where the user's form of it has no metadata.
-        return self._indexer.shown([item for item in stored if namespace_of(item) == namespace])
+        return self._indexer.records.show([item for item in stored if namespace_of(item) == namespace])

@@ -385,7 +385,7 @@ def test_readers_see_the_users_form() -> None:
     seen = {"v": "x"}
     assert store.get_by_key("n/a") == store.get(entry) == seen
     assert store.list() == store.by_index("v", "x") == store.index("v", seen) == [seen]
-    assert store.stored_by_key("n/a") is entry
-    assert store.stored_items() == store.stored_by_index("v", "x") == [entry]
-    assert store.shown([entry]) == [seen]
+    assert store.records.get("n/a") is entry
+    assert store.records.objects() == store.records.by_index("v", "x") == [entry]
+    assert store.records.show([entry]) == [seen]
     assert store.resource_version == "1"

@@ -84,7 +84,7 @@ def test_readers_see_the_old_or_the_new_list_and_never_a_mix() -> None:
     [
         Indexer.list,
         Indexer.list_keys,
-        Indexer.stored_by_keys,
+        lambda store: store.records.copy(),
         lambda store: store.by_index("namespace", "ns"),
         lambda store: store.index_keys("namespace", "ns"),
         lambda store: store.index("namespace", {"metadata": {"namespace": "ns"}}),
@@ -95,14 +95,16 @@ def test_a_reader_takes_the_lock_only_while_a_batch_is_applied(read: Callable[[I
     """A thread that holds it, and is kept from running, keeps no other reader waiting unless maps change."""
     store: Indexer[Any] = Indexer(indexers={"namespace": lambda obj: [obj["metadata"]["namespace"]]})
     store.add({"metadata": {"name": "a", "namespace": "ns"}})
-    with store._lock:
+    with store.records._lock:
         assert len(read(store)) == 1
     found: Channel[Any] = Channel(None)
     reader = Worker(lambda: found.put(read(store)), "reader")
-    with store._changing():
+    with store.records._lock:
+        store.records._steps += 1
         reader.start()
         with pytest.raises(queue.Empty):
             found.get(0.05)
+        store.records._steps += 1
     assert len(found.get(10)) == 1
     reader.join()
 

@@ -202,7 +202,7 @@ def test_a_sample_of_a_store(count: int) -> None:
     """Everything where there is not more, else about so many, in the store's order, from its beginning almost to its end."""
     store: Store[str] = Store(str)
     store.replace([str(i) for i in range(count)], "1")
-    sample = [int(item) for item in store.sample(128)]
+    sample = [int(item) for item in store.records.sample(128)]
     assert sample == sorted(sample)
     assert min(count, 128) <= len(sample) < 2 * 128
     assert not sample or (sample[0] == 0 and sample[-1] >= count - max(1, count // 128))

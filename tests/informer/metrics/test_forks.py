@@ -68,7 +68,7 @@ def test_a_child_scrapes() -> None:
         childs.stop(10)
 
     # Held by this thread, as by any other, they stay so in the child.
-    with collector._lock, queue._lock, informer.indexer._lock:
+    with collector._lock, queue._lock, informer.indexer.records._lock:
         assert in_child(body) == 0
     assert any("parents" in line for line in shown())
     informer.stop(10)

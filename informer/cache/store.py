@@ -126,7 +126,7 @@ class Store(Generic[T]):
             records.check_usable()
             return None
         unwrap = records.unwrap
-        return item if unwrap is None else unwrap(item)
+        return item if unwrap is None else unwrap(item)  # type: ignore[no-any-return]
 
     def list(self) -> builtins.list[T]:
         """Returns all objects, in no particular order. The list itself belongs to the caller."""

@@ -142,12 +142,12 @@ def assert_same(item: Any, right: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        pytest.param(b'{"items":[{"a":1}{"b":2}]}', "commas between", id="no-comma"),
-        pytest.param(b'{"items":[{"a":1},,{"b":2}]}', "commas between", id="two-commas"),
-        pytest.param(b'{"items":[,{"a":1}]}', "commas between", id="comma-first"),
-        pytest.param(b'{"items":[{"a":1},]}', "commas between", id="comma-last"),
-        pytest.param(b'{"items":[{"a":1},{"a":[}]}', "not match", id="brackets"),
-        pytest.param(b'{"items":[{"a":1},{"metadata":["name":"b"}}]}', "not match", id="a-flipped-bracket"),
+        pytest.param(b'{"items":[{"a":1}{"b":2}]}', "separated by commas", id="no-comma"),
+        pytest.param(b'{"items":[{"a":1},,{"b":2}]}', "separated by commas", id="two-commas"),
+        pytest.param(b'{"items":[,{"a":1}]}', "separated by commas", id="comma-first"),
+        pytest.param(b'{"items":[{"a":1},]}', "separated by commas", id="comma-last"),
+        pytest.param(b'{"items":[{"a":1},{"a":[}]}', "mismatched brackets", id="brackets"),
+        pytest.param(b'{"items":[{"a":1},{"metadata":["name":"b"}}]}', "mismatched brackets", id="a-flipped-bracket"),
         pytest.param(b'{"items":[{"a":1},{"metadata":["name":"b"]}]}', "not JSON", id="two-flipped-brackets"),
         pytest.param(b'{"items":[{"metadata":{"name" "a"}},{"metadata":{"name":"b"}}]}', "not JSON", id="no-colon"),
         pytest.param(b'{"items":[{"a":tru}]}', "not JSON", id="half-a-word"),

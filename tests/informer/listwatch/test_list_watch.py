@@ -7,6 +7,7 @@ import gzip
 import json
 import threading
 import time
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any, TypedDict
 
@@ -14,7 +15,9 @@ import msgspec
 import pytest
 
 from informer import ApiError, ListWatch, Object, ObjectList
+from informer.errors import TooManyObjectsError
 from informer.listwatch.lister_watcher import as_object_list
+from informer.listwatch.source import Source, WrappedSource
 from informer.objects.entry import Entry, Undecodable
 from watch import Event, EventType, ListOptions
 from watch.errors import WatchClosedError
@@ -161,7 +164,7 @@ def test_pages_may_lack_things(page: Any, items: list[Any], version: str) -> Non
 @pytest.mark.parametrize("page", [None, 5, "x", object()], ids=lambda page: type(page).__name__)
 def test_what_is_no_page_is_refused_by_its_type(page: Any) -> None:
     """The message says what came instead."""
-    with pytest.raises(TypeError, match=f"list_func returned a {type(page).__name__}: an ObjectList is needed"):
+    with pytest.raises(TypeError, match=f"the list function returned a {type(page).__name__}, not an ObjectList"):
         as_object_list(page)
 
 
@@ -273,7 +276,7 @@ def test_several_namespaces_are_several_lists(serve: Any) -> None:
     made = ListWatch.for_resource(api.client(), "pods", namespace=["a", "b"])
     assert made.namespaces == ("a", "b")
     for ask in (lambda: made.list(LIST), lambda: made.watch(WATCH)):
-        with pytest.raises(ValueError, match="2 namespaces are several lists"):
+        with pytest.raises(ValueError, match="2 namespaces need a list each"):
             ask()
     made.for_namespace("b").list(LIST)
     assert api.last.path == "/api/v1/namespaces/b/pods"
@@ -429,7 +432,9 @@ def test_a_compressed_list_is_read(serve: Any, wanted: bool) -> None:
             "unsupported list gvk",
             id="table",
         ),
-        pytest.param(b"no gzip", {"Content_Encoding": "gzip"}, ConnectionError, "broke off", id="broken-gzip"),
+        pytest.param(
+            b"no gzip", {"Content_Encoding": "gzip"}, ConnectionError, "the connection broke", id="broken-gzip"
+        ),
     ],
 )
 def test_an_answer_that_is_no_list_is_a_failure(
@@ -455,14 +460,14 @@ def test_a_list_that_breaks_off_is_a_broken_connection(serve: Any, chunked: bool
             connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), part))
         connection.cut()
 
-    with pytest.raises(ConnectionError, match="the list of pods broke off"):
+    with pytest.raises(ConnectionError, match="failed to list pods: the connection broke"):
         ListWatch.for_resource(serve(handler).client(), "pods").list(LIST)
 
 
 def test_a_list_that_ends_early_but_properly_is_no_list(serve: Any) -> None:
     """A proxy that cuts a body and closes it as if it were whole."""
     body = json.dumps(pod_list("a", "b")).encode()[:-40]
-    with pytest.raises(ValueError, match="the list ended within its items"):
+    with pytest.raises(ValueError, match="the server's list ended within its items"):
         ListWatch.for_resource(ApiServer(serve, body).client(), "pods").list(LIST)
 
 
@@ -475,7 +480,7 @@ def test_a_list_that_stands_still_is_given_up(serve: Any, monkeypatch: pytest.Mo
         connection.chunk(b'{"kind":"PodList"')
         connection.hang()
 
-    with pytest.raises(ConnectionError, match="the list of pods stood still"):
+    with pytest.raises(ConnectionError, match="failed to list pods: the server sent nothing for"):
         ListWatch.for_resource(serve(handler).client(), "pods").list(LIST)
 
 
@@ -498,8 +503,42 @@ def test_an_item_that_cannot_be_read_is_left_out(serve: Any, caplog: pytest.LogC
     assert [type(item) for item in stored] == [Object, Undecodable, Object]
 
 
-def test_the_longest_item_allowed_is_the_scopes(serve: Any) -> None:
-    """`max_line_bytes` holds for items as it does for events."""
+FORMS: dict[str, Callable[[Source[Any]], Source[Any]]] = {
+    "itself": lambda source: source,
+    "entries": lambda source: source.entries(),
+    "listed": lambda source: source.entries(lambda item: item),
+    "one namespace": lambda source: source.for_namespace("ns"),
+    "wrapped": WrappedSource,
+}
+
+
+@pytest.mark.parametrize("derive", FORMS.values(), ids=FORMS.keys())
+def test_a_list_is_bounded(serve: Any, derive: Callable[[Source[Any]], Source[Any]]) -> None:
+    """`max_line_bytes` limits each item and `max_objects` each page, in every source derived from a bounded one."""
+    made = ListWatch.for_resource(ApiServer(serve, pod_list("a", "b", "c")).client(), "pods")
+    assert len(derive(made.bounded(max_line_bytes=1000, max_objects=3)).list(LIST).items) == 3
+    with pytest.raises(ValueError, match="more than 20 bytes"):
+        derive(made.bounded(max_line_bytes=20, max_objects=None)).list(LIST)
+    with pytest.raises(TooManyObjectsError, match="more than 2 objects"):
+        derive(made.bounded(max_line_bytes=1000, max_objects=2)).list(LIST)
+
+
+@pytest.mark.parametrize("derive", FORMS.values(), ids=FORMS.keys())
+def test_wrapped_sources_pass_bounds_on(serve: Any, derive: Callable[[Source[Any]], Source[Any]]) -> None:
+    """`bounded` also reaches a source from outside of what wraps it."""
+    made = derive(ListWatch.for_resource(ApiServer(serve, pod_list("a", "b", "c")).client(), "pods"))
+    with pytest.raises(TooManyObjectsError, match="more than 2 objects"):
+        made.bounded(max_line_bytes=1000, max_objects=2).list(LIST)
+
+
+def test_a_source_without_bounds_is_its_own_bounded_source() -> None:
+    """Two functions of a user's own have nothing to bound."""
+    made = ListWatch(lambda _: ObjectList([], "1"), lambda _: None)
+    assert made.bounded(max_line_bytes=1, max_objects=1) is made
+
+
+def test_bounds_default_to_those_of_the_request_scope(serve: Any) -> None:
+    """A list-watch that is not bounded itself reads `max_line_bytes` from the current scope."""
     made = ListWatch.for_resource(ApiServer(serve).client(), "pods")
     with RequestScope(max_line_bytes=50), pytest.raises(ValueError, match="more than 50 bytes"):
         made.list(LIST)
@@ -560,10 +599,13 @@ def test_a_refused_watch_is_an_api_error(serve: Any) -> None:
     assert caught.value.is_expired
 
 
-def test_the_longest_event_allowed_is_the_scopes(serve: Any) -> None:
-    """A longer one is an ERROR event, as what cannot be decoded is."""
+@pytest.mark.parametrize("bounded", [True, False], ids=["bounded", "scope"])
+def test_an_event_that_is_too_long_is_an_error_event(serve: Any, bounded: bool) -> None:
+    """The limit is the list-watch's own, or else that of the request scope."""
     made = ListWatch.for_resource(ApiServer(serve, events=[event("ADDED", pod("a" * 100))]).client(), "pods")
-    with RequestScope(max_line_bytes=50):
+    if bounded:
+        made = made.bounded(max_line_bytes=50, max_objects=None)
+    with RequestScope(max_line_bytes=10_000 if bounded else 50):
         (error,) = read(made.watch(WATCH))
     assert error.type is EventType.ERROR
     assert "more than 50 bytes" in error.object["message"]

@@ -73,7 +73,7 @@ class Indexer(Store[T]):
             indexers: index functions by index name.
 
         Raises:
-            IndexConflictError: there is an index of that name; no index was added.
+            IndexConflictError: a name is taken; no index was added.
             IndexFuncError: an index function raised; no index was added.
             TypeError: an index function is not callable.
         """
@@ -86,7 +86,7 @@ class Indexer(Store[T]):
         """Returns the objects that share at least one value of an index with `obj`, each once.
 
         Raises:
-            IndexNotFoundError: there is no index of that name.
+            IndexNotFoundError: the index does not exist.
             IndexFuncError: the index function raised for `obj`.
         """
         records = self.records
@@ -105,7 +105,7 @@ class Indexer(Store[T]):
         """Returns the keys of the objects under a value of an index, sorted.
 
         Raises:
-            IndexNotFoundError: there is no index of that name.
+            IndexNotFoundError: the index does not exist.
         """
         records = self.records
         return sorted(records.look(lambda: [*records.index(name).buckets.get(value, ())]))
@@ -114,7 +114,7 @@ class Indexer(Store[T]):
         """Returns the objects under a value of an index, in no particular order.
 
         Raises:
-            IndexNotFoundError: there is no index of that name.
+            IndexNotFoundError: the index does not exist.
         """
         return self.records.show(self.records.by_index(name, value))
 
@@ -122,7 +122,7 @@ class Indexer(Store[T]):
         """Returns the values of an index under which there is at least one object.
 
         Raises:
-            IndexNotFoundError: there is no index of that name.
+            IndexNotFoundError: the index does not exist.
         """
         records = self.records
         return records.look(lambda: [*records.index(name).buckets])

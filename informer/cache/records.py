@@ -233,7 +233,7 @@ class Records:
         """Returns an index; its buckets are to be read within `look`.
 
         Raises:
-            IndexNotFoundError: there is no index of this name.
+            IndexNotFoundError: the index does not exist.
         """
         for index in self._indices:
             if index.name == name and index.ready:

@@ -50,12 +50,8 @@ def relisted(
         for index, of_index in zip(indices, values, strict=True):
             index.set(key, obj, of_index)
 
-    listed: Iterable[tuple[str, Any, Any]] = zip(keys, replaced.items, all_values, strict=True)
-    if len(set(keys)) < len(keys):
-        # Two pages of a list may both contain an object; the later one is newer.
-        listed = {key: (key, obj, values) for key, obj, values in listed}.values()
     changes: list[Change[Any]] = []
-    for key, obj, values in listed:
+    for key, obj, values in _latest(keys, replaced.items, all_values):
         old = old_items.get(key)
         if old is None:
             changes.append(Change(DeltaType.ADDED, obj, None, is_in_initial_list, False, False, key))
@@ -78,6 +74,14 @@ def relisted(
         else:
             put(key, old, [index.known_values(key) for index in old_indices])
     return Relisted(items, indices, deletes + changes)
+
+
+def _latest(keys: Sequence[str], items: Sequence[Any], all_values: Sequence[Any]) -> Iterable[tuple[str, Any, Any]]:
+    """Pairs keys, objects and values. Two pages of a list may both contain an object; the later one is newer and counts."""
+    listed = zip(keys, items, all_values, strict=True)
+    if len(set(keys)) == len(keys):
+        return listed
+    return {key: (key, obj, values) for key, obj, values in listed}.values()
 
 
 def resynced(stored: Iterable[tuple[str, Any]]) -> list[Change[Any]]:

@@ -323,7 +323,7 @@ class ResourceListWatch(ListWatch[T]):
         """The apiVersion and kind that a watch must bring; None if any will do.
 
         Only built-in resources are checked: a custom resource may be redefined with another kind. Without an informer
-        behind the watch there is no handler to report an object of another type to.
+        behind the watch, an object of another type could not be reported.
         """
         if not self._reading.stored or self._request.metadata_only:
             return None

@@ -119,7 +119,7 @@ def test_a_write_while_it_is_asked_is_still_waited_for(pods: Cache) -> None:
 
 def test_bad_writes_are_refused(consistency: ConsistencyStore) -> None:
     """A resource that is not known, and what is no resourceVersion, are told at once."""
-    with pytest.raises(KeyError, match=r"no store of 'secrets' was given \(there are: nodes, pods\)"):
+    with pytest.raises(KeyError, match=r"unknown resource 'secrets' \(known are: nodes, pods\)"):
         consistency.wrote_at("shop/web", "secrets", "1")
     for version in ("", "abc", None):
         with pytest.raises(ValueError, match="not a comparable resourceVersion"):
@@ -137,5 +137,5 @@ def test_what_tells_how_far_a_cache_is() -> None:
     for resource, ready in (("a", False), ("b", True), ("c", True), ("d", True)):
         consistency.wrote_at(resource, resource, "7")
         assert consistency.ensure_ready(resource) is ready
-    with pytest.raises(TypeError, match="the store of 'pods' has no resourceVersion"):
+    with pytest.raises(TypeError, match="the store for 'pods' must be an informer, a store or a function, not dict"):
         ConsistencyStore({"pods": {}})

@@ -142,7 +142,7 @@ def test_a_policy_may_be_a_function() -> None:
     store.add(Item("a", "1"))
     assert store.get_by_key("a") == Item("a", "1")
     assert asked == [TimestampedEntry(Item("a", "1"), 7.0)]
-    with pytest.raises(TypeError, match=r"a policy has is_expired\(entry\), or is a function; a int is neither"):
+    with pytest.raises(TypeError, match=r"policy must be a function or have is_expired\(entry\), not int"):
         ExpirationCache(key_of, 5)  # type: ignore[arg-type]
 
 

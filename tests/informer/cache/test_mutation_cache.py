@@ -154,11 +154,11 @@ def test_versions_that_are_no_integers_raise(version: str) -> None:
     store: Store[Any] = Store()
     cache = MutationCache(store)
     for tell in (cache.mutation, cache.on_add_or_update, cache.on_delete):
-        with pytest.raises(ValueError, match="the resourceVersion of /pod is no integer: ") as caught:
+        with pytest.raises(ValueError, match="the resourceVersion of /pod is not an integer: ") as caught:
             tell(pod("uid-1", version))
         assert repr(version) in str(caught.value)
     store.add(pod("uid-1", version))
-    with pytest.raises(ValueError, match="is no integer"):
+    with pytest.raises(ValueError, match="is not an integer"):
         cache.get_by_key("pod")
 
 

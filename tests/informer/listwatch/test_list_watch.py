@@ -285,7 +285,7 @@ def test_several_namespaces_are_several_lists(serve: Any) -> None:
 
 def test_names_that_are_none_are_refused_at_once() -> None:
     """Not when the informer has started."""
-    with pytest.raises(ValueError, match="is no name of a resource"):
+    with pytest.raises(ValueError, match="is not the name of a resource"):
         ListWatch.for_resource(None, "a/b/c/d")
 
 
@@ -374,7 +374,7 @@ def test_what_is_no_list_method_is_refused(core: Any, what: str) -> None:
     """The message shows one that is."""
     _, core_v1 = core
     method: Any = {"read": core_v1.read_node, "function": print, "nothing": None, "partial": "list_node"}[what]
-    with pytest.raises(TypeError, match="no list method of the official client"):
+    with pytest.raises(TypeError, match="is not a list method of the official client"):
         ListWatch.from_api(method)
 
 

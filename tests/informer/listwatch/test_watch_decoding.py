@@ -79,7 +79,7 @@ def test_an_object_of_another_type_is_left_out(
     assert informer.decode_errors == 3
     errors = [told.get(PATIENCE)[2] for _ in others]
     assert all(type(error) is UnexpectedTypeError for error in errors)
-    assert str(errors[0]) == f"a watch of v1, Kind=Pod brought an object of {api_version}, Kind={kind}"
+    assert str(errors[0]) == f"a watch of v1, Kind=Pod delivered an object of {api_version}, Kind={kind}"
     assert "UnexpectedTypeError" in caplog.text
     assert "hidden" not in caplog.text
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Generic, NamedTuple, Protocol
 
 from typing_extensions import TypeVar
 
 from informer.errors import IndexNotFoundError
+from informer.lru import LruMap
 from informer.objects.keys import DeletedFinalStateUnknown, Meta, meta_namespace_key, metadata_of
 from watch.clock import SYSTEM_CLOCK, Clock
 from watch.concurrency import Lock
@@ -46,7 +46,7 @@ class MutationCache(Generic[T]):
 
     Pass the result of every create, update and patch to `mutation`, and read through `get_by_key` and `by_index`. It is a
     best-effort view: a write is forgotten after `ttl` seconds or when there are more than `size`, and readers then get the
-    cache's object.
+    cache's object. resourceVersions must be integers, as those of every Kubernetes API server are.
 
     Register it as a handler too. It then forgets a write once the cache has it, and does not show objects deleted since:
 
@@ -63,7 +63,8 @@ class MutationCache(Generic[T]):
         size: the most writes that are remembered; the least recently used one is evicted first.
         clock: measures the time.
 
-    resourceVersions must be integers, as those of every Kubernetes API server are.
+    Raises:
+        ValueError: `size` is below 1.
 
     Threads: any. Index functions run without a lock. Readers share the returned objects and must not change them.
 
@@ -84,10 +85,9 @@ class MutationCache(Generic[T]):
         self._indexer = indexer
         self._ttl = ttl
         self._include_adds = include_adds
-        self._size = size
         self._clock = clock
         self._lock = Lock()
-        self._mutations: OrderedDict[str, _Mutation] = OrderedDict()  # by key, last used last; guarded by _lock
+        self._mutations: LruMap[str, _Mutation] = LruMap(size)  # by key; guarded by _lock
 
     def mutation(self, obj: T) -> None:
         """Remembers the object that a write returned, unless a newer one is known.
@@ -116,7 +116,7 @@ class MutationCache(Generic[T]):
         with self._lock:
             known = self._known_locked(key)
             if known is not None and version >= known.version:
-                del self._mutations[key]
+                self._mutations.pop(key)
 
     def on_delete(self, obj: T | DeletedFinalStateUnknown) -> None:
         """Stops showing the writes of a deleted object. To be called by a handler.
@@ -168,7 +168,7 @@ class MutationCache(Generic[T]):
                 found.append(newest)
         if self._include_adds:
             with self._lock:
-                others = [key for key in self._mutations if key not in seen]
+                others = [key for key in self._mutations.keys() if key not in seen]  # noqa: SIM118 - an LruMap is not a dict
             for key in others:
                 newest = self._newest(key, self._indexer.get_by_key(key))
                 if newest is not None and self._has_value(key, newest, name, value):
@@ -185,9 +185,9 @@ class MutationCache(Generic[T]):
             if known is None:
                 return stored
             if version >= known.version:
-                del self._mutations[key]
+                self._mutations.pop(key)
                 return stored
-            self._mutations.move_to_end(key)
+            self._mutations.get(key)  # marks it as used
             return known.obj
 
     def _has_value(self, key: str, obj: Any, name: str, value: str) -> bool:
@@ -202,17 +202,14 @@ class MutationCache(Generic[T]):
             return False
 
     def _known_locked(self, key: str) -> _Mutation | None:
-        known = self._mutations.get(key)
+        known = self._mutations.peek(key)
         if known is not None and self._clock.monotonic() > known.expires_at:
-            del self._mutations[key]
+            self._mutations.pop(key)
             return None
         return known
 
     def _put_locked(self, key: str, obj: Any, uid: str, version: int) -> None:
-        self._mutations[key] = _Mutation(obj, uid, version, self._clock.monotonic() + self._ttl)
-        self._mutations.move_to_end(key)
-        while len(self._mutations) > self._size:
-            self._mutations.popitem(last=False)
+        self._mutations.put(key, _Mutation(obj, uid, version, self._clock.monotonic() + self._ttl))
 
 
 def _identity(obj: Any) -> tuple[str, Meta, int]:

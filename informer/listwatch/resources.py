@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 from informer.transport.transport import Transport
-from watch.concurrency import Lock, in_forked_child
+from watch.concurrency import Lock
 from watch.errors import ApiError
 
 __all__ = ["Resource", "built_in_resources", "forget", "known", "parse_name", "resolve"]
@@ -250,11 +250,3 @@ def find_built_in(version: str, kind: str) -> Resource | None:
         if resource.version == version and resource.kind == kind:
             return resource
     return None
-
-
-@in_forked_child
-def _forget_after_fork() -> None:
-    """Another thread may have held the lock at the fork."""
-    global _found_lock  # noqa: PLW0603
-    _found_lock = Lock()
-    _found.clear()

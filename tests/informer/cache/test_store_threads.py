@@ -331,3 +331,38 @@ def test_writers_on_many_threads_lose_nothing() -> None:
     assert len(indexer) == 4 * 80
     assert len(indexer.by_index("half", "0")) + len(indexer.by_index("half", "1")) == 320
     assert all(obj["metadata"]["resourceVersion"] == "2" for obj in indexer.list())
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda store: store.get_by_key("a"),
+        lambda store: store.list(),
+        lambda store: store.list_keys(),
+        lambda store: store.by_index("all", "x"),
+        lambda store: store.index_keys("all", "x"),
+        lambda store: store.index("all", pod("a")),
+        lambda store: store.list_index_func_values("all"),
+        lambda store: store.resource_version,
+        len,
+        list,
+        lambda store: "a" in store,
+        lambda store: store.add(pod("b")),
+        lambda store: store.delete(pod("a")),
+        lambda store: store.replace([], "9"),
+        lambda store: store.bookmark("9"),
+        lambda store: store.add_indexers({"other": lambda obj: []}),
+        lambda store: store.records.get("a"),
+        lambda store: store.records.copy(),
+        lambda store: store.records.sample(10),
+    ],
+)
+def test_disabled_records_raise_on_every_use_and_take_no_lock(use: Callable[[Any], object]) -> None:
+    """In a forked child a store must not hang on a lock that its parent holds, nor show a cache that no thread updates."""
+    store: Indexer[Any] = Indexer(indexers={"all": lambda obj: ["x"]})
+    store.replace([pod("a")], "1")
+    lock = store.records._lock
+    with lock:
+        store.records.disable(lambda: LookupError("forked"))
+        with pytest.raises(LookupError, match="forked"):
+            use(store)

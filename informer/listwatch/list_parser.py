@@ -20,7 +20,7 @@ from watch.byte_source import NotReadyError
 from watch.errors import RequestCancelledError
 from watch.framing import LineTooLongError
 
-__all__ = ["ListFraming", "read_items"]
+__all__ = ["ListParser", "read_items"]
 
 _ITEMS = re.compile(rb'"items"[ \t\r\n]*:[ \t\r\n]*\[')
 _SPACE = b" \t\r\n"
@@ -32,7 +32,7 @@ _skip_over = msgspec.json.Decoder(msgspec.Raw).decode
 _MAX_TRIES = 16
 
 
-class ListFraming:
+class ListParser:
     """A parser of one list: pieces of its JSON go in, items come out.
 
     Args:
@@ -249,12 +249,12 @@ class ListFraming:
             self.metadata = metadata
 
 
-def read_items(response: Any, framing: ListFraming, what: str, max_objects: int | None = None) -> list[Any]:
+def read_items(response: Any, parser: ListParser, what: str, max_objects: int | None = None) -> list[Any]:
     """Reads one page of a list and returns its items.
 
     Args:
         response: the urllib3 response; its body has not been read.
-        framing: the parser of the list.
+        parser: the parser of the list.
         what: the resource, for messages.
         max_objects: the most items that are accepted; None for no limit.
 
@@ -266,7 +266,7 @@ def read_items(response: Any, framing: ListFraming, what: str, max_objects: int 
     """
     items: list[Any] = []
     try:
-        _read_items(response, framing, what, max_objects, items)
+        _read_items(response, parser, what, max_objects, items)
     except BaseException:
         # The traceback keeps this list alive for as long as the error is kept, for example by a log handler.
         items.clear()
@@ -274,11 +274,11 @@ def read_items(response: Any, framing: ListFraming, what: str, max_objects: int 
     return items
 
 
-def _read_items(response: Any, framing: ListFraming, what: str, max_objects: int | None, items: list[Any]) -> None:
+def _read_items(response: Any, parser: ListParser, what: str, max_objects: int | None, items: list[Any]) -> None:
     with contextlib.closing(body_pieces(response, None)) as pieces:
         try:
             for piece in pieces:
-                items.extend(framing.feed(piece))
+                items.extend(parser.feed(piece))
                 _check_count(items, max_objects)
         except RequestCancelledError:
             raise
@@ -286,7 +286,7 @@ def _read_items(response: Any, framing: ListFraming, what: str, max_objects: int
             raise ConnectionError(f"failed to list {what}: the server sent nothing for {SILENCE:.0f} s") from error
         except OSError as error:
             raise ConnectionError(f"failed to list {what}: the connection broke before the end of the list") from error
-    items.extend(framing.finish())
+    items.extend(parser.finish())
     _check_count(items, max_objects)
 
 

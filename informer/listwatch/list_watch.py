@@ -10,13 +10,13 @@ from typing import Any, Self, overload
 from typing_extensions import TypedDict, TypeVar, Unpack
 
 from informer.arguments import check_callable
-from informer.listwatch.list_parser import ListFraming, read_items
+from informer.listwatch.list_parser import ListParser, read_items
 from informer.listwatch.lister_watcher import ListerWatcher, ObjectList, as_object_list, list_of
 from informer.listwatch.resource_request import ResourceRequest, namespaces_of
 from informer.listwatch.resources import Resource, known, parse_name
 from informer.listwatch.source import Source
 from informer.listwatch.targets import NamedTarget, PathTarget
-from informer.listwatch.watch_decoding import heads_of, only_of, unwrapped_watch
+from informer.listwatch.watch_decoding import checked_decoder, json_heads, unwrapped_watch
 from informer.objects.entry import Undecodable
 from informer.objects.models import Codec, model_for
 from informer.objects.object import Object
@@ -274,12 +274,12 @@ class ResourceListWatch(ListWatch[T]):
         max_line_bytes, max_objects = self._bounds()
         target = self._request.target
         item_type = ("", "") if self._request.metadata_only else target.item_type
-        framing = ListFraming(self._list_item, max_line_bytes, on_bad_item=_undecodable, item_type=item_type)
-        items = read_items(response, framing, target.name, max_objects)
-        _check_kind(target.name, item_type[1], framing.kind)
+        parser = ListParser(self._list_item, max_line_bytes, on_bad_item=_undecodable, item_type=item_type)
+        items = read_items(response, parser, target.name, max_objects)
+        _check_kind(target.name, item_type[1], parser.kind)
         if not self._reading.stored:
-            items = [seen for item in items if (seen := self.unwrapped(item)) is not None]
-        return list_of(items, framing.metadata)
+            items = [seen for item in items if (seen := self._unwrap_or_log(item)) is not None]
+        return list_of(items, parser.metadata)
 
     def watch(self, options: ListOptions) -> Watcher[T]:
         """Opens a watch.
@@ -297,13 +297,13 @@ class ResourceListWatch(ListWatch[T]):
             decode_object=decode,
             decode_bookmark=Object.from_bytes,
             max_line_bytes=self._bounds()[0],
-            heads=() if expected is None else heads_of(*expected),
-            decode_unusual=None if expected is None else only_of(*expected, decode),
+            heads=() if expected is None else json_heads(*expected),
+            decode_unusual=None if expected is None else checked_decoder(*expected, decode),
         )
         watcher: StreamWatcher[Any] = StreamWatcher(decoder)
-        return watcher if self._reading.stored or codec.identity else unwrapped_watch(watcher, self.unwrapped)
+        return watcher if self._reading.stored or codec.identity else unwrapped_watch(watcher, self._unwrap_or_log)
 
-    def unwrapped(self, item: Any) -> Any:
+    def _unwrap_or_log(self, item: Any) -> Any:
         """Returns what users see of an item. For one that does not decode it logs that, and returns None."""
         if type(item) is Undecodable:
             self._limited.log(

@@ -18,14 +18,14 @@ from watch.errors import WatchClosedError
 from watch.event import Event, EventType
 from watch.stream_watcher import StreamWatcher
 
-__all__ = ["UnexpectedTypeError", "heads_of", "only_of", "unwrapped_watch"]
+__all__ = ["UnexpectedTypeError", "json_heads", "checked_decoder", "unwrapped_watch"]
 
 
 class UnexpectedTypeError(ValueError):
     """A watch delivered an object of another type than requested."""
 
 
-def heads_of(api_version: str, kind: str) -> tuple[bytes, ...]:
+def json_heads(api_version: str, kind: str) -> tuple[bytes, ...]:
     """Returns how the JSON of such objects begins: as API servers write built-in types, and as they write custom resources."""
     quoted_kind, quoted_version = json.dumps(kind).encode(), json.dumps(api_version).encode()
     return (
@@ -34,7 +34,7 @@ def heads_of(api_version: str, kind: str) -> tuple[bytes, ...]:
     )
 
 
-def only_of(api_version: str, kind: str, decode: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
+def checked_decoder(api_version: str, kind: str, decode: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
     """Returns a decoder that makes an `Undecodable` of each object of another type.
 
     An object without apiVersion and kind counts as one of the right type. The `Undecodable` has no name, so that it does not

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from informer.listwatch.list_parser import ListFraming
+from informer.listwatch.list_parser import ListParser
 from informer.objects.object import Object
 from watch.framing import LineTooLongError
 
@@ -19,12 +19,12 @@ DEFAULT_BOUND = 16 * 1024 * 1024
 BAD = object()
 
 
-def framing(bound: int = BOUND) -> ListFraming:
-    return ListFraming(Object.from_list_item, bound, on_bad_item=lambda raw, error: BAD)
+def parser(bound: int = BOUND) -> ListParser:
+    return ListParser(Object.from_list_item, bound, on_bad_item=lambda raw, error: BAD)
 
 
-def read(pieces: Any, made: ListFraming | None = None) -> list[Any]:
-    made = made or framing()
+def read(pieces: Any, made: ListParser | None = None) -> list[Any]:
+    made = made or parser()
     return [item for piece in pieces for item in made.feed(piece)] + made.finish()
 
 
@@ -100,7 +100,7 @@ def test_a_malformed_list_gives_the_items_of_a_json_parser_or_an_error(
     for _ in range(400):
         body = mutated(random.choice(LISTS), random)
         expected = Expected(body, strict_json)
-        made = framing()
+        made = parser()
         try:
             items = read(random_pieces(body, random), made)
         except ValueError:
@@ -185,7 +185,7 @@ def test_ambiguous_lists_are_refused(body: bytes, message: str, step: int) -> No
 )
 def test_the_last_metadata_counts(body: bytes, version: str | None) -> None:
     """As for any repeated JSON key, also after the items."""
-    made = framing()
+    made = parser()
     assert len(read([body], made)) == 1
     assert made.metadata.get("resourceVersion") == version
 
@@ -231,7 +231,7 @@ def test_a_list_that_is_too_deep_itself_is_refused(body: bytes) -> None:
 def test_100_mb_are_not_held(head: bytes, filler: bytes, bound: int) -> None:
     """The parser raises at the bound, after using memory of that order, and names the argument to raise."""
     piece = filler * (bound // 16)
-    made = framing(bound)
+    made = parser(bound)
     tracemalloc.start()
     try:
         with pytest.raises(LineTooLongError, match=f"more than {bound} bytes: raise max_line_bytes"):
@@ -245,7 +245,7 @@ def test_100_mb_are_not_held(head: bytes, filler: bytes, bound: int) -> None:
 
 def test_lookalikes_in_small_pieces_are_not_read_again_and_again() -> None:
     """An item that is read by its tokens is read about twice, however small its pieces are."""
-    made = framing()
+    made = parser()
     scanned = 0
     by_tokens = made._by_tokens
 

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from informer.listwatch.list_parser import ListFraming
+from informer.listwatch.list_parser import ListParser
 from informer.objects.object import Object
 from watch.framing import LineTooLongError
 
@@ -25,13 +25,13 @@ def decode(raw: bytes, api_version: str, kind: str) -> Any:
     return item
 
 
-def framing(max_item_bytes: int = BOUND, **options: Any) -> ListFraming:
+def parser(max_item_bytes: int = BOUND, **options: Any) -> ListParser:
     options.setdefault("on_bad_item", lambda raw, error: ("bad", raw))
-    return ListFraming(decode, max_item_bytes, **options)
+    return ListParser(decode, max_item_bytes, **options)
 
 
-def parse_all(body: bytes, cuts: Iterable[int] = (), made: ListFraming | None = None) -> list[Any]:
-    made = framing() if made is None else made
+def parse_all(body: bytes, cuts: Iterable[int] = (), made: ListParser | None = None) -> list[Any]:
+    made = parser() if made is None else made
     items: list[Any] = []
     for piece in pieces_of(body, cuts):
         items.extend(made.feed(piece))
@@ -88,7 +88,7 @@ def test_any_pieces_give_the_items_that_the_whole_has(
     """Values, order of keys, white space, escapes and cuts make no difference."""
     separators = (",", ":") if compact and indent is None else None
     raw = json.dumps(body, indent=indent, separators=separators, ensure_ascii=ascii_only).encode()
-    made = framing()
+    made = parser()
     assert parse_all(raw, cuts, made) == json.loads(raw)["items"]
     assert made.metadata == body.get("metadata", {})
 
@@ -117,7 +117,7 @@ def test_pods_are_parsed_from_pieces_of_any_size(step: int) -> None:
     ]
     head = '{"kind":"PodList","apiVersion":"v1","metadata":{"resourceVersion":"7","continue":"C"},"items":'
     raw = (head + json.dumps(pods, separators=(",", ":")) + "}\n").encode()
-    made = framing()
+    made = parser()
     assert parse_all(raw, every(step, raw), made) == pods
     assert (made.api_version, made.kind) == ("v1", "Pod")
     assert made.metadata == {"resourceVersion": "7", "continue": "C"}
@@ -125,7 +125,7 @@ def test_pods_are_parsed_from_pieces_of_any_size(step: int) -> None:
 
 def test_items_come_as_soon_as_the_next_one_begins() -> None:
     """Only the last item waits for the end of the list."""
-    made = framing()
+    made = parser()
     items = [
         *made.feed(
             b'{"kind":"PodList","apiVersion":"v1","metadata":{},"items":[{"metadata":{"name":"a"}},{"metadata":{"name":'
@@ -151,7 +151,7 @@ def test_items_come_as_soon_as_the_next_one_begins() -> None:
 def test_items_that_are_null_or_missing_are_an_empty_list(body: dict[str, Any], step: int) -> None:
     """`items: null` and missing items are an empty list."""
     raw = json.dumps(body).encode()
-    made = framing()
+    made = parser()
     assert parse_all(raw, every(step, raw), made) == []
     assert made.metadata == body.get("metadata", {})
 
@@ -234,7 +234,7 @@ def test_items_need_not_begin_alike(step: int) -> None:
 def test_metadata_may_follow_the_items() -> None:
     """Lists of custom resources have their keys in alphabetical order, with the kind after the items."""
     body = b'{"apiVersion":"example.com/v1","items":[{"a":1}],"kind":"WidgetList","metadata":{"resourceVersion":"9"}}'
-    made = framing()
+    made = parser()
     assert parse_all(body, every(3, body), made) == [{"a": 1}]
     assert made.metadata == {"resourceVersion": "9"}
     assert (made.api_version, made.kind) == ("example.com/v1", "Widget")
@@ -244,7 +244,7 @@ def test_metadata_may_follow_the_items() -> None:
 
 
 def typed(body: bytes, **options: Any) -> list[Object]:
-    made = ListFraming(Object.from_list_item, BOUND, on_bad_item=lambda raw, error: None, **options)
+    made = ListParser(Object.from_list_item, BOUND, on_bad_item=lambda raw, error: None, **options)
     return [*made.feed(body), *made.finish()]
 
 
@@ -288,7 +288,7 @@ def test_an_item_that_does_not_decode_is_set_aside(at: int, step: int) -> None:
     items = [b'{"metadata":{"name":"%d"}}' % i for i in range(3)]
     items[at] = b'{"metadata":{"name":"\xff"}}'
     body = b'{"items":[' + b",".join(items) + b"]}"
-    made = ListFraming(Object.from_list_item, BOUND, on_bad_item=lambda raw, error: (raw, type(error).__name__))
+    made = ListParser(Object.from_list_item, BOUND, on_bad_item=lambda raw, error: (raw, type(error).__name__))
     out = parse_all(body, every(step, body), made)
     assert out[at] == (items[at], "ValueError")
     assert [item.name for i, item in enumerate(out) if i != at] == [str(i) for i in range(3) if i != at]
@@ -300,7 +300,7 @@ def test_errors_of_a_users_type_are_raised() -> None:
     def broken(raw: bytes, api_version: str, kind: str) -> Any:
         raise RuntimeError("mine")
 
-    made = ListFraming(broken, BOUND, on_bad_item=lambda raw, error: None)
+    made = ListParser(broken, BOUND, on_bad_item=lambda raw, error: None)
     with pytest.raises(RuntimeError, match="mine"):
         parse_all(b'{"items":[{}]}', (), made)
 
@@ -317,7 +317,7 @@ def test_large_items_pass_below_the_bound(step: int) -> None:
         {"metadata": {"name": "c"}},
     ]
     body = json.dumps({"items": items}, separators=(",", ":")).encode()
-    assert parse_all(body, every(step, body), framing(4_000_000)) == items
+    assert parse_all(body, every(step, body), parser(4_000_000)) == items
 
 
 @pytest.mark.parametrize(
@@ -332,14 +332,14 @@ def test_large_items_pass_below_the_bound(step: int) -> None:
 def test_items_longer_than_the_bound_are_refused(body: bytes, step: int) -> None:
     """The message names the argument to raise."""
     with pytest.raises(LineTooLongError, match="max_line_bytes"):
-        parse_all(body, every(step, body), framing(2000))
+        parse_all(body, every(step, body), parser(2000))
 
 
 def test_many_items_are_never_held_together() -> None:
     """50 MB of items in pieces of 256 KiB take no more memory than a few pieces."""
     item = b'{"metadata":{"name":"a"},"data":"' + b"x" * 5000 + b'"},'
     piece = item * 50
-    made = ListFraming(lambda raw, api_version, kind: len(raw), BOUND, on_bad_item=lambda raw, error: None)
+    made = ListParser(lambda raw, api_version, kind: len(raw), BOUND, on_bad_item=lambda raw, error: None)
     count = sum(1 for _ in made.feed(b'{"items":['))
     tracemalloc.start()
     try:

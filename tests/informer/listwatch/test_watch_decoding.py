@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from informer import ListWatch, SharedInformer
-from informer.listwatch.watch_decoding import UnexpectedTypeError, heads_of, only_of
+from informer.listwatch.watch_decoding import UnexpectedTypeError, checked_decoder, json_heads
 from informer.objects.entry import Undecodable
 from informer.objects.object import Object
 from watch import Channel
@@ -111,7 +111,7 @@ def test_metadata_only_has_another_type(serve: Any) -> None:
 
 def test_how_objects_begin() -> None:
     """Both orders of kind and apiVersion, quoted as in JSON."""
-    assert heads_of("apps/v1", "Deployment") == (
+    assert json_heads("apps/v1", "Deployment") == (
         b'{"kind":"Deployment","apiVersion":"apps/v1",',
         b'{"apiVersion":"apps/v1","kind":"Deployment",',
     )
@@ -119,7 +119,7 @@ def test_how_objects_begin() -> None:
 
 def test_invalid_json_is_left_to_the_decoder() -> None:
     """It raises as for any other object, and an `Undecodable` has no name of a cached object."""
-    decode = only_of("v1", "Pod", Object.from_bytes)
+    decode = checked_decoder("v1", "Pod", Object.from_bytes)
     with pytest.raises(ValueError, match="object"):
         decode(b"[]")
     left_out = decode(b'{"kind":"Node","metadata":{"name":"a"}}')

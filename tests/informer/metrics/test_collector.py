@@ -136,66 +136,12 @@ class FailingClock(FakeClock):
         return super().monotonic()
 
 
-<<<<<<< HEAD
-@pytest.mark.parametrize("count", [0, 1, 127, 128, 129, 255, 256, 1000, 1001])
-def test_a_sample_of_a_store(count: int) -> None:
-    """Everything where there is not more, else about so many, in the store's order, from its beginning almost to its end."""
-    store: Store[str] = Store(str)
-    store.replace([str(i) for i in range(count)], "1")
-    sample = [int(item) for item in store.records.sample(128)]
-    assert sample == sorted(sample)
-    assert min(count, 128) <= len(sample) < 2 * 128
-    assert not sample or (sample[0] == 0 and sample[-1] >= count - max(1, count // 128))
-
-
-def test_objects_in_another_form_have_no_bytes(scrape, make, source) -> None:
-    """A dict's size is not known, and is not said."""
-    make(source)
-    assert scrape().value("informer_store_bytes") is None
-    assert scrape().value("informer_store_objects") == 3
-
-
-@pytest.mark.parametrize(
-    ("version", "shown"),
-    [("12345678901234567890", 678901234567890), ("7", 7), ("abc", None), ("٣", None)],
-    ids=["the last 15 digits", "few", "no number", "odd digits"],
-)
-def test_versions_are_numbers_or_not_there(scrape, make, version: str, shown: float | None) -> None:
-    """Go: TestStore_MetricsTrackedForResourceVersions. Of a long one the last 15 digits are shown, of an opaque one nothing."""
-    make(ListWatch(lambda _: ObjectList([], version), lambda _: FakeWatcher(None)), watch_list=False)
-    assert scrape().value("informer_store_resource_version") == shown
-    assert scrape().value("reflector_last_resource_version") == shown
-
-
-class Handler:
-    """A handler that can be held, and that fails at one object."""
-
-    def __init__(self) -> None:
-        self.go = threading.Event()
-        self.entered = threading.Event()
-
-    def on_add(self, obj: Any) -> None:
-        self.entered.set()
-        assert self.go.wait(20)
-        if obj["metadata"]["name"] == "b":
-            raise ValueError("b")
-
-
-def test_handlers(scrape, make, source, caplog) -> None:
-    """What waits, for how long, the call under way, and in the end the calls, their duration and the errors."""
-    informer = make(source)
-    handler = Handler()
-    registration = informer.add_event_handler(handler)
-    labels = {"handler": f"{Handler.__module__}.Handler"}
-    assert handler.entered.wait(20)
-=======
 def test_a_queue_that_cannot_be_read_hides_no_other(scrape, collector) -> None:
     """An error raised by a user's clock is counted, and the other queues are shown."""
     clock = FailingClock()
     odd = WorkQueue(name="odd", clock=clock, metrics_provider=collector)
     queue = WorkQueue(name="q", metrics_provider=collector)
     clock.failing = True
->>>>>>> 778faa0ebae50417d73cc1e10c431b61fc70de24
     shown = scrape()
     assert shown.labels("workqueue_depth") == [{"name": "q"}]
     assert shown.value("informer_metrics_read_errors_total", None) == 1

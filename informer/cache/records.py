@@ -131,8 +131,11 @@ class Records:
         """Returns what `copy` reads from the maps, as they are between two batches.
 
         A thread that loses the GIL while it holds a lock makes all other readers wait until it runs again. So `copy` runs
-        without the lock first, and again under it if a writer was active meanwhile. `copy` must read each map with a
-        single C call, which other threads do not interrupt (in a free-threaded build the map has a lock of its own).
+        without the lock first. It runs again under the lock if a writer was active meanwhile.
+
+        Args:
+            copy: reads each map with a single C call, which no other thread interrupts. In a free-threaded build the map has
+                a lock of its own.
         """
         steps = self._steps
         if not steps & 1:

@@ -225,6 +225,7 @@ class ResourceListWatch(ListWatch[T]):
     def __init__(self, request: ResourceRequest, reading: Reading) -> None:
         self._request = request
         self._reading = reading
+        self._codec = reading.codec
         self._limited = LimitedLog(_log)
         namespaces = request.namespaces
         self.namespaces = namespaces if namespaces and len(namespaces) > 1 else None
@@ -242,8 +243,7 @@ class ResourceListWatch(ListWatch[T]):
     @property
     def unwrap(self) -> Callable[[Any], Any] | None:
         """See `Source.unwrap`."""
-        codec = self._reading.codec
-        return None if codec.identity else codec.unwrap
+        return None if self._codec.identity else self._codec.unwrap
 
     def entries(self, listed: Callable[[Any], Any] | None = None) -> Self:
         """See `Source.entries`. An object that does not decode becomes an `Undecodable`."""
@@ -289,8 +289,7 @@ class ResourceListWatch(ListWatch[T]):
             ConnectionError: the connection broke.
         """
         response = self._request.open(options, watch=True)
-        codec = self._reading.codec
-        decode = Object.from_bytes if codec.identity else self._decode_stored
+        decode = Object.from_bytes if self._codec.identity else self._decode_stored
         expected = self._expected_type()
         decoder = JSONDecoder(
             response,
@@ -301,7 +300,9 @@ class ResourceListWatch(ListWatch[T]):
             decode_unusual=None if expected is None else checked_decoder(*expected, decode),
         )
         watcher: StreamWatcher[Any] = StreamWatcher(decoder)
-        return watcher if self._reading.stored or codec.identity else unwrapped_watch(watcher, self._unwrap_or_log)
+        return (
+            watcher if self._reading.stored or self._codec.identity else unwrapped_watch(watcher, self._unwrap_or_log)
+        )
 
     def _unwrap_or_log(self, item: Any) -> Any:
         """Returns what users see of an item. For one that does not decode it logs that, and returns None."""
@@ -310,7 +311,7 @@ class ResourceListWatch(ListWatch[T]):
                 logging.ERROR, "%s left out: %s/%s does not decode", self.resource_name, item.namespace, item.name
             )
             return None
-        return self._reading.codec.unwrap(item)
+        return self._codec.unwrap(item)
 
     def _bounds(self) -> tuple[int, int | None]:
         """The longest event or item in bytes, and the most items per page."""
@@ -333,7 +334,7 @@ class ResourceListWatch(ListWatch[T]):
 
     def _list_item(self, raw: bytes, api_version: str, kind: str) -> Any:
         obj = Object.from_list_item(raw, api_version, kind)
-        item = obj if self._reading.codec.identity else self._wrap(obj)
+        item = obj if self._codec.identity else self._wrap(obj)
         listed = self._reading.listed
         return item if listed is None else listed(item)
 
@@ -342,7 +343,7 @@ class ResourceListWatch(ListWatch[T]):
 
     def _wrap(self, obj: Object) -> Any:
         try:
-            return self._reading.codec.wrap(obj)
+            return self._codec.wrap(obj)
         # A user's type may raise anything; it concerns this one object only.
         except Exception as error:
             return Undecodable(obj.name, obj.namespace, obj.uid, obj.resource_version, obj.raw, error)

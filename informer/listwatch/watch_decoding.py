@@ -13,7 +13,6 @@ from typing import Any
 
 from informer.objects.entry import Undecodable
 from informer.objects.object import Object
-from watch.byte_source import NotReadyError
 from watch.errors import WatchClosedError
 from watch.event import Event, EventType
 from watch.stream_watcher import StreamWatcher
@@ -63,6 +62,8 @@ def unwrapped_watch(source: StreamWatcher[Any], unwrap: Callable[[Any], Any]) ->
 
 
 class _UnwrappingDecoder:
+    """A decoder whose events are those of another watch, unwrapped."""
+
     takes_timeout = True
 
     def __init__(self, source: StreamWatcher[Any], unwrap: Callable[[Any], Any]) -> None:
@@ -78,8 +79,6 @@ class _UnwrappingDecoder:
                 batch = self._source.next_batch(timeout)
             except WatchClosedError as error:
                 raise EOFError(str(error)) from error
-            except TimeoutError as error:
-                raise NotReadyError(str(error), progress=getattr(error, "progress", False)) from error
             events = []
             for event in batch:
                 if event.type in (EventType.BOOKMARK, EventType.ERROR):

@@ -261,7 +261,7 @@ def test_a_handler_that_raises_has_synced_all_the_same(
         source.add(pod("d"))
         assert failures.get(PATIENCE) == ("ns/d", error)
     assert registration.errors == 4
-    assert "failed at Added of ns/a" in caplog.text
+    assert "failed for the Added change of ns/a" in caplog.text
     assert "test_registration" in caplog.text
 
 

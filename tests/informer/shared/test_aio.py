@@ -285,7 +285,7 @@ def test_an_async_handler_that_raises_goes_on(make_informer: Make, pod: Pod, cap
 
     with caplog.at_level(logging.ERROR):
         run(main())
-    assert "failed at Added of ns/a" in caplog.text
+    assert "failed for the Added change of ns/a" in caplog.text
     assert "on_error of handler" in caplog.text
 
 

@@ -1,16 +1,10 @@
-"""Applies popped deltas to the cache and gives the changes out, as one step.
-
-Comes in: pairs of deltas from the queue. Goes out: the cache changed, and the changes put to every listener. Runs on the
-thread that drains the queue.
-"""
+"""Applies batches of deltas to the cache and gives the changes to the listeners, as one step."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
-from itertools import groupby
-from operator import itemgetter
 from typing import Any, Protocol
 
 from informer.cache.change import Change
@@ -18,34 +12,35 @@ from informer.cache.indexer import Indexer
 from informer.cache.store import Prepared
 from informer.objects.keys import DeletedFinalStateUnknown, key_by
 from informer.queues.delta import Delta, DeltaType, ReplacedAll
+from informer.queues.fifo import Run
 from informer.rate_limited_log import LimitedLog
 
 __all__ = ["Applier", "Listeners"]
 
-_second = itemgetter(1)
-
 
 class Listeners(Protocol):
-    """Who is told of changes."""
+    """Gets every change of the cache."""
 
     @property
     def lock(self) -> AbstractContextManager[object]:
-        """Held while a batch is applied and given out."""
+        """Held while a batch is applied and distributed."""
         ...
 
     def distribute(self, changes: Sequence[Change[Any]]) -> None:
-        """Takes a batch of changes, which nobody changes afterwards."""
+        """Takes a batch of changes; the sequence is not modified afterwards."""
         ...
 
 
 class Applier:
-    """See the module.
+    """Applies batches of deltas to the cache, and gives the changes out in the same step.
 
     Args:
         indexer: the cache.
-        listeners: are told of what has changed.
-        key_of: makes a stored object's key, and raises for one that has none.
+        listeners: get the changes.
+        key_of: returns a stored object's key, and raises for an object that has none.
         log: for objects that cannot be stored.
+
+    Threads: `process` on one thread at a time.
     """
 
     def __init__(
@@ -56,15 +51,14 @@ class Applier:
         self._key_of = key_of
         self._log = log
         self.rejected = 0
-        """How many objects could not be stored, for want of a key."""
+        """The number of objects that could not be stored because they have no key."""
 
-    def process(self, pairs: Sequence[tuple[Sequence[Delta], bool]]) -> None:
-        """Applies what one pop brought."""
-        for is_in_initial_list, group in groupby(pairs, key=_second):
-            deltas = [delta for some, _ in group for delta in some]
-            prepared = self._prepare(deltas)
-            while not self._commit(prepared, is_in_initial_list=is_in_initial_list):
-                prepared = self._indexer.prepare_again(prepared)
+    def process(self, run: Run) -> None:
+        """Applies deltas; the second half of `run` tells whether they belong to the initial list."""
+        deltas, is_in_initial_list = run
+        prepared = self._prepare(deltas)
+        while not self._commit(prepared, is_in_initial_list=is_in_initial_list):
+            prepared = self._indexer.prepare_again(prepared)
 
     def _commit(self, prepared: Prepared, *, is_in_initial_list: bool) -> bool:
         with self._listeners.lock:
@@ -76,7 +70,7 @@ class Applier:
     def _prepare(self, deltas: Sequence[Delta]) -> Prepared:
         try:
             return self._indexer.prepare(deltas)
-        # Only a key function can fail here; its one object must not take the batch with it.
+        # Only a key function can fail here. The objects that have a key are stored all the same.
         except Exception:
             return self._indexer.prepare([*self._usable(deltas)])
 

@@ -1,48 +1,50 @@
-"""Joins a reflector to the function that handles what it brings.
-
-Comes in: whatever the reflectors put into the queue. Goes out: batches of deltas, to the process function, in the
-queue's order and one at a time. There is no thread that pops: whoever adds to the queue drains it.
-"""
+"""Joins reflectors, a queue, and the function that processes what they bring."""
 
 from __future__ import annotations
 
-import logging
 import queue as stdlib_queue
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
+
+from typing_extensions import Unpack
 
 from informer.errors import QueueClosedError
 from informer.listwatch.lister_watcher import ListerWatcher
 from informer.listwatch.source import as_source
-from informer.objects.keys import version_of
-from informer.queues.delta import Delta, DeltaType, Queue
-from informer.queues.fifo import Pair
-from informer.rate_limited_log import LimitedLog
+from informer.queues.delta import Delta, Queue
+from informer.queues.fifo import FIFO, Pair, Run
+from informer.reflector.config import ReflectorConfig, ReflectorOptions
 from informer.reflector.counts import Tally
 from informer.reflector.reflector import Reflector
 from watch.concurrency import RLock, Signal, Worker, on_set
 
 __all__ = ["Controller"]
 
-_log = logging.getLogger(__name__)
-
 
 class Controller:
-    """Runs a reflector (one for each namespace, if there are several) and handles what it brings.
+    """Runs a reflector (one per namespace, if there are several) and processes what it queues.
+
+    No thread waits on the queue: the thread that queues deltas also processes them, one batch at a time.
 
     Args:
-        queue: where the reflectors put what they see. Where there are several namespaces, its `replace` takes a
-            `namespace`, and its `expect_namespaces`, if it has one, is told of them.
+        queue: what the reflectors fill. If there are several namespaces, its `replace` takes a `namespace`, and its
+            `expect_namespaces`, if it has one, is called with them.
         lister_watcher: what to list and watch.
-        process: called with (deltas, is_in_initial_list) for what is popped together. What it raises ends `run`.
-        resync_period: seconds between two resyncs of the queue, 0 for none.
-        process_batch: called instead of `process` with all pairs that one pop brought.
-        on_processed: called after each pop, when the queue has counted it as processed, and whenever
-            `applied_resource_version` has changed.
-        name: seen in thread names and logs; None takes the resource's.
-        reflector_options: passed on to each `Reflector`; without a `key_func` it takes that of the queue, if it has one.
+        process: called with (deltas, is_in_initial_list) for the deltas that are popped together. An exception ends `run`.
+        process_run: called instead of `process` with a whole batch (see `FIFO.take`); for the project's own queues.
+        on_processed: called when a batch has been processed and `applied_resource_version` may have changed.
+        name: for thread names and logs; None takes the resource's name.
+        config: the options of each `Reflector`; None makes a `ReflectorConfig` of the remaining arguments.
+        options: the fields of `ReflectorConfig`, instead of a config. `key_func` defaults to the queue's.
+
+    Raises:
+        TypeError: not exactly one of `process` and `process_run` is given, or an option does not exist.
+        ValueError: an option has a value that is not allowed.
+
+    Threads: any; `run` blocks.
     """
 
     def __init__(
@@ -51,40 +53,46 @@ class Controller:
         lister_watcher: ListerWatcher[Any],
         process: Callable[[list[Delta], bool], object] | None = None,
         *,
-        resync_period: float = 0,
-        process_batch: Callable[[list[Pair]], object] | None = None,
+        process_run: Callable[[Run], object] | None = None,
         on_processed: Callable[[], object] | None = None,
         name: str | None = None,
-        **reflector_options: Any,
+        config: ReflectorConfig | None = None,
+        **options: Unpack[ReflectorOptions],
     ) -> None:
-        if (process is None) == (process_batch is None):
-            raise TypeError("pass either process or process_batch")
-        self._queue = queue
+        if (process is None) == (process_run is None):
+            raise TypeError("pass either process or process_run")
         source = as_source(lister_watcher)
+        self._queue = queue
         self._name = name or source.resource_name or "controller"
-        self._process_batch = process_batch or self._one_by_one(process)
+        self._pop = self._popping(queue, process, process_run)
         self._on_processed = on_processed
-        self._apply_lock = RLock()  # one thread drains at a time
+        self._apply_lock = RLock()  # one thread processes at a time
         self._stop = Signal()
         self._started = False  # guarded by _apply_lock
-        self._failure: BaseException | None = None  # what ends the run; written by the draining thread
+        self._failure: BaseException | None = None  # what ends the run; written by the processing thread
         self.processing = Tally()
-        """How many seconds it took to handle what each pop brought."""
-        options = {**reflector_options, "resync_period": resync_period}
-        if hasattr(queue, "key_of"):
-            options.setdefault("key_func", queue.key_of)
-        self._inlets: list[_Inlet] = []
+        """The seconds that it took to process each batch."""
+        if config is None:
+            if isinstance(queue, FIFO):
+                options.setdefault("key_func", queue.key_of)
+            config = ReflectorConfig(**options)
         self.reflectors: list[Reflector] = []
         parts = source.by_namespace()
-        if len(parts) > 1 and hasattr(queue, "expect_namespaces"):
-            queue.expect_namespaces([namespace for namespace, _ in parts])
+        if len(parts) > 1 and isinstance(queue, FIFO):
+            queue.expect_namespaces([namespace for namespace, _ in parts if namespace is not None])
         for namespace, part in parts:
-            inlet = _Inlet(queue, self._drain_or_end, self._tell_processed)
-            where = self._name if namespace is None else f"{self._name}/{namespace}"
-            self._inlets.append(inlet)
-            self.reflectors.append(Reflector(part, inlet, name=where, namespace=namespace, **options))
-            # One resync of the queue shows everything, whatever namespace it came from.
-            options["resync_period"] = 0
+            reflector = Reflector(
+                part,
+                queue,
+                name=self._name if namespace is None else f"{self._name}/{namespace}",
+                namespace=namespace,
+                process=self._processed,
+                on_processed=on_processed,
+                config=config,
+            )
+            self.reflectors.append(reflector)
+            # One resync of the queue shows the objects of every namespace.
+            config = replace(config, resync_period=0)
 
     def run(self, stop: threading.Event) -> None:
         """Lists, watches and processes until `stop` is set.
@@ -93,7 +101,7 @@ class Controller:
             RuntimeError: it was started before.
             BaseException: whatever the process function raised.
 
-        Threads: blocks; the first reflector runs on the calling thread, each other one on a thread of its own.
+        Threads: blocks; the first reflector runs on the calling thread, each further one on a thread of its own.
         """
         with self._apply_lock:
             if self._started:
@@ -120,161 +128,111 @@ class Controller:
         self._queue.close()
 
     def has_synced(self) -> bool:
-        """Whether the first list was processed."""
+        """Returns whether the first list was processed."""
         return self._queue.has_synced()
 
     @property
     def queued(self) -> int:
-        """How much waits in the queue: keys, or deltas in one that keeps the order."""
+        """The number of queued items: keys, or deltas in a queue that keeps the order."""
         return len(self._queue)
 
     @property
     def has_listed(self) -> bool:
-        """Whether each reflector's first list was processed, so that `applied_resource_version` tells of it."""
-        return all(inlet.has_listed for inlet in self._inlets)
+        """Whether each reflector's first list was processed and shows in `applied_resource_version`."""
+        return all(reflector.target.has_listed for reflector in self.reflectors)
 
     @property
     def last_sync_resource_version(self) -> str:
-        """The resourceVersion that the cache has reached: of several reflectors the lowest, "" before all have one."""
+        """The version that the reflectors have seen: the lowest of several, "" before each has one."""
         return _lowest([reflector.last_sync_resource_version for reflector in self.reflectors])
 
     @property
     def applied_resource_version(self) -> str:
-        """The same, but only of what has been processed."""
-        return _lowest([inlet.applied_resource_version for inlet in self._inlets])
+        """The version that has been processed: the lowest of several, "" before each has one."""
+        return _lowest([reflector.target.applied_resource_version for reflector in self.reflectors])
 
     def drain(self) -> None:
         """Processes what is queued, on the calling thread.
 
         Raises:
-            BaseException: whatever the process function raised; from then on nothing is processed any more.
+            BaseException: whatever the process function raised; nothing is processed any more after that.
         """
+        if len(self._queue):
+            self._drain()
+            if self._on_processed is not None:
+                self._on_processed()
+
+    def _drain(self) -> None:
         with self._apply_lock:
-            while len(self._queue) and self._failure is None:
-                try:
-                    self._queue.pop_batch(self._process, timeout=0)
-                except (stdlib_queue.Empty, QueueClosedError):
-                    # Somebody else pops too and was quicker, unless it is the process function that raised this.
-                    if self._failure is not None:
-                        raise
-                    return
-                self._tell_processed()
+            if self._failure is None:
+                self._pop()
 
-    def _process(self, pairs: list[Pair]) -> None:
-        begun = time.monotonic()
-        try:
-            self._process_batch(pairs)
-        except BaseException as error:
-            self._failure = error
-            raise
-        self.processing.add(time.monotonic() - begun)
-
-    def _drain_or_end(self) -> bool:
-        """`drain` for a reflector, which outlives what its target raises: a failure has to end the run.
+    def _processed(self) -> bool:
+        """Processes what a reflector queued. A failure ends the run, since a reflector outlives what its target raises.
 
         Returns:
-            Whether all is processed.
+            Whether everything is processed.
         """
         try:
-            self.drain()
+            self._drain()
         except BaseException as error:
             self._failure = error
             self.stop()
         return self._failure is None
 
-    def _tell_processed(self) -> None:
-        if self._on_processed is not None:
-            self._on_processed()
+    def _popping(
+        self,
+        queue: Queue,
+        process: Callable[[list[Delta], bool], object] | None,
+        process_run: Callable[[Run], object] | None,
+    ) -> Callable[[], None]:
+        """Returns a function that processes everything that is queued."""
+        if process_run is not None and isinstance(queue, FIFO):
+            timed_run = self._timed(process_run)
+            return lambda: queue.take(timed_run)
+        if process is None:
+            raise TypeError(f"process_run needs one of the project's own queues, not a {type(queue).__name__}")
+
+        def process_pairs(pairs: list[Pair]) -> None:
+            for deltas, is_in_initial_list in pairs:
+                process(list(deltas), is_in_initial_list)
+
+        timed = self._timed(process_pairs)
+
+        def pop() -> None:
+            while len(queue) and self._failure is None:
+                try:
+                    queue.pop_batch(timed, timeout=0)
+                except (stdlib_queue.Empty, QueueClosedError):
+                    # Another thread has popped it. Or the process function itself has raised this.
+                    if self._failure is not None:
+                        raise
+                    return
+
+        return pop
+
+    def _timed(self, process: Callable[[Any], object]) -> Callable[[Any], None]:
+        def timed(batch: Any) -> None:
+            begun = time.monotonic()
+            try:
+                process(batch)
+            except BaseException as error:
+                self._failure = error
+                raise
+            self.processing.add(time.monotonic() - begun)
+
+        return timed
 
     def _runner(self, reflector: Reflector) -> Callable[[], None]:
         def run() -> None:
             try:
                 reflector.run(self._stop)
-            # As on the first one's thread: nobody must take a cache for current of which a part is read by nobody.
+            # As on the first reflector's thread: a cache of which one part is not read any more must not count as current.
             except BaseException as error:
                 self._failure = error
                 self.stop()
 
         return run
-
-    @staticmethod
-    def _one_by_one(process: Callable[[list[Delta], bool], object] | None) -> Callable[[list[Pair]], None]:
-        def process_pairs(pairs: list[Pair]) -> None:
-            if process is not None:
-                for deltas, is_in_initial_list in pairs:
-                    process(list(deltas), is_in_initial_list)
-
-        return process_pairs
-
-
-class _Inlet:
-    """A reflector's way into the queue: what it adds is drained at once, by itself."""
-
-    def __init__(self, queue: Queue, drain: Callable[[], bool], on_version: Callable[[], object]) -> None:
-        self._queue = queue
-        self._apply = getattr(queue, "apply", None)
-        self._drain = drain
-        self._on_version = on_version
-        self._limited = LimitedLog(_log)
-        self.applied_resource_version = ""
-        self.has_listed = False
-        """Whether a list was processed, and its version noted."""
-
-    def apply(self, deltas: Sequence[Delta]) -> None:
-        if self._apply is not None:
-            self._apply(deltas)
-        else:
-            for delta in deltas:
-                _add_one(self._queue, delta)
-        last = deltas[-1]
-        self._drain_to(last.object if last.type is DeltaType.BOOKMARK else version_of(last.object))
-
-    def replace(self, items: Sequence[Any], resource_version: str, **namespace: Any) -> None:
-        try:
-            self._queue.replace(items, resource_version, **namespace)
-        except Exception:
-            # One object without a key must not keep all others out, list after list.
-            usable = [item for item in items if self._has_key(item)]
-            if len(usable) == len(items):
-                raise
-            self._queue.replace(usable, resource_version, **namespace)
-        self._drain_to(resource_version)
-        self.has_listed = True
-        self._on_version()
-
-    def resync(self) -> None:
-        self._queue.resync()
-        self._drain()
-
-    def _drain_to(self, version: str) -> None:
-        if self._drain() and version:
-            # Told after the fact: whoever waits for the version looks once it is told.
-            self.applied_resource_version = version
-            self._on_version()
-
-    def _has_key(self, item: Any) -> bool:
-        key_of = getattr(self._queue, "key_of", None)
-        try:
-            if key_of is not None:
-                key_of(item)
-        except Exception as error:
-            self._limited.log(logging.ERROR, "an object was left out of a list: %s", error)
-            return False
-        return True
-
-
-def _add_one(queue: Queue, delta: Delta) -> None:
-    match delta.type:
-        case DeltaType.ADDED:
-            queue.add(delta.object)
-        case DeltaType.UPDATED:
-            queue.update(delta.object)
-        case DeltaType.DELETED:
-            queue.delete(delta.object)
-        case DeltaType.BOOKMARK:
-            queue.bookmark(delta.object)
-        case _:
-            raise ValueError(f"a reflector does not add a {delta.type}")
 
 
 def _lowest(versions: list[str]) -> str:

@@ -71,8 +71,9 @@ def new_informer(
     told = _OneHandler(functions, unwrap, is_shown_syncs=resync_period > 0)
     applier = Applier(indexer, told, meta_namespace_key, limited)
 
+    # One delta at a time: the handler finds in the store the very state that it is called with.
     def process(deltas: list[Delta], is_in_initial_list: bool) -> None:
-        applier.process([(deltas, is_in_initial_list)])
+        applier.process((deltas, is_in_initial_list))
 
     stored = stored_items(source, None, indexer.stored_if_same)
     return indexer, Controller(InOrderFIFO(), stored, process, resync_period=resync_period)

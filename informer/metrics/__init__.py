@@ -1,4 +1,8 @@
-"""Metrics for Prometheus, and the pages that a kubelet asks: needs the extra `kube-informer[metrics]`."""
+"""Prometheus metrics and health checks. Needs the extra `kube-informer[metrics]`.
+
+`serve` answers `/healthz`, `/readyz` and `/metrics` on a port of its own. `make_app` is the same as a WSGI application, and
+`install` only adds the metrics to a Prometheus registry.
+"""
 
 from __future__ import annotations
 
@@ -13,5 +17,5 @@ __all__ = ["Check", "InformerCollector", "MetricsServer", "dashboard", "install"
 
 
 def dashboard() -> str:
-    """A Grafana dashboard of these metrics, as JSON to be imported there."""
+    """Returns a Grafana dashboard that shows all of these metrics, as JSON to import into Grafana."""
     return files(__name__).joinpath("dashboard.json").read_text(encoding="utf-8")

@@ -1,7 +1,4 @@
-"""`/healthz`, `/readyz` and `/metrics` as one WSGI application.
-
-Comes in: requests, from whatever server it is mounted in. Goes out: what a kubelet and a Prometheus want to know.
-"""
+"""A WSGI application with the pages that a kubelet and Prometheus request: `/healthz`, `/readyz` and `/metrics`."""
 
 from __future__ import annotations
 
@@ -22,7 +19,7 @@ __all__ = ["make_app"]
 
 _log = logging.getLogger(__name__)
 
-_READING = ("GET", "HEAD")
+_READ_METHODS = ("GET", "HEAD")
 
 
 def make_app(
@@ -32,46 +29,70 @@ def make_app(
     live_checks: Mapping[str, Check] | None = None,
     ready_checks: Mapping[str, Check] | None = None,
 ) -> Callable[[WSGIEnvironment, StartResponse], Iterable[bytes]]:
-    """A WSGI application with three pages, to be mounted anywhere; `serve` has a server of its own.
+    """Makes a WSGI application with three pages. Mount it in any WSGI server, or use `serve`, which has its own.
 
-    - `/healthz` answers 503 when an informer's reading has ended with an error, or a check fails, such as
-      `{"leader": lambda: elector.check(30)}`; else 200.
-    - `/readyz` answers 503, with a line for each informer that has no first list and what keeps it from that.
-    - `/metrics` shows the registry, in which informers are installed.
+    - `/healthz`, for liveness probes, answers 503 if an informer's reader thread has ended with an error or a check of
+      `live_checks` fails; otherwise 200.
+    - `/readyz`, for readiness probes, answers 503 if an informer has not synced or a check of `ready_checks` fails; otherwise
+      200.
+    - `/metrics` shows the Prometheus registry, to which the metrics of all informers are added.
+
+    A 503 has one line for each problem. For a failing check the line only has its name and the type of the error; the log has
+    the rest.
 
     Args:
-        registry: None for the Prometheus client's default one.
-        informers: those that have to be in order; None for all that were started in this process and not stopped.
-        live_checks: further checks of `/healthz`, by name: each fails by raising, or by returning False or an exception.
-        ready_checks: the same for `/readyz`.
+        registry: the Prometheus registry. None: the Prometheus client's default registry.
+        informers: the informers that `/healthz` and `/readyz` check. None: all that were started in this process and not
+            stopped.
+        live_checks: further checks of `/healthz` by name, such as `{"leader": lambda: elector.check(30)}`. A check fails if
+            it raises, or if it returns False or an exception.
+        ready_checks: further checks of `/readyz` by name.
+
+    Returns:
+        The WSGI application.
 
     Raises:
-        ValueError: see `install`.
+        ValueError: another collector of the registry has metrics of the same names.
+
+    Threads: the server may call the application on any number of threads. Checks run on the thread of the request.
+
+    Example:
+        >>> from prometheus_client import CollectorRegistry
+        >>> app = make_app(registry=CollectorRegistry(), informers=[], ready_checks={"warm": lambda: False})
+        >>> body = app({"PATH_INFO": "/readyz", "REQUEST_METHOD": "GET"}, lambda status, headers: print(status))
+        503 Service Unavailable
+        >>> print(b"".join(body).decode().strip())
+        check warm: failed
     """
     install(registry)
     health = Health(informers, live_checks, ready_checks)
     metrics = make_wsgi_app(REGISTRY if registry is None else registry)
-    pages = {"/healthz": health.what_is_dead, "/readyz": health.what_is_not_ready, "/metrics": None}
+    pages = {"/healthz": health.liveness_problems, "/readyz": health.readiness_problems, "/metrics": None}
 
     def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         path = environ.get("PATH_INFO", "").rstrip("/")
         if path not in pages:
-            return _answer(environ, start_response, HTTPStatus.NOT_FOUND, "see /healthz, /readyz and /metrics\n")
-        if environ["REQUEST_METHOD"] not in _READING:
-            return _answer(environ, start_response, HTTPStatus.METHOD_NOT_ALLOWED, "only GET and HEAD\n")
+            return _answer(
+                environ, start_response, HTTPStatus.NOT_FOUND, "not found: try /healthz, /readyz or /metrics\n"
+            )
+        if environ["REQUEST_METHOD"] not in _READ_METHODS:
+            return _answer(
+                environ, start_response, HTTPStatus.METHOD_NOT_ALLOWED, "method not allowed: use GET or HEAD\n"
+            )
         page = pages[path]
         try:
             if page is None:
-                shown = list(metrics({**environ, "REQUEST_METHOD": "GET"}, start_response))
-                return [] if environ["REQUEST_METHOD"] == "HEAD" else shown
-            wrong = page()
-        # Of another collector of the registry. What it is may concern nobody who can reach this page.
+                body = list(metrics({**environ, "REQUEST_METHOD": "GET"}, start_response))
+                return [] if environ["REQUEST_METHOD"] == "HEAD" else body
+            problems = page()
+        # Raised by another collector of the registry. The page does not show the error, which may hold secrets.
         except Exception:
-            _log.exception("%s could not be answered", path)
-            return _answer(environ, start_response, HTTPStatus.INTERNAL_SERVER_ERROR, "failed: the log says why\n")
-        if not wrong:
+            _log.exception("failed to answer a request for %s", path)
+            return _answer(environ, start_response, HTTPStatus.INTERNAL_SERVER_ERROR, "failed: see the process's log\n")
+        if not problems:
             return _answer(environ, start_response, HTTPStatus.OK, "ok\n")
-        return _answer(environ, start_response, HTTPStatus.SERVICE_UNAVAILABLE, "".join(f"{line}\n" for line in wrong))
+        text = "".join(f"{line}\n" for line in problems)
+        return _answer(environ, start_response, HTTPStatus.SERVICE_UNAVAILABLE, text)
 
     return app
 

@@ -1,4 +1,4 @@
-"""The Prometheus client, or a clear word where it is not installed."""
+"""Imports the Prometheus client, with an error that says what to install if it is missing."""
 
 from __future__ import annotations
 

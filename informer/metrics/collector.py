@@ -1,7 +1,7 @@
-"""Shows a Prometheus registry what the informers, work queues and electors of this process are doing.
+"""A Prometheus collector for the informers, work queues and electors of this process.
 
-Comes in: a scrape. Goes out: metrics, made up on the scrape's thread from numbers that are kept anyway. Nothing here is
-called by whoever does the work.
+Metrics are computed during a scrape, on its thread, from numbers that the objects keep anyway. So they cost nothing between
+scrapes.
 """
 
 from __future__ import annotations
@@ -13,9 +13,8 @@ from weakref import WeakKeyDictionary, WeakSet
 
 from informer.metrics import families
 from informer.metrics.client import REGISTRY, Collector, CollectorRegistry, Metric
-from informer.metrics.families import FAMILIES, Histogram, Reading, shown
+from informer.metrics.families import FAMILIES, Histogram, Reading, UniqueNames, to_metrics
 from informer.metrics.informers import read_informer
-from informer.metrics.labels import Names
 from informer.process import informers
 from informer.rate_limited_log import LimitedLog
 from watch.concurrency import Lock, RLock, in_forked_child
@@ -28,7 +27,7 @@ _log = logging.getLogger(__name__)
 
 
 class _QueueStats(Protocol):
-    """The numbers of a work queue; see `informer.workqueue.QueueStats`."""
+    """What is read of `informer.workqueue.QueueStats`, which this package must not import."""
 
     @property
     def depth(self) -> int: ...
@@ -53,7 +52,7 @@ class _QueueMetrics(Protocol):
 
 
 class _ElectionStats(Protocol):
-    """The numbers of an elector; see `informer.leaderelection.ElectionStats`."""
+    """What is read of `informer.leaderelection.ElectionStats`, which this package must not import."""
 
     @property
     def master_status(self) -> int: ...
@@ -68,27 +67,28 @@ class _ElectionMetrics(Protocol):
 
 
 class InformerCollector(Collector):
-    """A collector for a Prometheus registry; see `install`.
+    """A Prometheus collector that shows informers, work queues and electors. `install` makes one and registers it.
 
-    Every informer that was started in this process is shown, from its start to its stop. Work queues and electors are shown
-    when this is their metrics provider:
+    Every informer of this process is shown from its start to its stop. Work queues and electors are shown if the collector is
+    their metrics provider, which these calls arrange:
 
         informer.workqueue.set_metrics_provider(collector)
         informer.leaderelection.set_metrics_provider(collector)
 
-    Nothing is kept alive by being shown. One that cannot be read is left out, counted and logged. A forked child shows
-    nothing of its parent's.
+    Two objects of one name are shown as "pods" and "pods#2". The collector keeps no object alive. An object whose reading
+    fails is left out of the scrape; the failure is logged and counted in `informer_metrics_read_errors_total`. A forked child
+    does not show its parent's objects.
 
-    Threads: any.
+    Threads: all methods are safe on any thread.
     """
 
     def __init__(self) -> None:
         self._limited = LimitedLog(_log)
-        self._begin()
+        self._reset()
         _collectors.add(self)
 
     def collect(self) -> Iterable[Metric]:
-        """What there is to show now."""
+        """Reads all objects and returns their metrics. The registry calls it for every scrape."""
         with self._lock:
             named_informers = self._informer_names.assign((each, each.name) for each in informers() if _is_shown(each))
             named_queues = self._queue_names.assign((each, each.name) for each in list(self._queues))
@@ -99,64 +99,77 @@ class InformerCollector(Collector):
             *self._read(named_electors, _read_elector),
         ]
         readings.append(families.READ_ERRORS.of(self._read_errors))
-        return list(shown(readings))
+        return list(to_metrics(readings))
 
     def describe(self) -> Iterable[Metric]:
-        """All metrics that there may be: a registry refuses two of the same name."""
+        """Returns all metrics without samples, from which a registry knows the names that are taken."""
         return [Metric(family.name, family.text, family.kind) for family in FAMILIES]
 
-    # As the metrics provider of work queues and electors
-
     def queue_started(self, metrics: _QueueMetrics) -> None:
-        """Shows a work queue; see `informer.workqueue.MetricsProvider`."""
+        """Begins to show a work queue. `informer.workqueue` calls it for each new queue."""
         with self._lock:
             self._queues[metrics] = None
 
     def queue_ended(self, metrics: _QueueMetrics) -> None:
-        """Shows a work queue no more."""
+        """Stops showing a work queue. `informer.workqueue` calls it when a queue is shut down."""
         with self._lock:
             self._queues.pop(metrics, None)
 
     def elector_started(self, metrics: _ElectionMetrics) -> None:
-        """Shows an elector; see `informer.leaderelection.MetricsProvider`."""
+        """Begins to show an elector. `informer.leaderelection` calls it for each new elector."""
         with self._lock:
             self._electors[metrics] = None
 
-    def _begin(self) -> None:
-        """Begins with nothing, as a forked child has to: whatever the parent's have locked stays locked there."""
-        # Taken again where the handler of a signal shuts a queue down in the middle of a scrape.
+    def _reset(self) -> None:
+        """Makes a new lock and empty state; also for a forked child, where the parent's locks may be held for ever."""
+        # Reentrant, since a signal handler may shut a queue down in the middle of a scrape.
         self._lock = RLock()
-        self._informer_names = Names()  # guarded by _lock, as are all of these
-        self._queue_names = Names()
-        self._elector_names = Names()
+        # All guarded by _lock.
+        self._informer_names = UniqueNames()
+        self._queue_names = UniqueNames()
+        self._elector_names = UniqueNames()
         self._queues: WeakKeyDictionary[_QueueMetrics, None] = WeakKeyDictionary()
         self._electors: WeakKeyDictionary[_ElectionMetrics, None] = WeakKeyDictionary()
         self._read_errors = 0
 
     def _read(self, named: list[tuple[T, str]], read: Callable[[T, str], Iterator[Reading]]) -> Iterator[Reading]:
-        for thing, name in named:
+        for each, name in named:
             try:
-                readings = list(read(thing, name))
-            # What a user has put into an informer, a clock or a list-watch, may raise anything; the others are shown.
+                readings = list(read(each, name))
+            # A user's clock or list-watch may raise anything, which must not hide the other objects.
             except Exception as error:
                 with self._lock:
                     self._read_errors += 1
-                self._limited.log(logging.WARNING, "no metrics of %s: it could not be read", name, exc_info=error)
+                self._limited.log(logging.WARNING, "failed to read the metrics of %s: %r", name, error, exc_info=error)
             else:
                 yield from readings
 
 
 def install(registry: CollectorRegistry | None = None) -> InformerCollector:
-    """Has a registry show all informers of this process, those included that are started later. Again is harmless.
+    """Adds the metrics of all informers of this process, also of those started later, to a Prometheus registry.
+
+    Calling it again for the same registry returns the same collector.
 
     Args:
-        registry: None for the Prometheus client's default one.
+        registry: the Prometheus registry. None: the Prometheus client's default registry.
 
     Returns:
-        The registry's collector, for work queues and electors: see `InformerCollector`.
+        The collector, to be set as the metrics provider of work queues and electors.
 
     Raises:
-        ValueError: the registry has metrics of these names from somewhere else.
+        ValueError: another collector of the registry has metrics of the same names.
+
+    Threads: any.
+
+    Example:
+        >>> from prometheus_client import CollectorRegistry
+        >>> from informer.workqueue import WorkQueue
+        >>> registry = CollectorRegistry()
+        >>> queue = WorkQueue(name="pods", metrics_provider=install(registry))
+        >>> queue.add("shop/web")
+        >>> registry.get_sample_value("workqueue_depth", {"name": "pods"})
+        1
+        >>> queue.shut_down()
     """
     chosen = REGISTRY if registry is None else registry
     with _installing:
@@ -195,8 +208,8 @@ _installing = Lock()
 
 
 @in_forked_child
-def _begin_in_child() -> None:
+def _reset_in_child() -> None:
     global _installing  # noqa: PLW0603
     _installing = Lock()
     for collector in list(_collectors):
-        collector._begin()  # noqa: SLF001 - of this very module
+        collector._reset()  # noqa: SLF001 - a class of this module

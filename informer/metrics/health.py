@@ -1,7 +1,4 @@
-"""Whether this process is alive and ready, in words.
-
-Comes in: informers, and checks of the user's. Goes out: what is wrong, a line each; nothing where all is well.
-"""
+"""Health checks: reports what keeps this process from being alive or ready."""
 
 from __future__ import annotations
 
@@ -16,22 +13,22 @@ from informer.shared.shared_informer import SharedInformer
 __all__ = ["Check", "Health"]
 
 Check = Callable[[], object]
-"""A check of the user's: it fails by raising, or by returning False or an exception."""
+"""A health check of the user's. It fails if it raises, or if it returns False or an exception."""
 
 _log = logging.getLogger(__name__)
 
-_LONGEST = 500
+_MAX_LINE_LENGTH = 500
 
 
 class Health:
-    """See the module.
+    """Checks informers and the user's checks, and reports each problem as one line of text.
 
     Args:
-        watched: the informers that have to be in order; None for all that were started in this process and not stopped.
-        live_checks: by name; what fails here wants a restart.
-        ready_checks: by name; what fails here wants no requests for now.
+        watched: the informers to check. None: all informers that were started in this process and not stopped.
+        live_checks: checks by name; a failing one means that the process needs a restart.
+        ready_checks: checks by name; a failing one means that the process should not get requests for now.
 
-    Threads: any. Checks run on the thread that asks.
+    Threads: any. Checks run on the calling thread.
     """
 
     def __init__(
@@ -45,25 +42,25 @@ class Health:
         self._ready_checks = dict(ready_checks or {})
         self._limited = LimitedLog(_log)
 
-    def what_is_dead(self) -> list[str]:
-        """Informers whose reading has ended with an error, and checks that fail."""
-        dead = (f"informer {each.name}: {_end_of(each)}" for each in self._informers() if each.has_died)
-        return [_line(words) for words in (*dead, *self._failing(self._live_checks))]
+    def liveness_problems(self) -> list[str]:
+        """One line for each informer whose reader thread has ended with an error, and for each live check that fails."""
+        dead = (f"informer {each.name}: {_describe_death(each)}" for each in self._informers() if each.has_died)
+        return [_to_line(problem) for problem in (*dead, *self._failing(self._live_checks))]
 
-    def what_is_not_ready(self) -> list[str]:
-        """Informers without their first list, and checks that fail."""
-        waited_for = (f"informer {each.name}: {word}" for each in self._informers() if (word := self._missing(each)))
-        return [_line(words) for words in (*waited_for, *self._failing(self._ready_checks))]
+    def readiness_problems(self) -> list[str]:
+        """One line for each informer that has not synced, with the reason, and for each ready check that fails."""
+        unsynced = (f"informer {each.name}: {why}" for each in self._informers() if (why := self._not_ready(each)))
+        return [_to_line(problem) for problem in (*unsynced, *self._failing(self._ready_checks))]
 
     def _informers(self) -> Iterable[SharedInformer[Any]]:
         if self._watched is not None:
             return self._watched
         return [each for each in informers() if each.has_died or not each.is_stopped()]
 
-    def _missing(self, informer: SharedInformer[Any]) -> str:
-        """What an informer lacks, "" for nothing."""
+    def _not_ready(self, informer: SharedInformer[Any]) -> str:
+        """Why an informer is not ready; "" if it is."""
         if informer.has_died:
-            return _end_of(informer)
+            return _describe_death(informer)
         try:
             if informer.is_stopped():
                 return "stopped"
@@ -72,30 +69,30 @@ class Health:
             if informer.has_synced():
                 return ""
             error = informer.sync_error()
-        # It belongs to the process that this one was forked from.
+        # The informer was started in the parent process and cannot be used in this forked child.
         except Exception as unusable:
             error = unusable
-        return "not synced: " + ("its first list is under way" if error is None else str(error) or type(error).__name__)
+        return "not synced: " + ("the first list is under way" if error is None else str(error) or type(error).__name__)
 
     def _failing(self, checks: Mapping[str, Check]) -> Iterator[str]:
         for name, check in checks.items():
             try:
                 result = check()
-            # Whatever a user's check raises, it has failed; what it says is for the log, which is not for everybody.
             except Exception as error:
                 result = error
+            # The text of the error goes to the log only: every client that reaches the port can read this page.
             if isinstance(result, BaseException):
-                self._limited.log(logging.WARNING, "check %s failed", name, exc_info=result)
+                self._limited.log(logging.WARNING, "health check %s failed: %r", name, result, exc_info=result)
                 yield f"check {name}: failed with {type(result).__name__}"
             elif result is False:
                 yield f"check {name}: failed"
 
 
-def _end_of(informer: SharedInformer[Any]) -> str:
-    return f"its reading has ended with {type(informer.failure).__name__}"
+def _describe_death(informer: SharedInformer[Any]) -> str:
+    return f"its reader thread ended with {type(informer.failure).__name__}"
 
 
-def _line(words: str) -> str:
-    """Words as one line that no terminal trips over."""
-    text = "".join(char if char.isprintable() else "?" for char in " ".join(words.split()))
-    return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
+def _to_line(text: str) -> str:
+    """The text as one line of printable characters, cut to a bounded length."""
+    line = "".join(char if char.isprintable() else "?" for char in " ".join(text.split()))
+    return line if len(line) <= _MAX_LINE_LENGTH else line[: _MAX_LINE_LENGTH - 1] + "…"

@@ -1,6 +1,6 @@
-"""What an informer's numbers are, read when somebody asks.
+"""Reads the metrics of an informer: its reflectors, its cache and its handlers.
 
-Comes in: an informer that runs. Goes out: readings. No lock is held for longer than an informer's other readers hold it.
+No lock is held for longer than the informer's other readers hold it.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from operator import attrgetter
 from typing import Any
 
 from informer.handlers.delivery import Registration
+from informer.listwatch.source import as_source
 from informer.metrics import families
-from informer.metrics.families import Reading
-from informer.metrics.labels import short
+from informer.metrics.families import Reading, label_value
 from informer.objects.object import Object
 from informer.reflector.counts import Tally
 from informer.reflector.reflector import Reflector
@@ -22,22 +22,24 @@ from informer.transport.credentials import shown_address
 
 __all__ = ["read_informer"]
 
-# So many objects are looked at for the size of all: it is within a few percent where they are of one kind.
+# The cache's size is estimated from this many objects. For objects of one kind the error is a few percent.
 _SAMPLE = 128
-# client-go shows so many digits: a float cannot hold many more.
+# As in client-go: a float cannot hold many more digits.
 _DIGITS = 15
 _NAMESPACES_SHOWN = 5
 
-_OBJECTS = frozenset({Object})
+_OBJECT_TYPES = frozenset({Object})
 _raw = attrgetter("raw")
 
 
 def read_informer(informer: SharedInformer[Any], name: str) -> Iterator[Reading]:
-    """The readings of an informer; none of one that was stopped.
+    """Reads the metrics of an informer.
+
+    If its reader thread has died, the only reading is `informer_up` 0. A stopped informer has no readings.
 
     Args:
-        informer: started.
-        name: what it is called in labels.
+        informer: an informer that was started.
+        name: its unique name, the value of the label `name`.
     """
     controller = informer.controller
     if informer.has_died:
@@ -63,14 +65,14 @@ def read_informer(informer: SharedInformer[Any], name: str) -> Iterator[Reading]
 
 
 def _followed(informer: SharedInformer[Any]) -> tuple[str, str, str]:
-    """The resource, the namespaces and the server."""
-    source: Any = informer.lister_watcher
-    resource = getattr(source, "resource_name", None) or informer.name
-    namespaces = getattr(source, "namespaces", None) or ()
+    """The labels of INFO: the resource, the namespaces and the server."""
+    source = as_source(informer.lister_watcher)
+    namespaces = source.namespaces or ()
     listed = ",".join(sorted(namespaces)[:_NAMESPACES_SHOWN])
     if len(namespaces) > _NAMESPACES_SHOWN:
         listed += f" and {len(namespaces) - _NAMESPACES_SHOWN} more"
-    return short(resource), short(listed), short(shown_address(getattr(source, "server", "") or ""))
+    server = shown_address(source.server or "")
+    return label_value(source.resource_name or informer.name), label_value(listed), label_value(server)
 
 
 def _read_versions(of: Any, version: str, name: str) -> Iterator[Reading]:
@@ -80,7 +82,7 @@ def _read_versions(of: Any, version: str, name: str) -> Iterator[Reading]:
 
 
 def _read_reflectors(reflectors: list[Reflector], name: str) -> Iterator[Reading]:
-    """The numbers of an informer's reflectors: with several namespaces, of all together."""
+    """Reads an informer's reflectors, one per namespace, and sums up their numbers."""
     counts = [reflector.counts for reflector in reflectors]
     yield families.WATCHES_OPEN.of(sum(reflector.is_watching for reflector in reflectors), name)
     yield families.EVENTS.of(sum(reflector.events for reflector in reflectors), name)
@@ -95,7 +97,7 @@ def _read_reflectors(reflectors: list[Reflector], name: str) -> Iterator[Reading
     yield families.WATCH_EVENTS.of(_sum([each.watch_events for each in counts]), name)
     errors: dict[tuple[str, str], int] = {}
     for each in counts:
-        # A copy at one go: the reader's thread goes on counting.
+        # `copy` is atomic; the reader thread may add a key at any time.
         for key, count in each.errors.copy().items():
             errors[key] = errors.get(key, 0) + count
     for (verb, kind), count in errors.items():
@@ -106,27 +108,27 @@ def _read_store(informer: SharedInformer[Any], name: str) -> Iterator[Reading]:
     count = len(informer.indexer)
     yield families.OBJECTS.of(count, name)
     sample = informer.indexer.sample(_SAMPLE)
-    if _OBJECTS.issuperset(map(type, sample)):
+    if _OBJECT_TYPES.issuperset(map(type, sample)):
         size = sum(map(len, map(_raw, sample)))
         yield families.BYTES.of(round(size / len(sample) * count) if sample else 0, name)
 
 
 def _read_handlers(handlers: list[Registration], name: str) -> Iterator[Reading]:
-    """The numbers of handlers; those of the same name together, since who adds many adds the same again."""
+    """Reads handlers, and sums up those of one name: a caller that adds many adds the same function again and again."""
     by_name: dict[str, list[Registration]] = {}
     for handler in handlers:
-        by_name.setdefault(short(handler.name), []).append(handler)
+        by_name.setdefault(label_value(handler.name), []).append(handler)
     now = time.monotonic()
-    for called, same in by_name.items():
+    for handler_name, same in by_name.items():
         handled = Tally()
         handled.count = sum(each.calls for each in same)
         handled.total = sum(each.busy_seconds for each in same)
-        began = [since for each in same if (since := each.busy_since) is not None]
-        yield families.BACKLOG.of(sum(each.backlog_size for each in same), name, called)
-        yield families.LAG.of(max(each.lag_seconds for each in same), name, called)
-        yield families.HANDLED.of(handled, name, called)
-        yield families.HANDLER_BUSY.of(max(0.0, now - min(began)) if began else 0.0, name, called)
-        yield families.HANDLER_ERRORS.of(sum(each.errors for each in same), name, called)
+        busy_since = [since for each in same if (since := each.busy_since) is not None]
+        yield families.BACKLOG.of(sum(each.backlog_size for each in same), name, handler_name)
+        yield families.LAG.of(max(each.lag_seconds for each in same), name, handler_name)
+        yield families.HANDLED.of(handled, name, handler_name)
+        yield families.HANDLER_BUSY.of(max(0.0, now - min(busy_since)) if busy_since else 0.0, name, handler_name)
+        yield families.HANDLER_ERRORS.of(sum(each.errors for each in same), name, handler_name)
 
 
 def _sum(tallies: list[Tally]) -> Tally:

@@ -1,6 +1,7 @@
-"""A small HTTP server for the pages of `make_app`, on threads of its own.
+"""A small HTTP server for the pages of `make_app`.
 
-Comes in: requests of a kubelet and a Prometheus. Goes out: answers, a thread for each request, few at a time.
+One thread accepts connections, and each request is answered on a thread of its own. Only a bounded number of connections is
+open at a time, so that idle clients cannot keep the kubelet out.
 """
 
 from __future__ import annotations
@@ -26,11 +27,11 @@ __all__ = ["MetricsServer", "serve"]
 
 _log = logging.getLogger(__name__)
 
-# Who sends nothing for so many seconds, or takes nothing, is cut off; and so many are heard at a time.
-_PATIENCE = 10.0
-_MOST_CONNECTIONS = 32
-# Seconds, where somebody waits and this process may open no more files: he would be seen again at once, without end.
-_PAUSE = 0.1
+# Seconds after which a connection is closed whose client neither sends nor receives.
+_IDLE_TIMEOUT = 10.0
+_MAX_CONNECTIONS = 32
+# Seconds to wait after `accept` failed, as when the process has too many open files. Without it the loop would be busy.
+_ACCEPT_PAUSE = 0.1
 
 
 def serve(
@@ -42,61 +43,76 @@ def serve(
     live_checks: Mapping[str, Check] | None = None,
     ready_checks: Mapping[str, Check] | None = None,
 ) -> MetricsServer:
-    """Serves `/healthz`, `/readyz` and `/metrics`, to whoever can reach the address and without TLS, until `stop`.
+    """Serves `/healthz`, `/readyz` and `/metrics` over HTTP until the returned server is stopped.
+
+    The server has neither TLS nor authentication. `make_app` describes the pages.
 
     Args:
-        port: 0 for one that is free: see `MetricsServer.port`.
-        host: the address to listen on; "::" for all of IPv6 (and mostly IPv4), "127.0.0.1" for this host only.
-        registry: this and the others as `make_app`'s.
-        informers: those that have to be in order.
-        live_checks: further checks of `/healthz`.
-        ready_checks: further checks of `/readyz`.
+        port: the port to listen on. 0: a free port, which `MetricsServer.port` gives.
+        host: the address to listen on. "127.0.0.1" is this host only; "::" is all IPv6 addresses and usually IPv4 too.
+        registry: the Prometheus registry. None: the Prometheus client's default registry.
+        informers: the informers that `/healthz` and `/readyz` check. None: all that were started in this process and not
+            stopped.
+        live_checks: further checks of `/healthz` by name. A check fails if it raises, or if it returns False or an exception.
+        ready_checks: further checks of `/readyz` by name.
+
+    Returns:
+        The server, which is running.
 
     Raises:
-        OSError: the address cannot be listened on, for one because the port is taken.
-        ValueError: see `install`.
+        OSError: the server cannot listen on the address, for example because the port is taken.
+        ValueError: another collector of the registry has metrics of the same names.
 
-    Threads: does not block.
+    Threads: does not block; requests are answered on threads of the server.
+
+    Example:
+        >>> from prometheus_client import CollectorRegistry
+        >>> from urllib.request import urlopen
+        >>> with serve(0, "127.0.0.1", registry=CollectorRegistry(), informers=[]) as server:
+        ...     with urlopen(f"http://127.0.0.1:{server.port}/healthz") as response:
+        ...         print(response.read().decode().strip())
+        ok
     """
     app = make_app(registry=registry, informers=informers, live_checks=live_checks, ready_checks=ready_checks)
     return MetricsServer(app, host, port)
 
 
 class MetricsServer:
-    """What `serve` gives back; a context manager that stops it.
+    """A running HTTP server that `serve` has started. As a context manager it stops at the end of the block.
 
-    Threads: any. One listens, and one answers each request.
+    Threads: all methods are safe on any thread.
     """
 
     def __init__(self, app: Any, host: str, port: int) -> None:
         self._server = _server_class(host)((host, port), _Request)
         self._server.set_app(app)
-        self._stopped, self._stop = socket.socketpair()
+        # A byte that `stop` sends wakes the thread that waits for connections.
+        self._stop_receiver, self._stop_sender = socket.socketpair()
         self._worker = Worker(self._listen, "informer-metrics").start()
         _servers.add(self)
 
     @property
     def port(self) -> int:
-        """Where it listens."""
+        """The port that the server listens on."""
         return int(self._server.server_port)
 
     def stop(self, timeout: float | None = 1.0) -> bool:
-        """Closes the address and every connection. Idempotent.
+        """Stops listening and closes all connections. Calling it again is harmless.
 
         Args:
-            timeout: wait at most so many seconds for its threads to end; None waits without limit.
+            timeout: wait at most this many seconds for the server's threads to end. None: without limit.
 
         Returns:
-            Whether they have ended.
+            Whether all of its threads have ended.
         """
         with contextlib.suppress(OSError):
-            self._stop.send(b".")
+            self._stop_sender.send(b".")
         ended = self._worker.join(timeout)
         return self._server.join(timeout) and ended
 
     def close_in_child(self) -> None:
-        """In a forked child: nobody listens here, and the port is the parent's."""
-        for each in (self._server.socket, self._stop, self._stopped):
+        """Closes the sockets in a forked child, where no thread serves them: the port belongs to the parent."""
+        for each in (self._server.socket, self._stop_sender, self._stop_receiver):
             each.close()
 
     def __enter__(self) -> Self:
@@ -110,25 +126,25 @@ class MetricsServer:
     def _listen(self) -> None:
         with selectors.DefaultSelector() as selector:
             selector.register(self._server, selectors.EVENT_READ)
-            selector.register(self._stopped, selectors.EVENT_READ)
-            while not any(key.fileobj is self._stopped for key, _ in selector.select()):
+            selector.register(self._stop_receiver, selectors.EVENT_READ)
+            while not any(key.fileobj is self._stop_receiver for key, _ in selector.select()):
                 self._server.handle_request()
-                if self._server.has_failed:
-                    self._server.has_failed = False
+                if self._server.accept_failed:
+                    self._server.accept_failed = False
                     selector.unregister(self._server)
-                    selector.select(_PAUSE)
+                    selector.select(_ACCEPT_PAUSE)
                     selector.register(self._server, selectors.EVENT_READ)
         self._server.server_close()
-        self._stop.close()
-        self._stopped.close()
+        self._stop_sender.close()
+        self._stop_receiver.close()
 
 
 class _Server(WSGIServer):
-    """Answers each request on a thread of its own, and forgets none of them."""
+    """Answers each request on a thread of its own, and keeps track of these threads."""
 
-    timeout: float | None = 0.0  # of `handle_request`, which is called when somebody is there
+    timeout: float | None = 0.0  # `handle_request` is called only when a client waits
     request_queue_size = 128
-    has_failed = False  # to take in who has come
+    accept_failed = False  # set by a failing `accept`; the caller of `handle_request` clears it
 
     def __init__(self, *args: Any) -> None:
         self._lock = Lock()
@@ -136,7 +152,7 @@ class _Server(WSGIServer):
         super().__init__(*args)
 
     def server_bind(self) -> None:
-        # Not as HTTPServer does it, which asks for the host's name: that can take its time.
+        # HTTPServer's own would look up the host's name, which can take seconds.
         socketserver.TCPServer.server_bind(self)
         self.server_name, self.server_port = self.server_address[:2]  # type: ignore[assignment]
         self.setup_environ()
@@ -145,15 +161,15 @@ class _Server(WSGIServer):
         try:
             return super().get_request()
         except OSError:
-            self.has_failed = True
+            self.accept_failed = True
             raise
 
     def process_request(self, request: Any, client_address: Any) -> None:
         worker = Worker(lambda: self._answer(request, client_address), "informer-metrics-request")
         with self._lock:
-            # The oldest makes room: who keeps connections open for nothing must not keep a kubelet out.
-            over = len(self._open) >= _MOST_CONNECTIONS
-            oldest = next(iter(self._open)) if over else None
+            # The oldest connection is closed: idle clients must not keep the kubelet out.
+            is_full = len(self._open) >= _MAX_CONNECTIONS
+            oldest = next(iter(self._open)) if is_full else None
             if oldest is not None:
                 del self._open[oldest]
             self._open[request] = worker
@@ -161,13 +177,13 @@ class _Server(WSGIServer):
             _cut(oldest)
         try:
             worker.start()
-        # The system has no more threads; whoever asks may ask again.
+        # The system has no more threads. The client may try again.
         except RuntimeError:
             self._close(request)
             raise
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        _log.debug("a request was not answered", exc_info=True)
+        _log.debug("failed to answer a request", exc_info=True)
 
     def server_close(self) -> None:
         super().server_close()
@@ -177,7 +193,7 @@ class _Server(WSGIServer):
             _cut(request)
 
     def join(self, timeout: float | None) -> bool:
-        """Waits at most `timeout` seconds for the requests under way."""
+        """Waits at most `timeout` seconds for the requests under way; returns whether all have ended."""
         with self._lock:
             workers = list(self._open.values())
         return join_all(workers, timeout)
@@ -185,7 +201,7 @@ class _Server(WSGIServer):
     def _answer(self, request: Any, client_address: Any) -> None:
         try:
             self.finish_request(request, client_address)
-        # Mostly somebody who has gone, or who was cut off.
+        # Usually the client has closed the connection, or `_cut` has.
         except Exception:
             self.handle_error(request, client_address)
         finally:
@@ -197,25 +213,25 @@ class _Server(WSGIServer):
             self._open.pop(request, None)
 
 
-class _Server6(_Server):
+class _IPv6Server(_Server):
     address_family: int = socket.AF_INET6
 
 
 class _Request(WSGIRequestHandler):
-    timeout: ClassVar[float | None] = _PATIENCE
+    timeout: ClassVar[float | None] = _IDLE_TIMEOUT
 
     def log_message(self, format: str, *args: Any) -> None:
         _log.debug(format, *args)
 
 
 def _cut(request: socket.socket) -> None:
-    # Its thread may have closed it by now.
+    # The request's thread may have closed the socket already.
     with contextlib.suppress(OSError):
         request.shutdown(socket.SHUT_RDWR)
 
 
 def _server_class(host: str) -> type[_Server]:
-    return _Server6 if ":" in host else _Server
+    return _IPv6Server if ":" in host else _Server
 
 
 _servers: WeakSet[MetricsServer] = WeakSet()

@@ -1,7 +1,4 @@
-"""What passes through a queue: deltas, and when the first of them are all through.
-
-Comes in: what a reflector saw. Goes out: the same to whoever pops.
-"""
+"""What passes through a queue: deltas; and the interface of queues."""
 
 from __future__ import annotations
 
@@ -18,7 +15,7 @@ R = TypeVar("R")
 
 
 class DeltaType(StrEnum):
-    """What happened to an object, or (the last three) to the whole resource.
+    """What happened to an object or, for the last three, to the whole resource.
 
     Source: client-go tools/cache DeltaType.
     """
@@ -34,10 +31,12 @@ class DeltaType(StrEnum):
 
 
 class Delta(msgspec.Struct, gc=False, frozen=True):
-    """One thing that happened.
+    """One change, as a reflector saw it.
 
-    The object of REPLACED_ALL is a `ReplacedAll`, that of BOOKMARK a resourceVersion, that of SYNC_ALL None; that of
-    DELETED may be a `DeletedFinalStateUnknown`.
+    Attributes:
+        type: what happened.
+        object: the object's new state. For DELETED it may be a `DeletedFinalStateUnknown`; for REPLACED_ALL it is a
+            `ReplacedAll`, for BOOKMARK a resourceVersion (str), for SYNC_ALL None.
     """
 
     type: DeltaType
@@ -45,7 +44,7 @@ class Delta(msgspec.Struct, gc=False, frozen=True):
 
 
 class ReplacedAll(msgspec.Struct, gc=False, frozen=True):
-    """What a list brought: everything there is, or everything of one namespace."""
+    """A complete list: all objects of the resource, or all objects of one namespace."""
 
     items: list[Any]
     resource_version: str
@@ -53,33 +52,33 @@ class ReplacedAll(msgspec.Struct, gc=False, frozen=True):
 
 
 class Queue(Protocol):
-    """Between a reflector, which adds, and a controller, which pops.
+    """What a reflector fills and a controller empties.
 
-    `process` runs without the queue's lock; what it pops counts as handled, for `has_synced`, once it has returned.
+    `process` is called without the queue's lock. For `has_synced`, popped items count as handled once `process` has returned.
     """
 
     def add(self, obj: Any) -> None:
-        """An object came."""
+        """Queues an object that was added."""
         ...
 
     def update(self, obj: Any) -> None:
-        """An object changed."""
+        """Queues an object that was changed."""
         ...
 
     def delete(self, obj: Any) -> None:
-        """An object is gone."""
+        """Queues an object that was deleted."""
         ...
 
     def replace(self, items: Iterable[Any], resource_version: str) -> None:
-        """These are all objects there are."""
+        """Queues a complete list."""
         ...
 
     def resync(self) -> None:
-        """Shows everything again."""
+        """Queues every object once more."""
         ...
 
     def bookmark(self, resource_version: str) -> None:
-        """Everything up to this resourceVersion has been seen."""
+        """Notes that everything up to this resourceVersion was queued."""
         ...
 
     def pop(self, process: Callable[[list[Delta], bool], R], timeout: float | None = None) -> R:
@@ -87,14 +86,14 @@ class Queue(Protocol):
 
         Args:
             process: called with (deltas, is_in_initial_list).
-            timeout: at most so many seconds; None waits without limit, 0 does not wait.
+            timeout: the longest wait in seconds; None waits without limit, 0 does not wait.
 
         Returns:
             What `process` returned.
 
         Raises:
-            queue.Empty: the time is up.
-            QueueClosedError: it is closed and empty.
+            queue.Empty: nothing was queued in time.
+            QueueClosedError: the queue is closed and empty.
         """
         ...
 
@@ -104,58 +103,58 @@ class Queue(Protocol):
         max_items: int = 1000,
         timeout: float | None = None,
     ) -> R:
-        """As `pop`, with all that is there, at most `max_items`, as a list of such pairs."""
+        """Works as `pop`, but gives `process` everything that is queued, at most `max_items` pairs, as one list."""
         ...
 
     def has_synced(self) -> bool:
-        """Whether the first list was handled."""
+        """Returns whether the first list was handled."""
         ...
 
     def close(self) -> None:
-        """Lets waiting and later pops fail once it is empty. Idempotent."""
+        """Makes waiting and later pops fail once the queue is empty. Idempotent."""
         ...
 
     def is_closed(self) -> bool:
-        """Whether it was closed."""
+        """Returns whether the queue was closed."""
         ...
 
     def __len__(self) -> int:
-        """How much waits."""
+        """Returns the number of queued items."""
         ...
 
 
 class InitialSync:
-    """Counts down the first list of a queue (of each namespace, if several reflectors fill it).
+    """Counts down the items of a queue's first list, or of each namespace's if several reflectors fill the queue.
 
-    Threads: none of its own; its queue's lock guards it, but for `done`, which any thread may read.
+    Threads: guarded by the queue's lock, except for `done`, which any thread may read.
     """
 
     def __init__(self) -> None:
         self._one_list = True
         self._missing: set[str | None] = {None}
-        self._waiting = 0  # items of first lists that were not handled yet
+        self._waiting = 0  # items of first lists that are not handled yet
 
     def expect(self, namespaces: Collection[str]) -> None:
-        """Waits for a list of each of these, as against one of everything."""
+        """Waits for one list per namespace instead of one list."""
         self._one_list = False
         self._missing = set(namespaces)
 
     def added(self) -> None:
-        """Something was added, changed or deleted one by one: as good as an empty list."""
+        """Notes a single add, update or delete, which counts as an empty first list."""
         if self._one_list:
             self._missing.clear()
 
     def replaced(self, items: int, namespace: str | None) -> bool:
-        """A list was queued as so many items; returns whether it was a first one."""
+        """Notes that a list was queued as `items` items; returns whether it was a first list."""
         first = namespace in self._missing
         if first:
-            # In this order: whoever reads `done` meanwhile must not see the list neither missing nor waiting.
+            # In this order, so that a thread that reads `done` meanwhile never sees the list as neither missing nor waiting.
             self._waiting += items
             self._missing.discard(namespace)
         return first
 
     def handled(self, items: int) -> None:
-        """So many items of first lists were handled."""
+        """Notes that `items` items of first lists were handled."""
         self._waiting -= items
 
     @property

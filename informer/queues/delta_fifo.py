@@ -1,7 +1,4 @@
-"""The queue that groups by key: what happened to one object comes out together, at the place of its first delta.
-
-Comes in: deltas from reflectors. Goes out: for each key once, the deltas since it was last popped.
-"""
+"""The queue that groups deltas by key."""
 
 from __future__ import annotations
 
@@ -17,38 +14,40 @@ __all__ = ["DeltaFIFO", "KnownObjects"]
 
 
 class KnownObjects(Protocol):
-    """What the consumer of a `DeltaFIFO` knows already."""
+    """The objects that the consumer of a `DeltaFIFO` has stored."""
 
     def list_keys(self) -> list[str]:
-        """All keys."""
+        """Returns all keys."""
         ...
 
     def get_by_key(self, key: str) -> Any:
-        """The object of a key, or None."""
+        """Returns the object of a key, or None."""
         ...
 
 
 class _Bookmark:
-    """The key under which a bookmark waits: no other is equal to it."""
+    """The key under which a bookmark is queued; it equals no other key."""
 
     __slots__ = ()
 
 
 class DeltaFIFO(FIFO):
-    """See the module; `informer.queues.delta.Queue` says what each method does.
+    """A queue of keys, each with the deltas since it was last popped.
 
-    An object's delete is not queued if nobody knows the object: neither the queue, nor the process function that has it
-    in hand, nor the consumer.
+    A key keeps the place of its first delta. A delete is not queued for an object that is unknown: one that is neither queued,
+    nor being processed, nor among the known objects. `informer.queues.delta.Queue` documents the methods.
 
     Args:
-        key_func: makes an object's key.
-        known_objects: looked at, and never changed, to find what a list no longer has and what a resync shows; its lock
-            comes after this queue's.
-        emit_replaced: whether what a list brings is REPLACED, as against SYNC, which a resync gives too.
+        key_func: returns an object's key.
+        known_objects: read, never changed, to find the objects that a list lacks and those that a resync shows. Its lock is
+            taken while this queue's is held.
+        emit_replaced: whether a listed object is a REPLACED delta; otherwise it is a SYNC, as in a resync.
         transform: called with each object before it is queued; see `FIFO`.
         bookmark_replaces: whether each list is followed by a BOOKMARK with its resourceVersion.
 
-    Threads: any; `pop` and `pop_batch` block. Source: client-go tools/cache DeltaFIFO.
+    Threads: any; `pop` and `pop_batch` block.
+
+    Source: client-go tools/cache DeltaFIFO.
     """
 
     def __init__(
@@ -64,11 +63,11 @@ class DeltaFIFO(FIFO):
         self._known = known_objects
         self._replaced_type = DeltaType.REPLACED if emit_replaced else DeltaType.SYNC
         self._bookmark_replaces = bookmark_replaces
-        # What waits, by key, in the order in which the keys began to wait. Guarded by _monitor, as are the others.
+        # By key, in the order in which the keys were queued. Guarded by _lock, as are the others.
         self._items: OrderedDict[Any, list[Delta]] = OrderedDict()
-        self._initial_left: set[Any] = set()  # keys of first lists that were not popped yet
-        # What was popped and is not yet processed, by the id of the popped batch: the last delta of each key. The consumer
-        # does not show these yet, so that for what is known they count as if they still waited.
+        self._initial_left: set[Any] = set()  # keys of first lists that are still queued
+        # What was popped and is being processed, by the id of the popped batch: the last delta of each key. The consumer has not
+        # stored these yet, so they count as known objects.
         self._in_hand: dict[int, dict[Any, Delta]] = {}
 
     def apply(self, deltas: Iterable[Delta]) -> None:
@@ -76,26 +75,26 @@ class DeltaFIFO(FIFO):
         given = deltas if isinstance(deltas, (list, tuple)) else list(deltas)
         keys = self._keys_of(given)
         items = self._transformed(given)
-        with self._monitor:
+        with self._lock:
             for key, delta in zip(keys, items, strict=True):
                 if delta.type is not DeltaType.DELETED or self._is_known_locked(key):
                     self._queue_locked(key, delta)
-            if any(delta.type is not DeltaType.BOOKMARK for delta in items):
+            if not self._initial.done and any(delta.type is not DeltaType.BOOKMARK for delta in items):
                 self._initial.added()
-            self._monitor.notify_all()
+            self._queued_locked()
 
     def replace(self, items: Iterable[Any], resource_version: str, namespace: str | None = None) -> None:
-        """See `Queue.replace`: a delta for each item, and a DELETED for each object that is no longer there.
+        """See `Queue.replace`: queues a delta for each item, and a DELETED for each known object that the list lacks.
 
         Args:
-            items: all objects there are.
+            items: all objects that exist.
             resource_version: of the list.
-            namespace: where the items are all objects of one namespace only; None for everything.
+            namespace: the namespace whose objects these are; None if they are all objects of the resource.
         """
         given = [Delta(self._replaced_type, item) for item in items]
         keys = self._keys_of(given)
         deltas = self._transformed(given)
-        with self._monitor:
+        with self._lock:
             queued: dict[Any, None] = {}
             for key, delta in zip(keys, deltas, strict=True):
                 self._queue_locked(key, delta)
@@ -110,18 +109,18 @@ class DeltaFIFO(FIFO):
             fresh = [key for key in queued if key not in self._initial_left]
             if self._initial.replaced(len(fresh), namespace):
                 self._initial_left.update(fresh)
-            self._monitor.notify_all()
+            self._queued_locked()
 
     def resync(self) -> None:
-        """See `Queue.resync`: a SYNC for each known object about which nothing waits."""
+        """See `Queue.resync`: queues a SYNC for each known object that has nothing queued."""
         if self._known is None:
             return
-        with self._monitor:
+        with self._lock:
             for key in self._known.list_keys():
                 obj = self._known.get_by_key(key)
                 if obj is not None and key not in self._items and self._in_hand_locked(key) is None:
                     self._queue_locked(key, Delta(DeltaType.SYNC, obj))
-            self._monitor.notify_all()
+            self._queued_locked()
 
     def __len__(self) -> int:
         return len(self._items)
@@ -166,14 +165,14 @@ class DeltaFIFO(FIFO):
         if waiting is None:
             self._items[key] = [delta]
         elif waiting[-1].type is DeltaType.DELETED and delta.type is DeltaType.DELETED:
-            # Of two deletes in a row the one that knows the object's last state is kept.
+            # Of two consecutive deletes, the one with the object's last state is kept.
             if isinstance(waiting[-1].object, DeletedFinalStateUnknown):
                 waiting[-1] = delta
         else:
             waiting.append(delta)
 
     def _gone_locked(self, listed: Collection[Any], namespace: str | None) -> dict[str, Any]:
-        """The keys that are known and not in a list, each with its last known state."""
+        """Returns the known keys that a list lacks, each with its last known state."""
         states: dict[str, Any] = {}
         if self._known is not None:
             for key in self._known.list_keys():

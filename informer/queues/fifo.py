@@ -1,13 +1,12 @@
-"""What both queues have in common: one lock, what waits under it, and the first list being counted down.
-
-Comes in: deltas from reflectors. Goes out: pairs of deltas and whether they belong to the first list, to whoever pops.
-"""
+"""What both queues share: one lock, popping in batches, and the count of what is left of the first list."""
 
 from __future__ import annotations
 
 import queue
 from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import partial
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 from typing_extensions import TypeVar
@@ -15,35 +14,42 @@ from typing_extensions import TypeVar
 from informer.errors import QueueClosedError
 from informer.objects.keys import DeletedFinalStateUnknown, key_by, meta_namespace_key
 from informer.queues.delta import Delta, DeltaType, InitialSync
-from watch.concurrency import Monitor
+from watch.concurrency import Lock, Monitor
 
-__all__ = ["FIFO", "Pair"]
+__all__ = ["BATCH_SIZE", "FIFO", "Pair", "Run"]
 
 R = TypeVar("R")
 
+BATCH_SIZE = 1000
+
 Pair = tuple[list[Delta], bool]
-"""The deltas popped together, and whether they belong to the initial list."""
+"""The deltas that were popped together, and whether they belong to the initial list."""
+
+Run = tuple[list[Delta], bool]
+"""Consecutive deltas, of any number of keys, and whether they belong to the initial list."""
 
 
 class FIFO:
-    """Base of the queues; `informer.queues.delta.Queue` says what each method does.
+    """Base of the queues; `informer.queues.delta.Queue` documents the methods.
 
     Args:
-        key_func: makes an object's key.
-        transform: called with each object before it is queued, never with a `DeletedFinalStateUnknown`. It is called once
-            an object, but for those that were added in one batch with an object that it raised for: nothing of that batch
-            is queued, and whoever tries the others again has them transformed again.
+        key_func: returns an object's key.
+        transform: called with each object before it is queued, never with a `DeletedFinalStateUnknown`. It is called once per
+            object. The exception: if it raises for one object of a batch, nothing of the batch is queued, and a caller that
+            queues the other objects again has them transformed again.
 
     Threads: any; `pop` and `pop_batch` block.
     """
 
     def __init__(self, key_func: Callable[[Any], str], transform: Callable[[Any], Any] | None) -> None:
-        # Ours keeps its word, and is called for every event.
+        # The default returns a str for certain, and is called for every event: it needs no check.
         self._key_func = key_func if key_func is meta_namespace_key else partial(key_by, key_func)
         self._transform = transform
-        self._monitor = Monitor()
-        self._initial = InitialSync()  # guarded by _monitor
-        self._closed = False  # guarded by _monitor
+        self._lock = Lock()
+        self._filled = Monitor(self._lock)  # notified when something was queued, and when the queue is closed
+        self._poppers = 0  # threads that wait in pop_batch; guarded by _lock
+        self._initial = InitialSync()  # guarded by _lock
+        self._closed = False  # guarded by _lock
 
     def add(self, obj: Any) -> None:
         """See `Queue.add`."""
@@ -62,36 +68,58 @@ class FIFO:
         self.apply((Delta(DeltaType.BOOKMARK, resource_version),))
 
     def apply(self, deltas: Iterable[Delta]) -> None:
-        """Queues a batch of adds, updates, deletes and bookmarks under one lock; all of them, or none if it raises."""
+        """Queues a batch of adds, updates, deletes and bookmarks under one lock; nothing of it if it raises."""
         raise NotImplementedError
 
     def expect_namespaces(self, namespaces: Collection[str]) -> None:
-        """Makes `has_synced` wait for a list of each of these, as against one of everything; before the first list."""
-        with self._monitor:
+        """Makes `has_synced` wait for one list per namespace instead of one list; called before the first list."""
+        with self._lock:
             self._initial.expect(namespaces)
 
     def pop(self, process: Callable[[list[Delta], bool], R], timeout: float | None = None) -> R:
         """See `Queue.pop`."""
         return self.pop_batch(lambda pairs: process(*pairs[0]), 1, timeout)
 
-    def pop_batch(self, process: Callable[[list[Pair]], R], max_items: int = 1000, timeout: float | None = None) -> R:
+    def pop_batch(
+        self, process: Callable[[list[Pair]], R], max_items: int = BATCH_SIZE, timeout: float | None = None
+    ) -> R:
         """See `Queue.pop_batch`."""
         if max_items < 1:
             raise ValueError(f"max_items must be at least 1, not {max_items}")
-        with self._monitor:
-            if not self._monitor.wait_for(lambda: len(self) or self._closed, timeout):
-                raise queue.Empty
+        with self._lock:
+            if not len(self) and not self._closed:
+                self._wait_locked(timeout)
             if not len(self):
                 raise QueueClosedError(f"{type(self).__name__}: manipulating with closed queue")
             pairs = self._take_locked(max_items)
-            # Counted now: `process` may do with the list what it likes.
+            # Counted before `process`, which may change the list.
             initial_items = 0 if self._initial.done else sum(initial for _, initial in pairs)
         try:
             return process(pairs)
         finally:
-            with self._monitor:
+            with self._lock:
                 self._initial.handled(initial_items)
                 self._processed_locked(pairs)
+
+    def take(self, process: Callable[[Run], object]) -> None:
+        """Gives everything that is queued to `process`, a batch at a time, without waiting.
+
+        This is the short way for a consumer that applies whole batches, as a controller does; `pop_batch` is the public one.
+
+        Args:
+            process: called with a `Run`, without the lock; once or more.
+        """
+        while len(self):
+            with self._lock:
+                pairs = self._take_locked(BATCH_SIZE)
+                initial_items = 0 if self._initial.done else sum(initial for _, initial in pairs)
+            try:
+                for is_initial, group in groupby(pairs, key=itemgetter(1)):
+                    process(([delta for deltas, _ in group for delta in deltas], is_initial))
+            finally:
+                with self._lock:
+                    self._initial.handled(initial_items)
+                    self._processed_locked(pairs)
 
     def has_synced(self) -> bool:
         """See `Queue.has_synced`."""
@@ -99,16 +127,16 @@ class FIFO:
 
     def close(self) -> None:
         """See `Queue.close`."""
-        with self._monitor:
+        with self._lock:
             self._closed = True
-            self._monitor.notify_all()
+            self._filled.notify_all()
 
     def is_closed(self) -> bool:
         """See `Queue.is_closed`."""
         return self._closed
 
     def key_of(self, obj: Any) -> str:
-        """The key of an object, of a `DeletedFinalStateUnknown`, or of a non-empty list of deltas.
+        """Returns the key of an object, of a `DeletedFinalStateUnknown`, or of a non-empty list of deltas.
 
         Raises:
             ValueError: the list is empty.
@@ -126,12 +154,25 @@ class FIFO:
     def __bool__(self) -> bool:
         return True
 
+    def _wait_locked(self, timeout: float | None) -> None:
+        self._poppers += 1
+        try:
+            if not self._filled.wait_for(lambda: len(self) or self._closed, timeout):
+                raise queue.Empty
+        finally:
+            self._poppers -= 1
+
+    def _queued_locked(self) -> None:
+        """Wakes the threads that wait for something to pop; a controller's reader pops by itself and never waits."""
+        if self._poppers:
+            self._filled.notify_all()
+
     def _take_locked(self, max_items: int) -> list[Pair]:
-        """Takes the oldest, at most so many."""
+        """Removes the oldest, at most `max_items`."""
         raise NotImplementedError
 
     def _processed_locked(self, pairs: list[Pair]) -> None:
-        """What `_take_locked` gave has been processed."""
+        """Called when what `_take_locked` returned has been processed."""
 
     def _transformed(self, deltas: Sequence[Delta]) -> Sequence[Delta]:
         transform = self._transform

@@ -1,8 +1,4 @@
-"""The queue that keeps the server's order: every delta by itself, a relist as one.
-
-Comes in: deltas from reflectors. Goes out: the same in the same order. It never looks at the cache: a relist is one
-REPLACED_ALL and a resync one SYNC_ALL, and whoever applies them compares.
-"""
+"""The queue that keeps the server's order: one item per delta, and one for a whole relist."""
 
 from __future__ import annotations
 
@@ -12,60 +8,78 @@ from typing import Any
 
 from informer.objects.keys import meta_namespace_key
 from informer.queues.delta import Delta, DeltaType, ReplacedAll
-from informer.queues.fifo import FIFO, Pair
+from informer.queues.fifo import BATCH_SIZE, FIFO, Pair, Run
 
 __all__ = ["InOrderFIFO"]
 
 
 class InOrderFIFO(FIFO):
-    """See the module; `informer.queues.delta.Queue` says what each method does.
+    """A queue of deltas in order of arrival, across all keys.
+
+    It never reads the cache: a relist is one REPLACED_ALL delta and a resync one SYNC_ALL, which the consumer compares with
+    what it has stored. `informer.queues.delta.Queue` documents the methods.
 
     Args:
-        key_func: makes an object's key, for `key_of`.
+        key_func: returns an object's key; used by `key_of` only.
         transform: called with each object before it is queued; see `FIFO`.
 
-    Threads: any; `pop` and `pop_batch` block. Source: client-go tools/cache RealFIFO, in its atomic form.
+    Threads: any; `pop` and `pop_batch` block.
+
+    Source: client-go tools/cache RealFIFO, in its atomic form.
     """
 
     def __init__(
         self, key_func: Callable[[Any], str] = meta_namespace_key, *, transform: Callable[[Any], Any] | None = None
     ) -> None:
         super().__init__(key_func, transform)
-        # Both are guarded by _monitor. A first list waits in both.
+        # Both are guarded by _lock. A first list waits in both.
         self._items: deque[Delta] = deque()
         self._first_lists: list[Delta] = []
 
     def apply(self, deltas: Iterable[Delta]) -> None:
         """See `FIFO.apply`."""
         items = self._transformed(deltas if isinstance(deltas, (list, tuple)) else list(deltas))
-        with self._monitor:
+        with self._lock:
             self._items.extend(items)
-            if any(delta.type is not DeltaType.BOOKMARK for delta in items):
+            if not self._initial.done and any(delta.type is not DeltaType.BOOKMARK for delta in items):
                 self._initial.added()
-            self._monitor.notify_all()
+            self._queued_locked()
 
     def replace(self, items: Iterable[Any], resource_version: str, namespace: str | None = None) -> None:
-        """See `Queue.replace`: one REPLACED_ALL, whose object has `items`, `resource_version` and `namespace`.
+        """See `Queue.replace`: queues one REPLACED_ALL, whose object has `items`, `resource_version` and `namespace`.
 
         Args:
-            items: all objects there are.
+            items: all objects that exist.
             resource_version: of the list.
-            namespace: where the items are all objects of one namespace only; None for everything.
+            namespace: the namespace whose objects these are; None if they are all objects of the resource.
         """
         transform = self._transform
         listed = list(items) if transform is None else [transform(item) for item in items]
         delta = Delta(DeltaType.REPLACED_ALL, ReplacedAll(listed, resource_version, namespace))
-        with self._monitor:
+        with self._lock:
             if self._initial.replaced(1, namespace):
                 self._first_lists.append(delta)
             self._items.append(delta)
-            self._monitor.notify_all()
+            self._queued_locked()
 
     def resync(self) -> None:
-        """See `Queue.resync`: one SYNC_ALL."""
-        with self._monitor:
+        """See `Queue.resync`: queues one SYNC_ALL."""
+        with self._lock:
             self._items.append(Delta(DeltaType.SYNC_ALL, None))
-            self._monitor.notify_all()
+            self._queued_locked()
+
+    def take(self, process: Callable[[Run], object]) -> None:
+        """See `FIFO.take`. While no first list is queued, there is nothing to group or to count."""
+        while self._items:
+            taken = None
+            with self._lock:
+                if not self._first_lists and len(self._items) <= BATCH_SIZE:
+                    taken = list(self._items)
+                    self._items.clear()
+            if taken is None:
+                super().take(process)
+            elif taken:
+                process((taken, False))
 
     def __len__(self) -> int:
         return len(self._items)

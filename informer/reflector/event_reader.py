@@ -1,8 +1,4 @@
-"""From a watch's events to a queue's deltas, a batch at a time.
-
-Comes in: events as a watcher gave them, however odd. Goes out: deltas, the version that they lead to, and the error that
-ends the watch if there is one. No I/O.
-"""
+"""Turns a watch's events into a queue's deltas, one batch at a time. No I/O."""
 
 from __future__ import annotations
 
@@ -21,7 +17,6 @@ __all__ = [
     "Batch",
     "EventReader",
     "expectation",
-    "growth",
     "is_initial_events_end",
     "status_error",
     "version_after",
@@ -39,35 +34,32 @@ _INITIAL_EVENTS_END = "k8s.io/initial-events-end"
 
 
 class Batch:
-    """What a batch of events comes to."""
+    """What a batch of events amounts to.
 
-    __slots__ = ("deltas", "error", "resource_version")
+    Attributes:
+        deltas: the changes, in order.
+        resource_version: the version that they lead to; "" if the events tell none.
+        growth: by how many objects the resource has grown.
+        error: what ends the watch; None if it goes on.
+    """
 
-    def __init__(self, deltas: list[Delta], resource_version: str, error: ApiError | None) -> None:
+    __slots__ = ("deltas", "error", "growth", "resource_version")
+
+    def __init__(self, deltas: list[Delta], resource_version: str, growth: int, error: ApiError | None) -> None:
         self.deltas = deltas
-        self.resource_version = resource_version  # "" where the events tell none
+        self.resource_version = resource_version
+        self.growth = growth
         self.error = error
-
-
-def growth(deltas: Sequence[Delta]) -> int:
-    """By how many objects there are more after these."""
-    more = 0
-    for delta in deltas:
-        if delta.type is DeltaType.ADDED:
-            more += 1
-        elif delta.type is DeltaType.DELETED:
-            more -= 1
-    return more
 
 
 class EventReader:
     """Reads the events of one watch.
 
     Args:
-        begun_at: the version the watch was asked to begin at. From "" or "0" it begins with the present state as ADDED
-            events in no order of versions, so that none of these tells up to where everything was seen.
-        is_expected: tells objects that do not belong here; None expects everything.
-        on_undecodable: told of each object that did not decode.
+        begun_at: the version from which the watch was requested. From "" or "0" a watch begins with the present state, as ADDED
+            events in arbitrary order. None of these tells up to which version everything was seen.
+        is_expected: returns whether an object is of the right type; None accepts all.
+        on_undecodable: called with each object that did not decode.
     """
 
     def __init__(
@@ -82,15 +74,16 @@ class EventReader:
         self._on_undecodable = on_undecodable
         self._limited = LimitedLog(_log)
         self.skipped = 0
-        """How many objects did not belong here."""
+        """The number of objects of another type than expected."""
 
     def read(self, events: Sequence[Event[Any]]) -> Batch:
-        """Reads a batch."""
+        """Reads a batch, up to the first event that ends the watch."""
         deltas: list[Delta] = []
         append = deltas.append
         is_expected = self._is_expected
         error: ApiError | None = None
-        # The version is that of the last delta, from here on, that has one.
+        growth = 0
+        # The first delta that may tell the version; -1 while none may.
         first = 0 if self._in_order else -1
         for kind, obj in events:
             delta_type = _DELTA_TYPES.get(kind)
@@ -102,39 +95,44 @@ class EventReader:
                     break
                 deltas += _bookmark(version_of(obj))
             elif type(obj) is Undecodable:
-                deltas += self._left_out(obj, in_order=first >= 0)
+                left_out = self._left_out(obj, in_order=first >= 0)
+                growth -= bool(obj.name)
+                deltas += left_out
             elif is_expected is None or is_expected(obj):
                 append(Delta(delta_type, obj))
+                if delta_type is not DeltaType.UPDATED:
+                    growth += 1 if delta_type is DeltaType.ADDED else -1
             else:
                 self._skip(obj)
         self._in_order = first >= 0
-        return Batch(deltas, self._last_version(deltas, first) if first >= 0 else "", error)
+        return Batch(deltas, _last_version(deltas, first) if first >= 0 else "", growth, error)
 
     def _left_out(self, obj: Undecodable, *, in_order: bool) -> list[Delta]:
-        """It is gone from the cache, if it was there, and its version has been seen."""
+        """Reports an object that did not decode; it leaves the cache, and its version counts as seen."""
         self._on_undecodable(obj)
         gone = [Delta(DeltaType.DELETED, DeletedFinalStateUnknown(_key_of(obj), None))] if obj.name else []
         return gone + _bookmark(obj.resource_version) if in_order else gone
 
-    def _last_version(self, deltas: Sequence[Delta], first: int) -> str:
-        for at in range(len(deltas) - 1, first - 1, -1):
-            version = version_after(deltas[at])
-            if version:
-                return version
-        return ""
-
     def _skip(self, obj: Any) -> None:
         self.skipped += 1
-        self._limited.log(logging.WARNING, "skipped an object of another type than was asked for: %s", _described(obj))
+        self._limited.log(logging.WARNING, "skipped an object of another type than requested: %s", _described(obj))
+
+
+def _last_version(deltas: Sequence[Delta], first: int) -> str:
+    for at in range(len(deltas) - 1, first - 1, -1):
+        version = version_after(deltas[at])
+        if version:
+            return version
+    return ""
 
 
 def version_after(delta: Delta) -> str:
-    """The resourceVersion that a delta leads to, "" for none."""
+    """Returns the resourceVersion that a delta leads to, "" if it has none."""
     return delta.object if delta.type is DeltaType.BOOKMARK else version_of(delta.object)
 
 
 def is_initial_events_end(event: Event[Any]) -> bool:
-    """Whether a bookmark says that the initial events are complete."""
+    """Returns whether an event is the bookmark that ends the initial events."""
     if event.type != EventType.BOOKMARK:
         return False
     try:
@@ -144,7 +142,7 @@ def is_initial_events_end(event: Event[Any]) -> bool:
 
 
 def status_error(obj: Any) -> ApiError:
-    """The error that an ERROR event's object tells, whatever its shape."""
+    """Returns the error that an ERROR event's object describes, whatever its shape."""
     if isinstance(obj, ApiError):
         return obj
     if isinstance(obj, Mapping):
@@ -154,7 +152,7 @@ def status_error(obj: Any) -> ApiError:
         # The official client's V1Status.
         retry_after = getattr(fields["details"], "retry_after_seconds", None)
         return ApiError.from_status(fields, retry_after=float(retry_after) if isinstance(retry_after, int) else None)
-    return ApiError(500, "InternalError", f"the watch reported an error as a {type(obj).__name__}, which is no Status")
+    return ApiError(500, "InternalError", f"the watch reported an error as a {type(obj).__name__}, not as a Status")
 
 
 def _bookmark(resource_version: str) -> list[Delta]:
@@ -170,7 +168,7 @@ def _key_of(obj: Undecodable) -> str:
 
 
 def expectation(expected: type | tuple[str, str] | None) -> Callable[[Any], bool] | None:
-    """What tells whether an object is of a type, or of an (apiVersion, kind); None where everything is expected."""
+    """Returns a function that checks an object's class, or its (apiVersion, kind); None if any object is expected."""
     if expected is None:
         return None
     if isinstance(expected, type):

@@ -1,8 +1,4 @@
-"""Lists and watches, and keeps a queue or store current with what it sees.
-
-Comes in: pages and events from a list-watch. Goes out: `replace` for a list, and a batch of deltas for what a watch brings.
-Runs on the thread that calls `run`; what to ask next is decided by `reflector_state`.
-"""
+"""Lists and watches one resource, and keeps a queue or store equal to what the server has."""
 
 from __future__ import annotations
 
@@ -12,62 +8,59 @@ import random as stdlib_random
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import Any, Literal
+from typing import Any
+
+from typing_extensions import Unpack
 
 from informer.errors import InformerError, TooManyObjectsError
 from informer.listwatch.lister_watcher import ListerWatcher
 from informer.listwatch.source import as_page, as_source
-from informer.objects.entry import Undecodable
-from informer.objects.keys import meta_namespace_key
 from informer.rate_limited_log import LimitedLog
 from informer.reflector.backoff import Backoff, BackoffState
-from informer.reflector.counts import ReflectorCounts, Verb, kind_of
-from informer.reflector.event_reader import Batch, EventReader, expectation, growth
-from informer.reflector.health import Health, answer_of, describe_failure
+from informer.reflector.config import ReflectorConfig, ReflectorOptions
+from informer.reflector.counts import ReflectorCounts, Verb
+from informer.reflector.event_reader import Batch, EventReader, expectation
+from informer.reflector.health import Health, answer_of
 from informer.reflector.pacing import pace_of
 from informer.reflector.resync import Resyncs
-from informer.reflector.state import DEFAULT_PAGE_SIZE, Next, ReflectorState, Step, is_paced
+from informer.reflector.state import Next, ReflectorState, Step, is_paced
 from informer.reflector.stop_scope import Pull, StopScope
 from informer.reflector.target import ReflectorTarget
-from informer.reflector.watch_list import BookmarkDeadline, InitialEvents
-from watch.clock import SYSTEM_CLOCK, Clock
-from watch.errors import ApiError, WatchClosedError
+from informer.reflector.watch_list import BookmarkDeadline, InitialEvents, read_initial_events
+from watch.clock import SYSTEM_CLOCK
+from watch.errors import WatchClosedError
 from watch.event import Event
 from watch.options import ListOptions
-from watch.request_scope import DEFAULT_MAX_LINE_BYTES, DEFAULT_MAX_OBJECTS
 from watch.watcher import Watcher
 
 __all__ = ["Reflector"]
 
 _log = logging.getLogger(__name__)
 
-# So long the end bookmark of a watch list may be awaited without progress; see `BookmarkDeadline`.
+# How long, in seconds, the end bookmark of a watch list may be awaited without progress; see `BookmarkDeadline`.
 _BOOKMARK_PATIENCE = 15.0
 
 
 class Reflector:
-    """See the module.
+    """Lists a resource once, then watches it, and stores everything in a queue or store.
+
+    Whatever fails, the reflector backs off and resumes: from the last resourceVersion if the server still has it, else with
+    a new list. What to ask next is decided by `informer.reflector.state.ReflectorState`.
 
     Args:
         lister_watcher: what to list and watch.
-        store_or_queue: a queue or a store, which is given `replace`, and `apply` or else `add`, `update`, `delete`.
-        name: for logs; None takes the resource's.
-        resync_period: seconds between two calls of its `resync`, 0 for none.
-        watch_list: True streams the first list, False never does, "auto" does if the server and the list-watch can.
-        backoff: the waits between failed tries.
-        page_size: objects a page of a list.
-        watch_timeout: (least, most) seconds after which the server is asked to end a watch.
-        silence_timeout: seconds without a byte after which a watch is given up and resumed.
-        max_line_bytes: the longest event or object, in bytes, that a server may make us hold.
-        max_objects: so many objects a server may make us hold; None for any number. A page of a list counts as one at least.
-        watch_error_handler: called with (reflector, error) when a round of listing and watching has failed.
-        clock: for resyncs and for waits within a round.
-        random: for jitter.
-        should_resync: asked before each resync; None always wants one.
-        on_undecodable: called with each `Undecodable`; None logs.
-        namespace: passed on to `replace`, where the lists are of one namespace only.
-        key_func: makes an object's key.
-        expected_type: a class, or an (apiVersion, kind) pair, that events' objects must be of; None takes all.
+        store_or_queue: what to keep current. It needs `replace`, and `apply` or else `add`, `update` and `delete`.
+        name: for logs; None takes the resource's name.
+        namespace: passed on to `replace` if each list is of one namespace only.
+        process: called after each change of the target, and returns whether the change has been processed; None if nothing
+            has to be processed.
+        on_processed: called when what `process` returned is reflected in `applied_resource_version`.
+        config: the options; None makes a `ReflectorConfig` of the remaining arguments.
+        options: the fields of `ReflectorConfig`, instead of a config.
+
+    Raises:
+        ValueError: an option has a value that is not allowed.
+        TypeError: there is no such option, or a config and options are given.
 
     Threads: `run` and `list_and_watch` block; everything else may be called from any thread.
     """
@@ -78,65 +71,52 @@ class Reflector:
         store_or_queue: Any,
         *,
         name: str | None = None,
-        resync_period: float = 0,
-        watch_list: bool | Literal["auto"] = "auto",
-        backoff: Backoff | None = None,
-        page_size: int = DEFAULT_PAGE_SIZE,
-        watch_timeout: tuple[float, float] = (300, 600),
-        silence_timeout: float = 150,
-        max_line_bytes: int = DEFAULT_MAX_LINE_BYTES,
-        max_objects: int | None = DEFAULT_MAX_OBJECTS,
-        watch_error_handler: Callable[[Reflector, Exception], object] | None = None,
-        clock: Clock = SYSTEM_CLOCK,
-        random: stdlib_random.Random | None = None,
-        should_resync: Callable[[], bool] | None = None,
-        on_undecodable: Callable[[Undecodable], object] | None = None,
         namespace: str | None = None,
-        key_func: Callable[[Any], str] = meta_namespace_key,
-        expected_type: type | tuple[str, str] | None = None,
+        process: Callable[[], bool] | None = None,
+        on_processed: Callable[[], object] | None = None,
+        config: ReflectorConfig | None = None,
+        **options: Unpack[ReflectorOptions],
     ) -> None:
-        _check(watch_list, page_size, watch_timeout, silence_timeout, resync_period, max_objects)
-        source = as_source(lister_watcher)
+        if config is not None and options:
+            raise TypeError(f"pass a config or options, not both: {', '.join(options)}")
+        self._config = config = ReflectorConfig(**options) if config is None else config
+        self._source = source = as_source(lister_watcher)
         self.name = name or source.resource_name or "reflector"
         self.lists = self.watches = self.watch_lists = self.events = self.failures = self.short_watches = 0
-        """Counters: pages listed, watches and watch lists asked for, events seen, rounds failed, watches too short."""
+        """Counters: pages listed, watches and watch lists requested, events seen, rounds failed, watches too short."""
         self.counts = ReflectorCounts()
-        """What else is counted."""
-        self._source = source
+        """Further counters, for metrics."""
         self._limited = LimitedLog(_log)
-        self._target = ReflectorTarget(
-            store_or_queue, self.name, self._limited, namespace=namespace, on_undecodable=on_undecodable
+        self.target = ReflectorTarget(
+            store_or_queue,
+            self.name,
+            self._limited,
+            namespace=namespace,
+            on_undecodable=config.on_undecodable,
+            process=process,
+            on_processed=on_processed,
         )
-        self._resync_period = resync_period
-        self._should_resync = should_resync
-        self._watch_timeout = watch_timeout
-        self._silence_timeout = silence_timeout
-        self._max_line_bytes = max_line_bytes
-        self._max_objects = max_objects
-        self._watch_error_handler = watch_error_handler
-        self._clock = clock
-        self._random = random or stdlib_random.Random()  # noqa: S311 - jitter is no secret
-        self._key_func = key_func
-        self._is_expected = expectation(expected_type)
-        can_stream = source.supports_watch_list
-        self._state = ReflectorState(
-            watch_list=can_stream if watch_list == "auto" else bool(watch_list), page_size=page_size
-        )
-        self._round_backoff = BackoffState(backoff or Backoff(), self._random)
-        self._watch_backoff = BackoffState(backoff or Backoff(), self._random)
+        self._random = config.random or stdlib_random.Random()  # noqa: S311 - jitter is not a secret
+        self._is_expected = expectation(config.expected_type)
+        streams = source.supports_watch_list if config.watch_list == "auto" else bool(config.watch_list)
+        self._state = ReflectorState(watch_list=streams, page_size=config.page_size)
+        backoff = config.backoff or Backoff()
+        self._round_backoff = BackoffState(backoff, self._random)
+        self._watch_backoff = BackoffState(backoff, self._random)
         self._pace = pace_of(source.server)
         self._stop: threading.Event = threading.Event()
-        self._stop_scope = StopScope(self._stop, max_line_bytes, max_objects)
+        self._stop_scope = StopScope(self._stop, config.max_line_bytes, config.max_objects)
         self._items: list[Any] = []  # of the pages that have come
-        self._objects = 0  # in these, and once they are stored, by the events' account, in the target
-        self._list_version = ""  # of the first of them
-        self._list_began = 0.0  # by _clock
+        self._objects = 0  # in these; once they are stored, in the target, as far as the events tell
+        self._list_version = ""  # of the first page
+        self._list_began = 0.0  # by the config's clock
         self._error: Exception | None = None  # what ends the round
-        self._health = Health(self.name, clock)
+        on_failure = None if config.watch_error_handler is None else self._call_error_handler
+        self._health = Health(self.name, config.clock, self._limited, self.counts, on_failure)
 
     @property
     def last_sync_resource_version(self) -> str:
-        """The version up to which the target has everything; "" before the first list."""
+        """The version up to which the target was given everything; "" before the first list."""
         return self._state.last_resource_version
 
     @property
@@ -146,16 +126,16 @@ class Reflector:
 
     @property
     def last_event_age(self) -> float | None:
-        """Seconds since anything came, bookmarks and lists included; None before."""
+        """Seconds since the server last sent anything, bookmarks and lists included; None before it did."""
         return self._health.last_event_age
 
     @property
     def undecodable(self) -> int:
-        """Objects left out because they did not decode."""
-        return self._target.undecodable
+        """The number of objects left out because they did not decode."""
+        return self.target.undecodable
 
     def sync_error(self) -> Exception | None:
-        """What keeps it from listing or watching; None when nothing does."""
+        """Returns what keeps the reflector from listing or watching; None when nothing does."""
         return self._health.error
 
     def run(self, stop: threading.Event) -> None:
@@ -166,16 +146,16 @@ class Reflector:
                 if stop.is_set():
                     return
                 if ended.step is Step.FAILED and self._error is not None:
-                    self._tell(self._error)
-                # Not on the injected clock: this wait is what protects a server.
+                    self._health.report(self._error)
+                # By the system's clock, not the configured one: this wait protects a server.
                 wait = self._round_backoff.next(time.monotonic(), ended.at_least)
                 self._health.wait(SYSTEM_CLOCK, stop, wait)
 
     def list_and_watch(self, stop: threading.Event) -> None:
-        """One round: lists, then watches until something ends that.
+        """Runs one round: lists, then watches until something ends the watch.
 
         Raises:
-            Exception: what made the list or the watch call fail. An error within a watch ends the round without one.
+            Exception: what made the list or the watch call fail. An error within a watch ends the round quietly.
         """
         with self._running(stop):
             if self._round().step is Step.FAILED and self._error is not None and not stop.is_set():
@@ -190,41 +170,46 @@ class Reflector:
         while not self._stop.is_set():
             if step.step in (Step.FAILED, Step.ENDED):
                 return step
-            if step.waits:
-                backoff = self._watch_backoff
-                now = self._clock.monotonic()
-                wait = backoff.next(now, step.at_least) if step.wait else backoff.pause(step.pause, step.at_least)
-                self._health.wait(self._clock, self._stop, wait)
-                if self._stop.is_set():
-                    break
-            if self._pace is not None and is_paced(before, step):
-                # As between two rounds, not on the injected clock.
-                self._health.wait(SYSTEM_CLOCK, self._stop, self._pace.turn(time.monotonic()))
-                if self._stop.is_set():
-                    break
+            if not self._wait_before(step, before):
+                break
             before = step.step
             try:
                 step = self._take(before)
-            # A page, a watcher or an event of a user's list-watch that is none.
+            # A user's list-watch may return a page, watcher or event of any shape.
             except Exception as error:
                 _log.debug("%s: unexpected", self.name, exc_info=True)
                 step = self._failed(self._state.broke(), error, "follow")
         return Next(Step.ENDED)
 
+    def _wait_before(self, step: Next, before: Step | None) -> bool:
+        """Waits until a request may be sent; returns False if the reflector was stopped meanwhile."""
+        if step.waits:
+            clock, backoff = self._config.clock, self._watch_backoff
+            wait = (
+                backoff.next(clock.monotonic(), step.at_least)
+                if step.wait
+                else backoff.pause(step.pause, step.at_least)
+            )
+            self._health.wait(clock, self._stop, wait)
+        if self._pace is not None and is_paced(before, step) and not self._stop.is_set():
+            # By the system's clock, as between two rounds.
+            self._health.wait(SYSTEM_CLOCK, self._stop, self._pace.turn(time.monotonic()))
+        return not self._stop.is_set()
+
     def _take(self, step: Step) -> Next:
         if step is Step.LIST:
             return self._list()
-        begun, events = self._clock.monotonic(), self.events
+        begun, events = self._config.clock.monotonic(), self.events
         try:
             return self._watch_list(begun) if step is Step.WATCH_LIST else self._watch(begun)
         finally:
-            self.counts.watch_ended(self._clock.monotonic() - begun, self.events - events)
+            self.counts.watch_ended(self._config.clock.monotonic() - begun, self.events - events)
 
     def _list(self) -> Next:
         options = self._state.list_options()
         if not options.continue_:
             self._items = []
-            self._list_began = self._clock.monotonic()
+            self._list_began = self._config.clock.monotonic()
             self.counts.lists += 1
         self.lists += 1
         try:
@@ -240,8 +225,8 @@ class Reflector:
             self._objects = 0
         self._objects += max(1, len(page.items))
         if self._is_too_many():
-            return self._failed(self._state.broke(), self._too_many(), "list")
-        self._items += self._target.decodable(page.items)
+            return self._too_many("list")
+        self._items += self.target.decodable(page.items)
         step = self._state.page_came(page.continue_)
         if step is None:
             items, self._items = self._items, []
@@ -260,57 +245,39 @@ class Reflector:
         if isinstance(watcher, Exception):
             return self._watch_list_failed(watcher)
         with self._stop_scope.watching(watcher) as pull:
-            initial = self._collect(pull)
-            if initial is None:
+            initial = self._initial_events()
+            if not read_initial_events(initial, pull, self._stop, self._saw, self.name):
                 return self._state.watch_list_timed_out()
             if initial.error is not None:
                 return self._watch_list_failed(initial.error)
             if initial.is_too_many:
-                return self._failed(self._state.broke(), self._too_many(), "list")
+                return self._too_many("list")
             self._objects = initial.count
             if not initial.version:
-                return self._state.watch_list_ended(self._clock.monotonic() - begun)
+                return self._state.watch_list_ended(self._config.clock.monotonic() - begun)
             failed = self._replace(initial.take_objects(), initial.version, begun)
             if failed is not None:
                 return failed
             self._state.watch_list_complete(initial.version)
             # The bookmark was an event.
-            return self._follow(pull, initial.version, initial.take_rest(), self._clock.monotonic(), seen=1)
+            return self._follow(pull, initial.version, initial.take_rest(), self._config.clock.monotonic(), seen=1)
 
-    def _collect(self, pull: Pull) -> InitialEvents | None:
-        """Reads initial events up to their end bookmark, or to the end of the watch; None when the time is up."""
-        now = time.monotonic()
-        initial = InitialEvents(
+    def _initial_events(self) -> InitialEvents:
+        now, config = time.monotonic(), self._config
+        return InitialEvents(
             self._reader("1"),
-            self._key_func,
+            config.key_func,
             lambda error: self._limited.log(logging.ERROR, "%s: an object was left out: %s", self.name, error),
-            BookmarkDeadline(now, patience=min(_BOOKMARK_PATIENCE, self._silence_timeout)),
+            BookmarkDeadline(now, patience=min(_BOOKMARK_PATIENCE, config.silence_timeout)),
             now,
-            max_objects=self._max_objects,
+            max_objects=config.max_objects,
         )
-        while not self._stop.is_set() and not initial.is_over():
-            if initial.expired(now):
-                _log.warning("%s: no bookmark has ended the initial events: listing instead", self.name)
-                return None
-            try:
-                events = pull(initial.left(now))
-            except TimeoutError:
-                now = time.monotonic()
-            except WatchClosedError:
-                break
-            else:
-                now = self._saw(len(events))
-                initial.feed(events, now)
-            warning = initial.warning(now)
-            if warning is not None:
-                _log.warning("%s: %s", self.name, warning)
-        return initial
 
     def _watch_list_failed(self, error: Exception) -> Next:
         step = self._failed(self._state.watch_list_failed(answer_of(error)), error, "watch")
         if isinstance(error, ConnectionRefusedError) and self._health.error is not None and not self._stop.is_set():
-            # Nobody is there to list from either: the round has failed, though it goes on.
-            self._tell(self._health.error)
+            # No server is there to list from either: the round has failed, though it goes on.
+            self._health.report(self._health.error)
         return step
 
     def _watch(self, begun: float) -> Next:
@@ -326,7 +293,7 @@ class Reflector:
     def _follow(self, pull: Pull, begun_at: str, events: list[Event[Any]], begun: float, seen: int = 0) -> Next:
         """Stores what a watch brings until it ends."""
         reader = self._reader(begun_at)
-        silence = self._silence_timeout * (1 + 0.1 * self._random.random())
+        silence = self._config.silence_timeout * (1 + 0.1 * self._random.random())
         self._health.error = None
         while not self._stop.is_set():
             if events:
@@ -346,31 +313,30 @@ class Reflector:
                 _log.info("%s: the watch was silent for %.0f s: asking again", self.name, silence)
                 return self._state.watch_was_silent()
             except WatchClosedError:
-                return self._ended(seen, self._clock.monotonic() - begun)
+                return self._ended(seen, self._config.clock.monotonic() - begun)
             self._saw(len(events))
         return Next(Step.ENDED)
 
     def _store(self, batch: Batch) -> Next | None:
-        """Stores a batch of a watch; returns what to do next if that has to end, None to go on."""
+        """Stores a batch of a watch; returns what to do next if the watch has to end, None to go on."""
         if batch.deltas:
-            self._target.store(batch.deltas)
-            self._objects += growth(batch.deltas)
+            self.target.store(batch.deltas)
+            self._objects += batch.growth
         self._state.saw(batch.resource_version)
         if batch.error is not None:
-            return self._watch_failed(batch.error)
+            self._health.watch_failed(batch.error)
+            return self._state.watch_error(batch.error)
         if self._is_too_many():
-            return self._failed(self._state.broke(), self._too_many(), "follow")
+            return self._too_many("follow")
         return None
 
-    # What happens with outcomes
+    # Outcomes
 
     def _failed(self, step: Next, error: Exception, verb: Verb) -> Next:
-        """Remembers an error that keeps the informer from syncing, and what ends the round."""
+        """Notes what keeps the reflector from syncing, and returns the step."""
         if self._stop.is_set():
             return Next(Step.ENDED)
-        self.counts.failed(verb, kind_of(error))
-        failure = describe_failure(error, verb, self.name)
-        self._health.failed(failure)
+        failure = self._health.failed(error, verb)
         if step.step is Step.FAILED:
             self.failures += 1
             self._error = failure
@@ -379,10 +345,10 @@ class Reflector:
         return step
 
     def _replace(self, items: list[Any], version: str, begun: float) -> Next | None:
-        seconds, count = self._clock.monotonic() - begun, len(items)
+        seconds, count = self._config.clock.monotonic() - begun, len(items)
         try:
-            self._target.replace(items, version)
-        # A target that refuses a list must not end the reflector: it may take the next one.
+            self.target.replace(items, version)
+        # A target that refuses a list must not end the reflector: it may accept the next one.
         except Exception as error:
             return self._failed(self._state.broke(), error, "store")
         self.counts.list_complete(seconds, count)
@@ -390,20 +356,11 @@ class Reflector:
         return None
 
     def _is_too_many(self) -> bool:
-        return self._max_objects is not None and self._objects > self._max_objects
+        return self._config.max_objects is not None and self._objects > self._config.max_objects
 
-    def _too_many(self) -> TooManyObjectsError:
+    def _too_many(self, verb: Verb) -> Next:
         self._items = []
-        return TooManyObjectsError(self._max_objects or 0)
-
-    def _watch_failed(self, error: ApiError) -> Next:
-        self.counts.failed("follow", kind_of(error))
-        step = self._state.watch_error(error)
-        level = logging.DEBUG if error.is_expired or error.is_too_many_requests else logging.WARNING
-        self._limited.log(level, "%s: the watch ended: %s", self.name, error)
-        if not error.is_expired:
-            self._health.error = error
-        return step
+        return self._failed(self._state.broke(), TooManyObjectsError(self._config.max_objects or 0), verb)
 
     def _ended(self, events: int, seconds: float) -> Next:
         if self._stop.is_set():
@@ -411,23 +368,12 @@ class Reflector:
         step = self._state.watch_ended(events=events, seconds=seconds)
         if step.step is Step.ENDED:
             self.short_watches += 1
-            self._health.error = InformerError(
-                f"very short watch: {self.name}: Unexpected watch close - watch lasted less than a second and no items "
-                "received"
-            )
-            self._limited.log(logging.WARNING, "%s", self._health.error)
+            self._health.watch_was_short()
         return step
 
-    def _tell(self, error: Exception) -> None:
-        if self._watch_error_handler is None:
-            # A version that has expired is part of every long life.
-            expired = isinstance(error, ApiError) and error.is_expired
-            self._limited.log(logging.DEBUG if expired else logging.WARNING, "%s: %s", self.name, error)
-            return
-        try:
-            self._watch_error_handler(self, error)
-        except Exception as second:
-            self._limited.log(logging.ERROR, "%s: the watch error handler failed", self.name, exc_info=second)
+    def _call_error_handler(self, error: Exception) -> None:
+        if self._config.watch_error_handler is not None:
+            self._config.watch_error_handler(self, error)
 
     def _saw(self, events: int) -> float:
         self.events += events
@@ -448,45 +394,23 @@ class Reflector:
         return watcher
 
     def _reader(self, begun_at: str) -> EventReader:
-        return EventReader(begun_at, is_expected=self._is_expected, on_undecodable=self._target.report)
+        return EventReader(begun_at, is_expected=self._is_expected, on_undecodable=self.target.report)
 
     def _timeout_seconds(self) -> int:
-        return max(1, int(self._random.uniform(*self._watch_timeout)))
+        return max(1, int(self._random.uniform(*self._config.watch_timeout)))
 
     @contextlib.contextmanager
     def _running(self, stop: threading.Event) -> Iterator[None]:
         self._stop = stop
         self._health.begin()
         resyncs = Resyncs(
-            self._target.resync,
-            self._resync_period,
-            self._should_resync,
-            clock=self._clock,
+            self.target.resync,
+            self._config.resync_period,
+            self._config.should_resync,
+            clock=self._config.clock,
             stop=stop,
             name=self.name,
             limited=self._limited,
         )
-        with StopScope(stop, self._max_line_bytes, self._max_objects) as self._stop_scope, resyncs:
+        with StopScope(stop, self._config.max_line_bytes, self._config.max_objects) as self._stop_scope, resyncs:
             yield
-
-
-def _check(
-    watch_list: Any,
-    page_size: int,
-    watch_timeout: Any,
-    silence_timeout: float,
-    resync_period: float,
-    max_objects: int | None,
-) -> None:
-    if watch_list not in (True, False, "auto"):
-        raise ValueError(f'watch_list must be True, False or "auto", not {watch_list!r}')
-    if page_size < 0:
-        raise ValueError(f"page_size must be 0 or more, not {page_size}")
-    if len(watch_timeout) != 2 or not 0 < watch_timeout[0] <= watch_timeout[1]:
-        raise ValueError(f"watch_timeout must be (least, most) seconds, not {watch_timeout!r}")
-    if silence_timeout <= 0:
-        raise ValueError(f"silence_timeout must be more than 0 seconds, not {silence_timeout}")
-    if resync_period < 0:
-        raise ValueError(f"resync_period must be 0 or more seconds, not {resync_period}")
-    if max_objects is not None and max_objects < 1:
-        raise ValueError(f"max_objects must be 1 or more, or None for any number, not {max_objects}")

@@ -34,10 +34,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum, auto
 
+from informer.reflector.config import DEFAULT_PAGE_SIZE
 from watch.errors import ApiError
 from watch.options import ListOptions
 
-__all__ = ["DEFAULT_PAGE_SIZE", "Next", "ReflectorState", "Step", "is_paced"]
+__all__ = ["Next", "ReflectorState", "Step", "is_paced"]
 
 
 class Step(Enum):
@@ -86,7 +87,6 @@ def is_paced(before: Step | None, following: Next) -> bool:
     return following.step is Step.WATCH and before is not Step.LIST
 
 
-DEFAULT_PAGE_SIZE = 500
 # Source: client-go VeryShortWatchError.
 _SHORT_WATCH = 1.0
 _LEAST_PAUSE = 0.1

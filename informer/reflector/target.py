@@ -1,8 +1,4 @@
-"""The queue or store that a reflector keeps current, whatever that can do and however it fails.
-
-Comes in: lists and batches of deltas. Goes out: calls of `replace`, and of `apply` or else of `add`, `update`, `delete` and
-`bookmark`. One object that is refused, or that did not decode, takes no other with it.
-"""
+"""The queue or store that a reflector keeps current."""
 
 from __future__ import annotations
 
@@ -19,14 +15,23 @@ __all__ = ["ReflectorTarget"]
 
 
 class ReflectorTarget:
-    """See the module.
+    """The one adapter between a reflector and the queue or store that it fills.
+
+    A target needs `replace`, and `apply` or else `add`, `update` and `delete`. It may also have `bookmark`, `resync`,
+    `key_of` and `update_resource_version` (called with each version that was stored). An object that the target refuses, or
+    that did not decode, is left out and reported; the rest of its batch is stored.
 
     Args:
         target: the queue or store.
         name: the reflector's, for logs.
-        limited: logs.
-        namespace: passed on to `replace`, where lists are of one namespace only; None is not passed on.
-        on_undecodable: called with each `Undecodable`; None logs.
+        limited: the reflector's log.
+        namespace: passed on to `replace` if each list is of one namespace only; None is not passed on.
+        on_undecodable: called with each `Undecodable`; None logs it.
+        process: called after each change of the target, and returns whether the change has been processed; None if nothing
+            has to be processed.
+        on_processed: called when `applied_resource_version` or `has_listed` may have changed.
+
+    Threads: the reflector's; the attributes may be read on any.
     """
 
     def __init__(
@@ -35,35 +40,58 @@ class ReflectorTarget:
         name: str,
         limited: LimitedLog,
         *,
-        namespace: str | None,
-        on_undecodable: Callable[[Undecodable], object] | None,
+        namespace: str | None = None,
+        on_undecodable: Callable[[Undecodable], object] | None = None,
+        process: Callable[[], bool] | None = None,
+        on_processed: Callable[[], object] | None = None,
     ) -> None:
         self.undecodable = 0
-        """Objects left out because they did not decode."""
-        self.resync: Callable[[], object] | None = getattr(target, "resync", None)
+        """The number of objects left out because they did not decode."""
+        self.applied_resource_version = ""
+        """The version up to which everything is stored and processed; "" before the first list."""
+        self.has_listed = False
+        """Whether a list is stored and processed."""
         self._target = target
         self._name = name
         self._limited = limited
-        self._apply = getattr(target, "apply", None)
-        self._update_version = getattr(target, "update_resource_version", None)
-        self._bookmark = getattr(target, "bookmark", None)
         self._namespace = {} if namespace is None else {"namespace": namespace}
         self._on_undecodable = on_undecodable
+        self._process = process
+        self._on_processed = on_processed
+        # What a target may lack is looked up here and nowhere else.
+        self._apply = getattr(target, "apply", None) or self._apply_one_by_one
+        self._bookmark = getattr(target, "bookmark", None)
+        self._resync = getattr(target, "resync", None)
+        self._key_of = getattr(target, "key_of", None)
+        self._update_version = getattr(target, "update_resource_version", None)
+
+    @property
+    def resync(self) -> Callable[[], None] | None:
+        """Has the target show everything again; None if it cannot."""
+        return None if self._resync is None else self._resync_and_process
 
     def replace(self, items: list[Any], resource_version: str) -> None:
-        """These are all objects there are; raises what the target raises."""
-        self._target.replace(items, resource_version, **self._namespace)
+        """Stores a complete list; raises what the target raises."""
+        try:
+            self._target.replace(items, resource_version, **self._namespace)
+        except Exception:
+            # One object without a key must not keep all the others out, list after list.
+            usable = [item for item in items if self._has_key(item)]
+            if len(usable) == len(items):
+                raise
+            self._target.replace(usable, resource_version, **self._namespace)
+        if self._stored(resource_version):
+            self.has_listed = True
+            self._tell_processed()
 
     def store(self, deltas: Sequence[Delta]) -> None:
-        """Stores a batch, and tells a target that wants to know each version that was reached."""
-        if self._apply is None:
-            for delta in deltas:
-                self._store_one(delta)
-        else:
-            try:
-                self._apply(deltas)
-            # What one object makes fail must not take the others of its batch with it.
-            except Exception:
+        """Stores a batch that a watch brought. Nothing is raised."""
+        try:
+            self._apply(deltas)
+        except Exception as error:
+            if len(deltas) == 1:
+                self._refused(error)
+            else:
                 for delta in deltas:
                     self._guarded(self._apply, (delta,))
         if self._update_version is not None:
@@ -71,9 +99,11 @@ class ReflectorTarget:
                 version = version_after(delta)
                 if version:
                     self._guarded(self._update_version, version)
+        if self._stored(version_after(deltas[-1])):
+            self._tell_processed()
 
     def decodable(self, items: Sequence[Any]) -> Sequence[Any]:
-        """The items without those that did not decode, which are reported."""
+        """Returns the items without those that did not decode, which are reported."""
         if not any(type(item) is Undecodable for item in items):
             return items
         kept = []
@@ -85,7 +115,7 @@ class ReflectorTarget:
         return kept
 
     def report(self, item: Undecodable) -> None:
-        """Tells of an object that did not decode."""
+        """Counts and reports an object that did not decode."""
         self.undecodable += 1
         if self._on_undecodable is None:
             self._limited.log(logging.ERROR, "%s left out %r", self._name, item)
@@ -95,19 +125,52 @@ class ReflectorTarget:
         except Exception as error:
             self._limited.log(logging.ERROR, "%s: on_undecodable failed", self._name, exc_info=error)
 
-    def _store_one(self, delta: Delta) -> None:
+    def _stored(self, version: str) -> bool:
+        """Has the target processed; returns whether that was done."""
+        if self._process is not None and not self._process():
+            return False
+        if version:
+            # Set after the fact: a thread that waits for this version reads the cache as soon as it sees it.
+            self.applied_resource_version = version
+        return True
+
+    def _tell_processed(self) -> None:
+        if self._on_processed is not None:
+            self._on_processed()
+
+    def _resync_and_process(self) -> None:
+        if self._resync is not None:
+            self._resync()
+        if self._process is not None and self._process():
+            self._tell_processed()
+
+    def _apply_one_by_one(self, deltas: Sequence[Delta]) -> None:
         target = self._target
-        if delta.type is DeltaType.ADDED:
-            self._guarded(target.add, delta.object)
-        elif delta.type is DeltaType.UPDATED:
-            self._guarded(target.update, delta.object)
-        elif delta.type is DeltaType.DELETED:
-            self._guarded(target.delete, delta.object)
-        elif self._bookmark is not None:
-            self._guarded(self._bookmark, delta.object)
+        for delta in deltas:
+            if delta.type is DeltaType.ADDED:
+                self._guarded(target.add, delta.object)
+            elif delta.type is DeltaType.UPDATED:
+                self._guarded(target.update, delta.object)
+            elif delta.type is DeltaType.DELETED:
+                self._guarded(target.delete, delta.object)
+            elif self._bookmark is not None:
+                self._guarded(self._bookmark, delta.object)
 
     def _guarded(self, function: Callable[[Any], object], argument: Any) -> None:
         try:
             function(argument)
         except Exception as error:
-            self._limited.log(logging.ERROR, "%s: the store refused an object: %s", self._name, error)
+            self._refused(error)
+
+    def _refused(self, error: Exception) -> None:
+        self._limited.log(logging.ERROR, "%s: the store refused an object: %s", self._name, error)
+
+    def _has_key(self, item: Any) -> bool:
+        if self._key_of is None:
+            return True
+        try:
+            self._key_of(item)
+        except Exception as error:
+            self._limited.log(logging.ERROR, "%s: an object was left out of a list: %s", self._name, error)
+            return False
+        return True

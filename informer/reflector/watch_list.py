@@ -1,21 +1,22 @@
-"""The beginning of a watch list: the present state as events, up to the bookmark that ends it (KEP-3157).
-
-Comes in: the events of a watch that was asked for initial events. Goes out: the objects there are, their version, and what
-came behind the bookmark. No I/O; the time is passed in. Objects are held once: what goes into the store is what is held here.
-"""
+"""The first part of a watch list: the present state as ADDED events, up to the bookmark that ends it (KEP-3157)."""
 
 from __future__ import annotations
 
+import logging
+import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from informer.objects.keys import DeletedFinalStateUnknown, version_of
 from informer.queues.delta import Delta, DeltaType
 from informer.reflector.event_reader import EventReader, is_initial_events_end
-from watch.errors import ApiError
+from watch.errors import ApiError, WatchClosedError
 from watch.event import Event, EventType
 
-__all__ = ["BookmarkDeadline", "InitialEvents"]
+__all__ = ["BookmarkDeadline", "InitialEvents", "read_initial_events"]
+
+_log = logging.getLogger(__name__)
 
 _WARN_EVERY = 10.0
 
@@ -167,3 +168,42 @@ class InitialEvents:
             self._objects.pop(key, None)
         else:
             self._objects[key] = delta.object
+
+
+def read_initial_events(
+    initial: InitialEvents,
+    pull: Callable[[float | None], Sequence[Event[Any]]],
+    stop: threading.Event,
+    saw: Callable[[int], float],
+    name: str,
+) -> bool:
+    """Feeds initial events until they are complete, the watch ends, or `stop` is set.
+
+    Args:
+        initial: collects the events.
+        pull: returns the next batch of the watch; takes a time-out in seconds.
+        stop: ends the reading.
+        saw: called with the size of each batch; returns the time, in seconds of the monotonic clock.
+        name: the reflector's, for logs.
+
+    Returns:
+        False if the end bookmark did not come in time.
+    """
+    now = time.monotonic()
+    while not stop.is_set() and not initial.is_over():
+        if initial.expired(now):
+            _log.warning("%s: the end bookmark of the watch list did not come in time: listing instead", name)
+            return False
+        try:
+            events = pull(initial.left(now))
+        except TimeoutError:
+            now = time.monotonic()
+        except WatchClosedError:
+            break
+        else:
+            now = saw(len(events))
+            initial.feed(events, now)
+        warning = initial.warning(now)
+        if warning is not None:
+            _log.warning("%s: %s", name, warning)
+    return True

@@ -10,6 +10,7 @@ import inspect
 import logging
 import random as stdlib_random
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any, Generic, Literal
 
 from typing_extensions import TypeVar
@@ -32,7 +33,7 @@ from informer.listwatch.source import as_source
 from informer.objects.entry import unwrap
 from informer.objects.keys import meta_namespace_key
 from informer.reflector.backoff import Backoff
-from informer.reflector.reflector import Reflector
+from informer.reflector.config import ReflectorConfig
 from informer.shared.aio import AsyncInformer
 from informer.shared.lifecycle import InformerLife
 from informer.shared.object_errors import ObjectErrors
@@ -121,22 +122,20 @@ class SharedInformer(InformerLife, Generic[T]):
         self._key_of = key_func if key_func is meta_namespace_key else self._key_of_user
         self._object_errors = ObjectErrors(self.name, on_decode_error)
         self._processor.resync_check_period = resync_period
-        self._reflector_options: dict[str, Any] = {
-            "watch_list": watch_list,
-            "page_size": page_size,
-            "backoff": backoff or Backoff(),
-            "watch_timeout": watch_timeout,
-            "silence_timeout": silence_timeout,
-            "max_line_bytes": max_line_bytes,
-            "max_objects": max_objects,
-            "clock": clock,
-            "random": random,
-            "should_resync": self._processor.should_resync,
-            "key_func": self._key_of,
-            "on_undecodable": self._object_errors.undecodable,
-        }
-        # What does not fit shows here, rather than at the start.
-        Reflector(lister_watcher, None, **self._reflector_options)
+        self._config = ReflectorConfig(
+            watch_list=watch_list,
+            page_size=page_size,
+            backoff=backoff,
+            watch_timeout=watch_timeout,
+            silence_timeout=silence_timeout,
+            max_line_bytes=max_line_bytes,
+            max_objects=max_objects,
+            clock=clock,
+            random=random,
+            should_resync=self._processor.should_resync,
+            key_func=self._key_of,
+            on_undecodable=self._object_errors.undecodable,
+        )
         self._indexer: Indexer[T] = Indexer(
             self._key_of, indexers or {}, unwrap=self._unwrap(), on_index_error=self._object_errors.index_failed
         )
@@ -380,20 +379,20 @@ class SharedInformer(InformerLife, Generic[T]):
         return subscription
 
     def _make_controller(self) -> Controller:
-        options = dict(self._reflector_options)
-        if self._watch_error_handler is not None:
-            options["watch_error_handler"] = self._watch_failed
+        config = replace(
+            self._config,
+            resync_period=self._processor.resync_check_period,
+            watch_error_handler=None if self._watch_error_handler is None else self._watch_failed,
+        )
         return make_controller(
             stored_items(self._source, self._transform, self._indexer.stored_if_same),
             self._indexer,
             self._processor,
+            config,
             queue=self._queue,
-            key_of=self._key_of,
             log=self._object_errors.limited,
             on_processed=self._waiters.notify,
             name=self.name,
-            resync_period=self._processor.resync_check_period,
-            reflector_options=options,
         )
 
     def _watch_failed(self, reflector: Any, error: Exception) -> None:

@@ -1,9 +1,14 @@
-"""Work queues, as controllers have: keys to process, each by one worker at a time, retried when that fails."""
+"""Work queues for controllers: handlers add keys, and workers process each key, one worker at a time, with retries.
+
+A queue holds each key once, however often it is added, and gives it to one worker at a time. `RateLimitingQueue` is the usual
+choice; `PriorityQueue` also processes changes before the initial list. `enqueue_key` and `enqueue_owner` fill a queue from an
+informer, and `run_workers` empties it.
+"""
 
 from __future__ import annotations
 
 from informer.workqueue.delaying import DelayingQueue
-from informer.workqueue.handlers import enqueue_key, enqueue_owner
+from informer.workqueue.enqueue import enqueue_key, enqueue_owner
 from informer.workqueue.limiters import (
     BucketRateLimiter,
     ItemExponentialFailureRateLimiter,
@@ -22,11 +27,10 @@ from informer.workqueue.metrics import (
     QueueStats,
     set_metrics_provider,
 )
-from informer.workqueue.parallelizer import parallelize_until
 from informer.workqueue.priority import LOW_PRIORITY, PriorityQueue
 from informer.workqueue.queue import ItemOrder, ShutDownError, WorkQueue
 from informer.workqueue.rate_limiting import RateLimitingQueue
-from informer.workqueue.workers import run_workers, run_workers_async
+from informer.workqueue.workers import parallelize_until, run_workers, run_workers_async
 
 __all__ = [
     "DURATION_BUCKETS",

@@ -1,7 +1,6 @@
-"""A work queue to which items can be added for later.
+"""A work queue with delays.
 
-Comes in: items with delays. Goes out: each, to the queue itself, when its time has come. One thread for the whole queue
-sleeps until the earliest of them; it is there while something waits, and for some seconds after that.
+One thread per queue sleeps until the earliest delay is over. It exists while items wait, and for a few seconds after that.
 """
 
 from __future__ import annotations
@@ -19,20 +18,41 @@ from informer.workqueue.queue import ItemOrder, WorkQueue, check_hashable
 from watch.clock import SYSTEM_CLOCK, Clock
 from watch.concurrency import Monitor, Worker
 
-__all__ = ["DelayingQueue"]
+__all__ = ["DelayingQueue", "check_delayed"]
 
 T = TypeVar("T", bound=Hashable, default=Any)
 
-# Seconds for which the thread stays when nothing waits any more.
+# The thread ends when no item has waited for this many seconds.
 _IDLE = 10.0
-# Seconds of one sleep at most: the system's waits take no arbitrary number.
+# The longest single sleep, in seconds: operating systems limit the time-out of a wait.
 _LONGEST_SLEEP = 3600.0
 
 
 class DelayingQueue(WorkQueue[T]):
-    """A `WorkQueue` with `add_after`.
+    """A `WorkQueue` with `add_after`, which adds an item after a delay.
 
-    Shut it down when it is of no more use: what still waits is lost then, and its thread ends.
+    Shut the queue down when it is not needed any more: that ends its thread and drops the items that still wait for their
+    delay.
+
+    Args:
+        name: the label of the queue's metrics. None: the queue has no metrics.
+        clock: measures metrics and delays.
+        order: decides which ready item is next. None: the order in which they became ready.
+        metrics_provider: reads the queue's metrics. None: the provider given to `set_metrics_provider`, if any.
+
+    Threads: all methods are safe on any thread. Only `get` and `shut_down_with_drain` block.
+
+    Example:
+        >>> from watch import FakeClock
+        >>> clock = FakeClock()
+        >>> queue = DelayingQueue(clock=clock)
+        >>> queue.add_after("shop/web", 60)
+        >>> len(queue)
+        0
+        >>> clock.step(60)
+        >>> queue.get()
+        'shop/web'
+        >>> queue.shut_down()
 
     Source: client-go util/workqueue TypedDelayingInterface.
     """
@@ -47,36 +67,36 @@ class DelayingQueue(WorkQueue[T]):
     ) -> None:
         super().__init__(name=name, clock=clock, order=order, metrics_provider=metrics_provider)
         # All guarded by _lock.
-        self._waiting: KeyedHeap[T] = KeyedHeap()  # by the time at which they become ready, then as they came
+        self._waiting: KeyedHeap[T] = KeyedHeap()  # ordered by the time at which the delay is over, then by arrival
         self._arrivals = count()
         self._sleeper: Worker | None = None
-        # Something is to be ready before all that waited, or the queue is shut down.
+        # Notified when an item's delay ends before all others, or the queue is shut down.
         self._earlier = Monitor(self._lock)
 
     def add_after(self, item: T, seconds: float) -> None:
-        """Adds an item when some time has passed. Of several times for one item the earliest counts.
+        """Adds an item after a delay. If the item already waits for a delay, the earlier time counts.
+
+        Once the queue is shut down, the item is ignored.
 
         Args:
-            item: what to add.
-            seconds: 0 or less adds it at once.
+            item: the item to add.
+            seconds: the delay; 0 or less adds the item at once.
 
         Raises:
             TypeError: the item is not hashable.
-            ValueError: seconds is no finite number.
+            ValueError: seconds is infinite or not a number.
         """
-        check_hashable(item)
-        check_seconds(seconds)
+        check_delayed(item, seconds)
         with self._lock:
-            if self._shutting_down:
-                return
-            if self._metrics is not None:
-                self._metrics.retried_locked()
-            if seconds <= 0:
-                self._add_locked(item)
-            else:
-                self._delay_locked(item, seconds)
+            if not self._shutting_down:
+                if self._metrics is not None:
+                    self._metrics.retried_locked()
+                self._add_after_locked(item, seconds)
 
-    def _delay_locked(self, item: T, seconds: float) -> None:
+    def _add_after_locked(self, item: T, seconds: float) -> None:
+        if seconds <= 0:
+            self._add_locked(item)
+            return
         at = self._clock.monotonic() + seconds
         before = self._waiting.rank_of(item)
         if before is not None and before <= at:
@@ -90,7 +110,7 @@ class DelayingQueue(WorkQueue[T]):
     def _sleep(self) -> None:
         with self._lock:
             while not self._shutting_down:
-                self._look_locked()
+                self._add_due_items_locked()
                 at = self._waiting.first_rank
                 if at is not None:
                     self._clock.wait(self._earlier, min(at - self._clock.monotonic(), _LONGEST_SLEEP))
@@ -98,23 +118,24 @@ class DelayingQueue(WorkQueue[T]):
                     break
             self._sleeper = None
 
-    def _look_locked(self) -> None:
-        # Also called by whoever wants an item: nobody need wait for the thread to wake up.
+    def _add_due_items_locked(self) -> None:
+        # `get` and `len` call it too, so that they do not depend on the thread waking up in time.
         if not len(self._waiting):
             return
         now = self._clock.monotonic()
         while (at := self._waiting.first_rank) is not None and at <= now:
-            self._due_locked(self._waiting.pop())
+            self._delay_over_locked(self._waiting.pop())
 
-    def _due_locked(self, item: T) -> None:
+    def _delay_over_locked(self, item: T) -> None:
         self._add_locked(item)
 
-    def _end_locked(self) -> None:
+    def _drop_waiting_locked(self) -> None:
         self._waiting.clear()
         self._earlier.notify_all()
 
 
-def check_seconds(seconds: float) -> None:
-    """Raises a ValueError for what is no finite number."""
+def check_delayed(item: object, seconds: float) -> None:
+    """Raises a TypeError if the item is not hashable, and a ValueError if the delay is not a finite number."""
+    check_hashable(item)
     if not math.isfinite(seconds):
         raise ValueError(f"a delay must be a finite number of seconds, not {seconds}")

@@ -1,4 +1,4 @@
-"""Items by rank, lowest first, whose rank can change while they wait."""
+"""A heap whose items can change their rank."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ __all__ = ["KeyedHeap"]
 T = TypeVar("T", bound=Hashable, default=Any)
 
 _GONE: Any = object()
-# Fewer dead entries than this are left where they are.
+# The heap is rebuilt when it holds more dead entries than living ones, plus this many.
 _TOLERATED = 64
 
 
 class KeyedHeap(Generic[T]):
-    """A heap that finds an item's entry; no two items may have the same rank.
+    """A heap that gives out the item of the lowest rank, and in which an item's rank can be changed.
 
-    What was replaced or taken out stays in the heap, dead and without its item, until it comes up or there are more dead
-    entries than living ones.
+    A rank has two parts, compared in turn; no two items may have the same rank. The entry of a moved or removed item stays in
+    the heap as a dead entry without its item, until it reaches the top or the heap is rebuilt.
 
-    Threads: one at a time.
+    Threads: not thread-safe; a queue uses it under its lock.
     """
 
     __slots__ = ("_entries", "_heap")
 
     def __init__(self) -> None:
-        # An entry is [first, second, item]: the first two are the rank.
+        # An entry is [first, second, item], of which the first two are the rank.
         self._heap: list[list[Any]] = []
-        self._entries: dict[T, list[Any]] = {}  # the living ones
+        self._entries: dict[T, list[Any]] = {}  # the entries that are not dead
 
     def put(self, item: T, first: float, second: int) -> None:
-        """Puts an item where its rank says, wherever it was."""
+        """Adds an item with a rank, or moves it to that rank."""
         entry = self._entries.get(item)
         if entry is not None:
             if entry[1] == second and entry[0] == first:
@@ -46,20 +46,20 @@ class KeyedHeap(Generic[T]):
         self._tidy()
 
     def rank_of(self, item: T) -> float | None:
-        """The first part of an item's rank; None if it is not here."""
+        """The first part of an item's rank; None if the heap does not hold the item."""
         entry = self._entries.get(item)
         return None if entry is None else entry[0]
 
     @property
     def first_rank(self) -> float | None:
-        """The first part of the lowest rank; None if there is no item."""
+        """The first part of the lowest rank; None if the heap is empty."""
         heap = self._heap
         while heap and heap[0][2] is _GONE:
             heappop(heap)
         return heap[0][0] if heap else None
 
     def pop(self) -> T:
-        """Takes out the item of the lowest rank; there is one."""
+        """Removes and returns the item of the lowest rank. The heap must not be empty."""
         while True:
             item: T = heappop(self._heap)[2]
             if item is not _GONE:
@@ -67,14 +67,14 @@ class KeyedHeap(Generic[T]):
                 return item
 
     def discard(self, item: T) -> None:
-        """Takes out an item, if it is here."""
+        """Removes an item, if the heap holds it."""
         entry = self._entries.pop(item, None)
         if entry is not None:
             entry[2] = _GONE
             self._tidy()
 
     def clear(self) -> None:
-        """Takes out all."""
+        """Removes all items."""
         self._heap.clear()
         self._entries.clear()
 

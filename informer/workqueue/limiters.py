@@ -1,4 +1,4 @@
-"""How long an item waits before it is tried again.
+"""Rate limiters, which decide how long a work queue's item waits before it is retried.
 
 Source: client-go util/workqueue default_rate_limiters.go.
 """
@@ -27,60 +27,65 @@ __all__ = [
 T = TypeVar("T", bound=Hashable, default=Any)
 T_contra = TypeVar("T_contra", bound=Hashable, contravariant=True, default=Any)
 
-# Two to this power is more than any delay, and still a float.
+# Two to this power is longer than any delay, and does not overflow a float.
 _MAX_EXPONENT = 900
 
 
 class RateLimiter(Protocol[T_contra]):
-    """Says how long an item has to wait.
+    """Decides how long an item waits before it is retried.
 
-    Threads: any.
+    Threads: a queue calls the methods on any thread.
     """
 
     def when(self, item: T_contra, /) -> float:
-        """Counts a try of an item and says how many seconds to wait before it."""
+        """Counts a retry of the item and returns the delay before it, in seconds."""
         ...
 
     def forget(self, item: T_contra, /) -> object:
-        """An item is no longer being retried."""
+        """Resets the item's count: it succeeded, or the caller gave up on it."""
         ...
 
     def num_requeues(self, item: T_contra, /) -> int:
-        """How often `when` was asked for it since it was forgotten."""
+        """The number of the item's retries since it was last forgotten."""
         ...
 
 
-class _Failures(Generic[T]):
-    """Counts tries by item."""
+class _RetryCounts(Generic[T]):
+    """Counts the retries of each item."""
 
     def __init__(self) -> None:
         self._lock = Lock()
         self._counts: dict[T, int] = {}  # guarded by _lock
 
     def _count(self, item: T) -> int:
-        """Counts one more; returns how many there were before."""
+        """Counts a retry; returns how many there were before it."""
         with self._lock:
             before = self._counts.get(item, 0)
             self._counts[item] = before + 1
             return before
 
     def forget(self, item: T) -> None:
-        """An item is no longer being retried."""
+        """Resets the item's count: its next delay is the first one again."""
         with self._lock:
             self._counts.pop(item, None)
 
     def num_requeues(self, item: T) -> int:
-        """How often `when` was asked for it since it was forgotten."""
+        """The number of the item's retries since it was last forgotten."""
         with self._lock:
             return self._counts.get(item, 0)
 
 
-class ItemExponentialFailureRateLimiter(_Failures[T]):
-    """Waits base, 2 base, 4 base ... seconds, by item.
+class ItemExponentialFailureRateLimiter(_RetryCounts[T]):
+    """Exponential backoff per item: base, 2 * base, 4 * base ... seconds, up to a maximum.
 
     Args:
-        base: seconds of the first wait.
-        maximum: seconds of the longest.
+        base: the first delay, in seconds.
+        maximum: the longest delay, in seconds.
+
+    Raises:
+        ValueError: a number is negative.
+
+    Threads: any.
 
     Example:
         >>> limiter = ItemExponentialFailureRateLimiter(0.005, 1000)
@@ -95,17 +100,27 @@ class ItemExponentialFailureRateLimiter(_Failures[T]):
         self._maximum = maximum
 
     def when(self, item: T) -> float:
-        """See `RateLimiter`."""
+        """Counts a retry of the item and returns the delay before it, in seconds."""
         return min(self._base * 2.0 ** min(self._count(item), _MAX_EXPONENT), self._maximum)
 
 
-class ItemFastSlowRateLimiter(_Failures[T]):
-    """Waits shortly some times, then long, by item.
+class ItemFastSlowRateLimiter(_RetryCounts[T]):
+    """A short delay for the first retries of each item, and a long one for all later ones.
 
     Args:
-        fast: seconds of the first waits.
-        slow: seconds of all others.
-        max_fast_attempts: how many first ones there are.
+        fast: the delay of the first retries, in seconds.
+        slow: the delay of the later retries, in seconds.
+        max_fast_attempts: the number of retries with the short delay.
+
+    Raises:
+        ValueError: a number is negative.
+
+    Threads: any.
+
+    Example:
+        >>> limiter = ItemFastSlowRateLimiter(0.5, 60.0, 2)
+        >>> [limiter.when("shop/web") for _ in range(4)]
+        [0.5, 0.5, 60.0, 60.0]
     """
 
     def __init__(self, fast: float, slow: float, max_fast_attempts: int) -> None:
@@ -116,71 +131,118 @@ class ItemFastSlowRateLimiter(_Failures[T]):
         self._max_fast_attempts = max_fast_attempts
 
     def when(self, item: T) -> float:
-        """See `RateLimiter`."""
+        """Counts a retry of the item and returns the delay before it, in seconds."""
         return self._fast if self._count(item) < self._max_fast_attempts else self._slow
 
 
-class BucketRateLimiter(Generic[T]):
-    """So many a second for all items together, and some at once: each waits for a token of its own.
+class TokenBucket:
+    """Tokens that are refilled at a constant rate, up to a maximum; it starts full.
 
     Args:
-        qps: tokens a second.
-        burst: how many there are at first, and at most.
-        clock: the time.
+        qps: the tokens added per second.
+        burst: the number of tokens at the start, and at most.
+        clock: measures the time between calls.
+
+    Threads: not thread-safe; the caller holds a lock.
+    """
+
+    __slots__ = ("_at", "_burst", "_clock", "_qps", "_tokens")
+
+    def __init__(self, qps: float, burst: int, clock: Clock) -> None:
+        self._qps = qps
+        self._burst = float(burst)
+        self._clock = clock
+        self._tokens = self._burst  # negative while reserved tokens are still to come
+        self._at = clock.monotonic()  # the time of the last refill
+
+    def reserve(self) -> float:
+        """Takes a token, even one that is still to come, and returns the seconds until it is there."""
+        now = self._clock.monotonic()
+        self._tokens = min(self._burst, self._tokens + (now - self._at) * self._qps) - 1
+        self._at = now
+        return max(0.0, -self._tokens / self._qps)
+
+
+class BucketRateLimiter(Generic[T]):
+    """A token bucket that all items share: bursts pass at once, and then at most `qps` retries per second.
+
+    Each retry takes a token of its own, so a delay never depends on which item is retried.
+
+    Args:
+        qps: the retries per second in the long run.
+        burst: the number of retries that may pass at once.
+        clock: measures the time between retries.
+
+    Raises:
+        ValueError: qps or burst is not above 0.
+
+    Threads: any.
+
+    Example:
+        >>> from watch import FakeClock
+        >>> limiter = BucketRateLimiter(2, 3, clock=FakeClock())
+        >>> [limiter.when("shop/web") for _ in range(5)]
+        [0.0, 0.0, 0.0, 0.5, 1.0]
     """
 
     def __init__(self, qps: float, burst: int, *, clock: Clock = SYSTEM_CLOCK) -> None:
         if not qps > 0 or burst < 1:
-            raise ValueError(f"nothing would ever get through: qps={qps} and burst={burst} must be above 0")
-        self._qps = qps
-        self._burst = burst
-        self._clock = clock
+            raise ValueError(
+                f"qps={qps} and burst={burst} must both be above 0: otherwise no item would ever be retried"
+            )
         self._lock = Lock()
-        self._tokens = float(burst)  # below 0 when some are promised; guarded by _lock
-        self._at = clock.monotonic()  # when there were so many; guarded by _lock
+        self._bucket = TokenBucket(qps, burst, clock)  # guarded by _lock
 
     def when(self, item: T) -> float:
-        """See `RateLimiter`."""
+        """Takes a token and returns the delay until it is there, in seconds."""
         with self._lock:
-            now = self._clock.monotonic()
-            self._tokens = min(self._burst, self._tokens + (now - self._at) * self._qps) - 1
-            self._at = now
-            return max(0.0, -self._tokens / self._qps)
+            return self._bucket.reserve()
 
     def forget(self, item: T) -> None:
-        """Changes nothing: a token is spent."""
+        """Does nothing: a bucket does not know its items."""
 
     def num_requeues(self, item: T) -> int:
-        """Always 0: it knows no items."""
+        """Always 0: a bucket does not know its items."""
         return 0
 
 
 class MaxOfRateLimiter(Generic[T]):
-    """The longest wait of several limiters, each of which counts every try."""
+    """The longest delay of several limiters. Every retry is counted by each of them.
+
+    Args:
+        limiters: the limiters. Without any, the delay is 0.
+
+    Threads: any.
+    """
 
     def __init__(self, *limiters: RateLimiter[T]) -> None:
         self._limiters = limiters
 
     def when(self, item: T) -> float:
-        """See `RateLimiter`."""
+        """Counts a retry of the item in every limiter and returns their longest delay, in seconds."""
         return max((limiter.when(item) for limiter in self._limiters), default=0.0)
 
     def forget(self, item: T) -> None:
-        """Has all of them forget it."""
+        """Resets the item's count in every limiter."""
         for limiter in self._limiters:
             limiter.forget(item)
 
     def num_requeues(self, item: T) -> int:
-        """The highest of their numbers."""
+        """The highest count of the item in any limiter."""
         return max((limiter.num_requeues(item) for limiter in self._limiters), default=0)
 
 
 class WithMaxWaitRateLimiter(Generic[T]):
-    """Another limiter's waits, cut off.
+    """The delays of another limiter, cut to a maximum.
 
     Args:
-        limiter: the other one.
-        max_wait: seconds.
+        limiter: the other limiter.
+        max_wait: the longest delay, in seconds.
+
+    Raises:
+        ValueError: max_wait is negative.
+
+    Threads: any.
     """
 
     def __init__(self, limiter: RateLimiter[T], max_wait: float) -> None:
@@ -189,29 +251,35 @@ class WithMaxWaitRateLimiter(Generic[T]):
         self._max_wait = max_wait
 
     def when(self, item: T) -> float:
-        """See `RateLimiter`."""
+        """Counts a retry of the item in the other limiter and returns its delay, at most `max_wait` seconds."""
         return min(self._limiter.when(item), self._max_wait)
 
     def forget(self, item: T) -> None:
-        """See `RateLimiter`."""
+        """Resets the item's count in the other limiter."""
         self._limiter.forget(item)
 
     def num_requeues(self, item: T) -> int:
-        """See `RateLimiter`."""
+        """The item's count in the other limiter."""
         return self._limiter.num_requeues(item)
 
 
 def default_controller_rate_limiter(*, clock: Clock = SYSTEM_CLOCK) -> RateLimiter[Any]:
-    """What a controller uses: 5 ms, doubled up to 1000 s, by item; and 10 a second after the first 100 for all together."""
+    """The default limiter of a `RateLimitingQueue`: backoff per item, and a token bucket that all items share.
+
+    The backoff begins with 5 ms and doubles up to 1000 s. The bucket lets 100 retries pass at once, and then 10 per second.
+
+    Args:
+        clock: measures the time between retries.
+    """
     return MaxOfRateLimiter(ItemExponentialFailureRateLimiter(0.005, 1000.0), BucketRateLimiter(10, 100, clock=clock))
 
 
 def default_item_based_rate_limiter() -> RateLimiter[Any]:
-    """1 ms, doubled up to 1000 s, by item."""
+    """Exponential backoff per item, from 1 ms up to 1000 s."""
     return ItemExponentialFailureRateLimiter(0.001, 1000.0)
 
 
 def _check(**numbers: float) -> None:
     for name, number in numbers.items():
         if not number >= 0:
-            raise ValueError(f"{name} must not be below 0, and is {number}")
+            raise ValueError(f"{name} must not be negative, but is {number}")

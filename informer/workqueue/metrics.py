@@ -1,10 +1,7 @@
-"""What a work queue counts and measures, for whoever shows it.
+"""Metrics of work queues, as a snapshot that a provider reads.
 
-Comes in: each step of an item, with the queue's lock held. Goes out: `QueueStats`, when somebody asks. A queue without a
-name, or without a provider, measures nothing.
-
-The names are those of client-go's metrics without "workqueue_": depth, adds_total, queue_duration_seconds,
-work_duration_seconds, unfinished_work_seconds, longest_running_processor_seconds, retries_total.
+A queue measures only if it has a name and a provider. The fields of `QueueStats` have the names of client-go's metrics without
+the prefix "workqueue_".
 """
 
 from __future__ import annotations
@@ -20,17 +17,19 @@ from watch.concurrency import Lock
 
 __all__ = ["DURATION_BUCKETS", "Durations", "MetricsProvider", "QueueMetrics", "QueueStats", "set_metrics_provider"]
 
-# Upper bounds, in seconds. Source: component-base metrics/prometheus/workqueue.
+# Source: component-base metrics/prometheus/workqueue.
 DURATION_BUCKETS = (1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0, 1000.0)
+"""The upper bounds of the histograms' buckets, in seconds."""
 
 
 @dataclass(frozen=True)
 class Durations:
-    """A histogram, as it was at one moment.
+    """A snapshot of a histogram of durations.
 
     Attributes:
-        counts: durations in each of `DURATION_BUCKETS` that are in no earlier one, and at the end those in none.
-        total: their sum, in seconds.
+        counts: the number of durations in each of `DURATION_BUCKETS`, not cumulative; the last number counts those above all
+            bounds.
+        total: the sum of all durations, in seconds.
     """
 
     counts: tuple[int, ...]
@@ -38,27 +37,27 @@ class Durations:
 
     @property
     def bounds(self) -> tuple[float, ...]:
-        """`DURATION_BUCKETS`."""
+        """The upper bounds of the buckets, in seconds: `DURATION_BUCKETS`."""
         return DURATION_BUCKETS
 
     @property
     def count(self) -> int:
-        """How many durations there were."""
+        """The number of durations."""
         return sum(self.counts)
 
 
 @dataclass(frozen=True)
 class QueueStats:
-    """A queue's numbers, as they were at one moment.
+    """A snapshot of a queue's metrics.
 
     Attributes:
-        depth: items that wait, those included that were added again while being processed.
-        adds_total: adds that changed something.
-        retries_total: calls of `add_after` and `add_rate_limited`.
-        queue_duration_seconds: from an item's add to its `get`.
-        work_duration_seconds: from its `get` to its `done`.
-        unfinished_work_seconds: how long the items being processed have been so, summed up.
-        longest_running_processor_seconds: the longest of these.
+        depth: the number of items that wait, including those that were added again while they are processed.
+        adds_total: the number of adds, without those of items that waited already.
+        retries_total: the number of calls of `add_after` and `add_rate_limited`; in a `PriorityQueue`, only those with a delay.
+        queue_duration_seconds: how long items waited, from the add to `get`.
+        work_duration_seconds: how long workers processed items, from `get` to `done`.
+        unfinished_work_seconds: how long the items under way have been processed so far, summed up.
+        longest_running_processor_seconds: the longest of these times.
     """
 
     depth: int
@@ -71,38 +70,38 @@ class QueueStats:
 
 
 class MetricsProvider(Protocol):
-    """Who shows the metrics of work queues.
+    """Shows the metrics of work queues; `informer.metrics.InformerCollector` is one.
 
-    Threads: called on the thread that makes a queue or shuts it down; what they raise comes out there.
+    Threads: called on the thread that makes a queue or shuts it down. Exceptions reach the caller there.
     """
 
     def queue_started(self, metrics: QueueMetrics) -> object:
-        """There is a new queue: `metrics.read()` gives its numbers, at any time and on any thread."""
+        """Called for each new queue; `metrics.read()` gives its numbers at any time, on any thread."""
         ...
 
     def queue_ended(self, metrics: QueueMetrics) -> object:
-        """A queue was shut down; its numbers can still be read, and change until what it had is processed."""
+        """Called once when a queue is shut down. Its numbers can still be read, and change until its items are processed."""
         ...
 
 
 class QueueMetrics:
-    """The numbers of one queue.
+    """The metrics of one queue.
 
-    Nothing is pushed and no thread keeps gauges current: they are made up when they are read.
+    Gauges are computed by `read`; no thread updates them in between.
 
-    Threads: any may read; `..._locked` are for the queue, whose lock is held.
+    Threads: `read` is safe on any thread. The queue calls the `..._locked` methods with its lock held.
     """
 
     def __init__(self, name: str, clock: Clock, lock: Lock, provider: MetricsProvider) -> None:
         self._name = name
         self._clock = clock
         self._lock = lock
-        self._provider: MetricsProvider | None = provider  # None once the queue was shut down; guarded by _lock
+        self._provider: MetricsProvider | None = provider  # None after the shut-down; guarded by _lock
         # All guarded by _lock.
         self._adds = 0
         self._retries = 0
-        self._added_at: dict[Hashable, float] = {}  # of what waits
-        self._taken_at: dict[Hashable, float] = {}  # of what is being processed
+        self._added_at: dict[Hashable, float] = {}  # by waiting item
+        self._taken_at: dict[Hashable, float] = {}  # by item under way
         self._waits = _Histogram()
         self._works = _Histogram()
 
@@ -112,7 +111,7 @@ class QueueMetrics:
         return self._name
 
     def read(self) -> QueueStats:
-        """The numbers as they are now."""
+        """Returns the current numbers."""
         with self._lock:
             now = self._clock.monotonic()
             ages = [now - since for since in self._taken_at.values()]
@@ -127,27 +126,27 @@ class QueueMetrics:
             )
 
     def added_locked(self, item: Hashable) -> None:
-        """An item waits that did not."""
+        """Counts an add, and notes when the item began to wait."""
         self._adds += 1
         self._added_at[item] = self._clock.monotonic()
 
     def taken_locked(self, item: Hashable) -> None:
-        """A worker has it."""
+        """Measures how long an item waited, and notes when a worker took it."""
         now = self._clock.monotonic()
         self._taken_at[item] = now
         self._waits.observe(now - self._added_at.pop(item, now))
 
     def finished_locked(self, item: Hashable) -> None:
-        """A worker is done with it."""
+        """Measures how long a worker processed an item."""
         now = self._clock.monotonic()
         self._works.observe(now - self._taken_at.pop(item, now))
 
     def retried_locked(self) -> None:
-        """An item was added for later."""
+        """Counts a retry."""
         self._retries += 1
 
     def end(self) -> None:
-        """The queue was shut down."""
+        """Reports the shut-down to the provider, once."""
         with self._lock:
             provider, self._provider = self._provider, None
         if provider is not None:
@@ -169,14 +168,17 @@ class _Histogram:
         return Durations(tuple(self._counts), self._total)
 
 
-# The provider of queues that were given none.
+# The provider of queues that have no provider of their own.
 _default: SetOnce[MetricsProvider] = SetOnce()
 
 
 def set_metrics_provider(provider: MetricsProvider) -> None:
-    """Has the metrics of all queues made from now on, of those with a name, given to a provider.
+    """Sets the provider of all named queues that are made from now on without a provider of their own.
 
     Only the first call has an effect.
+
+    Args:
+        provider: reads the queues' metrics, such as the collector that `informer.metrics.install` returns.
 
     Source: client-go util/workqueue SetProvider.
     """
@@ -186,7 +188,7 @@ def set_metrics_provider(provider: MetricsProvider) -> None:
 def metrics_for(
     name: str | None, clock: Clock, lock: Lock, provider: MetricsProvider | None = None
 ) -> QueueMetrics | None:
-    """What a new queue measures with; None where nobody would see it."""
+    """The metrics of a new queue; None for a queue without a name or a provider."""
     provider = _default.value if provider is None else provider
     if not name or provider is None:
         return None

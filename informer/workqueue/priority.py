@@ -1,4 +1,4 @@
-"""A work queue in which some items are before others: changes before a whole list that came at once."""
+"""A work queue with priorities, so that changes are processed before a long initial list."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, Generic
 
 from typing_extensions import TypeVar
 
-from informer.workqueue.delaying import check_seconds
+from informer.workqueue.delaying import check_delayed
 from informer.workqueue.keyed_heap import KeyedHeap
 from informer.workqueue.limiters import ItemExponentialFailureRateLimiter, RateLimiter
 from informer.workqueue.metrics import MetricsProvider
@@ -20,26 +20,35 @@ __all__ = ["LOW_PRIORITY", "PriorityQueue"]
 
 T = TypeVar("T", bound=Hashable, default=Any)
 
-# Of what is no news: the initial list, and what a resync shows again.
 LOW_PRIORITY = -100
+"""The priority that `enqueue_key` and `enqueue_owner` give to unchanged objects: the initial list and resyncs."""
 
 
 class PriorityQueue(RateLimitingQueue[T]):
-    """A `RateLimitingQueue` that gives out the highest priority first, and in the order of arrival within one.
+    """A `RateLimitingQueue` that gives out items by priority, the highest first; equal ones in the order of arrival.
 
-    While an item waits its priority only rises, which puts it behind those that have the new one already, and its time only
-    comes earlier: one that is ready stays so whatever delay it is added with. Once it was got both are forgotten.
+    Adding an item that already waits can only raise its priority and shorten its delay: a ready item stays ready, whatever
+    delay it is added with. A raised item goes behind the items that already have its new priority. `get` resets both.
 
-    Unlike in the other queues `len` counts an item that was added again while it is being processed.
+    Unlike in the other queues, `len` also counts items that were added again while they are processed.
 
     Args:
-        limiter: how long an item waits; None: 5 ms, doubled up to 1000 s, by item.
-        name: see `WorkQueue`, as for the rest.
-        clock: as above.
-        metrics_provider: as above.
+        limiter: decides how long an item waits. None: 5 ms, doubled with each retry of the item, up to 1000 s.
+        name: the label of the queue's metrics. None: the queue has no metrics.
+        clock: measures metrics and delays.
+        metrics_provider: reads the queue's metrics. None: the provider given to `set_metrics_provider`, if any.
 
-    Source: sigs.k8s.io/controller-runtime pkg/controller/priorityqueue. There a queue that is shut down gives nothing more;
-    this one gives what it has, as all the others do.
+    Threads: all methods are safe on any thread. Only `get`, `get_with_priority` and `shut_down_with_drain` block.
+
+    Example:
+        >>> queue = PriorityQueue()
+        >>> queue.add("shop/listed", priority=LOW_PRIORITY)
+        >>> queue.add("shop/changed")
+        >>> queue.get()
+        'shop/changed'
+
+    Source: sigs.k8s.io/controller-runtime pkg/controller/priorityqueue. There, a shut-down queue gives out no items; this one
+    gives out the items that are ready, as the other queues do.
     """
 
     def __init__(
@@ -60,7 +69,11 @@ class PriorityQueue(RateLimitingQueue[T]):
         )
 
     def add(self, item: T, *, priority: int = 0) -> None:
-        """Asks for an item to be processed; ignored once the queue is shut down.
+        """Adds an item, or raises its priority if it waits already. Once the queue is shut down, the item is ignored.
+
+        Args:
+            item: the item to add.
+            priority: items of a higher priority are given out first.
 
         Raises:
             TypeError: the item is not hashable.
@@ -72,10 +85,10 @@ class PriorityQueue(RateLimitingQueue[T]):
                 self._add_locked(item)
 
     def add_all(self, items: Iterable[T], *, priority: int = 0) -> None:
-        """Adds items, all at once: cheaper than one by one.
+        """Adds several items of one priority under one lock, which is faster than adding them one by one.
 
         Raises:
-            TypeError: one of them is not hashable; none is added.
+            TypeError: an item is not hashable; no item is added.
         """
         added = tuple(items)
         for item in added:
@@ -87,32 +100,33 @@ class PriorityQueue(RateLimitingQueue[T]):
                     self._add_locked(item)
 
     def add_after(self, item: T, seconds: float, *, priority: int = 0) -> None:
-        """Adds an item when some time has passed, if it is not ready by then or already.
+        """Adds an item after a delay, unless it is ready already. If it waits for a delay, the earlier time counts.
+
+        Once the queue is shut down, the item is ignored.
 
         Args:
-            item: what to add.
-            seconds: 0 or less adds it at once.
-            priority: with which it waits, and comes.
+            item: the item to add.
+            seconds: the delay; 0 or less adds the item at once.
+            priority: items of a higher priority are given out first.
 
         Raises:
             TypeError: the item is not hashable.
-            ValueError: seconds is no finite number.
+            ValueError: seconds is infinite or not a number.
         """
-        check_hashable(item)
-        check_seconds(seconds)
+        check_delayed(item, seconds)
         with self._lock:
-            if self._shutting_down:
-                return
-            if seconds > 0 and self._metrics is not None:
-                self._metrics.retried_locked()
-            self._priorities.rank(item, priority)
-            if seconds <= 0 or item in self._dirty:
-                self._add_locked(item)
-            else:
-                self._delay_locked(item, seconds)
+            if not self._shutting_down:
+                if seconds > 0 and self._metrics is not None:
+                    self._metrics.retried_locked()
+                self._priorities.rank(item, priority)
+                self._add_after_locked(item, 0 if item in self._dirty else seconds)
 
     def add_rate_limited(self, item: T, *, priority: int = 0) -> None:
-        """Adds an item when its limiter says so; each call without a `forget` in between may make it wait longer.
+        """Adds an item after the delay that the limiter asks for. With most limiters it grows until `forget` is called.
+
+        Args:
+            item: the item to add.
+            priority: items of a higher priority are given out first.
 
         Raises:
             TypeError: the item is not hashable.
@@ -121,50 +135,58 @@ class PriorityQueue(RateLimitingQueue[T]):
         self.add_after(item, self._limiter.when(item), priority=priority)
 
     def get_with_priority(self, timeout: float | None = None) -> tuple[T, int]:
-        """As `get`, and says with which priority the item came: for who adds it again."""
+        """Does what `get` does, and also returns the item's priority, so that the caller can requeue the item with it.
+
+        Args:
+            timeout: wait at most this many seconds. None: without limit.
+
+        Raises:
+            queue.Empty: no item became ready in time.
+            ShutDownError: the queue is shut down and empty.
+        """
         with self._lock:
             self._wait_locked(timeout)
             item = self._take_locked()
             return item, self._priorities.last_priority
 
     def __len__(self) -> int:
-        """How many items are ready, those included that are being processed at the same time."""
+        """The number of ready items, including those that another worker still processes."""
         with self._lock:
-            self._look_locked()
+            self._add_due_items_locked()
             return len(self._dirty)
 
     def _add_locked(self, item: T) -> None:
         self._waiting.discard(item)
         super()._add_locked(item)
 
-    def _due_locked(self, item: T) -> None:
+    def _delay_over_locked(self, item: T) -> None:
         self._priorities.renew(item)
-        super()._due_locked(item)
+        super()._delay_over_locked(item)
 
-    def _end_locked(self) -> None:
-        super()._end_locked()
+    def _drop_waiting_locked(self) -> None:
+        super()._drop_waiting_locked()
         self._priorities.keep_only(self._dirty)
 
 
 class _PriorityOrder(Generic[T]):
-    """The order of what is ready, and the priorities of all that waits."""
+    """The order of the ready items, and the priorities of all items that wait."""
 
     __slots__ = ("_arrivals", "_heap", "_ranks", "last_priority")
 
     def __init__(self) -> None:
         self._heap: KeyedHeap[T] = KeyedHeap()
-        self._ranks: dict[T, tuple[int, int]] = {}  # priority, and place among those of the same
+        self._ranks: dict[T, tuple[int, int]] = {}  # priority, and place among items of the same priority
         self._arrivals = count()
-        self.last_priority = 0  # of what was popped last
+        self.last_priority = 0  # the priority of the item that was popped last
 
     def rank(self, item: T, priority: int) -> None:
-        """Gives a new item its rank, and raises that of one that waits."""
+        """Gives a new item its priority, or raises the priority of a waiting one."""
         known = self._ranks.get(item)
         if known is None or known[0] < priority:
             self._ranks[item] = (priority, next(self._arrivals))
 
     def renew(self, item: T) -> None:
-        """Puts an item behind all others of its priority."""
+        """Moves an item behind all others of its priority."""
         self._ranks[item] = (self._ranks[item][0], next(self._arrivals))
 
     def push(self, item: T) -> None:
@@ -179,7 +201,7 @@ class _PriorityOrder(Generic[T]):
         return item
 
     def keep_only(self, items: Iterable[T]) -> None:
-        """Forgets all others."""
+        """Drops the priorities of all other items."""
         self._ranks = {item: self._ranks[item] for item in items}
 
     def __len__(self) -> int:

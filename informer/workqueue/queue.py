@@ -1,7 +1,6 @@
-"""A queue of keys to work on, each of them once however often it is added, and never two workers on one.
+"""The plain work queue, on which the delaying, rate-limiting and priority queues build.
 
-Comes in: items, from any thread. Goes out: each to one worker at a time, in the order of arrival. An item that is added while
-a worker has it comes once more when that worker is done with it.
+The rules stand on the fields of `WorkQueue`: `_dirty` holds the items to be processed, `_processing` those that workers hold.
 """
 
 from __future__ import annotations
@@ -25,39 +24,49 @@ T = TypeVar("T", bound=Hashable, default=Any)
 
 
 class ShutDownError(InformerError):
-    """A work queue is shut down and empty."""
+    """Raised by `get` when the queue is shut down and empty: the worker can end."""
 
 
 class ItemOrder(Protocol[T]):
-    """In which order a queue gives out what is ready. Called with the queue's lock held."""
+    """The order in which a queue gives out its ready items; it holds these items.
+
+    Threads: the queue calls it with its lock held, so it must not block or call the queue.
+
+    Source: client-go util/workqueue Queue.
+    """
 
     def push(self, item: T, /) -> object:
-        """An item is ready, and was not before."""
+        """Adds an item that has become ready."""
         ...
 
     def pop(self) -> T:
-        """Takes out the item that comes next; there is one."""
+        """Removes and returns the next item. Called only when there is one."""
         ...
 
     def touch(self, item: T, /) -> object:
-        """An item that is ready was added again."""
+        """Notes that an item it holds was added again; it may move the item."""
         ...
 
     def __len__(self) -> int:
-        """How many items are ready."""
+        """The number of ready items."""
         ...
 
 
 class WorkQueue(Generic[T]):
-    """See the module.
+    """A queue of keys to process that holds each key once and never gives a key to two workers.
+
+    Adding an item that already waits changes nothing. An item that is added while a worker processes it waits until that
+    worker calls `done`, and is then given out once more. So no change is missed, and several changes cost one run.
+
+    Items are hashable; controllers use keys such as "namespace/name" and look the object up when they process it.
 
     Args:
-        name: what its metrics are called; None: it has none.
-        clock: the time, for metrics and delays.
-        order: in which order items come; None: that of their arrival.
-        metrics_provider: who reads its metrics; None: the one given to `set_metrics_provider`, if any.
+        name: the label of the queue's metrics. None: the queue has no metrics.
+        clock: measures metrics and delays.
+        order: decides which ready item is next. None: the order in which they were added.
+        metrics_provider: reads the queue's metrics. None: the provider given to `set_metrics_provider`, if any.
 
-    Threads: any. Only `get` and `shut_down_with_drain` wait.
+    Threads: all methods are safe on any thread. Only `get` and `shut_down_with_drain` block.
 
     Example:
         >>> queue = WorkQueue()
@@ -82,19 +91,19 @@ class WorkQueue(Generic[T]):
     ) -> None:
         self._clock = clock
         self._lock = Lock()
-        self._ready = Monitor(self._lock)  # an item is ready, or the queue is shut down
-        self._drained = Monitor(self._lock)  # nothing is left, or nobody may wait for that any more
-        # All guarded by _lock. An item that is in both was added again while it is being processed, and is not in _order.
+        self._ready = Monitor(self._lock)  # notified when an item is ready, or the queue is shut down
+        self._drained = Monitor(self._lock)  # notified when no item is left, or draining is called off
+        # All guarded by _lock. An item in both sets was added again while it is processed, and is not in _order.
         self._order: ItemOrder[T] = _ArrivalOrder() if order is None else order
-        self._dirty: set[T] = set()  # to be processed
-        self._processing: set[T] = set()  # given out and not done
-        self._waiters = 0  # threads in get
+        self._dirty: set[T] = set()  # items to be processed
+        self._processing: set[T] = set()  # items that were got and are not done
+        self._waiters = 0  # threads that wait in `get`
         self._shutting_down = False
         self._draining = False
         self._metrics: QueueMetrics | None = metrics_for(name, clock, self._lock, metrics_provider)
 
     def add(self, item: T) -> None:
-        """Asks for an item to be processed; ignored once the queue is shut down.
+        """Adds an item, unless it waits already. Once the queue is shut down, the item is ignored.
 
         Raises:
             TypeError: the item is not hashable.
@@ -105,10 +114,10 @@ class WorkQueue(Generic[T]):
                 self._add_locked(item)
 
     def add_all(self, items: Iterable[T]) -> None:
-        """Adds items, all at once: cheaper than one by one.
+        """Adds several items under one lock, which is faster than adding them one by one.
 
         Raises:
-            TypeError: one of them is not hashable; none is added.
+            TypeError: an item is not hashable; no item is added.
         """
         added = list(items)
         for item in added:
@@ -119,13 +128,13 @@ class WorkQueue(Generic[T]):
                     self._add_locked(item)
 
     def get(self, timeout: float | None = None) -> T:
-        """Waits for an item and takes it; call `done` with it when it is processed.
+        """Waits for an item and takes it. The caller must call `done` with the item when it is processed.
 
         Args:
-            timeout: seconds to wait at most, None without limit.
+            timeout: wait at most this many seconds. None: without limit.
 
         Raises:
-            queue.Empty: the time was up.
+            queue.Empty: no item became ready in time.
             ShutDownError: the queue is shut down and empty.
         """
         with self._lock:
@@ -133,7 +142,10 @@ class WorkQueue(Generic[T]):
             return self._take_locked()
 
     def done(self, item: T) -> None:
-        """An item is processed: if it was added meanwhile it is ready again. Harmless for an item that nobody has."""
+        """Ends the processing of an item; if it was added in the meantime, it becomes ready again.
+
+        An item that is not being processed is ignored.
+        """
         with self._lock:
             if item not in self._processing:
                 return
@@ -146,30 +158,33 @@ class WorkQueue(Generic[T]):
                 self._drained.notify_all()
 
     def shut_down(self) -> None:
-        """Accepts nothing more and returns at once; what is queued can still be got. Ends every `shut_down_with_drain`."""
+        """Stops accepting items, and returns at once.
+
+        Items already in the queue can still be got. Calls of `shut_down_with_drain` that wait return.
+        """
         self._shut_down(draining=False)
-        self._ended()
+        self._end_metrics()
 
     def shut_down_with_drain(self) -> None:
-        """Accepts nothing more, and waits until all that is queued was got and is done.
+        """Stops accepting items, and waits until workers have processed all that are in the queue.
 
-        Somebody has to get it: without workers this waits for `shut_down`, as it does when called by a worker.
+        Without workers, or on a worker's own thread, it waits until another thread calls `shut_down`.
         """
         self._shut_down(draining=True)
         with self._lock:
             while self._draining and not self._is_idle_locked():
                 self._drained.wait()
-        self._ended()
+        self._end_metrics()
 
     @property
     def shutting_down(self) -> bool:
-        """Whether it was shut down."""
+        """Whether the queue was shut down."""
         return self._shutting_down
 
     def __len__(self) -> int:
-        """How many items are ready to be got."""
+        """The number of items that are ready to be got."""
         with self._lock:
-            self._look_locked()
+            self._add_due_items_locked()
             return len(self._order)
 
     def __bool__(self) -> bool:
@@ -200,8 +215,8 @@ class WorkQueue(Generic[T]):
         return item
 
     def _wait_locked(self, timeout: float | None) -> None:
-        """Returns when an item is ready."""
-        self._look_locked()
+        """Waits until an item is ready."""
+        self._add_due_items_locked()
         if len(self._order):
             return
         deadline = None if timeout is None else time.monotonic() + timeout
@@ -217,8 +232,8 @@ class WorkQueue(Generic[T]):
         finally:
             self._waiters -= 1
 
-    def _look_locked(self) -> None:
-        """Makes ready what has become so by itself."""
+    def _add_due_items_locked(self) -> None:
+        """Adds the items whose delay is over. A plain queue has no delays."""
 
     def _is_idle_locked(self) -> bool:
         return not self._dirty and not self._processing
@@ -227,20 +242,20 @@ class WorkQueue(Generic[T]):
         with self._lock:
             self._draining = draining
             self._shutting_down = True
-            self._end_locked()
+            self._drop_waiting_locked()
             self._ready.notify_all()
             self._drained.notify_all()
 
-    def _end_locked(self) -> None:
-        """Lets go of what is of no use once the queue is shut down."""
+    def _drop_waiting_locked(self) -> None:
+        """Drops the items that wait for a delay. A plain queue has no delays."""
 
-    def _ended(self) -> None:
+    def _end_metrics(self) -> None:
         if self._metrics is not None:
             self._metrics.end()
 
 
 class _ArrivalOrder(Generic[T]):
-    """First come, first served."""
+    """First in, first out."""
 
     __slots__ = ("_items", "pop", "push")
 
@@ -250,18 +265,18 @@ class _ArrivalOrder(Generic[T]):
         self.pop = self._items.popleft
 
     def touch(self, item: T) -> None:
-        """It keeps its place."""
+        """Does nothing: the item keeps its place."""
 
     def __len__(self) -> int:
         return len(self._items)
 
 
 def check_hashable(item: object) -> None:
-    """Raises a TypeError with advice for what cannot be an item."""
+    """Raises a TypeError that says what to add instead, if the item is not hashable."""
     try:
         hash(item)
     except TypeError as error:
         raise TypeError(
-            f"an item of a work queue must be hashable, a {type(item).__qualname__} is not ({error}): "
+            f"an item of a work queue must be hashable, but a {type(item).__qualname__} is not ({error}): "
             'add a key such as "namespace/name" and look the object up when it is processed'
         ) from None

@@ -1,4 +1,4 @@
-"""A work queue that knows how long an item has to wait before its next try."""
+"""A work queue that retries items with backoff."""
 
 from __future__ import annotations
 
@@ -19,14 +19,32 @@ T = TypeVar("T", bound=Hashable, default=Any)
 
 
 class RateLimitingQueue(DelayingQueue[T]):
-    """A `DelayingQueue` with `add_rate_limited`: what a controller has.
+    """A `DelayingQueue` with `add_rate_limited`, which retries an item with backoff: the usual queue of a controller.
+
+    After a failed run, call `add_rate_limited`; after a success, call `forget`, which resets the item's backoff. In both cases
+    call `done` too. `run_workers` does all of this.
 
     Args:
-        limiter: how long an item waits; None: `default_controller_rate_limiter()`.
-        name: see `WorkQueue`, as for the rest.
-        clock: as above.
-        order: as above.
-        metrics_provider: as above.
+        limiter: decides how long an item waits. None: `default_controller_rate_limiter()`.
+        name: the label of the queue's metrics. None: the queue has no metrics.
+        clock: measures metrics and delays.
+        order: decides which ready item is next. None: the order in which they became ready.
+        metrics_provider: reads the queue's metrics. None: the provider given to `set_metrics_provider`, if any.
+
+    Threads: all methods are safe on any thread. Only `get` and `shut_down_with_drain` block.
+
+    Example:
+        >>> queue = RateLimitingQueue()
+        >>> queue.add_rate_limited("shop/web")
+        >>> queue.num_requeues("shop/web")
+        1
+        >>> queue.get()
+        'shop/web'
+        >>> queue.forget("shop/web")
+        >>> queue.done("shop/web")
+        >>> queue.num_requeues("shop/web")
+        0
+        >>> queue.shut_down()
 
     Source: client-go util/workqueue TypedRateLimitingInterface.
     """
@@ -44,7 +62,7 @@ class RateLimitingQueue(DelayingQueue[T]):
         self._limiter = default_controller_rate_limiter(clock=clock) if limiter is None else limiter
 
     def add_rate_limited(self, item: T) -> None:
-        """Adds an item when its limiter says so; each call without a `forget` in between may make it wait longer.
+        """Adds an item after the delay that the limiter asks for. With most limiters it grows until `forget` is called.
 
         Raises:
             TypeError: the item is not hashable.
@@ -53,9 +71,9 @@ class RateLimitingQueue(DelayingQueue[T]):
         self.add_after(item, self._limiter.when(item))
 
     def forget(self, item: T) -> None:
-        """An item is no longer being retried, whether it succeeded or was given up; `done` is needed all the same."""
+        """Resets an item's backoff, after a success or when the caller gives up on it. It does not replace `done`."""
         self._limiter.forget(item)
 
     def num_requeues(self, item: T) -> int:
-        """How often it was added rate-limited since it was forgotten."""
+        """The number of retries since the item was last forgotten, as the limiter counts them."""
         return self._limiter.num_requeues(item)

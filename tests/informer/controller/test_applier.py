@@ -60,24 +60,21 @@ def added(name: str, version: str = "1") -> list[Delta]:
 
 def test_a_batch_is_given_out_at_once_after_the_cache_has_it(applier: Applier, listening: Listening) -> None:
     """All of a pop is in the cache before listeners hear of it, in one call, in order."""
-    applier.process([(added("a"), False), ([Delta(DeltaType.UPDATED, pod("a", "2"))], False), (added("b"), False)])
+    applier.process(([*added("a"), Delta(DeltaType.UPDATED, pod("a", "2")), *added("b")], False))
     assert listening.summary() == [[("Added", "a", False), ("Updated", "a", False), ("Added", "b", False)]]
     assert listening.states == [{"d/a": "2", "d/b": "1"}]
 
 
-def test_the_initial_list_is_told_from_what_is_popped_with_it(applier: Applier, listening: Listening) -> None:
-    """Pairs that are initial and pairs that are not keep their flags and their order."""
-    applier.process([(added("a"), True), (added("b"), True), (added("c"), False), (added("e"), True)])
-    assert listening.summary() == [
-        [("Added", "a", True), ("Added", "b", True)],
-        [("Added", "c", False)],
-        [("Added", "e", True)],
-    ]
+def test_adds_of_the_initial_list_are_marked(applier: Applier, listening: Listening) -> None:
+    """Each change tells whether it belongs to the initial list."""
+    applier.process((added("a") + added("b"), True))
+    applier.process((added("c"), False))
+    assert listening.summary() == [[("Added", "a", True), ("Added", "b", True)], [("Added", "c", False)]]
 
 
-def test_all_deltas_of_a_pair_are_applied(applier: Applier, listening: Listening) -> None:
+def test_several_deltas_of_a_key_are_applied_in_order(applier: Applier, listening: Listening) -> None:
     """Deltas grouped by key are applied one after another."""
-    applier.process([([*added("a"), Delta(DeltaType.DELETED, pod("a", "2")), *added("a", "3")], False)])
+    applier.process(([*added("a"), Delta(DeltaType.DELETED, pod("a", "2")), *added("a", "3")], False))
     assert listening.summary() == [[("Added", "a", False), ("Deleted", "a", False), ("Added", "a", False)]]
     assert listening.states == [{"d/a": "3"}]
 
@@ -87,16 +84,19 @@ def test_an_object_without_a_key_takes_no_other_with_it(
 ) -> None:
     """What cannot be stored is counted and logged without its data, and everything else of its batch is applied."""
     secret = {"metadata": {"namespace": "d"}, "data": {"password": "hunter2"}}
-    applier.process([(added("gone") + added("stays"), False)])
+    applier.process((added("gone") + added("stays"), False))
     applier.process(
-        [
-            ([Delta(DeltaType.ADDED, secret)], False),
-            (added("a"), False),
-            ([Delta(DeltaType.DELETED, DeletedFinalStateUnknown("d/gone", None))], False),
-            ([Delta(DeltaType.SYNC_ALL, None)], False),
-            ([Delta(DeltaType.DELETED, secret)], False),
-            ([Delta(DeltaType.BOOKMARK, "9")], False),
-        ]
+        (
+            [
+                Delta(DeltaType.ADDED, secret),
+                *added("a"),
+                Delta(DeltaType.DELETED, DeletedFinalStateUnknown("d/gone", None)),
+                Delta(DeltaType.SYNC_ALL, None),
+                Delta(DeltaType.DELETED, secret),
+                Delta(DeltaType.BOOKMARK, "9"),
+            ],
+            False,
+        )
     )
     assert listening.summary()[1] == [
         ("Added", "a", False),
@@ -114,9 +114,9 @@ def test_a_list_with_an_object_without_a_key_is_applied_without_it(
     applier: Applier, indexer: Indexer[Any], listening: Listening
 ) -> None:
     """One bad object of a list does not keep the others out, nor what the list says is gone in."""
-    applier.process([([Delta(DeltaType.ADDED, pod("x", namespace="one"))], False), (added("y"), False)])
+    applier.process(([Delta(DeltaType.ADDED, pod("x", namespace="one")), *added("y")], False))
     listed = ReplacedAll([pod("a", namespace="one"), {"metadata": {}}, None, pod("b", namespace="one")], "7", "one")
-    applier.process([([Delta(DeltaType.REPLACED_ALL, listed)], True)])
+    applier.process(([Delta(DeltaType.REPLACED_ALL, listed)], True))
     assert listening.summary()[1] == [("Deleted", "x", False), ("Added", "a", True), ("Added", "b", True)]
     assert sorted(indexer.list_keys()) == ["d/y", "one/a", "one/b"]
     assert indexer.resource_version == "7"
@@ -133,7 +133,7 @@ def test_a_key_function_that_raises_or_makes_no_key_is_no_end(make: Callable[[],
     indexer: Indexer[Any] = Indexer(key_of)
     listening = Listening(Indexer())
     applier = Applier(indexer, listening, key_of, LimitedLog(logging.getLogger("test.applier")))
-    applier.process([([Delta(DeltaType.ADDED, obj) for obj in ("a", "bad", "b")], False)])
+    applier.process(([Delta(DeltaType.ADDED, obj) for obj in ("a", "bad", "b")], False))
     assert sorted(indexer.list_keys()) == ["a", "b"]
     assert applier.rejected == 1
     with pytest.raises(KeyFuncError):
@@ -154,7 +154,7 @@ def test_no_lock_is_held_while_an_index_function_runs(
         return ["x"]
 
     indexer.add_indexers({"early": value})
-    applier.process([(added("a"), False)])
+    applier.process((added("a"), False))
     assert asked == ["a", "a"]
     assert indexer.index_keys("late", "x") == indexer.index_keys("early", "x") == ["d/a"]
     assert listening.summary() == [[("Added", "a", False)]]
@@ -179,7 +179,7 @@ def test_an_index_added_meanwhile_has_what_is_applied(listening: Listening) -> N
 
     indexer.add_indexers({"name": by_name})
     applier = Applier(indexer, listening, meta_namespace_key, LimitedLog(logging.getLogger("test.applier")))
-    applier.process([(added("a", "5"), False)])
+    applier.process((added("a", "5"), False))
     assert indexer.index_keys("version", "5") == indexer.index_keys("name", "a") == ["d/a"]
     assert asked[0] == "name"
     assert "version" in asked

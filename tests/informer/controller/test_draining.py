@@ -84,29 +84,29 @@ def test_deltas_come_one_pop_at_a_time_however_many_drain(make_queue: QueueMaker
     assert sorted(processed) == sorted(f"{who}-{n}" for who in range(4) for n in range(100))
 
 
-def test_a_batch_function_gets_what_one_pop_brought() -> None:
-    """process_batch sees a whole batch of events at once, and on_processed is told when it is done and counted."""
+def test_process_run_gets_everything_that_is_queued() -> None:
+    """process_run is called once with the whole batch, and on_processed after the batch is counted as processed."""
     source = FakeControllerSource()
-    batches: list[list[int]] = []
+    batches: list[list[str]] = []
     fifo = InOrderFIFO()
     told: list[bool] = []
     controller = Controller(
         fifo,
         source,
-        process_batch=lambda pairs: batches.append([len(deltas) for deltas, _ in pairs]),
+        process_run=lambda run: batches.append([delta.object["metadata"]["name"] for delta in run[0]]),
         on_processed=lambda: told.append(fifo.has_synced()),
     )
     for name in "abc":
         fifo.add(pod(name))
     controller.drain()
-    assert batches == [[1, 1, 1]]
+    assert batches == [["a", "b", "c"]]
     assert told == [True]
 
 
-@pytest.mark.parametrize("functions", [{}, {"process": print, "process_batch": print}], ids=["none", "both"])
+@pytest.mark.parametrize("functions", [{}, {"process": print, "process_run": print}], ids=["none", "both"])
 def test_it_takes_one_process_function(functions: dict[str, Any]) -> None:
     """Without a process function, or with two, there is nothing to make."""
-    with pytest.raises(TypeError, match="pass either process or process_batch"):
+    with pytest.raises(TypeError, match="pass either process or process_run"):
         Controller(InOrderFIFO(), FakeControllerSource(), **functions)
 
 

@@ -117,7 +117,7 @@ def test_the_version_of_several_namespaces_is_the_lowest(running: RunningMaker) 
         reach("1")
         for _ in range(11):
             source.modify(pod("a", "one"))
-        while controller._inlets[0].applied_resource_version != "12":
+        while controller.reflectors[0].target.applied_resource_version != "12":
             progress.get(timeout=WAIT)
         assert controller.applied_resource_version == "1"
         source.add(pod("a", "two"))

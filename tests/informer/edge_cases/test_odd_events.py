@@ -165,7 +165,7 @@ def test_wrong_kind_in_stream_is_skipped_and_logged(
     assert server.watch_versions == ["5", "7"]
     assert "ns/a" in store.list_keys()
     assert "s" not in store.list_keys()
-    assert "skipped an object of another type than was asked for: v1, Kind=Service" in caplog.text
+    assert "skipped an object of another type than requested: v1, Kind=Service" in caplog.text
 
 
 class NeedsSpec(msgspec.Struct):

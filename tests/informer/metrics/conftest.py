@@ -1,16 +1,18 @@
-"""Shared by the tests of metrics: a registry of one's own, what a scrape of it shows, informers stopped at the end."""
+"""Fixtures for tests of metrics: a registry, scrapes of it, requests to the pages, and informers that are stopped."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from typing import Any
+from wsgiref.util import setup_testing_defaults
+from wsgiref.validate import validator
 
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from informer import Backoff, SharedInformer
-from informer.metrics import InformerCollector, install
+from informer.metrics import InformerCollector, install, make_app
 from informer.testing.fake_source import FakeControllerSource
 
 QUICK = Backoff(initial=0.01, maximum=0.02)
@@ -19,7 +21,7 @@ Shown = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
 
 class Scrape:
-    """What a scrape shows, read as Prometheus does."""
+    """The result of a scrape, parsed as Prometheus does."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -32,7 +34,7 @@ class Scrape:
                 self._values[key] = sample.value
 
     def value(self, metric: str, name: str | None = "things", **labels: str) -> float | None:
-        """The value of a sample, None if there is none."""
+        """The value of a sample; None if it is absent."""
         named = labels if name is None else {"name": name, **labels}
         return self._values.get((metric, frozenset(named.items())))
 
@@ -42,31 +44,31 @@ class Scrape:
 
     @property
     def names(self) -> list[str]:
-        """What the informers that run are called."""
+        """The names of the running informers."""
         return sorted(each["name"] for each in self.labels("informer_info"))
 
 
 @pytest.fixture
 def registry() -> CollectorRegistry:
-    """A registry of one's own."""
+    """A new registry."""
     return CollectorRegistry()
 
 
 @pytest.fixture
 def collector(registry: CollectorRegistry) -> InformerCollector:
-    """The collector in it."""
+    """The collector that is installed in the registry."""
     return install(registry)
 
 
 @pytest.fixture
 def scrape(registry: CollectorRegistry, collector: InformerCollector) -> Callable[[], Scrape]:
-    """Scrapes it."""
+    """A function that scrapes the registry."""
     return lambda: Scrape(generate_latest(registry).decode())
 
 
 @pytest.fixture
 def source() -> FakeControllerSource:
-    """A source with three objects."""
+    """A fake source with the objects a, b and c."""
     made = FakeControllerSource()
     for name in "abc":
         made.add(thing(name))
@@ -75,7 +77,7 @@ def source() -> FakeControllerSource:
 
 @pytest.fixture
 def make() -> Iterator[Callable[..., SharedInformer[Any]]]:
-    """Makes an informer of a source, called "things" unless it is given another name, and starts it."""
+    """A function that makes and starts an informer of a source, by default with the name "things"."""
     made: list[SharedInformer[Any]] = []
 
     def start(source: Any, *, sync: bool = True, **options: Any) -> SharedInformer[Any]:
@@ -93,3 +95,38 @@ def make() -> Iterator[Callable[..., SharedInformer[Any]]]:
 def thing(name: str, namespace: str = "ns", **fields: Any) -> dict[str, Any]:
     """An object in API form."""
     return {"metadata": {"name": name, "namespace": namespace}, **fields}
+
+
+class Answer:
+    """The answer of the application to one request."""
+
+    def __init__(self, app: Any, path: str, method: str = "GET", **environ: str) -> None:
+        environment: dict[str, Any] = {
+            "PATH_INFO": path,
+            "REQUEST_METHOD": method,
+            "QUERY_STRING": "",
+            "SCRIPT_NAME": "",
+            **environ,
+        }
+        setup_testing_defaults(environment)
+
+        def start_response(status: str, headers: list[tuple[str, str]], error: Any = None) -> Callable[[bytes], object]:
+            self.status = int(status.split()[0])
+            self.headers = dict(headers)
+            return lambda data: None
+
+        body = validator(app)(environment, start_response)
+        try:
+            self.text = b"".join(body).decode()
+        finally:
+            body.close()
+
+
+@pytest.fixture
+def ask(registry) -> Callable[..., Answer]:
+    """A function that makes an application with the given options, and sends it one request."""
+
+    def ask(path: str, method: str = "GET", *, environ: dict[str, str] | None = None, **options: Any) -> Answer:
+        return Answer(make_app(registry=registry, **options), path, method, **(environ or {}))
+
+    return ask

@@ -1,4 +1,4 @@
-"""What a scrape shows of informers."""
+"""The collector: which objects it shows and under which names, registries, and what it does when reading fails."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import gc
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,71 +14,18 @@ from weakref import ref
 import prometheus_client
 import pytest
 from prometheus_client import CollectorRegistry, Gauge
-from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
-from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 
-from informer import ListWatch, Object, ObjectList, SharedInformer, Store
+from informer import ListWatch, ObjectList, SharedInformer
+from informer.leaderelection import ElectionMetrics
 from informer.metrics import InformerCollector, install
-from informer.testing.fake_source import FakeControllerSource
-from watch import ApiError, Channel, FakeWatcher
+from informer.workqueue import RateLimitingQueue, WorkQueue
+from watch import FakeClock, FakeWatcher
 
 ROOT = Path(__file__).parents[3]
 
 
-def thing(name: str, namespace: str = "ns", **fields: Any) -> dict[str, Any]:
-    return {"metadata": {"name": name, "namespace": namespace}, **fields}
-
-
-def test_an_informer_is_shown_from_its_start_to_its_stop(scrape, make, source) -> None:
-    """What it follows, that it has synced, its cache and its versions; nothing before, nothing afterwards."""
-    assert scrape().names == []
-    informer = make(source)
-    shown = scrape()
-    assert shown.labels("informer_info") == [{"name": "things", "resource": "things", "namespaces": "", "server": ""}]
-    for metric, value in {
-        "informer_up": 1,
-        "informer_synced": 1,
-        "informer_failing": 0,
-        "informer_queued_items": 0,
-        "informer_store_objects": 3,
-        "informer_store_resource_version": 3,
-        "reflector_last_resource_version": 3,
-        "reflector_lists_total": 1,
-        "reflector_items_per_list_count": 1,
-        "reflector_items_per_list_sum": 3,
-        "informer_relists_total": 0,
-        "informer_decode_errors_total": 0,
-    }.items():
-        assert shown.value(metric) == value, metric
-    assert 0 <= shown.value("informer_last_event_age_seconds") < 20
-    assert 0 < shown.value("informer_processing_latency_seconds_sum") < 20
-    informer.stop(20)
-    assert scrape().labels("informer_up") == []
-
-
-def test_one_that_is_not_synced_says_so(scrape, make) -> None:
-    """Nothing is in its cache, and something keeps it from listing."""
-    calls: Channel[None] = Channel(None)
-
-    def refuse(_: Any) -> ObjectList[Any]:
-        calls.put(None)
-        raise ApiError(401, "Unauthorized", "no")
-
-    make(ListWatch(refuse, lambda _: None), sync=False, watch_list=False)
-    # With the second call the first has been counted.
-    calls.get(20)
-    calls.get(20)
-    shown = scrape()
-    assert shown.value("informer_synced") == 0
-    assert shown.value("informer_failing") == 1
-    assert shown.value("informer_errors_total", verb="list", kind="401") >= 1
-    assert shown.value("reflector_list_duration_seconds_count") == 0
-    assert shown.value("informer_last_event_age_seconds") is None
-    assert shown.value("informer_store_resource_version") is None
-
-
-def test_two_of_the_same_name_are_told_apart(scrape, make, source) -> None:
-    """The older keeps the name, and each keeps its own for as long as it runs; a name that is free is used again."""
+def test_informers_of_the_same_name_get_unique_names(scrape, make, source) -> None:
+    """The older one keeps the name. Each keeps its own while it runs, and a free name is used again."""
     first, _ = make(source), make(source)
     assert scrape().names == ["things", "things#2"]
     first.stop(20)
@@ -88,8 +34,8 @@ def test_two_of_the_same_name_are_told_apart(scrape, make, source) -> None:
     assert scrape().names == ["things", "things#2"]
 
 
-def test_nothing_is_kept_alive(scrape, make, source) -> None:
-    """An informer that nobody refers to is gone, whatever was scraped."""
+def test_the_collector_keeps_no_informer_alive(scrape, make, source) -> None:
+    """An informer without references is freed, even after it was scraped."""
     informer = SharedInformer(source, name="things")
     informer.start()
     assert informer.wait_for_sync(20)
@@ -102,8 +48,8 @@ def test_nothing_is_kept_alive(scrape, make, source) -> None:
     assert scrape().names == []
 
 
-def test_one_that_cannot_be_read_hides_no_other(scrape, make, source) -> None:
-    """What a user's list-watch raises is counted and logged, and all others are shown."""
+def test_an_informer_that_cannot_be_read_hides_no_other(scrape, make, source) -> None:
+    """An error raised by a user's list-watch is counted and logged, and the other informers are shown."""
 
     class Odd(ListWatch):
         broken = False
@@ -124,240 +70,109 @@ def test_one_that_cannot_be_read_hides_no_other(scrape, make, source) -> None:
     assert scrape().value("informer_metrics_read_errors_total", None) == 2
 
 
-def test_a_dead_reader_is_shown_as_not_up(scrape, make, source, caplog) -> None:
-    """An informer whose reading ended with an error is there until somebody stops it."""
-
-    def fail(_: Any) -> ObjectList[Any]:
-        raise SystemExit(3)
-
-    informer = make(ListWatch(fail, lambda _: None), sync=False, watch_list=False)
-    assert not informer.wait_until(lambda: False, 20)
+def test_a_work_queue_is_shown_under_client_gos_names(scrape, collector) -> None:
+    """Go: TestMetrics. Depth, adds, retries, waits, processing and work under way."""
+    clock = FakeClock()
+    queue = RateLimitingQueue(name="test", clock=clock, metrics_provider=collector)
+    for item in ("foo", "bar", "foo"):
+        queue.add(item)
+    clock.step(0.05)
+    assert queue.get() == "foo"
+    clock.step(2)
     shown = scrape()
-    assert shown.value("informer_up") == 0
-    assert shown.value("informer_synced") is None
-    informer.stop(20)
-    assert scrape().value("informer_up") is None
-
-
-def test_a_namespace_that_nobody_reads_ends_the_informer(scrape, make, caplog) -> None:
-    """A reader of one namespace that dies takes the informer with it: it must not look as if it were current."""
-
-    class Source(FakeControllerSource):
-        def for_namespace(self, namespace: str) -> Any:
-            if namespace == "a":
-                return FakeControllerSource()
-            return ListWatch(lambda _: sys.exit(3), lambda _: None)
-
-    informer = make(Source(namespaces=["a", "b"]), sync=False, watch_list=False)
-    assert not informer.wait_until(lambda: False, 20)
-    assert isinstance(informer.failure, SystemExit)
-    assert scrape().value("informer_up") == 0
-
-
-def test_namespaces_are_added_up(scrape, make) -> None:
-    """One informer of two namespaces: two lists, two watches, and their number of objects."""
-    source = FakeControllerSource(namespaces=["n1", "n2"])
-    for name, namespace in (("a", "n1"), ("b", "n2"), ("c", "n2")):
-        source.add(thing(name, namespace))
-    make(source, watch_list=False)
-    assert source.wait_for_watches(2, 20)
+    for metric, value in {
+        "workqueue_depth": 1,
+        "workqueue_adds_total": 2,
+        "workqueue_retries_total": 0,
+        "workqueue_queue_duration_seconds_count": 1,
+        "workqueue_queue_duration_seconds_sum": 0.05,
+        "workqueue_work_duration_seconds_count": 0,
+        "workqueue_unfinished_work_seconds": 2,
+        "workqueue_longest_running_processor_seconds": 2,
+    }.items():
+        assert shown.value(metric, "test") == pytest.approx(value), metric
+    queue.done("foo")
+    queue.add_after("later", 10)
     shown = scrape()
-    assert [each["namespaces"] for each in shown.labels("informer_info")] == ["n1,n2"]
-    assert shown.value("informer_store_objects") == 3
-    assert shown.value("reflector_lists_total") == 2
-    assert shown.value("informer_relists_total") == 0
-    assert shown.value("reflector_items_per_list_sum") == 3
-    assert shown.value("informer_watches_open") == 2
+    buckets = {
+        le: shown.value("workqueue_work_duration_seconds_bucket", "test", le=le)
+        for le in ("1.0", "10.0", "1e-08", "+Inf")
+    }
+    assert buckets == {"1e-08": 0, "1.0": 0, "10.0": 1, "+Inf": 1}
+    assert shown.value("workqueue_unfinished_work_seconds", "test") == 0
+    assert shown.value("workqueue_retries_total", "test") == 1
+    queue.shut_down()
+    assert scrape().labels("workqueue_depth") == []
 
 
-def test_many_namespaces_make_no_long_label(scrape, make) -> None:
-    """Labels stay short, whatever was asked for, and hold no password of an address."""
-    source: Any = FakeControllerSource(namespaces=[f"n{i}" for i in range(9)])
-    source.server = "https://user:pl4nt3d@host:6443"
-    source.resource_name = "w" * 500
-    make(source, watch_list=False, name="n" * 500)
+def test_queues_of_the_same_name_get_unique_names(scrape, collector) -> None:
+    """A queue without references disappears, even if it was not shut down."""
+    first, second = (WorkQueue(name="q", metrics_provider=collector) for _ in range(2))
+    second.add("x")
     shown = scrape()
-    (labels,) = shown.labels("informer_info")
-    assert labels["namespaces"] == "n0,n1,n2,n3,n4 and 4 more"
-    assert labels["server"] == "https://host:6443"
-    assert max(len(value) for value in labels.values()) <= 120
-    assert "pl4nt3d" not in shown.text
+    assert shown.value("workqueue_depth", "q") == 0
+    assert shown.value("workqueue_depth", "q#2") == 1
+    del second
+    gc.collect()
+    assert scrape().labels("workqueue_depth") == [{"name": "q"}]
+    first.shut_down()
 
 
-def json_object(name: str, size: int) -> Object:
-    return Object.from_dict({**thing(name), "spec": "x" * size})
+def test_a_queue_without_a_name_is_not_shown(scrape, collector) -> None:
+    """client-go source. Such a queue measures nothing."""
+    queue = WorkQueue(metrics_provider=collector)
+    queue.add("x")
+    assert scrape().labels("workqueue_depth") == []
 
 
-@pytest.mark.parametrize("count", [0, 5, 1000])
-def test_bytes_of_the_cache(scrape, make, count: int) -> None:
-    """They are the objects' JSON; of many objects a sample is looked at, from one end of the cache to the other."""
-    objects = [json_object(f"n{i:04}", 100 if i < count / 2 else 300) for i in range(count)]
-    make(ListWatch(lambda _: ObjectList(objects, "1"), lambda _: FakeWatcher(None)), watch_list=False)
-    exact = sum(len(obj.raw) for obj in objects)
-    assert scrape().value("informer_store_bytes") == pytest.approx(exact, rel=0.02)
+class FailingClock(FakeClock):
+    """A clock that raises on request."""
+
+    failing = False
+
+    def monotonic(self) -> float:
+        if self.failing:
+            raise RuntimeError("no time")
+        return super().monotonic()
 
 
-@pytest.mark.parametrize("count", [0, 1, 127, 128, 129, 255, 256, 1000, 1001])
-def test_a_sample_of_a_store(count: int) -> None:
-    """Everything where there is not more, else about so many, in the store's order, from its beginning almost to its end."""
-    store: Store[str] = Store(str)
-    store.replace([str(i) for i in range(count)], "1")
-    sample = [int(item) for item in store.sample(128)]
-    assert sample == sorted(sample)
-    assert min(count, 128) <= len(sample) < 2 * 128
-    assert not sample or (sample[0] == 0 and sample[-1] >= count - max(1, count // 128))
-
-
-def test_objects_in_another_form_have_no_bytes(scrape, make, source) -> None:
-    """A dict's size is not known, and is not said."""
-    make(source)
-    assert scrape().value("informer_store_bytes") is None
-    assert scrape().value("informer_store_objects") == 3
-
-
-@pytest.mark.parametrize(
-    ("version", "shown"),
-    [("12345678901234567890", 678901234567890), ("7", 7), ("abc", None), ("٣", None)],
-    ids=["the last 15 digits", "few", "no number", "odd digits"],
-)
-def test_versions_are_numbers_or_not_there(scrape, make, version: str, shown: float | None) -> None:
-    """Go: TestStore_MetricsTrackedForResourceVersions. Of a long one the last 15 digits are shown, of an opaque one nothing."""
-    make(ListWatch(lambda _: ObjectList([], version), lambda _: FakeWatcher(None)), watch_list=False)
-    assert scrape().value("informer_store_resource_version") == shown
-    assert scrape().value("reflector_last_resource_version") == shown
-
-
-class Handler:
-    """A handler that can be held, and that fails at one object."""
-
-    def __init__(self) -> None:
-        self.go = threading.Event()
-        self.entered = threading.Event()
-
-    def on_add(self, obj: Any) -> None:
-        self.entered.set()
-        assert self.go.wait(20)
-        if obj["metadata"]["name"] == "b":
-            raise ValueError("b")
-
-
-def test_handlers(scrape, make, source, caplog) -> None:
-    """What waits, for how long, the call under way, and in the end the calls, their duration and the errors."""
-    informer = make(source)
-    handler = Handler()
-    registration = informer.add_event_handler(handler)
-    labels = {"handler": f"{Handler.__module__}.Handler"}
-    assert handler.entered.wait(20)
+def test_a_queue_that_cannot_be_read_hides_no_other(scrape, collector) -> None:
+    """An error raised by a user's clock is counted, and the other queues are shown."""
+    clock = FailingClock()
+    odd = WorkQueue(name="odd", clock=clock, metrics_provider=collector)
+    queue = WorkQueue(name="q", metrics_provider=collector)
+    clock.failing = True
     shown = scrape()
-    assert shown.value("informer_handler_backlog", **labels) == 2
-    assert shown.value("informer_handler_lag_seconds", **labels) > 0
-    assert shown.value("informer_handler_busy_seconds", **labels) > 0
-    assert shown.value("informer_handler_duration_seconds_count", **labels) == 0
-    handler.go.set()
-    assert registration.wait_for_sync(20)
+    assert shown.labels("workqueue_depth") == [{"name": "q"}]
+    assert shown.value("informer_metrics_read_errors_total", None) == 1
+    odd.shut_down()
+    queue.shut_down()
+
+
+def test_an_elector_is_shown(scrape, collector) -> None:
+    """Whether it leads, and how many of its renewals were slow."""
+    state: Any = SimpleNamespace(leads=False)
+    metrics = ElectionMetrics("shop/leader", lambda: state.leads)
+    collector.elector_started(metrics)
+    assert scrape().value("leader_election_master_status", "shop/leader") == 0
+    state.leads = True
+    metrics.slow_path_taken()
     shown = scrape()
-    assert shown.value("informer_handler_backlog", **labels) == 0
-    assert shown.value("informer_handler_lag_seconds", **labels) == 0
-    assert shown.value("informer_handler_busy_seconds", **labels) == 0
-    assert shown.value("informer_handler_duration_seconds_count", **labels) == 3
-    assert shown.value("informer_handler_duration_seconds_sum", **labels) > 0
-    assert shown.value("informer_handler_errors_total", **labels) == 1
+    assert shown.value("leader_election_master_status", "shop/leader") == 1
+    assert shown.value("leader_election_slowpath_total", "shop/leader") == 1
+    del metrics
+    gc.collect()
+    assert scrape().labels("leader_election_master_status") == []
 
 
-def test_handlers_of_the_same_name_are_added_up(scrape, make, source) -> None:
-    """Who adds a handler for each request adds no metric for each."""
-    informer = make(source)
-    registrations = [informer.add_event_handler(on_add=lambda obj: None) for _ in range(20)]
-    assert all(registration.wait_for_sync(20) for registration in registrations)
-    (labels,) = scrape().labels("informer_handler_backlog")
-    assert labels["handler"].endswith("<lambda>")
-    del labels["name"]
-    assert scrape().value("informer_handler_duration_seconds_count", **labels) == 60
-
-
-async def in_loop(informer: Any, scrape: Callable[[], Any]) -> Any:
-    async def on_add(obj: Any) -> None:
-        if obj["metadata"]["name"] == "b":
-            raise ValueError("b")
-
-    registration = informer.aio.add_event_handler(on_add=on_add)
-    assert await registration.wait_for_sync(20)
-    return registration, scrape()
-
-
-def test_async_handlers(scrape, make, source, caplog) -> None:
-    """They are shown as others are, until they are removed."""
-    import asyncio
-
-    informer = make(source)
-
-    async def main() -> None:
-        registration, shown = await in_loop(informer, scrape)
-        (labels,) = shown.labels("informer_handler_errors_total")
-        del labels["name"]
-        assert labels["handler"].endswith("on_add")
-        assert shown.value("informer_handler_errors_total", **labels) == 1
-        assert shown.value("informer_handler_duration_seconds_count", **labels) == 3
-        await registration.remove()
-        assert scrape().labels("informer_handler_errors_total") == []
-
-    asyncio.run(main())
-
-
-def test_every_metric_is_one_that_was_described(scrape, collector, make, source) -> None:
-    """A registry that knows all names beforehand refuses a second collector of the same names."""
-    make(source).add_event_handler(on_add=lambda obj: None)
-    described = {metric.name: metric for metric in collector.describe()}
-    for metric in collector.collect():
-        assert described[metric.name].type == metric.type
-        assert described[metric.name].documentation == metric.documentation
-    assert all(metric.documentation for metric in described.values())
-
-
-def test_openmetrics_can_be_scraped_too(registry, collector, make, source) -> None:
-    """Its parser is strict: names, units, and histograms."""
-    make(source)
-    queue = Counted("q", queue_stats())
-    collector.queue_started(queue)
-    parsed = {family.name for family in parse_openmetrics(generate_openmetrics(registry).decode())}
-    assert {"informer_up", "reflector_lists", "workqueue_queue_duration_seconds"} <= parsed
-
-
-class Counted:
-    """What a work queue or an elector gives a provider."""
-
-    def __init__(self, name: str, stats: Any) -> None:
-        self.name = name
-        self.stats = stats
-
-    def read(self) -> Any:
-        return self.stats
-
-
-def queue_stats() -> Any:
-    durations = SimpleNamespace(bounds=(0.001, 1.0), counts=(2, 1, 1), total=12.5)
-    return SimpleNamespace(
-        depth=4,
-        adds_total=9,
-        retries_total=2,
-        queue_duration_seconds=durations,
-        work_duration_seconds=durations,
-        unfinished_work_seconds=1.5,
-        longest_running_processor_seconds=0.5,
-    )
-
-
-# Registries
-
-
-def test_installing_again_is_harmless(registry: CollectorRegistry) -> None:
-    """A registry has one collector, however often it is asked for; another registry has another."""
+def test_installing_again_returns_the_same_collector(registry: CollectorRegistry) -> None:
+    """Another registry has another collector."""
     assert install(registry) is install(registry)
     assert install(CollectorRegistry()) is not install(registry)
 
 
-def test_the_default_registry() -> None:
-    """None is the Prometheus client's own."""
+def test_the_default_registry_is_the_prometheus_clients_own() -> None:
+    """It is used where no registry is given."""
     made = install()
     try:
         assert install(prometheus_client.REGISTRY) is made
@@ -367,18 +182,18 @@ def test_the_default_registry() -> None:
         install(CollectorRegistry())
 
 
-def test_a_registry_with_metrics_of_these_names() -> None:
-    """It is an error that says so, rather than two metrics of one name."""
+def test_metrics_of_the_same_names_in_a_registry_are_an_error() -> None:
+    """The error names the metric, also the second time."""
     registry = CollectorRegistry()
-    Gauge("workqueue_depth", "of somebody else", registry=registry)
+    Gauge("workqueue_depth", "of another collector", registry=registry)
     with pytest.raises(ValueError, match="workqueue_depth"):
         install(registry)
     with pytest.raises(ValueError, match="workqueue_depth"):
         install(registry)
 
 
-def test_many_scrapes_at_once(collector: InformerCollector, make, source, run) -> None:
-    """Two of them do not disturb one another while informers come and go."""
+def test_concurrent_scrapes_do_not_disturb_each_other(collector: InformerCollector, make, source, run) -> None:
+    """Two threads scrape while informers start and stop."""
     over = threading.Event()
 
     def scrapes() -> int:
@@ -396,15 +211,12 @@ def test_many_scrapes_at_once(collector: InformerCollector, make, source, run) -
     assert not collector._read_errors
 
 
-# Imports
-
-
 def python(code: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, cwd=ROOT)
 
 
-def test_without_the_prometheus_client() -> None:
-    """The error says what to install; everything else works without."""
+def test_without_the_prometheus_client_the_error_says_what_to_install() -> None:
+    """The rest of the library works without it."""
     done = python(
         "import sys; sys.modules['prometheus_client'] = None\n"
         "import informer, informer.workqueue, informer.shared.shared_informer\n"
@@ -416,8 +228,8 @@ def test_without_the_prometheus_client() -> None:
     )
 
 
-def test_informers_do_without_it() -> None:
-    """Nothing but `informer.metrics` loads the Prometheus client."""
+def test_only_the_metrics_package_loads_the_prometheus_client() -> None:
+    """Importing everything else does not load it."""
     done = python(
         "import informer, sys\nfor name in informer.__all__: getattr(informer, name)\n"
         "import informer.workqueue\nprint('prometheus_client' in sys.modules)"

@@ -1,4 +1,4 @@
-"""The Grafana dashboard asks for nothing that is not exported."""
+"""The Grafana dashboard fits the exported metrics."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from informer.metrics import dashboard
 from informer.metrics.families import FAMILIES
 
-# What stands in a query and is no metric: PromQL's own words, and labels.
+# Metrics, labels and PromQL's own words.
 _WORDS = re.compile(r"[a-z_:][a-z0-9_:]*")
 _SUFFIXES = {
     "gauge": [""],
@@ -22,7 +22,7 @@ EXPORTED = {family.name + suffix: family for family in FAMILIES for suffix in _S
 
 
 def queries(part: Any) -> Iterator[str]:
-    """Every query, wherever it stands."""
+    """Every query in a part of the dashboard."""
     if isinstance(part, dict):
         for key, value in part.items():
             if key in ("expr", "query", "definition") and isinstance(value, str) and value != "prometheus":
@@ -35,27 +35,27 @@ def queries(part: Any) -> Iterator[str]:
 
 
 def metrics_of(query: str) -> set[str]:
-    """The metrics that a query names: what begins as one of ours does."""
+    """The metrics that a query names, recognized by their prefixes."""
     return {
         word for word in _WORDS.findall(query) if word.startswith(("informer_", "reflector_", "workqueue_", "leader_"))
     }
 
 
 def test_it_names_only_metrics_that_are_exported() -> None:
-    """A panel without data would tell that all is quiet."""
+    """A panel of a metric that does not exist would look as if all were quiet."""
     named = set().union(*(metrics_of(query) for query in queries(json.loads(dashboard()))))
     assert named <= EXPORTED.keys()
 
 
 def test_it_shows_every_metric() -> None:
-    """Whoever imports it sees all there is, but for how labels of the informers join."""
+    """No metric is missing."""
     named = set().union(*(metrics_of(query) for query in queries(json.loads(dashboard()))))
     shown = {EXPORTED[metric] for metric in named}
     assert {family.name for family in FAMILIES if family not in shown} == set()
 
 
-def test_legends_and_queries_use_labels_that_there_are() -> None:
-    """A legend with a label that no metric has would be empty."""
+def test_legends_and_queries_use_only_existing_labels() -> None:
+    """A legend with an unknown label would be empty."""
     known = {"instance", "job", "le", *(label for family in FAMILIES for label in family.labels)}
     for panel in json.loads(dashboard())["panels"]:
         for target in panel.get("targets", []):
@@ -66,7 +66,7 @@ def test_legends_and_queries_use_labels_that_there_are() -> None:
 
 
 def test_it_can_be_imported() -> None:
-    """Panels have ids of their own and do not overlap, and every query asks the chosen data source."""
+    """Panels have unique ids and do not overlap, and every query uses the chosen data source."""
     board = json.loads(dashboard())
     panels = board["panels"]
     assert len({panel["id"] for panel in panels}) == len(panels)

@@ -1,4 +1,4 @@
-"""A forked child: it shows nothing of its parent's, and hangs on nothing that its parent's threads have locked."""
+"""A forked child does not show its parent's objects, and does not hang on locks of its parent's threads."""
 
 from __future__ import annotations
 
@@ -52,8 +52,8 @@ def run(program: str) -> None:
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 
 
-def test_a_child_scrapes() -> None:
-    """Locks of the parent's that are held at the fork are not waited for; what the child starts itself is shown."""
+def test_a_child_can_scrape_and_shows_only_its_own_objects() -> None:
+    """Locks that the parent's threads held at the fork do not block it. Informers that the child starts are shown."""
     run("""
     informer = started("parents")
     queue = WorkQueue(name="q", metrics_provider=collector)
@@ -67,7 +67,7 @@ def test_a_child_scrapes() -> None:
         assert install(registry) is collector
         childs.stop(10)
 
-    # Held by this thread, as by any other, they stay so in the child.
+    # In the child these locks stay locked for ever.
     with collector._lock, queue._lock, informer.indexer._lock:
         assert in_child(body) == 0
     assert any("parents" in line for line in shown())
@@ -75,8 +75,8 @@ def test_a_child_scrapes() -> None:
     """)
 
 
-def test_a_child_is_asked_whether_it_is_ready() -> None:
-    """An informer of the parent's that was named does not get ready there; without any there is nothing to wait for."""
+def test_a_parents_informer_is_not_ready_in_a_child() -> None:
+    """Only where it was chosen; without a choice the child has no informer to wait for."""
     run("""
     informer = started("parents")
     named, all_of_them = make_app(registry=registry, informers=[informer]), make_app(registry=registry)
@@ -97,8 +97,8 @@ def test_a_child_is_asked_whether_it_is_ready() -> None:
     """)
 
 
-def test_the_port_is_the_parents() -> None:
-    """The child holds it open no longer than it must, and may serve on one of its own."""
+def test_the_port_stays_the_parents() -> None:
+    """The child closes its copy of the listening socket, and may serve on a port of its own."""
     run("""
     server = serve(0, "127.0.0.1", registry=registry)
     port = server.port
@@ -107,7 +107,7 @@ def test_the_port_is_the_parents() -> None:
         server.stop()
         with serve(0, "127.0.0.1", registry=registry) as own:
             assert urllib.request.urlopen(f"http://127.0.0.1:{own.port}/healthz", timeout=10).status == 200
-        # The parent answers all the while.
+        # The parent still answers.
         assert urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=10).status == 200
 
     assert in_child(body) == 0

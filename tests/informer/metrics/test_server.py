@@ -1,4 +1,4 @@
-"""The small server of the pages."""
+"""The HTTP server of the pages."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from typing import Any
 import pytest
 
 from informer.metrics import MetricsServer, serve
-from informer.metrics.server import _MOST_CONNECTIONS, _PATIENCE, _PAUSE, _Request
+from informer.metrics.server import _ACCEPT_PAUSE, _IDLE_TIMEOUT, _MAX_CONNECTIONS, _Request
 
 PATIENCE = 10.0
 
 
 @pytest.fixture
 def start(registry) -> Iterator[Callable[..., MetricsServer]]:
-    """Starts a server of the registry on this host."""
+    """A function that starts a server on this host, which is stopped at the end of the test."""
     made: list[MetricsServer] = []
 
     def start(port: int = 0, host: str = "127.0.0.1", **options: Any) -> MetricsServer:
@@ -46,8 +46,8 @@ def connect(server: MetricsServer) -> socket.socket:
     return socket.create_connection(("127.0.0.1", server.port), PATIENCE)
 
 
-def test_it_answers(start, make, source, capfd) -> None:
-    """The three pages, on a port that was free, and not a word on standard error."""
+def test_the_server_answers_on_a_free_port(start, make, source, capfd) -> None:
+    """It serves the three pages and writes nothing to standard error."""
     make(source)
     server = start()
     assert ask(server, "/healthz") == (200, "ok\n")
@@ -59,8 +59,8 @@ def test_it_answers(start, make, source, capfd) -> None:
     assert capfd.readouterr().err == ""
 
 
-def test_ipv6(start) -> None:
-    """An address with colons is one of IPv6."""
+def test_an_address_with_colons_is_ipv6(start) -> None:
+    """The server listens on ::1."""
     try:
         socket.create_server(("::1", 0), family=socket.AF_INET6).close()
     except OSError:
@@ -68,8 +68,8 @@ def test_ipv6(start) -> None:
     assert ask(start(host="::1"), "/healthz", "::1")[0] == 200
 
 
-def test_its_threads_are_named(start) -> None:
-    """Whoever looks at a program's threads sees what they are for."""
+def test_the_servers_threads_have_names(start) -> None:
+    """A list of a program's threads shows what they are for."""
     seen = threading.Event()
     names: list[str] = []
 
@@ -83,8 +83,8 @@ def test_its_threads_are_named(start) -> None:
     assert "informer-metrics" in [thread.name for thread in threading.enumerate()]
 
 
-def test_a_port_that_is_taken(start) -> None:
-    """It is an error at once, and nothing is left of the second one."""
+def test_a_taken_port_is_an_error_at_once(start) -> None:
+    """The failed server leaves no thread behind."""
     first = start()
     before = threading.active_count()
     with pytest.raises(OSError, match="in use"):
@@ -92,8 +92,8 @@ def test_a_port_that_is_taken(start) -> None:
     assert threading.active_count() == before
 
 
-def test_a_stop_frees_the_port(start) -> None:
-    """It is prompt, may be repeated, and another may listen there at once."""
+def test_stop_frees_the_port(start) -> None:
+    """It is prompt and may be repeated, and another server can listen there at once."""
     server = start()
     ask(server, "/healthz")
     begun = time.monotonic()
@@ -107,11 +107,11 @@ def test_a_stop_frees_the_port(start) -> None:
         connect(second)
 
 
-def test_a_stop_cuts_who_says_nothing(start) -> None:
-    """An open connection does not hold it up."""
+def test_stop_closes_idle_connections(start) -> None:
+    """An open connection does not delay it."""
     server = start()
     with connect(server) as idle:
-        # Its thread is there once a request behind it is answered.
+        # Once a later request is answered, the idle connection has its thread.
         ask(server, "/healthz")
         begun = time.monotonic()
         assert server.stop(PATIENCE)
@@ -119,8 +119,8 @@ def test_a_stop_cuts_who_says_nothing(start) -> None:
         assert idle.recv(1) == b""
 
 
-def test_a_check_that_hangs_blocks_no_other_request(start) -> None:
-    """Each request has a thread; a stop tells that one goes on."""
+def test_a_hanging_check_blocks_no_other_request(start) -> None:
+    """Each request has a thread of its own; stop returns False while one still runs."""
     entered, go = threading.Event(), threading.Event()
 
     def hang() -> None:
@@ -136,23 +136,23 @@ def test_a_check_that_hangs_blocks_no_other_request(start) -> None:
         go.set()
 
 
-def test_who_keeps_connections_open_keeps_nobody_out(start) -> None:
-    """So many are held at a time, and the oldest makes room."""
+def test_idle_connections_keep_no_client_out(start) -> None:
+    """The number of connections is bounded, and the oldest is closed for a new one."""
     server = start()
-    idle = [connect(server) for _ in range(_MOST_CONNECTIONS + 5)]
+    idle = [connect(server) for _ in range(_MAX_CONNECTIONS + 5)]
     begun = time.monotonic()
     try:
         assert ask(server, "/healthz")[0] == 200
         assert [each.recv(1) for each in idle[:5]] == [b""] * 5
-        assert time.monotonic() - begun < _PATIENCE / 2
+        assert time.monotonic() - begun < _IDLE_TIMEOUT / 2
     finally:
         for each in idle:
             each.close()
 
 
-def test_who_says_nothing_is_cut_off(start, monkeypatch) -> None:
-    """A connection that is kept for nothing ends by itself."""
-    assert _Request.timeout == _PATIENCE
+def test_an_idle_connection_is_closed(start, monkeypatch) -> None:
+    """The server closes a connection whose client sends nothing."""
+    assert _Request.timeout == _IDLE_TIMEOUT
     monkeypatch.setattr(_Request, "timeout", 0.05)
     with connect(start()) as idle:
         assert idle.recv(1) == b""
@@ -167,10 +167,10 @@ def test_who_says_nothing_is_cut_off(start, monkeypatch) -> None:
         b"GET / HTTP/9.9\r\n\r\n",
         b"GET /healthz HTTP/1.1\r\n" + b"a:b\r\n" * 300,
     ],
-    ids=["no HTTP", "half a line", "a long line", "another version", "many headers"],
+    ids=["not HTTP", "half a line", "a long line", "another version", "many headers"],
 )
-def test_odd_requests(start, sent: bytes, capfd) -> None:
-    """They are refused, or cut off, and the next one is answered."""
+def test_malformed_requests_are_refused(start, sent: bytes, capfd) -> None:
+    """The server answers the next request, and writes nothing to standard error."""
     server = start()
     with connect(server) as asking:
         asking.sendall(sent)
@@ -184,8 +184,8 @@ def test_odd_requests(start, sent: bytes, capfd) -> None:
     assert capfd.readouterr().err == ""
 
 
-def test_where_no_file_can_be_opened_it_pauses(start, registry, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A connection that cannot be taken in is not looked at without end, is answered later, and keeps no stop waiting."""
+def test_a_failing_accept_is_retried_after_a_pause(start, registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With too many open files the server does not run in a busy loop, and it answers the connection later."""
     tries: list[float] = []
     take = socket.socket.accept
 
@@ -198,4 +198,4 @@ def test_where_no_file_can_be_opened_it_pauses(start, registry, monkeypatch: pyt
     monkeypatch.setattr(socket.socket, "accept", accept)
     server = start()
     assert ask(server, "/healthz")[0] == 200
-    assert tries[3] - tries[0] >= 3 * _PAUSE * 0.9
+    assert tries[3] - tries[0] >= 3 * _ACCEPT_PAUSE * 0.9

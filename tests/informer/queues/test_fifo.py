@@ -71,6 +71,66 @@ def test_pop_batch_takes_what_is_there_up_to_a_limit(make_queue: MakeQueue) -> N
     assert len(fifo) == 0
 
 
+def taken(fifo: FIFO) -> list[tuple[list[str], bool]]:
+    runs: list[tuple[list[str], bool]] = []
+    fifo.take(lambda run: runs.append(([delta.object.name for delta in run[0]], run[1])))
+    return runs
+
+
+def test_take_gives_everything_at_once(make_queue: MakeQueue) -> None:
+    """All deltas of all keys come in one run; an empty queue gives none, and nothing is waited for."""
+    fifo = make_queue()
+    assert taken(fifo) == []
+    for name in "abc":
+        fifo.add(Thing(name))
+    fifo.update(Thing("c"))
+    assert taken(fifo) == [(["a", "b", "c", "c"], False)]
+    assert len(fifo) == 0
+
+
+def test_take_tells_the_initial_list_from_what_follows(make_queue: MakeQueue) -> None:
+    """A first list is a run of its own, and counts as handled once its run has been processed."""
+    fifo = make_queue()
+    fifo.replace([Thing("a")], "1")
+    fifo.add(Thing("b"))
+    flags: list[tuple[bool, bool]] = []
+    fifo.take(lambda run: flags.append((run[1], fifo.has_synced())))
+    assert flags == [(True, False), (False, False)]
+    assert fifo.has_synced()
+
+
+def test_take_limits_the_size_of_a_batch(make_queue: MakeQueue) -> None:
+    """A long queue is processed a thousand items at a time, so that readers of a cache are not kept waiting."""
+    fifo = make_queue()
+    fifo.apply([Delta(DeltaType.ADDED, Thing(str(number))) for number in range(2500)])
+    assert [len(names) for names, _ in taken(fifo)] == [1000, 1000, 500]
+
+
+def test_what_is_queued_while_a_batch_is_processed_is_taken_too(make_queue: MakeQueue) -> None:
+    """A resync on another thread may add to the queue; the thread that processes takes that as well."""
+    fifo = make_queue()
+    fifo.add(Thing("a"))
+    seen: list[str] = []
+
+    def process(run: Any) -> None:
+        seen.extend(delta.object.name for delta in run[0])
+        if len(seen) == 1:
+            fifo.add(Thing("b"))
+
+    fifo.take(process)
+    assert seen == ["a", "b"]
+
+
+def test_a_run_that_fails_counts_as_handled(make_queue: MakeQueue) -> None:
+    """The exception comes out, and the batch is not taken again."""
+    fifo = make_queue()
+    fifo.replace([Thing("a")], "1")
+    with pytest.raises(ZeroDivisionError):
+        fifo.take(lambda run: 1 // 0)
+    assert len(fifo) == 0
+    assert fifo.has_synced()
+
+
 def test_a_batch_has_at_least_one_item(make_queue: MakeQueue) -> None:
     """Asking for a batch of none is a mistake, and takes nothing."""
     fifo = make_queue()

@@ -1,4 +1,4 @@
-"""Queues of every kind, which are shut down when a test ends."""
+"""Fixtures that make queues of every kind and shut them down at the end of a test."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ KINDS = [WorkQueue, DelayingQueue, RateLimitingQueue, PriorityQueue]
 
 @pytest.fixture
 def make() -> Iterator[Callable[..., Any]]:
-    """Makes a queue of a class."""
+    """A function that makes a queue of a class."""
     made: list[WorkQueue[Any]] = []
 
     def new(kind: type[WorkQueue[Any]], *args: Any, **options: Any) -> Any:
@@ -28,11 +28,11 @@ def make() -> Iterator[Callable[..., Any]]:
 
 @pytest.fixture(params=KINDS, ids=[kind.__name__ for kind in KINDS])
 def any_queue(request: pytest.FixtureRequest, make: Callable[..., Any]) -> WorkQueue[Any]:
-    """A queue, of each kind in turn."""
+    """A queue of each kind in turn."""
     return make(request.param)
 
 
 @pytest.fixture(params=KINDS[1:], ids=[kind.__name__ for kind in KINDS[1:]])
 def delaying_kind(request: pytest.FixtureRequest) -> type[DelayingQueue[Any]]:
-    """Each class of queues to which items can be added for later."""
+    """Each class of queues that has `add_after`."""
     return request.param

@@ -1,4 +1,4 @@
-"""A whole controller: two informers, one queue."""
+"""A complete controller: two informers and one queue."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ DEADLINE = 10.0
 
 
 def controller(foos_source: Any, deployments_source: Any, apply: Any, stop: threading.Event) -> None:
-    """Every Foo has a deployment of as many replicas as it says; this is all that is needed."""
+    """Gives every Foo a Deployment with as many replicas as its spec says. This is a complete controller."""
     foos = SharedInformer(foos_source)
     deployments = SharedInformer(deployments_source)
     queue: RateLimitingQueue[str] = RateLimitingQueue(name="foos")
@@ -25,7 +25,7 @@ def controller(foos_source: Any, deployments_source: Any, apply: Any, stop: thre
         try:
             foo = foos.lister.get(name, namespace)
         except NotFoundError:
-            return None  # its deployment goes with it: the garbage collector sees to that
+            return None  # the garbage collector deletes its deployment
         wanted = {
             "apiVersion": "apps/v1",
             "kind": "Deployment",
@@ -52,8 +52,8 @@ def controller(foos_source: Any, deployments_source: Any, apply: Any, stop: thre
             run_workers(queue, reconcile, workers=2, stop=stop)
 
 
-def test_a_controller_keeps_what_it_owns_in_shape(run: Any) -> None:
-    """Deployments appear with their Foos, follow their spec, and are put back when somebody else changes them."""
+def test_a_controller_creates_and_corrects_the_objects_it_owns(run: Any) -> None:
+    """Deployments are created with their Foos, follow their spec, and are corrected when another client changes them."""
     foos, deployments = FakeControllerSource(), FakeControllerSource()
     stop, changed = threading.Event(), threading.Condition()
 

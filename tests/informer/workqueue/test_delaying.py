@@ -1,4 +1,4 @@
-"""Items that are added for later."""
+"""A queue with delays."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from watch import FakeClock
 
 
 class Delayed:
-    """A queue on a clock that stands still, and its waiting thread."""
+    """A queue on a clock that moves only by `step`."""
 
     def __init__(self, queue: Any, clock: FakeClock) -> None:
         self.queue, self.clock = queue, clock
@@ -23,7 +23,7 @@ class Delayed:
         self.queue.add_after(item, milliseconds / 1000)
 
     def step(self, milliseconds: float) -> list[str]:
-        """What becomes ready, and is done, when some time passes."""
+        """Advances the clock, then gets and finishes the items that are ready."""
         self.clock.step(milliseconds / 1000)
         found = []
         while len(self.queue):
@@ -38,7 +38,7 @@ def delayed(make: Callable[..., Any], delaying_kind: Any) -> Delayed:
     return Delayed(make(delaying_kind, clock=clock), clock)
 
 
-def test_an_item_comes_when_its_time_has_passed(delayed: Delayed) -> None:
+def test_an_item_is_ready_when_its_delay_is_over(delayed: Delayed) -> None:
     """Go: TestSimpleQueue."""
     delayed.after("foo", 50)
     assert len(delayed.queue) == 0
@@ -60,7 +60,7 @@ def test_the_earliest_time_of_an_item_wins(
     assert [(step, delayed.step(step)) for step, _ in steps] == steps
 
 
-def test_a_shorter_time_comes_before_a_longer_one(delayed: Delayed) -> None:
+def test_a_shorter_delay_is_over_before_a_longer_one(delayed: Delayed) -> None:
     """Go: TestAddTwoFireEarly."""
     delayed.after("foo", 1000)
     delayed.after("bar", 50)
@@ -70,7 +70,7 @@ def test_a_shorter_time_comes_before_a_longer_one(delayed: Delayed) -> None:
     assert delayed.step(2000) == ["baz"]
 
 
-def test_items_come_in_the_order_of_their_times(delayed: Delayed) -> None:
+def test_items_become_ready_in_the_order_of_their_delays(delayed: Delayed) -> None:
     """Go: TestCopyShifting."""
     for item, after in (("foo", 1000), ("bar", 500), ("baz", 250)):
         delayed.after(item, after)
@@ -78,20 +78,20 @@ def test_items_come_in_the_order_of_their_times(delayed: Delayed) -> None:
 
 
 @pytest.mark.parametrize("seconds", [0, -1])
-def test_no_delay_adds_at_once(delayed: Delayed, seconds: float) -> None:
+def test_a_delay_of_zero_or_less_adds_at_once(delayed: Delayed, seconds: float) -> None:
     """client-go source."""
     delayed.queue.add_after("foo", seconds)
     assert delayed.queue.get(0) == "foo"
 
 
 @pytest.mark.parametrize("seconds", [float("nan"), float("inf")])
-def test_a_delay_is_a_finite_number(delayed: Delayed, seconds: float) -> None:
-    """What would never come, or at nobody knows what time, is refused."""
+def test_a_delay_that_is_not_finite_is_refused(delayed: Delayed, seconds: float) -> None:
+    """An item with such a delay would never become ready, or at an undefined time."""
     with pytest.raises(ValueError, match="finite number of seconds"):
         delayed.queue.add_after("foo", seconds)
 
 
-def test_what_waits_at_shut_down_is_lost(delayed: Delayed) -> None:
+def test_a_shut_down_drops_items_that_wait_for_their_delay(delayed: Delayed) -> None:
     """client-go source. Later additions are ignored."""
     delayed.after("foo", 50)
     delayed.queue.shut_down()
@@ -102,8 +102,8 @@ def test_what_waits_at_shut_down_is_lost(delayed: Delayed) -> None:
         delayed.queue.get(0)
 
 
-def test_a_worker_that_waits_is_woken_at_the_time(delayed: Delayed, run: Any) -> None:
-    """The waiting thread adds an item when it is due."""
+def test_a_waiting_worker_is_woken_when_a_delay_is_over(delayed: Delayed, run: Any) -> None:
+    """The queue's thread adds the item when it is due."""
     getting = run(delayed.queue.get)
     delayed.after("foo", 1000)
     assert delayed.clock.wait_for_waiters(1, 10)
@@ -112,8 +112,8 @@ def test_a_worker_that_waits_is_woken_at_the_time(delayed: Delayed, run: Any) ->
     assert getting.result() == "foo"
 
 
-def test_an_earlier_time_shortens_the_sleep(delayed: Delayed, run: Any) -> None:
-    """An item that comes while the thread sleeps, and is due before all others, wakes the worker at its own time."""
+def test_a_shorter_delay_shortens_the_threads_sleep(delayed: Delayed, run: Any) -> None:
+    """An item that is due before all others wakes the worker at its own time, even if the thread sleeps already."""
     getting = run(delayed.queue.get)
     delayed.after("foo", 1000)
     assert delayed.clock.wait_for_waiters(1, 10)
@@ -125,8 +125,8 @@ def test_an_earlier_time_shortens_the_sleep(delayed: Delayed, run: Any) -> None:
     assert getting.result() == "bar"
 
 
-def test_one_thread_serves_a_queue_and_ends_when_nothing_waits(make: Callable[..., Any], delaying_kind: Any) -> None:
-    """A thousand delays are one thread; some idle seconds later there is none, and a new delay starts one."""
+def test_one_thread_serves_a_queue_and_ends_when_no_item_waits(make: Callable[..., Any], delaying_kind: Any) -> None:
+    """A thousand delays need one thread. Some idle seconds later it has ended, and a new delay starts another."""
     clock = FakeClock()
     queue = make(delaying_kind, clock=clock)
 
@@ -152,8 +152,8 @@ def test_one_thread_serves_a_queue_and_ends_when_nothing_waits(make: Callable[..
     assert len(queue) == 1002
 
 
-def test_the_system_clock_wakes_it(make: Callable[..., Any], delaying_kind: Any) -> None:
-    """A delay in real time is kept, neither early nor much too late."""
+def test_delays_hold_on_the_system_clock(make: Callable[..., Any], delaying_kind: Any) -> None:
+    """A delay in real time is over neither early nor much too late."""
     queue: DelayingQueue[str] = make(delaying_kind)
     queue.add_after("later", 5)
     queue.add_after("foo", 0.03)

@@ -19,8 +19,8 @@ STEPS = st.lists(
 
 
 @given(STEPS)
-def test_it_is_a_dict_of_ranks_sorted(steps: list[tuple[str, int, int]]) -> None:
-    """Whatever is put, moved and taken out, the lowest rank of those that are left comes next."""
+def test_the_heap_behaves_as_a_sorted_dict(steps: list[tuple[str, int, int]]) -> None:
+    """Whatever is added, moved and removed, the item of the lowest rank comes next."""
     heap: KeyedHeap[int] = KeyedHeap()
     model: dict[int, tuple[int, int]] = {}
     places = count()
@@ -45,8 +45,8 @@ def test_it_is_a_dict_of_ranks_sorted(steps: list[tuple[str, int, int]]) -> None
     assert heap.first_rank is None
 
 
-def test_what_was_replaced_takes_no_room() -> None:
-    """An item that moves a thousand times is in the heap some dozens of times at most."""
+def test_moved_items_leave_few_dead_entries() -> None:
+    """An item that moves a thousand times leaves less than a hundred entries in the heap."""
     heap: KeyedHeap[str] = KeyedHeap()
     for n in range(1000):
         heap.put("a", -n, n)

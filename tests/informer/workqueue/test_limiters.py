@@ -1,9 +1,8 @@
-"""How long items have to wait."""
+"""Rate limiters: how long items wait."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import count
 from typing import Any
 
 import pytest
@@ -13,8 +12,6 @@ from informer.workqueue import (
     ItemExponentialFailureRateLimiter,
     ItemFastSlowRateLimiter,
     MaxOfRateLimiter,
-    PriorityQueue,
-    RateLimitingQueue,
     WithMaxWaitRateLimiter,
     default_controller_rate_limiter,
     default_item_based_rate_limiter,
@@ -50,10 +47,12 @@ MAX_OF = pytest.param(
 
 
 @pytest.mark.parametrize(("make_limiter", "one", "two", "again"), [EXPONENTIAL, FAST_SLOW, MAX_OF])
-def test_waits_by_item(make_limiter: Callable[[], Any], one: list[float], two: list[float], again: float) -> None:
+def test_delays_are_counted_per_item(
+    make_limiter: Callable[[], Any], one: list[float], two: list[float], again: float
+) -> None:
     """Go: TestItemExponentialFailureRateLimiter, TestItemFastSlowRateLimiter, TestMaxOfRateLimiter.
 
-    Items are counted apart, and a forgotten one begins anew.
+    A forgotten item begins with the first delay again.
     """
     limiter = make_limiter()
     assert waits(limiter, "one", 5) == one
@@ -80,7 +79,7 @@ def test_many_failures_do_not_overflow(base: float, maximum: float, nth: int, ex
     assert last == maximum
 
 
-def test_waits_are_cut_off() -> None:
+def test_delays_are_cut_to_a_maximum() -> None:
     """Go: TestWithMaxWaitRateLimiter."""
     limiter = WithMaxWaitRateLimiter(ItemFastSlowRateLimiter(0.005, 1000.0, 100), 500.0)
     assert waits(limiter, "one", 200) == [0.005] * 100 + [500.0] * 100
@@ -90,7 +89,7 @@ def test_waits_are_cut_off() -> None:
 
 
 def test_the_default_limiter_has_the_numbers_of_client_go() -> None:
-    """client-go source. 5 ms doubled up to 1000 s by item, and 10 a second after 100 for all together."""
+    """client-go source. 5 ms doubled up to 1000 s per item, and 10 per second after 100 for all items together."""
     clock = FakeClock()
     limiter = default_controller_rate_limiter(clock=clock)
     assert waits(limiter, "one", 2) == [0.005, 0.01]
@@ -107,8 +106,8 @@ def test_the_default_limiter_has_the_numbers_of_client_go() -> None:
     assert waits(default_item_based_rate_limiter(), "one", 2) == [0.001, 0.002]
 
 
-def test_a_bucket_fills_with_time() -> None:
-    """client-go source. Each waits for a token of its own, of which there are never more than the burst."""
+def test_a_bucket_refills_over_time_up_to_its_burst() -> None:
+    """client-go source. Each retry waits for a token of its own."""
     clock = FakeClock()
     limiter = BucketRateLimiter(2, 3, clock=clock)
     assert waits(limiter, "a", 5) == [0, 0, 0, 0.5, 1.0]
@@ -129,37 +128,13 @@ def test_a_bucket_fills_with_time() -> None:
         lambda: WithMaxWaitRateLimiter(BucketRateLimiter(1, 1), float("nan")),
     ],
 )
-def test_numbers_without_sense_are_refused(make_limiter: Callable[[], Any]) -> None:
+def test_impossible_numbers_are_refused(make_limiter: Callable[[], Any]) -> None:
     """The error names the number."""
-    with pytest.raises(ValueError, match=r"qps=|burst=|below 0"):
+    with pytest.raises(ValueError, match=r"qps=|burst=|must not be negative"):
         make_limiter()
 
 
-def test_a_maximum_of_nothing_is_no_wait() -> None:
-    """Without limiters nothing waits."""
+def test_a_maximum_of_no_limiters_is_no_delay() -> None:
+    """Without limiters, no item waits."""
     assert MaxOfRateLimiter().when("a") == 0
     assert MaxOfRateLimiter().num_requeues("a") == 0
-
-
-@pytest.mark.parametrize("kind", [RateLimitingQueue, PriorityQueue], ids=lambda kind: kind.__name__)
-def test_a_queue_asks_its_limiter(make: Callable[..., Any], kind: Any) -> None:
-    """Go: TestRateLimitingQueue."""
-    clock = FakeClock()
-    queue = make(kind, ItemExponentialFailureRateLimiter(0.001, 1.0), clock=clock)
-
-    def delay(item: str) -> int:
-        """Milliseconds after which an item that is added rate-limited is ready."""
-        queue.add_rate_limited(item)
-        for milliseconds in count():
-            if len(queue):
-                queue.done(queue.get(0))
-                return milliseconds
-            clock.step(0.001 + 1e-9)
-        raise AssertionError
-
-    assert [delay("one"), delay("one")] == [1, 2]
-    assert queue.num_requeues("one") == 2
-    assert [delay("two"), delay("two")] == [1, 2]
-    queue.forget("one")
-    assert queue.num_requeues("one") == 0
-    assert delay("one") == 1

@@ -1,4 +1,4 @@
-"""What work queues tell of themselves."""
+"""The metrics of work queues."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from watch import FakeClock
 
 
 class Provider:
-    """Keeps the metrics of the queues there are."""
+    """Keeps the metrics of all queues that it was told of."""
 
     def __init__(self) -> None:
         self.queues: dict[str, QueueMetrics] = {}
@@ -86,8 +86,8 @@ def test_unfinished_work_is_a_sum_and_its_longest_a_maximum(make: Callable[..., 
     assert (stats.unfinished_work_seconds, stats.longest_running_processor_seconds) == (4, 3)
 
 
-def test_a_provider_is_told_once_that_a_queue_has_ended(make: Callable[..., Any], clock: FakeClock) -> None:
-    """Go: TestMetricShutdown. Nothing runs for the metrics' sake, and after the shut-down nobody need read them."""
+def test_a_provider_is_told_once_of_a_shut_down(make: Callable[..., Any], clock: FakeClock) -> None:
+    """Go: TestMetricShutdown. No thread runs for the metrics, and they can still be read after the shut-down."""
     provider = Provider()
     queue = make(WorkQueue, name="test", clock=clock, metrics_provider=provider)
     assert not clock.wait_for_waiters(1, 0.01)
@@ -103,7 +103,7 @@ def test_a_provider_is_told_once_that_a_queue_has_ended(make: Callable[..., Any]
 
 
 def test_retries_are_counted(make: Callable[..., Any], clock: FakeClock) -> None:
-    """client-go source. Each add_after counts, even without delay; not that in a PriorityQueue, as in controller-runtime."""
+    """client-go source. Each add_after counts; in a PriorityQueue only one with a delay, as in controller-runtime."""
     provider = Provider()
     for kind in (DelayingQueue, RateLimitingQueue, PriorityQueue):
         queue = make(kind, name=kind.__name__, clock=clock, metrics_provider=provider)
@@ -116,8 +116,8 @@ def test_retries_are_counted(make: Callable[..., Any], clock: FakeClock) -> None
     assert retries == {"DelayingQueue": 2, "RateLimitingQueue": 3, "PriorityQueue": 2}
 
 
-def test_durations_are_in_buckets(make: Callable[..., Any], clock: FakeClock) -> None:
-    """The bounds are those of component-base, upper ones and inclusive."""
+def test_durations_are_counted_in_buckets(make: Callable[..., Any], clock: FakeClock) -> None:
+    """The bounds are component-base's inclusive upper bounds."""
     provider = Provider()
     queue = make(WorkQueue, name="test", clock=clock, metrics_provider=provider)
     for seconds in (0, 1.0, 5.0, 2000.0):
@@ -135,8 +135,8 @@ def test_without_name_or_provider_nothing_is_measured(make: Callable[..., Any], 
     assert make(WorkQueue, **options)._metrics is None
 
 
-def test_the_provider_for_all_is_set_once(make: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    """client-go source. Later calls have no effect, and a queue's own provider comes first."""
+def test_the_default_provider_is_set_once(make: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """client-go source. Later calls have no effect, and a queue's own provider takes precedence."""
     monkeypatch.setattr(metrics, "_default", SetOnce())
     first, second, own = Provider(), Provider(), Provider()
     make(WorkQueue, name="too early")

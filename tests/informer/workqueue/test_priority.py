@@ -1,4 +1,4 @@
-"""The queue in which some items are before others."""
+"""The queue that gives out items by priority."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def queue(make: Callable[..., Any], clock: FakeClock) -> PriorityQueue[str]:
 
 
 def drain(queue: PriorityQueue[Any]) -> list[tuple[Any, int]]:
-    """All that is ready, each with its priority."""
+    """Gets and finishes all ready items, each with its priority."""
     found = []
     while len(queue):
         found.append(queue.get_with_priority(0))
@@ -34,14 +34,14 @@ def drain(queue: PriorityQueue[Any]) -> list[tuple[Any, int]]:
     return found
 
 
-def test_items_of_one_priority_come_in_the_order_of_arrival(queue: PriorityQueue[str]) -> None:
+def test_items_of_equal_priority_are_given_out_in_the_order_of_arrival(queue: PriorityQueue[str]) -> None:
     """Go: controller-runtime "returns items in order"."""
     queue.add("foo")
     queue.add("bar")
     assert drain(queue) == [("foo", 0), ("bar", 0)]
 
 
-def test_an_item_that_is_processed_is_passed_over(queue: PriorityQueue[str]) -> None:
+def test_an_item_under_way_is_skipped(queue: PriorityQueue[str]) -> None:
     """Go: controller-runtime "doesn't return an item that is currently locked" and "enqueues a locked item"."""
     queue.add("foo")
     assert queue.get(0) == "foo"
@@ -55,8 +55,8 @@ def test_an_item_that_is_processed_is_passed_over(queue: PriorityQueue[str]) -> 
     assert queue.get(0) == "foo"
 
 
-def test_an_item_added_again_has_its_place_from_then(queue: PriorityQueue[str]) -> None:
-    """Go: controller-runtime "returns an item as soon as its unlocked". Its place is that of the add, not of the done."""
+def test_an_item_added_again_is_placed_by_its_add(queue: PriorityQueue[str]) -> None:
+    """Go: controller-runtime "returns an item as soon as its unlocked". The time of the add counts, not that of the done."""
     queue.add("foo")
     assert queue.get(0) == "foo"
     queue.add("foo")
@@ -74,7 +74,7 @@ def test_the_highest_priority_of_an_item_counts(queue: PriorityQueue[str], prior
     assert drain(queue) == [("foo", 2)]
 
 
-def test_a_higher_priority_puts_an_item_before_lower_ones(queue: PriorityQueue[str]) -> None:
+def test_a_raised_item_is_given_out_before_lower_ones(queue: PriorityQueue[str]) -> None:
     """Go: controller-runtime "gets pushed to the front if the priority increases"."""
     queue.add_all(["foo", "bar", "baz"])
     queue.add("baz", priority=1)
@@ -82,7 +82,7 @@ def test_a_higher_priority_puts_an_item_before_lower_ones(queue: PriorityQueue[s
     assert len(queue) == 2
 
 
-def test_a_raised_item_is_behind_those_that_had_the_priority(queue: PriorityQueue[str]) -> None:
+def test_a_raised_item_goes_behind_items_of_its_new_priority(queue: PriorityQueue[str]) -> None:
     """Go: controller-runtime "follows FIFO order in the new priority queue when item priority changes"."""
     queue.add("foo", priority=0)
     queue.add("bar", priority=1)
@@ -90,8 +90,8 @@ def test_a_raised_item_is_behind_those_that_had_the_priority(queue: PriorityQueu
     assert drain(queue) == [("bar", 1), ("foo", 1)]
 
 
-def test_a_priority_is_forgotten_once_the_item_was_got(queue: PriorityQueue[str]) -> None:
-    """What is added while it is being processed comes with its own priority."""
+def test_get_resets_the_priority_of_an_item(queue: PriorityQueue[str]) -> None:
+    """An item that is added while it is processed waits with the priority of that add."""
     queue.add("foo", priority=5)
     assert queue.get_with_priority(0) == ("foo", 5)
     queue.add("foo", priority=-5)
@@ -99,7 +99,7 @@ def test_a_priority_is_forgotten_once_the_item_was_got(queue: PriorityQueue[str]
     assert queue.get_with_priority(0) == ("foo", -5)
 
 
-def test_an_item_that_is_ready_stays_so(queue: PriorityQueue[str], clock: FakeClock) -> None:
+def test_a_delay_does_not_affect_a_ready_item(queue: PriorityQueue[str], clock: FakeClock) -> None:
     """Go: controller-runtime "retains the lowest after duration"."""
     queue.add("bar")
     queue.add("foo")
@@ -110,7 +110,7 @@ def test_an_item_that_is_ready_stays_so(queue: PriorityQueue[str], clock: FakeCl
     assert drain(queue) == []
 
 
-def test_what_waits_does_not_count(queue: PriorityQueue[str]) -> None:
+def test_len_does_not_count_items_that_wait_for_a_delay(queue: PriorityQueue[str]) -> None:
     """Go: controller-runtime "doesn't include non-ready items in Len()"."""
     queue.add_after("foo", 60)
     queue.add("baz")
@@ -119,8 +119,8 @@ def test_what_waits_does_not_count(queue: PriorityQueue[str]) -> None:
     assert len(queue) == 2
 
 
-def test_an_add_ends_the_wait_of_an_item(queue: PriorityQueue[str], clock: FakeClock) -> None:
-    """Go: TestWaitingItemIsReturnedRightAfterReadWithoutAfter. It does not come a second time when its time is up."""
+def test_an_add_ends_the_delay_of_an_item(queue: PriorityQueue[str], clock: FakeClock) -> None:
+    """Go: TestWaitingItemIsReturnedRightAfterReadWithoutAfter. It is not given out again when the delay is over."""
     queue.add_after("foo", 60, priority=-1)
     queue.add("foo", priority=-2)
     assert drain(queue) == [("foo", -1)]
@@ -142,7 +142,7 @@ def test_a_waiting_item_keeps_its_highest_priority_and_earliest_time(
 
 
 @pytest.mark.parametrize("after", [-1, 0, 1])
-def test_priorities_hold_for_delays_too(queue: PriorityQueue[str], clock: FakeClock, after: float) -> None:
+def test_delayed_items_are_given_out_by_priority(queue: PriorityQueue[str], clock: FakeClock, after: float) -> None:
     """Go: TestHighPriorityItemsAreReturnedBeforeLowPriorityItemMultipleTimes."""
     priorities = (10, 5, 0, -5, -10)
     for n in range(200):
@@ -152,7 +152,7 @@ def test_priorities_hold_for_delays_too(queue: PriorityQueue[str], clock: FakeCl
     assert drain(queue) == [(f"{priority} {n}", priority) for priority in priorities for n in range(200)]
 
 
-def test_an_item_that_became_ready_is_before_lower_ones(queue: PriorityQueue[str], clock: FakeClock) -> None:
+def test_an_item_that_became_ready_is_given_out_before_lower_ones(queue: PriorityQueue[str], clock: FakeClock) -> None:
     """Go: TestHighPriorityItemThatBecameReadyIsReturnedBeforeLowPriorityItem."""
     queue.add("foo", priority=-100)
     queue.add_after("prio", 1)
@@ -160,8 +160,8 @@ def test_an_item_that_became_ready_is_before_lower_ones(queue: PriorityQueue[str
     assert queue.get_with_priority(0) == ("prio", 0)
 
 
-def test_waiting_items_come_by_their_times(queue: PriorityQueue[str], clock: FakeClock) -> None:
-    """Go: TestMultipleItemsWithAfterAreReturnedInCorrectOrder. And behind what was ready before them."""
+def test_delayed_items_become_ready_in_the_order_of_their_delays(queue: PriorityQueue[str], clock: FakeClock) -> None:
+    """Go: TestMultipleItemsWithAfterAreReturnedInCorrectOrder. They go behind items that were ready before."""
     queue.add_after("foo", 1)
     queue.add_after("bar", 0.2)
     queue.add("ready")
@@ -170,7 +170,7 @@ def test_waiting_items_come_by_their_times(queue: PriorityQueue[str], clock: Fak
 
 
 def test_rate_limited_items_do_not_affect_each_other(make: Callable[..., Any], clock: FakeClock) -> None:
-    """Go: TestWhenAddingMultipleItemsWithRatelimitTrueTheyDontAffectEachOther. By default 5 ms, doubled, by item."""
+    """Go: TestWhenAddingMultipleItemsWithRatelimitTrueTheyDontAffectEachOther. The default is 5 ms, doubled with each retry."""
     queue = make(PriorityQueue, clock=clock)
     for _ in range(3):
         queue.add_rate_limited("foo", priority=2)
@@ -187,8 +187,8 @@ def test_rate_limited_items_do_not_affect_each_other(make: Callable[..., Any], c
     assert drain(queue) == [("foo", 0)]
 
 
-def test_shut_down_wakes_who_waits(queue: PriorityQueue[str], run: Any) -> None:
-    """Go: TestGetFromPriorityQueueIsUnblockedOnShutdown. What waits for its time is gone, with its priority."""
+def test_shut_down_wakes_a_waiting_worker(queue: PriorityQueue[str], run: Any) -> None:
+    """Go: TestGetFromPriorityQueueIsUnblockedOnShutdown. Items that wait for a delay are dropped with their priority."""
     getting = run(queue.get_with_priority)
     queue.add_after("foo", 60, priority=4)
     queue.shut_down()
@@ -198,12 +198,12 @@ def test_shut_down_wakes_who_waits(queue: PriorityQueue[str], run: Any) -> None:
 
 
 class Model:
-    """controller-runtime's rules on plain dicts."""
+    """controller-runtime's rules, written with plain dicts."""
 
     def __init__(self) -> None:
         self.now = 0.0
         self.place = 0
-        self.items: dict[int, list[Any]] = {}  # priority, place, time at which it is ready or None
+        self.items: dict[int, list[Any]] = {}  # priority, place, time at which the delay is over or None
         self.busy: set[int] = set()
 
     def next_place(self) -> int:
@@ -251,15 +251,15 @@ STEPS = st.lists(
 
 
 @given(STEPS)
-def test_it_does_what_a_plain_model_does(steps: list[tuple[str, int, int, int]]) -> None:
-    """Go: TestFuzzPriorityQueue. Whatever is added, got, done and waited for, items and priorities are the model's."""
+def test_the_queue_behaves_as_a_plain_model(steps: list[tuple[str, int, int, int]]) -> None:
+    """Go: TestFuzzPriorityQueue. Items and priorities are the model's, whatever is added, got, done and waited for."""
     clock = FakeClock()
     queue: PriorityQueue[int] = PriorityQueue(ItemExponentialFailureRateLimiter(1, 1), clock=clock)
     model = Model()
     try:
         for n, (step, key, after, priority) in enumerate(steps):
             if step == "add":
-                # No two are due at the same time: among such the order is nobody's concern.
+                # No two items are due at the same time, since their order would be undefined.
                 delay = after + n / 1000 if after else 0
                 queue.add_after(key, delay, priority=priority)
                 model.add(key, delay, priority)

@@ -1,4 +1,4 @@
-"""What every work queue does."""
+"""What every kind of work queue does."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from informer.workqueue import RateLimitingQueue, ShutDownError, WorkQueue
+from tests.eventually import eventually
 
 SHUT_DOWNS = pytest.mark.parametrize("shut_down", ["shut_down", "shut_down_with_drain"])
 
@@ -31,7 +32,7 @@ def consume(queue: WorkQueue[Any], each: Callable[[Any], object]) -> None:
 
 @SHUT_DOWNS
 def test_many_producers_and_consumers(any_queue: Any, run: Any, shut_down: str) -> None:
-    """Go: TestBasic. No item is ever with two workers, all end at shut-down, and what is added later never comes."""
+    """Go: TestBasic. An item is never with two workers, all workers end at the shut-down, and later items are ignored."""
     busy: set[int] = set()
     clashes: list[int] = []
     seen: set[Any] = set()
@@ -58,7 +59,7 @@ def test_many_producers_and_consumers(any_queue: Any, run: Any, shut_down: str) 
 
 
 @SHUT_DOWNS
-def test_an_item_added_while_it_is_processed_comes_again(any_queue: Any, run: Any, shut_down: str) -> None:
+def test_an_item_added_while_it_is_processed_is_given_out_again(any_queue: Any, run: Any, shut_down: str) -> None:
     """Go: TestAddWhileProcessing."""
     times: dict[int, int] = {}
     all_twice = threading.Event()
@@ -94,7 +95,7 @@ def test_len_counts_each_item_once(any_queue: Any) -> None:
     assert sizes == [1, 2, 2]
 
 
-def test_an_item_can_be_added_again_while_processed(any_queue: Any) -> None:
+def test_an_item_added_again_is_ready_only_after_done(any_queue: Any) -> None:
     """Go: TestReinsert."""
     any_queue.add("foo")
     assert any_queue.get(0) == "foo"
@@ -108,7 +109,7 @@ def test_an_item_can_be_added_again_while_processed(any_queue: Any) -> None:
 
 
 class Recording(deque[Any]):
-    """An order that notes what was touched."""
+    """An order of arrival that records the items it was told of again."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -123,8 +124,8 @@ class Recording(deque[Any]):
         self.touched.append(item)
 
 
-def test_an_item_added_twice_comes_once() -> None:
-    """Go: TestCollapse. The order is told of the second add."""
+def test_an_item_added_twice_is_given_out_once() -> None:
+    """Go: TestCollapse. The second add touches the item in the order."""
     order = Recording()
     queue = WorkQueue(order=order)
     queue.add("bar")
@@ -135,7 +136,7 @@ def test_an_item_added_twice_comes_once() -> None:
     assert order.touched == ["bar"]
 
 
-def test_adds_while_processing_are_one(run: Any) -> None:
+def test_several_adds_while_processing_count_as_one(run: Any) -> None:
     """Go: TestCollapseWhileProcessing. A second worker waits until the first is done, and gets the item once."""
     order = Recording()
     queue = WorkQueue(order=order)
@@ -153,7 +154,7 @@ def test_adds_while_processing_are_one(run: Any) -> None:
     assert order.touched == []
 
 
-def test_a_custom_order_decides_what_comes_first() -> None:
+def test_a_custom_order_decides_which_item_is_next() -> None:
     """client-go source. Any object with push, pop, touch and len can replace the order of arrival."""
 
     class LastFirst(Recording):
@@ -171,7 +172,7 @@ def take(queue: WorkQueue[Any], *items: str) -> None:
         assert queue.get(0) == item
 
 
-def test_a_draining_shut_down_waits_for_what_is_processed(any_queue: Any, run: Any) -> None:
+def test_a_draining_shut_down_waits_for_items_under_way(any_queue: Any, run: Any) -> None:
     """Go: TestQueueDrainageUsingShutDownWithDrain."""
     take(any_queue, "foo", "bar")
     ended = run(any_queue.shut_down_with_drain)
@@ -184,24 +185,26 @@ def test_a_draining_shut_down_waits_for_what_is_processed(any_queue: Any, run: A
     ended.result()
 
 
-def test_a_shut_down_waits_for_nothing(any_queue: Any) -> None:
-    """Go: TestNoQueueDrainageUsingShutDown."""
+def test_a_plain_shut_down_does_not_wait_and_can_be_repeated(any_queue: Any) -> None:
+    """Go: TestNoQueueDrainageUsingShutDown. The test would hang if it waited."""
     take(any_queue, "foo", "bar")
     any_queue.shut_down()
     any_queue.shut_down()
+    assert any_queue.shutting_down
 
 
-def test_a_shut_down_ends_a_draining_one(any_queue: Any, run: Any) -> None:
+def test_a_plain_shut_down_ends_a_draining_one(any_queue: Any, run: Any) -> None:
     """Go: TestForceQueueShutdownUsingShutDown."""
     take(any_queue, "foo", "bar")
     ended = run(any_queue.shut_down_with_drain)
     with pytest.raises(ShutDownError):
         any_queue.get(10)
+    assert not ended.ends_within(0.02)
     any_queue.shut_down()
     ended.result()
 
 
-def test_draining_includes_what_was_added_again(any_queue: Any, run: Any) -> None:
+def test_draining_waits_for_items_that_were_added_again(any_queue: Any, run: Any) -> None:
     """Go: TestQueueDrainageUsingShutDownWithDrainWithDirtyItem."""
     take(any_queue, "foo")
     any_queue.add("foo")
@@ -217,13 +220,12 @@ def test_draining_includes_what_was_added_again(any_queue: Any, run: Any) -> Non
     ended.result()
 
 
-def test_draining_waits_for_what_nobody_has_taken_yet(any_queue: Any, run: Any) -> None:
-    """Between two items of a lone worker nothing is being processed, and yet there is more to come."""
+def test_draining_waits_for_items_that_no_worker_has_taken_yet(any_queue: Any, run: Any) -> None:
+    """Between two items of a single worker no item is under way, but the queue is not drained yet."""
     any_queue.add_all(["foo", "bar"])
     assert any_queue.get(0) == "foo"
     ended = run(any_queue.shut_down_with_drain)
-    while not any_queue.shutting_down:
-        time.sleep(0)
+    assert eventually(lambda: any_queue.shutting_down)
     any_queue.done("foo")
     assert not ended.ends_within(0.02)
     assert any_queue.get(0) == "bar"
@@ -231,8 +233,8 @@ def test_draining_waits_for_what_nobody_has_taken_yet(any_queue: Any, run: Any) 
     ended.result()
 
 
-def test_items_come_in_the_order_of_arrival_even_after_shut_down(any_queue: Any) -> None:
-    """client-go source. What is queued is still given out; what is added later is ignored, and an unknown done harmless."""
+def test_ready_items_are_given_out_in_order_even_after_shut_down(any_queue: Any) -> None:
+    """client-go source. Items added later are ignored, and `done` with an unknown item is harmless."""
     any_queue.add_all("cab")
     any_queue.done("never seen")
     any_queue.shut_down()
@@ -244,7 +246,7 @@ def test_items_come_in_the_order_of_arrival_even_after_shut_down(any_queue: Any)
 
 
 def test_get_waits_for_an_item(any_queue: Any, run: Any) -> None:
-    """A worker that waits is woken by an add; one whose time is up gets queue.Empty."""
+    """An add wakes a waiting worker; when the time-out is over, get raises queue.Empty."""
     with pytest.raises(queues.Empty):
         any_queue.get(0.01)
     waiting = run(any_queue.get)
@@ -254,7 +256,7 @@ def test_get_waits_for_an_item(any_queue: Any, run: Any) -> None:
 
 @pytest.mark.parametrize("item", [{"a": 1}, ["foo"], ("foo", [])], ids=["dict", "list", "tuple of list"])
 def test_an_item_must_be_hashable(any_queue: Any, item: Any) -> None:
-    """The error names the type and says what to add instead; nothing is added."""
+    """The error names the type and says what to add instead; no item is added."""
     adders = ["add", "add_after", "add_rate_limited"]
     for name in adders:
         add = getattr(any_queue, name, None)
@@ -267,11 +269,11 @@ def test_an_item_must_be_hashable(any_queue: Any, item: Any) -> None:
 
 
 class Item:
-    """Something that can be seen to be freed."""
+    """An item that can be weakly referenced."""
 
 
 def test_a_done_item_is_freed(any_queue: Any) -> None:
-    """Go: TestGarbageCollection. The queue keeps nothing of an item that was processed, retried and forgotten."""
+    """Go: TestGarbageCollection. The queue does not refer to an item that was processed, retried and forgotten."""
     item = Item()
     ref = weakref.ref(item)
     any_queue.add(item)
@@ -292,7 +294,7 @@ def test_a_done_item_is_freed(any_queue: Any) -> None:
 
 
 def test_memory_does_not_grow_with_items_done(any_queue: Any) -> None:
-    """Twenty thousand new keys later a queue is as small as before."""
+    """After twenty thousand new keys a queue uses as much memory as before."""
 
     def process(first: int) -> None:
         for start in range(first, first + 20000, 1000):
@@ -313,7 +315,7 @@ def test_memory_does_not_grow_with_items_done(any_queue: Any) -> None:
 
 
 def test_each_key_has_one_worker_under_contention(any_queue: Any, run: Any) -> None:
-    """Eight workers and four producers of the same few keys: never two at one key, and every last add is seen."""
+    """Eight workers and four producers share five keys: no key has two workers, and each is processed after its last add."""
     counts = dict.fromkeys("abcde", 0)
     seen = dict.fromkeys("abcde", 0)
     busy = dict.fromkeys("abcde", 0)

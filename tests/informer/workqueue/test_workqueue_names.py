@@ -1,4 +1,4 @@
-"""What `informer.workqueue` offers, and what importing it does not cost."""
+"""The public names of `informer.workqueue`, and the cost of importing it."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ RateLimiter ItemExponentialFailureRateLimiter BucketRateLimiter ItemFastSlowRate
 WithMaxWaitRateLimiter default_controller_rate_limiter default_item_based_rate_limiter
 run_workers run_workers_async parallelize_until enqueue_key enqueue_owner
 MetricsProvider QueueMetrics QueueStats Durations DURATION_BUCKETS set_metrics_provider
-""".split()  # noqa: SIM905 - one name a line would be a page
+""".split()  # noqa: SIM905 - one name per line would fill a page
 
 
 def test_the_public_names_are_these() -> None:
-    """Neither more nor fewer."""
+    """The list is complete."""
     assert sorted(informer.workqueue.__all__) == sorted(NAMES)
     assert all(hasattr(informer.workqueue, name) for name in NAMES)
 
 
-def test_importing_it_is_cheap() -> None:
-    """Neither the official client nor asyncio nor a metrics library is loaded."""
+def test_importing_the_package_loads_no_heavy_modules() -> None:
+    """It loads neither the official client nor asyncio nor the Prometheus client."""
     script = "import sys, informer.workqueue; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
     assert not {"kubernetes", "asyncio", "prometheus_client"} & set(done.stdout.split())

@@ -1,4 +1,4 @@
-"""Handlers that fill a queue."""
+"""Handlers that add keys to a work queue."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def thing(
 
 
 def model(raw: dict[str, Any]) -> Any:
-    """An official model of the same."""
+    """The same object as an official client model."""
     metadata = raw["metadata"]
     references = [
         client.V1OwnerReference(
@@ -78,7 +78,7 @@ def drain_by_priority(queue: PriorityQueue[str]) -> dict[str, int]:
 
 
 @FORMS
-def test_the_key_of_whatever_happens(make: Callable[..., Any], form: Any) -> None:
+def test_enqueue_key_adds_the_key_of_each_event(make: Callable[..., Any], form: Any) -> None:
     """Go: controller-runtime EnqueueRequestForObject. An add, an update and a delete each add the object's key."""
     queue = make(RateLimitingQueue)
     handler = enqueue_key(queue)
@@ -90,8 +90,8 @@ def test_the_key_of_whatever_happens(make: Callable[..., Any], form: Any) -> Non
 
 
 @FORMS
-def test_the_key_of_the_owner(make: Callable[..., Any], form: Any) -> None:
-    """Go: controller-runtime EnqueueRequestForOwner. The owner is in the namespace of what it owns."""
+def test_enqueue_owner_adds_the_key_of_the_controlling_owner(make: Callable[..., Any], form: Any) -> None:
+    """Go: controller-runtime EnqueueRequestForOwner. The owner is in the namespace of the object."""
     queue = make(RateLimitingQueue)
     handler = enqueue_owner(queue, "Foo")
     handler.on_add(form(thing("web", owner("a"))), is_in_initial_list=False)
@@ -101,7 +101,7 @@ def test_the_key_of_the_owner(make: Callable[..., Any], form: Any) -> None:
 
 
 @FORMS
-def test_both_owners_when_an_object_changes_hands(make: Callable[..., Any], form: Any) -> None:
+def test_both_owners_are_enqueued_when_the_owner_changes(make: Callable[..., Any], form: Any) -> None:
     """Go: controller-runtime "should enqueue a Request for the owners of both objects in the UpdateEvent"."""
     queue = make(RateLimitingQueue)
     handler = enqueue_owner(queue, "Foo")
@@ -123,8 +123,8 @@ def test_both_owners_when_an_object_changes_hands(make: Callable[..., Any], form
     ],
     ids=str,
 )
-def test_owners_of_a_kind(make: Callable[..., Any], kind: Any, found: list[str]) -> None:
-    """Only the controller counts, and of a kind its group, not its version."""
+def test_owners_match_by_kind_and_group(make: Callable[..., Any], kind: Any, found: list[str]) -> None:
+    """Only the controlling owner counts; the version of its API group does not matter."""
     queue = make(RateLimitingQueue)
     handler = enqueue_owner(queue, kind)
     owners = [
@@ -139,7 +139,7 @@ def test_owners_of_a_kind(make: Callable[..., Any], kind: Any, found: list[str])
     assert drain(queue) == [f"shop/{name}" for name in found]
 
 
-def test_owners_without_a_namespace(make: Callable[..., Any]) -> None:
+def test_the_key_of_a_cluster_scoped_owner_is_its_name(make: Callable[..., Any]) -> None:
     """Go: controller-runtime "should enqueue a Request with a cluster scoped owner"."""
     queue = make(RateLimitingQueue)
     enqueue_owner(queue, "Foo", namespaced=False).on_add(thing("web", owner("a")), is_in_initial_list=False)
@@ -148,15 +148,15 @@ def test_owners_without_a_namespace(make: Callable[..., Any]) -> None:
 
 
 @pytest.mark.parametrize("kind", ["", ".group", "apps/v1", None, 7, ("Foo",), ("v1", 7), ("v1", "")], ids=repr)
-def test_what_is_no_kind_is_refused(make: Callable[..., Any], kind: Any) -> None:
-    """The error shows the forms that are."""
+def test_a_malformed_kind_is_refused(make: Callable[..., Any], kind: Any) -> None:
+    """The error shows the accepted forms."""
     with pytest.raises(ValueError, match=r"Foo\.samplecontroller\.k8s\.io"):
         enqueue_owner(make(RateLimitingQueue), kind)
 
 
 @pytest.mark.parametrize("make_handler", [enqueue_key, lambda queue: enqueue_owner(queue, "Foo")])
-def test_what_is_no_queue_is_refused(make_handler: Callable[[Any], Any]) -> None:
-    """The error names what was given."""
+def test_an_object_that_is_not_a_queue_is_refused(make_handler: Callable[[Any], Any]) -> None:
+    """The error names the type that was given."""
     with pytest.raises(TypeError, match="not a list"):
         make_handler([])
 
@@ -176,15 +176,15 @@ def test_what_is_no_queue_is_refused(make_handler: Callable[[Any], Any]) -> None
     ],
     ids=str,
 )
-def test_odd_objects_have_no_owner(make: Callable[..., Any], odd: Any) -> None:
-    """Whatever a server or a model gives, nothing is raised and nothing is queued."""
+def test_malformed_objects_have_no_owner(make: Callable[..., Any], odd: Any) -> None:
+    """The handler neither raises nor enqueues a key."""
     queue = make(RateLimitingQueue)
     enqueue_owner(queue, "Foo").on_add(odd, is_in_initial_list=False)
     assert drain(queue) == []
 
 
 def test_tombstones(make: Callable[..., Any]) -> None:
-    """The key is the tombstone's; the owner is that of the last known state, if there is one."""
+    """enqueue_key uses the tombstone's key; enqueue_owner uses the owner in the last known state, if there is one."""
     queue = make(RateLimitingQueue)
     enqueue_key(queue).on_delete(DeletedFinalStateUnknown("shop/a", None), final_state_unknown=True)
     owners = enqueue_owner(queue, "Foo")
@@ -194,7 +194,7 @@ def test_tombstones(make: Callable[..., Any]) -> None:
 
 
 def changes(make_thing: Callable[..., Any]) -> list[Change[Any]]:
-    """One of each sort, each of an object of its own."""
+    """One change of each sort, each of an object of its own."""
     added, updated, deleted = DeltaType.ADDED, DeltaType.UPDATED, DeltaType.DELETED
     return [
         Change(added, make_thing("listed"), is_in_initial_list=True),
@@ -225,10 +225,10 @@ PRIORITIES = {
     ],
     ids=["key", "owner"],
 )
-def test_what_is_no_news_has_low_priority(
+def test_unchanged_objects_get_low_priority(
     make: Callable[..., Any], make_handler: Any, make_thing: Any, in_batches: bool
 ) -> None:
-    """Go: controller-runtime "WithLowPriorityWhenUnchanged". The initial list and unchanged objects are for later."""
+    """Go: controller-runtime "WithLowPriorityWhenUnchanged". These are the initial list, resyncs and relists."""
     queues = make(PriorityQueue), make(RateLimitingQueue)
     for queue in queues:
         handler = make_handler(queue)
@@ -246,8 +246,8 @@ def test_what_is_no_news_has_low_priority(
     assert drain(queues[1]) == [f"shop/{name}" for name in PRIORITIES]
 
 
-def test_models_without_versions_are_news(make: Callable[..., Any]) -> None:
-    """Two objects of unknown version are not known to be the same, but by a resync, which says so."""
+def test_updates_without_resource_versions_count_as_changes(make: Callable[..., Any]) -> None:
+    """Two objects without a resourceVersion cannot be compared. Only a resync says that nothing has changed."""
     queue = make(PriorityQueue)
     same = object()
     enqueue_key(queue).on_batch(
@@ -259,16 +259,21 @@ def test_models_without_versions_are_news(make: Callable[..., Any]) -> None:
     assert drain_by_priority(queue) == {"shop/web": 0, "shop/resynced": LOW_PRIORITY}
 
 
-def test_an_odd_object_costs_the_batch_nothing(make: Callable[..., Any], caplog: pytest.LogCaptureFixture) -> None:
-    """It is logged, and the others are queued."""
+def test_a_malformed_object_does_not_affect_the_rest_of_its_batch(
+    make: Callable[..., Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is logged, and the other keys are enqueued."""
     queue = make(RateLimitingQueue)
     enqueue_key(queue).on_batch([Change(DeltaType.ADDED, thing(n) if n else object()) for n in ("a", "", "b")])
     assert drain(queue) == ["shop/a", "shop/b"]
-    assert any(record.levelno == logging.ERROR and "is not queued" in record.message for record in caplog.records)
+    assert any(
+        record.levelno == logging.ERROR and "failed to enqueue a change of" in record.message
+        for record in caplog.records
+    )
 
 
-def test_behind_an_informer(make: Callable[..., Any]) -> None:
-    """Each object that the informer shows is queued, the initial list at low priority."""
+def test_enqueue_key_as_the_handler_of_an_informer(make: Callable[..., Any]) -> None:
+    """The initial list is enqueued at low priority, later changes at normal priority."""
     source = FakeControllerSource()
     source.add(thing("first"))
     queue = make(PriorityQueue)

@@ -1,4 +1,4 @@
-"""What workers of every kind do with a key: take it, and say what comes of it."""
+"""The workers' side of a queue: takes keys from it and applies what their reconciliation led to."""
 
 from __future__ import annotations
 
@@ -15,21 +15,24 @@ from informer.workqueue.priority import PriorityQueue
 from informer.workqueue.queue import ShutDownError
 from informer.workqueue.rate_limiting import RateLimitingQueue
 
-__all__ = ["Work"]
+__all__ = ["QueueConsumer"]
 
 T = TypeVar("T", bound=Hashable, default=Any)
 
 _log = logging.getLogger("informer.workqueue")
 
 
-class Work(Generic[T]):
-    """The workers' side of a queue.
+class QueueConsumer(Generic[T]):
+    """Takes keys from a queue for workers, and forgets or requeues each according to its result.
+
+    Threaded and async workers share it. For every key that `take` returns, a worker calls `handle_result` or `handle_error`,
+    and then `done`. In a `PriorityQueue` a requeued key keeps its priority.
 
     Args:
-        queue: where keys come from, and where they are tried again.
-        drain: whether what waits when `stop` is called is still given out.
+        queue: gives the keys and takes those to be retried.
+        drain: whether `take` still returns the keys that are ready when `stop` is called.
 
-    Threads: any; `take` waits.
+    Threads: any number of workers share one consumer. Only `take` blocks.
     """
 
     def __init__(self, queue: RateLimitingQueue[T], *, drain: bool) -> None:
@@ -40,7 +43,11 @@ class Work(Generic[T]):
         self._limited = LimitedLog(_log)
 
     def take(self) -> tuple[T, int] | None:
-        """The next key, with its priority (0 where the queue knows none); None at the end. `finish` it."""
+        """Waits for the next key and takes it.
+
+        Returns:
+            The key and its priority (0 unless the queue is a `PriorityQueue`); None when there are no more keys.
+        """
         while True:
             try:
                 taken = (self._queue.get(), 0) if self._by_priority is None else self._by_priority.get_with_priority()
@@ -56,12 +63,15 @@ class Work(Generic[T]):
         self._queue.shut_down()
 
     def abandon(self) -> None:
-        """As `stop`, and what waits is not given out."""
+        """Shuts down the queue and drops the keys that wait in it."""
         self._drain = False
         self.stop()
 
-    def settle(self, key: T, priority: int, result: object) -> None:
-        """A key's reconciliation returned something: None, or seconds to try again after."""
+    def handle_result(self, key: T, priority: int, result: object) -> None:
+        """Applies what `reconcile` returned: None forgets the key, a number also requeues it after that many seconds.
+
+        Any other result counts as a failure.
+        """
         try:
             if result is None:
                 self._queue.forget(key)
@@ -72,29 +82,32 @@ class Work(Generic[T]):
                 else:
                     self._by_priority.add_after(key, result, priority=priority)
             else:
-                self.failed(key, priority, _wrong(result))
-        # A limiter may be the user's. Whatever it raises, the worker goes on.
+                self.handle_error(key, priority, _invalid_result(result))
+        # The limiter may be the user's, and its error must not end the worker.
         except Exception as error:
-            self._limited.log(logging.ERROR, "%r is not added again: %r", key, error, exc_info=error)
+            self._log_lost_key(key, error)
 
-    def failed(self, key: T, priority: int, error: BaseException) -> None:
-        """A key's reconciliation raised: it is tried again, later each time."""
+    def handle_error(self, key: T, priority: int, error: BaseException) -> None:
+        """Logs what `reconcile` raised and requeues the key with the limiter's backoff."""
         self._limited.log(logging.ERROR, "reconciling %r failed: %r", key, error, exc_info=error)
         try:
             if self._by_priority is None:
                 self._queue.add_rate_limited(key)
             else:
                 self._by_priority.add_rate_limited(key, priority=priority)
-        except Exception as another:
-            self._limited.log(logging.ERROR, "%r is not added again: %r", key, another, exc_info=another)
+        except Exception as limiter_error:
+            self._log_lost_key(key, limiter_error)
 
-    def finish(self, key: T) -> None:
-        """Nobody has the key any more."""
+    def done(self, key: T) -> None:
+        """Ends the processing of a key, so that another worker may take it again."""
         self._queue.done(key)
 
+    def _log_lost_key(self, key: T, error: Exception) -> None:
+        self._limited.log(logging.ERROR, "failed to requeue %r: its rate limiter raised %r", key, error, exc_info=error)
 
-def _wrong(result: object) -> Exception:
+
+def _invalid_result(result: object) -> Exception:
     if inspect.iscoroutine(result):
-        result.close()  # or Python complains that nobody awaited it
+        result.close()  # avoids Python's warning that the coroutine was never awaited
         return TypeError("reconcile returned a coroutine: pass the async function itself, not one that calls it")
-    return TypeError(f"reconcile must return None or seconds to try again after, not {result!r}")
+    return TypeError(f"reconcile must return None or the seconds to requeue after, not {result!r}")

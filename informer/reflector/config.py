@@ -1,0 +1,106 @@
+"""How a reflector lists and watches: every option, checked once, in one place."""
+
+from __future__ import annotations
+
+import random as stdlib_random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from typing_extensions import TypedDict
+
+from informer.objects.entry import Undecodable
+from informer.objects.keys import meta_namespace_key
+from informer.reflector.backoff import Backoff
+from watch.clock import SYSTEM_CLOCK, Clock
+from watch.request_scope import DEFAULT_MAX_LINE_BYTES, DEFAULT_MAX_OBJECTS
+
+if TYPE_CHECKING:
+    from informer.reflector.reflector import Reflector
+
+__all__ = ["ReflectorConfig", "ReflectorOptions", "TuningOptions"]
+
+DEFAULT_PAGE_SIZE = 500
+
+
+class TuningOptions(TypedDict, total=False):
+    """The options of a reflector that users of an informer may set; see `ReflectorConfig`."""
+
+    watch_list: bool | Literal["auto"]
+    page_size: int
+    backoff: Backoff | None
+    watch_timeout: tuple[float, float]
+    silence_timeout: float
+    max_line_bytes: int
+    max_objects: int | None
+    clock: Clock
+    random: stdlib_random.Random | None
+
+
+class ReflectorOptions(TuningOptions, total=False):
+    """All fields of a `ReflectorConfig`, as keyword arguments."""
+
+    resync_period: float
+    should_resync: Callable[[], bool] | None
+    watch_error_handler: Callable[[Reflector, Exception], object] | None
+    on_undecodable: Callable[[Undecodable], object] | None
+    key_func: Callable[[Any], str]
+    expected_type: type | tuple[str, str] | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReflectorConfig:
+    """The options of a `Reflector`, validated.
+
+    Args:
+        watch_list: True streams the first list (WatchList, KEP-3157), False never does, "auto" does if the server and the
+            list-watch can.
+        page_size: objects per page of a list; 0 asks for everything in one page.
+        backoff: the waits between failed attempts; None is `Backoff()`.
+        watch_timeout: (shortest, longest) seconds after which the server is asked to end a watch; drawn anew for each watch.
+        silence_timeout: seconds without a byte after which a watch is abandoned and resumed.
+        max_line_bytes: the longest event or object, in bytes, that is accepted from a server.
+        max_objects: the most objects that are accepted from a server; None for no limit. A page counts as one at least.
+        clock: times resyncs and the waits within a round.
+        random: the source of jitter; None makes one.
+        resync_period: seconds between two resyncs of the target; 0 for none.
+        should_resync: called before each resync, and returns whether it is due; None always resyncs.
+        watch_error_handler: called with (reflector, error) when a round of listing and watching has failed; None logs.
+        on_undecodable: called with each object that does not decode; None logs.
+        key_func: returns an object's key.
+        expected_type: the class, or the (apiVersion, kind), that events' objects must have; None accepts any.
+
+    Raises:
+        ValueError: a value is not allowed; the message names the option.
+    """
+
+    watch_list: bool | Literal["auto"] = "auto"
+    page_size: int = DEFAULT_PAGE_SIZE
+    backoff: Backoff | None = field(default_factory=Backoff)
+    watch_timeout: tuple[float, float] = (300, 600)
+    silence_timeout: float = 150
+    max_line_bytes: int = DEFAULT_MAX_LINE_BYTES
+    max_objects: int | None = DEFAULT_MAX_OBJECTS
+    clock: Clock = SYSTEM_CLOCK
+    random: stdlib_random.Random | None = None
+    resync_period: float = 0
+    should_resync: Callable[[], bool] | None = None
+    watch_error_handler: Callable[[Reflector, Exception], object] | None = None
+    on_undecodable: Callable[[Undecodable], object] | None = None
+    key_func: Callable[[Any], str] = meta_namespace_key
+    expected_type: type | tuple[str, str] | None = None
+
+    def __post_init__(self) -> None:
+        shortest_longest: Any = self.watch_timeout
+        if self.watch_list not in (True, False, "auto"):
+            raise ValueError(f'watch_list must be True, False or "auto", not {self.watch_list!r}')
+        if self.page_size < 0:
+            raise ValueError(f"page_size must be 0 or more, not {self.page_size}")
+        if len(shortest_longest) != 2 or not 0 < shortest_longest[0] <= shortest_longest[1]:
+            raise ValueError(f"watch_timeout must be (shortest, longest) in seconds, not {shortest_longest!r}")
+        if self.silence_timeout <= 0:
+            raise ValueError(f"silence_timeout must be more than 0 seconds, not {self.silence_timeout}")
+        if self.resync_period < 0:
+            raise ValueError(f"resync_period must be 0 or more seconds, not {self.resync_period}")
+        if self.max_objects is not None and self.max_objects < 1:
+            raise ValueError(f"max_objects must be 1 or more, or None for no limit, not {self.max_objects}")

@@ -1,0 +1,237 @@
+"""Ready event handlers that add the keys of changed objects, or of their owners, to a work queue."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from informer.cache.change import Change
+from informer.handlers.handler import ResourceEventHandler
+from informer.objects.keys import (
+    DeletedFinalStateUnknown,
+    deletion_handling_meta_namespace_key,
+    namespace_of,
+    version_of,
+)
+from informer.queues.delta import DeltaType
+from informer.rate_limited_log import LimitedLog
+from informer.workqueue.priority import LOW_PRIORITY, PriorityQueue
+from informer.workqueue.queue import WorkQueue
+
+__all__ = ["enqueue_key", "enqueue_owner"]
+
+_limited = LimitedLog(logging.getLogger("informer.workqueue"))
+
+
+def enqueue_key(queue: WorkQueue[str]) -> ResourceEventHandler[Any]:
+    """Makes a handler that enqueues the key, "namespace/name", of each added, updated or deleted object.
+
+    In a `PriorityQueue`, objects that have not changed get `LOW_PRIORITY`: those of the initial list, and those that a resync
+    or a relist reports with the same resourceVersion.
+
+    Args:
+        queue: where the handler adds the keys.
+
+    Returns:
+        A handler for `add_event_handler`.
+
+    Raises:
+        TypeError: queue is not a work queue.
+
+    Example:
+        >>> from informer.workqueue import RateLimitingQueue
+        >>> queue = RateLimitingQueue()
+        >>> handler = enqueue_key(queue)
+        >>> handler.on_add({"metadata": {"namespace": "shop", "name": "web"}}, is_in_initial_list=True)
+        >>> queue.get()
+        'shop/web'
+
+    Source: sigs.k8s.io/controller-runtime pkg/handler EnqueueRequestForObject.
+    """
+    return _EnqueueKey(queue)
+
+
+def enqueue_owner(
+    queue: WorkQueue[str], kind: str | tuple[str, str], *, namespaced: bool = True
+) -> ResourceEventHandler[Any]:
+    """Makes a handler that enqueues the key of the owner that controls each added, updated or deleted object.
+
+    The owner is the one whose owner reference says `controller: true`, if it is of `kind`; an object without such an owner is
+    ignored. When an update changes the owner, the old and the new owner are both enqueued. Priorities are those of
+    `enqueue_key`.
+
+    Args:
+        queue: where the handler adds the keys.
+        kind: the kind of the owners. "Foo" matches any API group; "Foo.samplecontroller.k8s.io" and
+            ("samplecontroller.k8s.io/v1", "Foo") match that group, in any version.
+        namespaced: whether the owners live in the namespace of the objects they own. False: they are cluster-scoped, and
+            their key is the name alone.
+
+    Returns:
+        A handler for `add_event_handler`.
+
+    Raises:
+        TypeError: queue is not a work queue.
+        ValueError: kind has another form.
+
+    Source: sigs.k8s.io/controller-runtime pkg/handler EnqueueRequestForOwner with OnlyControllerOwner.
+    """
+    return _EnqueueOwner(queue, _OwnerKind.parse(kind), namespaced=namespaced)
+
+
+class _Enqueuer(ResourceEventHandler[Any]):
+    """Enqueues the keys that a subclass derives from each object."""
+
+    def __init__(self, queue: WorkQueue[str]) -> None:
+        if not isinstance(queue, WorkQueue):
+            raise TypeError(f"queue must be a WorkQueue of informer.workqueue, not a {type(queue).__qualname__}")
+        self._queue = queue
+        self._by_priority = queue if isinstance(queue, PriorityQueue) else None
+
+    def on_add(self, obj: Any, /, *, is_in_initial_list: bool = False) -> None:
+        self._add(self._keys(obj), changed=not is_in_initial_list)
+
+    def on_update(self, old: Any, new: Any, /) -> None:
+        self._add(self._keys_of_update(old, new), changed=not _same_version(old, new))
+
+    def on_delete(self, obj: Any, /, *, final_state_unknown: bool = False) -> None:
+        self._add(self._keys(obj), changed=True)
+
+    def on_batch(self, changes: Sequence[Change[Any]]) -> None:
+        changed: list[str] = []
+        unchanged: list[str] = []
+        for change in changes:
+            # A malformed object must not cost the batch its other keys.
+            try:
+                keys = self._keys_of_change(change)
+                (changed if self._by_priority is None or _is_changed(change) else unchanged).extend(keys)
+            except Exception as error:
+                _limited.log(logging.ERROR, "failed to enqueue a change of %r: %r", change.key, error, exc_info=error)
+        self._add(changed, changed=True)
+        self._add(unchanged, changed=False)
+
+    def _add(self, keys: Sequence[str], *, changed: bool) -> None:
+        if not keys:
+            return
+        if self._by_priority is not None and not changed:
+            self._by_priority.add_all(keys, priority=LOW_PRIORITY)
+        else:
+            self._queue.add_all(keys)
+
+    def _keys_of_change(self, change: Change[Any]) -> Sequence[str]:
+        if change.type is DeltaType.UPDATED:
+            return self._keys_of_update(change.old, change.object)
+        return self._keys(change.object)
+
+    def _keys_of_update(self, old: Any, new: Any) -> Sequence[str]:
+        raise NotImplementedError
+
+    def _keys(self, obj: Any) -> Sequence[str]:
+        raise NotImplementedError
+
+
+class _EnqueueKey(_Enqueuer):
+    def _keys_of_change(self, change: Change[Any]) -> Sequence[str]:
+        # The cache knows the key even of a model without metadata.
+        return (change.key,) if change.key else self._keys(change.object)
+
+    def _keys_of_update(self, old: Any, new: Any) -> Sequence[str]:
+        return self._keys(new)
+
+    def _keys(self, obj: Any) -> Sequence[str]:
+        return (deletion_handling_meta_namespace_key(obj),)
+
+
+class _EnqueueOwner(_Enqueuer):
+    def __init__(self, queue: WorkQueue[str], kind: _OwnerKind, *, namespaced: bool) -> None:
+        super().__init__(queue)
+        self._kind = kind
+        self._namespaced = namespaced
+
+    def _keys_of_update(self, old: Any, new: Any) -> Sequence[str]:
+        return list(dict.fromkeys((*self._keys(old), *self._keys(new))))
+
+    def _keys(self, obj: Any) -> Sequence[str]:
+        if isinstance(obj, DeletedFinalStateUnknown):
+            obj = obj.obj
+        key = _controller_key(obj, self._kind, namespaced=self._namespaced)
+        return () if key is None else (key,)
+
+
+def _is_changed(change: Change[Any]) -> bool:
+    if change.type is DeltaType.UPDATED:
+        return not change.is_sync and not _same_version(change.old, change.object)
+    return not change.is_in_initial_list
+
+
+def _same_version(old: Any, new: Any) -> bool:
+    version = version_of(new)
+    return version != "" and version_of(old) == version
+
+
+class _OwnerKind(NamedTuple):
+    """The kind that an owner must have; a `group` of None matches every API group."""
+
+    kind: str
+    group: str | None
+
+    @classmethod
+    def parse(cls, kind: str | tuple[str, str]) -> _OwnerKind:
+        """Parses the forms that `enqueue_owner` accepts.
+
+        Raises:
+            ValueError: kind has another form.
+        """
+        if isinstance(kind, str):
+            name, dot, group = kind.partition(".")
+            parsed = cls(name, group if dot else None)
+        else:
+            try:
+                api_version, name = kind
+                parsed = cls(name.strip(), api_version.rpartition("/")[0])
+            except (AttributeError, TypeError, ValueError):
+                parsed = cls("", None)
+        if not parsed.kind or "/" in parsed.kind:
+            raise ValueError(
+                f'kind must be like "Foo", "Foo.samplecontroller.k8s.io" or ("samplecontroller.k8s.io/v1", "Foo"), not {kind!r}'
+            )
+        return parsed
+
+
+def _controller_key(obj: Any, kind: _OwnerKind, *, namespaced: bool) -> str | None:
+    """The key of the object's controlling owner; None where it has none or one of another kind.
+
+    Source: apimachinery meta/v1 GetControllerOf.
+    """
+    for reference in _owner_references(obj):
+        if _field(reference, "controller") is not True:
+            continue
+        name = _field(reference, "name")
+        if _field(reference, "kind") != kind.kind or not isinstance(name, str) or not name:
+            return None
+        if kind.group is not None and _group(reference) != kind.group:
+            return None
+        namespace = namespace_of(obj) if namespaced else ""
+        return f"{namespace}/{name}" if namespace else name
+    return None
+
+
+def _owner_references(obj: Any) -> Iterable[Any]:
+    metadata = _field(obj, "metadata")
+    found = _field(obj if metadata is None else metadata, "ownerReferences", "owner_references")
+    return found if isinstance(found, Iterable) and not isinstance(found, str | Mapping) else ()
+
+
+def _group(reference: Any) -> str:
+    api_version = _field(reference, "apiVersion", "api_version")
+    return api_version.rpartition("/")[0] if isinstance(api_version, str) else ""
+
+
+def _field(of: Any, *names: str) -> Any:
+    """The first of the named fields that a mapping or a model has; None where it has none of them."""
+    for name in names:
+        found = of.get(name) if isinstance(of, Mapping) else getattr(of, name, None)
+        if found is not None:
+            return found
+    return None

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from operator import length_hint
 from typing import Any
 
@@ -16,7 +16,7 @@ from informer.objects.keys import uid_of
 from informer.queues.delta import DeltaType
 from watch.concurrency import Monitor
 
-__all__ = ["Backlog", "CoalescingBacklog", "DeadBacklog"]
+__all__ = ["Backlog", "CoalescingBacklog"]
 
 # A handler that falls behind takes about this many changes at a time: they stay in memory until all are handed over.
 _TAKEN_AT_ONCE = 1000
@@ -100,10 +100,6 @@ class Backlog:
                 self._drop_locked()
                 self._taken.clear()
             self._monitor.notify_all()
-
-    def forget(self) -> None:
-        """Drops what was taken, without any lock: in a forked child another thread's locks stay locked for ever."""
-        self._taken.clear()
 
     def __len__(self) -> int:
         with self._monitor:
@@ -204,31 +200,6 @@ class CoalescingBacklog(Backlog):
 
     def _oldest_locked(self) -> float | None:
         return next(iter(self._waiting.values()))[0] if self._waiting else None
-
-
-class DeadBacklog(Backlog):
-    """What a forked child finds in place of a backlog, whose locks and threads are the parent's.
-
-    Args:
-        error: makes what every look at it raises.
-    """
-
-    def __init__(self, error: Callable[[], Exception]) -> None:
-        super().__init__()
-        self._error = error
-        self._closed = True
-
-    def take(self, timeout: float | None = None) -> Sequence[Change[Any]] | None:
-        """Raises the error."""
-        raise self._error()
-
-    def __len__(self) -> int:
-        raise self._error()
-
-    @property
-    def oldest(self) -> float | None:
-        """Raises the error."""
-        raise self._error()
 
 
 def _split(change: Change[Any]) -> tuple[Change[Any], ...]:

@@ -108,6 +108,7 @@ class HandlerRegistration(Registration):
 
     def _run(self) -> None:
         take, deliver = self.subscription.take, self._delivery.deliver
-        while (changes := take()) is not None:
+        # A handler that forks ends here in the child, where its subscription is dropped.
+        while not self.subscription.dropped and (changes := take()) is not None:
             for _ in deliver(changes):
                 pass

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal
 
 from informer.cache.change import Change, unwrapped
-from informer.handlers.backlog import Backlog, CoalescingBacklog, DeadBacklog
+from informer.handlers.backlog import Backlog, CoalescingBacklog
 from informer.handlers.handler import filter_change
 from informer.handlers.processor import ResyncSchedule
 from watch.concurrency import Lock
@@ -43,6 +43,7 @@ class Subscription:
         keep: returns whether the owner wants an object (see `filter_change`); None keeps all.
         skip_initial: leaves out the initial adds.
         on_initial_done: called when the last initial add is finished, on the thread that finished it.
+        check_process: raises in a forked child, whose parent has the threads that put changes; None never does.
 
     Attributes:
         in_hand: the taken changes that are not drawn yet. It ends at once when the subscription is closed without
@@ -65,6 +66,7 @@ class Subscription:
         keep: Callable[[Any], object] | None = None,
         skip_initial: bool = False,
         on_initial_done: Callable[[], object],
+        check_process: Callable[[], object] | None = None,
     ) -> None:
         self.resync = resync
         # Until the informer first checks which listeners are due, a relist without news counts as a resync.
@@ -79,6 +81,7 @@ class Subscription:
         self._keep = keep
         self._skip_initial = skip_initial
         self._on_initial_done = on_initial_done
+        self._check_process = check_process or _accept
         self._lock = Lock()
         self._initial_left = 0  # initial adds put and not finished; guarded by _lock
         self._wake: Callable[[], object] | None = None
@@ -116,6 +119,8 @@ class Subscription:
             TimeoutError: no change came in time.
         """
         taken = self._backlog.take(timeout)
+        if taken is None:
+            self._check_process()
         self.in_hand = self._backlog.in_hand
         self._unwrap = unwrap = self._find_unwrap()
         self.is_plain = unwrap is None and self._keep is None
@@ -164,20 +169,21 @@ class Subscription:
         """Has the processor remove it with the next batch; takes no lock, so that a finalizer may call it."""
         self.abandoned = True
 
-    def die(self, error: Callable[[], Exception]) -> None:
-        """In a forked child: from now on every look at what waits raises."""
-        self._backlog.forget()
+    def end_in_child(self) -> None:
+        """Closes it in a forked child, without a wake: the owner's event loop is the parent's."""
         self.dropped = True
-        self._backlog = DeadBacklog(error)
+        self._backlog.close()
 
     @property
     def backlog_size(self) -> int:
         """How many changes wait and are not yet drawn."""
+        self._check_process()
         return len(self._backlog)
 
     @property
     def lag_seconds(self) -> float:
         """Seconds that the oldest change not yet drawn has waited; 0 when none waits."""
+        self._check_process()
         oldest = self._backlog.oldest
         return 0.0 if oldest is None else time.monotonic() - oldest
 
@@ -189,3 +195,7 @@ def initial_part(changes: Sequence[Change[Any]]) -> tuple[int, int]:
     """
     indices = [index for index, change in enumerate(changes, 1) if change.is_in_initial_list]
     return (indices[-1], len(indices)) if indices else (0, 0)
+
+
+def _accept() -> None:
+    """The check of a subscription that may be used in every process."""

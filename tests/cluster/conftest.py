@@ -146,7 +146,7 @@ class Informers:
 
     def reflector(self, informer: SharedInformer[Any]) -> Reflector:
         """The part that lists and watches, for its counters."""
-        (reflector,) = informer._reflectors()
+        (reflector,) = informer.controller.reflectors
         return reflector
 
     def wait_until(self, condition: Callable[[], bool]) -> None:

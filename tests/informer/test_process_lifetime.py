@@ -366,7 +366,8 @@ def test_a_lock_that_was_held_at_the_fork_holds_up_nobody_in_the_child() -> None
         held, go = threading.Barrier(2), threading.Event()
 
         def hold():
-            with informer._lock, informer._processor.lock, informer._thread_group._lock, informer._waiters._monitor:
+            life = informer._lifecycle
+            with life._lock, informer._processor.lock, life._thread_group._lock, informer._waiters._monitor:
                 with subscription._lock, subscription._backlog._monitor:
                     held.wait(20)
                     go.wait(20)
@@ -448,7 +449,8 @@ def test_a_handler_may_fork_while_another_thread_holds_a_lock() -> None:
         informer = SharedInformer(source, watch_list=False)
 
         def hold():
-            with informer._lock, informer._processor.lock, informer._thread_group._lock, informer._waiters._monitor:
+            life = informer._lifecycle
+            with life._lock, informer._processor.lock, life._thread_group._lock, informer._waiters._monitor:
                 held.set()
                 go.wait(20)
 

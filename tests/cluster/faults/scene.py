@@ -178,7 +178,7 @@ class Scene:
         return seconds + self.silence_timeout * 1.1 if getattr(fault, "leads_to_silence", False) else seconds
 
     def _requests(self) -> int:
-        reflectors = [reflector for informer in self.informers for reflector in informer._reflectors()]
+        reflectors = [reflector for informer in self.informers for reflector in informer.controller.reflectors]
         return sum(reflector.lists + reflector.watches + reflector.watch_lists for reflector in reflectors)
 
 
@@ -205,7 +205,7 @@ def most_requests(seconds: float, backoff: Backoff) -> int:
 def _errors_of(informer: Any) -> list[Exception]:
     """Fills with what the decisions about an informer's next requests are told of failures."""
     errors: list[Exception] = []
-    (reflector,) = informer._reflectors()
+    (reflector,) = informer.controller.reflectors
     state = reflector._state
 
     def spy(told: Callable[[Any], Any]) -> Callable[[Any], Any]:

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from hypothesis import given, strategies as st
 
-from informer import Change, DeltaType, InformerForkedError
-from informer.handlers.backlog import Backlog, CoalescingBacklog, DeadBacklog
+from informer import Change, DeltaType
+from informer.handlers.backlog import Backlog, CoalescingBacklog
 
 
 def pod(name: str, version: int, uid: str | None = None) -> dict[str, Any]:
@@ -346,26 +346,6 @@ def test_folded_changes_keep_their_key() -> None:
     backlog = CoalescingBacklog()
     backlog.put([updated(A1, OTHER)])
     assert [change.key for change in drained(backlog)] == ["a", "a"]
-
-
-def test_a_dead_backlog_raises_at_every_look() -> None:
-    """In a forked child a look at what waits raises rather than waits for a thread that is not there."""
-    backlog = DeadBacklog(lambda: InformerForkedError("forked"))
-    backlog.put([added(A1)])
-    for look in (backlog.take, lambda: len(backlog), lambda: backlog.oldest):
-        with pytest.raises(InformerForkedError):
-            look()
-    backlog.close()
-
-
-def test_forgetting_ends_what_is_being_handed_over() -> None:
-    """What was taken is dropped without a lock."""
-    backlog = Backlog()
-    backlog.put([added(A1), added(A2)])
-    backlog.take()
-    in_hand = backlog.in_hand
-    backlog.forget()
-    assert list(in_hand) == []
 
 
 def test_a_folded_delete_knows_what_the_handler_saw_last() -> None:

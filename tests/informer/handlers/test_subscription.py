@@ -132,14 +132,23 @@ def test_lag_is_the_age_of_the_oldest_change(monkeypatch: pytest.MonkeyPatch) ->
     assert mine.lag_seconds == 0
 
 
-def test_it_dies_in_a_forked_child() -> None:
-    """What was taken ends, and every look at what waits raises."""
-    mine = subscription()
+def test_in_a_forked_child_it_ends_and_may_not_be_read() -> None:
+    """What was taken ends, the owner's wake is not called, and every look at what waits raises."""
+    forked, wakes = False, []
+
+    def check_process() -> None:
+        if forked:
+            raise InformerForkedError("forked")
+
+    mine = subscription(check_process=check_process)
     mine.put([added("a")], 0)
     mine.take()
-    in_hand = mine.in_hand
-    mine.die(lambda: InformerForkedError("forked"))
-    assert list(in_hand) == []
+    mine.on_put(lambda: wakes.append(1))
+    forked = True
+    mine.end_in_child()
+    assert list(mine.in_hand) == []
+    assert mine.dropped
+    assert wakes == []
     for look in (mine.take, lambda: mine.backlog_size, lambda: mine.lag_seconds):
         with pytest.raises(InformerForkedError):
             look()

@@ -113,8 +113,9 @@ def test_the_factorys_options_hold_where_nothing_else_is_said(make_factory: Any,
     assert factory.informer("pods", transform=lambda obj: obj) is not pods
     assert factory.informer(core.list_namespaced_pod) is pods
     assert factory.informer("nodes") is factory.informer(core.list_node)
-    assert pods._resync_period == 30
-    assert factory.informer("services", resync_period=5)._resync_period == 5
+    services = factory.informer("services", resync_period=5)
+    assert pods.add_event_handler(on_add=print).subscription.resync.requested == 30
+    assert services.add_event_handler(on_add=print).subscription.resync.requested == 5
 
 
 def test_a_transform_need_not_be_hashable(make_factory: Any) -> None:

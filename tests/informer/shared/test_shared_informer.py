@@ -295,7 +295,7 @@ def test_the_watch_error_handler_is_told_and_may_fail(make_informer: Make, caplo
     assert who is informer
     assert isinstance(error, ApiError)
     assert error.status == 403
-    assert "watch error handler of informer" in caplog.text
+    assert "watch_error_handler of informer" in caplog.text
 
 
 # Resyncs and relists
@@ -456,7 +456,7 @@ def test_odd_arguments_are_refused_at_once(options: Any, error: type[Exception],
 @pytest.mark.parametrize("source", [None, print, "pods", ListWatch], ids=["none", "function", "name", "class"])
 def test_what_cannot_list_and_watch_is_refused(source: Any) -> None:
     """The message says what makes a list-watch."""
-    with pytest.raises(TypeError, match=r"does not list and watch: ListWatch\.for_resource"):
+    with pytest.raises(TypeError, match=r"does not list and watch: pass ListWatch\.for_resource"):
         SharedInformer(source)
 
 

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from informer import ListWatch, ObjectList, SharedInformer
+from informer.shared.status import Status
+from informer.shared.waiting import Waiters
 from informer.testing.fake_source import FakeControllerSource
 from watch import ApiError, Channel, FakeWatcher
 
@@ -218,3 +220,84 @@ def test_progress_is_told_when_it_has_been_made(make_informer: Make, pod: Pod, q
         while reached.get(PATIENCE) != str(number):
             pass
     withdraw()
+
+
+# Without an informer
+
+
+class Reflector:
+    """A reflector as the status sees it."""
+
+    def __init__(self, *, is_watching: bool, age: float | None, error: Exception | None = None) -> None:
+        self.is_watching = is_watching
+        self.last_event_age = age
+        self._error = error
+
+    def sync_error(self) -> Exception | None:
+        return self._error
+
+
+class Controller:
+    """A controller as the status sees it."""
+
+    def __init__(self, *reflectors: Reflector) -> None:
+        self.reflectors = reflectors
+        self.has_listed = True
+        self.applied_resource_version = "7"
+        self.synced = True
+
+    def has_synced(self) -> bool:
+        return self.synced
+
+
+def test_without_a_controller_there_is_nothing_to_read() -> None:
+    """Every reading has a value for an informer that was not started."""
+    status = Status(lambda: None, Waiters())
+    assert not status.has_synced()
+    assert not status.has_reached("1")
+    assert (status.applied_resource_version, status.sync_error()) == ("", None)
+    assert (status.is_watching, status.last_event_age) == (False, None)
+
+
+def test_it_has_synced_when_the_version_of_the_list_is_known_too() -> None:
+    """Both the queue and every reflector have to be through with the first list."""
+    controller = Controller()
+    status = Status(lambda: controller, Waiters())
+    assert status.has_synced()
+    controller.has_listed = False
+    assert not status.has_synced()
+    controller.has_listed, controller.synced = True, False
+    assert not status.has_synced()
+
+
+def test_several_reflectors_are_read_as_one() -> None:
+    """All must watch, the longest silence counts, and the first error is told."""
+    error = OSError("no network")
+    quiet, busy = Reflector(is_watching=True, age=9.0), Reflector(is_watching=True, age=1.0)
+    broken = Reflector(is_watching=False, age=None, error=error)
+    well = Status(lambda: Controller(quiet, busy), Waiters())
+    assert (well.is_watching, well.last_event_age, well.sync_error()) == (True, 9.0, None)
+    ill = Status(lambda: Controller(quiet, broken), Waiters())
+    assert (ill.is_watching, ill.last_event_age, ill.sync_error()) == (False, None, error)
+
+
+def test_where_the_controller_may_not_be_used_nothing_may() -> None:
+    """In a forked child finding the controller raises, and so does each reading and wait."""
+
+    def refuse() -> None:
+        raise RuntimeError("forked")
+
+    status = Status(refuse, Waiters())
+    uses: list[Callable[[], object]] = [
+        status.has_synced,
+        status.sync_error,
+        lambda: status.has_reached("1"),
+        lambda: status.applied_resource_version,
+        lambda: status.is_watching,
+        lambda: status.last_event_age,
+        lambda: status.wait_until(lambda: True, 0),
+        lambda: status.on_progress(print),
+    ]
+    for use in uses:
+        with pytest.raises(RuntimeError, match="forked"):
+            use()

@@ -58,7 +58,7 @@ def test_a_stop_in_a_signals_handler(make_informer: Make, source: FakeController
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
-@pytest.mark.parametrize("place", ["informer.shared.lifecycle.register", "watch.concurrency.Worker.start"])
+@pytest.mark.parametrize("place", ["informer.shared.shared_informer.register", "watch.concurrency.Worker.start"])
 def test_a_stop_in_a_signals_handler_during_the_start(
     make_informer: Make, source: FakeControllerSource, monkeypatch: pytest.MonkeyPatch, place: str, moment: str
 ) -> None:

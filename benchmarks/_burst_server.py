@@ -23,7 +23,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from _pods import TYPE, list_body, pod
 
-from informer.testing.certificates import make_certificates
+from informer.testing.http.certificates import make_certificates
 
 VERSION = 1_000_000
 PAGE = 500

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from enum import Enum
+from enum import StrEnum
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Generic
 
@@ -13,7 +13,7 @@ T_co = TypeVar("T_co", covariant=True, default=Any)
 __all__ = ["Event", "EventType"]
 
 
-class EventType(str, Enum):
+class EventType(StrEnum):
     """The kinds of events of a Kubernetes watch.
 
     Source: https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/watch-event/ (wire strings).

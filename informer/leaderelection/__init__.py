@@ -1,14 +1,12 @@
-"""Leader election: of several processes one does the work, and another when that one is gone."""
+"""Leader election: one of several processes leads, and another takes over when it stops or fails."""
 
 from __future__ import annotations
 
-from informer.leaderelection.election_record import LeaderElectionRecord
-from informer.leaderelection.elector import LeaderElector, LeaseNotRenewedError
-from informer.leaderelection.health import LeaderHealthCheck
-from informer.leaderelection.lease_clock import LeaseClock
-from informer.leaderelection.lease_lock import LeaseLock, resource_lock
-from informer.leaderelection.lock import ResourceLock
+from informer.leaderelection.clock import LeaseClock
+from informer.leaderelection.elector import LeaderElector, LeaderHealthCheck, LeaseNotRenewedError
+from informer.leaderelection.lease_lock import LeaseLock, ResourceLock, resource_lock
 from informer.leaderelection.metrics import ElectionMetrics, ElectionStats, MetricsProvider, set_metrics_provider
+from informer.leaderelection.record import LeaderElectionRecord
 
 __all__ = [
     "ElectionMetrics",

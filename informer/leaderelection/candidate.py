@@ -1,10 +1,8 @@
-"""One attempt to get the lease, to keep it, or to give it back.
+"""Single attempts to acquire, renew or release the lease.
 
-Comes in: the lock's record. Goes out: whether the lease is ours, and until when.
-
-Nothing here compares this machine's time of day with another's. Whether somebody else's lease has run out is measured from
-when we saw its record change last, which is after its holder asked for that; whether ours has, from before we asked for it.
-So there is no moment at which both hold it, as long as a second is equally long on both.
+No time of day of another machine is used. The expiry of another holder's lease is measured from when this process observed its
+record change, which is later than the holder's request. The expiry of the own lease is measured from before the request was
+sent. So two processes never hold the lease at once, as long as their clocks run at the same rate.
 """
 
 from __future__ import annotations
@@ -14,8 +12,8 @@ import math
 from collections.abc import Callable
 from typing import NamedTuple
 
-from informer.leaderelection.election_record import LeaderElectionRecord, micro_time
-from informer.leaderelection.lock import ResourceLock
+from informer.leaderelection.lease_lock import ResourceLock
+from informer.leaderelection.record import LeaderElectionRecord, micro_time
 from informer.rate_limited_log import LimitedLog
 from watch.clock import Clock
 from watch.errors import ApiError, RequestCancelledError
@@ -26,12 +24,12 @@ _log = logging.getLogger(__name__)
 
 _CONFLICT = 409
 _NOT_FOUND = 404
-# So that others need not wait for long if they do not know that a lease without a holder is free.
+# For clients that wait for the duration of a lease even if it has no holder.
 _RELEASED_SECONDS = 1
 
 
-class _Seen(NamedTuple):
-    """A record, and the moment from which its duration is counted."""
+class _Observed(NamedTuple):
+    """A record, and the time from which its lease duration counts."""
 
     record: LeaderElectionRecord
     at: float
@@ -41,17 +39,18 @@ class _Seen(NamedTuple):
 
 
 class Candidate:
-    """See the module.
+    """One process's attempts at a lease, and what it knows about the lease.
 
     Args:
-        lock: what it is about.
-        lease_duration: of our leases, in seconds. A Lease holds whole ones.
+        lock: the lock that stores the lease's record.
+        lease_duration: the duration of this process's leases, in seconds. Fractions are cut off, since a Lease has whole
+            seconds.
         clock: measures leases.
-        wall: gives the time of day, in seconds since the epoch, for people to read.
-        timeout: of each request, in seconds.
+        wall: returns the time of day, in seconds since the epoch. It is written into the lease for people to read.
+        timeout: the time-out of each request, in seconds.
         on_slow_path: called when a renewal had to read the lease first.
 
-    Threads: one attempt at a time; what was seen may be asked for on any.
+    Threads: one attempt at a time. The properties may be read on any thread.
 
     Source: client-go tools/leaderelection tryAcquireOrRenew, tryRelease.
     """
@@ -67,7 +66,7 @@ class Candidate:
         on_slow_path: Callable[[], object] = lambda: None,
     ) -> None:
         self._lock = lock
-        # Others wait for as long as the Lease says, and never less than we count on.
+        # Other candidates wait for the seconds that the Lease states. This process never relies on more than those.
         self._seconds = max(1, int(lease_duration))
         self._own_duration = min(lease_duration, self._seconds)
         self._clock = clock
@@ -75,105 +74,108 @@ class Candidate:
         self._timeout = timeout
         self._on_slow_path = on_slow_path
         self._limited = LimitedLog(_log)
-        self._seen = _Seen(LeaderElectionRecord(), 0.0)  # replaced as a whole
+        self._observed = _Observed(LeaderElectionRecord(), 0.0)  # replaced as a whole, for readers on other threads
         self._lease_end = -math.inf
-        self._read: LeaderElectionRecord | None = None  # what the server gave last, to tell whether it has changed
+        self._last_read: LeaderElectionRecord | None = None  # the record in the server's last answer
 
     @property
     def record(self) -> LeaderElectionRecord:
-        """The record that was seen last, our own included."""
-        return self._seen.record
+        """The last observed record, including this process's own."""
+        return self._observed.record
 
     @property
-    def seen_at(self) -> float:
-        """Since when that is so, by the clock; of a record that we have written, when we asked for it."""
-        return self._seen.at
+    def observed_at(self) -> float:
+        """When that record was observed, by the clock. For this process's own record: when its request was sent."""
+        return self._observed.at
 
     @property
     def is_holder(self) -> bool:
-        """Whether that record names us, be it still valid or not."""
-        return self._seen.record.holder_identity == self._lock.identity
+        """Whether that record names this process, even if the lease has expired."""
+        return self._observed.record.holder_identity == self._lock.identity
 
     @property
     def lease_end(self) -> float:
-        """When our lease ends unless it is renewed, by the clock, for others may take it then; in the past without any."""
+        """When this process's lease expires, by the clock; in the past if it has none."""
         return self._lease_end
 
     def try_acquire_or_renew(self) -> bool:
-        """Gets the lease, or renews it; returns whether it is ours now.
+        """Tries once to acquire or renew the lease; returns whether this process holds it now.
 
-        Whatever fails is logged, and the lease not ours this time.
+        A failed request is logged, and makes the attempt fail.
         """
         now = self._clock.monotonic()
         if self.is_holder and now < self._lease_end:
-            # Nobody else should have changed it since: no need to read it first.
+            # Fast path: no other process may change a lease that has not expired, so it need not be read first.
             failure = self._write(self._lock.update, self._own_record(self.record, self.record.leader_transitions))
             if failure is None:
                 return True
             if isinstance(failure, RequestCancelledError):
                 return False
-            _log.info("lease %s was not renewed at once, and is read now: %s", self._lock.describe(), failure)
+            _log.info("failed to renew lease %s, reading it before the next try: %s", self._lock.describe(), failure)
         try:
             read = self._lock.get(timeout=self._timeout)
         except ApiError as error:
-            return self._create() if error.status == _NOT_FOUND else self._failed("reading lease %s failed: %s", error)
+            return self._create() if error.status == _NOT_FOUND else self._failed("failed to read lease %s: %s", error)
         except Exception as error:
-            return self._failed("reading lease %s failed: %s", error)
-        self._note(read)
-        if read.holder_identity and not self.is_holder and self._seen.is_valid(now):
-            _log.debug("lease %s is held by %s and has not run out", self._lock.describe(), read.holder_identity)
+            return self._failed("failed to read lease %s: %s", error)
+        self._observe(read)
+        if read.holder_identity and not self.is_holder and self._observed.is_valid(now):
+            _log.debug("lease %s is held by %s and has not expired", self._lock.describe(), read.holder_identity)
             return False
-        return self._take(read)
+        return self._update(read)
 
     def try_release(self, deadline: float) -> bool:
-        """Gives the lease back, so that others need not wait until it has run out; returns False if that failed.
+        """Releases the lease, so that another process can acquire it at once.
 
-        It is read first, and not touched when it is somebody else's by now.
+        The lease is read first, and left alone if another process holds it.
 
         Args:
             deadline: when to give up, by the clock.
+
+        Returns:
+            False if it failed; this process may hold the lease until it expires.
         """
-        # Should the answer be lost, another may lead by then.
+        # Already before the request: if its answer is lost, another process may lead.
         self._lease_end = -math.inf
         while self._clock.monotonic() < deadline:
             try:
                 read = self._lock.get(timeout=self._timeout)
             except Exception as error:
-                return self._failed("lease %s cannot be released, reading it failed: %s", error)
+                return self._failed("failed to release lease %s, because it cannot be read: %s", error)
             if not self.is_holder:
                 return True
             if read.holder_identity != self._lock.identity:
-                self._note(read)
+                self._observe(read)
                 return True
             now = micro_time(self._wall())
-            free = LeaderElectionRecord("", _RELEASED_SECONDS, now, now, read.leader_transitions)
-            failure = self._write(self._lock.update, free)
+            released = LeaderElectionRecord("", _RELEASED_SECONDS, now, now, read.leader_transitions)
+            failure = self._write(self._lock.update, released)
             if failure is None:
                 return True
-            # A renewal that was given up may have come through just now.
+            # After a conflict it is read again: a renewal that was cancelled may have reached the server late.
             if not (isinstance(failure, ApiError) and failure.status == _CONFLICT):
-                return self._failed("releasing lease %s failed: %s", failure)
-        return self._failed("releasing lease %s failed: %s", TimeoutError("no time is left"))
+                return self._failed("failed to release lease %s: %s", failure)
+        return self._failed("failed to release lease %s: %s", TimeoutError("the deadline has passed"))
 
-    def _note(self, read: LeaderElectionRecord) -> None:
-        if read != self._read:
-            self._seen = _Seen(read, self._clock.monotonic())
-            self._read = read
+    def _observe(self, read: LeaderElectionRecord) -> None:
+        if read != self._last_read:
+            self._observed = _Observed(read, self._clock.monotonic())
+            self._last_read = read
         if not self.is_holder:
             self._lease_end = -math.inf
 
     def _create(self) -> bool:
         error = self._write(self._lock.create, self._own_record(None, 0))
-        return error is None or self._failed("creating lease %s failed: %s", error)
+        return error is None or self._failed("failed to create lease %s: %s", error)
 
-    def _take(self, read: LeaderElectionRecord) -> bool:
+    def _update(self, read: LeaderElectionRecord) -> bool:
         if self.is_holder:
             self._on_slow_path()
             record = self._own_record(read, read.leader_transitions)
         else:
             record = self._own_record(None, read.leader_transitions + 1)
         error = self._write(self._lock.update, record)
-        return error is None or self._failed("updating lease %s failed: %s", error)
+        return error is None or self._failed("failed to update lease %s: %s", error)
 
     def _own_record(self, former: LeaderElectionRecord | None, transitions: int) -> LeaderElectionRecord:
         now = micro_time(self._wall())
@@ -186,15 +188,15 @@ class Candidate:
         )
 
     def _write(self, write: Callable[..., object], record: LeaderElectionRecord) -> Exception | None:
-        # Before it is sent: the answer may be late, and the server had it earlier.
-        sent = self._clock.monotonic()
+        # Before the request: the server may have stored the record long before its answer arrives.
+        sent_at = self._clock.monotonic()
         try:
             write(record, timeout=self._timeout)
         except Exception as error:
             return error
-        self._seen = _Seen(record, sent)
+        self._observed = _Observed(record, sent_at)
         if record.holder_identity:
-            self._lease_end = sent + self._own_duration
+            self._lease_end = sent_at + self._own_duration
         return None
 
     def _failed(self, message: str, error: Exception) -> bool:

@@ -1,82 +1,90 @@
-"""Electing one of several processes, which then does the work while the others wait.
-
-Comes in: a lock that all of them share. Goes out: calls of the user's functions: when this process begins to lead, when it does
-no more, and when somebody else does.
-"""
+"""The leader elector, and its liveness check."""
 
 from __future__ import annotations
 
 import random
 import threading
 from collections.abc import Callable
+from typing import Protocol
 
 from informer.errors import InformerError, InformerForkedError
 from informer.leaderelection.candidate import Candidate
-from informer.leaderelection.election_config import ElectionConfig
-from informer.leaderelection.election_run import ElectionRun
-from informer.leaderelection.lease_clock import LEASE_CLOCK, wall_time_of
-from informer.leaderelection.lock import ResourceLock
+from informer.leaderelection.clock import LEASE_CLOCK, wall_time_of
+from informer.leaderelection.config import ElectionConfig
+from informer.leaderelection.lease_lock import ResourceLock
 from informer.leaderelection.metrics import MetricsProvider, metrics_for
-from informer.leaderelection.news import News
+from informer.leaderelection.run import ElectionRun, LeaderNotifier
 from informer.process import register
 from watch.clock import Clock
 from watch.concurrency import Lock, on_set
 
-__all__ = ["LeaderElector", "LeaseNotRenewedError"]
+__all__ = ["LeaderElector", "LeaderHealthCheck", "LeaseNotRenewedError"]
 
 
 class LeaseNotRenewedError(InformerError):
-    """A leader has not renewed its lease for too long, and should have given up by now: restart it."""
+    """A leader has not renewed its lease for too long, and its process should have ended by now: restart it."""
 
 
 class LeaderElector:
-    """See the module.
+    """Takes part in an election, and runs a function while this process leads.
 
-    At most one process leads at a time, as long as each has an identity of its own and nobody deletes the Lease: a new one
-    is free, and who had the old one leads on until the next renewal, or the renew deadline where that does not come
-    through. Each measures its own lease from before it asked for it, on a clock that goes on while the machine sleeps; the
-    times in the Lease are for people, and how the hosts' clocks are set does not matter. When the lease cannot be renewed,
-    leading ends after the renew deadline, and at the end of the lease at the latest, whether or not the server answers. A
-    process that was stopped for longer (SIGSTOP, a laptop that slept) leads no more when it wakes, before it does anything
-    else: `is_leader()` reads the clock, and `stop` is set at once. What it was in the middle of when it was stopped goes
-    on, of course: what must not happen twice needs a resourceVersion or the like where it is written.
+    Each process that takes part makes an elector with a lock on the same Lease. One of them acquires the lease, becomes the
+    leader and renews the lease every `retry_period`. The others wait until the lease is released or expires.
+
+    At most one process leads at a time, as long as each has its own identity and the Lease is not deleted. If it is deleted,
+    another process may acquire a new one while the former leader goes on until its next renewal, or its renew deadline.
+
+    A term of leading ends
+
+    - when `run`'s stop event is set, or `on_started_leading` raises;
+    - when the lease was not renewed within `renew_deadline`, for instance because the server does not answer;
+    - when the lease has expired, for instance because the process was stopped or the machine was suspended;
+    - when another process holds the lease, or a user has removed its holder.
+
+    Then `is_leader()` is false and the event passed to `on_started_leading` is set, also while a request hangs. After a
+    suspension `is_leader()` is false at once, since it reads the clock. In-flight work is not interrupted; guard writes with a
+    resourceVersion precondition.
+
+    Each process measures its lease from before it sent the request, on a clock that runs while the machine is suspended. The
+    times in the Lease are for people to read: clocks need not be synchronised.
 
     Args:
-        lock: what the election is about, a `LeaseLock`.
-        lease_duration: seconds that the others wait, from the last renewal they saw, before they take the lease. A Lease has
-            whole seconds: what is over is not used.
-        renew_deadline: seconds in which a renewal must come through, or else leading ends.
-        retry_period: seconds between two tries, and between two renewals.
-        on_started_leading: the leader's work, called with an event that is set when leading is over; it should return soon
-            then. When it returns earlier, leading goes on. When it raises, leading ends and `run` raises the same. Of what it
-            guards, everything belongs in there, clearing up included: once it has returned the lease may be another's.
-        on_stopped_leading: called at the end of each `run`, even of one that never led. The work may go on for a moment.
-        on_new_leader: called with the identity of each leader that is not the one before, this process included; "" for
-            nobody.
-        release_on_cancel: whether to give the lease back when asked to stop, so that another leads at once. The work is waited
-            for, at most until the lease ends; while it goes on the lease is kept.
-        name: for messages and metrics; None takes the lock's description.
-        metrics_provider: who shows the metrics; None takes that of `set_metrics_provider`.
+        lock: the lock that the election is about, usually a `LeaseLock`.
+        lease_duration: seconds after the last observed renewal after which other processes may acquire the lease. Fractions
+            are cut off, since a Lease has whole seconds.
+        renew_deadline: seconds within which a renewal must succeed, or leading ends.
+        retry_period: seconds between two tries to acquire the lease, before jitter, and between two renewals.
+        on_started_leading: called when this process begins to lead, with an event that is set when leading ends. It should
+            then return soon; clean up inside it, since another process may lead once it has returned. If it returns earlier,
+            leading goes on. If it raises, leading ends and `run` raises the same exception.
+        on_stopped_leading: called at the end of each `run`, also of one that never led. `on_started_leading` may still run.
+        on_new_leader: called with the identity of each new leader, this process included, and with "" when the lease has no
+            holder. None: no call.
+        release_on_cancel: whether to release the lease when asked to stop, so that another process leads at once. The lease
+            is released once `on_started_leading` has returned. If it does not return in time, the lease expires instead.
+        name: the elector's name in messages and metrics; None: the lock's description.
+        metrics_provider: receives the metrics; None: the provider of `set_metrics_provider`.
         clock: measures the lease.
-        jitter: a number from 0 to 1 for each wait between two tries to get the lease, so that candidates do not go in step.
+        jitter: returns a number from 0 to 1, for each wait between two tries to acquire the lease. The wait is up to 2.2 times
+            `retry_period`.
 
     Raises:
-        ValueError: the times do not go together, or the lock has no identity.
-        TypeError: there is no lock, or a function cannot be called.
+        ValueError: the durations do not fit together, or the lock has no identity.
+        TypeError: the lock is None, or a callback is not callable.
 
-    Threads: `on_started_leading` and `on_new_leader` are called on a thread for each, `on_stopped_leading` on that of `run`.
-    While it leads there is one more, which ends leading in time. All other methods may be called on any.
+    Threads: `on_started_leading` and `on_new_leader` run on a thread each, `on_stopped_leading` on the thread of `run`. A
+        watchdog thread ends each term in time. All methods but `run` may be called from any thread at any time.
 
     Example:
         stop = stop_on_signals()
         lock = LeaseLock(api_client, "default", "my-controller", identity=f"{socket.gethostname()}_{uuid.uuid4()}")
         LeaderElector(
             lock,
-            on_started_leading=run_controller,  # called with an event: end when it is set
+            on_started_leading=run_controller,  # run_controller(stop) returns when the event `stop` is set
             on_stopped_leading=lambda: None,
             release_on_cancel=True,
         ).run(stop)
-        # Here the program ends, and is started again by whoever started it.
+        # The program ends here, and its supervisor (a Deployment, for instance) starts it again.
 
     Source: client-go tools/leaderelection LeaderElector.
     """
@@ -110,35 +118,35 @@ class LeaderElector:
             jitter=jitter,
         )
         self._name = lock.describe() if name is None else name
-        self._metrics = metrics_for(self._name, self.is_leader, metrics_provider)
+        self._notifier = LeaderNotifier(on_new_leader)
+        self._lock = Lock()
+        self._run: ElectionRun | None = None  # the last one; replaced under _lock
         self._candidate = Candidate(
             lock,
             lease_duration,
             clock=clock,
             wall=wall_time_of(clock),
             timeout=self._config.request_timeout,
-            on_slow_path=self._metrics.slow_path_taken,
+            on_slow_path=metrics_for(self._name, self.is_leader, metrics_provider).slow_path_taken,
         )
-        self._news = News(on_new_leader)
-        self._lock = Lock()
-        self._run: ElectionRun | None = None  # the last one; replaced under _lock
 
     def run(self, stop: threading.Event) -> None:
-        """Takes part in the election, and leads once elected; returns when leading is over, or when asked to.
+        """Waits for the lease and leads; returns when leading has ended, or when asked to stop.
 
-        It does not take part again. Whoever wants that calls it in a loop (`while not stop.is_set(): elector.run(stop)`): it
-        then begins by waiting until the work of the time before has ended. Simpler, and what Kubernetes itself does, is to
-        end the program and have it started again.
+        It does not take part a second time. The usual way on is to end the program and have it restarted, as Kubernetes' own
+        components do. To take part again, call it in a loop: `while not stop.is_set(): elector.run(stop)`. Each call first
+        waits until the `on_started_leading` of the previous term has returned.
 
         Args:
-            stop: ends it when it is set.
+            stop: set it to end the run.
 
         Raises:
-            RuntimeError: it has started already.
-            InformerForkedError: it was running when this process was forked from another.
-            BaseException: what `on_started_leading` has raised while it led, or `on_stopped_leading`.
+            RuntimeError: the elector is already started.
+            InformerForkedError: the elector was started before this process was forked from its parent.
+            BaseException: what `on_started_leading` raised while it led, or what `on_stopped_leading` raised.
 
-        Threads: the calling one does all requests. An exception there, such as KeyboardInterrupt, ends it as `stop` does.
+        Threads: blocks. All requests are made on the calling thread. An exception there, such as KeyboardInterrupt, ends the
+            run as `stop` does.
         """
         run = self._begin()
         withdraw = on_set(stop, run.halt.set)
@@ -149,60 +157,106 @@ class LeaderElector:
             try:
                 self._config.on_stopped_leading()
             finally:
-                run.over.set()
-        failure = None if run.term is None or run.work is None else run.work.failure
+                run.ended.set()
+        failure = None if run.term is None or run.task is None else run.task.failure
         if failure is not None:
             raise failure
 
     def is_leader(self) -> bool:
-        """Whether this process leads at this very moment: the lease is its own, and has not run out by the clock."""
+        """Returns whether this process leads now: it holds the lease, and by the clock the lease has not expired."""
         run = self._run
         term = None if run is None else run.term
-        return term is not None and term.is_current
+        return term is not None and term.is_active
 
     @property
     def leader(self) -> str:
-        """The identity of the leader that was seen last, "" for none. For people: it may be over by now."""
+        """The identity of the last observed leader; "" if there is none. Its lease may have expired by now."""
         return self._candidate.record.holder_identity
 
     @property
     def name(self) -> str:
-        """Its name in messages and metrics."""
+        """The elector's name in messages and metrics."""
         return self._name
 
     def check(self, tolerance: float = 0.0) -> None:
-        """For a liveness probe: fails when this process should lead no more, and still has not got away from it.
+        """Fails if this process led, should have stopped leading, and has neither ended nor become a standby.
+
+        Call it in a liveness probe.
 
         Args:
-            tolerance: seconds that may pass after the lease has run out.
+            tolerance: seconds after the end of the lease during which the check still passes.
 
         Raises:
-            LeaseNotRenewedError: the lease was not renewed for longer, or the work goes on though leading is over.
+            LeaseNotRenewedError: this process was the last to hold the lease and has not renewed it since, or
+                `on_started_leading` still runs.
 
         Source: client-go tools/leaderelection LeaderElector.Check.
         """
         now, run = self._config.clock.monotonic(), self._run
-        late = now - self._candidate.seen_at > self._config.lease_duration + tolerance
-        # One that takes part again is a standby, whatever it was before.
-        if late and self._candidate.is_holder and (run is None or run.term is not None or run.over.is_set()):
+        is_late = now - self._candidate.observed_at > self._config.lease_duration + tolerance
+        # A run without a term is a standby, even if its process led in an earlier run.
+        if is_late and self._candidate.is_holder and (run is None or run.term is not None or run.ended.is_set()):
             raise LeaseNotRenewedError(f"failed election to renew leadership on lease {self._name}")
-        if run is not None and run.work_goes_on_since(now - tolerance):
+        if run is not None and run.task_outlived_lease(now - tolerance):
             raise LeaseNotRenewedError(
-                f"failed election to renew leadership on lease {self._name}: its work goes on, though its stop event is set"
+                f"failed election to renew leadership on lease {self._name}: on_started_leading has not returned, although "
+                "its stop event is set"
             )
 
     def _begin(self) -> ElectionRun:
         former = self._run
         if former is not None and former.is_forked:
             raise InformerForkedError(
-                f"the election for {self._name} belongs to the process that this one was forked from"
+                f"the election for {self._name} belongs to the process that this one was forked from: create an elector after "
+                "the fork"
             )
         with self._lock:
             former = self._run
-            if former is not None and not former.over.is_set():
-                raise RuntimeError(f"the election for {self._name} has started already")
+            if former is not None and not former.ended.is_set():
+                raise RuntimeError(f"the election for {self._name} is already started")
             run = self._run = ElectionRun(
-                self._config, self._candidate, self._news, None if former is None else former.work
+                self._config, self._candidate, self._notifier, None if former is None else former.task
             )
         register(run, is_informer=False)
         return run
+
+
+class _Checked(Protocol):
+    def check(self, tolerance: float = ...) -> None: ...
+
+
+class LeaderHealthCheck:
+    """A liveness check for an elector, which can be mounted before the elector exists.
+
+    Args:
+        tolerance: seconds after the end of the lease during which the check still passes.
+
+    Threads: all methods may be called from any thread.
+
+    Example:
+        health = LeaderHealthCheck()
+        # ... serve health.check() at /healthz: it passes until there is an elector ...
+        health.set_elector(elector)
+
+    Source: client-go tools/leaderelection HealthzAdaptor.
+    """
+
+    name = "leaderElection"
+
+    def __init__(self, tolerance: float = 20.0) -> None:
+        self._tolerance = tolerance
+        self._elector: _Checked | None = None
+
+    def set_elector(self, elector: _Checked) -> None:
+        """Sets the elector to check."""
+        self._elector = elector
+
+    def check(self) -> None:
+        """Passes before `set_elector` was called, and then if the elector's own check passes.
+
+        Raises:
+            LeaseNotRenewedError: the process should be restarted.
+        """
+        elector = self._elector
+        if elector is not None:
+            elector.check(self._tolerance)

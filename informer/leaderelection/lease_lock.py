@@ -1,8 +1,4 @@
-"""A Lease as the object of an election.
-
-Comes in: records. Goes out: requests for one Lease of coordination.k8s.io/v1, each sent once, with the resourceVersion that was
-seen last, so that of two writers one gets a conflict.
-"""
+"""Locks that an election is about: the protocol, and a Lease of coordination.k8s.io/v1 as the one that is used."""
 
 from __future__ import annotations
 
@@ -10,13 +6,53 @@ import urllib.parse
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from informer.leaderelection.election_record import LeaderElectionRecord
-from informer.leaderelection.lock import DEFAULT_TIMEOUT
+from informer.leaderelection.record import LeaderElectionRecord
 from informer.transport.transport import transport_for
 
-__all__ = ["LeaseLock", "resource_lock"]
+__all__ = ["DEFAULT_TIMEOUT", "LeaseLock", "ResourceLock", "resource_lock"]
+
+DEFAULT_TIMEOUT = 5.0  # seconds
 
 _GROUP_VERSION = "coordination.k8s.io/v1"
+_REMOVED_TYPES = ("endpoints", "configmaps", "endpointsleases", "configmapsleases")
+
+
+class ResourceLock(Protocol):
+    """Stores the record of an election where all its processes can see it. `LeaseLock` is one.
+
+    A write must fail with an `ApiError` of status 409 if another process has written since the last read or write. If a write
+    fails in another way, its outcome counts as unknown. An elector makes its calls within a `RequestScope`; they must end when
+    that is cancelled.
+
+    Threads: one call at a time.
+
+    Source: client-go tools/leaderelection/resourcelock Interface.
+    """
+
+    @property
+    def identity(self) -> str:
+        """The name of this process in the election. No other process may have the same."""
+        ...
+
+    def get(self, *, timeout: float = DEFAULT_TIMEOUT) -> LeaderElectionRecord:
+        """Reads the record; raises `ApiError` with status 404 if there is none."""
+        ...
+
+    def create(self, record: LeaderElectionRecord, *, timeout: float = DEFAULT_TIMEOUT) -> None:
+        """Writes the first record."""
+        ...
+
+    def update(self, record: LeaderElectionRecord, *, timeout: float = DEFAULT_TIMEOUT) -> None:
+        """Replaces the record that was read or written last, if it has not changed since."""
+        ...
+
+    def record_event(self, text: str) -> object:
+        """Reports a change of leadership, for people to read."""
+        ...
+
+    def describe(self) -> str:
+        """Returns a name of the lock, for messages."""
+        ...
 
 
 class _EventRecorder(Protocol):
@@ -24,18 +60,29 @@ class _EventRecorder(Protocol):
 
 
 class LeaseLock:
-    """See the module.
+    """A lock that stores the record of an election in a Lease.
+
+    All processes of an election use the same namespace and name. The first one creates the Lease. Each write carries the
+    resourceVersion of the last read or write, so that one of two concurrent writers gets a conflict (409). A request is sent
+    once; the elector retries.
 
     Args:
-        api_client: the official client's `ApiClient`; None reads the in-cluster configuration, or else the kubeconfig. Its
-            configuration and credentials are used, but neither its connections nor its retries.
-        namespace: the Lease's.
-        name: the Lease's. It is made by whoever comes first.
-        identity: who asks for it, such as the pod's name and a random part; each process needs its own.
-        labels: are put on the Lease with each write; others that are there stay.
-        event_recorder: is told, by its `event`, when leading begins and ends; an `informer.record.EventRecorder` will do.
+        api_client: an `ApiClient` of the official client, whose configuration and credentials are used. Requests use the
+            informers' own connections. None reads the in-cluster configuration, or else the kubeconfig.
+        namespace: the namespace of the Lease.
+        name: the name of the Lease.
+        identity: the name of this process in the election, such as the pod's name and a random suffix. It must be unique.
+        labels: labels to set on the Lease with each write; other labels stay. None: no labels.
+        event_recorder: its `event` method is called when leading begins and ends, such as that of an
+            `informer.record.EventRecorder`. None: no events.
+
+    Raises:
+        ValueError: the namespace or the name is empty.
 
     Threads: one call at a time.
+
+    Example:
+        lock = LeaseLock(api_client, "default", "my-controller", identity=f"{socket.gethostname()}_{uuid.uuid4()}")
 
     Source: client-go tools/leaderelection/resourcelock LeaseLock.
     """
@@ -60,31 +107,40 @@ class LeaseLock:
         self._labels = dict(labels or {})
         self._event_recorder = event_recorder
         self._path = f"/apis/{_GROUP_VERSION}/namespaces/{urllib.parse.quote(namespace, safe='')}/leases"
-        self._lease: dict[str, Any] | None = None  # as the server gave it last
+        self._lease: dict[str, Any] | None = None  # the server's last answer
 
     @property
     def identity(self) -> str:
-        """Who asks for the Lease."""
+        """The name of this process in the election."""
         return self._identity
 
     def describe(self) -> str:
-        """Namespace and name."""
+        """Returns "namespace/name"."""
         return f"{self._namespace}/{self._name}"
 
     def get(self, *, timeout: float = DEFAULT_TIMEOUT) -> LeaderElectionRecord:
-        """Reads the Lease, from the server's newest state.
+        """Reads the Lease.
 
         Args:
-            timeout: seconds for each step of the request.
+            timeout: seconds for each step of the request: to connect, until the answer begins, and until it ends.
 
         Raises:
-            ApiError: of status 404 when there is none, or another refusal.
-            ConnectionError: there was no answer.
+            ApiError: the server refused; status 404 if the Lease does not exist.
+            ConnectionError: there was no answer, or the answer is not a Lease.
         """
         return self._keep(self._send("GET", self._own_path, None, timeout))
 
     def create(self, record: LeaderElectionRecord, *, timeout: float = DEFAULT_TIMEOUT) -> None:
-        """Makes the Lease; an `ApiError` of status 409 when somebody else just did. Arguments and errors as of `get`."""
+        """Creates the Lease.
+
+        Args:
+            record: the record to write.
+            timeout: as of `get`.
+
+        Raises:
+            ApiError: the server refused; status 409 if another process has created the Lease.
+            ConnectionError: there was no answer, or the answer is not a Lease.
+        """
         metadata: dict[str, Any] = {"name": self._name, "namespace": self._namespace}
         if self._labels:
             metadata["labels"] = dict(self._labels)
@@ -92,13 +148,16 @@ class LeaseLock:
         self._keep(self._send("POST", self._path, lease, timeout))
 
     def update(self, record: LeaderElectionRecord, *, timeout: float = DEFAULT_TIMEOUT) -> None:
-        """Writes the record into the Lease as it was seen last, of which everything else stays.
+        """Writes a record into the Lease. Its other fields stay as they were at the last read or write.
 
-        Arguments and errors as of `get`.
+        Args:
+            record: the record to write.
+            timeout: as of `get`.
 
         Raises:
-            ApiError: of status 409 when somebody has changed the Lease since.
-            RuntimeError: it was not seen yet.
+            ApiError: the server refused; status 409 if the Lease has changed since the last read or write.
+            ConnectionError: there was no answer, or the answer is not a Lease.
+            RuntimeError: the Lease was neither read nor created before.
         """
         if self._lease is None:
             raise RuntimeError("the lease is not initialized: call get or create first")
@@ -109,7 +168,11 @@ class LeaseLock:
         self._keep(self._send("PUT", self._own_path, lease, timeout))
 
     def record_event(self, text: str) -> None:
-        """Records an event of the Lease, if there is a recorder: "my-identity became leader"."""
+        """Records an event of the Lease if there is an event recorder.
+
+        Args:
+            text: what happened, such as "became leader". The identity is put in front.
+        """
         if self._event_recorder is None:
             return
         lease = self._lease or {"metadata": {"name": self._name, "namespace": self._namespace}}
@@ -121,38 +184,37 @@ class LeaseLock:
         return f"{self._path}/{urllib.parse.quote(self._name, safe='')}"
 
     def _send(self, method: str, path: str, body: Any, timeout: float) -> Any:
-        # Asked for each time: after a fork it is another one.
+        # Looked up for each request: a forked child has another transport.
         return transport_for(self._api_client).send_json(method, path, body, timeout=timeout)
 
     def _keep(self, lease: Any) -> LeaderElectionRecord:
         if not isinstance(lease, dict) or not isinstance(lease.get("metadata"), dict):
-            raise ConnectionError(f"what the server gave for the Lease {self.describe()} is none")
+            raise ConnectionError(
+                f"the server's answer for Lease {self.describe()} is not a Lease (is a proxy or login page in front?)"
+            )
         self._lease = lease
         return LeaderElectionRecord.from_spec(lease.get("spec"))
-
-
-_REMOVED = ("endpoints", "configmaps", "endpointsleases", "configmapsleases")
 
 
 def resource_lock(
     lock_type: str, api_client: Any, namespace: str, name: str, identity: str, **options: Any
 ) -> LeaseLock:
-    """The lock of a type that a program's flag (such as `--leader-elect-resource-lock`) names.
+    """Returns a lock of the type that a command-line flag names, such as `--leader-elect-resource-lock`.
 
     Args:
-        lock_type: "leases", the only one that is left.
-        api_client: as of `LeaseLock`, like all that follow.
-        namespace: see there.
-        name: see there.
-        identity: see there.
-        **options: see there.
+        lock_type: "leases", the only type that Kubernetes still supports.
+        api_client: as of `LeaseLock`, like all arguments that follow.
+        namespace: the namespace of the Lease.
+        name: the name of the Lease.
+        identity: the name of this process in the election.
+        **options: `labels` and `event_recorder`.
 
     Raises:
-        ValueError: it is another type; the message says what to do.
+        ValueError: it is another type. The message says what to use instead.
 
     Source: client-go tools/leaderelection/resourcelock New.
     """
-    if lock_type in _REMOVED:
+    if lock_type in _REMOVED_TYPES:
         raise ValueError(f"{lock_type} lock is removed, migrate to leases")
     if lock_type != "leases":
         raise ValueError(f"Invalid lock-type {lock_type}: it must be leases")

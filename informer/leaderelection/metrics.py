@@ -1,9 +1,7 @@
-"""What an elector counts, for whoever shows it.
+"""Metrics of electors.
 
-Nothing is pushed: the numbers are made up when they are read. An elector without a provider measures all the same, which
-costs nothing, and shows it to nobody.
-
-The names are those of client-go's metrics without "leader_election_": master_status, slowpath_total.
+A provider reads the numbers when it shows them; nothing is pushed. The names are those of client-go's metrics without the
+prefix "leader_election_": master_status and slowpath_total.
 """
 
 from __future__ import annotations
@@ -20,12 +18,12 @@ __all__ = ["ElectionMetrics", "ElectionStats", "MetricsProvider", "set_metrics_p
 
 @dataclass(frozen=True)
 class ElectionStats:
-    """An elector's numbers, as they were at one moment.
+    """The metrics of an elector at one moment.
 
     Attributes:
-        master_status: 1 while it leads, else 0.
-        slowpath_total: renewals that had to read the lease first, since somebody had changed it, or the server's answer to the
-            renewal before was lost.
+        master_status: 1 while the elector leads, else 0.
+        slowpath_total: the number of renewals that had to read the lease first, because it had changed or because the answer
+            to the renewal before was lost.
     """
 
     master_status: int
@@ -33,24 +31,24 @@ class ElectionStats:
 
 
 class MetricsProvider(Protocol):
-    """Who shows the metrics of electors.
+    """Receives the metrics of each new elector, for instance to export them to Prometheus.
 
-    Threads: called on the thread that makes an elector; what it raises comes out there.
+    Threads: called on the thread that makes the elector. An exception reaches that thread.
     """
 
     def elector_started(self, metrics: ElectionMetrics) -> object:
-        """There is a new elector: `metrics.read()` gives its numbers, at any time and on any thread."""
+        """Called with the metrics of a new elector. `metrics.read()` may be called at any time, from any thread."""
         ...
 
 
 class ElectionMetrics:
-    """The numbers of one elector.
+    """The metrics of one elector.
 
     Args:
-        name: the elector's.
-        is_leader: says whether it leads.
+        name: the elector's name.
+        is_leader: returns whether the elector leads.
 
-    Threads: any.
+    Threads: all methods may be called from any thread.
     """
 
     def __init__(self, name: str, is_leader: Callable[[], bool]) -> None:
@@ -65,25 +63,23 @@ class ElectionMetrics:
         return self._name
 
     def read(self) -> ElectionStats:
-        """The numbers as they are now."""
+        """Returns the present numbers."""
         with self._lock:
             slow = self._slow
         return ElectionStats(int(self._is_leader()), slow)
 
     def slow_path_taken(self) -> None:
-        """A renewal has read the lease first."""
+        """Counts a renewal that had to read the lease first."""
         with self._lock:
             self._slow += 1
 
 
-# The provider of electors that were given none.
+# For electors without a provider of their own.
 _default: SetOnce[MetricsProvider] = SetOnce()
 
 
 def set_metrics_provider(provider: MetricsProvider) -> None:
-    """Has the metrics of all electors made from now on given to a provider.
-
-    Only the first call has an effect.
+    """Sets the provider for the electors that are made from now on. Only the first call has an effect.
 
     Source: client-go tools/leaderelection SetProvider.
     """
@@ -91,7 +87,7 @@ def set_metrics_provider(provider: MetricsProvider) -> None:
 
 
 def metrics_for(name: str, is_leader: Callable[[], bool], provider: MetricsProvider | None = None) -> ElectionMetrics:
-    """What a new elector measures with."""
+    """Returns the metrics of a new elector, and passes them to its provider if there is one."""
     metrics = ElectionMetrics(name, is_leader)
     provider = _default.value if provider is None else provider
     if provider is not None:

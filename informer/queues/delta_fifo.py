@@ -66,8 +66,8 @@ class DeltaFIFO(FIFO):
         # By key, in the order in which the keys were queued. Guarded by _lock, as are the others.
         self._items: OrderedDict[Any, list[Delta]] = OrderedDict()
         self._initial_left: set[Any] = set()  # keys of first lists that are still queued
-        # What was popped and is being processed, by the id of the popped batch: the last delta of each key. The consumer has not
-        # stored these yet, so they count as known objects.
+        # What was popped and is being processed, by the id of the popped batch: the last delta of each key. The consumer has
+        # not stored these yet, so they count as known objects.
         self._in_hand: dict[int, dict[Any, Delta]] = {}
 
     def apply(self, deltas: Iterable[Delta]) -> None:

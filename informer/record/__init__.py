@@ -1,10 +1,10 @@
-"""Recording Kubernetes events: what components report of objects, given to logs and handlers and written to API servers."""
+"""Recording Kubernetes events: components report them, and logs, handlers and API servers receive them."""
 
 from __future__ import annotations
 
 from informer.record.correlator import Correlation, EventCorrelator
+from informer.record.event import RecordedEvent
 from informer.record.event_broadcaster import EventBroadcaster
-from informer.record.event_form import RecordedEvent
 from informer.record.event_recorder import EventRecorder, Report
 from informer.record.event_sink import CoreV1EventSink, EventSink, EventsV1Sink
 from informer.record.fake_recorder import FakeRecorder

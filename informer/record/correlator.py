@@ -1,8 +1,4 @@
-"""What an event has to do with those before it: counted, combined, or too many.
-
-Comes in: events in API form of the core group. Goes out: what to write for each. An event equal to one before, but for its
-time, is that one with a higher count; many that differ in their message alone become one that says so; and of a source that
-reports without end about one object, most are left out. Pure but for the clock: no I/O.
+"""Counts, combines and drops events before they are written to an API server.
 
 Source: client-go tools/record EventCorrelator.
 """
@@ -13,30 +9,30 @@ from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from informer.record.event_form import copy_event, event_name, timestamp
-from informer.record.event_time import EventTime
-from informer.record.lru import LruMap
+from informer.lru import LruMap
+from informer.record.event import EventTime, copy_event, event_name, timestamp
+from informer.token_bucket import TokenBucket
 from watch.clock import SYSTEM_CLOCK, Clock
 from watch.concurrency import Lock
 
 __all__ = ["Correlation", "EventCorrelator", "aggregate_key", "combined_message", "spam_key"]
 
-_INVOLVED = ("kind", "namespace", "name", "uid", "apiVersion")
+_INVOLVED_FIELDS = ("kind", "namespace", "name", "uid", "apiVersion")
 
 
 def spam_key(event: Mapping[str, Any]) -> Hashable:
-    """Events with one such key share what they may be in number: source, object and type."""
+    """Returns the key of the rate limit that an event counts against: its source, object and type."""
     source, involved = event.get("source", {}), event.get("involvedObject", {})
     return (
         source.get("component", ""),
         source.get("host", ""),
-        *(involved.get(field, "") for field in _INVOLVED),
+        *(involved.get(field, "") for field in _INVOLVED_FIELDS),
         event.get("type", ""),
     )
 
 
 def aggregate_key(event: Mapping[str, Any]) -> tuple[Hashable, str]:
-    """The group of similar events that one belongs to, and what tells it from the others there: its message."""
+    """Returns the key of an event's group of similar events, and the message, which tells the events of a group apart."""
     group = (
         spam_key(event),
         event.get("reason", ""),
@@ -47,7 +43,7 @@ def aggregate_key(event: Mapping[str, Any]) -> tuple[Hashable, str]:
 
 
 def combined_message(event: Mapping[str, Any]) -> str:
-    """What an event says that stands for all similar ones."""
+    """Returns the message of an event that stands for a group of similar events; `event` is the last of them."""
     return f"(combined from similar events): {event.get('message', '')}"
 
 
@@ -58,13 +54,13 @@ def _exact_key(event: Mapping[str, Any]) -> Hashable:
 
 @dataclass(frozen=True)
 class Correlation:
-    """What is to be done with an event.
+    """What to write for an event.
 
     Args:
-        event: what to write; its count is above 1 where it, or the one it was combined into, was written before.
-        patch: what has changed since then, as a merge patch; None for an event that is new.
-        skip: whether to write nothing: there are too many.
-        key: what it is remembered by.
+        event: the event to write, with its count.
+        patch: a merge patch with the changed fields, if the event was written before. None for a new event.
+        skip: True if nothing is to be written, because the source exceeds its rate limit.
+        key: the correlator's key of this event, for `EventCorrelator.update_state`.
     """
 
     event: dict[str, Any]
@@ -75,7 +71,7 @@ class Correlation:
 
 @dataclass(frozen=True)
 class _Observation:
-    """What was last written, or was to be, of an event."""
+    """The last state of an event, as written or skipped."""
 
     name: str
     first_timestamp: Any
@@ -87,27 +83,37 @@ class _Group:
     """Similar events."""
 
     messages: frozenset[str]
-    at: float  # of the last one
+    last_seen: float
 
 
 class EventCorrelator:
-    """See the module.
+    """Decides what to write for an event, given the events before it.
+
+    It applies three rules in turn:
+
+    - An event that differs from an earlier one only in its message is similar. The `max_events`-th similar event and all
+      further ones are written as one event, whose message begins with "(combined from similar events)".
+    - An event that equals an earlier one, apart from its time, is written as a patch that raises that event's count.
+    - A source may write `burst` events about one object at once, and `qps` events per second after that. Events beyond this
+      are counted, but skipped.
+
+    The correlator performs no I/O. Call `correlate` before writing an event and `update_state` with the server's answer.
 
     Args:
-        max_events: so many similar events, the last of them included, are combined into one.
-        interval: seconds since the last similar event after which the next begins anew.
-        burst: so many events of one source about one object are written at once.
-        qps: and so many a second after that.
-        cache_size: so many events, groups and sources are remembered, those last seen.
-        key_func: gives an event's group and what tells it from others there.
-        message_func: what an event says that stands for its group.
-        spam_key_func: events with the same key share `burst` and `qps`.
-        clock: the time.
+        max_events: the number of similar events from which on they are combined.
+        interval: seconds after the last similar event after which its group is forgotten.
+        burst: the number of events about one object that a source may write at once.
+        qps: events per second that a source may write about one object once the burst is used up.
+        cache_size: the largest number of events, of groups and of sources to remember; the least recently seen are evicted.
+        key_func: returns an event's group and the text that tells the events of a group apart.
+        message_func: returns the message of a combined event.
+        spam_key_func: returns the key of the rate limit; events with the same key share `burst` and `qps`.
+        clock: the time of combined events, and of the interval and the rate limit.
 
     Raises:
-        ValueError: a number makes no sense.
+        ValueError: a number is out of range.
 
-    Threads: any.
+    Threads: all methods may be called from any thread.
 
     Example:
         >>> correlator = EventCorrelator()
@@ -116,6 +122,8 @@ class EventCorrelator:
         >>> correlator.correlate(event).patch
         >>> correlator.correlate(event).patch
         {'count': 2, 'lastTimestamp': '2026-01-01T00:00:00Z', 'message': 'm'}
+
+    Source: client-go tools/record EventCorrelator, EventAggregator, eventLogger, EventSourceObjectSpamFilter.
     """
 
     def __init__(
@@ -132,9 +140,9 @@ class EventCorrelator:
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         if max_events < 1 or interval < 0:
-            raise ValueError(f"max_events >= 1 and interval >= 0 are needed, not {max_events} and {interval}")
+            raise ValueError(f"max_events must be 1 or more and interval 0 or more, not {max_events} and {interval}")
         if burst < 1 or qps < 0:
-            raise ValueError(f"burst >= 1 and qps >= 0 are needed, not {burst} and {qps}")
+            raise ValueError(f"burst must be 1 or more and qps 0 or more, not {burst} and {qps}")
         self._max_events = max_events
         self._interval = interval
         self._burst = burst
@@ -145,58 +153,62 @@ class EventCorrelator:
         self._clock = clock
         self._time = EventTime(clock)
         self._lock = Lock()
-        # All guarded by _lock. A source's are the tokens that it had left, and when.
+        # All guarded by _lock.
         self._groups: LruMap[Hashable, _Group] = LruMap(cache_size)
         self._observations: LruMap[Hashable, _Observation] = LruMap(cache_size)
-        self._sources: LruMap[Hashable, tuple[float, float]] = LruMap(cache_size)
+        self._buckets: LruMap[Hashable, TokenBucket] = LruMap(cache_size)  # by the key of the rate limit
 
     def correlate(self, event: Mapping[str, Any]) -> Correlation:
-        """Says what to do with an event, which is left as it is.
+        """Counts an event and returns what to write for it.
+
+        Args:
+            event: an event of the core group in API form. It is not changed.
 
         Raises:
-            ValueError: there is none.
+            ValueError: `event` is None.
         """
         if event is None:
-            raise ValueError("event is nil: None was given")
+            raise ValueError("event is nil: pass an event in API form, not None")
         group, message = self._key_func(event)
         spam = self._spam_key_func(event)
         with self._lock:
-            if self._is_one_of_many_locked(group, message):
+            if self._is_combined_locked(group, message):
                 key: Hashable = ("combined", group)
                 observed = self._combined(event)
             else:
                 key = ("exact", _exact_key(event))
                 observed = copy_event(event)
-            patch = self._observe_locked(key, observed)
+            patch = self._count_locked(key, observed)
             skip = not self._take_token_locked(spam)
         return Correlation(observed, None if skip else patch, skip, key)
 
     def update_state(self, event: Mapping[str, Any], key: Hashable = None) -> None:
-        """Remembers an event as the server has it, if it is one.
+        """Remembers the name and the count that the server has given an event.
 
         Args:
-            event: the server's answer to what was written.
-            key: that of the correlation; None: that of an event which was not combined.
+            event: the server's answer. Anything without a name and a count is ignored.
+            key: the key of the correlation that was written. None: the key of an event that was not combined.
         """
         name, count = event.get("metadata", {}).get("name"), event.get("count")
-        # Without them it is no event of this group: a sink may answer with anything.
+        # A sink may return anything, such as a Status or an event of the other group.
         if not name or not count:
             return
         seen = _Observation(name, event.get("firstTimestamp"), count)
         with self._lock:
             self._observations.put(("exact", _exact_key(event)) if key is None else key, seen)
 
-    def _is_one_of_many_locked(self, group: Hashable, message: str) -> bool:
+    def _is_combined_locked(self, group: Hashable, message: str) -> bool:
+        """Adds a message to its group and returns whether the group is large enough to be combined."""
         now = self._clock.monotonic()
         before = self._groups.get(group)
         known: frozenset[str] = frozenset()
-        if before is not None and now - before.at <= self._interval:
+        if before is not None and now - before.last_seen <= self._interval:
             known = before.messages
         messages = known | {message}
-        is_one_of_many = len(messages) >= self._max_events
-        # The set grows no further, and its first members go on being events of their own.
-        self._groups.put(group, _Group(known if is_one_of_many else messages, now))
-        return is_one_of_many
+        is_combined = len(messages) >= self._max_events
+        # A full group does not grow: the messages that it already holds stay events of their own.
+        self._groups.put(group, _Group(known if is_combined else messages, now))
+        return is_combined
 
     def _combined(self, event: Mapping[str, Any]) -> dict[str, Any]:
         nanoseconds = self._time.next()
@@ -204,7 +216,7 @@ class EventCorrelator:
         name = event_name(event.get("involvedObject", {}).get("name", ""), nanoseconds)
         return {
             **copy_event(event),
-            # Without annotations, which are those of one event.
+            # Without annotations, which belong to a single event.
             "metadata": {"name": name, "namespace": event.get("metadata", {}).get("namespace", "")},
             "message": self._message_func(event),
             "count": 1,
@@ -212,8 +224,8 @@ class EventCorrelator:
             "lastTimestamp": now,
         }
 
-    def _observe_locked(self, key: Hashable, event: dict[str, Any]) -> dict[str, Any] | None:
-        """Counts an event, which becomes the one that is written; returns what that has new."""
+    def _count_locked(self, key: Hashable, event: dict[str, Any]) -> dict[str, Any] | None:
+        """Counts an event; one seen before gets its former name, first timestamp and count, and a patch is returned."""
         before = self._observations.get(key)
         patch: dict[str, Any] | None = None
         if before is not None:
@@ -225,10 +237,10 @@ class EventCorrelator:
         self._observations.put(key, _Observation(name, event.get("firstTimestamp"), event.get("count") or 1))
         return patch
 
-    def _take_token_locked(self, source: Hashable) -> bool:
+    def _take_token_locked(self, key: Hashable) -> bool:
         now = self._clock.monotonic()
-        left, at = self._sources.get(source) or (float(self._burst), now)
-        left = min(float(self._burst), left + (now - at) * self._qps)
-        taken = left >= 1
-        self._sources.put(source, (left - 1 if taken else left, now))
-        return taken
+        bucket = self._buckets.get(key)
+        if bucket is None:
+            bucket = TokenBucket(self._qps, self._burst, now)
+            self._buckets.put(key, bucket)
+        return bucket.try_take(now)

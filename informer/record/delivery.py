@@ -1,7 +1,4 @@
-"""Bringing an event to a sink, with retries that give up.
-
-Comes in: an event, and what is new of it. Goes out: the server's answer, or a line in the log that says why there is none.
-Runs, and waits between tries, on the thread of whoever records to the sink.
+"""Writes one event to a sink, and retries until it succeeds or has to give up.
 
 Source: client-go tools/record and tools/events, recordEvent.
 """
@@ -15,77 +12,85 @@ from dataclasses import dataclass
 from typing import Any
 
 from informer.rate_limited_log import LimitedLog
-from informer.record.event_form import copy_event
+from informer.record.event import copy_event
 from informer.record.event_sink import EventSink
 from watch.clock import Clock
 from watch.concurrency import Signal
 from watch.errors import ApiError, as_api_error
 
-__all__ = ["MAX_TRIES", "Delivery", "Ending", "Outcome"]
+__all__ = ["MAX_TRIES", "Delivery", "Outcome", "Shutdown"]
 
 _log = logging.getLogger(__name__)
 
 MAX_TRIES = 12
-_MAX_WORDS = 500
-_AWAY = frozenset({502, 503, 504})
-# Seconds; one event must not keep all others waiting for the day that a header may ask for.
+_MAX_ERROR_LENGTH = 500
+# A load balancer reports an outage of the server behind it with one of these, often without a Retry-After.
+_UNAVAILABLE = frozenset({502, 503, 504})
+# Seconds. A Retry-After may ask for a day, and all later events would wait as long.
 _MAX_RETRY_AFTER = 60.0
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one try.
+    """The result of one try to write an event.
 
     Args:
-        answer: the sink's, None for none.
-        is_over: whether the event was written, or never will be.
+        answer: the sink's answer; None if it gave none.
+        is_final: False if the event should be tried again.
         retry_after: seconds that the server asks to wait before the next try.
-        why: what kept it from being written, "" where nothing did.
+        error: why the event was not written; "" if it was written.
     """
 
     answer: Mapping[str, Any] | None = None
-    is_over: bool = True
+    is_final: bool = True
     retry_after: float = 0.0
-    why: str = ""
+    error: str = ""
 
 
-class Ending:
-    """When a recording comes to its end: from then on nothing is tried twice, and after a while nothing at all.
+class Shutdown:
+    """Tells the deliveries of one recording to finish.
 
-    Threads: any.
+    Once it has begun, deliveries stop retrying: each event is tried once. After its deadline no event is tried at all.
+
+    Attributes:
+        begun: set when the shutdown begins.
+
+    Threads: all methods may be called from any thread.
     """
 
     def __init__(self) -> None:
         self.begun = Signal()
-        self._deadline = 0.0
+        self._deadline = 0.0  # written before `begun` is set
 
     def begin(self, deadline: float) -> None:
-        """Ends the waits between tries. Again is harmless.
+        """Begins the shutdown and ends the waits between tries. Further calls have no effect.
 
         Args:
-            deadline: when tries end too, on the system's monotonic clock.
+            deadline: when to stop trying, on the system's monotonic clock.
         """
         if not self.begun.is_set():
             self._deadline = deadline
             self.begun.set()
 
     @property
-    def is_over(self) -> bool:
-        """Whether nothing is to be tried any more."""
+    def has_expired(self) -> bool:
+        """Whether the deadline has passed."""
         return self.begun.is_set() and time.monotonic() >= self._deadline
 
 
 class Delivery:
-    """See the module.
+    """Writes events to one sink, with retries, and logs each event that it could not write.
+
+    It runs, and waits between tries, on the calling thread.
 
     Args:
-        sink: what writes events.
-        pause: seconds to wait after a failed try, whose number (from 1) it is given.
-        clock: counts these seconds.
-        ending: says whether to try (again).
-        limited: for what cannot be written.
+        sink: writes the events.
+        pause: returns the seconds to wait after a failed try; its argument is the number of that try, from 1.
+        clock: the clock of these waits.
+        shutdown: ends the retries.
+        limited: logs what could not be written, at a bounded rate.
 
-    Threads: any, several at a time if the sink allows it.
+    Threads: several threads may call it at once if the sink allows that.
     """
 
     def __init__(
@@ -93,118 +98,122 @@ class Delivery:
         sink: EventSink,
         pause: Callable[[int], float],
         clock: Clock,
-        ending: Ending,
+        shutdown: Shutdown,
         limited: LimitedLog,
     ) -> None:
         self._sink = sink
         self._pause = pause
         self._clock = clock
-        self._ending = ending
+        self._shutdown = shutdown
         self._limited = limited
 
     def deliver(self, event: dict[str, Any], patch: dict[str, Any] | None, *, max_tries: int = MAX_TRIES) -> Outcome:
-        """Tries until the event is written, refused, or was tried often enough; says in the log when it was not written.
+        """Tries to write an event until it is written or refused, the tries are used up, or the recording shuts down.
 
         Args:
-            event: in API form.
-            patch: what is new of it where it was written before; None where it was not.
-            max_tries: so often.
+            event: the event in API form.
+            patch: a merge patch with the changed fields, if the event was written before. None for a new event.
+            max_tries: the largest number of tries.
+
+        Returns:
+            The outcome of the last try. An event that was not written is logged.
         """
-        outcome = Outcome(is_over=False)
+        outcome = Outcome(is_final=False)
         for tries in range(1, max_tries + 1):
-            if self._ending.is_over:
+            if self._shutdown.has_expired:
                 break
-            outcome = self.attempt(event, patch)
-            if outcome.is_over:
+            outcome = self._try(event, patch)
+            if outcome.is_final:
                 return outcome
             if tries == max_tries:
-                self._lose(event, f"retry limit exceeded: {outcome.why}")
+                self._log_lost(event, f"retry limit exceeded: {outcome.error}")
                 return outcome
             self._limited.log(
-                logging.WARNING, "an event %.100r is not written yet, and tried again: %s", _reason(event), outcome.why
+                logging.WARNING, "failed to write event %.100r, retrying: %s", _reason(event), outcome.error
             )
-            if self._clock.wait(self._ending.begun, max(self._pause(tries), outcome.retry_after)):
+            if self._clock.wait(self._shutdown.begun, max(self._pause(tries), outcome.retry_after)):
                 break
-        self._lose(event, f"the recording has ended{': ' if outcome.why else ''}{outcome.why}")
+        self._log_lost(event, f"recording was stopped{': ' if outcome.error else ''}{outcome.error}")
         return outcome
 
-    def attempt(self, event: dict[str, Any], patch: dict[str, Any] | None) -> Outcome:
-        """Tries once; a patch of what is not there (any more) creates it."""
+    def _try(self, event: dict[str, Any], patch: dict[str, Any] | None) -> Outcome:
         try:
             answer = self._write(event, patch)
         except Exception as error:
-            return self._failed(event, error, is_new=patch is None)
+            return self._judge(event, error, is_new=patch is None)
         return Outcome(answer if isinstance(answer, Mapping) else None)
 
     def _write(self, event: dict[str, Any], patch: dict[str, Any] | None) -> Any:
+        """Patches the event, or creates it if it is new or the server does not have it any more."""
         if patch is not None:
             try:
-                return self._sink.patch(_copied(event), copy_event(patch))
+                return self._sink.patch(_copy_for_sink(event), copy_event(patch))
             except Exception as error:
                 answer = as_api_error(error)
                 if answer is None or answer.status != 404:
                     raise
-        return self._sink.create(_copied(event))
+        return self._sink.create(_copy_for_sink(event))
 
-    def _failed(self, event: dict[str, Any], error: Exception, *, is_new: bool) -> Outcome:
-        why = _words(error)
+    def _judge(self, event: dict[str, Any], error: Exception, *, is_new: bool) -> Outcome:
+        """Decides whether a failed try is repeated; logs the event as lost if it is not."""
+        text = _describe(error)
         answer = as_api_error(error)
         if answer is None:
-            # An untrusted certificate is a ValueError to Python, and a connection that failed to us.
+            # ssl.SSLCertVerificationError is both a ValueError and an OSError; here it is a failed connection.
             if not isinstance(error, (TypeError, ValueError)) or isinstance(error, OSError):
-                return Outcome(is_over=False, why=why)
-            self._lose(event, why)
-        elif _will_pass(answer):
-            return Outcome(is_over=False, retry_after=min(answer.retry_after or 0.0, _MAX_RETRY_AFTER), why=why)
+                return Outcome(is_final=False, error=text)
+            self._log_lost(event, text)
+        elif _is_transient(answer):
+            return Outcome(is_final=False, retry_after=min(answer.retry_after or 0.0, _MAX_RETRY_AFTER), error=text)
         elif answer.reason == "AlreadyExists" and not is_new and "series" in event:
-            # Its first event was written by another thread between the patch and this: the patch will find it.
-            return Outcome(is_over=False, why=why)
+            # Another thread created the series' first event after this patch got its 404: the next patch will find it.
+            return Outcome(is_final=False, error=text)
         elif answer.reason == "AlreadyExists" or _is_namespace_terminating(answer):
-            # Nobody can do anything about these: an answer to an earlier try was lost, or the place is going away.
-            _log.debug("an event %.100r is not written: %s", _reason(event), why)
+            # Expected: the answer to an earlier try was lost, or the namespace is being deleted.
+            _log.debug("event %.100r is not written: %s", _reason(event), text)
         else:
-            self._lose(event, f"the server refuses it: {why}")
-        return Outcome(why=why)
+            self._log_lost(event, f"the server refused it: {text}")
+        return Outcome(error=text)
 
-    def _lose(self, event: Mapping[str, Any], why: str) -> None:
-        about = event.get("involvedObject") or event.get("regarding") or {}
+    def _log_lost(self, event: Mapping[str, Any], error: str) -> None:
+        regarding = event.get("involvedObject") or event.get("regarding") or {}
         self._limited.log(
             logging.ERROR,
-            "an event %.100r of %s %s/%s is not written: %s",
+            "failed to write event %.100r of %s %s/%s: %s",
             _reason(event),
-            about.get("kind", ""),
-            about.get("namespace", ""),
-            about.get("name", ""),
-            why,
+            regarding.get("kind", ""),
+            regarding.get("namespace", ""),
+            regarding.get("name", ""),
+            error,
         )
 
 
-def _will_pass(answer: ApiError) -> bool:
-    """Whether the server is only busy, or away: a load balancer before it says no more than 502, 503 or 504.
+def _is_transient(answer: ApiError) -> bool:
+    """Whether the server is only busy or unavailable.
 
-    Where there is a Retry-After client-go's REST client tries again by itself, so that its recorder never sees it.
+    client-go's REST client retries an answer with a Retry-After by itself, so that its recorder never sees one.
     """
-    asks = answer.retry_after is not None and answer.status >= 500
-    return asks or answer.is_too_many_requests or answer.status in _AWAY
+    asks_for_retry = answer.retry_after is not None and answer.status >= 500
+    return asks_for_retry or answer.is_too_many_requests or answer.status in _UNAVAILABLE
 
 
 def _is_namespace_terminating(answer: ApiError) -> bool:
     return any("NamespaceTerminating" in (cause.get("reason"), cause.get("type")) for cause in answer.causes)
 
 
-def _words(error: Exception) -> str:
-    """An error in a line of a log. The text of an `ApiException` has the whole answer in it, so only its message is taken."""
+def _describe(error: Exception) -> str:
+    """Returns an error as one line; of an `ApiException`, whose text contains the whole answer, only the message."""
     answer = as_api_error(error)
     text = f"{type(error).__name__}: {error}" if answer is None else str(answer)
-    return "\\n".join(text.splitlines())[:_MAX_WORDS]
+    return "\\n".join(text.splitlines())[:_MAX_ERROR_LENGTH]
 
 
 def _reason(event: Mapping[str, Any]) -> Any:
     return event.get("reason", "")
 
 
-def _copied(event: dict[str, Any]) -> dict[str, Any]:
-    """The sink's own, each time, without what only the server gives."""
+def _copy_for_sink(event: dict[str, Any]) -> dict[str, Any]:
+    """Returns a copy that the sink may change, without the resourceVersion, which only the server sets."""
     copied = copy_event(event)
     copied.get("metadata", {}).pop("resourceVersion", None)
     return copied

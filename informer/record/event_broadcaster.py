@@ -1,8 +1,4 @@
-"""Events of a process's components, given to logs and handlers, and written to API servers.
-
-Comes in: events, from recorders on any thread. Goes out: each of them to every log function, handler and sink there is, on a
-thread for each, so that a slow one delays nobody.
-"""
+"""The event broadcaster: it passes the events of a process's recorders on to logs, handlers and API servers."""
 
 from __future__ import annotations
 
@@ -18,11 +14,10 @@ from weakref import WeakSet
 
 from informer.rate_limited_log import LimitedLog
 from informer.record.correlator import EventCorrelator
-from informer.record.delivery import Delivery, Ending
-from informer.record.event_form import EVENTS_V1, RecordedEvent, copy_event, log_fields, log_line
+from informer.record.delivery import Delivery, Shutdown
+from informer.record.event import EVENTS_V1, EventTime, RecordedEvent, copy_event, log_fields, log_line
 from informer.record.event_recorder import BroadcastingRecorder, EventRecorder
 from informer.record.event_sink import EventSink, sink_api_version
-from informer.record.event_time import EventTime
 from informer.record.sink_recording import (
     STOP_PATIENCE,
     CoreRecording,
@@ -44,27 +39,37 @@ __all__ = ["EventBroadcaster"]
 
 _log = logging.getLogger(__name__)
 
-# So many events may wait to be given out, and so many for each log function, handler or sink; more are dropped.
+# The size of the broadcaster's queue, and of the queue of each log function, handler and sink.
 _MAX_QUEUED_EVENTS = 1000
 
-
-# Those that were not shut down. The threads of a program end with it, and would take along what waits to be logged.
+# The broadcasters to shut down at exit: a program ends its daemon threads, and events that still wait would be lost.
 _live: WeakSet[EventBroadcaster] = WeakSet()
 
 
 class EventBroadcaster:
-    """See the module.
+    """Distributes Kubernetes events from recorders to log functions, handlers and sinks.
+
+    `new_recorder` makes a recorder for each component that reports events. Each `start_...` method adds a receiver, with a
+    thread of its own, so that a slow receiver does not delay the others. The receiver gets every event recorded from then on,
+    until the `stop` of the returned watcher is called.
+
+    Recording never blocks. The broadcaster holds up to 1000 events, and drops further ones. A receiver that is 1000 events
+    behind misses the next ones. Dropped events are logged and counted in `dropped_events`.
+
+    Call `shutdown`, or use the broadcaster in a `with` block, to deliver the waiting events before the program goes on.
+    Otherwise it shuts down when the program exits. It does not survive a fork: a child process creates its own.
 
     Args:
-        sleep: seconds between two of the twelve tries to write an event to a sink; the waits have jitter.
-        clock: gives the events their time, and counts the waits.
-        correlator: says what is counted, combined or left out of what a sink of the core group is given; None: one with
-            client-go's defaults for each such sink. One that is passed serves all of them, so pass it where there is one.
-        random: gives the jitter; None for randomness of its own.
+        sleep: seconds between two tries to write an event to a sink, before jitter.
+        clock: gives events their time, and counts the waits between tries.
+        correlator: counts, combines and drops the events for sinks of the core group. None: one with client-go's defaults for
+            each sink. A given correlator is shared by all sinks, so pass one only if there is a single sink.
+        random: the source of jitter; None for a new one.
 
-    Threads: any. Recording never waits: where 1000 events wait already the new one is dropped, and where a log function,
-    handler or sink is 1000 events behind it misses some; `dropped_events` counts them, and the log tells of them. Leaving a
-    `with` block shuts it down, and so does the end of the program.
+    Raises:
+        ValueError: `sleep` is below 0 or not a number.
+
+    Threads: all methods may be called from any thread.
 
     Example:
         >>> broadcaster = EventBroadcaster()
@@ -92,7 +97,7 @@ class EventBroadcaster:
             _MAX_QUEUED_EVENTS,
             FullChannelBehavior.DROP_IF_CHANNEL_FULL,
             incoming_queue_length=_MAX_QUEUED_EVENTS,
-            on_drop=self._dropped,
+            on_drop=self._on_drop,
         )
         self._sleep = sleep
         self._clock = clock
@@ -101,108 +106,119 @@ class EventBroadcaster:
         self._time = EventTime(clock)
         self._limited = LimitedLog(_log)
         self._process = os.getpid()
-        self._lock = RLock()  # taken again by the handler of a signal
+        self._lock = RLock()  # reentrant: a signal handler may record an event too
         # All guarded by _lock.
-        self._workers: list[Worker] = []  # those that may still run
-        self._endings: list[tuple[EventSink, Ending]] = []  # of the recordings to sinks that were not stopped
+        self._workers: list[Worker] = []  # those that have ended are removed when another starts
+        self._recordings: list[tuple[EventSink, Shutdown]] = []  # stopped ones are removed when another starts
         self._dropped_events = 0
         _live.add(self)
 
     @property
     def dropped_events(self) -> int:
-        """How many events were dropped because a queue was full, each time that one was."""
+        """The number of events that were dropped because a queue was full. An event counts once for each full queue."""
         with self._lock:
             return self._dropped_events
 
     def start_logging(self, log_function: Callable[[str], object]) -> Watcher[RecordedEvent]:
-        """Has a function called with one line of text an event.
+        """Calls a function with one line of text per event.
+
+        Args:
+            log_function: such as `logger.info` or `print`. An exception that it raises is logged.
 
         Returns:
-            A watcher whose `stop` ends it.
+            A watcher; its `stop` ends the calls.
 
-        Threads: the function is called on a thread of its own; what it raises is logged.
+        Threads: the function is called on a thread of its own.
         """
-        return self._start(lambda recorded: log_function(log_line(recorded.event)))
+        return self._start_receiver(lambda recorded: log_function(log_line(recorded.event)))
 
     def start_structured_logging(self, log_function: Callable[..., object]) -> Watcher[RecordedEvent]:
-        """Has a function called with "Event occurred" and, as keywords, the fields of each event.
+        """Calls a function with "Event occurred" and the fields of each event as keyword arguments.
 
         Args:
-            log_function: such as `structlog.get_logger().info`; the keywords are object (its key), fieldPath, kind,
-                apiVersion, type, reason and message.
+            log_function: such as `structlog.get_logger().info`. The keywords are object ("namespace/name"), fieldPath, kind,
+                apiVersion, type, reason and message. An exception that it raises is logged.
 
         Returns:
-            A watcher whose `stop` ends it.
+            A watcher; its `stop` ends the calls.
 
-        Threads: the function is called on a thread of its own; what it raises is logged.
+        Threads: the function is called on a thread of its own.
         """
-        return self._start(lambda recorded: log_function("Event occurred", **log_fields(recorded.event)))
+        return self._start_receiver(lambda recorded: log_function("Event occurred", **log_fields(recorded.event)))
 
     def start_event_watcher(self, handler: Callable[[dict[str, Any]], object]) -> Watcher[RecordedEvent]:
-        """Has a function called with every event recorded from now on, in API form, a copy of its own.
-
-        Returns:
-            A watcher whose `stop` ends it, once what it was given before is handled; an ended one after `shutdown`.
-
-        Threads: the function is called on a thread of its own; what it raises is logged.
-        """
-        return self._start(lambda recorded: handler(copy_event(recorded.event)))
-
-    def start_recording_to_sink(self, sink: EventSink) -> Watcher[RecordedEvent]:
-        """Has every event recorded from now on written to a sink, with those that are alike counted or combined.
-
-        What fails is tried twelve times, `sleep` seconds apart, and longer where the server asks for it, while later events
-        wait; what the server refuses is not. Whatever is not written in the end is told in the log.
+        """Calls a function with each event recorded from now on.
 
         Args:
-            sink: where to: a `CoreV1EventSink`, an `EventsV1Sink`, or any `EventSink`. A server shows the same events in
-                both groups, so one sink is enough for it.
+            handler: receives the event in API form of the core group, a copy that it may change. An exception that it raises
+                is logged.
 
         Returns:
-            A watcher whose `stop` ends it, once what it was given before was tried once, a second later at most; an ended one
-            after `shutdown`.
+            A watcher; its `stop` ends the calls once the events before it are handled. After `shutdown` it is closed already.
+
+        Threads: the function is called on a thread of its own.
+        """
+        return self._start_receiver(lambda recorded: handler(copy_event(recorded.event)))
+
+    def start_recording_to_sink(self, sink: EventSink) -> Watcher[RecordedEvent]:
+        """Writes each event recorded from now on to a sink.
+
+        Repeated events are counted and similar events are combined, as `EventCorrelator` describes; for events.k8s.io
+        repeated events become a series. A failed write is tried up to 12 times, `sleep` seconds apart, or up to 60 s if the
+        server sends a Retry-After; meanwhile later events wait. A write that the server refuses is not retried. Each event
+        that is not written is logged.
+
+        Args:
+            sink: a `CoreV1EventSink`, an `EventsV1Sink` or another `EventSink`. An API server shows the same events in both
+                groups, so one sink per server is enough.
+
+        Returns:
+            A watcher; its `stop` ends the recording. Events that wait are tried once each, for at most 1 s. After `shutdown` it
+            is closed already.
 
         Raises:
-            RuntimeError: recording to this very sink was started already, and goes on; or the system has no more threads.
+            RuntimeError: recording to this sink is already started, or the system cannot start another thread.
 
-        Threads: one for a sink of the core group; for one of events.k8s.io also one that keeps time and, when there are
-        events, up to eight that write.
+        Threads: one thread for a sink of the core group. A sink of events.k8s.io has one more for its timers, and up to eight
+        that write.
         """
-        ending = Ending()
+        shutdown = Shutdown()
         with self._lock:
-            self._endings = [(other, each) for other, each in self._endings if not each.begun.is_set()]
-            if any(other is sink for other, _ in self._endings):
-                raise RuntimeError("recording to this sink was started already")
+            self._recordings = [(other, each) for other, each in self._recordings if not each.begun.is_set()]
+            if any(other is sink for other, _ in self._recordings):
+                raise RuntimeError("recording to this sink is already started")
             watcher = self._watch()
             if isinstance(watcher, EmptyWatcher):
                 return watcher
-            self._endings.append((sink, ending))
-        recorded_to = SinkWatcher(watcher, ending)
+            self._recordings.append((sink, shutdown))
+        sink_watcher = SinkWatcher(watcher, shutdown)
         try:
-            recording = self._recording(sink, ending)
-            self._work(lambda: self._record(watcher, recording), "event-recording")
-        # The system has no more threads.
+            recording = self._make_recording(sink, shutdown)
+            self._start_worker(lambda: self._record(watcher, recording), "event-recording")
+        # The system cannot start another thread.
         except RuntimeError:
-            recorded_to.stop()
+            sink_watcher.stop()
             raise
-        return recorded_to
+        return sink_watcher
 
     def new_recorder(self, component: str, host: str = "") -> EventRecorder:
-        """What a component reports its events with.
+        """Returns a recorder, with which a component reports its events.
 
         Args:
-            component: its name, such as "my-scheduler".
-            host: where it runs, "" for nowhere in particular.
+            component: the component's name, such as "my-scheduler".
+            host: the component's host or instance, such as its pod's name; "" for none.
         """
         return BroadcastingRecorder(component, host, self._now, self._send, self._limited)
 
     def shutdown(self) -> None:
-        """Records nothing more; what was recorded is given to all log functions, handlers and sinks, which then end.
+        """Stops recording, delivers the waiting events, and ends all threads.
 
-        No sink is given an event twice any more, and none waits for the next try. Returns when all have ended, or after a
-        second; what then is not written is lost, and told in the log. Again is harmless; one of the functions may call it.
+        Sinks try each waiting event once, without retries. Events that are not written within 1 s are dropped and logged.
+        Further calls have no effect.
+
+        Threads: blocks until all receivers have ended, for at most 1 s. A handler may call it.
         """
-        self._end_by(time.monotonic() + STOP_PATIENCE)
+        self._shut_down_by(time.monotonic() + STOP_PATIENCE)
 
     def __enter__(self) -> Self:
         return self
@@ -212,16 +228,16 @@ class EventBroadcaster:
     ) -> None:
         self.shutdown()
 
-    def _end_by(self, deadline: float) -> None:
+    def _shut_down_by(self, deadline: float) -> None:
         _live.discard(self)
         if os.getpid() != self._process:
             return
         self._broadcaster.shutdown()
         with self._lock:
-            endings = [ending for _, ending in self._endings]
-        for ending in endings:
-            ending.begin(deadline)
-        # A recording may start threads yet, to write what waits.
+            shutdowns = [shutdown for _, shutdown in self._recordings]
+        for shutdown in shutdowns:
+            shutdown.begin(deadline)
+        # One after the other, since a recording may still start threads to write its waiting events.
         while (worker := self._running_worker()) is not None and (left := deadline - time.monotonic()) > 0:
             worker.join(left)
 
@@ -230,9 +246,11 @@ class EventBroadcaster:
             return next((each for each in self._workers if each.is_alive and not each.is_current), None)
 
     def _check_process(self) -> None:
-        # The threads, and whoever may have held a lock, stayed behind in the parent.
+        # The broadcaster's threads run in the parent only.
         if os.getpid() != self._process:
-            raise BroadcasterShutdownError("its broadcaster belongs to the process that this one was forked from")
+            raise BroadcasterShutdownError(
+                "the event broadcaster belongs to the process that this one was forked from: create one after the fork"
+            )
 
     def _now(self) -> int:
         self._check_process()
@@ -247,13 +265,13 @@ class EventBroadcaster:
         if taken:
             return None
         self._count_dropped()
-        return f"{_MAX_QUEUED_EVENTS} events wait already"
+        return f"the broadcaster's queue is full ({_MAX_QUEUED_EVENTS} events)"
 
-    def _dropped(self, event: object = None) -> None:
+    def _on_drop(self, event: object = None) -> None:
         self._count_dropped()
         self._limited.log(
             logging.ERROR,
-            "an event is dropped for a log function, handler or sink that is %d events behind",
+            "dropped an event, because a log function, handler or sink is %d events behind",
             _MAX_QUEUED_EVENTS,
         )
 
@@ -261,18 +279,18 @@ class EventBroadcaster:
         with self._lock:
             self._dropped_events += 1
 
-    def _recording(self, sink: EventSink, ending: Ending) -> SinkRecording:
+    def _make_recording(self, sink: EventSink, shutdown: Shutdown) -> SinkRecording:
         if sink_api_version(sink) == EVENTS_V1:
-            delivery = Delivery(sink, series_pause(self._sleep, self._random), self._clock, ending, self._limited)
-            return SeriesRecording(delivery, self._clock, ending.begun, self._work, self._dropped)
-        delivery = Delivery(sink, core_pause(self._sleep, self._random), self._clock, ending, self._limited)
+            delivery = Delivery(sink, series_pause(self._sleep, self._random), self._clock, shutdown, self._limited)
+            return SeriesRecording(delivery, self._clock, shutdown.begun, self._start_worker, self._on_drop)
+        delivery = Delivery(sink, core_pause(self._sleep, self._random), self._clock, shutdown, self._limited)
         return CoreRecording(self._correlator or EventCorrelator(clock=self._clock), delivery)
 
-    def _start(self, function: Callable[[RecordedEvent], object]) -> Watcher[RecordedEvent]:
+    def _start_receiver(self, function: Callable[[RecordedEvent], object]) -> Watcher[RecordedEvent]:
         with self._lock:
             watcher = self._watch()
         if not isinstance(watcher, EmptyWatcher):
-            self._work(lambda: self._deliver(watcher, function), "event-watcher")
+            self._start_worker(lambda: self._deliver(watcher, function), "event-watcher")
         return watcher
 
     def _watch(self) -> Watcher[RecordedEvent]:
@@ -280,10 +298,10 @@ class EventBroadcaster:
             self._check_process()
             return self._broadcaster.watch()
         except BroadcasterShutdownError as error:
-            _log.error("an event watcher is not started: %s", error)
+            _log.error("failed to start an event watcher: %s", error)
             return EmptyWatcher()
 
-    def _work(self, target: Callable[[], object], name: str) -> None:
+    def _start_worker(self, target: Callable[[], object], name: str) -> None:
         with self._lock:
             self._workers = [worker for worker in self._workers if worker.is_alive]
             self._workers.append(Worker(target, name).start())
@@ -299,22 +317,22 @@ class EventBroadcaster:
             for event in watcher:
                 try:
                     function(event.object)
-                # SystemExit too: it would end this thread and nothing else.
+                # SystemExit too: it would end nothing but this thread.
                 except BaseException as error:
-                    self._limited.log(logging.ERROR, "a function that was given an event failed", exc_info=error)
+                    self._limited.log(logging.ERROR, "a log function, handler or sink of events failed", exc_info=error)
 
 
-def _end_all() -> None:
+def _shut_down_all() -> None:
     deadline = time.monotonic() + STOP_PATIENCE
     for broadcaster in list(_live):
-        broadcaster._end_by(deadline)  # noqa: SLF001 - of this module
+        broadcaster._shut_down_by(deadline)  # noqa: SLF001 - the class is in this module
 
 
-atexit.register(_end_all)
+atexit.register(_shut_down_all)
 
 
 @in_forked_child
 def _renew_locks() -> None:
-    """In a forked child: another thread of the parent may have held them."""
+    """Replaces the locks in a forked child, where another thread of the parent may have held them."""
     for broadcaster in list(_live):
-        broadcaster._lock = RLock()  # noqa: SLF001 - of this module
+        broadcaster._lock = RLock()  # noqa: SLF001 - the class is in this module

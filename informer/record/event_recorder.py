@@ -1,8 +1,4 @@
-"""What a component reports events with.
-
-Comes in: an object and what happened to it. Goes out: an event, to whoever broadcasts it. Runs on the caller's thread, which
-it never keeps waiting and never fails: what cannot be recorded is logged.
-"""
+"""Recorders: a component calls one to report an event about an object."""
 
 from __future__ import annotations
 
@@ -12,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from informer.rate_limited_log import LimitedLog
-from informer.record.event_form import EVENT_TYPES, RecordedEvent, make_event
+from informer.record.event import EVENT_TYPES, RecordedEvent, make_event
 from informer.record.reference import get_reference
 
 __all__ = ["BroadcastingRecorder", "EventRecorder", "Report"]
@@ -22,7 +18,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Report:
-    """What a recorder was told, as it was told; see `EventRecorder.annotated_event`."""
+    """The arguments of one call of a recorder, unchanged; `EventRecorder.annotated_event` describes them."""
 
     obj: Any
     annotations: Mapping[str, str] | None
@@ -34,9 +30,21 @@ class Report:
 
 
 class EventRecorder:
-    """Records events. Whoever makes one of their own overrides `take`.
+    """Records Kubernetes events about objects, for one component.
 
-    Threads: any; no method blocks or raises. What cannot be recorded is logged, and lost.
+    `EventBroadcaster.new_recorder` makes one, and `FakeRecorder` is one for tests. To write another, subclass this class and
+    override `take`.
+
+    A recorder never blocks and never raises. An event that it cannot record is logged and dropped.
+
+    Threads: all methods may be called from any thread.
+
+    Example:
+        >>> from informer.record import EventBroadcaster
+        >>> with EventBroadcaster() as broadcaster:
+        ...     recorder = broadcaster.new_recorder("my-controller")
+        ...     pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"namespace": "shop", "name": "web"}}
+        ...     recorder.event(pod, "Warning", "FailedMount", "volume data is not ready")
 
     Source: client-go tools/record EventRecorder, tools/events EventRecorder.
     """
@@ -47,12 +55,12 @@ class EventRecorder:
         """Records an event.
 
         Args:
-            obj: what it is about: a dict in API form, an `informer.Object`, an official model, anything with `.metadata`,
-                or a reference dict. Only what a reference needs is taken of it.
+            obj: the object that the event is about: a dict in API form, an `informer.Object`, an official model, anything
+                with `.metadata`, or a reference dict. Only the fields of a reference are read.
             type: "Normal" or "Warning".
-            reason: why, as one short word in CamelCase.
-            message: for people; it is not formatted.
-            action: what was done; None for the same as the reason.
+            reason: the reason, one short word in CamelCase.
+            message: a message for people. It is not a format string.
+            action: the action that was taken; None for the same text as the reason.
             related: a second object, in any form that `obj` may have; None for none.
         """
         self.take(Report(obj, None, type, reason, message, action, related))
@@ -68,23 +76,33 @@ class EventRecorder:
         action: str | None = None,
         related: Any = None,
     ) -> None:
-        """As `event`, with annotations of the event itself."""
+        """Records an event that has annotations.
+
+        Args:
+            obj: as of `event`, like all arguments but the next.
+            annotations: the annotations of the event itself, not of the object; None for none.
+            type: as of `event`.
+            reason: as of `event`.
+            message: as of `event`.
+            action: as of `event`.
+            related: as of `event`.
+        """
         self.take(Report(obj, annotations, type, reason, message, action, related))
 
     def take(self, report: Report) -> None:
-        """What becomes of a report; for recorders, not for those who use them."""
+        """Handles one reported event. Subclasses override it; components call `event` instead."""
         raise NotImplementedError
 
 
 class BroadcastingRecorder(EventRecorder):
-    """The recorder of one component.
+    """The recorder that an `EventBroadcaster` makes for one component.
 
     Args:
-        component: what reports the events.
-        host: where that runs, "" for nowhere in particular.
-        now: gives nanoseconds since the epoch, never the same twice.
-        send: takes an event and returns without waiting, why it was not taken, or None.
-        limited: for what cannot be recorded.
+        component: the name of the component that reports the events.
+        host: the host or instance of that component; "" if it has none.
+        now: returns a unique time, in nanoseconds since the epoch.
+        send: passes an event on without blocking. It returns None, or why it did not accept the event.
+        limited: logs what could not be recorded, at a bounded rate.
     """
 
     def __init__(
@@ -102,17 +120,17 @@ class BroadcastingRecorder(EventRecorder):
         self._limited = limited
 
     def take(self, report: Report) -> None:
-        """See `EventRecorder.take`."""
+        """Builds the event and sends it to the broadcaster."""
         try:
             self._record(report)
-        # An object may be anybody's, and what it raises must not stop who only wanted to report something.
+        # The caller's object may raise anything when it is read; the caller only wanted to report something.
         except Exception as error:
-            self._lose(report, str(error) or error.__class__.__name__)
+            self._log_lost(report, str(error) or error.__class__.__name__)
 
     def _record(self, report: Report) -> None:
         regarding = get_reference(report.obj)
         if report.type not in EVENT_TYPES:
-            self._lose(report, f"unsupported event type {str(report.type)[:100]!r}: it is 'Normal' or 'Warning'")
+            self._log_lost(report, f"unsupported event type {str(report.type)[:100]!r}: use 'Normal' or 'Warning'")
             return
         nanoseconds = self._now()
         event = make_event(
@@ -127,12 +145,12 @@ class BroadcastingRecorder(EventRecorder):
             action=None if report.action is None else str(report.action),
             related=self._related(report),
         )
-        refused = self._send(RecordedEvent(event, nanoseconds))
-        if refused is not None:
-            self._lose(report, refused)
+        error = self._send(RecordedEvent(event, nanoseconds))
+        if error is not None:
+            self._log_lost(report, error)
 
     def _related(self, report: Report) -> dict[str, str] | None:
-        """The event is worth recording without it, too."""
+        """Returns a reference to the related object; None, and a log line, if it cannot be referenced."""
         if report.related is None:
             return None
         try:
@@ -140,14 +158,14 @@ class BroadcastingRecorder(EventRecorder):
         except Exception as error:
             self._limited.log(
                 logging.WARNING,
-                "an event %.100r of %s has no related object: %s",
+                "event %.100r of %s is recorded without its related object: %s",
                 report.reason,
                 self._component,
                 error,
             )
             return None
 
-    def _lose(self, report: Report, why: str) -> None:
+    def _log_lost(self, report: Report, error: str) -> None:
         self._limited.log(
-            logging.ERROR, "an event %.100r of %s is not recorded: %s", report.reason, self._component, why
+            logging.ERROR, "failed to record event %.100r of %s: %s", report.reason, self._component, error
         )

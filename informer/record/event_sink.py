@@ -1,8 +1,4 @@
-"""Where events are written: an API server, in one API group or the other, through the official client.
-
-Comes in: an event in API form. Goes out: a request, and the server's answer, on the thread of whoever records. The official
-client is imported by whoever makes a sink of it.
-"""
+"""Sinks: they write events to an API server, through the official client."""
 
 from __future__ import annotations
 
@@ -10,21 +6,22 @@ import json
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from informer.record.event_form import EVENTS_V1, events_v1_form, events_v1_patch
+from informer.record.event import EVENTS_V1, events_v1_form, events_v1_patch
 
 __all__ = ["CoreV1EventSink", "EventSink", "EventsV1Sink", "sink_api_version"]
 
-# Seconds to connect and to wait for an answer: a server that is silent must not keep all later events waiting for ever.
+# Seconds to connect, and to wait for the answer: all later events wait while a server is silent.
 _TIMEOUT = (10, 30)
 
 
 class EventSink(Protocol):
-    """What writes events.
+    """Writes events for an `EventBroadcaster`. `CoreV1EventSink` and `EventsV1Sink` write them to an API server.
 
-    One with an attribute `api_version` that is "events.k8s.io/v1" is given events of that group, which have a series; any
-    other those of the core group, which have a count.
+    A sink receives events of the core group (v1), which have a count. A sink with an attribute `api_version` of
+    "events.k8s.io/v1" receives events of that group, which have a series.
 
-    Threads: `create` and `patch` may block; a sink of events.k8s.io is called on several threads.
+    Threads: `create` and `patch` may block. One thread calls a sink of the core group; several threads call a sink of
+    events.k8s.io at once.
 
     Source: client-go tools/record EventSink, tools/events EventSink.
     """
@@ -33,16 +30,16 @@ class EventSink(Protocol):
         """Creates an event.
 
         Args:
-            event: in API form, the sink's to keep.
+            event: the event in API form. The sink may keep or change it.
 
         Returns:
-            The event as the server has it now; None where that is not known.
+            The event as the server has stored it; None if that is not known.
 
         Raises:
-            ApiError, kubernetes.client.ApiException: the server's answer. One that will pass (429, 502, 503, 504, and any
-                5xx with a Retry-After) is tried again, any other is not.
-            TypeError, ValueError: the event cannot be written; it is not tried again.
-            Exception: anything else is tried again.
+            ApiError, kubernetes.client.ApiException: the server refused. 429, 502, 503, 504, and any 5xx with a Retry-After
+                are retried; other statuses are not.
+            TypeError, ValueError: the event cannot be written. It is not retried.
+            Exception: anything else is retried.
         """
         ...
 
@@ -50,46 +47,49 @@ class EventSink(Protocol):
         """Changes an event that was created before.
 
         Args:
-            event: as it shall be; its namespace and name say which.
-            body: the fields that are new, as a merge patch.
+            event: the event in its new form. Its namespace and name say which one to change.
+            body: a merge patch with the changed fields.
 
         Returns:
-            As `create`.
+            The event as the server has stored it; None if that is not known.
 
         Raises:
-            Exception: as `create`; 404 has the event created.
+            Exception: as of `create`. After a 404 the broadcaster calls `create`.
         """
         ...
 
 
 class _ClientSink:
-    """Calls one of the official client's API classes, which are alike."""
+    """Calls `create_namespaced_event` and `patch_namespaced_event` of one of the official client's API classes."""
 
     api_version: str
     _api_class: str
 
     def __init__(self, api_client: Any = None) -> None:
-        # Not with the first event: to load such a class may take longer than a program that ends waits for its events.
+        # Imported here, not with the first event: that may take longer than a program that ends waits for its events.
         from kubernetes import client
 
         self._api = getattr(client, self._api_class)(api_client)
 
     def create(self, event: dict[str, Any]) -> dict[str, Any]:
-        """See `EventSink.create`."""
-        namespace = _of(event, "namespace")
-        return _decoded(self._api.create_namespaced_event(namespace, event, **_options()))
+        """Creates an event, as `EventSink.create` describes."""
+        namespace = _metadata_field(event, "namespace")
+        return _decode(self._api.create_namespaced_event(namespace, event, **_options()))
 
     def patch(self, event: dict[str, Any], body: dict[str, Any]) -> dict[str, Any]:
-        """See `EventSink.patch`."""
-        name, namespace = _of(event, "name"), _of(event, "namespace")
-        return _decoded(self._api.patch_namespaced_event(name, namespace, body, **_options()))
+        """Patches an event, as `EventSink.patch` describes."""
+        name, namespace = _metadata_field(event, "name"), _metadata_field(event, "namespace")
+        return _decode(self._api.patch_namespaced_event(name, namespace, body, **_options()))
 
 
 class CoreV1EventSink(_ClientSink):
-    """Writes events of the core group, which kubectl shows with their counts.
+    """Writes events of the core group (v1) to an API server. `kubectl get events` shows them with their counts.
 
     Args:
-        api_client: the official client's `ApiClient`; None for its default one.
+        api_client: an `ApiClient` of the official client; None for the official client's default.
+
+    Threads: both methods may be called from any thread. They block until the server answers, or the request times out after
+    10 s to connect or 30 s without an answer.
 
     Source: client-go kubernetes/typed/core/v1 EventSinkImpl.
     """
@@ -99,10 +99,16 @@ class CoreV1EventSink(_ClientSink):
 
 
 class EventsV1Sink(_ClientSink):
-    """Writes events of events.k8s.io/v1; those of the core group, which a sink around this one is given, in that form.
+    """Writes events of events.k8s.io/v1 to an API server.
+
+    It also accepts events of the core group, and converts them. A broadcaster sends those if another sink without an
+    `api_version` wraps this one.
 
     Args:
-        api_client: the official client's `ApiClient`; None for its default one.
+        api_client: an `ApiClient` of the official client; None for the official client's default.
+
+    Threads: both methods may be called from any thread. They block until the server answers, or the request times out after
+    10 s to connect or 30 s without an answer.
 
     Source: client-go tools/events EventSinkImpl.
     """
@@ -111,20 +117,21 @@ class EventsV1Sink(_ClientSink):
     _api_class = "EventsV1Api"
 
     def create(self, event: dict[str, Any]) -> dict[str, Any]:
-        """See `EventSink.create`."""
+        """Creates an event of either group, as `EventSink.create` describes."""
         return super().create(events_v1_form(event) if "involvedObject" in event else event)
 
     def patch(self, event: dict[str, Any], body: dict[str, Any]) -> dict[str, Any]:
-        """See `EventSink.patch`."""
+        """Patches an event of either group, as `EventSink.patch` describes."""
         return super().patch(event, events_v1_patch(body) if "count" in body else body)
 
 
 def sink_api_version(sink: EventSink) -> str:
-    """The form in which a sink takes events: "v1" or "events.k8s.io/v1"."""
+    """Returns the group and version of the events that a sink receives: "v1" or "events.k8s.io/v1"."""
+    # Not part of the protocol: users' sinks need nothing but `create` and `patch`.
     return EVENTS_V1 if getattr(sink, "api_version", None) == EVENTS_V1 else "v1"
 
 
-def _of(event: Mapping[str, Any], field: str) -> str:
+def _metadata_field(event: Mapping[str, Any], field: str) -> str:
     value = event.get("metadata", {}).get(field)
     if not isinstance(value, str) or not value:
         raise ValueError(f"can't write an event with empty {field}")
@@ -132,16 +139,18 @@ def _of(event: Mapping[str, Any], field: str) -> str:
 
 
 def _options() -> dict[str, Any]:
-    # The client's models refuse answers that the server may well give, such as an event without eventTime.
+    # Not decoded by the official client: its models reject answers that servers do give, such as an event without eventTime.
     return {"_preload_content": False, "_request_timeout": _TIMEOUT}
 
 
-def _decoded(response: Any) -> dict[str, Any]:
+def _decode(response: Any) -> dict[str, Any]:
     try:
         answer = json.loads(response.data)
     except ValueError:
         answer = None
     if not isinstance(answer, dict):
-        # Whatever stands in between says so: it is worth another try.
-        raise ConnectionError("the answer to an event is no JSON object")
+        # A ConnectionError, so that it is retried: a proxy answered, not the API server.
+        raise ConnectionError(
+            "failed to write an event: the server's answer is not a JSON object (is a proxy or login page in front?)"
+        )
     return answer

@@ -1,4 +1,4 @@
-"""A recorder for tests of whoever records events."""
+"""A recorder for tests of components that record events."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _log = logging.getLogger(__name__)
 
 
 class FakeRecorder(EventRecorder):
-    """A recorder that keeps a line of text an event.
+    """A recorder for tests, which keeps each event as one line of text.
 
     Args:
-        maxsize: so many lines are kept; more are dropped and logged, as a broadcaster does. None keeps all.
-        include_object: whether the lines also have the kind and apiVersion of the object.
+        maxsize: the largest number of lines to keep. Further events are dropped and logged. None keeps all.
+        include_object: whether the lines contain the kind and the apiVersion of the object.
 
-    Threads: any; nothing blocks.
+    Threads: all methods may be called from any thread. None blocks.
 
     Example:
         >>> recorder = FakeRecorder()
@@ -39,33 +39,33 @@ class FakeRecorder(EventRecorder):
 
     @property
     def events(self) -> Channel[str]:
-        """The lines, "TYPE REASON MESSAGE".
+        """The recorded lines, "TYPE REASON MESSAGE".
 
-        Behind that there is " involvedObject{kind=Pod,apiVersion=v1}" if objects are to be included, and " map[key:value]"
-        where the event has annotations.
+        With `include_object` " involvedObject{kind=Pod,apiVersion=v1}" follows. The annotations of an event come last, as
+        " map[key:value]".
         """
         return self._events
 
     def take(self, report: Report) -> None:
-        """See `EventRecorder.take`; action and related object are not looked at, and the object only if it is included."""
+        """Keeps the event as a line. The action and the related object are ignored."""
         line = f"{report.type} {report.reason} {report.message}"
         if self._include_object:
-            line += _object_in_words(report.obj)
+            line += _object_text(report.obj)
         annotations = report.annotations
         if annotations:
             line += f" map[{' '.join(f'{key}:{annotations[key]}' for key in sorted(annotations))}]"
         try:
             self._events.put_nowait(line)
         except queue.Full:
-            _log.error("a fake recorder is full: give it a larger maxsize, or take its events")
+            _log.error("FakeRecorder dropped an event, because it is full: use a larger maxsize, or read its events")
         except ChannelClosedError:
-            _log.error("a fake recorder's events were closed: one more is lost")
+            _log.error("FakeRecorder dropped an event, because its channel is closed")
 
 
-def _object_in_words(obj: object) -> str:
+def _object_text(obj: object) -> str:
     try:
         reference = get_reference(obj)
-    # What a real recorder would not record is a line all the same, and shows that nothing is known of its object.
+    # A real recorder would drop this event; a line with an empty kind shows the mistake to the test.
     except Exception:
         reference = {}
     return f" involvedObject{{kind={reference.get('kind', '')},apiVersion={reference.get('apiVersion', '')}}}"

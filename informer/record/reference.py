@@ -1,8 +1,4 @@
-"""References: what an event says of the object that it is about.
-
-Comes in: an object, or a reference already. Goes out: a reference in API form. Nothing else of the object is looked at, so
-that no Secret's data can get into an event.
-"""
+"""Object references: how an event names the object that it is about."""
 
 from __future__ import annotations
 
@@ -17,7 +13,7 @@ from informer.objects.object import Object
 
 __all__ = ["get_partial_reference", "get_reference"]
 
-# The fields of a reference in API form, with the official client's names for them.
+# The fields of a reference in API form, and their names in the official client.
 _FIELDS = {
     "kind": "kind",
     "apiVersion": "api_version",
@@ -27,31 +23,33 @@ _FIELDS = {
     "resourceVersion": "resource_version",
     "fieldPath": "field_path",
 }
-# V1Pod, CoreV1Event, V1beta1DeviceClass: an official model class is named after a version and a kind, seldom a group.
+# V1Pod, CoreV1Event, V1beta1DeviceClass: the official client names a model after a version, a kind and, rarely, a group.
 _MODEL_NAME = re.compile(r"([A-Z][a-z]+)?(V\d+(?:(?:alpha|beta)\d+)?)([A-Z]\w*)\Z")
 
 
 def get_reference(obj: Any) -> dict[str, str]:
-    """A reference to an object.
+    """Returns a reference to an object, in API form.
+
+    Nothing but the fields below is read, so that no data of a Secret can get into an event.
 
     Args:
-        obj: a plain dict in API form, an `informer.Object`, an official client model, anything with `.metadata`, or a
-            reference already (a dict without metadata, or a V1ObjectReference), of which a copy is given back.
+        obj: a plain dict in API form, an `informer.Object`, an official client model, or anything with `.metadata`. A
+            reference (a dict without metadata, or a V1ObjectReference) is copied.
 
     Returns:
-        Its kind, apiVersion, namespace, name, uid and resourceVersion, without those that it has not. Of a list it has kind,
-        apiVersion and resourceVersion.
+        The object's kind, apiVersion, namespace, name, uid and resourceVersion, without the empty ones. A list has only
+        kind, apiVersion and resourceVersion.
 
     Raises:
-        ValueError: it is None, or has no kind or apiVersion and is of no official model class that tells.
-        TypeError: it is neither an object nor a reference. No message quotes anything of the object but its type.
+        ValueError: `obj` is None, or has no kind or apiVersion and is not an official model whose class implies them.
+        TypeError: `obj` is neither an object nor a reference. Messages quote nothing of an object but its type.
 
     Source: client-go tools/reference GetReference.
     """
     if obj is None:
-        raise ValueError("can't reference a nil object: None was given")
+        raise ValueError("can't reference a nil object: pass an object or a reference, not None")
     if _is_reference(obj):
-        return _reference_as_it_is(obj)
+        return _copy_reference(obj)
     meta = _meta(obj)
     kind, api_version = _field(obj, "kind", "kind"), _field(obj, "apiVersion", "api_version")
     if not kind or not api_version:
@@ -75,14 +73,14 @@ def get_reference(obj: Any) -> dict[str, str]:
 
 
 def get_partial_reference(obj: Any, field_path: str) -> dict[str, str]:
-    """A reference to a part of an object.
+    """Returns a reference to a part of an object, in API form.
 
     Args:
-        obj: as `get_reference` takes it.
+        obj: an object or a reference, as of `get_reference`.
         field_path: the part, such as "spec.containers{web}".
 
     Raises:
-        ValueError, TypeError: as `get_reference` does.
+        ValueError, TypeError: as of `get_reference`.
 
     Source: client-go tools/reference GetPartialReference.
     """
@@ -97,20 +95,20 @@ def _is_reference(obj: Any) -> bool:
     return hasattr(type(obj), "attribute_map") and not hasattr(obj, "metadata")
 
 
-def _reference_as_it_is(obj: Any) -> dict[str, str]:
+def _copy_reference(obj: Any) -> dict[str, str]:
     if isinstance(obj, Mapping):
         given = dict(obj)
     else:
-        # An official model keeps its values under its own names.
+        # A V1ObjectReference: its attributes have the official client's names.
         given = {wire: getattr(obj, attribute) for attribute, wire in type(obj).attribute_map.items()}
     given = {field: value for field, value in given.items() if value is not None}
     if not given.get("kind") or not given.keys() <= _FIELDS.keys():
         raise TypeError(
-            f"a {type(obj).__qualname__} without metadata is no object, and no reference either: a reference has a kind, and "
-            f"of {', '.join(_FIELDS)} what it needs"
+            f"a {type(obj).__qualname__} without metadata is neither an object nor a reference: a reference needs a kind, "
+            f"and may have no other fields than {', '.join(_FIELDS)}"
         )
     if not all(isinstance(value, str) for value in given.values()):
-        raise TypeError("the fields of a reference are texts")
+        raise TypeError("the fields of a reference must be strings")
     return {field: str(given[field]) for field in _FIELDS if given.get(field)}
 
 
@@ -119,8 +117,8 @@ def _meta(obj: Any) -> Meta:
         return metadata_of(obj)
     except KeyFuncError:
         raise TypeError(
-            f"can't reference a {type(obj).__qualname__}: a dict in API form, an informer.Object, a model, anything with "
-            ".metadata, or a reference is needed"
+            f"can't reference a {type(obj).__qualname__}: pass a dict in API form, an informer.Object, an official model, "
+            "an object with .metadata, or a reference"
         ) from None
 
 
@@ -130,14 +128,14 @@ def _field(obj: Any, wire: str, attribute: str) -> str:
 
 
 def _type_of_class(model: type) -> tuple[str, str]:
-    """Kind and apiVersion that an official model class stands for; "" where it does not tell."""
+    """Returns the kind and the apiVersion that an official model class implies; "" for each that is unknown."""
     named = _MODEL_NAME.match(model.__name__) if hasattr(model, "attribute_map") else None
     if named is None:
         return "", ""
     prefix, version, kind = named[1], named[2].lower(), named[3]
-    of_items = kind.removesuffix("List")
+    item_kind = kind.removesuffix("List")
     for resource in built_in_resources():
         group = resource.group.partition(".")[0].capitalize() or "Core"
-        if resource.version == version and resource.kind == of_items and prefix in (None, group):
+        if resource.version == version and resource.kind == item_kind and prefix in (None, group):
             return kind, resource.api_version
     return "", ""

@@ -1,8 +1,7 @@
-"""Recording to one sink: what is recorded is correlated and written, the older first.
+"""Recordings: each takes the events of one broadcaster and writes them to one sink.
 
-Comes in: recorded events, on one thread of this recording's own. Goes out: what is to be written of them, to the sink: on the
-same thread for the core group, where each event must know what became of the one before; on up to eight others for
-events.k8s.io.
+There is one class per API group. Events of the core group are written one after the other on the recording's own thread: the
+correlator needs the server's answer before the next event. Events of events.k8s.io are written on up to eight more threads.
 """
 
 from __future__ import annotations
@@ -15,8 +14,8 @@ from random import Random
 from typing import Any, Protocol
 
 from informer.record.correlator import EventCorrelator
-from informer.record.delivery import Delivery, Ending
-from informer.record.event_form import RecordedEvent, events_v1_form
+from informer.record.delivery import Delivery, Shutdown
+from informer.record.event import RecordedEvent, events_v1_form
 from informer.record.event_series import FINISH_TIME, REFRESH_TIME, EventSeries, series_patch
 from watch.channel import Channel
 from watch.clock import Clock
@@ -36,7 +35,7 @@ __all__ = [
 
 _log = logging.getLogger(__name__)
 
-STOP_PATIENCE = 1.0  # seconds
+STOP_PATIENCE = 1.0  # seconds that a stop gives the events that still wait
 
 _MAX_SERIES = 4096
 _MAX_QUEUED_EVENTS = 1000
@@ -44,54 +43,57 @@ _MAX_SENDERS = 8
 
 
 class SinkRecording(Protocol):
-    """What is done with recorded events for one sink."""
+    """Writes recorded events to one sink."""
 
     def record(self, recorded: RecordedEvent) -> None:
-        """Takes the next event. Called on one thread."""
+        """Takes the next event. Always called on the same thread."""
         ...
 
     def close(self) -> None:
-        """Says that no event follows. Called on the same thread."""
+        """Ends the recording: no event follows. Called on the thread of `record`."""
         ...
 
 
 def core_pause(sleep: float, random: Random) -> Callable[[int], float]:
-    """The waits of the core group: the first is a random part of `sleep`, so that clients do not come back all together."""
+    """Returns the pause for the core group: `sleep` seconds, the first one a random part of it.
+
+    The jitter keeps clients from returning to a recovered server all at once.
+    """
     return lambda tries: sleep * random.random() if tries == 1 else sleep
 
 
 def series_pause(sleep: float, random: Random) -> Callable[[int], float]:
-    """The waits of events.k8s.io: each is up to a quarter longer than `sleep`."""
+    """Returns the pause for events.k8s.io: `sleep` seconds and a random part of a quarter of it."""
     return lambda _tries: sleep * (1 + 0.25 * random.random())
 
 
 class SinkWatcher(WatcherBase[RecordedEvent]):
-    """What of a broadcaster's events goes to a sink.
+    """The watcher of a recording, whose `stop` ends that recording.
 
     Args:
         inner: the broadcaster's watcher.
-        ending: of the recording; `stop` begins it.
+        shutdown: the recording's shutdown, which `stop` begins.
     """
 
-    def __init__(self, inner: Watcher[RecordedEvent], ending: Ending) -> None:
+    def __init__(self, inner: Watcher[RecordedEvent], shutdown: Shutdown) -> None:
         self._inner = inner
-        self._ending = ending
+        self._shutdown = shutdown
 
     def result_chan(self) -> Channel[Event[RecordedEvent]]:
-        """See `Watcher.result_chan`."""
+        """Returns the channel of the events that the recording has not taken yet."""
         return self._inner.result_chan()
 
     def stop(self) -> None:
-        """Takes nothing more; what waits is tried once each, for a second at most, and a wait between tries ends."""
+        """Stops the recording: it takes no new event, stops retrying, and tries each waiting event once, for at most 1 s."""
         self._inner.stop()
-        self._ending.begin(time.monotonic() + STOP_PATIENCE)
+        self._shutdown.begin(time.monotonic() + STOP_PATIENCE)
 
 
 class CoreRecording:
-    """Events of the core group, with counts.
+    """Writes events of the core group, with counts.
 
     Args:
-        correlator: says what to write of each.
+        correlator: decides what to write for each event.
         delivery: writes it.
     """
 
@@ -100,7 +102,7 @@ class CoreRecording:
         self._delivery = delivery
 
     def record(self, recorded: RecordedEvent) -> None:
-        """See `SinkRecording`; returns when the event is written, or given up."""
+        """Correlates and writes an event; returns once it is written or given up."""
         correlation = self._correlator.correlate(recorded.event)
         if correlation.skip:
             return
@@ -109,18 +111,21 @@ class CoreRecording:
             self._correlator.update_state(outcome.answer, correlation.key)
 
     def close(self) -> None:
-        """See `SinkRecording`."""
+        """Does nothing: every event was written by `record`."""
 
 
 class SeriesRecording:
-    """Events of events.k8s.io, with series.
+    """Writes events of events.k8s.io, with series, on up to eight sender threads.
+
+    Sender threads are started when events wait and none is idle. The events of one name are written one at a time and in
+    order, also if several threads are idle. One more thread refreshes and finishes the series.
 
     Args:
-        delivery: writes them.
-        clock: says when series end.
+        delivery: writes the events.
+        clock: decides when a series is refreshed and when it has ended.
         stop: set when the recording ends.
-        start: starts a thread, of a function and a name.
-        drop: told of an event for which there was no room.
+        start: starts a thread that calls a function; the second argument is the thread's name.
+        drop: called for each event that is dropped because the queue is full.
     """
 
     def __init__(
@@ -140,45 +145,45 @@ class SeriesRecording:
         self._monitor = Monitor()
         # All guarded by _monitor.
         self._queue: deque[dict[str, Any]] = deque()
-        self._in_hand: set[tuple[str, str]] = set()  # what is being written
+        self._in_progress: set[tuple[str, str]] = set()  # namespaces and names of the events that are being written
         self._senders = 0
-        self._idle = 0  # of these
+        self._idle = 0  # senders that wait for an event
         self._closed = False
-        self._begin = clock.monotonic()
-        start(self._keep_time, "event-series")
+        self._started_at = clock.monotonic()
+        start(self._run_timers, "event-series")
 
     def record(self, recorded: RecordedEvent) -> None:
-        """See `SinkRecording`; does not wait for the sink."""
+        """Queues an event, or counts it in its series. Does not wait for the sink."""
         for event in self._series.observe(events_v1_form(recorded.event, recorded.nanoseconds)):
             self._put(event)
 
     def close(self) -> None:
-        """See `SinkRecording`; what is only counted yet is written."""
+        """Queues every series whose count is not written yet; the senders end once the queue is empty."""
         for event in self._series.unsent():
-            self._put(event, at_any_rate=True)
+            self._put(event, force=True)
         with self._monitor:
             self._closed = True
             self._monitor.notify_all()
 
-    def _put(self, event: dict[str, Any], *, at_any_rate: bool = False) -> None:
+    def _put(self, event: dict[str, Any], *, force: bool = False) -> None:
         with self._monitor:
-            if len(self._queue) >= _MAX_QUEUED_EVENTS and not at_any_rate:
-                is_taken = needs_another = False
+            if len(self._queue) >= _MAX_QUEUED_EVENTS and not force:
+                is_queued = needs_sender = False
             else:
                 self._queue.append(event)
                 self._monitor.notify()
-                is_taken = True
-                needs_another = self._senders < _MAX_SENDERS and self._idle < len(self._queue)
-                self._senders += needs_another
-        if not is_taken:
+                is_queued = True
+                needs_sender = self._senders < _MAX_SENDERS and self._idle < len(self._queue)
+                self._senders += needs_sender
+        if not is_queued:
             self._drop()
-        if needs_another:
+        if needs_sender:
             self._add_sender()
 
     def _add_sender(self) -> None:
         try:
             self._start(self._send, "event-sender")
-        # The system has no more threads, or the program is ending, when Python starts none.
+        # No thread can be started: the system has no more, or the interpreter is shutting down.
         except RuntimeError:
             with self._monitor:
                 self._senders -= 1
@@ -192,19 +197,23 @@ class SeriesRecording:
         while (event := self._next()) is not None:
             try:
                 self._deliver(event)
-            # SystemExit too: it would end this thread, which counts as one that writes.
+            # SystemExit too: it would end this thread, which still counts as a sender.
             except BaseException:
-                _log.exception("a sink that was given an event failed")
+                _log.exception("a sink failed to write an event")
             finally:
                 self._release(_name(event))
 
     def _release(self, name: tuple[str, str]) -> None:
         with self._monitor:
-            self._in_hand.discard(name)
+            self._in_progress.discard(name)
             self._monitor.notify_all()
 
     def _next(self) -> dict[str, Any] | None:
-        """Waits for an event that no other thread has in hand: what is written of one is written in order."""
+        """Waits for an event of a name that no other thread is writing, so that each name's events stay in order.
+
+        Returns:
+            The event; None once the recording is closed and the queue is empty.
+        """
         with self._monitor:
             self._idle += 1
             self._monitor.wait_for(lambda: self._first_free_locked() is not None or (self._closed and not self._queue))
@@ -214,18 +223,18 @@ class SeriesRecording:
                 return None
             event = self._queue[first]
             del self._queue[first]
-            self._in_hand.add(_name(event))
+            self._in_progress.add(_name(event))
             return event
 
     def _first_free_locked(self) -> int | None:
-        return next((at for at, event in enumerate(self._queue) if _name(event) not in self._in_hand), None)
+        return next((at for at, event in enumerate(self._queue) if _name(event) not in self._in_progress), None)
 
     def _deliver(self, event: dict[str, Any]) -> None:
         self._delivery.deliver(event, series_patch(event))
 
-    def _keep_time(self) -> None:
-        next_refresh = self._begin + REFRESH_TIME
-        next_finish = self._begin + FINISH_TIME
+    def _run_timers(self) -> None:
+        next_refresh = self._started_at + REFRESH_TIME
+        next_finish = self._started_at + FINISH_TIME
         while True:
             due = min(next_refresh, next_finish)
             if self._clock.wait(self._stop, max(0.0, due - self._clock.monotonic())):
@@ -236,24 +245,24 @@ class SeriesRecording:
             if now >= next_finish:
                 next_finish = now + FINISH_TIME
                 for event in self._series.finished():
-                    # Behind what may wait to be written of it yet, whose count is lower.
+                    # At the end of the queue: an earlier write of the same series may still wait there.
                     self._put(event)
 
     def _refresh(self) -> bool:
-        """Writes all series anew; returns whether the sink took them, and does not go on with one that is away."""
+        """Writes every series again; returns False, and skips the rest, if the sink is not available."""
         return all(self._refresh_one(event) for event in self._series.refreshed())
 
     def _refresh_one(self, event: dict[str, Any]) -> bool:
         name = _name(event)
         with self._monitor:
-            is_free = name not in self._in_hand and all(_name(each) != name for each in self._queue)
+            is_free = name not in self._in_progress and all(_name(each) != name for each in self._queue)
             if is_free:
-                self._in_hand.add(name)
+                self._in_progress.add(name)
         if not is_free:
             self._put(event)
             return True
         try:
-            return self._delivery.deliver(event, series_patch(event), max_tries=1).is_over
+            return self._delivery.deliver(event, series_patch(event), max_tries=1).is_final
         finally:
             self._release(name)
 

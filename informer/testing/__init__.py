@@ -1,6 +1,11 @@
-"""A test kit: API servers for tests, and pytest fixtures.
+"""A test kit for code that uses informers or the Kubernetes API.
 
-Nothing is imported before it is used, so that a test run that uses none of it pays nothing.
+- `EmbeddedAPIServer`: an API server in the test's process, over real HTTP, with faults on demand.
+- `ControlPlane`: a real etcd and kube-apiserver, as child processes.
+- `FakeControllerSource`: a list-watch in memory, without HTTP.
+- Pytest fixtures `embedded_apiserver` and `control_plane`, in `informer.testing.pytest_plugin`.
+
+Each of these is imported when it is first used.
 """
 
 from __future__ import annotations

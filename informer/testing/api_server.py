@@ -1,27 +1,26 @@
-"""An API server in the test's process, over real HTTP on loopback."""
+"""A Kubernetes API server in the test's own process, over real HTTP on the loopback address."""
 
 from __future__ import annotations
 
-import base64
-import json
 import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
-from informer.testing.access import Access
-from informer.testing.api_handler import ApiHandler
-from informer.testing.certificates import Certificates, make_certificates
-from informer.testing.faults import Faults
-from informer.testing.http_server import HttpServer
-from informer.testing.object_calls import ObjectCalls
-from informer.testing.registry import Registry
-from informer.testing.request_log import RequestLog
-from informer.testing.storage import Storage
-from informer.testing.versions import ServerVersion
+from informer.testing.clients import make_api_client, write_kubeconfig
+from informer.testing.faults.faults import Faults
+from informer.testing.http.certificates import Certificates, make_certificates
+from informer.testing.http.server import HttpServer
+from informer.testing.server.access import Access
+from informer.testing.server.object_calls import ObjectCalls
+from informer.testing.server.request_handler import RequestHandler
+from informer.testing.server.request_log import RequestLog
+from informer.testing.server.versions import ServerVersion
+from informer.testing.storage.registry import Registry
+from informer.testing.storage.storage import Storage
 from watch.concurrency import Lock
 
 if TYPE_CHECKING:
@@ -31,38 +30,55 @@ __all__ = ["EmbeddedAPIServer"]
 
 
 class EmbeddedAPIServer(ObjectCalls):
-    """A Kubernetes API server of its own, for tests and demonstrations.
+    """A Kubernetes API server in the test's own process, which starts in about a millisecond.
 
-    It speaks the API over HTTP/1.1 as kube-apiserver does, for the built-in kinds and for those that a
-    CustomResourceDefinition adds: discovery; create, update, patch (JSON, merge, strategic merge, apply as a merge) and
-    delete with conflicts, preconditions, finalizers and the status subresource; lists with selectors, pages of one moment
-    and all rules of resourceVersion; watches with history, bookmarks, WatchList and, with its gate, shardSelector.
+    Clients talk to it over real HTTP, through `api_client()`, `kubeconfig(path)` or `url`. The test itself can also
+    write objects directly, with `create`, `update`, `patch`, `delete` and `define`, and have requests fail, with
+    `faults`. Every server begins with the namespaces of a new cluster and no other object.
 
-    It is a store, not a cluster: nothing is scheduled or run, nothing is defaulted or validated beyond names and
-    metadata, and there is no admission. Two things happen that need controllers elsewhere: a deleted namespace goes at
-    once, with all that is in it, and a CustomResourceDefinition is served at once. A pod goes at once, since no kubelet
-    would let go of it. There is no garbage collector: a deletion in the foreground, or with orphans, leaves the finalizer
-    that one would take away. Apply does not record who owns which field, so it knows no conflicts.
+    What it does as kube-apiserver does, for the built-in kinds and for CustomResourceDefinitions:
+
+    - discovery;
+    - create, update, patch (JSON, merge, strategic merge; server-side apply as a merge) and delete, with conflicts,
+      preconditions, finalizers, and the status and scale subresources;
+    - lists with selectors, with pages at one resourceVersion, and with every rule of resourceVersionMatch;
+    - watches with history, bookmarks, WatchList and, if enabled, shardSelector.
+
+    What it does not do, since it is a store and not a cluster:
+
+    - Nothing is scheduled or run. Only names and metadata are validated. There are almost no defaults, no admission.
+    - A deleted pod disappears at once, as no kubelet shuts it down. So does a deleted namespace with every object in it.
+    - Foreground and orphan deletions leave a finalizer, which in a real cluster the garbage collector removes.
+    - Server-side apply does not record the owners of fields, so it never reports conflicts.
 
     Args:
-        tls: HTTPS, with a certificate made for this server (needs the `cryptography` package).
-        tokens: user names by bearer token, or just tokens; requests without one of them get 401. None lets everybody in.
-        version: of Kubernetes; see `ServerVersion` for what differs.
-        sharded_list_and_watch: the feature gate of shardSelector, which versions before 1.36 ignore.
+        tls: serve HTTPS with a new certificate. Needs the package `trustme`: `pip install 'kube-informer[testing]'`.
+        tokens: user names by bearer token, or only tokens; requests without one of them get 401. None accepts every
+            request.
+        version: the version of Kubernetes to imitate. It decides whether WatchList and shardSelector are available.
+        sharded_list_and_watch: enable the feature gate of shardSelector; versions before 1.36 ignore it.
         bookmark_interval: seconds between the bookmarks of a watch that allows them.
-        history_limit: changes kept a resource; what is older is as if compacted.
+        history_limit: the number of changes kept per resource; older ones count as compacted.
 
     Attributes:
-        faults: what is to go wrong; see `Faults` for the table.
-        requests: what clients have asked; see `RequestLog`.
+        faults: makes chosen requests fail; `help(server.faults)` lists the faults.
+        requests: the requests received so far, a `RequestLog`.
 
-    Threads: any. Two dozen requests at once are fine, and so are hundreds of watches; each connection has a thread.
+    Raises:
+        ImportError: `tls` is true and `trustme` is not installed.
+
+    Threads: any. Each connection has a thread: hundreds of watches and two dozen requests at a time are fine.
 
     Example:
-        >>> with EmbeddedAPIServer() as server:
+        >>> from informer import SharedInformerFactory
+        >>> from informer.testing import EmbeddedAPIServer
+        >>> with EmbeddedAPIServer() as server, server.api_client() as api_client:
         ...     pod = server.create({"kind": "Pod", "apiVersion": "v1", "metadata": {"name": "web"}})
-        ...     pod["metadata"]["namespace"], server.url.startswith("http://127.0.0.1:")
-        ('default', True)
+        ...     factory = SharedInformerFactory(api_client)
+        ...     pods = factory.informer("pods")
+        ...     with factory:
+        ...         pods.wait_for_sync(timeout=10), pods.store.list_keys()
+        (True, ['default/web'])
     """
 
     def __init__(
@@ -82,7 +98,7 @@ class EmbeddedAPIServer(ObjectCalls):
         self.requests = RequestLog()
         self._access = Access(tokens)
         self._certificates: Certificates | None = make_certificates() if tls else None
-        self._handler = ApiHandler(
+        self._handler = RequestHandler(
             storage,
             registry,
             self._access,
@@ -96,13 +112,13 @@ class EmbeddedAPIServer(ObjectCalls):
         self._directory: Path | None = None
         self._stopped = False
 
-    # Life
+    # Life cycle
 
     def start(self) -> Self:
-        """Begins to listen, on a free port of loopback.
+        """Starts to listen on a free port of the loopback address; returns the server.
 
         Raises:
-            RuntimeError: it was started or stopped before.
+            RuntimeError: the server was started or stopped before.
         """
         with self._lock:
             if self._stopped or self._http is not None:
@@ -115,7 +131,7 @@ class EmbeddedAPIServer(ObjectCalls):
         return self
 
     def stop(self) -> None:
-        """Cuts every connection and ends every thread. Again is harmless."""
+        """Cuts every connection and ends every thread. Idempotent; a stopped server cannot be started again."""
         with self._lock:
             self._stopped = True
             http, self._http = self._http, None
@@ -126,10 +142,10 @@ class EmbeddedAPIServer(ObjectCalls):
             shutil.rmtree(directory, ignore_errors=True)
 
     def restart(self) -> None:
-        """Cuts every connection, as a server that ends and starts again, and takes new ones on the same port.
+        """Behaves as a server that ends and starts again on the same port: every connection is cut.
 
-        Objects, resourceVersions and lists of the past stay, as they are in etcd; a watch from a resourceVersion before
-        the restart gets 410, as the watch cache is new.
+        Objects and their history stay, as they do in etcd. The watch cache is new, so that a watch from a
+        resourceVersion before the restart gets 410.
         """
         http = self._running()
         http.refuse()
@@ -138,7 +154,7 @@ class EmbeddedAPIServer(ObjectCalls):
         http.accept()
 
     def compact(self) -> None:
-        """Forgets all history: what is older than now can be neither listed nor watched any more."""
+        """Drops all history: lists and watches from an older resourceVersion get 410."""
         self._storage.compact()
 
     def __enter__(self) -> Self:
@@ -153,77 +169,53 @@ class EmbeddedAPIServer(ObjectCalls):
 
     @property
     def url(self) -> str:
-        """Where it listens, such as "http://127.0.0.1:34567".
+        """The server's address, such as "http://127.0.0.1:34567".
 
         Raises:
-            RuntimeError: it is not started, or stopped.
+            RuntimeError: the server is not running.
         """
         return f"{'http' if self._certificates is None else 'https'}://127.0.0.1:{self._running().port}"
 
     @property
     def resource_version(self) -> str:
-        """The newest: that of the last write."""
+        """The resourceVersion of the newest write."""
         return str(self._storage.resource_version)
 
     @property
     def connection_count(self) -> int:
-        """How many connections clients have opened so far."""
+        """The number of connections that clients have opened so far."""
         return self._running().accepted
 
     @property
     def ca_certificate(self) -> bytes | None:
-        """The certificate that clients are to trust, as PEM; None without TLS."""
+        """The certificate for clients to trust, as PEM; None without TLS."""
         return None if self._certificates is None else self._certificates.authority
 
     def api_client(self, *, token: str | None = None) -> ApiClient:
-        """An official client that talks to this server; close it, or use it in a `with`.
+        """Returns a new client of the package `kubernetes` for this server. Close it, or use it in a `with` block.
 
         Args:
-            token: a bearer token; None takes one of the server's own, where it asks for any.
+            token: the bearer token to send; None means one that the server accepts, if it asks for tokens.
 
         Raises:
-            RuntimeError: the server is not started, or stopped.
+            RuntimeError: the server is not running.
         """
-        from kubernetes import client
-
-        configuration = client.Configuration()
-        configuration.host = self.url
-        # Loopback is reached directly, whatever the environment says.
-        configuration.proxy = None
-        if self._certificates is not None:
-            configuration.ssl_ca_cert = str(self._ca_file())
         token = self._access.any_token() if token is None else token
-        if token is not None:
-            configuration.api_key["authorization"] = f"Bearer {token}"
-        return client.ApiClient(configuration)
+        ca_file = None if self._certificates is None else self._ca_file()
+        return make_api_client(self.url, ca_file=ca_file, token=token)
 
     def kubeconfig(self, path: str | os.PathLike[str], *, token: str | None = None) -> Path:
-        """Writes a kubeconfig that stands for itself (no other file is needed) and returns its path.
+        """Writes a self-contained kubeconfig and returns its path.
 
         Args:
-            path: of the file.
-            token: a bearer token; None takes one of the server's own, where it asks for any.
+            path: the file to write.
+            token: the bearer token to put in; None means one that the server accepts, if it asks for tokens.
 
         Raises:
-            RuntimeError: the server is not started, or stopped.
+            RuntimeError: the server is not running.
         """
-        cluster: dict[str, Any] = {"server": self.url}
-        if self._certificates is not None:
-            cluster["certificate-authority-data"] = base64.b64encode(self._certificates.authority).decode()
         token = self._access.any_token() if token is None else token
-        config = {
-            "apiVersion": "v1",
-            "kind": "Config",
-            "clusters": [{"name": "embedded", "cluster": cluster}],
-            "users": [{"name": "embedded", "user": {} if token is None else {"token": token}}],
-            "contexts": [{"name": "embedded", "context": {"cluster": "embedded", "user": "embedded"}}],
-            "current-context": "embedded",
-        }
-        file = Path(path)
-        # JSON is YAML too.
-        file.write_text(json.dumps(config, indent=2) + "\n")
-        file.chmod(0o600)
-        return file
+        return write_kubeconfig(Path(path), self.url, user="test", ca=self.ca_certificate, token=token)
 
     def _ca_file(self) -> Path:
         assert self._certificates is not None
@@ -242,19 +234,19 @@ class EmbeddedAPIServer(ObjectCalls):
     # Access
 
     def forbid(self, verb: str, resource: str, *, namespace: str | None = None) -> None:
-        """Answers 403 from now on.
+        """Answers matching requests with 403 until `allow`.
 
         Args:
-            verb: "get", "list", "watch", "create", "update", "patch", "delete", "deletecollection" or "*" for all.
-            resource: "pods", "deployments.apps" or "*" for all.
-            namespace: only requests in this one; "" only those all over the cluster; None all.
+            verb: "get", "list", "watch", "create", "update", "patch", "delete", "deletecollection", or "*" for all.
+            resource: such as "pods" or "deployments.apps", or "*" for all.
+            namespace: only requests in this namespace; "" means only requests for the whole cluster; None means all.
         """
         self._access.forbid(verb, resource, namespace)
 
     def allow(self, verb: str = "*", resource: str = "*", *, namespace: str | None = None) -> None:
-        """Takes back what was forbidden, as far as these cover it."""
+        """Removes the rules of `forbid` that lie within the arguments; without arguments, all of them."""
         self._access.allow(verb, resource, namespace)
 
     def set_tokens(self, tokens: Mapping[str, str] | Iterable[str] | None) -> None:
-        """Takes other bearer tokens from now on, as when they are rotated; open watches go on."""
+        """Replaces the accepted bearer tokens, as a rotation does. Open watches are not interrupted."""
         self._access.set_tokens(tokens)

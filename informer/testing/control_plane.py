@@ -1,9 +1,4 @@
-"""A real control plane for tests: etcd and kube-apiserver as processes beside the tests.
-
-Nothing else runs: objects are stored, listed and watched for real, but no scheduler, kubelet or controller acts on them.
-Everything is on the loopback address and in a temporary directory, and gone when the tests end; of tests that are killed
-outright only the directory is left.
-"""
+"""A real control plane for tests: etcd and kube-apiserver as child processes."""
 
 from __future__ import annotations
 
@@ -19,45 +14,71 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import urllib3
 
-from informer.testing.child_process import ChildProcess
-from informer.testing.kube_programs import ControlPlaneError, apiserver_command, etcd_command, find_programs, url_of
-from informer.testing.ports import free_ports
+from informer.testing.clients import make_api_client, write_kubeconfig, write_secret
+from informer.testing.http.certificates import import_trustme
+from informer.testing.processes.child_process import ChildProcess
+from informer.testing.processes.kube_programs import (
+    ControlPlaneError,
+    apiserver_command,
+    etcd_command,
+    find_programs,
+    url_of,
+)
+from informer.testing.processes.ports import free_ports
 from watch.concurrency import RLock
+
+if TYPE_CHECKING:
+    from kubernetes.client import ApiClient
 
 __all__ = ["ControlPlane", "ControlPlaneError"]
 
 _PORT_TRIES = 5
-_LOOK_AGAIN = 0.05
+_POLL_INTERVAL = 0.05  # seconds between questions whether a program is ready
+# Texts of etcd and kube-apiserver.
 _PORT_TAKEN = "address already in use"
 _COMPACTED = "required revision has been compacted"
 
 
 class ControlPlane:
-    """A real etcd and kube-apiserver.
+    """A real etcd and kube-apiserver for tests, as child processes on the loopback address.
+
+    Use it where the real server's behaviour matters, and `EmbeddedAPIServer` where speed does: this one takes seconds to
+    start. No scheduler, kubelet or controller runs, so that pods stay pending and Deployments make no pods.
+
+    The programs are not part of this package. controller-runtime's tool installs them and prints their folder:
+    `export KUBEBUILDER_ASSETS=$(setup-envtest use -p path)`.
+
+    All data is in a temporary directory, which `stop` deletes. A test run that is killed leaves the directory behind;
+    on Linux its processes end with it.
 
     Args:
-        assets: the folder with the programs `etcd` and `kube-apiserver`; None takes the one that the environment variable
-            KUBEBUILDER_ASSETS names, as controller-runtime's envtest does.
-        feature_gates: of kube-apiserver, by name.
-        extra_args: further arguments of kube-apiserver, such as "--event-ttl=10m"; they go last, so they win.
-        users: names of users, and the groups of each; all may be used with `api_client`, `token` and `kubeconfig`. None
-            makes one, "nobody", without any rights. "admin" is always there and may do everything.
-        start_timeout: seconds that the two may take to start together, and kube-apiserver alone to restart.
+        assets: the folder with the programs `etcd` and `kube-apiserver`; None means the one that the environment
+            variable KUBEBUILDER_ASSETS names.
+        feature_gates: feature gates of kube-apiserver, by name.
+        extra_args: more arguments of kube-apiserver, such as "--event-ttl=10m"; they override the default ones.
+        users: user names and the groups of each, for `api_client`, `token` and `kubeconfig`. None means one user
+            without any rights, called "nobody". The user "admin" always exists and may do everything.
+        start_timeout: seconds that both programs together may take to start, and kube-apiserver to restart.
 
     Raises:
-        ControlPlaneError: the programs are not where they should be.
+        ControlPlaneError: the programs were not found.
 
-    Threads: any; a call waits for another one that is under way.
+    Threads: any; calls wait for each other.
 
     Source: controller-runtime pkg/envtest.
 
     Example:
-        with ControlPlane() as plane:
-            core = client.CoreV1Api(plane.api_client())
+        from kubernetes import client
+        from informer.testing import ControlPlane
+
+        with ControlPlane() as plane, plane.api_client() as api_client:
+            core = client.CoreV1Api(api_client)
+            core.create_namespace({"metadata": {"name": "test"}})
+            plane.restart()  # open watches are cut, as in a real outage
     """
 
     def __init__(
@@ -78,7 +99,7 @@ class ControlPlane:
         self._users = {name: (secrets.token_urlsafe(24), tuple(of)) for name, of in groups.items()}
         self._start_timeout = start_timeout
         self._lock = RLock()
-        self._owner = 0  # the process that started it, 0 when it is stopped; guarded by _lock, as are the next four
+        self._owner = 0  # the id of the process that started it; 0: stopped. Guarded by _lock, as are the next five
         self._directory = Path()
         self._etcd: ChildProcess | None = None
         self._apiserver: ChildProcess | None = None
@@ -86,14 +107,14 @@ class ControlPlane:
         self._url = ""
         self._http = urllib3.PoolManager()
 
-    # Life
+    # Life cycle
 
     def start(self) -> Self:
-        """Starts both and returns itself when kube-apiserver is ready.
+        """Starts both programs and waits until kube-apiserver is ready; returns the control plane.
 
         Raises:
             RuntimeError: it has started already.
-            ControlPlaneError: one of them does not start, or is not ready in time.
+            ControlPlaneError: a program does not start, or is not ready within `start_timeout`.
         """
         with self._lock:
             if self._owner:
@@ -103,8 +124,8 @@ class ControlPlane:
             self._http = urllib3.PoolManager(ca_certs=str(self.ca_file), retries=False, timeout=10)
             atexit.register(self.stop)
             try:
-                _write_secret(self._directory / "sa.key", _service_account_key())
-                _write_secret(self._directory / "tokens.csv", self._token_file())
+                write_secret(self._directory / "sa.key", _service_account_key())
+                write_secret(self._directory / "tokens.csv", self._token_file())
                 self._start_both(time.monotonic() + self._start_timeout)
             except BaseException:
                 self.stop()
@@ -112,9 +133,9 @@ class ControlPlane:
             return self
 
     def stop(self) -> None:
-        """Ends both at once and deletes their data; harmless when it has not started."""
+        """Kills both programs and deletes their data. Idempotent."""
         with self._lock:
-            # A forked child has a copy of this object, and the processes are its parent's.
+            # In a forked child this object is a copy: the programs belong to the parent.
             if self._owner != os.getpid():
                 return
             self._owner = 0
@@ -137,7 +158,7 @@ class ControlPlane:
 
     @property
     def url(self) -> str:
-        """Where kube-apiserver listens, such as "https://127.0.0.1:31234"; the same after a restart.
+        """The address of kube-apiserver, such as "https://127.0.0.1:31234"; a restart does not change it.
 
         Raises:
             RuntimeError: it has not started.
@@ -147,74 +168,66 @@ class ControlPlane:
 
     @property
     def ca_file(self) -> Path:
-        """The certificates with which the server's own is verified, as a PEM file. Raises as `url` does."""
+        """A PEM file with the certificates for clients to trust.
+
+        Raises:
+            RuntimeError: it has not started.
+        """
         self._check_started()
         return self._directory / "certs" / "apiserver.crt"
 
     @property
     def log_directory(self) -> Path:
-        """Where etcd.log and kube-apiserver.log are, until `stop`. Raises as `url` does."""
+        """The folder with etcd.log and kube-apiserver.log, until `stop`.
+
+        Raises:
+            RuntimeError: it has not started.
+        """
         self._check_started()
         return self._directory
 
     def token(self, user: str = "admin") -> str:
-        """The bearer token of a user.
+        """Returns the bearer token of a user.
 
         Raises:
-            ValueError: there is no such user.
+            ValueError: the control plane does not have this user.
         """
         if user not in self._users:
-            raise ValueError(f"no user {user!r}: there are {', '.join(sorted(self._users))}; see the argument users")
+            known = ", ".join(sorted(self._users))
+            raise ValueError(f"no user {user!r}: there are {known}; the argument `users` of ControlPlane adds others")
         return self._users[user][0]
 
-    def api_client(self, token: str | None = None, *, user: str = "admin") -> Any:
-        """A new `ApiClient` of the official client, which verifies the server's certificate.
+    def api_client(self, token: str | None = None, *, user: str = "admin") -> ApiClient:
+        """Returns a new client of the package `kubernetes` for this server. Close it, or use it in a `with` block.
 
         Args:
-            token: a bearer token to use instead of the user's, for instance one that the server refuses.
-            user: whose requests they are.
+            token: a bearer token to send instead of the user's, such as one that the server refuses.
+            user: the user who sends the requests.
 
         Raises:
-            ValueError: there is no such user.
+            ValueError: the control plane does not have this user.
             RuntimeError: it has not started.
         """
-        from kubernetes import client
-
-        configuration = client.Configuration()
-        configuration.host = self.url
-        configuration.ssl_ca_cert = str(self.ca_file)
-        configuration.api_key["authorization"] = f"Bearer {self.token(user) if token is None else token}"
-        # The loopback address is reached directly, whatever the environment says.
-        configuration.proxy = None
-        return client.ApiClient(configuration)
+        token = self.token(user) if token is None else token
+        return make_api_client(self.url, ca_file=self.ca_file, token=token)
 
     def kubeconfig(self, path: str | Path, *, user: str = "admin") -> Path:
-        """Writes a kubeconfig that stands for itself (no other file is needed) and returns its path.
+        """Writes a self-contained kubeconfig for a user and returns its path.
 
         Raises:
-            ValueError: there is no such user.
+            ValueError: the control plane does not have this user.
             RuntimeError: it has not started.
         """
-        certificates = base64.b64encode(self.ca_file.read_bytes()).decode()
-        config = {
-            "apiVersion": "v1",
-            "kind": "Config",
-            "clusters": [{"name": "test", "cluster": {"server": self.url, "certificate-authority-data": certificates}}],
-            "users": [{"name": user, "user": {"token": self.token(user)}}],
-            "contexts": [{"name": "test", "context": {"cluster": "test", "user": user}}],
-            "current-context": "test",
-        }
-        # JSON is YAML.
-        _write_secret(Path(path), json.dumps(config, indent=2).encode())
-        return Path(path)
+        ca = self.ca_file.read_bytes()
+        return write_kubeconfig(Path(path), self.url, user=user, ca=ca, token=self.token(user))
 
     # Faults
 
     def compact(self) -> int:
-        """Has etcd forget the past: everything before its newest revision. Returns that revision.
+        """Compacts etcd: drops the history before its newest revision, which is returned.
 
-        Pages and lists of older resourceVersions then get a 410. Watches may still be resumed from what kube-apiserver
-        itself remembers; after `restart` it remembers nothing, and they get a 410 too.
+        Lists and continue tokens of older resourceVersions then get 410. kube-apiserver can still resume watches from
+        its own watch cache; after a `restart` that cache is empty, and older watches get 410 too.
 
         Raises:
             RuntimeError: it has not started.
@@ -229,18 +242,22 @@ class ControlPlane:
             return revision
 
     def kill(self) -> None:
-        """Kills kube-apiserver, as a crash would: connections are refused until `restart`. etcd goes on."""
+        """Kills kube-apiserver, as a crash does: connections are refused until `restart`. etcd keeps running.
+
+        Raises:
+            RuntimeError: it has not started.
+        """
         with self._lock:
             self._check_started()
             assert self._apiserver is not None
             self._apiserver.kill()
 
     def restart(self) -> None:
-        """Kills kube-apiserver, if it still runs, and starts it again at the same address, with the same data.
+        """Kills kube-apiserver if it runs, and starts it again at the same address with the same data.
 
         Raises:
             RuntimeError: it has not started.
-            ControlPlaneError: it does not come back.
+            ControlPlaneError: it is not ready again within `start_timeout`.
         """
         with self._lock:
             self.kill()
@@ -250,13 +267,17 @@ class ControlPlane:
                 self._apiserver.start()
                 if self._wait_until_ready(deadline):
                     return
-                # Nobody else ought to take a port of this range; whoever did may go away.
+                # Another process has taken the port meanwhile, and may give it back.
                 if time.monotonic() > deadline:
-                    raise _failure(self._apiserver, f"its port is taken: {self._url}")
+                    raise _failure(self._apiserver, f"cannot restart: another process uses its port ({self._url})")
 
     @contextlib.contextmanager
     def frozen(self) -> Iterator[None]:
-        """While inside, kube-apiserver stands still: connections stay open, and nothing comes."""
+        """Suspends kube-apiserver within the block: connections stay open, and no bytes arrive.
+
+        Raises:
+            RuntimeError: it has not started.
+        """
         with self._lock:
             self._check_started()
             apiserver = self._apiserver
@@ -268,7 +289,7 @@ class ControlPlane:
             with contextlib.suppress(RuntimeError):
                 apiserver.thaw()
 
-    # Inside
+    # Internals
 
     def _check_started(self) -> None:
         if self._owner != os.getpid():
@@ -291,18 +312,14 @@ class ControlPlane:
             log = self._directory / "kube-apiserver.log"
             self._apiserver = ChildProcess("kube-apiserver", [*command, *self._extra_args], log)
             self._etcd.start()
-            if self._wait_for_etcd(deadline):
+            if self._wait_for(self._etcd, self._etcd_answers, deadline):
                 self._apiserver.start()
                 if self._wait_until_ready(deadline):
                     return
             self._apiserver.kill()
             self._etcd.kill()
             shutil.rmtree(self._directory / "etcd", ignore_errors=True)
-        raise ControlPlaneError(f"no free ports: others took them {_PORT_TRIES} times, right after they were chosen")
-
-    def _wait_for_etcd(self, deadline: float) -> bool:
-        assert self._etcd is not None
-        return self._wait_for(self._etcd, self._etcd_answers, deadline)
+        raise ControlPlaneError(f"no free ports: in {_PORT_TRIES} attempts another process took a chosen port first")
 
     def _wait_until_ready(self, deadline: float) -> bool:
         assert self._apiserver is not None
@@ -311,8 +328,8 @@ class ControlPlane:
     def _wait_for(self, process: ChildProcess, answers: Callable[[], bool], deadline: float) -> bool:
         """Waits until a program answers; returns False if it ended because its port was taken."""
         while not answers():
-            # A wait for its end, and not a sleep: a program that refuses its arguments is known at once.
-            if process.wait(_LOOK_AGAIN):
+            # Waiting for the process's end instead of sleeping notices at once when it refuses its arguments.
+            if process.wait(_POLL_INTERVAL):
                 if _PORT_TAKEN in process.output():
                     return False
                 raise _failure(process, "ended instead of starting")
@@ -323,7 +340,7 @@ class ControlPlane:
         return True
 
     def _etcd_answers(self) -> bool:
-        # By name, since the etcd of another test run may have been faster to take the port.
+        # Compares the name, since the etcd of another test run may listen on this port.
         try:
             members = self._ask_etcd("/v3/cluster/member/list", {})["members"]
         except (ControlPlaneError, ValueError, LookupError):
@@ -333,7 +350,7 @@ class ControlPlane:
         )
 
     def _apiserver_answers(self) -> bool:
-        # It says that it is ready a little before it has made the namespace that everybody uses.
+        # kube-apiserver reports that it is ready a moment before it has created the namespace "default".
         return all(self._is_ok(self._url + path) for path in ("/readyz", "/api/v1/namespaces/default"))
 
     def _is_ok(self, url: str) -> bool:
@@ -362,26 +379,19 @@ class ControlPlane:
 
 
 class _CompactedError(Exception):
-    """There was nothing to forget."""
+    """etcd was compacted at this revision already."""
 
 
 def _service_account_key() -> bytes:
+    """Returns a new private key, with which kube-apiserver signs the tokens of service accounts."""
     try:
-        from cryptography.hazmat.primitives import serialization
-        from cryptography.hazmat.primitives.asymmetric import ec
+        trustme = import_trustme("a control plane")
     except ImportError as error:
-        raise ControlPlaneError(
-            "a control plane needs the package cryptography: pip install 'kube-informer[testing]'"
-        ) from error
-    return ec.generate_private_key(ec.SECP256R1()).private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
-    )
-
-
-def _write_secret(path: Path, content: bytes) -> None:
-    with open(path, "wb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
-        file.write(content)
+        raise ControlPlaneError(str(error)) from error
+    # Any private key will do; trustme makes one for each authority.
+    key: bytes = trustme.CA().private_key_pem.bytes()
+    return key
 
 
 def _failure(process: ChildProcess, what: str) -> ControlPlaneError:
-    return ControlPlaneError(f"{process.name} {what}; the last that it wrote:\n{process.last_lines()}")
+    return ControlPlaneError(f"{process.name} {what}; its last output:\n{process.last_lines()}")

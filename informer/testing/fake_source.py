@@ -1,8 +1,4 @@
-"""A list-watch in memory that behaves as a server does: for tests that need no HTTP.
-
-Comes in: objects that a test adds, changes and deletes. Goes out: lists, and watches that follow from any
-resourceVersion still in the history. Threads: none of its own.
-"""
+"""A list-watch in memory that behaves as a server does, for tests that do not need HTTP."""
 
 from __future__ import annotations
 
@@ -26,163 +22,180 @@ _Key = tuple[str, str]
 
 
 class FakeControllerSource:
-    """A `ListerWatcher` over objects in memory, dicts in API form.
+    """A `ListerWatcher` over objects in memory, which a test adds, modifies and deletes.
 
-    Every change gets the next resourceVersion: "1", "2", "3" and so on. Objects are copied on their way in and out, get
-    that resourceVersion, and a uid if they have none. Nothing is checked that a server would refuse: an `add` of what is
-    there replaces it, a `delete` of what is not is an event like any other.
+    Give it to a reflector or an informer in place of a list-watch of a real server. Objects are dicts in API form and
+    are copied when they go in and out. Each change gets the next resourceVersion ("1", "2", "3" and so on); an object
+    without a uid gets one. Watches can begin at any resourceVersion since the last `reset_watch`.
 
-    Watch lists are refused, so that an informer falls back to a list and a watch; limits are ignored, so that every list
-    is one page.
+    Unlike a server it does not validate: `add` replaces an existing object, and `delete` of an object that does not
+    exist sends an event all the same. It refuses watch lists, so that an informer lists and then watches. It ignores
+    limits, so that every list is one page.
 
     Args:
-        pulled: whether watchers have `next_batch`; otherwise they have only a channel.
-        namespaces: lists and watches show these only, and an informer of several makes one of each namespace; None shows
-            everything.
+        pulled: give watchers that have `next_batch` (a `BatchWatcher`); otherwise they have only a channel.
+        namespaces: show only the objects in these namespaces; an informer lists and watches each of them separately.
+            None shows all objects.
 
-    Threads: any; nothing blocks but the `wait_for_` methods.
+    Threads: any. Only the methods whose names begin with `wait_for` block.
 
     Source: client-go tools/cache/testing FakeControllerSource.
+
+    Example:
+        >>> from informer import SharedInformer
+        >>> from informer.testing import FakeControllerSource
+        >>> source = FakeControllerSource()
+        >>> _ = source.add({"metadata": {"namespace": "default", "name": "web"}})
+        >>> with SharedInformer(source) as informer:
+        ...     informer.wait_for_sync(timeout=10), informer.store.list_keys()
+        (True, ['default/web'])
     """
 
     def __init__(self, *, pulled: bool = True, namespaces: Sequence[str] | None = None) -> None:
         self.namespaces = None if namespaces is None else tuple(namespaces)
-        """The namespaces that are listed and watched one by one; None for everything at once."""
+        """The namespaces to list and watch one by one; None means all objects at once."""
         self.list_error: Exception | None = None
         """Raised by the next list, once."""
         self.watch_error: Exception | None = None
         """Raised by the next watch call, once."""
         self.list_calls: list[ListOptions] = []
-        """The options of each list so far, refused ones included."""
+        """The options of every list so far, failed ones included."""
         self.watch_calls: list[ListOptions] = []
-        """The options of each watch call so far, refused ones included."""
+        """The options of every watch call so far, failed ones included."""
         self._pulled = pulled
         self._monitor = Monitor()
-        # All of these, and those above, are guarded by _monitor.
+        # _monitor guards everything below, and the five attributes above.
         self._objects: dict[_Key, dict[str, Any]] = {}
         self._last_version = 0
-        self._forgotten = 0  # the history begins behind this version
-        self._history: list[Event[dict[str, Any]]] = []  # one event a version, those that no open watch was shown too
+        self._forgotten = 0  # _history has every event after this version
+        self._history: list[Event[dict[str, Any]]] = []  # one event per version, also those hidden from open watches
         self._watchers: list[_Watcher] = []
         self._closed = False
 
     # Changes
 
     def add(self, obj: Mapping[str, Any]) -> dict[str, Any]:
-        """Adds an object, and tells every watch; returns it as it is served."""
+        """Adds an object and sends ADDED to every watch; returns the object with its resourceVersion and uid.
+
+        Raises:
+            ValueError: the object has no `metadata.name`. This holds for all six methods that change objects.
+        """
         return self._change(EventType.ADDED, obj)
 
     def modify(self, obj: Mapping[str, Any]) -> dict[str, Any]:
-        """Replaces an object, and tells every watch; returns it as it is served."""
+        """Replaces an object and sends MODIFIED to every watch; returns the object with its resourceVersion and uid."""
         return self._change(EventType.MODIFIED, obj)
 
     def delete(self, obj: Mapping[str, Any]) -> dict[str, Any]:
-        """Deletes an object, and tells every watch; returns its last state."""
+        """Deletes an object and sends DELETED to every watch; returns the last state, at the deletion's version."""
         return self._change(EventType.DELETED, obj)
 
     def add_drop_watch(self, obj: Mapping[str, Any]) -> dict[str, Any]:
-        """Adds an object without an event for the open watches; one that begins before it sees it."""
-        return self._change(EventType.ADDED, obj, tell=False)
+        """Adds an object without an event in the open watches, as if they had lost it. Later watches see the event."""
+        return self._change(EventType.ADDED, obj, send=False)
 
     def modify_drop_watch(self, obj: Mapping[str, Any]) -> dict[str, Any]:
-        """Replaces an object as `add_drop_watch` adds one."""
-        return self._change(EventType.MODIFIED, obj, tell=False)
+        """Replaces an object without an event in the open watches; see `add_drop_watch`."""
+        return self._change(EventType.MODIFIED, obj, send=False)
 
     def delete_drop_watch(self, obj: Mapping[str, Any]) -> dict[str, Any]:
-        """Deletes an object as `add_drop_watch` adds one."""
-        return self._change(EventType.DELETED, obj, tell=False)
+        """Deletes an object without an event in the open watches; see `add_drop_watch`."""
+        return self._change(EventType.DELETED, obj, send=False)
 
     def bookmark(self) -> str:
-        """Sends the present resourceVersion, which is returned, to every open watch that allows bookmarks."""
+        """Sends a bookmark to every open watch that allows bookmarks; returns its resourceVersion, the newest one."""
         with self._monitor:
             version = str(self._last_version)
             for watcher in self._watchers:
                 if watcher.allows_bookmarks:
-                    watcher.tell(Event(EventType.BOOKMARK, {"metadata": {"resourceVersion": version}}))
+                    watcher.send(Event(EventType.BOOKMARK, {"metadata": {"resourceVersion": version}}))
             return version
 
     def reset_watch(self) -> None:
-        """Ends every watch and forgets the history: a watch from any but the present version is refused as expired."""
+        """Ends every watch and drops the history: a later watch from an older resourceVersion fails with 410."""
         with self._monitor:
             self._forgotten = self._last_version
             self._history.clear()
             self._end_watches_locked()
 
     def shutdown(self) -> None:
-        """Ends every watch; later lists and watch calls fail as a broken connection does. Idempotent."""
+        """Ends every watch; later lists and watch calls raise ConnectionError. Idempotent."""
         with self._monitor:
             self._closed = True
             self._end_watches_locked()
 
-    # What a lister-watcher has
+    # The ListerWatcher
 
     def list(self, options: ListOptions | None = None) -> ObjectList[dict[str, Any]]:
-        """All objects.
+        """Returns all objects in one page.
 
         Raises:
-            Exception: what `list_error` was set to.
-            ConnectionError: after `shutdown`.
+            Exception: the one that `list_error` was set to.
+            ConnectionError: the source was shut down.
         """
         return self._list(options or ListOptions(), self.namespaces)
 
     def watch(self, options: ListOptions) -> Watcher[dict[str, Any]]:
-        """What has changed after a resourceVersion, and what changes from now on.
+        """Returns a watcher of all changes after a resourceVersion.
 
         Raises:
-            ApiError: 410 where the history no longer reaches back to that resourceVersion, 504 where it is still to come,
-                400 where it is no number, 422 for a watch list.
-            Exception: what `watch_error` was set to.
-            ConnectionError: after `shutdown`.
+            ApiError: 410, the history does not reach back to the resourceVersion; 504, it does not exist yet; 400, it
+                is not a number; 422, the request is for a watch list.
+            Exception: the one that `watch_error` was set to.
+            ConnectionError: the source was shut down.
         """
         return self._watch(options, self.namespaces)
 
     def for_namespace(self, namespace: str) -> _OneNamespace:
-        """The list-watch of one namespace."""
+        """Returns the list-watch of one namespace."""
         return _OneNamespace(self, namespace)
 
     # For tests
 
     @property
     def resource_version(self) -> str:
-        """That of the last change, "0" before any."""
+        """The resourceVersion of the last change; "0" before the first."""
         with self._monitor:
             return str(self._last_version)
 
     @property
     def open_watches(self) -> int:
-        """How many watches are open."""
+        """The number of open watches."""
         with self._monitor:
             return len(self._watchers)
 
     def objects(self) -> dict[str, dict[str, Any]]:
-        """Copies of all objects, by key ("namespace/name", or "name" where there is no namespace)."""
+        """Returns copies of all objects by key, "namespace/name" or "name"."""
         with self._monitor:
-            return {_text(key): copy.deepcopy(obj) for key, obj in self._objects.items()}
+            return {_store_key(key): copy.deepcopy(obj) for key, obj in self._objects.items()}
 
     def wait_for_watches(self, count: int = 1, timeout: float | None = 10.0) -> bool:
-        """Waits until at least `count` watches are open at a time; returns whether they are.
+        """Waits until at least `count` watches are open at the same time.
 
         Args:
-            count: how many.
-            timeout: at most so many seconds; None waits without limit.
+            count: the number of watches.
+            timeout: at most this many seconds; None waits without limit.
+
+        Returns:
+            False if the time ran out.
         """
         return self._wait(lambda: len(self._watchers) >= count, timeout)
 
     def wait_for_watch_calls(self, count: int, timeout: float | None = 10.0) -> bool:
-        """As `wait_for_watches`, for the calls so far, refused ones included."""
+        """Waits until `watch` was called at least `count` times, failed calls included; False on time-out."""
         return self._wait(lambda: len(self.watch_calls) >= count, timeout)
 
     def wait_for_list_calls(self, count: int, timeout: float | None = 10.0) -> bool:
-        """As `wait_for_watch_calls`, for lists."""
+        """Waits until `list` was called at least `count` times, failed calls included; False on time-out."""
         return self._wait(lambda: len(self.list_calls) >= count, timeout)
 
-    # Inside
+    # Internals
 
     def _wait(self, predicate: Callable[[], bool], timeout: float | None) -> bool:
         with self._monitor:
             return self._monitor.wait_for(predicate, timeout)
 
-    def _change(self, kind: EventType, given: Mapping[str, Any], *, tell: bool = True) -> dict[str, Any]:
+    def _change(self, kind: EventType, given: Mapping[str, Any], *, send: bool = True) -> dict[str, Any]:
         obj: dict[str, Any] = copy.deepcopy(dict(given))
         metadata = obj["metadata"] = obj.get("metadata") or {}
         key = (metadata.get("namespace") or "", metadata.get("name") or "")
@@ -200,8 +213,8 @@ class FakeControllerSource:
                 self._objects[key] = obj
             event = Event(kind, obj)
             self._history.append(event)
-            for watcher in self._watchers if tell else ():
-                watcher.tell(event)
+            for watcher in self._watchers if send else ():
+                watcher.send(event)
         return copy.deepcopy(obj)
 
     def _list(self, options: ListOptions, namespaces: tuple[str, ...] | None) -> ObjectList[dict[str, Any]]:
@@ -223,7 +236,7 @@ class FakeControllerSource:
             kind = _PulledWatcher if self._pulled else _Watcher
             watcher = kind(self._forget, namespaces, allows_bookmarks=options.allow_watch_bookmarks)
             for event in self._history[version - self._forgotten :]:
-                watcher.tell(event)
+                watcher.send(event)
             self._watchers.append(watcher)
             return watcher
 
@@ -234,11 +247,12 @@ class FakeControllerSource:
             raise ConnectionError("the source was shut down")
 
     def _begin_locked(self, options: ListOptions) -> int:
-        """The version from which a watch begins."""
+        """Returns the version after which a watch begins."""
         if options.send_initial_events:
             raise ApiError(422, "Invalid", "sendInitialEvents is forbidden: this source has no watch lists")
         if not options.resource_version.isdecimal():
-            raise ApiError(400, "BadRequest", f"Invalid resource version: {options.resource_version!r} is no number")
+            message = f"Invalid resource version: {options.resource_version!r} is not a number"
+            raise ApiError(400, "BadRequest", message)
         version = int(options.resource_version)
         if version < self._forgotten:
             raise ApiError(410, "Expired", f"too old resource version: {version} ({self._forgotten})")
@@ -260,7 +274,7 @@ class FakeControllerSource:
 
 
 class _Watcher(WatcherBase):
-    """A watch over an unbounded channel: the source never waits for it."""
+    """A watcher over an unbounded channel, so that the source never waits for a reader."""
 
     def __init__(
         self, forget: Callable[[_Watcher], None], namespaces: tuple[str, ...] | None, *, allows_bookmarks: bool
@@ -277,8 +291,8 @@ class _Watcher(WatcherBase):
         self._forget(self)
         self._channel.close()
 
-    def tell(self, event: Event[dict[str, Any]]) -> None:
-        """Passes a copy of an event on, if it is of one of this watch's namespaces."""
+    def send(self, event: Event[dict[str, Any]]) -> None:
+        """Sends a copy of the event, unless its object is in a namespace that is not watched."""
         if (
             self._namespaces is None
             or event.type is EventType.BOOKMARK
@@ -287,12 +301,12 @@ class _Watcher(WatcherBase):
             self._channel.put(Event(event.type, copy.deepcopy(event.object)))
 
     def end(self) -> None:
-        """Ends the watch from the source's side; what was told can still be read."""
+        """Ends the watch from the source's side; events that were sent can still be read."""
         self._channel.close()
 
 
 class _PulledWatcher(_Watcher):
-    """The same, a `BatchWatcher`."""
+    """A watcher that is a `BatchWatcher`."""
 
     def next_batch(self, timeout: float | None = None) -> list[Event[dict[str, Any]]]:
         try:
@@ -304,18 +318,18 @@ class _PulledWatcher(_Watcher):
 
 
 class _OneNamespace:
-    """What a source has of one namespace."""
+    """The list-watch of one namespace of a source."""
 
     def __init__(self, source: FakeControllerSource, namespace: str) -> None:
         self._source = source
         self._namespaces = (namespace,)
 
     def list(self, options: ListOptions) -> ObjectList[dict[str, Any]]:
-        return self._source._list(options, self._namespaces)  # noqa: SLF001 - the same thing, seen in part
+        return self._source._list(options, self._namespaces)  # noqa: SLF001 - another view of the source
 
     def watch(self, options: ListOptions) -> Watcher[dict[str, Any]]:
         return self._source._watch(options, self._namespaces)  # noqa: SLF001
 
 
-def _text(key: _Key) -> str:
+def _store_key(key: _Key) -> str:
     return f"{key[0]}/{key[1]}" if key[0] else key[1]

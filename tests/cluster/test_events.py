@@ -1,4 +1,4 @@
-"""Events recorded on a real kube-apiserver, in both API groups, and visible there with their counts."""
+"""Events recorded at a real kube-apiserver, in both API groups."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ GROUPS = {"v1": CoreV1EventSink, "events.k8s.io/v1": EventsV1Sink}
 
 
 class Recording:
-    """A broadcaster that records to a server, about one pod."""
+    """A broadcaster that records events about one pod to a server."""
 
     def __init__(self, namespace, informers, group="v1", **options):
         self.namespace = namespace
@@ -29,7 +29,7 @@ class Recording:
         self.recorder = self.broadcaster.new_recorder("my-scheduler", "host-1")
 
     def events(self):
-        """What the server has, the oldest first."""
+        """Returns the events of the server, the oldest first."""
         items = self.namespace.cluster.get(self.path)["items"]
         return sorted(items, key=lambda item: item["metadata"]["name"])
 
@@ -52,8 +52,8 @@ def recordings():
         recording.broadcaster.shutdown()
 
 
-def test_an_event_that_repeats_has_a_count(namespace, informers, recordings):
-    """An event of the core group is created, and counted when it comes again; both are what kubectl shows."""
+def test_a_repeated_event_has_a_count(namespace, informers, recordings):
+    """An event of the core group is created once, and then counted, as kubectl shows it."""
     recording = recordings(namespace, informers)
     for _ in range(5):
         recording.recorder.event(recording.pod, "Warning", "Failed", "no nodes", action="Bind")
@@ -66,8 +66,8 @@ def test_an_event_that_repeats_has_a_count(namespace, informers, recordings):
     assert (scheduled["count"], scheduled["metadata"]["annotations"]) == (1, {"a": "b"})
 
 
-def test_an_event_that_repeats_has_a_series(namespace, informers, recordings):
-    """An event of events.k8s.io is created, and becomes a series when it comes again, with the true count in the end."""
+def test_a_repeated_event_has_a_series(namespace, informers, recordings):
+    """An event of events.k8s.io becomes a series, which has the true count after a shutdown."""
     recording = recordings(namespace, informers, "events.k8s.io/v1")
     node = {"kind": "Node", "apiVersion": "v1", "name": "node-1"}
     for _ in range(5):
@@ -84,8 +84,8 @@ def test_an_event_that_repeats_has_a_series(namespace, informers, recordings):
     assert event["eventTime"] < event["series"]["lastObservedTime"]
 
 
-def test_what_nobody_said_is_made_up(namespace):
-    """The least that a recorder can be told makes an event that the server takes, in either group."""
+def test_a_minimal_event_is_accepted(namespace):
+    """An event recorded with the fewest arguments has all that the server requires, in both groups."""
     for group, field in (("v1", "message"), ("events.k8s.io/v1", "note")):
         broadcaster = EventBroadcaster()
         broadcaster.start_recording_to_sink(GROUPS[group](namespace.cluster.api_client))
@@ -97,8 +97,8 @@ def test_what_nobody_said_is_made_up(namespace):
     assert len(events) == 2
 
 
-def test_a_sink_around_a_sink(namespace):
-    """A sink that only passes on what it is given, in the form of the core group, may stand before one of either group."""
+def test_a_sink_may_wrap_a_sink_of_either_group(namespace):
+    """A wrapper without an `api_version` receives events of the core group."""
 
     class Around:
         def __init__(self, inner):
@@ -115,7 +115,7 @@ def test_a_sink_around_a_sink(namespace):
 
 
 def test_similar_events_are_combined(namespace, informers, recordings):
-    """Of twelve similar events nine are there by themselves, and one stands for the other three."""
+    """Of twelve similar events nine are single ones, and one stands for the other three."""
     recording = recordings(namespace, informers)
     for number in range(12):
         recording.recorder.event(recording.pod, "Warning", "Failed", f"node-{number} is full")
@@ -127,8 +127,8 @@ def test_similar_events_are_combined(namespace, informers, recordings):
 
 
 @pytest.mark.parametrize("group", GROUPS)
-def test_a_namespace_that_is_going_away(namespace, informers, recordings, group, caplog):
-    """What cannot be written there any more is given up at once, without an error; other namespaces go on."""
+def test_events_in_a_terminating_namespace_are_given_up(namespace, informers, recordings, group, caplog):
+    """At once and without an error in the log; events of other namespaces are written."""
     caplog.set_level(logging.DEBUG, "informer.record")
     recording = recordings(namespace, informers, group)
     namespace.cluster.delete(f"/api/v1/namespaces/{namespace.name}")
@@ -145,8 +145,8 @@ def test_a_namespace_that_is_going_away(namespace, informers, recordings, group,
 
 
 @pytest.mark.parametrize("group", GROUPS)
-def test_an_event_that_the_server_has_forgotten(namespace, informers, recordings, group):
-    """Where an event was deleted in between (as they are after an hour) the next one like it creates it again."""
+def test_a_deleted_event_is_created_again(namespace, informers, recordings, group):
+    """The next event like it creates it again, with its count. Servers delete events after an hour."""
     recording = recordings(namespace, informers, group)
     recording.recorder.event(recording.pod, "Normal", "R", "m")
     (event,) = recording.wait_for(len)
@@ -158,15 +158,15 @@ def test_an_event_that_the_server_has_forgotten(namespace, informers, recordings
     assert (again.get("count") or again["series"]["count"]) == 2
 
 
-def test_events_of_an_outage_arrive_after_it(unsteady, informers, recordings, caplog):
-    """What was recorded while the API server was killed is there when it is back, whole and counted, in both groups."""
+def test_events_recorded_during_an_outage_arrive_after_it(unsteady, informers, recordings, caplog):
+    """Each is there once, with its count, in both groups."""
     made = [recordings(unsteady, informers, group, sleep=2) for group in GROUPS]
     unsteady.cluster.plane.kill()
     for recording in made:
         for number in range(20):
             recording.recorder.event(recording.pod, "Normal", f"Reason{number}", "m")
         recording.recorder.event(recording.pod, "Normal", "Reason0", "m")
-    informers.wait_until(lambda: "is not written yet, and tried again" in caplog.text)
+    informers.wait_until(lambda: "retrying" in caplog.text)
     unsteady.cluster.plane.restart()
     core, series = made
     core.wait_for(lambda events: len(events) == 40)
@@ -175,8 +175,8 @@ def test_events_of_an_outage_arrive_after_it(unsteady, informers, recordings, ca
     assert "token" not in caplog.text.lower()
 
 
-def test_a_user_without_rights(namespace, informers, caplog):
-    """A refusal (403) is told with the server's words, once, and holds up nobody."""
+def test_a_refused_event_is_logged_once(namespace, informers, caplog):
+    """A 403 is logged with the server's message and is not retried."""
     plane = namespace.cluster.plane
     with EventBroadcaster() as broadcaster:
         broadcaster.start_recording_to_sink(CoreV1EventSink(plane.api_client(user="nobody")))
@@ -187,8 +187,8 @@ def test_a_user_without_rights(namespace, informers, caplog):
     assert plane.token("nobody") not in caplog.text
 
 
-def test_a_server_that_stands_still_keeps_no_shutdown_waiting(unsteady, informers, recordings):
-    """A request that hangs delays a shutdown by a second, and its thread ends when the server goes on."""
+def test_shutdown_does_not_wait_for_a_frozen_server(unsteady, informers, recordings):
+    """A hanging request delays a shutdown by 1 s, and its thread ends when the server goes on."""
     recording = recordings(unsteady, informers)
     with unsteady.cluster.plane.frozen():
         recording.recorder.event(recording.pod, "Normal", "R", "m")

@@ -6,8 +6,8 @@ import pytest
 from kubernetes import client, dynamic
 
 from informer.testing import EmbeddedAPIServer
-from informer.testing.routes import Route, route_of
-from informer.testing.versions import ServerVersion
+from informer.testing.server.routes import Route, route_of
+from informer.testing.server.versions import ServerVersion
 
 AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json"
 
@@ -120,7 +120,7 @@ def test_routes(method, path, query, route):
 @pytest.mark.parametrize("text", ["", "1", "one", "1.x"])
 def test_a_version_has_to_be_one(text):
     """ValueError names what was wrong."""
-    with pytest.raises(ValueError, match="no version of Kubernetes"):
+    with pytest.raises(ValueError, match="not a version of Kubernetes"):
         ServerVersion.parse(text)
 
 

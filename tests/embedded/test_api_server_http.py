@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 from hypothesis import given, strategies as st
 
-from informer.testing.http_messages import BadMessageError, parse_head, response_head
+from informer.testing.http.messages import BadMessageError, parse_head, response_head
 
 MAPS = "/api/v1/namespaces/default/configmaps"
 

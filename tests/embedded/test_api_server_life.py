@@ -178,9 +178,9 @@ def test_plain_calls_write_the_status_too(server):
         ),
         (lambda s: s.create({"metadata": {"name": "x"}}), ValueError, "needs a kind and an apiVersion"),
         (lambda s: s.create(7), TypeError, "not int"),
-        (lambda s: s.delete("pods"), ValueError, "a name is needed"),
+        (lambda s: s.delete("pods"), ValueError, "name is missing"),
         (lambda s: s.list("pods", label_selector="a b"), ApiError, "400 BadRequest"),
-        (lambda s: s.patch("namespaces", "default", [{"op": "x"}]), ApiError, "400 BadRequest: unknown operation 'x'"),
+        (lambda s: s.patch("namespaces", "default", [{"op": "x"}]), ApiError, "400 BadRequest: Unknown operation 'x'"),
         (lambda s: s.create({"kind": "Pod", "apiVersion": "v1", "metadata": {"name": "A"}}), ApiError, "422 Invalid"),
     ],
 )
@@ -264,7 +264,7 @@ def test_waiting_for_requests(server, call):
     thread.join()
     assert [request.path for request in waited] == ["/api/v1/pods"] * 2
     with pytest.raises(
-        TimeoutError, match=r"waited 0\.01 s for 3 requests; the last that came:\n  200 list /api/v1/pods"
+        TimeoutError, match=r"waited 0\.01 s for 3 requests; the latest requests:\n  200 list /api/v1/pods"
     ):
         server.requests.wait_for(3, timeout=0.01)
 
@@ -282,8 +282,9 @@ def test_stop_does_not_wait_for_who_never_begins_tls(client_of):
             assert client_socket.recv(1) == b""
 
 
-def test_the_examples_of_the_docstrings_work():
+@pytest.mark.parametrize("module", ["api_server", "faults.faults", "fake_source", "server.request_log"])
+def test_the_examples_of_the_docstrings_work(module):
     """They run as they stand."""
-    results = doctest.testmod(importlib.import_module("informer.testing.api_server"))
+    results = doctest.testmod(importlib.import_module(f"informer.testing.{module}"))
     assert results.attempted > 0
     assert results.failed == 0

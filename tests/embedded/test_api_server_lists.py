@@ -8,7 +8,7 @@ import pytest
 from kubernetes import client
 
 from informer.testing import EmbeddedAPIServer
-from informer.testing.shards import fnv1a_64
+from informer.testing.listwatch.shard_selector import fnv1a_64
 
 MAPS = "/api/v1/namespaces/default/configmaps"
 ALL_MAPS = "/api/v1/configmaps"

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, strategies as st
 from kubernetes import client
 
-from informer.testing.patches import PatchError, json_patch, merge_patch
-from informer.testing.strategic_merge import strategic_merge
+from informer.testing.storage.patches import PatchError, json_patch, merge_patch
+from informer.testing.storage.strategic_merge import strategic_merge
 
 MAPS = "/api/v1/namespaces/default/configmaps"
 MERGE = "application/merge-patch+json"

@@ -1,4 +1,4 @@
-"""Sinks that write events through the official client."""
+"""Event sinks at the embedded API server."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ REFERENCE = {"kind": "Pod", "apiVersion": "v1", "namespace": "default", "name": 
 
 
 def make(api_version, **metadata):
-    """An event of a group, as small as the server takes it."""
+    """Returns the smallest event of a group that the server accepts."""
     common = {"metadata": {"name": "web.1", "namespace": "default"} | metadata, "type": "Normal", "reason": "R"}
     if api_version == "v1":
         return common | {"involvedObject": REFERENCE, "message": "m", "count": 1}
@@ -39,8 +39,8 @@ def sink(embedded_apiserver, api_version):
     return SINKS[api_version](embedded_apiserver.api_client())
 
 
-def test_an_event_is_created_and_changed(sink, api_version):
-    """Each request answers with the event as the server has it, in API form."""
+def test_an_event_is_created_and_patched(sink, api_version):
+    """Each answer is the event as the server has stored it, in API form."""
     created = sink.create(make(api_version))
     assert created["metadata"]["uid"]
     assert created["metadata"]["creationTimestamp"].endswith("Z")
@@ -50,22 +50,22 @@ def test_an_event_is_created_and_changed(sink, api_version):
     assert changed.items() >= patch.items()
 
 
-def test_an_event_of_the_other_group(embedded_apiserver):
-    """A sink of events.k8s.io writes events of the core group too, in its own form."""
+def test_the_sink_of_events_k8s_io_writes_events_of_the_core_group(embedded_apiserver):
+    """It converts them, and their patches."""
     sink = EventsV1Sink(embedded_apiserver.api_client())
     event = make("v1") | {"firstTimestamp": "2026-01-01T00:00:00Z", "action": "A"}
     event |= {"reportingComponent": "c", "reportingInstance": "i"}
     created = sink.create(event)
     assert (created["note"], created["regarding"]) == ("m", REFERENCE)
-    # The newer official clients write the zone as +00:00.
+    # Newer official clients write the time zone as +00:00.
     assert created["eventTime"].startswith(TIME.removesuffix("Z"))
     changed = sink.patch(event, {"count": 2, "lastTimestamp": "2026-01-01T00:00:00Z", "message": "m"})
     assert changed["series"]["count"] == 2
     assert changed["series"]["lastObservedTime"].startswith(TIME.removesuffix("Z"))
 
 
-def test_refusals_are_the_official_clients(sink, api_version):
-    """What the server refuses is raised as the official client raises it."""
+def test_a_refusal_is_raised_as_api_exception(sink, api_version):
+    """As the official client raises it."""
     with pytest.raises(client.ApiException) as caught:
         sink.patch(make(api_version), {"reason": "S"})
     assert as_api_error(caught.value).status == 404
@@ -76,8 +76,8 @@ def test_refusals_are_the_official_clients(sink, api_version):
 
 
 @pytest.mark.parametrize("field", ["name", "namespace"])
-def test_an_event_of_nowhere(sink, api_version, field):
-    """client-go source. Without a namespace, or a name to patch, no request is made."""
+def test_an_event_without_a_name_or_namespace_is_refused(sink, api_version, field):
+    """client-go source. No request is made."""
     event = make(api_version, **{field: ""})
     with pytest.raises(ValueError, match=f"empty {field}"):
         sink.patch(event, {})
@@ -87,16 +87,16 @@ def test_an_event_of_nowhere(sink, api_version, field):
 
 
 @pytest.mark.parametrize("body", ["<html>hunter2</html>", "[]", ""])
-def test_an_answer_that_is_no_event(embedded_apiserver, sink, api_version, body):
-    """What stands between and answers 200 with anything else is as good as a broken connection, and is not quoted."""
+def test_an_answer_that_is_not_an_object_is_a_connection_error(embedded_apiserver, sink, api_version, body):
+    """A proxy may have answered with 200. The error does not quote the answer."""
     embedded_apiserver.faults.answer(200, body=body)
     with pytest.raises(ConnectionError) as caught:
         sink.create(make(api_version))
     assert "hunter2" not in str(caught.value)
 
 
-def test_what_a_server_in_trouble_does_to_events(embedded_apiserver, sink, api_version, caplog):
-    """Events get through 429, 503, lost answers and cut connections, each of them once."""
+def test_events_survive_a_server_in_trouble(embedded_apiserver, sink, api_version, caplog):
+    """429, 503, lost answers and cut connections: each event is stored once."""
     faults = embedded_apiserver.faults
     faults.too_many_requests(retry_after=0, on="create")
     faults.service_unavailable(on="create")

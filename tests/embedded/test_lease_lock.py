@@ -1,4 +1,4 @@
-"""Leases at an API server: what is written, what stays, and what a hung or broken server comes to."""
+"""A LeaseLock at the embedded API server: what it writes, and elections by it."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from pytest_mock import MockerFixture
 
 from informer.leaderelection import LeaderElectionRecord, LeaderElector, LeaseLock, resource_lock
-from informer.record import FakeRecorder
+from informer.record import EventRecorder, get_reference
 from watch import ApiError
 from watch.concurrency import Signal
 from watch.errors import RequestCancelledError
@@ -34,7 +35,7 @@ def make_lock(embedded_apiserver: Any) -> Callable[..., LeaseLock]:
 
 @pytest.fixture
 def stored(embedded_apiserver: Any) -> Callable[[], Any]:
-    """Gives the Lease as it is at the server."""
+    """Returns the Lease as the server has stored it."""
 
     def get() -> Any:
         from kubernetes import client
@@ -47,14 +48,14 @@ def stored(embedded_apiserver: Any) -> Callable[[], Any]:
 
 
 def test_a_missing_lease_is_not_found(make_lock: Any) -> None:
-    """Go: TestGetError."""
+    """Go: TestGetError. The error is an ApiError of status 404."""
     with pytest.raises(ApiError) as caught:
         make_lock().get()
     assert (caught.value.status, caught.value.reason) == (404, "NotFound")
 
 
-def test_what_was_made_can_be_read(make_lock: Any) -> None:
-    """Go: TestGet. By anybody, to the microsecond."""
+def test_a_created_lease_can_be_read(make_lock: Any) -> None:
+    """Go: TestGet. By another process, with microseconds."""
     record = LeaderElectionRecord(
         "test-identity", 15, RECORD.acquire_time, RECORD.renew_time, 1, "OldestEmulationVersion", "other"
     )
@@ -63,7 +64,7 @@ def test_what_was_made_can_be_read(make_lock: Any) -> None:
 
 
 def test_a_lease_has_the_fields_that_client_go_writes(make_lock: Any, stored: Any) -> None:
-    """client-go source. And no more of them than those."""
+    """client-go source. It has no others."""
     make_lock().create(RECORD)
     lease = stored()
     assert lease["spec"] == {
@@ -77,14 +78,14 @@ def test_a_lease_has_the_fields_that_client_go_writes(make_lock: Any, stored: An
 
 
 def test_a_second_create_fails(make_lock: Any) -> None:
-    """Go: TestCreateError."""
+    """Go: TestCreateError. The error is an ApiError of status 409."""
     make_lock().create(RECORD)
     with pytest.raises(ApiError) as caught:
         make_lock("another").create(RECORD)
     assert (caught.value.status, caught.value.reason) == (409, "AlreadyExists")
 
 
-def test_an_update_needs_a_lease_that_was_seen(make_lock: Any) -> None:
+def test_an_update_before_any_read_is_an_error(make_lock: Any) -> None:
     """Go: TestUpdateError. The message says what to do."""
     lock = make_lock()
     with pytest.raises(RuntimeError, match="lease is not initialized: call get or create first"):
@@ -92,7 +93,7 @@ def test_an_update_needs_a_lease_that_was_seen(make_lock: Any) -> None:
 
 
 def test_of_two_updates_one_is_a_conflict(make_lock: Any) -> None:
-    """Each carries the version that its writer saw last; one that is refused does not change what its writer knows."""
+    """Each carries the version that its writer read or wrote last. A refused write does not change that version."""
     first, second = make_lock("first"), make_lock("second")
     first.create(RECORD)
     second.get()
@@ -106,8 +107,8 @@ def test_of_two_updates_one_is_a_conflict(make_lock: Any) -> None:
     second.get()
 
 
-def test_what_others_have_put_on_a_lease_stays(make_lock: Any, stored: Any, embedded_apiserver: Any) -> None:
-    """Annotations, owners and labels, through renewals, which change renewTime and nothing else."""
+def test_other_fields_of_a_lease_stay(make_lock: Any, stored: Any, embedded_apiserver: Any) -> None:
+    """A renewal changes renewTime, and keeps annotations, owners and labels."""
     lock = make_lock()
     lock.create(RECORD)
     lease = stored()
@@ -127,8 +128,8 @@ def test_what_others_have_put_on_a_lease_stays(make_lock: Any, stored: Any, embe
     assert after["metadata"]["uid"] == before["metadata"]["uid"]
 
 
-def test_labels(make_lock: Any, stored: Any, embedded_apiserver: Any) -> None:
-    """Go: TestLabelUpdate. Those of the lock are put back with each write, and others stay."""
+def test_each_write_sets_the_locks_labels(make_lock: Any, stored: Any, embedded_apiserver: Any) -> None:
+    """Go: TestLabelUpdate. Other labels stay."""
     lock = make_lock(labels={"custom-key": "custom-val"})
     lock.create(RECORD)
     lease = stored()
@@ -152,26 +153,36 @@ def test_labels_on_a_lease_without_any(make_lock: Any, stored: Any) -> None:
     assert stored()["metadata"]["labels"] == {"custom-key": "custom-val"}
 
 
-def test_events_are_of_the_lease(make_lock: Any) -> None:
-    """Go: TestRecordEventSuccess. With the identity before the words; the object is the Lease, with its uid."""
-    recorder = FakeRecorder(10)
+def test_an_event_is_about_the_lease(make_lock: Any, stored: Any, mocker: MockerFixture) -> None:
+    """Go: TestRecordEventSuccess. Its message begins with the identity. Once the Lease was written its uid is known."""
+    recorder = mocker.create_autospec(EventRecorder, instance=True)
     lock = make_lock(event_recorder=recorder)
     lock.record_event("test event")
     lock.create(RECORD)
     lock.record_event("test event")
-    for _ in range(2):
-        assert recorder.events.get(0) == "Normal LeaderElection test-identity test event"
+    before, after = recorder.event.call_args_list
+    for call in (before, after):
+        assert call.args[1:] == ("Normal", "LeaderElection", "test-identity test event")
+        assert (
+            get_reference(call.args[0]).items() >= {"kind": "Lease", "namespace": "default", "name": "leader"}.items()
+        )
+    assert get_reference(after.args[0])["uid"] == stored()["metadata"]["uid"]
 
 
-def test_without_a_recorder_there_are_no_events(make_lock: Any) -> None:
-    """Go: TestRecordEventNilRecorder. Nothing happens, before and after there is a lease."""
+def test_record_event_without_a_recorder_makes_no_request_and_does_not_raise(
+    make_lock: Any, embedded_apiserver: Any
+) -> None:
+    """Go: TestRecordEventNilRecorder. Neither before nor after the Lease was created."""
     lock = make_lock()
     lock.record_event("test event")
     lock.create(RECORD)
     lock.record_event("test event")
+    assert [(request.verb, request.resource) for request in embedded_apiserver.requests] == [
+        ("create", "leases.coordination.k8s.io")
+    ]
 
 
-def test_description(make_lock: Any) -> None:
+def test_describe_returns_namespace_and_name(make_lock: Any) -> None:
     """Go: TestDescribe."""
     assert make_lock().describe() == "default/leader"
     assert make_lock().identity == "test-identity"
@@ -187,8 +198,8 @@ def test_description(make_lock: Any) -> None:
         ("other", "Invalid lock-type other"),
     ],
 )
-def test_only_leases_are_left(lock_type: str, text: str, embedded_apiserver: Any) -> None:
-    """client-go source. What was removed is told apart from what never was."""
+def test_leases_are_the_only_lock_type(lock_type: str, text: str, embedded_apiserver: Any) -> None:
+    """client-go source. Removed types have another message than unknown ones."""
     with pytest.raises(ValueError, match=text):
         resource_lock(lock_type, embedded_apiserver.api_client(), "default", "leader", "me")
     lock = resource_lock("leases", embedded_apiserver.api_client(), "default", "leader", "me", labels={"a": "b"})
@@ -197,7 +208,7 @@ def test_only_leases_are_left(lock_type: str, text: str, embedded_apiserver: Any
 
 @pytest.mark.parametrize(("namespace", "name"), [("", "x"), ("x", "")])
 def test_a_lease_needs_a_namespace_and_a_name(namespace: str, name: str, embedded_apiserver: Any) -> None:
-    """Said when the lock is made."""
+    """The constructor raises ValueError."""
     with pytest.raises(ValueError, match="a Lease needs a name"):
         LeaseLock(embedded_apiserver.api_client(), namespace, name, "me")
 
@@ -211,26 +222,26 @@ class Member:
     def __init__(self, lock: LeaseLock, run: Callable[..., Any]) -> None:
         self.cancel = Signal()
         self.started = threading.Event()
-        self.work_stop: threading.Event | None = None
+        self.stop_event: threading.Event | None = None
         self.elector = LeaderElector(
             lock,
             lease_duration=2,
             renew_deadline=1.5,
             retry_period=0.2,
-            on_started_leading=self._work,
+            on_started_leading=self._lead,
             on_stopped_leading=lambda: None,
             release_on_cancel=True,
         )
         self.task = run(self.elector.run, self.cancel)
 
-    def _work(self, stop: threading.Event) -> None:
-        self.work_stop = stop
+    def _lead(self, stop: threading.Event) -> None:
+        self.stop_event = stop
         self.started.set()
         stop.wait()
 
 
-def test_a_lease_that_is_given_back_is_taken_at_once(make_lock: Any, run: Any, stored: Any) -> None:
-    """Two take part; when the leader is stopped the other leads without waiting for the lease to run out."""
+def test_a_released_lease_is_acquired_at_once(make_lock: Any, run: Any, stored: Any) -> None:
+    """When the leader is stopped the other process leads without waiting for the lease to expire."""
     first = Member(make_lock("first"), run)
     assert first.started.wait(10)
     second = Member(make_lock("second"), run)
@@ -245,21 +256,21 @@ def test_a_lease_that_is_given_back_is_taken_at_once(make_lock: Any, run: Any, s
     assert stored()["spec"]["holderIdentity"] == ""
 
 
-def test_leading_ends_though_the_server_stands_still(make_lock: Any, run: Any, embedded_apiserver: Any) -> None:
-    """At the renew deadline, and `run` returns: a request that hangs is shut down."""
+def test_leading_ends_while_the_server_hangs(make_lock: Any, run: Any, embedded_apiserver: Any) -> None:
+    """At the renew deadline; `run` returns, since the request is cancelled."""
     member = Member(make_lock(), run)
     assert member.started.wait(10)
     embedded_apiserver.faults.hang(on="any", times=None)
     begun = time.monotonic()
-    assert member.work_stop is not None
-    assert member.work_stop.wait(10)
+    assert member.stop_event is not None
+    assert member.stop_event.wait(10)
     assert time.monotonic() - begun < 2.0
     assert not member.elector.is_leader()
     member.task.result()
 
 
-def test_a_cancelled_scope_ends_a_request(make_lock: Any, embedded_apiserver: Any) -> None:
-    """And no other is sent within it."""
+def test_no_request_is_made_in_a_cancelled_scope(make_lock: Any, embedded_apiserver: Any) -> None:
+    """The call raises RequestCancelledError."""
     lock = make_lock()
     lock.create(RECORD)
     scope = RequestScope()

@@ -1,6 +1,6 @@
-"""Several processes that elect a leader at a real server, what befalls them, and who led when.
+"""Several processes that elect a leader at a real server, the faults that are injected, and who led when.
 
-Every process writes down what it believes of itself. All of them are on one machine, and so by one clock.
+Each process logs what it believes. All run on one machine, so that their monotonic times can be compared.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from typing import Any, NamedTuple
 CANDIDATE = Path(__file__).with_name("candidate.py")
 
 LEASE, RENEW, RETRY = 3.0, 2.0, 0.4
-# Hosts on which the time of day is wrong by hours.
+# Errors of the hosts' times of day, in seconds.
 WALL_OFFSETS = (0.0, 7200.0, -86400.0)
 DEADLINE = 60.0
-# A process that was not stopped may not look at its state for this long; it is taken to have led meanwhile.
+# Seconds that a process is taken to lead after its first line, since it writes the next one a little later.
 _LOOK = 0.01
-# For other work on the machine.
+# Seconds by which a busy machine may delay a process.
 _SLACK = 2.0
 
 
@@ -34,15 +34,15 @@ class Span(NamedTuple):
 
 
 class Failover(NamedTuple):
-    """What one misfortune of a leader led to.
+    """The outcome of one fault of a leader.
 
     Args:
-        kind: of misfortune.
-        overlap: seconds in which two led, by `is_leader()` and the stop event.
-        stop_overlap: the same by the stop event alone, of a work that never asks.
-        stop_after_waking: seconds from a stopped leader's waking until its stop event was set; 0 without.
-        without: seconds in which nobody led.
-        server_away: seconds in which there was no server.
+        kind: the fault.
+        overlap: seconds in which two processes led, by `is_leader()` and the stop event.
+        stop_overlap: seconds in which two processes led by the stop event alone, as a task sees it that never asks.
+        stop_after_waking: seconds from the waking of a stopped leader until its stop event was set; 0 without such a fault.
+        without: the longest time without a leader, in seconds.
+        server_away: seconds in which the server did not run.
     """
 
     kind: str
@@ -59,9 +59,9 @@ class Process:
     Args:
         arguments: of candidate.py, from KUBECONFIG to NAME.
         identity: its name in the election.
-        log: where it writes.
-        wall_offset: how wrong its time of day is, in seconds.
-        release: whether it gives the lease back when it is told to end.
+        log: the file that it writes to.
+        wall_offset: the error of its time of day, in seconds.
+        release: whether it releases the lease when it is told to end.
     """
 
     def __init__(self, arguments: list[str], identity: str, log: Path, wall_offset: float, *, release: bool) -> None:
@@ -75,49 +75,51 @@ class Process:
             self._process = subprocess.Popen(command, stdout=errors, stderr=errors)
 
     def kill(self) -> None:
+        """Sends SIGKILL."""
         self._process.kill()
         self._process.wait()
 
     def terminate(self) -> None:
+        """Sends SIGTERM; the process must end without an error."""
         self._process.terminate()
         assert self._process.wait(DEADLINE) == 0, self.log.with_suffix(".err").read_text()
 
     def check(self) -> None:
-        """Fails if it has ended by itself."""
+        """Fails if the process has ended by itself."""
         assert self._process.poll() is None, self.log.with_suffix(".err").read_text()
 
     @contextlib.contextmanager
     def stopped(self) -> Iterator[None]:
-        """While inside, it is stopped by SIGSTOP."""
+        """Inside the block the process is stopped by SIGSTOP."""
         self._process.send_signal(signal.SIGSTOP)
         begin = time.monotonic()
         try:
             yield
         finally:
-            # Taken before it wakes: what it does from then on counts.
+            # Read before it wakes: everything that it does from then on counts.
             self.pauses.append(Span(begin, time.monotonic()))
             self._process.send_signal(signal.SIGCONT)
 
     def leads(self) -> bool:
-        """Whether it has said that it leads within the last moments."""
+        """Returns whether it logged within the last 0.2 s that it leads."""
         at, state = self.last_look()
         return state == "11" and time.monotonic() - at < 0.2
 
     def last_look(self) -> tuple[float, str]:
-        """When it looked last, and what it saw; 0 and "" if it never did."""
+        """Returns the time and the digits of its last line; 0 and "" if there is none."""
         with self.log.open() as file:
             file.seek(max(0, self.log.stat().st_size - 200))
-            # The last piece is what stands behind the last end of a line: nothing, or a line that is being written.
+            # The text after the last line break is empty, or a line that is still being written.
             line = ("\n" + file.read()).split("\n")[-2]
         at, _, state = line.partition(" ")
         return float(at or 0), state
 
     def spans(self, state: str, since: float) -> list[Span]:
-        """When its state was one of these, each from the first look that said so to the last, without the pauses.
+        """Returns the spans from the first to the last line in a row with these digits, without the pauses.
 
         Args:
-            state: the digits, as in the log; "?" for either.
-            since: from when on.
+            state: the digits, as in the log; "?" stands for either.
+            since: the earliest time.
         """
         spans: list[Span] = []
         last: float | None = None
@@ -136,7 +138,7 @@ class Process:
         return [part for span in spans for part in _without(span, self.pauses)]
 
     def stop_after_waking(self) -> float:
-        """Seconds from the end of its last pause until its stop event was set, if it worked on until then."""
+        """Returns the seconds from the end of its last pause until its stop event was set; 0 if it was set at once."""
         waking = self.pauses[-1].end
         later = [span.end for span in self.spans("?1", waking)]
         return max((end - waking for end in later), default=0.0)
@@ -155,13 +157,13 @@ def _without(span: Span, pauses: list[Span]) -> list[Span]:
 
 
 class Ballot:
-    """See the module.
+    """An election of several processes, and the faults that can be injected into it.
 
     Args:
-        plane: the server.
-        namespace: an existing one; the Lease in it is new.
+        plane: the control plane.
+        namespace: an existing namespace, in which a new Lease is created.
         directory: for the kubeconfig and the logs.
-        size: how many processes there are.
+        size: the number of processes.
     """
 
     def __init__(self, plane: Any, namespace: str, directory: Path, size: int = 3) -> None:
@@ -184,11 +186,11 @@ class Ballot:
                 process.check()
                 if process is not other_than and process.leads():
                     return process
-            assert time.monotonic() < deadline, "nobody leads"
+            assert time.monotonic() < deadline, "no process leads"
             time.sleep(0.02)
 
     def kill(self) -> Failover:
-        """SIGKILL of the leader."""
+        """Kills the leader with SIGKILL."""
         leader = self.wait_for_leader()
         begin, _ = leader.last_look()
         self.processes.remove(leader)
@@ -197,7 +199,7 @@ class Ballot:
         return self._replaced(leader, "killed", begin)
 
     def terminate(self) -> Failover:
-        """SIGTERM of the leader, which gives the lease back."""
+        """Ends the leader with SIGTERM; it releases the lease."""
         leader = self.wait_for_leader()
         begin, _ = leader.last_look()
         self.processes.remove(leader)
@@ -206,11 +208,11 @@ class Ballot:
         return self._replaced(leader, "told to end", begin)
 
     def pause(self) -> Failover:
-        """SIGSTOP of the leader until another leads, and then SIGCONT."""
+        """Stops the leader with SIGSTOP until another process leads, and then continues it."""
         return self._pause("stopped for a while", contextlib.nullcontext())
 
     def pause_without_server(self) -> Failover:
-        """The same, and when it wakes the API server stands still: nobody tells it that another leads."""
+        """Does the same, but the API server is frozen when the former leader wakes, and cannot tell it that it lost."""
         return self._pause("stopped, alone", self._plane.frozen())
 
     def _pause(self, kind: str, while_waking: contextlib.AbstractContextManager[None]) -> Failover:
@@ -219,20 +221,20 @@ class Ballot:
         with contextlib.ExitStack() as waking:
             with leader.stopped():
                 self.wait_for_leader(other_than=leader)
-                # The other one is at work.
+                # Long enough to be seen in the logs, if the two should overlap.
                 time.sleep(0.2)
                 waking.enter_context(while_waking)
-            self._wait_until_told(leader)
+            self._wait_until_stopped_leading(leader)
         return self._outcome(kind, begin, leader.stop_after_waking())
 
     def outage(self) -> Failover:
-        """SIGKILL of the API server until nobody leads, and then it is started again."""
+        """Kills the API server with SIGKILL until no process leads, and then restarts it."""
         begin, _ = self.wait_for_leader().last_look()
         self._plane.kill()
         killed = time.monotonic()
         deadline = killed + RENEW + RETRY + _SLACK
         while any(process.leads() for process in self.processes):
-            assert time.monotonic() < deadline, "somebody goes on leading without a server"
+            assert time.monotonic() < deadline, "a process still leads without a server"
             time.sleep(0.02)
         self._plane.restart()
         away = time.monotonic() - killed
@@ -245,11 +247,11 @@ class Ballot:
         log = self._directory / f"{self._made}.log"
         self.processes.append(Process(self._arguments, f"member-{self._made}", log, offset, release=True))
 
-    def _wait_until_told(self, process: Process) -> None:
+    def _wait_until_stopped_leading(self, process: Process) -> None:
         """Waits until the stop event of the process is set."""
         deadline = time.monotonic() + DEADLINE
         while process.last_look()[1].endswith("1"):
-            assert time.monotonic() < deadline, "a process that has woken goes on"
+            assert time.monotonic() < deadline, "the task of a process that has woken goes on"
             time.sleep(0.01)
 
     def _replaced(self, gone: Process, kind: str, begin: float) -> Failover:
@@ -273,7 +275,7 @@ class Ballot:
 
 
 def _overlap(of_each: list[list[Span]]) -> float:
-    """Seconds in which two or more led."""
+    """Returns the seconds in which two or more processes led."""
     edges = sorted(
         [(span.begin, 1) for spans in of_each for span in spans]
         + [(span.end, -1) for spans in of_each for span in spans]
@@ -287,7 +289,7 @@ def _overlap(of_each: list[list[Span]]) -> float:
 
 
 def _longest_gap(of_each: list[list[Span]]) -> float:
-    """The longest time between one that led and the next."""
+    """Returns the longest time between two leaders, in seconds."""
     spans = sorted(span for each in of_each for span in each)
     gap, end = 0.0, spans[0].end
     for span in spans[1:]:

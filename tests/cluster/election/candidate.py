@@ -1,10 +1,10 @@
-"""One of several processes that elect a leader; it writes down what it believes of itself, all the time.
+"""One of several processes that elect a leader. It logs continually whether it believes that it leads.
 
     python candidate.py KUBECONFIG NAMESPACE NAME IDENTITY LOG WALL_OFFSET LEASE RENEW RETRY RELEASE
 
-Each line of LOG is a moment of the machine's monotonic clock, and two digits: whether `is_leader()` said so then, and whether
-the stop event of the work was not set. Lines come from the work, as often as it looks; none come while nobody works here.
-SIGTERM ends it in good order.
+Each line of LOG has the time by the machine's monotonic clock, and two digits: 1 if `is_leader()` was true, and 1 if the stop
+event of the task was not set. The task writes a line every `LOOK` seconds; there are no lines while it does not run. SIGTERM
+ends the process in good order.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ sys.path.insert(0, str(Path(__file__).parents[3]))
 from informer import stop_on_signals
 from informer.leaderelection import LeaderElector, LeaseClock, LeaseLock
 
-# Seconds between two looks of the work.
+# Seconds between two lines.
 LOOK = 0.002
 
 
 class WrongClock(LeaseClock):
-    """Of a host on which somebody has set another time of day."""
+    """The clock of a host whose time of day is wrong."""
 
     def __init__(self, offset: float) -> None:
         self._offset = offset
@@ -46,16 +46,16 @@ def api_client(kubeconfig: str) -> Any:
 
 def main() -> None:
     kubeconfig, namespace, name, identity, log, wall_offset, lease, renew, retry, release = sys.argv[1:]
-    # Each line is one write, so that nothing is lost when the process is killed.
+    # Unbuffered, and one write per line, so that no line is lost when the process is killed.
     file = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 
-    def work(stop: threading.Event) -> None:
+    def task(stop: threading.Event) -> None:
         while True:
-            # In this order: neither may be younger than the moment that stands before it.
+            # The time is read first: the states must not be older than the time of their line.
             now = time.monotonic()
-            leads, goes_on = elector.is_leader(), not stop.is_set()
-            os.write(file, b"%.6f %d%d\n" % (now, leads, goes_on))
-            if not goes_on:
+            leads, is_working = elector.is_leader(), not stop.is_set()
+            os.write(file, b"%.6f %d%d\n" % (now, leads, is_working))
+            if not is_working:
                 return
             time.sleep(LOOK)
 
@@ -64,7 +64,7 @@ def main() -> None:
         lease_duration=float(lease),
         renew_deadline=float(renew),
         retry_period=float(retry),
-        on_started_leading=work,
+        on_started_leading=task,
         on_stopped_leading=lambda: None,
         release_on_cancel=release == "1",
         clock=WrongClock(float(wall_offset)),

@@ -1,4 +1,4 @@
-"""A lease in memory, locks on it that can fail and hang, and electors that are stopped when a test ends."""
+"""Shared by the tests of leader election: a lease in memory, locks on it that can fail and hang, and electors."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CONFLICT = ApiError(409, "Conflict", "the object has been modified")
 
 
 class FakeLease:
-    """What a server keeps."""
+    """The lease as the server stores it."""
 
     def __init__(self, record: LeaderElectionRecord | None = None) -> None:
         self.lock = Lock()
@@ -28,19 +28,22 @@ class FakeLease:
         self.version = 1
 
     def write(self, record: LeaderElectionRecord | None) -> None:
-        """As somebody else would."""
+        """Writes a record as another process would."""
         with self.lock:
             self.record = record
             self.version += 1
 
 
 class FakeLock:
-    """One process's access to it. `before` and `after` are called with each call's name and number, and may raise or hang."""
+    """One process's lock on the lease.
+
+    `before` and `after` are called with the verb and the number of each call. They may raise or block.
+    """
 
     def __init__(self, lease: FakeLease, identity: str) -> None:
         self.lease = lease
         self.identity = identity
-        self.calls: list[str] = []  # those that reached the server
+        self.calls: list[str] = []
         self.events: list[str] = []
         self.timeouts: list[float] = []
         self.before: Callable[[str, int], object] = lambda verb, number: None
@@ -85,7 +88,7 @@ class FakeLock:
         return "foo/bar"
 
     def wait_for_calls(self, count: int) -> bool:
-        """Whether there are so many calls within the deadline."""
+        """Returns whether `count` calls have been made before the deadline."""
         with self._called:
             return self._called.wait_for(lambda: len(self.calls) >= count, DEADLINE)
 
@@ -104,25 +107,25 @@ class FakeLock:
         return number
 
 
-class Leading:
-    """An elector whose callbacks are recorded; its work goes on until it is told to end, and `run` is on a thread."""
+class Election:
+    """An elector that runs on a thread and records its callbacks. Its task goes on until its stop event is set."""
 
     def __init__(self, lock: Any, clock: Clock, start: Callable[..., Any], **options: Any) -> None:
         self.lock = lock
         self.clock = clock
         self.cancel = Signal()
-        self._told: list[str] = []
+        self._leaders: list[str] = []
         self._changed = Monitor()
-        self.works: list[threading.Event] = []  # the stop event of each
+        self.stop_events: list[threading.Event] = []  # one per call of on_started_leading
         self.started = threading.Event()
-        self.may_end = threading.Event()  # for works that are to go on after their stop event is set
+        self.may_end = threading.Event()  # cleared: tasks go on after their stop event is set
         self.may_end.set()
         self.stopped = 0
         options = {
             "lease_duration": 15,
             "renew_deadline": 10,
             "retry_period": 2,
-            "on_started_leading": self.work,
+            "on_started_leading": self.task_function,
             "on_stopped_leading": self._on_stopped,
             "on_new_leader": self._on_new_leader,
             "jitter": lambda: 0.0,
@@ -130,45 +133,46 @@ class Leading:
         }
         self.elector = LeaderElector(lock, clock=clock, **options)
         self._start = start
-        self.task: Any = None
+        self.thread: Any = None
 
-    def run(self) -> Leading:
+    def run(self) -> Election:
         """Starts the elector."""
-        self.task = self._start(self.elector.run, self.cancel)
+        self.thread = self._start(self.elector.run, self.cancel)
         return self
 
-    def lead(self) -> Leading:
-        """Starts the elector, which leads when this returns, and waits for its time to renew once more."""
+    def lead(self) -> Election:
+        """Starts the elector and waits until it leads and has renewed its lease once."""
         self.run()
         assert self.started.wait(DEADLINE)
         self.settle()
         return self
 
     def settle(self) -> None:
-        """Waits until run and watchdog both wait for the clock."""
+        """Waits until the thread of `run` and the watchdog both wait for the clock."""
         assert self.clock.wait_for_waiters(2, DEADLINE)  # type: ignore[attr-defined]
 
     def renew(self, seconds: float = 2.0) -> None:
-        """Lets some time pass, in which the elector renews its lease once."""
+        """Advances the clock and waits until the elector has renewed its lease once."""
         calls = len(self.lock.calls)
         self.clock.step(seconds)  # type: ignore[attr-defined]
         assert self.lock.wait_for_calls(calls + 1)
         self.settle()
 
-    def work(self, stop: threading.Event) -> None:
-        self.works.append(stop)
+    def task_function(self, stop: threading.Event) -> None:
+        """Runs until its stop event is set and it may end."""
+        self.stop_events.append(stop)
         self.started.set()
         stop.wait()
         self.may_end.wait()
 
-    def is_told(self, *leaders: str) -> bool:
-        """Whether it is told of exactly these within the deadline."""
+    def was_notified_of(self, *leaders: str) -> bool:
+        """Returns whether `on_new_leader` is called with exactly these identities before the deadline."""
         with self._changed:
-            return self._changed.wait_for(lambda: self._told == list(leaders), DEADLINE)
+            return self._changed.wait_for(lambda: self._leaders == list(leaders), DEADLINE)
 
     def _on_new_leader(self, leader: str) -> None:
         with self._changed:
-            self._told.append(leader)
+            self._leaders.append(leader)
             self._changed.notify_all()
 
     def _on_stopped(self) -> None:
@@ -183,7 +187,7 @@ def clock() -> FakeClock:
 
 @pytest.fixture
 def lease() -> FakeLease:
-    """A lease that is not there yet."""
+    """A lease that does not exist yet."""
     return FakeLease()
 
 
@@ -207,14 +211,14 @@ def make_candidate(lease: FakeLease, clock: FakeClock) -> Callable[..., Candidat
 
 
 @pytest.fixture
-def leading(
+def make_election(
     make_lock: Callable[..., FakeLock], clock: FakeClock, run: Callable[..., Any]
-) -> Iterator[Callable[..., Leading]]:
-    """Makes electors, which are stopped in the end."""
-    made: list[Leading] = []
+) -> Iterator[Callable[..., Election]]:
+    """Makes electors with recorded callbacks, which are stopped when the test ends."""
+    made: list[Election] = []
 
-    def make(lock: FakeLock | None = None, **options: Any) -> Leading:
-        made.append(Leading(make_lock() if lock is None else lock, options.pop("clock", clock), run, **options))
+    def make(lock: FakeLock | None = None, **options: Any) -> Election:
+        made.append(Election(make_lock() if lock is None else lock, options.pop("clock", clock), run, **options))
         return made[-1]
 
     yield make

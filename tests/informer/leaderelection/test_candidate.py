@@ -1,4 +1,4 @@
-"""One attempt: whose the lease is afterwards, and what was asked of the server."""
+"""One attempt at the lease: who holds it afterwards, and which requests were made."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import pytest
 
 from informer.leaderelection import LeaderElectionRecord
-from informer.leaderelection.candidate import Candidate, _Seen
-from informer.leaderelection.election_record import micro_time
+from informer.leaderelection.candidate import Candidate, _Observed
+from informer.leaderelection.record import micro_time
 from watch import ApiError, FakeClock
 from watch.errors import RequestCancelledError
 
@@ -45,13 +45,15 @@ ROWS = {
 
 
 def see(candidate: Candidate, record: LeaderElectionRecord, at: float) -> None:
-    candidate._seen = _Seen(record, at)
-    candidate._read = record
+    candidate._observed = _Observed(record, at)
+    candidate._last_read = record
 
 
 @pytest.mark.parametrize("row", ROWS.values(), ids=ROWS)
-def test_one_attempt(row: Row, lease: Any, make_lock: Any, make_candidate: Any, clock: FakeClock) -> None:
-    """Go: TestTryAcquireOrRenewLeases. Who holds the lease after one attempt, how often it has changed hands, and the calls."""
+def test_the_outcome_of_one_attempt(
+    row: Row, lease: Any, make_lock: Any, make_candidate: Any, clock: FakeClock
+) -> None:
+    """Go: TestTryAcquireOrRenewLeases. The holder, the number of transitions and the requests."""
     lease.record = row.stored
     lock = make_lock()
     candidate = make_candidate(lock=lock, lease_duration=10)
@@ -64,10 +66,10 @@ def test_one_attempt(row: Row, lease: Any, make_lock: Any, make_candidate: Any, 
     assert candidate.is_holder is (row.holder == "baz")
 
 
-def test_a_lease_is_taken_when_its_duration_has_passed_since_it_was_first_seen(
+def test_a_lease_is_acquired_when_its_duration_has_passed_since_it_was_observed(
     lease: Any, make_lock: Any, make_candidate: Any, clock: FakeClock
 ) -> None:
-    """Go: TestTryAcquireOrRenewLeases. Held for 3 s and seen just now: the first try fails, one 3 s later succeeds."""
+    """Go: TestTryAcquireOrRenewLeases. A lease of 3 s, observed just now: the next attempt after 3 s succeeds."""
     lease.record = held_by("bing", 3)
     lock = make_lock()
     candidate = make_candidate(lock=lock)
@@ -78,8 +80,8 @@ def test_a_lease_is_taken_when_its_duration_has_passed_since_it_was_first_seen(
     assert lock.calls == ["get", "get", "update"]
 
 
-def test_leases_by_the_clock(lease: Any, make_lock: Any, make_candidate: Any, clock: FakeClock) -> None:
-    """client-go source. Three candidates by one clock: renewals, a take-over at exactly the lease's end, a release."""
+def test_three_candidates_by_one_clock(lease: Any, make_lock: Any, make_candidate: Any, clock: FakeClock) -> None:
+    """client-go source. Renewals, a take-over exactly at the end of the lease, and a release."""
     locks = {name: make_lock(name) for name in "abc"}
     a, b, c = (make_candidate(lock=locks[name]) for name in "abc")
     assert a.try_acquire_or_renew()
@@ -97,7 +99,7 @@ def test_leases_by_the_clock(lease: Any, make_lock: Any, make_candidate: Any, cl
     assert lease.record == LeaderElectionRecord("b", 15, micro_time(1020), micro_time(1020), 1)
     clock.step(16)
     locks["b"].calls.clear()
-    assert b.try_acquire_or_renew(), "late, and nobody else has taken it"
+    assert b.try_acquire_or_renew(), "late, but no other process has acquired it"
     assert locks["b"].calls == ["get", "update"]
     assert lease.record == LeaderElectionRecord("b", 15, micro_time(1020), micro_time(1036), 1)
     assert b.try_release(clock.monotonic() + 10)
@@ -108,7 +110,7 @@ def test_leases_by_the_clock(lease: Any, make_lock: Any, make_candidate: Any, cl
 
 
 def test_the_times_in_a_lease_decide_nothing(lease: Any, make_candidate: Any, clock: FakeClock) -> None:
-    """client-go source. A holder whose clock is a year off keeps its lease by changing the record, and only so."""
+    """client-go source. A holder whose clock is years off keeps its lease by changing the record."""
     candidate = make_candidate()
     for year in (1999, 2030, 2001):
         lease.write(LeaderElectionRecord("bing", 15, "", f"{year}-01-01T00:00:00.000000Z"))
@@ -120,7 +122,7 @@ def test_the_times_in_a_lease_decide_nothing(lease: Any, make_candidate: Any, cl
 
 
 def test_a_renewal_within_the_same_second_counts(lease: Any, make_candidate: Any, clock: FakeClock) -> None:
-    """Microseconds are compared: a short lease that is renewed several times a second lasts as long as its holder thinks."""
+    """Microseconds are compared, so that a short lease that is renewed several times per second does not expire."""
     candidate = make_candidate()
     lease.write(LeaderElectionRecord("bing", 3, "", "2026-01-01T00:00:00.100000Z"))
     assert not candidate.try_acquire_or_renew()
@@ -136,32 +138,30 @@ def test_a_renewal_within_the_same_second_counts(lease: Any, make_candidate: Any
 @pytest.mark.parametrize(
     ("duration", "written", "own"), [(15, 15, 15), (3.9, 3, 3), (0.5, 1, 0.5)], ids=["whole", "fraction", "below one"]
 )
-def test_others_wait_for_as_long_as_we_count_on(
+def test_the_lease_states_at_least_the_seconds_that_its_holder_relies_on(
     duration: float, written: int, own: float, lease: Any, make_candidate: Any, clock: FakeClock
 ) -> None:
-    """client-go source. A Lease has whole seconds; ours never lasts longer than those, and nobody is told of less than one."""
+    """client-go source. A Lease has whole seconds, at least one."""
     candidate = make_candidate(lease_duration=duration)
     assert candidate.try_acquire_or_renew()
     assert lease.record.lease_duration_seconds == written
     assert candidate.lease_end == clock.monotonic() + own
 
 
-def test_a_lease_lasts_from_when_it_was_asked_for(make_lock: Any, make_candidate: Any, clock: FakeClock) -> None:
-    """An answer that is late brings a lease that is as much shorter."""
+def test_a_lease_lasts_from_when_its_request_was_sent(make_lock: Any, make_candidate: Any, clock: FakeClock) -> None:
+    """A late answer shortens it."""
     lock = make_lock()
     candidate = make_candidate(lock=lock)
     lock.after = lambda verb, number: clock.step(4)
     assert candidate.try_acquire_or_renew()
     assert lock.calls == ["get", "create"]
-    assert candidate.lease_end == 1000 + 15, "the first answer was that there is no lease, and brought by an error"
+    assert candidate.lease_end == 1000 + 15, "counted from the create, since the get failed with a 404"
     assert candidate.try_acquire_or_renew()
     assert candidate.lease_end == 1004 + 15
 
 
-def test_a_leader_that_lost_its_lease_unawares_does_not_get_it_back_by_renewing(
-    lease: Any, make_lock: Any, make_candidate: Any, clock: FakeClock
-) -> None:
-    """A renewal carries the version that was seen last: it is a conflict, and what is read then says who leads."""
+def test_a_renewal_of_a_lost_lease_fails(lease: Any, make_lock: Any, make_candidate: Any, clock: FakeClock) -> None:
+    """It carries the last observed version, gets a conflict, and the following read shows the new holder."""
     lock = make_lock()
     candidate = make_candidate(lock=lock)
     assert candidate.try_acquire_or_renew()
@@ -172,8 +172,8 @@ def test_a_leader_that_lost_its_lease_unawares_does_not_get_it_back_by_renewing(
     assert candidate.lease_end < clock.monotonic()
 
 
-def test_a_renewal_whose_answer_was_lost_is_made_up_for(lease: Any, make_lock: Any, make_candidate: Any) -> None:
-    """The next one is a conflict with the one before, and then the slow path keeps what is there."""
+def test_the_renewal_after_a_lost_answer_takes_the_slow_path(lease: Any, make_lock: Any, make_candidate: Any) -> None:
+    """It gets a conflict with the earlier renewal, and keeps the acquire time and the transitions."""
     slow: list[int] = []
     lock = make_lock()
     candidate = make_candidate(lock=lock, on_slow_path=lambda: slow.append(1))
@@ -197,10 +197,10 @@ def test_a_renewal_whose_answer_was_lost_is_made_up_for(lease: Any, make_lock: A
     ids=repr,
 )
 @pytest.mark.parametrize("verb", ["get", "create", "update"])
-def test_whatever_fails_is_a_lost_attempt(
+def test_an_exception_of_the_lock_fails_the_attempt(
     error: Exception, verb: str, lease: Any, make_lock: Any, make_candidate: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It is logged and nothing more; the attempt after that may succeed."""
+    """It is logged, and the next attempt may succeed."""
     lock = make_lock()
     candidate = make_candidate(lock=lock)
     lease.record = EMPTY if verb == "update" else None
@@ -218,22 +218,22 @@ def test_whatever_fails_is_a_lost_attempt(
     assert candidate.try_acquire_or_renew()
 
 
-def test_one_who_comes_second_at_creating_has_lost(lease: Any, make_lock: Any, make_candidate: Any) -> None:
-    """Two see that there is no lease; the server takes one of the two."""
+def test_the_second_of_two_creators_fails(lease: Any, make_lock: Any, make_candidate: Any) -> None:
+    """Both see that the lease does not exist; the server accepts one of them."""
     lock = make_lock()
 
-    def be_faster(verb: str, number: int) -> None:
+    def create_first(verb: str, number: int) -> None:
         if verb == "create":
             lease.write(held_by("bing", 15))
 
-    lock.before = be_faster
+    lock.before = create_first
     candidate = make_candidate(lock=lock)
     assert not candidate.try_acquire_or_renew()
     assert not candidate.is_holder
 
 
-def test_nothing_more_is_asked_once_cancelled(make_lock: Any, make_candidate: Any) -> None:
-    """A renewal that was given up is not followed by reading the lease."""
+def test_a_cancelled_attempt_makes_no_more_requests(make_lock: Any, make_candidate: Any) -> None:
+    """A cancelled renewal is not followed by reading the lease."""
     lock = make_lock()
     candidate = make_candidate(lock=lock)
     assert candidate.try_acquire_or_renew()
@@ -249,8 +249,8 @@ def test_nothing_more_is_asked_once_cancelled(make_lock: Any, make_candidate: An
 # Releasing
 
 
-def test_release(lease: Any, make_candidate: Any, clock: FakeClock) -> None:
-    """Go: TestReleaseLeaseLeases. Nobody holds the lease afterwards; times are now, transitions are kept."""
+def test_a_released_lease_has_no_holder(lease: Any, make_candidate: Any, clock: FakeClock) -> None:
+    """Go: TestReleaseLeaseLeases. Its times are the present one, and its transitions are kept."""
     lease.record = LeaderElectionRecord("baz", leader_transitions=4)
     candidate = make_candidate()
     assert candidate.try_acquire_or_renew()
@@ -261,7 +261,7 @@ def test_release(lease: Any, make_candidate: Any, clock: FakeClock) -> None:
 
 
 def test_release_reads_the_lease_first(lease: Any, make_lock: Any, make_candidate: Any, clock: FakeClock) -> None:
-    """Go: TestReleaseMethodCallsGet. So it has the version that is there now."""
+    """Go: TestReleaseMethodCallsGet. So it has the present version."""
     lease.record = held_by("baz", 10)
     lock = make_lock()
     candidate = make_candidate(lock=lock)
@@ -274,24 +274,26 @@ def test_release_reads_the_lease_first(lease: Any, make_lock: Any, make_candidat
 def test_release_tries_again_after_a_conflict(
     lease: Any, make_lock: Any, make_candidate: Any, clock: FakeClock
 ) -> None:
-    """Go: TestReleaseRetriesOnConflict. A renewal that was given up may come through in between."""
+    """Go: TestReleaseRetriesOnConflict. A renewal that was cancelled may reach the server in between."""
     lease.record = held_by("baz", 10)
     lock = make_lock()
     candidate = make_candidate(lock=lock)
     see(candidate, held_by("baz"), clock.monotonic())
 
-    def come_through(verb: str, number: int) -> None:
+    def renew_late(verb: str, number: int) -> None:
         if number == 2:
             lease.write(held_by("baz", 10))
 
-    lock.before = come_through
+    lock.before = renew_late
     assert candidate.try_release(clock.monotonic() + 10)
     assert lock.calls == ["get", "update", "get", "update"]
     assert lease.record.holder_identity == ""
 
 
-def test_release_of_what_is_not_ours(lease: Any, make_lock: Any, make_candidate: Any, clock: FakeClock) -> None:
-    """client-go source. Who does not lead has nothing to release, and changes nothing; without a lease it has failed."""
+def test_releasing_another_holders_lease_changes_nothing(
+    lease: Any, make_lock: Any, make_candidate: Any, clock: FakeClock
+) -> None:
+    """client-go source. If the lease does not exist, the release fails."""
     lock = make_lock()
     candidate = make_candidate(lock=lock)
     assert not candidate.try_release(clock.monotonic() + 10)
@@ -300,10 +302,10 @@ def test_release_of_what_is_not_ours(lease: Any, make_lock: Any, make_candidate:
     assert lock.calls == ["get", "get"]
 
 
-def test_release_does_not_take_the_lease_from_another(
+def test_a_release_reads_who_holds_the_lease_now(
     lease: Any, make_lock: Any, make_candidate: Any, clock: FakeClock
 ) -> None:
-    """A leader that was stopped past its lease may believe that it still leads; what it reads says otherwise."""
+    """A leader that was stopped past its lease still believes that it leads."""
     candidate = make_candidate()
     assert candidate.try_acquire_or_renew()
     lease.write(held_by("bing", 15))
@@ -313,7 +315,7 @@ def test_release_does_not_take_the_lease_from_another(
 
 
 def test_release_gives_up_in_time(lease: Any, make_lock: Any, make_candidate: Any, clock: FakeClock) -> None:
-    """client-go source. Conflict after conflict ends at the renew deadline; any other failure at once."""
+    """client-go source. Repeated conflicts end at the deadline; any other failure ends it at once."""
     lock = make_lock()
     candidate = make_candidate(lock=lock)
     assert candidate.try_acquire_or_renew()
@@ -325,7 +327,7 @@ def test_release_gives_up_in_time(lease: Any, make_lock: Any, make_candidate: An
 
     lock.before = conflict
     assert not candidate.try_release(clock.monotonic() + 10)
-    assert candidate.lease_end < clock.monotonic(), "it may have come through"
+    assert candidate.lease_end < clock.monotonic(), "the update may have succeeded"
     assert lock.calls[2:] == ["get", "update"] * 3
     lock.calls.clear()
 
@@ -344,13 +346,13 @@ def test_release_gives_up_in_time(lease: Any, make_lock: Any, make_candidate: An
 def test_there_are_never_two_holders(
     seed: int, lease: Any, make_lock: Any, make_candidate: Any, clock: FakeClock
 ) -> None:
-    """Whatever others do, and however much time passes, between any two steps of an attempt, lost answers included."""
+    """Whatever other processes do, and however much time passes, between any two steps of an attempt. Answers get lost too."""
     random = Random(seed)
     candidates = {
         name: make_candidate(lock=make_lock(name), lease_duration=random.choice((3, 5, 15))) for name in "abcd"
     }
     led: set[str] = set()
-    overlaps: list[Any] = []  # an assertion within an attempt would be one more failure of that
+    overlaps: list[Any] = []  # checked at the end: the candidate would catch an AssertionError
     depth = 0
 
     def check() -> None:
@@ -374,7 +376,7 @@ def test_there_are_never_two_holders(
     busy: set[str] = set()
 
     def attempt(name: str) -> None:
-        # A process does one thing after the other.
+        # A process makes one attempt at a time.
         if name in busy:
             return
         busy.add(name)
@@ -392,11 +394,11 @@ def test_there_are_never_two_holders(
         attempt(random.choice("abcd"))
         clock.step(random.choice((0, 0.5, 1, 2)))
     assert not overlaps
-    assert len(led) > 1, "it went from one to another"
+    assert len(led) > 1, "the lease changed hands"
 
 
-def test_a_record_of_our_own_reads_as_it_was_written(lease: Any, make_candidate: Any) -> None:
-    """What the server gives back is the same: it does not count as a change."""
+def test_a_written_record_reads_the_same(lease: Any, make_candidate: Any) -> None:
+    """So reading it again does not count as a change."""
     candidate = make_candidate()
     assert candidate.try_acquire_or_renew()
     assert replace(lease.record) == candidate.record

@@ -1,4 +1,4 @@
-"""The end of an elector's run: who is waited for, whether the lease is given back, and what comes after."""
+"""The end of an elector's run: waiting for the task, releasing the lease, and running again."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from watch.request_scope import current_scope
 
 @pytest.mark.parametrize("verb", ["update", "get"])
 def test_cancelling_a_renewal_releases_the_lease(
-    verb: str, leading: Any, make_lock: Any, lease: Any, clock: FakeClock
+    verb: str, make_election: Any, make_lock: Any, lease: Any, clock: FakeClock
 ) -> None:
-    """Go: TestReleaseOnCancellation_Leases. One more update, with nobody in it; events are "became" and "stopped leading"."""
+    """Go: TestReleaseOnCancellation_Leases. The lease has no holder then, and both events are recorded."""
     lock = make_lock()
-    each = leading(lock, release_on_cancel=True, renew_deadline=5, retry_period=1).lead()
+    election = make_election(lock, release_on_cancel=True, renew_deadline=5, retry_period=1).lead()
     renewing, go_on = threading.Event(), threading.Event()
 
     def hang(called: str, number: int) -> None:
-        if each.stopped or each.cancel.is_set():
+        if election.stopped or election.cancel.is_set():
             return
         if called == verb:
             renewing.set()
@@ -34,73 +34,75 @@ def test_cancelling_a_renewal_releases_the_lease(
     lock.before = hang
     clock.step(1)
     assert renewing.wait(10)
-    each.cancel.set()
-    assert each.works[0].wait(10)
+    election.cancel.set()
+    assert election.stop_events[0].wait(10)
     before = len(lock.calls)
     go_on.set()
-    each.task.result()
+    election.thread.result()
     assert lock.calls[before:] == ["get", "update"]
     assert lease.record.holder_identity == ""
     assert lock.events == ["baz became leader", "baz stopped leading"]
-    assert each.is_told("baz", "")
+    assert election.was_notified_of("baz", "")
 
 
-def test_without_release_the_lease_is_left_to_run_out(leading: Any, lease: Any) -> None:
-    """client-go source. Nothing is asked any more."""
-    each = leading().lead()
-    calls = list(each.lock.calls)
-    each.cancel.set()
-    each.task.result()
-    assert each.lock.calls == calls
+def test_without_release_on_cancel_the_lease_expires(make_election: Any, lease: Any) -> None:
+    """client-go source. No more request is made."""
+    election = make_election().lead()
+    calls = list(election.lock.calls)
+    election.cancel.set()
+    election.thread.result()
+    assert election.lock.calls == calls
     assert lease.record.holder_identity == "baz"
 
 
-def test_release_waits_for_the_work(leading: Any, lease: Any, clock: FakeClock) -> None:
-    """Another leads only when it has ended."""
-    each = leading(release_on_cancel=True)
-    each.may_end.clear()
-    each.lead()
-    each.cancel.set()
-    assert each.works[0].wait(10)
-    assert not each.elector.is_leader()
-    assert not each.task.ends_within(0.05)
+def test_release_waits_for_the_task(make_election: Any, lease: Any, clock: FakeClock) -> None:
+    """Another process leads only after the task has ended."""
+    election = make_election(release_on_cancel=True)
+    election.may_end.clear()
+    election.lead()
+    election.cancel.set()
+    assert election.stop_events[0].wait(10)
+    assert not election.elector.is_leader()
+    assert not election.thread.ends_within(0.05)
     assert lease.record.holder_identity == "baz"
-    each.may_end.set()
-    each.task.result()
+    election.may_end.set()
+    election.thread.result()
     assert lease.record.holder_identity == ""
 
 
-def test_a_lease_whose_work_goes_on_is_not_released(
-    leading: Any, lease: Any, clock: FakeClock, caplog: pytest.LogCaptureFixture
+def test_a_lease_whose_task_goes_on_is_not_released(
+    make_election: Any, lease: Any, clock: FakeClock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It is waited for until the lease has run out, and `run` ends without it."""
-    each = leading(release_on_cancel=True)
-    each.may_end.clear()
-    each.lead()
-    each.cancel.set()
-    assert each.works[0].wait(10)
+    """`run` waits for the task until the lease expires, and then returns."""
+    election = make_election(release_on_cancel=True)
+    election.may_end.clear()
+    election.lead()
+    election.cancel.set()
+    assert election.stop_events[0].wait(10)
     assert clock.wait_for_waiters(1, 10)
-    assert not each.task.ends_within(0.02)
+    assert not election.thread.ends_within(0.02)
     with caplog.at_level(logging.WARNING):
         clock.step(15)
-        each.task.result()
+        election.thread.result()
     assert lease.record.holder_identity == "baz"
     assert "is not released" in caplog.text
 
 
-def test_what_is_lost_is_not_released(leading: Any, lease: Any, clock: FakeClock) -> None:
-    """After a lease has run out it may be another's."""
-    each = leading(release_on_cancel=True).lead()
-    calls = list(each.lock.calls)
+def test_an_expired_lease_is_not_released(make_election: Any, lease: Any, clock: FakeClock) -> None:
+    """Another process may hold it."""
+    election = make_election(release_on_cancel=True).lead()
+    calls = list(election.lock.calls)
     clock.step(16)
-    each.task.result()
-    assert each.lock.calls == calls
+    election.thread.result()
+    assert election.lock.calls == calls
 
 
-def test_a_lease_that_could_not_be_renewed_is_not_released(leading: Any, make_lock: Any, clock: FakeClock) -> None:
-    """`run` ends at the renew deadline, and does not wait for a server once more."""
+def test_a_lease_that_could_not_be_renewed_is_not_released(
+    make_election: Any, make_lock: Any, clock: FakeClock
+) -> None:
+    """`run` returns at the renew deadline, without another request."""
     lock = make_lock()
-    each = leading(lock, release_on_cancel=True).lead()
+    election = make_election(lock, release_on_cancel=True).lead()
     hanging, hang_on = threading.Event(), threading.Event()
 
     def hang(verb: str, number: int) -> None:
@@ -113,18 +115,20 @@ def test_a_lease_that_could_not_be_renewed_is_not_released(leading: Any, make_lo
     assert hanging.wait(10)
     calls = len(lock.calls)
     clock.step(10)
-    assert each.works[0].wait(10)
+    assert election.stop_events[0].wait(10)
     hang_on.set()
-    each.task.result()
+    election.thread.result()
     assert len(lock.calls) == calls
 
 
 @pytest.mark.parametrize("phase", ["acquiring", "leading"])
 @pytest.mark.parametrize("by", ["stop", "time"])
-def test_a_request_under_way_is_given_up(phase: str, by: str, leading: Any, make_lock: Any, clock: FakeClock) -> None:
-    """When asked to stop, and when the renew deadline has passed: its scope is cancelled, and so its socket shut down."""
+def test_a_request_in_progress_is_cancelled(
+    phase: str, by: str, make_election: Any, make_lock: Any, clock: FakeClock
+) -> None:
+    """When asked to stop, and at the renew deadline: cancelling its scope shuts its socket down."""
     if (phase, by) == ("acquiring", "time"):
-        pytest.skip("whoever does not lead has the time-out of the request")
+        pytest.skip("a standby has no renew deadline, only the time-out of the request")
     asking = threading.Event()
 
     def ask(verb: str, number: int) -> None:
@@ -136,38 +140,38 @@ def test_a_request_under_way_is_given_up(phase: str, by: str, leading: Any, make
         raise RequestCancelledError("stopped")
 
     lock = make_lock()
-    each = leading(lock)
+    election = make_election(lock)
     if phase == "leading":
-        each.lead()
+        election.lead()
     lock.before = ask
     if phase == "leading":
         clock.step(2)
     else:
-        each.run()
+        election.run()
     assert asking.wait(10)
     if by == "stop":
-        each.cancel.set()
+        election.cancel.set()
     else:
         clock.step(10)
-    each.task.result()
-    assert each.stopped == 1
+    election.thread.result()
+    assert election.stopped == 1
 
 
-def test_a_stop_that_comes_with_the_lease_starts_no_work(leading: Any, make_lock: Any, lease: Any) -> None:
-    """Asked to stop while it got the lease, it gives it back and does nothing else."""
+def test_a_stop_while_acquiring_starts_no_task(make_election: Any, make_lock: Any, lease: Any) -> None:
+    """The lease is released at once."""
     lock = make_lock()
-    each = leading(lock, release_on_cancel=True)
-    lock.after = lambda verb, number: each.cancel.set() if verb == "create" else None
-    each.run().task.result()
-    assert each.works == []
+    election = make_election(lock, release_on_cancel=True)
+    lock.after = lambda verb, number: election.cancel.set() if verb == "create" else None
+    election.run().thread.result()
+    assert election.stop_events == []
     assert lock.calls == ["get", "create", "get", "update"]
     assert lease.record.holder_identity == ""
 
 
-def test_an_interrupted_run_leads_no_more(leading: Any, make_lock: Any, lease: Any, clock: FakeClock) -> None:
-    """Ctrl-C on the thread of `run` ends leading, gives the lease back, and comes out."""
+def test_an_interrupted_run_stops_leading(make_election: Any, make_lock: Any, lease: Any, clock: FakeClock) -> None:
+    """KeyboardInterrupt on the thread of `run` ends the term, releases the lease, and is raised again."""
     lock = make_lock()
-    each = leading(lock, release_on_cancel=True).lead()
+    election = make_election(lock, release_on_cancel=True).lead()
 
     def interrupt(verb: str, number: int) -> None:
         if number == 4:
@@ -176,65 +180,65 @@ def test_an_interrupted_run_leads_no_more(leading: Any, make_lock: Any, lease: A
     lock.before = interrupt
     clock.step(2)
     with pytest.raises(KeyboardInterrupt):
-        each.task.result()
-    assert each.works[0].is_set()
-    assert not each.elector.is_leader()
-    assert each.stopped == 1
+        election.thread.result()
+    assert election.stop_events[0].is_set()
+    assert not election.elector.is_leader()
+    assert election.stopped == 1
     assert lease.record.holder_identity == ""
 
 
 # Again
 
 
-def test_it_may_be_run_again(leading: Any, lease: Any, clock: FakeClock) -> None:
-    """One whose lease has run out gets it again if nobody else has; the lease says that it has been its own all along."""
-    each = leading().lead()
+def test_an_elector_may_run_again(make_election: Any, lease: Any, clock: FakeClock) -> None:
+    """It acquires its own expired lease, which keeps its acquire time and transitions."""
+    election = make_election().lead()
     begun = lease.record.acquire_time
     clock.step(20)
-    each.task.result()
-    each.started.clear()
-    each.lead()
-    assert each.elector.is_leader()
+    election.thread.result()
+    election.started.clear()
+    election.lead()
+    assert election.elector.is_leader()
     assert (lease.record.acquire_time, lease.record.leader_transitions) == (begun, 0)
 
 
-def test_work_of_the_time_before_is_waited_for(
-    leading: Any, lease: Any, clock: FakeClock, caplog: pytest.LogCaptureFixture
+def test_a_run_waits_for_the_task_of_the_run_before(
+    make_election: Any, lease: Any, clock: FakeClock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Two works never go on at once in one process, though one did not heed its event."""
-    each = leading()
-    each.may_end.clear()
-    each.lead()
+    """Two tasks never run at once in one process, even if one ignores its stop event."""
+    election = make_election()
+    election.may_end.clear()
+    election.lead()
     clock.step(20)
-    each.task.result()
-    calls = list(each.lock.calls)
+    election.thread.result()
+    calls = list(election.lock.calls)
     with caplog.at_level(logging.WARNING):
-        each.run()
-        assert not each.task.ends_within(0.05)
-    assert "goes on" in caplog.text
-    assert each.lock.calls == calls
-    each.may_end.set()
-    assert each.lock.wait_for_calls(len(calls) + 1)
-    each.settle()
-    assert len(each.works) == 2
+        election.run()
+        assert not election.thread.ends_within(0.05)
+    assert "on_started_leading of the previous term has not returned" in caplog.text
+    assert election.lock.calls == calls
+    election.may_end.set()
+    assert election.lock.wait_for_calls(len(calls) + 1)
+    election.settle()
+    assert len(election.stop_events) == 2
 
 
-def test_waiting_for_work_of_the_time_before_can_be_stopped(leading: Any, clock: FakeClock) -> None:
-    """By the stop event, as everything can."""
-    each = leading()
-    each.may_end.clear()
-    each.lead()
+def test_waiting_for_the_task_of_the_run_before_can_be_stopped(make_election: Any, clock: FakeClock) -> None:
+    """The stop event of `run` ends the wait."""
+    election = make_election()
+    election.may_end.clear()
+    election.lead()
     clock.step(20)
-    each.task.result()
-    each.run()
-    assert not each.task.ends_within(0.02)
-    each.cancel.set()
-    each.task.result()
-    assert (len(each.works), each.stopped) == (1, 2)
+    election.thread.result()
+    election.run()
+    assert not election.thread.ends_within(0.02)
+    election.cancel.set()
+    election.thread.result()
+    assert (len(election.stop_events), election.stopped) == (1, 2)
 
 
-def test_it_runs_once_at_a_time(leading: Any) -> None:
-    """A second `run` beside the first is a mistake."""
-    each = leading().lead()
+def test_a_second_run_at_the_same_time_is_an_error(make_election: Any) -> None:
+    """RuntimeError says that the elector is started."""
+    election = make_election().lead()
     with pytest.raises(RuntimeError, match="started"):
-        each.elector.run(threading.Event())
+        election.elector.run(threading.Event())

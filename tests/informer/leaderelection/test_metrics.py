@@ -1,4 +1,4 @@
-"""What an elector shows to whoever collects metrics."""
+"""The metrics of electors."""
 
 from __future__ import annotations
 
@@ -14,36 +14,38 @@ from watch import FakeClock
 class Provider:
     def __init__(self) -> None:
         self.metrics: list[ElectionMetrics] = []
+        self.first_stats: list[ElectionStats] = []
 
     def elector_started(self, metrics: ElectionMetrics) -> None:
         self.metrics.append(metrics)
+        self.first_stats.append(metrics.read())
 
 
-def test_status_and_slow_path(leading: Any, lease: Any, clock: FakeClock) -> None:
-    """Leading is 1, and 0 before and after; a renewal that had to read the lease counts."""
+def test_an_elector_measures_its_status_and_slow_path(make_election: Any, lease: Any, clock: FakeClock) -> None:
+    """The status is 1 while it leads, and a renewal that had to read the lease counts."""
     provider = Provider()
-    each = leading(metrics_provider=provider, name="mine")
+    election = make_election(metrics_provider=provider, name="mine")
     (metrics,) = provider.metrics
     assert metrics.name == "mine"
-    assert metrics.read() == ElectionStats(0, 0)
-    each.lead()
+    assert metrics.read() == provider.first_stats[0] == ElectionStats(0, 0)
+    election.lead()
     assert metrics.read() == ElectionStats(1, 0)
     lease.write(lease.record)
-    calls = len(each.lock.calls)
+    calls = len(election.lock.calls)
     clock.step(2)
-    assert each.lock.wait_for_calls(calls + 3)
-    each.settle()
+    assert election.lock.wait_for_calls(calls + 3)
+    election.settle()
     assert metrics.read() == ElectionStats(1, 1)
     clock.step(15)
-    assert metrics.read().master_status == 0, "at once, whoever has noticed"
+    assert metrics.read().master_status == 0, "at once, before any thread has noticed"
 
 
-def test_the_first_provider_is_that_of_all(leading: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As of client-go's SetProvider; a name that is not given is the lock's description."""
+def test_the_first_default_provider_stays(make_election: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As with client-go's SetProvider. An elector without a name has the lock's description."""
     monkeypatch.setattr(metrics_module, "_default", SetOnce())
     first, second = Provider(), Provider()
     set_metrics_provider(first)
     set_metrics_provider(second)
-    leading()
+    make_election()
     assert [each.name for each in first.metrics] == ["foo/bar"]
     assert second.metrics == []

@@ -1,21 +1,22 @@
-"""What the tests of recording share: a sink that behaves like an API server."""
+"""Shared by the tests of recording: a sink that behaves like an API server."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
+from informer.record import EventBroadcaster
 from watch import ApiError, Channel
 from watch.concurrency import Lock
 
 
 class FakeSink:
-    """Keeps events as a server does: a name can be created once, and only what is there can be patched.
+    """Stores events as a server does: a name can be created once, and only a stored event can be patched.
 
-    What `fail` gives for a call is raised instead.
+    `fail` is called with each verb and event; an exception that it returns is raised instead.
     """
 
     def __init__(self, api_version: str = "v1") -> None:
@@ -50,11 +51,18 @@ class FakeSink:
         return copy.deepcopy(event)
 
     def taken(self, count: int) -> list[tuple[str, dict[str, Any], Any]]:
-        """The next calls; fails if they do not come."""
+        """Returns the next calls; fails if they do not come within 10 s."""
         return [self.calls.get(timeout=10) for _ in range(count)]
 
 
 @pytest.fixture
 def make_sink() -> Callable[..., Any]:
-    """Makes sinks, of the core group unless told otherwise."""
+    """Makes sinks, of the core group by default."""
     return FakeSink
+
+
+@pytest.fixture
+def broadcaster() -> Iterator[EventBroadcaster]:
+    """A broadcaster that is shut down after the test."""
+    with EventBroadcaster() as made:
+        yield made

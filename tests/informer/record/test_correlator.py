@@ -1,4 +1,4 @@
-"""What an event has to do with those before it."""
+"""Counting, combining and dropping events."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ COMBINED = "(combined from similar events): "
 
 
 def make(message: str = "m", *, reason: str = "R", pod: str = "my-pod", **involved: str) -> dict[str, Any]:
-    """An event about a pod in my-ns."""
+    """Returns an event about a pod in my-ns."""
     return {
         "metadata": {"name": f"{pod}.{message}", "namespace": "my-ns"},
         "involvedObject": {
@@ -38,7 +38,7 @@ def make(message: str = "m", *, reason: str = "R", pod: str = "my-pod", **involv
 
 
 def observe(clock: FakeClock, correlator: EventCorrelator, events: list[dict[str, Any]], step: float) -> list[Any]:
-    """Correlates events one after another, each written as the server would."""
+    """Correlates events one after another; each is answered as a server would."""
     correlations = []
     for event in events:
         correlation = correlator.correlate(event)
@@ -66,10 +66,10 @@ SIMILAR = [make(f"message {number}") for number in range(30)]
         pytest.param(SIMILAR[:9], make(), 601, "m", 1, False, id="similar-long-ago"),
     ],
 )
-def test_what_becomes_of_an_event(
+def test_events_are_counted_combined_or_skipped(
     before: list[dict[str, Any]], event: dict[str, Any], step: float, message: str, count: int | None, skip: bool
 ) -> None:
-    """Go: TestEventCorrelator. Identical events are counted, similar ones combined, and too many left out."""
+    """Go: TestEventCorrelator. Equal events are counted, similar ones combined, and too many skipped."""
     clock = FakeClock(1000)
     correlator = EventCorrelator(clock=clock)
     observe(clock, correlator, before, step)
@@ -81,8 +81,8 @@ def test_what_becomes_of_an_event(
     assert event["count"] == 1
 
 
-def test_similar_events_become_one() -> None:
-    """client-go source. The tenth similar event is one of its own, and all after it are patches of that."""
+def test_the_tenth_similar_event_is_a_combined_one() -> None:
+    """client-go source. The tenth similar event is created as a combined event, and later ones are patches of it."""
     clock = FakeClock(1000)
     correlations = observe(clock, EventCorrelator(clock=clock), SIMILAR[:13], 1)
     assert [each.patch for each in correlations[:10]] == [None] * 10
@@ -100,8 +100,8 @@ def test_similar_events_become_one() -> None:
     assert tenth["involvedObject"] == SIMILAR[0]["involvedObject"]
 
 
-def test_the_first_of_many_go_on_by_themselves() -> None:
-    """Once similar events are combined, one equal to an event before that is still that event again."""
+def test_events_from_before_combining_are_still_counted_alone() -> None:
+    """Once similar events are combined, a repeat of an earlier event still counts for that event."""
     clock = FakeClock(1000)
     correlations = observe(clock, EventCorrelator(clock=clock), [*SIMILAR[:12], SIMILAR[3], SIMILAR[11]], 1)
     assert correlations[-2].event["metadata"]["name"] == SIMILAR[3]["metadata"]["name"]
@@ -110,7 +110,7 @@ def test_the_first_of_many_go_on_by_themselves() -> None:
     assert correlations[-1].event["count"] == 4
 
 
-def test_the_window_begins_with_the_last_similar_event() -> None:
+def test_the_interval_counts_from_the_last_similar_event() -> None:
     """client-go source. Similar events are combined while each comes within 600 s of the one before it."""
     clock = FakeClock(1000)
     correlator = EventCorrelator(clock=clock)
@@ -120,8 +120,8 @@ def test_the_window_begins_with_the_last_similar_event() -> None:
     assert correlator.correlate(SIMILAR[10]).event["message"] == "message 10"
 
 
-def test_a_burst_is_let_through_and_then_one_every_five_minutes() -> None:
-    """client-go source. 25 events of a source about an object pass at once, and what was left out is counted."""
+def test_a_source_may_write_25_events_and_then_one_per_five_minutes() -> None:
+    """client-go source. Events beyond this are skipped, but counted."""
     clock = FakeClock(1000)
     correlator = EventCorrelator(clock=clock)
     burst = observe(clock, correlator, [make()] * 30, 0)
@@ -136,8 +136,8 @@ def test_a_burst_is_let_through_and_then_one_every_five_minutes() -> None:
     assert correlator.correlate(make()).skip
 
 
-def test_tokens_do_not_pile_up() -> None:
-    """However long a source was silent, it may burst no more than at first."""
+def test_a_silent_source_does_not_earn_a_larger_burst() -> None:
+    """After any silence a source may write at most 25 events at once."""
     clock = FakeClock(1000)
     correlator = EventCorrelator(clock=clock)
     observe(clock, correlator, [make()] * 25, 0)
@@ -145,23 +145,23 @@ def test_tokens_do_not_pile_up() -> None:
     assert [each.skip for each in observe(clock, correlator, [make()] * 27, 0)].count(False) == 25
 
 
-def test_no_event_is_an_error() -> None:
-    """client-go source. None is no event."""
+def test_none_is_not_an_event() -> None:
+    """client-go source. `correlate(None)` raises ValueError."""
     nothing: Any = None
     with pytest.raises(ValueError, match="event is nil"):
         EventCorrelator().correlate(nothing)
 
 
-def test_what_makes_events_similar() -> None:
-    """Go: TestEventAggregatorByReasonFunc. Another message is similar, another reason is not."""
+def test_similar_events_differ_in_their_message_only() -> None:
+    """Go: TestEventAggregatorByReasonFunc. An event with another reason is not similar."""
     first, second, other = aggregate_key(make("1")), aggregate_key(make("2")), aggregate_key(make("1", reason="Other"))
     assert first[0] == second[0]
     assert first[1] != second[1]
     assert first[0] != other[0]
 
 
-def test_what_a_combined_event_says() -> None:
-    """Go: TestEventAggregatorByReasonMessageFunc. It has the last message, and says that it stands for more."""
+def test_a_combined_event_has_the_last_message() -> None:
+    """Go: TestEventAggregatorByReasonMessageFunc. A prefix says that it stands for several events."""
     assert combined_message(make("last")) == f"{COMBINED}last"
 
 
@@ -183,8 +183,8 @@ SPAM = {"component", "host", "kind", "namespace", "name", "uid", "apiVersion", "
 
 
 @pytest.mark.parametrize("field", CHANGES)
-def test_which_fields_tell_events_apart(field: str) -> None:
-    """Go: TestEventSpamFilter, and client-go source. Each of the three keys is made of these fields and no others."""
+def test_the_fields_of_each_key(field: str) -> None:
+    """Go: TestEventSpamFilter, and client-go source. Each of the three keys consists of these fields and no others."""
     first, second = make(fieldPath="x"), {**make(fieldPath="x"), **CHANGES[field]}
     assert (spam_key(first) != spam_key(second)) == (field in SPAM)
     similar = aggregate_key(first)[0] == aggregate_key(second)[0]
@@ -194,14 +194,14 @@ def test_which_fields_tell_events_apart(field: str) -> None:
     assert (correlator.correlate(second).patch is None) == (field in SPAM | {"reason", "message", "fieldPath"})
 
 
-def test_keys_are_not_run_together() -> None:
-    """Two events whose fields only join up to the same text are different events."""
+def test_keys_keep_their_fields_apart() -> None:
+    """Two events whose fields only concatenate to the same text have different keys."""
     first, second = make(pod="ab", uid="c"), make(pod="a", uid="bc")
     assert spam_key(first) != spam_key(second)
 
 
-def test_what_can_be_set() -> None:
-    """Go: TestEventSpamFilter. Numbers and functions of one's own are used."""
+def test_the_constructors_options_are_used() -> None:
+    """Go: TestEventSpamFilter. Given numbers and functions replace the defaults."""
     clock = FakeClock()
     correlator = EventCorrelator(
         max_events=3,
@@ -222,8 +222,8 @@ def test_what_can_be_set() -> None:
     assert not correlator.correlate(make()).skip
 
 
-def test_what_was_longest_not_seen_is_forgotten() -> None:
-    """Memory is bounded: of more events than it remembers, the ones last seen are known."""
+def test_the_least_recently_seen_event_is_forgotten() -> None:
+    """Memory is bounded: beyond `cache_size` the least recently seen event is evicted."""
     clock = FakeClock()
     correlator = EventCorrelator(cache_size=3, clock=clock)
     observe(clock, correlator, [make(pod="a"), make(pod="b"), make(pod="c"), make(pod="a"), make(pod="d")], 1)
@@ -231,8 +231,8 @@ def test_what_was_longest_not_seen_is_forgotten() -> None:
     assert correlator.correlate(make(pod="b")).event["count"] == 1
 
 
-def test_the_servers_answer_counts() -> None:
-    """What the server says of an event's name and count is what the next one builds on."""
+def test_the_servers_name_and_count_are_used() -> None:
+    """The next event builds on the name and the count of the server's answer."""
     correlator = EventCorrelator()
     correlator.correlate(make())
     correlator.update_state({**make(), "metadata": {"name": "renamed", "namespace": "my-ns"}, "count": 5})
@@ -242,8 +242,8 @@ def test_the_servers_answer_counts() -> None:
     assert (again.event["metadata"]["name"], again.event["count"]) == ("renamed", 6)
 
 
-def test_the_servers_answer_counts_for_a_combined_event() -> None:
-    """What the server says of a combined event is what the next one of its group builds on; such an event begins with one."""
+def test_the_servers_name_and_count_are_used_for_a_combined_event() -> None:
+    """The next event of the group builds on the server's answer; a combined event begins with a count of 1."""
     correlator = EventCorrelator(max_events=1)
     first = correlator.correlate({**make(), "count": 5})
     assert first.event["count"] == 1
@@ -256,7 +256,7 @@ def test_the_servers_answer_counts_for_a_combined_event() -> None:
 @pytest.mark.parametrize(
     "options", [{"max_events": 0}, {"interval": -1}, {"burst": 0}, {"qps": -1}, {"cache_size": 0}], ids=str
 )
-def test_numbers_that_make_no_sense(options: dict[str, Any]) -> None:
-    """They are refused at once."""
-    with pytest.raises(ValueError, match=r"must be|are needed"):
+def test_invalid_numbers_are_refused(options: dict[str, Any]) -> None:
+    """The constructor raises ValueError."""
+    with pytest.raises(ValueError, match="must be"):
         EventCorrelator(**options)

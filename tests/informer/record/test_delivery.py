@@ -1,4 +1,4 @@
-"""Events brought to a sink: tried again, or given up."""
+"""Writing an event to a sink: retries, and when to give up."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from kubernetes import client
 
 from informer.rate_limited_log import LimitedLog
 from informer.record import EventBroadcaster
-from informer.record.delivery import MAX_TRIES, Delivery, Ending
+from informer.record.delivery import MAX_TRIES, Delivery, Shutdown
 from informer.record.sink_recording import core_pause, series_pause
 from watch import ApiError
 from watch.clock import SYSTEM_CLOCK
@@ -30,14 +30,14 @@ TERMINATING = {"causes": [{"reason": "NamespaceTerminating", "message": "", "fie
 
 
 class Half(Random):
-    """Always in the middle."""
+    """A random number generator that always returns 0.5."""
 
     def random(self) -> float:
         return 0.5
 
 
 class Waits:
-    """A clock on which no time passes, and which keeps what it was asked to wait."""
+    """A clock that stands still and records the requested waits."""
 
     def __init__(self) -> None:
         self.seconds: list[float] = []
@@ -53,7 +53,7 @@ class Waits:
 
 
 class Setup:
-    """A delivery whose sink fails with one error a number of times."""
+    """A delivery whose sink raises one error a number of times."""
 
     def __init__(self, make_sink: Any, error: Exception | None, times: int = 1000) -> None:
         self.sink = make_sink()
@@ -61,9 +61,9 @@ class Setup:
         self.error = error
         self.sink.fail = self._fail
         self.waits = Waits()
-        self.ending = Ending()
+        self.shutdown = Shutdown()
         log = LimitedLog(logging.getLogger("informer.record.delivery"), burst=100)
-        self.delivery = Delivery(self.sink, core_pause(10.0, Half()), self.waits, self.ending, log)
+        self.delivery = Delivery(self.sink, core_pause(10.0, Half()), self.waits, self.shutdown, log)
 
     def _fail(self, verb: str, event: dict[str, Any]) -> Exception | None:
         self.left -= 1
@@ -74,7 +74,7 @@ class Setup:
 
 
 def refused(status: int, reason: str, **body: Any) -> client.ApiException:
-    """What the official client raises."""
+    """Returns an exception as the official client raises it."""
     error = client.ApiException(status=status, reason=reason)
     error.body = json.dumps({"kind": "Status", "code": status, "reason": reason, **body})
     return error
@@ -103,23 +103,25 @@ def refused(status: int, reason: str, **body: Any) -> client.ApiException:
         pytest.param(None, 0, 1, id="no-error"),
     ],
 )
-def test_how_often_an_event_is_tried(make_sink: Any, error: Exception | None, times: int, tries: int) -> None:
-    """Go: TestWriteEventError. What is refused or cannot be sent is tried once, all else until it works or twelve times."""
+def test_the_number_of_tries_depends_on_the_error(
+    make_sink: Any, error: Exception | None, times: int, tries: int
+) -> None:
+    """Go: TestWriteEventError. Refused and invalid events are tried once, others up to twelve times."""
     setup = Setup(make_sink, error, times)
     outcome = setup.delivery.deliver(EVENT, None)
     assert setup.tries() == tries
-    assert outcome.is_over == (tries < MAX_TRIES)
+    assert outcome.is_final == (tries < MAX_TRIES)
     assert (outcome.answer is not None) == (times < 1000)
 
 
-def test_the_waits_of_the_core_group(make_sink: Any) -> None:
-    """client-go source. The first wait is a random part of the sleep, all others are the whole of it."""
+def test_the_first_wait_of_the_core_group_is_random(make_sink: Any) -> None:
+    """client-go source. The first wait is a random part of the sleep, later ones are the whole of it."""
     setup = Setup(make_sink, ConnectionError("cut"))
     setup.delivery.deliver(EVENT, None)
     assert setup.waits.seconds == [5.0] + [10.0] * (MAX_TRIES - 2)
 
 
-def test_the_waits_of_series() -> None:
+def test_the_waits_of_series_have_jitter() -> None:
     """client-go source. Each wait is the sleep and up to a quarter of it."""
     pause = series_pause(10.0, Random(1))
     waits = [pause(tries) for tries in range(1, 100)]
@@ -128,33 +130,33 @@ def test_the_waits_of_series() -> None:
 
 
 @pytest.mark.parametrize(("asked", "waited"), [(30.0, 30.0), (1.0, 5.0), (80000.0, 60.0)])
-def test_the_server_may_ask_for_more(make_sink: Any, asked: float, waited: float) -> None:
-    """A Retry-After longer than the wait is waited for, a minute at most, since all later events wait too."""
+def test_a_longer_retry_after_is_respected(make_sink: Any, asked: float, waited: float) -> None:
+    """A Retry-After longer than the wait is waited for, but at most 60 s, since later events wait too."""
     setup = Setup(make_sink, ApiError(429, "TooManyRequests", "", asked), 1)
     setup.delivery.deliver(EVENT, None)
     assert setup.waits.seconds == [waited]
 
 
-def test_after_the_end_is_tried_once(make_sink: Any) -> None:
-    """Go: TestCancelEvent. What was cancelled before is tried once, and not waited for."""
+def test_after_a_shutdown_has_begun_an_event_is_tried_once(make_sink: Any) -> None:
+    """Go: TestCancelEvent. It is not retried."""
     setup = Setup(make_sink, ConnectionError("cut"))
-    setup.ending.begin(time.monotonic() + 60)
+    setup.shutdown.begin(time.monotonic() + 60)
     setup.delivery.deliver(EVENT, None)
     assert setup.tries() == 1
 
 
-def test_long_after_the_end_nothing_is_tried(make_sink: Any, caplog: pytest.LogCaptureFixture) -> None:
-    """When the time that an ending gives is over, what is left is lost, and told."""
+def test_after_the_deadline_of_a_shutdown_no_event_is_tried(make_sink: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """The event is logged as lost, and the first deadline counts."""
     setup = Setup(make_sink, None)
-    setup.ending.begin(time.monotonic())
-    setup.ending.begin(time.monotonic() + 60)
-    assert setup.delivery.deliver(EVENT, None).is_over is False
+    setup.shutdown.begin(time.monotonic())
+    setup.shutdown.begin(time.monotonic() + 60)
+    assert setup.delivery.deliver(EVENT, None).is_final is False
     assert setup.tries() == 0
-    assert "the recording has ended" in caplog.text
+    assert "recording was stopped" in caplog.text
 
 
-def test_an_event_that_the_server_forgot(make_sink: Any) -> None:
-    """Go: TestUpdateExpiredEvent. A patch of an event that is not there creates it, without a resourceVersion."""
+def test_patching_a_missing_event_creates_it(make_sink: Any) -> None:
+    """Go: TestUpdateExpiredEvent. After a 404 the event is created, without a resourceVersion."""
     sink = make_sink()
     setup = Setup(lambda: sink, None)
     setup.delivery.deliver({**EVENT, "count": 2}, {"count": 2})
@@ -164,8 +166,8 @@ def test_an_event_that_the_server_forgot(make_sink: Any) -> None:
     assert EVENT["metadata"]["resourceVersion"] == "5"  # type: ignore[index]
 
 
-def test_a_sink_may_keep_what_it_is_given(make_sink: Any) -> None:
-    """What a sink does to an event is not seen in the next try."""
+def test_a_sink_may_change_the_event(make_sink: Any) -> None:
+    """A change that a sink makes to an event is not seen by the next try."""
     setup = Setup(make_sink, None)
     names = []
 
@@ -179,8 +181,8 @@ def test_a_sink_may_keep_what_it_is_given(make_sink: Any) -> None:
 
 
 @pytest.mark.parametrize("reason", ["AlreadyExists", "Terminating"])
-def test_what_nobody_can_mend_is_quiet(make_sink: Any, reason: str, caplog: pytest.LogCaptureFixture) -> None:
-    """client-go source. An event that is there already, or whose namespace goes away, is no error in the log."""
+def test_expected_refusals_are_not_logged(make_sink: Any, reason: str, caplog: pytest.LogCaptureFixture) -> None:
+    """client-go source. An event that already exists, or whose namespace is being deleted, is not reported as an error."""
     caplog.set_level(logging.INFO)
     error = refused(409, reason) if reason == "AlreadyExists" else refused(403, "Forbidden", details=TERMINATING)
     Setup(make_sink, error).delivery.deliver(EVENT, None)
@@ -188,7 +190,7 @@ def test_what_nobody_can_mend_is_quiet(make_sink: Any, reason: str, caplog: pyte
 
 
 @pytest.mark.parametrize(
-    ("error", "words"),
+    ("error", "text"),
     [
         (refused(403, "Forbidden", message="not in\nmy house"), "403 Forbidden: not in\\nmy house"),
         (ValueError("no such field"), "ValueError: no such field"),
@@ -196,16 +198,15 @@ def test_what_nobody_can_mend_is_quiet(make_sink: Any, reason: str, caplog: pyte
     ],
     ids=["refused", "wrong", "cut"],
 )
-def test_what_is_lost_is_told(make_sink: Any, error: Exception, words: str, caplog: pytest.LogCaptureFixture) -> None:
-    """The log has the event's reason, its object, and why it was not written, in a line."""
+def test_a_lost_event_is_logged(make_sink: Any, error: Exception, text: str, caplog: pytest.LogCaptureFixture) -> None:
+    """The log line has the event's reason, its object and the error, in one line."""
     Setup(make_sink, error).delivery.deliver(EVENT, None)
-    told = [each.getMessage() for each in caplog.records if each.levelno == logging.ERROR]
-    (line,) = told
-    assert line.startswith("an event 'Started' of Pod shop/web is not written: ")
-    assert line.endswith(words)
+    (line,) = [each.getMessage() for each in caplog.records if each.levelno == logging.ERROR]
+    assert line.startswith("failed to write event 'Started' of Pod shop/web: ")
+    assert line.endswith(text)
 
 
-def test_no_answer_is_quoted_but_its_message(make_sink: Any, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_log_quotes_only_the_message_of_an_answer(make_sink: Any, caplog: pytest.LogCaptureFixture) -> None:
     """Neither the body nor the headers of a refusal get into the log."""
     caplog.set_level(logging.DEBUG)
     error = refused(403, "Forbidden", message="no", details={"token": "hunter2"}, data="hunter2")
@@ -218,17 +219,17 @@ def test_no_answer_is_quoted_but_its_message(make_sink: Any, caplog: pytest.LogC
     assert "hunter2" not in caplog.text
 
 
-def test_an_answer_that_is_none(make_sink: Any) -> None:
-    """A sink need not say what became of an event."""
+def test_a_sink_may_return_none(make_sink: Any) -> None:
+    """The event counts as written."""
     setup = Setup(make_sink, None)
     setup.sink.create = lambda event: None
     outcome = setup.delivery.deliver(EVENT, None)
-    assert (outcome.is_over, outcome.answer) == (True, None)
+    assert (outcome.is_final, outcome.answer) == (True, None)
 
 
 @pytest.mark.parametrize("group", ["v1", "events.k8s.io/v1"])
-def test_a_sink_that_would_end_its_thread(make_sink: Any, group: str) -> None:
-    """A sink that raises SystemExit, however often, loses these events and no later one."""
+def test_a_sink_that_raises_system_exit_loses_only_that_event(make_sink: Any, group: str) -> None:
+    """Later events are written, however often a sink raises SystemExit."""
     sink = make_sink(group)
 
     def leave(verb: str, event: dict[str, Any]) -> None:
@@ -246,11 +247,11 @@ def test_a_sink_that_would_end_its_thread(make_sink: Any, group: str) -> None:
     assert [event["reason"] for event in sink.stored.values()] == ["Good"]
 
 
-def test_a_certificate_that_is_not_trusted_yet_is_tried_again(make_sink: Any) -> None:
-    """The error of a sink's TLS is one of the connection, though Python calls it a ValueError too."""
+def test_an_untrusted_certificate_is_retried(make_sink: Any) -> None:
+    """ssl.SSLCertVerificationError counts as a failed connection, although it is a ValueError."""
     sink = make_sink()
     errors = [ssl.SSLCertVerificationError("not yet valid"), None]
     sink.fail = lambda verb, event: errors.pop(0)
-    delivery = Delivery(sink, lambda tries: 0.0, SYSTEM_CLOCK, Ending(), LimitedLog(logging.getLogger("tests")))
+    delivery = Delivery(sink, lambda tries: 0.0, SYSTEM_CLOCK, Shutdown(), LimitedLog(logging.getLogger("tests")))
     event = {"metadata": {"name": "a", "namespace": "n"}, "reason": "R"}
     assert delivery.deliver(event, None).answer is not None

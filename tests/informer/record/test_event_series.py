@@ -1,4 +1,4 @@
-"""Events of events.k8s.io that are alike are one event with a series."""
+"""Grouping similar events of events.k8s.io into series."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ def later(number: int) -> str:
     return f"2026-01-01T00:00:00.00000{number}Z"
 
 
-def test_the_second_makes_a_series_and_all_further_ones_are_counted() -> None:
-    """client-go source. The first is created, the second is written as a series of two, the third only counted."""
+def test_the_second_event_makes_a_series_and_later_ones_are_counted() -> None:
+    """client-go source. The first is created, the second is written as a series of two, the third is only counted."""
     series = EventSeries(10, FakeClock())
     assert series.observe(make()) == [make()]
-    # The note does not count, and the series keeps the first one's, as it keeps its name.
+    # The series keeps the first event's note and name.
     (second,) = series.observe(make(note="other", eventTime=later(2), metadata={"name": "web.2", "namespace": "shop"}))
     assert second == make(series={"count": 2, "lastObservedTime": later(2)})
     assert series_patch(second) == {"series": {"count": 2, "lastObservedTime": later(2)}}
@@ -59,8 +59,8 @@ def test_the_second_makes_a_series_and_all_further_ones_are_counted() -> None:
     ],
     ids=lambda fields: str(fields)[:40],
 )
-def test_what_makes_another_event(fields: dict[str, Any]) -> None:
-    """Go: TestEventSeriesf. An event that differs in one of these is created anew, and both go on by themselves."""
+def test_events_that_differ_in_a_key_field_are_separate(fields: dict[str, Any]) -> None:
+    """Go: TestEventSeriesf. Such an event is created, and both are counted separately."""
     series = EventSeries(10, FakeClock())
     series.observe(make())
     assert series.observe(make(**fields)) == [make(**fields)]
@@ -78,13 +78,13 @@ def test_what_makes_another_event(fields: dict[str, Any]) -> None:
     ],
     ids=["note", "version", "none-related", "name"],
 )
-def test_what_does_not(fields: dict[str, Any]) -> None:
-    """client-go source. The note is not part of what events have in common, nor is the version their objects have."""
+def test_fields_that_are_not_part_of_the_key(fields: dict[str, Any]) -> None:
+    """client-go source. The note, the event's name and the object's resourceVersion do not tell events apart."""
     assert series_key(make()) == series_key(make(**fields))
 
 
-def test_a_series_ends_when_nothing_comes_for_six_minutes() -> None:
-    """Go: TestFinishSeries. It is written for the last time then, and single events as old are forgotten."""
+def test_a_series_ends_six_minutes_after_its_last_event() -> None:
+    """Go: TestFinishSeries. It is written for the last time, and single events of that age are forgotten."""
     clock = FakeClock(1000)
     series = EventSeries(10, clock)
     for event in (make(), make(), make(), make(reason="single")):
@@ -100,7 +100,7 @@ def test_a_series_ends_when_nothing_comes_for_six_minutes() -> None:
     assert series.observe(make(reason="young"))[0]["series"]["count"] == 2
 
 
-def test_a_series_is_refreshed() -> None:
+def test_a_refresh_returns_every_series() -> None:
     """Go: TestRefreshExistingEventSeries. All series are written again and go on; single events are not."""
     series = EventSeries(10, FakeClock())
     for event in (make(), make(), make(), make(reason="single")):
@@ -112,8 +112,8 @@ def test_a_series_is_refreshed() -> None:
     assert series.refreshed()[0]["series"]["count"] == 4
 
 
-def test_what_is_given_out_is_a_copy() -> None:
-    """Changing what is to be written changes nothing in what is remembered."""
+def test_returned_events_are_copies() -> None:
+    """Changing a returned event does not change the remembered one."""
     series = EventSeries(10, FakeClock())
     series.observe(make())[0].clear()
     series.observe(make())[0]["series"]["count"] = 100
@@ -122,8 +122,8 @@ def test_what_is_given_out_is_a_copy() -> None:
     assert series.refreshed()[0]["series"]["count"] == 3
 
 
-def test_what_has_to_go_is_written() -> None:
-    """Of too many series those longest not seen go, and none without its count having been written."""
+def test_an_evicted_series_is_written_if_it_has_grown() -> None:
+    """The least recently seen series is evicted, and its count is not lost."""
     series = EventSeries(2, FakeClock())
     for event in (make(), make(), make(), make(reason="single")):
         series.observe(event)

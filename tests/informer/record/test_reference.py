@@ -51,8 +51,8 @@ META = client.V1ObjectMeta(name="web", namespace="shop", uid="u-1", resource_ver
         ),
     ],
 )
-def test_a_reference_to_any_kind_of_object(obj: Any) -> None:
-    """client-go source. A reference has an object's type and identity, whatever form the object has."""
+def test_a_reference_has_the_objects_type_and_identity(obj: Any) -> None:
+    """client-go source. The result is the same for every form of object."""
     assert get_reference(obj) == REFERENCE
 
 
@@ -68,14 +68,14 @@ def test_a_reference_to_any_kind_of_object(obj: Any) -> None:
     ],
     ids=lambda value: type(value).__name__ if hasattr(value, "metadata") else value,
 )
-def test_a_models_class_tells_its_type(obj: Any, api_version: str, kind: str) -> None:
-    """Go: TestGetReferenceRefVersion. An object without a kind has the type that its class stands for."""
+def test_a_model_class_implies_its_type(obj: Any, api_version: str, kind: str) -> None:
+    """Go: TestGetReferenceRefVersion. A model without a kind gets the kind and apiVersion of its class."""
     reference = get_reference(obj)
     assert (reference["apiVersion"], reference["kind"], reference["name"]) == (api_version, kind, "web")
 
 
-def test_an_objects_own_type_counts() -> None:
-    """Go: TestGetReferenceNilSchemeWithPopulatedGVK. The type that an object says itself is taken as it is."""
+def test_the_objects_own_type_comes_first() -> None:
+    """Go: TestGetReferenceNilSchemeWithPopulatedGVK. The kind and apiVersion of an object are used as they are."""
     obj = {"apiVersion": "foo.group/v3", "kind": "Bar", "metadata": {"name": "a-name"}}
     assert get_reference(obj) == {"apiVersion": "foo.group/v3", "kind": "Bar", "name": "a-name"}
     pod = client.V1Pod(metadata=META, kind="Bar", api_version="foo.group/v3")
@@ -87,7 +87,7 @@ class Slim(msgspec.Struct):
 
 
 @pytest.mark.parametrize(
-    ("obj", "words"),
+    ("obj", "message"),
     [
         pytest.param({"metadata": {"name": "x"}}, "of type dict: it has no kind", id="dict"),
         pytest.param({"kind": "Pod", "metadata": {"name": "x"}}, "it has no apiVersion", id="dict-without-version"),
@@ -97,20 +97,20 @@ class Slim(msgspec.Struct):
         pytest.param({"kind": 5, "apiVersion": [], "metadata": {}}, "it has no kind", id="odd-type"),
     ],
 )
-def test_a_type_that_nothing_tells(obj: Any, words: str) -> None:
-    """Go: TestGetReferenceNilScheme. Where neither object nor class tells the type the error says what is missing."""
-    with pytest.raises(ValueError, match=words):
+def test_an_object_of_unknown_type_is_refused(obj: Any, message: str) -> None:
+    """Go: TestGetReferenceNilScheme. The error says whether the kind or the apiVersion is missing."""
+    with pytest.raises(ValueError, match=message):
         get_reference(obj)
 
 
-def test_nothing_cannot_be_referenced() -> None:
-    """client-go source. None is an error of its own."""
+def test_none_is_refused() -> None:
+    """client-go source. None has an error of its own."""
     with pytest.raises(ValueError, match="can't reference a nil object"):
         get_reference(None)
 
 
-def test_a_reference_is_taken_as_it_is() -> None:
-    """client-go source. Of a reference a copy is given back, its field path and whatever it lacks included."""
+def test_a_reference_is_copied() -> None:
+    """client-go source. The copy has the field path, and no empty fields."""
     given = {"kind": "Node", "name": "node-1", "fieldPath": "status", "uid": None, "namespace": ""}
     reference = get_reference(given)
     assert reference == {"kind": "Node", "name": "node-1", "fieldPath": "status"}
@@ -132,7 +132,7 @@ def test_a_reference_to_a_list(obj: Any) -> None:
 
 
 def test_a_reference_to_a_part() -> None:
-    """client-go source. A partial reference also says which part."""
+    """client-go source. A partial reference has a field path."""
     assert get_partial_reference(POD, "spec.containers{web}") == {**REFERENCE, "fieldPath": "spec.containers{web}"}
     assert get_partial_reference({**REFERENCE, "fieldPath": "old"}, "new")["fieldPath"] == "new"
 
@@ -154,8 +154,8 @@ def test_a_reference_to_a_part() -> None:
     ],
     ids=lambda obj: type(obj).__name__,
 )
-def test_what_is_neither_object_nor_reference(obj: Any) -> None:
-    """What has neither metadata nor the form of a reference is refused, and nothing of it is quoted."""
+def test_other_values_are_refused_and_not_quoted(obj: Any) -> None:
+    """A value without metadata that does not have the form of a reference raises TypeError."""
     with pytest.raises(TypeError) as caught:
         get_reference(obj)
     assert "reference" in str(caught.value)

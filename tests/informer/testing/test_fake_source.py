@@ -1,4 +1,4 @@
-"""The source in memory behaves as a server does."""
+"""FakeControllerSource lists and watches as a server does."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ def versions(events: list[Event[dict[str, Any]]]) -> list[str]:
 
 @pytest.fixture(params=[True, False], ids=["pulled", "channel"])
 def source(request: pytest.FixtureRequest) -> FakeControllerSource:
-    """A source with watchers of either kind."""
+    """A source, once with batch watchers and once with plain ones."""
     return FakeControllerSource(pulled=request.param)
 
 
 @pytest.mark.parametrize(("version", "seen"), [("0", "123"), ("1", "23"), ("2", "3"), ("3", "")])
-def test_a_watch_begins_behind_its_resource_version(source: FakeControllerSource, version: str, seen: str) -> None:
+def test_a_watch_begins_after_its_resource_version(source: FakeControllerSource, version: str, seen: str) -> None:
     """Go: TestRCNumber. A watch shows the changes after its resourceVersion, and ends when the source is shut down."""
     source.add(pod("foo"))
     source.modify(pod("foo"))
@@ -44,16 +44,16 @@ def test_a_watch_begins_behind_its_resource_version(source: FakeControllerSource
 
 
 def test_reset_watch_ends_watches_and_forgets_the_history(source: FakeControllerSource) -> None:
-    """Go: TestResetWatch. After a reset only a watch from the present version is taken, and it shows the next change."""
+    """Go: TestResetWatch. After a reset only a watch from the present version is possible, and it sees the next change."""
     source.add(pod("foo"))
     source.modify(pod("foo"))
     source.modify(pod("foo"))
     before = source.watch(since("3"))
     source.reset_watch()
     assert list(before) == []
-    for gone in ("1", "2"):
+    for old in ("1", "2"):
         with pytest.raises(ApiError) as raised:
-            source.watch(since(gone))
+            source.watch(since(old))
         assert raised.value.is_expired
     watcher = source.watch(since("3"))
     source.modify(pod("foo"))
@@ -61,8 +61,8 @@ def test_reset_watch_ends_watches_and_forgets_the_history(source: FakeController
     assert versions(list(watcher)) == ["4"]
 
 
-def test_every_kind_of_change_is_an_event_and_a_state(source: FakeControllerSource) -> None:
-    """Adds, changes and deletes reach a watch in order, and a list shows what they come to."""
+def test_changes_reach_watches_and_lists(source: FakeControllerSource) -> None:
+    """A watch sees adds, modifications and deletes in order; a list shows the resulting objects."""
     watcher = source.watch(since("0"))
     source.add(pod("a", labels={"v": "1"}))
     source.modify(pod("a", labels={"v": "2"}))
@@ -79,8 +79,8 @@ def test_every_kind_of_change_is_an_event_and_a_state(source: FakeControllerSour
     assert source.objects()["default/a"]["metadata"]["labels"] == {"v": "2"}
 
 
-def test_a_dropped_event_is_kept_from_open_watches_only(source: FakeControllerSource) -> None:
-    """The drop_watch changes show in lists and in later watches, but in no open one."""
+def test_drop_watch_changes_are_hidden_from_open_watches_only(source: FakeControllerSource) -> None:
+    """The drop_watch methods send no event to open watches; lists and later watches show the change."""
     source.add(pod("a"))
     source.add(pod("b"))
     watcher = source.watch(since("2"))
@@ -95,8 +95,8 @@ def test_a_dropped_event_is_kept_from_open_watches_only(source: FakeControllerSo
     assert versions(list(later)) == ["3", "4", "5"]
 
 
-def test_objects_are_copied_on_their_way_in_and_out(source: FakeControllerSource) -> None:
-    """Whoever changes what was given or got changes nothing in the source."""
+def test_objects_are_copied_in_and_out(source: FakeControllerSource) -> None:
+    """Changing an object that was passed in or returned does not change the source."""
     mine = pod("a", labels={"v": "1"})
     watcher = source.watch(since("0"))
     served = source.add(mine)
@@ -109,8 +109,8 @@ def test_objects_are_copied_on_their_way_in_and_out(source: FakeControllerSource
     assert "resourceVersion" not in mine["metadata"]
 
 
-def test_a_uid_is_given_and_kept(source: FakeControllerSource) -> None:
-    """An object without a uid gets that of what it replaces, a new one where there is nothing, and keeps its own."""
+def test_uids_are_assigned_and_kept(source: FakeControllerSource) -> None:
+    """An object without a uid gets the uid of the object that it replaces, or a new one; a given uid is kept."""
     first = source.add(pod("a"))["metadata"]["uid"]
     assert first
     assert source.modify(pod("a"))["metadata"]["uid"] == first
@@ -129,12 +129,12 @@ def test_a_uid_is_given_and_kept(source: FakeControllerSource) -> None:
         (since("", send_initial_events=True, resource_version_match="NotOlderThan"), 422),
         (since("0", send_initial_events=True), 422),
     ],
-    ids=["unset", "no number", "negative", "to come", "watch list", "watch list at 0"],
+    ids=["unset", "not a number", "negative", "too large", "watch list", "watch list at 0"],
 )
-def test_a_watch_that_cannot_be_served_is_refused(
+def test_a_watch_with_invalid_options_is_refused(
     source: FakeControllerSource, options: ListOptions, status: int
 ) -> None:
-    """client-go source. A watch whose resourceVersion is no number, or is still to come, fails."""
+    """A watch fails if its resourceVersion is not a number or too large, and if it asks for a watch list."""
     source.add(pod("a"))
     with pytest.raises(ApiError) as raised:
         source.watch(options)
@@ -145,7 +145,7 @@ def test_a_watch_that_cannot_be_served_is_refused(
 
 
 def test_an_injected_error_is_raised_once(source: FakeControllerSource) -> None:
-    """list_error and watch_error hit the next call, and only that."""
+    """`list_error` and `watch_error` make only the next call fail."""
     source.list_error = ApiError(500)
     source.watch_error = ConnectionResetError("cut")
     with pytest.raises(ApiError):
@@ -159,8 +159,8 @@ def test_an_injected_error_is_raised_once(source: FakeControllerSource) -> None:
     assert source.watch_calls == [since("0"), since("0")]
 
 
-def test_a_stopped_watch_is_forgotten(source: FakeControllerSource) -> None:
-    """A watch that its reader stops ends, and the source lets go of it."""
+def test_a_stopped_watch_is_closed(source: FakeControllerSource) -> None:
+    """A watch that its reader stops ends, gets no more events and no longer counts as open."""
     watcher = source.watch(since("0"))
     assert source.wait_for_watches(1, timeout=0)
     watcher.stop()
@@ -171,8 +171,8 @@ def test_a_stopped_watch_is_forgotten(source: FakeControllerSource) -> None:
     assert list(watcher) == []
 
 
-def test_waiting_for_calls_counts_refused_ones(source: FakeControllerSource) -> None:
-    """The waits for calls come true with the count of all calls so far."""
+def test_waiting_for_calls_counts_failed_ones(source: FakeControllerSource) -> None:
+    """`wait_for_list_calls` and `wait_for_watch_calls` count failed calls too."""
     source.list_error = source.watch_error = ConnectionError()
     for call in (lambda: source.list(), lambda: source.watch(since("0"))):
         with pytest.raises(ConnectionError):
@@ -183,8 +183,8 @@ def test_waiting_for_calls_counts_refused_ones(source: FakeControllerSource) -> 
     assert not source.wait_for_watch_calls(2, timeout=0)
 
 
-def test_a_bookmark_goes_to_those_who_allow_it(source: FakeControllerSource) -> None:
-    """A bookmark carries the present version, and comes only to watches that asked for bookmarks."""
+def test_a_bookmark_goes_to_watches_that_allow_it(source: FakeControllerSource) -> None:
+    """A bookmark carries the present version; only watches that allow bookmarks get it."""
     source.add(pod("a"))
     asked, other = source.watch(since("1", allow_watch_bookmarks=True)), source.watch(since("1"))
     assert source.bookmark() == "1"
@@ -193,8 +193,8 @@ def test_a_bookmark_goes_to_those_who_allow_it(source: FakeControllerSource) -> 
     assert list(other) == []
 
 
-def test_after_shutdown_nobody_is_there(source: FakeControllerSource) -> None:
-    """Lists and watches of a source that was shut down fail as a broken connection does."""
+def test_calls_after_shutdown_fail(source: FakeControllerSource) -> None:
+    """After `shutdown` lists and watches raise ConnectionError; a second `shutdown` is harmless."""
     source.shutdown()
     source.shutdown()
     with pytest.raises(ConnectionError):
@@ -203,8 +203,8 @@ def test_after_shutdown_nobody_is_there(source: FakeControllerSource) -> None:
         source.watch(since("0"))
 
 
-def test_one_namespace_has_its_own_lists_and_watches(source: FakeControllerSource) -> None:
-    """A list-watch of one namespace shows its objects only, at the versions of the whole."""
+def test_for_namespace_shows_one_namespace(source: FakeControllerSource) -> None:
+    """The list-watch of one namespace shows only its objects, at the resourceVersions of the whole source."""
     source.add(pod("a", "one"))
     source.add(pod("b", "two"))
     part = source.for_namespace("two")
@@ -217,8 +217,8 @@ def test_one_namespace_has_its_own_lists_and_watches(source: FakeControllerSourc
     assert versions(list(watcher)) == ["2", "3", "3"]
 
 
-def test_a_source_of_some_namespaces_shows_no_others() -> None:
-    """A source that is made for some namespaces keeps the objects of others to itself."""
+def test_a_source_of_namespaces_shows_only_these() -> None:
+    """A source with `namespaces` neither lists nor watches objects in other namespaces."""
     source = FakeControllerSource(namespaces=["one", "two"])
     watcher = source.watch(since("0"))
     for namespace in ("one", "two", "three"):
@@ -229,8 +229,8 @@ def test_a_source_of_some_namespaces_shows_no_others() -> None:
     assert [item["metadata"]["namespace"] for item in FakeControllerSource(namespaces=["x"]).list().items] == []
 
 
-def test_an_object_without_a_name_is_a_mistake(source: FakeControllerSource) -> None:
-    """An object that could not be in any cluster is refused, and nothing changes."""
+def test_an_object_without_a_name_is_an_error(source: FakeControllerSource) -> None:
+    """An object without a name is a ValueError, and the source does not change."""
     with pytest.raises(ValueError, match="has no metadata"):
         source.add({"metadata": {"namespace": "x"}})
     with pytest.raises(ValueError, match="has no metadata"):
@@ -238,8 +238,8 @@ def test_an_object_without_a_name_is_a_mistake(source: FakeControllerSource) -> 
     assert source.resource_version == "0"
 
 
-def test_pulled_watchers_give_batches() -> None:
-    """A pulled watcher gives all that is there at once, times out, and says when the watch has ended."""
+def test_pulled_watchers_return_batches() -> None:
+    """`next_batch` returns all waiting events, raises TimeoutError without any, and WatchClosedError after the end."""
     source = FakeControllerSource()
     watcher = source.watch(since("0"))
     assert isinstance(watcher, BatchWatcher)

@@ -1,4 +1,4 @@
-"""The pytest fixtures, as a project finds them that has installed this one."""
+"""The pytest fixtures in a project that has this package installed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ TESTS = """
 import sys
 
 def test_control_plane(control_plane):
-    assert False, "not to be reached"
+    assert False, "KUBEBUILDER_ASSETS is not set, so the fixture must skip this test"
 
 def test_nothing_is_imported_before_it_is_used():
     assert "informer.testing.control_plane" not in sys.modules
@@ -21,8 +21,8 @@ def test_embedded(embedded_apiserver):
 """
 
 
-def test_fixtures_are_there_without_any_setting(tmp_path):
-    """`control_plane` skips and says why where there is none; `embedded_apiserver` needs nothing; both cost nothing unused."""
+def test_fixtures_are_available_without_configuration(tmp_path):
+    """`control_plane` skips without KUBEBUILDER_ASSETS, `embedded_apiserver` works, and unused ones are not imported."""
     (tmp_path / "test_mine.py").write_text(TESTS)
     environment = {name: value for name, value in os.environ.items() if name != "KUBEBUILDER_ASSETS"}
     run = subprocess.run(

@@ -309,7 +309,7 @@ class CertificateServer:
 
 def pem_of(authority: Any, name: str) -> dict[str, str]:
     text = Path(authority.issue(name=name)).read_text()
-    end = text.index("-----BEGIN PRIVATE KEY")
+    end = text.index("-----BEGIN EC PRIVATE KEY")
     return {"clientCertificateData": text[:end], "clientKeyData": text[end:]}
 
 

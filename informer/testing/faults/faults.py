@@ -1,0 +1,395 @@
+"""The faults that a test can ask an embedded API server for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from informer.testing.faults.fault_book import Fault, FaultBook
+from informer.testing.faults.open_answer import FaultPlan, Injection, OpenAnswer, RawAnswer
+from informer.testing.faults.transmission import Hold, Transmission
+from informer.testing.http.server import HttpServer
+from informer.testing.storage.statuses import expired, generic, status_of, too_large_resource_version
+from watch.concurrency import Lock
+from watch.errors import ApiError
+
+__all__ = ["Faults"]
+
+
+class Faults:
+    """Makes an `EmbeddedAPIServer` fail in chosen ways; every server has one as `server.faults`.
+
+    Call a method before the request that shall fail. Every method takes three arguments that choose the requests:
+
+    - `on`: the kind of request: "get", "list", "watch", "watch_list", "create", "update", "patch", "delete",
+      "deletecollection", "write" (any of the last five) or "any". A "watch_list" is a watch that asks for the initial
+      state (`sendInitialEvents`); after the bookmark that ends this state it counts as a "watch".
+    - `resource`: "pods" or "deployments.apps"; None means every resource.
+    - `times`: how many requests fail; None means all until `clear`.
+
+    | method | what the client sees | hits open streams |
+    | --- | --- | --- |
+    | `answer` | an answer with any code, and a Status or any other body | |
+    | `too_many_requests` | 429 with Retry-After | |
+    | `internal_error` | 500 | |
+    | `service_unavailable` | 503 | |
+    | `expired` | 410 as the answer's code | |
+    | `too_large_resource_version` | 504 with the cause ResourceVersionTooLarge | |
+    | `hang` | no answer, or (with `after_bytes`) a body that stops in the middle | |
+    | `drop` | a closed connection instead of an answer | |
+    | `cut_after` | a connection that closes after some bytes of the body | |
+    | `slow` | a body that arrives slowly | |
+    | `short_watches` | a watch that ends properly, without any event | |
+    | `no_end_bookmark` | a watch list without the bookmark that ends the initial state | |
+    | `freeze` | a stream in which no more bytes arrive | yes |
+    | `half_line` | half an event, then a closed connection | yes |
+    | `garbage_line` | a line that is not JSON | yes |
+    | `blank_line` | an empty line | yes |
+    | `line` | a line of your own | yes |
+    | `unknown_event` | an event of an unknown type | yes |
+    | `error_event` | an ERROR event with any Status, then the end of the stream | yes |
+    | `cut_connections` | open connections close, now | only |
+    | `end_watches` | open watches end properly, now | only |
+    | `refuse_connections` | refused connections, for some seconds or until `accept_connections` | |
+
+    A fault that hits open streams hits them at once, oldest first; what is left of `times` waits for new streams. In a
+    new stream it happens after the events that were pending when the watch began, and before the end bookmark.
+
+    Faults apply in the order in which they were asked for. One request can use several, but only one of each kind. The
+    faults that replace the answer (`answer` and its like, `hang`, `drop`) do not combine with others.
+
+    Threads: any.
+
+    Example:
+        >>> from kubernetes import client
+        >>> from informer.testing import EmbeddedAPIServer
+        >>> with EmbeddedAPIServer() as server, server.api_client() as api:
+        ...     server.faults.service_unavailable(on="list", resource="pods")
+        ...     try:
+        ...         client.CoreV1Api(api).list_namespaced_pod("default")
+        ...     except client.ApiException as error:
+        ...         error.status
+        503
+    """
+
+    def __init__(self) -> None:
+        self._book = FaultBook()
+        self._http: HttpServer | None = None
+        self._lock = Lock()
+        self._holds: list[Hold] = []  # guarded by _lock
+
+    # For the server
+
+    @property
+    def book(self) -> FaultBook:
+        """For the server itself: the faults still to happen, and the answers being sent."""
+        return self._book
+
+    def attach(self, http: HttpServer) -> None:
+        """For the server itself: sets the HTTP server whose connections are cut or refused."""
+        self._http = http
+
+    # Answers
+
+    def answer(
+        self,
+        status: int,
+        *,
+        reason: str | None = None,
+        message: str | None = None,
+        retry_after: float | None = None,
+        body: bytes | str | None = None,
+        content_type: str = "text/html",
+        on: str = "any",
+        resource: str | None = None,
+        times: int | None = 1,
+    ) -> None:
+        """Answers with a code of your choice instead of serving the request.
+
+        Args:
+            status: the HTTP status code.
+            reason: the Status's reason; None takes the code's usual one.
+            message: the Status's message; None takes the code's usual one.
+            retry_after: seconds for the Retry-After header and for the Status; None leaves both out.
+            body: sent as it is instead of a Status, as a proxy in front of the server might; None sends a Status.
+            content_type: the media type of `body`.
+            on: the kind of request, as described for the class.
+            resource: such as "pods"; None means every resource.
+            times: how many requests; None means all until `clear`.
+        """
+        refusal: ApiError | RawAnswer = generic(status, message, retry_after=retry_after)
+        if isinstance(refusal, ApiError) and reason is not None:
+            refusal.reason = reason
+        if body is not None:
+            refusal = RawAnswer(status, body.encode() if isinstance(body, str) else body, content_type)
+        self._add_refusal(f"answer {status}", refusal, on, resource, times)
+
+    def too_many_requests(
+        self, retry_after: float = 1, *, on: str = "any", resource: str | None = None, times: int | None = 1
+    ) -> None:
+        """Answers 429 with a Retry-After of `retry_after` seconds."""
+        self.answer(429, retry_after=retry_after, on=on, resource=resource, times=times)
+
+    def internal_error(self, *, on: str = "any", resource: str | None = None, times: int | None = 1) -> None:
+        """Answers 500."""
+        self.answer(500, on=on, resource=resource, times=times)
+
+    def service_unavailable(
+        self,
+        retry_after: float | None = None,
+        *,
+        on: str = "any",
+        resource: str | None = None,
+        times: int | None = 1,
+    ) -> None:
+        """Answers 503, with a Retry-After of `retry_after` seconds; None leaves the header out."""
+        self.answer(503, retry_after=retry_after, on=on, resource=resource, times=times)
+
+    def expired(self, *, on: str = "any", resource: str | None = None, times: int | None = 1) -> None:
+        """Answers with the code 410, as servers without a watch cache do; others send `error_event(410)` in a watch."""
+        error = expired("The resourceVersion for the provided watch is too old.")
+        self._add_refusal("expired", error, on, resource, times)
+
+    def too_large_resource_version(
+        self, *, on: str = "any", resource: str | None = None, times: int | None = 1
+    ) -> None:
+        """Answers 504 "Too large resource version", as a server whose cache lags behind the requested version."""
+        self._add_refusal("too large", too_large_resource_version(2, 1), on, resource, times)
+
+    def hang(
+        self,
+        *,
+        after_bytes: int | None = None,
+        on: str = "any",
+        resource: str | None = None,
+        times: int | None = 1,
+    ) -> None:
+        """Accepts a request and stops answering, until `clear` or until the client gives up.
+
+        Args:
+            after_bytes: send the head and this many bytes of the body first; None sends nothing at all.
+            on: the kind of request, as described for the class.
+            resource: such as "pods"; None means every resource.
+            times: how many requests; None means all until `clear`.
+        """
+        hold = self._hold()
+
+        def apply(plan: FaultPlan) -> None:
+            if after_bytes is None:
+                plan.hold = hold
+            else:
+                plan.changes.append(lambda transmission: transmission.hold_after(after_bytes, hold))
+
+        self._book.add(Fault("hang", on, resource, times, apply, exclusive=after_bytes is None))
+
+    def drop(self, *, on: str = "any", resource: str | None = None, times: int | None = 1) -> None:
+        """Cuts the connection instead of answering."""
+
+        def apply(plan: FaultPlan) -> None:
+            plan.cut = True
+
+        self._book.add(Fault("drop", on, resource, times, apply, exclusive=True))
+
+    # Bodies
+
+    def cut_after(self, size: int, *, on: str = "watch", resource: str | None = None, times: int | None = 1) -> None:
+        """Cuts the connection after `size` bytes of the body, chunk framing included."""
+        self._add_change("cut_after", lambda t: t.cut_after(size), on, resource, times)
+
+    def slow(
+        self, bytes_per_second: float, *, on: str = "any", resource: str | None = None, times: int | None = 1
+    ) -> None:
+        """Sends the body at `bytes_per_second`."""
+        if bytes_per_second <= 0:
+            raise ValueError(
+                f"bytes_per_second must be more than 0, not {bytes_per_second}: use `hang` to send nothing"
+            )
+        self._add_change("slow", lambda t: t.slow_down(bytes_per_second), on, resource, times)
+
+    def short_watches(
+        self, seconds: float = 0, *, on: str = "watch", resource: str | None = None, times: int | None = 1
+    ) -> None:
+        """Ends a watch properly after `seconds`, without sending any event."""
+
+        def apply(plan: FaultPlan) -> None:
+            plan.watch_seconds = seconds
+
+        self._book.add(Fault("short_watches", on, resource, times, apply))
+
+    def no_end_bookmark(self, *, on: str = "watch_list", resource: str | None = None, times: int | None = 1) -> None:
+        """Leaves out the bookmark that ends the initial state of a watch list."""
+
+        def apply(plan: FaultPlan) -> None:
+            plan.end_bookmark = False
+
+        self._book.add(Fault("no_end_bookmark", on, resource, times, apply))
+
+    # Streams
+
+    def freeze(self, *, on: str = "watch", resource: str | None = None, times: int | None = 1) -> None:
+        """Stops sending in a stream whose connection stays open, until `clear` or until the client gives up."""
+        hold = self._hold()
+
+        def freeze(answer: OpenAnswer) -> bool:
+            hold.wait(answer.connection)
+            return False
+
+        self._inject("freeze", freeze, on, resource, times)
+
+    def half_line(self, *, on: str = "watch", resource: str | None = None, times: int | None = 1) -> None:
+        """Sends the first half of an event and cuts the connection."""
+
+        def half_line(answer: OpenAnswer) -> bool:
+            line = answer.stream.sample_line() if answer.stream is not None else b'{"type":"ADDED"}\n'
+            answer.send_lines([line[: len(line) // 2]])
+            answer.connection.cut()
+            return True
+
+        self._inject("half_line", half_line, on, resource, times)
+
+    def line(
+        self,
+        line: bytes | str | Mapping[str, Any],
+        *,
+        on: str = "watch",
+        resource: str | None = None,
+        times: int | None = 1,
+    ) -> None:
+        """Sends a line of your own in a stream: bytes, text, or an event as a dict. A newline is appended."""
+        data = line.encode() if isinstance(line, str) else line
+        data = data if isinstance(data, bytes) else msgspec.json.encode(data)
+        self._send("line", data, on, resource, times)
+
+    def garbage_line(self, *, on: str = "watch", resource: str | None = None, times: int | None = 1) -> None:
+        """Sends a line that is not JSON."""
+        self._send("garbage_line", b'{"type":"ADDED","object":{"kind":garbage', on, resource, times)
+
+    def blank_line(self, *, on: str = "watch", resource: str | None = None, times: int | None = 1) -> None:
+        """Sends an empty line."""
+        self._send("blank_line", b"", on, resource, times)
+
+    def unknown_event(
+        self, type: str = "RENAMED", *, on: str = "watch", resource: str | None = None, times: int | None = 1
+    ) -> None:
+        """Sends an event whose type clients do not know."""
+        event = {"type": type, "object": {"kind": "Unknown", "apiVersion": "v1", "metadata": {"resourceVersion": "1"}}}
+        self._send("unknown_event", msgspec.json.encode(event), on, resource, times)
+
+    def error_event(
+        self,
+        status: int | Mapping[str, Any] = 410,
+        *,
+        reason: str | None = None,
+        message: str | None = None,
+        retry_after: float | None = None,
+        on: str = "watch",
+        resource: str | None = None,
+        times: int | None = 1,
+    ) -> None:
+        """Sends an ERROR event and ends the stream.
+
+        Args:
+            status: the Status's code, or a whole object that is sent as it is.
+            reason: the Status's reason; None takes the code's usual one.
+            message: the Status's message; None takes the code's usual one.
+            retry_after: seconds, sent as `details.retryAfterSeconds`; None leaves it out.
+            on: the kind of stream, "watch" or "watch_list".
+            resource: such as "pods"; None means every resource.
+            times: how many streams; None means all until `clear`.
+        """
+        if isinstance(status, int):
+            error = generic(status, message, retry_after=retry_after)
+            error.reason = error.reason if reason is None else reason
+            status = status_of(error)
+        self._send(
+            "error_event", msgspec.json.encode({"type": "ERROR", "object": status}), on, resource, times, end=True
+        )
+
+    # At once
+
+    def cut_connections(self, *, on: str = "all", resource: str | None = None, reset: bool = False) -> int:
+        """Cuts open connections at once.
+
+        Args:
+            on: "all" means every connection, idle ones too. Any other kind of request means the connections on which
+                such a request is being answered.
+            resource: such as "pods"; None means every resource.
+            reset: send RST instead of FIN, where the system allows it.
+
+        Returns:
+            The number of connections that were cut.
+        """
+        if self._http is None:
+            return 0
+        if on == "all" and resource is None:
+            return self._http.cut_connections(reset=reset)
+        return self._http.cut_connections(
+            [answer.connection for answer in self._book.open_answers("any" if on == "all" else on, resource)],
+            reset=reset,
+        )
+
+    def end_watches(self, *, on: str = "any", resource: str | None = None) -> int:
+        """Ends open watches at once and properly, as a server does at their deadline; returns their number."""
+        streams = [answer.stream for answer in self._book.open_answers(on, resource) if answer.stream is not None]
+        for stream in streams:
+            stream.close()
+        return len(streams)
+
+    def refuse_connections(self, seconds: float | None = None) -> None:
+        """Refuses new connections for `seconds`; None means until `accept_connections`. Open ones stay open."""
+        if self._http is not None:
+            self._http.refuse(seconds)
+
+    def accept_connections(self) -> None:
+        """Accepts connections again after `refuse_connections`."""
+        if self._http is not None:
+            self._http.accept()
+
+    def clear(self) -> None:
+        """Removes every fault that has not happened yet, and releases what `hang` and `freeze` hold back."""
+        self._book.clear()
+        with self._lock:
+            holds, self._holds = self._holds, []
+        for hold in holds:
+            hold.release()
+        self.accept_connections()
+
+    @property
+    def pending(self) -> list[str]:
+        """The names of the faults still to happen; one with `times=None` stays until `clear`."""
+        return self._book.pending()
+
+    def _hold(self) -> Hold:
+        hold = Hold()
+        with self._lock:
+            self._holds.append(hold)
+        return hold
+
+    def _add_refusal(
+        self, name: str, refusal: ApiError | RawAnswer, on: str, resource: str | None, times: int | None
+    ) -> None:
+        def apply(plan: FaultPlan) -> None:
+            plan.refusal = refusal
+
+        self._book.add(Fault(name, on, resource, times, apply, exclusive=True))
+
+    def _add_change(
+        self, name: str, change: Callable[[Transmission], object], on: str, resource: str | None, times: int | None
+    ) -> None:
+        self._book.add(Fault(name, on, resource, times, lambda plan: plan.changes.append(change), in_stream=True))
+
+    def _send(
+        self, name: str, line: bytes, on: str, resource: str | None, times: int | None, *, end: bool = False
+    ) -> None:
+        def send(answer: OpenAnswer) -> bool:
+            answer.send_lines([line + b"\n"])
+            return end
+
+        self._inject(name, send, on, resource, times)
+
+    def _inject(self, name: str, injection: Injection, on: str, resource: str | None, times: int | None) -> None:
+        self._book.inject(
+            Fault(name, on, resource, times, lambda plan: plan.injections.append(injection), in_stream=True), injection
+        )

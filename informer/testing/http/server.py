@@ -1,0 +1,274 @@
+"""A small HTTP/1.1 server.
+
+One listener thread accepts connections and notices clients that hang up; each connection has a thread of its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import select
+import socket
+import ssl
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+
+from informer.testing.http.connection import Connection, Exchange
+from informer.testing.http.messages import BadMessageError
+from watch.concurrency import Latch, Lock, Worker, join_all
+
+__all__ = ["HttpServer"]
+
+_log = logging.getLogger(__name__)
+
+# On Linux, poll reports that the peer has closed even if bytes before that are unread.
+_HANGUP = getattr(select, "POLLRDHUP", 0)
+_BACKLOG = 512
+_STOP_SECONDS = 5.0
+_SPARE_WORKERS = 64
+
+
+class HttpServer:
+    """Listens on the loopback address and passes each request to a function.
+
+    Args:
+        handle: answers one request. It runs on the connection's thread; an OSError that it raises ends the connection.
+        context: the TLS context; None means plain HTTP.
+        name: prefix of the threads' names.
+
+    Threads: every method may be called from any thread; `start` may be called once.
+    """
+
+    def __init__(
+        self, handle: Callable[[HttpServer, Exchange], None], *, context: ssl.SSLContext | None, name: str
+    ) -> None:
+        self._handle = handle
+        self._context = context
+        self._name = name
+        self._lock = Lock()
+        self._connections: dict[Connection, None] = {}  # an ordered set, oldest first; guarded by _lock
+        # One per open connection, and some that have ended since the list was last cleaned. Guarded by _lock.
+        self._workers: list[Worker] = []
+        self._stopping = False  # guarded by _lock
+        self._listener: socket.socket | None = None
+        self._listening = False  # used by the listener thread only, as are the next two
+        self._resume_at: float | None = None
+        self._hangups: dict[int, Connection] = {}
+        self._commands: deque[Callable[[], object]] = deque()  # to be run by the listener thread
+        self._wake_in, self._wake_out = socket.socketpair()
+        self._poll = select.poll()
+        self._worker = Worker(self._run, f"{name}-listener")
+        self.port = 0
+        self.accepted = 0
+        """The number of connections accepted so far."""
+
+    def start(self, port: int = 0) -> None:
+        """Binds the port and starts the listener thread; 0 takes any free port."""
+        self._listener = _bind(port)
+        self.port = self._listener.getsockname()[1]
+        self._wake_in.setblocking(False)
+        self._wake_out.setblocking(False)
+        self._poll.register(self._wake_in, select.POLLIN)
+        self._listen()
+        self._worker.start()
+
+    def stop(self) -> bool:
+        """Closes the port and every connection; returns whether every thread has ended within 5 s each."""
+        with self._lock:
+            self._stopping = True
+        self._wake()
+        ended = self._worker.join(_STOP_SECONDS)
+        self.cut_connections()
+        with self._lock:
+            workers, self._workers = self._workers, []
+        return join_all(workers, _STOP_SECONDS) and ended
+
+    def connections(self) -> list[Connection]:
+        """Returns the open connections, oldest first."""
+        with self._lock:
+            return list(self._connections)
+
+    def cut_connections(self, connections: Iterable[Connection] | None = None, *, reset: bool = False) -> int:
+        """Cuts the given connections (None means all) at once; returns their number."""
+        chosen = self.connections() if connections is None else list(connections)
+        for connection in chosen:
+            connection.cut(reset=reset)
+        return len(chosen)
+
+    def refuse(self, seconds: float | None = None) -> None:
+        """Refuses new connections for `seconds` (None means until `accept`); in force when this returns."""
+        self._ask(lambda: self._refuse(seconds))
+
+    def accept(self) -> None:
+        """Accepts connections again; in force when this returns."""
+        self._ask(self._listen)
+
+    @contextlib.contextmanager
+    def noticing_hangup(self, connection: Connection) -> Iterator[None]:
+        """Within the block, the listener thread cuts the connection as soon as its client closes it.
+
+        The connection's own thread is busy with a long answer then, and does not read.
+        """
+        fd = connection.fileno()
+        if fd >= 0:
+            self._command(lambda: self._register(fd, connection))
+        try:
+            yield
+        finally:
+            if fd >= 0:
+                self._command(lambda: self._unregister(fd, connection))
+
+    def _ask(self, what: Callable[[], object]) -> None:
+        done = Latch()
+        self._command(what)
+        self._command(done.open)
+        done.wait(_STOP_SECONDS)
+
+    def _command(self, what: Callable[[], object]) -> None:
+        self._commands.append(what)
+        self._wake()
+
+    def _wake(self) -> None:
+        with contextlib.suppress(OSError):  # the socket is full, or the server has stopped
+            self._wake_out.send(b"!")
+
+    # The rest runs on the listener thread.
+
+    def _run(self) -> None:
+        assert self._listener is not None
+        try:
+            while not self._stopping:
+                for fd, event in self._poll.poll(self._poll_timeout()):
+                    if fd == self._wake_in.fileno():
+                        self._run_commands()
+                    elif fd == self._listener.fileno():
+                        self._accept()
+                    else:
+                        self._hung_up(fd, event)
+                if self._resume_at is not None and time.monotonic() >= self._resume_at:
+                    self._listen()
+        finally:
+            self._listener.close()
+            self._wake_in.close()
+            self._wake_out.close()
+
+    def _poll_timeout(self) -> float | None:
+        return None if self._resume_at is None else max(0.0, (self._resume_at - time.monotonic()) * 1000)
+
+    def _run_commands(self) -> None:
+        try:
+            self._wake_in.recv(4096)
+        except BlockingIOError:
+            return
+        while self._commands:
+            self._commands.popleft()()
+
+    def _listen(self) -> None:
+        self._resume_at = None
+        if not self._listening:
+            assert self._listener is not None
+            try:
+                self._listener.listen(_BACKLOG)
+            except OSError:
+                self._listener.close()
+                self._listener = _bind(self.port)
+                self._listener.listen(_BACKLOG)
+            self._poll.register(self._listener, select.POLLIN)
+            self._listening = True
+
+    def _refuse(self, seconds: float | None) -> None:
+        self._resume_at = None if seconds is None else time.monotonic() + seconds
+        if self._listening:
+            assert self._listener is not None
+            self._poll.unregister(self._listener)
+            self._listening = False
+            try:
+                # On Linux the socket is then bound but not listening: clients are refused, and the port stays taken.
+                self._listener.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                self._listener.close()
+                self._listener = _bind(self.port)
+
+    def _accept(self) -> None:
+        assert self._listener is not None
+        try:
+            sock, _ = self._listener.accept()
+        except OSError:
+            return
+        sock.setblocking(True)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.accepted += 1
+        connection = Connection(sock, self._context, self.accepted)
+        worker = Worker(lambda: self._serve(connection), f"{self._name}-connection-{self.accepted}")
+        with self._lock:
+            if self._stopping:
+                connection.close()
+                return
+            self._connections[connection] = None
+            if len(self._workers) > 2 * len(self._connections) + _SPARE_WORKERS:
+                self._workers = [each for each in self._workers if each.is_alive]
+            self._workers.append(worker)
+            worker.start()
+
+    def _register(self, fd: int, connection: Connection) -> None:
+        if connection.fileno() == fd:
+            self._hangups[fd] = connection
+            self._poll.register(fd, _HANGUP or select.POLLIN)
+
+    def _unregister(self, fd: int, connection: Connection) -> None:
+        if self._hangups.get(fd) is connection:
+            del self._hangups[fd]
+            with contextlib.suppress(KeyError):
+                self._poll.unregister(fd)
+
+    def _hung_up(self, fd: int, event: int) -> None:
+        connection = self._hangups.get(fd)
+        if connection is None:
+            return
+        self._unregister(fd, connection)
+        if event & ~select.POLLIN or connection.peer_closed():
+            connection.cut()
+
+    # A connection's own thread.
+
+    def _serve(self, connection: Connection) -> None:
+        try:
+            connection.handshake()
+            while not connection.gone.is_set():
+                try:
+                    got = connection.read_request()
+                except BadMessageError as error:
+                    _refuse_message(connection, error)
+                    return
+                if got is None:
+                    return
+                exchange = Exchange(connection, *got)
+                self._handle(self, exchange)
+                if not exchange.keep_alive:
+                    return
+        except OSError as error:
+            _log.debug("connection %d ended: %s", connection.number, error)
+        finally:
+            with self._lock:
+                self._connections.pop(connection, None)
+            connection.close()
+
+
+def _refuse_message(connection: Connection, error: BadMessageError) -> None:
+    body = f"400 Bad Request: {error}".encode()
+    head = b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n"
+    connection.send_last(head + b"Content-Length: %d\r\n\r\n%s" % (len(body), body))
+
+
+def _bind(port: int) -> socket.socket:
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind(("127.0.0.1", port))
+    if not port:
+        # A socket keeps its port after it stops listening only if it was bound to that port by number.
+        port = listener.getsockname()[1]
+        listener.close()
+        return _bind(port)
+    listener.setblocking(False)
+    return listener

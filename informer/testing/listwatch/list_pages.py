@@ -1,0 +1,134 @@
+"""Serves lists page by page: which objects, in which order, at which resourceVersion.
+
+All pages of a list show the same resourceVersion, whatever is written between them.
+
+Source: https://kubernetes.io/docs/reference/using-api/api-concepts/#resource-versions-in-list-requests; apiserver
+pkg/storage/continue.go.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from bisect import bisect_right
+from typing import Any, NamedTuple
+
+import msgspec
+
+from informer.testing.listwatch.list_options import ListQuery
+from informer.testing.listwatch.selection import Selection
+from informer.testing.storage.statuses import ExpiredContinueError, bad_request, expired, too_large_resource_version
+from informer.testing.storage.storage import Bucket, Snapshot, Storage, Stored
+from watch.errors import ApiError
+
+__all__ = ["Page", "list_page"]
+
+_EXPIRED = "The provided continue parameter is too old to display a consistent list result. You can start a new list without the continue parameter, or use the continue token in this response to retrieve the remainder of the results. Continuing with the provided token results in an inconsistent list - objects that were created, modified, or deleted between the time the first chunk was returned and now may show up in the list."  # noqa: E501
+_TOO_OLD = "The resourceVersion for the provided list is too old."
+
+
+class Page(NamedTuple):
+    """A whole list, or one page of it, with the list's metadata."""
+
+    objects: list[Stored]
+    metadata: dict[str, Any]
+
+
+class _Token(NamedTuple):
+    """A continue token: where the next page begins."""
+
+    resource_version: int  # -1: the newest, although the earlier pages showed an older one
+    start: str  # the last key of the previous page
+
+    def __str__(self) -> str:
+        content = {"v": "meta.k8s.io/v1", "rv": self.resource_version, "start": self.start + "\0"}
+        return base64.urlsafe_b64encode(msgspec.json.encode(content)).rstrip(b"=").decode()
+
+    @classmethod
+    def read(cls, text: str) -> _Token:
+        try:
+            content = msgspec.json.decode(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+            return cls(int(content["rv"]), str(content["start"]).rstrip("\0"))
+        except (ValueError, TypeError, KeyError, binascii.Error, msgspec.DecodeError) as error:
+            raise bad_request(f"invalid continue token: continue key is not valid: {error}") from error
+
+
+def list_page(storage: Storage, bucket: Bucket, namespace: str, options: ListQuery, selection: Selection) -> Page:
+    """Returns one page of a list.
+
+    Args:
+        storage: gives the lock and the newest resourceVersion.
+        bucket: the resource's objects.
+        namespace: only objects in this namespace; "" means all.
+        options: the request's options, already validated.
+        selection: which objects the client selects.
+
+    Raises:
+        ApiError: 410, the resourceVersion was compacted; 504, it does not exist yet; 400, the token is malformed.
+
+    Threads: any; objects are selected outside the storage's lock.
+    """
+    token = _Token.read(options.continue_) if options.continue_ else None
+    if token is not None and options.version:
+        raise bad_request("specifying resource version is not allowed when using continue")
+    # kube-apiserver serves a list at resourceVersion 0 from its watch cache, which ignores limits.
+    limit = 0 if options.resource_version == "0" else options.limit
+    with storage.lock:
+        snapshot = _snapshot_locked(storage, bucket, options, token)
+    prefix = f"{namespace}/" if namespace else ""
+    begin = bisect_right(snapshot.keys, token.start if token is not None else prefix) if token or prefix else 0
+    chosen: list[Stored] = []
+    metadata: dict[str, Any] = {"resourceVersion": str(snapshot.resource_version)}
+    if selection.shards is not None:
+        metadata["shardInfo"] = {"selector": str(selection.shards)}
+    for at in range(begin, len(snapshot.keys)):
+        stored = snapshot.objects[snapshot.keys[at]]
+        if namespace and stored.namespace != namespace:
+            break
+        if limit and len(chosen) == limit:
+            # As in the real server, there is a next page even if none of the objects left is selected.
+            version = token.resource_version if token is not None else snapshot.resource_version
+            metadata["continue"] = str(_Token(version if version > 0 else snapshot.resource_version, chosen[-1].key))
+            if selection.everything:
+                metadata["remainingItemCount"] = _remaining(snapshot, at, namespace)
+            break
+        if selection.matches(stored):
+            chosen.append(stored)
+    return Page(chosen, metadata)
+
+
+def _snapshot_locked(storage: Storage, bucket: Bucket, options: ListQuery, token: _Token | None) -> Snapshot:
+    current = storage.resource_version
+    if token is not None:
+        if token.resource_version > 0:
+            _check_kept(bucket, token.resource_version, current, token)
+            return bucket.snapshot_locked(token.resource_version, current)
+        return bucket.snapshot_locked(current, current)
+    wanted = options.version
+    if wanted > current:
+        raise too_large_resource_version(wanted, current)
+    exact = options.resource_version_match == "Exact" or (
+        not options.resource_version_match and options.limit > 0 and wanted > 0
+    )
+    if exact:
+        _check_kept(bucket, wanted, current, None)
+        return bucket.snapshot_locked(wanted, current)
+    return bucket.snapshot_locked(current, current)
+
+
+def _check_kept(bucket: Bucket, version: int, current: int, token: _Token | None) -> None:
+    if version > current:
+        raise too_large_resource_version(version, current)
+    if version < bucket.oldest:
+        raise _expired(token)
+
+
+def _expired(token: _Token | None) -> ApiError:
+    return expired(_TOO_OLD) if token is None else ExpiredContinueError(_EXPIRED, str(_Token(-1, token.start)))
+
+
+def _remaining(snapshot: Snapshot, at: int, namespace: str) -> int:
+    if not namespace:
+        return len(snapshot.keys) - at
+    # "0" is the character after "/", so every key of the namespace sorts before this text.
+    return bisect_right(snapshot.keys, f"{namespace}0") - at

@@ -1,0 +1,266 @@
+"""Serves one watch: the changes of a resource after a resourceVersion, as lines of JSON.
+
+Threads that write objects put their changes into the stream's channel; the connection's thread turns them into lines.
+
+Source: apiserver pkg/storage/cacher and pkg/endpoints/handlers/watch.go.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import random
+import time
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import msgspec
+
+from informer.testing.listwatch.list_options import ListQuery
+from informer.testing.listwatch.selection import Selection
+from informer.testing.storage.representations import Representation
+from informer.testing.storage.statuses import expired, status_of, too_large_resource_version
+from informer.testing.storage.storage import Bucket, Storage, Stored, StoredChange
+from watch.channel import Channel
+from watch.errors import ApiError, ChannelClosedError
+
+__all__ = ["WatchStream", "error_line"]
+
+_encode = msgspec.json.encode
+# A last bookmark is sent this many seconds before a watch's deadline.
+_BEFORE_DEADLINE = 2.0
+# Lines are sent together up to about this size.
+_BATCH_BYTES = 256 * 1024
+
+
+class _Injected(NamedTuple):
+    """An action that a fault has put between two events."""
+
+    apply: Callable[[], bool]
+
+
+def error_line(error: ApiError) -> bytes:
+    """Returns the ERROR event that ends a watch."""
+    return b'{"type":"ERROR","object":%s}\n' % _encode(status_of(error))
+
+
+class WatchStream:
+    """The stream of one watch.
+
+    Call `start`, then iterate over `batches`, then call `finish`.
+
+    Args:
+        storage: gives the lock and the newest resourceVersion.
+        bucket: the resource's objects.
+        namespace: only changes in this namespace; "" means all.
+        options: the request's options, already validated.
+        selection: which objects the client selects.
+        representation: writes objects as the client wants them.
+        bookmark_interval: seconds between bookmarks.
+
+    Threads: one thread starts, reads and finishes the stream; any thread may call `inject` and `close`.
+    """
+
+    def __init__(
+        self,
+        storage: Storage,
+        bucket: Bucket,
+        namespace: str,
+        options: ListQuery,
+        selection: Selection,
+        representation: Representation,
+        *,
+        bookmark_interval: float,
+    ) -> None:
+        self._storage = storage
+        self._bucket = bucket
+        self._namespace = namespace
+        self._options = options
+        self._selection = selection
+        self._representation = representation
+        self._interval = bookmark_interval
+        timeout = options.timeout_seconds or random.uniform(1800, 3600)  # noqa: S311
+        self._begun = time.monotonic()
+        self._deadline = self._begun + timeout
+        self._channel: Channel[StoredChange | _Injected] = Channel(None)
+        self._subscription = 0
+        self._sent = 0  # every change up to this resourceVersion was sent
+        self._ended = False
+        self._first: list[bytes] = []  # the lines of the initial state, or of the history
+        self._end_bookmark: bytes | None = None  # follows the initial state
+        # The faults set these before `batches` is called.
+        self.at_start: list[Callable[[], bool]] = []
+        """Called after the initial state or the history, before the end bookmark; True ends the stream."""
+        self.on_state_sent: Callable[[], object] = lambda: None
+        """Called after the end bookmark."""
+        self.end_bookmark = True
+        """Whether the end bookmark is sent."""
+
+    def inject(self, action: Callable[[], bool]) -> None:
+        """Has `action` called between two events, on the connection's thread; it returns True to end the stream."""
+        self._put(_Injected(action))
+
+    def close(self) -> None:
+        """Ends the stream properly."""
+        self._channel.close()
+
+    def start(self) -> None:
+        """Subscribes to the resource's changes: none after this call is missed."""
+        try:
+            self._first, self._end_bookmark = self._begin()
+        except ApiError as error:
+            self._first, self._ended = [error_line(error)], True
+
+    def finish(self) -> None:
+        """Unsubscribes from the resource's changes. Idempotent."""
+        with self._storage.lock:
+            self._bucket.unsubscribe_locked(self._subscription)
+
+    def batches(self) -> Iterator[list[bytes]]:
+        """Yields lines as changes arrive; ends at the deadline, after `close`, or after an ERROR event."""
+        lines, self._first = self._first, []
+        bookmark = self._end_bookmark
+        try:
+            yield from self._batched(lines)
+            if self._ended:
+                return
+            for injection in self.at_start:
+                if injection():
+                    return
+            if bookmark is not None and self.end_bookmark:
+                yield [bookmark]
+            self.on_state_sent()
+            yield from self._follow()
+        finally:
+            self.finish()
+
+    def sample_line(self) -> bytes:
+        """Returns a line with an event of the kind that is watched, for faults that send half of one."""
+        with self._storage.lock:
+            stored = next(iter(self._bucket.objects.values()), None)
+        if stored is None:
+            return self._representation.bookmark(self._storage.resource_version, initial_events_end=False)
+        return self._representation.event("MODIFIED", stored)
+
+    def _put(self, item: StoredChange | _Injected) -> None:
+        with contextlib.suppress(ChannelClosedError):
+            self._channel.put_nowait(item)
+
+    def _begin(self) -> tuple[list[bytes], bytes | None]:
+        """Subscribes; returns the lines of the initial state or of the history, and the end bookmark if there is one."""
+        options = self._options
+        version = options.version
+        with self._storage.lock:
+            current = self._storage.resource_version
+            with_state = (version == 0 and options.send_initial_events is not False) or options.is_watch_list
+            if with_state:
+                if version > current:
+                    raise too_large_resource_version(version, current)
+                state = [self._bucket.objects[key] for key in self._bucket.keys]
+                changes: list[StoredChange] = []
+            else:
+                state = []
+                version = version or current
+                if version < self._bucket.watchable:
+                    raise expired(f"too old resource version: {version} ({self._bucket.watchable})")
+                changes = self._bucket.since_locked(version)
+            self._sent = max(version, current)
+            self._subscription = self._bucket.subscribe_locked(self._namespace, self._put, self.close)
+        lines = [
+            self._representation.event("ADDED", stored)
+            for stored in state
+            if (not self._namespace or stored.namespace == self._namespace) and self._selection.matches(stored)
+        ]
+        lines += self._lines(change for change in changes if self._concerns(change))
+        ends_with_bookmark = with_state and options.bookmarks
+        return lines, self._representation.bookmark(current, initial_events_end=True) if ends_with_bookmark else None
+
+    def _follow(self) -> Iterator[list[bytes]]:
+        next_bookmark = self._begun + self._interval
+        last_bookmark = self._deadline - _BEFORE_DEADLINE
+        while not self._ended:
+            now = time.monotonic()
+            if now >= self._deadline:
+                return
+            wait_until = self._deadline
+            if self._options.bookmarks:
+                due = next_bookmark if last_bookmark <= self._begun else min(next_bookmark, last_bookmark)
+                if now >= due:
+                    yield from self._bookmark()
+                    next_bookmark = now + self._interval
+                    if now >= last_bookmark:
+                        last_bookmark = self._deadline
+                    continue
+                wait_until = min(due, self._deadline)
+            try:
+                batch = self._channel.get_batch(timeout=wait_until - now)
+            except queue.Empty:
+                continue
+            except ChannelClosedError:
+                return
+            yield from self._take(batch)
+
+    def _take(self, batch: list[StoredChange | _Injected]) -> Iterator[list[bytes]]:
+        changes: list[StoredChange] = []
+        for each in batch:
+            if isinstance(each, _Injected):
+                yield from self._batched(self._lines(iter(changes)))
+                changes = []
+                self._ended = each.apply()
+                if self._ended:
+                    return
+            else:
+                changes.append(each)
+        yield from self._batched(self._lines(iter(changes)))
+
+    def _bookmark(self) -> Iterator[list[bytes]]:
+        with self._storage.lock:
+            # After `close` no more changes arrive, so a bookmark would promise changes that were never sent.
+            is_complete = not self._channel.closed
+            # Writers put changes into the channel under this lock, so every change up to `version` is in it.
+            version = max(self._storage.resource_version, self._sent)
+            try:
+                batch = self._channel.get_batch(timeout=0)
+            except (queue.Empty, ChannelClosedError):
+                batch = []
+        yield from self._take(batch)
+        if is_complete and not self._ended:
+            yield [self._representation.bookmark(version, initial_events_end=False)]
+
+    def _concerns(self, change: StoredChange) -> bool:
+        return not self._namespace or change.new.namespace == self._namespace
+
+    def _lines(self, changes: Iterator[StoredChange]) -> list[bytes]:
+        lines = []
+        for change in changes:
+            if change.resource_version <= self._options.version:
+                continue
+            event = self._event(change)
+            if event is not None:
+                lines.append(self._representation.event(*event))
+        return lines
+
+    def _event(self, change: StoredChange) -> tuple[str, Stored] | None:
+        """Returns the event for a change: an object that becomes selected is ADDED, one that ceases to be is DELETED."""
+        matches = self._selection.matches
+        was = change.old is not None and matches(change.old)
+        if change.deleted:
+            return ("DELETED", change.new) if was else None
+        if matches(change.new):
+            return ("MODIFIED" if was else "ADDED"), change.new
+        if was and change.old is not None:
+            return "DELETED", change.old.at(change.resource_version)
+        return None
+
+    @staticmethod
+    def _batched(lines: list[bytes]) -> Iterator[list[bytes]]:
+        batch: list[bytes] = []
+        size = 0
+        for line in lines:
+            batch.append(line)
+            size += len(line)
+            if size >= _BATCH_BYTES:
+                yield batch
+                batch, size = [], 0
+        if batch:
+            yield batch

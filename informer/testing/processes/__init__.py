@@ -1,0 +1,1 @@
+"""The programs of a real control plane, as child processes on free ports."""

@@ -1,0 +1,1 @@
+"""The embedded API server's requests: from a route to an answer."""

@@ -1,0 +1,129 @@
+"""Reads a PATCH request as a change of an object.
+
+Source: apiserver pkg/endpoints/handlers/patch.go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import msgspec
+
+from informer.testing.http.messages import Request
+from informer.testing.storage.object_checks import metadata_of
+from informer.testing.storage.patches import PatchError, json_patch, merge_patch
+from informer.testing.storage.served_resources import ServedResource
+from informer.testing.storage.statuses import Cause, bad_request, generic, invalid
+from informer.testing.storage.strategic_merge import strategic_merge
+from watch.errors import ApiError
+
+__all__ = ["Patch", "read_patch"]
+
+_CUSTOM_TYPES = (
+    "the body of the request was in an unknown format - accepted media types include: application/json-patch+json, "
+    "application/merge-patch+json, application/apply-patch+yaml"
+)
+
+
+class Patch(NamedTuple):
+    """The change that a PATCH request makes."""
+
+    apply: Callable[[dict[str, Any]], dict[str, Any]]
+    """Returns the changed object; it may change its argument."""
+    creates: bool = False
+    """Whether an object that does not exist is created."""
+
+
+def read_patch(served: ServedResource, request: Request) -> Patch:
+    """Reads the patch in a request's body.
+
+    Raises:
+        ApiError: 415, the patch's type is not supported; 400 or 422, the patch is malformed.
+    """
+    media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    match media:
+        case "application/merge-patch+json":
+            patch = _object(_decode(request.body))
+            return Patch(lambda obj: merge_patch(obj, patch))
+        case "application/json-patch+json":
+            operations = _operations(_decode(request.body))
+            return Patch(lambda obj: _json_patched(obj, operations))
+        case "application/strategic-merge-patch+json" if not served.custom:
+            patch = _object(_decode(request.body))
+            return Patch(lambda obj: _strategic(obj, patch))
+        case "application/apply-patch+yaml":
+            return _applied(served, request)
+    if served.custom:
+        raise ApiError(415, "UnsupportedMediaType", _CUSTOM_TYPES)
+    raise generic(415, "415: Unsupported Media Type")
+
+
+def _strategic(obj: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:
+    try:
+        merged: dict[str, Any] = strategic_merge(obj, patch)
+    except PatchError as error:
+        raise bad_request(str(error)) from error
+    return merged
+
+
+def _json_patched(obj: dict[str, Any], operations: list[Any]) -> dict[str, Any]:
+    try:
+        result = json_patch(obj, operations)
+    except PatchError as error:
+        raise generic(422) from error
+    except ImportError as error:
+        raise generic(500, str(error)) from error
+    if not isinstance(result, dict):
+        raise generic(422)
+    return result
+
+
+def _applied(served: ServedResource, request: Request) -> Patch:
+    """Reads a server-side apply. It is a merge here: owners of fields are not recorded, so there are no conflicts."""
+    if not request.query.get("fieldManager"):
+        cause = Cause.required("fieldManager", "is required for apply patch")
+        raise invalid("meta.k8s.io", "PatchOptions", "", [cause])
+    patch = _object(_decode_yaml(request.body))
+    if not patch.get("kind") or not patch.get("apiVersion"):
+        raise bad_request(f"invalid object type: {patch.get('apiVersion', '/')}, Kind={patch.get('kind', '')}")
+    if "managedFields" in metadata_of(patch, served.resource):
+        raise bad_request("metadata.managedFields must be nil")
+    merge = merge_patch if served.custom else strategic_merge
+    return Patch(lambda obj: merge(obj, patch), creates=True)
+
+
+def _decode(body: bytes) -> Any:
+    try:
+        return msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise bad_request("invalid JSON patch") from error
+
+
+def _decode_yaml(body: bytes) -> Any:
+    try:
+        return msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        pass
+    import yaml
+
+    try:
+        return yaml.safe_load(body)
+    except yaml.YAMLError as error:
+        raise bad_request(f"error decoding YAML: {error}") from error
+
+
+def _object(patch: Any) -> dict[str, Any]:
+    if not isinstance(patch, dict):
+        raise bad_request(
+            "error decoding patch: json: cannot unmarshal array into Go value of type map[string]interface {}"
+        )
+    return patch
+
+
+def _operations(patch: Any) -> list[Any]:
+    if not isinstance(patch, list) or not all(isinstance(operation, dict) for operation in patch):
+        raise bad_request(
+            "error decoding patch: json: cannot unmarshal object into Go value of type []handlers.jsonPatchOp"
+        )
+    return patch

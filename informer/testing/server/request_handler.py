@@ -1,0 +1,171 @@
+"""Answers every request: logs it, applies faults, checks access, and passes it to the part that serves it."""
+
+from __future__ import annotations
+
+import logging
+
+from informer.listwatch.resources import Resource
+from informer.testing.faults.faults import Faults
+from informer.testing.faults.open_answer import FaultPlan, OpenAnswer
+from informer.testing.http.connection import ConnectionCutError, Exchange
+from informer.testing.http.server import HttpServer
+from informer.testing.listwatch.list_options import is_true
+from informer.testing.server.access import Access
+from informer.testing.server.request_log import LoggedRequest, RequestLog
+from informer.testing.server.resource_requests import ResourceRequests
+from informer.testing.server.responses import send_error, send_json
+from informer.testing.server.routes import Route, route_of
+from informer.testing.server.server_requests import ServerRequests, send_plain_404
+from informer.testing.server.versions import ServerVersion
+from informer.testing.server.watch_requests import WatchRequests
+from informer.testing.storage.object_checks import Target
+from informer.testing.storage.registry import Registry
+from informer.testing.storage.served_resources import ServedResource
+from informer.testing.storage.statuses import forbidden, generic, page_not_found
+from informer.testing.storage.storage import Storage
+from watch.errors import ApiError
+
+__all__ = ["RequestHandler"]
+
+_log = logging.getLogger(__name__)
+
+
+class RequestHandler:
+    """Answers the requests of an embedded API server.
+
+    Args:
+        storage: stores the objects.
+        registry: reads and writes them.
+        access: authenticates clients and forbids requests.
+        log: records every request.
+        faults: the faults that tests asked for.
+        version: the server's version, which decides about features.
+        bookmark_interval: seconds between the bookmarks of a watch.
+
+    Threads: any; each connection's thread calls `handle`.
+    """
+
+    def __init__(
+        self,
+        storage: Storage,
+        registry: Registry,
+        access: Access,
+        log: RequestLog,
+        faults: Faults,
+        version: ServerVersion,
+        *,
+        bookmark_interval: float,
+    ) -> None:
+        self._registry = registry
+        self._access = access
+        self._requests = log
+        self._faults = faults
+        self._resources = ResourceRequests(storage, registry, version)
+        self._watches = WatchRequests(storage, registry, faults, version, bookmark_interval=bookmark_interval)
+        self._about_server = ServerRequests(storage, registry, version)
+
+    def handle(self, http: HttpServer, exchange: Exchange) -> None:
+        """Answers one request. Blocks until the answer is sent, which for a watch may take an hour."""
+        request = exchange.request
+        route = route_of(request.method, request.path, request.query)
+        logged = self._logged(exchange, route)
+        exchange.on_status = lambda status: self._requests.change(logged, status=status)
+        try:
+            with self._faults.book.answering(exchange, logged.verb, logged.resource) as (answer, plan):
+                logged.faults = plan.names
+                if not _replaced_by_fault(http, answer, plan):
+                    self._dispatch(http, answer, plan, route)
+        except ApiError as error:
+            send_error(exchange, error)
+        except OSError:
+            raise
+        except Exception:
+            _log.exception("the embedded API server failed to answer %s %s", request.method, request.path)
+            if exchange.status:
+                raise ConnectionError("the answer failed after its head was sent") from None
+            send_error(exchange, generic(500))
+        finally:
+            self._requests.change(logged, ended=True)
+
+    def _logged(self, exchange: Exchange, route: Route) -> LoggedRequest:
+        request = exchange.request
+        with_state = route.verb == "watch" and is_true(request.query.get("sendInitialEvents", "0"))
+        logged = LoggedRequest(
+            method=request.method,
+            path=request.path,
+            query=dict(request.query),
+            user_agent=request.headers.get("user-agent", ""),
+            verb="watch_list" if with_state else route.verb,
+            resource=f"{route.plural}.{route.group}" if route.group else route.plural,
+            namespace=route.namespace,
+            connection=exchange.connection.number,
+            headers=dict(request.headers),
+        )
+        self._requests.add(logged)
+        return logged
+
+    def _dispatch(self, http: HttpServer, answer: OpenAnswer, plan: FaultPlan, route: Route) -> None:
+        exchange = answer.exchange
+        user = self._access.user(exchange.request.headers.get("authorization", ""))
+        if not route.plural:
+            self._about_server.answer(exchange, f"127.0.0.1:{http.port}")
+            return
+        self._check_allowed(user, route)
+        served = self._registry.find(route.group, route.version, route.plural)
+        if served is None and not self._about_server.is_built_in(route.group):
+            send_plain_404(exchange)
+            return
+        if served is not None and served.custom and not _is_custom_path(route, served):
+            send_plain_404(exchange)
+            return
+        if served is None or not _is_served(route, served):
+            raise page_not_found()
+        target = Target(served, route.namespace, route.name, route.subresource)
+        if route.verb == "watch":
+            self._watches.answer(http, answer, plan, target)
+            return
+        status, body = self._resources.answer(route.verb, target, exchange.request)
+        send_json(exchange, status, body, chunked=route.verb == "list")
+
+    def _check_allowed(self, user: str, route: Route) -> None:
+        resource = Resource(route.group, route.version, route.plural, "", namespaced=bool(route.namespace))
+        plural = f"{resource.name}/{route.subresource}" if route.subresource else resource.name
+        if self._access.is_forbidden(route.verb, plural, route.namespace):
+            raise forbidden(user, route.verb, resource, route.name, route.namespace, route.subresource)
+
+
+def _replaced_by_fault(http: HttpServer, answer: OpenAnswer, plan: FaultPlan) -> bool:
+    """Applies the faults that act before an answer begins; returns whether one of them has answered the request."""
+    connection = answer.connection
+    if plan.hold is not None:
+        with http.noticing_hangup(connection):
+            plan.hold.wait(connection)
+    if plan.cut:
+        connection.cut()
+        raise ConnectionCutError("a fault has cut the connection")
+    for change in plan.changes:
+        change(answer.transmission)
+    if isinstance(plan.refusal, ApiError):
+        send_error(answer.exchange, plan.refusal)
+    elif plan.refusal is not None:
+        answer.exchange.answer(plan.refusal.status, plan.refusal.body, {"Content-Type": plan.refusal.content_type})
+    return plan.refusal is not None
+
+
+def _is_custom_path(route: Route, served: ServedResource) -> bool:
+    """Returns whether a custom resource has this path: without a namespace, objects can only be listed and watched."""
+    if bool(route.namespace) and not served.resource.namespaced:
+        return False
+    return (
+        not served.resource.namespaced or bool(route.namespace) or (not route.name and route.verb in ("list", "watch"))
+    )
+
+
+def _is_served(route: Route, served: ServedResource) -> bool:
+    resource = served.resource
+    if resource.namespaced and route.name and not route.namespace:
+        return False
+    if not resource.namespaced and route.namespace:
+        return False
+    subresources = {"": True, "status": served.has_status, "scale": served.has_scale}
+    return subresources.get(route.subresource, False)

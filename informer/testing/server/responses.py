@@ -1,0 +1,77 @@
+"""Sends JSON answers and errors: whole or in chunks, compressed for clients that accept gzip.
+
+Source: apiserver pkg/endpoints/handlers/responsewriters/writers.go.
+"""
+
+from __future__ import annotations
+
+import gzip
+import math
+import zlib
+from collections.abc import Sequence
+
+import msgspec
+
+from informer.testing.http.connection import Exchange
+from informer.testing.storage.statuses import status_of
+from watch.errors import ApiError
+
+__all__ = ["JSON", "TEXT", "gzip_member", "send_error", "send_json", "takes_gzip"]
+
+JSON = {"Content-Type": "application/json"}
+TEXT = {"Content-Type": "text/plain; charset=utf-8"}
+# Answers of at least this size are compressed for clients that accept gzip.
+_GZIP_BYTES = 128 * 1024
+# Longer lists are sent in chunks: the real server does not know their length when it begins.
+_CHUNKED_BYTES = 2048
+_CHUNK_BYTES = 32 * 1024
+
+
+def takes_gzip(exchange: Exchange) -> bool:
+    """Returns whether a client accepts gzip."""
+    accepted = exchange.request.headers.get("accept-encoding", "").lower()
+    return any(part.partition(";")[0].strip() == "gzip" for part in accepted.split(","))
+
+
+def gzip_member(data: bytes) -> bytes:
+    """Compresses `data` to one complete gzip member; a stream of lines consists of many such members."""
+    compressor = zlib.compressobj(1, wbits=31)
+    return compressor.compress(data) + compressor.flush()
+
+
+def send_json(
+    exchange: Exchange,
+    status: int,
+    pieces: Sequence[bytes],
+    *,
+    chunked: bool = False,
+    content_type: str = "application/json",
+) -> None:
+    """Sends an answer whose body is the joined pieces.
+
+    Args:
+        exchange: the request to answer.
+        status: the HTTP status code.
+        pieces: the body.
+        chunked: send a long body in chunks.
+        content_type: the body's media type.
+    """
+    body = b"".join(pieces)
+    headers = {"Content-Type": content_type}
+    if len(body) >= _GZIP_BYTES and takes_gzip(exchange):
+        body = gzip.compress(body, 1)
+        headers["Content-Encoding"] = "gzip"
+    if chunked and len(body) > _CHUNKED_BYTES:
+        exchange.begin(status, headers)
+        exchange.send_chunks(body[at : at + _CHUNK_BYTES] for at in range(0, len(body), _CHUNK_BYTES))
+        exchange.end()
+    else:
+        exchange.answer(status, body, headers)
+
+
+def send_error(exchange: Exchange, error: ApiError) -> None:
+    """Sends an error as a Status, with Retry-After if the error has one."""
+    headers = dict(JSON)
+    if error.retry_after is not None:
+        headers["Retry-After"] = str(math.ceil(error.retry_after))
+    exchange.answer(error.status, msgspec.json.encode(status_of(error)) + b"\n", headers)

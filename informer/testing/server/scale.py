@@ -1,0 +1,87 @@
+"""The scale subresource: an object's wanted and present replicas, in a form that all kinds share. No I/O.
+
+Source: https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/#scale-subresource
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from informer.testing.storage.served_resources import ServedResource
+from informer.testing.storage.statuses import Cause, invalid
+
+__all__ = ["scale_of", "with_scale"]
+
+_PATHS = {"specReplicasPath": ".spec.replicas", "statusReplicasPath": ".status.replicas"}
+_COPIED = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
+
+
+def scale_of(served: ServedResource, obj: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the Scale of an object."""
+    paths = {**_PATHS, **served.scale_paths}
+    status: dict[str, Any] = {"replicas": _get(obj, paths["statusReplicasPath"]) or 0}
+    selector = _selector(served, obj)
+    if selector:
+        status["selector"] = selector
+    replicas = _get(obj, paths["specReplicasPath"])
+    return {
+        "kind": "Scale",
+        "apiVersion": "autoscaling/v1",
+        "metadata": {key: obj["metadata"][key] for key in _COPIED if key in obj["metadata"]},
+        "spec": {"replicas": replicas} if replicas else {},
+        "status": status,
+    }
+
+
+def with_scale(served: ServedResource, obj: dict[str, Any], scale: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the object with the number of replicas that a Scale wants.
+
+    Raises:
+        ApiError: 422, `spec.replicas` is not an integer of at least 0.
+    """
+    spec = scale.get("spec")
+    replicas = spec.get("replicas", 0) if isinstance(spec, Mapping) else 0
+    if not isinstance(replicas, int) or isinstance(replicas, bool) or replicas < 0:
+        cause = Cause.bad("spec.replicas", str(replicas), "must be greater than or equal to 0")
+        raise invalid("autoscaling", "Scale", obj["metadata"]["name"], [cause])
+    *parents, last = {**_PATHS, **served.scale_paths}["specReplicasPath"].strip(".").split(".")
+    at = obj
+    for parent in parents:
+        at = at.setdefault(parent, {})
+    at[last] = replicas
+    version = (scale.get("metadata") or {}).get("resourceVersion")
+    if version:
+        obj["metadata"]["resourceVersion"] = version
+    return obj
+
+
+def _selector(served: ServedResource, obj: Mapping[str, Any]) -> str:
+    if served.custom:
+        path = served.scale_paths.get("labelSelectorPath")
+        return str(_get(obj, path) or "") if path else ""
+    selector = _get(obj, ".spec.selector") or {}
+    labels = (
+        selector.get("matchLabels") or {} if "matchLabels" in selector or "matchExpressions" in selector else selector
+    )
+    terms = [f"{key}={value}" for key, value in sorted(labels.items())]
+    terms += [_term(expression) for expression in selector.get("matchExpressions") or ()]
+    return ",".join(terms)
+
+
+def _term(expression: Mapping[str, Any]) -> str:
+    key, operator = str(expression.get("key", "")), expression.get("operator", "")
+    values = ",".join(sorted(expression.get("values") or ()))
+    terms: dict[str, str] = {
+        "In": f"{key} in ({values})",
+        "NotIn": f"{key} notin ({values})",
+        "Exists": key,
+        "DoesNotExist": f"!{key}",
+    }
+    return terms.get(operator, key)
+
+
+def _get(obj: Any, path: str) -> Any:
+    for key in path.strip(".").split("."):
+        obj = obj.get(key) if isinstance(obj, Mapping) else None
+    return obj

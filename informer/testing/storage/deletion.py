@@ -1,0 +1,44 @@
+"""The options of a deletion: validation, and the finalizers that a propagation policy sets. No I/O.
+
+The embedded server has no garbage collector. As with any kube-apiserver without one, a deletion in the foreground or
+with orphans leaves a finalizer that a garbage collector would remove.
+
+Source: apimachinery pkg/apis/meta/v1/validation, apiserver pkg/registry/generic/registry/store.go.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from informer.testing.storage.statuses import Cause, invalid
+
+__all__ = ["check_delete_options", "finalizers_for"]
+
+_FINALIZERS = {"Orphan": "orphan", "Foreground": "foregroundDeletion"}
+_POLICIES = ("Foreground", "Background", "Orphan", "nil")
+
+
+def check_delete_options(options: Mapping[str, Any]) -> None:
+    """Raises ApiError 422 if the options contradict each other or name an unknown policy."""
+    policy, orphans = options.get("propagationPolicy"), options.get("orphanDependents")
+    causes = []
+    if policy is not None and orphans is not None:
+        message = "orphanDependents and deletionPropagation cannot be both set"
+        causes.append(Cause.bad("propagationPolicy", json.dumps(policy), message))
+    if policy is not None and policy not in _POLICIES[:-1]:
+        causes.append(Cause.unsupported("propagationPolicy", str(policy), _POLICIES))
+    if causes:
+        raise invalid("meta.k8s.io", "DeleteOptions", "", causes)
+
+
+def finalizers_for(options: Mapping[str, Any], finalizers: Sequence[str]) -> list[str]:
+    """Returns the finalizers that an object gets when it is deleted, given those that it has."""
+    policy = options.get("propagationPolicy")
+    if policy is None and options.get("orphanDependents") is not None:
+        policy = "Orphan" if options["orphanDependents"] else "Background"
+    if policy is None:
+        return list(finalizers)
+    others = [each for each in finalizers if each not in _FINALIZERS.values()]
+    return [*others, _FINALIZERS[policy]] if policy in _FINALIZERS else others

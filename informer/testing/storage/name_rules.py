@@ -1,0 +1,134 @@
+"""Validates names, labels, annotations and finalizers, and generates names.
+
+Source: https://kubernetes.io/docs/concepts/overview/working-with-objects/names/ and labels/; apimachinery
+pkg/util/validation.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+from collections.abc import Iterable, Mapping, Sequence
+
+from informer.testing.storage.statuses import Cause
+
+__all__ = ["annotation_causes", "finalizer_causes", "generated_name", "label_causes", "name_cause"]
+
+_SUBDOMAIN = re.compile(r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?(?:\.[a-z0-9](?:[-a-z0-9]*[a-z0-9])?)*\Z")
+_LABEL = re.compile(r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?\Z")
+_QUALIFIED = re.compile(r"[A-Za-z0-9](?:[-A-Za-z0-9_.]*[A-Za-z0-9])?\Z")
+_SUBDOMAIN_ERROR = (
+    "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and "
+    "end with an alphanumeric character (e.g. 'example.com', regex used for validation is "
+    r"'[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')"
+)
+_LABEL_ERROR = (
+    "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with "
+    "an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is "
+    "'[a-z0-9]([-a-z0-9]*[a-z0-9])?')"
+)
+_KEY_ERROR = (
+    "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric "
+    "character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is "
+    "'([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')"
+)
+_VALUE_ERROR = (
+    "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and "
+    "end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is "
+    "'(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')"
+)
+_TWO_PARTS_ERROR = (
+    "a valid label key" + _KEY_ERROR.removeprefix("name part") + " with an optional DNS subdomain prefix and '/' "
+    "(e.g. 'example.com/MyName')"
+)
+_FINALIZER_ERROR = "name is neither a standard finalizer name nor is it fully qualified"
+_STANDARD_FINALIZERS = frozenset(("foregroundDeletion", "kubernetes", "orphan"))
+# Kinds whose names are DNS labels. Names of RBAC objects are path segments, all other names DNS subdomains.
+_SINGLE_LABELS = frozenset(("Namespace", "Service"))
+# The real server's alphabet, without vowels and characters that look alike.
+_LETTERS = "bcdfghjklmnpqrstvwxz2456789"
+_LONGEST_GENERATED = 58
+_LONGEST_LABEL = 63
+_LONGEST_SUBDOMAIN = 253
+
+
+def generated_name(prefix: str) -> str:
+    """Returns a name that begins with `prefix` and ends with five random characters."""
+    return prefix[:_LONGEST_GENERATED] + "".join(random.choices(_LETTERS, k=5))  # noqa: S311
+
+
+def name_cause(name: str, kind: str, group: str) -> Cause | None:
+    """Returns why a name is not valid for objects of a kind; None if it is."""
+    if not name:
+        return Cause.required("metadata.name", "name or generateName is required")
+    message = _path_segment_error(name) if group == "rbac.authorization.k8s.io" else _dns_error(name, kind)
+    return None if message is None else Cause.bad("metadata.name", json.dumps(name), message)
+
+
+def label_causes(labels: Mapping[str, str]) -> list[Cause]:
+    """Returns why labels are not valid; empty if they are."""
+    causes = []
+    for key, value in labels.items():
+        for text, message in ((key, _key_error(key)), (value, _value_error(value))):
+            if message is not None:
+                causes.append(Cause.bad("metadata.labels", json.dumps(text), message))
+    return causes
+
+
+def annotation_causes(keys: Iterable[str]) -> list[Cause]:
+    """Returns why keys of annotations are not valid; empty if they are."""
+    # Unlike a label's key, an annotation's may have capital letters in its prefix.
+    found = ((key, _key_error(key.lower())) for key in keys)
+    return [
+        Cause.bad("metadata.annotations", json.dumps(key), message) for key, message in found if message is not None
+    ]
+
+
+def finalizer_causes(finalizers: Sequence[str], *, custom: bool) -> list[Cause]:
+    """Returns why finalizers are not valid; empty if they are."""
+    found = ((text, _key_error(text)) for text in finalizers)
+    causes = [
+        Cause.bad("metadata.finalizers", json.dumps(text), message) for text, message in found if message is not None
+    ]
+    if custom:
+        return causes
+    for i, text in enumerate(finalizers):
+        if "/" not in text and text not in _STANDARD_FINALIZERS:
+            causes.append(Cause.bad(f"metadata.finalizers[{i}]", json.dumps(text), _FINALIZER_ERROR))
+    return causes
+
+
+def _dns_error(name: str, kind: str) -> str | None:
+    single = kind in _SINGLE_LABELS
+    longest = _LONGEST_LABEL if single else _LONGEST_SUBDOMAIN
+    if single and "." in name:
+        return "must not contain dots"
+    if len(name) > longest:
+        return f"must be no more than {longest} characters"
+    if single:
+        return None if _LABEL.match(name) else _LABEL_ERROR
+    return None if _SUBDOMAIN.match(name) else _SUBDOMAIN_ERROR
+
+
+def _path_segment_error(name: str) -> str | None:
+    if name in (".", ".."):
+        return f"may not be '{name}'"
+    return next((f"may not contain '{character}'" for character in "/%" if character in name), None)
+
+
+def _key_error(key: str) -> str | None:
+    if key.count("/") > 1:
+        return _TWO_PARTS_ERROR
+    prefix, slash, name = key.rpartition("/")
+    if slash and not _SUBDOMAIN.match(prefix):
+        return f"prefix part {_SUBDOMAIN_ERROR}" if prefix else "prefix part must be non-empty"
+    if len(name) > _LONGEST_LABEL:
+        return f"name part must be no more than {_LONGEST_LABEL} bytes"
+    return None if _QUALIFIED.match(name) else _KEY_ERROR
+
+
+def _value_error(value: str) -> str | None:
+    if len(value) > _LONGEST_LABEL:
+        return f"must be no more than {_LONGEST_LABEL} bytes"
+    return None if not value or _QUALIFIED.match(value) else _VALUE_ERROR

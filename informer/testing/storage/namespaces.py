@@ -1,0 +1,84 @@
+"""The rules of namespaces, with the work that a real cluster's namespace controller does.
+
+Deleting a namespace marks it and deletes every object in it. The namespace is removed with its last object; an object
+with finalizers holds it back.
+
+Source: kubernetes pkg/controller/namespace, and the NamespaceLifecycle admission plugin.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from informer.testing.storage.object_checks import Target
+from informer.testing.storage.served_resources import ServedResource
+from informer.testing.storage.statuses import not_found
+from informer.testing.storage.storage import Bucket, Storage
+from watch.errors import ApiError
+
+__all__ = ["Namespaces"]
+
+INITIAL_NAMESPACES = ("default", "kube-node-lease", "kube-public", "kube-system")
+_IMMORTAL = frozenset(("default", "kube-public", "kube-system"))
+
+
+class Namespaces:
+    """Checks writes against the namespaces that exist, and empties deleted namespaces.
+
+    Threads: any; callers hold the storage's lock.
+    """
+
+    def __init__(self, storage: Storage, served: ServedResource) -> None:
+        self._storage = storage
+        self.served = served
+
+    def check_create_locked(self, target: Target, name: str) -> None:
+        """Raises ApiError: 404 if an object's namespace does not exist, 403 if it is being deleted."""
+        resource = target.served.resource
+        if not resource.namespaced:
+            return
+        namespace = self._bucket_locked().objects.get(target.namespace)
+        if namespace is None:
+            raise not_found(self.served.resource, target.namespace)
+        if namespace.marked:
+            message = f"unable to create new content in namespace {target.namespace} because it is being terminated"
+            cause = {
+                "reason": "NamespaceTerminating",
+                "message": f"namespace {target.namespace} is being terminated",
+                "field": "metadata.namespace",
+            }
+            details = {"name": name, **({"group": resource.group} if resource.group else {}), "kind": resource.plural}
+            details["causes"] = [cause]  # type: ignore[assignment]
+            raise ApiError(403, "Forbidden", f'{resource.name} "{name}" is forbidden: {message}', details=details)
+
+    def check_delete_locked(self, name: str) -> None:
+        """Raises ApiError 403 for the namespaces that must not be deleted."""
+        if name in _IMMORTAL:
+            message = f'namespaces "{name}" is forbidden: this namespace may not be deleted'
+            raise ApiError(403, "Forbidden", message, details={"name": name, "kind": "namespaces"})
+
+    def empty_locked(self, name: str, remove: Callable[[str, Bucket, str], object]) -> None:
+        """Deletes every object in a marked namespace, then the namespace if it is empty.
+
+        Args:
+            name: the namespace's name.
+            remove: deletes or marks one object, given the bucket's name, the bucket and the object's key.
+        """
+        for bucket_name, bucket in self._storage.buckets_locked():
+            for stored in [each for each in bucket.objects.values() if each.namespace == name]:
+                remove(bucket_name, bucket, stored.key)
+        self.finish_locked(name)
+
+    def finish_locked(self, name: str) -> None:
+        """Removes a namespace if it is marked and empty."""
+        bucket = self._bucket_locked()
+        namespace = bucket.objects.get(name)
+        if namespace is None or not namespace.marked or namespace.held:
+            return
+        if not any(
+            stored.namespace == name for _, each in self._storage.buckets_locked() for stored in each.objects.values()
+        ):
+            self._storage.delete_locked(bucket, namespace)
+
+    def _bucket_locked(self) -> Bucket:
+        return self._storage.bucket_locked(self.served.bucket, self.served.paths)

@@ -1,0 +1,216 @@
+"""Validates objects that are to be written: kind, metadata, identity and preconditions. No I/O.
+
+Source: apiserver pkg/registry/rest and pkg/endpoints/handlers. The messages are those of kube-apiserver 1.37.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from informer.listwatch.resources import Resource
+from informer.testing.storage.name_rules import annotation_causes, finalizer_causes, label_causes, name_cause
+from informer.testing.storage.served_resources import ServedResource
+from informer.testing.storage.statuses import Cause, bad_request, conflict, invalid, wrong_precondition
+from informer.testing.storage.storage import Stored
+from watch.errors import ApiError
+
+__all__ = [
+    "Target",
+    "check_finalizers",
+    "check_identity",
+    "check_kind",
+    "check_metadata",
+    "check_preconditions",
+    "check_uid",
+    "check_version",
+    "metadata_of",
+    "set_namespace",
+]
+
+_GO_TYPES = {str: "string", int: "number", float: "number", bool: "bool", list: "array", dict: "object"}
+
+
+class Target(NamedTuple):
+    """The object that a request acts on; without a name, the objects of a resource."""
+
+    served: ServedResource
+    namespace: str = ""
+    name: str = ""
+    subresource: str = ""
+
+    @property
+    def key(self) -> str:
+        """The key under which the object is stored."""
+        return f"{self.namespace}/{self.name}" if self.served.resource.namespaced else self.name
+
+
+def check_kind(served: ServedResource, obj: Mapping[str, Any], is_served: Callable[[str, str], bool]) -> None:
+    """Raises ApiError 400 if the object's kind is not that of the resource it is written to."""
+    resource = served.resource
+    if served.custom:
+        _check_custom_kind(resource, obj)
+        return
+    kind, api_version = obj.get("kind") or resource.kind, obj.get("apiVersion") or resource.api_version
+    if (kind, api_version) == (resource.kind, resource.api_version):
+        return
+    version = str(api_version).rpartition("/")[2]
+    if is_served(str(api_version), str(kind)):
+        group = resource.group.partition(".")[0] or "core"
+        why = f"converting ({version}.{kind}) to ({group}.{resource.kind}): unknown conversion"
+    else:
+        why = not_registered(str(api_version), str(kind))
+    raise bad_request(f'{kind} in version "{version}" cannot be handled as a {resource.kind}: {why}')
+
+
+def _check_custom_kind(resource: Resource, obj: Mapping[str, Any]) -> None:
+    kind, api_version = obj.get("kind") or "", obj.get("apiVersion") or ""
+    if not kind:
+        text = json.dumps(obj, separators=(",", ":"))
+        raise bad_request(
+            f"the object provided is unrecognized (must be of type {resource.kind}): Object 'Kind' is missing in "
+            f"'{text}' ({text})"
+        )
+    if api_version != resource.api_version:
+        raise bad_request(
+            f"the API version in the data ({api_version}) does not match the expected API version "
+            f"({resource.api_version})"
+        )
+    if kind != resource.kind:
+        metadata = obj.get("metadata")
+        name = metadata.get("name", "") if isinstance(metadata, dict) else ""
+        raise invalid(resource.group, kind, name, [Cause.bad("kind", json.dumps(kind), f"must be {resource.kind}")])
+
+
+def not_registered(api_version: str, kind: str) -> str:
+    """Returns the message for a kind that the server does not have."""
+    return f'no kind "{kind}" is registered for version "{api_version}" in scheme "pkg/runtime/scheme.go:111"'
+
+
+def metadata_of(obj: dict[str, Any], resource: Resource) -> dict[str, Any]:
+    """Returns an object's metadata, added if missing; raises ApiError 400 if a field has the wrong type."""
+    metadata = obj.get("metadata")
+    if metadata is None:
+        metadata = obj["metadata"] = {}
+    message = f'{resource.kind} in version "{resource.version}" cannot be handled as a {resource.kind}: json: '
+    if not isinstance(metadata, dict):
+        field = f"Go struct field {resource.kind}.metadata of type v1.ObjectMeta"
+        raise bad_request(f"{message}cannot unmarshal {_GO_TYPES[type(metadata)]} into {field}")
+    for name in ("labels", "annotations"):
+        values = metadata.get(name)
+        odd = [values] if not isinstance(values, dict) else [v for v in values.values() if not isinstance(v, str)]
+        if values is not None and odd:
+            field = f"Go struct field ObjectMeta.metadata.{name} of type string"
+            raise bad_request(f"{message}cannot unmarshal {_GO_TYPES.get(type(odd[0]), 'null')} into {field}")
+    for name in ("name", "generateName", "namespace", "uid", "resourceVersion"):
+        value = metadata.get(name)
+        if value is not None and not isinstance(value, str):
+            field = f"Go struct field ObjectMeta.metadata.{name} of type string"
+            raise bad_request(f"{message}cannot unmarshal {_GO_TYPES[type(value)]} into {field}")
+    return metadata
+
+
+def set_namespace(target: Target, metadata: dict[str, Any]) -> None:
+    """Sets the request's namespace in an object; raises ApiError 400 if the object has another one."""
+    if not target.served.resource.namespaced:
+        metadata.pop("namespace", None)
+        return
+    if metadata.get("namespace") not in (None, "", target.namespace):
+        raise bad_request("the namespace of the provided object does not match the namespace sent on the request")
+    metadata["namespace"] = target.namespace
+
+
+def check_metadata(metadata: Mapping[str, Any], served: ServedResource) -> None:
+    """Raises ApiError 422 if the name, a label, an annotation or a finalizer is not valid."""
+    resource = served.resource
+    name = metadata.get("name") or ""
+    cause = name_cause(name, resource.kind, resource.group)
+    causes = [] if cause is None else [cause]
+    causes += label_causes(metadata.get("labels") or {})
+    causes += annotation_causes(metadata.get("annotations") or {})
+    causes += finalizer_causes(metadata.get("finalizers") or (), custom=served.custom)
+    if causes:
+        raise invalid(resource.group, resource.kind, name, causes)
+
+
+def check_identity(target: Target, metadata: Mapping[str, Any], uid: str) -> None:
+    """Raises ApiError if an update carries another name (400) or another uid (409).
+
+    Args:
+        target: the object that the request's URL names.
+        metadata: the new object's metadata.
+        uid: the stored object's uid; "" skips that check.
+    """
+    resource, name = target.served.resource, metadata.get("name")
+    if not name:
+        raise bad_request(
+            f"the name of the object ({target.name} based on URL) was undeterminable: name must be provided"
+        )
+    if name != target.name:
+        raise bad_request(f"the name of the object ({name}) does not match the name on the URL ({target.name})")
+    given = metadata.get("uid")
+    if given and uid and given != uid:
+        raise conflict(
+            resource,
+            target.name,
+            f"StorageError: invalid object, Code: 4, Key: /registry/{resource.plural}/{target.key}, ResourceVersion: 0, "
+            f"AdditionalErrorMsg: Precondition failed: UID in precondition: {given}, UID in object meta: {uid}",
+        )
+
+
+def check_uid(target: Target, metadata: Mapping[str, Any], uid: str) -> None:
+    """Raises ApiError 422 if an update would change the uid."""
+    given = metadata.get("uid")
+    if given and given != uid:
+        resource = target.served.resource
+        cause = Cause.bad("metadata.uid", json.dumps(given), "field is immutable")
+        raise invalid(resource.group, resource.kind, target.name, [cause])
+
+
+def check_version(target: Target, metadata: Mapping[str, Any], old: Stored | None) -> None:
+    """Raises ApiError if the resourceVersion is not the stored object's (409), or is missing but required (422)."""
+    served, resource = target.served, target.served.resource
+    version = metadata.get("resourceVersion") or ""
+    if version and not (version.isascii() and version.isdigit()):
+        raise ApiError(500, "", f'strconv.ParseUint: parsing "{version}": invalid syntax')
+    if old is None:
+        return
+    if version and int(version) not in (0, old.resource_version):
+        raise conflict(resource, target.name)
+    if not version and served.needs_resource_version:
+        cause = Cause.bad("metadata.resourceVersion", "0", "must be specified for an update")
+        raise invalid(resource.group, resource.plural, target.name, [cause])
+
+
+def check_finalizers(target: Target, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
+    """Raises ApiError 422 if an update adds a finalizer to an object that is being deleted."""
+    if "deletionTimestamp" not in old:
+        return
+    added = [each for each in new.get("finalizers") or () if each not in (old.get("finalizers") or ())]
+    if added:
+        resource = target.served.resource
+        listed = ", ".join(json.dumps(each) for each in added)
+        message = (
+            f"no new finalizers can be added if the object is being deleted, found new finalizers []string{{{listed}}}"
+        )
+        raise invalid(resource.group, resource.kind, target.name, [Cause.forbidden("metadata.finalizers", message)])
+
+
+def check_preconditions(resource: Resource, old: Stored, preconditions: Mapping[str, Any]) -> None:
+    """Raises ApiError 409 if a deletion's uid or resourceVersion is not the stored object's."""
+    uid, version = preconditions.get("uid"), preconditions.get("resourceVersion")
+    if uid is not None and uid != old.uid:
+        raise wrong_precondition(
+            resource,
+            old.name,
+            f"the UID in the precondition ({uid}) does not match the UID in record ({old.uid}). "
+            "The object might have been deleted and then recreated",
+        )
+    if version is not None and version != str(old.resource_version):
+        raise wrong_precondition(
+            resource,
+            old.name,
+            f"the ResourceVersion in the precondition ({version}) does not match the ResourceVersion in record "
+            f"({old.resource_version}). The object might have been modified",
+        )

@@ -1,0 +1,273 @@
+"""Creates, reads, updates and deletes objects, with the validation of the real server.
+
+A write is validated and stored under the storage's lock, so that two writers never start from the same state.
+
+Source: apiserver pkg/registry/generic/registry/store.go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from informer.testing.storage.custom_resource_definitions import Definitions
+from informer.testing.storage.deletion import check_delete_options, finalizers_for
+from informer.testing.storage.name_rules import generated_name
+from informer.testing.storage.namespaces import INITIAL_NAMESPACES, Namespaces
+from informer.testing.storage.object_checks import (
+    Target,
+    check_finalizers,
+    check_identity,
+    check_kind,
+    check_metadata,
+    check_preconditions,
+    check_uid,
+    check_version,
+    metadata_of,
+    set_namespace,
+)
+from informer.testing.storage.served_resources import ServedResource, ServedResources
+from informer.testing.storage.statuses import already_exists, not_found, page_not_found
+from informer.testing.storage.storage import Bucket, Storage, Stored
+from informer.testing.storage.system_fields import changed_object, key_of, mark_deleted, new_object
+from watch.errors import ApiError
+
+__all__ = ["Registry"]
+
+# Attempts to generate a name that is not taken.
+_NAME_TRIES = 8
+_DEFINITION = "CustomResourceDefinition"
+
+
+class Registry:
+    """Reads and writes objects.
+
+    Args:
+        storage: stores the objects; the registry adds the initial namespaces to it.
+
+    Threads: any.
+    """
+
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+        self.resources = ServedResources()  # guarded by the storage's lock
+        self._definitions = Definitions(storage, self.resources)
+        namespaces = self.resources.find("", "v1", "namespaces")
+        assert namespaces is not None
+        self._namespaces = Namespaces(storage, namespaces)
+        for name in INITIAL_NAMESPACES:
+            self.create(Target(namespaces), {"metadata": {"name": name}})
+
+    def find(self, group: str, version: str, plural: str) -> ServedResource | None:
+        """Returns the resource at a path; None if the server does not have it."""
+        with self._storage.lock:
+            return self.resources.find(group, version, plural)
+
+    def bucket_locked(self, served: ServedResource) -> Bucket:
+        """Returns the bucket with a resource's objects."""
+        return self._storage.bucket_locked(served.bucket, served.paths, served.form)
+
+    def get(self, target: Target) -> Stored:
+        """Returns the newest state of an object.
+
+        Raises:
+            ApiError: 404, the object does not exist.
+        """
+        with self._storage.lock:
+            return self._existing_locked(target)
+
+    def create(
+        self, target: Target, obj: dict[str, Any], *, with_status: bool = False, dry_run: bool = False
+    ) -> Stored:
+        """Creates an object and returns its state.
+
+        Args:
+            target: the resource and the namespace.
+            obj: the object; the registry takes ownership of it.
+            with_status: store the status too.
+            dry_run: validate, but store nothing.
+
+        Raises:
+            ApiError: the object is not valid, or exists already.
+        """
+        served = target.served
+        check_kind(served, obj, self._is_served)
+        metadata = metadata_of(obj, served.resource)
+        obj = served.to_stored(obj)
+        set_namespace(target, metadata)
+        if metadata.get("resourceVersion"):
+            raise ApiError(500, "", "resourceVersion should not be set on objects to be created")
+        with self._storage.lock:
+            if served.custom and self.find(*served.path) is None:
+                raise page_not_found()  # its definition was deleted after the request was routed
+            self._namespaces.check_create_locked(target, metadata.get("name") or "")
+            bucket = self.bucket_locked(served)
+            _generate_name(bucket, metadata)
+            check_metadata(metadata, served)
+            if key_of(metadata) in bucket.objects:
+                raise already_exists(served.resource, metadata["name"])
+            created = new_object(served, obj, with_status=with_status)
+            if served.resource.kind == _DEFINITION:
+                self._definitions.accept_locked(created)
+            if dry_run:
+                return self._storage.dry_run_locked(bucket, created)
+            stored = self._storage.write_locked(bucket, created, None)
+            if served.resource.kind == _DEFINITION:
+                self._definitions.serve_locked(stored)
+            return stored
+
+    def update(
+        self,
+        target: Target,
+        change: Callable[[dict[str, Any]], dict[str, Any]],
+        *,
+        with_status: bool = False,
+        dry_run: bool = False,
+        create: bool = False,
+        patch: bool = False,
+    ) -> tuple[Stored, bool]:
+        """Updates an object.
+
+        Args:
+            target: the object; its subresource decides which part of the object is updated.
+            change: returns the new object, given the old one, which it may change. It is called under the lock, so it
+                must not block. A resourceVersion in the new object must be that of the stored object.
+            with_status: update the status together with the rest.
+            dry_run: validate, but store nothing.
+            create: create the object if it does not exist.
+            patch: whether the client sent a patch instead of a whole object.
+
+        Returns:
+            The newest state, and whether the object was created.
+
+        Raises:
+            ApiError: the new object is not valid, or the object does not exist.
+        """
+        served, resource = target.served, target.served.resource
+        with self._storage.lock:
+            bucket = self.bucket_locked(served)
+            old = bucket.objects.get(target.key)
+            if old is None:
+                if not create:
+                    raise not_found(resource, target.name)
+                return self._create_by_update(target, change({}), with_status=with_status, dry_run=dry_run), True
+            new = change(served.shown(old))
+            check_kind(served, new, self._is_served)
+            metadata = metadata_of(new, resource)
+            new = served.to_stored(new)
+            set_namespace(target, metadata)
+            check_identity(target, metadata, "" if patch else old.uid)
+            check_version(target, metadata, old)
+            check_metadata(metadata, served)
+            check_uid(target, metadata, old.uid)
+            before = old.to_dict()
+            check_finalizers(target, before["metadata"], metadata)
+            after = changed_object(served, target.subresource, before, new, with_status=with_status)
+            if dry_run:
+                return self._storage.dry_run_locked(bucket, after), False
+            if after == before:
+                return old, False
+            return self._change_locked(served, bucket, old, after), False
+
+    def delete(self, target: Target, options: Mapping[str, Any], *, dry_run: bool = False) -> tuple[Stored, bool]:
+        """Deletes an object, or marks it with a deletionTimestamp if it has finalizers.
+
+        Args:
+            target: the object.
+            options: a DeleteOptions object, whose preconditions must hold.
+            dry_run: validate, but delete nothing.
+
+        Returns:
+            The last state, and whether the object was removed at once.
+
+        Raises:
+            ApiError: the object does not exist, must not be deleted, or a precondition does not hold.
+        """
+        check_delete_options(options)
+        with self._storage.lock:
+            bucket = self.bucket_locked(target.served)
+            old = self._existing_locked(target)
+            check_preconditions(target.served.resource, old, options.get("preconditions") or {})
+            if target.served is self._namespaces.served:
+                self._namespaces.check_delete_locked(old.name)
+            if dry_run:
+                return old, not old.held
+            return self._delete_locked(target.served, bucket, old, options)
+
+    def _create_by_update(self, target: Target, obj: dict[str, Any], *, with_status: bool, dry_run: bool) -> Stored:
+        metadata = metadata_of(obj, target.served.resource)
+        check_version(target, metadata, None)
+        check_identity(target, metadata, "")
+        metadata.pop("resourceVersion", None)
+        return self.create(target, obj, with_status=with_status, dry_run=dry_run)
+
+    def _change_locked(self, served: ServedResource, bucket: Bucket, old: Stored, after: dict[str, Any]) -> Stored:
+        """Stores a new state, or removes a marked object whose last finalizer is removed."""
+        is_namespace = served is self._namespaces.served
+        if old.marked and not after["metadata"].get("finalizers") and not is_namespace:
+            self._remove_locked(served, bucket, old)
+            return self._storage.dry_run_locked(bucket, after)
+        stored = self._storage.write_locked(bucket, after, old)
+        if is_namespace:
+            self._namespaces.finish_locked(stored.name)
+        elif served.resource.kind == _DEFINITION:
+            self._definitions.serve_locked(stored)
+        return stored
+
+    def _delete_locked(
+        self, served: ServedResource, bucket: Bucket, old: Stored, options: Mapping[str, Any]
+    ) -> tuple[Stored, bool]:
+        """Marks an object if it must be marked, and removes it if nothing holds it."""
+        kind = served.resource.kind
+        obj = old.to_dict()
+        before = obj["metadata"].get("finalizers") or []
+        finalizers = finalizers_for(options, before)
+        mark = not old.marked and bool(finalizers or kind in ("Pod", "Namespace", _DEFINITION))
+        if mark:
+            mark_deleted(served, obj)
+        if mark or finalizers != before:
+            obj["metadata"]["finalizers"] = finalizers
+            if not finalizers:
+                del obj["metadata"]["finalizers"]
+            old = self._storage.write_locked(bucket, obj, old)
+        if kind == _DEFINITION and not old.held:
+            self._remove_locked(served, bucket, old)
+            return old, False
+        if served is self._namespaces.served:
+            self._namespaces.empty_locked(old.name, self._delete_in_namespace_locked)
+            return old, False
+        return (old, False) if old.held else (self._remove_locked(served, bucket, old), True)
+
+    def _delete_in_namespace_locked(self, bucket_name: str, bucket: Bucket, key: str) -> None:
+        served = self.resources.by_bucket(bucket_name)
+        old = bucket.objects.get(key)
+        if served is not None and old is not None:
+            self._delete_locked(served, bucket, old, {})
+
+    def _remove_locked(self, served: ServedResource, bucket: Bucket, old: Stored) -> Stored:
+        last = self._storage.delete_locked(bucket, old)
+        if served.resource.kind == _DEFINITION:
+            self._definitions.withdraw_locked(last)
+        elif served.resource.namespaced:
+            self._namespaces.finish_locked(last.namespace)
+        return last
+
+    def _existing_locked(self, target: Target) -> Stored:
+        stored = self.bucket_locked(target.served).objects.get(target.key)
+        if stored is None:
+            raise not_found(target.served.resource, target.name)
+        return stored
+
+    def _is_served(self, api_version: str, kind: str) -> bool:
+        with self._storage.lock:
+            return self.resources.by_kind(api_version, kind) is not None
+
+
+def _generate_name(bucket: Bucket, metadata: dict[str, Any]) -> None:
+    prefix = metadata.get("generateName")
+    if metadata.get("name") or not prefix:
+        return
+    for _ in range(_NAME_TRIES):
+        metadata["name"] = generated_name(prefix)
+        if key_of(metadata) not in bucket.objects:
+            return

@@ -1,0 +1,261 @@
+"""The resources that the server serves: the built-in ones, and those that CustomResourceDefinitions add."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from informer.listwatch.resources import Resource, built_in_resources, read_table
+from informer.testing.storage.field_selector import paths_for
+from informer.testing.storage.storage import Form, Stored
+
+__all__ = ["ServedResource", "ServedResources", "served_versions"]
+
+# Built-in resources of the real server that the informers' own table does not have.
+_OTHER_BUILT_IN = """
+admissionregistration.k8s.io/v1: MutatingWebhookConfiguration* ValidatingAdmissionPolicy*:validatingadmissionpolicies
+admissionregistration.k8s.io/v1: ValidatingAdmissionPolicyBinding* ValidatingWebhookConfiguration*
+apiregistration.k8s.io/v1: APIService*
+certificates.k8s.io/v1: CertificateSigningRequest*/csr
+flowcontrol.apiserver.k8s.io/v1: FlowSchema* PriorityLevelConfiguration*
+networking.k8s.io/v1: IPAddress*:ipaddresses/ip ServiceCIDR*
+node.k8s.io/v1: RuntimeClass*:runtimeclasses
+resource.k8s.io/v1: DeviceClass*:deviceclasses ResourceClaim ResourceClaimTemplate ResourceSlice*
+storage.k8s.io/v1: CSIStorageCapacity:csistoragecapacities VolumeAttributesClass*:volumeattributesclasses/vac
+"""
+# The events of events.k8s.io are the core group's events with other names for some fields.
+_EVENT_FIELDS = {
+    "regarding": "involvedObject",
+    "note": "message",
+    "reportingController": "reportingComponent",
+    "deprecatedSource": "source",
+    "deprecatedFirstTimestamp": "firstTimestamp",
+    "deprecatedLastTimestamp": "lastTimestamp",
+    "deprecatedCount": "count",
+}
+
+
+def _kinds(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+# Kinds with a status subresource: an update of the object leaves the status alone.
+_WITH_STATUS = _kinds(
+    "Namespace Node PersistentVolume PersistentVolumeClaim Pod ReplicationController ResourceQuota Service DaemonSet "
+    "Deployment ReplicaSet StatefulSet HorizontalPodAutoscaler CronJob Job Ingress PodDisruptionBudget VolumeAttachment "
+    "CustomResourceDefinition CertificateSigningRequest APIService FlowSchema PriorityLevelConfiguration ServiceCIDR "
+    "ResourceClaim ValidatingAdmissionPolicy"
+)
+_WITH_SCALE = _kinds("ReplicationController Deployment ReplicaSet StatefulSet")
+_WITH_GENERATION = _kinds(
+    "Pod ReplicationController DaemonSet Deployment ReplicaSet StatefulSet CronJob Job Ingress IngressClass "
+    "NetworkPolicy PodDisruptionBudget PodTemplate EndpointSlice PriorityClass CustomResourceDefinition FlowSchema "
+    "PriorityLevelConfiguration MutatingWebhookConfiguration ValidatingWebhookConfiguration ValidatingAdmissionPolicy"
+)
+# Kinds whose deletion is answered with the object instead of a Status.
+_RETURN_DELETED = _kinds(
+    "PersistentVolume PersistentVolumeClaim Pod PodTemplate ResourceQuota Service ServiceAccount CSIDriver CSINode "
+    "StorageClass VolumeAttachment"
+)
+# Kinds whose update must have a resourceVersion.
+_CONDITIONAL_UPDATE = _kinds("Lease CustomResourceDefinition")
+_CREATED_BY_UPDATE = _kinds("Lease Event Endpoints LimitRange Service Role RoleBinding ClusterRole ClusterRoleBinding")
+_KUBE_VERSION = re.compile(r"v(?P<major>\d+)(?:(?P<stability>alpha|beta)(?P<minor>\d+))?\Z")
+_CATEGORIES = {
+    "CustomResourceDefinition": ("api-extensions",),
+    **dict.fromkeys(
+        _kinds(
+            "Pod ReplicationController Service DaemonSet Deployment ReplicaSet StatefulSet CronJob Job "
+            "HorizontalPodAutoscaler"
+        ),
+        ("all",),
+    ),
+}
+_VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
+_CUSTOM_VERBS = ("delete", "deletecollection", "get", "list", "patch", "create", "update", "watch")
+
+
+@dataclass(frozen=True)
+class ServedResource:
+    """One version of a resource, and how it behaves."""
+
+    resource: Resource
+    custom: bool = False
+    stored_version: str = ""
+    """The apiVersion in which the objects of a custom resource are stored."""
+    fields: Mapping[str, str] = field(default_factory=dict)
+    """The stored names of the top-level fields that are stored under another name."""
+    shares: str = ""
+    """The resource that stores the objects, if this is another view of them."""
+    has_status: bool = False
+    has_scale: bool = False
+    scale_paths: Mapping[str, str] = field(default_factory=dict)
+    counts_generation: bool = False
+    returns_deleted: bool = False
+    needs_resource_version: bool = False
+    created_by_update: bool = False
+    selectable: tuple[str, ...] = ()
+    list_kind: str = ""
+    categories: tuple[str, ...] = ()
+    verbs: tuple[str, ...] = _VERBS
+
+    @property
+    def bucket(self) -> str:
+        """The name of the bucket with its objects; all versions of a resource share one."""
+        return self.shares or self.resource.name
+
+    @property
+    def path(self) -> tuple[str, str, str]:
+        """Group, version and plural."""
+        return self.resource.group, self.resource.version, self.resource.plural
+
+    @property
+    def form(self) -> Form:
+        """How its objects are stored as JSON."""
+        return Form(self.resource.kind, self.stored_version) if self.custom else Form()
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """The paths at which the selectable fields are stored."""
+        return tuple(self.stored_path(path) for path in self.selectable)
+
+    def stored_path(self, path: str) -> str:
+        """Returns the path at which a field is stored."""
+        first, dot, rest = path.partition(".")
+        return self.fields.get(first, first) + dot + rest
+
+    def to_stored(self, obj: dict[str, Any]) -> dict[str, Any]:
+        """Returns an object with its fields under the names they are stored by."""
+        return {self.fields.get(key, key): value for key, value in obj.items()} if self.fields else obj
+
+    def from_stored(self, obj: dict[str, Any]) -> dict[str, Any]:
+        """Returns a stored object with its fields under this resource's names."""
+        if not self.fields:
+            return obj
+        names = {stored: own for own, stored in self.fields.items()}
+        return {names.get(key, key): value for key, value in obj.items()}
+
+    def shown(self, stored: Stored) -> dict[str, Any]:
+        """Returns a stored object as a client sees it, as a dict that the caller may change."""
+        resource = self.resource
+        return {"kind": resource.kind, "apiVersion": resource.api_version, **self.from_stored(stored.to_dict())}
+
+
+class ServedResources:
+    """The table of all served resources. Not thread-safe: callers hold the storage's lock."""
+
+    def __init__(self) -> None:
+        self._by_path: dict[tuple[str, str, str], ServedResource] = {}
+        for resource in (*built_in_resources(), *read_table(_OTHER_BUILT_IN)):
+            self._add(_built_in(resource))
+
+    def __iter__(self) -> Iterator[ServedResource]:
+        return iter(list(self._by_path.values()))
+
+    def find(self, group: str, version: str, plural: str) -> ServedResource | None:
+        """Returns the resource at a path; None if there is none."""
+        return self._by_path.get((group, version, plural))
+
+    def by_kind(self, api_version: str, kind: str) -> ServedResource | None:
+        """Returns the resource whose objects have this apiVersion and kind; None if there is none."""
+        for served in self._by_path.values():
+            if served.resource.kind == kind and served.resource.api_version == api_version:
+                return served
+        return None
+
+    def by_bucket(self, name: str) -> ServedResource | None:
+        """Returns a resource whose objects are in the bucket; None if there is none."""
+        return next((served for served in self._by_path.values() if served.bucket == name), None)
+
+    def groups(self) -> dict[str, list[str]]:
+        """Returns the versions of each group, the preferred one first; "" is the core group."""
+        groups: dict[str, set[str]] = {}
+        for group, version, _ in self._by_path:
+            groups.setdefault(group, set()).add(version)
+        return {group: sorted(versions, key=version_priority, reverse=True) for group, versions in groups.items()}
+
+    def is_built_in(self, group: str) -> bool:
+        """Returns whether the server has the group without a CustomResourceDefinition."""
+        return any(served.resource.group == group and not served.custom for served in self._by_path.values())
+
+    def replace_custom(self, name: str, served: Iterable[ServedResource]) -> None:
+        """Replaces the served versions of a custom resource, such as "widgets.example.com"."""
+        plural, _, group = name.partition(".")
+        for path in [p for p, s in self._by_path.items() if s.custom and p[0] == group and p[2] == plural]:
+            del self._by_path[path]
+        for each in served:
+            self._add(each)
+
+    def _add(self, served: ServedResource) -> None:
+        self._by_path[served.path] = served
+
+
+def served_versions(definition: Mapping[str, Any]) -> list[ServedResource]:
+    """Returns the resources that a CustomResourceDefinition describes, one per served version."""
+    spec = definition["spec"]
+    names = spec["names"]
+    singular = names.get("singular") or names["kind"].lower()
+    stored = next((version["name"] for version in spec["versions"] if version.get("storage")), "")
+    served = []
+    for version in spec["versions"]:
+        if not version.get("served", True):
+            continue
+        subresources = version.get("subresources") or {}
+        served.append(
+            ServedResource(
+                Resource(
+                    spec["group"],
+                    version["name"],
+                    names["plural"],
+                    names["kind"],
+                    spec.get("scope", "Namespaced") != "Cluster",
+                    (singular, *(names.get("shortNames") or ())),
+                ),
+                custom=True,
+                stored_version=f"{spec['group']}/{stored}",
+                has_status="status" in subresources,
+                has_scale="scale" in subresources,
+                scale_paths=subresources.get("scale") or {},
+                counts_generation=True,
+                needs_resource_version=True,
+                selectable=tuple(f["jsonPath"].lstrip(".") for f in version.get("selectableFields") or ()),
+                list_kind=names.get("listKind") or names["kind"] + "List",
+                categories=tuple(names.get("categories") or ()),
+                verbs=_CUSTOM_VERBS,
+            )
+        )
+    return served
+
+
+def _built_in(resource: Resource) -> ServedResource:
+    kind = resource.kind
+    return ServedResource(
+        resource,
+        has_status=kind in _WITH_STATUS,
+        has_scale=kind in _WITH_SCALE,
+        counts_generation=kind in _WITH_GENERATION,
+        returns_deleted=kind in _RETURN_DELETED,
+        needs_resource_version=kind in _CONDITIONAL_UPDATE,
+        created_by_update=kind in _CREATED_BY_UPDATE,
+        selectable=paths_for(resource.name),
+        list_kind=kind + "List",
+        categories=_CATEGORIES.get(kind, ()),
+        # As in the real server, namespaces cannot be deleted as a collection.
+        verbs=tuple(verb for verb in _VERBS if kind != "Namespace" or verb != "deletecollection"),
+        fields=_EVENT_FIELDS if resource.name == "events.events.k8s.io" else {},
+        shares="events" if resource.name == "events.events.k8s.io" else "",
+    )
+
+
+def version_priority(version: str) -> tuple[int, int, int, str]:
+    """Returns a sort key of versions, highest for the preferred one: v2, v1, v1beta2, v1alpha1, then all others.
+
+    Source: apimachinery pkg/version/helpers.go.
+    """
+    found = _KUBE_VERSION.match(version)
+    if found is None:
+        return (-1, 0, 0, version)
+    stability = {None: 2, "beta": 1, "alpha": 0}[found["stability"]]
+    return (stability, int(found["major"]), int(found["minor"] or 0), "")

@@ -1,0 +1,144 @@
+"""Strategic merge patch: merges lists of the built-in kinds item by item, by a field that identifies the item.
+
+The merge key depends only on the list's name, which is enough for the common kinds. Arguments are not changed.
+
+Source: https://kubernetes.io/docs/tasks/manage-kubernetes-objects/update-api-object-kubectl-patch/; the merge keys are
+those of the API's types (patchMergeKey).
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+from informer.testing.storage.patches import PatchError
+
+__all__ = ["strategic_merge"]
+
+# The merge key of each list, by the list's name. "" is a list of plain values, which is merged as a set.
+_MERGE_KEYS = {
+    "containers": "name",
+    "initContainers": "name",
+    "ephemeralContainers": "name",
+    "env": "name",
+    "volumes": "name",
+    "volumeMounts": "mountPath",
+    "volumeDevices": "devicePath",
+    "imagePullSecrets": "name",
+    "hostAliases": "ip",
+    "topologySpreadConstraints": "topologyKey",
+    "resourceClaims": "name",
+    "schedulingGates": "name",
+    "readinessGates": "",
+    "conditions": "type",
+    "podIPs": "ip",
+    "hostIPs": "",
+    "addresses": "type",
+    "ownerReferences": "uid",
+    "finalizers": "",
+    "secrets": "name",
+    "webhooks": "name",
+    "matchConditions": "name",
+    "podCIDRs": "",
+}
+# The merge key of a list "ports" is the first of these that an item has.
+_PORTS = ("containerPort", "port")
+_DIRECTIVE, _ORDER, _DELETE_PRIMITIVES, _RETAIN = (
+    "$patch",
+    "$setElementOrder/",
+    "$deleteFromPrimitiveList/",
+    "$retainKeys",
+)
+
+
+def strategic_merge(document: Any, patch: Any) -> Any:
+    """Returns a document with a strategic merge patch applied.
+
+    Raises:
+        PatchError: an item of a list does not have the list's merge key.
+    """
+    if not isinstance(patch, Mapping):
+        return copy.deepcopy(patch)
+    if patch.get(_DIRECTIVE) == "replace":
+        return {key: copy.deepcopy(value) for key, value in patch.items() if key != _DIRECTIVE}
+    if patch.get(_DIRECTIVE) == "delete":
+        return {}
+    merged = copy.deepcopy(dict(document)) if isinstance(document, Mapping) else {}
+    if _RETAIN in patch:
+        merged = {key: value for key, value in merged.items() if key in patch[_RETAIN]}
+    for key, value in patch.items():
+        _merge_field(merged, key, value)
+    for key, order in patch.items():
+        if key.startswith(_ORDER):
+            _reorder(merged, key[len(_ORDER) :], order)
+    return merged
+
+
+def _merge_field(merged: dict[str, Any], key: str, value: Any) -> None:
+    if key.startswith(_DELETE_PRIMITIVES):
+        name = key[len(_DELETE_PRIMITIVES) :]
+        merged[name] = [item for item in merged.get(name) or () if item not in value]
+    elif key.startswith(_ORDER) or key in (_RETAIN, _DIRECTIVE):
+        return
+    elif value is None:
+        merged.pop(key, None)
+    elif isinstance(value, list):
+        merged[key] = _merge_list(key, merged.get(key) or [], value)
+    elif isinstance(value, Mapping) and value.get(_DIRECTIVE) == "delete":
+        merged.pop(key, None)
+    else:
+        merged[key] = strategic_merge(merged.get(key), value)
+
+
+def _merge_list(name: str, old: list[Any], patch: list[Any]) -> list[Any]:
+    if any(isinstance(item, Mapping) and item.get(_DIRECTIVE) == "replace" for item in patch):
+        return [copy.deepcopy(i) for i in patch if not (isinstance(i, Mapping) and i.get(_DIRECTIVE) == "replace")]
+    merge_key = _merge_key(name, [*old, *patch])
+    if merge_key is None:
+        return copy.deepcopy(patch)
+    result = list(old)
+    for item in patch:
+        if not merge_key:
+            if item not in result:
+                result.append(copy.deepcopy(item))
+            continue
+        if not isinstance(item, Mapping) or merge_key not in item:
+            raise PatchError(f"map: {item} does not contain declared merge key: {merge_key}")
+        at = next((i for i, have in enumerate(result) if _names(have, merge_key, item[merge_key])), None)
+        if item.get(_DIRECTIVE) == "delete":
+            if at is not None:
+                del result[at]
+        elif at is None:
+            result.append(strategic_merge({}, item))
+        else:
+            result[at] = strategic_merge(result[at], item)
+    return result
+
+
+def _merge_key(name: str, items: list[Any]) -> str | None:
+    if name == "ports":
+        return next((key for key in _PORTS if any(isinstance(i, Mapping) and key in i for i in items)), None)
+    merge_key = _MERGE_KEYS.get(name)
+    if merge_key and items and not any(isinstance(item, Mapping) for item in items):
+        return None
+    return merge_key
+
+
+def _names(item: Any, merge_key: str, value: Any) -> bool:
+    return isinstance(item, Mapping) and item.get(merge_key) == value
+
+
+def _reorder(merged: dict[str, Any], name: str, order: list[Any]) -> None:
+    items = merged.get(name)
+    if not isinstance(items, list):
+        return
+    merge_key = _merge_key(name, [*items, *order])
+
+    def identity(item: Any) -> Any:
+        return item.get(merge_key) if merge_key and isinstance(item, Mapping) else item
+
+    wanted = [identity(item) for item in order]
+    places = {i: wanted.index(identity(item)) for i, item in enumerate(items) if identity(item) in wanted}
+    sorted_items = iter(sorted(places, key=lambda i: places[i]))
+    merged[name] = [items[next(sorted_items)] if i in places else item for i, item in enumerate(items)]

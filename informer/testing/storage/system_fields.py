@@ -1,0 +1,114 @@
+"""The fields that only the server sets: uid, timestamps, generation, status. Turns what a writer sends into what is stored.
+
+Source: apiserver pkg/registry/rest/create.go, update.go, delete.go, and the strategies of the kinds.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from informer.testing.storage.served_resources import ServedResource
+
+__all__ = ["changed_object", "key_of", "mark_deleted", "new_object"]
+
+# Metadata that a writer cannot change.
+_SET_BY_SERVER = frozenset(
+    (
+        *("name", "generateName", "namespace", "selfLink", "uid", "resourceVersion", "generation"),
+        *("creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds"),
+    )
+)
+_NO_CONTENT = frozenset(("metadata", "status", "kind", "apiVersion"))
+
+
+def key_of(metadata: Mapping[str, Any]) -> str:
+    """Returns the key under which an object is stored."""
+    namespace = metadata.get("namespace")
+    return f"{namespace}/{metadata['name']}" if namespace else str(metadata["name"])
+
+
+def now() -> str:
+    """Returns the present time in the format of an object's timestamps."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def new_object(served: ServedResource, obj: Mapping[str, Any], *, with_status: bool) -> dict[str, Any]:
+    """Returns what is stored for a new object; its resourceVersion is still empty."""
+    given = obj["metadata"]
+    metadata: dict[str, Any] = {"name": given["name"]}
+    metadata.update({name: given[name] for name in ("generateName", "namespace") if given.get(name)})
+    metadata.update(uid=str(uuid.uuid4()), resourceVersion="")
+    if served.counts_generation:
+        metadata["generation"] = 1
+    metadata["creationTimestamp"] = now()
+    metadata.update(_free_fields(given))
+    created = {"metadata": metadata, **{k: v for k, v in obj.items() if k not in ("metadata", "kind", "apiVersion")}}
+    if served.has_status and not with_status:
+        created.pop("status", None)
+    _give_phase(served, created)
+    return created
+
+
+def changed_object(
+    served: ServedResource, subresource: str, old: Mapping[str, Any], new: Mapping[str, Any], *, with_status: bool
+) -> dict[str, Any]:
+    """Returns what is stored for an updated object: the part of `new` that the endpoint may change, the rest of `old`."""
+    changed = {key: value for key, value in new.items() if key not in ("kind", "apiVersion")}
+    if subresource == "status":
+        changed = {**old, **({"status": new["status"]} if "status" in new else {})}
+        if "status" not in new:
+            changed.pop("status", None)
+    elif served.has_status and not with_status:
+        changed.pop("status", None)
+        if "status" in old:
+            changed["status"] = old["status"]
+    metadata = {key: value for key, value in old["metadata"].items() if key in _SET_BY_SERVER}
+    # The status endpoint of a custom resource does not change the metadata either.
+    keeps_metadata = served.custom and subresource == "status"
+    metadata.update(_free_fields((old if keeps_metadata else new)["metadata"]))
+    if served.counts_generation and _content(old) != _content(changed):
+        metadata["generation"] = metadata.get("generation", 0) + 1
+    return {"metadata": metadata, **{key: value for key, value in changed.items() if key != "metadata"}}
+
+
+def mark_deleted(served: ServedResource, obj: dict[str, Any]) -> None:
+    """Sets the deletionTimestamp and what else marks an object as being deleted, in the real server's order of fields."""
+    metadata = obj["metadata"]
+    marked: dict[str, Any] = {}
+    for key, value in metadata.items():
+        marked[key] = value
+        if key == "creationTimestamp":
+            marked["deletionTimestamp"] = now()
+            if served.resource.kind not in ("Namespace", "CustomResourceDefinition"):
+                marked["deletionGracePeriodSeconds"] = 0
+    if served.counts_generation and served.resource.kind != "CustomResourceDefinition":
+        marked["generation"] = metadata.get("generation", 0) + 1
+    obj["metadata"] = marked
+    if served.resource.kind == "Namespace":
+        obj["status"] = {**(obj.get("status") or {}), "phase": "Terminating"}
+
+
+def _free_fields(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the metadata that a writer may set, without empty values."""
+    return {k: v for k, v in metadata.items() if k not in _SET_BY_SERVER and v is not None and v not in ([], {})}
+
+
+def _give_phase(served: ServedResource, obj: dict[str, Any]) -> None:
+    """Sets the few defaults that tests rely on: the phase of pods and namespaces, and a namespace's label."""
+    if served.resource.group:
+        return
+    if served.resource.kind == "Pod":
+        obj["status"] = {"phase": "Pending", **(obj.get("status") or {})}
+    elif served.resource.kind == "Namespace":
+        metadata = obj["metadata"]
+        metadata["labels"] = {**(metadata.get("labels") or {}), "kubernetes.io/metadata.name": metadata["name"]}
+        obj["spec"] = {"finalizers": ["kubernetes"], **(obj.get("spec") or {})}
+        obj["status"] = {"phase": "Active", **(obj.get("status") or {})}
+
+
+def _content(obj: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the fields whose changes increase the generation."""
+    return {key: value for key, value in obj.items() if key not in _NO_CONTENT}

@@ -1,0 +1,69 @@
+"""Requests of a LeaseLock, at a scripted HTTP server."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from informer.leaderelection import LeaderElectionRecord, LeaseLock
+
+LEASE = {
+    "apiVersion": "coordination.k8s.io/v1",
+    "kind": "Lease",
+    "metadata": {"name": "leader", "namespace": "default", "resourceVersion": "7", "finalizers": ["x/y"], "later": [1]},
+    "spec": {
+        "holderIdentity": "you",
+        "leaseTransitions": 3,
+        "later": {"a": 1},
+        "acquireTime": "2026-01-01T00:00:00.000000Z",
+    },
+    "later": {"b": [2]},
+}
+
+
+def test_an_update_keeps_unknown_fields(serve: Any) -> None:
+    """Fields of a later version stay in the Lease, its metadata and its spec, and so does the resourceVersion."""
+    server = serve(lambda request, connection: connection.answer(LEASE))
+    lock = LeaseLock(server.client(), "default", "leader", "me", labels={"l": "1"})
+    lock.get()
+    lock.update(LeaderElectionRecord("me", 15, "", "2026-01-01T00:00:09.000000Z", 4))
+    read, written = server.requests
+    path = "/apis/coordination.k8s.io/v1/namespaces/default/leases/leader"
+    assert [(each.method, each.target) for each in (read, written)] == [("GET", path), ("PUT", path)]
+    body = json.loads(written.body)
+    assert body == {
+        **LEASE,
+        "metadata": {**LEASE["metadata"], "labels": {"l": "1"}},  # type: ignore[dict-item]
+        "spec": {
+            "later": {"a": 1},
+            "holderIdentity": "me",
+            "leaseDurationSeconds": 15,
+            "leaseTransitions": 4,
+            "renewTime": "2026-01-01T00:00:09.000000Z",
+        },
+    }
+
+
+@pytest.mark.parametrize("answer", [[], {}, {"metadata": 7}, "x"], ids=str)
+def test_an_answer_that_is_not_a_lease_is_a_connection_error(answer: Any, serve: Any) -> None:
+    """A proxy may have answered: the attempt has failed."""
+    server = serve(lambda request, connection: connection.answer(json.dumps(answer).encode()))
+    with pytest.raises(ConnectionError, match="default/leader"):
+        LeaseLock(server.client(), "default", "leader", "me").get()
+
+
+def test_names_are_escaped(serve: Any) -> None:
+    """Namespace and name are one segment of the path each."""
+    server = serve(lambda request, connection: connection.answer(LEASE))
+    LeaseLock(server.client(), "a/b", "../c?d", "me").get()
+    assert server.requests[0].target == "/apis/coordination.k8s.io/v1/namespaces/a%2Fb/leases/..%2Fc%3Fd"
+
+
+def test_a_request_is_sent_once(serve: Any) -> None:
+    """Neither urllib3 nor the lock retries: the elector does."""
+    server = serve(lambda request, connection: connection.cut())
+    with pytest.raises(ConnectionError):
+        LeaseLock(server.client(), "default", "leader", "me").get(timeout=5)
+    assert len(server.requests) == 1

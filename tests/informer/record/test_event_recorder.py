@@ -1,0 +1,140 @@
+"""Recording events: what recorders accept, and what they log instead."""
+
+from __future__ import annotations
+
+import sys
+from types import FrameType
+from typing import Any
+
+import pytest
+
+from informer.record import EventBroadcaster, EventRecorder
+from watch import Channel
+from watch.concurrency import Worker
+
+DEADLINE = 10.0
+POD = {
+    "apiVersion": "v1",
+    "kind": "Pod",
+    "metadata": {"name": "foo", "namespace": "baz", "uid": "bar"},
+    "spec": {"secret": "hunter2"},
+}
+
+
+def record(recorder: EventRecorder, *reasons: str) -> None:
+    for reason in reasons:
+        recorder.event(POD, "Normal", reason, "message")
+
+
+def test_an_event_about_a_reference_with_all_options(broadcaster: EventBroadcaster) -> None:
+    """Go: TestEventf. It has annotations, an action and a related object."""
+    events: Channel[dict[str, Any]] = Channel(None)
+    broadcaster.start_event_watcher(events.put)
+    recorder = broadcaster.new_recorder("c")
+    reference = {"kind": "Pod", "apiVersion": "v1", "name": "foo", "fieldPath": "spec.containers[2]"}
+    node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "node-1"}}
+    recorder.annotated_event(reference, {"a": "b"}, "Warning", "R", "%d", action="Bind", related=node)
+    event = events.get(timeout=DEADLINE)
+    assert event["involvedObject"] == reference
+    assert event["metadata"]["namespace"] == "default"
+    assert event["metadata"]["annotations"] == {"a": "b"}
+    assert (event["type"], event["message"], event["action"]) == ("Warning", "%d", "Bind")
+    assert event["related"] == {"apiVersion": "v1", "kind": "Node", "name": "node-1"}
+
+
+@pytest.mark.parametrize(
+    ("obj", "type", "message"),
+    [
+        pytest.param(POD, "Other", "unsupported event type 'Other'", id="type"),
+        pytest.param(POD, "normal", "unsupported event type 'normal'", id="lower-case"),
+        pytest.param(POD, None, "unsupported event type", id="no-type"),
+        pytest.param(POD, ["Normal"], "unhashable", id="odd-type"),
+        pytest.param(None, "Normal", "can't reference a nil object", id="none"),
+        pytest.param({"metadata": {"name": "x"}, "data": "hunter2"}, "Normal", "it has no kind", id="no-kind"),
+        pytest.param("hunter2", "Normal", "can't reference a str", id="text"),
+    ],
+)
+def test_an_invalid_event_is_logged_and_dropped(
+    broadcaster: EventBroadcaster, caplog: pytest.LogCaptureFixture, obj: Any, type: Any, message: str
+) -> None:
+    """client-go source. The type may be wrong, or the object may not be one."""
+    events: Channel[dict[str, Any]] = Channel(None)
+    broadcaster.start_event_watcher(events.put)
+    recorder = broadcaster.new_recorder("c")
+    recorder.event(obj, type, "Bad", "m")
+    record(recorder, "Good")
+    broadcaster.shutdown()
+    assert [event["reason"] for event in events.get_batch()] == ["Good"]
+    assert message in caplog.text
+    assert "failed to record event 'Bad' of c" in caplog.text
+    assert "hunter2" not in caplog.text
+
+
+def test_an_object_that_raises_is_logged(broadcaster: EventBroadcaster, caplog: pytest.LogCaptureFixture) -> None:
+    """An exception of the object does not reach the caller."""
+
+    class Odd:
+        @property
+        def metadata(self) -> Any:
+            raise RuntimeError("metadata failed")
+
+    events: Channel[dict[str, Any]] = Channel(None)
+    broadcaster.start_event_watcher(events.put)
+    recorder = broadcaster.new_recorder("c")
+    recorder.event(Odd(), "Normal", "Bad", "m")
+    recorder.event(POD, "Normal", "Good", "m", related=Odd())
+    event = events.get(timeout=DEADLINE)
+    assert event["reason"] == "Good"
+    assert "related" not in event
+    assert caplog.text.count("metadata failed") == 2
+
+
+def test_arguments_that_are_not_strings_are_converted(broadcaster: EventBroadcaster) -> None:
+    """A reason, message or action of another type is recorded as its text, so that no sink refuses the event."""
+    events: Channel[dict[str, Any]] = Channel(None)
+    broadcaster.start_event_watcher(events.put)
+    odd: Any = ValueError("what happened")
+    broadcaster.new_recorder("c").event(POD, "Warning", odd, odd, action=odd)
+    event = events.get(timeout=DEADLINE)
+    assert [event[field] for field in ("reason", "message", "action")] == ["what happened"] * 3
+
+
+def test_the_log_of_lost_events_is_bounded(caplog: pytest.LogCaptureFixture) -> None:
+    """A thousand events that cannot be recorded do not make a thousand lines."""
+    with EventBroadcaster() as broadcaster:
+        recorder = broadcaster.new_recorder("c")
+        for _ in range(1000):
+            recorder.event(None, "Normal", "R", "m")
+    assert 1 <= len(caplog.records) < 20
+
+
+def test_new_recorder_returns_an_event_recorder() -> None:
+    """The result is an instance of the public class."""
+    with EventBroadcaster() as broadcaster:
+        assert isinstance(broadcaster.new_recorder("c"), EventRecorder)
+
+
+def test_a_signal_handler_may_record() -> None:
+    """A signal may interrupt a recorder at any line, and its handler may use the same recorder without a deadlock."""
+    broadcaster = EventBroadcaster()
+    recorder = broadcaster.new_recorder("c")
+    recorded = []
+
+    def handler(frame: FrameType, event: str, arg: object) -> Any:
+        if "/watch/" in frame.f_code.co_filename or "/informer/" in frame.f_code.co_filename:
+            recorder.event(POD, "Normal", "Signalled", "in the middle of something")
+            recorded.append(frame.f_lineno)
+        return handler
+
+    def record() -> None:
+        sys.settrace(handler)
+        try:
+            recorder.event(POD, "Normal", "Started", "note")
+            # An invalid type, which is only logged.
+            recorder.event(POD, "Odd", "Started", "note")
+        finally:
+            sys.settrace(None)
+
+    assert Worker(record, "records").start().join(10)
+    assert len(recorded) > 50
+    broadcaster.shutdown()

@@ -77,6 +77,7 @@ class AsyncEventStream(Generic[T]):
         self._without_waiting = 0  # changes in a row
         self._waker = LoopEvent(subscription.abandon)
         subscription.on_put(self._waker)
+        # For a caller that leaves its loop early without closing: changes would be collected for ever.
         finalize(self, subscription.abandon).atexit = False
 
     def __aiter__(self) -> AsyncIterator[Change[T]]:

@@ -75,7 +75,7 @@ def test_subclass_methods_get_their_keywords() -> None:
     ("arguments", "text"),
     [
         ({}, "nothing to call"),
-        ({"handler": object()}, "object is no handler"),
+        ({"handler": object()}, "object is not a handler"),
         ({"handler": ResourceEventHandler(), "on_add": print}, "either a handler or functions"),
         ({"on_add": 3}, "on_add must be callable, not int"),
         ({"on_add": print, "on_batch": print}, "would never be called"),
@@ -174,7 +174,7 @@ def test_async_functions_need_somebody_who_awaits_them() -> None:
         async def __call__(self, obj: Any) -> None: ...
 
     for arguments in ({"on_add": added}, {"handler": Mine()}, {"on_add": Callable()}, {"on_batch": partial(added)}):
-        with pytest.raises(TypeError, match="async function, which nobody here awaits"):
+        with pytest.raises(TypeError, match="async function, which a thread cannot await"):
             HandlerFunctions(**arguments)
         HandlerFunctions(**arguments, may_be_async=True)
 

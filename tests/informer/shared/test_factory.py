@@ -346,4 +346,4 @@ def test_options_that_come_too_late_are_logged(make_factory: Any, caplog: pytest
         assert factory.informer("pods", page_size=100, indexers={"namespace": meta_namespace_index}) is made
         assert caplog.messages == []
         assert factory.informer("pods", queue="delta", page_size=200) is made
-    assert caplog.messages == ["informer pods is there already, made without this: page_size, queue has no effect"]
+    assert caplog.messages == ["informer pods exists already with other options: page_size, queue has no effect"]

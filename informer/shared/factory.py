@@ -6,7 +6,7 @@ import inspect
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar, overload
 from weakref import WeakKeyDictionary
@@ -150,22 +150,22 @@ class SharedInformerFactory:
             self._check_open()
             known = self._informers.get(key)
             if known is None or known.is_stopped():
-                source = request.list_watch()
-                options.setdefault("resync_period", self._resync_period)
-                made: SharedInformer[Any] = SharedInformer(
-                    source if self._tweak is None else source.tweaked(self._tweak), transform=transform, **options
-                )
-                self._informers[key] = made
-                self._options[made] = options
-                return made
+                return self._make_locked(key, request, transform, options)
             first = self._options.get(known, {})
-        ignored = sorted(name for name, value in options.items() if name != "indexers" and first.get(name) != value)
-        if ignored:
-            _log.warning(
-                "informer %s exists already with other options: %s has no effect", known.name, ", ".join(ignored)
-            )
-        _add_missing(known, options.get("indexers") or {})
+        _complete(known, options, first)
         return known
+
+    def _make_locked(
+        self, key: Hashable, request: FactoryRequest, transform: Callable[[Any], Any] | None, options: dict[str, Any]
+    ) -> SharedInformer[Any]:
+        source = request.list_watch()
+        options.setdefault("resync_period", self._resync_period)
+        if self._tweak is not None:
+            source = source.tweaked(self._tweak)
+        made: SharedInformer[Any] = SharedInformer(source, transform=transform, **options)
+        self._informers[key] = made
+        self._options[made] = options
+        return made
 
     def start(self) -> None:
         """Starts every informer that is not started yet. Call it again after adding informers.
@@ -237,10 +237,20 @@ class SharedInformerFactory:
             raise RuntimeError("the factory has stopped: make a new one")
 
 
-def _add_missing(informer: SharedInformer[Any], indexers: Mapping[str, Callable[[Any], Any]]) -> None:
-    """Adds the indexers that an informer lacks; it refuses a known name with another function."""
+def _complete(informer: SharedInformer[Any], options: Mapping[str, Any], first: Mapping[str, Any]) -> None:
+    """Adds the indexers that an existing informer lacks, and logs the options that differ from those it was made with.
+
+    The informer refuses an indexer of a known name with another function.
+    """
+    ignored = sorted(name for name, value in options.items() if name != "indexers" and first.get(name) != value)
+    if ignored:
+        _log.warning(
+            "informer %s exists already with other options: %s has no effect", informer.name, ", ".join(ignored)
+        )
     present = informer.indexer.indexers
-    missing = {name: function for name, function in indexers.items() if present.get(name) != function}
+    missing = {
+        name: function for name, function in (options.get("indexers") or {}).items() if present.get(name) != function
+    }
     if missing:
         informer.add_indexers(missing)
 

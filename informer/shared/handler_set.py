@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from informer.handlers.processor import Processor
 from informer.handlers.registration import HandlerRegistration
 from informer.handlers.subscription import BacklogPolicy, Subscription, make_backlog
+from informer.shared.cache_feed import CacheFeed
 from informer.shared.checks import check_period, check_plain
 from informer.shared.lifecycle import Lifecycle
 from informer.shared.waiting import Waiters
@@ -22,9 +23,8 @@ class HandlerSet:
         lifecycle: starts the handlers' threads, and refuses handlers after the stop.
         processor: gives every change to the subscriptions made here.
         waiters: notified when a handler has had its initial adds, and when one is removed.
+        feed: has the cached objects, and the function that makes users' form of them.
         resync_period: seconds between two resyncs of a handler that does not ask for a period; 0 for none.
-        unwrap: returns the function that makes the user's form of a stored object; None where there is none.
-        stored: returns the cached objects in stored form, by key.
 
     Threads: any.
     """
@@ -34,17 +34,15 @@ class HandlerSet:
         lifecycle: Lifecycle,
         processor: Processor,
         waiters: Waiters,
+        feed: CacheFeed[Any],
         *,
         resync_period: float,
-        unwrap: Callable[[], Callable[[Any], Any] | None],
-        stored: Callable[[], Mapping[str, Any]],
     ) -> None:
         self._lifecycle = lifecycle
         self._processor = processor
         self._waiters = waiters
         self._resync_period = resync_period
-        self._unwrap = unwrap
-        self._stored = stored
+        self._feed = feed
 
     def subscribe(
         self,
@@ -69,13 +67,13 @@ class HandlerSet:
         subscription = Subscription(
             make_backlog(backlog),
             self._processor.schedule(requested),
-            unwrap=self._unwrap,
+            unwrap=self._feed.unwrap,
             keep=keep,
             skip_initial=not initial,
             on_initial_done=self._waiters.notify,
             check_process=self._lifecycle.check_process,
         )
-        snapshot = self._stored if initial else dict
+        snapshot = self._feed.indexer.stored_by_keys if initial else dict
         if self._lifecycle.is_stopped or not self._processor.add(subscription, snapshot):
             return None
         return subscription

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 import random as stdlib_random
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
+from functools import partial
 from types import TracebackType
 from typing import Any, Generic, Literal, Self
 
@@ -16,9 +15,7 @@ from informer.cache.change import Change
 from informer.cache.indexer import Indexer
 from informer.cache.lister import Lister
 from informer.controller.controller import Controller
-from informer.controller.stored_source import stored_items
-from informer.controller.wiring import QueueKind, make_controller
-from informer.errors import KeyFuncError
+from informer.controller.wiring import QueueKind
 from informer.handlers.event_stream import EventStream
 from informer.handlers.handler import Handler, HandlerFunctions, OnAdd, OnDelete
 from informer.handlers.processor import Processor
@@ -26,16 +23,15 @@ from informer.handlers.registration import HandlerRegistration
 from informer.handlers.subscription import BacklogPolicy, Subscription
 from informer.listwatch.lister_watcher import ListerWatcher
 from informer.listwatch.source import as_source
-from informer.objects.entry import unwrap
 from informer.objects.keys import meta_namespace_key
 from informer.process import register
 from informer.reflector.backoff import Backoff
 from informer.reflector.config import ReflectorConfig
 from informer.shared.aio import AsyncInformer
+from informer.shared.cache_feed import CacheFeed
 from informer.shared.checks import check_lister_watcher, check_period, check_plain
 from informer.shared.handler_set import HandlerSet
 from informer.shared.lifecycle import Lifecycle
-from informer.shared.object_errors import ObjectErrors
 from informer.shared.status import Status
 from informer.shared.waiting import Waiters
 from watch.clock import SYSTEM_CLOCK, Clock
@@ -118,26 +114,10 @@ class SharedInformer(Generic[T]):
         clock: Clock = SYSTEM_CLOCK,
         random: stdlib_random.Random | None = None,
     ) -> None:
+        # Longer than other functions: users see each option by its name here, instead of a bag of options.
         check_lister_watcher(lister_watcher)
-        if queue not in ("in_order", "delta"):
-            raise ValueError(f'queue must be "in_order" or "delta", not {queue!r}')
         check_period(resync_period)
-        check_plain("transform", transform)
-        check_plain("watch_error_handler", watch_error_handler)
-        check_plain("on_decode_error", on_decode_error)
-        check_plain("key_func", key_func, or_none=False)
-        self._lister_watcher = lister_watcher
-        self._source = as_source(lister_watcher)
-        self._name = name or self._source.resource_name or "informer"
-        self._queue: QueueKind = queue
-        self._transform = transform
-        self._watch_error_handler = watch_error_handler
-        self._key_func = key_func
-        # The default reads the stored form; it is called for every event, so it is not wrapped.
-        key_of = key_func if key_func is meta_namespace_key else self._key_of_user
-        self._object_errors = ObjectErrors(self._name, on_decode_error)
-        self._processor = Processor(clock, resync_period)
-        self._config = ReflectorConfig(
+        config = ReflectorConfig(
             watch_list=watch_list,
             page_size=page_size,
             backoff=backoff,
@@ -147,31 +127,36 @@ class SharedInformer(Generic[T]):
             max_objects=max_objects,
             clock=clock,
             random=random,
-            should_resync=self._processor.should_resync,
-            key_func=key_of,
-            on_undecodable=self._object_errors.undecodable,
         )
-        self._indexer: Indexer[T] = Indexer(
-            key_of, indexers or {}, unwrap=self._unwrap(), on_index_error=self._object_errors.index_failed
+        source = as_source(lister_watcher)
+        self._lister_watcher = lister_watcher
+        self._name = name or source.resource_name or "informer"
+        self._processor = Processor(clock, resync_period)
+        self._feed: CacheFeed[T] = CacheFeed(
+            source,
+            self._processor,
+            config,
+            name=self._name,
+            queue=queue,
+            key_func=key_func,
+            indexers=indexers or {},
+            on_decode_error=on_decode_error,
         )
         self._waiters = Waiters()
         self._lifecycle = Lifecycle(
             self._name,
             self._processor,
             self._waiters,
-            make_controller=self._make_controller,
-            on_start=self._register,
+            make_controller=lambda: self._feed.make_controller(self._waiters.notify),
+            on_start=lambda: register(self),
         )
         self._status = Status(lambda: self._lifecycle.controller, self._waiters)
         self._handlers = HandlerSet(
-            self._lifecycle,
-            self._processor,
-            self._waiters,
-            resync_period=resync_period,
-            unwrap=self._unwrap,
-            stored=self._indexer.stored_by_keys,
+            self._lifecycle, self._processor, self._waiters, self._feed, resync_period=resync_period
         )
         self._aio: AsyncInformer[T] = AsyncInformer(self)
+        self.set_transform(transform)
+        self.set_watch_error_handler(watch_error_handler)
 
     def __repr__(self) -> str:
         return f"<SharedInformer {self._name}>"
@@ -299,27 +284,27 @@ class SharedInformer(Generic[T]):
     @property
     def lister(self) -> Lister[T]:
         """Reads the cache by name, label and index."""
-        return Lister(self._indexer, self._name)
+        return Lister(self._feed.indexer, self._name)
 
     @property
     def indexer(self) -> Indexer[T]:
         """The cache; its objects are read-only."""
-        return self._indexer
+        return self._feed.indexer
 
     @property
     def store(self) -> Indexer[T]:
         """The cache: another name of `indexer`."""
-        return self._indexer
+        return self._feed.indexer
 
     @property
     def decode_errors(self) -> int:
         """How many objects were left out because they, or their transform, failed."""
-        return self._object_errors.decode_errors
+        return self._feed.errors.decode_errors
 
     @property
     def index_errors(self) -> int:
         """How many times an index function raised."""
-        return self._object_errors.index_errors
+        return self._feed.errors.index_errors
 
     def add_indexers(self, indexers: Mapping[str, Callable[[T], Iterable[str]]]) -> None:
         """Adds index functions by index name, before or after the start.
@@ -330,7 +315,7 @@ class SharedInformer(Generic[T]):
         """
         self._lifecycle.check_process()
         self._lifecycle.check_not_stopped("indexer was not added because it has stopped already")
-        self._indexer.add_indexers(indexers)
+        self._feed.indexer.add_indexers(indexers)
 
     def set_transform(self, transform: Callable[[Any], Any] | None) -> None:
         """Sets the transform (see the class); None stores objects as they come.
@@ -340,8 +325,7 @@ class SharedInformer(Generic[T]):
         """
         check_plain("transform", transform)
         with self._lifecycle.before_start():
-            self._transform = transform
-            self._indexer.set_unwrap(self._unwrap())
+            self._feed.set_transform(transform)
 
     def set_watch_error_handler(self, handler: Callable[[SharedInformer[T], Exception], object] | None) -> None:
         """Sets what is called with (informer, error) after each failed list or watch; None only logs.
@@ -351,7 +335,7 @@ class SharedInformer(Generic[T]):
         """
         check_plain("watch_error_handler", handler)
         with self._lifecycle.before_start():
-            self._watch_error_handler = handler
+            self._feed.watch_error_handler = None if handler is None else partial(handler, self)
 
     # Starting and stopping
 
@@ -509,50 +493,8 @@ class SharedInformer(Generic[T]):
 
     # Internals
 
-    def _register(self) -> None:
-        register(self)
-
     def die_in_child(self) -> None:
         """Called in a forked child of the process that started it: drops what the parent's threads keep current."""
         for listener in self._processor.listeners():
             listener.end_in_child()
-        self._indexer.die(self._lifecycle.forked_error)
-
-    def _unwrap(self) -> Callable[[Any], Any] | None:
-        """Returns the function that makes the user's form of a stored object; None where objects are stored in that form."""
-        return self._source.unwrap if self._transform is None else unwrap
-
-    def _key_of_user(self, item: Any) -> str:
-        unwrap_item = self._unwrap()
-        key = self._key_func(item if unwrap_item is None else unwrap_item(item))
-        if not isinstance(key, str):
-            raise KeyFuncError(f"key_func must return a str, not a {type(key).__qualname__}")
-        return key
-
-    def _make_controller(self) -> Controller:
-        config = replace(
-            self._config,
-            resync_period=self._processor.resync_check_period,
-            watch_error_handler=None if self._watch_error_handler is None else self._watch_failed,
-        )
-        return make_controller(
-            stored_items(self._source, self._transform, self._indexer.stored_if_same),
-            self._indexer,
-            self._processor,
-            config,
-            queue=self._queue,
-            log=self._object_errors.limited,
-            on_processed=self._waiters.notify,
-            name=self._name,
-        )
-
-    def _watch_failed(self, reflector: Any, error: Exception) -> None:
-        if self._watch_error_handler is None:
-            return
-        try:
-            self._watch_error_handler(self, error)
-        # SystemExit too: a user's function must not end the reader thread.
-        except BaseException as second:
-            self._object_errors.limited.log(
-                logging.ERROR, "watch_error_handler of informer %s failed", self._name, exc_info=second
-            )
+        self._feed.indexer.die(self._lifecycle.forked_error)

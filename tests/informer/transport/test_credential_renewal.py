@@ -23,13 +23,12 @@ from informer.reflector.backoff import Backoff
 from informer.transport.credential_sources import install
 from informer.transport.exec_plugin import ExecPluginError, run_exec_plugin
 from informer.transport.transport import Transport, transport_for
-from tests.eventually import eventually
+from tests.support.waiting import DEADLINE, eventually
 
 API = "client.authentication.k8s.io/v1"
 OK = {"ok": True}
 SECRET = "s3cr3t-t0k3n"
 QUICK = Backoff(initial=0.02, maximum=0.05)
-DEADLINE = 10.0
 _UNAUTHORIZED = {"kind": "Status", "code": 401, "reason": "Unauthorized", "message": "Unauthorized"}
 
 

@@ -15,10 +15,10 @@ import pytest
 import yaml
 
 from informer import ListWatch, SharedInformer
+from tests.support.waiting import DEADLINE
 from watch.concurrency import Latch
 
 PROMPT = 1.0
-PATIENCE = 10.0
 
 
 class Blocking:
@@ -31,7 +31,7 @@ class Blocking:
     def __call__(self, *args: Any, **options: Any) -> Any:
         self.calls += 1
         self.entered.open()
-        self.go.wait(PATIENCE)
+        self.go.wait(DEADLINE)
         raise OSError("it took too long")
 
 
@@ -95,7 +95,7 @@ def lookups(monkeypatch: pytest.MonkeyPatch, blocking: Blocking) -> Blocking:
 def test_a_stop_while_a_name_is_looked_up(lookups: Blocking, host: str, settings: Any, drain: bool) -> None:
     """The reader does not wait for the resolver, which has its own idea of time."""
     informer = started(client_of(host, **settings), namespace=["a", "b"])
-    assert lookups.entered.wait(PATIENCE)
+    assert lookups.entered.wait(DEADLINE)
     stops_promptly(informer, drain=drain)
 
 
@@ -108,7 +108,7 @@ def test_an_address_needs_no_lookup_and_no_thread(lookups: Blocking, serve: Any)
         connection.hang()
 
     informer = started(serve(handler).client())
-    assert answered.wait(PATIENCE)
+    assert answered.wait(DEADLINE)
     stops_promptly(informer)
     assert lookups.calls == 0
 
@@ -163,7 +163,7 @@ class Plugin:
 
 
 def _comes_true(condition: Callable[[], bool]) -> bool:
-    deadline, pause = time.monotonic() + PATIENCE, Latch()
+    deadline, pause = time.monotonic() + DEADLINE, Latch()
     while not condition():
         if time.monotonic() > deadline:
             return False
@@ -207,7 +207,7 @@ def test_a_stop_while_the_default_client_is_made(tmp_path: Path, monkeypatch: py
 def test_a_stop_while_a_users_hook_runs(blocking: Blocking) -> None:
     """`refresh_api_key_hook` may be anybody's function."""
     informer = started(client_of("http://127.0.0.1:1", refresh_api_key_hook=blocking))
-    assert blocking.entered.wait(PATIENCE)
+    assert blocking.entered.wait(DEADLINE)
     stops_promptly(informer)
 
 
@@ -230,6 +230,6 @@ def test_a_stop_while_refused_credentials_are_made_anew(serve: Any, blocking: Bl
         connection.answer({"kind": "Status", "code": 401}, 401)
 
     informer = started(serve(handler).client(refresh_api_key_hook=hook_of(Loader())))
-    assert blocking.entered.wait(PATIENCE)
+    assert blocking.entered.wait(DEADLINE)
     stops_promptly(informer)
     assert all(name.startswith("informer-") for name in names)

@@ -18,7 +18,7 @@ import pytest
 from informer import ApiError
 from informer.transport.connections import keepalive_options
 from informer.transport.transport import Transport, transport_for
-from tests.eventually import eventually
+from tests.support.waiting import eventually
 from watch.errors import RequestCancelledError
 from watch.request_scope import RequestScope
 

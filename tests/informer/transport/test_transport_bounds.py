@@ -11,12 +11,12 @@ import pytest
 
 from informer import ApiError
 from informer.transport.transport import Transport
+from tests.support.waiting import DEADLINE
 from watch.concurrency import Latch
 
 PIECE = b"x" * 16_384
 # The most of it that may be under way when nobody reads any more: buffers of both sockets, and what was read already.
 UNDER_WAY = 16 * 1024 * 1024
-WAIT = 10.0
 
 
 class Endless:
@@ -66,7 +66,7 @@ def test_an_error_body_without_an_end_is_cut_off(serve: Any, pieces: Any, header
     with pytest.raises(ApiError) as caught:
         Transport(endless.server.client()).open("/api", {}, gzip=bool(headers))
     assert (caught.value.status, caught.value.message) == (503, "x" * 200)
-    assert endless.over.wait(WAIT)
+    assert endless.over.wait(DEADLINE)
     assert endless.bytes < 64 * 1024 + UNDER_WAY
 
 
@@ -76,7 +76,7 @@ def test_discovery_without_an_end_is_an_error(serve: Any, pieces: Any, headers: 
     endless = Endless(serve, 200, pieces, **headers)
     with pytest.raises(ApiError, match=r"/apis answered with more than 16777216 bytes, the most allowed"):
         Transport(endless.server.client()).get_json("/apis")
-    assert endless.over.wait(WAIT)
+    assert endless.over.wait(DEADLINE)
     assert endless.bytes < 16 * 1024 * 1024 + UNDER_WAY
 
 

@@ -1,4 +1,4 @@
-"""An informer seen as a watch, and waiting on one."""
+"""An informer in the form of a watch, and waiting for conditions on it."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def told(event: Event[Any]) -> tuple[str, str]:
 
 @pytest.mark.parametrize("way", ["channel", "batches"])
 def test_it_lists_and_follows(pod: Pod, way: str) -> None:
-    """Go: TestNewInformerWatcher. What is there is ADDED, then come the changes, until a stop with unread events."""
+    """Go: TestNewInformerWatcher. Existing objects are ADDED events, then the changes come, until a stop with unread events."""
     source = FakeControllerSource()
     for name in ("pod-1", "pod-2", "pod-3"):
         source.add(pod(name))
@@ -69,8 +69,8 @@ def test_it_lists_and_follows(pod: Pod, way: str) -> None:
     assert watcher.done.wait(DEADLINE)
 
 
-def test_a_watch_list_ends_with_a_bookmark_that_nobody_sees() -> None:
-    """Go: TestNewInformerWatcher. With WatchList the initial events and what follows come alike, without the bookmark."""
+def test_the_bookmark_that_ends_a_watch_list_is_not_shown() -> None:
+    """Go: TestNewInformerWatcher. With WatchList the initial events and later ones come alike."""
     stream = FakeWatcher(maxsize=None)
     asked: list[ListOptions] = []
 
@@ -102,7 +102,7 @@ def test_a_watch_list_ends_with_a_bookmark_that_nobody_sees() -> None:
 
 
 def test_a_missed_delete_gives_the_object_as_it_was_known() -> None:
-    """Go: TestInformerWatcherDeletedFinalStateUnknown. A relist without the object is its DELETED, unwrapped."""
+    """Go: TestInformerWatcherDeletedFinalStateUnknown. A relist without the object makes a DELETED event with it."""
     secret = {"metadata": {"name": "secret1", "namespace": "ns1", "resourceVersion": "123"}}
     lists, watches = [0], [0]
 
@@ -144,7 +144,7 @@ def test_events_come_in_order_and_nothing_waits_for_their_reader(pod: Pod) -> No
 
 @pytest.mark.parametrize("unread", [0, 2], ids=["blocked-read", "blocked-write"])
 def test_a_stop_ends_a_read_or_a_hand_off_under_way(pod: Pod, unread: int) -> None:
-    """Go: TestEventProcessorExit. Whatever its thread waits for, it ends."""
+    """Go: TestEventProcessorExit. The pump thread ends, whatever it waits for."""
     source = FakeControllerSource()
     for number in range(1 + unread):
         source.add(pod(f"p{number}"))
@@ -160,7 +160,7 @@ def test_a_stop_ends_a_read_or_a_hand_off_under_way(pod: Pod, unread: int) -> No
 
 
 def test_a_stop_ends_a_wait_for_a_batch() -> None:
-    """A reader on another thread is told that the watch has ended; a time-out is a TimeoutError."""
+    """A waiting reader gets WatchClosedError; a time-out is a TimeoutError."""
     watcher = informer_watcher(FakeControllerSource())
     with pytest.raises(TimeoutError):
         watcher.next_batch(0)
@@ -181,7 +181,7 @@ def test_a_stop_ends_a_wait_for_a_batch() -> None:
 
 
 def test_done_waits_for_a_function_that_hangs() -> None:
-    """As long as a list call has not returned it is not done."""
+    """`done` is not set while a list call has not returned."""
     entered, go = threading.Event(), threading.Event()
 
     def hang(options: Any) -> Any:
@@ -206,7 +206,7 @@ def test_a_channel_that_is_first_asked_for_after_the_end_is_closed() -> None:
 
 
 def test_the_end_of_the_informer_is_the_end_of_the_watch() -> None:
-    """Whoever stops the informer underneath ends the channel's reader too."""
+    """Stopping the informer ends the channel too."""
     watcher = informer_watcher(FakeControllerSource())
     chan = watcher.result_chan()
     assert watcher.informer.wait_for_sync(DEADLINE)
@@ -216,7 +216,7 @@ def test_the_end_of_the_informer_is_the_end_of_the_watch() -> None:
 
 
 def test_an_object_that_the_model_cannot_read_is_left_out(caplog: pytest.LogCaptureFixture) -> None:
-    """It is logged by its key, and the others come."""
+    """It is logged by its key, and the other objects come."""
 
     class Source(FakeControllerSource):
         @staticmethod
@@ -257,7 +257,7 @@ def is_added(event: Event[Any]) -> bool:
 
 
 def test_without_a_precondition_it_does_not_wait_for_the_sync() -> None:
-    """Go: TestUntilWithSync. A list that blocks for ever is abandoned when the time is up."""
+    """Go: TestUntilWithSync. A list that blocks for ever is abandoned at the time-out."""
     source, go = blocking()
     begun = time.monotonic()
     with pytest.raises(WatchTimeoutError, match="timed out waiting for the condition") as caught:
@@ -268,15 +268,15 @@ def test_without_a_precondition_it_does_not_wait_for_the_sync() -> None:
 
 
 def test_with_a_precondition_it_waits_for_the_sync() -> None:
-    """Go: TestUntilWithSync. A cache that does not sync in time is what the error tells."""
+    """Go: TestUntilWithSync. The error says that the cache did not sync in time."""
     source, go = blocking()
     with pytest.raises(WatchTimeoutError, match="UntilWithSync: unable to sync caches: context deadline exceeded"):
         until_with_sync(source, lambda event: True, precondition=lambda store: True, timeout=0.1)
     go.set()
 
 
-def test_a_precondition_that_holds_ends_it(pod: Pod) -> None:
-    """Go: TestUntilWithSync. It sees the synced store, and no condition is asked."""
+def test_a_precondition_that_is_true_ends_the_wait(pod: Pod) -> None:
+    """Go: TestUntilWithSync. It is called with the synced store, and no condition is called."""
     source = FakeControllerSource()
     source.add(pod("first"))
 
@@ -286,8 +286,8 @@ def test_a_precondition_that_holds_ends_it(pod: Pod) -> None:
     assert until_with_sync(source, fail, precondition=lambda store: "ns/first" in store, timeout=DEADLINE) is None
 
 
-def test_conditions_see_what_is_there_and_what_comes(pod: Pod) -> None:
-    """Go: TestUntilWithSync. With a precondition that does not hold the events decide."""
+def test_conditions_see_existing_objects_and_changes(pod: Pod) -> None:
+    """Go: TestUntilWithSync. After a precondition that is false, the events decide."""
     source = FakeControllerSource()
     source.add(pod("first"))
     event = until_with_sync(source, is_added, precondition=lambda store: False, timeout=DEADLINE)
@@ -305,7 +305,7 @@ def test_conditions_see_what_is_there_and_what_comes(pod: Pod) -> None:
 
 
 def test_when_it_returns_the_informer_has_ended(pod: Pod) -> None:
-    """client-go source. No thread is left, however it ends."""
+    """client-go source. No thread is left, whether it returns or raises."""
     source = FakeControllerSource()
     source.add(pod("a"))
     before = set(threading.enumerate())
@@ -325,7 +325,7 @@ def test_when_it_returns_the_informer_has_ended(pod: Pod) -> None:
 
 
 def test_failed_lists_are_waited_out(pod: Pod) -> None:
-    """A server that refuses for a while only takes longer."""
+    """A server that refuses for a while only delays the result."""
     source = FakeControllerSource()
     source.add(pod("a"))
     source.list_error = ApiError(500, "InternalError", "on fire")
@@ -334,12 +334,12 @@ def test_failed_lists_are_waited_out(pod: Pod) -> None:
 
 
 def test_no_conditions_are_met_at_once() -> None:
-    """Nothing to wait for is None."""
+    """Without conditions it returns None."""
     assert until_with_sync(FakeControllerSource(), timeout=DEADLINE) is None
 
 
-def test_what_makes_one_is_its_class() -> None:
-    """`informer_watcher` gives an `InformerWatcher`."""
+def test_informer_watcher_returns_an_informer_watcher() -> None:
+    """The function makes an `InformerWatcher`."""
     with informer_watcher(FakeControllerSource()) as watcher:
         assert type(watcher) is InformerWatcher
     assert watcher.done.wait(DEADLINE)

@@ -14,9 +14,8 @@ from informer.handlers.processor import Processor
 from informer.shared.lifecycle import Lifecycle
 from informer.shared.waiting import Waiters
 from informer.thread_group import ThreadGroup
+from tests.support.waiting import DEADLINE
 from watch.concurrency import OwnerProcess
-
-PATIENCE = 20.0
 
 
 class Idle:
@@ -29,7 +28,7 @@ class Idle:
     def run(self, stop: threading.Event) -> None:
         if self.failure is not None:
             raise self.failure
-        assert self.stopped.wait(PATIENCE)
+        assert self.stopped.wait(DEADLINE)
 
     def stop(self) -> None:
         self.stopped.set()
@@ -44,7 +43,7 @@ class Member:
 
     def start(self, thread_group: ThreadGroup) -> None:
         self.starts += 1
-        thread_group.start(lambda: self.go.wait(PATIENCE), "member")
+        thread_group.start(lambda: self.go.wait(DEADLINE), "member")
 
 
 class Made:
@@ -77,7 +76,7 @@ def test_it_starts_once_and_stops_once() -> None:
     assert (life.is_started, life.is_stopped, life.controller) == (True, False, made.controller)
     with pytest.raises(RuntimeError, match="mine has already started"):
         life.start()
-    assert life.stop(PATIENCE)
+    assert life.stop(DEADLINE)
     assert (life.is_started, life.is_stopped, life.has_died) == (True, True, False)
     with pytest.raises(RuntimeError, match="mine has stopped: make a new one"):
         life.start()
@@ -98,7 +97,7 @@ def test_members_start_with_it_or_at_once() -> None:
     assert life.stop(0) is False
     early.go.set()
     late.go.set()
-    assert life.stop(PATIENCE)
+    assert life.stop(DEADLINE)
     assert not life.add_member(Member())
 
 
@@ -111,8 +110,8 @@ def test_on_end_is_called_when_the_last_thread_has_ended() -> None:
     life.begin_stop()
     assert not ended.is_set()
     member.go.set()
-    assert ended.wait(PATIENCE)
-    assert life.stop(PATIENCE)
+    assert ended.wait(DEADLINE)
+    assert life.stop(DEADLINE)
 
 
 def test_a_controller_that_fails_stops_the_rest(caplog: pytest.LogCaptureFixture) -> None:
@@ -123,13 +122,13 @@ def test_a_controller_that_fails_stops_the_rest(caplog: pytest.LogCaptureFixture
     life.on_end(ended.set)
     with caplog.at_level(logging.ERROR):
         life.start()
-        assert made.waiters.wait_until(lambda: False, PATIENCE) is False
-        assert ended.wait(PATIENCE)
+        assert made.waiters.wait_until(lambda: False, DEADLINE) is False
+        assert ended.wait(DEADLINE)
     assert life.failure is error
     assert life.is_stopped
     assert life.has_died
     assert "informer mine stopped because its reader thread failed" in caplog.text
-    assert life.stop(PATIENCE)
+    assert life.stop(DEADLINE)
     assert not life.has_died
 
 
@@ -153,13 +152,13 @@ def test_what_is_set_before_the_start_is_refused_later() -> None:
     with life.before_start():
         starter.append(threading.Thread(target=lambda: (entered.set(), life.start())))
         starter[0].start()
-        assert entered.wait(PATIENCE)
+        assert entered.wait(DEADLINE)
         assert not life.is_started
-    starter[0].join(PATIENCE)
+    starter[0].join(DEADLINE)
     assert life.is_started
     with pytest.raises(RuntimeError, match="already started"), life.before_start():
         pass
-    life.stop(PATIENCE)
+    life.stop(DEADLINE)
     with pytest.raises(RuntimeError, match="has stopped"), life.before_start():
         pass
 
@@ -186,4 +185,4 @@ def test_in_another_process_it_may_not_be_used(monkeypatch: pytest.MonkeyPatch) 
                 use()
         assert life.stop(None) is True
     assert not life.is_stopped
-    assert life.stop(PATIENCE)
+    assert life.stop(DEADLINE)

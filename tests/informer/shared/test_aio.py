@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-import sys
 import threading
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -288,7 +287,6 @@ def test_an_async_handler_that_raises_goes_on(make_informer: Make, pod: Pod, cap
     assert "on_error of handler" in caplog.text
 
 
-@pytest.mark.skipif(sys.version_info < (3, 11), reason="Python 3.10 cannot tell who was cancelled")
 def test_a_cancellation_within_a_handler_is_a_failure(make_informer: Make, pod: Pod) -> None:
     """If something that a handler awaits is cancelled, that call fails, and the handler goes on."""
     source = FakeControllerSource()

@@ -36,7 +36,7 @@ from watch import (
 Pod = Callable[..., dict[str, Any]]
 
 
-def told(event: Event[Any]) -> tuple[str, str]:
+def type_and_name(event: Event[Any]) -> tuple[str, str]:
     return str(event.type), event.object["metadata"]["name"]
 
 
@@ -60,8 +60,8 @@ def test_it_lists_and_follows(pod: Pod, way: str) -> None:
     source.modify(pod("pod-2"))
     source.delete(pod("pod-3"))
     read(6)
-    assert sorted(map(told, events[:3])) == [("ADDED", "pod-1"), ("ADDED", "pod-2"), ("ADDED", "pod-3")]
-    assert list(map(told, events[3:])) == [("ADDED", "pod-4"), ("MODIFIED", "pod-2"), ("DELETED", "pod-3")]
+    assert sorted(map(type_and_name, events[:3])) == [("ADDED", "pod-1"), ("ADDED", "pod-2"), ("ADDED", "pod-3")]
+    assert list(map(type_and_name, events[3:])) == [("ADDED", "pod-4"), ("MODIFIED", "pod-2"), ("DELETED", "pod-3")]
     assert len(watcher.store) == 3
     source.add(pod("unread"))
     assert watcher.informer.wait_for_resource_version("7", DEADLINE)
@@ -72,10 +72,10 @@ def test_it_lists_and_follows(pod: Pod, way: str) -> None:
 def test_the_bookmark_that_ends_a_watch_list_is_not_shown() -> None:
     """Go: TestNewInformerWatcher. With WatchList the initial events and later ones come alike."""
     stream = FakeWatcher(maxsize=None)
-    asked: list[ListOptions] = []
+    requests: list[ListOptions] = []
 
     def watch(options: ListOptions) -> FakeWatcher:
-        asked.append(options)
+        requests.append(options)
         return stream
 
     def object_(name: str, version: int) -> dict[str, Any]:
@@ -94,10 +94,10 @@ def test_the_bookmark_that_ends_a_watch_list_is_not_shown() -> None:
         stream.modify(object_("pod-2", 5))
         stream.delete(object_("pod-3", 6))
         chan = watcher.result_chan()
-        events = [told(chan.get(DEADLINE)) for _ in range(6)]
+        events = [type_and_name(chan.get(DEADLINE)) for _ in range(6)]
     assert sorted(events[:3]) == [("ADDED", "pod-1"), ("ADDED", "pod-2"), ("ADDED", "pod-3")]
     assert events[3:] == [("ADDED", "pod-4"), ("MODIFIED", "pod-2"), ("DELETED", "pod-3")]
-    assert asked[0].send_initial_events
+    assert requests[0].send_initial_events
     assert watcher.done.wait(DEADLINE)
 
 
@@ -120,7 +120,7 @@ def test_a_missed_delete_gives_the_object_as_it_was_known() -> None:
 
     watcher = informer_watcher(ListWatch(list_func, watch_func, supports_watch_list=False))
     first, second = (watcher.result_chan().get(DEADLINE) for _ in range(2))
-    assert (told(first), told(second)) == (("ADDED", "secret1"), ("DELETED", "secret1"))
+    assert (type_and_name(first), type_and_name(second)) == (("ADDED", "secret1"), ("DELETED", "secret1"))
     assert second.object["metadata"]["resourceVersion"] == "123"
     assert lists[0] >= 2
     assert watches[0] >= 1
@@ -233,7 +233,7 @@ def test_an_object_that_the_model_cannot_read_is_left_out(caplog: pytest.LogCapt
     for name in ("bad", "good"):
         source.add({"metadata": {"name": name}})
     with caplog.at_level(logging.ERROR), informer_watcher(source) as watcher:
-        assert told(watcher.result_chan().get(DEADLINE)) == ("ADDED", "good")
+        assert type_and_name(watcher.result_chan().get(DEADLINE)) == ("ADDED", "good")
     assert watcher.done.wait(DEADLINE)
     assert "left out bad: it does not decode" in caplog.text
     assert "secret words" not in caplog.text
@@ -281,7 +281,7 @@ def test_a_precondition_that_is_true_ends_the_wait(pod: Pod) -> None:
     source.add(pod("first"))
 
     def fail(event: Event[Any]) -> bool:
-        raise AssertionError("not to be asked")
+        raise AssertionError("must not be called")
 
     assert until_with_sync(source, fail, precondition=lambda store: "ns/first" in store, timeout=DEADLINE) is None
 
@@ -292,7 +292,7 @@ def test_conditions_see_existing_objects_and_changes(pod: Pod) -> None:
     source.add(pod("first"))
     event = until_with_sync(source, is_added, precondition=lambda store: False, timeout=DEADLINE)
     assert event is not None
-    assert told(event) == ("ADDED", "first")
+    assert type_and_name(event) == ("ADDED", "first")
 
     def delete(event: Event[Any]) -> bool:
         source.wait_for_watches()
@@ -301,7 +301,7 @@ def test_conditions_see_existing_objects_and_changes(pod: Pod) -> None:
 
     event = until_with_sync(source, delete, lambda event: event.type == EventType.DELETED, timeout=DEADLINE)
     assert event is not None
-    assert told(event) == ("DELETED", "first")
+    assert type_and_name(event) == ("DELETED", "first")
 
 
 def test_when_it_returns_the_informer_has_ended(pod: Pod) -> None:

@@ -463,7 +463,7 @@ def test_run_needs_an_event(make_informer: Make, stop: Any) -> None:
 
 
 class Subscribed(Signal):
-    """A stop event that tells when a thread waits for it."""
+    """A stop event; `subscribed` is set when a thread waits for it."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -230,7 +230,7 @@ def test_a_transform_that_fails_costs_one_object(
             return None
         return obj
 
-    told: Channel[tuple[str, str, str, bytes, Exception]] = Channel(None)
+    failures: Channel[tuple[str, str, str, bytes, Exception]] = Channel(None)
     source = FakeControllerSource()
     source.add(pod("bad", secret="hunter2"))
     source.add(pod("good"))
@@ -238,7 +238,7 @@ def test_a_transform_that_fails_costs_one_object(
         source,
         queue=queue,
         transform=transform,
-        on_decode_error=lambda meta, raw, error: told.put(
+        on_decode_error=lambda meta, raw, error: failures.put(
             (meta.namespace, meta.name, meta.resource_version, raw, error)
         ),
     )
@@ -248,14 +248,14 @@ def test_a_transform_that_fails_costs_one_object(
         informer.start()
         assert registration.wait_for_sync(DEADLINE)
         assert handler.take(1) == [("add", "ns/good", "2", True)]
-        assert told.get(DEADLINE)[:4] == ("ns", "bad", "1", b"")
+        assert failures.get(DEADLINE)[:4] == ("ns", "bad", "1", b"")
         assert source.wait_for_watches()
         source.modify(pod("good", secret="hunter2"))
         assert handler.take(1) == [("delete", "ns/good", "2", True)]
         source.modify(pod("good"))
         assert handler.take(1) == [("add", "ns/good", "4", False)]
     assert informer.decode_errors == 2
-    assert isinstance(told.get(DEADLINE)[4], Exception)
+    assert isinstance(failures.get(DEADLINE)[4], Exception)
     assert "left out ns/bad" in caplog.text
     assert "hunter2" not in caplog.text
 
@@ -278,10 +278,10 @@ def test_on_decode_error_may_fail_too(make_informer: Make, pod: Pod, caplog: pyt
 
 def test_the_watch_error_handler_is_called_and_may_fail(make_informer: Make, caplog: pytest.LogCaptureFixture) -> None:
     """It gets the informer and the error; its own exception is logged, and the informer goes on."""
-    told: Channel[tuple[Any, Exception]] = Channel(None)
+    failures: Channel[tuple[Any, Exception]] = Channel(None)
 
     def handler(informer: Any, error: Exception) -> None:
-        told.put((informer, error))
+        failures.put((informer, error))
         raise SystemExit
 
     source = FakeControllerSource()
@@ -290,8 +290,8 @@ def test_the_watch_error_handler_is_called_and_may_fail(make_informer: Make, cap
     with caplog.at_level(logging.ERROR):
         informer.start()
         assert informer.wait_for_sync(DEADLINE)
-    who, error = told.get(DEADLINE)
-    assert who is informer
+    source_of_failure, error = failures.get(DEADLINE)
+    assert source_of_failure is informer
     assert isinstance(error, ApiError)
     assert error.status == 403
     assert "watch_error_handler of informer" in caplog.text

@@ -73,7 +73,7 @@ def test_sync_error_is_what_keeps_it_from_syncing(make_informer: Make) -> None:
     """It is the server's answer while the list is refused, and None once the list has come."""
     refuse = threading.Event()
     refuse.set()
-    told = threading.Event()
+    failed = threading.Event()
 
     def list_func(options: Any) -> ObjectList[Any]:
         if refuse.is_set():
@@ -81,9 +81,9 @@ def test_sync_error_is_what_keeps_it_from_syncing(make_informer: Make) -> None:
         return ObjectList([], "1")
 
     source = ListWatch(list_func, lambda options: FakeWatcher(maxsize=1), supports_watch_list=False)
-    informer = make_informer(source, watch_error_handler=lambda informer, error: told.set())
+    informer = make_informer(source, watch_error_handler=lambda informer, error: failed.set())
     informer.start()
-    assert told.wait(DEADLINE)
+    assert failed.wait(DEADLINE)
     error = informer.sync_error()
     assert isinstance(error, ApiError)
     assert (error.status, error.reason) == (403, "Forbidden")

@@ -162,11 +162,11 @@ def test_a_stop_from_on_decode_error(make_informer: Make, pod: Pod) -> None:
     source.add(pod("a"))
     answers: Channel[bool] = Channel(None)
 
-    def told(*_: Any) -> None:
+    def stop(*_: Any) -> None:
         answers.put(informer.stop(None))
         answers.put(informer.stop(None))
 
-    informer = make_informer(source, name="told", transform=lambda obj: None, on_decode_error=told)
+    informer = make_informer(source, name="undecodable", transform=lambda obj: None, on_decode_error=stop)
     informer.start()
     assert [answers.get(DEADLINE) for _ in range(2)] == [False, False]
     assert informer.stop(PROMPT)

@@ -287,10 +287,10 @@ class Story:
 
     def __init__(self) -> None:
         self.has: dict[str, Any] = {}
-        self.told = 0
+        self.calls = 0
 
     def tell(self, change: Change[Any]) -> None:
-        self.told += 1
+        self.calls += 1
         key = change.key or change.object["metadata"]["name"]
         if change.type is DeltaType.ADDED:
             assert key not in self.has, change

@@ -35,32 +35,32 @@ def test_it_waits_until_all_have_synced(make_informer: Make, recorder: Any) -> N
     source.list_error = OSError("not at once")
     one, two = make_informer(source), make_informer(FakeControllerSource())
     registration = one.add_event_handler(recorder())
-    asked = [0]
+    calls = [0]
 
     def third_time() -> bool:
-        asked[0] += 1
-        return asked[0] >= 3
+        calls[0] += 1
+        return calls[0] >= 3
 
     one.start()
     two.start()
     assert wait_for_cache_sync(one, registration, two.has_synced, third_time, timeout=DEADLINE)
     assert one.has_synced()
     assert registration.has_synced()
-    assert asked[0] >= 3
+    assert calls[0] >= 3
 
 
 def test_functions_are_polled() -> None:
     """client-go source. They are called at once, and then ten times per second."""
-    asked: list[float] = []
+    calls: list[float] = []
 
     def fourth_time() -> bool:
-        asked.append(time.monotonic())
-        return len(asked) == 4
+        calls.append(time.monotonic())
+        return len(calls) == 4
 
     begun = time.monotonic()
     assert wait_for_cache_sync(fourth_time, timeout=DEADLINE)
-    assert asked[0] - begun < 0.1
-    assert asked[3] - asked[0] > 0.2
+    assert calls[0] - begun < 0.1
+    assert calls[3] - calls[0] > 0.2
 
 
 def test_the_wait_times_out(make_informer: Make) -> None:

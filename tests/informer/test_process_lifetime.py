@@ -418,10 +418,12 @@ def test_a_handler_may_fork() -> None:
     """In the child the handler is not called again; in the parent everything goes on."""
     ended = run_forking("""
         source.add(pod("b"))
-        seen, codes = [], []
+        seen, codes, parent = [], [], os.getpid()
         informer = SharedInformer(source, watch_list=False)
 
         def fork(obj):
+            if os.getpid() != parent:
+                os._exit(3)  # called again in the child
             seen.append(obj["metadata"]["name"])
             if len(seen) == 1:
                 pid = os.fork()

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from watch.concurrency import Monitor, on_set
+from watch.concurrency import Monitor, Signal, on_set
 
 __all__ = ["Waiters", "wait_for_cache_sync"]
 
@@ -43,7 +43,7 @@ def wait_for_cache_sync(
     for check in checks:
         if not callable(check):
             raise TypeError(f"an informer or a function is needed, not a {type(check).__name__}")
-    wake = _Wake()
+    wake = Signal()
     withdraw: list[Callable[[], None]] = []
     informers = [each for each in informers_or_has_synced if hasattr(each, "on_progress")]
     poll = None if len(informers) == len(checks) else _POLL
@@ -67,27 +67,6 @@ def wait_for_cache_sync(
     finally:
         for each in withdraw:
             each()
-
-
-class _Wake:
-    """An event that several informers set, and that the waiting thread clears before it checks them."""
-
-    def __init__(self) -> None:
-        self._monitor = Monitor()
-        self._set = False
-
-    def set(self) -> None:
-        with self._monitor:
-            self._set = True
-            self._monitor.notify_all()
-
-    def clear(self) -> None:
-        with self._monitor:
-            self._set = False
-
-    def wait(self, timeout: float | None) -> None:
-        with self._monitor:
-            self._monitor.wait_for(lambda: self._set, timeout)
 
 
 class Waiters:

@@ -145,7 +145,7 @@ class SharedInformerFactory:
             model=model,
             metadata_only=metadata_only,
         )
-        key = (request.key, transform if isinstance(transform, Hashable) else id(transform))
+        key = (request.key, id(transform) if getattr(transform, "__hash__", None) is None else transform)
         with self._lock:
             self._check_open()
             known = self._informers.get(key)

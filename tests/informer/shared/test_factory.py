@@ -93,6 +93,17 @@ def test_a_different_request_makes_another_informer(make_factory: Any, options: 
     assert factory.informer("pods", **options) is other
 
 
+def test_a_model_class_selects_the_group_in_its_name(make_factory: Any) -> None:
+    """CoreV1Event and EventsV1Event are two resources of the same kind; ResourceV1ResourceClaim is a resource too."""
+    factory = make_factory()
+    assert factory.informer(client.CoreV1Event) is factory.informer("v1/events", model=client.CoreV1Event)
+    events = factory.informer(client.EventsV1Event)
+    assert events is factory.informer("events.events.k8s.io", model=client.EventsV1Event)
+    if hasattr(client, "ResourceV1ResourceClaim"):  # from version 34 of the official client on
+        claims = factory.informer(client.ResourceV1ResourceClaim)
+        assert claims is factory.informer("ResourceClaim", model=client.ResourceV1ResourceClaim)
+
+
 def test_another_cluster_is_another_informer(make_factory: Any) -> None:
     """A list method uses its own client, not the factory's."""
     factory = make_factory()
@@ -277,9 +288,9 @@ def test_concurrent_requests_return_the_same_informer(make_factory: Any) -> None
         ("a/b/c/d", {}, ValueError, "is no name of a resource"),
         (3, {}, TypeError, "a resource is a name such as 'pods'"),
         (print, {}, TypeError, "is no list method of the official client"),
-        (dict, {}, TypeError, "dict is no official model class of a resource"),
-        (client.V1PodSpec, {}, TypeError, "V1PodSpec is no official model class of a resource"),
-        (client.V1PodTemplateSpec, {}, TypeError, "V1PodTemplateSpec is no official model class of a resource"),
+        (dict, {}, TypeError, "dict is not an official model class of a resource"),
+        (client.V1PodSpec, {}, TypeError, "V1PodSpec is not an official model class of a resource"),
+        (client.V1PodTemplateSpec, {}, TypeError, "V1PodTemplateSpec is not an official model class of a resource"),
         ("pods", {"resync": 5}, TypeError, "an informer has no option resync"),
         ("pods", {"namespace": []}, ValueError, "namespace must be"),
         ("pods", {"namespace": [""]}, ValueError, "namespace must be"),

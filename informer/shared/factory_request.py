@@ -153,7 +153,9 @@ def _resource_of(model: type) -> str:
     """Returns the name of the resource of an official model class, such as V1Deployment."""
     named = parse_model_name(model.__name__)
     if named is None or not getattr(model, "openapi_types", {}).keys() >= _OF_RESOURCES:
-        raise TypeError(f"{model.__name__} is not an official model class of a resource: name the resource and pass model=")
+        raise TypeError(
+            f"{model.__name__} is not an official model class of a resource: name the resource and pass model="
+        )
     for resource in built_in_resources():
         if resource.version == named.version and resource.kind == named.kind and named.fits_group(resource.group):
             return f"{resource.api_version}/{resource.kind}"

@@ -29,6 +29,7 @@ from informer.queues.delta import Delta, DeltaType
 from informer.queues.delta_fifo import DeltaFIFO
 from informer.queues.in_order_fifo import InOrderFIFO
 from informer.rate_limited_log import LimitedLog
+from informer.reflector.config import ReflectorConfig
 from informer.reflector.event_reader import EventReader
 from watch.byte_source import READ_SIZE
 from watch.concurrency import Signal
@@ -216,7 +217,7 @@ def _queued(queue: InOrderFIFO | DeltaFIFO, count: int) -> Callable[[], object]:
     def run() -> None:
         for batch in batches:
             queue.apply(batch)
-            queue.pop_batch(len, timeout=0)
+            queue.take(len)
 
     return run
 
@@ -236,8 +237,7 @@ def _replaced(queue: InOrderFIFO | DeltaFIFO, count: int) -> Callable[[], object
 
     def run() -> None:
         queue.replace(objects, "2")
-        while len(queue):
-            queue.pop_batch(len, timeout=0)
+        queue.take(len)
 
     return run
 
@@ -279,7 +279,7 @@ def _relist(count: int) -> Callable[[], object]:
 
     def relist() -> None:
         queue.replace([store.stored_if_same(item) for item in again], "2")
-        queue.pop_batch(applier.process, timeout=0)
+        queue.take(applier.process)
         run()
 
     return relist
@@ -378,13 +378,11 @@ def _whole_path(queue: Any, *, one_by_one: bool = False) -> Callable[[int], Call
             source,
             store,
             processor,
+            ReflectorConfig(watch_list=False, key_func=meta_namespace_key),
             queue=queue,
-            key_of=meta_namespace_key,
             log=_log(),
             on_processed=lambda: None,
             name="benchmark",
-            resync_period=0,
-            reflector_options={"watch_list": False},
         )
         # The first list is no part of what is timed: it is there, and the same again is no news.
         store.replace(objects, "1")

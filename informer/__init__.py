@@ -84,18 +84,18 @@ _NAMES = {
     "informer.cache.mutation_cache": "MutationCache",
     "informer.cache.mutation_detector": "MutationDetector",
     "informer.cache.store": "Store",
-    "informer.controller.controller.controller": "Controller",
-    "informer.controller.controller.plain_informer": "new_informer",
+    "informer.controller.controller": "Controller",
+    "informer.controller.plain_informer": "new_informer",
     "informer.errors": (
         "ApiError IndexConflictError IndexFuncError IndexNotFoundError InformerError InformerForkedError "
         "KeyFuncError NotFoundError QueueClosedError"
     ),
-    "informer.handlers.handler.async_handlers": "AsyncEventStream AsyncRegistration",
-    "informer.handlers.handler.event_stream": "EventStream",
-    "informer.handlers.handler.handler": "ResourceEventHandler",
-    "informer.handlers.handler.registration": "HandlerRegistration",
+    "informer.handlers.async_handlers": "AsyncEventStream AsyncRegistration",
+    "informer.handlers.event_stream": "EventStream",
+    "informer.handlers.handler": "ResourceEventHandler",
+    "informer.handlers.registration": "HandlerRegistration",
     "informer.listwatch.list_watch": "ListerWatcher ListWatch ObjectList",
-    "informer.objects.object.keys": (
+    "informer.objects.keys": (
         "DeletedFinalStateUnknown ExplicitKey deletion_handling_meta_namespace_key meta_namespace_key "
         "split_meta_namespace_key"
     ),
@@ -104,7 +104,7 @@ _NAMES = {
     "informer.queues.delta": "Delta DeltaType Queue",
     "informer.queues.delta_fifo": "DeltaFIFO",
     "informer.queues.in_order_fifo": "InOrderFIFO",
-    "informer.reflector.reflector.backoff": "Backoff",
+    "informer.reflector.backoff": "Backoff",
     "informer.reflector.reflector": "Reflector",
     "informer.shared.aio": "AsyncInformer",
     "informer.shared.factory": "SharedInformerFactory",

@@ -34,8 +34,9 @@ from informer.reflector.event_reader import EventReader
 from watch.byte_source import READ_SIZE
 from watch.concurrency import Signal
 from watch.event import Event
-from watch.framing import ChunkedBody, Lines
-from watch.stream_watcher import DEFAULT_MAX_LINE_BYTES, JSONDecoder, StreamWatcher
+from watch.framing import DEFAULT_MAX_LINE_BYTES, ChunkedBody, Lines
+from watch.json_decoder import JSONDecoder
+from watch.stream_watcher import StreamWatcher
 
 __all__ = ["STAGES", "Stage"]
 

@@ -183,7 +183,7 @@ def wait_until_right(
 
 def show_rest(informers: int, seconds: float) -> None:
     """Prints CPU and wake-ups while nothing happens except bookmarks."""
-    # CPU is read last and first, since counting the context switches takes some itself.
+    # The CPU time is read inside the two counts of context switches, because counting uses CPU itself.
     switches, cpu = context_switches(), cpu_seconds()
     time.sleep(seconds)
     used, woken = cpu_seconds() - cpu, context_switches() - switches

@@ -23,9 +23,10 @@ from informer.objects.models import Codec, model_for
 from informer.objects.object import Object
 from informer.rate_limited_log import LimitedLog
 from watch.errors import ApiError
+from watch.json_decoder import JSONDecoder
 from watch.options import ListOptions
 from watch.request_scope import DEFAULT_MAX_LINE_BYTES, current_scope
-from watch.stream_watcher import JSONDecoder, StreamWatcher
+from watch.stream_watcher import StreamWatcher
 from watch.watcher import Watcher
 
 __all__ = ["ListWatch", "ListerWatcher", "ObjectList", "ResourceListWatch", "ResourceOptions"]

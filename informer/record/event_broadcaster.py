@@ -32,8 +32,7 @@ from watch.clock import SYSTEM_CLOCK, Clock
 from watch.concurrency import RLock, Worker, in_forked_child
 from watch.errors import BroadcasterShutdownError
 from watch.event import EventType
-from watch.proxy import EmptyWatcher
-from watch.watcher import Watcher
+from watch.watcher import EmptyWatcher, Watcher
 
 __all__ = ["EventBroadcaster"]
 

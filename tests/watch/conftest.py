@@ -1,4 +1,4 @@
-"""For tests of watchers: a server whose every byte the test decides."""
+"""Fixtures for tests of watchers: a server that sends exactly the bytes that the test gives it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ CHUNKED = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encodi
 
 
 class Peer:
-    """The server's end of one request: the head is sent, the rest is the test's."""
+    """The server's end of one request. The head of the response was sent; the test sends the rest."""
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
@@ -38,14 +38,14 @@ class Peer:
         self.send(b"".join(b"%x\r\n%s\r\n" % (len(body), body) for body in bodies))
 
     def finish(self) -> None:
-        """Ends a chunked body and lets the connection serve another request."""
+        """Ends a chunked body; the connection then serves another request."""
         self.send(b"0\r\n\r\n")
         self.finished.open()
 
     def hang_up(self) -> None:
-        """Closes the connection as a server does that has gone: what was sent still arrives."""
+        """Closes the connection. Bytes that were sent before still arrive."""
         if isinstance(self.sock, ssl.SSLSocket):
-            # Without TLS's farewell.
+            # Without the closing message of TLS.
             self.sock = socket.socket(fileno=self.sock.detach())
         with contextlib.suppress(OSError):
             self.sock.shutdown(socket.SHUT_RDWR)
@@ -60,7 +60,7 @@ class Peer:
         self.finished.open()
 
     def client_has_gone(self) -> bool:
-        """Waits until the client has closed its end; False when it has not within the deadline."""
+        """Waits until the client has closed its end; returns False after the deadline."""
         self.sock.settimeout(DEADLINE)
         try:
             return self.sock.recv(1) == b""
@@ -71,7 +71,7 @@ class Peer:
 
 
 class StreamServer:
-    """Answers each request with a head, and gives the connection to the test."""
+    """Answers each request with the head of a response, and hands the connection to the test."""
 
     def __init__(self, tls: ssl.SSLContext | None) -> None:
         self._tls = tls
@@ -85,7 +85,7 @@ class StreamServer:
         self._workers = [Worker(self._accept, "stream-server").start()]
 
     def answer(self, pool: Any, head: bytes = CHUNKED) -> tuple[Any, Peer]:
-        """Sends a request through a pool; returns the response with its body unread, and the server's end."""
+        """Sends a request through a pool; returns the unread response and the server's end."""
         self._head = head
         response = pool.request("GET", "/watch", preload_content=False, retries=False)
         return response, self._peers.get(timeout=DEADLINE)
@@ -170,7 +170,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def make_server(certificate: Path) -> Iterator[Callable[..., tuple[StreamServer, Any]]]:
-    """Starts servers of raw HTTP, whose every byte the test decides; each comes with a connection pool for it."""
+    """Starts servers that send the test's bytes; returns each with a connection pool for it."""
     servers: list[StreamServer] = []
     pools: list[Any] = []
 

@@ -275,10 +275,10 @@ def test_events_beyond_the_queue_are_dropped_and_logged(caplog: pytest.LogCaptur
     with EventBroadcaster() as broadcaster:
         inner = broadcaster._broadcaster
         with inner._monitor:
-            inner._unfinished += 1001  # as if 1001 events waited
+            inner._undelivered += 1001  # as if 1001 events waited
         record(broadcaster.new_recorder("c"), "TooMany")
         with inner._monitor:
-            inner._unfinished -= 1001
+            inner._undelivered -= 1001
         assert "failed to record event 'TooMany' of c: the broadcaster's queue is full (1000 events)" in caplog.text
         assert broadcaster.dropped_events == 1
         record(broadcaster.new_recorder("c"), *["Again"] * 3)

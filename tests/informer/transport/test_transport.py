@@ -276,7 +276,7 @@ def test_an_answer_whose_head_does_not_come_is_given_up(serve: Any, monkeypatch:
 
 def test_a_head_that_took_its_time_does_not_shorten_the_body(serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """A body may be silent for longer than a head may."""
-    from watch.stream_watcher import JSONDecoder
+    from watch.json_decoder import JSONDecoder
 
     monkeypatch.setattr("informer.transport.transport.HEAD_TIMEOUT", 0.2)
     go_on = threading.Event()

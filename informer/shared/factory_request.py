@@ -11,15 +11,13 @@ from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 from informer.listwatch.list_watch import ListWatch, ResourceListWatch
-from informer.listwatch.resources import find_built_in, known
+from informer.listwatch.resources import built_in_resources, known
 from informer.listwatch.targets import PathTarget
+from informer.objects.models import parse_model_name
 from informer.objects.object import Object
 
 __all__ = ["FactoryRequest"]
 
-_MODEL_NAME = re.compile(
-    r"(?:Core|Events|Authentication|Discovery|Storage|Flowcontrol)?(V\d+(?:(?:alpha|beta)\d+)?)(\w+)\Z"
-)
 # What tells a resource's model from those of its parts.
 _OF_RESOURCES = {"api_version", "kind", "metadata"}
 _PATH = re.compile(
@@ -157,9 +155,10 @@ def _namespace_argument(method: Callable[..., Any], where: Any) -> dict[str, Any
 
 def _resource_of(model: type) -> str:
     """The resource of an official model class, such as V1Deployment."""
-    found = _MODEL_NAME.match(model.__name__)
-    if found is None or not getattr(model, "openapi_types", {}).keys() >= _OF_RESOURCES:
+    named = parse_model_name(model.__name__)
+    if named is None or not getattr(model, "openapi_types", {}).keys() >= _OF_RESOURCES:
         raise TypeError(f"{model.__name__} is no official model class of a resource: name the resource and pass model=")
-    version, kind = found[1].lower(), found[2]
-    built_in = find_built_in(version, kind)
-    return kind if built_in is None else f"{built_in.api_version}/{built_in.kind}"
+    for resource in built_in_resources():
+        if resource.version == named.version and resource.kind == named.kind and named.fits_group(resource.group):
+            return f"{resource.api_version}/{resource.kind}"
+    return named.kind

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.forks import IN_CHILD
+from tests.support.forks import IN_CHILD
 
 ROOT = Path(__file__).parents[2]
 

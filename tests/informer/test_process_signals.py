@@ -10,8 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from informer import stop_on_signals
-
-PATIENCE = 20.0
+from tests.support.waiting import DEADLINE
 
 
 @pytest.fixture(autouse=True)
@@ -31,7 +30,7 @@ def test_a_signal_sets_the_event(number: int) -> None:
     assert isinstance(stop, threading.Event)
     assert not stop.is_set()
     os.kill(os.getpid(), number)
-    assert stop.wait(PATIENCE)
+    assert stop.wait(DEADLINE)
     assert {each: signal.getsignal(each) for each in before} == before
 
 
@@ -40,8 +39,8 @@ def test_a_signal_reaches_a_main_thread_that_waits_for_the_event() -> None:
     stop = stop_on_signals()
     sender = threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGTERM))
     sender.start()
-    assert stop.wait(PATIENCE)
-    sender.join(PATIENCE)
+    assert stop.wait(DEADLINE)
+    sender.join(DEADLINE)
 
 
 def test_a_signal_that_another_thread_was_given_sets_the_event() -> None:
@@ -56,7 +55,7 @@ def test_a_signal_that_another_thread_was_given_sets_the_event() -> None:
     sender = threading.Thread(target=send_to_myself)
     sender.start()
     assert stop.wait()
-    sender.join(PATIENCE)
+    sender.join(DEADLINE)
 
 
 def test_who_asks_twice_gets_the_same_event() -> None:
@@ -65,7 +64,7 @@ def test_who_asks_twice_gets_the_same_event() -> None:
     stop = stop_on_signals()
     assert stop_on_signals() is stop
     os.kill(os.getpid(), signal.SIGTERM)
-    assert stop.wait(PATIENCE)
+    assert stop.wait(DEADLINE)
     assert signal.getsignal(signal.SIGTERM) == before
     again = stop_on_signals()
     assert again is not stop
@@ -80,7 +79,7 @@ def test_other_handlers_set_since_are_replaced_anew() -> None:
     again = stop_on_signals()
     assert again is not stop
     os.kill(os.getpid(), signal.SIGINT)
-    assert again.wait(PATIENCE)
+    assert again.wait(DEADLINE)
     assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
 
 
@@ -97,6 +96,6 @@ def test_only_the_main_thread_may_ask() -> None:
 
     thread = threading.Thread(target=ask)
     thread.start()
-    thread.join(PATIENCE)
+    thread.join(DEADLINE)
     assert len(errors) == 1
     assert signal.getsignal(signal.SIGTERM) == before

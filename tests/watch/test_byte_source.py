@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 import urllib3
 
+from tests.support.waiting import DEADLINE
 from watch.byte_source import READ_SIZE, NotReadyError, ReaderSource, SocketSource, byte_source
 from watch.concurrency import Latch
 
 PLAIN = b"HTTP/1.1 200 OK\r\n\r\n"
-DEADLINE = 5.0
 
 
 def read_to_end(source: Any) -> bytes:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import queue
-import threading
 import time
 import weakref
 from collections import Counter, deque
@@ -14,28 +13,19 @@ from typing import Any
 import pytest
 from hypothesis import given, strategies as st
 
+from tests.support.waiting import DEADLINE, eventually
 from watch import Channel, ChannelClosedError, WatchError
 from watch.concurrency import Signal
 
-DEADLINE = 10.0
 SIZES = pytest.mark.parametrize("maxsize", [0, 1, 7, None], ids=["hand-off", "one", "seven", "unbounded"])
 
 
-def wait_until(condition: Callable[[], bool]) -> None:
-    """Waits for a state that a channel does not announce."""
-    deadline = time.monotonic() + DEADLINE
-    pause = threading.Event()
-    while not condition():
-        assert time.monotonic() < deadline
-        pause.wait(0.001)
-
-
 def wait_for_getter(channel: Channel[Any], count: int = 1) -> None:
-    wait_until(lambda: channel._getters >= count)
+    assert eventually(lambda: channel._getters >= count)
 
 
 def wait_for_putter(channel: Channel[Any], count: int = 1) -> None:
-    wait_until(lambda: len(channel._offers) >= count)
+    assert eventually(lambda: len(channel._offers) >= count)
 
 
 # Hand-off
@@ -259,7 +249,7 @@ def test_close_wakes_every_waiter(maxsize: int | None, wait: Callable[[Channel[s
     if maxsize == 1:
         channel.put("full")
     waiting = [run(wait, channel) for _ in range(3)]
-    wait_until(lambda: len(channel._offers) + channel._getters == 3)
+    assert eventually(lambda: len(channel._offers) + channel._getters == 3)
     channel.close()
     for task in waiting:
         with pytest.raises(ChannelClosedError):

@@ -8,11 +8,10 @@ from typing import Any
 
 import pytest
 
+from tests.support.waiting import DEADLINE
 from watch import Clock, FakeClock
 from watch.clock import SYSTEM_CLOCK
 from watch.concurrency import Monitor, Signal
-
-DEADLINE = 10.0
 
 
 def waiting(clock: Clock, timeout: float | None, woken: threading.Event) -> tuple[Monitor, Any]:

@@ -8,9 +8,8 @@ from typing import Any
 
 import pytest
 
+from tests.support.waiting import DEADLINE
 from watch.concurrency import Latch, Monitor, Signal, Worker, current_thread_id, on_set
-
-DEADLINE = 10.0
 
 
 def calls() -> tuple[list[str], Any]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.forks import IN_CHILD
+from tests.support.forks import IN_CHILD
 from watch import concurrency
 from watch.concurrency import Latch, Lock, Monitor, OwnerProcess, RLock, Signal
 

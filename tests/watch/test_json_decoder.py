@@ -14,12 +14,11 @@ import pytest
 from hypothesis import given, strategies as st
 
 from informer import Object
+from tests.support.waiting import DEADLINE
 from watch import Event, EventType
 from watch.byte_source import NotReadyError
 from watch.framing import LineTooLongError
 from watch.json_decoder import JSONDecoder
-
-DEADLINE = 10.0
 
 
 class Pieces:

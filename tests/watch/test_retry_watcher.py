@@ -13,6 +13,7 @@ from kubernetes.client import V1ObjectMeta, V1Pod, V1Status, V1StatusDetails
 from kubernetes.client.exceptions import ApiException
 
 from informer import Object
+from tests.support.waiting import DEADLINE
 from watch import (
     ApiError,
     BatchWatcher,
@@ -29,8 +30,6 @@ from watch import (
 )
 from watch.errors import RequestCancelledError
 from watch.request_scope import current_scope
-
-LIMIT = 10.0
 
 
 def added(version: int | str) -> Event[Any]:
@@ -108,11 +107,11 @@ def retry():
     yield make
     for watcher in made:
         watcher.stop()
-    assert all(watcher.done.wait(LIMIT) for watcher in made)
+    assert all(watcher.done.wait(DEADLINE) for watcher in made)
 
 
 def read(watcher: RetryWatcher[Any], count: int) -> list[Event[Any]]:
-    return [watcher.result_chan().get(timeout=LIMIT) for _ in range(count)]
+    return [watcher.result_chan().get(timeout=DEADLINE) for _ in range(count)]
 
 
 def versions(events: list[Event[Any]]) -> list[str]:
@@ -165,12 +164,12 @@ def test_recovers(retry, version, server, expected, calls):
     source = server()
     watcher = retry(version, source)
     assert versions(read(watcher, len(expected))) == expected
-    asked = [source.calls.get(timeout=LIMIT) for _ in range(calls)]
+    asked = [source.calls.get(timeout=DEADLINE) for _ in range(calls)]
     assert asked[0].resource_version == version
     with pytest.raises(queue.Empty):
         watcher.result_chan().get(timeout=0.02)
     watcher.stop()
-    assert watcher.done.wait(LIMIT)
+    assert watcher.done.wait(DEADLINE)
     assert len(source.calls) == 0
 
 
@@ -184,7 +183,7 @@ def test_a_final_error_is_passed_on(retry, last):
     source = Server(added(5), added(6), last, added(7), added(8))
     watcher = retry("5", source)
     assert list(watcher) == [added(6), last]
-    assert watcher.done.wait(LIMIT)
+    assert watcher.done.wait(DEADLINE)
     assert len(source.calls) == 1
 
 
@@ -238,7 +237,7 @@ def test_finishes_with_unread_events():
     """
     source = Server(added(2))
     watcher = RetryWatcher("1", source)
-    source.calls.get(timeout=LIMIT)
+    source.calls.get(timeout=DEADLINE)
     watcher.stop()
     watcher.stop()
     assert watcher.done.wait(1)
@@ -274,7 +273,7 @@ def test_every_call_asks_from_the_last_version_with_bookmarks(retry):
     """client-go source. Only the resourceVersion differs from call to call."""
     source = Server(added(5), added(7), closes_after=1)
     read(retry("3", source), 2)
-    asked = [source.calls.get(timeout=LIMIT) for _ in range(3)]
+    asked = [source.calls.get(timeout=DEADLINE) for _ in range(3)]
     assert asked == [ListOptions(resource_version=rv, allow_watch_bookmarks=True) for rv in ("3", "5", "7")]
 
 
@@ -283,18 +282,18 @@ def test_bookmarks_are_not_delivered_but_resumed_from(retry):
     bookmark = Event(EventType.BOOKMARK, {"metadata": {"resourceVersion": "9"}})
     source = Server(added(6), bookmark, added(10), closes_after=2)
     assert read(retry("5", source), 2) == [added(6), added(10)]
-    assert [source.calls.get(timeout=LIMIT).resource_version for _ in range(2)] == ["5", "9"]
+    assert [source.calls.get(timeout=DEADLINE).resource_version for _ in range(2)] == ["5", "9"]
 
 
 def test_a_version_counts_only_once_its_event_was_delivered(retry):
     """client-go source. While an event is unread, no later watch is opened."""
     source = Server(added(6), added(7), closes_after=1)
     watcher = retry("5", source)
-    assert source.calls.get(timeout=LIMIT).resource_version == "5"
+    assert source.calls.get(timeout=DEADLINE).resource_version == "5"
     with pytest.raises(queue.Empty):
         source.calls.get(timeout=0.05)
     assert read(watcher, 1) == [added(6)]
-    assert source.calls.get(timeout=LIMIT).resource_version == "6"
+    assert source.calls.get(timeout=DEADLINE).resource_version == "6"
 
 
 class WithoutVersion:
@@ -357,7 +356,7 @@ def test_the_version_is_read_from_objects_of_any_type(retry):
         return watches.pop(0)
 
     assert [event.object for event in read(retry("5", Calls(watch)), 3)] == objects
-    assert [calls.get(timeout=LIMIT), calls.get(timeout=LIMIT)] == ["5", "8"]
+    assert [calls.get(timeout=DEADLINE), calls.get(timeout=DEADLINE)] == ["5", "8"]
 
 
 STATUSES = {
@@ -374,13 +373,13 @@ def test_a_restart_waits_as_long_as_the_status_asks(retry, status):
     source = Server(added(6), Event("ERROR", status), added(7))
     watcher = retry("5", source, min_restart_delay=1, clock=clock)
     assert read(watcher, 1) == [added(6)]
-    assert source.calls.get(timeout=LIMIT).resource_version == "5"
-    assert clock.wait_for_waiters(1, LIMIT)
+    assert source.calls.get(timeout=DEADLINE).resource_version == "5"
+    assert clock.wait_for_waiters(1, DEADLINE)
     clock.step(4.9)
     with pytest.raises(queue.Empty):
         source.calls.get(timeout=0.05)
     clock.step(0.2)
-    assert source.calls.get(timeout=LIMIT).resource_version == "6"
+    assert source.calls.get(timeout=DEADLINE).resource_version == "6"
     assert read(watcher, 1) == [added(7)]
 
 
@@ -389,13 +388,13 @@ def test_a_failed_call_waits_as_long_as_the_server_asks(retry):
     clock = FakeClock()
     source = Server(failures=(ApiError(429, "TooManyRequests", "", 7),))
     retry("5", source, min_restart_delay=1, clock=clock)
-    source.calls.get(timeout=LIMIT)
-    assert clock.wait_for_waiters(1, LIMIT)
+    source.calls.get(timeout=DEADLINE)
+    assert clock.wait_for_waiters(1, DEADLINE)
     clock.step(6.9)
     with pytest.raises(queue.Empty):
         source.calls.get(timeout=0.05)
     clock.step(0.2)
-    source.calls.get(timeout=LIMIT)
+    source.calls.get(timeout=DEADLINE)
 
 
 def test_restarts_are_a_delay_apart(retry):
@@ -404,13 +403,13 @@ def test_restarts_are_a_delay_apart(retry):
     source = Server(failures=(ConnectionError(),) * 3)
     retry("5", source, min_restart_delay=1, clock=clock)
     for _ in range(3):
-        source.calls.get(timeout=LIMIT)
-        assert clock.wait_for_waiters(1, LIMIT)
+        source.calls.get(timeout=DEADLINE)
+        assert clock.wait_for_waiters(1, DEADLINE)
         clock.step(0.9)
         with pytest.raises(queue.Empty):
             source.calls.get(timeout=0.02)
         clock.step(0.2)
-    source.calls.get(timeout=LIMIT)
+    source.calls.get(timeout=DEADLINE)
 
 
 def test_the_delay_counts_from_the_start_of_the_attempt(retry):
@@ -425,10 +424,10 @@ def test_the_delay_counts_from_the_start_of_the_attempt(retry):
 
     first, second = opened
     retry("5", Calls(watch), min_restart_delay=1, clock=clock)
-    calls.get(timeout=LIMIT)
+    calls.get(timeout=DEADLINE)
     clock.step(1.5)
     first.stop()
-    calls.get(timeout=LIMIT)
+    calls.get(timeout=DEADLINE)
     second.stop()
 
 
@@ -437,14 +436,14 @@ def test_the_default_delay_is_a_second():
     clock = FakeClock()
     source = Server(failures=(ConnectionError(),))
     with RetryWatcher("5", source, clock=clock) as watcher:
-        source.calls.get(timeout=LIMIT)
-        assert clock.wait_for_waiters(1, LIMIT)
+        source.calls.get(timeout=DEADLINE)
+        assert clock.wait_for_waiters(1, DEADLINE)
         clock.step(0.99)
         with pytest.raises(queue.Empty):
             source.calls.get(timeout=0.05)
         clock.step(0.02)
-        source.calls.get(timeout=LIMIT)
-    assert watcher.done.wait(LIMIT)
+        source.calls.get(timeout=DEADLINE)
+    assert watcher.done.wait(DEADLINE)
 
 
 def test_every_watch_is_stopped(retry):
@@ -453,7 +452,7 @@ def test_every_watch_is_stopped(retry):
     watcher = retry("5", source)
     read(watcher, 3)
     watcher.stop()
-    assert watcher.done.wait(LIMIT)
+    assert watcher.done.wait(DEADLINE)
     assert len(source.opened) == 3
     assert all(opened.stopping() for opened in source.opened)
 
@@ -478,7 +477,7 @@ def test_stop_while_a_watch_is_read(retry, run, opened):
         return opened
 
     watcher = retry("5", Calls(watch))
-    assert called.wait(LIMIT)
+    assert called.wait(DEADLINE)
     reader = run(list, watcher)
     assert not reader.ends_within(0.05)
     watcher.stop()
@@ -496,7 +495,7 @@ def test_stop_while_a_stream_is_read(retry):
 
         def decode(self):
             self.blocked.set()
-            assert self.closed.wait(LIMIT)
+            assert self.closed.wait(DEADLINE)
             raise EOFError
 
         def close(self):
@@ -506,7 +505,7 @@ def test_stop_while_a_stream_is_read(retry):
     stream = StreamWatcher(decoder)
     assert isinstance(stream, BatchWatcher)
     watcher = retry("5", Calls(lambda options: stream))
-    assert decoder.blocked.wait(LIMIT)
+    assert decoder.blocked.wait(DEADLINE)
     watcher.stop()
     assert watcher.done.wait(1)
     assert decoder.closed.is_set()
@@ -524,12 +523,12 @@ def test_stop_while_a_request_is_under_way(retry, caplog):
         assert scope is not None
         withdraw = scope.on_cancel(cancelled.set)
         waiting.set()
-        assert cancelled.wait(LIMIT)
+        assert cancelled.wait(DEADLINE)
         withdraw()
         raise RequestCancelledError("given up")
 
     watcher = retry("5", Calls(watch))
-    assert waiting.wait(LIMIT)
+    assert waiting.wait(DEADLINE)
     watcher.stop()
     assert watcher.done.wait(1)
     assert list(watcher) == []
@@ -545,16 +544,16 @@ def test_stop_while_a_watch_function_blocks_that_ignores_its_scope(retry):
 
     def watch(options):
         called.set()
-        assert go_on.wait(LIMIT)
+        assert go_on.wait(DEADLINE)
         return late
 
     watcher = retry("5", Calls(watch))
-    assert called.wait(LIMIT)
+    assert called.wait(DEADLINE)
     watcher.stop()
     assert list(watcher) == []
     assert not watcher.done.is_set()
     go_on.set()
-    assert watcher.done.wait(LIMIT)
+    assert watcher.done.wait(DEADLINE)
     assert late.stopping()
 
 
@@ -562,7 +561,7 @@ def test_stop_during_a_delay():
     """A stop ends the delay before the next call."""
     source = Server(failures=(ApiError(429, "TooManyRequests", "", 3600),))
     watcher = RetryWatcher("5", source, min_restart_delay=3600)
-    source.calls.get(timeout=LIMIT)
+    source.calls.get(timeout=DEADLINE)
     watcher.stop()
     assert watcher.done.wait(1)
 
@@ -572,12 +571,12 @@ def test_stop_from_within_the_watch_function(retry):
     made: Channel[RetryWatcher[Any]] = Channel(1)
 
     def watch(options):
-        made.get(timeout=LIMIT).stop()
+        made.get(timeout=DEADLINE).stop()
         return FakeWatcher()
 
     watcher = retry("5", Calls(watch))
     made.put(watcher)
-    assert watcher.done.wait(LIMIT)
+    assert watcher.done.wait(DEADLINE)
     assert list(watcher) == []
 
 
@@ -608,4 +607,4 @@ def test_a_function_that_exits_its_thread_ends_it(retry):
 
     watcher = retry("5", Calls(watch))
     assert list(watcher) == []
-    assert watcher.done.wait(LIMIT)
+    assert watcher.done.wait(DEADLINE)

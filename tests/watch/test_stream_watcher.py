@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import urllib3
 
+from tests.support.waiting import DEADLINE
 from watch import (
     BatchWatcher,
     Channel,
@@ -28,7 +29,6 @@ from watch import (
 from watch.concurrency import Latch, Lock
 from watch.stream_watcher import WatchDecodeError
 
-DEADLINE = 10.0
 FOO = Event("ADDED", {"metadata": {"name": "foo"}})
 BAR = Event("MODIFIED", {"metadata": {"name": "bar"}})
 

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from tests.support.objects import stored_pod as pod
+from tests.support.waiting import DEADLINE
 from watch import (
     ApiError,
     Channel,
@@ -28,13 +30,6 @@ from watch import (
     until_with_retry,
 )
 from watch.request_scope import current_scope
-
-LIMIT = 10.0
-
-
-def pod(name: str, version: int) -> dict[str, Any]:
-    return {"metadata": {"name": name, "resourceVersion": str(version)}}
-
 
 ADDED = Event(EventType.ADDED, pod("a", 6))
 MODIFIED = Event(EventType.MODIFIED, pod("a", 7))
@@ -81,7 +76,7 @@ def test_the_next_condition_is_tried_on_the_last_event():
         seen.append(event)
         return True
 
-    assert until(fake(ADDED), is_added, note, is_added, timeout=LIMIT) == ADDED
+    assert until(fake(ADDED), is_added, note, is_added, timeout=DEADLINE) == ADDED
     assert seen == [ADDED]
 
 
@@ -99,7 +94,7 @@ def test_a_condition_that_raises_ends_the_wait():
     """Go: TestUntilErrorCondition. The error has the exception's text, the exception as its cause, and the event."""
     watcher = fake(ADDED)
     with pytest.raises(ConditionError, match="something bad") as caught:
-        until(watcher, is_added, something_bad, timeout=LIMIT)
+        until(watcher, is_added, something_bad, timeout=DEADLINE)
     assert isinstance(caught.value.__cause__, RuntimeError)
     assert caught.value.last_event == ADDED
     assert watcher.is_stopped()
@@ -112,7 +107,7 @@ def test_a_timeout_error_of_a_condition_is_a_condition_error():
         raise TimeoutError
 
     with pytest.raises(ConditionError, match="TimeoutError"):
-        until(fake(ADDED), slow, timeout=LIMIT)
+        until(fake(ADDED), slow, timeout=DEADLINE)
 
 
 @pytest.mark.parametrize(
@@ -123,7 +118,7 @@ def test_a_stream_that_ends_early_raises(events, last):
     watcher = fake(*events)
     watcher.stop()
     with pytest.raises(WatchClosedError, match=r"^watch closed before UntilWithoutRetry timeout$") as caught:
-        until(watcher, is_deleted, timeout=LIMIT)
+        until(watcher, is_deleted, timeout=DEADLINE)
     assert caught.value.last_event == last
 
 
@@ -227,7 +222,7 @@ def test_events_that_come_later_are_waited_for(run):
         watcher.action(*MODIFIED)
 
     producer = run(produce)
-    assert until(watcher, is_added, condition, timeout=LIMIT) == MODIFIED
+    assert until(watcher, is_added, condition, timeout=DEADLINE) == MODIFIED
     assert set(threads) == {threading.get_ident()}
     producer.result()
 
@@ -303,7 +298,7 @@ def test_until_with_retry_goes_on_over_a_broken_watch():
     """client-go source, Until. It resumes: each watch call here sends one event."""
     server = Server(ADDED, MODIFIED)
     server.break_after = 1
-    assert until_with_retry("5", server, is_added, is_modified, timeout=LIMIT) == MODIFIED
+    assert until_with_retry("5", server, is_added, is_modified, timeout=DEADLINE) == MODIFIED
     assert [options.resource_version for options in server.watches] == ["5", "6"]
 
 
@@ -332,7 +327,7 @@ def test_until_with_retry_sees_the_error_that_ends_its_watch():
             return ProxyWatcher(channel)
 
     with pytest.raises(WatchClosedError) as caught:
-        until_with_retry("5", Expired(), is_added, timeout=LIMIT)
+        until_with_retry("5", Expired(), is_added, timeout=DEADLINE)
     assert caught.value.last_event == gone
     assert until_with_retry("5", Expired(), lambda event: event.type == "ERROR") == gone
 
@@ -340,7 +335,7 @@ def test_until_with_retry_sees_the_error_that_ends_its_watch():
 def test_list_watch_until_uses_the_listed_objects():
     """client-go source, ListWatchUntil. Listed objects count as ADDED; where they suffice, no watch is opened."""
     server = Server(items=[pod("a", 3), pod("b", 4)])
-    found = list_watch_until(server, lambda event: event.object["metadata"]["name"] == "b", timeout=LIMIT)
+    found = list_watch_until(server, lambda event: event.object["metadata"]["name"] == "b", timeout=DEADLINE)
     assert found == Event(EventType.ADDED, pod("b", 4))
     assert server.watches == []
 
@@ -348,7 +343,7 @@ def test_list_watch_until_uses_the_listed_objects():
 def test_list_watch_until_goes_on_watching_from_the_list():
     """client-go source, ListWatchUntil. After the list the conditions see the events after its version."""
     server = Server(ADDED, MODIFIED, items=[pod("a", 3)])
-    assert list_watch_until(server, is_added, is_modified, timeout=LIMIT) == MODIFIED
+    assert list_watch_until(server, is_added, is_modified, timeout=DEADLINE) == MODIFIED
     assert server.watches == [ListOptions(resource_version="5", allow_watch_bookmarks=True)]
 
 
@@ -361,11 +356,11 @@ def test_list_watch_until_keeps_the_order_of_conditions():
         met.append(event.object["metadata"]["name"])
         return True
 
-    assert list_watch_until(server, is_modified, second, timeout=LIMIT) == Event("MODIFIED", pod("x", 9))
+    assert list_watch_until(server, is_modified, second, timeout=DEADLINE) == Event("MODIFIED", pod("x", 9))
     assert met == ["x"]
 
 
-@pytest.mark.parametrize("timeout", [None, LIMIT], ids=["unlimited", "limited"])
+@pytest.mark.parametrize("timeout", [None, DEADLINE], ids=["unlimited", "limited"])
 def test_list_watch_until_reads_all_pages(timeout):
     """All pages of a list are read, and the watch begins at the first page's version."""
 
@@ -395,7 +390,7 @@ def test_list_watch_until_asks_for_no_page_that_it_does_not_need():
             assert not options.continue_
             return Page([pod("a", 3)], "5", "token")
 
-    assert list_watch_until(Paged(), is_added, timeout=LIMIT) == Event("ADDED", pod("a", 3))
+    assert list_watch_until(Paged(), is_added, timeout=DEADLINE) == Event("ADDED", pod("a", 3))
 
 
 def test_list_watch_until_without_conditions_asks_nothing():
@@ -405,7 +400,7 @@ def test_list_watch_until_without_conditions_asks_nothing():
     assert server.lists == []
 
 
-@pytest.mark.parametrize("timeout", [None, LIMIT], ids=["unlimited", "limited"])
+@pytest.mark.parametrize("timeout", [None, DEADLINE], ids=["unlimited", "limited"])
 def test_a_list_that_fails_raises(timeout):
     """client-go source, ListWatchUntil. An error of the list is raised."""
 
@@ -426,14 +421,14 @@ def test_a_list_that_hangs_is_given_up():
             scope = current_scope()
             assert scope is not None
             withdraw = scope.on_cancel(cancelled.set)
-            assert cancelled.wait(LIMIT)
+            assert cancelled.wait(DEADLINE)
             withdraw()
             raise ConnectionError
 
     began = time.monotonic()
     with pytest.raises(WatchTimeoutError, match="timed out waiting for the condition"):
         list_watch_until(Hanging(), is_added, timeout=0.05)
-    assert time.monotonic() - began < LIMIT / 2
+    assert time.monotonic() - began < DEADLINE / 2
 
 
 def test_list_watch_until_with_zero_looks_at_the_list_only():
@@ -456,13 +451,13 @@ def test_list_watch_until_stops_at_a_condition_that_raises():
     """A condition that raises on a listed object ends the wait as on a watched event."""
     server = Server(items=[pod("a", 3)])
     with pytest.raises(ConditionError, match="something bad") as caught:
-        list_watch_until(server, something_bad, timeout=LIMIT)
+        list_watch_until(server, something_bad, timeout=DEADLINE)
     assert caught.value.last_event == Event("ADDED", pod("a", 3))
 
 
 def test_a_race_free_fake_is_waited_for(run):
     """It wakes for events that are put without a hand-off, too."""
     watcher: RaceFreeFakeWatcher[Any] = RaceFreeFakeWatcher()
-    waiting = run(lambda: until(watcher, is_added, timeout=LIMIT))
+    waiting = run(lambda: until(watcher, is_added, timeout=DEADLINE))
     watcher.action(*ADDED)
     assert waiting.result() == ADDED

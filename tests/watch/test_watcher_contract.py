@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.waiting import DEADLINE
 from watch import (
     ApiError,
     BatchWatcher,
@@ -31,7 +32,6 @@ from watch import (
 )
 from watch.byte_source import NotReadyError
 
-LIMIT = 10.0
 EVENTS = [
     Event(kind, {"metadata": {"name": "a", "resourceVersion": str(version)}})
     for version, kind in enumerate(["ADDED", "MODIFIED", "MODIFIED", "DELETED"], 2)
@@ -125,7 +125,7 @@ def retrying() -> Subject:
         lambda event: below.action(*event),
         lambda: below.action(*GONE),
         [GONE],
-        lambda: watcher.done.wait(LIMIT) or pytest.fail("not done"),
+        lambda: watcher.done.wait(DEADLINE) or pytest.fail("not done"),
     )
 
 
@@ -260,7 +260,7 @@ def test_stop_is_idempotent_and_from_any_thread(subject, run):
     barrier = threading.Barrier(4)
 
     def stop() -> None:
-        barrier.wait(LIMIT)
+        barrier.wait(DEADLINE)
         subject.watcher.stop()
 
     for task in [run(stop) for _ in range(4)]:
@@ -332,11 +332,11 @@ def test_batches_tell_a_time_out_from_the_end(subject, send):
         with pytest.raises(TimeoutError):
             subject.watcher.next_batch(timeout)
     send(EVENTS[0])
-    assert subject.watcher.next_batch(LIMIT) == [EVENTS[0]]
+    assert subject.watcher.next_batch(DEADLINE) == [EVENTS[0]]
     subject.watcher.stop()
     for _ in range(2):
         with pytest.raises(WatchClosedError):
-            subject.watcher.next_batch(LIMIT)
+            subject.watcher.next_batch(DEADLINE)
 
 
 def test_batches_follow_on_an_iteration(subject, send):

@@ -9,10 +9,9 @@ import pytest
 
 from informer import DeletedFinalStateUnknown, ExpirationCache, KeyFuncError, TTLStore
 from informer.cache.expiration_cache import TimestampedEntry, TTLPolicy
+from tests.support.waiting import DEADLINE
 from watch import FakeClock
 from watch.concurrency import Worker
-
-DEADLINE = 10.0
 
 
 class Item(NamedTuple):

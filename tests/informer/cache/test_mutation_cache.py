@@ -8,10 +8,10 @@ import pytest
 from kubernetes.client import V1ObjectMeta, V1Pod
 
 from informer import DeletedFinalStateUnknown, Indexer, IndexNotFoundError, KeyFuncError, MutationCache, Object, Store
+from tests.support.waiting import DEADLINE
 from watch import FakeClock
 from watch.concurrency import Worker
 
-DEADLINE = 10.0
 BY_NAME = {"by_name": lambda obj: [obj["metadata"]["name"]]}
 
 

@@ -15,10 +15,10 @@ from kubernetes.client import V1ObjectMeta, V1Pod
 from informer import DeletedFinalStateUnknown, MutationDetector, Object, SharedInformer
 from informer.cache.mutation_detector import CacheMutatedError
 from informer.testing.fake_source import FakeControllerSource
+from tests.support.waiting import DEADLINE
 from watch import Channel, FakeClock
 from watch.concurrency import Worker
 
-DEADLINE = 10.0
 POD = {"metadata": {"name": "web", "namespace": "shop", "labels": {"app": "web"}}, "items": [1, {"a": 2}]}
 
 

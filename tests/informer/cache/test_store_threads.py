@@ -20,10 +20,9 @@ from informer import (
     IndexNotFoundError,
 )
 from informer.queues.delta import ReplacedAll
+from tests.support.waiting import DEADLINE
 from watch.channel import Channel
 from watch.concurrency import Latch, Worker
-
-DEADLINE = 20.0
 
 
 def pod(name: str, version: str = "1", uid: str = "u", **more: Any) -> dict[str, Any]:

@@ -14,18 +14,11 @@ from typing import Any
 import pytest
 
 from informer import Backoff, Change, ListWatch, SharedInformer
-from tests.eventually import eventually as wait_for_it
+from tests.support.objects import stored_pod
+from tests.support.waiting import DEADLINE
 from watch.concurrency import Monitor
 
-DEADLINE = 10.0
 QUICK = Backoff(initial=0.005, maximum=0.01)
-
-
-def pod(name: str, version: str | None = None, **fields: Any) -> dict[str, Any]:
-    metadata = {"name": name, "namespace": "ns", "uid": f"u-{name}"}
-    if version is not None:
-        metadata["resourceVersion"] = version
-    return {"kind": "Pod", "apiVersion": "v1", "metadata": metadata, **fields}
 
 
 def line(kind: str, obj: Any) -> dict[str, Any]:
@@ -33,7 +26,7 @@ def line(kind: str, obj: Any) -> dict[str, Any]:
 
 
 def added(name: str, version: str | None) -> dict[str, Any]:
-    return line("ADDED", pod(name, version))
+    return line("ADDED", stored_pod(name, version))
 
 
 def bookmark(version: str) -> dict[str, Any]:
@@ -50,7 +43,7 @@ Answer = Callable[[Any], None]
 
 def listed(version: str, *names: str, **metadata: Any) -> Answer:
     body = {"kind": "PodList", "apiVersion": "v1", "metadata": {"resourceVersion": version, **metadata}}
-    return lambda connection: connection.answer({**body, "items": [pod(name, version) for name in names]})
+    return lambda connection: connection.answer({**body, "items": [stored_pod(name, version) for name in names]})
 
 
 def refused(code: int, reason: str, message: str = "", headers: dict[str, str] | None = None, **details: Any) -> Answer:
@@ -175,7 +168,7 @@ def scripted(serve: Any) -> Callable[..., Server]:
 def say() -> Any:
     """What scripts are written with: objects and events in API form, and answers."""
     return SimpleNamespace(
-        pod=pod,
+        pod=stored_pod,
         line=line,
         added=added,
         bookmark=bookmark,
@@ -186,9 +179,3 @@ def say() -> Any:
         HANG=HANG,
         backoff=QUICK,
     )
-
-
-@pytest.fixture
-def eventually() -> Callable[[Callable[[], bool]], bool]:
-    """Whether something comes true within the deadline."""
-    return wait_for_it

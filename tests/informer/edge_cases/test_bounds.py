@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from informer import Backoff, Object
+from tests.support.waiting import eventually
 
 LIMIT = 50
 
@@ -80,7 +81,7 @@ TOO_MANY = f"more than {LIMIT} objects: raise max_objects to accept them"
     ],
 )
 def test_a_list_without_an_end_is_an_error_and_the_cache_stays(
-    scripted: Any, follow: Any, eventually: Any, say: Any, make: Any, requests: int, reason: str
+    scripted: Any, follow: Any, say: Any, make: Any, requests: int, reason: str
 ) -> None:
     """The error names the limit and its argument and is tried again; what is cached stays, and a list that ends is taken."""
     endless, told = make(say), Told()
@@ -101,7 +102,7 @@ def test_a_list_without_an_end_is_an_error_and_the_cache_stays(
 
 @pytest.mark.parametrize("then", ["too-many", "cut"])
 def test_an_error_that_is_shown_keeps_nothing_of_the_list_that_failed(
-    scripted: Any, follow: Any, eventually: Any, say: Any, then: str
+    scripted: Any, follow: Any, say: Any, then: str
 ) -> None:
     """Its frames stay for as long as it is shown, which may be long; what was read of the list does not."""
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-DEADLINE = 10.0
+from tests.support.waiting import DEADLINE, eventually
 
 
 def test_watch_closed_without_events_after_a_second_goes_on(scripted: Any, follow: Any, say: Any) -> None:
@@ -51,9 +51,7 @@ def test_eof_mid_line_drops_the_partial_line_and_resumes(scripted: Any, follow: 
     assert followed.informer.store.get_by_key("ns/b").resource_version == "9"
 
 
-def test_connection_refused_keeps_the_version_and_lists_nothing(
-    scripted: Any, follow: Any, say: Any, eventually: Any
-) -> None:
+def test_connection_refused_keeps_the_version_and_lists_nothing(scripted: Any, follow: Any, say: Any) -> None:
     """Connection refused: backoff, the same version, no relist; the port is taken by nobody for a while."""
     server = scripted([say.listed("5")], [say.watched(say.bookmark("7"))])
     address = ("127.0.0.1", server.http.port)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from informer import ApiError, ListWatch, SharedInformer
+from tests.support.waiting import eventually
 
 
 def test_tls_rotation_goes_on_with_the_new_authority(
@@ -79,7 +80,7 @@ def test_401_that_stays_is_kept_alive_and_told(scripted: Any, follow: Any, say: 
     assert not followed.informer.wait_for_sync(0)
 
 
-def test_403_for_a_namespace_is_explained_and_stops_no_other(serve: Any, say: Any, eventually: Any) -> None:
+def test_403_for_a_namespace_is_explained_and_stops_no_other(serve: Any, say: Any) -> None:
     """403 for a namespace: retried with backoff, in `sync_error()`, while the other namespace is followed."""
 
     def handler(request: Any, connection: Any) -> None:

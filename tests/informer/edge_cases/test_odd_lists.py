@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from informer import Change
-
-DEADLINE = 10.0
+from tests.support.waiting import DEADLINE, eventually
 
 
 def test_list_items_that_lack_kind_and_api_version_get_them_of_the_list(scripted: Any, follow: Any) -> None:
@@ -68,9 +67,7 @@ def test_same_rv_on_replace_is_no_change(scripted: Any, follow: Any, say: Any) -
     assert followed.told == [("Added", "a"), ("Added", "b"), ("Updated", "b")]
 
 
-def test_replace_with_items_still_queued_keeps_their_order(
-    scripted: Any, follow: Any, say: Any, eventually: Any
-) -> None:
+def test_replace_with_items_still_queued_keeps_their_order(scripted: Any, follow: Any, say: Any) -> None:
     """Replace with items still queued: a slow handler sees the events before the relist, and then the relist."""
     release = threading.Event()
     seen: list[tuple[str, str]] = []

@@ -8,9 +8,8 @@ from typing import Any
 import pytest
 
 from informer import ListWatch
+from tests.support.waiting import DEADLINE
 from watch import FakeClock, RetryWatcher
-
-DEADLINE = 10.0
 
 
 @pytest.fixture

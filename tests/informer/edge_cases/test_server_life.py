@@ -10,9 +10,8 @@ from typing import Any
 import pytest
 
 from informer import ApiError, DeltaType, ListWatch, SharedInformer
+from tests.support.waiting import DEADLINE, eventually
 from watch.concurrency import Signal
-
-DEADLINE = 10.0
 
 
 def test_api_server_restart_resumes_or_relists_at_the_last_version(scripted: Any, follow: Any, say: Any) -> None:
@@ -73,7 +72,7 @@ def test_crd_deleted_while_watching_is_kept_alive_and_told(scripted: Any, follow
     assert [error.status for error in errors if isinstance(error, ApiError)] == [404, 404, 404]
 
 
-def test_crd_not_there_yet_is_waited_for(serve: Any, follow: Any, say: Any, eventually: Any) -> None:
+def test_crd_not_there_yet_is_waited_for(serve: Any, follow: Any, say: Any) -> None:
     """CRD absent: the informer says so, and begins as soon as there is one."""
     there = threading.Event()
 
@@ -105,7 +104,7 @@ def test_crd_not_there_yet_is_waited_for(serve: Any, follow: Any, say: Any, even
 
 @pytest.mark.parametrize("queue", ["in_order", "delta"])
 def test_all_of_it_in_one_life(
-    scripted: Any, follow: Any, queue: str, caplog: pytest.LogCaptureFixture, say: Any, eventually: Any
+    scripted: Any, follow: Any, queue: str, caplog: pytest.LogCaptureFixture, say: Any
 ) -> None:
     """Half a line, garbage, 429, 410, 500 and a reset in turn: in the end the cache is what the server has."""
     with caplog.at_level(logging.CRITICAL):

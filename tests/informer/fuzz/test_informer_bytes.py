@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 
 from informer import Backoff, Change, DeltaType, ListWatch, SharedInformer
+from tests.support.fuzzing import mutated
+from tests.support.waiting import DEADLINE
 from watch.concurrency import Monitor
 
-DEADLINE = 20.0
 QUICK = Backoff(initial=0.001, maximum=0.002)
 NAMES = ("a", "b", "c", "d")
 
@@ -140,9 +141,7 @@ def a_watch(random: Random, version: int) -> bytes:
 
 @pytest.mark.parametrize("queue", ["in_order", "delta"])
 @pytest.mark.parametrize("seed", range(4))
-def test_an_informer_survives_wrong_bytes_and_ends_right(
-    seed: int, queue: str, serve: Any, mutated: Callable[[bytes, Random], bytes]
-) -> None:
+def test_an_informer_survives_wrong_bytes_and_ends_right(seed: int, queue: str, serve: Any) -> None:
     """A hundred lists and watches with wrong bytes in head, framing, compression, envelope or object, then a right list."""
     random = Random(seed)
     version = 10

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import tracemalloc
-from collections.abc import Callable, Iterator
 from random import Random
 from typing import Any
 
@@ -12,6 +11,7 @@ import pytest
 
 from informer.listwatch.list_parser import ListFraming
 from informer.objects.object import Object
+from tests.support.fuzzing import mutated, random_pieces, strict_json
 from watch.framing import LineTooLongError
 
 BOUND = 1 << 20
@@ -63,7 +63,7 @@ def has_surrogates(value: Any) -> bool:
 class Expected:
     """What JSON says of a body: the items and metadata of a list, or None where it is no list."""
 
-    def __init__(self, body: bytes, strict_json: Callable[..., Any]) -> None:
+    def __init__(self, body: bytes) -> None:
         self.items: list[Any] | None = None
         self.metadata: dict[str, Any] = {}
         self.may_be_refused = False
@@ -90,16 +90,13 @@ class Expected:
 @pytest.mark.parametrize("seed", range(8))
 def test_a_list_of_wrong_bytes_is_what_json_says_or_an_error(
     seed: int,
-    mutated: Callable[[bytes, Random], bytes],
-    random_pieces: Callable[[bytes, Random], Iterator[bytes]],
-    strict_json: Callable[..., Any],
 ) -> None:
     """Whatever is wrong with its bytes, in whatever pieces they come: the items that JSON sees, or ValueError."""
     random = Random(seed)
     read_right = refused = 0
     for _ in range(400):
         body = mutated(random.choice(LISTS), random)
-        expected = Expected(body, strict_json)
+        expected = Expected(body)
         made = framing()
         try:
             items = read(random_pieces(body, random), made)

@@ -13,10 +13,7 @@ from hypothesis import given, strategies as st
 
 from informer import Change, DeltaType, InformerForkedError
 from informer.handlers.backlog import Backlog, CoalescingBacklog, DeadBacklog
-
-
-def pod(name: str, version: int, uid: str | None = None) -> dict[str, Any]:
-    return {"metadata": {"name": name, "uid": uid or f"uid-{name}", "resourceVersion": str(version)}}
+from tests.support.objects import stored_pod as pod
 
 
 def name_of(obj: dict[str, Any]) -> str:

@@ -12,9 +12,8 @@ import pytest
 
 from informer import Change, DeltaType, EventStream, SharedInformer
 from informer.testing.fake_source import FakeControllerSource
+from tests.support.waiting import DEADLINE
 from watch import Channel
-
-PATIENCE = 20.0
 
 Make = Callable[..., SharedInformer[Any]]
 Pod = Callable[..., dict[str, Any]]
@@ -26,7 +25,7 @@ def started(make_informer: Make, pod: Pod, *names: str, **options: Any) -> tuple
         source.add(pod(name))
     informer = make_informer(source, **options)
     informer.start()
-    assert informer.wait_for_sync(PATIENCE)
+    assert informer.wait_for_sync(DEADLINE)
     assert source.wait_for_watches()
     return source, informer
 
@@ -58,7 +57,7 @@ def test_a_stream_may_leave_out_what_is_there(make_informer: Make, pod: Pod, que
     informer = make_informer(source, queue=queue)
     early_stream = informer.events(initial=False)
     informer.start()
-    assert informer.wait_for_sync(PATIENCE)
+    assert informer.wait_for_sync(DEADLINE)
     assert source.wait_for_watches()
     stream = early_stream if early else informer.events(initial=False)
     source.add(pod("b"))
@@ -90,8 +89,8 @@ def test_a_stream_ends(make_informer: Make, pod: Pod, way: str) -> None:
         stream.close()
     else:
         informer.stop(drain=way == "drain")
-    assert over.get(PATIENCE) == []
-    reader.join(PATIENCE)
+    assert over.get(DEADLINE) == []
+    reader.join(DEADLINE)
     with pytest.raises(StopIteration):
         next(stream)
     stream.close()
@@ -125,7 +124,7 @@ def test_a_slow_reader_gets_the_newest_state(make_informer: Make, pod: Pod, queu
     for _ in range(5):
         source.modify(pod("a"))
     source.add(pod("last"))
-    assert informer.wait_for_resource_version("7", PATIENCE)
+    assert informer.wait_for_resource_version("7", DEADLINE)
     assert (folded.backlog_size, complete.backlog_size) == (2, 7)
     first = next(folded)
     assert (first.type, first.object["metadata"]["resourceVersion"]) == (DeltaType.ADDED, "6")
@@ -164,7 +163,7 @@ def test_a_stream_that_was_left_collects_nothing(make_informer: Make, pod: Pod) 
     gc.collect()
     (subscription,) = informer._processor.listeners()
     source.add(pod("b"))
-    assert informer.wait_for_resource_version("2", PATIENCE)
+    assert informer.wait_for_resource_version("2", DEADLINE)
     assert informer._processor.listeners() == ()
     assert subscription.backlog_size == 0
 

@@ -12,9 +12,8 @@ import pytest
 
 from informer import Change, DeltaType, HandlerRegistration, SharedInformer
 from informer.testing.fake_source import FakeControllerSource
+from tests.support.waiting import DEADLINE
 from watch import Channel
-
-PATIENCE = 20.0
 
 Make = Callable[..., SharedInformer[Any]]
 Pod = Callable[..., dict[str, Any]]
@@ -39,7 +38,7 @@ def test_handlers_are_told_what_happens(make_informer: Make, recorder: Any, pod:
         ("add", "ns/p2", "2", True),
         ("add", "ns/p3", "3", False),
     ]
-    assert informer.add_event_handler(second).wait_for_sync(PATIENCE)
+    assert informer.add_event_handler(second).wait_for_sync(DEADLINE)
     assert sorted(second.take(3)) == [
         ("add", "ns/p1", "1", True),
         ("add", "ns/p2", "2", True),
@@ -59,7 +58,7 @@ def test_handlers_are_told_what_happens(make_informer: Make, recorder: Any, pod:
         ("update", "ns/p1", "7", "4"),
     ]
     assert sorted(first.take(3)) == sorted(second.take(3)) == relisted
-    assert informer.wait_for_resource_version("8", PATIENCE)
+    assert informer.wait_for_resource_version("8", DEADLINE)
     assert (informer.last_sync_resource_version, informer.store.resource_version) == ("8", "8")
     assert first.is_idle
     assert second.is_idle
@@ -73,12 +72,12 @@ def test_a_missed_delete_has_the_last_known_state(make_informer: Make, pod: Pod,
     changes: Channel[Change] = Channel(None)
     informer.add_event_handler(on_batch=lambda batch: [changes.put(change) for change in batch])
     informer.start()
-    added = changes.get(PATIENCE)
+    added = changes.get(DEADLINE)
     assert source.wait_for_watches()
     source.modify_drop_watch(pod("gone", state="missed"))
     source.delete_drop_watch(pod("gone"))
     source.reset_watch()
-    deleted = changes.get(PATIENCE)
+    deleted = changes.get(DEADLINE)
     assert (deleted.type, deleted.final_state_unknown, deleted.key) == (DeltaType.DELETED, True, "ns/gone")
     assert deleted.object is added.object
 
@@ -95,12 +94,12 @@ def test_the_store_is_ahead_of_the_handlers(make_informer: Make, pod: Pod, queue
         on_delete=lambda obj: found.put(informer.store.get(obj)),
     )
     informer.start()
-    assert found.get(PATIENCE) is True
+    assert found.get(DEADLINE) is True
     assert source.wait_for_watches()
     source.modify(pod("a"))
-    assert found.get(PATIENCE) is True
+    assert found.get(DEADLINE) is True
     source.delete(pod("a"))
-    assert found.get(PATIENCE) is None
+    assert found.get(DEADLINE) is None
 
 
 # Several handlers
@@ -166,8 +165,8 @@ def test_a_handler_that_blocks_delays_no_other(
     gate, quick = make_gate(), recorder()
     blocked, free = informer.add_event_handler(gate), informer.add_event_handler(quick)
     informer.start()
-    assert gate.entered.get(PATIENCE)
-    assert free.wait_for_sync(PATIENCE)
+    assert gate.entered.get(DEADLINE)
+    assert free.wait_for_sync(DEADLINE)
     assert not blocked.has_synced()
     assert blocked.backlog_size == 2
     assert source.wait_for_watches()
@@ -177,8 +176,8 @@ def test_a_handler_that_blocks_delays_no_other(
     assert blocked.lag_seconds > 0
     assert (free.backlog_size, free.lag_seconds) == (0, 0)
     gate.go.set()
-    assert blocked.wait_for_sync(PATIENCE)
-    assert [gate.left.get(PATIENCE) for _ in range(4)] == ["a", "b", "c", "d"]
+    assert blocked.wait_for_sync(DEADLINE)
+    assert [gate.left.get(DEADLINE) for _ in range(4)] == ["a", "b", "c", "d"]
     assert (blocked.backlog_size, blocked.lag_seconds) == (0, 0)
 
 
@@ -190,20 +189,20 @@ def test_what_follows_the_initial_adds_counts_while_they_are_handed_over(
     source.add(pod("a"))
     informer = make_informer(source)
     informer.start()
-    assert informer.wait_for_sync(PATIENCE)
+    assert informer.wait_for_sync(DEADLINE)
     assert source.wait_for_watches()
     holder, gate = make_gate(), make_gate()
     informer.add_event_handler(holder)
-    assert holder.entered.get(PATIENCE)
+    assert holder.entered.get(DEADLINE)
     registration = informer.add_event_handler(gate, backlog="coalesce")
-    assert gate.entered.get(PATIENCE) == "a"
+    assert gate.entered.get(DEADLINE) == "a"
     source.add(pod("b"))
     source.add(pod("c"))
-    assert informer.wait_for_resource_version("3", PATIENCE)
+    assert informer.wait_for_resource_version("3", DEADLINE)
     assert registration.backlog_size == 2
     holder.go.set()
     gate.go.set()
-    assert [gate.left.get(PATIENCE) for _ in range(3)] == ["a", "b", "c"]
+    assert [gate.left.get(DEADLINE) for _ in range(3)] == ["a", "b", "c"]
 
 
 # Late handlers and the initial list
@@ -220,17 +219,17 @@ def test_a_late_handler_has_synced_once_it_has_finished_what_was_there(
     assert not early.has_synced()
     informer.start()
     source.add(pod("pod1"))
-    assert early.wait_for_sync(PATIENCE)
+    assert early.wait_for_sync(DEADLINE)
     first.take_until("ns/pod1")
     gate = make_gate()
     late = informer.add_event_handler(gate)
-    assert gate.entered.get(PATIENCE) == "pod1"
+    assert gate.entered.get(DEADLINE) == "pod1"
     assert not late.has_synced()
     assert not late.wait_for_sync(0)
     source.add(pod("pod2"))
     gate.go.set()
-    assert late.wait_for_sync(PATIENCE)
-    assert [gate.left.get(PATIENCE) for _ in range(2)] == ["pod1", "pod2"]
+    assert late.wait_for_sync(DEADLINE)
+    assert [gate.left.get(DEADLINE) for _ in range(2)] == ["pod1", "pod2"]
     assert first.take_until("ns/pod2")
     assert early.has_synced()
 
@@ -255,11 +254,11 @@ def test_a_handler_that_raises_has_synced_all_the_same(
     )
     with caplog.at_level(logging.ERROR):
         informer.start()
-        assert registration.wait_for_sync(PATIENCE)
-        assert sorted(failures.get(PATIENCE)[0] for _ in range(3)) == ["ns/a", "ns/b", "ns/c"]
+        assert registration.wait_for_sync(DEADLINE)
+        assert sorted(failures.get(DEADLINE)[0] for _ in range(3)) == ["ns/a", "ns/b", "ns/c"]
         assert source.wait_for_watches()
         source.add(pod("d"))
-        assert failures.get(PATIENCE) == ("ns/d", error)
+        assert failures.get(DEADLINE) == ("ns/d", error)
     assert registration.errors == 4
     assert "failed at Added of ns/a" in caplog.text
     assert "test_registration" in caplog.text
@@ -280,7 +279,7 @@ def test_failures_are_logged_at_a_bounded_rate(
     registration = informer.add_event_handler(on_add=fail)
     with caplog.at_level(logging.ERROR):
         informer.start()
-        assert registration.wait_for_sync(PATIENCE)
+        assert registration.wait_for_sync(DEADLINE)
     assert registration.errors == 100
     assert 0 < len(caplog.records) < 20
 
@@ -298,7 +297,7 @@ def test_on_error_may_fail_too(make_informer: Make, pod: Pod, caplog: pytest.Log
     registration = informer.add_event_handler(on_add=fail, on_error=fail)
     with caplog.at_level(logging.ERROR):
         informer.start()
-        assert registration.wait_for_sync(PATIENCE)
+        assert registration.wait_for_sync(DEADLINE)
     assert registration.errors == 2
     assert "on_error of handler" in caplog.text
 
@@ -313,7 +312,7 @@ def test_a_filter_that_lets_nothing_through_does_not_keep_from_syncing(
     handler = recorder()
     registration = informer.add_event_handler(handler, filter=lambda obj: False)
     informer.start()
-    assert registration.wait_for_sync(PATIENCE)
+    assert registration.wait_for_sync(DEADLINE)
     assert handler.is_idle
 
 
@@ -322,8 +321,8 @@ def test_an_empty_list_syncs_handlers(make_informer: Make, recorder: Any, queue:
     informer = make_informer(FakeControllerSource(), queue=queue)
     early = informer.add_event_handler(recorder())
     informer.start()
-    assert early.wait_for_sync(PATIENCE)
-    assert informer.add_event_handler(recorder()).wait_for_sync(PATIENCE)
+    assert early.wait_for_sync(DEADLINE)
+    assert informer.add_event_handler(recorder()).wait_for_sync(DEADLINE)
 
 
 def test_a_handler_has_not_synced_before_the_informer(make_informer: Make, recorder: Any) -> None:
@@ -335,7 +334,7 @@ def test_a_handler_has_not_synced_before_the_informer(make_informer: Make, recor
     assert not registration.has_synced()
     assert not registration.wait_for_sync(0)
     informer.start()
-    assert registration.wait_for_sync(PATIENCE)
+    assert registration.wait_for_sync(DEADLINE)
 
 
 def test_waiting_for_a_handler_ends_with_the_informer(make_informer: Make, make_gate: Any, pod: Pod) -> None:
@@ -346,14 +345,14 @@ def test_waiting_for_a_handler_ends_with_the_informer(make_informer: Make, make_
     gate = make_gate()
     registration = informer.add_event_handler(gate)
     informer.start()
-    gate.entered.get(PATIENCE)
+    gate.entered.get(DEADLINE)
     answers: Channel[bool] = Channel(None)
     thread = threading.Thread(target=lambda: answers.put(registration.wait_for_sync()))
     thread.start()
     informer.stop(0)
-    assert answers.get(PATIENCE) is False
+    assert answers.get(DEADLINE) is False
     gate.go.set()
-    thread.join(PATIENCE)
+    thread.join(DEADLINE)
 
 
 # Filters and forms
@@ -367,7 +366,7 @@ def test_a_filter_turns_updates_into_adds_and_deletes(make_informer: Make, recor
     handler = recorder()
     registration = informer.add_event_handler(handler, filter=lambda obj: obj["metadata"]["labels"]["show"] == "yes")
     informer.start()
-    assert registration.wait_for_sync(PATIENCE)
+    assert registration.wait_for_sync(DEADLINE)
     assert source.wait_for_watches()
     for show in ("no", "yes", "yes", "no", "no"):
         source.modify(pod("a", show=show))
@@ -376,7 +375,7 @@ def test_a_filter_turns_updates_into_adds_and_deletes(make_informer: Make, recor
         ("update", "ns/a", "4", "3"),
         ("delete", "ns/a", "4", False),
     ]
-    assert informer.wait_for_resource_version("6", PATIENCE)
+    assert informer.wait_for_resource_version("6", DEADLINE)
     assert handler.is_idle
 
 
@@ -398,8 +397,8 @@ def test_a_filter_that_raises_is_a_failure_of_that_change(make_informer: Make, r
         handler, filter=keep, on_error=lambda change, error: errors.put((change.key, str(error)))
     )
     informer.start()
-    assert registration.wait_for_sync(PATIENCE)
-    assert errors.get(PATIENCE) == ("ns/bad", "odd filter")
+    assert registration.wait_for_sync(DEADLINE)
+    assert errors.get(DEADLINE) == ("ns/bad", "odd filter")
     assert [call.key for call in handler.take(1)] == ["ns/good"]
     assert registration.errors == 1
 
@@ -413,8 +412,8 @@ def test_on_batch_gets_what_came_together(make_informer: Make, pod: Pod, queue: 
     batches: Channel[list[Change]] = Channel(None)
     registration = informer.add_event_handler(on_batch=batches.put)
     informer.start()
-    assert registration.wait_for_sync(PATIENCE)
-    batch = batches.get(PATIENCE)
+    assert registration.wait_for_sync(DEADLINE)
+    batch = batches.get(DEADLINE)
     assert [(change.key, change.is_in_initial_list) for change in batch] == [
         ("ns/a", True),
         ("ns/b", True),
@@ -438,8 +437,8 @@ def test_a_batch_that_fails_is_told_change_by_change(make_informer: Make, pod: P
 
     registration = informer.add_event_handler(on_batch=fail, on_error=lambda change, error: failed.put(change.key))
     informer.start()
-    assert registration.wait_for_sync(PATIENCE)
-    assert [failed.get(PATIENCE) for _ in range(2)] == ["ns/a", "ns/b"]
+    assert registration.wait_for_sync(DEADLINE)
+    assert [failed.get(DEADLINE) for _ in range(2)] == ["ns/a", "ns/b"]
     assert registration.errors == 1
 
 
@@ -461,11 +460,11 @@ def test_a_batch_passes_the_filter_change_by_change(make_informer: Make, pod: Po
         on_batch=lambda batch: batches.put([change.key for change in batch]), filter=keep
     )
     informer.start()
-    assert registration.wait_for_sync(PATIENCE)
+    assert registration.wait_for_sync(DEADLINE)
     assert source.wait_for_watches()
     source.modify(pod("hidden"))
     source.modify(pod("shown"))
-    assert [batches.get(PATIENCE) for _ in range(2)] == [["ns/shown"], ["ns/shown"]]
+    assert [batches.get(DEADLINE) for _ in range(2)] == [["ns/shown"], ["ns/shown"]]
     assert registration.errors == 1
 
 
@@ -481,7 +480,7 @@ def test_on_error_sees_what_the_handler_saw(make_informer: Make, pod: Pod) -> No
 
     informer.add_event_handler(on_add=fail, on_error=lambda change, error: seen.put((change.object, str(error))))
     informer.start()
-    assert seen.get(PATIENCE) == ("A", "A")
+    assert seen.get(DEADLINE) == ("A", "A")
 
 
 # Leaving
@@ -530,12 +529,12 @@ def test_removal_without_waiting_returns_while_a_call_is_under_way(
     gate = make_gate()
     registration = informer.add_event_handler(gate)
     informer.start()
-    assert gate.entered.get(PATIENCE) == "a"
+    assert gate.entered.get(DEADLINE) == "a"
     informer.remove_event_handler(registration)
     assert len(gate.left) == 0
     assert registration.backlog_size == 0
     gate.go.set()
-    assert gate.left.get(PATIENCE) == "a"
+    assert gate.left.get(DEADLINE) == "a"
     registration.remove()
     assert len(gate.entered) == 0
     assert not registration.has_synced()
@@ -549,15 +548,15 @@ def test_removal_waits_for_the_call_under_way(make_informer: Make, make_gate: An
     gate = make_gate()
     registration = informer.add_event_handler(gate)
     informer.start()
-    gate.entered.get(PATIENCE)
+    gate.entered.get(DEADLINE)
     removed: Channel[int] = Channel(None)
     remover = threading.Thread(target=lambda: (registration.remove(), removed.put(len(gate.left))))
     remover.start()
     remover.join(0.05)
     assert remover.is_alive()
     gate.go.set()
-    assert removed.get(PATIENCE) == 1
-    remover.join(PATIENCE)
+    assert removed.get(DEADLINE) == 1
+    remover.join(DEADLINE)
 
 
 @pytest.mark.parametrize("wait", [True, False])
@@ -576,7 +575,7 @@ def test_a_handler_may_remove_itself(make_informer: Make, pod: Pod, wait: bool) 
 
     registrations.append(informer.add_event_handler(on_add=leave))
     informer.start()
-    assert calls.get(PATIENCE) == "a"
+    assert calls.get(DEADLINE) == "a"
     registrations[0].remove()
     assert len(calls) == 0
     assert informer.handlers == []
@@ -591,15 +590,15 @@ def test_waiting_for_a_handler_ends_with_its_removal(make_informer: Make, make_g
     gate = make_gate()
     registration = informer.add_event_handler(gate)
     informer.start()
-    gate.entered.get(PATIENCE)
+    gate.entered.get(DEADLINE)
     answers: Channel[bool] = Channel(None)
     thread = threading.Thread(target=lambda: answers.put(registration.wait_for_sync()))
     thread.start()
     registration.remove(wait=False)
-    assert answers.get(PATIENCE) is False
+    assert answers.get(DEADLINE) is False
     assert registration.is_stopped()
     gate.go.set()
-    thread.join(PATIENCE)
+    thread.join(DEADLINE)
 
 
 def test_handlers_come_and_go_while_everything_changes(make_informer: Make, pod: Pod, queue: str) -> None:
@@ -623,9 +622,9 @@ def test_handlers_come_and_go_while_everything_changes(make_informer: Make, pod:
         source.add(pod(f"p{number % 10}"))
         if number % 7 == 0:
             source.delete(pod(f"p{number % 10}"))
-    informer.stop(PATIENCE)
+    informer.stop(DEADLINE)
     for thread in threads:
-        thread.join(PATIENCE)
+        thread.join(DEADLINE)
     assert len(errors) == 10
     assert all(isinstance(error, RuntimeError) and str(error).endswith("stopped already") for error in errors), errors
 

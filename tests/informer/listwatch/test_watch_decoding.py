@@ -11,9 +11,8 @@ from informer import ListWatch, SharedInformer
 from informer.listwatch.watch_decoding import UnexpectedTypeError, heads_of, only_of
 from informer.objects.entry import Undecodable
 from informer.objects.object import Object
+from tests.support.waiting import DEADLINE
 from watch import Channel
-
-PATIENCE = 10.0
 
 
 def obj(kind: str | None, name: str, version: str, api_version: str | None = "v1", **fields: Any) -> dict[str, Any]:
@@ -59,7 +58,7 @@ def followed(serve: Any, events: list[bytes], way: str = "pods", **options: Any)
         name="expecting",
     )
     with informer:
-        assert informer.wait_for_resource_version("99", PATIENCE)
+        assert informer.wait_for_resource_version("99", DEADLINE)
     return informer, told
 
 
@@ -77,7 +76,7 @@ def test_an_object_of_another_type_is_left_out(
     }
     assert versions == {"ns/a": "5", "ns/b": "8"}
     assert informer.decode_errors == 3
-    errors = [told.get(PATIENCE)[2] for _ in others]
+    errors = [told.get(DEADLINE)[2] for _ in others]
     assert all(type(error) is UnexpectedTypeError for error in errors)
     assert str(errors[0]) == f"a watch of v1, Kind=Pod brought an object of {api_version}, Kind={kind}"
     assert "UnexpectedTypeError" in caplog.text

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.forks import IN_CHILD
+from tests.support.forks import IN_CHILD
 
 ROOT = Path(__file__).parents[3]
 

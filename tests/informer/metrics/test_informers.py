@@ -14,6 +14,7 @@ import pytest
 from informer import ListWatch, Object, ObjectList, SharedInformer, Store
 from informer.testing import EmbeddedAPIServer
 from informer.testing.fake_source import FakeControllerSource
+from tests.support.objects import config_map
 from watch import ApiError, Channel, FakeWatcher
 
 
@@ -254,10 +255,6 @@ def server() -> Iterator[EmbeddedAPIServer]:
         for name in ("a", "b"):
             made.create(config_map(name))
         yield made
-
-
-def config_map(name: str) -> dict[str, Any]:
-    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": "default"}}
 
 
 class Followed:

@@ -18,10 +18,10 @@ from kubernetes import client
 
 from informer import Object
 from informer.record import EventBroadcaster, EventRecorder, event_broadcaster
+from tests.support.waiting import DEADLINE
 from watch import Channel, ChannelClosedError, FakeClock
 from watch.concurrency import Latch
 
-DEADLINE = 10.0
 POD = {
     "apiVersion": "v1",
     "kind": "Pod",

@@ -14,9 +14,8 @@ import pytest
 
 from informer import AsyncInformer, Change, DeltaType, SharedInformer
 from informer.testing.fake_source import FakeControllerSource
+from tests.support.waiting import DEADLINE
 from watch import Channel
-
-PATIENCE = 20.0
 
 Make = Callable[..., SharedInformer[Any]]
 Pod = Callable[..., dict[str, Any]]
@@ -24,7 +23,7 @@ Pod = Callable[..., dict[str, Any]]
 
 def run(main: Coroutine[Any, Any, Any]) -> Any:
     async def limited() -> Any:
-        return await asyncio.wait_for(main, PATIENCE)
+        return await asyncio.wait_for(main, DEADLINE)
 
     return asyncio.run(limited())
 
@@ -103,7 +102,7 @@ def test_a_stream_ends(make_informer: Make, pod: Pod, way: str) -> None:
         source.add(pod(name))
     informer = make_informer(source)
     informer.start()
-    assert informer.wait_for_sync(PATIENCE)
+    assert informer.wait_for_sync(DEADLINE)
 
     async def main() -> None:
         waiting, full = informer.aio.events(initial=False), informer.aio.events()
@@ -175,7 +174,7 @@ def test_a_busy_stream_lets_others_run(make_informer: Make, pod: Pod) -> None:
         source.add(pod(f"p{number}"))
     informer = make_informer(source)
     informer.start()
-    assert informer.wait_for_sync(PATIENCE)
+    assert informer.wait_for_sync(DEADLINE)
 
     async def main() -> None:
         turns = 0
@@ -422,7 +421,7 @@ def test_stop_waits_for_async_handlers(make_informer: Make, pod: Pod) -> None:
         await entered.wait()
         assert await informer.aio.stop(0.02, drain=True) is False
         go.set()
-        assert await informer.aio.stop(PATIENCE, drain=True) is True
+        assert await informer.aio.stop(DEADLINE, drain=True) is True
         assert done == ["ns/a", "ns/b", "ns/c"]
         assert others() == []
 
@@ -457,11 +456,11 @@ def test_a_stop_tells_of_a_thread_that_still_runs(make_informer: Make, make_gate
     gate = make_gate()
     informer.add_event_handler(gate)
     informer.start()
-    gate.entered.get(PATIENCE)
+    gate.entered.get(DEADLINE)
 
     async def main() -> None:
         assert await informer.aio.stop(0.02) is False
-        stopping = asyncio.create_task(informer.aio.stop(PATIENCE))
+        stopping = asyncio.create_task(informer.aio.stop(DEADLINE))
         await asyncio.sleep(0.02)
         assert not stopping.done()
         gate.go.set()
@@ -480,7 +479,7 @@ def test_cancellation_leaves_nothing(make_informer: Make, pod: Pod) -> None:
     informer = make_informer(source)
     before = set(threading.enumerate())
     informer.start()
-    assert informer.wait_for_sync(PATIENCE)
+    assert informer.wait_for_sync(DEADLINE)
     assert source.wait_for_watches()
     running = set(threading.enumerate())
 
@@ -494,7 +493,7 @@ def test_cancellation_leaves_nothing(make_informer: Make, pod: Pod) -> None:
 
         async def hang(obj: Any) -> None:
             entered.set()
-            await asyncio.sleep(PATIENCE)
+            await asyncio.sleep(DEADLINE)
 
         registration = informer.aio.add_event_handler(on_add=hang)
         await entered.wait()
@@ -513,7 +512,7 @@ def test_cancellation_leaves_nothing(make_informer: Make, pod: Pod) -> None:
         assert set(threading.enumerate()) <= running
 
     run(main())
-    assert informer.stop(PATIENCE)
+    assert informer.stop(DEADLINE)
     assert set(threading.enumerate()) <= before
 
 
@@ -525,7 +524,7 @@ def test_a_cancelled_stop_has_stopped(make_informer: Make, make_gate: Any, pod: 
     gate = make_gate()
     informer.add_event_handler(gate)
     informer.start()
-    gate.entered.get(PATIENCE)
+    gate.entered.get(DEADLINE)
     running = set(threading.enumerate())
 
     async def main() -> None:
@@ -558,7 +557,7 @@ def test_a_closed_loop_removes_its_handlers(make_informer: Make, pod: Pod) -> No
     informer.add_event_handler(on_add=lambda obj: added.put(key_of(obj)))
     source.add(pod("a"))
     source.add(pod("b"))
-    assert [added.get(PATIENCE) for _ in range(2)] == ["ns/a", "ns/b"]
+    assert [added.get(DEADLINE) for _ in range(2)] == ["ns/a", "ns/b"]
     assert len(informer._processor.listeners()) == 1
 
 
@@ -570,7 +569,7 @@ def test_the_end_of_a_loop_ends_its_handlers(make_informer: Make, pod: Pod) -> N
     informer.start()
 
     async def main() -> None:
-        informer.aio.add_event_handler(on_add=lambda obj: asyncio.sleep(PATIENCE))
+        informer.aio.add_event_handler(on_add=lambda obj: asyncio.sleep(DEADLINE))
         informer.aio.add_event_handler(on_add=lambda obj: None)
         await asyncio.sleep(0.01)
 

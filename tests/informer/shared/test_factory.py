@@ -12,8 +12,7 @@ from kubernetes import client
 
 from informer import IndexConflictError, Object, SharedInformer, SharedInformerFactory, meta_namespace_index
 from informer.shared.factory_request import FactoryRequest
-
-PATIENCE = 20.0
+from tests.support.waiting import DEADLINE
 
 
 @dataclasses.dataclass
@@ -94,6 +93,17 @@ def test_who_asks_for_something_else_gets_something_else(make_factory: Any, opti
     assert factory.informer("pods", **options) is other
 
 
+def test_a_model_class_selects_the_group_in_its_name(make_factory: Any) -> None:
+    """CoreV1Event and EventsV1Event are two resources of the same kind; ResourceV1ResourceClaim is a resource too."""
+    factory = make_factory()
+    assert factory.informer(client.CoreV1Event) is factory.informer("v1/events", model=client.CoreV1Event)
+    events = factory.informer(client.EventsV1Event)
+    assert events is factory.informer("events.events.k8s.io", model=client.EventsV1Event)
+    if hasattr(client, "ResourceV1ResourceClaim"):  # from version 34 of the official client on
+        claims = factory.informer(client.ResourceV1ResourceClaim)
+        assert claims is factory.informer("ResourceClaim", model=client.ResourceV1ResourceClaim)
+
+
 def test_another_cluster_is_another_informer(make_factory: Any) -> None:
     """A list method is of its own client, whatever the factory's is."""
     factory = make_factory()
@@ -163,7 +173,7 @@ def test_a_factory_that_was_shut_down_makes_and_starts_nothing(make_factory: Any
     factory = make_factory()
     informers = [factory.informer("pods"), factory.informer("services")]
     factory.start()
-    assert factory.shutdown(PATIENCE) is True
+    assert factory.shutdown(DEADLINE) is True
     assert all(informer.is_stopped() for informer in informers)
     with pytest.raises(RuntimeError, match="stopped"):
         factory.informer("pods")
@@ -189,7 +199,7 @@ def test_the_time_of_a_shutdown_is_that_of_all_together(make_factory: Any) -> No
 
     def hang(obj: Any) -> None:
         entered.release()
-        go.wait(PATIENCE)
+        go.wait(DEADLINE)
 
     informers = [factory.informer("pods", label_selector=f"n={number}") for number in range(5)]
     for informer in informers:
@@ -197,15 +207,15 @@ def test_the_time_of_a_shutdown_is_that_of_all_together(make_factory: Any) -> No
         informer.indexer.add(Object.from_dict({"metadata": {"name": "a"}}))
         informer.start()
         informer.add_event_handler(on_add=hang)
-        assert entered.acquire(timeout=PATIENCE)
+        assert entered.acquire(timeout=DEADLINE)
     timer = threading.Timer(1.5, go.set)
     timer.start()
     assert factory.shutdown(0.2) is False
     assert not go.is_set()
     go.set()
     timer.cancel()
-    timer.join(PATIENCE)
-    assert factory.shutdown(PATIENCE) is True
+    timer.join(DEADLINE)
+    assert factory.shutdown(DEADLINE) is True
 
 
 def test_a_removed_informer_is_made_anew(make_factory: Any) -> None:
@@ -263,7 +273,7 @@ def test_threads_that_ask_at_once_get_the_same(make_factory: Any) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(PATIENCE)
+        thread.join(DEADLINE)
     assert len(found) == 20
     assert len(set(found)) == 1
 

@@ -20,6 +20,7 @@ from informer import (
     until_with_sync,
 )
 from informer.testing.fake_source import FakeControllerSource
+from tests.support.waiting import DEADLINE
 from watch import (
     ApiError,
     BatchWatcher,
@@ -31,8 +32,6 @@ from watch import (
     WatchClosedError,
     WatchTimeoutError,
 )
-
-PATIENCE = 20.0
 
 Pod = Callable[..., dict[str, Any]]
 
@@ -53,7 +52,7 @@ def test_it_lists_and_follows(pod: Pod, way: str) -> None:
 
     def read(count: int) -> None:
         while len(events) < count:
-            events.extend([watcher.result_chan().get(PATIENCE)] if way == "channel" else watcher.next_batch(PATIENCE))
+            events.extend([watcher.result_chan().get(DEADLINE)] if way == "channel" else watcher.next_batch(DEADLINE))
 
     read(3)
     assert source.wait_for_watches()
@@ -65,9 +64,9 @@ def test_it_lists_and_follows(pod: Pod, way: str) -> None:
     assert list(map(told, events[3:])) == [("ADDED", "pod-4"), ("MODIFIED", "pod-2"), ("DELETED", "pod-3")]
     assert len(watcher.store) == 3
     source.add(pod("unread"))
-    assert watcher.informer.wait_for_resource_version("7", PATIENCE)
+    assert watcher.informer.wait_for_resource_version("7", DEADLINE)
     watcher.stop()
-    assert watcher.done.wait(PATIENCE)
+    assert watcher.done.wait(DEADLINE)
 
 
 def test_a_watch_list_ends_with_a_bookmark_that_nobody_sees() -> None:
@@ -90,16 +89,16 @@ def test_a_watch_list_ends_with_a_bookmark_that_nobody_sees() -> None:
     end = {"annotations": {"k8s.io/initial-events-end": "true"}, "resourceVersion": "3"}
     stream.action(EventType.BOOKMARK, {"metadata": end})
     with informer_watcher(ListWatch(refuse, watch)) as watcher:
-        assert watcher.informer.wait_for_sync(PATIENCE)
+        assert watcher.informer.wait_for_sync(DEADLINE)
         stream.add(object_("pod-4", 4))
         stream.modify(object_("pod-2", 5))
         stream.delete(object_("pod-3", 6))
         chan = watcher.result_chan()
-        events = [told(chan.get(PATIENCE)) for _ in range(6)]
+        events = [told(chan.get(DEADLINE)) for _ in range(6)]
     assert sorted(events[:3]) == [("ADDED", "pod-1"), ("ADDED", "pod-2"), ("ADDED", "pod-3")]
     assert events[3:] == [("ADDED", "pod-4"), ("MODIFIED", "pod-2"), ("DELETED", "pod-3")]
     assert asked[0].send_initial_events
-    assert watcher.done.wait(PATIENCE)
+    assert watcher.done.wait(DEADLINE)
 
 
 def test_a_missed_delete_gives_the_object_as_it_was_known() -> None:
@@ -120,27 +119,27 @@ def test_a_missed_delete_gives_the_object_as_it_was_known() -> None:
         return watcher
 
     watcher = informer_watcher(ListWatch(list_func, watch_func, supports_watch_list=False))
-    first, second = (watcher.result_chan().get(PATIENCE) for _ in range(2))
+    first, second = (watcher.result_chan().get(DEADLINE) for _ in range(2))
     assert (told(first), told(second)) == (("ADDED", "secret1"), ("DELETED", "secret1"))
     assert second.object["metadata"]["resourceVersion"] == "123"
     assert lists[0] >= 2
     assert watches[0] >= 1
     watcher.stop()
-    assert watcher.done.wait(PATIENCE)
+    assert watcher.done.wait(DEADLINE)
 
 
 def test_events_come_in_order_and_nothing_waits_for_their_reader(pod: Pod) -> None:
     """Go: TestEventProcessorOrdersEvents. A thousand changes are read in the order in which they were made."""
     source = FakeControllerSource()
     with informer_watcher(source) as watcher:
-        assert watcher.informer.wait_for_sync(PATIENCE)
+        assert watcher.informer.wait_for_sync(DEADLINE)
         assert source.wait_for_watches()
         for number in range(1000):
             source.add(pod(f"p{number}"))
-        assert watcher.informer.wait_for_resource_version("1000", PATIENCE)
+        assert watcher.informer.wait_for_resource_version("1000", DEADLINE)
         chan = watcher.result_chan()
-        assert [chan.get(PATIENCE).object["metadata"]["name"] for _ in range(1000)] == [f"p{n}" for n in range(1000)]
-    assert watcher.done.wait(PATIENCE)
+        assert [chan.get(DEADLINE).object["metadata"]["name"] for _ in range(1000)] == [f"p{n}" for n in range(1000)]
+    assert watcher.done.wait(DEADLINE)
 
 
 @pytest.mark.parametrize("unread", [0, 2], ids=["blocked-read", "blocked-write"])
@@ -151,10 +150,10 @@ def test_a_stop_ends_a_read_or_a_hand_off_under_way(pod: Pod, unread: int) -> No
         source.add(pod(f"p{number}"))
     watcher = informer_watcher(source)
     chan = watcher.result_chan()
-    chan.get(PATIENCE)
+    chan.get(DEADLINE)
     watcher.stop()
     watcher.stop()
-    assert watcher.done.wait(PATIENCE)
+    assert watcher.done.wait(DEADLINE)
     assert list(chan) == []
     with pytest.raises(WatchClosedError):
         watcher.next_batch()
@@ -176,9 +175,9 @@ def test_a_stop_ends_a_wait_for_a_batch() -> None:
     reader = threading.Thread(target=read)
     reader.start()
     watcher.stop()
-    assert ended.get(PATIENCE)
-    reader.join(PATIENCE)
-    assert watcher.done.wait(PATIENCE)
+    assert ended.get(DEADLINE)
+    reader.join(DEADLINE)
+    assert watcher.done.wait(DEADLINE)
 
 
 def test_done_waits_for_a_function_that_hangs() -> None:
@@ -187,22 +186,22 @@ def test_done_waits_for_a_function_that_hangs() -> None:
 
     def hang(options: Any) -> Any:
         entered.set()
-        go.wait(PATIENCE)
+        go.wait(DEADLINE)
         raise OSError
 
     watcher = informer_watcher(ListWatch(hang, hang, supports_watch_list=False))
-    assert entered.wait(PATIENCE)
+    assert entered.wait(DEADLINE)
     watcher.stop()
     assert not watcher.done.wait(0.05)
     go.set()
-    assert watcher.done.wait(PATIENCE)
+    assert watcher.done.wait(DEADLINE)
 
 
 def test_a_channel_that_is_first_asked_for_after_the_end_is_closed() -> None:
     """No thread is started for it."""
     watcher = informer_watcher(FakeControllerSource())
     watcher.stop()
-    assert watcher.done.wait(PATIENCE)
+    assert watcher.done.wait(DEADLINE)
     assert list(watcher.result_chan()) == []
 
 
@@ -210,10 +209,10 @@ def test_the_end_of_the_informer_is_the_end_of_the_watch() -> None:
     """Whoever stops the informer underneath ends the channel's reader too."""
     watcher = informer_watcher(FakeControllerSource())
     chan = watcher.result_chan()
-    assert watcher.informer.wait_for_sync(PATIENCE)
+    assert watcher.informer.wait_for_sync(DEADLINE)
     watcher.informer.stop()
     assert list(chan) == []
-    assert watcher.done.wait(PATIENCE)
+    assert watcher.done.wait(DEADLINE)
 
 
 def test_an_object_that_the_model_cannot_read_is_left_out(caplog: pytest.LogCaptureFixture) -> None:
@@ -234,8 +233,8 @@ def test_an_object_that_the_model_cannot_read_is_left_out(caplog: pytest.LogCapt
     for name in ("bad", "good"):
         source.add({"metadata": {"name": name}})
     with caplog.at_level(logging.ERROR), informer_watcher(source) as watcher:
-        assert told(watcher.result_chan().get(PATIENCE)) == ("ADDED", "good")
-    assert watcher.done.wait(PATIENCE)
+        assert told(watcher.result_chan().get(DEADLINE)) == ("ADDED", "good")
+    assert watcher.done.wait(DEADLINE)
     assert "left out bad: it does not decode" in caplog.text
     assert "secret words" not in caplog.text
 
@@ -247,7 +246,7 @@ def blocking() -> tuple[ListWatch[Any], threading.Event]:
     go = threading.Event()
 
     def hang(options: Any) -> Any:
-        go.wait(PATIENCE)
+        go.wait(DEADLINE)
         raise OSError("too late")
 
     return ListWatch(hang, hang, supports_watch_list=False), go
@@ -284,14 +283,14 @@ def test_a_precondition_that_holds_ends_it(pod: Pod) -> None:
     def fail(event: Event[Any]) -> bool:
         raise AssertionError("not to be asked")
 
-    assert until_with_sync(source, fail, precondition=lambda store: "ns/first" in store, timeout=PATIENCE) is None
+    assert until_with_sync(source, fail, precondition=lambda store: "ns/first" in store, timeout=DEADLINE) is None
 
 
 def test_conditions_see_what_is_there_and_what_comes(pod: Pod) -> None:
     """Go: TestUntilWithSync. With a precondition that does not hold the events decide."""
     source = FakeControllerSource()
     source.add(pod("first"))
-    event = until_with_sync(source, is_added, precondition=lambda store: False, timeout=PATIENCE)
+    event = until_with_sync(source, is_added, precondition=lambda store: False, timeout=DEADLINE)
     assert event is not None
     assert told(event) == ("ADDED", "first")
 
@@ -300,7 +299,7 @@ def test_conditions_see_what_is_there_and_what_comes(pod: Pod) -> None:
         source.delete(pod("first"))
         return True
 
-    event = until_with_sync(source, delete, lambda event: event.type == EventType.DELETED, timeout=PATIENCE)
+    event = until_with_sync(source, delete, lambda event: event.type == EventType.DELETED, timeout=DEADLINE)
     assert event is not None
     assert told(event) == ("DELETED", "first")
 
@@ -314,14 +313,14 @@ def test_when_it_returns_the_informer_has_ended(pod: Pod) -> None:
     def fail(*args: Any) -> bool:
         raise ValueError("odd")
 
-    assert until_with_sync(source, is_added, timeout=PATIENCE) is not None
+    assert until_with_sync(source, is_added, timeout=DEADLINE) is not None
     assert set(threading.enumerate()) <= before
     with pytest.raises(ConditionError, match="odd") as caught:
-        until_with_sync(source, fail, timeout=PATIENCE)
+        until_with_sync(source, fail, timeout=DEADLINE)
     assert isinstance(caught.value.__cause__, ValueError)
     assert set(threading.enumerate()) <= before
     with pytest.raises(ValueError, match="odd"):
-        until_with_sync(source, is_added, precondition=fail, timeout=PATIENCE)
+        until_with_sync(source, is_added, precondition=fail, timeout=DEADLINE)
     assert set(threading.enumerate()) <= before
 
 
@@ -330,17 +329,17 @@ def test_failed_lists_are_waited_out(pod: Pod) -> None:
     source = FakeControllerSource()
     source.add(pod("a"))
     source.list_error = ApiError(500, "InternalError", "on fire")
-    event = until_with_sync(source, is_added, timeout=PATIENCE)
+    event = until_with_sync(source, is_added, timeout=DEADLINE)
     assert event is not None
 
 
 def test_no_conditions_are_met_at_once() -> None:
     """Nothing to wait for is None."""
-    assert until_with_sync(FakeControllerSource(), timeout=PATIENCE) is None
+    assert until_with_sync(FakeControllerSource(), timeout=DEADLINE) is None
 
 
 def test_what_makes_one_is_its_class() -> None:
     """`informer_watcher` gives an `InformerWatcher`."""
     with informer_watcher(FakeControllerSource()) as watcher:
         assert type(watcher) is InformerWatcher
-    assert watcher.done.wait(PATIENCE)
+    assert watcher.done.wait(DEADLINE)

@@ -12,10 +12,9 @@ import pytest
 
 from informer import ListWatch, ObjectList, SharedInformer
 from informer.testing.fake_source import FakeControllerSource
+from tests.support.waiting import DEADLINE
 from watch import ApiError, Channel, FakeWatcher
 from watch.concurrency import Signal
-
-PATIENCE = 20.0
 
 Make = Callable[..., SharedInformer[Any]]
 Pod = Callable[..., dict[str, Any]]
@@ -30,7 +29,7 @@ def blocking_source(entered: threading.Event, go: threading.Event) -> ListWatch[
 
     def hang(options: Any) -> ObjectList[Any]:
         entered.set()
-        go.wait(PATIENCE)
+        go.wait(DEADLINE)
         return ObjectList([], "1")
 
     return ListWatch(hang, lambda options: FakeWatcher(), supports_watch_list=False)
@@ -46,7 +45,7 @@ def test_stop_leaves_no_thread(make_informer: Make, recorder: Any, queue: str) -
     informer.start()
     informer.add_event_handler(recorder())
     assert threads_of(informer)
-    assert informer.stop(PATIENCE) is True
+    assert informer.stop(DEADLINE) is True
     assert threads_of(informer) == []
 
 
@@ -64,7 +63,7 @@ def test_stopping_twice_is_harmless(make_informer: Make) -> None:
     """A second stop finds everything ended."""
     informer = make_informer(FakeControllerSource())
     informer.start()
-    assert informer.stop(PATIENCE)
+    assert informer.stop(DEADLINE)
     assert informer.stop(0)
 
 
@@ -88,7 +87,7 @@ def test_a_running_informer_does_not_start_again(make_informer: Make) -> None:
         with pytest.raises(RuntimeError, match="already started"):
             again()
     assert not informer.is_stopped()
-    assert informer.wait_for_sync(PATIENCE)
+    assert informer.wait_for_sync(DEADLINE)
 
 
 def test_a_stopped_informer_takes_nothing_in(make_informer: Make, recorder: Any) -> None:
@@ -111,7 +110,7 @@ def test_with_starts_and_stops(make_informer: Make) -> None:
     informer = make_informer(FakeControllerSource())
     with pytest.raises(KeyError), informer as entered:
         assert entered is informer
-        assert informer.wait_for_sync(PATIENCE)
+        assert informer.wait_for_sync(DEADLINE)
         raise KeyError
     assert informer.is_stopped()
 
@@ -156,10 +155,10 @@ def test_setters_and_handlers_race_with_the_start(make_informer: Make, recorder:
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(PATIENCE)
+            thread.join(DEADLINE)
         assert errors == []
-        assert informer.handlers[0].wait_for_sync(PATIENCE)
-        assert informer.stop(PATIENCE)
+        assert informer.handlers[0].wait_for_sync(DEADLINE)
+        assert informer.stop(DEADLINE)
 
 
 # Stopping from within
@@ -208,8 +207,8 @@ def test_a_stop_from_the_informers_own_threads_does_not_wait(
     answers: Channel[bool] = Channel(None)
     arrange(informer, lambda: answers.put(informer.stop(None, drain=drain)))
     informer.start()
-    assert answers.get(PATIENCE) is False
-    assert informer.stop(PATIENCE) is True
+    assert answers.get(DEADLINE) is False
+    assert informer.stop(DEADLINE) is True
     assert threads_of(informer) == []
 
 
@@ -225,8 +224,8 @@ def test_a_stop_from_the_watch_error_handler_does_not_wait(make_informer: Make, 
 
     informer = make_informer(source, watch_error_handler=give_up)
     informer.start()
-    assert answers.get(PATIENCE) is False
-    assert informer.stop(PATIENCE) is True
+    assert answers.get(DEADLINE) is False
+    assert informer.stop(DEADLINE) is True
 
 
 def test_a_stop_on_the_thread_of_a_further_namespace_does_not_wait(make_informer: Make, pod: Pod) -> None:
@@ -241,8 +240,8 @@ def test_a_stop_on_the_thread_of_a_further_namespace_does_not_wait(make_informer
 
     informer = make_informer(source, transform=transform)
     informer.start()
-    assert answers.get(PATIENCE) is False
-    assert informer.stop(PATIENCE) is True
+    assert answers.get(DEADLINE) is False
+    assert informer.stop(DEADLINE) is True
 
 
 def test_a_stop_in_a_removed_handler_does_not_wait(make_informer: Make, pod: Pod) -> None:
@@ -258,8 +257,8 @@ def test_a_stop_in_a_removed_handler_does_not_wait(make_informer: Make, pod: Pod
 
     registration = informer.add_event_handler(on_add=leave)
     informer.start()
-    assert answers.get(PATIENCE) is False
-    assert informer.stop(PATIENCE) is True
+    assert answers.get(DEADLINE) is False
+    assert informer.stop(DEADLINE) is True
 
 
 # What a stop waits for
@@ -273,11 +272,11 @@ def test_stop_says_that_a_handler_still_runs(make_informer: Make, make_gate: Any
     gate = make_gate()
     informer.add_event_handler(gate)
     informer.start()
-    gate.entered.get(PATIENCE)
+    gate.entered.get(DEADLINE)
     assert informer.stop(0.01) is False
     assert informer.stop(0) is False
     gate.go.set()
-    assert informer.stop(PATIENCE) is True
+    assert informer.stop(DEADLINE) is True
 
 
 def test_stop_waits_for_a_handler_that_was_removed(make_informer: Make, make_gate: Any, pod: Pod) -> None:
@@ -288,11 +287,11 @@ def test_stop_waits_for_a_handler_that_was_removed(make_informer: Make, make_gat
     gate = make_gate()
     registration = informer.add_event_handler(gate)
     informer.start()
-    gate.entered.get(PATIENCE)
+    gate.entered.get(DEADLINE)
     registration.remove(wait=False)
     assert informer.stop(0.01) is False
     gate.go.set()
-    assert informer.stop(PATIENCE) is True
+    assert informer.stop(DEADLINE) is True
 
 
 def test_stop_drops_what_was_not_delivered(make_informer: Make, make_gate: Any, pod: Pod, queue: str) -> None:
@@ -304,12 +303,12 @@ def test_stop_drops_what_was_not_delivered(make_informer: Make, make_gate: Any, 
     gate = make_gate()
     registration = informer.add_event_handler(gate)
     informer.start()
-    assert gate.entered.get(PATIENCE) == "a"
-    assert informer.wait_for_sync(PATIENCE)
+    assert gate.entered.get(DEADLINE) == "a"
+    assert informer.wait_for_sync(DEADLINE)
     informer.stop(0)
     assert registration.backlog_size == 0
     gate.go.set()
-    assert informer.stop(PATIENCE)
+    assert informer.stop(DEADLINE)
     assert (len(gate.entered), len(gate.left)) == (0, 1)
     assert not registration.has_synced()
 
@@ -323,13 +322,13 @@ def test_stop_with_drain_delivers_what_waits(make_informer: Make, make_gate: Any
     gate = make_gate()
     informer.add_event_handler(gate)
     informer.start()
-    assert gate.entered.get(PATIENCE) == "a"
+    assert gate.entered.get(DEADLINE) == "a"
     assert source.wait_for_watches()
     source.add(pod("d"))
-    assert informer.wait_for_resource_version("4", PATIENCE)
+    assert informer.wait_for_resource_version("4", DEADLINE)
     assert informer.stop(0, drain=True) is False
     gate.go.set()
-    assert informer.stop(PATIENCE, drain=True) is True
+    assert informer.stop(DEADLINE, drain=True) is True
     assert [gate.left.get(0) for _ in range(4)] == ["a", "b", "c", "d"]
 
 
@@ -342,11 +341,11 @@ def test_a_second_stop_may_drop_what_the_first_would_drain(make_informer: Make, 
     gate = make_gate()
     informer.add_event_handler(gate)
     informer.start()
-    gate.entered.get(PATIENCE)
+    gate.entered.get(DEADLINE)
     informer.stop(0.01, drain=True)
     informer.stop(0)
     gate.go.set()
-    assert informer.stop(PATIENCE)
+    assert informer.stop(DEADLINE)
     assert len(gate.left) == 1
 
 
@@ -356,14 +355,14 @@ def test_drain_does_not_wait_for_a_list_that_hangs(make_informer: Make, recorder
     informer = make_informer(blocking_source(entered, go), name="hangs")
     informer.add_event_handler(recorder())
     informer.start()
-    assert entered.wait(PATIENCE)
+    assert entered.wait(DEADLINE)
     assert informer.stop(0.05, drain=True) is False
     left = [t for t in threading.enumerate() if t.name == "hangs-handler"]
     for thread in left:
-        thread.join(PATIENCE)
+        thread.join(DEADLINE)
         assert not thread.is_alive()
     go.set()
-    assert informer.stop(PATIENCE) is True
+    assert informer.stop(DEADLINE) is True
 
 
 def test_a_hanging_watcher_keeps_nobody_waiting(make_informer: Make, recorder: Any) -> None:
@@ -373,7 +372,7 @@ def test_a_hanging_watcher_keeps_nobody_waiting(make_informer: Make, recorder: A
     class Sticky(FakeWatcher):
         def stop(self) -> None:
             stopping.set()
-            go.wait(PATIENCE)
+            go.wait(DEADLINE)
             super().stop()
 
     opened = threading.Event()
@@ -385,15 +384,15 @@ def test_a_hanging_watcher_keeps_nobody_waiting(make_informer: Make, recorder: A
     informer = make_informer(ListWatch(lambda options: ObjectList([], "1"), watch, supports_watch_list=False))
     stream = informer.events()
     informer.start()
-    assert opened.wait(PATIENCE)
+    assert opened.wait(DEADLINE)
     stopper = threading.Thread(target=informer.stop)
     stopper.start()
-    assert stopping.wait(PATIENCE)
+    assert stopping.wait(DEADLINE)
     assert list(stream) == []
     assert informer.is_stopped()
     assert not informer.wait_for_resource_version("99")
     go.set()
-    stopper.join(PATIENCE)
+    stopper.join(DEADLINE)
 
 
 # Running with a stop event
@@ -407,9 +406,9 @@ def test_run_ends_when_its_event_is_set(make_informer: Make, recorder: Any, make
     stop = make_event()
     runner = threading.Thread(target=lambda: informer.run(stop), name="the runner")
     runner.start()
-    assert registration.wait_for_sync(PATIENCE)
+    assert registration.wait_for_sync(DEADLINE)
     stop.set()
-    runner.join(PATIENCE)
+    runner.join(DEADLINE)
     assert not runner.is_alive()
     assert informer.is_stopped()
     assert threads_of(informer) == []
@@ -420,9 +419,9 @@ def test_run_ends_when_the_informer_is_stopped(make_informer: Make) -> None:
     informer = make_informer(FakeControllerSource())
     runner = threading.Thread(target=lambda: informer.run(threading.Event()))
     runner.start()
-    assert informer.wait_for_sync(PATIENCE)
+    assert informer.wait_for_sync(DEADLINE)
     informer.stop()
-    runner.join(PATIENCE)
+    runner.join(DEADLINE)
     assert not runner.is_alive()
 
 
@@ -445,12 +444,12 @@ def test_run_waits_for_its_handlers(make_informer: Make, make_gate: Any, pod: Po
     stop = threading.Event()
     runner = threading.Thread(target=lambda: informer.run(stop))
     runner.start()
-    gate.entered.get(PATIENCE)
+    gate.entered.get(DEADLINE)
     stop.set()
     runner.join(0.1)
     assert runner.is_alive()
     gate.go.set()
-    runner.join(PATIENCE)
+    runner.join(DEADLINE)
     assert not runner.is_alive()
 
 
@@ -484,7 +483,7 @@ def test_an_interrupted_run_ends_everything(make_informer: Make, recorder: Any) 
     stop = Subscribed()
 
     def interrupt() -> None:
-        if stop.subscribed.wait(PATIENCE):
+        if stop.subscribed.wait(DEADLINE):
             threading.Event().wait(0.05)
             signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
 
@@ -492,7 +491,7 @@ def test_an_interrupted_run_ends_everything(make_informer: Make, recorder: Any) 
     thread.start()
     with pytest.raises(KeyboardInterrupt):
         informer.run(stop)
-    thread.join(PATIENCE)
+    thread.join(DEADLINE)
     assert threads_of(informer) == []
 
 
@@ -509,11 +508,11 @@ def test_on_end_comes_when_the_last_thread_is_through(make_informer: Make, make_
     ended = threading.Event()
     informer.on_end(ended.set)
     informer.start()
-    gate.entered.get(PATIENCE)
+    gate.entered.get(DEADLINE)
     informer.stop(0)
     assert not ended.wait(0.05)
     gate.go.set()
-    assert ended.wait(PATIENCE)
+    assert ended.wait(DEADLINE)
     late = threading.Event()
     informer.on_end(late.set)
     assert late.is_set()
@@ -536,7 +535,7 @@ def test_a_failed_start_leaves_nothing_running(
     with pytest.raises(RuntimeError, match="can't start new thread"):
         informer.start()
     assert informer.is_stopped()
-    assert informer.stop(PATIENCE) is True
+    assert informer.stop(DEADLINE) is True
     assert threads_of(informer) == []
 
 
@@ -553,7 +552,7 @@ def test_a_handler_without_a_thread_is_not_added(make_informer: Make, monkeypatc
         with pytest.raises(RuntimeError, match="can't start new thread"):
             informer.add_event_handler(on_add=print)
     assert informer.handlers == []
-    assert informer.stop(PATIENCE)
+    assert informer.stop(DEADLINE)
 
 
 def test_failures_of_the_watch_are_told_without_a_handler(
@@ -565,5 +564,5 @@ def test_failures_of_the_watch_are_told_without_a_handler(
     informer = make_informer(source)
     with caplog.at_level(logging.WARNING):
         informer.start()
-        assert informer.wait_for_sync(PATIENCE)
+        assert informer.wait_for_sync(DEADLINE)
     assert "on fire" in caplog.text

@@ -12,9 +12,8 @@ import pytest
 
 from informer import Change, DeltaType, ResourceEventHandler, SharedInformer
 from informer.testing.fake_source import FakeControllerSource
+from tests.support.waiting import DEADLINE
 from watch import FakeClock
-
-PATIENCE = 30.0
 
 Make = Callable[..., SharedInformer[Any]]
 
@@ -204,14 +203,14 @@ def test_every_handler_is_told_a_possible_history(make_informer: Make, queue: st
         thread.start()
     for number in range(ROUNDS):
         reached = int(informer.last_sync_resource_version or 0)
-        assert informer.wait_for_resource_version(str(reached + CHANGES_A_ROUND), PATIENCE)
+        assert informer.wait_for_resource_version(str(reached + CHANGES_A_ROUND), DEADLINE)
         join(f"late {number}")
     over.set()
     for thread in threads:
-        thread.join(PATIENCE)
+        thread.join(DEADLINE)
     cluster.source.reset_watch()
-    assert informer.wait_for_resource_version(cluster.source.resource_version, PATIENCE)
-    assert informer.stop(PATIENCE, drain=True)
+    assert informer.wait_for_resource_version(cluster.source.resource_version, DEADLINE)
+    assert informer.stop(DEADLINE, drain=True)
     assert faults + [fault for history in histories for fault in history.faults] == []
     server = cluster.source.objects()
     assert {key: informer.store.get_by_key(key) for key in informer.store} == server

@@ -9,10 +9,10 @@ import pytest
 
 from informer import SharedInformer
 from informer.testing import FakeControllerSource
+from tests.support.waiting import DEADLINE
 from watch import FakeClock
 
 Make = Callable[..., SharedInformer[Any]]
-PATIENCE = 20.0
 COUNT = 10
 MIDDLE = "pod-4"
 
@@ -60,7 +60,7 @@ def test_a_relist_of_the_same_is_silent_and_keeps_the_objects(
     plain, late = recorder(), recorder()
     informer.add_event_handler(plain, resync_period=0)
     informer.start()
-    assert informer.wait_for_sync(PATIENCE)
+    assert informer.wait_for_sync(DEADLINE)
     plain.take(COUNT)
     held = stored(informer)
     actions: dict[str, Callable[[], object]] = {
@@ -91,13 +91,13 @@ def test_what_is_taken_from_the_cache_during_a_relist_is_back_after_it(
         source.add(pod(f"pod-{number}"))
     informer = make_informer(source, queue=queue, transform=transform)
     informer.start()
-    assert informer.wait_for_sync(PATIENCE)
+    assert informer.wait_for_sync(DEADLINE)
     held = stored(informer)
     taken = held["ns/pod-0"] if meanwhile == "a delete" else None
     indexer = informer.indexer
     transform.action = lambda: indexer.delete(taken) if taken is not None else indexer.replace([], "1")
     relist(informer, source, pod("news"))
-    assert informer.wait_for_resource_version(str(COUNT + 1), PATIENCE)
+    assert informer.wait_for_resource_version(str(COUNT + 1), DEADLINE)
     assert stored(informer).keys() == {*held, "ns/news"}
 
 

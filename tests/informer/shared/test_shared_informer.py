@@ -22,9 +22,8 @@ from informer import (
     meta_namespace_index,
 )
 from informer.testing.fake_source import FakeControllerSource
+from tests.support.waiting import DEADLINE
 from watch import ApiError, Channel, FakeClock, FakeWatcher
-
-PATIENCE = 20.0
 
 Make = Callable[..., SharedInformer[Any]]
 Pod = Callable[..., dict[str, Any]]
@@ -49,11 +48,11 @@ def test_indices_follow_what_is_stored(make_informer: Make, pod: Pod, queue: str
     informer = make_informer(source, queue=queue)
     informer.add_indexers({"labels": label_names})
     informer.start()
-    assert informer.wait_for_sync(PATIENCE)
+    assert informer.wait_for_sync(DEADLINE)
     assert names(informer.indexer.by_index("labels", "a")) == ["pod1"]
     assert source.wait_for_watches()
     source.add(pod("pod3", a="1"))
-    assert informer.wait_for_resource_version("3", PATIENCE)
+    assert informer.wait_for_resource_version("3", DEADLINE)
     assert names(informer.indexer.by_index("labels", "a")) == ["pod1", "pod3"]
     informer.add_indexers({"again": label_names})
     assert names(informer.lister.by_index("again", "a")) == ["pod1", "pod3"]
@@ -81,7 +80,7 @@ def test_an_index_function_that_raises_leaves_its_object_out(
     registration = informer.add_event_handler(handler)
     with caplog.at_level(logging.ERROR):
         informer.start()
-        assert registration.wait_for_sync(PATIENCE)
+        assert registration.wait_for_sync(DEADLINE)
     assert names(informer.store.list()) == ["bad", "good"]
     assert names(informer.indexer.by_index("odd", "x")) == ["good"]
     assert len(handler.take(2)) == 2
@@ -96,7 +95,7 @@ def test_readers_find_what_is_there(make_informer: Make, pod: Pod, queue: str) -
     source.add(pod("b", namespace="other", app="db"))
     informer = make_informer(source, queue=queue, indexers={"namespace": meta_namespace_index})
     with informer:
-        assert informer.wait_for_sync(PATIENCE)
+        assert informer.wait_for_sync(DEADLINE)
         assert informer.indexer is informer.store
         assert names(informer.lister.list("app=web")) == ["a"]
         assert names(informer.lister.list(namespace="other")) == ["b"]
@@ -111,7 +110,7 @@ def test_the_cache_outlives_the_stop(make_informer: Make, pod: Pod) -> None:
     source.add(pod("a"))
     informer = make_informer(source)
     with informer:
-        assert informer.wait_for_sync(PATIENCE)
+        assert informer.wait_for_sync(DEADLINE)
     assert names(informer.store.list()) == ["a"]
     assert informer.has_synced()
 
@@ -126,7 +125,7 @@ def test_several_namespaces_are_one_cache(make_informer: Make, recorder: Any, po
     handler = recorder()
     registration = informer.add_event_handler(handler)
     informer.start()
-    assert registration.wait_for_sync(PATIENCE)
+    assert registration.wait_for_sync(DEADLINE)
     assert sorted(call.key for call in handler.take(2)) == ["one/a", "two/b"]
     assert source.wait_for_watches(2)
     assert informer.is_watching
@@ -144,15 +143,15 @@ def test_a_key_func_of_ones_own_decides_what_is_the_same(make_informer: Make, re
     changes: Channel[Change] = Channel(None)
     informer.add_event_handler(on_batch=lambda batch: [changes.put(change) for change in batch], backlog="coalesce")
     informer.start()
-    assert informer.wait_for_sync(PATIENCE)
-    added = changes.get(PATIENCE)
+    assert informer.wait_for_sync(DEADLINE)
+    added = changes.get(DEADLINE)
     assert (added.type, added.key, added.object["v"]) == (DeltaType.ADDED, "one", 1)
     watcher.modify({"id": "one", "v": 2})
     watcher.delete({"id": "one"})
     watcher.add({"id": "two"})
-    seen = [changes.get(PATIENCE)]
+    seen = [changes.get(DEADLINE)]
     while seen[-1].key != "two":
-        seen.append(changes.get(PATIENCE))
+        seen.append(changes.get(DEADLINE))
     assert [(change.type, change.key) for change in seen[-2:]] == [(DeltaType.DELETED, "one"), (DeltaType.ADDED, "two")]
     assert informer.store.list_keys() == ["two"]
 
@@ -182,7 +181,7 @@ def test_a_transform_makes_what_is_stored(make_informer: Make, pod: Pod, queue: 
     if late:
         informer.set_transform(shout)
     informer.start()
-    assert sorted(added.get(PATIENCE) for _ in range(2)) == ["POD1", "POD2"]
+    assert sorted(added.get(DEADLINE) for _ in range(2)) == ["POD1", "POD2"]
     assert sorted(next(stream).object for _ in range(2)) == ["POD1", "POD2"]
     assert sorted(informer.store.list()) == ["POD1", "POD2"]
     assert sorted(informer.indexer.by_index("first", "P")) == ["POD1", "POD2"]
@@ -247,16 +246,16 @@ def test_a_transform_that_fails_costs_one_object(
     registration = informer.add_event_handler(handler)
     with caplog.at_level(logging.DEBUG):
         informer.start()
-        assert registration.wait_for_sync(PATIENCE)
+        assert registration.wait_for_sync(DEADLINE)
         assert handler.take(1) == [("add", "ns/good", "2", True)]
-        assert told.get(PATIENCE)[:4] == ("ns", "bad", "1", b"")
+        assert told.get(DEADLINE)[:4] == ("ns", "bad", "1", b"")
         assert source.wait_for_watches()
         source.modify(pod("good", secret="hunter2"))
         assert handler.take(1) == [("delete", "ns/good", "2", True)]
         source.modify(pod("good"))
         assert handler.take(1) == [("add", "ns/good", "4", False)]
     assert informer.decode_errors == 2
-    assert isinstance(told.get(PATIENCE)[4], Exception)
+    assert isinstance(told.get(DEADLINE)[4], Exception)
     assert "left out ns/bad" in caplog.text
     assert "hunter2" not in caplog.text
 
@@ -272,7 +271,7 @@ def test_on_decode_error_may_fail_too(make_informer: Make, pod: Pod, caplog: pyt
     informer = make_informer(source, transform=fail, on_decode_error=fail)
     with caplog.at_level(logging.ERROR):
         informer.start()
-        assert informer.wait_for_sync(PATIENCE)
+        assert informer.wait_for_sync(DEADLINE)
     assert "on_decode_error of informer" in caplog.text
     assert len(informer.store) == 0
 
@@ -290,8 +289,8 @@ def test_the_watch_error_handler_is_told_and_may_fail(make_informer: Make, caplo
     informer = make_informer(source, watch_error_handler=handler)
     with caplog.at_level(logging.ERROR):
         informer.start()
-        assert informer.wait_for_sync(PATIENCE)
-    who, error = told.get(PATIENCE)
+        assert informer.wait_for_sync(DEADLINE)
+    who, error = told.get(DEADLINE)
     assert who is informer
     assert isinstance(error, ApiError)
     assert error.status == 403
@@ -303,7 +302,7 @@ def test_the_watch_error_handler_is_told_and_may_fail(make_informer: Make, caplo
 
 def resync(informer: SharedInformer[Any], clock: FakeClock, seconds: float) -> None:
     """Moves the clock once the resync timer waits for it."""
-    assert clock.wait_for_waiters(1, PATIENCE)
+    assert clock.wait_for_waiters(1, DEADLINE)
     clock.step(seconds)
 
 
@@ -316,7 +315,7 @@ def test_resyncs_reach_those_who_are_due(make_informer: Make, recorder: Any, pod
     never, two, three = recorder(), recorder(), recorder()
     registrations = [informer.add_event_handler(h, resync_period=p) for h, p in ((never, 0), (two, 2), (three, 3))]
     informer.start()
-    assert all(registration.wait_for_sync(PATIENCE) for registration in registrations)
+    assert all(registration.wait_for_sync(DEADLINE) for registration in registrations)
     for handler in (never, two, three):
         assert len(handler.take(2)) == 2
     again = [("update", "ns/pod1", "1", "1"), ("update", "ns/pod2", "2", "2")]
@@ -337,9 +336,9 @@ def test_a_resync_shows_one_object_as_old_and_new(make_informer: Make, pod: Pod,
     updates: Channel[tuple[Any, Any]] = Channel(None)
     registration = informer.add_event_handler(on_update=lambda old, new: updates.put((old, new)))
     informer.start()
-    assert registration.wait_for_sync(PATIENCE)
+    assert registration.wait_for_sync(DEADLINE)
     resync(informer, clock, 1)
-    old, new = updates.get(PATIENCE)
+    old, new = updates.get(DEADLINE)
     assert old is new is informer.store.get_by_key("ns/a")
 
 
@@ -351,7 +350,7 @@ def test_without_resyncs_of_its_own_an_informer_has_none(make_informer: Make, re
     handler = recorder()
     registration = informer.add_event_handler(handler, resync_period=1)
     informer.start()
-    assert registration.wait_for_sync(PATIENCE)
+    assert registration.wait_for_sync(DEADLINE)
     handler.take(1)
     clock.step(5)
     assert source.wait_for_watches()
@@ -370,7 +369,7 @@ def test_a_relist_shows_news_to_all_and_the_rest_to_those_who_resync(
     plain, resyncing = recorder(), recorder()
     registrations = [informer.add_event_handler(plain, resync_period=0), informer.add_event_handler(resyncing)]
     informer.start()
-    assert all(registration.wait_for_sync(PATIENCE) for registration in registrations)
+    assert all(registration.wait_for_sync(DEADLINE) for registration in registrations)
     assert len(plain.take(2)) == len(resyncing.take(2)) == 2
     assert source.wait_for_watches()
     source.add_drop_watch(pod("pod3"))
@@ -399,7 +398,7 @@ def test_a_relist_before_the_first_resync_shows_everything_to_those_who_asked(
     plain, resyncing = recorder(), recorder()
     registrations = [informer.add_event_handler(plain, resync_period=0), informer.add_event_handler(resyncing)]
     informer.start()
-    assert all(registration.wait_for_sync(PATIENCE) for registration in registrations)
+    assert all(registration.wait_for_sync(DEADLINE) for registration in registrations)
     assert len(plain.take(1)) == len(resyncing.take(1)) == 1
     assert source.wait_for_watches()
     source.add_drop_watch(pod("b"))
@@ -416,12 +415,12 @@ def test_a_relist_of_the_same_keeps_the_objects(make_informer: Make, pod: Pod, q
     source.add(pod("new"))
     informer = make_informer(source, queue=queue)
     informer.start()
-    assert informer.wait_for_sync(PATIENCE)
+    assert informer.wait_for_sync(DEADLINE)
     held = informer.store.get_by_key("ns/same")
     assert source.wait_for_watches()
     source.modify_drop_watch(pod("new"))
     source.reset_watch()
-    assert informer.wait_for_resource_version("3", PATIENCE)
+    assert informer.wait_for_resource_version("3", DEADLINE)
     assert informer.store.get_by_key("ns/same") is held
 
 
@@ -481,5 +480,5 @@ def test_objects_of_ours_pass_as_they_are(make_informer: Make) -> None:
         lambda options: ObjectList([obj], "1"), lambda options: FakeWatcher(maxsize=1), supports_watch_list=False
     )
     with make_informer(source) as informer:
-        assert informer.wait_for_sync(PATIENCE)
+        assert informer.wait_for_sync(DEADLINE)
         assert informer.store.get_by_key("a") is obj

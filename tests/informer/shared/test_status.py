@@ -10,9 +10,8 @@ import pytest
 
 from informer import ListWatch, ObjectList, SharedInformer
 from informer.testing.fake_source import FakeControllerSource
+from tests.support.waiting import DEADLINE
 from watch import ApiError, Channel, FakeWatcher
-
-PATIENCE = 20.0
 
 Make = Callable[..., SharedInformer[Any]]
 Pod = Callable[..., dict[str, Any]]
@@ -40,7 +39,7 @@ def test_it_has_synced_when_the_first_list_is_in_the_cache(make_informer: Make, 
     informer = make_informer(source, queue=queue)
     informer.start()
     assert informer.is_started()
-    assert informer.wait_for_sync(PATIENCE)
+    assert informer.wait_for_sync(DEADLINE)
     assert len(informer.store) == 1500
     assert informer.last_sync_resource_version == "1500"
 
@@ -49,7 +48,7 @@ def test_an_empty_list_is_a_sync(make_informer: Make, queue: str) -> None:
     """Nothing to follow is followed."""
     informer = make_informer(FakeControllerSource(), queue=queue)
     informer.start()
-    assert informer.wait_for_sync(PATIENCE)
+    assert informer.wait_for_sync(DEADLINE)
 
 
 def test_is_watching_tells_of_an_open_watch(make_informer: Make) -> None:
@@ -58,13 +57,13 @@ def test_is_watching_tells_of_an_open_watch(make_informer: Make) -> None:
     informer = make_informer(source)
     informer.start()
     assert source.wait_for_watches()
-    assert informer.wait_for_sync(PATIENCE)
+    assert informer.wait_for_sync(DEADLINE)
     assert source.wait_for_watches()
     source.bookmark()
     assert informer.is_watching
     assert informer.last_event_age is not None
-    assert 0 <= informer.last_event_age < PATIENCE
-    informer.stop(PATIENCE)
+    assert 0 <= informer.last_event_age < DEADLINE
+    informer.stop(DEADLINE)
     assert not informer.is_watching
 
 
@@ -82,15 +81,15 @@ def test_sync_error_says_what_is_in_the_way(make_informer: Make) -> None:
     source = ListWatch(list_func, lambda options: FakeWatcher(maxsize=1), supports_watch_list=False)
     informer = make_informer(source, watch_error_handler=lambda informer, error: told.set())
     informer.start()
-    assert told.wait(PATIENCE)
+    assert told.wait(DEADLINE)
     error = informer.sync_error()
     assert isinstance(error, ApiError)
     assert (error.status, error.reason) == (403, "Forbidden")
     assert "pods is forbidden" in str(error)
     assert not informer.has_synced()
     refuse.clear()
-    assert informer.wait_for_sync(PATIENCE)
-    assert informer.wait_until(lambda: informer.sync_error() is None, PATIENCE)
+    assert informer.wait_for_sync(DEADLINE)
+    assert informer.wait_until(lambda: informer.sync_error() is None, DEADLINE)
 
 
 def test_waiting_for_a_write_ends_when_the_cache_shows_it(make_informer: Make, pod: Pod, queue: str) -> None:
@@ -101,7 +100,7 @@ def test_waiting_for_a_write_ends_when_the_cache_shows_it(make_informer: Make, p
     assert source.wait_for_watches()
     for number in range(50):
         version = source.add(pod(f"p{number}"))["metadata"]["resourceVersion"]
-        assert informer.wait_for_resource_version(version, PATIENCE)
+        assert informer.wait_for_resource_version(version, DEADLINE)
         assert informer.store.get_by_key(f"ns/p{number}") is not None
         assert informer.last_sync_resource_version == version
     assert informer.wait_for_resource_version("1", 0)
@@ -113,12 +112,12 @@ def test_a_bookmark_brings_a_quiet_cache_forward(make_informer: Make, pod: Pod, 
     source = FakeControllerSource()
     informer = make_informer(source, queue=queue)
     informer.start()
-    assert informer.wait_for_sync(PATIENCE)
+    assert informer.wait_for_sync(DEADLINE)
     assert source.wait_for_watches()
     source.add_drop_watch(pod("elsewhere"))
     assert not informer.wait_for_resource_version("1", 0.02)
     source.bookmark()
-    assert informer.wait_for_resource_version("1", PATIENCE)
+    assert informer.wait_for_resource_version("1", DEADLINE)
     assert informer.store.resource_version == "1"
 
 
@@ -127,13 +126,13 @@ def test_of_several_namespaces_the_slowest_counts(make_informer: Make, pod: Pod)
     source = FakeControllerSource(namespaces=["one", "two"])
     informer = make_informer(source)
     informer.start()
-    assert informer.wait_for_sync(PATIENCE)
+    assert informer.wait_for_sync(DEADLINE)
     assert source.wait_for_watches(2)
     source.add(pod("a", namespace="one"))
-    assert informer.wait_until(lambda: len(informer.store) == 1, PATIENCE)
+    assert informer.wait_until(lambda: len(informer.store) == 1, DEADLINE)
     assert not informer.wait_for_resource_version("1", 0.02)
     source.bookmark()
-    assert informer.wait_for_resource_version("1", PATIENCE)
+    assert informer.wait_for_resource_version("1", DEADLINE)
 
 
 @pytest.mark.parametrize("version", ["", "0", "012", "abc", "1.5", "-3", None, 7], ids=repr)
@@ -143,7 +142,7 @@ def test_versions_that_cannot_be_compared_are_refused(make_informer: Make, versi
     with pytest.raises(ValueError, match="not a comparable resourceVersion"):
         informer.wait_for_resource_version(version, 0)
     informer.start()
-    assert informer.wait_for_sync(PATIENCE)
+    assert informer.wait_for_sync(DEADLINE)
     with pytest.raises(ValueError, match="not a comparable resourceVersion"):
         informer.wait_for_resource_version(version)
 
@@ -155,15 +154,15 @@ def test_waits_end_with_the_informer(make_informer: Make, when: str) -> None:
     informer = make_informer(source)
     if when != "before the start":
         informer.start()
-        assert informer.wait_for_sync(PATIENCE)
+        assert informer.wait_for_sync(DEADLINE)
     if when == "after the stop":
         informer.stop()
     answers: Channel[bool] = Channel(None)
     thread = threading.Thread(target=lambda: answers.put(informer.wait_for_resource_version("9")))
     thread.start()
     informer.stop()
-    assert answers.get(PATIENCE) is False
-    thread.join(PATIENCE)
+    assert answers.get(DEADLINE) is False
+    thread.join(DEADLINE)
 
 
 def test_waiting_for_a_sync_that_never_comes_ends_with_the_informer(make_informer: Make) -> None:
@@ -180,8 +179,8 @@ def test_waiting_for_a_sync_that_never_comes_ends_with_the_informer(make_informe
         thread = threading.Thread(target=lambda i=informer, a=answers: a.put(i.wait_for_sync()))
         thread.start()
         informer.stop()
-        assert answers.get(PATIENCE) is False
-        thread.join(PATIENCE)
+        assert answers.get(DEADLINE) is False
+        thread.join(DEADLINE)
 
 
 def test_a_waiter_never_misses_the_version_it_waits_for(make_informer: Make, pod: Pod, queue: str) -> None:
@@ -195,14 +194,14 @@ def test_a_waiter_never_misses_the_version_it_waits_for(make_informer: Make, pod
     def write(name: str) -> None:
         for _ in range(20):
             version = source.add(pod(name))["metadata"]["resourceVersion"]
-            answers.put(informer.wait_for_resource_version(version, PATIENCE))
+            answers.put(informer.wait_for_resource_version(version, DEADLINE))
 
     threads = [threading.Thread(target=write, args=(f"p{number}",)) for number in range(8)]
     for thread in threads:
         thread.start()
-    assert all(answers.get(PATIENCE) for _ in range(160))
+    assert all(answers.get(DEADLINE) for _ in range(160))
     for thread in threads:
-        thread.join(PATIENCE)
+        thread.join(DEADLINE)
 
 
 def test_progress_is_told_when_it_has_been_made(make_informer: Make, pod: Pod, queue: str) -> None:
@@ -215,6 +214,6 @@ def test_progress_is_told_when_it_has_been_made(make_informer: Make, pod: Pod, q
     assert source.wait_for_watches()
     for number in range(1, 6):
         source.add(pod(f"p{number}"))
-        while reached.get(PATIENCE) != str(number):
+        while reached.get(DEADLINE) != str(number):
             pass
     withdraw()

@@ -17,11 +17,11 @@ import pytest
 
 from informer import ListWatch, SharedInformer, SharedInformerFactory
 from informer.testing import FakeControllerSource
+from tests.support.waiting import DEADLINE
 from watch import Channel
 from watch.concurrency import Latch
 
 PROMPT = 1.0
-PATIENCE = 10.0
 
 Make = Callable[..., SharedInformer[Any]]
 Pod = Callable[..., dict[str, Any]]
@@ -46,11 +46,11 @@ def test_a_stop_in_a_signals_handler(make_informer: Make, source: FakeController
     informer = make_informer(source, name="signalled")
     answers: list[bool] = []
     informer.start()
-    assert informer.wait_for_sync(PATIENCE)
+    assert informer.wait_for_sync(DEADLINE)
     before = signal.signal(signal.SIGUSR1, lambda *_: answers.append(informer.stop(PROMPT, drain=drain)))
     try:
         os.kill(os.getpid(), signal.SIGUSR1)
-        assert informer.wait_until(lambda: False, PATIENCE) is False
+        assert informer.wait_until(lambda: False, DEADLINE) is False
     finally:
         signal.signal(signal.SIGUSR1, before)
     assert answers == [True]
@@ -101,7 +101,7 @@ def test_a_stop_in_a_finalizer(make_informer: Make, source: FakeControllerSource
             answers.append(informer.stop(PROMPT))
 
     informer.start()
-    assert informer.wait_for_sync(PATIENCE)
+    assert informer.wait_for_sync(DEADLINE)
     Owner()
     gc.collect()
     assert answers == [True]
@@ -118,11 +118,11 @@ def test_several_stops_at_once(
     informer = make_informer(source, name="besieged")
     informer.add_event_handler(on_add=lambda obj: None)
     informer.start()
-    assert informer.wait_for_sync(PATIENCE)
+    assert informer.wait_for_sync(DEADLINE)
     barrier = threading.Barrier(5)
 
     def stop() -> tuple[bool, float]:
-        barrier.wait(PATIENCE)
+        barrier.wait(DEADLINE)
         begun = time.monotonic()
         return informer.stop(PROMPT, drain=drain), time.monotonic() - begun
 
@@ -142,7 +142,7 @@ def test_a_stop_that_meets_the_start(make_informer: Make, run: Any, source: Fake
     barrier = threading.Barrier(2)
 
     def start() -> str:
-        barrier.wait(PATIENCE)
+        barrier.wait(DEADLINE)
         try:
             informer.start()
         except RuntimeError as error:
@@ -150,7 +150,7 @@ def test_a_stop_that_meets_the_start(make_informer: Make, run: Any, source: Fake
         return "stopped later"
 
     starting = run(start)
-    barrier.wait(PATIENCE)
+    barrier.wait(DEADLINE)
     assert informer.stop(PROMPT)
     assert "stopped" in starting.result()
     assert threads_of(informer) == []
@@ -168,7 +168,7 @@ def test_a_stop_from_what_is_told_of_an_object_that_does_not_decode(make_informe
 
     informer = make_informer(source, name="told", transform=lambda obj: None, on_decode_error=told)
     informer.start()
-    assert [answers.get(PATIENCE) for _ in range(2)] == [False, False]
+    assert [answers.get(DEADLINE) for _ in range(2)] == [False, False]
     assert informer.stop(PROMPT)
     assert threads_of(informer) == []
 
@@ -177,9 +177,9 @@ def test_a_stop_from_a_callback_of_its_progress(make_informer: Make, source: Fak
     """`on_progress` calls back on the reader's thread, and on the thread that stops, where it does not begin anew."""
     informer = make_informer(source, name="progress")
     answers: Channel[bool] = Channel(None)
-    informer.on_progress(lambda: answers.put(informer.stop(PATIENCE)))
+    informer.on_progress(lambda: answers.put(informer.stop(DEADLINE)))
     informer.start()
-    assert answers.get(PATIENCE) is False
+    assert answers.get(DEADLINE) is False
     assert informer.stop(PROMPT)
     assert threads_of(informer) == []
 
@@ -188,7 +188,7 @@ def test_a_stop_from_what_is_waited_for(make_informer: Make, source: FakeControl
     """A predicate runs on the waiter's thread, and keeps nobody else from going on."""
     informer = make_informer(source, name="waited")
     informer.start()
-    assert informer.wait_until(lambda: informer.has_synced() and informer.stop(PROMPT), PATIENCE)
+    assert informer.wait_until(lambda: informer.has_synced() and informer.stop(PROMPT), DEADLINE)
     assert threads_of(informer) == []
 
 
@@ -213,7 +213,7 @@ def test_a_stop_from_what_the_reader_calls(make_informer: Make, source: FakeCont
     answers: Channel[bool] = Channel(None)
     informer = make_informer(source, name="called", **stop_in(what, lambda: answers.put(informer.stop(None))))
     informer.start()
-    assert answers.get(PATIENCE) is False
+    assert answers.get(DEADLINE) is False
     assert informer.stop(PROMPT)
     assert threads_of(informer) == []
 
@@ -242,7 +242,7 @@ def test_a_stop_from_what_a_request_calls(serve: Any, what: str) -> None:
     factory = SharedInformerFactory(client, tweak_list_options=stop if what == "options" else None)
     informer = factory.informer("pods", model=Decoded if what == "model" else None, watch_list=False, name="asking")
     factory.start()
-    assert answers.get(PATIENCE) is False
+    assert answers.get(DEADLINE) is False
     assert informer.stop(PROMPT)
     assert threads_of(informer) == []
 
@@ -270,11 +270,11 @@ def test_a_stop_closes_every_connection(serve: Any, state: str) -> None:
         factory.informer(resource)
     factory.start()
     expected = sorted(f"/api/v1/namespaces/{name}/{kind}" for name in ("one", "two") for kind in ("pods", "services"))
-    assert sorted(arrived.get(PATIENCE) for _ in expected) == expected
+    assert sorted(arrived.get(DEADLINE) for _ in expected) == expected
     begun = time.monotonic()
     assert factory.shutdown(PROMPT)
     assert time.monotonic() - begun < PROMPT
-    assert sorted(ended.get(PATIENCE) for _ in expected) == expected
+    assert sorted(ended.get(DEADLINE) for _ in expected) == expected
 
 
 def test_a_stop_from_a_users_list_function(run: Any) -> None:
@@ -289,7 +289,7 @@ def test_a_stop_from_a_users_list_function(run: Any) -> None:
 
     informer: SharedInformer[Any] = SharedInformer(ListWatch(listing, listing, supports_watch_list=False), name="own")
     informer.start()
-    assert answers.get(PATIENCE) is False
-    assert left.wait(PATIENCE)
+    assert answers.get(DEADLINE) is False
+    assert left.wait(DEADLINE)
     assert informer.stop(PROMPT)
     assert threads_of(informer) == []

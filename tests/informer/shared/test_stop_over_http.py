@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from informer import Backoff, ListWatch, SharedInformer
+from tests.support.waiting import DEADLINE
 from watch import Channel
 
 PROMPT = 1.0
-PATIENCE = 10.0
 
 POD = {"metadata": {"name": "a", "namespace": "ns", "resourceVersion": "5"}}
 
@@ -69,7 +69,7 @@ def test_a_stop_from_outside(serve: Any, state: str, drain: bool) -> None:
     informer.add_event_handler(on_add=lambda obj: None)
     if state != "before":
         informer.start()
-        assert reached.get(PATIENCE) == state
+        assert reached.get(DEADLINE) == state
     ends_promptly(informer, drain=drain)
 
 
@@ -79,12 +79,12 @@ def test_a_stop_while_a_handler_is_called(serve: Any) -> None:
 
     def wait(obj: Any) -> None:
         entered.put(obj.name)
-        go.wait(PATIENCE)
+        go.wait(DEADLINE)
 
     informer = followed(serve, "handler", Channel(None))
     informer.add_event_handler(on_add=wait)
     informer.start()
-    assert entered.get(PATIENCE) == "a"
+    assert entered.get(DEADLINE) == "a"
     assert informer.stop(0.01) is False
     go.set()
     ends_promptly(informer)
@@ -96,5 +96,5 @@ def test_a_stop_by_a_handler(serve: Any) -> None:
     informer = followed(serve, "handler", Channel(None))
     informer.add_event_handler(on_add=lambda obj: answers.put(informer.stop(None)))
     informer.start()
-    assert answers.get(PATIENCE) is False
+    assert answers.get(DEADLINE) is False
     ends_promptly(informer)

@@ -30,11 +30,11 @@ from informer import (
 from informer.handlers.backlog import Backlog, CoalescingBacklog
 from informer.queues.delta import Delta, ReplacedAll
 from informer.testing import FakeControllerSource
+from tests.support.waiting import DEADLINE
 from watch import Channel, ChannelClosedError
 from watch.concurrency import Latch, Worker
 
 SECONDS = float(os.environ.get("KUBE_INFORMER_STRESS_SECONDS", "0.3"))
-PATIENCE = 30.0
 NAMES = [f"pod-{number}" for number in range(12)]
 GROUPS = 3  # of four pods each, which always change together
 
@@ -64,7 +64,7 @@ class Crowd:
             worker.start()
         self._over.wait(seconds)
         self._over.open()
-        ended = [worker.join(PATIENCE) for worker in workers]
+        ended = [worker.join(DEADLINE) for worker in workers]
         if self._errors:
             raise self._errors[0]
         assert all(ended)
@@ -357,7 +357,7 @@ def test_a_backlog_that_is_closed_meanwhile_gives_nothing_more() -> None:
         closed = Latch()
 
         def draw() -> None:
-            while backlog.take(PATIENCE) is not None:
+            while backlog.take(DEADLINE) is not None:
                 for each in backlog.in_hand:
                     story.tell(each)
             assert closed.is_open
@@ -367,7 +367,7 @@ def test_a_backlog_that_is_closed_meanwhile_gives_nothing_more() -> None:
             backlog.put([Change(DeltaType.ADDED, pod(f"p{version}", version), key=f"p{version}")])
         closed.open()
         backlog.close()
-        assert taker.join(PATIENCE)
+        assert taker.join(DEADLINE)
         assert list(story.has) == [f"p{version}" for version in range(1, len(story.has) + 1)]
 
     Crowd().run(step)
@@ -489,7 +489,7 @@ def test_an_informer_in_a_crowd(kind: Any, backlog: Any) -> None:
     def come_and_go() -> None:
         follower = Follower()
         registration = informer.add_event_handler(on_batch=follower.on_batch, backlog=backlog)
-        assert registration.wait_for_sync(PATIENCE)
+        assert registration.wait_for_sync(DEADLINE)
         followers.append(follower)
         registration.remove()
 
@@ -498,10 +498,10 @@ def test_an_informer_in_a_crowd(kind: Any, backlog: Any) -> None:
         Crowd().run(write, read, come_and_go, come_and_go)
         source.reset_watch()
         mark = source.add({"metadata": {"name": "last"}, "mark": "m0"})
-        assert informer.wait_until(lambda: informer.indexer.get_by_key("last") is not None, PATIENCE)
-        assert informer.wait_until(lambda: set(informer.indexer.list_keys()) == {*there, "last"}, PATIENCE)
+        assert informer.wait_until(lambda: informer.indexer.get_by_key("last") is not None, DEADLINE)
+        assert informer.wait_until(lambda: set(informer.indexer.list_keys()) == {*there, "last"}, DEADLINE)
     finally:
-        assert informer.stop(PATIENCE, drain=True)
+        assert informer.stop(DEADLINE, drain=True)
         source.shutdown()
     there["last"] = mark
     assert [error for follower in followers for error in follower.errors] == []
@@ -521,7 +521,7 @@ def test_informers_that_stop_while_everything_goes_on() -> None:
         informer: SharedInformer[Any] = SharedInformer(source, watch_list=False, resync_period=0.01)
         follower = Follower()
         informer.add_event_handler(on_batch=follower.on_batch)
-        stoppers = [Worker(lambda: informer.stop(PATIENCE, drain=chance.random() < 0.5), "stopper") for _ in range(3)]
+        stoppers = [Worker(lambda: informer.stop(DEADLINE, drain=chance.random() < 0.5), "stopper") for _ in range(3)]
         # Already stopped when it is to start: that is one of the moments.
         with contextlib.suppress(RuntimeError):
             for at, worker in enumerate(stoppers):
@@ -531,8 +531,8 @@ def test_informers_that_stop_while_everything_goes_on() -> None:
         for worker in stoppers:
             with contextlib.suppress(RuntimeError):
                 worker.start()
-        assert all(worker.join(PATIENCE) for worker in stoppers)
-        assert informer.stop(PATIENCE)
+        assert all(worker.join(DEADLINE) for worker in stoppers)
+        assert informer.stop(DEADLINE)
         assert follower.errors == []
 
     def write() -> None:

@@ -11,10 +11,9 @@ import pytest
 
 from informer import SharedInformer, wait_for_cache_sync
 from informer.testing.fake_source import FakeControllerSource
+from tests.support.waiting import DEADLINE
 from watch import Channel
 from watch.concurrency import Signal
-
-PATIENCE = 20.0
 
 Make = Callable[..., SharedInformer[Any]]
 Pod = Callable[..., dict[str, Any]]
@@ -44,7 +43,7 @@ def test_it_waits_until_all_have_synced(make_informer: Make, recorder: Any) -> N
 
     one.start()
     two.start()
-    assert wait_for_cache_sync(one, registration, two.has_synced, third_time, timeout=PATIENCE)
+    assert wait_for_cache_sync(one, registration, two.has_synced, third_time, timeout=DEADLINE)
     assert one.has_synced()
     assert registration.has_synced()
     assert asked[0] >= 3
@@ -59,7 +58,7 @@ def test_functions_are_asked_again_and_again() -> None:
         return len(asked) == 4
 
     begun = time.monotonic()
-    assert wait_for_cache_sync(fourth_time, timeout=PATIENCE)
+    assert wait_for_cache_sync(fourth_time, timeout=DEADLINE)
     assert asked[0] - begun < 0.1
     assert asked[3] - asked[0] > 0.2
 
@@ -84,8 +83,8 @@ def test_a_stop_event_ends_it(make_informer: Make, make_event: Any) -> None:
     )
     waiter.start()
     stop.set()
-    assert answers.get(PATIENCE) is False
-    waiter.join(PATIENCE)
+    assert answers.get(DEADLINE) is False
+    waiter.join(DEADLINE)
     assert not wait_for_cache_sync(lambda: True, stop=stop)
 
 
@@ -97,7 +96,7 @@ def test_an_informer_that_stops_ends_it(make_informer: Make, make_gate: Any, pod
     gate = make_gate()
     registration = informer.add_event_handler(gate)
     informer.start()
-    gate.entered.get(PATIENCE)
+    gate.entered.get(DEADLINE)
     for end in (lambda: registration.remove(wait=False), informer.begin_stop):
         answers: Channel[bool] = Channel(None)
         waited: Any = registration if end is not informer.begin_stop else make_informer(FakeControllerSource())
@@ -106,15 +105,15 @@ def test_an_informer_that_stops_ends_it(make_informer: Make, make_gate: Any, pod
         end()
         if waited is not registration:
             waited.stop()
-        assert answers.get(PATIENCE) is False
-        waiter.join(PATIENCE)
+        assert answers.get(DEADLINE) is False
+        waiter.join(DEADLINE)
 
 
 def test_one_that_had_synced_before_its_stop_counts(make_informer: Make) -> None:
     """What is in the cache stays there."""
     informer = make_informer(FakeControllerSource())
     informer.start()
-    assert informer.wait_for_sync(PATIENCE)
+    assert informer.wait_for_sync(DEADLINE)
     informer.stop()
     assert wait_for_cache_sync(informer)
 

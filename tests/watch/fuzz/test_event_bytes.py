@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import tracemalloc
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from random import Random
 from typing import Any
 
 import pytest
 
 from informer import Object
+from tests.support.fuzzing import mutated, random_pieces, strict_json
 from watch import EventType
 from watch.framing import DEFAULT_MAX_LINE_BYTES, LineTooLongError
 from watch.json_decoder import JSONDecoder
@@ -62,7 +63,7 @@ LINES = (
 class Expected:
     """What JSON says of a line: an event, no event, or (`bad`) an error."""
 
-    def __init__(self, text: bytes, strict_json: Callable[..., Any]) -> None:
+    def __init__(self, text: bytes) -> None:
         self.is_blank = not text.strip()
         self.is_bad = False
         self.event: tuple[Any, Any] = (None, None)
@@ -85,9 +86,6 @@ class Expected:
 def test_lines_of_wrong_bytes_are_what_json_says_or_an_error(
     seed: int,
     decode_object: Any,
-    mutated: Callable[[bytes, Random], bytes],
-    random_pieces: Callable[[bytes, Random], Iterator[bytes]],
-    strict_json: Callable[..., Any],
 ) -> None:
     """Malformed streams, in pieces of any size, give the events that JSON sees, up to an error."""
     random = Random(seed)
@@ -100,7 +98,7 @@ def test_lines_of_wrong_bytes_are_what_json_says_or_an_error(
         events, error = read(random_pieces(body, random), **options)
         # An incomplete line at the end is not an event.
         for text in body.split(b"\n")[:-1]:
-            expected = Expected(text, strict_json)
+            expected = Expected(text)
             if expected.is_blank:
                 continue
             if not events:

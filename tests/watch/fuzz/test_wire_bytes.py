@@ -8,7 +8,7 @@ import json
 import socket
 import tracemalloc
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from random import Random
 from typing import Any
 
@@ -16,12 +16,13 @@ import pytest
 import urllib3
 
 from informer import Object
+from tests.support.fuzzing import mutated
+from tests.support.waiting import DEADLINE
 from watch import EventType
 from watch.framing import BrokenBodyError, ChunkedBody
 from watch.json_decoder import JSONDecoder
 from watch.stream_watcher import StreamWatcher
 
-DEADLINE = 10.0
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 GZIP = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Encoding: gzip\r\n\r\n"
 
@@ -120,9 +121,7 @@ def bits_between(right: bytes, raw: bytes) -> int:
 
 @pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("gzipped", [False, True], ids=["plain", "gzip"])
-def test_any_wrong_bytes_on_the_wire_end_a_watch(
-    seed: int, gzipped: bool, mutated: Callable[[bytes, Random], bytes]
-) -> None:
+def test_any_wrong_bytes_on_the_wire_end_a_watch(seed: int, gzipped: bool) -> None:
     """After lost, repeated and foreign bytes the watch ends, with at most one ERROR, which comes last and says why."""
     random = Random(seed)
     for _ in range(150):

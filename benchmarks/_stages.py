@@ -20,9 +20,9 @@ from informer.handlers.handler import HandlerFunctions
 from informer.handlers.processor import Processor
 from informer.handlers.registration import HandlerRegistration
 from informer.handlers.subscription import Subscription, make_backlog
-from informer.listwatch.list_parser import ListFraming
+from informer.listwatch.list_parser import ListParser
 from informer.listwatch.list_watch import ListWatch, ObjectList
-from informer.listwatch.watch_decoding import heads_of, only_of
+from informer.listwatch.watch_decoding import checked_decoder, json_heads
 from informer.objects.keys import meta_namespace_key
 from informer.objects.object import Object
 from informer.queues.delta import Delta, DeltaType
@@ -122,8 +122,8 @@ def _decoder(source: Any) -> JSONDecoder[Object]:
         _NoResponse(),
         decode_object=Object.from_bytes,
         decode_bookmark=Object.from_bytes,
-        heads=heads_of("v1", "Pod"),
-        decode_unusual=only_of("v1", "Pod", Object.from_bytes),
+        heads=json_heads("v1", "Pod"),
+        decode_unusual=checked_decoder("v1", "Pod", Object.from_bytes),
     )
     decoder._source, decoder.takes_timeout = source, True  # noqa: SLF001
     return decoder
@@ -166,7 +166,7 @@ def _pages(count: int, decode: Callable[[bytes, str, str], Any]) -> Callable[[],
     def run() -> list[list[Any]]:
         kept = []
         for page in pages:
-            framing = ListFraming(decode, DEFAULT_MAX_LINE_BYTES, on_bad_item=_refuse)
+            framing = ListParser(decode, DEFAULT_MAX_LINE_BYTES, on_bad_item=_refuse)
             kept.append([item for read in page for item in framing.feed(read)] + framing.finish())
         return kept
 
@@ -248,7 +248,7 @@ class _Known:
 
     def __init__(self, store: Indexer[Any]) -> None:
         self.list_keys = store.list_keys
-        self.get_by_key = store.stored_by_key
+        self.get_by_key = store.records.get
 
 
 # Cache
@@ -279,7 +279,7 @@ def _relist(count: int) -> Callable[[], object]:
     queue = InOrderFIFO()
 
     def relist() -> None:
-        queue.replace([store.stored_if_same(item) for item in again], "2")
+        queue.replace([store.records.same_as(item) for item in again], "2")
         queue.take(applier.process)
         run()
 

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from informer.cache.change import Change
 from informer.cache.indexer import Indexer
-from informer.cache.store import Prepared
+from informer.cache.records import Prepared
 from informer.objects.keys import DeletedFinalStateUnknown, key_by
 from informer.queues.delta import Delta, DeltaType, ReplacedAll
 from informer.queues.fifo import Run

@@ -14,7 +14,7 @@ from typing_extensions import Unpack
 
 from informer.errors import InformerError, TooManyObjectsError
 from informer.listwatch.lister_watcher import ListerWatcher
-from informer.listwatch.source import as_page, as_source
+from informer.listwatch.source import as_source
 from informer.rate_limited_log import LimitedLog
 from informer.reflector.backoff import Backoff, BackoffState
 from informer.reflector.config import ReflectorConfig, ReflectorOptions
@@ -214,7 +214,7 @@ class Reflector:
         self.lists += 1
         try:
             with self._stop_scope.scope:
-                page = as_page(self._source.list(options))
+                page = self._source.list(options)
         # Whatever a user's list function raises is a failed list.
         except Exception as error:
             self._items = []

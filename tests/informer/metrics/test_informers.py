@@ -148,7 +148,7 @@ def test_a_sample_spreads_over_the_whole_store(count: int) -> None:
     """A small store is returned whole, a large one in steps, in the store's order."""
     store: Store[str] = Store(str)
     store.replace([str(i) for i in range(count)], "1")
-    sample = [int(item) for item in store.sample(128)]
+    sample = [int(item) for item in store.records.sample(128)]
     assert sample == sorted(sample)
     assert min(count, 128) <= len(sample) < 2 * 128
     assert not sample or (sample[0] == 0 and sample[-1] >= count - max(1, count // 128))

@@ -284,9 +284,9 @@ def test_threads_that_ask_at_once_get_the_same(make_factory: Any) -> None:
 @pytest.mark.parametrize(
     ("resource", "options", "error", "text"),
     [
-        ("a/b/c/d", {}, ValueError, "is no name of a resource"),
+        ("a/b/c/d", {}, ValueError, "is not the name of a resource"),
         (3, {}, TypeError, "a resource is a name such as 'pods'"),
-        (print, {}, TypeError, "is no list method of the official client"),
+        (print, {}, TypeError, "is not a list method of the official client"),
         (dict, {}, TypeError, "dict is no official model class of a resource"),
         (client.V1PodSpec, {}, TypeError, "V1PodSpec is no official model class of a resource"),
         (client.V1PodTemplateSpec, {}, TypeError, "V1PodTemplateSpec is no official model class of a resource"),

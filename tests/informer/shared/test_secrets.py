@@ -31,7 +31,7 @@ from informer import (
     meta_namespace_key,
 )
 from informer.cache.change import Change
-from informer.listwatch.list_parser import ListFraming
+from informer.listwatch.list_parser import ListParser
 from informer.metrics import make_app
 from informer.objects.entry import Entry, Undecodable
 from informer.record import FakeRecorder
@@ -159,7 +159,7 @@ def test_no_error_quotes_what_it_is_about(cause: Callable[[bytes], Any]) -> None
 
 
 def _listed(body: bytes) -> Any:
-    framing = ListFraming(Object.from_list_item, 1 << 20, on_bad_item=lambda raw, error: None)
+    framing = ListParser(Object.from_list_item, 1 << 20, on_bad_item=lambda raw, error: None)
     return [*framing.feed(body), *framing.finish()]
 
 

@@ -28,7 +28,7 @@ from informer.objects.object import Object
 from informer.queues.delta import Delta, DeltaType
 from informer.queues.delta_fifo import DeltaFIFO
 from informer.queues.in_order_fifo import InOrderFIFO
-from informer.rate_limited_log import LimitedLog
+from informer.rate_limited_log import rate_limited
 from informer.reflector.config import ReflectorConfig
 from informer.reflector.event_reader import EventReader
 from watch.byte_source import READ_SIZE
@@ -289,8 +289,8 @@ def _relist(count: int) -> Callable[[], object]:
 # Handlers
 
 
-def _log() -> LimitedLog:
-    return LimitedLog(logging.getLogger("benchmarks"))
+def _log() -> logging.Logger:
+    return rate_limited(logging.getLogger("benchmarks"))
 
 
 class _Calls:

@@ -225,7 +225,8 @@ class Case:
         def is_right() -> bool:
             return {obj.name: obj.resource_version for obj in informer.store.list()} == server.send("list")
 
-        (reflector,) = informer._reflectors()  # noqa: SLF001 - the public API does not show a watch that resumes at once
+        # The public API does not show a watch that resumes at once.
+        (reflector,) = informer.controller.reflectors
         wait_until(lambda: informer.is_watching and is_right())
         watches = reflector.watches
         died = time.monotonic()

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, TypeVar
 
 from informer.errors import InformerError
-from informer.objects.keys import DeletedFinalStateUnknown, metadata_of
+from informer.objects.keys import DeletedFinalStateUnknown, metadata_of, namespaced_name
 from informer.objects.object import Object
 from watch.clock import SYSTEM_CLOCK, Clock
 from watch.concurrency import Lock
@@ -157,7 +157,7 @@ def _describe(watched: _Watched) -> str:
     """Describes a changed object and the path of its first difference, without any of its values."""
     try:
         meta = metadata_of(watched.copied)
-        name = f"{meta.namespace}/{meta.name}" if meta.namespace else meta.name
+        name = namespaced_name(meta.namespace, meta.name)
     except Exception:
         name = ""
     kind = type(watched.copied).__qualname__

@@ -20,7 +20,7 @@ from informer.listwatch.watch_decoding import checked_decoder, json_heads, unwra
 from informer.objects.entry import Undecodable
 from informer.objects.models import Codec, model_for
 from informer.objects.object import Object
-from informer.rate_limited_log import LimitedLog
+from informer.rate_limited_log import rate_limited
 from watch.json_decoder import JSONDecoder
 from watch.options import ListOptions
 from watch.request_scope import DEFAULT_MAX_LINE_BYTES, current_scope
@@ -226,7 +226,7 @@ class ResourceListWatch(ListWatch[T]):
         self._request = request
         self._reading = reading
         self._codec = reading.codec
-        self._limited = LimitedLog(_log)
+        self._limited = rate_limited(_log)
         namespaces = request.namespaces
         self.namespaces = namespaces if namespaces and len(namespaces) > 1 else None
 
@@ -307,9 +307,7 @@ class ResourceListWatch(ListWatch[T]):
     def _unwrap_or_log(self, item: Any) -> Any:
         """Returns what users see of an item. For one that does not decode it logs that, and returns None."""
         if type(item) is Undecodable:
-            self._limited.log(
-                logging.ERROR, "%s left out: %s/%s does not decode", self.resource_name, item.namespace, item.name
-            )
+            self._limited.error("%s left out: %s/%s does not decode", self.resource_name, item.namespace, item.name)
             return None
         return self._codec.unwrap(item)
 

@@ -20,8 +20,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from informer.rate_limited_log import LimitedLog
+from informer.rate_limited_log import rate_limited
 from informer.transport.exec_plugin import ExecPluginError, run_exec_plugin
+from watch.concurrency import OwnerProcess
 
 __all__ = ["Source", "install", "load_kubeconfig", "source_of"]
 
@@ -79,7 +80,7 @@ class _TokenFile(Source):
         self._path = path
         self._stamp: Any = None
         self._read_at = float("-inf")
-        self._limited = LimitedLog(_log)
+        self._limited = rate_limited(_log)
 
     def may_block(self, *, refused: bool) -> bool:
         """A file is read at once."""
@@ -100,9 +101,7 @@ class _TokenFile(Source):
             if refused:
                 raise OSError(f"cannot read the token file {self._path}: {_reason(error)}") from None
             # The last token may still be valid, and the file may be about to be written.
-            self._limited.log(
-                logging.WARNING, "cannot read the token file %s, using the last token: %s", self._path, _reason(error)
-            )
+            self._limited.warning("cannot read the token file %s, using the last token: %s", self._path, _reason(error))
         self._disable_loader_refresh()
 
     def _hold(self, token: str) -> None:
@@ -185,7 +184,7 @@ class _ExecPlugin(Source):
         """Writes a client certificate and its key to a private file, since the ssl module reads them only from files."""
         if self._files is None or not self._files.is_dir():
             self._files = Path(tempfile.mkdtemp(prefix="kube-informer-"))
-            weakref.finalize(self, _remove, self._files, os.getpid())
+            weakref.finalize(self, _remove, self._files, OwnerProcess())
         # One file for both, replaced at once: a certificate is never read together with the key of another.
         path = self._files / "client.pem"
         new = self._files / "client.pem.new"
@@ -201,9 +200,9 @@ def _put_token(configuration: Any, token: str) -> None:
         configuration.api_key[name] = token
 
 
-def _remove(folder: Path, process: int) -> None:
+def _remove(folder: Path, process: OwnerProcess) -> None:
     # In a forked child the folder still belongs to the parent.
-    if os.getpid() == process:
+    if process.is_current:
         shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -286,8 +286,6 @@ def _default_client() -> Any:
 
 @in_forked_child
 def _forget_after_fork() -> None:
-    """The pools belong to the parent, and another of its threads may have held a lock during the fork."""
-    global _transports_lock, _defaults_lock
-    _transports_lock, _defaults_lock = Lock(), Lock()
+    """The pools belong to the parent."""
     _transports.clear()
     _defaults.clear()

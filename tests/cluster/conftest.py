@@ -144,7 +144,7 @@ class Informers:
 
     def reflector(self, informer: SharedInformer[Any]) -> Reflector:
         """Returns the informer's reflector, for its counters."""
-        (reflector,) = informer._reflectors()
+        (reflector,) = informer.controller.reflectors
         return reflector
 
     def wait_until(self, condition: Callable[[], bool]) -> None:

@@ -175,7 +175,7 @@ class Scene:
         return seconds + self.silence_timeout * 1.1 if getattr(fault, "leads_to_silence", False) else seconds
 
     def _requests(self) -> int:
-        reflectors = [reflector for informer in self.informers for reflector in informer._reflectors()]
+        reflectors = [reflector for informer in self.informers for reflector in informer.controller.reflectors]
         return sum(reflector.lists + reflector.watches + reflector.watch_lists for reflector in reflectors)
 
 
@@ -201,7 +201,7 @@ def most_requests(seconds: float, backoff: Backoff) -> int:
 def _errors_of(informer: Any) -> list[Exception]:
     """Returns a list that collects the failures which the informer's reflector acts on."""
     errors: list[Exception] = []
-    (reflector,) = informer._reflectors()
+    (reflector,) = informer.controller.reflectors
     state = reflector._state
 
     def spy(method: Callable[[Any], Any]) -> Callable[[Any], Any]:

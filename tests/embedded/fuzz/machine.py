@@ -325,7 +325,7 @@ class InformerMachine(RuleBasedStateMachine):
         self.gate.set()
         if not self.progress.wait_until(self._is_settled, DEADLINE):
             raise AssertionError(f"not settled: {self._problems()}")
-        watches = sum(len(follower.informer._reflectors()) for follower in self.followers)
+        watches = sum(len(follower.informer.controller.reflectors) for follower in self.followers)
         for verb in ("list", "get"):
             self.server.requests.wait_until_ended(verb, timeout=DEADLINE)
         self._wait_for_watches(watches)

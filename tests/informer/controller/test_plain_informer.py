@@ -254,7 +254,7 @@ def test_a_handler_of_batches_gets_what_came_as_one() -> None:
 
 def test_a_handler_without_functions_is_a_mistake() -> None:
     """Something that cannot be told anything is refused at once."""
-    with pytest.raises(TypeError, match="object is no handler: it has none of on_add"):
+    with pytest.raises(TypeError, match="object is not a handler: it has none of on_add"):
         new_informer(FakeControllerSource(), object())
 
 

@@ -1,4 +1,4 @@
-"""Handlers in a running informer: what they are told, when they have synced, how they fail, and how they leave."""
+"""Handlers of a running informer: their calls, their sync, their failures, and their removal."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ Make = Callable[..., SharedInformer[Any]]
 Pod = Callable[..., dict[str, Any]]
 
 
-# The order of things
+# Order
 
 
-def test_handlers_are_told_what_happens(make_informer: Make, recorder: Any, pod: Pod, queue: str) -> None:
-    """client-go source. Initial adds, adds, updates, deletes and missed deletes, for an early and for a late handler."""
+def test_handlers_are_called_for_every_change(make_informer: Make, recorder: Any, pod: Pod, queue: str) -> None:
+    """client-go source. Early and late handlers get initial adds, adds, updates, deletes and missed deletes."""
     source = FakeControllerSource()
     source.add(pod("p1"))
     source.add(pod("p2"))
@@ -65,7 +65,7 @@ def test_handlers_are_told_what_happens(make_informer: Make, recorder: Any, pod:
 
 
 def test_a_missed_delete_has_the_last_known_state(make_informer: Make, pod: Pod, queue: str) -> None:
-    """A delete found by a relist gives the object that the cache had, and says that its final state is unknown."""
+    """A delete that a relist finds carries the cached object, and `final_state_unknown` is True."""
     source = FakeControllerSource()
     source.add(pod("gone", state="seen"))
     informer = make_informer(source, queue=queue)
@@ -83,7 +83,7 @@ def test_a_missed_delete_has_the_last_known_state(make_informer: Make, pod: Pod,
 
 
 def test_the_store_is_ahead_of_the_handlers(make_informer: Make, pod: Pod, queue: str) -> None:
-    """client-go source. When a handler is called the cache has what it is told of."""
+    """client-go source. The cache shows a change before a handler is called with it."""
     source = FakeControllerSource()
     source.add(pod("a"))
     informer = make_informer(source, queue=queue)
@@ -106,7 +106,7 @@ def test_the_store_is_ahead_of_the_handlers(make_informer: Make, pod: Pod, queue
 
 
 def test_the_same_handler_may_be_added_twice(make_informer: Make, recorder: Any, pod: Pod) -> None:
-    """Go: TestSharedInformerMultipleRegistration. Two registrations, and one outlives the removal of the other."""
+    """Go: TestSharedInformerMultipleRegistration. It gets two registrations, and one outlives the removal of the other."""
     source = FakeControllerSource()
     source.add(pod("a"))
     informer = make_informer(source)
@@ -123,8 +123,8 @@ def test_the_same_handler_may_be_added_twice(make_informer: Make, recorder: Any,
     assert handler.is_idle
 
 
-def test_handlers_are_counted(make_informer: Make, recorder: Any) -> None:
-    """Go: TestSharedInformerRemoveHandler. Each removal leaves one handler less."""
+def test_handlers_lists_the_present_registrations(make_informer: Make, recorder: Any) -> None:
+    """Go: TestSharedInformerRemoveHandler. Each removal shortens the list."""
     informer = make_informer(FakeControllerSource())
     one, two = informer.add_event_handler(recorder()), informer.add_event_handler(recorder())
     assert informer.handlers == [one, two]
@@ -135,7 +135,7 @@ def test_handlers_are_counted(make_informer: Make, recorder: Any) -> None:
 
 
 def test_a_foreign_registration_is_left_alone(make_informer: Make, recorder: Any, pod: Pod) -> None:
-    """Go: TestSharedInformerRemoveForeignHandler. Removing another informer's handler does nothing to either."""
+    """Go: TestSharedInformerRemoveForeignHandler. Removing another informer's registration changes neither informer."""
     source = FakeControllerSource()
     mine, other = make_informer(source), make_informer(source)
     handler = recorder()
@@ -148,8 +148,8 @@ def test_a_foreign_registration_is_left_alone(make_informer: Make, recorder: Any
     assert mine.handlers == []
 
 
-def test_what_is_no_registration_cannot_be_removed(make_informer: Make, recorder: Any) -> None:
-    """A handler in place of its registration is a TypeError that says what is needed."""
+def test_removing_anything_but_a_registration_is_refused(make_informer: Make, recorder: Any) -> None:
+    """A handler in place of its registration is a TypeError."""
     with pytest.raises(TypeError, match="registration is needed, not a Recorder"):
         make_informer(FakeControllerSource()).remove_event_handler(recorder())
 
@@ -157,7 +157,7 @@ def test_what_is_no_registration_cannot_be_removed(make_informer: Make, recorder
 def test_a_handler_that_blocks_delays_no_other(
     make_informer: Make, make_gate: Any, recorder: Any, pod: Pod, queue: str
 ) -> None:
-    """client-go source. A slow handler delays only itself; meanwhile its size and lag say how far it is behind."""
+    """client-go source. A slow handler delays only itself; `backlog_size` and `lag_seconds` show how far it is behind."""
     source = FakeControllerSource()
     for name in "abc":
         source.add(pod(name))
@@ -181,10 +181,8 @@ def test_a_handler_that_blocks_delays_no_other(
     assert (blocked.backlog_size, blocked.lag_seconds) == (0, 0)
 
 
-def test_what_follows_the_initial_adds_counts_while_they_are_handed_over(
-    make_informer: Make, make_gate: Any, pod: Pod
-) -> None:
-    """A batch of initial adds and what came behind them count together until each is handed over."""
+def test_the_backlog_size_covers_initial_adds_and_later_changes(make_informer: Make, make_gate: Any, pod: Pod) -> None:
+    """Changes count until each is handed over, whether they are initial adds or came behind them."""
     source = FakeControllerSource()
     source.add(pod("a"))
     informer = make_informer(source)
@@ -208,10 +206,10 @@ def test_what_follows_the_initial_adds_counts_while_they_are_handed_over(
 # Late handlers and the initial list
 
 
-def test_a_late_handler_has_synced_once_it_has_finished_what_was_there(
+def test_a_late_handler_has_synced_after_its_own_initial_adds(
     make_informer: Make, make_gate: Any, recorder: Any, pod: Pod, queue: str
 ) -> None:
-    """Go: TestAddWhileActive. A handler added while the informer runs syncs after its own initial adds."""
+    """Go: TestAddWhileActive. The informer's sync alone is not enough."""
     source = FakeControllerSource()
     informer = make_informer(source, queue=queue)
     first = recorder()
@@ -239,7 +237,7 @@ def test_a_late_handler_has_synced_once_it_has_finished_what_was_there(
 def test_a_handler_that_raises_has_synced_all_the_same(
     make_informer: Make, pod: Pod, queue: str, backlog: Any, error: BaseException, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Go: TestEventPanics. Whatever a handler raises, its calls count as finished, all others follow; each failure is told."""
+    """Go: TestEventPanics. A call that raises counts as finished, later calls follow, and each failure reaches `on_error`."""
     source = FakeControllerSource()
     for name in "abc":
         source.add(pod(name))
@@ -260,14 +258,14 @@ def test_a_handler_that_raises_has_synced_all_the_same(
         source.add(pod("d"))
         assert failures.get(DEADLINE) == ("ns/d", error)
     assert registration.errors == 4
-    assert "failed at Added of ns/a" in caplog.text
+    assert "failed for the Added change of ns/a" in caplog.text
     assert "test_registration" in caplog.text
 
 
 def test_failures_are_logged_at_a_bounded_rate(
     make_informer: Make, recorder: Any, pod: Pod, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A handler that fails a hundred times fills no disk."""
+    """A handler that fails a hundred times writes fewer than twenty log lines."""
     source = FakeControllerSource()
     for number in range(100):
         source.add(pod(f"p{number}"))
@@ -285,7 +283,7 @@ def test_failures_are_logged_at_a_bounded_rate(
 
 
 def test_on_error_may_fail_too(make_informer: Make, pod: Pod, caplog: pytest.LogCaptureFixture) -> None:
-    """What `on_error` raises is logged, and the calls go on."""
+    """An exception of `on_error` is logged, and the calls go on."""
     source = FakeControllerSource()
     source.add(pod("a"))
     source.add(pod("b"))
@@ -302,10 +300,10 @@ def test_on_error_may_fail_too(make_informer: Make, pod: Pod, caplog: pytest.Log
     assert "on_error of handler" in caplog.text
 
 
-def test_a_filter_that_lets_nothing_through_does_not_keep_from_syncing(
+def test_a_filter_that_drops_everything_does_not_prevent_the_sync(
     make_informer: Make, recorder: Any, pod: Pod, queue: str
 ) -> None:
-    """Initial adds that the filter holds back count as finished."""
+    """Initial adds that the filter drops count as finished."""
     source = FakeControllerSource()
     source.add(pod("a"))
     informer = make_informer(source, queue=queue)
@@ -317,7 +315,7 @@ def test_a_filter_that_lets_nothing_through_does_not_keep_from_syncing(
 
 
 def test_an_empty_list_syncs_handlers(make_informer: Make, recorder: Any, queue: str) -> None:
-    """Nothing to show is shown at once, to early handlers and late ones."""
+    """Early and late handlers without initial adds have synced at once."""
     informer = make_informer(FakeControllerSource(), queue=queue)
     early = informer.add_event_handler(recorder())
     informer.start()
@@ -326,7 +324,7 @@ def test_an_empty_list_syncs_handlers(make_informer: Make, recorder: Any, queue:
 
 
 def test_a_handler_has_not_synced_before_the_informer(make_informer: Make, recorder: Any) -> None:
-    """client-go source. A handler without a single initial add waits for the informer's first list."""
+    """client-go source. A handler without an initial add waits for the informer's first list."""
     source = FakeControllerSource()
     source.list_error = OSError("not yet")
     informer = make_informer(source)
@@ -338,7 +336,7 @@ def test_a_handler_has_not_synced_before_the_informer(make_informer: Make, recor
 
 
 def test_waiting_for_a_handler_ends_with_the_informer(make_informer: Make, make_gate: Any, pod: Pod) -> None:
-    """A wait for a handler that never gets there is False when the informer stops."""
+    """The wait returns False when the informer stops."""
     source = FakeControllerSource()
     source.add(pod("a"))
     informer = make_informer(source)
@@ -355,11 +353,11 @@ def test_waiting_for_a_handler_ends_with_the_informer(make_informer: Make, make_
     thread.join(DEADLINE)
 
 
-# Filters and forms
+# Filters and batches
 
 
 def test_a_filter_turns_updates_into_adds_and_deletes(make_informer: Make, recorder: Any, pod: Pod, queue: str) -> None:
-    """Go: TestTypedFilteringResourceEventHandler. An object comes and goes for the handler as it begins and ends to pass."""
+    """Go: TestTypedFilteringResourceEventHandler. An object is added as it begins to pass, and deleted as it stops."""
     source = FakeControllerSource()
     source.add(pod("a", show="no"))
     informer = make_informer(source, queue=queue)
@@ -380,7 +378,7 @@ def test_a_filter_turns_updates_into_adds_and_deletes(make_informer: Make, recor
 
 
 def test_a_filter_that_raises_is_a_failure_of_that_change(make_informer: Make, recorder: Any, pod: Pod) -> None:
-    """The filter's error is told with the change, and the changes behind it follow."""
+    """The exception goes to `on_error` with the change, and later changes follow."""
     source = FakeControllerSource()
     source.add(pod("bad"))
     source.add(pod("good"))
@@ -404,7 +402,7 @@ def test_a_filter_that_raises_is_a_failure_of_that_change(make_informer: Make, r
 
 
 def test_on_batch_gets_what_came_together(make_informer: Make, pod: Pod, queue: str) -> None:
-    """A list comes as one batch of its own, which the handler may keep and change."""
+    """A list comes as one batch, in a list that the handler may keep and change."""
     source = FakeControllerSource()
     for name in "abc":
         source.add(pod(name))
@@ -423,8 +421,8 @@ def test_on_batch_gets_what_came_together(make_informer: Make, pod: Pod, queue: 
     assert (registration.calls, registration.errors) == (3, 0)
 
 
-def test_a_batch_that_fails_is_told_change_by_change(make_informer: Make, pod: Pod) -> None:
-    """One failure, one log line, and `on_error` for each change that the handler missed."""
+def test_on_error_is_called_for_each_change_of_a_failed_batch(make_informer: Make, pod: Pod) -> None:
+    """It is one failure with one log line."""
     source = FakeControllerSource()
     source.add(pod("a"))
     source.add(pod("b"))
@@ -443,7 +441,7 @@ def test_a_batch_that_fails_is_told_change_by_change(make_informer: Make, pod: P
 
 
 def test_a_batch_passes_the_filter_change_by_change(make_informer: Make, pod: Pod) -> None:
-    """A batch holds what passes; where the filter raises, the rest still comes; an empty batch is none."""
+    """A batch holds the changes that pass; a filter that raises drops one change; an empty batch is not passed."""
     source = FakeControllerSource()
     for name in ("hidden", "odd", "shown"):
         source.add(pod(name))
@@ -469,7 +467,7 @@ def test_a_batch_passes_the_filter_change_by_change(make_informer: Make, pod: Po
 
 
 def test_on_error_sees_what_the_handler_saw(make_informer: Make, pod: Pod) -> None:
-    """A failing call is told with the object in the user's form, not in the one in which it is stored."""
+    """`on_error` gets the object in the user's form, not in the stored form."""
     source = FakeControllerSource()
     source.add(pod("a"))
     informer = make_informer(source, transform=lambda obj: obj["metadata"]["name"].upper())
@@ -483,11 +481,11 @@ def test_on_error_sees_what_the_handler_saw(make_informer: Make, pod: Pod) -> No
     assert seen.get(DEADLINE) == ("A", "A")
 
 
-# Leaving
+# Removal
 
 
-def test_a_removed_handler_hears_no_more(make_informer: Make, recorder: Any, pod: Pod, queue: str) -> None:
-    """Go: TestRemoveWhileActive. After its removal a handler is not called again."""
+def test_a_removed_handler_is_not_called_again(make_informer: Make, recorder: Any, pod: Pod, queue: str) -> None:
+    """Go: TestRemoveWhileActive. Handlers that stay get later changes; the removed one does not."""
     source = FakeControllerSource()
     source.add(pod("pod1"))
     informer = make_informer(source, queue=queue)
@@ -503,7 +501,7 @@ def test_a_removed_handler_hears_no_more(make_informer: Make, recorder: Any, pod
 
 
 def test_removing_twice_is_harmless(make_informer: Make, recorder: Any) -> None:
-    """Go: TestRemovingRemovedSharedInformer. Before the start, after it, after the stop, and however it is done."""
+    """Go: TestRemovingRemovedSharedInformer. Before the start, after it and after the stop, and by either method."""
     informer = make_informer(FakeControllerSource())
     never_started, running, stopped = (informer.add_event_handler(recorder()) for _ in range(3))
     never_started.remove()
@@ -561,7 +559,7 @@ def test_removal_waits_for_the_call_under_way(make_informer: Make, make_gate: An
 
 @pytest.mark.parametrize("wait", [True, False])
 def test_a_handler_may_remove_itself(make_informer: Make, pod: Pod, wait: bool) -> None:
-    """From its own call it never waits, and nothing follows, not even what was taken with it."""
+    """The removal does not wait for the handler's own call, and no call follows."""
     source = FakeControllerSource()
     for name in "abc":
         source.add(pod(name))
@@ -582,7 +580,7 @@ def test_a_handler_may_remove_itself(make_informer: Make, pod: Pod, wait: bool) 
 
 
 def test_waiting_for_a_handler_ends_with_its_removal(make_informer: Make, make_gate: Any, pod: Pod) -> None:
-    """A wait for a handler that was removed is False, although the informer goes on."""
+    """The wait returns False, although the informer goes on."""
     source = FakeControllerSource()
     source.add(pod("a"))
     source.add(pod("b"))
@@ -602,7 +600,7 @@ def test_waiting_for_a_handler_ends_with_its_removal(make_informer: Make, make_g
 
 
 def test_handlers_come_and_go_while_everything_changes(make_informer: Make, pod: Pod, queue: str) -> None:
-    """Go: TestSharedInformerHandlerAbuse. Threads add and remove handlers during changes and a stop, and nothing breaks."""
+    """Go: TestSharedInformerHandlerAbuse. Threads add and remove handlers during changes and a stop without an error."""
     source = FakeControllerSource()
     informer = make_informer(source, queue=queue)
     informer.start()
@@ -647,7 +645,7 @@ def test_handlers_come_and_go_while_everything_changes(make_informer: Make, pod:
     ids=["filter", "on-error", "backlog", "resync", "nothing", "async", "async-filter", "async-on-error"],
 )
 def test_misuse_adds_nothing(make_informer: Make, options: Any, error: type[Exception], text: str) -> None:
-    """What does not fit is named, and no handler is left behind."""
+    """The error names what does not fit, and no handler is added."""
     informer = make_informer(FakeControllerSource())
     with pytest.raises(error, match=text):
         informer.add_event_handler(**options)

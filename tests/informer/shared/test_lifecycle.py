@@ -1,4 +1,4 @@
-"""How an informer begins and ends, in every state and from every thread."""
+"""How an informer starts and stops, in every state and from every thread."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def threads_of(informer: SharedInformer[Any]) -> list[str]:
 
 
 def blocking_source(entered: threading.Event, go: threading.Event) -> ListWatch[Any]:
-    """A list function that hangs until it is let go."""
+    """A list function that blocks until `go` is set."""
 
     def hang(options: Any) -> ObjectList[Any]:
         entered.set()
@@ -39,7 +39,7 @@ def blocking_source(entered: threading.Event, go: threading.Event) -> ListWatch[
 
 
 def test_stop_leaves_no_thread(make_informer: Make, recorder: Any, queue: str) -> None:
-    """Go: TestShutdown. With handlers added before the start and after it nothing is left running."""
+    """Go: TestShutdown. Neither the reader thread nor threads of early and late handlers are left."""
     informer = make_informer(FakeControllerSource(), queue=queue, name="shutdown", resync_period=1)
     informer.add_event_handler(recorder())
     informer.start()
@@ -50,7 +50,7 @@ def test_stop_leaves_no_thread(make_informer: Make, recorder: Any, queue: str) -
 
 
 def test_an_informer_that_never_ran_stops(make_informer: Make, recorder: Any) -> None:
-    """Go: TestShutdown. Its handlers were never started, and there is nothing to wait for."""
+    """Go: TestShutdown. Its handlers have no threads, so the stop does not wait."""
     informer = make_informer(FakeControllerSource())
     registration = informer.add_event_handler(recorder())
     assert informer.stop() is True
@@ -60,7 +60,7 @@ def test_an_informer_that_never_ran_stops(make_informer: Make, recorder: Any) ->
 
 
 def test_stopping_twice_is_harmless(make_informer: Make) -> None:
-    """A second stop finds everything ended."""
+    """The second stop returns True."""
     informer = make_informer(FakeControllerSource())
     informer.start()
     assert informer.stop(DEADLINE)
@@ -69,7 +69,7 @@ def test_stopping_twice_is_harmless(make_informer: Make) -> None:
 
 @pytest.mark.parametrize("first", ["never started", "started"])
 def test_a_stopped_informer_does_not_start_again(make_informer: Make, first: str) -> None:
-    """Starting after a stop is a RuntimeError that says "stopped", whatever came before, and so is running."""
+    """`start` and `run` after a stop raise a RuntimeError that says "stopped"."""
     informer = make_informer(FakeControllerSource())
     if first == "started":
         informer.start()
@@ -90,8 +90,8 @@ def test_a_running_informer_does_not_start_again(make_informer: Make) -> None:
     assert informer.wait_for_sync(DEADLINE)
 
 
-def test_a_stopped_informer_takes_nothing_in(make_informer: Make, recorder: Any) -> None:
-    """Go: TestAddOnStoppedSharedInformer. Handlers, streams and indexers are refused, with what and why."""
+def test_a_stopped_informer_refuses_additions(make_informer: Make, recorder: Any) -> None:
+    """Go: TestAddOnStoppedSharedInformer. The errors for handlers, streams and indexers name what was not added and why."""
     informer = make_informer(FakeControllerSource())
     informer.start()
     informer.stop()
@@ -106,7 +106,7 @@ def test_a_stopped_informer_takes_nothing_in(make_informer: Make, recorder: Any)
 
 
 def test_with_starts_and_stops(make_informer: Make) -> None:
-    """The block runs with a started informer, and what is raised in it comes out."""
+    """The block runs with a started informer, and an exception of the block comes out."""
     informer = make_informer(FakeControllerSource())
     with pytest.raises(KeyError), informer as entered:
         assert entered is informer
@@ -116,7 +116,7 @@ def test_with_starts_and_stops(make_informer: Make) -> None:
 
 
 def test_setters_are_for_before_the_start(make_informer: Make) -> None:
-    """client-go source. Transform and watch error handler cannot be set once it has started."""
+    """client-go source. `set_transform` and `set_watch_error_handler` raise after it."""
     informer = make_informer(FakeControllerSource())
     informer.set_transform(lambda obj: obj)
     informer.set_watch_error_handler(lambda informer, error: None)
@@ -128,7 +128,7 @@ def test_setters_are_for_before_the_start(make_informer: Make) -> None:
 
 
 def test_setters_and_handlers_race_with_the_start(make_informer: Make, recorder: Any) -> None:
-    """Go: TestSharedInformerStartRace. Whatever comes first, nothing fails but with "already started"."""
+    """Go: TestSharedInformerStartRace. In whatever order they come, the only error is "already started"."""
     for _ in range(20):
         informer = make_informer(FakeControllerSource())
         errors: list[BaseException] = []
@@ -200,7 +200,7 @@ def stop_from_index_function(informer: SharedInformer[Any], stop: Callable[[], N
 def test_a_stop_from_the_informers_own_threads_does_not_wait(
     make_informer: Make, pod: Pod, queue: str, arrange: Any, drain: bool
 ) -> None:
-    """Wherever it is called from inside it is False at once, and everything ends all the same."""
+    """It returns False at once, and everything ends all the same."""
     source = FakeControllerSource()
     source.add(pod("a"))
     informer = make_informer(source, queue=queue, name="inside")
@@ -214,7 +214,7 @@ def test_a_stop_from_the_informers_own_threads_does_not_wait(
 
 @pytest.mark.parametrize("what", ["list", "watch"])
 def test_a_stop_from_the_watch_error_handler_does_not_wait(make_informer: Make, what: str) -> None:
-    """A failed list or watch may be the reason to stop."""
+    """An error handler may stop the informer after a failed list or watch."""
     source = FakeControllerSource()
     setattr(source, f"{what}_error", ApiError(403, "Forbidden", "no"))
     answers: Channel[bool] = Channel(None)
@@ -229,7 +229,7 @@ def test_a_stop_from_the_watch_error_handler_does_not_wait(make_informer: Make, 
 
 
 def test_a_stop_on_the_thread_of_a_further_namespace_does_not_wait(make_informer: Make, pod: Pod) -> None:
-    """Each namespace has a reader's thread, and all of them are the informer's own."""
+    """The reader threads of all namespaces belong to the informer."""
     source = FakeControllerSource(namespaces=["one", "two"])
     source.add(pod("a", namespace="two"))
     answers: Channel[bool] = Channel(None)
@@ -265,7 +265,7 @@ def test_a_stop_in_a_removed_handler_does_not_wait(make_informer: Make, pod: Pod
 
 
 def test_stop_says_that_a_handler_still_runs(make_informer: Make, make_gate: Any, pod: Pod) -> None:
-    """It is False while a call goes on, however often it is asked, and True once that has ended."""
+    """It returns False while a call goes on, and True once the call has ended."""
     source = FakeControllerSource()
     source.add(pod("a"))
     informer = make_informer(source)
@@ -295,7 +295,7 @@ def test_stop_waits_for_a_handler_that_was_removed(make_informer: Make, make_gat
 
 
 def test_stop_drops_what_was_not_delivered(make_informer: Make, make_gate: Any, pod: Pod, queue: str) -> None:
-    """After the call it is in a handler gets nothing more, not even what was taken with it."""
+    """After the call under way a handler is not called again, even for changes that were already taken."""
     source = FakeControllerSource()
     for name in "abc":
         source.add(pod(name))
@@ -314,7 +314,7 @@ def test_stop_drops_what_was_not_delivered(make_informer: Make, make_gate: Any, 
 
 
 def test_stop_with_drain_delivers_what_waits(make_informer: Make, make_gate: Any, pod: Pod, queue: str) -> None:
-    """Handlers get everything that was read before the stop, whatever has been taken already."""
+    """Handlers get every change that was read before the stop."""
     source = FakeControllerSource()
     for name in "abc":
         source.add(pod(name))
@@ -333,7 +333,7 @@ def test_stop_with_drain_delivers_what_waits(make_informer: Make, make_gate: Any
 
 
 def test_a_second_stop_may_drop_what_the_first_would_drain(make_informer: Make, make_gate: Any, pod: Pod) -> None:
-    """Whoever has no more patience stops again without drain."""
+    """A stop without drain ends a drain under way."""
     source = FakeControllerSource()
     for name in "abc":
         source.add(pod(name))
@@ -350,7 +350,7 @@ def test_a_second_stop_may_drop_what_the_first_would_drain(make_informer: Make, 
 
 
 def test_drain_does_not_wait_for_a_list_that_hangs(make_informer: Make, recorder: Any) -> None:
-    """With a user's function that does not return the handlers' threads still end."""
+    """The handlers' threads end although the reader thread hangs in a user's function."""
     entered, go = threading.Event(), threading.Event()
     informer = make_informer(blocking_source(entered, go), name="hangs")
     informer.add_event_handler(recorder())
@@ -365,8 +365,8 @@ def test_drain_does_not_wait_for_a_list_that_hangs(make_informer: Make, recorder
     assert informer.stop(DEADLINE) is True
 
 
-def test_a_hanging_watcher_keeps_nobody_waiting(make_informer: Make, recorder: Any) -> None:
-    """A user's watcher whose stop does not return delays neither handlers nor waiters."""
+def test_a_watcher_whose_stop_hangs_delays_no_other_thread(make_informer: Make, recorder: Any) -> None:
+    """Handlers and waiting threads end although a user's watcher does not stop."""
     stopping, go = threading.Event(), threading.Event()
 
     class Sticky(FakeWatcher):
@@ -415,7 +415,7 @@ def test_run_ends_when_its_event_is_set(make_informer: Make, recorder: Any, make
 
 
 def test_run_ends_when_the_informer_is_stopped(make_informer: Make) -> None:
-    """A stop from elsewhere ends it as well."""
+    """`stop` from another thread ends it too."""
     informer = make_informer(FakeControllerSource())
     runner = threading.Thread(target=lambda: informer.run(threading.Event()))
     runner.start()
@@ -426,7 +426,7 @@ def test_run_ends_when_the_informer_is_stopped(make_informer: Make) -> None:
 
 
 def test_run_with_an_event_that_is_set_already_ends_at_once(make_informer: Make) -> None:
-    """It starts and stops."""
+    """The informer starts and stops."""
     informer = make_informer(FakeControllerSource())
     stop = threading.Event()
     stop.set()
@@ -455,7 +455,7 @@ def test_run_waits_for_its_handlers(make_informer: Make, make_gate: Any, pod: Po
 
 @pytest.mark.parametrize("stop", [None, 3.0, object()], ids=["none", "seconds", "object"])
 def test_run_needs_an_event(make_informer: Make, stop: Any) -> None:
-    """Anything else is a TypeError, and nothing was started."""
+    """Anything else is a TypeError, and nothing is started."""
     informer = make_informer(FakeControllerSource())
     with pytest.raises(TypeError, match=r"stop must be a threading\.Event"):
         informer.run(stop)
@@ -463,7 +463,7 @@ def test_run_needs_an_event(make_informer: Make, stop: Any) -> None:
 
 
 class Subscribed(Signal):
-    """A stop event that says when it is waited for."""
+    """A stop event; `subscribed` is set when a thread waits for it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -477,13 +477,14 @@ class Subscribed(Signal):
 
 @pytest.mark.usefixtures("ctrl_c")
 def test_an_interrupted_run_ends_everything(make_informer: Make, recorder: Any) -> None:
-    """Ctrl-C while it waits comes out of it, and no thread is left."""
+    """KeyboardInterrupt comes out of `run`, and no thread is left."""
     informer = make_informer(FakeControllerSource(), name="interrupted")
     informer.add_event_handler(recorder())
     stop = Subscribed()
 
     def interrupt() -> None:
         if stop.subscribed.wait(DEADLINE):
+            # Whether the main thread waits already cannot be seen from here.
             threading.Event().wait(0.05)
             signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
 
@@ -498,8 +499,8 @@ def test_an_interrupted_run_ends_everything(make_informer: Make, recorder: Any) 
 # Ends of other kinds
 
 
-def test_on_end_comes_when_the_last_thread_is_through(make_informer: Make, make_gate: Any, pod: Pod) -> None:
-    """As long as a handler runs it has not ended."""
+def test_on_end_is_called_when_the_last_thread_has_ended(make_informer: Make, make_gate: Any, pod: Pod) -> None:
+    """Not while a handler still runs."""
     source = FakeControllerSource()
     source.add(pod("a"))
     informer = make_informer(source)
@@ -521,7 +522,7 @@ def test_on_end_comes_when_the_last_thread_is_through(make_informer: Make, make_
 def test_a_failed_start_leaves_nothing_running(
     make_informer: Make, recorder: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where the system has no more threads the start raises, and the informer has stopped."""
+    """If the system cannot start a thread, `start` raises, and the informer has stopped."""
     informer = make_informer(FakeControllerSource(), name="no-more")
     informer.add_event_handler(recorder())
     start = threading.Thread.start
@@ -540,7 +541,7 @@ def test_a_failed_start_leaves_nothing_running(
 
 
 def test_a_handler_without_a_thread_is_not_added(make_informer: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the system has no more threads a late handler is refused, and collects nothing."""
+    """If the system cannot start a thread, a late handler is refused and collects no changes."""
     informer = make_informer(FakeControllerSource())
     informer.start()
 
@@ -555,10 +556,10 @@ def test_a_handler_without_a_thread_is_not_added(make_informer: Make, monkeypatc
     assert informer.stop(DEADLINE)
 
 
-def test_failures_of_the_watch_are_told_without_a_handler(
+def test_failed_watches_are_logged_without_an_error_handler(
     make_informer: Make, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """An informer that nobody asked for errors logs them."""
+    """An informer without `watch_error_handler` logs the errors."""
     source = FakeControllerSource()
     source.list_error = ApiError(500, "InternalError", "on fire")
     informer = make_informer(source)

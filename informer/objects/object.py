@@ -159,12 +159,10 @@ class Object(JSONFields, msgspec.Struct, gc=False, frozen=True, eq=False):
             TypeError: `type` is another kind of type, or msgspec cannot decode to it.
 
         Example:
-            >>> class Spec(msgspec.Struct, rename="camel"):
-            ...     node_name: str
             >>> class Pod(msgspec.Struct):
-            ...     spec: Spec
-            >>> Object.from_dict({"spec": {"nodeName": "worker-1"}}).view(Pod).spec.node_name
-            'worker-1'
+            ...     spec: dict[str, str]
+            >>> Object.from_dict({"spec": {"nodeName": "worker-1"}}).view(Pod).spec
+            {'nodeName': 'worker-1'}
         """
         kind: Any = type
         found: S = decoder_for(kind)(self.raw)

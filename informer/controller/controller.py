@@ -17,7 +17,7 @@ from informer.listwatch.source import as_source
 from informer.queues.delta import Delta, Queue
 from informer.queues.fifo import FIFO, Pair, Run
 from informer.reflector.config import ReflectorConfig, ReflectorOptions
-from informer.reflector.counts import Tally
+from informer.reflector.counts import Summary
 from informer.reflector.reflector import Reflector
 from watch.concurrency import RLock, Signal, Worker, on_set
 
@@ -70,7 +70,7 @@ class Controller:
         self._stop = Signal()
         self._started = False  # guarded by _apply_lock
         self._failure: BaseException | None = None  # what ends the run; written by the processing thread
-        self.processing = Tally()
+        self.processing = Summary()
         """The seconds that it took to process each batch."""
         if config is None:
             if isinstance(queue, FIFO):

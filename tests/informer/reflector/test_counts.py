@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from informer.errors import InformerError
-from informer.reflector.counts import ReflectorCounts, kind_of
+from informer.reflector.counts import ReflectorCounts, error_kind
 from informer.reflector.health import describe_failure
 from watch.errors import ApiError
 from watch.stream_watcher import report_error
@@ -52,16 +52,16 @@ class OfficialError(Exception):
     ids=repr,
 )
 def test_the_kind_of_an_error(error: Exception, kind: str) -> None:
-    """Few words, whatever a server answers; the same for the error as users are describe_failure it."""
-    assert kind_of(error) == kind
-    assert kind_of(describe_failure(error, "list", "pods")) == kind or kind == "timeout"
+    """Few words, whatever a server answers; the same for the error with its context."""
+    assert error_kind(error) == kind
+    assert error_kind(describe_failure(error, "list", "pods")) == kind or kind == "timeout"
 
 
 def test_a_chain_of_causes_that_bites_its_tail() -> None:
     """It is looked at for a while, and that was it."""
     first, second = ConnectionError("1"), ConnectionError("2")
     first.__cause__, second.__cause__ = second, first
-    assert kind_of(first) == "connection"
+    assert error_kind(first) == "connection"
 
 
 def counts(*steps: tuple[Any, ...]) -> ReflectorCounts:

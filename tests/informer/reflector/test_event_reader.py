@@ -10,7 +10,7 @@ from hypothesis import given, strategies as st
 
 from informer import ApiError, DeletedFinalStateUnknown, Delta, DeltaType, Object
 from informer.objects.entry import Undecodable
-from informer.reflector.event_reader import EventReader, expectation, is_initial_events_end, status_error, version_after
+from informer.reflector.event_reader import EventReader, type_check, is_initial_events_end, status_error, version_after
 from watch import Event, EventType
 
 
@@ -134,7 +134,7 @@ def test_objects_of_another_type_are_skipped_and_counted(
     expected: Any, fits: Any, does_not: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Go: TestGetExpectedGVKFromObject. Wrong kind / GVK in stream: skip and count, and a line in the log."""
-    made = reader(is_expected=expectation(expected))
+    made = reader(is_expected=type_check(expected))
     batch = made.read([Event("ADDED", does_not), Event("ADDED", fits)])
     assert [delta.object for delta in batch.deltas] == [fits]
     assert made.skipped == 1
@@ -143,7 +143,7 @@ def test_objects_of_another_type_are_skipped_and_counted(
 
 def test_a_flood_of_objects_of_another_type_does_not_flood_the_log(caplog: pytest.LogCaptureFixture) -> None:
     """A thousand lines would be a thousand too many."""
-    made = reader(is_expected=expectation(("v1", "Pod")))
+    made = reader(is_expected=type_check(("v1", "Pod")))
     made.read([Event("ADDED", {"kind": "Service", "apiVersion": "v1"})] * 1000)
     assert made.skipped == 1000
     assert len(caplog.records) <= 5
@@ -152,7 +152,7 @@ def test_a_flood_of_objects_of_another_type_does_not_flood_the_log(caplog: pytes
 
 def test_nothing_is_expected_without_a_type() -> None:
     """Go: TestGetTypeDescriptionFromObject. No type: everything passes."""
-    assert expectation(None) is None
+    assert type_check(None) is None
 
 
 # Errors

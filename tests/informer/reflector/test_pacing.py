@@ -8,13 +8,13 @@ import os
 import pytest
 from hypothesis import given, strategies as st
 
-from informer.reflector.pacing import Pace, pace_of
+from informer.reflector.pacing import Pacer, pacer_for
 
 
 def test_the_first_few_go_at_once_and_the_rest_one_after_another() -> None:
     """Ten of three hundred wait for nothing, and the last for a second and a half."""
-    pace = Pace(per_second=200, at_once=10)
-    waits = [pace.turn(5.0) for _ in range(300)]
+    pace = Pacer(qps=200, burst=10)
+    waits = [pace.reserve(5.0) for _ in range(300)]
     assert waits[:10] == [0.0] * 10
     assert waits[10:13] == pytest.approx([0.005, 0.010, 0.015])
     assert waits[-1] == pytest.approx(1.45)
@@ -22,16 +22,16 @@ def test_the_first_few_go_at_once_and_the_rest_one_after_another() -> None:
 
 def test_who_is_alone_never_waits() -> None:
     """Not even with a request each five milliseconds."""
-    pace = Pace(per_second=200, at_once=10)
-    assert [pace.turn(i * 0.005001) for i in range(1000)] == [0.0] * 1000
+    pace = Pacer(qps=200, burst=10)
+    assert [pace.reserve(i * 0.005001) for i in range(1000)] == [0.0] * 1000
 
 
 def test_after_a_rest_the_first_few_go_at_once_again() -> None:
     """What was not used before is not saved up beyond that."""
-    pace = Pace(per_second=200, at_once=10)
+    pace = Pacer(qps=200, burst=10)
     for _ in range(300):
-        pace.turn(0.0)
-    waits = [pace.turn(1000.0) for _ in range(11)]
+        pace.reserve(0.0)
+    waits = [pace.reserve(1000.0) for _ in range(11)]
     assert waits[:10] == [0.0] * 10
     assert waits[10] == pytest.approx(0.005)
 
@@ -39,10 +39,10 @@ def test_after_a_rest_the_first_few_go_at_once_again() -> None:
 @given(st.lists(st.floats(0, 0.05), min_size=1, max_size=300))
 def test_no_second_has_more_than_its_turns_however_they_are_asked_for(pauses: list[float]) -> None:
     """At most ten, and two hundred a second, in any stretch of time; turns come in the order in which they were asked for."""
-    pace, now, turns = Pace(per_second=200, at_once=10), 0.0, []
+    pace, now, turns = Pacer(qps=200, burst=10), 0.0, []
     for pause in pauses:
         now += pause
-        turns.append(now + pace.turn(now))
+        turns.append(now + pace.reserve(now))
     assert turns == sorted(turns)
     for i, first in enumerate(turns):
         for count, at in enumerate(turns[i:], 1):
@@ -51,28 +51,28 @@ def test_no_second_has_more_than_its_turns_however_they_are_asked_for(pauses: li
 
 def test_a_server_has_one_pace_for_as_long_as_somebody_uses_it() -> None:
     """Another server has another; of what is no address nothing is known."""
-    mine = pace_of("https://a")
+    mine = pacer_for("https://a")
     assert mine is not None
-    assert pace_of("https://a") is mine
-    assert pace_of("https://b") is not mine
-    assert pace_of(None) is None
-    assert pace_of(object()) is None
-    mine.turn(0.0)
+    assert pacer_for("https://a") is mine
+    assert pacer_for("https://b") is not mine
+    assert pacer_for(None) is None
+    assert pacer_for(object()) is None
+    mine.reserve(0.0)
     del mine
     gc.collect()
-    fresh = pace_of("https://a")
+    fresh = pacer_for("https://a")
     assert fresh is not None
-    assert [fresh.turn(0.0) for _ in range(10)] == [0.0] * 10
+    assert [fresh.reserve(0.0) for _ in range(10)] == [0.0] * 10
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_forked_child_has_paces_of_its_own() -> None:
     """The parent's lock may be held for ever there."""
-    mine = pace_of("https://a")
+    mine = pacer_for("https://a")
     assert mine is not None
     with mine._lock:
         child = os.fork()
         if not child:
-            other = pace_of("https://a")
-            os._exit(0 if other is not None and other.turn(0.0) == 0.0 else 1)
+            other = pacer_for("https://a")
+            os._exit(0 if other is not None and other.reserve(0.0) == 0.0 else 1)
         assert os.waitpid(child, 0)[1] == 0

@@ -789,7 +789,7 @@ def test_a_resync_that_fails_ends_the_resyncs_and_nothing_else(
     stop.set()
     task.result()
     assert target.resyncs == 2
-    assert "the resync failed" in caplog.text
+    assert "a resync failed: no more resyncs" in caplog.text
 
 
 def test_should_resync_is_asked_before_each(script: Any, run: Any) -> None:

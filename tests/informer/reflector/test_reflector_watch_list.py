@@ -464,7 +464,7 @@ def test_initial_events_without_an_end_make_way_for_a_list(
     with caplog.at_level(logging.WARNING):
         store, _ = late(script, passing, 1.0, make)
     assert versions(store) == {"listed": "7"}
-    assert "the end bookmark of the watch list did not come in time: listing instead" in caplog.text
+    assert "the end bookmark of the watch list did not come in time: using lists from now on" in caplog.text
 
 
 @pytest.mark.parametrize(

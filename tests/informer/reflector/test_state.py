@@ -59,17 +59,17 @@ def test_list_asks_for_a_version_and_a_limit(page_size: int, seen: str | None, e
 def test_following_pages_have_the_token_and_no_version() -> None:
     """Go: TestListPager_List. A server refuses a continue token beside a resourceVersion."""
     made = state(page_size=4, seen="10")
-    assert made.page_came("C1") == Next(Step.LIST)
+    assert made.page_received("C1") == Next(Step.LIST)
     assert asked(made) == ("", "C1", 4)
     assert made.list_options().resource_version_match == ""
-    assert made.page_came("") is None
+    assert made.page_received("") is None
 
 
 def test_a_list_at_zero_that_came_in_pages_makes_later_lists_come_in_pages() -> None:
     """Go: TestReflectorPaginatingNonConsistentReadsIfWatchCacheDisabled. Such a server has no watch cache."""
     made = state()
-    made.page_came("C1")
-    made.page_came(None)
+    made.page_received("C1")
+    made.page_received(None)
     made.list_complete("10")
     made.begin()
     assert asked(made) == ("10", "", 500)
@@ -93,7 +93,7 @@ def test_a_version_that_is_not_to_be_had_is_followed_by_the_newest_state_once(er
 def test_an_expired_continue_token_is_followed_by_the_whole_list_at_the_version_first_asked_for() -> None:
     """Go: TestReflectorFullListIfExpired. The whole list has no limit; should it be expired, the newest state."""
     made = state(page_size=4, seen="10")
-    made.page_came("C1")
+    made.page_received("C1")
     assert made.list_failed(EXPIRED) == Next(Step.LIST)
     assert asked(made) == ("10", "", 0)
     assert made.list_failed(EXPIRED) == Next(Step.LIST)
@@ -104,14 +104,14 @@ def test_an_expired_continue_token_is_followed_by_the_whole_list_at_the_version_
 def test_a_whole_list_that_comes_in_pages_all_the_same_is_not_asked_for_again() -> None:
     """A server that makes pages without being asked must not have the whole list asked for without end."""
     made = state(page_size=4, seen="10")
-    made.page_came("C1")
+    made.page_received("C1")
     assert made.list_failed(EXPIRED) == Next(Step.LIST)
-    made.page_came("C2")
+    made.page_received("C2")
     assert made.list_failed(EXPIRED) == Next(Step.LIST)
     assert asked(made)[0] == ""
-    made.page_came("C3")
+    made.page_received("C3")
     assert made.list_failed(EXPIRED) == Next(Step.LIST)
-    made.page_came("C4")
+    made.page_received("C4")
     assert made.list_failed(EXPIRED).step is Step.FAILED
 
 
@@ -133,7 +133,7 @@ def test_a_failed_list_ends_the_round_and_waits_as_long_as_the_server_asks(error
 def test_a_failed_page_is_forgotten_by_the_next_round() -> None:
     """client-go source. A round begins with a first page, whatever the last one ended with."""
     made = state(page_size=4)
-    made.page_came("C1")
+    made.page_received("C1")
     made.list_failed(REFUSED)
     made.begin()
     assert asked(made) == ("0", "", 4)
@@ -142,17 +142,17 @@ def test_a_failed_page_is_forgotten_by_the_next_round() -> None:
 def test_the_same_token_twice_fails_the_list() -> None:
     """A server that ignores continue tokens gives its first page for ever."""
     made = state()
-    assert made.page_came("C1") == Next(Step.LIST)
-    assert made.page_came("C2") == Next(Step.LIST)
-    assert made.page_came("C2") == Next(Step.FAILED, wait=True)
+    assert made.page_received("C1") == Next(Step.LIST)
+    assert made.page_received("C2") == Next(Step.LIST)
+    assert made.page_received("C2") == Next(Step.FAILED, wait=True)
     made.begin()
-    assert made.page_came("C2") == Next(Step.LIST)
+    assert made.page_received("C2") == Next(Step.LIST)
 
 
 def test_pages_with_tokens_of_their_own_may_be_many() -> None:
     """A long list has many pages."""
     made = state()
-    assert all(made.page_came(f"C{i}") == Next(Step.LIST) for i in range(1000))
+    assert all(made.page_received(f"C{i}") == Next(Step.LIST) for i in range(1000))
 
 
 # Watches
@@ -162,8 +162,8 @@ def test_watch_begins_at_the_last_version_and_asks_for_bookmarks() -> None:
     """client-go source. A watch asks for bookmarks and a deadline, and for nothing that only a watch list has."""
     made = state()
     assert made.list_complete("10") == Next(Step.WATCH)
-    made.saw("12")
-    made.saw("")
+    made.stored("12")
+    made.stored("")
     options = made.watch_options(300)
     assert (options.resource_version, options.allow_watch_bookmarks, options.timeout_seconds) == ("12", True, 300)
     assert (options.resource_version_match, options.send_initial_events, options.limit) == ("", None, 0)
@@ -209,7 +209,7 @@ def test_an_error_within_a_watch_ends_it_without_one(error: ApiError, expected: 
 def test_an_expired_watch_lists_at_its_last_version_first() -> None:
     """client-go source, kubernetes#86430. A relist at the last version spares etcd; the newest state is the second try."""
     made = state(seen="10")
-    made.saw("15")
+    made.stored("15")
     assert made.watch_call_failed(EXPIRED).step is Step.FAILED
     made.begin()
     assert asked(made) == ("15", "", 0)
@@ -250,8 +250,8 @@ def test_watches_that_end_at_once_have_a_growing_pause_between_them() -> None:
 def test_silence_asks_again_at_once_at_the_last_version() -> None:
     """A silent watch is given up, and nothing is listed again."""
     made = state(seen="10")
-    made.saw("11")
-    assert made.watch_was_silent() == Next(Step.WATCH)
+    made.stored("11")
+    assert made.watch_went_silent() == Next(Step.WATCH)
     assert made.watch_options(1).resource_version == "11"
 
 
@@ -389,8 +389,8 @@ class World:
         if kind == "fails":
             return self.state.list_failed(value)
         if kind == "broke":
-            return self.state.broke()
-        following = self.state.page_came(value if kind == "succeeds" else None)
+            return self.state.round_failed()
+        following = self.state.page_received(value if kind == "succeeds" else None)
         if following is not None:
             self.requests_in_a_row -= 1  # a page is progress
             return following
@@ -405,7 +405,7 @@ class World:
         if kind == "silent":
             return self.state.watch_list_timed_out()
         if kind == "broke":
-            return self.state.broke()
+            return self.state.round_failed()
         self.version += 1
         self.state.watch_list_complete(str(self.version))
         return self.followed("ends", (1, 0.0))
@@ -417,14 +417,14 @@ class World:
         if kind == "in_stream":
             return self.state.watch_error(value)
         if kind == "broke":
-            return self.state.broke()
+            return self.state.round_failed()
         if kind != "ends":
             self.requests_in_a_row = 0  # silence, or a watch that ended in its time
-            return self.state.watch_was_silent()
+            return self.state.watch_went_silent()
         events, seconds = value
         if events:
             self.version += events
-            self.state.saw(str(self.version))
+            self.state.stored(str(self.version))
         if seconds >= 1.0:
             self.requests_in_a_row = 0
         return self.state.watch_ended(events=events, seconds=seconds)

@@ -8,24 +8,24 @@ from typing import Any
 import pytest
 
 from informer import Backoff, Reflector, Store
-from informer.reflector.pacing import Pace, pace_of
+from informer.reflector.pacing import Pacer, pacer_for
 from watch.concurrency import Signal
 
 SERVER = "https://turns.example.com"
 
 
 @pytest.fixture
-def pace() -> Pace:
+def pace() -> Pacer:
     """The pace of the server, which lives as long as the test."""
-    made = pace_of(SERVER)
+    made = pacer_for(SERVER)
     assert made is not None
     return made
 
 
-def taken(pace: Pace, seconds: float) -> None:
+def taken(pace: Pacer, seconds: float) -> None:
     """Others have taken the turns of so many seconds to come."""
     now = time.monotonic()
-    while pace.turn(now) < seconds:
+    while pace.reserve(now) < seconds:
         pass
 
 
@@ -33,7 +33,7 @@ def reflector(source: Any) -> Reflector:
     return Reflector(source, Store(), name="testName", backoff=Backoff(0.001, 0.002))
 
 
-def test_a_request_waits_for_its_turn(script: Any, pace: Pace) -> None:
+def test_a_request_waits_for_its_turn(script: Any, pace: Pacer) -> None:
     """The list comes when its turn has; the watch that follows it waits for none."""
     source = script.source([script.pods("1", "foo")], [[script.added("bar", "2")]])
     source.server = SERVER
@@ -45,7 +45,7 @@ def test_a_request_waits_for_its_turn(script: Any, pace: Pace) -> None:
     assert time.monotonic() - begun >= 0.19
 
 
-def test_a_stop_ends_the_wait_for_a_turn(script: Any, pace: Pace, run: Any) -> None:
+def test_a_stop_ends_the_wait_for_a_turn(script: Any, pace: Pacer, run: Any) -> None:
     """At once, and nothing is asked."""
     source, stop = script.source(), Signal()
     source.server = SERVER
@@ -58,7 +58,7 @@ def test_a_stop_ends_the_wait_for_a_turn(script: Any, pace: Pace, run: Any) -> N
 
 
 @pytest.mark.parametrize("server", [None, "https://other.example.com", object()], ids=["unknown", "other", "odd"])
-def test_those_who_ask_another_server_do_not_wait(script: Any, pace: Pace, server: Any) -> None:
+def test_those_who_ask_another_server_do_not_wait(script: Any, pace: Pacer, server: Any) -> None:
     """A user's own list-watch, of whose server nothing is known, has no turns at all."""
     source = script.source([script.pods("1", "foo")])
     if server is not None:

@@ -14,7 +14,7 @@ from watch import Event
 
 def initial(now: float = 0.0) -> InitialEvents:
     reader = EventReader("1", on_undecodable=lambda item: None)
-    return InitialEvents(reader, meta_namespace_key, lambda error: None, BookmarkDeadline(now), now)
+    return InitialEvents(reader, meta_namespace_key, lambda error: None, now)
 
 
 def added(name: str) -> Event[Any]:
@@ -45,8 +45,8 @@ def test_the_deadline_is_put_off_by_progress_only(steps: Any, until: float) -> N
     """Initial events come fast; what trickles in, or comes behind another bookmark, is live traffic."""
     deadline = BookmarkDeadline(0.0)
     for now, objects, other_bookmark in steps:
-        deadline.saw(objects, now, other_bookmark=other_bookmark)
-    assert deadline.left(0) == until
+        deadline.update(objects, now, other_bookmark=other_bookmark)
+    assert deadline.remaining(0) == until
 
 
 def test_objects_and_what_came_behind_the_bookmark_are_given_away_once() -> None:
@@ -91,9 +91,9 @@ def test_warnings_come_every_ten_seconds_until_it_is_over() -> None:
 def test_waits_end_at_the_next_warning_or_the_deadline() -> None:
     """Whichever comes first."""
     made = initial()
-    assert made.left(0) == 10
+    assert made.wait_seconds(0) == 10
     assert made.warning(10)
-    assert made.left(10) == 5
+    assert made.wait_seconds(10) == 5
     assert not made.expired(14.9)
     assert made.expired(15)
 
@@ -101,7 +101,7 @@ def test_waits_end_at_the_next_warning_or_the_deadline() -> None:
 def test_more_objects_than_are_allowed_end_it() -> None:
     """Objects are counted, not events: one that is seen twice, or gone again, counts once or not."""
     reader = EventReader("1", on_undecodable=lambda item: None)
-    made = InitialEvents(reader, meta_namespace_key, lambda error: None, BookmarkDeadline(0.0), 0.0, max_objects=2)
+    made = InitialEvents(reader, meta_namespace_key, lambda error: None, 0.0, max_objects=2)
     made.feed([added("a"), added("b"), added("b"), Event("DELETED", added("a").object), added("c")], 1)
     assert (made.count, made.is_too_many, made.is_over()) == (2, False, False)
     made.feed([added("d")], 2)

@@ -1,4 +1,4 @@
-"""Applies batches of deltas to the cache and gives the changes to the listeners, as one step."""
+"""Applies batches of deltas to the cache, and passes the changes to the listeners in the same step."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ __all__ = ["Applier", "Listeners"]
 
 
 class Listeners(Protocol):
-    """Gets every change of the cache."""
+    """Receives every change of the cache."""
 
     @property
     def lock(self) -> AbstractContextManager[object]:
-        """Held while a batch is applied and distributed."""
+        """The lock that is held while a batch is applied and distributed."""
         ...
 
     def distribute(self, changes: Sequence[Change[Any]]) -> None:
-        """Takes a batch of changes; the sequence is not modified afterwards."""
+        """Receives a batch of changes; the sequence is not modified afterwards."""
         ...
 
 
 class Applier:
-    """Applies batches of deltas to the cache, and gives the changes out in the same step.
+    """Applies batches of deltas to the cache, and passes the changes to the listeners in the same step.
 
     Args:
         indexer: the cache.
-        listeners: get the changes.
+        listeners: receives the changes.
         key_of: returns a stored object's key, and raises for an object that has none.
-        log: for objects that cannot be stored.
+        log: reports objects that cannot be stored.
 
-    Threads: `process` on one thread at a time.
+    Threads: `process` is called on one thread at a time.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class Applier:
         """The number of objects that could not be stored because they have no key."""
 
     def process(self, run: Run) -> None:
-        """Applies deltas; the second half of `run` tells whether they belong to the initial list."""
+        """Applies a `Run` to the cache in one step. It is prepared again if the cache has changed in the meantime."""
         deltas, is_in_initial_list = run
         prepared = self._prepare(deltas)
         while not self._commit(prepared, is_in_initial_list=is_in_initial_list):
@@ -70,7 +70,7 @@ class Applier:
     def _prepare(self, deltas: Sequence[Delta]) -> Prepared:
         try:
             return self._indexer.prepare(deltas)
-        # Only a key function can fail here. The objects that have a key are stored all the same.
+        # Only the key function can raise here. The objects that have a key are stored nevertheless.
         except Exception:
             return self._indexer.prepare([*self._usable(deltas)])
 

@@ -58,7 +58,7 @@ class Reflector:
 
     Raises:
         ValueError: an option has a value that is not allowed.
-        TypeError: there is no such option, or a config and options are given.
+        TypeError: an option does not exist, or a config and options are given.
 
     Threads: `run` and `list_and_watch` block, and only one of them may run at a time. Everything else may be called from any
     thread and does not block.

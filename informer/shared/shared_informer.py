@@ -20,7 +20,7 @@ from informer.cache.change import Change
 from informer.cache.indexer import Indexer
 from informer.cache.lister import Lister
 from informer.controller.controller import Controller
-from informer.controller.stored_source import stored_items
+from informer.controller.stored_source import stored_source
 from informer.controller.wiring import QueueKind, make_controller
 from informer.errors import KeyFuncError
 from informer.handlers.event_stream import EventStream
@@ -385,7 +385,7 @@ class SharedInformer(InformerLife, Generic[T]):
             watch_error_handler=None if self._watch_error_handler is None else self._watch_failed,
         )
         return make_controller(
-            stored_items(self._source, self._transform, self._indexer.stored_if_same),
+            stored_source(self._source, self._transform, self._indexer.stored_if_same),
             self._indexer,
             self._processor,
             config,

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from informer import Indexer, ListWatch, Object, ObjectList, strip_managed_fields
-from informer.controller.stored_source import stored_items
+from informer.controller.stored_source import stored_source
 from informer.objects.entry import Entry, Undecodable
 from watch import Event, ListOptions
 from watch.fake import FakeWatcher
@@ -51,7 +51,7 @@ def nothing_known(item: Any) -> Any:
 def test_without_a_transform_objects_stay_as_they_come() -> None:
     """A user's list-watch gives its own objects."""
     given = pod()
-    for items in listed_and_watched(stored_items(source_of(given), None, nothing_known)):
+    for items in listed_and_watched(stored_source(source_of(given), None, nothing_known)):
         assert items[0] is given
 
 
@@ -59,7 +59,7 @@ def test_a_list_watch_that_has_entries_gives_these() -> None:
     """Where the model is our own, its stored form is used, and each item is finished by the source as it comes."""
     source = source_of()
     source.entries = lambda listed: source_of(listed(pod("a")))
-    made = stored_items(source, lambda obj: "x", nothing_known)
+    made = stored_source(source, lambda obj: "x", nothing_known)
     assert [item.object for item in made.list(OPTIONS).items] == ["x"]
 
 
@@ -74,7 +74,7 @@ def test_what_is_stored_already_stands_for_the_same_in_a_list(has_entries: bool,
     source = source_of(same, other)
     if has_entries:
         source.entries = lambda listed: source_of(listed(same), listed(other))
-    items = stored_items(source, transform, store.stored_if_same).list(OPTIONS).items
+    items = stored_source(source, transform, store.stored_if_same).list(OPTIONS).items
     assert items[0] is before
     assert items[1] is other
 
@@ -89,7 +89,7 @@ def test_what_is_stored_already_stands_for_the_same_at_the_beginning_of_a_watch_
     batches += [[Event("BOOKMARK", end)], [Event("ADDED", Object.from_dict(pod("a")))]]
     source = source_of()
     source.watch(OPTIONS).next_batch = lambda timeout=None: batches.pop(0)
-    made = stored_items(source, None, store.stored_if_same)
+    made = stored_source(source, None, store.stored_if_same)
     watcher: Any = made.watch(ListOptions(send_initial_events=True))
     added, deleted = watcher.next_batch()
     assert (added.object is before, deleted.object is before) == (True, False)
@@ -102,7 +102,7 @@ def test_a_bad_object_is_not_taken_for_the_good_one_that_is_stored(options: List
     """A state whose transform raises by now is set aside, though the same state is stored."""
     store: Indexer[Any] = Indexer()
     store.add(Object.from_dict(pod("a")))
-    made = stored_items(source_of(Object.from_dict(pod("a"))), lambda obj: None, store.stored_if_same)
+    made = stored_source(source_of(Object.from_dict(pod("a"))), lambda obj: None, store.stored_if_same)
     watcher: Any = made.watch(options)
     for items in (made.list(options).items, [event.object for event in watcher.next_batch()]):
         assert type(items[0]) is Undecodable
@@ -124,7 +124,7 @@ def test_a_transform_gets_what_the_model_gives_and_its_result_is_stored(given: A
         calls.append(obj)
         return "transformed"
 
-    source = stored_items(source_of(given), transform, nothing_known)
+    source = stored_source(source_of(given), transform, nothing_known)
     for items in listed_and_watched(source):
         assert items == [Entry("a", "ns", "uid-a", "5", "transformed")]
     assert calls == [seen, seen]
@@ -132,7 +132,7 @@ def test_a_transform_gets_what_the_model_gives_and_its_result_is_stored(given: A
 
 def test_a_result_keeps_who_it_is_though_it_has_no_metadata() -> None:
     """Go: TestStoreResourceVersionWithNonMetaTransform. Key, uid and version are those of the object that came."""
-    source = stored_items(source_of(pod("b")), lambda obj: 5, nothing_known)
+    source = stored_source(source_of(pod("b")), lambda obj: 5, nothing_known)
     (item,) = source.list(OPTIONS).items
     assert (item.name, item.namespace, item.uid, item.resource_version, item.object) == ("b", "ns", "uid-b", "5", 5)
 
@@ -143,7 +143,7 @@ def test_a_result_with_another_name_has_that_name() -> None:
     def transform(obj: Any) -> Any:
         return {"metadata": {"name": obj["metadata"]["name"].upper(), "namespace": "other"}}
 
-    (item,) = stored_items(source_of(pod("b")), transform, nothing_known).list(OPTIONS).items
+    (item,) = stored_source(source_of(pod("b")), transform, nothing_known).list(OPTIONS).items
     assert (item.name, item.namespace, item.uid, item.resource_version) == ("B", "other", "uid-b", "5")
 
 
@@ -154,7 +154,7 @@ def test_a_transform_that_changes_the_object_in_place_cannot_take_its_version() 
         obj["metadata"]["resourceVersion"] = ""
         return obj
 
-    (item,) = stored_items(source_of(pod("b")), transform, nothing_known).list(OPTIONS).items
+    (item,) = stored_source(source_of(pod("b")), transform, nothing_known).list(OPTIONS).items
     assert item.resource_version == "5"
 
 
@@ -162,7 +162,7 @@ def test_an_object_for_an_object_needs_no_entry() -> None:
     """`strip_managed_fields` gives an `Object`, which says itself who it is."""
     given = Object.from_dict(pod("b", spec={}))
     given = Object.from_dict({**given.to_dict(), "metadata": {**given.to_dict()["metadata"], "managedFields": [{}]}})
-    (item,) = stored_items(source_of(given), strip_managed_fields, nothing_known).list(OPTIONS).items
+    (item,) = stored_source(source_of(given), strip_managed_fields, nothing_known).list(OPTIONS).items
     assert type(item) is Object
     assert b"managedFields" not in item.raw
 
@@ -170,7 +170,7 @@ def test_an_object_for_an_object_needs_no_entry() -> None:
 def test_an_object_that_lost_its_version_is_held_with_the_one_it_came_with() -> None:
     """Go: TestTransformingInformer. What the cache compares is the server's, not the transform's."""
     transform = lambda obj: obj.without("metadata.resourceVersion", "metadata.uid")  # noqa: E731
-    (item,) = stored_items(source_of(Object.from_dict(pod("b"))), transform, nothing_known).list(OPTIONS).items
+    (item,) = stored_source(source_of(Object.from_dict(pod("b"))), transform, nothing_known).list(OPTIONS).items
     assert (type(item), item.uid, item.resource_version, item.object.resource_version) == (Entry, "uid-b", "5", "")
 
 
@@ -184,7 +184,7 @@ def test_a_transform_that_raises_sets_that_one_object_aside(given: Any) -> None:
             raise error
         return obj
 
-    source = stored_items(source_of(pod("a"), given, pod("c")), transform, nothing_known)
+    source = stored_source(source_of(pod("a"), given, pod("c")), transform, nothing_known)
     for items in listed_and_watched(source):
         assert [type(item) for item in items] == [Entry, Undecodable, Entry]
         assert items[1].error is error
@@ -195,7 +195,7 @@ def test_a_transform_that_raises_sets_that_one_object_aside(given: Any) -> None:
 def test_what_did_not_decode_is_not_transformed() -> None:
     """A transform sees objects only."""
     bad = Undecodable("a", "ns", "", "", b"", ValueError())
-    for items in listed_and_watched(stored_items(source_of(bad), lambda obj: pytest.fail("called"), nothing_known)):
+    for items in listed_and_watched(stored_source(source_of(bad), lambda obj: pytest.fail("called"), nothing_known)):
         assert items == [bad]
 
 
@@ -204,13 +204,13 @@ def test_bookmarks_and_errors_are_not_transformed() -> None:
     bookmark, error = Event("BOOKMARK", {"metadata": {"resourceVersion": "9"}}), Event("ERROR", {"code": 410})
     source = source_of()
     source.watch(OPTIONS).next_batch = lambda timeout=None: [bookmark, error]
-    made: Any = stored_items(source, lambda obj: pytest.fail("called"), nothing_known)
+    made: Any = stored_source(source, lambda obj: pytest.fail("called"), nothing_known)
     assert made.watch(OPTIONS).next_batch() == [bookmark, error]
 
 
 def test_a_page_keeps_what_it_says_of_itself() -> None:
     """Version, continue token, remaining count and shard go along."""
-    page = stored_items(source_of(pod()), lambda obj: obj, nothing_known).list(OPTIONS)
+    page = stored_source(source_of(pod()), lambda obj: obj, nothing_known).list(OPTIONS)
     assert (page.resource_version, page.continue_, page.remaining_item_count, page.shard_selector) == (
         "7",
         "C1",
@@ -223,7 +223,7 @@ def test_a_page_may_lack_all_but_items_and_a_version() -> None:
     """A user's own page type is enough."""
     source = source_of()
     source.list = lambda options: SimpleNamespace(items=[pod()], resource_version="7")
-    page = stored_items(source, lambda obj: obj, nothing_known).list(OPTIONS)
+    page = stored_source(source, lambda obj: obj, nothing_known).list(OPTIONS)
     assert (page.resource_version, page.continue_) == ("7", None)
 
 
@@ -231,7 +231,7 @@ def test_a_watch_of_none_stays_none() -> None:
     """It counts as a broken connection."""
     source = source_of()
     source.watch = lambda options: None
-    assert stored_items(source, lambda obj: obj, nothing_known).watch(OPTIONS) is None
+    assert stored_source(source, lambda obj: obj, nothing_known).watch(OPTIONS) is None
 
 
 @pytest.mark.parametrize("pulled", [True, False])
@@ -245,7 +245,7 @@ def test_watchers_of_both_kinds_are_transformed_and_stopped(pulled: bool, script
         watcher.add(pod())
     source = source_of()
     source.watch = lambda options: watcher
-    made: Any = stored_items(source, lambda obj: "x", nothing_known).watch(OPTIONS)
+    made: Any = stored_source(source, lambda obj: "x", nothing_known).watch(OPTIONS)
     assert [event.object.object for event in made.next_batch(5)] == ["x"]
     made.stop()
     assert watcher.stopped.is_set() if pulled else watcher.is_stopped()
@@ -260,7 +260,7 @@ def test_namespaces_and_what_else_a_source_has_shine_through() -> None:
         return source_of(pod(namespace))
 
     source = source_of(namespaces=("a", "b"), for_namespace=for_namespace, supports_watch_list=False)
-    made: Any = stored_items(source, lambda obj: "x", nothing_known)
+    made: Any = stored_source(source, lambda obj: "x", nothing_known)
     assert (made.namespaces, made.supports_watch_list, made.resource_name) == (("a", "b"), False, None)
     assert [item.object for item in made.for_namespace("b").list(OPTIONS).items] == ["x"]
     assert asked == ["b"]
@@ -268,7 +268,7 @@ def test_namespaces_and_what_else_a_source_has_shine_through() -> None:
 
 def test_a_transform_that_returns_nothing_sets_the_object_aside() -> None:
     """A transform that forgot to return what it changed is told so, rather than that None is stored."""
-    for items in listed_and_watched(stored_items(source_of(pod("a")), lambda obj: None, nothing_known)):
+    for items in listed_and_watched(stored_source(source_of(pod("a")), lambda obj: None, nothing_known)):
         assert type(items[0]) is Undecodable
         assert "the transform returned None" in str(items[0].error)
 
@@ -279,6 +279,6 @@ def test_a_transform_cannot_end_the_thread_that_reads() -> None:
     def transform(obj: Any) -> Any:
         raise SystemExit(3)
 
-    for items in listed_and_watched(stored_items(source_of(pod("a")), transform, nothing_known)):
+    for items in listed_and_watched(stored_source(source_of(pod("a")), transform, nothing_known)):
         assert str(items[0].error) == "the transform raised SystemExit"
         assert isinstance(items[0].error.__cause__, SystemExit)

@@ -10,7 +10,7 @@ from hypothesis import given, strategies as st
 
 from informer import ApiError, DeletedFinalStateUnknown, Delta, DeltaType, Object
 from informer.objects.entry import Undecodable
-from informer.reflector.event_reader import EventReader, type_check, is_initial_events_end, status_error, version_after
+from informer.reflector.event_reader import EventReader, is_initial_events_end, status_error, type_check, version_after
 from watch import Event, EventType
 
 

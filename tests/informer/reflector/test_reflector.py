@@ -282,26 +282,6 @@ def test_a_watch_from_a_channel_is_read_and_stopped(script: Any, run: Any) -> No
 # What the versions are
 
 
-def test_every_event_and_bookmark_is_told_to_a_store_that_wants_to_know(script: Any) -> None:
-    """Go: TestReflectorResourceVersionUpdate. The store's hook gets each version, bookmarks' too."""
-
-    class Telling(Store[Any]):
-        told: list[str] = []
-
-        def update_resource_version(self, resource_version: str) -> None:
-            self.told.append(resource_version)
-
-    events = [
-        script.added("a", "10"),
-        script.modified("a", "20"),
-        script.bookmark("30"),
-        script.deleted("a", "40"),
-    ]
-    target = Telling()
-    one_round(reflect(script.source([script.pods("10")], [events]), target))
-    assert target.told == ["10", "20", "30", "40"]
-
-
 def test_a_bookmark_moves_the_version_and_stores_nothing(script: Any) -> None:
     """Bookmark, only metadata: the store gets the version and no object; the next watch begins there."""
     store: Store[Any] = Store()
@@ -648,45 +628,6 @@ def test_objects_that_do_not_decode_are_reported_and_left_out(script: Any) -> No
     assert made.last_sync_resource_version == "6"
 
 
-def test_an_on_undecodable_that_raises_changes_nothing(script: Any, caplog: pytest.LogCaptureFixture) -> None:
-    """Its exception is logged; the list is stored."""
-
-    def fails(item: Any) -> None:
-        raise RuntimeError("mine")
-
-    bad = Undecodable("a", "ns", "", "5", b"secret", ValueError("secret"))
-    store: Store[Any] = Store()
-    one_round(reflect(script.source([ObjectList([bad, script.pod("b", "1")], "1")]), store, on_undecodable=fails))
-    assert versions(store) == {"b": "1"}
-    assert "on_undecodable failed" in caplog.text
-    assert "secret" not in caplog.text
-
-
-def test_targets_may_lack_batches_and_bookmarks(script: Any) -> None:
-    """A target needs `replace`, `add`, `update` and `delete`, and nothing else."""
-
-    class Plain:
-        def __init__(self) -> None:
-            self.calls: list[Any] = []
-
-        def replace(self, items: Any, resource_version: str) -> None:
-            self.calls.append(("replace", len(items), resource_version))
-
-        def add(self, obj: Any) -> None:
-            self.calls.append(("add", obj["metadata"]["name"]))
-
-        def update(self, obj: Any) -> None:
-            self.calls.append(("update", obj["metadata"]["name"]))
-
-        def delete(self, obj: Any) -> None:
-            self.calls.append(("delete", obj["metadata"]["name"]))
-
-    target = Plain()
-    events = [script.added("b", "2"), script.modified("b", "3"), script.bookmark("4"), script.deleted("b", "5")]
-    one_round(reflect(script.source([script.pods("1", "a")], [events]), target, resync_period=60))
-    assert target.calls == [("replace", 1, "1"), ("add", "b"), ("update", "b"), ("delete", "b")]
-
-
 def test_a_transform_of_the_queue_is_called_once_an_object(script: Any) -> None:
     """Go: TestReflectorRespectStoreTransformer. Objects of a list and of a watch come out transformed."""
     seen: list[str] = []
@@ -752,69 +693,6 @@ def test_resync_is_called_each_period(script: Any, run: Any) -> None:
     task.result()
 
 
-def test_without_a_period_nothing_is_resynced(script: Any) -> None:
-    """client-go source. A period of 0 starts no thread."""
-    before = threading.active_count()
-    seen: list[int] = []
-
-    def look(options: Any) -> Any:
-        seen.append(threading.active_count())
-        return script.pods("1")
-
-    one_round(reflect(script.source([look])))
-    assert seen == [before]
-
-
-def test_a_resync_that_fails_ends_the_resyncs_and_nothing_else(
-    script: Any, run: Any, caplog: pytest.LogCaptureFixture
-) -> None:
-    """Go: TestReflectorResync. Two calls, the second of which raises; the round ends without an error."""
-    calls = threading.Semaphore(0)
-
-    class Failing(Store[Any]):
-        resyncs = 0
-
-        def resync(self) -> None:
-            self.resyncs += 1
-            calls.release()
-            if self.resyncs == 2:
-                raise RuntimeError("no more")
-
-    target, stop = Failing(), Signal()
-    source = script.source([script.pods("1")], [script.watcher(hang=True)])
-    task = run(reflect(source, target, resync_period=0.001).list_and_watch, stop)
-    for _ in range(2):
-        assert calls.acquire(timeout=10)
-    assert not calls.acquire(timeout=0.05)
-    stop.set()
-    task.result()
-    assert target.resyncs == 2
-    assert "a resync failed: no more resyncs" in caplog.text
-
-
-def test_should_resync_is_asked_before_each(script: Any, run: Any) -> None:
-    """client-go source. A resync that nobody wants is left out."""
-    wanted = iter([False, True])
-    resynced = threading.Event()
-    asked: list[bool] = []
-
-    class Counting(Store[Any]):
-        def resync(self) -> None:
-            resynced.set()
-
-    def should_resync() -> bool:
-        asked.append(next(wanted, True))
-        return asked[-1]
-
-    stop = Signal()
-    source = script.source([script.pods("1")], [script.watcher(hang=True)])
-    task = run(reflect(source, Counting(), resync_period=0.001, should_resync=should_resync).run, stop)
-    assert resynced.wait(10)
-    stop.set()
-    task.result()
-    assert asked[:2] == [False, True]
-
-
 def test_the_error_handler_is_called_once_a_failed_round_and_then_comes_the_wait(script: Any, run: Any) -> None:
     """client-go source. A watch that ends with an ERROR event is no failed round."""
     told: list[Exception] = []
@@ -845,25 +723,6 @@ def test_an_error_handler_that_raises_ends_nothing(script: Any, run: Any, caplog
     stop.set()
     task.result()
     assert "the watch error handler failed" in caplog.text
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        pytest.param({"watch_list": "yes"}, "watch_list", id="watch-list"),
-        pytest.param({"page_size": -1}, "page_size", id="page-size"),
-        pytest.param({"max_objects": 0}, "max_objects must be 1 or more, or None", id="max-objects"),
-        pytest.param({"watch_timeout": (10, 5)}, "watch_timeout", id="watch-timeout-order"),
-        pytest.param({"watch_timeout": (0, 5)}, "watch_timeout", id="watch-timeout-zero"),
-        pytest.param({"watch_timeout": (5,)}, "watch_timeout", id="watch-timeout-length"),
-        pytest.param({"silence_timeout": 0}, "silence_timeout", id="silence-timeout"),
-        pytest.param({"resync_period": -1}, "resync_period", id="resync-period"),
-    ],
-)
-def test_arguments_that_make_no_sense_are_refused(script: Any, options: Any, message: str) -> None:
-    """The message names the argument."""
-    with pytest.raises(ValueError, match=message):
-        reflect(script.source(), **options)
 
 
 def test_what_is_stored_is_not_held_while_the_next_is_waited_for(script: Any) -> None:

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from informer import ApiError, Backoff, InOrderFIFO, Reflector, Store
+from informer import ApiError, Backoff, InOrderFIFO, ListWatch, ObjectList, Reflector, SharedInformer, Store
 from informer.objects.entry import Undecodable
-from watch import Event
+from watch import Event, ListOptions
 from watch.concurrency import Signal
 from watch.watcher import WatcherBase
 
@@ -385,6 +385,24 @@ def test_the_state_is_held_once(script: Any) -> None:
     events.clear()
     one_round(reflect(script.source(watches=[watcher], supports_watch_list=True), queue))
     assert alive == [False, False]
+
+
+def nothing(options: ListOptions) -> None:
+    """Gives no watcher."""
+
+
+def cut(options: ListOptions) -> None:
+    """Breaks off."""
+    raise ConnectionError("reset by peer")
+
+
+@pytest.mark.parametrize("watch_func", [nothing, cut])
+def test_a_watch_list_that_breaks_off_at_once_makes_way_for_a_list(watch_func: Any) -> None:
+    """client-go source. Only a refused connection is waited for; after any other failure the list function is asked."""
+    page = ObjectList([{"metadata": {"name": "a", "resourceVersion": "1"}}], "5")
+    with SharedInformer(ListWatch(lambda options: page, watch_func)) as informer:
+        assert informer.wait_for_sync(10)
+        assert informer.lister.get("a") == page.items[0]
 
 
 # The deadline of the end bookmark

@@ -1,4 +1,4 @@
-"""Events to deltas: which, up to which version, and what ends the watch."""
+"""From events to deltas: their types, the version they lead to, and what ends a watch."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ A1, B2, C3 = obj("a", "1"), obj("b", "2"), obj("c", "3")
 
 @pytest.mark.parametrize("plain", [False, True], ids=["enum", "string"])
 def test_each_event_is_a_delta_in_order(plain: bool) -> None:
-    """client-go source. A type may come as an `EventType` or as the server's own string."""
+    """client-go source. An event's type may be an `EventType` or the server's string."""
     kinds: list[Any] = ["ADDED", "MODIFIED", "DELETED", "BOOKMARK"]
     kinds = kinds if plain else [EventType(kind) for kind in kinds]
     batch = reader().read([Event(kind, each) for kind, each in zip(kinds, [A1, B2, C3, obj("", "9")], strict=True)])
@@ -65,7 +65,7 @@ def test_each_event_is_a_delta_in_order(plain: bool) -> None:
     ],
 )
 def test_a_batch_leads_to_the_version_of_its_last_event_that_has_one(events: Any, version: str) -> None:
-    """Go: TestReflectorWatchHandler. Object without RV, bookmark with empty RV: never "" in the place of a version."""
+    """Go: TestReflectorWatchHandler. An object or bookmark without a resourceVersion does not reset the version to ""."""
     assert reader().read([Event(*event) for event in events]).resource_version == version
 
 
@@ -82,8 +82,8 @@ def test_a_batch_leads_to_the_version_of_its_last_event_that_has_one(events: Any
         pytest.param([["+9", "?6"]], [""], id="an-add-that-does-not-decode"),
     ],
 )
-def test_synthetic_adds_tell_no_version(begun_at: str, batches: list[list[str]], expected: list[str]) -> None:
-    """client-go source. RV "" / "0" / unset on watch: synthetic ADDED are not in the order of versions (python#819)."""
+def test_synthetic_adds_do_not_count_as_versions(begun_at: str, batches: list[list[str]], expected: list[str]) -> None:
+    """client-go source. A watch from "" or "0" begins with ADDED events in arbitrary order (python#819)."""
     kinds = {"+": "ADDED", "~": "MODIFIED", "-": "DELETED", "b": "BOOKMARK", "!": "ERROR", "?": "ADDED"}
 
     def event(text: str) -> Event[Any]:
@@ -94,8 +94,8 @@ def test_synthetic_adds_tell_no_version(begun_at: str, batches: list[list[str]],
     assert [made.read([event(text) for text in batch]).resource_version for batch in batches] == expected
 
 
-def test_an_object_that_does_not_decode_is_told_and_taken_out() -> None:
-    """It is gone from the cache if it was there, and the version that it had has been seen."""
+def test_an_undecodable_object_is_reported_and_deleted() -> None:
+    """It is deleted from the cache, and its version counts as seen."""
     told: list[Undecodable] = []
     item = bad("b", "7")
     batch = reader(on_undecodable=told.append).read([Event("MODIFIED", item)])
@@ -106,8 +106,8 @@ def test_an_object_that_does_not_decode_is_told_and_taken_out() -> None:
     ]
 
 
-def test_one_without_a_name_takes_nothing_out() -> None:
-    """Nobody knows what it was."""
+def test_an_undecodable_object_without_a_name_deletes_nothing() -> None:
+    """Its key is unknown."""
     told: list[Undecodable] = []
     batch = reader(on_undecodable=told.append).read([Event("ADDED", bad("", "7"))])
     assert [delta.type for delta in batch.deltas] == [DeltaType.BOOKMARK]
@@ -133,7 +133,7 @@ class Pod:
 def test_objects_of_another_type_are_skipped_and_counted(
     expected: Any, fits: Any, does_not: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Go: TestGetExpectedGVKFromObject. Wrong kind / GVK in stream: skip and count, and a line in the log."""
+    """Go: TestGetExpectedGVKFromObject. They are logged, too."""
     made = reader(is_expected=type_check(expected))
     batch = made.read([Event("ADDED", does_not), Event("ADDED", fits)])
     assert [delta.object for delta in batch.deltas] == [fits]
@@ -142,7 +142,7 @@ def test_objects_of_another_type_are_skipped_and_counted(
 
 
 def test_a_flood_of_objects_of_another_type_does_not_flood_the_log(caplog: pytest.LogCaptureFixture) -> None:
-    """A thousand lines would be a thousand too many."""
+    """Only the first few are logged."""
     made = reader(is_expected=type_check(("v1", "Pod")))
     made.read([Event("ADDED", {"kind": "Service", "apiVersion": "v1"})] * 1000)
     assert made.skipped == 1000
@@ -150,8 +150,8 @@ def test_a_flood_of_objects_of_another_type_does_not_flood_the_log(caplog: pytes
     assert "v1, Kind=Service" in caplog.text
 
 
-def test_nothing_is_expected_without_a_type() -> None:
-    """Go: TestGetTypeDescriptionFromObject. No type: everything passes."""
+def test_without_an_expected_type_every_object_passes() -> None:
+    """Go: TestGetTypeDescriptionFromObject."""
     assert type_check(None) is None
 
 
@@ -159,7 +159,7 @@ def test_nothing_is_expected_without_a_type() -> None:
 
 
 class Status:
-    """As the official client's V1Status."""
+    """Has the attributes of the official client's V1Status."""
 
     def __init__(self, **fields: Any) -> None:
         self.code = fields.get("code")
@@ -186,8 +186,8 @@ class Status:
         pytest.param([1], (500, "InternalError", "list", None), id="array"),
     ],
 )
-def test_an_error_event_tells_what_it_can(given_object: Any, expected: Any) -> None:
-    """ERROR event with Status: `code`, `reason`, `message` may be missing, and it may be no Status."""
+def test_an_error_event_may_lack_any_field(given_object: Any, expected: Any) -> None:
+    """`code`, `reason` and `message` may be missing, and the object need not be a Status."""
     status, reason, message, retry_after = expected
     error = status_error(given_object)
     assert (error.status, error.reason, error.retry_after) == (status, reason, retry_after)
@@ -195,8 +195,8 @@ def test_an_error_event_tells_what_it_can(given_object: Any, expected: Any) -> N
 
 
 @pytest.mark.parametrize("kind", ["REPLACED", "", "added", None, 5])
-def test_an_unknown_event_type_is_an_error_and_what_follows_is_left(kind: Any) -> None:
-    """Unknown event type: the version must not move past it."""
+def test_an_unknown_event_type_ends_the_watch(kind: Any) -> None:
+    """It is an error; later events of the batch are not read, so that the version does not move past it."""
     batch = reader().read([Event("ADDED", A1), Event(kind, B2), Event("ADDED", C3)])
     assert [delta.object for delta in batch.deltas] == [A1]
     assert batch.resource_version == "1"
@@ -227,8 +227,8 @@ def test_an_unknown_event_type_is_an_error_and_what_follows_is_left(kind: Any) -
         ),
     ],
 )
-def test_the_end_of_initial_events_is_told_by_its_annotation_alone(event: Event[Any], expected: bool) -> None:
-    """Go: TestWatchList. A bookmark with the annotation "true", in any form of object."""
+def test_the_end_bookmark_is_recognised_by_its_annotation(event: Event[Any], expected: bool) -> None:
+    """Go: TestWatchList. Only a bookmark with the annotation "true" counts, whatever the form of its object."""
     assert is_initial_events_end(event) is expected
 
 
@@ -252,8 +252,8 @@ def test_the_end_of_initial_events_is_told_by_its_annotation_alone(event: Event[
     st.sampled_from(["", "0", "7"]),
     st.integers(0, 12),
 )
-def test_batches_do_not_matter(events: list[Any], begun_at: str, cut: int) -> None:
-    """Read in one batch or in two: the same deltas, the same last version, the same error."""
+def test_batch_boundaries_do_not_matter(events: list[Any], begun_at: str, cut: int) -> None:
+    """Events read in one batch or in two give the same deltas, the same last version and the same error."""
     made = [Event(*event) for event in events]
     whole, parts = reader(begun_at).read(made), reader(begun_at)
     first, second = parts.read(made[:cut]), None

@@ -160,8 +160,8 @@ def test_the_age_counts_from_the_last_activity(auto_clock: Any, monkeypatch: pyt
 # Seen through a reflector
 
 
-def test_states_are_told_as_they_are(script: Any, run: Any) -> None:
-    """`is_watching`, `sync_error` and `last_event_age`: before, while failing, while watching, and after."""
+def test_a_reflector_reports_its_state(script: Any, run: Any) -> None:
+    """`is_watching`, `sync_error` and `last_event_age`: at first, while failing, while watching, and at the end."""
     looks: list[Any] = []
     errors = [ApiError(403, "Forbidden", "pods is forbidden")]
 
@@ -194,10 +194,10 @@ def test_states_are_told_as_they_are(script: Any, run: Any) -> None:
     assert look(made) == (False, None, True)
 
 
-def test_the_cause_is_logged_after_ten_seconds_without_a_list(
+def test_the_cause_is_logged_after_ten_seconds_without_a_sync(
     script: Any, auto_clock: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Once, and with the words of the server."""
+    """Once, with the server's message."""
     forbidden = ApiError(403, "Forbidden", 'pods is forbidden: User "x" cannot list resource "pods"')
 
     def fails(options: Any) -> Any:
@@ -229,7 +229,7 @@ def test_the_cause_is_logged_after_ten_seconds_without_a_list(
 def test_the_cause_is_logged_in_time_within_a_long_wait(
     script: Any, auto_clock: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A server that asks for a minute's patience does not put the line off."""
+    """A Retry-After of one minute does not delay the line."""
     at: list[float] = []
 
     class Handler(logging.Handler):
@@ -250,8 +250,8 @@ def test_the_cause_is_logged_in_time_within_a_long_wait(
     assert "pods: not synced after 10 s: 429 TooManyRequests: failed to watch pods: be patient" in caplog.text
 
 
-def test_ages_count_from_lists_and_bookmarks(script: Any, run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`last_event_age` is small right after a list, a page of it, or a bookmark."""
+def test_lists_and_bookmarks_count_as_activity(script: Any, run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`last_event_age` is small right after a page of a list, or a bookmark."""
     now = [100.0]
     monkeypatch.setattr("informer.reflector.health.time.monotonic", lambda: now[0])
     ages: list[float | None] = []

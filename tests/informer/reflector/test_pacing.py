@@ -1,4 +1,4 @@
-"""Turns among the requests of many: pure, with the time passed in."""
+"""Pacing of the requests to one server. Pure: time is passed in."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from hypothesis import given, strategies as st
 from informer.reflector.pacing import Pacer, pacer_for
 
 
-def test_the_first_few_go_at_once_and_the_rest_one_after_another() -> None:
-    """Ten of three hundred wait for nothing, and the last for a second and a half."""
+def test_a_burst_goes_at_once_and_the_rest_is_evenly_spaced() -> None:
+    """Of 300 simultaneous requests, ten do not wait, and the last one waits for 1.45 seconds."""
     pace = Pacer(qps=200, burst=10)
     waits = [pace.reserve(5.0) for _ in range(300)]
     assert waits[:10] == [0.0] * 10
@@ -20,14 +20,14 @@ def test_the_first_few_go_at_once_and_the_rest_one_after_another() -> None:
     assert waits[-1] == pytest.approx(1.45)
 
 
-def test_who_is_alone_never_waits() -> None:
-    """Not even with a request each five milliseconds."""
+def test_requests_at_the_allowed_rate_do_not_wait() -> None:
+    """One request every five milliseconds is 200 per second."""
     pace = Pacer(qps=200, burst=10)
     assert [pace.reserve(i * 0.005001) for i in range(1000)] == [0.0] * 1000
 
 
-def test_after_a_rest_the_first_few_go_at_once_again() -> None:
-    """What was not used before is not saved up beyond that."""
+def test_after_a_quiet_time_the_next_burst_goes_at_once() -> None:
+    """A long quiet time does not allow a longer burst."""
     pace = Pacer(qps=200, burst=10)
     for _ in range(300):
         pace.reserve(0.0)
@@ -37,8 +37,8 @@ def test_after_a_rest_the_first_few_go_at_once_again() -> None:
 
 
 @given(st.lists(st.floats(0, 0.05), min_size=1, max_size=300))
-def test_no_second_has_more_than_its_turns_however_they_are_asked_for(pauses: list[float]) -> None:
-    """At most ten, and two hundred a second, in any stretch of time; turns come in the order in which they were asked for."""
+def test_no_stretch_of_time_exceeds_burst_and_rate(pauses: list[float]) -> None:
+    """At most ten requests plus 200 per second, in any stretch of time and in the order in which they were reserved."""
     pace, now, turns = Pacer(qps=200, burst=10), 0.0, []
     for pause in pauses:
         now += pause
@@ -49,8 +49,8 @@ def test_no_second_has_more_than_its_turns_however_they_are_asked_for(pauses: li
             assert count <= 10 + 200 * (at - first) + 1e-6
 
 
-def test_a_server_has_one_pace_for_as_long_as_somebody_uses_it() -> None:
-    """Another server has another; of what is no address nothing is known."""
+def test_a_server_has_one_pacer_while_it_is_in_use() -> None:
+    """Another server has another pacer, and an unknown server none. An unused pacer is forgotten."""
     mine = pacer_for("https://a")
     assert mine is not None
     assert pacer_for("https://a") is mine
@@ -66,8 +66,8 @@ def test_a_server_has_one_pace_for_as_long_as_somebody_uses_it() -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_a_forked_child_has_paces_of_its_own() -> None:
-    """The parent's lock may be held for ever there."""
+def test_a_forked_child_has_its_own_pacers() -> None:
+    """The parent's lock may be held at the time of the fork, and is never released in the child."""
     mine = pacer_for("https://a")
     assert mine is not None
     with mine._lock:

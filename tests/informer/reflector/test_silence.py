@@ -14,10 +14,10 @@ from watch.concurrency import Signal
 PODS = {"kind": "PodList", "apiVersion": "v1", "metadata": {"resourceVersion": "5"}, "items": []}
 
 
-def test_a_silent_watch_is_given_up_and_resumed_at_the_last_version(
+def test_a_silent_watch_is_abandoned_and_resumed_at_the_last_version(
     script: Any, run: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Silence: no relist, no error, no wait; the watcher is stopped."""
+    """The watcher is stopped. There is no list, no error and no wait."""
     silent = script.watcher([script.bookmark("7")], hang=True)
     source = script.source([script.pods("1")], [silent, script.watcher(hang=True)])
     made = Reflector(source, Store(), silence_timeout=0.05)
@@ -34,8 +34,8 @@ def test_a_silent_watch_is_given_up_and_resumed_at_the_last_version(
     assert "the watch was silent for" in caplog.text
 
 
-def test_a_server_that_is_silent_over_http_is_given_up_and_resumed(serve: Any, run: Any) -> None:
-    """Silent server: the connection stays open and nothing comes; the next watch begins at the last version."""
+def test_a_silent_http_connection_is_abandoned_and_the_watch_resumed(serve: Any, run: Any) -> None:
+    """The connection stays open and nothing arrives; the next watch begins at the last version."""
     asked: list[str] = []
     again = threading.Event()
 
@@ -62,8 +62,8 @@ def test_a_server_that_is_silent_over_http_is_given_up_and_resumed(serve: Any, r
     assert made.lists == 1
 
 
-def test_a_slow_event_and_empty_lines_are_no_silence(serve: Any, run: Any) -> None:
-    """Seconds without a byte are counted, not those without an event."""
+def test_a_slow_event_and_empty_lines_are_not_silence(serve: Any, run: Any) -> None:
+    """The time-out counts from the last byte, not from the last event."""
     done = threading.Event()
     go_on = threading.Event()
 

@@ -1,4 +1,4 @@
-"""Stopping a reflector, in every state; and what it says of itself in each."""
+"""Stopping a reflector, in every state."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PODS = {"kind": "PodList", "apiVersion": "v1", "metadata": {"resourceVersion": "
 
 
 def stopped_promptly(made: Reflector, arrived: Callable[[], bool], run: Any, stop: threading.Event) -> None:
-    """Runs it, waits until it has arrived where the test wants it, and stops it."""
+    """Runs a reflector, waits for `arrived`, stops it, and asserts that it ends promptly."""
     task = run(made.run, stop)
     try:
         assert arrived()
@@ -38,7 +38,7 @@ def stopped_promptly(made: Reflector, arrived: Callable[[], bool], run: Any, sto
 
 @pytest.fixture(params=[Signal, threading.Event], ids=["signal", "event"])
 def stop(request: pytest.FixtureRequest) -> threading.Event:
-    """A stop event, one of this project's own and one of anybody's."""
+    """A stop event: one that calls back by itself, and a plain `threading.Event`."""
     made: threading.Event = request.param()
     return made
 
@@ -46,7 +46,7 @@ def stop(request: pytest.FixtureRequest) -> threading.Event:
 # Over functions
 
 
-def test_a_stop_before_the_run_asks_for_nothing(script: Any, stop: threading.Event) -> None:
+def test_a_stop_before_the_run_prevents_every_request(script: Any, stop: threading.Event) -> None:
     """Go: TestReflectorWatchStoppedBefore. Neither list nor watch is called, and there is no error."""
     source = script.source()
     stop.set()
@@ -57,7 +57,7 @@ def test_a_stop_before_the_run_asks_for_nothing(script: Any, stop: threading.Eve
 
 
 def test_a_stop_while_watching_stops_the_watcher(script: Any, run: Any, stop: threading.Event) -> None:
-    """Go: TestReflectorWatchStoppedAfter, TestRunUntil. Exactly one watcher, stopped, and no error."""
+    """Go: TestReflectorWatchStoppedAfter, TestRunUntil. One watcher was opened, which is stopped; there is no error."""
     watcher = script.watcher(hang=True)
     source = script.source([script.pods("1", "a")], [watcher])
     made = Reflector(source, Store())
@@ -67,8 +67,8 @@ def test_a_stop_while_watching_stops_the_watcher(script: Any, run: Any, stop: th
     assert made.sync_error() is None
 
 
-def test_a_watcher_that_came_after_the_stop_is_stopped_unread(script: Any) -> None:
-    """Go: TestReflectorHandleWatchStoppedBefore. It is stopped, and what it has is not stored."""
+def test_a_watcher_that_is_opened_after_the_stop_is_stopped_unread(script: Any) -> None:
+    """Go: TestReflectorHandleWatchStoppedBefore. Its events are not stored."""
     stop = Signal()
     watcher = script.watcher([script.added("a", "2")])
 
@@ -83,8 +83,8 @@ def test_a_watcher_that_came_after_the_stop_is_stopped_unread(script: Any) -> No
 
 
 @pytest.mark.parametrize("kind", ["fake", "proxy"])
-def test_a_stop_ends_the_wait_at_a_watchers_channel(script: Any, run: Any, stop: threading.Event, kind: str) -> None:
-    """Go: TestReflectorHandleWatchStoppedAfter. Even where the watcher's stop does not close its channel."""
+def test_a_stop_ends_the_wait_for_a_channel(script: Any, run: Any, stop: threading.Event, kind: str) -> None:
+    """Go: TestReflectorHandleWatchStoppedAfter. Also if stopping the watcher does not close its channel."""
     channel: Channel[Event[Any]] = Channel(None)
     watcher: Any = FakeWatcher(None) if kind == "fake" else ProxyWatcher(channel)
     source = script.source([script.pods("1")], [watcher])
@@ -94,7 +94,7 @@ def test_a_stop_ends_the_wait_at_a_watchers_channel(script: Any, run: Any, stop:
 
 
 def test_a_stop_ends_a_backoff(script: Any, run: Any, stop: threading.Event) -> None:
-    """Between rounds as well as within one."""
+    """Between rounds and within a round."""
     for source in (
         script.source([ValueError("no")]),
         script.source([script.pods("1")], [ConnectionRefusedError()]),
@@ -105,14 +105,14 @@ def test_a_stop_ends_a_backoff(script: Any, run: Any, stop: threading.Event) -> 
         stopped_promptly(made, lambda source=source: source.wait_for_calls(1), run, stop)
 
 
-def test_a_stop_ends_the_wait_that_a_server_asked_for(script: Any, run: Any, stop: threading.Event) -> None:
-    """429 with Retry-After: an hour is as interruptible as a second."""
+def test_a_stop_ends_the_wait_for_a_retry_after(script: Any, run: Any, stop: threading.Event) -> None:
+    """The server has answered 429 with a Retry-After of one hour."""
     source = script.source([ApiError(429, "TooManyRequests", "", 3600)])
     stopped_promptly(Reflector(source, Store()), lambda: source.wait_for_calls(1), run, stop)
 
 
-def test_a_stop_ends_a_wait_of_a_fake_clock(script: Any, run: Any) -> None:
-    """A wait within a round is of the injected clock, and ends with the stop all the same."""
+def test_a_stop_ends_a_wait_on_the_injected_clock(script: Any, run: Any) -> None:
+    """Waits within a round use that clock."""
     clock, stop = FakeClock(), Signal()
     source = script.source([script.pods("1")], [ConnectionRefusedError()])
     made = Reflector(source, Store(), clock=clock)
@@ -121,7 +121,7 @@ def test_a_stop_ends_a_wait_of_a_fake_clock(script: Any, run: Any) -> None:
 
 @pytest.mark.leaves_threads
 def test_a_list_function_that_blocks_for_ever_does_not_hold_up_a_stop(script: Any) -> None:
-    """Nothing can end it, but `stop` returns in its time and says that a thread still runs."""
+    """The call cannot be interrupted, but `stop` returns in time, with False because a thread is still running."""
     release, entered = threading.Event(), threading.Event()
 
     def block(options: Any) -> Any:
@@ -142,8 +142,8 @@ def test_a_list_function_that_blocks_for_ever_does_not_hold_up_a_stop(script: An
         assert informer.stop(timeout=10)
 
 
-def test_the_same_reflector_may_run_again(script: Any, run: Any) -> None:
-    """After a stop it goes on from the version that it had reached."""
+def test_a_reflector_may_run_again_after_a_stop(script: Any, run: Any) -> None:
+    """It resumes from the last version."""
     source = script.source(
         [script.pods("10"), script.pods("11")], [script.watcher(hang=True), script.watcher(hang=True)]
     )
@@ -163,8 +163,8 @@ def over_http(server: Any, **options: Any) -> Reflector:
     return Reflector(ListWatch.for_resource(server.client(**settings), "pods"), Store(), **options)
 
 
-def test_a_stop_while_connecting(run: Any, stop: threading.Event) -> None:
-    """A server that does not accept: the connection is given up at once."""
+def test_a_stop_ends_an_attempt_to_connect(run: Any, stop: threading.Event) -> None:
+    """The server does not accept connections."""
     with full_listener() as port:
         from kubernetes import client
 
@@ -181,7 +181,7 @@ def test_a_stop_while_connecting(run: Any, stop: threading.Event) -> None:
 
 
 class full_listener:
-    """A port of loopback whose backlog is full, so that a connection to it stays half open."""
+    """A loopback port whose backlog is full, so that connecting to it blocks."""
 
     def __enter__(self) -> int:
         self._listener = socket.socket()
@@ -199,8 +199,8 @@ class full_listener:
             each.close()
 
 
-def test_a_stop_in_the_tls_handshake(run: Any, stop: threading.Event) -> None:
-    """A server that accepts and never says hello."""
+def test_a_stop_ends_a_tls_handshake(run: Any, stop: threading.Event) -> None:
+    """The server accepts the connection and sends nothing."""
     listener = socket.create_server(("127.0.0.1", 0))
     try:
         from kubernetes import client
@@ -222,7 +222,7 @@ def test_a_stop_in_the_tls_handshake(run: Any, stop: threading.Event) -> None:
 
 
 class Blocked:
-    """A server that answers up to a point and then says nothing, and tells when it has come to it."""
+    """A server that sends a part of its response and then nothing more."""
 
     def __init__(self, serve: Any, handler: Any, tls: Any = None) -> None:
         self._there = threading.Event()
@@ -240,10 +240,10 @@ class Blocked:
 
 @pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
 @pytest.mark.parametrize("where", ["head", "list", "page-2", "error-body", "watch-head", "watch", "watch-list"])
-def test_a_stop_while_waiting_for_a_server(
+def test_a_stop_ends_the_wait_for_a_response(
     serve: Any, authority: Any, run: Any, stop: threading.Event, where: str, tls: bool
 ) -> None:
-    """For an answer's head, within a list, on its second page, within an error's body, and in a blocked read of a watch."""
+    """Before the response's head, within a list, on its second page, within an error's body, and within a watch."""
 
     def handler(request: Any, connection: Any) -> bool:
         watch = "watch" in request.query
@@ -275,8 +275,8 @@ def test_a_stop_while_waiting_for_a_server(
     stopped_promptly(made, place.arrived, run, stop)
 
 
-def test_a_stop_while_the_server_sends_without_end(serve: Any, run: Any, stop: threading.Event) -> None:
-    """A watch that is busy is stopped as promptly as a silent one."""
+def test_a_stop_ends_a_busy_watch(serve: Any, run: Any, stop: threading.Event) -> None:
+    """A watch with endless events stops as promptly as a silent one."""
     busy = threading.Event()
 
     class Busy(Store[Any]):

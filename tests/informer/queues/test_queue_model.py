@@ -1,4 +1,4 @@
-"""Both queues against a plain model: whatever happens, who drains them ends with the server's state."""
+"""Both queues against a plain model: in every case the consumer ends with the server's state."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Thing(NamedTuple):
 
 @dataclass(frozen=True)
 class Op:
-    """A step: what, to which object, and what happens while it is processed (of a pop)."""
+    """A step: an operation, its object, and (for a pop) what happens while it is processed."""
 
     kind: str
     name: str = ""
@@ -33,7 +33,7 @@ class Op:
 
 
 class World:
-    """A server, a reflector that misses nothing but what it is told to, a queue, and a consumer with a dict."""
+    """A server, a reflector that misses only what a step says, a queue, and a consumer with a dict."""
 
     def __init__(self, make_queue: Callable[[World], FIFO]) -> None:
         self.server: dict[str, Thing] = {}
@@ -45,7 +45,7 @@ class World:
         self.marked: list[tuple[str, dict[str, int], dict[str, int]]] = []  # bookmarks, with `told` and `gone` then
         self.queue = make_queue(self)
 
-    # The consumer, as a DeltaFIFO looks at it
+    # The consumer, as the known objects of a DeltaFIFO
 
     def list_keys(self) -> list[str]:
         return list(self.consumer)
@@ -74,7 +74,7 @@ class World:
             return
         self.version += 1
         if tell:
-            # A DeltaFIFO drops the delete of what nobody knows: a bookmark then only says that it is not there.
+            # A DeltaFIFO drops the delete of an unknown object. A bookmark then only says that it does not exist.
             self.told.pop(op.name, None)
             self.gone[op.name] = self.version
             self.queue.delete(Thing(op.name, self.version))
@@ -100,7 +100,7 @@ class World:
     # Consuming
 
     def process(self, pairs: list[tuple[list[Delta], bool]], during: tuple[Op, ...]) -> None:
-        # What happens while a batch is processed happens before the consumer shows any of it.
+        # The steps during a batch happen before the consumer has stored any of it.
         for op in during:
             self.do(op)
         for deltas, _ in pairs:
@@ -165,8 +165,8 @@ queues = pytest.mark.parametrize(
 @queues
 @given(ops=st.lists(st.one_of(simple, pop), max_size=30))
 @settings(max_examples=200, deadline=None)
-def test_without_misses_the_consumer_follows(make_queue: Callable[[World], FIFO], ops: list[Op]) -> None:
-    """Whoever drains the queue has the server's state, in versions that never go back, and bookmarks at their places."""
+def test_a_consumer_without_gaps_follows_the_server(make_queue: Callable[[World], FIFO], ops: list[Op]) -> None:
+    """It ends with the server's state. Versions never go back, and bookmarks keep their places."""
     world = World(make_queue)
     for op in ops:
         world.do(op)
@@ -178,12 +178,10 @@ def test_without_misses_the_consumer_follows(make_queue: Callable[[World], FIFO]
 @queues
 @given(ops=st.lists(st.one_of(simple, pop, missed), max_size=30), in_hand=st.integers(0, 4))
 @settings(max_examples=300, deadline=None)
-def test_a_relist_makes_up_for_whatever_was_missed(
-    make_queue: Callable[[World], FIFO], ops: list[Op], in_hand: int
-) -> None:
-    """After a list the consumer has the server's state: what is gone was deleted, whatever events were missed.
+def test_a_relist_makes_up_for_missed_events(make_queue: Callable[[World], FIFO], ops: list[Op], in_hand: int) -> None:
+    """After a list the consumer ends with the server's state: objects that the list lacks are deleted.
 
-    That holds too for what was on its way to the consumer when the list came.
+    That includes objects that were in process when the list came.
     """
     world = World(make_queue)
     for op in ops:
@@ -205,7 +203,7 @@ def test_a_relist_makes_up_for_whatever_was_missed(
 def test_synced_means_that_the_first_list_was_consumed(
     make_queue: Callable[[World], FIFO], before: list[Op], after: list[Op]
 ) -> None:
-    """Once a list was queued and the queue says that it has synced, the consumer has every object of that list."""
+    """Once the queue has synced, the consumer has every object of the first list."""
     world = World(make_queue)
     for op in before:
         world.write_missed(Op("write_missed", op.name or "a"))

@@ -231,7 +231,7 @@ def test_a_very_short_watch_is_logged_and_ends_the_round_without_an_error(
 
 
 def test_a_watch_that_lasted_a_second_is_followed_by_another_at_once(script: Any, auto_clock: Any) -> None:
-    """It brought no events: the next has the same version, and there is no list and no wait."""
+    """It brought no events: the next has the same version, and it follows without a list or a wait."""
 
     def lasted(options: Any) -> Any:
         auto_clock.now += 1.5

@@ -100,7 +100,7 @@ def test_the_version_moves_with_the_end_bookmark_only(script: Any, events: list[
 
 
 def test_a_stop_before_the_bookmark_stores_nothing(script: Any) -> None:
-    """Go: TestWatchList. The initial events are incomplete. There is no error."""
+    """Go: TestWatchList. The initial events are incomplete. No error is raised."""
     stop = Signal()
     watcher = script.watcher([script.added("p1", "1")], lambda: stop.set() or [script.added("p2", "2")])
     source = script.source(watches=[watcher], supports_watch_list=True)

@@ -17,7 +17,7 @@ PODS = {"kind": "PodList", "apiVersion": "v1", "metadata": {"resourceVersion": "
 def test_a_silent_watch_is_abandoned_and_resumed_at_the_last_version(
     script: Any, run: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The watcher is stopped. There is no list, no error and no wait."""
+    """The watcher is stopped. It follows without a list, an error or a wait."""
     silent = script.watcher([script.bookmark("7")], hang=True)
     source = script.source([script.pods("1")], [silent, script.watcher(hang=True)])
     made = Reflector(source, Store(), silence_timeout=0.05)

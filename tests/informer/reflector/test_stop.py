@@ -47,7 +47,7 @@ def stop(request: pytest.FixtureRequest) -> threading.Event:
 
 
 def test_a_stop_before_the_run_prevents_every_request(script: Any, stop: threading.Event) -> None:
-    """Go: TestReflectorWatchStoppedBefore. Neither list nor watch is called, and there is no error."""
+    """Go: TestReflectorWatchStoppedBefore. Neither list nor watch is called, and no error is raised."""
     source = script.source()
     stop.set()
     made = Reflector(source, Store())
@@ -57,7 +57,7 @@ def test_a_stop_before_the_run_prevents_every_request(script: Any, stop: threadi
 
 
 def test_a_stop_while_watching_stops_the_watcher(script: Any, run: Any, stop: threading.Event) -> None:
-    """Go: TestReflectorWatchStoppedAfter, TestRunUntil. One watcher was opened, which is stopped; there is no error."""
+    """Go: TestReflectorWatchStoppedAfter, TestRunUntil. One watcher was opened, which is stopped; no error is recorded."""
     watcher = script.watcher(hang=True)
     source = script.source([script.pods("1", "a")], [watcher])
     made = Reflector(source, Store())

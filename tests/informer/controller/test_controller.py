@@ -251,17 +251,17 @@ def test_the_result_of_a_transform_is_stored(running: RunningMaker, kind: str) -
         if kind == "in_order"
         else DeltaFIFO(known_objects=indexer, transform=transform)
     )
-    told: Channel[tuple[str, Any, Any]] = Channel(None)
+    changes: Channel[tuple[str, Any, Any]] = Channel(None)
 
     def process(deltas: list[Delta], initial: bool) -> None:
         for change in indexer.apply(deltas, is_in_initial_list=initial):
-            told.put((str(change.type), change.old, change.object))
+            changes.put((str(change.type), change.old, change.object))
 
     def made(name: str, generation: int) -> dict[str, Any]:
         return transform(pod(name, generation=generation))
 
     with running(Controller(fifo, source, process, backoff=QUICK)):
-        assert told.get(timeout=WAIT) == ("Added", None, made("pod1", 2))
+        assert changes.get(timeout=WAIT) == ("Added", None, made("pod1", 2))
         assert source.wait_for_watches(1)
         for change, expected in (
             (lambda: source.add(pod("pod2", generation=1)), ("Added", None, made("pod2", 1))),
@@ -270,5 +270,5 @@ def test_the_result_of_a_transform_is_stored(running: RunningMaker, kind: str) -
             (lambda: source.delete(pod("pod1", generation=2)), ("Deleted", None, made("pod1", 2))),
         ):
             change()
-            assert told.get(timeout=WAIT) == expected
+            assert changes.get(timeout=WAIT) == expected
     assert indexer.list() == [made("pod2", 2), made("pod3", 1)]

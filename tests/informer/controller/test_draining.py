@@ -89,18 +89,18 @@ def test_process_run_gets_everything_that_is_queued() -> None:
     source = FakeControllerSource()
     batches: list[list[str]] = []
     fifo = InOrderFIFO()
-    told: list[bool] = []
+    synced: list[bool] = []
     controller = Controller(
         fifo,
         source,
         process_run=lambda run: batches.append([delta.object["metadata"]["name"] for delta in run[0]]),
-        on_processed=lambda: told.append(fifo.has_synced()),
+        on_processed=lambda: synced.append(fifo.has_synced()),
     )
     for name in "abc":
         fifo.add(pod(name))
     controller.drain()
     assert batches == [["a", "b", "c"]]
-    assert told == [True]
+    assert synced == [True]
 
 
 @pytest.mark.parametrize("functions", [{}, {"process": print, "process_run": print}], ids=["none", "both"])
@@ -156,7 +156,7 @@ class OwnQueue:
 
 
 def test_a_queue_needs_only_the_methods_of_the_protocol(running: RunningMaker) -> None:
-    """`process_run` is for the queues of this project."""
+    """A user may implement `Queue`; the controller then calls `process`."""
     source = FakeControllerSource()
     fifo = OwnQueue()
     seen: Channel[Any] = Channel(None)

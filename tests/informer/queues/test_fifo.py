@@ -413,7 +413,7 @@ def test_key_of_accepts_objects_tombstones_and_deltas(make_queue: MakeQueue) -> 
 
 
 def test_a_key_has_to_be_a_str() -> None:
-    """If the key function raises, or returns another type, nothing of the batch is queued. The error names the function."""
+    """If the key function raises or returns another type, nothing is queued. The error has the type of the object."""
     for made, problem in (
         (list, "returned a list, not a str"),
         (lambda: None, "returned a NoneType, not a str"),

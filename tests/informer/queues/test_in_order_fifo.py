@@ -98,7 +98,7 @@ SCRIPTS: dict[str, tuple[list[Script], list[Delta]]] = {
         [lambda q: q.add(FOO), lambda q: q.update(BAR), lambda q: q.add(Thing("qux", 17)), lambda q: q.update(FOO2)],
         [added("foo", 1), updated("bar", 3), added("qux", 17), updated("foo", 2)],
     ),
-    "a delete of nobody": ([lambda q: q.delete(Thing("baz", 20))], [deleted("baz", 20)]),
+    "a delete of an unknown object": ([lambda q: q.delete(Thing("baz", 20))], [deleted("baz", 20)]),
     "two deletes": ([lambda q: q.delete(FOO), lambda q: q.delete(FOO2)], [deleted("foo", 1), deleted("foo", 2)]),
     "a tombstone": (
         [lambda q: q.delete(DeletedFinalStateUnknown("foo", FOO))],

@@ -38,11 +38,11 @@ class World:
     def __init__(self, make_queue: Callable[[World], FIFO]) -> None:
         self.server: dict[str, Thing] = {}
         self.version = 0
-        self.told: dict[str, int] = {}  # the newest version of each object that was queued
+        self.queued: dict[str, int] = {}  # the newest version of each object that was queued
         self.consumer: dict[str, Thing] = {}
         self.gone: dict[str, int] = {}  # the version of the newest delete of each object that was queued
         self.seen: dict[str, int] = {}  # the newest version of each object that the consumer saw
-        self.marked: list[tuple[str, dict[str, int], dict[str, int]]] = []  # bookmarks, with `told` and `gone` then
+        self.marked: list[tuple[str, dict[str, int], dict[str, int]]] = []  # bookmarks, with `queued` and `gone` then
         self.queue = make_queue(self)
 
     # The consumer, as the known objects of a DeltaFIFO
@@ -58,39 +58,39 @@ class World:
     def do(self, op: Op) -> None:
         getattr(self, op.kind)(op)
 
-    def write(self, op: Op, *, tell: bool = True) -> None:
+    def write(self, op: Op, *, queue_it: bool = True) -> None:
         self.version += 1
         known = op.name in self.server
         thing = self.server[op.name] = Thing(op.name, self.version)
-        if tell:
-            self.told[op.name] = self.version
+        if queue_it:
+            self.queued[op.name] = self.version
             (self.queue.update if known else self.queue.add)(thing)
 
     def write_missed(self, op: Op) -> None:
-        self.write(op, tell=False)
+        self.write(op, queue_it=False)
 
-    def delete(self, op: Op, *, tell: bool = True) -> None:
+    def delete(self, op: Op, *, queue_it: bool = True) -> None:
         if self.server.pop(op.name, None) is None:
             return
         self.version += 1
-        if tell:
+        if queue_it:
             # A DeltaFIFO drops the delete of an unknown object. A bookmark then only says that it does not exist.
-            self.told.pop(op.name, None)
+            self.queued.pop(op.name, None)
             self.gone[op.name] = self.version
             self.queue.delete(Thing(op.name, self.version))
 
     def delete_missed(self, op: Op) -> None:
-        self.delete(op, tell=False)
+        self.delete(op, queue_it=False)
 
     def relist(self, op: Op) -> None:
-        self.told.update({name: thing.version for name, thing in self.server.items()})
+        self.queued.update({name: thing.version for name, thing in self.server.items()})
         self.queue.replace(self.server.values(), str(self.version))
 
     def resync(self, op: Op) -> None:
         self.queue.resync()
 
     def bookmark(self, op: Op) -> None:
-        self.marked.append((str(self.version), dict(self.told), dict(self.gone)))
+        self.marked.append((str(self.version), dict(self.queued), dict(self.gone)))
         self.queue.bookmark(str(self.version))
 
     def pop(self, op: Op) -> None:
@@ -116,9 +116,9 @@ class World:
             for item in obj.items:
                 self.put(item)
         elif kind is DeltaType.BOOKMARK:
-            version, told, gone = self.marked.pop(0)
+            version, queued, gone = self.marked.pop(0)
             assert obj == version
-            missing = {name: v for name, v in told.items() if self.seen.get(name, 0) < v}
+            missing = {name: v for name, v in queued.items() if self.seen.get(name, 0) < v}
             assert not missing, f"a bookmark came before {missing}"
             assert all(thing.version > gone.get(name, 0) for name, thing in self.consumer.items())
         elif kind is DeltaType.DELETED:
@@ -208,7 +208,7 @@ def test_synced_means_that_the_first_list_was_consumed(
     for op in before:
         world.write_missed(Op("write_missed", op.name or "a"))
     world.relist(Op("relist"))
-    first = dict(world.told)
+    first = dict(world.queued)
     for op in after:
         world.do(op)
         if world.queue.has_synced():

@@ -78,7 +78,7 @@ def test_a_batch_leads_to_the_version_of_its_last_event_that_has_one(events: Any
         pytest.param([["+9"], ["~4"], ["+5"]], ["", "4", "5"], id="in-later-batches"),
         pytest.param([["+9", "b7"], ["+8"]], ["7", "8"], id="a-bookmark-is-no-add"),
         pytest.param([["+9", "-4"]], ["4"], id="a-delete-is-no-add"),
-        pytest.param([["+9", "!"]], [""], id="an-error-tells-nothing"),
+        pytest.param([["+9", "!"]], [""], id="an-error-has-no-version"),
         pytest.param([["+9", "?6"]], [""], id="an-add-that-does-not-decode"),
     ],
 )
@@ -96,10 +96,10 @@ def test_synthetic_adds_do_not_count_as_versions(begun_at: str, batches: list[li
 
 def test_an_undecodable_object_is_reported_and_deleted() -> None:
     """It is deleted from the cache, and its version counts as seen."""
-    told: list[Undecodable] = []
+    reported: list[Undecodable] = []
     item = bad("b", "7")
-    batch = reader(on_undecodable=told.append).read([Event("MODIFIED", item)])
-    assert told == [item]
+    batch = reader(on_undecodable=reported.append).read([Event("MODIFIED", item)])
+    assert reported == [item]
     assert batch.deltas == [
         Delta(DeltaType.DELETED, DeletedFinalStateUnknown("ns/b", None)),
         Delta(DeltaType.BOOKMARK, "7"),
@@ -108,10 +108,10 @@ def test_an_undecodable_object_is_reported_and_deleted() -> None:
 
 def test_an_undecodable_object_without_a_name_deletes_nothing() -> None:
     """Its key is unknown."""
-    told: list[Undecodable] = []
-    batch = reader(on_undecodable=told.append).read([Event("ADDED", bad("", "7"))])
+    reported: list[Undecodable] = []
+    batch = reader(on_undecodable=reported.append).read([Event("ADDED", bad("", "7"))])
     assert [delta.type for delta in batch.deltas] == [DeltaType.BOOKMARK]
-    assert len(told) == 1
+    assert len(reported) == 1
 
 
 class Pod:

@@ -205,11 +205,11 @@ def test_the_cause_is_logged_after_ten_seconds_without_a_sync(
         raise forbidden
 
     stop = Signal()
-    told: list[Exception] = []
+    reported: list[Exception] = []
 
     def handler(reflector: Reflector, error: Exception) -> None:
-        told.append(error)
-        if len(told) == 4:
+        reported.append(error)
+        if len(reported) == 4:
             stop.set()
 
     made = Reflector(

@@ -307,14 +307,14 @@ def test_an_expired_or_future_version_is_followed_by_the_newest_at_once(
 
 def test_a_refused_connection_is_reported_although_the_round_continues(script: Any, auto_clock: Any) -> None:
     """An informer that starts while its server is down reports each attempt."""
-    told: list[str] = []
+    reported: list[str] = []
     source = script.source(
         watches=[ConnectionRefusedError("a"), ConnectionRefusedError("b"), [script.bookmark("5", end=END)]],
         supports_watch_list=True,
     )
-    made = reflect(source, clock=auto_clock, watch_error_handler=lambda reflector, error: told.append(str(error)))
+    made = reflect(source, clock=auto_clock, watch_error_handler=lambda reflector, error: reported.append(str(error)))
     one_round(made)
-    assert told == ["failed to watch testName: a", "failed to watch testName: b"]
+    assert reported == ["failed to watch testName: a", "failed to watch testName: b"]
     assert made.sync_error() is None
 
 
@@ -438,7 +438,7 @@ class Slow(WatcherBase):
         self._passing.now += self._left
         self._left = self._every
         self.given += 1
-        assert self.given < 1000, "it goes on for ever"
+        assert self.given < 1000, "the watch list is read without end"
         return self._make(self.given)
 
     def stop(self) -> None:

@@ -283,7 +283,7 @@ def test_watch_list_asks_for_the_state_not_older_than_the_last_version() -> None
         pytest.param(
             THROTTLED, Next(Step.WATCH_LIST, wait=True, at_least=7.0), Step.WATCH_LIST, id="throttled-wait-and-again"
         ),
-        pytest.param(REFUSED, Next(Step.WATCH_LIST, wait=True), Step.WATCH_LIST, id="nobody-there-wait-and-again"),
+        pytest.param(REFUSED, Next(Step.WATCH_LIST, wait=True), Step.WATCH_LIST, id="refused-wait-and-again"),
         pytest.param(ConnectionError("reset"), Next(Step.LIST), Step.WATCH_LIST, id="broken-off-list-this-time"),
     ],
 )

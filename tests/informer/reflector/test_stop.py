@@ -21,7 +21,7 @@ PROMPT = 0.5
 PODS = {"kind": "PodList", "apiVersion": "v1", "metadata": {"resourceVersion": "5"}, "items": []}
 
 
-def stopped_promptly(made: Reflector, arrived: Callable[[], bool], run: Any, stop: threading.Event) -> None:
+def assert_stops_promptly(made: Reflector, arrived: Callable[[], bool], run: Any, stop: threading.Event) -> None:
     """Runs a reflector, waits for `arrived`, stops it, and asserts that it ends promptly."""
     task = run(made.run, stop)
     try:
@@ -61,7 +61,7 @@ def test_a_stop_while_watching_stops_the_watcher(script: Any, run: Any, stop: th
     watcher = script.watcher(hang=True)
     source = script.source([script.pods("1", "a")], [watcher])
     made = Reflector(source, Store())
-    stopped_promptly(made, lambda: source.wait_for_calls(1, "watch"), run, stop)
+    assert_stops_promptly(made, lambda: source.wait_for_calls(1, "watch"), run, stop)
     assert watcher.stopped.is_set()
     assert len(source.watch_calls) == 1
     assert made.sync_error() is None
@@ -89,7 +89,7 @@ def test_a_stop_ends_the_wait_for_a_channel(script: Any, run: Any, stop: threadi
     watcher: Any = FakeWatcher(None) if kind == "fake" else ProxyWatcher(channel)
     source = script.source([script.pods("1")], [watcher])
     made = Reflector(source, Store())
-    stopped_promptly(made, lambda: source.wait_for_calls(1, "watch"), run, stop)
+    assert_stops_promptly(made, lambda: source.wait_for_calls(1, "watch"), run, stop)
     assert not channel.closed
 
 
@@ -102,13 +102,13 @@ def test_a_stop_ends_a_backoff(script: Any, run: Any, stop: threading.Event) -> 
     ):
         made = Reflector(source, Store(), backoff=Backoff(initial=60, maximum=60))
         stop.clear()
-        stopped_promptly(made, lambda source=source: source.wait_for_calls(1), run, stop)
+        assert_stops_promptly(made, lambda source=source: source.wait_for_calls(1), run, stop)
 
 
 def test_a_stop_ends_the_wait_for_a_retry_after(script: Any, run: Any, stop: threading.Event) -> None:
     """The server has answered 429 with a Retry-After of one hour."""
     source = script.source([ApiError(429, "TooManyRequests", "", 3600)])
-    stopped_promptly(Reflector(source, Store()), lambda: source.wait_for_calls(1), run, stop)
+    assert_stops_promptly(Reflector(source, Store()), lambda: source.wait_for_calls(1), run, stop)
 
 
 def test_a_stop_ends_a_wait_on_the_injected_clock(script: Any, run: Any) -> None:
@@ -116,7 +116,7 @@ def test_a_stop_ends_a_wait_on_the_injected_clock(script: Any, run: Any) -> None
     clock, stop = FakeClock(), Signal()
     source = script.source([script.pods("1")], [ConnectionRefusedError()])
     made = Reflector(source, Store(), clock=clock)
-    stopped_promptly(made, lambda: clock.wait_for_waiters(1, 10), run, stop)
+    assert_stops_promptly(made, lambda: clock.wait_for_waiters(1, 10), run, stop)
 
 
 @pytest.mark.leaves_threads
@@ -150,7 +150,7 @@ def test_a_reflector_may_run_again_after_a_stop(script: Any, run: Any) -> None:
     made = Reflector(source, Store())
     for count in (1, 2):
         stop = Signal()
-        stopped_promptly(made, lambda count=count: source.wait_for_calls(count, "watch"), run, stop)
+        assert_stops_promptly(made, lambda count=count: source.wait_for_calls(count, "watch"), run, stop)
     assert source.list_versions == ["0", "10"]
 
 
@@ -172,7 +172,7 @@ def test_a_stop_ends_an_attempt_to_connect(run: Any, stop: threading.Event) -> N
         made = Reflector(ListWatch.for_resource(api_client, "pods"), Store())
         connecting = threading.Event()
         task = run(made.run, stop)
-        # Nothing tells that connect() blocks; it does from its first moment.
+        # There is no sign that connect() blocks, which it does at once. So this waits for a moment.
         connecting.wait(0.2)
         begun = time.monotonic()
         stop.set()
@@ -214,7 +214,7 @@ def test_a_stop_ends_a_tls_handshake(run: Any, stop: threading.Event) -> None:
             # The client's hello: from here on it waits for the server's.
             return bool(accepted[0].recv(1))
 
-        stopped_promptly(made, arrived, run, stop)
+        assert_stops_promptly(made, arrived, run, stop)
     finally:
         listener.close()
         for each in accepted:
@@ -272,7 +272,7 @@ def test_a_stop_ends_the_wait_for_a_response(
     made = over_http(
         place.server, watch_list=where == "watch-list", settings={"ssl_ca_cert": authority.path} if tls else {}
     )
-    stopped_promptly(made, place.arrived, run, stop)
+    assert_stops_promptly(made, place.arrived, run, stop)
 
 
 def test_a_stop_ends_a_busy_watch(serve: Any, run: Any, stop: threading.Event) -> None:
@@ -295,4 +295,4 @@ def test_a_stop_ends_a_busy_watch(serve: Any, run: Any, stop: threading.Event) -
             connection.chunk({"type": "MODIFIED", "object": pod})
 
     made = Reflector(ListWatch.for_resource(serve(handler).client(), "pods"), Busy(), watch_list=False)
-    stopped_promptly(made, lambda: busy.wait(10), run, stop)
+    assert_stops_promptly(made, lambda: busy.wait(10), run, stop)

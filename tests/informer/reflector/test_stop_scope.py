@@ -86,7 +86,7 @@ def test_a_watcher_that_is_opened_after_the_stop_is_stopped() -> None:
 
 
 def test_a_watch_is_open_within_its_block_only() -> None:
-    """`is_watching` tells so, and the watcher is stopped at the end, also after an exception."""
+    """`is_watching` is True there; the watcher is stopped at the end, also after an exception."""
     watcher: FakeWatcher[Any] = FakeWatcher(None)
     with scope(Signal()) as made:
         assert not made.is_watching

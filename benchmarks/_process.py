@@ -41,7 +41,7 @@ def threads_by_kind() -> Counter[str]:
         last = name.rpartition("-")[2]
         if last in ("handler", "resync"):
             return last
-        return name if name in ("MainThread", "watch-stop-waker") else "informer"
+        return name if name in ("MainThread", "watch-stop-events") else "informer"
 
     return Counter(kind(thread.name) for thread in threading.enumerate())
 

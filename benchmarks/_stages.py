@@ -20,21 +20,22 @@ from informer.handlers.handler import HandlerFunctions
 from informer.handlers.processor import Processor
 from informer.handlers.registration import HandlerRegistration
 from informer.handlers.subscription import Subscription, make_backlog
-from informer.listwatch.list_parser import ListFraming
+from informer.listwatch.list_parser import ListParser
 from informer.listwatch.list_watch import ListWatch, ObjectList
-from informer.listwatch.watch_decoding import heads_of, only_of
+from informer.listwatch.watch_decoding import checked_decoder, json_heads
 from informer.objects.keys import meta_namespace_key
 from informer.objects.object import Object
 from informer.queues.delta import Delta, DeltaType
 from informer.queues.delta_fifo import DeltaFIFO
 from informer.queues.in_order_fifo import InOrderFIFO
-from informer.rate_limited_log import LimitedLog
+from informer.rate_limited_log import rate_limited
 from informer.reflector.event_reader import EventReader
 from watch.byte_source import READ_SIZE
 from watch.concurrency import Signal
 from watch.event import Event
-from watch.framing import ChunkedBody, Lines
-from watch.stream_watcher import DEFAULT_MAX_LINE_BYTES, JSONDecoder, StreamWatcher
+from watch.framing import DEFAULT_MAX_LINE_BYTES, ChunkedBody, Lines
+from watch.json_decoder import JSONDecoder
+from watch.stream_watcher import StreamWatcher
 
 __all__ = ["STAGES", "Stage"]
 
@@ -120,8 +121,8 @@ def _decoder(source: Any) -> JSONDecoder[Object]:
         _NoResponse(),
         decode_object=Object.from_bytes,
         decode_bookmark=Object.from_bytes,
-        heads=heads_of("v1", "Pod"),
-        decode_unusual=only_of("v1", "Pod", Object.from_bytes),
+        heads=json_heads("v1", "Pod"),
+        decode_unusual=checked_decoder("v1", "Pod", Object.from_bytes),
     )
     decoder._source, decoder.takes_timeout = source, True  # noqa: SLF001
     return decoder
@@ -164,7 +165,7 @@ def _pages(count: int, decode: Callable[[bytes, str, str], Any]) -> Callable[[],
     def run() -> list[list[Any]]:
         kept = []
         for page in pages:
-            framing = ListFraming(decode, DEFAULT_MAX_LINE_BYTES, on_bad_item=_refuse)
+            framing = ListParser(decode, DEFAULT_MAX_LINE_BYTES, on_bad_item=_refuse)
             kept.append([item for read in page for item in framing.feed(read)] + framing.finish())
         return kept
 
@@ -247,7 +248,7 @@ class _Known:
 
     def __init__(self, store: Indexer[Any]) -> None:
         self.list_keys = store.list_keys
-        self.get_by_key = store.stored_by_key
+        self.get_by_key = store.records.get
 
 
 # Cache
@@ -278,7 +279,7 @@ def _relist(count: int) -> Callable[[], object]:
     queue = InOrderFIFO()
 
     def relist() -> None:
-        queue.replace([store.stored_if_same(item) for item in again], "2")
+        queue.replace([store.records.same_as(item) for item in again], "2")
         queue.pop_batch(applier.process, timeout=0)
         run()
 
@@ -288,8 +289,8 @@ def _relist(count: int) -> Callable[[], object]:
 # Handlers
 
 
-def _log() -> LimitedLog:
-    return LimitedLog(logging.getLogger("benchmarks"))
+def _log() -> logging.Logger:
+    return rate_limited(logging.getLogger("benchmarks"))
 
 
 class _Calls:

@@ -221,7 +221,8 @@ class Case:
         def is_right() -> bool:
             return {obj.name: obj.resource_version for obj in informer.store.list()} == server.tell("list")
 
-        (reflector,) = informer._reflectors()  # noqa: SLF001 - a watch that is resumed at once is not seen from outside
+        # A watch that is resumed at once is not seen on the informer itself.
+        (reflector,) = informer.controller.reflectors
         wait_until(lambda: informer.is_watching and is_right())
         watches = reflector.watches
         died = time.monotonic()

@@ -135,8 +135,8 @@ def give_way() -> None:
 def show_waits(
     informer: SharedInformer[Any], functions: dict[str, LookUp], seconds: float, pause: float, last: str
 ) -> None:
-    indexer: Any = informer.indexer
-    lock = indexer._lock = TimedLock(indexer._lock)  # noqa: SLF001
+    records: Any = informer.indexer.records
+    lock = records._lock = TimedLock(records._lock)  # noqa: SLF001
     stop = threading.Event()
     chosen = ["get", "by_index, a namespace", "list", "list, selector, a namespace"]
     before, begun = int(informer.last_sync_resource_version), time.monotonic()
@@ -148,7 +148,7 @@ def show_waits(
         thread.thread.join()
     took = time.monotonic() - begun
     applied = (int(informer.last_sync_resource_version) - before) / took
-    indexer._lock = lock._lock  # noqa: SLF001
+    records._lock = lock._lock  # noqa: SLF001
     ran_out = " (the server had no more)" if informer.last_sync_resource_version == last else ""
     print(f"\n### four {'paced' if pause else 'busy'} readers, {applied:,.0f} events/s applied{ran_out}\n")
     print("| | calls/s | call p50 ms | p99 | max | lock p50 ms | p99 | max |")

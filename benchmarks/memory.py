@@ -95,7 +95,7 @@ def size_of(value: Any, seen: set[int]) -> int:
 
 def parts_of(indexer: Any) -> dict[str, float]:
     """Bytes an object, by part."""
-    items = indexer.stored_by_keys()
+    items = indexer.records.copy()
     seen: set[int] = set()
     body = metadata = 0
     for item in items.values():
@@ -106,7 +106,7 @@ def parts_of(indexer: Any) -> dict[str, float]:
     # The copy has as many places as the cache's own.
     entry = sys.getsizeof(items) + sum(size_of(key, seen) for key in items)
     indices = 0
-    for index in indexer._indices:  # noqa: SLF001
+    for index in indexer.records.indices:
         indices += sys.getsizeof(index._values) + sys.getsizeof(index.buckets)  # noqa: SLF001
         indices += sum(sys.getsizeof(bucket) + size_of(value, seen) for value, bucket in index.buckets.items())
     count = len(items)

@@ -1,4 +1,4 @@
-"""Whether what a user passed can be called, said before anything is stored or started."""
+"""Checks of arguments that users pass, made before anything is stored or started."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ __all__ = ["check_callable"]
 
 
 def check_callable(what: str, function: Any, *, or_none: bool = False) -> None:
-    """Refuses what cannot be called.
+    """Checks that an argument is callable.
 
     Args:
         what: the argument's name, for the message.
-        function: what was passed.
-        or_none: whether None will do.
+        function: the argument.
+        or_none: whether None is allowed too.
 
     Raises:
-        TypeError: it cannot be called; the message names the argument and what was passed.
+        TypeError: the argument is not callable; the message names it and its type.
     """
     if not callable(function) and not (or_none and function is None):
         raise TypeError(f"{what} must be callable, not {type(function).__name__}")

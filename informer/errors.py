@@ -20,39 +20,50 @@ __all__ = [
 
 
 class InformerError(Exception):
-    """Base of all errors that the `informer` package raises of its own."""
+    """Base of the errors that the `informer` package defines: `except InformerError` catches them all."""
 
 
 class KeyFuncError(InformerError):
-    """No key could be made for an object; the message names the object's type."""
+    """The key of an object could not be made, usually because it has no metadata or no name.
+
+    The message names the object's type and quotes none of its data. When a user's key function raised, its exception is
+    the cause.
+    """
 
 
 class IndexNotFoundError(InformerError, LookupError):
-    """An index was asked for that nobody added."""
+    """An index was read that does not exist: pass it as `indexers=`, or call `add_indexers` first."""
 
 
 class IndexConflictError(InformerError, ValueError):
-    """An index was added under a name that is taken."""
+    """An index was added under the name of an existing index."""
 
 
 class IndexFuncError(InformerError):
-    """An index function raised; its exception is the cause, the message names the index and the key."""
+    """An index function raised. Its exception is the cause; the message names the index and the object's key."""
 
 
 class QueueClosedError(InformerError):
-    """A queue is closed and empty."""
+    """A queue is closed and all of its items were taken: there will be no more."""
 
 
 class TooManyObjectsError(InformerError):
-    """A server has more objects than it may make us hold; the message names the limit."""
+    """The server has more objects than `max_objects` allows an informer to hold.
+
+    Args:
+        limit: the limit that was exceeded.
+    """
 
     def __init__(self, limit: int) -> None:
         super().__init__(f"the server has more than {limit} objects: raise max_objects to accept them")
 
 
 class NotFoundError(InformerError, LookupError):
-    """The cache has no object of that name."""
+    """The cache has no object with the requested name."""
 
 
 class InformerForkedError(InformerError, RuntimeError):
-    """An informer was used in a process forked after it started: its threads exist only in the parent."""
+    """An informer was used in a process that was forked after the informer started.
+
+    Its threads exist only in the parent process: make a new informer in the child.
+    """

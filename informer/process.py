@@ -1,4 +1,4 @@
-"""What belongs to the whole process: what runs in it, the end on a signal, and values that are set once."""
+"""What concerns the whole process: the registry of what runs in it, stopping on a signal, and values that are set once."""
 
 from __future__ import annotations
 
@@ -14,33 +14,38 @@ from watch.concurrency import Lock, Signal, Worker, in_forked_child
 
 __all__ = ["SetOnce", "informers", "register", "stop_on_signals"]
 
-# All together may delay the interpreter's exit by so many seconds.
+# Seconds by which the interpreter's exit may be delayed, for everything together.
 _EXIT_TIMEOUT = 1.0
 
 
 class _Stoppable(Protocol):
-    def stop(self, timeout: float = ..., *, drain: bool = ...) -> bool: ...
+    """What the registry holds."""
 
-    def die_in_child(self) -> None:
-        """Makes every use fail at once: the threads exist only in the parent."""
-        ...
+    def stop(self, timeout: float = ..., *, drain: bool = ...) -> bool: ...
 
     def begin_stop(self) -> None: ...
 
+    def die_in_child(self) -> None:
+        """Called in a forked child, which has none of the object's threads: makes every use of it fail."""
+        ...
 
-# In the order in which they have started, and whether they are informers.
+
+# What was started in this process, oldest first, and whether it is an informer. Guarded by _lock.
 _live: WeakKeyDictionary[_Stoppable, bool] = WeakKeyDictionary()
 _lock = Lock()
 
 
 def register(started: _Stoppable, *, is_informer: bool = True) -> None:
-    """Takes in what has started: an informer, or what else has to end with the program."""
+    """Registers what was started, so that it is stopped at the interpreter's exit and unusable in a forked child."""
     with _lock:
         _live[started] = is_informer
 
 
 def informers() -> list[Any]:
-    """The informers that were started in this process and are still referred to, stopped ones too; the oldest first."""
+    """Returns the informers that were started in this process and are still referenced, the oldest first.
+
+    Stopped informers are included.
+    """
     with _lock:
         return [each for each, is_informer in _live.items() if is_informer]
 
@@ -57,9 +62,6 @@ def _stop_all() -> None:
 
 @in_forked_child
 def _die_in_child() -> None:
-    global _lock  # noqa: PLW0603
-    # Another thread of the parent may have held it at the fork.
-    _lock = Lock()
     for each in list(_live):
         each.die_in_child()
     _live.clear()
@@ -71,7 +73,7 @@ _NUMBERS = (signal.SIGTERM, signal.SIGINT)
 
 
 class _StopOnce:
-    """A signal handler that sets an event and gives the signals back to those who had them before."""
+    """A signal handler that sets an event at the first signal, and restores the previous signal handlers."""
 
     def __init__(self) -> None:
         self.event = Signal()
@@ -82,19 +84,24 @@ class _StopOnce:
     def __call__(self, number: int, frame: FrameType | None) -> None:
         for each, handler in self._previous.items():
             signal.signal(each, signal.SIG_DFL if handler is None else handler)
-        # A handler runs between two instructions of the main thread, which may hold the lock of the very event.
+        # A signal handler interrupts the main thread, which may hold the lock of this very event.
         Worker(self.event.set, "stop-on-signal").start()
 
 
 def stop_on_signals() -> threading.Event:
-    """An event that SIGTERM or SIGINT (Ctrl-C) sets; a second signal ends the process as if nobody had asked.
+    """Returns an event that is set by SIGTERM or SIGINT (Ctrl-C), for a program that should end cleanly.
+
+        informer.run(stop_on_signals())
+
+    The first signal sets the event and restores the previous signal handlers. A second signal therefore ends the process
+    as it would have without this function.
 
     Returns:
-        The event, for `SharedInformer.run(stop)` and everything else that takes a stop event; until a signal comes the
-        same one at each call.
+        The event, for `SharedInformer.run(stop)` and everything else that takes a stop event. Until a signal comes, every
+        call returns the same event.
 
     Raises:
-        ValueError: not called on the main thread, the only one that may set signal handlers.
+        ValueError: this is not the main thread, the only one that may set signal handlers.
 
     Source: sigs.k8s.io/controller-runtime SetupSignalHandler.
     """
@@ -107,10 +114,10 @@ T = TypeVar("T")
 
 
 class SetOnce(Generic[T]):
-    """See the module.
+    """A value that is set at most once, such as a metrics provider.
 
     Attributes:
-        value: what was set; None before.
+        value: the value; None before it is set.
 
     Threads: any.
     """
@@ -120,7 +127,7 @@ class SetOnce(Generic[T]):
         self.value: T | None = None  # set once; guarded by _lock
 
     def set(self, value: T) -> None:
-        """Sets the value, unless there is one."""
+        """Sets the value; does nothing if one is set already."""
         with self._lock:
             if self.value is None:
                 self.value = value

@@ -1,4 +1,4 @@
-"""The threads of one informer: started, counted and waited for together."""
+"""A group of threads that end together, such as those of one informer."""
 
 from __future__ import annotations
 
@@ -10,25 +10,27 @@ __all__ = ["ThreadGroup"]
 
 
 class ThreadGroup:
-    """See the module.
+    """Threads that are started one by one and joined together.
+
+    Attributes:
+        ended: set when the group is closed and every thread has run to its end.
 
     Threads: any.
     """
 
     def __init__(self) -> None:
         self.ended = Signal()
-        """Set when it was closed and every thread has run to its end."""
-        # Taken again by the handler of a signal, which may come in the middle of anything here.
+        # Reentrant: a signal handler may interrupt any method here and call another.
         self._lock = RLock()
-        self._workers: list[Worker] = []  # all that may be alive; guarded by _lock, as are the others
+        self._workers: list[Worker] = []  # all that may be alive; guarded by _lock, as are the fields below
         self._running = 0
         self._closed = False
 
     def start(self, target: Callable[[], object], name: str) -> Worker:
-        """Starts a thread.
+        """Starts a thread that calls `target`.
 
         Raises:
-            RuntimeError: the system has no more threads.
+            RuntimeError: the system cannot start another thread.
         """
 
         def run() -> None:
@@ -38,8 +40,8 @@ class ThreadGroup:
                 self._count_one_ended()
 
         worker = Worker(run, name)
-        # Before it runs, so that a thread that looks whether it is one of these finds itself. The start itself is not under
-        # the lock: a thread needs that to end, and a signal's handler in the middle of this may wait for it.
+        # The worker is listed before it runs, so that `owns_current` is true on it. The start is outside of the lock: a
+        # signal handler may interrupt it and join threads, and these need the lock to end.
         with self._lock:
             self._running += 1
             self._workers = [*(each for each in self._workers if not each.has_ended), worker]
@@ -53,7 +55,7 @@ class ThreadGroup:
         return worker
 
     def close(self) -> None:
-        """Says that no thread follows. Again is harmless."""
+        """Declares that no thread follows, so that `ended` is set when the last one ends. Idempotent."""
         with self._lock:
             self._closed = True
             over = self._running == 0
@@ -61,9 +63,13 @@ class ThreadGroup:
             self.ended.set()
 
     def join(self, timeout: float | None) -> bool:
-        """Waits at most `timeout` seconds (None: without limit) for the threads; returns whether all have ended.
+        """Waits until every thread has ended.
 
-        On one of them (see `owns_current`) it is False at once.
+        Args:
+            timeout: seconds to wait at most; None waits without limit.
+
+        Returns:
+            Whether all have ended. On a thread of the group it is False, at once.
         """
         if self.owns_current:
             return False
@@ -73,13 +79,9 @@ class ThreadGroup:
 
     @property
     def owns_current(self) -> bool:
-        """Whether the calling thread is one of these, or was started on one of them."""
+        """Whether the calling thread is one of the group, or was started on one of them."""
         with self._lock:
             return any(worker.owns_current for worker in self._workers)
-
-    def renew_lock(self) -> None:
-        """In a forked child: another thread of the parent may have held the lock."""
-        self._lock = RLock()
 
     def _count_one_ended(self) -> None:
         with self._lock:

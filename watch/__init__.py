@@ -1,4 +1,9 @@
-"""Watching: events, watchers, broadcasters, and a Kubernetes watch stream read as events."""
+"""Watches: streams of events, above all those of the Kubernetes API.
+
+`Event` and `Watcher` are the terms of the package. `StreamWatcher` reads the response of a watch request, `RetryWatcher`
+resumes a watch that breaks, `until` waits for an event, and `Broadcaster` sends events to several watchers. `Channel` is the
+queue that events pass between threads. The package knows nothing of informers.
+"""
 
 from __future__ import annotations
 
@@ -18,12 +23,12 @@ from watch.errors import (
 from watch.event import Event, EventType
 from watch.fake import FakeWatcher, RaceFreeFakeWatcher
 from watch.filter import Recorder, filter_watch
+from watch.json_decoder import Decoder, JSONDecoder
 from watch.options import ListOptions
-from watch.proxy import EmptyWatcher, ProxyWatcher
 from watch.retry_watcher import RetryWatcher
-from watch.stream_watcher import Decoder, JSONDecoder, StreamWatcher
+from watch.stream_watcher import StreamWatcher
 from watch.until import list_watch_until, until, until_with_retry
-from watch.watcher import BatchWatcher, Watcher
+from watch.watcher import BatchWatcher, EmptyWatcher, ProxyWatcher, Watcher
 
 __all__ = [
     "ApiError",

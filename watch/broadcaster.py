@@ -1,8 +1,4 @@
-"""One stream of events given to any number of watchers.
-
-Comes in: events, from any thread. Goes out: each of them to every watcher there was when it was accepted, in the order of
-acceptance, on the broadcaster's own thread.
-"""
+"""Sends one stream of events to any number of watchers."""
 
 from __future__ import annotations
 
@@ -27,29 +23,36 @@ T = TypeVar("T", default=Any)
 
 
 class FullChannelBehavior(Enum):
-    """What a broadcaster does when a watcher's channel has no room for an event."""
+    """What a broadcaster does with an event when a watcher's channel is full."""
 
     WAIT_IF_CHANNEL_FULL = "wait"
-    """Waits until it has: no event is lost, and a watcher that does not read keeps all others waiting."""
+    """Wait for room. No event is lost, but a watcher that does not read holds up all others."""
     DROP_IF_CHANNEL_FULL = "drop"
-    """Leaves the event out for this watcher; the others still get it."""
+    """Drop the event for this watcher. The other watchers still get it."""
 
 
 class Broadcaster(Generic[T]):
-    """Gives every event to every watcher.
+    """Sends every event to every watcher that existed when the event was accepted, in the order of acceptance.
+
+        with Broadcaster(100) as broadcaster:
+            watcher = broadcaster.watch()
+            broadcaster.action(EventType.ADDED, pod)  # from any thread
+            event = watcher.result_chan().get()
+
+    A thread of the broadcaster delivers the events. Leaving a `with` block shuts it down.
 
     Args:
-        queue_length: so many events may wait in a watcher's channel; 0 hands each over to a waiting reader.
-        full_channel_behavior: what happens when there is no more room in one.
-        incoming_queue_length: so many accepted events may wait for the one that is being given out.
-        on_drop: called with each event that was left out for a watcher, on the broadcaster's thread; it must return
-            soon and not raise. None tells nobody.
+        queue_length: the number of events that may wait in one watcher's channel; 0 hands each event to a waiting reader.
+        full_channel_behavior: what to do with an event when a watcher's channel is full.
+        incoming_queue_length: the number of accepted events that may wait while one event is being delivered.
+        on_drop: called on the broadcaster's thread with each event that is dropped for a watcher, once per watcher; it must
+            return soon and not raise. None calls nothing.
 
     Raises:
         ValueError: a length is negative.
 
-    Threads: every method may be called from any thread. `action` blocks while the incoming queue is full, `shutdown`
-    until all is given out; no other method waits for a watcher to read. Leaving a `with` block shuts it down.
+    Threads: every method may be called from any thread. `action` blocks while the incoming queue is full. `shutdown` blocks
+    until all events are delivered. No other method blocks.
 
     Source: apimachinery watch.Broadcaster.
     """
@@ -68,36 +71,36 @@ class Broadcaster(Generic[T]):
         self._queue_length = queue_length
         self._drops = FullChannelBehavior(full_channel_behavior) is FullChannelBehavior.DROP_IF_CHANNEL_FULL
         self._on_drop = on_drop
-        # One more than may wait: the one in the distributor's hand.
-        self._most_unfinished = incoming_queue_length + 1
-        # The handler of a signal may report something in the middle of what its thread does here.
+        # Those that wait, and the one that is being delivered.
+        self._max_undelivered = incoming_queue_length + 1
+        # Reentrant: the handler of a signal may interrupt a method here and send an event itself.
         self._monitor = Monitor(RLock())
-        # All of these are guarded by _monitor, which is never held while an event is given out. An event goes with the
-        # channels there were when it was accepted: so a new watcher sees what comes after it and nothing before, and
-        # neither watching nor stopping has to wait for the queue.
+        # All of these are guarded by _monitor, which is not held while an event is delivered. Each event is queued with
+        # the channels that existed when it was accepted. So a new watcher sees only later events, and neither `watch`
+        # nor `stop` has to wait for the queue.
         self._incoming: deque[tuple[Event[T], tuple[Channel[Event[T]], ...]]] = deque()
         self._channels: tuple[Channel[Event[T]], ...] = ()
-        self._unfinished = 0  # events accepted and not yet given to all
-        self._waiting = 0  # calls that were let in before the shutdown and wait for room
+        self._undelivered = 0  # events accepted, and not yet delivered to every watcher
+        self._waiting = 0  # calls of `action` that wait for room; `shutdown` waits for them
         self._stopped = False
-        self._ended = False  # the distributor has
+        self._ended = False  # the delivering thread has ended
         self._worker = Worker(self._run, "broadcaster").start()
 
     def watch(self) -> Watcher[T]:
-        """A new watcher, which gets every event accepted from now on.
+        """Returns a new watcher, which gets every event accepted from now on.
 
-        Read it or stop it: one that does neither keeps a broadcaster that waits from giving out anything.
+        Read it until you stop it: with WAIT_IF_CHANNEL_FULL an unread watcher holds up the whole broadcaster.
 
         Raises:
-            BroadcasterShutdownError: it was shut down.
+            BroadcasterShutdownError: the broadcaster was shut down.
         """
         return self._add(Channel(self._queue_length))
 
     def watch_with_prefix(self, events: Iterable[Event[T]]) -> Watcher[T]:
-        """A new watcher, which gets `events` first, then every event accepted from now on.
+        """Returns a new watcher, which first gets `events`, then every event accepted from now on.
 
         Raises:
-            BroadcasterShutdownError: it was shut down.
+            BroadcasterShutdownError: the broadcaster was shut down.
         """
         prefix = list(events)
         channel: Channel[Event[T]] = Channel(max(self._queue_length, len(prefix) + 1))
@@ -106,10 +109,14 @@ class Broadcaster(Generic[T]):
         return self._add(channel)
 
     def action(self, type: EventType | str, obj: T) -> None:
-        """Has an event given out, waiting for room in the incoming queue.
+        """Sends an event to all watchers, after waiting for room in the incoming queue.
+
+        Args:
+            type: an `EventType` or any other string.
+            obj: the event's object.
 
         Raises:
-            BroadcasterShutdownError: it was shut down before this call.
+            BroadcasterShutdownError: the broadcaster was shut down before this call.
         """
         with self._monitor:
             self._check_running_locked()
@@ -124,10 +131,14 @@ class Broadcaster(Generic[T]):
                 self._monitor.notify_all()
 
     def action_or_drop(self, type: EventType | str, obj: T) -> bool:
-        """Has an event given out if there is room for it at once; returns whether there was.
+        """Sends an event to all watchers if the incoming queue has room; returns whether it had.
+
+        Args:
+            type: an `EventType` or any other string.
+            obj: the event's object.
 
         Raises:
-            BroadcasterShutdownError: it was shut down.
+            BroadcasterShutdownError: the broadcaster was shut down.
         """
         with self._monitor:
             self._check_running_locked()
@@ -138,10 +149,10 @@ class Broadcaster(Generic[T]):
             return True
 
     def shutdown(self) -> None:
-        """Accepts nothing more, and returns once all that was accepted is in the watchers' channels and these are closed.
+        """Refuses further events, delivers those accepted before, and closes every watcher's channel.
 
-        Again, or from several threads: every call returns when that is done. A watcher that waits for a reader has to be
-        read, or stopped, meanwhile.
+        It returns when that is done, and so does every further call, from any thread. With WAIT_IF_CHANNEL_FULL the
+        watchers have to be read or stopped meanwhile.
         """
         with self._monitor:
             self._stopped = True
@@ -171,15 +182,15 @@ class Broadcaster(Generic[T]):
             raise BroadcasterShutdownError("broadcaster already stopped")
 
     def _has_room_locked(self) -> bool:
-        return self._unfinished < self._most_unfinished
+        return self._undelivered < self._max_undelivered
 
     def _accept_locked(self, type: EventType | str, obj: T) -> None:
-        self._unfinished += 1
+        self._undelivered += 1
         self._incoming.append((Event(type, obj), self._channels))
 
     def _run(self) -> None:
         try:
-            while self._distribute_next():
+            while self._deliver_next():
                 pass
         finally:
             with self._monitor:
@@ -190,21 +201,21 @@ class Broadcaster(Generic[T]):
             for channel in channels:
                 channel.close()
 
-    def _distribute_next(self) -> bool:
-        """Gives out one event; returns whether there may be more. Between two calls nothing refers to the event."""
+    def _deliver_next(self) -> bool:
+        """Delivers one event; returns whether there may be more. It keeps no reference to the event."""
         with self._monitor:
             self._monitor.wait_for(lambda: self._incoming or (self._stopped and not self._waiting))
             if not self._incoming:
                 return False
             event, channels = self._incoming.popleft()
         for channel in channels:
-            self._give(channel, event)
+            self._deliver(channel, event)
         with self._monitor:
-            self._unfinished -= 1
+            self._undelivered -= 1
             self._monitor.notify_all()
         return True
 
-    def _give(self, channel: Channel[Event[T]], event: Event[T]) -> None:
+    def _deliver(self, channel: Channel[Event[T]], event: Event[T]) -> None:
         try:
             if self._drops:
                 channel.put_nowait(event)
@@ -213,7 +224,7 @@ class Broadcaster(Generic[T]):
         except queue.Full:
             if self._on_drop is not None:
                 self._on_drop(event)
-        # It was stopped, perhaps while it was waited for.
+        # The watcher was stopped, perhaps during this put.
         except ChannelClosedError:
             return
 
@@ -227,6 +238,6 @@ class _BroadcasterWatcher(WatcherBase[T]):
         return self._channel
 
     def stop(self) -> None:
-        # This also frees the distributor if it waits for this watcher to be read.
+        # This also ends a delivery that waits for room in the channel.
         self._channel.close()
         self._broadcaster._remove(self._channel)  # noqa: SLF001

@@ -1,7 +1,7 @@
-"""Where the bytes of a response come from: its socket, read in as few calls as there can be, or any reader.
+"""Sources of a response's body: its socket, read directly, or any response that can be read.
 
-Comes in: an urllib3 response whose body was not read. Goes out: pieces of its body, with HTTP's framing taken off. The
-public readers of urllib3 and http.client cost at least one call a chunk, and an API server sends each event as a chunk.
+An API server sends each event as a chunk of its own. The readers of urllib3 and http.client cost at least one call per
+chunk. A `SocketSource` reads everything that has arrived in one call instead, and takes the chunk framing off itself.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import select
 import socket
 import ssl
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 from watch.concurrency import Lock
@@ -21,74 +21,78 @@ from watch.framing import Body, ChunkedBody, PlainBody
 
 __all__ = ["ByteSource", "NotReadyError", "ReaderSource", "SocketSource", "byte_source"]
 
-# A read's worth of events is a batch, and a batch has its price: 58 us measured, with the switch to the handler's thread.
+# Bytes per read. The events of one read become one batch, and each batch costs a switch to the handler's thread (58 us).
 READ_SIZE = 512 * 1024
-_LONGEST_POLL = 2**31 - 1  # milliseconds
+# After a read of this size more has probably arrived. After a smaller one the socket is empty: a lone event was read.
+_BURST_SIZE = 32 * 1024
+_MAX_POLL_MILLISECONDS = 2**31 - 1
 _GZIP = ("gzip", "x-gzip")
 _ENCODINGS = ("", "identity", *_GZIP)
 
 
 class NotReadyError(TimeoutError):
-    """Nothing, or nothing whole, came in time; the source can be read on.
+    """No bytes, or no complete event, came in time. The source can be read on.
 
     Args:
-        progress: whether bytes came at all.
+        message: the error's text.
+        progress: whether any bytes came.
     """
 
-    def __init__(self, message: str = "nothing came in time", *, progress: bool = False) -> None:
+    def __init__(self, message: str = "no bytes came in time", *, progress: bool = False) -> None:
         super().__init__(message)
         self.progress = progress
 
 
 class ByteSource(Protocol):
-    """Pieces of a body."""
+    """A source of the pieces of a body."""
 
     gzipped: bool
     """Whether the pieces are still compressed."""
     takes_timeout: bool
-    """Whether `read` can be told when to give up."""
+    """Whether `read` keeps to its time-out."""
 
     def read(self, timeout: float | None) -> list[bytes]:
-        """Waits for bytes and returns all that are ready; [] at the end of the body.
+        """Waits for bytes and returns all that have arrived, in pieces; [] at the end of the body.
 
         Args:
-            timeout: at most so many seconds; None waits without limit, 0 does not wait.
+            timeout: seconds to wait at most; None waits without limit, 0 does not wait.
 
         Raises:
-            NotReadyError: nothing came in time.
-            EOFError: the connection ended before the body did.
+            NotReadyError: no bytes came in time.
+            EOFError: the source was closed, or the connection ended before the body did.
+            OSError: the connection broke.
         """
         ...
 
     def close(self) -> None:
-        """Ends a read under way, on any thread, and closes the connection. Idempotent."""
+        """Ends a `read` that is waiting, on any thread, and closes the connection. A second call does nothing."""
         ...
 
 
 def byte_source(response: Any) -> ByteSource:
-    """The best source for a response."""
-    taken = _socket_of(response)
-    return ReaderSource(response) if taken is None else SocketSource(response, *taken)
+    """Returns a `SocketSource` where the response is one of urllib3's that was not read, else a `ReaderSource`."""
+    found = _socket_and_body(response)
+    return ReaderSource(response) if found is None else SocketSource(response, *found)
 
 
-def _socket_of(response: Any) -> tuple[socket.socket, Body] | None:
-    """The socket below a response and what frames its body; None where there is no plain way down to it."""
+def _socket_and_body(response: Any) -> tuple[socket.socket, Body] | None:
+    """The socket under a response, and the framing of its body; None where the socket cannot be read directly."""
     inner = getattr(response, "_fp", None)
     reader = getattr(inner, "fp", None)
-    if not isinstance(reader, io.BufferedReader) or _is_begun(response) or _encoding(response) not in _ENCODINGS:
+    if not isinstance(reader, io.BufferedReader) or _was_read(response) or _encoding(response) not in _ENCODINGS:
         return None
-    sock = getattr(reader.raw, "_sock", None)
+    # A connection class may have its responses name their socket. http.client's keep it to themselves.
+    sock = getattr(inner, "socket", None) or getattr(reader.raw, "_sock", None)
     if not isinstance(sock, socket.socket):
         return None
     if getattr(inner, "chunked", False):
-        # Set once somebody has read from this response through http.client.
-        left = getattr(inner, "chunk_left", None)
-        return None if left is not None else (sock, ChunkedBody())
+        # http.client sets chunk_left when a chunk was begun.
+        return (sock, ChunkedBody()) if getattr(inner, "chunk_left", None) is None else None
     return sock, PlainBody(getattr(inner, "length", None))
 
 
-def _is_begun(response: Any) -> bool:
-    """Whether somebody has read from the body, so that urllib3 may hold some of it, or an uncompressor's state."""
+def _was_read(response: Any) -> bool:
+    """Whether a part of the body was read, so that urllib3 may hold bytes of it."""
     return (
         getattr(response, "_fp_bytes_read", 0) > 0
         or getattr(response, "chunk_left", None) is not None
@@ -100,8 +104,8 @@ def _encoding(response: Any) -> str:
     return (response.headers.get("content-encoding") or "").strip().lower()
 
 
-class _OneReader:
-    """Reading on one thread and closing on any: what is being read is released by the reader."""
+class _ClosableSource:
+    """A source that one thread reads and any thread closes. A reading thread itself releases what it reads from."""
 
     def __init__(self) -> None:
         self._lock = Lock()
@@ -109,12 +113,15 @@ class _OneReader:
         self._closed = False  # guarded by _lock
 
     def read(self, timeout: float | None) -> list[bytes]:
-        """See `ByteSource.read`."""
-        self._enter()
+        """Returns the bytes that have arrived, as `ByteSource.read` does."""
+        with self._lock:
+            if self._closed:
+                raise EOFError("the stream was closed")
+            self._reading = True
         try:
             return self._read(timeout)
         finally:
-            if self._leave():
+            if self._end_read():
                 self._release()
 
     def _read(self, timeout: float | None) -> list[bytes]:
@@ -123,20 +130,14 @@ class _OneReader:
     def _release(self) -> None:
         raise NotImplementedError
 
-    def _enter(self) -> None:
-        with self._lock:
-            if self._closed:
-                raise EOFError("the stream was closed")
-            self._reading = True
-
-    def _leave(self) -> bool:
-        """Returns whether it was closed meanwhile."""
+    def _end_read(self) -> bool:
+        """Returns whether the source was closed during the read."""
         with self._lock:
             self._reading = False
             return self._closed
 
-    def _close(self) -> bool | None:
-        """Lets nobody read any more; returns whether somebody still reads, None when it was closed before."""
+    def _begin_close(self) -> bool | None:
+        """Refuses further reads; returns whether a thread is reading now, None when the source was closed before."""
         with self._lock:
             if self._closed:
                 return None
@@ -144,10 +145,15 @@ class _OneReader:
             return self._reading
 
 
-class SocketSource(_OneReader):
-    """Reads the socket itself.
+class SocketSource(_ClosableSource):
+    """Reads the socket of a response directly, plain or TLS.
 
-    Threads: `read` on one thread at a time, `close` from any.
+    Args:
+        response: the response, which gives its connection back to its pool.
+        sock: its socket, which is not blocking from now on.
+        body: takes off the framing.
+
+    Threads: `read` is called by one thread at a time, `close` by any.
     """
 
     takes_timeout = True
@@ -159,32 +165,33 @@ class SocketSource(_OneReader):
         self._sock = sock
         self._body = body
         self._is_tls = isinstance(sock, ssl.SSLSocket)
-        self._timeout = sock.gettimeout()  # for whom the connection serves next
+        self._pool_timeout = sock.gettimeout()  # restored when the connection goes back to its pool
         sock.settimeout(0)
-        # What http.client has read beyond the head; with nothing there this is a read that does not wait.
-        self._ready = _buffered(response)
+        self._wait_readable = _waiter(sock)
+        self._is_drained = False  # nothing is left to read, in the socket or in its TLS layer, as far as is known
+        self._buffered = _buffered(response)  # what http.client read beyond the head of the answer
 
     def close(self) -> None:
-        """See `ByteSource.close`."""
-        reading = self._close()
+        """Ends a `read` that is waiting. The connection of a body that was read to its end goes back to its pool."""
+        reading = self._begin_close()
         if reading is None:
             return
         if not reading and self._body.ended and self._body.clean and self._give_back():
             return
-        # Below TLS: a farewell would have to be sent, and could block; and the reader still uses the TLS object.
+        # Not through the TLS object: a reading thread uses it, and its goodbye to the peer could block.
         with contextlib.suppress(OSError):
             socket.socket.shutdown(self._sock, socket.SHUT_RDWR)
         if not reading:
             self._release()
 
     def _give_back(self) -> bool:
-        """Returns the connection of a body that was read to its end to its pool, for the next request."""
+        """Gives the connection back to its pool; returns whether it can serve another request."""
         response = self._response
         inner = response._fp  # noqa: SLF001
         if getattr(inner, "will_close", True) or getattr(response, "_connection", None) is None:
             return False
         with contextlib.suppress(OSError, ValueError):
-            self._sock.settimeout(self._timeout)
+            self._sock.settimeout(self._pool_timeout)
             inner.close()
             response.release_conn()
             return True
@@ -200,7 +207,7 @@ class SocketSource(_OneReader):
         while True:
             if self._body.ended:
                 return []
-            data, self._ready = self._ready or self._receive(deadline), b""
+            data, self._buffered = self._buffered or self._receive(deadline), b""
             if not data:
                 if isinstance(self._body, PlainBody) and self._body.ends_with_connection:
                     return []
@@ -210,72 +217,93 @@ class SocketSource(_OneReader):
                 return pieces
 
     def _receive(self, deadline: float | None) -> bytes:
-        """All that is ready, after waiting for the first of it; b"" at the end."""
+        """Waits for bytes and returns all that have arrived; b"" at the end of the connection.
+
+        A lone event costs one wait and one receive: the attempt to read an empty socket would raise an exception. In a
+        burst the wait is left out.
+        """
         while True:
+            if self._is_drained:
+                self._wait(self._wait_readable, deadline)
             try:
                 data = self._sock.recv(READ_SIZE)
             except (BlockingIOError, ssl.SSLWantReadError):
-                _wait(self._sock, deadline, for_writing=False)
+                self._is_drained = True
             except ssl.SSLWantWriteError:
-                _wait(self._sock, deadline, for_writing=True)
+                self._wait(_waiter(self._sock, for_writing=True), deadline)
             except ssl.SSLEOFError:
                 return b""
             else:
-                return self._more_records(data) if self._is_tls and data else data
+                if self._is_tls:
+                    return self._with_more_records(data)
+                self._is_drained = 0 < len(data) < _BURST_SIZE
+                return data
 
-    def _more_records(self, data: bytes) -> bytes:
-        """TLS gives one record (16 KiB) a read: takes those that have come already."""
-        records, size = [data], len(data)
-        while size < READ_SIZE:
+    def _with_more_records(self, data: bytes) -> bytes:
+        """Adds the other TLS records that have arrived: one receive gives one record (at most 16 KiB)."""
+        # The usual record comes alone, and looking is cheaper than a receive that raises.
+        if data and not self._wait_readable(0.0) and not self._sock.pending():  # type: ignore[attr-defined]
+            self._is_drained = True
+            return data
+        records, size, record = [data], len(data), data
+        self._is_drained = False
+        while record and size < READ_SIZE:
             try:
                 record = self._sock.recv(READ_SIZE - size)
-            # The end, or an error, shows again at the next read; what came before it is not held back.
-            except OSError:
+            except ssl.SSLWantReadError:
+                self._is_drained = size < _BURST_SIZE
                 break
-            if not record:
+            # The next read meets the error again: the bytes before it are not held back.
+            except OSError:
                 break
             records.append(record)
             size += len(record)
         return b"".join(records)
 
+    def _wait(self, ready_within: Callable[[float | None], object], deadline: float | None) -> None:
+        # A socket closed elsewhere has lost its number, which may already be another file's.
+        if self._sock.fileno() < 0:
+            raise EOFError("the stream was closed")
+        left = None if deadline is None else max(0.0, deadline - time.monotonic())
+        if not ready_within(left):
+            raise NotReadyError
+
+
+def _waiter(sock: socket.socket, *, for_writing: bool = False) -> Callable[[float | None], object]:
+    """A function that waits at most the given seconds (None: without limit) for a socket, and returns whether it is ready."""
+    if not hasattr(select, "poll"):
+        read, write = ([], [sock]) if for_writing else ([sock], [])
+        return lambda seconds: any(select.select(read, write, [], seconds))
+    poller = select.poll()
+    poller.register(sock.fileno(), select.POLLOUT if for_writing else select.POLLIN)
+    poll = poller.poll
+    return lambda seconds: poll(None if seconds is None else min(seconds * 1000, _MAX_POLL_MILLISECONDS))
+
 
 def _close(response: Any) -> None:
     with contextlib.suppress(OSError, ValueError):
         response.close()
-    # A pool that hands out so many connections and no more counts this one until it has it back, closed or not.
+    # A pool with a limit counts this connection until it gets it back, closed or not.
     if getattr(getattr(response, "_pool", None), "block", False):
         response.release_conn()
 
 
 def _buffered(response: Any) -> bytes:
     try:
+        # An empty buffer makes this a read of the socket, which does not block.
         return bytes(response._fp.fp.peek())  # noqa: SLF001
     except (OSError, ValueError):
         return b""
 
 
-def _wait(sock: socket.socket, deadline: float | None, *, for_writing: bool) -> None:
-    left = None if deadline is None else deadline - time.monotonic()
-    if left is not None and left <= 0:
-        raise NotReadyError
-    number = sock.fileno()
-    if number < 0:
-        raise EOFError("the stream was closed")
-    if hasattr(select, "poll"):
-        poller = select.poll()
-        poller.register(number, select.POLLOUT if for_writing else select.POLLIN)
-        ready: Any = poller.poll(None if left is None else min(left * 1000, _LONGEST_POLL))
-    else:
-        ready = any(select.select([number], [number] if for_writing else [], [], left))
-    if not ready:
-        raise NotReadyError
+class ReaderSource(_ClosableSource):
+    """Reads a response through its own methods, where its socket cannot be read directly. Time-outs have no effect.
 
+    Args:
+        response: one of urllib3's, or any object with `read1` or `read`.
 
-class ReaderSource(_OneReader):
-    """Reads through a response's own methods: for a response that is no plain socket's. Time-outs have no effect.
-
-    Threads: `read` on one thread at a time; `close` from any, but a read under way ends only where the response has a
-    `shutdown`, as urllib3's have.
+    Threads: `read` is called by one thread at a time, `close` by any. A `read` that is waiting ends at once only where the
+    response has a `shutdown` method, as urllib3's has from version 2.3 on.
     """
 
     gzipped = False
@@ -287,10 +315,10 @@ class ReaderSource(_OneReader):
         self._pieces = self._read_all(response)
 
     def close(self) -> None:
-        """See `ByteSource.close`."""
-        reading = self._close()
+        """Ends a `read` that is waiting, where the response allows it, and closes the response."""
+        reading = self._begin_close()
         if reading:
-            # Closing would wait for the reader, which closes when it is through.
+            # `close` of the response would wait for the reading thread, which closes it after its read.
             with contextlib.suppress(OSError, ValueError, RuntimeError, AttributeError):
                 self._response.shutdown()
         elif reading is False:
@@ -306,7 +334,7 @@ class ReaderSource(_OneReader):
     def _read_all(response: Any) -> Iterator[bytes]:
         is_urllib3 = hasattr(response, "stream")
         read1 = getattr(response, "read1", None)
-        # read1 gives what there is and does not wait for more, but knows nothing of a chunk that stream() has begun.
+        # read1 returns what has arrived without waiting for more, but it cannot go on with a chunk that stream() began.
         if is_urllib3 and (read1 is None or getattr(response, "chunk_left", None) is not None):
             yield from (piece for piece in response.stream(READ_SIZE, decode_content=True) if piece)
             return

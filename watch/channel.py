@@ -1,7 +1,4 @@
-"""The one queue type between threads: bounded, unbounded, or a hand-off, and closable.
-
-Comes in: items from any thread. Goes out: the same items in the same order, each to exactly one taker.
-"""
+"""The queue between threads that all of this project uses: bounded, unbounded or without a buffer, and closable."""
 
 from __future__ import annotations
 
@@ -23,7 +20,7 @@ T = TypeVar("T", default=Any)
 
 
 class _Offer(Generic[T]):
-    """An item whose putter still waits for it to be taken, or for there to be room."""
+    """An item whose `put` waits for a taker or for room."""
 
     __slots__ = ("item", "taken")
 
@@ -33,11 +30,18 @@ class _Offer(Generic[T]):
 
 
 class Channel(Generic[T]):
-    """A queue between threads that can be closed.
+    """A queue between threads that can be closed. Items come out in order, and each goes to exactly one taker.
+
+        channel = Channel(100)
+        channel.put("item")  # on one thread
+        for item in channel:  # on another one, until the channel is closed and empty
+            ...
+
+    A closed channel accepts no items. What it accepted before can still be taken.
 
     Args:
-        maxsize: 0 is a hand-off (`put` returns once the item is taken); n > 0 lets at most n items wait; None does not
-            bound it.
+        maxsize: the number of items that may wait. 0 makes a hand-off: `put` returns when its item was taken. None sets no
+            bound: `put` never waits.
 
     Raises:
         ValueError: maxsize is negative.
@@ -50,19 +54,22 @@ class Channel(Generic[T]):
             raise ValueError(f"maxsize must be None, 0 or more, not {maxsize}")
         self._maxsize = maxsize
         self._monitor = Monitor()
-        # All of these are guarded by _monitor. An accepted item stands in _items; an offered one in _offers, and counts
-        # as never put until a taker marks it taken. What is in _items was put before what is in _offers, and no newer
-        # item passes an older offer.
+        # All of these are guarded by _monitor. An accepted item is in _items. An item whose `put` still waits is in
+        # _offers, and is withdrawn on time-out. Everything in _items is older than everything in _offers.
         self._items: deque[T] = deque()
         self._offers: deque[_Offer[T]] = deque()
-        self._getters = 0
+        self._getters = 0  # threads that wait for an item
         self._closed = False
 
     def put(self, item: T, timeout: float | None = None) -> None:
-        """Adds an item, waiting at most `timeout` seconds (None: without limit) for room or, in a hand-off, a taker.
+        """Adds an item, after waiting for room or, in a hand-off, for a taker.
+
+        Args:
+            item: the item.
+            timeout: seconds to wait at most; None waits without limit, 0 does not wait.
 
         Raises:
-            ChannelClosedError: the channel is closed, or was closed while waiting; the item was not accepted.
+            ChannelClosedError: the channel is closed, or was closed during the wait; the item was not accepted.
             queue.Full: the time is up; the item was not accepted.
         """
         with self._monitor:
@@ -77,37 +84,40 @@ class Channel(Generic[T]):
                 self._offer_locked(item, timeout)
 
     def put_nowait(self, item: T) -> None:
-        """Adds an item if there is room (in a hand-off: if a taker waits).
+        """Adds an item if there is room or, in a hand-off, if a taker waits.
 
         Raises:
             ChannelClosedError: the channel is closed.
-            queue.Full: there is no room.
+            queue.Full: the channel is full.
         """
         self.put(item, timeout=0)
 
     def get(self, timeout: float | None = None) -> T:
-        """Takes the oldest item, waiting at most `timeout` seconds (None: without limit).
+        """Takes the oldest item, after waiting for one.
+
+        Args:
+            timeout: seconds to wait at most; None waits without limit, 0 does not wait.
 
         Raises:
-            ChannelClosedError: the channel is closed and everything accepted has been taken.
-            queue.Empty: the time is up.
+            ChannelClosedError: the channel is closed and empty.
+            queue.Empty: no item came in time.
         """
         return self.get_batch(1, timeout)[0]
 
     def get_batch(
         self, max_items: int | None = None, timeout: float | None = None, *, stop: threading.Event | None = None
     ) -> list[T]:
-        """Waits for the first item as `get` does, then takes with it what is there, at most `max_items` in all.
+        """Waits for an item, and takes it with the others that are ready, oldest first.
 
         Args:
-            max_items: None takes all.
-            timeout: at most so many seconds; None waits without limit, 0 does not wait.
-            stop: ends the wait when it is set, as closing the channel would.
+            max_items: the most items to take; None takes all.
+            timeout: seconds to wait at most; None waits without limit, 0 does not wait.
+            stop: ends the wait when it is set, as closing the channel does.
 
         Raises:
             ValueError: max_items is less than 1.
-            ChannelClosedError: the channel is closed, or `stop` is set, and everything accepted has been taken.
-            queue.Empty: the time is up.
+            ChannelClosedError: the channel is empty, and it is closed or `stop` is set.
+            queue.Empty: no item came in time.
         """
         if max_items is not None and max_items < 1:
             raise ValueError(f"max_items must be None or at least 1, not {max_items}")
@@ -130,7 +140,7 @@ class Channel(Generic[T]):
                 withdraw()
 
     def unbound(self) -> None:
-        """Lifts its bound, for the time that is left: what waits to be put is accepted, and no later `put` waits."""
+        """Removes the bound for good: items whose `put` waits are accepted, and no later `put` waits."""
         with self._monitor:
             self._maxsize = None
             while self._offers:
@@ -140,7 +150,10 @@ class Channel(Generic[T]):
             self._monitor.notify_all()
 
     def close(self) -> None:
-        """Closes it and wakes every waiter; what was accepted can still be taken. Again is harmless."""
+        """Closes the channel and wakes every waiting thread. A second call does nothing.
+
+        Accepted items can still be taken. A `put` that waits raises ChannelClosedError.
+        """
         with self._monitor:
             self._closed = True
             self._offers.clear()
@@ -148,7 +161,7 @@ class Channel(Generic[T]):
 
     @property
     def closed(self) -> bool:
-        """Whether it was closed."""
+        """Whether the channel was closed. It may still hold items."""
         return self._closed
 
     def __len__(self) -> int:
@@ -177,7 +190,7 @@ class Channel(Generic[T]):
         if self._maxsize is None:
             return True
         if self._maxsize == 0:
-            # A waiting taker is room for one item that no other item already stands for.
+            # There is room for one item per waiting taker.
             return self._getters > len(self._items)
         return len(self._items) < self._maxsize
 

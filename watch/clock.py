@@ -1,4 +1,4 @@
-"""Time as an argument: the system's clock, and one that tests move by hand."""
+"""Clocks to pass as arguments: the system's, and one that tests move by hand."""
 
 from __future__ import annotations
 
@@ -13,18 +13,19 @@ __all__ = ["SYSTEM_CLOCK", "Clock", "FakeClock", "SystemClock"]
 
 @runtime_checkable
 class Clock(Protocol):
-    """What this project needs of time."""
+    """The time, and waits that are measured in it. Pass a `FakeClock` instead of the system's clock to test time-outs."""
 
     def monotonic(self) -> float:
-        """Seconds since some fixed moment; never goes back."""
+        """Returns seconds since some fixed moment; the value never decreases."""
         ...
 
     def wait(self, condition_or_event: threading.Condition | threading.Event, timeout: float | None) -> bool:
-        """Waits for a notification of a condition (which the caller holds) or for an event to be set.
+        """Waits for a condition to be notified or for an event to be set.
 
         Args:
-            condition_or_event: what to wait for. A wait on a condition may wake early, as `Condition.wait` may.
-            timeout: at most so many seconds of this clock; None waits without limit.
+            condition_or_event: the caller holds the condition's lock. A wait on a condition may return early, as
+                `Condition.wait` may.
+            timeout: seconds of this clock to wait at most; None waits without limit.
 
         Returns:
             False when the time was up, else True.
@@ -33,14 +34,14 @@ class Clock(Protocol):
 
 
 class SystemClock:
-    """`time.monotonic` and the real waits."""
+    """The clock of the system: `time.monotonic`, and waits in real time."""
 
     def monotonic(self) -> float:
-        """Seconds of the system's monotonic clock."""
+        """Returns the seconds of `time.monotonic`."""
         return time.monotonic()
 
     def wait(self, condition_or_event: threading.Condition | threading.Event, timeout: float | None) -> bool:
-        """See `Clock.wait`."""
+        """Waits in real time, as `Clock.wait` says."""
         return condition_or_event.wait(timeout)
 
 
@@ -48,37 +49,42 @@ SYSTEM_CLOCK = SystemClock()
 
 
 class FakeClock:
-    """A clock that stands still until `step` moves it.
+    """A clock for tests, which stands still until `step` moves it.
+
+        clock = FakeClock()
+        watcher = RetryWatcher("7", list_watch, min_restart_delay=60, clock=clock)
+        clock.wait_for_waiters()  # its first watch has ended
+        clock.step(60)  # now it opens the next one
 
     Args:
-        start: what `monotonic` gives at first, in seconds.
+        start: the first value of `monotonic`, in seconds.
 
-    Threads: any; a `step` wakes every wait whose time is up.
+    Threads: every method may be called from any thread.
     """
 
-    # A plain event cannot be told to wake a waiter without setting it, so a wait on one looks up at this interval.
+    # Seconds between two looks at the clock: a wait on an event cannot be woken without setting the event.
     _EVENT_POLL = 0.002
 
     def __init__(self, start: float = 0.0) -> None:
         self._lock = Lock()
         self._now = start  # guarded by _lock
         self._conditions: list[tuple[threading.Condition, float | None]] = []  # with deadlines; guarded by _lock
-        self._waiting = 0  # waits under way; guarded by _changed
+        self._waiting = 0  # how many threads wait now; guarded by _changed
         self._changed = Monitor()
 
     def monotonic(self) -> float:
-        """The time that `step` has brought it to."""
+        """Returns the clock's time in seconds."""
         with self._lock:
             return self._now
 
     def step(self, seconds: float) -> None:
-        """Moves the time forward and wakes every wait whose time is up.
+        """Moves the clock forward and ends every wait whose time is up.
 
         Raises:
             ValueError: seconds is negative.
         """
         if seconds < 0:
-            raise ValueError(f"a clock does not go back: step({seconds})")
+            raise ValueError(f"a clock cannot go back: step({seconds})")
         with self._lock:
             self._now += seconds
             due = [c for c, deadline in self._conditions if deadline is not None and deadline <= self._now]
@@ -87,12 +93,12 @@ class FakeClock:
                 condition.notify_all()
 
     def wait_for_waiters(self, count: int = 1, timeout: float | None = None) -> bool:
-        """Waits (in real seconds) until at least `count` waits are under way; returns whether they are."""
+        """Waits, at most `timeout` real seconds, until at least `count` threads wait on this clock; returns whether they do."""
         with self._changed:
             return self._changed.wait_for(lambda: self._waiting >= count, timeout)
 
     def wait(self, condition_or_event: threading.Condition | threading.Event, timeout: float | None) -> bool:
-        """See `Clock.wait`; the time-out counts this clock's seconds."""
+        """Waits as `Clock.wait` says, in seconds of this clock."""
         if isinstance(condition_or_event, threading.Event):
             return self._wait_event(condition_or_event, timeout)
         return self._wait_condition(condition_or_event, timeout)

@@ -1,8 +1,4 @@
-"""The errors of the `watch` package: one family, facts as attributes.
-
-Comes in: a server's answer or a caller's mistake. Goes out: an exception that tells apart the server's answer
-(`ApiError`), a stream or channel that has ended, and a condition that failed.
-"""
+"""The errors of the `watch` package, all of them `WatchError`s, and how a server's answer becomes an `ApiError`."""
 
 from __future__ import annotations
 
@@ -32,22 +28,24 @@ _TOO_LARGE_MESSAGE = "Too large resource version"
 
 
 DEFAULT_MAX_RETRY_AFTER = 300.0
-"""Seconds of a server's wish that are kept to. API servers ask for 30 at most; more would be an outage of ours."""
+"""Upper bound on Retry-After, in seconds. API servers ask for 30 at most."""
 
 
 class WatchError(Exception):
-    """Base of all errors that the `watch` package raises of its own."""
+    """The base class of the errors of the `watch` package."""
 
 
 class ApiError(WatchError):
     """A Kubernetes API server answered a request, or ended a watch, with a failure.
 
+    The arguments are attributes of the error.
+
     Args:
-        status: HTTP status code, or the `code` of a `Status` object; 0 when the server gave none.
-        reason: machine-readable reason of the `Status` ("Expired", "Forbidden", ...), "" when it gave none.
-        message: the server's words for people.
-        retry_after: seconds the server asks to wait before the next try, None when it did not say.
-        details: the `details` of the `Status`, as decoded JSON; None when there were none.
+        status: the HTTP status code, or the `code` of the `Status` object; 0 where the server sent neither.
+        reason: the machine-readable reason of the `Status` ("Expired", "Forbidden", ...), or "".
+        message: the human-readable message of the `Status`, or "".
+        retry_after: seconds that the server asks to wait before a retry; None where it does not ask.
+        details: the `details` of the `Status`, as decoded JSON; None where there are none.
 
     Source: https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/status/
     """
@@ -78,12 +76,12 @@ class ApiError(WatchError):
 
     @classmethod
     def from_status(cls, status: Any, *, http_status: int = 0, retry_after: float | None = None) -> ApiError:
-        """Reads a `Status` object, however oddly it is shaped.
+        """Makes an error of a `Status` object.
 
         Args:
-            status: decoded JSON, normally a mapping of kind Status; fields of another type than expected are ignored.
-            http_status: HTTP status code of the answer, used where the Status has no code.
-            retry_after: seconds from the Retry-After header, which wins over `details.retryAfterSeconds`.
+            status: decoded JSON, normally a mapping of kind Status. Fields of an unexpected type are ignored.
+            http_status: the HTTP status code of the answer, used where the Status has no code.
+            retry_after: seconds from the Retry-After header; None reads `details.retryAfterSeconds` instead.
         """
         fields: Mapping[str, Any] = status if isinstance(status, Mapping) else {}
         code = fields.get("code")
@@ -105,7 +103,7 @@ class ApiError(WatchError):
         )
 
     def to_status(self) -> dict[str, Any]:
-        """The error as a `Status` object in API form."""
+        """Returns the error as a `Status` object in API form."""
         status: dict[str, Any] = {
             "kind": "Status",
             "apiVersion": "v1",
@@ -118,26 +116,26 @@ class ApiError(WatchError):
         if self.details is not None:
             status["details"] = dict(self.details)
         if self.retry_after is not None:
-            # Whoever reads the Status has no header to look at.
+            # A reader of the Status cannot see the Retry-After header.
             status["details"] = {**status.get("details", {}), "retryAfterSeconds": math.ceil(self.retry_after)}
         return status
 
     @property
     def causes(self) -> list[Mapping[str, Any]]:
-        """The causes in its details, each with a "reason", a "message" or the like; what is no such thing is left out."""
+        """The `causes` in the details that are mappings, each with a "reason", a "message" or the like."""
         causes = self.details.get("causes") if self.details is not None else None
         return [cause for cause in causes if isinstance(cause, Mapping)] if isinstance(causes, list) else []
 
     @property
     def is_expired(self) -> bool:
-        """Whether the resourceVersion or continue token asked for is gone from the server's history (410)."""
+        """Whether the server's history does not reach back to the requested resourceVersion or continue token (410)."""
         return self.status == 410 or self.reason in _EXPIRED_REASONS
 
     @property
     def is_too_large_resource_version(self) -> bool:
-        """Whether the resourceVersion asked for is ahead of what the server has seen.
+        """Whether the requested resourceVersion is newer than what the server has seen.
 
-        Source: k8s.io/apiserver storage.NewTooLargeResourceVersionError; old servers say it in the message only.
+        Old servers report it in the message only. Source: k8s.io/apiserver storage.NewTooLargeResourceVersionError.
         """
         if self.reason != "Timeout" and self.status != 504:
             return False
@@ -150,15 +148,15 @@ class ApiError(WatchError):
 
     @property
     def is_too_many_requests(self) -> bool:
-        """Whether the server asks for fewer requests (429)."""
+        """Whether the server refused because of too many requests (429)."""
         return self.status == 429 or self.reason == "TooManyRequests"
 
 
 def as_api_error(error: BaseException) -> ApiError | None:
-    """The server's answer that an exception carries, or None if it carries none.
+    """Returns the server's answer that an exception stands for, or None where it stands for none.
 
-    Takes an `ApiError` as it is, and reads the official client's `ApiException` (known by its `status`, `reason`,
-    `body` and `headers`, so that this package need not import that client).
+    An `ApiError` is returned as it is. The official client's `ApiException` is recognised by its attributes `status`,
+    `reason`, `body` and `headers`, so that this package need not import that client.
     """
     if isinstance(error, ApiError):
         return error
@@ -173,7 +171,7 @@ def as_api_error(error: BaseException) -> ApiError | None:
 
 
 def parse_retry_after(value: Any) -> float | None:
-    """Seconds that a Retry-After header asks for; None for no header, a date, more than a day or anything else."""
+    """Reads a Retry-After header in seconds; None for a missing header, a date, more than a day or any other value."""
     try:
         seconds = float(value)
     except (TypeError, ValueError, OverflowError):
@@ -182,7 +180,7 @@ def parse_retry_after(value: Any) -> float | None:
 
 
 def _retry_after_header(headers: Any) -> float | None:
-    """Reads headers, which may or may not tell upper from lower case."""
+    """Reads Retry-After from headers, which may be case-sensitive."""
     get = getattr(headers, "get", None)
     return parse_retry_after(get("Retry-After", get("retry-after"))) if callable(get) else None
 
@@ -201,11 +199,11 @@ def _rebuild_api_error(
 
 
 class ChannelClosedError(WatchError):
-    """A channel is closed: nothing more can be put, or everything accepted has been taken."""
+    """A channel is closed: it accepts no items, and where this is raised by a `get`, it is empty too."""
 
 
 class ChannelFullError(WatchError, queue.Full):
-    """A buffer that must not block its producer has no room."""
+    """A buffer is full, and its producer must not wait."""
 
 
 class BroadcasterShutdownError(WatchError):
@@ -213,11 +211,11 @@ class BroadcasterShutdownError(WatchError):
 
 
 class RequestCancelledError(WatchError, ConnectionError):
-    """A request was given up because what asked for it was stopped."""
+    """A request was cancelled because its owner was stopped."""
 
 
 class _LastEventError(WatchError):
-    """Carries the last event seen before the failure."""
+    """An error with `last_event`: the last event seen before it, or None."""
 
     def __init__(self, message: str, *, last_event: Any = None) -> None:
         super().__init__(message)
@@ -225,12 +223,12 @@ class _LastEventError(WatchError):
 
 
 class WatchClosedError(_LastEventError):
-    """A watch ended before what was waited for came; `last_event` is the last event seen, or None."""
+    """A watch has ended. `last_event` is the last event that `until` saw, or None."""
 
 
 class WatchTimeoutError(_LastEventError, TimeoutError):
-    """What was waited for did not come in time; `last_event` is the last event seen, or None."""
+    """Conditions on a watch did not come true in time. `last_event` is the last event seen, or None."""
 
 
 class ConditionError(_LastEventError):
-    """A condition raised; its exception is the cause, `last_event` the event it was called with."""
+    """A condition raised an exception, which is the cause. `last_event` is the event that it was called with."""

@@ -1,4 +1,4 @@
-"""What a watch yields: a type and an object."""
+"""The events of a watch: a type and an object."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["Event", "EventType"]
 
 
 class EventType(StrEnum):
-    """The kinds of events of a Kubernetes watch.
+    """The types of events of a Kubernetes watch. A member is a string, and prints as one.
 
     Source: https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/watch-event/ (wire strings).
     """
@@ -25,45 +25,42 @@ class EventType(StrEnum):
     BOOKMARK = "BOOKMARK"
     ERROR = "ERROR"
 
-    # Python 3.10 and 3.11 differ in what str() and format() of a mixed-in enum give.
-    __str__ = str.__str__
-    __format__ = str.__format__  # type: ignore[assignment]
-    # The same value, without the Python call that an enum makes of each look-up in a dict.
+    # The same hash, without the Python call that an enum's own would cost per look-up in a dict.
     __hash__ = str.__hash__
 
 
 class Event(tuple["EventType | str", T_co], Generic[T_co]):
-    """One event of a watch: immutable, compared by value, unpacks as `type, object = event`.
+    """One event of a watch: an immutable pair, compared by value, which unpacks as `type, object = event`.
 
     Args:
-        type: an `EventType`, or the server's own string where it is none of them.
-        object: the new state (ADDED, MODIFIED), the state just before deletion (DELETED), an object with only its
-            resourceVersion set (BOOKMARK), or a `Status` (ERROR).
+        type: an `EventType`, or any other string that the producer sent.
+        object: the new state (ADDED, MODIFIED), the state just before the deletion (DELETED), an object with only its
+            resourceVersion set (BOOKMARK), or a `Status` (ERROR). It is read-only where a cache shares it.
     """
 
     __slots__ = ()
     __match_args__ = ("type", "object")
 
     def __new__(cls, type: EventType | str, object: T_co) -> Event[T_co]:
-        """See the class."""
+        """Makes an event of its type and object."""
         return tuple.__new__(cls, (type, object))
 
     if TYPE_CHECKING:
 
         @property
         def type(self) -> EventType | str:
-            """An `EventType`, or the server's own string."""
+            """An `EventType`, or any other string that the producer sent."""
             return self[0]
 
         @property
         def object(self) -> T_co:
-            """The event's object; read-only where it is shared with a cache."""
+            """The event's object; read-only where a cache shares it."""
             return self[1]
 
     else:
-        # Read for every event: these make no Python call.
-        type = property(itemgetter(0), doc="An `EventType`, or the server's own string.")
-        object = property(itemgetter(1), doc="The event's object; read-only where it is shared with a cache.")
+        # Both are read for every event, and these make no Python call.
+        type = property(itemgetter(0), doc="An `EventType`, or any other string that the producer sent.")
+        object = property(itemgetter(1), doc="The event's object; read-only where a cache shares it.")
 
     def __getnewargs__(self) -> tuple[Any, ...]:
         return tuple(self)

@@ -1,4 +1,4 @@
-"""Watchers that tests feed by hand."""
+"""Watchers for tests, which send the events that a test gives them."""
 
 from __future__ import annotations
 
@@ -19,10 +19,16 @@ T = TypeVar("T", default=Any)
 
 
 class FakeWatcher(WatcherBase[T]):
-    """A watch whose events are given to it by method calls, which wait for a reader.
+    """A watcher for tests. Its methods send events, and wait for a reader.
+
+        fake = FakeWatcher(10)
+        fake.add({"metadata": {"name": "a"}})
+        fake.stop()
+        assert [event.type for event in fake] == ["ADDED"]
 
     Args:
-        maxsize: so many events may wait to be read before a call waits; 0 waits for each to be read, None never.
+        maxsize: the number of events that may wait to be read. A method that sends waits while there are as many. 0 makes
+            it wait until its event is read; None makes it never wait.
 
     Threads: every method may be called from any thread.
 
@@ -51,38 +57,39 @@ class FakeWatcher(WatcherBase[T]):
         self.action(EventType.ERROR, obj)
 
     def action(self, type: EventType | str, obj: Any) -> None:
-        """Sends an event of any type, known or not.
+        """Sends an event of any type.
 
         Raises:
-            ChannelClosedError: it was stopped, before the call or while it waited; the event was not sent.
+            ChannelClosedError: the watcher was stopped, before the call or during its wait; the event was not sent.
         """
         self.result_chan().put(_event(type, obj))
 
     def result_chan(self) -> Channel[Event[T]]:
-        """See `Watcher.result_chan`; `reset` gives it another one."""
+        """Returns the channel of the events. `reset` replaces it."""
         with self._lock:
             return self._channel
 
     def stop(self) -> None:
-        """See `Watcher.stop`; what was sent can still be read."""
+        """Ends the watch. Events that were sent before can still be read."""
         self.result_chan().close()
 
     def reset(self) -> None:
-        """Makes it as new: open, with another channel. The old channel is closed."""
+        """Makes the watcher as new, with another channel. The old channel is closed."""
         with self._lock:
             old, self._channel = self._channel, Channel(self._maxsize)
         old.close()
 
     def is_stopped(self) -> bool:
-        """Whether it was stopped, and not reset since."""
+        """Whether the watcher was stopped, and not reset since."""
         return self.result_chan().closed
 
 
 class RaceFreeFakeWatcher(FakeWatcher[T]):
-    """A `FakeWatcher` whose calls never wait.
+    """A `FakeWatcher` whose methods never wait, and do nothing when it is stopped.
 
     Args:
-        maxsize: so many events may wait to be read.
+        maxsize: the number of events that may wait to be read. A method that sends raises ChannelFullError when there are as
+            many; None sets no bound.
 
     Threads: every method may be called from any thread; none blocks.
 
@@ -93,10 +100,10 @@ class RaceFreeFakeWatcher(FakeWatcher[T]):
         super().__init__(maxsize)
 
     def action(self, type: EventType | str, obj: Any) -> None:
-        """Sends an event of any type, known or not; once stopped it does nothing.
+        """Sends an event of any type. After `stop` it does nothing.
 
         Raises:
-            ChannelFullError: `maxsize` events wait to be read.
+            ChannelFullError: `maxsize` events are waiting to be read.
         """
         try:
             self.result_chan().put_nowait(_event(type, obj))

@@ -1,12 +1,7 @@
-"""A watch seen through a function: events left out, replaced, or written down.
-
-Comes in: any watcher. Goes out: a watcher that is pulled, on the caller's thread; a thread of its own exists only once
-somebody asks for a channel.
-"""
+"""Watchers that pass on the events of another watcher: filtered, changed, or recorded."""
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import time
 from collections import deque
@@ -16,11 +11,10 @@ from typing import Any
 from typing_extensions import TypeVar
 
 from watch.channel import Channel
-from watch.concurrency import Lock, RLock, Signal, Worker
+from watch.concurrency import Lock, RLock, Signal
 from watch.errors import ApiError, ChannelClosedError, WatchClosedError
 from watch.event import Event, EventType
-from watch.pulling import next_batch_of, puller
-from watch.watcher import Watcher, WatcherBase
+from watch.watcher import ChannelPump, Watcher, WatcherBase, next_batch_of, puller
 
 __all__ = ["FilteredWatcher", "Recorder", "filter_watch"]
 
@@ -31,63 +25,70 @@ _log = logging.getLogger(__name__)
 
 
 class FilteredWatcher(WatcherBase[T]):
-    """See `filter_watch`. It is a `BatchWatcher`: what comes from the source together goes on together."""
+    """A watcher over another one, whose events go through a function. Made by `filter_watch`. It is a `BatchWatcher`.
+
+    Iteration and `next_batch` read the source on the caller's thread. `result_chan` starts a thread that reads it into the
+    channel.
+
+    Args:
+        watcher: the source of the events.
+        keep: called with each event; returns the event to pass on, or None to leave it out.
+
+    Threads: `stop` may be called from any thread; one thread at a time reads the events.
+    """
 
     def __init__(self, watcher: Watcher[Any], keep: Callable[[Event[Any]], Event[T] | None]) -> None:
         self._source = watcher
         self._keep = keep
         self._stopped = Signal()
         self._pull_source = puller(watcher, stop=self._stopped)
-        # Held while the source is read, and by `keep`, which may look at the watcher. It guards the next three.
+        # Held while the source is read and `keep` is called. Reentrant, since `keep` may use the watcher. It guards the
+        # next three fields.
         self._reading = RLock()
-        self._unseen: deque[Event[Any]] = deque()  # pulled, and not yet shown to `keep`
-        self._kept: deque[Event[T]] = deque()  # and not yet given on
-        self._failure: Exception | None = None  # what `keep` raised for the event behind those kept
-        self._channel: Channel[Event[T]] = Channel(0)
-        self._lock = Lock()
-        self._pump: Worker | None = None  # guarded by _lock
+        self._unseen: deque[Event[Any]] = deque()  # read from the source; `keep` was not called with them yet
+        self._kept: deque[Event[T]] = deque()  # returned by `keep`, and not passed on yet
+        self._failure: Exception | None = None  # raised by `keep` for the event after those in _kept
+        self._pump: ChannelPump[T] = ChannelPump(self._take_for_channel, "filter-watch")
+        self._pump_failed = False  # the pump's thread alone uses it
 
     def next_batch(self, timeout: float | None = None) -> list[Event[T]]:
-        """See `BatchWatcher.next_batch`.
+        """Returns the next events that are kept, as `BatchWatcher.next_batch` does.
 
         Raises:
-            Exception: what `keep` raised; the event it was called with is left out, and the watch goes on.
+            Exception: an exception of `keep`. The event that it was called with is left out, and the watch goes on.
         """
-        if self._pump is not None:
-            return next_batch_of(self._channel, timeout)
+        if self._pump.started:
+            return next_batch_of(self._pump.channel, timeout)
         return self._take(timeout)
 
     def result_chan(self) -> Channel[Event[T]]:
-        """See `Watcher.result_chan`; from the first call on a thread reads the events into it.
+        """Returns the channel of the events. The first call starts the thread that reads the source into it.
 
-        There an exception of `keep` ends the watch, with an ERROR event.
+        An exception of `keep` ends the channel, with an ERROR event.
         """
-        with self._lock:
-            if self._pump is None:
-                self._pump = Worker(self._run_pump, "filter-watch").start()
-        return self._channel
+        return self._pump.start()
 
     def stop(self) -> None:
-        """Stops the source, and so this; what was read from it until then still comes."""
+        """Stops the source, and with it this watcher. Events that were read from the source before can still be read."""
         self._stopped.set()
-        # The pump must not wait for a reader any more, who may be gone.
-        self._channel.unbound()
+        # The pump's thread must end even if the channel is not read any more.
+        self._pump.channel.unbound()
         self._source.stop()
 
     def __iter__(self) -> Iterator[Event[T]]:
         while True:
             try:
-                # One by one: what a reader that breaks off has not seen is there for the next.
-                event = self._take(None, 1)[0] if self._pump is None else self._channel.get()
+                # One at a time: events that a reader leaves unread stay for the next one.
+                event = self._pump.channel.get() if self._pump.started else self._take(None, 1)[0]
             except (ChannelClosedError, WatchClosedError):
                 return
             yield event
 
-    def _take(self, timeout: float | None, most: int | None = None) -> list[Event[T]]:
-        """Waits for an event that is kept, and gives it with others that are there."""
+    def _take(self, timeout: float | None, max_events: int | None = None) -> list[Event[T]]:
+        """Waits for an event that is kept; returns it with the others that are ready, at most `max_events` in all."""
         with self._reading:
             self._fill_locked(timeout)
-            count = len(self._kept) if most is None else most
+            count = len(self._kept) if max_events is None else max_events
             return [self._kept.popleft() for _ in range(count)]
 
     def _fill_locked(self, timeout: float | None) -> None:
@@ -99,46 +100,50 @@ class FilteredWatcher(WatcherBase[T]):
             if not self._unseen:
                 left = None if deadline is None else max(0.0, deadline - time.monotonic())
                 self._unseen.extend(self._pull_source(left))
-            self._show_unseen_locked()
+            self._filter_unseen_locked()
 
-    def _show_unseen_locked(self) -> None:
+    def _filter_unseen_locked(self) -> None:
         while self._unseen:
             try:
                 kept = self._keep(self._unseen.popleft())
-            # Those before it come first; those behind it stay unseen until it has been raised.
+            # It is raised after the events before it were passed on. Those behind it wait until then.
             except Exception as error:
                 self._failure = error
                 return
             if kept is not None:
                 self._kept.append(kept)
 
-    def _run_pump(self) -> None:
+    def _take_for_channel(self) -> list[Event[T]]:
+        """The pump's `next_batch`: an exception of `keep` becomes the last event."""
+        if self._pump_failed:
+            raise WatchClosedError("the watch has ended")
         try:
-            while True:
-                for event in self._take(None):
-                    self._channel.put(event)
+            return self._take(None)
         except (WatchClosedError, ChannelClosedError):
-            return
+            raise
         except Exception as error:
-            _log.exception("a filtered watch failed")
+            self._pump_failed = True
+            _log.exception("a filtered watch failed: its filter function raised an exception")
             self._source.stop()
             status = ApiError(500, "InternalError", f"a filtered watch failed: {error}").to_status()
-            with contextlib.suppress(ChannelClosedError):
-                self._channel.put(Event(EventType.ERROR, status))  # type: ignore[arg-type]
-        finally:
-            self._channel.close()
+            return [Event(EventType.ERROR, status)]  # type: ignore[arg-type]
 
 
 def filter_watch(watcher: Watcher[S], keep: Callable[[Event[S]], Event[T] | None]) -> FilteredWatcher[T]:
-    """A watch seen through a function.
+    """Passes a watcher's events through a function that may leave them out or replace them.
+
+        pods = filter_watch(watcher, lambda event: event if event.object["spec"].get("nodeName") else None)
+
+    The function sees single events. Where an object stops matching, for instance, it can only leave the MODIFIED event out:
+    the consumer gets no DELETED event.
 
     Args:
-        watcher: where the events come from; stopping the result stops it.
-        keep: called once with each event, in order; returns the event that goes on, the same or another one, or None to
-            leave it out. It cannot know that an object has come to pass, or no longer passes: that is not told.
+        watcher: the source of the events. Stopping the result stops it.
+        keep: called once with each event, in order; returns the event to pass on, the same or another one, or None to
+            leave it out.
 
     Returns:
-        A `BatchWatcher`. It reads its source on the thread that reads it, and has no thread unless `result_chan` is called.
+        A `BatchWatcher`. It reads its source on its reader's thread; only `result_chan` starts a thread.
 
     Source: apimachinery watch.Filter.
     """
@@ -146,10 +151,12 @@ def filter_watch(watcher: Watcher[S], keep: Callable[[Event[S]], Event[T] | None
 
 
 class Recorder(FilteredWatcher[T]):
-    """A watch that writes down what goes through it.
+    """A watcher that passes on another watcher's events and keeps a record of them, for tests.
 
     Args:
-        watcher: where the events come from; stopping the recorder stops it.
+        watcher: the source of the events. Stopping the recorder stops it.
+
+    Threads: `events` and `stop` may be called from any thread; one thread at a time reads the events.
 
     Source: apimachinery watch.Recorder.
     """
@@ -160,7 +167,7 @@ class Recorder(FilteredWatcher[T]):
         self._events: list[Event[T]] = []  # guarded by _recording
 
     def events(self) -> list[Event[T]]:
-        """The events read from the watcher so far, in order; the list is yours."""
+        """Returns the events read from the source so far, in order, in a new list."""
         with self._recording:
             return list(self._events)
 

@@ -1,7 +1,7 @@
-"""From what a server sends to lines: chunk framing, gzip and newlines taken off, without any I/O.
+"""Takes a response's bytes apart, without I/O: HTTP's framing, gzip, and lines.
 
-Comes in: bytes in whatever pieces a socket gives them. Goes out: whole lines. Three parts, each fed by the one before:
-a `Body` takes off HTTP's framing, `Gunzip` the compression, `Lines` cuts.
+The bytes may come in pieces of any size. They pass through three parts: a `Body` takes off HTTP's framing, `Gunzip`
+uncompresses, and `Lines` cuts the result into lines.
 """
 
 from __future__ import annotations
@@ -12,22 +12,33 @@ from typing import Protocol
 
 from watch.errors import WatchError
 
-__all__ = ["Body", "BrokenBodyError", "ChunkedBody", "Gunzip", "LineTooLongError", "Lines", "PlainBody"]
+__all__ = [
+    "DEFAULT_MAX_LINE_BYTES",
+    "Body",
+    "BrokenBodyError",
+    "ChunkedBody",
+    "Gunzip",
+    "LineTooLongError",
+    "Lines",
+    "PlainBody",
+]
 
-# A chunk's size line, extensions and line end included, is some ten bytes long.
+DEFAULT_MAX_LINE_BYTES = 16 * 1024 * 1024
+
+# Bytes of a chunk's size line at most, with its extensions. It is usually some ten bytes long.
 _MAX_SIZE_LINE = 4096
 _MAX_SIZE_DIGITS = 16
 _HEXADECIMAL = frozenset(b"0123456789abcdefABCDEF")
-# So much is uncompressed at a time, so that a small answer cannot claim all memory at once.
+# Bytes uncompressed per step: a small answer must not take all memory at once.
 _GUNZIP_STEP = 1 << 20
 
 
 class BrokenBodyError(ConnectionError):
-    """What the server sent is not framed as HTTP asks: as bad as a broken connection."""
+    """The body is not framed as HTTP requires. It is treated like a broken connection."""
 
 
 class LineTooLongError(WatchError, ValueError):
-    """A line is longer than allowed."""
+    """A line, and so an event, is longer than accepted. `max_bytes` is the limit."""
 
     def __init__(self, max_bytes: int) -> None:
         super().__init__(f"the server sent an event of more than {max_bytes} bytes: raise max_line_bytes to accept it")
@@ -38,20 +49,28 @@ class LineTooLongError(WatchError, ValueError):
 
 
 class Body(Protocol):
-    """Takes HTTP's framing off."""
+    """Takes HTTP's framing off a body."""
 
     ended: bool
     """Whether the body is complete."""
     clean: bool
-    """Whether nothing came behind the complete body, so that the connection can serve another request."""
+    """Whether the body is complete and no bytes followed it, so that the connection can serve another request."""
 
     def feed(self, data: bytes) -> list[bytes]:
-        """Takes what came and returns the pieces of the body in it; raises `BrokenBodyError`."""
+        """Takes bytes that were read, and returns the pieces of the body in them.
+
+        Raises:
+            BrokenBodyError: the framing is malformed.
+        """
         ...
 
 
 class PlainBody:
-    """A body without framing: so many bytes, or (None) up to the connection's end."""
+    """A body without framing.
+
+    Args:
+        length: its length in bytes; None where it ends with the connection.
+    """
 
     def __init__(self, length: int | None = None) -> None:
         self._left = length
@@ -60,7 +79,7 @@ class PlainBody:
         self.clean = self.ended
 
     def feed(self, data: bytes) -> list[bytes]:
-        """See `Body.feed`."""
+        """Returns the bytes that belong to the body."""
         if self._left is None:
             return [data]
         self.clean = len(data) == self._left
@@ -71,7 +90,7 @@ class PlainBody:
 
 
 class ChunkedBody:
-    """A body in chunks.
+    """A body in chunks (`Transfer-Encoding: chunked`).
 
     Source: RFC 9112 section 7.1.
     """
@@ -80,24 +99,24 @@ class ChunkedBody:
         self.ended = False
         self.clean = False
         self._held = b""  # an incomplete size line, a chunk's incomplete body, or a trailer
-        self._wanted = 0  # bytes of a large chunk's body still to come, passed on as they come
-        self._skip_line_end = False  # the CR LF behind that body has to be taken off
+        self._wanted = 0  # bytes still to come of a chunk that is passed on in parts
+        self._skip_line_end = False  # the CR LF after that chunk is still to come
 
     def feed(self, data: bytes) -> list[bytes]:
-        """See `Body.feed`; a chunk that has not come whole is passed on as far as it has."""
+        """Returns the chunks in the bytes. A chunk that has not arrived completely is passed on as far as it has."""
         pieces: list[bytes] = []
         if self._held:
             data, self._held = self._held + data, b""
         at, end = 0, len(data)
         while not self.ended:
             if self._wanted or self._skip_line_end:
-                at = self._go_on(data, at, pieces)
+                at = self._continue_chunk(data, at, pieces)
                 if self._wanted or self._skip_line_end:
                     break
             line_end = data.find(b"\r\n", at, at + _MAX_SIZE_LINE)
             if line_end < 0:
                 if end - at >= _MAX_SIZE_LINE:
-                    raise BrokenBodyError("a chunk does not say its size")
+                    raise BrokenBodyError("malformed chunked body: the line with a chunk's size is too long")
                 break
             size = _chunk_size(data, at, line_end)
             body = line_end + 2
@@ -114,8 +133,8 @@ class ChunkedBody:
             self._held = data[at:]
         return pieces
 
-    def _go_on(self, data: bytes, at: int, pieces: list[bytes]) -> int:
-        """Goes on with a chunk that did not come whole; returns how far."""
+    def _continue_chunk(self, data: bytes, at: int, pieces: list[bytes]) -> int:
+        """Continues a chunk that began in earlier bytes; returns where the next one begins."""
         if self._wanted:
             piece = data[at : at + self._wanted]
             if piece:
@@ -125,7 +144,7 @@ class ChunkedBody:
             self._skip_line_end = not self._wanted
         if self._skip_line_end and len(data) - at >= 2:
             if data[at : at + 2] != b"\r\n":
-                raise BrokenBodyError("a chunk is longer than it said")
+                raise BrokenBodyError("malformed chunked body: a chunk is longer than its size")
             self._skip_line_end = False
             at += 2
         return at
@@ -134,8 +153,7 @@ class ChunkedBody:
 def _chunk_size(data: bytes, start: int, end: int) -> int:
     digits = data[start:end]
     try:
-        # int() would also take signs, spaces, underscores and a 0x in front, none of which is a size; nearly no size has
-        # any of those, nor a 0 in front.
+        # The quick way. int() also accepts a sign, spaces, underscores and a leading 0x, so all else is checked below.
         if len(digits) <= _MAX_SIZE_DIGITS and digits.isalnum() and digits[0] != 0x30:
             return int(digits, 16)
         digits = digits.partition(b";")[0].strip(b" \t")
@@ -143,18 +161,22 @@ def _chunk_size(data: bytes, start: int, end: int) -> int:
             return int(digits, 16)
     except ValueError:
         pass
-    # What stands there may be part of an object: not quoted.
-    raise BrokenBodyError(f"{len(digits)} bytes stand where a chunk's size should be")
+    # Not quoted: the bytes may be part of an object.
+    raise BrokenBodyError(f"malformed chunked body: {len(digits)} bytes where a chunk's size is expected")
 
 
 class Gunzip:
-    """Uncompresses a stream of gzip members: an API server may begin a new one with each flush."""
+    """Uncompresses gzip. The stream may have several members: an API server may begin a new one with each flush."""
 
     def __init__(self) -> None:
         self._member = zlib.decompressobj(wbits=31)
 
     def feed(self, pieces: Iterable[bytes]) -> Iterator[bytes]:
-        """Takes compressed pieces and gives uncompressed ones, some at a time; raises `zlib.error`."""
+        """Yields the uncompressed pieces, of at most 1 MiB each.
+
+        Raises:
+            zlib.error: the data is malformed.
+        """
         for piece in pieces:
             data = piece
             while data:
@@ -172,25 +194,25 @@ class Lines:
     """Cuts pieces of a body into lines.
 
     Args:
-        max_bytes: the longest line allowed, without its newline.
+        max_bytes: the longest line accepted, in bytes, without its newline.
     """
 
     def __init__(self, max_bytes: int) -> None:
         self._max = max_bytes
-        self._begun: list[bytes] = []  # pieces of a line that has not ended yet
+        self._begun: list[bytes] = []  # the pieces of an incomplete line
         self._begun_bytes = 0
 
     def feed(self, pieces: Iterable[bytes]) -> Iterator[bytes]:
-        """Takes pieces and gives the lines that they complete; a line may still have its newline.
+        """Yields the lines that the pieces complete. A line may still have its newline.
 
         Raises:
-            LineTooLongError: a line is too long; what came before it was given.
+            LineTooLongError: a line is too long; the lines before it were yielded.
         """
         limit = self._max
         for piece in pieces:
             first = piece.find(b"\n")
             if first == len(piece) - 1 and not self._begun and first >= 0:
-                # The usual case: an API server sends each event as a chunk of its own. No copy.
+                # The usual case needs no copy: an API server sends each event as a chunk of its own.
                 if first > limit:
                     raise LineTooLongError(limit)
                 yield piece

@@ -1,4 +1,4 @@
-"""The options of a list or watch request, as client-go's `metav1.ListOptions` has them."""
+"""The options of a list or watch request, like client-go's `metav1.ListOptions`."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ __all__ = ["ListOptions"]
 
 @dataclass(frozen=True)
 class ListOptions:
-    """What to ask a list or watch for; None or "" leaves a parameter out of the request.
+    """The options of a list or watch request. None, "" and 0 leave a parameter out of the request.
 
     Args:
-        label_selector: label selector in the server's syntax, such as "app=web,tier!=db".
-        field_selector: field selector, such as "spec.nodeName=node-1".
-        resource_version: "" asks for the most recent state, "0" for any state, else a version the server gave.
+        label_selector: a label selector in the server's syntax, such as "app=web,tier!=db".
+        field_selector: a field selector, such as "spec.nodeName=node-1".
+        resource_version: "" asks for the most recent state, "0" for any state; or a version that the server returned.
         resource_version_match: "NotOlderThan" or "Exact"; only with `resource_version` or `send_initial_events`.
-        limit: items a page, 0 for no limit.
-        continue_: the token for the next page, from the page before.
-        timeout_seconds: whole seconds after which the server ends a watch; None leaves it to the server.
+        limit: the most items per page; 0 sets no limit.
+        continue_: the token of the page before, to get the next page.
+        timeout_seconds: seconds after which the server ends a watch; None leaves that to the server.
         allow_watch_bookmarks: whether the server may send BOOKMARK events.
-        send_initial_events: True makes the watch begin with the present state (WatchList, KEP-3157).
-        shard_selector: the part of the objects to send (KEP-5866), "" for all.
+        send_initial_events: whether the watch begins with the present objects (WatchList, KEP-3157).
+        shard_selector: selects a part of the objects (KEP-5866); "" selects all.
 
     Source: https://kubernetes.io/docs/reference/using-api/api-concepts/
     """
@@ -39,11 +39,11 @@ class ListOptions:
     shard_selector: str = ""
 
     def with_(self, **changes: Any) -> ListOptions:
-        """A copy with some fields changed."""
+        """Returns a copy with some fields changed."""
         return replace(self, **changes)
 
     def to_query(self) -> dict[str, str]:
-        """The request's query parameters under their wire names, without those that are unset."""
+        """Returns the query parameters of the request under their wire names, without unset ones."""
         query: dict[str, str] = {}
         for wire_name, value in (
             ("labelSelector", self.label_selector),

@@ -1,8 +1,7 @@
-"""What requests made on a thread belong to: one owner that can abort them all, and its limits.
+"""Cancels requests in flight: a scope around a call collects everything that has to be closed to end it.
 
-`ListerWatcher.list` and `.watch` take only the options of the request. Whoever calls them and may be stopped meanwhile
-(a reflector, a retrying watcher) enters a scope around the call; the transport underneath registers its sockets with
-the scope it finds.
+`ListerWatcher.list` and `.watch` take only the options of the request. A caller that may be stopped during the call, such as
+a reflector, enters a scope around it. The transport finds the scope of its thread and registers its sockets there.
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ from typing_extensions import TypeVar
 
 from watch.concurrency import Latch, Lock, ThreadLocal, Worker
 from watch.errors import RequestCancelledError
+from watch.framing import DEFAULT_MAX_LINE_BYTES
 
 __all__ = ["DEFAULT_MAX_LINE_BYTES", "DEFAULT_MAX_OBJECTS", "RequestScope", "current_scope", "unless_cancelled"]
 
@@ -23,19 +23,21 @@ T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
-DEFAULT_MAX_LINE_BYTES = 16 * 1024 * 1024
-# More than an etcd of the largest size that is supported (8 GiB) has room for, at some 800 bytes an object.
+# More objects than fit into the largest supported etcd (8 GiB), at some 800 bytes per object.
 DEFAULT_MAX_OBJECTS = 10_000_000
 
 
 class RequestScope:
-    """An owner of requests.
+    """The requests that one owner makes, for cancelling them from another thread.
+
+        with scope:
+            page = lister_watcher.list(options)  # ends with RequestCancelledError when the scope is cancelled
 
     Args:
-        max_line_bytes: the longest event or list item, in bytes, that a server may make us hold.
-        max_objects: so many objects a server may list in one answer; None for any number.
+        max_line_bytes: the longest event or list item accepted, in bytes.
+        max_objects: the most objects accepted in one list; None accepts any number.
 
-    Threads: entered on one thread at a time; `cancel` comes from any.
+    Threads: entered by one thread at a time; `cancel` may be called from any thread.
     """
 
     def __init__(self, *, max_line_bytes: int = DEFAULT_MAX_LINE_BYTES, max_objects: int | None = None) -> None:
@@ -44,7 +46,7 @@ class RequestScope:
         self._lock = Lock()
         self._closers: dict[object, Callable[[], object]] = {}  # guarded by _lock
         self._cancelled = False  # guarded by _lock
-        self._outer: list[RequestScope | None] = []  # what each entering found; the entering thread's
+        self._outer: list[RequestScope | None] = []  # the scopes around each entry; the entering thread alone uses it
 
     @property
     def cancelled(self) -> bool:
@@ -52,20 +54,26 @@ class RequestScope:
         return self._cancelled
 
     def on_cancel(self, close: Callable[[], object]) -> Callable[[], None]:
-        """Has `close` called when the scope is cancelled; returns a function that withdraws it.
+        """Registers a function to be called when the scope is cancelled.
+
+        Args:
+            close: called without arguments, on the thread that cancels. An exception is logged.
+
+        Returns:
+            A function that withdraws it.
 
         Raises:
-            RequestCancelledError: it is cancelled already; `close` was not called.
+            RequestCancelledError: the scope was cancelled before; `close` is not called.
         """
         token = object()
         with self._lock:
             if self._cancelled:
-                raise RequestCancelledError("the request was given up: its owner has stopped")
+                raise RequestCancelledError("the request was cancelled: its owner has stopped")
             self._closers[token] = close
         return lambda: self._withdraw(token)
 
     def cancel(self) -> None:
-        """Closes what is in flight, and refuses what comes later. Again is harmless."""
+        """Calls every registered function, and refuses later ones. A second call does nothing more."""
         with self._lock:
             self._cancelled = True
             closers = list(self._closers.values())
@@ -73,9 +81,8 @@ class RequestScope:
         for close in closers:
             try:
                 close()
-            # The others have to be closed all the same.
             except Exception:
-                _log.warning("closing what was in flight failed", exc_info=True)
+                _log.warning("closing a cancelled request failed", exc_info=True)
 
     def _withdraw(self, token: object) -> None:
         with self._lock:
@@ -96,28 +103,28 @@ _current = ThreadLocal()
 
 
 def current_scope() -> RequestScope | None:
-    """The scope entered on this thread, or None."""
+    """Returns the innermost scope entered on this thread, or None."""
     scope: RequestScope | None = getattr(_current, "scope", None)
     return scope
 
 
 def unless_cancelled(function: Callable[[], T], name: str, *, discard: Callable[[T], object] | None = None) -> T:
-    """Calls a function that nothing can interrupt, such as a name lookup, but does not wait for it past a cancelled scope.
+    """Calls a function that cannot be interrupted, such as a name lookup, and waits for it until the scope is cancelled.
 
-    Within a scope it runs on a thread of its own, which is left to itself when the scope is cancelled; outside of any it
-    runs on the calling thread. That costs a tenth of a millisecond: not for what every request does.
+    Within a scope the function runs on a thread of its own, which is abandoned when the scope is cancelled. Outside of a
+    scope it runs on the calling thread. The thread costs 0.1 ms, too much for something that every request does.
 
     Args:
         function: called without arguments.
-        name: the thread's.
-        discard: called with what came too late.
+        name: the thread's name.
+        discard: called with a result that comes after the cancellation; None drops it.
 
     Returns:
-        What the function returned.
+        The function's result.
 
     Raises:
         RequestCancelledError: the scope was cancelled before the function returned.
-        BaseException: what the function raised.
+        BaseException: an exception of the function.
 
     Threads: blocks until the function has returned or the scope is cancelled.
     """
@@ -131,27 +138,27 @@ def unless_cancelled(function: Callable[[], T], name: str, *, discard: Callable[
         call.over.wait()
     finally:
         withdraw()
-        # Still under way only where something else, such as Ctrl-C, has interrupted the waiting.
+        # Only an interrupted wait, as by Ctrl-C, gets here before the call has returned.
         call.abandon()
     return call.outcome()
 
 
 class _Call(Generic[T]):
-    """A call on another thread, of which the first of two things counts: its return, or that nobody wants it any more."""
+    """A call on another thread that either returns or is abandoned, whichever comes first."""
 
     def __init__(self, function: Callable[[], T], discard: Callable[[T], object] | None) -> None:
         self.over = Latch()
         self._function = function
         self._discard = discard
         self._lock = Lock()
-        self._values: list[T] = []  # what was returned in time; guarded by _lock, as are the next two
+        self._values: list[T] = []  # the result, if it came in time; guarded by _lock, as are the next two
         self._error: BaseException | None = None
         self._abandoned = False
 
     def run(self) -> None:
         try:
             value = self._function()
-        # Whatever it is, it is raised on the thread that waits.
+        # Raised again on the waiting thread.
         except BaseException as error:
             with self._lock:
                 self._error = error
@@ -171,8 +178,8 @@ class _Call(Generic[T]):
 
     def outcome(self) -> T:
         if self._error is not None:
-            error, self._error = self._error, None  # the error's frames know this call
+            error, self._error = self._error, None  # the error's frames refer to this call: no cycle
             raise error
         if not self._values:
-            raise RequestCancelledError("the request was given up: its owner has stopped")
+            raise RequestCancelledError("the request was cancelled: its owner has stopped")
         return self._values[0]

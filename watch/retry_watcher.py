@@ -1,11 +1,11 @@
-"""A watch that goes on: when it breaks it is opened again, from the last event seen.
+"""A watcher that resumes: when its watch ends or breaks, it opens another one from the last resourceVersion seen.
 
-Comes in: a way to open a watch, and the resourceVersion to begin at. Goes out: every event since then, in order and once;
-or one ERROR event, and the end, where the server has lost the history or refuses. A thread of its own opens and reads.
+A round is one watch call with the events of that watch. A thread of the watcher runs rounds until one ends it for good:
 
-A round is one watch call and what comes of it. After it, one of:
-  - the watch ended, broke, could not be opened, or sent an error that may pass: another round, from the last version;
-  - the history is gone (410), access is refused (401, 403), an event tells no version or is of no known type: the end.
+- Another round follows when the watch ended, broke, could not be opened, or sent an error that may pass.
+- The watcher ends when a watch reports that the history is lost (410), when the server refuses access (401, 403), and
+  when an event has no resourceVersion or an unknown type. A watch call answered with 410 is tried again: another server
+  may have the history.
 """
 
 from __future__ import annotations
@@ -21,13 +21,11 @@ from watch.clock import SYSTEM_CLOCK, Clock
 from watch.concurrency import Lock, Signal, Worker
 from watch.errors import DEFAULT_MAX_RETRY_AFTER, ApiError, ChannelClosedError, WatchClosedError, as_api_error
 from watch.event import Event, EventType
-from watch.object_version import resource_version_of
 from watch.options import ListOptions
-from watch.pulling import puller
 from watch.request_scope import RequestScope
-from watch.watcher import Watcher, WatcherBase
+from watch.watcher import Watcher, WatcherBase, puller
 
-__all__ = ["RetryWatcher", "WatchSource"]
+__all__ = ["RetryWatcher", "WatchSource", "resource_version_of"]
 
 T = TypeVar("T", default=Any)
 
@@ -38,38 +36,48 @@ _REFUSALS = frozenset({401, 403, "Unauthorized", "Forbidden"})
 
 
 class WatchSource(Protocol[T]):
-    """What opens watches: a list-watch, or anything with its `watch`."""
+    """Opens watches: a list-watch, or any other object with its `watch` method."""
 
     def watch(self, options: ListOptions) -> Watcher[T] | None:
-        """Opens a watch; None counts as a broken connection.
+        """Opens a watch. None counts as a broken connection.
 
         Raises:
-            ApiError: the server refused; so does the official client's `ApiException`.
-            Exception: anything else counts as a broken connection.
+            ApiError: the server answered with a failure. The official client's `ApiException` counts as one too.
+            Exception: any other exception counts as a broken connection.
         """
         ...
 
 
 class RetryWatcher(WatcherBase[T]):
-    """See the module. Bookmarks are asked for, and kept to itself.
+    """A watcher that yields every event after a resourceVersion, in order and once, across broken connections.
+
+        with RetryWatcher(pods.resource_version, list_watch) as watcher:
+            for event in watcher:
+                ...
+
+    When its watch ends or breaks, it opens another one from the last event seen. It asks the server for bookmarks, which
+    keep that version recent, and does not pass them on. One ERROR event with a `Status` ends it when the server has lost
+    the history (410) or refuses access (401, 403); the caller then has to list again. An event without a resourceVersion or
+    of an unknown type ends it in the same way.
 
     Args:
-        resource_version: where to begin: the version of a list or object that the caller has seen.
+        resource_version: the version of a list or object; the events after it are yielded.
         list_watch: opens the watches.
-        min_restart_delay: seconds from the beginning of one watch call to that of the next, at least. A watch that lasted
-            longer is followed by the next one at once.
-        max_retry_after: of a server's wish (Retry-After) so many seconds at most are kept to.
-        clock: for that delay.
+        min_restart_delay: least time from one watch call to the next, in seconds. A watch that lasted longer is followed
+            by the next one at once.
+        max_retry_after: upper bound on the delay that a server asks for (Retry-After), in seconds.
+        clock: measures these delays.
 
     Attributes:
-        done: a `threading.Event`, set once the thread has let go of everything.
+        done: a `threading.Event`, set when the watcher's thread has ended.
 
     Raises:
-        TypeError: resource_version is no string.
-        ValueError: resource_version is "" or "0", which ask the server for its own choice of a beginning; or
+        TypeError: resource_version is not a string.
+        ValueError: resource_version is "" or "0", for which the server itself chooses where to begin; or
             min_restart_delay or max_retry_after is negative.
 
-    Threads: `stop` from any, and it does not wait; events are read by one thread at a time.
+    Threads: starts a thread. `stop` may be called from any thread and does not wait for it; one thread at a time reads the
+    events.
 
     Source: client-go tools/watch RetryWatcher.
     """
@@ -85,7 +93,7 @@ class RetryWatcher(WatcherBase[T]):
     ) -> None:
         _check(resource_version, min_restart_delay, max_retry_after)
         self.done = Signal()
-        self._last_version = resource_version  # of what was delivered; the thread's own
+        self._last_version = resource_version  # of the last event delivered; the thread alone uses it
         self._source = list_watch
         self._min_restart_delay = min_restart_delay
         self._max_retry_after = max_retry_after
@@ -94,15 +102,15 @@ class RetryWatcher(WatcherBase[T]):
         self._stopped = Signal()
         self._scope = RequestScope()
         self._lock = Lock()
-        self._watcher: Watcher[T] | None = None  # the one that `stop` has to stop; guarded by _lock
+        self._watcher: Watcher[T] | None = None  # the open watch, which `stop` stops; guarded by _lock
         self._worker = Worker(self._run, "retry-watcher").start()
 
     def result_chan(self) -> Channel[Event[T]]:
-        """See `Watcher.result_chan`."""
+        """Returns the channel of the events."""
         return self._channel
 
     def stop(self) -> None:
-        """See `Watcher.stop`; an event that was not read is not delivered any more, and `done` tells of the thread's end."""
+        """Ends the watch and drops the event that was not read. `done` is set when the thread has ended."""
         self._stopped.set()
         self._channel.close()
         self._scope.cancel()
@@ -126,17 +134,17 @@ class RetryWatcher(WatcherBase[T]):
             self.done.set()
 
     def _round(self) -> float | None:
-        """Watches once; returns the seconds that the server asks to wait before the next round, None at the end."""
+        """Watches once. Returns the seconds to wait before the next round, as the server asks; None at the end."""
         try:
             with self._scope:
                 watcher = self._source.watch(
                     ListOptions(resource_version=self._last_version, allow_watch_bookmarks=True)
                 )
-        # Whatever a user's watch function raises is a failed watch call.
+        # Any exception of a user's watch function is a failed watch call.
         except Exception as error:
-            return self._call_failed(error)
+            return self._next_after_failed_call(error)
         if watcher is None:
-            _log.warning("the watch function returned None: trying again")
+            _log.warning("watching from %s failed: the watch function returned None: trying again", self._last_version)
             return 0.0
         try:
             with self._lock:
@@ -152,7 +160,7 @@ class RetryWatcher(WatcherBase[T]):
                 self._watcher = None
             _stop(watcher)
 
-    def _call_failed(self, error: Exception) -> float | None:
+    def _next_after_failed_call(self, error: Exception) -> float | None:
         if self._stopped.is_set():
             return None
         answer = as_api_error(error)
@@ -160,16 +168,18 @@ class RetryWatcher(WatcherBase[T]):
             _log.warning("watching from %s failed: %s: trying again", self._last_version, error)
             return 0.0
         if _is_refusal(answer):
-            _log.error("watching failed for good, check the credentials and the right to watch: %s", answer)
+            _log.error(
+                "watching failed, and is not tried again: %s (check the credentials and the right to watch)", answer
+            )
             self._end_with(answer)
             return None
-        # A server that has lost its history may be one of several that has not got so far yet.
+        # A 410 is ordinary: another API server behind the same address may still have the history.
         level = logging.INFO if answer.is_expired else logging.WARNING
         _log.log(level, "watching from %s failed: %s: trying again", self._last_version, answer)
         return answer.retry_after or 0.0
 
     def _follow(self, watcher: Watcher[T]) -> float | None:
-        """Delivers what a watch brings, until something ends it; returns as `_round` does.
+        """Delivers the events of a watch until it ends; returns as `_round` does.
 
         Raises:
             WatchClosedError: the watch has ended.
@@ -182,32 +192,33 @@ class RetryWatcher(WatcherBase[T]):
                     if not self._deliver(event):
                         return None
                 elif event.type == EventType.ERROR:
-                    return self._failed(event)
+                    return self._next_after_error(event)
                 else:
-                    self._end(f'retryWatcher failed to recognize Event type "{event.type}"')
+                    self._end_with_message(f'retryWatcher failed to recognize Event type "{event.type}"')
                     return None
         return None
 
     def _deliver(self, event: Event[T]) -> bool:
-        """Passes an event on, then takes note of its version; False, after an ERROR event, when it has none.
+        """Delivers an event and remembers its version. Where it has none, sends an ERROR event and returns False.
 
-        Another round could not begin behind such an event, and would begin before it: events would come twice.
+        The next round could not begin after such an event: it would deliver it again.
         """
         version = resource_version_of(event.object)
         if not version:
             what = "" if version is None else f"object of type {type(event.object).__qualname__} "
-            self._end(f"retryWatcher: {what}doesn't support resourceVersion")
+            self._end_with_message(f"retryWatcher: {what}doesn't support resourceVersion")
             return False
         if event.type != EventType.BOOKMARK:
             self._channel.put(event)
         self._last_version = version
         return True
 
-    def _failed(self, event: Event[Any]) -> float | None:
+    def _next_after_error(self, event: Event[Any]) -> float | None:
         answer = _status_in(event.object)
         if answer is None:
             _log.warning(
-                "a watch sent an error that is no Status but %s: trying again", type(event.object).__qualname__
+                "a watch sent an ERROR event with an object of type %s instead of a Status: trying again",
+                type(event.object).__qualname__,
             )
             return 0.0
         if answer.is_expired or _is_refusal(answer):
@@ -216,15 +227,15 @@ class RetryWatcher(WatcherBase[T]):
         _log.info("a watch ended with an error: %s: trying again from %s", answer, self._last_version)
         return answer.retry_after or 0.0
 
-    def _end(self, message: str) -> None:
-        """Ends with an ERROR event of our own."""
+    def _end_with_message(self, message: str) -> None:
+        """Sends an ERROR event of this client's own."""
         _log.error("%s", message)
         self._end_with(ApiError(500, "InternalError", f"Internal error occurred: {message}"))
 
     def _end_with(self, answer: ApiError) -> None:
         try:
             self._channel.put(Event(EventType.ERROR, answer.to_status()))  # type: ignore[arg-type]
-        # It was stopped, and nobody wants to know any more.
+        # The watcher was stopped.
         except ChannelClosedError:
             return
 
@@ -244,7 +255,7 @@ def _check(resource_version: str, min_restart_delay: float, max_retry_after: flo
 
 
 def _status_in(obj: Any) -> ApiError | None:
-    """The Status in an ERROR event, as a mapping or as the official model; None for anything else."""
+    """Reads the Status of an ERROR event, a mapping or the official model; None for any other object."""
     if isinstance(obj, BaseException):
         return as_api_error(obj)
     if isinstance(obj, Mapping):
@@ -266,3 +277,29 @@ def _stop(watcher: Watcher[Any]) -> None:
         watcher.stop()
     except Exception:
         _log.warning("stopping a watch failed", exc_info=True)
+
+
+def resource_version_of(obj: Any) -> str | None:
+    """Returns an object's resourceVersion: "" where it is not set, None where the object has no place for one.
+
+    Args:
+        obj: a mapping in API form; or an object with an attribute `resource_version`; or an object whose `metadata` is a
+            mapping or has an attribute `resource_version` (as in the official models) or `resourceVersion`.
+    """
+    if isinstance(obj, Mapping):
+        return _in_metadata(obj.get("metadata"))
+    version = getattr(obj, "resource_version", None)
+    return version if isinstance(version, str) else _in_metadata(getattr(obj, "metadata", None))
+
+
+def _in_metadata(metadata: Any) -> str | None:
+    if isinstance(metadata, Mapping):
+        return _string_or_empty(metadata.get("resourceVersion"))
+    for name in ("resource_version", "resourceVersion"):
+        if hasattr(metadata, name):
+            return _string_or_empty(getattr(metadata, name))
+    return None
+
+
+def _string_or_empty(version: Any) -> str:
+    return version if isinstance(version, str) else ""

@@ -1,8 +1,4 @@
-"""Waiting for events: conditions that have to come true one after another.
-
-Comes in: a watch, or what one is opened from, and conditions. Goes out: the event on which the last of them came true.
-Conditions run on the caller's thread.
-"""
+"""Functions that wait until conditions on a watch's events have come true, one after another, on the caller's thread."""
 
 from __future__ import annotations
 
@@ -17,10 +13,9 @@ from watch.concurrency import Latch, Worker
 from watch.errors import ConditionError, WatchClosedError, WatchTimeoutError
 from watch.event import Event, EventType
 from watch.options import ListOptions
-from watch.pulling import puller
 from watch.request_scope import RequestScope
 from watch.retry_watcher import RetryWatcher, WatchSource
-from watch.watcher import Watcher
+from watch.watcher import Watcher, puller
 
 __all__ = ["list_watch_until", "until", "until_with_retry"]
 
@@ -48,21 +43,24 @@ class _ListWatch(WatchSource[T], Protocol[T]):
 def until(
     watcher: Watcher[T], *conditions: Callable[[Event[T]], bool], timeout: float | None = None
 ) -> Event[T] | None:
-    """Reads a watch until conditions have come true one after another, and stops it, whatever happens.
+    """Reads a watch until conditions have come true, one after another, and then stops the watch.
+
+        ready = until(watcher, lambda event: event.object["status"]["phase"] == "Running", timeout=60)
 
     Args:
-        watcher: where the events come from.
-        conditions: each is called with the events from that on which the one before it came true.
-        timeout: at most so many seconds; None waits without limit, 0 only tries what is there.
+        watcher: the source of the events. It is stopped in any case, also when this raises.
+        conditions: each is called with the events that follow until it returns True. The next condition then begins with
+            the same event.
+        timeout: seconds to wait at most; None waits without limit, 0 looks only at events that are ready.
 
     Returns:
         The event on which the last condition came true; None when there are no conditions.
 
     Raises:
-        WatchTimeoutError: the time is up.
+        WatchTimeoutError: the conditions did not come true in time.
         WatchClosedError: the watch ended first.
-        ConditionError: a condition raised; its exception is the cause.
-        All three have the last event seen as `last_event`, None before the first.
+        ConditionError: a condition raised an exception, which is the cause.
+        All three have `last_event`: the last event seen, None where there was none.
 
     Threads: blocks; the conditions run on the caller's thread.
 
@@ -77,12 +75,12 @@ def until_with_retry(
     *conditions: Callable[[Event[T]], bool],
     timeout: float | None = None,
 ) -> Event[T] | None:
-    """As `until`, over a `RetryWatcher`: it sees every event since a version, also when the watch breaks meanwhile.
+    """Waits as `until` does, on every event after a resourceVersion: the watch resumes when it breaks.
 
-    When the server has lost the history, an ERROR event comes, and then the watch ends.
+    Where the server has lost the history, the conditions see an ERROR event, and then the watch ends.
 
     Args:
-        resource_version: where to begin, as for `RetryWatcher`.
+        resource_version: the version to begin after, as for `RetryWatcher`.
         list_watch: opens the watches.
         conditions: as for `until`.
         timeout: as for `until`.
@@ -99,15 +97,17 @@ def until_with_retry(
 def list_watch_until(
     list_watch: _ListWatch[T], *conditions: Callable[[Event[T]], bool], timeout: float | None = None
 ) -> Event[T] | None:
-    """As `until`, over what there is and what comes: lists, shows every object as ADDED, then watches from there.
+    """Waits as `until` does, on the present objects and on what follows.
+
+    It lists, shows every object to the conditions as an ADDED event, and then watches from the list's version.
 
     Args:
         list_watch: lists, page by page, and opens the watches.
         conditions: as for `until`.
-        timeout: as for `until`; a list that takes longer is given up, and 0 waits for the list, but for nothing else.
+        timeout: as for `until`. A list that takes longer is abandoned. With 0 it waits for the list, but not for events.
 
     Raises:
-        Exception: what the list function raised.
+        Exception: an exception of the list function.
         WatchTimeoutError, WatchClosedError, ConditionError: as for `until`.
 
     Source: client-go tools/watch ListWatchUntil.
@@ -124,19 +124,19 @@ def list_watch_until(
 
 
 class _Progress(Generic[T]):
-    """How far the conditions have come, and how much time is left.
+    """Which conditions have come true, and how much time is left.
 
     Args:
-        conditions: see `until`.
-        timeout: see `until`; it runs from now on.
+        conditions: as for `until`.
+        timeout: as for `until`; the time runs from now on.
     """
 
     def __init__(self, conditions: tuple[Callable[[Event[T]], bool], ...], timeout: float | None) -> None:
         if timeout is not None and timeout < 0:
-            _log.error("a time-out must not be negative: %s is taken for 0", timeout)
+            _log.error("the time-out is negative: %s s is treated as 0", timeout)
         self.last_event: Event[T] | None = None
         self._conditions = conditions
-        self._met = 0  # so many of them have come true
+        self._met = 0  # how many of them have come true
         self._deadline = None if timeout is None else time.monotonic() + timeout
 
     def is_complete(self) -> bool:
@@ -144,11 +144,11 @@ class _Progress(Generic[T]):
         return self._met == len(self._conditions)
 
     def left(self) -> float | None:
-        """Seconds until the time is up, 0 afterwards; None without a limit."""
+        """Seconds until the time is up, then 0; None without a limit."""
         return None if self._deadline is None else max(0.0, self._deadline - time.monotonic())
 
     def follow(self, watcher: Watcher[T]) -> Event[T] | None:
-        """Reads a watch until all are met, and stops it; raises as `until` does."""
+        """Reads a watch until all conditions have come true, and stops it; raises as `until` does."""
         try:
             pull = puller(watcher)
             while not self.is_complete():
@@ -161,7 +161,7 @@ class _Progress(Generic[T]):
                     message = "watch closed before UntilWithoutRetry timeout"
                     raise WatchClosedError(message, last_event=self.last_event) from error
                 self.see(batch)
-                # What was there when the time was up has been tried; what comes after it is too late.
+                # Events that were ready when the time was up still count; later ones do not.
                 if left == 0 and not self.is_complete():
                     raise self.timed_out()
         finally:
@@ -169,17 +169,17 @@ class _Progress(Generic[T]):
         return self.last_event
 
     def see(self, events: Iterable[Event[T]]) -> None:
-        """Tries the conditions on events, until all have come true."""
+        """Calls the conditions with events until all have come true."""
         for event in events:
             if self.is_complete():
                 return
             self.last_event = event
-            # The condition after one that came true is tried on the same event.
+            # The next condition begins with the same event.
             while not self.is_complete() and self._holds(event):
                 self._met += 1
 
     def timed_out(self) -> WatchTimeoutError:
-        """The error that tells of it."""
+        """Returns the error for a time-out."""
         return WatchTimeoutError("timed out waiting for the condition", last_event=self.last_event)
 
     def _holds(self, event: Event[T]) -> bool:
@@ -190,12 +190,12 @@ class _Progress(Generic[T]):
 
 
 def _list(list_watch: _ListWatch[T], progress: _Progress[T]) -> str:
-    """Shows the objects that there are; returns the version of the list."""
+    """Shows the present objects to the conditions; returns the version of the list."""
     options = ListOptions()
     version = None
     while True:
         page = _page(list_watch, options, progress)
-        # The pages are of one version, which the first of them tells.
+        # All pages are of the version of the first one.
         version = page.resource_version if version is None else version
         progress.see(Event(EventType.ADDED, item) for item in page.items)
         following = getattr(page, "continue_", None)
@@ -205,7 +205,7 @@ def _list(list_watch: _ListWatch[T], progress: _Progress[T]) -> str:
 
 
 def _page(list_watch: _ListWatch[T], options: ListOptions, progress: _Progress[T]) -> _Page[T]:
-    """One page of a list, on a thread that is left behind when the time is up before it has come."""
+    """Returns one page of a list. With a time-out it is read on a thread, which is abandoned when the time is up."""
     if not progress.left():
         return list_watch.list(options)
     scope = RequestScope()
@@ -217,7 +217,7 @@ def _page(list_watch: _ListWatch[T], options: ListOptions, progress: _Progress[T
         try:
             with scope:
                 pages.append(list_watch.list(options))
-        # Even SystemExit is the caller's, whose call this is.
+        # SystemExit too: it is raised on the caller's thread.
         except BaseException as error:
             failures.append(error)
         finally:

@@ -1,1 +1,1 @@
-"""The local copy of a resource: stores, indices, listers, and caches for objects that a program wrote itself."""
+"""The informer's cache, its indices and listers, and the stores and helpers that go with it."""

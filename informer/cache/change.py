@@ -1,4 +1,4 @@
-"""What a change of the cache means to those who follow it."""
+"""`Change`: what one write has changed in the cache."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ T = TypeVar("T", default=Any)
 
 
 class Change(msgspec.Struct, Generic[T], gc=False, frozen=True, eq=False):
-    """An object came, changed or went.
+    """One added, updated or deleted object.
 
-    Two are equal when they tell the same of equal objects, whatever their keys and last known states.
+    Two changes are equal if they have the same type and flags and equal objects; `key` and `last_known` are not compared.
 
     Attributes:
         type: `DeltaType.ADDED`, `UPDATED` or `DELETED`.
-        object: the new state; of a delete, the last known one.
+        object: the new state; for a delete, the last state.
         old: the state before an update, else None.
-        is_in_initial_list: an add of an object that was there at the start.
-        final_state_unknown: the delete itself was missed.
-        is_sync: an update without news, for those who asked to be shown everything again.
+        is_in_initial_list: whether this is an add of an object from the informer's first list.
+        final_state_unknown: whether the informer missed the delete event; `object` may then not be the last state.
+        is_sync: whether this is an update without news, from a resync or a relist.
         key: the object's key in the cache.
-        last_known: of a delete, the state that the cache had before it, if that is not the object itself; else None.
+        last_known: for a delete, the state in the cache before it, if that is not `object` itself; else None.
     """
 
     type: DeltaType
@@ -58,9 +58,14 @@ class Change(msgspec.Struct, Generic[T], gc=False, frozen=True, eq=False):
 
 
 def unwrapped(change: Change[Any], unwrap: Callable[[Any], Any]) -> Change[Any]:
-    """A change of what is stored, as a change of what users see of that."""
+    """Returns a change of stored objects as users see it.
+
+    Args:
+        change: the change of stored objects.
+        unwrap: returns what users see of a stored object.
+    """
     old = None if change.old is None else unwrap(change.old)
-    # A resync shows one object twice, and must go on doing so when it is decoded on each read.
+    # An update of a resync has one object as old and new, also if the object is decoded on each read.
     new = old if change.object is change.old else unwrap(change.object)
     last_known = None if change.last_known is None else unwrap(change.last_known)
     return Change(

@@ -1,6 +1,4 @@
-"""Reading one's own writes: waiting with the next step of a controller until the cache shows the last one.
-
-Comes in: the resourceVersions that the server returned for writes. Goes out: whether the caches have reached them.
+"""`ConsistencyStore`: lets a controller wait until the caches show its own writes.
 
 Source: KEP-5647, client-go tools/cache ConsistencyStore.
 """
@@ -18,11 +16,24 @@ __all__ = ["ConsistencyStore"]
 
 
 class ConsistencyStore:
-    """Remembers, for each owner, the newest write to each resource.
+    """Remembers the newest write to each resource per owner, so that a controller reads its own writes.
+
+    A controller records each of its writes. It skips a key until the caches have reached those writes:
+
+        consistency = ConsistencyStore({"pods": pod_informer})
+
+        def reconcile(key):
+            if not consistency.ensure_ready(key):
+                return 0.1  # seconds until the next attempt
+            created = create_pod(...)
+            consistency.wrote_at(key, "pods", created.metadata.resource_version)
 
     Args:
-        stores: by resource name, what tells how far its cache is: an informer (its `last_sync_resource_version`), a store
-            (its `resource_version`), or a function that returns a resourceVersion.
+        stores: a source of the reached resourceVersion by resource name. It is an informer (its
+            `last_sync_resource_version`), a store (its `resource_version`), or a function that returns a resourceVersion.
+
+    Raises:
+        TypeError: one of `stores` is none of these.
 
     Threads: any.
     """
@@ -36,16 +47,16 @@ class ConsistencyStore:
         """Remembers a write.
 
         Args:
-            owner: on whose behalf, such as the key that is being reconciled.
-            resource: one of the resources this was made with.
-            rv: of the object that the server returned.
+            owner: the object that the write was made for, such as the key that is being reconciled.
+            resource: the name of a resource in `stores`.
+            rv: the resourceVersion of the object that the server returned.
 
         Raises:
-            KeyError: there is no such resource.
-            ValueError: it is no comparable resourceVersion.
+            KeyError: `stores` has no such resource.
+            ValueError: `rv` is not a comparable resourceVersion.
         """
         if resource not in self._read:
-            raise KeyError(f"no store of {resource!r} was given (there are: {', '.join(sorted(self._read))})")
+            raise KeyError(f"unknown resource {resource!r} (known are: {', '.join(sorted(self._read))})")
         compare_resource_versions(rv, rv)
         with self._lock:
             written = self._written.setdefault(owner, {})
@@ -54,14 +65,14 @@ class ConsistencyStore:
                 written[resource] = rv
 
     def ensure_ready(self, owner: Hashable) -> bool:
-        """Whether every cache has reached what was written for an owner; if not, come back later."""
+        """Whether every cache has reached the last writes of an owner. If not, try again later."""
         with self._lock:
             written = dict(self._written.get(owner, {}))
         reached = {resource for resource, version in written.items() if self._has_reached(resource, version)}
         with self._lock:
             mine = self._written.get(owner)
             for resource in reached:
-                # A newer write meanwhile is still to be waited for.
+                # A newer write that was recorded meanwhile stays.
                 if mine is not None and mine.get(resource) == written[resource]:
                     del mine[resource]
             if mine is not None and not mine:
@@ -69,7 +80,7 @@ class ConsistencyStore:
         return reached == written.keys()
 
     def clear(self, owner: Hashable) -> None:
-        """Forgets an owner, for example because it is gone."""
+        """Forgets the writes of an owner, for example after it was deleted."""
         with self._lock:
             self._written.pop(owner, None)
 
@@ -84,4 +95,6 @@ def _reader(store: Any, resource: str) -> Callable[[], str]:
             return partial(getattr, store, attribute)
     if callable(store):
         return store  # type: ignore[no-any-return]
-    raise TypeError(f"the store of {resource!r} has no resourceVersion: an informer, a store or a function is needed")
+    raise TypeError(
+        f"the store for {resource!r} must be an informer, a store or a function, not {type(store).__name__}"
+    )

@@ -1,6 +1,6 @@
-"""A store whose objects grow old: one that has expired is gone once somebody reads it.
+"""Stores whose objects expire: `ExpirationCache` with any policy, `TTLStore` after a fixed time.
 
-Comes in: objects. Goes out: those that have not expired. There is no thread: who reads takes away what is too old.
+No thread removes expired objects: the caller that reads one removes it.
 """
 
 from __future__ import annotations
@@ -22,26 +22,31 @@ T = TypeVar("T", default=Any)
 
 
 class TimestampedEntry(NamedTuple):
-    """An object, and when it was stored, in seconds of the cache's clock."""
+    """A stored object.
+
+    Attributes:
+        obj: the object.
+        timestamp: when it was stored, in seconds of the cache's clock.
+    """
 
     obj: Any
     timestamp: float
 
 
 class ExpirationPolicy(Protocol):
-    """Decides when an object is too old."""
+    """Decides whether a stored object has expired."""
 
     def is_expired(self, entry: TimestampedEntry) -> bool:
-        """Whether an object may not be given to readers any more."""
+        """Whether an object has expired, so that readers must not get it any more."""
         ...
 
 
 class TTLPolicy:
-    """Objects live for a time.
+    """A policy under which objects expire a fixed time after they were stored.
 
     Args:
-        ttl: seconds after which an object has expired; 0 or less: never.
-        clock: the cache's.
+        ttl: the time to live, in seconds; 0 or less: objects never expire.
+        clock: the clock of the cache.
     """
 
     def __init__(self, ttl: float, clock: Clock = SYSTEM_CLOCK) -> None:
@@ -49,25 +54,28 @@ class TTLPolicy:
         self._clock = clock
 
     def is_expired(self, entry: TimestampedEntry) -> bool:
-        """Whether an object is older than the time; at that very age it is not."""
+        """Whether an object is older than `ttl`. An object of exactly that age has not expired."""
         return self.ttl > 0 and self._clock.monotonic() - entry.timestamp > self.ttl
 
 
 class ExpirationCache(Generic[T]):
-    """A store of objects that expire.
+    """A store whose objects expire as a policy says.
 
-    Reading an object that has expired (`get`, `get_by_key`, `list`) deletes it. Nothing else does: `list_keys`, `len`,
-    `in` and iteration show its key until then. A write begins an object's time anew.
+        cache = ExpirationCache(meta_namespace_key, lambda entry: entry.obj["status"]["phase"] == "Succeeded")
+
+    Reading an expired object with `get`, `get_by_key` or `list` deletes it and returns nothing. Until then `list_keys`, `len`,
+    `in` and iteration still count its key. Storing an object again renews its timestamp.
 
     Args:
-        key_func: makes an object's key.
-        policy: has `is_expired(entry)`, or is such a function; an entry has `obj` and `timestamp`.
-        clock: makes timestamps.
+        key_func: returns an object's key.
+        policy: has a method `is_expired(entry)`, or is such a function; an entry has `obj` and `timestamp`.
+        clock: the clock of the timestamps.
 
     Raises:
-        TypeError: the policy is neither.
+        TypeError: `policy` has no `is_expired` and is not a function.
 
-    Threads: any; neither the policy nor the key function is called under a lock. Objects are shared: read-only.
+    Threads: any. The policy and the key function run without a lock. Readers share the returned objects with the cache and
+    must not change them.
 
     Source: client-go tools/cache ExpirationCache.
     """
@@ -81,7 +89,7 @@ class ExpirationCache(Generic[T]):
     ) -> None:
         is_expired = getattr(policy, "is_expired", policy)
         if not callable(is_expired):
-            raise TypeError(f"a policy has is_expired(entry), or is a function; a {type(policy).__name__} is neither")
+            raise TypeError(f"policy must be a function or have is_expired(entry), not {type(policy).__name__}")
         self._key = partial(key_by, key_func)
         self._is_expired: Callable[[TimestampedEntry], bool] = is_expired
         self._clock = clock
@@ -90,10 +98,10 @@ class ExpirationCache(Generic[T]):
         self._resource_version = ""
 
     def add(self, obj: T) -> None:
-        """Adds an object, or replaces the one of the same key.
+        """Stores an object; it replaces the stored object of the same key.
 
         Raises:
-            KeyFuncError: it has no key.
+            KeyFuncError: the object has no key.
         """
         key, version = self._key(obj), version_of(obj)
         entry = TimestampedEntry(obj, self._clock.monotonic())
@@ -102,14 +110,14 @@ class ExpirationCache(Generic[T]):
             self._resource_version = version or self._resource_version
 
     def update(self, obj: T) -> None:
-        """The same as `add`."""
+        """Stores an object, exactly as `add` does."""
         self.add(obj)
 
     def delete(self, obj: T | DeletedFinalStateUnknown) -> None:
-        """Takes an object out; one that is not there is no error.
+        """Deletes the object of the same key, if there is one.
 
         Raises:
-            KeyFuncError: it has no key.
+            KeyFuncError: the object has no key.
         """
         unknown = isinstance(obj, DeletedFinalStateUnknown)
         key = obj.key if isinstance(obj, DeletedFinalStateUnknown) else self._key(obj)
@@ -119,10 +127,14 @@ class ExpirationCache(Generic[T]):
             self._resource_version = version or self._resource_version
 
     def replace(self, items: Iterable[T], resource_version: str) -> None:
-        """Makes these all objects there are, all of the same age.
+        """Replaces the whole content; all objects get the same timestamp.
+
+        Args:
+            items: the new content.
+            resource_version: the resourceVersion of the list that `items` come from.
 
         Raises:
-            KeyFuncError: one of them has no key; nothing was changed.
+            KeyFuncError: an object has no key; nothing was changed.
         """
         now = self._clock.monotonic()
         entries = {self._key(obj): TimestampedEntry(obj, now) for obj in items}
@@ -131,36 +143,36 @@ class ExpirationCache(Generic[T]):
             self._resource_version = resource_version
 
     def resync(self) -> None:
-        """Does nothing; a store may stand where a queue does."""
+        """Does nothing. It lets a `Reflector` write to a store as it writes to a queue."""
 
     def bookmark(self, resource_version: str) -> None:
-        """Sets the resourceVersion."""
+        """Sets the store's resourceVersion; "" changes nothing."""
         with self._lock:
             self._resource_version = resource_version or self._resource_version
 
     @property
     def resource_version(self) -> str:
-        """That of the last write or bookmark, "" before any."""
+        """The resourceVersion of the last write or bookmark, "" before the first."""
         return self._resource_version
 
     def get(self, obj: T) -> T | None:
-        """The stored object of the same key, or None when there is none or it has expired."""
+        """Returns the stored object of the same key; None if there is none or it has expired."""
         return self.get_by_key(self._key(obj))
 
     def get_by_key(self, key: str) -> T | None:
-        """The object of a key, or None when there is none or it has expired."""
+        """Returns the object of a key; None if there is none or it has expired."""
         with self._lock:
             entry = self._entries.get(key)
         return None if entry is None or self._expire(key, entry) else entry.obj
 
     def list(self) -> builtins.list[T]:
-        """All objects that have not expired, in no particular order."""
+        """Returns all objects that have not expired, in no particular order."""
         with self._lock:
             entries = dict(self._entries)
         return [entry.obj for key, entry in entries.items() if not self._expire(key, entry)]
 
     def list_keys(self) -> builtins.list[str]:
-        """All keys, also of what has expired and was not read since."""
+        """Returns all keys, including those of expired objects that no caller has read since."""
         with self._lock:
             return [*self._entries]
 
@@ -177,23 +189,29 @@ class ExpirationCache(Generic[T]):
         return iter(self.list_keys())
 
     def _expire(self, key: str, entry: TimestampedEntry) -> bool:
-        """Whether an entry has expired, which is then no longer there."""
+        """Whether an entry has expired; if so, it is removed."""
         if not self._is_expired(entry):
             return False
         with self._lock:
-            # What was written under that key meanwhile is as new as can be.
+            # A newer entry of the same key stays.
             if self._entries.get(key) is entry:
                 del self._entries[key]
         return True
 
 
 class TTLStore(ExpirationCache[T]):
-    """A store whose objects expire some time after they were last written.
+    """A store whose objects expire a fixed time after they were last stored.
+
+        recent = TTLStore(meta_namespace_key, ttl=60)
+
+    It is an `ExpirationCache`: reading an expired object deletes it.
 
     Args:
-        key_func: makes an object's key.
-        ttl: seconds after which an object has expired; 0 or less: never.
-        clock: tells the time.
+        key_func: returns an object's key.
+        ttl: the time to live, in seconds; 0 or less: objects never expire.
+        clock: measures the time.
+
+    Threads: any. Readers share the returned objects with the store and must not change them.
 
     Source: client-go tools/cache NewTTLStore.
     """

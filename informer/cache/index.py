@@ -1,6 +1,7 @@
-"""One index of a store: which objects have which value.
+"""One index of a store: the objects under each index value.
 
-Values are computed before a store takes its lock, and kept per key, so that an old object is never asked again.
+Index values are computed before the store takes its lock. They are kept by key, so that an index function is never called for
+an old object.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from informer.objects.paths import IndexBy
 __all__ = ["NAMESPACE_INDEX", "Index", "IndexErrorHandler", "meta_namespace_index"]
 
 NAMESPACE_INDEX = "namespace"
-"""The usual name of an index by namespace; listers look for it."""
+"""The usual name of an index by namespace. Listers use the index of this name."""
 
 IndexErrorHandler = Callable[[str, str, Exception], object]
 """Called with (index name, key, exception)."""
@@ -24,7 +25,7 @@ _NONE: tuple[Any, ...] = ()
 
 
 def meta_namespace_index(obj: Any) -> list[str]:
-    """An index function: the object's namespace.
+    """An index function that returns the object's namespace.
 
     Source: client-go tools/cache MetaNamespaceIndexFunc.
     """
@@ -32,41 +33,44 @@ def meta_namespace_index(obj: Any) -> list[str]:
 
 
 class Index:
-    """Buckets of objects by value.
+    """The stored objects by index value.
 
     Args:
-        name: for messages.
-        function: gives an object's values.
-        ready: whether readers may look; False while what is stored already is being put in.
+        name: the index's name, for messages.
+        function: returns an object's index values.
+        ready: whether readers may use the index; False while the objects stored before it are being added.
 
-    Threads: its store's lock guards it, but for `values_of`, which only calls the function.
+    Attributes:
+        buckets: the objects by value, each a dict by key. A bucket is never empty.
+
+    Threads: the store's locks guard everything except `values_of`, which only calls the function.
     """
 
     def __init__(self, name: str, function: Callable[[Any], Iterable[str]], *, ready: bool = True) -> None:
         self.name = name
         self.function = function
         self.ready = ready
-        # Our own functions read what is stored, so that an object need not be decoded, or carry metadata, for them.
+        # This library's own functions read the stored form: the user's form need not be decoded, or have metadata, for them.
         self._is_namespace = function is meta_namespace_index
         self._reads_stored = self._is_namespace or isinstance(function, IndexBy)
-        # A bucket is never empty. It holds the objects too, so that listing one is a single copy of its values.
+        # A bucket holds the objects themselves, so that listing one copies its values in a single C call.
         self.buckets: dict[Any, dict[str, Any]] = {}
         self._values: dict[str, tuple[Any, ...]] = {}
-        self._singles: dict[Any, tuple[Any, ...]] = {}  # one tuple for all objects that have just this value
+        self._singles: dict[Any, tuple[Any, ...]] = {}  # one shared tuple for all objects that have only this value
 
     def values_of(
         self, obj: Any, key: str, on_error: IndexErrorHandler | None, seen: Callable[[], Any] | None = None
     ) -> tuple[Any, ...]:
-        """An object's values, each once.
+        """Returns an object's index values, each once.
 
         Args:
-            obj: the object.
+            obj: the stored object.
             key: its key, for messages.
-            on_error: called instead of raising.
-            seen: gives the form of the object that users see; None where it is that itself.
+            on_error: called when the function fails; the object then has no values. None raises `IndexFuncError`.
+            seen: returns what users see of the object; None if that is the stored object itself.
 
         Raises:
-            IndexFuncError: the function raised or gave no list of values, and there is no `on_error`.
+            IndexFuncError: the function raised or did not return a list of values, and there is no `on_error`.
         """
         if self._is_namespace and type(obj) in EAGER:
             namespace = obj.namespace
@@ -88,7 +92,7 @@ class Index:
             ) from error
 
     def set(self, key: str, obj: Any, values: tuple[Any, ...]) -> None:
-        """Puts an object under its values, and takes it away from those it no longer has."""
+        """Puts an object under its values, and removes it from its former ones."""
         old = self._values.get(key, _NONE)
         if old is not values and old != values:
             values = self._move(key, old, values)
@@ -101,23 +105,23 @@ class Index:
                 bucket[key] = obj
 
     def remove(self, key: str) -> None:
-        """Takes an object out."""
+        """Removes the object of a key."""
         for value in self._values.pop(key, _NONE):
-            self._take_out(value, key)
+            self._remove_from(value, key)
 
     def known_values(self, key: str) -> tuple[Any, ...]:
-        """The values that a key's object was put under."""
+        """Returns the values that the object of a key is under."""
         return self._values.get(key, _NONE)
 
     def empty_copy(self) -> Index:
-        """The same index without any object, to be filled beside this one."""
+        """Returns the same index without objects. A relist fills it while readers still use this one."""
         return Index(self.name, self.function, ready=self.ready)
 
     def _move(self, key: str, old: tuple[Any, ...], values: tuple[Any, ...]) -> tuple[Any, ...]:
-        """Notes a key's new values, and takes it away from those it no longer has."""
+        """Records the new values of a key and removes it from its former ones. Returns the values, shared if possible."""
         for value in old:
             if value not in values:
-                self._take_out(value, key)
+                self._remove_from(value, key)
         if not values:
             self._values.pop(key, None)
             return values
@@ -126,7 +130,7 @@ class Index:
         self._values[key] = values
         return values
 
-    def _take_out(self, value: Any, key: str) -> None:
+    def _remove_from(self, value: Any, key: str) -> None:
         bucket = self.buckets[value]
         del bucket[key]
         if not bucket:

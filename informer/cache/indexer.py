@@ -1,7 +1,4 @@
-"""The cache: a store with indices, and the index functions that are ready to use.
-
-Comes in: index functions. Goes out: objects by what these say of them. What is in an index, and when, is the store's.
-"""
+"""The public cache of an informer: a store with indices."""
 
 from __future__ import annotations
 
@@ -11,26 +8,44 @@ from typing import Any
 
 from typing_extensions import TypeVar
 
-from informer.cache.index import NAMESPACE_INDEX, Index, IndexErrorHandler, meta_namespace_index
-from informer.cache.store import Prepared, Store
-from informer.errors import IndexConflictError, IndexNotFoundError
+from informer.cache.change import Change
+from informer.cache.index import NAMESPACE_INDEX, IndexErrorHandler, meta_namespace_index
+from informer.cache.records import Prepared, Records
+from informer.cache.store import Store
 from informer.objects.keys import meta_namespace_key
 from informer.objects.paths import index_by
+from informer.queues.delta import Delta
 
-__all__ = ["NAMESPACE_INDEX", "Indexer", "Prepared", "Store", "index_by", "meta_namespace_index"]
+__all__ = ["NAMESPACE_INDEX", "Indexer", "Store", "index_by", "meta_namespace_index"]
 
 T = TypeVar("T", default=Any)
 
 
 class Indexer(Store[T]):
-    """A store with indices.
+    """A store that also finds objects by index values, as an informer's cache does.
+
+    An index function returns the values under which an object can be found:
+
+        indexer = Indexer(indexers={"node": lambda pod: [pod["spec"]["nodeName"]]})
+        indexer.add(pod)
+        indexer.by_index("node", "node-1")
+
+    `index_by("spec.nodeName")` makes such a function, and `meta_namespace_index` is one.
 
     Args:
-        key_func: makes an object's key.
-        indexers: index functions by index name; each gives the values under which an object is found.
-        unwrap: gives what readers and index functions see of a stored object; None where it is that itself.
-        on_index_error: called when an index function raises, and the object is left out of that index; None raises
-            `IndexFuncError`.
+        key_func: returns an object's key; the default is "namespace/name", or "name" for an object without a namespace.
+        indexers: index functions by index name; None for no index yet.
+        unwrap: returns what readers and index functions see of a stored object; None if that is the stored object itself.
+        on_index_error: called with (index name, key, exception) when an index function raises. The object is then left out
+            of that index. None: the write raises `IndexFuncError` and changes nothing.
+
+    Raises:
+        TypeError: an index function is not callable.
+
+    Threads: any. Key and index functions run without a lock. Readers wait at most for one batch to be applied. Readers share
+    the returned objects with the indexer and must not change them.
+
+    Source: client-go tools/cache Indexer.
     """
 
     def __init__(
@@ -42,137 +57,110 @@ class Indexer(Store[T]):
         on_index_error: IndexErrorHandler | None = None,
     ) -> None:
         super().__init__(key_func)
-        self._unwrap = unwrap
-        self._on_index_error = on_index_error
+        self.records = Records(key_func, unwrap=unwrap, on_index_error=on_index_error)
         if indexers:
             self.add_indexers(indexers)
 
     @property
     def indexers(self) -> dict[str, Callable[[T], Iterable[str]]]:
-        """The index functions by index name, a copy."""
-        return {index.name: index.function for index in self._indices if index.ready}
+        """The index functions by index name; a copy."""
+        return {index.name: index.function for index in self.records.indices}
 
     def add_indexers(self, indexers: Mapping[str, Callable[[T], Iterable[str]]]) -> None:
-        """Adds indices; what is stored already is in them at once.
+        """Adds indices. When it returns, they contain every stored object.
+
+        Args:
+            indexers: index functions by index name.
 
         Raises:
-            IndexConflictError: one of the names is taken; none was added.
-            IndexFuncError: an index function raised; none was added.
+            IndexConflictError: a name is taken; no index was added.
+            IndexFuncError: an index function raised; no index was added.
             TypeError: an index function is not callable.
         """
         for name, function in indexers.items():
             if not callable(function):
                 raise TypeError(f"the index function of {name!r} must be callable, not {type(function).__name__}")
-        new = tuple(Index(name, function, ready=False) for name, function in indexers.items())
-        with self._writer:
-            taken = sorted({index.name for index in self._indices} & indexers.keys())
-            if taken:
-                raise IndexConflictError(f"indexer conflict: {', '.join(taken)}")
-            # From here on writers put into them what they write; what was there before is put in below.
-            self._set_indices((*self._indices, *new))
-        try:
-            with self._lock:
-                before = dict(self._items)
-            values = {key: self._values(new, obj, key) for key, obj in before.items()}
-        except BaseException:
-            with self._writer:
-                self._set_indices(tuple(index for index in self._indices if index.name not in indexers))
-            raise
-        with self._writer:
-            # A relist meanwhile has copied them.
-            added = [index for index in self._indices if index.name in indexers]
-            for key, obj in before.items():
-                if self._items.get(key) is obj:
-                    for index, of_index in zip(added, values[key], strict=True):
-                        index.set(key, obj, of_index)
-            with self._lock:
-                for index in added:
-                    index.ready = True
+        self.records.add_indices(indexers)
 
     def index(self, name: str, obj: T) -> builtins.list[T]:
-        """The objects that share a value of an index with `obj`, each once.
+        """Returns the objects that share at least one value of an index with `obj`, each once.
 
         Raises:
-            IndexNotFoundError: there is no such index.
-            IndexFuncError: its function raised for `obj`.
+            IndexNotFoundError: the index does not exist.
+            IndexFuncError: the index function raised for `obj`.
         """
-        values = self._index(name).values_of(obj, "", None)
+        records = self.records
+        values = records.index(name).values_of(obj, "", None)
 
         def copy() -> dict[str, Any]:
             found: dict[str, Any] = {}
-            buckets = self._index(name).buckets
+            buckets = records.index(name).buckets
             for value in values:
                 found.update(buckets.get(value, {}))
             return found
 
-        return self.shown([*self._look(copy).values()])
+        return records.show([*records.look(copy).values()])
 
     def index_keys(self, name: str, value: str) -> builtins.list[str]:
-        """The keys of the objects under a value of an index, sorted.
+        """Returns the keys of the objects under a value of an index, sorted.
 
         Raises:
-            IndexNotFoundError: there is no such index.
+            IndexNotFoundError: the index does not exist.
         """
-        return sorted(self._look(lambda: [*self._index(name).buckets.get(value, ())]))
+        records = self.records
+        return sorted(records.look(lambda: [*records.index(name).buckets.get(value, ())]))
 
     def by_index(self, name: str, value: str) -> builtins.list[T]:
-        """The objects under a value of an index.
+        """Returns the objects under a value of an index, in no particular order.
 
         Raises:
-            IndexNotFoundError: there is no such index.
+            IndexNotFoundError: the index does not exist.
         """
-        return self.shown(self.stored_by_index(name, value))
-
-    def stored_by_index(self, name: str, value: str) -> builtins.list[Any]:
-        """As `by_index`, in the form in which the objects are stored."""
-
-        def copy() -> builtins.list[Any]:
-            bucket = self._index(name).buckets.get(value)
-            return [] if bucket is None else [*bucket.values()]
-
-        return self._look(copy)
+        return self.records.show(self.records.by_index(name, value))
 
     def list_index_func_values(self, name: str) -> builtins.list[str]:
-        """The values of an index under which there is any object.
+        """Returns the values of an index under which there is at least one object.
 
         Raises:
-            IndexNotFoundError: there is no such index.
+            IndexNotFoundError: the index does not exist.
         """
-        return self._look(lambda: [*self._index(name).buckets])
+        records = self.records
+        return records.look(lambda: [*records.index(name).buckets])
+
+    # Names from before `records`, until the rest of the library uses that.
+
+    def prepare(self, deltas: Iterable[Delta]) -> Prepared:
+        """See `Records.prepare`."""
+        return self.records.prepare(deltas)
+
+    def prepare_again(self, prepared: Prepared) -> Prepared:
+        """See `Records.prepare_again`."""
+        return self.records.prepare_again(prepared)
+
+    def commit(self, prepared: Prepared, *, is_in_initial_list: bool = False) -> builtins.list[Change[Any]] | None:
+        """See `Records.commit`."""
+        return self.records.commit(prepared, is_in_initial_list=is_in_initial_list)
+
+    def stored_by_keys(self) -> dict[str, Any]:
+        """See `Records.copy`."""
+        return self.records.copy()
+
+    def stored_by_key(self, key: str) -> Any:
+        """See `Records.get`."""
+        return self.records.get(key)
+
+    def stored_if_same(self, item: Any) -> Any:
+        """See `Records.same_as`."""
+        return self.records.same_as(item)
+
+    def sample(self, size: int) -> builtins.list[Any]:
+        """See `Records.sample`."""
+        return self.records.sample(size)
 
     def set_unwrap(self, unwrap: Callable[[Any], Any] | None) -> None:
-        """Sets `unwrap` (see the class), before anything is stored."""
-        self._unwrap = unwrap
+        """See `Records.set_unwrap`."""
+        self.records.set_unwrap(unwrap)
 
     def die(self, error: Callable[[], Exception]) -> None:
-        """From now on every use raises: this is a forked child, whose parent keeps the cache current."""
-        self._items = _Dead(error)
-        dead: Any = _Dead(error)
-        self._lock = self._writer = dead
-        self._steps = 1  # sends every reader to the lock
-
-    def _index(self, name: str) -> Index:
-        for index in self._indices:
-            if index.name == name and index.ready:
-                return index
-        names = ", ".join(sorted(self.indexers)) or "none"
-        raise IndexNotFoundError(f"Index with name {name} does not exist (there are: {names})")
-
-    def _set_indices(self, indices: tuple[Index, ...]) -> None:
-        with self._lock:
-            self._indices = indices
-        self._indexing = object()
-
-
-class _Dead(dict[str, Any]):
-    """Stands for a map or a lock that may not be used any more."""
-
-    def __init__(self, error: Callable[[], Exception]) -> None:
-        super().__init__()
-        self._error = error
-
-    def _raise(self, *args: Any, **kwargs: Any) -> Any:
-        raise self._error()
-
-    __enter__ = __exit__ = __getitem__ = __len__ = __iter__ = __contains__ = _raise
-    get = keys = values = items = _raise
+        """See `Records.disable`."""
+        self.records.disable(error)

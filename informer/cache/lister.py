@@ -1,7 +1,4 @@
-"""Reading the cache by name, by label and by index.
-
-Comes in: what to look for. Goes out: objects of the cache, read-only, without any request to the server.
-"""
+"""`Lister`: reads a cache by name, by labels and by index."""
 
 from __future__ import annotations
 
@@ -22,14 +19,20 @@ T = TypeVar("T", default=Any)
 
 
 class Lister(Generic[T]):
-    """A typed reader of an informer's cache.
+    """Reads objects from an informer's cache by name, labels or index. It never sends a request.
+
+        informer.lister.get("web-1", "default")
+        informer.lister.list("app=web", namespace="default")
 
     Args:
         indexer: the cache.
-        resource: names the objects in messages.
-        namespace: reads one namespace only; None reads all.
+        resource: the resource's name, for messages.
+        namespace: the only namespace to read; None for all.
 
-    Threads: any; never waits for the network or a handler. Objects are shared with the cache: read-only.
+    Threads: any; never waits for the network or for a handler. Callers share the returned objects with the cache and must
+    not change them.
+
+    Source: client-go tools/cache GenericLister.
     """
 
     def __init__(self, indexer: Indexer[T], resource: str = "object", *, namespace: str | None = None) -> None:
@@ -38,20 +41,21 @@ class Lister(Generic[T]):
         self._namespace = namespace
 
     def namespaced(self, namespace: str) -> Lister[T]:
-        """A lister of one namespace."""
+        """Returns a lister of one namespace."""
         return Lister(self._indexer, self._resource, namespace=namespace)
 
     def list(
         self, selector: str | Mapping[str, str] | LabelSelector | None = None, namespace: str | None = None
     ) -> builtins.list[T]:
-        """The objects with some labels.
+        """Returns the objects that match a label selector, in no particular order.
 
         Args:
-            selector: a label selector such as "app=web,tier in (a,b),!legacy", or a mapping of labels; None for all.
-            namespace: only of this namespace; None for all, or for the lister's own.
+            selector: a label selector such as "app=web,tier in (a,b),!legacy", or a mapping of labels to values; None for
+                all objects.
+            namespace: the only namespace to read; None for the lister's own, or for all if it has none.
 
         Raises:
-            ValueError: the selector cannot be read.
+            ValueError: the selector is malformed.
         """
         parsed = parse_selector(selector)
         if parsed.nothing:
@@ -62,11 +66,11 @@ class Lister(Generic[T]):
         return [obj for obj in objects if parsed.matches(labels_of(obj))]
 
     def get(self, name: str, namespace: str | None = None) -> T:
-        """The object of a name.
+        """Returns the object of a name.
 
         Args:
-            name: its name.
-            namespace: its namespace; None for an object without one, or for the lister's own.
+            name: the object's name.
+            namespace: the object's namespace; None for the lister's own, or for an object that is not in a namespace.
 
         Raises:
             NotFoundError: the cache has no such object.
@@ -78,22 +82,22 @@ class Lister(Generic[T]):
         return found
 
     def by_index(self, name: str, value: str) -> builtins.list[T]:
-        """The objects under a value of an index.
+        """Returns the objects under a value of an index, in no particular order.
 
         Raises:
-            IndexNotFoundError: there is no such index.
+            IndexNotFoundError: the index does not exist.
         """
         if self._namespace is None:
             return self._indexer.by_index(name, value)
-        return self._of_namespace(self._indexer.stored_by_index(name, value), self._namespace)
+        return self._of_namespace(self._indexer.records.by_index(name, value), self._namespace)
 
     def _in(self, namespace: str | None) -> builtins.list[T]:
         if not namespace:
             return self._indexer.list()
         if NAMESPACE_INDEX in self._indexer.indexers:
             return self._indexer.by_index(NAMESPACE_INDEX, namespace)
-        return self._of_namespace(self._indexer.stored_items(), namespace)
+        return self._of_namespace(self._indexer.records.objects(), namespace)
 
     def _of_namespace(self, stored: builtins.list[Any], namespace: str) -> builtins.list[T]:
-        # What is stored knows its namespace, also where the user's form of it has no metadata.
-        return self._indexer.shown([item for item in stored if namespace_of(item) == namespace])
+        # The stored form has the namespace; what users see of it may have no metadata.
+        return self._indexer.records.show([item for item in stored if namespace_of(item) == namespace])

@@ -1,19 +1,15 @@
-"""A cache's objects, or what the server returned for one's own writes where that is newer.
-
-Comes in: the objects that writes returned, and what handlers are told. Goes out: for each key the newer of the two. It is a
-help to the eye only: a write may be forgotten (there are too many, or it grew old), and then the cache's object is shown.
-"""
+"""`MutationCache`: shows a controller its own writes before the informer's cache has them."""
 
 from __future__ import annotations
 
 import logging
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Generic, NamedTuple, Protocol
 
 from typing_extensions import TypeVar
 
 from informer.errors import IndexNotFoundError
+from informer.lru import LruMap
 from informer.objects.keys import DeletedFinalStateUnknown, Meta, meta_namespace_key, metadata_of
 from watch.clock import SYSTEM_CLOCK, Clock
 from watch.concurrency import Lock
@@ -37,7 +33,7 @@ class _Indexer(_Store, Protocol):
 
 
 class _Mutation(NamedTuple):
-    """What a write returned; or, with None as its object, the mark of one that is known to be deleted."""
+    """An object that a write returned; with None as the object, a tombstone for a deleted one."""
 
     obj: Any
     uid: str
@@ -46,27 +42,31 @@ class _Mutation(NamedTuple):
 
 
 class MutationCache(Generic[T]):
-    """Shows one's own writes before the cache has them.
+    """A view of a cache that also shows the results of the caller's own writes, as long as they are newer.
 
-    Tell it what each write returned (`mutation`). To forget a write as soon as the cache has it, and not to show what was
-    deleted since, it should also be told what handlers are:
+    Pass the result of every create, update and patch to `mutation`, and read through `get_by_key` and `by_index`. It is a
+    best-effort view: a write is forgotten after `ttl` seconds or when there are more than `size`, and readers then get the
+    cache's object. resourceVersions must be integers, as those of every Kubernetes API server are.
+
+    Register it as a handler too. It then forgets a write once the cache has it, and does not show objects deleted since:
 
         informer.add_event_handler(
             on_add=cache.on_add_or_update, on_update=lambda old, new: cache.on_add_or_update(new), on_delete=cache.on_delete
         )
 
     Args:
-        backing_store: what `get_by_key` reads.
-        indexer: what `by_index` reads; None where that is not needed.
-        ttl: seconds for which a write is remembered.
-        include_adds: show also an object that the store does not have. An object that was created and deleted again, and
-            never seen by the informer, is then shown until its time is up.
-        size: writes that are remembered; the one that was not asked for longest is forgotten first.
-        clock: tells the time.
+        backing_store: the cache that `get_by_key` reads.
+        indexer: the cache that `by_index` reads; None if `by_index` is not used.
+        ttl: how long a write is remembered, in seconds.
+        include_adds: whether to show an object that the cache does not have. An object that was created and deleted before
+            the informer saw it is then shown until `ttl` is over.
+        size: the most writes that are remembered; the least recently used one is evicted first.
+        clock: measures the time.
 
-    resourceVersions have to be integers, as those of every Kubernetes API server are.
+    Raises:
+        ValueError: `size` is below 1.
 
-    Threads: any; index functions are called without a lock. Objects are shared: read-only.
+    Threads: any. Index functions run without a lock. Readers share the returned objects and must not change them.
 
     Source: client-go tools/cache MutationCache.
     """
@@ -85,17 +85,16 @@ class MutationCache(Generic[T]):
         self._indexer = indexer
         self._ttl = ttl
         self._include_adds = include_adds
-        self._size = size
         self._clock = clock
         self._lock = Lock()
-        self._mutations: OrderedDict[str, _Mutation] = OrderedDict()  # by key, last used last; guarded by _lock
+        self._mutations: LruMap[str, _Mutation] = LruMap(size)  # by key; guarded by _lock
 
     def mutation(self, obj: T) -> None:
-        """Remembers what a write returned, unless something newer is known.
+        """Remembers the object that a write returned, unless a newer one is known.
 
         Raises:
-            KeyFuncError: it has no key.
-            ValueError: its resourceVersion is no integer.
+            KeyFuncError: the object has no key.
+            ValueError: its resourceVersion is not an integer.
         """
         key, meta, version = _identity(obj)
         with self._lock:
@@ -107,25 +106,27 @@ class MutationCache(Generic[T]):
             self._put_locked(key, obj, meta.uid, version)
 
     def on_add_or_update(self, obj: T) -> None:
-        """Tells that the store has an object; a write that is not newer is forgotten.
+        """Forgets the write of this object unless it is newer; the cache now has this state. To be called by a handler.
 
         Raises:
-            KeyFuncError, ValueError: see `mutation`.
+            KeyFuncError: the object has no key.
+            ValueError: its resourceVersion is not an integer.
         """
         key, _, version = _identity(obj)
         with self._lock:
             known = self._known_locked(key)
             if known is not None and version >= known.version:
-                del self._mutations[key]
+                self._mutations.pop(key)
 
     def on_delete(self, obj: T | DeletedFinalStateUnknown) -> None:
-        """Tells that an object was deleted; a write of it, or one before, is not shown any more.
+        """Stops showing the writes of a deleted object. To be called by a handler.
 
         Args:
-            obj: its last known state, which may be older than the write.
+            obj: the object's last known state, which may be older than the write.
 
         Raises:
-            KeyFuncError, ValueError: see `mutation`.
+            KeyFuncError: the object has no key.
+            ValueError: its resourceVersion is not an integer.
         """
         gone = obj.obj if isinstance(obj, DeletedFinalStateUnknown) else obj
         if gone is None:
@@ -133,40 +134,41 @@ class MutationCache(Generic[T]):
         key, meta, version = _identity(gone)
         with self._lock:
             known = self._known_locked(key)
-            # An older delete of another object of that name says nothing of this one.
+            # An older delete of another object of the same name does not concern this one.
             if known is None or version >= known.version or known.uid == meta.uid:
                 self._put_locked(key, None, meta.uid, version)
 
     def get_by_key(self, key: str) -> T | None:
-        """The newer of the store's object and the last write, or None.
+        """Returns the newer of the cache's object and the last write, or None.
 
         Raises:
-            ValueError: the store's object has a resourceVersion that is no integer.
+            ValueError: the resourceVersion of the cache's object is not an integer.
         """
         newest: T | None = self._newest(key, self._store.get_by_key(key))
         return newest
 
     def by_index(self, name: str, value: str) -> list[T]:
-        """The newest objects under a value of an index.
+        """Returns the objects under a value of an index, each in its newest state.
 
         Raises:
-            IndexNotFoundError: there is no such index, or no indexer at all.
-            KeyFuncError, ValueError: an object of the indexer has no key, or a resourceVersion that is no integer.
+            IndexNotFoundError: the index does not exist, or the cache was made without an indexer.
+            KeyFuncError: an object of the indexer has no key.
+            ValueError: the resourceVersion of an object of the indexer is not an integer.
         """
         if self._indexer is None:
-            raise IndexNotFoundError(f"no indexer has been provided to the mutation cache: {name} is not known")
+            raise IndexNotFoundError(f"no indexer has been provided to the mutation cache: index {name} is not known")
         found: list[T] = []
         seen: set[str] = set()
         for stored in self._indexer.by_index(name, value):
             key = meta_namespace_key(stored)
             seen.add(key)
             newest = self._newest(key, stored)
-            # A write may have taken it elsewhere in the index.
+            # The write may have moved it to another value of the index.
             if newest is stored or (newest is not None and self._has_value(key, newest, name, value)):
                 found.append(newest)
         if self._include_adds:
             with self._lock:
-                others = [key for key in self._mutations if key not in seen]
+                others = [key for key in self._mutations.keys() if key not in seen]  # noqa: SIM118 - an LruMap is not a dict
             for key in others:
                 newest = self._newest(key, self._indexer.get_by_key(key))
                 if newest is not None and self._has_value(key, newest, name, value):
@@ -175,7 +177,7 @@ class MutationCache(Generic[T]):
 
     def _newest(self, key: str, stored: Any) -> Any:
         if stored is None and not self._include_adds:
-            # It may not have been seen yet, or be gone already: who knows.
+            # The informer has not seen it yet, or it is deleted: these cannot be told apart.
             return None
         version = -1 if stored is None else _version(metadata_of(stored))
         with self._lock:
@@ -183,9 +185,9 @@ class MutationCache(Generic[T]):
             if known is None:
                 return stored
             if version >= known.version:
-                del self._mutations[key]
+                self._mutations.pop(key)
                 return stored
-            self._mutations.move_to_end(key)
+            self._mutations.get(key)  # marks it as used
             return known.obj
 
     def _has_value(self, key: str, obj: Any, name: str, value: str) -> bool:
@@ -200,17 +202,14 @@ class MutationCache(Generic[T]):
             return False
 
     def _known_locked(self, key: str) -> _Mutation | None:
-        known = self._mutations.get(key)
+        known = self._mutations.peek(key)
         if known is not None and self._clock.monotonic() > known.expires_at:
-            del self._mutations[key]
+            self._mutations.pop(key)
             return None
         return known
 
     def _put_locked(self, key: str, obj: Any, uid: str, version: int) -> None:
-        self._mutations[key] = _Mutation(obj, uid, version, self._clock.monotonic() + self._ttl)
-        self._mutations.move_to_end(key)
-        while len(self._mutations) > self._size:
-            self._mutations.popitem(last=False)
+        self._mutations.put(key, _Mutation(obj, uid, version, self._clock.monotonic() + self._ttl))
 
 
 def _identity(obj: Any) -> tuple[str, Meta, int]:
@@ -224,4 +223,4 @@ def _version(meta: Meta) -> int:
         return 0
     if version.isascii() and version.isdecimal():
         return int(version)
-    raise ValueError(f"the resourceVersion of {meta.namespace}/{meta.name} is no integer: {version!r}")
+    raise ValueError(f"the resourceVersion of {meta.namespace}/{meta.name} is not an integer: {version!r}")

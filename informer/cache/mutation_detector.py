@@ -1,8 +1,4 @@
-"""Finds out that somebody changed an object of the cache, which everybody shares.
-
-Comes in: objects as they are stored. Goes out: a report when one of them is no longer equal to the copy made of it. It costs
-a copy of every object: it is for tests. An `Object` cannot be changed, so only dicts and models are looked at.
-"""
+"""`MutationDetector`: a test aid that finds code which changes cached objects in place."""
 
 from __future__ import annotations
 
@@ -14,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, TypeVar
 
 from informer.errors import InformerError
-from informer.objects.keys import DeletedFinalStateUnknown, metadata_of
+from informer.objects.keys import DeletedFinalStateUnknown, metadata_of, namespaced_name
 from informer.objects.object import Object
 from watch.clock import SYSTEM_CLOCK, Clock
 from watch.concurrency import Lock
@@ -30,7 +26,7 @@ _TRUE = frozenset({"1", "t", "T", "true", "True", "TRUE"})
 
 
 class CacheMutatedError(InformerError):
-    """An object of a cache was changed in place."""
+    """A cached object was changed in place."""
 
 
 class _Watched(NamedTuple):
@@ -39,20 +35,24 @@ class _Watched(NamedTuple):
 
 
 class MutationDetector:
-    """Compares the objects of a cache with copies of them, again and again.
+    """Finds cached objects that were changed in place, by comparing them with copies.
 
-    As an informer's transform it sees every object before anybody else does; as a handler it sees them beside the others:
+    All readers and handlers share the objects of a cache, so none may change them. The detector copies every object, which
+    is for tests only. It ignores an `Object`, which cannot be changed, and watches dicts and models.
+
+    As an informer's transform it sees every object before all handlers; as a handler it sees them together with the others:
 
         detector = MutationDetector("pods", enabled=True)
         informer = SharedInformer(list_watch, transform=detector.transform)     # or informer.add_event_handler(detector)
 
     Args:
-        name: the cache's, for messages.
-        failure: called with "cache NAME modified" whenever one is found to be; None raises `CacheMutatedError`.
-        period: seconds between two comparisons of `run`.
-        retain: seconds after which objects are given up in two steps: one is looked at for at least so long.
-        enabled: False does nothing at all; None asks the environment variable KUBE_CACHE_MUTATION_DETECTOR.
-        clock: for the waits.
+        name: the cache's name, for messages.
+        failure: called with "cache NAME modified" when a comparison finds a changed object; None raises
+            `CacheMutatedError`.
+        period: the time between two comparisons of `run`, in seconds.
+        retain: the least time for which an object is watched, in seconds. Afterwards its copy is released.
+        enabled: False switches the detector off; None reads the environment variable KUBE_CACHE_MUTATION_DETECTOR.
+        clock: measures the time, and waits.
 
     Threads: any.
 
@@ -85,7 +85,7 @@ class MutationDetector:
             _log.warning("mutation detector %r is enabled: it keeps a copy of every object", name)
 
     def add_object(self, obj: Any) -> None:
-        """Watches an object from now on. One that cannot be changed, or not be compared, is left alone."""
+        """Starts to watch an object. It ignores one that cannot be changed, or that does not equal its own copy."""
         if not self.enabled or obj is None or isinstance(obj, (Object, DeletedFinalStateUnknown)):
             return
         copied = copy.deepcopy(obj)
@@ -96,23 +96,23 @@ class MutationDetector:
             self._added.append(_Watched(obj, copied))
 
     def transform(self, obj: V) -> V:
-        """Watches an object and returns it: for an informer's transform."""
+        """Starts to watch an object and returns it: an informer's transform."""
         self.add_object(obj)
         return obj
 
     def on_add(self, obj: Any) -> None:
-        """Watches an object: as an informer's handler."""
+        """Starts to watch a new object, as a handler."""
         self.add_object(obj)
 
     def on_update(self, old: Any, new: Any) -> None:
-        """Watches an object's new state: as an informer's handler."""
+        """Starts to watch an object's new state, as a handler."""
         self.add_object(new)
 
     def compare_objects(self) -> None:
-        """Compares every object with its copy now, and reports if any differs.
+        """Compares every watched object with its copy, and reports the first difference of each changed one.
 
         Raises:
-            CacheMutatedError: one differs, and there is no failure function.
+            CacheMutatedError: an object was changed, and `failure` is None.
         """
         with self._comparing:
             with self._lock:
@@ -120,7 +120,7 @@ class MutationDetector:
                 self._added = []
             changed = [watched for watched in (*self._retained, *self._watched) if watched.cached != watched.copied]
         for watched in changed:
-            _log.error("cache %s: %s was changed in place", self.name, _described(watched))
+            _log.error("cache %s: %s was changed in place", self.name, _describe(watched))
         if not changed:
             return
         message = f"cache {self.name} modified"
@@ -129,10 +129,10 @@ class MutationDetector:
         self._failure(message)
 
     def run(self, stop: threading.Event) -> None:
-        """Compares every period until `stop` is set.
+        """Compares once per period until `stop` is set.
 
         Raises:
-            CacheMutatedError: see `compare_objects`.
+            CacheMutatedError: an object was changed, and `failure` is None.
 
         Threads: blocks; run it on a thread of its own.
         """
@@ -143,7 +143,7 @@ class MutationDetector:
                 return
 
     def _rotate(self) -> None:
-        """Gives up objects that were watched for long enough."""
+        """Releases the objects that were watched for at least `retain` seconds."""
         now = self._clock.monotonic()
         with self._comparing:
             if self._rotated_at is None:
@@ -153,11 +153,11 @@ class MutationDetector:
                 self._rotated_at = now
 
 
-def _described(watched: _Watched) -> str:
-    """Which object it is and where it differs, without any of its values."""
+def _describe(watched: _Watched) -> str:
+    """Describes a changed object and the path of its first difference, without any of its values."""
     try:
         meta = metadata_of(watched.copied)
-        name = f"{meta.namespace}/{meta.name}" if meta.namespace else meta.name
+        name = namespaced_name(meta.namespace, meta.name)
     except Exception:
         name = ""
     kind = type(watched.copied).__qualname__
@@ -166,7 +166,7 @@ def _described(watched: _Watched) -> str:
 
 
 def _difference(one: Any, other: Any) -> str:
-    """The path to the first difference of two dicts or lists."""
+    """The path of the first difference of two dicts or lists, "" if there is none below."""
     if isinstance(one, Mapping) and isinstance(other, Mapping):
         pairs = [(key, one.get(key), other.get(key)) for key in {**one, **other}]
     elif isinstance(one, list) and isinstance(other, list) and len(one) == len(other):

@@ -1,8 +1,4 @@
-"""A list in a store's place: new maps beside the old ones, and what that changes.
-
-Comes in: the maps as they are, a list, its keys and index values. Goes out: the maps as they will be, and the changes. Nothing
-that is read by anybody is touched.
-"""
+"""Replacing a store's whole content by a list: the new maps are built beside the old ones, which readers still use."""
 
 from __future__ import annotations
 
@@ -14,18 +10,18 @@ from informer.cache.index import Index
 from informer.objects.keys import namespace_of, resource_version_of, uid_of, version_of
 from informer.queues.delta import DeltaType, ReplacedAll
 
-__all__ = ["Replacement", "holds_just", "is_same", "replacement", "syncs"]
+__all__ = ["Relisted", "holds_exactly", "is_same_state", "relisted", "resynced"]
 
 
-class Replacement(NamedTuple):
-    """What takes the place of a store's maps."""
+class Relisted(NamedTuple):
+    """The maps that replace a store's, and the changes between the two; deletes come first."""
 
     items: dict[str, Any]
     indices: tuple[Index, ...]
     changes: list[Change[Any]]
 
 
-def replacement(
+def relisted(
     old_items: Mapping[str, Any],
     old_indices: tuple[Index, ...],
     replaced: ReplacedAll,
@@ -33,19 +29,18 @@ def replacement(
     all_values: Sequence[Any],
     *,
     is_in_initial_list: bool,
-) -> Replacement:
-    """The maps with a list in them, or with that of one namespace and what others have.
+) -> Relisted:
+    """Returns new maps with the objects of a list. The old maps are not changed.
+
+    A list of one namespace replaces the objects of that namespace only.
 
     Args:
-        old_items: what is stored.
-        old_indices: of it.
+        old_items: the stored objects by key.
+        old_indices: the indices over them.
         replaced: the list.
-        keys: of its objects.
-        all_values: of each index, for each of these; None for an object that is stored already in the same state.
-        is_in_initial_list: whether what is new belongs to the first list.
-
-    Returns:
-        The maps, and the changes: what is gone comes first.
+        keys: the keys of its objects.
+        all_values: the index values of its objects, one tuple per index; None for an object already stored in this state.
+        is_in_initial_list: whether the adds belong to the informer's first list.
     """
     items: dict[str, Any] = {}
     indices = tuple(index.empty_copy() for index in old_indices)
@@ -55,50 +50,54 @@ def replacement(
         for index, of_index in zip(indices, values, strict=True):
             index.set(key, obj, of_index)
 
-    listed: Iterable[tuple[str, Any, Any]] = zip(keys, replaced.items, all_values, strict=True)
-    if len(set(keys)) < len(keys):
-        # Two pages of a list may both have an object; the later one is the newer.
-        listed = {key: (key, obj, values) for key, obj, values in listed}.values()
-    news: list[Change[Any]] = []
-    for key, obj, values in listed:
+    changes: list[Change[Any]] = []
+    for key, obj, values in _latest(keys, replaced.items, all_values):
         old = old_items.get(key)
         if old is None:
-            news.append(Change(DeltaType.ADDED, obj, None, is_in_initial_list, False, False, key))
+            changes.append(Change(DeltaType.ADDED, obj, None, is_in_initial_list, False, False, key))
             put(key, obj, values)
-        elif is_same(old, obj):
-            # The same state again: whoever holds the old object goes on sharing it with the cache.
-            news.append(Change(DeltaType.UPDATED, old, old, False, False, True, key))
+        elif is_same_state(old, obj):
+            # The old object stays: readers that hold it go on sharing it with the cache.
+            changes.append(Change(DeltaType.UPDATED, old, old, False, False, True, key))
             put(key, old, [index.known_values(key) for index in old_indices])
         else:
             version = version_of(obj)
             is_sync = version != "" and version_of(old) == version
-            news.append(Change(DeltaType.UPDATED, obj, old, False, False, is_sync, key))
+            changes.append(Change(DeltaType.UPDATED, obj, old, False, False, is_sync, key))
             put(key, obj, values)
-    gone: list[Change[Any]] = []
+    deletes: list[Change[Any]] = []
     for key, old in old_items.items():
         if key in items:
             continue
         if replaced.namespace is None or namespace_of(old) == replaced.namespace:
-            gone.append(Change(DeltaType.DELETED, old, None, False, True, False, key))
+            deletes.append(Change(DeltaType.DELETED, old, None, False, True, False, key))
         else:
             put(key, old, [index.known_values(key) for index in old_indices])
-    return Replacement(items, indices, gone + news)
+    return Relisted(items, indices, deletes + changes)
 
 
-def syncs(stored: Iterable[tuple[str, Any]]) -> list[Change[Any]]:
-    """Objects that are stored, shown again."""
+def _latest(keys: Sequence[str], items: Sequence[Any], all_values: Sequence[Any]) -> Iterable[tuple[str, Any, Any]]:
+    """Pairs keys, objects and values. Two pages of a list may both contain an object; the later one is newer and counts."""
+    listed = zip(keys, items, all_values, strict=True)
+    if len(set(keys)) == len(keys):
+        return listed
+    return {key: (key, obj, values) for key, obj, values in listed}.values()
+
+
+def resynced(stored: Iterable[tuple[str, Any]]) -> list[Change[Any]]:
+    """Returns an update without news (`is_sync`) for each (key, stored object)."""
     return [Change(DeltaType.UPDATED, obj, obj, False, False, True, key) for key, obj in stored]
 
 
-def holds_just(stored: Mapping[str, Any], keys: Sequence[str], items: Sequence[Any]) -> bool:
-    """Whether what is stored are these very items and no others."""
+def holds_exactly(stored: Mapping[str, Any], keys: Sequence[str], items: Sequence[Any]) -> bool:
+    """Whether the stored objects are exactly these items, by identity."""
     if len(keys) != len(stored) or len(set(keys)) < len(keys):
         return False
     return all(stored.get(key) is item for key, item in zip(keys, items))  # noqa: B905 - the same length
 
 
-def is_same(old: Any, new: Any) -> bool:
-    """Whether both are the same state of the same object."""
+def is_same_state(old: Any, new: Any) -> bool:
+    """Whether both are the same state of the same object, by uid and resourceVersion."""
     if old is new:
         return True
     try:

@@ -9,11 +9,10 @@ from typing import Any, Protocol
 
 from informer.cache.change import Change
 from informer.cache.indexer import Indexer
-from informer.cache.store import Prepared
+from informer.cache.records import Prepared
 from informer.objects.keys import DeletedFinalStateUnknown, key_by
 from informer.queues.delta import Delta, DeltaType, ReplacedAll
 from informer.queues.fifo import Run
-from informer.rate_limited_log import LimitedLog
 
 __all__ = ["Applier", "Listeners"]
 
@@ -44,7 +43,7 @@ class Applier:
     """
 
     def __init__(
-        self, indexer: Indexer[Any], listeners: Listeners, key_of: Callable[[Any], str], log: LimitedLog
+        self, indexer: Indexer[Any], listeners: Listeners, key_of: Callable[[Any], str], log: logging.Logger
     ) -> None:
         self._indexer = indexer
         self._listeners = listeners
@@ -90,6 +89,6 @@ class Applier:
             key_by(self._key_of, item)
         except Exception as error:
             self.rejected += 1
-            self._log.log(logging.ERROR, "an object was left out of the cache: %s", error)
+            self._log.error("an object was left out of the cache: %s", error)
             return False
         return True

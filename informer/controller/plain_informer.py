@@ -20,7 +20,7 @@ from informer.listwatch.source import as_source
 from informer.objects.keys import meta_namespace_key
 from informer.queues.delta import Delta
 from informer.queues.in_order_fifo import InOrderFIFO
-from informer.rate_limited_log import LimitedLog
+from informer.rate_limited_log import rate_limited
 
 __all__ = ["new_informer"]
 
@@ -61,10 +61,10 @@ def new_informer(
     functions = HandlerFunctions(handler)
     source = as_source(lister_watcher)
     unwrap = source.unwrap
-    limited = LimitedLog(_log)
+    limited = rate_limited(_log)
 
     def index_failed(name: str, key: str, error: Exception) -> None:
-        limited.log(logging.ERROR, "index %s failed for %s", name, key, exc_info=error)
+        limited.error("index %s failed for %s", name, key, exc_info=error)
 
     indexer: Indexer[T] = Indexer(indexers=indexers or {}, unwrap=unwrap, on_index_error=index_failed)
     listener = _OneHandler(functions, unwrap, shows_syncs=resync_period > 0)

@@ -19,8 +19,7 @@ from informer.reflector.event_reader import is_initial_events_end
 from watch.concurrency import Signal
 from watch.event import Event, EventType
 from watch.options import ListOptions
-from watch.pulling import puller
-from watch.watcher import Watcher, WatcherBase
+from watch.watcher import Watcher, WatcherBase, puller
 
 __all__ = ["stored_source"]
 

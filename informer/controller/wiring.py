@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -11,7 +12,6 @@ from informer.controller.controller import Controller
 from informer.listwatch.source import Source
 from informer.queues.delta_fifo import DeltaFIFO
 from informer.queues.in_order_fifo import InOrderFIFO
-from informer.rate_limited_log import LimitedLog
 from informer.reflector.config import ReflectorConfig
 
 __all__ = ["QueueKind", "make_controller"]
@@ -27,7 +27,7 @@ def make_controller(
     config: ReflectorConfig,
     *,
     queue: QueueKind,
-    log: LimitedLog,
+    log: logging.Logger,
     on_processed: Callable[[], object],
     name: str,
 ) -> Controller:

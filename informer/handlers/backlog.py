@@ -1,14 +1,13 @@
-"""Changes that wait for one handler.
+"""Changes that wait for one handler or event stream.
 
-Comes in: batches of changes, from the thread that applied them. Goes out: batches, to the handler's thread. `Backlog`
-keeps every change; `CoalescingBacklog` keeps at most what tells a key's story from what the handler saw last to now.
+`Backlog` keeps every change. `CoalescingBacklog` keeps the net change per key since the last delivery.
 """
 
 from __future__ import annotations
 
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from operator import length_hint
 from typing import Any
 
@@ -17,73 +16,84 @@ from informer.objects.keys import uid_of
 from informer.queues.delta import DeltaType
 from watch.concurrency import Monitor
 
-__all__ = ["Backlog", "CoalescingBacklog", "DeadBacklog"]
+__all__ = ["Backlog", "CoalescingBacklog"]
 
-# A handler that falls behind takes about so many changes at a time: what was taken is held until all of it is handed over.
+# A handler that falls behind takes about this many changes at a time: they stay in memory until all are handed over.
 _TAKEN_AT_ONCE = 1000
-# Fewer where later changes may still be folded into those that wait.
+# Fewer where later changes can still be folded into those that wait.
 _COALESCED_BATCH = 256
 
 _Batch = tuple[float, Sequence[Change[Any]]]  # with its time of arrival, by the monotonic clock
 
 
 class Backlog:
-    """Every change, in order.
+    """A queue of changes that keeps every change, in order.
 
-    Of many batches some are taken at a time, of each the whole. What was taken counts as waiting until the taker has drawn
-    it from `in_hand`.
+    `take` moves one or more whole batches into `in_hand`, an iterator. A change counts as waiting until it is drawn from
+    `in_hand`.
 
-    Threads: `put` never blocks; `take` waits. One thread takes and draws; everything else may come from any.
+    Attributes:
+        in_hand: the taken changes that are not drawn yet. It ends at once when the backlog is closed without `drain`.
+
+    Threads: `put` never blocks; `take` waits. One thread takes and draws; any thread may call the other methods.
     """
 
     def __init__(self) -> None:
         self._monitor = Monitor()
-        self._closed = False  # guarded by _monitor, as are the others
+        self._closed = False  # guarded by _monitor, as are the fields below
         self._batches: deque[_Batch] = deque()
-        self._size = 0
-        self._taken: list[Change[Any]] = []  # ours alone: emptying it is what ends an iteration over it
-        self._in_hand: Iterator[Change[Any]] = iter(self._taken)
-        self._arrivals: list[tuple[int, float]] = []  # of what was taken: up to which place, and when it came
+        self._size = 0  # changes that wait and are not taken
+        self._taken: list[Change[Any]] = []  # never shared: clearing it is what ends an iteration over it
+        self.in_hand: Iterator[Change[Any]] = iter(self._taken)
+        self._arrivals: list[tuple[int, float]] = []  # per taken batch: the index behind its last change, its arrival
 
     def put(self, changes: Sequence[Change[Any]]) -> int:
-        """Adds a batch, which must not change afterwards; returns how many initial adds it merged away (here none)."""
+        """Adds a batch, which must not change afterwards.
+
+        Returns:
+            How many initial adds were folded away; always 0 here.
+        """
         with self._monitor:
             if not self._closed and changes:
-                # As a tuple: the cycle collector soon leaves it out, and so never looks at a million that wait.
+                # A tuple: the cycle collector soon untracks it, and never visits a million waiting changes.
                 self._batches.append((time.monotonic(), tuple(changes)))
                 self._size += len(changes)
                 self._monitor.notify()
         return 0
 
     def take(self, timeout: float | None = None) -> Sequence[Change[Any]] | None:
-        """Waits for changes and takes the first of them, to be drawn from `in_hand`; None when closed and empty.
+        """Waits for changes and moves the oldest of them into `in_hand`.
+
+        Args:
+            timeout: seconds to wait at most; None waits without limit.
+
+        Returns:
+            The changes; None when the backlog is closed and empty.
 
         Raises:
-            TimeoutError: none came within `timeout` seconds (None waits without limit).
+            TimeoutError: no change came in time.
         """
-        if not length_hint(self._in_hand):
-            # The wait may be long, and whoever took these before may still have the list.
+        if not length_hint(self.in_hand):
+            # The wait may be long: these changes must not stay in memory meanwhile.
             self._taken.clear()
         with self._monitor:
-            if not self._monitor.wait_for(lambda: self._has_any_locked() or self._closed, timeout):
+            if timeout is None:
+                while not self._size and not self._closed:
+                    self._monitor.wait()
+            elif not self._monitor.wait_for(lambda: self._size or self._closed, timeout):
                 raise TimeoutError("no change came in time")
-            if not self._has_any_locked():
+            if not self._size:
                 return None
             taken: list[Change[Any]] = []
             arrivals: list[tuple[int, float]] = []
             for since, changes in self._take_locked():
                 taken += changes
                 arrivals.append((len(taken), since))
-            self._taken, self._in_hand, self._arrivals = taken, iter(taken), arrivals
+            self._taken, self.in_hand, self._arrivals = taken, iter(taken), arrivals
             return taken
 
-    @property
-    def in_hand(self) -> Iterator[Change[Any]]:
-        """What the last `take` gave and was not drawn yet; it ends at once when the backlog is closed."""
-        return self._in_hand
-
     def close(self, *, drain: bool = False) -> None:
-        """Ends it: nothing more is accepted, and what waits is dropped unless `drain`. Again is harmless."""
+        """Refuses further changes, and drops the waiting ones unless `drain` is True. Idempotent."""
         with self._monitor:
             self._closed = True
             if not drain:
@@ -91,29 +101,22 @@ class Backlog:
                 self._taken.clear()
             self._monitor.notify_all()
 
-    def forget(self) -> None:
-        """Drops what was taken, without any lock: in a forked child another thread's locks stay locked for ever."""
-        self._taken.clear()
-
     def __len__(self) -> int:
         with self._monitor:
-            return self._size + length_hint(self._in_hand)
+            return self._size + length_hint(self.in_hand)
 
     def __bool__(self) -> bool:
         return True
 
     @property
     def oldest(self) -> float | None:
-        """When the oldest waiting change came, by the monotonic clock; None when nothing waits."""
+        """When the oldest waiting change came, by the monotonic clock; None when no change waits."""
         with self._monitor:
-            left = length_hint(self._in_hand)
+            left = length_hint(self.in_hand)
             if left:
                 drawn = len(self._taken) - left
                 return next((since for end, since in self._arrivals if end > drawn), None)
             return self._oldest_locked()
-
-    def _has_any_locked(self) -> bool:
-        return bool(self._batches)
 
     def _take_locked(self) -> Sequence[_Batch]:
         if self._size <= _TAKEN_AT_ONCE:
@@ -137,21 +140,25 @@ class Backlog:
 
 
 class CoalescingBacklog(Backlog):
-    """The newest state of each key that the handler has not seen: bounded by the number of keys.
+    """A backlog that keeps the net change per key since the last delivery: at most two changes per key.
 
-    Add then update is an add of the newest; add then delete is nothing; update then update keeps the first old; update
-    then delete is a delete. Delete then add stays two, as does an update to an object with another uid: a delete and an
-    add. Keys come out in the order in which they began to wait, some hundred at a time, so that later changes can still
+    A change is folded into the one that waits for the same key:
+
+    - Add and update become an add of the newest state. Add and delete cancel out.
+    - Two updates become one, with the old state of the first. Update and delete become a delete.
+    - Delete and add stay two changes. An update to an object with another uid becomes a delete and an add.
+
+    Keys come out in the order in which they began to wait. `take` gives up to 256 keys, so that later changes can still
     be folded into the rest.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        # Key to what waits for it: one change, or a delete and an add. Guarded by _monitor.
+        # What waits per key: one change, or a delete and an add. Guarded by _monitor.
         self._waiting: OrderedDict[str, _Batch] = OrderedDict()
 
     def put(self, changes: Sequence[Change[Any]]) -> int:
-        """Folds a batch in; returns how many initial adds came to nothing by it."""
+        """Folds a batch in; returns how many initial adds were folded away."""
         merged_away = 0
         with self._monitor:
             if self._closed:
@@ -179,12 +186,12 @@ class CoalescingBacklog(Backlog):
         lost = sum(c.is_in_initial_list for c in waiting) - sum(c.is_in_initial_list for c in folded)
         return max(lost, 0)
 
-    def _has_any_locked(self) -> bool:
-        return bool(self._waiting)
-
     def _take_locked(self) -> Sequence[_Batch]:
-        taken = [self._waiting.popitem(last=False)[1] for _ in range(min(_COALESCED_BATCH, len(self._waiting)))]
-        self._size -= sum(len(changes) for _, changes in taken)
+        taken: list[_Batch] = []
+        while self._waiting and len(taken) < _COALESCED_BATCH:
+            batch = self._waiting.popitem(last=False)[1]
+            taken.append(batch)
+            self._size -= len(batch[1])
         return taken
 
     def _drop_locked(self) -> None:
@@ -195,34 +202,9 @@ class CoalescingBacklog(Backlog):
         return next(iter(self._waiting.values()))[0] if self._waiting else None
 
 
-class DeadBacklog(Backlog):
-    """What a forked child finds in place of a backlog, whose locks and threads are the parent's.
-
-    Args:
-        error: makes what every look at it raises.
-    """
-
-    def __init__(self, error: Callable[[], Exception]) -> None:
-        super().__init__()
-        self._error = error
-        self._closed = True
-
-    def take(self, timeout: float | None = None) -> Sequence[Change[Any]] | None:
-        """Raises the error."""
-        raise self._error()
-
-    def __len__(self) -> int:
-        raise self._error()
-
-    @property
-    def oldest(self) -> float | None:
-        """Raises the error."""
-        raise self._error()
-
-
 def _split(change: Change[Any]) -> tuple[Change[Any], ...]:
-    """An update from one object to another of the same name is a delete and an add."""
-    if change.type is DeltaType.UPDATED and _is_another(change.old, change.object):
+    """Makes a delete and an add of an update that replaces an object by another of the same name."""
+    if change.type is DeltaType.UPDATED and _has_another_uid(change.old, change.object):
         return (
             Change(DeltaType.DELETED, change.old, final_state_unknown=True, key=change.key),
             Change(DeltaType.ADDED, change.object, key=change.key),
@@ -238,7 +220,7 @@ def _fold(first: Change[Any], then: Change[Any]) -> tuple[Change[Any], ...]:
             return ()
         return (Change(DeltaType.ADDED, then.object, is_in_initial_list=first.is_in_initial_list, key=first.key),)
     if then.type is DeltaType.DELETED:
-        # What the handler has seen last is older than what the cache had last.
+        # The handler has last seen `first.old`, which is older than the cache's last state.
         unknown = then.final_state_unknown
         return (
             Change(DeltaType.DELETED, then.object, final_state_unknown=unknown, key=first.key, last_known=first.old),
@@ -248,10 +230,10 @@ def _fold(first: Change[Any], then: Change[Any]) -> tuple[Change[Any], ...]:
     )
 
 
-def _is_another(old: Any, new: Any) -> bool:
+def _has_another_uid(old: Any, new: Any) -> bool:
     try:
         before, after = uid_of(old), uid_of(new)
-    # Objects need not have metadata; without it they are told apart by their key alone.
+    # An object need not have metadata; then its key is all that identifies it.
     except Exception:
         return False
     return bool(before) and bool(after) and before != after

@@ -1,7 +1,4 @@
-"""An informer's changes as an iterator, pulled on the reader's own thread.
-
-Comes in: batches from the informer. Goes out: one change after another.
-"""
+"""An informer's changes as an iterator."""
 
 from __future__ import annotations
 
@@ -25,15 +22,26 @@ class _Source(Protocol):
 
 
 class EventStream(Generic[T]):
-    """Iterates over changes until it is closed or the informer stops.
+    """An informer's changes as an iterator; `informer.events()` returns it.
 
-    Threads: iterated on one thread at a time; `close` from any.
+        with informer.events() as changes:
+            for change in changes:
+                print(change.watch_type, change.object.name)
+
+    The iteration begins with an add for each cached object and waits for further changes, on the calling thread. It ends
+    when the stream is closed or the informer stops. A slow reader delays only itself: the stream keeps the net change per
+    key, or every change with `backlog="all"`. A stream that is garbage-collected unsubscribes itself.
+
+    A filter or model that raises concerns one change: the exception comes out of the iteration, and the next step goes on
+    behind that change.
+
+    Threads: one thread at a time iterates; `close` may be called from any thread.
     """
 
     def __init__(self, source: _Source, subscription: Subscription) -> None:
         self._source = source
         self._subscription = subscription
-        # Who leaves a loop early need not close: the informer must not go on collecting changes for nobody.
+        # For a caller that leaves its loop early without closing: changes would be collected for ever.
         finalize(self, subscription.abandon).atexit = False
 
     def __iter__(self) -> Iterator[Change[T]]:
@@ -42,7 +50,6 @@ class EventStream(Generic[T]):
     def __next__(self) -> Change[T]:
         subscription = self._subscription
         while True:
-            # A filter or model that raises concerns one change: the next call goes on behind it.
             for change in subscription.in_hand:
                 shown = subscription.visible(subscription.unwrapped(change))
                 if shown is not None:
@@ -51,17 +58,17 @@ class EventStream(Generic[T]):
                 raise StopIteration
 
     def close(self) -> None:
-        """Ends the iteration and drops what waits. Idempotent."""
+        """Ends the iteration and drops the waiting changes. Idempotent."""
         self._source.unsubscribe(self._subscription)
 
     @property
     def backlog_size(self) -> int:
-        """Changes that wait to be read."""
+        """How many changes wait to be read."""
         return self._subscription.backlog_size
 
     @property
     def lag_seconds(self) -> float:
-        """For how long the oldest change that waits has waited, in seconds; 0 when none waits."""
+        """Seconds that the oldest waiting change has waited; 0 when none waits."""
         return self._subscription.lag_seconds
 
     def __enter__(self) -> Self:

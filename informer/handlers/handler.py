@@ -1,7 +1,4 @@
-"""What users do with changes: handlers, as a class or as functions, and the filter before them.
-
-Comes in: changes, already in the form that users see. Goes out: calls of the user's functions, on the handler's thread.
-"""
+"""Event handlers: the base class, handlers made of functions, and the filter before a handler."""
 
 from __future__ import annotations
 
@@ -17,7 +14,7 @@ from informer.queues.delta import DeltaType
 
 __all__ = ["Handler", "HandlerFunctions", "OnAdd", "OnDelete", "ResourceEventHandler", "filter_change"]
 
-# How many positional arguments each function gets, and which keyword if its signature has that.
+# Per function: the number of positional arguments, and the keyword that is passed where its signature names it.
 _ARGUMENTS = {
     "on_add": (1, "is_in_initial_list"),
     "on_update": (2, ""),
@@ -30,30 +27,45 @@ T_contra = TypeVar("T_contra", contravariant=True, default=Any)
 
 
 class ResourceEventHandler(Generic[T_contra]):
-    """What a handler can be told; override what is of interest.
+    """The base class of event handlers: override the methods of interest, and pass an instance to `add_event_handler`.
 
-    A handler's calls come one after another, on a thread of its own. Objects are shared with the cache: read-only.
+        class PrintNames(ResourceEventHandler[Object]):
+            def on_add(self, obj: Object, *, is_in_initial_list: bool) -> None:
+                print("added", obj.name)
+
+        informer.add_event_handler(PrintNames())
+
+    A handler sees each object's story in order: an add, updates, a delete. Its calls come one after another on a thread of
+    its own. An exception is logged, counted and passed to `on_error`; the calls go on. Any object with some of the methods
+    will do: this class is a convenience.
+
+    Objects are shared with the cache: do not change them.
     """
 
-    # What they return is ignored: `object` lets async functions override them. `/` leaves the names to who overrides.
+    # Results are ignored: `object` lets async functions override the methods. `/` leaves the names to subclasses.
 
     def on_add(self, obj: T_contra, /, *, is_in_initial_list: bool) -> object:
-        """An object came.
+        """Called when an object was added to the cache.
 
         Args:
             obj: its state.
-            is_in_initial_list: it was there when the informer (or this handler) started.
+            is_in_initial_list: whether the object was listed by the first list, or cached when this handler was added.
         """
 
     def on_update(self, old: T_contra, new: T_contra, /) -> object:
-        """An object changed, or is shown again by a resync (then both have the same resourceVersion)."""
+        """Called when an object has changed, and at each resync, where both states have the same resourceVersion.
+
+        Args:
+            old: the state that the handler saw last.
+            new: the present state.
+        """
 
     def on_delete(self, obj: T_contra, /, *, final_state_unknown: bool) -> object:
-        """An object is gone.
+        """Called when an object was deleted.
 
         Args:
             obj: its last known state.
-            final_state_unknown: the delete itself was missed, so that the object may have changed before it went.
+            final_state_unknown: whether the DELETED event was missed, so that the object may have changed before its end.
         """
 
 
@@ -66,10 +78,10 @@ class _TakesUnknown(Protocol[T_contra]):
 
 
 OnAdd: TypeAlias = Callable[[T], object] | _TakesInitial[T]
-"""What is called for an add."""
+"""A function that is called for an add."""
 
 OnDelete: TypeAlias = Callable[[T], object] | _TakesUnknown[T]
-"""What is called for a delete."""
+"""A function that is called for a delete."""
 
 
 class _HasOnAdd(Protocol[T_contra]):
@@ -93,11 +105,11 @@ class _HasOnBatch(Protocol[T]):
 
 
 Handler: TypeAlias = ResourceEventHandler[T] | _HasOnAdd[T] | _HasOnUpdate[T] | _HasOnDelete[T] | _HasOnBatch[T]
-"""What is taken for a handler: any object with some of the methods."""
+"""A handler: any object with some of the methods."""
 
 
 class HandlerFunctions:
-    """The functions of one handler, called with the arguments that each of them takes.
+    """One handler, as a function of a change: calls the right function with the arguments that it takes.
 
     Args:
         handler: an object with some of `on_add`, `on_update`, `on_delete`.
@@ -105,10 +117,14 @@ class HandlerFunctions:
         on_update: takes (old, new).
         on_delete: takes (obj) or (obj, *, final_state_unknown).
         on_batch: takes a list of changes, instead of the other three.
-        may_be_async: whether the caller awaits what comes back.
+        may_be_async: whether the caller awaits what a call returns; otherwise async functions are refused.
+
+    Attributes:
+        name: the handler's name for logs and metrics.
+        on_batch: the function for whole batches; None where single changes are passed.
 
     Raises:
-        TypeError: nothing to call was given, too much was, or something cannot be called, or not with what it would be given.
+        TypeError: no function is given or too many are, or one cannot be called with the arguments above.
     """
 
     def __init__(
@@ -130,7 +146,7 @@ class HandlerFunctions:
             functions = {name: getattr(handler, name, None) for name in names}
             if not any(callable(function) for function in functions.values()):
                 raise TypeError(
-                    f"{type(handler).__name__} is no handler: it has none of on_add, on_update, on_delete, on_batch"
+                    f"{type(handler).__name__} is not a handler: it has none of on_add, on_update, on_delete, on_batch"
                 )
         elif not given:
             raise TypeError("nothing to call: pass a handler or some of on_add, on_update, on_delete, on_batch")
@@ -148,7 +164,7 @@ class HandlerFunctions:
         self.name = _name_of(handler, [f for f in functions.values() if f is not None])
 
     def __call__(self, change: Change[Any]) -> object:
-        """Calls the function for one change and returns what it returns; whatever it raises comes out."""
+        """Calls the function for a change, and returns what it returns; None if the handler lacks it."""
         kind = change.type
         if kind is DeltaType.UPDATED:
             return self._on_update(change.old, change.object) if self._on_update is not None else None
@@ -166,9 +182,10 @@ class HandlerFunctions:
 
 
 def filter_change(change: Change[Any], keep: Callable[[Any], object]) -> Change[Any] | None:
-    """What a handler behind a filter is to be told, None for nothing.
+    """Returns the change that a handler behind a filter sees; None for nothing.
 
-    An object that begins to pass is an add, one that no longer passes a delete of what was seen last.
+    An object that begins to pass the filter becomes an add. One that stops passing becomes a delete of its last state that
+    passed.
 
     Source: client-go tools/cache FilteringResourceEventHandler.
     """
@@ -176,7 +193,7 @@ def filter_change(change: Change[Any], keep: Callable[[Any], object]) -> Change[
     if kind is DeltaType.ADDED:
         return change if keep(change.object) else None
     if kind is DeltaType.DELETED:
-        # The last event may bring news too; what counts is whether the handler has seen the object before.
+        # A DELETED event may bring a new state; what counts is whether the handler has seen the object before.
         return change if keep(change.object if change.last_known is None else change.last_known) else None
     before, after = bool(keep(change.old)), bool(keep(change.object))
     if before and after:
@@ -195,16 +212,16 @@ def _check_function(name: str, function: Any, handler: Any, *, may_be_async: boo
     if not may_be_async and (
         inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(function, "__call__", None))  # noqa: B004
     ):
-        raise TypeError(f"{name} is an async function, which nobody here awaits: use informer.aio.add_event_handler")
+        raise TypeError(f"{name} is an async function, which a thread cannot await: use informer.aio.add_event_handler")
     _check_arguments(name, function)
 
 
 def _check_arguments(name: str, function: Callable[..., object]) -> None:
-    """Refuses a function that would fail at each call."""
+    """Refuses a function whose signature does not fit: it would fail at each call."""
     count, keyword = _ARGUMENTS[name]
     try:
         signature = inspect.signature(function)
-    # Not every callable tells what it takes.
+    # Some callables, such as built-in ones, have no signature.
     except (TypeError, ValueError):
         return
     keywords = {keyword: True} if keyword and _takes(function, keyword) else {}
@@ -233,7 +250,7 @@ def _takes(function: Callable[..., object] | None, keyword: str) -> bool:
 
 
 def _name_of(handler: Any, functions: list[Callable[..., object]]) -> str:
-    """A name for logs: the class of a handler, or what its functions' names have in common.
+    """Returns a name for logs: the handler's class, or what the names of its functions have in common.
 
     Source: client-go tools/cache nameForHandler.
     """

@@ -1,7 +1,4 @@
-"""Gives each batch of changes to every listener, and takes in listeners late without a gap or a repeat.
-
-Comes in: batches from the one thread that applies them. Goes out: the same batches, to each listener's backlog.
-"""
+"""Gives each batch of changes to every listener of an informer, and schedules the listeners' resyncs."""
 
 from __future__ import annotations
 
@@ -20,11 +17,15 @@ MINIMUM_RESYNC_PERIOD = 1.0
 
 
 class ResyncSchedule:
-    """When one listener is due to be shown everything again.
+    """When one listener is due for its next resync.
 
     Args:
-        requested: seconds between two resyncs, 0 for never.
-        period: what it comes to, given how often the informer looks.
+        requested: the period that the listener asked for, in seconds; 0 for none.
+        period: the period that it gets, in seconds; 0 for none.
+        now: the time, by the processor's clock.
+
+    Attributes:
+        due: when the next resync is due, by the processor's clock.
     """
 
     def __init__(self, requested: float, period: float, now: float) -> None:
@@ -33,7 +34,7 @@ class ResyncSchedule:
         self.due = now + period
 
     def take_due(self, now: float) -> bool:
-        """Whether it is due; if so the next time is set."""
+        """Returns whether a resync is due; if it is, schedules the next one."""
         if not self.period or now < self.due:
             return False
         self.due = now + self.period
@@ -41,52 +42,65 @@ class ResyncSchedule:
 
 
 class Listener(Protocol):
-    """One who gets every change."""
+    """Receives every change of an informer.
+
+    Attributes:
+        resync: when it is due for a resync.
+        syncing: whether it takes part in the resync under way; guarded by the processor's lock.
+        abandoned: whether its owner has gone, so that the processor should remove it.
+    """
 
     resync: ResyncSchedule
-    syncing: bool  # it takes part in the resync under way; guarded by the processor's lock
-    abandoned: bool  # nobody will ever take from it again
+    syncing: bool
+    abandoned: bool
 
     def put(self, changes: Sequence[Change[Any]], initial: int) -> None:
-        """Takes a batch, which nobody changes afterwards and which has so many initial adds; never blocks."""
+        """Takes a batch with `initial` initial adds; never blocks. The batch does not change afterwards."""
         ...
 
     def close(self, *, drain: bool) -> None:
-        """Takes nothing more; drops what it has not handed over unless `drain`."""
+        """Takes nothing more; drops what is not handed over yet unless `drain` is True."""
         ...
 
-    def die(self, error: Callable[[], Exception]) -> None:
-        """In a forked child: from now on every look at what waits raises."""
+    def end_in_child(self) -> None:
+        """Drops everything: this is a forked child of the process that fills the listener."""
         ...
 
 
 class Processor:
-    """The listeners of one informer.
+    """Distributes changes to the listeners of one informer.
+
+    A listener that joins late first gets an add for each stored object. No change is lost or repeated in between, because
+    `lock` is held while a batch is applied to the cache and distributed, and while a listener joins.
 
     Args:
         clock: times the resyncs.
+        resync_check_period: seconds between two checks which listeners are due for a resync; 0 for no resyncs.
 
-    Threads: any. `lock` is held while a batch is applied and given out, and while a listener joins: that is what makes
-    a late listener see every object once. No code of users runs under it.
+    Attributes:
+        lock: see above. Users' functions never run under it.
+        resync_check_period: as the argument, or shorter if a listener asked for a shorter period before the start.
+
+    Threads: any.
     """
 
-    def __init__(self, clock: Clock = SYSTEM_CLOCK) -> None:
+    def __init__(self, clock: Clock = SYSTEM_CLOCK, resync_check_period: float = 0.0) -> None:
         self.lock = RLock()
+        self.resync_check_period = resync_check_period
         self._clock = clock
-        self._listeners: tuple[Listener, ...] = ()  # replaced as a whole; guarded by lock, as are the others
+        self._listeners: tuple[Listener, ...] = ()  # replaced as a whole; guarded by lock, as are the fields below
         self._closed = False
-        self.resync_check_period = 0.0  # seconds; 0: no resyncs
         self._running = False
 
     def add(self, listener: Listener, snapshot: Callable[[], Mapping[str, Any]]) -> bool:
-        """Adds a listener; what is stored already comes to it as one batch of initial adds.
+        """Adds a listener, and puts an initial add for each stored object to it, as one batch.
 
         Args:
             listener: gets every batch from now on.
-            snapshot: gives the stored objects by key.
+            snapshot: returns the stored objects by key.
 
         Returns:
-            False if it is too late: everything is closed.
+            Whether it was added; False after `close`.
         """
         with self.lock:
             if self._closed:
@@ -107,11 +121,11 @@ class Processor:
             return True
 
     def listeners(self) -> tuple[Listener, ...]:
-        """The listeners there are now."""
+        """Returns the present listeners."""
         return self._listeners
 
     def distribute(self, changes: Sequence[Change[Any]]) -> None:
-        """Gives a batch to all; an update without a new resourceVersion only to those in the resync under way."""
+        """Puts a batch to all listeners; updates without news only to those that take part in the resync under way."""
         if not changes:
             return
         with self.lock:
@@ -126,10 +140,10 @@ class Processor:
                     listener.close(drain=False)
 
     def schedule(self, requested: float) -> ResyncSchedule:
-        """A schedule for a new listener that asks for a resync each `requested` seconds (0: never).
+        """Returns a schedule for a new listener that asks for a resync every `requested` seconds (0: never).
 
-        Before the start the informer looks as often as the most frequent listener asks; afterwards a listener gets a
-        period no shorter than that.
+        Before the start, a shorter period shortens the informer's check period. After it, the listener's period is
+        lengthened to the check period. Without a check period there are no resyncs.
 
         Source: client-go tools/cache determineResyncPeriod.
         """
@@ -140,12 +154,11 @@ class Processor:
                     wanted = self.resync_check_period
                 else:
                     self.resync_check_period = wanted
-            # Without a check period of the informer's own nobody looks, whatever a listener asks.
             period = wanted if self.resync_check_period else 0.0
             return ResyncSchedule(requested, period, self._clock.monotonic())
 
     def start(self) -> None:
-        """From now on the period of looking is fixed."""
+        """Fixes the check period, and begins the listeners' periods."""
         with self.lock:
             self._running = True
             now = self._clock.monotonic()
@@ -153,7 +166,7 @@ class Processor:
                 listener.resync.due = now + listener.resync.period
 
     def should_resync(self) -> bool:
-        """Marks the listeners that are due; returns whether there are any."""
+        """Marks the listeners that are due for a resync; returns whether there are any."""
         with self.lock:
             now = self._clock.monotonic()
             for listener in self._listeners:
@@ -161,7 +174,7 @@ class Processor:
             return any(listener.syncing for listener in self._listeners)
 
     def close(self, *, drain: bool) -> None:
-        """Closes every listener, and takes in none any more."""
+        """Closes every listener, and refuses further ones."""
         with self.lock:
             self._closed = True
         for listener in self._listeners:

@@ -1,4 +1,4 @@
-"""One listener's side of an informer: what waits for it, and whether it has had the initial list."""
+"""One listener's side of an informer: the changes that wait for it, and whether it has had the initial list."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal
 
 from informer.cache.change import Change, unwrapped
-from informer.handlers.backlog import Backlog, CoalescingBacklog, DeadBacklog
+from informer.handlers.backlog import Backlog, CoalescingBacklog
 from informer.handlers.handler import filter_change
 from informer.handlers.processor import ResyncSchedule
 from watch.concurrency import Lock
@@ -18,10 +18,10 @@ BacklogPolicy = Literal["all", "coalesce"]
 
 
 def make_backlog(policy: BacklogPolicy) -> Backlog:
-    """The backlog of a policy.
+    """Returns a new backlog: "all" keeps every change, "coalesce" the net change per key.
 
     Raises:
-        ValueError: there is no such policy.
+        ValueError: the policy is neither.
     """
     if policy == "all":
         return Backlog()
@@ -31,18 +31,30 @@ def make_backlog(policy: BacklogPolicy) -> Backlog:
 
 
 class Subscription:
-    """A listener of a processor whose owner pulls.
+    """A listener of a `Processor` that keeps changes until its owner takes them.
+
+    Handlers, event streams and the asyncio view each own one.
 
     Args:
         backlog: where changes wait.
-        resync: when it is shown everything again.
-        unwrap: asked, once a batch, for the function that gives the object that users see of a stored one; None where
-            they are the same.
-        keep: lets pass the objects of interest (see `filter_change`); None lets all pass.
-        skip_initial: leaves out what is there at the start.
-        on_initial_done: called when the last initial add was finished, on the thread that finished it.
+        resync: when every object is shown again.
+        unwrap: called once per `take`; returns the function that makes the user's form of a stored object, or None
+            where objects are stored in that form.
+        keep: returns whether the owner wants an object (see `filter_change`); None keeps all.
+        skip_initial: leaves out the initial adds.
+        on_initial_done: called when the last initial add is finished, on the thread that finished it.
+        check_process: raises in a forked child, whose parent has the threads that put changes; None never does.
 
-    Threads: `put` on the applying thread; `take`, `finished` and drawing from `in_hand` on the owner's; the rest on any.
+    Attributes:
+        in_hand: the taken changes that are not drawn yet. It ends at once when the subscription is closed without
+            `drain`.
+        is_plain: whether the changes taken last are neither filtered nor unwrapped, so that `visible` and `unwrapped`
+            return their argument.
+        dropped: whether it was closed without `drain`.
+        abandoned: True once its owner was garbage-collected; the processor then removes it.
+
+    Threads: `put` is called on the thread that applies changes; `take`, `finished` and drawing from `in_hand` on the
+        owner's thread; everything else on any.
     """
 
     def __init__(
@@ -54,24 +66,28 @@ class Subscription:
         keep: Callable[[Any], object] | None = None,
         skip_initial: bool = False,
         on_initial_done: Callable[[], object],
+        check_process: Callable[[], object] | None = None,
     ) -> None:
         self.resync = resync
-        # Until the informer first looks who is due, a list that brings nothing new is as good as a resync.
+        # Until the informer first checks which listeners are due, a relist without news counts as a resync.
         self.syncing = resync.period > 0
         self.abandoned = False
+        self.dropped = False
+        self.is_plain = keep is None
+        self.in_hand: Iterator[Change[Any]] = iter(())
         self._backlog = backlog
-        self._unwrap_now = unwrap
+        self._find_unwrap = unwrap
         self._unwrap: Callable[[Any], Any] | None = None
         self._keep = keep
         self._skip_initial = skip_initial
         self._on_initial_done = on_initial_done
+        self._check_process = check_process or _accept
         self._lock = Lock()
         self._initial_left = 0  # initial adds put and not finished; guarded by _lock
-        self._dropped = False
         self._wake: Callable[[], object] | None = None
 
     def put(self, changes: Sequence[Change[Any]], initial: int) -> None:
-        """See `Listener.put`."""
+        """Adds a batch; never blocks (see `Listener.put`)."""
         if initial and self._skip_initial:
             changes = [change for change in changes if not change.is_in_initial_list]
             initial = 0
@@ -87,39 +103,47 @@ class Subscription:
             self._wake()
 
     def on_put(self, wake: Callable[[], object]) -> None:
-        """Has `wake` called after each batch and at the end, for an owner that cannot wait; it must not block."""
+        """Has `wake` called after each batch and at the end, for an owner that must not block; `wake` must not either."""
         self._wake = wake
 
     def take(self, timeout: float | None = None) -> Sequence[Change[Any]] | None:
-        """Waits for changes, to be drawn from `in_hand`; None when closed and, if it drains, empty.
+        """Waits for changes and moves them into `in_hand`.
+
+        Args:
+            timeout: seconds to wait at most; None waits without limit.
+
+        Returns:
+            The changes in stored form; None when the subscription is closed and empty.
 
         Raises:
-            TimeoutError: none came within `timeout` seconds (None waits without limit).
+            TimeoutError: no change came in time.
         """
         taken = self._backlog.take(timeout)
-        self._unwrap = self._unwrap_now()
+        if taken is None:
+            self._check_process()
+        self.in_hand = self._backlog.in_hand
+        self._unwrap = unwrap = self._find_unwrap()
+        self.is_plain = unwrap is None and self._keep is None
         return taken
 
-    @property
-    def in_hand(self) -> Iterator[Change[Any]]:
-        """What was taken and is not yet handed over; it ends at once when the subscription ends."""
-        return self._backlog.in_hand
-
     def visible(self, change: Change[Any]) -> Change[Any] | None:
-        """A change as its owner sees it, None if the filter holds it back. What the user's functions raise comes out."""
+        """Applies the filter to an unwrapped change: returns what the owner sees of it, None for nothing.
+
+        Raises:
+            Exception: what the user's filter raised.
+        """
         return change if self._keep is None else filter_change(change, self._keep)
 
     def unwrapped(self, change: Change[Any]) -> Change[Any]:
-        """A change with the objects that users see. What the model raises comes out."""
+        """Returns a stored change with the objects that users see.
+
+        Raises:
+            Exception: what the model raised while it decoded an object.
+        """
         return change if self._unwrap is None else unwrapped(change, self._unwrap)
 
-    @property
-    def is_plain(self) -> bool:
-        """Whether its owner sees every change as it is stored."""
-        return self._unwrap is None and self._keep is None
-
     def finished(self, initial: int) -> None:
-        """Counts so many initial adds as finished."""
+        """Counts `initial` initial adds as finished."""
         if not initial:
             return
         with self._lock:
@@ -134,44 +158,44 @@ class Subscription:
         return self._initial_left == 0
 
     def close(self, *, drain: bool = False) -> None:
-        """See `Listener.close`."""
+        """Refuses further changes, and drops the waiting ones unless `drain` is True. Idempotent."""
         if not drain:
-            self._dropped = True
+            self.dropped = True
         self._backlog.close(drain=drain)
         if self._wake is not None:
             self._wake()
 
-    @property
-    def dropped(self) -> bool:
-        """Whether it was closed with what waited."""
-        return self._dropped
-
     def abandon(self) -> None:
-        """Has it removed with the next batch; takes no lock, so that a finaliser may call it."""
+        """Has the processor remove it with the next batch; takes no lock, so that a finalizer may call it."""
         self.abandoned = True
 
-    def die(self, error: Callable[[], Exception]) -> None:
-        """In a forked child: from now on every look at what waits raises."""
-        self._backlog.forget()
-        self._dropped = True
-        self._backlog = DeadBacklog(error)
+    def end_in_child(self) -> None:
+        """Closes it in a forked child, without a wake: the owner's event loop is the parent's."""
+        self.dropped = True
+        self._backlog.close()
 
     @property
     def backlog_size(self) -> int:
-        """Changes that wait and are not yet handed over."""
+        """How many changes wait and are not yet drawn."""
+        self._check_process()
         return len(self._backlog)
 
     @property
     def lag_seconds(self) -> float:
-        """For how long the oldest change that is not yet handed over has waited, in seconds; 0 when nothing waits."""
+        """Seconds that the oldest change not yet drawn has waited; 0 when none waits."""
+        self._check_process()
         oldest = self._backlog.oldest
         return 0.0 if oldest is None else time.monotonic() - oldest
 
 
 def initial_part(changes: Sequence[Change[Any]]) -> tuple[int, int]:
-    """The place behind the last initial add in a batch, and how many of these there are up to it.
+    """Returns the index behind the last initial add in a batch, and how many initial adds the batch has.
 
-    The batch may be emptied meanwhile, as `Subscription.close` does.
+    Another thread may empty the batch meanwhile, as `Subscription.close` does.
     """
-    places = [place for place, change in enumerate(changes, 1) if change.is_in_initial_list]
-    return (places[-1], len(places)) if places else (0, 0)
+    indices = [index for index, change in enumerate(changes, 1) if change.is_in_initial_list]
+    return (indices[-1], len(indices)) if indices else (0, 0)
+
+
+def _accept() -> None:
+    """The check of a subscription that may be used in every process."""

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from informer.leaderelection.lease_lock import ResourceLock
 from informer.leaderelection.record import LeaderElectionRecord, micro_time
-from informer.rate_limited_log import LimitedLog
+from informer.rate_limited_log import rate_limited
 from watch.clock import Clock
 from watch.errors import ApiError, RequestCancelledError
 
@@ -73,7 +73,7 @@ class Candidate:
         self._wall = wall
         self._timeout = timeout
         self._on_slow_path = on_slow_path
-        self._limited = LimitedLog(_log)
+        self._limited = rate_limited(_log)
         self._observed = _Observed(LeaderElectionRecord(), 0.0)  # replaced as a whole, for readers on other threads
         self._lease_end = -math.inf
         self._last_read: LeaderElectionRecord | None = None  # the record in the server's last answer
@@ -203,5 +203,5 @@ class Candidate:
         if isinstance(error, RequestCancelledError):
             _log.debug(message, self._lock.describe(), error)
         else:
-            self._limited.log(logging.WARNING, message, self._lock.describe(), error)
+            self._limited.warning(message, self._lock.describe(), error)
         return False

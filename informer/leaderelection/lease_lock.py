@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from informer.leaderelection.record import LeaderElectionRecord
+from informer.objects.keys import namespaced_name
 from informer.transport.transport import transport_for
 
 __all__ = ["DEFAULT_TIMEOUT", "LeaseLock", "ResourceLock", "resource_lock"]
@@ -116,7 +117,7 @@ class LeaseLock:
 
     def describe(self) -> str:
         """Returns "namespace/name"."""
-        return f"{self._namespace}/{self._name}"
+        return namespaced_name(self._namespace, self._name)
 
     def get(self, *, timeout: float = DEFAULT_TIMEOUT) -> LeaderElectionRecord:
         """Reads the Lease.

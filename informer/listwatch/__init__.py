@@ -1,1 +1,1 @@
-"""What to list and watch, where the API server serves it, and how its answers are parsed."""
+"""Listing and watching a resource: which requests go to the API server, and how its answers are read."""

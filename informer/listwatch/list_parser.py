@@ -1,9 +1,8 @@
-"""A list's JSON taken apart while it comes: each item as soon as it is there, never the whole answer in memory.
+"""Splits a list's JSON into items while it is received, so that the whole answer is never in memory.
 
-Comes in: pieces of a body. Goes out: items, and at the end what the list says of itself. No I/O.
-
-An item ends where what follows its first byte is one complete JSON value, and that place is unique. Likely places are
-those where the next item seems to begin; decoding the item, which has to be done in any case, tells whether it was one.
+An item ends at the only place where the bytes since its beginning are one complete JSON value. The parser looks for places
+where the next item seems to begin; decoding the item, which is needed anyway, tells whether the place was right. No I/O,
+except in `read_items`.
 """
 
 from __future__ import annotations
@@ -20,9 +19,8 @@ from informer.transport.response_body import SILENCE, body_pieces
 from watch.byte_source import NotReadyError
 from watch.errors import RequestCancelledError
 from watch.framing import LineTooLongError
-from watch.request_scope import current_scope
 
-__all__ = ["ListFraming", "read_items"]
+__all__ = ["ListParser", "read_items"]
 
 _ITEMS = re.compile(rb'"items"[ \t\r\n]*:[ \t\r\n]*\[')
 _SPACE = b" \t\r\n"
@@ -30,20 +28,25 @@ _TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|["{}\[\]]', re.DOTALL)
 _CLOSED_BY = {0x7B: 0x7D, 0x5B: 0x5D}
 _FIRST_KEYS = re.compile(rb'\{"[^"\\]+":(?:\{"[^"\\]+":|"[^"\\]*","[^"\\]+":|)')
 _skip_over = msgspec.json.Decoder(msgspec.Raw).decode
-# After so many likely places that were none, the item is read token by token.
+# After this number of wrong guesses at the end of an item, it is read token by token.
 _MAX_TRIES = 16
 
 
-class ListFraming:
-    """Takes a list apart.
+class ListParser:
+    """A parser of one list: pieces of its JSON go in, items come out.
 
     Args:
-        decode: makes an item of its JSON, given the items' apiVersion and kind; raises ValueError for what is not one
-            JSON object, and for nothing else.
-        max_item_bytes: the longest item allowed.
-        on_bad_item: makes an item of what is one in JSON's grammar but does not decode, given its bytes and why. One bad
-            object must not keep all the others away.
-        item_type: the items' apiVersion and kind, where the list does not tell them before it comes to its items.
+        decode: called with an item's bytes and the apiVersion and kind of the items; returns the item. It raises ValueError
+            if the bytes are not exactly one JSON object, and for no other reason.
+        max_item_bytes: the longest accepted item, in bytes.
+        on_bad_item: called with the bytes and the error of an item that is valid JSON but does not decode; returns what
+            takes its place. So one bad object does not fail the whole list.
+        item_type: the apiVersion and kind of the items, if the list does not state them before its items.
+
+    Attributes:
+        api_version: of the items, "" if unknown.
+        kind: of the items, "" if unknown.
+        metadata: the list's metadata; complete after `finish`.
     """
 
     def __init__(
@@ -58,22 +61,22 @@ class ListFraming:
         self._max = max_item_bytes
         self._on_bad_item = on_bad_item
         self._buffer = b""
-        self._head: bytes | None = None  # what stands before the items
-        self._tail: list[bytes] | None = None  # what stands behind them, once they are through
+        self._head: bytes | None = None  # the JSON before the items; None until they begin
+        self._tail: list[bytes] | None = None  # the JSON after the items; None until they end
         self._tail_bytes = 0
-        self._expected = b"{]"  # with what may the items go on
+        self._expected = b"{]"  # the bytes that may come next between items
         self._separator = b""
-        self._searched = 0  # up to here in the buffer nothing that is searched for begins
-        self._scan_from = 0  # an item that has to be read by tokens is not tried again before so many bytes of it came
+        self._searched = 0  # where the search in the buffer goes on
+        self._scan_from = 0  # an item read by tokens is read again when it has this length
         self.api_version, self.kind = item_type
         self.metadata: dict[str, Any] = {}
 
     def feed(self, piece: bytes) -> Iterator[Any]:
-        """Takes a piece and gives the items that it completes.
+        """Parses a piece of the list and yields the items that it completes.
 
         Raises:
-            LineTooLongError: an item is too long.
-            ValueError: it is no list.
+            LineTooLongError: an item, or the JSON before or after the items, is too long.
+            ValueError: the JSON is not a list of objects.
         """
         if self._tail is not None:
             self._tail.append(piece)
@@ -89,27 +92,27 @@ class ListFraming:
         yield from self._items()
 
     def finish(self) -> list[Any]:
-        """Says that nothing more comes; returns the items that were still held back.
+        """Ends the list and returns the items that were not yet yielded.
 
         Raises:
-            ValueError: the list is not complete, or is no list.
+            ValueError: the list is incomplete, or is not a list.
         """
         if self._head is None:
             return self._finish_without_items()
         items = [*self._items(last=True)]
         if self._tail is None:
-            raise ValueError("the list ended within its items")
+            raise ValueError("the server's list ended within its items")
         tail = b"".join(self._tail)
         whole = _decode(self._head + b'"items":null' + tail)
         if "items" in _decode(b'{"":null' + tail):
             raise ValueError("the server's list has its items twice")
-        # What the head said may be said again behind the items, and then that counts.
+        # A key may occur before and after the items; then the later value counts.
         self.metadata = {}
         self._describe(whole)
         return items
 
     def _find_items(self) -> bool:
-        """Looks for the beginning of the items; a lookalike deeper inside is told by what stands before it."""
+        """Finds the beginning of the items. A nested "items" key is skipped: the JSON before it is not a complete list head."""
         for found in _ITEMS.finditer(self._buffer, self._searched):
             self._searched = found.end()
             head = self._buffer[: found.start()]
@@ -134,7 +137,7 @@ class ListFraming:
                     return
                 byte = buffer[at]
                 if byte not in self._expected:
-                    raise ValueError(f"the list's items are not all objects, with commas between: {chr(byte)!r} came")
+                    raise ValueError(f"the server's list must have objects separated by commas; it has {chr(byte)!r}")
                 if byte == 0x2C:  # ,
                     self._expected = b"{"
                     at += 1
@@ -154,7 +157,7 @@ class ListFraming:
             self._buffer = buffer[at:]
 
     def _next_item(self, buffer: bytes, at: int, *, last: bool) -> tuple[Any, int]:
-        """The item that begins at a place, and where it ends; -1 while that has not come."""
+        """Returns the item that begins at `at`, and where it ends; -1 if its end has not been received."""
         if not self._separator:
             first = _FIRST_KEYS.match(buffer, at)
             self._separator = b"}," + first[0] if first is not None else b"},{"
@@ -177,7 +180,7 @@ class ListFraming:
         return None, -1
 
     def _scan(self, buffer: bytes, at: int, *, last: bool) -> tuple[Any, int]:
-        """Reads an item by its tokens, where that is worth it by now."""
+        """Reads an item by its tokens, if enough of it has been received since the last attempt."""
         length = len(buffer) - at
         if not last and length < self._scan_from:
             return None, -1
@@ -185,7 +188,7 @@ class ListFraming:
         if end < 0:
             if length > self._max:
                 raise LineTooLongError(self._max)
-            # Twice as much each time, so that all the scans together cost no more than two of the whole.
+            # The length doubles each time, so all attempts together cost at most twice one scan of the whole item.
             self._scan_from = min(2 * length, self._max + 1)
         return item, end
 
@@ -196,18 +199,18 @@ class ListFraming:
             return None
 
     def _by_tokens(self, buffer: bytes, at: int) -> tuple[Any, int]:
-        """The slow and sure way: counts brackets outside strings."""
+        """Finds the end of an item by counting the brackets outside strings: slow, but always right."""
         open_brackets = bytearray()
         for token in _TOKEN.finditer(buffer, at):
             byte = buffer[token.start()]
             if byte == 0x22:  # "
                 if token.end() == token.start() + 1:
-                    break  # its end has not come
+                    break  # the string's end has not been received
                 continue
             if byte in _CLOSED_BY:
                 open_brackets.append(_CLOSED_BY[byte])
             elif open_brackets.pop() != byte:
-                raise ValueError("the server's list is not JSON: the brackets of an item do not match")
+                raise ValueError("the server's list is not JSON: mismatched brackets in an item")
             if not open_brackets:
                 end = token.end()
                 if end - at > self._max:
@@ -221,14 +224,14 @@ class ListFraming:
         return None, -1
 
     def _finish_without_items(self) -> list[Any]:
-        """A list whose items are null or missing, or something else altogether."""
+        """Ends a list whose items are null or missing, or an answer that is not a list."""
         whole = _decode(self._buffer)
         self._describe(whole)
         if whole.get("items") is not None:
-            raise ValueError("the list's items are no list")
+            raise ValueError("the server's answer has items that are not an array")
         if "items" not in whole and not self.metadata.get("resourceVersion"):
-            # Taken for an empty list it would empty the cache.
-            raise ValueError("the server's answer has neither items nor a resourceVersion: it is no list")
+            # Read as an empty list, it would empty the cache.
+            raise ValueError("the server's answer is not a list: it has neither items nor a resourceVersion")
         return []
 
     def _describe(self, whole: Any) -> None:
@@ -236,7 +239,7 @@ class ListFraming:
             raise ValueError(f"the server answered with a {type(whole).__name__}, not a list")
         kind, api_version, metadata = whole.get("kind"), whole.get("apiVersion"), whole.get("metadata")
         if kind == "Table":
-            raise ValueError(f"unsupported list gvk: {api_version}, Kind=Table (a list of objects is needed)")
+            raise ValueError(f"unsupported list gvk: {api_version}, Kind=Table (a list of objects was requested)")
         if kind == "Status":
             raise ValueError(f"the server answered with a Status, not a list: {whole.get('message')}")
         if isinstance(kind, str) and isinstance(api_version, str):
@@ -246,45 +249,50 @@ class ListFraming:
             self.metadata = metadata
 
 
-def read_items(response: Any, framing: ListFraming, what: str) -> list[Any]:
-    """Reads a page of a list and returns its items.
+def read_items(response: Any, parser: ListParser, what: str, max_objects: int | None = None) -> list[Any]:
+    """Reads one page of a list and returns its items.
 
     Args:
-        response: an urllib3 response whose body was not read.
-        framing: takes the body apart.
-        what: is listed, for messages.
+        response: the urllib3 response; its body has not been read.
+        parser: the parser of the list.
+        what: the resource, for messages.
+        max_objects: the most items that are accepted; None for no limit.
 
     Raises:
-        ConnectionError: the connection broke.
-        TooManyObjectsError: there are more items than the request's scope allows.
-        ValueError: the answer is no list.
+        ConnectionError: the connection broke, or the server sent nothing for `SILENCE` seconds.
+        RequestCancelledError: the scope of the request was cancelled.
+        TooManyObjectsError: the page has more than `max_objects` items.
+        ValueError: the answer is not a list, or an item is too long.
     """
     items: list[Any] = []
     try:
-        _read_items(response, framing, what, items)
+        _read_items(response, parser, what, max_objects, items)
     except BaseException:
-        # The error's frames stay for as long as somebody shows it, and with them what came.
+        # The traceback keeps this list alive for as long as the error is kept, for example by a log handler.
         items.clear()
         raise
     return items
 
 
-def _read_items(response: Any, framing: ListFraming, what: str, items: list[Any]) -> None:
-    scope = current_scope()
-    most = None if scope is None else scope.max_objects
+def _read_items(response: Any, parser: ListParser, what: str, max_objects: int | None, items: list[Any]) -> None:
     with contextlib.closing(body_pieces(response, None)) as pieces:
         try:
             for piece in pieces:
-                items.extend(framing.feed(piece))
-                if most is not None and len(items) > most:
-                    raise TooManyObjectsError(most)
+                items.extend(parser.feed(piece))
+                _check_count(items, max_objects)
         except RequestCancelledError:
             raise
         except NotReadyError as error:
-            raise ConnectionError(f"the list of {what} stood still for {SILENCE:.0f} s") from error
+            raise ConnectionError(f"failed to list {what}: the server sent nothing for {SILENCE:.0f} s") from error
         except OSError as error:
-            raise ConnectionError(f"the list of {what} broke off") from error
-    items.extend(framing.finish())
+            raise ConnectionError(f"failed to list {what}: the connection broke before the end of the list") from error
+    items.extend(parser.finish())
+    _check_count(items, max_objects)
+
+
+def _check_count(items: list[Any], max_objects: int | None) -> None:
+    if max_objects is not None and len(items) > max_objects:
+        raise TooManyObjectsError(max_objects)
 
 
 def _skip(buffer: bytes, at: int, which: bytes) -> int:
@@ -294,13 +302,13 @@ def _skip(buffer: bytes, at: int, which: bytes) -> int:
 
 
 def _check_grammar(raw: bytes) -> None:
-    """Refuses what is no JSON, of which nobody knows what it was: it may have swallowed other items."""
+    """Refuses bytes that are not JSON: they may contain the items that follow."""
     try:
         _skip_over(raw)
     except msgspec.DecodeError as error:
         raise ValueError(f"the server's list is not JSON: {error}") from None
     except RecursionError:
-        # Its brackets match.
+        # Too deep for msgspec; the caller has checked that the brackets match.
         pass
 
 

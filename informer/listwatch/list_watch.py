@@ -1,47 +1,42 @@
-"""What to list and watch, and how: from functions, from an official list method, or from the name of a resource.
-
-Comes in: the options of one request. Goes out: one page of a list, or an open watch.
-"""
+"""`ListWatch`: lists and watches through two functions, an official list method, or a resource's name."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Self, overload
 
 from typing_extensions import TypedDict, TypeVar, Unpack
 
 from informer.arguments import check_callable
-from informer.listwatch.list_parser import ListFraming, read_items
+from informer.listwatch.list_parser import ListParser, read_items
 from informer.listwatch.lister_watcher import ListerWatcher, ObjectList, as_object_list, list_of
+from informer.listwatch.resource_request import ResourceRequest, namespaces_of
 from informer.listwatch.resources import Resource, known, parse_name
 from informer.listwatch.source import Source
-from informer.listwatch.targets import NamedTarget, PathTarget, Target
-from informer.listwatch.watch_decoding import heads_of, only_of, unwrapped_watch
+from informer.listwatch.targets import NamedTarget, PathTarget
+from informer.listwatch.watch_decoding import checked_decoder, json_heads, unwrapped_watch
 from informer.objects.entry import Undecodable
 from informer.objects.models import Codec, model_for
 from informer.objects.object import Object
-from informer.rate_limited_log import LimitedLog
-from watch.errors import ApiError
+from informer.rate_limited_log import rate_limited
+from watch.json_decoder import JSONDecoder
 from watch.options import ListOptions
 from watch.request_scope import DEFAULT_MAX_LINE_BYTES, current_scope
-from watch.stream_watcher import JSONDecoder, StreamWatcher
+from watch.stream_watcher import StreamWatcher
 from watch.watcher import Watcher
 
-__all__ = ["ListWatch", "ListerWatcher", "ObjectList", "ResourceListWatch", "ResourceOptions"]
+__all__ = ["ListWatch", "ListerWatcher", "ObjectList", "Reading", "ResourceListWatch", "ResourceOptions"]
 
 T = TypeVar("T", default=Any)
 M = TypeVar("M")
 
 _log = logging.getLogger(__name__)
 
-_JSON = "application/json"
-_METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
-_METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
-
 
 class ResourceOptions(TypedDict, total=False):
-    """What `ListWatch.for_resource` takes beside the model."""
+    """The options of `ListWatch.for_resource` besides the model."""
 
     namespace: str | Sequence[str] | None
     label_selector: str | None
@@ -51,14 +46,28 @@ class ResourceOptions(TypedDict, total=False):
 
 
 class ListWatch(Source[T]):
-    """A `ListerWatcher` of two functions; see `for_resource` and `from_api` for the usual ones.
+    """A lister-watcher: what a `Reflector` or informer uses to list and watch one kind of object.
+
+    Most programs make one from a resource's name or from a list method of the official client:
+
+        ListWatch.for_resource(api_client, "deployments.apps", namespace="web")
+        ListWatch.from_api(core_v1.list_namespaced_pod, namespace="web")
+
+    The constructor takes any two functions, for objects that come from elsewhere. They report an answer of the server by
+    raising `ApiError` or the official `ApiException`; any other exception counts as a broken connection.
 
     Args:
-        list_func: takes `ListOptions` and returns an `ObjectList`, or anything with `items` and `resource_version`.
-        watch_func: takes `ListOptions` and returns a `Watcher`.
-        supports_watch_list: whether a watch may be asked to begin with the present state (KEP-3157).
+        list_func: takes `ListOptions` and returns one page: an `ObjectList`, a list of the official client, a dict in API
+            form, or any object with `items` and `resource_version`. An informer stores the items as they are.
+        watch_func: takes `ListOptions` and returns a `Watcher`; None counts as a broken connection.
+        supports_watch_list: whether a watch may begin with the present state (KEP-3157).
 
-    Objects are stored as they come.
+    Raises:
+        TypeError: one of the functions is not callable.
+
+    Threads: an informer calls both functions on its reader thread, or on several if it has several namespaces.
+
+    Source: client-go tools/cache ListWatch.
     """
 
     def __init__(
@@ -75,11 +84,16 @@ class ListWatch(Source[T]):
         self.supports_watch_list = supports_watch_list
 
     def list(self, options: ListOptions) -> ObjectList[T]:
-        """See `ListerWatcher.list`."""
+        """Fetches one page; see `ListerWatcher.list`.
+
+        Raises:
+            TypeError: the list function did not return a page.
+            Exception: what the list function raised.
+        """
         return as_object_list(self._list(options))
 
     def watch(self, options: ListOptions) -> Watcher[T] | None:
-        """See `ListerWatcher.watch`."""
+        """Opens a watch; see `ListerWatcher.watch`. Raises what the watch function raises."""
         return self._watch(options)  # type: ignore[no-any-return]
 
     @overload
@@ -88,7 +102,7 @@ class ListWatch(Source[T]):
         api_client: Any, resource: str, *, model: None = None, **options: Unpack[ResourceOptions]
     ) -> ResourceListWatch[Object]: ...
 
-    # A bare `dict` says nothing of keys and values, which are known.
+    # The type `dict` alone does not tell mypy the types of keys and values.
     @overload
     @staticmethod
     def for_resource(
@@ -113,33 +127,34 @@ class ListWatch(Source[T]):
         metadata_only: bool = False,
         gzip: bool = False,
     ) -> ResourceListWatch[Any]:
-        """Lists and watches a resource by its name.
+        """Lists and watches a resource by its name, over HTTP.
 
         Args:
             api_client: the official client's `ApiClient`; None reads the in-cluster configuration or the kubeconfig.
-            resource: "pods", "deployments.apps", "v1/pods" or "apps/v1/Deployment"; any custom resource too.
-            namespace: one, several, or None for all over the cluster.
-            label_selector: such as "app=web,tier!=db".
-            field_selector: such as "spec.nodeName=node-1".
-            model: None for `Object`; dict; a msgspec.Struct, dataclass or TypedDict; an official model class.
-            metadata_only: ask for the objects' metadata alone.
-            gzip: have answers compressed, which pays on slow links only.
+            resource: "pods", "deployments.apps", "v1/pods" or "apps/v1/Deployment"; custom resources work the same way.
+            namespace: one namespace, a list of them, or None for the whole cluster.
+            label_selector: a label selector such as "app=web,tier!=db"; None for all objects.
+            field_selector: a field selector such as "spec.nodeName=node-1"; None for all objects.
+            model: the type of the objects: None for `Object`; `dict`; a msgspec.Struct, dataclass or TypedDict; or an
+                official model class such as `V1Pod`.
+            metadata_only: whether to request the objects' metadata only.
+            gzip: whether to request compressed answers, which is faster on slow links only.
 
         Raises:
-            ValueError: the name has none of the forms, or no namespace is given where a list of them is.
-            TypeError: the model is none of these, or names a field that the API does not have.
+            ValueError: the resource name is malformed, or the list of namespaces is empty.
+            TypeError: the model is not one of these types, or has a field that the API does not have.
         """
         parse_name(resource)
         codec = model_for(model, None if metadata_only else _schema_of(model, known(resource)))
-        return ResourceListWatch(
-            NamedTarget(resource, api_client),
-            _namespaces(namespace),
-            label_selector,
-            field_selector,
-            codec,
+        request = ResourceRequest(
+            target=NamedTarget(resource, api_client),
+            namespaces=namespaces_of(namespace),
+            label_selector=label_selector or "",
+            field_selector=field_selector or "",
             metadata_only=metadata_only,
             gzip=gzip,
         )
+        return ResourceListWatch(request, Reading(codec))
 
     @overload
     @staticmethod
@@ -159,59 +174,71 @@ class ListWatch(Source[T]):
 
     @staticmethod
     def from_api(list_method: Callable[..., Any], *, model: Any = None, **kwargs: Any) -> ResourceListWatch[Any]:
-        """Lists and watches what a list method of the official client lists.
+        """Lists and watches what a list method of the official client lists, over HTTP.
 
         Args:
-            list_method: such as `core_v1.list_pod_for_all_namespaces`; it is asked for its path and never sent.
-            model: see `for_resource`.
-            kwargs: the method's own, such as `namespace`, `label_selector` and `limit` (objects a page).
+            list_method: a bound list method such as `core_v1.list_pod_for_all_namespaces`. It is called once, to learn its
+                path and parameters, and sends no request.
+            model: the type of the objects; see `for_resource`.
+            kwargs: the method's own arguments, such as `namespace`, `label_selector` and `limit` (objects per page).
 
         Raises:
-            TypeError: it is no list method of the official client, or it refuses the arguments.
+            TypeError: `list_method` is not a list method of the official client, or it refuses the arguments.
         """
-        return ResourceListWatch(PathTarget.of_method(list_method, kwargs), None, None, None, model_for(model))
+        return ResourceListWatch(
+            ResourceRequest(target=PathTarget.of_method(list_method, kwargs)), Reading(model_for(model))
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How the answers to a `ResourceRequest` are read.
+
+    Attributes:
+        codec: makes the user's objects of the server's.
+        stored: whether to return objects in the form in which an informer stores them. One that does not decode is then an
+            `Undecodable`; otherwise it is logged and left out.
+        listed: called with each item of a list as soon as it is parsed; its result takes the item's place. None keeps them.
+        max_line_bytes: the longest event or list item that is accepted, in bytes; None for that of the request scope.
+        max_objects: the most items that are accepted in one page; None for that of the request scope.
+    """
+
+    codec: Codec
+    stored: bool = False
+    listed: Callable[[Any], Any] | None = None
+    max_line_bytes: int | None = None
+    max_objects: int | None = None
 
 
 class ResourceListWatch(ListWatch[T]):
-    """Lists and watches over HTTP; made by `ListWatch.for_resource` and `ListWatch.from_api`."""
+    """A lister-watcher over HTTP; `ListWatch.for_resource` and `ListWatch.from_api` make it.
 
-    def __init__(
-        self,
-        target: Target,
-        namespaces: tuple[str, ...] | None,
-        label_selector: str | None,
-        field_selector: str | None,
-        codec: Codec,
-        *,
-        metadata_only: bool = False,
-        gzip: bool = False,
-        stored: bool = False,
-        listed: Callable[[Any], Any] | None = None,
-        tweak: Callable[[ListOptions], ListOptions | None] | None = None,
-    ) -> None:
-        self._target = target
-        self._tweak = tweak
-        self._label_selector = label_selector or ""
-        self._field_selector = field_selector or ""
-        self._metadata_only = metadata_only
-        self._gzip = gzip
-        self._stored = stored
-        self._listed = listed
-        self._limited = LimitedLog(_log)
-        self._all_namespaces = namespaces
-        self._namespace = namespaces[0] if namespaces and len(namespaces) == 1 else None
+    Several namespaces are several lists: an informer lists and watches each by itself, and `list` and `watch` here refuse.
+
+    Args:
+        request: what is requested from the server.
+        reading: how its answers are read.
+
+    Threads: any; a call blocks until the server has answered. A cancelled `RequestScope` interrupts it.
+    """
+
+    def __init__(self, request: ResourceRequest, reading: Reading) -> None:
+        self._request = request
+        self._reading = reading
+        self._codec = reading.codec
+        self._limited = rate_limited(_log)
+        namespaces = request.namespaces
         self.namespaces = namespaces if namespaces and len(namespaces) > 1 else None
-        self._codec = codec
 
     @property
     def resource_name(self) -> str | None:
-        """For messages, such as "deployments.apps"."""
-        return self._target.name
+        """See `Source.resource_name`."""
+        return self._request.target.name
 
     @property
     def server(self) -> str:
-        """Tells its server from others, without asking anybody."""
-        return self._target.server
+        """See `Source.server`."""
+        return self._request.target.server
 
     @property
     def unwrap(self) -> Callable[[Any], Any] | None:
@@ -219,132 +246,95 @@ class ResourceListWatch(ListWatch[T]):
         return None if self._codec.identity else self._codec.unwrap
 
     def entries(self, listed: Callable[[Any], Any] | None = None) -> Self:
-        """The same in the form in which an informer stores objects; one that does not decode is an `Undecodable`.
-
-        Args:
-            listed: called with each item of a list as soon as it has come, and gives what stands there instead; None changes
-                nothing.
-        """
-        return self._like(self._all_namespaces, stored=True, listed=listed, tweak=self._tweak)
+        """See `Source.entries`. An object that does not decode becomes an `Undecodable`."""
+        return type(self)(self._request, replace(self._reading, stored=True, listed=listed))
 
     def for_namespace(self, namespace: str) -> Self:
-        """The same in one namespace only."""
-        return self._like((namespace,), stored=self._stored, listed=self._listed, tweak=self._tweak)
+        """Returns the same list-watch for one namespace only."""
+        return type(self)(replace(self._request, namespaces=(namespace,)), self._reading)
 
     def tweaked(self, tweak: Callable[[ListOptions], ListOptions | None]) -> Self:
-        """The same, with a function that may change the options of each request."""
-        return self._like(self._all_namespaces, stored=self._stored, listed=self._listed, tweak=tweak)
+        """Returns the same list-watch with a function that may change the options of each request."""
+        return type(self)(replace(self._request, tweak=tweak), self._reading)
+
+    def bounded(self, *, max_line_bytes: int, max_objects: int | None) -> Self:
+        """See `Source.bounded`."""
+        return type(self)(self._request, replace(self._reading, max_line_bytes=max_line_bytes, max_objects=max_objects))
 
     def list(self, options: ListOptions) -> ObjectList[T]:
-        """See `ListerWatcher.list`."""
-        response = self._open(options, watch=False)
-        item_type = ("", "") if self._metadata_only else self._target.item_type
-        framing = ListFraming(self._list_item, _max_line_bytes(), on_bad_item=_undecodable, item_type=item_type)
-        items = read_items(response, framing, self._target.name)
-        self._check_kind(item_type[1], framing.kind)
-        if not self._stored:
-            items = [seen for item in items if (seen := self.unwrapped(item)) is not None]
-        return list_of(items, framing.metadata)
+        """Fetches one page.
+
+        Raises:
+            ApiError: the server refused.
+            ConnectionError: the connection broke.
+            TooManyObjectsError: the page has more objects than are accepted.
+            ValueError: the answer is not a list of the resource, or an item is too long.
+        """
+        response = self._request.open(options, watch=False)
+        max_line_bytes, max_objects = self._bounds()
+        target = self._request.target
+        item_type = ("", "") if self._request.metadata_only else target.item_type
+        parser = ListParser(self._list_item, max_line_bytes, on_bad_item=_undecodable, item_type=item_type)
+        items = read_items(response, parser, target.name, max_objects)
+        _check_kind(target.name, item_type[1], parser.kind)
+        if not self._reading.stored:
+            items = [seen for item in items if (seen := self._unwrap_or_log(item)) is not None]
+        return list_of(items, parser.metadata)
 
     def watch(self, options: ListOptions) -> Watcher[T]:
-        """See `ListerWatcher.watch`."""
-        response = self._open(options, watch=True)
+        """Opens a watch.
+
+        Raises:
+            ApiError: the server refused.
+            ConnectionError: the connection broke.
+        """
+        response = self._request.open(options, watch=True)
         decode = Object.from_bytes if self._codec.identity else self._decode_stored
         expected = self._expected_type()
         decoder = JSONDecoder(
             response,
             decode_object=decode,
             decode_bookmark=Object.from_bytes,
-            max_line_bytes=_max_line_bytes(),
-            heads=() if expected is None else heads_of(*expected),
-            decode_unusual=None if expected is None else only_of(*expected, decode),
+            max_line_bytes=self._bounds()[0],
+            heads=() if expected is None else json_heads(*expected),
+            decode_unusual=None if expected is None else checked_decoder(*expected, decode),
         )
         watcher: StreamWatcher[Any] = StreamWatcher(decoder)
-        return watcher if self._stored or self._codec.identity else unwrapped_watch(watcher, self.unwrapped)
+        return (
+            watcher if self._reading.stored or self._codec.identity else unwrapped_watch(watcher, self._unwrap_or_log)
+        )
 
-    def unwrapped(self, item: Any) -> Any:
-        """What users see of an item, None for one that does not decode (which is logged)."""
+    def _unwrap_or_log(self, item: Any) -> Any:
+        """Returns what users see of an item. For one that does not decode it logs that, and returns None."""
         if type(item) is Undecodable:
-            self._limited.log(
-                logging.ERROR, "%s left out: %s/%s does not decode", self.resource_name, item.namespace, item.name
-            )
+            self._limited.error("%s left out: %s/%s does not decode", self.resource_name, item.namespace, item.name)
             return None
         return self._codec.unwrap(item)
 
-    def _like(
-        self,
-        namespaces: tuple[str, ...] | None,
-        *,
-        stored: bool,
-        listed: Callable[[Any], Any] | None,
-        tweak: Callable[[ListOptions], ListOptions | None] | None,
-    ) -> Self:
-        return type(self)(
-            self._target,
-            namespaces,
-            self._label_selector,
-            self._field_selector,
-            self._codec,
-            metadata_only=self._metadata_only,
-            gzip=self._gzip,
-            stored=stored,
-            listed=listed,
-            tweak=tweak,
-        )
-
-    def _open(self, options: ListOptions, *, watch: bool) -> Any:
-        if self.namespaces:
-            raise ValueError(
-                f"{len(self.namespaces)} namespaces are several lists: use a SharedInformer, or for_namespace() for each"
-            )
-        if self._tweak is not None:
-            options = self._tweak(options) or options
-        query = self._query(options)
-        accept = _JSON
-        if watch:
-            query["watch"] = "true"
-        if self._metadata_only:
-            accept = _METADATA if watch else _METADATA_LIST
-        try:
-            path = self._target.path(self._namespace)
-            return self._target.transport().open(path, query, accept=accept, gzip=self._gzip)
-        except ApiError as error:
-            if error.status == 404:
-                self._target.forget()
-            raise
-
-    def _query(self, options: ListOptions) -> dict[str, str]:
-        asked = options.to_query()
-        own = dict(self._target.query)
-        for name, selector in (("labelSelector", self._label_selector), ("fieldSelector", self._field_selector)):
-            both = [part for part in (own.pop(name, ""), selector, asked.pop(name, "")) if part]
-            if both:
-                own[name] = ",".join(both)
-        # Where there is a limit at all, the user's comes first.
-        limit = own.pop("limit", None)
-        if limit is not None and "limit" in asked:
-            asked["limit"] = limit
-        return {**own, **asked}
+    def _bounds(self) -> tuple[int, int | None]:
+        """The longest event or item in bytes, and the most items per page."""
+        reading = self._reading
+        if reading.max_line_bytes is not None:
+            return reading.max_line_bytes, reading.max_objects
+        scope = current_scope()
+        return (DEFAULT_MAX_LINE_BYTES, None) if scope is None else (scope.max_line_bytes, scope.max_objects)
 
     def _expected_type(self) -> tuple[str, str] | None:
-        """The apiVersion and kind of what a watch brings, where that is certain; None also where nobody would be told.
+        """The apiVersion and kind that a watch must bring; None if any will do.
 
-        A custom resource may be defined anew with another kind, and its name be known from before.
+        Only built-in resources are checked: a custom resource may be redefined with another kind. Without an informer
+        behind the watch, an object of another type could not be reported.
         """
-        if not self._stored or self._metadata_only:
+        if not self._reading.stored or self._request.metadata_only:
             return None
-        resource = self._target.built_in
+        resource = self._request.target.built_in
         return None if resource is None else (resource.api_version, resource.kind)
-
-    def _check_kind(self, asked: str, came: str) -> None:
-        """Refuses a list of other objects; how the list of a custom resource is called is its author's choice."""
-        if asked and came and came != asked and known(self._target.name) is not None:
-            raise ValueError(f"the server answered with a list of {came[:100]!r}, not of {asked!r}")
 
     def _list_item(self, raw: bytes, api_version: str, kind: str) -> Any:
         obj = Object.from_list_item(raw, api_version, kind)
         item = obj if self._codec.identity else self._wrap(obj)
-        return item if self._listed is None else self._listed(item)
+        listed = self._reading.listed
+        return item if listed is None else listed(item)
 
     def _decode_stored(self, raw: bytes) -> Any:
         return self._wrap(Object.from_bytes(raw))
@@ -352,7 +342,7 @@ class ResourceListWatch(ListWatch[T]):
     def _wrap(self, obj: Object) -> Any:
         try:
             return self._codec.wrap(obj)
-        # Whatever a user's type raises concerns this one object.
+        # A user's type may raise anything; it concerns this one object only.
         except Exception as error:
             return Undecodable(obj.name, obj.namespace, obj.uid, obj.resource_version, obj.raw, error)
 
@@ -361,24 +351,14 @@ def _undecodable(raw: bytes, error: Exception) -> Undecodable:
     return Undecodable("", "", "", "", raw, error)
 
 
-def _max_line_bytes() -> int:
-    scope = current_scope()
-    return DEFAULT_MAX_LINE_BYTES if scope is None else scope.max_line_bytes
-
-
-def _namespaces(namespace: Any) -> tuple[str, ...] | None:
-    if namespace is None or namespace == "":
-        return None
-    if isinstance(namespace, str):
-        return (namespace,)
-    several = tuple(dict.fromkeys(namespace))
-    if not several or not all(isinstance(each, str) and each for each in several):
-        raise ValueError(f"namespace must be a name, a list of at least one name, or None, not {namespace!r}")
-    return several
+def _check_kind(resource_name: str, expected: str, kind: str) -> None:
+    """Refuses a list of another kind. The list kind of a custom resource is its author's choice, and is not checked."""
+    if expected and kind and kind != expected and known(resource_name) is not None:
+        raise ValueError(f"the server answered with a list of {kind[:100]!r}, not of {expected!r}")
 
 
 def _schema_of(model: Any, resource: Resource | None) -> Any:
-    """The official model class of a built-in resource, when there are fields to check against it."""
+    """Returns the official model class to check the fields of `model` against; None if there is nothing to check."""
     if model is None or model is dict or resource is None or hasattr(model, "openapi_types"):
         return None
     from kubernetes.client import models

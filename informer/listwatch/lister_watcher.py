@@ -1,4 +1,4 @@
-"""What lists and watches a resource, seen from whoever asks it."""
+"""The protocol of lister-watchers, and the page that `list` returns."""
 
 from __future__ import annotations
 
@@ -17,14 +17,16 @@ T = TypeVar("T", default=Any)
 
 
 class ObjectList(Generic[T]):
-    """One page of a list.
+    """One page of a list: what `ListerWatcher.list` returns.
+
+        ObjectList([pod], resource_version="42")
 
     Args:
-        items: the objects.
-        resource_version: of the list.
-        continue_: token of the next page, None or "" on the last one.
-        remaining_item_count: how many objects the following pages have, None if the server does not say.
-        shard_selector: the part of the objects that the server says these are (KEP-5866), None for all.
+        items: the objects of this page; copied into a list.
+        resource_version: the resourceVersion of the list, from which a watch can go on.
+        continue_: the token of the next page; None or "" on the last page.
+        remaining_item_count: the number of objects on the following pages; None if the server does not say.
+        shard_selector: the shard that the server says it has listed (KEP-5866); None for all objects.
     """
 
     __slots__ = ("continue_", "items", "remaining_item_count", "resource_version", "shard_selector")
@@ -48,24 +50,37 @@ class ObjectList(Generic[T]):
 
 
 class ListerWatcher(Protocol[T]):
-    """Lists and watches; it may set `supports_watch_list = False`."""
+    """Lists and watches one kind of object; `ListWatch` is the usual implementation.
+
+    It may set `supports_watch_list = False` if a watch must not begin with the present state (KEP-3157). An object with
+    `list` and `watch` is enough; it does not have to inherit from this class.
+
+    Threads: an informer calls both methods on its reader thread, or on several if it has several namespaces.
+    """
 
     def list(self, options: ListOptions) -> ObjectList[T]:
         """Fetches one page.
 
+        Args:
+            options: selectors, page size, continue token and resourceVersion of the request.
+
         Raises:
-            ApiError: the server refused.
-            Exception: anything else counts as a broken connection.
+            ApiError: the server refused; the official `ApiException` is understood too.
+            Exception: any other exception counts as a broken connection.
         """
         ...
 
     def watch(self, options: ListOptions) -> Watcher[T] | None:
-        """Opens a watch; None counts as a broken connection. Raises as `list` does."""
+        """Opens a watch and returns its watcher; None counts as a broken connection. Raises as `list` does."""
         ...
 
 
 def as_object_list(page: Any) -> ObjectList[Any]:
-    """A page from a list of the official client, one in API form, or anything with `items` and `resource_version`.
+    """Returns a page as an `ObjectList`.
+
+    Args:
+        page: an `ObjectList`; a list of the official client; a dict in API form; or any object with `items` or
+            `resource_version`, where missing items are an empty list and a missing version is "".
 
     Raises:
         TypeError: it is none of these.
@@ -80,10 +95,10 @@ def as_object_list(page: Any) -> ObjectList[Any]:
     if version is None and metadata is not None:
         version = metadata_of(page).resource_version
     if items is None and version is None:
-        raise TypeError(f"list_func returned a {type(page).__name__}: an ObjectList is needed")
+        raise TypeError(f"the list function returned a {type(page).__name__}, not an ObjectList")
     return ObjectList(
         items or [],
-        _text(version),
+        "" if version is None else str(version),
         getattr(page, "continue_", None) or getattr(metadata, "_continue", None),
         getattr(page, "remaining_item_count", None) or getattr(metadata, "remaining_item_count", None),
         getattr(page, "shard_selector", None),
@@ -91,7 +106,7 @@ def as_object_list(page: Any) -> ObjectList[Any]:
 
 
 def list_of(items: Sequence[T], metadata: Mapping[str, Any]) -> ObjectList[T]:
-    """A page of these items, with what a list's metadata say of it, however oddly."""
+    """Returns a page of parsed items, with the list's metadata. A field of an unexpected type counts as missing."""
     remaining = metadata.get("remainingItemCount")
     shard = metadata.get("shardInfo")
     return ObjectList(

@@ -1,7 +1,7 @@
-"""From the name of a resource to its path.
+"""Finds the path of a resource from its name.
 
-Comes in: "pods", "deployments.apps", "v1/pods" or "apps/v1/Deployment". Goes out: group, version, plural and kind. The
-common built-in ones are known; for any other the server is asked, and asked again when a name is not among its answers.
+A name is "pods", "deployments.apps", "v1/pods" or "apps/v1/Deployment". The common built-in resources are in a table here. For
+any other name the server is asked, and asked again for a name that its last answer did not contain.
 """
 
 from __future__ import annotations
@@ -12,14 +12,23 @@ from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 from informer.transport.transport import Transport
-from watch.concurrency import Lock, in_forked_child
+from watch.concurrency import Lock
 from watch.errors import ApiError
 
 __all__ = ["Resource", "built_in_resources", "forget", "known", "parse_name", "resolve"]
 
 
 class Resource(NamedTuple):
-    """What a server calls a resource."""
+    """A resource as API discovery describes it.
+
+    Attributes:
+        group: the API group, "" for the core group.
+        version: such as "v1".
+        plural: the name in paths, such as "deployments".
+        kind: such as "Deployment".
+        namespaced: whether its objects are in namespaces.
+        names: the singular and short names.
+    """
 
     group: str
     version: str
@@ -30,22 +39,22 @@ class Resource(NamedTuple):
 
     @property
     def api_version(self) -> str:
-        """As in an object: "v1" or "apps/v1"."""
+        """The apiVersion of its objects, such as "v1" or "apps/v1"."""
         return f"{self.group}/{self.version}" if self.group else self.version
 
     @property
     def name(self) -> str:
-        """As in messages: "pods" or "deployments.apps"."""
+        """The name for messages, such as "pods" or "deployments.apps"."""
         return f"{self.plural}.{self.group}" if self.group else self.plural
 
     def path(self, namespace: str | None) -> str:
-        """The path of its list, in a namespace or (None) all over the cluster."""
+        """Returns the path of its list in a namespace; None: in the whole cluster."""
         root = f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
         return f"{root}/namespaces/{namespace}/{self.plural}" if namespace else f"{root}/{self.plural}"
 
 
-# Kinds as every supported server has them; a plural is the kind in small letters with "s" unless it says otherwise, and a
-# name with "*" has no namespace.
+# The kinds of every supported server, as Kind[*][:plural][/short ...]. "*": not in namespaces. The default plural is the kind
+# in lower case with an "s".
 _BUILT_IN = """
 v1: ConfigMap/cm Endpoints:endpoints/ep Event/ev LimitRange/limits Namespace*/ns Node*/no PersistentVolume*/pv
 v1: PersistentVolumeClaim/pvc Pod/po PodTemplate ReplicationController/rc ResourceQuota/quota Secret ServiceAccount/sa
@@ -66,12 +75,12 @@ apiextensions.k8s.io/v1: CustomResourceDefinition*/crd/crds
 
 
 def read_table(table: str) -> list[Resource]:
-    """The resources of a table such as the one above."""
+    """Parses a table of resources such as `_BUILT_IN`."""
     resources = []
     for line in table.strip().splitlines():
-        api_version, _, words = line.partition(": ")
+        api_version, _, described = line.partition(": ")
         group, _, version = api_version.rpartition("/")
-        for word in words.split():
+        for word in described.split():
             named, *short = word.split("/")
             kind, _, plural = named.partition(":")
             bare = kind.rstrip("*")
@@ -90,25 +99,28 @@ def read_table(table: str) -> list[Resource]:
 
 _KNOWN = read_table(_BUILT_IN)
 
-_Question = tuple[str | None, str | None, str]  # group, version, and the rest of the name where there is no group
+_Question = tuple[str | None, str | None, str]  # group, version, and the rest of a name without a group
 
-# What a server has answered, by what it was asked: a group's resources in one list, so that a hundred informers of them do
-# not ask a hundred times, and of a name without a group the one that was found. Guarded by _found_lock.
+# What each server has answered. For a group: all of its resources, so that a hundred informers of one group ask once. For a
+# name without a group: the one resource found. Guarded by _found_lock.
 _found: WeakKeyDictionary[Transport, dict[_Question, list[Resource]]] = WeakKeyDictionary()
-# Not held while a server is asked: two who miss the same name both ask, and neither waits for the other.
+# Not held while a server is asked: two threads that miss the same name both ask, and neither waits for the other.
 _found_lock = Lock()
 
 
 def parse_name(name: Any) -> tuple[str | None, str | None, str]:
-    """Group, version (None: any) and the rest of a resource's name.
+    """Splits the name of a resource.
+
+    Returns:
+        The group (None for any), the version (None for any), and the plural, kind or short name.
 
     Raises:
-        ValueError: it has none of the forms.
+        ValueError: the name has none of the four forms.
     """
     parts = name.split("/") if isinstance(name, str) else []
     if not parts or len(parts) > 3 or any(not part or part != part.strip() for part in parts):
         raise ValueError(
-            f'{name!r} is no name of a resource: "pods", "deployments.apps", "v1/pods" or "apps/v1/Deployment" are'
+            f'{name!r} is not the name of a resource (such as "pods", "deployments.apps", "v1/pods" or "apps/v1/Deployment")'
         )
     if len(parts) == 3:
         return parts[0], parts[1], parts[2]
@@ -119,20 +131,24 @@ def parse_name(name: Any) -> tuple[str | None, str | None, str]:
 
 
 def known(name: str) -> Resource | None:
-    """A built-in resource, without asking any server."""
+    """Returns the built-in resource of a name, or None. Sends no request."""
     return _pick(_KNOWN, *parse_name(name))
 
 
 def resolve(name: str, transport: Transport) -> Resource:
-    """The resource of a name.
+    """Returns the resource of a name.
 
     Args:
-        name: see the module.
-        transport: of the server to ask where the name is no built-in one's.
+        name: such as "pods", "deployments.apps", "v1/pods" or "apps/v1/Deployment".
+        transport: sends the requests to the server, if the resource is not a built-in one.
 
     Raises:
-        ApiError: 404, the server does not serve it (perhaps not yet); the message names what comes nearest.
-        ValueError: the name has none of the forms.
+        ApiError: 404 if the server does not serve the resource (yet); the message suggests the nearest name. Otherwise the
+            server refused to answer.
+        ConnectionError: the server could not be reached.
+        ValueError: the name has none of the four forms.
+
+    Threads: any; blocks for up to a few requests.
     """
     group, version, rest = parse_name(name)
     found = _pick(_KNOWN, group, version, rest)
@@ -153,12 +169,12 @@ def resolve(name: str, transport: Transport) -> Resource:
     names = {n for r in (*served, *_KNOWN) for n in (r.name, r.plural, r.kind)}
     near = difflib.get_close_matches(rest if group is None else f"{rest}.{group}", names, 1, 0.6)
     near = near or difflib.get_close_matches(rest, names, 1, 0.6)
-    hint = f" (the nearest that it has is {near[0]!r})" if near else ""
+    hint = f" (did you mean {near[0]!r}?)" if near else ""
     raise ApiError(404, "NotFound", f"the server doesn't have a resource type {name!r}{hint}")
 
 
 def forget(name: str, transport: Transport) -> None:
-    """After a 404: the server is asked again when somebody needs this resource."""
+    """Forgets what the server answered for a name, after a 404; the next `resolve` asks again."""
     with _found_lock:
         _found.get(transport, {}).pop(_question(*parse_name(name)), None)
 
@@ -172,7 +188,7 @@ def _pick(resources: Iterable[Resource], group: str | None, version: str | None,
     for resource in resources:
         groups: tuple[str | None, ...] = (None, resource.group)
         if version is None:
-            # "deployments.v1.apps" is kubectl's way to name a version.
+            # kubectl also writes the version as in "deployments.v1.apps".
             groups += (f"{resource.version}.{resource.group}",)
         if group not in groups or version not in (None, resource.version):
             continue
@@ -183,7 +199,7 @@ def _pick(resources: Iterable[Resource], group: str | None, version: str | None,
 
 def _discover(transport: Transport, group: str | None, version: str | None) -> Iterable[Resource]:
     if version is not None:
-        # Named in full: one request tells.
+        # With a version, one request is enough.
         root = f"/apis/{group}/{version}" if group else f"/api/{version}"
         try:
             yield from _resources_of(transport.get_json(root), group or "", version)
@@ -209,7 +225,7 @@ def _discover(transport: Transport, group: str | None, version: str | None) -> I
 
 
 def _entries(answer: Any, key: str) -> list[dict[str, Any]]:
-    """The objects of a list in an answer, whatever else it may be."""
+    """The objects in a list of the answer; none if the answer has another shape."""
     found = answer.get(key) if isinstance(answer, dict) else None
     return [entry for entry in found if isinstance(entry, dict)] if isinstance(found, list) else []
 
@@ -224,21 +240,13 @@ def _resources_of(answer: Any, group: str, version: str) -> Iterable[Resource]:
 
 
 def built_in_resources() -> tuple[Resource, ...]:
-    """The resources that are known without asking a server."""
+    """Returns the resources that are known without asking a server."""
     return tuple(_KNOWN)
 
 
 def find_built_in(version: str, kind: str) -> Resource | None:
-    """The built-in resource of a version and kind, whatever its group."""
+    """Returns the first built-in resource of a version and kind, in any group; None if there is none."""
     for resource in _KNOWN:
         if resource.version == version and resource.kind == kind:
             return resource
     return None
-
-
-@in_forked_child
-def _forget_after_fork() -> None:
-    """The lock may have been held when the child was made."""
-    global _found_lock  # noqa: PLW0603
-    _found_lock = Lock()
-    _found.clear()

@@ -1,25 +1,27 @@
-"""A lister-watcher together with what an informer may know of it beyond `list` and `watch`."""
+"""`Source`: a lister-watcher that also describes itself, with defaults for all that a user's lister-watcher lacks."""
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
-from typing import Any, Generic
+from typing import Any, Generic, Self
 
 from typing_extensions import TypeVar
 
-from informer.listwatch.lister_watcher import ListerWatcher, ObjectList
+from informer.listwatch.lister_watcher import ListerWatcher, ObjectList, as_object_list
 from watch.options import ListOptions
 from watch.watcher import Watcher
 
-__all__ = ["Source", "WrappedSource", "as_page", "as_source"]
+__all__ = ["Source", "WrappedSource", "as_source"]
 
 T = TypeVar("T", default=Any)
 
 
 class Source(Generic[T]):
-    """A `ListerWatcher` that can describe itself. The attributes here are the defaults: nothing is known.
+    """A `ListerWatcher` that describes itself to the informer: its resource, server, namespaces and stored form.
 
-    A user's lister-watcher needs `list` and `watch` only; `as_source` adds the rest.
+    The attributes of this class are the defaults. A user's lister-watcher has `list` and `watch` only; `as_source` adds the
+    defaults to it.
     """
 
     @property
@@ -29,12 +31,12 @@ class Source(Generic[T]):
 
     @property
     def server(self) -> str | None:
-        """Identifies the API server: the informers of one server take turns with their requests. None: unknown."""
+        """Identifies the API server: all informers of a server share its request pacing. None if it is not known."""
         return None
 
     @property
     def unwrap(self) -> Callable[[Any], Any] | None:
-        """Returns the object that users see of a stored item; None if they are the same."""
+        """A function that returns what users see of a stored item; None if they see the item itself."""
         return None
 
     namespaces: tuple[str, ...] | None = None
@@ -43,16 +45,25 @@ class Source(Generic[T]):
     """Whether a watch may begin with the present state (KEP-3157)."""
 
     def list(self, options: ListOptions) -> ObjectList[T]:
-        """See `ListerWatcher.list`."""
+        """Fetches one page; see `ListerWatcher.list`."""
         raise NotImplementedError
 
     def watch(self, options: ListOptions) -> Watcher[T] | None:
-        """See `ListerWatcher.watch`."""
+        """Opens a watch; see `ListerWatcher.watch`."""
         raise NotImplementedError
 
     def for_namespace(self, namespace: str) -> Source[T]:
         """Returns the source of one of `namespaces`."""
         raise NotImplementedError
+
+    def bounded(self, *, max_line_bytes: int, max_objects: int | None) -> Source[T]:
+        """Returns this source with bounds on what it accepts from the server. By default it has no bounds to set.
+
+        Args:
+            max_line_bytes: the longest event or list item, in bytes. A longer one raises `LineTooLongError`.
+            max_objects: the most items in one page; None for no limit. More raise `TooManyObjectsError`.
+        """
+        return self
 
     def entries(self, listed: Callable[[Any], Any] | None = None) -> Source[Any]:
         """Returns a source of items in the form in which an informer stores them.
@@ -71,7 +82,13 @@ class Source(Generic[T]):
 
 
 class WrappedSource(Source[Any]):
-    """Base of a source around another: describes itself as that does."""
+    """Base of a source around another one; it describes itself as the inner one does.
+
+    A subclass overrides `list`, `watch` or both. `for_namespace` and `bounded` give the same wrapper around another source.
+
+    Args:
+        inner: the wrapped source.
+    """
 
     def __init__(self, inner: Source[Any]) -> None:
         self.inner = inner
@@ -101,25 +118,36 @@ class WrappedSource(Source[Any]):
         """See `Source.watch`."""
         return self.inner.watch(options)
 
+    def for_namespace(self, namespace: str) -> Source[Any]:
+        """See `Source.for_namespace`."""
+        return self._around(self.inner.for_namespace(namespace))
+
+    def bounded(self, *, max_line_bytes: int, max_objects: int | None) -> Source[Any]:
+        """See `Source.bounded`."""
+        return self._around(self.inner.bounded(max_line_bytes=max_line_bytes, max_objects=max_objects))
+
+    def _around(self, inner: Source[Any]) -> Self:
+        """The same wrapper around another source."""
+        made = copy.copy(self)
+        WrappedSource.__init__(made, inner)
+        return made
+
 
 class _Listed(WrappedSource):
-    """A source behind a function on the items of its lists."""
+    """A source that calls a function on each item of its lists."""
 
     def __init__(self, inner: Source[Any], listed: Callable[[Any], Any]) -> None:
         super().__init__(inner)
         self._listed = listed
 
     def list(self, options: ListOptions) -> ObjectList[Any]:
-        page = as_page(self.inner.list(options))
+        page = self.inner.list(options)
         items = [self._listed(item) for item in page.items]
         return ObjectList(items, page.resource_version, page.continue_, page.remaining_item_count, page.shard_selector)
 
-    def for_namespace(self, namespace: str) -> Source[Any]:
-        return _Listed(self.inner.for_namespace(namespace), self._listed)
-
 
 class _Adapted(Source[Any]):
-    """A user's lister-watcher as a `Source`: what it does not say of itself has the default."""
+    """A user's lister-watcher as a `Source`: it may have any of a source's attributes, and gets the default of the others."""
 
     def __init__(self, given: Any) -> None:
         self._given = given
@@ -139,8 +167,7 @@ class _Adapted(Source[Any]):
         return getattr(self._given, "unwrap", None)
 
     def list(self, options: ListOptions) -> ObjectList[Any]:
-        page: ObjectList[Any] = self._given.list(options)
-        return page
+        return as_object_list(self._given.list(options))
 
     def watch(self, options: ListOptions) -> Watcher[Any] | None:
         watcher: Watcher[Any] | None = self._given.watch(options)
@@ -150,23 +177,6 @@ class _Adapted(Source[Any]):
         return as_source(self._given.for_namespace(namespace))
 
 
-def as_page(page: Any) -> ObjectList[Any]:
-    """Returns a user's page with all attributes of an `ObjectList`; `items` and `resource_version` are required.
-
-    Raises:
-        AttributeError: one of the two is missing.
-    """
-    if isinstance(page, ObjectList):
-        return page
-    return ObjectList(
-        page.items or (),
-        page.resource_version,
-        getattr(page, "continue_", None),
-        getattr(page, "remaining_item_count", None),
-        getattr(page, "shard_selector", None),
-    )
-
-
 def as_source(lister_watcher: ListerWatcher[T]) -> Source[T]:
-    """Returns a lister-watcher as a `Source`; one that is a `Source` already, unchanged."""
+    """Returns a lister-watcher as a `Source`; one that already is a `Source` is returned as it is."""
     return lister_watcher if isinstance(lister_watcher, Source) else _Adapted(lister_watcher)

@@ -1,7 +1,4 @@
-"""Where a resource is listed: the path and the server, from the resource's name or from an official list method.
-
-Comes in: "deployments.apps", or `core_v1.list_namespaced_pod` with its arguments. Goes out: a path and a query.
-"""
+"""Where a resource is served: the server and the path, from the resource's name or from an official list method."""
 
 from __future__ import annotations
 
@@ -16,57 +13,60 @@ __all__ = ["NamedTarget", "PathTarget", "Target"]
 
 
 class Target(Protocol):
-    """Where a list's path comes from."""
+    """Where a resource is listed and watched."""
 
     @property
     def name(self) -> str:
-        """For messages, such as "deployments.apps"."""
+        """The resource for messages, such as "deployments.apps"."""
         ...
 
     @property
     def query(self) -> Mapping[str, str]:
-        """Parameters of every request."""
+        """Query parameters of every request."""
         ...
 
     @property
     def server(self) -> str:
-        """Tells its server from others, without asking anybody."""
+        """Identifies the server; "" for the one of the default configuration. Sends no request."""
         ...
 
     @property
     def item_type(self) -> tuple[str, str]:
-        """The objects' apiVersion and kind, ("", "") where they are not known."""
+        """The apiVersion and kind of the objects; ("", "") if they are not known."""
         ...
 
     @property
     def built_in(self) -> Resource | None:
-        """The resource, where it is one of Kubernetes' own."""
+        """The resource if it is a built-in one, else None."""
         ...
 
     def transport(self) -> Transport:
-        """What sends the requests."""
+        """Returns the transport that sends the requests."""
         ...
 
     def path(self, namespace: str | None) -> str:
-        """The path, in a namespace or (None) all over the cluster; may ask the server.
+        """Returns the path of the list. It may ask the server which resources it has.
+
+        Args:
+            namespace: the namespace; None for the whole cluster.
 
         Raises:
-            ApiError: 404, the server does not serve the resource (perhaps not yet).
-            ValueError: a namespace was given for a resource that has none.
+            ApiError: 404 if the server does not serve the resource (yet).
+            ValueError: a namespace was given for a resource without namespaces.
         """
         ...
 
     def forget(self) -> None:
-        """After a 404: the next use asks the server again."""
+        """Forgets what the server has said about the resource, after a 404; the next `path` asks again."""
         ...
 
 
 class NamedTarget:
-    """A resource's name, which the server is asked about when it is first needed.
+    """The target of a resource's name. Unless the resource is a built-in one, its first request asks the server for the path.
 
     Args:
-        name: see `informer.listwatch.resources`.
-        api_client: the official client's `ApiClient`, or None for the default one.
+        name: such as "pods", "deployments.apps", "v1/pods" or "apps/v1/Deployment".
+        api_client: the official client's `ApiClient`; None for the default configuration.
     """
 
     query: Mapping[str, str] = {}
@@ -105,18 +105,18 @@ class NamedTarget:
         return resource.path(namespace)
 
     def forget(self) -> None:
-        """See `Target.forget`; a built-in resource stays where it is."""
+        """See `Target.forget`; the path of a built-in resource does not change."""
         if not self._is_built_in:
             self._resource = None
             forget(self._wanted, self.transport())
 
 
 class PathTarget:
-    """A path as an official list method has it.
+    """The target of an official list method.
 
     Args:
-        path: absolute.
-        query: the method's own parameters, under their wire names.
+        path: the absolute path that the method requests.
+        query: the query parameters that the method sends, by wire name.
         api_client: the official client's `ApiClient`.
     """
 
@@ -132,17 +132,21 @@ class PathTarget:
 
     @classmethod
     def of_method(cls, list_method: Callable[..., Any], arguments: Mapping[str, Any]) -> PathTarget:
-        """The target of a list method, which is asked for its path and never sent.
+        """Returns the target of a list method. The method is called on a stand-in client, so that no request is sent.
+
+        Args:
+            list_method: a bound method such as `core_v1.list_pod_for_all_namespaces`.
+            arguments: the method's arguments.
 
         Raises:
-            TypeError: it is no list method of the official client, or it refuses the arguments.
+            TypeError: it is not a list method of the official client, or it refuses the arguments.
         """
         owner = getattr(list_method, "__self__", None)
         api_client = getattr(owner, "api_client", None)
         name = getattr(list_method, "__name__", "")
         if api_client is None or not name.startswith("list_"):
             raise TypeError(
-                f"{list_method!r} is no list method of the official client, such as core_v1.list_pod_for_all_namespaces"
+                f"{list_method!r} is not a list method of the official client, such as core_v1.list_pod_for_all_namespaces"
             )
         own = _OWN.intersection(arguments)
         if own:
@@ -162,40 +166,40 @@ class PathTarget:
         return transport_for(self._api_client)
 
     def path(self, namespace: str | None) -> str:
-        """See `Target.path`; the namespace is part of it already."""
+        """See `Target.path`; the namespace is already part of the path."""
         return self._path
 
     def forget(self) -> None:
-        """See `Target.forget`: there is nothing to ask."""
+        """See `Target.forget`; the path is fixed."""
 
 
 def _server_of(api_client: Any) -> str:
-    """The address of a client's server, "" for the default one."""
+    """The address of a client's server; "" for the default configuration."""
     host = getattr(getattr(api_client, "configuration", None), "host", None)
     return str(host or "").rstrip("/")
 
 
 def _built_in_at(path: str) -> Resource | None:
-    """The built-in resource whose objects a path lists, in a namespace or all over the cluster."""
+    """Returns the built-in resource that a path lists, in a namespace or in the whole cluster; else None."""
     root, *parts = path.strip("/").split("/")
     group, parts = ("", parts) if root == "api" else (parts[0] if parts else "", parts[1:])
     if root not in ("api", "apis") or len(parts) not in (2, 4) or not all((*parts, group or "core")):
         return None
     name = f"{parts[0]}/{parts[-1]}"
     found = known(f"{group}/{name}" if group else name)
-    # The path may name an object, or a part of one.
+    # The path may also be that of a single object or of a sub-resource.
     is_list = len(parts) == 2 or parts[1] == "namespaces"
     return found if found is not None and is_list and found.plural == parts[-1] else None
 
 
-# With these a list would not be the one that a watch can follow.
+# The informer sets these itself: with other values, a watch could not continue the list.
 _OWN = frozenset(
     {"_continue", "allow_watch_bookmarks", "resource_version", "resource_version_match", "send_initial_events", "watch"}
 )
 
 
-class _Recorded(Exception):  # noqa: N818 - it carries an answer
-    """What an official list method was about to send."""
+class _Recorded(Exception):  # noqa: N818 - it carries a result
+    """Raised by `_Recorder` with the request that an official list method was about to send."""
 
     def __init__(self, path: str, path_params: Any, query_params: Any) -> None:
         super().__init__(path)
@@ -214,7 +218,7 @@ class _Recorded(Exception):  # noqa: N818 - it carries an answer
 
 
 class _Recorder:
-    """Stands in for an `ApiClient` and stops a request where it would be sent."""
+    """A stand-in for an `ApiClient` that raises `_Recorded` in place of sending a request."""
 
     def __init__(self, api_client: Any) -> None:
         self._api_client = api_client
@@ -225,13 +229,13 @@ class _Recorder:
     def param_serialize(
         self, *, resource_path: str, path_params: Any = None, query_params: Any = None, **_: Any
     ) -> Any:
-        """Versions from 36 on."""
+        """Called by versions 36 and later of the official client."""
         raise _Recorded(resource_path, path_params, query_params)
 
     def call_api(
         self, resource_path: str, method: str, path_params: Any = None, query_params: Any = None, *_: Any, **__: Any
     ) -> Any:
-        """Earlier versions."""
+        """Called by earlier versions."""
         raise _Recorded(resource_path, path_params, query_params)
 
 

@@ -1,7 +1,6 @@
-"""Whether the objects of a watch are of the type that was asked for, at no cost where they are.
+"""Checks that the objects of a watch are of the requested type, and decodes them for users.
 
-Comes in: an apiVersion and kind, and objects' JSON. Goes out: how the JSON of such objects begins, and for any other object
-what is to stand in its place.
+The check is free for objects of the right type: their JSON begins in one of two ways.
 
 Source: client-go tools/cache Reflector's expectedType and expectedGVK.
 """
@@ -14,20 +13,19 @@ from typing import Any
 
 from informer.objects.entry import Undecodable
 from informer.objects.object import Object
-from watch.byte_source import NotReadyError
 from watch.errors import WatchClosedError
 from watch.event import Event, EventType
 from watch.stream_watcher import StreamWatcher
 
-__all__ = ["UnexpectedTypeError", "heads_of", "only_of", "unwrapped_watch"]
+__all__ = ["UnexpectedTypeError", "json_heads", "checked_decoder", "unwrapped_watch"]
 
 
 class UnexpectedTypeError(ValueError):
-    """A watch brought an object of another type than was asked for."""
+    """A watch delivered an object of another type than requested."""
 
 
-def heads_of(api_version: str, kind: str) -> tuple[bytes, ...]:
-    """How the JSON of such objects begins: as API servers write it of their own types, and then of custom resources."""
+def json_heads(api_version: str, kind: str) -> tuple[bytes, ...]:
+    """Returns how the JSON of such objects begins: as API servers write built-in types, and as they write custom resources."""
     quoted_kind, quoted_version = json.dumps(kind).encode(), json.dumps(api_version).encode()
     return (
         b'{"kind":%b,"apiVersion":%b,' % (quoted_kind, quoted_version),
@@ -35,10 +33,16 @@ def heads_of(api_version: str, kind: str) -> tuple[bytes, ...]:
     )
 
 
-def only_of(api_version: str, kind: str, decode: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
-    """A decoder of objects that sets those of another type aside; what does not say its type is taken for what it should be.
+def checked_decoder(api_version: str, kind: str, decode: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
+    """Returns a decoder that makes an `Undecodable` of each object of another type.
 
-    What is set aside has no name: the object of that name in the cache, which is of the right type, must stay there.
+    An object without apiVersion and kind counts as one of the right type. The `Undecodable` has no name, so that it does not
+    affect the object of that name in the cache, which is of the right type.
+
+    Args:
+        api_version: the expected apiVersion.
+        kind: the expected kind.
+        decode: the decoder of objects of the right type.
     """
 
     def decode_checked(raw: bytes) -> Any:
@@ -46,18 +50,20 @@ def only_of(api_version: str, kind: str, decode: Callable[[bytes], Any]) -> Call
         if obj.kind in ("", kind) and obj.api_version in ("", api_version):
             return decode(raw)
         came = f"{obj.api_version[:100]}, Kind={obj.kind[:100]}"
-        error = UnexpectedTypeError(f"a watch of {api_version}, Kind={kind} brought an object of {came}")
+        error = UnexpectedTypeError(f"a watch of {api_version}, Kind={kind} delivered an object of {came}")
         return Undecodable("", "", "", "", raw, error)
 
     return decode_checked
 
 
 def unwrapped_watch(source: StreamWatcher[Any], unwrap: Callable[[Any], Any]) -> StreamWatcher[Any]:
-    """The watch with each object unwrapped; one for which `unwrap` gives None is left out."""
+    """Returns a watch that unwraps each object, and drops the events for which `unwrap` returns None."""
     return StreamWatcher(_UnwrappingDecoder(source, unwrap))
 
 
 class _UnwrappingDecoder:
+    """A decoder whose events are those of another watch, unwrapped."""
+
     takes_timeout = True
 
     def __init__(self, source: StreamWatcher[Any], unwrap: Callable[[Any], Any]) -> None:
@@ -65,7 +71,7 @@ class _UnwrappingDecoder:
         self._unwrap = unwrap
 
     def decode(self) -> Event[Any]:
-        raise NotImplementedError("events come in batches")
+        raise NotImplementedError("this decoder only decodes batches")
 
     def decode_batch(self, timeout: float | None = None) -> list[Event[Any]]:
         while True:
@@ -73,8 +79,6 @@ class _UnwrappingDecoder:
                 batch = self._source.next_batch(timeout)
             except WatchClosedError as error:
                 raise EOFError(str(error)) from error
-            except TimeoutError as error:
-                raise NotReadyError(str(error), progress=getattr(error, "progress", False)) from error
             events = []
             for event in batch:
                 if event.type in (EventType.BOOKMARK, EventType.ERROR):

@@ -16,7 +16,7 @@ from informer.metrics.client import REGISTRY, Collector, CollectorRegistry, Metr
 from informer.metrics.families import FAMILIES, Histogram, Reading, UniqueNames, to_metrics
 from informer.metrics.informers import read_informer
 from informer.process import informers
-from informer.rate_limited_log import LimitedLog
+from informer.rate_limited_log import rate_limited
 from watch.concurrency import Lock, RLock, in_forked_child
 
 __all__ = ["InformerCollector", "install"]
@@ -83,7 +83,9 @@ class InformerCollector(Collector):
     """
 
     def __init__(self) -> None:
-        self._limited = LimitedLog(_log)
+        self._limited = rate_limited(_log)
+        # Reentrant, since a signal handler may shut a queue down in the middle of a scrape.
+        self._lock = RLock()
         self._reset()
         _collectors.add(self)
 
@@ -121,9 +123,7 @@ class InformerCollector(Collector):
             self._electors[metrics] = None
 
     def _reset(self) -> None:
-        """Makes a new lock and empty state; also for a forked child, where the parent's locks may be held for ever."""
-        # Reentrant, since a signal handler may shut a queue down in the middle of a scrape.
-        self._lock = RLock()
+        """Forgets everything; a forked child shows nothing of its parent's."""
         # All guarded by _lock.
         self._informer_names = UniqueNames()
         self._queue_names = UniqueNames()
@@ -140,7 +140,7 @@ class InformerCollector(Collector):
             except Exception as error:
                 with self._lock:
                     self._read_errors += 1
-                self._limited.log(logging.WARNING, "failed to read the metrics of %s: %r", name, error, exc_info=error)
+                self._limited.warning("failed to read the metrics of %s: %r", name, error, exc_info=error)
             else:
                 yield from readings
 
@@ -209,7 +209,5 @@ _installing = Lock()
 
 @in_forked_child
 def _reset_in_child() -> None:
-    global _installing  # noqa: PLW0603
-    _installing = Lock()
     for collector in list(_collectors):
         collector._reset()  # noqa: SLF001 - a class of this module

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from informer.process import informers
-from informer.rate_limited_log import LimitedLog
+from informer.rate_limited_log import rate_limited
 from informer.shared.shared_informer import SharedInformer
 
 __all__ = ["Check", "Health"]
@@ -40,7 +40,7 @@ class Health:
         self._watched = None if watched is None else list(watched)
         self._live_checks = dict(live_checks or {})
         self._ready_checks = dict(ready_checks or {})
-        self._limited = LimitedLog(_log)
+        self._limited = rate_limited(_log)
 
     def liveness_problems(self) -> list[str]:
         """One line for each informer whose reader thread has ended with an error, and for each live check that fails."""
@@ -82,7 +82,7 @@ class Health:
                 result = error
             # The text of the error goes to the log only: every client that reaches the port can read this page.
             if isinstance(result, BaseException):
-                self._limited.log(logging.WARNING, "health check %s failed: %r", name, result, exc_info=result)
+                self._limited.warning("health check %s failed: %r", name, result, exc_info=result)
                 yield f"check {name}: failed with {type(result).__name__}"
             elif result is False:
                 yield f"check {name}: failed"

@@ -8,8 +8,9 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from operator import attrgetter
-from typing import Any, Protocol
+from typing import Any
 
+from informer.handlers.delivery import Registration
 from informer.listwatch.source import as_source
 from informer.metrics import families
 from informer.metrics.families import Reading, label_value
@@ -29,24 +30,6 @@ _NAMESPACES_SHOWN = 5
 
 _OBJECT_TYPES = frozenset({Object})
 _raw = attrgetter("raw")
-
-
-class _Handler(Protocol):
-    """What plain and async handlers have in common here."""
-
-    errors: int
-    calls: int
-    busy_seconds: float
-    busy_since: float | None
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def backlog_size(self) -> int: ...
-
-    @property
-    def lag_seconds(self) -> float: ...
 
 
 def read_informer(informer: SharedInformer[Any], name: str) -> Iterator[Reading]:
@@ -130,9 +113,9 @@ def _read_store(informer: SharedInformer[Any], name: str) -> Iterator[Reading]:
         yield families.BYTES.of(round(size / len(sample) * count) if sample else 0, name)
 
 
-def _read_handlers(handlers: list[_Handler], name: str) -> Iterator[Reading]:
+def _read_handlers(handlers: list[Registration], name: str) -> Iterator[Reading]:
     """Reads handlers, and sums up those of one name: a caller that adds many adds the same function again and again."""
-    by_name: dict[str, list[_Handler]] = {}
+    by_name: dict[str, list[Registration]] = {}
     for handler in handlers:
         by_name.setdefault(label_value(handler.name), []).append(handler)
     now = time.monotonic()

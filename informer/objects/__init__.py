@@ -1,1 +1,1 @@
-"""Kubernetes objects: what an informer keeps of one, how it is read, and how users' own types are made from it."""
+"""Kubernetes objects: the form that an informer stores, access to their fields, keys, and decoding to users' own types."""

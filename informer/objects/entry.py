@@ -1,4 +1,4 @@
-"""What stands in queues and caches for objects that need not say who they are."""
+"""What queues and caches store in place of an `Object`, when a user's type does not carry its own metadata."""
 
 from __future__ import annotations
 
@@ -6,13 +6,17 @@ from typing import Any
 
 import msgspec
 
+from informer.objects.namespaced_name import namespaced_name
+
 __all__ = ["Entry", "Undecodable", "unwrap"]
 
 
 class Entry(msgspec.Struct, gc=False, frozen=True):
-    """What a model or a transform gave, beside the metadata it was made from.
+    """A user's value together with the metadata of the object that it was made from.
 
-    The collector does not trace it: nothing that it holds refers back to it.
+    The value is what a model or a transform returned. Users see only the value (see `unwrap`).
+
+    The garbage collector does not trace an entry: nothing that it holds refers back to it.
     """
 
     name: str
@@ -22,11 +26,14 @@ class Entry(msgspec.Struct, gc=False, frozen=True):
     object: Any
 
     def __repr__(self) -> str:
-        return f"Entry({_where(self)!r}, {type(self.object).__name__})"
+        return f"Entry({namespaced_name(self.namespace, self.name)!r}, {type(self.object).__name__})"
 
 
 class Undecodable(msgspec.Struct, gc=False, frozen=True):
-    """Stands for an object whose model or transform failed; "" where even the metadata could not be read."""
+    """An object whose model or transform raised: its metadata, its JSON and the exception.
+
+    The four metadata fields are "" when even the metadata could not be read.
+    """
 
     name: str
     namespace: str
@@ -36,13 +43,9 @@ class Undecodable(msgspec.Struct, gc=False, frozen=True):
     error: Exception
 
     def __repr__(self) -> str:
-        return f"Undecodable({_where(self)!r}, {type(self.error).__name__})"
+        return f"Undecodable({namespaced_name(self.namespace, self.name)!r}, {type(self.error).__name__})"
 
 
 def unwrap(item: Any) -> Any:
-    """What users see of a stored item: an entry's object, and anything else as it is."""
+    """Returns what users see of a stored item: the value of an `Entry`, and any other item itself."""
     return item.object if type(item) is Entry else item
-
-
-def _where(item: Entry | Undecodable) -> str:
-    return f"{item.namespace}/{item.name}" if item.namespace else item.name

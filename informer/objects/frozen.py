@@ -1,6 +1,6 @@
-"""Dicts and lists that cannot be changed: what the cache shows of an object's body.
+"""Read-only dicts and lists, in which an `Object` returns its fields.
 
-They are real dicts and lists, so that `json.dumps`, `==`, pattern matching and `isinstance` work as for any other.
+They are subclasses of dict and list, so `json.dumps`, `==`, pattern matching and `isinstance` work as usual.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ def _refuse(self: Any, *args: Any, **kwargs: Any) -> NoReturn:
 
 
 class FrozenDict(dict[str, Any]):
-    """A dict that raises TypeError when it is to be changed; `copy`, `copy.deepcopy` and `|` give dicts that can be."""
+    """A dict that raises TypeError on every change. `copy`, `copy.deepcopy` and `|` return plain dicts."""
 
     __slots__ = ()
 
@@ -29,7 +29,7 @@ class FrozenDict(dict[str, Any]):
         return thaw(self)  # type: ignore[no-any-return]
 
     def copy(self) -> dict[str, Any]:
-        """A shallow copy, whose own keys can be changed."""
+        """Returns a plain dict with the same values; nested dicts and lists stay read-only."""
         return dict(self)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -37,7 +37,7 @@ class FrozenDict(dict[str, Any]):
 
 
 class FrozenList(list[Any]):
-    """A list that raises TypeError when it is to be changed; slices, `copy` and `copy.deepcopy` give lists that can be."""
+    """A list that raises TypeError on every change. Slices, `copy` and `copy.deepcopy` return plain lists."""
 
     __slots__ = ()
 
@@ -51,7 +51,7 @@ class FrozenList(list[Any]):
         return thaw(self)  # type: ignore[no-any-return]
 
     def copy(self) -> list[Any]:
-        """A shallow copy, which can be changed."""
+        """Returns a plain list with the same items; nested dicts and lists stay read-only."""
         return list(self)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -59,14 +59,14 @@ class FrozenList(list[Any]):
 
 
 def freeze(value: Any) -> Any:
-    """A decoded JSON value with every dict and list in it made read-only.
+    """Returns a decoded JSON value with read-only dicts and lists at every depth.
 
     Args:
-        value: fresh from a decoder; its own dicts and lists are used up.
+        value: a value that the caller owns, fresh from a decoder: its dicts and lists are changed in place.
     """
     kind = type(value)
     if kind is dict:
-        # Only what holds something more costs a call, and most of what an object holds is text.
+        # Recurse only into containers: most values of an object are strings, and a call for each would dominate.
         for key, item in value.items():
             if type(item) is dict or type(item) is list:
                 value[key] = freeze(item)
@@ -80,7 +80,7 @@ def freeze(value: Any) -> Any:
 
 
 def thaw(value: Any) -> Any:
-    """A deep copy of a decoded JSON value, in plain dicts and lists."""
+    """Returns a deep copy of a decoded JSON value, with plain dicts and lists."""
     if isinstance(value, dict):
         return {key: thaw(item) for key, item in value.items()}
     if isinstance(value, list):

@@ -1,6 +1,6 @@
-"""Changes to an object's JSON that decode nothing but the way to them.
+"""Edits an object's JSON without decoding all of it: removes fields, and adds kind and apiVersion.
 
-Comes in: an object's JSON. Goes out: new JSON, whose other parts are the very bytes that came.
+Only the containers on the way to an edit are decoded. All other bytes are copied unchanged.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import msgspec
 __all__ = ["Tree", "parts_of", "tree_of", "with_type", "without"]
 
 Tree = dict[str | int, Any]
-"""What to take away: a key leads to None, or to the tree of what to take away below it."""
+"""Paths to remove, as a tree: a key maps to None (remove it), or to the tree of paths to remove below it."""
 
 
 class _MetadataParts(msgspec.Struct, gc=False):
@@ -29,26 +29,29 @@ _encode = msgspec.json.encode
 
 _TYPED = re.compile(rb'\{(?:"kind":"[^"\\]+","apiVersion":"[^"\\]+"|"apiVersion":"[^"\\]+","kind":"[^"\\]+")[,}]')
 _TEXT = re.compile(rb'"[^"]')
-# How every API server begins an object.
+# How API servers begin an object.
 _BEFORE_METADATA = re.compile(
     rb'\{(?:"kind":"[^"\\]*","apiVersion":"[^"\\]*",|"apiVersion":"[^"\\]*","kind":"[^"\\]*",)?"metadata":'
 )
 
 
 def parts_of(raw: bytes | msgspec.Raw) -> dict[str, msgspec.Raw]:
-    """The top-level parts of an object, undecoded.
+    """Returns the top-level fields of a JSON object; their values stay undecoded.
 
     Raises:
-        msgspec.DecodeError, RecursionError: it is not one JSON object.
+        msgspec.DecodeError, RecursionError: `raw` is not one JSON object.
     """
     return _decode_parts(raw)
 
 
 def with_type(raw: bytes, api_version: str, kind: str) -> bytes:
-    """An object with kind and apiVersion, where it has none of its own.
+    """Adds kind and apiVersion to an object's JSON where they are missing or empty.
+
+    An object that begins with its metadata is assumed to lack both and is not decoded. Should it have its own further back,
+    those count: decoders use the last of two equal keys.
 
     Raises:
-        msgspec.DecodeError, RecursionError: it is not one JSON object; an object that begins with its metadata is not
+        msgspec.DecodeError, RecursionError: `raw` is not one JSON object. An object that begins with its metadata is not
             checked.
     """
     if not kind or _TYPED.match(raw):
@@ -74,14 +77,14 @@ def _type_prefix(api_version: str, kind: str) -> bytes:
 
 @lru_cache(maxsize=256)
 def tree_of(paths: tuple[tuple[str | int, ...], ...]) -> Tree:
-    """Parsed paths as one tree, which is shared: read-only."""
+    """Joins parsed paths to one tree. Do not change it: equal calls return the same tree."""
     tree: Tree = {}
     for path in paths:
         *way, last = path
         branch = tree
         for key in way:
             below = branch.setdefault(key, {})
-            if below is None:  # a shorter path takes away all of it
+            if below is None:  # a shorter path removes all of it
                 break
             branch = below
         else:
@@ -90,10 +93,13 @@ def tree_of(paths: tuple[tuple[str | int, ...], ...]) -> Tree:
 
 
 def without(raw: bytes, tree: Tree) -> bytes:
-    """JSON without what the leaves of a tree lead to; the very same bytes when none of them is there.
+    """Removes the paths of a tree from JSON.
+
+    Returns:
+        New JSON, or `raw` itself when it has none of the paths.
 
     Raises:
-        msgspec.DecodeError, RecursionError: it is no JSON.
+        msgspec.DecodeError, RecursionError: `raw` is not JSON.
     """
     if len(tree) == 1 and (leaves := tree.get("metadata")) and not any(leaves.values()):
         cut = _without_metadata(raw, leaves)
@@ -103,9 +109,10 @@ def without(raw: bytes, tree: Tree) -> bytes:
 
 
 def _without_metadata(raw: bytes, leaves: Iterable[str | int]) -> bytes | None:
-    """The common case in half the time: some of the metadata goes, and they stand where API servers put them.
+    """Removes fields of the metadata in half the time, for objects whose metadata stand where API servers put them.
 
-    None where that is not so.
+    Returns:
+        None when the object is laid out otherwise.
     """
     head = _BEFORE_METADATA.match(raw)
     if head is None:
@@ -117,7 +124,8 @@ def _without_metadata(raw: bytes, leaves: Iterable[str | int]) -> bytes | None:
     start = head.end()
     whole = _encode(metadata)
     end = start + len(whole)
-    # Only when they come out as they went in is it known where they end. A second key of that name would count instead.
+    # The end of the metadata is known only when encoding them again gives the same bytes. A second "metadata" key would
+    # count in place of the first.
     if not raw.startswith(whole, start) or raw.find(b'"metadata":', end) >= 0:
         return None
     before = len(metadata)

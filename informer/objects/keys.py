@@ -1,6 +1,7 @@
-"""Keys, and the few metadata that an informer needs, of any kind of object.
+"""Keys and metadata of objects in every form that users have them.
 
-An object is a plain `dict` in API form, an `informer.Object`, an official client model, or anything with `.metadata`.
+An object is a plain `dict` in API form, an `informer.Object`, an official client model such as `V1Pod`, or any other value
+with a `.metadata` attribute.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from typing import Any, NamedTuple
 
 from informer.errors import KeyFuncError
 from informer.objects.entry import Entry, Undecodable
+from informer.objects.namespaced_name import namespaced_name
 from informer.objects.object import Object
 
 __all__ = [
@@ -24,6 +26,7 @@ __all__ = [
     "metadata_of",
     "name_of",
     "namespace_of",
+    "namespaced_name",
     "resource_version_of",
     "split_meta_namespace_key",
     "uid_of",
@@ -31,24 +34,38 @@ __all__ = [
 ]
 
 EAGER = (Object, Entry, Undecodable)
-_NOTHING: Mapping[str, str] = {}
+"""The types whose name, namespace, uid and resource_version are plain attributes."""
+
+_EMPTY: Mapping[str, str] = {}
 
 
 class ExplicitKey(str):
-    """A key to be used as it is, where an object is expected."""
+    """A key that can be passed where an object is expected: `meta_namespace_key` returns it unchanged.
+
+    Example:
+        >>> meta_namespace_key(ExplicitKey("shop/web"))
+        'shop/web'
+    """
 
     __slots__ = ()
 
 
 class DeletedFinalStateUnknown(NamedTuple):
-    """Stands for an object whose delete was missed: its key, and the last state that was known (which may be stale)."""
+    """A tombstone: stands for a deleted object whose DELETED event was missed.
+
+    An informer notices such a deletion only when a relist does not contain the object any more.
+
+    Attributes:
+        key: the object's key.
+        obj: the last known state of the object, which may be stale.
+    """
 
     key: str
     obj: Any
 
 
 class Meta(NamedTuple):
-    """The metadata that an informer needs of every object; "" where there is none."""
+    """The four metadata fields that an informer needs of every object; a missing field is ""."""
 
     name: str
     namespace: str
@@ -57,13 +74,21 @@ class Meta(NamedTuple):
 
 
 def meta_namespace_key(obj: Any) -> str:
-    """The key of an object: "namespace/name", or "name" where it has no namespace.
+    """Returns an object's key: "namespace/name", or "name" for an object without a namespace.
+
+    This is the default key function of stores, queues and informers.
 
     Args:
-        obj: an object (see the module) or an `ExplicitKey`, which is its own key.
+        obj: a dict in API form, an `Object`, an official client model, any value with `.metadata`, or an `ExplicitKey`.
+            For a `DeletedFinalStateUnknown` use `deletion_handling_meta_namespace_key`.
 
     Raises:
-        KeyFuncError: it has no metadata with a name; the message names its type, never its data.
+        KeyFuncError: the object has no metadata, or its metadata has no name. The message names the object's type and
+            quotes none of its data.
+
+    Example:
+        >>> meta_namespace_key({"metadata": {"namespace": "shop", "name": "web"}})
+        'shop/web'
 
     Source: client-go tools/cache MetaNamespaceKeyFunc.
     """
@@ -77,11 +102,17 @@ def meta_namespace_key(obj: Any) -> str:
         name, namespace = meta.name, meta.namespace
     if not name:
         raise KeyFuncError(f"couldn't create key for object of type {kind.__qualname__}: its metadata has no name")
+    # As `namespaced_name`, without a call: this runs once per event.
     return f"{namespace}/{name}" if namespace else name
 
 
 def deletion_handling_meta_namespace_key(obj: Any) -> str:
-    """As `meta_namespace_key`, and takes a `DeletedFinalStateUnknown`, which knows its key.
+    """Returns an object's key as `meta_namespace_key` does, and the key in a `DeletedFinalStateUnknown`.
+
+    Use it in delete handlers, which can receive either.
+
+    Raises:
+        KeyFuncError: as `meta_namespace_key`.
 
     Source: client-go tools/cache DeletionHandlingMetaNamespaceKeyFunc.
     """
@@ -91,10 +122,10 @@ def deletion_handling_meta_namespace_key(obj: Any) -> str:
 
 
 def key_by(key_func: Callable[[Any], str], obj: Any) -> str:
-    """The key that a user's function makes of an object.
+    """Calls a user's key function and checks what it returns.
 
     Raises:
-        KeyFuncError: the function raised, which is the cause, or made no text.
+        KeyFuncError: the function raised (its exception is the cause), or did not return a str.
     """
     try:
         key = key_func(obj)
@@ -111,10 +142,14 @@ def key_by(key_func: Callable[[Any], str], obj: Any) -> str:
 
 
 def split_meta_namespace_key(key: str) -> tuple[str, str]:
-    """The namespace ("" for none) and the name of a key.
+    """Splits a key into namespace and name; the namespace is "" for an object without one.
 
     Raises:
-        ValueError: it has more than one "/".
+        ValueError: the key has more than one "/".
+
+    Example:
+        >>> split_meta_namespace_key("shop/web")
+        ('shop', 'web')
 
     Source: client-go tools/cache SplitMetaNamespaceKey.
     """
@@ -123,14 +158,14 @@ def split_meta_namespace_key(key: str) -> tuple[str, str]:
         return "", parts[0]
     if len(parts) == 2:
         return parts[0], parts[1]
-    raise ValueError(f'unexpected key format: "{key}" (name or namespace/name is needed)')
+    raise ValueError(f'unexpected key format: "{key}" (expected "name" or "namespace/name")')
 
 
 def metadata_of(obj: Any) -> Meta:
-    """Name, namespace, uid and resourceVersion of an object.
+    """Returns name, namespace, uid and resourceVersion of an object in any form.
 
     Raises:
-        KeyFuncError: it has no metadata; the message names its type, never its data.
+        KeyFuncError: the object has no metadata. The message names the object's type and quotes none of its data.
     """
     if type(obj) in EAGER:
         return Meta(obj.name, obj.namespace, obj.uid, obj.resource_version)
@@ -154,27 +189,30 @@ def metadata_of(obj: Any) -> Meta:
 
 
 def name_of(obj: Any) -> str:
-    """An object's name, "" for none."""
+    """Returns an object's name, or "" when it has none; raises as `metadata_of`."""
     return metadata_of(obj).name
 
 
 def namespace_of(obj: Any) -> str:
-    """An object's namespace, "" for none."""
+    """Returns an object's namespace, or "" when it has none; raises as `metadata_of`."""
     return obj.namespace if type(obj) in EAGER else metadata_of(obj).namespace
 
 
 def uid_of(obj: Any) -> str:
-    """An object's uid, "" for none."""
+    """Returns an object's uid, or "" when it has none; raises as `metadata_of`."""
     return obj.uid if type(obj) in EAGER else metadata_of(obj).uid
 
 
 def resource_version_of(obj: Any) -> str:
-    """An object's resourceVersion, "" for none."""
+    """Returns an object's resourceVersion, or "" when it has none; raises as `metadata_of`."""
     return obj.resource_version if type(obj) in EAGER else metadata_of(obj).resource_version
 
 
 def version_of(obj: Any) -> str:
-    """As `resource_version_of`, and "" for what is no object at all: for what a server or a user's function gave."""
+    """Returns the resourceVersion of any value, or "" when the value is not an object.
+
+    Never raises: for values that come from a server or a user's function.
+    """
     kind = type(obj)
     if kind is Object or kind is Entry:
         return obj.resource_version  # type: ignore[no-any-return]
@@ -185,12 +223,20 @@ def version_of(obj: Any) -> str:
 
 
 def labels_of(obj: Any) -> Mapping[str, str]:
-    """An object's labels, empty for none."""
+    """Returns an object's labels, read-only; an empty mapping when it has none.
+
+    Raises:
+        KeyFuncError: the object has no metadata.
+    """
     return _mapping_of(obj, "labels")
 
 
 def annotations_of(obj: Any) -> Mapping[str, str]:
-    """An object's annotations, empty for none."""
+    """Returns an object's annotations, read-only; an empty mapping when it has none.
+
+    Raises:
+        KeyFuncError: the object has no metadata.
+    """
     return _mapping_of(obj, "annotations")
 
 
@@ -203,10 +249,10 @@ def _mapping_of(obj: Any, field: str) -> Mapping[str, str]:
         metadata = _metadata(obj)
     except KeyFuncError:
         raise KeyFuncError(
-            f"object of type {type(obj).__qualname__} has no metadata and so no {field}: let its type name metadata"
+            f"object of type {type(obj).__qualname__} has no metadata and so no {field}: add a metadata field to its type"
         ) from None
     found = metadata.get(field) if isinstance(metadata, Mapping) else getattr(metadata, field, None)
-    return found if isinstance(found, Mapping) else _NOTHING
+    return found if isinstance(found, Mapping) else _EMPTY
 
 
 def _metadata(obj: Any) -> Any:
@@ -214,7 +260,7 @@ def _metadata(obj: Any) -> Any:
     if metadata is None:
         raise KeyFuncError(
             f"couldn't create key for object of type {type(obj).__qualname__}: object has no meta "
-            "(a dict in API form, an informer.Object, a model or anything with .metadata is needed)"
+            "(pass a dict in API form, an informer.Object, an official model or another value with .metadata)"
         )
     return metadata
 

@@ -1,6 +1,4 @@
-"""Label selectors, as kubectl and the API server read them.
-
-Comes in: "app=web,tier!=db,env in (dev,test),!legacy,generation>3". Goes out: a test of labels.
+"""Label selectors such as "app=web,tier!=db,env in (dev,test),!legacy,generation>3", parsed as the API server parses them.
 
 Source: https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/#label-selectors, apimachinery pkg/labels.
 """
@@ -23,15 +21,22 @@ _WORD = re.compile(r"[^=!,()<>]")
 
 
 class Requirement(NamedTuple):
-    """One condition on one label."""
+    """One condition on one label.
+
+    Attributes:
+        key: the label's key.
+        operator: "in", "notin", "exists", "!exists", ">" or "<".
+        values: the values of "in" and "notin".
+        bound: the number of ">" and "<".
+    """
 
     key: str
-    operator: str  # "in", "notin", "exists", "!exists", ">" or "<"
+    operator: str
     values: frozenset[str] = frozenset()
-    bound: int = 0  # of ">" and "<"
+    bound: int = 0
 
     def matches(self, labels: Mapping[str, str]) -> bool:
-        """Whether labels meet it; a label that is missing meets "notin" and "!exists" only."""
+        """Whether labels meet the condition. A missing label meets only "notin" and "!exists"."""
         value = labels.get(self.key)
         match self.operator:
             case "in":
@@ -49,11 +54,11 @@ class Requirement(NamedTuple):
 
 
 class LabelSelector:
-    """A test of labels.
+    """A parsed label selector.
 
     Args:
-        requirements: all of which have to be met.
-        nothing: matches no object at all.
+        requirements: conditions that an object's labels must all meet. None at all match every object.
+        nothing: True matches no object.
     """
 
     def __init__(self, requirements: tuple[Requirement, ...] = (), *, nothing: bool = False) -> None:
@@ -66,23 +71,24 @@ class LabelSelector:
 
     @property
     def everything(self) -> bool:
-        """Whether it matches every object."""
+        """Whether the selector matches every object."""
         return not self.nothing and not self.requirements
 
 
 NOTHING = LabelSelector(nothing=True)
-"""Matches no object."""
+"""A selector that matches no object."""
 
 
 def parse_selector(selector: str | Mapping[str, str] | LabelSelector | None) -> LabelSelector:
-    """Reads a label selector.
+    """Parses a label selector.
 
     Args:
-        selector: in the server's syntax; or a mapping of labels that must be equal; None or "" match everything.
+        selector: text in the API server's syntax, a mapping from label keys to the values that they must have, or a parsed
+            selector. None and "" match every object.
 
     Raises:
-        ValueError: it cannot be read; the message says what is wrong.
-        TypeError: it is none of these.
+        ValueError: the selector is malformed; the message says where and why.
+        TypeError: the selector is of another type.
     """
     if selector is None:
         return LabelSelector()
@@ -97,9 +103,11 @@ def parse_selector(selector: str | Mapping[str, str] | LabelSelector | None) -> 
 
 def _equals(key: object, value: object) -> Requirement:
     if not isinstance(key, str) or not isinstance(value, str):
-        raise TypeError(f"a mapping of labels has strings only, not {key!r}: {value!r}")
+        raise TypeError(f"a mapping of labels must have strings as keys and values, not {key!r}: {value!r}")
     if not _is_key(key) or not _is_value(value):
-        raise ValueError(f"no label has the key {key!r} and the value {value!r}")
+        raise ValueError(
+            f"{key!r}: {value!r} is not a valid label (check the characters, and that neither is over 63 characters long)"
+        )
     return Requirement(key, "in", frozenset({value}))
 
 
@@ -140,7 +148,7 @@ def _requirement(tokens: _Tokens) -> Requirement:
 
 
 class _Tokens:
-    """The words and signs of a selector, one after another."""
+    """The words and operators of a selector, read one by one."""
 
     def __init__(self, text: str) -> None:
         self._text = text
@@ -159,22 +167,22 @@ class _Tokens:
         return token
 
     def key(self) -> str:
-        word = self._word("a label's key")
+        word = self._word("a label key")
         if not _is_key(word):
             raise self.error(
-                f"{word!r} is no label's key: at most 63 letters, digits, '-', '_' and '.', the first and last a letter "
-                "or digit, perhaps behind a DNS name and '/'"
+                f"{word!r} is not a label key: at most 63 letters, digits, '-', '_' and '.', beginning and ending with a "
+                "letter or digit, optionally after a DNS name and '/'"
             )
         return word
 
     def value(self) -> str:
-        """A value; an empty one stands between an operator and a comma or the end."""
+        """Takes a value, which is empty before a comma or at the end."""
         if self.peek() in (None, ","):
             return ""
-        word = self._word("a label's value")
+        word = self._word("a label value")
         if not _is_value(word):
             raise self.error(
-                f"{word!r} is no label's value: at most 63 letters, digits, '-', '_' and '.', the first and last a "
+                f"{word!r} is not a label value: at most 63 letters, digits, '-', '_' and '.', beginning and ending with a "
                 "letter or digit"
             )
         return word
@@ -218,7 +226,7 @@ def _is_value(text: str) -> bool:
 
 
 def _integer(text: str) -> int | None:
-    """A number of 64 bits, as Go reads it."""
+    """A signed 64-bit number as Go's strconv.ParseInt reads it; None for other text."""
     if not _INTEGER.match(text):
         return None
     number = int(text)

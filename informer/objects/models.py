@@ -1,32 +1,71 @@
-"""The user's own types for objects, instead of `Object`.
-
-Comes in: an `Object`. Goes out: what is stored, and from that what users see.
-"""
+"""Models: the types that users choose for their objects instead of `Object`, and the names of the official model classes."""
 
 from __future__ import annotations
 
 import dataclasses
 import difflib
+import re
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from informer.objects.entry import Entry, unwrap
+from informer.objects.namespaced_name import namespaced_name
 from informer.objects.object import Object
 from informer.objects.paths import camel_case
 from informer.objects.type_decoders import decoder_for, described_parts, fields_of, is_described
 
-__all__ = ["Codec", "model_for"]
+__all__ = ["Codec", "ModelName", "model_for", "parse_model_name"]
+
+_MODEL_NAME = re.compile(r"(?P<group>[A-Z][a-z]+)?(?P<version>V\d+(?:(?:alpha|beta)\d+)?)(?P<kind>[A-Z]\w*)\Z")
+
+
+class ModelName(NamedTuple):
+    """What the name of an official model class says: `V1Pod`, `EventsV1Event`, `ResourceV1ResourceClaim`.
+
+    Attributes:
+        group_hint: the first word of the API group in small letters, such as "events" for events.k8s.io; "core" for the
+            core group; "" when the name does not say, as in `V1Pod`. A name has a hint only where two groups have a class
+            of that version and kind.
+        version: the API version, such as "v1" or "v1beta1".
+        kind: the kind, such as "Pod" or "PodList".
+    """
+
+    group_hint: str
+    version: str
+    kind: str
+
+    def fits_group(self, group: str) -> bool:
+        """Whether the class can be of an API group ("" is the core group). Without a hint it can be of any."""
+        return self.group_hint in ("", group.partition(".")[0] or "core")
+
+
+def parse_model_name(class_name: str) -> ModelName | None:
+    """Splits the name of an official model class into group hint, version and kind.
+
+    The names of parts, such as `V1PodSpec`, have the same form: only the class's fields tell a resource from a part.
+
+    Returns:
+        None when the name does not have the form, as `VersionInfo`.
+
+    Example:
+        >>> parse_model_name("EventsV1Event")
+        ModelName(group_hint='events', version='v1', kind='Event')
+    """
+    found = _MODEL_NAME.match(class_name)
+    if found is None:
+        return None
+    return ModelName((found["group"] or "").lower(), found["version"].lower(), found["kind"])
 
 
 class Codec:
-    """Between `Object` and a user's type.
+    """Converts objects between three forms: `Object`, what the cache stores, and what users see.
 
     Args:
-        model: the type, for messages.
-        wrap: gives what is stored of an `Object`; raises where the object does not fit the type.
-        unwrap: gives what users see of that.
-        identity: whether users see what is stored.
+        model: the users' type, for messages.
+        wrap: makes the stored form of an `Object`; raises when the object does not fit the type.
+        unwrap: makes what users see of the stored form.
+        identity: whether the stored form is what users see, so that `unwrap` need not be called.
     """
 
     def __init__(
@@ -46,33 +85,38 @@ _OBJECT = Codec(Object, _same, _same, identity=True)
 
 
 def model_for(model: Any, schema: Any = None) -> Codec:
-    """The codec of a type.
+    """Returns the codec of a model.
 
     Args:
-        model: None or `Object`; `dict`; a `msgspec.Struct`, dataclass or TypedDict that names only the fields of interest;
-            or an official model class such as `V1Pod`, decoded each time it is read.
-        schema: the official model class of the resource, against which field names are checked; None checks nothing.
+        model: one of these:
+
+            - None or `Object`: objects are stored and shown as `Object`;
+            - `dict`, or a `msgspec.Struct`, dataclass or TypedDict that names only the fields of interest: an object is
+              decoded once, when it arrives;
+            - an official model class such as `V1Pod`: an object is decoded each time that it is read.
+        schema: the official model class of the resource; field names of `model` are checked against it. None checks
+            nothing.
 
     Raises:
-        TypeError: it is none of these, or names a field that the API does not have.
+        TypeError: `model` is none of these, or names a field that the API does not have.
     """
     if model is None or model is Object:
         return _OBJECT
     if model is dict:
-        return Codec(dict, _wrapper(Object.to_dict), unwrap)
+        return Codec(dict, _storing(Object.to_dict), unwrap)
     if isinstance(model, type) and hasattr(model, "openapi_types") and hasattr(model, "attribute_map"):
         return Codec(model, _same, _official_reader(model))
     if is_described(model):
         if schema is not None:
             _check_fields(model, schema, model.__name__)
         decode = decoder_for(model)
-        return Codec(model, _wrapper(lambda obj: decode(obj.raw)), unwrap)
+        return Codec(model, _storing(lambda obj: decode(obj.raw)), unwrap)
     raise TypeError(
         f"model must be None, dict, a msgspec.Struct, dataclass, TypedDict or an official model class, not {model!r}"
     )
 
 
-def _wrapper(decode: Callable[[Object], Any]) -> Callable[[Object], Entry]:
+def _storing(decode: Callable[[Object], Any]) -> Callable[[Object], Entry]:
     def wrap(obj: Object) -> Entry:
         return Entry(obj.name, obj.namespace, obj.uid, obj.resource_version, decode(obj))
 
@@ -80,7 +124,7 @@ def _wrapper(decode: Callable[[Object], Any]) -> Callable[[Object], Entry]:
 
 
 class _Body:
-    """What the deserialisers of the official client's versions take for a response."""
+    """A response as the deserialisers of official clients before version 36 take it."""
 
     def __init__(self, raw: bytes) -> None:
         self.data = raw.decode()
@@ -95,9 +139,9 @@ def _official_reader(model: Any) -> Callable[[Any], Any]:
             if takes_text:
                 return client.deserialize(item.raw.decode(), model.__name__, "application/json")
             return client.deserialize(_Body(item.raw), model.__name__)
-        # It checks as it decodes, and which object it was is not in its message.
+        # The official client validates while it decodes, and its message does not say which object failed.
         except Exception as error:
-            where = f"{item.namespace}/{item.name}" if item.namespace else item.name
+            where = namespaced_name(item.namespace, item.name)
             raise ValueError(f"{where} does not decode to {model.__name__}: {type(error).__name__}") from error
 
     return read
@@ -105,18 +149,18 @@ def _official_reader(model: Any) -> Callable[[Any], Any]:
 
 @lru_cache(maxsize=1)
 def _official_client() -> tuple[Any, bool]:
-    """One client for its deserialiser alone, and whether that takes text (from version 36 on) or a response."""
+    """A client used only for its deserialiser, and whether that takes text (from version 36 on) or a response."""
     import inspect
 
     from kubernetes import client
 
-    # Its own configuration: reading objects depends on no cluster.
+    # An empty configuration: decoding an object must not depend on a cluster.
     made = client.ApiClient(client.Configuration())
     return made, "response_text" in inspect.signature(made.deserialize).parameters
 
 
 def _check_fields(model: Any, schema: Any, where: str, checked: frozenset[tuple[Any, Any]] = frozenset()) -> None:
-    """Compares field names with the official model of the same object, all the way down."""
+    """Compares field names with the official model of the same object, in all nested types too."""
     if (model, schema) in checked:
         return
     known = {wire: attribute for attribute, wire in schema.attribute_map.items()}
@@ -133,10 +177,11 @@ def _check_fields(model: Any, schema: Any, where: str, checked: frozenset[tuple[
             _check_fields(part, inner_schema, f"{where}.{name}", checked | {(model, schema)})
 
 
-def _schema_named(name: str) -> Any:
+def _schema_named(type_name: str) -> Any:
+    """The official model class in a type name such as "list[V1Container]"; None for any other type."""
     from kubernetes.client import models
 
-    inner = name
+    inner = type_name
     for prefix in ("list[", "List[", "dict(str, ", "Dict[str, "):
         if inner.startswith(prefix):
             inner = inner[len(prefix) : -1]

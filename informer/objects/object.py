@@ -1,20 +1,34 @@
-"""Kubernetes objects as an informer keeps them: four fields decoded, the rest as the bytes that came.
-
-Comes in: an object's JSON. Goes out: a read-only object that decodes what is asked for, when it is asked for. The cycle
-collector does not trace these objects: a cache of a million of them costs it nothing.
-"""
+"""`Object`: a Kubernetes object as an informer keeps it, with four fields decoded and the rest as the JSON that arrived."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, ItemsView, Iterator, KeysView, Mapping, ValuesView
+from collections.abc import ItemsView, Iterator, KeysView, Mapping, ValuesView
 from datetime import datetime
 from typing import Any
 
 import msgspec
 from typing_extensions import TypeVar, override
 
-from informer.objects.frozen import FrozenDict, FrozenList, freeze
 from informer.objects.json_edit import parts_of, tree_of, with_type, without
+from informer.objects.namespaced_name import namespaced_name
+from informer.objects.object_fields import (
+    IDENTITY_FIELDS,
+    annotations_in,
+    check_utf8,
+    creation_timestamp_in,
+    decode_head,
+    decode_odd_identity,
+    decode_whole,
+    deletion_timestamp_in,
+    find_metadata,
+    generation_in,
+    labels_in,
+    owner_references_in,
+    reason_of,
+    share_namespace,
+    shared_namespace,
+    type_in,
+)
 from informer.objects.paths import MISSING, JSONFields, Path, find_in_json, parse_path
 from informer.objects.type_decoders import decoder_for
 
@@ -23,91 +37,22 @@ __all__ = ["Object", "strip_managed_fields"]
 S = TypeVar("S")
 V = TypeVar("V")
 
-_EMPTY = FrozenDict()
-_IDENTITY = ("name", "namespace", "uid", "resourceVersion")
-
-
-class _Meta(msgspec.Struct, gc=False, frozen=True):
-    name: str = ""
-    namespace: str = ""
-    uid: str = ""
-    resourceVersion: str = ""  # noqa: N815
-
-
-class _Head(msgspec.Struct, gc=False):
-    metadata: _Meta = _Meta()
-
-
-class _Type(msgspec.Struct, gc=False):
-    kind: str = ""
-    apiVersion: str = ""  # noqa: N815
-
-
-class _MetadataOnly(msgspec.Struct, gc=False):
-    metadata: msgspec.Raw = msgspec.Raw(b"{}")
-
-
-# One struct for each, so that an odd value of one hides no other.
-class _Labels(msgspec.Struct, gc=False):
-    labels: dict[str, str] | None = None
-
-
-class _Annotations(msgspec.Struct, gc=False):
-    annotations: dict[str, str] | None = None
-
-
-class _Owners(msgspec.Struct, gc=False):
-    ownerReferences: list[Any] | None = None  # noqa: N815
-
-
-class _Created(msgspec.Struct, gc=False):
-    creationTimestamp: datetime | None = None  # noqa: N815
-
-
-class _Deleted(msgspec.Struct, gc=False):
-    deletionTimestamp: datetime | None = None  # noqa: N815
-
-
-class _Generation(msgspec.Struct, gc=False):
-    generation: int | None = None
-
-
-def _metadata_decoder(type: type[S]) -> Callable[[bytes], S | None]:
-    """Decodes one field of the metadata; None where its value is odd."""
-    decode = msgspec.json.Decoder(type).decode
-
-    def tolerant(metadata: bytes) -> S | None:
-        try:
-            return decode(metadata)
-        except msgspec.ValidationError:
-            return None
-
-    return tolerant
-
-
-_decode_head = msgspec.json.Decoder(_Head).decode
-_decode_type = msgspec.json.Decoder(_Type).decode
-_decode_metadata_only = msgspec.json.Decoder(_MetadataOnly).decode
-_decode_labels = _metadata_decoder(_Labels)
-_decode_annotations = _metadata_decoder(_Annotations)
-_decode_owners = _metadata_decoder(_Owners)
-_decode_created = _metadata_decoder(_Created)
-_decode_deleted = _metadata_decoder(_Deleted)
-_decode_generation = _metadata_decoder(_Generation)
 _encode = msgspec.json.encode
 _set = msgspec.structs.force_setattr
 
-# A cluster has few namespaces and many objects in each. Bounded, since names come from a server.
-_namespaces: dict[str, str] = {}
-_MAX_NAMESPACES = 65536
-
 
 class Object(JSONFields, msgspec.Struct, gc=False, frozen=True, eq=False):
-    """A Kubernetes object: read-only, compared by uid and resourceVersion, decoded as far as it is asked.
+    """A Kubernetes object: read-only, and decoded only as far as it is read.
 
-    `name`, `namespace`, `uid` and `resource_version` are there from the start ("" where the server gave none); `raw` is
-    the object's JSON. Everything else is decoded on each use: keep what you use often. It is a mapping of its top-level
-    parts, whose dicts and lists raise TypeError when they are to be changed; `to_dict` gives a copy to change.
+    `name`, `namespace`, `uid` and `resource_version` are decoded when the object arrives ("" when the server sent none).
+    `raw` is the object's JSON. Every other field is decoded from `raw` each time that it is read: keep in a variable what
+    you use often.
+
+    An object is a mapping of its top-level fields. The dicts and lists in it raise TypeError on changes; `to_dict` returns
+    a copy that you can change. Two objects are equal when uid and resourceVersion are equal (without a uid: when `raw` is).
+    Objects are hashable and can be pickled. The repr shows kind, name and resourceVersion, never data.
+
+    The garbage collector does not trace objects, so even a cache of a million of them does not slow it down.
 
     Threads: any.
 
@@ -122,58 +67,59 @@ class Object(JSONFields, msgspec.Struct, gc=False, frozen=True, eq=False):
     uid: str
     resource_version: str
     raw: bytes
-    _span: int = -1  # where the metadata stand in raw, as start << 32 | length; -1 before anybody asked
+    # Where the metadata are in raw, as start << 32 | length; -1 until the first read of a field in them.
+    _metadata_span: int = -1
 
     @classmethod
     def from_bytes(cls, raw: bytes) -> Object:
-        """Reads an object's JSON.
+        """Makes an object of its JSON.
 
         Args:
-            raw: one JSON object, in UTF-8; bytes are kept as they are, any other buffer is copied.
+            raw: one JSON object, in UTF-8. Bytes are kept without a copy; any other buffer is copied.
 
         Raises:
-            ValueError: it is not one JSON object; the message quotes nothing of it.
-            TypeError: it is no buffer of bytes.
+            ValueError: `raw` is not one JSON object; the message quotes nothing of it.
+            TypeError: `raw` is not a buffer of bytes.
         """
         if type(raw) is not bytes:
             raw = _copied(raw)
         try:
-            meta = _decode_head(raw).metadata
+            identity = decode_head(raw).metadata
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-            meta = _odd_metadata(raw, error)
-        # The decoder looks at the bytes of no text that it does not return.
+            identity = decode_odd_identity(raw, error)
         if not raw.isascii():
-            _check_utf8(raw)
-        namespace = meta.namespace
-        return cls(meta.name, _namespaces.get(namespace) or _intern(namespace), meta.uid, meta.resourceVersion, raw)
+            check_utf8(raw)
+        namespace = identity.namespace
+        namespace = shared_namespace(namespace) or share_namespace(namespace)
+        return cls(identity.name, namespace, identity.uid, identity.resourceVersion, raw)
 
     @classmethod
     def from_list_item(cls, raw: bytes, api_version: str, kind: str) -> Object:
-        """Reads an item of a list, which leaves out what the list's own kind says already.
+        """Makes an object of an item of a list. Servers leave out kind and apiVersion in items; they are added here.
 
         Args:
             raw: the item's JSON.
-            api_version: the items' apiVersion.
-            kind: the items' kind; "" adds neither.
+            api_version: the apiVersion of the items.
+            kind: the kind of the items; "" adds neither.
 
         Raises:
-            ValueError: it is not one JSON object.
+            ValueError: `raw` is not one JSON object.
         """
         if type(raw) is not bytes:
             raw = _copied(raw)
         try:
             typed = with_type(raw, api_version, kind)
         except (msgspec.DecodeError, RecursionError) as error:
-            raise ValueError(f"not a JSON object: {_reason(error)}") from None
+            raise ValueError(f"not a JSON object: {reason_of(error)}") from None
         return cls.from_bytes(typed)
 
     @classmethod
     def from_dict(cls, obj: Mapping[str, Any]) -> Object:
-        """Makes one of an object in API form.
+        """Makes an object of a dict in API form; an `Object` is returned unchanged.
 
         Raises:
-            TypeError: it is no mapping, or holds what JSON has no form for.
-            ValueError: it holds itself, or text that UTF-8 has no form for.
+            TypeError: `obj` is not a mapping, or contains a value that JSON cannot express.
+            ValueError: `obj` contains itself, is nested too deeply, or contains text that UTF-8 cannot express.
         """
         if isinstance(obj, Object):
             return obj
@@ -182,38 +128,61 @@ class Object(JSONFields, msgspec.Struct, gc=False, frozen=True, eq=False):
         try:
             return cls.from_bytes(_encode(obj))
         except RecursionError:
-            raise ValueError("the object is nested too deeply, or holds itself") from None
+            raise ValueError("the object is nested too deeply, or contains itself") from None
 
     def to_dict(self) -> dict[str, Any]:
-        """The whole object in API form, a copy that is yours to change."""
-        return _decode_whole(self.raw)  # type: ignore[no-any-return]
+        """Returns the whole object in API form: a copy that you can change."""
+        return decode_whole(self.raw)  # type: ignore[no-any-return]
 
     def at(self, path: Path, default: Any = None) -> Any:
-        """What a path leads to, read-only.
+        """Returns the value at a path, read-only.
 
         Args:
-            path: "spec.nodeName", or a tuple of keys and list indices ("spec", "containers", 0, "image").
-            default: given back where the path leads nowhere.
+            path: a dotted string such as "spec.nodeName", or a tuple of keys and list indices such as
+                ("spec", "containers", 0, "image") or ("metadata", "labels", "app.kubernetes.io/name").
+            default: returned when the object has nothing at the path.
+
+        Raises:
+            TypeError, ValueError: `path` is not a path.
         """
         found = self.find(parse_path(path))
         return default if found is MISSING else found
 
     def view(self, type: type[S]) -> S:
-        """The object decoded to a type that names only the fields of interest.
+        """Decodes the object to a type that names only the fields of interest; the others are skipped.
 
         Args:
-            type: a `msgspec.Struct`, TypedDict or dataclass; a dataclass's `node_name` is the API's nodeName.
+            type: a `msgspec.Struct`, TypedDict or dataclass. A dataclass's `node_name` is read from the API's nodeName.
 
         Raises:
-            msgspec.ValidationError: a field is missing or has another type than it names.
-            TypeError: it is no such type, or one that cannot be decoded to.
+            msgspec.ValidationError: the object lacks a required field, or a field has another type.
+            TypeError: `type` is another kind of type, or msgspec cannot decode to it.
+
+        Example:
+            >>> class Spec(msgspec.Struct, rename="camel"):
+            ...     node_name: str
+            >>> class Pod(msgspec.Struct):
+            ...     spec: Spec
+            >>> Object.from_dict({"spec": {"nodeName": "worker-1"}}).view(Pod).spec.node_name
+            'worker-1'
         """
         kind: Any = type
         found: S = decoder_for(kind)(self.raw)
         return found
 
     def without(self, *paths: Path) -> Object:
-        """The object without what some paths lead to; a path that leads nowhere takes nothing away.
+        """Returns the object without the values at some paths; paths that the object does not have are ignored.
+
+        Use it in a transform, to keep less in memory.
+
+        Args:
+            paths: as `at` takes them.
+
+        Returns:
+            A new object, or this one when there was nothing to remove.
+
+        Raises:
+            TypeError, ValueError: a path is not a path.
 
         Example:
             >>> secret = Object.from_dict({"metadata": {"name": "token"}, "data": {"key": "dmFsdWU="}})
@@ -226,81 +195,71 @@ class Object(JSONFields, msgspec.Struct, gc=False, frozen=True, eq=False):
             return self
         if "metadata" in tree:
             below = tree["metadata"]
-            if below is None or not below.keys().isdisjoint(_IDENTITY):
+            if below is None or not below.keys().isdisjoint(IDENTITY_FIELDS):
                 return Object.from_bytes(raw)
         return Object(self.name, self.namespace, self.uid, self.resource_version, raw)
 
     @property
     def labels(self) -> Mapping[str, str]:
-        """The labels, read-only; empty for none."""
-        metadata = self._metadata()
-        found = _decode_labels(metadata)
-        labels = _texts(parts_of(metadata)["labels"]) if found is None else found.labels
-        return FrozenDict(labels) if labels else _EMPTY
+        """The labels, read-only; empty when there are none."""
+        return labels_in(self._metadata())
 
     @property
     def annotations(self) -> Mapping[str, str]:
-        """The annotations, read-only; empty for none."""
-        metadata = self._metadata()
-        found = _decode_annotations(metadata)
-        annotations = _texts(parts_of(metadata)["annotations"]) if found is None else found.annotations
-        return FrozenDict(annotations) if annotations else _EMPTY
+        """The annotations, read-only; empty when there are none."""
+        return annotations_in(self._metadata())
 
     @property
     def owner_references(self) -> list[Any]:
-        """The owner references in API form, read-only; empty for none."""
-        found = _decode_owners(self._metadata())
-        return freeze(found.ownerReferences or []) if found else FrozenList()
+        """The owner references in API form, read-only; empty when there are none."""
+        return owner_references_in(self._metadata())
 
     @property
     def creation_timestamp(self) -> datetime | None:
-        """When it was created."""
-        found = _decode_created(self._metadata())
-        return found.creationTimestamp if found else None
+        """When the server created the object."""
+        return creation_timestamp_in(self._metadata())
 
     @property
     def deletion_timestamp(self) -> datetime | None:
-        """When its deletion was asked for, or, with a grace period, when that ends; None when nobody asked."""
-        found = _decode_deleted(self._metadata())
-        return found.deletionTimestamp if found else None
+        """When the object's grace period for deletion ends; None as long as no client has requested its deletion."""
+        return deletion_timestamp_in(self._metadata())
 
     @property
     def generation(self) -> int | None:
-        """The number of the desired state, where its kind counts these."""
-        found = _decode_generation(self._metadata())
-        return found.generation if found else None
+        """The number of the current version of the spec; None for kinds without one."""
+        return generation_in(self._metadata())
 
     @property
     def kind(self) -> str:
-        """Its kind, such as "Pod"; "" where the server gave none."""
-        return self._type().kind
+        """The kind, such as "Pod"; "" when the server sent none."""
+        return type_in(self.raw).kind
 
     @property
     def api_version(self) -> str:
-        """Its API version, such as "apps/v1"; "" where the server gave none."""
-        return self._type().apiVersion
+        """The API version, such as "apps/v1"; "" when the server sent none."""
+        return type_in(self.raw).apiVersion
 
     @override
     def find(self, keys: tuple[str | int, ...]) -> Any:
-        if self._span >= 0 and len(keys) > 1 and keys[0] == "metadata":
+        if self._metadata_span >= 0 and len(keys) > 1 and keys[0] == "metadata":
             return find_in_json(self._metadata(), keys[1:])
         return find_in_json(self.raw, keys)
 
     def get(self, key: str, default: Any = None) -> Any:
-        """A top-level part such as "spec", read-only, or the default."""
+        """Returns a top-level field such as "spec", read-only, or the default."""
         found = self._part(key)
         return default if found is MISSING else found
 
     def keys(self) -> KeysView[str]:
-        """The names of its top-level parts."""
+        """The names of the top-level fields."""
         return KeysView(self)
 
     def values(self) -> ValuesView[Any]:
-        """Its top-level parts, read-only."""
+        """The values of the top-level fields, read-only."""
         return ValuesView(self)
 
     def items(self) -> ItemsView[str, Any]:
-        """The names of its top-level parts, and these, read-only."""
+        """The names and values of the top-level fields, read-only."""
         return ItemsView(self)
 
     def __getitem__(self, key: str) -> Any:
@@ -341,7 +300,7 @@ class Object(JSONFields, msgspec.Struct, gc=False, frozen=True, eq=False):
 
     @override
     def __repr__(self) -> str:
-        where = f"{self.namespace}/{self.name}" if self.namespace else self.name
+        where = namespaced_name(self.namespace, self.name)
         return f"<{self.kind or 'Object'} {where} resourceVersion={self.resource_version or None}>"
 
     @override
@@ -362,35 +321,37 @@ class Object(JSONFields, msgspec.Struct, gc=False, frozen=True, eq=False):
         return find_in_json(self.raw, (key,)) if isinstance(key, str) else MISSING
 
     def _metadata(self) -> bytes:
-        """The metadata's own bytes; found once, then remembered by their place."""
-        raw, span = self.raw, self._span
+        """The JSON of the metadata. The first call remembers where they are in `raw`, so that later calls only slice."""
+        raw, span = self.raw, self._metadata_span
         if span >= 0:
             start = span >> 32
             return raw[start : start + (span & 0xFFFFFFFF)]
-        metadata = bytes(_decode_metadata_only(raw).metadata).strip()
-        if not metadata.startswith(b"{"):
-            return b"{}"
-        # Should the same bytes stand somewhere else before, they are as good.
+        metadata = find_metadata(raw)
+        if metadata == b"{}":  # perhaps in place of metadata that are not a JSON object
+            return metadata
+        # find() may meet the same bytes earlier in raw: a copy serves as well.
         start = raw.find(metadata)
         if start >= 0:
-            _set(self, "_span", start << 32 | len(metadata))
+            _set(self, "_metadata_span", start << 32 | len(metadata))
         return metadata
-
-    def _type(self) -> _Type:
-        try:
-            return _decode_type(self.raw)
-        except msgspec.ValidationError:
-            return _Type()
 
 
 Mapping.register(Object)
 
 
 def strip_managed_fields(obj: V) -> V:
-    """A transform: the object without `metadata.managedFields`, a third of most objects.
+    """A ready transform that removes `metadata.managedFields`, which is about a third of most objects.
+
+    Pass it as `SharedInformer(..., transform=strip_managed_fields)` to save memory.
 
     Args:
-        obj: an `Object` (a copy is returned), a dict in API form or an official model (changed in place).
+        obj: an `Object`, of which a smaller copy is returned; or a dict in API form or an official model, which is changed
+            in place.
+
+    Example:
+        >>> pod = Object.from_dict({"metadata": {"name": "web", "managedFields": [{"manager": "kubectl"}]}})
+        >>> strip_managed_fields(pod).to_dict()
+        {'metadata': {'name': 'web'}}
     """
     if isinstance(obj, Object):
         return obj.without(("metadata", "managedFields"))  # type: ignore[return-value]
@@ -407,52 +368,3 @@ def _copied(raw: Any) -> bytes:
         return bytes(memoryview(raw))
     except TypeError:
         raise TypeError(f"an object's JSON is bytes, not {type(raw).__name__}") from None
-
-
-def _texts(raw: bytes | msgspec.Raw) -> dict[str, str]:
-    """What is text among the parts of a JSON object; nothing where it is no object."""
-    try:
-        parts = parts_of(raw)
-    except msgspec.ValidationError:
-        return {}
-    return {key: msgspec.json.decode(part) for key, part in parts.items() if bytes(part).startswith(b'"')}
-
-
-def _odd_metadata(raw: bytes, error: Exception) -> _Meta:
-    """The four fields of an object whose metadata are null, missing or of other types than they should be."""
-    if not isinstance(error, msgspec.ValidationError):
-        raise ValueError(f"not a JSON object: {_reason(error)}") from None
-    try:
-        metadata = parts_of(raw).get("metadata", b"{}")
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as no_object:
-        raise ValueError(f"not a JSON object: {_reason(no_object)}") from None
-    fields = _texts(metadata)
-    return _Meta(*(fields.get(name, "") for name in _IDENTITY))
-
-
-def _decode_whole(raw: bytes) -> Any:
-    try:
-        return msgspec.json.decode(raw)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        raise ValueError(f"not a JSON object: {_reason(error)}") from None
-
-
-def _reason(error: Exception) -> str:
-    return "nested too deeply" if isinstance(error, RecursionError) else str(error)
-
-
-def _check_utf8(raw: bytes) -> None:
-    bad = -1
-    try:
-        raw.decode()
-    except UnicodeDecodeError as error:
-        bad = error.start
-    # Not from within: the decoder's error holds the bytes, and would stay behind this one.
-    if bad >= 0:
-        raise ValueError(f"not a JSON object: invalid UTF-8 at byte {bad}")
-
-
-def _intern(namespace: str) -> str:
-    if len(_namespaces) >= _MAX_NAMESPACES:
-        _namespaces.clear()
-    return _namespaces.setdefault(namespace, namespace)

@@ -1,6 +1,6 @@
-"""Paths into objects: "spec.nodeName", or ("metadata", "labels", "app.kubernetes.io/name") where a key has dots.
+"""Paths into objects: "spec.nodeName", or a tuple such as ("metadata", "labels", "app.kubernetes.io/name").
 
-A path into JSON is compiled once to a decoder that builds nothing but what the path names.
+For JSON, each path is compiled once to a decoder that builds only the value at the path.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ __all__ = ["MISSING", "IndexBy", "JSONFields", "Path", "find_in_json", "get_path
 
 Path = str | tuple[str | int, ...]
 
-# Characters that JSON escapes, and those that UTF-8 has no form for.
+# Characters that JSON escapes, and surrogates, which UTF-8 cannot express.
 _UNSEARCHABLE = re.compile(r'["\\\x00-\x1f\ud800-\udfff]')
 _SCALARS = (str, bytes, int, float, type(None))
 
 
 class _Missing:
-    """Says that a path leads nowhere, where None may be a value."""
+    """The type of MISSING, which stands for "nothing at this path". None cannot: it may be the value."""
 
     def __repr__(self) -> str:
         return "MISSING"
@@ -36,21 +36,21 @@ MISSING: Any = _Missing()
 
 
 class JSONFields:
-    """What keeps its fields as JSON and finds them there."""
+    """Base of objects that keep their fields as JSON and find them there."""
 
     __slots__ = ()
 
     def find(self, keys: tuple[str | int, ...]) -> Any:
-        """What a parsed path leads to, read-only; MISSING where it leads nowhere."""
+        """Returns the value at a parsed path, read-only, or MISSING."""
         raise NotImplementedError
 
 
 def parse_path(path: Path) -> tuple[str | int, ...]:
-    """The keys of a path.
+    """Splits a path into keys.
 
     Raises:
-        TypeError: it is neither a string nor a tuple of strings and ints.
-        ValueError: it, or one of its keys, is empty.
+        TypeError: `path` is neither a string nor a tuple of strings and ints.
+        ValueError: the path or one of its keys is empty.
     """
     if isinstance(path, str):
         return _split(path)
@@ -71,10 +71,10 @@ def _split(path: str) -> tuple[str, ...]:
 
 
 def find_in_json(raw: bytes, keys: tuple[str | int, ...]) -> Any:
-    """What a path leads to in an object's JSON, read-only; MISSING where it leads nowhere.
+    """Returns the value at a parsed path in an object's JSON, read-only, or MISSING.
 
     Raises:
-        ValueError: what is there cannot be shown: it is nested too deeply, or has a number that no float can hold.
+        ValueError: the value is nested too deeply, or has a number too large for a float.
     """
     try:
         return freeze(_find(raw, keys))
@@ -91,7 +91,7 @@ def _find(raw: bytes, keys: tuple[str | int, ...]) -> Any:
     try:
         found = decoder.decode(raw)
     except msgspec.ValidationError:
-        # Something on the way is null or of another type; the plain way tells which keys are there.
+        # A value on the way is null or of another type: decode all of it and look key by key.
         return _walk(msgspec.json.decode(raw), keys)
     for key in keys:
         if isinstance(key, int):
@@ -106,7 +106,7 @@ def _find(raw: bytes, keys: tuple[str | int, ...]) -> Any:
 
 
 def get_path(obj: Any, keys: tuple[str | int, ...]) -> Any:
-    """What a parsed path leads to in any kind of object; MISSING where it leads nowhere."""
+    """Returns the value at a parsed path in an object of any form, or MISSING."""
     if type(obj) is Entry:
         obj = obj.object
     if isinstance(obj, JSONFields):
@@ -115,9 +115,9 @@ def get_path(obj: Any, keys: tuple[str | int, ...]) -> Any:
 
 
 class IndexBy:
-    """An index function that takes its values from a path; see `index_by`.
+    """An index function that returns the value at a path, as strings; `index_by` makes it.
 
-    It reads an object in the form in which it is stored as well as in the user's, so a cache need not decode it for this.
+    It reads objects in their stored form too, so the cache does not decode an object to index it.
     """
 
     __slots__ = ("_keys", "_path")
@@ -127,7 +127,7 @@ class IndexBy:
         self._keys = parse_path(path)
 
     def __call__(self, obj: Any) -> list[str]:
-        """An object's values."""
+        """Returns the values under which the object is indexed."""
         found = get_path(obj, self._keys)
         if isinstance(found, str):
             return [found] if found else []
@@ -141,14 +141,16 @@ class IndexBy:
 
 
 def index_by(path: Path) -> Callable[[Any], list[str]]:
-    """An index function that takes its values from a path; an object without the path is in no entry of the index.
+    """Returns an index function that indexes objects by the value at a path.
+
+    Objects that have nothing at the path are not in the index.
 
     Args:
-        path: leads to a string, a number, a boolean ("true" or "false" in the index), or a list of these. Keys are the
-            API's, also where the objects are of a type that renames them.
+        path: the path of a string, a number, a boolean ("true" or "false" in the index), or a list of these. Use the API's
+            field names, even for models that rename them.
 
     Raises:
-        TypeError, ValueError: it is no path.
+        TypeError, ValueError: `path` is not a path.
 
     Example:
         >>> index_by("spec.nodeName")({"spec": {"nodeName": "worker-1"}})
@@ -167,7 +169,7 @@ def _text(value: Any) -> str | None:
 
 @lru_cache(maxsize=1024)
 def _decoder(keys: tuple[str | int, ...]) -> msgspec.json.Decoder[Any] | None:
-    """None where a key has characters that msgspec cannot look for."""
+    """A decoder of only the value at a path; None when a key has characters that msgspec cannot match."""
     shape: Any = Any
     for key in reversed(keys):
         if isinstance(key, int):
@@ -196,20 +198,20 @@ def _walk(value: Any, keys: Iterable[str | int]) -> Any:
 
 
 def _attribute(value: Any, key: str | int) -> Any:
-    """A field of a model, by the name that the API gives it."""
+    """A field of a model instance, by its name in the API."""
     if not isinstance(key, str) or key.startswith("__"):
         return MISSING
     kind: Any = type(value)
     fields = _attributes_of(kind)
     attribute = key if fields is None else fields.get(key)
     found = None if attribute is None else getattr(value, attribute, None)
-    # A model has all fields that its type names, and None for those that the object has not.
+    # An instance of a model has every field of its type; None stands for the fields that the object lacks.
     return MISSING if found is None or found is msgspec.UNSET else found
 
 
 @lru_cache(maxsize=1024)
 def _attributes_of(kind: Hashable) -> Mapping[str, str] | None:
-    """The fields of a model's type by the API's names and by its own; None for any other type, which shows what it has."""
+    """A model type's attributes, by their names in the API and by their own names; None for a type that is not a model."""
     official = getattr(kind, "attribute_map", None)
     if isinstance(official, Mapping):
         return {name: name for name in official} | {wire_name: name for name, wire_name in official.items()}
@@ -223,6 +225,6 @@ def _attributes_of(kind: Hashable) -> Mapping[str, str] | None:
 
 
 def camel_case(name: str) -> str:
-    """The API's spelling of a Python name: `node_name` is nodeName."""
+    """Converts a Python name to the API's spelling: `node_name` to nodeName."""
     head, *rest = name.split("_")
     return head + "".join(word[:1].upper() + word[1:] for word in rest)

@@ -1,13 +1,14 @@
-"""Decoders of users' types, made once each.
+"""Decodes JSON to users' types: `msgspec.Struct`, dataclass or TypedDict, each naming only the fields of interest.
 
-Comes in: a type that names the fields of interest. Goes out: a function from JSON to it. A dataclass has no way to rename
-a field, and Python's field names are snake_case: `node_name` is read from nodeName, through a struct made for the purpose.
+A dataclass cannot rename its fields, and Python's names are in snake case. So JSON is decoded to a generated struct with
+the API's names first (`node_name` from nodeName), and that is converted to the dataclass.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import operator
+import types
 import typing
 from collections.abc import Callable, Mapping
 from functools import lru_cache, reduce
@@ -20,18 +21,21 @@ from informer.objects.paths import camel_case
 
 __all__ = ["decoder_for", "described_parts", "fields_of", "is_described"]
 
-_UNIONS = (typing.Union, type(int | str))
+_UNIONS = (typing.Union, types.UnionType)
 
 
 @lru_cache(maxsize=256)
 def decoder_for(kind: Any) -> Callable[[bytes], Any]:
-    """What decodes JSON to a `msgspec.Struct`, dataclass or TypedDict.
+    """Returns a function that decodes JSON to a type. It is made once per type and raises `msgspec.ValidationError`.
+
+    Args:
+        kind: a `msgspec.Struct`, dataclass or TypedDict.
 
     Raises:
-        TypeError: it is no such type, or one that cannot be decoded to; the message says why.
+        TypeError: `kind` is another kind of type, or msgspec cannot decode to it; the message says why.
     """
     if not is_described(kind):
-        raise TypeError(f"a msgspec.Struct, dataclass or TypedDict is needed, not {kind!r}")
+        raise TypeError(f"the type must be a msgspec.Struct, dataclass or TypedDict, not {kind!r}")
     if not any(_is_renamed(part) for part in _reachable(kind)):
         return msgspec.json.Decoder(kind).decode
     decode = msgspec.json.Decoder(_wire_type(kind, ())).decode
@@ -43,14 +47,16 @@ def decoder_for(kind: Any) -> Callable[[bytes], Any]:
 
 
 def is_described(kind: Any) -> bool:
-    """Whether it is a type that names fields: a `msgspec.Struct`, dataclass or TypedDict."""
+    """Whether a value is a type that names fields: a `msgspec.Struct`, dataclass or TypedDict."""
     if not isinstance(kind, type):
         return False
     return issubclass(kind, msgspec.Struct) or dataclasses.is_dataclass(kind) or is_typeddict(kind)
 
 
 def fields_of(kind: Any) -> Mapping[str, Any]:
-    """The fields of such a type that are read from JSON: their names there (but for a dataclass's) and types.
+    """Returns the names and types of the fields that are read from JSON.
+
+    The names are those in JSON, except for a dataclass, whose own names are returned.
 
     Raises:
         TypeError: an annotation names a type that cannot be found.
@@ -61,7 +67,7 @@ def fields_of(kind: Any) -> Mapping[str, Any]:
         hints = typing.get_type_hints(kind, include_extras=True)
     except NameError as error:
         raise TypeError(
-            f"an annotation of {kind.__name__} cannot be found ({error}): define it at the top of its module"
+            f"cannot resolve an annotation of {kind.__name__} ({error}): define that type at the top level of its module"
         ) from None
     if dataclasses.is_dataclass(kind):
         return {field.name: hints[field.name] for field in dataclasses.fields(kind) if field.init}
@@ -69,14 +75,14 @@ def fields_of(kind: Any) -> Mapping[str, Any]:
 
 
 def described_parts(annotation: Any) -> list[Any]:
-    """The types that name fields in an annotation such as `list[Container] | None`."""
+    """Returns the types that name fields within an annotation: `[Container]` for `list[Container] | None`."""
     if is_described(annotation):
         return [annotation]
     return [part for argument in typing.get_args(annotation) for part in described_parts(argument)]
 
 
 def _reachable(kind: Any) -> set[Any]:
-    """A type and all types of its parts, and theirs."""
+    """A type and all types that its fields use, directly or not."""
     found: set[Any] = set()
     waiting = [kind]
     while waiting:
@@ -92,7 +98,7 @@ def _is_renamed(kind: Any) -> bool:
 
 
 def _wire_type(kind: Any, inside: tuple[Any, ...]) -> Any:
-    """The type to decode to instead of one with a renamed part."""
+    """The type to decode JSON to: `kind` itself, or a generated struct when names must change in it or below it."""
     if not any(_is_renamed(part) for part in _reachable(kind)):
         return kind
     name = kind.__name__
@@ -100,7 +106,7 @@ def _wire_type(kind: Any, inside: tuple[Any, ...]) -> Any:
         raise TypeError(f'{name} contains itself: make it a msgspec.Struct with rename="camel"')
     if not dataclasses.is_dataclass(kind):
         raise TypeError(
-            f"{name} contains a dataclass whose names have to be changed to the API's: "
+            f"{name} contains a dataclass with fields in snake case, which can only be renamed within a dataclass: "
             "make both dataclasses, or give the fields the API's names"
         )
     types = fields_of(kind)
@@ -120,7 +126,7 @@ def _wire_type(kind: Any, inside: tuple[Any, ...]) -> Any:
 
 
 def _replaced(annotation: Any, inside: tuple[Any, ...]) -> Any:
-    """An annotation with every type in it that has a renamed part exchanged."""
+    """An annotation in which every type is replaced by its `_wire_type`."""
     if is_described(annotation):
         return _wire_type(annotation, inside)
     arguments = typing.get_args(annotation)

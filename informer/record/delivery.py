@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from informer.rate_limited_log import LimitedLog
 from informer.record.event import copy_event
 from informer.record.event_sink import EventSink
 from watch.clock import Clock
@@ -99,7 +98,7 @@ class Delivery:
         pause: Callable[[int], float],
         clock: Clock,
         shutdown: Shutdown,
-        limited: LimitedLog,
+        limited: logging.Logger,
     ) -> None:
         self._sink = sink
         self._pause = pause
@@ -128,9 +127,7 @@ class Delivery:
             if tries == max_tries:
                 self._log_lost(event, f"retry limit exceeded: {outcome.error}")
                 return outcome
-            self._limited.log(
-                logging.WARNING, "failed to write event %.100r, retrying: %s", _reason(event), outcome.error
-            )
+            self._limited.warning("failed to write event %.100r, retrying: %s", _reason(event), outcome.error)
             if self._clock.wait(self._shutdown.begun, max(self._pause(tries), outcome.retry_after)):
                 break
         self._log_lost(event, f"recording was stopped{': ' if outcome.error else ''}{outcome.error}")
@@ -177,8 +174,7 @@ class Delivery:
 
     def _log_lost(self, event: Mapping[str, Any], error: str) -> None:
         regarding = event.get("involvedObject") or event.get("regarding") or {}
-        self._limited.log(
-            logging.ERROR,
+        self._limited.error(
             "failed to write event %.100r of %s %s/%s: %s",
             _reason(event),
             regarding.get("kind", ""),

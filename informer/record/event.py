@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from informer.objects.keys import namespaced_name
 from watch.clock import SYSTEM_CLOCK, Clock
 from watch.concurrency import RLock
 
@@ -187,7 +188,7 @@ def log_fields(event: Mapping[str, Any]) -> dict[str, str]:
     reference = event["involvedObject"]
     namespace, name = reference.get("namespace", ""), reference.get("name", "")
     return {
-        "object": f"{namespace}/{name}" if namespace else name,
+        "object": namespaced_name(namespace, name),
         "fieldPath": reference.get("fieldPath", ""),
         "kind": reference.get("kind", ""),
         "apiVersion": reference.get("apiVersion", ""),

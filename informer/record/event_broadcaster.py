@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import logging
-import os
 import time
 from collections.abc import Callable
 from random import Random
@@ -12,7 +11,7 @@ from types import TracebackType
 from typing import Any, Self
 from weakref import WeakSet
 
-from informer.rate_limited_log import LimitedLog
+from informer.rate_limited_log import rate_limited
 from informer.record.correlator import EventCorrelator
 from informer.record.delivery import Delivery, Shutdown
 from informer.record.event import EVENTS_V1, EventTime, RecordedEvent, copy_event, log_fields, log_line
@@ -29,11 +28,10 @@ from informer.record.sink_recording import (
 )
 from watch.broadcaster import Broadcaster, FullChannelBehavior
 from watch.clock import SYSTEM_CLOCK, Clock
-from watch.concurrency import RLock, Worker, in_forked_child
+from watch.concurrency import OwnerProcess, RLock, Worker
 from watch.errors import BroadcasterShutdownError
 from watch.event import EventType
-from watch.proxy import EmptyWatcher
-from watch.watcher import Watcher
+from watch.watcher import EmptyWatcher, Watcher
 
 __all__ = ["EventBroadcaster"]
 
@@ -104,8 +102,8 @@ class EventBroadcaster:
         self._correlator = correlator
         self._random = Random() if random is None else random  # noqa: S311 - spreads waits
         self._time = EventTime(clock)
-        self._limited = LimitedLog(_log)
-        self._process = os.getpid()
+        self._limited = rate_limited(_log)
+        self._process = OwnerProcess()
         self._lock = RLock()  # reentrant: a signal handler may record an event too
         # All guarded by _lock.
         self._workers: list[Worker] = []  # those that have ended are removed when another starts
@@ -230,7 +228,7 @@ class EventBroadcaster:
 
     def _shut_down_by(self, deadline: float) -> None:
         _live.discard(self)
-        if os.getpid() != self._process:
+        if not self._process.is_current:
             return
         self._broadcaster.shutdown()
         with self._lock:
@@ -247,7 +245,7 @@ class EventBroadcaster:
 
     def _check_process(self) -> None:
         # The broadcaster's threads run in the parent only.
-        if os.getpid() != self._process:
+        if not self._process.is_current:
             raise BroadcasterShutdownError(
                 "the event broadcaster belongs to the process that this one was forked from: create one after the fork"
             )
@@ -269,8 +267,7 @@ class EventBroadcaster:
 
     def _on_drop(self, event: object = None) -> None:
         self._count_dropped()
-        self._limited.log(
-            logging.ERROR,
+        self._limited.error(
             "dropped an event, because a log function, handler or sink is %d events behind",
             _MAX_QUEUED_EVENTS,
         )
@@ -319,7 +316,7 @@ class EventBroadcaster:
                     function(event.object)
                 # SystemExit too: it would end nothing but this thread.
                 except BaseException as error:
-                    self._limited.log(logging.ERROR, "a log function, handler or sink of events failed", exc_info=error)
+                    self._limited.error("a log function, handler or sink of events failed", exc_info=error)
 
 
 def _shut_down_all() -> None:
@@ -329,10 +326,3 @@ def _shut_down_all() -> None:
 
 
 atexit.register(_shut_down_all)
-
-
-@in_forked_child
-def _renew_locks() -> None:
-    """Replaces the locks in a forked child, where another thread of the parent may have held them."""
-    for broadcaster in list(_live):
-        broadcaster._lock = RLock()  # noqa: SLF001 - the class is in this module

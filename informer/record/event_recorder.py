@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from informer.rate_limited_log import LimitedLog
 from informer.record.event import EVENT_TYPES, RecordedEvent, make_event
 from informer.record.reference import get_reference
 
@@ -111,7 +110,7 @@ class BroadcastingRecorder(EventRecorder):
         host: str,
         now: Callable[[], int],
         send: Callable[[RecordedEvent], str | None],
-        limited: LimitedLog,
+        limited: logging.Logger,
     ) -> None:
         self._component = component
         self._host = host
@@ -156,8 +155,7 @@ class BroadcastingRecorder(EventRecorder):
         try:
             return get_reference(report.related)
         except Exception as error:
-            self._limited.log(
-                logging.WARNING,
+            self._limited.warning(
                 "event %.100r of %s is recorded without its related object: %s",
                 report.reason,
                 self._component,
@@ -166,6 +164,4 @@ class BroadcastingRecorder(EventRecorder):
             return None
 
     def _log_lost(self, report: Report, error: str) -> None:
-        self._limited.log(
-            logging.ERROR, "failed to record event %.100r of %s: %s", report.reason, self._component, error
-        )
+        self._limited.error("failed to record event %.100r of %s: %s", report.reason, self._component, error)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
 from informer.errors import KeyFuncError
 from informer.listwatch.resources import built_in_resources
 from informer.objects.keys import Meta, metadata_of
+from informer.objects.models import parse_model_name
 from informer.objects.object import Object
 
 __all__ = ["get_partial_reference", "get_reference"]
@@ -23,8 +23,6 @@ _FIELDS = {
     "resourceVersion": "resource_version",
     "fieldPath": "field_path",
 }
-# V1Pod, CoreV1Event, V1beta1DeviceClass: the official client names a model after a version, a kind and, rarely, a group.
-_MODEL_NAME = re.compile(r"([A-Z][a-z]+)?(V\d+(?:(?:alpha|beta)\d+)?)([A-Z]\w*)\Z")
 
 
 def get_reference(obj: Any) -> dict[str, str]:
@@ -129,13 +127,11 @@ def _field(obj: Any, wire: str, attribute: str) -> str:
 
 def _type_of_class(model: type) -> tuple[str, str]:
     """Returns the kind and the apiVersion that an official model class implies; "" for each that is unknown."""
-    named = _MODEL_NAME.match(model.__name__) if hasattr(model, "attribute_map") else None
+    named = parse_model_name(model.__name__) if hasattr(model, "attribute_map") else None
     if named is None:
         return "", ""
-    prefix, version, kind = named[1], named[2].lower(), named[3]
-    item_kind = kind.removesuffix("List")
+    item_kind = named.kind.removesuffix("List")
     for resource in built_in_resources():
-        group = resource.group.partition(".")[0].capitalize() or "Core"
-        if resource.version == version and resource.kind == item_kind and prefix in (None, group):
-            return kind, resource.api_version
+        if resource.version == named.version and resource.kind == item_kind and named.fits_group(resource.group):
+            return named.kind, resource.api_version
     return "", ""

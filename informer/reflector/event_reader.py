@@ -9,7 +9,7 @@ from typing import Any
 from informer.objects.entry import Undecodable
 from informer.objects.keys import DeletedFinalStateUnknown, annotations_of, version_of
 from informer.queues.delta import Delta, DeltaType
-from informer.rate_limited_log import LimitedLog
+from informer.rate_limited_log import rate_limited
 from watch.errors import ApiError
 from watch.event import Event, EventType
 
@@ -72,7 +72,7 @@ class EventReader:
         self._in_order = begun_at not in ("", "0")
         self._is_expected = is_expected
         self._on_undecodable = on_undecodable
-        self._limited = LimitedLog(_log)
+        self._limited = rate_limited(_log)
         self.skipped = 0
         """The number of skipped objects, which are of another type than requested."""
 
@@ -115,7 +115,7 @@ class EventReader:
 
     def _skip(self, obj: Any) -> None:
         self.skipped += 1
-        self._limited.log(logging.WARNING, "skipped an object of another type than requested: %s", _describe(obj))
+        self._limited.warning("skipped an object of another type than requested: %s", _describe(obj))
 
 
 def _last_version(deltas: Sequence[Delta], first: int) -> str:

@@ -10,7 +10,6 @@ from http import HTTPStatus
 from typing import Any
 
 from informer.errors import InformerError
-from informer.rate_limited_log import LimitedLog
 from informer.reflector.counts import ReflectorCounts, Verb, error_kind
 from watch.clock import Clock
 from watch.errors import ApiError, as_api_error
@@ -41,7 +40,7 @@ class Health:
         self,
         name: str,
         clock: Clock,
-        limited: LimitedLog,
+        limited: logging.Logger,
         counts: ReflectorCounts,
         on_failure: Callable[[Exception], object] | None = None,
     ) -> None:
@@ -96,7 +95,7 @@ class Health:
         self.error = InformerError(
             f"very short watch: {self._name}: Unexpected watch close - watch lasted less than a second and no items received"
         )
-        self._limited.log(logging.WARNING, "%s", self.error)
+        self._limited.warning("%s", self.error)
 
     def report(self, error: Exception) -> None:
         """Reports an error that has ended a round, to `on_failure` or else to the log."""
@@ -108,7 +107,7 @@ class Health:
         try:
             self._on_failure(error)
         except Exception as handler_error:
-            self._limited.log(logging.ERROR, "%s: the watch error handler failed", self._name, exc_info=handler_error)
+            self._limited.error("%s: the watch error handler failed", self._name, exc_info=handler_error)
 
     def wait(self, clock: Clock, stop: threading.Event, seconds: float) -> None:
         """Waits before the next attempt. The warning about a missing sync is logged when it is due, not after the wait.

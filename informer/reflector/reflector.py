@@ -15,8 +15,8 @@ from typing_extensions import Unpack
 
 from informer.errors import InformerError, TooManyObjectsError
 from informer.listwatch.lister_watcher import ListerWatcher
-from informer.listwatch.source import as_page, as_source
-from informer.rate_limited_log import LimitedLog
+from informer.listwatch.source import as_source
+from informer.rate_limited_log import rate_limited
 from informer.reflector.config import ReflectorConfig, ReflectorOptions, config_from
 from informer.reflector.counts import ReflectorCounts, Verb
 from informer.reflector.event_reader import Batch, EventReader, type_check
@@ -83,7 +83,7 @@ class Reflector:
         """Counters: pages, watches and watch lists requested; events received; rounds failed; watches that were too short."""
         self.counts = ReflectorCounts()
         """More counters, for metrics."""
-        self._limited = LimitedLog(_log)
+        self._limited = rate_limited(_log)
         self.target = ReflectorTarget(
             store_or_queue,
             self.name,
@@ -185,7 +185,7 @@ class Reflector:
         self.lists += 1
         try:
             with self._stop_scope.scope:
-                page = as_page(self._source.list(options))
+                page = self._source.list(options)
         # The list function of a user may raise anything.
         except Exception as error:
             self._list = PagedList()
@@ -325,7 +325,7 @@ class Reflector:
             self.failures += 1
             self._error = failure
         else:
-            self._limited.log(logging.INFO, "%s: %s: retrying", self.name, failure)
+            self._limited.info("%s: %s: retrying", self.name, failure)
         return step
 
     def _replace(self, items: list[Any], version: str, begun: float) -> Next | None:

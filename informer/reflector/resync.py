@@ -8,7 +8,6 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
-from informer.rate_limited_log import LimitedLog
 from watch.clock import Clock
 from watch.concurrency import Worker, on_set
 
@@ -42,7 +41,7 @@ class ResyncTimer:
         clock: Clock,
         stop: threading.Event,
         name: str,
-        limited: LimitedLog,
+        limited: logging.Logger,
     ) -> None:
         self._resync = resync
         self._period = period
@@ -74,6 +73,6 @@ class ResyncTimer:
                     self._resync()
         # Source: client-go's reflector ends its resyncs in the same way.
         except Exception as error:
-            self._limited.log(logging.ERROR, "%s: a resync failed: no more resyncs", self._name, exc_info=error)
+            self._limited.error("%s: a resync failed: no more resyncs", self._name, exc_info=error)
         finally:
             withdraw()

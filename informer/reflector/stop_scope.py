@@ -10,9 +10,8 @@ from typing import Any, Self
 
 from watch.concurrency import Lock, Signal, on_set
 from watch.event import Event
-from watch.pulling import puller
 from watch.request_scope import RequestScope
-from watch.watcher import Watcher
+from watch.watcher import Watcher, puller
 
 __all__ = ["StopScope", "Pull"]
 

@@ -8,7 +8,6 @@ from typing import Any
 
 from informer.objects.entry import Undecodable
 from informer.queues.delta import Delta, DeltaType
-from informer.rate_limited_log import LimitedLog
 from informer.reflector.event_reader import version_after
 
 __all__ = ["ReflectorTarget"]
@@ -38,7 +37,7 @@ class ReflectorTarget:
         self,
         target: Any,
         name: str,
-        limited: LimitedLog,
+        limited: logging.Logger,
         *,
         namespace: str | None = None,
         on_undecodable: Callable[[Undecodable], object] | None = None,
@@ -124,16 +123,16 @@ class ReflectorTarget:
         """Counts and reports an object that did not decode."""
         self.undecodable += 1
         if self._on_undecodable is None:
-            self._limited.log(logging.ERROR, "%s left out %r", self._name, item)
+            self._limited.error("%s left out %r", self._name, item)
             return
         try:
             self._on_undecodable(item)
         except Exception as error:
-            self._limited.log(logging.ERROR, "%s: on_undecodable failed", self._name, exc_info=error)
+            self._limited.error("%s: on_undecodable failed", self._name, exc_info=error)
 
     def report_keyless(self, error: Exception) -> None:
         """Reports an object of a list that has no key, with the error of the key function."""
-        self._limited.log(logging.ERROR, "%s: an object was left out of a list: %s", self._name, error)
+        self._limited.error("%s: an object was left out of a list: %s", self._name, error)
 
     def _stored(self, version: str) -> bool:
         """Processes what was stored, and records the version; returns whether it was processed."""
@@ -173,7 +172,7 @@ class ReflectorTarget:
             self._refused(error)
 
     def _refused(self, error: Exception) -> None:
-        self._limited.log(logging.ERROR, "%s: the store refused an object: %s", self._name, error)
+        self._limited.error("%s: the store refused an object: %s", self._name, error)
 
     def _has_key(self, item: Any) -> bool:
         if self._key_of is None:

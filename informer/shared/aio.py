@@ -1,51 +1,83 @@
-"""An informer seen from asyncio: the same threads underneath, and one call into the loop for each batch.
-
-Comes in: batches on the informer's threads. Goes out: async iteration, and calls of async functions on the caller's loop.
-"""
+"""The asyncio view of a shared informer: its streams, handlers and waits for one event loop."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import Callable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, Self
+from typing import Any, Generic, Protocol, Self
 
 from typing_extensions import TypeVar
 
 from informer.arguments import check_callable
 from informer.cache.change import Change
-from informer.handlers.handler import Handler, HandlerFunctions, OnAdd, OnDelete
-
-if TYPE_CHECKING:
-    from informer.handlers.subscription import BacklogPolicy
-    from informer.shared.shared_informer import SharedInformer
-
 from informer.handlers.async_handlers import AsyncEventStream, AsyncRegistration, LoopEvent
+from informer.handlers.handler import Handler, HandlerFunctions, OnAdd, OnDelete
+from informer.handlers.subscription import BacklogPolicy, Subscription
 
 __all__ = ["AsyncInformer"]
 
 T = TypeVar("T", default=Any)
 
-_log = logging.getLogger(__name__)
-
-# After so many changes in a row that never had to wait, the loop's other tasks have a turn.
-_TURN = 100
-# A thread that has run to its end takes so long, in seconds, to be gone.
+# Seconds that a thread may take to disappear once it has run to its end.
 _LAST_STEP = 0.2
 
 
-class AsyncInformer(Generic[T]):
-    """A thin view of a `SharedInformer` for asyncio; `informer.aio` gives it.
+class _Informer(Protocol[T]):
+    """What the view needs of its informer; a `SharedInformer` has it."""
 
-    `async with informer.aio:` starts the informer and stops it.
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def aio(self) -> AsyncInformer[T]: ...
+
+    def subscribe(
+        self,
+        *,
+        keep: Callable[[T], object] | None = ...,
+        resync_period: float | None = ...,
+        backlog: BacklogPolicy = ...,
+        initial: bool = ...,
+    ) -> Subscription: ...
+
+    def unsubscribe(self, subscription: Subscription) -> None: ...
+
+    def has_synced(self) -> bool: ...
+
+    def has_reached(self, resource_version: str) -> bool: ...
+
+    def is_stopped(self) -> bool: ...
+
+    def on_progress(self, callback: Callable[[], object]) -> Callable[[], None]: ...
+
+    def on_end(self, callback: Callable[[], object]) -> Callable[[], None]: ...
+
+    def start(self) -> None: ...
+
+    def begin_stop(self, *, drain: bool = ...) -> None: ...
+
+    def stop(self, timeout: float | None = ..., *, drain: bool = ...) -> bool: ...
+
+
+class AsyncInformer(Generic[T]):
+    """A `SharedInformer` for use from asyncio; `informer.aio` returns it.
+
+    It shares the informer's threads, cache and connection: batches cross to the event loop, one wake-up per batch, and
+    async handlers run there. `async with` starts the informer and stops it:
+
+        async with informer.aio as pods:
+            await pods.wait_for_sync(30)
+            async for change in pods.events():
+                print(change.watch_type, change.object.name)
+
+    Threads: call the methods on the event loop. Several loops may use one informer.
     """
 
-    def __init__(self, informer: SharedInformer[T]) -> None:
+    def __init__(self, informer: _Informer[T]) -> None:
         self._informer = informer
-        # By the task of each, which is used on its own loop.
-        self._tasks: dict[asyncio.Task[None], AsyncRegistration] = {}
+        self._tasks: dict[asyncio.Task[None], AsyncRegistration] = {}  # by the task that calls the handler
 
     def events(
         self,
@@ -54,8 +86,17 @@ class AsyncInformer(Generic[T]):
         initial: bool = True,
         backlog: BacklogPolicy = "coalesce",
     ) -> AsyncEventStream[T]:
-        """As `SharedInformer.events`, for `async for`; call it on the loop that reads."""
-        asyncio.get_running_loop()  # raises where there is none, before anything is subscribed
+        """Returns the changes as an asynchronous iterator (see `SharedInformer.events`).
+
+        Args:
+            filter: called with an object; the stream shows those for which it returns true.
+            initial: begin with an add for each cached object. False leaves out the adds of the first list too.
+            backlog: "coalesce" keeps the net change per key for a slow reader, "all" every change.
+
+        Raises:
+            RuntimeError: the informer has stopped, or no event loop is running.
+        """
+        asyncio.get_running_loop()  # raises before anything is subscribed
         subscription = self._informer.subscribe(keep=filter, backlog=backlog, initial=initial)
         return AsyncEventStream(self._informer, subscription)
 
@@ -72,11 +113,30 @@ class AsyncInformer(Generic[T]):
         backlog: BacklogPolicy = "all",
         on_error: Callable[[Change[T], BaseException], object] | None = None,
     ) -> AsyncRegistration:
-        """As `SharedInformer.add_event_handler`, with async functions, which run on the calling loop in a task."""
+        """Adds a handler, whose functions may be async, to be called in a task on the running loop.
+
+        Args:
+            handler: an object with some of `on_add`, `on_update`, `on_delete`; see `ResourceEventHandler`.
+            on_add: instead of a handler: takes (obj), or (obj, *, is_in_initial_list).
+            on_update: takes (old, new).
+            on_delete: takes (obj), or (obj, *, final_state_unknown).
+            on_batch: instead of the three: takes a list of `Change`.
+            filter: a plain function; the handler sees the objects for which it returns true.
+            resync_period: seconds between two updates without news, 0 for none, None for the informer's period.
+            backlog: "all" keeps every change for a slow handler, "coalesce" the net change per key.
+            on_error: called with (change, exception) when the handler raises; it may be async.
+
+        Returns:
+            The registration, which shows the handler's progress and removes it.
+
+        Raises:
+            RuntimeError: the informer has stopped, or no event loop is running.
+            TypeError, ValueError: the arguments do not fit together; the message says how.
+        """
         functions = HandlerFunctions(
             handler, on_add=on_add, on_update=on_update, on_delete=on_delete, on_batch=on_batch, may_be_async=True
         )
-        asyncio.get_running_loop()  # raises where there is none, before anything is subscribed
+        asyncio.get_running_loop()  # raises before anything is subscribed
         check_callable("on_error", on_error, or_none=True)
         subscription = self._informer.subscribe(keep=filter, resync_period=resync_period, backlog=backlog)
         stream = AsyncEventStream(self._informer, subscription)
@@ -87,23 +147,27 @@ class AsyncInformer(Generic[T]):
 
     @property
     def handlers(self) -> list[AsyncRegistration]:
-        """The registrations of the async handlers that there are now; on any thread."""
+        """The registrations of the present async handlers; may be read on any thread."""
         return list(self._tasks.values())
 
     def _forget(self, task: asyncio.Task[None]) -> None:
         self._tasks.pop(task, None)
 
     async def wait_for_sync(self, timeout: float | None = None) -> bool:
-        """Waits at most `timeout` seconds (None: without limit) for the first list; False too when it stops."""
+        """Waits at most `timeout` seconds (None: without limit) for the first list.
+
+        Returns:
+            Whether the cache has synced. False when the time is up or the informer stops.
+        """
         return await self.wait_until(self._informer.has_synced, timeout)
 
     async def wait_for_resource_version(self, rv: str, timeout: float | None = None) -> bool:
-        """As `SharedInformer.wait_for_resource_version`."""
+        """Waits until the cache shows a write (see `SharedInformer.wait_for_resource_version`)."""
         self._informer.has_reached(rv)
         return await self.wait_until(lambda: self._informer.has_reached(rv), timeout)
 
     async def wait_until(self, predicate: Callable[[], bool], timeout: float | None = None) -> bool:
-        """Waits for something that changes with what the informer applies or its handlers finish."""
+        """Waits until a predicate about the informer is true (see `SharedInformer.wait_until`)."""
         waker = LoopEvent()
         withdraw = self._informer.on_progress(waker)
         deadline = None if timeout is None else time.monotonic() + timeout
@@ -120,9 +184,14 @@ class AsyncInformer(Generic[T]):
             withdraw()
 
     async def stop(self, timeout: float | None = 1.0, *, drain: bool = False) -> bool:
-        """As `SharedInformer.stop`; the loop goes on meanwhile.
+        """Stops the informer (see `SharedInformer.stop`) without blocking the loop.
 
-        It waits for the async handlers too, but for one that calls it.
+        Args:
+            timeout: seconds to wait at most for threads and for async handlers of this loop; None waits without limit.
+            drain: deliver the waiting changes to the handlers first, instead of dropping them.
+
+        Returns:
+            Whether every thread and every async handler has ended. A handler that calls it is not waited for.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
         waker = LoopEvent()

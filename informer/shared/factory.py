@@ -1,7 +1,4 @@
-"""One informer for each resource and set of options, shared by everybody in the process who asks for it.
-
-Comes in: what somebody wants to see. Goes out: the informer that shows it, new or already there.
-"""
+"""The factory of shared informers: one informer per resource and selection."""
 
 from __future__ import annotations
 
@@ -9,7 +6,7 @@ import inspect
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar, overload
 from weakref import WeakKeyDictionary
@@ -34,16 +31,25 @@ _OPTIONS = frozenset(inspect.signature(SharedInformer).parameters) - {"lister_wa
 
 
 class SharedInformerFactory:
-    """See the module.
+    """Makes shared informers, one per resource and selection, and starts and stops them together.
+
+    Requesting the same resource again returns the existing informer, so that a program has one cache and one watch of it:
+
+        factory = SharedInformerFactory(api_client)
+        pods = factory.informer("pods")
+        deployments = factory.informer("deployments.apps", namespace="shop")
+        with factory:
+            factory.wait_for_cache_sync(30)
+            print(len(pods.lister.list(namespace="shop")))
 
     Args:
         api_client: the official client's `ApiClient`; None reads the in-cluster configuration or the kubeconfig.
-        resync_period: of the informers that do not say otherwise, in seconds; 0 for none.
-        namespace: of the informers that do not say otherwise: one, several, or None for all.
-        tweak_list_options: called with the `ListOptions` of each request; what it returns is asked instead.
-        transform: of the informers that do not say otherwise.
+        resync_period: the informers' default, in seconds; 0 for none.
+        namespace: the informers' default: one, several, or None for all.
+        tweak_list_options: called with the `ListOptions` of each request; what it returns is requested instead.
+        transform: the informers' default.
 
-    Threads: any.
+    Threads: every method may be called from any thread.
     """
 
     def __init__(
@@ -62,7 +68,7 @@ class SharedInformerFactory:
         self._transform = transform
         self._lock = Lock()
         self._informers: dict[Any, SharedInformer[Any]] = {}  # guarded by _lock
-        # What each of them was made with; guarded by _lock.
+        # The options with which each informer was made; guarded by _lock.
         self._options: WeakKeyDictionary[SharedInformer[Any], Mapping[str, Any]] = WeakKeyDictionary()
         self._shut_down = False  # guarded by _lock
 
@@ -76,7 +82,7 @@ class SharedInformerFactory:
         self, resource: str | ListMethod, *, model: None = None, **options: Unpack[InformerOptions[Object]]
     ) -> SharedInformer[Object]: ...
 
-    # A bare `dict` says nothing of keys and values, which are known.
+    # Without this overload the objects would be a bare `dict`, although their keys are strings.
     @overload
     def informer(
         self,
@@ -103,24 +109,26 @@ class SharedInformerFactory:
         transform: Callable[[Any], Any] | None = None,
         **options: Any,
     ) -> SharedInformer[Any]:
-        """The informer for a resource and these options; the same one each time it is asked for.
+        """Returns the informer for a resource; makes it if there is none yet.
+
+        Informers are shared by resource, namespaces, selectors, model, `metadata_only` and transform. Requesting the same
+        again returns the existing informer: `indexers` that it lacks are added, other differing options are logged and
+        ignored. A stopped informer is replaced. A new one is started by the next `start`.
 
         Args:
             resource: "pods", "deployments.apps", "apps/v1/Deployment"; a list method of the official client; or an
-                official model class, in which the objects are then read.
-            namespace: one, several, or None for the factory's.
-            label_selector: such as "app=web".
-            field_selector: such as "spec.nodeName=node-1".
-            model: see `ListWatch.for_resource`.
-            metadata_only: ask for metadata alone.
-            transform: called once with each object; None for the factory's.
-            options: further arguments of `SharedInformer`, which take effect when the informer is made: others that are asked
-                for later are logged, and change nothing. Of `indexers` an informer that is there is given those that it
-                lacks.
+                official model class, which is then the model too.
+            namespace: one, several, "" for all, or None for the factory's.
+            label_selector: such as "app=web"; None selects all.
+            field_selector: such as "spec.nodeName=node-1"; None selects all.
+            model: the type of the objects, see `ListWatch.for_resource`; None is `informer.Object`.
+            metadata_only: request only the objects' metadata.
+            transform: called once with each object before it is stored; None for the factory's.
+            options: further arguments of `SharedInformer`.
 
         Raises:
             RuntimeError: the factory was shut down.
-            TypeError, ValueError: the resource or an option cannot be understood.
+            TypeError, ValueError: the resource or an option is not valid; the message says why.
             IndexConflictError: an index of that name has another function.
         """
         unknown = sorted(options.keys() - _OPTIONS)
@@ -142,25 +150,25 @@ class SharedInformerFactory:
             self._check_open()
             known = self._informers.get(key)
             if known is None or known.is_stopped():
-                source = request.list_watch()
-                options.setdefault("resync_period", self._resync_period)
-                made: SharedInformer[Any] = SharedInformer(
-                    source if self._tweak is None else source.tweaked(self._tweak), transform=transform, **options
-                )
-                self._informers[key] = made
-                self._options[made] = options
-                return made
+                return self._make_locked(key, request, transform, options)
             first = self._options.get(known, {})
-        ignored = sorted(name for name, value in options.items() if name != "indexers" and first.get(name) != value)
-        if ignored:
-            _log.warning(
-                "informer %s is there already, made without this: %s has no effect", known.name, ", ".join(ignored)
-            )
-        _add_missing(known, options.get("indexers") or {})
+        _complete(known, options, first)
         return known
 
+    def _make_locked(
+        self, key: Hashable, request: FactoryRequest, transform: Callable[[Any], Any] | None, options: dict[str, Any]
+    ) -> SharedInformer[Any]:
+        source = request.list_watch()
+        options.setdefault("resync_period", self._resync_period)
+        if self._tweak is not None:
+            source = source.tweaked(self._tweak)
+        made: SharedInformer[Any] = SharedInformer(source, transform=transform, **options)
+        self._informers[key] = made
+        self._options[made] = options
+        return made
+
     def start(self) -> None:
-        """Starts every informer that was not started yet; call it again for those that were added since.
+        """Starts every informer that is not started yet. Call it again after adding informers.
 
         Raises:
             RuntimeError: the factory was shut down.
@@ -174,23 +182,23 @@ class SharedInformerFactory:
     def wait_for_cache_sync(
         self, timeout: float | None = None, *, stop: threading.Event | None = None
     ) -> dict[SharedInformer[Any], bool]:
-        """Waits for the started informers' first lists.
+        """Waits until every started informer has its first list.
 
         Args:
-            timeout: at most so many seconds; None waits without limit, 0 does not wait.
-            stop: ends the wait when it is set; then no informer counts as synced.
+            timeout: seconds to wait at most, for all of them together; None waits without limit, 0 does not wait.
+            stop: ends the wait when it is set; the informers not checked yet then count as not synced.
 
         Returns:
-            Each started informer, and whether it has synced; `sync_error()` of one that has not says why.
+            Whether it has synced, by informer. `informer.sync_error()` says why one has not.
         """
         with self._lock:
             started = [informer for informer in self._informers.values() if informer.is_started()]
         deadline = None if timeout is None else time.monotonic() + timeout
-        # One after another: one that was stopped must not end the wait for the others.
+        # Each on its own: a stopped informer must not end the wait for the others.
         return {informer: wait_for_cache_sync(informer, timeout=_left(deadline), stop=stop) for informer in started}
 
     def remove_informer(self, informer: SharedInformer[Any]) -> None:
-        """Stops an informer and forgets it; the next who asks for it gets a new one."""
+        """Stops an informer and forgets it: the next request for the same resource makes a new one."""
         with self._lock:
             for key, known in list(self._informers.items()):
                 if known is informer:
@@ -198,10 +206,13 @@ class SharedInformerFactory:
         informer.stop()
 
     def shutdown(self, timeout: float | None = 1.0) -> bool:
-        """Stops every informer and waits at most `timeout` seconds; returns whether all threads have ended.
+        """Stops every informer. The factory makes and starts no more informers.
 
         Args:
-            timeout: for all of them together; None waits without limit.
+            timeout: seconds to wait at most for the threads of all informers to end; None waits without limit.
+
+        Returns:
+            Whether every thread has ended.
         """
         with self._lock:
             self._shut_down = True
@@ -226,10 +237,20 @@ class SharedInformerFactory:
             raise RuntimeError("the factory has stopped: make a new one")
 
 
-def _add_missing(informer: SharedInformer[Any], indexers: Mapping[str, Callable[[Any], Any]]) -> None:
-    """Adds those indexers that an informer does not have; one with another function is for it to refuse."""
-    there = informer.indexer.indexers
-    missing = {name: function for name, function in indexers.items() if there.get(name) != function}
+def _complete(informer: SharedInformer[Any], options: Mapping[str, Any], first: Mapping[str, Any]) -> None:
+    """Adds the indexers that an existing informer lacks, and logs the options that differ from those it was made with.
+
+    The informer refuses an indexer of a known name with another function.
+    """
+    ignored = sorted(name for name, value in options.items() if name != "indexers" and first.get(name) != value)
+    if ignored:
+        _log.warning(
+            "informer %s exists already with other options: %s has no effect", informer.name, ", ".join(ignored)
+        )
+    present = informer.indexer.indexers
+    missing = {
+        name: function for name, function in (options.get("indexers") or {}).items() if present.get(name) != function
+    }
     if missing:
         informer.add_indexers(missing)
 

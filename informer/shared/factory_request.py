@@ -1,8 +1,4 @@
-"""What somebody asks a factory for, whichever way it is named: two requests for the same are equal.
-
-Comes in: a resource's name, an official list method or an official model class, and where and what of it. Goes out: what
-tells it from any other, and its list-watch.
-"""
+"""A request for an informer: however a resource is named, requests for the same objects have the same key."""
 
 from __future__ import annotations
 
@@ -11,16 +7,14 @@ from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 from informer.listwatch.list_watch import ListWatch, ResourceListWatch
-from informer.listwatch.resources import find_built_in, known
+from informer.listwatch.resources import built_in_resources, known
 from informer.listwatch.targets import PathTarget
+from informer.objects.models import parse_model_name
 from informer.objects.object import Object
 
 __all__ = ["FactoryRequest"]
 
-_MODEL_NAME = re.compile(
-    r"(?:Core|Events|Authentication|Discovery|Storage|Flowcontrol)?(V\d+(?:(?:alpha|beta)\d+)?)(\w+)\Z"
-)
-# What tells a resource's model from those of its parts.
+# The fields of a resource's model class; models of parts, such as V1PodSpec, lack some.
 _OF_RESOURCES = {"api_version", "kind", "metadata"}
 _PATH = re.compile(
     r"/(?:api|apis/(?P<group>[^/]+))/(?P<version>[^/]+)(?:/namespaces/(?P<where>[^/]+))?/(?P<plural>[^/]+)\Z"
@@ -28,20 +22,20 @@ _PATH = re.compile(
 
 
 class FactoryRequest:
-    """See the module.
+    """What a caller of `SharedInformerFactory.informer` wants to follow.
 
     Args:
-        api_client: the official client's, for resources by name; a list method has its own.
+        api_client: the official client's `ApiClient`, for resources by name; a list method has its own.
         resource: a name, a list method or a model class.
         namespace: one, several, "" for all, or None for the factory's.
-        of_factory: the factory's namespace or namespaces, None for all; left aside where there are none.
-        label_selector: such as "app=web".
-        field_selector: such as "spec.nodeName=node-1".
-        model: see `ListWatch.for_resource`.
-        metadata_only: whether metadata is enough.
+        of_factory: the factory's namespace or namespaces, None for all; ignored for resources without namespaces.
+        label_selector: such as "app=web"; None selects all.
+        field_selector: such as "spec.nodeName=node-1"; None selects all.
+        model: the type of the objects, see `ListWatch.for_resource`.
+        metadata_only: whether only metadata is requested.
 
     Raises:
-        TypeError, ValueError: it cannot be understood, or its parts do not fit together.
+        TypeError, ValueError: an argument is not valid, or the arguments do not fit together.
     """
 
     def __init__(
@@ -82,7 +76,7 @@ class FactoryRequest:
 
     @property
     def key(self) -> Hashable:
-        """Equal for requests for the same."""
+        """Identifies the objects: requests for the same objects have equal keys."""
         where = (self._where,) if isinstance(self._where, str) else self._where
         return (
             self._api_client,
@@ -95,7 +89,7 @@ class FactoryRequest:
         )
 
     def list_watch(self) -> ResourceListWatch[Any]:
-        """A new list-watch of it; raises as the class does."""
+        """Returns a new list-watch of the objects; raises as `ListWatch.for_resource` and `ListWatch.from_api` do."""
         if isinstance(self._resource, str):
             return ListWatch.for_resource(
                 self._api_client,
@@ -116,7 +110,7 @@ class FactoryRequest:
 def _named(
     name: str, namespace: str | Sequence[str] | None, of_factory: str | Sequence[str] | None
 ) -> tuple[Hashable, str | Sequence[str] | None]:
-    """Which resource, and where; the factory's namespace is nothing to a resource that has none."""
+    """Returns what identifies a resource by name, and its namespaces; None is all of them, or a resource without."""
     built_in = known(name)
     if built_in is None:
         return name, of_factory if namespace is None else namespace
@@ -131,7 +125,7 @@ def _named(
 def _listed_by(
     method: Callable[..., Any], namespace: str | Sequence[str] | None, of_factory: str | Sequence[str] | None
 ) -> tuple[Hashable, str | Sequence[str] | None]:
-    """The same for a list method, whose name says how much it lists."""
+    """Returns the same for a list method, whose name says whether it lists one namespace or all."""
     name = getattr(method, "__name__", "")
     where: Any = of_factory if namespace is None else namespace
     if "_namespaced_" not in name:
@@ -156,10 +150,13 @@ def _namespace_argument(method: Callable[..., Any], where: Any) -> dict[str, Any
 
 
 def _resource_of(model: type) -> str:
-    """The resource of an official model class, such as V1Deployment."""
-    found = _MODEL_NAME.match(model.__name__)
-    if found is None or not getattr(model, "openapi_types", {}).keys() >= _OF_RESOURCES:
-        raise TypeError(f"{model.__name__} is no official model class of a resource: name the resource and pass model=")
-    version, kind = found[1].lower(), found[2]
-    built_in = find_built_in(version, kind)
-    return kind if built_in is None else f"{built_in.api_version}/{built_in.kind}"
+    """Returns the name of the resource of an official model class, such as V1Deployment."""
+    named = parse_model_name(model.__name__)
+    if named is None or not getattr(model, "openapi_types", {}).keys() >= _OF_RESOURCES:
+        raise TypeError(
+            f"{model.__name__} is not an official model class of a resource: name the resource and pass model="
+        )
+    for resource in built_in_resources():
+        if resource.version == named.version and resource.kind == named.kind and named.fits_group(resource.group):
+            return f"{resource.api_version}/{resource.kind}"
+    return named.kind

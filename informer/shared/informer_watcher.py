@@ -1,7 +1,4 @@
-"""An informer seen as a watch: it lists, resumes and relists, and yields plain events.
-
-Comes in: a list-watch. Goes out: ADDED, MODIFIED and DELETED events; never a bookmark, never an ERROR.
-"""
+"""An informer in the form of a watch, and waiting for conditions on it."""
 
 from __future__ import annotations
 
@@ -31,7 +28,7 @@ T = TypeVar("T", default=Any)
 
 _log = logging.getLogger(__name__)
 
-# An informer's threads end within milliseconds; so many seconds are given to those on a busy machine.
+# Seconds that `until_with_sync` waits for the informer's threads, which end within milliseconds on an idle machine.
 _GRACE = 0.5
 
 _EVENT_TYPES = {
@@ -42,13 +39,19 @@ _EVENT_TYPES = {
 
 
 class InformerWatcher(WatcherBase[T]):
-    """See `informer_watcher`.
+    """A watch whose events come from an informer; `informer_watcher` makes it.
+
+    It yields ADDED, MODIFIED and DELETED events, and neither bookmarks nor ERROR events: the informer resumes and relists
+    by itself. A listed object is an ADDED event, unless the cache had it already.
+
+    Args:
+        list_watch: what to list and watch.
 
     Attributes:
-        informer: the informer underneath.
-        done: a `threading.Event`, set once the informer and all threads have ended.
+        informer: the informer, already started.
+        done: a `threading.Event` that is set once the informer and every thread have ended.
 
-    Threads: `stop` from any; events are read by one thread at a time.
+    Threads: `stop` may be called from any thread; one thread at a time reads events.
     """
 
     def __init__(self, list_watch: ListerWatcher[T]) -> None:
@@ -69,7 +72,7 @@ class InformerWatcher(WatcherBase[T]):
         return self.informer.store
 
     def next_batch(self, timeout: float | None = None) -> list[Event[T]]:
-        """See `BatchWatcher.next_batch`."""
+        """Waits for events and returns them (see `watch.BatchWatcher.next_batch`)."""
         deadline = None if timeout is None else time.monotonic() + timeout
         while True:
             left = None if deadline is None else max(0.0, deadline - time.monotonic())
@@ -80,7 +83,7 @@ class InformerWatcher(WatcherBase[T]):
                 return events
 
     def result_chan(self) -> Channel[Event[T]]:
-        """See `Watcher.result_chan`; from the first call on a thread reads the events into it."""
+        """Returns the channel of events (see `watch.Watcher.result_chan`). The first call starts a thread that fills it."""
         with self._lock:
             if self._pump is None and not self._channel.closed:
                 self._running += 1
@@ -88,7 +91,7 @@ class InformerWatcher(WatcherBase[T]):
         return self._channel
 
     def stop(self) -> None:
-        """See `Watcher.stop`; `done` tells when everything has ended."""
+        """Ends the watch without waiting; `done` is set once everything has ended. Idempotent."""
         self._channel.close()
         self.informer.begin_stop()
 
@@ -113,21 +116,28 @@ class InformerWatcher(WatcherBase[T]):
     def _event(self, change: Change[Any]) -> Event[T] | None:
         try:
             seen = self._subscription.unwrapped(change)
-        # An object that the model cannot read concerns no other.
+        # One object that the model cannot read must not end the watch.
         except Exception as error:
-            self._limited.log(logging.ERROR, "left out %s: it does not decode (%s)", change.key, type(error).__name__)
+            self._limited.log(
+                logging.ERROR, "the watch left out %s: it does not decode (%s)", change.key, type(error).__name__
+            )
             return None
         return Event(_EVENT_TYPES[seen.type], seen.object)
 
 
 def informer_watcher(list_watch: ListerWatcher[T]) -> InformerWatcher[T]:
-    """An informer seen as a watch.
+    """Starts an informer in the form of a watch: its events go on across broken connections and expired versions.
+
+        with informer_watcher(ListWatch.for_resource(api_client, "pods")) as watcher:
+            for type, pod in watcher:
+                print(type, pod.name)
 
     Args:
         list_watch: what to list and watch.
 
     Returns:
-        A started watcher, which also has the `informer`, its `store`, and `done`.
+        A watcher of ADDED, MODIFIED and DELETED events. It also has the `informer`, the informer's cache as `store`, and
+        `done`, an event that is set once everything has ended after `stop`.
 
     Source: client-go tools/watch NewIndexerInformerWatcher.
     """
@@ -140,16 +150,22 @@ def until_with_sync(
     precondition: Callable[[Indexer[T]], bool] | None = None,
     timeout: float | None = None,
 ) -> Event[T] | None:
-    """Waits, on an informer, until conditions have come true one after another.
+    """Waits until conditions have come true one after another, on an informer that is stopped at the end.
+
+    Unlike `watch.until` it needs no resourceVersion, sees objects that exist already, and survives broken connections:
+
+        ready = ListWatch.for_resource(api_client, "pods", field_selector="metadata.name=web-0")
+        until_with_sync(ready, lambda event: event.object.at("status.phase") == "Running", timeout=60)
 
     Args:
-        list_watch: what to list and watch. A list or watch that blocks for ever is abandoned when the time is up.
-        conditions: each is called with the events from that on which the one before it came true.
-        precondition: called with the synced store; True ends the wait before any condition is asked.
-        timeout: at most so many seconds; None waits without limit.
+        list_watch: what to list and watch. A list or watch function that blocks for ever is abandoned at the time-out.
+        conditions: each is called with an event and returns whether it has come true. It sees the events from the one on
+            which the condition before it came true.
+        precondition: called with the synced store; True ends the wait before any condition is called.
+        timeout: seconds to wait at most; None waits without limit.
 
     Returns:
-        The event on which the last condition came true; None when the precondition did.
+        The event on which the last condition came true; None when the precondition was true.
 
     Raises:
         WatchTimeoutError: the time is up.
@@ -170,5 +186,5 @@ def until_with_sync(
         return until(watcher, *conditions, timeout=left)
     finally:
         watcher.stop()
-        # Only a user's function that blocks is left behind.
+        # After that only a thread in a user's function that blocks is left behind.
         watcher.done.wait(_GRACE)

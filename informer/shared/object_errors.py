@@ -1,7 +1,4 @@
-"""What goes wrong with single objects: counted, logged at a bounded rate, and given to the user's function.
-
-Comes in: objects that do not decode, index functions that raise. Nothing goes out: neither may stop an informer.
-"""
+"""Errors of single objects, which must not stop an informer: decode errors and errors of index functions."""
 
 from __future__ import annotations
 
@@ -18,13 +15,18 @@ _log = logging.getLogger(__name__)
 
 
 class ObjectErrors:
-    """See the module.
+    """Counts the errors of an informer's objects, logs them at a bounded rate, and calls the user's function.
 
     Args:
-        name: the informer's, for logs.
-        on_decode_error: the user's; called with (metadata, raw_bytes, error).
+        name: the informer's name, for logs.
+        on_decode_error: the user's function, called with (metadata, raw_bytes, error); None calls nothing.
 
-    Threads: those that read and apply.
+    Attributes:
+        decode_errors: how many objects were left out because they, or their transform, failed.
+        index_errors: how many times an index function raised.
+        limited: the log with a bounded rate.
+
+    Threads: the reader threads.
     """
 
     def __init__(self, name: str, on_decode_error: Callable[[Any, bytes, Exception], object] | None) -> None:
@@ -35,10 +37,10 @@ class ObjectErrors:
         self._on_decode_error = on_decode_error
 
     def undecodable(self, item: Undecodable) -> None:
-        """An object was left out because it, or its transform, failed."""
+        """Reports an object that was left out because it, or its transform, failed."""
         self.decode_errors += 1
         where = f"{item.namespace}/{item.name}" if item.namespace else item.name
-        # The error's text may quote the object; its type says enough for a log.
+        # Only the type of the error: its text may quote the object, which may be a Secret.
         self.limited.log(
             logging.ERROR,
             "informer %s left out %s: it does not decode (%s)",
@@ -50,12 +52,12 @@ class ObjectErrors:
             return
         try:
             self._on_decode_error(item, item.raw, item.error)
-        # Not even SystemExit of a user's function may end the thread that reads.
+        # SystemExit too: a user's function must not end the reader thread.
         except BaseException as error:
             self.limited.log(logging.ERROR, "on_decode_error of informer %s failed", self._name, exc_info=error)
 
     def index_failed(self, index_name: str, key: str, error: Exception) -> None:
-        """An index function raised, and its object is left out of that index."""
+        """Reports an index function that raised; its object is left out of that index."""
         self.index_errors += 1
         self.limited.log(
             logging.ERROR, "informer %s: index %s failed for %s", self._name, index_name, key, exc_info=error

@@ -1,17 +1,15 @@
-"""What a factory is asked with, for type checkers: nothing here is looked at when the program runs."""
+"""Types of the options of `SharedInformerFactory.informer`, for type checkers; the program does not check against them."""
 
 from __future__ import annotations
 
-import random as stdlib_random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import CodeType
-from typing import Any, Generic, Literal, Protocol
+from typing import Any, Generic, Protocol
 
-from typing_extensions import TypedDict, TypeVar
+from typing_extensions import TypeVar
 
 from informer.controller.wiring import QueueKind
-from informer.reflector.backoff import Backoff
-from watch.clock import Clock
+from informer.reflector.config import TuningOptions
 
 __all__ = ["InformerOptions", "ListMethod"]
 
@@ -21,13 +19,16 @@ T = TypeVar("T", default=Any)
 class ListMethod(Protocol):
     """A list method of the official client, such as `core_v1.list_pod_for_all_namespaces`."""
 
-    # Functions and methods have it; classes do not, which could be called too.
+    # Functions and methods have this attribute. Classes, which can be called too, do not.
     @property
     def __code__(self) -> CodeType: ...
 
 
-class InformerOptions(TypedDict, Generic[T], total=False):
-    """What `SharedInformerFactory.informer` takes beside the resource and the model; see there and `SharedInformer`."""
+class InformerOptions(TuningOptions, Generic[T], total=False):
+    """The options of `SharedInformerFactory.informer` besides the resource and the model.
+
+    The first five say what is listed; see `SharedInformerFactory.informer`. The others are arguments of `SharedInformer`.
+    """
 
     namespace: str | Sequence[str] | None
     label_selector: str | None
@@ -41,12 +42,3 @@ class InformerOptions(TypedDict, Generic[T], total=False):
     on_decode_error: Callable[[Any, bytes, Exception], object] | None
     queue: QueueKind
     key_func: Callable[[Any], str]
-    watch_list: bool | Literal["auto"]
-    page_size: int
-    backoff: Backoff | None
-    watch_timeout: tuple[float, float]
-    silence_timeout: float
-    max_line_bytes: int
-    max_objects: int | None
-    clock: Clock
-    random: stdlib_random.Random | None

@@ -1,42 +1,39 @@
-"""One cache and any number of handlers, fed by one list and watch: wiring and lifetime.
-
-Comes in: a list-watch and handlers. Goes out: an `Indexer` that follows the server, and calls on each handler's thread.
-Threads: one that reads, decodes, applies and gives out (one for each namespace, if there are several), one a handler.
-"""
+"""The shared informer: one cache that follows the server, and any number of handlers."""
 
 from __future__ import annotations
 
-import inspect
-import logging
 import random as stdlib_random
+import threading
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
-from typing import Any, Generic, Literal
+from functools import partial
+from types import TracebackType
+from typing import Any, Generic, Literal, Self
 
 from typing_extensions import TypeVar
 
-from informer.arguments import check_callable
 from informer.cache.change import Change
 from informer.cache.indexer import Indexer
 from informer.cache.lister import Lister
 from informer.controller.controller import Controller
-from informer.controller.stored_source import stored_source
-from informer.controller.wiring import QueueKind, make_controller
-from informer.errors import KeyFuncError
+from informer.controller.wiring import QueueKind
 from informer.handlers.event_stream import EventStream
 from informer.handlers.handler import Handler, HandlerFunctions, OnAdd, OnDelete
 from informer.handlers.processor import Processor
 from informer.handlers.registration import HandlerRegistration
-from informer.handlers.subscription import BacklogPolicy, Subscription, make_backlog
+from informer.handlers.subscription import BacklogPolicy, Subscription
 from informer.listwatch.lister_watcher import ListerWatcher
 from informer.listwatch.source import as_source
-from informer.objects.entry import unwrap
 from informer.objects.keys import meta_namespace_key
+from informer.process import register
 from informer.reflector.backoff import Backoff
 from informer.reflector.config import ReflectorConfig
 from informer.shared.aio import AsyncInformer
-from informer.shared.lifecycle import InformerLife
-from informer.shared.object_errors import ObjectErrors
+from informer.shared.cache_feed import CacheFeed
+from informer.shared.checks import check_lister_watcher, check_period, check_plain
+from informer.shared.handler_set import HandlerSet
+from informer.shared.lifecycle import Lifecycle
+from informer.shared.status import Status
+from informer.shared.waiting import Waiters
 from watch.clock import SYSTEM_CLOCK, Clock
 from watch.request_scope import DEFAULT_MAX_LINE_BYTES, DEFAULT_MAX_OBJECTS
 
@@ -45,38 +42,54 @@ __all__ = ["SharedInformer"]
 T = TypeVar("T", default=Any)
 
 
-class SharedInformer(InformerLife, Generic[T]):
-    """A local, indexed, always-current copy of one kind of object, shared by any number of handlers.
+# Longer than other modules: nearly all of it is public signatures and docstrings that pass on to a part. In two classes, a
+# reader would have to know in which half a method is.
+class SharedInformer(Generic[T]):
+    """A local cache of one resource that follows the server, with callbacks on every change.
+
+    The informer lists the resource, watches it, and relists when the watch cannot be resumed. Any number of handlers and
+    event streams share the one cache and the one connection:
+
+        pods = SharedInformer(ListWatch.for_resource(api_client, "pods"))
+        pods.add_event_handler(on_add=lambda pod: print(pod.name))
+        with pods:
+            pods.wait_for_sync(30)
+            print(len(pods.lister.list(namespace="default")))
+
+    A reader thread lists, watches, decodes and applies (one per namespace, if the source has several). Each handler is
+    called on one further thread of its own, so a slow handler delays neither the cache nor other handlers. The cache shows
+    a change before any handler is called with it. An informer cannot be restarted after `stop`.
 
     Args:
         lister_watcher: what to list and watch, normally `ListWatch.for_resource(api_client, "pods")`.
-        resync_period: seconds between two updates without news for handlers that do not say otherwise; 0 for none, and
-            then handlers' own periods have no effect.
-        indexers: index functions by index name.
-        name: for logs and thread names; None takes the resource's.
-        transform: called once with each object before it is stored; what it returns is stored. One that raises counts
-            as an object that does not decode.
-        watch_error_handler: called with (informer, error) for each failed list or watch.
+        resync_period: seconds between two updates without news for handlers that do not ask for a period; 0 for none,
+            and then handlers' own periods have no effect.
+        indexers: index functions by index name; each returns the values under which an object is found.
+        name: for logs and thread names; None takes the resource's name.
+        transform: called once with each object before it is stored; what it returns is stored. An exception counts as a
+            decode error.
+        watch_error_handler: called with (informer, error) after each failed list or watch.
         on_decode_error: called with (metadata, raw_bytes, error) for an object that is left out because it does not
             decode; metadata has `name`, `namespace`, `uid` and `resource_version`.
         queue: "in_order" keeps the order of the server's events; "delta" groups them by key.
-        key_func: makes an object's key; it gets what the model or the transform gave.
+        key_func: returns an object's key; it is called with what the model or the transform returned.
         watch_list: True streams the first list (WatchList, KEP-3157), False never does, "auto" does if the server can.
-        page_size: objects a page of a list.
-        backoff: the waits between failed tries.
-        watch_timeout: (least, most) seconds after which the server is asked to end a watch.
-        silence_timeout: seconds without a byte after which a watch is given up and resumed.
-        max_line_bytes: the longest event or object, in bytes, that a server may make us hold.
-        max_objects: so many objects a server may make us hold (in each namespace, if there are several); None for any number.
-            Beyond it the cache stays as it was, and `sync_error()` tells.
-        clock: for waits and resyncs.
-        random: for jitter.
+        page_size: objects per page of a list; 0 asks for everything in one page.
+        backoff: the waits between failed attempts; None is `Backoff()`.
+        watch_timeout: (shortest, longest) seconds after which the server is asked to end a watch.
+        silence_timeout: seconds without a byte after which a watch is abandoned and resumed.
+        max_line_bytes: the longest event or object, in bytes, that is accepted from a server.
+        max_objects: the most objects that are accepted from a server, per namespace; None for no limit. Beyond it the cache
+            stays as it was, and `sync_error()` says so.
+        clock: times waits and resyncs.
+        random: the source of jitter; None makes one.
 
     Raises:
         ValueError: an argument has a value that is not allowed.
-        TypeError: an argument is of a type that is not allowed.
+        TypeError: an argument has a type that is not allowed.
 
-    Threads: every method may be called from any thread. Objects are shared by all readers: read-only.
+    Threads: every method may be called from any thread. Objects are shared by all readers: do not change them. In a forked
+        child the methods of an informer that its parent started raise `InformerForkedError`.
     """
 
     def __init__(
@@ -101,28 +114,10 @@ class SharedInformer(InformerLife, Generic[T]):
         clock: Clock = SYSTEM_CLOCK,
         random: stdlib_random.Random | None = None,
     ) -> None:
-        _check(
-            lister_watcher,
-            queue,
-            resync_period,
-            transform=transform,
-            watch_error_handler=watch_error_handler,
-            on_decode_error=on_decode_error,
-            key_func=key_func,
-        )
-        self._source = as_source(lister_watcher)
-        super().__init__(name or self._source.resource_name or "informer", Processor(clock))
-        self._lister_watcher = lister_watcher
-        self._queue: QueueKind = queue
-        self._resync_period = resync_period
-        self._transform = transform
-        self._watch_error_handler = watch_error_handler
-        self._key_func = key_func
-        # Ours reads what is stored; it is called for every event, so it is not wrapped.
-        self._key_of = key_func if key_func is meta_namespace_key else self._key_of_user
-        self._object_errors = ObjectErrors(self.name, on_decode_error)
-        self._processor.resync_check_period = resync_period
-        self._config = ReflectorConfig(
+        # Longer than other functions: users see each option by its name here, instead of a bag of options.
+        check_lister_watcher(lister_watcher)
+        check_period(resync_period)
+        config = ReflectorConfig(
             watch_list=watch_list,
             page_size=page_size,
             backoff=backoff,
@@ -132,19 +127,46 @@ class SharedInformer(InformerLife, Generic[T]):
             max_objects=max_objects,
             clock=clock,
             random=random,
-            should_resync=self._processor.should_resync,
-            key_func=self._key_of,
-            on_undecodable=self._object_errors.undecodable,
         )
-        self._indexer: Indexer[T] = Indexer(
-            self._key_of, indexers or {}, unwrap=self._unwrap(), on_index_error=self._object_errors.index_failed
+        source = as_source(lister_watcher)
+        self._lister_watcher = lister_watcher
+        self._name = name or source.resource_name or "informer"
+        self._processor = Processor(clock, resync_period)
+        self._feed: CacheFeed[T] = CacheFeed(
+            source,
+            self._processor,
+            config,
+            name=self._name,
+            queue=queue,
+            key_func=key_func,
+            indexers=indexers or {},
+            on_decode_error=on_decode_error,
+        )
+        self._waiters = Waiters()
+        self._lifecycle = Lifecycle(
+            self._name,
+            self._processor,
+            self._waiters,
+            make_controller=lambda: self._feed.make_controller(self._waiters.notify),
+            on_start=lambda: register(self),
+        )
+        self._status = Status(lambda: self._lifecycle.controller, self._waiters)
+        self._handlers = HandlerSet(
+            self._lifecycle, self._processor, self._waiters, self._feed, resync_period=resync_period
         )
         self._aio: AsyncInformer[T] = AsyncInformer(self)
+        self.set_transform(transform)
+        self.set_watch_error_handler(watch_error_handler)
 
     def __repr__(self) -> str:
-        return f"<SharedInformer {self.name}>"
+        return f"<SharedInformer {self._name}>"
 
-    # Handlers
+    @property
+    def name(self) -> str:
+        """The informer's name in logs, thread names and metrics."""
+        return self._name
+
+    # Handlers and streams
 
     def add_event_handler(
         self,
@@ -159,7 +181,9 @@ class SharedInformer(InformerLife, Generic[T]):
         backlog: BacklogPolicy = "all",
         on_error: Callable[[Change[T], BaseException], object] | None = None,
     ) -> HandlerRegistration:
-        """Adds a handler, before or after the start; a late one is first shown every object that is there.
+        """Adds a handler, before or after the start.
+
+        Pass a handler object or functions. A handler that is added late is first called with every cached object.
 
         Args:
             handler: an object with some of `on_add`, `on_update`, `on_delete`; see `ResourceEventHandler`.
@@ -167,13 +191,14 @@ class SharedInformer(InformerLife, Generic[T]):
             on_update: takes (old, new).
             on_delete: takes (obj), or (obj, *, final_state_unknown).
             on_batch: instead of the three: takes a list of `Change`.
-            filter: lets pass objects of interest; it must depend on nothing but the object.
-            resync_period: seconds between two updates without news, 0 for none, None for the informer's.
-            backlog: "all" keeps every change for a slow handler, "coalesce" at most the newest state of each key.
-            on_error: called with (change, exception) when the handler raises; of a batch, with each of its changes.
+            filter: called with an object; the handler sees those for which it returns true. Its result must depend on
+                nothing but the object.
+            resync_period: seconds between two updates without news, 0 for none, None for the informer's period.
+            backlog: "all" keeps every change for a slow handler, "coalesce" the net change per key.
+            on_error: called with (change, exception) when the handler raises; after a failed batch, once per change.
 
         Returns:
-            The registration, with which the handler can be watched and removed.
+            The registration, which shows the handler's progress and removes it.
 
         Raises:
             RuntimeError: the informer has stopped.
@@ -182,40 +207,45 @@ class SharedInformer(InformerLife, Generic[T]):
         functions = HandlerFunctions(
             handler, on_add=on_add, on_update=on_update, on_delete=on_delete, on_batch=on_batch
         )
-        _check_plain("on_error", on_error)
-        subscription = self._subscribe(filter, resync_period, backlog)
+        check_plain("on_error", on_error)
+        subscription = self._handlers.subscribe(filter, resync_period, backlog)
         if subscription is not None:
-            registration = HandlerRegistration(self, functions, subscription, name=self.name, on_error=on_error)
-            enrolled = False
-            try:
-                enrolled = self._enroll(registration)
-            finally:
-                if not enrolled:
-                    self.unsubscribe(subscription)
-            if enrolled:
+            registration = HandlerRegistration(self, functions, subscription, name=self._name, on_error=on_error)
+            if self._handlers.add(registration):
                 return registration
         raise RuntimeError(f"handler {functions.name} was not added to shared informer because it has stopped already")
 
     def remove_event_handler(self, registration: HandlerRegistration) -> None:
-        """Removes a handler without waiting for its call under way; one of another informer is left alone.
+        """Removes a handler without waiting for a call under way; a handler of another informer is left alone.
 
         Raises:
-            TypeError: it is not what `add_event_handler` gave back.
+            TypeError: the argument is not what `add_event_handler` returned.
         """
-        if not isinstance(registration, HandlerRegistration):
-            raise TypeError(f"a handler's registration is needed, not a {type(registration).__name__}")
-        if self._forked:
-            return
-        if self._dismiss(registration):
-            self._processor.remove(registration.subscription)
-            registration.discard()
-            self._waiters.notify()
+        self._handlers.remove(registration)
 
     @property
     def handlers(self) -> list[HandlerRegistration]:
-        """The registrations of the handlers that there are now."""
-        self._check_forked()
-        return [member for member in self._all_members() if isinstance(member, HandlerRegistration)]
+        """The registrations of the present handlers."""
+        return self._handlers.registrations
+
+    def events(
+        self,
+        *,
+        filter: Callable[[T], object] | None = None,
+        initial: bool = True,
+        backlog: BacklogPolicy = "coalesce",
+    ) -> EventStream[T]:
+        """Returns the changes as an iterator, which ends when it is closed or the informer stops.
+
+        Args:
+            filter: called with an object; the stream shows those for which it returns true.
+            initial: begin with an add for each cached object. False leaves out the adds of the first list too.
+            backlog: "coalesce" keeps the net change per key for a slow reader, "all" every change.
+
+        Raises:
+            RuntimeError: the informer has stopped.
+        """
+        return EventStream(self, self.subscribe(keep=filter, backlog=backlog, initial=initial))
 
     def subscribe(
         self,
@@ -225,204 +255,246 @@ class SharedInformer(InformerLife, Generic[T]):
         backlog: BacklogPolicy = "all",
         initial: bool = True,
     ) -> Subscription:
-        """Adds a listener that its owner pulls: what handlers and event streams stand on.
+        """Adds a listener from which the caller takes changes; the base of event streams.
 
         Raises:
             RuntimeError: the informer has stopped.
         """
-        subscription = self._subscribe(keep, resync_period, backlog, initial=initial)
+        subscription = self._handlers.subscribe(keep, resync_period, backlog, initial=initial)
         if subscription is None:
-            raise RuntimeError(f"informer {self.name} has stopped: it has no more events")
+            raise RuntimeError(f"informer {self._name} has stopped: it has no more events")
         return subscription
 
     def unsubscribe(self, subscription: Subscription) -> None:
-        """Removes a listener that `subscribe` gave. Again is harmless."""
-        if not self._forked:
-            self._processor.remove(subscription)
-            subscription.close()
-            self._waiters.notify()
-
-    def events(
-        self,
-        *,
-        filter: Callable[[T], object] | None = None,
-        initial: bool = True,
-        backlog: BacklogPolicy = "coalesce",
-    ) -> EventStream[T]:
-        """The changes as an iterator, which ends when it is closed or the informer stops.
-
-        Args:
-            filter: lets pass objects of interest.
-            initial: begin with an add for each object that is there; otherwise what the first list brings is left out too.
-            backlog: "coalesce" keeps at most the newest state of each key for a slow reader, "all" every change.
-
-        Raises:
-            RuntimeError: the informer has stopped.
-        """
-        return EventStream(self, self.subscribe(keep=filter, backlog=backlog, initial=initial))
-
-    # What it is made of
-
-    @property
-    def lister_watcher(self) -> ListerWatcher[T]:
-        """What it lists and watches."""
-        return self._lister_watcher
-
-    @property
-    def lister(self) -> Lister[T]:
-        """A reader of the cache by name, label and index."""
-        return Lister(self._indexer, self.name)
+        """Removes a listener that `subscribe` returned. Idempotent."""
+        self._handlers.unsubscribe(subscription)
 
     @property
     def aio(self) -> AsyncInformer[T]:
         """The informer for use from asyncio."""
         return self._aio
 
+    # The cache
+
+    @property
+    def lister_watcher(self) -> ListerWatcher[T]:
+        """What the informer lists and watches."""
+        return self._lister_watcher
+
+    @property
+    def lister(self) -> Lister[T]:
+        """Reads the cache by name, label and index."""
+        return Lister(self._feed.indexer, self._name)
+
     @property
     def indexer(self) -> Indexer[T]:
         """The cache; its objects are read-only."""
-        return self._indexer
+        return self._feed.indexer
 
     @property
     def store(self) -> Indexer[T]:
-        """The cache, by its other name."""
-        return self._indexer
+        """The cache: another name of `indexer`."""
+        return self._feed.indexer
 
     @property
     def decode_errors(self) -> int:
         """How many objects were left out because they, or their transform, failed."""
-        return self._object_errors.decode_errors
+        return self._feed.errors.decode_errors
 
     @property
     def index_errors(self) -> int:
         """How many times an index function raised."""
-        return self._object_errors.index_errors
+        return self._feed.errors.index_errors
 
     def add_indexers(self, indexers: Mapping[str, Callable[[T], Iterable[str]]]) -> None:
-        """Adds index functions by name, before or after the start.
+        """Adds index functions by index name, before or after the start.
 
         Raises:
             RuntimeError: the informer has stopped.
             IndexConflictError: one of the names is taken; none was added.
         """
-        self._check_forked()
-        self._check_not_stopped("indexer was not added because it has stopped already")
-        self._indexer.add_indexers(indexers)
+        self._lifecycle.check_process()
+        self._lifecycle.check_not_stopped("indexer was not added because it has stopped already")
+        self._feed.indexer.add_indexers(indexers)
 
     def set_transform(self, transform: Callable[[Any], Any] | None) -> None:
-        """Sets the transform (see the class).
+        """Sets the transform (see the class); None stores objects as they come.
 
         Raises:
             RuntimeError: the informer has started or stopped.
         """
-        self._check_forked()
-        _check_plain("transform", transform)
-        with self._lock:
-            self._check_fresh()
-            self._transform = transform
-            self._indexer.set_unwrap(self._unwrap())
+        check_plain("transform", transform)
+        with self._lifecycle.before_start():
+            self._feed.set_transform(transform)
 
     def set_watch_error_handler(self, handler: Callable[[SharedInformer[T], Exception], object] | None) -> None:
-        """Sets what is called with (informer, error) for each failed list or watch.
+        """Sets what is called with (informer, error) after each failed list or watch; None only logs.
 
         Raises:
             RuntimeError: the informer has started or stopped.
         """
-        self._check_forked()
-        _check_plain("watch_error_handler", handler)
-        with self._lock:
-            self._check_fresh()
-            self._watch_error_handler = handler
+        check_plain("watch_error_handler", handler)
+        with self._lifecycle.before_start():
+            self._feed.watch_error_handler = None if handler is None else partial(handler, self)
+
+    # Starting and stopping
+
+    def start(self) -> None:
+        """Starts listing and watching on the reader thread, and returns at once.
+
+        Raises:
+            RuntimeError: the informer has started or stopped before.
+        """
+        self._lifecycle.start()
+
+    def run(self, stop: threading.Event) -> None:
+        """Starts the informer, waits until `stop` is set or `stop()` is called, and returns when its threads have ended.
+
+        Raises:
+            RuntimeError: the informer has started or stopped before.
+            TypeError: `stop` is not a `threading.Event`.
+        """
+        self._lifecycle.run(stop)
+
+    def stop(self, timeout: float | None = 1.0, *, drain: bool = False) -> bool:
+        """Stops the informer: connections end at once, handlers after the call that they are in. Idempotent.
+
+        Args:
+            timeout: seconds to wait at most for the threads to end; None waits without limit, 0 does not wait.
+            drain: deliver the waiting changes to the handlers first, instead of dropping them.
+
+        Returns:
+            Whether every thread has ended. Always False on a thread that the informer started, where it does not wait.
+        """
+        return self._lifecycle.stop(timeout, drain=drain)
+
+    def begin_stop(self, *, drain: bool = False) -> None:
+        """Stops the informer as `stop` does, without waiting."""
+        self._lifecycle.begin_stop(drain=drain)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def on_end(self, callback: Callable[[], object]) -> Callable[[], None]:
+        """Has `callback` called once, when the informer has stopped and its last thread ends; it must not block.
+
+        Returns:
+            A function that withdraws the callback.
+        """
+        return self._lifecycle.on_end(callback)
+
+    def is_started(self) -> bool:
+        """Returns whether the informer was started."""
+        return self._lifecycle.is_started
+
+    def is_stopped(self) -> bool:
+        """Returns whether the informer was stopped."""
+        return self._lifecycle.is_stopped
+
+    @property
+    def has_died(self) -> bool:
+        """Whether the reader thread ended with an exception before `stop` was called: the cache is stale."""
+        return self._lifecycle.has_died
+
+    @property
+    def failure(self) -> BaseException | None:
+        """The exception that ended the reader thread; None if there is none."""
+        return self._lifecycle.failure
+
+    @property
+    def controller(self) -> Controller | None:
+        """Runs the reflectors; None before the start."""
+        return self._lifecycle.controller
+
+    # Status
+
+    def has_synced(self) -> bool:
+        """Returns whether the first list is in the cache."""
+        return self._status.has_synced()
+
+    def wait_for_sync(self, timeout: float | None = None) -> bool:
+        """Waits until the first list is in the cache.
+
+        Args:
+            timeout: seconds to wait at most; None waits without limit, 0 does not wait.
+
+        Returns:
+            Whether the cache has synced. False when the time is up or the informer stops.
+        """
+        return self.wait_until(self.has_synced, timeout)
+
+    def wait_for_resource_version(self, rv: str, timeout: float | None = None) -> bool:
+        """Waits until the cache shows a write of this resource.
+
+        Args:
+            rv: the resourceVersion in the server's answer to the write.
+            timeout: seconds to wait at most; None waits without limit, 0 does not wait.
+
+        Returns:
+            Whether the cache shows it. False when the time is up or the informer stops.
+
+        Raises:
+            ValueError: it is not a comparable resourceVersion (KEP-5504).
+        """
+        return self.wait_until(lambda: self.has_reached(rv), timeout)
+
+    def has_reached(self, resource_version: str) -> bool:
+        """Returns whether the cache shows the write that returned this resourceVersion.
+
+        Raises:
+            ValueError: it is not a comparable resourceVersion (KEP-5504).
+        """
+        return self._status.has_reached(resource_version)
+
+    def wait_until(self, predicate: Callable[[], bool], timeout: float | None = None) -> bool:
+        """Waits until a predicate about this informer is true; it is called after each applied batch and finished handler.
+
+        Args:
+            predicate: returns whether the wait is over.
+            timeout: seconds to wait at most; None waits without limit, 0 does not wait.
+
+        Returns:
+            What the predicate returned last. The wait ends early when the informer stops.
+        """
+        return self._status.wait_until(predicate, timeout)
+
+    def on_progress(self, callback: Callable[[], object]) -> Callable[[], None]:
+        """Has `callback` called whenever `wait_until` would call its predicate, and at the stop; it must not block.
+
+        Returns:
+            A function that withdraws the callback.
+        """
+        return self._status.on_progress(callback)
+
+    def sync_error(self) -> Exception | None:
+        """Returns what keeps the cache from syncing or from following the server; None if nothing does."""
+        return self._status.sync_error()
+
+    @property
+    def last_sync_resource_version(self) -> str:
+        """The resourceVersion that the cache has reached, "" before any; with several namespaces the lowest."""
+        return self._status.applied_resource_version
+
+    @property
+    def is_watching(self) -> bool:
+        """Whether a watch is open; with several namespaces, whether one is open in each."""
+        return self._status.is_watching
+
+    @property
+    def last_event_age(self) -> float | None:
+        """Seconds since the server last sent anything, bookmarks included; None before. The longest of all namespaces."""
+        return self._status.last_event_age
+
+    # Internals
 
     def die_in_child(self) -> None:
-        """See `InformerLife.die_in_child`."""
-        super().die_in_child()
-        self._indexer.die(self._forked_error)
-
-    # Inside
-
-    def _unwrap(self) -> Callable[[Any], Any] | None:
-        """What makes the user's form of a stored object, None where it is that itself."""
-        return self._source.unwrap if self._transform is None else unwrap
-
-    def _key_of_user(self, item: Any) -> str:
-        unwrap_item = self._unwrap()
-        key = self._key_func(item if unwrap_item is None else unwrap_item(item))
-        if not isinstance(key, str):
-            raise KeyFuncError(f"the key function gave a {type(key).__qualname__} for a key: a str is needed")
-        return key
-
-    def _subscribe(
-        self,
-        keep: Callable[[T], object] | None,
-        resync_period: float | None,
-        backlog: BacklogPolicy,
-        *,
-        initial: bool = True,
-    ) -> Subscription | None:
-        """A new listener; None when the informer has stopped."""
-        self._check_forked()
-        _check_plain("filter", keep)
-        requested = self._resync_period if resync_period is None else resync_period
-        if requested < 0:
-            raise ValueError(f"resync_period must be 0 or more seconds, not {requested}")
-        subscription = Subscription(
-            make_backlog(backlog),
-            self._processor.schedule(requested),
-            unwrap=self._unwrap,
-            keep=keep,
-            skip_initial=not initial,
-            on_initial_done=self._waiters.notify,
-        )
-        if self._stopping or not self._processor.add(subscription, self._indexer.stored_by_keys if initial else dict):
-            return None
-        return subscription
-
-    def _make_controller(self) -> Controller:
-        config = replace(
-            self._config,
-            resync_period=self._processor.resync_check_period,
-            watch_error_handler=None if self._watch_error_handler is None else self._watch_failed,
-        )
-        return make_controller(
-            stored_source(self._source, self._transform, self._indexer.stored_if_same),
-            self._indexer,
-            self._processor,
-            config,
-            queue=self._queue,
-            log=self._object_errors.limited,
-            on_processed=self._waiters.notify,
-            name=self.name,
-        )
-
-    def _watch_failed(self, reflector: Any, error: Exception) -> None:
-        if self._watch_error_handler is None:
-            return
-        try:
-            self._watch_error_handler(self, error)
-        # Not even SystemExit of a user's function may end the thread that reads.
-        except BaseException as second:
-            self._object_errors.limited.log(
-                logging.ERROR, "the watch error handler of informer %s failed", self.name, exc_info=second
-            )
-
-
-def _check(lister_watcher: Any, queue: Any, resync_period: float, **functions: Any) -> None:
-    able = [getattr(lister_watcher, name, None) for name in ("list", "watch")]
-    if isinstance(lister_watcher, type) or not all(callable(each) for each in able):
-        raise TypeError(
-            f"a {type(lister_watcher).__name__} does not list and watch: ListWatch.for_resource(api_client, 'pods') does, "
-            "or ListWatch.from_api(list_method)"
-        )
-    if queue not in ("in_order", "delta"):
-        raise ValueError(f'queue must be "in_order" or "delta", not {queue!r}')
-    if resync_period < 0:
-        raise ValueError(f"resync_period must be 0 or more seconds, not {resync_period}")
-    for name, function in functions.items():
-        _check_plain(name, function, or_none=name != "key_func")
-
-
-def _check_plain(what: str, function: Any, *, or_none: bool = True) -> None:
-    check_callable(what, function, or_none=or_none)
-    if inspect.iscoroutinefunction(function):
-        raise TypeError(f"{what} is an async function, which nobody here awaits: a plain one is needed")
+        """Called in a forked child of the process that started it: drops what the parent's threads keep current."""
+        for listener in self._processor.listeners():
+            listener.end_in_child()
+        self._feed.indexer.die(self._lifecycle.forked_error)

@@ -1,141 +1,109 @@
-"""What an informer can be asked while it runs: how far its cache is, and what keeps it from getting further.
-
-Threads: any. Nothing here takes a lock that the reader's thread holds for long.
-"""
+"""How far an informer's cache is, what keeps it from getting further, and waiting for it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
-from informer.controller.controller import Controller
-from informer.errors import InformerForkedError
 from informer.objects.resource_version import compare_resource_versions, is_comparable
-from informer.reflector.reflector import Reflector
 from informer.shared.waiting import Waiters
-from watch.concurrency import Signal
 
-__all__ = ["InformerState"]
+__all__ = ["Status"]
 
 
-class InformerState:
-    """The part of a `SharedInformer` that is only looked at.
+class _Reflector(Protocol):
+    @property
+    def is_watching(self) -> bool: ...
+
+    @property
+    def last_event_age(self) -> float | None: ...
+
+    def sync_error(self) -> Exception | None: ...
+
+
+class _Controller(Protocol):
+    """What the status reads; a `Controller` has it."""
+
+    @property
+    def reflectors(self) -> Sequence[_Reflector]: ...
+
+    @property
+    def has_listed(self) -> bool: ...
+
+    @property
+    def applied_resource_version(self) -> str: ...
+
+    def has_synced(self) -> bool: ...
+
+
+class Status:
+    """The readings of one informer, and the waits for them.
 
     Args:
-        name: for messages.
+        find_controller: returns the informer's controller, None before the start. It raises where the informer must not
+            be used, and every reading and wait then raises the same.
+        waiters: wakes a wait when the informer makes progress, and ends all waits when it stops.
+
+    Threads: any. No reading waits for a lock that the reader thread holds for long.
     """
 
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self._waiters = Waiters()
-        self._stop = Signal()
-        self._controller: Controller | None = None  # from the start on
-        self._forked = False
+    def __init__(self, find_controller: Callable[[], _Controller | None], waiters: Waiters) -> None:
+        self._find_controller = find_controller
+        self._waiters = waiters
 
     def has_synced(self) -> bool:
-        """Whether the first list is in the cache."""
-        controller = self._running_controller()
+        """Returns whether the first list is in the cache."""
+        controller = self._find_controller()
         return controller is not None and controller.has_synced() and controller.has_listed
 
-    def wait_for_sync(self, timeout: float | None = None) -> bool:
-        """Waits at most `timeout` seconds (None: without limit) for `has_synced`; False too when it stops."""
-        return self.wait_until(self.has_synced, timeout)
+    def has_reached(self, resource_version: str) -> bool:
+        """Returns whether the cache shows the write that returned this resourceVersion.
+
+        Raises:
+            ValueError: it is not a comparable resourceVersion (KEP-5504).
+        """
+        compare_resource_versions(resource_version, resource_version)
+        reached = self.applied_resource_version
+        return is_comparable(reached) and compare_resource_versions(reached, resource_version) >= 0
 
     def wait_until(self, predicate: Callable[[], bool], timeout: float | None = None) -> bool:
-        """Waits for something about this informer that changes with what it applies or its handlers finish."""
-        self._check_forked()
+        """Waits until `predicate`, which is called after each progress, returns True, or the informer stops.
+
+        Returns:
+            What the predicate returned last.
+        """
+        self._find_controller()
         return self._waiters.wait_until(predicate, timeout)
 
     def on_progress(self, callback: Callable[[], object]) -> Callable[[], None]:
-        """Has `callback` called whenever a `wait_until` would look again, and when it stops; it must not block.
-
-        Returns:
-            A function that withdraws it.
-        """
-        self._check_forked()
+        """Has `callback` called after each progress and at the stop; returns a function that withdraws it."""
+        self._find_controller()
         return self._waiters.subscribe(callback)
 
-    def wait_for_resource_version(self, rv: str, timeout: float | None = None) -> bool:
-        """Waits until the cache shows what a write made that returned this resourceVersion.
-
-        Args:
-            rv: from the server's answer, of the same resource.
-            timeout: at most so many seconds; None waits without limit.
-
-        Returns:
-            Whether the cache has reached it; False too when the informer stops.
-
-        Raises:
-            ValueError: it is no comparable resourceVersion (KEP-5504).
-        """
-        return self.wait_until(lambda: self.has_reached(rv), timeout)
-
-    def has_reached(self, resource_version: str) -> bool:
-        """Whether the cache shows what a write made that returned this resourceVersion; raises ValueError as above."""
-        compare_resource_versions(resource_version, resource_version)
-        reached = self.last_sync_resource_version
-        return is_comparable(reached) and compare_resource_versions(reached, resource_version) >= 0
-
     def sync_error(self) -> Exception | None:
-        """What keeps the informer from syncing, or from following the server; None when nothing does."""
-        for reflector in self._reflectors():
-            error = reflector.sync_error()
-            if error is not None:
-                return error
-        return None
+        """Returns what keeps the cache from syncing or from following the server; None if nothing does."""
+        errors = (reflector.sync_error() for reflector in self._reflectors())
+        return next((error for error in errors if error is not None), None)
 
     @property
-    def last_sync_resource_version(self) -> str:
-        """The resourceVersion that the cache has reached, "" before any; of several namespaces the lowest."""
-        controller = self._running_controller()
+    def applied_resource_version(self) -> str:
+        """The resourceVersion that the cache has reached, "" before any; with several namespaces the lowest."""
+        controller = self._find_controller()
         return "" if controller is None else controller.applied_resource_version
 
     @property
     def is_watching(self) -> bool:
-        """Whether a watch is open (of several namespaces: all of them)."""
+        """Whether a watch is open; with several namespaces, whether one is open in each."""
         reflectors = self._reflectors()
         return bool(reflectors) and all(reflector.is_watching for reflector in reflectors)
 
     @property
     def last_event_age(self) -> float | None:
-        """Seconds since the server last sent anything, bookmarks included; None before. Of several the longest."""
+        """Seconds since the server last sent anything; None before. With several namespaces the longest."""
         ages = [reflector.last_event_age for reflector in self._reflectors()]
         known = [age for age in ages if age is not None]
         return max(known) if known and len(known) == len(ages) else None
 
-    @property
-    def controller(self) -> Controller | None:
-        """What runs its reflectors; None before the start."""
-        return self._running_controller()
-
-    def is_started(self) -> bool:
-        """Whether it was started."""
-        return self._controller is not None
-
-    def is_stopped(self) -> bool:
-        """Whether it was stopped."""
-        return self._stop.is_set()
-
-    def _reflectors(self) -> list[Reflector]:
-        controller = self._running_controller()
-        return [] if controller is None else [*controller.reflectors]
-
-    def _running_controller(self) -> Controller | None:
-        self._check_forked()
-        return self._controller
-
-    def _check_forked(self) -> None:
-        if self._forked:
-            raise self._forked_error()
-
-    def _forked_error(self) -> InformerForkedError:
-        return InformerForkedError(
-            f"informer {self.name} was started before this process was forked: start one in the child instead"
-        )
-
-    def _check_not_stopped(self, message: str) -> None:
-        if self.is_stopped():
-            raise RuntimeError(message)
-
-    def _check_not_started(self) -> None:
-        if self.is_started():
-            raise RuntimeError(f"informer {self.name} has already started")
+    def _reflectors(self) -> Sequence[_Reflector]:
+        controller = self._find_controller()
+        return () if controller is None else controller.reflectors

@@ -1,4 +1,4 @@
-"""Waiting for several caches at once."""
+"""Waiting for caches: `wait_for_cache_sync` for several of them, `Waiters` inside one informer."""
 
 from __future__ import annotations
 
@@ -7,38 +7,43 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from watch.concurrency import Monitor, on_set
+from watch.concurrency import Monitor, Signal, on_set
 
 __all__ = ["Waiters", "wait_for_cache_sync"]
 
-# A plain function can only be asked again and again. Source: client-go tools/cache syncedPollPeriod.
+# Seconds between two calls of a plain function. Source: client-go tools/cache syncedPollPeriod.
 _POLL = 0.1
 
 
 def wait_for_cache_sync(
     *informers_or_has_synced: Any, timeout: float | None = None, stop: threading.Event | None = None
 ) -> bool:
-    """Waits until every cache has its first list.
+    """Waits until every informer and handler has synced.
+
+    Reconciling before this point would take objects that are not listed yet for deleted ones:
+
+        if not wait_for_cache_sync(pods, nodes, handler_registration, timeout=60):
+            raise SystemExit(f"no sync: {pods.sync_error() or nodes.sync_error()}")
 
     Args:
-        informers_or_has_synced: informers and registrations (anything with `has_synced()`), or functions that say it;
-            plain functions are asked ten times a second.
-        timeout: at most so many seconds; None waits without limit, 0 does not wait.
+        informers_or_has_synced: informers, registrations, and functions that return whether something has synced.
+            Functions are called ten times per second.
+        timeout: seconds to wait at most; None waits without limit, 0 does not wait.
         stop: ends the wait when it is set.
 
     Returns:
-        Whether all have synced; False when the time was up, `stop` was set, or one of the informers stopped.
+        Whether all have synced. False when the time is up, `stop` is set or one of the informers stops.
 
     Raises:
-        TypeError: one of them is neither.
+        TypeError: an argument is neither callable nor has `has_synced`.
 
     Source: client-go tools/cache WaitForCacheSync.
     """
     checks = [getattr(each, "has_synced", each) for each in informers_or_has_synced]
     for check in checks:
         if not callable(check):
-            raise TypeError(f"an informer or a function is needed, not {type(check).__name__}")
-    wake = _Wake()
+            raise TypeError(f"an informer or a function is needed, not a {type(check).__name__}")
+    wake = Signal()
     withdraw: list[Callable[[], None]] = []
     informers = [each for each in informers_or_has_synced if hasattr(each, "on_progress")]
     poll = None if len(informers) == len(checks) else _POLL
@@ -64,45 +69,25 @@ def wait_for_cache_sync(
             each()
 
 
-class _Wake:
-    """Set by whatever makes progress, cleared by the one who looks."""
-
-    def __init__(self) -> None:
-        self._monitor = Monitor()
-        self._set = False
-
-    def set(self) -> None:
-        with self._monitor:
-            self._set = True
-            self._monitor.notify_all()
-
-    def clear(self) -> None:
-        with self._monitor:
-            self._set = False
-
-    def wait(self, timeout: float | None) -> None:
-        with self._monitor:
-            self._monitor.wait_for(lambda: self._set, timeout)
-
-
 class Waiters:
-    """The threads that wait.
+    """Lets threads wait for an informer's progress, and calls back at each progress.
 
-    Threads: any. `notify` takes no lock unless somebody waits: a waiter counts itself before it looks at what it waits
-    for, so that whoever changes that before the look is seen by it, and whoever changes it later sees the count.
-    Predicates and callbacks are users' functions, which may do anything with the informer: no lock is held around them.
+    No lock is held around predicates and callbacks: they are users' functions, which may call any method of the informer.
+
+    Threads: any. `notify` takes no lock while no thread waits. That is safe because a waiting thread counts itself before
+        it calls its predicate: it sees a change made before the call, and a change made later sees the count.
     """
 
     def __init__(self) -> None:
         self._monitor = Monitor()
-        self._count = 0  # guarded by _monitor; read without it
-        self._news = 0  # how often there was a reason to look again; guarded by _monitor
+        self._count = 0  # waiting threads and callbacks; guarded by _monitor, but read without it
+        self._news = 0  # how often the waiting threads were woken; guarded by _monitor
         self._closed = False  # guarded by _monitor
-        # By a token of each, since two may have the same function; each counts as a waiter; guarded by _monitor.
+        # One token per subscription, since two may have the same function; guarded by _monitor.
         self._callbacks: dict[object, Callable[[], object]] = {}
 
     def subscribe(self, callback: Callable[[], object]) -> Callable[[], None]:
-        """Has `callback` called on each progress and at the end; returns a function that withdraws it."""
+        """Has `callback` called after each progress and at the end; returns a function that withdraws it."""
         token = object()
         with self._monitor:
             self._callbacks[token] = callback
@@ -110,7 +95,15 @@ class Waiters:
         return lambda: self._unsubscribe(token)
 
     def wait_until(self, predicate: Callable[[], bool], timeout: float | None = None) -> bool:
-        """Waits at most `timeout` seconds (None: without limit) and returns the predicate; ends early when closed."""
+        """Waits until `predicate` returns true, the time is up or `close` is called.
+
+        Args:
+            predicate: called now and after each `notify`.
+            timeout: seconds to wait at most; None waits without limit.
+
+        Returns:
+            What the predicate returned last.
+        """
         deadline = None if timeout is None else time.monotonic() + timeout
         with self._monitor:
             self._count += 1
@@ -128,7 +121,7 @@ class Waiters:
                 self._count -= 1
 
     def notify(self) -> None:
-        """Has every waiter look again."""
+        """Has every waiting thread call its predicate again, and calls every callback."""
         if self._count:
             self._wake_all()
 
@@ -136,7 +129,7 @@ class Waiters:
         """Ends every wait, present and future."""
         with self._monitor:
             if self._closed:
-                # Not again: a callback that stops the informer comes back here.
+                # A callback that stops the informer calls this again.
                 return
             self._closed = True
         self._wake_all()

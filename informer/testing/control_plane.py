@@ -6,7 +6,6 @@ import atexit
 import base64
 import contextlib
 import json
-import os
 import secrets
 import shutil
 import tempfile
@@ -29,7 +28,7 @@ from informer.testing.processes.kube_programs import (
     url_of,
 )
 from informer.testing.processes.ports import free_ports
-from watch.concurrency import RLock
+from watch.concurrency import OwnerProcess, RLock
 
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient
@@ -99,7 +98,7 @@ class ControlPlane:
         self._users = {name: (secrets.token_urlsafe(24), tuple(of)) for name, of in groups.items()}
         self._start_timeout = start_timeout
         self._lock = RLock()
-        self._owner = 0  # the id of the process that started it; 0: stopped. Guarded by _lock, as are the next five
+        self._owner: OwnerProcess | None = None  # the process that runs it; guarded by _lock, as are the next five
         self._directory = Path()
         self._etcd: ChildProcess | None = None
         self._apiserver: ChildProcess | None = None
@@ -117,9 +116,9 @@ class ControlPlane:
             ControlPlaneError: a program does not start, or is not ready within `start_timeout`.
         """
         with self._lock:
-            if self._owner:
+            if self._owner is not None:
                 raise RuntimeError("the control plane has started already")
-            self._owner = os.getpid()
+            self._owner = OwnerProcess()
             self._directory = Path(tempfile.mkdtemp(prefix="control-plane-"))
             self._http = urllib3.PoolManager(ca_certs=str(self.ca_file), retries=False, timeout=10)
             atexit.register(self.stop)
@@ -136,9 +135,9 @@ class ControlPlane:
         """Kills both programs and deletes their data. Idempotent."""
         with self._lock:
             # In a forked child this object is a copy: the programs belong to the parent.
-            if self._owner != os.getpid():
+            if self._owner is None or not self._owner.is_current:
                 return
-            self._owner = 0
+            self._owner = None
             atexit.unregister(self.stop)
             for process in (self._apiserver, self._etcd):
                 if process is not None:
@@ -292,7 +291,7 @@ class ControlPlane:
     # Internals
 
     def _check_started(self) -> None:
-        if self._owner != os.getpid():
+        if self._owner is None or not self._owner.is_current:
             raise RuntimeError("the control plane has not started in this process, or was stopped")
 
     def _token_file(self) -> bytes:

@@ -1,7 +1,4 @@
-"""An urllib3 pool made as the official client's configuration says, made anew when certificate files change.
-
-Comes in: a configuration. Goes out: the pool to send the next request through.
-"""
+"""The urllib3 pool of an API server's connections, replaced when settings or certificate files change."""
 
 from __future__ import annotations
 
@@ -15,30 +12,19 @@ from typing import Any
 import urllib3
 
 from informer.transport.connections import POOL_CLASSES, keepalive_options
+from informer.transport.settings import ConnectionSettings
 from watch.concurrency import Lock
 
 __all__ = ["ConnectionPool"]
 
-_SETTINGS = (
-    "host",
-    "verify_ssl",
-    "ca_cert_data",
-    "assert_hostname",
-    "tls_server_name",
-    "proxy",
-    "no_proxy",
-    "proxy_headers",
-    "proxy_ssl_context",
-    "socket_options",
-)
-_FILES = ("ssl_ca_cert", "cert_file", "key_file")
-
 
 class ConnectionPool:
-    """See the module.
+    """Makes an urllib3 pool from an official client's configuration, and a new one after every change.
+
+    A change is another value of a setting, or a certificate file with new contents, as when a certificate is rotated.
 
     Args:
-        configuration: the official client's.
+        configuration: the official client's `Configuration`; read again for each request.
 
     Threads: any.
     """
@@ -47,97 +33,94 @@ class ConnectionPool:
         self._configuration = configuration
         self._lock = Lock()
         self._pool: urllib3.PoolManager | None = None  # guarded by _lock
-        self._stamp: tuple[Any, ...] = ()  # of what the pool was made from; guarded by _lock
+        self._made_from: tuple[Any, ...] = ()  # settings and files that _pool was made from; guarded by _lock
 
     def current(self) -> urllib3.PoolManager:
-        """The pool; a new one after a change, while answers under way through the old one go on."""
-        stamp = self._stamp_now()
+        """Returns the pool for the next request. Responses from an earlier pool can still be read."""
+        settings = ConnectionSettings.of(self._configuration)
+        made_from = (settings, *(_file_stamp(path) for _, path in settings.files()))
         with self._lock:
-            if self._pool is None or stamp != self._stamp:
+            if self._pool is None or made_from != self._made_from:
                 if self._pool is not None:
-                    # What is idle was opened with certificates that may not be good any more.
+                    # Idle connections were opened with the old certificates, which may not be valid any more.
                     _close_idle(self._pool)
-                self._pool = _make_pool(self._configuration)
-                self._stamp = stamp
+                self._pool = _make_pool(settings)
+                self._made_from = made_from
             return self._pool
-
-    def _stamp_now(self) -> tuple[Any, ...]:
-        settings = tuple(getattr(self._configuration, name, None) for name in _SETTINGS)
-        return (*settings, *(_file_stamp(getattr(self._configuration, name, None)) for name in _FILES))
 
 
 def _close_idle(manager: urllib3.PoolManager) -> None:
-    # `clear` only forgets the pools, and an answer under way keeps its own alive, idle connections and all.
+    # `clear` alone forgets the pools without closing them: an unread response keeps its pool's idle connections open.
     for key in manager.pools.keys():  # noqa: SIM118 - not a mapping to iterate over
         with contextlib.suppress(KeyError):
             manager.pools[key].close()
     manager.clear()
 
 
-def _file_stamp(path: str | None) -> tuple[Any, ...]:
+def _file_stamp(path: str) -> tuple[Any, ...]:
+    """A value that changes when the file does."""
     try:
-        stat = os.stat(path) if path else None
+        stat = os.stat(path)
     except OSError:
-        stat = None
-    return (path, None) if stat is None else (path, stat.st_mtime_ns, stat.st_size, stat.st_ino)
+        return (path, None)
+    return (path, stat.st_mtime_ns, stat.st_size, stat.st_ino)
 
 
-def _make_pool(configuration: Any) -> urllib3.PoolManager:
+def _make_pool(settings: ConnectionSettings) -> urllib3.PoolManager:
     options: dict[str, Any] = {
         "num_pools": 4,
         "maxsize": 32,
         "block": False,
         "retries": False,
-        "socket_options": [*keepalive_options(), *(getattr(configuration, "socket_options", None) or ())],
+        "socket_options": [*keepalive_options(), *(settings.socket_options or ())],
     }
-    if configuration.host.startswith("https"):
-        options |= _tls_options(configuration)
-    proxy = configuration.proxy
-    if not proxy or _bypasses_proxy(configuration.host, getattr(configuration, "no_proxy", None)):
+    if settings.host.startswith("https"):
+        options |= _tls_options(settings)
+    proxy = settings.proxy
+    if not proxy or _bypasses_proxy(settings.host, settings.no_proxy):
         pool = urllib3.PoolManager(**options)
     elif proxy.lower().startswith("socks"):
         from urllib3.contrib.socks import SOCKSProxyManager
 
-        # Its connections are its own, and connecting through one cannot be interrupted.
+        # It uses connection classes of its own, so connecting through a SOCKS proxy cannot be interrupted.
         return SOCKSProxyManager(proxy, **options)
     else:
         pool = urllib3.ProxyManager(
             proxy,
-            proxy_headers=_proxy_headers(configuration, proxy),
-            proxy_ssl_context=getattr(configuration, "proxy_ssl_context", None),
+            proxy_headers=_proxy_headers(settings, proxy),
+            proxy_ssl_context=settings.proxy_ssl_context,
             **options,
         )
     pool.pool_classes_by_scheme = POOL_CLASSES
     return pool
 
 
-def _tls_options(configuration: Any) -> dict[str, Any]:
-    options = {
-        "cert_reqs": ssl.CERT_REQUIRED if configuration.verify_ssl else ssl.CERT_NONE,
-        "ca_certs": configuration.ssl_ca_cert or None,
-        "cert_file": configuration.cert_file or None,
-        "key_file": configuration.key_file or None,
+def _tls_options(settings: ConnectionSettings) -> dict[str, Any]:
+    options: dict[str, Any] = {
+        "cert_reqs": ssl.CERT_REQUIRED if settings.verify_ssl else ssl.CERT_NONE,
+        "ca_certs": settings.ssl_ca_cert or None,
+        "cert_file": settings.cert_file or None,
+        "key_file": settings.key_file or None,
     }
-    # Not every urllib3 that is allowed knows this one, and those official clients that go with it do not set it.
-    if getattr(configuration, "ca_cert_data", None) is not None:
-        options["ca_cert_data"] = configuration.ca_cert_data
-    if configuration.assert_hostname is not None:
-        options["assert_hostname"] = configuration.assert_hostname
-    if getattr(configuration, "tls_server_name", None):
-        options["server_hostname"] = configuration.tls_server_name
+    # Older urllib3 does not know ca_cert_data. The official clients that need such an urllib3 do not set it.
+    if settings.ca_cert_data is not None:
+        options["ca_cert_data"] = settings.ca_cert_data
+    if settings.assert_hostname is not None:
+        options["assert_hostname"] = settings.assert_hostname
+    if settings.tls_server_name:
+        options["server_hostname"] = settings.tls_server_name
     return options
 
 
-def _proxy_headers(configuration: Any, proxy: str) -> Any:
-    headers = getattr(configuration, "proxy_headers", None)
+def _proxy_headers(settings: ConnectionSettings, proxy: str) -> Any:
     user, _, host = urllib.parse.urlsplit(proxy).netloc.rpartition("@")
-    if headers is None and user and host:
-        headers = urllib3.make_headers(proxy_basic_auth=urllib.parse.unquote(user))
-    return headers
+    if settings.proxy_headers is None and user and host:
+        return urllib3.make_headers(proxy_basic_auth=urllib.parse.unquote(user))
+    return settings.proxy_headers
 
 
 def _bypasses_proxy(host: str, no_proxy: str | None) -> bool:
-    """Whether a comma-separated list of names, suffixes, addresses, networks and "*" has the host in it."""
+    """Whether a host matches `no_proxy`, a comma-separated list of names, suffixes, addresses, networks and "*"."""
     parts = urllib.parse.urlsplit(host)
     name, with_port = (parts.hostname or "").lower(), parts.netloc.rpartition("@")[2].lower()
     for entry in (no_proxy or "").lower().split(","):

@@ -1,7 +1,7 @@
-"""Connections that the scope of their request can give up in every state: name lookup, connecting, TLS handshake, waiting.
+"""urllib3 connections that cancelling a request can interrupt in every state: name lookup, connecting, TLS handshake, waiting.
 
-Comes in: what urllib3 asks of a connection. Goes out: the same, until the scope is cancelled. Also knows every open socket,
-to close the child's copies after a fork.
+The `RequestScope` of the current thread is what gets cancelled. This module also knows every open socket, to close the
+copies that a forked child inherits.
 """
 
 from __future__ import annotations
@@ -24,16 +24,21 @@ from watch.request_scope import current_scope, unless_cancelled
 __all__ = ["CONNECT_TIMEOUT", "POOL_CLASSES", "keepalive_options"]
 
 CONNECT_TIMEOUT = 30.0
+"""Seconds that connecting may take, per address."""
 _MAX_INTERIM = 10
 
 _open_sockets: WeakSet[socket.socket] = WeakSet()
 
 
 def keepalive_options() -> list[tuple[int, int, int]]:
-    """A dead path is noticed after 15 s of silence and three probes 10 s apart, or 45 s of unacknowledged data."""
+    """Socket options that detect a dead network path.
+
+    The kernel breaks a connection after 15 s of silence and three unanswered probes 10 s apart, or when data that was sent
+    stays unacknowledged for 45 s.
+    """
     options = [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1), (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)]
     for names, value in (
-        # macOS has the first under another name.
+        # macOS calls it TCP_KEEPALIVE.
         (("TCP_KEEPIDLE", "TCP_KEEPALIVE"), 15),
         (("TCP_KEEPINTVL",), 10),
         (("TCP_KEEPCNT",), 3),
@@ -46,19 +51,29 @@ def keepalive_options() -> list[tuple[int, int, int]]:
 
 
 class _Response(http.client.HTTPResponse):
-    """One before which a server may send a few interim ones (100 Continue): http.client would read them without end."""
+    """An http.client response that names its socket, and limits interim responses (100 Continue) before the final one.
+
+    http.client would read interim responses without end.
+
+    Attributes:
+        socket: the socket on which the body arrives, an `ssl.SSLSocket` for https. `watch.byte_source` reads it.
+    """
 
     _heads = 0
+
+    def __init__(self, sock: socket.socket, *args: Any, **options: Any) -> None:
+        super().__init__(sock, *args, **options)
+        self.socket = sock
 
     def _read_status(self) -> tuple[str, int, str]:
         self._heads += 1
         if self._heads > _MAX_INTERIM + 1:
-            raise http.client.HTTPException(f"more than {_MAX_INTERIM} interim answers")
+            raise http.client.HTTPException(f"the server sent more than {_MAX_INTERIM} interim responses")
         return super()._read_status()  # type: ignore[misc,no-any-return]
 
 
 class _Interruptible:
-    """A connection that the scope of its request can shut down while it connects and while it waits for an answer."""
+    """A connection that cancelling its request shuts down while it connects and while it waits for a response."""
 
     sock: Any
     port: int
@@ -99,7 +114,7 @@ def _addresses(host: str, port: int) -> list[Any]:
     try:
         return socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
     except OSError:
-        # A name: the resolver may take its time, and nothing can interrupt it.
+        # A name: nothing can interrupt the resolver, so this thread stops waiting for it when the request is cancelled.
         return unless_cancelled(lambda: socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM), "name-lookup")
 
 
@@ -108,7 +123,7 @@ class _PlainConnection(_Interruptible, HTTPConnection):
 
 
 class _TLSConnection(_Interruptible, HTTPSConnection):
-    """The handshake takes the socket object for its own: a second one for the same connection can end it."""
+    """Interrupts the TLS handshake through a duplicate of the socket, since wrapping takes over the socket object itself."""
 
     _handle: socket.socket | None = None
 
@@ -137,7 +152,7 @@ class _TLSConnection(_Interruptible, HTTPSConnection):
 
 @contextlib.contextmanager
 def _abortable(sock: socket.socket) -> Iterator[None]:
-    """While inside, the scope's cancelling shuts the socket down."""
+    """Within this context, cancelling the request shuts the socket down."""
     scope = current_scope()
     if scope is None or sock is None:
         yield
@@ -148,11 +163,11 @@ def _abortable(sock: socket.socket) -> Iterator[None]:
     finally:
         withdraw()
         if scope.cancelled:
-            raise RequestCancelledError("the request was given up: its owner has stopped")
+            raise RequestCancelledError("the request was cancelled: its owner has stopped")
 
 
 def _shut_down(sock: socket.socket) -> None:
-    # Below TLS, whose farewell could block.
+    # On the TCP level: TLS would send a closing message, which could block.
     with contextlib.suppress(OSError):
         socket.socket.shutdown(sock, socket.SHUT_RDWR)
 
@@ -165,7 +180,7 @@ class _TLSPool(HTTPSConnectionPool):
     ConnectionCls = _TLSConnection  # type: ignore[mutable-override]
 
     def _validate_conn(self, conn: Any) -> None:
-        # Without urllib3's warning where certificates are not verified: whoever configured that knows.
+        # Without urllib3's warning about unverified certificates: the user has configured that.
         if conn.is_closed:
             conn.connect()
 
@@ -176,7 +191,7 @@ POOL_CLASSES = {"http": _PlainPool, "https": _TLSPool}
 
 @in_forked_child
 def _close_after_fork() -> None:
-    """The child's copies of the sockets are closed without a word to the server: the connections are the parent's."""
+    """Closes the copies in the child without sending anything: the connections belong to the parent."""
     for sock in list(_open_sockets):
         with contextlib.suppress(OSError, ValueError):
             number = sock.detach()

@@ -1,10 +1,9 @@
-"""Where the official client's loaders have their credentials from, to look there again in time.
+"""Sources of credentials: token files and exec plugins, read and run again in time.
 
-Comes in: a configuration's refresh hook. Goes out: a source that refreshes what its loader holds: token files, exec plugins,
-or whatever else the loader knows to do.
-
-The loaders read a kubeconfig's `tokenFile` once; run a plugin only when they know that its token has run out, without a
-time-out, and log and swallow its failures; and never renew the client certificates that a plugin gave.
+The official client's loaders do this incompletely. They read a kubeconfig's `tokenFile` only once. They run a plugin again
+only when they know that its token has expired, without a time-out, and swallow its failures. They never renew a client
+certificate that a plugin returned. A source takes over: it finds the loader behind a configuration's refresh hook, and
+updates the credentials that the loader holds.
 """
 
 from __future__ import annotations
@@ -21,26 +20,30 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from informer.rate_limited_log import LimitedLog
+from informer.rate_limited_log import rate_limited
 from informer.transport.exec_plugin import ExecPluginError, run_exec_plugin
+from watch.concurrency import OwnerProcess
 
 __all__ = ["Source", "install", "load_kubeconfig", "source_of"]
 
 _log = logging.getLogger(__name__)
 
-# Source: client-go transport NewCachedFileTokenSource.
 _READ_AGAIN = 60.0
-# A token that runs out while it is on its way is refused, and renewed then.
+"""Seconds after which a token file is read again even if it looks unchanged.
+
+Source: client-go transport NewCachedFileTokenSource.
+"""
 _EARLY = timedelta(seconds=10)
-# Those who waited for a run that failed have their answer.
+"""Time before its expiry at which a plugin's credential is renewed."""
 _FAILED_FOR = 1.0
+"""Seconds for which waiting callers reuse the failure of a plugin instead of running it again."""
 
 
 class Source:
-    """Where credentials come from; this one leaves all to its loader.
+    """A source of credentials. This base class leaves everything to the loader.
 
     Args:
-        loader: the official client's, or None.
+        loader: the official client's loader, or None.
 
     Threads: one at a time.
     """
@@ -48,39 +51,39 @@ class Source:
     def __init__(self, loader: Any) -> None:
         self.loader = loader
         self.is_asked = False
-        """Whether it was refreshed for the request that is being made: its hook need not do so again."""
+        """Whether `refresh` was called for the current request, so that the configuration's hook need not call it again."""
 
     def may_block(self, *, refused: bool) -> bool:
-        """Whether `refresh`, or the loader after it, may do more than read a file."""
+        """Whether `refresh` or the loader may take long: more than reading a file."""
         return refused or hasattr(self.loader, "expiry")
 
     def refresh(self, configuration: Any, *, refused: bool) -> None:
-        """Has the loader hold what is good now.
+        """Updates the credentials that the loader holds.
 
         Args:
-            configuration: the official client's.
-            refused: whether a server has refused what there was.
+            configuration: the official client's `Configuration`.
+            refused: whether a server has refused the current credentials.
 
         Raises:
-            Exception: there is nothing to be had.
+            Exception: there are no valid credentials.
         """
         if refused:
-            # The loader looks again only when a time that it keeps has come; this has it look at once.
+            # The loader itself renews only at the expiry that it knows.
             self.loader._load_authentication()  # noqa: SLF001
 
 
 class _TokenFile(Source):
-    """A file that somebody else renews, such as a service account's token that a kubelet rotates."""
+    """A token in a file that another process rotates, such as a service account's token, rotated by the kubelet."""
 
     def __init__(self, loader: Any, path: str) -> None:
         super().__init__(loader)
         self._path = path
         self._stamp: Any = None
         self._read_at = float("-inf")
-        self._limited = LimitedLog(_log)
+        self._limited = rate_limited(_log)
 
     def may_block(self, *, refused: bool) -> bool:
-        """See `Source`."""
+        """A file is read at once."""
         return False
 
     def refresh(self, configuration: Any, *, refused: bool) -> None:
@@ -91,44 +94,46 @@ class _TokenFile(Source):
             if refused or stamp != self._stamp or now - self._read_at >= _READ_AGAIN:
                 token = Path(self._path).read_text(encoding="utf-8").strip()
                 if not token:
-                    raise OSError(f"{self._path} is empty")
+                    raise OSError("the file is empty")
                 self._hold(token)
                 self._stamp, self._read_at = stamp, now
         except (OSError, ValueError) as error:
             if refused:
-                raise OSError(f"the token file {self._path} cannot be read: {_reason(error)}") from None
-            # What there is may be good for long, and whoever writes the file may be about to.
-            self._limited.log(
-                logging.WARNING, "token file %s cannot be read, the last token is used: %s", self._path, _reason(error)
-            )
-        self._put_off()
+                raise OSError(f"cannot read the token file {self._path}: {_reason(error)}") from None
+            # The last token may still be valid, and the file may be about to be written.
+            self._limited.warning("cannot read the token file %s, using the last token: %s", self._path, _reason(error))
+        self._disable_loader_refresh()
 
     def _hold(self, token: str) -> None:
         self.loader.token = f"Bearer {token}"
 
-    def _put_off(self) -> None:
-        """Keeps the loader from looking by itself."""
+    def _disable_loader_refresh(self) -> None:
+        """Keeps the loader from reading the file itself."""
 
 
 class _InClusterToken(_TokenFile):
+    """The token of the service account that a pod runs as."""
+
     def _hold(self, token: str) -> None:
         self.loader.token = f"bearer {token}"
 
-    def _put_off(self) -> None:
+    def _disable_loader_refresh(self) -> None:
         self.loader.token_expires_at = datetime.now() + timedelta(minutes=5)  # noqa: DTZ005 - as the loader compares
 
 
 class _Static(Source):
+    """Credentials that stand in the kubeconfig itself and never change."""
+
     def may_block(self, *, refused: bool) -> bool:
-        """See `Source`."""
+        """Nothing can block."""
         return False
 
     def refresh(self, configuration: Any, *, refused: bool) -> None:
-        """There is nothing to look at."""
+        """Does nothing: the credentials do not change."""
 
 
 class _ExecPlugin(Source):
-    """A plugin that gives tokens or client certificates."""
+    """An exec plugin of a kubeconfig, which returns tokens or client certificates."""
 
     def __init__(self, loader: Any, *, has_run: bool) -> None:
         super().__init__(loader)
@@ -136,7 +141,7 @@ class _ExecPlugin(Source):
         self._has_run = has_run
         self._failure: tuple[str, float] | None = None
         self._files: Path | None = None
-        self._keep_from_running()
+        self._disable_loader_plugin()
 
     def refresh(self, configuration: Any, *, refused: bool) -> None:
         if not self.may_block(refused=refused):
@@ -152,7 +157,7 @@ class _ExecPlugin(Source):
         self._has_run = True
 
     def may_block(self, *, refused: bool) -> bool:
-        """See `Source`."""
+        """True when the plugin has to run: for the first time, after a refusal, or because its credential expires."""
         expired = self._expires is not None and datetime.now(UTC) >= self._expires - _EARLY
         return refused or expired or not self._has_run
 
@@ -169,18 +174,18 @@ class _ExecPlugin(Source):
             certificate, key = self._write(given.certificate, given.key)
             loader.cert_file = configuration.cert_file = certificate
             loader.key_file = configuration.key_file = key
-        self._keep_from_running()
+        self._disable_loader_plugin()
 
-    def _keep_from_running(self) -> None:
-        # Knowing of no end, the loader does not run the plugin by itself.
+    def _disable_loader_plugin(self) -> None:
+        # Without a known expiry the loader does not run the plugin itself.
         self.loader.__dict__.pop("expiry", None)
 
     def _write(self, certificate: str, key: str) -> tuple[str, str]:
-        """The ssl module reads both from files only."""
+        """Writes a client certificate and its key to a private file, since the ssl module reads them only from files."""
         if self._files is None or not self._files.is_dir():
             self._files = Path(tempfile.mkdtemp(prefix="kube-informer-"))
-            weakref.finalize(self, _remove, self._files, os.getpid())
-        # Both in one, so that no certificate is ever read with another's key.
+            weakref.finalize(self, _remove, self._files, OwnerProcess())
+        # One file for both, replaced at once: a certificate is never read together with the key of another.
         path = self._files / "client.pem"
         new = self._files / "client.pem.new"
         with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
@@ -190,23 +195,26 @@ class _ExecPlugin(Source):
 
 
 def _put_token(configuration: Any, token: str) -> None:
-    # Older official clients look under the second name only.
+    # Older official clients read only the second name.
     for name in ("BearerToken", "authorization"):
         configuration.api_key[name] = token
 
 
-def _remove(folder: Path, process: int) -> None:
-    # A forked child's copy of the source is not the last.
-    if os.getpid() == process:
+def _remove(folder: Path, process: OwnerProcess) -> None:
+    # In a forked child the folder still belongs to the parent.
+    if process.is_current:
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def source_of(hook: Any, known: Source | None) -> Source | None:
-    """The source behind a configuration's refresh hook; None where nobody knows what is behind it.
+    """Finds the source behind a configuration's refresh hook.
 
     Args:
-        hook: the configuration's.
-        known: what the last call returned, which is returned again while its loader is the same.
+        hook: the configuration's `refresh_api_key_hook`, or None.
+        known: what the last call returned; it is returned again as long as the loader is the same.
+
+    Returns:
+        None when the hook does not belong to a loader of the official client.
     """
     for owner in _owners(hook):
         if isinstance(owner, Source):
@@ -233,15 +241,15 @@ def _source_of_loader(loader: Any, *, has_run: bool) -> Source:
 
 
 def install(loader: Any, configuration: Any) -> None:
-    """Has a kubeconfig's loader set a configuration, but its plugin run when the first request needs it, and ever after.
+    """Loads a kubeconfig into a configuration. An exec plugin is not run now, but when a request first needs it.
 
     Args:
-        loader: the official client's `KubeConfigLoader`, which has not loaded anything.
-        configuration: the official client's.
+        loader: the official client's `KubeConfigLoader`, before it has loaded anything.
+        configuration: the official client's `Configuration`.
     """
     user = getattr(getattr(loader, "_user", None), "value", None)
     if isinstance(user, dict) and "exec" in user and not user.get("token") and not user.get("tokenFile"):
-        # Its own way would run the plugin now, without a time-out, and lose what it says.
+        # The loader would run the plugin now, without a time-out, and swallow its error message.
         loader._load_from_exec_plugin = lambda: True  # noqa: SLF001
     loader.load_and_set(configuration)
     if "token" not in vars(loader) and isinstance(user, dict) and "exec" in user:
@@ -255,10 +263,10 @@ def install(loader: Any, configuration: Any) -> None:
 
 
 def load_kubeconfig(configuration: Any) -> None:
-    """Sets a configuration as the kubeconfig says that kubectl would read; see `install`.
+    """Loads the kubeconfig that kubectl would use into a configuration; see `install`.
 
     Raises:
-        kubernetes.config.ConfigException: there is none, or it is broken.
+        kubernetes.config.ConfigException: no kubeconfig exists, or it is malformed.
     """
     from kubernetes.config import kube_config
 
@@ -277,4 +285,7 @@ def _owners(hook: Any) -> Iterator[Any]:
 
 
 def _reason(error: Exception) -> str:
-    return getattr(error, "strerror", None) or str(error)
+    """Why reading failed, without the file's name, which the message has already."""
+    if isinstance(error, UnicodeError):
+        return "it is not UTF-8 text"
+    return (isinstance(error, OSError) and error.strerror) or str(error)

@@ -1,7 +1,6 @@
-"""The credentials of a moment, from the official client's configuration.
+"""The credentials of each request, from the official client's configuration.
 
-Comes in: a configuration, with whatever its loader hooked into it. Goes out: headers. Tokens are read again, and exec plugins
-run, when the configuration says so, and once more when a server has refused what it was given.
+Token files are read again and exec plugins run again when their credentials expire, and once more after a 401.
 """
 
 from __future__ import annotations
@@ -20,56 +19,69 @@ T = TypeVar("T")
 
 
 class Credentials:
-    """See the module.
+    """Puts credentials into requests, and renews them.
 
     Args:
-        configuration: the official client's.
+        configuration: the official client's `Configuration`, with the hook that its loader installed.
 
-    Threads: any; credentials are made by one thread at a time, so that many informers run one exec plugin once.
+    Threads: any. One thread at a time makes credentials, so that many informers run an exec plugin only once.
     """
 
     def __init__(self, configuration: Any) -> None:
         self._configuration = configuration
         self._lock = Lock()
         self._renewals = 0  # guarded by _lock
-        self._source_lock = Lock()  # never held while anything blocks
+        self._source_lock = Lock()  # not held during anything that blocks
         self._source: Source | None = None  # guarded by _source_lock
 
     def put_into(self, headers: MutableMapping[str, str]) -> tuple[list[tuple[str, str]], int]:
-        """Puts the credentials of this moment into the headers.
+        """Adds the current credentials to headers.
 
         Returns:
-            Those that go into the query, and a number to give to `renew` should the server refuse them.
+            The credentials that belong in the query, and a number to pass to `renew` if the server refuses them.
 
         Raises:
-            ConnectionError: they could not be made; the cause says why.
+            ConnectionError: there are no credentials; the message and the cause say why.
+            RequestCancelledError: the request's scope was cancelled while waiting.
         """
         made = dict(headers)
-        hook, source = self._where_from()
+        hook, source = self._hook_and_source()
         may_block = hook is not None and (source is None or source.may_block(refused=False))
         found = self._in_turn(lambda: (self._made_into(made), self._renewals), may_block=may_block)
         headers.update(made)
         return found
 
     def renew(self, renewals: int) -> bool:
-        """After a 401: has credentials made anew, unless that was done since; returns whether there is any way to.
+        """Renews the credentials after a 401, unless another thread has renewed them since.
 
         Args:
-            renewals: what `put_into` returned with those that were refused.
+            renewals: the number that `put_into` returned with the refused credentials.
+
+        Returns:
+            Whether there are new credentials to try; False when the configuration offers no way to renew them.
+
+        Raises:
+            ConnectionError: renewing failed; the message and the cause say why.
+            RequestCancelledError: the request's scope was cancelled while waiting.
         """
-        hook, source = self._where_from()
+        hook, source = self._hook_and_source()
         may_block = source is not None and source.may_block(refused=True)
         return self._in_turn(lambda: self._renew(hook, renewals), may_block=may_block)
 
-    def _where_from(self) -> tuple[Any, Source | None]:
-        hook = getattr(self._configuration, "refresh_api_key_hook", None)
+    def _hook_and_source(self) -> tuple[Any, Source | None]:
+        hook = self._configuration.refresh_api_key_hook
         with self._source_lock:
-            # One a loader: it knows whether a plugin has run.
+            # One source per loader: it remembers whether the plugin has run.
             self._source = source_of(hook, self._source)
             return hook, self._source
 
     def _in_turn(self, make: Callable[[], T], *, may_block: bool) -> T:
-        """Calls a function under the lock; whoever has stopped waits neither for it nor for the lock."""
+        """Calls a function under the lock. A cancelled request waits neither for the function nor for the lock.
+
+        Args:
+            make: the function.
+            may_block: whether it may run an exec plugin or a user's hook, which then happens on another thread.
+        """
         if not may_block and self._lock.acquire(blocking=False):
             try:
                 return make()
@@ -79,21 +91,21 @@ class Credentials:
 
         def locked() -> T:
             with self._lock:
-                # Given up while it waited for its turn: a plugin need not run for nobody.
+                # Cancelled while it waited for the lock: do not run a plugin for a request that has ended.
                 if scope is not None and scope.cancelled:
-                    raise RequestCancelledError("the request was given up: its owner has stopped")
+                    raise RequestCancelledError("the request was cancelled: its owner has stopped")
                 return make()
 
         return unless_cancelled(locked, "credentials")
 
     def _made_into(self, headers: MutableMapping[str, str]) -> list[tuple[str, str]]:
         try:
-            return self._asked_for(headers)
-        # Whatever an exec plugin, a missing file or a broken kubeconfig raises passes, as a broken connection does.
+            return self._refresh_and_put_into(headers)
+        # An exec plugin, a missing file or a broken kubeconfig can raise anything; a later attempt may succeed.
         except Exception as error:
             raise ConnectionError(f"no credentials for {shown_address(self._configuration.host)}: {error}") from error
 
-    def _asked_for(self, headers: MutableMapping[str, str]) -> list[tuple[str, str]]:
+    def _refresh_and_put_into(self, headers: MutableMapping[str, str]) -> list[tuple[str, str]]:
         source = self._source
         if source is None:
             return self._put_into(headers)
@@ -120,7 +132,7 @@ class Credentials:
     def _put_into(self, headers: MutableMapping[str, str]) -> list[tuple[str, str]]:
         configuration = self._configuration
         parameters: list[tuple[str, str]] = []
-        # The hook of the official client's loaders runs in here: token files are read again, exec plugins run.
+        # auth_settings() calls the hook of the official client's loader, which reads token files and runs exec plugins.
         for setting in configuration.auth_settings().values():
             value = (setting.get("value") or "").strip()
             if value and setting["in"] == "header":
@@ -128,25 +140,25 @@ class Credentials:
             elif value and setting["in"] == "query":
                 parameters.append((setting["key"], value))
         if "authorization" not in {name.lower() for name in headers}:
-            found = self._by_hand()
+            found = self._token_or_password()
             if found:
                 headers["Authorization"] = found
         return parameters
 
-    def _by_hand(self) -> str | None:
-        """A token or a password that a user of whichever version has set."""
+    def _token_or_password(self) -> str | None:
+        """The Authorization header for a token or password that a user set on the configuration."""
         configuration = self._configuration
-        # Versions know the token under either name.
+        # Versions of the official client use one or the other name for the token.
         for name in ("authorization", "BearerToken"):
             token = configuration.get_api_key_with_prefix(name)
             if token and token.strip():
                 return str(token).strip()
-        if getattr(configuration, "username", None):
+        if configuration.username:
             return str(configuration.get_basic_auth_token())
         return None
 
 
 def shown_address(address: Any) -> str:
-    """A server's address for people: without a password that may stand in it."""
+    """Returns a server's address for messages, without a user name and password in it."""
     scheme, mark, rest = str(address).rstrip("/").partition("://")
     return scheme + mark + rest.rpartition("@")[2]

@@ -1,7 +1,7 @@
-"""An exec plugin of a kubeconfig, run once.
+"""Runs an exec plugin of a kubeconfig, a command that prints a credential.
 
-Comes in: the `exec` section of a kubeconfig's user. Goes out: the credential it gave, or an error that says what to do and
-quotes nothing of what it wrote: that may be a token. What it says on its standard error goes to this process's own.
+Errors say what failed and quote nothing of the plugin's output, which may contain a token. The plugin's standard error is
+this process's own.
 
 Source: client-go plugin/pkg/client/auth/exec;
 https://kubernetes.io/docs/reference/access-authn-authz/authentication/#client-go-credential-plugins
@@ -9,6 +9,7 @@ https://kubernetes.io/docs/reference/access-authn-authz/authentication/#client-g
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import selectors
@@ -24,23 +25,32 @@ from informer.errors import InformerError
 __all__ = ["ExecCredential", "ExecPluginError", "run_exec_plugin"]
 
 PLUGIN_TIMEOUT = 60.0
-"""Seconds a plugin may take: it may have to ask an identity provider, never a person."""
+"""Seconds that a plugin may take: enough for an identity provider, not for a person."""
 PLUGIN_MAX_OUTPUT = 1024 * 1024
-"""Bytes a plugin may write: a token, a certificate and its key are some thousands."""
+"""Bytes that a plugin may write. A token, a certificate and its key take some thousands."""
 _READ_SIZE = 64 * 1024
 _CLUSTER_EXTENSION = "client.authentication.k8s.io/exec"
 
 
 class ExecPluginError(InformerError):
-    """An exec plugin gave no credential; the message names its command and quotes nothing that it wrote."""
+    """An exec plugin did not return a credential.
+
+    The message names the plugin's command and the reason. It quotes nothing of the plugin's output.
+    """
 
 
 class ExecCredential(NamedTuple):
-    """What a plugin gave."""
+    """The credential that a plugin returned: a token, a client certificate, or both. The repr shows neither.
+
+    Attributes:
+        token: a bearer token; "" for none.
+        certificate: a client certificate as PEM; "" for none.
+        key: the certificate's private key as PEM; "" for none.
+        expires: when the credential expires; None when the plugin did not say.
+    """
 
     token: str
     certificate: str
-    """A client certificate and its key, as PEM; "" for none."""
     key: str
     expires: datetime | None
 
@@ -60,21 +70,21 @@ def run_exec_plugin(
     """Runs a plugin and reads its credential.
 
     Args:
-        section: the kubeconfig's `exec`.
-        cluster: the kubeconfig's cluster, told to the plugin where the section asks for that.
-        folder: where it runs, as commands are relative to the kubeconfig; None for here.
-        timeout: seconds after which it is killed.
-        max_output: so many bytes it may write; it is killed when it writes more.
+        section: the `exec` section of the kubeconfig's user.
+        cluster: the kubeconfig's cluster, passed to the plugin when the section has `provideClusterInfo`.
+        folder: the working directory, since commands are relative to the kubeconfig; None for this process's own.
+        timeout: seconds after which the plugin is killed.
+        max_output: bytes of output; the plugin is killed when it writes more.
 
     Raises:
-        ExecPluginError: it cannot be run, fails, takes too long, writes too much, or does not write a credential.
+        ExecPluginError: the plugin cannot be run, fails, takes too long, writes too much, or does not write a credential.
 
-    Threads: blocks up to the time-out.
+    Threads: blocks for at most `timeout` seconds.
     """
     command = str(section.get("command") or "")
     version = str(section.get("apiVersion") or "")
     if not command or not version:
-        raise ExecPluginError("the kubeconfig's exec section needs a command and an apiVersion")
+        raise ExecPluginError("the exec section of the kubeconfig's user lacks a command or an apiVersion: add it")
     output = _output_of(section, command, _environment(section, version, cluster), folder, timeout, max_output)
     return _credential_in(output, command, version)
 
@@ -107,8 +117,10 @@ def _output_of(
 ) -> bytes:
     interactive = _is_interactive(section)
     if not interactive and section.get("interactiveMode") == "Always":
-        raise ExecPluginError(f"exec plugin {command!r} wants a terminal (interactiveMode: Always), and there is none")
-    # Raised outside of the handlers: an error's context would have the output in it.
+        raise ExecPluginError(
+            f"exec plugin {command!r} needs a terminal (interactiveMode: Always), which this process does not have"
+        )
+    # Raised outside of the handlers: the caught errors can hold the output and would become this error's context.
     problem = ""
     output = b""
     try:
@@ -121,17 +133,12 @@ def _output_of(
         ) as process:
             try:
                 output = _read_all(process, time.monotonic() + timeout, max_output)
-                if len(output) > max_output:
-                    problem = f"wrote more than {max_output} bytes, the most allowed, and was killed"
-                elif process.returncode:
-                    problem = (
-                        f"ended with exit code {process.returncode}; its own words are on this process's standard error"
-                    )
+                problem = _failure_of(process, output, max_output)
             finally:
-                # Unless it has ended by itself.
+                # Has no effect on a process that has ended.
                 process.kill()
     except subprocess.TimeoutExpired:
-        problem = f"gave nothing within {timeout:g} s and was killed"
+        problem = f"did not end within {timeout:g} s and was killed"
     except OSError as error:
         hint = section.get("installHint")
         problem = f"cannot be run ({error.strerror or type(error).__name__})" + (f": {hint}" if hint else "")
@@ -140,11 +147,19 @@ def _output_of(
     return output
 
 
+def _failure_of(process: subprocess.Popen[bytes], output: bytes, max_output: int) -> str:
+    if len(output) > max_output:
+        return f"wrote more than {max_output} bytes, the limit, and was killed"
+    if process.returncode:
+        return f"ended with exit code {process.returncode}; see its messages on this process's standard error"
+    return ""
+
+
 def _read_all(process: subprocess.Popen[bytes], deadline: float, most: int) -> bytes:
-    """What a process writes until it ends, or a little more than what it may.
+    """Reads a process's output until it ends, or until there are more than `most` bytes.
 
     Raises:
-        subprocess.TimeoutExpired: it has not ended in time.
+        subprocess.TimeoutExpired: the process has not ended in time.
     """
     assert process.stdout is not None
     pipe, output = process.stdout.fileno(), b""
@@ -167,30 +182,32 @@ def _credential_in(output: bytes, command: str, version: str) -> ExecCredential:
     is_json = True
     try:
         answer = json.loads(output)
-    # The error holds what was to be decoded.
+    # Not raised from here: the decoder's error holds the output.
     except (ValueError, RecursionError):
         is_json = False
     where = f"exec plugin {command!r}"
     if not is_json or not isinstance(answer, dict):
-        raise ExecPluginError(f"{where} did not write an ExecCredential in JSON ({len(output)} bytes came)")
+        raise ExecPluginError(f"{where} did not write an ExecCredential in JSON (it wrote {len(output)} bytes)")
     if answer.get("kind") != "ExecCredential" or answer.get("apiVersion") != version:
-        raise ExecPluginError(f"{where} did not write an ExecCredential of {version}, which the kubeconfig asks for")
+        raise ExecPluginError(
+            f"{where} did not write an ExecCredential of apiVersion {version}, which the kubeconfig requires"
+        )
     status = answer.get("status")
     fields = status if isinstance(status, dict) else {}
     token, certificate, key = (
         _text(fields, name, where) for name in ("token", "clientCertificateData", "clientKeyData")
     )
     if bool(certificate) != bool(key):
-        raise ExecPluginError(f"{where} gave one of clientCertificateData and clientKeyData without the other")
+        raise ExecPluginError(f"{where} returned only one of clientCertificateData and clientKeyData: both are needed")
     if not token and not certificate:
-        raise ExecPluginError(f"{where} gave neither a token nor a client certificate")
+        raise ExecPluginError(f"{where} returned neither a token nor a client certificate")
     return ExecCredential(token, certificate, key, _time(_text(fields, "expirationTimestamp", where), where))
 
 
 def _text(fields: Mapping[str, Any], name: str, where: str) -> str:
     value = fields.get(name)
     if value is not None and not isinstance(value, str):
-        raise ExecPluginError(f"{where} gave a {name} that is no text")
+        raise ExecPluginError(f"{where} returned a {name} that is not a string")
     return (value or "").strip()
 
 
@@ -198,13 +215,9 @@ def _time(text: str, where: str) -> datetime | None:
     if not text:
         return None
     found = None
-    try:
-        # Python 3.10 reads neither a Z nor any number of digits behind the seconds.
-        head, _, fraction = text.replace("Z", "+00:00").replace("z", "+00:00").partition(".")
-        zone = fraction.lstrip("0123456789")
-        found = datetime.fromisoformat(head + zone)
-    except ValueError:
-        pass
+    with contextlib.suppress(ValueError):
+        found = datetime.fromisoformat(text.upper())  # Python 3.11 does not read a "z"
+    # Raised outside of the handler: the ValueError quotes the output.
     if found is None:
-        raise ExecPluginError(f"{where} gave an expirationTimestamp that is no time")
+        raise ExecPluginError(f"{where} returned an expirationTimestamp that is not a time in RFC 3339 form")
     return found if found.tzinfo is not None else found.replace(tzinfo=UTC)

@@ -1,7 +1,7 @@
-"""Bodies of answers, read to their end: a list's items, or a few bytes of JSON.
+"""Reads the body of a response: whole, when it is small, or piece by piece.
 
-Comes in: a response whose body was not read. Goes out: its pieces, uncompressed; reading stops when the scope of the request
-is cancelled. The connection goes back to its pool when the body was read to its end, or else is closed.
+Cancelling the request's scope ends a read. A connection whose body was read to its end returns to its pool; any other is
+closed.
 """
 
 from __future__ import annotations
@@ -21,20 +21,23 @@ from watch.request_scope import current_scope
 
 __all__ = ["SILENCE", "body_pieces", "read_body"]
 
-# A list that stands still for so many seconds has lost its server.
 SILENCE = 60.0
+"""Seconds without a byte after which a body without a deadline is given up."""
 
 
 def read_body(response: Any, *, max_bytes: int, within: float) -> tuple[bytes, bool]:
     """Reads a small body.
 
     Args:
-        response: an urllib3 response whose body was not read.
-        max_bytes: so many bytes are enough; the rest is not waited for.
-        within: seconds for all of it.
+        response: an urllib3 response with an unread body.
+        max_bytes: the most bytes to return; the rest is not read.
+        within: seconds for the whole body.
 
     Returns:
-        What came, and whether that is all.
+        The bytes that arrived, and whether they are the complete body.
+
+    Raises:
+        RequestCancelledError: the request's scope was cancelled.
     """
     body = b""
     with contextlib.closing(body_pieces(response, within)) as pieces:
@@ -51,7 +54,16 @@ def read_body(response: Any, *, max_bytes: int, within: float) -> tuple[bytes, b
 
 
 def body_pieces(response: Any, within: float | None) -> Generator[bytes]:
-    """The pieces of a body; raises OSError where it breaks off, `NotReadyError` where nothing comes."""
+    """Yields the pieces of a body, uncompressed.
+
+    Args:
+        response: an urllib3 response with an unread body.
+        within: seconds for the whole body; None limits only the wait for each piece, to `SILENCE`.
+
+    Raises:
+        NotReadyError: no data arrived in time. It is a TimeoutError and so an OSError.
+        OSError: the connection broke within the body.
+    """
     scope = current_scope()
     source = byte_source(response)
     deadline = None if within is None else time.monotonic() + within
@@ -61,13 +73,13 @@ def body_pieces(response: Any, within: float | None) -> Generator[bytes]:
             withdraw = scope.on_cancel(source.close)
         gunzip = Gunzip() if source.gzipped else None
         while pieces := source.read(SILENCE if deadline is None else max(0.0, deadline - time.monotonic())):
-            # A server sends a list in many small chunks: the framing is fed once a read.
+            # A server sends a list in many small chunks: join them, so that the consumer runs once per read.
             joined = pieces if len(pieces) == 1 else [b"".join(pieces)]
             yield from joined if gunzip is None else gunzip.feed(joined)
     except OSError:
         raise
     except (EOFError, urllib3.exceptions.HTTPError, zlib.error) as error:
-        raise ConnectionError(f"the answer broke off: {type(error).__name__}") from error
+        raise ConnectionError(f"the response broke off: {type(error).__name__}") from error
     finally:
         if withdraw is not None:
             withdraw()

@@ -1,15 +1,13 @@
-"""What a failed TLS handshake means and what to do about it, in words for whoever runs the program.
-
-Comes in: the error and the official client's configuration. Goes out: one sentence. No I/O, but a look whether files are there.
-"""
+"""Explains a failed TLS handshake: the likely cause, and what to change."""
 
 from __future__ import annotations
 
 import os
 import ssl
-from typing import Any
 
-__all__ = ["tls_advice"]
+from informer.transport.settings import ConnectionSettings
+
+__all__ = ["explain_tls_error"]
 
 # OpenSSL's X509_V_ERR_ numbers.
 _NOT_YET_VALID = 9
@@ -19,58 +17,66 @@ _WRONG_NAME = frozenset({62, 64})
 _REFUSALS = ("ALERT", "CERTIFICATE_REQUIRED")
 
 
-def tls_advice(error: BaseException, configuration: Any) -> str:
-    """What to tell of an error; "" for one that is not about TLS.
+def explain_tls_error(error: BaseException, settings: ConnectionSettings) -> str:
+    """Returns the likely cause of an error and its remedy as one sentence, or "" when the error is not about TLS.
+
+    Looks whether the certificate files exist and are readable, but not into them.
 
     Args:
-        error: what the connection failed with.
-        configuration: the official client's.
+        error: the exception that connecting raised.
+        settings: the settings that the connection was made with.
     """
     if isinstance(error, ssl.SSLCertVerificationError):
-        return f"certificate verify failed: {_of_certificate(error, configuration)}"
+        return f"certificate verify failed: {_explain_verification(error, settings)}"
     if isinstance(error, FileNotFoundError) or (isinstance(error, ssl.SSLError) and not _is_alert(error)):
-        missing = _missing_file(configuration)
-        if missing:
-            return missing
+        unreadable = _unreadable_file(settings)
+        if unreadable:
+            return unreadable
     if not isinstance(error, ssl.SSLError):
-        # urllib3's own check of a name has no error of the ssl module's.
-        return _wrong_name(str(error), configuration) if type(error).__name__ == "CertificateError" else ""
+        # urllib3 checks host names itself in some cases, and raises its own CertificateError.
+        return _wrong_name(str(error)) if type(error).__name__ == "CertificateError" else ""
     reason = error.reason or " ".join(str(error).split())
-    shown = getattr(configuration, "cert_file", None)
+    shown = settings.cert_file
     what = f"the client certificate {shown}" if shown else "a connection without a client certificate"
     if _is_alert(error):
-        return f"the server does not accept {what} (TLS: {reason}): it may have expired, or be of another authority"
+        return (
+            f"the server does not accept {what} (TLS: {reason}): it may have expired, or be signed by another authority"
+        )
     if isinstance(error, ssl.SSLEOFError):
-        return f"the server broke off the TLS handshake: it is overloaded, or does not accept {what}"
+        return f"the server closed the connection during the TLS handshake: it is overloaded, or does not accept {what}"
     if reason in ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE"):
-        return f"the server does not speak TLS there (TLS: {reason}): is the address right, or is it http?"
+        return (
+            f"the server does not speak TLS there (TLS: {reason}): check the address, or use http:// if that is meant"
+        )
     if reason in ("KEY_VALUES_MISMATCH", "NO_START_LINE", "PEM_LIB", "NO_CERTIFICATE_OR_CRL_FOUND"):
-        names = ", ".join(path for _, path in _files(configuration))
-        return f"the certificate files cannot be used (TLS: {reason}): look at {names}"
+        names = ", ".join(path for _, path in settings.files())
+        return f"the certificate files cannot be used (TLS: {reason}): check that {names} are PEM and belong together"
     return ""
 
 
-def _of_certificate(error: ssl.SSLCertVerificationError, configuration: Any) -> str:
-    code, said = error.verify_code, error.verify_message
+def _explain_verification(error: ssl.SSLCertVerificationError, settings: ConnectionSettings) -> str:
+    code, message = error.verify_code, error.verify_message
     if code in _WRONG_NAME:
-        return _wrong_name(said, configuration)
+        return _wrong_name(message)
     if code == _EXPIRED:
-        return "the server's certificate, or its authority's, has expired: renew it, or set this machine's clock right"
+        return (
+            "the certificate of the server or of its authority has expired: renew it, or correct this machine's clock"
+        )
     if code == _NOT_YET_VALID:
-        return "the server's certificate is not valid yet: set this machine's clock right"
+        return "the server's certificate is not valid yet: correct this machine's clock"
     if code in _UNTRUSTED:
-        ca = getattr(configuration, "ssl_ca_cert", None)
+        ca = settings.ssl_ca_cert
         trusted = f"the authority in {ca}" if ca else "any of the authorities that this machine trusts"
         return (
-            f"the server's certificate is not signed by {trusted} ({said}): set the kubeconfig's "
+            f"the server's certificate is not signed by {trusted} ({message}): set the kubeconfig's "
             "certificate-authority, or the configuration's ssl_ca_cert, to the cluster's"
         )
-    return f"the server's certificate was not accepted: {said}"
+    return f"the server's certificate was not accepted: {message}"
 
 
-def _wrong_name(said: str, configuration: Any) -> str:
+def _wrong_name(message: str) -> str:
     return (
-        f"the server's certificate is for another name ({said}): use a name that is in it as the address, or set the "
+        f"the server's certificate is for another name ({message}): connect to a name that the certificate has, or set the "
         "kubeconfig's tls-server-name to one"
     )
 
@@ -79,14 +85,8 @@ def _is_alert(error: ssl.SSLError) -> bool:
     return any(word in (error.reason or str(error)).upper() for word in _REFUSALS)
 
 
-def _files(configuration: Any) -> list[tuple[str, str]]:
-    names = (("ssl_ca_cert", "certificate-authority"), ("cert_file", "client-certificate"), ("key_file", "client-key"))
-    found = ((label, getattr(configuration, name, None)) for name, label in names)
-    return [(label, str(path)) for label, path in found if path]
-
-
-def _missing_file(configuration: Any) -> str:
-    for label, path in _files(configuration):
+def _unreadable_file(settings: ConnectionSettings) -> str:
+    for name, path in settings.files():
         if not os.access(path, os.R_OK):
-            return f"the {label} {path} is missing, or this process may not read it"
+            return f"the {name} {path} is missing, or this process may not read it"
     return ""

@@ -1,7 +1,6 @@
-"""Requests to an API server: the official client's configuration and credentials over an urllib3 pool of our own.
+"""Sends requests to an API server, with the official client's configuration over the project's own urllib3 pool.
 
-Comes in: a path and a query. Goes out: a response whose body was not read, or the server's refusal as an `ApiError`.
-Waiting and trying again are the reflector's: nothing here retries, but for one refresh of credentials that were refused.
+Nothing here retries, except once with renewed credentials after a 401: backing off and retrying is up to the caller.
 """
 
 from __future__ import annotations
@@ -19,7 +18,8 @@ from informer.transport.connections import CONNECT_TIMEOUT
 from informer.transport.credential_sources import load_kubeconfig
 from informer.transport.credentials import Credentials, shown_address
 from informer.transport.response_body import read_body
-from informer.transport.tls_errors import tls_advice
+from informer.transport.settings import ConnectionSettings
+from informer.transport.tls_errors import explain_tls_error
 from watch.concurrency import Lock, in_forked_child
 from watch.errors import ApiError, RequestCancelledError, parse_retry_after
 from watch.request_scope import current_scope, unless_cancelled
@@ -27,7 +27,8 @@ from watch.request_scope import current_scope, unless_cancelled
 __all__ = ["Transport", "transport_for"]
 
 HEAD_TIMEOUT = 60.0
-# A Status is some hundred bytes; what a proxy puts in its place is cut off here.
+"""Seconds that a server may take until its response begins."""
+# A Status takes some hundred bytes. Longer error pages, as of a proxy, are cut off.
 _MAX_ERROR_BODY = 64 * 1024
 _MAX_JSON_BODY = 16 * 1024 * 1024
 _ERROR_BODY_TIMEOUT = 10.0
@@ -35,31 +36,38 @@ _JSON_BODY_TIMEOUT = 60.0
 
 
 class _Request(NamedTuple):
-    """What varies of a request beside its address and headers."""
+    """The parts of a request besides its address and headers.
+
+    Attributes:
+        method: the HTTP method.
+        body: the bytes to send; None sends no body.
+        timeout: seconds for connecting, and for the response to begin, each; None uses the defaults.
+    """
 
     method: str = "GET"
     body: bytes | None = None
-    timeout: float | None = None  # of connecting, and of waiting for the head; None: those of every request
+    timeout: float | None = None
 
 
 _GET = _Request()
 
 
 class Transport:
-    """Sends requests with an official client's configuration.
+    """Sends requests as an official `ApiClient` is configured: its address, TLS settings, proxy, credentials and headers.
+
+    Settings that change later take effect with the next request.
 
     Args:
-        api_client: its `configuration` says where to and with which credentials, its `default_headers` go along.
+        api_client: the official client's `ApiClient`. Its `configuration`, `default_headers` and `cookie` are used.
 
     Threads: any.
     """
 
     def __init__(self, api_client: Any) -> None:
         self._configuration = api_client.configuration
-        # Not a copy: the official client's users may set headers later.
-        self._headers: Mapping[str, str] = getattr(api_client, "default_headers", None) or {}
-        cookie = getattr(api_client, "cookie", None)
-        self._cookie = {"Cookie": cookie} if cookie else {}
+        # Not a copy: users can set headers on the client later.
+        self._headers: Mapping[str, str] = api_client.default_headers
+        self._cookie = {"Cookie": api_client.cookie} if api_client.cookie else {}
         self._credentials = Credentials(self._configuration)
         self._pool = ConnectionPool(self._configuration)
 
@@ -70,42 +78,31 @@ class Transport:
 
     @property
     def shown_host(self) -> str:
-        """The server's address for messages."""
+        """The server's address for messages, without a password in it."""
         return shown_address(self._configuration.host)
 
     def open(self, path: str, query: Mapping[str, str], *, accept: str = "application/json", gzip: bool = False) -> Any:
-        """Sends a GET and returns the response with its body unread; close it, or read it to the end.
+        """Sends a GET request and returns the urllib3 response as soon as it begins, with its body unread.
+
+        The caller reads the response to its end, or closes it.
 
         Args:
             path: absolute, such as "/api/v1/pods".
-            query: parameters under their wire names.
-            accept: the media types asked for.
-            gzip: whether the answer may be compressed.
+            query: the parameters, by their names in the API.
+            accept: the accepted media types.
+            gzip: whether the server may compress the body.
 
         Raises:
-            ApiError: the server answered with anything but 2xx.
-            ConnectionError: it could not be reached, or broke off; the message says which server and why.
+            ApiError: the server answered with a status other than 2xx.
+            ConnectionError: the server cannot be reached or closed the connection, or there are no credentials. The message
+                says which server and why.
+            RequestCancelledError: the request's scope was cancelled.
         """
         headers = {"Accept": accept, "Accept-Encoding": "gzip" if gzip else "identity"}
-        response, renewals = self._send(path, query, headers)
-        if response.status == 401 and self._renewed(renewals, response):
-            response, _ = self._send(path, query, headers)
-        if not 200 <= response.status < 300:
-            raise _refusal(response)
-        return response
-
-    def _renewed(self, renewals: int, refused: Any) -> bool:
-        """Whether there are new credentials; the answer that asked for them is closed unless it is the last word."""
-        renewed = True
-        try:
-            renewed = self._credentials.renew(renewals)
-        finally:
-            if renewed:
-                refused.close()
-        return renewed
+        return self._exchange(path, query, headers, _GET)
 
     def get_json(self, path: str, *, accept: str = "application/json") -> Any:
-        """Sends a GET and returns the decoded answer; raises as `open` does."""
+        """Sends a GET request and returns the decoded JSON body; raises as `send_json`."""
         return self._decoded(self.open(path, {}, accept=accept), path, _JSON_BODY_TIMEOUT)
 
     def _decoded(self, response: Any, path: str, within: float) -> Any:
@@ -114,43 +111,63 @@ class Transport:
             raise ApiError(
                 response.status,
                 "",
-                f"{self.shown_host}{path} answered with more than {_MAX_JSON_BODY} bytes, the most allowed",
+                f"the answer of {self.shown_host} to {path} is larger than {_MAX_JSON_BODY} bytes, the limit",
             )
         if not complete:
-            raise ConnectionError(f"{self.shown_host} broke off its answer to {path}")
+            raise ConnectionError(f"{self.shown_host} closed the connection, or stalled, within its answer to {path}")
         try:
             return msgspec.json.decode(body)
         except (ValueError, msgspec.DecodeError, RecursionError) as error:
-            raise ApiError(response.status, "", f"{self.shown_host}{path} did not answer in JSON") from error
+            raise ApiError(
+                response.status,
+                "",
+                f"{self.shown_host} answered {path} with something other than JSON (is a proxy or login page in front?)",
+            ) from error
 
     def send_json(self, method: str, path: str, body: Any = None, *, timeout: float) -> Any:
-        """Sends a request that may have a body, and returns the decoded answer.
+        """Sends a request with a JSON body and returns the decoded JSON body of the response.
+
+        The request is sent once, and once more only when the server answers 401 and the credentials can be renewed.
 
         Args:
-            method: "GET", "POST", "PUT", "PATCH" or "DELETE". Nothing is sent twice, but for credentials that were refused.
-            path: absolute, with its query if it needs one.
-            body: what is sent, in API form; None sends nothing.
-            timeout: seconds for the connection, for the answer to begin, and for its body, each.
+            method: "GET", "POST", "PUT", "PATCH" or "DELETE".
+            path: absolute, with the query if there is one.
+            body: the object to send, in API form; None sends no body.
+            timeout: seconds for connecting, for the response to begin, and for reading its body, each.
 
         Raises:
-            ApiError: the server answered with anything but 2xx, or not in JSON.
-            ConnectionError: it could not be reached, or broke off; whether it has done what it was asked is unknown then.
+            ApiError: the server answered with a status other than 2xx, or not in JSON.
+            ConnectionError: the server cannot be reached or closed the connection. The server may have executed the request.
         """
         headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
         data = None
         if body is not None:
             headers["Content-Type"] = "application/json"
             data = msgspec.json.encode(body)
-        request = _Request(method, data, timeout)
-        response, renewals = self._send(path, {}, headers, request)
-        if response.status == 401 and self._renewed(renewals, response):
-            response, _ = self._send(path, {}, headers, request)
-        if not 200 <= response.status < 300:
-            raise _refusal(response)
+        response = self._exchange(path, {}, headers, _Request(method, data, timeout))
         return self._decoded(response, path, timeout)
 
+    def _exchange(self, path: str, query: Mapping[str, str], headers: Mapping[str, str], request: _Request) -> Any:
+        """Sends a request, again with renewed credentials after a 401, and returns the 2xx response."""
+        response, renewals = self._send(path, query, headers, request)
+        if response.status == 401 and self._renewed(renewals, response):
+            response, _ = self._send(path, query, headers, request)
+        if not 200 <= response.status < 300:
+            raise _refusal(response)
+        return response
+
+    def _renewed(self, renewals: int, refused: Any) -> bool:
+        """Whether there are new credentials after a 401. If so, the refusing response is closed: the request is sent again."""
+        renewed = True
+        try:
+            renewed = self._credentials.renew(renewals)
+        finally:
+            if renewed:
+                refused.close()
+        return renewed
+
     def _send(
-        self, path: str, query: Mapping[str, str], own_headers: Mapping[str, str], request: _Request = _GET
+        self, path: str, query: Mapping[str, str], own_headers: Mapping[str, str], request: _Request
     ) -> tuple[Any, int]:
         headers = {**self._headers, **self._cookie, **own_headers}
         parameters, renewals = self._credentials.put_into(headers)
@@ -162,12 +179,14 @@ class Transport:
         except (urllib3.exceptions.HTTPError, OSError) as error:
             scope = current_scope()
             if scope is not None and scope.cancelled:
-                raise RequestCancelledError("the request was given up: its owner has stopped") from error
+                raise RequestCancelledError("the request was cancelled: its owner has stopped") from error
             raise self._unreachable(error) from error
         except ValueError:
             pass
-        # Not from within: the error has the header's value in it, which may be a token, and would stay behind this one.
-        raise ConnectionError(f"cannot reach {self.shown_host}: a header or the address is malformed")
+        # Raised outside of the handler: the ValueError quotes the header, perhaps a token, and would become the context.
+        raise ConnectionError(
+            f"cannot reach {self.shown_host}: a header or the address is malformed (a line break in a token, for example)"
+        )
 
     def _request(self, url: str, headers: Mapping[str, str], request: _Request) -> Any:
         return self._pool.current().request(
@@ -185,16 +204,16 @@ class Transport:
         root = _root_of(error)
         if isinstance(root, ConnectionRefusedError):
             return ConnectionRefusedError(f"cannot connect to {self.shown_host}: connection refused")
-        advice = tls_advice(root, self._configuration)
-        if advice:
-            return ConnectionError(f"cannot reach {self.shown_host}: {advice}")
+        explanation = explain_tls_error(root, ConnectionSettings.of(self._configuration))
+        if explanation:
+            return ConnectionError(f"cannot reach {self.shown_host}: {explanation}")
         text = " ".join(str(root).split())
-        # urllib3 puts the connection object's repr before the words.
+        # urllib3 puts the repr of its connection object before the reason.
         return ConnectionError(f"cannot reach {self.shown_host}: {text.rpartition('>: ')[2] or type(root).__name__}")
 
 
 def _root_of(error: BaseException) -> BaseException:
-    """The innermost of urllib3's nested errors."""
+    """The innermost of nested urllib3 errors."""
     for _ in range(10):
         inner = getattr(error, "reason", None)
         if not isinstance(inner, BaseException):
@@ -206,7 +225,7 @@ def _root_of(error: BaseException) -> BaseException:
 
 
 def _refusal(response: Any) -> ApiError:
-    """The server's answer, or what a proxy has put in its place."""
+    """The error for a response other than 2xx: from the Status in its body, or from any text that a proxy sent instead."""
     retry_after = parse_retry_after(response.headers.get("Retry-After"))
     body, _ = read_body(response, max_bytes=_MAX_ERROR_BODY, within=_ERROR_BODY_TIMEOUT)
     try:
@@ -215,7 +234,7 @@ def _refusal(response: Any) -> ApiError:
         status = None
     if isinstance(status, dict) and status.get("kind") == "Status":
         return ApiError.from_status(status, http_status=response.status, retry_after=retry_after)
-    # Not an API server's: a code in there need not be one of HTTP's.
+    # Not from an API server, so a code in the body need not be an HTTP status.
     message = status.get("message") if isinstance(status, dict) else None
     if not isinstance(message, str):
         message = " ".join(body[:1000].decode(errors="replace").split())[:200]
@@ -224,21 +243,24 @@ def _refusal(response: Any) -> ApiError:
 
 _transports: WeakKeyDictionary[Any, Transport] = WeakKeyDictionary()
 _transports_lock = Lock()
-_defaults: list[Any] = []  # the default client, once it was asked for
+_defaults: list[Any] = []  # the default client, after the first use; guarded by _defaults_lock
 _defaults_lock = Lock()
 
 
 def transport_for(api_client: Any = None) -> Transport:
-    """The transport of an official `ApiClient`, one for each.
+    """Returns the transport of an official `ApiClient`. Each client has one, so its informers share connections.
 
     Args:
-        api_client: None reads the in-cluster configuration, or else the kubeconfig, as kubectl does.
+        api_client: the client. None stands for a default client, made once: from the service account in a cluster, else
+            from the kubeconfig, as kubectl does.
 
     Raises:
-        kubernetes.config.ConfigException: None was given and there is no configuration.
+        kubernetes.config.ConfigException: `api_client` is None, and there is neither a service account nor a kubeconfig.
+
+    Threads: any. With None, the first call may run an exec plugin; cancelling the thread's request scope ends the wait.
     """
     if api_client is None:
-        # To load it may mean to run an exec plugin.
+        # Loading a kubeconfig may run an exec plugin, which nothing can interrupt.
         api_client = _defaults[0] if _defaults else unless_cancelled(_default_client, "default-client")
     with _transports_lock:
         transport = _transports.get(api_client)
@@ -264,8 +286,6 @@ def _default_client() -> Any:
 
 @in_forked_child
 def _forget_after_fork() -> None:
-    """The pools are the parent's, and so may be a lock that was held when the child was made."""
-    global _transports_lock, _defaults_lock
-    _transports_lock, _defaults_lock = Lock(), Lock()
+    """The pools belong to the parent."""
     _transports.clear()
     _defaults.clear()

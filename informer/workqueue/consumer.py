@@ -10,7 +10,7 @@ from typing import Any, Generic
 
 from typing_extensions import TypeVar
 
-from informer.rate_limited_log import LimitedLog
+from informer.rate_limited_log import rate_limited
 from informer.workqueue.priority import PriorityQueue
 from informer.workqueue.queue import ShutDownError
 from informer.workqueue.rate_limiting import RateLimitingQueue
@@ -40,7 +40,7 @@ class QueueConsumer(Generic[T]):
         self._by_priority = queue if isinstance(queue, PriorityQueue) else None
         self._drain = drain
         self._stopped = False
-        self._limited = LimitedLog(_log)
+        self._limited = rate_limited(_log)
 
     def take(self) -> tuple[T, int] | None:
         """Waits for the next key and takes it.
@@ -89,7 +89,7 @@ class QueueConsumer(Generic[T]):
 
     def handle_error(self, key: T, priority: int, error: BaseException) -> None:
         """Logs what `reconcile` raised and requeues the key with the limiter's backoff."""
-        self._limited.log(logging.ERROR, "reconciling %r failed: %r", key, error, exc_info=error)
+        self._limited.error("reconciling %r failed: %r", key, error, exc_info=error)
         try:
             if self._by_priority is None:
                 self._queue.add_rate_limited(key)
@@ -103,7 +103,7 @@ class QueueConsumer(Generic[T]):
         self._queue.done(key)
 
     def _log_lost_key(self, key: T, error: Exception) -> None:
-        self._limited.log(logging.ERROR, "failed to requeue %r: its rate limiter raised %r", key, error, exc_info=error)
+        self._limited.error("failed to requeue %r: its rate limiter raised %r", key, error, exc_info=error)
 
 
 def _invalid_result(result: object) -> Exception:

@@ -12,16 +12,17 @@ from informer.objects.keys import (
     DeletedFinalStateUnknown,
     deletion_handling_meta_namespace_key,
     namespace_of,
+    namespaced_name,
     version_of,
 )
 from informer.queues.delta import DeltaType
-from informer.rate_limited_log import LimitedLog
+from informer.rate_limited_log import rate_limited
 from informer.workqueue.priority import LOW_PRIORITY, PriorityQueue
 from informer.workqueue.queue import WorkQueue
 
 __all__ = ["enqueue_key", "enqueue_owner"]
 
-_limited = LimitedLog(logging.getLogger("informer.workqueue"))
+_limited = rate_limited(logging.getLogger("informer.workqueue"))
 
 
 def enqueue_key(queue: WorkQueue[str]) -> ResourceEventHandler[Any]:
@@ -107,7 +108,7 @@ class _Enqueuer(ResourceEventHandler[Any]):
                 keys = self._keys_of_change(change)
                 (changed if self._by_priority is None or _is_changed(change) else unchanged).extend(keys)
             except Exception as error:
-                _limited.log(logging.ERROR, "failed to enqueue a change of %r: %r", change.key, error, exc_info=error)
+                _limited.error("failed to enqueue a change of %r: %r", change.key, error, exc_info=error)
         self._add(changed, changed=True)
         self._add(unchanged, changed=False)
 
@@ -213,7 +214,7 @@ def _controller_key(obj: Any, kind: _OwnerKind, *, namespaced: bool) -> str | No
         if kind.group is not None and _group(reference) != kind.group:
             return None
         namespace = namespace_of(obj) if namespaced else ""
-        return f"{namespace}/{name}" if namespace else name
+        return namespaced_name(namespace, name)
     return None
 
 

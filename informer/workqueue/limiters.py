@@ -10,6 +10,7 @@ from typing import Any, Generic, Protocol
 
 from typing_extensions import TypeVar
 
+from informer.token_bucket import TokenBucket
 from watch.clock import SYSTEM_CLOCK, Clock
 from watch.concurrency import Lock
 
@@ -135,34 +136,6 @@ class ItemFastSlowRateLimiter(_RetryCounts[T]):
         return self._fast if self._count(item) < self._max_fast_attempts else self._slow
 
 
-class TokenBucket:
-    """Tokens that are refilled at a constant rate, up to a maximum; it starts full.
-
-    Args:
-        qps: the tokens added per second.
-        burst: the number of tokens at the start, and at most.
-        clock: measures the time between calls.
-
-    Threads: not thread-safe; the caller holds a lock.
-    """
-
-    __slots__ = ("_at", "_burst", "_clock", "_qps", "_tokens")
-
-    def __init__(self, qps: float, burst: int, clock: Clock) -> None:
-        self._qps = qps
-        self._burst = float(burst)
-        self._clock = clock
-        self._tokens = self._burst  # negative while reserved tokens are still to come
-        self._at = clock.monotonic()  # the time of the last refill
-
-    def reserve(self) -> float:
-        """Takes a token, even one that is still to come, and returns the seconds until it is there."""
-        now = self._clock.monotonic()
-        self._tokens = min(self._burst, self._tokens + (now - self._at) * self._qps) - 1
-        self._at = now
-        return max(0.0, -self._tokens / self._qps)
-
-
 class BucketRateLimiter(Generic[T]):
     """A token bucket that all items share: bursts pass at once, and then at most `qps` retries per second.
 
@@ -191,12 +164,13 @@ class BucketRateLimiter(Generic[T]):
                 f"qps={qps} and burst={burst} must both be above 0: otherwise no item would ever be retried"
             )
         self._lock = Lock()
-        self._bucket = TokenBucket(qps, burst, clock)  # guarded by _lock
+        self._clock = clock
+        self._bucket = TokenBucket(qps, burst, clock.monotonic())  # guarded by _lock
 
     def when(self, item: T) -> float:
         """Takes a token and returns the delay until it is there, in seconds."""
         with self._lock:
-            return self._bucket.reserve()
+            return self._bucket.reserve(self._clock.monotonic())
 
     def forget(self, item: T) -> None:
         """Does nothing: a bucket does not know its items."""

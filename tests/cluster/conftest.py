@@ -1,14 +1,13 @@
-"""What the tests against a real kube-apiserver share: a server, a namespace for each test, and quick ways to write.
+"""Fixtures for tests against a real kube-apiserver: a shared server, a namespace per test, and short ways to write.
 
-Each test works in a namespace of its own, which nobody empties: no controller runs that would. Tests that need the server
-to fail, or its history to be lost, use `unsteady`; the others rely on their server being up.
+No controller runs that empties a deleted namespace, so each test uses a new one and leaves it. Tests that need the server
+to fail or to lose its history use `unsteady`; all other tests rely on their server being up.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -20,19 +19,20 @@ import urllib3
 from informer import Backoff, ListWatch, SharedInformer
 from informer.reflector.reflector import Reflector
 from informer.testing.control_plane import ControlPlane
+from tests.support.objects import pod
+from tests.support.waiting import DEADLINE, eventually
 
-DEADLINE = 20.0
 RBAC = "rbac.authorization.k8s.io"
 
 
 def pytest_runtest_setup() -> None:
-    """Skips every test of this folder on a machine without the programs, also those that start a server themselves."""
+    """Skips every test of this folder on a machine without the programs, including tests that start their own server."""
     if not os.environ.get("KUBEBUILDER_ASSETS"):
         pytest.skip("KUBEBUILDER_ASSETS is not set: it should name a folder with etcd and kube-apiserver")
 
 
 class Cluster:
-    """A server, spoken to in plain dicts as its admin."""
+    """A server, used as its admin with plain dicts."""
 
     def __init__(self, plane: ControlPlane) -> None:
         self.plane = plane
@@ -41,7 +41,7 @@ class Cluster:
         self._http = urllib3.PoolManager(ca_certs=str(plane.ca_file), maxsize=8, retries=False, timeout=30)
 
     def request(self, method: str, path: str, body: Any = None, **headers: str) -> dict[str, Any]:
-        """The decoded answer; an answer other than 2xx fails the test."""
+        """Returns the decoded answer; a status of 300 or more fails the test."""
         data = None if body is None else json.dumps(body).encode()
         response = self._http.request(method, self.plane.url + path, body=data, headers=self._headers | headers)
         assert response.status < 300, f"{method} {path}: {response.status} {response.data.decode()}"
@@ -65,15 +65,15 @@ class Cluster:
         return self.request("PATCH", path, patch, **{"Content-Type": "application/merge-patch+json"})
 
     def label(self, path: str, **labels: str | None) -> dict[str, Any]:
-        """Sets labels; None takes one away."""
+        """Sets labels; None removes one."""
         return self.patch(path, {"metadata": {"labels": labels}})
 
     def delete(self, path: str) -> dict[str, Any]:
-        # Without a kubelet a pod's grace period would never end.
+        # No kubelet runs, so a pod's grace period would never end.
         return self.request("DELETE", path, {"gracePeriodSeconds": 0})
 
     def items(self, *paths: str) -> dict[str, dict[str, Any]]:
-        """What the server lists under paths, whole, by key."""
+        """Returns what the server lists under these paths, with kind and apiVersion, by key."""
         found = {}
         for path in paths:
             answer = self.get(path)
@@ -84,7 +84,7 @@ class Cluster:
 
 
 class Namespace:
-    """A new namespace, and the paths within it."""
+    """A new namespace, and paths in it."""
 
     def __init__(self, cluster: Cluster) -> None:
         self.cluster = cluster
@@ -98,9 +98,7 @@ class Namespace:
         return f"{root}{group_version}/namespaces/{self.name}/{plural}"
 
     def create_pods(self, *names: str, **labels: str) -> list[dict[str, Any]]:
-        spec = {"containers": [{"name": "main", "image": "example.com/app:1"}]}
-        bodies = [{"metadata": {"name": name, "labels": labels}, "spec": spec} for name in names]
-        return self.cluster.create_all(self.pods, bodies)
+        return self.cluster.create_all(self.pods, [pod(name, self.name, labels=labels) for name in names])
 
     def label_pod(self, name: str, **labels: str | None) -> dict[str, Any]:
         return self.cluster.label(f"{self.pods}/{name}", **labels)
@@ -112,7 +110,7 @@ class Namespace:
         return ListWatch.for_resource(self.cluster.api_client, resource, namespace=self.name, **options)
 
     def grant(self, user: str, *verbs: str) -> None:
-        """Gives a user the right to do something with this namespace's pods."""
+        """Allows a user some verbs on this namespace's pods."""
         name = f"{user}-{'-'.join(verbs)}"
         role = {"metadata": {"name": name}, "rules": [{"apiGroups": [""], "resources": ["pods"], "verbs": verbs}]}
         self.cluster.create(self.path("roles", f"{RBAC}/v1"), role)
@@ -124,19 +122,19 @@ class Namespace:
         self.cluster.create(self.path("rolebindings", f"{RBAC}/v1"), binding)
 
     def revoke(self, user: str, *verbs: str) -> None:
-        """Takes back what `grant` gave for the same."""
+        """Removes what `grant` with the same arguments has allowed."""
         for kind in ("rolebindings", "roles"):
             self.cluster.delete(f"{self.path(kind, f'{RBAC}/v1')}/{user}-{'-'.join(verbs)}")
 
 
 class Informers:
-    """Starts informers, and says what became of them."""
+    """Starts informers, and waits for their states."""
 
     def __init__(self) -> None:
         self._started: list[SharedInformer[Any]] = []
 
     def start(self, list_watch: Any, *, synced: bool = True, **options: Any) -> SharedInformer[Any]:
-        """An informer that has started, and (unless told otherwise) synced; short waits between its tries."""
+        """Starts an informer with short waits between retries; waits for its sync, except with `synced=False`."""
         options = {"backoff": Backoff(initial=0.1, maximum=0.5), **options}
         informer: SharedInformer[Any] = SharedInformer(list_watch, **options)
         self._started.append(informer)
@@ -145,25 +143,22 @@ class Informers:
         return informer
 
     def reflector(self, informer: SharedInformer[Any]) -> Reflector:
-        """The part that lists and watches, for its counters."""
-        (reflector,) = informer._reflectors()
+        """Returns the informer's reflector, for its counters."""
+        (reflector,) = informer.controller.reflectors
         return reflector
 
     def wait_until(self, condition: Callable[[], bool]) -> None:
-        """For what nobody tells of; where something does, wait on that."""
-        deadline = time.monotonic() + DEADLINE
-        while not condition():
-            assert time.monotonic() < deadline, f"not within {DEADLINE:g} s"
-            time.sleep(0.02)
+        """Waits for a condition that sends no notification."""
+        assert eventually(condition), f"not within {DEADLINE:g} s"
 
     def wait_until_equal(self, informer: SharedInformer[Any], cluster: Cluster, *paths: str) -> None:
-        """Waits until the cache holds exactly what the server lists under the paths, to the last field."""
+        """Waits until the cache equals, in every field, what the server lists under these paths."""
         listed = cluster.items(*paths)
         informer.wait_until(lambda: self.cached(informer) == listed, DEADLINE)
         assert self.cached(informer) == listed
 
     def cached(self, informer: SharedInformer[Any]) -> dict[str, dict[str, Any]]:
-        """What the cache holds, whole, by key."""
+        """Returns the objects of the cache as dicts, by key."""
         return {f"{obj.namespace}/{obj.name}": obj.to_dict() for obj in informer.store.list()}
 
     def stop(self) -> None:
@@ -173,25 +168,25 @@ class Informers:
 
 @pytest.fixture(scope="session")
 def cluster(control_plane: ControlPlane) -> Cluster:
-    """The server that stays up."""
+    """The shared server, which stays up."""
     return Cluster(control_plane)
 
 
 @pytest.fixture
 def namespace(cluster: Cluster) -> Namespace:
-    """A new namespace of the server that stays up."""
+    """A new namespace of the shared server."""
     return Namespace(cluster)
 
 
 @pytest.fixture(scope="session")
 def make_namespace(cluster: Cluster) -> Callable[[], Namespace]:
-    """Makes further ones."""
+    """Returns a function that makes more namespaces of the shared server."""
     return lambda: Namespace(cluster)
 
 
 @pytest.fixture(scope="session")
 def unsteady_cluster(unsteady_plane: ControlPlane) -> Cluster:
-    """A second server, for tests that kill, freeze, restart or compact it; each leaves it running."""
+    """A second server, for tests that kill, freeze, restart or compact it; each test leaves it running."""
     return Cluster(unsteady_plane)
 
 
@@ -203,7 +198,7 @@ def unsteady(unsteady_cluster: Cluster) -> Namespace:
 
 @pytest.fixture
 def informers() -> Iterator[Informers]:
-    """Starts informers, which are stopped when the test ends."""
+    """Starts informers; they are stopped when the test is over."""
     made = Informers()
     yield made
     made.stop()

@@ -1,4 +1,4 @@
-"""The control plane itself: it starts, serves, forgets, crashes and comes back, and leaves nothing behind."""
+"""The control plane: it starts, serves, compacts, crashes and restarts, and leaves no process behind."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ import urllib3
 from kubernetes import client, config
 
 from informer.testing.control_plane import ControlPlane, ControlPlaneError
-from tests.eventually import eventually
+from tests.support.waiting import eventually
 
 pytestmark = [
     pytest.mark.cluster,
     pytest.mark.timeout(120),
-    # Of an older official client, whose errors ask for headers in an older way.
+    # Older official clients read headers in a deprecated way.
     pytest.mark.filterwarnings("ignore:HTTPResponse.getheaders:DeprecationWarning"),
 ]
 
-# What a test run does whose end is looked at: starts a control plane, tells of it, and waits for a signal.
+# A test run in a process of its own: starts a control plane, prints its processes, and waits for a signal.
 OTHER_RUN = """
 import json, threading, urllib3
 from informer.testing import ControlPlane
@@ -32,14 +32,14 @@ with ControlPlane() as plane:
         print(json.dumps([str(plane.log_directory), plane._etcd.pid, plane._apiserver.pid]), flush=True)
         threading.Event().wait(60)
     except KeyboardInterrupt:
-        # As in pytest, which then runs the ends of fixtures: the server has to be there for them.
+        # As in pytest, which then tears fixtures down: they may still need the server.
         http = urllib3.PoolManager(ca_certs=str(plane.ca_file))
         print(http.request("GET", plane.url + "/readyz").data.decode(), flush=True)
 """
 
 
 def is_alive(pid):
-    """Whether a process runs; a dead one that nobody has waited for does not."""
+    """Returns whether a process runs; a zombie does not."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
@@ -48,7 +48,7 @@ def is_alive(pid):
 
 @pytest.fixture
 def other_run():
-    """Another process with a control plane of its own: (process, its folder, the pids of etcd and kube-apiserver)."""
+    """Another process with its own control plane: (process, its folder, the pids of etcd and kube-apiserver)."""
     process = subprocess.Popen(
         [sys.executable, "-c", OTHER_RUN], stdout=subprocess.PIPE, text=True, start_new_session=True
     )
@@ -65,8 +65,8 @@ def wait_until_dead(pids):
 
 
 @pytest.mark.usefixtures("ctrl_c")
-def test_ctrl_c_leaves_the_server_up_until_the_tests_have_ended(other_run):
-    """SIGINT reaches the test run alone, which can still use the server, then ends it and deletes its folder."""
+def test_ctrl_c_stops_the_server_after_the_tests(other_run):
+    """SIGINT reaches only the test run, which can still use the server, then stops it and deletes its folder."""
     process, folder, pids = other_run
     os.killpg(process.pid, signal.SIGINT)
     assert process.communicate(timeout=30)[0].split() == ["ok"]
@@ -75,8 +75,8 @@ def test_ctrl_c_leaves_the_server_up_until_the_tests_have_ended(other_run):
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_forked_child_does_not_stop_it(control_plane):
-    """A child has a copy of the object, and the processes are its parent's: to it they have not started."""
+def test_forked_child_does_not_stop_the_control_plane(control_plane):
+    """In a child the control plane counts as not started, since its processes belong to the parent."""
     child = os.fork()
     if not child:
         started = True
@@ -91,8 +91,8 @@ def test_forked_child_does_not_stop_it(control_plane):
     assert client.CoreV1Api(control_plane.api_client()).list_namespace().items
 
 
-def test_admin_may_do_everything_and_nobody_nothing(control_plane):
-    """The clients of the two users that are always there: one has all rights, the other none, a third token is unknown."""
+def test_rights_of_the_built_in_users(control_plane):
+    """The admin may do everything, "nobody" nothing, and an unknown token or user is refused."""
     core = client.CoreV1Api(control_plane.api_client())
     assert core.read_namespace("default").metadata.name == "default"
     for api_client, status in (
@@ -106,8 +106,8 @@ def test_admin_may_do_everything_and_nobody_nothing(control_plane):
         control_plane.api_client(user="alice")
 
 
-def test_kubeconfig_is_all_that_a_client_needs(control_plane, tmp_path):
-    """The official client's loader takes the file, which nobody else may read; the certificate is verified."""
+def test_kubeconfig_is_enough_for_the_official_client(control_plane, tmp_path):
+    """The official client's loader reads the file, only its owner may read it, and the certificate is verified."""
     path = control_plane.kubeconfig(tmp_path / "kubeconfig", user="nobody")
     assert path.stat().st_mode & 0o777 == 0o600
     configuration = client.Configuration()
@@ -117,8 +117,8 @@ def test_kubeconfig_is_all_that_a_client_needs(control_plane, tmp_path):
         client.CoreV1Api(api_client).list_namespace()
 
 
-def test_certificate_is_no_ones_else(control_plane):
-    """A client that does not know the server's certificate refuses to speak to it."""
+def test_client_without_the_certificate_refuses_the_connection(control_plane):
+    """A client without the server's certificate refuses the connection."""
     with pytest.raises(urllib3.exceptions.SSLError, match="certificate verify failed"):
         urllib3.PoolManager(retries=False).request("GET", control_plane.url)
 
@@ -137,9 +137,9 @@ def test_restart_keeps_address_and_data(unsteady_cluster):
     assert core.read_namespaced_config_map(made.metadata.name, "default").metadata.uid == made.metadata.uid
 
 
-def test_compaction_makes_the_past_unreadable(cluster):
-    """After `compact` an exact list of an older resourceVersion is a 410; again is harmless."""
-    # Events are not cached, so that etcd is asked.
+def test_compaction_forgets_history(cluster):
+    """After `compact` an exact list of an older resourceVersion is 410; calling it again does no harm."""
+    # The server does not cache Events, so this list is read from etcd.
     path = "/api/v1/namespaces/default/events"
     exact = f"{path}?resourceVersionMatch=Exact&resourceVersion={cluster.get(path)['metadata']['resourceVersion']}"
     cluster.create("/api/v1/namespaces/default/configmaps", {"metadata": {"generateName": "later-"}})
@@ -150,8 +150,8 @@ def test_compaction_makes_the_past_unreadable(cluster):
         cluster.get(exact)
 
 
-def test_server_that_does_not_start_is_quoted():
-    """With an argument that kube-apiserver refuses, the error has its own words, at once, and nothing is left running."""
+def test_error_quotes_a_server_that_does_not_start():
+    """The error quotes kube-apiserver's message about a bad argument, comes at once, and no process is left."""
     plane = ControlPlane(extra_args=["--no-such-flag"], start_timeout=60)
     with pytest.raises(ControlPlaneError, match=r"(?s)kube-apiserver ended instead of starting.*--no-such-flag"):
         plane.start()
@@ -160,7 +160,7 @@ def test_server_that_does_not_start_is_quoted():
 
 
 def test_options_reach_the_server():
-    """Feature gates, further arguments and users of one's own are what the server runs with."""
+    """The server runs with the given feature gates, extra arguments and users."""
     with ControlPlane(
         feature_gates={"WatchList": False}, extra_args=["--event-ttl=10m"], users={"alice": ["system:masters"]}
     ) as plane:

@@ -1,7 +1,7 @@
-"""Credentials that run out, are withdrawn or change on disk, and rights that are taken away, at a real kube-apiserver.
+"""Credentials that expire, are revoked or change on disk, and rights that are revoked, at a real kube-apiserver.
 
-What is open stays open whatever becomes of its credentials; so a proxy cuts the watches, and what counts is how they are
-asked for again.
+kube-apiserver does not end an open watch when its credentials become invalid. So a proxy cuts the watches, and the tests
+look at how they are requested again.
 """
 
 from __future__ import annotations
@@ -23,20 +23,19 @@ import urllib3
 from informer import ApiError, Backoff, ListWatch, SharedInformer
 from tests.cluster.faults.proxy import FaultProxy
 from tests.cluster.faults.scene import most_requests
-from tests.eventually import eventually
+from tests.support.waiting import DEADLINE, eventually
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(120)]
 
 BACKOFF = Backoff(initial=0.1, maximum=0.5)
 WAYS = [{"watch_list": False}, {"watch_list": True}]
-DEADLINE = 20.0
-# kube-apiserver believes a token for so long without looking again.
+# Seconds for which kube-apiserver accepts a token without validating it again.
 TOKEN_CACHE = 10.0
 EXEC_API = "client.authentication.k8s.io/v1"
 
 
 def put(path: Path, content: str, mode: int = 0o600) -> None:
-    """Replaces a file at once, as a kubelet does."""
+    """Replaces a file atomically, as a kubelet does."""
     new = path.with_suffix(".new")
     new.write_text(content)
     new.chmod(mode)
@@ -44,7 +43,7 @@ def put(path: Path, content: str, mode: int = 0o600) -> None:
 
 
 class Accounts:
-    """Users of a namespace: what they may do, and the tokens of those that are service accounts."""
+    """Users of a namespace: their rights, and tokens of service accounts."""
 
     def __init__(self, namespace: Any) -> None:
         self.namespace = namespace
@@ -52,7 +51,7 @@ class Accounts:
         self._http = urllib3.PoolManager(ca_certs=str(self.cluster.plane.ca_file), retries=False, timeout=10)
 
     def new(self, name: str, *verbs: str) -> str:
-        """A service account that may do something with pods; returns the user's name."""
+        """Creates a service account with these verbs on pods; returns the user's name."""
         self.cluster.create(self.namespace.path("serviceaccounts"), {"metadata": {"name": name}})
         user = f"system:serviceaccount:{self.namespace.name}:{name}"
         if verbs:
@@ -60,17 +59,17 @@ class Accounts:
         return user
 
     def allow(self, user: str, *verbs: str) -> None:
-        """Gives rights, and waits until the server knows of them."""
+        """Grants rights, and waits until the server applies them."""
         self.namespace.grant(user, *verbs)
         assert eventually(lambda: all(self._may(user, verb) for verb in verbs), DEADLINE)
 
     def forbid(self, user: str, *verbs: str) -> None:
-        """Takes back what `allow` gave."""
+        """Revokes what `allow` granted, and waits until the server applies it."""
         self.namespace.revoke(user, *verbs)
         assert eventually(lambda: not any(self._may(user, verb) for verb in verbs), DEADLINE)
 
     def token(self, name: str) -> tuple[str, Callable[[], None]]:
-        """A service account's token of ten minutes, bound to a Secret, and what withdraws it."""
+        """Returns a service account's token for ten minutes, bound to a Secret, and a function that revokes it."""
         secrets = self.namespace.path("secrets")
         bound = self.cluster.create(secrets, {"metadata": {"name": f"bound-{uuid.uuid4().hex[:8]}"}})["metadata"]
         reference = {"kind": "Secret", "apiVersion": "v1", "name": bound["name"], "uid": bound["uid"]}
@@ -80,10 +79,10 @@ class Accounts:
         )
         return answer["status"]["token"], lambda: self.cluster.delete(f"{secrets}/{bound['name']}")
 
-    def withdrawn_token(self, name: str) -> str:
-        """A token that the server has refused from the first time on that it was shown."""
-        token, withdraw = self.token(name)
-        withdraw()
+    def revoked_token(self, name: str) -> str:
+        """Returns a token that was revoked before it was first used."""
+        token, revoke = self.token(name)
+        revoke()
         self.wait_until_refused(token)
         return token
 
@@ -102,7 +101,7 @@ class Accounts:
 
 
 class Follower:
-    """Informers of every way to list, behind a proxy, and what they tell of failures."""
+    """Informers of every way to list, behind a proxy, with their failures."""
 
     def __init__(self, namespace: Any, informers: Any, proxy: FaultProxy, api_client: Any) -> None:
         self.namespace = namespace
@@ -119,14 +118,14 @@ class Follower:
             )
             for way in WAYS
         ]
-        # A watch that ends before it has brought anything leads to a list by itself.
+        # A watch that ends before its first event is followed by a list anyway; this event rules that out.
         self.follows()
         self._began = time.monotonic()
         self._lists, self._requests = self.lists, self.requests
 
     @property
     def lists(self) -> list[int]:
-        """How often each has asked for the whole state."""
+        """How often each informer has requested the whole state."""
         return [reflector.lists + reflector.watch_lists for reflector in map(self._informers.reflector, self.made)]
 
     @property
@@ -138,22 +137,22 @@ class Follower:
 
     @property
     def refusals(self) -> list[tuple[int, str]]:
-        """What the server's refusals were, without those that were alike."""
+        """The distinct refusals of the server."""
         return sorted({(error.status, error.reason) for error in self.errors if isinstance(error, ApiError)})
 
     def follows(self) -> None:
-        """Creates a pod, and waits until each cache is the server's list."""
+        """Creates a pod, and waits until each cache equals the server's list."""
         self.namespace.create_pods(f"pod-{uuid.uuid4().hex[:8]}")
         for informer in self.made:
             self._informers.wait_until_equal(informer, self.namespace.cluster, self.namespace.pods)
 
     def cut(self) -> None:
-        """Has all watches asked for again."""
+        """Cuts all watches, so that they are requested again."""
         self.errors.clear()
         assert self.proxy.cut() >= len(self.made)
 
     def wait_until_refused(self, status: int) -> None:
-        """Waits until each says that it is, and sees that the caches are as they were."""
+        """Waits until each informer reports this status, and checks that its cache is unchanged."""
         for informer in self.made:
             assert eventually(
                 lambda informer=informer: getattr(informer.sync_error(), "status", None) == status, DEADLINE
@@ -161,31 +160,31 @@ class Follower:
             assert informer.has_synced()
             assert len(informer.store) == len(self.namespace.cluster.items(self.namespace.pods))
 
-    def assert_that_it_went_on_by_watches_alone(self) -> None:
+    def assert_resumed_without_a_list(self) -> None:
         assert (self.refusals, self.lists) == ([], self._lists)
-        self._assert_that_nobody_is_in_trouble()
+        self._assert_all_watch()
 
-    def assert_that_it_came_back_politely(self) -> None:
-        """There was a list for each try that backoff allows, and no more."""
+    def assert_few_requests(self) -> None:
+        """Fails if an informer sent more requests than its backoff allows."""
         allowed = most_requests(time.monotonic() - self._began, BACKOFF)
         assert max(now - then for now, then in zip(self.requests, self._requests, strict=True)) <= allowed
-        self._assert_that_nobody_is_in_trouble()
+        self._assert_all_watch()
 
-    def _assert_that_nobody_is_in_trouble(self) -> None:
+    def _assert_all_watch(self) -> None:
         for informer in self.made:
             assert eventually(lambda informer=informer: informer.is_watching, DEADLINE)
             assert informer.sync_error() is None
 
 
 class Clients:
-    """Clients whose credentials are in files, as the official client's loaders make them."""
+    """Clients whose credentials are in files, made by the official client's loaders."""
 
     def __init__(self, plane: Any, proxy: FaultProxy, folder: Path) -> None:
         self._plane, self._proxy, self._folder = plane, proxy, folder
         self.token_file = folder / "token"
 
     def in_cluster(self) -> Any:
-        """As in a pod, with a token from `token_file`."""
+        """Returns a client configured as in a pod, with the token in `token_file`."""
         from kubernetes import client
         from kubernetes.config.incluster_config import InClusterConfigLoader
 
@@ -197,7 +196,7 @@ class Clients:
         return client.ApiClient(configuration)
 
     def kubeconfig(self, **user: Any) -> Any:
-        """With what a kubeconfig says of a user, the token in `token_file` unless told otherwise."""
+        """Returns a client of a kubeconfig with this user, by default with the token in `token_file`."""
         from kubernetes.config import new_client_from_config_dict
 
         server = {"server": f"https://127.0.0.1:{self._proxy.port}", "certificate-authority": str(self._plane.ca_file)}
@@ -213,7 +212,7 @@ class Clients:
         return api_client
 
     def plugin(self, *answers: dict[str, str]) -> Any:
-        """With an exec plugin, which gives one answer after the other."""
+        """Returns a client with an exec plugin, which returns these answers one after another."""
         for number, status in enumerate(answers, 1):
             answer = {"apiVersion": EXEC_API, "kind": "ExecCredential", "status": status}
             put(self._folder / f"answer-{number}", json.dumps(answer))
@@ -254,8 +253,8 @@ def follow(namespace: Any, informers: Any, proxy: FaultProxy) -> Callable[[Any],
 
 
 @pytest.mark.parametrize("loader", ["in_cluster", "kubeconfig"])
-def test_a_token_that_is_replaced_on_disk_in_time_disturbs_nobody(accounts, clients, follow, loader):
-    """What is asked next is asked with the file's new token: no refusal and no list, though the old one is worth nothing."""
+def test_token_replaced_on_disk_in_time_is_not_noticed(accounts, clients, follow, loader):
+    """Later requests use the file's new token: nothing is refused or listed, though the old token lost its rights."""
     one = accounts.new("one", "list", "watch")
     accounts.new("two", "list", "watch")
     put(clients.token_file, accounts.token("one")[0])
@@ -264,55 +263,55 @@ def test_a_token_that_is_replaced_on_disk_in_time_disturbs_nobody(accounts, clie
     accounts.forbid(one, "list", "watch")
     follower.cut()
     follower.follows()
-    follower.assert_that_it_went_on_by_watches_alone()
+    follower.assert_resumed_without_a_list()
 
 
-def test_a_refused_token_leaves_the_cache_and_is_waited_out(accounts, clients, follow):
-    """A 401 while the file holds a token of yesterday: it is told, nothing is lost, and the right one is taken up."""
+def test_refused_token_keeps_the_cache_until_it_is_replaced(accounts, clients, follow):
+    """While the file holds a revoked token, the 401 is reported and the cache stays; then the new token is used."""
     accounts.new("one", "list", "watch")
     put(clients.token_file, accounts.token("one")[0])
     follower = follow(clients.in_cluster())
-    put(clients.token_file, accounts.withdrawn_token("one"))
+    put(clients.token_file, accounts.revoked_token("one"))
     follower.cut()
     follower.wait_until_refused(401)
     assert follower.refusals == [(401, "Unauthorized")]
     put(clients.token_file, accounts.token("one")[0])
     follower.follows()
-    follower.assert_that_it_came_back_politely()
+    follower.assert_few_requests()
 
 
-def test_tokens_that_are_withdrawn_are_renewed_or_waited_for(accounts, clients, follow):
-    """What they are bound to is deleted while watches are open: a plugin is run again at once, a file is waited for.
+def test_revoked_tokens_are_replaced(accounts, clients, follow):
+    """Tokens are revoked while watches are open: the exec plugin runs again at once, the file is read again later.
 
-    Takes as long as the server goes on believing them, since no server lets that be set.
+    This takes as long as the server caches valid tokens, which cannot be configured.
     """
     accounts.new("one", "list", "watch")
-    (in_file, withdraw_file), (given, withdraw_given) = accounts.token("one"), accounts.token("one")
+    (in_file, revoke_file), (given, revoke_given) = accounts.token("one"), accounts.token("one")
     put(clients.token_file, in_file)
     by_file = follow(clients.in_cluster())
     by_plugin = follow(clients.plugin({"token": given}, {"token": accounts.token("one")[0]}))
-    withdraw_file()
-    withdraw_given()
+    revoke_file()
+    revoke_given()
     for token in (in_file, given):
         accounts.wait_until_refused(token)
     by_file.cut()
     by_file.wait_until_refused(401)
     by_plugin.follows()
-    by_plugin.assert_that_it_went_on_by_watches_alone()
+    by_plugin.assert_resumed_without_a_list()
     assert clients.runs == 2
     put(clients.token_file, accounts.token("one")[0])
     by_file.follows()
-    by_file.assert_that_it_came_back_politely()
+    by_file.assert_few_requests()
 
 
 # Exec plugins
 
 
-def test_a_plugins_token_that_runs_out_is_renewed_in_time(accounts, clients, follow):
-    """The plugin says how long it is good, and runs a second time before anything is refused: once for all informers."""
+def test_expiring_token_of_a_plugin_is_renewed_in_time(accounts, clients, follow):
+    """The plugin states the expiry and runs again before a request is refused, once for all informers."""
     one = accounts.new("one", "list", "watch")
     accounts.new("two", "list", "watch")
-    # It is renewed ten seconds before.
+    # A token is renewed ten seconds before it expires.
     ends = datetime.now(UTC) + timedelta(seconds=11)
     first = {"token": accounts.token("one")[0], "expirationTimestamp": f"{ends:%Y-%m-%dT%H:%M:%SZ}"}
     follower = follow(clients.plugin(first, {"token": accounts.token("two")[0]}))
@@ -320,18 +319,18 @@ def test_a_plugins_token_that_runs_out_is_renewed_in_time(accounts, clients, fol
     accounts.forbid(one, "list", "watch")
     follower.cut()
     follower.follows()
-    follower.assert_that_it_went_on_by_watches_alone()
+    follower.assert_resumed_without_a_list()
     assert clients.runs == 2
 
 
-def test_a_plugins_token_that_is_refused_is_asked_for_again_once(accounts, clients, follow):
-    """The first token was no good from the beginning: a second run is all, and nobody hears of it."""
+def test_refused_token_of_a_plugin_is_renewed_once(accounts, clients, follow):
+    """The first token is invalid: the plugin runs once more, and the refusal is not reported."""
     accounts.new("one", "list", "watch")
-    follower = follow(clients.plugin({"token": accounts.withdrawn_token("one")}, {"token": accounts.token("one")[0]}))
+    follower = follow(clients.plugin({"token": accounts.revoked_token("one")}, {"token": accounts.token("one")[0]}))
     assert (follower.refusals, clients.runs) == ([], 2)
     follower.cut()
     follower.follows()
-    follower.assert_that_it_went_on_by_watches_alone()
+    follower.assert_resumed_without_a_list()
     assert clients.runs == 2
 
 
@@ -340,7 +339,7 @@ def test_a_plugins_token_that_is_refused_is_asked_for_again_once(accounts, clien
 
 @pytest.fixture
 def issue(client_authority: Any, namespace: Any) -> Callable[[str], tuple[str, str]]:
-    """Makes a certificate for a user of this test; gives the user's name, and certificate and key in one text."""
+    """Issues a client certificate for a user of this test; returns the user's name, and certificate and key in one text."""
 
     def issue(name: str) -> tuple[str, str]:
         user = f"{name}.{namespace.name}"
@@ -349,10 +348,8 @@ def issue(client_authority: Any, namespace: Any) -> Callable[[str], tuple[str, s
     return issue
 
 
-def test_a_client_certificate_that_is_replaced_on_disk_in_time_disturbs_nobody(
-    accounts, clients, follow, issue, tmp_path
-):
-    """The next connection shows the new one: no refusal and no list, though the old one's user may do nothing any more."""
+def test_client_certificate_replaced_on_disk_in_time_is_not_noticed(accounts, clients, follow, issue, tmp_path):
+    """The next connection uses the new certificate: nothing is refused or listed, though the old user lost its rights."""
     (one, first), (two, second) = issue("one"), issue("two")
     accounts.allow(one, "list", "watch")
     accounts.allow(two, "list", "watch")
@@ -363,11 +360,11 @@ def test_a_client_certificate_that_is_replaced_on_disk_in_time_disturbs_nobody(
     accounts.forbid(one, "list", "watch")
     follower.cut()
     follower.follows()
-    follower.assert_that_it_went_on_by_watches_alone()
+    follower.assert_resumed_without_a_list()
 
 
-def test_half_a_pair_of_certificate_and_key_is_waited_out(accounts, clients, follow, issue, tmp_path):
-    """Of two files one is new and one is old for a while: that is told, the cache stays, and it ends with the second file."""
+def test_certificate_without_its_key_is_retried(accounts, clients, follow, issue, tmp_path):
+    """While only one of two files is new, that is reported and the cache stays; it recovers with the second file."""
     (one, first), (two, second) = issue("one"), issue("two")
     accounts.allow(one, "list", "watch")
     accounts.allow(two, "list", "watch")
@@ -383,14 +380,14 @@ def test_half_a_pair_of_certificate_and_key_is_waited_out(accounts, clients, fol
         assert len(informer.store) == 1
     put(key, second)
     follower.follows()
-    follower.assert_that_it_came_back_politely()
+    follower.assert_few_requests()
 
 
 # Rights
 
 
-def test_rights_that_are_taken_away_and_given_back(accounts, clients, follow):
-    """`sync_error` names user, verb and resource; the cache stays, and follows again without anybody's doing."""
+def test_revoked_and_granted_rights(accounts, clients, follow):
+    """`sync_error` names user, verb and resource; the cache stays, and the informer recovers once the rights are back."""
     user = accounts.new("one", "list", "watch")
     put(clients.token_file, accounts.token("one")[0])
     follower = follow(clients.in_cluster())
@@ -402,11 +399,11 @@ def test_rights_that_are_taken_away_and_given_back(accounts, clients, follow):
     assert follower.refusals == [(403, "Forbidden")]
     accounts.allow(user, "list", "watch")
     follower.follows()
-    follower.assert_that_it_came_back_politely()
+    follower.assert_few_requests()
 
 
-def test_a_right_to_watch_is_all_that_an_open_cache_needs(accounts, clients, follow):
-    """The right to list is taken away: watches are resumed as ever."""
+def test_synced_informer_needs_only_the_right_to_watch(accounts, clients, follow):
+    """After the right to list was revoked, watches are resumed as before."""
     user = accounts.new("one", "watch")
     accounts.allow(user, "list")
     put(clients.token_file, accounts.token("one")[0])
@@ -414,11 +411,11 @@ def test_a_right_to_watch_is_all_that_an_open_cache_needs(accounts, clients, fol
     accounts.forbid(user, "list")
     follower.cut()
     follower.follows()
-    follower.assert_that_it_went_on_by_watches_alone()
+    follower.assert_resumed_without_a_list()
 
 
-def test_without_the_right_to_watch_the_cache_lives_by_lists(accounts, clients, follow):
-    """The right to watch is taken away: it is told, lists follow as backoff allows, and watches when they may."""
+def test_informer_without_the_right_to_watch_relists(accounts, clients, follow):
+    """After the right to watch was revoked, that is reported, lists follow as backoff allows, and later watches again."""
     user = accounts.new("one", "list")
     accounts.allow(user, "watch")
     put(clients.token_file, accounts.token("one")[0])
@@ -431,11 +428,11 @@ def test_without_the_right_to_watch_the_cache_lives_by_lists(accounts, clients, 
     assert all(f'User "{user}" cannot watch resource "pods"' in str(error) for error in follower.errors)
     accounts.allow(user, "watch")
     follower.follows()
-    follower.assert_that_it_came_back_politely()
+    follower.assert_few_requests()
 
 
-def test_the_right_to_watch_alone_is_enough_for_a_watch_list(namespace, accounts, clients, informers):
-    """The server gives the present state to who may watch; who lists is told that this is forbidden, and syncs later."""
+def test_watch_list_needs_only_the_right_to_watch(namespace, accounts, clients, informers):
+    """The right to watch is enough for a watch list; an informer that lists reports the missing right, and syncs later."""
     user = accounts.new("one", "watch")
     put(clients.token_file, accounts.token("one")[0])
     namespace.create_pods("a")

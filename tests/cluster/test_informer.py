@@ -1,4 +1,4 @@
-"""An informer and a real kube-apiserver: what is written there is seen here, whole, in order and once."""
+"""An informer of a real kube-apiserver gets every write, complete, in order and once."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class SlimPod(msgspec.Struct):
     metadata: Metadata
 
 
-# How a test reads the name and a label of what each model gives.
+# How a test reads the name and a label of an object of each model.
 MODELS = {
     "object": (None, lambda pod: (pod.name, pod.labels.get("color"))),
     "dict": (dict, lambda pod: (pod["metadata"]["name"], pod["metadata"].get("labels", {}).get("color"))),
@@ -35,8 +35,8 @@ MODELS = {
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("queue", ["in_order", "delta"])
 @pytest.mark.parametrize("watch_list", [False, True], ids=["list-and-watch", "watch-list"])
-def test_handler_sees_every_add_change_and_delete(namespace, informers, model, queue, watch_list):
-    """Adds, changes and deletes of pods come to the handler once each, with the state before and after."""
+def test_handler_gets_every_add_change_and_delete(namespace, informers, model, queue, watch_list):
+    """The handler gets each add, change and delete of a pod once, with the state before and after."""
     model_type, read = MODELS[model]
     namespace.create_pods("a", "b", color="red")
     seen = Channel(None)
@@ -67,8 +67,8 @@ def test_handler_sees_every_add_change_and_delete(namespace, informers, model, q
 
 
 @pytest.mark.parametrize("queue", ["in_order", "delta"])
-def test_cache_follows_writers_that_race(namespace, informers, queue):
-    """Four writers at once: handlers are told of a history without gaps, and the cache ends up equal to the list."""
+def test_cache_is_right_with_concurrent_writers(namespace, informers, queue):
+    """Four writers at once: the handler's calls add up without gaps, and the cache equals the list."""
     names = [f"pod-{i}" for i in range(20)]
     namespace.create_pods(*names)
     replayed, faults = {}, []
@@ -106,7 +106,7 @@ def test_cache_follows_writers_that_race(namespace, informers, queue):
 
 
 def test_cache_shows_own_writes_once_their_version_is_reached(namespace, informers):
-    """`wait_for_resource_version` with the version of a write returns when the lister shows that write."""
+    """When `wait_for_resource_version` returns for a write, the lister shows it."""
     informer = informers.start(namespace.list_watch())
     (created,) = namespace.create_pods("mine")
     assert informer.wait_for_resource_version(created["metadata"]["resourceVersion"], 10)
@@ -118,8 +118,8 @@ def test_cache_shows_own_writes_once_their_version_is_reached(namespace, informe
     assert [obj.name for obj in informer.lister.list()] == ["other"]
 
 
-def test_late_handler_and_stream_see_each_object_once(namespace, informers):
-    """A handler and a stream that come after the sync begin with the cache's objects and go on with what follows."""
+def test_late_handler_and_stream_get_each_object_once(namespace, informers):
+    """A handler and a stream added after the sync get the cached objects first, and then new events."""
     namespace.create_pods("a", "b")
     informer = informers.start(namespace.list_watch())
     seen = Channel(None)
@@ -138,8 +138,8 @@ def test_late_handler_and_stream_see_each_object_once(namespace, informers):
     assert sorted(seen.get(10) for _ in range(3)) == [("a", True), ("b", True), ("c", False)]
 
 
-def test_list_method_of_the_official_client_is_followed(namespace, informers):
-    """`from_api` lists and watches what the official client's method would list, over its own credentials."""
+def test_informer_of_an_official_list_method(namespace, informers):
+    """`from_api` lists and watches what the official client's method lists, with its credentials."""
     core = client.CoreV1Api(namespace.cluster.api_client)
     namespace.create_pods("a", tier="web")
     namespace.create_pods("b", tier="db")
@@ -152,7 +152,7 @@ def test_list_method_of_the_official_client_is_followed(namespace, informers):
 
 
 def test_factory_shares_one_informer_of_a_model_class(namespace):
-    """A factory's informer of an official model class lists that class's resource and gives its objects."""
+    """A factory's informer of an official model class lists that class's resource and holds its objects."""
     namespace.create_pods("a")
     namespace.cluster.create(namespace.configmaps, {"metadata": {"name": "b"}})
     factory = SharedInformerFactory(namespace.cluster.api_client, namespace=namespace.name)
@@ -166,8 +166,8 @@ def test_factory_shares_one_informer_of_a_model_class(namespace):
 
 
 @pytest.mark.parametrize("watch_list", [False, True], ids=["list-and-watch", "watch-list"])
-def test_compressed_answers_are_read(namespace, informers, watch_list):
-    """With gzip asked for, lists and watches (one gzip member a flush) give the same objects."""
+def test_compressed_responses_are_read(namespace, informers, watch_list):
+    """With gzip, lists and watches (one gzip member per flush) bring the same objects."""
     namespace.cluster.create_all(
         namespace.configmaps,
         [{"metadata": {"name": f"big-{i}"}, "data": {"text": "lorem ipsum " * 5000}} for i in range(5)],
@@ -179,8 +179,8 @@ def test_compressed_answers_are_read(namespace, informers, watch_list):
     informers.wait_until_equal(informer, namespace.cluster, namespace.configmaps)
 
 
-def test_cluster_wide_informer_sees_every_namespace(cluster, make_namespace, informers):
-    """Without a namespace an informer holds the objects of all of them."""
+def test_cluster_wide_informer_holds_every_namespace(cluster, make_namespace, informers):
+    """An informer without a namespace holds the objects of all namespaces."""
     one, two = make_namespace(), make_namespace()
     one.create_pods("a")
     informer = informers.start(ListWatch.for_resource(cluster.api_client, "pods"))
@@ -190,8 +190,8 @@ def test_cluster_wide_informer_sees_every_namespace(cluster, make_namespace, inf
     assert [obj.name for obj in informer.lister.list(namespace=two.name)] == ["b"]
 
 
-def test_one_call_of_list_is_one_page(namespace):
-    """`ListWatch.list` with a limit gives one page, the token of the next, and how many are left."""
+def test_list_returns_one_page(namespace):
+    """`ListWatch.list` with a limit returns one page, the token of the next, and the number of remaining objects."""
     namespace.create_pods(*(f"pod-{i}" for i in range(5)))
     list_watch = namespace.list_watch()
     first = list_watch.list(ListOptions(limit=2))

@@ -1,4 +1,4 @@
-"""A kube-apiserver that crashes, forgets, stands still or ends watches: the cache ends up equal to the list."""
+"""A kube-apiserver that crashes, loses its history, freezes or ends watches: the cache ends up equal to the list."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from watch import Channel
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(120)]
 
-# Every way to be an informer; the dear part of these tests is the server's restart, so one server serves them all.
+# Every kind of informer. They share one server, because its restart takes most of a test's time.
 WAYS = [{"watch_list": watch_list, "queue": queue} for watch_list in (False, True) for queue in ("in_order", "delta")]
 
 
-class Cable:
-    """A list-watch that a test can cut off from the server and plug in again."""
+class Connection:
+    """A list-watch that a test can disconnect from the server and connect again."""
 
     def __init__(self, inner):
         self.inner = inner
@@ -27,11 +27,11 @@ class Cable:
         self.is_cut = False
         self.list_watch = ListWatch(self._list, self._watch)
 
-    def cut(self):
+    def disconnect(self):
         self.is_cut = True
         self.watcher.stop()
 
-    def mend(self):
+    def connect(self):
         self.is_cut = False
 
     def _list(self, options):
@@ -45,34 +45,34 @@ class Cable:
 
     def _check(self):
         if self.is_cut:
-            raise ConnectionRefusedError("cut")
+            raise ConnectionRefusedError("disconnect")
 
 
 def record(informer):
-    """What a handler is told, as (what, name)."""
-    told = []
+    """Adds a handler and returns the list of its calls: (what, name) and, for a delete, whether its final state is unknown."""
+    received = []
     registration = informer.add_event_handler(
-        on_add=lambda obj: told.append(("add", obj.name)),
-        on_update=lambda old, new: told.append(("update", new.name)),
-        on_delete=lambda obj, *, final_state_unknown: told.append(("delete", obj.name, final_state_unknown)),
+        on_add=lambda obj: received.append(("add", obj.name)),
+        on_update=lambda old, new: received.append(("update", new.name)),
+        on_delete=lambda obj, *, final_state_unknown: received.append(("delete", obj.name, final_state_unknown)),
     )
     assert registration.wait_for_sync(10)
-    told.clear()
-    return told
+    received.clear()
+    return received
 
 
-def test_cache_is_right_after_the_server_was_killed_and_started_again(unsteady, informers):
-    """SIGKILL of kube-apiserver in the middle of things: what changed meanwhile is seen, what did not is not told again."""
+def test_cache_is_right_after_a_kill_of_the_server(unsteady, informers):
+    """After a SIGKILL of kube-apiserver, changes made meanwhile are delivered and unchanged objects are not."""
     cluster = unsteady.cluster
     unsteady.create_pods("kept", "changed", "deleted")
     made = [informers.start(unsteady.list_watch(), **way) for way in WAYS]
-    told = [record(informer) for informer in made]
+    received = [record(informer) for informer in made]
     cluster.plane.kill()
     cluster.plane.restart()
     unsteady.label_pod("changed", color="green")
     unsteady.delete_pod("deleted")
     unsteady.create_pods("new")
-    for informer, seen in zip(made, told, strict=True):
+    for informer, seen in zip(made, received, strict=True):
         informers.wait_until_equal(informer, cluster, unsteady.pods)
         informers.wait_until(lambda seen=seen: ("add", "new") in seen)
         assert ("update", "kept") not in seen
@@ -83,27 +83,27 @@ def test_cache_is_right_after_the_server_was_killed_and_started_again(unsteady, 
         assert informer.sync_error() is None
 
 
-def test_history_lost_while_the_watch_was_away_leads_to_a_relist(unsteady, informers):
-    """With its resourceVersion compacted (410) an informer lists again, finds deletes, and tells only of differences."""
+def test_lost_history_leads_to_a_relist(unsteady, informers):
+    """If its resourceVersion was compacted (410), an informer lists again, finds deletes, and delivers only differences."""
     cluster = unsteady.cluster
     unsteady.create_pods("kept", "changed", "deleted")
-    cables = [Cable(unsteady.list_watch()) for _ in WAYS]
-    made = [informers.start(cable.list_watch, **way) for cable, way in zip(cables, WAYS, strict=True)]
-    # A watch that ends before it has brought anything leads to a list by itself.
+    connections = [Connection(unsteady.list_watch()) for _ in WAYS]
+    made = [informers.start(connection.list_watch, **way) for connection, way in zip(connections, WAYS, strict=True)]
+    # A watch that ends before its first event is followed by a list anyway; this event rules that out.
     version = unsteady.label_pod("kept", watched="yes")["metadata"]["resourceVersion"]
     assert all(informer.wait_for_resource_version(version, 10) for informer in made)
-    told = [record(informer) for informer in made]
+    received = [record(informer) for informer in made]
     before = [(r.lists, r.watch_lists) for r in map(informers.reflector, made)]
-    for cable in cables:
-        cable.cut()
+    for connection in connections:
+        connection.disconnect()
     unsteady.label_pod("changed", color="green")
     unsteady.delete_pod("deleted")
     unsteady.create_pods("new")
     cluster.plane.compact()
     cluster.plane.restart()
-    for cable in cables:
-        cable.mend()
-    for informer, seen, way, (lists, watch_lists) in zip(made, told, WAYS, before, strict=True):
+    for connection in connections:
+        connection.connect()
+    for informer, seen, way, (lists, watch_lists) in zip(made, received, WAYS, before, strict=True):
         informers.wait_until_equal(informer, cluster, unsteady.pods)
         informers.wait_until(lambda seen=seen: len(seen) >= 3)
         assert sorted(seen) == [("add", "new"), ("delete", "deleted", True), ("update", "changed")]
@@ -114,8 +114,8 @@ def test_history_lost_while_the_watch_was_away_leads_to_a_relist(unsteady, infor
             assert (reflector.lists, reflector.watch_lists) == (lists + 1, watch_lists)
 
 
-def test_pages_lost_to_a_compaction_are_listed_anew(unsteady, informers):
-    """When the token of the second page has expired (410), the whole list is asked for again and nothing is missing."""
+def test_expired_page_token_restarts_the_list(unsteady, informers):
+    """When the token of the second page has expired (410), the whole list is requested again, and no object is missing."""
     cluster = unsteady.cluster
     unsteady.create_pods(*(f"pod-{i}" for i in range(6)))
     cluster.plane.compact()
@@ -125,9 +125,9 @@ def test_pages_lost_to_a_compaction_are_listed_anew(unsteady, informers):
     def list_pages(options):
         asked.append(options)
         if options.continue_:
-            options = dataclasses.replace(options, continue_=of_the_first_moment(options.continue_))
+            options = dataclasses.replace(options, continue_=of_version_one(options.continue_))
         elif options.limit:
-            # From etcd, and not from the cache, which would ignore the limit.
+            # A list at "0" comes from the watch cache, which ignores the limit; an unset version reads from etcd.
             options = dataclasses.replace(options, resource_version="")
         page = inner.list(options)
         if page.continue_:
@@ -141,14 +141,14 @@ def test_pages_lost_to_a_compaction_are_listed_anew(unsteady, informers):
     assert len(informer.store) == 7
 
 
-def of_the_first_moment(token):
-    """The token of a page of a list as it would be at a resourceVersion that is compacted by now."""
+def of_version_one(token):
+    """Returns the token as if it came from a list at resourceVersion 1, which is compacted by now."""
     content = json.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
     return base64.urlsafe_b64encode(json.dumps({**content, "rv": 1}).encode()).decode().rstrip("=")
 
 
-def test_silent_server_is_left_and_the_watch_resumed(unsteady, informers):
-    """A server that stands still is given up after `silence_timeout`; the watch goes on from where it was, without a list."""
+def test_silent_watch_is_closed_and_resumed(unsteady, informers):
+    """A frozen server is given up after `silence_timeout`; the watch resumes without a list."""
     unsteady.create_pods("a")
     informer = informers.start(unsteady.list_watch(), silence_timeout=1.0, watch_list=False)
     reflector = informers.reflector(informer)
@@ -162,8 +162,8 @@ def test_silent_server_is_left_and_the_watch_resumed(unsteady, informers):
 
 
 @pytest.mark.parametrize("when", ["listing", "watching"])
-def test_stop_does_not_wait_for_a_server_that_stands_still(unsteady, informers, when):
-    """`stop` ends an informer within a second, whether its list or its watch has no answer."""
+def test_stop_does_not_wait_for_a_frozen_server(unsteady, informers, when):
+    """`stop` returns within a second, whether the list or the watch is waiting for an answer."""
     if when == "watching":
         informer = informers.start(unsteady.list_watch())
     with unsteady.cluster.plane.frozen():
@@ -175,8 +175,8 @@ def test_stop_does_not_wait_for_a_server_that_stands_still(unsteady, informers, 
         assert time.monotonic() - begun < 1
 
 
-def test_failures_are_told_while_the_server_is_down(unsteady, informers):
-    """With nobody listening `sync_error` says so, the handler of watch errors hears of it, and the sync comes by itself."""
+def test_failures_are_reported_while_the_server_is_down(unsteady, informers):
+    """`sync_error` and the watch error handler report the refused connection; the informer syncs after the restart."""
     cluster = unsteady.cluster
     cluster.plane.kill()
     failures = Channel(None)
@@ -197,14 +197,14 @@ def test_failures_are_told_while_the_server_is_down(unsteady, informers):
 
 
 def test_short_watches_are_resumed_without_a_list(namespace, make_namespace, informers):
-    """The server ends each watch after three seconds; bookmarks carry a quiet informer on, and it never lists again."""
+    """The server ends each watch after three seconds; bookmarks advance an informer without events, so it never lists."""
     namespace.create_pods("a")
     made = [
         informers.start(namespace.list_watch(), watch_timeout=(3, 3), watch_list=watch_list)
         for watch_list in (False, True)
     ]
     first = [informer.last_sync_resource_version for informer in made]
-    # Nothing happens in this namespace, so that only a bookmark can bring an informer here.
+    # No object changes in this namespace, so only a bookmark can bring the informers to this version.
     later = make_namespace().create_pods("elsewhere")[0]["metadata"]["resourceVersion"]
     for informer, before in zip(made, first, strict=True):
         assert informer.wait_for_resource_version(later, 10)

@@ -1,4 +1,4 @@
-"""Requests that a real kube-apiserver refuses: an informer says which and why, and goes on by itself when it may."""
+"""Requests that a real kube-apiserver refuses: the informer reports which and why, and recovers once they are allowed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ pytestmark = [pytest.mark.cluster, pytest.mark.timeout(120)]
 
 
 def watching_failures(informers, list_watch, **options):
-    """An informer that is refused, and what it tells its handler of watch errors."""
+    """Starts an informer that is refused; returns it with a channel of its watch errors."""
     failures = Channel(None)
     informer = informers.start(
         list_watch, synced=False, watch_error_handler=lambda informer, error: failures.put(error), **options
@@ -20,8 +20,8 @@ def watching_failures(informers, list_watch, **options):
 
 
 @pytest.mark.parametrize("watch_list", [False, True], ids=["list-and-watch", "watch-list"])
-def test_user_without_rights_is_told_what_is_missing(namespace, informers, watch_list):
-    """A 403 keeps the informer from syncing; `sync_error` names verb, resource and namespace; it syncs once allowed."""
+def test_forbidden_list_names_the_missing_right(namespace, informers, watch_list):
+    """After a 403 `sync_error` names verb, resource and namespace; the informer syncs once it is allowed."""
     namespace.create_pods("a")
     api_client = namespace.cluster.plane.api_client(user="nobody")
     list_watch = ListWatch.for_resource(api_client, "pods", namespace=namespace.name)
@@ -41,8 +41,8 @@ def test_user_without_rights_is_told_what_is_missing(namespace, informers, watch
     assert [obj.name for obj in informer.store.list()] == ["a"]
 
 
-def test_user_who_may_list_but_not_watch_is_told_so(namespace, informers):
-    """A cache that cannot be kept current is synced, and says that the watch is forbidden."""
+def test_forbidden_watch_is_reported(namespace, informers):
+    """The informer syncs, and reports that the watch is forbidden."""
     namespace.create_pods("a")
     namespace.grant("nobody", "list")
     api_client = namespace.cluster.plane.api_client(user="nobody")
@@ -55,8 +55,8 @@ def test_user_who_may_list_but_not_watch_is_told_so(namespace, informers):
     assert 'cannot watch resource "pods"' in str(error)
 
 
-def test_wrong_token_is_told_and_a_right_one_is_taken_up(namespace, informers):
-    """A 401 keeps the informer from syncing until the client's configuration has a token that the server knows."""
+def test_wrong_token_is_reported_and_replaced(namespace, informers):
+    """A 401 keeps the informer from syncing until the client's configuration has a valid token."""
     api_client = namespace.cluster.plane.api_client(token="expired")
     list_watch = ListWatch.for_resource(api_client, "pods", namespace=namespace.name)
     informer, failures = watching_failures(informers, list_watch)
@@ -70,8 +70,8 @@ def test_wrong_token_is_told_and_a_right_one_is_taken_up(namespace, informers):
     assert informer.wait_for_sync(20)
 
 
-def test_several_namespaces_make_one_cache(cluster, make_namespace, informers):
-    """One informer of three namespaces holds the objects of those three, and follows each."""
+def test_informer_of_several_namespaces(cluster, make_namespace, informers):
+    """One informer of three namespaces holds and follows the objects of these three."""
     spaces = [make_namespace() for _ in range(3)]
     make_namespace().create_pods("not-mine")
     for space in spaces:
@@ -86,8 +86,8 @@ def test_several_namespaces_make_one_cache(cluster, make_namespace, informers):
     assert len(informer.store) == 6
 
 
-def test_namespace_without_rights_does_not_stop_the_others(cluster, make_namespace, informers):
-    """Of two namespaces the forbidden one is named, and the other's objects come and go all the same."""
+def test_forbidden_namespace_does_not_stop_the_other(cluster, make_namespace, informers):
+    """The forbidden namespace is reported, and the other's objects are followed."""
     allowed, forbidden = make_namespace(), make_namespace()
     allowed.create_pods("a")
     forbidden.create_pods("b")
@@ -107,8 +107,8 @@ def test_namespace_without_rights_does_not_stop_the_others(cluster, make_namespa
     assert sorted(obj.name for obj in informer.store.list()) == ["a", "b", "c"]
 
 
-def test_untrusted_certificate_is_told(namespace, informers):
-    """A server whose certificate nobody vouches for is not spoken to; `sync_error` says that verification failed."""
+def test_untrusted_certificate_is_reported(namespace, informers):
+    """`sync_error` reports that the verification of the certificate failed."""
     api_client = namespace.cluster.plane.api_client()
     api_client.configuration.ssl_ca_cert = None
     list_watch = ListWatch.for_resource(api_client, "pods", namespace=namespace.name)

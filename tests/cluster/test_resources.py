@@ -1,4 +1,4 @@
-"""Resources of every kind, and parts of them: built-in and custom ones, by selectors, metadata alone, page by page."""
+"""Built-in and custom resources, followed whole or in part: by selectors, metadata only, in pages, by shards."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import uuid
 import pytest
 
 from informer import ApiError, ListWatch
+from tests.support.objects import custom_resource
 from watch import Channel, ListOptions
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(120)]
@@ -57,7 +58,7 @@ KINDS = {
 
 @pytest.mark.parametrize("resource", KINDS)
 def test_built_in_resources_are_followed(namespace, informers, caplog, resource):
-    """Objects of a built-in resource come as they are listed, through creation, change and deletion; no secret is logged."""
+    """The cache equals the list through creation, change and deletion; no secret is logged."""
     caplog.set_level(logging.DEBUG)
     group_version, plural, body, change = KINDS[resource]
     path = namespace.path(plural, group_version)
@@ -79,31 +80,11 @@ def test_built_in_resources_are_followed(namespace, informers, caplog, resource)
     assert "aHVudGVy" not in caplog.text + repr(informer.store.list())
 
 
-def widgets(group):
-    """A CRD of its own group, so that tests do not meet."""
-    return {
-        "metadata": {"name": f"widgets.{group}"},
-        "spec": {
-            "group": group,
-            "scope": "Namespaced",
-            "names": {"plural": "widgets", "singular": "widget", "kind": "Widget", "listKind": "WidgetList"},
-            "versions": [
-                {
-                    "name": "v1",
-                    "served": True,
-                    "storage": True,
-                    "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}},
-                }
-            ],
-        },
-    }
-
-
-class Witness:
-    """An informer of a resource that comes and goes, and what it tells."""
+class Follower:
+    """An informer of a resource that is defined and withdrawn, with its handler's calls and its failures."""
 
     def __init__(self, informers, list_watch, *, watch_list):
-        self.told = Channel(None)
+        self.received = Channel(None)
         self.failures = Channel(None)
         self.informer = informers.start(
             list_watch,
@@ -112,78 +93,78 @@ class Witness:
             watch_error_handler=lambda informer, error: self.failures.put(error),
         )
         self.informer.add_event_handler(
-            on_add=lambda obj: self.told.put(("add", obj.name, obj["spec"]["size"])),
-            on_update=lambda old, new: self.told.put(("update", new.name, new["spec"]["size"])),
-            on_delete=lambda obj: self.told.put(("delete", obj.name)),
+            on_add=lambda obj: self.received.put(("add", obj.name, obj["spec"]["size"])),
+            on_update=lambda old, new: self.received.put(("update", new.name, new["spec"]["size"])),
+            on_delete=lambda obj: self.received.put(("delete", obj.name)),
         )
 
 
-def test_custom_resource_is_followed_from_before_it_exists_until_it_is_gone(namespace, informers):
-    """An informer started before its CRD waits for it, follows the objects, sees them go with it, and come back with it."""
-    # Both ways in one test: it takes a server seconds to remove a CRD.
+def test_custom_resource_is_followed_whenever_it_is_defined(namespace, informers):
+    """An informer started before its definition waits, follows the objects, loses them with the definition, and recovers."""
+    # Both ways to list are in one test, because the server takes seconds to remove a definition.
     cluster = namespace.cluster
     group = f"g{uuid.uuid4().hex[:8]}.example.com"
     definitions = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
     path = namespace.path("widgets", f"{group}/v1")
     resource = f"widgets.{group}"
-    witnesses = [
-        Witness(informers, namespace.list_watch(resource), watch_list=watch_list) for watch_list in (False, True)
+    followers = [
+        Follower(informers, namespace.list_watch(resource), watch_list=watch_list) for watch_list in (False, True)
     ]
-    for witness in witnesses:
-        assert witness.failures.get(10).status == 404
-        assert isinstance(witness.informer.sync_error(), ApiError)
-        assert resource in str(witness.informer.sync_error())
+    for follower in followers:
+        assert follower.failures.get(10).status == 404
+        assert isinstance(follower.informer.sync_error(), ApiError)
+        assert resource in str(follower.informer.sync_error())
 
-    cluster.create(definitions, widgets(group))
-    assert all(witness.informer.wait_for_sync(20) for witness in witnesses)
+    cluster.create(definitions, custom_resource(group))
+    assert all(follower.informer.wait_for_sync(20) for follower in followers)
     widget = {"apiVersion": f"{group}/v1", "kind": "Widget", "metadata": {"name": "one"}, "spec": {"size": 1}}
     cluster.create(path, widget)
     cluster.patch(f"{path}/one", {"spec": {"size": 2}})
-    for witness in witnesses:
-        assert [witness.told.get(10) for _ in range(2)] == [("add", "one", 1), ("update", "one", 2)]
-        informers.wait_until_equal(witness.informer, cluster, path)
-        while len(witness.failures):
-            witness.failures.get(0)
+    for follower in followers:
+        assert [follower.received.get(10) for _ in range(2)] == [("add", "one", 1), ("update", "one", 2)]
+        informers.wait_until_equal(follower.informer, cluster, path)
+        while len(follower.failures):
+            follower.failures.get(0)
 
     cluster.delete(f"{definitions}/{resource}")
-    for witness in witnesses:
-        assert witness.told.get(20) == ("delete", "one")
-        error = witness.failures.get(20)
+    for follower in followers:
+        assert follower.received.get(20) == ("delete", "one")
+        error = follower.failures.get(20)
         assert getattr(error, "status", None) == 404, repr(error)
-        assert len(witness.informer.store) == 0
-        assert witness.informer.sync_error() is not None
+        assert len(follower.informer.store) == 0
+        assert follower.informer.sync_error() is not None
 
-    cluster.create(definitions, widgets(group))
-    informers.wait_until(lambda: all(witness.informer.sync_error() is None for witness in witnesses))
+    cluster.create(definitions, custom_resource(group))
+    informers.wait_until(lambda: all(follower.informer.sync_error() is None for follower in followers))
     cluster.create(path, widget)
-    for witness in witnesses:
-        assert witness.told.get(20) == ("add", "one", 1)
+    for follower in followers:
+        assert follower.received.get(20) == ("add", "one", 1)
 
 
 @BOTH_WAYS
 def test_label_selector_turns_changes_into_adds_and_deletes(namespace, informers, watch_list):
-    """An object that begins to match is an add, one that no longer matches a delete of what it was."""
+    """An object that starts to match is an add, one that stops matching a delete of its previous state."""
     namespace.create_pods("match", tier="web")
     namespace.create_pods("other", tier="db")
-    told = Channel(None)
+    received = Channel(None)
     informer = informers.start(namespace.list_watch(label_selector="tier in (web, api)"), watch_list=watch_list)
     assert [obj.name for obj in informer.store.list()] == ["match"]
     informer.add_event_handler(
-        on_add=lambda obj: told.put(("add", obj.name)),
-        on_update=lambda old, new: told.put(("update", new.name)),
-        on_delete=lambda obj, *, final_state_unknown: told.put(("delete", obj.name, final_state_unknown)),
+        on_add=lambda obj: received.put(("add", obj.name)),
+        on_update=lambda old, new: received.put(("update", new.name)),
+        on_delete=lambda obj, *, final_state_unknown: received.put(("delete", obj.name, final_state_unknown)),
     )
-    assert told.get(10) == ("add", "match")
+    assert received.get(10) == ("add", "match")
     namespace.label_pod("other", tier="api")
     namespace.label_pod("match", tier="api")
     namespace.label_pod("match", tier=None)
-    assert [told.get(10) for _ in range(3)] == [("add", "other"), ("update", "match"), ("delete", "match", False)]
+    assert [received.get(10) for _ in range(3)] == [("add", "other"), ("update", "match"), ("delete", "match", False)]
     assert [obj.name for obj in informer.store.list()] == ["other"]
 
 
 @BOTH_WAYS
 def test_field_selector_follows_a_status(namespace, informers, watch_list):
-    """Pods come and go by a field of their status, which is written through the subresource."""
+    """Pods enter and leave the cache by a field of their status, which is written through the subresource."""
     namespace.create_pods("a", "b")
     informer = informers.start(namespace.list_watch(field_selector="status.phase=Running"), watch_list=watch_list)
     assert informer.store.list() == []
@@ -196,7 +177,7 @@ def test_field_selector_follows_a_status(namespace, informers, watch_list):
 
 
 @BOTH_WAYS
-def test_metadata_alone_is_asked_for(namespace, informers, watch_list):
+def test_metadata_only(namespace, informers, watch_list):
     """With `metadata_only` objects have their whole metadata, and neither spec nor status."""
     namespace.create_pods("a", color="red")
     informer = informers.start(namespace.list_watch(metadata_only=True), watch_list=watch_list)
@@ -222,12 +203,12 @@ def crowd(make_namespace):
 
 
 def from_etcd(options):
-    """Options of a list that is as new as can be: only such a one keeps to its limit."""
+    """Returns options for a list from etcd: the watch cache ignores limits."""
     return options if options.continue_ else dataclasses.replace(options, resource_version="")
 
 
-def test_large_list_comes_page_by_page(crowd, informers):
-    """500 pods at 50 a page are ten lists, and one consistent whole in the cache."""
+def test_large_list_is_paged(crowd, informers):
+    """500 pods at 50 per page are ten lists of one resourceVersion, and the cache holds them all."""
     pages = []
 
     def list_page(options):
@@ -246,8 +227,8 @@ def test_large_list_comes_page_by_page(crowd, informers):
 
 @pytest.mark.parametrize("gzip", [False, True], ids=["plain", "gzip"])
 @BOTH_WAYS
-def test_large_first_state_is_complete(crowd, informers, watch_list, gzip):
-    """500 pods come in one list or one stream, compressed or not, and not one is missing."""
+def test_large_first_list_is_complete(crowd, informers, watch_list, gzip):
+    """500 pods come in one list or one watch list, compressed or not, and none is missing."""
     informer = informers.start(crowd.list_watch(gzip=gzip), watch_list=watch_list)
     assert len(informer.store) == 500
     informers.wait_until_equal(informer, crowd.cluster, crowd.pods)
@@ -255,7 +236,7 @@ def test_large_first_state_is_complete(crowd, informers, watch_list, gzip):
 
 @BOTH_WAYS
 def test_shards_are_disjoint_and_complete(crowd, informers, watch_list):
-    """With a shard selector (KEP-5866) two informers hold each its part of the objects by uid, and all between them."""
+    """With a shard selector (KEP-5866) two informers each hold their part of the objects by uid, together all of them."""
     middle = "0x8000000000000000"
     ranges = [("0x0000000000000000", middle), (middle, "0x10000000000000000")]
     parts = []

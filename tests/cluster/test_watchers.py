@@ -1,4 +1,4 @@
-"""Watches over a real connection: streams, retries and waits, read and stopped."""
+"""Watches of a real kube-apiserver: streams, retries and waits for conditions, and how they are stopped."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def is_event(type, name):
 
 @pytest.fixture
 def version(namespace):
-    """A resourceVersion before everything that a test does."""
+    """A resourceVersion before any write of the test."""
     return namespace.cluster.get(namespace.configmaps)["metadata"]["resourceVersion"]
 
 
@@ -56,8 +56,8 @@ def delete(namespace, name):
 
 
 @pytest.mark.parametrize("read", ["pulled", "channel"])
-def test_watch_gives_the_servers_events_in_order(namespace, version, read):
-    """A watch from a resourceVersion gives what happened since and what happens now, by either way to read it."""
+def test_watch_delivers_events_in_order(namespace, version, read):
+    """A watch from a resourceVersion delivers events since then and new events, both ways of reading it."""
     configmap(namespace, "a")
     watcher = namespace.list_watch("configmaps").watch(ListOptions(resource_version=version))
     with watcher:
@@ -69,8 +69,8 @@ def test_watch_gives_the_servers_events_in_order(namespace, version, read):
     assert [summary(event) for event in events] == [("ADDED", "a"), ("MODIFIED", "a"), ("DELETED", "a")]
 
 
-def test_watch_ends_when_the_server_says_so(namespace, version):
-    """A watch with `timeout_seconds` ends by itself, after a bookmark if those were asked for."""
+def test_watch_ends_after_timeout_seconds(namespace, version):
+    """A watch with `timeout_seconds` ends by itself, after a bookmark if bookmarks are allowed."""
     options = ListOptions(resource_version=version, timeout_seconds=1, allow_watch_bookmarks=True)
     with namespace.list_watch("configmaps").watch(options) as watcher:
         events = list(watcher)
@@ -80,8 +80,8 @@ def test_watch_ends_when_the_server_says_so(namespace, version):
 
 
 @pytest.mark.parametrize("read", ["pulled", "channel", "iterated"])
-def test_stop_ends_a_read_that_is_blocked_in_tls(namespace, version, read):
-    """`stop` from another thread ends a read of a quiet TLS connection at once."""
+def test_stop_ends_a_blocked_tls_read(namespace, version, read):
+    """`stop` from another thread ends a blocked read of a silent TLS connection at once."""
     watcher = namespace.list_watch("configmaps").watch(ListOptions(resource_version=version))
     configmap(namespace, "first")
     read_one, ended = Channel(None), Channel(None)
@@ -108,7 +108,7 @@ def test_stop_ends_a_read_that_is_blocked_in_tls(namespace, version, read):
 
 
 def test_official_clients_response_is_read(namespace, version):
-    """`JSONDecoder` reads the response of a list method of the official client, asked to watch and left unread."""
+    """`JSONDecoder` reads the unread response of an official list method that was called with `watch=True`."""
     core = client.CoreV1Api(namespace.cluster.api_client)
     response = core.list_namespaced_config_map(
         namespace.name, watch=True, resource_version=version, timeout_seconds=30, _preload_content=False
@@ -119,8 +119,8 @@ def test_official_clients_response_is_read(namespace, version):
     assert (event.type, event.object["metadata"]["name"]) == (EventType.ADDED, "a")
 
 
-def test_retry_watcher_goes_on_over_ends_of_watches(namespace, version):
-    """The server ends each watch after a second; the events of all of them come once each and in order."""
+def test_retry_watcher_resumes_ended_watches(namespace, version):
+    """The server ends each watch after a second; all events arrive once and in order."""
     short = namespace.list_watch("configmaps").tweaked(
         lambda options: ListOptions(
             resource_version=options.resource_version, timeout_seconds=1, allow_watch_bookmarks=True
@@ -134,15 +134,15 @@ def test_retry_watcher_goes_on_over_ends_of_watches(namespace, version):
             seen.append(summary(channel.get(10)))
             change(namespace, f"c{i}")
             seen.append(summary(channel.get(10)))
-            # Long enough for the watch to have ended.
+            # Long enough for the watch to end.
             with pytest.raises(queue.Empty):
                 channel.get(0.6)
     assert seen == [(type, f"c{i}") for i in range(3) for type in ("ADDED", "MODIFIED")]
     assert watcher.done.wait(10)
 
 
-def test_retry_watcher_is_never_silent_after_the_servers_death(unsteady):
-    """Killed and started again, a server either has the history still, and the events go on, or a 410 ends the watch."""
+def test_retry_watcher_after_a_kill_of_the_server(unsteady):
+    """After a kill and a restart the events continue if the server kept the history, otherwise a 410 ends the watch."""
     version = configmap(unsteady, "first")["metadata"]["resourceVersion"]
     with RetryWatcher(version, unsteady.list_watch("configmaps"), min_restart_delay=0.1) as watcher:
         channel = watcher.result_chan()
@@ -161,12 +161,12 @@ def test_retry_watcher_is_never_silent_after_the_servers_death(unsteady):
 
 
 def test_retry_watcher_ends_with_the_servers_410(unsteady):
-    """A history that is gone ends it, with one ERROR event that carries the server's Status."""
+    """If the history is gone, one ERROR event with the server's Status ends the watch."""
     list_watch = unsteady.list_watch("configmaps")
     with list_watch.watch(ListOptions(resource_version="1", timeout_seconds=1)) as watcher:
         remembers = EventType.ERROR not in {event.type for event in watcher}
     if remembers:
-        # No other test has done so yet.
+        # Until a test has restarted it, the server still has the history.
         unsteady.cluster.plane.restart()
     with RetryWatcher("1", list_watch, min_restart_delay=0.1) as watcher:
         events = list(watcher)
@@ -175,7 +175,7 @@ def test_retry_watcher_ends_with_the_servers_410(unsteady):
 
 
 def test_retry_watcher_ends_with_the_servers_403(cluster, namespace, version):
-    """A user without the right to watch gets one ERROR event, and the end."""
+    """Without permission to watch there is one ERROR event, and the watch ends."""
     api_client = cluster.plane.api_client(user="nobody")
     list_watch = ListWatch.for_resource(api_client, "configmaps", namespace=namespace.name)
     with RetryWatcher(version, list_watch) as watcher:
@@ -183,8 +183,8 @@ def test_retry_watcher_ends_with_the_servers_403(cluster, namespace, version):
     assert [(event.type, event.object["code"]) for event in events] == [(EventType.ERROR, 403)]
 
 
-def test_until_with_retry_returns_the_event_that_fulfils_the_last_condition(namespace, version):
-    """Conditions come true one after another over a real watch; what was before the version does not count."""
+def test_until_with_retry_returns_the_event_of_the_last_condition(namespace, version):
+    """The conditions are met one after another; events before the version do not count."""
     configmap(namespace, "a")
     change(namespace, "a")
     delete(namespace, "a")
@@ -196,8 +196,8 @@ def test_until_with_retry_returns_the_event_that_fulfils_the_last_condition(name
     assert summary(timed_out.value.last_event) == ("DELETED", "a")
 
 
-def test_until_stops_the_watch_it_has_read(namespace, version):
-    """`until` returns the event and leaves no connection open."""
+def test_until_stops_its_watch(namespace, version):
+    """`until` returns the event and closes the watch."""
     configmap(namespace, "a")
     watcher = namespace.list_watch("configmaps").watch(ListOptions(resource_version=version))
     assert summary(until(watcher, is_event("ADDED", "a"), timeout=20)) == ("ADDED", "a")
@@ -205,8 +205,8 @@ def test_until_stops_the_watch_it_has_read(namespace, version):
         watcher.next_batch(5)
 
 
-def test_list_watch_until_counts_what_is_there_already(namespace):
-    """An object that was there before is seen as ADDED, and then what happens to it."""
+def test_list_watch_until_counts_existing_objects(namespace):
+    """An existing object counts as ADDED, and later changes follow."""
     configmap(namespace, "a")
     list_watch = namespace.list_watch("configmaps")
     assert summary(list_watch_until(list_watch, is_event("ADDED", "a"), timeout=20)) == ("ADDED", "a")
@@ -223,7 +223,7 @@ def test_list_watch_until_counts_what_is_there_already(namespace):
 
 
 def test_until_with_sync_waits_on_an_informer(namespace):
-    """`until_with_sync` shows what there is as ADDED and waits for the rest; a fulfilled precondition ends it at once."""
+    """Existing objects count as ADDED, later events follow; a precondition that holds returns None at once."""
     configmap(namespace, "a")
     list_watch = namespace.list_watch("configmaps")
     assert summary(until_with_sync(list_watch, is_event("ADDED", "a"), timeout=20)) == ("ADDED", "a")

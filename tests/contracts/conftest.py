@@ -1,18 +1,17 @@
-"""The same requests to the embedded API server and to a real kube-apiserver, and a comparison of what they answer.
+"""Sends the same requests to the embedded API server and to a real kube-apiserver, and compares their answers.
 
-A test asks `servers`, which asks each of its sides and compares status, the headers that clients act on, and body. With
-"embedded" there is one side and nothing to compare, so that what a test says of the answer itself is checked everywhere;
-with "real" there are two, and the test is skipped where there is no real one.
+A test calls `servers`, which asks each server and compares status, the headers that clients act on, and body. With
+"embedded" there is only one server, so that the test's own assertions are checked on every machine. With "real" there are two;
+the test is skipped on a machine without a control plane.
 
-What differs by nature is made equal first, and nothing else: uids, times, resourceVersions, tokens of pages, the random ends
-of generated names, and managedFields, which the embedded server does not keep.
+Before the comparison, what differs by nature is replaced: uids, times, resourceVersions, page tokens and the random end of
+generated names. managedFields are left out, since the embedded server does not keep them.
 """
 
 from __future__ import annotations
 
 import json
 import re
-import time
 import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -23,10 +22,9 @@ import urllib3
 
 from informer.testing.api_server import EmbeddedAPIServer
 from informer.testing.control_plane import ControlPlane
+from tests.support.waiting import DEADLINE, eventually
 
-ADMIN, NOBODY = "admin-token", "nobody-token"
-# A server may take three seconds to say that a resourceVersion has not come yet.
-PATIENCE = 15.0
+ADMIN, NO_RIGHTS = "admin-token", "nobody-token"
 
 _UID = re.compile(r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b")
 _TIME = re.compile(r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z\b")
@@ -35,7 +33,7 @@ _COMPARED_HEADERS = ("Content-Type", "Retry-After")
 
 
 class Answer(NamedTuple):
-    """What clients see of an answer, made comparable."""
+    """An answer, made comparable."""
 
     status: int
     headers: dict[str, str]
@@ -43,18 +41,18 @@ class Answer(NamedTuple):
 
 
 class Side:
-    """One of the servers, and what it has told that later requests are made of."""
+    """One server, and values from its answers that later requests use."""
 
     def __init__(self, name: str, url: str, tokens: Mapping[str, str], ca_file: str | None) -> None:
         self.name = name
         self.known: dict[str, str] = {}
-        self.last: Any = None  # the body of the last answer, as it came
+        self.last: Any = None  # the last body, decoded
         self._url = url
         self._tokens = tokens
-        self._http = urllib3.PoolManager(ca_certs=ca_file, maxsize=8, retries=False, timeout=PATIENCE)
+        self._http = urllib3.PoolManager(ca_certs=ca_file, maxsize=8, retries=False, timeout=DEADLINE)
 
     def filled(self, value: Any) -> Any:
-        """A part of a request, with this side's own values in the place of their names in braces."""
+        """Returns a part of a request with names in braces replaced by this server's values."""
         if isinstance(value, str):
             return re.sub(r"\{(\w+)\}", lambda match: self.known.get(match[1], match[0]), value)
         if isinstance(value, dict):
@@ -75,18 +73,16 @@ class Side:
         )
 
     def wait_until_served(self, path: str) -> None:
-        deadline = time.monotonic() + PATIENCE
-        while True:
+        def is_served() -> bool:
             response = self.send("GET", path, {"limit": "1"}, None, {}, "admin")
             response.read()
-            if response.status == 200:
-                return
-            assert time.monotonic() < deadline, f"{self.name} does not serve {path}"
-            time.sleep(0.02)
+            return bool(response.status == 200)
+
+        assert eventually(is_served), f"{self.name} does not serve {path}"
 
     def close(self) -> None:
-        # To clear a pool closes its connections only when nothing refers to it any more.
-        for key in self._http.pools.keys():  # noqa: SIM118 - it is no mapping
+        # `clear` closes the connections of a pool only once nothing refers to the pool.
+        for key in self._http.pools.keys():  # noqa: SIM118 - it is not a mapping
             self._http.pools[key].close()
         self._http.clear()
 
@@ -98,9 +94,9 @@ def _query_text(query: Mapping[str, str] | None) -> str:
 
 
 class Servers:
-    """All sides.
+    """All servers of a test.
 
-    Paths, queries and bodies may hold names in braces, such as {version}, which `keep` gave a value on each side.
+    Paths, queries and bodies may contain names in braces, such as {version}; `keep` gives them a value for each server.
     """
 
     def __init__(self, sides: list[Side]) -> None:
@@ -117,28 +113,28 @@ class Servers:
         accept: str = "application/json",
         user: str = "admin",
         like: Any = None,
-        any_words: bool = False,
+        any_message: bool = False,
         only: Collection[str] = (),
     ) -> Answer:
-        """The answer that all sides agree on.
+        """Sends a request to all servers, and returns the answer that they agree on.
 
         Args:
             method: GET, POST and so on.
             path: without the query.
-            body: bytes as they are, anything else as JSON.
+            body: bytes are sent as they are, anything else as JSON.
             query: parameters.
-            media: what the body is.
-            accept: what the answer may be.
-            user: who asks.
-            like: compare of spec and status only what this object has, since the real server fills in the rest.
-            any_words: leave out a refusal's words for people, where they come out of Go's own decoders.
+            media: the content type of the body.
+            accept: the Accept header.
+            user: the user that sends it.
+            like: compare only these fields of spec and status, because the real server fills in more.
+            any_message: do not compare a refusal's message, where it comes from Go's own decoders.
             only: compare only these fields of the body.
         """
         headers = {"Accept": accept}
         if body is not None:
             headers["Content-Type"] = media
         request = (method, path, query, body, headers, user)
-        return self._agreed(lambda side: self._ask_one(side, request, like, any_words=any_words, only=only))
+        return self._agreed(lambda side: self._ask_one(side, request, like, any_message=any_message, only=only))
 
     def watch(
         self,
@@ -149,18 +145,20 @@ class Servers:
         accept: str = "application/json",
         then: Callable[[], object] | None = None,
         state: int = 0,
-        any_words: bool = False,
+        any_message: bool = False,
     ) -> Answer:
-        """The events that a watch gives, as one answer; bookmarks only where they end the initial events.
+        """Opens a watch on all servers, and returns its events as one answer.
+
+        Only those bookmarks are kept that end the initial events.
 
         Args:
-            path: of a list.
-            count: so many events are read; None reads to the end of the stream.
+            path: the path of a list.
+            count: how many events to read; None reads to the end of the stream.
             query: parameters besides `watch`.
-            accept: what the events may be.
-            then: called once every watch is open, to make something happen.
-            state: so many events show what was there, in an order that is the server's own; they are put in order of name.
-            any_words: see `ask`.
+            accept: the Accept header.
+            then: called once every watch is open, to cause events.
+            state: how many of the events are initial events, whose order differs between servers; they are sorted by name.
+            any_message: do not compare a refusal's message.
         """
         query = {"watch": "true", "timeoutSeconds": "10", **(query or {})}
         request = ("GET", path, query, None, {"Accept": accept}, "admin")
@@ -168,28 +166,28 @@ class Servers:
         try:
             if then is not None:
                 then()
-            return self._agreed(lambda side: _stream_of(side, opened[side.name], count, state, any_words=any_words))
+            return self._agreed(lambda side: _stream_of(side, opened[side.name], count, state, any_message=any_message))
         finally:
             for response in opened.values():
                 response.close()
 
     def close(self) -> None:
-        """Closes connections; the next request opens another. The embedded server has a thread for each."""
+        """Closes the connections; the next request opens new ones. The embedded server has one thread per connection."""
         for side in self.sides:
             side.close()
 
     def wait_until_served(self, path: str) -> None:
-        """Waits until every side lists a custom resource that was defined just now."""
+        """Waits until every server lists a newly defined custom resource."""
         for side in self.sides:
             side.wait_until_served(path)
 
     def keep(self, name: str, of: Callable[[Any], Any]) -> None:
-        """Gives a name to something in the last answer of each side."""
+        """Names a value of the last answer of each server."""
         for side in self.sides:
             side.known[name] = str(of(side.last))
 
     def keep_version(self, name: str = "version") -> None:
-        """Gives a name to the resourceVersion in the last answers."""
+        """Names the resourceVersion of the last answers."""
         self.keep(name, lambda body: body["metadata"]["resourceVersion"])
 
     def _agreed(self, ask: Callable[[Side], Answer]) -> Answer:
@@ -201,7 +199,7 @@ class Servers:
         return answers[0]
 
     def _ask_one(
-        self, side: Side, request: tuple[Any, ...], like: Any, *, any_words: bool, only: Collection[str]
+        self, side: Side, request: tuple[Any, ...], like: Any, *, any_message: bool, only: Collection[str]
     ) -> Answer:
         response = side.send(*request)
         text = response.read()
@@ -211,28 +209,28 @@ class Servers:
         except ValueError:
             side.last = text.decode()
         body = normal(side.last)
-        if any_words:
-            _drop_words(body)
+        if any_message:
+            _drop_message(body)
         if only:
             body = {name: body.get(name) for name in only}
         return Answer(response.status, headers, body if like is None else _restricted(body, like))
 
 
-def _drop_words(body: Any) -> None:
+def _drop_message(body: Any) -> None:
     if isinstance(body, dict) and body.get("kind") == "Status":
         body.pop("message", None)
 
 
-def _stream_of(side: Side, response: Any, count: int | None, state: int, *, any_words: bool) -> Answer:
-    """Reads events until there are `count`, or until the end."""
+def _stream_of(side: Side, response: Any, count: int | None, state: int, *, any_message: bool) -> Answer:
+    """Reads `count` events, or to the end of the stream."""
     events: list[Any] = []
     buffered = b""
     headers = {name: response.headers[name] for name in _COMPARED_HEADERS if name in response.headers}
     if response.status != 200:
         side.last = json.loads(response.read())
         body = normal(side.last)
-        if any_words:
-            _drop_words(body)
+        if any_message:
+            _drop_message(body)
         return Answer(response.status, headers, body)
     for chunk in response.stream() if count != 0 else ():
         *lines, buffered = (buffered + chunk).split(b"\n")
@@ -249,10 +247,10 @@ def _stream_of(side: Side, response: Any, count: int | None, state: int, *, any_
 
 
 def normal(value: Any, within: str = "") -> Any:
-    """A body with what differs by nature made equal."""
+    """Returns a body with everything replaced that differs by nature."""
     if isinstance(value, list):
         made = [normal(each, within) for each in value]
-        # A custom object is validated several times over, and each finding told as often.
+        # kube-apiserver validates a custom object several times, and repeats each cause.
         return [each for i, each in enumerate(made) if each not in made[:i]] if within == "causes" else made
     if isinstance(value, dict):
         return {key: normal(each, key) for key, each in _with_generated_name(value).items() if key != "managedFields"}
@@ -275,7 +273,7 @@ def _with_generated_name(value: dict[str, Any]) -> dict[str, Any]:
 
 
 def _restricted(body: Any, like: Any) -> Any:
-    """A body whose spec and status have only what `like` has."""
+    """Returns a body whose spec and status have only the fields of `like`."""
     if isinstance(body, dict) and isinstance(body.get("items"), list):
         return {**body, "items": [_restricted(item, like) for item in body["items"]]}
     if not isinstance(body, dict) or body.get("kind") == "Status":
@@ -335,7 +333,7 @@ WIDGETS_PATH = "/apis/contracts.example.com/v1/widgets"
 
 
 def _side_of_embedded(server: EmbeddedAPIServer) -> Side:
-    return Side("embedded", server.url, {"admin": ADMIN, "nobody": NOBODY, "wrong": "wrong"}, None)
+    return Side("embedded", server.url, {"admin": ADMIN, "nobody": NO_RIGHTS, "wrong": "wrong"}, None)
 
 
 def _side_of_real(plane: ControlPlane) -> Side:
@@ -344,11 +342,11 @@ def _side_of_real(plane: ControlPlane) -> Side:
 
 
 def _embedded() -> EmbeddedAPIServer:
-    return EmbeddedAPIServer(version="1.37", sharded_list_and_watch=True, tokens={ADMIN: "admin", NOBODY: "nobody"})
+    return EmbeddedAPIServer(version="1.37", sharded_list_and_watch=True, tokens={ADMIN: "admin", NO_RIGHTS: "nobody"})
 
 
 def _define_widgets(side: Side) -> None:
-    """Creates the custom resource, and waits until its objects can be listed."""
+    """Defines the custom resource, and waits until it is served."""
     headers = {"Content-Type": "application/json"}
     root = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
     created = side.send("POST", root, None, WIDGETS, headers, "admin")
@@ -362,7 +360,7 @@ BOTH = [pytest.param("embedded", id="embedded"), pytest.param("real", id="real",
 
 @pytest.fixture(scope="session")
 def embedded_side() -> Iterator[Side]:
-    """The embedded server that all tests share."""
+    """The embedded server that tests share."""
     with _embedded() as server:
         side = _side_of_embedded(server)
         _define_widgets(side)
@@ -372,7 +370,7 @@ def embedded_side() -> Iterator[Side]:
 
 @pytest.fixture(scope="session")
 def real_side(control_plane: ControlPlane) -> Side:
-    """The real server that all tests share."""
+    """The real server that tests share."""
     side = _side_of_real(control_plane)
     _define_widgets(side)
     return side
@@ -380,7 +378,7 @@ def real_side(control_plane: ControlPlane) -> Side:
 
 @pytest.fixture(params=BOTH)
 def servers(request: pytest.FixtureRequest, embedded_side: Side) -> Iterator[Servers]:
-    """The embedded server alone, or with the real one to compare; {ns} is a namespace of the test's own."""
+    """The embedded server alone, or together with the real one; {ns} is a namespace of this test's own."""
     sides = [embedded_side]
     if request.param == "real":
         sides.append(request.getfixturevalue("real_side"))
@@ -390,8 +388,8 @@ def servers(request: pytest.FixtureRequest, embedded_side: Side) -> Iterator[Ser
 
 
 @pytest.fixture(params=BOTH, scope="module")
-def forgetful(request: pytest.FixtureRequest) -> Iterator[tuple[Servers, Callable[[], None]]]:
-    """The same with servers of their own, and a function that has them lose their history."""
+def servers_and_lose_history(request: pytest.FixtureRequest) -> Iterator[tuple[Servers, Callable[[], None]]]:
+    """Servers of the module's own, and a function that makes them forget their history."""
     with _embedded() as server:
         sides = [_side_of_embedded(server)]
         plane = None
@@ -403,15 +401,15 @@ def forgetful(request: pytest.FixtureRequest) -> Iterator[tuple[Servers, Callabl
             server.compact()
             if plane is not None:
                 plane.compact()
-                # What its watch cache remembers is history too.
+                # The watch cache remembers history too, until a restart.
                 plane.restart()
 
         yield _with_namespace(sides), lose_history
 
 
 @pytest.fixture(params=BOTH)
-def strict(request: pytest.FixtureRequest) -> Iterator[Servers]:
-    """The same with an embedded server of its own, on which nobody has any right any more."""
+def without_rights(request: pytest.FixtureRequest) -> Iterator[Servers]:
+    """Like `servers`, with an embedded server on which no user has any rights."""
     with _embedded() as server:
         sides = [_side_of_embedded(server)]
         if request.param == "real":

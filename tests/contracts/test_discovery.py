@@ -1,4 +1,4 @@
-"""What a server says of itself, whom it lets in, and what it answers where there is nothing."""
+"""Health checks, version and discovery; authentication and authorization; paths that do not exist."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ WIDGETS = "/apis/contracts.example.com/v1"
 
 
 def differing(embedded, real):
-    """What the embedded server has and the real one has otherwise, or not."""
+    """Returns where the real server's descriptions differ from the embedded server's, or lack something."""
     return {
         name: {
             key: (value, real.get(name, {}).get(key))
@@ -23,7 +23,7 @@ def differing(embedded, real):
 
 
 def resources(servers):
-    """What each side has told of the resources of a version, by name, but for a hash that is the server's own."""
+    """Returns each server's resources of a version by name, without the hash that differs between servers."""
     return [
         {
             resource["name"]: {key: value for key, value in resource.items() if key != "storageVersionHash"}
@@ -35,30 +35,30 @@ def resources(servers):
 
 @pytest.mark.parametrize("path", ["/healthz", "/livez", "/readyz"])
 def test_health(servers, path):
-    """A server that is up says "ok"."""
+    """A running server answers "ok"."""
     assert servers.ask("GET", path).body == "ok"
 
 
 def test_version(servers):
-    """The version is the one that the embedded server was told to play."""
+    """The version is the one that the embedded server emulates."""
     answer = servers.ask("GET", "/version", only=("major", "minor", "platform"))
     assert (answer.body["major"], answer.body["minor"]) == ("1", "37")
 
 
 def test_core_versions(servers):
-    """The document of the core group's versions, but for the server's address."""
+    """The versions of the core group, without the server's address."""
     answer = servers.ask("GET", "/api", only=("kind", "versions"))
     assert answer.body == {"kind": "APIVersions", "versions": ["v1"]}
 
 
 def test_groups(servers):
-    """Every group that the embedded server has is described as the real server describes it."""
+    """The real server describes every group of the embedded server in the same way."""
     servers.ask("GET", "/apis", only=("kind", "apiVersion"))
     documents = [{group["name"]: group for group in side.last["groups"]} for side in servers.sides]
     for document in documents[1:]:
         for name, group in documents[0].items():
             assert group["preferredVersion"] == document[name]["preferredVersion"]
-            # Older versions of its own kinds are not what the embedded server is for.
+            # The embedded server need not serve older versions.
             assert all(version in document[name]["versions"] for version in group["versions"])
     assert "contracts.example.com" in documents[0]
     assert "apps" in documents[0]
@@ -88,7 +88,7 @@ GROUP_VERSIONS = [
 
 @pytest.mark.parametrize("path", GROUP_VERSIONS)
 def test_resources_of_a_version(servers, path):
-    """Every resource that the embedded server has is described as the real server describes it."""
+    """The real server describes every resource of the embedded server in the same way."""
     servers.ask("GET", path, only=("kind", "groupVersion"))
     documents = resources(servers)
     assert documents[0]
@@ -100,7 +100,7 @@ def test_resources_of_a_version(servers, path):
 
 
 def test_resources_of_a_custom_group(servers):
-    """Each resource of a custom group's version is described as the real server describes it."""
+    """Both servers describe the resources of a custom group in the same way."""
     servers.ask("GET", WIDGETS, only=("kind", "apiVersion", "groupVersion"))
     documents = resources(servers)
     assert set(documents[0]) == {"widgets", "widgets/status"}
@@ -133,8 +133,8 @@ def test_resources_of_a_custom_group(servers):
     ],
 )
 @pytest.mark.parametrize("method", ["GET", "DELETE"])
-def test_nothing_there(servers, method, path):
-    """Unknown paths, groups, versions, resources and objects are a 404, in the same form."""
+def test_unknown_path_is_404(servers, method, path):
+    """Unknown paths, groups, versions, resources and objects are 404, with the same body."""
     assert servers.ask(method, path).status == 404
 
 
@@ -154,14 +154,14 @@ def test_nothing_there(servers, method, path):
     ],
 )
 def test_methods_that_are_not_allowed(servers, method, path, status):
-    """What cannot be done at a path is a 405; custom resources have an answer of their own to some."""
+    """A method that a path does not support is 405; for some, custom resources have other answers."""
     media = "application/merge-patch+json" if method == "PATCH" else "application/json"
     assert servers.ask(method, path, None if method in ("GET", "DELETE") else {}, media=media).status == status
 
 
 @pytest.mark.parametrize("path", ["/api/v1/configmaps", "/apis", "/api/v1/namespaces/default/configmaps/a"])
-def test_unknown_token_is_not_let_in(servers, path):
-    """A token that nobody knows is a 401 everywhere."""
+def test_unknown_token_is_401(servers, path):
+    """An unknown token is 401 on every path."""
     answer = servers.ask("GET", path, user="wrong")
     assert (answer.status, answer.body["reason"]) == (401, "Unauthorized")
 
@@ -180,9 +180,9 @@ FORBIDDEN = {
 
 
 @pytest.mark.parametrize("case", FORBIDDEN)
-def test_user_without_rights_is_told_what_is_missing(strict, case):
+def test_forbidden_request_names_the_missing_right(without_rights, case):
     """A 403 names the user, the verb, the resource, its group and its namespace."""
     method, path, query = FORBIDDEN[case]
-    answer = strict.ask(method, path, query=query, user="nobody")
+    answer = without_rights.ask(method, path, query=query, user="nobody")
     assert (answer.status, answer.body["reason"]) == (403, "Forbidden")
     assert 'User "nobody" cannot' in answer.body["message"]

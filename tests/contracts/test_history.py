@@ -1,4 +1,4 @@
-"""Lists and watches of a time that the server has forgotten."""
+"""Lists and watches at a resourceVersion that the server has servers_after_compaction."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ WATCH_LIST = {"sendInitialEvents": "true", "resourceVersionMatch": "NotOlderThan
 
 
 @pytest.fixture(scope="module")
-def forgotten(forgetful):
-    """Servers that were at {version}, and had the second page of a list at {token}, and remember neither."""
-    servers, lose_history = forgetful
+def servers_after_compaction(servers_and_lose_history):
+    """Servers that forgot the version {version}, and the page token {token}."""
+    servers, lose_history = servers_and_lose_history
     for name in ("a", "b", "c"):
         servers.ask("POST", CONFIGMAPS, {"metadata": {"name": name}})
     servers.ask("GET", CONFIGMAPS, query={"limit": "1"})
@@ -26,24 +26,24 @@ def forgotten(forgetful):
 
 
 @pytest.fixture
-def servers(forgotten):
-    """The same, without a connection left open."""
-    yield forgotten
-    forgotten.close()
+def servers(servers_after_compaction):
+    """The same servers; their connections are closed after each test."""
+    yield servers_after_compaction
+    servers_after_compaction.close()
 
 
 def names(answer):
     return [item["metadata"]["name"] for item in answer.body["items"]]
 
 
-def test_exact_list_of_it_is_a_410(servers):
-    """A list exactly as it was cannot be had any more."""
+def test_exact_list_is_410(servers):
+    """A list of exactly that version is 410."""
     answer = servers.ask("GET", CONFIGMAPS, query={"resourceVersion": "{version}", "resourceVersionMatch": "Exact"})
     assert (answer.status, answer.body["reason"]) == (410, "Expired")
 
 
-def test_next_page_of_it_is_a_410_with_a_token_to_go_on_with(servers):
-    """The next page cannot be had; the answer has a token for the rest as it is now."""
+def test_next_page_is_410_with_a_new_token(servers):
+    """The page is 410, and the answer has a token that continues the list in its current state."""
     answer = servers.ask("GET", CONFIGMAPS, query={"limit": "1", "continue": "{token}"})
     assert (answer.status, answer.body["reason"]) == (410, "Expired")
     servers.keep("inconsistent", lambda body: body["metadata"]["continue"])
@@ -52,19 +52,19 @@ def test_next_page_of_it_is_a_410_with_a_token_to_go_on_with(servers):
 
 
 @pytest.mark.parametrize("match", [{}, {"resourceVersionMatch": "NotOlderThan"}], ids=["unset", "not-older-than"])
-def test_list_that_may_be_newer_is_given(servers, match):
-    """A list that need only be as new as that is given as it is now."""
+def test_list_that_may_be_newer(servers, match):
+    """A list of that version or newer returns the current state."""
     answer = servers.ask("GET", CONFIGMAPS, query={"resourceVersion": "{version}", **match})
     assert names(answer) == ["a", "c"]
 
 
-def test_watch_from_it_is_a_410(servers):
-    """A watch from there ends at once, with an ERROR event."""
+def test_watch_is_410(servers):
+    """A watch from that version ends at once, with an ERROR event."""
     answer = servers.watch(CONFIGMAPS, query={"resourceVersion": "{version}"})
     assert [(event["type"], event["object"]["code"]) for event in answer.body] == [("ERROR", 410)]
 
 
-def test_watch_list_from_it_begins_anew(servers):
-    """A watch list that need only be as new as that begins with the state as it is now."""
+def test_watch_list_begins_with_the_current_state(servers):
+    """A watch list of that version or newer begins with the current state."""
     answer = servers.watch(CONFIGMAPS, 3, query={**WATCH_LIST, "resourceVersion": "{version}"}, state=2)
     assert [event["type"] for event in answer.body] == ["ADDED", "ADDED", "BOOKMARK"]

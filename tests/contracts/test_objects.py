@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from tests.support.objects import config_map, pod
+
 pytestmark = pytest.mark.timeout(120)
 
 CONFIGMAPS = "/api/v1/namespaces/{ns}/configmaps"
@@ -11,16 +13,7 @@ PODS = "/api/v1/namespaces/{ns}/pods"
 WIDGETS = "/apis/contracts.example.com/v1/namespaces/{ns}/widgets"
 
 
-def configmap(name="a", data=None, **metadata):
-    return {
-        "apiVersion": "v1",
-        "kind": "ConfigMap",
-        "metadata": {"name": name, **metadata},
-        "data": {"key": "value"} if data is None else data,
-    }
-
-
-def widget(name="a", spec=None, **metadata):
+def widget(name, spec=None, **metadata):
     return {
         "apiVersion": "contracts.example.com/v1",
         "kind": "Widget",
@@ -29,28 +22,19 @@ def widget(name="a", spec=None, **metadata):
     }
 
 
-def pod(name="a", **metadata):
-    return {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"name": name, **metadata},
-        "spec": {"containers": [{"name": "main", "image": "example.com/app:1"}]},
-    }
-
-
 KINDS = pytest.mark.parametrize(
-    ("path", "make"), [(CONFIGMAPS, configmap), (WIDGETS, widget)], ids=["configmap", "widget"]
+    ("path", "make"), [(CONFIGMAPS, config_map), (WIDGETS, widget)], ids=["configmap", "widget"]
 )
 
 
 @KINDS
 def test_object_is_created_read_changed_and_deleted(servers, path, make):
-    """The life of an object: 201, 200, 200, 200, and 404 afterwards."""
+    """201, 200, 200, 200, and 404 afterwards."""
     labels = {"labels": {"app": "web"}, "annotations": {"note": "x"}}
-    assert servers.ask("POST", path, make(**labels)).status == 201
+    assert servers.ask("POST", path, make("a", **labels)).status == 201
     assert servers.ask("GET", f"{path}/a").status == 200
     servers.keep_version()
-    changed = servers.ask("PUT", f"{path}/a", make(resourceVersion="{version}", labels={"app": "db"}))
+    changed = servers.ask("PUT", f"{path}/a", make("a", resourceVersion="{version}", labels={"app": "db"}))
     assert (changed.status, changed.body["metadata"]["labels"]) == (200, {"app": "db"})
     servers.keep_version("newer")
     assert all(side.known["newer"] != side.known["version"] for side in servers.sides)
@@ -61,8 +45,8 @@ def test_object_is_created_read_changed_and_deleted(servers, path, make):
 
 
 def test_pod_is_created_read_and_deleted(servers):
-    """A pod that was never scheduled goes at once; the answer to its deletion is the pod."""
-    sent = pod(labels={"app": "web"})
+    """A pod that was never scheduled is deleted at once; the answer is the pod."""
+    sent = pod("a", None, labels={"app": "web"})
     assert servers.ask("POST", PODS, sent, like=sent).status == 201
     assert servers.ask("GET", f"{PODS}/a", like=sent).status == 200
     deleted = servers.ask("DELETE", f"{PODS}/a", like=sent)
@@ -71,48 +55,48 @@ def test_pod_is_created_read_and_deleted(servers):
 
 
 @KINDS
-def test_same_name_again_is_refused(servers, path, make):
-    """A second object of a name is a 409 AlreadyExists."""
-    servers.ask("POST", path, make())
-    again = servers.ask("POST", path, make())
+def test_second_object_of_a_name_is_refused(servers, path, make):
+    """A second object with the same name is 409 AlreadyExists."""
+    servers.ask("POST", path, make("a"))
+    again = servers.ask("POST", path, make("a"))
     assert (again.status, again.body["reason"]) == (409, "AlreadyExists")
 
 
 @KINDS
 def test_update_of_an_old_state_is_refused(servers, path, make):
-    """An update that names an older resourceVersion is a 409 Conflict, as is a patch that does."""
-    servers.ask("POST", path, make())
+    """An update or patch with an old resourceVersion is 409 Conflict."""
+    servers.ask("POST", path, make("a"))
     servers.keep_version()
-    servers.ask("PUT", f"{path}/a", make(resourceVersion="{version}", labels={"n": "1"}))
-    stale = servers.ask("PUT", f"{path}/a", make(resourceVersion="{version}", labels={"n": "2"}))
+    servers.ask("PUT", f"{path}/a", make("a", resourceVersion="{version}", labels={"n": "1"}))
+    stale = servers.ask("PUT", f"{path}/a", make("a", resourceVersion="{version}", labels={"n": "2"}))
     assert (stale.status, stale.body["reason"]) == (409, "Conflict")
     patch = {"metadata": {"resourceVersion": "{version}", "labels": {"n": "3"}}}
     assert servers.ask("PATCH", f"{path}/a", patch, media="application/merge-patch+json").status == 409
 
 
 @KINDS
-def test_update_that_names_no_version(servers, path, make):
-    """A built-in object may be updated whatever its state; a custom one has to say which it replaces (422)."""
-    servers.ask("POST", path, make())
-    answer = servers.ask("PUT", f"{path}/a", make(labels={"n": "1"}))
+def test_update_without_a_version(servers, path, make):
+    """Without a resourceVersion, an update of a built-in object succeeds and one of a custom object is 422."""
+    servers.ask("POST", path, make("a"))
+    answer = servers.ask("PUT", f"{path}/a", make("a", labels={"n": "1"}))
     assert answer.status == (200 if path == CONFIGMAPS else 422)
 
 
 @KINDS
-def test_update_of_what_is_not_there(servers, path, make):
-    """Updates, patches and deletions of an absent object are a 404."""
-    assert servers.ask("PUT", f"{path}/a", make(resourceVersion="1")).status == 404
+def test_update_of_a_missing_object(servers, path, make):
+    """Updates, patches and deletions of a missing object are 404."""
+    assert servers.ask("PUT", f"{path}/a", make("a", resourceVersion="1")).status == 404
     patch = {"metadata": {"labels": {"n": "1"}}}
     assert servers.ask("PATCH", f"{path}/a", patch, media="application/merge-patch+json").status == 404
     assert servers.ask("DELETE", f"{path}/a").status == 404
 
 
 @KINDS
-def test_update_without_news_changes_nothing(servers, path, make):
-    """An update or patch that changes nothing is answered with the object, at its old resourceVersion."""
-    servers.ask("POST", path, make())
+def test_update_without_a_change(servers, path, make):
+    """An update or patch without a change returns the object at its old resourceVersion."""
+    servers.ask("POST", path, make("a"))
     servers.keep_version()
-    servers.ask("PUT", f"{path}/a", make(resourceVersion="{version}"))
+    servers.ask("PUT", f"{path}/a", make("a", resourceVersion="{version}"))
     servers.keep_version("second")
     servers.ask("PATCH", f"{path}/a", {"metadata": {}}, media="application/merge-patch+json")
     servers.keep_version("third")
@@ -122,8 +106,8 @@ def test_update_without_news_changes_nothing(servers, path, make):
 
 @KINDS
 def test_name_is_generated(servers, path, make):
-    """With `generateName` the server adds five random characters."""
-    body = make(generateName="made-")
+    """With `generateName` the server appends five random characters."""
+    body = make("a", generateName="made-")
     del body["metadata"]["name"]
     assert servers.ask("POST", path, body).body["metadata"]["name"] == "made-<random>"
 
@@ -152,8 +136,8 @@ INVALID = {
 
 @pytest.mark.parametrize("case", INVALID)
 def test_invalid_object_is_refused(servers, case):
-    """What is wrong with an object is a 400 or 422 that says what."""
-    answer = servers.ask("POST", CONFIGMAPS, INVALID[case], any_words=case in ("labels-of-numbers", "wrong-version"))
+    """An invalid object is 400 or 422 (in some cases 409 or 500), with a Status."""
+    answer = servers.ask("POST", CONFIGMAPS, INVALID[case], any_message=case in ("labels-of-numbers", "wrong-version"))
     assert answer.status in (400, 409, 422, 500)
     assert answer.body["kind"] == "Status"
 
@@ -163,18 +147,18 @@ def test_invalid_object_is_refused(servers, case):
     ["no-name", "bad-name", "long-name", "wrong-kind", "other-namespace", "bad-finalizer", "long-label-value"],
 )
 def test_invalid_custom_object_is_refused(servers, case):
-    """The same for an object of a custom resource."""
+    """The same for custom objects."""
     body = {"apiVersion": "contracts.example.com/v1", "kind": "Widget", **INVALID[case]}
     assert servers.ask("POST", WIDGETS, body).status in (400, 422)
 
 
 def test_custom_object_may_have_a_bare_finalizer(servers):
-    """A finalizer without a domain is a custom object's right."""
-    assert servers.ask("POST", WIDGETS, widget(finalizers=["bare"])).status == 201
+    """Only custom objects may have a finalizer without a domain."""
+    assert servers.ask("POST", WIDGETS, widget("a", finalizers=["bare"])).status == 201
 
 
-def test_custom_object_has_to_say_what_it_is(servers):
-    """Without kind and apiVersion a custom object is a 400."""
+def test_custom_object_needs_kind_and_api_version(servers):
+    """A custom object without kind and apiVersion is 400."""
     assert servers.ask("POST", WIDGETS, b'{"metadata":{"name":"a"}}').status == 400
 
 
@@ -191,38 +175,38 @@ BODIES = {
 
 @pytest.mark.parametrize("case", BODIES)
 @pytest.mark.parametrize("path", [CONFIGMAPS, WIDGETS], ids=["configmap", "widget"])
-def test_body_that_is_no_object_is_refused(servers, path, case):
-    """A body that cannot be read as an object is a 400; null is an object without a name to some."""
-    answer = servers.ask("POST", path, BODIES[case], any_words=True)
+def test_body_that_is_not_an_object_is_refused(servers, path, case):
+    """A body that is not an object is 400; a ConfigMap of `null` is an object without a name."""
+    answer = servers.ask("POST", path, BODIES[case], any_message=True)
     assert answer.status == (422 if (path, case) == (CONFIGMAPS, "null") else 400)
 
 
 def test_body_of_another_type_is_refused(servers):
-    """A media type that the server does not read is a 415; which it does read is its own affair."""
-    assert servers.ask("POST", CONFIGMAPS, b"a: b", media="text/csv", any_words=True).status == 415
+    """A media type that the server does not read is 415; only the message may differ."""
+    assert servers.ask("POST", CONFIGMAPS, b"a: b", media="text/csv", any_message=True).status == 415
 
 
-def test_namespace_that_is_not_there(servers):
-    """An object cannot be created in an absent namespace, and there is nothing to be read in it."""
+def test_missing_namespace(servers):
+    """In a missing namespace an object cannot be created, and lists are empty."""
     root = "/api/v1/namespaces/absent/configmaps"
-    assert servers.ask("POST", root, configmap()).status == 404
+    assert servers.ask("POST", root, config_map("a")).status == 404
     assert servers.ask("GET", f"{root}/a").status == 404
     assert servers.ask("GET", root).body["items"] == []
 
 
-def test_names_that_do_not_fit_the_path(servers):
-    """An update names the object of its path, and a creation names none in its path."""
-    servers.ask("POST", CONFIGMAPS, configmap())
-    assert servers.ask("PUT", f"{CONFIGMAPS}/a", configmap("b")).status == 400
-    assert servers.ask("POST", f"{CONFIGMAPS}/a", configmap()).status == 405
-    assert servers.ask("PUT", CONFIGMAPS, configmap()).status == 405
-    assert servers.ask("POST", "/api/v1/configmaps", configmap()).status == 405
+def test_name_has_to_match_the_path(servers):
+    """The name in an update has to be the path's; a creation has no name in its path."""
+    servers.ask("POST", CONFIGMAPS, config_map("a"))
+    assert servers.ask("PUT", f"{CONFIGMAPS}/a", config_map("b")).status == 400
+    assert servers.ask("POST", f"{CONFIGMAPS}/a", config_map("a")).status == 405
+    assert servers.ask("PUT", CONFIGMAPS, config_map("a")).status == 405
+    assert servers.ask("POST", "/api/v1/configmaps", config_map("a")).status == 405
 
 
 @KINDS
-def test_finalizers_hold_an_object(servers, path, make):
-    """A deletion marks the object, which stays until its last finalizer is taken away."""
-    servers.ask("POST", path, make(finalizers=["example.com/one", "example.com/two"]))
+def test_finalizers_delay_a_deletion(servers, path, make):
+    """A deletion marks the object; removing its last finalizer deletes it."""
+    servers.ask("POST", path, make("a", finalizers=["example.com/one", "example.com/two"]))
     marked = servers.ask("DELETE", f"{path}/a")
     assert marked.body["metadata"]["deletionTimestamp"] == "<time>"
     assert servers.ask("DELETE", f"{path}/a").status == 200
@@ -238,8 +222,8 @@ def test_finalizers_hold_an_object(servers, path, make):
 
 @KINDS
 def test_preconditions_of_a_deletion(servers, path, make):
-    """A deletion with another uid or resourceVersion is a 409; with the right ones it is done."""
-    servers.ask("POST", path, make())
+    """A deletion with another uid or resourceVersion is 409; with the right ones it succeeds."""
+    servers.ask("POST", path, make("a"))
     servers.keep_version()
     servers.keep("uid", lambda body: body["metadata"]["uid"])
     wrong = "00000000-0000-0000-0000-000000000000"
@@ -252,8 +236,8 @@ def test_preconditions_of_a_deletion(servers, path, make):
 
 @pytest.mark.parametrize("policy", ["Background", "Foreground", "Orphan"])
 def test_propagation_of_a_deletion(servers, policy):
-    """In the foreground and with orphans an object stays, with a finalizer; in the background it goes."""
-    servers.ask("POST", CONFIGMAPS, configmap())
+    """With Foreground and Orphan the object stays, with a finalizer; with Background it is deleted."""
+    servers.ask("POST", CONFIGMAPS, config_map("a"))
     assert servers.ask("DELETE", f"{CONFIGMAPS}/a", {"propagationPolicy": policy}).status == 200
     assert servers.ask("GET", f"{CONFIGMAPS}/a").status == (404 if policy == "Background" else 200)
 
@@ -274,16 +258,16 @@ DELETIONS = {
 @KINDS
 @pytest.mark.parametrize("case", DELETIONS)
 def test_options_of_a_deletion(servers, path, make, case):
-    """What a deletion's options may say, and which of it keeps the object."""
+    """Which options a deletion accepts, and which of them keep the object."""
     options, status = DELETIONS[case]
-    servers.ask("POST", path, make())
-    assert servers.ask("DELETE", f"{path}/a", options, any_words=isinstance(options, bytes)).status == status
+    servers.ask("POST", path, make("a"))
+    assert servers.ask("DELETE", f"{path}/a", options, any_message=isinstance(options, bytes)).status == status
     assert servers.ask("GET", f"{path}/a").status == (200 if status != 200 or case == "orphans" else 404)
 
 
-def test_deletion_in_the_background_lets_go_of_what_another_kept(servers):
-    """The finalizers of one deletion are those of the last one that was asked for; the object's own stay."""
-    servers.ask("POST", CONFIGMAPS, configmap(finalizers=["example.com/own"]))
+def test_last_deletion_policy_wins(servers):
+    """The last requested policy decides about the finalizers of a deletion; the object's own finalizers stay."""
+    servers.ask("POST", CONFIGMAPS, config_map("a", finalizers=["example.com/own"]))
     for policy in ("Foreground", "Orphan", "Background"):
         assert servers.ask("DELETE", f"{CONFIGMAPS}/a", {"propagationPolicy": policy}).status == 200
     assert servers.ask("DELETE", f"{CONFIGMAPS}/a").body["metadata"]["finalizers"] == ["example.com/own"]
@@ -292,28 +276,28 @@ def test_deletion_in_the_background_lets_go_of_what_another_kept(servers):
 def test_dry_run_changes_nothing(servers):
     """With `dryRun=All` the answer is as usual and nothing is stored."""
     query = {"dryRun": "All"}
-    assert servers.ask("POST", CONFIGMAPS, configmap(), query=query).status == 201
+    assert servers.ask("POST", CONFIGMAPS, config_map("a"), query=query).status == 201
     assert servers.ask("GET", f"{CONFIGMAPS}/a").status == 404
-    servers.ask("POST", CONFIGMAPS, configmap())
-    servers.ask("PUT", f"{CONFIGMAPS}/a", configmap(data={"key": "other"}), query=query)
+    servers.ask("POST", CONFIGMAPS, config_map("a"))
+    servers.ask("PUT", f"{CONFIGMAPS}/a", config_map("a", "other"), query=query)
     servers.ask("DELETE", f"{CONFIGMAPS}/a", query=query)
-    assert servers.ask("GET", f"{CONFIGMAPS}/a").body["data"] == {"key": "value"}
-    assert servers.ask("POST", CONFIGMAPS, configmap("b"), query={"dryRun": "Some"}).status == 422
+    assert servers.ask("GET", f"{CONFIGMAPS}/a").body["data"] == {"value": ""}
+    assert servers.ask("POST", CONFIGMAPS, config_map("b"), query={"dryRun": "Some"}).status == 422
 
 
 def test_collection_is_deleted_by_selector(servers):
-    """A deletion of a collection takes what the selector says, and answers with it."""
+    """Deleting a collection deletes the selected objects."""
     for name, app in (("a", "web"), ("b", "db"), ("c", "web")):
-        servers.ask("POST", CONFIGMAPS, configmap(name, labels={"app": app}))
+        servers.ask("POST", CONFIGMAPS, config_map(name, labels={"app": app}))
     deleted = servers.ask("DELETE", CONFIGMAPS, query={"labelSelector": "app=web"})
     assert deleted.status == 200
     left = servers.ask("GET", CONFIGMAPS)
     assert [item["metadata"]["name"] for item in left.body["items"]] == ["b"]
 
 
-def test_status_is_written_apart(servers):
-    """The main endpoint leaves a status alone, its subresource everything else; generation counts changes of the spec."""
-    created = servers.ask("POST", WIDGETS, {**widget(), "status": {"ready": True}})
+def test_status_has_its_own_endpoint(servers):
+    """The main endpoint ignores the status, the subresource ignores the rest; only a changed spec counts a generation."""
+    created = servers.ask("POST", WIDGETS, {**widget("a"), "status": {"ready": True}})
     assert "status" not in created.body
     media = "application/merge-patch+json"
     both = {"spec": {"size": 2}, "status": {"ready": True}}
@@ -326,15 +310,15 @@ def test_status_is_written_apart(servers):
     assert changed.body["status"] == {"ready": True}
     servers.keep_version()
     assert servers.ask("GET", f"{WIDGETS}/a/status").status == 200
-    body = {**widget(resourceVersion="{version}"), "status": {"ready": False}}
+    body = {**widget("a", resourceVersion="{version}"), "status": {"ready": False}}
     assert servers.ask("PUT", f"{WIDGETS}/a/status", body).body["status"] == {"ready": False}
     labelled = servers.ask("PATCH", f"{WIDGETS}/a", {"metadata": {"labels": {"n": "1"}}}, media=media)
     assert labelled.body["metadata"]["generation"] == 2
 
 
 def test_status_of_a_pod(servers):
-    """A pod's phase is written through its subresource, and is seen where the pod is read."""
-    sent = pod()
+    """A pod's phase is written through its subresource, and read with the pod."""
+    sent = pod("a", None)
     servers.ask("POST", PODS, sent, like=sent)
     phase = {"status": {"phase": "Running"}}
     media = "application/merge-patch+json"
@@ -343,16 +327,16 @@ def test_status_of_a_pod(servers):
 
 
 @pytest.mark.parametrize("path", [f"{CONFIGMAPS}/a/status", f"{CONFIGMAPS}/a/nonsense", f"{PODS}/a/nonsense"])
-def test_subresource_that_is_not_there(servers, path):
-    """A subresource that the resource does not have is a 404."""
-    servers.ask("POST", CONFIGMAPS, configmap())
-    servers.ask("POST", PODS, pod(), like=pod())
+def test_unknown_subresource(servers, path):
+    """An unknown subresource is 404."""
+    servers.ask("POST", CONFIGMAPS, config_map("a"))
+    servers.ask("POST", PODS, pod("a", None), like=pod("a", None))
     assert servers.ask("GET", path).status == 404
 
 
-def test_metadata_alone(servers):
-    """With the Accept header of PartialObjectMetadata an object is its metadata."""
-    servers.ask("POST", CONFIGMAPS, configmap(labels={"app": "web"}))
+def test_metadata_only(servers):
+    """With an Accept header for PartialObjectMetadata an object has only its metadata."""
+    servers.ask("POST", CONFIGMAPS, config_map("a", labels={"app": "web"}))
     accept = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
     assert set(servers.ask("GET", f"{CONFIGMAPS}/a", accept=accept).body) == {"kind", "apiVersion", "metadata"}
 
@@ -370,7 +354,7 @@ ACCEPTS = {
 
 @pytest.mark.parametrize("case", ACCEPTS)
 def test_accept_headers(servers, case):
-    """A type that the server cannot write is a 406; what it could write is its own affair."""
+    """A media type that the server cannot write is 406."""
     accept, status = ACCEPTS[case]
-    servers.ask("POST", CONFIGMAPS, configmap())
-    assert servers.ask("GET", f"{CONFIGMAPS}/a", accept=accept, any_words=True).status == status
+    servers.ask("POST", CONFIGMAPS, config_map("a"))
+    assert servers.ask("GET", f"{CONFIGMAPS}/a", accept=accept, any_message=True).status == status

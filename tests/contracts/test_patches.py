@@ -1,4 +1,4 @@
-"""Patches, of three kinds."""
+"""Merge patches, JSON patches and strategic merge patches."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ POD = {
 
 @pytest.fixture
 def objects(servers):
-    """A server with one object of each kind, all called "a"."""
+    """Servers with one object of each kind, named "a"."""
     servers.ask("POST", CONFIGMAPS, CONFIGMAP)
     servers.ask("POST", WIDGETS, WIDGET)
     return servers
@@ -67,7 +67,7 @@ GOOD_ON_ALL = {
 @pytest.mark.parametrize("path", [CONFIGMAPS, WIDGETS], ids=["configmap", "widget"])
 @pytest.mark.parametrize("case", GOOD_ON_ALL)
 def test_patch_is_applied(objects, path, case):
-    """A patch changes what it names and nothing else; what the server keeps itself it does not change."""
+    """A patch changes the fields it names; it cannot change the server's own fields."""
     media, patch = GOOD_ON_ALL[case]
     assert objects.ask("PATCH", f"{path}/a", patch, media=media).status == 200
     assert objects.ask("GET", f"{path}/a").status == 200
@@ -88,7 +88,7 @@ GOOD_ON_WIDGETS = {
 
 @pytest.mark.parametrize("case", GOOD_ON_WIDGETS)
 def test_patch_of_lists_and_nested_fields(objects, case):
-    """Merge patches replace lists whole; JSON patches reach into them."""
+    """Merge patches replace lists; JSON patches change their items."""
     media, patch = GOOD_ON_WIDGETS[case]
     assert objects.ask("PATCH", f"{WIDGETS}/a", patch, media=media).status == 200
 
@@ -113,14 +113,14 @@ BAD = {
 @pytest.mark.parametrize("path", [CONFIGMAPS, WIDGETS], ids=["configmap", "widget"])
 @pytest.mark.parametrize("case", BAD)
 def test_patch_is_refused(objects, path, case):
-    """A patch that cannot be read or applied, or whose outcome may not be, changes nothing."""
+    """A patch that cannot be read or applied, or whose result is invalid, changes nothing."""
     media, patch, status = BAD[case]
-    assert objects.ask("PATCH", f"{path}/a", patch, media=media, any_words=status in (400, 415)).status == status
+    assert objects.ask("PATCH", f"{path}/a", patch, media=media, any_message=status in (400, 415)).status == status
     assert objects.ask("GET", f"{path}/a").body["metadata"]["labels"] == METADATA["labels"]
 
 
 def test_strategic_patch_merges_by_key(objects):
-    """A strategic merge patch merges maps as a merge patch does, and a pod's containers by their names."""
+    """A strategic merge patch merges maps like a merge patch, and a pod's containers by name."""
     patch = {"metadata": {"labels": {"app": None, "new": "yes"}}, "data": {"three": "3"}}
     assert objects.ask("PATCH", f"{CONFIGMAPS}/a", patch, media=STRATEGIC).status == 200
     objects.ask("POST", PODS, POD, like=POD)
@@ -131,12 +131,12 @@ def test_strategic_patch_merges_by_key(objects):
 
 
 def test_strategic_patch_of_a_custom_object_is_refused(objects):
-    """A custom resource says nothing of keys, so that a strategic merge patch is a 415."""
+    """A custom resource declares no merge keys, so a strategic merge patch is 415."""
     assert objects.ask("PATCH", f"{WIDGETS}/a", {"spec": {"color": "blue"}}, media=STRATEGIC).status == 415
 
 
 def test_dry_run_of_a_patch_changes_nothing(objects):
-    """The answer shows what would be, and the object stays as it is."""
+    """The answer has the patched object, and nothing is stored."""
     patch = {"data": {"one": "changed"}}
     answer = objects.ask("PATCH", f"{CONFIGMAPS}/a", patch, media=MERGE, query={"dryRun": "All"})
     assert answer.body["data"]["one"] == "changed"

@@ -1,10 +1,12 @@
-"""Watches: where they begin, what they show, and how they end."""
+"""Watches: where they begin, which events they send, and how they end."""
 
 from __future__ import annotations
 
 import itertools
 
 import pytest
+
+from tests.support.objects import custom_resource
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -37,7 +39,7 @@ class Writer:
         self.servers.ask("DELETE", f"{path}/{name}")
 
     def some_history(self, path):
-        """An add before {version}, and an add, a change and two deletes after it."""
+        """Creates one object before {version}; after it creates and changes another, and deletes both."""
         self.create(path, "before")
         self.servers.ask("GET", path)
         self.servers.keep_version()
@@ -52,17 +54,17 @@ def write(servers):
     return Writer(servers)
 
 
-def told(answer):
-    """Types and names of events."""
+def summary(answer):
+    """Returns the types and names of events."""
     return [(event["type"], event["object"]["metadata"].get("name")) for event in answer.body]
 
 
 @KINDS
-def test_watch_from_a_version_shows_what_came_since(servers, write, path):
-    """Every change after a resourceVersion, in order, and then what happens."""
+def test_watch_from_a_version_resumes(servers, write, path):
+    """Every change after that resourceVersion in order, then new events."""
     write.some_history(path)
     answer = servers.watch(path, 5, query={"resourceVersion": "{version}"}, then=lambda: write.create(path, "now"))
-    assert told(answer) == [
+    assert summary(answer) == [
         ("ADDED", "after"),
         ("MODIFIED", "after"),
         ("DELETED", "before"),
@@ -76,20 +78,20 @@ def test_watch_from_a_version_shows_what_came_since(servers, write, path):
 
 @KINDS
 @pytest.mark.parametrize("version", ["unset", "zero"])
-def test_watch_from_nowhere_begins_with_the_state(servers, write, path, version):
-    """Without a resourceVersion, or from "0", each object that is there comes as ADDED, and then what happens."""
+def test_watch_without_a_version_begins_with_initial_events(servers, write, path, version):
+    """Without a resourceVersion, or from "0", every existing object is ADDED first, then new events follow."""
     write.some_history(path)
     write.create(path, "b")
     write.create(path, "a")
     query = {} if version == "unset" else {"resourceVersion": "0"}
     answer = servers.watch(path, 3, query=query, then=lambda: write.create(path, "c"), state=2)
-    assert told(answer) == [("ADDED", "a"), ("ADDED", "b"), ("ADDED", "c")]
+    assert summary(answer) == [("ADDED", "a"), ("ADDED", "b"), ("ADDED", "c")]
 
 
 @KINDS
 @pytest.mark.parametrize("version", ["unset", "zero", "old", "newest"])
-def test_watch_list_ends_the_state_with_a_bookmark(servers, write, path, version):
-    """A watch list begins with the newest state and a bookmark that says it is complete, and goes on."""
+def test_watch_list_ends_initial_events_with_a_bookmark(servers, write, path, version):
+    """The current state comes first, then the bookmark that ends it, then new events."""
     write.some_history(path)
     write.create(path, "a")
     write.create(path, "b")
@@ -98,35 +100,35 @@ def test_watch_list_ends_the_state_with_a_bookmark(servers, write, path, version
     versions = {"unset": {}, "zero": {"resourceVersion": "0"}, "old": {"resourceVersion": "{version}"}}
     query = {**WATCH_LIST, **versions.get(version, {"resourceVersion": "{newest}"})}
     answer = servers.watch(path, 4, query=query, then=lambda: write.create(path, "c"), state=2)
-    assert told(answer) == [("ADDED", "a"), ("ADDED", "b"), ("BOOKMARK", None), ("ADDED", "c")]
+    assert summary(answer) == [("ADDED", "a"), ("ADDED", "b"), ("BOOKMARK", None), ("ADDED", "c")]
     annotations = answer.body[2]["object"]["metadata"]["annotations"]
     assert annotations == {"k8s.io/initial-events-end": "true"}
 
 
 def test_watch_list_without_objects_is_a_bookmark(servers):
-    """Where there is nothing, the bookmark comes alone."""
-    assert told(servers.watch(CONFIGMAPS, 1, query=WATCH_LIST)) == [("BOOKMARK", None)]
+    """The bookmark is the only event."""
+    assert summary(servers.watch(CONFIGMAPS, 1, query=WATCH_LIST)) == [("BOOKMARK", None)]
 
 
 def test_watch_list_without_bookmarks_has_none(servers, write):
-    """Without `allowWatchBookmarks` the initial events come and nothing says where they end."""
+    """Without `allowWatchBookmarks` the initial events come without an end bookmark."""
     write.create(CONFIGMAPS, "a")
     query = {"sendInitialEvents": "true", "resourceVersionMatch": "NotOlderThan"}
     answer = servers.watch(CONFIGMAPS, 2, query=query, then=lambda: write.create(CONFIGMAPS, "b"))
-    assert told(answer) == [("ADDED", "a"), ("ADDED", "b")]
+    assert summary(answer) == [("ADDED", "a"), ("ADDED", "b")]
 
 
 def test_watch_without_initial_events(servers, write):
-    """With `sendInitialEvents=false` a watch begins with what happens next."""
+    """With `sendInitialEvents=false` a watch begins with new events."""
     write.create(CONFIGMAPS, "a")
     query = {**WATCH_LIST, "sendInitialEvents": "false"}
     answer = servers.watch(CONFIGMAPS, 1, query=query, then=lambda: write.create(CONFIGMAPS, "b"))
-    assert told(answer) == [("ADDED", "b")]
+    assert summary(answer) == [("ADDED", "b")]
 
 
 @pytest.mark.parametrize("begin", ["from-version", "watch-list"])
 def test_label_selector_of_a_watch(servers, write, begin):
-    """An object that begins to match comes as ADDED, one that ceases as DELETED, as it was; others are not shown."""
+    """An object that starts to match is ADDED, one that stops is DELETED in its old form; other objects send no events."""
     write.create(CONFIGMAPS, "in", app="web")
     write.create(CONFIGMAPS, "out", app="db")
     servers.ask("GET", CONFIGMAPS)
@@ -144,11 +146,11 @@ def test_label_selector_of_a_watch(servers, write, begin):
     expected = [("ADDED", "out"), ("MODIFIED", "out"), ("DELETED", "out"), ("DELETED", "in")]
     if begin == "watch-list":
         expected = [("ADDED", "in"), ("BOOKMARK", None), *expected]
-    assert told(servers.watch(CONFIGMAPS, len(expected), query=query, then=change)) == expected
+    assert summary(servers.watch(CONFIGMAPS, len(expected), query=query, then=change)) == expected
 
 
 def test_field_selector_of_a_watch(servers, write):
-    """A watch of one name shows that object alone."""
+    """A watch of one name gets that object's events only."""
     servers.ask("GET", CONFIGMAPS)
     servers.keep_version()
 
@@ -158,11 +160,11 @@ def test_field_selector_of_a_watch(servers, write):
             write.delete(CONFIGMAPS, name)
 
     query = {"fieldSelector": "metadata.name=b", "resourceVersion": "{version}"}
-    assert told(servers.watch(CONFIGMAPS, 2, query=query, then=change)) == [("ADDED", "b"), ("DELETED", "b")]
+    assert summary(servers.watch(CONFIGMAPS, 2, query=query, then=change)) == [("ADDED", "b"), ("DELETED", "b")]
 
 
 def test_watch_of_pods_shows_their_status(servers):
-    """A pod's way: added, running, marked for deletion, gone."""
+    """A pod is added, runs, is marked for deletion, and is deleted."""
     spec = {"containers": [{"name": "main", "image": "example.com/app:1"}]}
     servers.ask("GET", PODS)
     servers.keep_version()
@@ -172,22 +174,22 @@ def test_watch_of_pods_shows_their_status(servers):
     query = {"resourceVersion": "{version}"}
     accept = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
     answer = servers.watch(PODS, 4, query=query, accept=accept)
-    assert told(answer) == [("ADDED", "a"), ("MODIFIED", "a"), ("MODIFIED", "a"), ("DELETED", "a")]
+    assert summary(answer) == [("ADDED", "a"), ("MODIFIED", "a"), ("MODIFIED", "a"), ("DELETED", "a")]
 
 
 def test_finalizers_in_a_watch(servers, write):
-    """An object that is held is MODIFIED when it is deleted, and DELETED when it is let go."""
+    """A deletion that a finalizer holds up is MODIFIED; removing the finalizer sends DELETED."""
     servers.ask("GET", CONFIGMAPS)
     servers.keep_version()
     servers.ask("POST", CONFIGMAPS, {"metadata": {"name": "a", "finalizers": ["example.com/hold"]}})
     write.delete(CONFIGMAPS, "a")
     servers.ask("PATCH", f"{CONFIGMAPS}/a", {"metadata": {"finalizers": None}}, media=MERGE)
     answer = servers.watch(CONFIGMAPS, 3, query={"resourceVersion": "{version}"})
-    assert told(answer) == [("ADDED", "a"), ("MODIFIED", "a"), ("DELETED", "a")]
+    assert summary(answer) == [("ADDED", "a"), ("MODIFIED", "a"), ("DELETED", "a")]
 
 
 @KINDS
-def test_metadata_alone_in_a_watch(servers, write, path):
+def test_metadata_only_watch(servers, write, path):
     """Every event, bookmarks too, is PartialObjectMetadata."""
     write.create(path, "a")
     accept = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
@@ -196,45 +198,32 @@ def test_metadata_alone_in_a_watch(servers, write, path):
 
 
 @pytest.mark.parametrize("query", [{}, WATCH_LIST], ids=["watch", "watch-list"])
-def test_watch_ends_in_time(servers, write, query):
-    """With `timeoutSeconds` the server ends the stream, and not with an error."""
+def test_watch_ends_after_timeout_seconds(servers, write, query):
+    """After `timeoutSeconds` the server ends the stream without an error."""
     write.create(CONFIGMAPS, "a")
     answer = servers.watch(CONFIGMAPS, query={**query, "timeoutSeconds": "1"})
     assert [event["type"] for event in answer.body] == ["ADDED", "BOOKMARK"][: 1 + bool(query)]
 
 
-def test_watch_of_a_definition_that_goes(servers):
-    """When a custom resource is deleted, its objects are, and then its watches end."""
+def test_watch_of_a_deleted_custom_resource_ends(servers):
+    """Deleting a custom resource deletes its objects, and then its watches end."""
     group = servers.sides[0].known["ns"] + ".example.com"
-    names = {"plural": "gadgets", "singular": "gadget", "kind": "Gadget", "listKind": "GadgetList"}
-    schema = {"openAPIV3Schema": {"type": "object"}}
-    definition = {
-        "apiVersion": "apiextensions.k8s.io/v1",
-        "kind": "CustomResourceDefinition",
-        "metadata": {"name": f"gadgets.{group}"},
-        "spec": {
-            "group": group,
-            "scope": "Namespaced",
-            "names": names,
-            "versions": [{"name": "v1", "served": True, "storage": True, "schema": schema}],
-        },
-    }
     root = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
     path = f"/apis/{group}/v1/namespaces/{{ns}}/gadgets"
-    servers.ask("POST", root, definition, like={})
+    servers.ask("POST", root, custom_resource(group, "gadgets", "Gadget"), like={})
     servers.wait_until_served(path)
     servers.ask("POST", path, {"apiVersion": f"{group}/v1", "kind": "Gadget", "metadata": {"name": "a"}})
 
     def delete():
-        # What is answered depends on who cleans up, a controller later on or the server at once.
+        # The answer depends on what cleans up: a controller later, or the server at once.
         servers.ask("DELETE", f"{root}/gadgets.{group}", only=("code",))
 
     answer = servers.watch(path, then=delete)
-    assert told(answer) == [("ADDED", "a"), ("DELETED", "a")]
+    assert summary(answer) == [("ADDED", "a"), ("DELETED", "a")]
 
 
 def queries():
-    """Combinations of the options that decide where a watch begins."""
+    """Combinations of the parameters that decide where a watch begins."""
     for version, match, events, bookmarks in itertools.product(
         (None, "0", "{version}", "abc"),
         (None, "NotOlderThan", "Exact", "Nonsense"),
@@ -250,14 +239,14 @@ def queries():
         yield {name: value for name, value in query.items() if value is not None}
 
 
-def test_beginnings_that_may_not_be_combined(servers, write):
-    """Every combination of resourceVersion, its match, initial events and bookmarks is refused or not, in the same words."""
+def test_invalid_combinations_are_refused(servers, write):
+    """Both servers refuse the same combinations of resourceVersion, its match, initial events and bookmarks."""
     write.create(CONFIGMAPS, "a")
     servers.ask("GET", CONFIGMAPS)
     servers.keep_version()
     refused = 0
     for query in queries():
-        # Those that are not refused have nothing to show, or more than this asks for.
+        # Accepted watches have no event here.
         answer = servers.watch(CONFIGMAPS, 0, query={**query, "fieldSelector": "metadata.name=none"})
         refused += answer.status != 200
     assert 40 < refused < 96
@@ -276,14 +265,14 @@ ODD_QUERIES = {
 
 @pytest.mark.parametrize("case", ODD_QUERIES)
 def test_odd_queries(servers, write, case):
-    """What a watch cannot have is refused before it begins, and the rest ignored."""
+    """Parameters that a watch must not have are refused before it begins; others are ignored."""
     write.create(CONFIGMAPS, "a")
-    any_words = case in ("selector-is-bad", "shard-is-bad")
-    assert servers.watch(CONFIGMAPS, 1, query=ODD_QUERIES[case], any_words=any_words).status in (200, 400, 422, 500)
+    any_message = case in ("selector-is-bad", "shard-is-bad")
+    assert servers.watch(CONFIGMAPS, 1, query=ODD_QUERIES[case], any_message=any_message).status in (200, 400, 422, 500)
 
 
-def test_watch_from_the_future(servers, write):
-    """A watch from a resourceVersion that has not come yet opens, and waits for it."""
+def test_watch_from_a_future_version(servers, write):
+    """A watch from a future resourceVersion opens, and waits for it."""
     servers.ask("GET", CONFIGMAPS)
     servers.keep("future", lambda body: int(body["metadata"]["resourceVersion"]) + 1_000_000)
     answer = servers.watch(CONFIGMAPS, query={"resourceVersion": "{future}", "timeoutSeconds": "1"})
@@ -292,7 +281,7 @@ def test_watch_from_the_future(servers, write):
 
 @pytest.mark.parametrize("path", ["/api/v1/watch/namespaces/{ns}/configmaps", "/api/v1/watch/configmaps"])
 def test_watch_by_path(servers, write, path):
-    """The deprecated paths of watches work as the parameter does."""
+    """The deprecated paths of watches work like the parameter."""
     write.create(CONFIGMAPS, "a", test=servers.sides[0].known["ns"])
     query = {"labelSelector": "test={ns}"}
-    assert told(servers.watch(path, 1, query=query)) == [("ADDED", "a")]
+    assert summary(servers.watch(path, 1, query=query)) == [("ADDED", "a")]

@@ -1,4 +1,4 @@
-"""An API server, and bare HTTP to it: requests as any client could send them, and streams read line by line."""
+"""An embedded API server, and plain HTTP requests to it: any request a client could send, and watches read line by line."""
 
 from __future__ import annotations
 
@@ -13,12 +13,11 @@ from urllib.parse import urlsplit
 import pytest
 
 from informer.testing import EmbeddedAPIServer
-
-TIMEOUT = 10.0
+from tests.support.waiting import DEADLINE
 
 
 class Answer:
-    """A whole answer."""
+    """A complete response."""
 
     def __init__(self, response: http.client.HTTPResponse) -> None:
         self.status = response.status
@@ -39,7 +38,7 @@ class Answer:
 
 
 class Stream:
-    """An answer that goes on: one event a line."""
+    """A watch's response, read event by event."""
 
     def __init__(self, connection: http.client.HTTPConnection, response: http.client.HTTPResponse) -> None:
         self.connection = connection
@@ -48,22 +47,22 @@ class Stream:
         self.headers = {name.lower(): value for name, value in response.getheaders()}
 
     def line(self) -> bytes:
-        """The next line; b"" at the end."""
+        """Returns the next line, or b"" at the end."""
         return self.response.readline()
 
     def event(self) -> tuple[str, Any]:
-        """The next event: type and object."""
+        """Returns the type and object of the next event; fails at the end of the stream."""
         line = self.line()
         assert line, "the stream has ended"
         event = json.loads(line)
         return event["type"], event["object"]
 
     def events(self, count: int) -> list[tuple[str, str]]:
-        """The types and names of the next events."""
+        """Returns the types and names of the next `count` events."""
         return [(type, obj["metadata"].get("name", "")) for type, obj in (self.event() for _ in range(count))]
 
     def rest(self) -> list[tuple[str, Any]]:
-        """All events up to the end."""
+        """Returns all events up to the end."""
         return [(e["type"], e["object"]) for e in map(json.loads, iter(self.line, b""))]
 
     def close(self) -> None:
@@ -72,7 +71,7 @@ class Stream:
 
 
 class Client:
-    """Bare HTTP to one server."""
+    """Sends plain HTTP requests to one server."""
 
     def __init__(self, server: EmbeddedAPIServer, token: str | None = None) -> None:
         self.server = server
@@ -95,7 +94,7 @@ class Client:
         return stream
 
     def watched(self, path: str, /) -> list[tuple[str, Any]]:
-        """All events of a watch that the server ends as soon as it has sent what there is."""
+        """Returns all events of a watch that the server ends as soon as it has sent its current state."""
         stream = self.watch(path)
         assert self.server.faults.end_watches()
         return stream.rest()
@@ -106,11 +105,11 @@ class Client:
     def _connect(self) -> http.client.HTTPConnection:
         url = urlsplit(self.server.url)
         if url.scheme == "http":
-            return http.client.HTTPConnection(url.hostname or "", url.port, timeout=TIMEOUT)
+            return http.client.HTTPConnection(url.hostname or "", url.port, timeout=DEADLINE)
         certificate = self.server.ca_certificate
         assert certificate is not None
         context = ssl.create_default_context(cadata=certificate.decode())
-        return http.client.HTTPSConnection(url.hostname or "", url.port, timeout=TIMEOUT, context=context)
+        return http.client.HTTPSConnection(url.hostname or "", url.port, timeout=DEADLINE, context=context)
 
     def _send(
         self,
@@ -133,14 +132,14 @@ class Client:
 
 @pytest.fixture
 def server() -> Iterator[EmbeddedAPIServer]:
-    """A started server."""
+    """A running server."""
     with EmbeddedAPIServer() as server:
         yield server
 
 
 @pytest.fixture
 def call(server: EmbeddedAPIServer) -> Iterator[Client]:
-    """Sends a request to `server` and gives the answer; `call.watch` gives a stream."""
+    """Sends a request to `server` and returns the answer; `call.watch` returns a stream."""
     client = Client(server)
     yield client
     client.close()
@@ -148,7 +147,7 @@ def call(server: EmbeddedAPIServer) -> Iterator[Client]:
 
 @pytest.fixture
 def client_of() -> Iterator[Callable[..., Client]]:
-    """Makes what `call` is for another server."""
+    """Returns a function that makes a client like `call` for another server."""
     with ExitStack() as stack:
 
         def make(server: EmbeddedAPIServer, token: str | None = None) -> Client:
@@ -157,17 +156,3 @@ def client_of() -> Iterator[Callable[..., Client]]:
             return client
 
         yield make
-
-
-def config_map(name: str, namespace: str = "default", **labels: str) -> dict[str, Any]:
-    """An object that the server neither defaults nor validates much."""
-    metadata: dict[str, Any] = {"name": name, "namespace": namespace}
-    if labels:
-        metadata["labels"] = labels
-    return {"kind": "ConfigMap", "apiVersion": "v1", "metadata": metadata}
-
-
-@pytest.fixture
-def make() -> Callable[..., dict[str, Any]]:
-    """Makes a ConfigMap: `make("a", "default", app="web")`."""
-    return config_map

@@ -1,4 +1,4 @@
-"""Who may do what, over TLS too: tokens, rules, kubeconfig."""
+"""Authentication and authorization of the embedded API server: tokens, rules, kubeconfig, TLS."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from kubernetes.client.exceptions import ApiException
 
 from informer import ListWatch, SharedInformer
 from informer.testing import EmbeddedAPIServer
+from tests.support.objects import config_map, namespace_object
 
 PODS = "/api/v1/namespaces/x/pods"
 
 
 @pytest.mark.parametrize("token", [None, "wrong", ""], ids=["none", "wrong", "empty"])
-def test_without_a_token_there_is_no_answer(client_of, token):
-    """401 with the real server's body, for every path."""
+def test_request_without_a_valid_token_is_401(client_of, token):
+    """Every path is answered with 401 and kube-apiserver's body."""
     with EmbeddedAPIServer(tokens={"secret": "alice"}) as server:
         call = client_of(server, token)
         for path in ("/api/v1/pods", "/version"):
@@ -37,22 +38,22 @@ def test_without_a_token_there_is_no_answer(client_of, token):
 
 
 @pytest.mark.parametrize("tokens", ["one", ["one", "two"], {"one": "alice"}], ids=["text", "list", "mapping"])
-def test_tokens_can_be_given_in_several_forms(client_of, tokens):
-    """One, several, or with the names of their users."""
+def test_tokens_are_taken_as_text_list_or_mapping(client_of, tokens):
+    """One token, several tokens, or tokens with the names of their users."""
     with EmbeddedAPIServer(tokens=tokens) as server:
         assert client_of(server, "one")("GET", "/version").status == 200
         assert client_of(server, "on")("GET", "/version").status == 401
 
 
 def test_tokens_can_be_rotated(client_of):
-    """The old one is refused from then on; a watch that is open goes on."""
+    """The old token is refused from then on; an open watch continues."""
     with EmbeddedAPIServer(tokens="old") as server:
         call = client_of(server, "old")
         stream = call.watch("/api/v1/namespaces?resourceVersion=" + server.resource_version)
         server.set_tokens("new")
         assert call("GET", "/version").status == 401
         assert client_of(server, "new")("GET", "/version").status == 200
-        server.create({"kind": "Namespace", "apiVersion": "v1", "metadata": {"name": "n"}})
+        server.create(namespace_object("n"))
         assert stream.events(1) == [("ADDED", "n")]
 
 
@@ -74,8 +75,8 @@ def test_tokens_can_be_rotated(client_of):
          'pods is forbidden: User "bob" cannot deletecollection resource "pods" in API group "" in the namespace "x"'),
     ],
 )  # fmt: skip
-def test_what_is_forbidden_is_403(client_of, verb, resource, namespace, method, path, message):
-    """In RBAC's words, with the user of the token; `allow` takes it back."""
+def test_forbidden_request_is_403(client_of, verb, resource, namespace, method, path, message):
+    """The message is RBAC's, with the user of the token; `allow` removes the rule."""
     with EmbeddedAPIServer(tokens={"t": "bob"}) as server:
         call = client_of(server, "t")
         server.forbid(verb, resource, namespace=namespace)
@@ -86,8 +87,8 @@ def test_what_is_forbidden_is_403(client_of, verb, resource, namespace, method, 
         assert call(method, path, {} if method == "PUT" else None).status != 403
 
 
-def test_a_rule_is_for_its_verb_resource_and_namespace(server, call):
-    """And for nothing else."""
+def test_rule_applies_to_its_verb_resource_and_namespace_only(server, call):
+    """Other verbs, resources and namespaces stay allowed."""
     server.forbid("list", "pods", namespace="x")
     server.forbid("list", "nodes", namespace="")
     assert call("GET", PODS).status == 403
@@ -98,8 +99,8 @@ def test_a_rule_is_for_its_verb_resource_and_namespace(server, call):
     assert call("GET", PODS).status == 200
 
 
-def test_tls_is_verified_by_the_servers_own_authority(client_of):
-    """Who trusts it gets an answer, who does not refuses the connection."""
+def test_server_certificate_is_signed_by_its_own_authority(client_of):
+    """A client that trusts the server's authority gets an answer; another client refuses the connection."""
     with EmbeddedAPIServer(tls=True) as server:
         assert server.url.startswith("https://127.0.0.1:")
         assert client_of(server)("GET", "/healthz").body == b"ok"
@@ -108,8 +109,8 @@ def test_tls_is_verified_by_the_servers_own_authority(client_of):
         assert client_of(server)("GET", "/healthz").body == b"ok"
 
 
-def test_plain_http_to_a_tls_port_ends(client_of):
-    """Without an answer, and the server goes on."""
+def test_plain_http_to_a_tls_port_gets_no_answer(client_of):
+    """The client gets no answer, and the server continues."""
     with EmbeddedAPIServer(tls=True) as server:
         with pytest.raises((OSError, urllib.error.URLError)):
             urllib.request.urlopen(server.url.replace("https", "http"), timeout=5)
@@ -117,8 +118,8 @@ def test_plain_http_to_a_tls_port_ends(client_of):
 
 
 @pytest.mark.parametrize("tls", [False, True], ids=["http", "https"])
-def test_a_client_is_ready_to_use(tls):
-    """`api_client` knows address, authority and token; another token can be given."""
+def test_api_client_is_configured(tls):
+    """`api_client` sets address, authority and token; another token can be passed."""
     with EmbeddedAPIServer(tls=tls, tokens={"good": "alice"}) as server:
         with server.api_client() as api:
             assert len(client.CoreV1Api(api).list_namespace().items) == 4
@@ -128,8 +129,8 @@ def test_a_client_is_ready_to_use(tls):
 
 
 @pytest.mark.parametrize("tls", [False, True], ids=["http", "https"])
-def test_a_kubeconfig_stands_for_itself(tmp_path, tls):
-    """The official client can be configured by it alone."""
+def test_kubeconfig_is_enough_for_the_official_client(tmp_path, tls):
+    """The kubeconfig alone configures the official client."""
     with EmbeddedAPIServer(tls=tls, tokens={"good": "alice"}) as server:
         path = server.kubeconfig(tmp_path / "config")
         assert path.stat().st_mode & 0o777 == 0o600
@@ -137,14 +138,14 @@ def test_a_kubeconfig_stands_for_itself(tmp_path, tls):
             assert len(client.CoreV1Api(api).list_namespace().items) == 4
 
 
-def test_an_informer_over_tls_with_a_token(make):
-    """The whole way, as a user would have it."""
+def test_informer_over_tls_with_a_token():
+    """An informer of an HTTPS server with a token, configured as a user would."""
     with (
         EmbeddedAPIServer(tls=True, tokens="t") as server,
         server.api_client() as api,
         SharedInformer(ListWatch.for_resource(api, "configmaps")) as informer,
     ):
         assert informer.wait_for_sync(10)
-        created = server.create(make("a"))
+        created = server.create(config_map("a"))
         assert informer.wait_for_resource_version(created["metadata"]["resourceVersion"], 10)
         assert informer.lister.get("a", "default").name == "a"

@@ -1,4 +1,4 @@
-"""Custom resources: what a CustomResourceDefinition adds to the server, and what its deletion takes away."""
+"""CustomResourceDefinitions: what creating, changing and deleting one does to the server."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ def widget(name, version="v1", **more):
     return {"apiVersion": f"example.com/{version}", "kind": "Widget", "metadata": {"name": name}, **more}
 
 
-def test_a_definition_is_served_at_once(call):
-    """Over HTTP as by any tool; the answer says that it is established, under the names it was given."""
+def test_new_definition_is_served_at_once(call):
+    """A definition is created over HTTP; the answer has the conditions and the accepted names."""
     names = {"plural": "widgets", "kind": "Widget", "shortNames": ["wd"], "categories": ["all"]}
     versions = [{"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": {"type": "object"}}}]
     spec = {"group": "example.com", "scope": "Namespaced", "names": names, "versions": versions}
@@ -51,15 +51,15 @@ def test_a_definition_is_served_at_once(call):
     ],
     ids=["empty", "another name"],
 )
-def test_a_definition_that_says_too_little_is_refused(call, name, spec, fields):
-    """422, and its causes name the fields."""
+def test_incomplete_definition_is_refused(call, name, spec, fields):
+    """422, with a cause for each missing field."""
     answer = call("POST", DEFINITIONS, {"metadata": {"name": name}, "spec": spec})
     assert answer.status == 422
     assert [cause["field"] for cause in answer.json["details"]["causes"]] == fields
 
 
 def test_custom_objects_are_written_with_sorted_keys(server, call):
-    """As the real server does: the kind in every item, and a list's metadata behind its items."""
+    """As in kube-apiserver: each item has its kind, and a list's metadata follows its items."""
     server.define("Widget")
     server.create(widget("w", spec={"b": 1, "a": 2}))
     stored = call("GET", f"{WIDGETS}/w")
@@ -75,7 +75,7 @@ def test_custom_objects_are_written_with_sorted_keys(server, call):
 
 
 def test_all_versions_show_the_same_objects(server, call):
-    """Each with its own apiVersion; the newest stable version is the preferred one."""
+    """Each version has its own apiVersion; the newest stable version is preferred."""
     server.define("Widget", versions=("v1", "v2beta1", "v2"))
     call("POST", WIDGETS, widget("one"))
     call("POST", WIDGETS.replace("v1", "v2"), widget("two", "v2"))
@@ -115,16 +115,16 @@ def test_all_versions_show_the_same_objects(server, call):
     ],
     ids=["no kind", "no version", "another version", "another kind"],
 )
-def test_a_custom_object_has_to_say_its_kind(server, call, body, status, message):
-    """Unlike a built-in one."""
+def test_custom_object_needs_kind_and_api_version(server, call, body, status, message):
+    """A built-in object may lack both."""
     server.define("Widget")
     answer = call("POST", WIDGETS, body)
     assert answer.status == status
     assert answer.message.startswith(message)
 
 
-def test_a_custom_object_is_updated_with_its_resource_version(server, call):
-    """Without one it is 422; a change of the spec counts a generation."""
+def test_update_of_a_custom_object_needs_a_resource_version(server, call):
+    """Without one it is 422; a change of the spec increments the generation."""
     server.define("Widget")
     created = call("POST", WIDGETS, widget("w", spec={"n": 1})).json
     without = call("PUT", f"{WIDGETS}/w", widget("w", spec={"n": 2}))
@@ -137,7 +137,7 @@ def test_a_custom_object_is_updated_with_its_resource_version(server, call):
 
 
 def test_the_status_of_a_custom_resource(server, call):
-    """With the subresource it has its own endpoint, which leaves metadata alone too; without, it is a field as any other."""
+    """With the subresource, the status endpoint leaves metadata alone too; without it, the status is an ordinary field."""
     server.define("Widget", status=True)
     server.define("Gadget", plural="gadgets")
     created = call("POST", WIDGETS, widget("w", spec={"n": 1}, status={"ok": True})).json
@@ -155,7 +155,7 @@ def test_the_status_of_a_custom_resource(server, call):
 
 
 def test_selectable_fields_of_a_custom_resource(server, call):
-    """Those that the definition names can be selected by, in lists and watches."""
+    """Lists and watches can select by the fields that the definition names."""
     server.define("Widget", selectable=[".spec.color"])
     server.create(widget("a", spec={"color": "red"}))
     server.create(widget("b", spec={"color": "blue"}))
@@ -167,8 +167,8 @@ def test_selectable_fields_of_a_custom_resource(server, call):
     assert stream.events(2) == [("ADDED", "b"), ("ADDED", "a")]
 
 
-def test_a_resource_without_namespaces(server, call):
-    """Its objects are all over the cluster."""
+def test_cluster_scoped_custom_resource(server, call):
+    """Objects of a cluster-scoped resource have no namespace."""
     server.define("Zone", namespaced=False)
     zone = {"apiVersion": "example.com/v1", "kind": "Zone", "metadata": {"name": "z"}}
     created = call("POST", "/apis/example.com/v1/zones", zone).json
@@ -177,8 +177,8 @@ def test_a_resource_without_namespaces(server, call):
     assert server.get("zones.example.com", "z") == created
 
 
-def test_a_deleted_definition_takes_its_objects(server, call):
-    """Watches see each of them DELETED and end; then the path is not there, until the definition comes back."""
+def test_deleted_definition_deletes_its_objects(server, call):
+    """Watches get a DELETED per object and end; then the path is 404, until the definition is created again."""
     server.define("Widget")
     for name in "ab":
         server.create(widget(name))
@@ -194,8 +194,8 @@ def test_a_deleted_definition_takes_its_objects(server, call):
     assert call("GET", WIDGETS).names == []
 
 
-def test_a_version_that_is_no_longer_served_is_not_there(server, call):
-    """An update of the definition changes what is served."""
+def test_version_that_is_not_served_any_more_is_404(server, call):
+    """An update of the definition changes which versions are served."""
     server.define("Widget", versions=("v1", "v2"))
     definition = server.get("customresourcedefinitions", "widgets.example.com")
     definition["spec"]["versions"][1]["served"] = False
@@ -204,8 +204,8 @@ def test_a_version_that_is_no_longer_served_is_not_there(server, call):
     assert call("GET", WIDGETS.replace("v1", "v2")).status == 404
 
 
-def test_the_dynamic_client_finds_it(server):
-    """Discovery is enough for the official client to use a custom resource."""
+def test_dynamic_client_finds_a_custom_resource(server):
+    """Discovery is enough for the official dynamic client to use a custom resource."""
     server.define("Widget")
     with server.api_client() as api:
         resource = dynamic.DynamicClient(api).resources.get(api_version="example.com/v1", kind="Widget")
@@ -216,7 +216,7 @@ def test_the_dynamic_client_finds_it(server):
         assert [item["metadata"]["name"] for item in listed["items"]] == ["w"]
 
 
-def test_a_definition_that_comes_back_has_no_past(server, call):
+def test_recreated_definition_has_no_history(server, call):
     """A resourceVersion from before is too old for a watch and for a list."""
     server.define("Widget")
     old = server.create(widget("w"))["metadata"]["resourceVersion"]

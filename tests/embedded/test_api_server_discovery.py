@@ -1,4 +1,4 @@
-"""What the server says of itself."""
+"""Health checks, version and discovery documents of the embedded API server."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryLi
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/livez", "/readyz"])
-def test_it_is_healthy(call, path):
+def test_health_checks(call, path):
     """The three health checks answer "ok"."""
     answer = call("GET", path)
     assert (answer.status, answer.body) == (200, b"ok")
 
 
 def test_version(client_of):
-    """As the version switch says."""
+    """/version is the version that the server was made with."""
     with EmbeddedAPIServer(version="1.34") as server:
         document = client_of(server)("GET", "/version").json
     assert (document["major"], document["minor"], document["gitVersion"]) == ("1", "34", "v1.34.0")
 
 
-def test_the_first_namespaces_are_there(call):
-    """The four that every cluster has."""
+def test_initial_namespaces(call):
+    """The four namespaces of every cluster exist."""
     assert call("GET", "/api/v1/namespaces").names == ["default", "kube-node-lease", "kube-public", "kube-system"]
 
 
 def test_groups_and_resources(call):
-    """Every group that is listed lists its resources, each with its verbs."""
+    """Every listed group lists its resources, each with its verbs."""
     assert call("GET", "/api").json["versions"] == ["v1"]
     groups = call("GET", "/apis").json
     assert groups["kind"] == "APIGroupList"
@@ -62,14 +62,14 @@ def test_groups_and_resources(call):
         ("/nothing", "text/plain; charset=utf-8"),
     ],
 )
-def test_what_there_is_not(call, path, content_type):
-    """404, as a Status below the groups that the server knows."""
+def test_unknown_paths(call, path, content_type):
+    """404: a Status for an unknown version of a known group, plain text for other paths."""
     answer = call("GET", path)
     assert (answer.status, answer.headers["content-type"]) == (404, content_type)
 
 
-def test_all_in_one_document_for_who_asks(server, call):
-    """kubectl asks for aggregated discovery first."""
+def test_aggregated_discovery(server, call):
+    """kubectl requests aggregated discovery first."""
     server.define("Widget", status=True)
     answer = call("GET", "/apis", Accept=AGGREGATED)
     assert answer.headers["content-type"] == "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
@@ -86,7 +86,7 @@ def test_all_in_one_document_for_who_asks(server, call):
 
 
 def test_the_official_client_discovers(server):
-    """Its typed and its dynamic discovery read the documents."""
+    """The official client's typed and dynamic discovery read the documents."""
     with server.api_client() as api:
         assert client.VersionApi(api).get_code().minor == "37"
         assert "apps" in [group.name for group in client.ApisApi(api).get_api_versions().groups]
@@ -113,17 +113,17 @@ def test_the_official_client_discovers(server):
     ],
 )  # fmt: skip
 def test_routes(method, path, query, route):
-    """A path names a resource, or nothing of that kind."""
+    """A path is read as a resource and what names it, or as a path without a resource."""
     assert route_of(method, path, query) == Route(path, *route)
 
 
 @pytest.mark.parametrize("text", ["", "1", "one", "1.x"])
-def test_a_version_has_to_be_one(text):
-    """ValueError names what was wrong."""
+def test_text_that_is_not_a_version_is_refused(text):
+    """ValueError quotes the text."""
     with pytest.raises(ValueError, match="not a version of Kubernetes"):
         ServerVersion.parse(text)
 
 
-def test_a_version_may_have_a_patch():
-    """And a "v"."""
+def test_version_with_a_patch():
+    """A patch version and a leading "v" are accepted."""
     assert ServerVersion.parse("v1.37.2") == ServerVersion(1, 37)

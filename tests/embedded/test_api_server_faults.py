@@ -1,23 +1,24 @@
-"""Faults on demand: what each does to a bare client, which requests it hits, and how often; and informers that live on."""
+"""Faults on demand: what each does to a plain client, which requests it hits, and how often; and informers that recover."""
 
 from __future__ import annotations
 
 import http.client
 import select
-import threading
 import time
 
 import pytest
 
 from informer import Backoff, ListWatch, SharedInformer
 from informer.testing import EmbeddedAPIServer
+from tests.support.objects import config_map
+from tests.support.waiting import eventually
 
 MAPS = "/api/v1/namespaces/default/configmaps"
 STATE = "sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true"
 BROKEN = (OSError, http.client.HTTPException)
 
 
-# --- answers ---
+# answers
 
 
 @pytest.mark.parametrize(
@@ -34,8 +35,8 @@ BROKEN = (OSError, http.client.HTTPException)
         (lambda f: f.answer(401), 401, "Unauthorized", None),
     ],
 )
-def test_a_status_instead_of_the_answer(server, call, act, status, reason, retry_after):
-    """Once, with a Status body; then everything is as before."""
+def test_answer_is_replaced_by_a_status(server, call, act, status, reason, retry_after):
+    """One request gets a Status body; the next is answered as usual."""
     act(server.faults)
     answer = call("GET", MAPS)
     assert (answer.status, answer.json["kind"], answer.json["reason"]) == (status, "Status", reason)
@@ -46,8 +47,8 @@ def test_a_status_instead_of_the_answer(server, call, act, status, reason, retry
     assert call("GET", MAPS).status == 200
 
 
-def test_an_answer_that_is_no_status(server, call):
-    """As a proxy's page."""
+def test_answer_is_replaced_by_any_body(server, call):
+    """Any body and content type, for example a proxy's page."""
     server.faults.answer(502, body="<html>bad gateway</html>")
     answer = call("GET", MAPS)
     assert (answer.status, answer.body, answer.headers["content-type"]) == (
@@ -57,8 +58,8 @@ def test_an_answer_that_is_no_status(server, call):
     )
 
 
-def test_faults_happen_so_often_and_in_order(server, call):
-    """`times` counts requests; None is for ever, until `clear`."""
+def test_faults_apply_in_order_and_as_often_as_asked(server, call):
+    """`times` counts requests; None means until `clear`."""
     server.faults.answer(500, times=2)
     server.faults.answer(503, times=None)
     assert server.faults.pending == ["answer 500", "answer 503"]
@@ -80,15 +81,15 @@ def test_faults_happen_so_often_and_in_order(server, call):
         ("patch", ["patch"]),
     ],
 )
-def test_faults_hit_the_requests_that_they_are_for(server, call, make, on, hit):
-    """By verb; a watch that begins with the state has a name of its own."""
-    server.create(make("a"))
+def test_fault_hits_only_requests_of_its_verb(server, call, on, hit):
+    """Requests are chosen by verb; a watch with initial events has the verb "watch_list"."""
+    server.create(config_map("a"))
     requests = {
         "list": ("GET", MAPS, None),
         "get": ("GET", f"{MAPS}/a", None),
         "watch": ("GET", f"{MAPS}?watch=1&timeoutSeconds=1&resourceVersion={server.resource_version}", None),
         "watch_list": ("GET", f"{MAPS}?watch=1&timeoutSeconds=1&{STATE}", None),
-        "create": ("POST", MAPS, make("b")),
+        "create": ("POST", MAPS, config_map("b")),
         "patch": ("PATCH", f"{MAPS}/a", {}),
         "delete": ("DELETE", f"{MAPS}/a", None),
     }
@@ -97,8 +98,8 @@ def test_faults_hit_the_requests_that_they_are_for(server, call, make, on, hit):
     assert [verb for verb, request in requests.items() if call(*request).status == 599] == hit
 
 
-def test_faults_may_be_for_one_resource(server, call):
-    """Named with its group or without."""
+def test_fault_hits_only_requests_of_its_resource(server, call):
+    """A resource is named with or without its group."""
     server.faults.answer(500, resource="deployments", times=2)
     assert call("GET", MAPS).status == 200
     assert call("GET", "/apis/apps/v1/deployments").status == 500
@@ -115,14 +116,14 @@ def test_faults_may_be_for_one_resource(server, call):
         (lambda f: f.garbage_line(on="x"), "on must be one of"),
     ],
 )
-def test_a_wish_that_makes_no_sense(server, act, match):
-    """ValueError says what would."""
+def test_invalid_arguments_of_faults(server, act, match):
+    """ValueError names the allowed values."""
     with pytest.raises(ValueError, match=match):
         act(server.faults)
 
 
 def test_a_request_that_hangs(server, call):
-    """It gets no answer until `clear`, and then the right one."""
+    """The request gets no answer until `clear`, and then the right one."""
     server.faults.hang(on="list")
     connection = http.client.HTTPConnection(server.url.removeprefix("http://"), timeout=0.2)
     connection.request("GET", MAPS)
@@ -139,9 +140,9 @@ def test_a_request_that_hangs(server, call):
     connection.close()
 
 
-def test_a_body_that_stops_in_the_middle(server, call, make):
-    """The head and so many bytes come, the rest after `clear`."""
-    server.create(make("a"))
+def test_a_body_that_stops_in_the_middle(server, call):
+    """The head and the given number of bytes are sent, the rest after `clear`."""
+    server.create(config_map("a"))
     server.faults.hang(after_bytes=10, on="get")
     connection = http.client.HTTPConnection(server.url.removeprefix("http://"), timeout=10)
     connection.request("GET", f"{MAPS}/a")
@@ -153,7 +154,7 @@ def test_a_body_that_stops_in_the_middle(server, call, make):
 
 
 def test_a_dropped_request(server, call):
-    """The connection is cut instead of an answer."""
+    """The connection is cut without an answer."""
     server.faults.drop()
     with pytest.raises(BROKEN):
         call("GET", MAPS)
@@ -162,9 +163,9 @@ def test_a_dropped_request(server, call):
 
 
 @pytest.mark.parametrize("size", [0, 1, 57, 150])
-def test_a_body_that_is_cut(server, make, size):
-    """So many bytes of the body leave, and the connection ends."""
-    server.create(make("a"))
+def test_a_body_that_is_cut(server, size):
+    """The given number of bytes of the body is sent, and the connection ends."""
+    server.create(config_map("a"))
     server.faults.cut_after(size, on="get")
     connection = http.client.HTTPConnection(server.url.removeprefix("http://"), timeout=10)
     connection.request("GET", f"{MAPS}/a")
@@ -175,31 +176,31 @@ def test_a_body_that_is_cut(server, make, size):
     connection.close()
 
 
-def test_a_stream_that_is_cut_in_the_middle_of_a_chunk(server, call, make):
-    """Bytes are counted with the chunks' framing."""
+def test_a_stream_that_is_cut_in_the_middle_of_a_chunk(server, call):
+    """The number of bytes includes the chunks' framing."""
     server.faults.cut_after(30)
     stream = call.watch(f"{MAPS}?resourceVersion={server.resource_version}")
-    server.create(make("a"))
+    server.create(config_map("a"))
     with pytest.raises(http.client.IncompleteRead):
         stream.response.read()
 
 
-def test_a_slow_body(server, call, make):
-    """It comes with so many bytes a second."""
-    server.create(make("a") | {"data": {"k": "x" * 500}})
+def test_a_slow_body(server, call):
+    """The body is sent at the given number of bytes per second."""
+    server.create(config_map("a") | {"data": {"k": "x" * 500}})
     server.faults.slow(2000, on="get")
     begun = time.monotonic()
     assert len(call("GET", f"{MAPS}/a").json["data"]["k"]) == 500
     assert time.monotonic() - begun > 0.3
 
 
-# --- streams ---
+# streams
 
 
-def test_short_watches(server, call, make):
-    """They end properly, and no event comes, though there was one."""
+def test_short_watches(server, call):
+    """The watches end properly and without an event, although there was one."""
     version = server.resource_version
-    server.create(make("a"))
+    server.create(config_map("a"))
     server.faults.short_watches(times=2)
     server.faults.short_watches(0.05)
     path = f"{MAPS}?resourceVersion={version}&timeoutSeconds=1"
@@ -207,13 +208,13 @@ def test_short_watches(server, call, make):
     assert call.watch(path).events(1) == [("ADDED", "a")]
 
 
-def test_a_state_without_an_end(server, call, make):
-    """The bookmark behind it is missing; what follows comes."""
-    server.create(make("a"))
+def test_initial_events_without_end_bookmark(server, call):
+    """The bookmark that ends the initial events is missing; later events arrive."""
+    server.create(config_map("a"))
     server.faults.no_end_bookmark()
     stream = call.watch(f"{MAPS}?{STATE}")
     assert stream.events(1) == [("ADDED", "a")]
-    server.create(make("b"))
+    server.create(config_map("b"))
     assert stream.events(1) == [("ADDED", "b")]
     assert [type for type, _ in call.watched(f"{MAPS}?{STATE}")] == ["ADDED", "ADDED", "BOOKMARK"]
 
@@ -230,10 +231,10 @@ LINES = {
 
 @pytest.mark.parametrize("when", ["open", "new"])
 @pytest.mark.parametrize(("act", "line"), LINES.values(), ids=LINES)
-def test_a_line_is_put_into_a_stream(server, call, make, act, line, when):
-    """At once into one that is open, and behind its history into the next that begins; the stream goes on."""
+def test_line_is_inserted_into_a_stream(server, call, act, line, when):
+    """The line is sent at once in an open stream, or after the history in the next stream; the stream continues."""
     version = server.resource_version
-    server.create(make("a"))
+    server.create(config_map("a"))
     if when == "new":
         act(server.faults)
     stream = call.watch(f"{MAPS}?resourceVersion={version}")
@@ -241,13 +242,13 @@ def test_a_line_is_put_into_a_stream(server, call, make, act, line, when):
     if when == "open":
         act(server.faults)
     assert stream.line() == line
-    server.create(make("b"))
+    server.create(config_map("b"))
     assert stream.events(1) == [("ADDED", "b")]
     assert server.faults.pending == []
 
 
-def test_a_stream_that_is_open_is_hit_first(server, call):
-    """The oldest first, and what is left of `times` waits for new ones."""
+def test_open_streams_are_hit_first(server, call):
+    """Open streams are hit first, oldest first; what remains of `times` applies to new ones."""
     version = server.resource_version
     first, second = (call.watch(f"{MAPS}?resourceVersion={version}") for _ in range(2))
     server.faults.line("one")
@@ -259,9 +260,9 @@ def test_a_stream_that_is_open_is_hit_first(server, call):
     assert server.faults.pending == []
 
 
-def test_a_state_is_hit_before_its_end_or_after(server, call, make):
-    """On "watch_list" before the end bookmark; on "watch" behind it, when the stream has become one."""
-    server.create(make("a"))
+def test_line_before_or_after_the_end_bookmark(server, call):
+    """On "watch_list" a line comes before the end bookmark, on "watch" after it."""
+    server.create(config_map("a"))
     server.faults.line("during", on="watch_list")
     server.faults.line("after", on="watch")
     stream = call.watch(f"{MAPS}?{STATE}")
@@ -281,25 +282,25 @@ def test_a_state_is_hit_before_its_end_or_after(server, call, make):
         (500, {"reason": "Odd", "message": "text"}, (500, "Odd", None)),
     ],
 )
-def test_an_error_event_ends_the_stream(server, call, make, status, options, expected):
-    """Properly; its Status may say anything."""
+def test_an_error_event_ends_the_stream(server, call, status, options, expected):
+    """The stream ends properly; the Status is the caller's."""
     stream = call.watch(f"{MAPS}?resourceVersion={server.resource_version}")
     server.faults.error_event(status, **options)
-    server.create(make("a"))
+    server.create(config_map("a"))
     ((type, obj),) = stream.rest()
     assert type == "ERROR"
     assert (obj["code"], obj["reason"], (obj.get("details") or {}).get("retryAfterSeconds")) == expected
 
 
-def test_an_error_event_may_be_no_status(server, call):
+def test_error_event_with_any_object(server, call):
     """Any object is sent as it is."""
     server.faults.error_event({"odd": True})
     assert call.watch(f"{MAPS}?resourceVersion={server.resource_version}").rest() == [("ERROR", {"odd": True})]
 
 
-def test_half_a_line(server, call, make):
-    """It begins as an event does, and the connection ends."""
-    server.create(make("a"))
+def test_half_a_line(server, call):
+    """The start of an event is sent, and the connection ends."""
+    server.create(config_map("a"))
     stream = call.watch(f"{MAPS}?resourceVersion={server.resource_version}")
     server.faults.half_line()
     with pytest.raises(http.client.IncompleteRead) as broken:
@@ -308,12 +309,12 @@ def test_half_a_line(server, call, make):
     assert not broken.value.partial.endswith(b"\n")
 
 
-def test_a_frozen_stream(server, call, make):
-    """Nothing comes until `clear`, and then all of it; the server notices when the client leaves it."""
+def test_a_frozen_stream(server, call):
+    """Nothing is sent until `clear`, and then everything; the server notices when a client leaves."""
     version = server.resource_version
     first, second = (call.watch(f"{MAPS}?resourceVersion={version}") for _ in range(2))
     server.faults.freeze(times=2)
-    server.create(make("a"))
+    server.create(config_map("a"))
     first.close()
     server.requests.wait_until_ended("watch", left=1)
     assert not select.select([second.connection.sock], [], [], 0.1)[0]
@@ -321,7 +322,7 @@ def test_a_frozen_stream(server, call, make):
     assert second.events(1) == [("ADDED", "a")]
 
 
-def test_what_is_cut_at_once(server, call):
+def test_connections_are_cut(server, call):
     """All connections, those of one resource, or those of one kind of request."""
     version = server.resource_version
     maps, pods = (call.watch(f"/api/v1/{plural}?resourceVersion={version}") for plural in ("configmaps", "pods"))
@@ -334,8 +335,8 @@ def test_what_is_cut_at_once(server, call):
         maps.response.read()
 
 
-def test_a_reset_is_no_end(server, call):
-    """Where the system lets it, the client sees a reset."""
+def test_connections_are_reset(server, call):
+    """The client sees a reset where the system supports that."""
     stream = call.watch(f"{MAPS}?resourceVersion={server.resource_version}")
     assert server.faults.cut_connections(reset=True) == 1
     with pytest.raises(BROKEN):
@@ -343,31 +344,31 @@ def test_a_reset_is_no_end(server, call):
 
 
 def test_watches_can_be_ended(server, call):
-    """Properly, as at their deadline."""
+    """The watches end properly, as at their deadline."""
     stream = call.watch(f"{MAPS}?resourceVersion={server.resource_version}")
     assert server.faults.end_watches() == 1
     assert stream.rest() == []
 
 
-def test_a_watch_that_was_ended_tells_of_nothing_that_it_has_not_sent(client_of, make):
-    """A watch that ends while it is frozen goes to its end without a bookmark for what was written meanwhile."""
+def test_ended_watch_sends_no_bookmark_for_unsent_events(client_of):
+    """A watch that ends while frozen sends no bookmark that covers events it has not sent."""
     with EmbeddedAPIServer(bookmark_interval=0.001) as server:
         stream = client_of(server).watch(f"{MAPS}?resourceVersion={server.resource_version}&allowWatchBookmarks=true")
         stream.event()
         before = server.resource_version
         server.faults.freeze()
-        # Whatever the fault finds under way has left by then: frozen is who sends no more bookmarks.
+        # Bookmarks that are on their way when the fault begins still arrive; a frozen watch sends no more of them.
         while select.select([stream.response.fp], [], [], 0.1)[0]:
             stream.event()
         server.faults.end_watches()
-        server.create(make("a"))
+        server.create(config_map("a"))
         server.faults.clear()
         versions = [obj["metadata"]["resourceVersion"] for _, obj in stream.rest()]
     assert not [version for version in versions if int(version) > int(before)]
 
 
 def test_connections_can_be_refused(server, call):
-    """For a while, or until they are accepted again; those that are open go on."""
+    """For a number of seconds or until `accept_connections`; open connections continue."""
     stream = call.watch(f"{MAPS}?resourceVersion={server.resource_version}")
     server.faults.refuse_connections()
     with pytest.raises(ConnectionRefusedError):
@@ -379,18 +380,18 @@ def test_connections_can_be_refused(server, call):
     server.faults.refuse_connections(0.2)
     with pytest.raises(ConnectionRefusedError):
         call("GET", MAPS)
-    deadline = time.monotonic() + 10
-    while True:
+
+    def is_accepted() -> bool:
         try:
-            assert call("GET", MAPS).status == 200
-            break
+            return call("GET", MAPS).status == 200
         except ConnectionRefusedError:
-            assert time.monotonic() < deadline
-            threading.Event().wait(0.02)
+            return False
+
+    assert eventually(is_accepted)
 
 
-def test_faults_go_with_tls_too(client_of, make):
-    """Cuts and half lines are the same over TLS."""
+def test_faults_over_tls(client_of):
+    """Cuts and half lines work over TLS too."""
     with EmbeddedAPIServer(tls=True) as server:
         call = client_of(server)
         path = f"{MAPS}?resourceVersion={server.resource_version}"
@@ -402,7 +403,7 @@ def test_faults_go_with_tls_too(client_of, make):
         assert call("GET", MAPS).status == 200
 
 
-# --- an informer lives through all of them ---
+# an informer lives through all of them
 
 TROUBLE = {
     "cut": lambda s: s.faults.cut_connections(),
@@ -429,9 +430,9 @@ TROUBLE = {
 
 @pytest.mark.parametrize("watch_list", [True, False], ids=["watch list", "paged list"])
 @pytest.mark.parametrize("trouble", TROUBLE.values(), ids=TROUBLE)
-def test_an_informer_lives_through_it(server, make, trouble, watch_list):
-    """What is written while the trouble lasts is seen in the end, deletions too."""
-    server.create(make("goes"))
+def test_informer_recovers(server, trouble, watch_list):
+    """In the end the informer has seen every write, deletions too."""
+    server.create(config_map("goes"))
     with (
         server.api_client() as api,
         SharedInformer(
@@ -441,6 +442,6 @@ def test_an_informer_lives_through_it(server, make, trouble, watch_list):
         assert informer.wait_for_sync(10)
         trouble(server)
         server.delete("configmaps", "goes")
-        last = server.create(make("comes"))
+        last = server.create(config_map("comes"))
         assert informer.wait_for_resource_version(last["metadata"]["resourceVersion"], 20)
         assert [obj.name for obj in informer.lister.list()] == ["comes"]

@@ -1,4 +1,4 @@
-"""HTTP/1.1 on the wire: what a client may send, and what it gets for what it may not."""
+"""HTTP/1.1 on the wire: which requests the server accepts, and how it refuses others."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ import pytest
 from hypothesis import given, strategies as st
 
 from informer.testing.http.messages import BadMessageError, parse_head, response_head
+from tests.support.objects import config_map
 
 MAPS = "/api/v1/namespaces/default/configmaps"
 
 
 class Wire:
-    """A bare connection."""
+    """A plain connection to a server."""
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
@@ -60,8 +61,8 @@ def connect(server) -> Iterator[Wire]:
         yield wire
 
 
-def test_a_connection_serves_one_request_after_another(server, wire):
-    """Keep-alive: until the client says otherwise."""
+def test_connection_serves_several_requests(server, wire):
+    """The connection stays open until the client sends `Connection: close`."""
     for _ in range(3):
         wire.send("GET /healthz HTTP/1.1", "Host: x")
         assert wire.answer()[::2] == (200, b"ok")
@@ -73,7 +74,7 @@ def test_a_connection_serves_one_request_after_another(server, wire):
 
 
 def test_a_refusal_keeps_the_connection(wire):
-    """A Status is an answer like any other."""
+    """The connection stays open after a refusal."""
     wire.send("GET /api/v1/nothing HTTP/1.1", "Host: x")
     assert wire.answer()[0] == 404
     wire.send("GET /healthz HTTP/1.1", "Host: x")
@@ -81,7 +82,7 @@ def test_a_refusal_keeps_the_connection(wire):
 
 
 def test_a_stream_keeps_the_connection_when_it_ends_properly(server, wire):
-    """A watch ends with the last chunk, and the next request follows on the same connection."""
+    """A watch ends with the last chunk, and the next request uses the same connection."""
     server.faults.short_watches()
     wire.send(f"GET {MAPS}?watch=1 HTTP/1.1", "Host: x")
     assert wire.answer()[::2] == (200, b"")
@@ -89,15 +90,15 @@ def test_a_stream_keeps_the_connection_when_it_ends_properly(server, wire):
     assert wire.answer()[0] == 200
 
 
-def test_requests_can_be_sent_ahead(wire):
-    """Pipelined ones are answered in order."""
+def test_pipelined_requests_are_answered_in_order(wire):
+    """Pipelined requests are answered in order."""
     wire.send("GET /healthz HTTP/1.1", "Host: x", body=b"GET /version HTTP/1.1\r\nHost: x\r\n\r\n")
     assert wire.answer()[2] == b"ok"
     assert json.loads(wire.answer()[2])["major"] == "1"
 
 
-def test_http_1_0_closes(wire):
-    """Unless asked to keep the connection."""
+def test_http_1_0_connection_is_closed(wire):
+    """The connection is closed, except when the client asks to keep it."""
     wire.send("GET /healthz HTTP/1.0", "Connection: keep-alive")
     assert wire.answer()[0] == 200
     wire.send("GET /healthz HTTP/1.0")
@@ -105,18 +106,18 @@ def test_http_1_0_closes(wire):
     assert wire.file.read() == b""
 
 
-def test_a_body_may_come_in_pieces(wire, make):
-    """However it is cut."""
-    body = json.dumps(make("a")).encode()
+def test_a_body_may_come_in_pieces(wire):
+    """A body is read no matter how it is split into packets."""
+    body = json.dumps(config_map("a")).encode()
     head = f"POST {MAPS} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode()
     for piece in (head[:20], head[20:] + body[:10], body[10:]):
         wire.sock.sendall(piece)
     assert wire.answer()[0] == 201
 
 
-def test_a_body_may_come_in_chunks(wire, make):
-    """With extensions and a trailer, too."""
-    body = json.dumps(make("a")).encode()
+def test_a_body_may_come_in_chunks(wire):
+    """A chunked body, with a chunk extension."""
+    body = json.dumps(config_map("a")).encode()
     wire.send(f"POST {MAPS} HTTP/1.1", "Host: x", "Transfer-Encoding: chunked", "Content-Type: application/json")
     wire.sock.sendall(b"5;x=y\r\n" + body[:5] + b"\r\n%X\r\n" % (len(body) - 5))
     wire.sock.sendall(body[5:] + b"\r\n0\r\n\r\n")
@@ -125,9 +126,9 @@ def test_a_body_may_come_in_chunks(wire, make):
     assert wire.answer()[0] == 200
 
 
-def test_a_client_may_wait_to_be_told_to_go_on(wire, make):
-    """Expect: 100-continue, as curl sends for long bodies."""
-    body = json.dumps(make("a")).encode()
+def test_expect_100_continue(wire):
+    """`Expect: 100-continue`, as curl sends it for long bodies."""
+    body = json.dumps(config_map("a")).encode()
     wire.send(f"POST {MAPS} HTTP/1.1", "Host: x", "Expect: 100-continue", f"Content-Length: {len(body)}")
     assert wire.file.readline() == b"HTTP/1.1 100 Continue\r\n"
     assert wire.file.readline() == b"\r\n"
@@ -153,8 +154,8 @@ def test_a_client_may_wait_to_be_told_to_go_on(wire, make):
     ],
     ids=lambda lines: lines[-1][:30],
 )
-def test_what_is_no_http_is_a_bad_request(wire, lines):
-    """400 and the end of the connection; the server goes on."""
+def test_invalid_request_is_400(wire, lines):
+    """400, and the connection is closed; the server continues."""
     wire.send(*lines)
     status, headers, body = wire.answer()
     assert (status, headers["connection"]) == (400, "close")
@@ -162,15 +163,15 @@ def test_what_is_no_http_is_a_bad_request(wire, lines):
     assert wire.file.read() == b""
 
 
-def test_a_broken_chunk_is_a_bad_request(wire):
+def test_invalid_chunk_is_400(wire):
     """The size of a chunk has to be a number."""
     wire.send(f"POST {MAPS} HTTP/1.1", "Host: x", "Transfer-Encoding: chunked", body=b"xyz\r\n")
     assert wire.answer()[0] == 400
 
 
 @pytest.mark.parametrize("begun", [b"", b"GET /heal", b"POST / HTTP/1.1\r\nContent-Length: 10\r\n\r\nhalf"])
-def test_a_client_that_leaves_early_harms_nobody(server, begun):
-    """Its thread ends, without an answer."""
+def test_server_survives_a_client_that_disconnects_early(server, begun):
+    """The connection's thread ends without an answer, and the server continues."""
     with connect(server) as wire:
         wire.sock.sendall(begun)
     with connect(server) as wire:
@@ -178,31 +179,31 @@ def test_a_client_that_leaves_early_harms_nobody(server, begun):
         assert wire.answer()[0] == 200
 
 
-def test_a_path_is_unquoted(server, wire):
-    """Role names may have odd characters."""
+def test_path_is_unquoted(server, wire):
+    """Escapes in a path are decoded: role names may contain a colon or a space."""
     server.create({"kind": "Role", "apiVersion": "rbac.authorization.k8s.io/v1", "metadata": {"name": "system:a b"}})
     wire.send("GET /apis/rbac.authorization.k8s.io/v1/namespaces/default/roles/system%3Aa%20b HTTP/1.1", "Host: x")
     assert wire.answer()[0] == 200
 
 
-# --- the pure parts ---
+# Parsing and formatting
 
 
 def test_the_head_of_a_request():
-    """Names of headers in small letters, values of repeated ones joined."""
+    """Names of headers are in lower case; values of repeated headers are joined."""
     head = parse_head(b"GET /a?b=c HTTP/1.1\r\nHost: x\r\nAccept: a\r\naccept:  b \r\nContent-Length: 3")
     assert (head.method, head.target, head.content_length, head.keep_alive) == ("GET", "/a?b=c", 3, True)
     assert head.headers == {"host": "x", "accept": "a, b", "content-length": "3"}
 
 
 @given(st.binary(max_size=80))
-def test_any_bytes_are_a_head_or_refused(data):
-    """No other error comes out."""
+def test_parse_head_raises_no_other_error(data):
+    """`parse_head` raises no error other than BadMessageError."""
     with suppress(BadMessageError):
         parse_head(data)
 
 
 def test_the_head_of_a_response():
-    """A code without a phrase is possible."""
+    """A status code without a known reason phrase is allowed."""
     assert response_head(200, {"A": "b"}) == b"HTTP/1.1 200 OK\r\nA: b\r\n\r\n"
     assert response_head(799, {}).startswith(b"HTTP/1.1 799 ")

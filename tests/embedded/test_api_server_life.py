@@ -1,4 +1,4 @@
-"""Starting, stopping and restarting; plain calls; the request log."""
+"""Starting, stopping and restarting the embedded API server; calls instead of requests; the request log."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ from kubernetes import client
 
 from informer import ApiError, ListWatch, Object, SharedInformer
 from informer.testing import EmbeddedAPIServer
+from tests.support.objects import config_map
 
 MAPS = "/api/v1/namespaces/default/configmaps"
 
 
-def test_stop_leaves_no_thread(make, client_of):
-    """Though watches are open and clients have not closed their connections."""
+def test_stop_leaves_no_thread(client_of):
+    """`stop` ends all threads, although watches are open and clients have not closed their connections."""
     before = set(threading.enumerate())
     server = EmbeddedAPIServer().start()
     call = client_of(server)
@@ -29,27 +30,27 @@ def test_stop_leaves_no_thread(make, client_of):
     server.faults.hang(on="list")
     broken = []
 
-    def list_in_vain():
+    def list_until_cut():
         try:
             call("GET", MAPS)
         except (OSError, http.client.HTTPException) as error:
             broken.append(error)
 
-    impatient = threading.Thread(target=list_in_vain)
-    impatient.start()
+    listing = threading.Thread(target=list_until_cut)
+    listing.start()
     server.requests.wait_for(1, "list")
     begun = time.monotonic()
     server.stop()
     assert time.monotonic() - begun < 2
-    impatient.join()
+    listing.join()
     assert len(broken) == 1
     assert set(threading.enumerate()) == before
     assert [stream.response.isclosed() or stream.line() for stream in streams] == [b""] * 10
     server.stop()
 
 
-def test_misuse_says_what_is_wrong():
-    """Before the start, after it, and after the end."""
+def test_misuse_raises_runtime_error():
+    """Before the start, after it, and after the stop."""
     server = EmbeddedAPIServer()
     with pytest.raises(RuntimeError, match="not started"):
         _ = server.url
@@ -63,16 +64,16 @@ def test_misuse_says_what_is_wrong():
         server.api_client()
 
 
-def test_objects_can_be_made_before_the_start(make, client_of):
-    """So that the first client finds them."""
+def test_objects_created_before_the_start_are_served(client_of):
+    """Objects created before the start are listed by the first client."""
     server = EmbeddedAPIServer()
-    server.create(make("a"))
+    server.create(config_map("a"))
     with server:
         assert client_of(server)("GET", MAPS).names == ["a"]
 
 
-def test_importing_the_package_imports_little():
-    """Neither the server nor the official client, before one of them is used."""
+def test_import_does_not_load_the_server_or_the_client():
+    """The import loads neither the server nor the official client, until one of them is used."""
     code = (
         "import sys, informer.testing; import informer.testing.pytest_plugin;"
         "assert not {'informer.testing.api_server', 'kubernetes.client', 'cryptography', 'yaml'} & set(sys.modules);"
@@ -82,9 +83,9 @@ def test_importing_the_package_imports_little():
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 
-def test_a_restart_keeps_the_port_and_the_state(server, call, make):
-    """Connections are cut; objects, their versions and the counter stay."""
-    created = server.create(make("a"))
+def test_restart_keeps_port_and_objects(server, call):
+    """Connections are cut; objects, their versions and the version counter stay."""
+    created = server.create(config_map("a"))
     url = server.url
     stream = call.watch(MAPS)
     stream.event()
@@ -93,31 +94,32 @@ def test_a_restart_keeps_the_port_and_the_state(server, call, make):
     assert server.url == url
     assert call("GET", f"{MAPS}/a").json == created
     assert (
-        int(server.create(make("b"))["metadata"]["resourceVersion"]) == int(created["metadata"]["resourceVersion"]) + 1
+        int(server.create(config_map("b"))["metadata"]["resourceVersion"])
+        == int(created["metadata"]["resourceVersion"]) + 1
     )
 
 
-def test_an_informer_lives_through_restart_and_compaction(server, make):
-    """It sees everything that happens before and after."""
+def test_informer_recovers_from_restart_and_compaction(server):
+    """The informer sees every change before and after."""
     with server.api_client() as api, SharedInformer(ListWatch.for_resource(api, "configmaps")) as informer:
         assert informer.wait_for_sync(10)
         for number, trouble in enumerate(
             (server.restart, server.compact, server.faults.cut_connections, server.restart)
         ):
-            server.create(make(f"before{number}"))
+            server.create(config_map(f"before{number}"))
             trouble()
-            last = server.create(make(f"after{number}"))
+            last = server.create(config_map(f"after{number}"))
             assert informer.wait_for_resource_version(last["metadata"]["resourceVersion"], 20)
         assert len(informer.lister.list()) == 8
 
 
-# --- plain calls ---
+# Calls instead of requests
 
 
-def test_plain_calls_are_as_requests(server, call, make):
-    """They return what is stored, dicts of one's own, and every watch sees them."""
+def test_calls_act_like_requests(server, call):
+    """Calls return copies of what is stored, and every watch sees the changes."""
     stream = call.watch(MAPS)
-    created = server.create(make("a", app="web"))
+    created = server.create(config_map("a", labels={"app": "web"}))
     assert created == call("GET", f"{MAPS}/a").json == server.get("configmaps", "a")
     created["data"] = {"k": "v"}
     updated = server.update(created)
@@ -135,14 +137,14 @@ def test_plain_calls_are_as_requests(server, call, make):
 @pytest.mark.parametrize(
     "name", ["deployments", "deploy", "deployments.apps", "apps/v1/Deployment", "apps/v1/deployments"]
 )
-def test_a_resource_has_several_names(server, name):
-    """As in the rest of the package."""
+def test_names_of_a_resource(server, name):
+    """Any form of name that the library accepts."""
     server.create({"kind": "Deployment", "apiVersion": "apps/v1", "metadata": {"name": "d"}})
     assert server.get(name, "d")["metadata"]["name"] == "d"
 
 
-def test_an_object_may_be_a_dict_an_object_or_a_model(server):
-    """A model may leave out what it is."""
+def test_calls_take_a_dict_an_object_or_a_model(server):
+    """A model may lack kind and apiVersion."""
     metadata = client.V1ObjectMeta(name="model", labels={"a": "b"})
     of_model = server.create(client.V1Pod(metadata=metadata, spec=client.V1PodSpec(containers=[])))
     assert (of_model["kind"], of_model["apiVersion"], of_model["metadata"]["labels"]) == ("Pod", "v1", {"a": "b"})
@@ -157,8 +159,8 @@ def test_an_object_may_be_a_dict_an_object_or_a_model(server):
     assert server.delete(secret)["metadata"]["name"] == "s"
 
 
-def test_plain_calls_write_the_status_too(server):
-    """There is no kubelet that would: a pod can be made as it is to be seen."""
+def test_calls_write_the_status(server):
+    """No kubelet runs, so a call sets the status of a pod too."""
     pod = {"kind": "Pod", "apiVersion": "v1", "metadata": {"name": "p"}, "status": {"phase": "Running"}}
     assert server.create(pod)["status"] == {"phase": "Running"}
     assert server.patch("pods", "p", {"status": {"phase": "Failed"}})["status"] == {"phase": "Failed"}
@@ -184,23 +186,23 @@ def test_plain_calls_write_the_status_too(server):
         (lambda s: s.create({"kind": "Pod", "apiVersion": "v1", "metadata": {"name": "A"}}), ApiError, "422 Invalid"),
     ],
 )
-def test_plain_calls_raise_what_a_client_would_be_answered(server, act, error, match):
-    """ApiError with the code and the words; another error where the call makes no sense."""
+def test_calls_raise_the_servers_refusal(server, act, error, match):
+    """An ApiError with the code and message of the answer; another error for a call that makes no sense."""
     with pytest.raises(error, match=match):
         act(server)
 
 
-def test_many_writers_make_one_history(server, call, make):
-    """Threads that write by calls and over HTTP: every write has a resourceVersion of its own, and a watch sees all."""
+def test_writes_of_many_threads_have_one_order(server, call):
+    """Threads write by calls and over HTTP: each write has its own resourceVersion, and a watch sees all of them."""
     stream = call.watch(f"{MAPS}?resourceVersion={server.resource_version}")
 
     def by_call(start):
         for number in range(start, start + 50):
-            server.create(make(f"m{number:03}"))
+            server.create(config_map(f"m{number:03}"))
 
     def over_http(start):
         for number in range(start, start + 25):
-            assert call("POST", MAPS, make(f"m{number:03}")).status == 201
+            assert call("POST", MAPS, config_map(f"m{number:03}")).status == 201
 
     threads = [threading.Thread(target=by_call, args=(n * 100,)) for n in range(4)]
     threads += [threading.Thread(target=over_http, args=(n * 100 + 50,)) for n in range(4)]
@@ -213,12 +215,12 @@ def test_many_writers_make_one_history(server, call, make):
     assert versions[-1] == int(server.resource_version)
 
 
-# --- the request log ---
+# The request log
 
 
-def test_requests_are_logged(server, call, make):
-    """With what is needed to count and tell them."""
-    call("POST", MAPS, make("a"), User_Agent="tester/1")
+def test_requests_are_logged(server, call):
+    """An entry has the fields needed to count requests and to tell them apart."""
+    call("POST", MAPS, config_map("a"), User_Agent="tester/1")
     stream = call.watch(f"{MAPS}?labelSelector=x")
     call("GET", "/apis/apps/v1/deployments/none")
     first, second, third = server.requests
@@ -248,14 +250,14 @@ def test_requests_are_logged(server, call, make):
     assert not server.requests.select()
 
 
-def test_a_watch_that_begins_with_the_state_is_logged_as_one(server, call):
-    """ "watch_list" tells it from a plain watch."""
+def test_watch_with_initial_events_is_logged_as_watch_list(server, call):
+    """Its verb is "watch_list", not "watch"."""
     call.watched(f"{MAPS}?sendInitialEvents=true&resourceVersionMatch=NotOlderThan")
     assert [request.verb for request in server.requests] == ["watch_list"]
 
 
 def test_waiting_for_requests(server, call):
-    """`wait_for` returns them, or says what came instead."""
+    """`wait_for` returns the requests, or its error lists what came instead."""
     waited = []
     thread = threading.Thread(target=lambda: waited.extend(server.requests.wait_for(2, "list", "pods")))
     thread.start()
@@ -269,12 +271,12 @@ def test_waiting_for_requests(server, call):
         server.requests.wait_for(3, timeout=0.01)
 
 
-def test_stop_does_not_wait_for_who_never_begins_tls(client_of):
-    """A client that connects and says nothing holds nothing up."""
+def test_stop_does_not_wait_for_a_tls_handshake(client_of):
+    """`stop` does not wait for a client that connects and sends nothing."""
     with EmbeddedAPIServer(tls=True) as server:
         port = int(server.url.rpartition(":")[2])
         with socket.create_connection(("127.0.0.1", port), timeout=5) as client_socket:
-            # Connections are accepted in order: when this one is served, the other was accepted.
+            # Connections are accepted in order: since this request is answered, the silent connection was accepted too.
             assert client_of(server)("GET", "/healthz").status == 200
             begun = time.monotonic()
             server.stop()
@@ -283,8 +285,8 @@ def test_stop_does_not_wait_for_who_never_begins_tls(client_of):
 
 
 @pytest.mark.parametrize("module", ["api_server", "faults.faults", "fake_source", "server.request_log"])
-def test_the_examples_of_the_docstrings_work(module):
-    """They run as they stand."""
+def test_examples_in_docstrings_run(module):
+    """The examples run as written."""
     results = doctest.testmod(importlib.import_module(f"informer.testing.{module}"))
     assert results.attempted > 0
     assert results.failed == 0

@@ -1,4 +1,4 @@
-"""Lists: selectors, pages of one moment, rules of resourceVersion, representations and compression."""
+"""Lists: selectors, consistent pages, rules of resourceVersion, representations, compression and shards."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from kubernetes import client
 
 from informer.testing import EmbeddedAPIServer
 from informer.testing.listwatch.shard_selector import fnv1a_64
+from tests.support.objects import config_map, namespace_object
 
 MAPS = "/api/v1/namespaces/default/configmaps"
 ALL_MAPS = "/api/v1/configmaps"
@@ -16,26 +17,26 @@ PARTIAL = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 
 
 @pytest.fixture
-def maps(server, make):
+def maps(server):
     """Five ConfigMaps, four in one namespace and one in another."""
-    server.create({"kind": "Namespace", "apiVersion": "v1", "metadata": {"name": "aaa"}})
-    server.create(make("z", "aaa", n="5"))
+    server.create(namespace_object("aaa"))
+    server.create(config_map("z", namespace="aaa", labels={"n": "5"}))
     for number, name in enumerate("abcd", 1):
-        server.create(make(name, n=str(number), app="web" if number < 3 else "db"))
+        server.create(config_map(name, labels={"n": str(number), "app": "web" if number < 3 else "db"}))
 
 
-def test_a_list_says_its_kind_and_its_items_do_not(server, call, maps):
-    """Built-in kinds come without kind and apiVersion in the items, in the order of namespace and name."""
+def test_items_of_a_list_have_no_kind(server, call, maps):
+    """Items of built-in kinds have neither kind nor apiVersion, and are sorted by namespace and name."""
     answer = call("GET", ALL_MAPS)
     assert (answer.json["kind"], answer.json["apiVersion"]) == ("ConfigMapList", "v1")
     assert answer.json["metadata"] == {"resourceVersion": server.resource_version}
-    assert list(answer.json["items"][0]) == ["metadata"]
+    assert list(answer.json["items"][0]) == ["metadata", "data"]
     assert answer.names == ["z", "a", "b", "c", "d"]
     assert call("GET", MAPS).names == ["a", "b", "c", "d"]
 
 
-def test_an_empty_list_has_items(call):
-    """As an empty list, not null; a namespace that is not there is an empty list too."""
+def test_empty_list_has_items(call):
+    """`items` is an empty list, not null, also for a namespace that does not exist."""
     assert call("GET", MAPS).json["items"] == []
     assert call("GET", "/api/v1/namespaces/nope/configmaps").json["items"] == []
 
@@ -54,12 +55,12 @@ def test_an_empty_list_has_items(call):
     ],
 )
 def test_selectors_of_labels_and_fields(call, maps, query, names):
-    """Only what is selected is listed."""
+    """Only selected objects are listed."""
     assert "".join(call("GET", f"{MAPS}?{query}").names) == names
 
 
 def test_pods_can_be_selected_by_node_and_phase(server, call):
-    """Field selectors know the fields of the kind, and count as empty or as their default what is not there."""
+    """Field selectors support the fields of the kind; a missing field counts as empty or as its default."""
     for name, node, phase in (("p", "n1", "Running"), ("q", "n2", "Failed"), ("r", None, None)):
         spec = {"nodeName": node} if node else {}
         status = {"status": {"phase": phase}} if phase else {}
@@ -128,20 +129,20 @@ REFUSALS = {
 
 
 @pytest.mark.parametrize(("path", "status", "message"), REFUSALS.values(), ids=REFUSALS)
-def test_a_list_is_refused_in_the_real_servers_words(call, path, status, message):
-    """What cannot be asked for is answered with the code and text of kube-apiserver."""
+def test_invalid_list_is_refused_like_kube_apiserver(call, path, status, message):
+    """The code and message are kube-apiserver's."""
     answer = call("GET", path, Accept="text/html" if path.endswith("html") else "application/json")
     assert answer.status == status
     assert answer.message.startswith(message)
 
 
-def test_pages_show_one_moment(server, call, make, maps):
-    """However much is written between two pages, they are parts of one list, with its resourceVersion."""
+def test_pages_belong_to_one_snapshot(server, call, maps):
+    """Whatever is written between two pages, they belong to one snapshot and have its resourceVersion."""
     first = call("GET", f"{ALL_MAPS}?limit=2")
     token = first.json["metadata"]["continue"]
     assert first.names == ["z", "a"]
     assert first.json["metadata"]["remainingItemCount"] == 3
-    server.create(make("aa"))
+    server.create(config_map("aa"))
     server.delete("configmaps", "c")
     server.patch("configmaps", "d", {"metadata": {"labels": {"n": "changed"}}})
     second = call("GET", f"{ALL_MAPS}?limit=2&continue={token}")
@@ -154,8 +155,8 @@ def test_pages_show_one_moment(server, call, make, maps):
     assert call("GET", ALL_MAPS).names == ["z", "a", "aa", "b", "d"]
 
 
-def test_a_page_of_a_selection_does_not_say_how_many_remain(call, maps):
-    """And whether anything that follows is selected is only known on the next page, which may be empty."""
+def test_page_of_a_selection_has_no_remaining_count(call, maps):
+    """Whether a later object is selected is known only on the next page, which may be empty."""
     first = call("GET", f"{MAPS}?limit=2&labelSelector=app%3Dweb")
     assert first.names == ["a", "b"]
     assert "remainingItemCount" not in first.json["metadata"]
@@ -164,10 +165,10 @@ def test_a_page_of_a_selection_does_not_say_how_many_remain(call, maps):
     assert "continue" not in second.json["metadata"]
 
 
-def test_the_official_client_pages(server, make):
-    """Its models read continue and remainingItemCount."""
+def test_official_client_reads_pages(server):
+    """The official client's models read `continue` and `remainingItemCount`."""
     for number in range(7):
-        server.create(make(f"m{number}"))
+        server.create(config_map(f"m{number}"))
     with server.api_client() as api:
         core, names, token = client.CoreV1Api(api), [], None
         while True:
@@ -179,10 +180,10 @@ def test_the_official_client_pages(server, make):
     assert names == [f"m{number}" for number in range(7)]
 
 
-def test_after_a_compaction_a_token_has_expired(server, call, make, maps):
-    """410, with a token that goes on from the same place in the list as it is now."""
+def test_continue_token_expires_with_a_compaction(server, call, maps):
+    """410, with a token that continues at the same place of the current list."""
     token = call("GET", f"{ALL_MAPS}?limit=2").json["metadata"]["continue"]
-    server.create(make("aa"))
+    server.create(config_map("aa"))
     server.compact()
     expired = call("GET", f"{ALL_MAPS}?limit=2&continue={token}")
     assert (expired.status, expired.json["reason"]) == (410, "Expired")
@@ -191,10 +192,10 @@ def test_after_a_compaction_a_token_has_expired(server, call, make, maps):
     assert call("GET", f"{ALL_MAPS}?limit=9&continue={again}").names == ["aa", "b", "c", "d"]
 
 
-def test_rules_of_the_resource_version(server, call, make):
-    """Exact and (with a limit) unset show the past, NotOlderThan and unset without a limit the present."""
-    old = server.create(make("a"))["metadata"]["resourceVersion"]
-    server.create(make("b"))
+def test_rules_of_the_resource_version(server, call):
+    """Exact, and unset with a limit, list that version; NotOlderThan, and unset without a limit, list the current state."""
+    old = server.create(config_map("a"))["metadata"]["resourceVersion"]
+    server.create(config_map("b"))
     new = server.resource_version
 
     def listed(query):
@@ -207,14 +208,14 @@ def test_rules_of_the_resource_version(server, call, make):
     assert listed(f"resourceVersion={old}&resourceVersionMatch=NotOlderThan&limit=5") == ("ab", new)
     assert listed(f"resourceVersion={old}") == ("ab", new)
     assert listed("resourceVersion=0") == ("ab", new)
-    # From resourceVersion 0 there are no pages.
+    # A list at resourceVersion 0 has no pages.
     assert listed("resourceVersion=0&limit=1") == ("ab", new)
 
 
-def test_the_past_goes_with_a_compaction_and_not_with_a_restart(server, call, make):
+def test_compaction_forgets_history_and_restart_does_not(server, call):
     """A list at an old resourceVersion is 410 after a compaction."""
-    old = server.create(make("a"))["metadata"]["resourceVersion"]
-    server.create(make("b"))
+    old = server.create(config_map("a"))["metadata"]["resourceVersion"]
+    server.create(config_map("b"))
     exact = f"{MAPS}?resourceVersion={old}&resourceVersionMatch=Exact"
     server.restart()
     assert call("GET", exact).names == ["a"]
@@ -224,20 +225,20 @@ def test_the_past_goes_with_a_compaction_and_not_with_a_restart(server, call, ma
     assert call("GET", f"{MAPS}?resourceVersion={old}").names == ["a", "b"]
 
 
-def test_history_beyond_its_limit_is_forgotten(make, client_of):
-    """As if it had been compacted."""
+def test_history_beyond_its_limit_is_forgotten(client_of):
+    """Older versions are answered as after a compaction."""
     with EmbeddedAPIServer(history_limit=3) as server:
-        old = server.create(make("a"))["metadata"]["resourceVersion"]
+        old = server.create(config_map("a"))["metadata"]["resourceVersion"]
         for number in range(4):
-            server.create(make(f"b{number}"))
+            server.create(config_map(f"b{number}"))
         call = client_of(server)
         assert call("GET", f"{MAPS}?resourceVersion={old}&resourceVersionMatch=Exact").status == 410
         recent = str(int(server.resource_version) - 3)
         assert call("GET", f"{MAPS}?resourceVersion={recent}&resourceVersionMatch=Exact").names == ["a", "b0"]
 
 
-def test_a_resource_version_from_the_future_is_a_timeout(server, call):
-    """504 with its own cause, and Retry-After in header and details."""
+def test_future_resource_version_is_504(server, call):
+    """504 with its own cause, and Retry-After in the header and the details."""
     answer = call("GET", f"{MAPS}?resourceVersion=99999999")
     assert answer.status == 504
     assert answer.headers["retry-after"] == "1"
@@ -249,8 +250,8 @@ def test_a_resource_version_from_the_future_is_a_timeout(server, call):
     }
 
 
-def test_metadata_alone(call, maps):
-    """PartialObjectMetadata and its list, by Accept; a list as a single one is not acceptable."""
+def test_metadata_only_lists(call, maps):
+    """`Accept` asks for PartialObjectMetadata or a list of it; a single one is not acceptable for a list."""
     listed = call("GET", MAPS, Accept=PARTIAL).json
     assert (listed["kind"], listed["apiVersion"]) == ("PartialObjectMetadataList", "meta.k8s.io/v1")
     assert list(listed["items"][0]) == ["kind", "apiVersion", "metadata"]
@@ -258,15 +259,15 @@ def test_metadata_alone(call, maps):
     single = PARTIAL.replace("List", "")
     assert call("GET", f"{MAPS}/a", Accept=single).json["kind"] == "PartialObjectMetadata"
     assert call("GET", MAPS, Accept=single).status == 406
-    # kubectl asks for a table first, and takes plain JSON too.
+    # kubectl asks for a table first, and accepts plain JSON too.
     table = "application/json;as=Table;v=v1;g=meta.k8s.io"
     assert call("GET", MAPS, Accept=table).status == 406
     assert call("GET", MAPS, Accept=f"{table},application/json").json["kind"] == "ConfigMapList"
 
 
-def test_long_lists_are_compressed_for_who_asks(server, call, make):
-    """From 128 KiB on, and never for who does not ask; long answers come in chunks."""
-    server.create(make("big") | {"data": {"k": "x" * 200_000}})
+def test_long_lists_are_compressed_on_request(server, call):
+    """Lists of 128 KiB or more are gzipped if the client accepts that; long answers are chunked."""
+    server.create(config_map("big") | {"data": {"k": "x" * 200_000}})
     plain = call("GET", MAPS)
     packed = call("GET", MAPS, Accept_Encoding="gzip")
     assert plain.headers["transfer-encoding"] == "chunked"
@@ -276,17 +277,17 @@ def test_long_lists_are_compressed_for_who_asks(server, call, make):
     assert "content-encoding" not in small.headers
 
 
-# --- shards ---
+# Shards
 
 LOW = "shardRange(object.metadata.uid, '0x0000000000000000', '0x8000000000000000')"
 HIGH = "shardRange(object.metadata.uid, '0x8000000000000000', '0x10000000000000000')"
 
 
-def test_a_shard_holds_the_objects_whose_hash_lies_in_it(make, client_of):
-    """With the gate, the list says which shard it is, and two halves make the whole."""
+def test_shard_holds_the_objects_in_its_hash_range(client_of):
+    """With the feature gate the list names its shard, and the two halves together hold every object."""
     with EmbeddedAPIServer(sharded_list_and_watch=True) as server:
         call = client_of(server)
-        uids = {server.create(make(f"m{n}"))["metadata"]["uid"] for n in range(20)}
+        uids = {server.create(config_map(f"m{n}"))["metadata"]["uid"] for n in range(20)}
         low, high = (call("GET", f"{MAPS}?shardSelector={each}").json for each in (LOW, HIGH))
         assert low["metadata"]["shardInfo"] == {"selector": LOW}
         parts = [{item["metadata"]["uid"] for item in part["items"]} for part in (low, high)]
@@ -299,11 +300,11 @@ def test_a_shard_holds_the_objects_whose_hash_lies_in_it(make, client_of):
 
 
 @pytest.mark.parametrize("options", [{}, {"version": "1.35", "sharded_list_and_watch": True}], ids=["no gate", "1.35"])
-def test_without_the_gate_a_shard_selector_is_ignored(make, client_of, options):
-    """Everything is listed, and nothing says so."""
+def test_without_the_gate_a_shard_selector_is_ignored(client_of, options):
+    """Everything is listed, without a hint in the answer."""
     with EmbeddedAPIServer(**options) as server:
         for number in range(5):
-            server.create(make(f"m{number}"))
+            server.create(config_map(f"m{number}"))
         listed = client_of(server)("GET", f"{MAPS}?shardSelector={LOW}").json
         assert len(listed["items"]) == 5
         assert "shardInfo" not in listed["metadata"]
@@ -323,8 +324,8 @@ def test_without_the_gate_a_shard_selector_is_ignored(make, client_of, options):
         ),
     ],
 )
-def test_a_bad_shard_selector_is_an_error_without_a_reason(client_of, selector, message):
-    """500, as the real server has it."""
+def test_invalid_shard_selector_is_500_without_a_reason(client_of, selector, message):
+    """500, as in kube-apiserver."""
     with EmbeddedAPIServer(sharded_list_and_watch=True) as server:
         answer = client_of(server)("GET", f"{MAPS}?shardSelector={selector}")
         assert answer.status == 500
@@ -336,5 +337,5 @@ def test_a_bad_shard_selector_is_an_error_without_a_reason(client_of, selector, 
     ("text", "value"), [("", 0xCBF29CE484222325), ("a", 0xAF63DC4C8601EC8C), ("foobar", 0x85944171F73967E8)]
 )
 def test_the_hash_is_fnv_1a(text, value):
-    """The reference values of FNV-1a with 64 bits."""
+    """The reference values of 64-bit FNV-1a."""
     assert fnv1a_64(text) == value

@@ -8,17 +8,15 @@ import pytest
 from kubernetes import client
 from kubernetes.client.exceptions import ApiException
 
+from tests.support.objects import config_map, namespace_object, pod
+
 MAPS = "/api/v1/namespaces/default/configmaps"
 PODS = "/api/v1/namespaces/default/pods"
 
 
-def pod(name, **spec):
-    return {"metadata": {"name": name}, "spec": {"containers": [], **spec}}
-
-
-def test_a_created_object_gets_what_only_the_server_sets(call, make):
-    """The answer to a POST is 201 and the object with namespace, uid, resourceVersion and creationTimestamp."""
-    body = make("a", app="web") | {"data": {"k": "v"}}
+def test_created_object_has_the_servers_fields(call):
+    """A POST is answered with 201 and the object with namespace, uid, resourceVersion and creationTimestamp."""
+    body = config_map("a", labels={"app": "web"}) | {"data": {"k": "v"}}
     answer = call("POST", MAPS, body)
     metadata = answer.json["metadata"]
     assert answer.status == 201
@@ -30,8 +28,8 @@ def test_a_created_object_gets_what_only_the_server_sets(call, make):
     assert call("GET", f"{MAPS}/a").json == answer.json
 
 
-def test_what_a_writer_says_of_the_servers_fields_is_dropped(call):
-    """uid, creationTimestamp and generation of a POST are the server's, whatever the client sent."""
+def test_server_fields_of_a_post_are_ignored(call):
+    """The server ignores uid, creationTimestamp and generation of a POST and sets its own."""
     sent = {"name": "p", "uid": "mine", "creationTimestamp": "2001-01-01T00:00:00Z", "generation": 7}
     metadata = call("POST", PODS, {"metadata": sent, "spec": {}}).json["metadata"]
     assert metadata["uid"] != "mine"
@@ -40,7 +38,7 @@ def test_what_a_writer_says_of_the_servers_fields_is_dropped(call):
 
 
 def test_generate_name_makes_names(call):
-    """generateName gives each object a name of its own, with five characters behind the prefix."""
+    """generateName gives each object its own name, of the prefix and five characters."""
     names = {call("POST", MAPS, {"metadata": {"generateName": "job-"}}).json["metadata"]["name"] for _ in range(5)}
     assert len(names) == 5
     assert all(name.startswith("job-") and len(name) == 9 for name in names)
@@ -152,8 +150,8 @@ REFUSALS = {
 
 
 @pytest.mark.parametrize(("path", "body", "status", "reason", "message"), REFUSALS.values(), ids=REFUSALS)
-def test_a_post_is_refused_in_the_real_servers_words(server, call, path, body, status, reason, message):
-    """What cannot be created is answered with the code, reason and text of kube-apiserver, and nothing is stored."""
+def test_invalid_post_is_refused_like_kube_apiserver(server, call, path, body, status, reason, message):
+    """The code, reason and message are kube-apiserver's, and nothing is stored."""
     server.create({"kind": "ConfigMap", "apiVersion": "v1", "metadata": {"name": "there"}})
     version = server.resource_version
     answer = call("POST", path, body)
@@ -165,23 +163,23 @@ def test_a_post_is_refused_in_the_real_servers_words(server, call, path, body, s
 
 
 def test_the_causes_of_an_invalid_object_name_the_fields(call):
-    """A 422 lists in its details every field that is wrong."""
+    """The details of a 422 list every wrong field."""
     details = call("POST", MAPS, {"metadata": {"name": "A", "labels": {"k": "-"}}}).json["details"]
     assert (details["name"], details["kind"]) == ("A", "ConfigMap")
     assert [cause["field"] for cause in details["causes"]] == ["metadata.name", "metadata.labels"]
 
 
 def test_a_dry_run_stores_nothing(server, call):
-    """dryRun=All answers as if it had been done."""
+    """dryRun=All is answered as usual, and nothing is stored."""
     answer = call("POST", f"{MAPS}?dryRun=All", {"metadata": {"name": "dry"}})
     assert answer.status == 201
     assert "resourceVersion" not in answer.json["metadata"]
     assert call("GET", f"{MAPS}/dry").status == 404
 
 
-def test_a_put_needs_the_newest_resource_version_or_none(server, call, make):
-    """A stale resourceVersion is a conflict; none at all overwrites."""
-    first = server.create(make("a"))["metadata"]["resourceVersion"]
+def test_a_put_needs_the_newest_resource_version_or_none(server, call):
+    """A stale resourceVersion is a conflict; a PUT without one overwrites."""
+    first = server.create(config_map("a"))["metadata"]["resourceVersion"]
     second = call("PUT", f"{MAPS}/a", {"metadata": {"name": "a", "resourceVersion": first}, "data": {"x": "1"}})
     assert second.status == 200
     stale = call("PUT", f"{MAPS}/a", {"metadata": {"name": "a", "resourceVersion": first}, "data": {"x": "2"}})
@@ -196,9 +194,9 @@ def test_a_put_needs_the_newest_resource_version_or_none(server, call, make):
     assert int(unconditional.json["metadata"]["resourceVersion"]) > int(second.json["metadata"]["resourceVersion"])
 
 
-def test_a_put_replaces_and_keeps_the_servers_fields(server, call, make):
-    """What a PUT leaves out is gone, but for what only the server sets."""
-    before = server.create(make("a", app="web") | {"data": {"k": "v"}})["metadata"]
+def test_a_put_replaces_and_keeps_the_servers_fields(server, call):
+    """Fields that a PUT leaves out are removed, except those that only the server sets."""
+    before = server.create(config_map("a", labels={"app": "web"}) | {"data": {"k": "v"}})["metadata"]
     after = call("PUT", f"{MAPS}/a", {"metadata": {"name": "a", "creationTimestamp": "2001-01-01T00:00:00Z"}}).json
     assert "data" not in after
     assert "labels" not in after["metadata"]
@@ -206,13 +204,13 @@ def test_a_put_replaces_and_keeps_the_servers_fields(server, call, make):
         assert after["metadata"][field] == before[field]
 
 
-def test_a_put_that_changes_nothing_is_no_write(server, call, make):
-    """An object that is the same keeps its resourceVersion, and no watch hears of it."""
-    before = server.create(make("a") | {"data": {"k": "v"}})
+def test_put_without_a_change_is_not_a_write(server, call):
+    """An unchanged object keeps its resourceVersion, and watches get no event."""
+    before = server.create(config_map("a") | {"data": {"k": "v"}})
     stream = call.watch(f"{MAPS}?resourceVersion={server.resource_version}")
     answer = call("PUT", f"{MAPS}/a", {"metadata": {"name": "a"}, "data": {"k": "v"}})
     assert answer.json["metadata"]["resourceVersion"] == before["metadata"]["resourceVersion"]
-    server.create(make("b"))
+    server.create(config_map("b"))
     assert stream.events(1) == [("ADDED", "b")]
 
 
@@ -235,16 +233,16 @@ def test_a_put_that_changes_nothing_is_no_write(server, call, make):
     ],
     ids=["another name", "no name", "another namespace", "another uid", "no resourceVersion"],
 )
-def test_a_put_for_another_object_is_refused(server, call, make, body, status, message):
-    """An update has to be of the object on the URL."""
-    server.create(make("a"))
+def test_a_put_for_another_object_is_refused(server, call, body, status, message):
+    """An update has to be of the object that the URL names."""
+    server.create(config_map("a"))
     answer = call("PUT", f"{MAPS}/a", body)
     assert answer.status == status
     assert answer.message.startswith(message)
 
 
 def test_some_kinds_need_a_resource_version_to_be_updated(server, call):
-    """A Lease cannot be overwritten without saying of which state the update is."""
+    """A Lease cannot be overwritten without a resourceVersion."""
     leases = "/apis/coordination.k8s.io/v1/namespaces/default/leases"
     assert call("POST", leases, {"metadata": {"name": "l"}, "spec": {}}).status == 201
     answer = call("PUT", f"{leases}/l", {"metadata": {"name": "l"}, "spec": {"holderIdentity": "me"}})
@@ -256,13 +254,13 @@ def test_some_kinds_need_a_resource_version_to_be_updated(server, call):
 
 
 def test_some_kinds_are_created_by_an_update(call):
-    """PUT makes a Lease or Endpoints that is not there, and no ConfigMap."""
+    """PUT creates a missing Lease or Endpoints, but not a ConfigMap."""
     lease = "/apis/coordination.k8s.io/v1/namespaces/default/leases/l"
     assert call("PUT", lease, {"metadata": {"name": "l"}}).status == 201
     assert call("PUT", f"{MAPS}/none", {"metadata": {"name": "none"}}).status == 404
 
 
-def test_what_is_not_there_is_404(call):
+def test_missing_object_is_404(call):
     """The Status names the resource and the object."""
     answer = call("GET", "/apis/apps/v1/namespaces/default/deployments/none")
     assert answer.status == 404
@@ -292,13 +290,13 @@ def test_what_is_not_there_is_404(call):
         ("DELETE", "/api/v1/configmaps", 405),
     ],
 )
-def test_paths_and_methods_that_there_are_not(call, method, path, status):
-    """An unknown path is 404, a method that a path does not take 405."""
+def test_unknown_paths_and_methods(call, method, path, status):
+    """An unknown path is 404, a method that a path does not support 405."""
     assert call(method, path, {} if method in ("POST", "PUT") else None).status == status
 
 
-def test_a_path_of_no_known_group_is_plain_text(call):
-    """kube-apiserver answers it before any API does."""
+def test_path_of_an_unknown_group_is_404_in_plain_text(call):
+    """kube-apiserver answers such a path before any API sees it."""
     answer = call("GET", "/apis/foo.example.com/v1/bars")
     assert (answer.status, answer.body, answer.headers["content-type"]) == (
         404,
@@ -307,9 +305,9 @@ def test_a_path_of_no_known_group_is_plain_text(call):
     )
 
 
-def test_a_deletion_is_answered_with_a_status(server, call, make):
-    """For most kinds, with the name and uid of what is gone."""
-    uid = server.create(make("a"))["metadata"]["uid"]
+def test_a_deletion_is_answered_with_a_status(server, call):
+    """For most kinds the Status has the name and uid of the deleted object."""
+    uid = server.create(config_map("a"))["metadata"]["uid"]
     answer = call("DELETE", f"{MAPS}/a")
     assert answer.status == 200
     assert answer.json["status"] == "Success"
@@ -317,8 +315,8 @@ def test_a_deletion_is_answered_with_a_status(server, call, make):
     assert call("DELETE", f"{MAPS}/a").status == 404
 
 
-def test_a_deleted_pod_is_marked_first_and_then_gone(call):
-    """The answer is the pod, and a watch sees MODIFIED with the deletionTimestamp before DELETED."""
+def test_deleted_pod_is_marked_and_then_deleted(call):
+    """The answer is the pod, and a watch gets MODIFIED with the deletionTimestamp before DELETED."""
     created = call("POST", PODS, pod("p")).json["metadata"]
     stream = call.watch(f"{PODS}?resourceVersion={created['resourceVersion']}")
     answer = call("DELETE", f"{PODS}/p", {"gracePeriodSeconds": 0, "propagationPolicy": "Background"})
@@ -330,9 +328,9 @@ def test_a_deleted_pod_is_marked_first_and_then_gone(call):
     assert call("GET", f"{PODS}/p").status == 404
 
 
-def test_preconditions_of_a_deletion_have_to_hold(server, call, make):
-    """Another uid or resourceVersion than the stored ones is a conflict."""
-    created = server.create(make("a"))["metadata"]
+def test_preconditions_of_a_deletion(server, call):
+    """A uid or resourceVersion that differs from the stored one is a conflict."""
+    created = server.create(config_map("a"))["metadata"]
     by_uid = call("DELETE", f"{MAPS}/a", {"preconditions": {"uid": "x"}})
     assert by_uid.status == 409
     assert by_uid.message == (
@@ -346,9 +344,9 @@ def test_preconditions_of_a_deletion_have_to_hold(server, call, make):
     assert call("DELETE", f"{MAPS}/a", {"preconditions": right}).status == 200
 
 
-def test_finalizers_hold_an_object_until_the_last_is_gone(server, call, make):
-    """DELETE marks it, the last finalizer's removal takes it away, and a watch sees both."""
-    held = make("a")
+def test_object_is_deleted_with_its_last_finalizer(server, call):
+    """DELETE marks the object, removing the last finalizer deletes it, and a watch gets both changes."""
+    held = config_map("a")
     held["metadata"]["finalizers"] = ["example.com/one", "example.com/two"]
     version = server.create(held)["metadata"]["resourceVersion"]
     stream = call.watch(f"{MAPS}?resourceVersion={version}")
@@ -366,24 +364,24 @@ def test_finalizers_hold_an_object_until_the_last_is_gone(server, call, make):
     assert stream.events(3) == [("MODIFIED", "a"), ("MODIFIED", "a"), ("DELETED", "a")]
 
 
-def test_a_collection_is_deleted_by_selector(server, call, make):
-    """The answer is the list of what was deleted."""
+def test_a_collection_is_deleted_by_selector(server, call):
+    """The answer is the list of the deleted objects."""
     for name, app in (("a", "x"), ("b", "y"), ("c", "x")):
-        server.create(make(name, app=app))
+        server.create(config_map(name, labels={"app": app}))
     answer = call("DELETE", f"{MAPS}?labelSelector=app%3Dx")
     assert answer.json["kind"] == "ConfigMapList"
     assert answer.names == ["a", "c"]
     assert call("GET", MAPS).names == ["b"]
 
 
-def test_the_status_has_an_endpoint_of_its_own(server, call):
-    """The main endpoint leaves the status alone, and the status endpoint the spec; only a spec counts a generation."""
+def test_status_has_its_own_endpoint(server, call):
+    """The main endpoint ignores the status, the status endpoint ignores the spec; only a changed spec counts a generation."""
     created = call("POST", PODS, pod("p") | {"status": {"phase": "Running"}}).json
     assert created["status"] == {"phase": "Pending"}
-    both = pod("p", nodeName="n") | {"status": {"phase": "Failed"}}
+    both = pod("p", node="n") | {"status": {"phase": "Failed"}}
     main = call("PUT", f"{PODS}/p", both).json
     assert (main["spec"]["nodeName"], main["status"], main["metadata"]["generation"]) == ("n", {"phase": "Pending"}, 2)
-    both = pod("p", nodeName="other") | {"status": {"phase": "Running"}}
+    both = pod("p", node="other") | {"status": {"phase": "Running"}}
     status = call("PUT", f"{PODS}/p/status", both).json
     assert (status["spec"]["nodeName"], status["status"], status["metadata"]["generation"]) == (
         "n",
@@ -394,7 +392,7 @@ def test_the_status_has_an_endpoint_of_its_own(server, call):
 
 
 def test_the_scale_of_a_deployment(server, call):
-    """GET shows a Scale; PUT and PATCH of it change spec.replicas."""
+    """GET returns a Scale; PUT and PATCH of it change spec.replicas."""
     labels = {
         "matchLabels": {"app": "web"},
         "matchExpressions": [{"key": "env", "operator": "In", "values": ["b", "a"]}],
@@ -415,13 +413,13 @@ def test_the_scale_of_a_deployment(server, call):
     assert call("PUT", f"{path}/d/scale", {"spec": {"replicas": -1}}).status == 422
 
 
-def test_a_namespace_takes_all_that_is_in_it(server, call, make):
-    """Its deletion marks it, deletes its objects, and it goes when nothing is left; meanwhile nothing can be created."""
-    server.create({"kind": "Namespace", "apiVersion": "v1", "metadata": {"name": "shop"}})
-    held = make("held", "shop")
+def test_deleted_namespace_deletes_its_objects(server, call):
+    """The namespace terminates, refuses new objects, and is deleted once it is empty."""
+    server.create(namespace_object("shop"))
+    held = config_map("held", namespace="shop")
     held["metadata"]["finalizers"] = ["example.com/wait"]
     server.create(held)
-    server.create(make("free", "shop"))
+    server.create(config_map("free", namespace="shop"))
     stream = call.watch(f"/api/v1/namespaces?resourceVersion={server.resource_version}")
     answer = call("DELETE", "/api/v1/namespaces/shop")
     assert answer.json["status"]["phase"] == "Terminating"
@@ -436,9 +434,9 @@ def test_a_namespace_takes_all_that_is_in_it(server, call, make):
     assert call("GET", "/api/v1/namespaces/shop").status == 404
 
 
-def test_a_namespace_with_finalizers_waits_for_them_and_for_its_contents(server, call, make):
-    """Whichever goes last takes it away."""
-    held = make("held", "shop")
+def test_a_namespace_with_finalizers_waits_for_them_and_for_its_contents(server, call):
+    """The namespace is deleted when both its finalizers and its objects have gone, in either order."""
+    held = config_map("held", namespace="shop")
     held["metadata"]["finalizers"] = ["example.com/wait"]
     namespace = {
         "kind": "Namespace",
@@ -460,7 +458,7 @@ def test_a_namespace_with_finalizers_waits_for_them_and_for_its_contents(server,
         assert server.list("configmaps") == []
 
 
-def test_the_clusters_own_namespaces_stay(call):
+def test_own_namespaces_of_the_cluster_cannot_be_deleted(call):
     """default, kube-system and kube-public cannot be deleted."""
     answer = call("DELETE", "/api/v1/namespaces/default")
     assert (answer.status, answer.message) == (
@@ -469,8 +467,8 @@ def test_the_clusters_own_namespaces_stay(call):
     )
 
 
-def test_an_event_is_there_in_both_groups(call):
-    """events.k8s.io shows the core group's events, with its own names for the fields."""
+def test_event_is_served_in_both_groups(call):
+    """events.k8s.io serves the core group's events with its own field names."""
     core = {"metadata": {"name": "e"}, "involvedObject": {"kind": "Pod", "name": "p"}, "message": "hello", "count": 2}
     call("POST", "/api/v1/namespaces/default/events", core)
     new = call("GET", "/apis/events.k8s.io/v1/namespaces/default/events/e").json
@@ -483,7 +481,7 @@ def test_an_event_is_there_in_both_groups(call):
     assert call("GET", selected).json["items"][0]["note"] == "bye"
 
 
-def test_the_official_client_can_do_all_of_it(server):
+def test_official_client_writes_and_reads(server):
     """Typed calls of the official client create, read, replace, patch, list and delete."""
     with server.api_client() as api:
         core = client.CoreV1Api(api)
@@ -503,9 +501,9 @@ def test_the_official_client_can_do_all_of_it(server):
         assert missing.value.status == 404
 
 
-def test_of_writers_with_the_same_resource_version_one_wins(server, call, make):
-    """Optimistic concurrency holds between threads."""
-    version = server.create(make("a"))["metadata"]["resourceVersion"]
+def test_one_of_concurrent_writers_wins(server, call):
+    """Of eight threads that write with the same resourceVersion one succeeds, the others get a conflict."""
+    version = server.create(config_map("a"))["metadata"]["resourceVersion"]
     statuses = []
 
     def write(value):

@@ -1,4 +1,4 @@
-"""PATCH: JSON patch, merge patch, strategic merge patch and apply; and the pure functions below them."""
+"""PATCH with JSON patch, merge patch, strategic merge patch and apply, over HTTP and as functions."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from kubernetes import client
 
 from informer.testing.storage.patches import PatchError, json_patch, merge_patch
 from informer.testing.storage.strategic_merge import strategic_merge
+from tests.support.objects import config_map
 
 MAPS = "/api/v1/namespaces/default/configmaps"
 MERGE = "application/merge-patch+json"
@@ -25,13 +26,13 @@ json_values = st.recursive(
 )
 
 
-# --- over HTTP ---
+# Over HTTP
 
 
 @pytest.fixture
-def stored(server, make):
-    """A ConfigMap to be patched."""
-    return server.create(make("a", app="web") | {"data": {"k": "v", "l": "w"}})
+def stored(server):
+    """A ConfigMap to patch."""
+    return server.create(config_map("a", labels={"app": "web"}) | {"data": {"k": "v", "l": "w"}})
 
 
 @pytest.mark.parametrize(
@@ -46,8 +47,8 @@ def stored(server, make):
     ],
     ids=["merge", "strategic", "json", "json replaces what is not there", "json test and move"],
 )  # fmt: skip
-def test_a_patch_changes_what_it_names(stored, call, content_type, patch, data):
-    """The answer is the changed object, with a new resourceVersion and everything else as it was."""
+def test_patch_changes_only_its_fields(stored, call, content_type, patch, data):
+    """The answer is the changed object with a new resourceVersion; other fields stay."""
     answer = call("PATCH", f"{MAPS}/a", patch, content_type)
     assert answer.status == 200
     assert answer.json["data"] == data
@@ -55,7 +56,7 @@ def test_a_patch_changes_what_it_names(stored, call, content_type, patch, data):
     assert int(answer.json["metadata"]["resourceVersion"]) > int(stored["metadata"]["resourceVersion"])
 
 
-def test_a_patch_that_changes_nothing_is_no_write(stored, call):
+def test_patch_without_a_change_is_not_a_write(stored, call):
     """The resourceVersion stays."""
     answer = call("PATCH", f"{MAPS}/a", {"data": {"k": "v"}}, MERGE)
     assert answer.json["metadata"]["resourceVersion"] == stored["metadata"]["resourceVersion"]
@@ -91,16 +92,16 @@ def test_a_patch_that_changes_nothing_is_no_write(stored, call):
         (APPLY, {"apiVersion": "v1", "kind": "ConfigMap"}, 422, 'PatchOptions.meta.k8s.io "" is invalid: fieldManager'),
     ],
 )
-def test_a_patch_that_cannot_be_applied_is_refused(stored, call, content_type, patch, status, message):
-    """Code and words are the real server's, and nothing is changed."""
+def test_invalid_patch_is_refused(stored, call, content_type, patch, status, message):
+    """The code and message are kube-apiserver's, and the object is unchanged."""
     answer = call("PATCH", f"{MAPS}/a", patch, content_type)
     assert answer.status == status
     assert answer.message.startswith(message)
     assert call("GET", f"{MAPS}/a").json == stored
 
 
-def test_apply_makes_and_merges(call):
-    """A server-side apply creates what is not there, and otherwise merges; YAML is taken too."""
+def test_apply_creates_and_merges(call):
+    """Server-side apply creates a missing object and merges into an existing one; YAML is accepted."""
     body = 'apiVersion: v1\nkind: ConfigMap\nmetadata: {name: ap}\ndata: {x: "1"}\n'
     assert call("PATCH", f"{MAPS}/ap?fieldManager=me", body, APPLY).status == 201
     body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "ap"}, "data": {"y": "2"}}
@@ -108,8 +109,8 @@ def test_apply_makes_and_merges(call):
     assert (answer.status, answer.json["data"]) == (200, {"x": "1", "y": "2"})
 
 
-def test_custom_resources_take_no_strategic_merge(server, call):
-    """415, as the server knows nothing about their lists."""
+def test_custom_resources_refuse_strategic_merge(server, call):
+    """415, since the server does not know how to merge the lists of a custom resource."""
     server.define("Widget")
     server.create({"kind": "Widget", "apiVersion": "example.com/v1", "metadata": {"name": "w"}})
     answer = call("PATCH", "/apis/example.com/v1/namespaces/default/widgets/w", {}, STRATEGIC)
@@ -137,7 +138,7 @@ def test_the_official_clients_patch(server):
     assert pod["spec"]["containers"] == [{"name": "c", "image": "2"}]
 
 
-# --- the pure functions ---
+# As functions
 
 
 @pytest.mark.parametrize(
@@ -158,14 +159,14 @@ def test_the_official_clients_patch(server):
         ({}, {"a": {"bb": {"ccc": None}}}, {"a": {"bb": {}}}),
     ],
 )
-def test_merge_patch_as_in_its_rfc(document, patch, result):
-    """The cases of RFC 7386's appendix."""
+def test_merge_patch_follows_rfc_7386(document, patch, result):
+    """The cases in the appendix of RFC 7386."""
     assert merge_patch(document, patch) == result
 
 
 @given(json_values, json_values)
-def test_a_merge_patch_changes_neither_of_its_arguments(document, patch):
-    """And applied twice it is as applied once."""
+def test_merge_patch_does_not_change_its_arguments(document, patch):
+    """Applying the patch twice gives the same result as once."""
     before = copy.deepcopy((document, patch))
     once = merge_patch(document, patch)
     assert (document, patch) == before
@@ -186,8 +187,8 @@ def test_a_merge_patch_changes_neither_of_its_arguments(document, patch):
         ({"a": 1}, [{"op": "replace", "path": "/a", "value": None}], {"a": None}),
     ],
 )
-def test_json_patch_as_in_its_rfc(document, operations, result):
-    """Cases of RFC 6902's appendix."""
+def test_json_patch_follows_rfc_6902(document, operations, result):
+    """Cases in the appendix of RFC 6902."""
     assert json_patch(document, operations) == result
 
 
@@ -208,8 +209,8 @@ def test_json_patch_as_in_its_rfc(document, operations, result):
     ],
     ids=json.dumps,
 )
-def test_a_json_patch_that_does_not_fit_changes_nothing(operation):
-    """It raises, though an operation before it could be applied."""
+def test_failing_json_patch_changes_nothing(operation):
+    """It raises PatchError and undoes the operations before the failing one."""
     document = {"a": 1, "list": [1]}
     with pytest.raises(PatchError):
         json_patch(document, [{"op": "add", "path": "/b", "value": 2}, operation])
@@ -246,14 +247,14 @@ CONTAINERS = {"spec": {"containers": [{"name": "a", "image": "1"}, {"name": "b",
         ({"a": 1}, {"a": None, "b": {"c": None}}, {"b": {}}),
     ],
 )  # fmt: skip
-def test_strategic_merge_knows_the_lists_of_the_built_in_kinds(document, patch, result):
-    """Lists are merged by the field that names an item, and directives do what they say."""
+def test_strategic_merge_of_built_in_kinds(document, patch, result):
+    """Lists of objects merge by the field that identifies an item, and patch directives apply."""
     before = copy.deepcopy(document)
     assert strategic_merge(document, patch) == result
     assert document == before
 
 
-def test_an_item_that_does_not_say_which_one_it_is_cannot_be_merged():
-    """The words name the field that is missing."""
+def test_strategic_merge_of_an_item_without_its_key_fails():
+    """The error names the missing field."""
     with pytest.raises(PatchError, match="does not contain declared merge key: name"):
         strategic_merge({"containers": [{"name": "a"}]}, {"containers": [{"image": "x"}]})

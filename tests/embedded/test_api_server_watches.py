@@ -1,4 +1,4 @@
-"""Watches: history, state, bookmarks, selectors, deadlines, compression, and many at once."""
+"""Watches: history, initial events, bookmarks, selectors, deadlines, compression, and many watches at once."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import urllib3
 from kubernetes import client, watch
 
 from informer.testing import EmbeddedAPIServer
+from tests.support.objects import config_map, namespace_object
 
 MAPS = "/api/v1/namespaces/default/configmaps"
 ALL_MAPS = "/api/v1/configmaps"
@@ -19,10 +20,10 @@ END = {"k8s.io/initial-events-end": "true"}
 STATE = "sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true"
 
 
-def test_a_watch_goes_on_from_a_resource_version(server, call, make):
-    """What happened since comes first, then what happens, in order and each with its own resourceVersion."""
-    version = server.create(make("a"))["metadata"]["resourceVersion"]
-    server.create(make("b"))
+def test_watch_resumes_from_a_resource_version(server, call):
+    """Events since that version come first, then new events, in order and each with its own resourceVersion."""
+    version = server.create(config_map("a"))["metadata"]["resourceVersion"]
+    server.create(config_map("b"))
     server.patch("configmaps", "a", {"data": {"k": "v"}})
     stream = call.watch(f"{ALL_MAPS}?resourceVersion={version}")
     assert stream.status == 200
@@ -34,11 +35,11 @@ def test_a_watch_goes_on_from_a_resource_version(server, call, make):
     assert obj["metadata"]["resourceVersion"] == deleted["metadata"]["resourceVersion"] == server.resource_version
 
 
-def test_each_event_is_a_chunk_of_its_own(server, call, make):
-    """And a line of its own in it."""
+def test_each_event_is_one_chunk(server, call):
+    """Each event is one chunk and one line."""
     version = server.resource_version
     for name in "abc":
-        server.create(make(name))
+        server.create(config_map(name))
     pool = urllib3.PoolManager()
     response = pool.request("GET", f"{server.url}{ALL_MAPS}?watch=1&resourceVersion={version}", preload_content=False)
     server.faults.end_watches()
@@ -49,19 +50,19 @@ def test_each_event_is_a_chunk_of_its_own(server, call, make):
 
 
 @pytest.mark.parametrize("query", ["", "resourceVersion=0", "resourceVersion="], ids=["unset", "0", "empty"])
-def test_a_watch_from_nowhere_begins_with_the_state(server, call, make, query):
+def test_watch_without_a_version_begins_with_initial_events(server, call, query):
     """Every object is ADDED first, in the order of the keys."""
     for name in "cab":
-        server.create(make(name))
+        server.create(config_map(name))
     stream = call.watch(f"{MAPS}?{query}")
     assert stream.events(3) == [("ADDED", "a"), ("ADDED", "b"), ("ADDED", "c")]
-    server.create(make("d"))
+    server.create(config_map("d"))
     assert stream.events(1) == [("ADDED", "d")]
 
 
-def test_the_state_ends_with_a_bookmark(server, call, make):
-    """WatchList: the state, a bookmark that says so, and then what happens, all in one stream."""
-    server.create(make("a"))
+def test_initial_events_end_with_a_bookmark(server, call):
+    """WatchList: the initial events, a bookmark that ends them, and later events, all in one stream."""
+    server.create(config_map("a"))
     version = server.resource_version
     stream = call.watch(f"{MAPS}?{STATE}")
     assert stream.events(1) == [("ADDED", "a")]
@@ -70,13 +71,13 @@ def test_the_state_ends_with_a_bookmark(server, call, make):
         "BOOKMARK",
         {"kind": "ConfigMap", "apiVersion": "v1", "metadata": {"resourceVersion": version, "annotations": END}},
     )
-    server.create(make("b"))
+    server.create(config_map("b"))
     assert stream.events(1) == [("ADDED", "b")]
 
 
-def test_the_end_of_the_state_is_told_to_any_watch_with_bookmarks(server, call, make):
-    """A plain watch without a resourceVersion is made one that begins with the state; without bookmarks nothing is told."""
-    server.create(make("a"))
+def test_end_bookmark_comes_if_bookmarks_are_allowed(server, call):
+    """A watch without a resourceVersion gets initial events, and their end bookmark if it allows bookmarks."""
+    server.create(config_map("a"))
     with_bookmarks = call.watched(f"{MAPS}?allowWatchBookmarks=true")
     without = call.watched(f"{MAPS}?sendInitialEvents=true&resourceVersionMatch=NotOlderThan")
     assert [type for type, _ in with_bookmarks] == ["ADDED", "BOOKMARK"]
@@ -84,14 +85,14 @@ def test_the_end_of_the_state_is_told_to_any_watch_with_bookmarks(server, call, 
     assert [type for type, _ in without] == ["ADDED"]
 
 
-def test_without_initial_events_a_watch_begins_now(server, call, make):
-    """sendInitialEvents=false leaves the state out."""
-    server.create(make("a"))
+def test_watch_without_initial_events_begins_now(server, call):
+    """sendInitialEvents=false leaves out the initial events."""
+    server.create(config_map("a"))
     stream = call.watch(f"{MAPS}?sendInitialEvents=false&resourceVersionMatch=NotOlderThan")
     server.requests.wait_for(1, "watch", status=200)
-    server.faults.blank_line()  # behind it, the stream is known to have begun
+    server.faults.blank_line()  # when this line arrives, the stream has begun
     assert stream.line() == b"\n"
-    server.create(make("b"))
+    server.create(config_map("b"))
     assert stream.events(1) == [("ADDED", "b")]
 
 
@@ -115,8 +116,8 @@ REFUSALS = {
 
 
 @pytest.mark.parametrize(("query", "message"), REFUSALS.values(), ids=REFUSALS)
-def test_a_watch_is_refused_in_the_real_servers_words(call, query, message):
-    """What cannot be asked for is 422."""
+def test_invalid_watch_is_refused_like_kube_apiserver(call, query, message):
+    """An invalid combination of parameters is 422."""
     answer = call("GET", f"{MAPS}?watch=1&{query}")
     assert (answer.status, answer.message) == (422, f'ListOptions.meta.k8s.io "" is invalid: {message}')
 
@@ -125,7 +126,7 @@ def test_a_watch_is_refused_in_the_real_servers_words(call, query, message):
     ("version", "status"), [("1.31", 422), ("1.32", 200), ("1.33", 422), ("1.34", 200), ("1.37", 200)]
 )
 def test_servers_without_watch_list_refuse_it(client_of, version, status):
-    """1.32 has it, 1.33 has not, all since have."""
+    """1.32 supports watch lists, 1.33 does not, 1.34 and later do."""
     with EmbeddedAPIServer(version=version) as server:
         call = client_of(server)
         assert call("GET", "/version").json["minor"] == version[2:]
@@ -138,10 +139,10 @@ def test_servers_without_watch_list_refuse_it(client_of, version, status):
 
 
 @pytest.mark.parametrize("forget", ["compact", "restart"])
-def test_a_resource_version_that_is_too_old_is_an_error_event(server, call, make, forget):
-    """After a compaction, and after a restart, as the watch cache is gone: 410 in the stream, which then ends."""
-    version = server.create(make("a"))["metadata"]["resourceVersion"]
-    server.create(make("b"))
+def test_too_old_resource_version_is_an_error_event(server, call, forget):
+    """After a compaction, and after a restart (which empties the watch cache): an ERROR with 410 ends the stream."""
+    version = server.create(config_map("a"))["metadata"]["resourceVersion"]
+    server.create(config_map("b"))
     getattr(server, forget)()
     events = call.watch(f"{MAPS}?resourceVersion={version}").rest()
     status = {
@@ -157,25 +158,25 @@ def test_a_resource_version_that_is_too_old_is_an_error_event(server, call, make
     assert call.watched(f"{MAPS}?resourceVersion={server.resource_version}") == []
 
 
-def test_open_watches_live_through_a_compaction(server, call, make):
-    """Only those that begin later miss the history."""
+def test_open_watches_survive_a_compaction(server, call):
+    """Only watches that begin after the compaction lack the history."""
     stream = call.watch(f"{MAPS}?resourceVersion={server.resource_version}")
-    server.create(make("a"))
+    server.create(config_map("a"))
     server.compact()
-    server.create(make("b"))
+    server.create(config_map("b"))
     assert stream.events(2) == [("ADDED", "a"), ("ADDED", "b")]
 
 
-def test_a_resource_version_from_the_future(server, call):
-    """With the state it is an error event, 504; without, the watch waits for it to come."""
+def test_future_resource_version(server, call):
+    """With initial events it is an ERROR with 504; without them the watch waits for that version."""
     (error,) = call.watch(f"{MAPS}?{STATE}&resourceVersion=99999999").rest()
     assert error[0] == "ERROR"
     assert (error[1]["code"], error[1]["details"]["causes"][0]["reason"]) == (504, "ResourceVersionTooLarge")
     assert call.watched(f"{MAPS}?resourceVersion=99999999") == []
 
 
-def test_bookmarks_come_at_their_interval_and_before_the_end(make, client_of):
-    """They tell of the newest resourceVersion, also where another resource has caused it."""
+def test_bookmarks_come_at_their_interval_and_before_the_end(client_of):
+    """A bookmark has the newest resourceVersion, also if another resource caused it."""
     with EmbeddedAPIServer(bookmark_interval=0.05) as server:
         call = client_of(server)
         stream = call.watch(f"{MAPS}?allowWatchBookmarks=true&resourceVersion={server.resource_version}")
@@ -194,12 +195,12 @@ def test_bookmarks_come_at_their_interval_and_before_the_end(make, client_of):
         assert stream.line() == b""
 
 
-def test_a_bookmark_comes_behind_what_it_tells_of(make, client_of):
-    """No event with a lower resourceVersion follows a bookmark, however fast the writers are."""
+def test_bookmark_follows_the_events_it_covers(client_of):
+    """No event with a lower resourceVersion follows a bookmark, however fast objects are written."""
     with EmbeddedAPIServer(bookmark_interval=0.001) as server:
         call = client_of(server)
         stream = call.watch(f"{MAPS}?allowWatchBookmarks=true&resourceVersion={server.resource_version}")
-        writer = threading.Thread(target=lambda: [server.create(make(f"m{n}")) for n in range(300)])
+        writer = threading.Thread(target=lambda: [server.create(config_map(f"m{n}")) for n in range(300)])
         writer.start()
         newest, added = 0, 0
         while added < 300:
@@ -211,16 +212,16 @@ def test_a_bookmark_comes_behind_what_it_tells_of(make, client_of):
         writer.join()
 
 
-def test_selected_objects_come_and_go(server, call, make):
-    """An object that begins to match is ADDED, one that ceases to is DELETED, as it was before and with the new version."""
+def test_selected_objects_are_added_and_deleted(server, call):
+    """An object that starts to match is ADDED; one that stops matching is DELETED, in its old form with the new version."""
     version = server.resource_version
     stream = call.watch(f"{MAPS}?labelSelector=app%3Dweb&resourceVersion={version}")
-    server.create(make("a", app="db"))
+    server.create(config_map("a", labels={"app": "db"}))
     server.patch("configmaps", "a", {"metadata": {"labels": {"app": "web"}}})
     server.patch("configmaps", "a", {"data": {"k": "v"}})
     server.patch("configmaps", "a", {"metadata": {"labels": {"app": "db"}}})
     server.delete("configmaps", "a")
-    server.create(make("b", app="web"))
+    server.create(config_map("b", labels={"app": "web"}))
     assert stream.events(2) == [("ADDED", "a"), ("MODIFIED", "a")]
     type, obj = stream.event()
     assert (type, obj["metadata"]["labels"]) == ("DELETED", {"app": "web"})
@@ -235,48 +236,48 @@ def test_selected_objects_come_and_go(server, call, make):
         f"{ALL_MAPS}?fieldSelector=metadata.name%3Db,metadata.namespace%3Ddefault",
     ],
 )
-def test_one_object_can_be_watched(server, call, make, path):
+def test_one_object_can_be_watched(server, call, path):
     """By a field selector of its name."""
     stream = call.watch(path)
     for name in "abc":
-        server.create(make(name))
+        server.create(config_map(name))
     server.delete("configmaps", "b")
     assert stream.events(2) == [("ADDED", "b"), ("DELETED", "b")]
 
 
-def test_a_watch_of_a_namespace_sees_no_other(server, call, make):
-    """Neither in the state, nor in the history, nor live."""
-    server.create({"kind": "Namespace", "apiVersion": "v1", "metadata": {"name": "other"}})
+def test_watch_of_a_namespace_gets_no_other_events(server, call):
+    """Neither initial events nor history nor new events come from another namespace."""
+    server.create(namespace_object("other"))
     version = server.resource_version
-    server.create(make("x", "other"))
-    server.create(make("a"))
+    server.create(config_map("x", namespace="other"))
+    server.create(config_map("a"))
     streams = [call.watch(MAPS), call.watch(f"{MAPS}?resourceVersion={version}")]
-    server.create(make("y", "other"))
-    server.create(make("b"))
+    server.create(config_map("y", namespace="other"))
+    server.create(config_map("b"))
     for stream in streams:
         assert stream.events(2) == [("ADDED", "a"), ("ADDED", "b")]
 
 
-def test_metadata_alone_can_be_watched(server, call, make):
-    """Events and bookmarks are PartialObjectMetadata then."""
+def test_metadata_only_watch(server, call):
+    """Events and bookmarks are PartialObjectMetadata."""
     accept = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
     stream = call.watch(f"{MAPS}?{STATE}", Accept=accept)
     assert stream.event()[1]["kind"] == "PartialObjectMetadata"
-    server.create(make("a") | {"data": {"k": "v"}})
+    server.create(config_map("a") | {"data": {"k": "v"}})
     _, obj = stream.event()
     assert list(obj) == ["kind", "apiVersion", "metadata"]
     assert obj["apiVersion"] == "meta.k8s.io/v1"
 
 
-def test_a_shard_can_be_watched(make, client_of):
-    """Two halves make the whole."""
+def test_a_shard_can_be_watched(client_of):
+    """The two halves together get every event."""
     low = "shardRange(object.metadata.uid, '0x0000000000000000', '0x8000000000000000')"
     high = "shardRange(object.metadata.uid, '0x8000000000000000', '0x10000000000000000')"
     with EmbeddedAPIServer(sharded_list_and_watch=True) as server:
         call = client_of(server)
         query = f"resourceVersion={server.resource_version}"
         for number in range(20):
-            server.create(make(f"m{number}"))
+            server.create(config_map(f"m{number}"))
         names = [
             {obj["metadata"]["name"] for _, obj in call.watched(f"{MAPS}?{query}&shardSelector={each}")}
             for each in (low, high)
@@ -285,18 +286,18 @@ def test_a_shard_can_be_watched(make, client_of):
 
 
 def test_a_watch_ends_at_its_deadline(server, call):
-    """Properly: with the last chunk."""
+    """The watch ends properly, with the last chunk."""
     begun = time.monotonic()
     assert call.watch(f"{MAPS}?timeoutSeconds=1").rest() == []
     assert 0.9 < time.monotonic() - begun < 5
 
 
 @pytest.mark.parametrize("version", ["1.36", "1.37"])
-def test_a_state_is_compressed_since_1_37(make, client_of, version):
-    """For who takes gzip, one gzip stream after another in the same body; a plain watch never is."""
+def test_initial_events_are_compressed_since_1_37(client_of, version):
+    """If the client accepts gzip, the body is a sequence of gzip members; a plain watch is never compressed."""
     with EmbeddedAPIServer(version=version) as server:
         for name in "ab":
-            server.create(make(name))
+            server.create(config_map(name))
         pool = urllib3.PoolManager()
         headers = {"Accept-Encoding": "gzip"}
         response = pool.request("GET", f"{server.url}{MAPS}?watch=1&{STATE}", headers=headers, preload_content=False)
@@ -304,7 +305,7 @@ def test_a_state_is_compressed_since_1_37(make, client_of, version):
         packed = version == "1.37"
         assert response.headers.get("Content-Encoding") == ("gzip" if packed else None)
         body = next(chunks)
-        server.create(make("c"))
+        server.create(config_map("c"))
         server.faults.end_watches()
         members = [body, *chunks]
         text = b"".join(zlib.decompress(member, 31) for member in members) if packed else b"".join(members)
@@ -318,45 +319,45 @@ def test_a_state_is_compressed_since_1_37(make, client_of, version):
 @pytest.mark.parametrize(
     ("value", "is_watch"), [("1", True), ("true", True), ("True", True), ("", True), ("0", False), ("false", False)]
 )
-def test_what_makes_a_request_a_watch(server, call, value, is_watch):
-    """Any value of `watch` but a false one, as the real server reads it."""
+def test_values_of_the_watch_parameter(server, call, value, is_watch):
+    """Any value of `watch` except a false one, as kube-apiserver reads it."""
     server.faults.short_watches()
     answer = call("GET", f"{MAPS}?watch={value}")
     assert (answer.body == b"") == is_watch
 
 
-def test_the_official_watch_reads_it(server, make):
-    """kubernetes.watch.Watch sees typed objects."""
-    server.create(make("a"))
+def test_official_watch_reads_events(server):
+    """kubernetes.watch.Watch yields typed objects."""
+    server.create(config_map("a"))
     with server.api_client() as api:
         core, seen = client.CoreV1Api(api), []
         for event in watch.Watch().stream(core.list_namespaced_config_map, "default", timeout_seconds=5):
             seen.append((event["type"], event["object"].metadata.name))
             if len(seen) == 1:
-                server.create(make("b"))
+                server.create(config_map("b"))
             else:
                 break
     assert seen == [("ADDED", "a"), ("ADDED", "b")]
 
 
-def test_a_write_reaches_a_watch_at_once(server, call, make):
-    """Within a few milliseconds: nothing polls."""
+def test_a_write_reaches_a_watch_at_once(server, call):
+    """The median delay is under 20 milliseconds: nothing polls."""
     stream = call.watch(f"{MAPS}?resourceVersion={server.resource_version}")
     times = []
     for number in range(50):
         begun = time.perf_counter()
-        server.create(make(f"m{number}"))
+        server.create(config_map(f"m{number}"))
         stream.line()
         times.append(time.perf_counter() - begun)
     assert sorted(times)[25] < 0.02
 
 
-def test_many_watches_see_every_event(server, call, make):
-    """A hundred streams, each complete and in order; the server notices when their clients leave."""
+def test_many_watches_see_every_event(server, call):
+    """A hundred streams are complete and in order; the server notices when their clients leave."""
     streams = [call.watch(f"{MAPS}?resourceVersion={server.resource_version}") for _ in range(100)]
     expected = [("ADDED", f"m{number:02}") for number in range(20)]
     for _, name in expected:
-        server.create(make(name))
+        server.create(config_map(name))
     for stream in streams:
         assert stream.events(20) == expected
     assert len(server.requests.select("watch", open=True)) == 100
@@ -365,11 +366,11 @@ def test_many_watches_see_every_event(server, call, make):
     server.requests.wait_until_ended("watch")
 
 
-def test_a_client_that_does_not_read_delays_nobody(server, call, make):
-    """Writers and other watches go on while one stream's buffers are full."""
+def test_client_that_does_not_read_delays_no_other_client(server, call):
+    """Writers and other watches continue while the buffers of one stream are full."""
     version = server.resource_version
     call.watch(f"{MAPS}?resourceVersion={version}")
     reader = call.watch(f"{MAPS}?resourceVersion={version}")
     for number in range(100):
-        server.create(make(f"m{number:02}") | {"data": {"k": "x" * 100_000}})
+        server.create(config_map(f"m{number:02}") | {"data": {"k": "x" * 100_000}})
     assert [name for _, name in reader.events(100)] == [f"m{number:02}" for number in range(100)]

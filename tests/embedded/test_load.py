@@ -1,4 +1,4 @@
-"""A handler that does not keep up, under many changes: what waits for it, what that costs, and what others notice."""
+"""A handler that does not keep up with many changes: its backlog, the memory it takes, and the effect on others."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ import pytest
 
 from informer import ListWatch, SharedInformer
 from informer.testing import EmbeddedAPIServer
-from tests.eventually import eventually
+from tests.support.objects import config_map
+from tests.support.waiting import DEADLINE, eventually
 from watch import Channel
 from watch.concurrency import Latch
 
 KEYS = 100
 ROUNDS = 15
 CHANGES = KEYS * ROUNDS
-# Large enough that what stands around an object in memory counts for little.
+# Large, so that the memory around an object counts for little.
 OBJECT_BYTES = 8000
-WAIT = 30.0
 
 
 class Stuck:
-    """A handler that comes to a standstill at its first update, until it is let go."""
+    """A handler that blocks in its first update until its gate opens."""
 
     def __init__(self) -> None:
         self.gate = Latch()
@@ -36,19 +36,19 @@ class Stuck:
     def on_update(self, old: Any, new: Any) -> None:
         assert self.latest[new.name] == old.resource_version, "an update was left out"
         self.calls += 1
-        self.gate.wait(WAIT)
+        self.gate.wait(DEADLINE)
         self.latest[new.name] = new.resource_version
 
 
 @pytest.fixture
 def trace() -> Iterator[Callable[[], None]]:
-    """Starts tracemalloc, until the end of the test."""
+    """Starts tracemalloc until the end of the test."""
     yield tracemalloc.start
     tracemalloc.stop()
 
 
 def held() -> int:
-    """Bytes allocated by the library itself since the trace began: the server is in this process too."""
+    """Returns the bytes allocated by the library since the trace began, without the server, which is in this process too."""
     snapshot = tracemalloc.take_snapshot().filter_traces(
         [
             tracemalloc.Filter(False, "*/informer/testing/*"),
@@ -60,38 +60,37 @@ def held() -> int:
 
 
 def falls_below(limit: float) -> bool:
-    """Whether no more than so much is held before long: threads that have just told the last may still let go of it."""
-    return eventually(lambda: held() < limit, WAIT)
+    """Returns whether `held()` falls below `limit`; threads may hold the last objects for a moment."""
+    return eventually(lambda: held() < limit, DEADLINE)
 
 
-def wait_for(told: Channel[str], count: int) -> None:
-    """Waits until so many things were told."""
+def wait_for(received: Channel[str], count: int) -> None:
+    """Waits for `count` items."""
     while count:
-        count -= len(told.get_batch(count, timeout=WAIT))
+        count -= len(received.get_batch(count, timeout=DEADLINE))
 
 
 @pytest.mark.parametrize(
     ("policy", "least", "most"),
     [
-        # Each change keeps the state that it has replaced.
+        # Each change keeps the state that it replaced.
         pytest.param("all", CHANGES - 1, CHANGES - 1, id="all"),
-        # What it has in hand, and one change a key behind that.
+        # The change in progress, and one per key behind it.
         pytest.param("coalesce", KEYS - 1, 2 * KEYS, id="coalesce"),
     ],
 )
-def test_what_waits_for_a_slow_handler_is_all_that_memory_grows_by(
+def test_memory_grows_by_the_backlog_of_a_slow_handler_only(
     server: EmbeddedAPIServer,
-    make: Any,
     trace: Callable[[], None],
     policy: Literal["all", "coalesce"],
     least: int,
     most: int,
 ) -> None:
-    """One handler stands still: others are told everything, memory grows by its backlog, and goes back once it is done."""
+    """Other handlers get every change; memory grows by the slow handler's backlog, and shrinks once it has drained."""
     text = "x" * OBJECT_BYTES
 
     def state(key: int, round: int) -> dict[str, Any]:
-        return {**make(f"c{key:03}"), "data": {"text": text, "round": f"{round:04}"}}
+        return {**config_map(f"c{key:03}"), "data": {"text": text, "round": f"{round:04}"}}
 
     for key in range(KEYS):
         server.create(state(key, 0))
@@ -102,8 +101,8 @@ def test_what_waits_for_a_slow_handler_is_all_that_memory_grows_by(
     )
     slow = informer.add_event_handler(on_add=stuck.on_add, on_update=stuck.on_update, backlog=policy)
     with informer:
-        assert fast.wait_for_sync(WAIT)
-        assert slow.wait_for_sync(WAIT)
+        assert fast.wait_for_sync(DEADLINE)
+        assert slow.wait_for_sync(DEADLINE)
         wait_for(added, KEYS)
         trace()
         for round in range(1, ROUNDS + 1):
@@ -116,9 +115,9 @@ def test_what_waits_for_a_slow_handler_is_all_that_memory_grows_by(
         assert falls_below(1.25 * (most + 1) * OBJECT_BYTES)
         assert held() > 0.9 * least * OBJECT_BYTES
         stuck.gate.open()
-        assert informer.stop(WAIT, drain=True)
+        assert informer.stop(DEADLINE, drain=True)
         expected = {obj["metadata"]["name"]: obj["metadata"]["resourceVersion"] for obj in server.list("configmaps")}
         assert stuck.latest == {obj.name: obj.resource_version for obj in informer.store.list()} == expected
-        # The cache itself.
+        # What remains is the cache.
         assert falls_below(1.25 * (KEYS + 1) * OBJECT_BYTES)
     assert (stuck.calls, slow.errors) == (CHANGES, 0) if policy == "all" else stuck.calls < CHANGES / 3

@@ -1,4 +1,4 @@
-"""Many informers in one process: what they cost at rest, and how they come back together."""
+"""Many informers in one process: their threads at rest, and how their reconnections are spread over time."""
 
 from __future__ import annotations
 
@@ -13,18 +13,19 @@ import pytest
 
 from informer import Backoff, ListOptions, SharedInformer, SharedInformerFactory, wait_for_cache_sync
 from informer.testing import EmbeddedAPIServer
+from tests.support.objects import config_map, custom_resource
+from tests.support.waiting import DEADLINE, eventually
 from watch import Channel
 
 MANY = 60
-WAIT = 30.0
-# The longest wait before a second try is twice this; half of it, and more, lies between the first and the last of many.
+# Seconds. The longest first wait is twice this, so the waits of many informers spread over at least half of it.
 INITIAL = 0.4
-# Half the time in which so many ask the same server: the first of them may be late.
+# Seconds: half the time over which the requests of MANY informers to one server are paced; the first may be late.
 TURNS = (MANY - 10) / 200 / 2
 
 
 class Attempts:
-    """When which requests were tried, those that nobody answered included."""
+    """The time of each attempted request, including requests that got no answer."""
 
     def __init__(self) -> None:
         self._noted: list[tuple[float, str]] = []
@@ -34,12 +35,12 @@ class Attempts:
         return options
 
     def since(self, start: float, verb: str | None = None) -> list[float]:
-        """The seconds after `start`, in order."""
+        """Returns the attempts since `start`, in seconds after `start`, in order."""
         return sorted(at - start for at, noted in self._noted if at >= start and verb in (None, noted))
 
 
 def spread(times: list[float]) -> float:
-    """The seconds in which eight of ten came: what the machine delays counts for little."""
+    """Returns the seconds in which the middle 80 % of the attempts came, so that a slow machine counts for little."""
     return times[len(times) * 9 // 10] - times[len(times) // 10]
 
 
@@ -48,12 +49,12 @@ def kinds_of(threads: set[threading.Thread]) -> Counter[str]:
 
 
 def own_threads(before: set[threading.Thread]) -> set[threading.Thread]:
-    """Those started since, but the server's, which has one a connection."""
+    """Returns the threads started since, without the server's, which has one per connection."""
     return {thread for thread in set(threading.enumerate()) - before if not thread.name.startswith("apiserver")}
 
 
 def wake_ups(threads: set[threading.Thread]) -> int:
-    """How often these threads have waited for something so far."""
+    """Returns how often these threads have blocked so far."""
     total = 0
     for thread in threads:
         lines = Path(f"/proc/self/task/{thread.native_id}/status").read_text().splitlines()
@@ -61,96 +62,101 @@ def wake_ups(threads: set[threading.Thread]) -> int:
     return total
 
 
-class Many:
-    """Informers of one object each, with a handler that tells which versions it has seen."""
+def all_sleep_for(seconds: float, threads: set[threading.Thread]) -> bool:
+    """Returns whether none of these threads wakes up within `seconds` seconds."""
+    before = wake_ups(threads)
+    threading.Event().wait(seconds)
+    return wake_ups(threads) == before
 
-    def __init__(self, server: EmbeddedAPIServer, make: Any) -> None:
-        self.server, self._make = server, make
+
+class Many:
+    """Informers of one object each, with a handler that records the versions it gets."""
+
+    def __init__(self, server: EmbeddedAPIServer) -> None:
+        self.server = server
         self.attempts = Attempts()
-        self.told: Channel[tuple[str, str]] = Channel(None)
+        self.received: Channel[tuple[str, str]] = Channel(None)
         self.factory = SharedInformerFactory(server.api_client(), tweak_list_options=self.attempts.note)
         self.informers: list[SharedInformer[Any]] = []
         for i in range(MANY):
-            server.create(make(f"c{i}", part=f"p{i}"))
+            server.create(config_map(f"c{i}", labels={"part": f"p{i}"}))
             informer = self.factory.informer("configmaps", label_selector=f"part=p{i}", backoff=Backoff(INITIAL))
             informer.add_event_handler(
-                on_add=lambda obj: self.told.put((obj.name, obj.resource_version)),
-                on_update=lambda old, new: self.told.put((new.name, new.resource_version)),
+                on_add=lambda obj: self.received.put((obj.name, obj.resource_version)),
+                on_update=lambda old, new: self.received.put((new.name, new.resource_version)),
             )
             self.informers.append(informer)
 
     def change_all(self) -> set[tuple[str, str]]:
-        """Changes every object; returns their names and versions."""
-        written = (self.server.update(self._make(f"c{i}", part=f"p{i}", at=str(time.monotonic()))) for i in range(MANY))
+        """Changes every object, and returns their names and versions."""
+        written = (
+            self.server.update(config_map(f"c{i}", labels={"part": f"p{i}", "at": str(time.monotonic())}))
+            for i in range(MANY)
+        )
         return {(obj["metadata"]["name"], obj["metadata"]["resourceVersion"]) for obj in written}
 
     def wait_for(self, versions: set[tuple[str, str]]) -> None:
-        missing, deadline = set(versions), time.monotonic() + WAIT
+        missing, deadline = set(versions), time.monotonic() + DEADLINE
         while missing:
-            missing.discard(self.told.get(deadline - time.monotonic()))
+            missing.discard(self.received.get(deadline - time.monotonic()))
 
     def cached(self) -> set[tuple[str, str]]:
         return {(obj.name, obj.resource_version) for informer in self.informers for obj in informer.store.list()}
 
 
-def test_each_has_a_thread_and_a_handler_one_and_none_polls(server: EmbeddedAPIServer, make: Any) -> None:
-    """Sixty informers with a handler each are 120 threads, asleep until something comes; none is left in the end."""
+def test_informer_and_handler_have_one_thread_each_that_does_not_poll(server: EmbeddedAPIServer) -> None:
+    """Sixty informers with one handler each have 120 threads, which sleep until an event arrives and end with the factory."""
     before = set(threading.enumerate())
-    many = Many(server, make)
+    many = Many(server)
     assert own_threads(before) == set()
     with many.factory:
-        assert wait_for_cache_sync(*many.informers, timeout=WAIT)
+        assert wait_for_cache_sync(*many.informers, timeout=DEADLINE)
         server.requests.wait_for(MANY, "watch_list", open=True)
         many.wait_for(many.change_all())
         threads = own_threads(before)
         assert kinds_of(threads) == {"informer": MANY, "handler": MANY}
         assert len(many.attempts.since(0)) == MANY
         if sys.platform.startswith("linux"):
-            # The last of them may still be on its way back to its wait.
-            threading.Event().wait(0.2)
-            counted = wake_ups(threads)
-            threading.Event().wait(0.5)
-            assert wake_ups(threads) == counted
+            # Not at the first attempt if the last thread is still on its way back to its wait.
+            assert eventually(lambda: all_sleep_for(0.5, threads))
     assert own_threads(before) == set()
 
 
-def test_they_come_back_one_by_one_when_the_server_is_restarted(server: EmbeddedAPIServer, make: Any) -> None:
-    """Watches are refused, then expired: the waits before both differ, no informer asks more than it must, all are right."""
+def test_reconnections_after_a_restart_are_spread_out(server: EmbeddedAPIServer) -> None:
+    """Watches are refused, then expired; both waits are spread out, requests are few, and all caches are right."""
     before = set(threading.enumerate())
-    many = Many(server, make)
+    many = Many(server)
     with many.factory:
-        assert wait_for_cache_sync(*many.informers, timeout=WAIT)
+        assert wait_for_cache_sync(*many.informers, timeout=DEADLINE)
         server.requests.wait_for(MANY, "watch_list", open=True)
         gone = time.monotonic()
         server.faults.refuse_connections()
         server.faults.cut_connections()
         versions = many.change_all()
-        deadline = time.monotonic() + WAIT
-        while len(many.attempts.since(gone)) < MANY and time.monotonic() < deadline:
-            threading.Event().wait(0.01)
+        assert eventually(lambda: len(many.attempts.since(gone)) >= MANY)
         server.restart()
         many.wait_for(versions)
         assert many.cached() == versions
         again = many.attempts.since(gone, "watch")
         relists = many.attempts.since(gone, "watch list")
-        # One at once, which is refused (but for the last in turn, if the server is back by then), one after a wait, which is
-        # expired, and a list after another wait.
+        # One attempt at once, which is refused (the last ones may find the server back); one after a wait, which is expired;
+        # and a list after another wait.
         assert len(relists) == MANY
         assert 3 * MANY // 2 <= len(again) <= 3 * MANY
-        # Ten of them go at once and each further one five milliseconds after the one before.
+        # Pacing lets ten requests go at once, and one more every five milliseconds.
         assert again[MANY - 1] - again[0] > TURNS
         assert spread(again[MANY:]) > INITIAL / 3
         assert spread(relists) > INITIAL / 3
         assert kinds_of(own_threads(before)) == {"informer": MANY, "handler": MANY}
 
 
-def test_they_do_not_come_back_together_when_the_server_names_a_time(server: EmbeddedAPIServer, make: Any) -> None:
-    """All are told to come again in a second: none comes before, and they come in the course of the next one."""
-    many = Many(server, make)
+def test_retries_after_retry_after_are_spread_out(server: EmbeddedAPIServer) -> None:
+    """With `Retry-After: 1` no informer returns before one second, and they return over the course of the next one."""
+    many = Many(server)
     server.faults.too_many_requests(1, on="watch_list", times=MANY)
     begun = time.monotonic()
     with many.factory:
-        assert wait_for_cache_sync(*many.informers, timeout=WAIT)
+        assert wait_for_cache_sync(*many.informers, timeout=DEADLINE)
         attempts = many.attempts.since(begun)
         assert len(attempts) == 2 * MANY
         assert attempts[MANY] >= 1.0
@@ -164,31 +170,15 @@ def test_they_do_not_come_back_together_when_the_server_names_a_time(server: Emb
         pytest.param("example.com/v1/Many0", ["/apis/example.com/v1"], id="version"),
     ],
 )
-def test_informers_of_a_group_do_not_each_ask_what_it_has(
+def test_discovery_of_a_group_is_shared_by_its_informers(
     server: EmbeddedAPIServer, name: str, asked: list[str]
 ) -> None:
-    """What a server said of a group is remembered for its other resources, in any form of their names."""
+    """The server's answer about a group is reused for its other resources, by any form of their names."""
     for i in range(5):
-        server.create(definition(i))
+        server.create(custom_resource("example.com", f"many{i}s", f"Many{i}"))
     factory = SharedInformerFactory(server.api_client())
     with factory:
         for i in range(5):
             factory.informer(name.replace("0", str(i))).start()
-            assert all(factory.wait_for_cache_sync(WAIT).values())
+            assert all(factory.wait_for_cache_sync(DEADLINE).values())
         assert [r.path for r in server.requests if r.verb not in ("watch", "watch_list")] == asked
-
-
-def definition(number: int) -> dict[str, Any]:
-    plural = f"many{number}s"
-    schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
-    return {
-        "apiVersion": "apiextensions.k8s.io/v1",
-        "kind": "CustomResourceDefinition",
-        "metadata": {"name": f"{plural}.example.com"},
-        "spec": {
-            "group": "example.com",
-            "scope": "Namespaced",
-            "names": {"plural": plural, "singular": plural[:-1], "kind": f"Many{number}"},
-            "versions": [{"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}],
-        },
-    }

@@ -1,4 +1,4 @@
-"""Lists and watches against an API server that does what a real one does, over HTTP."""
+"""How an informer lists and watches an embedded API server over HTTP, and how it recovers from faults."""
 
 from __future__ import annotations
 
@@ -11,21 +11,17 @@ import yaml
 
 from informer import ApiError, Backoff, ListWatch, SharedInformer
 from informer.testing import EmbeddedAPIServer
-from tests.eventually import eventually
+from tests.support.objects import config_map, namespace_object
+from tests.support.waiting import DEADLINE, eventually
 
-LIMIT = 10.0
 QUICK = Backoff(initial=0.01, maximum=0.05)
 
 Follow = Callable[..., SharedInformer[Any]]
 
 
-def config_map(name: str, value: str = "", **metadata: Any) -> dict[str, Any]:
-    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, **metadata}, "data": {"value": value}}
-
-
 @pytest.fixture
 def follow() -> Iterator[Follow]:
-    """Starts informers of a server's config maps; they are stopped at the end."""
+    """Starts informers of a server's ConfigMaps; they are stopped when the test is over."""
     made: list[tuple[SharedInformer[Any], Any]] = []
 
     def start(
@@ -40,13 +36,13 @@ def follow() -> Iterator[Follow]:
 
     yield start
     for informer, api_client in made:
-        assert informer.stop(LIMIT)
+        assert informer.stop(DEADLINE)
         api_client.close()
 
 
 def shows(informer: SharedInformer[Any], obj: dict[str, Any]) -> bool:
-    """Whether the cache comes to show what a write made."""
-    return informer.wait_for_resource_version(obj["metadata"]["resourceVersion"], LIMIT)
+    """Returns whether the cache reaches the version of an object that was just written."""
+    return informer.wait_for_resource_version(obj["metadata"]["resourceVersion"], DEADLINE)
 
 
 def names(informer: SharedInformer[Any]) -> list[str]:
@@ -60,16 +56,16 @@ def verbs(server: EmbeddedAPIServer, resource: str = "configmaps") -> list[str]:
 @pytest.mark.parametrize(
     ("version", "streams"), [("1.31", False), ("1.32", True), ("1.33", False), ("1.34", True), ("1.37", True)]
 )
-def test_watch_lists_are_used_where_the_server_has_them(version: str, streams: bool, follow: Follow) -> None:
-    """KEP-3157. One request where the server has the gate on; 422, and then a list and a watch, where it is off."""
+def test_watch_list_is_used_if_the_server_supports_it(version: str, streams: bool, follow: Follow) -> None:
+    """KEP-3157: one request if the server has the feature gate on, otherwise a refusal (422), a list and a watch."""
     with EmbeddedAPIServer(version=version) as server:
         server.create(config_map("a"))
         informer = follow(server)
-        assert informer.wait_for_sync(LIMIT)
+        assert informer.wait_for_sync(DEADLINE)
         assert shows(informer, server.create(config_map("b")))
         assert names(informer) == ["a", "b"]
         assert verbs(server) == (["watch_list"] if streams else ["watch_list", "list", "watch"])
-        # Refused once, it is not asked for again.
+        # A server that has refused a watch list is not asked for one again.
         server.compact()
         server.faults.cut_connections()
         assert shows(informer, server.create(config_map("c")))
@@ -77,12 +73,12 @@ def test_watch_lists_are_used_where_the_server_has_them(version: str, streams: b
 
 
 def test_a_compressed_watch_list_is_read(follow: Follow) -> None:
-    """WatchListCompression: one gzip member a flush, for the stream's whole life."""
+    """WatchListCompression: the stream is gzipped for its whole life, one member per flush."""
     with EmbeddedAPIServer(version="1.37") as server:
         for i in range(50):
             server.create(config_map(f"c{i}", "x" * 2000))
         informer = follow(server, where={"gzip": True})
-        assert informer.wait_for_sync(LIMIT)
+        assert informer.wait_for_sync(DEADLINE)
         for i in range(50):
             last = server.update(config_map(f"c{i}", "y" * 2000))
         assert shows(informer, last)
@@ -90,28 +86,28 @@ def test_a_compressed_watch_list_is_read(follow: Follow) -> None:
         assert verbs(server) == ["watch_list"]
 
 
-def test_lists_come_in_pages(follow: Follow, embedded_apiserver: EmbeddedAPIServer) -> None:
-    """limit and continue over a snapshot: what changes between two pages is not missed by the watch that follows."""
+def test_list_is_paged(follow: Follow, embedded_apiserver: EmbeddedAPIServer) -> None:
+    """Pages come from one snapshot (limit and continue); the watch that follows delivers changes made between two pages."""
     for i in range(25):
         embedded_apiserver.create(config_map(f"c{i:02}"))
     informer = follow(embedded_apiserver, watch_list=False, page_size=10)
-    assert informer.wait_for_sync(LIMIT)
+    assert informer.wait_for_sync(DEADLINE)
     assert len(names(informer)) == 25
     assert shows(informer, embedded_apiserver.create(config_map("later")))
     lists = [request for request in embedded_apiserver.requests if request.verb == "list"]
-    # A server answers a list at "0" from its cache, without pages.
+    # The server answers a list at resourceVersion "0" from its cache, in one page.
     assert [request.query.get("limit") for request in lists] == ["10"] * len(lists)
 
 
-def test_a_missing_end_bookmark_makes_way_for_a_list(
+def test_watch_list_without_end_bookmark_falls_back_to_list(
     follow: Follow, embedded_apiserver: EmbeddedAPIServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A server that sends the state and never says that this was all."""
+    """A server that sends the initial state but never the bookmark that ends it."""
     monkeypatch.setattr("informer.reflector.reflector._BOOKMARK_PATIENCE", 0.2)
     embedded_apiserver.create(config_map("a"))
     embedded_apiserver.faults.no_end_bookmark(times=None)
     informer = follow(embedded_apiserver)
-    assert informer.wait_for_sync(LIMIT)
+    assert informer.wait_for_sync(DEADLINE)
     assert names(informer) == ["a"]
     assert shows(informer, embedded_apiserver.create(config_map("b")))
     assert verbs(embedded_apiserver) == ["watch_list", "list", "watch"]
@@ -121,11 +117,11 @@ def test_a_missing_end_bookmark_makes_way_for_a_list(
 def test_a_compacted_history_is_relisted_and_deletes_are_found(
     watch_list: bool, follow: Follow, embedded_apiserver: EmbeddedAPIServer
 ) -> None:
-    """410: while nobody watched, one object went, one changed and one came."""
+    """410 after a disconnection in which one object was deleted, one changed and one created."""
     for name in ("gone", "changed"):
         embedded_apiserver.create(config_map(name))
     informer = follow(embedded_apiserver, watch_list=watch_list)
-    assert informer.wait_for_sync(LIMIT)
+    assert informer.wait_for_sync(DEADLINE)
     embedded_apiserver.faults.refuse_connections()
     embedded_apiserver.faults.cut_connections()
     assert eventually(lambda: not informer.is_watching)
@@ -157,13 +153,13 @@ FAULTS: dict[str, Callable[[Any], object]] = {
 
 @pytest.mark.parametrize("watch_list", [True, False], ids=["watch-list", "list"])
 @pytest.mark.parametrize("fault", FAULTS)
-def test_whatever_happens_to_a_watch_the_cache_follows(
+def test_cache_is_right_after_each_fault_of_a_watch(
     fault: str, watch_list: bool, follow: Follow, embedded_apiserver: EmbeddedAPIServer
 ) -> None:
-    """Every fault in the middle of a watch; what is written around it arrives, and few requests are made."""
+    """After each fault of a watch, changes written around it still arrive, and the informer makes few requests."""
     embedded_apiserver.create(config_map("a"))
     informer = follow(embedded_apiserver, watch_list=watch_list)
-    assert informer.wait_for_sync(LIMIT)
+    assert informer.wait_for_sync(DEADLINE)
     assert shows(informer, embedded_apiserver.create(config_map("b")))
     FAULTS[fault](embedded_apiserver.faults)
     embedded_apiserver.delete(config_map("a"))
@@ -187,24 +183,24 @@ REFUSALS: dict[str, Callable[[Any, str], object]] = {
 
 @pytest.mark.parametrize("on", ["list", "watch", "watch_list"])
 @pytest.mark.parametrize("refusal", REFUSALS)
-def test_whatever_a_request_is_answered_with_the_cache_is_filled(
+def test_cache_is_filled_after_each_failure_of_the_first_request(
     refusal: str, on: str, follow: Follow, embedded_apiserver: EmbeddedAPIServer
 ) -> None:
-    """Every refusal of the first list, watch or watch list; in the end the informer is in sync and has no error."""
+    """After each failure of the first list, watch or watch list, the informer is in sync and reports no error."""
     embedded_apiserver.create(config_map("a"))
     REFUSALS[refusal](embedded_apiserver.faults, on)
     informer = follow(embedded_apiserver, watch_list=on == "watch_list")
-    assert informer.wait_for_sync(LIMIT)
+    assert informer.wait_for_sync(DEADLINE)
     assert shows(informer, embedded_apiserver.create(config_map("b")))
     assert names(informer) == ["a", "b"]
     assert eventually(lambda: informer.sync_error() is None)
     assert len(verbs(embedded_apiserver)) <= 8
 
 
-def test_a_frozen_watch_is_given_up_and_resumed(follow: Follow, embedded_apiserver: EmbeddedAPIServer) -> None:
-    """Silence: the connection stays open and nothing comes; no list is made."""
+def test_silent_watch_is_closed_and_resumed(follow: Follow, embedded_apiserver: EmbeddedAPIServer) -> None:
+    """The connection stays open and silent; the informer watches again without a list."""
     informer = follow(embedded_apiserver, silence_timeout=0.3)
-    assert informer.wait_for_sync(LIMIT)
+    assert informer.wait_for_sync(DEADLINE)
     assert shows(informer, embedded_apiserver.create(config_map("a")))
     embedded_apiserver.faults.freeze()
     assert shows(informer, embedded_apiserver.create(config_map("b")))
@@ -212,18 +208,18 @@ def test_a_frozen_watch_is_given_up_and_resumed(follow: Follow, embedded_apiserv
     assert verbs(embedded_apiserver).count("watch_list") == 1
 
 
-def test_a_server_that_restarts_is_found_again(follow: Follow, embedded_apiserver: EmbeddedAPIServer) -> None:
-    """API server restart: what it holds survives, and the informer goes on with it."""
+def test_informer_resumes_after_a_restart_of_the_server(follow: Follow, embedded_apiserver: EmbeddedAPIServer) -> None:
+    """The server restarts with its state, and the informer resumes."""
     embedded_apiserver.create(config_map("a"))
     informer = follow(embedded_apiserver)
-    assert informer.wait_for_sync(LIMIT)
+    assert informer.wait_for_sync(DEADLINE)
     embedded_apiserver.restart()
     assert shows(informer, embedded_apiserver.create(config_map("b")))
     assert names(informer) == ["a", "b"]
 
 
-def test_a_refused_list_says_why_until_it_is_allowed(follow: Follow, embedded_apiserver: EmbeddedAPIServer) -> None:
-    """403 for a namespace: retried, named in `sync_error()`, and forgotten once it is over."""
+def test_forbidden_list_is_reported_until_it_is_allowed(follow: Follow, embedded_apiserver: EmbeddedAPIServer) -> None:
+    """403 is retried and reported by `sync_error()`, which returns None again once access is granted."""
     embedded_apiserver.create(config_map("a"))
     for verb in ("list", "watch"):
         embedded_apiserver.forbid(verb, "configmaps")
@@ -234,12 +230,12 @@ def test_a_refused_list_says_why_until_it_is_allowed(follow: Follow, embedded_ap
     assert error.status == 403
     assert "configmaps" in str(error)
     embedded_apiserver.allow()
-    assert informer.wait_for_sync(LIMIT)
+    assert informer.wait_for_sync(DEADLINE)
     assert eventually(lambda: informer.sync_error() is None)
 
 
-def test_tls_and_a_token_that_is_replaced(follow: Follow, tmp_path: Path) -> None:
-    """Token expiry: the watch goes on; when it ends the new token is read, and nothing is listed again."""
+def test_replaced_token_is_used_for_the_next_watch(follow: Follow, tmp_path: Path) -> None:
+    """Token expiry: the watch continues; after it ends the new token is read, and nothing is listed again."""
     with EmbeddedAPIServer(tls=True, tokens=["one"]) as server:
         from kubernetes import client, config
 
@@ -254,7 +250,7 @@ def test_tls_and_a_token_that_is_replaced(follow: Follow, tmp_path: Path) -> Non
         with client.ApiClient(configuration) as api_client:
             source = ListWatch.for_resource(api_client, "configmaps")
             with SharedInformer(source, backoff=QUICK) as informer:
-                assert informer.wait_for_sync(LIMIT)
+                assert informer.wait_for_sync(DEADLINE)
                 token.write_text("two")
                 server.set_tokens(["two"])
                 server.faults.cut_connections()
@@ -263,25 +259,25 @@ def test_tls_and_a_token_that_is_replaced(follow: Follow, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("namespaces", [["one", "two"], ["one"]], ids=["two", "one"])
-def test_namespaces_are_followed_one_by_one(
+def test_each_namespace_has_its_own_list_and_watch(
     namespaces: list[str], follow: Follow, embedded_apiserver: EmbeddedAPIServer
 ) -> None:
-    """Several namespaces in one informer: a list and a watch of each, and nothing of the others."""
+    """An informer of several namespaces sends one list and one watch per namespace, and none to other namespaces."""
     for namespace in ("one", "two", "three"):
-        embedded_apiserver.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
+        embedded_apiserver.create(namespace_object(namespace))
         embedded_apiserver.create(config_map("a", namespace=namespace))
     informer = follow(embedded_apiserver, where={"namespace": namespaces})
-    assert informer.wait_for_sync(LIMIT)
+    assert informer.wait_for_sync(DEADLINE)
     assert sorted(informer.store.list_keys()) == [f"{namespace}/a" for namespace in namespaces]
     assert {request.namespace for request in embedded_apiserver.requests} == set(namespaces)
 
 
-def test_bookmarks_keep_a_quiet_watch_young(follow: Follow) -> None:
-    """A resource where nothing happens: its version moves with the bookmarks, so that a resume needs no list."""
+def test_bookmarks_let_a_watch_without_events_resume(follow: Follow) -> None:
+    """Bookmarks move the version of a watch without events, so that resuming it needs no list."""
     with EmbeddedAPIServer(bookmark_interval=0.1) as server:
         informer = follow(server, watch_list=False)
-        assert informer.wait_for_sync(LIMIT)
-        # Another resource moves the server's version on.
+        assert informer.wait_for_sync(DEADLINE)
+        # Writes to another resource move the server's version.
         for i in range(20):
             last = server.create({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": f"s{i}"}})
         assert shows(informer, last)

@@ -1,4 +1,4 @@
-"""Watches that go on, and waiting for conditions, over HTTP."""
+"""RetryWatcher and the functions that wait for conditions, over HTTP."""
 
 from __future__ import annotations
 
@@ -12,14 +12,11 @@ from kubernetes import client
 
 from informer import ListWatch
 from informer.testing import EmbeddedAPIServer
+from tests.support.objects import config_map
+from tests.support.waiting import DEADLINE
 from watch import Event, RetryWatcher, WatchTimeoutError, list_watch_until, until_with_retry
 
-LIMIT = 10.0
 PROMPT = 2.0
-
-
-def config_map(name: str, value: str = "") -> dict[str, Any]:
-    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": {"value": value}}
 
 
 def name_of(event: Event[Any]) -> str:
@@ -34,7 +31,7 @@ def list_watch(embedded_apiserver: EmbeddedAPIServer) -> Iterator[Any]:
 
 @pytest.fixture
 def retry(embedded_apiserver: EmbeddedAPIServer, list_watch: Any) -> Iterator[Callable[..., RetryWatcher[Any]]]:
-    """Makes RetryWatchers from the server's present state on, without a delay; they are stopped at the end."""
+    """Makes RetryWatchers without restart delay, by default from the server's current state; stopped when the test is over."""
     made: list[RetryWatcher[Any]] = []
 
     def make(version: str | None = None, source: Any = None) -> RetryWatcher[Any]:
@@ -45,11 +42,11 @@ def retry(embedded_apiserver: EmbeddedAPIServer, list_watch: Any) -> Iterator[Ca
     yield make
     for watcher in made:
         watcher.stop()
-        assert watcher.done.wait(LIMIT)
+        assert watcher.done.wait(DEADLINE)
 
 
 def take(watcher: RetryWatcher[Any]) -> Event[Any]:
-    return watcher.result_chan().get(timeout=LIMIT)
+    return watcher.result_chan().get(timeout=DEADLINE)
 
 
 BREAKS = {
@@ -63,20 +60,20 @@ BREAKS = {
 }
 
 
-@pytest.mark.parametrize("break_it", BREAKS.values(), ids=BREAKS)
-def test_every_event_comes_once_whatever_breaks(embedded_apiserver, retry, break_it):
-    """A watch that breaks between, or in the midst of, events goes on without a gap and without a repetition."""
+@pytest.mark.parametrize("break_watch", BREAKS.values(), ids=BREAKS)
+def test_each_event_is_delivered_once_across_breaks(embedded_apiserver, retry, break_watch):
+    """A watch that breaks between or within events resumes without a missed or repeated event."""
     watcher = retry()
     for round_ in range(3):
         embedded_apiserver.create(config_map(f"before-{round_}"))
         assert name_of(take(watcher)) == f"before-{round_}"
-        break_it(embedded_apiserver.faults)
+        break_watch(embedded_apiserver.faults)
         embedded_apiserver.create(config_map(f"after-{round_}"))
         assert name_of(take(watcher)) == f"after-{round_}"
 
 
-def test_a_server_that_is_away_is_waited_for(embedded_apiserver, retry):
-    """Refused connections are tried again until the server is back."""
+def test_connecting_is_retried_until_the_server_is_back(embedded_apiserver, retry):
+    """Connection attempts are retried until the server accepts one."""
     watcher = retry()
     embedded_apiserver.create(config_map("one"))
     assert name_of(take(watcher)) == "one"
@@ -86,8 +83,8 @@ def test_a_server_that_is_away_is_waited_for(embedded_apiserver, retry):
     assert name_of(take(watcher)) == "two"
 
 
-def test_a_lost_history_ends_it_with_an_error(embedded_apiserver, retry):
-    """Where the version is older than the server's history, the ERROR event with code 410 is the last."""
+def test_expired_version_ends_with_an_error_event(embedded_apiserver, retry):
+    """If the version is older than the server's history, an ERROR event with code 410 is the last event."""
     old = embedded_apiserver.create(config_map("one"))["metadata"]["resourceVersion"]
     embedded_apiserver.create(config_map("two"))
     embedded_apiserver.compact()
@@ -96,8 +93,8 @@ def test_a_lost_history_ends_it_with_an_error(embedded_apiserver, retry):
     assert last.object["code"] == 410
 
 
-def test_a_call_that_is_refused_as_expired_is_tried_again(embedded_apiserver, retry):
-    """A 410 in answer to the watch call itself does not end it."""
+def test_watch_request_answered_with_410_is_retried(embedded_apiserver, retry):
+    """A 410 in answer to the watch request itself is retried."""
     embedded_apiserver.faults.expired(on="watch", times=2)
     watcher = retry()
     embedded_apiserver.create(config_map("one"))
@@ -106,8 +103,8 @@ def test_a_call_that_is_refused_as_expired_is_tried_again(embedded_apiserver, re
 
 
 @pytest.mark.parametrize("status", [401, 403])
-def test_a_refusal_ends_it_with_an_error(embedded_apiserver, retry, status):
-    """Without the right to watch there is one ERROR event, with the server's Status."""
+def test_refusal_ends_with_an_error_event(embedded_apiserver, retry, status):
+    """Without permission to watch there is one ERROR event, with the server's Status."""
     embedded_apiserver.faults.answer(status, on="watch", times=None)
     (last,) = retry()
     assert last.type == "ERROR"
@@ -119,10 +116,10 @@ def test_a_refusal_ends_it_with_an_error(embedded_apiserver, retry, status):
     "hang", [lambda faults: faults.hang(on="watch"), lambda faults: faults.freeze()], ids=["no-answer", "frozen-stream"]
 )
 def test_a_stop_does_not_wait_for_the_server(embedded_apiserver, retry, hang):
-    """A request without an answer, and a stream in which nothing comes, are given up at once."""
+    """`stop` closes a request that has no answer, and a stream that is silent, at once."""
     hang(embedded_apiserver.faults)
     watcher = retry()
-    embedded_apiserver.requests.wait_for(1, verb="watch", timeout=LIMIT)
+    embedded_apiserver.requests.wait_for(1, verb="watch", timeout=DEADLINE)
     began = time.monotonic()
     watcher.stop()
     assert watcher.done.wait(PROMPT)
@@ -130,9 +127,9 @@ def test_a_stop_does_not_wait_for_the_server(embedded_apiserver, retry, hang):
 
 
 def test_a_stop_does_not_wait_for_a_handshake(retry):
-    """A server that takes the connection and then says nothing, not even in TLS, is given up at once."""
+    """`stop` closes a connection to a server that accepts it and then sends nothing, not even a TLS handshake."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        silent.settimeout(LIMIT)
+        silent.settimeout(DEADLINE)
         configuration = client.Configuration(host=f"https://127.0.0.1:{silent.getsockname()[1]}")
         configuration.verify_ssl = False
         configuration.proxy = None
@@ -145,7 +142,7 @@ def test_a_stop_does_not_wait_for_a_handshake(retry):
 
 
 def test_until_with_retry_over_http(embedded_apiserver, list_watch):
-    """Conditions are met by events on both sides of a broken watch."""
+    """One condition is met before the watch breaks, the next one after it."""
     version = embedded_apiserver.create(config_map("one"))["metadata"]["resourceVersion"]
     embedded_apiserver.create(config_map("two"))
     embedded_apiserver.faults.cut_after(500)
@@ -155,28 +152,28 @@ def test_until_with_retry_over_http(embedded_apiserver, list_watch):
         list_watch,
         lambda event: event.type == "ADDED" and name_of(event) == "two",
         lambda event: event.type == "MODIFIED" and event.object["data"]["value"] == "changed",
-        timeout=LIMIT,
+        timeout=DEADLINE,
     )
     assert found is not None
     assert name_of(found) == "two"
 
 
 def test_list_watch_until_over_http(embedded_apiserver, list_watch):
-    """What is listed counts, and what comes behind the list is waited for."""
+    """A listed object meets the first condition, an object created after the list the second."""
     embedded_apiserver.create(config_map("one"))
 
     def first(event: Event[Any]) -> bool:
-        # By now the list is over.
+        # The list has ended by now.
         embedded_apiserver.create(config_map("two"))
         return name_of(event) == "one"
 
-    found = list_watch_until(list_watch, first, lambda event: name_of(event) == "two", timeout=LIMIT)
+    found = list_watch_until(list_watch, first, lambda event: name_of(event) == "two", timeout=DEADLINE)
     assert found is not None
     assert (found.type, name_of(found)) == ("ADDED", "two")
 
 
-def test_a_list_without_an_answer_is_given_up(embedded_apiserver, list_watch):
-    """A list that hangs does not outlast the time-out, nor does its connection."""
+def test_list_without_an_answer_times_out(embedded_apiserver, list_watch):
+    """A list that hangs ends at the time-out, and its connection is closed."""
     embedded_apiserver.faults.hang(on="list")
     began = time.monotonic()
     with pytest.raises(WatchTimeoutError):

@@ -1,6 +1,6 @@
-"""Programs that end in the middle of things: nobody waits, nothing is said, no daemon thread meets a module that is gone.
+"""Programs that end while informers run: they end at once, silently, and no daemon thread uses a torn-down module.
 
-They run in Python's development mode, with every warning an error, and all at a time.
+They run in Python's development mode with every warning as an error, and all at the same time.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ import asyncio, logging, multiprocessing, os, socket, sys, threading, time, warn
 from informer import InformerForkedError, ListWatch, SharedInformer, SharedInformerFactory
 from informer.testing.fake_source import FakeControllerSource
 
-# From Python 3.12 on a fork beside threads warns, which is just what is tried here.
+# Python 3.12 and later warn of a fork in a process with threads, which is what some programs try.
 warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
 
-# That a server cannot be reached may be said; everything else may not.
+# The reflector may log that a server cannot be reached.
 logging.getLogger("informer.reflector.reflector").disabled = True
-# In development mode asyncio warns of a step that took long, as any may on a busy machine.
+# In development mode asyncio warns of slow steps, which are normal on a busy machine.
 logging.getLogger("asyncio").setLevel(logging.ERROR)
 
 def filled():
@@ -50,7 +50,7 @@ def client_of(host, **settings):
     return client.ApiClient(configuration)
 
 def use_in_child(informer):
-    # Runs in a child process: an informer of its own works, the parent's is dead in a copy of it.
+    # Runs in a child process: its own informer works, a copy of the parent's raises.
     if informer is not None:
         try:
             informer.indexer.list()
@@ -123,7 +123,7 @@ PROGRAMS = {
         assert entered.wait(20)
         sys.stdout.write("over")
     """,
-    "a-factory-that-nobody-reaches": """
+    "a-factory-without-a-server": """
         factory = SharedInformerFactory(client_of("http://127.0.0.1:1"))
         for resource in ("pods", "nodes", "services"):
             factory.informer(resource).add_event_handler(on_add=lambda obj: None)
@@ -181,7 +181,7 @@ PROGRAMS = {
 
 
 class Outcome(NamedTuple):
-    """How a program went."""
+    """The result of a program."""
 
     code: int
     output: str
@@ -190,7 +190,7 @@ class Outcome(NamedTuple):
 
 @pytest.fixture(scope="module")
 def outcomes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Outcome]]:
-    """How each of the programs went."""
+    """Runs every program, and returns the results."""
     folder = tmp_path_factory.mktemp("programs")
     running = {}
     for name, program in PROGRAMS.items():
@@ -210,5 +210,5 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Out
 
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_a_program_ends_in_silence(outcomes: dict[str, Outcome], program: str) -> None:
-    """It comes to its last word, ends without a hang, and with nothing on its standard error."""
+    """It reaches its last word, ends without hanging, and writes nothing on its standard error."""
     assert outcomes[program] == Outcome(0, "over", "")

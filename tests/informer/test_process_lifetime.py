@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.forks import IN_CHILD
+from tests.support.forks import IN_CHILD
 
 ROOT = Path(__file__).parents[2]
 
@@ -40,7 +40,7 @@ source.add(pod("a"))
 
 
 class Outcome(NamedTuple):
-    """How a program went."""
+    """The result of a program."""
 
     code: int
     output: str
@@ -146,14 +146,14 @@ def run(program: str) -> Outcome:
     ],
 )
 def test_a_process_that_stops_nothing_ends_within_a_second(program: str) -> None:
-    """An informer that nobody stopped keeps no process alive, and leaves no word behind."""
+    """An informer that is not stopped neither keeps the process alive nor writes on standard error."""
     ended = run(textwrap.dedent(program) + "\nlast_word()")
     assert (ended.code, ended.errors) == (0, "")
     assert ended.seconds < 2.5
 
 
 def test_a_process_that_ends_by_an_exception_shows_only_that() -> None:
-    """The traceback is that of the program, and the exit code is 1."""
+    """The only traceback is the program's own, and the exit code is 1."""
     ended = run("""
         informer = started()
         informer.add_event_handler(on_add=lambda obj: threading.Event().wait())
@@ -167,13 +167,13 @@ def test_a_process_that_ends_by_an_exception_shows_only_that() -> None:
 
 
 def test_a_process_that_exits_keeps_its_code() -> None:
-    """`sys.exit` in the main program works as ever."""
+    """The exit code of `sys.exit` in the main program is kept."""
     ended = run("informer = started(); last_word(); sys.exit(7)")
     assert (ended.code, ended.errors) == (7, "")
 
 
 def test_the_exit_ends_handlers_before_modules_are_torn_down() -> None:
-    """What a handler is in the middle of may finish, and nothing is called after that."""
+    """The call under way may finish, and no call follows."""
     ended = run("""
         informer = started()
         entered = threading.Event()
@@ -191,7 +191,7 @@ def test_the_exit_ends_handlers_before_modules_are_torn_down() -> None:
 
 
 def test_at_the_exit_every_informer_stops_at_once() -> None:
-    """One that hangs does not let the others go on meanwhile."""
+    """While one informer hangs, the others do not go on."""
     ended = run("""
         def hang(obj):
             entered.release()
@@ -230,7 +230,7 @@ def test_a_signal_ends_a_run(number: int) -> None:
 
 
 def test_a_second_signal_ends_the_process() -> None:
-    """Where the first one does not help, the second does what it does by default."""
+    """It does what it does by default."""
     process = start("""
         stop = stop_on_signals()
         print("ready", flush=True)
@@ -266,7 +266,7 @@ def run_forking(program: str) -> Outcome:
 
 @needs_fork
 def test_every_use_in_a_forked_child_raises() -> None:
-    """The threads are the parent's: reads, waits and additions raise, a stop is harmless, and nothing hangs."""
+    """Reads, waits and additions raise, a stop is harmless, and nothing hangs."""
     ended = run_forking("""
         informer = started(indexers={"ns": lambda obj: ["ns"]})
         registration = informer.add_event_handler(on_add=lambda obj: None)
@@ -308,7 +308,7 @@ def test_every_use_in_a_forked_child_raises() -> None:
 
 @needs_fork
 def test_a_child_forked_under_load_hangs_nowhere() -> None:
-    """Whatever locks the parent's threads hold at the fork, the child finds none of them taken."""
+    """Whatever locks the parent's threads hold at the fork, the child is not blocked by them."""
     ended = run_forking("""
         informer = started(resync_period=1)
         streams = [informer.events() for _ in range(3)]
@@ -356,8 +356,8 @@ def test_a_child_forked_under_load_hangs_nowhere() -> None:
 
 
 @needs_fork
-def test_a_lock_that_was_held_at_the_fork_holds_up_nobody_in_the_child() -> None:
-    """No use in the child takes a lock, which another thread of the parent may have held for ever."""
+def test_a_lock_held_at_the_fork_does_not_block_the_child() -> None:
+    """No use of the informer in the child waits for a lock that another thread of the parent holds."""
     ended = run_forking("""
         informer = started()
         stream = informer.events()
@@ -366,7 +366,8 @@ def test_a_lock_that_was_held_at_the_fork_holds_up_nobody_in_the_child() -> None
         held, go = threading.Barrier(2), threading.Event()
 
         def hold():
-            with informer._lock, informer._processor.lock, informer._thread_group._lock, informer._waiters._monitor:
+            life = informer._lifecycle
+            with life._lock, informer._processor.lock, life._thread_group._lock, informer._waiters._monitor:
                 with subscription._lock, subscription._backlog._monitor:
                     held.wait(20)
                     go.wait(20)
@@ -398,7 +399,7 @@ def test_a_lock_that_was_held_at_the_fork_holds_up_nobody_in_the_child() -> None
 
 @needs_fork
 def test_a_child_may_leave_the_block_of_its_parents_informer() -> None:
-    """A program forked within `with informer` ends normally on both sides."""
+    """A program that is forked within `with informer` ends normally in both processes."""
     ended = run_forking("""
         with SharedInformer(source, watch_list=False) as informer:
             assert informer.wait_for_sync(20)
@@ -414,20 +415,22 @@ def test_a_child_may_leave_the_block_of_its_parents_informer() -> None:
 
 @needs_fork
 def test_a_handler_may_fork() -> None:
-    """In the child the handler's thread is told nothing more; in the parent everything goes on."""
+    """In the child the handler is not called again; in the parent everything goes on."""
     ended = run_forking("""
         source.add(pod("b"))
-        seen, codes = [], []
+        seen, codes, parent = [], [], os.getpid()
         informer = SharedInformer(source, watch_list=False)
 
         def fork(obj):
+            if os.getpid() != parent:
+                os._exit(3)  # called again in the child
             seen.append(obj["metadata"]["name"])
             if len(seen) == 1:
                 pid = os.fork()
                 if pid == 0:
                     signal.alarm(15)
                     raises(informer.has_synced)
-                    # The thread of this call is all that there is in the child, and the process ends with it.
+                    # The thread of this call is the only one in the child, and the process ends with it.
                     return
                 codes.append(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 
@@ -441,14 +444,15 @@ def test_a_handler_may_fork() -> None:
 
 @needs_fork
 def test_a_handler_may_fork_while_another_thread_holds_a_lock() -> None:
-    """The end of the handler's thread, and with it of the child, waits for no lock of the parent's."""
+    """The handler's thread, and with it the child, ends without waiting for a lock of the parent."""
     ended = run_forking("""
         codes = []
         held, go = threading.Event(), threading.Event()
         informer = SharedInformer(source, watch_list=False)
 
         def hold():
-            with informer._lock, informer._processor.lock, informer._thread_group._lock, informer._waiters._monitor:
+            life = informer._lifecycle
+            with life._lock, informer._processor.lock, life._thread_group._lock, informer._waiters._monitor:
                 held.set()
                 go.wait(20)
 
@@ -475,7 +479,7 @@ def test_a_handler_may_fork_while_another_thread_holds_a_lock() -> None:
 
 @needs_fork
 def test_an_informer_made_before_the_fork_may_start_in_the_child() -> None:
-    """What had not started is the child's own."""
+    """An informer that was not started belongs to the child."""
     ended = run_forking("""
         informer = SharedInformer(source, watch_list=False)
         registration = informer.add_event_handler(on_add=lambda obj: None)
@@ -494,7 +498,7 @@ def test_an_informer_made_before_the_fork_may_start_in_the_child() -> None:
 
 @needs_fork
 def test_a_child_may_have_informers_of_its_own() -> None:
-    """The parent's being dead there does not keep the child from starting others, with foreign stop events too."""
+    """The parent's informers, unusable there, do not keep the child from starting others."""
     ended = run_forking("""
         informer = started()
         stop = threading.Event()

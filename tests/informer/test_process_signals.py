@@ -1,4 +1,4 @@
-"""A stop event that the process's signals set."""
+"""`stop_on_signals`: a stop event that signals set."""
 
 from __future__ import annotations
 
@@ -10,13 +10,12 @@ from collections.abc import Iterator
 import pytest
 
 from informer import stop_on_signals
-
-PATIENCE = 20.0
+from tests.support.waiting import DEADLINE
 
 
 @pytest.fixture(autouse=True)
 def handlers_as_before() -> Iterator[None]:
-    """Puts back what pytest has set."""
+    """Restores pytest's signal handlers."""
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     yield
     for number, handler in before.items():
@@ -25,30 +24,31 @@ def handlers_as_before() -> Iterator[None]:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
 def test_a_signal_sets_the_event(number: int) -> None:
-    """The first signal sets it, and what was there before is in charge again."""
+    """The first signal sets it, and restores the previous signal handlers."""
     before = {each: signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT)}
     stop = stop_on_signals()
     assert isinstance(stop, threading.Event)
     assert not stop.is_set()
     os.kill(os.getpid(), number)
-    assert stop.wait(PATIENCE)
+    assert stop.wait(DEADLINE)
     assert {each: signal.getsignal(each) for each in before} == before
 
 
 def test_a_signal_reaches_a_main_thread_that_waits_for_the_event() -> None:
-    """A wait on the event itself is no obstacle."""
+    """A main thread that waits for the event itself handles the signal."""
     stop = stop_on_signals()
     sender = threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGTERM))
     sender.start()
-    assert stop.wait(PATIENCE)
-    sender.join(PATIENCE)
+    assert stop.wait(DEADLINE)
+    sender.join(DEADLINE)
 
 
 def test_a_signal_that_another_thread_was_given_sets_the_event() -> None:
-    """The main thread waits for the event, and nothing wakes it but the event itself; the signal is heard all the same."""
+    """The waiting main thread handles it although nothing else wakes that thread."""
     stop = stop_on_signals()
 
     def send_to_myself() -> None:
+        # Whether the main thread waits already cannot be seen from here.
         threading.Event().wait(0.05)
         signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
         threading.Event().wait(0.05)
@@ -56,16 +56,16 @@ def test_a_signal_that_another_thread_was_given_sets_the_event() -> None:
     sender = threading.Thread(target=send_to_myself)
     sender.start()
     assert stop.wait()
-    sender.join(PATIENCE)
+    sender.join(DEADLINE)
 
 
-def test_who_asks_twice_gets_the_same_event() -> None:
-    """Two parts of a program stop at the same signal; after it a new event is for the next one."""
+def test_a_second_call_returns_the_same_event() -> None:
+    """Two parts of a program stop at the same signal; after it a call returns a new event."""
     before = signal.getsignal(signal.SIGTERM)
     stop = stop_on_signals()
     assert stop_on_signals() is stop
     os.kill(os.getpid(), signal.SIGTERM)
-    assert stop.wait(PATIENCE)
+    assert stop.wait(DEADLINE)
     assert signal.getsignal(signal.SIGTERM) == before
     again = stop_on_signals()
     assert again is not stop
@@ -73,19 +73,19 @@ def test_who_asks_twice_gets_the_same_event() -> None:
 
 
 def test_other_handlers_set_since_are_replaced_anew() -> None:
-    """Where somebody else has taken the signals over, a new call takes them back."""
+    """If the program has set other signal handlers since, a new call replaces them."""
     stop = stop_on_signals()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
     again = stop_on_signals()
     assert again is not stop
     os.kill(os.getpid(), signal.SIGINT)
-    assert again.wait(PATIENCE)
+    assert again.wait(DEADLINE)
     assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
 
 
-def test_only_the_main_thread_may_ask() -> None:
-    """Elsewhere it is a ValueError, and nothing was changed."""
+def test_only_the_main_thread_may_call_it() -> None:
+    """Elsewhere it raises a ValueError and changes nothing."""
     before = signal.getsignal(signal.SIGTERM)
     errors: list[Exception] = []
 
@@ -97,6 +97,6 @@ def test_only_the_main_thread_may_ask() -> None:
 
     thread = threading.Thread(target=ask)
     thread.start()
-    thread.join(PATIENCE)
+    thread.join(DEADLINE)
     assert len(errors) == 1
     assert signal.getsignal(signal.SIGTERM) == before

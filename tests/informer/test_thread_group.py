@@ -1,4 +1,4 @@
-"""The threads of one informer: counted, waited for, and told apart from others."""
+"""A group of threads: counting them, joining them, and telling them from other threads."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from watch.concurrency import Worker
 
 
 def test_join_waits_for_every_thread() -> None:
-    """It is False while one still runs, and True when all have ended."""
+    """It returns False while one still runs, and True when all have ended."""
     thread_group, go = ThreadGroup(), threading.Event()
     thread_group.start(lambda: None, "short")
     thread_group.start(go.wait, "long")
@@ -21,8 +21,8 @@ def test_join_waits_for_every_thread() -> None:
     assert thread_group.join(10)
 
 
-def test_ended_is_set_by_the_last_thread_of_a_closed_crew() -> None:
-    """As long as threads may follow, or one runs, nothing has ended."""
+def test_ended_is_set_by_the_last_thread_of_a_closed_group() -> None:
+    """Not while further threads may be started or one still runs."""
     thread_group, go = ThreadGroup(), threading.Event()
     thread_group.start(lambda: None, "short").join()
     assert not thread_group.ended.is_set()
@@ -34,7 +34,7 @@ def test_ended_is_set_by_the_last_thread_of_a_closed_crew() -> None:
     thread_group.join(None)
 
 
-def test_a_crew_without_threads_has_ended_once_closed() -> None:
+def test_a_group_without_threads_has_ended_once_closed() -> None:
     """Closing twice is harmless."""
     thread_group = ThreadGroup()
     thread_group.close()
@@ -44,7 +44,7 @@ def test_a_crew_without_threads_has_ended_once_closed() -> None:
 
 
 def test_join_on_its_own_threads_does_not_wait() -> None:
-    """On a thread of the crew, or on one made on such a thread, it is False at once."""
+    """On a thread of the group, or one started from such a thread, it returns False at once."""
     thread_group = ThreadGroup()
     answers: list[tuple[bool, bool]] = []
 
@@ -61,7 +61,7 @@ def test_join_on_its_own_threads_does_not_wait() -> None:
 
 
 def test_a_thread_that_fails_has_ended_all_the_same(caplog: pytest.LogCaptureFixture) -> None:
-    """What a thread raises is logged, and it counts as ended."""
+    """Its exception is logged, and it counts as ended."""
 
     def fail() -> None:
         raise SystemExit
@@ -76,7 +76,7 @@ def test_a_thread_that_fails_has_ended_all_the_same(caplog: pytest.LogCaptureFix
 
 
 def test_a_thread_finds_itself_even_at_its_very_first_step() -> None:
-    """However fast a thread begins, it knows that it belongs to the crew."""
+    """`owns_current` is true on a thread from its first step on."""
     thread_group = ThreadGroup()
     answers: list[bool] = []
     for _ in range(200):

@@ -1,4 +1,4 @@
-"""Samples run as programs of their own, as a user would run them."""
+"""Runs samples as programs, as a user would."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SAMPLES = Path(__file__).resolve().parents[2] / "samples"
 
 
 class Program:
-    """A sample under way, whose lines are read as they come."""
+    """A running sample, whose output is read line by line as it arrives."""
 
     def __init__(self, name: str, *arguments: str, env: dict[str, str] | None = None, **popen: Any) -> None:
         self.process = subprocess.Popen(
@@ -33,10 +33,10 @@ class Program:
             **popen,
         )
         self.lines: Channel[tuple[float, str]] = Channel(None)
-        self.complaints: Channel[tuple[float, str]] = Channel(None)
+        self.errors: Channel[tuple[float, str]] = Channel(None)
         self._readers = [
             Worker(lambda stream=stream, lines=lines: self._read(stream, lines), "sample-reader").start()
-            for stream, lines in ((self.process.stdout, self.lines), (self.process.stderr, self.complaints))
+            for stream, lines in ((self.process.stdout, self.lines), (self.process.stderr, self.errors))
             if stream is not None
         ]
         if self.process.stdout is None:
@@ -51,9 +51,9 @@ class Program:
     def wait_for(
         self, wanted: Callable[[str], bool] | str, timeout: float = 15, *, stderr: bool = False
     ) -> tuple[float, str]:
-        """The next line that holds a text (or passes a test), with the moment at which it was read."""
+        """Returns the next line that contains a text or passes a test, with the monotonic time at which it was read."""
         test = wanted if callable(wanted) else lambda line: wanted in line
-        lines = self.complaints if stderr else self.lines
+        lines = self.errors if stderr else self.lines
         deadline = time.monotonic() + timeout
         while True:
             moment, line = lines.get(timeout=max(0.0, deadline - time.monotonic()))
@@ -61,7 +61,7 @@ class Program:
                 return moment, line
 
     def interrupt(self) -> float:
-        """Presses Ctrl-C and returns the seconds it took to end, without those in which it had no processor."""
+        """Presses Ctrl-C; returns the seconds until the program ended, without those in which it waited for a processor."""
         begun, waited = time.monotonic(), self._seconds_without_processor()
         self.process.send_signal(signal.SIGINT)
         os.waitid(os.P_PID, self.process.pid, os.WEXITED | os.WNOWAIT)
@@ -70,14 +70,14 @@ class Program:
         return seconds
 
     def _seconds_without_processor(self) -> float:
-        """How long its main thread was ready to run and did not, since other programs did; 0 where nobody counts that."""
+        """The seconds for which the main thread was ready to run but other programs had the processor; 0 if not counted."""
         counts = Path(f"/proc/{self.process.pid}/schedstat")
         return int(counts.read_text().split()[1]) / 1e9 if counts.exists() else 0.0
 
     def end(self, timeout: float = 30) -> tuple[int, list[str], list[str]]:
-        """Waits for its end: the exit code, the lines not yet read, and what it said on stderr."""
+        """Waits for the end; returns the exit code, the unread lines of stdout, and the unread lines of stderr."""
         code = self.process.wait(timeout)
-        return code, self._rest(self.lines), self._rest(self.complaints)
+        return code, self._rest(self.lines), self._rest(self.errors)
 
     def _rest(self, lines: Channel[tuple[float, str]]) -> list[str]:
         rest = []
@@ -88,7 +88,7 @@ class Program:
             return rest
 
     def close(self) -> None:
-        """Ends it, whatever it does."""
+        """Kills the program if it still runs, and closes its pipes."""
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait(10)
@@ -101,7 +101,7 @@ class Program:
 
 @pytest.fixture
 def run_sample() -> Iterator[Callable[..., Program]]:
-    """Starts samples, and ends those that still run when the test is over."""
+    """Starts samples; those that still run are killed when the test is over."""
     programs: list[Program] = []
 
     def run(name: str, *arguments: str, **options: Any) -> Program:
@@ -115,22 +115,6 @@ def run_sample() -> Iterator[Callable[..., Program]]:
 
 @pytest.fixture
 def samples(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Any]:
-    """Imports a sample, or a module that samples share, into this process."""
+    """Imports a sample, or a module shared by samples, into this process."""
     monkeypatch.syspath_prepend(str(SAMPLES))
     return importlib.import_module
-
-
-def make_pod(name: str, namespace: str = "default", **labels: str) -> dict[str, Any]:
-    """A pod as a user would write it."""
-    return {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"name": name, "namespace": namespace, "labels": labels},
-        "spec": {"containers": [{"name": "app", "image": "registry.example/app:1.0"}]},
-    }
-
-
-@pytest.fixture
-def pod() -> Callable[..., dict[str, Any]]:
-    """Makes pods."""
-    return make_pod

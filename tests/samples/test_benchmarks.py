@@ -1,4 +1,4 @@
-"""Each benchmark runs, with as little as shows that it does: its figures are not looked at."""
+"""Each benchmark runs with small parameters; its figures are not checked."""
 
 from __future__ import annotations
 
@@ -30,21 +30,21 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     ],
     ids=lambda value: value.partition(".")[0] if ".py" in value else "",
 )
-def test_a_benchmark_runs(command: str, row: str) -> None:
-    """It ends well, and its table has its last row."""
+def test_benchmark_runs(command: str, row: str) -> None:
+    """The program succeeds, and its output has the expected row."""
     done = run(*command.split())
     assert done.returncode == 0, done.stdout + done.stderr
     assert row in done.stdout, done.stdout
 
 
 def test_every_benchmark_can_be_imported() -> None:
-    """Those too that need a real API server, root or minutes."""
+    """Benchmarks that need a real API server, root or minutes can be imported too."""
     done = run("-c", f"import {', '.join(PROGRAMS)}")
     assert done.returncode == 0, done.stderr
 
 
-def test_a_stage_that_got_dearer_is_told(tmp_path: Path) -> None:
-    """With a baseline that is a thousand times cheaper the comparison names the stage, and ends with 1."""
+def test_slower_stage_is_reported(tmp_path: Path) -> None:
+    """With a baseline a thousand times cheaper the comparison names the stage and exits with 1."""
     baseline = tmp_path / "baseline.json"
     stage = "watch: deltas"
     command = ["micro.py", "--quick", "--only", stage, "--baseline", str(baseline)]

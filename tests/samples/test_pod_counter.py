@@ -1,4 +1,4 @@
-"""The pod counter, run as a program, against the embedded API server and a real kube-apiserver."""
+"""The pod counter, run as a program against the embedded API server and a real kube-apiserver."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ import pytest
 from kubernetes import client, watch
 
 from informer.testing import EmbeddedAPIServer
+from tests.support.objects import pod
 
 SAMPLE = "pod_counter.py"
 ANNOTATION = "example.com/pods"
 
 
 class Site:
-    """A server, a kubeconfig for it, and its core API."""
+    """A server with a kubeconfig and its core API."""
 
     def __init__(self, server: Any, path: Path, core: client.CoreV1Api) -> None:
         self.server = server
@@ -25,11 +26,11 @@ class Site:
         self.core = core
 
     def namespace(self) -> str:
-        """A new namespace's name."""
+        """Creates a namespace and returns its name."""
         return str(self.core.create_namespace({"metadata": {"generateName": "counted-"}}).metadata.name)
 
     def wait_for(self, namespace: str, count: int, timeout: int = 20) -> None:
-        """Waits until the annotation of a namespace says so many."""
+        """Waits until the annotation of a namespace is `count`."""
         seen = []
         follower = watch.Watch()
         for event in follower.stream(
@@ -42,7 +43,7 @@ class Site:
         raise AssertionError(f"{namespace} was never said to have {count} pods, but {seen}")
 
     def history(self, namespace: str, since: str) -> list[str]:
-        """The numbers that were written to a namespace since a resourceVersion, and in the next second."""
+        """Returns the counts written to a namespace since a resourceVersion and in the next second."""
         changes = watch.Watch().stream(
             self.core.list_namespace,
             field_selector=f"metadata.name={namespace}",
@@ -64,10 +65,8 @@ def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
         yield Site(server, tmp_path / "kubeconfig", client.CoreV1Api(api_client))
 
 
-def test_each_namespace_says_how_many_pods_it_has(
-    site: Site, run_sample: Callable[..., Any], pod: Callable[..., dict[str, Any]]
-) -> None:
-    """The annotation follows pods that were there, are added and deleted, in namespaces old and new; Ctrl-C ends it."""
+def test_annotation_counts_the_pods_of_each_namespace(site: Site, run_sample: Callable[..., Any]) -> None:
+    """The annotation counts existing, added and deleted pods, in old and new namespaces; Ctrl-C ends the program."""
     old, empty = site.namespace(), site.namespace()
     for name in ("a", "b", "c"):
         site.core.create_namespaced_pod(old, pod(name, old))
@@ -89,10 +88,8 @@ def test_each_namespace_says_how_many_pods_it_has(
     assert program.end() == (0, [], [])
 
 
-def test_a_count_is_written_once(
-    site: Site, run_sample: Callable[..., Any], pod: Callable[..., dict[str, Any]]
-) -> None:
-    """Each number is written once; what changed while nobody counted is put right by the next start."""
+def test_count_is_written_once(site: Site, run_sample: Callable[..., Any]) -> None:
+    """Each count is written once; a change made while the program was stopped is counted by the next start."""
     name = site.namespace()
     made = site.core.read_namespace(name).metadata.resource_version
     site.core.create_namespaced_pod(name, pod("a", name))

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from informer.testing import EmbeddedAPIServer
+from tests.support.objects import namespace_object, pod
 
 SAMPLE = "pod_watcher.py"
 
@@ -30,8 +31,8 @@ def kubeconfig(embedded_apiserver: EmbeddedAPIServer, tmp_path: Path) -> str:
     return str(path)
 
 
-def test_every_add_change_and_delete_is_a_line(
-    embedded_apiserver: EmbeddedAPIServer, kubeconfig: str, run_sample: Callable[..., Any], pod: Callable[..., Any]
+def test_each_event_is_one_line(
+    embedded_apiserver: EmbeddedAPIServer, kubeconfig: str, run_sample: Callable[..., Any]
 ) -> None:
     """In a pipe each event is one line that begins with its type."""
     embedded_apiserver.create(pod("first"))
@@ -53,28 +54,27 @@ def test_every_add_change_and_delete_is_a_line(
     [
         pytest.param("name", r"ADDED +pod/web$", id="name"),
         pytest.param("table", r"ADDED +shop +web +0/1 +\S+ +0 +\S+ +<none>$", id="table"),
-        pytest.param("wide", r"ADDED +shop +web +.* registry.example/app:1.0$", id="wide"),
+        pytest.param("wide", r"ADDED +shop +web +.* example.com/app:1$", id="wide"),
     ],
 )
 def test_outputs(
     embedded_apiserver: EmbeddedAPIServer,
     kubeconfig: str,
     run_sample: Callable[..., Any],
-    pod: Callable[..., Any],
     output: str,
     pattern: str,
 ) -> None:
-    """Each output shows what its name says."""
-    embedded_apiserver.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}})
+    """Each output format shows its fields."""
+    embedded_apiserver.create(namespace_object("shop"))
     embedded_apiserver.create(pod("web", "shop"))
     program = run_sample(SAMPLE, "--kubeconfig", kubeconfig, "-n", "shop", "-o", output)
     assert re.match(pattern, program.wait_for("web")[1])
 
 
 def test_json_lines_are_watch_events(
-    embedded_apiserver: EmbeddedAPIServer, kubeconfig: str, run_sample: Callable[..., Any], pod: Callable[..., Any]
+    embedded_apiserver: EmbeddedAPIServer, kubeconfig: str, run_sample: Callable[..., Any]
 ) -> None:
-    """`-o json` writes a watch event a line, with the whole object."""
+    """`-o json` writes one watch event per line, with the whole object."""
     stored = embedded_apiserver.create(pod("web"))
     program = run_sample(SAMPLE, "--kubeconfig", kubeconfig, "-o", "json")
     event = json.loads(program.wait_for("web")[1])
@@ -82,12 +82,12 @@ def test_json_lines_are_watch_events(
 
 
 def test_selectors_and_namespaces_choose_pods(
-    embedded_apiserver: EmbeddedAPIServer, kubeconfig: str, run_sample: Callable[..., Any], pod: Callable[..., Any]
+    embedded_apiserver: EmbeddedAPIServer, kubeconfig: str, run_sample: Callable[..., Any]
 ) -> None:
-    """`-n`, `-A`, `-l` and `--field-selector` let pass what they name and nothing else."""
-    embedded_apiserver.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}})
+    """`-n`, `-A`, `-l` and `--field-selector` select exactly the pods that they name."""
+    embedded_apiserver.create(namespace_object("shop"))
     for name, namespace, app in (("a", "default", "web"), ("b", "shop", "web"), ("c", "shop", "db")):
-        embedded_apiserver.create(pod(name, namespace, app=app))
+        embedded_apiserver.create(pod(name, namespace, labels={"app": app}))
     expected: dict[tuple[str, ...], list[str]] = {
         (): ["a"],
         ("-A",): ["a", "b", "c"],
@@ -99,75 +99,75 @@ def test_selectors_and_namespaces_choose_pods(
         arguments: run_sample(SAMPLE, "--kubeconfig", kubeconfig, "-o", "name", *arguments) for arguments in expected
     }
     for arguments, names in expected.items():
-        # The first list is written at once: what does not belong to it would be among these lines or right behind them.
+        # The first list is written at once: a pod that does not belong to it would be in these lines or in the next.
         seen = [programs[arguments].wait_for("pod/")[1] for _ in names]
         programs[arguments].interrupt()
-        code, rest, complaints = programs[arguments].end()
-        assert (code, complaints) == (0, [])
+        code, rest, errors = programs[arguments].end()
+        assert (code, errors) == (0, [])
         assert sorted(line.split("/")[1] for line in seen + rest) == names
 
 
-def test_it_ends_by_itself_when_asked_to(kubeconfig: str, run_sample: Callable[..., Any]) -> None:
-    """`--duration` ends the program after so many seconds, with exit code 0."""
+def test_duration_ends_the_program(kubeconfig: str, run_sample: Callable[..., Any]) -> None:
+    """`--duration` ends the program after this many seconds, with exit code 0."""
     begun = time.monotonic()
     assert run_sample(SAMPLE, "--kubeconfig", kubeconfig, "--duration", "0.5").end() == (0, [], [])
     assert 0.5 <= time.monotonic() - begun < 10
 
 
-def test_a_context_that_is_missing_is_one_line(kubeconfig: str, run_sample: Callable[..., Any]) -> None:
-    """A context that the kubeconfig does not have ends the program with exit code 2 and a line that names it."""
-    code, lines, complaints = run_sample(SAMPLE, "--kubeconfig", kubeconfig, "--context", "nowhere").end()
-    assert (code, lines, len(complaints)) == (2, [], 1)
-    assert complaints[0].startswith("error: ")
-    assert "nowhere" in complaints[0]
+def test_missing_context_is_one_line(kubeconfig: str, run_sample: Callable[..., Any]) -> None:
+    """A context that the kubeconfig lacks ends the program with exit code 2 and one line that names it."""
+    code, lines, errors = run_sample(SAMPLE, "--kubeconfig", kubeconfig, "--context", "nowhere").end()
+    assert (code, lines, len(errors)) == (2, [], 1)
+    assert errors[0].startswith("error: ")
+    assert "nowhere" in errors[0]
 
 
-def test_a_kubeconfig_that_is_missing_is_one_line(tmp_path: Path, run_sample: Callable[..., Any]) -> None:
-    """A kubeconfig that is not there ends the program with exit code 2 and a line that says so."""
-    code, lines, complaints = run_sample(SAMPLE, "--kubeconfig", str(tmp_path / "missing")).end()
-    assert (code, lines, len(complaints)) == (2, [], 1)
-    assert complaints[0].startswith("error: ")
+def test_missing_kubeconfig_is_one_line(tmp_path: Path, run_sample: Callable[..., Any]) -> None:
+    """A missing kubeconfig ends the program with exit code 2 and one line."""
+    code, lines, errors = run_sample(SAMPLE, "--kubeconfig", str(tmp_path / "missing")).end()
+    assert (code, lines, len(errors)) == (2, [], 1)
+    assert errors[0].startswith("error: ")
 
 
-def test_a_refused_connection_is_one_line(
+def test_refused_connection_is_one_line(
     embedded_apiserver: EmbeddedAPIServer, kubeconfig: str, run_sample: Callable[..., Any]
 ) -> None:
-    """A server that is not there ends the program with exit code 2 and a line that names its address."""
+    """A refused connection ends the program with exit code 2 and one line that names the address."""
     address = embedded_apiserver.url.removeprefix("http://")
     embedded_apiserver.stop()
-    code, lines, complaints = run_sample(SAMPLE, "--kubeconfig", kubeconfig).end()
-    assert (code, lines, len(complaints)) == (2, [], 1)
-    assert "connection refused" in complaints[0]
-    assert address in complaints[0]
+    code, lines, errors = run_sample(SAMPLE, "--kubeconfig", kubeconfig).end()
+    assert (code, lines, len(errors)) == (2, [], 1)
+    assert "connection refused" in errors[0]
+    assert address in errors[0]
 
 
-def test_a_refused_token_is_one_line(tmp_path: Path, run_sample: Callable[..., Any]) -> None:
-    """Credentials that the server does not accept end the program with exit code 2 and a line that says 401."""
+def test_refused_token_is_one_line(tmp_path: Path, run_sample: Callable[..., Any]) -> None:
+    """Refused credentials end the program with exit code 2 and one line with the 401, which does not show the token."""
     path = tmp_path / "kubeconfig"
-    with EmbeddedAPIServer(tokens={"right": "somebody"}) as server:
+    with EmbeddedAPIServer(tokens={"right": "alice"}) as server:
         server.kubeconfig(path)
         path.write_text(path.read_text().replace("right", "wrong"))
-        code, lines, complaints = run_sample(SAMPLE, "--kubeconfig", str(path)).end()
-    assert (code, lines, len(complaints)) == (2, [], 1)
-    assert "401" in complaints[0]
-    assert "list pods" in complaints[0]
-    assert "wrong" not in complaints[0]
+        code, lines, errors = run_sample(SAMPLE, "--kubeconfig", str(path)).end()
+    assert (code, lines, len(errors)) == (2, [], 1)
+    assert "401" in errors[0]
+    assert "list pods" in errors[0]
+    assert "wrong" not in errors[0]
 
 
-def test_a_forbidden_list_names_verb_and_resource(
+def test_forbidden_list_names_verb_and_resource(
     embedded_apiserver: EmbeddedAPIServer, kubeconfig: str, run_sample: Callable[..., Any]
 ) -> None:
-    """A user without the right ends the program with exit code 2 and a line that names verb, resource and namespace."""
+    """A missing right ends the program with exit code 2 and one line that names verb, resource and namespace."""
     for verb in ("list", "watch"):
         embedded_apiserver.forbid(verb, "pods")
-    code, lines, complaints = run_sample(SAMPLE, "--kubeconfig", kubeconfig).end()
-    assert (code, lines, len(complaints)) == (2, [], 1)
-    assert "403" in complaints[0]
-    assert 'resource "pods"' in complaints[0]
-    assert 'in the namespace "default"' in complaints[0]
+    code, lines, errors = run_sample(SAMPLE, "--kubeconfig", kubeconfig).end()
+    assert (code, lines, len(errors)) == (2, [], 1)
+    assert "403" in errors[0]
+    assert 'resource "pods"' in errors[0]
+    assert 'in the namespace "default"' in errors[0]
 
 
-def test_ctrl_c_ends_it_while_the_server_says_nothing(tmp_path: Path, run_sample: Callable[..., Any]) -> None:
+def test_ctrl_c_ends_the_program_while_the_server_hangs(tmp_path: Path, run_sample: Callable[..., Any]) -> None:
     """While the first list hangs, Ctrl-C ends the program within a second and without a traceback."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         path = tmp_path / "kubeconfig"
@@ -185,16 +185,16 @@ def test_ctrl_c_ends_it_while_the_server_says_nothing(tmp_path: Path, run_sample
         silent.settimeout(20)
         connection, _ = silent.accept()
         with connection:
-            assert "loading pods" in program.complaints.get(timeout=20)[1]
+            assert "loading pods" in program.errors.get(timeout=20)[1]
             assert program.interrupt() < 1.0
-            code, lines, complaints = program.end()
-    assert (code, lines, complaints) == (0, [], [])
+            code, lines, errors = program.end()
+    assert (code, lines, errors) == (0, [], [])
 
 
-def test_sigterm_ends_it(
-    embedded_apiserver: EmbeddedAPIServer, kubeconfig: str, run_sample: Callable[..., Any], pod: Callable[..., Any]
+def test_sigterm_ends_the_program(
+    embedded_apiserver: EmbeddedAPIServer, kubeconfig: str, run_sample: Callable[..., Any]
 ) -> None:
-    """SIGTERM, as a cluster sends it, ends the program like Ctrl-C."""
+    """SIGTERM, as Kubernetes sends it, ends the program like Ctrl-C."""
     embedded_apiserver.create(pod("web"))
     program = run_sample(SAMPLE, "--kubeconfig", kubeconfig)
     program.wait_for("web")
@@ -202,8 +202,8 @@ def test_sigterm_ends_it(
     assert program.end(5) == (0, [], [])
 
 
-def test_a_reader_that_has_gone_ends_it_quietly(
-    embedded_apiserver: EmbeddedAPIServer, kubeconfig: str, run_sample: Callable[..., Any], pod: Callable[..., Any]
+def test_closed_pipe_ends_the_program_quietly(
+    embedded_apiserver: EmbeddedAPIServer, kubeconfig: str, run_sample: Callable[..., Any]
 ) -> None:
     """A closed pipe (`| head -1`) ends the program without a traceback."""
     embedded_apiserver.create(pod("first"))
@@ -212,14 +212,14 @@ def test_a_reader_that_has_gone_ends_it_quietly(
     assert b"first" in os.read(pipe[0], 4096)
     os.close(pipe[0])
     embedded_apiserver.create(pod("second"))
-    code, _, complaints = program.end(10)
-    assert (code, complaints) == (0, [])
+    code, _, errors = program.end(10)
+    assert (code, errors) == (0, [])
 
 
-def test_it_survives_a_restart_of_the_server(
-    embedded_apiserver: EmbeddedAPIServer, kubeconfig: str, run_sample: Callable[..., Any], pod: Callable[..., Any]
+def test_program_survives_a_restart_of_the_server(
+    embedded_apiserver: EmbeddedAPIServer, kubeconfig: str, run_sample: Callable[..., Any]
 ) -> None:
-    """After the server was away the view goes on, without a line for pods that did not change."""
+    """After a restart of the server the output continues, without lines for unchanged pods."""
     embedded_apiserver.create(pod("first"))
     program = run_sample(SAMPLE, "--kubeconfig", kubeconfig, "-o", "name")
     program.wait_for("first")
@@ -228,20 +228,18 @@ def test_it_survives_a_restart_of_the_server(
     assert program.wait_for(lambda line: True, 30)[1].endswith("pod/second")
 
 
-def test_without_a_cluster_it_shows_its_own(tmp_path: Path, run_sample: Callable[..., Any]) -> None:
-    """With no cluster configured it says so in one line, shows pods that come, and ends by itself."""
+def test_demo_without_a_cluster(tmp_path: Path, run_sample: Callable[..., Any]) -> None:
+    """Without a configured cluster it says so in one line, shows the demo's pods, and ends by itself."""
     program = run_sample(SAMPLE, "-A", "--duration", "4", env={"HOME": str(tmp_path), "KUBECONFIG": ""})
-    code, lines, complaints = program.end()
+    code, lines, errors = program.end()
     assert code == 0
-    assert [line for line in complaints if "demo cluster" in line] == complaints
-    assert len(complaints) == 1
+    assert [line for line in errors if "demo cluster" in line] == errors
+    assert len(errors) == 1
     assert {"ADDED", "MODIFIED"} <= {line.split()[0] for line in lines}
 
 
-def test_in_a_terminal_a_table_updates_in_place(
-    embedded_apiserver: EmbeddedAPIServer, kubeconfig: str, pod: Callable[..., Any]
-) -> None:
-    """In a terminal the same lines are drawn again: readiness, restarts, node and age of each pod."""
+def test_table_in_a_terminal_is_redrawn(embedded_apiserver: EmbeddedAPIServer, kubeconfig: str) -> None:
+    """In a terminal the lines are redrawn in place: readiness, restarts, node and age of each pod."""
     stored = embedded_apiserver.create(pod("web"))
     screen = Screen([sys.executable, str(Path(__file__).parents[2] / "samples" / SAMPLE), "--kubeconfig", kubeconfig])
     try:
@@ -287,7 +285,7 @@ class Screen:
             self.text += os.read(self._master, 65536).decode(errors="replace")
 
     def close(self) -> None:
-        """Ends the program."""
+        """Kills the program if it still runs."""
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait(10)

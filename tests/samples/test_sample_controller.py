@@ -1,4 +1,4 @@
-"""The sample controller: what it does to Deployments and Foos, in this process; and as a program on its own cluster."""
+"""The sample controller: its work on Deployments and Foos in this process, and the whole program on its own cluster."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ WRITES = ("create", "update", "patch", "delete")
 
 @pytest.fixture
 def sample(samples: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The sample's module, which does not wait for long."""
+    """The sample's module, with short waits."""
     module = samples("sample_controller")
     monkeypatch.setattr(module, "CATCH_UP_SECONDS", 0.1)
     monkeypatch.setattr(module, "TAKEN_SECONDS", 0.1)
@@ -32,16 +32,16 @@ def sample(samples: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch) -> An
 
 
 class Site:
-    """A server on which the controller works, and what acts on Deployments."""
+    """A server with a running controller and a stand-in for the deployment controller."""
 
     def __init__(self, server: EmbeddedAPIServer, controller: Any, recorder: FakeRecorder) -> None:
         self.server = server
         self.controller = controller
         self.events = recorder.events
-        self.results: Channel[float | None] = Channel(None)  # of reconcile
+        self.results: Channel[float | None] = Channel(None)  # results of reconcile
 
     def reconcile(self, key: str) -> float | None:
-        """For the workers."""
+        """Reconciles a key and records the result; the workers call it."""
         result: float | None = self.controller.reconcile(key)
         self.results.put(result)
         return result
@@ -61,7 +61,7 @@ class Site:
         return self.server.get(DEPLOYMENTS, name)
 
     def settle(self, name: str, test: Callable[[Any], bool], deployment: str | None = None) -> None:
-        """Waits until a Foo's Deployment passes a test, and the Foo says how many of its replicas are available."""
+        """Waits until a Foo's Deployment passes a test, and the Foo's status has its number of available replicas."""
         foos, deployments = self.controller.foos, self.controller.deployments
 
         def the_deployment() -> Any:
@@ -74,18 +74,18 @@ class Site:
         )
 
     def change(self, resource: str, name: str, patch: Any) -> None:
-        """Changes an object, and waits until the controller's cache shows it."""
+        """Changes an object, and waits until the controller's cache has the change."""
         version = self.server.patch(resource, name, patch)["metadata"]["resourceVersion"]
         informer = self.controller.foos if resource == FOOS else self.controller.deployments
         assert informer.wait_for_resource_version(version, 10)
 
     def writes(self, *verbs: str) -> list[str]:
-        """What the controller and those that act on Deployments have asked the server to write."""
+        """Returns the paths of the requests that wrote to the server."""
         return [request.path for request in self.server.requests if request.verb in (verbs or WRITES)]
 
 
 def has(replicas: int) -> Callable[[Any], bool]:
-    """A test: so many replicas are asked for, and available."""
+    """Returns a test of a Deployment: this many replicas are requested and available."""
     return lambda deployment: deployment.at("spec.replicas") == deployment.at("status.availableReplicas") == replicas
 
 
@@ -93,7 +93,7 @@ def has(replicas: int) -> Callable[[Any], bool]:
 def make_site(
     sample: Any, samples: Callable[[str], Any], embedded_apiserver: EmbeddedAPIServer, run: Callable[..., Any]
 ) -> Iterator[Callable[[], Site]]:
-    """Begins to work, once what is there from the start is created."""
+    """Starts the controller, after the test has created the initial objects."""
     demo = samples("_foo_demo")
     embedded_apiserver.create(demo.manifest("foo_crd.yaml"))
     stop = threading.Event()
@@ -121,8 +121,8 @@ def site(make_site: Callable[[], Site]) -> Site:
     return make_site()
 
 
-def test_a_foo_gets_a_deployment_and_says_how_it_is(site: Site) -> None:
-    """The Deployment is the Foo's own and has its replicas; those that are up are the Foo's status; the Foo has an event."""
+def test_foo_gets_a_deployment_and_a_status(site: Site) -> None:
+    """The Deployment belongs to the Foo and has its replicas; the Foo gets a status and an event."""
     foo = site.foo("web", 3)
     site.settle("web", has(3))
     deployment = site.deployment("web")
@@ -133,12 +133,13 @@ def test_a_foo_gets_a_deployment_and_says_how_it_is(site: Site) -> None:
     assert site.events.get(10) == "Normal Synced Deployment web created"
 
 
-def test_a_deployment_follows_its_foo(site: Site) -> None:
-    """More replicas of the Foo are more of the Deployment, and then of the Foo's status."""
+def test_deployment_follows_its_foo(site: Site) -> None:
+    """Changing the Foo's replicas changes the Deployment's, and then the Foo's status."""
     site.foo("web", 1)
     site.settle("web", has(1))
     site.change(FOOS, "web", {"spec": {"replicas": 5}})
     site.settle("web", has(5))
+    assert site.server.get(FOOS, "web")["status"] == {"availableReplicas": 5}
 
 
 CONTAINER = {"name": "nginx", "image": "nginx:latest"}
@@ -154,17 +155,18 @@ CONTAINER = {"name": "nginx", "image": "nginx:latest"}
     ],
     ids=["replicas", "image", "one more container", "no container"],
 )
-def test_what_others_change_is_brought_back(site: Site, change: dict[str, Any]) -> None:
-    """Whatever of what the Foo asks for is changed in its Deployment."""
+def test_changes_by_other_writers_are_reverted(site: Site, change: dict[str, Any]) -> None:
+    """Any change to what the Foo specifies is reverted."""
     site.foo("web", 2)
     site.settle("web", has(2))
     wanted = site.deployment("web")["spec"]
     site.change(DEPLOYMENTS, "web", {"spec": change})
     site.settle("web", lambda deployment: deployment["spec"] == wanted and has(2)(deployment))
+    assert site.deployment("web")["spec"] == wanted
 
 
-def test_what_the_foo_does_not_ask_for_stays(site: Site) -> None:
-    """The server's defaults, and what others add to it, are neither taken away nor a reason to write."""
+def test_other_fields_stay(site: Site) -> None:
+    """The server's defaults and fields added by other writers stay, and cause no write."""
     site.foo("web", 2)
     site.settle("web", has(2))
     container = {**CONTAINER, "imagePullPolicy": "Always"}
@@ -177,16 +179,17 @@ def test_what_the_foo_does_not_ask_for_stays(site: Site) -> None:
     assert (spec["minReadySeconds"], spec["template"]["spec"]["containers"]) == (5, [container])
 
 
-def test_a_deleted_deployment_comes_back(site: Site) -> None:
-    """As long as there is its Foo."""
+def test_deleted_deployment_is_created_again(site: Site) -> None:
+    """A deleted Deployment is created again while its Foo exists."""
     site.foo("web", 2)
     site.settle("web", has(2))
     before = site.server.delete(DEPLOYMENTS, "web")["metadata"]["uid"]
     site.settle("web", lambda deployment: deployment.uid != before and has(2)(deployment))
+    assert site.deployment("web")["metadata"]["uid"] != before
 
 
-def test_a_deployment_of_somebody_else_is_left_alone(make_site: Callable[[], Site], embedded_apiserver: Any) -> None:
-    """The Foo has a warning; when the other Deployment is gone it gets its own."""
+def test_deployment_of_another_owner_is_left_alone(make_site: Callable[[], Site], embedded_apiserver: Any) -> None:
+    """The Foo gets a warning, and its own Deployment once the other one is deleted."""
     embedded_apiserver.create(
         {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web"}, "spec": {"replicas": 9}}
     )
@@ -199,8 +202,8 @@ def test_a_deployment_of_somebody_else_is_left_alone(make_site: Callable[[], Sit
     site.settle("web", has(2))
 
 
-def test_of_two_deployments_the_one_that_is_named_stays(site: Site) -> None:
-    """When a Foo names another Deployment it gets that one, and the first is deleted."""
+def test_renamed_deployment_replaces_the_first(site: Site) -> None:
+    """When a Foo names another Deployment, that one is created and the first one deleted."""
     site.foo("web", 2, deployment="first")
     site.settle("web", has(2), "first")
     site.change(FOOS, "web", {"spec": {"deploymentName": "second"}})
@@ -209,27 +212,27 @@ def test_of_two_deployments_the_one_that_is_named_stays(site: Site) -> None:
     site.settle("web", has(2), "second")
 
 
-def test_a_foo_that_is_being_deleted_gets_nothing_more(site: Site) -> None:
-    """Its Deployment, once deleted, does not come back: the garbage collector's work is not undone."""
+def test_foo_under_deletion_gets_no_deployment(site: Site) -> None:
+    """The Deployment of a Foo under deletion is not created again once it is deleted."""
     site.foo("web", 2, finalizers=["example.com/wait"])
     site.settle("web", has(2))
     written = site.server.delete(FOOS, "web")["metadata"]["resourceVersion"]
     assert site.controller.foos.wait_for_resource_version(written, 10)
     site.server.delete(DEPLOYMENTS, "web")
     assert site.controller.deployments.wait_until(lambda: not site.controller.deployments.store.list(), 10)
-    # In their turn: the first would have been written by the time at which the second is.
+    # Keys are processed in order: a write for the first Foo would come before the second Foo's.
     site.foo("next", 2)
     site.settle("next", has(2))
     assert [obj["metadata"]["name"] for obj in site.server.list(DEPLOYMENTS)] == ["next"]
 
 
-def test_where_all_is_well_nothing_is_written(site: Site) -> None:
-    """A Foo that has what it asks for can be looked at again and again."""
+def test_nothing_is_written_without_a_difference(site: Site) -> None:
+    """Reconciling a Foo whose Deployment and status are right writes nothing."""
     for number in range(5):
         site.foo(f"foo-{number}", 2)
     for number in range(5):
         site.settle(f"foo-{number}", has(2))
-    # One Deployment each, its status, and the Foo's: nothing was written twice.
+    # One Deployment per Foo, its status, and the Foo's status: nothing was written twice.
     assert len(site.writes("create")) == 5
     assert len(site.writes()) == 15
     assert [site.controller.reconcile(f"default/foo-{number}") for number in range(5)] == [None] * 5
@@ -238,10 +241,10 @@ def test_where_all_is_well_nothing_is_written(site: Site) -> None:
 
 @pytest.mark.parametrize("status", [409, 404, 500])
 @pytest.mark.parametrize(("verb", "resource"), [("create", DEPLOYMENTS), ("update", FOOS)])
-def test_a_refused_write_is_made_again(
+def test_refused_write_is_retried(
     site: Site, status: int, verb: str, resource: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A conflict, an object that is gone, and a server that fails: each is tried again, and only the last is an error."""
+    """Conflicts, missing objects and server errors are retried; only server errors are logged."""
     site.server.faults.answer(status, on=verb, resource=resource, times=2)
     site.foo("web", 3)
     site.settle("web", has(3))
@@ -249,8 +252,8 @@ def test_a_refused_write_is_made_again(
     assert (len(failed) > 0) == (status == 500)
 
 
-def test_a_stale_cache_changes_nothing(site: Site, sample: Any) -> None:
-    """What was changed since it was looked at is not overwritten: the server's 409 has it looked at again."""
+def test_stale_cache_changes_nothing(site: Site, sample: Any) -> None:
+    """A write based on a stale cache gets a 409 and changes nothing."""
     site.foo("web", 2)
     site.settle("web", has(2))
     foo = site.controller.foos.store.get_by_key("default/web")
@@ -261,14 +264,14 @@ def test_a_stale_cache_changes_nothing(site: Site, sample: Any) -> None:
     assert refused.value.status == 409
 
 
-def test_what_is_written_but_not_seen_is_neither_made_twice_nor_forgotten(site: Site) -> None:
-    """While the cache is behind, the Foo waits; what was deleted before the cache ever had it is made again."""
+def test_unobserved_deployment_is_created_once(site: Site) -> None:
+    """A Foo whose Deployment is not in the cache yet waits; a Deployment deleted in that time is created again."""
     site.server.faults.freeze(on="watch", resource=DEPLOYMENTS, times=None)
     site.foo("web", 2)
     assert [site.results.get(10) for _ in range(4)] == [0.1] * 4
     assert len(site.writes("create")) == 1
     site.server.delete(DEPLOYMENTS, "web")
-    # Without a past the watch begins with a list, in which there is nothing.
+    # After the restart the watch has no history, so it begins with a list, which is empty.
     site.server.restart()
     site.server.faults.clear()
     site.settle("web", has(2))
@@ -276,10 +279,10 @@ def test_what_is_written_but_not_seen_is_neither_made_twice_nor_forgotten(site: 
 
 
 @pytest.mark.parametrize("why", ["asked to end", "lease lost"])
-def test_what_is_queued_is_done_with_the_lease_and_not_without(
+def test_queue_is_finished_only_with_the_lease(
     sample: Any, embedded_apiserver: EmbeddedAPIServer, run: Callable[..., Any], why: str
 ) -> None:
-    """Whoever is asked to end does what is queued and then gives the lease back; whoever has lost it does nothing more."""
+    """A stopping leader finishes its queue and releases the lease; one that lost its lease does not start another key."""
     lease = ("leases.coordination.k8s.io", "sample-controller")
     holders: list[str] = []
     begun, go_on, stop = threading.Event(), threading.Event(), threading.Event()
@@ -300,7 +303,7 @@ def test_what_is_queued_is_done_with_the_lease_and_not_without(
         if why == "asked to end":
             stop.set()
         else:
-            embedded_apiserver.patch(*lease, {"spec": {"holderIdentity": "somebody else"}})
+            embedded_apiserver.patch(*lease, {"spec": {"holderIdentity": "another-instance"}})
             assert running.ends_within(10)
         go_on.set()
         running.result()
@@ -312,11 +315,11 @@ def test_what_is_queued_is_done_with_the_lease_and_not_without(
         assert embedded_apiserver.get(*lease)["spec"]["holderIdentity"] == ""
     else:
         assert len(holders) == 1
-        assert embedded_apiserver.get(*lease)["spec"]["holderIdentity"] == "somebody else"
+        assert embedded_apiserver.get(*lease)["spec"]["holderIdentity"] == "another-instance"
 
 
-def test_it_shows_a_demo_and_ends_on_sigterm(tmp_path: Path, run_sample: Callable[..., Any]) -> None:
-    """With no cluster configured it works on its own, and says what it does; SIGTERM ends it."""
+def test_demo_ends_on_sigterm(tmp_path: Path, run_sample: Callable[..., Any]) -> None:
+    """Without a configured cluster it runs a demo and logs what it does; SIGTERM ends it."""
     program = run_sample("sample_controller.py", env={"HOME": str(tmp_path), "KUBECONFIG": ""})
     program.wait_for("demo cluster at http://127.0.0.1:", stderr=True)
     port = int(program.wait_for("/metrics are at port", stderr=True)[1].split()[-1])
@@ -332,28 +335,28 @@ def test_it_shows_a_demo_and_ends_on_sigterm(tmp_path: Path, run_sample: Callabl
     ):
         assert f"\n{line}" in shown
     program.process.send_signal(signal.SIGTERM)
-    code, lines, complaints = program.end(10)
+    code, lines, errors = program.end(10)
     assert (code, lines) == (0, [])
-    assert not [line for line in complaints if "Traceback" in line]
+    assert not [line for line in errors if "Traceback" in line]
 
 
-def test_without_its_lease_it_ends(
+def test_lost_lease_ends_the_program(
     samples: Callable[[str], Any], embedded_apiserver: EmbeddedAPIServer, tmp_path: Path, run_sample: Callable[..., Any]
 ) -> None:
-    """One whose lease is another's ends with exit code 1, for whoever started it to start it again."""
+    """After losing its lease to another holder the program ends with exit code 1, so that its supervisor restarts it."""
     embedded_apiserver.create(samples("_foo_demo").manifest("foo_crd.yaml"))
     kubeconfig = embedded_apiserver.kubeconfig(tmp_path / "kubeconfig")
     program = run_sample("sample_controller.py", env={"KUBECONFIG": str(kubeconfig)})
     program.wait_for("has acquired leader lease", stderr=True)
     embedded_apiserver.patch(
-        "leases.coordination.k8s.io", "sample-controller", {"spec": {"holderIdentity": "somebody else"}}
+        "leases.coordination.k8s.io", "sample-controller", {"spec": {"holderIdentity": "another-instance"}}
     )
-    code, _, complaints = program.end(10)
-    assert (code, complaints[-1]) == (1, "the lease is lost")
+    code, _, errors = program.end(10)
+    assert (code, errors[-1]) == (1, "the lease is lost")
 
 
 def page(port: int, name: str) -> tuple[int, str]:
-    """Status and text of a page."""
+    """Returns the status and the text of a page."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
     try:
         connection.request("GET", f"/{name}")

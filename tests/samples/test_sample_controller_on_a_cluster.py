@@ -1,4 +1,4 @@
-"""The sample controller, run as a program against a real kube-apiserver, with no more rights than its role gives it."""
+"""The sample controller, run as a program against a real kube-apiserver, with only the rights of its role."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SETTLED = "settled"  # an index
 
 
 class Site:
-    """A namespace of a real server, what acts on its Deployments, and who looks on."""
+    """A namespace of a real server, a stand-in for the deployment controller, and informers that observe the results."""
 
     def __init__(self, plane: ControlPlane, kubeconfig: Path, demo: Any, stack: ExitStack) -> None:
         self.plane = plane
@@ -51,9 +51,9 @@ class Site:
             assert informer.wait_for_sync(20), informer.sync_error()
 
     def _allow(self, user: str, role: Any) -> None:
-        """Gives a user the rights of a role, in this namespace."""
+        """Grants a role to a user in this namespace."""
         rbac = client.RbacAuthorizationV1Api(self.core.api_client)
-        with contextlib.suppress(client.ApiException):  # it is there
+        with contextlib.suppress(client.ApiException):  # it exists already
             rbac.create_cluster_role(role)
         reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role["metadata"]["name"]}
         subject = {"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": user}
@@ -72,12 +72,12 @@ class Site:
         return made
 
     def settled(self) -> int:
-        """How many Foos say that all the replicas are available that they ask for."""
+        """How many Foos report all of their requested replicas as available."""
         return len(self.foos.indexer.index_keys(SETTLED, "True"))
 
 
 def _define(api: client.ApiextensionsV1Api, definition: Any) -> None:
-    """Adds a definition, unless it is there, and waits until it is served."""
+    """Creates the definition if it is missing, and waits until it is established."""
     try:
         api.create_custom_resource_definition(definition)
     except client.ApiException as error:
@@ -98,7 +98,7 @@ def _define(api: client.ApiextensionsV1Api, definition: Any) -> None:
 
 @pytest.fixture
 def stack() -> Iterator[ExitStack]:
-    """What is to be closed when the test is over."""
+    """Closes its contents when the test is over."""
     with ExitStack() as stack:
         yield stack
 
@@ -111,18 +111,18 @@ def make_site(samples: Callable[[str], Any], tmp_path: Path, stack: ExitStack) -
 
 @pytest.fixture
 def site(make_site: Callable[[ControlPlane], Site], control_plane: ControlPlane) -> Site:
-    """A namespace of the server that stays up."""
+    """A namespace of the shared server."""
     return make_site(control_plane)
 
 
-def test_five_hundred_foos_while_the_server_is_killed_twice(
+def test_five_hundred_foos_and_two_restarts_of_the_server(
     make_site: Callable[[ControlPlane], Site], unsteady_plane: ControlPlane, run_sample: Callable[..., Any]
 ) -> None:
-    """In the end each Deployment has its Foo's spec, and each Foo's status says so."""
+    """In the end each Deployment has its Foo's spec, and each Foo's status agrees."""
     site = make_site(unsteady_plane)
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda number: site.foo(f"foo-{number}", 1 + number % 10), range(FOOS)))
-    # A lease that lasts longer than the server is away.
+    # The lease lasts longer than the server is down.
     program = run_sample(SAMPLE, "-n", site.namespace, "--lease-seconds", "60", env=site.env)
     assert site.deployments.wait_until(lambda: len(site.deployments.store) >= FOOS // 4, 30)
     site.plane.restart()
@@ -141,7 +141,7 @@ def test_five_hundred_foos_while_the_server_is_killed_twice(
 
 
 def test_drift_is_corrected_once(site: Site, run_sample: Callable[..., Any], samples: Callable[[str], Any]) -> None:
-    """What somebody changes in a Deployment is brought back, and the server's defaults are no reason to write."""
+    """Changes to a Deployment are reverted; fields with the server's defaults are not rewritten."""
     program = run_sample(SAMPLE, "-n", site.namespace, env=site.env)
     site.foo("web", 2)
     assert site.foos.wait_until(lambda: site.settled() == 1, 30)
@@ -153,7 +153,7 @@ def test_drift_is_corrected_once(site: Site, run_sample: Callable[..., Any], sam
     def corrected() -> bool:
         deployment = site.deployments.store.get_by_key(key)
         (container,) = deployment.at("spec.template.spec.containers")
-        # Two are changes of the spec: the drift, and the correction.
+        # Two changes of the spec: the drift and the correction.
         return (deployment.generation, deployment.at("spec.replicas"), container["image"]) == (3, 2, "nginx:latest")
 
     assert site.deployments.wait_until(corrected, 30)
@@ -168,8 +168,8 @@ def test_drift_is_corrected_once(site: Site, run_sample: Callable[..., Any], sam
     assert len(recorder.events) == 0
 
 
-def test_a_deployment_of_somebody_else_leads_to_a_warning(site: Site, run_sample: Callable[..., Any]) -> None:
-    """The event is there for everybody who asks the server about the Foo."""
+def test_deployment_of_another_owner_leads_to_a_warning(site: Site, run_sample: Callable[..., Any]) -> None:
+    """A Warning event about the Foo can be read from the server."""
     labels = {"app": "web"}
     template = {
         "metadata": {"labels": labels},
@@ -189,8 +189,8 @@ def test_a_deployment_of_somebody_else_leads_to_a_warning(site: Site, run_sample
     assert program.end(10)[0] == 0
 
 
-def test_one_of_two_leads_and_the_other_takes_over(site: Site, run_sample: Callable[..., Any]) -> None:
-    """Only the leader works; when SIGTERM ends it the other goes on, long before the lease would have run out."""
+def test_second_instance_takes_over(site: Site, run_sample: Callable[..., Any]) -> None:
+    """Only the leader works; after SIGTERM the other instance takes over, long before the lease would expire."""
     arguments = (SAMPLE, "-n", site.namespace, "--lease-seconds", "120")
     leader = run_sample(*arguments, env=site.env)
     leader.wait_for("has acquired leader lease", 30, stderr=True)
@@ -200,10 +200,10 @@ def test_one_of_two_leads_and_the_other_takes_over(site: Site, run_sample: Calla
     assert site.foos.wait_until(lambda: site.settled() == 1, 30)
     leader.wait_for("Deployment first created", stderr=True)
     leader.process.terminate()
-    said = []
-    # Between two tries there are 4.4 s at most.
-    standby.wait_for(lambda line: said.append(line) or "has acquired leader lease" in line, 15, stderr=True)
-    assert not [line for line in said if "reason:" in line], "who does not lead has worked"
+    seen = []
+    # An instance tries to acquire the lease at least every 4.4 seconds.
+    standby.wait_for(lambda line: seen.append(line) or "has acquired leader lease" in line, 15, stderr=True)
+    assert not [line for line in seen if "reason:" in line], "who does not lead has worked"
     site.foo("second", 2)
     assert site.foos.wait_until(lambda: site.settled() == 2, 30)
     standby.wait_for("Deployment second created", stderr=True)

@@ -1,10 +1,9 @@
-"""The same scenarios on the embedded API server and on a real kube-apiserver: one way to write to either."""
+"""The same scenarios on the embedded API server and on a real kube-apiserver: one interface for writing to both."""
 
 from __future__ import annotations
 
 import contextlib
 import json
-import time
 import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -14,14 +13,15 @@ import urllib3
 
 from informer import Backoff, ListWatch, SharedInformer, SharedInformerFactory
 from informer.testing import EmbeddedAPIServer
+from tests.support.objects import custom_resource
+from tests.support.waiting import DEADLINE, eventually
 from watch import Channel
 
-DEADLINE = 30.0
 DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 
 
 class Backend:
-    """A server, written to over bare HTTP, and a new namespace of it."""
+    """A server with a new namespace, written to with plain HTTP requests."""
 
     def __init__(self, server: Any, token: str | None, ca_certs: str | None) -> None:
         self.server = server
@@ -39,14 +39,14 @@ class Backend:
         self.api_client.close()
 
     def try_to(self, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, Any]:
-        """The status and the decoded answer."""
+        """Sends a request and returns the status and the decoded answer."""
         data = None if body is None else json.dumps(body).encode()
         response = self._http.request(method, self.server.url + path, body=data, headers=self._headers | headers)
         text = response.data.decode()
         return response.status, json.loads(text) if text.startswith("{") else text
 
     def request(self, method: str, path: str, body: Any = None, **headers: str) -> Any:
-        """The decoded answer; one other than 2xx fails the test."""
+        """Sends a request and returns the decoded answer; a status of 300 or more fails the test."""
         status, answer = self.try_to(method, path, body, **headers)
         assert status < 300, f"{method} {path}: {status} {answer}"
         return answer
@@ -58,22 +58,22 @@ class Backend:
         return self.request("PATCH", path, body, **{"Content-Type": "application/merge-patch+json"})
 
     def delete(self, path: str) -> Any:
-        # Without a kubelet a pod's grace period would never end.
+        # No kubelet runs, so a pod's grace period would never end.
         return self.request("DELETE", path, {"gracePeriodSeconds": 0})
 
     def path(self, plural: str, api_version: str = "v1") -> str:
-        """Of a resource in this backend's namespace."""
+        """Returns the path of a resource in this backend's namespace."""
         root = "/apis/" if "/" in api_version else "/api/"
         return f"{root}{api_version}/namespaces/{self.namespace}/{plural}"
 
     def items(self, path: str) -> dict[str, Any]:
-        """What the server lists, whole, by name."""
+        """Returns what the server lists, with kind and apiVersion, by name."""
         answer = self.request("GET", path)
         whole = {"kind": answer["kind"].removesuffix("List"), "apiVersion": answer["apiVersion"]}
         return {item["metadata"]["name"]: whole | item for item in answer["items"]}
 
     def without_rights(self, resource: str) -> Any:
-        """An `ApiClient` that may neither list nor watch a resource in this namespace."""
+        """Returns an `ApiClient` that may neither list nor watch a resource in this namespace."""
         if not self.is_embedded:
             return self.server.api_client(user="nobody")
         for verb in ("list", "watch"):
@@ -81,15 +81,12 @@ class Backend:
         return self.server.api_client()
 
     def until(self, condition: Callable[[], bool], what: str) -> None:
-        """For what nobody tells of."""
-        deadline = time.monotonic() + DEADLINE
-        while not condition():
-            assert time.monotonic() < deadline, f"not within {DEADLINE:g} s: {what}"
-            time.sleep(0.02)
+        """Waits for a condition that sends no notification; fails with `what` after the deadline."""
+        assert eventually(condition), f"not within {DEADLINE:g} s: {what}"
 
 
 class Widgets:
-    """A custom resource that comes and goes, in a group of its own."""
+    """A custom resource in its own group, which a test defines and withdraws."""
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
@@ -98,61 +95,50 @@ class Widgets:
         self.path = backend.path("widgets", f"{self.group}/v1")
 
     def define(self) -> None:
-        """Makes the definition and waits until it is served."""
-        schema = {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}}
-        spec = {
-            "group": self.group,
-            "scope": "Namespaced",
-            "names": {"plural": "widgets", "singular": "widget", "kind": "Widget", "listKind": "WidgetList"},
-            "versions": [{"name": "v1", "served": True, "storage": True, "schema": schema}],
-        }
-        body = {
-            "apiVersion": "apiextensions.k8s.io/v1",
-            "kind": "CustomResourceDefinition",
-            "metadata": {"name": self.name},
-            "spec": spec,
-        }
-        self._backend.create(DEFINITIONS, body)
+        """Creates the definition, and waits until it is served."""
+        self._backend.create(DEFINITIONS, custom_resource(self.group))
         self._backend.until(lambda: self._backend.try_to("GET", self.path)[0] == 200, f"{self.name} is served")
 
     def withdraw(self) -> None:
-        """Deletes the definition, and waits until it is gone."""
+        """Deletes the definition, and waits until it is not served any more."""
         self._backend.delete(f"{DEFINITIONS}/{self.name}")
         gone = f"{DEFINITIONS}/{self.name}"
         self._backend.until(lambda: self._backend.try_to("GET", gone)[0] == 404, f"{self.name} is gone")
         self._backend.until(lambda: self._backend.try_to("GET", self.path)[0] == 404, f"{self.name} is not served")
 
     def add(self, name: str) -> None:
-        """Adds an object."""
+        """Creates an object."""
         body = {"apiVersion": f"{self.group}/v1", "kind": "Widget", "metadata": {"name": name}, "spec": {"size": 1}}
         self._backend.create(self.path, body)
 
 
 class Follower:
-    """An informer, what it told its handler, and what it told of failures."""
+    """An informer, with channels of its handler's calls and of its failures."""
 
     def __init__(self, list_watch: Any, **options: Any) -> None:
-        self.told: Channel[tuple[str, ...]] = Channel(None)
+        self.received: Channel[tuple[str, ...]] = Channel(None)
         self.failures: Channel[Exception] = Channel(None)
         options = {"backoff": Backoff(initial=0.05, maximum=0.4), **options}
         self.informer: SharedInformer[Any] = SharedInformer(
             list_watch, watch_error_handler=lambda informer, error: self.failures.put(error), **options
         )
         self.informer.add_event_handler(
-            on_add=lambda obj: self.told.put(("add", obj.name)),
-            on_update=lambda old, new: self.told.put(("update", old.resource_version, new.name, new.resource_version)),
-            on_delete=lambda obj: self.told.put(("delete", obj.name)),
+            on_add=lambda obj: self.received.put(("add", obj.name)),
+            on_update=lambda old, new: self.received.put(
+                ("update", old.resource_version, new.name, new.resource_version)
+            ),
+            on_delete=lambda obj: self.received.put(("delete", obj.name)),
         )
         self.informer.start()
 
     def cached(self) -> dict[str, Any]:
-        """What the cache holds, whole, by name."""
+        """Returns the objects of the cache as dicts, by name."""
         return {obj.name: obj.to_dict() for obj in self.informer.store.list()}
 
 
 @pytest.fixture
 def embedded_backend() -> Iterator[Backend]:
-    """The embedded server, with a new namespace: for what tests may do to no other."""
+    """An embedded server of the test's own, with a new namespace."""
     with EmbeddedAPIServer() as server, contextlib.closing(Backend(server, None, None)) as made:
         yield made
 
@@ -170,19 +156,19 @@ def backend(request: pytest.FixtureRequest) -> Iterator[Backend]:
 
 @pytest.fixture
 def make_widgets() -> Callable[[Backend], Widgets]:
-    """Makes custom resources that are not there yet."""
+    """Returns a function that makes custom resources which are not defined yet."""
     return Widgets
 
 
 @pytest.fixture
 def widgets(backend: Backend) -> Widgets:
-    """A custom resource that is not there yet."""
+    """A custom resource that is not defined yet."""
     return Widgets(backend)
 
 
 @pytest.fixture
 def make_follower() -> Iterator[Callable[..., Follower]]:
-    """Follows a resource in a backend's namespace; stopped when the test is over."""
+    """Follows a resource in a backend's namespace; informers are stopped when the test is over."""
     made: list[Follower] = []
 
     def start(backend: Backend, resource: str, **options: Any) -> Follower:
@@ -197,13 +183,13 @@ def make_follower() -> Iterator[Callable[..., Follower]]:
 
 @pytest.fixture
 def follow(backend: Backend, make_follower: Callable[..., Follower]) -> Callable[..., Follower]:
-    """The same for `backend`."""
+    """Follows a resource in the namespace of `backend`."""
     return lambda resource, **options: make_follower(backend, resource, **options)
 
 
 @pytest.fixture
 def make_factory(backend: Backend) -> Iterator[Callable[..., SharedInformerFactory]]:
-    """Makes factories of the backend's namespace, which are shut down when the test is over."""
+    """Makes factories for the backend's namespace; they are shut down when the test is over."""
     made: list[SharedInformerFactory] = []
 
     def make(api_client: Any = None) -> SharedInformerFactory:

@@ -1,4 +1,4 @@
-"""A custom resource that is not there yet, goes and comes back, on both servers."""
+"""An informer of a custom resource that is defined, withdrawn and defined again, on both servers."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 
 from informer import ApiError
-
-WAIT = 30.0
+from tests.support.waiting import DEADLINE
 
 BOTH_WAYS = pytest.mark.parametrize("watch_list", [False, True], ids=["list-and-watch", "watch-list"])
 
@@ -21,25 +20,23 @@ def check_absent(error: Any, name: str) -> None:
 
 
 @BOTH_WAYS
-def test_it_is_followed_from_before_it_exists_until_after_it_came_back(
-    backend: Any, widgets: Any, follow: Any, watch_list: bool
-) -> None:
-    """An informer says that its resource is absent, and follows it whenever it is there; its objects go with it."""
+def test_resource_is_followed_whenever_it_is_defined(backend: Any, widgets: Any, follow: Any, watch_list: bool) -> None:
+    """The informer reports a missing resource, follows it while it is defined, and deletes its objects when it is withdrawn."""
     follower = follow(widgets.name, watch_list=watch_list)
     informer = follower.informer
-    follower.failures.get(WAIT)
+    follower.failures.get(DEADLINE)
     check_absent(informer.sync_error(), widgets.name)
     assert (informer.has_synced(), informer.is_watching) == (False, False)
 
     widgets.define()
-    assert informer.wait_for_sync(WAIT)
+    assert informer.wait_for_sync(DEADLINE)
     assert informer.sync_error() is None
     for name in ("one", "two"):
         widgets.add(name)
-        assert follower.told.get(WAIT) == ("add", name)
+        assert follower.received.get(DEADLINE) == ("add", name)
 
     widgets.withdraw()
-    assert {follower.told.get(WAIT) for _ in range(2)} == {("delete", "one"), ("delete", "two")}
+    assert {follower.received.get(DEADLINE) for _ in range(2)} == {("delete", "one"), ("delete", "two")}
     assert follower.cached() == {}
     backend.until(lambda: "list " in str(informer.sync_error()), "a list was refused")
     check_absent(informer.sync_error(), widgets.name)
@@ -47,8 +44,8 @@ def test_it_is_followed_from_before_it_exists_until_after_it_came_back(
 
     widgets.define()
     widgets.add("three")
-    assert follower.told.get(WAIT) == ("add", "three")
+    assert follower.received.get(DEADLINE) == ("add", "three")
     assert list(follower.cached()) == ["three"]
     backend.until(lambda: informer.is_watching, "it watches again")
     assert informer.sync_error() is None
-    assert len(follower.told) == 0
+    assert len(follower.received) == 0

@@ -1,4 +1,4 @@
-"""A factory on both servers: who has not synced and why, and who comes and goes later."""
+"""Factories on both servers: informers that cannot sync, and informers added and removed later."""
 
 from __future__ import annotations
 
@@ -9,16 +9,15 @@ import pytest
 
 from informer import ApiError, SharedInformerFactory
 from informer.testing import EmbeddedAPIServer
-
-WAIT = 30.0
+from tests.support.waiting import DEADLINE
 
 
 def body(name: str) -> dict[str, Any]:
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}}
 
 
-def test_who_has_not_synced_says_why(backend: Any, widgets: Any, make_factory: Any) -> None:
-    """Of three informers the forbidden and the absent one name verb, resource and namespace, as the server does."""
+def test_informers_that_cannot_sync_report_why(backend: Any, widgets: Any, make_factory: Any) -> None:
+    """The errors of a forbidden and of a missing resource name verb, resource and namespace, as the server does."""
     factory = make_factory(backend.without_rights("secrets"))
     forbidden, absent = factory.informer("secrets"), factory.informer(widgets.name)
     factory.start()
@@ -38,17 +37,17 @@ def test_who_has_not_synced_says_why(backend: Any, widgets: Any, make_factory: A
     if backend.is_embedded:
         backend.server.allow()
         widgets.define()
-        assert factory.wait_for_cache_sync(WAIT) == {forbidden: True, absent: True}
+        assert factory.wait_for_cache_sync(DEADLINE) == {forbidden: True, absent: True}
         assert (forbidden.sync_error(), absent.sync_error()) == (None, None)
 
 
-def test_an_absent_resource_is_told_beside_one_that_is_there(backend: Any, widgets: Any, make_factory: Any) -> None:
-    """The one that is there has synced; the absent one is named, and syncs when its definition comes."""
+def test_missing_resource_does_not_stop_the_other(backend: Any, widgets: Any, make_factory: Any) -> None:
+    """The existing resource syncs; the error names the missing one, which syncs once it is defined."""
     factory = make_factory()
     there, absent = factory.informer("configmaps"), factory.informer(widgets.name)
     with factory:
         backend.until(absent.sync_error, "the absent one has failed")
-        assert there.wait_for_sync(WAIT)
+        assert there.wait_for_sync(DEADLINE)
         assert factory.wait_for_cache_sync(0.1) == {there: True, absent: False}
         error = absent.sync_error()
         assert isinstance(error, ApiError)
@@ -58,22 +57,22 @@ def test_an_absent_resource_is_told_beside_one_that_is_there(backend: Any, widge
         assert there.sync_error() is None
         widgets.define()
         widgets.add("one")
-        assert factory.wait_for_cache_sync(WAIT) == {there: True, absent: True}
-        assert absent.wait_until(lambda: [obj.name for obj in absent.lister.list()] == ["one"], WAIT)
+        assert factory.wait_for_cache_sync(DEADLINE) == {there: True, absent: True}
+        assert absent.wait_until(lambda: [obj.name for obj in absent.lister.list()] == ["one"], DEADLINE)
 
 
-def test_informers_come_and_go_while_others_run(backend: Any, make_factory: Any) -> None:
-    """One added later runs after the next start; one removed has stopped, is made anew, and disturbs nobody."""
+def test_informers_are_added_and_removed_at_run_time(backend: Any, make_factory: Any) -> None:
+    """An added informer runs after the next `start`; a removed one stops, and the same request makes a new one."""
     before = set(threading.enumerate())
     factory = make_factory()
     first = factory.informer("configmaps")
     factory.start()
-    assert factory.wait_for_cache_sync(WAIT) == {first: True}
+    assert factory.wait_for_cache_sync(DEADLINE) == {first: True}
 
     second = factory.informer("secrets")
     assert factory.wait_for_cache_sync(0) == {first: True}, "one that was not started is not waited for"
     factory.start()
-    assert factory.wait_for_cache_sync(WAIT) == {first: True, second: True}
+    assert factory.wait_for_cache_sync(DEADLINE) == {first: True, second: True}
 
     factory.remove_informer(second)
     assert (second.is_stopped(), first.is_stopped()) == (True, False)
@@ -83,15 +82,15 @@ def test_informers_come_and_go_while_others_run(backend: Any, make_factory: Any)
     assert third is factory.informer("v1/Secret"), "the same, whatever it is called"
     assert third is not factory.informer("secrets", label_selector="app=web")
     factory.start()
-    assert len(factory.wait_for_cache_sync(WAIT)) == 3
+    assert len(factory.wait_for_cache_sync(DEADLINE)) == 3
 
     version = backend.create(backend.path("configmaps"), body("late"))["metadata"]["resourceVersion"]
-    assert first.wait_for_resource_version(version, WAIT)
+    assert first.wait_for_resource_version(version, DEADLINE)
     assert first.lister.get("late", backend.namespace).name == "late"
 
     def threads() -> list[str]:
-        news = set(threading.enumerate()) - before
-        return [thread.name for thread in news if not thread.name.startswith("apiserver")]
+        started = set(threading.enumerate()) - before
+        return [thread.name for thread in started if not thread.name.startswith("apiserver")]
 
     assert len(threads()) >= 3
     assert factory.shutdown(10)
@@ -100,8 +99,8 @@ def test_informers_come_and_go_while_others_run(backend: Any, make_factory: Any)
         factory.informer("configmaps")
 
 
-def test_a_refused_connection_is_told() -> None:
-    """Where nobody listens the error says so, with the address; the informer syncs when the server is there again."""
+def test_refused_connection_is_reported() -> None:
+    """The error names the server's address, and the informer syncs once the server accepts connections."""
     with EmbeddedAPIServer() as server:
         factory = SharedInformerFactory(server.api_client())
         informer = factory.informer("pods")
@@ -113,5 +112,5 @@ def test_a_refused_connection_is_told() -> None:
             assert "failed to list pods" in str(error) or "failed to watch pods" in str(error)
             assert server.url.removeprefix("http://") in str(error)
             server.faults.accept_connections()
-            assert factory.wait_for_cache_sync(WAIT) == {informer: True}
+            assert factory.wait_for_cache_sync(DEADLINE) == {informer: True}
             assert informer.sync_error() is None

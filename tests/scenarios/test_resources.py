@@ -1,4 +1,4 @@
-"""The life of objects of many resources, on both servers and through both queues."""
+"""Creating, changing and deleting objects of many resources, on both servers and through both kinds of queue."""
 
 from __future__ import annotations
 
@@ -8,15 +8,14 @@ from typing import Any
 
 import pytest
 
+from tests.support.waiting import DEADLINE
 from watch import Channel
-
-WAIT = 30.0
 
 TEMPLATE = {
     "metadata": {"labels": {"app": "web"}},
     "spec": {"containers": [{"name": "main", "image": "example.com/app:1"}]},
 }
-# The resource's name, where it is, and what its objects say.
+# By name of the resource: apiVersion, kind, and the rest of an object.
 BUILT_IN = {
     "pods": ("v1", "Pod", {"spec": TEMPLATE["spec"]}),
     "deployments.apps": (
@@ -31,7 +30,7 @@ BUILT_IN = {
 
 
 class Resource:
-    """A resource of a backend, and how its objects are written."""
+    """A resource of a backend, with methods that write its objects."""
 
     def __init__(self, backend: Any, name: str, widgets: Any) -> None:
         self._backend = backend
@@ -59,20 +58,20 @@ class Resource:
 
 
 class History:
-    """What handlers were told, replayed: faults are calls that do not follow from those before."""
+    """Replays a handler's calls; a call that does not follow from the calls before is recorded as a fault."""
 
     def __init__(self, informer: Any) -> None:
         self.state: dict[str, str] = {}
         self.faults: list[tuple[str, str]] = []
         self.calls: Counter[str] = Counter()
-        self.news: Channel[None] = Channel(None)
+        self.notified: Channel[None] = Channel(None)
         self.registration = informer.add_event_handler(on_add=self._add, on_update=self._update, on_delete=self._delete)
 
     def _add(self, obj: Any) -> None:
         if obj.name in self.state:
             self.faults.append(("added twice", obj.name))
         self.state[obj.name] = obj.resource_version
-        self._told(obj.name)
+        self._received(obj.name)
 
     def _update(self, old: Any, new: Any) -> None:
         if self.state.get(old.name) != old.resource_version or old.name != new.name:
@@ -80,38 +79,38 @@ class History:
         if int(new.resource_version) <= int(old.resource_version):
             self.faults.append(("update to the past", new.name))
         self.state[new.name] = new.resource_version
-        self._told(new.name)
+        self._received(new.name)
 
     def _delete(self, obj: Any) -> None:
         if self.state.pop(obj.name, None) is None:
             self.faults.append(("deleted what was not there", obj.name))
-        self._told(obj.name)
+        self._received(obj.name)
 
-    def _told(self, name: str) -> None:
+    def _received(self, name: str) -> None:
         self.calls[name] += 1
-        self.news.put(None)
+        self.notified.put(None)
 
     def check(self, follower: Any, backend: Any, resource: Resource) -> None:
-        """Waits until the cache is the server's list, to the last field, and handlers know exactly that."""
+        """Waits until the cache equals the server's list in every field, and the handler's calls add up to it."""
         listed = backend.items(resource.path)
-        assert follower.informer.wait_until(lambda: follower.cached() == listed, WAIT), (follower.cached(), listed)
+        assert follower.informer.wait_until(lambda: follower.cached() == listed, DEADLINE), (follower.cached(), listed)
         versions = {name: item["metadata"]["resourceVersion"] for name, item in listed.items()}
         while self.state != versions:
-            self.news.get(WAIT)
+            self.notified.get(DEADLINE)
         assert self.faults == []
 
 
 @pytest.mark.parametrize("queue", ["in_order", "delta"])
 @pytest.mark.parametrize("name", [*BUILT_IN, "widgets"])
-def test_the_cache_is_the_list_and_handlers_are_told_how_it_came(
+def test_cache_and_handler_calls_match_the_server(
     backend: Any, widgets: Any, follow: Any, name: str, queue: str
 ) -> None:
-    """Listed, added, changed, deleted, made anew: at each moment the cache is the server's list, and calls a valid history."""
+    """After listing, adding, changing, deleting and recreating, the cache equals the server's list and all calls are valid."""
     resource = Resource(backend, name, widgets)
     resource.create("old", "older")
     follower = follow(resource.name, queue=queue)
     history = History(follower.informer)
-    assert follower.informer.wait_for_sync(WAIT), follower.informer.sync_error()
+    assert follower.informer.wait_for_sync(DEADLINE), follower.informer.sync_error()
     assert sorted(follower.cached()) == ["old", "older"]
     history.check(follower, backend, resource)
 
@@ -130,8 +129,10 @@ def test_the_cache_is_the_list_and_handlers_are_told_how_it_came(
     assert sorted(history.state) == ["new", "old"]
 
 
-def test_a_restart_of_the_server_is_outlived(embedded_backend: Any, make_widgets: Any, make_follower: Any) -> None:
-    """Informers of all resources, through both queues, go on after it: nothing is told twice, and nothing is missed."""
+def test_informers_survive_a_restart_of_the_server(
+    embedded_backend: Any, make_widgets: Any, make_follower: Any
+) -> None:
+    """Informers of all resources, through both queues, resume: no call is repeated or missed."""
     backend = embedded_backend
     resources = [Resource(backend, name, make_widgets(backend)) for name in (*BUILT_IN, "widgets")]
     for resource in resources:
@@ -141,7 +142,7 @@ def test_a_restart_of_the_server_is_outlived(embedded_backend: Any, make_widgets
         follower = make_follower(backend, resource.name, queue=queue)
         followed.append((resource, follower, History(follower.informer)))
     for resource, follower, history in followed:
-        assert follower.informer.wait_for_sync(WAIT), follower.informer.sync_error()
+        assert follower.informer.wait_for_sync(DEADLINE), follower.informer.sync_error()
         history.check(follower, backend, resource)
 
     backend.server.restart()

@@ -1,4 +1,4 @@
-"""Shared by the tests of running informers: objects, a handler that remembers, informers stopped at the end."""
+"""Fixtures for tests of running informers: pods, a handler that records its calls, informers that are stopped at the end."""
 
 from __future__ import annotations
 
@@ -9,23 +9,22 @@ from typing import Any, NamedTuple
 import pytest
 
 from informer import Backoff, ResourceEventHandler, SharedInformer
+from tests.support.waiting import DEADLINE
 from watch import Channel
-
-PATIENCE = 20.0
 
 
 class Call(NamedTuple):
-    """A call of a handler."""
+    """A call of a handler; `what` is "add", "update" or "delete"."""
 
     what: str
     key: str
     version: str
     detail: Any
-    """Whether an add is initial, the old version of an update, whether a delete's final state is unknown."""
+    """For an add whether it is initial, for an update the old version, for a delete whether its final state is unknown."""
 
 
 class Recorder(ResourceEventHandler[Any]):
-    """A handler that remembers its calls, in order, until a test takes them."""
+    """A handler that records its calls in order, until the test takes them."""
 
     def __init__(self) -> None:
         self.calls: Channel[Call] = Channel(None)
@@ -40,11 +39,11 @@ class Recorder(ResourceEventHandler[Any]):
         self.calls.put(Call("delete", *_identity(obj), final_state_unknown))
 
     def take(self, count: int) -> list[Call]:
-        """The next calls, in order."""
-        return [self.calls.get(PATIENCE) for _ in range(count)]
+        """Returns the next `count` calls in order, waiting for them."""
+        return [self.calls.get(DEADLINE) for _ in range(count)]
 
     def take_until(self, key: str) -> list[Call]:
-        """The calls up to the first one about an object, that included."""
+        """Returns the calls up to and including the first one for an object."""
         taken = self.take(1)
         while taken[-1].key != key:
             taken += self.take(1)
@@ -52,12 +51,12 @@ class Recorder(ResourceEventHandler[Any]):
 
     @property
     def is_idle(self) -> bool:
-        """Whether every call was taken."""
+        """Whether the test has taken every call."""
         return len(self.calls) == 0
 
 
 class Gate:
-    """A handler that waits inside its calls until it is let go."""
+    """A handler that blocks in each call until the test sets `go`."""
 
     def __init__(self) -> None:
         self.entered: Channel[str] = Channel(None)
@@ -67,7 +66,7 @@ class Gate:
     def on_add(self, obj: Any) -> None:
         name = obj["metadata"]["name"]
         self.entered.put(name)
-        assert self.go.wait(PATIENCE)
+        assert self.go.wait(DEADLINE)
         self.left.put(name)
 
 
@@ -80,13 +79,13 @@ def _identity(obj: Any) -> tuple[str, str]:
 
 @pytest.fixture
 def recorder() -> Callable[[], Recorder]:
-    """Makes handlers that remember their calls."""
+    """Returns a function that makes handlers which record their calls."""
     return Recorder
 
 
 @pytest.fixture
 def make_gate() -> Iterator[Callable[[], Gate]]:
-    """Makes handlers that wait until they are let go, at the latest when the test is over."""
+    """Returns a function that makes blocking handlers; they are released when the test is over."""
     made: list[Gate] = []
 
     def make() -> Gate:
@@ -100,7 +99,7 @@ def make_gate() -> Iterator[Callable[[], Gate]]:
 
 @pytest.fixture
 def pod() -> Callable[..., dict[str, Any]]:
-    """Makes a pod in namespace "ns" with some labels."""
+    """Returns a function that makes pods, by default in namespace "ns", with the given labels."""
 
     def make(name: str, namespace: str = "ns", **labels: str) -> dict[str, Any]:
         return {"metadata": {"name": name, "namespace": namespace, "labels": labels}}
@@ -116,7 +115,7 @@ def queue(request: pytest.FixtureRequest) -> Any:
 
 @pytest.fixture
 def make_informer(make_gate: Any) -> Iterator[Callable[..., SharedInformer[Any]]]:
-    """Makes informers that do not wait long after a failure, and that are stopped when the test is over."""
+    """Returns a function that makes informers with short retry waits; they are stopped when the test is over."""
     made: list[SharedInformer[Any]] = []
 
     def make(source: Any, **options: Any) -> SharedInformer[Any]:

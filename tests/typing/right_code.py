@@ -1,14 +1,13 @@
-"""What users write, with the types that checkers have to see in it: read by mypy and pyright, never run."""
+"""Users' code with the types that checkers have to infer; mypy and pyright read it, it never runs."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, assert_type
+from typing import Any, TypedDict, assert_type
 
 import msgspec
 from kubernetes import client
-from typing_extensions import TypedDict
 
 from informer import (
     AsyncEventStream,

@@ -1,4 +1,4 @@
-"""Options that type checkers know are those that there are."""
+"""The options that type checkers know are the options of the functions."""
 
 from __future__ import annotations
 
@@ -25,6 +25,6 @@ def _options_of(*functions: Callable[..., Any]) -> set[str]:
         pytest.param(ResourceOptions, (ListWatch.for_resource,), id="resources"),
     ],
 )
-def test_checkers_know_every_option(known: Any, functions: tuple[Callable[..., Any], ...]) -> None:
-    """Checkers are told of every option of a function but the model, and of no other."""
+def test_type_checkers_know_every_option(known: Any, functions: tuple[Callable[..., Any], ...]) -> None:
+    """Type checkers know every keyword option of a function except `model`, and no other."""
     assert known.__optional_keys__ == _options_of(*functions) - {"model"}

@@ -1,4 +1,4 @@
-"""What type checkers see in the code of users: the right code passes, and the wrong code is refused where it is wrong."""
+"""What type checkers report about users' code: nothing in right code, and each wrong line in wrong code."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
 RIGHT, WRONG = HERE / "right_code.py", HERE / "wrong_code.py"
 
-# Without warm caches a checker reads the whole official client.
+# Seconds. Without a warm cache a checker reads the whole official client.
 SECONDS = 300
 
 Errors = dict[Path, dict[int, set[str]]]
-"""Rules by line by file."""
+"""Rules by line, by file."""
 
 
 def _models_are_typed() -> bool:
@@ -57,7 +57,7 @@ def _mypy() -> Errors:
 
 def _pyright() -> Errors:
     try:
-        # It may have to fetch itself, and node, from the network.
+        # The first run may download pyright and node.
         ready = _run("pyright", "--version")
     except subprocess.TimeoutExpired:
         pytest.skip("pyright does not run here: it was not ready in time")
@@ -67,7 +67,7 @@ def _pyright() -> Errors:
     assert done.returncode == 1, done.stdout + done.stderr
     found: Errors = {RIGHT: {}, WRONG: {}}
     for error in json.loads(done.stdout)["generalDiagnostics"]:
-        # What is unknown follows from the error on the same line.
+        # Unknown types follow from the error on the same line.
         if not error.get("rule", "").startswith("reportUnknown") or Path(error["file"]) != WRONG:
             line = error["range"]["start"]["line"] + 1
             found.setdefault(Path(error["file"]), {}).setdefault(line, set()).add(error.get("rule", error["message"]))
@@ -79,7 +79,7 @@ CHECKERS: dict[str, Callable[[], Errors]] = {"mypy": _mypy, "pyright": _pyright}
 
 @pytest.fixture(scope="module", params=CHECKERS)
 def checker(request: pytest.FixtureRequest) -> str:
-    """The name of a checker."""
+    """The name of a type checker."""
     name: str = request.param
     if importlib.util.find_spec(name) is None:
         pytest.skip(f"{name} is not installed")
@@ -88,22 +88,22 @@ def checker(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="module")
 def errors(checker: str) -> Errors:
-    """What the checker finds in the two files, in one run."""
+    """The errors that the checker reports in the two files, in one run."""
     return CHECKERS[checker]()
 
 
 def test_right_code_passes(errors: Errors) -> None:
-    """Checkers find nothing in code that is right, and infer the types that it states."""
+    """Checkers report nothing in right code, and infer the types that it states."""
     assert errors[RIGHT] == {}
 
 
 def test_wrong_code_is_refused(checker: str, errors: Errors) -> None:
-    """Checkers refuse each line that is wrong by the rule that it names, and no other line."""
+    """Checkers report each marked line with the rule that its mark names, and no other line."""
     marks = re.compile(r"# wrong: (?P<mypy>[a-z-]+) (?P<pyright>[A-Za-z]+)$")
     lines = enumerate(WRONG.read_text().splitlines(), 1)
     expected = {number: mark[checker] for number, line in lines if (mark := marks.search(line))}
     assert len(expected) > 40
     found = errors[WRONG]
     assert sorted(found) == sorted(expected)
-    # A call that no overload takes brings further errors, about its arguments.
+    # A call that fits no overload causes further errors about its arguments.
     assert {number: rule for number, rule in expected.items() if rule not in found[number]} == {}

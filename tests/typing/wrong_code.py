@@ -1,6 +1,6 @@
-"""What users get wrong, never run: a line that checkers have to refuse names the rule, first mypy's, then pyright's."""
+"""Users' mistakes, never run: the mark of a line names the rule that checkers report, first mypy's, then pyright's."""
 
-# ruff: noqa: B018 - to name an attribute that is not there is enough.
+# ruff: noqa: B018 - naming a missing attribute is enough for an error.
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One stream of events given to any number of watchers."""
+"""A broadcaster sends one stream of events to any number of watchers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TABLE = [FOO1, BAR2, FOO3, BAR4]
 
 
 def fill(broadcaster):
-    """Accepts events until there is no more room; returns how many."""
+    """Sends events until the incoming queue is full; returns how many were accepted."""
     count = 0
     while broadcaster.action_or_drop("ADDED", count):
         count += 1
@@ -30,7 +30,7 @@ def fill(broadcaster):
 
 @pytest.fixture
 def blocked():
-    """A waiting broadcaster whose only watcher does not read, with one event in the distributor's hand."""
+    """A waiting broadcaster whose only watcher does not read; one event is being delivered."""
     broadcaster = Broadcaster(0)
     idle = broadcaster.watch()
     broadcaster.action(*FOO1)
@@ -40,7 +40,7 @@ def blocked():
 
 
 def test_every_watcher_gets_every_event_in_order(run):
-    """Go: TestBroadcaster. Two watchers, each read by its own consumer, see all four events, and then the end."""
+    """Go: TestBroadcaster. Two watchers, each read by its own thread, see all four events and then the end."""
     broadcaster = Broadcaster(0)
     readers = [run(list, broadcaster.watch()) for _ in range(2)]
     for event in TABLE:
@@ -50,7 +50,7 @@ def test_every_watcher_gets_every_event_in_order(run):
 
 
 def test_stop_and_shutdown_end_the_streams():
-    """Go: TestBroadcasterWatcherClose. Both streams have ended, and a further stop of either is harmless."""
+    """Go: TestBroadcasterWatcherClose. Both streams have ended; stopping either again does nothing."""
     broadcaster = Broadcaster(0)
     stopped, other = broadcaster.watch(), broadcaster.watch()
     stopped.stop()
@@ -62,7 +62,7 @@ def test_stop_and_shutdown_end_the_streams():
 
 @pytest.mark.parametrize("attempt", range(10))
 def test_a_watcher_may_be_stopped_while_it_is_delivered_to(run, attempt):
-    """Go: TestBroadcasterWatcherStopDeadlock. Who receives first stops the other, and nothing is blocked by that."""
+    """Go: TestBroadcasterWatcherStopDeadlock. The first receiver stops the other watcher, and no thread blocks."""
     broadcaster = Broadcaster(0)
     one, other = broadcaster.watch(), broadcaster.watch()
     first = threading.Lock()
@@ -79,8 +79,11 @@ def test_a_watcher_may_be_stopped_while_it_is_delivered_to(run, attempt):
         reader.result()
 
 
-def test_a_stop_frees_the_distributor(blocked, run):
-    """Go: TestBroadcasterWatcherStopDeadlock. A watcher is stopped in mid-delivery, and the others get what follows."""
+def test_a_stop_ends_a_waiting_delivery(blocked, run):
+    """Go: TestBroadcasterWatcherStopDeadlock.
+
+    A stop ends a delivery that waits, and the other watchers get the rest.
+    """
     broadcaster, idle = blocked
     reader = broadcaster.watch()
     broadcaster.action(*BAR2)
@@ -99,8 +102,8 @@ def test_a_full_channel_drops():
     assert [list(watcher) for watcher in watchers] == [[FOO1], [FOO1]]
 
 
-def test_what_is_dropped_is_told():
-    """Each event that a watcher has no room for is told, once a watcher, and those that were stopped miss nothing."""
+def test_on_drop_is_called_for_each_dropped_event():
+    """`on_drop` is called once per event and watcher without room; a stopped watcher does not count."""
     dropped = []
     with Broadcaster(1, DROP, on_drop=dropped.append) as broadcaster:
         watchers = [broadcaster.watch() for _ in range(3)]
@@ -121,7 +124,7 @@ def test_what_is_dropped_is_told():
 )
 @pytest.mark.parametrize("behavior", [WAIT, DROP], ids=["wait", "drop"])
 def test_use_after_shutdown_raises(use, behavior):
-    """Go: TestBroadcasterWatchAfterShutdown, TestBroadcasterSendEventAfterShutdown. Each fails and says why."""
+    """Go: TestBroadcasterWatchAfterShutdown, TestBroadcasterSendEventAfterShutdown. Every call raises and says why."""
     broadcaster = Broadcaster(0, behavior)
     broadcaster.shutdown()
     with pytest.raises(BroadcasterShutdownError, match=r"^broadcaster already stopped$"):
@@ -130,7 +133,7 @@ def test_use_after_shutdown_raises(use, behavior):
 
 @pytest.mark.parametrize("attempt", range(20))
 def test_watchers_may_be_stopped_at_the_moment_of_shutdown(run, attempt):
-    """Go: TestBroadcasterShutdownRace. Nothing hangs and nothing is closed twice."""
+    """Go: TestBroadcasterShutdownRace. No thread hangs, and no channel is closed twice."""
     broadcaster = Broadcaster(1)
     watchers = [broadcaster.watch() for _ in range(2)]
     broadcaster.action(*FOO1)
@@ -147,7 +150,7 @@ def test_watchers_may_be_stopped_at_the_moment_of_shutdown(run, attempt):
 
 
 def test_a_watcher_gets_only_what_is_accepted_after_it(blocked, run):
-    """client-go source. Events accepted before watch() returned are not for the new watcher, even if none is out yet."""
+    """client-go source. A new watcher does not get events accepted before it, even if they are still queued."""
     broadcaster, idle = blocked
     broadcaster.action(*BAR2)
     late = run(list, broadcaster.watch())
@@ -158,7 +161,7 @@ def test_a_watcher_gets_only_what_is_accepted_after_it(blocked, run):
 
 
 def test_watch_does_not_wait_for_the_queue(blocked, run):
-    """A watcher can be had, and stopped, while distribution is blocked by another one."""
+    """`watch` and `stop` return while delivery is blocked by another watcher."""
     broadcaster, _ = blocked
     run(broadcaster.watch).result().stop()
     run(broadcaster.watch_with_prefix, TABLE).result().stop()
@@ -184,7 +187,7 @@ def test_a_prefix_comes_first(run):
     ],
 )
 def test_a_watcher_with_a_prefix_has_room_for_it_and_one_more(queue_length, prefix, room):
-    """client-go source. Its channel holds max(queue length, prefix + 1) events."""
+    """client-go source. The channel holds max(queue length, length of the prefix + 1) events."""
     broadcaster = Broadcaster(queue_length, DROP)
     watcher = broadcaster.watch_with_prefix([FOO1] * prefix)
     for _ in range(20):
@@ -194,8 +197,8 @@ def test_a_watcher_with_a_prefix_has_room_for_it_and_one_more(queue_length, pref
 
 
 @pytest.mark.parametrize(("length", "accepted"), [(None, 26), (25, 26), (3, 4), (0, 1)])
-def test_action_or_drop_tells_when_the_incoming_queue_is_full(length, accepted):
-    """client-go source. With a blocked watcher as many as fit are accepted, and one is in the distributor's hand."""
+def test_action_or_drop_returns_whether_there_was_room(length, accepted):
+    """client-go source. With a blocked watcher it accepts one event for delivery and as many as the queue holds."""
     broadcaster = Broadcaster(0) if length is None else Broadcaster(0, incoming_queue_length=length)
     watcher = broadcaster.watch()
     assert fill(broadcaster) == accepted
@@ -205,8 +208,8 @@ def test_action_or_drop_tells_when_the_incoming_queue_is_full(length, accepted):
     broadcaster.shutdown()
 
 
-def test_shutdown_waits_until_everything_is_distributed(blocked, run):
-    """client-go source. Streams end only behind what was accepted, and shutdown returns only then."""
+def test_shutdown_waits_until_every_event_is_delivered(blocked, run):
+    """client-go source. Streams end after the accepted events, and shutdown returns only then."""
     broadcaster, idle = blocked
     for event in TABLE[1:]:
         broadcaster.action(*event)
@@ -218,7 +221,7 @@ def test_shutdown_waits_until_everything_is_distributed(blocked, run):
 
 
 def test_shutdown_again_and_from_several_threads(blocked, run):
-    """client-go source. Every call returns once all is distributed; a later one has no effect."""
+    """client-go source. Every call returns when all events are delivered; a later one does nothing."""
     broadcaster, idle = blocked
     shutdowns = [run(broadcaster.shutdown) for _ in range(3)]
     assert not any(shutdown.ends_within(0.02) for shutdown in shutdowns)
@@ -229,7 +232,7 @@ def test_shutdown_again_and_from_several_threads(blocked, run):
 
 
 def test_what_is_buffered_can_be_read_after_shutdown():
-    """client-go source. Shutdown waits for the watchers' channels to have everything, not for their readers."""
+    """client-go source. Shutdown waits until the channels hold the events, not until they are read."""
     broadcaster = Broadcaster(10)
     watcher = broadcaster.watch()
     for event in TABLE:
@@ -239,7 +242,7 @@ def test_what_is_buffered_can_be_read_after_shutdown():
 
 
 def test_dropping_is_for_each_watcher_alone():
-    """client-go source. A full watcher loses the event, the others still get it."""
+    """client-go source. A watcher whose channel is full loses the event; the others get it."""
     broadcaster = Broadcaster(1, DROP)
     full = broadcaster.watch_with_prefix([])
     roomy = broadcaster.watch_with_prefix(TABLE)
@@ -253,7 +256,7 @@ def test_dropping_is_for_each_watcher_alone():
 
 
 def test_a_dropping_hand_off_reaches_a_reader_that_waits(run):
-    """Without a queue an event reaches the watchers whose reader is waiting at that moment."""
+    """Without a queue an event reaches only the watchers whose reader is waiting."""
     broadcaster = Broadcaster(0, DROP)
     watcher, lost = broadcaster.watch(), broadcaster.watch()
     reader = run(watcher.result_chan().get)
@@ -265,7 +268,7 @@ def test_a_dropping_hand_off_reaches_a_reader_that_waits(run):
 
 
 def test_a_slow_watcher_keeps_the_others_waiting_until_it_reads_or_stops(run):
-    """client-go source. In wait mode nobody gets the second event before everybody has had the first."""
+    """client-go source. When waiting, the second event is delivered only after every watcher took the first."""
     broadcaster = Broadcaster(0)
     slow, quick = broadcaster.watch(), broadcaster.watch()
     got = run(lambda: [quick.result_chan().get() for _ in range(3)])
@@ -280,7 +283,7 @@ def test_a_slow_watcher_keeps_the_others_waiting_until_it_reads_or_stops(run):
 
 
 def test_action_waits_for_room(blocked, run):
-    """An action that finds the incoming queue full waits, and is accepted once there is room."""
+    """`action` waits while the incoming queue is full."""
     broadcaster, idle = blocked
     accepted = 1 + fill(broadcaster)
     waiting = run(broadcaster.action, *BAR4)
@@ -295,7 +298,7 @@ def test_action_waits_for_room(blocked, run):
 
 @pytest.mark.parametrize("length", [25, 0], ids=["queue", "no-queue"])
 def test_an_action_that_waits_at_shutdown_is_still_delivered(length, run):
-    """client-go source. What was begun before the shutdown is accepted and distributed before the streams end."""
+    """client-go source. An `action` that began before the shutdown is delivered before the streams end."""
     broadcaster = Broadcaster(0, incoming_queue_length=length)
     watcher = broadcaster.watch()
     accepted = fill(broadcaster)
@@ -313,7 +316,7 @@ def test_an_action_that_waits_at_shutdown_is_still_delivered(length, run):
 
 
 def test_all_watchers_see_one_order(run):
-    """Events from many threads reach all watchers in the same order, and those of one thread in its own."""
+    """All watchers get the events of many threads in the same order, and those of one thread in the order sent."""
     broadcaster = Broadcaster(3)
     readers = [run(list, broadcaster.watch()) for _ in range(3)]
 
@@ -331,7 +334,7 @@ def test_all_watchers_see_one_order(run):
 
 
 def test_a_with_block_shuts_down():
-    """Leaving the block delivers what was accepted and ends the watchers."""
+    """Leaving the block delivers the accepted events and ends the watchers."""
     with Broadcaster(5) as broadcaster:
         watcher = broadcaster.watch()
         broadcaster.action(*FOO1)
@@ -341,7 +344,7 @@ def test_a_with_block_shuts_down():
 
 
 def test_a_consumer_may_stop_its_own_watcher(run):
-    """Stopping from the thread that reads ends its iteration, and frees the others."""
+    """A stop from the reading thread ends its iteration, and lets delivery go on."""
     broadcaster = Broadcaster(0)
     watcher = broadcaster.watch()
 
@@ -360,7 +363,7 @@ def test_a_consumer_may_stop_its_own_watcher(run):
 
 
 def test_nothing_is_kept_of_stopped_watchers_and_delivered_events():
-    """An idle broadcaster holds on neither to a stopped watcher's channel nor to the last event."""
+    """An idle broadcaster refers neither to a stopped watcher's channel nor to the last event."""
 
     class Thing:
         pass
@@ -373,7 +376,7 @@ def test_nothing_is_kept_of_stopped_watchers_and_delivered_events():
     channel = weakref.ref(watcher.result_chan())
     watcher.stop()
     del watcher
-    # The next event is delivered behind whatever was done for the one before.
+    # When the next event is delivered, the delivery of the one before is over.
     broadcaster.action("ADDED", 1)
     last.result_chan().get(timeout=10)
     broadcaster.action("ADDED", 2)
@@ -384,8 +387,8 @@ def test_nothing_is_kept_of_stopped_watchers_and_delivered_events():
     broadcaster.shutdown()
 
 
-def test_a_distributor_that_fails_ends_everything(monkeypatch, caplog, run):
-    """Should distribution itself fail, watchers end and producers are told, instead of waiting for ever."""
+def test_a_failed_delivery_ends_every_watcher(monkeypatch, caplog, run):
+    """When delivery itself fails, watchers end and producers get an error instead of waiting for ever."""
     broadcaster = Broadcaster(0, incoming_queue_length=0)
     watcher = broadcaster.watch()
     fail = threading.Event()
@@ -394,7 +397,7 @@ def test_a_distributor_that_fails_ends_everything(monkeypatch, caplog, run):
         assert fail.wait(10)
         raise ZeroDivisionError
 
-    monkeypatch.setattr(broadcaster, "_give", give)
+    monkeypatch.setattr(broadcaster, "_deliver", give)
     broadcaster.action(*FOO1)
     waiting = run(broadcaster.action, *BAR2)
     assert not waiting.ends_within(0.05)
@@ -417,6 +420,6 @@ def test_a_distributor_that_fails_ends_everything(monkeypatch, caplog, run):
     ],
 )
 def test_bad_arguments_are_named(arguments, options, named):
-    """A negative length or an unknown behaviour is refused, and said which."""
+    """A negative length or an unknown behaviour is refused, by name."""
     with pytest.raises(ValueError, match=named):
         Broadcaster(*arguments, **options)

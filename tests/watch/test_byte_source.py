@@ -1,4 +1,4 @@
-"""Where the bytes of a response come from: real sockets, plain and over TLS."""
+"""Sources of a body's bytes: real sockets, plain and TLS, and other readers."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 import urllib3
 
+from tests.support.waiting import DEADLINE
 from watch.byte_source import READ_SIZE, NotReadyError, ReaderSource, SocketSource, byte_source
 from watch.concurrency import Latch
 
 PLAIN = b"HTTP/1.1 200 OK\r\n\r\n"
-DEADLINE = 5.0
 
 
 def read_to_end(source: Any) -> bytes:
@@ -26,7 +26,7 @@ def read_to_end(source: Any) -> bytes:
 
 
 def wait_until_blocked(source: Any) -> None:
-    """Waits until a read is under way. What comes a moment later in it is the wait for the socket."""
+    """Waits until a read has begun; the wait for the socket begins a moment later."""
     deadline = time.monotonic() + DEADLINE
     while not source._reading:
         assert time.monotonic() < deadline
@@ -34,7 +34,7 @@ def wait_until_blocked(source: Any) -> None:
 
 
 def test_pieces_are_the_bodies_of_chunks(stream_server: Any) -> None:
-    """A chunked body comes without its framing, and ends with its last chunk."""
+    """A chunked body is returned without its framing, and ends with its last chunk."""
     server, pool = stream_server
     response, peer = server.answer(pool)
     source = byte_source(response)
@@ -47,7 +47,7 @@ def test_pieces_are_the_bodies_of_chunks(stream_server: Any) -> None:
 
 
 def test_what_came_with_the_head_is_not_lost(make_server: Any) -> None:
-    """Bytes that arrived together with the response's head come first."""
+    """Bytes that arrived together with the head of the response come first."""
     server, pool = make_server()
     response, peer = server.answer(pool, PLAIN + b"with the head\n")
     source = byte_source(response)
@@ -58,7 +58,7 @@ def test_what_came_with_the_head_is_not_lost(make_server: Any) -> None:
 
 
 def test_a_burst_comes_in_few_reads(stream_server: Any, run: Any) -> None:
-    """Thousands of chunks that have come already take a read for each 512 KiB, not one each."""
+    """Thousands of chunks that have arrived take one read per 512 KiB, not one per chunk."""
     server, pool = stream_server
     response, peer = server.answer(pool)
     source = byte_source(response)
@@ -69,7 +69,7 @@ def test_a_burst_comes_in_few_reads(stream_server: Any, run: Any) -> None:
     while len(pieces) < len(events):
         pieces += source.read(DEADLINE)
         reads += 1
-        # So that what is sent meanwhile is there before the next read.
+        # The bytes sent meanwhile arrive before the next read.
         select.select([], [], [], 0.002)
     sender.result()
     assert b"".join(pieces) == b"".join(events)
@@ -78,7 +78,7 @@ def test_a_burst_comes_in_few_reads(stream_server: Any, run: Any) -> None:
 
 
 def test_a_read_takes_all_that_has_come(stream_server: Any, run: Any) -> None:
-    """A read is not bounded by what TLS puts into a record, nor by a chunk."""
+    """One read returns several TLS records and several chunks."""
     server, pool = stream_server
     response, peer = server.answer(pool)
     source = byte_source(response)
@@ -93,7 +93,7 @@ def test_a_read_takes_all_that_has_come(stream_server: Any, run: Any) -> None:
 
 
 def test_a_lone_event_passes_at_once(stream_server: Any, run: Any) -> None:
-    """What has come is given without waiting for more."""
+    """A read returns the bytes that have arrived without waiting for more."""
     server, pool = stream_server
     response, peer = server.answer(pool)
     source = byte_source(response)
@@ -107,7 +107,7 @@ def test_a_lone_event_passes_at_once(stream_server: Any, run: Any) -> None:
 
 
 def test_a_chunk_is_passed_on_as_it_comes(stream_server: Any) -> None:
-    """A large chunk need not be complete for its beginning to be given."""
+    """The beginning of a large chunk is returned before the chunk is complete."""
     server, pool = stream_server
     response, peer = server.answer(pool)
     source = byte_source(response)
@@ -122,7 +122,7 @@ def test_a_chunk_is_passed_on_as_it_comes(stream_server: Any) -> None:
 
 
 def test_zero_does_not_wait(stream_server: Any) -> None:
-    """A time-out of 0 gives what is there and does not wait, and the source can be read on."""
+    """A time-out of 0 returns what has arrived and does not wait; the source can be read on."""
     server, pool = stream_server
     response, peer = server.answer(pool)
     source = byte_source(response)
@@ -137,14 +137,14 @@ def test_zero_does_not_wait(stream_server: Any) -> None:
 
 
 def test_a_timeout_is_kept_and_the_source_read_on(stream_server: Any) -> None:
-    """A read gives up after its time, and the next one goes on where it was, even within a chunk's size line."""
+    """A read ends after its time-out, and the next one continues, even within a chunk's size line."""
     server, pool = stream_server
     response, peer = server.answer(pool)
     source = byte_source(response)
     for part in (b"", b"5", b"\r"):
         peer.send(part)
         begun = time.monotonic()
-        with pytest.raises(NotReadyError, match="nothing came in time"):
+        with pytest.raises(NotReadyError, match="no bytes came in time"):
             source.read(0.05)
         assert 0.04 < time.monotonic() - begun < 2
     peer.send(b"\nhello\r\n")
@@ -153,7 +153,7 @@ def test_a_timeout_is_kept_and_the_source_read_on(stream_server: Any) -> None:
 
 
 def test_slow_bytes_do_not_stretch_the_time(make_server: Any, run: Any) -> None:
-    """Bytes that complete nothing do not extend the time a read may take."""
+    """Bytes that complete no piece do not extend the time-out."""
     server, pool = make_server()
     response, peer = server.answer(pool)
     source = byte_source(response)
@@ -175,7 +175,7 @@ def test_slow_bytes_do_not_stretch_the_time(make_server: Any, run: Any) -> None:
 
 @pytest.mark.parametrize("timeout", [None, 1e12], ids=["none", "huge"])
 def test_without_a_limit_a_read_waits(make_server: Any, run: Any, timeout: float | None) -> None:
-    """No time-out, and one that no system call could express, wait until something comes."""
+    """A read waits for bytes without a time-out, and with one too long for any system call."""
     server, pool = make_server()
     response, peer = server.answer(pool)
     source = byte_source(response)
@@ -188,7 +188,7 @@ def test_without_a_limit_a_read_waits(make_server: Any, run: Any, timeout: float
 
 
 def test_close_ends_a_blocked_read_at_once(stream_server: Any, run: Any) -> None:
-    """Closing from another thread ends a read within half a second, closes the connection and leaves no thread."""
+    """Closing from another thread ends a read within half a second and closes the connection."""
     server, pool = stream_server
     response, peer = server.answer(pool)
     source = byte_source(response)
@@ -206,7 +206,7 @@ def test_close_ends_a_blocked_read_at_once(stream_server: Any, run: Any) -> None
 
 
 def test_a_closed_source_reads_no_more(stream_server: Any) -> None:
-    """Closing between reads closes the connection; closing again is harmless, and a read says that it was closed."""
+    """Closing between reads closes the connection. Closing again does nothing, and a read raises EOFError."""
     server, pool = stream_server
     response, peer = server.answer(pool)
     source = byte_source(response)
@@ -230,7 +230,7 @@ def test_a_closed_source_reads_no_more(stream_server: Any) -> None:
 )
 @pytest.mark.parametrize("how", ["hang_up", "reset"])
 def test_a_cut_connection_is_told_from_an_end(stream_server: Any, head: bytes | None, sent: bytes, how: str) -> None:
-    """A connection that ends within the body raises; what came before has been given."""
+    """A connection that ends within the body raises EOFError, after the bytes before that were returned."""
     server, pool = stream_server
     response, peer = server.answer(pool, *([head] if head else []))
     source = byte_source(response)
@@ -257,7 +257,7 @@ def test_a_body_without_framing_ends_with_the_connection(stream_server: Any) -> 
 
 
 def test_a_body_of_known_length_ends_there(stream_server: Any) -> None:
-    """A body with a length is complete when so much has come, and what follows is not looked at."""
+    """A body with a length ends after that many bytes; later bytes are not read."""
     server, pool = stream_server
     response, peer = server.answer(pool, b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\n")
     source = byte_source(response)
@@ -278,7 +278,7 @@ def test_a_body_of_no_length_is_empty(make_server: Any) -> None:
 
 @pytest.mark.parametrize("block", [False, True], ids=["pool-grows", "pool-of-one"])
 def test_a_connection_whose_body_was_read_serves_again(stream_server: Any, make_server: Any, block: bool) -> None:
-    """After its body's end a connection goes back to its pool, as it was, and the next request uses it."""
+    """After the end of the body the connection goes back to its pool, and the next request uses it."""
     server, pool = stream_server
     if block:
         server, pool = make_server(tls=pool.scheme == "https", block=True, maxsize=1)
@@ -303,7 +303,7 @@ def test_a_connection_whose_body_was_read_serves_again(stream_server: Any, make_
     ],
 )
 def test_a_connection_with_something_behind_the_body_is_closed(make_server: Any, end: bytes) -> None:
-    """Where something may follow the body the connection is not used again."""
+    """A connection on which bytes may follow the body is not used again."""
     server, pool = make_server()
     response, peer = server.answer(pool)
     source = byte_source(response)
@@ -314,7 +314,7 @@ def test_a_connection_with_something_behind_the_body_is_closed(make_server: Any,
 
 
 def test_a_server_that_closes_gets_no_second_request(make_server: Any) -> None:
-    """A connection that the server said it would close is not given back."""
+    """A connection that the server announced to close does not go back to the pool."""
     server, pool = make_server()
     head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
     response, peer = server.answer(pool, head)
@@ -326,7 +326,7 @@ def test_a_server_that_closes_gets_no_second_request(make_server: Any) -> None:
 
 
 def test_a_bounded_pool_gets_a_place_back(stream_server: Any, make_server: Any) -> None:
-    """A watch that was given up frees its place in a pool that allows so many connections and no more."""
+    """A closed watch frees its place in a pool with a fixed number of connections."""
     _, pool = stream_server
     server, pool = make_server(tls=pool.scheme == "https", block=True, maxsize=1)
     for _ in range(2):
@@ -336,12 +336,12 @@ def test_a_bounded_pool_gets_a_place_back(stream_server: Any, make_server: Any) 
 
 
 def test_garbage_instead_of_a_chunk_is_a_broken_connection(stream_server: Any) -> None:
-    """What is no chunk breaks the stream, with words that say so."""
+    """Bytes that are not a chunk raise a ConnectionError that says so."""
     server, pool = stream_server
     response, peer = server.answer(pool)
     source = byte_source(response)
     peer.send(b"garbage\r\n\r\n")
-    with pytest.raises(ConnectionError, match="7 bytes stand where a chunk's size should be"):
+    with pytest.raises(ConnectionError, match="7 bytes where a chunk's size is expected"):
         source.read(DEADLINE)
     source.close()
 
@@ -349,7 +349,7 @@ def test_garbage_instead_of_a_chunk_is_a_broken_connection(stream_server: Any) -
 @pytest.mark.parametrize("how", ["stream", "read1", "read"])
 @pytest.mark.parametrize("size", [2, 3, 4])
 def test_a_response_that_was_begun_is_read_on(make_server: Any, how: str, size: int) -> None:
-    """Where somebody has read from the response already, within a chunk or up to its end, what is left still comes."""
+    """A response that was read in part, within a chunk or to its end, can be read on."""
     server, pool = make_server()
     response, peer = server.answer(pool)
     peer.chunk(b"one", b"two", b"three")
@@ -362,7 +362,7 @@ def test_a_response_that_was_begun_is_read_on(make_server: Any, how: str, size: 
 
 
 def test_an_encoding_of_another_kind_is_left_to_urllib3(make_server: Any) -> None:
-    """A body compressed in a way that nobody asked for is still read right."""
+    """A body with another compression than gzip is uncompressed by urllib3."""
     import zlib
 
     server, pool = make_server()
@@ -377,8 +377,8 @@ def test_an_encoding_of_another_kind_is_left_to_urllib3(make_server: Any) -> Non
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "GZIP", "x-gzip"])
-def test_gzip_is_said(make_server: Any, encoding: str) -> None:
-    """A source says that its pieces are compressed, however the header is spelled."""
+def test_gzipped_says_that_pieces_are_compressed(make_server: Any, encoding: str) -> None:
+    """`gzipped` says that the pieces are compressed, in any spelling of the header."""
     server, pool = make_server()
     head = b"HTTP/1.1 200 OK\r\nContent-Encoding: %s\r\nTransfer-Encoding: chunked\r\n\r\n" % encoding.encode()
     response, _ = server.answer(pool, head)
@@ -388,7 +388,7 @@ def test_gzip_is_said(make_server: Any, encoding: str) -> None:
 
 
 def test_a_wrapped_response_is_closed_while_it_is_read(stream_server: Any, run: Any) -> None:
-    """Even where urllib3 reads the socket, closing from another thread ends the read at once."""
+    """Closing from another thread ends a read at once, even where urllib3 reads the socket."""
     server, pool = stream_server
     response, peer = server.answer(pool)
     source = ReaderSource(response)
@@ -420,7 +420,7 @@ def test_a_wrapped_body_without_framing_passes_events_at_once(make_server: Any) 
 
 
 def test_any_reader_is_a_source() -> None:
-    """Whatever has `read` or `read1` can be read, as a test's own response may be."""
+    """Any object with `read` or `read1` can be read, such as a test's own response."""
 
     class OnlyRead:
         def __init__(self, body: bytes) -> None:
@@ -435,7 +435,7 @@ def test_any_reader_is_a_source() -> None:
 
 
 def test_a_piece_does_not_keep_the_read_alive(make_server: Any, run: Any) -> None:
-    """Whoever keeps one small piece of a large read keeps that piece alone."""
+    """A small piece of a large read does not keep the rest of that read in memory."""
     server, pool = make_server()
     response, peer = server.answer(pool)
     source = byte_source(response)

@@ -1,10 +1,9 @@
-"""The one queue type between threads."""
+"""A channel is a closable queue between threads."""
 
 from __future__ import annotations
 
 import gc
 import queue
-import threading
 import time
 import weakref
 from collections import Counter, deque
@@ -14,28 +13,19 @@ from typing import Any
 import pytest
 from hypothesis import given, strategies as st
 
+from tests.support.waiting import DEADLINE, eventually
 from watch import Channel, ChannelClosedError, WatchError
 from watch.concurrency import Signal
 
-DEADLINE = 10.0
 SIZES = pytest.mark.parametrize("maxsize", [0, 1, 7, None], ids=["hand-off", "one", "seven", "unbounded"])
 
 
-def wait_until(condition: Callable[[], bool]) -> None:
-    """Waits for a state that no channel tells of."""
-    deadline = time.monotonic() + DEADLINE
-    pause = threading.Event()
-    while not condition():
-        assert time.monotonic() < deadline
-        pause.wait(0.001)
-
-
 def wait_for_getter(channel: Channel[Any], count: int = 1) -> None:
-    wait_until(lambda: channel._getters >= count)
+    assert eventually(lambda: channel._getters >= count)
 
 
 def wait_for_putter(channel: Channel[Any], count: int = 1) -> None:
-    wait_until(lambda: len(channel._offers) >= count)
+    assert eventually(lambda: len(channel._offers) >= count)
 
 
 # Hand-off
@@ -52,7 +42,7 @@ def test_a_hand_off_returns_once_taken(run: Any) -> None:
 
 
 def test_a_timed_out_put_was_never_taken(run: Any) -> None:
-    """An item whose put gave up is not there for a taker, who gets the next one."""
+    """An item whose put timed out is withdrawn: a taker gets the next item."""
     channel: Channel[str] = Channel()
     with pytest.raises(queue.Full):
         channel.put("lost", timeout=0.01)
@@ -66,14 +56,14 @@ def test_a_timed_out_put_was_never_taken(run: Any) -> None:
 
 
 def test_a_hand_off_needs_a_waiting_taker(run: Any) -> None:
-    """Without a taker there is no room; each waiting taker is room for one."""
+    """Without a waiting taker put_nowait raises queue.Full; each waiting taker makes room for one item."""
     channel: Channel[int] = Channel()
     with pytest.raises(queue.Full):
         channel.put_nowait(0)
     takers = [run(channel.get) for _ in range(2)]
     wait_for_getter(channel, 2)
     with channel._monitor:
-        # No taker can wake up in here, so both items are still on their way.
+        # No taker can wake up while the monitor is held, so neither item has been taken.
         accepted = [channel._has_room_locked()]
         channel._items.append(1)
         accepted.append(channel._has_room_locked())
@@ -87,7 +77,7 @@ def test_a_hand_off_needs_a_waiting_taker(run: Any) -> None:
 
 
 def test_put_nowait_hands_over_to_a_waiting_taker(run: Any) -> None:
-    """A waiting taker gets what is put without waiting."""
+    """put_nowait hands an item to a taker that waits."""
     channel: Channel[str] = Channel()
     taker = run(channel.get)
     wait_for_getter(channel)
@@ -96,7 +86,7 @@ def test_put_nowait_hands_over_to_a_waiting_taker(run: Any) -> None:
 
 
 def test_a_hand_offs_batch_is_what_is_offered(run: Any) -> None:
-    """A batch takes what all waiting putters offer, at most so many, in their order."""
+    """A batch takes the items of all waiting putters in order, at most max_items of them."""
     channel: Channel[int] = Channel()
     putters = []
     for number in range(3):
@@ -111,7 +101,7 @@ def test_a_hand_offs_batch_is_what_is_offered(run: Any) -> None:
 
 
 def test_at_most_n_items_wait(run: Any) -> None:
-    """A channel of n takes n items without a reader; the next waits until there is room."""
+    """A channel of n accepts n items without a reader; the next put waits for room."""
     channel: Channel[int] = Channel(3)
     for number in range(3):
         channel.put(number)
@@ -128,8 +118,8 @@ def test_at_most_n_items_wait(run: Any) -> None:
     assert channel.get_batch() == [1, 2, 3]
 
 
-def test_who_waits_for_room_gets_it_first(run: Any) -> None:
-    """Room that becomes free belongs to the put that waits, not to the next caller."""
+def test_a_waiting_put_gets_free_room_first(run: Any) -> None:
+    """Room that becomes free goes to the put that waits, not to a later caller."""
     channel: Channel[str] = Channel(1)
     channel.put("a")
     putting = run(channel.put, "b")
@@ -142,7 +132,7 @@ def test_who_waits_for_room_gets_it_first(run: Any) -> None:
 
 
 def test_a_newer_item_does_not_pass_a_waiting_one(run: Any) -> None:
-    """While a putter waits nothing is handed to a taker before its item."""
+    """A put that waits is served before every later put."""
     channel: Channel[str] = Channel()
     putting = run(channel.put, "old")
     wait_for_putter(channel)
@@ -157,7 +147,7 @@ def test_a_newer_item_does_not_pass_a_waiting_one(run: Any) -> None:
 
 
 def test_an_unbounded_channel_never_waits() -> None:
-    """Without a bound any number of items is accepted."""
+    """Without a bound every item is accepted at once."""
     channel: Channel[int] = Channel(None)
     for number in range(10_000):
         channel.put(number, timeout=0)
@@ -166,13 +156,13 @@ def test_an_unbounded_channel_never_waits() -> None:
 
 
 def test_a_negative_size_is_refused() -> None:
-    """A size below 0 means nothing, and says so."""
+    """A negative size raises ValueError."""
     with pytest.raises(ValueError, match="not -1"):
         Channel(-1)
 
 
 def test_a_bound_can_be_lifted(run: Any) -> None:
-    """Lifting the bound accepts what waits and what comes later."""
+    """`unbound` accepts the items that wait, and all later ones."""
     channel: Channel[int] = Channel(1)
     channel.put(1)
     putting = run(channel.put, 2)
@@ -188,7 +178,7 @@ def test_a_bound_can_be_lifted(run: Any) -> None:
 
 @SIZES
 def test_an_empty_channel_times_out(maxsize: int | None) -> None:
-    """Nothing in time raises queue.Empty; a time-out of 0 does not wait."""
+    """An empty channel raises queue.Empty after the time-out; a time-out of 0 does not wait."""
     channel: Channel[int] = Channel(maxsize)
     begun = time.monotonic()
     for timeout in (0, -1):
@@ -205,7 +195,7 @@ def test_an_empty_channel_times_out(maxsize: int | None) -> None:
 
 @SIZES
 def test_a_batch_waits_for_its_first_item(maxsize: int | None, run: Any) -> None:
-    """get_batch waits as get does, then returns what is there without waiting for more."""
+    """get_batch waits for one item, then returns all that are ready."""
     channel: Channel[str] = Channel(maxsize)
     taking = run(channel.get_batch)
     wait_for_getter(channel)
@@ -214,7 +204,7 @@ def test_a_batch_waits_for_its_first_item(maxsize: int | None, run: Any) -> None
 
 
 def test_a_batch_is_bounded() -> None:
-    """max_items bounds a batch, what is left comes next, and less than 1 is refused."""
+    """max_items bounds a batch, the rest comes next, and a bound below 1 is refused."""
     channel: Channel[int] = Channel(None)
     for number in range(5):
         channel.put(number)
@@ -225,7 +215,7 @@ def test_a_batch_is_bounded() -> None:
 
 
 def test_a_stop_event_ends_a_wait(run: Any) -> None:
-    """A set stop event ends the wait of a batch as closing would; what is there is still taken."""
+    """Setting the stop event ends a wait as closing does; items that are ready are still taken."""
     channel: Channel[int] = Channel(None)
     stop = Signal()
     taking = run(lambda: channel.get_batch(stop=stop))
@@ -259,7 +249,7 @@ def test_close_wakes_every_waiter(maxsize: int | None, wait: Callable[[Channel[s
     if maxsize == 1:
         channel.put("full")
     waiting = [run(wait, channel) for _ in range(3)]
-    wait_until(lambda: len(channel._offers) + channel._getters == 3)
+    assert eventually(lambda: len(channel._offers) + channel._getters == 3)
     channel.close()
     for task in waiting:
         with pytest.raises(ChannelClosedError):
@@ -268,7 +258,7 @@ def test_close_wakes_every_waiter(maxsize: int | None, wait: Callable[[Channel[s
 
 
 def test_close_ends_an_iteration(run: Any) -> None:
-    """A loop over a channel gets everything accepted and ends when it is closed."""
+    """A loop over a channel yields everything accepted, and ends when the channel is closed."""
     channel: Channel[int] = Channel()
     looping = run(lambda: list(channel))
     for number in range(3):
@@ -279,8 +269,8 @@ def test_close_ends_an_iteration(run: Any) -> None:
 
 
 @pytest.mark.parametrize("maxsize", [3, None])
-def test_what_was_accepted_is_still_there(maxsize: int | None) -> None:
-    """A closed channel gives what it had accepted, then says that it is closed; nothing more is put."""
+def test_accepted_items_can_be_taken_after_closing(maxsize: int | None) -> None:
+    """A closed channel still returns the accepted items; then every call raises ChannelClosedError."""
     channel: Channel[int] = Channel(maxsize)
     channel.put(1)
     channel.put(2)
@@ -300,7 +290,7 @@ def test_what_was_accepted_is_still_there(maxsize: int | None) -> None:
 
 
 def test_an_offer_is_withdrawn_by_closing(run: Any) -> None:
-    """What a hand-off's putter still offers when it is closed was never put."""
+    """Closing withdraws the items whose put still waits."""
     channel: Channel[str] = Channel()
     putting = run(channel.put, "x")
     wait_for_putter(channel)
@@ -312,7 +302,7 @@ def test_an_offer_is_withdrawn_by_closing(run: Any) -> None:
 
 
 def test_a_closed_channel_is_an_error_of_the_package() -> None:
-    """Who catches the package's errors catches this one."""
+    """ChannelClosedError is a WatchError."""
     assert issubclass(ChannelClosedError, WatchError)
 
 
@@ -321,12 +311,12 @@ def test_a_closed_channel_is_an_error_of_the_package() -> None:
 
 @SIZES
 def test_a_channel_is_never_false(maxsize: int | None) -> None:
-    """An empty channel is true, so that `if channel` asks whether there is one."""
+    """An empty channel is true, so that `if channel` tests for None only."""
     assert Channel(maxsize)
 
 
-def test_what_was_taken_is_let_go() -> None:
-    """A channel keeps nothing of what went through it."""
+def test_taken_items_are_not_kept() -> None:
+    """A channel does not refer to items that were taken."""
 
     class Item:
         pass
@@ -343,7 +333,7 @@ def test_what_was_taken_is_let_go() -> None:
 
 @SIZES
 def test_every_item_comes_once_and_in_its_putters_order(maxsize: int | None, run: Any) -> None:
-    """However many threads put and take, nothing is lost, doubled, or out of its putter's order."""
+    """With many threads, every item is taken once, and those of one putter in the order put."""
     channel: Channel[tuple[int, int]] = Channel(maxsize)
     putters, takers, count = 4, 3, 150
 
@@ -393,7 +383,7 @@ operations = st.lists(
 
 @given(st.none() | st.integers(0, 3), operations)
 def test_a_channel_behaves_as_a_list(maxsize: int | None, steps: list[tuple[str, Any]]) -> None:
-    """Whatever one thread does, a channel does as a plain list with a bound would."""
+    """On one thread a channel behaves like a plain list with a bound."""
     channel: Channel[Any] = Channel(maxsize)
     model: deque[Any] = deque()
     closed = False

@@ -8,15 +8,14 @@ from typing import Any
 
 import pytest
 
+from tests.support.waiting import DEADLINE
 from watch import Clock, FakeClock
 from watch.clock import SYSTEM_CLOCK
 from watch.concurrency import Monitor, Signal
 
-DEADLINE = 10.0
-
 
 def waiting(clock: Clock, timeout: float | None, woken: threading.Event) -> tuple[Monitor, Any]:
-    """A monitor, and a function that waits on it as everybody does: for a state or the time."""
+    """A monitor, and a function that waits on it for a state or the time."""
     monitor = Monitor()
 
     def wait() -> bool:
@@ -31,13 +30,13 @@ def waiting(clock: Clock, timeout: float | None, woken: threading.Event) -> tupl
 
 @pytest.mark.parametrize("clock", [SYSTEM_CLOCK, FakeClock()], ids=["system", "fake"])
 def test_both_are_clocks(clock: Any) -> None:
-    """The system's clock and the fake one are what takes a clock takes."""
+    """Both clocks satisfy the Clock protocol."""
     assert isinstance(clock, Clock)
     assert clock.monotonic() <= clock.monotonic()
 
 
 def test_the_systems_clock_waits(run: Any) -> None:
-    """A wait ends at a notification, when an event is set, or after its time."""
+    """A wait ends when it is notified, when the event is set, or after its time."""
     monitor = Monitor()
     with monitor:
         begun = time.monotonic()
@@ -51,20 +50,20 @@ def test_the_systems_clock_waits(run: Any) -> None:
 
 
 def test_a_fake_clock_stands_still() -> None:
-    """Time moves by steps alone, and never back."""
+    """Only `step` moves the time, and only forward."""
     clock = FakeClock(100.0)
     assert clock.monotonic() == 100.0
     clock.step(2.5)
     clock.step(0)
     assert clock.monotonic() == 102.5
-    with pytest.raises(ValueError, match="does not go back"):
+    with pytest.raises(ValueError, match="cannot go back"):
         clock.step(-1)
     assert clock.monotonic() == 102.5
 
 
 @pytest.mark.parametrize("kind", ["condition", "event", "signal"])
 def test_a_step_wakes_those_whose_time_is_up(kind: str, run: Any) -> None:
-    """A step ends the waits that are due, each with False, and leaves the others waiting."""
+    """A step ends the waits that are due, which return False, and no others."""
     clock = FakeClock()
     tasks = {}
     never = threading.Event() if kind != "signal" else Signal()
@@ -82,7 +81,7 @@ def test_a_step_wakes_those_whose_time_is_up(kind: str, run: Any) -> None:
     assert not tasks[None].ends_within(0.03)
     never.set()
     if kind == "condition":
-        # Its wait has no limit: the condition that it waits on is not ours to know, so the clock wakes it.
+        # Its wait has no time-out, and the test does not know its condition, so the clock wakes it.
         for condition, _ in list(clock._conditions):
             with condition:
                 condition.notify_all()
@@ -90,7 +89,7 @@ def test_a_step_wakes_those_whose_time_is_up(kind: str, run: Any) -> None:
 
 
 def test_a_notification_ends_a_wait(run: Any) -> None:
-    """A condition notified before the time is up ends the wait with True."""
+    """A wait whose condition is notified before the time is up returns True."""
     clock = FakeClock()
     woken = threading.Event()
     monitor, wait = waiting(clock, 10, woken)
@@ -105,7 +104,7 @@ def test_a_notification_ends_a_wait(run: Any) -> None:
 
 @pytest.mark.parametrize("timeout", [0, -1])
 def test_no_time_does_not_wait(timeout: float) -> None:
-    """A wait of no time returns at once: False, or True for an event that is set."""
+    """A wait of 0 seconds returns at once: True for an event that is set, else False."""
     clock = FakeClock()
     event = threading.Event()
     monitor = Monitor()
@@ -117,7 +116,7 @@ def test_no_time_does_not_wait(timeout: float) -> None:
 
 
 def test_waiters_are_counted(run: Any) -> None:
-    """A test can wait until so many waits are under way."""
+    """A test can wait until a given number of threads wait on the clock."""
     clock = FakeClock()
     assert clock.wait_for_waiters(0, 0)
     assert not clock.wait_for_waiters(1, 0.01)

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import logging
-import subprocess
-import sys
 import threading
 from typing import Any
 
 import pytest
 
+from tests.support.waiting import DEADLINE
 from watch.concurrency import Latch, Monitor, Signal, Worker, current_thread_id, on_set
-
-DEADLINE = 10.0
 
 
 def calls() -> tuple[list[str], Any]:
@@ -24,7 +21,7 @@ def calls() -> tuple[list[str], Any]:
 
 
 def test_a_signal_calls_each_subscriber_once() -> None:
-    """Setting calls every subscriber on the setting thread, and setting again calls nobody."""
+    """`set` calls every subscriber on the setting thread; a second `set` calls none."""
     signal = Signal()
     threads: list[int] = []
     for _ in range(2):
@@ -37,7 +34,7 @@ def test_a_signal_calls_each_subscriber_once() -> None:
 
 
 def test_a_late_subscriber_is_called_at_once() -> None:
-    """Who subscribes to a set signal is called before subscribe returns."""
+    """A subscriber of a set signal is called before `subscribe` returns."""
     signal = Signal()
     signal.set()
     made, call = calls()
@@ -47,7 +44,7 @@ def test_a_late_subscriber_is_called_at_once() -> None:
 
 
 def test_a_withdrawn_subscriber_is_not_called() -> None:
-    """Withdrawing ends one subscription, again is harmless, and one of the same function stays."""
+    """Withdrawing ends one subscription and leaves another one of the same function."""
     signal = Signal()
     made, call = calls()
 
@@ -63,8 +60,8 @@ def test_a_withdrawn_subscriber_is_not_called() -> None:
     withdraw()
 
 
-def test_a_subscriber_that_raises_keeps_no_other_from_its_call(caplog: pytest.LogCaptureFixture) -> None:
-    """What a subscriber raises is logged, and the next is called."""
+def test_an_exception_of_a_subscriber_does_not_stop_the_next(caplog: pytest.LogCaptureFixture) -> None:
+    """An exception of a subscriber is logged, and the next one is called."""
     signal = Signal()
     made, call = calls()
 
@@ -79,7 +76,7 @@ def test_a_subscriber_that_raises_keeps_no_other_from_its_call(caplog: pytest.Lo
 
 
 def test_a_subscriber_may_use_the_signal() -> None:
-    """A callback may set, subscribe and withdraw."""
+    """A subscriber may set the signal, subscribe and withdraw."""
     signal = Signal()
     made, call = calls()
     withdraw = signal.subscribe(lambda: call("withdrawn"))
@@ -99,7 +96,7 @@ def test_a_subscriber_may_use_the_signal() -> None:
 
 @pytest.mark.parametrize("kind", [threading.Event, Signal])
 def test_on_set_calls_back(kind: type[threading.Event]) -> None:
-    """A callback runs once the event is set, whatever kind of event it is."""
+    """The callback is called when the event is set, for either type of event."""
     event = kind()
     called = Latch()
     on_set(event, called.open)
@@ -110,7 +107,7 @@ def test_on_set_calls_back(kind: type[threading.Event]) -> None:
 
 @pytest.mark.parametrize("kind", [threading.Event, Signal])
 def test_on_set_of_a_set_event_calls_at_once(kind: type[threading.Event]) -> None:
-    """An event that is set already needs no waiting."""
+    """An event that is set already calls back at once."""
     event = kind()
     event.set()
     made, call = calls()
@@ -120,7 +117,7 @@ def test_on_set_of_a_set_event_calls_at_once(kind: type[threading.Event]) -> Non
 
 
 def test_many_plain_events_share_one_thread() -> None:
-    """However many plain events are waited for, one thread watches them, and it ends when nothing is left to watch."""
+    """One thread watches all plain events, and ends when there are none."""
     events = [threading.Event() for _ in range(20)]
     latches = [Latch() for _ in events]
     before = threading.active_count()
@@ -142,7 +139,7 @@ def test_many_plain_events_share_one_thread() -> None:
 
 
 def test_withdrawing_a_plain_events_callback() -> None:
-    """Of two callbacks on one event the withdrawn one is not called, even if it is the same function."""
+    """Withdrawing one of two callbacks leaves the other, even if both are the same function."""
     event = threading.Event()
     first, second = Latch(), Latch()
     made, call = calls()
@@ -164,7 +161,7 @@ def test_withdrawing_a_plain_events_callback() -> None:
 
 
 def test_a_failing_callback_does_not_end_the_watching(caplog: pytest.LogCaptureFixture) -> None:
-    """What a callback raises is logged, and other events are still watched."""
+    """An exception of a callback is logged, and other events are still watched."""
     bad, good = threading.Event(), threading.Event()
     called = Latch()
 
@@ -179,29 +176,11 @@ def test_a_failing_callback_does_not_end_the_watching(caplog: pytest.LogCaptureF
     assert "of its own" in caplog.text
 
 
-def test_a_forked_child_watches_anew() -> None:
-    """After a fork the watching thread is gone, and the child starts one of its own."""
-    script = """
-import os, threading
-from watch.concurrency import Latch, on_set
-on_set(threading.Event(), lambda: None)
-child = os.fork()
-if child == 0:
-    event, called = threading.Event(), Latch()
-    on_set(event, called.open)
-    event.set()
-    os._exit(0 if called.wait(10) else 1)
-os._exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
-"""
-    done = subprocess.run([sys.executable, "-W", "ignore", "-c", script], timeout=50, check=False)
-    assert done.returncode == 0
-
-
 # Latch, Monitor, Worker
 
 
 def test_a_latch_opens_once_and_stays_open(run: Any) -> None:
-    """Waiting ends when it opens, and never waits again."""
+    """A wait ends when the latch is opened, and later waits return at once."""
     latch = Latch()
     assert not latch.wait(0.01)
     task = run(latch.wait)
@@ -213,7 +192,7 @@ def test_a_latch_opens_once_and_stays_open(run: Any) -> None:
 
 
 def test_a_monitor_guards_and_wakes(run: Any) -> None:
-    """A monitor is a lock with a condition on it."""
+    """A thread that waits on a monitor is woken by another one that holds it."""
     monitor = Monitor()
     state: list[int] = []
 
@@ -229,7 +208,7 @@ def test_a_monitor_guards_and_wakes(run: Any) -> None:
 
 
 def test_a_worker_runs_its_function() -> None:
-    """A worker is a daemon thread with a name, alive while its function runs."""
+    """A worker is a named daemon thread, alive while its function runs."""
     begun, release = Latch(), Latch()
     seen: list[threading.Thread] = []
 
@@ -253,7 +232,7 @@ def test_a_worker_runs_its_function() -> None:
 
 
 def test_a_worker_does_not_join_itself() -> None:
-    """From its own thread a join returns False at once instead of waiting for ever."""
+    """`join` from the worker's own thread returns False at once."""
     results: list[tuple[bool, bool]] = []
     ready = Latch()
 
@@ -268,8 +247,8 @@ def test_a_worker_does_not_join_itself() -> None:
 
 
 @pytest.mark.parametrize("error", [ValueError("of its own"), SystemExit("of its own")], ids=["error", "exit"])
-def test_what_a_worker_raises_is_logged(error: BaseException, caplog: pytest.LogCaptureFixture) -> None:
-    """Whatever ends a worker's function is in the log, with the thread's name."""
+def test_an_exception_of_a_worker_is_logged(error: BaseException, caplog: pytest.LogCaptureFixture) -> None:
+    """An exception that ends a worker is logged with the thread's name."""
 
     def target() -> None:
         raise error

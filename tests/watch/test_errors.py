@@ -1,4 +1,4 @@
-"""The errors of the package."""
+"""The errors of the package, and reading a server's answer."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ TOO_LARGE = "Too large resource version: 10, current: 5"
 
 
 class Answer(Exception):
-    """As the official client's ApiException."""
+    """An exception like the official client's ApiException."""
 
     def __init__(self, status: Any, reason: Any, body: Any = None, headers: Any = None) -> None:
         self.status, self.reason, self.body, self.headers = status, reason, body, headers
 
 
 class Headers:
-    """Headers that are no mapping, as http.client's are not, and know no case."""
+    """Headers that are not a mapping and ignore case, like those of http.client."""
 
     def get(self, name: str, default: Any = None) -> Any:
         return {"retry-after": "5"}.get(name.lower(), default)
 
 
 def test_all_errors_are_one_family() -> None:
-    """Whoever catches WatchError catches all of them; two are also what Python calls them."""
+    """Every error is a WatchError; two are also errors of the standard library."""
     for error in (ApiError, ChannelClosedError, ChannelFullError, BroadcasterShutdownError, ConditionError):
         assert issubclass(error, WatchError)
     assert issubclass(WatchTimeoutError, WatchError)
@@ -50,7 +50,7 @@ def test_all_errors_are_one_family() -> None:
 
 
 def test_watch_exports_its_errors() -> None:
-    """The package gives all of its errors."""
+    """`watch` exports all of its errors."""
     for name in ("ApiError", "ChannelFullError", "ConditionError", "WatchClosedError", "WatchTimeoutError"):
         assert name in watch.__all__
 
@@ -66,13 +66,13 @@ def test_watch_exports_its_errors() -> None:
     ],
     ids=str,
 )
-def test_an_answer_says_what_it_is(error: ApiError, text: str) -> None:
-    """The text has what the server gave."""
+def test_the_text_of_an_answer(error: ApiError, text: str) -> None:
+    """The text has the status, the reason and the message, where there are any."""
     assert str(error) == text
 
 
 def test_an_answer_survives_pickling() -> None:
-    """Every fact comes through."""
+    """Pickling keeps every attribute."""
     error = ApiError(429, "TooManyRequests", "slow down", 2.5, details={"causes": [{"reason": "x"}]})
     copied = pickle.loads(pickle.dumps(error))
     assert type(copied) is ApiError
@@ -81,7 +81,7 @@ def test_an_answer_survives_pickling() -> None:
 
 @pytest.mark.parametrize("kind", [WatchClosedError, WatchTimeoutError, ConditionError])
 def test_a_last_event_survives_pickling(kind: type[WatchClosedError]) -> None:
-    """What was last seen goes with the error, and is None where nothing was."""
+    """Pickling keeps `last_event`, which is None by default."""
     copied = pickle.loads(pickle.dumps(kind("text", last_event=("ADDED", 1))))
     assert (type(copied), str(copied), copied.last_event) == (kind, "text", ("ADDED", 1))
     assert kind("text").last_event is None
@@ -112,13 +112,13 @@ def test_a_last_event_survives_pickling(kind: type[WatchClosedError]) -> None:
     ],
 )
 def test_any_status_becomes_an_answer(status: Any, expected: tuple[Any, ...]) -> None:
-    """However oddly a Status is shaped, what makes sense in it is read and nothing raises."""
+    """A malformed Status does not raise: fields of the expected type are read."""
     error = ApiError.from_status(status)
     assert (error.status, error.reason, error.message, error.retry_after) == expected
 
 
 def test_http_fills_in_what_a_status_lacks() -> None:
-    """The HTTP status stands in for a missing code, and the header's time wins over the body's."""
+    """The HTTP status replaces a missing code; the Retry-After header takes precedence over the body."""
     error = ApiError.from_status({"details": {"retryAfterSeconds": 3}}, http_status=429, retry_after=7)
     assert (error.status, error.retry_after) == (429, 7)
     assert ApiError.from_status({"code": 410}, http_status=500).status == 410
@@ -135,7 +135,7 @@ def test_http_fills_in_what_a_status_lacks() -> None:
     ids=str,
 )
 def test_an_answer_as_a_status_and_back(error: ApiError) -> None:
-    """The Status of an error tells all of it to whoever reads it, the time to wait included."""
+    """An error made of an error's Status has the same attributes, retry_after included."""
     status = json.loads(json.dumps(error.to_status()))
     assert (status["kind"], status["apiVersion"], status["status"]) == ("Status", "v1", "Failure")
     again = ApiError.from_status(status)
@@ -145,7 +145,7 @@ def test_an_answer_as_a_status_and_back(error: ApiError) -> None:
 
 
 def test_a_status_does_not_share_its_details() -> None:
-    """Changing a Status changes nothing in the error it was made of."""
+    """Changing a Status does not change the error that it was made of."""
     error = ApiError(500, details={"name": "x"}, retry_after=1.5)
     error.to_status()["details"]["name"] = "y"
     assert error.details == {"name": "x"}
@@ -188,14 +188,14 @@ def test_a_status_does_not_share_its_details() -> None:
     ],
 )
 def test_what_an_answer_means(error: ApiError, expired: bool, too_large: bool, too_many: bool) -> None:
-    """client-go source. Expired, too large and too many are told apart by code, reason and cause."""
+    """client-go source. Code, reason and cause tell an expired, a too large version and too many requests."""
     assert error.is_expired is expired
     assert error.is_too_large_resource_version is too_large
     assert error.is_too_many_requests is too_many
 
 
 def test_an_official_exception_is_an_answer() -> None:
-    """The official client's exception is read by its looks: body first, HTTP for the rest."""
+    """The official client's exception is recognised by its attributes. Its body takes precedence over HTTP's status."""
     body = json.dumps({"kind": "Status", "code": 410, "reason": "Expired", "message": "too old"})
     for text in (body, body.encode()):
         error = as_api_error(Answer(500, "Internal Server Error", text, {"Retry-After": "3"}))
@@ -207,7 +207,7 @@ def test_an_official_exception_is_an_answer() -> None:
     "body", [None, "", "not json", b"\xff", "[" * 100_000, 5, "null", '"text"'], ids=lambda body: repr(body)[:10]
 )
 def test_an_answer_without_a_status(body: Any) -> None:
-    """Whatever the body is, HTTP's status and reason are left."""
+    """Where the body is not a Status, HTTP's status and reason are used."""
     error = as_api_error(Answer(503, "Service Unavailable", body))
     assert error is not None
     assert (error.status, error.reason, error.message) == (503, "Service Unavailable", "")
@@ -227,7 +227,7 @@ def test_an_answer_without_a_status(body: Any) -> None:
     ids=["none", "empty", "mapping", "lower-case", "http.client", "list", "date"],
 )
 def test_headers_of_any_kind(headers: Any, seconds: float | None) -> None:
-    """The time to wait is found in any form of headers, and its absence is no error."""
+    """Retry-After is found in any form of headers, and may be missing."""
     error = as_api_error(Answer(429, "Too Many Requests", None, headers))
     assert error is not None
     assert error.retry_after == seconds
@@ -237,12 +237,12 @@ def test_headers_of_any_kind(headers: Any, seconds: float | None) -> None:
     "error", [ValueError("x"), OSError(5, "x"), Answer("410", "x"), Answer(None, None)], ids=lambda e: type(e).__name__
 )
 def test_other_exceptions_are_no_answers(error: Exception) -> None:
-    """What carries no HTTP status is not taken for a server's answer."""
+    """An exception without an HTTP status is not a server's answer."""
     assert as_api_error(error) is None
 
 
 def test_an_answer_is_itself() -> None:
-    """An ApiError is given as it is."""
+    """An ApiError is returned as it is."""
     error = ApiError(410)
     assert as_api_error(error) is error
 
@@ -252,5 +252,5 @@ def test_an_answer_is_itself() -> None:
     [("5", 5.0), (" 1.5 ", 1.5), (0, 0.0), ("-1", None), ("nan", None), ("inf", None), ("1e9", None), (10**400, None)],
 )
 def test_retry_after(value: Any, seconds: float | None) -> None:
-    """Seconds within a day are taken, anything else is as if there were no header."""
+    """Seconds of up to a day are read; any other value is ignored."""
     assert parse_retry_after(value) == seconds

@@ -14,7 +14,7 @@ from watch import Event, EventType
 
 @pytest.mark.parametrize("kind", list(EventType))
 def test_types_are_their_wire_strings(kind: EventType) -> None:
-    """client-go source. An event type is the string that is sent, in every form of text, as a key and in JSON."""
+    """client-go source. An event type equals the string on the wire, in text, as a key and in JSON."""
     assert kind == kind.name
     assert str(kind) == f"{kind}" == f"{kind!s}" == "%s" % kind == "{}".format(kind) == kind.name  # noqa: UP031, UP032
     assert f"{kind:>10}" == kind.name.rjust(10)
@@ -25,12 +25,12 @@ def test_types_are_their_wire_strings(kind: EventType) -> None:
 
 
 def test_there_are_five_types() -> None:
-    """client-go source. A watch has these kinds of events and no others."""
+    """client-go source. A watch has these five types of events."""
     assert [str(kind) for kind in EventType] == ["ADDED", "MODIFIED", "DELETED", "BOOKMARK", "ERROR"]
 
 
 def test_an_event_unpacks() -> None:
-    """An event is its type and its object, in this order."""
+    """An event unpacks into its type and its object."""
     obj = {"kind": "Pod"}
     event = Event(EventType.ADDED, obj)
     type, object = event
@@ -41,7 +41,7 @@ def test_an_event_unpacks() -> None:
 
 
 def test_an_event_is_immutable() -> None:
-    """Neither its type nor its object can be replaced, and nothing can be added."""
+    """Neither its type nor its object can be assigned, and no attribute can be added."""
     event: Any = Event("ADDED", 1)
     for name in ("type", "object", "other"):
         with pytest.raises(AttributeError):
@@ -53,7 +53,7 @@ def test_an_event_is_immutable() -> None:
 
 
 def test_events_compare_by_value() -> None:
-    """Events are equal when type and object are, and hash alike; a type may be its string."""
+    """Events with equal types and objects are equal and have equal hashes; a type equals its string."""
     event = Event(EventType.ADDED, "x")
     assert event == Event("ADDED", "x")
     assert hash(event) == hash(Event("ADDED", "x"))
@@ -64,7 +64,7 @@ def test_events_compare_by_value() -> None:
 
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
 def test_an_event_pickles(protocol: int) -> None:
-    """An event survives pickling and copying as what it is."""
+    """Pickling and copying give an equal event."""
     event = Event(EventType.BOOKMARK, {"metadata": {"resourceVersion": "5"}})
     for copied in (pickle.loads(pickle.dumps(event, protocol)), copy.copy(event), copy.deepcopy(event)):
         assert type(copied) is Event
@@ -73,7 +73,7 @@ def test_an_event_pickles(protocol: int) -> None:
 
 
 def test_an_event_matches() -> None:
-    """An event can be taken apart by match, by position and by name."""
+    """`match` takes an event apart by position and by name."""
     match Event(EventType.ADDED, "x"):
         case Event(EventType.DELETED, _):
             found = "deleted"
@@ -89,6 +89,6 @@ def test_an_event_matches() -> None:
 
 
 def test_an_event_shows_itself() -> None:
-    """The text of an event says its type and its object."""
+    """The repr has the event's type and object."""
     assert repr(Event(EventType.ADDED, {"a": 1})) == "Event(type='ADDED', object={'a': 1})"
     assert repr(Event("OTHER", None)) == "Event(type='OTHER', object=None)"

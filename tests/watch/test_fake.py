@@ -1,4 +1,4 @@
-"""Watchers that tests feed by hand."""
+"""Watchers for tests."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ def play(fake: FakeWatcher[Any]) -> None:
 
 
 def test_fake_yields_what_it_is_given_then_ends(run):
-    """Go: TestFake. Every call becomes one event, read as it comes, and stop ends the stream."""
+    """Go: TestFake. Every call sends one event, which is read before the call returns; stop ends the stream."""
     fake = FakeWatcher()
     producer = run(play, fake)
     assert list(fake) == SCRIPT
     producer.result()
 
 
-def test_race_free_fake_yields_what_it_was_given_before_anybody_read():
-    """Go: TestRaceFreeFake. The same script is buffered, and can be read after stop."""
+def test_race_free_fake_buffers_events_for_a_later_reader():
+    """Go: TestRaceFreeFake. Events are buffered, and can be read after stop."""
     fake = RaceFreeFakeWatcher()
     play(fake)
     assert list(fake) == SCRIPT
@@ -45,7 +45,7 @@ def test_race_free_fake_yields_what_it_was_given_before_anybody_read():
 
 @both
 def test_stop_and_reset(make):
-    """client-go source. Stop is idempotent and seen by is_stopped; reset gives an open stream again."""
+    """client-go source. `stop` is idempotent and shown by is_stopped; `reset` opens a new stream."""
     fake = make()
     before = fake.result_chan()
     assert not fake.is_stopped()
@@ -61,7 +61,7 @@ def test_stop_and_reset(make):
 
 @both
 def test_reset_of_an_open_fake_ends_the_stream_that_readers_have(make, run):
-    """A reader of the stream before a reset is not left waiting for ever."""
+    """A reader of the stream before a reset does not wait for ever."""
     fake = make()
     reader = run(list, fake.result_chan())
     fake.reset()
@@ -70,7 +70,7 @@ def test_reset_of_an_open_fake_ends_the_stream_that_readers_have(make, run):
 
 
 def test_reset_keeps_the_size():
-    """A buffered fake is as large after a reset as it was before."""
+    """A reset keeps the size of the buffer."""
     fake = FakeWatcher(2)
     fake.reset()
     fake.add(1)
@@ -80,7 +80,7 @@ def test_reset_keeps_the_size():
 
 
 def test_race_free_fake_ignores_actions_after_stop():
-    """client-go source. After stop every action is silently left out."""
+    """client-go source. After stop the methods that send do nothing."""
     fake = RaceFreeFakeWatcher()
     fake.stop()
     play(fake)
@@ -88,7 +88,7 @@ def test_race_free_fake_ignores_actions_after_stop():
 
 
 def test_race_free_fake_raises_when_it_is_full():
-    """client-go source. With no reader the 101st event raises "channel full"."""
+    """client-go source. Without a reader the 101st event raises "channel full"."""
     fake = RaceFreeFakeWatcher()
     for number in range(100):
         fake.add(number)
@@ -108,7 +108,7 @@ def test_race_free_fake_of_another_size():
 
 
 def test_fake_of_size_n_blocks_at_the_next_event(run):
-    """client-go source. n events are accepted without a reader, and the next waits for one."""
+    """client-go source. n events are accepted without a reader; the next call waits."""
     fake = FakeWatcher(2)
     fake.add(1)
     fake.add(2)
@@ -121,7 +121,7 @@ def test_fake_of_size_n_blocks_at_the_next_event(run):
 
 
 def test_unbounded_fake_never_blocks():
-    """Without a bound all events are accepted, and none is lost."""
+    """Without a bound all events are accepted at once."""
     fake = FakeWatcher(None)
     for number in range(1000):
         fake.add(number)
@@ -131,7 +131,7 @@ def test_unbounded_fake_never_blocks():
 
 @pytest.mark.parametrize("action", ["add", "modify", "delete", "error"])
 def test_fake_refuses_actions_after_stop(action):
-    """An event that nobody can read any more raises in the test that sends it."""
+    """Sending an event after stop raises in the test that sends it."""
     fake = FakeWatcher()
     fake.stop()
     with pytest.raises(ChannelClosedError):
@@ -139,7 +139,7 @@ def test_fake_refuses_actions_after_stop(action):
 
 
 def test_stop_frees_a_waiting_action(run):
-    """An action that waits for a reader ends when the watcher is stopped; its event was not sent."""
+    """A call that waits for a reader raises when the watcher is stopped; its event was not sent."""
     fake = FakeWatcher()
     waiting = run(fake.add, "foo")
     assert not waiting.ends_within(0.05)
@@ -149,8 +149,8 @@ def test_stop_frees_a_waiting_action(run):
     assert list(fake) == []
 
 
-def test_any_type_goes():
-    """A type that is none of the known ones is passed on as it is, a known one as an EventType, however it was given."""
+def test_any_type_is_sent():
+    """An unknown type is passed on as the given string, a known one as an EventType."""
     fake = RaceFreeFakeWatcher()
     fake.action("SOMETHING", 1)
     fake.action("ADDED", 2)

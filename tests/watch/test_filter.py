@@ -1,4 +1,4 @@
-"""A watch seen through a function: events left out, replaced, or written down."""
+"""Watchers that filter, change or record another watcher's events."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def play(source):
 
 
 def recorded(*events, closed=True):
-    """A watcher over events that are there."""
+    """A watcher over events that are ready."""
     channel = Channel(None)
     for event in events:
         channel.put(event)
@@ -53,7 +53,7 @@ def recorded(*events, closed=True):
 
 
 class Batches:
-    """A decoder that gives what a stream gives when it can: batches."""
+    """A decoder that returns batches."""
 
     def __init__(self, *batches):
         self._batches = list(batches)
@@ -72,12 +72,12 @@ class Batches:
 
 @pytest.fixture(params=["pulled", "channel"])
 def read(request):
-    """Reads a watcher to its end: by iterating over it, or over its channel."""
+    """Reads a watcher to its end, by iteration or through its channel."""
     return (lambda watcher: list(watcher)) if request.param == "pulled" else (lambda w: list(w.result_chan()))
 
 
 def test_filter_leaves_out_what_the_function_drops(run, read):
-    """Go: TestFilter. Of five objects those that begin with "b" are left out, and the end is passed on."""
+    """Go: TestFilter. Of five events those whose object begins with "b" are left out; the end is passed on."""
     source = FakeWatcher()
     producer = run(play, source)
     assert [event.object for event in read(filter_watch(source, without_b))] == ["foo", "qux", "zoo"]
@@ -85,7 +85,7 @@ def test_filter_leaves_out_what_the_function_drops(run, read):
 
 
 def test_stop_is_passed_on_to_the_source(run, read):
-    """Go: TestFilterStop. What was sent before the stop is delivered, then the filtered stream ends."""
+    """Go: TestFilterStop. Events sent before the stop are delivered, then the filtered stream ends."""
     source = FakeWatcher()
     filtered = filter_watch(source, without_b)
 
@@ -100,7 +100,7 @@ def test_stop_is_passed_on_to_the_source(run, read):
 
 
 def test_recorder_records_what_it_passes_on(run, read):
-    """Go: TestRecorder. Once the consumer has drained the recorder, events() are the five, in order."""
+    """Go: TestRecorder. When the recorder was read to its end, events() returns the five events in order."""
     source = FakeWatcher()
     producer = run(play, source)
     recorder = Recorder(source)
@@ -110,13 +110,13 @@ def test_recorder_records_what_it_passes_on(run, read):
 
 
 def test_the_function_may_replace_an_event(read):
-    """client-go source. What the function returns is delivered, be it another event."""
+    """client-go source. The event that the function returns is delivered."""
     filtered = filter_watch(recorded(*EVENTS), lambda event: Event("MODIFIED", event.object.upper()))
     assert read(filtered) == [Event(EventType.MODIFIED, name.upper()) for name in NAMES]
 
 
 def test_recorder_records_before_it_passes_on(run):
-    """client-go source. By the time the consumer has an event, it is among those recorded."""
+    """client-go source. An event is recorded before the consumer gets it."""
     source = FakeWatcher()
     recorder = Recorder(source)
     producer = run(play, source)
@@ -126,7 +126,7 @@ def test_recorder_records_before_it_passes_on(run):
 
 
 def test_recorded_events_are_a_copy():
-    """client-go source. Changing what events() gave changes no later result."""
+    """client-go source. Changing the list that events() returned changes no later result."""
     recorder = Recorder(recorded(*EVENTS))
     assert recorder.events() == []
     assert list(recorder) == EVENTS
@@ -135,7 +135,7 @@ def test_recorded_events_are_a_copy():
 
 
 def test_batches_stay_batches():
-    """What comes from the source together goes on together; a batch of which nothing is left is not given."""
+    """A batch of the source becomes one batch; a batch without kept events is skipped."""
     stream = StreamWatcher(Batches(EVENTS[:3], EVENTS[1:3], EVENTS[3:]))
     filtered = filter_watch(stream, without_b)
     assert isinstance(filtered, BatchWatcher)
@@ -147,7 +147,7 @@ def test_batches_stay_batches():
 
 @pytest.mark.parametrize("make", [lambda w: filter_watch(w, everything), Recorder], ids=["filter", "recorder"])
 def test_no_thread_until_the_channel_is_asked_for(make):
-    """Reading by iteration or in batches runs on the reader's thread; asking for the channel starts one, which ends."""
+    """Iteration and batches run on the reader's thread. `result_chan` starts a thread, which ends with the watch."""
     before = threading.active_count()
     watcher = make(recorded(*EVENTS, closed=False))
     assert watcher.next_batch(0) == EVENTS
@@ -162,7 +162,7 @@ def test_no_thread_until_the_channel_is_asked_for(make):
 
 
 def test_next_batch_gives_up_in_time_though_events_come(run):
-    """Events that are left out do not put off the time-out."""
+    """Events that are left out do not extend the time-out."""
     channel = Channel(None)
     filtered = filter_watch(ProxyWatcher(channel), nothing)
     ended = threading.Event()
@@ -179,7 +179,7 @@ def test_next_batch_gives_up_in_time_though_events_come(run):
 
 
 def test_next_batch_reads_the_channel_once_there_is_one():
-    """After result_chan() batches come through it, so that no event is seen twice or out of order."""
+    """After result_chan() batches come through the channel, so each event comes once and in order."""
     filtered = filter_watch(recorded(*EVENTS), everything)
     channel = filtered.result_chan()
     events = [channel.get(), *filtered.next_batch(10)]
@@ -192,7 +192,7 @@ def test_next_batch_reads_the_channel_once_there_is_one():
 
 
 def test_an_iteration_that_breaks_off_is_gone_on_with():
-    """Events that came in one batch are not lost when an iteration ends in its midst, whatever reads on."""
+    """Events of a batch that an iteration left unread come next, however they are read."""
     filtered = filter_watch(StreamWatcher(Batches(EVENTS)), everything)
     assert next(iter(filtered)) == EVENTS[0]
     assert next(iter(filtered)) == EVENTS[1]
@@ -201,7 +201,7 @@ def test_an_iteration_that_breaks_off_is_gone_on_with():
 
 
 def test_an_iteration_follows_to_the_channel():
-    """An iteration under way goes on in order when the channel is asked for meanwhile."""
+    """A running iteration continues in order when the channel is asked for."""
     filtered = filter_watch(recorded(*EVENTS), everything)
     iterator = iter(filtered)
     first = next(iterator)
@@ -216,7 +216,7 @@ def fails_at_baz(event):
 
 
 def test_a_function_that_raises_raises_for_its_event_only():
-    """What came before the event comes first, the reader gets the exception, and the rest comes after it."""
+    """The events before it come first, then the reader gets the exception, then the later events."""
     filtered = filter_watch(recorded(*EVENTS), fails_at_baz)
     assert filtered.next_batch() == EVENTS[:2]
     with pytest.raises(LookupError, match="no such thing"):
@@ -238,8 +238,8 @@ def test_a_function_that_raises_ends_the_channel_with_an_error_event(caplog):
     assert "LookupError" in caplog.text
 
 
-def test_a_stop_leaves_no_thread_though_nobody_reads():
-    """The channel's thread, waiting for a reader, ends at a stop; what it had read can still be taken."""
+def test_a_stop_ends_the_channels_thread_without_a_reader():
+    """A stop ends the channel's thread while it waits for a reader; the events that it read can still be taken."""
     source = RaceFreeFakeWatcher()
     for name in NAMES:
         source.add(name)
@@ -251,7 +251,7 @@ def test_a_stop_leaves_no_thread_though_nobody_reads():
 
 
 def test_a_stop_ends_a_filter_whose_source_leaves_its_channel_open(run, read):
-    """A source whose stop closes no channel does not keep the filter's reader waiting."""
+    """A stop ends the reading even where the source leaves its channel open."""
 
     class Open(FakeWatcher):
         def stop(self):
@@ -265,7 +265,7 @@ def test_a_stop_ends_a_filter_whose_source_leaves_its_channel_open(run, read):
 
 
 def test_the_function_may_use_the_watcher(read):
-    """A function that stops the watch, or asks for its channel, blocks nothing."""
+    """The function may stop the watcher or ask for its channel without a deadlock."""
 
     def stops_at_baz(event):
         filtered.result_chan()
@@ -278,7 +278,7 @@ def test_the_function_may_use_the_watcher(read):
 
 
 def test_filters_stack():
-    """A filter over a recorder over a filter sees, and records, what each below it let through."""
+    """A filter over a recorder over a filter gets and records what the one below passes on."""
     recorder = Recorder(filter_watch(recorded(*EVENTS), without_b))
     outer = filter_watch(recorder, lambda event: event if "o" in event.object else None)
     assert [event.object for event in outer] == ["foo", "zoo"]

@@ -1,4 +1,4 @@
-"""HTTP's framing, gzip and newlines taken off, whatever pieces the bytes come in."""
+"""HTTP's framing, gzip and lines, for bytes in pieces of any size."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from watch.framing import BrokenBodyError, ChunkedBody, Gunzip, Lines, LineTooLo
 LIMIT = 1000
 
 bodies = st.binary(max_size=200)
-# Cuts are fractions of the whole, so that they make sense for whatever they are used on.
+# Cuts are fractions of the whole, so that they fit data of any length.
 cuts = st.lists(st.floats(0, 1), max_size=12)
 
 
 def cut(data: bytes, at: Iterable[float]) -> list[bytes]:
-    """The data in pieces."""
+    """Cuts the data into pieces."""
     places = sorted({int(part * len(data)) for part in at} | {0, len(data)})
     return [data[start:end] for start, end in pairwise(places)]
 
@@ -32,7 +32,7 @@ def cut(data: bytes, at: Iterable[float]) -> list[bytes]:
 def chunked(
     body: bytes, at: Iterable[float], *, size: str = "{:x}", end: bytes = b"0\r\n\r\n", extension: str = ""
 ) -> bytes:
-    """The body as HTTP sends it in chunks."""
+    """Returns the body as HTTP sends it in chunks."""
     return (
         b"".join(
             (size.format(len(piece)) + extension).encode() + b"\r\n" + piece + b"\r\n"
@@ -63,7 +63,7 @@ def feed_all(body: Any, pieces: Iterable[bytes]) -> bytes:
 def test_a_chunked_body_is_the_same_however_it_comes(
     body: bytes, chunk_cuts: list[float], wire_cuts: list[float], size: str, extension: str, end: bytes
 ) -> None:
-    """Any chunks, sizes as servers write them, extensions and trailers, cut anywhere on the wire, give the same body."""
+    """Any chunk sizes, extensions, trailers and cuts on the wire give the same body."""
     framing = ChunkedBody()
     wire = chunked(body, chunk_cuts, size=size, extension=extension, end=end)
     assert feed_all(framing, cut(wire, wire_cuts)) == body
@@ -72,7 +72,7 @@ def test_a_chunked_body_is_the_same_however_it_comes(
 
 @given(bodies.filter(bool), cuts, st.floats(0, 1, exclude_max=True))
 def test_a_chunked_body_that_is_cut_off_has_not_ended(body: bytes, wire_cuts: list[float], where: float) -> None:
-    """A chunked body is not complete before its last chunk, and what is given of it is its beginning."""
+    """A body is not complete before its last chunk; the bytes returned are its beginning."""
     framing = ChunkedBody()
     wire = chunked(body, [0.5], end=b"0\r\n")
     taken = feed_all(framing, cut(wire[: int(where * len(wire))], wire_cuts))
@@ -81,7 +81,7 @@ def test_a_chunked_body_that_is_cut_off_has_not_ended(body: bytes, wire_cuts: li
 
 
 def test_every_byte_alone_gives_the_same_body() -> None:
-    """A chunked body may come byte by byte."""
+    """A chunked body may arrive byte by byte."""
     framing = ChunkedBody()
     wire = chunked(b"hello world", [0.3, 0.6])
     assert feed_all(framing, (wire[i : i + 1] for i in range(len(wire)))) == b"hello world"
@@ -100,7 +100,7 @@ def test_every_byte_alone_gives_the_same_body() -> None:
     ids=["chunk", "empty", "trailer", "more", "unfinished"],
 )
 def test_a_connection_is_clean_when_nothing_follows(wire: bytes, clean: bool) -> None:
-    """A connection can serve again only where exactly the body came."""
+    """A connection can serve another request only if no byte follows the body."""
     framing = ChunkedBody()
     framing.feed(wire)
     assert framing.ended
@@ -130,8 +130,8 @@ def test_a_connection_is_clean_when_nothing_follows(wire: bytes, clean: bool) ->
         b"HTTP/1.1 400 Bad Request\r\n\r\n",
     ],
 )
-def test_what_is_no_chunk_is_an_error(wire: bytes) -> None:
-    """Nothing is guessed of a chunk whose size or end is wrong, at once or byte by byte."""
+def test_a_malformed_chunk_is_an_error(wire: bytes) -> None:
+    """A malformed chunk raises, whether it arrives at once or byte by byte."""
     whole, single = ChunkedBody(), ChunkedBody()
     with pytest.raises(BrokenBodyError):
         whole.feed(wire)
@@ -140,13 +140,13 @@ def test_what_is_no_chunk_is_an_error(wire: bytes) -> None:
 
 
 def test_a_broken_body_is_a_broken_connection() -> None:
-    """Whoever handles broken connections handles broken framing."""
+    """BrokenBodyError is a ConnectionError."""
     assert issubclass(BrokenBodyError, ConnectionError)
 
 
 @given(bodies, cuts, st.binary(max_size=5))
 def test_a_plain_body_of_known_length(body: bytes, wire_cuts: list[float], behind: bytes) -> None:
-    """A body of known length ends after so many bytes, and is clean if nothing came behind."""
+    """A body of known length ends after that many bytes, and is clean if none follow."""
     framing = PlainBody(len(body))
     assert feed_all(framing, cut(body + behind, wire_cuts)) == body
     assert framing.ended
@@ -160,7 +160,7 @@ def test_a_plain_body_of_known_length(body: bytes, wire_cuts: list[float], behin
 
 @given(bodies, cuts)
 def test_a_plain_body_without_length(body: bytes, wire_cuts: list[float]) -> None:
-    """A body of unknown length is all that comes, and never ends by itself."""
+    """A body of unknown length has every byte that arrives, and does not end by itself."""
     framing = PlainBody()
     assert feed_all(framing, cut(body, wire_cuts)) == body
     assert framing.ends_with_connection
@@ -176,7 +176,7 @@ def lines_of(pieces: Iterable[bytes], limit: int = LIMIT) -> list[bytes]:
 
 @given(st.lists(st.binary(max_size=40).map(lambda line: line.replace(b"\n", b"")), max_size=20), cuts, st.booleans())
 def test_lines_are_the_same_however_they_come(lines: list[bytes], at: list[float], ended: bool) -> None:
-    """Any pieces give the lines that a split at newlines gives; what has no newline yet is held back."""
+    """Pieces of any size give the lines between newlines; an incomplete line is held back."""
     body = b"".join(line + b"\n" for line in lines) + (b"" if ended else b"unfinished")
     assert lines_of(cut(body, at)) == lines
     assert lines_of(body[i : i + 1] for i in range(len(body))) == lines
@@ -185,7 +185,7 @@ def test_lines_are_the_same_however_they_come(lines: list[bytes], at: list[float
 
 @given(st.text(alphabet="aé€😀\n", max_size=50), cuts)
 def test_characters_may_be_cut(text: str, at: list[float]) -> None:
-    """A character of several bytes may come in two pieces."""
+    """A character of several bytes may arrive in two pieces."""
     body = text.encode() + b"\n"
     assert b"\n".join(lines_of(cut(body, at))).decode() == text
 
@@ -200,7 +200,7 @@ def test_lines_of_several_feeds() -> None:
 
 @pytest.mark.parametrize("size", [1, 1000, 65536, 3_000_000])
 def test_a_long_line_comes_whole(size: int) -> None:
-    """A line of 3 MB is put together from the pieces of its chunk."""
+    """A line of 3 MB is joined from its pieces."""
     line = bytes(range(11, 256)) * (3_000_000 // 245)
     wire = chunked(line + b"\nshort\n", [0.4])
     framing = ChunkedBody()
@@ -214,7 +214,7 @@ def test_a_long_line_comes_whole(size: int) -> None:
 
 @given(st.integers(1, 60), st.integers(-3, 3), cuts)
 def test_the_longest_line(limit: int, over: int, at: list[float]) -> None:
-    """A line of exactly the bound passes, one byte more raises, whatever pieces it comes in and what stands before it."""
+    """A line of exactly the limit passes; one more byte raises, in pieces of any size."""
     body = b"ok\n" + b"x" * max(0, limit + over) + b"\n"
     lines = Lines(max(limit, 2))
     taken: list[bytes] = []
@@ -228,7 +228,7 @@ def test_the_longest_line(limit: int, over: int, at: list[float]) -> None:
 
 
 def test_a_line_that_never_ends_is_given_up() -> None:
-    """The bound holds before a newline comes, and the error says what to do."""
+    """The limit holds before a newline arrives, and the error names the option to raise."""
     lines = Lines(1000)
     with pytest.raises(LineTooLongError, match="more than 1000 bytes: raise max_line_bytes") as caught:
         for _ in range(11):
@@ -243,14 +243,14 @@ def test_a_line_that_never_ends_is_given_up() -> None:
 
 
 def sync_flushed(parts: Iterable[bytes]) -> bytes:
-    """One member, flushed behind each part."""
+    """One gzip member, flushed after each part."""
     compressor = zlib.compressobj(wbits=31)
     return b"".join(compressor.compress(part) + compressor.flush(zlib.Z_SYNC_FLUSH) for part in parts)
 
 
 @given(st.lists(st.binary(max_size=60), max_size=8), cuts)
 def test_members_cut_anywhere_give_the_same(parts: list[bytes], at: list[float]) -> None:
-    """A gzip member a flush, or one flushed often, uncompresses to the same, wherever it is cut."""
+    """One member per flush, or one with many flushes, give the same bytes, wherever they are cut."""
     for wire in (b"".join(map(gzip.compress, parts)), sync_flushed(parts)):
         assert b"".join(Gunzip().feed(cut(wire, at))) == b"".join(parts)
         assert b"".join(Gunzip().feed(wire[i : i + 1] for i in range(len(wire)))) == b"".join(parts)
@@ -258,19 +258,19 @@ def test_members_cut_anywhere_give_the_same(parts: list[bytes], at: list[float])
 
 @pytest.mark.parametrize("wire", [gzip.compress, lambda part: sync_flushed([part])], ids=["member", "flush"])
 def test_what_was_flushed_comes_at_once(wire: Any) -> None:
-    """Each flush gives all that was written before it, even where that is more than is uncompressed in a step."""
+    """Each flush yields all bytes written before it, even if they are more than one step."""
     gunzip = Gunzip()
     part = b"x" * ((1 << 20) * 3 + 7)
     assert b"".join(gunzip.feed([wire(part)])) == part
 
 
 def test_a_small_answer_claims_little_memory() -> None:
-    """What uncompresses to very much comes in pieces, so that a bound on lines holds early."""
+    """A small input with a large result is uncompressed in pieces, so that the limit on lines holds early."""
     bomb = gzip.compress(b"x" * 50_000_000)
     taken = 0
     with pytest.raises(LineTooLongError):
         for _ in Lines(2_000_000).feed(counted := Counted(Gunzip().feed([bomb]))):
-            raise AssertionError("there is no line")
+            raise AssertionError("no line is expected")
     taken = counted.total
     assert taken < 4_000_000
 
@@ -298,8 +298,8 @@ class Counted:
     ],
     ids=["text", "method", "padding", "tail"],
 )
-def test_what_is_no_gzip_is_an_error(wire: bytes) -> None:
-    """What does not uncompress raises; what came before it was given."""
+def test_malformed_gzip_is_an_error(wire: bytes) -> None:
+    """Malformed gzip raises after the bytes before it were yielded."""
     taken: list[bytes] = []
     with pytest.raises(zlib.error):
         taken.extend(Gunzip().feed([wire]))
@@ -310,7 +310,7 @@ def test_what_is_no_gzip_is_an_error(wire: bytes) -> None:
 
 
 class Outcome:
-    """What came of a stream: its lines, and how it ended."""
+    """The result of a stream: its lines, and how it ended."""
 
     def __init__(self, pieces: Iterable[bytes], *, gzipped: bool) -> None:
         body, gunzip, lines = ChunkedBody(), Gunzip(), Lines(LIMIT)
@@ -346,7 +346,7 @@ def wire_of(lines: list[bytes], *, gzipped: bool, at: list[float] | None = None)
 def test_any_pieces_give_the_same_lines(
     gzipped: bool, lines: list[bytes], chunk_cuts: list[float], wire_cuts: list[float]
 ) -> None:
-    """Wherever chunks, members and the wire are cut, the lines are the same."""
+    """The lines are the same, wherever chunks, members and the wire are cut."""
     wire = wire_of(lines, gzipped=gzipped, at=chunk_cuts)
     for pieces in ([wire], cut(wire, wire_cuts), [wire[i : i + 1] for i in range(len(wire))]):
         outcome = Outcome(pieces, gzipped=gzipped)
@@ -358,7 +358,7 @@ def test_any_pieces_give_the_same_lines(
 def test_a_truncated_stream_gives_a_beginning(
     gzipped: bool, lines: list[bytes], where: float, wire_cuts: list[float]
 ) -> None:
-    """A stream that is cut off gives whole lines, all of them right, and no error."""
+    """A truncated stream gives complete, correct lines and no error."""
     wire = wire_of(lines, gzipped=gzipped)
     outcome = Outcome(cut(wire[: int(where * len(wire))], wire_cuts), gzipped=gzipped)
     assert outcome.error is None
@@ -373,7 +373,7 @@ def is_object(line: bytes) -> bool:
 
 
 def assert_right_until_broken(got: list[bytes], right: list[bytes]) -> None:
-    """Asserts that lines are the right ones, up to one that a decoder refuses."""
+    """Asserts that the lines are correct, up to one that a decoder refuses."""
     got = [line for line in got if line]
     for number, line in enumerate(got):
         if number >= len(right) or line != right[number]:
@@ -383,7 +383,7 @@ def assert_right_until_broken(got: list[bytes], right: list[bytes]) -> None:
 
 @given(lines=events, where=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
 def test_a_flipped_bit_in_gzip_gives_no_wrong_line(lines: list[bytes], where: float, bit: int) -> None:
-    """A wrong bit in what is compressed gives right lines, then one that is no object, an error or an early end."""
+    """A flipped bit in gzip gives correct lines, then a line that does not decode, an error or an early end."""
     wire = bytearray(wire_of(lines, gzipped=True))
     wire[int(where * len(wire))] ^= 1 << bit
     assert_right_until_broken(Outcome([bytes(wire)], gzipped=True).lines, lines)
@@ -393,7 +393,7 @@ def test_a_flipped_bit_in_gzip_gives_no_wrong_line(lines: list[bytes], where: fl
 def test_a_flipped_bit_in_the_framing_gives_no_wrong_line(
     lines: list[bytes], where: float, bit: int, wire_cuts: list[float]
 ) -> None:
-    """A wrong size or line end of a chunk gives right lines, then one that is no object, an error or an early end."""
+    """A flipped bit in the framing gives correct lines, then a line that does not decode, an error or an early end."""
     wire = bytearray(wire_of(lines, gzipped=False))
     framing: list[int] = []
     at = 0
@@ -410,6 +410,6 @@ def test_a_flipped_bit_in_the_framing_gives_no_wrong_line(
 
 @given(st.lists(st.binary(max_size=30), max_size=10), st.booleans())
 def test_noise_raises_or_waits(pieces: list[bytes], gzipped: bool) -> None:
-    """Bytes of no sense give an error of a known kind, or nothing."""
+    """Random bytes give an error of a known type, or no lines."""
     outcome = Outcome(pieces, gzipped=gzipped)
     assert outcome.error is None or isinstance(outcome.error, (BrokenBodyError, zlib.error, LineTooLongError))

@@ -1,4 +1,4 @@
-"""Events out of a stream of JSON lines."""
+"""Decoding events from lines of JSON."""
 
 from __future__ import annotations
 
@@ -14,16 +14,15 @@ import pytest
 from hypothesis import given, strategies as st
 
 from informer import Object
+from tests.support.waiting import DEADLINE
 from watch import Event, EventType
 from watch.byte_source import NotReadyError
 from watch.framing import LineTooLongError
-from watch.stream_watcher import JSONDecoder
-
-DEADLINE = 10.0
+from watch.json_decoder import JSONDecoder
 
 
 class Pieces:
-    """A response whose body comes in given pieces."""
+    """A response whose body arrives in given pieces."""
 
     def __init__(self, *pieces: bytes) -> None:
         self._pieces = list(pieces)
@@ -37,7 +36,7 @@ class Pieces:
 
 
 def events_of(decoder: JSONDecoder[Any]) -> tuple[list[Any], Exception]:
-    """All events as tuples, and what ended them."""
+    """All events as tuples, and the exception that ended them."""
     events: list[Any] = []
     while True:
         try:
@@ -59,7 +58,7 @@ POD = {"kind": "Pod", "metadata": {"name": "web", "resourceVersion": "5"}}
 
 @pytest.mark.parametrize("kind", list(EventType))
 def test_every_type_of_event(kind: EventType) -> None:
-    """client-go source. Each of the five types comes with its object, as the enum's member."""
+    """client-go source. Each of the five types is decoded to its EventType, with its object."""
     events, error = decoded(line(kind, POD))
     assert events == [(kind, POD)]
     assert type(events[0][0]) is EventType
@@ -67,7 +66,7 @@ def test_every_type_of_event(kind: EventType) -> None:
 
 
 def test_decode_gives_one_at_a_time() -> None:
-    """decode gives the events of a read one by one, and decode_batch what is left of them, in order."""
+    """`decode` returns the events of a read one at a time; `decode_batch` returns the rest of them in order."""
     decoder = JSONDecoder(Pieces(b"".join(line("ADDED", {"n": number}) for number in range(4)), line("DELETED", {})))
     assert decoder.decode() == Event("ADDED", {"n": 0})
     assert decoder.decode() == Event("ADDED", {"n": 1})
@@ -98,7 +97,7 @@ def test_decode_gives_one_at_a_time() -> None:
     ],
 )
 def test_any_form_of_an_event(text: str) -> None:
-    """Key order, spaces, further keys, escapes and blank lines mean nothing; of a key given twice the last counts."""
+    """Key order, spaces, further keys, escapes and blank lines do not matter. The last of two equal keys counts."""
     events, error = decoded(text.encode())
     assert events == [("ADDED", {"a": 1})]
     assert isinstance(error, EOFError)
@@ -113,11 +112,11 @@ def test_any_form_of_an_event(text: str) -> None:
         pytest.param(b'{"type":null,"object":{}}', "Expected `str`", id="null-type"),
         pytest.param(b'{"type":1,"object":{}}', "Expected `str`", id="number-type"),
         pytest.param(b'{"object":{}}', "missing required field `type`", id="no-type"),
-        pytest.param(b'{"type":"ADDED"}', "no JSON object but a NoneType", id="no-object"),
-        pytest.param(b'{"type":"ADDED","object":null}', "no JSON object but a NoneType", id="null-object"),
-        pytest.param(b'{"type":"MODIFIED","object":[]}', "no JSON object but a list", id="list-object"),
-        pytest.param(b'{"type":"DELETED","object":"x"}', "no JSON object but a str", id="text-object"),
-        pytest.param(b'{"type":"BOOKMARK","object":5}', "no JSON object but a int", id="number-bookmark"),
+        pytest.param(b'{"type":"ADDED"}', "must be a JSON object, not a NoneType", id="no-object"),
+        pytest.param(b'{"type":"ADDED","object":null}', "must be a JSON object, not a NoneType", id="null-object"),
+        pytest.param(b'{"type":"MODIFIED","object":[]}', "must be a JSON object, not a list", id="list-object"),
+        pytest.param(b'{"type":"DELETED","object":"x"}', "must be a JSON object, not a str", id="text-object"),
+        pytest.param(b'{"type":"BOOKMARK","object":5}', "must be a JSON object, not a int", id="number-bookmark"),
         pytest.param(b"null", "Expected `object`", id="null"),
         pytest.param(b"[]", "Expected `object`", id="list"),
         pytest.param(b"garbage", "malformed", id="garbage"),
@@ -145,8 +144,8 @@ def test_any_form_of_an_event(text: str) -> None:
         ),
     ],
 )
-def test_what_is_no_event_is_an_error(text: bytes, words: str) -> None:
-    """What came before a bad line is given, the line is an error that says what was wrong, and nothing follows it."""
+def test_a_malformed_event_is_an_error(text: bytes, words: str) -> None:
+    """The events before a bad line come first, then an error that describes it, then the end."""
     good = line("ADDED", {"n": 1})
     decoder: JSONDecoder[Any] = JSONDecoder(Pieces(good + text + b"\n" + good, good))
     events, error = events_of(decoder)
@@ -163,7 +162,7 @@ def test_what_is_no_event_is_an_error(text: bytes, words: str) -> None:
     ids=repr,
 )
 def test_values_at_the_edges(value: Any) -> None:
-    """Numbers beyond 64 bits and text of any kind come as they were sent."""
+    """Numbers beyond 64 bits and unusual text are decoded unchanged."""
     if isinstance(value, str):
         value = value.encode("utf-16", "surrogatepass").decode("utf-16")
     for text in (line("ADDED", {"a": value}), json.dumps({"type": "ADDED", "object": {"a": value}}).encode() + b"\n"):
@@ -186,10 +185,10 @@ def test_values_at_the_edges(value: Any) -> None:
     ids=repr,
 )
 def test_an_error_event_may_hold_anything(status: Any) -> None:
-    """The object of an ERROR event comes as plain JSON, whatever it is and whatever decodes objects."""
+    """The object of an ERROR event is decoded as plain JSON, whatever decode_object is."""
 
     def decode_object(raw: bytes) -> Any:
-        raise AssertionError("an error's object is no object of the watch")
+        raise AssertionError("decode_object must not be called for an ERROR event")
 
     events, error = decoded(line("ERROR", status), decode_object=decode_object)
     assert events == [("ERROR", status)]
@@ -201,7 +200,7 @@ class Pod(msgspec.Struct):
 
 
 def test_a_bookmark_need_not_fit_the_type() -> None:
-    """A bookmark has metadata only: where the type refuses that, it comes as a dict."""
+    """A bookmark has only metadata: where decode_object refuses it, it becomes a dict."""
     bookmark = {"kind": "Pod", "metadata": {"resourceVersion": "7"}}
     decode = msgspec.json.Decoder(Pod).decode
     pod = {"spec": {"nodeName": "n"}}
@@ -213,8 +212,8 @@ def test_a_bookmark_need_not_fit_the_type() -> None:
     assert json.loads(events[0][1]) == bookmark
 
 
-def test_whatever_decode_object_raises_comes_after_the_good_events() -> None:
-    """An exception of the caller's own function ends the stream, and takes nothing from what came before it."""
+def test_an_exception_of_decode_object_comes_after_the_good_events() -> None:
+    """An exception of decode_object is raised after the events before it, and ends the stream."""
 
     def decode_object(raw: bytes) -> Any:
         return {b'{"a":1}': 1}[raw]
@@ -225,14 +224,14 @@ def test_whatever_decode_object_raises_comes_after_the_good_events() -> None:
 
 
 def test_an_unfinished_line_is_dropped() -> None:
-    """A stream that ends within a line gives no event of it, even where it would be valid."""
+    """A stream that ends within a line gives no event for it, even if the line is valid."""
     events, error = decoded(line("ADDED", {"n": 1}) + line("ADDED", {"n": 2})[:-1])
     assert events == [("ADDED", {"n": 1})]
     assert isinstance(error, EOFError)
 
 
 def test_a_stream_that_failed_gives_nothing_more() -> None:
-    """After an error of the connection nothing is read on, since it could begin anywhere."""
+    """After an error of the connection no more is read: the next bytes could be of any line."""
 
     class Breaks(Pieces):
         def read1(self, size: int) -> bytes:
@@ -250,7 +249,7 @@ def test_a_stream_that_failed_gives_nothing_more() -> None:
 
 
 def test_a_line_that_is_too_long_says_so() -> None:
-    """A line over the bound is an error with the argument's name; one of exactly the bound is an event."""
+    """A line over the limit raises an error that names max_line_bytes; one of exactly the limit is an event."""
     event = line("ADDED", {"a": "x" * 500})
     assert decoded(event, max_line_bytes=len(event) - 1)[0] == [("ADDED", {"a": "x" * 500})]
     events, error = decoded(line("ADDED", {}) + event, max_line_bytes=len(event) - 2)
@@ -260,7 +259,7 @@ def test_a_line_that_is_too_long_says_so() -> None:
 
 
 def test_an_event_of_3_mb() -> None:
-    """A large event comes whole, through pieces of any size."""
+    """A large event is decoded from pieces of any size."""
     event = line("ADDED", {"a": "é" * 1_500_000})
     pieces = [event[i : i + 70_001] for i in range(0, len(event), 70_001)]
     events, _ = events_of(JSONDecoder(Pieces(*pieces)))
@@ -268,7 +267,7 @@ def test_an_event_of_3_mb() -> None:
 
 
 def test_closing_closes_the_response_once() -> None:
-    """close closes the response, however often it is called."""
+    """`close` closes the response once, however often it is called."""
     response = Pieces(line("ADDED", {}))
     decoder: JSONDecoder[Any] = JSONDecoder(response)
     decoder.close()
@@ -279,7 +278,7 @@ def test_closing_closes_the_response_once() -> None:
 
 
 def test_a_response_of_any_reader() -> None:
-    """A file of recorded events can be read as a response."""
+    """A file of recorded events can be the response."""
     events, _ = events_of(JSONDecoder(io.BytesIO(line("ADDED", POD) + line("DELETED", POD))))
     assert [kind for kind, _ in events] == ["ADDED", "DELETED"]
 
@@ -313,7 +312,7 @@ lines = st.builds(
 
 @given(st.lists(lines, max_size=6), st.lists(st.integers(0, 2000), max_size=10))
 def test_events_are_the_same_however_they_come(sent: list[tuple[Any, bytes]], cuts: list[int]) -> None:
-    """Any objects, in any form of JSON, cut anywhere, give the events that were sent."""
+    """Any objects in any form of JSON, cut anywhere, give the events that were sent."""
     body = b"".join(text for _, text in sent)
     places = sorted({min(cut, len(body)) for cut in cuts} | {0, len(body)})
     pieces = [body[start:end] for start, end in zip(places, places[1:], strict=False) if end > start]  # noqa: RUF007
@@ -324,7 +323,7 @@ def test_events_are_the_same_however_they_come(sent: list[tuple[Any, bytes]], cu
 
 @given(st.lists(lines, min_size=1, max_size=4), st.floats(0, 1, exclude_max=True), st.integers(0, 255))
 def test_a_wrong_byte_gives_events_or_a_clear_error(sent: list[tuple[Any, bytes]], where: float, byte: int) -> None:
-    """With any byte replaced, every line but its own is right up to an error, and no other exception comes."""
+    """With one byte replaced, all other lines are correct up to an error of a known type."""
     body = bytearray(b"".join(text for _, text in sent))
     place = int(where * len(body))
     body[place] = byte
@@ -362,7 +361,7 @@ def test_events_over_a_connection(stream_server: Any) -> None:
 
 
 def test_a_timeout_counts_whole_events(stream_server: Any) -> None:
-    """A part of an event does not extend the time, is told, and is not lost."""
+    """A part of an event does not extend the time-out. It shows as `progress` and is not lost."""
     server, pool = stream_server
     response, peer = server.answer(pool)
     decoder: JSONDecoder[Any] = JSONDecoder(response)
@@ -382,7 +381,7 @@ def test_a_timeout_counts_whole_events(stream_server: Any) -> None:
 
 
 def test_blank_lines_do_not_keep_a_wait_alive(make_server: Any, run: Any) -> None:
-    """A server that sends blank lines without end does not stretch the time."""
+    """Blank lines do not extend the time-out."""
     server, pool = make_server()
     response, peer = server.answer(pool)
     decoder: JSONDecoder[Any] = JSONDecoder(response)
@@ -407,7 +406,7 @@ GZIP = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nTransfer-Encoding: chunked
 
 
 def test_gzip_with_a_member_a_flush(stream_server: Any) -> None:
-    """Source: apiserver WatchListCompression. Each flush is a member of its own; its events come at once."""
+    """Source: apiserver WatchListCompression. Each flush is a gzip member; its events are decoded at once."""
     server, pool = stream_server
     response, peer = server.answer(pool, GZIP)
     decoder: JSONDecoder[Any] = JSONDecoder(response)
@@ -431,7 +430,7 @@ def test_gzip_with_a_member_a_flush(stream_server: Any) -> None:
     [pytest.param(lambda raw: raw, 1200, id="bytes"), pytest.param(Object.from_bytes, 1700, id="object")],
 )
 def test_a_kept_object_does_not_keep_the_read(make_server: Any, run: Any, decode: Any, most: int) -> None:
-    """Whoever keeps one object of each large read keeps those objects alone, not what they were read from."""
+    """An object does not keep the read that it came with in memory."""
     server, pool = make_server()
     response, peer = server.answer(pool)
     decoder: JSONDecoder[Any] = JSONDecoder(response, decode_object=decode)

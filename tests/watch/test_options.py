@@ -34,12 +34,12 @@ from watch import ListOptions
     ids=lambda value: ",".join(value) or "none",
 )
 def test_options_become_query_parameters(options: dict[str, Any], query: dict[str, str]) -> None:
-    """Each option that is set goes under its wire name, and no other."""
+    """Each option that is set becomes a parameter under its wire name."""
     assert ListOptions(**options).to_query() == query
 
 
 def test_options_are_frozen() -> None:
-    """Options do not change; a copy with changes is another one, and unknown names are refused."""
+    """Options cannot be changed; `with_` makes a changed copy and refuses unknown names."""
     options = ListOptions(limit=5)
     with pytest.raises(dataclasses.FrozenInstanceError):
         options.limit = 6  # type: ignore[misc]

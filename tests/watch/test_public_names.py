@@ -1,4 +1,4 @@
-"""What `watch` gives to its users."""
+"""The public names of `watch`."""
 
 from __future__ import annotations
 
@@ -45,14 +45,14 @@ PUBLIC = {
 
 
 def test_the_public_names_are_these():
-    """A name is added or taken away on purpose only."""
+    """The list of public names changes only on purpose."""
     assert set(watch.__all__) == PUBLIC
     assert len(watch.__all__) == len(PUBLIC)
 
 
 @pytest.mark.parametrize("name", sorted(PUBLIC))
 def test_each_is_there_and_says_what_it_is(name):
-    """Every public name can be imported, and has a docstring."""
+    """Every public name can be imported and has a docstring."""
     assert getattr(watch, name).__doc__
 
 
@@ -70,12 +70,12 @@ def test_each_is_there_and_says_what_it_is(name):
     ids=lambda error: type(error).__name__,
 )
 def test_errors_are_one_family(error):
-    """Whoever catches WatchError catches them all."""
+    """Every error is a WatchError."""
     assert isinstance(error, watch.WatchError)
 
 
 def test_watch_knows_nothing_of_informers_or_of_the_official_client():
-    """Importing it brings in neither the informer package nor the official client."""
+    """Importing `watch` imports neither `informer` nor the official client."""
     code = "import sys, watch; print([m for m in sys.modules if m.partition('.')[0] in ('informer', 'kubernetes')])"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=30)
     assert found.stdout.strip() == "[]"

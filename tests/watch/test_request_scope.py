@@ -1,4 +1,4 @@
-"""What requests made on a thread belong to."""
+"""Scopes that cancel requests in flight."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from watch.request_scope import RequestScope, current_scope, unless_cancelled
 
 
 def test_a_scope_is_found_while_it_is_entered(run):
-    """Code below a scope's block, on its thread and on no other, finds that scope, the innermost if there are several."""
+    """current_scope returns the innermost scope entered on the calling thread."""
     outer, inner = RequestScope(), RequestScope(max_line_bytes=7)
     assert current_scope() is None
     with outer:
@@ -25,14 +25,14 @@ def test_a_scope_is_found_while_it_is_entered(run):
 
 
 def test_a_scope_is_left_by_an_exception():
-    """A request that fails leaves no scope behind."""
+    """A request that fails leaves its scope."""
     with pytest.raises(LookupError), RequestScope():
         raise LookupError
     assert current_scope() is None
 
 
-def test_cancelling_closes_what_is_in_flight_once():
-    """What registered is closed, what was withdrawn is not, and a second time changes nothing."""
+def test_cancelling_calls_each_registered_function_once():
+    """Cancelling calls every registered function once, and none that was withdrawn."""
     scope = RequestScope()
     closed: list[str] = []
     scope.on_cancel(lambda: closed.append("one"))
@@ -48,7 +48,7 @@ def test_cancelling_closes_what_is_in_flight_once():
 
 
 def test_a_cancelled_scope_refuses_requests():
-    """A request that comes too late is told so, as a broken connection of this package's family, and is not closed."""
+    """A later registration raises RequestCancelledError, and its function is not called."""
     scope = RequestScope()
     scope.cancel()
     closed: list[str] = []
@@ -59,8 +59,8 @@ def test_a_cancelled_scope_refuses_requests():
     assert isinstance(caught.value, WatchError)
 
 
-def test_one_that_fails_to_close_keeps_no_other_open(caplog):
-    """All are closed, and the failure is logged."""
+def test_an_exception_of_one_function_does_not_stop_the_others(caplog):
+    """An exception of one function is logged, and the others are called."""
     scope = RequestScope()
     closed: list[str] = []
     scope.on_cancel(lambda: 1 / 0)
@@ -71,7 +71,7 @@ def test_one_that_fails_to_close_keeps_no_other_open(caplog):
 
 
 def test_a_closer_may_use_its_scope():
-    """Closing may withdraw, or register in vain, without blocking."""
+    """A function that is called may withdraw itself or register without a deadlock."""
     scope = RequestScope()
     withdraw = scope.on_cancel(lambda: withdraw())
     scope.cancel()
@@ -79,7 +79,7 @@ def test_a_closer_may_use_its_scope():
 
 
 def test_a_cancel_meets_a_request_that_is_just_beginning(run):
-    """Whichever comes first, the request is either refused or closed."""
+    """A request that begins during the cancellation is either refused or closed."""
     for _ in range(50):
         scope = RequestScope()
         closed: list[bool] = []
@@ -96,11 +96,11 @@ def test_a_cancel_meets_a_request_that_is_just_beginning(run):
         assert closed == [True]
 
 
-# Calls that nothing can interrupt
+# Calls that cannot be interrupted
 
 
-def test_what_a_call_returns_or_raises_comes_out():
-    """It runs on a thread of its own within a scope, and on the caller's outside of any."""
+def test_the_result_or_exception_of_a_call_is_passed_on():
+    """Within a scope the function runs on another thread, else on the caller's; its result or exception is passed on."""
     assert unless_cancelled(current_thread_id, "call") == current_thread_id()
     with RequestScope() as scope:
         assert unless_cancelled(current_thread_id, "call") != current_thread_id()
@@ -113,8 +113,8 @@ def test_what_a_call_returns_or_raises_comes_out():
             unless_cancelled(lambda: pytest.fail("it was called"), "call")
 
 
-def test_a_call_is_left_to_itself_when_its_scope_is_cancelled(run):
-    """The caller goes on at once; what comes too late is discarded, and once only."""
+def test_a_call_is_abandoned_when_its_scope_is_cancelled(run):
+    """The caller continues at once; a result that comes later is discarded once."""
     scope, entered, go = RequestScope(), Latch(), Latch()
     discarded: Channel[str] = Channel(None)
 
@@ -141,7 +141,7 @@ def test_a_call_is_left_to_itself_when_its_scope_is_cancelled(run):
 
 @pytest.mark.parametrize("round_", range(20))
 def test_a_cancel_that_meets_the_return_of_a_call(run, round_):
-    """The value is either returned or discarded, never both and never neither."""
+    """The result is either returned or discarded, never both."""
     scope = RequestScope()
     values: Channel[str] = Channel(None)
 

@@ -1,4 +1,4 @@
-"""A watch that goes on: when it breaks it is opened again, from the last event seen."""
+"""A watcher that resumes broken watches."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from kubernetes.client import V1ObjectMeta, V1Pod, V1Status, V1StatusDetails
 from kubernetes.client.exceptions import ApiException
 
 from informer import Object
+from tests.support.waiting import DEADLINE
 from watch import (
     ApiError,
     BatchWatcher,
@@ -30,8 +31,6 @@ from watch import (
 from watch.errors import RequestCancelledError
 from watch.request_scope import current_scope
 
-LIMIT = 10.0
-
 
 def added(version: int | str) -> Event[Any]:
     return Event(EventType.ADDED, {"metadata": {"name": "pod", "resourceVersion": str(version)}})
@@ -45,7 +44,7 @@ GONE = error(410, "Gone")
 
 
 def after(version: str, events: list[Event[Any]]) -> list[Event[Any]]:
-    """What a server sends of a history: errors only behind an event that was asked for."""
+    """The events of a history after a version; errors come only after an event that was requested."""
     sent: list[Event[Any]] = []
     for event in events:
         is_error = event.type == "ERROR"
@@ -58,9 +57,9 @@ class Server:
     """Opens watches on a history; the first calls may fail.
 
     Args:
-        history: every watch brings what is later than its version.
-        failures: what the first calls raise, or None for a watch function that returns None.
-        closes_after: a watch ends after so many events; it stays open when there are fewer.
+        history: the events; every watch sends those after its version.
+        failures: the exceptions of the first calls, or None for a watch function that returns None.
+        closes_after: a watch ends after this number of events; with fewer, or None, it stays open.
     """
 
     def __init__(
@@ -90,7 +89,7 @@ class Server:
 
 
 class Calls:
-    """A watch function seen as what a RetryWatcher wants."""
+    """A watch function as the list-watch of a RetryWatcher."""
 
     def __init__(self, function: Callable[[ListOptions], Any]) -> None:
         self.watch = function
@@ -98,7 +97,7 @@ class Calls:
 
 @pytest.fixture
 def retry():
-    """Makes RetryWatchers without a delay; all are stopped, and have to be done, at the end."""
+    """Makes RetryWatchers without a delay. At the end all are stopped, and their threads have to end."""
     made: list[RetryWatcher[Any]] = []
 
     def make(version: str, source: Any, **options: Any) -> RetryWatcher[Any]:
@@ -108,11 +107,11 @@ def retry():
     yield make
     for watcher in made:
         watcher.stop()
-    assert all(watcher.done.wait(LIMIT) for watcher in made)
+    assert all(watcher.done.wait(DEADLINE) for watcher in made)
 
 
 def read(watcher: RetryWatcher[Any], count: int) -> list[Event[Any]]:
-    return [watcher.result_chan().get(timeout=LIMIT) for _ in range(count)]
+    return [watcher.result_chan().get(timeout=DEADLINE) for _ in range(count)]
 
 
 def versions(events: list[Event[Any]]) -> list[str]:
@@ -161,16 +160,16 @@ SPREAD = [added(5), added(6), added(7), added(11)]
     ],
 )
 def test_recovers(retry, version, server, expected, calls):
-    """Go: TestRetryWatcher. Every event after the version comes once, over as many watch calls as it takes."""
+    """Go: TestRetryWatcher. Every event after the version comes once, over any number of watch calls."""
     source = server()
     watcher = retry(version, source)
     assert versions(read(watcher, len(expected))) == expected
-    asked = [source.calls.get(timeout=LIMIT) for _ in range(calls)]
+    asked = [source.calls.get(timeout=DEADLINE) for _ in range(calls)]
     assert asked[0].resource_version == version
     with pytest.raises(queue.Empty):
         watcher.result_chan().get(timeout=0.02)
     watcher.stop()
-    assert watcher.done.wait(LIMIT)
+    assert watcher.done.wait(DEADLINE)
     assert len(source.calls) == 0
 
 
@@ -179,12 +178,12 @@ def test_recovers(retry, version, server, expected, calls):
     [GONE, error(0, "Expired"), error(401, "Unauthorized"), error(403, "Forbidden")],
     ids=["gone", "expired-without-code", "unauthorized", "forbidden"],
 )
-def test_fails_on_what_cannot_pass(retry, last):
+def test_a_final_error_is_passed_on(retry, last):
     """Go: TestRetryWatcher, "fails on Gone", "fails on Unauthorized". The error is passed on, and the watch ends."""
     source = Server(added(5), added(6), last, added(7), added(8))
     watcher = retry("5", source)
     assert list(watcher) == [added(6), last]
-    assert watcher.done.wait(LIMIT)
+    assert watcher.done.wait(DEADLINE)
     assert len(source.calls) == 1
 
 
@@ -225,17 +224,20 @@ def test_a_refused_call_ends_it_with_the_status(retry, failure, status, caplog):
     ids=lambda failure: type(failure).__name__ + str(getattr(failure, "status", "")),
 )
 def test_any_other_failed_call_is_tried_again(retry, failure):
-    """client-go source. Whatever else makes a watch call fail, the next call is from the same version."""
+    """client-go source. After any other failure the next call begins at the same version."""
     source = Server(added(2), failures=(failure, failure))
     assert read(retry("1", source), 1) == [added(2)]
     assert [options.resource_version for options in (source.calls.get() for _ in range(3))] == ["1"] * 3
 
 
 def test_finishes_with_unread_events():
-    """Go: TestRetryWatcherToFinishWithUnreadEvents. Stopped twice before its event was read, it is done, without the event."""
+    """Go: TestRetryWatcherToFinishWithUnreadEvents.
+
+    Stopped twice before its event was read, the thread ends without delivering it.
+    """
     source = Server(added(2))
     watcher = RetryWatcher("1", source)
-    source.calls.get(timeout=LIMIT)
+    source.calls.get(timeout=DEADLINE)
     watcher.stop()
     watcher.stop()
     assert watcher.done.wait(1)
@@ -244,7 +246,7 @@ def test_finishes_with_unread_events():
 
 @pytest.mark.parametrize("version", ["", "0"])
 def test_refuses_to_begin_without_a_version(version):
-    """Go: TestNewRetryWatcher. "" and "0" leave the beginning to the server."""
+    """Go: TestNewRetryWatcher. For "" and "0" the server would choose where to begin."""
     with pytest.raises(
         ValueError, match=f'initial RV "{version}" is not supported due to issues with underlying WATCH'
     ):
@@ -252,15 +254,15 @@ def test_refuses_to_begin_without_a_version(version):
 
 
 def test_bad_arguments_are_named():
-    """A version that is no string and a negative delay are refused."""
+    """A version that is not a string, and a negative delay, are refused."""
     with pytest.raises(TypeError, match="resource_version must be a string, not int"):
         RetryWatcher(5, Server())  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="min_restart_delay must be 0 or more"):
         RetryWatcher("5", Server(), min_restart_delay=-1)
 
 
-def test_a_servers_wish_is_kept_to_for_so_long_at_most(retry):
-    """A server cannot keep us away for an hour by asking for it."""
+def test_retry_after_is_bounded(retry):
+    """A Retry-After of an hour is cut to max_retry_after."""
     source = Server(added(2), failures=(ApiError(429, "TooManyRequests", "slow down", 3600.0),))
     assert read(retry("1", source, max_retry_after=0.01), 1) == [added(2)]
     with pytest.raises(ValueError, match="max_retry_after must be 0 or more seconds, not -1"):
@@ -268,30 +270,30 @@ def test_a_servers_wish_is_kept_to_for_so_long_at_most(retry):
 
 
 def test_every_call_asks_from_the_last_version_with_bookmarks(retry):
-    """client-go source. Nothing but the resourceVersion changes from call to call."""
+    """client-go source. Only the resourceVersion differs from call to call."""
     source = Server(added(5), added(7), closes_after=1)
     read(retry("3", source), 2)
-    asked = [source.calls.get(timeout=LIMIT) for _ in range(3)]
+    asked = [source.calls.get(timeout=DEADLINE) for _ in range(3)]
     assert asked == [ListOptions(resource_version=rv, allow_watch_bookmarks=True) for rv in ("3", "5", "7")]
 
 
-def test_bookmarks_are_kept_to_itself_and_resumed_from(retry):
-    """client-go source. A BOOKMARK is not forwarded, but the next call is from its version."""
+def test_bookmarks_are_not_delivered_but_resumed_from(retry):
+    """client-go source. A BOOKMARK is not delivered, but the next call begins at its version."""
     bookmark = Event(EventType.BOOKMARK, {"metadata": {"resourceVersion": "9"}})
     source = Server(added(6), bookmark, added(10), closes_after=2)
     assert read(retry("5", source), 2) == [added(6), added(10)]
-    assert [source.calls.get(timeout=LIMIT).resource_version for _ in range(2)] == ["5", "9"]
+    assert [source.calls.get(timeout=DEADLINE).resource_version for _ in range(2)] == ["5", "9"]
 
 
 def test_a_version_counts_only_once_its_event_was_delivered(retry):
-    """client-go source. As long as nobody has read an event, the watch behind it is not given up for a later one."""
+    """client-go source. While an event is unread, no later watch is opened."""
     source = Server(added(6), added(7), closes_after=1)
     watcher = retry("5", source)
-    assert source.calls.get(timeout=LIMIT).resource_version == "5"
+    assert source.calls.get(timeout=DEADLINE).resource_version == "5"
     with pytest.raises(queue.Empty):
         source.calls.get(timeout=0.05)
     assert read(watcher, 1) == [added(6)]
-    assert source.calls.get(timeout=LIMIT).resource_version == "6"
+    assert source.calls.get(timeout=DEADLINE).resource_version == "6"
 
 
 class WithoutVersion:
@@ -305,7 +307,7 @@ class WithoutVersion:
     ids=["no-field", "no-metadata", "no-version", "empty-version", "odd-metadata", "none", "number"],
 )
 def test_an_object_without_a_version_ends_it(retry, kind, obj):
-    """client-go source. One ERROR event tells of it, without the object's data, and nothing follows."""
+    """client-go source. One ERROR event reports it, without the object's data, and ends the watch."""
     opened = FakeWatcher(None)
     opened.action(kind, obj)
     opened.action(*added(6))
@@ -317,7 +319,7 @@ def test_an_object_without_a_version_ends_it(retry, kind, obj):
 
 
 def test_the_error_for_an_object_without_a_version_keeps_its_data_secret(retry, caplog):
-    """An object's content is neither in the ERROR event nor in the log."""
+    """Neither the ERROR event nor the log has the object's content."""
     opened = FakeWatcher(None)
     opened.add({"kind": "Secret", "metadata": {"resourceVersion": ""}, "data": {"password": "c2VjcmV0"}})
     with caplog.at_level(logging.DEBUG):
@@ -335,8 +337,8 @@ def test_an_unknown_event_type_ends_it(retry):
     assert last.object["code"] == 500
 
 
-def test_an_object_of_any_kind_tells_its_version(retry):
-    """Events carry what the source makes of objects; here each is of another kind."""
+def test_the_version_is_read_from_objects_of_any_type(retry):
+    """The resourceVersion is read from objects of every supported type."""
     objects = [
         {"metadata": {"resourceVersion": "6"}},
         Object.from_dict({"metadata": {"name": "a", "resourceVersion": "7"}}),
@@ -354,7 +356,7 @@ def test_an_object_of_any_kind_tells_its_version(retry):
         return watches.pop(0)
 
     assert [event.object for event in read(retry("5", Calls(watch)), 3)] == objects
-    assert [calls.get(timeout=LIMIT), calls.get(timeout=LIMIT)] == ["5", "8"]
+    assert [calls.get(timeout=DEADLINE), calls.get(timeout=DEADLINE)] == ["5", "8"]
 
 
 STATUSES = {
@@ -371,47 +373,47 @@ def test_a_restart_waits_as_long_as_the_status_asks(retry, status):
     source = Server(added(6), Event("ERROR", status), added(7))
     watcher = retry("5", source, min_restart_delay=1, clock=clock)
     assert read(watcher, 1) == [added(6)]
-    assert source.calls.get(timeout=LIMIT).resource_version == "5"
-    assert clock.wait_for_waiters(1, LIMIT)
+    assert source.calls.get(timeout=DEADLINE).resource_version == "5"
+    assert clock.wait_for_waiters(1, DEADLINE)
     clock.step(4.9)
     with pytest.raises(queue.Empty):
         source.calls.get(timeout=0.05)
     clock.step(0.2)
-    assert source.calls.get(timeout=LIMIT).resource_version == "6"
+    assert source.calls.get(timeout=DEADLINE).resource_version == "6"
     assert read(watcher, 1) == [added(7)]
 
 
 def test_a_failed_call_waits_as_long_as_the_server_asks(retry):
-    """A Retry-After of a refused watch call is kept, as client-go's transport keeps it."""
+    """The Retry-After of a refused watch call delays the next call, as in client-go's transport."""
     clock = FakeClock()
     source = Server(failures=(ApiError(429, "TooManyRequests", "", 7),))
     retry("5", source, min_restart_delay=1, clock=clock)
-    source.calls.get(timeout=LIMIT)
-    assert clock.wait_for_waiters(1, LIMIT)
+    source.calls.get(timeout=DEADLINE)
+    assert clock.wait_for_waiters(1, DEADLINE)
     clock.step(6.9)
     with pytest.raises(queue.Empty):
         source.calls.get(timeout=0.05)
     clock.step(0.2)
-    source.calls.get(timeout=LIMIT)
+    source.calls.get(timeout=DEADLINE)
 
 
 def test_restarts_are_a_delay_apart(retry):
-    """client-go source. Watches that end at once are opened no more often than once in the delay."""
+    """client-go source. Watches that end at once are opened once per delay at most."""
     clock = FakeClock()
     source = Server(failures=(ConnectionError(),) * 3)
     retry("5", source, min_restart_delay=1, clock=clock)
     for _ in range(3):
-        source.calls.get(timeout=LIMIT)
-        assert clock.wait_for_waiters(1, LIMIT)
+        source.calls.get(timeout=DEADLINE)
+        assert clock.wait_for_waiters(1, DEADLINE)
         clock.step(0.9)
         with pytest.raises(queue.Empty):
             source.calls.get(timeout=0.02)
         clock.step(0.2)
-    source.calls.get(timeout=LIMIT)
+    source.calls.get(timeout=DEADLINE)
 
 
 def test_the_delay_counts_from_the_start_of_the_attempt(retry):
-    """client-go source. A watch that lived longer than the delay is followed by the next one at once."""
+    """client-go source. A watch that lasted longer than the delay is followed by the next one at once."""
     clock = FakeClock()
     opened = [FakeWatcher(), FakeWatcher()]
     calls: Channel[str] = Channel(None)
@@ -422,35 +424,35 @@ def test_the_delay_counts_from_the_start_of_the_attempt(retry):
 
     first, second = opened
     retry("5", Calls(watch), min_restart_delay=1, clock=clock)
-    calls.get(timeout=LIMIT)
+    calls.get(timeout=DEADLINE)
     clock.step(1.5)
     first.stop()
-    calls.get(timeout=LIMIT)
+    calls.get(timeout=DEADLINE)
     second.stop()
 
 
 def test_the_default_delay_is_a_second():
-    """client-go source. Without a word restarts are a second apart."""
+    """client-go source. By default restarts are at least one second apart."""
     clock = FakeClock()
     source = Server(failures=(ConnectionError(),))
     with RetryWatcher("5", source, clock=clock) as watcher:
-        source.calls.get(timeout=LIMIT)
-        assert clock.wait_for_waiters(1, LIMIT)
+        source.calls.get(timeout=DEADLINE)
+        assert clock.wait_for_waiters(1, DEADLINE)
         clock.step(0.99)
         with pytest.raises(queue.Empty):
             source.calls.get(timeout=0.05)
         clock.step(0.02)
-        source.calls.get(timeout=LIMIT)
-    assert watcher.done.wait(LIMIT)
+        source.calls.get(timeout=DEADLINE)
+    assert watcher.done.wait(DEADLINE)
 
 
 def test_every_watch_is_stopped(retry):
-    """Each watch that was opened is stopped when it is given up, and so is the one that is open at a stop."""
+    """Every watch is stopped when it ends, and the open one when the watcher is stopped."""
     source = Server(added(6), error(500), added(7), error(500), added(8))
     watcher = retry("5", source)
     read(watcher, 3)
     watcher.stop()
-    assert watcher.done.wait(LIMIT)
+    assert watcher.done.wait(DEADLINE)
     assert len(source.opened) == 3
     assert all(opened.stopping() for opened in source.opened)
 
@@ -459,7 +461,7 @@ def test_every_watch_is_stopped(retry):
 
 
 class LeftOpen(FakeWatcher):
-    """Its stop does not close its channel."""
+    """A watcher whose `stop` leaves its channel open."""
 
     def stop(self):
         pass
@@ -467,7 +469,7 @@ class LeftOpen(FakeWatcher):
 
 @pytest.mark.parametrize("opened", [ProxyWatcher(Channel()), LeftOpen()], ids=["pulled", "through-its-channel"])
 def test_stop_while_a_watch_is_read(retry, run, opened):
-    """A watch that brings nothing, and whose channel its stop does not close, is let go of at once."""
+    """A stop ends the thread at once, even if the watch sends no events and its stop leaves the channel open."""
     called = threading.Event()
 
     def watch(options):
@@ -475,7 +477,7 @@ def test_stop_while_a_watch_is_read(retry, run, opened):
         return opened
 
     watcher = retry("5", Calls(watch))
-    assert called.wait(LIMIT)
+    assert called.wait(DEADLINE)
     reader = run(list, watcher)
     assert not reader.ends_within(0.05)
     watcher.stop()
@@ -484,7 +486,7 @@ def test_stop_while_a_watch_is_read(retry, run, opened):
 
 
 def test_stop_while_a_stream_is_read(retry):
-    """A stream whose decoder is blocked is closed."""
+    """A stop closes a stream whose decoder is waiting."""
 
     class Decoder:
         def __init__(self):
@@ -493,7 +495,7 @@ def test_stop_while_a_stream_is_read(retry):
 
         def decode(self):
             self.blocked.set()
-            assert self.closed.wait(LIMIT)
+            assert self.closed.wait(DEADLINE)
             raise EOFError
 
         def close(self):
@@ -503,14 +505,14 @@ def test_stop_while_a_stream_is_read(retry):
     stream = StreamWatcher(decoder)
     assert isinstance(stream, BatchWatcher)
     watcher = retry("5", Calls(lambda options: stream))
-    assert decoder.blocked.wait(LIMIT)
+    assert decoder.blocked.wait(DEADLINE)
     watcher.stop()
     assert watcher.done.wait(1)
     assert decoder.closed.is_set()
 
 
 def test_stop_while_a_request_is_under_way(retry, caplog):
-    """A request that waits for its connection or its answer is cancelled through its scope, and not made again."""
+    """A stop cancels a request that waits for its connection or answer, and no other request follows."""
     waiting = threading.Event()
     calls = []
 
@@ -521,12 +523,12 @@ def test_stop_while_a_request_is_under_way(retry, caplog):
         assert scope is not None
         withdraw = scope.on_cancel(cancelled.set)
         waiting.set()
-        assert cancelled.wait(LIMIT)
+        assert cancelled.wait(DEADLINE)
         withdraw()
         raise RequestCancelledError("given up")
 
     watcher = retry("5", Calls(watch))
-    assert waiting.wait(LIMIT)
+    assert waiting.wait(DEADLINE)
     watcher.stop()
     assert watcher.done.wait(1)
     assert list(watcher) == []
@@ -534,52 +536,52 @@ def test_stop_while_a_request_is_under_way(retry, caplog):
     assert caplog.text == ""
 
 
-def test_stop_while_a_function_blocks_that_knows_of_no_scope(retry):
-    """Even then stop returns, and iteration ends, at once; what the function returns in the end is stopped."""
+def test_stop_while_a_watch_function_blocks_that_ignores_its_scope(retry):
+    """`stop` returns and iteration ends at once; a watcher that the function returns later is stopped."""
     go_on = threading.Event()
     called = threading.Event()
     late = ProxyWatcher(Channel())
 
     def watch(options):
         called.set()
-        assert go_on.wait(LIMIT)
+        assert go_on.wait(DEADLINE)
         return late
 
     watcher = retry("5", Calls(watch))
-    assert called.wait(LIMIT)
+    assert called.wait(DEADLINE)
     watcher.stop()
     assert list(watcher) == []
     assert not watcher.done.is_set()
     go_on.set()
-    assert watcher.done.wait(LIMIT)
+    assert watcher.done.wait(DEADLINE)
     assert late.stopping()
 
 
 def test_stop_during_a_delay():
-    """A wait for the next attempt is cut short."""
+    """A stop ends the delay before the next call."""
     source = Server(failures=(ApiError(429, "TooManyRequests", "", 3600),))
     watcher = RetryWatcher("5", source, min_restart_delay=3600)
-    source.calls.get(timeout=LIMIT)
+    source.calls.get(timeout=DEADLINE)
     watcher.stop()
     assert watcher.done.wait(1)
 
 
 def test_stop_from_within_the_watch_function(retry):
-    """The watch function may itself stop the watcher."""
+    """The watch function may stop the watcher."""
     made: Channel[RetryWatcher[Any]] = Channel(1)
 
     def watch(options):
-        made.get(timeout=LIMIT).stop()
+        made.get(timeout=DEADLINE).stop()
         return FakeWatcher()
 
     watcher = retry("5", Calls(watch))
     made.put(watcher)
-    assert watcher.done.wait(LIMIT)
+    assert watcher.done.wait(DEADLINE)
     assert list(watcher) == []
 
 
-def test_odd_sources_are_tried_again(retry, caplog):
-    """What is no watcher, fails while it is read, or fails when it is stopped, counts as a broken watch, and is logged."""
+def test_failing_sources_are_tried_again(retry, caplog):
+    """A source that fails, at opening, reading or stopping, counts as a broken watch, and is logged."""
 
     class FailsAtRead(EmptyWatcher):
         def result_chan(self):
@@ -598,11 +600,11 @@ def test_odd_sources_are_tried_again(retry, caplog):
 
 
 def test_a_function_that_exits_its_thread_ends_it(retry):
-    """Not even SystemExit leaves readers waiting."""
+    """SystemExit of the watch function ends the watch for its readers."""
 
     def watch(options):
         raise SystemExit
 
     watcher = retry("5", Calls(watch))
     assert list(watcher) == []
-    assert watcher.done.wait(LIMIT)
+    assert watcher.done.wait(DEADLINE)

@@ -1,4 +1,4 @@
-"""A watch response read as events."""
+"""A watcher over a decoder."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import urllib3
 
+from tests.support.waiting import DEADLINE
 from watch import (
     BatchWatcher,
     Channel,
@@ -28,13 +29,12 @@ from watch import (
 from watch.concurrency import Latch, Lock
 from watch.stream_watcher import WatchDecodeError
 
-DEADLINE = 10.0
 FOO = Event("ADDED", {"metadata": {"name": "foo"}})
 BAR = Event("MODIFIED", {"metadata": {"name": "bar"}})
 
 
 class Script:
-    """A decoder that gives what it was told, and then waits to be closed."""
+    """A decoder that returns given events, and then waits to be closed."""
 
     def __init__(self, *steps: Any, raises_on_close: bool = False) -> None:
         self._steps: Channel[Any] = Channel(None)
@@ -115,11 +115,11 @@ WAYS = pytest.mark.parametrize(
 )
 
 
-# What client-go's own tests ask
+# Tests of client-go
 
 
 def test_events_come_through_and_stop_closes() -> None:
-    """Go: TestStreamWatcher. An event of the decoder comes through; stop closes the decoder and ends the stream."""
+    """Go: TestStreamWatcher. An event of the decoder is delivered; stop closes the decoder and ends the stream."""
     decoder = Script(FOO)
     watcher: StreamWatcher[Any] = StreamWatcher(decoder)
     assert watcher.result_chan().get(timeout=DEADLINE) == FOO
@@ -131,7 +131,10 @@ def test_events_come_through_and_stop_closes() -> None:
 
 @WAYS
 def test_a_decode_error_becomes_an_event(drain: Callable[[Any], list[Any]]) -> None:
-    """Go: TestStreamWatcherError. A failure is one ERROR event with the reporter's object; then the stream ends."""
+    """Go: TestStreamWatcherError.
+
+    A failure becomes one ERROR event with the reporter's object; then the stream ends.
+    """
     decoder = Failing(ValueError("test error"))
     reported: list[Exception] = []
 
@@ -149,7 +152,7 @@ def test_a_decode_error_becomes_an_event(drain: Callable[[Any], list[Any]]) -> N
 
 
 def test_a_blocked_error_is_given_up_on_stop() -> None:
-    """Go: TestStreamWatcherRace. With nobody reading, stop ends the stream and no event is left in it."""
+    """Go: TestStreamWatcherRace. Without a reader, stop ends the stream, and it holds no event."""
     watcher: StreamWatcher[Any] = StreamWatcher(Failing(ValueError("test error")))
     channel = watcher.result_chan()
     deadline = time.monotonic() + DEADLINE
@@ -158,14 +161,14 @@ def test_a_blocked_error_is_given_up_on_stop() -> None:
         threading.Event().wait(0.001)
     watcher.stop()
     assert len(channel) == 0
-    assert watcher._pump is not None
+    assert watcher._pump.started
     assert watcher._pump.join(DEADLINE)
     with pytest.raises(ChannelClosedError):
         channel.get(timeout=0)
 
 
 def test_the_reporter_is_told_what_failed() -> None:
-    """client-go source. The reporter's error says what was tried and why it failed, with the failure as its cause."""
+    """client-go source. The reporter's error says what failed and why, with the failure as its cause."""
     cause = ValueError("the cause")
     watcher: StreamWatcher[Any] = StreamWatcher(Failing(cause), lambda error: error)
     error = watcher.next_batch()[0].object
@@ -217,7 +220,7 @@ FAILURES = [
 @pytest.mark.parametrize("error", FAILURES, ids=lambda e: type(e).__name__)
 @WAYS
 def test_any_other_error_is_reported(error: Exception, drain: Callable[[Any], list[Any]]) -> None:
-    """client-go source. Whatever is no end of the connection is an ERROR event with a Status of code 500."""
+    """client-go source. Any other exception becomes an ERROR event with a Status of code 500."""
     events = drain(StreamWatcher(Script(FOO, error)))
     assert events[:-1] == [FOO]
     kind, status = events[-1]
@@ -229,7 +232,7 @@ def test_any_other_error_is_reported(error: Exception, drain: Callable[[Any], li
 
 @WAYS
 def test_an_error_that_stopping_causes_is_not_reported(drain: Callable[[Any], list[Any]], run: Any) -> None:
-    """client-go source. What a decoder raises because it was closed is the end of the stream, whatever it is."""
+    """client-go source. An exception that a decoder raises after a stop ends the stream quietly."""
 
     class Odd(Script):
         def decode(self) -> Event[Any]:
@@ -247,7 +250,7 @@ def test_an_error_that_stopping_causes_is_not_reported(drain: Callable[[Any], li
 
 @pytest.mark.parametrize("end", [EOFError(), ValueError("x"), None], ids=["end", "error", "stop"])
 def test_the_decoder_is_closed_once(end: Exception | None, run: Any) -> None:
-    """client-go source. However the stream ends and however often it is stopped, the decoder is closed once."""
+    """client-go source. The decoder is closed once, however the stream ends and however often it is stopped."""
     decoder = Script(*([end] if end else []))
     watcher: StreamWatcher[Any] = StreamWatcher(decoder)
     draining = run(drain_chan, watcher)
@@ -260,7 +263,7 @@ def test_the_decoder_is_closed_once(end: Exception | None, run: Any) -> None:
 
 
 def test_nothing_is_decoded_ahead() -> None:
-    """client-go source. The channel is a hand-off: an event that nobody has taken keeps the next from being decoded."""
+    """client-go source. The channel is a hand-off: the next event is decoded when the one before was taken."""
     decoder = Script(FOO, BAR, BAR)
     watcher: StreamWatcher[Any] = StreamWatcher(decoder)
     channel = watcher.result_chan()
@@ -274,12 +277,12 @@ def test_nothing_is_decoded_ahead() -> None:
     watcher.stop()
 
 
-# Pulling and the channel
+# Batches and the channel
 
 
 @pytest.mark.parametrize("decoder", [Script, BatchScript])
 def test_it_is_a_batch_watcher(decoder: Any) -> None:
-    """A stream is a watcher that can be pulled, whatever its decoder can do."""
+    """A StreamWatcher is a BatchWatcher with any decoder."""
     watcher: StreamWatcher[Any] = StreamWatcher(decoder())
     assert isinstance(watcher, Watcher)
     assert isinstance(watcher, BatchWatcher)
@@ -287,13 +290,13 @@ def test_it_is_a_batch_watcher(decoder: Any) -> None:
 
 
 def test_a_batch_is_what_the_decoder_gives() -> None:
-    """A decoder's batch comes as one, on the caller's own thread, and no thread is started for it."""
+    """A decoder's batch is returned as it is, on the caller's thread; no thread is started."""
     decoder = BatchScript([FOO, BAR], [BAR], EOFError())
     watcher: StreamWatcher[Any] = StreamWatcher(decoder)
     assert watcher.next_batch() == [FOO, BAR]
     assert watcher.next_batch() == [BAR]
     assert decoder.threads == {threading.current_thread().name}
-    assert watcher._pump is None
+    assert not watcher._pump.started
     for _ in range(2):
         with pytest.raises(WatchClosedError):
             watcher.next_batch()
@@ -310,15 +313,15 @@ def test_without_batches_events_come_singly() -> None:
 
 
 def test_an_empty_batch_is_passed_over() -> None:
-    """A decoder that gives no events is asked again: a batch is never empty."""
+    """After an empty batch the decoder is called again."""
     watcher: StreamWatcher[Any] = StreamWatcher(BatchScript([], [], [FOO], [], EOFError()))
     assert watcher.next_batch() == [FOO]
     with pytest.raises(WatchClosedError):
         watcher.next_batch()
 
 
-def test_a_timeout_needs_no_help_of_the_decoder() -> None:
-    """A decoder that cannot be told when to give up is waited for on another thread; nothing it gives is lost."""
+def test_a_timeout_holds_with_a_decoder_that_takes_none() -> None:
+    """A decoder without time-outs waits on another thread, and no event is lost."""
     decoder = Script()
     watcher: StreamWatcher[Any] = StreamWatcher(decoder)
     begun = time.monotonic()
@@ -336,7 +339,7 @@ def test_a_timeout_needs_no_help_of_the_decoder() -> None:
 
 
 def test_the_channel_after_batches() -> None:
-    """Who has pulled batches may go on with the channel: nothing is lost or doubled."""
+    """A reader may change from batches to the channel: no event is lost or repeated."""
     watcher: StreamWatcher[Any] = StreamWatcher(BatchScript([FOO, BAR], [BAR, FOO], [FOO], EOFError()))
     assert watcher.next_batch() == [FOO, BAR]
     channel = watcher.result_chan()
@@ -345,14 +348,14 @@ def test_the_channel_after_batches() -> None:
 
 
 def test_batches_after_the_channel() -> None:
-    """Who has asked for the channel may go on pulling: batches come out of it."""
+    """A reader may change from the channel to batches, which then come through the channel."""
     watcher: StreamWatcher[Any] = StreamWatcher(BatchScript([FOO, BAR], [BAR], EOFError()))
     assert watcher.result_chan().get(timeout=DEADLINE) == FOO
     assert drain_batches(watcher) == [BAR, BAR]
 
 
 def test_the_channel_while_a_batch_is_awaited(run: Any) -> None:
-    """Asking for the channel while another thread pulls does not put two threads on one decoder."""
+    """Asking for the channel while another thread reads does not call the decoder on two threads."""
     decoder = Script()
     watcher: StreamWatcher[Any] = StreamWatcher(decoder)
     pulling = run(watcher.next_batch)
@@ -408,7 +411,7 @@ def stop_by_leaving(watcher: StreamWatcher[Any], decoder: Script) -> None:
     [stop_at_once, stop_with_channel, stop_with_blocked_pump, stop_after_batch, stop_after_end, stop_by_leaving],
 )
 def test_stop_in_every_state(stop: Callable[[Any, Any], None]) -> None:
-    """Whenever it is stopped, it gives nothing more in any way, and its decoder is closed."""
+    """After a stop, in any state, no way of reading gives an event, and the decoder is closed."""
     decoder = Script()
     watcher: StreamWatcher[Any] = StreamWatcher(decoder)
     stop(watcher, decoder)
@@ -424,7 +427,7 @@ def test_stop_in_every_state(stop: Callable[[Any, Any], None]) -> None:
 
 @WAYS
 def test_stop_ends_a_blocked_reader(drain: Callable[[Any], list[Any]], run: Any) -> None:
-    """A thread that waits for events goes on at once when another one stops the watch."""
+    """A stop ends another thread's wait for events at once."""
     watcher: StreamWatcher[Any] = StreamWatcher(Script(FOO))
     draining = run(drain, watcher)
     assert not draining.ends_within(0.02)
@@ -435,7 +438,7 @@ def test_stop_ends_a_blocked_reader(drain: Callable[[Any], list[Any]], run: Any)
 
 
 def test_stop_while_iterating() -> None:
-    """A loop over a watch may stop it, and ends: what came with the same read is not waited for."""
+    """A loop may stop the watcher, and ends without yielding the rest of the batch."""
     watcher: StreamWatcher[Any] = StreamWatcher(Script(FOO, BAR, BAR))
     seen = []
     for event in watcher:
@@ -444,12 +447,12 @@ def test_stop_while_iterating() -> None:
     assert seen == [FOO]
 
 
-# Parts that misbehave
+# Decoders and reporters that raise
 
 
 @WAYS
 def test_a_reporter_that_raises(drain: Callable[[Any], list[Any]], caplog: pytest.LogCaptureFixture) -> None:
-    """A reporter's own failure is logged, and a Status takes the place of what it did not make."""
+    """An exception of the reporter is logged, and the default Status is sent."""
 
     def reporter(error: Exception) -> object:
         raise KeyError("of the reporter")
@@ -461,7 +464,7 @@ def test_a_reporter_that_raises(drain: Callable[[Any], list[Any]], caplog: pytes
 
 
 def test_a_reporter_may_use_the_watcher() -> None:
-    """A reporter that stops the watch, or reads on, finds it ended and blocks nothing."""
+    """A reporter may stop the watcher or read it, without a deadlock; it finds the watch ended."""
     found: list[type[Exception]] = []
 
     def reporter(error: Exception) -> object:
@@ -479,7 +482,7 @@ def test_a_reporter_may_use_the_watcher() -> None:
 
 @pytest.mark.parametrize("end", [EOFError(), ValueError("x"), None], ids=["end", "error", "stop"])
 def test_a_decoder_whose_close_raises(end: Exception | None, caplog: pytest.LogCaptureFixture) -> None:
-    """What closing raises is logged and harms nothing."""
+    """An exception of the decoder's `close` is logged and has no other effect."""
     decoder = Script(FOO, *([end] if end else []), raises_on_close=True)
     watcher: StreamWatcher[Any] = StreamWatcher(decoder)
     with caplog.at_level(logging.DEBUG):
@@ -493,7 +496,7 @@ def test_a_decoder_whose_close_raises(end: Exception | None, caplog: pytest.LogC
 
 
 def test_a_pump_that_fails_closes_its_channel(caplog: pytest.LogCaptureFixture) -> None:
-    """Whatever a decoder does, a reader of the channel is never left waiting."""
+    """Even where the decoder raises SystemExit, the channel is closed for its readers."""
 
     class GivesUp(Script):
         def decode(self) -> Event[Any]:
@@ -501,7 +504,7 @@ def test_a_pump_that_fails_closes_its_channel(caplog: pytest.LogCaptureFixture) 
 
     watcher: StreamWatcher[Any] = StreamWatcher(GivesUp())
     assert list(watcher.result_chan()) == []
-    assert watcher._pump is not None
+    assert watcher._pump.started
     assert watcher._pump.join(DEADLINE)
     assert "stream-watcher ended with an error" in caplog.text
     watcher.stop()
@@ -516,7 +519,7 @@ def line(kind: str, number: int) -> bytes:
 
 @WAYS
 def test_a_stream_over_a_connection(stream_server: Any, drain: Callable[[Any], list[Any]], run: Any) -> None:
-    """Events of a server come through, and its end of the body ends the watch and frees the connection."""
+    """A server's events are delivered. The end of the body ends the watch and gives the connection back."""
     server, pool = stream_server
     for _ in range(2):
         response, peer = server.answer(pool)
@@ -558,7 +561,7 @@ def test_stopping_a_stream_over_a_connection(
     assert draining.result() == [("ADDED", {"n": 1})]
     assert time.monotonic() - stopped < 0.5
     assert peer.client_has_gone()
-    assert watcher._pump is None or watcher._pump.join(DEADLINE)
+    assert watcher._pump.join(DEADLINE)
 
 
 @pytest.mark.parametrize("how", ["hang_up", "reset"])
@@ -569,7 +572,7 @@ def test_stopping_a_stream_over_a_connection(
 def test_a_cut_connection_ends_a_stream_quietly(
     stream_server: Any, drain: Callable[[Any], list[Any]], how: str, cut: bytes, run: Any
 ) -> None:
-    """A connection that breaks gives the whole events that came, and no ERROR event."""
+    """A connection that breaks gives the complete events, and no ERROR event."""
     server, pool = stream_server
     response, peer = server.answer(pool)
     watcher: StreamWatcher[Any] = StreamWatcher(JSONDecoder(response))
@@ -582,14 +585,14 @@ def test_a_cut_connection_ends_a_stream_quietly(
     elif cut:
         peer.send(cut)
     if how == "reset":
-        # A reset overtakes what has not been read.
+        # A reset discards bytes that were not read.
         assert not draining.ends_within(0.05)
     getattr(peer, how)()
     assert draining.result() == [("ADDED", {"n": 1})]
 
 
 def test_garbage_on_a_connection_is_reported(stream_server: Any) -> None:
-    """A line that is no event comes as an ERROR event behind the good ones, and the connection is closed."""
+    """A line that is not an event becomes an ERROR event after the good ones, and the connection is closed."""
     server, pool = stream_server
     response, peer = server.answer(pool)
     watcher: StreamWatcher[Any] = StreamWatcher(JSONDecoder(response))
@@ -601,21 +604,21 @@ def test_garbage_on_a_connection_is_reported(stream_server: Any) -> None:
 
 
 def test_a_timeout_over_a_connection_needs_no_thread(stream_server: Any) -> None:
-    """Over a socket a time-out is kept on the caller's thread, and the watch goes on after it."""
+    """Over a socket the caller's thread keeps the time-out, and can read on after it."""
     server, pool = stream_server
     response, peer = server.answer(pool)
     watcher: StreamWatcher[Any] = StreamWatcher(JSONDecoder(response))
     for timeout in (0, 0.02):
         with pytest.raises(TimeoutError):
             watcher.next_batch(timeout)
-    assert watcher._pump is None
+    assert not watcher._pump.started
     peer.chunk(line("ADDED", 1))
     assert watcher.next_batch(DEADLINE) == [("ADDED", {"n": 1})]
     watcher.stop()
 
 
 def test_a_timeout_is_kept_where_urllib3_reads(make_server: Any) -> None:
-    """Where the socket cannot be had, time-outs are kept nevertheless."""
+    """Time-outs hold even where the socket cannot be read directly."""
     server, pool = make_server()
     response, peer = server.answer(pool, b"HTTP/1.1 200 OK\r\nContent-Encoding: deflate\r\n\r\n")
     watcher: StreamWatcher[Any] = StreamWatcher(JSONDecoder(response))

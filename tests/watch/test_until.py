@@ -1,4 +1,4 @@
-"""Waiting for events: conditions that have to come true one after another."""
+"""Waiting until conditions on a watch's events have come true."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from tests.support.objects import stored_pod as pod
+from tests.support.waiting import DEADLINE
 from watch import (
     ApiError,
     Channel,
@@ -28,13 +30,6 @@ from watch import (
     until_with_retry,
 )
 from watch.request_scope import current_scope
-
-LIMIT = 10.0
-
-
-def pod(name: str, version: int) -> dict[str, Any]:
-    return {"metadata": {"name": name, "resourceVersion": str(version)}}
-
 
 ADDED = Event(EventType.ADDED, pod("a", 6))
 MODIFIED = Event(EventType.MODIFIED, pod("a", 7))
@@ -69,24 +64,24 @@ def fake(*events: Event[Any]) -> FakeWatcher[Any]:
 
 @pytest.mark.parametrize("timeout", [60, None], ids=["TestUntil", "TestUntilTimeout"])
 def test_returns_the_event_of_the_last_condition(timeout):
-    """Go: TestUntil, TestUntilTimeout. ADDED, then MODIFIED, are waited for, with and without a limit."""
+    """Go: TestUntil, TestUntilTimeout. It waits for ADDED, then MODIFIED, with and without a time-out."""
     assert until(fake(ADDED, MODIFIED), is_added, is_modified, timeout=timeout) == MODIFIED
 
 
 def test_the_next_condition_is_tried_on_the_last_event():
-    """Go: TestUntilMultipleConditions. One event can make several conditions true, without a wait between them."""
+    """Go: TestUntilMultipleConditions. One event can make several conditions true."""
     seen = []
 
     def note(event):
         seen.append(event)
         return True
 
-    assert until(fake(ADDED), is_added, note, is_added, timeout=LIMIT) == ADDED
+    assert until(fake(ADDED), is_added, note, is_added, timeout=DEADLINE) == ADDED
     assert seen == [ADDED]
 
 
 def test_a_condition_that_never_comes_true_times_out():
-    """Go: TestUntilMultipleConditionsFail. The error says so and carries the last event."""
+    """Go: TestUntilMultipleConditionsFail. The error carries the last event."""
     watcher = fake(ADDED)
     with pytest.raises(WatchTimeoutError, match=r"^timed out waiting for the condition$") as caught:
         until(watcher, is_added, is_added, is_deleted, timeout=0.05)
@@ -96,23 +91,23 @@ def test_a_condition_that_never_comes_true_times_out():
 
 
 def test_a_condition_that_raises_ends_the_wait():
-    """Go: TestUntilErrorCondition. The error has the condition's text, its exception as the cause, and the event."""
+    """Go: TestUntilErrorCondition. The error has the exception's text, the exception as its cause, and the event."""
     watcher = fake(ADDED)
     with pytest.raises(ConditionError, match="something bad") as caught:
-        until(watcher, is_added, something_bad, timeout=LIMIT)
+        until(watcher, is_added, something_bad, timeout=DEADLINE)
     assert isinstance(caught.value.__cause__, RuntimeError)
     assert caught.value.last_event == ADDED
     assert watcher.is_stopped()
 
 
-def test_a_time_out_that_a_condition_raises_is_no_time_out():
-    """A condition's own TimeoutError is told apart from the time being up."""
+def test_a_timeout_error_of_a_condition_is_a_condition_error():
+    """A condition's own TimeoutError becomes a ConditionError."""
 
     def slow(event):
         raise TimeoutError
 
     with pytest.raises(ConditionError, match="TimeoutError"):
-        until(fake(ADDED), slow, timeout=LIMIT)
+        until(fake(ADDED), slow, timeout=DEADLINE)
 
 
 @pytest.mark.parametrize(
@@ -123,18 +118,18 @@ def test_a_stream_that_ends_early_raises(events, last):
     watcher = fake(*events)
     watcher.stop()
     with pytest.raises(WatchClosedError, match=r"^watch closed before UntilWithoutRetry timeout$") as caught:
-        until(watcher, is_deleted, timeout=LIMIT)
+        until(watcher, is_deleted, timeout=DEADLINE)
     assert caught.value.last_event == last
 
 
 def test_an_empty_watch_has_closed():
-    """client-go source. A watch that ended before it began gives the same error at once."""
+    """client-go source. A watch that has ended already raises the same error at once."""
     with pytest.raises(WatchClosedError):
         until(EmptyWatcher(), is_added)
 
 
 def test_without_conditions_it_returns_none_and_stops_the_watch():
-    """client-go source. No conditions at all are met without an event."""
+    """client-go source. Without conditions it returns None and reads no event."""
     watcher = fake(ADDED)
     assert until(watcher) is None
     assert watcher.is_stopped()
@@ -154,7 +149,7 @@ def interrupt(event):
     ],
 )
 def test_the_watch_is_always_stopped(condition, raised):
-    """client-go source. However it ends, the watch has been stopped; an interrupt passes through as it is."""
+    """client-go source. The watch is stopped in every case; KeyboardInterrupt passes through unchanged."""
     watcher = fake(ADDED)
     if raised is None:
         until(watcher, condition, timeout=0)
@@ -165,7 +160,7 @@ def test_the_watch_is_always_stopped(condition, raised):
 
 
 def test_a_watch_whose_channel_cannot_be_had_is_stopped():
-    """Even a watcher that fails at once is stopped."""
+    """A watcher that raises when it is read is stopped."""
 
     class Broken(FakeWatcher):
         def result_chan(self):
@@ -180,8 +175,8 @@ def test_a_watch_whose_channel_cannot_be_had_is_stopped():
     assert stopped == [True]
 
 
-def test_zero_tries_what_is_there():
-    """With a time-out of 0 the events that are there are tried, and nothing is waited for."""
+def test_a_timeout_of_zero_looks_at_ready_events_only():
+    """A time-out of 0 looks at the events that are ready, and does not wait."""
     assert until(fake(ADDED, MODIFIED), is_added, is_modified, timeout=0) == MODIFIED
     with pytest.raises(WatchTimeoutError) as caught:
         until(fake(ADDED), is_added, is_modified, timeout=0)
@@ -192,14 +187,14 @@ def test_zero_tries_what_is_there():
 
 
 def test_a_negative_time_out_is_logged_and_taken_for_zero(caplog):
-    """client-go source, ContextWithOptionalTimeout. It is a mistake, but no reason to wait for ever or to fail."""
+    """client-go source, ContextWithOptionalTimeout. It is logged as a mistake and treated as 0."""
     with caplog.at_level(logging.ERROR):
         assert until(fake(ADDED), is_added, timeout=-1) == ADDED
-    assert "must not be negative" in caplog.text
+    assert "is negative" in caplog.text
 
 
 class Endless(EmptyWatcher):
-    """A watch in which there is always another event."""
+    """A watch in which another event is always ready."""
 
     def next_batch(self, timeout=None):
         return [ADDED]
@@ -207,14 +202,14 @@ class Endless(EmptyWatcher):
 
 @pytest.mark.parametrize("timeout", [0, 0.05])
 def test_the_time_is_up_though_events_come(timeout):
-    """A stream of events that never stops does not keep the time-out from being noticed."""
+    """Events without end do not extend the time-out."""
     with pytest.raises(WatchTimeoutError) as caught:
         until(Endless(), never, timeout=timeout)
     assert caught.value.last_event == ADDED
 
 
 def test_events_that_come_later_are_waited_for(run):
-    """Conditions are tried on events as they come, on the caller's thread."""
+    """Conditions are called with events as they come, on the caller's thread."""
     watcher: FakeWatcher[Any] = FakeWatcher()
     threads = []
 
@@ -227,13 +222,13 @@ def test_events_that_come_later_are_waited_for(run):
         watcher.action(*MODIFIED)
 
     producer = run(produce)
-    assert until(watcher, is_added, condition, timeout=LIMIT) == MODIFIED
+    assert until(watcher, is_added, condition, timeout=DEADLINE) == MODIFIED
     assert set(threads) == {threading.get_ident()}
     producer.result()
 
 
 def test_a_batch_watcher_is_read_in_batches_without_a_thread():
-    """Where the watcher can be pulled, until pulls: conditions are met within one batch, and no thread is started."""
+    """A BatchWatcher is read in batches, and no thread is started."""
 
     class Decoder:
         closed = False
@@ -253,19 +248,19 @@ def test_a_batch_watcher_is_read_in_batches_without_a_thread():
     def pulled(event):
         return threading.active_count() == before and is_modified(event)
 
-    # What came with that event and behind it does not count.
+    # The later events of the same batch do not count.
     assert until(StreamWatcher(decoder), is_added, pulled) == MODIFIED
     assert decoder.closed
 
 
 def test_a_condition_is_not_tried_on_events_before_its_turn():
-    """Events that went by before the condition ahead was met do not count."""
+    """A condition does not see the events before the one that made the condition ahead of it true."""
     with pytest.raises(WatchTimeoutError):
         until(fake(MODIFIED, ADDED), is_added, is_modified, timeout=0)
 
 
 class Server:
-    """A list-watch over a history of events: a watch brings those after its version, and stays open unless told."""
+    """A list-watch over a history of events. A watch sends those after its version, and stays open by default."""
 
     def __init__(self, *history: Event[Any], items: list[Any] | None = None, version: str = "5") -> None:
         self.history = history
@@ -300,10 +295,10 @@ class Page:
 
 
 def test_until_with_retry_goes_on_over_a_broken_watch():
-    """client-go source, Until. It is a RetryWatcher under the rules of until: each watch call brings one event here."""
+    """client-go source, Until. It resumes: each watch call here sends one event."""
     server = Server(ADDED, MODIFIED)
     server.break_after = 1
-    assert until_with_retry("5", server, is_added, is_modified, timeout=LIMIT) == MODIFIED
+    assert until_with_retry("5", server, is_added, is_modified, timeout=DEADLINE) == MODIFIED
     assert [options.resource_version for options in server.watches] == ["5", "6"]
 
 
@@ -315,14 +310,14 @@ def test_until_with_retry_refuses_an_unset_version(version):
 
 
 def test_until_with_retry_times_out_with_the_last_event():
-    """The time-out holds over all its watches."""
+    """The time-out is for all of its watches together."""
     with pytest.raises(WatchTimeoutError) as caught:
         until_with_retry("5", Server(ADDED), is_added, is_modified, timeout=0.1)
     assert caught.value.last_event == ADDED
 
 
 def test_until_with_retry_sees_the_error_that_ends_its_watch():
-    """An expired version comes as an ERROR event, which a condition can tell, and then the watch has closed."""
+    """For an expired version the conditions see an ERROR event, and then the watch has closed."""
     gone = Event(EventType.ERROR, ApiError(410, "Expired", "too old resource version").to_status())
 
     class Expired(Server):
@@ -332,28 +327,28 @@ def test_until_with_retry_sees_the_error_that_ends_its_watch():
             return ProxyWatcher(channel)
 
     with pytest.raises(WatchClosedError) as caught:
-        until_with_retry("5", Expired(), is_added, timeout=LIMIT)
+        until_with_retry("5", Expired(), is_added, timeout=DEADLINE)
     assert caught.value.last_event == gone
     assert until_with_retry("5", Expired(), lambda event: event.type == "ERROR") == gone
 
 
-def test_list_watch_until_takes_what_is_there():
-    """client-go source, ListWatchUntil. Listed objects count as ADDED; when they suffice, nothing is watched."""
+def test_list_watch_until_uses_the_listed_objects():
+    """client-go source, ListWatchUntil. Listed objects count as ADDED; where they suffice, no watch is opened."""
     server = Server(items=[pod("a", 3), pod("b", 4)])
-    found = list_watch_until(server, lambda event: event.object["metadata"]["name"] == "b", timeout=LIMIT)
+    found = list_watch_until(server, lambda event: event.object["metadata"]["name"] == "b", timeout=DEADLINE)
     assert found == Event(EventType.ADDED, pod("b", 4))
     assert server.watches == []
 
 
 def test_list_watch_until_goes_on_watching_from_the_list():
-    """client-go source, ListWatchUntil. Conditions not met by the list are tried on what comes after its version."""
+    """client-go source, ListWatchUntil. After the list the conditions see the events after its version."""
     server = Server(ADDED, MODIFIED, items=[pod("a", 3)])
-    assert list_watch_until(server, is_added, is_modified, timeout=LIMIT) == MODIFIED
+    assert list_watch_until(server, is_added, is_modified, timeout=DEADLINE) == MODIFIED
     assert server.watches == [ListOptions(resource_version="5", allow_watch_bookmarks=True)]
 
 
 def test_list_watch_until_keeps_the_order_of_conditions():
-    """A later condition that the list's last object would meet waits for the one before it."""
+    """A later condition waits for the one before it, though the last listed object would make it true."""
     server = Server(Event("MODIFIED", pod("x", 9)), items=[pod("a", 3)])
     met = []
 
@@ -361,13 +356,13 @@ def test_list_watch_until_keeps_the_order_of_conditions():
         met.append(event.object["metadata"]["name"])
         return True
 
-    assert list_watch_until(server, is_modified, second, timeout=LIMIT) == Event("MODIFIED", pod("x", 9))
+    assert list_watch_until(server, is_modified, second, timeout=DEADLINE) == Event("MODIFIED", pod("x", 9))
     assert met == ["x"]
 
 
-@pytest.mark.parametrize("timeout", [None, LIMIT], ids=["unlimited", "limited"])
+@pytest.mark.parametrize("timeout", [None, DEADLINE], ids=["unlimited", "limited"])
 def test_list_watch_until_reads_all_pages(timeout):
-    """A list that comes in pages is followed to its end, and watched from the first page's version."""
+    """All pages of a list are read, and the watch begins at the first page's version."""
 
     class Paged(Server):
         def list(self, options):
@@ -388,14 +383,14 @@ def test_list_watch_until_reads_all_pages(timeout):
 
 
 def test_list_watch_until_asks_for_no_page_that_it_does_not_need():
-    """Conditions met by the first page end the listing."""
+    """Where the first page suffices, no other page is requested."""
 
     class Paged(Server):
         def list(self, options):
             assert not options.continue_
             return Page([pod("a", 3)], "5", "token")
 
-    assert list_watch_until(Paged(), is_added, timeout=LIMIT) == Event("ADDED", pod("a", 3))
+    assert list_watch_until(Paged(), is_added, timeout=DEADLINE) == Event("ADDED", pod("a", 3))
 
 
 def test_list_watch_until_without_conditions_asks_nothing():
@@ -405,9 +400,9 @@ def test_list_watch_until_without_conditions_asks_nothing():
     assert server.lists == []
 
 
-@pytest.mark.parametrize("timeout", [None, LIMIT], ids=["unlimited", "limited"])
+@pytest.mark.parametrize("timeout", [None, DEADLINE], ids=["unlimited", "limited"])
 def test_a_list_that_fails_raises(timeout):
-    """client-go source, ListWatchUntil. The server's refusal of the list is the caller's to handle."""
+    """client-go source, ListWatchUntil. An error of the list is raised."""
 
     class Refusing(Server):
         def list(self, options):
@@ -418,7 +413,7 @@ def test_a_list_that_fails_raises(timeout):
 
 
 def test_a_list_that_hangs_is_given_up():
-    """When the time is up during the list, the request under way is cancelled, and its thread ends."""
+    """When the time is up during the list, the request is cancelled and its thread ends."""
 
     class Hanging(Server):
         def list(self, options):
@@ -426,18 +421,18 @@ def test_a_list_that_hangs_is_given_up():
             scope = current_scope()
             assert scope is not None
             withdraw = scope.on_cancel(cancelled.set)
-            assert cancelled.wait(LIMIT)
+            assert cancelled.wait(DEADLINE)
             withdraw()
             raise ConnectionError
 
     began = time.monotonic()
     with pytest.raises(WatchTimeoutError, match="timed out waiting for the condition"):
         list_watch_until(Hanging(), is_added, timeout=0.05)
-    assert time.monotonic() - began < LIMIT / 2
+    assert time.monotonic() - began < DEADLINE / 2
 
 
-def test_list_watch_until_with_zero_tries_the_list_only():
-    """A time-out of 0 tries what a list brings, however long that takes, and opens no watch."""
+def test_list_watch_until_with_zero_looks_at_the_list_only():
+    """A time-out of 0 waits for the list, looks at its objects, and opens no watch."""
 
     class Slow(Server):
         def list(self, options):
@@ -453,16 +448,16 @@ def test_list_watch_until_with_zero_tries_the_list_only():
 
 
 def test_list_watch_until_stops_at_a_condition_that_raises():
-    """A condition that raises on a listed object ends it as one on a watched event does."""
+    """A condition that raises on a listed object ends the wait as on a watched event."""
     server = Server(items=[pod("a", 3)])
     with pytest.raises(ConditionError, match="something bad") as caught:
-        list_watch_until(server, something_bad, timeout=LIMIT)
+        list_watch_until(server, something_bad, timeout=DEADLINE)
     assert caught.value.last_event == Event("ADDED", pod("a", 3))
 
 
 def test_a_race_free_fake_is_waited_for(run):
-    """until wakes for an event that is put without a hand-off, too."""
+    """It wakes for events that are put without a hand-off, too."""
     watcher: RaceFreeFakeWatcher[Any] = RaceFreeFakeWatcher()
-    waiting = run(lambda: until(watcher, is_added, timeout=LIMIT))
+    waiting = run(lambda: until(watcher, is_added, timeout=DEADLINE))
     watcher.action(*ADDED)
     assert waiting.result() == ADDED

@@ -1,4 +1,4 @@
-"""What every watcher has in common, the ones for tests included."""
+"""The behaviour that all watchers share, those for tests included."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.waiting import DEADLINE
 from watch import (
     ApiError,
     BatchWatcher,
@@ -31,7 +32,6 @@ from watch import (
 )
 from watch.byte_source import NotReadyError
 
-LIMIT = 10.0
 EVENTS = [
     Event(kind, {"metadata": {"name": "a", "resourceVersion": str(version)}})
     for version, kind in enumerate(["ADDED", "MODIFIED", "MODIFIED", "DELETED"], 2)
@@ -41,7 +41,7 @@ GONE = Event("ERROR", ApiError(410, "Expired", "too old").to_status())
 
 @dataclass
 class Subject:
-    """A watcher, and how events get into it."""
+    """A watcher, and the way to send events into it."""
 
     watcher: Watcher[Any]
     send: Callable[[Event[Any]], object]
@@ -54,7 +54,7 @@ class Subject:
 
 
 class Decoder:
-    """Gives what is put into a channel, one by one."""
+    """Returns the items of a channel one at a time."""
 
     def __init__(self) -> None:
         self.channel: Channel[Event[Any]] = Channel(None)
@@ -70,7 +70,7 @@ class Decoder:
 
 
 class BatchDecoder(Decoder):
-    """The same in batches, and it can be told when to give up."""
+    """The same in batches, with time-outs."""
 
     takes_timeout = True
 
@@ -125,7 +125,7 @@ def retrying() -> Subject:
         lambda event: below.action(*event),
         lambda: below.action(*GONE),
         [GONE],
-        lambda: watcher.done.wait(LIMIT) or pytest.fail("not done"),
+        lambda: watcher.done.wait(DEADLINE) or pytest.fail("not done"),
     )
 
 
@@ -166,7 +166,7 @@ def subject(request: pytest.FixtureRequest) -> Iterator[Subject]:
 
 @pytest.fixture
 def send(subject: Subject, run: Any) -> Callable[..., Any]:
-    """Sends events beside the test, then, if asked, ends the watch; a stop meanwhile is no failure."""
+    """Sends events on another thread and then, if asked, ends the watch. A stop during it is expected."""
 
     def produce(events: list[Event[Any]], end: bool) -> None:
         with contextlib.suppress(ChannelClosedError):
@@ -208,13 +208,13 @@ readers = pytest.mark.parametrize("read", [by_iteration, by_channel, by_batches]
 
 
 def test_it_is_a_watcher(subject):
-    """Every one of them satisfies the protocol."""
+    """Every watcher satisfies the protocol."""
     assert isinstance(subject.watcher, Watcher)
 
 
 @readers
 def test_it_yields_its_events_and_ends_with_its_source(subject, send, read):
-    """However it is read, events come in order, each once, and the end of the source is its end."""
+    """Every way of reading gives each event once and in order, and ends when the source ends."""
     takes_events(subject)
     send(*EVENTS, end=True)
     assert read(subject.watcher) == EVENTS + subject.last
@@ -222,7 +222,7 @@ def test_it_yields_its_events_and_ends_with_its_source(subject, send, read):
 
 @readers
 def test_reading_ends_after_a_stop(subject, read):
-    """Whoever begins to read after a stop finds the end."""
+    """A reader that begins after a stop finds the end."""
     subject.watcher.stop()
     if isinstance(subject.watcher, ProxyWatcher) and read is by_channel:
         pytest.skip("its channel stays open")
@@ -231,7 +231,7 @@ def test_reading_ends_after_a_stop(subject, read):
 
 @readers
 def test_a_stop_is_prompt_while_a_read_is_blocked(subject, run, read):
-    """A reader that waits for the first event is freed within moments."""
+    """A stop ends a reader's wait for the first event at once."""
     if isinstance(subject.watcher, ProxyWatcher) and read is by_channel:
         pytest.skip("its channel stays open")
     reader = run(read, subject.watcher)
@@ -244,7 +244,7 @@ def test_a_stop_is_prompt_while_a_read_is_blocked(subject, run, read):
 
 
 def test_a_stop_is_prompt_between_events(subject, send, run):
-    """So is one that has read before and waits for more."""
+    """A stop ends a reader's wait for a further event at once."""
     takes_events(subject)
     send(EVENTS[0])
     iterator = iter(subject.watcher)
@@ -256,11 +256,11 @@ def test_a_stop_is_prompt_between_events(subject, send, run):
 
 
 def test_stop_is_idempotent_and_from_any_thread(subject, run):
-    """Many threads may stop it at once, and again."""
+    """Many threads may stop a watcher, at once and again."""
     barrier = threading.Barrier(4)
 
     def stop() -> None:
-        barrier.wait(LIMIT)
+        barrier.wait(DEADLINE)
         subject.watcher.stop()
 
     for task in [run(stop) for _ in range(4)]:
@@ -270,7 +270,7 @@ def test_stop_is_idempotent_and_from_any_thread(subject, run):
 
 
 def test_a_stop_leaves_nothing_waiting_though_events_were_not_read(subject, send):
-    """client-go source. A consumer stops it even if it never read: producers, and threads of its own, are let go of."""
+    """client-go source. A stop without a read ends the waits of producers and of the watcher's own threads."""
     producer = send(*EVENTS)
     subject.watcher.result_chan()
     subject.watcher.stop()
@@ -278,7 +278,7 @@ def test_a_stop_leaves_nothing_waiting_though_events_were_not_read(subject, send
 
 
 def test_the_reader_may_stop_it(subject, send):
-    """A stop from within the iteration ends it, at the latest behind what has come already."""
+    """A stop within an iteration ends it, at the latest after the events that are ready."""
     takes_events(subject)
     producer = send(*EVENTS)
     seen = []
@@ -291,7 +291,7 @@ def test_the_reader_may_stop_it(subject, send):
 
 
 def test_a_with_block_stops_it(subject):
-    """The block is entered with the watcher itself, and stops it, also when it is left by an exception."""
+    """A `with` block gives the watcher itself, and stops it, also after an exception."""
     with pytest.raises(LookupError), subject.watcher as entered:
         assert entered is subject.watcher
         raise LookupError
@@ -299,7 +299,7 @@ def test_a_with_block_stops_it(subject):
 
 
 def test_the_channel_is_always_the_same(subject):
-    """Asking again, also after a stop, gives the channel that was given first."""
+    """Every call, also after a stop, returns the same channel."""
     channel = subject.watcher.result_chan()
     assert subject.watcher.result_chan() is channel
     subject.watcher.stop()
@@ -307,7 +307,7 @@ def test_the_channel_is_always_the_same(subject):
 
 
 def test_the_channel_is_closed_at_the_end(subject, send):
-    """Once the last event was taken, the channel says that it is closed."""
+    """When the last event was taken, the channel is closed."""
     takes_events(subject)
     send(EVENTS[0], end=True)
     channel = subject.watcher.result_chan()
@@ -316,7 +316,7 @@ def test_the_channel_is_closed_at_the_end(subject, send):
 
 
 def test_an_iteration_that_breaks_off_loses_nothing(subject, send):
-    """What one iteration did not come to is there for the next, even if both came at once."""
+    """Events that one iteration left unread come in the next, even if they came in one batch."""
     takes_events(subject)
     producer = send(*EVENTS, end=True)
     if isinstance(subject.watcher, BatchWatcher):
@@ -325,22 +325,22 @@ def test_an_iteration_that_breaks_off_loses_nothing(subject, send):
 
 
 def test_batches_tell_a_time_out_from_the_end(subject, send):
-    """Where it can be pulled, next_batch raises TimeoutError as long as it may go on, and then WatchClosedError."""
+    """next_batch raises TimeoutError while events may come, and WatchClosedError at the end."""
     if not isinstance(subject.watcher, BatchWatcher):
         pytest.skip("cannot be pulled")
     for timeout in (0, 0.01):
         with pytest.raises(TimeoutError):
             subject.watcher.next_batch(timeout)
     send(EVENTS[0])
-    assert subject.watcher.next_batch(LIMIT) == [EVENTS[0]]
+    assert subject.watcher.next_batch(DEADLINE) == [EVENTS[0]]
     subject.watcher.stop()
     for _ in range(2):
         with pytest.raises(WatchClosedError):
-            subject.watcher.next_batch(LIMIT)
+            subject.watcher.next_batch(DEADLINE)
 
 
 def test_batches_follow_on_an_iteration(subject, send):
-    """What came with an event that was read by iteration is what next_batch, or the channel, gives next."""
+    """Events that came in one batch with an iterated one come next from next_batch or the channel."""
     takes_events(subject)
     if not isinstance(subject.watcher, BatchWatcher):
         pytest.skip("cannot be pulled")

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from informer.objects.keys import namespaced_name
 from informer.testing.storage.field_selector import fields_of
 from watch.concurrency import RLock
 
@@ -290,7 +291,7 @@ def make_stored(obj: dict[str, Any], bucket: Bucket, version: int) -> Stored:
     namespace, name = metadata.get("namespace", ""), metadata["name"]
     body = {key: value for key, value in obj.items() if key not in ("kind", "apiVersion", "metadata")}
     return Stored(
-        key=f"{namespace}/{name}" if namespace else name,
+        key=namespaced_name(namespace, name),
         namespace=namespace,
         name=name,
         uid=metadata["uid"],

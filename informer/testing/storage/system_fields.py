@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from informer.objects.keys import namespaced_name
 from informer.testing.storage.served_resources import ServedResource
 
 __all__ = ["changed_object", "key_of", "mark_deleted", "new_object"]
@@ -27,7 +28,7 @@ _NO_CONTENT = frozenset(("metadata", "status", "kind", "apiVersion"))
 def key_of(metadata: Mapping[str, Any]) -> str:
     """Returns the key under which an object is stored."""
     namespace = metadata.get("namespace")
-    return f"{namespace}/{metadata['name']}" if namespace else str(metadata["name"])
+    return namespaced_name(namespace or "", str(metadata["name"]))
 
 
 def now() -> str:

@@ -1,7 +1,6 @@
-"""A TCP proxy that misbehaves on demand, between a client and a server, and knows nothing of what passes through it.
+"""A TCP proxy that causes network faults on demand, between a client and a server; it does not interpret what passes.
 
-Runs on one thread of its own: everything that goes wrong here goes wrong for all connections at the same moment, as it does
-when a network or a load balancer fails.
+It runs on one thread, so that each fault hits all connections at the same moment, as when a network or load balancer fails.
 """
 
 from __future__ import annotations
@@ -20,12 +19,12 @@ from informer.testing.processes.ports import free_ports
 from watch.concurrency import Lock, Worker
 
 _PIECE = 16 * 1024
-# Bytes that may wait for a side that does not read.
+# The most bytes that wait for a side which does not read.
 _MOST_WAITING = 256 * 1024
 
 
 class _Side:
-    """One of the two sockets of a connection, and what waits to be sent to it."""
+    """One of the two sockets of a connection, and the bytes waiting to be sent to it."""
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
@@ -39,20 +38,20 @@ class _Pair:
     def __init__(self, client: _Side, server: _Side | None, truncate_at: int | None) -> None:
         self.client = client
         self.server = server
-        self.truncate_at = truncate_at  # so many more bytes of the server's are passed on, then it is cut
+        self.truncate_at = truncate_at  # after this many more bytes from the server the connection is cut
         self.closed = False
 
 
 class FaultProxy:
-    """A proxy in front of a server.
+    """A TCP proxy in front of a server.
 
     Args:
-        host: of the server.
-        port: of the server.
+        host: the server's host.
+        port: the server's port.
         random: chooses where streams are truncated.
-        listen: the address of this machine at which it listens.
+        listen: the local address to listen at.
 
-    Threads: every method may be called from any thread.
+    Threads: any thread may call its methods.
     """
 
     def __init__(self, host: str, port: int, *, random: Random | None = None, listen: str = "127.0.0.1") -> None:
@@ -63,11 +62,11 @@ class FaultProxy:
         self._selector = selectors.DefaultSelector()
         self._wake_in, self._wake_out = socket.socketpair()
         self._wake_in.setblocking(False)
-        self._pairs: set[_Pair] = set()  # the proxy thread's own, as is everything that has no word here
+        self._pairs: set[_Pair] = set()  # the proxy thread's own, like everything without a note here
         self._silent: list[_Pair] = []
-        self._accepted: list[float] = []  # moments; guarded by _lock
+        self._accepted: list[float] = []  # monotonic times; guarded by _lock
         self._commands: list[Callable[[], object]] = []  # guarded by _lock
-        # A port that no outgoing connection is given while nobody listens on it.
+        # A port outside the range for outgoing connections, so that it stays free while the proxy does not listen.
         (self.port,) = free_ports(1)
         self._listener = self._listen(self.port)
         self._frozen = False
@@ -79,15 +78,15 @@ class FaultProxy:
         self._stopping = False
         self._worker = Worker(self._run, "fault-proxy").start()
 
-    # What is asked of it
+    # Faults
 
     def cut(self, *, reset: bool = True) -> int:
-        """Ends every connection, with a reset or (False) with a plain end; returns how many there were."""
+        """Ends every connection, with a reset or (`reset=False`) a plain end; returns how many there were."""
         return len(self._do(lambda: [self._close(pair, reset=reset) for pair in list(self._pairs)]))
 
     @contextlib.contextmanager
     def truncating(self, within: int) -> Iterator[None]:
-        """Meanwhile, every connection is cut after a random number of the server's bytes, at most `within`."""
+        """Within the `with` block, cuts every connection after a random number of the server's bytes, at most `within`."""
         self._do(lambda: self._set_truncation(within))
         try:
             yield
@@ -96,7 +95,7 @@ class FaultProxy:
 
     @contextlib.contextmanager
     def frozen(self) -> Iterator[None]:
-        """Meanwhile nothing passes, in either direction, and no connection ends."""
+        """Within the `with` block, passes no bytes in either direction and ends no connection."""
         self._do(lambda: setattr(self, "_frozen", True))
         try:
             yield
@@ -104,9 +103,9 @@ class FaultProxy:
             self._do(lambda: setattr(self, "_frozen", False))
 
     def silence(self) -> None:
-        """From now on nothing passes on the connections that are open, and they never end; new ones are as always.
+        """Passes no more bytes on the connections that are open, and never ends them; new connections work.
 
-        Those that were silenced before are ended, so that they do not pile up.
+        Connections silenced by an earlier call are ended, so that they do not accumulate.
         """
 
         def silence() -> None:
@@ -124,7 +123,7 @@ class FaultProxy:
 
     @contextlib.contextmanager
     def refusing(self) -> Iterator[None]:
-        """Meanwhile nobody listens, and every connection is cut."""
+        """Within the `with` block, refuses connections; open ones are cut."""
 
         def refuse() -> None:
             self._selector.unregister(self._listener)
@@ -143,7 +142,7 @@ class FaultProxy:
 
     @contextlib.contextmanager
     def routed_to(self, host: str, port: int) -> Iterator[None]:
-        """Meanwhile connections go to another server; at the begin and at the end, all that there are are cut."""
+        """Within the `with` block, connects clients to another server; open connections are cut at its start and end."""
 
         def route(target: tuple[str, int]) -> None:
             self._target = target
@@ -159,7 +158,7 @@ class FaultProxy:
 
     @contextlib.contextmanager
     def slow(self, bytes_per_second: float) -> Iterator[None]:
-        """Meanwhile so many of the server's bytes pass a second, on all connections together."""
+        """Within the `with` block, passes `bytes_per_second` bytes of the server, on all connections together."""
         self._do(lambda: setattr(self, "_bytes_per_second", bytes_per_second))
         try:
             yield
@@ -167,23 +166,23 @@ class FaultProxy:
             self._do(lambda: setattr(self, "_bytes_per_second", None))
 
     def accepted(self) -> list[float]:
-        """When each connection was opened so far, by the monotonic clock."""
+        """Returns the monotonic time of each accepted connection."""
         with self._lock:
             return list(self._accepted)
 
     def truncated(self) -> int:
-        """How many connections `truncating` has cut so far."""
+        """Returns how many connections `truncating` has cut."""
         return int(self._do(lambda: self._truncated))
 
     def close(self) -> None:
-        """Ends everything."""
+        """Closes all connections and stops the thread."""
         self._do(lambda: setattr(self, "_stopping", True), wait=False)
         self._worker.join(10)
-        # Not by the thread, which may have heard of the end before it was woken for it.
+        # Closed here and not by the thread, which may have ended before the wake-up byte is sent.
         self._wake_in.close()
         self._wake_out.close()
 
-    # Its thread
+    # The proxy's thread
 
     def _run(self) -> None:
         self._selector.register(self._wake_in, selectors.EVENT_READ)
@@ -197,7 +196,7 @@ class FaultProxy:
                         self._accept()
                     else:
                         self._serve(key.data, events)
-                self._obey()
+                self._run_commands()
                 self._update_interest()
         finally:
             for pair in [*self._pairs, *self._silent]:
@@ -206,7 +205,7 @@ class FaultProxy:
             self._selector.close()
 
     def _do(self, command: Callable[[], Any], *, wait: bool = True) -> Any:
-        """Has the thread do something and waits until it has; returns what it returned, and raises what it raised."""
+        """Runs a command on the proxy's thread; returns its result or raises its error."""
         done = Event()
         outcome: list[Any] = []
         failure: list[Exception] = []
@@ -230,7 +229,7 @@ class FaultProxy:
             raise failure[0]
         return outcome[0]
 
-    def _obey(self) -> None:
+    def _run_commands(self) -> None:
         with self._lock:
             commands, self._commands = self._commands, []
         for command in commands:
@@ -260,7 +259,7 @@ class FaultProxy:
             return
         upstream.setblocking(False)
         for each in (sock, upstream):
-            # One that was reset meanwhile refuses it; reading it tells.
+            # A connection that was reset meanwhile refuses the option; the next read reports it.
             with contextlib.suppress(OSError):
                 each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         server = _Side(upstream)
@@ -364,7 +363,7 @@ class FaultProxy:
             pair.truncate_at = None if within is None else self._random.randint(0, within)
 
     def _unregister(self, side: _Side) -> None:
-        # Not registered, or closed already.
+        # It may not be registered, or be closed already.
         with contextlib.suppress(KeyError, ValueError):
             self._selector.unregister(side.sock)
 

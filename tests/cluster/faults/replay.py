@@ -1,4 +1,4 @@
-"""What a handler is told, checked call by call."""
+"""Checks the calls of a handler, one by one."""
 
 from __future__ import annotations
 
@@ -9,36 +9,36 @@ from watch.concurrency import Lock
 
 
 class Replay:
-    """Follows an informer through its handler's calls alone, and remembers what contradicts what was told before.
+    """Adds a handler to an informer, and records each call that contradicts the calls before it.
 
     Args:
-        informer: whose calls.
+        informer: the informer whose calls are checked.
     """
 
     def __init__(self, informer: Any) -> None:
         self._lock = Lock()
-        self._state: dict[str, int] = {}  # resourceVersions by name; guarded by _lock, as are the next three
-        self._last: dict[str, int] = {}  # the last version told of each name, deleted ones too
+        self._state: dict[str, int] = {}  # resourceVersions by name; guarded by _lock, like the next three
+        self._last: dict[str, int] = {}  # the last version of each name, deleted ones too
         self._contradictions: list[str] = []
-        self._told_at = 0.0
+        self._last_call_at = 0.0
         self._registration = informer.add_event_handler(
             on_add=self._add, on_update=self._update, on_delete=self._delete
         )
 
     def state(self) -> dict[str, int]:
-        """The resourceVersions, by name, to which the calls so far lead.
+        """Returns the resourceVersions by name that result from the calls so far.
 
         Raises:
-            AssertionError: the calls were not valid.
+            AssertionError: a call contradicts the calls before it.
         """
         with self._lock:
             assert not self._contradictions, self._contradictions[:5]
             return dict(self._state)
 
-    def told_at(self) -> float:
-        """When the last call came, by the monotonic clock."""
+    def last_call_at(self) -> float:
+        """Returns the monotonic time of the last call."""
         with self._lock:
-            return self._told_at
+            return self._last_call_at
 
     def _add(self, obj: Any) -> None:
         name, version = obj.name, int(obj.resource_version)
@@ -46,7 +46,7 @@ class Replay:
             self._check(name not in self._state, f"add of {name} at {version}, which is there already")
             self._check(version > self._last.get(name, 0), f"add of {name} goes back in time to {version}")
             self._state[name] = self._last[name] = version
-            self._told_at = time.monotonic()
+            self._last_call_at = time.monotonic()
 
     def _update(self, old: Any, new: Any) -> None:
         name, version = new.name, int(new.resource_version)
@@ -56,7 +56,7 @@ class Replay:
             self._check(int(old.resource_version) == known, f"update of {name} from another version than {known}")
             self._check(version > self._last.get(name, 0), f"update of {name} goes back in time to {version}")
             self._state[name] = self._last[name] = version
-            self._told_at = time.monotonic()
+            self._last_call_at = time.monotonic()
 
     def _delete(self, obj: Any) -> None:
         name, version = obj.name, int(obj.resource_version)
@@ -65,7 +65,7 @@ class Replay:
             self._check(version >= self._last.get(name, 0), f"delete of {name} goes back in time to {version}")
             self._state.pop(name, None)
             self._last[name] = version
-            self._told_at = time.monotonic()
+            self._last_call_at = time.monotonic()
 
     def _check(self, is_valid: bool, otherwise: str) -> None:
         if not is_valid:

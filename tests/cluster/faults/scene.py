@@ -1,4 +1,4 @@
-"""Informers of every kind behind a proxy that fails, in front of a real server on which pods come and go."""
+"""Informers of every kind behind a proxy that causes faults, in front of a real server whose pods change all the time."""
 
 from __future__ import annotations
 
@@ -14,24 +14,25 @@ from tests.cluster.faults.proxy import FaultProxy
 from tests.cluster.faults.refuser import Refuser
 from tests.cluster.faults.replay import Replay
 from tests.cluster.faults.writer import Writer
+from tests.support.waiting import eventually
 
 WAYS = [{"watch_list": watch_list, "queue": queue} for watch_list in (False, True) for queue in ("in_order", "delta")]
-# For what comes after the last wait: a connection, a list, and other work on the machine.
+# Seconds for what follows the last wait: a connection, a list, and delays by other work on the machine.
 _SLACK = 3.0
-# Before a watch is resumed, when many in a row have ended at once.
+# Seconds before a watch is resumed when several in a row have ended at once: least and most.
 _LEAST_PAUSE = 0.1
 _MOST_PAUSE = 5.0
 
 
 class Recovery(NamedTuple):
-    """What a fault led to.
+    """The recovery from a fault.
 
     Args:
-        seconds: from its end until each informer's handler had been told of the server's state.
-        connections: opened at the proxy since it began.
-        requests: lists, watch lists and watches that were begun since then, of those whose end is known.
-        ended: when the fault did, by the monotonic clock.
-        lasted: seconds from its begin until all had recovered.
+        seconds: for each informer, from the end of the fault until its handler had the server's state.
+        connections: opened at the proxy since the fault began.
+        requests: lists, watch lists and watches that began and ended since then.
+        ended: the monotonic time at which the fault ended.
+        lasted: seconds from the start of the fault until all informers had recovered.
     """
 
     seconds: list[float]
@@ -42,13 +43,13 @@ class Recovery(NamedTuple):
 
 
 class Scene:
-    """See the module. All informers share one proxy: the faults take their time, and so last once for all of them.
+    """Informers of every kind behind one proxy. They share it because faults take time, which then passes once for all.
 
     Args:
-        namespace: of a server that may be killed.
-        backoff: the informers'.
-        silence_timeout: the informers', in seconds.
-        random: of the proxy, of the writer, and for faults.
+        namespace: a namespace of a server that may be killed.
+        backoff: the informers' backoff.
+        silence_timeout: the informers' silence time-out, in seconds.
+        random: used by the proxy, the writer and faults.
         pause: seconds between two writes.
     """
 
@@ -75,7 +76,7 @@ class Scene:
             for number, way in enumerate(WAYS)
         ]
         self.replays = [Replay(informer) for informer in self.informers]
-        self.errors: list[list[Exception]] = []  # what each informer was answered or lost its connection with
+        self.errors: list[list[Exception]] = []  # for each informer, the failures it got
 
     def start(self) -> None:
         """Starts the informers, and waits until they have synced."""
@@ -85,7 +86,7 @@ class Scene:
         self.errors = [_errors_of(informer) for informer in self.informers]
 
     def close(self) -> None:
-        """Ends everything."""
+        """Stops the informers, the proxy and the refusing server."""
         try:
             stopped = {informer.name: informer.stop(10) for informer in self.informers}
         finally:
@@ -93,43 +94,40 @@ class Scene:
             self.refuser.close()
         assert all(stopped.values()), stopped
 
-    # What faults need
+    # For faults
 
     def hold(self, seconds: float) -> None:
-        """Lets time pass."""
+        """Waits for `seconds`."""
         Event().wait(seconds)
 
     def wait_until(self, condition: Callable[[], bool], within: float = 20) -> None:
-        """For what nobody tells of."""
-        deadline = time.monotonic() + within
-        while not condition():
-            assert time.monotonic() < deadline, f"not within {within:g} s"
-            self.hold(0.02)
+        """Waits for a condition that sends no notification."""
+        assert eventually(condition, within), f"not within {within:g} s"
 
     def versions(self) -> list[str]:
-        """Up to where each informer has come."""
+        """Returns the version that each informer has reached."""
         return [informer.last_sync_resource_version for informer in self.informers]
 
     def longest_wait(self) -> float:
-        """The longest that an informer may wait between two tries, in seconds."""
+        """Returns the longest wait between two attempts of an informer, in seconds."""
         return max(self.backoff.maximum * (1 + self.backoff.jitter), _MOST_PAUSE)
 
     def server_state(self) -> dict[str, int]:
-        """What the server lists: resourceVersions by name."""
+        """Returns the resourceVersions, by name, of what the server lists."""
         pods = self.cluster.items(self.namespace.pods).values()
         return {pod["metadata"]["name"]: int(pod["metadata"]["resourceVersion"]) for pod in pods}
 
-    # A fault and what follows
+    # A fault and the recovery
 
     def undergo(self, fault: Callable[[Scene], object]) -> Recovery:
-        """Has a fault happen while pods are written, and waits until caches and handlers are at the server's state.
+        """Causes a fault while pods are written, and waits until caches and handlers have the server's state.
 
         Args:
-            fault: makes it happen; what it returns, if anything, is called in the end to check that it did.
+            fault: causes the fault. It may return a function, which is called at the end to check that the fault happened.
 
         Raises:
-            AssertionError: they are not, after the time that backoff and silence allow; handlers were told what cannot
-                be; or there were more connections or requests than the waits allow.
+            AssertionError: a cache or handler does not have the state in the time that backoff and silence allow; a handler
+                got contradicting calls; or there were more connections or requests than the waits allow.
         """
         for errors in self.errors:
             errors.clear()
@@ -165,29 +163,27 @@ class Scene:
             informer.wait_until(lambda cached=cached: cached() == listed, max(left, 0.01))
             assert cached() == listed, f"{informer} is not right {within:g} s after the fault: {informer.sync_error()}"
             self.wait_until(lambda replay=replay: replay.state() == versions)
-            yield max(0.0, replay.told_at() - since)
+            yield max(0.0, replay.last_call_at() - since)
 
     def _most_seconds(self, fault: Callable[[Scene], object]) -> float:
-        """The longest that an informer may take after the fault's end.
+        """Returns the longest time that an informer may take after the end of the fault, in seconds.
 
-        It may have begun its longest wait just before, and what it asks then may lead to one more: when it hears that its
-        version has expired.
+        Its longest wait may have begun just before, and the next request may lead to another wait, if its version has expired.
         """
         wait = self.backoff.maximum * (1 + self.backoff.jitter)
         seconds = wait + max(wait, _MOST_PAUSE) + _SLACK
         return seconds + self.silence_timeout * 1.1 if getattr(fault, "leads_to_silence", False) else seconds
 
     def _requests(self) -> int:
-        reflectors = [reflector for informer in self.informers for reflector in informer._reflectors()]
+        reflectors = [reflector for informer in self.informers for reflector in informer.controller.reflectors]
         return sum(reflector.lists + reflector.watches + reflector.watch_lists for reflector in reflectors)
 
 
 def most_requests(seconds: float, backoff: Backoff) -> int:
-    """How many requests, and so connections, one informer may begin in so many seconds.
+    """Returns how many requests, and so connections, one informer may begin in `seconds` seconds.
 
-    At first what was open is resumed, twice without a wait. From then on there is a pause before a watch is resumed, which
-    grows while watches go on ending at once, or else one of the backoff's waits, with a list and a watch after it. Jitter,
-    which makes waits longer, is left out.
+    At first an open watch is resumed, twice without a wait. After that there is either a growing pause before each watch that
+    keeps ending at once, or a wait of the backoff with a list and a watch. Jitter, which lengthens waits, is left out.
     """
     requests, passed, wait, pause = 4, 0.0, backoff.initial, _LEAST_PAUSE
     while True:
@@ -203,15 +199,15 @@ def most_requests(seconds: float, backoff: Backoff) -> int:
 
 
 def _errors_of(informer: Any) -> list[Exception]:
-    """Fills with what the decisions about an informer's next requests are told of failures."""
+    """Returns a list that collects the failures which the informer's reflector acts on."""
     errors: list[Exception] = []
-    (reflector,) = informer._reflectors()
+    (reflector,) = informer.controller.reflectors
     state = reflector._state
 
-    def spy(told: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    def spy(method: Callable[[Any], Any]) -> Callable[[Any], Any]:
         def call(error: Exception) -> Any:
             errors.append(error)
-            return told(error)
+            return method(error)
 
         return call
 

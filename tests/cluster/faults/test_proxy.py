@@ -1,4 +1,4 @@
-"""The proxy that misbehaves, in front of a server that sends back what it gets."""
+"""The fault proxy, in front of an echo server."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_everything_passes_and_connections_are_counted(proxy):
 
 @pytest.mark.parametrize("reset", [True, False])
 def test_cut_ends_connections(proxy, reset):
-    """A cut is a reset or a plain end, as asked for; the next connection works."""
+    """A cut is a reset or a plain end, as requested; the next connection works."""
     with connect(proxy) as sock:
         assert echoed(sock) == b"hello"
         proxy.cut(reset=reset)
@@ -67,7 +67,7 @@ def test_cut_ends_connections(proxy, reset):
 
 
 def test_truncation_cuts_within_its_bytes(proxy):
-    """A stream ends before it has brought more bytes than may pass."""
+    """A stream ends within the allowed number of bytes."""
     with proxy.truncating(10), connect(proxy) as sock:
         sock.sendall(b"y" * 50)
         got = b""
@@ -80,7 +80,7 @@ def test_truncation_cuts_within_its_bytes(proxy):
 
 
 def test_freeze_holds_everything_back_until_it_ends(proxy):
-    """What was sent while frozen arrives afterwards."""
+    """Bytes sent while frozen arrive afterwards."""
     with connect(proxy) as sock:
         assert echoed(sock) == b"hello"
         sock.settimeout(0.2)
@@ -93,7 +93,7 @@ def test_freeze_holds_everything_back_until_it_ends(proxy):
 
 
 def test_silenced_connection_stays_silent_and_a_new_one_works(proxy):
-    """Silence is for the connections that are open."""
+    """`silence` applies to open connections only."""
     with connect(proxy) as old, connect(proxy) as new:
         assert echoed(old) == b"hello"
         assert echoed(new) == b"hello"
@@ -105,16 +105,16 @@ def test_silenced_connection_stays_silent_and_a_new_one_works(proxy):
             assert echoed(fresh) == b"hello"
 
 
-def test_nobody_listens_while_refusing(proxy):
-    """Connections are refused, and taken again afterwards."""
+def test_connections_are_refused(proxy):
+    """Connections are refused, and accepted again afterwards."""
     with proxy.refusing(), pytest.raises(ConnectionRefusedError):
         connect(proxy)
     with connect(proxy) as sock:
         assert echoed(sock) == b"hello"
 
 
-def test_connections_go_elsewhere_while_routed(proxy):
-    """A connection that is open is cut, those that follow reach the other server, and afterwards the first one again."""
+def test_connections_are_routed_to_another_server(proxy):
+    """Open connections are cut; new ones reach the other server and, after the block, the first server again."""
     with socket.create_server(("127.0.0.1", 0)) as other, connect(proxy) as sock:
         other.settimeout(5)
         assert echoed(sock) == b"hello"
@@ -126,8 +126,8 @@ def test_connections_go_elsewhere_while_routed(proxy):
             assert echoed(again) == b"hello"
 
 
-def test_command_that_fails_is_told_to_its_caller(proxy):
-    """A port that is taken while nobody listens is an error of whoever asked, and the proxy goes on."""
+def test_failing_command_raises_in_its_caller(proxy):
+    """If the port is taken while the proxy refuses, the caller gets the error, and the proxy continues."""
     taken = socket.socket()
     with connect(proxy) as sock, pytest.raises(OSError, match="in use"), proxy.refusing():
         taken.bind(("127.0.0.1", proxy.port))
@@ -137,7 +137,7 @@ def test_command_that_fails_is_told_to_its_caller(proxy):
         assert proxy.truncated() == 0
 
 
-def test_slow_link_is_slow_and_whole(proxy):
+def test_slow_link_is_slow_and_complete(proxy):
     """All bytes arrive, no faster than allowed."""
     with proxy.slow(10_000), connect(proxy) as sock:
         sock.settimeout(0.1)

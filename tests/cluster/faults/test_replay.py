@@ -1,4 +1,4 @@
-"""What a handler is told: calls that contradict each other are found out."""
+"""The checks of a handler's calls find calls that contradict each other."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from tests.cluster.faults.replay import Replay
 
 
 @pytest.fixture
-def tell():
-    """Calls the handler, as (what, name, version) or ("update", name, old version, version); gives the replay."""
+def call_handler():
+    """Calls the handler with (what, name, version) or ("update", name, old version, version); returns the replay."""
     handlers = {}
     replay = Replay(SimpleNamespace(add_event_handler=lambda **functions: handlers.update(functions)))
 
-    def tell(*calls):
+    def call_handler(*calls):
         for what, name, *versions in calls:
             handlers[f"on_{what}"](*(SimpleNamespace(name=name, resource_version=str(version)) for version in versions))
         return replay
 
-    return tell
+    return call_handler
 
 
-def test_valid_calls_lead_to_a_state(tell):
-    """Adds, updates, deletes and adds of what was deleted end in the versions of what is left."""
-    replay = tell(
+def test_valid_calls_result_in_a_state(call_handler):
+    """Adds, updates, deletes and repeated adds result in the versions of the remaining objects."""
+    replay = call_handler(
         ("add", "a", 1), ("add", "b", 2), ("update", "a", 1, 3), ("delete", "b", 4), ("add", "b", 5), ("delete", "a", 3)
     )
     assert replay.state() == {"b": 5}
@@ -46,8 +46,8 @@ def test_valid_calls_lead_to_a_state(tell):
         ),
     ],
 )
-def test_calls_that_cannot_be_are_found_out(tell, calls, why):
-    """Whatever follows, the state of such calls is not given."""
-    replay = tell(*calls, ("add", "other", 9))
+def test_contradicting_calls_are_found(call_handler, calls, why):
+    """After such calls `state` raises, whatever calls follow."""
+    replay = call_handler(*calls, ("add", "other", 9))
     with pytest.raises(AssertionError, match=why):
         replay.state()

@@ -1,4 +1,4 @@
-"""What goes on in a cluster while it fails: pods come, change and go."""
+"""Keeps creating, changing and deleting pods during faults."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ class Writer:
     """Creates, changes and deletes pods, directly at the server, until it is stopped.
 
     Args:
-        namespace: where.
-        random: says what comes next.
+        namespace: where the pods are.
+        random: chooses the writes.
         pause: seconds between two writes.
-        names: how many pods there may be.
+        names: how many different pods there are.
     """
 
     def __init__(self, namespace: Any, random: Random, *, pause: float = 0.01, names: int = 30) -> None:
@@ -28,12 +28,12 @@ class Writer:
         self._random = random
         self._pause = pause
         self._names = [f"pod-{number}" for number in range(names)]
-        self._there: set[str] | None = None  # None when that is not known
+        self._existing: set[str] | None = None  # existing pods; None if unknown
         self._stop = Event()
         self._worker = Worker(self._run, "writer").start()
 
     def stop(self) -> None:
-        """Ends it, after the write that is under way."""
+        """Stops it after the write in progress."""
         self._stop.set()
         assert self._worker.join(35)
 
@@ -44,20 +44,20 @@ class Writer:
             try:
                 self._write(turn)
                 self.written += 1
-            # The server is down, or went down before it had answered: then nobody knows what it has done.
+            # The server is down, or went down before it answered; then it is unknown whether the write happened.
             except (urllib3.exceptions.HTTPError, AssertionError):
-                self._there = None
+                self._existing = None
 
     def _write(self, turn: int) -> None:
         namespace, cluster = self._namespace, self._namespace.cluster
-        if self._there is None:
-            self._there = {key.partition("/")[2] for key in cluster.items(namespace.pods)}
+        if self._existing is None:
+            self._existing = {key.partition("/")[2] for key in cluster.items(namespace.pods)}
         name = self._random.choice(self._names)
-        if name not in self._there:
+        if name not in self._existing:
             namespace.create_pods(name, turn=str(turn))
-            self._there.add(name)
+            self._existing.add(name)
         elif self._random.random() < 0.3:
             namespace.delete_pod(name)
-            self._there.discard(name)
+            self._existing.discard(name)
         else:
             namespace.label_pod(name, turn=str(turn))

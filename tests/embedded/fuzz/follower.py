@@ -1,4 +1,4 @@
-"""An informer under test, with all who listen to it, beside what it should have."""
+"""An informer under test with its handlers and event streams, and checks of each against the model."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from typing import Any
 
 from informer import Backoff, ListWatch, SharedInformer
 from tests.embedded.fuzz.model import Model
-from tests.embedded.fuzz.recorder import DEADLINE, Bell, Recorder, state_of
+from tests.embedded.fuzz.recorder import DEADLINE, Progress, Recorder, state_of
 from watch.concurrency import Worker
 
-# As many seconds pass on an informer's clock in one: pauses and resyncs of whole seconds come in time.
-_HASTE = 20.0
-# So many seconds, and a tenth more, a watch may be silent.
+# The informer's clock runs this many times as fast, so that pauses and resyncs of whole seconds happen in a short test.
+_SPEED = 20.0
+# Seconds that a watch may be silent; the informer adds a tenth.
 SILENCE = 0.25
 
 
-class HastyClock:
-    """A clock that runs fast."""
+class FastClock:
+    """A clock that runs `_SPEED` times as fast as real time."""
 
     def monotonic(self) -> float:
-        return time.monotonic() * _HASTE
+        return time.monotonic() * _SPEED
 
     def wait(self, condition_or_event: Any, timeout: float | None) -> bool:
-        return bool(condition_or_event.wait(None if timeout is None else timeout / _HASTE))
+        return bool(condition_or_event.wait(None if timeout is None else timeout / _SPEED))
 
 
 def color_of(obj: Any) -> str:
@@ -56,18 +56,18 @@ INDEXERS: dict[str, Callable[[Any], list[str]]] = {
 
 
 class Follower:
-    """See the module.
+    """An informer under test, with its handlers and event streams.
 
     Args:
-        model: what is followed.
-        api_client: closed in the end; its requests are known by the informer's name.
-        name: of the informer and of its threads, and of no other's.
+        model: the objects that it follows.
+        api_client: closed at the end; its requests carry the informer's name.
+        name: a unique name for the informer and its threads.
         namespaces: None for all.
-        red: only objects of this color.
-        plain: objects as dicts.
-        bell: rung at each progress.
-        gate: what its slow handlers wait for.
-        options: of the informer.
+        red: follow only objects of this color.
+        plain: get objects as dicts.
+        progress: notified at each progress.
+        gate: its slow handlers wait for this.
+        options: passed to the informer.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class Follower:
         namespaces: tuple[str, ...] | None,
         red: bool,
         plain: bool,
-        bell: Bell,
+        progress: Progress,
         gate: Event,
         resync_period: float,
         **options: Any,
@@ -90,10 +90,10 @@ class Follower:
         self._namespaces = namespaces
         self._red = red
         self._gate = gate
-        self._bell = bell
+        self._progress = progress
         self._listeners = 0
         self._reached = 0
-        self._known_from: int | None = None  # since how many requests of the server's it has been everywhere synced
+        self._known_from: int | None = None  # length of the server's request log when it had synced everywhere
         self._stopped = False
         self._api_client = api_client
         api_client.user_agent = name
@@ -109,21 +109,21 @@ class Follower:
             name=name,
             backoff=Backoff(initial=0.005, maximum=0.05),
             silence_timeout=SILENCE,
-            clock=HastyClock(),
+            clock=FastClock(),
             resync_period=resync_period,
             **options,
         )
-        self.informer.on_progress(self._bell.ring)
+        self.informer.on_progress(self._progress.notify)
         self.handlers: list[tuple[Any, Recorder]] = []
         self.streams: list[tuple[Any, Recorder, Worker]] = []
-        self._gone: list[Recorder] = []
+        self._removed: list[Recorder] = []
 
     def wants(self, obj: Any) -> bool:
-        """Whether it follows an object."""
+        """Returns whether it follows an object."""
         here = self._namespaces is None or obj["metadata"]["namespace"] in self._namespaces
         return here and not (self._red and color_of(obj) != "red")
 
-    # Listeners
+    # Handlers and streams
 
     def add_handler(
         self, *, backlog: Any, filtered: bool, batches: bool, fails: bool, gated: bool, resync_period: float | None
@@ -132,7 +132,7 @@ class Follower:
         self._listeners += 1
         recorder = Recorder(
             f"{self.name} handler {self._listeners}",
-            self._bell,
+            self._progress,
             keep=keep,
             coalesced=backlog == "coalesce",
             resyncs=self._resyncs and resync_period != 0,
@@ -149,7 +149,7 @@ class Follower:
         registration, recorder = self.handlers.pop(number)
         registration.remove()
         recorder.closed = True
-        self._gone.append(recorder)
+        self._removed.append(recorder)
 
     def add_stream(self, *, backlog: Any, filtered: bool, initial: bool) -> None:
         keep = is_even if filtered else None
@@ -157,7 +157,7 @@ class Follower:
         name = f"{self.name} stream {self._listeners}"
         recorder = Recorder(
             name,
-            self._bell,
+            self._progress,
             keep=keep,
             coalesced=backlog == "coalesce",
             sees_initial=initial,
@@ -172,18 +172,18 @@ class Follower:
         stream.close()
         assert worker.join(DEADLINE), f"{recorder.name} does not end"
         recorder.closed = True
-        self._gone.append(recorder)
+        self._removed.append(recorder)
 
     @property
     def recorders(self) -> list[Recorder]:
-        """Of all who listen now."""
+        """The recorders of all current handlers and streams."""
         return [*(recorder for _, recorder in self.handlers), *(recorder for _, recorder, _ in self.streams)]
 
-    # What must hold at any time
+    # What holds at any time
 
     def check(self) -> None:
-        """The calls so far were valid, and the cache is nowhere older than the version it has reached."""
-        for recorder in (*self.recorders, *self._gone):
+        """Fails if a call so far was invalid, or if the cache is older than the version it claims to have reached."""
+        for recorder in (*self.recorders, *self._removed):
             assert not recorder.wrong, recorder.wrong
         assert self.informer.is_stopped() == self._stopped, f"{self.name} has ended by itself"
         reached = int(self.informer.last_sync_resource_version or 0)
@@ -192,14 +192,14 @@ class Follower:
         if not reached:
             return
         for key in self._model.keys:
-            # The cache as it is now is the one that has reached it, or a later one.
+            # The cache may move on meanwhile, so it holds the reached version or a later one.
             obj = self.informer.store.get_by_key(key)
             version = "" if obj is None else obj["metadata"]["resourceVersion"]
             possible = self._model.possible(key, reached, self.wants)
             assert version in possible, f"{self.name} has {key} at {version!r}, not {possible}, at {reached}"
 
     def check_requests(self) -> None:
-        """Who knows a version never asks for any state there is, which may be an older one."""
+        """Fails if an informer that has synced lists at resourceVersion "0", which may be older than what it has."""
         requests = self._model.server.requests
         if self._known_from is not None:
             for request in requests[self._known_from :]:
@@ -208,10 +208,10 @@ class Follower:
         elif self.informer.has_synced():
             self._known_from = len(requests)
 
-    # What must hold when nothing happens
+    # What holds once nothing changes any more
 
     def problem(self) -> str | None:
-        """What is not yet as it should be."""
+        """Returns what differs from the server's state, or None."""
         informer = self.informer
         if not informer.has_synced() or not informer.has_reached(self._model.server.resource_version):
             return f"it has come to {informer.last_sync_resource_version}"
@@ -254,18 +254,18 @@ class Follower:
                 return f"{recorder.name} has not synced"
         return None
 
-    # The end
+    # Stopping
 
     def start(self) -> None:
         self.informer.start()
 
-    def give_up(self) -> None:
-        """Leaves nothing, whatever state it is in."""
+    def force_stop(self) -> None:
+        """Stops the informer in whatever state it is, and closes its client."""
         self.informer.stop(DEADLINE)
         self._api_client.close()
 
     def stop(self, *, drain: bool, while_blocked: bool) -> None:
-        """Stops it: every thread ends, and with `drain` everybody was told of all that the cache has."""
+        """Stops it; fails if a thread is left or, with `drain`, if a handler did not get everything that the cache has."""
         self._stopped = True
         if while_blocked:
             self.informer.begin_stop(drain=drain)

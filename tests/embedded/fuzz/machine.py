@@ -1,6 +1,6 @@
-"""Writes, faults, informers and listeners that come and go, in any order; after each step what may never be wrong is checked.
+"""A state machine for Hypothesis: writes, faults, informers and handlers in any order, with checks after each step.
 
-Comes in: Hypothesis's choices. Goes out: an AssertionError that says what was wrong, and the steps that led there.
+A failure is an AssertionError that names the violated check and lists the steps before it.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from informer.testing import EmbeddedAPIServer
 from tests.embedded.fuzz.follower import INDEXERS, SILENCE, Follower
 from tests.embedded.fuzz.model import NAMES, NAMESPACES, Model
-from tests.embedded.fuzz.recorder import DEADLINE, Bell
+from tests.embedded.fuzz.recorder import DEADLINE, Progress
 
 _MOST_FOLLOWERS = 3
 _MOST_LISTENERS = 4
 
-# Seconds that a step waits for everybody to have followed it.
-patience = st.sampled_from([0.0, 0.0, 0.02, 0.2])
+# Seconds that a step waits for the informers to catch up.
+pause = st.sampled_from([0.0, 0.0, 0.02, 0.2])
 namespaces, names = st.sampled_from(NAMESPACES), st.sampled_from(NAMES)
 colors, numbers = st.sampled_from(["red", "blue"]), st.integers(0, 25)
-# Some objects are longer than what one read brings.
+# Some objects are longer than one read from the socket.
 paddings = st.sampled_from([0, 0, 0, 0, 1000, 70_000])
 backlogs = st.sampled_from(["all", "coalesce"])
 writes = st.tuples(st.sampled_from(["put", "put", "delete", "recreate"]), namespaces, names, colors, numbers, paddings)
@@ -55,7 +55,7 @@ informers = st.fixed_dictionaries(
 
 _ODD_STATUS = {"kind": "Status", "code": "none", "details": []}
 
-# Any of these may be asked for of a list, a watch or a watch list.
+# Each can be requested for a list, a watch or a watch list.
 ANSWERS: dict[str, Callable[[Any, str], object]] = {
     "403": lambda faults, on: faults.answer(403, on=on),
     "404": lambda faults, on: faults.answer(404, on=on),
@@ -75,7 +75,7 @@ ANSWERS: dict[str, Callable[[Any, str], object]] = {
     "cut in a later one": lambda faults, on: faults.cut_after(2000, on=on),
     "slow": lambda faults, on: faults.slow(100_000, on=on),
 }
-# These happen in a watch, or in the beginning of a watch list.
+# These happen in a watch, or in the initial events of a watch list.
 IN_STREAMS: dict[str, Callable[[Any, str], object]] = {
     "short": lambda faults, on: faults.short_watches(on=on, times=3),
     "frozen": lambda faults, on: faults.freeze(on=on),
@@ -99,34 +99,34 @@ AT_ONCE: dict[str, Callable[[EmbeddedAPIServer], object]] = {
     "compact and cut": lambda server: (server.compact(), server.faults.cut_connections()),
 }
 slow = st.sampled_from([None, None, "stuck", "free"])
-# What makes a fault that waits for the next request happen at once.
+# Makes a fault that waits for the next request happen at once.
 then = st.sampled_from([None, "cut", "end watches", "compact and cut"])
 
 
 def step(function: Callable[..., None]) -> Callable[..., None]:
-    """A step that tells, when it fails, all those before it: threads being threads, the same steps need not fail again."""
+    """Lists the steps so far when a step fails, since the same steps need not fail again with another timing of threads."""
 
     @functools.wraps(function)
-    def told(self: InformerMachine, **arguments: Any) -> None:
+    def wrapped(self: InformerMachine, **arguments: Any) -> None:
         self.settled = False
         self.steps.append(f"  {function.__name__}({', '.join(f'{key}={value!r}' for key, value in arguments.items())})")
-        self._telling(lambda: function(self, **arguments))
+        self._with_steps(lambda: function(self, **arguments))
 
-    return told
+    return wrapped
 
 
 class InformerMachine(RuleBasedStateMachine):
-    """Base of the machines; each has a queue and a way to get the first list."""
+    """The base of the machines; each has one kind of queue and one way to get the first list."""
 
     queue: Any = "in_order"
     watch_list: bool = False
 
     def __init__(self) -> None:
         super().__init__()
-        # With bookmarks so often, a quiet namespace soon tells that it has nothing new.
+        # With frequent bookmarks a namespace without events soon reports that it has nothing new.
         self.server = EmbeddedAPIServer(bookmark_interval=0.03).start()
         self.model = Model(self.server)
-        self.bell = Bell()
+        self.progress = Progress()
         self.gate = Event()
         self.gate.set()
         self.followers: list[Follower] = []
@@ -140,30 +140,30 @@ class InformerMachine(RuleBasedStateMachine):
     @rule(
         some=st.lists(writes, min_size=1, max_size=3) | st.lists(writes, min_size=5, max_size=40),
         slow=slow,
-        patience=patience,
+        pause=pause,
     )
     @step
-    def write(self, some: list[Any], slow: str | None, patience: float) -> None:
-        """Writes, before which slow handlers may get stuck, or come free."""
+    def write(self, some: list[Any], slow: str | None, pause: float) -> None:
+        """Writes, after slow handlers were blocked or released."""
         if slow is not None:
             (self.gate.set if slow == "free" else self.gate.clear)()
         for write in some:
             self._write(write)
-        self._let_happen(patience)
+        self._let_happen(pause)
 
-    @rule(some=many, patience=patience)
+    @rule(some=many, pause=pause)
     @step
-    def write_many(self, some: list[Any], patience: float) -> None:
+    def write_many(self, some: list[Any], pause: float) -> None:
         for write in some:
             self._write(write)
-        self._let_happen(patience)
+        self._let_happen(pause)
 
-    @rule(namespaces=st.sets(namespaces, min_size=1), patience=patience)
+    @rule(namespaces=st.sets(namespaces, min_size=1), pause=pause)
     @step
-    def delete_all(self, namespaces: set[str], patience: float) -> None:
+    def delete_all(self, namespaces: set[str], pause: float) -> None:
         for namespace, name in itertools.product(sorted(namespaces), NAMES):
             self.model.delete(namespace, name)
-        self._let_happen(patience)
+        self._let_happen(pause)
 
     # Faults
 
@@ -172,46 +172,46 @@ class InformerMachine(RuleBasedStateMachine):
         on=st.sampled_from(["list", "watch", "watch_list", "any"]),
         some=few,
         then=then,
-        patience=patience,
+        pause=pause,
     )
     @step
-    def refuse(self, answer: str, on: str, some: list[Any], then: str | None, patience: float) -> None:
+    def refuse(self, answer: str, on: str, some: list[Any], then: str | None, pause: float) -> None:
         ANSWERS[answer](self.server.faults, on)
-        self._happen(some, then, patience)
+        self._happen(some, then, pause)
 
     @rule(
         what=st.sampled_from([*IN_STREAMS]),
         on=st.sampled_from(["watch", "watch_list"]),
         some=few,
         then=then,
-        patience=patience,
+        pause=pause,
     )
     @step
-    def spoil_a_stream(self, what: str, on: str, some: list[Any], then: str | None, patience: float) -> None:
+    def disturb_stream(self, what: str, on: str, some: list[Any], then: str | None, pause: float) -> None:
         IN_STREAMS[what](self.server.faults, on)
-        self._happen(some, then, patience)
+        self._happen(some, then, pause)
 
-    @rule(some=few, what=st.sampled_from([*AT_ONCE]), patience=patience)
+    @rule(some=few, what=st.sampled_from([*AT_ONCE]), pause=pause)
     @step
-    def happen(self, some: list[Any], what: str, patience: float) -> None:
-        self._happen(some, what, patience)
+    def happen(self, some: list[Any], what: str, pause: float) -> None:
+        self._happen(some, what, pause)
 
-    # Silence takes its time: not each time that it could be.
+    # A silent watch takes time to be noticed, so only one in four of these steps happens.
     @precondition(lambda self: self.followers)
     @rule(really=st.sampled_from([True, False, False, False]), some=st.lists(writes, min_size=1, max_size=3))
     @step
     def fall_silent(self, really: bool, some: list[Any]) -> None:
-        """Watches stay open and say nothing: they are given up, and others bring what is new."""
+        """Watches stay open and silent: informers close them and get the new events from others."""
         if really:
             self.server.faults.freeze(times=len(self.server.requests.select(open=True)) or 1)
             for write in some:
                 self._write(write)
             self._let_happen(2 * SILENCE)
 
-    @rule(before=few, after=few, patience=patience)
+    @rule(before=few, after=few, pause=pause)
     @step
-    def lose_the_history(self, before: list[Any], after: list[Any], patience: float) -> None:
-        """Nobody can resume: everybody must list again, and find what has changed meanwhile."""
+    def lose_the_history(self, before: list[Any], after: list[Any], pause: float) -> None:
+        """No watch can resume: every informer has to list again, and to find what changed meanwhile."""
         self.server.faults.refuse_connections()
         self.server.faults.cut_connections()
         for write in before:
@@ -220,7 +220,7 @@ class InformerMachine(RuleBasedStateMachine):
         for write in after:
             self._write(write)
         self.server.faults.accept_connections()
-        self._let_happen(patience)
+        self._let_happen(pause)
 
     # Informers
 
@@ -243,7 +243,7 @@ class InformerMachine(RuleBasedStateMachine):
             self.model,
             self.server.api_client(),
             f"follower-{self.made}.",
-            bell=self.bell,
+            progress=self.progress,
             gate=self.gate,
             queue=self.queue,
             watch_list=self.watch_list,
@@ -270,7 +270,7 @@ class InformerMachine(RuleBasedStateMachine):
         if name not in indexer.indexers:
             self._follower(which).informer.add_indexers({name: INDEXERS[name]})
 
-    # Listeners
+    # Handlers and streams
 
     @precondition(lambda self: self.followers)
     @rule(which=st.integers(0, 99), handler=handlers)
@@ -305,27 +305,27 @@ class InformerMachine(RuleBasedStateMachine):
         if follower.streams:
             follower.close_stream(number % len(follower.streams))
 
-    # What holds
+    # Checks
 
     @invariant()
     def nothing_is_wrong(self) -> None:
-        self._telling(self._check)
+        self._with_steps(self._check)
         for follower in self.followers:
-            self._telling(follower.check_requests)
+            self._with_steps(follower.check_requests)
 
     @precondition(lambda self: not self.settled)
     @rule()
     @step
     def settle(self) -> None:
-        """Without faults everything becomes equal to the server, and each informer has as many watches as it needs."""
+        """Without faults every informer reaches the server's state and has exactly the watches it needs."""
         self._settle()
 
     def _settle(self) -> None:
         self.server.faults.clear()
         self.gate.set()
-        if not self.bell.wait_until(self._is_settled, DEADLINE):
+        if not self.progress.wait_until(self._is_settled, DEADLINE):
             raise AssertionError(f"not settled: {self._problems()}")
-        watches = sum(len(follower.informer._reflectors()) for follower in self.followers)
+        watches = sum(len(follower.informer.controller.reflectors) for follower in self.followers)
         for verb in ("list", "get"):
             self.server.requests.wait_until_ended(verb, timeout=DEADLINE)
         self._wait_for_watches(watches)
@@ -338,7 +338,7 @@ class InformerMachine(RuleBasedStateMachine):
         finally:
             self.gate.set()
             for follower in (*self.followers, *self.stopped):
-                follower.give_up()
+                follower.force_stop()
             self.server.stop()
 
     @step
@@ -348,15 +348,15 @@ class InformerMachine(RuleBasedStateMachine):
             follower.stop(drain=bool(number % 2), while_blocked=False)
         self._wait_for_watches(0)
 
-    # Inside
+    # Helpers
 
-    def _telling(self, function: Callable[[], None]) -> None:
+    def _with_steps(self, function: Callable[[], None]) -> None:
         try:
             function()
         except Exception as error:
             self.failed = True
             story = "\n".join([f"{type(error).__name__}: {error}", "after", *self.steps])
-            # Hypothesis, who tries again, may have nothing to say but that it went well.
+            # Printed as well, because Hypothesis repeats the steps and may only report that they passed this time.
             sys.stdout.write(f"{story}\n")
             raise AssertionError(story) from error
 
@@ -372,17 +372,17 @@ class InformerMachine(RuleBasedStateMachine):
         found = [(follower, follower.problem()) for follower in self.followers]
         return [f"{f.name}, {f.informer.sync_error()!r}: {problem}" for f, problem in found if problem is not None]
 
-    def _happen(self, some: list[Any], what: str | None, patience: float) -> None:
+    def _happen(self, some: list[Any], what: str | None, pause: float) -> None:
         for write in some:
             self._write(write)
         if what is not None:
             AT_ONCE[what](self.server)
-        self._let_happen(patience)
+        self._let_happen(pause)
 
     def _let_happen(self, seconds: float) -> None:
-        """Gives the informers time to go through what was done, but not for ever: a fault may keep them from it."""
+        """Gives the informers up to `seconds` to catch up; a fault may keep them from it."""
         if seconds:
-            self.bell.wait_until(self._is_settled, seconds)
+            self.progress.wait_until(self._is_settled, seconds)
 
     def _write(self, write: Any) -> None:
         what, namespace, name, color, number, padding = write
@@ -395,7 +395,7 @@ class InformerMachine(RuleBasedStateMachine):
         return self.followers[which % len(self.followers)]
 
     def _wait_for_watches(self, count: int) -> None:
-        """No connection goes on that nobody reads from."""
+        """Fails if a connection stays open that no informer reads from."""
         self.server.requests.wait_until_ended(left=count, timeout=DEADLINE)
 
 

@@ -1,7 +1,4 @@
-"""What the server holds, as plain dicts, and each state that every object was in.
-
-Comes in: writes, which go to the server too. Goes out: what a client that follows all or a part of it must, or may, see.
-"""
+"""The objects on the server as plain dicts, with their history: what an informer has to hold in the end, or may hold now."""
 
 from __future__ import annotations
 
@@ -10,31 +7,33 @@ from typing import Any
 
 from informer.testing import EmbeddedAPIServer
 from tests.embedded.fuzz.recorder import key_of
+from tests.support.objects import namespace_object
 
 NAMESPACES = ("default", "one", "two")
 NAMES = ("a", "b", "c", "d", "e")
 
-# What of the objects a client follows.
+# Whether a client follows an object.
 Part = Callable[[Any], bool]
 
 
 class Model:
-    """Objects of one kind on one server, which nobody else writes."""
+    """Objects of one kind on one server; only the model writes them."""
 
     def __init__(self, server: EmbeddedAPIServer) -> None:
         self.server = server
         self.objects: dict[str, dict[str, Any]] = {}
-        self._history: dict[str, list[tuple[int, dict[str, Any] | None]]] = {}  # by key: when, and which state then
+        # By key: each state, with the version since which it holds.
+        self._history: dict[str, list[tuple[int, dict[str, Any] | None]]] = {}
         for namespace in NAMESPACES[1:]:
-            server.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
+            server.create(namespace_object(namespace))
 
     def put(self, namespace: str, name: str, color: str, number: int, padding: int) -> None:
-        """Creates an object, or changes it."""
+        """Creates or changes an object."""
         obj = {
             "apiVersion": "v1",
             "kind": "ConfigMap",
             "metadata": {"namespace": namespace, "name": name, "labels": {"color": color}},
-            # The version makes each write one: the server counts no write that changes nothing.
+            # The version makes every write a change; the server ignores a write without one.
             "data": {"number": str(number), "padding": "ü" * padding, "version": self.server.resource_version},
         }
         known = f"{namespace}/{name}" in self.objects
@@ -43,7 +42,7 @@ class Model:
         self._note(key_of(stored), stored)
 
     def delete(self, namespace: str, name: str) -> bool:
-        """Deletes an object; returns whether it was there."""
+        """Deletes an object; returns whether it existed."""
         key = f"{namespace}/{name}"
         if self.objects.pop(key, None) is None:
             return False
@@ -52,18 +51,18 @@ class Model:
         return True
 
     def part(self, wanted: Part) -> dict[str, dict[str, Any]]:
-        """What a client must see in the end."""
+        """Returns what a client has to hold in the end."""
         return {key: obj for key, obj in self.objects.items() if wanted(obj)}
 
     def possible(self, key: str, reached: int, wanted: Part) -> set[str]:
-        """The versions of an object that a client may see which has reached a version; "" is none."""
+        """Returns the versions of an object that a client at version `reached` may hold; "" means no object."""
         states = [(0, None), *self._history.get(key, [])]
         at = max(place for place, (version, _) in enumerate(states) if version <= reached)
         return {obj["metadata"]["resourceVersion"] if obj is not None and wanted(obj) else "" for _, obj in states[at:]}
 
     @property
     def keys(self) -> list[str]:
-        """Of all objects that ever were."""
+        """The keys of all objects that ever existed."""
         return [*self._history]
 
     def _note(self, key: str, obj: dict[str, Any] | None) -> None:

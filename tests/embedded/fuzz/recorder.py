@@ -1,7 +1,4 @@
-"""What one listener of an informer was told, checked call by call.
-
-Comes in: calls, from the listener's thread. Goes out: what the listener knows, and what was wrong with what it was told.
-"""
+"""Records and checks, call by call, what one handler or event stream of an informer gets."""
 
 from __future__ import annotations
 
@@ -11,13 +8,12 @@ from threading import Event
 from typing import Any, NamedTuple
 
 from informer import Change, DeltaType
+from tests.support.waiting import DEADLINE
 from watch.concurrency import Monitor
-
-DEADLINE = 15.0
 
 
 class State(NamedTuple):
-    """Which state of which object."""
+    """One state of one object."""
 
     uid: str
     version: int
@@ -32,50 +28,50 @@ def key_of(obj: Any) -> str:
     return f"{obj['metadata']['namespace']}/{obj['metadata']['name']}"
 
 
-class Bell:
-    """Rung by whatever makes progress, so that whoever waits for a state looks again."""
+class Progress:
+    """Wakes a thread that waits for a condition, whenever something has made progress."""
 
     def __init__(self) -> None:
         self._monitor = Monitor()
-        self._rung = 0
+        self._notified = 0
 
-    def ring(self) -> None:
+    def notify(self) -> None:
         with self._monitor:
-            self._rung += 1
+            self._notified += 1
             self._monitor.notify_all()
 
     def wait_until(self, condition: Callable[[], bool], seconds: float) -> bool:
-        """Waits at most so long for a condition, at which it looks after each ring; returns whether it holds."""
+        """Waits at most `seconds` for a condition, checked after each notification; returns whether it holds."""
         deadline = time.monotonic() + seconds
         while True:
             with self._monitor:
-                seen = self._rung
-            # Not under the monitor: whoever rings may hold what it needs.
+                seen = self._notified
+            # Not under the monitor: a notifying thread may hold a lock that the condition needs.
             if condition():
                 return True
             with self._monitor:
-                if not self._monitor.wait_for(lambda: self._rung != seen, deadline - time.monotonic()):  # noqa: B023
+                if not self._monitor.wait_for(lambda: self._notified != seen, deadline - time.monotonic()):  # noqa: B023
                     return condition()
 
 
 class Recorder:
-    """Takes the calls of one handler or event stream.
+    """Records the calls of one handler or event stream.
 
     Args:
-        name: for what it finds wrong.
-        bell: rung at each call.
-        keep: the filter before it, None for none.
-        coalesced: whether it is told of another object of the same name by a delete and an add only.
-        resyncs: whether it may be shown the same state again.
-        sees_initial: whether it is told of what was there before it came.
-        fails: whether each call raises, once it is recorded.
-        gate: each call waits until this is set; None lets all pass.
+        name: used in its reports.
+        progress: notified at each call.
+        keep: the filter of the handler; None for no filter.
+        coalesced: whether a recreated object has to arrive as a delete and an add.
+        resyncs: whether the same state may arrive again.
+        sees_initial: whether it gets the objects that existed before it was added.
+        fails: whether each call raises after it was recorded.
+        gate: each call waits until this is set; None never waits.
     """
 
     def __init__(
         self,
         name: str,
-        bell: Bell,
+        progress: Progress,
         *,
         keep: Callable[[Any], bool] | None = None,
         coalesced: bool = False,
@@ -89,13 +85,13 @@ class Recorder:
         self.sees_initial = sees_initial
         self.known: dict[str, State] = {}
         self.wrong: list[str] = []
-        self.closed = False  # nothing may come any more
-        self._bell = bell
+        self.closed = False  # no call may come any more
+        self._progress = progress
         self._coalesced = coalesced
         self._resyncs = resyncs
         self._fails = fails
         self._gate = gate
-        self._newest: dict[str, int] = {}  # the newest version told of each key that ever was
+        self._newest: dict[str, int] = {}  # by key: the newest version that has arrived
 
     # As a handler
 
@@ -131,11 +127,11 @@ class Recorder:
             self.wrong.append(f"{self.name} was called after its end")
         for call in calls:
             call()
-        self._bell.ring()
+        self._progress.notify()
         if self._fails:
             raise RuntimeError("a handler that fails")
 
-    # Each call
+    # Checks of each call
 
     def _add(self, obj: Any) -> None:
         key, state = key_of(obj), state_of(obj)
@@ -149,11 +145,11 @@ class Recorder:
         known = self.known.get(key)
         if known is None and not self.sees_initial and key not in self._newest:
             known = before
-        told = f"update of {key} {before} to {after}"
-        self._expect(known is not None, f"{told}, which it does not know")
-        self._expect(before == known, f"{told}, though it knows {known}")
-        self._expect(after.version > before.version or (self._resyncs and after == before), f"{told} is no news")
-        self._expect(after.uid == before.uid or not self._coalesced, f"{told} is another object")
+        call = f"update of {key} {before} to {after}"
+        self._expect(known is not None, f"{call}, which it does not know")
+        self._expect(before == known, f"{call}, though it knows {known}")
+        self._expect(after.version > before.version or (self._resyncs and after == before), f"{call} changes nothing")
+        self._expect(after.uid == before.uid or not self._coalesced, f"{call} is another object")
         self._know(key, after)
 
     def _delete(self, obj: Any, last_known: Any = None) -> None:
@@ -161,11 +157,11 @@ class Recorder:
         known = self.known.pop(key, None)
         if known is None and not self.sees_initial and key not in self._newest:
             known = state_of(obj if last_known is None else last_known)
-        told = f"delete of {key} {state}"
-        self._expect(known is not None, f"{told}, which it does not know")
+        call = f"delete of {key} {state}"
+        self._expect(known is not None, f"{call}, which it does not know")
         if known is not None:
-            self._expect(state.uid == known.uid and state.version >= known.version, f"{told}, though it knows {known}")
-            self._expect(last_known is None or state_of(last_known) == known, f"{told} with another last known state")
+            self._expect(state.uid == known.uid and state.version >= known.version, f"{call}, though it knows {known}")
+            self._expect(last_known is None or state_of(last_known) == known, f"{call} with another last known state")
         self._newest[key] = max(state.version, self._newest.get(key, 0))
 
     def _know(self, key: str, state: State) -> None:
@@ -177,9 +173,9 @@ class Recorder:
             self.wrong.append(f"{self.name}: {otherwise}")
 
     def differs_from(self, states: dict[str, State]) -> str | None:
-        """What it knows otherwise than it should, None for nothing."""
+        """Returns how its known states differ from `states`, or None."""
         known = dict(self.known)
         if not self.sees_initial:
-            # It was never told of what has not changed since it came, so only what it says can be wrong.
+            # It gets no object that has not changed since it was added, so only the keys it has seen are compared.
             states = {key: state for key, state in states.items() if key in self._newest}
         return None if known == states else f"{self.name} knows {known} of {states}"

@@ -1,13 +1,12 @@
-"""Whatever happens, in whatever order, an informer's cache and listeners end in the server's state, by valid steps.
+"""After any sequence of writes and faults, an informer's cache and handlers reach the server's state by valid steps.
 
-The steps and what is checked are in `machine`; both queues and both ways to get the first list have a machine of their own,
-in each of which handlers of both backlogs come and go. A few examples run here. To hunt, say how many a machine, and of how
-many steps:
+`machine` has the steps and the checks. There is one machine per kind of queue and per way to get the first list. A few
+examples run by default. To search for failures, set the number of examples per machine and of steps per example:
 
     FUZZ_EXAMPLES=2000 FUZZ_STEPS=60 python -m pytest tests/embedded/fuzz --timeout=0
 
-A failure tells its steps. They are made fewer only with FUZZ_SHRINK=1, since each try that fails may take the deadline's
-seconds, and need not fail again: with `--hypothesis-seed` the same steps can be had, but not the timing of the threads.
+A failure lists its steps. They are shrunk only with FUZZ_SHRINK=1: each failing attempt may take as long as the deadline and
+need not fail again. `--hypothesis-seed` repeats the steps, but not the timing of the threads.
 """
 
 from __future__ import annotations
@@ -32,15 +31,15 @@ STEPS = int(os.environ.get("FUZZ_STEPS", "25"))
 
 @pytest.fixture
 def no_log() -> Iterator[None]:
-    """Of thousands of faults, asked for one by one, the log would be all that a failure shows."""
+    """Turns logging off: the log of thousands of requested faults would hide the failure."""
     logging.disable()
     yield
     logging.disable(logging.NOTSET)
 
 
 @pytest.fixture
-def no_help(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keeps the newest watchers: a connection that nobody closes is not closed by the garbage collector either."""
+def keep_watchers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keeps recent watchers alive, so that garbage collection does not close a connection that the code forgot to close."""
     kept: deque[Any] = deque(maxlen=500)
 
     class Kept(StreamWatcher[Any]):
@@ -51,10 +50,10 @@ def no_help(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("informer.listwatch.list_watch.StreamWatcher", Kept)
 
 
-@pytest.mark.usefixtures("no_log", "no_help")
+@pytest.mark.usefixtures("no_log", "keep_watchers")
 @pytest.mark.parametrize("machine", MACHINES.values(), ids=MACHINES)
-def test_the_cache_never_lies(machine: type[InformerMachine]) -> None:
-    """After any steps the cache, its indices and every listener end in the server's state, and nothing is left behind."""
+def test_cache_and_handlers_reach_the_servers_state(machine: type[InformerMachine]) -> None:
+    """After any steps the cache, its indices and every handler reach the server's state, and no thread or watch is left."""
     run_state_machine_as_test(
         machine,
         settings=settings(
@@ -62,7 +61,7 @@ def test_the_cache_never_lies(machine: type[InformerMachine]) -> None:
             stateful_step_count=STEPS,
             phases=PHASES,
             deadline=None,
-            # How much of what was drawn is used depends on the machine's other work.
+            # How much of a drawn example is used depends on how busy the machine is.
             suppress_health_check=[*HealthCheck],
         ),
     )

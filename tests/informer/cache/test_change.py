@@ -1,4 +1,4 @@
-"""What a change tells, and how it compares."""
+"""What a change contains, and how changes compare."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from informer.cache.change import unwrapped
 
 
 def test_a_change_is_a_value() -> None:
-    """Changes compare by what they tell, whatever the key, hash alike when equal, and cannot be changed."""
+    """Changes are immutable, compare by everything except the key, and equal ones have equal hashes."""
     change = Change(DeltaType.ADDED, {"a": 1}, is_in_initial_list=True, key="x")
     assert change == Change(DeltaType.ADDED, {"a": 1}, is_in_initial_list=True)
     assert hash(change) == hash(Change(DeltaType.ADDED, {"a": 1}, is_in_initial_list=True))
@@ -32,18 +32,18 @@ def test_a_change_is_a_value() -> None:
     ],
     ids=["type", "object", "old", "initial", "unknown", "sync", "no change"],
 )
-def test_changes_differ_by_whatever_they_tell(other: object) -> None:
-    """Every attribute but the key makes a difference."""
+def test_changes_differ_by_every_attribute_but_the_key(other: object) -> None:
+    """A different type, object, old object or flag makes a different change."""
     assert Change(DeltaType.ADDED, {"a": 1}) != other
 
 
 def test_the_collector_does_not_trace_changes() -> None:
-    """A long backlog is nothing for the cycle collector to walk through."""
+    """A long backlog of changes gives the cycle collector nothing to traverse."""
     assert not gc.is_tracked(Change(DeltaType.ADDED, {"a": []}))
 
 
 def test_unwrapping_keeps_everything_else() -> None:
-    """The unwrapped change differs in its objects only."""
+    """Only the objects of an unwrapped change differ."""
     change = Change(DeltaType.UPDATED, [2], [1], is_sync=True, key="x")
     shown = unwrapped(change, lambda item: item[0])
     assert shown == Change(DeltaType.UPDATED, 2, 1, is_sync=True)
@@ -54,8 +54,8 @@ def test_unwrapping_keeps_everything_else() -> None:
     assert unwrapped(deleted, lambda item: item[0]) == Change(DeltaType.DELETED, 2, final_state_unknown=True)
 
 
-def test_a_resync_shows_one_object_twice_even_when_it_is_made_for_each_reader() -> None:
-    """What is the same in the cache is the same for the handler, though each unwrapping makes a new object."""
+def test_an_unwrapped_resync_has_one_object_as_old_and_new() -> None:
+    """Unwrapping makes a new object each time, but old and new of a resync stay the same one."""
     item = [{"a": 1}]
     shown = unwrapped(Change(DeltaType.UPDATED, item, item, is_sync=True), lambda item: dict(item[0]))
     assert shown.old is shown.object

@@ -1,4 +1,4 @@
-"""Reading one's own writes."""
+"""Waiting until the caches show a controller's own writes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from informer import ConsistencyStore, Indexer, ListWatch, SharedInformer
 
 
 class Cache:
-    """A cache that is as far as it is told."""
+    """A cache whose resourceVersion the test sets."""
 
     def __init__(self, resource_version: Any = "") -> None:
         self.resource_version = resource_version
@@ -33,12 +33,12 @@ def consistency(pods: Cache, nodes: Cache) -> ConsistencyStore:
 
 
 def test_an_owner_that_wrote_nothing_is_ready(consistency: ConsistencyStore) -> None:
-    """There is nothing to wait for."""
+    """Without a write there is nothing to wait for."""
     assert consistency.ensure_ready("shop/web")
 
 
-def test_ready_once_the_cache_has_what_was_written(consistency: ConsistencyStore, pods: Cache) -> None:
-    """Not before, and for good after, also when a relist takes the cache back."""
+def test_an_owner_is_ready_once_the_cache_has_its_write(consistency: ConsistencyStore, pods: Cache) -> None:
+    """Readiness starts when the cache reaches the write, and lasts even if a relist sets the cache back."""
     consistency.wrote_at("shop/web", "pods", "12")
     assert not consistency.ensure_ready("shop/web")
     pods.resource_version = "11"
@@ -50,7 +50,7 @@ def test_ready_once_the_cache_has_what_was_written(consistency: ConsistencyStore
 
 
 def test_versions_are_compared_as_numbers(consistency: ConsistencyStore, pods: Cache) -> None:
-    """9 is before 10."""
+    """Version 9 is older than version 10."""
     consistency.wrote_at("shop/web", "pods", "9")
     assert consistency.ensure_ready("shop/web")
     consistency.wrote_at("shop/web", "pods", "100")
@@ -59,7 +59,7 @@ def test_versions_are_compared_as_numbers(consistency: ConsistencyStore, pods: C
 
 
 def test_the_newest_write_counts(consistency: ConsistencyStore, pods: Cache) -> None:
-    """Whatever the order in which they are told."""
+    """The newest of several writes decides, in whatever order they are recorded."""
     consistency.wrote_at("shop/web", "pods", "20")
     consistency.wrote_at("shop/web", "pods", "15")
     pods.resource_version = "17"
@@ -69,7 +69,7 @@ def test_the_newest_write_counts(consistency: ConsistencyStore, pods: Cache) -> 
 
 
 def test_every_resource_has_to_be_ready(consistency: ConsistencyStore, pods: Cache, nodes: Cache) -> None:
-    """A cache that has arrived does not make up for another."""
+    """An owner that wrote two resources waits for both caches."""
     consistency.wrote_at("shop/web", "pods", "12")
     consistency.wrote_at("shop/web", "nodes", "13")
     pods.resource_version = "12"
@@ -79,14 +79,14 @@ def test_every_resource_has_to_be_ready(consistency: ConsistencyStore, pods: Cac
 
 
 def test_owners_wait_for_their_own_writes_only(consistency: ConsistencyStore) -> None:
-    """One that has to wait keeps no other."""
+    """An owner that has to wait does not delay another owner."""
     consistency.wrote_at(("shop", "web"), "pods", "12")
     assert not consistency.ensure_ready(("shop", "web"))
     assert consistency.ensure_ready(("shop", "db"))
 
 
 def test_clear_forgets_an_owner(consistency: ConsistencyStore) -> None:
-    """An owner that is gone waits for nothing; clearing one that is not known is harmless."""
+    """A cleared owner is ready at once; clearing an unknown owner is harmless."""
     consistency.wrote_at("shop/web", "pods", "12")
     consistency.clear("shop/web")
     consistency.clear("shop/db")
@@ -95,14 +95,14 @@ def test_clear_forgets_an_owner(consistency: ConsistencyStore) -> None:
 
 @pytest.mark.parametrize("version", ["", None, "abc", "0"], ids=repr)
 def test_a_cache_that_has_read_nothing_is_not_ready(consistency: ConsistencyStore, pods: Cache, version: Any) -> None:
-    """As long as it cannot say how far it is."""
+    """A cache without a comparable resourceVersion has not reached any write."""
     pods.resource_version = version
     consistency.wrote_at("shop/web", "pods", "1")
     assert not consistency.ensure_ready("shop/web")
 
 
-def test_a_write_while_it_is_asked_is_still_waited_for(pods: Cache) -> None:
-    """A newer write that comes between looking and forgetting is not forgotten."""
+def test_a_write_recorded_during_the_check_is_kept(pods: Cache) -> None:
+    """A newer write that is recorded while `ensure_ready` runs is still waited for."""
 
     def reached() -> str:
         if reading:
@@ -118,8 +118,8 @@ def test_a_write_while_it_is_asked_is_still_waited_for(pods: Cache) -> None:
 
 
 def test_bad_writes_are_refused(consistency: ConsistencyStore) -> None:
-    """A resource that is not known, and what is no resourceVersion, are told at once."""
-    with pytest.raises(KeyError, match=r"no store of 'secrets' was given \(there are: nodes, pods\)"):
+    """An unknown resource and a malformed resourceVersion raise at once."""
+    with pytest.raises(KeyError, match=r"unknown resource 'secrets' \(known are: nodes, pods\)"):
         consistency.wrote_at("shop/web", "secrets", "1")
     for version in ("", "abc", None):
         with pytest.raises(ValueError, match="not a comparable resourceVersion"):
@@ -127,8 +127,8 @@ def test_bad_writes_are_refused(consistency: ConsistencyStore) -> None:
     assert consistency.ensure_ready("shop/web")
 
 
-def test_what_tells_how_far_a_cache_is() -> None:
-    """An informer, a store, a function, or anything with one of the two attributes; nothing else."""
+def test_stores_may_be_informers_stores_or_functions() -> None:
+    """An informer, a store, a function, or an object with one of the two attributes is accepted, and nothing else."""
     informer: SharedInformer[Any] = SharedInformer(ListWatch(lambda options: None, lambda options: None))
     indexer: Indexer[Any] = Indexer()
     indexer.bookmark("7")
@@ -137,5 +137,5 @@ def test_what_tells_how_far_a_cache_is() -> None:
     for resource, ready in (("a", False), ("b", True), ("c", True), ("d", True)):
         consistency.wrote_at(resource, resource, "7")
         assert consistency.ensure_ready(resource) is ready
-    with pytest.raises(TypeError, match="the store of 'pods' has no resourceVersion"):
+    with pytest.raises(TypeError, match="the store for 'pods' must be an informer, a store or a function, not dict"):
         ConsistencyStore({"pods": {}})

@@ -1,4 +1,4 @@
-"""A store whose objects expire."""
+"""Stores whose objects expire."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ import pytest
 
 from informer import DeletedFinalStateUnknown, ExpirationCache, KeyFuncError, TTLStore
 from informer.cache.expiration_cache import TimestampedEntry, TTLPolicy
+from tests.support.waiting import DEADLINE
 from watch import FakeClock
 from watch.concurrency import Worker
-
-DEADLINE = 10.0
 
 
 class Item(NamedTuple):
@@ -34,8 +33,8 @@ class Policy:
         return key_of(entry.obj) not in self.never
 
 
-def test_what_has_expired_is_gone_when_it_is_read() -> None:
-    """Go: TestTTLExpirationBasic. Reading an expired object gives nothing and deletes it."""
+def test_reading_an_expired_object_deletes_it() -> None:
+    """Go: TestTTLExpirationBasic. Reading an expired object returns None and deletes it."""
     store = ExpirationCache(key_of, Policy())
     store.add(Item("foo", "bar"))
     assert store.list_keys() == ["foo"]
@@ -43,8 +42,8 @@ def test_what_has_expired_is_gone_when_it_is_read() -> None:
     assert store.list_keys() == []
 
 
-def test_what_expired_can_be_added_again() -> None:
-    """Go: TestReAddExpiredItem. A new object under the key has a life of its own."""
+def test_an_expired_object_can_be_added_again() -> None:
+    """Go: TestReAddExpiredItem. A new object of the same key has a time of its own."""
     policy = Policy()
     store = ExpirationCache(key_of, policy)
     store.add(Item("foo", "bar"))
@@ -54,8 +53,8 @@ def test_what_expired_can_be_added_again() -> None:
     assert store.get_by_key("foo") == store.get(Item("foo", "")) == Item("foo", "different_bar")
 
 
-def test_list_leaves_out_and_deletes_what_has_expired() -> None:
-    """Go: TestTTLList. Only what has not expired is listed, and only that stays."""
+def test_list_omits_and_deletes_expired_objects() -> None:
+    """Go: TestTTLList. `list` returns the unexpired objects, and only these stay."""
     store = ExpirationCache(key_of, Policy("foo1"))
     store.replace([Item("foo", ""), Item("foo1", ""), Item("foo2", "")], "1")
     assert sorted(store.list_keys()) == ["foo", "foo1", "foo2"]
@@ -68,7 +67,7 @@ def test_list_leaves_out_and_deletes_what_has_expired() -> None:
     [(30, 30, False), (30, 0, False), (30, 30 + 1e-9, True), (0, 1e9, False), (-1, 1e9, False)],
 )
 def test_time_to_live(ttl: float, age: float, expired: bool) -> None:
-    """Go: TestTTLPolicy. At the very age an object is not expired; without a positive time it never is."""
+    """Go: TestTTLPolicy. An object of exactly the age `ttl` has not expired; without a positive `ttl` objects never expire."""
     clock = FakeClock()
     policy = TTLPolicy(ttl, clock)
     entry = TimestampedEntry("obj", clock.monotonic())
@@ -76,8 +75,8 @@ def test_time_to_live(ttl: float, age: float, expired: bool) -> None:
     assert policy.is_expired(entry) is expired
 
 
-def test_a_ttl_store_forgets_what_was_not_written_for_a_time() -> None:
-    """client-go source. A write, not a read, begins an object's time anew; a list begins that of all its objects."""
+def test_writing_renews_an_objects_time() -> None:
+    """client-go source. Storing an object renews its time and reading does not; `replace` renews all."""
     clock = FakeClock()
     store = TTLStore(key_of, 30, clock=clock)
     store.replace([Item("a", "1"), Item("b", "1")], "5")
@@ -95,8 +94,8 @@ def test_a_ttl_store_forgets_what_was_not_written_for_a_time() -> None:
     assert store.list() == []
 
 
-def test_keys_are_shown_until_somebody_reads() -> None:
-    """client-go source. `list_keys`, `len`, `in` and iteration neither hide nor delete what has expired."""
+def test_an_expired_key_is_listed_until_its_object_is_read() -> None:
+    """client-go source. `list_keys`, `len`, `in` and iteration neither hide nor delete expired objects."""
     store = ExpirationCache(key_of, Policy())
     store.add(Item("foo", "bar"))
     for _ in range(2):
@@ -109,8 +108,8 @@ def test_keys_are_shown_until_somebody_reads() -> None:
     assert store
 
 
-def test_it_stands_where_a_store_does() -> None:
-    """Deletes, tombstones, resourceVersions and resync are as a store's."""
+def test_it_behaves_like_a_store() -> None:
+    """Deletes, tombstones, resourceVersions and resync work as in `Store`."""
     clock = FakeClock()
     store: TTLStore[Any] = TTLStore(lambda obj: obj["metadata"]["name"], 30, clock=clock)
 
@@ -135,14 +134,14 @@ def test_it_stands_where_a_store_does() -> None:
 
 
 def test_a_policy_may_be_a_function() -> None:
-    """It is given the object and when it was stored."""
+    """The function gets the object and its timestamp."""
     clock = FakeClock(start=7.0)
     asked: list[TimestampedEntry] = []
     store = ExpirationCache(key_of, lambda entry: bool(asked.append(entry)), clock=clock)
     store.add(Item("a", "1"))
     assert store.get_by_key("a") == Item("a", "1")
     assert asked == [TimestampedEntry(Item("a", "1"), 7.0)]
-    with pytest.raises(TypeError, match=r"a policy has is_expired\(entry\), or is a function; a int is neither"):
+    with pytest.raises(TypeError, match=r"policy must be a function or have is_expired\(entry\), not int"):
         ExpirationCache(key_of, 5)  # type: ignore[arg-type]
 
 
@@ -157,7 +156,7 @@ def test_a_policy_may_be_a_function() -> None:
     ids=["add", "delete", "get", "replace"],
 )
 def test_an_object_without_a_key_changes_nothing(write: Callable[[Any], object]) -> None:
-    """The error names its type."""
+    """The KeyFuncError names the object's type."""
     store: ExpirationCache[Any] = ExpirationCache(key_of, lambda entry: False)
     store.add(Item("a", "1"))
     with pytest.raises(KeyFuncError, match="couldn't create key for object of type int"):
@@ -165,8 +164,8 @@ def test_an_object_without_a_key_changes_nothing(write: Callable[[Any], object])
     assert store.list() == [Item("a", "1")]
 
 
-def test_what_is_written_while_an_object_expires_stays() -> None:
-    """The policy runs without a lock, and what it condemned is deleted only if it is still there."""
+def test_an_object_written_while_the_old_one_expires_stays() -> None:
+    """The policy runs without a lock, and an expired object is deleted only if it is still stored."""
     store: ExpirationCache[Item]
 
     def is_expired(entry: TimestampedEntry) -> bool:

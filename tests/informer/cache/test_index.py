@@ -1,4 +1,4 @@
-"""Indices: which objects are found under which value, and what becomes of index functions that fail."""
+"""Indices: which objects are found under which value, and what happens when an index function fails."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ def names(objects: list[Any]) -> set[str]:
     return set(found)
 
 
-def test_values_under_which_there_is_an_object() -> None:
-    """Go: TestGetIndexFuncValues. Each value is listed once."""
+def test_index_values_are_listed_once() -> None:
+    """Go: TestGetIndexFuncValues. Each value with an object is listed once."""
     indexer: Indexer[Any] = Indexer(indexers={"foo": lambda obj: [obj["metadata"]["labels"]["foo"]]})
     for name, value in (("one", "bar"), ("two", "bar"), ("tre", "biz")):
         indexer.add(pod(name, labels={"foo": value}))
@@ -54,7 +54,7 @@ def test_values_under_which_there_is_an_object() -> None:
 
 
 def test_an_object_is_found_under_each_of_its_values() -> None:
-    """Go: TestMultiIndexKeys. Objects with several values are found under all, until they change or go."""
+    """Go: TestMultiIndexKeys. An object is found under all of its values until they change or it is deleted."""
     indexer: Indexer[Any] = Indexer(
         indexers={"by_user": lambda obj: obj["metadata"]["annotations"]["users"].split(",")}
     )
@@ -70,7 +70,7 @@ def test_an_object_is_found_under_each_of_its_values() -> None:
 
 
 def test_a_value_without_objects_leaves_nothing_behind() -> None:
-    """Go: TestThreadSafeStoreDeleteRemovesEmptySetsFromIndex. The last object under a value takes the value with it."""
+    """Go: TestThreadSafeStoreDeleteRemovesEmptySetsFromIndex. Deleting the last object of a value removes the value."""
     indexer = splitting()
     indexer.add(Item("key", "value"))
     assert indexer.list_index_func_values("by_value") == ["value"]
@@ -79,7 +79,7 @@ def test_a_value_without_objects_leaves_nothing_behind() -> None:
 
 
 def test_a_value_stays_while_it_has_an_object() -> None:
-    """Go: TestThreadSafeStoreAddKeepsNonEmptySetPostDeleteFromIndex. One of two objects under a value may go."""
+    """Go: TestThreadSafeStoreAddKeepsNonEmptySetPostDeleteFromIndex. A value keeps its other objects."""
     indexer = splitting()
     indexer.add(Item("one", "value"))
     indexer.add(Item("two", "value"))
@@ -88,7 +88,7 @@ def test_a_value_stays_while_it_has_an_object() -> None:
 
 
 def test_changing_sets_of_values() -> None:
-    """Go: TestThreadSafeStoreIndexingFunctionsWithMultipleValues. Values come and go with each state of an object."""
+    """Go: TestThreadSafeStoreIndexingFunctionsWithMultipleValues. Each state of an object adds and removes values."""
     indexer = splitting()
 
     def keys(*values: str) -> list[list[str]]:
@@ -124,7 +124,7 @@ def test_changing_sets_of_values() -> None:
     ids=["index", "index_keys", "by_index", "list_index_func_values"],
 )
 def test_an_unknown_index_is_an_error_everywhere(ask: Callable[[Indexer[Item]], object]) -> None:
-    """client-go source, which lists no values instead of raising. The message says which indices there are."""
+    """client-go source, except that listing values raises too. The message lists the known indices."""
     indexer = splitting()
     with pytest.raises(IndexNotFoundError, match=r"Index with name nothing does not exist \(there are: by_value\)"):
         ask(indexer)
@@ -133,7 +133,7 @@ def test_an_unknown_index_is_an_error_everywhere(ask: Callable[[Indexer[Item]], 
 
 
 def test_keys_of_an_index_are_sorted() -> None:
-    """client-go source. `index_keys` is in order whatever the order of writing."""
+    """client-go source. `index_keys` is sorted, in whatever order the objects were written."""
     indexer = splitting()
     for key in "cabed":
         indexer.add(Item(key, "x"))
@@ -155,7 +155,7 @@ def test_index_finds_what_shares_a_value() -> None:
 
 
 def test_namespace_index() -> None:
-    """client-go source. It is named "namespace"; cluster-scoped objects are under ""."""
+    """client-go source. The index is named "namespace"; cluster-scoped objects are under ""."""
     assert NAMESPACE_INDEX == "namespace"
     indexer: Indexer[Any] = Indexer(indexers={NAMESPACE_INDEX: meta_namespace_index})
     for obj in (pod("a", namespace="n"), Object.from_dict(pod("b", namespace="n")), pod("c")):
@@ -182,8 +182,8 @@ def test_namespace_index() -> None:
     ],
     ids=["none", "one", "twice the same", "tuple", "mapping", "iterator", "generator", "empty text", "number"],
 )
-def test_an_index_function_gives_any_iterable(give: Callable[[], Any], expected: list[Any]) -> None:
-    """Values may come in any iterable, and count once each."""
+def test_an_index_function_may_return_any_iterable(give: Callable[[], Any], expected: list[Any]) -> None:
+    """A value that occurs several times counts once."""
     indexer: Indexer[Any] = Indexer(indexers={"i": lambda obj: give()})
     indexer.add(pod("a"))
     assert indexer.list_index_func_values("i") == expected
@@ -223,10 +223,10 @@ BAD_IDS = ["raises", "raises half-way", "text", "None", "unhashable", "unhashabl
     ],
     ids=["add", "update", "replace", "apply"],
 )
-def test_a_failing_index_function_spoils_the_write(
+def test_a_failing_index_function_fails_the_write(
     write: Callable[[Indexer[Any]], object], function: Callable[[Any], Any], problem: str
 ) -> None:
-    """client-go source. The write raises, with key, index and cause; the store and its indices are as before."""
+    """client-go source. The error has key, index and cause; the store and its indices do not change."""
     broken = False
     indexer: Indexer[Any] = Indexer(
         indexers={"good": lambda obj: ["x"], "bad": lambda obj: function(obj) if broken else ["y"]}
@@ -246,7 +246,7 @@ def test_a_failing_index_function_spoils_the_write(
 
 
 def test_index_of_an_object_whose_function_fails() -> None:
-    """Asking for what is like an object that cannot be indexed says so."""
+    """`index` raises if the index function fails for the given object."""
     broken = False
     indexer: Indexer[Any] = Indexer(indexers={"i": lambda obj: fails(obj) if broken else ["y"]})
     broken = True
@@ -256,7 +256,7 @@ def test_index_of_an_object_whose_function_fails() -> None:
 
 @pytest.mark.parametrize(("function", "problem"), BAD, ids=BAD_IDS)
 def test_with_an_error_handler_the_object_is_left_out_of_that_index(function: Any, problem: str) -> None:
-    """As inside an informer: the failure is reported with index, key and exception; all else goes on."""
+    """As in an informer, the handler gets index, key and exception, and the write goes on."""
     reported: list[tuple[str, str, str]] = []
     indexer: Indexer[Any] = Indexer(
         indexers={"good": lambda obj: ["x"], "bad": function},
@@ -271,7 +271,7 @@ def test_with_an_error_handler_the_object_is_left_out_of_that_index(function: An
 
 
 def test_an_object_that_can_be_indexed_again_comes_back() -> None:
-    """Being left out lasts until the object's next state."""
+    """An object is left out of the index until its next state."""
     indexer: Indexer[Any] = Indexer(
         indexers={"node": lambda obj: [obj["node"]]}, on_index_error=lambda name, key, error: None
     )
@@ -282,8 +282,8 @@ def test_an_object_that_can_be_indexed_again_comes_back() -> None:
     assert indexer.index_keys("node", "w") == ["a"]
 
 
-def test_an_object_that_cannot_be_shown_is_left_out_of_indices() -> None:
-    """A model that fails when it is read fails no write: the object is stored, and in no index that needs to read it."""
+def test_an_object_that_cannot_be_unwrapped_is_left_out_of_indices() -> None:
+    """The object is stored all the same; only indices that need its user form leave it out."""
     reported: list[tuple[str, str]] = []
 
     def unreadable(item: Any) -> Any:
@@ -311,8 +311,8 @@ class Model(msgspec.Struct):
     spec: Spec
 
 
-def test_our_own_index_functions_need_no_metadata_in_a_model() -> None:
-    """`index_by` and the namespace index read what is stored, so a model may name what it likes."""
+def test_ready_index_functions_need_no_metadata_in_a_model() -> None:
+    """`index_by` and the namespace index read the stored form, whatever fields the model has."""
     indexer: Indexer[Any] = Indexer(
         indexers={NAMESPACE_INDEX: meta_namespace_index, "node": index_by("spec.node")}, unwrap=unwrap
     )
@@ -320,8 +320,8 @@ def test_our_own_index_functions_need_no_metadata_in_a_model() -> None:
     assert indexer.by_index(NAMESPACE_INDEX, "n") == indexer.by_index("node", "w") == [Model(Spec("w"))]
 
 
-def test_an_object_is_shown_once_to_all_index_functions_of_the_user() -> None:
-    """A model that costs a decoding is decoded once a state, and not at all for our own functions."""
+def test_an_object_is_unwrapped_once_for_all_index_functions() -> None:
+    """A model is decoded once per state, and not at all for the ready index functions."""
     shown: list[str] = []
 
     def show(item: Any) -> Any:
@@ -339,8 +339,8 @@ def test_an_object_is_shown_once_to_all_index_functions_of_the_user() -> None:
     assert shown == ["a", "b"]
 
 
-def test_old_objects_are_never_asked_again() -> None:
-    """An index function is called once for each new state, and for no object that goes or stays."""
+def test_index_functions_are_called_once_per_state() -> None:
+    """An index function is not called for objects that are deleted or unchanged."""
     asked: list[str] = []
 
     def value(obj: Any) -> list[str]:
@@ -366,8 +366,8 @@ def test_old_objects_are_never_asked_again() -> None:
     assert asked_by(indexer.resync) == []
 
 
-def test_a_list_behind_other_changes_of_its_batch_is_indexed_rightly() -> None:
-    """A relist may come in one batch with the delete of an object that it has again, in the same state."""
+def test_a_list_after_other_changes_of_its_batch_is_indexed_correctly() -> None:
+    """A batch may delete an object and then list it again in the same state."""
     obj = pod("a", uid="u", resourceVersion="1")
     indexer: Indexer[Any] = Indexer(indexers={"i": lambda obj: ["x"]})
     indexer.add(obj)
@@ -379,8 +379,8 @@ def test_a_list_behind_other_changes_of_its_batch_is_indexed_rightly() -> None:
 # Adding indices
 
 
-def test_new_indices_have_what_is_stored_already() -> None:
-    """client-go source. `add_indexers` on a store with objects indexes them at once."""
+def test_new_indices_contain_the_stored_objects() -> None:
+    """client-go source. `add_indexers` on a store with objects indexes them before it returns."""
     indexer = splitting()
     indexer.add(Item("a", "x,y"))
     indexer.add_indexers({"by_key": lambda item: [item.key], "length": lambda item: [len(item.value)]})
@@ -391,7 +391,7 @@ def test_new_indices_have_what_is_stored_already() -> None:
 
 
 def test_a_name_that_is_taken_adds_nothing() -> None:
-    """client-go source. A conflict names the indices; the others of the call are not added either."""
+    """client-go source. A conflict names the indices, and no index of the call is added."""
     indexer = splitting()
     function = indexer.indexers["by_value"]
     with pytest.raises(IndexConflictError, match=r"^indexer conflict: by_value$"):
@@ -402,7 +402,7 @@ def test_a_name_that_is_taken_adds_nothing() -> None:
 
 
 def test_an_index_function_that_fails_for_a_stored_object_adds_nothing() -> None:
-    """None of the call's indices is added, and writing goes on; the names are free again."""
+    """No index of the call is added, writes go on, and the names stay free."""
     indexer = splitting()
     indexer.add(Item("a", "x"))
     with pytest.raises(IndexFuncError, match='for key "a" on index "bad": no such field'):
@@ -414,7 +414,7 @@ def test_an_index_function_that_fails_for_a_stored_object_adds_nothing() -> None
 
 
 def test_an_index_function_has_to_be_callable() -> None:
-    """A slip is seen where it is made."""
+    """`add_indexers` raises a TypeError at once."""
     with pytest.raises(TypeError, match="the index function of 'node' must be callable, not str"):
         Indexer(indexers={"node": "spec.nodeName"})  # type: ignore[dict-item]
     with pytest.raises(TypeError, match="the index function of 'node' must be callable, not NoneType"):
@@ -422,14 +422,14 @@ def test_an_index_function_has_to_be_callable() -> None:
 
 
 def test_indexers_is_a_copy() -> None:
-    """Changing what `indexers` gave changes no index."""
+    """Changing the returned mapping does not change any index."""
     indexer = splitting()
     indexer.indexers.clear()
     assert list(indexer.indexers) == ["by_value"]
 
 
 def test_a_single_value_is_held_once() -> None:
-    """Objects that share their one value share the tuple it is kept in: a million pods are on few nodes."""
+    """Objects with the same single value share one tuple: a million pods are on few nodes."""
     index = Index("node", lambda obj: ["w"])
     for key in "ab":
         index.set(key, key, index.values_of(key, key, None))

@@ -32,7 +32,7 @@ def names(objects: list[Any]) -> list[str]:
 
 @pytest.fixture(params=[False, True], ids=["without the namespace index", "with the namespace index"])
 def indexer(request: pytest.FixtureRequest) -> Indexer[Any]:
-    """Objects of two namespaces and of none; the index changes no answer."""
+    """Objects of two namespaces and of none; with and without a namespace index, the answers are the same."""
     indexer: Indexer[Any] = Indexer(indexers={"app": lambda obj: [obj["metadata"]["labels"].get("app", "none")]})
     if request.param:
         indexer.add_indexers({NAMESPACE_INDEX: meta_namespace_index})
@@ -52,7 +52,7 @@ def indexer(request: pytest.FixtureRequest) -> Indexer[Any]:
     ids=["some", "everything", "none"],
 )
 def test_list_all(count: int, labelled: int, selector: str | None, expected: int) -> None:
-    """Go: TestListAll. A selector gives the objects whose labels match, no selector all."""
+    """Go: TestListAll. A selector returns the objects whose labels match; no selector returns all."""
     indexer: Indexer[Any] = Indexer()
     items = [pod(f"pod-{n}", "ns", **({"match": "true"} if n < labelled else {"match": "no"})) for n in range(count)]
     indexer.replace(items, "1")
@@ -60,7 +60,7 @@ def test_list_all(count: int, labelled: int, selector: str | None, expected: int
 
 
 def test_get_in_a_namespace(indexer: Indexer[Any]) -> None:
-    """Go: TestNamespaceGetMethod. A namespace's lister finds its own, and says what it did not find."""
+    """Go: TestNamespaceGetMethod. A namespaced lister reads its namespace, and its error names object and namespace."""
     lister = Lister(indexer, "pods").namespaced("ns-foo")
     assert lister.get("name-foo1") == pod("name-foo1", "ns-foo", app="db")
     with pytest.raises(NotFoundError, match='pods "name-bar" not found in namespace "ns-foo"'):
@@ -70,15 +70,15 @@ def test_get_in_a_namespace(indexer: Indexer[Any]) -> None:
 
 
 def test_get_without_a_namespace_is_of_cluster_scoped_objects(indexer: Indexer[Any]) -> None:
-    """Go: TestListerGetMethod. A bare name is the key of an object without a namespace only."""
+    """Go: TestListerGetMethod. A bare name only finds an object without a namespace."""
     lister = Lister(indexer, "nodes")
     assert lister.get("name-foo1") == pod("name-foo1", app="node")
     with pytest.raises(NotFoundError, match=r'^nodes "name-foo" not found$'):
         lister.get("name-foo")
 
 
-def test_list_gives_all(indexer: Indexer[Any]) -> None:
-    """Go: TestListerListMethod. Everything of every namespace, as a list of one's own."""
+def test_list_returns_all(indexer: Indexer[Any]) -> None:
+    """Go: TestListerListMethod. The list has the objects of every namespace and belongs to the caller."""
     lister = Lister(indexer)
     everything = lister.list()
     assert names(everything) == ["name-bar", "name-foo", "name-foo1", "name-foo1"]
@@ -87,7 +87,7 @@ def test_list_gives_all(indexer: Indexer[Any]) -> None:
 
 
 def test_list_by_namespace_and_labels(indexer: Indexer[Any]) -> None:
-    """Namespace and selector narrow each other; the empty namespace is all of them."""
+    """An object must match both; the namespace "" means all namespaces."""
     lister = Lister(indexer)
     assert names(lister.list(namespace="ns-foo")) == ["name-foo", "name-foo1"]
     assert names(lister.list("app=web")) == ["name-bar", "name-foo"]
@@ -100,20 +100,20 @@ def test_list_by_namespace_and_labels(indexer: Indexer[Any]) -> None:
     assert names(mine.list("app=web")) == ["name-foo"]
 
 
-def test_nothing_touches_no_store() -> None:
-    """client-go source. The selector of nothing gives nothing, without a look at the store."""
+def test_the_selector_of_nothing_does_not_read_the_store() -> None:
+    """client-go source. The selector that matches nothing returns an empty list at once."""
     assert Lister(None).list(NOTHING) == []  # type: ignore[arg-type]
 
 
-def test_a_selector_that_cannot_be_read_is_an_error(indexer: Indexer[Any]) -> None:
-    """It is told, also where there would be nothing to select from."""
+def test_a_malformed_selector_raises(indexer: Indexer[Any]) -> None:
+    """The error is raised even if there are no objects to select from."""
     for lister in (Lister(indexer), Lister(Indexer())):
         with pytest.raises(ValueError, match="cannot read the label selector"):
             lister.list("=web")
 
 
 def test_by_index(indexer: Indexer[Any]) -> None:
-    """The objects under a value, in the lister's namespace if it has one."""
+    """Returns the objects under a value, of the lister's namespace if it has one."""
     lister = Lister(indexer)
     assert names(lister.by_index("app", "web")) == ["name-bar", "name-foo"]
     assert names(lister.namespaced("ns-foo").by_index("app", "web")) == ["name-foo"]
@@ -124,7 +124,7 @@ def test_by_index(indexer: Indexer[Any]) -> None:
 
 
 def test_objects_of_every_kind_are_selected_by_their_labels() -> None:
-    """Dicts, `Object`s and official models have their labels in their own ways."""
+    """Dicts, `Object`s and official models are selected by their labels."""
     indexer: Indexer[Any] = Indexer()
     indexer.add(pod("a", "n", app="web"))
     indexer.add(Object.from_dict(pod("b", "n", app="web")))
@@ -140,8 +140,8 @@ class Spec(msgspec.Struct):
 
 
 @pytest.mark.parametrize("index", [{}, {NAMESPACE_INDEX: meta_namespace_index}], ids=["scan", "index"])
-def test_objects_without_metadata_are_told_by_namespace_and_not_by_labels(index: Any) -> None:
-    """A model need not name metadata: its namespace is known all the same, and asking for its labels says what to do."""
+def test_models_without_metadata_are_selected_by_namespace_but_not_by_labels(index: Any) -> None:
+    """The namespace comes from the stored form; selecting by labels raises an error that says what to do."""
     indexer: Indexer[Any] = Indexer(indexers={**index, "node": lambda spec: [spec.node]}, unwrap=unwrap)
     indexer.add(Entry("a", "n", "u", "1", Spec("w")))
     indexer.add(Entry("b", "m", "u", "1", Spec("w")))

@@ -1,4 +1,4 @@
-"""One's own writes, shown before the cache has them."""
+"""A controller's own writes, shown before the cache has them."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import pytest
 from kubernetes.client import V1ObjectMeta, V1Pod
 
 from informer import DeletedFinalStateUnknown, Indexer, IndexNotFoundError, KeyFuncError, MutationCache, Object, Store
+from tests.support.waiting import DEADLINE
 from watch import FakeClock
 from watch.concurrency import Worker
 
-DEADLINE = 10.0
 BY_NAME = {"by_name": lambda obj: [obj["metadata"]["name"]]}
 
 
@@ -21,7 +21,7 @@ def pod(uid: str, version: str, name: str = "pod", foo: str = "") -> dict[str, A
 
 @pytest.mark.parametrize(("version", "shown"), [("2", "1"), ("3", "1"), ("1", "2")], ids=["same", "newer", "older"])
 def test_a_write_that_the_store_has_is_forgotten(version: str, shown: str) -> None:
-    """Go: TestMutationCacheOnAddOrUpdate. An object as new as the write, or newer, makes the write superfluous."""
+    """Go: TestMutationCacheOnAddOrUpdate. An object at least as new as the write replaces it."""
     store: Store[Any] = Store()
     cache = MutationCache(store)
     cache.mutation(pod("uid-1", "2"))
@@ -36,8 +36,11 @@ def test_a_write_that_the_store_has_is_forgotten(version: str, shown: str) -> No
     ids=["older state of the same", "newer state of another", "older state of another"],
 )
 @pytest.mark.parametrize("tombstone", [False, True], ids=["object", "tombstone"])
-def test_what_was_deleted_is_not_shown(uid: str, version: str, exists: bool, tombstone: bool) -> None:
-    """Go: TestMutationCacheOnDelete. The delete of the object, or a later one, undoes the write; an earlier one does not."""
+def test_a_deleted_object_is_not_shown(uid: str, version: str, exists: bool, tombstone: bool) -> None:
+    """Go: TestMutationCacheOnDelete.
+
+    The delete of the same object or a later one undoes the write; an earlier one does not.
+    """
     store: Store[Any] = Store()
     store.add(pod("uid-1", "2"))
     cache = MutationCache(store, include_adds=True)
@@ -48,8 +51,8 @@ def test_what_was_deleted_is_not_shown(uid: str, version: str, exists: bool, tom
     assert (cache.get_by_key("pod") is not None) is exists
 
 
-def test_a_write_that_is_told_after_its_delete_is_not_shown() -> None:
-    """Go: TestMutationCacheUpdateConcurrentDelete. That it is gone is remembered for the writes still to be told."""
+def test_a_write_recorded_after_its_delete_is_not_shown() -> None:
+    """Go: TestMutationCacheUpdateConcurrentDelete. A tombstone is kept for writes that are recorded late."""
     store: Store[Any] = Store()
     cache = MutationCache(store, ttl=3600, include_adds=True)
     cache.on_add_or_update(pod("uid-1", "2"))
@@ -65,7 +68,7 @@ def test_a_write_that_is_told_after_its_delete_is_not_shown() -> None:
     assert cache.get_by_key("pod") == pod("uid-2", "3")
 
 
-def test_a_write_that_is_told_after_its_object_was_made_anew_is_not_shown() -> None:
+def test_a_write_recorded_after_a_recreate_is_not_shown() -> None:
     """Go: TestMutationCacheUpdateConcurrentRecreate. The store's newer object counts, and the write is forgotten."""
     store: Store[Any] = Store()
     cache = MutationCache(store, ttl=3600, include_adds=True)
@@ -80,7 +83,7 @@ def test_a_write_that_is_told_after_its_object_was_made_anew_is_not_shown() -> N
 
 
 def test_a_delete_undoes_an_add_that_the_store_never_had() -> None:
-    """Go: TestMutationCacheOnDeleteClearsStaleMutation. Otherwise it would be shown until its time is up."""
+    """Go: TestMutationCacheOnDeleteClearsStaleMutation. Otherwise the object would be shown until its ttl is over."""
     cache = MutationCache(Store(), Indexer(indexers=BY_NAME), ttl=60, include_adds=True)
     cache.mutation(pod("uid-1", "2"))
     assert cache.by_index("by_name", "pod") == [pod("uid-1", "2")]
@@ -90,7 +93,7 @@ def test_a_delete_undoes_an_add_that_the_store_never_had() -> None:
 
 
 def test_without_adds_the_store_decides_what_exists() -> None:
-    """client-go source. A key that the store does not have is not there, whatever was written."""
+    """client-go source. Without `include_adds`, a key that is not in the store does not exist."""
     store: Indexer[Any] = Indexer(indexers=BY_NAME)
     cache = MutationCache(store, store)
     cache.mutation(pod("uid-1", "2"))
@@ -101,8 +104,8 @@ def test_without_adds_the_store_decides_what_exists() -> None:
     assert cache.by_index("by_name", "pod") == [pod("uid-1", "2")]
 
 
-def test_with_adds_what_was_written_exists() -> None:
-    """An object that the store has not seen yet is found by key and index."""
+def test_with_adds_a_written_object_exists() -> None:
+    """With `include_adds`, an object that the store has not seen yet is found by key and by index."""
     store: Indexer[Any] = Indexer(indexers=BY_NAME)
     cache = MutationCache(store, store, include_adds=True)
     cache.mutation(pod("uid-1", "2"))
@@ -112,7 +115,7 @@ def test_with_adds_what_was_written_exists() -> None:
 
 
 def test_the_newer_of_store_and_write_wins() -> None:
-    """client-go source. Versions are integers; a write that is not newer is forgotten when it is seen."""
+    """client-go source. Versions compare as integers; a write that is not newer is forgotten when it is read."""
     store: Store[Any] = Store()
     cache = MutationCache(store)
     store.add(pod("uid-1", "9"))
@@ -124,8 +127,8 @@ def test_the_newer_of_store_and_write_wins() -> None:
     assert cache.get_by_key("pod") == pod("uid-1", "8")
 
 
-def test_an_older_write_replaces_no_newer_one() -> None:
-    """client-go source. Writes may be told in any order; a later one of the same version counts."""
+def test_an_older_write_does_not_replace_a_newer_one() -> None:
+    """client-go source. Writes may be recorded in any order; of the same version, the later one counts."""
     store: Store[Any] = Store()
     store.add(pod("uid-1", "1"))
     cache = MutationCache(store)
@@ -137,7 +140,7 @@ def test_an_older_write_replaces_no_newer_one() -> None:
 
 
 def test_an_object_without_a_version_is_older_than_any_other() -> None:
-    """client-go source. No resourceVersion counts as 0."""
+    """client-go source. A missing resourceVersion counts as 0."""
     store: Store[Any] = Store()
     store.add(pod("uid-1", ""))
     cache = MutationCache(store)
@@ -149,21 +152,21 @@ def test_an_object_without_a_version_is_older_than_any_other() -> None:
 
 
 @pytest.mark.parametrize("version", ["abc", "-1", "1.5", " 1", "٣"])
-def test_versions_that_are_no_integers_raise(version: str) -> None:
-    """client-go source. They cannot be compared; the error names the object and shows the version."""
+def test_versions_that_are_not_integers_raise(version: str) -> None:
+    """client-go source. The error names the object and shows the version."""
     store: Store[Any] = Store()
     cache = MutationCache(store)
     for tell in (cache.mutation, cache.on_add_or_update, cache.on_delete):
-        with pytest.raises(ValueError, match="the resourceVersion of /pod is no integer: ") as caught:
+        with pytest.raises(ValueError, match="the resourceVersion of /pod is not an integer: ") as caught:
             tell(pod("uid-1", version))
         assert repr(version) in str(caught.value)
     store.add(pod("uid-1", version))
-    with pytest.raises(ValueError, match="is no integer"):
+    with pytest.raises(ValueError, match="is not an integer"):
         cache.get_by_key("pod")
 
 
-def test_what_has_no_key_raises() -> None:
-    """It is told to whoever passed it."""
+def test_an_object_without_a_key_raises() -> None:
+    """The KeyFuncError reaches the caller that passed the object."""
     cache = MutationCache(Store())
     for tell in (cache.mutation, cache.on_add_or_update, cache.on_delete):
         with pytest.raises(KeyFuncError, match="type str"):
@@ -172,7 +175,7 @@ def test_what_has_no_key_raises() -> None:
 
 
 def test_by_index_needs_an_indexer_and_the_index() -> None:
-    """client-go source. Without an indexer it is an error, as is an index that nobody added."""
+    """client-go source. Without an indexer, or without the index, `by_index` raises IndexNotFoundError."""
     with pytest.raises(IndexNotFoundError, match="no indexer has been provided to the mutation cache"):
         MutationCache(Store()).by_index("by_name", "pod")
     with pytest.raises(IndexNotFoundError, match="Index with name nothing does not exist"):
@@ -199,7 +202,7 @@ def test_a_write_that_changes_the_index(
     found_with_adds: list[str],
     include_adds: bool,
 ) -> None:
-    """Go: TestMutationCacheByIndexMutationChangesIndex. What is found has the value that was asked for."""
+    """Go: TestMutationCacheByIndexMutationChangesIndex. Every returned object has the requested value."""
     store: Indexer[Any] = Indexer(indexers={"foo": lambda obj: [obj["foo"]]})
     store.add(pod("uid-1", stored[0], foo=stored[1]))
     cache = MutationCache(store, store, include_adds=include_adds)
@@ -211,7 +214,7 @@ def test_a_write_that_changes_the_index(
 
 
 def test_an_index_function_that_fails_for_a_write_leaves_it_out() -> None:
-    """client-go source. The store's objects are found all the same."""
+    """client-go source. The store's other objects are still found."""
     store: Indexer[Any] = Indexer(indexers={"foo": lambda obj: [obj["metadata"]["labels"]["foo"]]})
     labelled = pod("uid-1", "1", name="labelled")
     labelled["metadata"]["labels"] = {"foo": "a"}
@@ -224,7 +227,7 @@ def test_an_index_function_that_fails_for_a_write_leaves_it_out() -> None:
 
 
 def test_index_functions_run_without_a_lock() -> None:
-    """Another thread can use the cache meanwhile."""
+    """Another thread can use the cache while an index function runs."""
 
     def foo(obj: Any) -> list[str]:
         if obj["foo"] == "written":
@@ -241,7 +244,7 @@ def test_index_functions_run_without_a_lock() -> None:
 
 
 def test_writes_are_remembered_for_a_time() -> None:
-    """Five minutes, if nobody says otherwise; at the very end it is still there."""
+    """The default is five minutes; at exactly that age the write is still shown."""
     for ttl in (None, 60.0):
         clock = FakeClock()
         store: Store[Any] = Store()
@@ -254,8 +257,8 @@ def test_writes_are_remembered_for_a_time() -> None:
         assert cache.get_by_key("pod") == pod("uid-1", "1")
 
 
-def test_the_write_that_was_not_asked_for_longest_is_forgotten_first() -> None:
-    """A hundred are remembered, if nobody says otherwise."""
+def test_the_least_recently_used_write_is_evicted_first() -> None:
+    """The default size is a hundred writes."""
     store: Store[Any] = Store()
     cache = MutationCache(store, include_adds=True)
     for number in range(100):
@@ -272,7 +275,7 @@ def test_the_write_that_was_not_asked_for_longest_is_forgotten_first() -> None:
 
 
 def test_objects_of_every_kind() -> None:
-    """`Object`s and official models have versions as dicts have."""
+    """`Object`s and official models work as dicts do."""
     store: Store[Any] = Store()
     cache = MutationCache(store)
     store.add(Object.from_dict(pod("uid-1", "1")))

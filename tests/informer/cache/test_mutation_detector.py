@@ -1,4 +1,4 @@
-"""Who changes what everybody shares is found out."""
+"""Changing a shared object in place is detected."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from kubernetes.client import V1ObjectMeta, V1Pod
 from informer import DeletedFinalStateUnknown, MutationDetector, Object, SharedInformer
 from informer.cache.mutation_detector import CacheMutatedError
 from informer.testing.fake_source import FakeControllerSource
+from tests.support.waiting import DEADLINE
 from watch import Channel, FakeClock
 from watch.concurrency import Worker
 
-DEADLINE = 10.0
 POD = {"metadata": {"name": "web", "namespace": "shop", "labels": {"app": "web"}}, "items": [1, {"a": 2}]}
 
 
@@ -30,7 +30,7 @@ def pod() -> dict[str, Any]:
 @pytest.mark.parametrize("hook", ["transform", "handler"])
 @pytest.mark.timeout(60)
 def test_a_change_of_an_informers_object_is_reported(hook: str) -> None:
-    """Go: TestMutationDetector. A handler that changes what it was given is found out within a period."""
+    """Go: TestMutationDetector. A handler that changes its object is reported within one period."""
     failures: Channel[str] = Channel(None)
     clock = FakeClock()
     detector = MutationDetector("test", failure=failures.put, enabled=True, clock=clock)
@@ -62,7 +62,7 @@ def test_a_change_of_an_informers_object_is_reported(hook: str) -> None:
 
 
 def test_without_a_failure_function_it_raises(pod: dict[str, Any]) -> None:
-    """client-go source. A change that nobody wants to be told of ends whoever compares."""
+    """client-go source. Without a failure function the comparing thread gets CacheMutatedError."""
     detector = MutationDetector("pods", enabled=True)
     detector.add_object(pod)
     detector.compare_objects()
@@ -89,7 +89,7 @@ def test_without_a_failure_function_it_raises(pod: dict[str, Any]) -> None:
 def test_the_log_says_where_it_was_changed(
     pod: dict[str, Any], change: Any, where: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The object and the path are named, and none of its values is."""
+    """The log names the object and the path, but none of its values."""
     detector = MutationDetector("pods", failure=lambda message: None, enabled=True)
     detector.add_object(pod)
     change(pod)
@@ -139,8 +139,8 @@ class Identity:
         self.labels = {"a": "1"}
 
 
-def test_what_cannot_be_changed_or_compared_is_left_alone() -> None:
-    """`Object`s are read-only, tombstones are not the cache's, and what equals no copy of itself is no sign of anything."""
+def test_objects_that_cannot_be_changed_or_compared_are_ignored() -> None:
+    """The detector ignores an `Object` and a tombstone, and an object that does not equal its own copy."""
     detector = MutationDetector("x", enabled=True)
     unlike = Identity()
     tombstone = DeletedFinalStateUnknown("a", {"labels": {}})
@@ -164,10 +164,10 @@ def test_what_cannot_be_changed_or_compared_is_left_alone() -> None:
         ("T", True),
     ],
 )
-def test_it_is_off_unless_the_environment_says_otherwise(
+def test_it_is_off_unless_the_environment_switches_it_on(
     monkeypatch: pytest.MonkeyPatch, pod: dict[str, Any], value: str | None, enabled: bool
 ) -> None:
-    """client-go source. KUBE_CACHE_MUTATION_DETECTOR turns it on, and one that is off does nothing."""
+    """client-go source. KUBE_CACHE_MUTATION_DETECTOR switches it on; a detector that is off does nothing."""
     if value is None:
         monkeypatch.delenv("KUBE_CACHE_MUTATION_DETECTOR", raising=False)
     else:
@@ -182,8 +182,8 @@ def test_it_is_off_unless_the_environment_says_otherwise(
         detector.run(threading.Event())
 
 
-def test_one_that_is_on_warns_of_its_cost(caplog: pytest.LogCaptureFixture) -> None:
-    """client-go source. It is nothing for production."""
+def test_an_enabled_detector_warns_of_its_cost(caplog: pytest.LogCaptureFixture) -> None:
+    """client-go source. It is not meant for production."""
     with caplog.at_level(logging.WARNING, "informer"):
         MutationDetector("pods", enabled=True)
         MutationDetector("nodes", enabled=False)
@@ -191,7 +191,7 @@ def test_one_that_is_on_warns_of_its_cost(caplog: pytest.LogCaptureFixture) -> N
 
 
 class ScriptedClock(FakeClock):
-    """A clock whose waits take what the script says and do what it says, until it ends."""
+    """A clock whose waits take the time and run the action of a script; after its end it sets the stop event."""
 
     def __init__(self, *script: tuple[float, Callable[[], object]]) -> None:
         super().__init__()
@@ -207,8 +207,8 @@ class ScriptedClock(FakeClock):
 
 
 @pytest.mark.parametrize(("seconds", "found"), [((1,), 1), ((1, 121), 1), ((1, 119, 119), 1), ((1, 121, 121), 0)])
-def test_objects_are_given_up_after_a_while(seconds: tuple[float, ...], found: int) -> None:
-    """client-go source. One is looked at for two minutes at least, and for four at most."""
+def test_objects_are_released_after_a_while(seconds: tuple[float, ...], found: int) -> None:
+    """client-go source. An object is watched for at least two and at most four minutes."""
     obj = {"a": 1}
     failures: list[str] = []
     script = [(second, lambda: None) for second in seconds[:-1]]
@@ -221,7 +221,7 @@ def test_objects_are_given_up_after_a_while(seconds: tuple[float, ...], found: i
 
 
 def test_on_update_watches_the_new_state(pod: dict[str, Any]) -> None:
-    """As a handler it is told of adds and updates."""
+    """As a handler it watches the objects of adds and updates."""
     detector = MutationDetector("x", enabled=True)
     old, new = {"a": 1}, pod
     detector.on_update(old, new)

@@ -1,4 +1,4 @@
-"""The store: objects by key, batches, resourceVersions."""
+"""The store: objects by key, batches and resourceVersions."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ STORES: dict[str, Callable[[Callable[[Any], str]], Store[Any]]] = {
 
 @pytest.mark.parametrize("make", STORES.values(), ids=STORES.keys())
 def test_a_store_holds_the_newest_of_each_key(make: Callable[[Callable[[Any], str]], Store[Any]]) -> None:
-    """Go: TestCache. Add, update, delete, list and replace do what they say."""
+    """Go: TestCache. Add, update, delete, list and replace keep one object per key."""
     store = make(lambda item: item.id)
     store.add(Item("foo", "bar"))
     assert store.get(Item("foo", "")) == Item("foo", "bar")
@@ -60,7 +60,7 @@ def test_a_store_holds_the_newest_of_each_key(make: Callable[[Callable[[Any], st
 
 @pytest.mark.parametrize("make", STORES.values(), ids=STORES.keys())
 def test_a_store_is_a_container_of_keys(make: Callable[[Callable[[Any], str]], Store[Any]]) -> None:
-    """`len`, `in` and iteration are about keys; no store is ever falsy."""
+    """`len`, `in` and iteration concern keys; an empty store is not falsy."""
     store = make(lambda item: item.id)
     assert store
     assert len(store) == 0
@@ -74,7 +74,7 @@ def test_a_store_is_a_container_of_keys(make: Callable[[Callable[[Any], str]], S
 
 
 def test_lists_are_copies() -> None:
-    """What a reader was given is his: writing goes on beside it, and he may change the list."""
+    """A returned list belongs to its reader: later writes do not change it, and changing it does not change the store."""
     store = Store(lambda item: item.id)
     store.add(Item("a", "1"))
     keys, items, iterator = store.list_keys(), store.list(), iter(store)
@@ -85,7 +85,7 @@ def test_lists_are_copies() -> None:
 
 
 def test_objects_of_every_kind_have_their_usual_key() -> None:
-    """Without a key function, a key is "namespace/name"."""
+    """Without a key function, the key is "namespace/name"."""
     store: Store[Any] = Store()
     store.add({"metadata": {"name": "a", "namespace": "n"}})
     store.add(Object.from_dict({"metadata": {"name": "b", "namespace": "n"}}))
@@ -97,15 +97,15 @@ def test_objects_of_every_kind_have_their_usual_key() -> None:
 
 
 def test_delete_takes_a_tombstone() -> None:
-    """A `DeletedFinalStateUnknown` is deleted by the key it carries, whatever its object is."""
+    """A `DeletedFinalStateUnknown` deletes the key it carries, whatever its object is."""
     store: Store[Any] = Store()
     store.add(pod("a"))
     store.delete(DeletedFinalStateUnknown("a", None))
     assert list(store) == []
 
 
-def test_delete_of_what_is_not_there_is_no_error() -> None:
-    """Deleting twice is as deleting once."""
+def test_deleting_a_missing_object_does_nothing() -> None:
+    """The second delete of an object does not raise."""
     store: Store[Any] = Store()
     store.delete(pod("a"))
     store.delete(DeletedFinalStateUnknown("a", None))
@@ -113,7 +113,7 @@ def test_delete_of_what_is_not_there_is_no_error() -> None:
 
 
 def test_resync_does_nothing() -> None:
-    """client-go source. A store may stand where a queue does; resync is a no-op."""
+    """client-go source. A reflector may write to a store as to a queue, so `resync` is a no-op."""
     store: Store[Any] = Store()
     store.add(pod("a", "1"))
     store.resync()
@@ -142,7 +142,7 @@ def failing(obj: Any) -> str:
     ids=["add", "update", "delete", "get", "replace"],
 )
 def test_what_a_key_function_raises_is_the_cause_of_a_key_error(write: Callable[[Store[Any]], object]) -> None:
-    """Go: TestKeyError. The error names the object's type and has the function's own as its cause; nothing changes."""
+    """Go: TestKeyError. The KeyFuncError names the object's type and has the function's error as its cause."""
     store = Store(failing)
     store.add(7)
     with pytest.raises(KeyFuncError, match="couldn't create key for object of type int: no key for 3") as caught:
@@ -153,7 +153,7 @@ def test_what_a_key_function_raises_is_the_cause_of_a_key_error(write: Callable[
 
 
 def test_a_batch_with_a_failing_key_changes_nothing() -> None:
-    """Go: TestCacheTransactionShouldIndexErrors. A batch is all or nothing: an object without a key spoils all of it."""
+    """Go: TestCacheTransactionShouldIndexErrors. One object without a key fails the whole batch."""
     store = Store(failing)
     store.apply([Delta(DeltaType.ADDED, item) for item in (1, 2)])
     assert sorted(store) == ["1", "2"]
@@ -164,16 +164,16 @@ def test_a_batch_with_a_failing_key_changes_nothing() -> None:
 
 
 @pytest.mark.parametrize("key", [None, 5, ["a"], ("a", "b"), b"a"], ids=repr)
-def test_a_key_is_text(key: Any) -> None:
-    """A key function that forgets to return is seen at once, not when all objects have the key None."""
+def test_a_key_must_be_a_str(key: Any) -> None:
+    """A key function that forgets to return raises at once: otherwise all objects would have the key None."""
     store: Store[Any] = Store(lambda obj: key)
     with pytest.raises(KeyFuncError, match=f"of type int: the key function returned a {type(key).__name__}, not a str"):
         store.add(1)
     assert store.list() == []
 
 
-def test_key_errors_of_our_own_function_come_as_they_are() -> None:
-    """`meta_namespace_key` says itself what is wrong."""
+def test_key_errors_of_meta_namespace_key_are_not_wrapped() -> None:
+    """`meta_namespace_key` raises a KeyFuncError itself."""
     with pytest.raises(KeyFuncError, match="type str: object has no meta") as caught:
         Store().add("text")
     assert caught.value.__cause__ is None
@@ -182,8 +182,8 @@ def test_key_errors_of_our_own_function_come_as_they_are() -> None:
 # Batches
 
 
-def test_apply_tells_what_it_changed() -> None:
-    """Every change is told in order, with the state before."""
+def test_apply_returns_the_changes() -> None:
+    """`apply` returns every change in order, with the state before it."""
     store: Store[Any] = Store()
     one, two, three = pod("a", "1", "u"), pod("a", "2", "u"), pod("b", "3", "v")
     changes = store.apply(
@@ -211,8 +211,8 @@ def test_apply_tells_what_it_changed() -> None:
     assert store.resource_version == "9"
 
 
-def test_an_added_object_that_is_there_is_an_update() -> None:
-    """What a delta is called counts less than what the store holds."""
+def test_adding_a_stored_object_is_an_update() -> None:
+    """What the store holds decides the type of the change, not the type of the delta."""
     store: Store[Any] = Store()
     store.add(pod("a", "1"))
     assert store.apply([Delta(DeltaType.ADDED, pod("a", "2"))]) == [
@@ -222,7 +222,7 @@ def test_an_added_object_that_is_there_is_an_update() -> None:
 
 
 def test_apply_takes_any_iterable() -> None:
-    """A generator of deltas is a batch too."""
+    """A generator of deltas is accepted as a batch."""
 
     def deltas() -> Iterator[Delta]:
         yield Delta(DeltaType.ADDED, pod("a"))
@@ -233,8 +233,8 @@ def test_apply_takes_any_iterable() -> None:
     assert store.apply([]) == []
 
 
-def test_replace_tells_what_is_gone_first() -> None:
-    """Objects that a list no longer has are deleted, in a state that is not known to be the last."""
+def test_replace_returns_deletes_first() -> None:
+    """Objects missing from the list are deleted, with an unknown final state."""
     store: Store[Any] = Store()
     old, kept = pod("a", "1", "u"), pod("b", "2", "v")
     store.replace([old, kept], "2")
@@ -249,7 +249,7 @@ def test_replace_tells_what_is_gone_first() -> None:
 
 
 def test_replace_keeps_the_object_whose_state_is_the_same() -> None:
-    """The same uid and resourceVersion is the same state: readers go on sharing the old object, and it is no news."""
+    """With the same uid and resourceVersion the old object stays, and the update is without news."""
     store: Store[Any] = Store()
     old = pod("a", "1", "u")
     store.add(old)
@@ -265,8 +265,8 @@ def test_replace_keeps_the_object_whose_state_is_the_same() -> None:
     [(("1", ""), ("1", "")), (("", "u"), ("", "u")), (("1", "u"), ("1", "v")), (("1", "u"), ("2", "u"))],
     ids=["no uid", "no resourceVersion", "another uid", "another resourceVersion"],
 )
-def test_replace_stores_what_may_be_another_state(before: tuple[str, str], after: tuple[str, str]) -> None:
-    """Where uid or resourceVersion is missing or differs, the new object counts."""
+def test_replace_stores_an_object_of_another_state(before: tuple[str, str], after: tuple[str, str]) -> None:
+    """If uid or resourceVersion is missing or differs, the new object is stored."""
     store: Store[Any] = Store()
     store.add(pod("a", *before))
     new = pod("a", *after)
@@ -275,7 +275,7 @@ def test_replace_stores_what_may_be_another_state(before: tuple[str, str], after
 
 
 def test_the_later_of_two_objects_of_one_key_counts() -> None:
-    """A list may bring an object on two pages: it is stored, and told, once, as it came last."""
+    """A list may have an object on two pages; the later one is stored, with one change."""
     store: Store[Any] = Indexer(indexers={"version": lambda obj: [obj["metadata"]["resourceVersion"]]})
     first, second, other = pod("a", "1", "u"), pod("a", "2", "u"), pod("b", "1", "v")
     replaced = Delta(DeltaType.REPLACED_ALL, ReplacedAll([first, other, second], "5"))
@@ -291,7 +291,7 @@ def test_the_later_of_two_objects_of_one_key_counts() -> None:
 
 
 def test_replace_of_one_namespace_leaves_the_others() -> None:
-    """Several namespaces are several lists of one store."""
+    """An informer of several namespaces keeps several lists in one store."""
 
     def of(namespace: str, name: str) -> dict[str, Any]:
         return {"metadata": {"name": name, "namespace": namespace, "uid": name}}
@@ -303,8 +303,8 @@ def test_replace_of_one_namespace_leaves_the_others() -> None:
     assert store.list_index_func_values("name") == ["c", "b"]
 
 
-def test_sync_all_shows_every_object_again() -> None:
-    """A resync is an update without news for each object."""
+def test_sync_all_updates_every_object_without_news() -> None:
+    """A resync returns one update without news per object."""
     store: Store[Any] = Store()
     store.replace([pod("a", "1"), pod("b", "2")], "2")
     changes = store.apply([Delta(DeltaType.SYNC_ALL, None)])
@@ -324,7 +324,7 @@ def test_resource_version_is_empty_at_first() -> None:
 
 
 def test_resource_version_is_that_of_the_last_write() -> None:
-    """Go: TestThreadSafeStoreRV "Add Update and Delete". Every write with a resourceVersion sets it; the last one counts."""
+    """Go: TestThreadSafeStoreRV "Add Update and Delete". The last write with a resourceVersion sets the store's."""
     store: Store[Any] = Store(lambda obj: obj if isinstance(obj, str) else obj["metadata"]["name"])
     for write, expected in [
         (lambda: store.add(pod("key1", "10")), "10"),
@@ -345,7 +345,7 @@ def test_resource_version_is_that_of_the_last_write() -> None:
 
 
 def test_resource_version_of_a_replace_is_the_lists() -> None:
-    """Go: TestThreadSafeStoreRV "Replace". The list's own resourceVersion counts, not its items'."""
+    """Go: TestThreadSafeStoreRV "Replace". The list's own resourceVersion counts, not that of its items."""
     store: Store[Any] = Store()
     store.add(pod("a", "10"))
     store.replace([pod("b", "40"), pod("c", "30")], "50")
@@ -353,7 +353,7 @@ def test_resource_version_of_a_replace_is_the_lists() -> None:
 
 
 def test_resource_version_of_a_delete_is_the_objects() -> None:
-    """Go: TestThreadSafeStoreRV "Delete". A delete has a resourceVersion as every write has."""
+    """Go: TestThreadSafeStoreRV "Delete". A delete sets the store's resourceVersion as every write does."""
     store: Store[Any] = Store()
     store.add(pod("a", "10"))
     store.delete(pod("a", "20"))
@@ -361,7 +361,7 @@ def test_resource_version_of_a_delete_is_the_objects() -> None:
 
 
 def test_resource_version_is_last_written_and_not_the_highest() -> None:
-    """client-go source. It goes back with a write or bookmark that is lower, and a missing object's delete sets it."""
+    """client-go source. A lower version sets it back, and so does the delete of a missing object."""
     store: Store[Any] = Store()
     store.add(pod("a", "20"))
     store.add(pod("a", "10"))
@@ -378,14 +378,14 @@ def test_resource_version_is_last_written_and_not_the_highest() -> None:
 
 
 def test_readers_see_the_users_form() -> None:
-    """Stored entries are unwrapped on every way out; the stored form is there for whoever asks for it."""
+    """Every reader gets unwrapped objects; `records` gives the stored ones."""
     store: Indexer[Any] = Indexer(indexers={"v": lambda obj: [obj["v"]]}, unwrap=unwrap)
     entry = Entry("a", "n", "u", "1", {"v": "x"})
     store.add(entry)
     seen = {"v": "x"}
     assert store.get_by_key("n/a") == store.get(entry) == seen
     assert store.list() == store.by_index("v", "x") == store.index("v", seen) == [seen]
-    assert store.stored_by_key("n/a") is entry
-    assert store.stored_items() == store.stored_by_index("v", "x") == [entry]
-    assert store.shown([entry]) == [seen]
+    assert store.records.get("n/a") is entry
+    assert store.records.objects() == store.records.by_index("v", "x") == [entry]
+    assert store.records.show([entry]) == [seen]
     assert store.resource_version == "1"

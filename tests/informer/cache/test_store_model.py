@@ -1,4 +1,4 @@
-"""A store with indices against a plain dict, for any order of writes."""
+"""A store with indices behaves like a plain dict, for any order of writes."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def same(old: Any, new: Any) -> bool:
 
 
 class Model:
-    """What a store is: a dict and a resourceVersion."""
+    """A store reduced to its essence: a dict and a resourceVersion."""
 
     def __init__(self) -> None:
         self.items: dict[str, Any] = {}
@@ -111,7 +111,7 @@ class Model:
 
 
 class StoreMachine(RuleBasedStateMachine):
-    """Writes in any order and any batches, and indices added at any time."""
+    """Writes batches in any order, and adds indices at any time."""
 
     known = Bundle("known")
 

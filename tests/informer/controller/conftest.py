@@ -11,11 +11,11 @@ import pytest
 from informer import Controller, Delta, DeltaFIFO, Indexer, InOrderFIFO
 from informer.queues.fifo import FIFO
 from informer.reflector.backoff import Backoff
+from tests.support.waiting import DEADLINE
 from watch import Channel
 from watch.concurrency import Signal, Worker
 
 QUICK = Backoff(initial=0.001, maximum=0.01)
-WAIT = 10.0
 
 
 def version_of(obj: Any) -> str:
@@ -41,7 +41,7 @@ class Running:
         self._worker.start()
 
     def join(self) -> None:
-        assert self._worker.join(WAIT), "run did not return"
+        assert self._worker.join(DEADLINE), "run did not return"
 
 
 @contextmanager
@@ -91,7 +91,7 @@ class Cache:
                 )
 
     def take(self, count: int) -> list[tuple[Any, ...]]:
-        return [self.changes.get(timeout=WAIT) for _ in range(count)]
+        return [self.changes.get(timeout=DEADLINE) for _ in range(count)]
 
 
 @pytest.fixture

@@ -11,12 +11,9 @@ import pytest
 from informer import Change, DeletedFinalStateUnknown, Delta, DeltaType, Indexer, KeyFuncError, meta_namespace_key
 from informer.controller.applier import Applier
 from informer.queues.delta import ReplacedAll
-from informer.rate_limited_log import LimitedLog
+from informer.rate_limited_log import rate_limited
+from tests.support.objects import stored_pod as pod
 from watch.concurrency import RLock
-
-
-def pod(name: str, version: str = "1", namespace: str = "d") -> dict[str, Any]:
-    return {"metadata": {"name": name, "namespace": namespace, "resourceVersion": version}}
 
 
 class Listening:
@@ -51,7 +48,7 @@ def listening(indexer: Indexer[Any]) -> Listening:
 
 @pytest.fixture
 def applier(indexer: Indexer[Any], listening: Listening) -> Applier:
-    return Applier(indexer, listening, meta_namespace_key, LimitedLog(logging.getLogger("test.applier")))
+    return Applier(indexer, listening, meta_namespace_key, rate_limited(logging.getLogger("test.applier")))
 
 
 def added(name: str, version: str = "1") -> list[Delta]:
@@ -62,7 +59,7 @@ def test_a_batch_is_distributed_in_one_call_after_the_cache_has_it(applier: Appl
     """In order, and under the lock of the listeners."""
     applier.process(([*added("a"), Delta(DeltaType.UPDATED, pod("a", "2")), *added("b")], False))
     assert listening.summary() == [[("Added", "a", False), ("Updated", "a", False), ("Added", "b", False)]]
-    assert listening.states == [{"d/a": "2", "d/b": "1"}]
+    assert listening.states == [{"ns/a": "2", "ns/b": "1"}]
 
 
 def test_adds_of_the_initial_list_are_marked(applier: Applier, listening: Listening) -> None:
@@ -76,7 +73,7 @@ def test_several_deltas_of_a_key_are_applied_in_order(applier: Applier, listenin
     """Deltas that are grouped by key are applied one after another."""
     applier.process(([*added("a"), Delta(DeltaType.DELETED, pod("a", "2")), *added("a", "3")], False))
     assert listening.summary() == [[("Added", "a", False), ("Deleted", "a", False), ("Added", "a", False)]]
-    assert listening.states == [{"d/a": "3"}]
+    assert listening.states == [{"ns/a": "3"}]
 
 
 def test_an_object_without_a_key_does_not_affect_the_others(
@@ -90,7 +87,7 @@ def test_an_object_without_a_key_does_not_affect_the_others(
             [
                 Delta(DeltaType.ADDED, secret),
                 *added("a"),
-                Delta(DeltaType.DELETED, DeletedFinalStateUnknown("d/gone", None)),
+                Delta(DeltaType.DELETED, DeletedFinalStateUnknown("ns/gone", None)),
                 Delta(DeltaType.SYNC_ALL, None),
                 Delta(DeltaType.DELETED, secret),
                 Delta(DeltaType.BOOKMARK, "9"),
@@ -114,11 +111,13 @@ def test_a_list_with_an_object_without_a_key_is_applied_without_it(
     applier: Applier, indexer: Indexer[Any], listening: Listening
 ) -> None:
     """Other objects are stored, and objects that the list lacks are deleted."""
-    applier.process(([Delta(DeltaType.ADDED, pod("x", namespace="one")), *added("y")], False))
-    listed = ReplacedAll([pod("a", namespace="one"), {"metadata": {}}, None, pod("b", namespace="one")], "7", "one")
+    applier.process(([Delta(DeltaType.ADDED, pod("x", "1", namespace="one")), *added("y")], False))
+    listed = ReplacedAll(
+        [pod("a", "1", namespace="one"), {"metadata": {}}, None, pod("b", "1", namespace="one")], "7", "one"
+    )
     applier.process(([Delta(DeltaType.REPLACED_ALL, listed)], True))
     assert listening.summary()[1] == [("Deleted", "x", False), ("Added", "a", True), ("Added", "b", True)]
-    assert sorted(indexer.list_keys()) == ["d/y", "one/a", "one/b"]
+    assert sorted(indexer.list_keys()) == ["ns/y", "one/a", "one/b"]
     assert indexer.resource_version == "7"
     assert applier.rejected == 2
 
@@ -132,7 +131,7 @@ def test_a_key_function_that_fails_leaves_out_that_object_only(make: Callable[[]
 
     indexer: Indexer[Any] = Indexer(key_of)
     listening = Listening(Indexer())
-    applier = Applier(indexer, listening, key_of, LimitedLog(logging.getLogger("test.applier")))
+    applier = Applier(indexer, listening, key_of, rate_limited(logging.getLogger("test.applier")))
     applier.process(([Delta(DeltaType.ADDED, obj) for obj in ("a", "bad", "b")], False))
     assert sorted(indexer.list_keys()) == ["a", "b"]
     assert applier.rejected == 1
@@ -156,7 +155,7 @@ def test_no_lock_is_held_while_an_index_function_runs(
     indexer.add_indexers({"early": value})
     applier.process((added("a"), False))
     assert asked == ["a", "a"]
-    assert indexer.index_keys("late", "x") == indexer.index_keys("early", "x") == ["d/a"]
+    assert indexer.index_keys("late", "x") == indexer.index_keys("early", "x") == ["ns/a"]
     assert listening.summary() == [[("Added", "a", False)]]
 
 
@@ -178,9 +177,9 @@ def test_an_index_that_is_added_meanwhile_has_the_applied_objects(listening: Lis
         return [obj["metadata"]["name"]]
 
     indexer.add_indexers({"name": by_name})
-    applier = Applier(indexer, listening, meta_namespace_key, LimitedLog(logging.getLogger("test.applier")))
+    applier = Applier(indexer, listening, meta_namespace_key, rate_limited(logging.getLogger("test.applier")))
     applier.process((added("a", "5"), False))
-    assert indexer.index_keys("version", "5") == indexer.index_keys("name", "a") == ["d/a"]
+    assert indexer.index_keys("version", "5") == indexer.index_keys("name", "a") == ["ns/a"]
     assert asked[0] == "name"
     assert "version" in asked
     assert listening.summary() == [[("Added", "a", False)]]

@@ -13,18 +13,15 @@ from informer import Controller, Delta, DeltaFIFO, Indexer, InOrderFIFO
 from informer.queues.fifo import FIFO
 from informer.reflector.backoff import Backoff
 from informer.testing import FakeControllerSource
+from tests.support.objects import pod
+from tests.support.waiting import DEADLINE
 from watch import Channel
 from watch.concurrency import Worker
 
 QUICK = Backoff(initial=0.001, maximum=0.01)
-WAIT = 10.0
 QueueMaker = Callable[[Indexer[Any]], FIFO]
 RunningMaker = Callable[[Controller], AbstractContextManager[Any]]
 CacheMaker = Callable[..., Any]
-
-
-def pod(name: str, namespace: str = "default", **metadata: Any) -> dict[str, Any]:
-    return {"metadata": {"name": name, "namespace": namespace, **metadata}}
 
 
 def test_it_lists_watches_and_processes(running: RunningMaker, make_cache: CacheMaker, make_queue: QueueMaker) -> None:
@@ -137,7 +134,7 @@ def test_the_stores_version_is_that_of_the_last_event(
         ):
             change()
             while not found.startswith(expected.split()[0]) or found == "Bookmark 1":
-                found = seen.get(timeout=WAIT)
+                found = seen.get(timeout=DEADLINE)
             assert found == expected
 
 
@@ -154,14 +151,14 @@ def test_objects_without_metadata_do_not_move_the_stores_version(running: Runnin
         processed.put(str(deltas[0].type))
 
     with running(Controller(fifo, source, process, backoff=QUICK)):
-        assert processed.get(timeout=WAIT) == "ReplacedAll"
+        assert processed.get(timeout=DEADLINE) == "ReplacedAll"
         assert source.wait_for_watches(1)
         source.modify(pod("a"))
-        assert processed.get(timeout=WAIT) == "Updated"
+        assert processed.get(timeout=DEADLINE) == "Updated"
         assert indexer.resource_version == "1"
         source.modify_drop_watch(pod("a"))
         source.reset_watch()
-        assert processed.get(timeout=WAIT) == "ReplacedAll"
+        assert processed.get(timeout=DEADLINE) == "ReplacedAll"
         assert indexer.resource_version == "3"
         assert indexer.list() == ["default/a"]
 
@@ -190,9 +187,9 @@ def test_concurrent_writers_end_with_the_state_of_the_source(
     assert not cache.controller.has_synced()
     with running(cache.controller):
         writers = [Worker(lambda n=n: hammer(n), f"writer-{n}").start() for n in range(3)]  # type: ignore[misc]
-        assert all(writer.join(WAIT) for writer in writers)
+        assert all(writer.join(DEADLINE) for writer in writers)
         source.add(pod("last"))
-        while cache.changes.get(timeout=WAIT)[1] != "last":
+        while cache.changes.get(timeout=DEADLINE)[1] != "last":
             pass
         assert cache.controller.has_synced()
     assert cache.controller.last_sync_resource_version == source.resource_version
@@ -261,7 +258,7 @@ def test_the_result_of_a_transform_is_stored(running: RunningMaker, kind: str) -
         return transform(pod(name, generation=generation))
 
     with running(Controller(fifo, source, process, backoff=QUICK)):
-        assert changes.get(timeout=WAIT) == ("Added", None, made("pod1", 2))
+        assert changes.get(timeout=DEADLINE) == ("Added", None, made("pod1", 2))
         assert source.wait_for_watches(1)
         for change, expected in (
             (lambda: source.add(pod("pod2", generation=1)), ("Added", None, made("pod2", 1))),
@@ -270,5 +267,5 @@ def test_the_result_of_a_transform_is_stored(running: RunningMaker, kind: str) -
             (lambda: source.delete(pod("pod1", generation=2)), ("Deleted", None, made("pod1", 2))),
         ):
             change()
-            assert changes.get(timeout=WAIT) == expected
+            assert changes.get(timeout=DEADLINE) == expected
     assert indexer.list() == [made("pod2", 2), made("pod3", 1)]

@@ -13,19 +13,16 @@ from informer import Controller, Indexer, InOrderFIFO
 from informer.queues.fifo import FIFO
 from informer.reflector.backoff import Backoff
 from informer.testing import FakeControllerSource
+from tests.support.objects import pod
+from tests.support.waiting import DEADLINE
 from watch import Channel
 from watch.concurrency import Signal, Worker
 
 QUICK = Backoff(initial=0.001, maximum=0.01)
-WAIT = 10.0
 QueueMaker = Callable[[Indexer[Any]], FIFO]
 RunningMaker = Callable[[Controller], AbstractContextManager[Any]]
 Start = Callable[[Controller], Any]
 CacheMaker = Callable[..., Any]
-
-
-def pod(name: str, namespace: str = "default", **metadata: Any) -> dict[str, Any]:
-    return {"metadata": {"name": name, "namespace": namespace, **metadata}}
 
 
 def test_it_runs_once(running: RunningMaker) -> None:
@@ -52,7 +49,7 @@ def test_a_stop_event_or_stop_ends_the_run(how: str) -> None:
     if "before" not in how:
         assert source.wait_for_watches(1)
         (controller.stop if how == "stop" else stop.set)()
-    assert worker.join(WAIT)
+    assert worker.join(DEADLINE)
     controller.stop()
     assert fifo.is_closed()
     assert source.open_watches == 0
@@ -85,13 +82,13 @@ def test_the_applied_version_is_set_before_on_processed_is_called(
     with running(controllers[0]):
         found = [("", 0)]
         while found[-1] != ("1", 1):
-            found.append(reached.get(timeout=WAIT))
+            found.append(reached.get(timeout=DEADLINE))
         assert source.wait_for_watches(1)
         source.add(pod("b"))
         while found[-1] != ("2", 2):
-            found.append(reached.get(timeout=WAIT))
+            found.append(reached.get(timeout=DEADLINE))
         source.delete_drop_watch(pod("a"))
         source.bookmark()
         while found[-1] != ("3", 2):
-            found.append(reached.get(timeout=WAIT))
+            found.append(reached.get(timeout=DEADLINE))
     assert controllers[0].last_sync_resource_version == "3"

@@ -13,17 +13,14 @@ from informer import Controller, Delta, DeltaFIFO, DeltaType, Indexer, InOrderFI
 from informer.queues.fifo import FIFO
 from informer.reflector.backoff import Backoff
 from informer.testing import FakeControllerSource
+from tests.support.objects import pod
+from tests.support.waiting import DEADLINE
 from watch import Channel, RaceFreeFakeWatcher
 from watch.concurrency import Latch, Lock, Worker
 
 QUICK = Backoff(initial=0.001, maximum=0.01)
-WAIT = 10.0
 QueueMaker = Callable[[Indexer[Any]], FIFO]
 RunningMaker = Callable[[Controller], AbstractContextManager[Any]]
-
-
-def pod(name: str, namespace: str = "default", **metadata: Any) -> dict[str, Any]:
-    return {"metadata": {"name": name, "namespace": namespace, **metadata}}
 
 
 def test_the_reader_thread_processes(running: RunningMaker, make_queue: QueueMaker) -> None:
@@ -44,7 +41,7 @@ def test_the_reader_thread_processes(running: RunningMaker, make_queue: QueueMak
     with running(Controller(make_queue(Indexer()), source, process, backoff=QUICK)):
         assert source.wait_for_watches(1)
         source.add(pod("b"))
-        assert seen.wait(WAIT)
+        assert seen.wait(DEADLINE)
     assert threads == {"controller"}
     assert max(counts) == before + 1
 
@@ -57,8 +54,8 @@ def test_items_queued_before_the_run_are_processed_first(running: RunningMaker, 
     source.add(pod("listed"))
     processed: Channel[str] = Channel(None)
     with running(Controller(fifo, source, lambda deltas, _: processed.put(str(deltas[0].type)), backoff=QUICK)):
-        assert processed.get(timeout=WAIT) == "Added"
-        assert processed.get(timeout=WAIT) in ("ReplacedAll", "Replaced")
+        assert processed.get(timeout=DEADLINE) == "Added"
+        assert processed.get(timeout=DEADLINE) in ("ReplacedAll", "Replaced")
 
 
 def test_several_draining_threads_process_one_at_a_time(make_queue: QueueMaker) -> None:
@@ -80,7 +77,7 @@ def test_several_draining_threads_process_one_at_a_time(make_queue: QueueMaker) 
             controller.drain()
 
     workers = [Worker(lambda n=n: work(n), f"adder-{n}").start() for n in range(4)]  # type: ignore[misc]
-    assert all(worker.join(WAIT) for worker in workers)
+    assert all(worker.join(DEADLINE) for worker in workers)
     assert sorted(processed) == sorted(f"{who}-{n}" for who in range(4) for n in range(100))
 
 
@@ -166,7 +163,7 @@ def test_a_queue_needs_only_the_methods_of_the_protocol(running: RunningMaker) -
         source.modify(pod("a"))
         source.delete(pod("a"))
         source.bookmark()
-        assert [seen.get(timeout=WAIT) for _ in range(5)] == [
+        assert [seen.get(timeout=DEADLINE) for _ in range(5)] == [
             ("replace", "0"),
             ("add", "a"),
             ("update", "a"),
@@ -195,5 +192,5 @@ def test_a_streamed_list_uses_the_queues_keys(running: RunningMaker, make_queue:
             listed.open()
 
     with running(Controller(fifo, source, process, backoff=QUICK)):
-        assert listed.wait(WAIT)
+        assert listed.wait(DEADLINE)
     assert sorted(store.list()) == [("a", 2), ("b", 1)]

@@ -14,20 +14,17 @@ from informer import Controller, Delta, DeltaFIFO, DeltaType, Indexer, QueueClos
 from informer.queues.fifo import FIFO
 from informer.reflector.backoff import Backoff
 from informer.testing import FakeControllerSource
+from tests.support.objects import pod
+from tests.support.waiting import DEADLINE
 from watch import Channel, Event, FakeClock
 from watch.concurrency import Signal
 from watch.errors import ApiError
 
 QUICK = Backoff(initial=0.001, maximum=0.01)
-WAIT = 10.0
 QueueMaker = Callable[[Indexer[Any]], FIFO]
 RunningMaker = Callable[[Controller], AbstractContextManager[Any]]
 Start = Callable[[Controller], Any]
 CacheMaker = Callable[..., Any]
-
-
-def pod(name: str, namespace: str = "default", **metadata: Any) -> dict[str, Any]:
-    return {"metadata": {"name": name, "namespace": namespace, **metadata}}
 
 
 @pytest.mark.parametrize(
@@ -93,7 +90,7 @@ def test_a_failure_in_a_resync_ends_the_run(start: Start, make_cache: CacheMaker
 
     run = start(Controller(cache.queue, source, process, resync_period=60, clock=clock, backoff=QUICK))
     cache.take(1)
-    assert clock.wait_for_waiters(1, WAIT)
+    assert clock.wait_for_waiters(1, DEADLINE)
     clock.step(60)
     run.join()
     assert isinstance(run.error, ZeroDivisionError)
@@ -120,11 +117,11 @@ def test_a_resync_gives_an_update_for_every_object(
     controller = Controller(cache.queue, source, process, resync_period=60, clock=clock, backoff=QUICK)
     with running(controller):
         assert source.wait_for_watches(1)
-        assert {shown.get(timeout=WAIT)[0] for _ in "ab"} == {"Added"}
+        assert {shown.get(timeout=DEADLINE)[0] for _ in "ab"} == {"Added"}
         for _ in range(2):
-            assert clock.wait_for_waiters(1, WAIT)
+            assert clock.wait_for_waiters(1, DEADLINE)
             clock.step(60)
-            found = sorted(shown.get(timeout=WAIT) for _ in "ab")
+            found = sorted(shown.get(timeout=DEADLINE) for _ in "ab")
             assert found == [("Updated", "a", True, True), ("Updated", "b", True, True)]
     assert len(shown) == 0
 
@@ -155,13 +152,13 @@ def test_an_object_without_a_key_does_not_affect_the_others(
 
     fifo = make_queue(indexer)
     with running(Controller(fifo, source, process, backoff=QUICK)) as run:
-        assert seen.get(timeout=WAIT) == "a"
+        assert seen.get(timeout=DEADLINE) == "a"
         assert source.wait_for_watches(1)
         assert run.controller.has_synced()
         for watcher in source._watchers:
             watcher._channel.put(Event("ADDED", odd))
         source.add(pod("b"))
-        assert seen.get(timeout=WAIT) == "b"
+        assert seen.get(timeout=DEADLINE) == "b"
     if isinstance(fifo, DeltaFIFO):
         assert "an object was left out of a list: couldn't create key for object of type dict" in caplog.text
 

@@ -11,20 +11,17 @@ from informer import Controller, Delta, DeltaType, Indexer, InOrderFIFO
 from informer.queues.fifo import FIFO
 from informer.reflector.backoff import Backoff
 from informer.testing import FakeControllerSource
+from tests.support.objects import pod
+from tests.support.waiting import DEADLINE
 from watch import Channel
 from watch.concurrency import Latch
 from watch.errors import ApiError
 
 QUICK = Backoff(initial=0.001, maximum=0.01)
-WAIT = 10.0
 QueueMaker = Callable[[Indexer[Any]], FIFO]
 RunningMaker = Callable[[Controller], AbstractContextManager[Any]]
 Start = Callable[[Controller], Any]
 CacheMaker = Callable[..., Any]
-
-
-def pod(name: str, namespace: str = "default", **metadata: Any) -> dict[str, Any]:
-    return {"metadata": {"name": name, "namespace": namespace, **metadata}}
 
 
 def test_several_namespaces_share_a_queue(
@@ -91,7 +88,7 @@ def test_one_namespace_that_fails_does_not_stop_the_others(
         assert source.wait_for_watches(1)
         source.add(pod("b", "one"))
         assert cache.take(1)[0] == ("Added", "b", "2", "2", False)
-        assert forbidden.wait(WAIT)
+        assert forbidden.wait(DEADLINE)
         assert not cache.controller.has_synced()
         assert cache.controller.last_sync_resource_version == ""
         assert cache.controller.applied_resource_version == ""
@@ -109,7 +106,7 @@ def test_the_version_of_several_namespaces_is_the_lowest(running: RunningMaker) 
 
     def reach(version: str) -> None:
         while versions[-1] != version:
-            progress.get(timeout=WAIT)
+            progress.get(timeout=DEADLINE)
             versions.append(controller.applied_resource_version)
 
     with running(controller):
@@ -118,7 +115,7 @@ def test_the_version_of_several_namespaces_is_the_lowest(running: RunningMaker) 
         for _ in range(11):
             source.modify(pod("a", "one"))
         while controller.reflectors[0].target.applied_resource_version != "12":
-            progress.get(timeout=WAIT)
+            progress.get(timeout=DEADLINE)
         assert controller.applied_resource_version == "1"
         source.add(pod("a", "two"))
         reach("12")

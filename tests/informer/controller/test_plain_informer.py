@@ -11,14 +11,10 @@ import pytest
 
 from informer import Change, Controller, IndexNotFoundError, ResourceEventHandler, new_informer
 from informer.testing import FakeControllerSource
+from tests.support.objects import pod
+from tests.support.waiting import DEADLINE
 from watch import Channel, Event
 from watch.concurrency import Signal, Worker
-
-WAIT = 10.0
-
-
-def pod(name: str, namespace: str = "default", **metadata: Any) -> dict[str, Any]:
-    return {"metadata": {"name": name, "namespace": namespace, **metadata}}
 
 
 def key_of(obj: Any) -> str:
@@ -41,7 +37,7 @@ def running(controller: Controller) -> Iterator[None]:
         yield
     finally:
         stop.set()
-        assert worker.join(WAIT)
+        assert worker.join(DEADLINE)
     if errors:
         raise errors[0]
 
@@ -63,7 +59,7 @@ class Handler(ResourceEventHandler[Any]):
         self.calls.put(("delete", obj["metadata"]["name"], final_state_unknown))
 
     def take(self, count: int) -> list[tuple[Any, ...]]:
-        return [self.calls.get(timeout=WAIT) for _ in range(count)]
+        return [self.calls.get(timeout=DEADLINE) for _ in range(count)]
 
 
 def test_a_handler_may_delete_each_added_object() -> None:
@@ -84,7 +80,7 @@ def test_a_handler_may_delete_each_added_object() -> None:
     with running(controller):
         for name in names[1:]:
             source.add(pod(name))
-        found = [deleted.get(timeout=WAIT) for _ in names]
+        found = [deleted.get(timeout=DEADLINE) for _ in names]
     assert sorted(found) == [f"default/{name}" for name in names]
     assert len(store) == len(deleted) == 0
 
@@ -118,8 +114,8 @@ def test_each_update_continues_from_the_last_state() -> None:
     with running(controller):
         assert source.wait_for_watches(1)
         writers = [Worker(lambda n=n: write(n), f"writer-{n}").start() for n in range(3)]  # type: ignore[misc]
-        assert all(writer.join(WAIT) for writer in writers)
-        found = {deleted.get(timeout=WAIT) for _ in range(60)}
+        assert all(writer.join(DEADLINE) for writer in writers)
+        found = {deleted.get(timeout=DEADLINE) for _ in range(60)}
     assert found == {f"default/{who}-{n}" for who in range(3) for n in range(20)}
     assert set(updates) == {("from", "to"), ("to", "to")}
     assert set(updates) <= allowed
@@ -183,7 +179,7 @@ def test_the_store_has_the_state_that_the_handler_is_called_with() -> None:
             source.add(pod("a"))
             source.modify(pod("a"))
             source.delete(pod("a"))
-        found = [seen.get(timeout=WAIT) for _ in range(60)]
+        found = [seen.get(timeout=DEADLINE) for _ in range(60)]
     expected = [(str(n), str(n) if n % 3 else None) for n in range(1, 61)]
     assert found == expected
 
@@ -234,7 +230,7 @@ def test_a_handler_may_lack_functions() -> None:
         assert source.wait_for_watches(1)
         source.modify(pod("a"))
         source.delete(pod("a"))
-        assert deleted.get(timeout=WAIT) == "default/a"
+        assert deleted.get(timeout=DEADLINE) == "default/a"
 
 
 def test_on_batch_is_called_once_per_list() -> None:
@@ -250,15 +246,15 @@ def test_on_batch_is_called_once_per_list() -> None:
 
     _, controller = new_informer(source, Batches())
     with running(controller):
-        assert [change.object["metadata"]["name"] for change in batches.get(timeout=WAIT)] == ["a", "b", "c"]
+        assert [change.object["metadata"]["name"] for change in batches.get(timeout=DEADLINE)] == ["a", "b", "c"]
         assert source.wait_for_watches(1)
         source.add(pod("d"))
-        assert [change.is_in_initial_list for change in batches.get(timeout=WAIT)] == [False]
+        assert [change.is_in_initial_list for change in batches.get(timeout=DEADLINE)] == [False]
 
 
 def test_a_handler_without_functions_is_refused() -> None:
     """When the informer is created."""
-    with pytest.raises(TypeError, match="on_add"):
+    with pytest.raises(TypeError, match="object is not a handler: it has none of on_add"):
         new_informer(FakeControllerSource(), object())
 
 

@@ -221,8 +221,8 @@ def test_a_page_keeps_its_attributes() -> None:
 
 def test_a_page_needs_only_items_and_a_version() -> None:
     """A user's own type of page is accepted."""
-    source = source_of()
-    source.list = lambda options: SimpleNamespace(items=[pod()], resource_version="7")
+    page_of_its_own = SimpleNamespace(items=[pod()], resource_version="7")
+    source = ListWatch(lambda options: page_of_its_own, lambda options: None)
     page = stored_source(source, lambda obj: obj, nothing_known).list(OPTIONS)
     assert (page.resource_version, page.continue_) == ("7", None)
 

@@ -13,7 +13,7 @@ from informer import Backoff, DeltaFIFO, Indexer, InOrderFIFO
 from informer.controller.stored_source import stored_source
 from informer.controller.wiring import QueueKind, make_controller
 from informer.listwatch.source import as_source
-from informer.rate_limited_log import LimitedLog
+from informer.rate_limited_log import rate_limited
 from informer.reflector.config import ReflectorConfig
 from informer.testing import FakeControllerSource
 from watch import Channel
@@ -42,7 +42,7 @@ def wired(source: Any, queue: QueueKind, on_processed: Any = lambda: None, **opt
     indexer: Indexer[Any] = Indexer(config.key_func)
     listeners = Listening(indexer)
     stored = stored_source(as_source(source), None, indexer.stored_if_same)
-    limited = LimitedLog(logging.getLogger("informer.test"))
+    limited = rate_limited(logging.getLogger("informer.test"))
     controller = make_controller(
         stored, indexer, listeners, config, queue=queue, log=limited, on_processed=on_processed, name="pods"
     )

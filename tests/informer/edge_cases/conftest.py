@@ -1,4 +1,4 @@
-"""For tests of what servers really do: a server that follows a script over real HTTP, and an informer that follows it."""
+"""For tests of real servers' behaviour: a server that follows a script over real HTTP, and an informer of it."""
 
 from __future__ import annotations
 
@@ -14,18 +14,11 @@ from typing import Any
 import pytest
 
 from informer import Backoff, Change, ListWatch, SharedInformer
-from tests.eventually import eventually as wait_for_it
+from tests.support.objects import stored_pod
+from tests.support.waiting import DEADLINE
 from watch.concurrency import Monitor
 
-DEADLINE = 10.0
 QUICK = Backoff(initial=0.005, maximum=0.01)
-
-
-def pod(name: str, version: str | None = None, **fields: Any) -> dict[str, Any]:
-    metadata = {"name": name, "namespace": "ns", "uid": f"u-{name}"}
-    if version is not None:
-        metadata["resourceVersion"] = version
-    return {"kind": "Pod", "apiVersion": "v1", "metadata": metadata, **fields}
 
 
 def line(kind: str, obj: Any) -> dict[str, Any]:
@@ -33,7 +26,7 @@ def line(kind: str, obj: Any) -> dict[str, Any]:
 
 
 def added(name: str, version: str | None) -> dict[str, Any]:
-    return line("ADDED", pod(name, version))
+    return line("ADDED", stored_pod(name, version))
 
 
 def bookmark(version: str) -> dict[str, Any]:
@@ -50,7 +43,7 @@ Answer = Callable[[Any], None]
 
 def listed(version: str, *names: str, **metadata: Any) -> Answer:
     body = {"kind": "PodList", "apiVersion": "v1", "metadata": {"resourceVersion": version, **metadata}}
-    return lambda connection: connection.answer({**body, "items": [pod(name, version) for name in names]})
+    return lambda connection: connection.answer({**body, "items": [stored_pod(name, version) for name in names]})
 
 
 def refused(code: int, reason: str, message: str = "", headers: dict[str, str] | None = None, **details: Any) -> Answer:
@@ -58,7 +51,7 @@ def refused(code: int, reason: str, message: str = "", headers: dict[str, str] |
 
 
 def watched(*chunks: Any, then: str = "end") -> Answer:
-    """A watch that sends these, and then ends properly, hangs, is cut, or is reset."""
+    """A watch that sends these chunks and then ends properly, hangs, is cut or is reset."""
 
     def answer(connection: Any) -> None:
         connection.begin()
@@ -81,7 +74,7 @@ HANG = watched(then="hang")
 
 
 class Server:
-    """Answers lists and watches as a script says; when it is over, lists with what there was last, and watches hang."""
+    """Answers lists and watches as a script says. After its end it repeats the last list, and watches hang."""
 
     def __init__(self, serve: Any, lists: list[Answer], watches: list[Answer], **options: Any) -> None:
         self._lists, self._watches = deque(lists), deque(watches)
@@ -118,7 +111,7 @@ class Server:
 
 
 class Followed:
-    """An informer, and the changes that it has told."""
+    """An informer, and the changes that it has delivered."""
 
     def __init__(self, server: Server, settings: dict[str, Any], **options: Any) -> None:
         self.changes: list[Change[Any]] = []
@@ -138,13 +131,13 @@ class Followed:
     def reaches(self, version: str) -> bool:
         return self.informer.wait_for_resource_version(version, DEADLINE)
 
-    def tells(self, count: int) -> bool:
-        """Whether so many changes have been told within the deadline."""
+    def delivers(self, count: int) -> bool:
+        """Whether at least `count` changes are delivered within the deadline."""
         with self._monitor:
             return self._monitor.wait_for(lambda: len(self.changes) >= count, DEADLINE)
 
     @property
-    def told(self) -> list[tuple[str, str]]:
+    def delivered(self) -> list[tuple[str, str]]:
         return [(str(change.type), change.object.name) for change in self.changes]
 
     @property
@@ -154,7 +147,7 @@ class Followed:
 
 @pytest.fixture
 def follow() -> Iterator[Callable[..., Followed]]:
-    """Starts informers, and stops them in the end."""
+    """Starts informers, and stops them at the end of the test."""
     made: list[Followed] = []
 
     def start(server: Server, **options: Any) -> Followed:
@@ -173,9 +166,9 @@ def scripted(serve: Any) -> Callable[..., Server]:
 
 @pytest.fixture
 def say() -> Any:
-    """What scripts are written with: objects and events in API form, and answers."""
+    """The parts of scripts: objects and events in API form, and answers."""
     return SimpleNamespace(
-        pod=pod,
+        pod=stored_pod,
         line=line,
         added=added,
         bookmark=bookmark,
@@ -186,9 +179,3 @@ def say() -> Any:
         HANG=HANG,
         backoff=QUICK,
     )
-
-
-@pytest.fixture
-def eventually() -> Callable[[Callable[[], bool]], bool]:
-    """Whether something comes true within the deadline."""
-    return wait_for_it

@@ -1,4 +1,4 @@
-"""What a server can make us hold or do: lists, streams and heads without an end, and answers that ask for too much."""
+"""Limits on what a server can make the informer hold or do: endless lists, streams and heads, and long Retry-Afters."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 
 from informer import Backoff, Object
+from tests.support.waiting import eventually
 
 LIMIT = 50
 
 
 def endless_pages(say: Any, *, names: bool, tokens: bool = True) -> Any:
-    """Page after page, each with a token; `names`: with an object each, `tokens`: each token another."""
+    """Pages without an end; `names`: each has an object, `tokens`: each has a different continue token."""
     count = itertools.count()
 
     def page(connection: Any) -> None:
@@ -27,7 +28,7 @@ def endless_pages(say: Any, *, names: bool, tokens: bool = True) -> Any:
 
 
 def endless_items(say: Any) -> Any:
-    """One page whose items do not end."""
+    """One page with items without an end."""
 
     def page(connection: Any) -> None:
         connection.begin()
@@ -39,7 +40,7 @@ def endless_items(say: Any) -> Any:
 
 
 def endless_events(say: Any) -> Any:
-    """Ever new objects."""
+    """A watch that adds objects without an end."""
 
     def watch(connection: Any) -> None:
         connection.begin()
@@ -49,8 +50,8 @@ def endless_events(say: Any) -> Any:
     return watch
 
 
-class Told:
-    """What a watch error handler was told of failures other than an expired version, and what the cache held then."""
+class Failures:
+    """What a watch error handler was called with, except for expired versions, and the size of the cache then."""
 
     def __init__(self) -> None:
         self.errors: list[str] = []
@@ -67,7 +68,7 @@ class Told:
 TOO_MANY = f"more than {LIMIT} objects: raise max_objects to accept them"
 
 
-# Each list without an end: the answer, how many requests it takes until it is given up, and why.
+# Each list without an end: the answer, the number of requests until the informer gives up, and the error.
 @pytest.mark.parametrize(
     ("make", "requests", "reason"),
     [
@@ -80,30 +81,28 @@ TOO_MANY = f"more than {LIMIT} objects: raise max_objects to accept them"
     ],
 )
 def test_a_list_without_an_end_is_an_error_and_the_cache_stays(
-    scripted: Any, follow: Any, eventually: Any, say: Any, make: Any, requests: int, reason: str
+    scripted: Any, follow: Any, say: Any, make: Any, requests: int, reason: str
 ) -> None:
-    """The error names the limit and its argument and is tried again; what is cached stays, and a list that ends is taken."""
-    endless, told = make(say), Told()
+    """The error names the limit and its argument. The list is retried, and the cache stays until a list is complete."""
+    endless, failures = make(say), Failures()
     server = scripted(
         [say.listed("5", "a"), *[endless] * (2 * requests), say.listed("10", "b", "c")], [say.refused(410, "Expired")]
     )
-    followed = follow(server, max_objects=LIMIT, watch_error_handler=told)
+    followed = follow(server, max_objects=LIMIT, watch_error_handler=failures)
     assert followed.reaches("10")
     assert len(server.lists) == 2 * requests + 2
-    assert [reason in error for error in told.errors] == [True, True]
-    assert told.shown == told.errors
-    assert told.caches == [1, 1]
+    assert [reason in error for error in failures.errors] == [True, True]
+    assert failures.shown == failures.errors
+    assert failures.caches == [1, 1]
     assert followed.keys == ["b", "c"]
-    assert followed.told[0] == ("Added", "a")
-    # The cache has the list a moment before that is said.
+    assert followed.delivered[0] == ("Added", "a")
+    # The cache has the list a moment before `sync_error` is reset.
     assert eventually(lambda: followed.informer.sync_error() is None)
 
 
 @pytest.mark.parametrize("then", ["too-many", "cut"])
-def test_an_error_that_is_shown_keeps_nothing_of_the_list_that_failed(
-    scripted: Any, follow: Any, eventually: Any, say: Any, then: str
-) -> None:
-    """Its frames stay for as long as it is shown, which may be long; what was read of the list does not."""
+def test_an_error_keeps_no_objects_of_the_failed_list_alive(scripted: Any, follow: Any, say: Any, then: str) -> None:
+    """The traceback of `sync_error()` may be kept for long; the parsed objects are not."""
 
     def broken(connection: Any) -> None:
         connection.begin()
@@ -121,7 +120,7 @@ def test_an_error_that_is_shown_keeps_nothing_of_the_list_that_failed(
     while error is not None:
         for frame, _ in traceback.walk_tb(error.__traceback__):
             frames += 1
-            # The bytes of the last read apart, which are bounded otherwise.
+            # Only lists: the bytes of the last read have a bound of their own.
             lists = [value for value in frame.f_locals.values() if isinstance(value, list)]
             held += [sum(type(item) is Object for item in each) for each in lists]
         error = error.__cause__
@@ -130,21 +129,21 @@ def test_an_error_that_is_shown_keeps_nothing_of_the_list_that_failed(
 
 
 def test_initial_events_without_an_end_are_an_error_and_the_cache_stays(scripted: Any, follow: Any, say: Any) -> None:
-    """As a list without an end; the watch list is tried again, not replaced by a list."""
+    """As for a list without an end. The watch list is retried, and not replaced by a list."""
     end = say.line(
         "BOOKMARK", {"metadata": {"resourceVersion": "5", "annotations": {"k8s.io/initial-events-end": "true"}}}
     )
-    told, expired = Told(), say.line("ERROR", say.status(410, "Expired"))
+    failures, expired = Failures(), say.line("ERROR", say.status(410, "Expired"))
     last = say.watched(say.added("b", "10"), {**end, "object": with_version(end["object"], "10")}, then="hang")
     server = scripted(
         [say.refused(500, "InternalError", "no lists are wanted here")],
         [say.watched(say.added("a", "5"), end, expired), endless_events(say), endless_events(say), last],
     )
-    followed = follow(server, max_objects=LIMIT, watch_error_handler=told, watch_list=True)
+    followed = follow(server, max_objects=LIMIT, watch_error_handler=failures, watch_list=True)
     assert followed.reaches("10")
     assert (len(server.lists), len(server.watches)) == (0, 4)
-    assert [TOO_MANY in error for error in told.errors] == [True, True]
-    assert told.caches == [1, 1]
+    assert [TOO_MANY in error for error in failures.errors] == [True, True]
+    assert failures.caches == [1, 1]
     assert followed.keys == ["b"]
 
 
@@ -152,40 +151,40 @@ def with_version(obj: dict[str, Any], version: str) -> dict[str, Any]:
     return {**obj, "metadata": {**obj["metadata"], "resourceVersion": version}}
 
 
-def test_a_watch_that_only_adds_is_an_error_and_a_list_says_what_counts(scripted: Any, follow: Any, say: Any) -> None:
-    """The cache grows beyond the limit by no more than what one read brought; then a list is asked for."""
-    told = Told()
+def test_a_watch_that_only_adds_is_an_error_and_is_followed_by_a_list(scripted: Any, follow: Any, say: Any) -> None:
+    """The cache exceeds the limit by at most one read of the socket; then the informer lists again."""
+    failures = Failures()
     server = scripted([say.listed("5", "a"), say.listed("1000000", "b")], [endless_events(say)])
-    followed = follow(server, max_objects=LIMIT, watch_error_handler=told)
+    followed = follow(server, max_objects=LIMIT, watch_error_handler=failures)
     assert followed.reaches("1000000")
-    assert [TOO_MANY in error for error in told.errors] == [True]
-    assert LIMIT < told.caches[0] < 20_000
+    assert [TOO_MANY in error for error in failures.errors] == [True]
+    assert LIMIT < failures.caches[0] < 20_000
     assert followed.keys == ["b"]
 
 
-def test_objects_that_come_and_go_are_not_too_many(scripted: Any, follow: Any, say: Any) -> None:
-    """What was deleted does not count, nor does a change."""
+def test_deleted_objects_do_not_count(scripted: Any, follow: Any, say: Any) -> None:
+    """Neither deleted objects nor updates count towards the limit."""
     events: list[Any] = []
     for number in range(3 * LIMIT):
         name, version = f"p{number}", 10 + 3 * number
         events += [say.added(name, str(version)), say.line("MODIFIED", say.pod(name, str(version + 1)))]
         events += [say.line("DELETED", say.pod(name, str(version + 2)))]
-    told = Told()
+    failures = Failures()
     server = scripted([say.listed("5", "a")], [say.watched(*events, say.bookmark("9999"), then="hang")])
-    followed = follow(server, max_objects=2, watch_error_handler=told)
+    followed = follow(server, max_objects=2, watch_error_handler=failures)
     assert followed.reaches("9999")
-    assert (told.errors, len(server.lists)) == ([], 1)
+    assert (failures.errors, len(server.lists)) == ([], 1)
 
 
-def test_as_many_objects_as_are_allowed_are_no_error(scripted: Any, follow: Any, say: Any) -> None:
-    """The limit itself is allowed, in one page or in several."""
+def test_the_limit_itself_is_allowed(scripted: Any, follow: Any, say: Any) -> None:
+    """The limit may be reached, in one page or in several."""
     pages = [say.listed("5", "a", "b", **{"continue": "t1"}), say.listed("5", "c")]
     followed = follow(scripted([*pages], [say.watched(say.bookmark("6"), then="hang")]), max_objects=3)
     assert followed.reaches("6")
     assert followed.keys == ["a", "b", "c"]
 
 
-# Heads that are too long for http.client, each of which would be read without an end otherwise.
+# Heads that are too long for http.client. Without its limit each would be read without an end.
 @pytest.mark.parametrize(
     "head",
     [
@@ -198,35 +197,33 @@ def test_as_many_objects_as_are_allowed_are_no_error(scripted: Any, follow: Any,
 def test_a_head_without_an_end_is_a_broken_connection(
     scripted: Any, follow: Any, say: Any, head: bytes, where: str
 ) -> None:
-    """It is told, asked again, and nothing is lost."""
+    """It is reported and retried, and no event is lost."""
 
     def answer(connection: Any) -> None:
         connection.keep = False
         connection.send(head + b"\r\n\r\n")
 
-    told, watch = Told(), say.watched(say.added("b", "6"), then="hang")
+    failures, watch = Failures(), say.watched(say.added("b", "6"), then="hang")
     server = scripted(
         [answer, say.listed("5", "a")] if where == "list" else [say.listed("5", "a")],
         [answer, watch] if where == "watch" else [watch],
     )
-    followed = follow(server, watch_error_handler=told)
+    followed = follow(server, watch_error_handler=failures)
     assert followed.reaches("6")
     assert followed.keys == ["a", "b"]
-    assert [error.startswith("failed to list pods: cannot reach http://") for error in told.errors] == (
+    assert [error.startswith("failed to list pods: cannot reach http://") for error in failures.errors] == (
         [True] if where == "list" else []
     )
 
 
 @pytest.mark.parametrize("code", [429, 503])
 @pytest.mark.parametrize("where", ["list", "watch list", "watch"])
-def test_a_server_cannot_keep_us_away_by_retry_after(
-    scripted: Any, follow: Any, say: Any, code: int, where: str
-) -> None:
-    """A wish for most of a day is kept to for as long as `max_retry_after` says."""
+def test_a_long_retry_after_is_limited(scripted: Any, follow: Any, say: Any, code: int, where: str) -> None:
+    """A Retry-After of almost a day is limited to `max_retry_after`."""
     busy = say.refused(code, "Busy", headers={"Retry_After": "80000"})
     watch = say.watched(say.added("b", "6"), then="hang")
     lists = [busy, say.listed("5", "a")] if where == "list" else [say.listed("5", "a")]
-    # After a 429 the watch list is asked for again, and refused for good.
+    # After a 429 the watch list is requested again, and then refused for good.
     again = [say.refused(501, "NotImplemented")] if (where, code) == ("watch list", 429) else []
     server = scripted(lists, [watch] if where == "list" else [busy, *again, watch])
     backoff = Backoff(initial=0.005, maximum=0.01, max_retry_after=0.05)

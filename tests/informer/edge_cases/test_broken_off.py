@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-DEADLINE = 10.0
+from tests.support.waiting import DEADLINE, eventually
 
 
 def test_watch_closed_without_events_after_a_second_goes_on(scripted: Any, follow: Any, say: Any) -> None:
-    """Watch closed, no events, > 1 s: the same version again at once, and no list."""
+    """The watch is opened again at the same version at once, without a list."""
 
     def quiet(connection: Any) -> None:
         connection.begin()
@@ -29,7 +29,7 @@ def test_watch_closed_without_events_after_a_second_goes_on(scripted: Any, follo
 
 
 def test_very_short_watch_lists_again(scripted: Any, follow: Any, caplog: pytest.LogCaptureFixture, say: Any) -> None:
-    """Very short watch (< 1 s, none): out of the watch loop, a wait, and a list (kubernetes#137089)."""
+    """A watch of less than a second without events is followed by a backoff and a list (kubernetes#137089)."""
     server = scripted([say.listed("5"), say.listed("6", "a")], [say.watched()])
     followed = follow(server)
     assert followed.reaches("6")
@@ -39,7 +39,7 @@ def test_very_short_watch_lists_again(scripted: Any, follow: Any, caplog: pytest
 
 @pytest.mark.parametrize("then", ["end", "cut"], ids=["proper-end-of-the-answer", "cut-connection"])
 def test_eof_mid_line_drops_the_partial_line_and_resumes(scripted: Any, follow: Any, then: str, say: Any) -> None:
-    """EOF mid-line: what is no whole line is never parsed, however good it looks; the same version again."""
+    """A line without its end is never parsed, even if it is complete JSON. The watch resumes at the same version."""
     half = json.dumps(say.added("b", "8")).encode()
     server = scripted(
         [say.listed("5", "a")],
@@ -51,10 +51,8 @@ def test_eof_mid_line_drops_the_partial_line_and_resumes(scripted: Any, follow: 
     assert followed.informer.store.get_by_key("ns/b").resource_version == "9"
 
 
-def test_connection_refused_keeps_the_version_and_lists_nothing(
-    scripted: Any, follow: Any, say: Any, eventually: Any
-) -> None:
-    """Connection refused: backoff, the same version, no relist; the port is taken by nobody for a while."""
+def test_connection_refused_keeps_the_version_and_lists_nothing(scripted: Any, follow: Any, say: Any) -> None:
+    """While no process listens at the port, the informer backs off; then it resumes at the same version."""
     server = scripted([say.listed("5")], [say.watched(say.bookmark("7"))])
     address = ("127.0.0.1", server.http.port)
     close = server.http._listener
@@ -83,7 +81,7 @@ def test_connection_refused_keeps_the_version_and_lists_nothing(
 
 
 class Relay:
-    """Listens at one address and passes everything on to another port."""
+    """Listens at one address and forwards every connection to another port."""
 
     def __init__(self, address: tuple[str, int], port: int) -> None:
         self._listener = socket.create_server(address)
@@ -130,7 +128,7 @@ class Relay:
 def test_reset_goaway_and_closed_connection_resume(
     scripted: Any, follow: Any, authority: Any, then: str, tls: bool, say: Any
 ) -> None:
-    """Reset, GOAWAY, closed connection: as good as the end of the stream, at the last version, with no list."""
+    """Each counts as the end of the stream: the watch resumes at the last version, without a list."""
     server = scripted(
         [say.listed("5")],
         [say.watched(say.added("a", "7"), then=then), say.watched(say.added("b", "8"), then="hang")],
@@ -144,7 +142,7 @@ def test_reset_goaway_and_closed_connection_resume(
 
 
 def test_proxy_that_buffers_headers_makes_no_very_short_watch(scripted: Any, follow: Any, say: Any) -> None:
-    """Proxy that buffers headers or body: the clock starts before the request."""
+    """The duration of a watch is measured from before its request."""
 
     def held_back(connection: Any) -> None:
         threading.Event().wait(1.05)
@@ -158,7 +156,7 @@ def test_proxy_that_buffers_headers_makes_no_very_short_watch(scripted: Any, fol
 
 
 def test_proxy_that_buffers_the_body_delivers_all_of_it(scripted: Any, follow: Any, say: Any) -> None:
-    """Proxy that buffers headers or body: a hundred events in one piece, cut anywhere."""
+    """A hundred events that arrive in few pieces, cut anywhere, are all delivered."""
     events = b"".join(json.dumps(say.added(f"p{i}", str(10 + i))).encode() + b"\n" for i in range(100))
     server = scripted([say.listed("5")], [say.watched(events[:777], events[777:5000], events[5000:], then="hang")])
     followed = follow(server)

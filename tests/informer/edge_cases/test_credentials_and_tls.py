@@ -1,16 +1,17 @@
-"""Authorities and tokens that change, and rights that are not there."""
+"""Certificate authorities and tokens that change, and missing permissions."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from informer import ApiError, ListWatch, SharedInformer
+from tests.support.waiting import eventually
 
 
 def test_tls_rotation_goes_on_with_the_new_authority(
     scripted: Any, follow: Any, authority: Any, make_authority: Any, tmp_path: Any, say: Any
 ) -> None:
-    """TLS rotation: the CA file changes on disk while the informer runs; the next connection uses it."""
+    """The CA file changes on disk while the informer runs; the next connection uses it."""
     from pathlib import Path
 
     context = authority.server_context("127.0.0.1")
@@ -30,7 +31,7 @@ def test_tls_rotation_goes_on_with_the_new_authority(
 
 
 def test_token_expiry_is_refreshed_once_and_the_watch_resumes(scripted: Any, follow: Any, say: Any) -> None:
-    """Token expiry: the watch that ends is refused with 401, its token is made anew, and it goes on where it was."""
+    """A watch refused with 401 refreshes the token, and resumes at its version."""
     good = {"Bearer 1"}
     sent: list[str] = []
 
@@ -47,7 +48,7 @@ def test_token_expiry_is_refreshed_once_and_the_watch_resumes(scripted: Any, fol
         say.watched(say.bookmark("7"))(connection)
 
     class Loader:
-        """As the official client's: it looks again when it is told to."""
+        """Like the official client's loader: it reloads on request."""
 
         token = "Bearer 1"
 
@@ -68,8 +69,8 @@ def test_token_expiry_is_refreshed_once_and_the_watch_resumes(scripted: Any, fol
     assert server.list_versions == ["0"]
 
 
-def test_401_that_stays_is_kept_alive_and_told(scripted: Any, follow: Any, say: Any) -> None:
-    """Token expiry: where nothing can be refreshed the informer goes on trying, with its backoff, and says why."""
+def test_a_permanent_401_is_retried_and_reported(scripted: Any, follow: Any, say: Any) -> None:
+    """If no credentials can be refreshed, the informer retries with backoff, and `sync_error()` has the 401."""
     server = scripted([say.refused(401, "Unauthorized", "Unauthorized")], [])
     followed = follow(server)
     assert server.wait_for(lists=4)
@@ -79,8 +80,8 @@ def test_401_that_stays_is_kept_alive_and_told(scripted: Any, follow: Any, say: 
     assert not followed.informer.wait_for_sync(0)
 
 
-def test_403_for_a_namespace_is_explained_and_stops_no_other(serve: Any, say: Any, eventually: Any) -> None:
-    """403 for a namespace: retried with backoff, in `sync_error()`, while the other namespace is followed."""
+def test_403_for_a_namespace_is_explained_and_stops_no_other(serve: Any, say: Any) -> None:
+    """The namespace is retried with backoff and reported by `sync_error()`, while the other one is watched."""
 
     def handler(request: Any, connection: Any) -> None:
         if "/namespaces/secret/" in request.path:

@@ -1,4 +1,4 @@
-"""Events that are none, say little, or are of another kind."""
+"""Events that are malformed, incomplete, or of another kind."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from watch.concurrency import Signal
     ids=repr,
 )
 def test_broken_json_in_a_full_line_relists(scripted: Any, follow: Any, bad: bytes, say: Any) -> None:
-    """Broken JSON in a full line: ERROR 500, a list at the last version; what came before it is kept."""
+    """Broken JSON is an ERROR event with code 500: the informer lists at the last version, and keeps the events before it."""
     server = scripted(
         [say.listed("5"), say.listed("9", "a")],
         [say.watched(say.added("a", "7"), bad, say.added("lost", "8"), then="hang")],
@@ -39,8 +39,8 @@ def test_broken_json_in_a_full_line_relists(scripted: Any, follow: Any, bad: byt
     assert followed.keys == ["a"]
 
 
-def test_an_empty_line_is_nothing(scripted: Any, follow: Any, say: Any) -> None:
-    """Between events a server may send a bare newline."""
+def test_empty_lines_are_ignored(scripted: Any, follow: Any, say: Any) -> None:
+    """A server may send a bare newline between events."""
     server = scripted(
         [say.listed("5")], [say.watched(b"\n", say.added("a", "7"), b"\n \n", say.added("b", "8"), then="hang")]
     )
@@ -50,7 +50,7 @@ def test_an_empty_line_is_nothing(scripted: Any, follow: Any, say: Any) -> None:
 
 
 def test_unknown_event_type_relists_at_the_version_before_it(scripted: Any, follow: Any, say: Any) -> None:
-    """Unknown event type: never past it; the list brings what it may have meant."""
+    """The informer does not skip the event: the list contains what it may have meant."""
     server = scripted(
         [say.listed("5"), say.listed("9", "a", "new")],
         [say.watched(say.added("a", "7"), say.line("REPLACED", say.pod("new", "8")), then="hang")],
@@ -62,20 +62,20 @@ def test_unknown_event_type_relists_at_the_version_before_it(scripted: Any, foll
 
 
 def test_bookmark_of_metadata_only_moves_the_version_and_is_never_shown(scripted: Any, follow: Any, say: Any) -> None:
-    """Bookmark, only metadata: the cache has reached its version, and no handler hears of it."""
+    """The cache reaches the bookmark's version, and no handler is called."""
     server = scripted(
         [say.listed("5")], [say.watched(say.bookmark("70"), then="end"), say.watched(say.added("a", "71"), then="hang")]
     )
     followed = follow(server)
     assert followed.reaches("71")
     assert server.watch_versions == ["5", "70"]
-    assert followed.tells(1)
-    assert followed.told == [("Added", "a")]
+    assert followed.delivers(1)
+    assert followed.delivered == [("Added", "a")]
 
 
 @pytest.mark.parametrize("metadata", [{}, {"resourceVersion": ""}, {"resourceVersion": 7}], ids=repr)
 def test_bookmark_with_empty_rv_is_ignored(scripted: Any, follow: Any, metadata: Any, say: Any) -> None:
-    """Bookmark with empty RV: the last version stays."""
+    """The last version stays."""
     empty = say.line("BOOKMARK", {"metadata": metadata})
     server = scripted([say.listed("5")], [say.watched(empty), say.watched(say.added("a", "7"), then="hang")])
     assert follow(server).reaches("7")
@@ -83,7 +83,7 @@ def test_bookmark_with_empty_rv_is_ignored(scripted: Any, follow: Any, metadata:
 
 
 def test_rv_empty_on_watch_is_never_advanced_by_its_synthetic_adds(scripted: Any, follow: Any, say: Any) -> None:
-    """RV "" / "0" / unset on watch: the synthetic adds' versions are in no order (python#819)."""
+    """The synthetic adds at the start of such a watch are not in the order of their versions (python#819)."""
     synthetic = say.watched(say.added("a", "300"), say.added("b", "100"))
     server = scripted(
         [say.listed("", "a")],
@@ -98,7 +98,7 @@ def test_rv_empty_on_watch_is_never_advanced_by_its_synthetic_adds(scripted: Any
 
 
 def test_object_without_rv_is_stored_and_does_not_reset_the_last(scripted: Any, follow: Any, say: Any) -> None:
-    """Object without RV: the last version is not overwritten with ""."""
+    """The last version is not overwritten with ""."""
     server = scripted(
         [say.listed("5")], [say.watched(say.added("a", None)), say.watched(say.added("b", "7"), then="hang")]
     )
@@ -109,10 +109,10 @@ def test_object_without_rv_is_stored_and_does_not_reset_the_last(scripted: Any, 
 
 
 @pytest.mark.parametrize("odd", [None, 5, "x", [], {}, {"metadata": None}, {"metadata": {"name": 5}}], ids=repr)
-def test_an_odd_object_takes_no_other_with_it(
+def test_an_odd_object_does_not_affect_others(
     scripted: Any, follow: Any, odd: Any, caplog: pytest.LogCaptureFixture, say: Any
 ) -> None:
-    """Wrong kind in stream, and what is no object at all: the others of the stream, or of the relist, arrive."""
+    """The other objects of the stream, or of the relist, are stored."""
     server = scripted(
         [say.listed("5"), say.listed("9", "a", "b")],
         [
@@ -132,7 +132,7 @@ def test_an_odd_object_takes_no_other_with_it(
 
 
 def test_table_in_the_stream_is_skipped(scripted: Any, follow: Any, say: Any) -> None:
-    """Table: it has no name, is not stored, and takes nothing else with it."""
+    """A Table has no name; it is not stored, and the other events are applied."""
     table = {"kind": "Table", "apiVersion": "meta.k8s.io/v1", "metadata": {"resourceVersion": "6"}, "rows": [{}]}
     server = scripted(
         [say.listed("5")],
@@ -146,7 +146,7 @@ def test_table_in_the_stream_is_skipped(scripted: Any, follow: Any, say: Any) ->
 def test_wrong_kind_in_stream_is_skipped_and_logged(
     scripted: Any, say: Any, run: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Wrong kind in stream: where a reflector is told the kind, another is skipped and its version is not taken."""
+    """With an expected type, an object of another type is skipped and its version ignored."""
     service = {"kind": "Service", "apiVersion": "v1", "metadata": {"name": "s", "resourceVersion": "99"}}
     server = scripted(
         [say.listed("5")],
@@ -176,7 +176,7 @@ class NeedsSpec(msgspec.Struct):
 
 @pytest.mark.parametrize("model", [NeedsSpec, dict, None], ids=["struct", "dict", "object"])
 def test_bookmark_of_metadata_only_is_not_typed(scripted: Any, say: Any, model: Any) -> None:
-    """Bookmark, only metadata: no model is asked of it, and it may lack even its kind."""
+    """A bookmark is not decoded as the model, and may even lack its kind."""
     server = scripted(
         [say.listed("5")],
         [
@@ -193,8 +193,8 @@ def test_bookmark_of_metadata_only_is_not_typed(scripted: Any, say: Any, model: 
 
 
 @pytest.mark.parametrize("queue", ["in_order", "delta"])
-def test_rv_0_on_watch_is_advanced_by_what_is_no_add(scripted: Any, follow: Any, say: Any, queue: str) -> None:
-    """RV "0" on watch, of a list that says "0": as for "", from the first event that is no synthetic add."""
+def test_rv_0_on_watch_is_advanced_by_the_first_other_event(scripted: Any, follow: Any, say: Any, queue: str) -> None:
+    """As for "": synthetic adds do not advance the version, any later event does."""
     server = scripted(
         [say.listed("0")],
         [

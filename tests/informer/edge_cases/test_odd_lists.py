@@ -1,4 +1,4 @@
-"""Lists whose items say little, are not there, or are the rows of a table; and lists after lists."""
+"""Lists with incomplete, missing or wrong items, and lists that follow each other."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ from typing import Any
 import pytest
 
 from informer import Change
-
-DEADLINE = 10.0
+from tests.support.waiting import DEADLINE, eventually
 
 
 def test_list_items_that_lack_kind_and_api_version_get_them_of_the_list(scripted: Any, follow: Any) -> None:
-    """List items lack kind/apiVersion: both are set."""
+    """API servers leave out kind and apiVersion of list items; the stored objects have both."""
 
     def untyped(connection: Any) -> None:
         item = {"metadata": {"name": "a", "namespace": "ns"}}
@@ -27,8 +26,8 @@ def test_list_items_that_lack_kind_and_api_version_get_them_of_the_list(scripted
     assert (stored.kind, stored.api_version, stored["kind"]) == ("Pod", "v1", "Pod")
 
 
-def test_table_is_refused_and_told(scripted: Any, follow: Any, say: Any) -> None:
-    """Table: it is never asked for, and one that comes all the same is a failed list."""
+def test_a_table_is_refused_and_reported(scripted: Any, follow: Any, say: Any) -> None:
+    """The informer never requests a Table, and receiving one is a failed list."""
 
     def table(connection: Any) -> None:
         connection.answer(
@@ -45,7 +44,7 @@ def test_table_is_refused_and_told(scripted: Any, follow: Any, say: Any) -> None
 
 @pytest.mark.parametrize("items", [{"items": None}, {}], ids=["null", "missing"])
 def test_items_null_or_missing_are_an_empty_list(scripted: Any, follow: Any, items: Any, say: Any) -> None:
-    """`items: null` / missing: nothing there, and what was there is gone."""
+    """The objects of the list before are deleted."""
 
     def empty(connection: Any) -> None:
         connection.answer({"kind": "PodList", "apiVersion": "v1", "metadata": {"resourceVersion": "9"}, **items})
@@ -56,7 +55,7 @@ def test_items_null_or_missing_are_an_empty_list(scripted: Any, follow: Any, ite
 
 
 def test_same_rv_on_replace_is_no_change(scripted: Any, follow: Any, say: Any) -> None:
-    """Same RV on Replace: no false update; only what differs is told."""
+    """A relist delivers an update only for an object whose version differs."""
 
     def relist(connection: Any) -> None:
         items = [say.pod("a", "5"), say.pod("b", "8")]
@@ -64,14 +63,12 @@ def test_same_rv_on_replace_is_no_change(scripted: Any, follow: Any, say: Any) -
 
     followed = follow(scripted([say.listed("5", "a", "b"), relist], [say.refused(410, "Expired")]))
     assert followed.reaches("9")
-    assert followed.tells(3)
-    assert followed.told == [("Added", "a"), ("Added", "b"), ("Updated", "b")]
+    assert followed.delivers(3)
+    assert followed.delivered == [("Added", "a"), ("Added", "b"), ("Updated", "b")]
 
 
-def test_replace_with_items_still_queued_keeps_their_order(
-    scripted: Any, follow: Any, say: Any, eventually: Any
-) -> None:
-    """Replace with items still queued: a slow handler sees the events before the relist, and then the relist."""
+def test_replace_with_items_still_queued_keeps_their_order(scripted: Any, follow: Any, say: Any) -> None:
+    """A slow handler gets the events before the relist first, and then the changes of the relist."""
     release = threading.Event()
     seen: list[tuple[str, str]] = []
 
@@ -100,7 +97,7 @@ def test_replace_with_items_still_queued_keeps_their_order(
 def test_wrong_kind_of_a_list_is_refused_and_empties_no_cache(
     scripted: Any, follow: Any, say: Any, relist: bool
 ) -> None:
-    """Wrong kind: services in answer to a list of pods are a failed list, which the next one makes good."""
+    """A list of services in answer to a list of pods is a failed list; the next list succeeds."""
     services = {"kind": "ServiceList", "apiVersion": "v1", "metadata": {"resourceVersion": "7"}, "items": [{}]}
     lists = [lambda connection: connection.answer(services), say.listed("9", "a")]
     if relist:
@@ -113,13 +110,13 @@ def test_wrong_kind_of_a_list_is_refused_and_empties_no_cache(
     assert followed.keys == ["a"]
     before = [("Added", "a"), ("Added", "b")]
     expected = [*before, ("Deleted", "b"), ("Updated", "a")] if relist else before[:1]
-    assert followed.tells(len(expected))
-    assert sorted(followed.told) == sorted(expected)
+    assert followed.delivers(len(expected))
+    assert sorted(followed.delivered) == sorted(expected)
 
 
 @pytest.mark.parametrize("kind", ["List", "PodList", None, 5], ids=repr)
-def test_list_kind_that_says_nothing_is_taken(scripted: Any, follow: Any, say: Any, kind: Any) -> None:
-    """A list that is called "List", or nothing at all, is what was asked for."""
+def test_a_list_without_a_specific_kind_is_accepted(scripted: Any, follow: Any, say: Any, kind: Any) -> None:
+    """A list with the kind "List", or without a kind, is accepted as the requested one."""
     body = {"kind": kind, "apiVersion": "v1", "metadata": {"resourceVersion": "5"}, "items": [say.pod("a", "5")]}
     followed = follow(scripted([lambda connection: connection.answer(body)], []))
     assert followed.reaches("5")

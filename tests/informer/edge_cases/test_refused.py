@@ -1,4 +1,4 @@
-"""What a server refuses a list or a watch with, as an HTTP status or within the stream."""
+"""Lists and watches that the server refuses, by an HTTP status or an ERROR event."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from informer import ApiError
 
 
 def test_error_event_with_status_500_relists(scripted: Any, follow: Any, say: Any) -> None:
-    """ERROR event with Status: 500 in the stream ends the watch, and a list at the last version follows."""
+    """A 500 in the stream ends the watch; a list at the last version follows."""
     server = scripted(
         [say.listed("5", "a"), say.listed("9", "a", "b")],
         [say.watched(say.bookmark("7"), say.line("ERROR", say.status(500, "InternalError", "etcd")), then="hang")],
@@ -24,7 +24,7 @@ def test_error_event_with_status_500_relists(scripted: Any, follow: Any, say: An
 def test_error_event_with_status_410_relists_at_the_last_version_and_finds_deletes(
     scripted: Any, follow: Any, say: Any
 ) -> None:
-    """ERROR event with Status: 410 relists, and what is missing there was deleted, though no event told it."""
+    """An object missing from the relist is deleted, although no event reported it."""
     server = scripted(
         [say.listed("5", "a", "b"), say.listed("9", "b")],
         [say.watched(say.bookmark("7"), say.line("ERROR", say.status(410, "Expired", "too old")))],
@@ -32,13 +32,13 @@ def test_error_event_with_status_410_relists_at_the_last_version_and_finds_delet
     followed = follow(server)
     assert followed.reaches("9")
     assert server.list_versions == ["0", "7"]
-    assert followed.tells(4)
-    assert followed.told[2:] == [("Deleted", "a"), ("Updated", "b")]
+    assert followed.delivers(4)
+    assert followed.delivered[2:] == [("Deleted", "a"), ("Updated", "b")]
     assert followed.changes[2].final_state_unknown
 
 
 def test_error_event_with_status_429_watches_again_at_the_same_version(scripted: Any, follow: Any, say: Any) -> None:
-    """429 in the stream: wait, and watch again without a list."""
+    """A 429 in the stream is followed by a wait and another watch, without a list."""
     throttled = say.line("ERROR", say.status(429, "TooManyRequests", retryAfterSeconds=0))
     server = scripted(
         [say.listed("5")], [say.watched(say.bookmark("7"), throttled), say.watched(say.bookmark("8"), then="hang")]
@@ -48,7 +48,7 @@ def test_error_event_with_status_429_watches_again_at_the_same_version(scripted:
 
 
 def test_410_as_http_status_on_watch_takes_two_steps(scripted: Any, follow: Any, say: Any) -> None:
-    """410 as HTTP status on watch: a list at the last version first, and only if that is expired too at ""."""
+    """The informer lists at the last version first, and at "" only if that version has expired too."""
     gone = say.refused(410, "Expired", "too old resource version")
     server = scripted([say.listed("5", "a"), gone, say.listed("9", "a")], [gone])
     assert follow(server).reaches("9")
@@ -58,7 +58,7 @@ def test_410_as_http_status_on_watch_takes_two_steps(scripted: Any, follow: Any,
 def test_410_on_page_2_of_a_list_lists_everything_at_the_version_asked_for(
     scripted: Any, follow: Any, say: Any
 ) -> None:
-    """410 on page 2+ of a list: the whole list without a limit; the inconsistent token in the answer is not used."""
+    """The whole list is requested without a limit; the inconsistent continue token of the answer is not used."""
     server = scripted(
         [
             say.listed("5", "a", **{"continue": "C1"}),
@@ -79,7 +79,7 @@ def test_410_on_page_2_of_a_list_lists_everything_at_the_version_asked_for(
 
 @pytest.mark.parametrize("where", ["list", "watch"])
 def test_429_with_retry_after_is_waited_for(scripted: Any, follow: Any, where: str, say: Any) -> None:
-    """429 with Retry-After: at least as long as the header says, which wins over the body."""
+    """The wait is at least as long as the header says, which takes precedence over the body."""
     throttled = say.refused(429, "TooManyRequests", headers={"Retry_After": "1"}, retryAfterSeconds=60)
     lists, watches = [say.listed("5")], []
     (lists if where == "list" else watches).insert(0, throttled)
@@ -101,7 +101,7 @@ def test_429_with_retry_after_is_waited_for(scripted: Any, follow: Any, where: s
 def test_too_large_resource_version_lists_the_newest(
     scripted: Any, follow: Any, message: str, details: Any, say: Any
 ) -> None:
-    """ "Too large resource version" is 504 Timeout: the server that answers lags behind; ask for what it has."""
+    """The server lags behind the requested version and answers 504; the next list asks for its newest state."""
     too_large = say.refused(504, "Timeout", message, **details)
     server = scripted([say.listed("5"), too_large, say.listed("6")], [say.refused(410, "Expired")])
     assert follow(server).reaches("6")
@@ -110,7 +110,7 @@ def test_too_large_resource_version_lists_the_newest(
 
 @pytest.mark.parametrize("code", [500, 503, 403, 401])
 def test_a_failing_server_never_empties_the_cache(scripted: Any, follow: Any, code: int, say: Any) -> None:
-    """Whatever a relist is refused with: readers keep what there was."""
+    """Whatever status a relist is refused with, readers keep the cached objects."""
     server = scripted([say.listed("5", "a"), say.refused(code, "X", "no")], [say.refused(410, "Expired")])
     followed = follow(server)
     assert server.wait_for(lists=3)

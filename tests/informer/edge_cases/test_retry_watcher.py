@@ -1,4 +1,4 @@
-"""A watch without a cache over the same servers: what it goes on after, and what ends it."""
+"""A `RetryWatcher`, a watch without a cache, of the same servers: when it retries and when it ends."""
 
 from __future__ import annotations
 
@@ -8,14 +8,13 @@ from typing import Any
 import pytest
 
 from informer import ListWatch
+from tests.support.waiting import DEADLINE
 from watch import FakeClock, RetryWatcher
-
-DEADLINE = 10.0
 
 
 @pytest.fixture
 def retry(scripted: Any, say: Any) -> Iterator[Callable[..., tuple[Any, RetryWatcher[Any]]]]:
-    """Starts retry watchers of watches that follow a script, and stops them in the end."""
+    """Starts retry watchers of watches that follow a script, and stops them at the end of the test."""
     made: list[RetryWatcher[Any]] = []
 
     def start(*watches: Any, version: str = "5", delay: float = 0, **clock: Any) -> tuple[Any, RetryWatcher[Any]]:
@@ -37,13 +36,13 @@ def names(watcher: RetryWatcher[Any], count: int) -> list[str]:
 
 @pytest.mark.parametrize("version", ["", "0"])
 def test_retry_watcher_rejects_the_initial_rv(retry: Any, version: str) -> None:
-    """RetryWatcher: "" and "0" leave the beginning to the server, so that no later one could follow it."""
+    """With "" or "0" the server chooses where the watch begins, so no later watch could resume it."""
     with pytest.raises(ValueError, match="initial RV"):
         retry(version=version)
 
 
 def test_retry_watcher_ends_at_a_410_in_an_event(retry: Any, say: Any) -> None:
-    """RetryWatcher: the 410 is delivered, and is the last."""
+    """The 410 is delivered as the last event."""
     gone = say.line("ERROR", say.status(410, "Expired", "too old"))
     server, watcher = retry(say.watched(say.added("a", "7"), gone))
     events = list(watcher)
@@ -57,7 +56,7 @@ def test_retry_watcher_ends_at_a_410_in_an_event(retry: Any, say: Any) -> None:
 def test_retry_watcher_retries_500_and_504_after_the_delay_of_the_details(
     retry: Any, say: Any, code: int, where: str
 ) -> None:
-    """RetryWatcher: 504 and 500 are kept to itself; the same version again, when the server wishes."""
+    """These are not delivered; the watch resumes at the same version after `retryAfterSeconds`."""
     failed = say.line("ERROR", say.status(code, "X", retryAfterSeconds=1))
     refused = say.refused(code, "X", retryAfterSeconds=1)
     first = [say.watched(say.added("a", "7"), *([failed] if where == "event" else []))]
@@ -70,7 +69,7 @@ def test_retry_watcher_retries_500_and_504_after_the_delay_of_the_details(
 
 
 def test_retry_watcher_restarts_at_most_once_a_second(retry: Any, say: Any) -> None:
-    """RetryWatcher: at least the delay lies between the beginnings of two watches."""
+    """At least the restart delay lies between the beginnings of two watches."""
     clock = FakeClock()
     watches = [say.watched(say.added(f"p{i}", str(10 + i))) for i in range(3)]
     server, watcher = retry(*watches, delay=1.0, clock=clock)
@@ -87,7 +86,7 @@ def test_retry_watcher_restarts_at_most_once_a_second(retry: Any, say: Any) -> N
 
 @pytest.mark.parametrize(("code", "reason"), [(401, "Unauthorized"), (403, "Forbidden")])
 def test_retry_watcher_stops_on_401_and_403(retry: Any, say: Any, code: int, reason: str) -> None:
-    """403: where an informer goes on, a watch without a cache ends, and says why."""
+    """The watch ends with an ERROR event, where an informer would retry."""
     _, watcher = retry(say.watched(say.added("a", "7")), *[say.refused(code, reason, "no")] * 3)
     events = list(watcher)
     assert [event.type for event in events] == ["ADDED", "ERROR"]
@@ -95,7 +94,7 @@ def test_retry_watcher_stops_on_401_and_403(retry: Any, say: Any, code: int, rea
 
 
 def test_retry_watcher_aborts_at_an_object_without_rv(retry: Any, say: Any) -> None:
-    """Object without RV: no other watch could begin behind it."""
+    """No other watch could resume after that event."""
     _, watcher = retry(say.watched(say.added("a", "7"), say.added("b", None), say.added("c", "8"), then="hang"))
     events = list(watcher)
     assert [event.type for event in events] == ["ADDED", "ERROR"]

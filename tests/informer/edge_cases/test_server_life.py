@@ -1,4 +1,4 @@
-"""Servers that start again, resources that come and go, and all of it in one life."""
+"""Servers that restart, resources that are deleted and created again, and all of it in one informer's life."""
 
 from __future__ import annotations
 
@@ -10,13 +10,12 @@ from typing import Any
 import pytest
 
 from informer import ApiError, DeltaType, ListWatch, SharedInformer
+from tests.support.waiting import DEADLINE, eventually
 from watch.concurrency import Signal
-
-DEADLINE = 10.0
 
 
 def test_api_server_restart_resumes_or_relists_at_the_last_version(scripted: Any, follow: Any, say: Any) -> None:
-    """API server restart: EOF, 429 while its cache begins, 410 as its history is gone; a list at the last version."""
+    """After EOF, 429 while the server's cache starts, and 410 for lost history, the informer lists at the last version."""
     busy = say.refused(429, "TooManyRequests", "storage is (re)initializing", headers={"Retry_After": "0"})
     server = scripted(
         [say.listed("5", "a"), busy, say.listed("9", "a", "b")],
@@ -35,7 +34,7 @@ def test_api_server_restart_resumes_or_relists_at_the_last_version(scripted: Any
 
 
 def test_api_server_restart_is_followed_by_jittered_relists(script: Any) -> None:
-    """API server restart: a thousand informers whose watches are refused as expired do not list at the same moment."""
+    """Informers whose watches all expire at once do not list at the same moment."""
     from informer import Reflector, Store
 
     waits: list[float] = []
@@ -58,8 +57,8 @@ def test_api_server_restart_is_followed_by_jittered_relists(script: Any) -> None
     assert len(set(waits)) == 50
 
 
-def test_crd_deleted_while_watching_is_kept_alive_and_told(scripted: Any, follow: Any, say: Any) -> None:
-    """CRD deleted while watching: each object is deleted, the stream ends, 404 is told; made again, it goes on."""
+def test_crd_deleted_while_watching_is_retried_and_reported(scripted: Any, follow: Any, say: Any) -> None:
+    """Each object is deleted, the 404 is reported, and the informer resumes once the CRD exists again."""
     missing = say.refused(404, "NotFound", "the server could not find the requested resource")
     errors: list[Exception] = []
     server = scripted(
@@ -68,13 +67,13 @@ def test_crd_deleted_while_watching_is_kept_alive_and_told(scripted: Any, follow
     )
     followed = follow(server, watch_error_handler=lambda informer, error: errors.append(error))
     assert followed.reaches("20")
-    assert followed.tells(3)
-    assert followed.told == [("Added", "a"), ("Deleted", "a"), ("Added", "b")]
+    assert followed.delivers(3)
+    assert followed.delivered == [("Added", "a"), ("Deleted", "a"), ("Added", "b")]
     assert [error.status for error in errors if isinstance(error, ApiError)] == [404, 404, 404]
 
 
-def test_crd_not_there_yet_is_waited_for(serve: Any, follow: Any, say: Any, eventually: Any) -> None:
-    """CRD absent: the informer says so, and begins as soon as there is one."""
+def test_crd_not_there_yet_is_waited_for(serve: Any, follow: Any, say: Any) -> None:
+    """The informer reports the missing resource, and syncs as soon as it exists."""
     there = threading.Event()
 
     def handler(request: Any, connection: Any) -> None:
@@ -105,9 +104,9 @@ def test_crd_not_there_yet_is_waited_for(serve: Any, follow: Any, say: Any, even
 
 @pytest.mark.parametrize("queue", ["in_order", "delta"])
 def test_all_of_it_in_one_life(
-    scripted: Any, follow: Any, queue: str, caplog: pytest.LogCaptureFixture, say: Any, eventually: Any
+    scripted: Any, follow: Any, queue: str, caplog: pytest.LogCaptureFixture, say: Any
 ) -> None:
-    """Half a line, garbage, 429, 410, 500 and a reset in turn: in the end the cache is what the server has."""
+    """After half a line, garbage, 429, 410, 500 and a reset the cache equals the server's state."""
     with caplog.at_level(logging.CRITICAL):
         server = scripted(
             [
@@ -130,7 +129,7 @@ def test_all_of_it_in_one_life(
         assert followed.reaches("41")
     assert followed.keys == ["c", "d"]
     last: dict[str, DeltaType] = {}
-    assert eventually(lambda: followed.told[-1:] == [("Updated", "d")])
+    assert eventually(lambda: followed.delivered[-1:] == [("Updated", "d")])
     for change in followed.changes:
         last[change.object.name] = change.type
     assert {name for name, kind in last.items() if kind is not DeltaType.DELETED} == {"c", "d"}

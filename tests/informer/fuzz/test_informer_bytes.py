@@ -1,4 +1,4 @@
-"""An informer whose server sends wrong bytes: it goes on, and the next right list makes its cache right."""
+"""An informer whose server sends malformed bytes: it keeps retrying, and the next valid list corrects its cache."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 
 from informer import Backoff, Change, DeltaType, ListWatch, SharedInformer
+from tests.support.fuzzing import mutated
+from tests.support.waiting import DEADLINE
 from watch.concurrency import Monitor
 
-DEADLINE = 20.0
 QUICK = Backoff(initial=0.001, maximum=0.002)
 NAMES = ("a", "b", "c", "d")
 
@@ -48,7 +49,7 @@ GONE = event("ERROR", {"kind": "Status", "code": 410, "reason": "Expired"})
 
 
 class Server:
-    """Sends wrong answers for a while, then one right list, and a watch that stays open."""
+    """Sends malformed answers for a while, then one valid list, and a watch that stays open."""
 
     def __init__(self, serve: Any, answers: Callable[[bool], bytes], wrong: int) -> None:
         self._answers = answers
@@ -72,17 +73,17 @@ class Server:
             connection.send(STREAM)
             connection.hang()
         else:
-            # What the wrong bytes led to is gone, as on a server that was compacted.
+            # The version that the malformed answers led to has expired, as on a compacted server.
             connection.send(STREAM + chunked(GONE) + b"0\r\n\r\n")
 
 
 class Followed:
-    """An informer, with each change that a handler was told of checked against those before it."""
+    """An informer with a handler that checks each change against the changes before it."""
 
     def __init__(self, server: Server, **options: Any) -> None:
         self.known: dict[tuple[str, str], Any] = {}
         self.invalid: list[str] = []
-        self.told: list[tuple[DeltaType, str]] = []
+        self.delivered: list[tuple[DeltaType, str]] = []
         self._monitor = Monitor()
         options = {"watch_list": False, "backoff": QUICK, "random": Random(1), "name": "pods", **options}
         self.informer: SharedInformer[Any] = SharedInformer(
@@ -98,7 +99,7 @@ class Followed:
 
     def _check(self, change: Change[Any]) -> None:
         key = (change.object.namespace, change.object.name)
-        self.told.append((change.type, change.object.name))
+        self.delivered.append((change.type, change.object.name))
         if (key in self.known) is (change.type is DeltaType.ADDED):
             self.invalid.append(f"{change.type} of {key}")
         if change.type is DeltaType.DELETED:
@@ -106,21 +107,21 @@ class Followed:
         else:
             self.known[key] = change.object
 
-    def _is_right(self) -> bool:
+    def _is_current(self) -> bool:
         versions = {key: obj.resource_version for key, obj in self.known.items()}
         return versions == {("ns", "a"): str(FINAL), ("ns", "b"): str(FINAL)}
 
-    def ends_right(self) -> None:
-        """Asserts that it comes to the right list, and that what it told leads there."""
+    def check_it_recovers(self) -> None:
+        """Asserts that the informer reaches the valid list, and that its changes lead to that state."""
         with self.informer:
             with self._monitor:
-                assert self._monitor.wait_for(self._is_right, DEADLINE), (self.known, self.informer.sync_error())
+                assert self._monitor.wait_for(self._is_current, DEADLINE), (self.known, self.informer.sync_error())
             assert not self.informer.is_stopped()
             assert sorted(self.informer.store.list_keys()) == ["ns/a", "ns/b"]
             for obj in self.informer.store.list():
                 assert obj.to_dict() == pod(obj.name, FINAL)
         assert self.invalid == []
-        assert self._is_right()
+        assert self._is_current()
 
 
 @pytest.fixture(autouse=True)
@@ -140,10 +141,8 @@ def a_watch(random: Random, version: int) -> bytes:
 
 @pytest.mark.parametrize("queue", ["in_order", "delta"])
 @pytest.mark.parametrize("seed", range(4))
-def test_an_informer_survives_wrong_bytes_and_ends_right(
-    seed: int, queue: str, serve: Any, mutated: Callable[[bytes, Random], bytes]
-) -> None:
-    """A hundred lists and watches with wrong bytes in head, framing, compression, envelope or object, then a right list."""
+def test_an_informer_recovers_from_malformed_bytes(seed: int, queue: str, serve: Any) -> None:
+    """A hundred answers with malformed heads, framing, compression, events or objects precede a valid list."""
     random = Random(seed)
     version = 10
 
@@ -160,7 +159,7 @@ def test_an_informer_survives_wrong_bytes_and_ends_right(
             return mutated(head + b"\r\n\r\n" + body, random)
         return head + b"\r\n\r\n" + (mutated(body, random) if chance < 0.8 else body)
 
-    Followed(Server(serve, answers, 100), queue=queue).ends_right()
+    Followed(Server(serve, answers, 100), queue=queue).check_it_recovers()
 
 
 ODD_STATUSES: tuple[Any, ...] = (
@@ -195,8 +194,8 @@ ODD_STATUSES: tuple[Any, ...] = (
 
 @pytest.mark.parametrize("status", ODD_STATUSES, ids=lambda status: json.dumps(status)[:60])
 @pytest.mark.parametrize("where", ["event", "watch", "list"])
-def test_a_status_in_any_shape_is_an_error_and_no_end(serve: Any, status: Any, where: str) -> None:
-    """As an ERROR event, as the answer to a watch and as that to a list: the informer asks again and ends right."""
+def test_a_status_in_any_shape_is_retried(serve: Any, status: Any, where: str) -> None:
+    """As an ERROR event and as the answer to a watch or list, the informer retries and recovers."""
     body = json.dumps(status).encode()
     refused = answer(body, b"HTTP/1.1 500 Internal Server Error\r\n")
 
@@ -205,7 +204,7 @@ def test_a_status_in_any_shape_is_an_error_and_no_end(serve: Any, status: Any, w
             return refused if where == "watch" else STREAM + chunked(event("ERROR", status)) + b"0\r\n\r\n"
         return refused if where == "list" else answer(pod_list(5, NAMES))
 
-    Followed(Server(serve, answers, 4)).ends_right()
+    Followed(Server(serve, answers, 4)).check_it_recovers()
 
 
 HTML = b"<html>\n<head><title>502 Bad Gateway</title></head>\n<body>\n</body>\n</html>\n"
@@ -246,8 +245,8 @@ DEEP = b"[" * 100_000 + b"]" * 100_000
     ],
 )
 def test_an_answer_of_any_kind_to_lists_and_watches(serve: Any, wire: bytes) -> None:
-    """What a broken server, a proxy or another program answers: an error, and it asks again."""
-    Followed(Server(serve, lambda watch: wire, 4)).ends_right()
+    """The answers of a broken server, a proxy or another program are errors that the informer retries."""
+    Followed(Server(serve, lambda watch: wire, 4)).check_it_recovers()
 
 
 @pytest.mark.parametrize(
@@ -263,8 +262,8 @@ def test_an_answer_of_any_kind_to_lists_and_watches(serve: Any, wire: bytes) -> 
         pytest.param(b'[{"metadata":["name":"a"}}]', id="a-flipped-bit"),
     ],
 )
-def test_a_list_with_wrong_items_empties_no_cache(serve: Any, items: bytes) -> None:
-    """Readers keep what there was, for as long as there is no whole list."""
+def test_a_list_with_malformed_items_does_not_empty_the_cache(serve: Any, items: bytes) -> None:
+    """Readers keep the cached objects until a list is complete."""
     right, wrong = answer(pod_list(5, NAMES)), answer(b'{"metadata":{"resourceVersion":"6"},"items":' + items + b"}")
     lists = 0
 
@@ -276,9 +275,9 @@ def test_a_list_with_wrong_items_empties_no_cache(serve: Any, items: bytes) -> N
         return right if lists == 1 else wrong
 
     followed = Followed(Server(serve, answers, 5))
-    followed.ends_right()
-    # All four stood until the right list came, in which two are missing.
-    assert sorted(followed.told) == sorted(
+    followed.check_it_recovers()
+    # All four stay cached until the valid list, in which two are missing.
+    assert sorted(followed.delivered) == sorted(
         [
             *[(DeltaType.ADDED, name) for name in NAMES],
             *[(DeltaType.UPDATED, name) for name in ("a", "b")],
@@ -306,7 +305,7 @@ def test_a_list_with_wrong_items_empties_no_cache(serve: Any, items: bytes) -> N
 )
 @pytest.mark.parametrize("where", ["list", "ADDED", "MODIFIED", "DELETED", "BOOKMARK"])
 def test_objects_with_metadata_of_any_kind(serve: Any, metadata: Any, where: str) -> None:
-    """What has no name is told and left out, in a list and in a watch, and takes no other with it."""
+    """An object without a name is reported and left out, in a list and in a watch; the others are stored."""
     odd = {"kind": "Pod", "apiVersion": "v1", "metadata": metadata}
     items = [odd] if where == "list" else []
     body = json.dumps({"metadata": {"resourceVersion": "5"}, "items": [pod("c", 5), *items, pod("d", 5)]}).encode()
@@ -316,5 +315,5 @@ def test_objects_with_metadata_of_any_kind(serve: Any, metadata: Any, where: str
         return STREAM + chunked(event("ADDED", pod("a", 6)) + stream, GONE) + b"0\r\n\r\n" if watch else answer(body)
 
     followed = Followed(Server(serve, answers, 3))
-    followed.ends_right()
-    assert {name for _, name in followed.told} == {"a", "b", "c", "d"}
+    followed.check_it_recovers()
+    assert {name for _, name in followed.delivered} == {"a", "b", "c", "d"}

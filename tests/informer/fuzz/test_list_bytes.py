@@ -1,17 +1,17 @@
-"""Lists of wrong bytes: what comes out is what JSON says, and otherwise there is an error; never half a list."""
+"""Lists of malformed bytes: the items are those that a JSON parser finds, or there is an error; never half a list."""
 
 from __future__ import annotations
 
 import json
 import tracemalloc
-from collections.abc import Callable, Iterator
 from random import Random
 from typing import Any
 
 import pytest
 
-from informer.listwatch.list_parser import ListFraming
+from informer.listwatch.list_parser import ListParser
 from informer.objects.object import Object
+from tests.support.fuzzing import mutated, random_pieces, strict_json
 from watch.framing import LineTooLongError
 
 BOUND = 1 << 20
@@ -19,12 +19,12 @@ DEFAULT_BOUND = 16 * 1024 * 1024
 BAD = object()
 
 
-def framing(bound: int = BOUND) -> ListFraming:
-    return ListFraming(Object.from_list_item, bound, on_bad_item=lambda raw, error: BAD)
+def parser(bound: int = BOUND) -> ListParser:
+    return ListParser(Object.from_list_item, bound, on_bad_item=lambda raw, error: BAD)
 
 
-def read(pieces: Any, made: ListFraming | None = None) -> list[Any]:
-    made = made or framing()
+def read(pieces: Any, made: ListParser | None = None) -> list[Any]:
+    made = made or parser()
     return [item for piece in pieces for item in made.feed(piece)] + made.finish()
 
 
@@ -52,7 +52,7 @@ LISTS = (
 
 
 def has_surrogates(value: Any) -> bool:
-    """Whether there is text that is none in UTF-8, which was sent as wrong bytes or as half an escape."""
+    """Whether a text in the value is not valid UTF-8: it was sent as wrong bytes or as half an escape."""
     try:
         json.dumps(value, ensure_ascii=False).encode()
     except UnicodeEncodeError:
@@ -61,9 +61,9 @@ def has_surrogates(value: Any) -> bool:
 
 
 class Expected:
-    """What JSON says of a body: the items and metadata of a list, or None where it is no list."""
+    """The items and metadata that a JSON parser finds in a body; `items` is None if the body is not a list."""
 
-    def __init__(self, body: bytes, strict_json: Callable[..., Any]) -> None:
+    def __init__(self, body: bytes) -> None:
         self.items: list[Any] | None = None
         self.metadata: dict[str, Any] = {}
         self.may_be_refused = False
@@ -81,26 +81,23 @@ class Expected:
             return
         self.items = items
         self.metadata = metadata if isinstance(metadata, dict) else {}
-        # Of these nobody can say what they mean: items that are said twice or with an escape, a kind that is taken back,
-        # what is no text and numbers that there are not.
+        # Ambiguous lists may be refused: repeated or escaped "items" keys, a repeated kind, invalid text, and numbers out of
+        # range.
         twice = body.count(b'"items"') > 1 or b"tems" in body.replace(b'"items"', b"") or body.count(b'"kind"') > 1
         self.may_be_refused = twice or has_surrogates(whole) or b"\\ud" in body or b"1e999" in body
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_a_list_of_wrong_bytes_is_what_json_says_or_an_error(
+def test_a_malformed_list_gives_the_items_of_a_json_parser_or_an_error(
     seed: int,
-    mutated: Callable[[bytes, Random], bytes],
-    random_pieces: Callable[[bytes, Random], Iterator[bytes]],
-    strict_json: Callable[..., Any],
 ) -> None:
-    """Whatever is wrong with its bytes, in whatever pieces they come: the items that JSON sees, or ValueError."""
+    """Whatever is wrong with the bytes, and in whatever pieces they arrive."""
     random = Random(seed)
     read_right = refused = 0
     for _ in range(400):
         body = mutated(random.choice(LISTS), random)
-        expected = Expected(body, strict_json)
-        made = framing()
+        expected = Expected(body)
+        made = parser()
         try:
             items = read(random_pieces(body, random), made)
         except ValueError:
@@ -114,13 +111,13 @@ def test_a_list_of_wrong_bytes_is_what_json_says_or_an_error(
             assert_same(item, right)
         if not expected.may_be_refused:
             assert made.metadata == expected.metadata
-    # Both must come, or the mutations are of no use.
+    # The mutations are only useful if both occur.
     assert read_right > 20
     assert refused > 100
 
 
 def assert_same(item: Any, right: dict[str, Any]) -> None:
-    """Asserts that an item is what JSON says, or was set aside because it holds what is no text."""
+    """Asserts that an item equals the JSON parser's, or was set aside because it has a text that is not valid UTF-8."""
     if item is BAD:
         assert has_surrogates(right)
         return
@@ -142,12 +139,12 @@ def assert_same(item: Any, right: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        pytest.param(b'{"items":[{"a":1}{"b":2}]}', "commas between", id="no-comma"),
-        pytest.param(b'{"items":[{"a":1},,{"b":2}]}', "commas between", id="two-commas"),
-        pytest.param(b'{"items":[,{"a":1}]}', "commas between", id="comma-first"),
-        pytest.param(b'{"items":[{"a":1},]}', "commas between", id="comma-last"),
-        pytest.param(b'{"items":[{"a":1},{"a":[}]}', "not match", id="brackets"),
-        pytest.param(b'{"items":[{"a":1},{"metadata":["name":"b"}}]}', "not match", id="a-flipped-bracket"),
+        pytest.param(b'{"items":[{"a":1}{"b":2}]}', "separated by commas", id="no-comma"),
+        pytest.param(b'{"items":[{"a":1},,{"b":2}]}', "separated by commas", id="two-commas"),
+        pytest.param(b'{"items":[,{"a":1}]}', "separated by commas", id="comma-first"),
+        pytest.param(b'{"items":[{"a":1},]}', "separated by commas", id="comma-last"),
+        pytest.param(b'{"items":[{"a":1},{"a":[}]}', "mismatched brackets", id="brackets"),
+        pytest.param(b'{"items":[{"a":1},{"metadata":["name":"b"}}]}', "mismatched brackets", id="a-flipped-bracket"),
         pytest.param(b'{"items":[{"a":1},{"metadata":["name":"b"]}]}', "not JSON", id="two-flipped-brackets"),
         pytest.param(b'{"items":[{"metadata":{"name" "a"}},{"metadata":{"name":"b"}}]}', "not JSON", id="no-colon"),
         pytest.param(b'{"items":[{"a":tru}]}', "not JSON", id="half-a-word"),
@@ -165,8 +162,8 @@ def assert_same(item: Any, right: dict[str, Any]) -> None:
         pytest.param(b'{"metadata":{"remainingItemCount":1e999},"items":[]}', "not complete JSON", id="1e999"),
     ],
 )
-def test_half_right_lists_are_refused(body: bytes, message: str, step: int) -> None:
-    """Where it is not certain what a list says, it is no list: an item too few would be a delete."""
+def test_ambiguous_lists_are_refused(body: bytes, message: str, step: int) -> None:
+    """A list whose meaning is uncertain raises: a missing item would delete an object."""
     with pytest.raises(ValueError, match=message):
         read(body[i : i + step] for i in range(0, len(body), step))
 
@@ -183,9 +180,9 @@ def test_half_right_lists_are_refused(body: bytes, message: str, step: int) -> N
         pytest.param(b'{"items":null,"metadata":{"resourceVersion":"1"},"items":[{}]}', "1", id="null-items-first"),
     ],
 )
-def test_of_metadata_said_twice_the_last_count(body: bytes, version: str | None) -> None:
-    """As for any key in JSON, also behind the items."""
-    made = framing()
+def test_the_last_metadata_counts(body: bytes, version: str | None) -> None:
+    """As for any repeated JSON key, also after the items."""
+    made = parser()
     assert len(read([body], made)) == 1
     assert made.metadata.get("resourceVersion") == version
 
@@ -193,7 +190,7 @@ def test_of_metadata_said_twice_the_last_count(body: bytes, version: str | None)
 @pytest.mark.parametrize("where", ["spec", "labels", "metadata", "name"])
 @pytest.mark.parametrize("brackets", [(b"[", b"]"), (b'{"a":', b"}")], ids=["lists", "objects"])
 def test_an_item_that_is_100000_levels_deep_is_set_aside(where: str, brackets: tuple[bytes, bytes]) -> None:
-    """Nothing overflows, the others come, and the deep one is told."""
+    """The stack does not overflow, and the other items are parsed."""
     deep = brackets[0] * 100_000 + b"1" + brackets[1] * 100_000
     inner = {
         "spec": b'{"metadata":{"name":"b"},"spec":%s}',
@@ -212,7 +209,7 @@ def test_an_item_that_is_100000_levels_deep_is_set_aside(where: str, brackets: t
     ids=["items", "head", "all"],
 )
 def test_a_list_that_is_too_deep_itself_is_refused(body: bytes) -> None:
-    """A clear error, and no crash."""
+    """It raises a ValueError instead of crashing."""
     with pytest.raises(ValueError, match=r"list"):
         read([body])
 
@@ -229,9 +226,9 @@ def test_a_list_that_is_too_deep_itself_is_refused(body: bytes) -> None:
     ],
 )
 def test_100_mb_are_not_held(head: bytes, filler: bytes, bound: int) -> None:
-    """The bound ends it in memory of the same order, and says what to raise."""
+    """The parser raises at the bound, after using memory of that order, and names the argument to raise."""
     piece = filler * (bound // 16)
-    made = framing(bound)
+    made = parser(bound)
     tracemalloc.start()
     try:
         with pytest.raises(LineTooLongError, match=f"more than {bound} bytes: raise max_line_bytes"):
@@ -244,8 +241,8 @@ def test_100_mb_are_not_held(head: bytes, filler: bytes, bound: int) -> None:
 
 
 def test_lookalikes_in_small_pieces_are_not_read_again_and_again() -> None:
-    """An item that has to be read by its tokens costs two readings of it, however small the pieces of it."""
-    made = framing()
+    """An item that is read by its tokens is read about twice, however small its pieces are."""
+    made = parser()
     scanned = 0
     by_tokens = made._by_tokens
 

@@ -1,4 +1,4 @@
-"""What waits for a handler: everything in order, or the newest state of each key."""
+"""The backlog of a handler: every change in order, or the net change per key."""
 
 from __future__ import annotations
 
@@ -11,12 +11,9 @@ from typing import Any
 import pytest
 from hypothesis import given, strategies as st
 
-from informer import Change, DeltaType, InformerForkedError
-from informer.handlers.backlog import Backlog, CoalescingBacklog, DeadBacklog
-
-
-def pod(name: str, version: int, uid: str | None = None) -> dict[str, Any]:
-    return {"metadata": {"name": name, "uid": uid or f"uid-{name}", "resourceVersion": str(version)}}
+from informer import Change, DeltaType
+from informer.handlers.backlog import Backlog, CoalescingBacklog
+from tests.support.objects import stored_pod as pod
 
 
 def name_of(obj: dict[str, Any]) -> str:
@@ -68,7 +65,7 @@ OTHER = pod("a", 4, uid="uid-other")
     ],
 )
 def test_coalescing_folds_what_waits_for_a_key(puts: list[Change], expected: list[Change]) -> None:
-    """What waits for a key is folded into at most a delete and an add."""
+    """The changes that wait for a key are folded into at most a delete and an add."""
     backlog = CoalescingBacklog()
     for change in puts:
         backlog.put([change])
@@ -76,7 +73,7 @@ def test_coalescing_folds_what_waits_for_a_key(puts: list[Change], expected: lis
 
 
 def test_coalescing_keeps_an_object_of_another_uid_apart() -> None:
-    """An update to an object with another uid is a delete of the old one and an add of the new one."""
+    """An update to an object with another uid becomes a delete of the old one and an add of the new one."""
     backlog = CoalescingBacklog()
     backlog.put([updated(A1, OTHER)])
     gone, came = drained(backlog)
@@ -84,8 +81,8 @@ def test_coalescing_keeps_an_object_of_another_uid_apart() -> None:
     assert (came.type, came.object) == (DeltaType.ADDED, OTHER)
 
 
-def test_coalescing_counts_initial_adds_that_came_to_nothing() -> None:
-    """An initial add that a delete undoes is reported, so that it need not be waited for."""
+def test_coalescing_counts_initial_adds_that_a_delete_undoes() -> None:
+    """`put` returns their number, so that the handler's sync does not wait for them."""
     backlog = CoalescingBacklog()
     assert backlog.put([added(A1, initial=True)]) == 0
     assert backlog.put([deleted(A1)]) == 1
@@ -93,7 +90,7 @@ def test_coalescing_counts_initial_adds_that_came_to_nothing() -> None:
 
 
 def test_backlog_keeps_every_change_in_order() -> None:
-    """Nothing is lost and nothing overtakes."""
+    """No change is lost, and none overtakes another."""
     backlog = Backlog()
     changes = [added(A1), updated(A1, A2), deleted(A2)]
     for change in changes:
@@ -104,7 +101,7 @@ def test_backlog_keeps_every_change_in_order() -> None:
 
 @pytest.mark.parametrize("make", [Backlog, CoalescingBacklog], ids=["all", "coalesce"])
 def test_close_drops_what_waits_and_ends_a_wait(make: Any) -> None:
-    """A closed backlog gives nothing more, and a thread that waits for it goes on."""
+    """A closed backlog gives no change, and a waiting `take` returns."""
     backlog = make()
     backlog.put([added(A1)])
     backlog.close()
@@ -125,7 +122,7 @@ names = st.sampled_from("abc")
 
 @given(st.lists(st.tuples(names, st.sampled_from(["set", "delete", "recreate", "take"])), max_size=60))
 def test_coalesced_changes_replay_to_the_same_state(steps: list[tuple[str, str]]) -> None:
-    """Whatever is folded, a reader ends with the writer's state and never sees an impossible step."""
+    """However changes are folded, a reader ends with the writer's state and never sees an impossible step."""
     backlog = CoalescingBacklog()
     truth: dict[str, dict[str, Any]] = {}
     seen: dict[str, dict[str, Any]] = {}
@@ -165,7 +162,7 @@ BOTH = pytest.mark.parametrize("make", [Backlog, CoalescingBacklog], ids=["all",
 
 @BOTH
 def test_what_was_taken_counts_as_waiting_until_it_is_drawn(make: Any) -> None:
-    """The size covers what waits and what was taken but not yet handed over."""
+    """The size covers the waiting changes and the taken ones that are not handed over yet."""
     backlog = make()
     backlog.put([added(pod(name, 1)) for name in "abc"])
     assert len(backlog) == 3
@@ -179,8 +176,8 @@ def test_what_was_taken_counts_as_waiting_until_it_is_drawn(make: Any) -> None:
 
 
 @BOTH
-def test_what_was_handed_over_is_let_go_before_the_next_wait(make: Any) -> None:
-    """A handler that has nothing to do keeps no object alive, whoever still has the list that it was taken in."""
+def test_changes_that_were_handed_over_are_released_before_the_next_wait(make: Any) -> None:
+    """An idle handler keeps no object in memory, even while another reference to its list exists."""
 
     class Held:
         def __init__(self) -> None:
@@ -202,8 +199,8 @@ def test_what_was_handed_over_is_let_go_before_the_next_wait(make: Any) -> None:
 
 @pytest.mark.skipif(bool(sysconfig.get_config_var("Py_GIL_DISABLED")), reason="another collector")
 @BOTH
-def test_what_waits_costs_the_cycle_collector_nothing(make: Any) -> None:
-    """Once it has seen what waits, the collector has no more to look at than before: its pauses do not grow with a backlog."""
+def test_waiting_changes_are_not_visited_by_the_cycle_collector(make: Any) -> None:
+    """After its first pass the collector has no more objects to visit than before: its pauses do not grow with a backlog."""
     backlog = make()
     gc.collect()
     before = len(gc.get_objects())
@@ -216,8 +213,8 @@ def test_what_waits_costs_the_cycle_collector_nothing(make: Any) -> None:
 
 
 @BOTH
-def test_a_take_in_vain_keeps_what_is_in_hand(make: Any) -> None:
-    """What was taken and not drawn can be drawn after a take that found nothing."""
+def test_a_take_that_times_out_keeps_what_is_in_hand(make: Any) -> None:
+    """Changes that were taken and not drawn can still be drawn."""
     backlog = make()
     backlog.put([added(A1)])
     backlog.take()
@@ -227,8 +224,8 @@ def test_a_take_in_vain_keeps_what_is_in_hand(make: Any) -> None:
 
 
 @BOTH
-def test_close_ends_what_is_being_handed_over(make: Any) -> None:
-    """A close without drain ends an iteration under way at once."""
+def test_close_ends_an_iteration_under_way(make: Any) -> None:
+    """A close without drain ends it at once."""
     backlog = make()
     backlog.put([added(pod(name, 1)) for name in "abc"])
     backlog.take()
@@ -241,7 +238,7 @@ def test_close_ends_what_is_being_handed_over(make: Any) -> None:
 
 @BOTH
 def test_draining_gives_what_waits_and_accepts_nothing_more(make: Any) -> None:
-    """A close with drain keeps what waits, and what is being handed over, but takes in nothing."""
+    """A close with drain keeps the waiting and the taken changes, and refuses further ones."""
     backlog = make()
     backlog.put([added(A1)])
     backlog.take()
@@ -255,8 +252,8 @@ def test_draining_gives_what_waits_and_accepts_nothing_more(make: Any) -> None:
 
 
 @BOTH
-def test_oldest_is_that_of_what_is_not_handed_over(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of several batches taken together each keeps its own time of arrival."""
+def test_oldest_is_the_arrival_of_the_first_change_not_handed_over(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Batches that were taken together keep their own times of arrival."""
     now = [10.0]
     monkeypatch.setattr("informer.handlers.backlog.time.monotonic", lambda: now[0])
     backlog = make()
@@ -274,7 +271,7 @@ def test_oldest_is_that_of_what_is_not_handed_over(make: Any, monkeypatch: pytes
 
 
 @BOTH
-def test_take_gives_up_when_the_time_is_up(make: Any) -> None:
+def test_take_times_out(make: Any) -> None:
     """A take of an empty backlog with a time-out of 0 does not wait."""
     with pytest.raises(TimeoutError, match="no change came in time"):
         make().take(0)
@@ -282,12 +279,12 @@ def test_take_gives_up_when_the_time_is_up(make: Any) -> None:
 
 @BOTH
 def test_backlogs_are_never_falsy(make: Any) -> None:
-    """An empty backlog is still true."""
+    """An empty backlog is true."""
     assert make()
 
 
 def test_a_handler_that_falls_behind_takes_some_hundred_keys_at_a_time() -> None:
-    """Of many keys the later ones stay behind, where their changes can still be folded, and come out in order."""
+    """The later keys stay behind, where their changes can still be folded, and come out in order."""
     backlog = CoalescingBacklog()
     names_in_order = [f"n{i}" for i in range(600)]
     backlog.put([added(pod(name, 1)) for name in names_in_order])
@@ -300,7 +297,7 @@ def test_a_handler_that_falls_behind_takes_some_hundred_keys_at_a_time() -> None
 
 
 def test_a_handler_that_is_far_behind_takes_some_thousand_changes_at_a_time() -> None:
-    """What was handed over is held no longer than the rest of some thousand others; order, size and age stay right."""
+    """Changes stay in memory only until about a thousand are handed over; order, size and age stay right."""
     backlog = Backlog()
     states = [pod(f"n{i}", 1) for i in range(5000)]
     for state in states[:4000]:
@@ -319,7 +316,7 @@ def test_a_handler_that_is_far_behind_takes_some_thousand_changes_at_a_time() ->
 
 
 def test_resyncs_of_one_key_are_folded_into_one_and_news_win() -> None:
-    """Two resyncs of an object are one; a resync and an update are an update with news."""
+    """Two resyncs of an object become one; a resync and an update become an update with news."""
     backlog = CoalescingBacklog()
     backlog.put([updated(A1, A1, is_sync=True)])
     backlog.put([updated(A1, A1, is_sync=True)])
@@ -331,7 +328,7 @@ def test_resyncs_of_one_key_are_folded_into_one_and_news_win() -> None:
 
 
 def test_coalescing_needs_no_metadata() -> None:
-    """Objects without metadata are told apart by their keys alone."""
+    """Objects without metadata are identified by their keys alone."""
     backlog = CoalescingBacklog()
     backlog.put([Change(DeltaType.UPDATED, "two", "one", key="k")])
     backlog.put([Change(DeltaType.UPDATED, "three", "two", key="k")])
@@ -339,7 +336,7 @@ def test_coalescing_needs_no_metadata() -> None:
 
 
 def test_folded_changes_keep_their_key() -> None:
-    """Whatever is folded or split, each change that comes out says whose it is."""
+    """Every change that comes out has the key of the changes that it was made of."""
     backlog = CoalescingBacklog()
     backlog.put([added(A1), updated(A1, A2)])
     assert [change.key for change in drained(backlog)] == ["a"]
@@ -348,28 +345,8 @@ def test_folded_changes_keep_their_key() -> None:
     assert [change.key for change in drained(backlog)] == ["a", "a"]
 
 
-def test_a_dead_backlog_raises_at_every_look() -> None:
-    """In a forked child a look at what waits raises rather than waits for a thread that is not there."""
-    backlog = DeadBacklog(lambda: InformerForkedError("forked"))
-    backlog.put([added(A1)])
-    for look in (backlog.take, lambda: len(backlog), lambda: backlog.oldest):
-        with pytest.raises(InformerForkedError):
-            look()
-    backlog.close()
-
-
-def test_forgetting_ends_what_is_being_handed_over() -> None:
-    """What was taken is dropped without a lock."""
-    backlog = Backlog()
-    backlog.put([added(A1), added(A2)])
-    backlog.take()
-    in_hand = backlog.in_hand
-    backlog.forget()
-    assert list(in_hand) == []
-
-
 def test_a_folded_delete_knows_what_the_handler_saw_last() -> None:
-    """Of an update that was never seen and a delete, the delete's last known state is the one before the update."""
+    """For an update that was never delivered and a delete, `last_known` is the state before the update."""
     backlog = CoalescingBacklog()
     backlog.put([updated(A1, A2), Change(DeltaType.DELETED, A3, key="a", last_known=A2)])
     (gone,) = drained(backlog)

@@ -12,9 +12,8 @@ import pytest
 
 from informer import Change, DeltaType, EventStream, SharedInformer
 from informer.testing.fake_source import FakeControllerSource
+from tests.support.waiting import DEADLINE
 from watch import Channel
-
-PATIENCE = 20.0
 
 Make = Callable[..., SharedInformer[Any]]
 Pod = Callable[..., dict[str, Any]]
@@ -26,7 +25,7 @@ def started(make_informer: Make, pod: Pod, *names: str, **options: Any) -> tuple
         source.add(pod(name))
     informer = make_informer(source, **options)
     informer.start()
-    assert informer.wait_for_sync(PATIENCE)
+    assert informer.wait_for_sync(DEADLINE)
     assert source.wait_for_watches()
     return source, informer
 
@@ -35,8 +34,8 @@ def take(stream: EventStream[Any], count: int) -> list[tuple[str, str]]:
     return [(str(change.type), change.key) for change in islice(stream, count)]
 
 
-def test_a_stream_begins_with_what_is_there(make_informer: Make, pod: Pod, queue: str) -> None:
-    """An initial add for each object, and then what happens, in order."""
+def test_a_stream_begins_with_the_cached_objects(make_informer: Make, pod: Pod, queue: str) -> None:
+    """It yields an initial add per object, then the changes, in order."""
     source, informer = started(make_informer, pod, "a", "b", queue=queue)
     with informer.events() as stream:
         first, second = next(stream), next(stream)
@@ -51,14 +50,14 @@ def test_a_stream_begins_with_what_is_there(make_informer: Make, pod: Pod, queue
 
 
 @pytest.mark.parametrize("early", [True, False], ids=["before-the-start", "after-the-sync"])
-def test_a_stream_may_leave_out_what_is_there(make_informer: Make, pod: Pod, queue: str, early: bool) -> None:
-    """With `initial=False` only what happens afterwards comes, whenever the stream was made."""
+def test_a_stream_may_leave_out_the_cached_objects(make_informer: Make, pod: Pod, queue: str, early: bool) -> None:
+    """With `initial=False` only later changes come, whether the stream was made before or after the first list."""
     source = FakeControllerSource()
     source.add(pod("a"))
     informer = make_informer(source, queue=queue)
     early_stream = informer.events(initial=False)
     informer.start()
-    assert informer.wait_for_sync(PATIENCE)
+    assert informer.wait_for_sync(DEADLINE)
     assert source.wait_for_watches()
     stream = early_stream if early else informer.events(initial=False)
     source.add(pod("b"))
@@ -68,7 +67,7 @@ def test_a_stream_may_leave_out_what_is_there(make_informer: Make, pod: Pod, que
 
 
 def test_a_stream_before_the_start_gets_the_first_list(make_informer: Make, pod: Pod) -> None:
-    """It waits for the start, and then begins with the list."""
+    """The reader waits for the start, and then gets the objects of the list."""
     source = FakeControllerSource()
     source.add(pod("a"))
     informer = make_informer(source)
@@ -80,7 +79,7 @@ def test_a_stream_before_the_start_gets_the_first_list(make_informer: Make, pod:
 
 @pytest.mark.parametrize("way", ["close", "stop", "drain"])
 def test_a_stream_ends(make_informer: Make, pod: Pod, way: str) -> None:
-    """A reader that waits goes on at once, and afterwards the stream stays ended."""
+    """A waiting reader returns at once, and the stream stays ended."""
     _, informer = started(make_informer, pod)
     stream = informer.events()
     over: Channel[list[Change]] = Channel(None)
@@ -90,15 +89,15 @@ def test_a_stream_ends(make_informer: Make, pod: Pod, way: str) -> None:
         stream.close()
     else:
         informer.stop(drain=way == "drain")
-    assert over.get(PATIENCE) == []
-    reader.join(PATIENCE)
+    assert over.get(DEADLINE) == []
+    reader.join(DEADLINE)
     with pytest.raises(StopIteration):
         next(stream)
     stream.close()
 
 
 def test_closing_drops_what_was_taken_too(make_informer: Make, pod: Pod) -> None:
-    """Of a batch that the reader has begun nothing follows after the close."""
+    """When the reader has begun a batch, the rest of it is dropped."""
     _, informer = started(make_informer, pod, "a", "b", "c")
     stream = informer.events()
     next(stream)
@@ -110,7 +109,7 @@ def test_closing_drops_what_was_taken_too(make_informer: Make, pod: Pod) -> None
 
 
 def test_a_stop_drops_what_waits_unless_it_drains(make_informer: Make, pod: Pod) -> None:
-    """With drain the reader still gets what was there, without it nothing."""
+    """With drain the reader still gets the waiting changes, without it none."""
     for drain, expected in ((True, 3), (False, 0)):
         _, informer = started(make_informer, pod, "a", "b", "c")
         stream = informer.events()
@@ -119,13 +118,13 @@ def test_a_stop_drops_what_waits_unless_it_drains(make_informer: Make, pod: Pod)
 
 
 def test_a_slow_reader_gets_the_newest_state(make_informer: Make, pod: Pod, queue: str) -> None:
-    """By default what waits is folded by key; with "all" every change comes."""
+    """By default waiting changes are folded per key; with "all" every change comes."""
     source, informer = started(make_informer, pod, "a", queue=queue)
     folded, complete = informer.events(), informer.events(backlog="all")
     for _ in range(5):
         source.modify(pod("a"))
     source.add(pod("last"))
-    assert informer.wait_for_resource_version("7", PATIENCE)
+    assert informer.wait_for_resource_version("7", DEADLINE)
     assert (folded.backlog_size, complete.backlog_size) == (2, 7)
     first = next(folded)
     assert (first.type, first.object["metadata"]["resourceVersion"]) == (DeltaType.ADDED, "6")
@@ -133,7 +132,7 @@ def test_a_slow_reader_gets_the_newest_state(make_informer: Make, pod: Pod, queu
 
 
 def test_a_filter_shows_an_object_as_it_comes_and_goes(make_informer: Make, pod: Pod) -> None:
-    """What does not pass is not seen; what no longer passes is a delete."""
+    """An object that does not pass is not shown; one that stops passing is a delete."""
     source, informer = started(make_informer, pod, "a")
     stream = informer.events(filter=lambda obj: "show" in obj["metadata"]["labels"], backlog="all")
     source.modify(pod("a", show="yes"))
@@ -142,7 +141,7 @@ def test_a_filter_shows_an_object_as_it_comes_and_goes(make_informer: Make, pod:
 
 
 def test_a_filter_that_raises_concerns_one_change(make_informer: Make, pod: Pod) -> None:
-    """The error comes out of the iteration, and the next step goes on behind that change."""
+    """The exception comes out of the iteration, and the next step goes on behind that change."""
     _, informer = started(make_informer, pod, "bad", "good")
 
     def keep(obj: Any) -> bool:
@@ -157,20 +156,20 @@ def test_a_filter_that_raises_concerns_one_change(make_informer: Make, pod: Pod)
 
 
 def test_a_stream_that_was_left_collects_nothing(make_informer: Make, pod: Pod) -> None:
-    """Whoever leaves a loop early and forgets the stream costs the informer nothing from the next batch on."""
+    """A stream that is garbage-collected without a close is removed with the next batch."""
     source, informer = started(make_informer, pod, "a")
     for _ in informer.events(backlog="all"):
         break
     gc.collect()
     (subscription,) = informer._processor.listeners()
     source.add(pod("b"))
-    assert informer.wait_for_resource_version("2", PATIENCE)
+    assert informer.wait_for_resource_version("2", DEADLINE)
     assert informer._processor.listeners() == ()
     assert subscription.backlog_size == 0
 
 
-def test_misuse_of_streams_is_named(make_informer: Make) -> None:
-    """A filter that cannot be called and a backlog that does not exist are refused."""
+def test_misuse_of_streams_is_refused(make_informer: Make) -> None:
+    """The error names the filter that cannot be called, or the backlog that does not exist."""
     informer = make_informer(FakeControllerSource())
     odd: Any = "yes"
     with pytest.raises(TypeError, match="filter must be callable, not str"):

@@ -17,7 +17,7 @@ DELETE = Change(DeltaType.DELETED, "old", None, False, True)
 
 
 def test_functions_that_name_the_keyword_get_it() -> None:
-    """Go: TestTypedResourceEventHandlerDetailedFuncs. A signature with the keyword is called with it."""
+    """Go: TestTypedResourceEventHandlerDetailedFuncs. A function whose signature names the keyword is called with it."""
     calls: list[Any] = []
     functions = HandlerFunctions(
         on_add=lambda obj, *, is_in_initial_list: calls.append((obj, is_in_initial_list)),
@@ -31,12 +31,12 @@ def test_functions_that_name_the_keyword_get_it() -> None:
 
 @pytest.mark.parametrize("spread", [lambda obj, **kw: (obj, kw), lambda *a, **kw: (a[0], kw)], ids=["kwargs", "star"])
 def test_keyword_is_not_passed_for_kwargs_alone(spread: Any) -> None:
-    """`**kwargs` alone does not name the keyword."""
+    """A function with `**kwargs` alone is called without the keyword."""
     assert HandlerFunctions(on_add=spread)(ADD) == ("new", {})
 
 
 def test_keyword_is_not_passed_by_position() -> None:
-    """A parameter that can only be given by position is not the keyword, whatever its name."""
+    """A positional-only parameter does not get the keyword, even if it has the same name."""
     assert HandlerFunctions(on_add=lambda obj, is_in_initial_list="default", /: is_in_initial_list)(ADD) == "default"
 
 
@@ -51,14 +51,16 @@ def test_function_without_a_signature_gets_the_object_alone() -> None:
 
 
 def test_missing_functions_are_skipped() -> None:
-    """Go: TestTypedResourceEventHandlerFuncs. What is not given is not called."""
-    functions = HandlerFunctions(on_update=lambda old, new: None)
+    """Go: TestTypedResourceEventHandlerFuncs. A change without a function calls nothing."""
+    calls: list[Any] = []
+    functions = HandlerFunctions(on_update=lambda old, new: calls.append(new))
     for change in (ADD, UPDATE, DELETE):
         functions(change)
+    assert calls == [UPDATE.object]
 
 
 def test_subclass_methods_get_their_keywords() -> None:
-    """A `ResourceEventHandler` is told all; what it does not override does nothing."""
+    """A subclass of `ResourceEventHandler` gets every keyword; methods that it does not override do nothing."""
     seen: list[Any] = []
 
     class Mine(ResourceEventHandler[str]):
@@ -75,15 +77,15 @@ def test_subclass_methods_get_their_keywords() -> None:
     ("arguments", "text"),
     [
         ({}, "nothing to call"),
-        ({"handler": object()}, "object is no handler"),
+        ({"handler": object()}, "object is not a handler"),
         ({"handler": ResourceEventHandler(), "on_add": print}, "either a handler or functions"),
         ({"on_add": 3}, "on_add must be callable, not int"),
         ({"on_add": print, "on_batch": print}, "would never be called"),
     ],
     ids=["nothing", "no-handler", "both", "not-callable", "batch-and-add"],
 )
-def test_misuse_is_named(arguments: dict[str, Any], text: str) -> None:
-    """What does not fit together is a TypeError that says what."""
+def test_misuse_is_refused(arguments: dict[str, Any], text: str) -> None:
+    """The TypeError says what does not fit together."""
     with pytest.raises(TypeError, match=text):
         HandlerFunctions(**arguments)
 
@@ -98,7 +100,7 @@ def test_misuse_is_named(arguments: dict[str, Any], text: str) -> None:
     ],
 )
 def test_filter_turns_updates_into_adds_and_deletes(old: bool, new: bool, expected: DeltaType | None) -> None:
-    """Go: TestTypedFilteringResourceEventHandler. An object that begins to pass is an add, the reverse a delete."""
+    """Go: TestTypedFilteringResourceEventHandler. An object that begins to pass is an add, one that stops passing a delete."""
     change = filter_change(Change(DeltaType.UPDATED, ("new", new), ("old", old)), lambda obj: obj[1])
     assert (change.type if change else None) is expected
     if expected is DeltaType.ADDED:
@@ -118,7 +120,7 @@ def test_filter_keeps_the_initial_flag() -> None:
 
 
 def test_names_say_whose_functions_they_are() -> None:
-    """Go: TestNameForHandler. Functions of one owner are named by it, others are joined."""
+    """Go: TestNameForHandler. Functions of one owner get the owner's name; other functions' names are joined."""
 
     class Owner:
         def added(self, obj: Any) -> None: ...
@@ -132,14 +134,14 @@ def test_names_say_whose_functions_they_are() -> None:
 
 
 @pytest.mark.parametrize(("before", "at_last"), [(True, False), (False, True), (True, True), (False, False)])
-def test_a_delete_is_told_to_whoever_has_seen_the_object(before: bool, at_last: bool) -> None:
-    """The last event of an object may bring news too; what counts is whether it passed before."""
+def test_a_delete_passes_if_the_object_passed_before(before: bool, at_last: bool) -> None:
+    """The DELETED event may bring a new state; what counts is whether the state before passed the filter."""
     change = Change(DeltaType.DELETED, ("last", at_last), key="k", last_known=("known", before))
     assert filter_change(change, lambda obj: obj[1]) is (change if before else None)
 
 
 def test_filtered_changes_keep_their_key() -> None:
-    """An add or a delete that a filter makes of an update says whose it is."""
+    """An add or a delete that a filter makes of an update has the update's key."""
     update = Change(DeltaType.UPDATED, 2, 1, key="k")
     for keep in (lambda obj: obj == 1, lambda obj: obj == 2):
         change = filter_change(update, keep)
@@ -147,8 +149,8 @@ def test_filtered_changes_keep_their_key() -> None:
         assert change.key == "k"
 
 
-def test_a_class_is_no_handler() -> None:
-    """A class in place of an object is named, unless its functions need none."""
+def test_a_class_in_place_of_an_object_is_refused() -> None:
+    """A class is accepted only if its functions need no instance."""
 
     class Mine(ResourceEventHandler[str]):
         pass
@@ -162,8 +164,8 @@ def test_a_class_is_no_handler() -> None:
     HandlerFunctions(Static)(ADD)
 
 
-def test_async_functions_need_somebody_who_awaits_them() -> None:
-    """An async function, method or callable object is refused where nobody would await it."""
+def test_async_functions_are_refused_unless_they_are_awaited() -> None:
+    """Async functions, methods and callable objects are refused for handlers on threads."""
 
     async def added(obj: Any) -> None: ...
 
@@ -174,7 +176,7 @@ def test_async_functions_need_somebody_who_awaits_them() -> None:
         async def __call__(self, obj: Any) -> None: ...
 
     for arguments in ({"on_add": added}, {"handler": Mine()}, {"on_add": Callable()}, {"on_batch": partial(added)}):
-        with pytest.raises(TypeError, match="async function, which nobody here awaits"):
+        with pytest.raises(TypeError, match="async function, which a thread cannot await"):
             HandlerFunctions(**arguments)
         HandlerFunctions(**arguments, may_be_async=True)
 
@@ -195,7 +197,7 @@ def _wrong(*functions: Any) -> list[Any]:
     ),
 )
 def test_a_function_that_would_fail_at_each_call_is_refused(functions: dict[str, Any], words: str) -> None:
-    """The error says with what it would be called."""
+    """The error says with which arguments it would be called."""
     with pytest.raises(TypeError, match=words):
         HandlerFunctions(**functions)
 
@@ -211,6 +213,6 @@ def test_a_function_that_would_fail_at_each_call_is_refused(functions: dict[str,
     ],
     ids=["builtin", "anything", "keywords", "method", "no-signature"],
 )
-def test_a_function_that_takes_what_it_is_given_is_taken(functions: dict[str, Any]) -> None:
-    """Whatever else it would take."""
+def test_a_function_with_a_fitting_signature_does_not_raise(functions: dict[str, Any]) -> None:
+    """Optional and variadic parameters are accepted too."""
     HandlerFunctions(**functions)

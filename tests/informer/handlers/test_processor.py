@@ -1,4 +1,4 @@
-"""Who is given which batch, who is due for a resync, and what a late listener gets."""
+"""The processor: which listener gets which batch, which is due for a resync, and what a late listener gets."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SYNC = Change(DeltaType.UPDATED, "a", "a", is_sync=True, key="a")
 
 
 class Listener:
-    """One who remembers what it was given."""
+    """A listener that remembers its batches."""
 
     def __init__(self, resync: ResyncSchedule | None = None) -> None:
         self.resync = resync or ResyncSchedule(0, 0, 0)
@@ -36,8 +36,8 @@ class Listener:
     def close(self, *, drain: bool) -> None:
         self.closed.append(drain)
 
-    def die(self, error: Callable[[], Exception]) -> None:
-        raise error()
+    def end_in_child(self) -> None:
+        raise NotImplementedError
 
 
 def with_listeners(processor: Processor, *listeners: Listener) -> None:
@@ -46,7 +46,7 @@ def with_listeners(processor: Processor, *listeners: Listener) -> None:
 
 
 def test_a_late_listener_gets_what_is_stored_as_initial_adds() -> None:
-    """client-go source. One add for each stored object, marked as initial, before anything else."""
+    """client-go source. It gets one add per stored object, marked as initial, before anything else."""
     processor, late = Processor(), Listener()
     assert processor.add(late, lambda: {"a": "A", "b": "B"})
     processor.distribute([NEWS])
@@ -58,8 +58,8 @@ def test_a_late_listener_gets_what_is_stored_as_initial_adds() -> None:
     assert ([change.key for change in late.got], late.initial) == (["a", "b", "a"], 2)
 
 
-def test_updates_without_news_go_to_those_in_the_resync_only() -> None:
-    """client-go source. An update whose resourceVersion did not change goes to who is due for a resync, news to all."""
+def test_updates_without_news_go_only_to_listeners_in_the_resync() -> None:
+    """client-go source. An update with an unchanged resourceVersion goes to the listeners that are due; news go to all."""
     processor, syncing, other = Processor(), Listener(), Listener()
     with_listeners(processor, syncing, other)
     syncing.syncing = True
@@ -68,7 +68,7 @@ def test_updates_without_news_go_to_those_in_the_resync_only() -> None:
 
 
 def test_initial_adds_are_counted_for_each_batch() -> None:
-    """A listener is told how many initial adds a batch has."""
+    """`put` gets the number of initial adds in the batch."""
     processor, listener = Processor(), Listener()
     with_listeners(processor, listener)
     processor.distribute([Change(DeltaType.ADDED, "a", None, True), NEWS])
@@ -76,7 +76,7 @@ def test_initial_adds_are_counted_for_each_batch() -> None:
 
 
 def test_a_listener_that_removes_itself_costs_no_other_a_batch() -> None:
-    """Whoever leaves while a batch is given out leaves the others' share alone."""
+    """A listener that leaves during a distribution does not keep the batch from the others."""
     processor, leaving, last = Processor(), Listener(), Listener()
     with_listeners(processor, leaving, last)
     leaving.on_put = lambda: processor.remove(leaving)
@@ -86,7 +86,7 @@ def test_a_listener_that_removes_itself_costs_no_other_a_batch() -> None:
 
 
 def test_an_abandoned_listener_is_removed_with_the_next_batch() -> None:
-    """A listener from which nobody takes any more is closed and given nothing further."""
+    """It is closed, and gets nothing further."""
     processor, abandoned, other = Processor(), Listener(), Listener()
     with_listeners(processor, abandoned, other)
     abandoned.abandoned = True
@@ -96,7 +96,7 @@ def test_an_abandoned_listener_is_removed_with_the_next_batch() -> None:
 
 
 def test_removing_says_whether_it_was_there() -> None:
-    """A second removal finds nothing."""
+    """A second removal returns False."""
     processor, listener = Processor(), Listener()
     with_listeners(processor, listener)
     assert processor.remove(listener)
@@ -104,8 +104,8 @@ def test_removing_says_whether_it_was_there() -> None:
 
 
 @pytest.mark.parametrize("drain", [True, False])
-def test_a_closed_processor_takes_in_nobody(drain: bool) -> None:
-    """After the close every listener is closed, and a late one is refused."""
+def test_a_closed_processor_refuses_listeners(drain: bool) -> None:
+    """The close closes every listener; a late one is refused."""
     processor, listener, late = Processor(), Listener(), Listener()
     with_listeners(processor, listener)
     processor.close(drain=drain)
@@ -115,7 +115,7 @@ def test_a_closed_processor_takes_in_nobody(drain: bool) -> None:
 
 
 def test_a_batch_waits_while_a_listener_joins() -> None:
-    """A batch is given out either wholly before a listener's snapshot is taken or wholly after it has joined."""
+    """A batch is distributed either before the joining listener's snapshot is taken, or after the listener has joined."""
     processor, late = Processor(), Listener()
     distributed = threading.Event()
     threads: list[threading.Thread] = []
@@ -138,8 +138,8 @@ def test_a_batch_waits_while_a_listener_joins() -> None:
 # Resyncs
 
 
-def test_the_informer_looks_as_often_as_its_most_frequent_listener_asks() -> None:
-    """Go: TestResyncCheckPeriod. Before the start the check period falls to the shortest period asked for."""
+def test_the_check_period_is_the_shortest_period_asked_for() -> None:
+    """Go: TestResyncCheckPeriod. Before the start a listener with a shorter period shortens it."""
     processor = Processor(FakeClock())
     processor.resync_check_period = 12 * 3600.0
     schedules = []
@@ -163,7 +163,7 @@ def test_the_informer_looks_as_often_as_its_most_frequent_listener_asks() -> Non
 def test_a_listeners_period_follows_from_what_it_asks_and_when(
     check: float, running: bool, requested: float, period: float
 ) -> None:
-    """client-go source. At least a second; after the start no shorter than the check period; nothing without checks."""
+    """client-go source. It is at least a second; after the start at least the check period; 0 without a check period."""
     processor = Processor(FakeClock())
     processor.resync_check_period = check
     if running:
@@ -172,7 +172,7 @@ def test_a_listeners_period_follows_from_what_it_asks_and_when(
 
 
 def test_listeners_resync_at_their_own_periods() -> None:
-    """Go: TestListenerResyncPeriods. With a look each second, those of 2 s and 3 s are due at 2 s and at 3 s."""
+    """Go: TestListenerResyncPeriods. With a check per second, listeners of 2 s and 3 s are due at 2 s and at 3 s."""
     clock = FakeClock()
     processor = Processor(clock)
     processor.resync_check_period = 1.0
@@ -194,7 +194,7 @@ def test_listeners_resync_at_their_own_periods() -> None:
 
 
 def test_periods_count_from_the_start() -> None:
-    """Go: TestListenerResyncPeriodsDelayed. A late start of the informer moves every listener's first resync."""
+    """Go: TestListenerResyncPeriodsDelayed. A late start of the informer delays every listener's first resync."""
     clock = FakeClock()
     processor = Processor(clock)
     processor.resync_check_period = 1.0

@@ -1,4 +1,4 @@
-"""One listener's side: what it sees, what waits for it, and when it has had the initial list."""
+"""Subscriptions: what their owner sees, what waits, and when the initial list is finished."""
 
 from __future__ import annotations
 
@@ -33,19 +33,19 @@ def subscription(**options: Any) -> Subscription:
 
 @pytest.mark.parametrize(("policy", "kind"), [("all", Backlog), ("coalesce", CoalescingBacklog)])
 def test_a_policy_names_its_backlog(policy: Any, kind: type) -> None:
-    """Each policy has its kind of backlog."""
+    """Each policy makes its kind of backlog."""
     assert type(make_backlog(policy)) is kind
 
 
 def test_an_unknown_policy_is_refused() -> None:
-    """The message says which policies there are."""
+    """The message names the policies."""
     unknown: Any = "newest"
     with pytest.raises(ValueError, match=r'"all" or "coalesce", not \'newest\''):
         make_backlog(unknown)
 
 
 def test_initial_adds_are_done_when_the_last_is_finished() -> None:
-    """Every initial add counts, over several batches, and the callback comes once at the end."""
+    """Initial adds of several batches count together, and the callback comes once, at the end."""
     done: list[bool] = []
     mine = subscription(on_initial_done=lambda: done.append(True))
     assert mine.initial_done
@@ -59,8 +59,8 @@ def test_initial_adds_are_done_when_the_last_is_finished() -> None:
     assert (mine.initial_done, done) == (True, [True])
 
 
-def test_initial_adds_that_come_to_nothing_count_as_finished() -> None:
-    """What coalescing merges away need not be waited for."""
+def test_initial_adds_that_are_folded_away_count_as_finished() -> None:
+    """The sync does not wait for adds that a delete has undone."""
     done: list[bool] = []
     mine = subscription(backlog=CoalescingBacklog(), on_initial_done=lambda: done.append(True))
     mine.put([added("a", initial=True), added("b", initial=True)], 2)
@@ -71,7 +71,7 @@ def test_initial_adds_that_come_to_nothing_count_as_finished() -> None:
 
 
 def test_initial_adds_can_be_left_out() -> None:
-    """A listener that wants only what changes is not given what was there, and need not wait for it."""
+    """With `skip_initial` they are neither given nor waited for."""
     mine = subscription(skip_initial=True)
     mine.put([added("a", initial=True), added("b")], 1)
     mine.take()
@@ -81,7 +81,7 @@ def test_initial_adds_can_be_left_out() -> None:
         mine.take(0)
 
 
-def test_the_form_that_users_see_is_asked_for_with_each_batch() -> None:
+def test_the_unwrap_function_is_looked_up_at_each_take() -> None:
     """A transform may be set after a listener was added."""
     form: list[Any] = [None]
     mine = subscription(unwrap=lambda: form[0])
@@ -94,7 +94,7 @@ def test_the_form_that_users_see_is_asked_for_with_each_batch() -> None:
 
 
 def test_wake_comes_with_each_batch_and_at_the_end() -> None:
-    """An owner that cannot wait is called for what came, not for nothing, and when it closes."""
+    """`wake` is called for each batch that is not empty, and at the close."""
     wakes: list[int] = []
     mine = subscription()
     mine.on_put(lambda: wakes.append(1))
@@ -107,8 +107,8 @@ def test_wake_comes_with_each_batch_and_at_the_end() -> None:
 
 
 @pytest.mark.parametrize("drain", [True, False])
-def test_dropped_says_whether_what_waited_is_lost(drain: bool) -> None:
-    """A close that drains loses nothing; a later one without drain does."""
+def test_dropped_tells_a_close_without_drain(drain: bool) -> None:
+    """A close with drain loses nothing; a later one without drain does."""
     mine = subscription()
     mine.put([added("a")], 0)
     mine.close(drain=drain)
@@ -118,7 +118,7 @@ def test_dropped_says_whether_what_waited_is_lost(drain: bool) -> None:
 
 
 def test_lag_is_the_age_of_the_oldest_change(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The lag grows while a change waits, and is 0 when none does."""
+    """It grows while a change waits, and is 0 when none does."""
     now = [10.0]
     monkeypatch.setattr("time.monotonic", lambda: now[0])
     mine = subscription()
@@ -132,14 +132,23 @@ def test_lag_is_the_age_of_the_oldest_change(monkeypatch: pytest.MonkeyPatch) ->
     assert mine.lag_seconds == 0
 
 
-def test_it_dies_in_a_forked_child() -> None:
-    """What was taken ends, and every look at what waits raises."""
-    mine = subscription()
+def test_in_a_forked_child_it_ends_and_may_not_be_read() -> None:
+    """An iteration ends, `wake` is not called, and every reading raises."""
+    forked, wakes = False, []
+
+    def check_process() -> None:
+        if forked:
+            raise InformerForkedError("forked")
+
+    mine = subscription(check_process=check_process)
     mine.put([added("a")], 0)
     mine.take()
-    in_hand = mine.in_hand
-    mine.die(lambda: InformerForkedError("forked"))
-    assert list(in_hand) == []
+    mine.on_put(lambda: wakes.append(1))
+    forked = True
+    mine.end_in_child()
+    assert list(mine.in_hand) == []
+    assert mine.dropped
+    assert wakes == []
     for look in (mine.take, lambda: mine.backlog_size, lambda: mine.lag_seconds):
         with pytest.raises(InformerForkedError):
             look()
@@ -152,7 +161,7 @@ def test_it_dies_in_a_forked_child() -> None:
     ids=["empty", "none", "all", "between"],
 )
 def test_initial_part_reaches_to_the_last_initial_add(initial: list[bool], expected: tuple[int, int]) -> None:
-    """The place behind the last initial add, and how many there are."""
+    """It returns the index behind the last initial add, and the number of initial adds."""
     assert initial_part([added(str(i), initial=flag) for i, flag in enumerate(initial)]) == expected
 
 
@@ -160,8 +169,8 @@ def test_initial_part_reaches_to_the_last_initial_add(initial: list[bool], expec
     st.sampled_from(["all", "coalesce"]),
     st.lists(st.tuples(st.sampled_from("abcd"), st.sampled_from(["initial", "set", "delete", "take"])), max_size=40),
 )
-def test_initial_adds_are_accounted_for_whatever_happens_to_them(policy: Any, steps: list[tuple[str, str]]) -> None:
-    """Delivered or merged away, each initial add is finished exactly once, and none too early."""
+def test_every_initial_add_is_finished_once(policy: Any, steps: list[tuple[str, str]]) -> None:
+    """Whether it is delivered or folded away, and none too early."""
     mine = subscription(backlog=make_backlog(policy))
     there: set[str] = set()
     known: set[str] = set()

@@ -10,10 +10,9 @@ import pytest
 
 from informer.leaderelection import LeaderElectionRecord, LeaderElector
 from informer.leaderelection.candidate import Candidate
+from tests.support.waiting import DEADLINE
 from watch import ApiError, Clock, FakeClock
 from watch.concurrency import Lock, Monitor, Signal
-
-DEADLINE = 10.0
 
 NOT_FOUND = ApiError(404, "NotFound", "no such lease")
 CONFLICT = ApiError(409, "Conflict", "the object has been modified")

@@ -1,4 +1,4 @@
-"""A list taken apart while it comes: the same items as from the whole of it, whatever the pieces."""
+"""The list parser: the same items as from the whole JSON, in whatever pieces it is received."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from informer.listwatch.list_parser import ListFraming
+from informer.listwatch.list_parser import ListParser
 from informer.objects.object import Object
 from watch.framing import LineTooLongError
 
@@ -25,13 +25,13 @@ def decode(raw: bytes, api_version: str, kind: str) -> Any:
     return item
 
 
-def framing(max_item_bytes: int = BOUND, **options: Any) -> ListFraming:
+def parser(max_item_bytes: int = BOUND, **options: Any) -> ListParser:
     options.setdefault("on_bad_item", lambda raw, error: ("bad", raw))
-    return ListFraming(decode, max_item_bytes, **options)
+    return ListParser(decode, max_item_bytes, **options)
 
 
-def taken_apart(body: bytes, cuts: Iterable[int] = (), made: ListFraming | None = None) -> list[Any]:
-    made = framing() if made is None else made
+def parse_all(body: bytes, cuts: Iterable[int] = (), made: ListParser | None = None) -> list[Any]:
+    made = parser() if made is None else made
     items: list[Any] = []
     for piece in pieces_of(body, cuts):
         items.extend(made.feed(piece))
@@ -85,47 +85,47 @@ _lists = st.fixed_dictionaries(
 def test_any_pieces_give_the_items_that_the_whole_has(
     body: dict[str, Any], cuts: list[int], indent: int | None, compact: bool, ascii_only: bool
 ) -> None:
-    """Whatever the values, the order of the keys, the white space, the escapes and the cuts."""
+    """Values, order of keys, white space, escapes and cuts make no difference."""
     separators = (",", ":") if compact and indent is None else None
     raw = json.dumps(body, indent=indent, separators=separators, ensure_ascii=ascii_only).encode()
-    made = framing()
-    assert taken_apart(raw, cuts, made) == json.loads(raw)["items"]
+    made = parser()
+    assert parse_all(raw, cuts, made) == json.loads(raw)["items"]
     assert made.metadata == body.get("metadata", {})
 
 
 @settings(max_examples=200, deadline=None)
 @given(body=st.binary(max_size=60) | _lists.map(lambda made: json.dumps(made).encode()), cut=st.integers(0, 10_000))
-def test_half_a_list_and_garbage_are_refused_and_never_taken_for_a_list(body: bytes, cut: int) -> None:
-    """A list that ends early is no list: the cache must not take it for everything that there is."""
+def test_incomplete_lists_and_garbage_are_refused(body: bytes, cut: int) -> None:
+    """An incomplete list must not count as the complete state of the cluster."""
     half = body[: cut % (len(body) + 1)]
     try:
         whole = json.loads(half)
     except ValueError:
         with pytest.raises(ValueError):
-            taken_apart(half)
+            parse_all(half)
     else:
         if isinstance(whole, dict) and isinstance(whole.get("items"), list):
-            assert taken_apart(half) == whole["items"]
+            assert parse_all(half) == whole["items"]
 
 
 @pytest.mark.parametrize("step", [1, 2, 3, 7, 64, 10_000])
-def test_pods_come_out_of_pieces_of_any_size(step: int) -> None:
-    """A list as an API server writes it, byte by byte and in one."""
+def test_pods_are_parsed_from_pieces_of_any_size(step: int) -> None:
+    """A list as an API server writes it, byte by byte and as a whole."""
     pods = [
         {"metadata": {"name": f"pod-{i}", "namespace": "ns"}, "spec": {"containers": [{"name": "a"}]}}
         for i in range(20)
     ]
     head = '{"kind":"PodList","apiVersion":"v1","metadata":{"resourceVersion":"7","continue":"C"},"items":'
     raw = (head + json.dumps(pods, separators=(",", ":")) + "}\n").encode()
-    made = framing()
-    assert taken_apart(raw, every(step, raw), made) == pods
+    made = parser()
+    assert parse_all(raw, every(step, raw), made) == pods
     assert (made.api_version, made.kind) == ("v1", "Pod")
     assert made.metadata == {"resourceVersion": "7", "continue": "C"}
 
 
 def test_items_come_as_soon_as_the_next_one_begins() -> None:
-    """No item but the last waits for the end of the list."""
-    made = framing()
+    """Only the last item waits for the end of the list."""
+    made = parser()
     items = [
         *made.feed(
             b'{"kind":"PodList","apiVersion":"v1","metadata":{},"items":[{"metadata":{"name":"a"}},{"metadata":{"name":'
@@ -149,10 +149,10 @@ def test_items_come_as_soon_as_the_next_one_begins() -> None:
 )
 @pytest.mark.parametrize("step", [1, 1000])
 def test_items_that_are_null_or_missing_are_an_empty_list(body: dict[str, Any], step: int) -> None:
-    """`items: null` / missing: as an empty list."""
+    """`items: null` and missing items are an empty list."""
     raw = json.dumps(body).encode()
-    made = framing()
-    assert taken_apart(raw, every(step, raw), made) == []
+    made = parser()
+    assert parse_all(raw, every(step, raw), made) == []
     assert made.metadata == body.get("metadata", {})
 
 
@@ -164,13 +164,13 @@ def test_items_that_are_null_or_missing_are_an_empty_list(body: dict[str, Any], 
         pytest.param(b'"ok"', "answered with a str", id="text"),
         pytest.param(b"[]", "answered with a list", id="array"),
         pytest.param(b"null", "answered with a NoneType", id="null"),
-        pytest.param(b"{}", "it is no list", id="empty-object"),
-        pytest.param(b'{"message":"ok"}', "it is no list", id="some-object"),
-        pytest.param(b'{"metadata":{},"items":{}}', "items are no list", id="items-an-object"),
-        pytest.param(b'{"items":"x"}', "items are no list", id="items-a-text"),
-        pytest.param(b'{"items":[1,2]}', "not all objects", id="items-numbers"),
-        pytest.param(b'{"items":[{},null]}', "not all objects", id="items-with-null"),
-        pytest.param(b'{"items":[[]]}', "not all objects", id="items-arrays"),
+        pytest.param(b"{}", "is not a list", id="empty-object"),
+        pytest.param(b'{"message":"ok"}', "is not a list", id="some-object"),
+        pytest.param(b'{"metadata":{},"items":{}}', "items that are not an array", id="items-an-object"),
+        pytest.param(b'{"items":"x"}', "items that are not an array", id="items-a-text"),
+        pytest.param(b'{"items":[1,2]}', "objects separated by commas", id="items-numbers"),
+        pytest.param(b'{"items":[{},null]}', "objects separated by commas", id="items-with-null"),
+        pytest.param(b'{"items":[[]]}', "objects separated by commas", id="items-arrays"),
         pytest.param(b'{"kind":"Status","apiVersion":"v1","message":"no way","items":[]}', "no way", id="status"),
         pytest.param(b'{"metadata":{"resourceVersion":"1"},"items":[{"a":1}', "ended within its items", id="cut"),
         pytest.param(
@@ -179,20 +179,20 @@ def test_items_that_are_null_or_missing_are_an_empty_list(body: dict[str, Any], 
         pytest.param(b'{"items":[]}x', "not complete JSON", id="something-behind-it"),
     ],
 )
-def test_what_is_no_list_is_refused(body: bytes, message: str) -> None:
-    """Taken for an empty list it would empty the cache; the message says what came instead."""
+def test_an_answer_that_is_not_a_list_is_refused(body: bytes, message: str) -> None:
+    """Read as an empty list it would empty the cache; the message says what the answer is."""
     with pytest.raises(ValueError, match=message):
-        taken_apart(body)
+        parse_all(body)
 
 
 @pytest.mark.parametrize("kind_first", [True, False])
 def test_a_table_is_refused(kind_first: bool) -> None:
-    """Go: TestIsUnsupportedTableObject. Table: "unsupported list gvk", wherever its kind stands."""
+    """Go: TestIsUnsupportedTableObject. "unsupported list gvk", wherever in the answer the kind is."""
     kind = {"kind": "Table", "apiVersion": "meta.k8s.io/v1"}
     rest: dict[str, Any] = {"items": [{}], "rows": []}
     body = json.dumps({**kind, **rest} if kind_first else {**rest, **kind}).encode()
     with pytest.raises(ValueError, match=r"unsupported list gvk: meta\.k8s\.io/v1, Kind=Table"):
-        taken_apart(body)
+        parse_all(body)
 
 
 @pytest.mark.parametrize(
@@ -206,36 +206,36 @@ def test_a_table_is_refused(kind_first: bool) -> None:
     ],
 )
 @pytest.mark.parametrize("step", [1, 5, 1000])
-def test_lookalikes_of_items_are_told_from_them(body: str, step: int) -> None:
-    """`"items":[` deeper inside and in strings is not where the items begin."""
-    assert taken_apart(body.encode(), every(step, body.encode())) == json.loads(body)["items"]
+def test_nested_items_keys_are_skipped(body: str, step: int) -> None:
+    """`"items":[` in a nested object or in a string does not begin the items."""
+    assert parse_all(body.encode(), every(step, body.encode())) == json.loads(body)["items"]
 
 
 @pytest.mark.parametrize("step", [1, 9, 1000])
 def test_items_may_look_like_several(step: int) -> None:
-    """Inside an item the place where the next one seems to begin may come often, more often than it is tried."""
+    """An item may contain the separator of items, even more often than the parser guesses."""
     inner = {"metadata": {"name": "x"}}
     items = [
         {"metadata": {"name": "a"}, "spec": [inner] * 40},
         {"metadata": {"name": "b"}, "text": '},{"metadata":{"name":'},
     ]
     body = json.dumps({"items": items}, separators=(",", ":")).encode()
-    assert taken_apart(body, every(step, body)) == items
+    assert parse_all(body, every(step, body)) == items
 
 
 @pytest.mark.parametrize("step", [1, 6, 1000])
 def test_items_need_not_begin_alike(step: int) -> None:
-    """The first item's keys are only a guess of the next one's."""
+    """The first keys of an item only help to guess where the next item begins."""
     items = [{"metadata": {"name": "a"}}, {"spec": {}}, {}, {"b": [1, {}]}, {"metadata": {"name": "c"}}]
     body = json.dumps({"items": items}, separators=(",", ":")).encode()
-    assert taken_apart(body, every(step, body)) == items
+    assert parse_all(body, every(step, body)) == items
 
 
-def test_metadata_may_stand_behind_the_items() -> None:
-    """Custom resources' lists have their keys in alphabetical order, the kind behind the items."""
+def test_metadata_may_follow_the_items() -> None:
+    """Lists of custom resources have their keys in alphabetical order, with the kind after the items."""
     body = b'{"apiVersion":"example.com/v1","items":[{"a":1}],"kind":"WidgetList","metadata":{"resourceVersion":"9"}}'
-    made = framing()
-    assert taken_apart(body, every(3, body), made) == [{"a": 1}]
+    made = parser()
+    assert parse_all(body, every(3, body), made) == [{"a": 1}]
     assert made.metadata == {"resourceVersion": "9"}
     assert (made.api_version, made.kind) == ("example.com/v1", "Widget")
 
@@ -244,7 +244,7 @@ def test_metadata_may_stand_behind_the_items() -> None:
 
 
 def typed(body: bytes, **options: Any) -> list[Object]:
-    made = ListFraming(Object.from_list_item, BOUND, on_bad_item=lambda raw, error: None, **options)
+    made = ListParser(Object.from_list_item, BOUND, on_bad_item=lambda raw, error: None, **options)
     return [*made.feed(body), *made.finish()]
 
 
@@ -272,8 +272,8 @@ def typed(body: bytes, **options: Any) -> list[Object]:
         pytest.param(b'{"items":[{"metadata":{"name":"a"}}]}', ("", ""), ("", ""), id="nobody-knows"),
     ],
 )
-def test_items_get_the_kind_that_their_list_says(body: bytes, item_type: Any, expected: tuple[str, str]) -> None:
-    """List items lack kind/apiVersion: they are those of the list, without "List"; an item's own come first."""
+def test_items_get_the_kind_of_their_list(body: bytes, item_type: Any, expected: tuple[str, str]) -> None:
+    """Items without kind and apiVersion get those of the list, without "List"; an item's own are kept."""
     (item,) = typed(body, item_type=item_type)
     assert (item.api_version, item.kind) == expected
 
@@ -284,25 +284,25 @@ def test_items_get_the_kind_that_their_list_says(body: bytes, item_type: Any, ex
 @pytest.mark.parametrize("step", [1, 1000])
 @pytest.mark.parametrize("at", [0, 1, 2])
 def test_an_item_that_does_not_decode_is_set_aside(at: int, step: int) -> None:
-    """One bad object must not keep all the others away."""
+    """`on_bad_item` replaces it, and the other items are parsed."""
     items = [b'{"metadata":{"name":"%d"}}' % i for i in range(3)]
     items[at] = b'{"metadata":{"name":"\xff"}}'
     body = b'{"items":[' + b",".join(items) + b"]}"
-    made = ListFraming(Object.from_list_item, BOUND, on_bad_item=lambda raw, error: (raw, type(error).__name__))
-    out = taken_apart(body, every(step, body), made)
+    made = ListParser(Object.from_list_item, BOUND, on_bad_item=lambda raw, error: (raw, type(error).__name__))
+    out = parse_all(body, every(step, body), made)
     assert out[at] == (items[at], "ValueError")
     assert [item.name for i, item in enumerate(out) if i != at] == [str(i) for i in range(3) if i != at]
 
 
-def test_what_a_users_type_raises_is_not_taken_for_bad_json() -> None:
-    """Only ValueError tells that a likely place was none; anything else comes out."""
+def test_errors_of_a_users_type_are_raised() -> None:
+    """Only ValueError means that the end of the item was guessed wrong."""
 
     def broken(raw: bytes, api_version: str, kind: str) -> Any:
         raise RuntimeError("mine")
 
-    made = ListFraming(broken, BOUND, on_bad_item=lambda raw, error: None)
+    made = ListParser(broken, BOUND, on_bad_item=lambda raw, error: None)
     with pytest.raises(RuntimeError, match="mine"):
-        taken_apart(b'{"items":[{}]}', (), made)
+        parse_all(b'{"items":[{}]}', (), made)
 
 
 # Bounds
@@ -310,14 +310,14 @@ def test_what_a_users_type_raises_is_not_taken_for_bad_json() -> None:
 
 @pytest.mark.parametrize("step", [4096, 262_144])
 def test_large_items_pass_below_the_bound(step: int) -> None:
-    """An item of 3 MB between small ones."""
+    """An item of 3 MB between small ones is accepted."""
     items = [
         {"metadata": {"name": "a"}},
         {"metadata": {"name": "b"}, "data": "x" * 3_000_000},
         {"metadata": {"name": "c"}},
     ]
     body = json.dumps({"items": items}, separators=(",", ":")).encode()
-    assert taken_apart(body, every(step, body), framing(4_000_000)) == items
+    assert parse_all(body, every(step, body), parser(4_000_000)) == items
 
 
 @pytest.mark.parametrize(
@@ -329,17 +329,17 @@ def test_large_items_pass_below_the_bound(step: int) -> None:
     ],
 )
 @pytest.mark.parametrize("step", [100, 100_000])
-def test_what_is_beyond_the_bound_is_refused(body: bytes, step: int) -> None:
-    """A server must not make us hold more than we allow; the message says what to raise."""
+def test_items_longer_than_the_bound_are_refused(body: bytes, step: int) -> None:
+    """The message names the argument to raise."""
     with pytest.raises(LineTooLongError, match="max_line_bytes"):
-        taken_apart(body, every(step, body), framing(2000))
+        parse_all(body, every(step, body), parser(2000))
 
 
 def test_many_items_are_never_held_together() -> None:
     """50 MB of items in pieces of 256 KiB take no more memory than a few pieces."""
     item = b'{"metadata":{"name":"a"},"data":"' + b"x" * 5000 + b'"},'
     piece = item * 50
-    made = ListFraming(lambda raw, api_version, kind: len(raw), BOUND, on_bad_item=lambda raw, error: None)
+    made = ListParser(lambda raw, api_version, kind: len(raw), BOUND, on_bad_item=lambda raw, error: None)
     count = sum(1 for _ in made.feed(b'{"items":['))
     tracemalloc.start()
     try:
@@ -353,8 +353,8 @@ def test_many_items_are_never_held_together() -> None:
     assert peak < 2_000_000
 
 
-def test_a_long_head_full_of_lookalikes_is_looked_at_once() -> None:
-    """Ten thousand lookalikes in front of the items, in small pieces: each is tried once."""
+def test_a_long_head_full_of_lookalikes_is_searched_once() -> None:
+    """Each of ten thousand nested "items" keys is tried once, in whatever pieces they are received."""
     head = b'{"metadata":{"x":[' + b'{"items":[]},' * 2000 + b'{}]},"items":[{"a":1}]}'
     tries = 0
     original = msgspec.json.decode
@@ -366,5 +366,5 @@ def test_a_long_head_full_of_lookalikes_is_looked_at_once() -> None:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("informer.listwatch.list_parser.msgspec.json.decode", counting)
-        assert taken_apart(head, every(500, head)) == [{"a": 1}]
+        assert parse_all(head, every(500, head)) == [{"a": 1}]
     assert tries <= 2010

@@ -1,4 +1,4 @@
-"""What is asked of a server, and what its lists and watches become."""
+"""The requests of a list-watch, and how it reads the answers."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ import gzip
 import json
 import threading
 import time
-from types import SimpleNamespace
+from collections.abc import Callable
 from typing import Any, TypedDict
 
 import msgspec
 import pytest
 
 from informer import ApiError, ListWatch, Object, ObjectList
-from informer.listwatch.lister_watcher import as_object_list
+from informer.errors import TooManyObjectsError
+from informer.listwatch.source import Source, WrappedSource
 from informer.objects.entry import Entry, Undecodable
 from watch import Event, EventType, ListOptions
 from watch.errors import WatchClosedError
@@ -35,7 +36,7 @@ def pod_list(*names: str, **metadata: Any) -> dict[str, Any]:
 
 
 class ApiServer:
-    """Answers lists with one page and watches with events, and remembers what it was asked."""
+    """Answers lists with one page and watches with events, and records the requests."""
 
     def __init__(self, serve: Any, page: Any = None, events: Any = (), **headers: str) -> None:
         self.page = pod_list("a", "b") if page is None else page
@@ -65,7 +66,7 @@ def event(kind: str, obj: Any) -> dict[str, Any]:
 
 
 def read(watcher: Any) -> list[Event[Any]]:
-    """All events of a watch."""
+    """Returns all events of a watch."""
     events: list[Event[Any]] = []
     while True:
         try:
@@ -78,7 +79,7 @@ def read(watcher: Any) -> list[Event[Any]]:
 
 
 def test_functions_get_the_options_and_their_results_are_used() -> None:
-    """client-go source. A list-watch calls what it was made of, and neither of them pages by itself."""
+    """client-go source. A list-watch calls the two functions and does no paging itself."""
     asked: list[Any] = []
     page, watcher = ObjectList([1], "5"), object()
     made = ListWatch(lambda options: asked.append(options) or page, lambda options: asked.append(options) or watcher)
@@ -91,83 +92,10 @@ def test_functions_get_the_options_and_their_results_are_used() -> None:
 
 
 @pytest.mark.parametrize(("functions", "name"), [((None, print), "list_func"), ((print, "x"), "watch_func")])
-def test_what_cannot_be_called_is_refused(functions: Any, name: str) -> None:
-    """At construction, and by the argument's name."""
+def test_functions_must_be_callable(functions: Any, name: str) -> None:
+    """The constructor raises a TypeError that names the argument."""
     with pytest.raises(TypeError, match=f"{name} must be callable"):
         ListWatch(*functions)
-
-
-@pytest.mark.parametrize(
-    "page",
-    [
-        pytest.param(ObjectList([1, 2], "7", "C", 3, "shards"), id="object-list"),
-        pytest.param(
-            {
-                "metadata": {
-                    "resourceVersion": "7",
-                    "continue": "C",
-                    "remainingItemCount": 3,
-                    "shardInfo": {"selector": "shards"},
-                },
-                "items": [1, 2],
-            },
-            id="api-form",
-        ),
-        pytest.param(
-            SimpleNamespace(
-                items=[1, 2], resource_version="7", continue_="C", remaining_item_count=3, shard_selector="shards"
-            ),
-            id="attributes",
-        ),
-    ],
-)
-def test_pages_come_in_many_forms(page: Any) -> None:
-    """What a user's list function returns may be anything with items and a version."""
-    made = as_object_list(page)
-    assert made.items == [1, 2]
-    assert (made.resource_version, made.continue_, made.remaining_item_count, made.shard_selector) == (
-        "7",
-        "C",
-        3,
-        "shards",
-    )
-
-
-def test_a_list_of_the_official_client_is_a_page() -> None:
-    """Its continue token has another name."""
-    from kubernetes.client import V1ListMeta, V1Pod, V1PodList
-
-    metadata = V1ListMeta(resource_version="7", _continue="C", remaining_item_count=3)
-    page = as_object_list(V1PodList(items=[V1Pod()], metadata=metadata))
-    assert (len(page.items), page.resource_version, page.continue_, page.remaining_item_count) == (1, "7", "C", 3)
-
-
-@pytest.mark.parametrize(
-    ("page", "items", "version"),
-    [
-        ({}, [], ""),
-        ({"items": None, "metadata": None}, [], ""),
-        ({"metadata": {"resourceVersion": 7}}, [], ""),
-        (SimpleNamespace(items=None, resource_version="7"), [], "7"),
-        (SimpleNamespace(items=(1,), resource_version=None), [1], ""),
-    ],
-)
-def test_pages_may_lack_things(page: Any, items: list[Any], version: str) -> None:
-    """`items: null` / missing: an empty list."""
-    made = as_object_list(page)
-    assert (made.items, made.resource_version) == (items, version)
-
-
-@pytest.mark.parametrize("page", [None, 5, "x", object()], ids=lambda page: type(page).__name__)
-def test_what_is_no_page_is_refused_by_its_type(page: Any) -> None:
-    """The message says what came instead."""
-    with pytest.raises(TypeError, match=f"list_func returned a {type(page).__name__}: an ObjectList is needed"):
-        as_object_list(page)
-
-
-def test_a_page_shows_what_it_is_and_not_what_it_has() -> None:
-    """A Secret's data must not end in a log."""
-    assert repr(ObjectList([{"data": "secret"}], "7")) == "ObjectList(1 items, resource_version='7')"
 
 
 # Requests
@@ -186,8 +114,8 @@ def test_a_page_shows_what_it_is_and_not_what_it_has() -> None:
         ("nodes", None, "/api/v1/nodes"),
     ],
 )
-def test_list_and_watch_ask_at_the_resources_path(serve: Any, resource: str, namespace: Any, path: str) -> None:
-    """All over the cluster, or in a namespace."""
+def test_list_and_watch_use_the_resources_path(serve: Any, resource: str, namespace: Any, path: str) -> None:
+    """The path is that of the whole cluster or of one namespace."""
     api = ApiServer(serve, {**pod_list("a"), "kind": "List"})
     made = ListWatch.for_resource(api.client(), resource, namespace=namespace)
     made.list(LIST)
@@ -196,7 +124,7 @@ def test_list_and_watch_ask_at_the_resources_path(serve: Any, resource: str, nam
 
 
 def test_lists_and_watches_have_their_options_and_selectors(serve: Any) -> None:
-    """Every option under its wire name, and the list-watch's selectors with it."""
+    """The query has every option by its wire name, and the list-watch's selectors."""
     api = ApiServer(serve)
     made = ListWatch.for_resource(api.client(), "pods", label_selector="app=web", field_selector="spec.nodeName=n1")
     made.list(LIST)
@@ -215,14 +143,14 @@ def test_lists_and_watches_have_their_options_and_selectors(serve: Any) -> None:
 
 
 def test_selectors_of_the_options_are_added_to_its_own(serve: Any) -> None:
-    """Both have to fit."""
+    """An object must match both selectors."""
     api = ApiServer(serve)
     ListWatch.for_resource(api.client(), "pods", label_selector="a=1").list(ListOptions(label_selector="b=2"))
     assert api.last.query == {"labelSelector": "a=1,b=2"}
 
 
-def test_tweaked_options_are_asked_instead(serve: Any) -> None:
-    """A function may change the options of each request, or leave them as they are."""
+def test_tweaked_options_are_sent(serve: Any) -> None:
+    """A function may change the options of each request, or keep them by returning None."""
     api = ApiServer(serve)
     made = ListWatch.for_resource(api.client(), "pods").tweaked(
         lambda options: options.with_(label_selector="x=1") if options.limit else None
@@ -231,14 +159,14 @@ def test_tweaked_options_are_asked_instead(serve: Any) -> None:
     assert api.last.query["labelSelector"] == "x=1"
     made.watch(WATCH).stop()
     assert "labelSelector" not in api.last.query
-    # Its other forms are tweaked too.
+    # Sources derived from it are tweaked too.
     made.entries().for_namespace("ns").list(LIST)
     assert (api.last.path, api.last.query["labelSelector"]) == ("/api/v1/namespaces/ns/pods", "x=1")
 
 
 @pytest.mark.parametrize("metadata_only", [False, True])
-def test_answers_are_asked_for_as_objects_or_their_metadata(serve: Any, metadata_only: bool) -> None:
-    """Table: send plain JSON Accept; metadata alone by PartialObjectMetadata."""
+def test_the_accept_header_asks_for_objects_or_their_metadata(serve: Any, metadata_only: bool) -> None:
+    """Plain JSON prevents a Table; PartialObjectMetadata requests metadata only."""
     api = ApiServer(serve)
     made = ListWatch.for_resource(api.client(), "pods", metadata_only=metadata_only)
     made.list(LIST)
@@ -252,8 +180,8 @@ def test_answers_are_asked_for_as_objects_or_their_metadata(serve: Any, metadata
         assert of_list == of_watch == "application/json"
 
 
-def test_a_namespace_for_what_has_none_is_refused(serve: Any) -> None:
-    """Before anything is sent."""
+def test_a_namespace_for_a_cluster_scoped_resource_is_refused(serve: Any) -> None:
+    """The error is raised before any request is sent."""
     api = ApiServer(serve)
     with pytest.raises(ValueError, match="nodes has no namespaces"):
         ListWatch.for_resource(api.client(), "nodes", namespace="ns").list(LIST)
@@ -261,28 +189,28 @@ def test_a_namespace_for_what_has_none_is_refused(serve: Any) -> None:
 
 
 @pytest.mark.parametrize("namespace", [[], [""], ["a", 5], ()], ids=repr)
-def test_no_namespace_where_a_list_of_them_is_needed_is_refused(namespace: Any) -> None:
-    """An empty list must not come to mean everything."""
+def test_an_empty_list_of_namespaces_is_refused(namespace: Any) -> None:
+    """An empty list must not mean the whole cluster."""
     with pytest.raises(ValueError, match="namespace must be"):
         ListWatch.for_resource(None, "pods", namespace=namespace)
 
 
 def test_several_namespaces_are_several_lists(serve: Any) -> None:
-    """A list-watch of each, and none of all."""
+    """The list-watch refuses to list all at once, and gives a list-watch per namespace."""
     api = ApiServer(serve)
     made = ListWatch.for_resource(api.client(), "pods", namespace=["a", "b"])
     assert made.namespaces == ("a", "b")
     for ask in (lambda: made.list(LIST), lambda: made.watch(WATCH)):
-        with pytest.raises(ValueError, match="2 namespaces are several lists"):
+        with pytest.raises(ValueError, match="2 namespaces need a list each"):
             ask()
     made.for_namespace("b").list(LIST)
     assert api.last.path == "/api/v1/namespaces/b/pods"
     assert made.entries().namespaces == ("a", "b")
 
 
-def test_names_that_are_none_are_refused_at_once() -> None:
-    """Not when the informer has started."""
-    with pytest.raises(ValueError, match="is no name of a resource"):
+def test_malformed_resource_names_are_refused_at_once() -> None:
+    """The error is raised at construction, not when the informer starts."""
+    with pytest.raises(ValueError, match="is not the name of a resource"):
         ListWatch.for_resource(None, "a/b/c/d")
 
 
@@ -291,15 +219,15 @@ def test_names_that_are_none_are_refused_at_once() -> None:
 
 @pytest.fixture
 def core(serve: Any) -> Any:
-    """A server and the official core API for it."""
+    """A server, and the official core API connected to it."""
     from kubernetes import client
 
     api = ApiServer(serve)
     return api, client.CoreV1Api(api.client())
 
 
-def test_a_list_method_is_asked_for_its_path_and_not_sent(core: Any) -> None:
-    """What it would send is what is listed and watched."""
+def test_the_path_of_a_list_method_is_used(core: Any) -> None:
+    """The list-watch sends the request that the official method would send."""
     api, core_v1 = core
     made = ListWatch.from_api(core_v1.list_namespaced_pod, namespace="a/b", label_selector="x=1", pretty="true")
     assert api.server.requests == []
@@ -313,8 +241,8 @@ def test_a_list_method_is_asked_for_its_path_and_not_sent(core: Any) -> None:
 
 
 @pytest.mark.parametrize("suffix", ["", "_with_http_info"])
-def test_every_variant_of_a_list_method_will_do(core: Any, suffix: str) -> None:
-    """With and without the HTTP information."""
+def test_every_variant_of_a_list_method_is_accepted(core: Any, suffix: str) -> None:
+    """The variant that returns HTTP information is accepted too."""
     api, core_v1 = core
     ListWatch.from_api(getattr(core_v1, f"list_node{suffix}")).list(LIST)
     assert api.last.path == "/api/v1/nodes"
@@ -341,8 +269,8 @@ def test_custom_objects_are_listed_too(core: Any) -> None:
         pytest.param(ListOptions(resource_version="10"), None, id="not-where-there-is-none"),
     ],
 )
-def test_a_limit_of_the_callers_wins(core: Any, options: ListOptions, limit: str | None) -> None:
-    """client-go source. Limit given by the caller wins over the page size; the whole list has none."""
+def test_the_callers_limit_replaces_the_page_size(core: Any, options: ListOptions, limit: str | None) -> None:
+    """client-go source. A request for the whole list gets no limit."""
     api, core_v1 = core
     ListWatch.from_api(core_v1.list_node, limit=7).list(options)
     assert api.last.query.get("limit") == limit
@@ -351,27 +279,27 @@ def test_a_limit_of_the_callers_wins(core: Any, options: ListOptions, limit: str
 @pytest.mark.parametrize(
     "argument", ["watch", "resource_version", "resource_version_match", "_continue", "send_initial_events"]
 )
-def test_what_the_informer_sets_is_refused(core: Any, argument: str) -> None:
-    """With a fixed version or token the watch could not follow the list."""
+def test_arguments_that_the_informer_sets_are_refused(core: Any, argument: str) -> None:
+    """With a fixed version or token the watch could not continue the list."""
     _, core_v1 = core
     with pytest.raises(TypeError, match=f"{argument} is set by the informer"):
         ListWatch.from_api(core_v1.list_node, **{argument: "1"})
 
 
 @pytest.mark.parametrize("arguments", [{}, {"namespace": None}, {"namespace": "ns", "nonsense": 1}], ids=repr)
-def test_arguments_that_a_method_refuses_are_told_at_once(core: Any, arguments: Any) -> None:
-    """A missing or an unknown one."""
+def test_arguments_that_a_method_refuses_raise_at_once(core: Any, arguments: Any) -> None:
+    """A missing or unknown argument is a TypeError at construction."""
     _, core_v1 = core
     with pytest.raises(TypeError, match="list_namespaced_pod refused its arguments"):
         ListWatch.from_api(core_v1.list_namespaced_pod, **arguments)
 
 
 @pytest.mark.parametrize("what", ["read", "function", "nothing", "partial"])
-def test_what_is_no_list_method_is_refused(core: Any, what: str) -> None:
-    """The message shows one that is."""
+def test_other_callables_than_list_methods_are_refused(core: Any, what: str) -> None:
+    """The message gives an example of a list method."""
     _, core_v1 = core
     method: Any = {"read": core_v1.read_node, "function": print, "nothing": None, "partial": "list_node"}[what]
-    with pytest.raises(TypeError, match="no list method of the official client"):
+    with pytest.raises(TypeError, match="is not a list method of the official client"):
         ListWatch.from_api(method)
 
 
@@ -379,7 +307,7 @@ def test_what_is_no_list_method_is_refused(core: Any, what: str) -> None:
 
 
 def test_items_are_objects_with_the_kind_of_their_list(serve: Any) -> None:
-    """List items lack kind/apiVersion: those of the list, without "List"."""
+    """Items without kind and apiVersion get those of the list, without "List"."""
     page = ListWatch.for_resource(ApiServer(serve).client(), "pods").list(LIST)
     assert [(item.name, item.kind, item.api_version) for item in page.items] == [("a", "Pod", "v1"), ("b", "Pod", "v1")]
     assert (page.resource_version, page.continue_, page.remaining_item_count, page.shard_selector) == (
@@ -390,15 +318,15 @@ def test_items_are_objects_with_the_kind_of_their_list(serve: Any) -> None:
     )
 
 
-def test_items_in_front_of_their_lists_kind_get_that_of_the_resource(serve: Any) -> None:
-    """A server that writes its keys in alphabetical order."""
+def test_items_before_their_lists_kind_get_that_of_the_resource(serve: Any) -> None:
+    """Some servers write the keys of a list in alphabetical order."""
     body = {key: pod_list("a")[key] for key in sorted(pod_list("a"))}
     (item,) = ListWatch.for_resource(ApiServer(serve, body).client(), "pods").list(LIST).items
     assert (item.kind, item.api_version) == ("Pod", "v1")
 
 
-def test_a_page_has_what_the_list_says_of_itself(serve: Any) -> None:
-    """Token, count and shard; odd ones are left out."""
+def test_a_page_has_the_lists_metadata(serve: Any) -> None:
+    """Token, count and shard are read; values of an unexpected type are ignored."""
     body = pod_list("a", **{"continue": "C", "remainingItemCount": 3, "shardInfo": {"selector": "s"}})
     page = ListWatch.for_resource(ApiServer(serve, body).client(), "pods").list(LIST)
     assert (page.continue_, page.remaining_item_count, page.shard_selector) == ("C", 3, "s")
@@ -409,7 +337,7 @@ def test_a_page_has_what_the_list_says_of_itself(serve: Any) -> None:
 
 @pytest.mark.parametrize("wanted", [False, True])
 def test_a_compressed_list_is_read(serve: Any, wanted: bool) -> None:
-    """Where it was asked for, and from a server that compresses whatever it was asked."""
+    """A list is decompressed whether or not gzip was requested."""
     body = gzip.compress(json.dumps(pod_list("a", "b")).encode())
     api = ApiServer(serve, body, Content_Encoding="gzip")
     page = ListWatch.for_resource(api.client(), "pods", gzip=wanted).list(LIST)
@@ -429,13 +357,15 @@ def test_a_compressed_list_is_read(serve: Any, wanted: bool) -> None:
             "unsupported list gvk",
             id="table",
         ),
-        pytest.param(b"no gzip", {"Content_Encoding": "gzip"}, ConnectionError, "broke off", id="broken-gzip"),
+        pytest.param(
+            b"no gzip", {"Content_Encoding": "gzip"}, ConnectionError, "the connection broke", id="broken-gzip"
+        ),
     ],
 )
-def test_an_answer_that_is_no_list_is_a_failure(
+def test_an_answer_that_is_not_a_list_is_a_failure(
     serve: Any, body: Any, headers: Any, error: type[Exception], message: str
 ) -> None:
-    """It must never be taken for an empty list."""
+    """It must not be read as an empty list."""
     with pytest.raises(error, match=message):
         ListWatch.for_resource(ApiServer(serve, body, **headers).client(), "pods").list(LIST)
 
@@ -443,7 +373,7 @@ def test_an_answer_that_is_no_list_is_a_failure(
 @pytest.mark.parametrize("chunked", [False, True])
 @pytest.mark.parametrize("cut", [0.1, 0.5, 0.99])
 def test_a_list_that_breaks_off_is_a_broken_connection(serve: Any, chunked: bool, cut: float) -> None:
-    """EOF within a list: half of it is none."""
+    """An incomplete list is an error, not a shorter list."""
     body = json.dumps(pod_list(*map(str, range(50)))).encode()
 
     def handler(request: Any, connection: Any) -> None:
@@ -455,19 +385,19 @@ def test_a_list_that_breaks_off_is_a_broken_connection(serve: Any, chunked: bool
             connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), part))
         connection.cut()
 
-    with pytest.raises(ConnectionError, match="the list of pods broke off"):
+    with pytest.raises(ConnectionError, match="failed to list pods: the connection broke"):
         ListWatch.for_resource(serve(handler).client(), "pods").list(LIST)
 
 
-def test_a_list_that_ends_early_but_properly_is_no_list(serve: Any) -> None:
-    """A proxy that cuts a body and closes it as if it were whole."""
+def test_a_truncated_list_with_a_proper_end_is_refused(serve: Any) -> None:
+    """A proxy may truncate a body and end it as if it were complete."""
     body = json.dumps(pod_list("a", "b")).encode()[:-40]
-    with pytest.raises(ValueError, match="the list ended within its items"):
+    with pytest.raises(ValueError, match="the server's list ended within its items"):
         ListWatch.for_resource(ApiServer(serve, body).client(), "pods").list(LIST)
 
 
 def test_a_list_that_stands_still_is_given_up(serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Silent server, in the middle of a list."""
+    """A server that goes silent in the middle of a list is a broken connection."""
     monkeypatch.setattr("informer.transport.response_body.SILENCE", 0.05)
 
     def handler(request: Any, connection: Any) -> None:
@@ -475,7 +405,7 @@ def test_a_list_that_stands_still_is_given_up(serve: Any, monkeypatch: pytest.Mo
         connection.chunk(b'{"kind":"PodList"')
         connection.hang()
 
-    with pytest.raises(ConnectionError, match="the list of pods stood still"):
+    with pytest.raises(ConnectionError, match="failed to list pods: the server sent nothing for"):
         ListWatch.for_resource(serve(handler).client(), "pods").list(LIST)
 
 
@@ -488,8 +418,8 @@ def test_pages_use_one_connection(serve: Any) -> None:
     assert api.server.connections == 1
 
 
-def test_an_item_that_cannot_be_read_is_left_out(serve: Any, caplog: pytest.LogCaptureFixture) -> None:
-    """One bad object keeps no other away: users get the others, informers an `Undecodable` in its place."""
+def test_an_item_that_does_not_decode_is_left_out(serve: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """Users get the other items; an informer gets an `Undecodable` in its place."""
     body = json.dumps(pod_list("a", "X", "b")).encode().replace(b'"name": "X"', b'"name": "\xff"')
     made = ListWatch.for_resource(ApiServer(serve, body).client(), "pods")
     assert [item.name for item in made.list(LIST).items] == ["a", "b"]
@@ -498,15 +428,49 @@ def test_an_item_that_cannot_be_read_is_left_out(serve: Any, caplog: pytest.LogC
     assert [type(item) for item in stored] == [Object, Undecodable, Object]
 
 
-def test_the_longest_item_allowed_is_the_scopes(serve: Any) -> None:
-    """`max_line_bytes` holds for items as it does for events."""
+FORMS: dict[str, Callable[[Source[Any]], Source[Any]]] = {
+    "itself": lambda source: source,
+    "entries": lambda source: source.entries(),
+    "listed": lambda source: source.entries(lambda item: item),
+    "one namespace": lambda source: source.for_namespace("ns"),
+    "wrapped": WrappedSource,
+}
+
+
+@pytest.mark.parametrize("derive", FORMS.values(), ids=FORMS.keys())
+def test_a_list_is_bounded(serve: Any, derive: Callable[[Source[Any]], Source[Any]]) -> None:
+    """`max_line_bytes` limits each item and `max_objects` each page, in every source derived from a bounded one."""
+    made = ListWatch.for_resource(ApiServer(serve, pod_list("a", "b", "c")).client(), "pods")
+    assert len(derive(made.bounded(max_line_bytes=1000, max_objects=3)).list(LIST).items) == 3
+    with pytest.raises(ValueError, match="more than 20 bytes"):
+        derive(made.bounded(max_line_bytes=20, max_objects=None)).list(LIST)
+    with pytest.raises(TooManyObjectsError, match="more than 2 objects"):
+        derive(made.bounded(max_line_bytes=1000, max_objects=2)).list(LIST)
+
+
+@pytest.mark.parametrize("derive", FORMS.values(), ids=FORMS.keys())
+def test_wrapped_sources_pass_bounds_on(serve: Any, derive: Callable[[Source[Any]], Source[Any]]) -> None:
+    """`bounded` on a wrapper bounds the wrapped source."""
+    made = derive(ListWatch.for_resource(ApiServer(serve, pod_list("a", "b", "c")).client(), "pods"))
+    with pytest.raises(TooManyObjectsError, match="more than 2 objects"):
+        made.bounded(max_line_bytes=1000, max_objects=2).list(LIST)
+
+
+def test_a_source_without_bounds_is_its_own_bounded_source() -> None:
+    """A list-watch of two functions has no answers to bound."""
+    made = ListWatch(lambda _: ObjectList([], "1"), lambda _: None)
+    assert made.bounded(max_line_bytes=1, max_objects=1) is made
+
+
+def test_bounds_default_to_those_of_the_request_scope(serve: Any) -> None:
+    """A list-watch that is not bounded itself reads `max_line_bytes` from the current scope."""
     made = ListWatch.for_resource(ApiServer(serve).client(), "pods")
     with RequestScope(max_line_bytes=50), pytest.raises(ValueError, match="more than 50 bytes"):
         made.list(LIST)
 
 
 def test_a_cancelled_scope_ends_a_list(serve: Any, run: Any) -> None:
-    """Within half a second, in the middle of an item."""
+    """A list ends within half a second, even in the middle of an item."""
     there = threading.Event()
 
     def handler(request: Any, connection: Any) -> None:
@@ -534,7 +498,7 @@ def test_a_cancelled_scope_ends_a_list(serve: Any, run: Any) -> None:
 
 
 def test_events_are_objects(serve: Any) -> None:
-    """Types, objects, a bookmark with nothing but metadata, and an error's Status."""
+    """A watch gives the types, the objects, a bookmark with metadata only, and an error's Status."""
     events = [
         event("ADDED", {"kind": "Pod", "apiVersion": "v1", **pod("a")}),
         event("MODIFIED", pod("a")),
@@ -550,7 +514,7 @@ def test_events_are_objects(serve: Any) -> None:
 
 
 def test_a_refused_watch_is_an_api_error(serve: Any) -> None:
-    """410 as HTTP status on watch."""
+    """A 410 as HTTP status of a watch is an ApiError."""
 
     def handler(request: Any, connection: Any) -> None:
         connection.answer({"kind": "Status", "code": 410, "reason": "Expired"}, 410)
@@ -560,10 +524,13 @@ def test_a_refused_watch_is_an_api_error(serve: Any) -> None:
     assert caught.value.is_expired
 
 
-def test_the_longest_event_allowed_is_the_scopes(serve: Any) -> None:
-    """A longer one is an ERROR event, as what cannot be decoded is."""
+@pytest.mark.parametrize("bounded", [True, False], ids=["bounded", "scope"])
+def test_an_event_that_is_too_long_is_an_error_event(serve: Any, bounded: bool) -> None:
+    """The limit is the list-watch's own, or else that of the request scope."""
     made = ListWatch.for_resource(ApiServer(serve, events=[event("ADDED", pod("a" * 100))]).client(), "pods")
-    with RequestScope(max_line_bytes=50):
+    if bounded:
+        made = made.bounded(max_line_bytes=50, max_objects=None)
+    with RequestScope(max_line_bytes=10_000 if bounded else 50):
         (error,) = read(made.watch(WATCH))
     assert error.type is EventType.ERROR
     assert "more than 50 bytes" in error.object["message"]
@@ -602,7 +569,7 @@ class PodTyped(TypedDict):
     ],
 )
 def test_lists_and_watches_give_the_users_own_type(serve: Any, model: Any, node_of: Any) -> None:
-    """From a list, from a watch, and from a watch's channel."""
+    """A list, a watch and a watch's channel give objects of the model's type."""
     if model == "V1Pod":
         from kubernetes import client
 
@@ -622,8 +589,8 @@ def test_lists_and_watches_give_the_users_own_type(serve: Any, model: Any, node_
         assert [each.type for each in watcher] == ["ADDED", "BOOKMARK"]
 
 
-def test_what_does_not_fit_a_model_is_left_out_and_reported(serve: Any, caplog: pytest.LogCaptureFixture) -> None:
-    """Users get the others, informers an `Undecodable` with who it was."""
+def test_objects_that_do_not_fit_a_model_are_left_out_and_logged(serve: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """Users get the other objects; an informer gets an `Undecodable` with the object's name."""
     bad = {**pod("bad"), "spec": {"nodeName": 5}}
     body = {**pod_list("a"), "items": [bad, pod("a")]}
     made = ListWatch.for_resource(
@@ -638,7 +605,7 @@ def test_what_does_not_fit_a_model_is_left_out_and_reported(serve: Any, caplog: 
 
 
 def test_fields_that_the_api_does_not_have_are_refused() -> None:
-    """At construction: a misspelt field would be empty for ever."""
+    """The constructor raises a TypeError: a misspelt field would always be empty."""
 
     class Misspelt(msgspec.Struct):
         spce: dict[str, str]
@@ -647,11 +614,11 @@ def test_fields_that_the_api_does_not_have_are_refused() -> None:
         ListWatch.for_resource(None, "pods", model=Misspelt)
 
 
-# Resources that come and go
+# Resources that are created and deleted
 
 
-def test_a_resource_is_looked_for_again_after_a_404(serve: Any) -> None:
-    """CRD deleted while watching, and made anew in another version."""
+def test_a_resource_is_resolved_again_after_a_404(serve: Any) -> None:
+    """A CRD may be deleted during a watch and created again in another version."""
     versions = ["v1alpha1"]
 
     def handler(request: Any, connection: Any) -> None:

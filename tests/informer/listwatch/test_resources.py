@@ -1,4 +1,4 @@
-"""From the name of a resource to its path: what is known, and what a server is asked."""
+"""Finding the path of a resource: which resources are known, and what the server is asked."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from informer.listwatch.targets import PathTarget
 
 
 class Served:
-    """A transport that answers what a server with some resources would."""
+    """A transport that answers as a server with some resources does."""
 
     def __init__(self, *resources: Resource, preferred: dict[str, str] | None = None) -> None:
         self.resources = list(resources)
@@ -82,16 +82,16 @@ def found(name: str, transport: Any) -> tuple[str, str, str]:
         ("apps/v1/Deployment", ("apps", "v1", "Deployment")),
     ],
 )
-def test_names_have_three_forms(name: str, expected: Any) -> None:
-    """Plural with or without a group, version and plural, or group, version and kind."""
+def test_names_have_four_forms(name: str, expected: Any) -> None:
+    """Plural, plural and group, version and plural, or group, version and kind."""
     assert parse_name(name) == expected
 
 
 @pytest.mark.parametrize(
     "name", ["", "/", "a/", "/a", "a//b", "a/b/c/d", " pods", "pods ", "v1 /pods", None, 5, ["pods"]]
 )
-def test_what_is_no_name_is_refused(name: Any) -> None:
-    """The message shows what names look like."""
+def test_malformed_names_are_refused(name: Any) -> None:
+    """The message shows the valid forms."""
     with pytest.raises(ValueError, match=r'"deployments\.apps"'):
         parse_name(name)
 
@@ -126,14 +126,14 @@ def test_what_is_no_name_is_refused(name: Any) -> None:
     ],
 )
 def test_built_in_resources_are_known_without_a_server(name: str, path: str) -> None:
-    """By plural, singular, short name and kind; of several groups the core one comes first, as with kubectl."""
+    """By plural, singular, short name and kind; among several groups the core one comes first, as in kubectl."""
     transport: Any = Served()
     assert resolve(name, transport).path(None) == path
     assert transport.asked == []
 
 
 def test_paths_in_a_namespace() -> None:
-    """Core and groups have different roots."""
+    """The core group and the other groups have different roots."""
     pods, deployments = known("pods"), known("deployments.apps")
     assert pods is not None
     assert deployments is not None
@@ -144,15 +144,15 @@ def test_paths_in_a_namespace() -> None:
 
 
 @pytest.mark.parametrize("name", ["nodes", "namespaces", "persistentvolumes", "clusterroles", "storageclasses", "pc"])
-def test_resources_of_the_whole_cluster_are_known_as_such(name: str) -> None:
-    """They take no namespace."""
+def test_cluster_scoped_resources_are_known_as_such(name: str) -> None:
+    """They are not in namespaces."""
     resource = known(name)
     assert resource is not None
     assert not resource.namespaced
 
 
 def test_every_built_in_resource_is_where_the_official_client_has_it() -> None:
-    """Group, version, plural and scope are compared with the paths of the official client's own list methods."""
+    """Group, version, plural and scope match the paths of the official client's list methods."""
     from kubernetes import client
 
     api_client = client.ApiClient(client.Configuration(host="http://x"))
@@ -171,7 +171,7 @@ def test_every_built_in_resource_is_where_the_official_client_has_it() -> None:
 
 
 def test_a_built_in_resource_is_found_by_version_and_kind() -> None:
-    """For a model class of the official client, whose name has no group."""
+    """The names of the official client's model classes have no group."""
     deployment = find_built_in("v1", "Deployment")
     assert deployment is not None
     assert deployment.name == "deployments.apps"
@@ -196,12 +196,12 @@ def test_a_built_in_resource_is_found_by_version_and_kind() -> None:
     ],
 )
 def test_custom_resources_are_found_in_all_forms(name: str) -> None:
-    """Through what the server says it serves; sub-resources are none."""
+    """The server's discovery lists them; sub-resources are skipped."""
     assert found(name, Served(WIDGET, GLOBAL)) == ("example.com", "v1", "widgets")
 
 
-def test_a_name_in_full_takes_one_request_and_none_the_second_time() -> None:
-    """What was found is remembered."""
+def test_a_full_name_takes_one_request_the_first_time_only() -> None:
+    """The answer is remembered."""
     transport: Any = Served(WIDGET)
     for _ in range(2):
         resolve("example.com/v1/Widget", transport)
@@ -209,14 +209,14 @@ def test_a_name_in_full_takes_one_request_and_none_the_second_time() -> None:
 
 
 def test_a_group_takes_two_requests() -> None:
-    """The groups, and the one in question; the others are left alone."""
+    """One for the list of groups and one for the named group; other groups are not requested."""
     transport: Any = Served(WIDGET, OTHER_WIDGET)
     resolve("widgets.other.io", transport)
     assert transport.asked == ["/apis", "/apis/other.io/v1"]
 
 
 def test_a_group_is_asked_for_once() -> None:
-    """Many informers of one group's resources cost as many requests as one."""
+    """A hundred informers of one group's resources need as many requests as one."""
     gadget = Resource("example.com", "v1", "gadgets", "Gadget", True)
     transport: Any = Served(WIDGET, gadget)
     assert found("widgets.example.com", transport)[2] == "widgets"
@@ -229,7 +229,7 @@ def test_a_group_is_asked_for_once() -> None:
 
 @pytest.mark.parametrize("preferred", ["v1", "v1alpha1"])
 def test_the_servers_preferred_version_comes_first(preferred: str) -> None:
-    """Whatever the order in which it lists them, and whichever was asked for before."""
+    """The order of the server's list and earlier requests make no difference."""
     transport: Any = Served(OLD_WIDGET, WIDGET, preferred={"example.com": preferred})
     other = "v1alpha1" if preferred == "v1" else "v1"
     assert found(f"example.com/{other}/Widget", transport)[1] == other
@@ -238,7 +238,7 @@ def test_the_servers_preferred_version_comes_first(preferred: str) -> None:
 
 
 def test_an_ambiguous_name_is_that_of_the_first_group() -> None:
-    """As the server orders them; who means another says its group."""
+    """The first group in the server's order; a name with a group selects another one."""
     transport: Any = Served(WIDGET, OTHER_WIDGET)
     assert found("widgets", transport)[0] == "example.com"
     assert found("widgets.other.io", transport)[0] == "other.io"
@@ -253,7 +253,7 @@ def test_a_custom_resource_named_as_a_built_in_one_needs_its_group() -> None:
 
 @pytest.mark.parametrize("status", [500, 502, 503, 504, 404])
 def test_an_aggregated_api_that_is_down_hides_no_other(status: int) -> None:
-    """Its failure counts only where nothing else has the name."""
+    """Its failure does not matter if another group has the name."""
     metrics = Resource("metrics.k8s.io", "v1beta1", "pods", "PodMetrics", True)
     transport: Any = Served(metrics, WIDGET)
     transport.down["/apis/metrics.k8s.io/v1beta1"] = ApiError(status, "", "down")
@@ -261,8 +261,8 @@ def test_an_aggregated_api_that_is_down_hides_no_other(status: int) -> None:
 
 
 @pytest.mark.parametrize("error", [ApiError(401), ApiError(403), ApiError(429), ConnectionRefusedError()], ids=repr)
-def test_a_server_that_does_not_let_us_ask_is_told(error: Exception) -> None:
-    """No guess in its place."""
+def test_a_refused_discovery_is_raised(error: Exception) -> None:
+    """The resource is not guessed."""
     transport: Any = Served(WIDGET)
     transport.down["/apis"] = error
     with pytest.raises(type(error)):
@@ -278,23 +278,23 @@ def test_a_server_that_does_not_let_us_ask_is_told(error: Exception) -> None:
         pytest.param("podz.v1", "pods", id="made-up"),
     ],
 )
-def test_a_name_that_is_not_there_names_the_nearest(name: str, hint: str) -> None:
-    """404, as the server would say it, and what was probably meant."""
+def test_an_unknown_name_suggests_the_nearest(name: str, hint: str) -> None:
+    """The error is a 404 that suggests the nearest name."""
     with pytest.raises(ApiError, match="the server doesn't have a resource type") as caught:
         resolve(name, Served(WIDGET))
     assert caught.value.status == 404
     assert repr(hint) in str(caught.value)
 
 
-def test_a_name_like_nothing_there_gets_no_hint() -> None:
-    """No hint is better than a bad one."""
+def test_a_name_unlike_any_other_gets_no_suggestion() -> None:
+    """A bad suggestion would be worse than none."""
     with pytest.raises(ApiError) as caught:
         resolve("qqqqqqqq.zz", Served(WIDGET))
     assert "nearest" not in str(caught.value)
 
 
 def test_a_resource_that_comes_later_is_found_then() -> None:
-    """CRD absent at first: each miss asks the server anew."""
+    """While a CRD is missing, each lookup asks the server again."""
     transport: Any = Served()
     for _ in range(2):
         with pytest.raises(ApiError):
@@ -304,7 +304,7 @@ def test_a_resource_that_comes_later_is_found_then() -> None:
 
 
 def test_a_resource_that_was_made_anew_in_another_version_is_found_after_a_404() -> None:
-    """CRD deleted and made again: what was remembered is forgotten."""
+    """After a 404 the remembered answer is dropped."""
     transport: Any = Served(OLD_WIDGET)
     assert found("widgets.example.com", transport)[1] == "v1alpha1"
     transport.resources[:] = [WIDGET]
@@ -313,8 +313,8 @@ def test_a_resource_that_was_made_anew_in_another_version_is_found_after_a_404()
     assert found("widgets.example.com", transport)[1] == "v1"
 
 
-def test_two_servers_are_two_worlds() -> None:
-    """What one serves says nothing of the other."""
+def test_servers_are_remembered_separately() -> None:
+    """The answers of one server do not affect another."""
     one: Any = Served(WIDGET)
     other: Any = Served()
     resolve("widgets.example.com", one)
@@ -335,8 +335,8 @@ def test_two_servers_are_two_worlds() -> None:
     ],
     ids=repr,
 )
-def test_odd_answers_are_no_resources(answer: Any) -> None:
-    """Whatever a server says, the outcome is that it does not have the resource."""
+def test_malformed_discovery_answers_contain_no_resources(answer: Any) -> None:
+    """The lookup ends with a 404, whatever the server answers."""
 
     class Odd:
         def get_json(self, path: str, *, accept: str = "") -> Any:

@@ -1,4 +1,4 @@
-"""Objects of another type than was asked for, in a watch: told, left out, and harmless."""
+"""Objects of another type than requested, in a watch: reported, left out, and without effect on the cache."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ from typing import Any
 import pytest
 
 from informer import ListWatch, SharedInformer
-from informer.listwatch.watch_decoding import UnexpectedTypeError, heads_of, only_of
+from informer.listwatch.watch_decoding import UnexpectedTypeError, checked_decoder, json_heads
 from informer.objects.entry import Undecodable
 from informer.objects.object import Object
+from tests.support.waiting import DEADLINE
 from watch import Channel
-
-PATIENCE = 10.0
 
 
 def obj(kind: str | None, name: str, version: str, api_version: str | None = "v1", **fields: Any) -> dict[str, Any]:
@@ -35,7 +34,7 @@ def list_watch(api_client: Any, way: str, **options: Any) -> Any:
 
 
 def followed(serve: Any, events: list[bytes], way: str = "pods", **options: Any) -> tuple[SharedInformer[Any], Any]:
-    """An informer that has come to version 99, behind these events, and what it told of objects that it left out."""
+    """Returns an informer that has applied these events and reached version 99, and what it reported as left out."""
 
     def handler(request: Any, connection: Any) -> None:
         if "watch" in request.query:
@@ -59,7 +58,7 @@ def followed(serve: Any, events: list[bytes], way: str = "pods", **options: Any)
         name="expecting",
     )
     with informer:
-        assert informer.wait_for_resource_version("99", PATIENCE)
+        assert informer.wait_for_resource_version("99", DEADLINE)
     return informer, told
 
 
@@ -69,7 +68,7 @@ def followed(serve: Any, events: list[bytes], way: str = "pods", **options: Any)
 def test_an_object_of_another_type_is_left_out(
     serve: Any, caplog: pytest.LogCaptureFixture, way: str, model: Any, kind: str, api_version: str
 ) -> None:
-    """Go: TestReflectorHandleWatchEventTypes and client-go's expectedType. It is told, and changes nothing that is there."""
+    """Go: TestReflectorHandleWatchEventTypes and client-go's expectedType. It is reported, and the cache does not change."""
     others = [event(what, obj(kind, "a", "7", api_version, data="hidden")) for what in ("MODIFIED", "DELETED", "ADDED")]
     informer, told = followed(serve, [*others, event("ADDED", obj("Pod", "b", "8"))], way, model=model)
     versions = {
@@ -77,9 +76,9 @@ def test_an_object_of_another_type_is_left_out(
     }
     assert versions == {"ns/a": "5", "ns/b": "8"}
     assert informer.decode_errors == 3
-    errors = [told.get(PATIENCE)[2] for _ in others]
+    errors = [told.get(DEADLINE)[2] for _ in others]
     assert all(type(error) is UnexpectedTypeError for error in errors)
-    assert str(errors[0]) == f"a watch of v1, Kind=Pod brought an object of {api_version}, Kind={kind}"
+    assert str(errors[0]) == f"a watch of v1, Kind=Pod delivered an object of {api_version}, Kind={kind}"
     assert "UnexpectedTypeError" in caplog.text
     assert "hidden" not in caplog.text
 
@@ -95,31 +94,31 @@ def test_an_object_of_another_type_is_left_out(
         pytest.param(event("ADDED", obj(None, "b", "8", None)), id="without a type"),
     ],
 )
-def test_whoever_is_of_the_type_or_says_none_is_stored(serve: Any, came: bytes) -> None:
-    """However it is written."""
+def test_an_object_of_the_type_or_without_one_is_stored(serve: Any, came: bytes) -> None:
+    """The order and spacing of the JSON keys make no difference."""
     informer, _ = followed(serve, [came])
     assert informer.store.list_keys() == ["ns/a", "ns/b"]
     assert informer.decode_errors == 0
 
 
-def test_of_metadata_alone_the_type_is_another(serve: Any) -> None:
-    """Who asks for metadata gets objects of the type that says so."""
+def test_metadata_only_has_another_type(serve: Any) -> None:
+    """With `metadata_only` the objects are PartialObjectMetadata."""
     partial = obj("PartialObjectMetadata", "b", "8", "meta.k8s.io/v1")
     informer, _ = followed(serve, [event("ADDED", partial)], metadata_only=True)
     assert "ns/b" in informer.store.list_keys()
 
 
 def test_how_objects_begin() -> None:
-    """Both orders, quoted as in JSON."""
-    assert heads_of("apps/v1", "Deployment") == (
+    """Both orders of kind and apiVersion, quoted as in JSON."""
+    assert json_heads("apps/v1", "Deployment") == (
         b'{"kind":"Deployment","apiVersion":"apps/v1",',
         b'{"apiVersion":"apps/v1","kind":"Deployment",',
     )
 
 
-def test_what_is_no_object_is_for_the_decoder() -> None:
-    """It raises as for any other object, and what was set aside names nothing in the cache."""
-    decode = only_of("v1", "Pod", Object.from_bytes)
+def test_invalid_json_is_left_to_the_decoder() -> None:
+    """It raises as for any other object, and an `Undecodable` has no name of a cached object."""
+    decode = checked_decoder("v1", "Pod", Object.from_bytes)
     with pytest.raises(ValueError, match="object"):
         decode(b"[]")
     left_out = decode(b'{"kind":"Node","metadata":{"name":"a"}}')

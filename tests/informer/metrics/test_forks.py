@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.forks import IN_CHILD
+from tests.support.forks import IN_CHILD
 
 ROOT = Path(__file__).parents[3]
 
@@ -68,7 +68,7 @@ def test_a_child_can_scrape_and_shows_only_its_own_objects() -> None:
         childs.stop(10)
 
     # In the child these locks stay locked for ever.
-    with collector._lock, queue._lock, informer.indexer._lock:
+    with collector._lock, queue._lock, informer.indexer.records._lock:
         assert in_child(body) == 0
     assert any("parents" in line for line in shown())
     informer.stop(10)

@@ -14,6 +14,7 @@ import pytest
 from informer import ListWatch, Object, ObjectList, SharedInformer, Store
 from informer.testing import EmbeddedAPIServer
 from informer.testing.fake_source import FakeControllerSource
+from tests.support.objects import config_map
 from watch import ApiError, Channel, FakeWatcher
 
 
@@ -147,7 +148,7 @@ def test_a_sample_spreads_over_the_whole_store(count: int) -> None:
     """A small store is returned whole, a large one in steps, in the store's order."""
     store: Store[str] = Store(str)
     store.replace([str(i) for i in range(count)], "1")
-    sample = [int(item) for item in store.sample(128)]
+    sample = [int(item) for item in store.records.sample(128)]
     assert sample == sorted(sample)
     assert min(count, 128) <= len(sample) < 2 * 128
     assert not sample or (sample[0] == 0 and sample[-1] >= count - max(1, count // 128))
@@ -254,10 +255,6 @@ def server() -> Iterator[EmbeddedAPIServer]:
         for name in ("a", "b"):
             made.create(config_map(name))
         yield made
-
-
-def config_map(name: str) -> dict[str, Any]:
-    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": "default"}}
 
 
 class Followed:

@@ -14,8 +14,7 @@ import pytest
 
 from informer.metrics import MetricsServer, serve
 from informer.metrics.server import _ACCEPT_PAUSE, _IDLE_TIMEOUT, _MAX_CONNECTIONS, _Request
-
-PATIENCE = 10.0
+from tests.support.waiting import DEADLINE
 
 
 @pytest.fixture
@@ -29,11 +28,11 @@ def start(registry) -> Iterator[Callable[..., MetricsServer]]:
 
     yield start
     for server in made:
-        assert server.stop(PATIENCE)
+        assert server.stop(DEADLINE)
 
 
 def ask(server: MetricsServer, path: str, host: str = "127.0.0.1") -> tuple[int, str]:
-    connection = http.client.HTTPConnection(host, server.port, timeout=PATIENCE)
+    connection = http.client.HTTPConnection(host, server.port, timeout=DEADLINE)
     try:
         connection.request("GET", path)
         response = connection.getresponse()
@@ -43,7 +42,7 @@ def ask(server: MetricsServer, path: str, host: str = "127.0.0.1") -> tuple[int,
 
 
 def connect(server: MetricsServer) -> socket.socket:
-    return socket.create_connection(("127.0.0.1", server.port), PATIENCE)
+    return socket.create_connection(("127.0.0.1", server.port), DEADLINE)
 
 
 def test_the_server_answers_on_a_free_port(start, make, source, capfd) -> None:
@@ -78,7 +77,7 @@ def test_the_servers_threads_have_names(start) -> None:
         seen.set()
 
     ask(start(live_checks={"names": check}), "/healthz")
-    assert seen.wait(PATIENCE)
+    assert seen.wait(DEADLINE)
     assert names == ["informer-metrics-request"]
     assert "informer-metrics" in [thread.name for thread in threading.enumerate()]
 
@@ -114,7 +113,7 @@ def test_stop_closes_idle_connections(start) -> None:
         # Once a later request is answered, the idle connection has its thread.
         ask(server, "/healthz")
         begun = time.monotonic()
-        assert server.stop(PATIENCE)
+        assert server.stop(DEADLINE)
         assert time.monotonic() - begun < 2
         assert idle.recv(1) == b""
 
@@ -125,12 +124,12 @@ def test_a_hanging_check_blocks_no_other_request(start) -> None:
 
     def hang() -> None:
         entered.set()
-        assert go.wait(PATIENCE)
+        assert go.wait(DEADLINE)
 
     server = start(live_checks={"hangs": hang})
     with connect(server) as asking:
         asking.sendall(b"GET /healthz HTTP/1.1\r\n\r\n")
-        assert entered.wait(PATIENCE)
+        assert entered.wait(DEADLINE)
         assert ask(server, "/readyz") == (200, "ok\n")
         assert not server.stop(0)
         go.set()

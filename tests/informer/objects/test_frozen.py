@@ -1,4 +1,4 @@
-"""Frozen dicts and lists: real ones to read, none to change."""
+"""Read-only dicts and lists: reading works as usual, every change raises."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ def frozen() -> Any:
     return freeze({"a": [1, {"b": None}, []], "c": {"d": "x"}, "e": {}})
 
 
-def test_everything_below_is_frozen(frozen: Any) -> None:
-    """Dicts and lists are frozen at any depth, empty ones too; nothing else changes."""
+def test_freeze_reaches_every_depth(frozen: Any) -> None:
+    """Dicts and lists are frozen at any depth, empty ones too; other values are unchanged."""
     assert frozen == {"a": [1, {"b": None}, []], "c": {"d": "x"}, "e": {}}
     assert type(frozen) is type(frozen["a"][1]) is type(frozen["c"]) is type(frozen["e"]) is FrozenDict
     assert type(frozen["a"]) is type(frozen["a"][2]) is FrozenList
@@ -26,8 +26,8 @@ def test_everything_below_is_frozen(frozen: Any) -> None:
     assert freeze(None) is None
 
 
-def test_they_are_dicts_and_lists_to_everybody(frozen: Any) -> None:
-    """`isinstance`, `==`, `json.dumps` and pattern matching work as for any other."""
+def test_frozen_containers_are_dicts_and_lists(frozen: Any) -> None:
+    """`isinstance`, `==`, `json.dumps` and pattern matching work as usual."""
     assert isinstance(frozen, dict)
     assert isinstance(frozen["a"], list)
     assert json.loads(json.dumps(frozen)) == frozen
@@ -38,8 +38,8 @@ def test_they_are_dicts_and_lists_to_everybody(frozen: Any) -> None:
             pytest.fail("it did not match")
 
 
-def test_what_can_be_changed_are_copies(frozen: Any) -> None:
-    """`copy`, `|`, `+`, `*`, slices and `copy.copy` give plain containers, whose own members can be changed."""
+def test_shallow_copies_are_plain(frozen: Any) -> None:
+    """`copy`, `|`, `+`, `*`, slices and `copy.copy` return plain containers that can be changed."""
     for made in (frozen.copy(), frozen | {}, copy.copy(frozen), dict(frozen)):
         assert type(made) is dict
         made["a"] = 1
@@ -49,8 +49,8 @@ def test_what_can_be_changed_are_copies(frozen: Any) -> None:
     assert frozen == {"a": [1, {"b": None}, []], "c": {"d": "x"}, "e": {}}
 
 
-def test_a_deep_copy_is_plain_all_the_way(frozen: Any) -> None:
-    """`copy.deepcopy` and `thaw` give plain containers at every depth."""
+def test_deep_copies_are_plain_at_every_depth(frozen: Any) -> None:
+    """`copy.deepcopy` and `thaw` return plain containers at every depth."""
     for made in (copy.deepcopy(frozen), thaw(frozen)):
         assert type(made) is type(made["a"][1]) is dict
         assert type(made["a"]) is list
@@ -59,8 +59,8 @@ def test_a_deep_copy_is_plain_all_the_way(frozen: Any) -> None:
     assert frozen["a"][1]["b"] is None
 
 
-def test_pickled_they_are_frozen_again(frozen: Any) -> None:
-    """What another process gets is read-only too."""
+def test_pickled_containers_stay_frozen(frozen: Any) -> None:
+    """Another process unpickles read-only containers."""
     again = pickle.loads(pickle.dumps(frozen))
     assert again == frozen
     for part in (again, again["c"]):

@@ -1,4 +1,4 @@
-"""Editing JSON undecoded, against the same edit of the decoded dict."""
+"""Edits of undecoded JSON, compared with the same edit of the decoded dict."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ layouts = st.sampled_from([{"separators": (",", ":")}, {"indent": 1}, {"ensure_a
 
 
 def removed(value: Any, path: Sequence[str | int]) -> None:
-    """Takes away what a path leads to in a decoded value, leaving a hole in a list so that indices stay."""
+    """Removes the value at a path from a decoded value, leaving a hole in a list so that indices stay."""
     *way, last = path
     for key in way:
         if not holds(value, key):
@@ -65,10 +65,10 @@ def closed(value: Any) -> Any:
 @example(
     {"metadata": {"name": "x"}, "a": {"metadata": {"name": 1}}}, [("metadata", "name")], {"separators": (",", ":")}
 )
-def test_without_does_what_deleting_from_the_dict_does(
+def test_without_equals_deleting_from_the_dict(
     value: dict[str, Any], ways: list[tuple[str | int, ...]], layout: dict[str, Any]
 ) -> None:
-    """Whatever the object, its layout and the paths: the result decodes to the dict without them."""
+    """For any object, layout and paths, the result decodes to the dict without the values at the paths."""
     raw = json.dumps(value, **layout).encode()
     expected = json.loads(raw)
     for way in ways:
@@ -82,10 +82,8 @@ def test_without_does_what_deleting_from_the_dict_does(
 
 
 @given(objects, st.lists(paths, max_size=3))
-def test_a_path_and_one_below_it_take_away_the_longer_part_once(
-    value: dict[str, Any], ways: list[tuple[str | int, ...]]
-) -> None:
-    """Paths of which one lies below another are as the shorter one, in whichever order."""
+def test_a_path_covers_the_paths_below_it(value: dict[str, Any], ways: list[tuple[str | int, ...]]) -> None:
+    """When one path lies below another, the shorter one decides, in either order."""
     both = [*ways, *((*way, "b") for way in ways)]
     raw = json.dumps(value).encode()
     expected = without(raw, tree_of(tuple(ways)))
@@ -129,8 +127,8 @@ STRIP = tree_of((("metadata", "managedFields"),))
         "metadata last",
     ],
 )
-def test_stripping_metadata_is_right_however_they_are_written(raw: bytes) -> None:
-    """The common case has a way of its own, which sees when it does not apply."""
+def test_removing_metadata_fields_works_for_every_layout(raw: bytes) -> None:
+    """The fast way for the usual layout notices when it does not apply."""
     expected = json.loads(raw)
     del expected["metadata"]["managedFields"]
     assert json.loads(without(raw, STRIP)) == expected
@@ -141,13 +139,13 @@ def test_stripping_metadata_is_right_however_they_are_written(raw: bytes) -> Non
     [b"{}", b'{"metadata":null}', b'{"metadata":[]}', b'{"metadata":{}}', b'{"metadata":{"name":"a"}}', b'{"a":1}'],
     ids=lambda raw: raw.decode(),
 )
-def test_nothing_to_strip_gives_the_same_bytes(raw: bytes) -> None:
-    """An object that has nothing of it is not written again."""
+def test_without_returns_the_same_bytes_when_there_is_nothing_to_remove(raw: bytes) -> None:
+    """An object without the paths is not encoded again."""
     assert without(raw, STRIP) is raw
 
 
-def test_the_rest_is_the_very_bytes_that_came() -> None:
-    """Numbers, escapes and spaces of what stays are not written anew."""
+def test_the_remaining_bytes_are_unchanged() -> None:
+    """Numbers, escapes and spaces of the remaining fields are not encoded again."""
     raw = b'{"metadata":{"name":"\\u0061","managedFields":1},"spec":{ "big":1.000e2, "n":12345678901234567890123 }}'
     expected = raw.replace(b',"managedFields":1', b"")
     assert without(raw, STRIP) == expected
@@ -158,12 +156,12 @@ def test_the_rest_is_the_very_bytes_that_came() -> None:
 @example({"kind": "Node"}, "Pod", "v1", {"indent": 1})
 @example({"kind": "Node", "apiVersion": ""}, "Pod", "v1", {"indent": 1})
 @example({}, "Pod", "v1", {"indent": 1})
-def test_with_type_fills_in_what_an_object_lacks(
+def test_with_type_adds_what_an_object_lacks(
     value: dict[str, Any], kind: str, api_version: str, layout: dict[str, Any]
 ) -> None:
-    """Kind and apiVersion are an object's own where it has them, else the given ones; nothing else changes."""
+    """An object's own kind and apiVersion stay; missing ones are added; nothing else changes."""
     if next(iter(value), "") == "metadata":
-        # How servers leave them out: then they are not looked for further back.
+        # As servers leave them out: the rest of the object is not searched for them.
         value = {key: item for key, item in value.items() if key not in ("kind", "apiVersion")}
     expected = dict(value)
     for name, given_text in (("kind", kind), ("apiVersion", api_version)):
@@ -176,21 +174,21 @@ def test_with_type_fills_in_what_an_object_lacks(
         assert result is raw
 
 
-def test_own_type_behind_the_metadata_counts() -> None:
-    """An object that begins with its metadata and has a kind all the same keeps it, as every decoder reads it."""
+def test_a_type_after_the_metadata_counts() -> None:
+    """An object that begins with its metadata and has a kind after them keeps it: decoders use the last of equal keys."""
     raw = b'{"metadata":{"name":"a"},"kind":"Node","apiVersion":"v2"}'
     result = json.loads(with_type(raw, "v1", "Pod"))
     assert (result["kind"], result["apiVersion"]) == ("Node", "v2")
 
 
 def test_with_type_without_a_kind_adds_nothing() -> None:
-    """A list that does not tell its items' kind changes none."""
+    """A list that does not say the kind of its items changes no item."""
     raw = b'{"metadata":{"name":"a"}}'
     assert with_type(raw, "v1", "") is raw
 
 
-def test_parts_are_the_bytes_of_each() -> None:
-    """The top level is taken apart and nothing below it."""
+def test_parts_of_decodes_only_the_top_level() -> None:
+    """The values stay undecoded bytes."""
     assert {key: bytes(part) for key, part in parts_of(b'{"a": {"b":1} , "c":[ ]}').items()} == {
         "a": b'{"b":1}',
         "c": b"[ ]",

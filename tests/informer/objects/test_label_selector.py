@@ -1,4 +1,4 @@
-"""Label selectors: the server's grammar, its meaning, and errors that say what is wrong."""
+"""Label selectors: the API server's grammar, its meaning, and errors that say what is wrong."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ LABELS = {"app": "web", "tier": "db", "empty": "", "size": "10", "negative": "-3
     ],
 )
 def test_what_a_selector_matches(selector: str, matches: bool) -> None:
-    """Each operator means what it means to the API server."""
+    """Each operator has the API server's meaning."""
     assert parse_selector(selector).matches(LABELS) is matches
 
 
@@ -95,8 +95,8 @@ def test_what_a_selector_matches(selector: str, matches: bool) -> None:
     ],
     ids=["around", "between", "none before a bracket", "tabs and new lines"],
 )
-def test_white_space_may_stand_anywhere(selector: str) -> None:
-    """Between any two words and signs."""
+def test_white_space_is_allowed_between_tokens(selector: str) -> None:
+    """Between any two words and operators."""
     assert parse_selector(selector).requirements == (
         Requirement("app", "in", frozenset({"web"})),
         Requirement("tier", "in", frozenset({"db", "x"})),
@@ -110,15 +110,15 @@ def test_white_space_may_stand_anywhere(selector: str) -> None:
     ids=lambda selector: repr(selector).partition(" object at")[0],
 )
 def test_an_empty_selector_matches_everything(selector: Any) -> None:
-    """Also objects without labels."""
+    """Objects without labels too."""
     parsed = parse_selector(selector)
     assert parsed.everything
     assert parsed.matches({})
     assert parsed.matches(LABELS)
 
 
-def test_nothing_matches_nothing() -> None:
-    """client-go source. The selector of nothing matches no object, not even one without labels."""
+def test_nothing_matches_no_object() -> None:
+    """client-go source. NOTHING does not match even an object without labels."""
     assert parse_selector(NOTHING) is NOTHING
     assert not NOTHING.everything
     assert not NOTHING.matches({})
@@ -128,68 +128,68 @@ def test_nothing_matches_nothing() -> None:
 @pytest.mark.parametrize(
     ("selector", "problem"),
     [
-        (",", "a label's key expected, not ','"),
-        ("app=web,", "a label's key expected at its end"),
-        (",app=web", "a label's key expected, not ','"),
-        ("app=web,,tier", "a label's key expected, not ','"),
-        ("!", "a label's key expected at its end"),
-        ("!!app", "a label's key expected, not '!'"),
+        (",", "a label key expected, not ','"),
+        ("app=web,", "a label key expected at its end"),
+        (",app=web", "a label key expected, not ','"),
+        ("app=web,,tier", "a label key expected, not ','"),
+        ("!", "a label key expected at its end"),
+        ("!!app", "a label key expected, not '!'"),
         ("!app=web", "',' or the end expected, not '='"),
-        ("=web", "a label's key expected, not '='"),
+        ("=web", "a label key expected, not '='"),
         ("app web", r"an operator \(=, ==, !=, in, notin, > or <\) expected after 'app', not 'web'"),
         ("app In (web)", "an operator .* expected after 'app', not 'In'"),
         ("app!web", "an operator .* expected after 'app', not '!'"),
         ("app=web db", "',' or the end expected, not 'db'"),
         ("app=web=db", "',' or the end expected, not '='"),
-        ("app===web", "a label's value expected, not '='"),
-        ("app=(web)", r"a label's value expected, not '\('"),
+        ("app===web", "a label value expected, not '='"),
+        ("app=(web)", r"a label value expected, not '\('"),
         ("app in web", r"'\(' expected after in or notin"),
         ("app in", r"'\(' expected after in or notin"),
         ("app in (web", r"',' or '\)' expected in a list of values, not 'the end'"),
         ("app in (", r"',' or '\)' expected in a list of values, not 'the end'"),
         ("app in (web db)", r"',' or '\)' expected in a list of values, not 'db'"),
         ("app in (web))", r"',' or the end expected, not '\)'"),
-        ("app in ((web))", r"a label's value expected, not '\('"),
+        ("app in ((web))", r"a label value expected, not '\('"),
         ("app>", "an integer expected after '>', not ''"),
         ("app>web", "an integer expected after '>', not 'web'"),
         ("app<1.5", "an integer expected after '<', not '1.5'"),
         ("app>9223372036854775808", "an integer expected after '>', not '9223372036854775808'"),
         ("app>1_0", "an integer expected after '>', not '1_0'"),
-        ("app>=1", "a label's value expected, not '='"),
-        ("-app", "'-app' is no label's key"),
-        ("app-=web", "'app-' is no label's key"),
-        ("ap$p", r"'ap\$p' is no label's key"),
-        ("x" * 64, "is no label's key"),
-        ("/app", "'/app' is no label's key"),
-        ("example.com/", "'example.com/' is no label's key"),
-        ("a/b/c", "'a/b/c' is no label's key"),
-        ("Example.com/app", "'Example.com/app' is no label's key"),
-        ("a..b/app", "'a..b/app' is no label's key"),
-        ("d" * 254 + "/app", "is no label's key"),
-        ("app=-web", "'-web' is no label's value"),
-        ("app=we$b", r"'we\$b' is no label's value"),
-        ("app=" + "x" * 64, "is no label's value"),
-        ("app in (ok,-bad)", "'-bad' is no label's value"),
-        ("app=ä", "'ä' is no label's value"),
-        ("app\u00a0=web", "is no label's key"),
-        ('app="web"', "'\"web\"' is no label's value"),
+        ("app>=1", "a label value expected, not '='"),
+        ("-app", "'-app' is not a label key"),
+        ("app-=web", "'app-' is not a label key"),
+        ("ap$p", r"'ap\$p' is not a label key"),
+        ("x" * 64, "is not a label key"),
+        ("/app", "'/app' is not a label key"),
+        ("example.com/", "'example.com/' is not a label key"),
+        ("a/b/c", "'a/b/c' is not a label key"),
+        ("Example.com/app", "'Example.com/app' is not a label key"),
+        ("a..b/app", "'a..b/app' is not a label key"),
+        ("d" * 254 + "/app", "is not a label key"),
+        ("app=-web", "'-web' is not a label value"),
+        ("app=we$b", r"'we\$b' is not a label value"),
+        ("app=" + "x" * 64, "is not a label value"),
+        ("app in (ok,-bad)", "'-bad' is not a label value"),
+        ("app=ä", "'ä' is not a label value"),
+        ("app\u00a0=web", "is not a label key"),
+        ('app="web"', "'\"web\"' is not a label value"),
     ],
 )
-def test_what_cannot_be_read_is_told(selector: str, problem: str) -> None:
-    """The message has the selector and what is wrong with it."""
+def test_a_malformed_selector_raises(selector: str, problem: str) -> None:
+    """The message quotes the selector and says what is wrong."""
     with pytest.raises(ValueError, match=f"cannot read the label selector .*{problem}") as caught:
         parse_selector(selector)
     assert repr(selector) in str(caught.value)
 
 
 @pytest.mark.parametrize("key", ["x" * 63, "A.b_c-9", "a.b-c.d/x", "d" * 253 + "/x", "1"])
-def test_longest_and_oddest_keys(key: str) -> None:
-    """What a server takes for a key is one."""
+def test_keys_at_the_limits_are_accepted(key: str) -> None:
+    """Every key that an API server accepts is accepted."""
     assert parse_selector(key).requirements == (Requirement(key, "exists"),)
 
 
 def test_a_mapping_matches_equal_labels() -> None:
-    """All of its labels have to be there with their values."""
+    """All of its labels must be present with their values."""
     for mapping in ({"app": "web", "empty": ""}, MappingProxyType({"app": "web", "empty": ""})):
         assert parse_selector(mapping).matches(LABELS)
     assert not parse_selector({"app": "web", "tier": "web"}).matches(LABELS)
@@ -197,22 +197,22 @@ def test_a_mapping_matches_equal_labels() -> None:
 
 
 @pytest.mark.parametrize("mapping", [{"app": 5}, {"app": None}, {5: "x"}, {"matchLabels": {"app": "web"}}], ids=repr)
-def test_a_mapping_has_text_only(mapping: Any) -> None:
-    """A number or a mapping as a value is refused, where it would match nothing in silence."""
-    with pytest.raises(TypeError, match="a mapping of labels has strings only"):
+def test_a_mapping_must_have_strings(mapping: Any) -> None:
+    """A number or a mapping as a value raises; it would silently match nothing."""
+    with pytest.raises(TypeError, match="a mapping of labels must have strings"):
         parse_selector(mapping)
 
 
 @pytest.mark.parametrize("mapping", [{"app=web": ""}, {"app": "we b"}, {"": "x"}], ids=repr)
-def test_a_mapping_has_labels_only(mapping: dict[str, str]) -> None:
-    """What cannot be a label is refused, where it would match nothing in silence."""
-    with pytest.raises(ValueError, match="no label has the key"):
+def test_a_mapping_must_have_valid_labels(mapping: dict[str, str]) -> None:
+    """Text that cannot be a label raises; it would silently match nothing."""
+    with pytest.raises(ValueError, match="is not a valid label"):
         parse_selector(mapping)
 
 
 @pytest.mark.parametrize("selector", [5, ["app=web"], b"app=web", True], ids=repr)
-def test_what_is_no_selector_is_refused(selector: Any) -> None:
-    """The message says what can be one."""
+def test_another_type_is_refused(selector: Any) -> None:
+    """The message says which types are accepted."""
     with pytest.raises(TypeError, match="a label selector is a string or a mapping of labels, not"):
         parse_selector(selector)
 
@@ -237,16 +237,16 @@ def written(requirement: Requirement) -> str:
 
 
 @given(st.lists(requirements, max_size=4), labels)
-def test_what_is_written_is_what_is_read(wanted: list[Requirement], mine: dict[str, str]) -> None:
-    """A selector reads back as the requirements it was written from, and matches when all of them do."""
+def test_a_written_selector_parses_to_its_requirements(wanted: list[Requirement], mine: dict[str, str]) -> None:
+    """It matches when all of the requirements do."""
     parsed = parse_selector(",".join(map(written, wanted)))
     assert list(parsed.requirements) == wanted
     assert parsed.matches(mine) == all(requirement.matches(mine) for requirement in wanted)
 
 
 @given(st.text("ab=!<>(), in", max_size=12))
-def test_any_text_is_read_or_refused(text: str) -> None:
-    """Nothing but a ValueError comes of any text, and what is read once is read the same again."""
+def test_any_text_parses_or_raises_value_error(text: str) -> None:
+    """Parsing the same text again gives the same result."""
     try:
         parsed = parse_selector(text)
     except ValueError:

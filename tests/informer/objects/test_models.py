@@ -1,4 +1,4 @@
-"""Users' own types for objects: what is stored of them, what is seen, and what is refused at once."""
+"""Users' own types for objects: what is stored, what users see, and what is refused; and the names of official models."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from typing import Any, TypedDict
 
 import msgspec
 import pytest
-from kubernetes.client import V1JSONSchemaProps, V1Pod, V1Secret
+from kubernetes import client
+from kubernetes.client import V1JSONSchemaProps, V1Pod, V1Secret, models
 
 from informer import Object
 from informer.objects.entry import Entry
-from informer.objects.models import model_for
+from informer.objects.models import ModelName, model_for, parse_model_name
 
 POD: dict[str, Any] = {
     "apiVersion": "v1",
@@ -82,8 +83,8 @@ MODELS = {
 
 @pytest.mark.parametrize("schema", [None, V1Pod], ids=["unchecked", "checked"])
 @pytest.mark.parametrize(("model", "expected"), MODELS.values(), ids=MODELS.keys())
-def test_a_model_is_stored_beside_its_metadata(model: Any, expected: Any, schema: Any) -> None:
-    """The user sees his own type; what is stored knows who it is, though the type need not carry metadata."""
+def test_a_model_is_stored_with_the_objects_metadata(model: Any, expected: Any, schema: Any) -> None:
+    """Users see their own type. The stored entry has the metadata, which the type need not have."""
     codec = model_for(model, schema)
     stored = codec.wrap(OBJECT)
     assert type(stored) is Entry
@@ -95,15 +96,15 @@ def test_a_model_is_stored_beside_its_metadata(model: Any, expected: Any, schema
 
 
 @pytest.mark.parametrize("model", [None, Object])
-def test_without_a_model_objects_are_stored_as_they_are(model: Any) -> None:
-    """`Object` is what users see and what is stored."""
+def test_without_a_model_objects_are_stored_as_object(model: Any) -> None:
+    """`Object` is both what users see and what is stored."""
     codec = model_for(model)
     assert codec.identity
     assert codec.wrap(OBJECT) is codec.unwrap(OBJECT) is OBJECT
 
 
 def test_an_official_model_is_decoded_when_it_is_read() -> None:
-    """What is stored is the `Object`; each reading makes a model of one's own."""
+    """The `Object` is stored; each read makes a new model instance."""
     codec = model_for(V1Pod)
     stored = codec.wrap(OBJECT)
     assert stored is OBJECT
@@ -116,15 +117,15 @@ def test_an_official_model_is_decoded_when_it_is_read() -> None:
     assert second.metadata.labels == {"app": "web"}
 
 
-def test_an_official_model_shows_what_a_transform_stored() -> None:
-    """What stands in the cache as a model already is given as it is."""
+def test_an_official_model_made_by_a_transform_is_returned_unchanged() -> None:
+    """The cache already holds a model instance, which needs no decoding."""
     codec = model_for(V1Pod)
     transformed = codec.unwrap(OBJECT)
     assert codec.unwrap(Entry("web", "shop", "u-1", "7", transformed)) is transformed
 
 
-def test_an_official_model_that_does_not_decode_names_its_object() -> None:
-    """The official client checks as it decodes; its error comes with the object's name and without its data."""
+def test_a_decode_error_of_an_official_model_names_the_object() -> None:
+    """The official client validates while it decodes. The error has the object's name and none of its data."""
     secret = {"metadata": {"name": "token", "namespace": "shop", "labels": ["hunter2"]}}
     with pytest.raises(ValueError, match="shop/token does not decode to V1Secret") as caught:
         model_for(V1Secret).unwrap(Object.from_dict(secret))
@@ -132,8 +133,8 @@ def test_an_official_model_that_does_not_decode_names_its_object() -> None:
     assert caught.value.__cause__ is not None
 
 
-def test_an_object_that_does_not_fit_its_model_raises() -> None:
-    """It is for the informer to set it aside."""
+def test_an_object_that_does_not_fit_the_model_raises() -> None:
+    """The informer handles the decode error."""
     for model in (Struct, Data, Typed):
         with pytest.raises(msgspec.ValidationError, match="spec"):
             model_for(model).wrap(Object.from_dict({"metadata": {"name": "a"}}))
@@ -142,8 +143,8 @@ def test_an_object_that_does_not_fit_its_model_raises() -> None:
 @pytest.mark.parametrize(
     "model", ["Pod", 5, str, list, Any, list[Struct], Struct(Spec("w")), object], ids=lambda model: str(model)[:20]
 )
-def test_what_is_no_model_is_refused(model: Any) -> None:
-    """The message says what can be one."""
+def test_another_type_is_not_a_model(model: Any) -> None:
+    """The message says which types are accepted."""
     with pytest.raises(
         TypeError, match=r"model must be None, dict, a msgspec.Struct, dataclass, TypedDict or an official"
     ):
@@ -219,8 +220,8 @@ class OddlySpelt:
     ],
     ids=["struct", "snake_case struct", "dataclass", "deep", "TypedDict", "capitals"],
 )
-def test_a_field_that_the_api_does_not_have_is_refused_at_once(model: Any, problem: str) -> None:
-    """A misspelt field would be empty for ever: the error names it, and what was meant perhaps."""
+def test_an_unknown_field_name_is_refused(model: Any, problem: str) -> None:
+    """A misspelt field would stay empty: the error names it and suggests a similar name."""
     with pytest.raises(TypeError, match=problem):
         model_for(model, V1Pod)
     model_for(model)
@@ -236,8 +237,8 @@ class MisspeltProps(msgspec.Struct, rename="camel"):
     min_lenght: int = 0
 
 
-def test_a_type_and_a_schema_that_contain_themselves_are_checked() -> None:
-    """Once at each place: the check comes to an end."""
+def test_recursive_types_are_checked() -> None:
+    """The check of a type and a schema that contain themselves ends."""
     model_for(Props, V1JSONSchemaProps)
     with pytest.raises(TypeError, match=r"MisspeltProps has a field 'minLenght', .* did you mean 'minLength'"):
         model_for(MisspeltProps, V1JSONSchemaProps)
@@ -252,7 +253,66 @@ class Computed:
         self.where = self.spec.node_name
 
 
-def test_fields_that_are_not_read_are_not_checked() -> None:
-    """A dataclass may have fields of its own that it fills itself."""
+def test_fields_with_init_false_are_not_checked() -> None:
+    """A dataclass can have fields that it fills itself."""
     codec = model_for(Computed, V1Pod)
     assert codec.unwrap(codec.wrap(OBJECT)).where == "worker-1"
+
+
+# The official client loads its classes when they are read: dir() lists them, vars() does not.
+OFFICIAL_MODELS = [name for name in dir(models) if hasattr(getattr(models, name), "attribute_map")]
+API_CLASSES = [name for name in dir(client) if name.endswith("Api")]
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("V1Pod", ModelName("", "v1", "Pod")),
+        ("V1PodList", ModelName("", "v1", "PodList")),
+        ("V1beta1DeviceClass", ModelName("", "v1beta1", "DeviceClass")),
+        ("V2HorizontalPodAutoscaler", ModelName("", "v2", "HorizontalPodAutoscaler")),
+        ("CoreV1Event", ModelName("core", "v1", "Event")),
+        ("EventsV1EventList", ModelName("events", "v1", "EventList")),
+        ("ResourceV1ResourceClaim", ModelName("resource", "v1", "ResourceClaim")),
+        ("V1CSIDriver", ModelName("", "v1", "CSIDriver")),
+        ("VersionInfo", None),
+        ("V1", None),
+        ("Pod", None),
+        ("dict", None),
+    ],
+)
+def test_a_model_name_is_split_into_group_hint_version_and_kind(name: str, expected: ModelName | None) -> None:
+    """The group hint is in small letters, "" when the name has none; other names give None."""
+    assert parse_model_name(name) == expected
+
+
+def test_every_official_model_name_is_split_without_loss() -> None:
+    """The three parts give back the class's name; a group hint is the first word of a group that the client has."""
+    assert len(OFFICIAL_MODELS) > 500
+    for name in OFFICIAL_MODELS:
+        found = parse_model_name(name)
+        if name == "VersionInfo":
+            assert found is None
+            continue
+        assert found is not None, name
+        assert found.group_hint.capitalize() + found.version.capitalize() + found.kind == name
+        assert not found.group_hint or any(api.startswith(found.group_hint.capitalize()) for api in API_CLASSES), name
+
+
+@pytest.mark.parametrize(
+    ("name", "group", "fits"),
+    [
+        ("V1Pod", "", True),
+        ("V1Pod", "apps", True),
+        ("CoreV1Event", "", True),
+        ("CoreV1Event", "events.k8s.io", False),
+        ("EventsV1Event", "events.k8s.io", True),
+        ("EventsV1Event", "", False),
+        ("ResourceV1ResourceClaim", "resource.k8s.io", True),
+    ],
+)
+def test_a_group_hint_excludes_other_groups(name: str, group: str, fits: bool) -> None:
+    """A name without a hint fits every group."""
+    found = parse_model_name(name)
+    assert found is not None
+    assert found.fits_group(group) is fits

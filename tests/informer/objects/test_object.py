@@ -1,4 +1,4 @@
-"""Objects: lazily decoded, read-only, and safe with whatever a server sends."""
+"""`Object`: lazily decoded, read-only, and safe with anything that a server sends."""
 
 from __future__ import annotations
 
@@ -48,13 +48,13 @@ def secret() -> Object:
 # Reading
 
 
-def test_identity_is_there_at_once(secret: Object) -> None:
-    """Name, namespace, uid and resourceVersion are plain attributes."""
+def test_identity_fields_are_attributes(secret: Object) -> None:
+    """Name, namespace, uid and resourceVersion are decoded when the object is made."""
     assert (secret.name, secret.namespace, secret.uid, secret.resource_version) == ("token", "shop", "u-1", "7")
 
 
 def test_metadata_are_decoded_on_demand(secret: Object) -> None:
-    """Labels, annotations, owners, times, generation, kind and apiVersion come from the bytes when asked for."""
+    """Labels, annotations, owners, timestamps, generation, kind and apiVersion are decoded when they are read."""
     assert secret.labels == {"app.kubernetes.io/name": "web", "tier": "db"}
     assert secret.annotations == {"note": "x"}
     assert secret.owner_references == [{"kind": "Deployment", "name": "web", "uid": "u-0", "controller": True}]
@@ -64,16 +64,16 @@ def test_metadata_are_decoded_on_demand(secret: Object) -> None:
     assert (secret.kind, secret.api_version) == ("Secret", "v1")
 
 
-def test_what_is_not_there_is_empty() -> None:
-    """An object without metadata has empty ones."""
+def test_missing_fields_are_empty() -> None:
+    """An object without metadata has empty labels, annotations and the like."""
     obj = Object.from_bytes(b"{}")
     assert (obj.name, obj.namespace, obj.uid, obj.resource_version, obj.kind, obj.api_version) == ("",) * 6
     assert (obj.labels, obj.annotations, obj.owner_references) == ({}, {}, [])
     assert (obj.creation_timestamp, obj.deletion_timestamp, obj.generation) == (None, None, None)
 
 
-def test_it_is_a_mapping_of_its_parts(secret: Object) -> None:
-    """It reads as a dict does: keys, values, items, get, in, len, iteration, ** and pattern matching."""
+def test_an_object_is_a_mapping_of_its_top_level_fields(secret: Object) -> None:
+    """It reads like a dict: keys, values, items, get, in, len, iteration, ** and pattern matching."""
     assert isinstance(secret, Mapping)
     assert secret["data"] == SECRET["data"]
     assert list(secret) == list(secret.keys()) == list(SECRET)
@@ -94,8 +94,8 @@ def test_it_is_a_mapping_of_its_parts(secret: Object) -> None:
 
 
 @pytest.mark.parametrize("key", [5, None, ("metadata", "name"), "a.b", "\ud800", 'a"b', "a\\b", "\n", ""])
-def test_keys_that_no_object_has_are_not_there(secret: Object, key: Any) -> None:
-    """Any key at all can be asked for; a path is not a key."""
+def test_unknown_keys_are_missing(secret: Object, key: Any) -> None:
+    """Any key can be looked up; a path is not a key."""
     assert secret.get(key, "none") == "none"
     assert key not in secret
     with pytest.raises(KeyError):
@@ -103,19 +103,19 @@ def test_keys_that_no_object_has_are_not_there(secret: Object, key: Any) -> None
 
 
 def test_keys_that_json_escapes_are_found() -> None:
-    """A key is found however JSON spells it."""
+    """A key is found however the JSON escapes it."""
     obj = Object.from_dict({'a"b': 1, "c\\d": 2, "é": 3, "\n": {"x": 4}})
     assert (obj['a"b'], obj["c\\d"], obj["é"], obj.at(("\n", "x"))) == (1, 2, 3, 4)
     assert Object.from_bytes(b'{"meta\\u0064ata":{"name":"esc"}}')["metadata"] == {"name": "esc"}
 
 
 def test_an_object_is_always_true() -> None:
-    """No object is falsy, not even an empty one."""
+    """Even an empty object is truthy."""
     assert Object.from_bytes(b"{}")
 
 
 def test_at_takes_dotted_strings_and_tuples(secret: Object) -> None:
-    """A path is a dotted string, or a tuple of keys and indices where a key has dots or a list is on the way."""
+    """A path is a dotted string, or a tuple for keys with dots and for list indices."""
     assert secret.at("metadata.name") == "token"
     assert secret.at(("metadata", "labels", "app.kubernetes.io/name")) == "web"
     assert secret.at(("metadata", "ownerReferences", 0, "name")) == "web"
@@ -143,19 +143,19 @@ def test_at_takes_dotted_strings_and_tuples(secret: Object) -> None:
     ],
     ids=str,
 )
-def test_a_path_that_leads_nowhere_gives_the_default(secret: Object, path: Any) -> None:
-    """What is not in the JSON is not there, whatever Python's own objects would offer."""
+def test_at_returns_the_default_for_a_missing_value(secret: Object, path: Any) -> None:
+    """Only JSON is searched: attributes of Python objects are not found."""
     assert secret.at(path) is None
     assert secret.at(path, default="none") == "none"
 
 
-def test_at_gives_null_as_none_and_not_the_default() -> None:
-    """A null is a value."""
+def test_at_returns_none_for_null() -> None:
+    """A null is a value, so the default is not used."""
     assert Object.from_bytes(b'{"spec":{"nodeName":null}}').at("spec.nodeName", "none") is None
 
 
-def test_paths_below_the_metadata_work_before_and_after_they_were_found(secret: Object) -> None:
-    """The place of the metadata, once known, changes no answer."""
+def test_remembering_the_place_of_the_metadata_changes_no_result(secret: Object) -> None:
+    """Paths in the metadata give the same values before and after the first read."""
     before = [secret.at("metadata.name"), secret.at("metadata.labels"), secret.at("metadata")]
     assert secret.labels
     after = [secret.at("metadata.name"), secret.at("metadata.labels"), secret.at("metadata")]
@@ -163,7 +163,7 @@ def test_paths_below_the_metadata_work_before_and_after_they_were_found(secret: 
 
 
 def test_view_decodes_to_a_type_that_names_some_fields(secret: Object) -> None:
-    """A struct, a dataclass (in snake_case) or a TypedDict gets the fields that it names."""
+    """A struct, a dataclass (in snake case) or a TypedDict gets the fields that it names."""
 
     assert secret.view(Struct) == Struct(Meta("7"))
     assert secret.view(Versioned) == Versioned("v1", Versions("7"))
@@ -197,16 +197,16 @@ class Named(TypedDict):
     kind: str
 
 
-def test_view_tells_what_does_not_fit(secret: Object) -> None:
-    """A missing field is an error that names it; what is no such type is refused."""
+def test_view_raises_when_the_object_does_not_fit(secret: Object) -> None:
+    """The error names a missing field; another kind of type raises TypeError."""
     with pytest.raises(msgspec.ValidationError, match="spec"):
         secret.view(Deployed)
-    with pytest.raises(TypeError, match="Struct, dataclass or TypedDict is needed, not <class 'dict'>"):
+    with pytest.raises(TypeError, match=r"must be a msgspec.Struct, dataclass or TypedDict, not <class 'dict'>"):
         secret.view(dict)
 
 
-def test_to_dict_is_a_copy_to_change(secret: Object) -> None:
-    """What `to_dict` gives is plain, and no change of it shows anywhere else."""
+def test_to_dict_returns_a_copy(secret: Object) -> None:
+    """The copy is a plain dict; changing it changes nothing else."""
     mine = secret.to_dict()
     assert mine == SECRET
     assert type(mine["metadata"]["ownerReferences"][0]) is dict
@@ -255,8 +255,8 @@ CHANGES: list[Callable[[Object], Any]] = [
 
 
 @pytest.mark.parametrize("change", CHANGES, ids=range(len(CHANGES)))
-def test_nothing_of_it_can_be_changed(secret: Object, change: Callable[[Object], Any]) -> None:
-    """Every way to change an object, at any depth, raises and says what to do."""
+def test_every_change_raises(secret: Object, change: Callable[[Object], Any]) -> None:
+    """Every way to change an object, at any depth, raises and names `to_dict`."""
     with pytest.raises(TypeError, match=r"read-only: use to_dict\(\)"):
         change(secret)
     assert secret.to_dict() == SECRET
@@ -271,11 +271,11 @@ def test_attributes_cannot_be_set(secret: Object, name: str) -> None:
         delattr(secret, name)
 
 
-# Equality, copies, text
+# Equality, copies, repr
 
 
 def test_equal_by_uid_and_resource_version() -> None:
-    """With a uid, an object's state is its uid and resourceVersion, whatever else differs."""
+    """Objects with a uid are equal when uid and resourceVersion are, whatever else differs."""
     one = Object.from_dict({"metadata": {"uid": "u", "resourceVersion": "1"}, "spec": 1})
     same = Object.from_dict({"metadata": {"uid": "u", "resourceVersion": "1"}, "spec": 2})
     newer = Object.from_dict({"metadata": {"uid": "u", "resourceVersion": "2"}, "spec": 1})
@@ -287,7 +287,7 @@ def test_equal_by_uid_and_resource_version() -> None:
 
 
 def test_equal_by_bytes_without_a_uid() -> None:
-    """Without a uid, an object's state is its bytes."""
+    """Objects without a uid are equal when their bytes are."""
     one, same = Object.from_bytes(b'{"a":1}'), Object.from_bytes(b'{"a":1}')
     other = Object.from_bytes(b'{"a":2}')
     assert one == same
@@ -297,8 +297,8 @@ def test_equal_by_bytes_without_a_uid() -> None:
     assert one != {"a": 1}
 
 
-def test_pickle_and_copies_give_the_same_object(secret: Object) -> None:
-    """It pickles with its bytes; a copy of what cannot change is itself."""
+def test_pickle_keeps_the_object_and_copies_are_the_object(secret: Object) -> None:
+    """A pickle has the bytes. An object cannot change, so its copy is the object itself."""
     assert secret.labels
     again = pickle.loads(pickle.dumps(secret))
     assert again == secret
@@ -309,26 +309,26 @@ def test_pickle_and_copies_give_the_same_object(secret: Object) -> None:
 
 
 def test_a_deep_copy_of_a_part_can_be_changed(secret: Object) -> None:
-    """Copies of a part are plain dicts and lists."""
+    """`copy.deepcopy` of a field returns plain dicts and lists."""
     part = copy.deepcopy(secret["data"])
     part["more"]["deep"][1]["x"] = 2
     assert secret.at(("data", "more", "deep", 1, "x")) == 1
 
 
 @pytest.mark.parametrize("show", [repr, str, "{0}".format, "{0!r}".format, lambda o: f"{[o]} {{'o': o}}"])
-def test_its_text_names_it_and_shows_no_data(secret: Object, show: Callable[[Any], str]) -> None:
-    """A log line with an object says which, and nothing of a Secret's data."""
+def test_repr_names_the_object_and_shows_no_data(secret: Object, show: Callable[[Any], str]) -> None:
+    """A log line with an object shows nothing of a Secret's data."""
     assert "shop/token" in show(secret)
     assert "Secret" in show(secret)
     assert "hunter2" not in show(secret)
 
 
-def test_rich_shows_no_data_either(secret: Object) -> None:
-    """The same holds for what rich prints."""
+def test_rich_shows_no_data(secret: Object) -> None:
+    """The same holds for output of the rich library."""
     assert secret.__rich_repr__() == [("name", "token"), ("namespace", "shop"), ("resource_version", "7")]
 
 
-# Making one
+# Making an object
 
 REFUSED = {
     "nothing": b"",
@@ -350,43 +350,43 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("raw", REFUSED.values(), ids=REFUSED.keys())
-def test_what_is_no_object_is_refused(raw: bytes) -> None:
-    """Bytes that are no JSON object are a ValueError, whose text quotes nothing of them."""
+def test_bytes_that_are_not_an_object_are_refused(raw: bytes) -> None:
+    """The ValueError quotes nothing of the bytes."""
     with pytest.raises(ValueError, match="not a JSON object") as caught:
         Object.from_bytes(raw)
     assert "hunter2" not in str(caught.value)
 
 
 @pytest.mark.parametrize("raw", ["{}", None, 5, ["{}"]], ids=["str", "None", "int", "list"])
-def test_what_is_no_buffer_is_refused_by_its_type(raw: Any) -> None:
-    """JSON comes as bytes."""
+def test_a_value_that_is_not_a_buffer_is_refused(raw: Any) -> None:
+    """The message names the value's type."""
     with pytest.raises(TypeError, match=f"JSON is bytes, not {type(raw).__name__}"):
         Object.from_bytes(raw)
 
 
 @pytest.mark.parametrize("obj", [None, [], "x", 5], ids=["None", "list", "str", "int"])
-def test_from_dict_refuses_what_is_no_mapping(obj: Any) -> None:
+def test_from_dict_refuses_other_types(obj: Any) -> None:
     """An object in API form is a mapping."""
     with pytest.raises(TypeError, match=f"API form is a dict, not {type(obj).__name__}"):
         Object.from_dict(obj)
 
 
-def test_from_dict_refuses_what_json_cannot_say() -> None:
-    """What JSON has no form for is a TypeError; what never ends, and half a surrogate, a ValueError."""
+def test_from_dict_refuses_what_json_cannot_express() -> None:
+    """Other types raise TypeError; an endless nesting and half a surrogate pair raise ValueError."""
     with pytest.raises(TypeError, match="object"):
         Object.from_dict({"a": object()})
     with pytest.raises(TypeError, match="keys"):
         Object.from_dict({("a", "b"): 1})  # type: ignore[dict-item]
     endless: dict[str, Any] = {}
     endless["a"] = endless
-    with pytest.raises(ValueError, match="holds itself"):
+    with pytest.raises(ValueError, match="contains itself"):
         Object.from_dict(endless)
     with pytest.raises(ValueError, match="surrogates"):
         Object.from_dict({"a": "\ud800"})
 
 
-def test_from_dict_takes_times_and_objects(secret: Object) -> None:
-    """Times become text as the API writes them; an `Object` is one already."""
+def test_from_dict_accepts_datetimes_and_objects(secret: Object) -> None:
+    """Datetimes become text as the API writes it; an `Object` is returned unchanged."""
     time = datetime(2026, 11, 24, 10, tzinfo=UTC)
     obj = Object.from_dict({"metadata": {"creationTimestamp": time}})
     assert obj.at("metadata.creationTimestamp") == "2026-11-24T10:00:00Z"
@@ -395,7 +395,7 @@ def test_from_dict_takes_times_and_objects(secret: Object) -> None:
 
 
 def test_from_dict_keeps_a_copy() -> None:
-    """Changing the dict afterwards changes no object."""
+    """Changing the dict afterwards does not change the object."""
     mine: dict[str, Any] = {"metadata": {"name": "a", "labels": {"x": "1"}}}
     obj = Object.from_dict(mine)
     mine["metadata"]["labels"]["x"] = "2"
@@ -404,7 +404,7 @@ def test_from_dict_keeps_a_copy() -> None:
 
 @pytest.mark.parametrize("kind", [bytearray, memoryview, lambda raw: memoryview(b"junk" + raw)[4:]])
 def test_the_bytes_of_any_other_buffer_are_copied(kind: Callable[[bytes], Any]) -> None:
-    """What is kept is a copy: a read buffer can be used again, and is not kept alive."""
+    """A read buffer can be used again and is not kept alive."""
     buffer = kind(b'{"metadata":{"name":"a"}}')
     obj = Object.from_bytes(buffer)
     assert type(obj.raw) is bytes
@@ -414,8 +414,8 @@ def test_the_bytes_of_any_other_buffer_are_copied(kind: Callable[[bytes], Any]) 
         assert obj.name == "a"
 
 
-def test_a_kept_object_keeps_no_buffer_alive() -> None:
-    """An object cut out of a big read, and a label of it, do not hold the read."""
+def test_an_object_keeps_no_read_buffer_alive() -> None:
+    """An object that was cut out of a large read, or one of its labels, does not keep the read in memory."""
     gc.collect()
     tracemalloc.start()
     try:
@@ -433,7 +433,7 @@ def test_a_kept_object_keeps_no_buffer_alive() -> None:
     assert held < 100_000
 
 
-# Odd objects
+# Malformed objects
 
 ODD = {
     "null metadata": b'{"metadata":null}',
@@ -443,15 +443,15 @@ ODD = {
 
 
 @pytest.mark.parametrize("raw", ODD.values(), ids=ODD.keys())
-def test_odd_metadata_are_none(raw: bytes) -> None:
-    """Metadata of another type count as none."""
+def test_malformed_metadata_are_empty(raw: bytes) -> None:
+    """Metadata of another JSON type are ignored."""
     obj = Object.from_bytes(raw)
     assert (obj.name, obj.uid, obj.labels, obj.owner_references) == ("", "", {}, [])
     assert obj.to_dict() == json.loads(raw)
 
 
-def test_odd_fields_hide_no_others() -> None:
-    """A field of another type than the API's is as if it were not there; the others are."""
+def test_a_malformed_field_hides_no_other_field() -> None:
+    """A field with a value of the wrong type is empty; the other fields are read."""
     raw = (
         b'{"kind":5,"apiVersion":"v1","metadata":{"name":"a","uid":7,"resourceVersion":9,"namespace":"n",'
         b'"labels":{"a":1,"b":"x","c":null,"d":1e999},"annotations":["x"],"ownerReferences":{"a":1},'
@@ -478,8 +478,8 @@ def test_numbers_beyond_64_bits_keep_their_value() -> None:
     assert (obj.generation, obj["x"], obj.to_dict()["x"]) == (10**29, -(10**29), -(10**29))
 
 
-def test_a_number_that_no_float_can_hold_disturbs_only_who_asks_for_it() -> None:
-    """Such an object can be kept; reading that number is a ValueError that shows none of it."""
+def test_a_number_too_large_for_a_float_raises_only_when_it_is_read() -> None:
+    """The object can be stored. Reading the number raises a ValueError that does not quote it."""
     obj = Object.from_bytes(b'{"metadata":{"name":"a"},"x":1e999,"y":2}')
     assert (obj.name, obj["y"], obj.at("y")) == ("a", 2, 2)
     for ask in (lambda: obj["x"], lambda: obj.at("x"), obj.to_dict):
@@ -488,21 +488,21 @@ def test_a_number_that_no_float_can_hold_disturbs_only_who_asks_for_it() -> None
 
 
 def test_white_space_changes_nothing() -> None:
-    """JSON may be laid out as anybody likes."""
+    """Any layout of the JSON gives the same values."""
     obj = Object.from_bytes(b' {\n "metadata" : { "name" : "a" , "labels" : { "x" : "1" } } , "spec" : [ 1 ] }\n')
     assert (obj.name, obj.labels, obj["spec"]) == ("a", {"x": "1"}, [1])
     assert obj.without("metadata.labels").to_dict() == {"metadata": {"name": "a"}, "spec": [1]}
 
 
-def test_depth_that_can_be_decoded_can_be_read() -> None:
-    """What `from_bytes` accepts, `to_dict` gives back, and `at` finds or explains."""
+def test_deeply_nested_objects_can_be_read() -> None:
+    """What `from_bytes` accepts, `to_dict` returns, and `at` returns or explains."""
     obj = Object.from_bytes(b'{"metadata":{"name":"a"},"x":' + b"[" * 400 + b"]" * 400 + b"}")
     assert obj.to_dict()["x"]
     assert obj["x"] == obj.to_dict()["x"]
 
 
-def test_text_of_other_scripts_survives() -> None:
-    """UTF-8 beyond ASCII, escaped or not, is read as it is."""
+def test_text_beyond_ascii_is_kept() -> None:
+    """UTF-8, escaped or not, is decoded as it was sent."""
     obj = Object.from_bytes('{"metadata":{"name":"ä","labels":{"x":"\\u00e4\\ud83d\\ude00"}},"y":"日本"}'.encode())
     assert (obj.name, obj.labels, obj["y"]) == ("ä", {"x": "ä😀"}, "日本")
 
@@ -516,7 +516,7 @@ json_values = st.recursive(
 
 @given(st.dictionaries(st.text(), json_values, max_size=5))
 def test_any_json_object_reads_as_its_dict(value: dict[str, Any]) -> None:
-    """An object is a read-only view of exactly the dict that its JSON is."""
+    """An object is a read-only view of exactly the dict that its JSON decodes to."""
     for raw in (json.dumps(value).encode(), json.dumps(value, ensure_ascii=False, indent=1).encode()):
         obj = Object.from_bytes(raw)
         assert obj.to_dict() == value
@@ -527,11 +527,11 @@ def test_any_json_object_reads_as_its_dict(value: dict[str, Any]) -> None:
             assert obj.at((key,)) == part if key else True
 
 
-# Taking away
+# Removing fields
 
 
-def test_without_takes_away_what_paths_lead_to(secret: Object) -> None:
-    """Several paths at once; the object itself stays as it is."""
+def test_without_removes_paths(secret: Object) -> None:
+    """Several paths at once; the original object does not change."""
     less = secret.without("metadata.managedFields", "data", ("metadata", "labels", "tier"))
     expected = copy.deepcopy(SECRET)
     del expected["data"], expected["metadata"]["managedFields"], expected["metadata"]["labels"]["tier"]
@@ -541,8 +541,8 @@ def test_without_takes_away_what_paths_lead_to(secret: Object) -> None:
     assert secret.to_dict() == SECRET
 
 
-def test_without_what_is_not_there_is_the_object_itself(secret: Object) -> None:
-    """Nothing to take away costs no copy."""
+def test_without_returns_the_object_itself_when_there_is_nothing_to_remove(secret: Object) -> None:
+    """Missing paths cost no copy."""
     assert secret.without("spec", "metadata.nothing", "kind.more") is secret
     assert secret.without() is secret
 
@@ -555,14 +555,14 @@ def test_without_what_is_not_there_is_the_object_itself(secret: Object) -> None:
         ("metadata", ("", "", "", "")),
     ],
 )
-def test_without_its_identity_it_has_none(secret: Object, path: str, identity: tuple[str, ...]) -> None:
-    """The four eager fields follow what the JSON says."""
+def test_without_updates_the_identity_fields(secret: Object, path: str, identity: tuple[str, ...]) -> None:
+    """The four decoded fields follow the new JSON."""
     less = secret.without(path)
     assert (less.name, less.namespace, less.uid, less.resource_version) == identity
 
 
-def test_strip_managed_fields_takes_any_kind_of_object(secret: Object) -> None:
-    """The ready transform works on what models and list-watches give."""
+def test_strip_managed_fields_accepts_every_form_of_object(secret: Object) -> None:
+    """The transform works on everything that models and list-watches return."""
     assert strip_managed_fields(secret).at("metadata.managedFields") is None
     mine = copy.deepcopy(SECRET)
     assert "managedFields" not in strip_managed_fields(mine)["metadata"]
@@ -591,8 +591,8 @@ def pod_of_6600_bytes(number: int) -> bytes:
     return raw
 
 
-def test_an_object_costs_its_bytes_and_less_than_461_more() -> None:
-    """The four fields of a pod of 6.6 KB, and its own frame, fit in 461 bytes; looking at it adds nothing."""
+def test_an_object_costs_its_bytes_and_less_than_461_bytes_more() -> None:
+    """For a pod of 6.6 KB. Reading fields of the object adds nothing."""
     count = 500
     raws = [pod_of_6600_bytes(number) for number in range(count)]
     size = sum(map(len, raws))
@@ -611,15 +611,15 @@ def test_an_object_costs_its_bytes_and_less_than_461_more() -> None:
     assert (held - size) / count <= 461
 
 
-def test_the_collector_does_not_trace_it(secret: Object) -> None:
-    """A cache of a million objects costs the cycle collector nothing."""
+def test_the_garbage_collector_does_not_trace_objects(secret: Object) -> None:
+    """A cache of a million objects does not slow the garbage collector down."""
     assert secret.labels
     assert not gc.is_tracked(secret)
     assert not gc.is_tracked(secret.without("data"))
 
 
-def test_namespaces_are_shared() -> None:
-    """A million objects in a namespace have one string for it."""
+def test_objects_share_the_string_of_their_namespace() -> None:
+    """A million objects in one namespace hold one string for it."""
     first, second = (Object.from_bytes(b'{"metadata":{"name":"%d","namespace":"interned"}}' % n) for n in (1, 2))
     assert first.namespace is second.namespace
 
@@ -627,8 +627,8 @@ def test_namespaces_are_shared() -> None:
 # Items of lists
 
 
-def test_an_item_of_a_list_gets_the_lists_kind() -> None:
-    """An item without kind and apiVersion has those of the list; its own count where it has them."""
+def test_a_list_item_gets_the_kind_of_the_list() -> None:
+    """An item's own kind and apiVersion stay; missing ones are added."""
     bare = Object.from_list_item(memoryview(b'{"metadata":{"name":"a"}}'), "v1", "Pod")  # type: ignore[arg-type]
     assert (bare.kind, bare.api_version, bare.name) == ("Pod", "v1", "a")
     assert bare.to_dict() == {"kind": "Pod", "apiVersion": "v1", "metadata": {"name": "a"}}
@@ -639,7 +639,7 @@ def test_an_item_of_a_list_gets_the_lists_kind() -> None:
 
 
 @pytest.mark.parametrize("raw", [b"null", b"[]", b"{", b'{"metadata":', b"1", b'{"x":"\xff"}'])
-def test_an_item_that_is_no_object_is_refused(raw: bytes) -> None:
-    """What is no JSON object in a list is a ValueError."""
+def test_a_list_item_that_is_not_an_object_is_refused(raw: bytes) -> None:
+    """It raises ValueError."""
     with pytest.raises(ValueError, match="not a JSON object"):
         Object.from_list_item(raw, "v1", "Pod")

@@ -1,4 +1,4 @@
-"""Paths: what they may be, and where they lead in JSON, dicts and models alike."""
+"""Paths: their forms, and the values at them in JSON, dicts and models."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ KEYS = ["a", "b", "c.d", 'q"', "é", "\\"]
     ids=str,
 )
 def test_a_path_is_a_dotted_string_or_a_tuple(path: Any, keys: Any) -> None:
-    """A string is split at its dots, a tuple is taken as it is."""
+    """A string is split at its dots; a tuple is used unchanged."""
     assert parse_path(path) == keys
 
 
 @pytest.mark.parametrize("path", [["a"], None, 5, b"a", ("a", 1.0), ("a", None), ("a", True)], ids=str)
-def test_what_is_no_path_is_refused(path: Any) -> None:
-    """Other types are a TypeError that says what a path is."""
+def test_other_types_are_not_paths(path: Any) -> None:
+    """The TypeError says what a path is."""
     with pytest.raises(TypeError, match="a path is a dotted string or a tuple of keys and list indices"):
         parse_path(path)
 
 
 @pytest.mark.parametrize("path", ["", ".", "a.", ".a", "a..b", (), ("a", "")], ids=str)
 def test_empty_keys_are_refused(path: Any) -> None:
-    """An empty key is a slip of the pen."""
+    """An empty key is taken for a typing error."""
     with pytest.raises(ValueError, match="at least one key, and none may be empty"):
         parse_path(path)
 
@@ -68,8 +68,8 @@ def walked(value: Any, keys: tuple[str | int, ...]) -> Any:
 
 
 @given(st.dictionaries(st.sampled_from(KEYS), values, max_size=4), ways)
-def test_a_path_leads_where_indexing_the_dict_leads(value: dict[str, Any], keys: tuple[str | int, ...]) -> None:
-    """In JSON, in the dict and in an entry of either, a path leads to the same value, or nowhere."""
+def test_a_path_finds_what_indexing_the_dict_finds(value: dict[str, Any], keys: tuple[str | int, ...]) -> None:
+    """JSON, the dict and an entry of either give the same value, or MISSING."""
     expected = walked(value, keys)
     raw = json.dumps(value).encode()
     for found in (
@@ -119,8 +119,8 @@ MODELS = {
 
 
 @pytest.mark.parametrize("obj", MODELS.values(), ids=MODELS.keys())
-def test_a_path_has_the_apis_names_in_every_model(obj: Any) -> None:
-    """The API's nodeName is found whatever the model calls it; what a model leaves empty is not there."""
+def test_paths_use_the_apis_names_in_every_model(obj: Any) -> None:
+    """nodeName is found whatever the model calls it; a field that the model leaves empty is MISSING."""
     assert get_path(obj, ("spec", "nodeName")) == "w"
     assert get_path(obj, ("spec", "containers", 0, "imageName")) == "i"
     assert get_path(obj, ("spec", "containers", -1, "imageName")) == "i"
@@ -130,8 +130,8 @@ def test_a_path_has_the_apis_names_in_every_model(obj: Any) -> None:
     assert index_by("spec.nodeName")(obj) == ["w"]
 
 
-def test_a_path_goes_through_an_official_model() -> None:
-    """Official models go by the API's names; their methods are no fields."""
+def test_paths_work_in_official_models() -> None:
+    """Fields are found by the API's names; methods are not fields."""
     pod = V1Pod(
         metadata=V1ObjectMeta(name="a", labels={"app.x/y": "1"}),
         spec=V1PodSpec(node_name="w", containers=[V1Container(name="c", image="i")]),
@@ -159,29 +159,29 @@ def test_a_path_goes_through_an_official_model() -> None:
     ],
     ids=str,
 )
-def test_index_by_makes_text_of_what_it_finds(value: Any, expected: list[str]) -> None:
-    """Text, numbers, booleans and lists of these are values of the index; anything else is not."""
+def test_index_by_converts_values_to_text(value: Any, expected: list[str]) -> None:
+    """Strings, numbers, booleans and lists of these are indexed; other values are not."""
     function = index_by("spec.x")
     assert function({"spec": {"x": value}}) == expected
     assert function(Object.from_dict({"spec": {"x": value}})) == expected
 
 
-def test_index_by_leaves_out_what_does_not_have_the_path() -> None:
-    """An object without the path is in no entry of the index."""
+def test_index_by_leaves_out_objects_without_the_path() -> None:
+    """Such an object is not in the index."""
     for obj in ({}, {"spec": None}, {"spec": "w"}, Object.from_bytes(b"{}"), None, "text"):
         assert index_by("spec.nodeName")(obj) == []
 
 
-def test_index_by_refuses_what_is_no_path_at_once() -> None:
-    """A wrong path is seen where it is written."""
+def test_index_by_refuses_a_malformed_path() -> None:
+    """The error is raised where the index is defined."""
     with pytest.raises(ValueError, match="at least one key"):
         index_by("")
     with pytest.raises(TypeError, match="a path is"):
         index_by(["spec"])  # type: ignore[arg-type]
 
 
-def test_index_by_says_in_messages_what_it_is() -> None:
-    """Its text is how it was made."""
+def test_index_by_has_a_readable_repr() -> None:
+    """It shows the call that made it."""
     assert repr(index_by("spec.nodeName")) == "index_by('spec.nodeName')"
 
 
@@ -189,10 +189,10 @@ def test_index_by_says_in_messages_what_it_is() -> None:
     ("name", "spelt"), [("node_name", "nodeName"), ("name", "name"), ("api_version", "apiVersion"), ("a_b_c", "aBC")]
 )
 def test_camel_case_is_the_apis_spelling(name: str, spelt: str) -> None:
-    """Python's names with underscores are the API's with capitals."""
+    """Words after an underscore get a capital letter."""
     assert camel_case(name) == spelt
 
 
-def test_missing_says_so() -> None:
-    """The mark of what is not there has a name of its own in messages."""
+def test_missing_has_a_readable_repr() -> None:
+    """It shows as MISSING in messages."""
     assert repr(MISSING) == "MISSING"

@@ -1,4 +1,4 @@
-"""Which of two resourceVersions is the newer one."""
+"""The order of resourceVersions."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from informer.objects.resource_version import compare_resource_versions, is_comp
 
 
 @given(st.integers(1, 10**30), st.integers(1, 10**30))
-def test_versions_compare_as_the_numbers_they_are(one: int, other: int) -> None:
-    """KEP-5504. By length and then by text, which is by number."""
+def test_versions_compare_as_numbers(one: int, other: int) -> None:
+    """KEP-5504. Comparing by length and then by text equals comparing by number."""
     expected = (one > other) - (one < other)
     result = compare_resource_versions(str(one), str(other))
     assert (result > 0) - (result < 0) == expected
@@ -21,8 +21,8 @@ def test_versions_compare_as_the_numbers_they_are(one: int, other: int) -> None:
 @pytest.mark.parametrize(
     "text", ["", "0", "01", "-1", "+1", " 1", "1 ", "1.0", "0x1", "abc", "1_0", "\u0661", "\u00b2", "1\n"], ids=repr
 )
-def test_what_is_no_number_of_a_server_is_not_comparable(text: str) -> None:
-    """KEP-5504. No leading zero, not "0", nothing but ASCII digits."""
+def test_other_text_is_not_comparable(text: str) -> None:
+    """KEP-5504. Only ASCII digits, no leading zero, and not "0"."""
     assert not is_comparable(text)
     for pair in ((text, "5"), ("5", text)):
         with pytest.raises(ValueError, match="not a comparable resourceVersion"):
@@ -30,7 +30,7 @@ def test_what_is_no_number_of_a_server_is_not_comparable(text: str) -> None:
 
 
 @pytest.mark.parametrize("value", [None, 5, b"5"], ids=repr)
-def test_what_is_no_text_is_refused(value: Any) -> None:
-    """The message has the value."""
+def test_other_types_are_refused(value: Any) -> None:
+    """The message quotes the value."""
     with pytest.raises(ValueError, match="not a comparable resourceVersion"):
         compare_resource_versions(value, "5")

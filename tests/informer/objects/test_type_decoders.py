@@ -1,4 +1,4 @@
-"""Decoders of users' types, dataclasses in snake_case above all."""
+"""Decoders of users' types, above all of dataclasses in snake case."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Pod:
 
 
 def test_a_dataclass_in_snake_case_reads_the_apis_names() -> None:
-    """Nested dataclasses, in lists, tuples, dicts and unions too, come out as themselves, with their defaults."""
+    """Dataclasses nested in lists, tuples, dicts and unions are decoded too, with their defaults."""
     raw = (
         b'{"apiVersion":"v1","createdAt":"2026-11-24T10:00:00Z","spec":{"nodeName":"w","containers":[{"name":"c",'
         b'"ports":[{"containerPort":80},{"containerPort":81,"hostIp":"::"}],"imagePullPolicy":"Never"}],'
@@ -79,8 +79,8 @@ def test_a_dataclass_in_snake_case_reads_the_apis_names() -> None:
     ],
     ids=["missing", "missing inside", "another type", "constraint", "literal"],
 )
-def test_what_does_not_fit_is_told_with_its_place(raw: bytes, problem: str) -> None:
-    """A field that is missing or of another type is a ValidationError."""
+def test_a_validation_error_names_the_place(raw: bytes, problem: str) -> None:
+    """A missing field or one of another type raises ValidationError."""
     with pytest.raises(msgspec.ValidationError, match=problem):
         decoder_for(Pod)(raw)
 
@@ -110,8 +110,8 @@ class Whole(msgspec.Struct):
     spec: Plain
 
 
-def test_structs_and_typed_dicts_fit_into_a_dataclass() -> None:
-    """A part that names fields as the API does is decoded as it is."""
+def test_a_dataclass_can_contain_structs_and_typed_dicts() -> None:
+    """A nested type that uses the API's names is decoded directly."""
     mixed = decoder_for(Mixed)(b'{"metadata":{"resourceVersion":"7"},"apiVersion":"v1"}')
     assert mixed == Mixed(Meta("7"), "v1")
     assert decoder_for(Plain)(b'{"spec":{"nodeName":"w"},"kind":"Pod"}') == Plain({"nodeName": "w"}, "Pod")
@@ -129,8 +129,8 @@ class HoldsDeeper(TypedDict):
 
 @pytest.mark.parametrize("kind", [Holds, HoldsDeeper])
 def test_a_snake_case_dataclass_inside_another_kind_of_type_is_refused(kind: Any) -> None:
-    """It would be read without its names changed, and so never be filled: better an error at once."""
-    with pytest.raises(TypeError, match=f"{kind.__name__} contains a dataclass whose names have to be changed"):
+    """Its fields could not be renamed and would never be filled."""
+    with pytest.raises(TypeError, match=f"{kind.__name__} contains a dataclass with fields in snake case"):
         decoder_for(kind)
 
 
@@ -151,8 +151,8 @@ class LoopStruct(msgspec.Struct, rename="camel"):
     child: LoopStruct | None = None
 
 
-def test_types_that_contain_themselves() -> None:
-    """They work where no name has to be changed, and are refused where one has."""
+def test_recursive_types() -> None:
+    """They work when no name has to change, and are refused otherwise."""
     assert decoder_for(Loop)(b'{"name":"a","child":{"name":"b"}}') == Loop("a", Loop("b"))
     assert decoder_for(LoopStruct)(b'{"apiVersion":"1","child":{"apiVersion":"2"}}') == LoopStruct("1", LoopStruct("2"))
     with pytest.raises(TypeError, match="Tree contains itself: make it a msgspec"):
@@ -160,14 +160,14 @@ def test_types_that_contain_themselves() -> None:
 
 
 @pytest.mark.parametrize("kind", [dict, str, int, None, list[int], "Pod", Any, Container("c")], ids=repr)
-def test_what_names_no_fields_is_refused(kind: Any) -> None:
-    """Only a struct, a dataclass class or a TypedDict can be decoded to."""
-    with pytest.raises(TypeError, match=r"a msgspec.Struct, dataclass or TypedDict is needed, not"):
+def test_a_type_without_fields_is_refused(kind: Any) -> None:
+    """Only a struct, a dataclass or a TypedDict can be decoded to."""
+    with pytest.raises(TypeError, match=r"must be a msgspec.Struct, dataclass or TypedDict, not"):
         decoder_for(kind)
 
 
-def test_a_type_whose_annotations_cannot_be_found_is_refused() -> None:
-    """A class inside a function cannot be found by its name: the message says where to put it."""
+def test_unresolvable_annotations_are_refused() -> None:
+    """A class inside a function cannot be found by its name: the message says where to define it."""
 
     @dataclasses.dataclass
     class Inner:
@@ -177,7 +177,9 @@ def test_a_type_whose_annotations_cannot_be_found_is_refused() -> None:
     class Outer:
         spec: Inner
 
-    with pytest.raises(TypeError, match=r"annotation of Outer cannot be found .*'Inner'.* at the top of its module"):
+    with pytest.raises(
+        TypeError, match=r"cannot resolve an annotation of Outer .*'Inner'.* at the top level of its module"
+    ):
         decoder_for(Outer)
 
 

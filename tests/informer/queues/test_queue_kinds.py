@@ -11,18 +11,15 @@ from hypothesis import given, settings, strategies as st
 from informer import SharedInformer
 from informer.reflector.backoff import Backoff
 from informer.testing import FakeControllerSource
+from tests.support.objects import pod
+from tests.support.waiting import DEADLINE
 from watch import Channel, FakeClock
 from watch.concurrency import Monitor
 
 QUICK = Backoff(initial=0.001, maximum=0.01)
-WAIT = 10.0
 Kind = Literal["in_order", "delta"]
 KINDS: tuple[Kind, Kind] = ("in_order", "delta")
 both_kinds = pytest.mark.parametrize("kind", KINDS)
-
-
-def pod(name: str, namespace: str = "default", **metadata: Any) -> dict[str, Any]:
-    return {"metadata": {"name": name, "namespace": namespace, **metadata}}
 
 
 class Story:
@@ -58,7 +55,7 @@ class Story:
 
     def wait_for(self, state: dict[str, str]) -> bool:
         with self._monitor:
-            return self._monitor.wait_for(lambda: self.state == state, WAIT)
+            return self._monitor.wait_for(lambda: self.state == state, DEADLINE)
 
 
 def versions_in(source: FakeControllerSource) -> dict[str, str]:
@@ -75,7 +72,7 @@ def test_early_and_late_handlers_receive_every_change(kind: Kind) -> None:
     informer = SharedInformer(source, queue=kind, backoff=QUICK)
     informer.add_event_handler(first)
     with informer:
-        assert informer.wait_for_sync(WAIT)
+        assert informer.wait_for_sync(DEADLINE)
         assert source.wait_for_watches(1)
         source.add(pod("p3"))
         assert first.wait_for(versions_in(source))
@@ -90,7 +87,7 @@ def test_early_and_late_handlers_receive_every_change(kind: Kind) -> None:
         source.reset_watch()
         assert first.wait_for(versions_in(source))
         assert late.wait_for(versions_in(source))
-        assert informer.wait_for_resource_version("8", WAIT)
+        assert informer.wait_for_resource_version("8", DEADLINE)
         assert informer.indexer.resource_version == informer.last_sync_resource_version == "8"
     common = {
         "p1": [("update", "1", "4", False), ("update", "4", "7", False)],
@@ -126,9 +123,9 @@ def test_only_handlers_with_a_resync_period_are_resynced(kind: Kind) -> None:
     with informer:
         assert source.wait_for_watches(1)
         for _ in range(2):
-            assert clock.wait_for_waiters(1, WAIT)
+            assert clock.wait_for_waiters(1, DEADLINE)
             clock.step(60)
-            assert shown.get(timeout=WAIT) is True
+            assert shown.get(timeout=DEADLINE) is True
         source.add(pod("p2"))
         assert quiet.wait_for({"p1": "1", "p2": "2"})
     assert quiet.of["p1"] == [("add", "1", True)]
@@ -141,12 +138,12 @@ def test_a_relist_without_news_keeps_the_objects(kind: Kind) -> None:
     source.add(pod("p1"))
     informer = SharedInformer(source, queue=kind, backoff=QUICK)
     with informer:
-        assert informer.wait_for_sync(WAIT)
+        assert informer.wait_for_sync(DEADLINE)
         assert source.wait_for_watches(1)
         before = informer.indexer.get_by_key("default/p1")
         source.add_drop_watch(pod("p2"))
         source.reset_watch()
-        assert informer.wait_for_resource_version("2", WAIT)
+        assert informer.wait_for_resource_version("2", DEADLINE)
         assert informer.indexer.get_by_key("default/p1") is before
 
 
@@ -163,17 +160,17 @@ def test_an_object_without_a_key_does_not_affect_the_others(kind: Kind) -> None:
         source.add(pod(name))
     informer = SharedInformer(source, queue=kind, key_func=key_of, backoff=QUICK)
     with informer:
-        assert informer.wait_for_sync(WAIT)
+        assert informer.wait_for_sync(DEADLINE)
         assert sorted(informer.indexer) == ["a", "b"]
         assert source.wait_for_watches(1)
         for name in ("raises", "none", "list", "c"):
             source.modify(pod(name))
             source.delete(pod(name if name != "c" else "a"))
-        assert informer.wait_for_resource_version(source.resource_version, WAIT)
+        assert informer.wait_for_resource_version(source.resource_version, DEADLINE)
         assert sorted(informer.indexer) == ["b", "c"]
         source.reset_watch()
         source.add(pod("d"))
-        assert informer.wait_for_resource_version(source.resource_version, WAIT)
+        assert informer.wait_for_resource_version(source.resource_version, DEADLINE)
         assert sorted(informer.indexer) == ["b", "c", "d"]
         assert informer.sync_error() is None
 
@@ -188,7 +185,7 @@ def test_several_namespaces_sync_together(kind: Kind) -> None:
     informer = SharedInformer(source, queue=kind, backoff=QUICK)
     registration = informer.add_event_handler(story)
     with informer:
-        assert registration.wait_for_sync(WAIT)
+        assert registration.wait_for_sync(DEADLINE)
         assert story.of == {"a": [("add", "1", True)], "b": [("add", "2", True)]}
         assert source.wait_for_watches(2)
         source.delete_drop_watch(pod("a", "one"))
@@ -222,7 +219,7 @@ def test_handler_and_store_end_with_the_state_of_the_source(kind: Kind, steps: l
             elif (name in versions_in(source)) != step.startswith("add"):
                 getattr(source, step)(pod(name))
         # The open watch does not get this last change. So it has to be followed by a list.
-        assert source.wait_for_watches(1, WAIT)
+        assert source.wait_for_watches(1, DEADLINE)
         source.add_drop_watch(pod("last"))
         source.reset_watch()
         assert story.wait_for(versions_in(source)), (story.of, versions_in(source))

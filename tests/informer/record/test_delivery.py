@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from kubernetes import client
 
-from informer.rate_limited_log import LimitedLog
+from informer.rate_limited_log import rate_limited
 from informer.record import EventBroadcaster
 from informer.record.delivery import MAX_TRIES, Delivery, Shutdown
 from informer.record.sink_recording import core_pause, series_pause
@@ -62,7 +62,7 @@ class Setup:
         self.sink.fail = self._fail
         self.waits = Waits()
         self.shutdown = Shutdown()
-        log = LimitedLog(logging.getLogger("informer.record.delivery"), burst=100)
+        log = rate_limited(logging.getLogger("informer.record.delivery"), burst=100)
         self.delivery = Delivery(self.sink, core_pause(10.0, Half()), self.waits, self.shutdown, log)
 
     def _fail(self, verb: str, event: dict[str, Any]) -> Exception | None:
@@ -252,6 +252,6 @@ def test_an_untrusted_certificate_is_retried(make_sink: Any) -> None:
     sink = make_sink()
     errors = [ssl.SSLCertVerificationError("not yet valid"), None]
     sink.fail = lambda verb, event: errors.pop(0)
-    delivery = Delivery(sink, lambda tries: 0.0, SYSTEM_CLOCK, Shutdown(), LimitedLog(logging.getLogger("tests")))
+    delivery = Delivery(sink, lambda tries: 0.0, SYSTEM_CLOCK, Shutdown(), rate_limited(logging.getLogger("tests")))
     event = {"metadata": {"name": "a", "namespace": "n"}, "reason": "R"}
     assert delivery.deliver(event, None).answer is not None

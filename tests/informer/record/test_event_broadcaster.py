@@ -18,10 +18,10 @@ from kubernetes import client
 
 from informer import Object
 from informer.record import EventBroadcaster, EventRecorder, event_broadcaster
+from tests.support.waiting import DEADLINE
 from watch import Channel, ChannelClosedError, FakeClock
 from watch.concurrency import Latch
 
-DEADLINE = 10.0
 POD = {
     "apiVersion": "v1",
     "kind": "Pod",
@@ -275,10 +275,10 @@ def test_events_beyond_the_queue_are_dropped_and_logged(caplog: pytest.LogCaptur
     with EventBroadcaster() as broadcaster:
         inner = broadcaster._broadcaster
         with inner._monitor:
-            inner._unfinished += 1001  # as if 1001 events waited
+            inner._undelivered += 1001  # as if 1001 events waited
         record(broadcaster.new_recorder("c"), "TooMany")
         with inner._monitor:
-            inner._unfinished -= 1001
+            inner._undelivered -= 1001
         assert "failed to record event 'TooMany' of c: the broadcaster's queue is full (1000 events)" in caplog.text
         assert broadcaster.dropped_events == 1
         record(broadcaster.new_recorder("c"), *["Again"] * 3)
@@ -366,7 +366,7 @@ def test_recording_in_a_forked_child_does_not_hang() -> None:
         held, go_on = threading.Event(), threading.Event()
 
         def hold():
-            with broadcaster._time._lock, broadcaster._limited._lock, broadcaster._lock, broadcaster._broadcaster._monitor:
+            with broadcaster._time._lock, broadcaster._limited.filters[0]._lock, broadcaster._lock, broadcaster._broadcaster._monitor:
                 held.set()
                 go_on.wait()
 

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from informer.record import EventBroadcaster, EventRecorder
+from tests.support.waiting import DEADLINE
 from watch import Channel
 from watch.concurrency import Worker
 
-DEADLINE = 10.0
 POD = {
     "apiVersion": "v1",
     "kind": "Pod",

@@ -20,10 +20,10 @@ from informer.record import (
     event_broadcaster,
     get_partial_reference,
 )
+from tests.support.waiting import DEADLINE
 from watch import ApiError, Channel, FakeClock
 from watch.concurrency import Latch
 
-DEADLINE = 10.0
 POD = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "foo", "namespace": "baz", "uid": "bar"}}
 CUT = ConnectionError("cut")
 

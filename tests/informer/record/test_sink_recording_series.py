@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from informer.rate_limited_log import LimitedLog
+from informer.rate_limited_log import rate_limited
 from informer.record import EventBroadcaster, EventRecorder, RecordedEvent
 from informer.record.delivery import Delivery, Shutdown
 from informer.record.event import make_event
@@ -45,7 +45,7 @@ def test_an_event_and_its_series_become_one_event(
 ) -> None:
     """Go: TestRecordEventToSink. In either order of writing there is one event, with the series."""
     sink = make_sink(GROUP)
-    delivery = Delivery(sink, lambda tries: 0.0, SYSTEM_CLOCK, Shutdown(), LimitedLog(logging.getLogger("tests")))
+    delivery = Delivery(sink, lambda tries: 0.0, SYSTEM_CLOCK, Shutdown(), rate_limited(logging.getLogger("tests")))
     for event in events:
         delivery.deliver(event, series_patch(event))
     (found,) = sink.stored.values()
@@ -55,7 +55,7 @@ def test_an_event_and_its_series_become_one_event(
 def test_a_series_whose_event_is_created_meanwhile_is_retried(make_sink: Any) -> None:
     """client-go source. Where the patch finds no event and the creation finds one, it is tried again."""
     sink = make_sink(GROUP)
-    delivery = Delivery(sink, lambda tries: 0.0, SYSTEM_CLOCK, Shutdown(), LimitedLog(logging.getLogger("tests")))
+    delivery = Delivery(sink, lambda tries: 0.0, SYSTEM_CLOCK, Shutdown(), rate_limited(logging.getLogger("tests")))
 
     def race(verb: str, event: dict[str, Any]) -> None:
         if verb == "create":
@@ -190,7 +190,7 @@ def test_events_are_written_without_sender_threads(make_sink: Any) -> None:
         if name == "event-sender":
             raise RuntimeError("can't create new thread at interpreter shutdown")
 
-    delivery = Delivery(sink, lambda tries: 0.0, SYSTEM_CLOCK, Shutdown(), LimitedLog(logging.getLogger("tests")))
+    delivery = Delivery(sink, lambda tries: 0.0, SYSTEM_CLOCK, Shutdown(), rate_limited(logging.getLogger("tests")))
     recording = SeriesRecording(delivery, SYSTEM_CLOCK, Signal(), start, lambda: None)
     reference = {"kind": "Pod", "name": "p"}
     event = make_event(reference, "Normal", "R", "m", nanoseconds=1, component="c", host="")
@@ -208,7 +208,7 @@ def test_an_event_that_an_idle_sender_cannot_take_gets_a_new_sender(make_sink: A
     """Of two events at once an idle sender takes one; the other gets a sender of its own."""
     started: list[str] = []
     delivery = Delivery(
-        make_sink(GROUP), lambda tries: 0.0, SYSTEM_CLOCK, Shutdown(), LimitedLog(logging.getLogger("tests"))
+        make_sink(GROUP), lambda tries: 0.0, SYSTEM_CLOCK, Shutdown(), rate_limited(logging.getLogger("tests"))
     )
     recording = SeriesRecording(
         delivery, SYSTEM_CLOCK, Signal(), lambda target, name: started.append(name), lambda: None

@@ -9,7 +9,7 @@ import pytest
 
 from informer import Backoff, Reflector, Store
 from informer.errors import InformerError
-from informer.rate_limited_log import LimitedLog
+from informer.rate_limited_log import rate_limited
 from informer.reflector.counts import ReflectorCounts
 from informer.reflector.health import Health, answer_of, describe_failure
 from watch import ApiError, Event
@@ -20,7 +20,7 @@ FORBIDDEN = ApiError(403, "Forbidden", "no", 3.0, details={"name": "x"})
 
 
 def health(clock: Any, on_failure: Any = None) -> Health:
-    made = Health("pods", clock, LimitedLog(logging.getLogger("informer.test")), ReflectorCounts(), on_failure)
+    made = Health("pods", clock, rate_limited(logging.getLogger("informer.test")), ReflectorCounts(), on_failure)
     made.begin()
     return made
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from informer.rate_limited_log import LimitedLog
+from informer.rate_limited_log import rate_limited
 from informer.reflector.resync import ResyncTimer
 from watch import FakeClock
 from watch.concurrency import Signal
@@ -18,7 +18,7 @@ PATIENCE = 10.0
 
 
 def timer(resync: Any, clock: FakeClock, *, stop: Any = None, should_resync: Any = None, period: float = PERIOD) -> Any:
-    limited = LimitedLog(logging.getLogger("informer.test"))
+    limited = rate_limited(logging.getLogger("informer.test"))
     stop = stop or Signal()
     return ResyncTimer(resync, period, should_resync, clock=clock, stop=stop, name="pods", limited=limited)
 

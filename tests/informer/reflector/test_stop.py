@@ -15,7 +15,7 @@ from watch import Event, FakeClock
 from watch.channel import Channel
 from watch.concurrency import Signal
 from watch.fake import FakeWatcher
-from watch.proxy import ProxyWatcher
+from watch.watcher import ProxyWatcher
 
 PROMPT = 0.5
 PODS = {"kind": "PodList", "apiVersion": "v1", "metadata": {"resourceVersion": "5"}, "items": []}

@@ -8,11 +8,10 @@ from typing import Any
 import pytest
 
 from informer.reflector.stop_scope import StopScope
-from watch import Channel, Event, WatchClosedError
+from watch import Channel, Event, ProxyWatcher, WatchClosedError
 from watch.concurrency import Signal
 from watch.errors import RequestCancelledError
 from watch.fake import FakeWatcher
-from watch.proxy import ProxyWatcher
 from watch.request_scope import current_scope
 
 PATIENCE = 10.0

@@ -9,7 +9,7 @@ import pytest
 
 from informer import DeletedFinalStateUnknown, Delta, DeltaType, InOrderFIFO, Store
 from informer.objects.entry import Undecodable
-from informer.rate_limited_log import LimitedLog
+from informer.rate_limited_log import rate_limited
 from informer.reflector.target import ReflectorTarget
 
 
@@ -45,7 +45,7 @@ def bookmark(version: str) -> Delta:
 
 
 def adapter(target: Any, **options: Any) -> ReflectorTarget:
-    return ReflectorTarget(target, "pods", LimitedLog(logging.getLogger("informer.test")), **options)
+    return ReflectorTarget(target, "pods", rate_limited(logging.getLogger("informer.test")), **options)
 
 
 def bad(name: str) -> Undecodable:

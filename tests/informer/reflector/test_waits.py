@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from informer import Backoff, Reflector, Store
-from informer.rate_limited_log import LimitedLog
+from informer.rate_limited_log import rate_limited
 from informer.reflector.config import ReflectorConfig
 from informer.reflector.counts import ReflectorCounts
 from informer.reflector.health import Health
@@ -26,7 +26,7 @@ def waits(clock: Any, monkeypatch: pytest.MonkeyPatch) -> Waits:
     """Waits of which those by the system's clock pass at once, too; they are found in `clock.waits` with the others."""
     monkeypatch.setattr("informer.reflector.waits.SYSTEM_CLOCK", clock)
     config = ReflectorConfig(clock=clock, backoff=Backoff(1, 8, jitter=0))
-    health = Health("pods", clock, LimitedLog(logging.getLogger("informer.test")), ReflectorCounts())
+    health = Health("pods", clock, rate_limited(logging.getLogger("informer.test")), ReflectorCounts())
     health.record_sync()
     return Waits(config, Random(1), None, health)
 

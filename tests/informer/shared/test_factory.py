@@ -1,4 +1,4 @@
-"""One informer for all who ask for the same, however they name it."""
+"""The factory: one informer per resource and selection, however the resource is named."""
 
 from __future__ import annotations
 
@@ -12,20 +12,19 @@ from kubernetes import client
 
 from informer import IndexConflictError, Object, SharedInformer, SharedInformerFactory, meta_namespace_index
 from informer.shared.factory_request import FactoryRequest
-
-PATIENCE = 20.0
+from tests.support.waiting import DEADLINE
 
 
 @dataclasses.dataclass
 class Labels:
-    """A model of one's own."""
+    """A user's model."""
 
     metadata: dict[str, Any]
 
 
 @pytest.fixture
 def api_client() -> client.ApiClient:
-    """Of a server that is not there: nothing listens on this port."""
+    """A client of a server that does not exist: nothing listens on this port."""
     return client.ApiClient(client.Configuration(host="http://127.0.0.1:9"))
 
 
@@ -47,8 +46,8 @@ def transform(obj: Any) -> Any:
     return obj
 
 
-def test_who_asks_for_the_same_gets_the_same(make_factory: Any, api_client: Any) -> None:
-    """client-go source. One informer for a resource, whether by name, by kind, by version or by list method."""
+def test_the_same_request_returns_the_same_informer(make_factory: Any, api_client: Any) -> None:
+    """client-go source. A resource has one informer, whether it is named by plural, kind, version or list method."""
     factory = make_factory()
     core, apps = client.CoreV1Api(api_client), client.AppsV1Api(api_client)
     pods = factory.informer("pods")
@@ -86,16 +85,27 @@ def test_who_asks_for_the_same_gets_the_same(make_factory: Any, api_client: Any)
     ],
     ids=lambda options: "-".join(f"{key}={getattr(value, '__name__', value)}" for key, value in options.items()),
 )
-def test_who_asks_for_something_else_gets_something_else(make_factory: Any, options: dict[str, Any]) -> None:
-    """Whatever changes what is in the cache makes another informer, which is shared as well."""
+def test_a_different_request_makes_another_informer(make_factory: Any, options: dict[str, Any]) -> None:
+    """Whatever changes the contents of the cache makes another informer, which is shared as well."""
     factory = make_factory()
     other = factory.informer("pods", **options)
     assert other is not factory.informer("pods")
     assert factory.informer("pods", **options) is other
 
 
+def test_a_model_class_selects_the_group_in_its_name(make_factory: Any) -> None:
+    """CoreV1Event and EventsV1Event are two resources of the same kind; ResourceV1ResourceClaim is a resource too."""
+    factory = make_factory()
+    assert factory.informer(client.CoreV1Event) is factory.informer("v1/events", model=client.CoreV1Event)
+    events = factory.informer(client.EventsV1Event)
+    assert events is factory.informer("events.events.k8s.io", model=client.EventsV1Event)
+    if hasattr(client, "ResourceV1ResourceClaim"):  # from version 34 of the official client on
+        claims = factory.informer(client.ResourceV1ResourceClaim)
+        assert claims is factory.informer("ResourceClaim", model=client.ResourceV1ResourceClaim)
+
+
 def test_another_cluster_is_another_informer(make_factory: Any) -> None:
-    """A list method is of its own client, whatever the factory's is."""
+    """A list method uses its own client, not the factory's."""
     factory = make_factory()
     elsewhere = client.CoreV1Api(client.ApiClient(client.Configuration(host="http://127.0.0.1:8")))
     other = factory.informer(elsewhere.list_pod_for_all_namespaces)
@@ -103,8 +113,8 @@ def test_another_cluster_is_another_informer(make_factory: Any) -> None:
     assert factory.informer(elsewhere.list_pod_for_all_namespaces) is other
 
 
-def test_the_factorys_options_hold_where_nothing_else_is_said(make_factory: Any, api_client: Any) -> None:
-    """client-go source. Namespace, transform and resync period are each informer's, unless it has its own."""
+def test_the_factorys_options_are_the_informers_defaults(make_factory: Any, api_client: Any) -> None:
+    """client-go source. An informer has the factory's namespace, transform and resync period, unless it has its own."""
     core = client.CoreV1Api(api_client)
     factory = make_factory(namespace="ns", transform=transform, resync_period=30)
     pods = factory.informer("pods")
@@ -113,12 +123,13 @@ def test_the_factorys_options_hold_where_nothing_else_is_said(make_factory: Any,
     assert factory.informer("pods", transform=lambda obj: obj) is not pods
     assert factory.informer(core.list_namespaced_pod) is pods
     assert factory.informer("nodes") is factory.informer(core.list_node)
-    assert pods._resync_period == 30
-    assert factory.informer("services", resync_period=5)._resync_period == 5
+    services = factory.informer("services", resync_period=5)
+    assert pods.add_event_handler(on_add=print).subscription.resync.requested == 30
+    assert services.add_event_handler(on_add=print).subscription.resync.requested == 5
 
 
 def test_a_transform_need_not_be_hashable(make_factory: Any) -> None:
-    """Then it is the same as itself only."""
+    """Then only the very same transform is the same request."""
 
     class Unhashable:
         __hash__ = None  # type: ignore[assignment]
@@ -132,7 +143,7 @@ def test_a_transform_need_not_be_hashable(make_factory: Any) -> None:
 
 
 def test_indexers_that_are_missing_are_added(make_factory: Any) -> None:
-    """Each who asks finds the indices that it named; another function of the same name is a conflict."""
+    """A second request adds its indexers; another function of the same name is a conflict."""
     factory = make_factory()
     informer = factory.informer("pods", indexers={"namespace": meta_namespace_index})
     function = lambda obj: [obj.name]  # noqa: E731
@@ -146,7 +157,7 @@ def test_indexers_that_are_missing_are_added(make_factory: Any) -> None:
 
 
 def test_start_starts_what_was_not_started(make_factory: Any) -> None:
-    """client-go source. It may be called again, for those that were added since."""
+    """client-go source. It may be called again for informers that were added since."""
     factory = make_factory()
     first = factory.informer("pods")
     assert not first.is_started()
@@ -159,11 +170,11 @@ def test_start_starts_what_was_not_started(make_factory: Any) -> None:
 
 
 def test_a_factory_that_was_shut_down_makes_and_starts_nothing(make_factory: Any) -> None:
-    """client-go source. Its informers have ended, and it says "stopped"."""
+    """client-go source. Its informers have ended, and the error says "stopped"."""
     factory = make_factory()
     informers = [factory.informer("pods"), factory.informer("services")]
     factory.start()
-    assert factory.shutdown(PATIENCE) is True
+    assert factory.shutdown(DEADLINE) is True
     assert all(informer.is_stopped() for informer in informers)
     with pytest.raises(RuntimeError, match="stopped"):
         factory.informer("pods")
@@ -182,14 +193,14 @@ def test_with_starts_and_shuts_down(make_factory: Any) -> None:
     assert informer.is_stopped()
 
 
-def test_the_time_of_a_shutdown_is_that_of_all_together(make_factory: Any) -> None:
-    """Handlers that hang in several informers cost the time-out once."""
+def test_the_time_out_of_a_shutdown_is_for_all_informers_together(make_factory: Any) -> None:
+    """Hanging handlers of several informers cost the time-out once."""
     factory = make_factory()
     go, entered = threading.Event(), threading.Semaphore(0)
 
     def hang(obj: Any) -> None:
         entered.release()
-        go.wait(PATIENCE)
+        go.wait(DEADLINE)
 
     informers = [factory.informer("pods", label_selector=f"n={number}") for number in range(5)]
     for informer in informers:
@@ -197,19 +208,19 @@ def test_the_time_of_a_shutdown_is_that_of_all_together(make_factory: Any) -> No
         informer.indexer.add(Object.from_dict({"metadata": {"name": "a"}}))
         informer.start()
         informer.add_event_handler(on_add=hang)
-        assert entered.acquire(timeout=PATIENCE)
+        assert entered.acquire(timeout=DEADLINE)
     timer = threading.Timer(1.5, go.set)
     timer.start()
     assert factory.shutdown(0.2) is False
     assert not go.is_set()
     go.set()
     timer.cancel()
-    timer.join(PATIENCE)
-    assert factory.shutdown(PATIENCE) is True
+    timer.join(DEADLINE)
+    assert factory.shutdown(DEADLINE) is True
 
 
 def test_a_removed_informer_is_made_anew(make_factory: Any) -> None:
-    """It is stopped; the next who asks gets another, and removing twice is harmless."""
+    """It is stopped, the next request makes a new one, and removing twice is harmless."""
     factory = make_factory()
     informer = factory.informer("pods")
     factory.start()
@@ -222,8 +233,8 @@ def test_a_removed_informer_is_made_anew(make_factory: Any) -> None:
     assert again.is_started()
 
 
-def test_an_informer_that_somebody_stopped_is_made_anew(make_factory: Any) -> None:
-    """A stopped informer is of no use to the next who asks."""
+def test_a_stopped_informer_is_made_anew(make_factory: Any) -> None:
+    """The next request does not return an informer that was stopped."""
     factory = make_factory()
     informer = factory.informer("pods")
     informer.stop()
@@ -231,7 +242,7 @@ def test_an_informer_that_somebody_stopped_is_made_anew(make_factory: Any) -> No
 
 
 def test_only_started_informers_are_waited_for(make_factory: Any) -> None:
-    """client-go source. Each of them, and whether it has synced; one that was stopped keeps nobody waiting."""
+    """client-go source. The result says for each whether it has synced; a stopped one does not delay the others."""
     factory = make_factory()
     assert factory.wait_for_cache_sync() == {}
     started, stopped = factory.informer("pods"), factory.informer("services")
@@ -243,7 +254,7 @@ def test_only_started_informers_are_waited_for(make_factory: Any) -> None:
 
 
 def test_a_stop_event_ends_the_wait(make_factory: Any, run: Any) -> None:
-    """client-go source. As soon as it is set, and however many informers there are."""
+    """client-go source. It ends the wait for all informers at once."""
     factory = make_factory()
     informers = [factory.informer(resource) for resource in ("pods", "services")]
     factory.start()
@@ -255,15 +266,15 @@ def test_a_stop_event_ends_the_wait(make_factory: Any, run: Any) -> None:
     assert factory.wait_for_cache_sync(stop=stop) == dict.fromkeys(informers, False)
 
 
-def test_threads_that_ask_at_once_get_the_same(make_factory: Any) -> None:
-    """However many ask at a time, one informer is made."""
+def test_concurrent_requests_return_the_same_informer(make_factory: Any) -> None:
+    """However many threads request it, one informer is made."""
     factory = make_factory()
     found: list[SharedInformer[Any]] = []
     threads = [threading.Thread(target=lambda: found.append(factory.informer("pods"))) for _ in range(20)]
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(PATIENCE)
+        thread.join(DEADLINE)
     assert len(found) == 20
     assert len(set(found)) == 1
 
@@ -274,12 +285,12 @@ def test_threads_that_ask_at_once_get_the_same(make_factory: Any) -> None:
 @pytest.mark.parametrize(
     ("resource", "options", "error", "text"),
     [
-        ("a/b/c/d", {}, ValueError, "is no name of a resource"),
+        ("a/b/c/d", {}, ValueError, "is not the name of a resource"),
         (3, {}, TypeError, "a resource is a name such as 'pods'"),
-        (print, {}, TypeError, "is no list method of the official client"),
-        (dict, {}, TypeError, "dict is no official model class of a resource"),
-        (client.V1PodSpec, {}, TypeError, "V1PodSpec is no official model class of a resource"),
-        (client.V1PodTemplateSpec, {}, TypeError, "V1PodTemplateSpec is no official model class of a resource"),
+        (print, {}, TypeError, "is not a list method of the official client"),
+        (dict, {}, TypeError, "dict is not an official model class of a resource"),
+        (client.V1PodSpec, {}, TypeError, "V1PodSpec is not an official model class of a resource"),
+        (client.V1PodTemplateSpec, {}, TypeError, "V1PodTemplateSpec is not an official model class of a resource"),
         ("pods", {"resync": 5}, TypeError, "an informer has no option resync"),
         ("pods", {"namespace": []}, ValueError, "namespace must be"),
         ("pods", {"namespace": [""]}, ValueError, "namespace must be"),
@@ -294,10 +305,10 @@ def test_threads_that_ask_at_once_get_the_same(make_factory: Any) -> None:
         ("list_pod_for_all_namespaces", {"metadata_only": True}, TypeError, "metadata_only needs the resource"),
     ],
 )
-def test_what_does_not_fit_is_refused_at_once(
+def test_invalid_requests_are_refused(
     make_factory: Any, api_client: Any, resource: Any, options: Any, error: Any, text: str
 ) -> None:
-    """The message says what is wrong; nothing is made."""
+    """The message says what is wrong, and no informer is made."""
     if isinstance(resource, str) and resource.startswith("list_"):
         resource = getattr(client.CoreV1Api(api_client), resource)
     factory = make_factory()
@@ -307,7 +318,7 @@ def test_what_does_not_fit_is_refused_at_once(
 
 
 def test_a_method_for_all_namespaces_is_too_much_for_a_factory_of_one(make_factory: Any, api_client: Any) -> None:
-    """What is limited to a namespace is not quietly widened."""
+    """A factory's namespace is not silently widened."""
     factory = make_factory(namespace="ns")
     with pytest.raises(ValueError, match="is not limited to namespace='ns'"):
         factory.informer(client.CoreV1Api(api_client).list_pod_for_all_namespaces)
@@ -321,8 +332,8 @@ def test_a_factory_of_several_namespaces_needs_names(make_factory: Any, api_clie
     assert factory.informer("pods") is factory.informer("pods", namespace=["b", "a"])
 
 
-def test_a_wish_names_its_list_watch(api_client: Any) -> None:
-    """Namespace and selectors reach it, whichever way the resource is named."""
+def test_namespace_and_selectors_reach_the_list_watch(api_client: Any) -> None:
+    """However the resource is named."""
     for resource in ("pods", client.CoreV1Api(api_client).list_namespaced_pod):
         request = FactoryRequest(
             api_client,
@@ -338,11 +349,11 @@ def test_a_wish_names_its_list_watch(api_client: Any) -> None:
 
 
 def test_options_that_come_too_late_are_logged(make_factory: Any, caplog: pytest.LogCaptureFixture) -> None:
-    """Whoever asks second gets the informer of the first, and is told what has no effect; indexers have one."""
+    """A second request returns the existing informer; differing options are logged and ignored, indexers are added."""
     factory = make_factory()
     made = factory.informer("pods", page_size=100)
     with caplog.at_level("WARNING", "informer.shared.factory"):
         assert factory.informer("pods", page_size=100, indexers={"namespace": meta_namespace_index}) is made
         assert caplog.messages == []
         assert factory.informer("pods", queue="delta", page_size=200) is made
-    assert caplog.messages == ["informer pods is there already, made without this: page_size, queue has no effect"]
+    assert caplog.messages == ["informer pods exists already with other options: page_size, queue has no effect"]

@@ -1,4 +1,4 @@
-"""How an informer begins and ends, in every state and from every thread."""
+"""How an informer starts and stops, in every state and from every thread."""
 
 from __future__ import annotations
 
@@ -12,10 +12,9 @@ import pytest
 
 from informer import ListWatch, ObjectList, SharedInformer
 from informer.testing.fake_source import FakeControllerSource
+from tests.support.waiting import DEADLINE
 from watch import ApiError, Channel, FakeWatcher
 from watch.concurrency import Signal
-
-PATIENCE = 20.0
 
 Make = Callable[..., SharedInformer[Any]]
 Pod = Callable[..., dict[str, Any]]
@@ -26,11 +25,11 @@ def threads_of(informer: SharedInformer[Any]) -> list[str]:
 
 
 def blocking_source(entered: threading.Event, go: threading.Event) -> ListWatch[Any]:
-    """A list function that hangs until it is let go."""
+    """A list function that blocks until `go` is set."""
 
     def hang(options: Any) -> ObjectList[Any]:
         entered.set()
-        go.wait(PATIENCE)
+        go.wait(DEADLINE)
         return ObjectList([], "1")
 
     return ListWatch(hang, lambda options: FakeWatcher(), supports_watch_list=False)
@@ -40,18 +39,18 @@ def blocking_source(entered: threading.Event, go: threading.Event) -> ListWatch[
 
 
 def test_stop_leaves_no_thread(make_informer: Make, recorder: Any, queue: str) -> None:
-    """Go: TestShutdown. With handlers added before the start and after it nothing is left running."""
+    """Go: TestShutdown. Neither the reader thread nor threads of early and late handlers are left."""
     informer = make_informer(FakeControllerSource(), queue=queue, name="shutdown", resync_period=1)
     informer.add_event_handler(recorder())
     informer.start()
     informer.add_event_handler(recorder())
     assert threads_of(informer)
-    assert informer.stop(PATIENCE) is True
+    assert informer.stop(DEADLINE) is True
     assert threads_of(informer) == []
 
 
 def test_an_informer_that_never_ran_stops(make_informer: Make, recorder: Any) -> None:
-    """Go: TestShutdown. Its handlers were never started, and there is nothing to wait for."""
+    """Go: TestShutdown. Its handlers have no threads, so the stop does not wait."""
     informer = make_informer(FakeControllerSource())
     registration = informer.add_event_handler(recorder())
     assert informer.stop() is True
@@ -61,16 +60,16 @@ def test_an_informer_that_never_ran_stops(make_informer: Make, recorder: Any) ->
 
 
 def test_stopping_twice_is_harmless(make_informer: Make) -> None:
-    """A second stop finds everything ended."""
+    """The second stop returns True."""
     informer = make_informer(FakeControllerSource())
     informer.start()
-    assert informer.stop(PATIENCE)
+    assert informer.stop(DEADLINE)
     assert informer.stop(0)
 
 
 @pytest.mark.parametrize("first", ["never started", "started"])
 def test_a_stopped_informer_does_not_start_again(make_informer: Make, first: str) -> None:
-    """Starting after a stop is a RuntimeError that says "stopped", whatever came before, and so is running."""
+    """`start` and `run` after a stop raise a RuntimeError that says "stopped"."""
     informer = make_informer(FakeControllerSource())
     if first == "started":
         informer.start()
@@ -88,11 +87,11 @@ def test_a_running_informer_does_not_start_again(make_informer: Make) -> None:
         with pytest.raises(RuntimeError, match="already started"):
             again()
     assert not informer.is_stopped()
-    assert informer.wait_for_sync(PATIENCE)
+    assert informer.wait_for_sync(DEADLINE)
 
 
-def test_a_stopped_informer_takes_nothing_in(make_informer: Make, recorder: Any) -> None:
-    """Go: TestAddOnStoppedSharedInformer. Handlers, streams and indexers are refused, with what and why."""
+def test_a_stopped_informer_refuses_additions(make_informer: Make, recorder: Any) -> None:
+    """Go: TestAddOnStoppedSharedInformer. The errors for handlers, streams and indexers name what was not added and why."""
     informer = make_informer(FakeControllerSource())
     informer.start()
     informer.stop()
@@ -107,17 +106,17 @@ def test_a_stopped_informer_takes_nothing_in(make_informer: Make, recorder: Any)
 
 
 def test_with_starts_and_stops(make_informer: Make) -> None:
-    """The block runs with a started informer, and what is raised in it comes out."""
+    """The block runs with a started informer, and an exception of the block comes out."""
     informer = make_informer(FakeControllerSource())
     with pytest.raises(KeyError), informer as entered:
         assert entered is informer
-        assert informer.wait_for_sync(PATIENCE)
+        assert informer.wait_for_sync(DEADLINE)
         raise KeyError
     assert informer.is_stopped()
 
 
 def test_setters_are_for_before_the_start(make_informer: Make) -> None:
-    """client-go source. Transform and watch error handler cannot be set once it has started."""
+    """client-go source. `set_transform` and `set_watch_error_handler` raise after it."""
     informer = make_informer(FakeControllerSource())
     informer.set_transform(lambda obj: obj)
     informer.set_watch_error_handler(lambda informer, error: None)
@@ -129,7 +128,7 @@ def test_setters_are_for_before_the_start(make_informer: Make) -> None:
 
 
 def test_setters_and_handlers_race_with_the_start(make_informer: Make, recorder: Any) -> None:
-    """Go: TestSharedInformerStartRace. Whatever comes first, nothing fails but with "already started"."""
+    """Go: TestSharedInformerStartRace. In whatever order they come, the only error is "already started"."""
     for _ in range(20):
         informer = make_informer(FakeControllerSource())
         errors: list[BaseException] = []
@@ -156,10 +155,10 @@ def test_setters_and_handlers_race_with_the_start(make_informer: Make, recorder:
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(PATIENCE)
+            thread.join(DEADLINE)
         assert errors == []
-        assert informer.handlers[0].wait_for_sync(PATIENCE)
-        assert informer.stop(PATIENCE)
+        assert informer.handlers[0].wait_for_sync(DEADLINE)
+        assert informer.stop(DEADLINE)
 
 
 # Stopping from within
@@ -201,21 +200,21 @@ def stop_from_index_function(informer: SharedInformer[Any], stop: Callable[[], N
 def test_a_stop_from_the_informers_own_threads_does_not_wait(
     make_informer: Make, pod: Pod, queue: str, arrange: Any, drain: bool
 ) -> None:
-    """Wherever it is called from inside it is False at once, and everything ends all the same."""
+    """It returns False at once, and everything ends all the same."""
     source = FakeControllerSource()
     source.add(pod("a"))
     informer = make_informer(source, queue=queue, name="inside")
     answers: Channel[bool] = Channel(None)
     arrange(informer, lambda: answers.put(informer.stop(None, drain=drain)))
     informer.start()
-    assert answers.get(PATIENCE) is False
-    assert informer.stop(PATIENCE) is True
+    assert answers.get(DEADLINE) is False
+    assert informer.stop(DEADLINE) is True
     assert threads_of(informer) == []
 
 
 @pytest.mark.parametrize("what", ["list", "watch"])
 def test_a_stop_from_the_watch_error_handler_does_not_wait(make_informer: Make, what: str) -> None:
-    """A failed list or watch may be the reason to stop."""
+    """An error handler may stop the informer after a failed list or watch."""
     source = FakeControllerSource()
     setattr(source, f"{what}_error", ApiError(403, "Forbidden", "no"))
     answers: Channel[bool] = Channel(None)
@@ -225,12 +224,12 @@ def test_a_stop_from_the_watch_error_handler_does_not_wait(make_informer: Make, 
 
     informer = make_informer(source, watch_error_handler=give_up)
     informer.start()
-    assert answers.get(PATIENCE) is False
-    assert informer.stop(PATIENCE) is True
+    assert answers.get(DEADLINE) is False
+    assert informer.stop(DEADLINE) is True
 
 
 def test_a_stop_on_the_thread_of_a_further_namespace_does_not_wait(make_informer: Make, pod: Pod) -> None:
-    """Each namespace has a reader's thread, and all of them are the informer's own."""
+    """The reader threads of all namespaces belong to the informer."""
     source = FakeControllerSource(namespaces=["one", "two"])
     source.add(pod("a", namespace="two"))
     answers: Channel[bool] = Channel(None)
@@ -241,8 +240,8 @@ def test_a_stop_on_the_thread_of_a_further_namespace_does_not_wait(make_informer
 
     informer = make_informer(source, transform=transform)
     informer.start()
-    assert answers.get(PATIENCE) is False
-    assert informer.stop(PATIENCE) is True
+    assert answers.get(DEADLINE) is False
+    assert informer.stop(DEADLINE) is True
 
 
 def test_a_stop_in_a_removed_handler_does_not_wait(make_informer: Make, pod: Pod) -> None:
@@ -258,26 +257,26 @@ def test_a_stop_in_a_removed_handler_does_not_wait(make_informer: Make, pod: Pod
 
     registration = informer.add_event_handler(on_add=leave)
     informer.start()
-    assert answers.get(PATIENCE) is False
-    assert informer.stop(PATIENCE) is True
+    assert answers.get(DEADLINE) is False
+    assert informer.stop(DEADLINE) is True
 
 
 # What a stop waits for
 
 
 def test_stop_says_that_a_handler_still_runs(make_informer: Make, make_gate: Any, pod: Pod) -> None:
-    """It is False while a call goes on, however often it is asked, and True once that has ended."""
+    """It returns False while a call goes on, and True once the call has ended."""
     source = FakeControllerSource()
     source.add(pod("a"))
     informer = make_informer(source)
     gate = make_gate()
     informer.add_event_handler(gate)
     informer.start()
-    gate.entered.get(PATIENCE)
+    gate.entered.get(DEADLINE)
     assert informer.stop(0.01) is False
     assert informer.stop(0) is False
     gate.go.set()
-    assert informer.stop(PATIENCE) is True
+    assert informer.stop(DEADLINE) is True
 
 
 def test_stop_waits_for_a_handler_that_was_removed(make_informer: Make, make_gate: Any, pod: Pod) -> None:
@@ -288,15 +287,15 @@ def test_stop_waits_for_a_handler_that_was_removed(make_informer: Make, make_gat
     gate = make_gate()
     registration = informer.add_event_handler(gate)
     informer.start()
-    gate.entered.get(PATIENCE)
+    gate.entered.get(DEADLINE)
     registration.remove(wait=False)
     assert informer.stop(0.01) is False
     gate.go.set()
-    assert informer.stop(PATIENCE) is True
+    assert informer.stop(DEADLINE) is True
 
 
 def test_stop_drops_what_was_not_delivered(make_informer: Make, make_gate: Any, pod: Pod, queue: str) -> None:
-    """After the call it is in a handler gets nothing more, not even what was taken with it."""
+    """After the call under way a handler is not called again, even for changes that were already taken."""
     source = FakeControllerSource()
     for name in "abc":
         source.add(pod(name))
@@ -304,18 +303,18 @@ def test_stop_drops_what_was_not_delivered(make_informer: Make, make_gate: Any, 
     gate = make_gate()
     registration = informer.add_event_handler(gate)
     informer.start()
-    assert gate.entered.get(PATIENCE) == "a"
-    assert informer.wait_for_sync(PATIENCE)
+    assert gate.entered.get(DEADLINE) == "a"
+    assert informer.wait_for_sync(DEADLINE)
     informer.stop(0)
     assert registration.backlog_size == 0
     gate.go.set()
-    assert informer.stop(PATIENCE)
+    assert informer.stop(DEADLINE)
     assert (len(gate.entered), len(gate.left)) == (0, 1)
     assert not registration.has_synced()
 
 
 def test_stop_with_drain_delivers_what_waits(make_informer: Make, make_gate: Any, pod: Pod, queue: str) -> None:
-    """Handlers get everything that was read before the stop, whatever has been taken already."""
+    """Handlers get every change that was read before the stop."""
     source = FakeControllerSource()
     for name in "abc":
         source.add(pod(name))
@@ -323,18 +322,18 @@ def test_stop_with_drain_delivers_what_waits(make_informer: Make, make_gate: Any
     gate = make_gate()
     informer.add_event_handler(gate)
     informer.start()
-    assert gate.entered.get(PATIENCE) == "a"
+    assert gate.entered.get(DEADLINE) == "a"
     assert source.wait_for_watches()
     source.add(pod("d"))
-    assert informer.wait_for_resource_version("4", PATIENCE)
+    assert informer.wait_for_resource_version("4", DEADLINE)
     assert informer.stop(0, drain=True) is False
     gate.go.set()
-    assert informer.stop(PATIENCE, drain=True) is True
+    assert informer.stop(DEADLINE, drain=True) is True
     assert [gate.left.get(0) for _ in range(4)] == ["a", "b", "c", "d"]
 
 
 def test_a_second_stop_may_drop_what_the_first_would_drain(make_informer: Make, make_gate: Any, pod: Pod) -> None:
-    """Whoever has no more patience stops again without drain."""
+    """A stop without drain ends a drain under way."""
     source = FakeControllerSource()
     for name in "abc":
         source.add(pod(name))
@@ -342,38 +341,38 @@ def test_a_second_stop_may_drop_what_the_first_would_drain(make_informer: Make, 
     gate = make_gate()
     informer.add_event_handler(gate)
     informer.start()
-    gate.entered.get(PATIENCE)
+    gate.entered.get(DEADLINE)
     informer.stop(0.01, drain=True)
     informer.stop(0)
     gate.go.set()
-    assert informer.stop(PATIENCE)
+    assert informer.stop(DEADLINE)
     assert len(gate.left) == 1
 
 
 def test_drain_does_not_wait_for_a_list_that_hangs(make_informer: Make, recorder: Any) -> None:
-    """With a user's function that does not return the handlers' threads still end."""
+    """The handlers' threads end although the reader thread hangs in a user's function."""
     entered, go = threading.Event(), threading.Event()
     informer = make_informer(blocking_source(entered, go), name="hangs")
     informer.add_event_handler(recorder())
     informer.start()
-    assert entered.wait(PATIENCE)
+    assert entered.wait(DEADLINE)
     assert informer.stop(0.05, drain=True) is False
     left = [t for t in threading.enumerate() if t.name == "hangs-handler"]
     for thread in left:
-        thread.join(PATIENCE)
+        thread.join(DEADLINE)
         assert not thread.is_alive()
     go.set()
-    assert informer.stop(PATIENCE) is True
+    assert informer.stop(DEADLINE) is True
 
 
-def test_a_hanging_watcher_keeps_nobody_waiting(make_informer: Make, recorder: Any) -> None:
-    """A user's watcher whose stop does not return delays neither handlers nor waiters."""
+def test_a_watcher_whose_stop_hangs_delays_no_other_thread(make_informer: Make, recorder: Any) -> None:
+    """Handlers and waiting threads end although a user's watcher does not stop."""
     stopping, go = threading.Event(), threading.Event()
 
     class Sticky(FakeWatcher):
         def stop(self) -> None:
             stopping.set()
-            go.wait(PATIENCE)
+            go.wait(DEADLINE)
             super().stop()
 
     opened = threading.Event()
@@ -385,15 +384,15 @@ def test_a_hanging_watcher_keeps_nobody_waiting(make_informer: Make, recorder: A
     informer = make_informer(ListWatch(lambda options: ObjectList([], "1"), watch, supports_watch_list=False))
     stream = informer.events()
     informer.start()
-    assert opened.wait(PATIENCE)
+    assert opened.wait(DEADLINE)
     stopper = threading.Thread(target=informer.stop)
     stopper.start()
-    assert stopping.wait(PATIENCE)
+    assert stopping.wait(DEADLINE)
     assert list(stream) == []
     assert informer.is_stopped()
     assert not informer.wait_for_resource_version("99")
     go.set()
-    stopper.join(PATIENCE)
+    stopper.join(DEADLINE)
 
 
 # Running with a stop event
@@ -407,27 +406,27 @@ def test_run_ends_when_its_event_is_set(make_informer: Make, recorder: Any, make
     stop = make_event()
     runner = threading.Thread(target=lambda: informer.run(stop), name="the runner")
     runner.start()
-    assert registration.wait_for_sync(PATIENCE)
+    assert registration.wait_for_sync(DEADLINE)
     stop.set()
-    runner.join(PATIENCE)
+    runner.join(DEADLINE)
     assert not runner.is_alive()
     assert informer.is_stopped()
     assert threads_of(informer) == []
 
 
 def test_run_ends_when_the_informer_is_stopped(make_informer: Make) -> None:
-    """A stop from elsewhere ends it as well."""
+    """`stop` from another thread ends it too."""
     informer = make_informer(FakeControllerSource())
     runner = threading.Thread(target=lambda: informer.run(threading.Event()))
     runner.start()
-    assert informer.wait_for_sync(PATIENCE)
+    assert informer.wait_for_sync(DEADLINE)
     informer.stop()
-    runner.join(PATIENCE)
+    runner.join(DEADLINE)
     assert not runner.is_alive()
 
 
 def test_run_with_an_event_that_is_set_already_ends_at_once(make_informer: Make) -> None:
-    """It starts and stops."""
+    """The informer starts and stops."""
     informer = make_informer(FakeControllerSource())
     stop = threading.Event()
     stop.set()
@@ -445,18 +444,18 @@ def test_run_waits_for_its_handlers(make_informer: Make, make_gate: Any, pod: Po
     stop = threading.Event()
     runner = threading.Thread(target=lambda: informer.run(stop))
     runner.start()
-    gate.entered.get(PATIENCE)
+    gate.entered.get(DEADLINE)
     stop.set()
     runner.join(0.1)
     assert runner.is_alive()
     gate.go.set()
-    runner.join(PATIENCE)
+    runner.join(DEADLINE)
     assert not runner.is_alive()
 
 
 @pytest.mark.parametrize("stop", [None, 3.0, object()], ids=["none", "seconds", "object"])
 def test_run_needs_an_event(make_informer: Make, stop: Any) -> None:
-    """Anything else is a TypeError, and nothing was started."""
+    """Anything else is a TypeError, and nothing is started."""
     informer = make_informer(FakeControllerSource())
     with pytest.raises(TypeError, match=r"stop must be a threading\.Event"):
         informer.run(stop)
@@ -464,7 +463,7 @@ def test_run_needs_an_event(make_informer: Make, stop: Any) -> None:
 
 
 class Subscribed(Signal):
-    """A stop event that says when it is waited for."""
+    """A stop event; `subscribed` is set when a thread waits for it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -478,13 +477,14 @@ class Subscribed(Signal):
 
 @pytest.mark.usefixtures("ctrl_c")
 def test_an_interrupted_run_ends_everything(make_informer: Make, recorder: Any) -> None:
-    """Ctrl-C while it waits comes out of it, and no thread is left."""
+    """KeyboardInterrupt comes out of `run`, and no thread is left."""
     informer = make_informer(FakeControllerSource(), name="interrupted")
     informer.add_event_handler(recorder())
     stop = Subscribed()
 
     def interrupt() -> None:
-        if stop.subscribed.wait(PATIENCE):
+        if stop.subscribed.wait(DEADLINE):
+            # Whether the main thread waits already cannot be seen from here.
             threading.Event().wait(0.05)
             signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
 
@@ -492,15 +492,15 @@ def test_an_interrupted_run_ends_everything(make_informer: Make, recorder: Any) 
     thread.start()
     with pytest.raises(KeyboardInterrupt):
         informer.run(stop)
-    thread.join(PATIENCE)
+    thread.join(DEADLINE)
     assert threads_of(informer) == []
 
 
 # Ends of other kinds
 
 
-def test_on_end_comes_when_the_last_thread_is_through(make_informer: Make, make_gate: Any, pod: Pod) -> None:
-    """As long as a handler runs it has not ended."""
+def test_on_end_is_called_when_the_last_thread_has_ended(make_informer: Make, make_gate: Any, pod: Pod) -> None:
+    """Not while a handler still runs."""
     source = FakeControllerSource()
     source.add(pod("a"))
     informer = make_informer(source)
@@ -509,11 +509,11 @@ def test_on_end_comes_when_the_last_thread_is_through(make_informer: Make, make_
     ended = threading.Event()
     informer.on_end(ended.set)
     informer.start()
-    gate.entered.get(PATIENCE)
+    gate.entered.get(DEADLINE)
     informer.stop(0)
     assert not ended.wait(0.05)
     gate.go.set()
-    assert ended.wait(PATIENCE)
+    assert ended.wait(DEADLINE)
     late = threading.Event()
     informer.on_end(late.set)
     assert late.is_set()
@@ -522,7 +522,7 @@ def test_on_end_comes_when_the_last_thread_is_through(make_informer: Make, make_
 def test_a_failed_start_leaves_nothing_running(
     make_informer: Make, recorder: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where the system has no more threads the start raises, and the informer has stopped."""
+    """If the system cannot start a thread, `start` raises, and the informer has stopped."""
     informer = make_informer(FakeControllerSource(), name="no-more")
     informer.add_event_handler(recorder())
     start = threading.Thread.start
@@ -536,12 +536,12 @@ def test_a_failed_start_leaves_nothing_running(
     with pytest.raises(RuntimeError, match="can't start new thread"):
         informer.start()
     assert informer.is_stopped()
-    assert informer.stop(PATIENCE) is True
+    assert informer.stop(DEADLINE) is True
     assert threads_of(informer) == []
 
 
 def test_a_handler_without_a_thread_is_not_added(make_informer: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the system has no more threads a late handler is refused, and collects nothing."""
+    """If the system cannot start a thread, a late handler is refused and collects no changes."""
     informer = make_informer(FakeControllerSource())
     informer.start()
 
@@ -553,17 +553,17 @@ def test_a_handler_without_a_thread_is_not_added(make_informer: Make, monkeypatc
         with pytest.raises(RuntimeError, match="can't start new thread"):
             informer.add_event_handler(on_add=print)
     assert informer.handlers == []
-    assert informer.stop(PATIENCE)
+    assert informer.stop(DEADLINE)
 
 
-def test_failures_of_the_watch_are_told_without_a_handler(
+def test_failed_watches_are_logged_without_an_error_handler(
     make_informer: Make, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """An informer that nobody asked for errors logs them."""
+    """An informer without `watch_error_handler` logs the errors."""
     source = FakeControllerSource()
     source.list_error = ApiError(500, "InternalError", "on fire")
     informer = make_informer(source)
     with caplog.at_level(logging.WARNING):
         informer.start()
-        assert informer.wait_for_sync(PATIENCE)
+        assert informer.wait_for_sync(DEADLINE)
     assert "on fire" in caplog.text

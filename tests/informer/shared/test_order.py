@@ -1,4 +1,4 @@
-"""Under load, from many threads: each handler's calls are a possible history, and end where the cache ends."""
+"""Under load from many threads, each handler's calls are a possible history and end where the cache ends."""
 
 from __future__ import annotations
 
@@ -12,16 +12,15 @@ import pytest
 
 from informer import Change, DeltaType, ResourceEventHandler, SharedInformer
 from informer.testing.fake_source import FakeControllerSource
+from tests.support.waiting import DEADLINE
 from watch import FakeClock
-
-PATIENCE = 30.0
 
 Make = Callable[..., SharedInformer[Any]]
 
 
 @pytest.fixture(autouse=True)
 def restless_threads() -> Iterator[None]:
-    """Threads take turns as often as the interpreter can make them."""
+    """Threads take turns as often as the interpreter allows."""
     before = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
     yield
@@ -37,7 +36,7 @@ def is_even(obj: Any) -> bool:
 
 
 class History:
-    """What a handler knows, built from nothing but its calls; it notes every call that cannot be."""
+    """What a handler knows from its calls alone; it notes every impossible call."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -79,7 +78,7 @@ class History:
 
 
 class ByFunctions(ResourceEventHandler[Any]):
-    """The same by the three functions, which are told less."""
+    """The same with three functions, which get less detail."""
 
     def __init__(self, history: History) -> None:
         self._history = history
@@ -118,14 +117,14 @@ class Cluster:
                 self._there.discard(name)
             else:
                 self._there.add(name)
-            # An event that was missed is only ever made up for by a relist.
+            # Only a relist makes up for an event that was missed.
             if missed or chance.random() < 0.01:
                 self.source.reset_watch()
             elif chance.random() < 0.05:
                 self.source.bookmark()
 
 
-def watchful(informer: SharedInformer[Any], histories: list[History], name: str, **options: Any) -> None:
+def add_watchful_handler(informer: SharedInformer[Any], histories: list[History], name: str, **options: Any) -> None:
     """Adds a handler of one of the kinds, whose calls become a history."""
     history = History(name)
     histories.append(history)
@@ -148,7 +147,7 @@ KINDS: dict[str, dict[str, Any]] = {
 
 
 def dawdling(snapshot: Callable[[], Any]) -> Callable[[], Any]:
-    """Gives the other threads every chance between the look at the cache and what is done with it."""
+    """Lets other threads run between a read of the cache and the use of what was read."""
 
     def look() -> Any:
         seen = snapshot()
@@ -163,7 +162,7 @@ CHANGES_A_ROUND = 300
 
 
 def come_and_go(informer: SharedInformer[Any], clock: FakeClock, over: threading.Event, faults: list[str]) -> None:
-    """Handlers that stay for a moment only, while resyncs become due."""
+    """Adds and removes handlers while resyncs become due."""
     while not over.is_set():
         transient = History("transient")
         registration = informer.add_event_handler(on_batch=transient.take)
@@ -175,8 +174,10 @@ def come_and_go(informer: SharedInformer[Any], clock: FakeClock, over: threading
 
 @pytest.mark.parametrize("seed", range(3))
 def test_every_handler_is_told_a_possible_history(make_informer: Make, queue: str, seed: int) -> None:
-    """client-go source. No add of what is known, nothing about what is not, nothing from the past, for early handlers
-    and for those that come and go under load; at the end each has what the cache has, and that is what the server has.
+    """client-go source. No impossible call, for early handlers and for passing ones.
+
+    A handler gets no add of a known object, no change of an unknown one, and no older version after a newer one. At the
+    end each handler knows the objects of the cache, which are those of the server.
     """
     cluster, clock = Cluster(seed), FakeClock()
     cluster.change(30)
@@ -188,7 +189,7 @@ def test_every_handler_is_told_a_possible_history(make_informer: Make, queue: st
 
     def join(when: str) -> None:
         for name, options in KINDS.items():
-            watchful(informer, histories, f"{when} {name}", **{"resync_period": 0, **options})
+            add_watchful_handler(informer, histories, f"{when} {name}", **{"resync_period": 0, **options})
 
     def write() -> None:
         while not over.is_set():
@@ -204,14 +205,14 @@ def test_every_handler_is_told_a_possible_history(make_informer: Make, queue: st
         thread.start()
     for number in range(ROUNDS):
         reached = int(informer.last_sync_resource_version or 0)
-        assert informer.wait_for_resource_version(str(reached + CHANGES_A_ROUND), PATIENCE)
+        assert informer.wait_for_resource_version(str(reached + CHANGES_A_ROUND), DEADLINE)
         join(f"late {number}")
     over.set()
     for thread in threads:
-        thread.join(PATIENCE)
+        thread.join(DEADLINE)
     cluster.source.reset_watch()
-    assert informer.wait_for_resource_version(cluster.source.resource_version, PATIENCE)
-    assert informer.stop(PATIENCE, drain=True)
+    assert informer.wait_for_resource_version(cluster.source.resource_version, DEADLINE)
+    assert informer.stop(DEADLINE, drain=True)
     assert faults + [fault for history in histories for fault in history.faults] == []
     server = cluster.source.objects()
     assert {key: informer.store.get_by_key(key) for key in informer.store} == server

@@ -1,4 +1,4 @@
-"""A relist that brings what is stored already, whatever else happens meanwhile: nobody is called, nothing is held twice."""
+"""A relist of unchanged objects, whatever happens meanwhile: no handler is called, no object is stored twice."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import pytest
 
 from informer import SharedInformer
 from informer.testing import FakeControllerSource
+from tests.support.waiting import DEADLINE
 from watch import FakeClock
 
 Make = Callable[..., SharedInformer[Any]]
-PATIENCE = 20.0
 COUNT = 10
 MIDDLE = "pod-4"
 
 
 class Interrupting:
-    """A transform during which something happens once, when some objects of a list have come and others have not."""
+    """A transform that runs a function once, in the middle of a list."""
 
     def __init__(self) -> None:
         self.action: Callable[[], object] | None = None
@@ -33,7 +33,7 @@ class Interrupting:
 
 @pytest.fixture(params=[None, ["one", "two"]], ids=["everything", "two namespaces"])
 def source(request: pytest.FixtureRequest, pod: Any) -> FakeControllerSource:
-    """A source whose lists are fresh copies; of all at once, or of each of two namespaces."""
+    """A source whose lists are fresh copies: of all namespaces at once, or of each of two."""
     source = FakeControllerSource(namespaces=request.param)
     for number in range(COUNT):
         source.add(pod(f"pod-{number}", ["one", "two"][number % 2]))
@@ -41,7 +41,7 @@ def source(request: pytest.FixtureRequest, pod: Any) -> FakeControllerSource:
 
 
 def relist(informer: SharedInformer[Any], source: FakeControllerSource, news: dict[str, Any]) -> None:
-    """Has everything listed once more, with one object of news, and waits until that is applied."""
+    """Causes a relist with one changed object, and waits until it is applied."""
     lists, number = len(source.list_calls), len(source.namespaces or (None,))
     assert source.wait_for_watches(number)
     source.add_drop_watch(news)
@@ -54,13 +54,13 @@ def relist(informer: SharedInformer[Any], source: FakeControllerSource, news: di
 def test_a_relist_of_the_same_is_silent_and_keeps_the_objects(
     make_informer: Make, recorder: Any, pod: Any, queue: str, source: FakeControllerSource, meanwhile: str
 ) -> None:
-    """Every handler sees each object once, and what readers hold stays shared with the cache."""
+    """Every handler sees each object once, and objects that readers hold stay shared with the cache."""
     transform, clock = Interrupting(), FakeClock()
     informer = make_informer(source, queue=queue, transform=transform, clock=clock, resync_period=60)
     plain, late = recorder(), recorder()
     informer.add_event_handler(plain, resync_period=0)
     informer.start()
-    assert informer.wait_for_sync(PATIENCE)
+    assert informer.wait_for_sync(DEADLINE)
     plain.take(COUNT)
     held = stored(informer)
     actions: dict[str, Callable[[], object]] = {
@@ -82,22 +82,22 @@ def test_a_relist_of_the_same_is_silent_and_keeps_the_objects(
 
 
 @pytest.mark.parametrize("meanwhile", ["a delete", "a clearance"])
-def test_what_is_taken_from_the_cache_during_a_relist_is_back_after_it(
+def test_an_object_deleted_from_the_cache_during_a_relist_is_back_after_it(
     make_informer: Make, pod: Any, queue: str, meanwhile: str
 ) -> None:
-    """A list is what the server has, though the cache no longer holds what stood for it a moment before."""
+    """The cache ends with what the server lists, although it dropped the equal object a moment before."""
     source, transform = FakeControllerSource(), Interrupting()
     for number in range(COUNT):
         source.add(pod(f"pod-{number}"))
     informer = make_informer(source, queue=queue, transform=transform)
     informer.start()
-    assert informer.wait_for_sync(PATIENCE)
+    assert informer.wait_for_sync(DEADLINE)
     held = stored(informer)
     taken = held["ns/pod-0"] if meanwhile == "a delete" else None
     indexer = informer.indexer
     transform.action = lambda: indexer.delete(taken) if taken is not None else indexer.replace([], "1")
     relist(informer, source, pod("news"))
-    assert informer.wait_for_resource_version(str(COUNT + 1), PATIENCE)
+    assert informer.wait_for_resource_version(str(COUNT + 1), DEADLINE)
     assert stored(informer).keys() == {*held, "ns/news"}
 
 

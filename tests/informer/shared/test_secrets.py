@@ -1,4 +1,4 @@
-"""What stands in a Secret, and what opens a server, comes out nowhere: not in logs, errors, or any object's words."""
+"""Data of Secrets and credentials appear nowhere: not in logs, errors or the text of any object."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from informer import (
     meta_namespace_key,
 )
 from informer.cache.change import Change
-from informer.listwatch.list_parser import ListFraming
+from informer.listwatch.list_parser import ListParser
 from informer.metrics import make_app
 from informer.objects.entry import Entry, Undecodable
 from informer.record import FakeRecorder
@@ -57,12 +57,12 @@ SECRET: dict[str, Any] = {
 
 
 def words_of(thing: Any) -> str:
-    """All that a thing says of itself."""
+    """Returns every text form of an object."""
     return f"{thing!r} {thing!s} {thing} {thing:}"
 
 
 def pages() -> str:
-    """All that is shown of this process's informers to whoever scrapes and probes it."""
+    """Returns the metrics and health pages about this process's informers."""
     app = make_app(registry=CollectorRegistry())
     answers = []
     for path in ("/metrics", "/readyz", "/healthz"):
@@ -73,7 +73,7 @@ def pages() -> str:
 
 
 def words_of_error(error: BaseException | None) -> str:
-    """All that an error says, with what stands behind it even where that is not shown."""
+    """Returns the text of an error and of its causes, including hidden ones."""
     said: list[str] = []
     while error is not None:
         said += [words_of(error), *traceback.format_exception(error), repr(getattr(error, "__notes__", None))]
@@ -84,7 +84,7 @@ def words_of_error(error: BaseException | None) -> str:
 
 @pytest.fixture(autouse=True)
 def nothing_is_logged(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    """At any level, by any logger; only what was logged is looked at, so a test that logs nothing says nothing here."""
+    """Checks the log of all loggers at all levels; a test that logs nothing proves nothing by it."""
     caplog.set_level(logging.DEBUG)
     for name in ("urllib3", "kubernetes", "watch", "informer"):
         logging.getLogger(name).setLevel(logging.DEBUG)
@@ -122,7 +122,7 @@ def _filled(queue: Any) -> Any:
     ],
 )
 def test_nothing_quotes_the_object_it_holds(thing: Any) -> None:
-    """In repr, str and format; pickles are allowed to."""
+    """repr, str and format do not quote it; pickles may."""
     assert PLANTED not in words_of(thing)
 
 
@@ -152,14 +152,14 @@ def test_nothing_quotes_the_object_it_holds(thing: Any) -> None:
     ],
 )
 def test_no_error_quotes_what_it_is_about(cause: Callable[[bytes], Any]) -> None:
-    """Nor does what stands behind it, shown or not."""
+    """Neither does a cause of the error, shown or hidden."""
     with pytest.raises(Exception) as caught:
         cause(_OBJECT.raw)
     assert PLANTED not in words_of_error(caught.value)
 
 
 def _listed(body: bytes) -> Any:
-    framing = ListFraming(Object.from_list_item, 1 << 20, on_bad_item=lambda raw, error: None)
+    framing = ListParser(Object.from_list_item, 1 << 20, on_bad_item=lambda raw, error: None)
     return [*framing.feed(body), *framing.finish()]
 
 
@@ -175,7 +175,7 @@ def _listed(body: bytes) -> Any:
     ],
 )
 def test_a_watch_that_does_not_decode_does_not_say_what_came(line: bytes, serve: Any) -> None:
-    """Its ERROR event names the mistake only."""
+    """Its ERROR event names only the mistake."""
     import urllib3
 
     server = serve(lambda _, connection: connection.answer(line + b"\n"))
@@ -191,7 +191,7 @@ class _Strict(msgspec.Struct):
 
 @pytest.mark.parametrize("model", [_Strict, None, dict], ids=["strict-model", "object", "dict"])
 def test_an_informer_of_secrets_tells_nothing_of_them(model: Any) -> None:
-    """With models that refuse them, transforms, index functions and handlers that raise, a transform's errors and all."""
+    """Even when models, transforms, index functions and handlers raise."""
 
     def fails(*_: Any) -> Any:
         raise ValueError("no")
@@ -218,7 +218,7 @@ def test_an_informer_of_secrets_tells_nothing_of_them(model: Any) -> None:
 
 
 def test_the_pages_show_no_password_of_an_address() -> None:
-    """They name the server of each informer, and what keeps it from its first list."""
+    """They name each informer's server, and what keeps it from its first list."""
     configuration = client.Configuration(host=f"http://user:{PLANTED}@127.0.0.1:1")
     informer = SharedInformer(ListWatch.for_resource(client.ApiClient(configuration), "secrets"), name="away")
     with informer:
@@ -242,7 +242,7 @@ def test_the_pages_show_no_password_of_an_address() -> None:
     ],
 )
 def test_no_error_of_a_request_has_a_credential_in_it(settings: dict[str, Any], serve: Any) -> None:
-    """Nobody is there, or the server refuses."""
+    """Whether no server listens or the server refuses."""
     refused = {"kind": "Status", "code": 403, "message": "no"}
     server = serve(lambda _, connection: connection.answer(refused, 403))
     with pytest.raises(Exception) as caught:
@@ -251,7 +251,7 @@ def test_no_error_of_a_request_has_a_credential_in_it(settings: dict[str, Any], 
 
 
 def test_a_mutation_report_names_the_object_and_not_what_changed() -> None:
-    """Of a Secret the difference is the secret."""
+    """The difference between two states of a Secret is secret."""
     detector = MutationDetector("secrets", enabled=True)
     secret = json.loads(json.dumps(SECRET))
     detector.add_object(secret)
@@ -262,7 +262,7 @@ def test_a_mutation_report_names_the_object_and_not_what_changed() -> None:
 
 
 def test_a_recorders_event_is_about_its_object_only() -> None:
-    """It holds a reference, not the object."""
+    """The event holds a reference, not the object."""
     recorder = FakeRecorder(10)
     recorder.event(_OBJECT, "Normal", "Reason", "message")
     assert PLANTED not in words_of(recorder.events.get(5))

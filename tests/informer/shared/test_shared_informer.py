@@ -1,4 +1,4 @@
-"""What an informer is made of: its cache, its indices, its transform, its resyncs, and what it refuses."""
+"""The parts of a shared informer: cache, indices, transform, resyncs, and which arguments it refuses."""
 
 from __future__ import annotations
 
@@ -22,9 +22,8 @@ from informer import (
     meta_namespace_index,
 )
 from informer.testing.fake_source import FakeControllerSource
+from tests.support.waiting import DEADLINE
 from watch import ApiError, Channel, FakeClock, FakeWatcher
-
-PATIENCE = 20.0
 
 Make = Callable[..., SharedInformer[Any]]
 Pod = Callable[..., dict[str, Any]]
@@ -42,18 +41,18 @@ def names(objects: Any) -> list[str]:
 
 
 def test_indices_follow_what_is_stored(make_informer: Make, pod: Pod, queue: str) -> None:
-    """Go: TestIndexer. An index from before the start and one added while it runs find the same objects."""
+    """Go: TestIndexer. An index from before the start and one added later find the same objects."""
     source = FakeControllerSource()
     source.add(pod("pod1", a="1", b="1"))
     source.add(pod("pod2", b="1"))
     informer = make_informer(source, queue=queue)
     informer.add_indexers({"labels": label_names})
     informer.start()
-    assert informer.wait_for_sync(PATIENCE)
+    assert informer.wait_for_sync(DEADLINE)
     assert names(informer.indexer.by_index("labels", "a")) == ["pod1"]
     assert source.wait_for_watches()
     source.add(pod("pod3", a="1"))
-    assert informer.wait_for_resource_version("3", PATIENCE)
+    assert informer.wait_for_resource_version("3", DEADLINE)
     assert names(informer.indexer.by_index("labels", "a")) == ["pod1", "pod3"]
     informer.add_indexers({"again": label_names})
     assert names(informer.lister.by_index("again", "a")) == ["pod1", "pod3"]
@@ -66,7 +65,7 @@ def test_indices_follow_what_is_stored(make_informer: Make, pod: Pod, queue: str
 def test_an_index_function_that_raises_leaves_its_object_out(
     make_informer: Make, recorder: Any, pod: Pod, queue: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The object is in the cache and shown to handlers, the index lacks it, and it is counted and logged."""
+    """The object is cached and shown to handlers, but not indexed; the failure is counted and logged."""
 
     def odd(obj: Any) -> list[str]:
         if obj["metadata"]["name"] == "bad":
@@ -81,7 +80,7 @@ def test_an_index_function_that_raises_leaves_its_object_out(
     registration = informer.add_event_handler(handler)
     with caplog.at_level(logging.ERROR):
         informer.start()
-        assert registration.wait_for_sync(PATIENCE)
+        assert registration.wait_for_sync(DEADLINE)
     assert names(informer.store.list()) == ["bad", "good"]
     assert names(informer.indexer.by_index("odd", "x")) == ["good"]
     assert len(handler.take(2)) == 2
@@ -89,14 +88,14 @@ def test_an_index_function_that_raises_leaves_its_object_out(
     assert "index odd failed for ns/bad" in caplog.text
 
 
-def test_readers_find_what_is_there(make_informer: Make, pod: Pod, queue: str) -> None:
-    """The lister reads by name, label and namespace, from the very cache that `indexer` and `store` are."""
+def test_the_lister_reads_the_cache(make_informer: Make, pod: Pod, queue: str) -> None:
+    """It reads by name, label and namespace; `indexer` and `store` are the same cache."""
     source = FakeControllerSource()
     source.add(pod("a", app="web"))
     source.add(pod("b", namespace="other", app="db"))
     informer = make_informer(source, queue=queue, indexers={"namespace": meta_namespace_index})
     with informer:
-        assert informer.wait_for_sync(PATIENCE)
+        assert informer.wait_for_sync(DEADLINE)
         assert informer.indexer is informer.store
         assert names(informer.lister.list("app=web")) == ["a"]
         assert names(informer.lister.list(namespace="other")) == ["b"]
@@ -106,18 +105,18 @@ def test_readers_find_what_is_there(make_informer: Make, pod: Pod, queue: str) -
 
 
 def test_the_cache_outlives_the_stop(make_informer: Make, pod: Pod) -> None:
-    """What was read stays readable."""
+    """It can still be read."""
     source = FakeControllerSource()
     source.add(pod("a"))
     informer = make_informer(source)
     with informer:
-        assert informer.wait_for_sync(PATIENCE)
+        assert informer.wait_for_sync(DEADLINE)
     assert names(informer.store.list()) == ["a"]
     assert informer.has_synced()
 
 
 def test_several_namespaces_are_one_cache(make_informer: Make, recorder: Any, pod: Pod, queue: str) -> None:
-    """Each namespace has a list and watch of its own; it has synced when all of them have."""
+    """Each namespace is listed and watched separately; the informer has synced when all have."""
     source = FakeControllerSource(namespaces=["one", "two"])
     source.add(pod("a", namespace="one"))
     source.add(pod("b", namespace="two"))
@@ -126,7 +125,7 @@ def test_several_namespaces_are_one_cache(make_informer: Make, recorder: Any, po
     handler = recorder()
     registration = informer.add_event_handler(handler)
     informer.start()
-    assert registration.wait_for_sync(PATIENCE)
+    assert registration.wait_for_sync(DEADLINE)
     assert sorted(call.key for call in handler.take(2)) == ["one/a", "two/b"]
     assert source.wait_for_watches(2)
     assert informer.is_watching
@@ -135,8 +134,8 @@ def test_several_namespaces_are_one_cache(make_informer: Make, recorder: Any, po
     assert names(informer.store.list()) == ["a"]
 
 
-def test_a_key_func_of_ones_own_decides_what_is_the_same(make_informer: Make, recorder: Any, queue: str) -> None:
-    """Objects need no metadata where the key function finds a key; changes and logs carry it."""
+def test_a_users_key_func_identifies_objects(make_informer: Make, recorder: Any, queue: str) -> None:
+    """Objects need no metadata; changes and logs carry the function's keys."""
     watcher = FakeWatcher(maxsize=10)
     items = [{"id": "one", "v": 1}, {"no": "id"}]
     source = ListWatch(lambda options: ObjectList(items, "1"), lambda options: watcher, supports_watch_list=False)
@@ -144,15 +143,15 @@ def test_a_key_func_of_ones_own_decides_what_is_the_same(make_informer: Make, re
     changes: Channel[Change] = Channel(None)
     informer.add_event_handler(on_batch=lambda batch: [changes.put(change) for change in batch], backlog="coalesce")
     informer.start()
-    assert informer.wait_for_sync(PATIENCE)
-    added = changes.get(PATIENCE)
+    assert informer.wait_for_sync(DEADLINE)
+    added = changes.get(DEADLINE)
     assert (added.type, added.key, added.object["v"]) == (DeltaType.ADDED, "one", 1)
     watcher.modify({"id": "one", "v": 2})
     watcher.delete({"id": "one"})
     watcher.add({"id": "two"})
-    seen = [changes.get(PATIENCE)]
+    seen = [changes.get(DEADLINE)]
     while seen[-1].key != "two":
-        seen.append(changes.get(PATIENCE))
+        seen.append(changes.get(DEADLINE))
     assert [(change.type, change.key) for change in seen[-2:]] == [(DeltaType.DELETED, "one"), (DeltaType.ADDED, "two")]
     assert informer.store.list_keys() == ["two"]
 
@@ -162,7 +161,7 @@ def test_a_key_func_of_ones_own_decides_what_is_the_same(make_informer: Make, re
 
 @pytest.mark.parametrize("late", [False, True], ids=["constructor", "set_transform"])
 def test_a_transform_makes_what_is_stored(make_informer: Make, pod: Pod, queue: str, late: bool) -> None:
-    """Go: TestSharedInformerTransformer. Cache, handlers, streams and indices see what the transform made."""
+    """Go: TestSharedInformerTransformer. Cache, handlers, streams and indices see the transform's result."""
 
     def shout(obj: Any) -> str:
         return str(obj["metadata"]["name"]).upper()
@@ -182,7 +181,7 @@ def test_a_transform_makes_what_is_stored(make_informer: Make, pod: Pod, queue: 
     if late:
         informer.set_transform(shout)
     informer.start()
-    assert sorted(added.get(PATIENCE) for _ in range(2)) == ["POD1", "POD2"]
+    assert sorted(added.get(DEADLINE) for _ in range(2)) == ["POD1", "POD2"]
     assert sorted(next(stream).object for _ in range(2)) == ["POD1", "POD2"]
     assert sorted(informer.store.list()) == ["POD1", "POD2"]
     assert sorted(informer.indexer.by_index("first", "P")) == ["POD1", "POD2"]
@@ -194,7 +193,7 @@ def test_a_transform_makes_what_is_stored(make_informer: Make, pod: Pod, queue: 
 
 
 def test_a_transform_may_change_the_name(make_informer: Make, recorder: Any, pod: Pod, queue: str) -> None:
-    """The new name is the key, for adds, updates and deletes alike."""
+    """The new name is the key, for adds, updates and deletes."""
 
     def rename(obj: Any) -> Any:
         return {"metadata": {**obj["metadata"], "name": "new-" + obj["metadata"]["name"]}}
@@ -220,7 +219,7 @@ def test_a_transform_may_change_the_name(make_informer: Make, recorder: Any, pod
 def test_a_transform_that_fails_costs_one_object(
     make_informer: Make, recorder: Any, pod: Pod, queue: str, how: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It is counted, logged without its data, told to `on_decode_error`, and gone from the cache if it was there."""
+    """The failure is counted, logged without the object's data and passed to `on_decode_error`; a cached object is removed."""
 
     def transform(obj: Any) -> Any:
         if obj["metadata"]["labels"].get("secret"):
@@ -231,7 +230,7 @@ def test_a_transform_that_fails_costs_one_object(
             return None
         return obj
 
-    told: Channel[tuple[str, str, str, bytes, Exception]] = Channel(None)
+    failures: Channel[tuple[str, str, str, bytes, Exception]] = Channel(None)
     source = FakeControllerSource()
     source.add(pod("bad", secret="hunter2"))
     source.add(pod("good"))
@@ -239,7 +238,7 @@ def test_a_transform_that_fails_costs_one_object(
         source,
         queue=queue,
         transform=transform,
-        on_decode_error=lambda meta, raw, error: told.put(
+        on_decode_error=lambda meta, raw, error: failures.put(
             (meta.namespace, meta.name, meta.resource_version, raw, error)
         ),
     )
@@ -247,22 +246,22 @@ def test_a_transform_that_fails_costs_one_object(
     registration = informer.add_event_handler(handler)
     with caplog.at_level(logging.DEBUG):
         informer.start()
-        assert registration.wait_for_sync(PATIENCE)
+        assert registration.wait_for_sync(DEADLINE)
         assert handler.take(1) == [("add", "ns/good", "2", True)]
-        assert told.get(PATIENCE)[:4] == ("ns", "bad", "1", b"")
+        assert failures.get(DEADLINE)[:4] == ("ns", "bad", "1", b"")
         assert source.wait_for_watches()
         source.modify(pod("good", secret="hunter2"))
         assert handler.take(1) == [("delete", "ns/good", "2", True)]
         source.modify(pod("good"))
         assert handler.take(1) == [("add", "ns/good", "4", False)]
     assert informer.decode_errors == 2
-    assert isinstance(told.get(PATIENCE)[4], Exception)
+    assert isinstance(failures.get(DEADLINE)[4], Exception)
     assert "left out ns/bad" in caplog.text
     assert "hunter2" not in caplog.text
 
 
 def test_on_decode_error_may_fail_too(make_informer: Make, pod: Pod, caplog: pytest.LogCaptureFixture) -> None:
-    """What it raises is logged, and the informer goes on."""
+    """Its exception is logged, and the informer goes on."""
 
     def fail(*args: Any) -> Any:
         raise SystemExit
@@ -272,17 +271,17 @@ def test_on_decode_error_may_fail_too(make_informer: Make, pod: Pod, caplog: pyt
     informer = make_informer(source, transform=fail, on_decode_error=fail)
     with caplog.at_level(logging.ERROR):
         informer.start()
-        assert informer.wait_for_sync(PATIENCE)
+        assert informer.wait_for_sync(DEADLINE)
     assert "on_decode_error of informer" in caplog.text
     assert len(informer.store) == 0
 
 
-def test_the_watch_error_handler_is_told_and_may_fail(make_informer: Make, caplog: pytest.LogCaptureFixture) -> None:
-    """It gets the informer and the error; what it raises itself is logged, and the informer goes on."""
-    told: Channel[tuple[Any, Exception]] = Channel(None)
+def test_the_watch_error_handler_is_called_and_may_fail(make_informer: Make, caplog: pytest.LogCaptureFixture) -> None:
+    """It gets the informer and the error; its own exception is logged, and the informer goes on."""
+    failures: Channel[tuple[Any, Exception]] = Channel(None)
 
     def handler(informer: Any, error: Exception) -> None:
-        told.put((informer, error))
+        failures.put((informer, error))
         raise SystemExit
 
     source = FakeControllerSource()
@@ -290,12 +289,12 @@ def test_the_watch_error_handler_is_told_and_may_fail(make_informer: Make, caplo
     informer = make_informer(source, watch_error_handler=handler)
     with caplog.at_level(logging.ERROR):
         informer.start()
-        assert informer.wait_for_sync(PATIENCE)
-    who, error = told.get(PATIENCE)
-    assert who is informer
+        assert informer.wait_for_sync(DEADLINE)
+    source_of_failure, error = failures.get(DEADLINE)
+    assert source_of_failure is informer
     assert isinstance(error, ApiError)
     assert error.status == 403
-    assert "watch error handler of informer" in caplog.text
+    assert "watch_error_handler of informer" in caplog.text
 
 
 # Resyncs and relists
@@ -303,12 +302,12 @@ def test_the_watch_error_handler_is_told_and_may_fail(make_informer: Make, caplo
 
 def resync(informer: SharedInformer[Any], clock: FakeClock, seconds: float) -> None:
     """Moves the clock once the resync timer waits for it."""
-    assert clock.wait_for_waiters(1, PATIENCE)
+    assert clock.wait_for_waiters(1, DEADLINE)
     clock.step(seconds)
 
 
-def test_resyncs_reach_those_who_are_due(make_informer: Make, recorder: Any, pod: Pod, queue: str) -> None:
-    """Go: TestListenerResyncPeriods. Handlers of 0, 2 and 3 s see everything again never, at 2 s and at 3 s."""
+def test_resyncs_reach_the_handlers_that_are_due(make_informer: Make, recorder: Any, pod: Pod, queue: str) -> None:
+    """Go: TestListenerResyncPeriods. Handlers of 0, 2 and 3 s see every object again never, at 2 s and at 3 s."""
     source, clock = FakeControllerSource(), FakeClock()
     source.add(pod("pod1"))
     source.add(pod("pod2"))
@@ -316,7 +315,7 @@ def test_resyncs_reach_those_who_are_due(make_informer: Make, recorder: Any, pod
     never, two, three = recorder(), recorder(), recorder()
     registrations = [informer.add_event_handler(h, resync_period=p) for h, p in ((never, 0), (two, 2), (three, 3))]
     informer.start()
-    assert all(registration.wait_for_sync(PATIENCE) for registration in registrations)
+    assert all(registration.wait_for_sync(DEADLINE) for registration in registrations)
     for handler in (never, two, three):
         assert len(handler.take(2)) == 2
     again = [("update", "ns/pod1", "1", "1"), ("update", "ns/pod2", "2", "2")]
@@ -330,28 +329,28 @@ def test_resyncs_reach_those_who_are_due(make_informer: Make, recorder: Any, pod
 
 
 def test_a_resync_shows_one_object_as_old_and_new(make_informer: Make, pod: Pod, queue: str) -> None:
-    """client-go source. Old and new are the very object in the cache, also behind a transform."""
+    """client-go source. Both are the cached object itself, also behind a transform."""
     source, clock = FakeControllerSource(), FakeClock()
     source.add(pod("a"))
     informer = make_informer(source, queue=queue, clock=clock, resync_period=1, transform=lambda obj: [obj])
     updates: Channel[tuple[Any, Any]] = Channel(None)
     registration = informer.add_event_handler(on_update=lambda old, new: updates.put((old, new)))
     informer.start()
-    assert registration.wait_for_sync(PATIENCE)
+    assert registration.wait_for_sync(DEADLINE)
     resync(informer, clock, 1)
-    old, new = updates.get(PATIENCE)
+    old, new = updates.get(DEADLINE)
     assert old is new is informer.store.get_by_key("ns/a")
 
 
 def test_without_resyncs_of_its_own_an_informer_has_none(make_informer: Make, recorder: Any, pod: Pod) -> None:
-    """client-go source. Where the informer's period is 0 a handler's has no effect."""
+    """client-go source. If the informer's period is 0, handlers' periods have no effect."""
     source, clock = FakeControllerSource(), FakeClock()
     source.add(pod("a"))
     informer = make_informer(source, clock=clock, resync_period=0)
     handler = recorder()
     registration = informer.add_event_handler(handler, resync_period=1)
     informer.start()
-    assert registration.wait_for_sync(PATIENCE)
+    assert registration.wait_for_sync(DEADLINE)
     handler.take(1)
     clock.step(5)
     assert source.wait_for_watches()
@@ -359,10 +358,10 @@ def test_without_resyncs_of_its_own_an_informer_has_none(make_informer: Make, re
     assert handler.take(1)[0].key == "ns/b"
 
 
-def test_a_relist_shows_news_to_all_and_the_rest_to_those_who_resync(
+def test_a_relist_shows_unchanged_objects_only_to_handlers_that_resync(
     make_informer: Make, recorder: Any, pod: Pod, queue: str
 ) -> None:
-    """Go: TestSharedInformerWatchDisruption. An object whose resourceVersion did not change counts as a resync."""
+    """Go: TestSharedInformerWatchDisruption. An object with an unchanged resourceVersion counts as a resync; news go to all."""
     source, clock = FakeControllerSource(), FakeClock()
     source.add(pod("pod1"))
     source.add(pod("pod2"))
@@ -370,7 +369,7 @@ def test_a_relist_shows_news_to_all_and_the_rest_to_those_who_resync(
     plain, resyncing = recorder(), recorder()
     registrations = [informer.add_event_handler(plain, resync_period=0), informer.add_event_handler(resyncing)]
     informer.start()
-    assert all(registration.wait_for_sync(PATIENCE) for registration in registrations)
+    assert all(registration.wait_for_sync(DEADLINE) for registration in registrations)
     assert len(plain.take(2)) == len(resyncing.take(2)) == 2
     assert source.wait_for_watches()
     source.add_drop_watch(pod("pod3"))
@@ -389,17 +388,17 @@ def test_a_relist_shows_news_to_all_and_the_rest_to_those_who_resync(
     assert resyncing.is_idle
 
 
-def test_a_relist_before_the_first_resync_shows_everything_to_those_who_asked(
+def test_a_relist_before_the_first_resync_counts_as_one(
     make_informer: Make, recorder: Any, pod: Pod, queue: str
 ) -> None:
-    """client-go source. Until it is first looked who is due, all who resync are; the others see news only."""
+    """client-go source. Handlers with a period see every object; the others see news only."""
     source = FakeControllerSource()
     source.add(pod("a"))
     informer = make_informer(source, queue=queue, clock=FakeClock(), resync_period=60)
     plain, resyncing = recorder(), recorder()
     registrations = [informer.add_event_handler(plain, resync_period=0), informer.add_event_handler(resyncing)]
     informer.start()
-    assert all(registration.wait_for_sync(PATIENCE) for registration in registrations)
+    assert all(registration.wait_for_sync(DEADLINE) for registration in registrations)
     assert len(plain.take(1)) == len(resyncing.take(1)) == 1
     assert source.wait_for_watches()
     source.add_drop_watch(pod("b"))
@@ -410,18 +409,18 @@ def test_a_relist_before_the_first_resync_shows_everything_to_those_who_asked(
 
 
 def test_a_relist_of_the_same_keeps_the_objects(make_informer: Make, pod: Pod, queue: str) -> None:
-    """Whoever holds an object goes on sharing it with the cache, as long as it is the same state."""
+    """Objects that readers hold stay shared with the cache while their state is the same."""
     source = FakeControllerSource()
     source.add(pod("same"))
     source.add(pod("new"))
     informer = make_informer(source, queue=queue)
     informer.start()
-    assert informer.wait_for_sync(PATIENCE)
+    assert informer.wait_for_sync(DEADLINE)
     held = informer.store.get_by_key("ns/same")
     assert source.wait_for_watches()
     source.modify_drop_watch(pod("new"))
     source.reset_watch()
-    assert informer.wait_for_resource_version("3", PATIENCE)
+    assert informer.wait_for_resource_version("3", DEADLINE)
     assert informer.store.get_by_key("ns/same") is held
 
 
@@ -447,21 +446,21 @@ def test_a_relist_of_the_same_keeps_the_objects(make_informer: Make, pod: Pod, q
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
-def test_odd_arguments_are_refused_at_once(options: Any, error: type[Exception], text: str) -> None:
-    """What cannot work is named when the informer is made, not when it starts."""
+def test_invalid_arguments_are_refused(options: Any, error: type[Exception], text: str) -> None:
+    """The error is raised when the informer is made, not when it starts."""
     with pytest.raises(error, match=text):
         SharedInformer(FakeControllerSource(), **options)
 
 
 @pytest.mark.parametrize("source", [None, print, "pods", ListWatch], ids=["none", "function", "name", "class"])
 def test_what_cannot_list_and_watch_is_refused(source: Any) -> None:
-    """The message says what makes a list-watch."""
-    with pytest.raises(TypeError, match=r"does not list and watch: ListWatch\.for_resource"):
+    """The message says how to make a list-watch."""
+    with pytest.raises(TypeError, match=r"does not list and watch: pass ListWatch\.for_resource"):
         SharedInformer(source)
 
 
 def test_names_are_those_of_the_resource(make_informer: Make) -> None:
-    """Without a name an informer and its threads are called after what they follow."""
+    """Without a name, an informer and its threads are named after the resource."""
     assert make_informer(FakeControllerSource()).name == "informer"
     assert make_informer(FakeControllerSource(), name="mine").name == "mine"
 
@@ -474,12 +473,12 @@ def test_names_are_those_of_the_resource(make_informer: Make) -> None:
         assert "informer-things.example.com" in [thread.name for thread in threading.enumerate()]
 
 
-def test_objects_of_ours_pass_as_they_are(make_informer: Make) -> None:
-    """Without model and transform the cache holds what the list-watch gave."""
+def test_objects_of_the_list_watch_are_stored_as_they_are(make_informer: Make) -> None:
+    """Without model and transform the cache holds the very objects."""
     obj = Object.from_dict({"metadata": {"name": "a", "resourceVersion": "1"}})
     source = ListWatch(
         lambda options: ObjectList([obj], "1"), lambda options: FakeWatcher(maxsize=1), supports_watch_list=False
     )
     with make_informer(source) as informer:
-        assert informer.wait_for_sync(PATIENCE)
+        assert informer.wait_for_sync(DEADLINE)
         assert informer.store.get_by_key("a") is obj

@@ -1,4 +1,4 @@
-"""Everything that may be set before the start, at the moment of the start."""
+"""Setters and handlers that race with the start."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from watch.concurrency import Latch, Worker
 
 @pytest.mark.parametrize("round_", range(20))
 def test_what_is_set_while_it_starts_is_taken_or_refused(round_: int) -> None:
-    """Go: TestSharedInformerInitializationRace, TestSharedInformerStartRace. The rest says why not."""
+    """Go: TestSharedInformerInitializationRace, TestSharedInformerStartRace. Whatever comes too late raises an error
+    that says "started".
+    """
     source = FakeControllerSource()
     source.add({"metadata": {"name": "a"}})
     informer: SharedInformer[object] = SharedInformer(source)

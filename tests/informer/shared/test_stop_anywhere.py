@@ -1,4 +1,4 @@
-"""Stopping from wherever somebody may: a signal's handler, a finalizer, several threads, another thread's start."""
+"""Stopping from anywhere: a signal handler, a finalizer, several threads, another thread's start."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ import pytest
 
 from informer import ListWatch, SharedInformer, SharedInformerFactory
 from informer.testing import FakeControllerSource
+from tests.support.waiting import DEADLINE
 from watch import Channel
 from watch.concurrency import Latch
 
 PROMPT = 1.0
-PATIENCE = 10.0
 
 Make = Callable[..., SharedInformer[Any]]
 Pod = Callable[..., dict[str, Any]]
@@ -41,16 +41,16 @@ def source(pod: Pod) -> FakeControllerSource:
 
 
 @pytest.mark.parametrize("drain", [False, True])
-def test_a_stop_in_a_signals_handler(make_informer: Make, source: FakeControllerSource, drain: bool) -> None:
-    """It runs between two steps of the main thread, in the middle of a wait, and ends both."""
+def test_a_stop_in_a_signal_handler(make_informer: Make, source: FakeControllerSource, drain: bool) -> None:
+    """It interrupts the main thread in the middle of a wait, and ends both."""
     informer = make_informer(source, name="signalled")
     answers: list[bool] = []
     informer.start()
-    assert informer.wait_for_sync(PATIENCE)
+    assert informer.wait_for_sync(DEADLINE)
     before = signal.signal(signal.SIGUSR1, lambda *_: answers.append(informer.stop(PROMPT, drain=drain)))
     try:
         os.kill(os.getpid(), signal.SIGUSR1)
-        assert informer.wait_until(lambda: False, PATIENCE) is False
+        assert informer.wait_until(lambda: False, DEADLINE) is False
     finally:
         signal.signal(signal.SIGUSR1, before)
     assert answers == [True]
@@ -58,11 +58,11 @@ def test_a_stop_in_a_signals_handler(make_informer: Make, source: FakeController
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
-@pytest.mark.parametrize("place", ["informer.shared.lifecycle.register", "watch.concurrency.Worker.start"])
-def test_a_stop_in_a_signals_handler_during_the_start(
+@pytest.mark.parametrize("place", ["informer.shared.shared_informer.register", "watch.concurrency.Worker.start"])
+def test_a_stop_in_a_signal_handler_during_the_start(
     make_informer: Make, source: FakeControllerSource, monkeypatch: pytest.MonkeyPatch, place: str, moment: str
 ) -> None:
-    """The main thread holds whatever it holds; what it has started and what it still starts ends."""
+    """Whatever lock the interrupted thread holds, everything that it has started or still starts ends."""
     informer = make_informer(source, name="surprised")
     informer.add_event_handler(on_add=lambda obj: None)
     answers: list[bool] = []
@@ -89,7 +89,7 @@ def test_a_stop_in_a_signals_handler_during_the_start(
 
 
 def test_a_stop_in_a_finalizer(make_informer: Make, source: FakeControllerSource) -> None:
-    """On whichever thread the garbage collector runs."""
+    """It works on whichever thread the garbage collector runs."""
     informer = make_informer(source, name="finalized")
     answers: list[bool] = []
 
@@ -101,7 +101,7 @@ def test_a_stop_in_a_finalizer(make_informer: Make, source: FakeControllerSource
             answers.append(informer.stop(PROMPT))
 
     informer.start()
-    assert informer.wait_for_sync(PATIENCE)
+    assert informer.wait_for_sync(DEADLINE)
     Owner()
     gc.collect()
     assert answers == [True]
@@ -113,16 +113,16 @@ def test_a_stop_in_a_finalizer(make_informer: Make, source: FakeControllerSource
 def test_several_stops_at_once(
     make_informer: Make, run: Any, source: FakeControllerSource, namespaces: Any, drain: bool
 ) -> None:
-    """Each of them returns within its time, with the answer of all."""
+    """Each returns within its time, with the same answer."""
     source.namespaces = namespaces
     informer = make_informer(source, name="besieged")
     informer.add_event_handler(on_add=lambda obj: None)
     informer.start()
-    assert informer.wait_for_sync(PATIENCE)
+    assert informer.wait_for_sync(DEADLINE)
     barrier = threading.Barrier(5)
 
     def stop() -> tuple[bool, float]:
-        barrier.wait(PATIENCE)
+        barrier.wait(DEADLINE)
         begun = time.monotonic()
         return informer.stop(PROMPT, drain=drain), time.monotonic() - begun
 
@@ -142,7 +142,7 @@ def test_a_stop_that_meets_the_start(make_informer: Make, run: Any, source: Fake
     barrier = threading.Barrier(2)
 
     def start() -> str:
-        barrier.wait(PATIENCE)
+        barrier.wait(DEADLINE)
         try:
             informer.start()
         except RuntimeError as error:
@@ -150,50 +150,50 @@ def test_a_stop_that_meets_the_start(make_informer: Make, run: Any, source: Fake
         return "stopped later"
 
     starting = run(start)
-    barrier.wait(PATIENCE)
+    barrier.wait(DEADLINE)
     assert informer.stop(PROMPT)
     assert "stopped" in starting.result()
     assert threads_of(informer) == []
 
 
-def test_a_stop_from_what_is_told_of_an_object_that_does_not_decode(make_informer: Make, pod: Pod) -> None:
-    """`on_decode_error` runs on the reader's thread."""
+def test_a_stop_from_on_decode_error(make_informer: Make, pod: Pod) -> None:
+    """`on_decode_error` runs on the reader thread."""
     source = FakeControllerSource()
     source.add(pod("a"))
     answers: Channel[bool] = Channel(None)
 
-    def told(*_: Any) -> None:
+    def stop(*_: Any) -> None:
         answers.put(informer.stop(None))
         answers.put(informer.stop(None))
 
-    informer = make_informer(source, name="told", transform=lambda obj: None, on_decode_error=told)
+    informer = make_informer(source, name="undecodable", transform=lambda obj: None, on_decode_error=stop)
     informer.start()
-    assert [answers.get(PATIENCE) for _ in range(2)] == [False, False]
+    assert [answers.get(DEADLINE) for _ in range(2)] == [False, False]
     assert informer.stop(PROMPT)
     assert threads_of(informer) == []
 
 
-def test_a_stop_from_a_callback_of_its_progress(make_informer: Make, source: FakeControllerSource) -> None:
-    """`on_progress` calls back on the reader's thread, and on the thread that stops, where it does not begin anew."""
+def test_a_stop_from_a_progress_callback(make_informer: Make, source: FakeControllerSource) -> None:
+    """Callbacks run on the reader thread, and on the thread that stops, where the stop does not recurse."""
     informer = make_informer(source, name="progress")
     answers: Channel[bool] = Channel(None)
-    informer.on_progress(lambda: answers.put(informer.stop(PATIENCE)))
+    informer.on_progress(lambda: answers.put(informer.stop(DEADLINE)))
     informer.start()
-    assert answers.get(PATIENCE) is False
+    assert answers.get(DEADLINE) is False
     assert informer.stop(PROMPT)
     assert threads_of(informer) == []
 
 
-def test_a_stop_from_what_is_waited_for(make_informer: Make, source: FakeControllerSource) -> None:
-    """A predicate runs on the waiter's thread, and keeps nobody else from going on."""
+def test_a_stop_from_a_predicate(make_informer: Make, source: FakeControllerSource) -> None:
+    """A predicate runs on the waiting thread; other waiting threads go on."""
     informer = make_informer(source, name="waited")
     informer.start()
-    assert informer.wait_until(lambda: informer.has_synced() and informer.stop(PROMPT), PATIENCE)
+    assert informer.wait_until(lambda: informer.has_synced() and informer.stop(PROMPT), DEADLINE)
     assert threads_of(informer) == []
 
 
 def stop_in(what: str, stop: Callable[[], object]) -> dict[str, Any]:
-    """Options of an informer one of whose functions stops it."""
+    """Returns options of an informer one of whose functions stops it."""
 
     def key_of(obj: Any) -> str:
         stop()
@@ -208,19 +208,21 @@ def stop_in(what: str, stop: Callable[[], object]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("what", ["key function", "random"])
-def test_a_stop_from_what_the_reader_calls(make_informer: Make, source: FakeControllerSource, what: str) -> None:
-    """Whatever function of a user's the reader's thread calls may stop it."""
+def test_a_stop_from_a_function_that_the_reader_thread_calls(
+    make_informer: Make, source: FakeControllerSource, what: str
+) -> None:
+    """Any user's function that runs on the reader thread may stop the informer."""
     answers: Channel[bool] = Channel(None)
     informer = make_informer(source, name="called", **stop_in(what, lambda: answers.put(informer.stop(None))))
     informer.start()
-    assert answers.get(PATIENCE) is False
+    assert answers.get(DEADLINE) is False
     assert informer.stop(PROMPT)
     assert threads_of(informer) == []
 
 
 @pytest.mark.parametrize("what", ["model", "credential hook", "options"])
-def test_a_stop_from_what_a_request_calls(serve: Any, what: str) -> None:
-    """A model that decodes, a hook that makes credentials, a function that changes what is asked for."""
+def test_a_stop_from_a_function_that_a_request_calls(serve: Any, what: str) -> None:
+    """A model, a credentials hook, and `tweak_list_options`."""
     answers: Channel[bool] = Channel(None)
 
     def stop(*_: Any) -> None:
@@ -242,14 +244,14 @@ def test_a_stop_from_what_a_request_calls(serve: Any, what: str) -> None:
     factory = SharedInformerFactory(client, tweak_list_options=stop if what == "options" else None)
     informer = factory.informer("pods", model=Decoded if what == "model" else None, watch_list=False, name="asking")
     factory.start()
-    assert answers.get(PATIENCE) is False
+    assert answers.get(DEADLINE) is False
     assert informer.stop(PROMPT)
     assert threads_of(informer) == []
 
 
 @pytest.mark.parametrize("state", ["head", "list", "watch"])
 def test_a_stop_closes_every_connection(serve: Any, state: str) -> None:
-    """Of each namespace and of each informer of a factory; the server sees their ends."""
+    """Those of each namespace and of each informer of a factory; the server sees them end."""
     arrived, ended = Channel[str](None), Channel[str](None)
 
     def handler(request: Any, connection: Any) -> None:
@@ -270,15 +272,15 @@ def test_a_stop_closes_every_connection(serve: Any, state: str) -> None:
         factory.informer(resource)
     factory.start()
     expected = sorted(f"/api/v1/namespaces/{name}/{kind}" for name in ("one", "two") for kind in ("pods", "services"))
-    assert sorted(arrived.get(PATIENCE) for _ in expected) == expected
+    assert sorted(arrived.get(DEADLINE) for _ in expected) == expected
     begun = time.monotonic()
     assert factory.shutdown(PROMPT)
     assert time.monotonic() - begun < PROMPT
-    assert sorted(ended.get(PATIENCE) for _ in expected) == expected
+    assert sorted(ended.get(DEADLINE) for _ in expected) == expected
 
 
 def test_a_stop_from_a_users_list_function(run: Any) -> None:
-    """It is the reader itself that stops, in the middle of a request."""
+    """The reader thread stops the informer in the middle of a request."""
     answers: Channel[bool] = Channel(None)
     left = Latch()
 
@@ -289,7 +291,7 @@ def test_a_stop_from_a_users_list_function(run: Any) -> None:
 
     informer: SharedInformer[Any] = SharedInformer(ListWatch(listing, listing, supports_watch_list=False), name="own")
     informer.start()
-    assert answers.get(PATIENCE) is False
-    assert left.wait(PATIENCE)
+    assert answers.get(DEADLINE) is False
+    assert left.wait(DEADLINE)
     assert informer.stop(PROMPT)
     assert threads_of(informer) == []

@@ -1,4 +1,4 @@
-"""Stopping an informer of a real server, in whatever state: within a second, with all of its threads, and again."""
+"""Stopping an informer of a real server in every state: within a second, with all threads, and twice."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from informer import Backoff, ListWatch, SharedInformer
+from tests.support.waiting import DEADLINE
 from watch import Channel
 
 PROMPT = 1.0
-PATIENCE = 10.0
 
 POD = {"metadata": {"name": "a", "namespace": "ns", "resourceVersion": "5"}}
 
@@ -27,7 +27,7 @@ def listed(**metadata: Any) -> dict[str, Any]:
 
 
 def followed(serve: Any, state: str, reached: Channel[str]) -> SharedInformer[Any]:
-    """An informer of a server that brings it into a state, which is told."""
+    """Returns an informer of a server that brings it into a state, and puts the state into `reached`."""
 
     def handler(request: Any, connection: Any) -> None:
         if state == "backoff":
@@ -52,7 +52,7 @@ def followed(serve: Any, state: str, reached: Channel[str]) -> SharedInformer[An
 
 
 def ends_promptly(informer: SharedInformer[Any], *, drain: bool = False) -> None:
-    """In time, and without a thread; again is the same."""
+    """Checks that a stop returns in time, leaves no thread, and can be repeated."""
     for _ in range(2):
         begun = time.monotonic()
         assert informer.stop(PROMPT, drain=drain) is True
@@ -63,38 +63,38 @@ def ends_promptly(informer: SharedInformer[Any], *, drain: bool = False) -> None
 @pytest.mark.parametrize("drain", [False, True])
 @pytest.mark.parametrize("state", ["before", "page 2", "backoff", "read"])
 def test_a_stop_from_outside(serve: Any, state: str, drain: bool) -> None:
-    """Before the start, within a list, in the wait after a failure, and in a watch that says nothing."""
+    """Before the start, within a list, in the wait after a failure, and in a silent watch."""
     reached: Channel[str] = Channel(None)
     informer = followed(serve, state, reached)
     informer.add_event_handler(on_add=lambda obj: None)
     if state != "before":
         informer.start()
-        assert reached.get(PATIENCE) == state
+        assert reached.get(DEADLINE) == state
     ends_promptly(informer, drain=drain)
 
 
 def test_a_stop_while_a_handler_is_called(serve: Any) -> None:
-    """It is waited for as long as is said, and then for good."""
+    """It waits for the call until the time-out, and without limit when asked to."""
     entered, go = Channel[str](None), threading.Event()
 
     def wait(obj: Any) -> None:
         entered.put(obj.name)
-        go.wait(PATIENCE)
+        go.wait(DEADLINE)
 
     informer = followed(serve, "handler", Channel(None))
     informer.add_event_handler(on_add=wait)
     informer.start()
-    assert entered.get(PATIENCE) == "a"
+    assert entered.get(DEADLINE) == "a"
     assert informer.stop(0.01) is False
     go.set()
     ends_promptly(informer)
 
 
 def test_a_stop_by_a_handler(serve: Any) -> None:
-    """It does not wait for itself, and ends the watch that is blocked meanwhile."""
+    """It does not wait for itself, and ends the blocked watch."""
     answers: Channel[bool] = Channel(None)
     informer = followed(serve, "handler", Channel(None))
     informer.add_event_handler(on_add=lambda obj: answers.put(informer.stop(None)))
     informer.start()
-    assert answers.get(PATIENCE) is False
+    assert answers.get(DEADLINE) is False
     ends_promptly(informer)

@@ -1,4 +1,4 @@
-"""Threads that take turns after every few instructions: whatever falls together, what is seen is whole and in order.
+"""Threads that switch after every few instructions: every reading is whole and in order, however they interleave.
 
 `KUBE_INFORMER_STRESS_SECONDS` lets each test run longer than the suite has time for.
 """
@@ -30,11 +30,11 @@ from informer import (
 from informer.handlers.backlog import Backlog, CoalescingBacklog
 from informer.queues.delta import Delta, ReplacedAll
 from informer.testing import FakeControllerSource
+from tests.support.waiting import DEADLINE
 from watch import Channel, ChannelClosedError
 from watch.concurrency import Latch, Worker
 
 SECONDS = float(os.environ.get("KUBE_INFORMER_STRESS_SECONDS", "0.3"))
-PATIENCE = 30.0
 NAMES = [f"pod-{number}" for number in range(12)]
 GROUPS = 3  # of four pods each, which always change together
 
@@ -43,7 +43,7 @@ pytestmark = pytest.mark.timeout(SECONDS * 2 + 60)
 
 @pytest.fixture(autouse=True)
 def restless() -> Iterator[None]:
-    """Threads take turns a thousand times as often as they do by default."""
+    """Threads switch a thousand times as often as by default."""
     before = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
     yield
@@ -51,7 +51,7 @@ def restless() -> Iterator[None]:
 
 
 class Crowd:
-    """Functions called again and again, each on a thread of its own, until the time is up or one of them fails."""
+    """Calls functions again and again, each on a thread of its own, until the time is up or one fails."""
 
     def __init__(self) -> None:
         self._over = Latch()
@@ -64,7 +64,7 @@ class Crowd:
             worker.start()
         self._over.wait(seconds)
         self._over.open()
-        ended = [worker.join(PATIENCE) for worker in workers]
+        ended = [worker.join(DEADLINE) for worker in workers]
         if self._errors:
             raise self._errors[0]
         assert all(ended)
@@ -94,7 +94,7 @@ def version_of(obj: Any) -> int:
 
 
 class Board:
-    """Writes a store in steps that each leave every group with one mark, all of its pods, and one version."""
+    """Writes a store in steps after which all pods of a group have one mark and one version."""
 
     def __init__(self, store: Store[Any]) -> None:
         self.store = store
@@ -125,7 +125,7 @@ class Board:
 
 
 def check_whole(objects: list[Any]) -> None:
-    """Every group is of one version, and has one mark."""
+    """Checks that every group has one version and one mark."""
     assert len(objects) == len(NAMES)
     versions: dict[int, set[int]] = {}
     for obj in objects:
@@ -136,7 +136,7 @@ def check_whole(objects: list[Any]) -> None:
 
 
 def test_no_reading_of_a_store_is_torn() -> None:
-    """Batches and relists are seen before or after, and what is read never goes back."""
+    """A reading shows a batch or relist wholly or not at all, and never goes back."""
     store: Store[Any] = Store()
     board = Board(store)
     newest = Counter[str]()
@@ -159,7 +159,7 @@ def test_no_reading_of_a_store_is_torn() -> None:
 
 
 def test_indices_agree_with_their_store() -> None:
-    """In every reading of an index, while it is written, relisted, and while further indices are added."""
+    """In every reading of an index, during writes and relists and while further indices are added."""
     marks = {"mark": lambda obj: [obj["mark"]] if obj["mark"] else []}
     indexer: Indexer[Any] = Indexer(indexers=marks)
     board = Board(indexer)
@@ -221,8 +221,8 @@ def test_writers_of_one_store_lose_nothing() -> None:
 
 
 @pytest.mark.parametrize("kind", ["in_order", "delta"])
-def test_who_drains_a_queue_ends_with_what_was_put_in(kind: str) -> None:
-    """Objects of several producers, with deletes, relists and resyncs between: no version goes back, nothing is lost."""
+def test_a_drained_queue_gives_what_was_put_in(kind: str) -> None:
+    """With deletes, relists and resyncs in between, no version goes back and nothing is lost."""
     seen: Store[Any] = Store()
     fifo: Any = InOrderFIFO() if kind == "in_order" else DeltaFIFO(known_objects=seen)
     served: dict[str, int] = {}  # each producer's own keys
@@ -255,7 +255,7 @@ def test_who_drains_a_queue_ends_with_what_was_put_in(kind: str) -> None:
             return
         name, version = delta.object["metadata"]["name"], version_of(delta.object)
         if delta.type is DeltaType.SYNC:
-            # A resync shows what is there already.
+            # A resync shows objects that are cached already.
             assert version <= newest[name]
             return
         assert version > newest[name], (delta, newest[name])
@@ -283,14 +283,14 @@ def test_who_drains_a_queue_ends_with_what_was_put_in(kind: str) -> None:
 
 
 class Story:
-    """What one handler was told, which must be possible: adds of what it does not have, updates of just what it has."""
+    """What one handler was called with, checked: adds of unknown objects, updates and deletes of known ones."""
 
     def __init__(self) -> None:
         self.has: dict[str, Any] = {}
-        self.told = 0
+        self.calls = 0
 
     def tell(self, change: Change[Any]) -> None:
-        self.told += 1
+        self.calls += 1
         key = change.key or change.object["metadata"]["name"]
         if change.type is DeltaType.ADDED:
             assert key not in self.has, change
@@ -304,8 +304,8 @@ class Story:
 
 
 @pytest.mark.parametrize("kind", [Backlog, CoalescingBacklog])
-def test_what_a_backlog_tells_is_a_possible_story(kind: type[Backlog]) -> None:
-    """Whatever is folded on the way, the taker ends with the putter's state, and the size is never wrong in the end."""
+def test_a_backlog_gives_a_possible_story(kind: type[Backlog]) -> None:
+    """However changes are folded, the taker ends with the putter's state, and the size ends right."""
     backlog, story = kind(), Story()
     chance, version = random.Random(3), iter(range(1, sys.maxsize))
     there: dict[str, Any] = {}
@@ -350,14 +350,14 @@ def test_what_a_backlog_tells_is_a_possible_story(kind: type[Backlog]) -> None:
 
 
 def test_a_backlog_that_is_closed_meanwhile_gives_nothing_more() -> None:
-    """The taker ends, with a story that breaks off but is never wrong."""
+    """The taker ends with a story that breaks off but is right so far."""
 
     def step() -> None:
         backlog, story = Backlog(), Story()
         closed = Latch()
 
         def draw() -> None:
-            while backlog.take(PATIENCE) is not None:
+            while backlog.take(DEADLINE) is not None:
                 for each in backlog.in_hand:
                     story.tell(each)
             assert closed.is_open
@@ -367,7 +367,7 @@ def test_a_backlog_that_is_closed_meanwhile_gives_nothing_more() -> None:
             backlog.put([Change(DeltaType.ADDED, pod(f"p{version}", version), key=f"p{version}")])
         closed.open()
         backlog.close()
-        assert taker.join(PATIENCE)
+        assert taker.join(DEADLINE)
         assert list(story.has) == [f"p{version}" for version in range(1, len(story.has) + 1)]
 
     Crowd().run(step)
@@ -378,7 +378,7 @@ def test_a_backlog_that_is_closed_meanwhile_gives_nothing_more() -> None:
 
 @pytest.mark.parametrize("size", [None, 0, 1, 3], ids=["unbounded", "hand-off", "one", "three"])
 def test_a_channel_gives_each_item_to_one_taker(size: int | None) -> None:
-    """With several putters and takers, time-outs and a close: what was accepted comes out once, and in order."""
+    """With several putters and takers, time-outs and a close, each accepted item comes out once and in order."""
     channel: Channel[tuple[int, int]] = Channel(size)
     accepted: list[list[int]] = [[], []]
     taken: list[list[tuple[int, int]]] = [[], []]
@@ -430,7 +430,7 @@ def test_a_channel_gives_each_item_to_one_taker(size: int | None) -> None:
 
 
 class Follower:
-    """A handler that checks that what it is told is possible."""
+    """A handler that checks that its calls are possible."""
 
     def __init__(self) -> None:
         self.story = Story()
@@ -447,7 +447,7 @@ class Follower:
 @pytest.mark.parametrize("backlog", ["all", "coalesce"])
 @pytest.mark.parametrize("kind", ["in_order", "delta"])
 def test_an_informer_in_a_crowd(kind: Any, backlog: Any) -> None:
-    """Changes, lost events, expired watches, resyncs, readers, and handlers that come and go: all end as the server."""
+    """With lost events, expired watches, resyncs, readers and passing handlers, all end equal to the server."""
     source = FakeControllerSource()
     informer: SharedInformer[Any] = SharedInformer(
         source,
@@ -475,7 +475,7 @@ def test_an_informer_in_a_crowd(kind: Any, backlog: Any) -> None:
             what = "modify" if name in there else "add"
             there[name] = getattr(source, what + missed)(made)
         if missed or chance.random() < 0.01:
-            # A server that has lost an event goes on only after it has said so.
+            # A server that has lost an event ends the watch before it goes on.
             source.reset_watch()
         Latch().wait(0.0005)
 
@@ -489,7 +489,7 @@ def test_an_informer_in_a_crowd(kind: Any, backlog: Any) -> None:
     def come_and_go() -> None:
         follower = Follower()
         registration = informer.add_event_handler(on_batch=follower.on_batch, backlog=backlog)
-        assert registration.wait_for_sync(PATIENCE)
+        assert registration.wait_for_sync(DEADLINE)
         followers.append(follower)
         registration.remove()
 
@@ -498,10 +498,10 @@ def test_an_informer_in_a_crowd(kind: Any, backlog: Any) -> None:
         Crowd().run(write, read, come_and_go, come_and_go)
         source.reset_watch()
         mark = source.add({"metadata": {"name": "last"}, "mark": "m0"})
-        assert informer.wait_until(lambda: informer.indexer.get_by_key("last") is not None, PATIENCE)
-        assert informer.wait_until(lambda: set(informer.indexer.list_keys()) == {*there, "last"}, PATIENCE)
+        assert informer.wait_until(lambda: informer.indexer.get_by_key("last") is not None, DEADLINE)
+        assert informer.wait_until(lambda: set(informer.indexer.list_keys()) == {*there, "last"}, DEADLINE)
     finally:
-        assert informer.stop(PATIENCE, drain=True)
+        assert informer.stop(DEADLINE, drain=True)
         source.shutdown()
     there["last"] = mark
     assert [error for follower in followers for error in follower.errors] == []
@@ -511,7 +511,7 @@ def test_an_informer_in_a_crowd(kind: Any, backlog: Any) -> None:
 
 
 def test_informers_that_stop_while_everything_goes_on() -> None:
-    """From several threads at once, in whatever moment: nothing hangs, and no thread is left."""
+    """Several threads stop an informer at any moment: nothing hangs, and no thread is left."""
     source = FakeControllerSource()
     for name in NAMES:
         source.add({"metadata": {"name": name}})
@@ -521,8 +521,8 @@ def test_informers_that_stop_while_everything_goes_on() -> None:
         informer: SharedInformer[Any] = SharedInformer(source, watch_list=False, resync_period=0.01)
         follower = Follower()
         informer.add_event_handler(on_batch=follower.on_batch)
-        stoppers = [Worker(lambda: informer.stop(PATIENCE, drain=chance.random() < 0.5), "stopper") for _ in range(3)]
-        # Already stopped when it is to start: that is one of the moments.
+        stoppers = [Worker(lambda: informer.stop(DEADLINE, drain=chance.random() < 0.5), "stopper") for _ in range(3)]
+        # The stop may come before the start: that is one of the moments.
         with contextlib.suppress(RuntimeError):
             for at, worker in enumerate(stoppers):
                 if at == chance.randrange(4):
@@ -531,8 +531,8 @@ def test_informers_that_stop_while_everything_goes_on() -> None:
         for worker in stoppers:
             with contextlib.suppress(RuntimeError):
                 worker.start()
-        assert all(worker.join(PATIENCE) for worker in stoppers)
-        assert informer.stop(PATIENCE)
+        assert all(worker.join(DEADLINE) for worker in stoppers)
+        assert informer.stop(DEADLINE)
         assert follower.errors == []
 
     def write() -> None:

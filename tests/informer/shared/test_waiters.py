@@ -1,4 +1,4 @@
-"""Waiting for something to become true of an informer."""
+"""`Waiters`: threads and callbacks that wait for an informer's progress."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from informer.shared.waiting import Waiters
 
 
 def test_a_waiter_looks_again_at_each_notification() -> None:
-    """It goes on when what it waits for has become true."""
+    """The wait ends when the predicate has become true."""
     waiters = Waiters()
     state = [0]
     results: list[bool] = []
@@ -22,8 +22,8 @@ def test_a_waiter_looks_again_at_each_notification() -> None:
     assert results == [True]
 
 
-def test_no_change_is_missed_between_the_look_and_the_wait() -> None:
-    """What changes while a waiter looks is seen, since it has counted itself before."""
+def test_no_change_is_missed_between_the_predicate_and_the_wait() -> None:
+    """A change during the predicate is noticed, because the thread has counted itself before."""
     waiters = Waiters()
     looked = threading.Event()
     state = [False]
@@ -43,15 +43,15 @@ def test_no_change_is_missed_between_the_look_and_the_wait() -> None:
     assert results == [True]
 
 
-def test_the_time_may_be_up() -> None:
-    """It gives what is true at the end; a time-out of 0 does not wait."""
+def test_a_wait_times_out() -> None:
+    """It returns the predicate's last result; a time-out of 0 does not wait."""
     assert not Waiters().wait_until(lambda: False, 0)
     assert not Waiters().wait_until(lambda: False, 0.01)
     assert Waiters().wait_until(lambda: True, 0)
 
 
 def test_close_ends_waits_present_and_future() -> None:
-    """After the end nothing changes any more, so that nobody waits."""
+    """After the close no wait blocks."""
     waiters = Waiters()
     results: list[bool] = []
     thread = threading.Thread(target=lambda: results.append(waiters.wait_until(lambda: False)))
@@ -64,7 +64,7 @@ def test_close_ends_waits_present_and_future() -> None:
 
 
 def test_callbacks_come_with_each_progress_until_withdrawn() -> None:
-    """The same function subscribed twice is called twice, and each withdrawal takes its own away, once."""
+    """A function that is subscribed twice is called twice, and each withdrawal removes its own subscription."""
     waiters = Waiters()
     calls: list[int] = []
 
@@ -85,7 +85,7 @@ def test_callbacks_come_with_each_progress_until_withdrawn() -> None:
 
 
 def test_callbacks_come_at_the_end() -> None:
-    """Whoever has subscribed is told of the close."""
+    """The close calls every callback."""
     waiters = Waiters()
     calls: list[int] = []
     waiters.subscribe(lambda: calls.append(1))

@@ -1,4 +1,4 @@
-"""Waiting for several caches at once."""
+"""`wait_for_cache_sync`: waiting for several caches at once."""
 
 from __future__ import annotations
 
@@ -11,10 +11,9 @@ import pytest
 
 from informer import SharedInformer, wait_for_cache_sync
 from informer.testing.fake_source import FakeControllerSource
+from tests.support.waiting import DEADLINE
 from watch import Channel
 from watch.concurrency import Signal
-
-PATIENCE = 20.0
 
 Make = Callable[..., SharedInformer[Any]]
 Pod = Callable[..., dict[str, Any]]
@@ -24,48 +23,48 @@ def never() -> bool:
     return False
 
 
-def test_nothing_to_wait_for_is_there() -> None:
-    """Go: TestWaitFor. No caches at all have synced."""
+def test_without_arguments_it_returns_true() -> None:
+    """Go: TestWaitFor. No cache is not a cache that has not synced."""
     assert wait_for_cache_sync() is True
     assert wait_for_cache_sync(timeout=0) is True
 
 
 def test_it_waits_until_all_have_synced(make_informer: Make, recorder: Any) -> None:
-    """Go: TestWaitFor. Informers, registrations and functions alike, however long each takes."""
+    """Go: TestWaitFor. Informers, registrations and functions, however long each takes."""
     source = FakeControllerSource()
     source.list_error = OSError("not at once")
     one, two = make_informer(source), make_informer(FakeControllerSource())
     registration = one.add_event_handler(recorder())
-    asked = [0]
+    calls = [0]
 
     def third_time() -> bool:
-        asked[0] += 1
-        return asked[0] >= 3
+        calls[0] += 1
+        return calls[0] >= 3
 
     one.start()
     two.start()
-    assert wait_for_cache_sync(one, registration, two.has_synced, third_time, timeout=PATIENCE)
+    assert wait_for_cache_sync(one, registration, two.has_synced, third_time, timeout=DEADLINE)
     assert one.has_synced()
     assert registration.has_synced()
-    assert asked[0] >= 3
+    assert calls[0] >= 3
 
 
-def test_functions_are_asked_again_and_again() -> None:
-    """client-go source. At once, and then ten times a second."""
-    asked: list[float] = []
+def test_functions_are_polled() -> None:
+    """client-go source. They are called at once, and then ten times per second."""
+    calls: list[float] = []
 
     def fourth_time() -> bool:
-        asked.append(time.monotonic())
-        return len(asked) == 4
+        calls.append(time.monotonic())
+        return len(calls) == 4
 
     begun = time.monotonic()
-    assert wait_for_cache_sync(fourth_time, timeout=PATIENCE)
-    assert asked[0] - begun < 0.1
-    assert asked[3] - asked[0] > 0.2
+    assert wait_for_cache_sync(fourth_time, timeout=DEADLINE)
+    assert calls[0] - begun < 0.1
+    assert calls[3] - calls[0] > 0.2
 
 
-def test_the_time_may_be_up(make_informer: Make) -> None:
-    """Go: TestWaitFor. One that is never there makes it False; a time-out of 0 asks each once and does not wait."""
+def test_the_wait_times_out(make_informer: Make) -> None:
+    """Go: TestWaitFor. It returns False; a time-out of 0 checks each once and does not wait."""
     begun = time.monotonic()
     assert not wait_for_cache_sync(never, timeout=0.05)
     assert not wait_for_cache_sync(never, timeout=0)
@@ -76,7 +75,7 @@ def test_the_time_may_be_up(make_informer: Make) -> None:
 
 @pytest.mark.parametrize("make_event", [threading.Event, Signal], ids=["foreign", "own"])
 def test_a_stop_event_ends_it(make_informer: Make, make_event: Any) -> None:
-    """Go: TestWaitFor. It is False once the event is set, also when that was before and everything is there."""
+    """Go: TestWaitFor. It returns False once the event is set, even if the event was set before and everything has synced."""
     stop = make_event()
     answers: Channel[bool] = Channel(None)
     waiter = threading.Thread(
@@ -84,20 +83,20 @@ def test_a_stop_event_ends_it(make_informer: Make, make_event: Any) -> None:
     )
     waiter.start()
     stop.set()
-    assert answers.get(PATIENCE) is False
-    waiter.join(PATIENCE)
+    assert answers.get(DEADLINE) is False
+    waiter.join(DEADLINE)
     assert not wait_for_cache_sync(lambda: True, stop=stop)
 
 
 def test_an_informer_that_stops_ends_it(make_informer: Make, make_gate: Any, pod: Pod) -> None:
-    """Neither a stopped informer nor a removed handler will ever get there."""
+    """A stopped informer or a removed handler never syncs."""
     source = FakeControllerSource()
     source.add(pod("a"))
     informer = make_informer(source)
     gate = make_gate()
     registration = informer.add_event_handler(gate)
     informer.start()
-    gate.entered.get(PATIENCE)
+    gate.entered.get(DEADLINE)
     for end in (lambda: registration.remove(wait=False), informer.begin_stop):
         answers: Channel[bool] = Channel(None)
         waited: Any = registration if end is not informer.begin_stop else make_informer(FakeControllerSource())
@@ -106,34 +105,34 @@ def test_an_informer_that_stops_ends_it(make_informer: Make, make_gate: Any, pod
         end()
         if waited is not registration:
             waited.stop()
-        assert answers.get(PATIENCE) is False
-        waiter.join(PATIENCE)
+        assert answers.get(DEADLINE) is False
+        waiter.join(DEADLINE)
 
 
 def test_one_that_had_synced_before_its_stop_counts(make_informer: Make) -> None:
-    """What is in the cache stays there."""
+    """Its objects stay in the cache."""
     informer = make_informer(FakeControllerSource())
     informer.start()
-    assert informer.wait_for_sync(PATIENCE)
+    assert informer.wait_for_sync(DEADLINE)
     informer.stop()
     assert wait_for_cache_sync(informer)
 
 
 def test_nothing_is_left_behind(make_informer: Make) -> None:
-    """When the wait is over the informer calls nobody back."""
+    """After the wait no callback of it is left in the informer."""
     informer = make_informer(FakeControllerSource())
     assert not wait_for_cache_sync(informer, timeout=0.01)
     assert informer._waiters._count == 0
 
 
 def test_what_a_function_raises_comes_out() -> None:
-    """A check that fails is the caller's to see."""
+    """The caller sees the exception."""
     with pytest.raises(ZeroDivisionError):
         wait_for_cache_sync(lambda: 1 / 0)
 
 
 @pytest.mark.parametrize("odd", [None, 3, "pods"], ids=repr)
-def test_what_cannot_be_asked_is_refused(odd: Any) -> None:
-    """Neither an informer nor a function is a TypeError."""
+def test_other_arguments_are_refused(odd: Any) -> None:
+    """What is neither callable nor has `has_synced` is a TypeError."""
     with pytest.raises(TypeError, match="an informer or a function is needed"):
         wait_for_cache_sync(odd)

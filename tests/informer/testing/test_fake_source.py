@@ -7,14 +7,11 @@ from typing import Any
 import pytest
 
 from informer.testing import FakeControllerSource
+from tests.support.objects import pod
 from watch.errors import ApiError, WatchClosedError
 from watch.event import Event, EventType
 from watch.options import ListOptions
 from watch.watcher import BatchWatcher
-
-
-def pod(name: str, namespace: str = "default", **metadata: Any) -> dict[str, Any]:
-    return {"kind": "Pod", "apiVersion": "v1", "metadata": {"name": name, "namespace": namespace, **metadata}}
 
 
 def since(version: str, **options: Any) -> ListOptions:

@@ -1,4 +1,4 @@
-"""Credentials that change while an informer runs: token files, exec plugins, client certificates, and plugins gone wrong."""
+"""Credentials that change while an informer runs: token files, exec plugins, client certificates, and failing plugins."""
 
 from __future__ import annotations
 
@@ -23,13 +23,12 @@ from informer.reflector.backoff import Backoff
 from informer.transport.credential_sources import install
 from informer.transport.exec_plugin import ExecPluginError, run_exec_plugin
 from informer.transport.transport import Transport, transport_for
-from tests.eventually import eventually
+from tests.support.waiting import DEADLINE, eventually
 
 API = "client.authentication.k8s.io/v1"
 OK = {"ok": True}
 SECRET = "s3cr3t-t0k3n"
 QUICK = Backoff(initial=0.02, maximum=0.05)
-DEADLINE = 10.0
 _UNAUTHORIZED = {"kind": "Status", "code": 401, "reason": "Unauthorized", "message": "Unauthorized"}
 
 
@@ -42,7 +41,7 @@ def in_seconds(seconds: float) -> str:
 
 
 class Plugin:
-    """An exec plugin that writes what is in a file, counts its runs, and ends as it is told."""
+    """An exec plugin that writes the contents of a file, counts its runs, and then runs the commands passed to `does`."""
 
     def __init__(self, folder: Path, server: str, **cluster: Any) -> None:
         self._folder, self._script = folder, folder / "plugin"
@@ -61,7 +60,7 @@ class Plugin:
         )
 
     def does(self, commands: str) -> None:
-        """What follows after its answer was written."""
+        """Sets the commands that run after the answer was written."""
         new = self._folder / "plugin.new"
         new.write_text(
             f"#!/bin/sh\necho run >> {self._folder}/runs\ncat {self._folder}/answer 2>/dev/null\n{commands}\n"
@@ -79,7 +78,7 @@ class Plugin:
         return len(runs.read_text().splitlines()) if runs.exists() else 0
 
     def client(self) -> Any:
-        """A client as informers make it that were given none."""
+        """A client as an informer without an api_client makes it."""
         from kubernetes import client
         from kubernetes.config import kube_config
 
@@ -89,7 +88,7 @@ class Plugin:
 
 
 class Guarded:
-    """A server that takes some bearer tokens only, and lists nothing."""
+    """A server that accepts only some bearer tokens, and answers with an empty list."""
 
     def __init__(self, serve: Any, *tokens: str) -> None:
         self.tokens = set(tokens)
@@ -104,7 +103,7 @@ class Guarded:
         return [request.headers.get("authorization") for request in self.server.requests]
 
 
-# A plugin by itself
+# A plugin alone
 
 
 @pytest.mark.parametrize(
@@ -112,36 +111,39 @@ class Guarded:
     [
         pytest.param(credential(token=SECRET), "exit 3", "ended with exit code 3", id="fails"),
         pytest.param(credential(token=SECRET), "kill -9 $$", "ended with exit code -9", id="is-killed"),
-        pytest.param(credential(token=SECRET), "exec sleep 30", "gave nothing within 0.2 s and was killed", id="hangs"),
-        pytest.param(
-            SECRET * 100_000, "", "wrote more than 1048576 bytes, the most allowed, and was killed", id="much"
-        ),
-        pytest.param(SECRET, "exec yes", "wrote more than 1048576 bytes, the most", id="without-an-end"),
+        pytest.param(credential(token=SECRET), "exec sleep 30", "did not end within 0.2 s and was killed", id="hangs"),
+        pytest.param(SECRET * 100_000, "", "wrote more than 1048576 bytes, the limit, and was killed", id="much"),
+        pytest.param(SECRET, "exec yes", "wrote more than 1048576 bytes, the limit", id="without-an-end"),
         pytest.param(f"token: {SECRET}", "", "did not write an ExecCredential in JSON", id="garbage"),
         pytest.param(
             json.dumps(credential(token=SECRET))[:-3], "", "did not write an ExecCredential in JSON", id="half"
         ),
-        pytest.param("", "", r"in JSON \(0 bytes came\)", id="nothing"),
+        pytest.param("", "", r"in JSON \(it wrote 0 bytes\)", id="nothing"),
         pytest.param(f'["{SECRET}"]', "", "did not write an ExecCredential in JSON", id="a-list"),
-        pytest.param({"kind": SECRET, "apiVersion": API}, "", f"not write an ExecCredential of {API}", id="other-kind"),
         pytest.param(
-            {**credential(token=SECRET), "apiVersion": SECRET}, "", f"an ExecCredential of {API}", id="other-version"
+            {"kind": SECRET, "apiVersion": API}, "", f"not write an ExecCredential of apiVersion {API}", id="other-kind"
+        ),
+        pytest.param(
+            {**credential(token=SECRET), "apiVersion": SECRET},
+            "",
+            f"an ExecCredential of apiVersion {API}",
+            id="other-version",
         ),
         pytest.param({**credential(), "status": SECRET}, "", "neither a token nor a client cert", id="no-status"),
-        pytest.param(credential(token=[SECRET]), "", "gave a token that is no text", id="token-is-a-list"),
-        pytest.param(credential(clientKeyData=SECRET), "", "without the other", id="key-alone"),
+        pytest.param(credential(token=[SECRET]), "", "returned a token that is not a string", id="token-is-a-list"),
+        pytest.param(credential(clientKeyData=SECRET), "", "returned only one of", id="key-alone"),
         pytest.param(
             credential(token=SECRET, expirationTimestamp=SECRET),
             "",
-            "expirationTimestamp that is no time",
+            "expirationTimestamp that is not a time",
             id="no-time",
         ),
     ],
 )
-def test_a_plugin_gone_wrong_is_named_and_never_quoted(
+def test_a_failing_plugin_is_named_and_its_output_never_quoted(
     answer: Any, commands: str, message: str, tmp_path: Path
 ) -> None:
-    """A clear error; neither it nor what stands behind it has the output in it."""
+    """Neither the error nor its cause or context contains the output."""
     plugin = Plugin(tmp_path, "http://127.0.0.1:1")
     plugin.gives(answer)
     plugin.does(commands)
@@ -153,8 +155,8 @@ def test_a_plugin_gone_wrong_is_named_and_never_quoted(
     assert SECRET not in "".join(traceback.format_exception(caught.value)) + repr(vars(caught.value))
 
 
-def test_a_plugin_that_is_not_there_is_named_with_how_to_install_it() -> None:
-    """`installHint` is what it is for."""
+def test_a_missing_plugin_is_reported_with_its_install_hint() -> None:
+    """The kubeconfig's `installHint` is part of the message."""
     section = {"command": "/nowhere/plugin", "apiVersion": API, "installHint": "brew install plugin"}
     with pytest.raises(
         ExecPluginError, match=r"'/nowhere/plugin' cannot be run \(No such file.*\): brew install plugin"
@@ -163,15 +165,15 @@ def test_a_plugin_that_is_not_there_is_named_with_how_to_install_it() -> None:
 
 
 def test_a_plugin_that_needs_a_terminal_is_refused_without_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An informer's thread can ask nobody."""
+    """An informer's thread cannot ask a person."""
     monkeypatch.setattr("sys.stdin", None)
     section = {"command": "/bin/true", "apiVersion": API, "interactiveMode": "Always"}
-    with pytest.raises(ExecPluginError, match="wants a terminal"):
+    with pytest.raises(ExecPluginError, match="needs a terminal"):
         run_exec_plugin(section)
 
 
-def test_a_plugin_is_told_what_it_may_want_to_know(tmp_path: Path) -> None:
-    """Its arguments, environment, and where the kubeconfig asks for it the cluster with the extension that is its own."""
+def test_a_plugin_gets_arguments_environment_and_cluster(tmp_path: Path) -> None:
+    """With `provideClusterInfo` it also gets the cluster's extension for exec plugins."""
     script = tmp_path / "plugin"
     script.write_text('#!/bin/sh\necho "$KUBERNETES_EXEC_INFO" > info\necho "$1 $MINE" > words\ncat answer\n')
     script.chmod(0o755)
@@ -188,7 +190,7 @@ def test_a_plugin_is_told_what_it_may_want_to_know(tmp_path: Path) -> None:
         cluster={"server": "https://there", "extensions": [extension]},
         folder=str(tmp_path),
     )
-    assert (given.token, given.expires) == ("t", datetime(2100, 1, 1, tzinfo=UTC))
+    assert (given.token, given.expires) == ("t", datetime(2100, 1, 1, microsecond=500_000, tzinfo=UTC))
     assert "t'" not in repr(given)
     assert (tmp_path / "words").read_text().split() == ["argument", "value"]
     info = json.loads((tmp_path / "info").read_text())
@@ -202,10 +204,8 @@ def test_a_plugin_is_told_what_it_may_want_to_know(tmp_path: Path) -> None:
 # A plugin behind requests
 
 
-def test_a_failing_plugin_is_what_an_informer_tells(
-    serve: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    """In `sync_error()`, until it is mended; its output is nowhere."""
+def test_an_informer_reports_a_failing_plugin(serve: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """`sync_error()` returns the error. The plugin's output appears neither there nor in the log."""
     guarded = Guarded(serve, SECRET)
     plugin = Plugin(tmp_path, guarded.server.url)
     plugin.gives(f"oops {SECRET}")
@@ -222,8 +222,8 @@ def test_a_failing_plugin_is_what_an_informer_tells(
 
 
 @pytest.mark.parametrize("commands", ["exit 0", "exit 1"], ids=["works", "fails"])
-def test_many_requests_at_a_time_run_it_once(commands: str, serve: Any, tmp_path: Path, run: Any) -> None:
-    """When there is no credential yet, and after a 401, whether it works or fails."""
+def test_concurrent_requests_run_a_plugin_once(commands: str, serve: Any, tmp_path: Path, run: Any) -> None:
+    """Before the first credential and after a 401, whether the plugin works or fails."""
     guarded = Guarded(serve, "one")
     plugin = Plugin(tmp_path, guarded.server.url)
     transport = Transport(plugin.client())
@@ -248,13 +248,13 @@ def test_many_requests_at_a_time_run_it_once(commands: str, serve: Any, tmp_path
         answers = all_ask()
         assert plugin.runs == runs
         fails = token == "two" and commands == "exit 1"
-        # After a refusal one runs it; the others' requests are refused again, or hear of it.
+        # After a refusal one thread runs the plugin; the others get its failure, or are refused again.
         assert all((answer in (ConnectionError, ApiError)) if fails else answer == OK for answer in answers)
 
 
 @pytest.mark.parametrize(("seconds", "runs"), [(3600, 1), (-1, 3), (5, 3)], ids=["good", "over", "over-soon"])
-def test_a_token_is_used_until_shortly_before_its_end(seconds: float, runs: int, serve: Any, tmp_path: Path) -> None:
-    """The plugin says how long it is good; without asking the server."""
+def test_a_token_is_renewed_shortly_before_it_expires(seconds: float, runs: int, serve: Any, tmp_path: Path) -> None:
+    """The plugin says when; the server need not refuse the token first."""
     guarded = Guarded(serve, "t")
     plugin = Plugin(tmp_path, guarded.server.url)
     plugin.gives(credential(token="t", expirationTimestamp=in_seconds(seconds)))
@@ -264,8 +264,8 @@ def test_a_token_is_used_until_shortly_before_its_end(seconds: float, runs: int,
     assert plugin.runs == runs
 
 
-def test_the_official_client_on_the_same_configuration_has_the_token_too(serve: Any, tmp_path: Path) -> None:
-    """A client that informers made is one like any other."""
+def test_the_official_client_shares_the_token(serve: Any, tmp_path: Path) -> None:
+    """A plugin's token is written into the configuration."""
     guarded = Guarded(serve, "t")
     plugin = Plugin(tmp_path, guarded.server.url)
     plugin.gives(credential(token="t"))
@@ -278,7 +278,7 @@ def test_the_official_client_on_the_same_configuration_has_the_token_too(serve: 
 def test_the_default_client_runs_the_plugin_with_the_first_request(
     serve: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Not when it is made: a plugin that hangs would hold up the program, and one that fails would be forgotten."""
+    """Making the client runs no plugin: a plugin that hangs must not hang the program, nor its error be lost."""
     guarded = Guarded(serve, "t")
     plugin = Plugin(tmp_path, guarded.server.url)
     plugin.gives(credential(token="t"))
@@ -294,7 +294,7 @@ def test_the_default_client_runs_the_plugin_with_the_first_request(
 
 
 class CertificateServer:
-    """A TLS server that tells the name in the client's certificate, and takes some names only."""
+    """A TLS server that records the name in the client's certificate, and refuses some names."""
 
     def __init__(self, serve: Any, authority: Any) -> None:
         self.refused: set[str] = set()
@@ -315,7 +315,7 @@ def pem_of(authority: Any, name: str) -> dict[str, str]:
 
 @pytest.mark.parametrize("how", ["expired", "refused"])
 def test_a_plugins_client_certificate_is_renewed(how: str, serve: Any, tmp_path: Path, authority: Any) -> None:
-    """When it has run out or was refused; the official client keeps the first for ever."""
+    """When it has expired or was refused. The official client would keep the first one."""
     there = CertificateServer(serve, authority)
     plugin = Plugin(tmp_path, there.server.url, **{"certificate-authority": authority.path})
     over = in_seconds(-1 if how == "expired" else 3600)
@@ -334,8 +334,8 @@ def test_a_plugins_client_certificate_is_renewed(how: str, serve: Any, tmp_path:
     assert path.stat().st_mode & 0o777 == 0o600
 
 
-def test_a_plugins_certificate_is_gone_when_the_program_ends(tmp_path: Path, authority: Any) -> None:
-    """The ssl module reads keys from files only; ours does not outlive the process."""
+def test_a_plugins_certificate_file_is_deleted_at_exit(tmp_path: Path, authority: Any) -> None:
+    """The ssl module reads keys only from files; the file must not outlive the process."""
     plugin = Plugin(tmp_path, "https://127.0.0.1:1", **{"certificate-authority": authority.path})
     plugin.gives(credential(**pem_of(authority, "one")))
     program = (
@@ -353,10 +353,10 @@ def test_a_plugins_certificate_is_gone_when_the_program_ends(tmp_path: Path, aut
     assert not path.parent.exists()
 
 
-def test_a_certificate_file_that_changes_is_shown_from_the_next_connection_on(
+def test_a_changed_client_certificate_is_used_for_the_next_connection(
     serve: Any, tmp_path: Path, authority: Any
 ) -> None:
-    """Whoever renews the file need not tell anybody."""
+    """The process that renews the file need not notify the informer."""
     there = CertificateServer(serve, authority)
     shown = tmp_path / "client.pem"
     shown.write_text(Path(authority.issue(name="one")).read_text())
@@ -369,10 +369,10 @@ def test_a_certificate_file_that_changes_is_shown_from_the_next_connection_on(
     assert there.seen == ["one", "two"]
 
 
-def test_an_authority_file_that_changes_is_trusted_from_the_next_connection_on(
+def test_a_changed_authority_is_trusted_for_the_next_connection(
     serve: Any, tmp_path: Path, make_authority: Any
 ) -> None:
-    """A cluster's new authority is there before the servers' new certificates; the old one is trusted no more."""
+    """The old authority is not trusted any more."""
     old, new = make_authority(), make_authority()
     trusted = tmp_path / "ca.pem"
     trusted.write_text(Path(old.path).read_text())
@@ -387,7 +387,7 @@ def test_an_authority_file_that_changes_is_trusted_from_the_next_connection_on(
     assert transports[1].get_json("/") == OK
 
 
-def test_certificates_within_a_kubeconfig_are_shown(serve: Any, tmp_path: Path, authority: Any) -> None:
+def test_certificates_embedded_in_a_kubeconfig_are_used(serve: Any, tmp_path: Path, authority: Any) -> None:
     """client-certificate-data, client-key-data and certificate-authority-data."""
     from kubernetes import client, config
 
@@ -421,7 +421,7 @@ def test_certificates_within_a_kubeconfig_are_shown(serve: Any, tmp_path: Path, 
 
 @pytest.fixture
 def token_file(serve: Any, tmp_path: Path) -> Any:
-    """A server that takes the token `one`, and a client whose kubeconfig names a token file."""
+    """A server that accepts the token `one`, and a client whose kubeconfig names a token file."""
     from kubernetes import client, config
 
     guarded = Guarded(serve, "one")
@@ -444,26 +444,26 @@ def token_file(serve: Any, tmp_path: Path) -> Any:
 
 
 @pytest.mark.parametrize("state", ["missing", "empty", "not-text"])
-def test_a_token_file_that_cannot_be_read_leaves_the_last_token(
+def test_an_unreadable_token_file_keeps_the_last_token(
     state: str, token_file: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Go: cachingTokenSource in client-go transport/token_source.go. The last one may be good for long; the log says so."""
+    """Go: cachingTokenSource in client-go transport/token_source.go. A log line reports it; after a 401 it is an error."""
     assert token_file.transport.get_json("/") == OK
     if state == "missing":
         token_file.path.unlink()
     else:
         token_file.path.write_bytes(b"" if state == "empty" else b"\xff\xfe\x00")
     assert token_file.transport.get_json("/") == OK
-    assert f"token file {token_file.path} cannot be read, the last token is used" in caplog.text
+    assert f"cannot read the token file {token_file.path}, using the last token" in caplog.text
     token_file.guarded.tokens = {"two"}
-    with pytest.raises(ConnectionError, match=f"the token file {token_file.path} cannot be read"):
+    with pytest.raises(ConnectionError, match=f"cannot read the token file {token_file.path}"):
         token_file.transport.get_json("/")
     token_file.path.write_text("two")
     assert token_file.transport.get_json("/") == OK
 
 
 def test_a_projected_token_that_is_swapped_is_read_again(token_file: Any, tmp_path: Path) -> None:
-    """A kubelet swaps a link to a folder: the file's path and the link's own times stay."""
+    """The kubelet swaps a link to a folder: the file's path and the times of its own link do not change."""
     for name in ("one", "two"):
         (tmp_path / f"..{name}").mkdir()
         (tmp_path / f"..{name}" / "token").write_text(name)
@@ -480,8 +480,8 @@ def test_a_projected_token_that_is_swapped_is_read_again(token_file: Any, tmp_pa
     assert token_file.guarded.sent == ["Bearer one", "Bearer two"]
 
 
-def test_a_refused_token_that_did_not_change_is_sent_twice_and_no_more(token_file: Any) -> None:
-    """401 is refreshed once; then the reflector backs off."""
+def test_a_refused_token_is_sent_at_most_twice(token_file: Any) -> None:
+    """The token file is read again once after a 401; then the reflector backs off."""
     token_file.guarded.tokens = set()
     with pytest.raises(ApiError) as caught:
         token_file.transport.get_json("/")

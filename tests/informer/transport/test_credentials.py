@@ -22,7 +22,7 @@ UNAUTHORIZED = {"kind": "Status", "code": 401, "reason": "Unauthorized", "messag
 
 
 class Guarded:
-    """A server that takes some tokens only."""
+    """A server that accepts only some tokens."""
 
     def __init__(self, serve: Any, *tokens: str, tls: Any = None) -> None:
         self.tokens = set(tokens)
@@ -64,27 +64,27 @@ def sent_by(serve: Any, **settings: Any) -> str | None:
     ],
 )
 def test_credentials_go_into_the_authorization_header(serve: Any, settings: Any, expected: str) -> None:
-    """Bearer token, api_key_prefix and basic, as users of every version set them."""
+    """Bearer tokens, api_key_prefix and basic authentication, as set for any version of the official client."""
     assert sent_by(serve, **settings) == expected
 
 
 def test_without_credentials_nothing_is_sent(serve: Any) -> None:
-    """An anonymous request."""
+    """The request is anonymous."""
     guarded = Guarded(serve)
     guarded.tokens = {None}  # type: ignore[arg-type]
     assert Transport(guarded.server.client()).get_json("/") == OK
 
 
-def test_a_header_of_the_users_stays_where_there_is_nothing_else(serve: Any) -> None:
-    """Who sets the header on the client has done it."""
+def test_a_users_authorization_header_is_kept(serve: Any) -> None:
+    """A header that was set on the client is used when the configuration has no credentials."""
     guarded = Guarded(serve, "Bearer mine")
     api_client = guarded.server.client()
     api_client.set_default_header("Authorization", "Bearer mine")
     assert Transport(api_client).get_json("/") == OK
 
 
-def test_a_token_that_changes_is_used_from_the_next_request_on(serve: Any) -> None:
-    """The configuration is asked each time."""
+def test_a_changed_token_is_used_for_the_next_request(serve: Any) -> None:
+    """The configuration is read for each request."""
     guarded = Guarded(serve, "Bearer 1", "Bearer 2")
     api_client = guarded.server.client(api_key={"authorization": "Bearer 1"})
     transport = Transport(api_client)
@@ -94,8 +94,8 @@ def test_a_token_that_changes_is_used_from_the_next_request_on(serve: Any) -> No
     assert guarded.sent == ["Bearer 1", "Bearer 2"]
 
 
-def test_a_token_that_is_no_header_is_refused_without_being_told(serve: Any) -> None:
-    """The message must not have it in it."""
+def test_a_malformed_token_is_refused_and_not_quoted(serve: Any) -> None:
+    """A line break in a token makes the header invalid; the message does not contain the token."""
     guarded = Guarded(serve)
     transport = Transport(guarded.server.client(api_key={"authorization": "Bearer secret\r\nX: y"}))
     with pytest.raises(ConnectionError, match="malformed") as caught:
@@ -115,7 +115,7 @@ def hooked(server: Any, hook: Any) -> Any:
 
 
 def test_the_hook_runs_before_each_request(serve: Any) -> None:
-    """It looks whether a token has run out; that is why it is called so often."""
+    """The hook itself checks whether a token has expired."""
     guarded = Guarded(serve, "Bearer 1", "Bearer 2")
     count = 0
 
@@ -131,7 +131,7 @@ def test_the_hook_runs_before_each_request(serve: Any) -> None:
 
 
 def test_many_threads_run_a_hook_one_at_a_time(serve: Any, run: Any) -> None:
-    """The official client's hooks have no lock: N informers would run a plugin N times at once."""
+    """The official client's hooks have no lock: many informers would run a plugin many times at once."""
     guarded = Guarded(serve, "Bearer 1")
     inside, most, runs = 0, 0, 0
     expired = True
@@ -159,8 +159,8 @@ def test_many_threads_run_a_hook_one_at_a_time(serve: Any, run: Any) -> None:
 
 
 @pytest.mark.parametrize("error", [OSError("token file is gone"), RuntimeError("plugin"), KeyError("user")], ids=repr)
-def test_a_hook_that_raises_is_a_broken_connection(serve: Any, error: Exception) -> None:
-    """It may be right the next time; the message says what it raised."""
+def test_a_hook_that_raises_gives_a_connection_error(serve: Any, error: Exception) -> None:
+    """A retry may succeed. The message contains the hook's error."""
     guarded = Guarded(serve)
 
     def hook(configuration: Any) -> None:
@@ -175,8 +175,8 @@ def test_a_hook_that_raises_is_a_broken_connection(serve: Any, error: Exception)
 # Refused credentials
 
 
-def test_401_without_a_way_to_refresh_is_the_servers_answer(serve: Any) -> None:
-    """A fixed token is sent once."""
+def test_401_with_a_fixed_token_is_raised(serve: Any) -> None:
+    """A token that cannot be renewed is sent once."""
     guarded = Guarded(serve)
     with pytest.raises(ApiError) as caught:
         Transport(guarded.server.client(api_key={"authorization": "Bearer old"})).get_json("/")
@@ -184,8 +184,8 @@ def test_401_without_a_way_to_refresh_is_the_servers_answer(serve: Any) -> None:
     assert len(guarded.sent) == 1
 
 
-def test_401_is_refreshed_exactly_once(serve: Any) -> None:
-    """Token expiry: refresh on 401 once, then the answer stands."""
+def test_401_is_retried_exactly_once(serve: Any) -> None:
+    """The credentials are renewed once per request; a second 401 is raised."""
     guarded = Guarded(serve)
     transport = Transport(hooked(guarded.server, lambda configuration: None))
     for count in (2, 4):
@@ -195,7 +195,7 @@ def test_401_is_refreshed_exactly_once(serve: Any) -> None:
         assert len(guarded.sent) == count
 
 
-# The official client's loaders
+# Loaders of the official client
 
 
 def kubeconfig(folder: Path, server: Any, user: dict[str, Any], **cluster: Any) -> Any:
@@ -218,7 +218,7 @@ def kubeconfig(folder: Path, server: Any, user: dict[str, Any], **cluster: Any) 
 
 
 def plugin(folder: Path, *, expires: datetime.datetime | None = None) -> tuple[dict[str, Any], Path]:
-    """An exec plugin that gives what is in a file, and counts its runs in another."""
+    """An exec plugin that returns the token in a file, and counts its runs in another file."""
     token, runs, script = folder / "token", folder / "runs", folder / "plugin"
     status = {"token": "TOKEN"} | ({"expirationTimestamp": f"{expires:%Y-%m-%dT%H:%M:%SZ}"} if expires else {})
     answer = json.dumps({"apiVersion": _EXEC_API, "kind": "ExecCredential", "status": status})
@@ -228,7 +228,7 @@ def plugin(folder: Path, *, expires: datetime.datetime | None = None) -> tuple[d
 
 
 def test_a_token_file_that_rotates_on_disk_is_read_again(serve: Any, tmp_path: Path) -> None:
-    """A kubeconfig's tokenFile is read once by the official client: long runs would end in 401."""
+    """The official client reads a kubeconfig's tokenFile only once, so that long runs end with 401."""
     guarded = Guarded(serve, "Bearer 1")
     file = tmp_path / "token"
     file.write_text("1\n")
@@ -243,7 +243,7 @@ def test_a_token_file_that_rotates_on_disk_is_read_again(serve: Any, tmp_path: P
 def test_a_token_file_in_a_cluster_is_read_again(
     serve: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, authority: Any
 ) -> None:
-    """A service account's token is looked at before each request, not once a minute as the official client does."""
+    """A service account's token file is checked before each request, not once a minute as in the official client."""
     from kubernetes import client
     from kubernetes.config.incluster_config import InClusterConfigLoader
 
@@ -262,7 +262,7 @@ def test_a_token_file_in_a_cluster_is_read_again(
 
 
 def test_an_exec_plugin_runs_once_for_many_threads(serve: Any, tmp_path: Path, run: Any) -> None:
-    """At the start once, and once more when its token is refused, however many informers there are."""
+    """Once at the start, and once more after its token is refused."""
     guarded = Guarded(serve, "Bearer 1")
     user, token = plugin(tmp_path)
     token.write_text("1")
@@ -289,7 +289,7 @@ def test_an_exec_plugin_runs_once_for_many_threads(serve: Any, tmp_path: Path, r
 
 
 def test_an_exec_plugins_token_is_renewed_when_it_has_expired(serve: Any, tmp_path: Path) -> None:
-    """Without a refusal: the plugin says until when its token is good."""
+    """The plugin says when its token expires; the server need not refuse it first."""
     guarded = Guarded(serve, "Bearer 1", "Bearer 2")
     past = datetime.datetime.now(datetime.UTC) - datetime.timedelta(hours=1)
     user, token = plugin(tmp_path, expires=past)
@@ -301,7 +301,7 @@ def test_an_exec_plugins_token_is_renewed_when_it_has_expired(serve: Any, tmp_pa
 
 
 def test_an_exec_plugin_that_fails_after_401_is_named(serve: Any, tmp_path: Path) -> None:
-    """The refusal is what comes of it: what to mend is the plugin."""
+    """The plugin's failure is raised, not the 401 that caused its run."""
     guarded = Guarded(serve, "Bearer 1")
     user, token = plugin(tmp_path)
     token.write_text("1")
@@ -314,14 +314,14 @@ def test_an_exec_plugin_that_fails_after_401_is_named(serve: Any, tmp_path: Path
 
 
 def test_a_username_and_password_of_a_kubeconfig_are_sent(serve: Any, tmp_path: Path) -> None:
-    """Basic authentication."""
+    """As basic authentication."""
     guarded = Guarded(serve, "Basic dTpw")
     transport = Transport(kubeconfig(tmp_path, guarded.server, {"username": "u", "password": "p"}))
     assert transport.get_json("/") == OK
 
 
-def test_a_client_certificate_of_a_kubeconfig_is_shown(serve: Any, tmp_path: Path, authority: Any) -> None:
-    """Certificate and key in it, or beside it, and the authority's certificate too."""
+def test_a_client_certificate_of_a_kubeconfig_is_used(serve: Any, tmp_path: Path, authority: Any) -> None:
+    """Certificate, key and authority are files that the kubeconfig names."""
     seen: list[Any] = []
 
     def handler(request: Any, connection: Any) -> None:
@@ -337,7 +337,7 @@ def test_a_client_certificate_of_a_kubeconfig_is_shown(serve: Any, tmp_path: Pat
 
 
 def test_no_token_is_ever_logged(serve: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """Not on success, not on refusal, not on failure, at any level."""
+    """Not on success, refusal or failure, at any log level."""
     guarded = Guarded(serve, "Bearer s3cr3t-1")
     user, token = plugin(tmp_path)
     token.write_text("s3cr3t-1")

@@ -1,4 +1,4 @@
-"""Stopping an informer while what nothing can interrupt is under way: a name lookup, an exec plugin, a user's hook."""
+"""Stopping an informer during a call that cannot be interrupted: a name lookup, an exec plugin, a user's hook."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ import pytest
 import yaml
 
 from informer import ListWatch, SharedInformer
+from tests.support.waiting import DEADLINE
 from watch.concurrency import Latch
 
 PROMPT = 1.0
-PATIENCE = 10.0
 
 
 class Blocking:
-    """A function that returns only when the test is over."""
+    """A function that blocks until the test ends."""
 
     def __init__(self) -> None:
         self.entered, self.go = Latch(), Latch()
@@ -31,13 +31,13 @@ class Blocking:
     def __call__(self, *args: Any, **options: Any) -> Any:
         self.calls += 1
         self.entered.open()
-        self.go.wait(PATIENCE)
+        self.go.wait(DEADLINE)
         raise OSError("it took too long")
 
 
 @pytest.fixture
 def blocking() -> Iterator[Blocking]:
-    """A function that returns only when the test is over."""
+    """A function that blocks until the test ends."""
     made = Blocking()
     yield made
     made.go.open()
@@ -50,7 +50,7 @@ def started(api_client: Any, **options: Any) -> SharedInformer[Any]:
 
 
 def stops_promptly(*informers: SharedInformer[Any], drain: bool = False) -> None:
-    """Each ends within a second, its threads included."""
+    """Asserts that each informer stops within a second, with all of its threads."""
     for informer in informers:
         begun = time.monotonic()
         assert informer.stop(PROMPT, drain=drain) is True
@@ -71,7 +71,7 @@ def client_of(host: str, **settings: Any) -> Any:
 
 @pytest.fixture
 def lookups(monkeypatch: pytest.MonkeyPatch, blocking: Blocking) -> Blocking:
-    """A resolver that does not answer; addresses need none."""
+    """A resolver that does not answer; numeric addresses need none."""
     real = socket.getaddrinfo
 
     def look_up(host: Any, port: Any, family: int = 0, type: int = 0, proto: int = 0, flags: int = 0) -> Any:
@@ -92,15 +92,15 @@ def lookups(monkeypatch: pytest.MonkeyPatch, blocking: Blocking) -> Blocking:
         pytest.param("https://127.0.0.1:1", {"proxy": "http://proxy.example:3128"}, id="proxy"),
     ],
 )
-def test_a_stop_while_a_name_is_looked_up(lookups: Blocking, host: str, settings: Any, drain: bool) -> None:
-    """The reader does not wait for the resolver, which has its own idea of time."""
+def test_stop_during_a_name_lookup(lookups: Blocking, host: str, settings: Any, drain: bool) -> None:
+    """The reader thread does not wait for the resolver."""
     informer = started(client_of(host, **settings), namespace=["a", "b"])
-    assert lookups.entered.wait(PATIENCE)
+    assert lookups.entered.wait(DEADLINE)
     stops_promptly(informer, drain=drain)
 
 
 def test_an_address_needs_no_lookup_and_no_thread(lookups: Blocking, serve: Any) -> None:
-    """Only names go to the resolver."""
+    """Only names are passed to the resolver."""
     answered = Latch()
 
     def handler(request: Any, connection: Any) -> None:
@@ -108,7 +108,7 @@ def test_an_address_needs_no_lookup_and_no_thread(lookups: Blocking, serve: Any)
         connection.hang()
 
     informer = started(serve(handler).client())
-    assert answered.wait(PATIENCE)
+    assert answered.wait(DEADLINE)
     stops_promptly(informer)
     assert lookups.calls == 0
 
@@ -128,7 +128,7 @@ cat {folder}/answer
 
 
 class Plugin:
-    """An exec plugin that is slow from one of its runs on, and the kubeconfig with it."""
+    """An exec plugin that blocks from its run number `slow_from` on, and a kubeconfig that names it."""
 
     def __init__(self, folder: Path, *, slow_from: int) -> None:
         self._folder = folder
@@ -163,7 +163,7 @@ class Plugin:
 
 
 def _comes_true(condition: Callable[[], bool]) -> bool:
-    deadline, pause = time.monotonic() + PATIENCE, Latch()
+    deadline, pause = time.monotonic() + DEADLINE, Latch()
     while not condition():
         if time.monotonic() > deadline:
             return False
@@ -171,8 +171,8 @@ def _comes_true(condition: Callable[[], bool]) -> bool:
     return True
 
 
-def test_a_stop_while_an_exec_plugin_runs(tmp_path: Path) -> None:
-    """Neither who runs it nor who waits for the same credentials is held up, and for the latter it does not run again."""
+def test_stop_during_an_exec_plugin(tmp_path: Path) -> None:
+    """Neither the informer that runs it nor those waiting for its credentials are held up; it does not run again for those."""
     from kubernetes import client, config
 
     plugin = Plugin(tmp_path, slow_from=2)
@@ -188,8 +188,8 @@ def test_a_stop_while_an_exec_plugin_runs(tmp_path: Path) -> None:
     assert plugin.runs == 2
 
 
-def test_a_stop_while_the_default_client_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """To read a kubeconfig may mean to run its plugin; informers with another client do not wait for it."""
+def test_stop_while_the_default_client_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Loading a kubeconfig can run its plugin; informers with another client do not wait for it."""
     plugin = Plugin(tmp_path, slow_from=1)
     monkeypatch.setattr("informer.transport.transport._defaults", [])
     monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(plugin.kubeconfig))
@@ -204,15 +204,15 @@ def test_a_stop_while_the_default_client_is_made(tmp_path: Path, monkeypatch: py
         plugin.release()
 
 
-def test_a_stop_while_a_users_hook_runs(blocking: Blocking) -> None:
-    """`refresh_api_key_hook` may be anybody's function."""
+def test_stop_during_a_users_hook(blocking: Blocking) -> None:
+    """`refresh_api_key_hook` can be any function."""
     informer = started(client_of("http://127.0.0.1:1", refresh_api_key_hook=blocking))
-    assert blocking.entered.wait(PATIENCE)
+    assert blocking.entered.wait(DEADLINE)
     stops_promptly(informer)
 
 
-def test_a_stop_while_refused_credentials_are_made_anew(serve: Any, blocking: Blocking) -> None:
-    """After a 401 a loader is asked for new ones, whatever that takes; a token that does not expire costs no thread."""
+def test_stop_while_credentials_are_renewed_after_401(serve: Any, blocking: Blocking) -> None:
+    """The loader may take any time. Credentials that do not expire need no extra thread."""
     names: list[str] = []
 
     class Loader:
@@ -230,6 +230,6 @@ def test_a_stop_while_refused_credentials_are_made_anew(serve: Any, blocking: Bl
         connection.answer({"kind": "Status", "code": 401}, 401)
 
     informer = started(serve(handler).client(refresh_api_key_hook=hook_of(Loader())))
-    assert blocking.entered.wait(PATIENCE)
+    assert blocking.entered.wait(DEADLINE)
     stops_promptly(informer)
     assert all(name.startswith("informer-") for name in names)

@@ -1,4 +1,4 @@
-"""What an informer tells of a TLS connection that is not to be: what is wrong, and what to do."""
+"""The TLS errors that an informer reports: the likely cause, and what to change."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ OK = {"ok": True}
 QUICK = Backoff(initial=0.02, maximum=0.05)
 
 
-def told_by(api_client: Any, *words: str) -> str:
-    """What `sync_error` says once it has these words in it."""
+def reported_by(api_client: Any, *phrases: str) -> str:
+    """The text of `sync_error()`, once it contains all of the phrases or after 10 s."""
     informer: Any = SharedInformer(ListWatch.for_resource(api_client, "v1/pods"), backoff=QUICK, watch_list=False)
     deadline, pause = time.monotonic() + 10, Latch()
     with informer:
         while time.monotonic() < deadline:
             error = informer.sync_error()
-            # A server that refuses a certificate may close before its reason is read: then the next try tells it.
-            if error is not None and all(word in str(error) for word in words):
+            # The connection may close before the reason for a refusal is read: the next attempt reports it.
+            if error is not None and all(phrase in str(error) for phrase in phrases):
                 assert isinstance(error, ConnectionError)
                 break
             pause.wait(0.01)
@@ -36,7 +36,7 @@ def told_by(api_client: Any, *words: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("served", "settings", "words"),
+    ("served", "settings", "phrases"),
     [
         pytest.param(
             {}, {"ssl_ca_cert": "other"}, ["not signed by the authority in", "certificate-authority"], id="ca"
@@ -75,16 +75,16 @@ def told_by(api_client: Any, *words: str) -> str:
         ),
     ],
 )
-def test_what_is_wrong_with_a_certificate_is_told(
+def test_a_certificate_error_names_cause_and_remedy(
     served: Any,
     settings: dict[str, str],
-    words: list[str],
+    phrases: list[str],
     serve: Any,
     tmp_path: Path,
     make_authority: Any,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """In `sync_error()` and in the log, with the resource and the server's address, and what to do."""
+    """`sync_error()` and the log name the resource, the server's address, the cause and what to change."""
     authority, other = make_authority(), make_authority()
     hosts = served.get("hosts", ("127.0.0.1",))
     options = {name: value for name, value in served.items() if name != "hosts"}
@@ -96,16 +96,18 @@ def test_what_is_wrong_with_a_certificate_is_told(
         "missing": str(tmp_path / "missing.pem"),
     }
     with caplog.at_level(logging.WARNING):
-        said = told_by(server.client(**{name: names.get(value, value) for name, value in settings.items()}), *words)
+        said = reported_by(
+            server.client(**{name: names.get(value, value) for name, value in settings.items()}), *phrases
+        )
     assert said.startswith(f"failed to list pods: cannot reach {server.url}: ")
-    for word in words:
-        assert word in said
-        assert word in caplog.text
+    for phrase in phrases:
+        assert phrase in said
+        assert phrase in caplog.text
     assert server.requests == []
 
 
-def test_a_server_that_does_not_speak_tls_is_told(serve: Any, run: Any) -> None:
-    """https in the kubeconfig, http at the port, which answers a handshake as it answers all that is no request."""
+def test_a_server_without_tls_is_reported(serve: Any, run: Any) -> None:
+    """The address says https, but the server answers the handshake with an HTTP error in plain text."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def answer() -> None:
@@ -131,17 +133,17 @@ def test_a_server_that_does_not_speak_tls_is_told(serve: Any, run: Any) -> None:
         pytest.param({"ssl_ca_cert": "its", "assert_hostname": False}, ("elsewhere.test",), id="any-name"),
     ],
 )
-def test_what_a_configuration_allows_is_accepted(
+def test_settings_can_relax_the_check_of_names(
     settings: dict[str, Any], hosts: tuple[str, ...], serve: Any, authority: Any
 ) -> None:
-    """Names are checked against what the kubeconfig says, and nothing is where it says so."""
+    """Another name, no check of the name, or no check at all, as configured."""
     server = serve(lambda _, connection: connection.answer(OK), tls=authority.server_context(*hosts))
     named = {name: authority.path if value == "its" else value for name, value in settings.items()}
     assert Transport(server.client(**named)).get_json("/") == OK
 
 
-def test_insecure_skip_tls_verify_of_a_kubeconfig_counts_and_its_absence_too(serve: Any, authority: Any) -> None:
-    """Nothing but that setting turns verification off."""
+def test_only_insecure_skip_tls_verify_turns_verification_off(serve: Any, authority: Any) -> None:
+    """Without it, and with false, certificates are verified."""
     from kubernetes import client, config
 
     def loaded(**cluster: Any) -> Any:

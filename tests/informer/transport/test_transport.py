@@ -1,4 +1,4 @@
-"""Requests to a server: what goes out, and what its answers, and its failures, become."""
+"""Requests to an API server: what is sent, and what responses and failures turn into."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import pytest
 from informer import ApiError
 from informer.transport.connections import keepalive_options
 from informer.transport.transport import Transport, transport_for
-from tests.eventually import eventually
+from tests.support.waiting import eventually
 from watch.errors import RequestCancelledError
 from watch.request_scope import RequestScope
 
@@ -26,7 +26,7 @@ OK = {"ok": True}
 
 
 def answering(*answers: Any) -> Any:
-    """Gives these answers in turn, each (body, status, headers); the last for ever."""
+    """A handler that gives these answers in turn, each (body, status, headers), and the last one from then on."""
     left = list(answers)
 
     def handler(request: Any, connection: Any) -> None:
@@ -42,16 +42,16 @@ def fails(server: Any, **settings: Any) -> ApiError:
     return caught.value
 
 
-# What goes out
+# Requests
 
 
 def test_request_has_path_query_and_headers(serve: Any) -> None:
-    """Parameters are escaped, the answer is asked for in JSON and uncompressed, and the client's own headers go along."""
+    """Parameters are escaped, uncompressed JSON is requested, and the client's own headers are sent."""
     server = serve(answering((OK, 200, {})))
     api_client = server.client()
     api_client.set_default_header("X-Mine", "1")
     transport = Transport(api_client)
-    # Set later, it goes along too.
+    # A header that is set later is sent too.
     api_client.set_default_header("X-Later", "2")
     transport.open("/api/v1/pods", {"labelSelector": "a in (b,c),d!=e", "limit": "5"}).close()
     (request,) = server.requests
@@ -63,8 +63,8 @@ def test_request_has_path_query_and_headers(serve: Any) -> None:
     assert request.headers["user-agent"]
 
 
-def test_accept_and_compression_are_the_callers(serve: Any) -> None:
-    """PartialObjectMetadata by Accept, gzip where it is wanted."""
+def test_accept_and_compression_can_be_set(serve: Any) -> None:
+    """For PartialObjectMetadata and gzip."""
     server = serve(answering((OK, 200, {})))
     Transport(server.client()).open("/api", {}, accept="application/json;as=X", gzip=True).close()
     assert server.requests[0].headers["accept"] == "application/json;as=X"
@@ -72,7 +72,7 @@ def test_accept_and_compression_are_the_callers(serve: Any) -> None:
 
 
 def test_the_body_is_not_read(serve: Any) -> None:
-    """An answer is there with its head; its body may go on for ever."""
+    """`open` returns as soon as the headers arrive; the body may be endless."""
 
     def handler(request: Any, connection: Any) -> None:
         connection.begin()
@@ -85,15 +85,15 @@ def test_the_body_is_not_read(serve: Any) -> None:
 
 
 def test_a_host_with_a_path_or_a_slash_keeps_it(serve: Any) -> None:
-    """As with Rancher, where the API server is below a path."""
+    """As with Rancher, whose API servers are below a path."""
     server = serve(answering((OK, 200, {})))
     api_client = server.client(host=server.url + "/k8s/clusters/c-1/")
     Transport(api_client).open("/api/v1", {}).close()
     assert server.requests[0].path == "/k8s/clusters/c-1/api/v1"
 
 
-def test_cookies_go_along(serve: Any) -> None:
-    """The official client's fourth argument."""
+def test_cookies_are_sent(serve: Any) -> None:
+    """The `cookie` argument of the official client."""
     from kubernetes import client
 
     server = serve(answering((OK, 200, {})))
@@ -102,18 +102,18 @@ def test_cookies_go_along(serve: Any) -> None:
 
 
 def test_redirects_are_not_followed(serve: Any) -> None:
-    """A token must not go wherever an answer points to."""
+    """A token must not be sent to an address that a response names."""
     server = serve(answering((b"", 302, {"Location": "http://127.0.0.1:1/"})))
     assert fails(server).status == 302
     assert len(server.requests) == 1
 
 
-# What answers become
+# Responses
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 410, 422, 429, 500, 503, 504])
-def test_a_status_says_it_in_its_own_words(serve: Any, status: int) -> None:
-    """Reason, message and details are those of the Status."""
+def test_a_status_becomes_an_api_error(serve: Any, status: int) -> None:
+    """The error has the reason, message and details of the Status."""
     body = {"kind": "Status", "code": status, "reason": "Why", "message": "because", "details": {"kind": "pods"}}
     error = fails(serve(answering((body, status, {}))))
     assert (error.status, error.reason, error.message, error.details) == (status, "Why", "because", {"kind": "pods"})
@@ -136,7 +136,7 @@ def test_a_status_says_it_in_its_own_words(serve: Any, status: int) -> None:
 def test_retry_after_is_read_from_header_and_details(
     serve: Any, body: Any, headers: Any, expected: float | None
 ) -> None:
-    """429 with Retry-After: the HTTP header wins over the body."""
+    """429 with Retry-After: the HTTP header has precedence over the body."""
     assert fails(serve(answering((body, 429, headers)))).retry_after == expected
 
 
@@ -158,18 +158,18 @@ def test_retry_after_is_read_from_header_and_details(
         pytest.param(b"x" * 10_000_000, "x" * 200, id="huge"),
     ],
 )
-def test_error_bodies_that_are_no_status_keep_the_answers_status(serve: Any, body: Any, message: str) -> None:
-    """Whatever stands between us and the server may answer in its place; its own codes are not HTTP's."""
+def test_other_error_bodies_keep_the_http_status(serve: Any, body: Any, message: str) -> None:
+    """A proxy or gateway can answer in place of the server; codes in its body are not HTTP statuses."""
     error = fails(serve(answering((body, 429, {}))))
     assert (error.status, error.reason, error.message) == (429, "Reason", message)
     assert error.is_too_many_requests
 
 
 @pytest.mark.parametrize("how", ["cut", "hang"])
-def test_an_error_body_that_does_not_come_whole_is_an_answer_all_the_same(
+def test_an_incomplete_error_body_still_gives_an_api_error(
     serve: Any, how: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The status is known by then; the body is not waited for without end."""
+    """The status is known from the headers; the wait for the body is bounded."""
     monkeypatch.setattr("informer.transport.transport._ERROR_BODY_TIMEOUT", 0.1)
 
     def handler(request: Any, connection: Any) -> None:
@@ -180,8 +180,8 @@ def test_an_error_body_that_does_not_come_whole_is_an_answer_all_the_same(
     assert (error.status, error.message) == (503, "partly")
 
 
-def test_a_connection_serves_the_next_request_when_its_answer_was_read(serve: Any) -> None:
-    """A refused request, read to its end, keeps the connection."""
+def test_a_refused_request_keeps_the_connection(serve: Any) -> None:
+    """Its body was read to the end, so the next request uses the same connection."""
     server = serve(answering(({"kind": "Status"}, 404, {})))
     transport = Transport(server.client())
     for _ in range(5):
@@ -194,34 +194,34 @@ def test_a_connection_serves_the_next_request_when_its_answer_was_read(serve: An
 
 
 def test_json_is_decoded(serve: Any) -> None:
-    """Discovery and the like."""
+    """As for discovery."""
     server = serve(answering((OK, 200, {})))
     assert Transport(server.client()).get_json("/apis", accept="x/y") == OK
     assert server.requests[0].headers["accept"] == "x/y"
 
 
-def test_what_is_no_json_is_the_servers_failure(serve: Any) -> None:
-    """The message says where it came from."""
-    with pytest.raises(ApiError, match="/apis did not answer in JSON"):
+def test_an_answer_other_than_json_is_an_api_error(serve: Any) -> None:
+    """The message names the path and suggests a proxy or login page."""
+    with pytest.raises(ApiError, match="answered /apis with something other than JSON"):
         Transport(serve(answering((b"<html>", 200, {}))).client()).get_json("/apis")
 
 
-def test_json_that_breaks_off_is_a_broken_connection(serve: Any) -> None:
-    """Half a document is none."""
+def test_incomplete_json_is_a_connection_error(serve: Any) -> None:
+    """The message says that the server closed the connection."""
 
     def handler(request: Any, connection: Any) -> None:
         connection.send(b'HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n{"a":')
         connection.cut()
 
-    with pytest.raises(ConnectionError, match="broke off"):
+    with pytest.raises(ConnectionError, match="closed the connection, or stalled, within its answer to /apis"):
         Transport(serve(handler).client()).get_json("/apis")
 
 
-# Nobody there
+# Unreachable servers
 
 
-def test_connection_refused_is_told_as_that() -> None:
-    """Connection refused: the type says so, the message says which server."""
+def test_connection_refused_has_its_own_type() -> None:
+    """ConnectionRefusedError, whose message names the server."""
     from kubernetes import client
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -238,12 +238,12 @@ def test_connection_refused_is_told_as_that() -> None:
         pytest.param(b"garbage\r\n\r\n", "garbage", id="no-http"),
         pytest.param(b"HTTP/1.1 200 OK\r\nX: " + b"x" * 100_000, "too long|header line", id="endless-header"),
         pytest.param(
-            b"HTTP/1.1 100 Continue\r\n\r\n" * 20, "more than 10 interim answers", id="endless-interim-answers"
+            b"HTTP/1.1 100 Continue\r\n\r\n" * 20, "more than 10 interim responses", id="endless-interim-answers"
         ),
     ],
 )
-def test_a_server_that_speaks_no_http_is_a_broken_connection(serve: Any, answer: bytes, words: str) -> None:
-    """Reset, closed connection and nonsense: ConnectionError with the innermost words, on one line."""
+def test_a_server_without_http_is_a_connection_error(serve: Any, answer: bytes, words: str) -> None:
+    """The message has the innermost reason, on one line, for a closed connection and for garbage."""
 
     def handler(request: Any, connection: Any) -> None:
         connection.send(answer)
@@ -257,8 +257,8 @@ def test_a_server_that_speaks_no_http_is_a_broken_connection(serve: Any, answer:
     assert "object at 0x" not in str(caught.value)
 
 
-def test_a_name_that_does_not_resolve_is_told() -> None:
-    """Not a failure of ours: it may resolve the next time."""
+def test_an_unresolvable_name_is_a_connection_error() -> None:
+    """A retry may succeed."""
     from kubernetes import client
 
     transport = Transport(client.ApiClient(client.Configuration(host="http://nowhere.invalid:1")))
@@ -266,17 +266,17 @@ def test_a_name_that_does_not_resolve_is_told() -> None:
         transport.open("/", {})
 
 
-def test_an_answer_whose_head_does_not_come_is_given_up(serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Proxy that buffers headers or body: the deadline on the head is one of its own."""
+def test_a_response_that_does_not_begin_times_out(serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A proxy that buffers headers or body: waiting for the headers has a time-out of its own."""
     monkeypatch.setattr("informer.transport.transport.HEAD_TIMEOUT", 0.05)
     server = serve(lambda request, connection: connection.hang())
     with pytest.raises(ConnectionError, match="timed out"):
         Transport(server.client()).open("/", {})
 
 
-def test_a_head_that_took_its_time_does_not_shorten_the_body(serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A body may be silent for longer than a head may."""
-    from watch.stream_watcher import JSONDecoder
+def test_the_timeout_of_the_headers_does_not_apply_to_the_body(serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A body can be silent for longer than the headers may take."""
+    from watch.json_decoder import JSONDecoder
 
     monkeypatch.setattr("informer.transport.transport.HEAD_TIMEOUT", 0.2)
     go_on = threading.Event()
@@ -295,13 +295,13 @@ def test_a_head_that_took_its_time_does_not_shorten_the_body(serve: Any, monkeyp
     decoder.close()
 
 
-# Giving up
+# Cancelling
 
 
 @pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
 @pytest.mark.parametrize("where", ["head", "error-body", "json-body"])
-def test_a_cancelled_scope_ends_the_wait(serve: Any, authority: Any, run: Any, where: str, tls: bool) -> None:
-    """Waiting for headers, and for the body of a refusal or of JSON: over within half a second."""
+def test_cancelling_the_scope_ends_the_wait(serve: Any, authority: Any, run: Any, where: str, tls: bool) -> None:
+    """Waiting for headers, for an error body or for JSON ends within half a second."""
     there = threading.Event()
 
     def handler(request: Any, connection: Any) -> None:
@@ -329,7 +329,7 @@ def test_a_cancelled_scope_ends_the_wait(serve: Any, authority: Any, run: Any, w
 
 
 def test_a_cancelled_scope_sends_nothing(serve: Any) -> None:
-    """Nor does it connect."""
+    """It does not even connect."""
     server = serve(answering((OK, 200, {})))
     scope = RequestScope()
     scope.cancel()
@@ -338,8 +338,8 @@ def test_a_cancelled_scope_sends_nothing(serve: Any) -> None:
     assert server.requests == []
 
 
-def test_scopes_of_other_threads_are_left_alone(serve: Any, run: Any) -> None:
-    """Two informers over one client: stopping one does not cut the other's connections."""
+def test_cancelling_a_scope_leaves_other_scopes_alone(serve: Any, run: Any) -> None:
+    """Two informers share a client: stopping one does not close the other's connections."""
     release = threading.Event()
 
     def handler(request: Any, connection: Any) -> None:
@@ -365,8 +365,8 @@ def test_scopes_of_other_threads_are_left_alone(serve: Any, run: Any) -> None:
 # The pool
 
 
-def test_sockets_notice_a_dead_path() -> None:
-    """TCP keepalive 15/10/3 and TCP_USER_TIMEOUT, so that a dead network path is noticed within 46 s."""
+def test_socket_options_detect_a_dead_path() -> None:
+    """TCP keepalive 15/10/3 and TCP_USER_TIMEOUT detect a dead network path within 46 s."""
     options = {number: value for _, number, value in keepalive_options()}
     assert options[socket.SO_KEEPALIVE] == 1
     assert options[socket.TCP_NODELAY] == 1
@@ -379,11 +379,11 @@ def test_sockets_notice_a_dead_path() -> None:
 @pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="Linux only")
 @pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
 def test_the_options_are_set_on_the_socket(serve: Any, authority: Any, tls: bool) -> None:
-    """Not only meant: the kernel says so; and options of the user's come on top."""
+    """The kernel reports them, together with the user's own options."""
     server = serve(answering((OK, 200, {})), tls=authority.server_context("127.0.0.1") if tls else None)
     mine = [(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 7)]
     response = Transport(server.client(ssl_ca_cert=authority.path, socket_options=mine)).open("/", {})
-    sock = response._connection.sock if response._connection else response._fp.fp.raw._sock
+    sock = response._fp.socket
     assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
     read = [
         sock.getsockopt(socket.IPPROTO_TCP, o) for o in (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT)
@@ -393,8 +393,8 @@ def test_the_options_are_set_on_the_socket(serve: Any, authority: Any, tls: bool
     response.close()
 
 
-def test_one_transport_a_client_and_none_is_kept_alive() -> None:
-    """Informers over one client share its connections; a client that nobody has any more takes them with it."""
+def test_each_client_has_one_transport_with_its_own_lifetime() -> None:
+    """Informers with one client share its connections; the transport is freed with the client."""
     from kubernetes import client
 
     api_client = client.ApiClient(client.Configuration(host="http://x"))
@@ -408,7 +408,7 @@ def test_one_transport_a_client_and_none_is_kept_alive() -> None:
 
 
 def test_threads_get_one_transport(run: Any) -> None:
-    """However many ask at a time."""
+    """Also when they call at the same time."""
     from kubernetes import client
 
     api_client = client.ApiClient(client.Configuration(host="http://x"))
@@ -422,7 +422,7 @@ def test_threads_get_one_transport(run: Any) -> None:
 
 
 def test_without_a_client_the_kubeconfig_is_read(serve: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
-    """As kubectl does; in a cluster its own configuration comes first."""
+    """As kubectl does; in a cluster the service account has precedence."""
     import yaml
 
     server = serve(answering((OK, 200, {})))
@@ -448,8 +448,8 @@ def test_without_a_client_the_kubeconfig_is_read(serve: Any, monkeypatch: pytest
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
-def test_a_forked_child_says_nothing_on_its_parents_connections(serve: Any, authority: Any, tls: bool) -> None:
-    """The child's copies of the sockets are closed; the parent's answer goes on."""
+def test_a_forked_child_leaves_its_parents_connections_alone(serve: Any, authority: Any, tls: bool) -> None:
+    """The child's copies of the sockets are closed; the parent goes on reading its response."""
     go_on = threading.Event()
 
     def handler(request: Any, connection: Any) -> None:
@@ -461,9 +461,9 @@ def test_a_forked_child_says_nothing_on_its_parents_connections(serve: Any, auth
     server = serve(handler, tls=authority.server_context("127.0.0.1") if tls else None)
     transport = Transport(server.client(ssl_ca_cert=authority.path))
     response = transport.open("/", {})
-    sock = response._fp.fp.raw._sock
+    sock = response._fp.socket
     with warnings.catch_warnings():
-        # Newer Pythons warn of a fork beside threads, which is what this is about.
+        # Python 3.12 and newer warn about forking a process with threads, which this test does on purpose.
         warnings.simplefilter("ignore", DeprecationWarning)
         child = os.fork()
     if child == 0:
@@ -477,7 +477,7 @@ def test_a_forked_child_says_nothing_on_its_parents_connections(serve: Any, auth
 
 
 def test_certificates_and_names_are_checked_by_default(serve: Any, authority: Any, make_authority: Any) -> None:
-    """Verification is on, and so is that of the name."""
+    """Both the authority and the host name are verified."""
     server = serve(answering((OK, 200, {})), tls=authority.server_context("127.0.0.1"))
     assert Transport(server.client(ssl_ca_cert=authority.path)).get_json("/") == OK
     for settings in ({}, {"ssl_ca_cert": make_authority().path}):
@@ -489,7 +489,7 @@ def test_certificates_and_names_are_checked_by_default(serve: Any, authority: An
 
 
 def test_tls_server_name_is_checked_instead_of_the_host(serve: Any, authority: Any) -> None:
-    """A kubeconfig's tls-server-name: sent as SNI, and the certificate must have it."""
+    """A kubeconfig's tls-server-name is sent as SNI, and the certificate must have it."""
     names: list[str | None] = []
     context = authority.server_context("kubernetes.default")
     context.sni_callback = lambda sock, name, ctx: names.append(name)
@@ -501,36 +501,36 @@ def test_tls_server_name_is_checked_instead_of_the_host(serve: Any, authority: A
         Transport(server.client(tls_server_name="other.default", **settings)).open("/", {})
 
 
-def test_verification_is_off_where_the_configuration_says_so(serve: Any, authority: Any) -> None:
-    """insecure-skip-tls-verify: no check, and no warning either, as it was asked for."""
+def test_verification_can_be_turned_off(serve: Any, authority: Any) -> None:
+    """insecure-skip-tls-verify: neither a check nor a warning."""
     server = serve(answering((OK, 200, {})), tls=authority.server_context("example.com"))
     assert Transport(server.client(verify_ssl=False)).get_json("/") == OK
 
 
-def test_the_name_alone_may_be_left_unchecked(serve: Any, authority: Any, make_authority: Any) -> None:
-    """assert_hostname=False still checks who signed."""
+def test_the_check_of_the_name_can_be_turned_off(serve: Any, authority: Any, make_authority: Any) -> None:
+    """assert_hostname=False still verifies the authority."""
     server = serve(answering((OK, 200, {})), tls=authority.server_context("example.com"))
     assert Transport(server.client(ssl_ca_cert=authority.path, assert_hostname=False)).get_json("/") == OK
     with pytest.raises(ConnectionError):
         Transport(server.client(ssl_ca_cert=make_authority().path, assert_hostname=False)).open("/", {})
 
 
-def test_ca_data_is_as_good_as_a_file(serve: Any, authority: Any) -> None:
+def test_ca_data_replaces_a_file(serve: Any, authority: Any) -> None:
     """Newer versions of the official client have it in memory."""
     server = serve(answering((OK, 200, {})), tls=authority.server_context("127.0.0.1"))
     data = Path(authority.path).read_text()
     assert Transport(server.client(ca_cert_data=data)).get_json("/") == OK
 
 
-def test_a_ca_file_that_is_not_there_is_told(serve: Any, authority: Any) -> None:
-    """It may be there the next time."""
+def test_a_missing_ca_file_is_a_connection_error(serve: Any, authority: Any) -> None:
+    """A retry may succeed."""
     server = serve(answering((OK, 200, {})), tls=authority.server_context("127.0.0.1"))
     with pytest.raises(ConnectionError, match="cannot reach"):
         Transport(server.client(ssl_ca_cert="/nowhere/ca.pem")).open("/", {})
 
 
-def test_a_client_certificate_is_shown(serve: Any, authority: Any) -> None:
-    """Certificate and key from files."""
+def test_a_client_certificate_is_used(serve: Any, authority: Any) -> None:
+    """Certificate and key are files."""
     server = serve(answering((OK, 200, {})), tls=authority.server_context("127.0.0.1", wants_client=True))
     pair = authority.issue(name="client")
     settings = {"ssl_ca_cert": authority.path}
@@ -539,10 +539,8 @@ def test_a_client_certificate_is_shown(serve: Any, authority: Any) -> None:
         Transport(server.client(**settings)).get_json("/")
 
 
-def test_a_ca_file_that_changes_on_disk_makes_a_new_pool(
-    serve: Any, authority: Any, make_authority: Any, tmp_path: Any
-) -> None:
-    """TLS rotation: the new file counts from the next request on, and idle connections of before are closed."""
+def test_a_changed_ca_file_makes_a_new_pool(serve: Any, authority: Any, make_authority: Any, tmp_path: Any) -> None:
+    """The new file counts from the next request on."""
     context = authority.server_context("127.0.0.1")
     server = serve(answering((OK, 200, {})), tls=context)
     path = tmp_path / "ca.pem"
@@ -551,18 +549,18 @@ def test_a_ca_file_that_changes_on_disk_makes_a_new_pool(
     for _ in range(2):
         assert transport.get_json("/") == OK
     assert server.connections == 1
-    # The authority changes; the server still has a certificate of the old one.
+    # The client's authority changes, while the server's certificate is still of the old one.
     rotated = make_authority()
     path.write_bytes(Path(rotated.path).read_bytes())
     with pytest.raises(ConnectionError):
         transport.get_json("/")
-    # And now the server's too.
+    # Then the server's certificate changes too.
     context.load_cert_chain(rotated.issue("127.0.0.1"))
     assert transport.get_json("/") == OK
 
 
-def test_idle_connections_of_before_a_change_are_closed(serve: Any, authority: Any, tmp_path: Path) -> None:
-    """TLS rotation: a connection that waits for its next request was opened with certificates that may not be good."""
+def test_a_change_closes_idle_connections(serve: Any, authority: Any, tmp_path: Path) -> None:
+    """They were opened with certificates that may not be valid any more."""
     path = tmp_path / "ca.pem"
     path.write_bytes(Path(authority.path).read_bytes())
     served: list[Any] = []
@@ -577,20 +575,20 @@ def test_idle_connections_of_before_a_change_are_closed(serve: Any, authority: A
 
     server = serve(handler, tls=authority.server_context("127.0.0.1"))
     transport = Transport(server.client(ssl_ca_cert=str(path)))
-    # A watch under way keeps the old pool, but nothing else in it.
+    # The running watch keeps the old pool alive, but none of its idle connections.
     response = transport.open("/watch", {})
     transport.get_json("/")
     path.write_bytes(path.read_bytes() + b"\n")
     transport.get_json("/")
     assert server.connections == 3
-    # The server's thread for an idle connection ends with it, and closes its socket.
+    # The server's thread for an idle connection ends when the connection does, and closes its socket.
     assert eventually(lambda: served[1].fileno() < 0)
     assert [sock.fileno() >= 0 for sock in served] == [True, False, True]
     response.close()
 
 
-def test_a_client_certificate_that_changes_on_disk_is_used(serve: Any, authority: Any, tmp_path: Any) -> None:
-    """As cert-manager does it: the file is replaced under its name."""
+def test_a_replaced_client_certificate_is_used(serve: Any, authority: Any, tmp_path: Any) -> None:
+    """cert-manager replaces the file under its name."""
     serials: list[int] = []
     context = authority.server_context("127.0.0.1", wants_client=True)
 
@@ -611,8 +609,8 @@ def test_a_client_certificate_that_changes_on_disk_is_used(serve: Any, authority
     assert len(set(serials)) == 2
 
 
-def test_a_change_does_not_cut_an_answer_under_way(serve: Any, authority: Any, tmp_path: Any) -> None:
-    """A watch goes on over its connection until it ends by itself."""
+def test_a_change_does_not_interrupt_a_response(serve: Any, authority: Any, tmp_path: Any) -> None:
+    """A watch continues over its connection until it ends by itself."""
     go_on = threading.Event()
 
     def handler(request: Any, connection: Any) -> None:
@@ -640,7 +638,7 @@ def test_a_change_does_not_cut_an_answer_under_way(serve: Any, authority: Any, t
 
 
 class Proxy:
-    """An HTTP proxy: answers plain requests itself, and opens tunnels."""
+    """An HTTP proxy that answers plain requests itself, and opens tunnels."""
 
     def __init__(self, serve: Any, tls: Any = None) -> None:
         self.asked: list[tuple[str, str, str | None]] = []
@@ -671,7 +669,7 @@ class Proxy:
 
 
 def test_plain_requests_go_through_the_proxy(serve: Any) -> None:
-    """With the whole address as their target."""
+    """The whole address is their target."""
     proxy, server = Proxy(serve), serve(answering((OK, 200, {})))
     assert Transport(server.client(proxy=proxy.url)).get_json("/api") == {"through": "the proxy"}
     assert proxy.asked == [("GET", server.url + "/api", None)]
@@ -679,7 +677,7 @@ def test_plain_requests_go_through_the_proxy(serve: Any) -> None:
 
 
 def test_tls_goes_through_a_tunnel_and_is_checked_end_to_end(serve: Any, authority: Any, make_authority: Any) -> None:
-    """The proxy sees the name and nothing else."""
+    """The proxy sees only the server's name and port."""
     proxy, server = Proxy(serve), serve(answering((OK, 200, {})), tls=authority.server_context("127.0.0.1"))
     settings = {"proxy": proxy.url, "ssl_ca_cert": authority.path}
     assert Transport(server.client(**settings)).get_json("/api") == OK
@@ -696,23 +694,23 @@ def test_tls_goes_through_a_tunnel_and_is_checked_end_to_end(serve: Any, authori
     ],
 )
 def test_the_proxy_gets_credentials(serve: Any, address: str, headers: Any) -> None:
-    """From the address, or from the configuration's own headers."""
+    """From its address, or from `proxy_headers`."""
     proxy, server = Proxy(serve), serve(answering((OK, 200, {})))
     settings = {"proxy": proxy.url.replace("http://", address), "proxy_headers": headers}
     Transport(server.client(**settings)).get_json("/api")
     assert proxy.asked[0][2] == "Basic dXNlcjpwQHNz"
 
 
-def test_a_proxy_that_is_not_there_is_a_broken_connection(serve: Any) -> None:
-    """And its password is not told."""
+def test_an_unreachable_proxy_is_a_connection_error(serve: Any) -> None:
+    """The message does not contain the proxy's password."""
     server = serve(answering((OK, 200, {})))
     with pytest.raises(ConnectionError) as caught:
         Transport(server.client(proxy="http://user:secret@127.0.0.1:1")).get_json("/api")
     assert "secret" not in str(caught.value)
 
 
-def test_a_stop_ends_the_wait_at_a_proxy(serve: Any, authority: Any, run: Any) -> None:
-    """A proxy that takes the request for a tunnel and says nothing."""
+def test_cancelling_the_scope_ends_the_wait_for_a_proxy(serve: Any, authority: Any, run: Any) -> None:
+    """The proxy accepts the request for a tunnel and does not answer."""
     there = threading.Event()
 
     def handler(request: Any, connection: Any) -> None:
@@ -751,22 +749,22 @@ def test_a_stop_ends_the_wait_at_a_proxy(serve: Any, authority: Any, run: Any) -
         (None, False),
     ],
 )
-def test_no_proxy_is_kept_to(serve: Any, no_proxy: str | None, bypassed: bool) -> None:
-    """Names, suffixes, addresses, networks, and everything."""
+def test_no_proxy_is_respected(serve: Any, no_proxy: str | None, bypassed: bool) -> None:
+    """Names, suffixes, addresses, networks and "*"."""
     proxy, server = Proxy(serve), serve(answering((OK, 200, {})))
     Transport(server.client(proxy=proxy.url, no_proxy=no_proxy)).get_json("/api")
     assert bool(proxy.asked) is not bypassed
 
 
-def test_no_proxy_may_name_a_port(serve: Any) -> None:
-    """As the official client takes it."""
+def test_no_proxy_can_name_a_port(serve: Any) -> None:
+    """As in the official client."""
     proxy, server = Proxy(serve), serve(answering((OK, 200, {})))
     Transport(server.client(proxy=proxy.url, no_proxy=f"127.0.0.1:{server.port}")).get_json("/api")
     assert proxy.asked == []
 
 
-def test_the_environments_proxy_is_the_configurations(serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The official client reads it; nothing here looks there again."""
+def test_the_proxy_of_the_environment_comes_from_the_configuration(serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The official client reads the environment; the transport does not."""
     proxy, server = Proxy(serve), serve(answering((OK, 200, {})))
     monkeypatch.setenv("HTTP_PROXY", proxy.url)
     monkeypatch.setenv("http_proxy", proxy.url)
@@ -779,11 +777,11 @@ def test_the_environments_proxy_is_the_configurations(serve: Any, monkeypatch: p
     assert len(proxy.asked) == 1
 
 
-# What is written
+# Writes
 
 
-def test_what_is_written_has_a_method_and_a_body(serve: Any) -> None:
-    """A body goes along as JSON, and the answer is decoded."""
+def test_send_json_sends_method_and_body(serve: Any) -> None:
+    """The body is JSON, and the answer is decoded."""
     server = serve(lambda request, connection: connection.answer({"path": request.path}, 201))
     answer = Transport(server.client()).send_json("POST", "/api/v1/namespaces/ns/pods", {"a": 1}, timeout=5)
     assert answer == {"path": "/api/v1/namespaces/ns/pods"}
@@ -794,7 +792,7 @@ def test_what_is_written_has_a_method_and_a_body(serve: Any) -> None:
 
 
 def test_a_refused_write_is_an_api_error_and_is_not_sent_again(serve: Any) -> None:
-    """A conflict is an answer like any other."""
+    """A conflict is raised like any other refusal."""
     status = {"kind": "Status", "code": 409, "reason": "Conflict", "message": "changed"}
     server = serve(answering((status, 409, {})))
     with pytest.raises(ApiError) as caught:
@@ -803,8 +801,8 @@ def test_a_refused_write_is_an_api_error_and_is_not_sent_again(serve: Any) -> No
     assert len(server.requests) == 1
 
 
-def test_a_write_has_a_time_out_of_its_own(serve: Any) -> None:
-    """A server that does not answer is given up after as long as the caller says."""
+def test_send_json_has_its_own_timeout(serve: Any) -> None:
+    """A server that does not answer in time is given up."""
     server = serve(lambda request, connection: connection.hang())
     with pytest.raises(ConnectionError):
         Transport(server.client()).send_json("PUT", "/api", {}, timeout=0.1)

@@ -1,4 +1,4 @@
-"""What a server can make us hold of an answer that is no list and no watch, and how long it can keep us."""
+"""Limits on what a server can make the transport hold and wait for, in responses other than lists and watches."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ import pytest
 
 from informer import ApiError
 from informer.transport.transport import Transport
+from tests.support.waiting import DEADLINE
 from watch.concurrency import Latch
 
 PIECE = b"x" * 16_384
-# The most of it that may be under way when nobody reads any more: buffers of both sockets, and what was read already.
+# Bytes that can be sent after the client has stopped reading: the buffers of both sockets, and what was read already.
 UNDER_WAY = 16 * 1024 * 1024
-WAIT = 10.0
 
 
 class Endless:
-    """Answers with pieces until the client hangs up, and tells how many bytes that were."""
+    """A server that sends pieces until the client hangs up, and counts their bytes."""
 
     def __init__(self, serve: Any, status: int, pieces: Callable[[], Iterator[bytes]], **headers: str) -> None:
         self.bytes = 0
@@ -46,7 +46,7 @@ def plain() -> Iterator[bytes]:
 
 
 def bomb() -> Iterator[bytes]:
-    """A thousand times as much when it is uncompressed."""
+    """A gzip body that is a thousand times larger when it is uncompressed."""
     compress = zlib.compressobj(9, wbits=31)
     while True:
         if piece := compress.compress(b"x" * 1_000_000):
@@ -60,29 +60,29 @@ BODIES = pytest.mark.parametrize(
 
 
 @BODIES
-def test_an_error_body_without_an_end_is_cut_off(serve: Any, pieces: Any, headers: Any) -> None:
-    """64 KiB are enough to know what was refused; the connection is closed, and the error quotes 200 characters."""
+def test_an_endless_error_body_is_cut_off(serve: Any, pieces: Any, headers: Any) -> None:
+    """64 KiB are read, then the connection is closed. The error quotes 200 characters."""
     endless = Endless(serve, 503, pieces, **headers)
     with pytest.raises(ApiError) as caught:
         Transport(endless.server.client()).open("/api", {}, gzip=bool(headers))
     assert (caught.value.status, caught.value.message) == (503, "x" * 200)
-    assert endless.over.wait(WAIT)
+    assert endless.over.wait(DEADLINE)
     assert endless.bytes < 64 * 1024 + UNDER_WAY
 
 
 @BODIES
-def test_discovery_without_an_end_is_an_error(serve: Any, pieces: Any, headers: Any) -> None:
-    """16 MiB are many times what the largest cluster says of its resources; the message names that limit."""
+def test_an_endless_json_answer_is_an_error(serve: Any, pieces: Any, headers: Any) -> None:
+    """The limit of 16 MiB, which the message names, is far above the discovery data of the largest clusters."""
     endless = Endless(serve, 200, pieces, **headers)
-    with pytest.raises(ApiError, match=r"/apis answered with more than 16777216 bytes, the most allowed"):
+    with pytest.raises(ApiError, match="to /apis is larger than 16777216 bytes, the limit"):
         Transport(endless.server.client()).get_json("/apis")
-    assert endless.over.wait(WAIT)
+    assert endless.over.wait(DEADLINE)
     assert endless.bytes < 16 * 1024 * 1024 + UNDER_WAY
 
 
 @pytest.mark.parametrize("status", [200, 503])
 def test_a_small_body_that_trickles_is_given_up(serve: Any, status: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The time is that of the whole body: a byte now and then does not put it off."""
+    """The time-out covers the whole body: single bytes do not extend it."""
     monkeypatch.setattr("informer.transport.transport._ERROR_BODY_TIMEOUT", 0.2)
     monkeypatch.setattr("informer.transport.transport._JSON_BODY_TIMEOUT", 0.2)
     pause = Latch()

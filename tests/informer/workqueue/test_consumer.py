@@ -11,8 +11,8 @@ import pytest
 
 from informer.workqueue import ItemExponentialFailureRateLimiter, PriorityQueue, RateLimitingQueue, run_workers
 from informer.workqueue.consumer import QueueConsumer
-from tests.eventually import eventually
 from tests.informer.workqueue.reconcilers import KINDS, MODES, as_async, in_mode, quick
+from tests.support.waiting import eventually
 from watch import FakeClock
 
 

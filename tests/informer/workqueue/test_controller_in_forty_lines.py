@@ -8,8 +8,7 @@ from typing import Any
 from informer import NotFoundError, SharedInformer, wait_for_cache_sync
 from informer.testing.fake_source import FakeControllerSource
 from informer.workqueue import RateLimitingQueue, enqueue_key, enqueue_owner, run_workers
-
-DEADLINE = 10.0
+from tests.support.waiting import DEADLINE
 
 
 def controller(foos_source: Any, deployments_source: Any, apply: Any, stop: threading.Event) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from informer.workqueue import RateLimitingQueue, ShutDownError, WorkQueue
-from tests.eventually import eventually
+from tests.support.waiting import eventually
 
 SHUT_DOWNS = pytest.mark.parametrize("shut_down", ["shut_down", "shut_down_with_drain"])
 

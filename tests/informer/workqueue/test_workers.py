@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from informer.workqueue import DelayingQueue, RateLimitingQueue, WorkQueue, parallelize_until, run_workers
-from tests.eventually import eventually
 from tests.informer.workqueue.reconcilers import KINDS, MODES, in_mode, quick
+from tests.support.waiting import eventually
 
 
 @MODES

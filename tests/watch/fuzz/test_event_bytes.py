@@ -1,25 +1,26 @@
-"""Watch streams of wrong bytes: each line is what JSON says of it, and otherwise an error that ends the stream."""
+"""Malformed watch streams: each line is decoded as JSON says, or is an error that ends the stream."""
 
 from __future__ import annotations
 
 import json
 import tracemalloc
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from random import Random
 from typing import Any
 
 import pytest
 
 from informer import Object
+from tests.support.fuzzing import mutated, random_pieces, strict_json
 from watch import EventType
-from watch.framing import LineTooLongError
-from watch.stream_watcher import DEFAULT_MAX_LINE_BYTES, JSONDecoder
+from watch.framing import DEFAULT_MAX_LINE_BYTES, LineTooLongError
+from watch.json_decoder import JSONDecoder
 
 TYPES = frozenset(kind.value for kind in EventType)
 
 
 class Pieces:
-    """A response whose body comes in given pieces."""
+    """A response whose body arrives in given pieces."""
 
     def __init__(self, pieces: Iterator[bytes]) -> None:
         self._pieces = pieces
@@ -32,7 +33,7 @@ class Pieces:
 
 
 def read(pieces: Iterator[bytes], **options: Any) -> tuple[list[tuple[Any, Any]], Exception]:
-    """All events, and what ended them."""
+    """All events, and the exception that ended them."""
     decoder: JSONDecoder[Any] = JSONDecoder(Pieces(pieces), **options)
     events: list[tuple[Any, Any]] = []
     while True:
@@ -60,9 +61,9 @@ LINES = (
 
 
 class Expected:
-    """What JSON says of a line: an event, nothing, or (`bad`) something that is none."""
+    """What JSON says of a line: an event, no event, or (`bad`) an error."""
 
-    def __init__(self, text: bytes, strict_json: Callable[..., Any]) -> None:
+    def __init__(self, text: bytes) -> None:
         self.is_blank = not text.strip()
         self.is_bad = False
         self.event: tuple[Any, Any] = (None, None)
@@ -75,8 +76,8 @@ class Expected:
             self.event = (kind, obj)
         except (ValueError, RecursionError, KeyError, TypeError, AttributeError):
             self.is_bad = True
-        # Half an escape is text for the standard library alone, 1e999 a number for nobody, and a type said twice must be
-        # one both times.
+        # The decoder may refuse these: only the standard library accepts half a surrogate pair and 1e999, and of two
+        # types both have to be known ones.
         self.may_be_refused = b"\\ud" in text or b"1e999" in text or text.count(b'"type"') > 1
 
 
@@ -85,11 +86,8 @@ class Expected:
 def test_lines_of_wrong_bytes_are_what_json_says_or_an_error(
     seed: int,
     decode_object: Any,
-    mutated: Callable[[bytes, Random], bytes],
-    random_pieces: Callable[[bytes, Random], Iterator[bytes]],
-    strict_json: Callable[..., Any],
 ) -> None:
-    """Whatever is wrong with a stream, in whatever pieces it comes: the events that JSON sees, up to an error."""
+    """Malformed streams, in pieces of any size, give the events that JSON sees, up to an error."""
     random = Random(seed)
     options = {} if decode_object is None else {"decode_object": decode_object}
     refused = right = 0
@@ -98,9 +96,9 @@ def test_lines_of_wrong_bytes_are_what_json_says_or_an_error(
         lines[random.randrange(len(lines))] = mutated(random.choice(lines), random)
         body = b"".join(lines)
         events, error = read(random_pieces(body, random), **options)
-        # What has no newline is no line.
+        # An incomplete line at the end is not an event.
         for text in body.split(b"\n")[:-1]:
-            expected = Expected(text, strict_json)
+            expected = Expected(text)
             if expected.is_blank:
                 continue
             if not events:
@@ -155,7 +153,7 @@ def assert_same(obj: Any, expected: Any) -> None:
 )
 @pytest.mark.parametrize("decode_object", [None, Object.from_bytes], ids=["dict", "Object"])
 def test_bytes_that_are_no_utf_8_are_an_error_wherever_they_stand(text: bytes, decode_object: Any) -> None:
-    """None is guessed at or replaced: what an object is called would not be what the server calls it."""
+    """They are never replaced: an object's name would differ from the server's."""
     options = {} if decode_object is None else {"decode_object": decode_object}
     events, error = read(iter([text + b"\n", line("ADDED", {})]), **options)
     assert events == []
@@ -176,7 +174,7 @@ def test_bytes_that_are_no_utf_8_are_an_error_wherever_they_stand(text: bytes, d
     ids=repr,
 )
 def test_nul_and_bom_are_an_error_wherever_they_stand(text: bytes) -> None:
-    """JSON knows neither between its tokens, nor a bare NUL in a text."""
+    """JSON allows neither between its tokens, nor a bare NUL in a text."""
     events, error = read(iter([text + b"\n"]), decode_object=Object.from_bytes)
     assert events == []
     assert isinstance(error, ValueError)
@@ -199,8 +197,8 @@ def test_nul_and_bom_are_an_error_wherever_they_stand(text: bytes) -> None:
     ],
     ids=repr,
 )
-def test_of_what_is_said_twice_the_last_counts(text: bytes, name: str, version: str) -> None:
-    """Name and version are those that the decoded object shows, never a mixture."""
+def test_of_equal_keys_the_last_counts(text: bytes, name: str, version: str) -> None:
+    """Of equal keys the last one counts, in the name and version as in the decoded object."""
     events, _ = read(iter([b'{"type":"ADDED","object":' + text + b"}\n"]), decode_object=Object.from_bytes)
     obj = events[0][1]
     assert (obj.name, obj.resource_version) == (name, version)
@@ -222,7 +220,7 @@ def test_of_what_is_said_twice_the_last_counts(text: bytes, name: str, version: 
 @pytest.mark.parametrize("brackets", [(b"[", b"]"), (b'{"a":', b"}")], ids=["lists", "objects"])
 @pytest.mark.parametrize("kind", [b"ADDED", b"BOOKMARK", b"ERROR"])
 def test_100000_levels_are_an_error(where: bytes, brackets: tuple[bytes, bytes], kind: bytes) -> None:
-    """No crash and no hang: an error, and the stream is over."""
+    """Deep nesting raises an error and ends the stream, without a crash."""
     deep = brackets[0] * 100_000 + b"1" + brackets[1] * 100_000
     events, error = read(iter([b'{"type":"%s","object":%s}\n' % (kind, where % deep)]), decode_object=Object.from_bytes)
     assert events == []
@@ -241,7 +239,7 @@ def test_100000_levels_are_an_error(where: bytes, brackets: tuple[bytes, bytes],
     ],
 )
 def test_100_mb_without_a_newline_are_not_held(pieces: tuple[bytes, bytes]) -> None:
-    """The default bound ends the line at 16 MiB, in little more memory than that, and says what to raise."""
+    """The default limit ends the line at 16 MiB, in little more memory than that, and the error names the option."""
     head, filler = pieces
 
     def endless() -> Iterator[bytes]:

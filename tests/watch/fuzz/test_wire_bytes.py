@@ -1,4 +1,4 @@
-"""Wrong bytes on the wire of a watch: framing, compression and lines together, over a real connection's file."""
+"""Malformed bytes on the wire of a watch: framing, compression and lines together, over a real connection's file."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import json
 import socket
 import tracemalloc
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from random import Random
 from typing import Any
 
@@ -16,17 +16,19 @@ import pytest
 import urllib3
 
 from informer import Object
+from tests.support.fuzzing import mutated
+from tests.support.waiting import DEADLINE
 from watch import EventType
 from watch.framing import BrokenBodyError, ChunkedBody
-from watch.stream_watcher import JSONDecoder, StreamWatcher
+from watch.json_decoder import JSONDecoder
+from watch.stream_watcher import StreamWatcher
 
-DEADLINE = 10.0
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 GZIP = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Encoding: gzip\r\n\r\n"
 
 
 class Wire:
-    """A response whose server has sent some bytes and hung up."""
+    """A response whose server has sent some bytes and closed the connection."""
 
     def __init__(self, wire: bytes) -> None:
         self._near, self._far = socket.socketpair()
@@ -34,11 +36,11 @@ class Wire:
         self._far.shutdown(socket.SHUT_WR)
         inner = http.client.HTTPResponse(self._near)
         inner.begin()
-        # As a connection does: from now on the response alone holds the socket.
+        # As with a real connection, the response alone refers to the socket from now on.
         self.response = urllib3.HTTPResponse(body=inner, headers=inner.msg.items(), preload_content=False)
 
     def events(self) -> list[Any]:
-        """What a watcher gives of it."""
+        """All events of a watcher."""
         watcher: StreamWatcher[Any] = StreamWatcher(JSONDecoder(self.response, decode_object=Object.from_bytes))
         try:
             return [tuple(event) for event in watcher]
@@ -81,9 +83,9 @@ def random_pieces(body: bytes, random: Random) -> Iterator[bytes]:
 @pytest.mark.parametrize("gzipped", [False, True], ids=["plain", "gzip"])
 @pytest.mark.parametrize("seed", range(3))
 def test_a_flipped_bit_on_the_wire_gives_no_wrong_event(seed: int, gzipped: bool) -> None:
-    """Anywhere in chunk heads, gzip, envelope or object: right events, then perhaps one ERROR, and the end.
+    """A bit flipped in framing, gzip, envelope or object gives correct events, perhaps one ERROR, and the end.
 
-    A bit within the text of an object is for nobody to see but the server, so each object is compared up to one bit.
+    A flipped bit in an object's text cannot be detected, so objects are compared up to one bit.
     """
     random = Random(seed)
     errors = 0
@@ -102,7 +104,7 @@ def test_a_flipped_bit_on_the_wire_gives_no_wrong_event(seed: int, gzipped: bool
         for (kind, obj), number in zip(events, range(1, 6), strict=False):
             raw = json.loads(line(number))["object"]
             if (kind, json.loads(obj.raw)) != ("ADDED", raw):
-                # What is compressed carries a checksum, but only behind all of its text.
+                # The checksum of gzip comes after all of its text.
                 assert bits_between(line(number), obj.raw) <= 1 or gzipped
                 wrong += 1
         assert wrong <= 1 or gzipped
@@ -110,7 +112,7 @@ def test_a_flipped_bit_on_the_wire_gives_no_wrong_event(seed: int, gzipped: bool
 
 
 def bits_between(right: bytes, raw: bytes) -> int:
-    """How many bits of an object are not those that were sent."""
+    """The number of bits in which an object differs from the one that was sent."""
     own = right[len(b'{"type":"ADDED","object":') : -2]
     if len(own) != len(raw):
         return 1000
@@ -119,10 +121,8 @@ def bits_between(right: bytes, raw: bytes) -> int:
 
 @pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("gzipped", [False, True], ids=["plain", "gzip"])
-def test_any_wrong_bytes_on_the_wire_end_a_watch(
-    seed: int, gzipped: bool, mutated: Callable[[bytes, Random], bytes]
-) -> None:
-    """Lost, doubled and foreign bytes: the watch ends, with at most one ERROR, which comes last and tells why."""
+def test_any_wrong_bytes_on_the_wire_end_a_watch(seed: int, gzipped: bool) -> None:
+    """After lost, repeated and foreign bytes the watch ends, with at most one ERROR, which comes last and says why."""
     random = Random(seed)
     for _ in range(150):
         wire = mutated(sent(4, random, gzipped=gzipped), random)
@@ -136,8 +136,8 @@ def test_any_wrong_bytes_on_the_wire_end_a_watch(
 
 @pytest.mark.parametrize("cut", range(0, 40, 3))
 @pytest.mark.parametrize("members", [True, False], ids=["a-member-a-flush", "one-member"])
-def test_truncated_gzip_gives_what_was_whole(cut: int, members: bool) -> None:
-    """A compressed stream that ends anywhere gives the lines that came whole, and no ERROR."""
+def test_truncated_gzip_gives_the_complete_lines(cut: int, members: bool) -> None:
+    """A truncated gzip stream gives its complete lines, and no ERROR."""
     lines = [line(number) for number in range(1, 4)]
     if members:
         parts = [gzip.compress(each) for each in lines]
@@ -168,9 +168,9 @@ def test_truncated_gzip_gives_what_was_whole(cut: int, members: bool) -> None:
     ],
 )
 def test_odd_chunks(wire: bytes, names: list[str], is_error: bool) -> None:
-    """Sizes that are none are a broken connection, which is resumed; what is no event is an ERROR.
+    """A malformed size is a broken connection, which ends quietly; a malformed event is an ERROR.
 
-    All comes in one read here, of which nothing is taken where its framing is broken.
+    All bytes arrive in one read, and no event of a read with broken framing is delivered.
     """
     events = Wire(CHUNKED + wire).events()
     assert [obj.name for kind, obj in events if kind != "ERROR"] == names
@@ -189,13 +189,13 @@ def test_odd_chunks(wire: bytes, names: list[str], is_error: bool) -> None:
     ],
 )
 def test_odd_lengths(length: bytes, names: list[str]) -> None:
-    """As many whole lines as the length lets through, and a quiet end."""
+    """The complete lines within the length are events, and the watch ends quietly."""
     events = Wire(b"HTTP/1.1 200 OK\r\n" + length + b"\r\n\r\n" + line(1) + line(2)).events()
     assert [(kind, obj.name) for kind, obj in events] == [("ADDED", name) for name in names]
 
 
 def test_few_compressed_bytes_are_a_batch_after_another(make_server: Any) -> None:
-    """A million events in fifty kilobytes come a megabyte at a time, and are never held together."""
+    """A million events in 50 kB come in batches of 1 MB, and are not all held at once."""
     server, pool = make_server()
     response, peer = server.answer(pool, GZIP)
     decoder: JSONDecoder[Any] = JSONDecoder(response, decode_object=len)
@@ -224,8 +224,8 @@ def zlib_members(body: bytes) -> bytes:
     return gzip.compress(body, compresslevel=9)
 
 
-def test_what_came_before_broken_gzip_is_given_and_then_the_error(make_server: Any) -> None:
-    """Though much was uncompressed before it, over several batches."""
+def test_events_before_broken_gzip_come_before_the_error(make_server: Any) -> None:
+    """The events before the error come first, over several batches."""
     server, pool = make_server()
     response, peer = server.answer(pool, GZIP)
     watcher: StreamWatcher[Any] = StreamWatcher(JSONDecoder(response, decode_object=len))
@@ -236,8 +236,8 @@ def test_what_came_before_broken_gzip_is_given_and_then_the_error(make_server: A
     assert events[-1].type == "ERROR"
 
 
-def test_what_is_read_out_of_step_is_not_shown() -> None:
-    """Where a chunk's size is wrong, what stands in the place of the next one may be secret."""
+def test_an_error_about_framing_does_not_quote_bytes() -> None:
+    """An error about a chunk's size does not quote the bytes, which may be secret."""
     secret = b"c2VjcmV0"
     body = b'{"a":"' + b"\r\n".join([secret] * 6) + b'"}\n'
     for size in range(1, len(body)):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from informer.testing.processes.child_process import ChildProcess
-from tests.eventually import eventually
+from tests.support.waiting import eventually
 from watch.concurrency import Worker
 
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="reads Linux's /proc")

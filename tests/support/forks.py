@@ -1,14 +1,14 @@
-"""Programs of tests that fork."""
+"""The start of test programs that fork: they run as processes of their own, since pytest's process has threads."""
 
 from __future__ import annotations
 
 IN_CHILD = """
 import os, signal, sys, warnings
-# From Python 3.12 on a fork beside threads warns, which is just what is tried.
+# Since Python 3.12 a fork in a process with threads warns; these programs fork like that on purpose.
 warnings.simplefilter("ignore", DeprecationWarning)
 
 def in_child(body):
-    # Runs a function in a forked child, which fails rather than hangs, and returns how it went.
+    # Runs a function in a forked child and returns the child's exit code; an alarm kills a child that hangs.
     pid = os.fork()
     if pid == 0:
         signal.alarm(15)

@@ -1,4 +1,4 @@
-"""Batches from any watcher, on the thread that asks for them."""
+"""Reading any watcher in batches, on the caller's thread."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import pytest
 
 from watch import Event, FakeWatcher, ProxyWatcher, WatchClosedError
 from watch.concurrency import Signal
-from watch.pulling import next_batch_of, puller
+from watch.watcher import next_batch_of, puller
 
 EVENTS = [Event("ADDED", number) for number in range(3)]
 
 
-def test_a_watcher_that_can_be_pulled_is():
-    """Its own next_batch is what is called."""
+def test_a_batch_watchers_own_next_batch_is_used():
+    """A BatchWatcher's own next_batch is used."""
 
     class Pulled(FakeWatcher):
         def next_batch(self, timeout=None):
@@ -23,8 +23,8 @@ def test_a_watcher_that_can_be_pulled_is():
     assert puller(Pulled())(7) == [Event("ADDED", 7)]
 
 
-def test_any_other_is_read_through_its_channel():
-    """All events that are there come in one batch; then a time-out, then the end."""
+def test_any_other_watcher_is_read_through_its_channel():
+    """All events that are ready come in one batch; then a time-out, then the end."""
     fake = FakeWatcher(None)
     pull = puller(fake)
     for event in EVENTS:
@@ -37,8 +37,8 @@ def test_any_other_is_read_through_its_channel():
         pull(None)
 
 
-def test_a_fake_that_is_reset_is_read_on():
-    """The channel is asked for at each pull, so that a watcher may have another one."""
+def test_the_channel_is_asked_for_at_each_call():
+    """The watcher is asked for its channel at each call, since it may have another one."""
     fake = FakeWatcher(None)
     pull = puller(fake)
     fake.stop()
@@ -49,7 +49,7 @@ def test_a_fake_that_is_reset_is_read_on():
 
 @pytest.mark.parametrize("signal", [threading.Event, Signal], ids=["plain-event", "signal"])
 def test_stop_ends_a_pull_that_waits(run, signal):
-    """A set stop event ends the wait at a channel that stays open; what is there still comes."""
+    """Setting the stop event ends the wait at a channel that stays open; ready events still come."""
     fake, stop = FakeWatcher(None), signal()
     pull = puller(fake, stop=stop)
     waiting = run(pull, None)
@@ -65,7 +65,7 @@ def test_stop_ends_a_pull_that_waits(run, signal):
 
 
 def test_next_batch_of_takes_offers_too(run):
-    """A producer that waits to hand an event over is served without a wait."""
+    """A batch takes the event of a producer that waits at a hand-off."""
     fake = FakeWatcher()
     producer = run(fake.add, 1)
     assert next_batch_of(fake.result_chan(), 10) == [Event("ADDED", 1)]

@@ -1,4 +1,4 @@
-"""A store among threads: readers see whole steps, and no lock is held while the user's functions run."""
+"""A store used by many threads: readers see whole steps, and no lock is held while the user's functions run."""
 
 from __future__ import annotations
 
@@ -20,10 +20,9 @@ from informer import (
     IndexNotFoundError,
 )
 from informer.queues.delta import ReplacedAll
+from tests.support.waiting import DEADLINE
 from watch.channel import Channel
 from watch.concurrency import Latch, Worker
-
-DEADLINE = 20.0
 
 
 def pod(name: str, version: str = "1", uid: str = "u", **more: Any) -> dict[str, Any]:
@@ -32,7 +31,7 @@ def pod(name: str, version: str = "1", uid: str = "u", **more: Any) -> dict[str,
 
 @contextmanager
 def threads(*targets: Callable[[], object]) -> Iterator[None]:
-    """Runs functions on threads of their own beside the block; what one of them raises comes out at its end."""
+    """Runs functions on threads of their own beside the block, and raises at its end what one of them raised."""
     errors: list[BaseException] = []
 
     def guarded(target: Callable[[], object]) -> None:
@@ -52,7 +51,7 @@ def threads(*targets: Callable[[], object]) -> Iterator[None]:
 
 
 def test_readers_see_the_old_or_the_new_list_and_never_a_mix() -> None:
-    """However readers and relists fall together, each reading is of one list, in every index too."""
+    """Each read of the store or of an index shows exactly one of the lists."""
     names = [f"pod-{number}" for number in range(200)]
     lists = [[pod(name, str(round), round=str(round)) for name in names[: 100 + round]] for round in range(60)]
     indexer: Indexer[Any] = Indexer(indexers={"round": lambda obj: [obj["round"]]})
@@ -84,7 +83,7 @@ def test_readers_see_the_old_or_the_new_list_and_never_a_mix() -> None:
     [
         Indexer.list,
         Indexer.list_keys,
-        Indexer.stored_by_keys,
+        lambda store: store.records.copy(),
         lambda store: store.by_index("namespace", "ns"),
         lambda store: store.index_keys("namespace", "ns"),
         lambda store: store.index("namespace", {"metadata": {"namespace": "ns"}}),
@@ -92,23 +91,25 @@ def test_readers_see_the_old_or_the_new_list_and_never_a_mix() -> None:
     ids=["list", "keys", "by key", "by index", "index keys", "index"],
 )
 def test_a_reader_takes_the_lock_only_while_a_batch_is_applied(read: Callable[[Indexer[Any]], Any]) -> None:
-    """A thread that holds it, and is kept from running, keeps no other reader waiting unless maps change."""
+    """A thread that is suspended while it holds the lock delays readers only while the maps change."""
     store: Indexer[Any] = Indexer(indexers={"namespace": lambda obj: [obj["metadata"]["namespace"]]})
     store.add({"metadata": {"name": "a", "namespace": "ns"}})
-    with store._lock:
+    with store.records._lock:
         assert len(read(store)) == 1
     found: Channel[Any] = Channel(None)
     reader = Worker(lambda: found.put(read(store)), "reader")
-    with store._changing():
+    with store.records._lock:
+        store.records._steps += 1
         reader.start()
         with pytest.raises(queue.Empty):
             found.get(0.05)
+        store.records._steps += 1
     assert len(found.get(10)) == 1
     reader.join()
 
 
 def test_readers_see_whole_batches() -> None:
-    """A batch that moves a mark from one object to another is seen before or after, never half-way."""
+    """A batch that moves a mark from one object to another is seen completely or not at all."""
     indexer: Indexer[Any] = Indexer(indexers={"marked": lambda obj: ["yes"] if obj["marked"] else []})
     indexer.replace([pod("a", marked=True), pod("b", marked=False)], "1")
     done = Latch()
@@ -186,7 +187,7 @@ def test_no_lock_is_held_while_an_index_function_runs(write: Callable[[Indexer[A
 
 
 def test_no_lock_is_held_while_a_key_function_runs() -> None:
-    """A key function is the user's too."""
+    """Another thread can read and write the store meanwhile."""
     indexer: Indexer[Any]
 
     def key_of(obj: Any) -> str:
@@ -201,8 +202,8 @@ def test_no_lock_is_held_while_a_key_function_runs() -> None:
     assert indexer.get(3) == 3
 
 
-def test_an_index_added_while_a_write_is_prepared_has_it_too() -> None:
-    """The write is prepared again, still without a lock."""
+def test_an_index_added_while_a_write_is_prepared_contains_it() -> None:
+    """The write is prepared again, without holding a lock."""
     added = Latch()
     indexer: Indexer[Any]
 
@@ -219,8 +220,8 @@ def test_an_index_added_while_a_write_is_prepared_has_it_too() -> None:
     assert indexer.index_keys("second", "x") == indexer.index_keys("probe", "x") == ["b"]
 
 
-def test_a_list_prepared_while_its_object_goes_is_indexed_rightly() -> None:
-    """A relist relies on what is stored; when another writer was faster it is prepared again."""
+def test_a_list_prepared_while_its_object_is_deleted_is_indexed_correctly() -> None:
+    """A relist reuses the index values of stored objects; after another write it is prepared again."""
     gone = Latch()
     indexer: Indexer[Any]
 
@@ -256,7 +257,7 @@ def test_a_list_prepared_while_its_object_goes_is_indexed_rightly() -> None:
 def test_writes_while_an_index_is_added_are_in_it(
     write: Callable[[Indexer[Any]], object], expected: dict[str, str]
 ) -> None:
-    """A new index is right for what is written before it is ready, and readers do not see it before."""
+    """The new index contains them when it becomes ready, and readers cannot use it before."""
     indexer: Indexer[Any] = Indexer()
     indexer.replace([pod("a", value="old"), pod("b", value="old")], "1")
     wrote = Latch()
@@ -278,7 +279,7 @@ def test_writes_while_an_index_is_added_are_in_it(
 
 
 def test_two_threads_that_add_the_same_index() -> None:
-    """One of them gets it, the other is told so, though the first is not ready yet."""
+    """The second thread gets an IndexConflictError, even while the first index is not ready yet."""
     indexer: Indexer[Any] = Indexer()
     indexer.add(pod("a"))
 
@@ -294,8 +295,8 @@ def test_two_threads_that_add_the_same_index() -> None:
     assert indexer.index_keys("value", "x") == ["a"]
 
 
-def test_an_index_that_could_not_be_added_leaves_writers_alone() -> None:
-    """What was written meanwhile stays, and later writes know nothing of it."""
+def test_an_index_that_could_not_be_added_does_not_affect_writers() -> None:
+    """Objects written meanwhile stay, and later writes do not use the failed index."""
     indexer: Indexer[Any] = Indexer(indexers={"good": lambda obj: ["x"]})
     indexer.add(pod("a"))
 
@@ -314,7 +315,7 @@ def test_an_index_that_could_not_be_added_leaves_writers_alone() -> None:
 
 
 def test_writers_on_many_threads_lose_nothing() -> None:
-    """Writers take turns: every write is there, in every index."""
+    """Every write of every thread is in the store and in its index."""
     indexer: Indexer[Any] = Indexer(indexers={"half": lambda obj: [obj["half"]]})
 
     def write(number: int) -> None:
@@ -329,3 +330,38 @@ def test_writers_on_many_threads_lose_nothing() -> None:
     assert len(indexer) == 4 * 80
     assert len(indexer.by_index("half", "0")) + len(indexer.by_index("half", "1")) == 320
     assert all(obj["metadata"]["resourceVersion"] == "2" for obj in indexer.list())
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda store: store.get_by_key("a"),
+        lambda store: store.list(),
+        lambda store: store.list_keys(),
+        lambda store: store.by_index("all", "x"),
+        lambda store: store.index_keys("all", "x"),
+        lambda store: store.index("all", pod("a")),
+        lambda store: store.list_index_func_values("all"),
+        lambda store: store.resource_version,
+        len,
+        list,
+        lambda store: "a" in store,
+        lambda store: store.add(pod("b")),
+        lambda store: store.delete(pod("a")),
+        lambda store: store.replace([], "9"),
+        lambda store: store.bookmark("9"),
+        lambda store: store.add_indexers({"other": lambda obj: []}),
+        lambda store: store.records.get("a"),
+        lambda store: store.records.copy(),
+        lambda store: store.records.sample(10),
+    ],
+)
+def test_disabled_records_raise_on_every_use_and_take_no_lock(use: Callable[[Any], object]) -> None:
+    """In a forked child a store must not hang on a lock that its parent holds, nor show a cache that no thread updates."""
+    store: Indexer[Any] = Indexer(indexers={"all": lambda obj: ["x"]})
+    store.replace([pod("a")], "1")
+    lock = store.records._lock
+    with lock:
+        store.records.disable(lambda: LookupError("forked"))
+        with pytest.raises(LookupError, match="forked"):
+            use(store)

@@ -1,4 +1,4 @@
-"""Reading an object's resourceVersion, whatever kind of object it is."""
+"""Reading the resourceVersion of an object of any type."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from kubernetes.client import V1ObjectMeta, V1Pod
 
 from informer import Object
 from informer.objects.entry import Entry
-from watch.object_version import resource_version_of
+from watch.retry_watcher import resource_version_of
 
 
 @dataclass
@@ -29,7 +29,7 @@ class Pod(msgspec.Struct):
 
 
 class Odd:
-    """Not every object that has an attribute of that name means it."""
+    """An object with another attribute of that name."""
 
     def resource_version(self) -> str:
         return "a method"
@@ -52,7 +52,7 @@ class Odd:
     ],
 )
 def test_it_is_found(obj):
-    """Mappings in API form, models, and anything with such an attribute tell it."""
+    """It is read from mappings in API form, models, and other objects with such an attribute."""
     assert resource_version_of(obj) == "7"
 
 
@@ -68,7 +68,7 @@ def test_it_is_found(obj):
     ],
 )
 def test_an_unset_one_is_empty(obj):
-    """An object that has a place for it, with nothing or nonsense in it, gives ""."""
+    """An object with a place for it, but no string there, gives ""."""
     assert resource_version_of(obj) == ""
 
 
@@ -89,5 +89,5 @@ def test_an_unset_one_is_empty(obj):
     ],
 )
 def test_an_object_without_a_place_for_it_gives_none(obj):
-    """Whatever cannot have one is told apart from what has it unset."""
+    """An object without a place for it gives None."""
     assert resource_version_of(obj) is None

@@ -1,4 +1,4 @@
-"""Watchers over a channel that is there already, or over nothing."""
+"""Watchers over a channel that another object owns, and over none."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def channel():
 
 
 def test_empty_watcher_has_ended():
-    """Go: TestEmpty. Its stream has ended before and after stop, which does not fail."""
+    """Go: TestEmpty. The stream has ended before and after `stop`, which does not raise."""
     empty = EmptyWatcher()
     assert list(empty) == []
     empty.stop()
@@ -27,8 +27,8 @@ def test_empty_watcher_has_ended():
     assert empty.result_chan().closed
 
 
-def test_proxy_watcher_yields_the_channel_and_tells_of_its_stop(channel):
-    """Go: TestProxyWatcher. What the channel holds comes out in order, and stop, once or twice, sets `stopped`."""
+def test_proxy_watcher_yields_the_channels_events_and_sets_stopped(channel):
+    """Go: TestProxyWatcher. The channel's events come in order, and `stop`, called once or twice, sets `stopped`."""
     proxy = ProxyWatcher(channel)
     assert [channel.get() for _ in EVENTS] == EVENTS
     assert not proxy.stopped.is_set()
@@ -38,7 +38,7 @@ def test_proxy_watcher_yields_the_channel_and_tells_of_its_stop(channel):
 
 
 def test_proxy_watcher_does_not_close_the_channel(channel):
-    """client-go source. The channel stays its owner's; stopping() tells that the consumer is done."""
+    """client-go source. Only the owner closes the channel; stopping() tells it that the consumer is done."""
     proxy = ProxyWatcher(channel)
     assert proxy.result_chan() is channel
     assert not proxy.stopping()
@@ -50,20 +50,20 @@ def test_proxy_watcher_does_not_close_the_channel(channel):
 
 
 def test_iteration_of_a_proxy_ends_with_the_channel(channel):
-    """When the owner closes the channel, iteration ends once everything has been taken."""
+    """When the owner closes the channel, iteration yields the rest and ends."""
     channel.close()
     assert list(ProxyWatcher(channel)) == EVENTS
 
 
 def test_iteration_of_a_stopped_proxy_gives_what_is_there(channel):
-    """After stop what the channel already holds still comes, and nothing is waited for."""
+    """After a stop iteration yields what the channel holds and does not wait."""
     proxy = ProxyWatcher(channel)
     proxy.stop()
     assert list(proxy) == EVENTS
 
 
 def test_stop_ends_an_iteration_that_waits(run):
-    """A reader blocked at an open, empty channel is freed by stop."""
+    """A stop ends a wait at an open, empty channel."""
     proxy = ProxyWatcher(Channel())
     reader = run(list, proxy)
     assert not reader.ends_within(0.05)
@@ -72,7 +72,7 @@ def test_stop_ends_an_iteration_that_waits(run):
 
 
 def test_iteration_that_breaks_off_leaves_the_rest_in_the_channel(channel):
-    """Events that an iteration has not come to are there for the next one."""
+    """Events that an iteration left unread come in the next one."""
     proxy = ProxyWatcher(channel)
     first = next(iter(proxy))
     proxy.stop()
@@ -80,7 +80,7 @@ def test_iteration_that_breaks_off_leaves_the_rest_in_the_channel(channel):
 
 
 def test_next_batch_takes_all_that_is_there(channel):
-    """A proxy can be pulled: everything in one batch, then a time-out, then the end."""
+    """A proxy is a BatchWatcher: one batch of all events, then a time-out, then the end."""
     proxy = ProxyWatcher(channel)
     assert isinstance(proxy, BatchWatcher)
     assert proxy.next_batch() == EVENTS
@@ -92,7 +92,7 @@ def test_next_batch_takes_all_that_is_there(channel):
 
 
 def test_stop_ends_a_next_batch_that_waits(run):
-    """So does a reader blocked in next_batch."""
+    """A stop ends a next_batch that waits."""
     proxy = ProxyWatcher(Channel())
     reader = run(proxy.next_batch)
     assert not reader.ends_within(0.05)

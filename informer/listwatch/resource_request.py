@@ -1,0 +1,103 @@
+"""The HTTP request behind a list or a watch of a resource."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from informer.listwatch.targets import Target
+from watch.errors import ApiError
+from watch.options import ListOptions
+
+__all__ = ["ResourceRequest", "namespaces_of"]
+
+_JSON = "application/json"
+_METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+_METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResourceRequest:
+    """What is requested from the API server, apart from the options of a single call.
+
+    Attributes:
+        target: where the resource is served.
+        namespaces: the namespaces; None for the whole cluster. A request is possible for at most one.
+        label_selector: a label selector, or "".
+        field_selector: a field selector, or "".
+        metadata_only: whether to request the objects' metadata only.
+        gzip: whether to request compressed answers.
+        tweak: may change the options of each call; it returns the new options, or None to keep them.
+    """
+
+    target: Target
+    namespaces: tuple[str, ...] | None = None
+    label_selector: str = ""
+    field_selector: str = ""
+    metadata_only: bool = False
+    gzip: bool = False
+    tweak: Callable[[ListOptions], ListOptions | None] | None = None
+
+    def open(self, options: ListOptions, *, watch: bool) -> Any:
+        """Sends the request.
+
+        Returns:
+            The urllib3 response; its body has not been read.
+
+        Raises:
+            ApiError: the server refused.
+            ValueError: there are several namespaces, or a namespace for a resource without namespaces.
+        """
+        if self.namespaces and len(self.namespaces) > 1:
+            raise ValueError(
+                f"{len(self.namespaces)} namespaces need a list each: use a SharedInformer, or for_namespace() for each"
+            )
+        if self.tweak is not None:
+            options = self.tweak(options) or options
+        query = self._query(options)
+        accept = _JSON
+        if watch:
+            query["watch"] = "true"
+        if self.metadata_only:
+            accept = _METADATA if watch else _METADATA_LIST
+        try:
+            path = self.target.path(self.namespaces[0] if self.namespaces else None)
+            return self.target.transport().open(path, query, accept=accept, gzip=self.gzip)
+        except ApiError as error:
+            if error.status == 404:
+                self.target.forget()
+            raise
+
+    def _query(self, options: ListOptions) -> dict[str, str]:
+        """The query of a call. Selectors of the target, this request and the call are joined: an object must match all."""
+        of_call = options.to_query()
+        query = dict(self.target.query)
+        for name, selector in (("labelSelector", self.label_selector), ("fieldSelector", self.field_selector)):
+            parts = [part for part in (query.pop(name, ""), selector, of_call.pop(name, "")) if part]
+            if parts:
+                query[name] = ",".join(parts)
+        # A limit given to an official list method replaces the page size, but does not split a call that has no limit.
+        limit = query.pop("limit", None)
+        if limit is not None and "limit" in of_call:
+            of_call["limit"] = limit
+        return {**query, **of_call}
+
+
+def namespaces_of(namespace: Any) -> tuple[str, ...] | None:
+    """Returns the namespaces of a user's `namespace` argument, each once; None for the whole cluster.
+
+    Args:
+        namespace: a name, a list of names, or None.
+
+    Raises:
+        ValueError: it is an empty list, or one of the names is not a non-empty str.
+    """
+    if namespace is None or namespace == "":
+        return None
+    if isinstance(namespace, str):
+        return (namespace,)
+    several = tuple(dict.fromkeys(namespace))
+    if not several or not all(isinstance(each, str) and each for each in several):
+        raise ValueError(f"namespace must be a name, a list of at least one name, or None, not {namespace!r}")
+    return several

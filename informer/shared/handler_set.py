@@ -1,0 +1,119 @@
+"""The handlers and streams of one informer: adding them early or late, and removing them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from informer.handlers.processor import Processor
+from informer.handlers.registration import HandlerRegistration
+from informer.handlers.subscription import BacklogPolicy, Subscription, make_backlog
+from informer.shared.cache_feed import CacheFeed
+from informer.shared.checks import check_period, check_plain
+from informer.shared.lifecycle import Lifecycle
+from informer.shared.waiting import Waiters
+
+__all__ = ["HandlerSet"]
+
+
+class HandlerSet:
+    """Joins handlers and streams to an informer's processor, and handlers' threads to its lifecycle.
+
+    Args:
+        lifecycle: starts the handlers' threads, and refuses handlers after the stop.
+        processor: gives every change to the subscriptions made here.
+        waiters: notified when a handler has had its initial adds, and when one is removed.
+        feed: has the cached objects, and the function that makes users' form of them.
+        resync_period: seconds between two resyncs of a handler that does not ask for a period; 0 for none.
+
+    Threads: any.
+    """
+
+    def __init__(
+        self,
+        lifecycle: Lifecycle,
+        processor: Processor,
+        waiters: Waiters,
+        feed: CacheFeed[Any],
+        *,
+        resync_period: float,
+    ) -> None:
+        self._lifecycle = lifecycle
+        self._processor = processor
+        self._waiters = waiters
+        self._resync_period = resync_period
+        self._feed = feed
+
+    def subscribe(
+        self,
+        keep: Callable[[Any], object] | None,
+        resync_period: float | None,
+        backlog: BacklogPolicy,
+        *,
+        initial: bool = True,
+    ) -> Subscription | None:
+        """Adds a subscription; returns None after the stop.
+
+        Args:
+            keep: lets objects of interest pass; None lets all pass.
+            resync_period: seconds between two resyncs, 0 for none, None for the informer's period.
+            backlog: how changes wait.
+            initial: begin with an add for each cached object, and pass the adds of the first list.
+        """
+        self._lifecycle.check_process()
+        check_plain("filter", keep)
+        requested = self._resync_period if resync_period is None else resync_period
+        check_period(requested)
+        subscription = Subscription(
+            make_backlog(backlog),
+            self._processor.schedule(requested),
+            unwrap=self._feed.unwrap,
+            keep=keep,
+            skip_initial=not initial,
+            on_initial_done=self._waiters.notify,
+            check_process=self._lifecycle.check_process,
+        )
+        snapshot = self._feed.indexer.stored_by_keys if initial else dict
+        if self._lifecycle.is_stopped or not self._processor.add(subscription, snapshot):
+            return None
+        return subscription
+
+    def unsubscribe(self, subscription: Subscription) -> None:
+        """Removes a subscription, and drops what waits in it. Idempotent."""
+        if self._lifecycle.is_forked:
+            return
+        self._processor.remove(subscription)
+        subscription.close()
+        self._waiters.notify()
+
+    def add(self, registration: HandlerRegistration) -> bool:
+        """Adds a handler, whose thread starts at once if the informer runs.
+
+        Returns:
+            Whether it was added; False after the stop, when its subscription is removed.
+        """
+        added = False
+        try:
+            added = self._lifecycle.add_member(registration)
+        finally:
+            if not added:
+                self.unsubscribe(registration.subscription)
+        return added
+
+    def remove(self, registration: HandlerRegistration) -> None:
+        """Removes a handler without waiting for its call under way; another informer's is left alone.
+
+        Raises:
+            TypeError: the argument is not a registration.
+        """
+        if not isinstance(registration, HandlerRegistration):
+            raise TypeError(f"a handler's registration is needed, not a {type(registration).__name__}")
+        if not self._lifecycle.is_forked and self._lifecycle.remove_member(registration):
+            self._processor.remove(registration.subscription)
+            registration.discard()
+            self._waiters.notify()
+
+    @property
+    def registrations(self) -> list[HandlerRegistration]:
+        """The registrations of the present handlers."""
+        return [member for member in self._lifecycle.members if isinstance(member, HandlerRegistration)]

@@ -1,0 +1,48 @@
+"""The settings in an official client's `Configuration` that decide where a connection goes and how it is secured."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any, Self
+
+__all__ = ["ConnectionSettings"]
+
+
+# No repr: addresses and proxy headers can contain passwords.
+@dataclass(frozen=True, slots=True, repr=False)
+class ConnectionSettings:
+    """A snapshot of a `Configuration`, compared by value: connections are opened anew when it changes.
+
+    The names are the official client's. An attribute that its version does not have gets the default given here.
+    """
+
+    host: str
+    verify_ssl: bool = True
+    ssl_ca_cert: str | None = None
+    ca_cert_data: str | bytes | None = None
+    cert_file: str | None = None
+    key_file: str | None = None
+    assert_hostname: Any = None
+    tls_server_name: str | None = None
+    proxy: str | None = None
+    no_proxy: str | None = None
+    proxy_headers: Any = None
+    proxy_ssl_context: Any = None
+    socket_options: Any = None
+
+    @classmethod
+    def of(cls, configuration: Any) -> Self:
+        """Reads the settings of an official client's `Configuration` as they are now."""
+        return cls(**{name: getattr(configuration, name) for name in _NAMES if hasattr(configuration, name)})
+
+    def files(self) -> list[tuple[str, str]]:
+        """The certificate files that are set, each with its name in a kubeconfig."""
+        named = (
+            ("certificate-authority", self.ssl_ca_cert),
+            ("client-certificate", self.cert_file),
+            ("client-key", self.key_file),
+        )
+        return [(name, path) for name, path in named if path]
+
+
+_NAMES = tuple(field.name for field in fields(ConnectionSettings))

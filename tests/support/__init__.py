@@ -1,0 +1,1 @@
+"""Helpers that tests of several folders share: objects, waiting, HTTP servers, forks, certificates, random bytes."""

@@ -1,0 +1,241 @@
+"""Decodes the body of a watch response: JSON documents, one per line, each of them an event.
+
+An API server writes `{"type":"ADDED","object":{...}}`. In that form the object is cut out by position, and only the object
+is decoded. Any other form of the same JSON is decoded as a whole, which takes longer and gives the same event.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Generic, Protocol
+
+import msgspec
+from typing_extensions import TypeVar
+
+from watch.byte_source import NotReadyError, byte_source
+from watch.event import Event, EventType
+from watch.framing import DEFAULT_MAX_LINE_BYTES, Gunzip, Lines
+
+__all__ = ["Decoder", "JSONDecoder"]
+
+T = TypeVar("T", default=Any)
+T_co = TypeVar("T_co", covariant=True, default=Any)
+
+# Uncompressed bytes after which a batch ends. The piece that reaches it is decoded whole, and may be as large again.
+_BATCH_BYTES = 1 << 20
+
+
+class Decoder(Protocol[T_co]):
+    """Decodes the events of a stream, for a `StreamWatcher`.
+
+    A decoder may also have `decode_batch() -> list[Event]`, which returns all events that are ready and is then called
+    instead of `decode`.
+    """
+
+    def decode(self) -> Event[T_co]:
+        """Waits for the next event and returns it.
+
+        Raises:
+            EOFError, ConnectionError, TimeoutError: the stream has ended. So do the errors of urllib3 and http.client.
+            Exception: any other exception is reported as an ERROR event.
+        """
+        ...
+
+    def close(self) -> None:
+        """Closes the stream and ends a `decode` that is waiting. May be called from any thread."""
+        ...
+
+
+class _Envelope(msgspec.Struct, gc=False):
+    type: str
+    object: msgspec.Raw = msgspec.Raw(b"null")
+
+
+_decode_envelope = msgspec.json.Decoder(_Envelope).decode
+_decode_any = msgspec.json.Decoder().decode
+
+
+def _decode_dict(raw: bytes) -> dict[str, Any]:
+    decoded = _decode_any(raw)
+    if not isinstance(decoded, dict):
+        raise ValueError(f"an event's object must be a JSON object, not a {type(decoded).__name__}")
+    return decoded
+
+
+# What stands before the object in the lines of an API server, and the event's type.
+_FORMS = tuple(
+    (b'{"type":"%s","object":' % kind.value.encode(), kind)
+    for kind in (EventType.MODIFIED, EventType.ADDED, EventType.DELETED)
+)
+_NEWLINE, _CLOSING_BRACE = b"\n}"
+_BY_NAME = {kind.value: kind for kind in EventType}
+# Makes an `Event` without the Python call of its constructor.
+_new_event: Any = tuple.__new__
+
+
+class JSONDecoder(Generic[T]):
+    """A `Decoder` of a Kubernetes watch in JSON, over a response of urllib3.
+
+    Args:
+        response: a `urllib3.HTTPResponse` whose body was not read (`preload_content=False`).
+        decode_object: makes an event's object of its JSON, given as bytes. It raises ValueError unless they are one JSON
+            object. By default the object is a dict.
+        decode_bookmark: the same for BOOKMARK events; None tries `decode_object`, and makes a dict where that raises.
+        max_line_bytes: the longest event accepted, in bytes.
+        heads: how the JSON of the objects begins that `decode_object` is made for; () stands for all objects.
+        decode_unusual: makes the objects that begin otherwise; None has `decode_object` make them too.
+
+    Threads: `decode` and `decode_batch` are called by one thread at a time, `close` by any.
+    """
+
+    def __init__(
+        self,
+        response: Any,
+        *,
+        decode_object: Callable[[bytes], T] = _decode_dict,  # type: ignore[assignment]
+        decode_bookmark: Callable[[bytes], Any] | None = None,
+        max_line_bytes: int = DEFAULT_MAX_LINE_BYTES,
+        heads: Sequence[bytes] = (),
+        decode_unusual: Callable[[bytes], T] | None = None,
+    ) -> None:
+        self._source = byte_source(response)
+        self.takes_timeout = self._source.takes_timeout
+        self._gunzip = Gunzip() if self._source.gzipped else None
+        self._uncompressed: Iterator[bytes] | None = None  # the rest of what the last read gives when uncompressed
+        self._lines = Lines(max_line_bytes)
+        self._decode_object = decode_object
+        self._decode_unusual = decode_unusual or decode_object
+        # How a line begins, where its object begins, and the event's type.
+        self._forms = [(form + head, len(form), kind) for head in heads or (b"",) for form, kind in _FORMS]
+        self._decode_bookmark = decode_bookmark or self._bookmark
+        self._ready: list[Event[T]] = []  # events of a batch that `decode` has not returned yet, in reverse
+        self._failure: Exception | None = None  # raised after the events that came before a bad line
+        self._ended = False  # the stream has ended, or has failed
+
+    def decode(self) -> Event[T]:
+        """Waits for the next event and returns it; raises as `decode_batch` does."""
+        if not self._ready:
+            self._ready = self.decode_batch()[::-1]
+        return self._ready.pop()
+
+    def decode_batch(self, timeout: float | None = None) -> list[Event[T]]:
+        """Waits for the next event and returns it with all others that have arrived; the list is never empty.
+
+        Args:
+            timeout: seconds to wait at most; None waits without limit, 0 does not wait.
+
+        Raises:
+            NotReadyError: no event came in time; the stream can be read on.
+            EOFError: the stream has ended, or an earlier call raised one of the errors below.
+            Exception: a line is not an event, or the connection broke.
+        """
+        if self._ready:
+            batch, self._ready = self._ready[::-1], []
+            return batch
+        if self._ended:
+            raise EOFError("the watch has ended")
+        try:
+            if self._failure is not None:
+                raise self._failure
+            return self._read_batch(timeout)
+        except NotReadyError:
+            raise
+        except Exception:
+            # After a bad line it is not known where the next event begins.
+            self._failure, self._ended = None, True
+            raise
+
+    def close(self) -> None:
+        """Closes the connection and ends a `decode` that is waiting."""
+        self._source.close()
+
+    def _read_batch(self, timeout: float | None) -> list[Event[T]]:
+        deadline = time.monotonic() + timeout if timeout else None
+        left = timeout
+        progress = False
+        while True:
+            try:
+                pieces = self._read_pieces(left)
+            except NotReadyError:
+                raise NotReadyError("no event came in time", progress=progress) from None
+            events = self._decode_lines(self._lines.feed(pieces))
+            if events:
+                return events
+            progress = True
+            if deadline is not None and (left := deadline - time.monotonic()) <= 0:
+                raise NotReadyError("no event came in time", progress=True)
+
+    def _read_pieces(self, timeout: float | None) -> Iterable[bytes]:
+        if self._uncompressed is None:
+            pieces = self._source.read(timeout)
+            if not pieces:
+                raise EOFError("the watch has ended")
+            if self._gunzip is None:
+                return pieces
+            self._uncompressed = self._gunzip.feed(pieces)
+        return self._next_uncompressed(self._uncompressed)
+
+    def _next_uncompressed(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
+        """Yields the pieces of one batch: a few compressed bytes can hold a million events."""
+        size = 0
+        for piece in pieces:
+            yield piece
+            size += len(piece)
+            if size >= _BATCH_BYTES:
+                return
+        self._uncompressed = None
+
+    def _decode_lines(self, lines: Iterator[bytes]) -> list[Event[T]]:
+        events: list[Event[T]] = []
+        append = events.append
+        decode_object = self._decode_object
+        forms = self._forms
+        try:
+            for line in lines:
+                for prefix, begin, kind in forms:
+                    if line.startswith(prefix):
+                        end = -2 if line[-1] == _NEWLINE else -1
+                        if line[end] != _CLOSING_BRACE:
+                            continue
+                        try:
+                            obj = decode_object(line[begin:end])
+                        except (ValueError, msgspec.DecodeError, RecursionError):
+                            # The envelope may have another field behind the object.
+                            append(self._decode_other(line))
+                        else:
+                            append(_new_event(Event, (kind, obj)))
+                        break
+                else:
+                    # Servers and proxies send blank lines to keep a connection open.
+                    if line.strip():
+                        append(self._decode_other(line))
+        except Exception as error:
+            if not events:
+                raise
+            # The events before the bad line are returned first.
+            self._failure = error
+        return events
+
+    def _decode_other(self, line: bytes) -> Event[T]:
+        """Decodes a line in any form of JSON."""
+        if not line.isascii():
+            # msgspec checks the UTF-8 of the texts that it returns only: this raises where the rest is malformed.
+            line.decode()
+        envelope = _decode_envelope(line)
+        kind = _BY_NAME.get(envelope.type)
+        if kind is None:
+            raise ValueError(f"got invalid watch event type: {envelope.type[:100]!r}")
+        raw = bytes(envelope.object)
+        if kind is EventType.ERROR:
+            return Event(kind, _decode_any(raw))
+        if kind is EventType.BOOKMARK:
+            return Event(kind, self._decode_bookmark(raw))
+        return Event(kind, self._decode_unusual(raw))
+
+    def _bookmark(self, raw: bytes) -> Any:
+        try:
+            return self._decode_object(raw)
+        # A bookmark has only metadata, so a type with other required fields refuses it.
+        except Exception:
+            return _decode_dict(raw)

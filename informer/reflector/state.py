@@ -12,21 +12,22 @@ or for the end of the round:
 The next state after an error, by the state in which it came. WATCH has two columns: the call that opens the watch, and an
 ERROR event of an open watch. "again" is the same request after the backoff's next wait.
 
-    error                  LIST             WATCH_LIST                       WATCH, call        WATCH, event
-                           (list_failed)    (watch_list_failed)              (watch_call_...)   (watch_error)
-    410 Expired            LIST at once;    WATCH_LIST at once; rule 2       FAILED             ENDED
-                           rules 2 and 3
-    version is ahead       LIST; rule 2     WATCH_LIST at once; rule 2       FAILED             ENDED
-    429 TooManyRequests    FAILED           again                            again              again
-    connection refused     FAILED           again                            again              -
-    connection broken      FAILED           LIST                             again              -
-    400 405 406 415        FAILED           LIST, never WATCH_LIST again     FAILED             ENDED
-      422 501
-    another status         FAILED           LIST                             FAILED             ENDED
-    another exception      FAILED           LIST, never WATCH_LIST again     FAILED             -
+    error                LIST               WATCH_LIST                      WATCH, call            WATCH, event
+    decided in           `list_failed`      `watch_list_failed`             `watch_call_failed`    `watch_error`
+
+    410 Expired          LIST at once;      WATCH_LIST at once; rule 2      FAILED                 ENDED
+                         rules 2 and 3
+    version is ahead     LIST; rule 2       WATCH_LIST at once; rule 2      FAILED                 ENDED
+    429                  FAILED             again                           again                  again
+    refused connection   FAILED             again                           again                  -
+    broken connection    FAILED             LIST                            again                  -
+    400, 405, 406, 415,  FAILED             LIST, never WATCH_LIST again    FAILED                 ENDED
+    422, 501
+    another status       FAILED             LIST                            FAILED                 ENDED
+    another exception    FAILED             LIST, never WATCH_LIST again    FAILED                 -
 
 So after a 410 of a watch, the new round lists at the last version. If that has expired too, rule 2 asks for the newest
-state. A Retry-After of the server is the least wait before the next request, except after a 410 that is asked again at once.
+state. The server's Retry-After is the least wait before the next request, unless that is made "at once".
 
 Rules (from client-go tools/cache reflector.go, unless another source is named):
 

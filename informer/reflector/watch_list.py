@@ -18,7 +18,7 @@ __all__ = ["BookmarkDeadline", "InitialEvents", "read_initial_events"]
 
 _log = logging.getLogger(__name__)
 
-_PATIENCE = 15.0  # seconds
+_BOOKMARK_PATIENCE = 15.0  # seconds
 _PROGRESS = 100  # objects
 _WARN_EVERY = 10.0  # seconds
 
@@ -36,7 +36,7 @@ class BookmarkDeadline:
         progress: a number of objects.
     """
 
-    def __init__(self, now: float, *, patience: float = _PATIENCE, progress: int = _PROGRESS) -> None:
+    def __init__(self, now: float, *, patience: float = _BOOKMARK_PATIENCE, progress: int = _PROGRESS) -> None:
         self._patience = patience
         self._progress = progress
         self._since = now
@@ -81,7 +81,7 @@ class InitialEvents:
         on_keyless: Callable[[Exception], object],
         now: float,
         *,
-        patience: float = _PATIENCE,
+        patience: float = _BOOKMARK_PATIENCE,
         max_objects: int | None = None,
     ) -> None:
         self.version = ""
@@ -91,7 +91,7 @@ class InitialEvents:
         self._reader = reader
         self._key_of = key_of
         self._on_keyless = on_keyless
-        self._deadline = BookmarkDeadline(now, patience=min(_PATIENCE, patience))
+        self._deadline = BookmarkDeadline(now, patience=min(_BOOKMARK_PATIENCE, patience))
         self._max_objects = max_objects
         self._objects: dict[str, Any] = {}
         self._rest: list[Event[Any]] = []

@@ -204,7 +204,7 @@ def test_an_unknown_event_type_ends_the_watch(kind: Any) -> None:
     assert "got invalid watch event type" in batch.error.message
 
 
-# The end of initial events
+# The end bookmark
 
 
 @pytest.mark.parametrize(
@@ -232,7 +232,7 @@ def test_the_end_bookmark_is_recognised_by_its_annotation(event: Event[Any], exp
     assert is_initial_events_end(event) is expected
 
 
-# Whatever comes
+# Any sequence of events
 
 
 @given(

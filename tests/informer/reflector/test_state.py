@@ -334,7 +334,7 @@ def test_a_watch_list_whose_bookmark_is_late_is_not_retried() -> None:
     assert made.begin() == Next(Step.LIST)
 
 
-# What no sequence of outcomes can do
+# Properties of all sequences of outcomes
 
 _ERRORS = [EXPIRED, TOO_LARGE, THROTTLED, INVALID, FORBIDDEN, UNAVAILABLE, REFUSED, ApiError(500), ValueError("x")]
 _outcomes = st.one_of(
@@ -474,14 +474,14 @@ def test_an_endless_failure_is_bounded_by_the_backoff(outcome: tuple[str, Any], 
             now += rounds.next(now, step.at_least)
         elif step.waits:
             now += watches.next(now, step.at_least) if step.wait else watches.pause(step.pause, step.at_least)
-        # A list alone succeeds where it is the watch that something is wrong with.
+        # If only watches fail, a list succeeds.
         kind, value = outcome
         world.take(*(("succeeds", None) if step.step is Step.LIST and kind in ("ends", "in_stream") else (kind, value)))
         requests += 1
         assert requests <= most
 
 
-# Turns
+# Pacing
 
 
 @pytest.mark.parametrize(

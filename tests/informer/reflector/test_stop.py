@@ -172,7 +172,7 @@ def test_a_stop_ends_an_attempt_to_connect(run: Any, stop: threading.Event) -> N
         made = Reflector(ListWatch.for_resource(api_client, "pods"), Store())
         connecting = threading.Event()
         task = run(made.run, stop)
-        # There is no sign that connect() blocks, which it does at once. So this waits for a moment.
+        # connect() blocks at once, but nothing shows it. So this waits for a moment.
         connecting.wait(0.2)
         begun = time.monotonic()
         stop.set()

@@ -45,19 +45,21 @@ def test_a_long_retry_after_is_extended_by_the_maximum_at_most() -> None:
 
 
 @pytest.mark.parametrize(
-    ("backoff", "wish", "expected"),
+    ("backoff", "retry_after", "expected"),
     [
         pytest.param(Backoff(jitter=0), 86_000.0, 300.0, id="five-minutes-by-default"),
-        pytest.param(Backoff(jitter=0, max_retry_after=60.0), 61.0, 60.0, id="less-where-the-user-says-so"),
-        pytest.param(Backoff(jitter=0, max_retry_after=60.0), 59.0, 59.0, id="a-shorter-wish-is-kept-to"),
-        pytest.param(Backoff(jitter=0, max_retry_after=0), 5.0, 0.8, id="no-wish-at-all"),
-        pytest.param(Backoff(600, 600, jitter=0), 86_000.0, 600.0, id="the-users-own-waits-may-be-longer"),
+        pytest.param(Backoff(jitter=0, max_retry_after=60.0), 61.0, 60.0, id="a-configured-bound"),
+        pytest.param(Backoff(jitter=0, max_retry_after=60.0), 59.0, 59.0, id="a-shorter-one-is-used"),
+        pytest.param(Backoff(jitter=0, max_retry_after=0), 5.0, 0.8, id="none-at-all"),
+        pytest.param(Backoff(600, 600, jitter=0), 86_000.0, 600.0, id="a-longer-backoff"),
     ],
 )
-def test_retry_after_is_bounded(backoff: Backoff, wish: float, expected: float) -> None:
+def test_retry_after_is_bounded(backoff: Backoff, retry_after: float, expected: float) -> None:
     """A Retry-After beyond `max_retry_after` is cut to it; the configured backoff may be longer."""
-    assert BackoffState(backoff, Random(1)).next(0, at_least=wish) == pytest.approx(expected)
-    assert BackoffState(backoff, Random(1)).pause(0.1, wish) == max(0.1, min(wish, backoff.max_retry_after))
+    assert BackoffState(backoff, Random(1)).next(0, at_least=retry_after) == pytest.approx(expected)
+    assert BackoffState(backoff, Random(1)).pause(0.1, retry_after) == max(
+        0.1, min(retry_after, backoff.max_retry_after)
+    )
     assert BackoffState(backoff, Random(1)).pause(5.0) == 5.0
 
 

@@ -54,14 +54,14 @@ def test_each_event_is_a_delta_in_order(plain: bool) -> None:
     [
         pytest.param([], "", id="none"),
         pytest.param([("ADDED", obj("a", "5")), ("ADDED", obj("b", "3"))], "3", id="the-last-not-the-highest"),
-        pytest.param([("ADDED", obj("a", "5")), ("MODIFIED", obj("b"))], "5", id="one-without-leaves-it"),
+        pytest.param([("ADDED", obj("a", "5")), ("MODIFIED", obj("b"))], "5", id="an-object-without-one"),
         pytest.param([("ADDED", obj("a"))], "", id="none-has-one"),
         pytest.param([("BOOKMARK", obj("", "5")), ("BOOKMARK", {})], "5", id="bookmark-without"),
         pytest.param([("ADDED", A1), ("ERROR", {}), ("ADDED", obj("b", "9"))], "1", id="up-to-the-error"),
         pytest.param([("ADDED", A1), ("MODIFIED", bad("b", "7"))], "7", id="one-that-does-not-decode"),
-        pytest.param([("ADDED", bad("", ""))], "", id="one-that-cannot-even-be-read"),
+        pytest.param([("ADDED", bad("", ""))], "", id="an-unreadable-object"),
         pytest.param([("ADDED", Object.from_dict(obj("a", "6")))], "6", id="object"),
-        pytest.param([("ADDED", {"metadata": {"resourceVersion": 7}})], "", id="a-number-is-none"),
+        pytest.param([("ADDED", {"metadata": {"resourceVersion": 7}})], "", id="a-number"),
     ],
 )
 def test_a_batch_leads_to_the_version_of_its_last_event_that_has_one(events: Any, version: str) -> None:
@@ -74,10 +74,10 @@ def test_a_batch_leads_to_the_version_of_its_last_event_that_has_one(events: Any
     ("batches", "expected"),
     [
         pytest.param([["+9"], ["+3", "+5"]], ["", ""], id="adds-only"),
-        pytest.param([["+9", "~4", "+5"]], ["5"], id="from-the-first-that-is-no-add"),
+        pytest.param([["+9", "~4", "+5"]], ["5"], id="from-the-first-other-event"),
         pytest.param([["+9"], ["~4"], ["+5"]], ["", "4", "5"], id="in-later-batches"),
-        pytest.param([["+9", "b7"], ["+8"]], ["7", "8"], id="a-bookmark-is-no-add"),
-        pytest.param([["+9", "-4"]], ["4"], id="a-delete-is-no-add"),
+        pytest.param([["+9", "b7"], ["+8"]], ["7", "8"], id="a-bookmark-is-not-an-add"),
+        pytest.param([["+9", "-4"]], ["4"], id="a-delete-is-not-an-add"),
         pytest.param([["+9", "!"]], [""], id="an-error-has-no-version"),
         pytest.param([["+9", "?6"]], [""], id="an-add-that-does-not-decode"),
     ],

@@ -46,7 +46,7 @@ def asked(made: ReflectorState) -> tuple[str, str, int]:
     [
         pytest.param(500, None, ("0", "", 500), id="first-list-asks-for-any-state"),
         pytest.param(500, "10", ("10", "", 0), id="later-list-asks-for-the-last-version-without-a-limit"),
-        pytest.param(4, "10", ("10", "", 4), id="a-page-size-of-the-user-is-kept-to"),
+        pytest.param(4, "10", ("10", "", 4), id="a-configured-page-size-is-always-used"),
         pytest.param(0, None, ("0", "", 0), id="no-pages"),
         pytest.param(500, "", ("0", "", 500), id="a-list-without-a-version-counts-as-none"),
     ],
@@ -175,11 +175,11 @@ def test_watch_begins_at_the_last_version_and_asks_for_bookmarks() -> None:
         pytest.param(THROTTLED, Next(Step.WATCH, wait=True, at_least=7.0), id="throttled-watch-again"),
         pytest.param(REFUSED, Next(Step.WATCH, wait=True), id="refused-watch-again"),
         pytest.param(ConnectionResetError("reset"), Next(Step.WATCH, wait=True), id="reset-watch-again"),
-        pytest.param(TimeoutError("no head"), Next(Step.WATCH, wait=True), id="no-head-in-time-watch-again"),
+        pytest.param(TimeoutError("no head"), Next(Step.WATCH, wait=True), id="time-out-watch-again"),
         pytest.param(EXPIRED, Next(Step.FAILED, wait=True), id="expired-new-round"),
         pytest.param(FORBIDDEN, Next(Step.FAILED, wait=True), id="forbidden-new-round"),
         pytest.param(UNAVAILABLE, Next(Step.FAILED, wait=True, at_least=3.0), id="unavailable-new-round"),
-        pytest.param(ValueError("x"), Next(Step.FAILED, wait=True), id="anything-else-new-round"),
+        pytest.param(ValueError("x"), Next(Step.FAILED, wait=True), id="other-exception-new-round"),
     ],
 )
 def test_a_failed_watch_call_is_retried_or_fails_the_round(error: Exception, expected: Next) -> None:
@@ -195,8 +195,8 @@ def test_a_failed_watch_call_is_retried_or_fails_the_round(error: Exception, exp
         pytest.param(THROTTLED, Next(Step.WATCH, wait=True, at_least=7.0), id="throttled-watch-again"),
         pytest.param(EXPIRED, Next(Step.ENDED, wait=True), id="expired-new-round"),
         pytest.param(ApiError(500, "InternalError"), Next(Step.ENDED, wait=True), id="internal-error-new-round"),
-        pytest.param(UNAVAILABLE, Next(Step.ENDED, wait=True, at_least=3.0), id="details-say-when"),
-        pytest.param(ApiError(0), Next(Step.ENDED, wait=True), id="status-without-anything"),
+        pytest.param(UNAVAILABLE, Next(Step.ENDED, wait=True, at_least=3.0), id="retry-after-in-details"),
+        pytest.param(ApiError(0), Next(Step.ENDED, wait=True), id="empty-status"),
     ],
 )
 def test_an_error_event_ends_the_round_without_an_error(error: ApiError, expected: Next) -> None:
@@ -276,15 +276,19 @@ def test_watch_list_asks_for_the_state_not_older_than_the_last_version() -> None
     [
         pytest.param(INVALID, Next(Step.LIST), Step.LIST, id="refused-never-again"),
         pytest.param(ApiError(400, "BadRequest"), Next(Step.LIST), Step.LIST, id="bad-request-never-again"),
-        pytest.param(ValueError("dummy"), Next(Step.LIST), Step.LIST, id="a-function-that-cannot-never-again"),
+        pytest.param(ValueError("dummy"), Next(Step.LIST), Step.LIST, id="unsupported-by-the-function-never-again"),
         pytest.param(FORBIDDEN, Next(Step.LIST), Step.WATCH_LIST, id="forbidden-list-this-time"),
-        pytest.param(ApiError(500, "InternalError"), Next(Step.LIST), Step.WATCH_LIST, id="broken-list-this-time"),
-        pytest.param(UNAVAILABLE, Next(Step.LIST, at_least=3.0), Step.WATCH_LIST, id="unavailable-list-when-asked-to"),
+        pytest.param(
+            ApiError(500, "InternalError"), Next(Step.LIST), Step.WATCH_LIST, id="internal-error-list-this-time"
+        ),
+        pytest.param(
+            UNAVAILABLE, Next(Step.LIST, at_least=3.0), Step.WATCH_LIST, id="unavailable-list-after-retry-after"
+        ),
         pytest.param(
             THROTTLED, Next(Step.WATCH_LIST, wait=True, at_least=7.0), Step.WATCH_LIST, id="throttled-wait-and-again"
         ),
         pytest.param(REFUSED, Next(Step.WATCH_LIST, wait=True), Step.WATCH_LIST, id="refused-wait-and-again"),
-        pytest.param(ConnectionError("reset"), Next(Step.LIST), Step.WATCH_LIST, id="broken-off-list-this-time"),
+        pytest.param(ConnectionError("reset"), Next(Step.LIST), Step.WATCH_LIST, id="broken-connection-list-this-time"),
     ],
 )
 def test_a_failed_watch_list_is_retried_or_replaced_by_a_list(error: Exception, expected: Next, later: Step) -> None:
@@ -343,7 +347,7 @@ _outcomes = st.one_of(
     st.tuples(st.just("ends"), st.tuples(st.integers(0, 2), st.sampled_from([0.0, 0.5, 1.0, 400.0]))),
     st.tuples(st.just("succeeds"), st.sampled_from([None, "C1", "C2"])),
     st.tuples(st.just("silent"), st.none()),
-    st.tuples(st.just("broke"), st.none()),
+    st.tuples(st.just("unusable"), st.none()),
 )
 
 
@@ -386,7 +390,7 @@ class World:
     def listed(self, kind: str, value: Any) -> Next:
         if kind == "fails":
             return self.state.list_failed(value)
-        if kind == "broke":
+        if kind == "unusable":
             return self.state.round_failed()
         following = self.state.page_received(value if kind == "succeeds" else None)
         if following is not None:
@@ -402,7 +406,7 @@ class World:
             return self.state.watch_list_ended(value[1])
         if kind == "silent":
             return self.state.watch_list_timed_out()
-        if kind == "broke":
+        if kind == "unusable":
             return self.state.round_failed()
         self.version += 1
         self.state.watch_list_complete(str(self.version))
@@ -414,7 +418,7 @@ class World:
     def followed(self, kind: str, value: Any) -> Next:
         if kind == "in_stream":
             return self.state.watch_error(value)
-        if kind == "broke":
+        if kind == "unusable":
             return self.state.round_failed()
         if kind != "ends":
             self.requests_in_a_row = 0  # silence, or a watch that ended in its time
@@ -458,7 +462,7 @@ def test_no_sequence_of_outcomes_loops_without_a_wait_or_goes_back(
         pytest.param(("in_stream", EXPIRED), 260, id="410-within-the-watch"),
         pytest.param(("in_stream", THROTTLED), 130, id="429-within-the-watch"),
         pytest.param(("in_stream", ApiError(500)), 400, id="500-within-the-watch"),
-        pytest.param(("broke", None), 130, id="broken"),
+        pytest.param(("unusable", None), 130, id="broken"),
     ],
 )
 @pytest.mark.parametrize("watch_list", [False, True], ids=["list", "watch-list"])
@@ -495,7 +499,7 @@ def test_an_endless_failure_is_bounded_by_the_backoff(outcome: tuple[str, Any], 
         pytest.param(Step.WATCH_LIST, Next(Step.WATCH_LIST), False, id="newest-state-at-once"),
         pytest.param(Step.WATCH, Next(Step.WATCH), True, id="watch-after-watch"),
         pytest.param(Step.WATCH_LIST, Next(Step.WATCH), True, id="watch-after-watch-list"),
-        pytest.param(Step.WATCH_LIST, Next(Step.LIST, at_least=1.0), True, id="after-a-servers-wish"),
+        pytest.param(Step.WATCH_LIST, Next(Step.LIST, at_least=1.0), True, id="after-a-retry-after"),
         pytest.param(Step.LIST, Next(Step.WATCH, pause=1.0), True, id="after-a-pause"),
         pytest.param(Step.WATCH, Next(Step.WATCH, wait=True), True, id="after-a-wait"),
     ],

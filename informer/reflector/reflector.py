@@ -50,8 +50,8 @@ class Reflector:
         name: for logs; None takes the resource's name.
         namespace: the namespace of the objects, passed on to the target's `replace`. None for all objects of the resource, in
             which case it is not passed on.
-        process: called after each change of the target, to process it, and returns whether that was done. None if the change
-            of the target is all.
+        process: called after each change of the target, to process what it has queued; returns whether that was done. None
+            if nothing has to be processed.
         on_processed: called when `target.applied_resource_version` or `target.has_listed` may have changed.
         config: the options; None makes a `ReflectorConfig` of the remaining arguments.
         options: the fields of `ReflectorConfig`, instead of a config.
@@ -238,6 +238,7 @@ class Reflector:
 
     def _initial_events(self) -> InitialEvents:
         return InitialEvents(
+            # As for a watch from any version: those of the initial events are not used.
             self._reader("1"),
             self._config.key_func,
             self.target.report_keyless,

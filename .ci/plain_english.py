@@ -1,4 +1,4 @@
-"""Finds wording that readers have to decipher, in comments, docstrings, messages and pages; exits with 1 if there is any.
+"""Finds wording that is hard to understand, in comments, docstrings, messages and pages. Exits with 1 if it finds any.
 
 Usage: python .ci/plain_english.py [PATH ...]    (default: everything that git tracks)
 """
@@ -26,7 +26,7 @@ PATTERN = re.compile("|".join(f"({pattern})" for pattern in ADVICE), re.IGNORECA
 
 
 def main(paths: list[str]) -> int:
-    """Prints each find, and returns the exit code."""
+    """Prints each match with advice. Returns the exit code."""
     listed = subprocess.run(["git", "ls-files", "--", *paths], capture_output=True, text=True, check=True)  # noqa: S603, S607
     found = 0
     for name in listed.stdout.splitlines():

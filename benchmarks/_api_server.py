@@ -1,8 +1,8 @@
-"""An EmbeddedAPIServer in a process of its own, which does what it is told by lines: "down" or "up".
+"""An EmbeddedAPIServer in a process of its own, controlled by lines on standard input: "down" or "up".
 
-Prints its URL, and after each line how many connections and requests there were so far. While it is down, connections are
-refused; when it is up again, its objects are there and its watch cache has no past, as after a real restart. It ends with
-its input.
+It prints its URL, and after each line the number of connections and requests so far. While it is down, it refuses
+connections. When it is up again it has its objects, but its watch cache has no history, as after a real restart. It exits
+when its input ends.
 """
 
 from __future__ import annotations

@@ -1,10 +1,11 @@
-"""A server of pods out of bytes rendered beforehand, in a process of its own: it plays kube-apiserver for `wire.py`.
+"""A server of pre-rendered pods, in a process of its own: it plays kube-apiserver for `wire.py`, `memory.py` and `lookup.py`.
 
     python benchmarks/_burst_server.py --pods 10000 --events 50000     # prints its URL
 
-It lists in pages or at once and streams lists, compressed or slowly if asked, and gives each watch the same burst of updates
-once somebody asks for /start: one event a write, as fast as the client reads, or one each `--every` seconds with the time of
-sending in the annotation example.com/note. On /expire the watches that wait end with a 410, so that their clients list again.
+It answers lists, whole or in pages, and streaming lists; compressed or slowly, if requested. After a request for /start,
+every watch gets the same updates: one event per write, as fast as the client reads. With `--every` it sends one event per
+interval, with the time of sending in the annotation example.com/note. After a request for /expire, waiting watches end with
+a 410, so that clients relist.
 """
 
 from __future__ import annotations
@@ -36,12 +37,12 @@ EXPIRED = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": 
 
 
 class Burst:
-    """Everything there is to send.
+    """All bytes that the server sends.
 
     Args:
-        pods: how many there are.
-        events: how many updates.
-        metadata_only: whether it is their metadata, as for a client that asks for PartialObjectMetadata.
+        pods: the number of pods.
+        events: the number of updates.
+        metadata_only: send only metadata, as for a client that requests PartialObjectMetadata.
     """
 
     def __init__(self, pods: int, events: int, *, metadata_only: bool) -> None:
@@ -54,38 +55,38 @@ class Burst:
         bookmark = {"type": "BOOKMARK", "object": {"kind": "Pod", "apiVersion": "v1", "metadata": metadata}}
         self.bookmark = json.dumps(bookmark).encode() + b"\n"
         self.expired = json.dumps({"type": "ERROR", "object": EXPIRED}).encode() + b"\n"
-        self.watching = 0  # watches so far that have begun to wait for changes
-        self._told = threading.Condition()
-        self._started = False  # guarded by _told, as is the other
+        self.watching = 0  # how many watches have waited for changes so far
+        self._changed = threading.Condition()
+        self._started = False  # guarded by _changed, as is the next
         self._expiries = 0
 
     def event(self, kind: bytes, item: bytes) -> bytes:
-        """A watch event's line."""
+        """Returns the line of a watch event."""
         return b'{"type":"%b","object":{%b%b}\n' % (kind, self._type, item[1:])
 
     def page(self, at: int, size: int) -> bytes:
-        """A page of the list, whose token is the place of the next one."""
+        """Returns a page of the list. Its continue token is the position of the next page."""
         end = at + size if size and at + size < len(self.items) else None
         return list_body(self.items[at:end], VERSION, "" if end is None else str(end))
 
     def start(self) -> None:
-        """Lets every watch have the updates."""
-        with self._told:
+        """Makes every watch send the updates."""
+        with self._changed:
             self._started = True
-            self._told.notify_all()
+            self._changed.notify_all()
 
     def expire(self) -> None:
-        """Ends the watches that wait."""
-        with self._told:
+        """Ends the waiting watches."""
+        with self._changed:
             self._expiries += 1
-            self._told.notify_all()
+            self._changed.notify_all()
 
     def wait(self) -> bool:
-        """Waits, as a watch does, for what comes first: True for the updates, False for the end."""
-        with self._told:
+        """Waits until the updates start (returns True) or the watch has to end (returns False)."""
+        with self._changed:
             expiries = self._expiries
             self.watching += 1
-            self._told.wait_for(lambda: self._started or self._expiries > expiries)
+            self._changed.wait_for(lambda: self._started or self._expiries > expiries)
             return self._started
 
 
@@ -94,7 +95,7 @@ def _metadata_of(item: bytes) -> bytes:
 
 
 class Connection:
-    """One client's connection, on a thread of its own."""
+    """One client's connection, served on its own thread."""
 
     def __init__(self, burst: Burst, sock: socket.socket, arguments: argparse.Namespace) -> None:
         self._burst = burst
@@ -155,14 +156,14 @@ class Connection:
             self._socket.sendall(_chunk(self._burst.expired) + b"0\r\n\r\n")
             return
         if self._every:
-            self._send_in_time()
+            self._send_on_schedule()
         else:
             for line in self._burst.changes:
                 self._socket.sendall(_chunk(line))
-        # It goes on, and says no more.
+        # The watch stays open, without further events.
         threading.Event().wait()
 
-    def _send_in_time(self) -> None:
+    def _send_on_schedule(self) -> None:
         due = time.monotonic()
         for line in self._burst.changes:
             due += self._every
@@ -186,12 +187,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pods", type=int, default=10_000)
     parser.add_argument("--events", type=int, default=50_000)
-    parser.add_argument("--every", type=float, default=0.0, help="seconds between two events; 0: as fast as can be")
-    parser.add_argument(
-        "--bytes-per-second", type=float, default=0.0, help="how fast lists are sent; 0: as fast as can be"
-    )
+    parser.add_argument("--every", type=float, default=0.0, help="seconds between two events; 0: as fast as possible")
+    parser.add_argument("--bytes-per-second", type=float, default=0.0, help="speed of lists; 0: as fast as possible")
     parser.add_argument("--tls", action="store_true")
-    parser.add_argument("--metadata-only", action="store_true", help="what a client gets that asks for metadata only")
+    parser.add_argument("--metadata-only", action="store_true", help="send PartialObjectMetadata")
     arguments = parser.parse_args()
     burst = Burst(arguments.pods, arguments.events, metadata_only=arguments.metadata_only)
     context, authority = None, ""
@@ -210,7 +209,7 @@ def main() -> None:
             threading.Thread(target=_serve, args=(raw, context, burst, arguments), daemon=True).start()
 
     threading.Thread(target=accept, daemon=True).start()
-    # It ends with whoever has started it.
+    # Exit together with the process that started this one.
     sys.stdin.read()
 
 

@@ -1,7 +1,7 @@
-"""An EmbeddedAPIServer that can be reached at every address of its network namespace, and does what it is told by lines.
+"""An EmbeddedAPIServer on every address of its network namespace, controlled by lines on standard input.
 
-Prints its port and the certificate to verify it with, as JSON. Each line "write NAME" changes that ConfigMap, or makes it;
-after each line the state is printed: resourceVersions by name. It ends with its input.
+It prints its port and its CA certificate as JSON. A line "write NAME" changes or creates that ConfigMap. After each line it
+prints the state: resourceVersions by name. It exits when its input ends.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tests.cluster.faults.proxy import FaultProxy
 def main() -> None:
     with EmbeddedAPIServer(tls=True) as server:
         address = urlsplit(server.url)
-        # The server itself listens on loopback only.
+        # The server itself listens on the loopback address only.
         proxy = FaultProxy(address.hostname or "", address.port or 0, listen="0.0.0.0")
         print(json.dumps({"port": proxy.port, "ca": (server.ca_certificate or b"").decode()}), flush=True)
         present = set()

@@ -1,7 +1,7 @@
-"""An informer over the pods of a namespace in a process of its own: the counterpart of client_go/main.go with COUNT=1.
+"""An informer of the pods of one namespace, in a process of its own: the counterpart of client_go/main.go with COUNT=1.
 
-SERVER, CA_FILE, TOKEN and NAMESPACE say where. For each line on its standard input it prints what it has counted and used so
-far: calls of its handler, seconds until the first list was handled, CPU seconds since its start, resident MB, objects held.
+SERVER, CA_FILE, TOKEN and NAMESPACE configure it. For each line on standard input it prints a report as JSON: handler calls,
+seconds until the first list was handled, CPU seconds since the start, resident MB, and objects in the cache.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Where this process's memory is: what the C library has given out or keeps though it is free, and Python's own blocks."""
+"""Measures this process's memory: the C library's allocated and free bytes, and Python's own blocks."""
 
 from __future__ import annotations
 
@@ -24,24 +24,24 @@ class _Mallinfo2(ctypes.Structure):
 
 
 class Memory(NamedTuple):
-    """In MB, but for the blocks."""
+    """Sizes in MB, and a number of blocks."""
 
     resident: float
     used: float
-    """What malloc has given out: objects of more than 512 bytes, and so the pods' bytes."""
+    """Allocated by malloc: objects of more than 512 bytes, which includes the pods' bytes."""
     free: float
-    """What malloc keeps though it is free: holes between objects that live, and what it has not returned yet."""
+    """Free but kept by malloc: holes between live objects, and memory that it has not returned yet."""
     blocks: int
-    """Python's objects of up to 512 bytes, which are in arenas of its own."""
+    """The number of Python objects of up to 512 bytes; these are in Python's own arenas."""
 
     @property
     def held(self) -> float:
-        """What is resident and not free."""
+        """Resident memory without the free part."""
         return self.resident if math.isnan(self.free) else self.resident - self.free
 
 
 def memory() -> Memory:
-    """What this process holds now; `used` and `free` are NaN where the C library does not tell."""
+    """Returns the memory of this process; `used` and `free` are NaN if the C library cannot report them."""
     used = free = float("nan")
     if sys.platform.startswith("linux"):
         library = ctypes.CDLL(None)
@@ -53,7 +53,7 @@ def memory() -> Memory:
 
 
 def give_back_memory() -> None:
-    """Has the C library return what is free to the system: whole pages at least."""
+    """Makes the C library return free pages to the system."""
     gc.collect()
     if sys.platform.startswith("linux"):
         ctypes.CDLL(None).malloc_trim(0)

@@ -2,10 +2,10 @@
 
     python benchmarks/_paced_server.py --pods 100000 --rate 1000     # prints its URL
 
-Pods are not kept but rendered out of a template when they are asked for, so that it stays small and quick. It lists (in
-pages), streams lists, watches with bookmarks, and ends a watch after `timeoutSeconds` as the real one does. POST /start and
-POST /stop begin and end the changes; GET /stats tells how many there were. Of twenty changes eighteen update a pod, one
-deletes one, and one creates that anew with another uid. Each has CLOCK_MONOTONIC in nanoseconds in the annotation
+Pods are rendered from a template on request, so that the server stays small and fast. It answers lists (in pages), streaming
+lists and watches with bookmarks, and ends a watch after `timeoutSeconds` as the real server does. POST /start and POST /stop
+begin and end the changes; GET /stats returns how many there were. Of every twenty changes, eighteen update a pod, one
+deletes a pod, and one creates it again with another uid. Each change has CLOCK_MONOTONIC in nanoseconds in the annotation
 example.com/sent.
 """
 
@@ -23,26 +23,26 @@ from functools import partial
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-# All states of a pod are of one size, so that what a client holds can be told from its memory.
+# All states of a pod have the same size, so that a client's memory shows how many it holds.
 FIRST_VERSION = 10_000_000
 BOOKMARK_INTERVAL = 60.0
-# What is not yet due is waited for in steps of this length: several changes may go out together, as on a busy server.
+# Seconds of one step. Changes that are due within a step are sent together, as on a busy server.
 TICK = 0.001
 
 
 @dataclass(frozen=True)
 class Pod:
-    """What tells a pod's state: the rest of it is the template's."""
+    """The variable part of a pod; the rest comes from the template."""
 
     number: int
     version: int
-    life: int = 0  # how often it was created anew
+    life: int = 0  # how many times it was created
     sent: int = 0
     alive: bool = True
 
 
 def template(least_bytes: int) -> bytes:
-    """A pod as a busy cluster has it, to be filled with name, life, number, version and time of sending."""
+    """Returns a template of a typical pod, with holes for name, life, number, version and time of sending."""
     managed = {"f:metadata": {"f:labels": {"f:app": {}, "f:hash": {}}}, "f:spec": {"f:containers": {"f:env": {}}}}
     pod: dict[str, Any] = {
         "kind": "Pod",
@@ -72,11 +72,11 @@ def template(least_bytes: int) -> bytes:
 
 
 class Cluster:
-    """All pods, and the log of what happened to them."""
+    """All pods, and the log of their changes."""
 
     def __init__(self, pods: int, rate: float, pod_bytes: int) -> None:
         self.pods = [Pod(i, FIRST_VERSION) for i in range(pods)]
-        self.log: list[tuple[str, Pod]] = []  # the change at place i made version FIRST_VERSION + i + 1
+        self.log: list[tuple[str, Pod]] = []  # the change at index i made version FIRST_VERSION + i + 1
         self.changed = threading.Condition()
         self.requests: dict[str, int] = {"list": 0, "watch": 0, "watch_list": 0}
         self._rate = rate
@@ -115,7 +115,7 @@ class Cluster:
                 written = due
 
     def _change(self, i: int) -> None:
-        # A pod that the nineteenth of twenty changes deletes is back with the twentieth.
+        # The twentieth change creates the pod that the nineteenth deleted.
         step = i % 20
         number = ((i - 1 if step == 19 else i) * self._stride) % len(self.pods)
         kind = "DELETED" if step == 18 else "ADDED" if step == 19 else "MODIFIED"
@@ -132,7 +132,7 @@ class Cluster:
 
 
 class Connection:
-    """One client's connection, on a thread of its own."""
+    """One client's connection, served on its own thread."""
 
     def __init__(self, cluster: Cluster, connection: socket.socket) -> None:
         self._cluster = cluster
@@ -154,7 +154,7 @@ class Connection:
                 return
 
     def _answer(self, method: str, path: str, query: dict[str, str]) -> bool:
-        """Answers a request; returns whether the connection can be used again."""
+        """Answers a request. Returns whether the connection can be reused."""
         if path == "/api/v1/pods" and query.get("watch", "") not in ("", "0", "false"):
             self._watch(query)
             return False
@@ -243,19 +243,19 @@ class Connection:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pods", type=int, default=100_000)
-    parser.add_argument("--rate", type=float, default=1000.0, help="changes a second")
+    parser.add_argument("--rate", type=float, default=1000.0, help="changes per second")
     parser.add_argument("--pod-bytes", type=int, default=5400)
     arguments = parser.parse_args()
     cluster = Cluster(arguments.pods, arguments.rate, arguments.pod_bytes)
     listener = socket.create_server(("127.0.0.1", 0))
     threading.Thread(target=accept, args=(listener, cluster), daemon=True).start()
     print(f"http://127.0.0.1:{listener.getsockname()[1]}", flush=True)
-    # It ends with whoever has started it.
+    # Exit together with the process that started this one.
     sys.stdin.read()
 
 
 def accept(listener: socket.socket, cluster: Cluster) -> None:
-    """Serves each connection on a thread."""
+    """Serves each connection on its own thread."""
     while True:
         connection, _ = listener.accept()
         threading.Thread(target=Connection(cluster, connection).serve, daemon=True).start()

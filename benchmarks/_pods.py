@@ -1,6 +1,6 @@
-"""Pods as a Deployment's controller, the scheduler and the kubelet leave them, as the bytes that an API server sends.
+"""Realistic pods, as an API server sends them: created by a Deployment, scheduled and running.
 
-Two containers, volumes, tolerations, conditions, and the managedFields that make up a third of a real one: 5.4 KB.
+They have two containers, volumes, tolerations, conditions, and the managedFields that make up a third of a real pod: 5.4 KB.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import json
 from typing import Any
 
 SIZE = 5300
-TYPE = b'"kind":"Pod","apiVersion":"v1",'  # watch events have it, list items do not
+TYPE = b'"kind":"Pod","apiVersion":"v1",'  # in watch events, but not in list items
 _DIGITS = 8
 
 
@@ -133,7 +133,7 @@ def _status() -> dict[str, Any]:
 
 
 def _template() -> tuple[bytes, list[str]]:
-    """A pod with a %b for each value that differs, and which these are."""
+    """Returns a pod with a %b for each variable value, and the names of these values."""
     owner = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "app-@a", "uid": "@o", "controller": True}
     metadata = {
         "name": "app-@a-@d",
@@ -164,7 +164,7 @@ _TEMPLATE, _HOLES = _template()
 
 
 def pod(number: int, version: int, updates: int = 0) -> bytes:
-    """Pod `number` at a resourceVersion, as a list's item."""
+    """Returns pod `number` at a resourceVersion, as a list item."""
     values = {
         "a": b"%d" % (number % 400),
         "d": b"%0*x" % (_DIGITS, number),
@@ -180,17 +180,17 @@ def pod(number: int, version: int, updates: int = 0) -> bytes:
 
 
 def event(kind: bytes, item: bytes) -> bytes:
-    """A watch event's line for a pod."""
+    """Returns the line of a watch event about a pod."""
     return b'{"type":"%b","object":{%b%b}\n' % (kind, TYPE, item[1:])
 
 
 def list_body(items: list[bytes], version: int, continue_: str = "") -> bytes:
-    """A page of a list."""
+    """Returns a page of a list."""
     more = f',"continue":"{continue_}"' if continue_ else ""
     head = f'{{"kind":"PodList","apiVersion":"v1","metadata":{{"resourceVersion":"{version}"{more}}},"items":['
     return head.encode() + b",".join(items) + b"]}\n"
 
 
 def chunked(pieces: list[bytes]) -> bytes:
-    """Pieces of a body as HTTP sends them."""
+    """Returns a body in chunked transfer encoding, one chunk per piece."""
     return b"".join([b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces])

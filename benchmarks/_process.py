@@ -1,4 +1,4 @@
-"""What the benchmarks read of this process, and the server that they start beside it."""
+"""Measures this process, and starts helper processes."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from pathlib import Path
 
 
 def rss_mb() -> float:
-    """Resident memory in MB."""
+    """Returns the resident memory in MB."""
     with open("/proc/self/statm") as file:
         return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
 def cpu_seconds() -> float:
-    """CPU time of this process so far, in seconds."""
+    """Returns the CPU time of this process so far, in seconds."""
     usage = resource.getrusage(resource.RUSAGE_SELF)
     return usage.ru_utime + usage.ru_stime
 
 
 def context_switches() -> int:
-    """How often this process's threads that still run have woken up or were made to wait."""
+    """Returns the number of context switches of this process's live threads."""
     total = 0
     for task in Path("/proc/self/task").iterdir():
         lines = (task / "status").read_text().splitlines()
@@ -35,7 +35,7 @@ def context_switches() -> int:
 
 
 def threads_by_kind() -> Counter[str]:
-    """How many threads there are of each kind, by their names."""
+    """Counts threads by kind, which their names tell."""
 
     def kind(name: str) -> str:
         last = name.rpartition("-")[2]
@@ -47,13 +47,13 @@ def threads_by_kind() -> Counter[str]:
 
 
 def percentile(ordered: Sequence[float], part: float) -> float:
-    """The value below which so large a part of these (sorted) lies."""
+    """Returns the percentile (0.99 for p99) of sorted values."""
     return ordered[min(len(ordered) - 1, int(len(ordered) * part))] if ordered else float("nan")
 
 
 @contextmanager
-def beside(program: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-    """Runs a program of this directory, whose output is read and which ends with the block."""
+def helper_process(program: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """Runs a program of this directory until the block ends; its standard input and output are pipes."""
     command = [sys.executable, str(Path(__file__).with_name(program)), *arguments]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1) as process:
         try:

@@ -1,6 +1,6 @@
 """The stages of an informer, each on one thread and without a socket, ready to be timed.
 
-A stage is made for so many events: what it needs is prepared first, and what it gives back is the function to be timed.
+A stage is made for a number of events: it prepares its input, and returns the function to be timed.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from informer.queues.delta import Delta, DeltaType
 from informer.queues.delta_fifo import DeltaFIFO
 from informer.queues.in_order_fifo import InOrderFIFO
 from informer.rate_limited_log import rate_limited
+from informer.reflector.config import ReflectorConfig
 from informer.reflector.event_reader import EventReader
 from watch.byte_source import READ_SIZE
 from watch.concurrency import Signal
@@ -39,22 +40,22 @@ from watch.stream_watcher import StreamWatcher
 
 __all__ = ["STAGES", "Stage"]
 
-BATCH = 46  # events that a read of 256 KiB brings
+BATCH = 46  # events in 256 KiB; a full read of 512 KiB has twice as many
 FIRST_VERSION = 1000
 PAGE = 500
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One thing to time."""
+    """One part of the path from bytes to handler, to be timed."""
 
     name: str
     unit: str
-    """What is counted."""
+    """What is counted: events or objects."""
     make: Callable[[int], Callable[[], object]]
-    """Prepares so many of them."""
+    """Prepares the input for a number of these, and returns the function to time."""
     scale: int = 1
-    """So many times the usual number."""
+    """Multiplies the usual number."""
 
 
 def _items(count: int, first_version: int = FIRST_VERSION, updates: int = 0) -> list[bytes]:
@@ -82,7 +83,7 @@ def _updates(count: int) -> list[list[Delta]]:
 
 
 class _MemorySource:
-    """A `ByteSource` over reads of a chunked body that have been made; framed as the one over a socket does."""
+    """A `ByteSource` over prepared reads of a chunked body; it removes framing like the one over a socket."""
 
     gzipped = False
     takes_timeout = True
@@ -105,7 +106,7 @@ class _MemorySource:
 
 
 class _NoResponse:
-    """Stands for the response of a decoder that is given another source."""
+    """A placeholder for the response of a decoder that reads from another source."""
 
     headers: dict[str, str] = {}  # noqa: RUF012
 
@@ -217,7 +218,7 @@ def _queued(queue: InOrderFIFO | DeltaFIFO, count: int) -> Callable[[], object]:
     def run() -> None:
         for batch in batches:
             queue.apply(batch)
-            queue.pop_batch(len, timeout=0)
+            queue.take(len)
 
     return run
 
@@ -237,14 +238,13 @@ def _replaced(queue: InOrderFIFO | DeltaFIFO, count: int) -> Callable[[], object
 
     def run() -> None:
         queue.replace(objects, "2")
-        while len(queue):
-            queue.pop_batch(len, timeout=0)
+        queue.take(len)
 
     return run
 
 
 class _Known:
-    """The cache as a `DeltaFIFO` looks at it."""
+    """The cache as a `DeltaFIFO` reads it."""
 
     def __init__(self, store: Indexer[Any]) -> None:
         self.list_keys = store.list_keys
@@ -280,7 +280,7 @@ def _relist(count: int) -> Callable[[], object]:
 
     def relist() -> None:
         queue.replace([store.records.same_as(item) for item in again], "2")
-        queue.pop_batch(applier.process, timeout=0)
+        queue.take(applier.process)
         run()
 
     return relist
@@ -294,7 +294,7 @@ def _log() -> logging.Logger:
 
 
 class _Calls:
-    """A handler that counts."""
+    """A handler that counts its calls."""
 
     def __init__(self) -> None:
         self.adds = self.updates = self.deletes = 0
@@ -310,14 +310,14 @@ class _Calls:
 
 
 class _Synced:
-    """What a registration asks of its informer."""
+    """Stands for the informer that a registration belongs to."""
 
     def has_synced(self) -> bool:
         return True
 
 
 def _handler(processor: Processor) -> tuple[_Calls, Callable[[], None]]:
-    """A handler that joined, and what calls it with all that waits, as its thread would; once."""
+    """Adds a handler. Returns it, and a function that calls it once with its whole backlog, as its thread would."""
     handler = _Calls()
     subscription = Subscription(
         make_backlog("all"), processor.schedule(0), unwrap=lambda: None, on_initial_done=lambda: None
@@ -361,7 +361,7 @@ def _call(count: int) -> Callable[[], object]:
     return call
 
 
-# All of it
+# The whole path
 
 
 def _whole_path(queue: Any, *, one_by_one: bool = False) -> Callable[[int], Callable[[], object]]:
@@ -379,15 +379,13 @@ def _whole_path(queue: Any, *, one_by_one: bool = False) -> Callable[[int], Call
             source,
             store,
             processor,
+            ReflectorConfig(watch_list=False, key_func=meta_namespace_key),
             queue=queue,
-            key_of=meta_namespace_key,
             log=_log(),
             on_processed=lambda: None,
             name="benchmark",
-            resync_period=0,
-            reflector_options={"watch_list": False},
         )
-        # The first list is no part of what is timed: it is there, and the same again is no news.
+        # The first list is not timed: the cache has its objects already, so that it changes nothing.
         store.replace(objects, "1")
 
         def run() -> None:

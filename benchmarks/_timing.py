@@ -1,7 +1,7 @@
-"""How much work a function is: by the instructions that it takes, or by CPU time beside a loop that never changes.
+"""Measures the work of functions: in instructions, or in CPU time relative to a fixed loop.
 
-Wall time is never looked at. Instructions are counted by valgrind, and are the same from run to run within a percent
-whatever else the machine does; CPU time in units of the loop can be compared between machines, roughly.
+Wall time is not used. valgrind counts instructions, which differ by less than a percent between runs, whatever else the
+machine does. CPU time in units of the loop can be compared roughly between machines.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from pathlib import Path
 
 __all__ = ["count_calls", "cpu_times", "has_valgrind", "instructions_of"]
 
-# The C function around whose calls instructions are counted: ctypes calls each of its callbacks through it.
+# Instructions are counted inside calls of this C function, through which ctypes calls its callbacks.
 _GATE = "ffi_call"
 
 
 def _calibration() -> float:
-    """Seconds of CPU for a fixed piece of work, of the kinds that an informer does."""
+    """Returns the CPU seconds of a fixed amount of work, similar to that of an informer."""
     begin = time.process_time()
     kept: dict[str, tuple[bytes, str]] = {}
     data = b'{"metadata":{"name":"web","namespace":"shop"},"spec":{"replicas":3}}\n' * 40
@@ -40,11 +40,11 @@ def _calibration() -> float:
 
 
 def cpu_times(make: Mapping[str, Callable[[], Callable[[], object]]], rounds: int) -> tuple[dict[str, float], float]:
-    """The least CPU seconds of each function, and of the loop that is the unit.
+    """Returns the lowest CPU seconds of each function, and of the fixed loop.
 
     Args:
         make: prepares each function anew for each round.
-        rounds: how often; the functions take turns, so that a noisy minute spoils no one of them.
+        rounds: how many times each function runs. The functions take turns, so that a noisy minute does not hit only one.
     """
     best = dict.fromkeys(make, float("inf"))
     unit = float("inf")
@@ -71,26 +71,26 @@ def _no_collections() -> Iterator[None]:
 
 
 def has_valgrind() -> bool:
-    """Whether instructions can be counted."""
+    """Returns whether instructions can be counted."""
     return shutil.which("valgrind") is not None
 
 
 def instructions_of(script: list[str], names: list[str], keep: Path | None = None) -> dict[str, int]:
-    """Runs a Python script under valgrind, which calls `count_calls` once, and returns the instructions of each call.
+    """Runs a Python script under valgrind and returns the instructions of each call. The script calls `count_calls` once.
 
     Args:
         script: the script and its arguments.
-        names: what the functions given to `count_calls` are called, in order.
-        keep: a folder for callgrind's files, for `callgrind_annotate`; None keeps none.
+        names: the names of the functions passed to `count_calls`, in order.
+        keep: a folder for callgrind's files, which `callgrind_annotate` reads; None deletes them.
 
     Raises:
-        RuntimeError: the script failed, or did not make so many calls.
+        RuntimeError: the script failed, or made fewer calls than there are names.
     """
     with tempfile.TemporaryDirectory() as scratch:
         out = Path(keep or scratch) / "callgrind.out"
         command = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={out}", f"--toggle-collect={_GATE}"]
         command += [f"--dump-after={_GATE}", sys.executable, *script]
-        # Without a fixed seed the same dicts collide in other places in each run.
+        # With a random seed, dicts would collide differently in each run.
         done = subprocess.run(
             command, env={**os.environ, "PYTHONHASHSEED": "0"}, capture_output=True, text=True, check=False
         )
@@ -106,7 +106,7 @@ def _total(dump: Path) -> int:
 
 
 def count_calls(functions: Iterator[Callable[[], object]]) -> None:
-    """Calls each function in such a way that `instructions_of` can tell its instructions from all others."""
+    """Calls each function so that `instructions_of` can separate its instructions from all others."""
     for function in functions:
         with _no_collections():
             failed: list[BaseException] = []

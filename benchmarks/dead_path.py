@@ -1,16 +1,16 @@
-"""A network path that dies: its packets vanish, and nobody says so. How long does an informer with default settings take?
+"""Measures how long an informer with default settings needs to notice a dead network path, on which packets vanish silently.
 
-    sudo python benchmarks/dead_path.py            # Linux, as root; some 100 seconds
+    sudo python benchmarks/dead_path.py            # Linux, as root; about 100 seconds
 
-The server is in a network namespace of its own, behind a second one that plays router and at some moment drops what it should
-pass on. Meanwhile the server's state changes. Two cases, at the same time:
+The server is in its own network namespace, behind a second one that plays the router. At some moment the router drops packets
+instead of forwarding them. Meanwhile the server's state changes. Two cases run at the same time:
 
     "back"     the path drops everything for 60 s, and then works again
-    "another"  what belongs to connections that are open is dropped for ever, and new connections pass: a firewall or load
-               balancer that has lost its state, or a second path in the place of the first
+    "another"  packets of open connections are dropped for ever, while new connections work: like a firewall or load balancer
+               that lost its state, or a second path that replaces the first
 
-Prints, in seconds since the path died: when the informer noticed (its watch was given up), and when its cache was the
-server's state again. Exit code 1: it noticed later than after 46 s, or the cache did not get right.
+Prints, in seconds since the path died: when the informer noticed (it abandoned its watch), and when its cache equalled the
+server's state again. Exit code 1: it noticed after more than 46 s, or the cache did not recover.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from kubernetes import client
 from informer import ListWatch, SharedInformer
 from watch.concurrency import Worker
 
-# To the second: the kernel rounds four timers of 10 and 15 s up, by as much as a quarter of a second each.
+# Compared in whole seconds: the kernel rounds up four timers of 10 and 15 s, each by up to a quarter of a second.
 MOST_SECONDS = 46
 DEAD_SECONDS = 60.0
 DEADLINE = 200.0
@@ -46,10 +46,10 @@ def run(*command: str) -> None:
 
 
 class Route:
-    """From this process over a router to a server, each in a namespace of its own.
+    """A network path from this process over a router to a server; both have their own network namespace.
 
     Args:
-        number: makes its addresses: 10.213.NUMBER.0/24.
+        number: determines the addresses: 10.213.NUMBER.0/24.
     """
 
     def __init__(self, number: int) -> None:
@@ -97,23 +97,23 @@ class Route:
         self._rule("delete", "from", "all")
 
     def drop_connections(self, ports: list[int]) -> None:
-        """Of clients' with these ports, in both directions."""
+        """Drops both directions of the connections with these client ports."""
         for port in map(str, ports):
             self._rule("add", "ipproto", "tcp", "sport", port)
             self._rule("add", "ipproto", "tcp", "dport", port)
 
-    def beside(self, program: str) -> list[str]:
-        """The command that runs a program of this directory where the server is."""
+    def command_at_server(self, program: str) -> list[str]:
+        """Returns the command that runs a program of this directory in the server's namespace."""
         return ["ip", "netns", "exec", self._server, sys.executable, str(Path(__file__).with_name(program))]
 
     def remove(self) -> None:
-        # With what is in them; a link's other end goes with it.
+        # Deleting a namespace deletes its links, and a link's other end.
         for namespace in (self._router, self._server):
             subprocess.run(["ip", "netns", "delete", namespace], check=False, stderr=subprocess.DEVNULL)
         subprocess.run(["ip", "link", "delete", self._link], check=False, stderr=subprocess.DEVNULL)
 
     def _rule(self, verb: str, *what: str) -> None:
-        # Before a packet is forwarded its route is looked up; a black hole drops it without a word.
+        # The router looks up a route for each packet; a blackhole route drops it silently.
         run("ip", "-n", self._router, "rule", verb, "priority", "100", *what, "blackhole")
 
     def _in_router(self, *command: str) -> list[str]:
@@ -121,7 +121,7 @@ class Route:
 
 
 class Server:
-    """The server at the path's end, which is told what to do over a pipe."""
+    """The server at the end of the path, controlled through a pipe."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
@@ -131,8 +131,8 @@ class Server:
         self.port: int = hello["port"]
         self.ca: str = hello["ca"]
 
-    def tell(self, line: str) -> dict[str, str]:
-        """Gives a command; returns the state after it."""
+    def send(self, line: str) -> dict[str, str]:
+        """Sends a command and returns the state after it."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         with self._lock:
@@ -142,7 +142,7 @@ class Server:
 
     def write(self) -> None:
         for name in ("a", "b", f"c{time.monotonic_ns()}"):
-            self.tell(f"write {name}")
+            self.send(f"write {name}")
 
 
 @contextmanager
@@ -151,7 +151,11 @@ def serving(number: int) -> Iterator[tuple[Route, Server]]:
     try:
         path.lay()
         with subprocess.Popen(
-            path.beside("_dead_path_server.py"), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
+            path.command_at_server("_dead_path_server.py"),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            bufsize=1,
         ) as process:
             try:
                 yield path, Server(process)
@@ -162,7 +166,7 @@ def serving(number: int) -> Iterator[tuple[Route, Server]]:
 
 
 def ports_to(address: str) -> list[int]:
-    """This machine's ports of the TCP connections to an address."""
+    """Returns the local ports of the TCP connections to an address."""
     ports = []
     peer = socket.inet_aton(address)[::-1].hex().upper()
     for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
@@ -173,7 +177,7 @@ def ports_to(address: str) -> list[int]:
 
 
 def wait_until(condition: Callable[[], bool]) -> float:
-    """The moment from which it is so."""
+    """Waits for a condition. Returns the time at which it was met, or infinity after the deadline."""
     deadline = time.monotonic() + DEADLINE
     while not condition():
         if time.monotonic() > deadline:
@@ -183,11 +187,11 @@ def wait_until(condition: Callable[[], bool]) -> float:
 
 
 class Case:
-    """One path that dies.
+    """An informer whose network path dies.
 
     Args:
-        name: of the case, see the module.
-        number: of the path.
+        name: "back" or "another".
+        number: the number of its `Route`.
     """
 
     def __init__(self, name: str, number: int) -> None:
@@ -219,9 +223,9 @@ class Case:
 
     def _kill(self, path: Route, server: Server, informer: Any) -> None:
         def is_right() -> bool:
-            return {obj.name: obj.resource_version for obj in informer.store.list()} == server.tell("list")
+            return {obj.name: obj.resource_version for obj in informer.store.list()} == server.send("list")
 
-        # A watch that is resumed at once is not seen on the informer itself.
+        # The public API does not show a watch that resumes at once.
         (reflector,) = informer.controller.reflectors
         wait_until(lambda: informer.is_watching and is_right())
         watches = reflector.watches
@@ -244,7 +248,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.parse_args()
     if sys.platform != "linux" or os.geteuid() != 0 or shutil.which("ip") is None:
-        print("skipped: this needs Linux, root, and the program ip, to make network namespaces")
+        print("skipped: needs Linux, root and the program ip to create network namespaces")
         return 0
     cases = [Case("back", 1), Case("another", 2)]
     workers = [Worker(case.run, case.name).start() for case in cases]

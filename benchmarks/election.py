@@ -1,17 +1,22 @@
-"""Fifty failovers: three processes elect a leader at a real API server, and one misfortune after the other befalls the leader.
+"""Fifty failovers: three processes elect a leader on a real API server, and the leader fails in different ways.
 
     python benchmarks/election.py --failovers 50
 
-Needs etcd and kube-apiserver (KUBEBUILDER_ASSETS). The lease is of 3 s, the renew deadline 2 s, the retry period 0.4 s; the
-hosts' times of day are hours apart. Each process writes down every 2 ms whether it believes that it leads; all are on one
-machine, and so by one clock. In turn the leader is killed (SIGKILL), stopped until another leads and then woken (SIGSTOP,
-SIGCONT), told to end (SIGTERM: it gives the lease back), stopped and woken while the API server stands still ("alone": nobody
-tells it that another leads), or the API server is killed until nobody leads, and started again.
+Needs etcd and kube-apiserver (KUBEBUILDER_ASSETS). The lease lasts 3 s, the renew deadline is 2 s, the retry period 0.4 s.
+The processes' wall clocks are hours apart. Each process records every 2 ms whether it believes to lead; all run on one
+machine and share its monotonic clock. The failures, in turn:
 
-Prints a table by kind: in how many seconds at most two led, by `is_leader()` together with the stop event; the same by the stop
-event alone, for a work that never asks; how long after waking the stop event was set; and how long nobody led.
+- the leader is killed (SIGKILL);
+- it is stopped until another process leads, then continued (SIGSTOP, SIGCONT);
+- it is asked to stop (SIGTERM), and releases the lease;
+- it is stopped and continued while the API server is frozen ("alone"), so that it cannot learn about another leader;
+- the API server is killed until no process leads, then started again.
 
-Exit code 1: two led at once, or with a pause the stop event came later than 0.1 s after waking.
+Prints a table by kind: the seconds in which two processes led, by `is_leader()` together with the stop event; the same by
+the stop event alone, for work that never calls `is_leader()`; the time from waking to the stop event; and the time without a
+leader.
+
+Exit code 1: two processes led at once, or after a pause the stop event came later than 0.1 s after waking.
 """
 
 from __future__ import annotations
@@ -29,7 +34,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from informer.testing import ControlPlane
 from tests.cluster.election.ballot import LEASE, RENEW, RETRY, Ballot, Failover
 
-# Seconds after waking in which the stop event has to be set.
+# Seconds after waking within which the stop event must be set.
 MOST_AFTER_WAKING = 0.1
 
 
@@ -86,7 +91,7 @@ def main() -> int:
     table(outcomes)
     bad = [outcome for outcome in outcomes if not is_good(outcome)]
     seconds = time.monotonic() - begun
-    print(f"\n{'FAIL' if bad else 'PASS'}: {len(outcomes)} failovers in {seconds:.0f} s, {len(bad)} of them not good")
+    print(f"\n{'FAIL' if bad else 'PASS'}: {len(outcomes)} failovers in {seconds:.0f} s, {len(bad)} of them failed")
     return 1 if bad else 0
 
 

@@ -1,16 +1,18 @@
 """A large cache under steady change, with a handler that cannot keep up.
 
-    python benchmarks/load.py                                # 100,000 pods, 1,000 changes a second, ten minutes
+    python benchmarks/load.py                                # 100,000 pods, 1,000 changes per second, ten minutes
     python benchmarks/load.py --slow-backlog coalesce
     python benchmarks/load.py --pods 5000 --seconds 20 --every 5
 
-Three handlers: `fast` notes how long after the write it was called; `batch` counts pods by namespace, a batch at a time;
-`slow` takes some milliseconds for each change, more than it has. What is to be seen: the slow one delays nobody, and memory
-grows by what waits for it and nothing else. With backlog "all" that is each change, which keeps the state that it replaced;
-with "coalesce" it is bounded by the number of keys. `waits` is that size: what waits times the bytes of a pod, and some for
-what holds each. `held` is what memory has grown by without `holes`: what the C library keeps though it is free, between pods
-that live. At the end every pod in the cache is compared with the server's, byte for byte; the last line says PASS if that,
-and what each handler has seen, is right, and `held` was never more than `waits` and a fixed rest.
+There are three handlers. `fast` records the time from the write to its call. `batch` counts pods by namespace, one batch at
+a time. `slow` takes some milliseconds per change, more than the interval between changes. The run checks that the slow
+handler does not delay the others, and that memory grows by its backlog only. With backlog "all" that is every change, with
+the state that it replaced; with "coalesce" the number of keys bounds it.
+
+Columns: `waits` is the size of the backlog, computed from the bytes of a pod and a fixed overhead per change. `held` is the
+growth of memory without `holes`, the memory that the C library keeps free between live objects. At the end, every pod in the
+cache is compared with the server's, byte for byte. The last line is PASS if they are equal, each handler has seen the right
+changes, and `held` never exceeded `waits` by more than a fixed amount.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ from typing import Any
 
 import msgspec
 from _memory import give_back_memory, memory
-from _process import beside, cpu_seconds, percentile
+from _process import cpu_seconds, helper_process, percentile
 from kubernetes import client
 
 from informer import (
@@ -43,10 +45,10 @@ from informer import (
 
 
 class Fast(ResourceEventHandler):
-    """Notes latencies in milliseconds; both clocks are CLOCK_MONOTONIC."""
+    """Records latencies in milliseconds; server and client both use CLOCK_MONOTONIC."""
 
     def __init__(self) -> None:
-        self.latencies = array("f")  # four bytes each: what is measured must not be what grows
+        self.latencies = array("f")  # four bytes each, so that the measurements do not add to the memory growth
         self.seen = 0
 
     def on_add(self, obj: Any, *, is_in_initial_list: bool) -> None:
@@ -71,7 +73,7 @@ class Fast(ResourceEventHandler):
 
 
 class Slow(ResourceEventHandler):
-    """Takes its time with all that comes after the initial list."""
+    """Sleeps for each change after the initial list."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
@@ -88,7 +90,7 @@ class Slow(ResourceEventHandler):
 
 
 class ByNamespace:
-    """Counts pods, a batch at a time."""
+    """Counts pods by namespace, one batch at a time."""
 
     def __init__(self) -> None:
         self.pods: Counter[str] = Counter()
@@ -102,7 +104,7 @@ class ByNamespace:
 
 
 class Server:
-    """The paced server, by plain HTTP."""
+    """A client of the paced server."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -114,7 +116,7 @@ class Server:
         urllib.request.urlopen(urllib.request.Request(self.url + path, method="POST")).read()
 
     def differences(self, store: Any) -> tuple[str, int, int]:
-        """The version, how many pods the server has, and how many of them the cache has otherwise or not."""
+        """Returns the list's version, the number of the server's pods, and how many of these differ in the cache."""
         token, version, pods, wrong = "", "", 0, 0
         while True:
             page = msgspec.json.decode(
@@ -146,7 +148,7 @@ class _Item(msgspec.Struct):
 
 
 class Collections:
-    """The longest that the cycle collector has held everything up."""
+    """Records the longest run of the cycle collector."""
 
     def __init__(self) -> None:
         self._longest = self._begun = 0.0
@@ -163,9 +165,9 @@ class Collections:
         return longest * 1000
 
 
-# What a waiting change takes beside its pod's bytes: the change, its batch, the object's four fields and the allocator's own.
+# Overhead of a waiting change beside its pod's bytes: the change, its batch, the object's four fields, the allocator.
 CHANGE_BYTES = 800
-# What memory may grow by besides: buffers, what is read and not yet given out, what is measured here.
+# Other allowed growth: buffers, events in process, and the measurements.
 OTHER_MB = 40.0
 
 HEADER = (
@@ -177,7 +179,7 @@ HEADER = (
 
 
 class Table:
-    """A line now and then, of what has changed since the last."""
+    """Prints one line per interval, with the changes since the previous line."""
 
     def __init__(
         self, informer: SharedInformer[Any], registrations: dict[str, Any], fast: Fast, pod_bytes: float
@@ -189,7 +191,7 @@ class Table:
         self._cpu, self._seen = cpu_seconds(), fast.seen
         self.all_latencies = array("f")
         self.excess = 0.0
-        """By how many MB more than what waited memory has grown, at most."""
+        """The most MB by which memory growth has exceeded the backlog."""
         print(HEADER, flush=True)
 
     def line(self) -> None:
@@ -215,7 +217,7 @@ class Table:
 
 
 def run(server: Server, arguments: argparse.Namespace) -> bool:
-    """Fills the cache, lets the changes begin, prints, and checks; returns whether all was right."""
+    """Fills the cache, starts the changes, prints the table and checks. Returns whether everything was right."""
     configuration = client.Configuration()
     configuration.host = server.url
     informer: SharedInformer[Any] = SharedInformer(
@@ -255,22 +257,22 @@ def run(server: Server, arguments: argparse.Namespace) -> bool:
             f"write to fast handler: p50 {percentile(ordered, 0.5):.2f} ms, p99 {percentile(ordered, 0.99):.2f} ms, "
             f"p99.9 {percentile(ordered, 0.999):.2f} ms, max {percentile(ordered, 1):.1f} ms of {len(ordered)}\n"
             f"server: {stats['events']} changes, requests {stats['requests']}, {stats['cpu']:.0f} s of CPU\n"
-            f"cache: {len(informer.store)} pods, server: {pods}, not the same: {wrong}, counted by the batch handler: "
-            f"{counted}, seen by the fast one: {fast.seen}"
+            f"cache: {len(informer.store)} pods, server: {pods}, different: {wrong}, counted by the batch handler: "
+            f"{counted}, seen by the fast handler: {fast.seen}"
         )
         backlog = registrations["slow"].backlog_size
         before = memory()
         registrations["slow"].remove()
         give_back_memory()
         after = memory()
-        # Not `held`: what a trimmed heap counts as free is not resident any more.
+        # `held` does not apply here: after trimming, free memory is not resident any more.
         base = table.base
         print(
-            f"slow handler removed with {backlog} waiting: {before.resident:.0f} MB, now {after.resident:.0f} MB; given out by "
+            f"slow handler removed with {backlog} waiting: {before.resident:.0f} MB, now {after.resident:.0f} MB; allocated by "
             f"the C library {before.used:.0f} and {after.used:.0f} MB, {base.used:.0f} at the beginning; small blocks "
             f"{before.blocks} and {after.blocks}, {base.blocks} at the beginning"
         )
-        # With "coalesce" no more may wait than there are keys, and for each a delete and an add.
+        # With "coalesce", at most a delete and an add may wait per key.
         bounded = arguments.slow_backlog == "all" or backlog <= 2 * arguments.pods
         same = wrong == 0 and len(informer.store) == pods == counted and fast.seen == stats["events"]
         print(
@@ -283,13 +285,15 @@ def run(server: Server, arguments: argparse.Namespace) -> bool:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pods", type=int, default=100_000)
-    parser.add_argument("--rate", type=float, default=1000.0, help="changes a second")
+    parser.add_argument("--rate", type=float, default=1000.0, help="changes per second")
     parser.add_argument("--seconds", type=float, default=600.0)
     parser.add_argument("--every", type=float, default=20.0, help="seconds between two lines of the table")
-    parser.add_argument("--slow-ms", type=float, default=5.0, help="what the slow handler takes for a change")
+    parser.add_argument(
+        "--slow-ms", type=float, default=5.0, help="milliseconds that the slow handler takes per change"
+    )
     parser.add_argument("--slow-backlog", choices=["all", "coalesce"], default="all")
     arguments = parser.parse_args()
-    with beside("_paced_server.py", "--pods", str(arguments.pods), "--rate", str(arguments.rate)) as process:
+    with helper_process("_paced_server.py", "--pods", str(arguments.pods), "--rate", str(arguments.rate)) as process:
         assert process.stdout is not None
         right = run(Server(process.stdout.readline().strip()), arguments)
     print("PASS" if right else "FAIL", flush=True)

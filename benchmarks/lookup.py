@@ -1,16 +1,17 @@
-"""Reading the cache: what a look-up costs, and what readers wait for while events are applied.
+"""Reading the cache: the cost of a look-up, and how long readers wait while events are applied.
 
-    python benchmarks/lookup.py                  # 100,000 pods; four readers beside 5,000 events a second
+    python benchmarks/lookup.py                  # 100,000 pods; four readers beside 5,000 events per second
     python benchmarks/lookup.py --seconds 30
-    python benchmarks/lookup.py --quick          # with few objects, to see that it works
+    python benchmarks/lookup.py --quick          # few objects, to check that it runs
 
-The first table is one thread's: the least CPU time a call, and `new blocks`, the memory blocks that a result adds while it is
-held: 1 is the list itself, so that no object was copied.
+The first table is measured on one thread: the lowest CPU time per call, and `new blocks`, the memory blocks that a result
+adds while it is held. 1 is the list itself: no object was copied.
 
-The second has four readers, an informer that follows a server in another process, and a thread that takes no lock. `call` is
-the whole look-up, `lock` what of it was waiting for the Indexer's lock; both have in them what a thread waits for the GIL,
-which the thread without a lock shows alone: it gives the GIL away and takes the time until it is back. "paced" readers rest for
-a millisecond between calls, "busy" ones never do. The last row is the writer: for how long it held the lock, a batch at a time.
+The second table has four readers, an informer that follows a server in another process, and a thread that takes no lock.
+`call` is the whole look-up, `lock` the part spent waiting for the Indexer's lock. Both include waiting for the GIL. The
+thread without a lock shows that part alone: it gives up the GIL and measures the time until it has it back. "paced" readers
+rest one millisecond between calls, "busy" readers never rest. The last row is the writer: how long it held the lock per
+batch.
 """
 
 from __future__ import annotations
@@ -26,18 +27,18 @@ from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
 
-from _process import beside, percentile
+from _process import helper_process, percentile
 from kubernetes import client
 
 from informer import NAMESPACE_INDEX, ListWatch, SharedInformer, index_by, meta_namespace_index
 
 FIRST_VERSION = 1_000_000
-_MANY = 1000  # what takes less than the clock can tell is called so many times
+_MANY = 1000  # look-ups that are too short for the clock are called this many times
 LookUp = Callable[[], Any]
 
 
 class TimedLock:
-    """Stands for the Indexer's lock, and notes how long each thread waited for it and held it, in ms."""
+    """Wraps the Indexer's lock and records how long each thread waited for it and held it, in ms."""
 
     def __init__(self, lock: Any) -> None:
         self._lock = lock
@@ -60,7 +61,7 @@ class TimedLock:
 
 
 class Timed:
-    """Calls a function again and again on a thread of its own, and notes how long each call took, in ms."""
+    """Calls a function repeatedly on its own thread and records the duration of each call, in ms."""
 
     def __init__(self, name: str, function: LookUp, stop: threading.Event, pause: float) -> None:
         self.name = name
@@ -79,7 +80,7 @@ class Timed:
 
 
 def look_ups(informer: SharedInformer[Any], pods: int) -> dict[str, LookUp]:
-    """The look-ups, by name."""
+    """Returns the look-ups by name."""
     lister, store = informer.lister, informer.indexer
     middle = store.list()[pods // 2]
     in_namespace = lister.namespaced(middle.namespace)
@@ -95,7 +96,7 @@ def look_ups(informer: SharedInformer[Any], pods: int) -> dict[str, LookUp]:
 
 
 def show_costs(functions: dict[str, LookUp], rounds: int) -> None:
-    print("\n### one thread\n\n| look-up | results | us a call | ns a result | new blocks | the objects themselves |")
+    print("\n### one thread\n\n| look-up | results | us per call | ns per result | new blocks | same objects |")
     print("| --- |" + " ---: |" * 5)
     for name, function in functions.items():
         gc.collect()
@@ -127,8 +128,8 @@ def _many_calls(function: LookUp) -> float:
     return (time.process_time() - begin) / _MANY
 
 
-def give_way() -> None:
-    """Gives the GIL away and takes it again."""
+def yield_gil() -> None:
+    """Gives up the GIL and takes it again."""
     time.sleep(0)
 
 
@@ -141,7 +142,7 @@ def show_waits(
     chosen = ["get", "by_index, a namespace", "list", "list, selector, a namespace"]
     before, begun = int(informer.last_sync_resource_version), time.monotonic()
     readers = [Timed(name, functions[name], stop, pause) for name in chosen]
-    control = Timed("control", give_way, stop, pause or 0.001)
+    control = Timed("control", yield_gil, stop, pause or 0.001)
     time.sleep(seconds)
     stop.set()
     for thread in (*readers, control):
@@ -149,7 +150,7 @@ def show_waits(
     took = time.monotonic() - begun
     applied = (int(informer.last_sync_resource_version) - before) / took
     records._lock = lock._lock  # noqa: SLF001
-    ran_out = " (the server had no more)" if informer.last_sync_resource_version == last else ""
+    ran_out = " (the server ran out of events)" if informer.last_sync_resource_version == last else ""
     print(f"\n### four {'paced' if pause else 'busy'} readers, {applied:,.0f} events/s applied{ran_out}\n")
     print("| | calls/s | call p50 ms | p99 | max | lock p50 ms | p99 | max |")
     print("| --- |" + " ---: |" * 7)
@@ -159,7 +160,7 @@ def show_waits(
         print(
             f"| {reader.name} | {len(reader.calls) / took:,.0f} | {_cells(reader.calls)} | {_cells(waits[reader.name])} |"
         )
-    # "get" looks at the map alone, whatever happens.
+    # "get" never takes the lock.
     locking = [wait for name in chosen[1:] for wait in waits[name]]
     print(f"| all but get | | | | | {_cells(locking)} |")
     print(f"| no lock: the GIL alone | {len(control.calls) / took:,.0f} | {_cells(control.calls)} | | | |")
@@ -169,7 +170,7 @@ def show_waits(
 
 
 def _all_waits(reader: Timed, lock: TimedLock) -> list[float]:
-    """How long each call waited for the lock: most do not take it."""
+    """Returns how long each call waited for the lock; calls that did not take it count as 0."""
     waits = lock.waits.get(reader.thread.ident or 0, [])
     return waits + [0.0] * (len(reader.calls) - len(waits))
 
@@ -185,16 +186,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pods", type=int, default=100_000)
     parser.add_argument("--events-per-second", type=int, default=5000)
-    parser.add_argument("--seconds", type=float, default=10.0, help="for each kind of readers")
+    parser.add_argument("--seconds", type=float, default=10.0, help="seconds per kind of readers")
     parser.add_argument("--rounds", type=int, default=5, help="calls of each look-up in the first table")
-    parser.add_argument("--quick", action="store_true", help="few objects, for a moment: does it run at all?")
+    parser.add_argument("--quick", action="store_true", help="few objects, to check that it runs")
     arguments = parser.parse_args()
     if arguments.quick:
         arguments.pods, arguments.seconds, arguments.rounds = 400, 0.1, 1
-    # Twice the time, and some to spare: pods are rendered beforehand.
+    # Events are rendered beforehand: enough for both kinds of readers, and a reserve.
     events = int(arguments.events_per_second * (2 * arguments.seconds + 1) * 1.2)
     server_arguments = ["--pods", arguments.pods, "--events", events, "--every", 1 / arguments.events_per_second]
-    with beside("_burst_server.py", *map(str, server_arguments)) as server:
+    with helper_process("_burst_server.py", *map(str, server_arguments)) as server:
         assert server.stdout is not None
         configuration = client.Configuration()
         configuration.host = server.stdout.readline().split()[0]

@@ -1,12 +1,12 @@
-"""Three hundred informers in one process: what they cost at rest, and what they do when the API server is restarted.
+"""Three hundred informers in one process: their cost at rest, and their requests when the API server restarts.
 
-    python benchmarks/many_informers.py                         # 300 selectors on an embedded server in a process of its own
+    python benchmarks/many_informers.py                         # 300 selectors on an embedded server in its own process
     python benchmarks/many_informers.py --of kinds              # 300 custom resources instead
     python benchmarks/many_informers.py --control-plane         # a real kube-apiserver (KUBEBUILDER_ASSETS)
 
-Prints: the threads by kind; memory an informer; CPU and wake-ups while nothing happens; then, for each restart, how many
-requests are tried in each part of a second after the server has gone and after it is back, those that it refuses included,
-and how long it takes until every cache shows what was written since.
+Prints threads by kind, memory per informer, and CPU and wake-ups while nothing happens. For each restart it prints the
+requests per half second while the server is down and after it is back, refused ones included, and the time until every cache
+shows the objects that were written since.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from _process import beside, context_switches, cpu_seconds, percentile, rss_mb, threads_by_kind
+from _process import context_switches, cpu_seconds, helper_process, percentile, rss_mb, threads_by_kind
 from kubernetes import client
 
 from informer import ListOptions, SharedInformer, SharedInformerFactory
@@ -31,7 +31,7 @@ GROUP = "many.example.com"
 
 
 class Embedded:
-    """The embedded server, beside this process."""
+    """The embedded server, in another process."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
@@ -50,7 +50,7 @@ class Embedded:
         self.ask("up")
 
     def ask(self, command: str = "count") -> tuple[int, int]:
-        """Gives a command; returns how many connections and requests there were so far."""
+        """Sends a command. Returns the number of connections and requests so far."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         print(command, file=self._process.stdin, flush=True)
@@ -59,7 +59,7 @@ class Embedded:
 
 
 class Real:
-    """A real control plane, whose kube-apiserver is killed and started."""
+    """A real control plane; its kube-apiserver is killed and restarted."""
 
     def __init__(self, plane: Any) -> None:
         self._plane = plane
@@ -74,7 +74,7 @@ class Real:
         self._plane.restart()
 
     def ask(self) -> tuple[int, int]:
-        """It does not tell."""
+        """Returns zeros: a real server does not report these."""
         return 0, 0
 
 
@@ -86,12 +86,12 @@ def server_of(arguments: argparse.Namespace) -> Iterator[Embedded | Real]:
         with ControlPlane() as plane:
             yield Real(plane)
     else:
-        with beside("_api_server.py") as process:
+        with helper_process("_api_server.py") as process:
             yield Embedded(process)
 
 
 class Attempts:
-    """When requests were tried."""
+    """Records when requests were sent."""
 
     def __init__(self) -> None:
         self._times: list[tuple[float, str]] = []
@@ -105,7 +105,7 @@ class Attempts:
         return [(at - start, verb) for at, verb in self._times if start <= at < end]
 
     def table(self, title: str, start: float, end: float) -> None:
-        """How many of each verb there were in each half second, and the most in a tenth of one."""
+        """Prints the number of requests by verb in each half second, and the most in 100 ms."""
         noted = self.since(start, end)
         halves = Counter((int(at * 2), verb) for at, verb in noted)
         tenths = Counter(int(at * 10) for at, _ in noted)
@@ -118,7 +118,7 @@ class Attempts:
 
 
 class Objects:
-    """One object an informer, written through the API."""
+    """One object per informer, written through the API."""
 
     def __init__(self, api: Any, count: int, kinds: bool) -> None:
         self._core, self._custom, self._kinds = client.CoreV1Api(api), client.CustomObjectsApi(api), kinds
@@ -126,7 +126,7 @@ class Objects:
         self.count = count
 
     def resource(self, number: int) -> tuple[str, dict[str, Any]]:
-        """What the informer of that number is of."""
+        """Returns the resource and the options of one informer."""
         if self._kinds:
             return f"many{number}s.{GROUP}", {}
         return "configmaps", {"label_selector": f"part=p{number}"}
@@ -144,7 +144,7 @@ class Objects:
             )
 
     def write(self, value: str) -> dict[int, str]:
-        """Creates or changes every object; returns their versions."""
+        """Creates or changes every object. Returns their versions."""
         return {number: self._write(number, value) for number in range(self.count)}
 
     def _write(self, number: int, value: str) -> str:
@@ -172,7 +172,7 @@ class Objects:
 def wait_until_right(
     informers: list[SharedInformer[Any]], versions: dict[int, str], timeout: float
 ) -> tuple[float, int]:
-    """Waits until each cache holds its one object as it was written last; returns the seconds, and how many do not."""
+    """Waits until each cache holds the last state of its object. Returns the seconds, and the number of caches that do not."""
     begun = time.monotonic()
     wrong = set(versions)
     while wrong and time.monotonic() < begun + timeout:
@@ -182,21 +182,21 @@ def wait_until_right(
 
 
 def show_rest(informers: int, seconds: float) -> None:
-    """CPU and wake-ups while nothing happens, bookmarks apart."""
-    # The CPU within the wake-ups: to count these takes some itself.
+    """Prints CPU and wake-ups while nothing happens except bookmarks."""
+    # The CPU time is read inside the two counts of context switches, because counting uses CPU itself.
     switches, cpu = context_switches(), cpu_seconds()
     time.sleep(seconds)
     used, woken = cpu_seconds() - cpu, context_switches() - switches
     print(
         f"at rest for {seconds:.0f} s: {used * 1000:.0f} ms of CPU ({used / seconds:.3%} of a core), "
-        f"{woken} wake-ups ({woken / seconds / informers:.3f} a second and informer)",
+        f"{woken} wake-ups ({woken / seconds / informers:.3f} per second and informer)",
         flush=True,
     )
 
 
 def show_restart(server: Embedded | Real, objects: Objects, informers: list[SharedInformer[Any]], attempts: Attempts,
                  arguments: argparse.Namespace, number: int) -> bool:  # fmt: skip
-    """Kills the server, starts it again, and tells what the informers did."""
+    """Stops the server, starts it again, and prints what the informers did."""
     connections, _ = server.ask()
     gone = time.monotonic()
     server.down()
@@ -209,7 +209,7 @@ def show_restart(server: Embedded | Real, objects: Objects, informers: list[Shar
     right = time.monotonic()
     time.sleep(2)
     end = time.monotonic()
-    attempts.table(f"restart {number}: while it was away ({back - gone:.1f} s)", gone, back)
+    attempts.table(f"restart {number}: while it was down ({back - gone:.1f} s)", gone, back)
     attempts.table(f"restart {number}: after it was back", back, end)
     after = Counter(int(at / 0.1) for at, _ in attempts.since(back, end))
     print(
@@ -222,7 +222,7 @@ def show_restart(server: Embedded | Real, objects: Objects, informers: list[Shar
 
 
 def run(server: Embedded | Real, arguments: argparse.Namespace) -> bool:
-    """Starts the informers, lets them rest, and restarts the server under them; returns whether all was right."""
+    """Starts the informers, lets them rest, and restarts the server. Returns whether all caches were right."""
     count = arguments.informers
     api, attempts = server.api_client(), Attempts()
     objects = Objects(server.api_client(), count, arguments.of == "kinds")
@@ -244,9 +244,9 @@ def run(server: Embedded | Real, arguments: argparse.Namespace) -> bool:
         attempts.table("start", before, synced)
         print(
             f"start: {count} informers started in {started - before:.2f} s, right after {synced - before:.2f} s, "
-            f"{used:.2f} s of CPU, wrong: {wrong}, connections: {connections - opened}, requests with those of "
+            f"{used:.2f} s of CPU, wrong: {wrong}, connections: {connections - opened}, requests, including "
             f"discovery: {requests - asked}, "
-            f"{(rss_mb() - base) * 1000 / count:.0f} KB of memory each"
+            f"{(rss_mb() - base) * 1000 / count:.0f} KB of memory per informer"
         )
         print(f"threads: {threading.active_count()}, {dict(threads_by_kind())}", flush=True)
         show_rest(count, arguments.rest)
@@ -255,7 +255,7 @@ def run(server: Embedded | Real, arguments: argparse.Namespace) -> bool:
             right = show_restart(server, objects, informers, attempts, arguments, number) and right
             show_rest(count, min(arguments.rest, 10))
         ages = sorted(informer.last_event_age or 0.0 for informer in informers)
-        print(f"last_event_age: median {percentile(ages, 0.5):.1f} s, most {percentile(ages, 1):.1f} s")
+        print(f"last_event_age: median {percentile(ages, 0.5):.1f} s, maximum {percentile(ages, 1):.1f} s")
     return right
 
 
@@ -266,7 +266,7 @@ def main() -> None:
     parser.add_argument("--control-plane", action="store_true", help="a real kube-apiserver")
     parser.add_argument("--rest", type=float, default=30.0, help="seconds in which nothing happens")
     parser.add_argument("--restarts", type=int, default=2)
-    parser.add_argument("--down", type=float, default=5.0, help="seconds for which the embedded server is away")
+    parser.add_argument("--down", type=float, default=5.0, help="seconds for which the server is down")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.ERROR)
     with server_of(arguments) as server:

@@ -1,15 +1,15 @@
-"""What an object costs in memory, part by part, and what a relist of the same objects adds for a moment.
+"""The memory of an object, part by part, and the temporary memory of a relist of unchanged objects.
 
     python benchmarks/memory.py                 # every table
-    python benchmarks/memory.py objects         # bytes an object, by part, and what 50,000 updates add
+    python benchmarks/memory.py objects         # bytes per object, by part, and what 50,000 updates add
     python benchmarks/memory.py relist          # 100,000 objects listed again
-    python benchmarks/memory.py --quick         # few objects, one row a table, to see that it works
+    python benchmarks/memory.py --quick         # few objects, one row per table, to check that it runs
 
-Each row is a process of its own beside a server of 5.4 KB pods. The parts are sizes that Python tells: `body` the object's JSON
-or what a model made of it; `metadata` the four fields and what holds them; `entry` the key and its place in the cache;
-`indices` theirs. `resident` is what the process grew by over the first sync, for each object: allocators round up. After the
-updates it is what the process had grown by then, with what malloc keeps free given back to the system first (`free` is what it
-could not give back: holes).
+Each row runs in its own process beside a server of 5.4 KB pods. Python reports the sizes of the parts: `body` is the
+object's JSON or the model's result, `metadata` the four fields and their container, `entry` the key and its slot in the
+cache, `indices` the indices. `resident` is the growth of the process over the first sync, per object; allocators round up.
+`after updates` is the growth after the updates, measured after malloc has returned its free pages to the system. `free` is
+the part that it could not return: holes.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from typing import Any
 
 import msgspec
 from _memory import give_back_memory, memory
-from _process import beside, cpu_seconds
+from _process import cpu_seconds, helper_process
 from kubernetes import client
 
 from informer import (
@@ -43,14 +43,14 @@ from informer.objects.entry import Entry
 
 Row = dict[str, Any]
 OBJECTS: dict[str, Row] = {
-    "as they are": {},
-    "as they are, no index": {"indices": 0},
-    "as they are, three indices": {"indices": 3},
+    "unchanged": {},
+    "unchanged, no index": {"indices": 0},
+    "unchanged, three indices": {"indices": 3},
     "strip_managed_fields": {"strip": True},
     "metadata_only": {"metadata_only": True},
     "a struct of one field": {"model": "struct"},
     "dict": {"model": "dict"},
-    # These are decoded for each call, at a millisecond each.
+    # Fewer events, since an official model is decoded for each call, which takes one millisecond.
     "official models": {"model": "official", "events": 5000},
 }
 RELISTS: dict[str, Row] = {
@@ -79,7 +79,7 @@ class Counter(ResourceEventHandler[Any]):
 
 
 def size_of(value: Any, seen: set[int]) -> int:
-    """The bytes of a value and all below it that was not counted yet."""
+    """Returns the bytes of a value and of all values in it that are not in `seen`."""
     if id(value) in seen:
         return 0
     seen.add(id(value))
@@ -94,7 +94,7 @@ def size_of(value: Any, seen: set[int]) -> int:
 
 
 def parts_of(indexer: Any) -> dict[str, float]:
-    """Bytes an object, by part."""
+    """Returns the bytes per object, by part."""
     items = indexer.records.copy()
     seen: set[int] = set()
     body = metadata = 0
@@ -103,7 +103,7 @@ def parts_of(indexer: Any) -> dict[str, float]:
         body += size_of(content, seen)
         metadata += sys.getsizeof(item)
         metadata += sum(size_of(getattr(item, name), seen) for name in ("name", "namespace", "uid", "resource_version"))
-    # The copy has as many places as the cache's own.
+    # The copy has as many slots as the cache's own dict.
     entry = sys.getsizeof(items) + sum(size_of(key, seen) for key in items)
     indices = 0
     for index in indexer.records.indices:
@@ -115,7 +115,7 @@ def parts_of(indexer: Any) -> dict[str, float]:
 
 
 def make_informer(url: str, way: Row) -> SharedInformer[Any]:
-    """The informer of a row."""
+    """Makes the informer of a row."""
     configuration = client.Configuration()
     configuration.host = url
     spec = msgspec.defstruct("Spec", [("nodeName", str)])
@@ -134,13 +134,13 @@ def make_informer(url: str, way: Row) -> SharedInformer[Any]:
         transform=strip_managed_fields if way.get("strip") else None,
         queue=way.get("queue", "in_order"),
         watch_list=way.get("watch_list", "auto"),
-        # What the server is spared by waiting is not what is measured.
+        # No waits: the server's load is not measured here.
         backoff=Backoff(initial=0.001, maximum=0.001),
     )
 
 
 class Server:
-    """Asks the server beside us, which all rows have."""
+    """A client of the row's server process."""
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -157,7 +157,7 @@ class Server:
 def objects_row(
     informer: SharedInformer[Any], server: Server, handler: Counter, way: Row, before: float
 ) -> dict[str, float]:
-    """Bytes by part, after the first sync and after the updates."""
+    """Measures bytes per object by part, after the first sync and after the updates."""
     give_back_memory()
     synced = memory()
     row: dict[str, float] = parts_of(informer.indexer)
@@ -173,7 +173,7 @@ def objects_row(
 
 
 def relist_row(informer: SharedInformer[Any], server: Server, handler: Counter) -> dict[str, float]:
-    """What a relist takes."""
+    """Measures a relist."""
     server.wait_for_watches(1)
     wait_for(lambda: not any(registration.backlog_size for registration in informer.handlers))
     first = peak_mb()
@@ -182,7 +182,7 @@ def relist_row(informer: SharedInformer[Any], server: Server, handler: Counter) 
     Path("/proc/self/clear_refs").write_text("5")
     server.ask("/expire")
     server.wait_for_watches(2)
-    # The server counts the watch when it has sent all: a change behind that tells when we have it too.
+    # The server counts a watch once it has sent the whole list. A change after that shows when the informer has it too.
     server.ask("/start")
     wait_for(lambda: informer.last_sync_resource_version == "1000001")
     row = {"first": first, "steady": steady, "peak": peak_mb(), "seconds": time.monotonic() - begun}
@@ -191,17 +191,17 @@ def relist_row(informer: SharedInformer[Any], server: Server, handler: Counter) 
 
 
 def peak_mb() -> float:
-    """The most that was resident since the start, or since somebody wrote 5 to clear_refs."""
+    """Returns the peak of resident memory in MB, since the start or since 5 was written to clear_refs."""
     status = Path("/proc/self/status").read_text()
     return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")) * 1024 / 1e6
 
 
 def wait_for(condition: Callable[[], object]) -> None:
-    """Waits, for minutes if need be."""
+    """Waits for a condition, for at most five minutes."""
     deadline = time.monotonic() + 300
     while not condition():
         if time.monotonic() > deadline:
-            raise TimeoutError("what was waited for did not come")
+            raise TimeoutError("the condition was not met within 300 seconds")
         time.sleep(0.005)
 
 
@@ -219,10 +219,10 @@ def run_row(url: str, kind: str, way: Row) -> dict[str, float]:
 
 
 def measure(kind: str, way: Row) -> dict[str, float]:
-    """A row, with a server and a client of its own."""
+    """Measures one row, with its own server and client processes."""
     arguments = ["--pods", str(way["pods"]), "--events", str(way["events"])]
     arguments += ["--metadata-only"] if way.get("metadata_only") else []
-    with beside("_burst_server.py", *arguments) as server:
+    with helper_process("_burst_server.py", *arguments) as server:
         assert server.stdout is not None
         url = server.stdout.readline().split()[0]
         command = [sys.executable, __file__, "--row", json.dumps([url, kind, way])]
@@ -231,9 +231,9 @@ def measure(kind: str, way: Row) -> dict[str, float]:
 
 
 def show_objects(rows: dict[str, Row], pods: int, events: int) -> None:
-    print(f"\n### bytes an object: {pods:,} pods, {events:,} updates\n")
+    print(f"\n### bytes per object: {pods:,} pods, {events:,} updates\n")
     print(
-        "| | body | metadata | entry | indices | sum | resident | after updates | of it free | more blocks an object |"
+        "| | body | metadata | entry | indices | sum | resident | after updates | of it free | more blocks per object |"
     )
     print("| --- |" + " ---: |" * 9)
     for name, way in rows.items():
@@ -261,10 +261,10 @@ def show_relists(rows: dict[str, Row], pods: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("tables", nargs="*", help="objects, relist; both without")
-    parser.add_argument("--pods", type=int, help="for the objects (default 10,000) and the relist (100,000)")
+    parser.add_argument("tables", nargs="*", help="objects, relist (default: both)")
+    parser.add_argument("--pods", type=int, help="number of pods (default: 10,000 for objects, 100,000 for relist)")
     parser.add_argument("--events", type=int, default=50_000)
-    parser.add_argument("--quick", action="store_true", help="few objects, one row a table: does it run at all?")
+    parser.add_argument("--quick", action="store_true", help="few objects, one row per table, to check that it runs")
     parser.add_argument("--row", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.row:

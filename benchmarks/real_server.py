@@ -1,11 +1,11 @@
-"""CPU and time that an informer takes on a real API server, beside client-go's.
+"""CPU and time of an informer on a real API server, compared with client-go.
 
     python benchmarks/real_server.py --client-go PROGRAM     # built from client_go/main.go
     python benchmarks/real_server.py --pods 2000 --changes 2000
 
-Needs etcd and kube-apiserver (KUBEBUILDER_ASSETS). Each client runs alone, in a process of its own and over TLS, first on the
-list of all pods and then on changes as fast as the server takes them, from a few writers at once; client-go with protobuf,
-its default for built-in kinds, and with JSON, which it has for custom resources. The clients take turns over some rounds;
+Needs etcd and kube-apiserver (KUBEBUILDER_ASSETS). Each client runs alone, in its own process and over TLS. First it lists
+all pods, then it follows changes that a few writers make as fast as the server can. client-go runs with protobuf, its
+default for built-in kinds, and with JSON, which it uses for custom resources. The clients take turns over several rounds;
 the table has medians.
 """
 
@@ -38,7 +38,7 @@ COLUMNS = ("sync_s", "sync_cpu_us", "rss_mb", "events_s", "event_cpu_us", "late_
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pods", type=int, default=20_000)
-    parser.add_argument("--changes", type=int, default=10_000, help="a client and round")
+    parser.add_argument("--changes", type=int, default=10_000, help="changes per client and round")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--writers", type=int, default=4)
     parser.add_argument("--client-go", metavar="PROGRAM")
@@ -46,11 +46,11 @@ def arguments() -> argparse.Namespace:
 
 
 class Writers:
-    """Requests to the server over connections that stay open, several at once.
+    """Sends requests to the server over several persistent connections at once.
 
     Args:
         plane: the server.
-        count: how many at once.
+        count: the number of connections.
     """
 
     def __init__(self, plane: ControlPlane, count: int) -> None:
@@ -60,7 +60,7 @@ class Writers:
         self._pool = ThreadPoolExecutor(count)
 
     def send(self, requests: list[tuple[str, str, bytes]]) -> None:
-        """Sends requests (method, path, body), each by whichever connection's turn it is."""
+        """Sends requests (method, path, body), spread evenly over the connections."""
         count = len(self._connections)
         parts = [requests[number::count] for number in range(count)]
         list(self._pool.map(self._send_part, self._connections, parts))
@@ -76,7 +76,7 @@ class Writers:
 
 
 def creations(pods: int) -> list[tuple[str, str, bytes]]:
-    """Requests that make a namespace's pods."""
+    """Returns the requests that create the pods."""
     requests = []
     for number in range(pods):
         pod = json.loads(_pods.pod(number, 1))
@@ -89,7 +89,7 @@ def creations(pods: int) -> list[tuple[str, str, bytes]]:
 
 
 class Follower:
-    """A client's process, which says what it has counted so far whenever it is asked."""
+    """A client's process, which reports its counts on request."""
 
     def __init__(self, command: list[str], plane: ControlPlane, **environment: str) -> None:
         where = {"SERVER": plane.url, "CA_FILE": str(plane.ca_file), "TOKEN": plane.token(), "NAMESPACE": NAMESPACE}
@@ -100,15 +100,15 @@ class Follower:
         self._process.stdin.write("\n")
         answer = self._process.stdout.readline()
         if not answer:
-            raise SystemExit(f"{self._process.args} has ended")
+            raise SystemExit(f"{self._process.args} has exited")
         return json.loads(answer)
 
     def wait_for(self, calls: int) -> dict[str, float]:
-        """Asks until its handler has been called so often and has had the first list."""
+        """Waits until the handler has had the first list and at least `calls` calls. Returns the report."""
         deadline = time.monotonic() + PATIENCE
         while (report := self.ask())["calls"] < calls or not report["synced_s"]:
             if time.monotonic() > deadline:
-                raise SystemExit(f"{self._process.args} was told of {report['calls']} of {calls} changes")
+                raise SystemExit(f"{self._process.args} got {report['calls']} of {calls} changes")
             time.sleep(0.01)
         return report
 
@@ -118,7 +118,7 @@ class Follower:
 
 
 def measure(follower: Follower, writers: Writers, options: argparse.Namespace, turn: int) -> dict[str, float]:
-    """One client's first list and changes."""
+    """Measures one client: its first list, then its changes."""
     synced = follower.wait_for(options.pods)
     before = follower.ask()
     body = json.dumps({"metadata": {"labels": {"turn": str(turn)}}}).encode()
@@ -129,7 +129,7 @@ def measure(follower: Follower, writers: Writers, options: argparse.Namespace, t
     after = follower.wait_for(options.pods + options.changes)
     seen = time.monotonic()
     if after["objects"] != options.pods:
-        raise SystemExit(f"a cache of {after['objects']} pods, not of {options.pods}")
+        raise SystemExit(f"the cache has {after['objects']} pods instead of {options.pods}")
     return {
         "sync_s": synced["synced_s"],
         "sync_cpu_us": synced["cpu_s"] * 1e6 / options.pods,
@@ -141,7 +141,7 @@ def measure(follower: Follower, writers: Writers, options: argparse.Namespace, t
 
 
 def followers(options: argparse.Namespace, plane: ControlPlane) -> dict[str, Any]:
-    """How each client is started."""
+    """Returns a function per client that starts it."""
     here = [sys.executable, str(Path(__file__).with_name("_follower.py"))]
     starts = {"kube-informer": lambda: Follower(here, plane)}
     if options.client_go:
@@ -153,7 +153,7 @@ def followers(options: argparse.Namespace, plane: ControlPlane) -> dict[str, Any
 def main() -> None:
     options = arguments()
     if options.changes > options.pods:
-        raise SystemExit("--changes must be at most --pods: a patch that changes nothing is no event")
+        raise SystemExit("--changes must be at most --pods: a patch that changes nothing causes no event")
     with ControlPlane() as plane:
         writers = Writers(plane, options.writers)
         space = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}

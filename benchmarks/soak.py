@@ -1,19 +1,19 @@
-"""Faults of the network and of a real API server, one after the other in random order, for as long as it is told to.
+"""Injects faults of the network and of a real API server, one after the other in random order, for some minutes.
 
     python benchmarks/soak.py --minutes 10              # backoff of 0.05 to 1 s, silence_timeout of 3 s, as in the tests
-    python benchmarks/soak.py --minutes 10 --defaults   # what an informer has when nothing is said
-    python benchmarks/soak.py --defaults --fresh --client-go PROGRAM    # beside client-go, built from client_go/main.go
+    python benchmarks/soak.py --minutes 10 --defaults   # an informer's default settings
+    python benchmarks/soak.py --defaults --fresh --client-go PROGRAM    # compared with client-go, built from client_go/main.go
 
-Needs etcd and kube-apiserver (KUBEBUILDER_ASSETS). Four informers (list and watch lists, both queues) are behind a proxy that
-fails, in front of a server on which pods are created, changed and deleted; the faults are those of tests/cluster/faults.
+Needs etcd and kube-apiserver (KUBEBUILDER_ASSETS). Four informers (list and watch list, both queues) connect through a
+faulty proxy to a server on which pods are created, changed and deleted. The faults are those of tests/cluster/faults.
 
-Prints, once a fault is over: how long it took until each handler had been told of the server's state; connections and
-requests; memory and threads. In the end a table of the recovery times by fault; client-go's are of a streaming list and of
-list and watch, both behind the same proxy. An informer's waits grow from fault to fault, since only two quiet minutes make them
-short again; --fresh starts all informers anew for each fault, and so shows what a fault alone leads to.
+After each fault it prints how long it took until each handler knew the server's state, the connections and requests, memory
+and threads. At the end it prints the recovery times by fault. Those of client-go are for a streaming list and for list and
+watch, both through the same proxy. An informer's waits grow from fault to fault, because only two quiet minutes reset them;
+with --fresh all informers are new for each fault, which shows the effect of one fault alone.
 
-Exit code 1: a cache was not the server's state in time, a handler was told what cannot be, there were more requests than the
-waits allow, or memory or threads have grown.
+Exit code 1: a cache did not reach the server's state in time, a handler got an impossible call, there were more requests
+than the waits allow, or memory or threads have grown.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from tests.cluster.faults.faults import FAULTS
 from tests.cluster.faults.scene import Recovery, Scene
 from watch.concurrency import Worker
 
-# After so many faults pools, allocator and caches have what they keep.
+# After this many faults, pools, allocator and caches have reached their steady size.
 WARM_UP = len(FAULTS)
 MOST_GROWTH_MB = 10.0
 
@@ -52,21 +52,21 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--defaults", action="store_true", help="the default backoff and silence_timeout")
-    parser.add_argument("--client-go", metavar="PROGRAM", help="to be run behind the same proxy")
+    parser.add_argument("--client-go", metavar="PROGRAM", help="a program to run behind the same proxy")
     parser.add_argument("--fresh", action="store_true", help="new informers for each fault")
-    parser.add_argument("--seed", type=int, default=None, help="of the order and of the faults")
+    parser.add_argument("--seed", type=int, default=None, help="seed of the random order and of the faults")
     parser.add_argument("--pause", type=float, default=0.02, help="seconds between two writes")
     return parser.parse_args()
 
 
 def in_random_order(random: Random) -> Iterator[Callable[[Scene], object]]:
-    """All faults, again and again, each time in another order."""
+    """Yields all faults repeatedly, each time in another order."""
     while True:
         yield from random.sample(FAULTS, len(FAULTS))
 
 
 class Sample:
-    """What the process holds while nothing fails."""
+    """Memory and threads of this process between two faults."""
 
     def __init__(self) -> None:
         self.rss = rss_mb()
@@ -74,18 +74,18 @@ class Sample:
 
 
 class ClientGo:
-    """client-go's informer in a process of its own, followed by what its handler is told.
+    """client-go's informer in its own process; it prints its handler's calls.
 
     Args:
         program: built from client_go/main.go.
-        scene: where it is to be.
-        watch_list: whether it begins with a streaming list.
+        scene: the server, proxy and namespace.
+        watch_list: whether it starts with a streaming list.
     """
 
     def __init__(self, program: str, scene: Scene, *, watch_list: bool) -> None:
         self._lock = threading.Lock()
         self._state: dict[str, int] = {}  # guarded by _lock, as is the next
-        self._told_at = 0.0
+        self._reported_at = 0.0
         environment = {
             "SERVER": f"https://127.0.0.1:{scene.proxy.port}",
             "CA_FILE": str(scene.plane.ca_file),
@@ -99,12 +99,12 @@ class ClientGo:
         self._reader = Worker(self._read, "client-go").start()
 
     def recovery(self, state: dict[str, int], since: float) -> float:
-        """The seconds from a moment until it had told of a state, which does not change any more."""
+        """Returns the seconds from a moment until the handler had reported a state, which must be final."""
         deadline = time.monotonic() + 300
         while True:
             with self._lock:
                 if self._state == state:
-                    return max(0.0, self._told_at - since)
+                    return max(0.0, self._reported_at - since)
             if time.monotonic() > deadline:
                 return float("inf")
             time.sleep(0.05)
@@ -119,7 +119,7 @@ class ClientGo:
         for line in self._process.stdout:
             what, name, version = line.split()
             with self._lock:
-                self._told_at = time.monotonic()
+                self._reported_at = time.monotonic()
                 if what == "delete":
                     self._state.pop(name, None)
                 else:
@@ -127,12 +127,12 @@ class ClientGo:
 
 
 class Soak:
-    """One run.
+    """One run of the benchmark.
 
     Args:
         plane: the server.
         options: the program's arguments.
-        random: for everything.
+        random: the source of all randomness.
     """
 
     def __init__(self, plane: ControlPlane, options: argparse.Namespace, random: Random) -> None:
@@ -187,7 +187,7 @@ class Soak:
         state = scene.server_state()
         theirs = [other.recovery(state, recovery.ended) for other in others]
         self.theirs[name] += theirs
-        # Threads of handlers' and the refuser's that have ended are gone a moment later.
+        # Ended threads of handlers and of the refuser disappear with a short delay.
         scene.hold(0.2)
         sample = Sample()
         self.samples.append(sample)
@@ -200,7 +200,7 @@ class Soak:
 
 
 def settings(*, defaults: bool) -> dict[str, Any]:
-    """The informers' settings."""
+    """Returns the informers' settings."""
     if defaults:
         return {"backoff": Backoff(), "silence_timeout": 150.0}
     return {"backoff": Backoff(initial=0.05, maximum=1.0), "silence_timeout": 3.0}
@@ -221,16 +221,16 @@ def print_table(recoveries: dict[str, list[Recovery]], theirs: dict[str, list[fl
             low, middle, high = min(theirs[name]), statistics.median(theirs[name]), max(theirs[name])
             print(f"{'  client-go':26} {len(theirs[name]) // 2:5} {low:7.2f} {middle:8.2f} {high:7.2f}")
     print(
-        "(connections and requests: of four informers, the most of one fault; client-go's connections are among them)"
+        "(connections and requests: the maximum per fault, for four informers; connections include those of client-go)"
     )
 
 
 def growth(samples: list[Sample]) -> str | None:
-    """What has grown between the first and the last third of what follows the warm-up."""
+    """Returns what has grown between the first and the last third after the warm-up, or None."""
     steady = samples[WARM_UP:]
     third = len(steady) // 3
     if third < 2:
-        print("too short to say anything of growth")
+        print("too short to measure growth")
         return None
     first, last = steady[:third], steady[-third:]
     more = statistics.median(each.rss for each in last) - statistics.median(each.rss for each in first)

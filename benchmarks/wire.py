@@ -1,13 +1,13 @@
-"""An informer over HTTP: what each choice costs, each in a process of its own, beside the plain one in the same run.
+"""An informer over HTTP: the cost of each choice, each measured in its own process and compared with the first row.
 
     python benchmarks/wire.py                       # every table
     python benchmarks/wire.py transport handlers    # some of them
-    python benchmarks/wire.py --quick               # with few objects, to see that it works
+    python benchmarks/wire.py --quick               # few objects, to check that it runs
 
 Columns: seconds from the start to the first call of any handler, and until the handlers have the first list; CPU seconds for
-that; events a second from the first event until every handler has the last one; CPU microseconds an event (and informer);
-resident KB an object; and milliseconds from the server's write to the handler's call for the rows of `latency`. Ratios to a
-table's first row hold elsewhere, the rest does not. Several informers start at once.
+that; events per second, from the first event until every handler has the last one; CPU microseconds per event (and
+informer); resident KB per object; and for the rows of `latency`, milliseconds from the server's write to the handler's call.
+Ratios to a table's first row carry over to other machines; the other figures do not. Several informers start at once.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import urllib.request
 from typing import Any
 
 import msgspec
-from _process import beside, cpu_seconds, percentile, rss_mb
+from _process import cpu_seconds, helper_process, percentile, rss_mb
 from kubernetes import client
 
 from informer import NAMESPACE_INDEX, ListWatch, SharedInformer, index_by, meta_namespace_index, strip_managed_fields
@@ -58,7 +58,7 @@ TABLES: dict[str, dict[str, dict[str, Any]]] = {
         "10 of 10,000 pods": {"informers": 10, "pods": 10_000, "events": 1000},
     },
     "objects": {
-        "as they are": PLAIN,
+        "unchanged": PLAIN,
         "strip_managed_fields": {"strip": True},
         "a struct of one field": {"model": True},
         "two index_by": {"indices": True},
@@ -75,7 +75,7 @@ QUICK = {"pods": 200, "events": 300, "handlers": 2, "informers": 2}
 
 
 class Handler:
-    """Counts, and notes how long each change took to come."""
+    """Counts changes and records their latencies."""
 
     def __init__(self, events: int, *, latency: bool, raises: bool) -> None:
         self.left = events
@@ -93,7 +93,7 @@ class Handler:
         if self._latency:
             self.latencies.append((now - int(new.annotations["example.com/note"][:19])) / 1e6)
         if self._raises:
-            raise ValueError("as asked")
+            raise ValueError("this handler raises on purpose")
 
     def on_changes(self, changes: list[Any]) -> None:
         self.first = self.first or time.monotonic()
@@ -101,7 +101,7 @@ class Handler:
 
 
 def make_informers(url: str, authority: str, way: dict[str, Any], handlers: list[Handler]) -> list[Any]:
-    """The informers of one row, started and synced."""
+    """Makes and starts the informers of one row, and waits until they have synced."""
     configuration = client.Configuration()
     configuration.host, configuration.ssl_ca_cert = url, authority or None
     api_client = client.ApiClient(configuration)
@@ -172,12 +172,12 @@ def run_row(url: str, authority: str, way: dict[str, Any]) -> dict[str, Any]:
 
 
 def measure(way: dict[str, Any], rounds: int) -> dict[str, float]:
-    """The median of so many rounds, each with a server and a client of its own."""
+    """Returns the medians of some rounds, each with its own server and client processes."""
     arguments = ["--pods", str(way["pods"]), "--events", str(way["events"]), *(["--tls"] if way.get("tls") else [])]
     arguments += ["--every", str(way.get("every", 0)), "--bytes-per-second", str(way.get("bytes_per_second", 0))]
     rows: list[dict[str, float]] = []
     for _ in range(rounds):
-        with beside("_burst_server.py", *arguments) as server:
+        with helper_process("_burst_server.py", *arguments) as server:
             assert server.stdout is not None
             url, _, authority = server.stdout.readline().strip().partition(" ")
             command = [sys.executable, __file__, "--row", json.dumps([url, authority, way])]
@@ -186,7 +186,7 @@ def measure(way: dict[str, Any], rounds: int) -> dict[str, float]:
 
 
 def show_table(title: str, rows: dict[str, dict[str, Any]], arguments: argparse.Namespace) -> None:
-    """Measures the rows of a table and prints it."""
+    """Measures and prints a table."""
     is_latency = any("every" in way for way in rows.values())
     print(
         f"\n### {title}\n\n| | first call s | sync s | sync CPU s | events/s | CPU us/event | ratio | KB/object |",
@@ -223,7 +223,7 @@ def main() -> None:
         arguments.rounds = 1
     chosen = [title for title in TABLES if not arguments.tables or title.split(" (")[0] in arguments.tables]
     if not chosen:
-        parser.error(f"no such table: {', '.join(arguments.tables)}; there are {', '.join(TABLES)}")
+        parser.error(f"no table is named {', '.join(arguments.tables)}; the tables are {', '.join(TABLES)}")
     for title in chosen:
         show_table(title, TABLES[title], arguments)
 

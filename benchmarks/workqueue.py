@@ -1,11 +1,11 @@
-"""How many adds, gets and dones a second each kind of work queue does.
+"""How many operations per second each kind of work queue performs.
 
     python benchmarks/workqueue.py                  # a hundred thousand keys, one thread
     python benchmarks/workqueue.py --keys 1000000
 
-`add` is one by one, `add_all` a thousand at a time, as handlers do it. `cycle` is add, get and done of each key, by themselves
-and with a name and metrics; `workers` is the same with four threads that process keys while another adds them; `run_workers`
-calls a function that does nothing with each.
+`add` adds keys one by one, `add_all` a thousand at a time, as handlers do. `cycle` adds, gets and finishes each key; `with
+metrics` is the same for a queue with a name and metrics. `4 workers` has four threads that process keys while another adds
+them. `run_workers` calls a function that does nothing with each key.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ def main() -> None:
     options = parser.parse_args()
     keys = [f"namespace-{n % 50}/pod-{n}" for n in range(options.keys)]
     columns = ("add", "get", "done", "add_all", "cycle", "with metrics", "4 workers", "run_workers", "add_after")
-    print(" " * 18 + "".join(f"{column:>13}" for column in columns) + "   (a second)")
+    print(" " * 18 + "".join(f"{column:>13}" for column in columns) + "   (per second)")
     for kind in (WorkQueue, DelayingQueue, RateLimitingQueue, PriorityQueue):
         found = measure(kind, keys)
         if not issubclass(kind, RateLimitingQueue):

@@ -1,4 +1,4 @@
-"""Whether there is a cluster to talk to."""
+"""Finds out whether a cluster is configured."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from pathlib import Path
 
 
 def in_cluster() -> bool:
-    """Whether this runs in a pod."""
+    """Returns whether this process runs in a pod."""
     return "KUBERNETES_SERVICE_HOST" in os.environ
 
 
 def cluster_is_configured() -> bool:
-    """Whether kubectl would find a cluster here."""
+    """Returns whether kubectl would find a cluster."""
     paths = (os.environ.get("KUBECONFIG") or "~/.kube/config").split(os.pathsep)
     return in_cluster() or any(path and Path(path).expanduser().is_file() for path in paths)

@@ -1,4 +1,4 @@
-"""A cluster to look at where there is none: an API server in this process, with pods that come, change and go."""
+"""A demo cluster: an API server in this process, with pods that appear, change and disappear."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LETTERS = "bcdfghjklmnpqrstvwxz2456789"
 
 @contextmanager
 def demo_cluster() -> Iterator[EmbeddedAPIServer]:
-    """A started server whose pods live until the block is left."""
+    """Yields a started server. A thread changes its pods until the block ends."""
     with EmbeddedAPIServer() as server:
         for namespace in sorted({namespace for namespace, _ in APPS} - {"default"}):
             server.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
@@ -28,33 +28,33 @@ def demo_cluster() -> Iterator[EmbeddedAPIServer]:
         for _ in range(PODS):
             cluster.add_pod()
         stop = threading.Event()
-        life = threading.Thread(target=cluster.live, args=(stop,), name="demo-cluster", daemon=True)
-        life.start()
+        changer = threading.Thread(target=cluster.change_pods, args=(stop,), name="demo-cluster", daemon=True)
+        changer.start()
         try:
             yield server
         finally:
             stop.set()
-            life.join()
+            changer.join()
 
 
 class _Cluster:
-    """What a scheduler, kubelets and users do to pods, in short."""
+    """Plays the scheduler, the kubelets and the users: creates, changes and deletes pods."""
 
     def __init__(self, server: EmbeddedAPIServer) -> None:
         self._server = server
         self._random = random.Random()
         self._pods: list[dict[str, Any]] = []
 
-    def live(self, stop: threading.Event) -> None:
-        """Moves one pod a step until it is told to stop."""
+    def change_pods(self, stop: threading.Event) -> None:
+        """Changes one pod per step until `stop` is set."""
         while not stop.wait(STEP_SECONDS):
             if len(self._pods) < PODS:
                 self.add_pod()
             else:
-                self._move(self._random.choice(self._pods))
+                self._advance(self._random.choice(self._pods))
 
     def add_pod(self) -> None:
-        """A pod that waits to be scheduled."""
+        """Creates a pod that is not scheduled yet."""
         namespace, app = self._random.choice(APPS)
         suffix = "".join(self._random.choices(LETTERS, k=5))
         pod = {
@@ -66,7 +66,8 @@ class _Cluster:
         }
         self._pods.append(self._server.create(pod))
 
-    def _move(self, pod: dict[str, Any]) -> None:
+    def _advance(self, pod: dict[str, Any]) -> None:
+        """Schedules, starts, crashes or deletes a pod, whichever comes next."""
         status = pod["status"]
         containers = status.get("containerStatuses")
         if not pod["spec"].get("nodeName"):

@@ -1,4 +1,4 @@
-"""What a Foo is, and what it asks for. Pure."""
+"""The custom resource Foo, and the Deployment that it asks for. No I/O."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ GROUP, VERSION, PLURAL, KIND = "samplecontroller.k8s.io", "v1alpha1", "foos", "F
 
 
 def deployment_for(foo: Object) -> dict[str, Any]:
-    """The Deployment that a Foo asks for."""
-    # Not its name, which may be longer than a label's value.
+    """Returns the Deployment that a Foo asks for."""
+    # Not the name, which may be too long for a label's value.
     labels = {"app": "nginx", "controller": foo.uid}
     owner = {
         "apiVersion": foo.api_version,
@@ -40,15 +40,15 @@ def deployment_for(foo: Object) -> dict[str, Any]:
     }
 
 
-def controllers(obj: Object) -> list[str]:
-    """The uid of who controls an object: one or none."""
+def controller_uids(obj: Object) -> list[str]:
+    """Returns the uid of the object's controller, in a list of one, or an empty list."""
     return [owner["uid"] for owner in obj.owner_references if owner.get("controller")]
 
 
-def overlaid(there: Any, wanted: Any) -> Any:
-    """What is there with what is wanted in its place; what nobody asked for, such as the server's defaults, stays."""
-    if isinstance(there, dict) and isinstance(wanted, dict):
-        return {**there, **{name: overlaid(there.get(name), value) for name, value in wanted.items()}}
-    if isinstance(there, list) and isinstance(wanted, list) and len(there) == len(wanted):
-        return [overlaid(*pair) for pair in zip(there, wanted, strict=True)]
+def with_wanted(existing: Any, wanted: Any) -> Any:
+    """Returns `existing` with the wanted values; other fields, such as the server's defaults, stay as they are."""
+    if isinstance(existing, dict) and isinstance(wanted, dict):
+        return {**existing, **{name: with_wanted(existing.get(name), value) for name, value in wanted.items()}}
+    if isinstance(existing, list) and isinstance(wanted, list) and len(existing) == len(wanted):
+        return [with_wanted(*pair) for pair in zip(existing, wanted, strict=True)]
     return wanted

@@ -1,4 +1,4 @@
-"""A cluster for the sample controller where there is none: an API server in this process, and who acts on its objects."""
+"""A demo cluster for the sample controller: an API server in this process, and threads that play users and controllers."""
 
 from __future__ import annotations
 
@@ -24,33 +24,33 @@ MANIFESTS = Path(__file__).parent
 
 @contextmanager
 def foo_demo() -> Iterator[EmbeddedAPIServer]:
-    """A started server on which Foos live until the block is left."""
+    """Yields a started server. A thread changes Foos and Deployments until the block ends."""
     with ExitStack() as stack:
         server = stack.enter_context(EmbeddedAPIServer())
         server.create(manifest("foo_crd.yaml"))
         stack.enter_context(deployments_at_work(stack.enter_context(server.api_client())))
         stop = threading.Event()
-        life = threading.Thread(target=_live, args=(server, stop), name="foo-demo", daemon=True)
-        life.start()
-        stack.callback(life.join)
+        changer = threading.Thread(target=_change_objects, args=(server, stop), name="foo-demo", daemon=True)
+        changer.start()
+        stack.callback(changer.join)
         stack.callback(stop.set)
         yield server
 
 
 def manifest(name: str) -> Any:
-    """One of the manifests beside this file."""
+    """Reads one of the manifests beside this file."""
     return yaml.safe_load((MANIFESTS / name).read_text(encoding="utf-8"))
 
 
 @contextmanager
 def deployments_at_work(api_client: client.ApiClient, namespace: str | None = None) -> Iterator[None]:
-    """Plays kube-controller-manager and kubelets: the replicas that a Deployment asks for are available at once."""
+    """Plays kube-controller-manager and the kubelets: sets the available replicas of each Deployment to the wanted ones."""
     apps = client.AppsV1Api(api_client)
     queue: RateLimitingQueue[str] = RateLimitingQueue(ItemExponentialFailureRateLimiter(0.1, 2.0))
     deployments = SharedInformer(ListWatch.for_resource(api_client, "deployments.apps", namespace=namespace))
     deployments.add_event_handler(enqueue_key(queue))
 
-    def bring_up(key: str) -> None:
+    def set_available(key: str) -> None:
         deployment = deployments.store.get_by_key(key)
         if deployment is None:
             return
@@ -62,7 +62,7 @@ def deployments_at_work(api_client: client.ApiClient, namespace: str | None = No
             )
 
     workers = threading.Thread(
-        target=run_workers, args=(queue, bring_up), kwargs={"workers": 2}, name="deployments-at-work", daemon=True
+        target=run_workers, args=(queue, set_available), kwargs={"workers": 2}, name="deployments-at-work", daemon=True
     )
     with deployments:
         workers.start()
@@ -73,8 +73,8 @@ def deployments_at_work(api_client: client.ApiClient, namespace: str | None = No
             workers.join()
 
 
-def _live(server: EmbeddedAPIServer, stop: threading.Event) -> None:
-    """Does, one thing a step, what users do to Foos and to Deployments, and what a garbage collector does."""
+def _change_objects(server: EmbeddedAPIServer, stop: threading.Event) -> None:
+    """Plays the users of Foos and Deployments, and the garbage collector: one change per step."""
     names = [f"foo-{number}" for number in range(1, FOOS + 1)]
     for name in names:
         _step(server, name, 1)
@@ -85,8 +85,8 @@ def _live(server: EmbeddedAPIServer, stop: threading.Event) -> None:
 def _step(server: EmbeddedAPIServer, name: str, replicas: int) -> None:
     foos = {foo["metadata"]["name"] for foo in server.list("foos.samplecontroller.k8s.io")}
     deployments = {deployment["metadata"]["name"] for deployment in server.list("deployments.apps")}
-    for left_over in deployments - foos:
-        server.delete("deployments.apps", left_over)
+    for orphan in deployments - foos:
+        server.delete("deployments.apps", orphan)
     if name not in foos:
         foo = manifest("foo.yaml")
         foo["metadata"]["name"] = foo["spec"]["deploymentName"] = name

@@ -1,4 +1,4 @@
-"""What `kubectl get pods` shows of a pod, worked out from the few fields it needs."""
+"""The columns of `kubectl get pods`, computed from the few fields that they need."""
 
 from __future__ import annotations
 
@@ -54,11 +54,11 @@ class Pod(msgspec.Struct):
 
 
 def row(pod: Object, now: datetime) -> tuple[str, ...]:
-    """The cells of `WIDE_HEADINGS` for one pod."""
+    """Returns the cells of `WIDE_HEADINGS` for one pod."""
     try:
         seen = pod.view(Pod)
     except msgspec.ValidationError:
-        # A pod of an odd shape is shown by its name: it must not take the others' lines with it.
+        # A pod that does not fit the structs still gets a line, with its name.
         seen = Pod()
     statuses = seen.status.containerStatuses or []
     containers = seen.spec.containers or []
@@ -76,13 +76,13 @@ def row(pod: Object, now: datetime) -> tuple[str, ...]:
 
 
 def _status(pod: Pod) -> str:
-    """The reason that stands out, else the phase, as kubectl's printer has it."""
+    """Returns the most telling reason, or else the phase, as kubectl does."""
     for number, status in enumerate(pod.status.initContainerStatuses or []):
         done = status.state.terminated
         if done is not None and done.exitCode == 0:
             continue
         if done is not None:
-            return f"Init:{_why(done)}"
+            return f"Init:{_reason_of(done)}"
         waiting = status.state.waiting
         if waiting is not None and waiting.reason and waiting.reason != "PodInitializing":
             return f"Init:{waiting.reason}"
@@ -91,18 +91,18 @@ def _status(pod: Pod) -> str:
         if status.state.waiting is not None and status.state.waiting.reason:
             return status.state.waiting.reason
         if status.state.terminated is not None:
-            return _why(status.state.terminated)
+            return _reason_of(status.state.terminated)
     return pod.status.reason or pod.status.phase
 
 
-def _why(terminated: Reason) -> str:
+def _reason_of(terminated: Reason) -> str:
     if terminated.reason:
         return terminated.reason
     return f"Signal:{terminated.signal}" if terminated.signal else f"ExitCode:{terminated.exitCode}"
 
 
 def age(since: datetime | None, now: datetime) -> str:
-    """The time since, in kubectl's short form."""
+    """Returns the time since a moment in kubectl's short form."""
     if since is None:
         return "<unknown>"
     seconds = max(0, int((now - since).total_seconds()))
@@ -123,5 +123,5 @@ def age(since: datetime | None, now: datetime) -> str:
 
 
 def utc_now() -> datetime:
-    """The time now, comparable with an object's."""
+    """Returns the current time, which can be compared with an object's timestamps."""
     return datetime.now(UTC)

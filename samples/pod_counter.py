@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""A controller: keeps the number of a namespace's pods in an annotation of the namespace.
+"""A small controller: writes the number of pods in each namespace to an annotation of the namespace.
 
 python samples/pod_counter.py && kubectl get namespaces -o yaml | grep example.com/pods
 """
@@ -25,12 +25,12 @@ ANNOTATION = "example.com/pods"
 
 
 class PodCounter:
-    """Counts from one cache, compares with another, and writes where they differ."""
+    """Counts pods in one cache, compares with the annotation in another cache, and writes if they differ."""
 
     def __init__(self, api_client: client.ApiClient) -> None:
         self.factory = SharedInformerFactory(api_client)
         self._core = client.CoreV1Api(api_client)
-        # Two handlers, two threads: one at a time looks and writes.
+        # The two handlers run on two threads; only one of them compares and writes at a time.
         self._lock = threading.Lock()
         self._pods = self.factory.informer("pods", metadata_only=True)
         self._pods.add_indexers({NAMESPACE_INDEX: meta_namespace_index})
@@ -43,7 +43,7 @@ class PodCounter:
             self.count(namespace)
 
     def count(self, name: str) -> None:
-        """Brings one namespace's annotation up to date."""
+        """Updates the annotation of one namespace."""
         if not all(self.factory.wait_for_cache_sync(timeout=60).values()):
             return
         with self._lock:
@@ -54,14 +54,14 @@ class PodCounter:
                 return
             if (namespace.metadata.annotations or {}).get(ANNOTATION) != count:
                 written = self._core.patch_namespace(name, {"metadata": {"annotations": {ANNOTATION: count}}})
-                # The next look at the cache has to see this write, or it would be made again.
+                # Otherwise the next call might not see this write in the cache, and would repeat it.
                 self._namespaces.wait_for_resource_version(written.metadata.resource_version, timeout=10)
 
 
 def main() -> None:
     """Runs until Ctrl-C or SIGTERM."""
     if not cluster_is_configured():
-        raise SystemExit("no cluster is configured: this needs a kubeconfig, or to run in a pod")
+        raise SystemExit("no cluster is configured: create a kubeconfig, or run this in a pod")
     config.load_config()
     stop = stop_on_signals()
     counter = PodCounter(client.ApiClient())

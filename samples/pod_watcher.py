@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """A live view of a cluster's pods.
 
-In a terminal, a table that updates in place; in a pipe, one line an event, with its type first. Without any cluster
-configured it starts an API server of its own, with pods that come, change and go.
+In a terminal it shows a table that updates in place. In a pipe it prints one line per event, beginning with the event's type.
+If no cluster is configured, it starts an API server of its own, with pods that appear, change and disappear.
 
     python samples/pod_watcher.py -A -o wide
     python samples/pod_watcher.py -n kube-system -l k8s-app=kube-dns | tee pods.log
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import signal
 
-# Until the program has its own way to end on Ctrl-C: no traceback out of an import.
+# Ctrl-C during the imports below exits without a traceback; `stop_on_signals` replaces this.
 signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 import argparse
@@ -43,14 +43,14 @@ from informer import (
 
 EVENT_NAMES = {DeltaType.ADDED: "ADDED", DeltaType.UPDATED: "MODIFIED", DeltaType.DELETED: "DELETED"}
 WIDTHS = (16, 40, 7, 20, 9, 8, 16, 16, 1)
-# For how long a server that does not answer is tried before the first list has succeeded.
+# Before the first list has succeeded, the program gives up after this many seconds of errors.
 PATIENCE_SECONDS = 5.0
-# The server's answers that trying again will not change.
+# Answers of the server that a retry would not change.
 FINAL_STATUSES = (400, 401, 403, 404, 422)
 
 
 class FatalError(Exception):
-    """Ends the program with one line and exit code 2."""
+    """Ends the program with a one-line message and exit code 2."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -68,7 +68,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
-    """The command line."""
+    """Parses the command line."""
     parser = argparse.ArgumentParser(description="A live view of a cluster's pods.")
     parser.add_argument("-n", "--namespace", help="the namespace (default: the context's)")
     parser.add_argument("-A", "--all-namespaces", action="store_true", help="pods of all namespaces")
@@ -76,13 +76,13 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--field-selector", default="", help="field selector, such as spec.nodeName=node-1")
     parser.add_argument("--kubeconfig", help="path of the kubeconfig file (default: as kubectl)")
     parser.add_argument("--context", help="context of the kubeconfig file (default: the current one)")
-    parser.add_argument("--duration", type=seconds, metavar="SECONDS", help="end after so many seconds")
+    parser.add_argument("--duration", type=seconds, metavar="SECONDS", help="exit after this many seconds")
     parser.add_argument("-o", "--output", choices=("table", "wide", "json", "name"), default="table")
     return parser.parse_args(arguments)
 
 
 def seconds(text: str) -> float:
-    """A duration of the command line."""
+    """Parses a duration in seconds."""
     value = float(text)
     if not 0 <= value < threading.TIMEOUT_MAX:
         raise ValueError(text)
@@ -90,7 +90,7 @@ def seconds(text: str) -> float:
 
 
 def connect(options: argparse.Namespace, stack: ExitStack) -> tuple[client.ApiClient, str | None, str]:
-    """An API client, the namespace to watch (None: all) and a name for the cluster."""
+    """Returns an API client, the namespace to watch (None for all) and a name for the cluster."""
     namespace = None if options.all_namespaces else options.namespace
     if not options.kubeconfig and not options.context and not cluster_is_configured():
         from _demo_cluster import demo_cluster
@@ -99,7 +99,7 @@ def connect(options: argparse.Namespace, stack: ExitStack) -> tuple[client.ApiCl
         print(f"no cluster is configured: showing a demo cluster at {server.url}", file=sys.stderr, flush=True)
         return stack.enter_context(server.api_client()), namespace, "demo cluster"
     if options.kubeconfig and not Path(options.kubeconfig).is_file():
-        raise FatalError(f"there is no kubeconfig file {options.kubeconfig}")
+        raise FatalError(f"kubeconfig file {options.kubeconfig} does not exist")
     try:
         if options.kubeconfig or options.context or not in_cluster():
             configuration = client.Configuration()
@@ -125,7 +125,7 @@ def connect(options: argparse.Namespace, stack: ExitStack) -> tuple[client.ApiCl
 def watch_pods(
     options: argparse.Namespace, api_client: client.ApiClient, namespace: str | None, where: str, stop: threading.Event
 ) -> None:
-    """Shows pods until `stop` is set or the time is up."""
+    """Shows pods until `stop` is set or the duration is over."""
     informer: SharedInformer[Object] = SharedInformer(
         ListWatch.for_resource(
             api_client,
@@ -134,7 +134,7 @@ def watch_pods(
             label_selector=options.selector or None,
             field_selector=options.field_selector or None,
         ),
-        watch_error_handler=lambda informer, error: complain(error) if informer.has_synced() else None,
+        watch_error_handler=lambda informer, error: warn(error) if informer.has_synced() else None,
     )
     deadline = None if options.duration is None else time.monotonic() + options.duration
     in_place = sys.stdout.isatty() and options.output in ("table", "wide")
@@ -148,20 +148,20 @@ def watch_pods(
             stop.wait(seconds_until(deadline))
 
 
-def complain(error: Exception) -> None:
-    """Says what keeps the view from being current; the informer goes on trying."""
+def warn(error: Exception) -> None:
+    """Prints why the view is not current. The informer keeps retrying."""
     print(f"warning: {error}", file=sys.stderr, flush=True)
 
 
 def seconds_until(deadline: float | None) -> float | None:
-    """What is left of the time, None for no limit."""
+    """Returns the seconds left until a deadline, or None if there is none."""
     return None if deadline is None else max(0.0, deadline - time.monotonic())
 
 
 def wait_for_first_list(
     informer: SharedInformer[Object], where: str, stop: threading.Event, deadline: float | None
 ) -> None:
-    """Waits until the pods are there, says so while it takes long, and gives up on an error that waiting won't mend."""
+    """Waits for the first list. Shows progress while it takes long; raises `FatalError` if it fails for good."""
     begun = time.monotonic()
     progress = Progress(f"loading pods from {where}")
     while not wait_for_cache_sync(informer, timeout=0.1, stop=stop) and not stop.is_set():
@@ -179,7 +179,7 @@ def wait_for_first_list(
 
 
 class Progress:
-    """Shows on stderr that something takes long: in place in a terminal, else with a line."""
+    """Shows on stderr that something takes long: in place in a terminal, otherwise as one line."""
 
     def __init__(self, what: str) -> None:
         self._what = what
@@ -187,7 +187,7 @@ class Progress:
         self._shown = False
 
     def show(self, seconds: float) -> None:
-        """Says for how long it has taken; nothing while that is short."""
+        """Shows the elapsed seconds, from half a second on."""
         if seconds < 0.5 or (self._shown and not self._in_place):
             return
         self._shown = True
@@ -195,13 +195,13 @@ class Progress:
         print(text, end="", file=sys.stderr, flush=True)
 
     def clear(self) -> None:
-        """Takes away what stands in place."""
+        """Removes what was shown in place."""
         if self._shown and self._in_place:
             print("\r\033[K", end="", file=sys.stderr, flush=True)
 
 
 def explain(error: Exception, where: str) -> str:
-    """One line for a person: what was asked, and what the server said."""
+    """Returns one line about a failed list."""
     text = " ".join(str(error).split())
     if isinstance(error, ApiError) and error.status == 401:
         return f"{where} does not accept these credentials (401 Unauthorized): cannot list pods"
@@ -211,7 +211,7 @@ def explain(error: Exception, where: str) -> str:
 
 
 class LineWriter:
-    """One line an event, flushed batch by batch: a reader of the pipe sees each change at once."""
+    """Writes one line per event and flushes after each batch, so that a reader of the pipe sees changes at once."""
 
     def __init__(self, out: TextIO, output: str, stop: threading.Event) -> None:
         self._out = out
@@ -224,23 +224,23 @@ class LineWriter:
             self._out.write("".join(f"{self._line(EVENT_NAMES[change.type], change.object)}\n" for change in changes))
             self._out.flush()
         except BrokenPipeError:
-            # Whoever read the pipe has gone (`| head`); what is still buffered has nowhere to go either.
+            # The reader of the pipe has exited (`| head`). Discard what is still buffered, too.
             os.dup2(os.open(os.devnull, os.O_WRONLY), self._out.fileno())
             self._stop.set()
 
 
 def json_line(event: str, pod: Object) -> str:
-    """A watch event as JSON."""
+    """Formats a change as a watch event in JSON."""
     return json.dumps({"type": event, "object": pod.to_dict()}, separators=(",", ":"))
 
 
 def name_line(event: str, pod: Object) -> str:
-    """The pod's name alone."""
+    """Formats a change as its type and the pod's name."""
     return f"{event:<8} pod/{pod.name}"
 
 
 def table_line(*, wide: bool) -> Callable[[str, Object], str]:
-    """The cells of the table, in columns."""
+    """Returns a function that formats a change as its type and the cells of the table."""
     count = len(WIDE_HEADINGS if wide else HEADINGS)
 
     def line(event: str, pod: Object) -> str:
@@ -251,7 +251,7 @@ def table_line(*, wide: bool) -> Callable[[str, Object], str]:
 
 
 def show_table(informer: SharedInformer[Object], stop: threading.Event, deadline: float | None, *, wide: bool) -> None:
-    """Redraws the table when something has changed, four times a second at most, and once a second for the ages."""
+    """Redraws the table after changes, at most four times per second, and every second to update the ages."""
     try:
         from rich.live import Live
         from rich.table import Table
@@ -269,7 +269,7 @@ def show_table(informer: SharedInformer[Object], stop: threading.Event, deadline
         now = utc_now()
         for pod in pods[: max(1, live.console.height - 3)]:
             drawn.add_row(*row(pod, now)[: len(headings)])
-        state = "" if informer.is_watching else "   (connection lost: trying again)"
+        state = "" if informer.is_watching else "   (connection lost: retrying)"
         drawn.caption = f"{len(pods)} pods{state}"
         return drawn
 

@@ -156,9 +156,11 @@ class JSONDecoder(Generic[T]):
         progress = False
         while True:
             try:
-                pieces = self._read_pieces(left)
+                pieces: Iterable[bytes] = self._uncompressed_pieces(left) if self._gunzip else self._source.read(left)
             except NotReadyError:
                 raise NotReadyError("no event came in time", progress=progress) from None
+            if not pieces:
+                raise EOFError("the watch has ended")
             events = self._decode_lines(self._lines.feed(pieces))
             if events:
                 return events
@@ -166,13 +168,12 @@ class JSONDecoder(Generic[T]):
             if deadline is not None and (left := deadline - time.monotonic()) <= 0:
                 raise NotReadyError("no event came in time", progress=True)
 
-    def _read_pieces(self, timeout: float | None) -> Iterable[bytes]:
+    def _uncompressed_pieces(self, timeout: float | None) -> Iterable[bytes]:
+        """Returns uncompressed pieces; () at the end of the stream."""
         if self._uncompressed is None:
             pieces = self._source.read(timeout)
-            if not pieces:
-                raise EOFError("the watch has ended")
-            if self._gunzip is None:
-                return pieces
+            if not pieces or self._gunzip is None:
+                return ()
             self._uncompressed = self._gunzip.feed(pieces)
         return self._next_uncompressed(self._uncompressed)
 

@@ -83,8 +83,8 @@ class StreamWatcher(WatcherBase[T]):
     def __init__(self, decoder: Decoder[T], reporter: Callable[[Exception], object] = report_error) -> None:
         self._decoder = decoder
         self._reporter = reporter
-        self._decode_batch: Callable[..., list[Event[T]]] | None = getattr(decoder, "decode_batch", None)
         self._takes_timeout = bool(getattr(decoder, "takes_timeout", False))
+        self._decode = _batches_of(decoder, takes_timeout=self._takes_timeout)
         self._pump: ChannelPump[T] = ChannelPump(lambda: self._pull(None), "stream-watcher")
         # Held while the decoder is called. Reentrant, since a reporter may use the watcher. Taken before _lock.
         self._reading = RLock()
@@ -146,11 +146,6 @@ class StreamWatcher(WatcherBase[T]):
                 return batch
         raise WatchClosedError("the watch has ended")
 
-    def _decode(self, timeout: float | None) -> list[Event[T]]:
-        if self._decode_batch is None:
-            return [self._decoder.decode()]
-        return self._decode_batch(timeout) if self._takes_timeout else self._decode_batch()
-
     def _end(self, error: Exception) -> list[Event[T]]:
         """Ends the watch: returns its ERROR event, or raises WatchClosedError where the stream just ended."""
         self._ended = True
@@ -179,6 +174,14 @@ class StreamWatcher(WatcherBase[T]):
             self._decoder.close()
         except Exception:
             _log.debug("closing the decoder of a watch failed", exc_info=True)
+
+
+def _batches_of(decoder: Decoder[T], *, takes_timeout: bool) -> Callable[[float | None], list[Event[T]]]:
+    """Returns a function that decodes the next events; it takes a time-out in seconds."""
+    decode_batch: Callable[..., list[Event[T]]] | None = getattr(decoder, "decode_batch", None)
+    if decode_batch is None:
+        return lambda _: [decoder.decode()]
+    return decode_batch if takes_timeout else lambda _: decode_batch()
 
 
 def _is_end(error: Exception) -> bool:

@@ -1,8 +1,8 @@
-// client-go's SharedInformer over the pods of a namespace, with its default settings, for the benchmarks to follow. SERVER,
-// CA_FILE, TOKEN and NAMESPACE say where. It prints what its handler is told, a line a call; with COUNT=1 it prints nothing
-// but, for each line on its standard input, what it has counted and used so far (as _follower.py does).
-// CONTENT_TYPE=application/json has it speak JSON, as it does for custom resources; the default is protobuf.
-// KUBE_FEATURE_WatchListClient=false makes it list and watch; its default is a streaming list.
+// client-go's SharedInformer of the pods of a namespace, with its default settings, for comparison in the benchmarks. SERVER,
+// CA_FILE, TOKEN and NAMESPACE configure it. It prints one line per call of its handler. With COUNT=1 it prints only reports:
+// one for each line on its standard input, like _follower.py.
+// With CONTENT_TYPE=application/json it uses JSON, as for custom resources; the default is protobuf.
+// With KUBE_FEATURE_WatchListClient=false it lists and watches; the default is a streaming list.
 //
 //	go mod init follow && go get k8s.io/client-go@v0.37.2 && go build -o client_go .
 package main
@@ -26,7 +26,7 @@ import (
 	"k8s.io/client-go/tools/cache"
 )
 
-func told(what string, obj any) {
+func report(what string, obj any) {
 	if unknown, ok := obj.(cache.DeletedFinalStateUnknown); ok {
 		obj = unknown.Obj
 	}
@@ -46,7 +46,7 @@ func residentMB() float64 {
 	return pages * float64(os.Getpagesize()) / 1e6
 }
 
-// answer prints what has been counted so far whenever it is asked, until its standard input ends.
+// answer prints a report for each line on standard input, until that ends.
 func answer(informer cache.SharedIndexInformer, calls, synced *atomic.Int64, used float64) {
 	for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
 		json.NewEncoder(os.Stdout).Encode(map[string]any{
@@ -69,9 +69,9 @@ func main() {
 	informer := factory.Core().V1().Pods().Informer()
 	if os.Getenv("COUNT") == "" {
 		informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
-			AddFunc:    func(obj any) { told("add", obj) },
-			UpdateFunc: func(_, obj any) { told("update", obj) },
-			DeleteFunc: func(obj any) { told("delete", obj) },
+			AddFunc:    func(obj any) { report("add", obj) },
+			UpdateFunc: func(_, obj any) { report("update", obj) },
+			DeleteFunc: func(obj any) { report("delete", obj) },
 		})
 		informer.RunWithContext(context.Background())
 		return

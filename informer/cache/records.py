@@ -77,10 +77,11 @@ class Records:
             KeyFuncError: an object has no key.
             IndexFuncError: an index function raised, and there is no `on_index_error`.
         """
-        deltas = deltas if isinstance(deltas, Sequence) else list(deltas)
+        # Not by isinstance with an abstract class, which costs as much as all else here.
+        given: Sequence[Delta] = deltas if type(deltas) in (list, tuple) else list(deltas)  # type: ignore[assignment]
         # The number of commits is read before the maps, so that a commit in between makes the batch stale.
         commits = self._commits
-        return self._preparer.prepare(deltas, self._indexing, self._indices, self.items, commits)
+        return self._preparer.prepare(given, self._indexing, self._indices, self.items, commits)
 
     def prepare_again(self, prepared: Prepared) -> Prepared:
         """Prepares a stale batch once more. Raises as `prepare` does."""

@@ -5,16 +5,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections import OrderedDict, deque
 from collections.abc import Iterator, Sequence
 from operator import length_hint
+from queue import Empty, SimpleQueue
 from typing import Any
 
 from informer.cache.change import Change
 from informer.objects.keys import uid_of
 from informer.queues.delta import DeltaType
-from watch.concurrency import Monitor
+from watch.concurrency import Lock
 
 __all__ = ["Backlog", "CoalescingBacklog"]
 
@@ -39,8 +41,12 @@ class Backlog:
     """
 
     def __init__(self) -> None:
-        self._monitor = Monitor()
-        self._closed = False  # guarded by _monitor, as are the fields below
+        self._lock = Lock()
+        self._closed = False  # guarded by _lock, as are the fields below
+        # The taking thread sets _waits and waits for a token, which `put` sends only then. A condition does the same with some
+        # thirty more calls, and every change that comes alone would pay for them.
+        self._waits = False
+        self._tokens: SimpleQueue[None] = SimpleQueue()
         self._batches: deque[_Batch] = deque()
         self._size = 0  # changes that wait and are not taken
         self._taken: list[Change[Any]] = []  # never shared: clearing it is what ends an iteration over it
@@ -53,12 +59,12 @@ class Backlog:
         Returns:
             How many initial adds were folded away; always 0 here.
         """
-        with self._monitor:
+        with self._lock:
             if not self._closed and changes:
                 # A tuple: the cycle collector soon untracks it, and never visits a million waiting changes.
                 self._batches.append((time.monotonic(), tuple(changes)))
                 self._size += len(changes)
-                self._monitor.notify()
+                self._wake_locked()
         return 0
 
     def take(self, timeout: float | None = None) -> Sequence[Change[Any]] | None:
@@ -76,12 +82,9 @@ class Backlog:
         if not length_hint(self.in_hand):
             # The wait may be long: these changes must not stay in memory meanwhile.
             self._taken.clear()
-        with self._monitor:
-            if timeout is None:
-                while not self._size and not self._closed:
-                    self._monitor.wait()
-            elif not self._monitor.wait_for(lambda: self._size or self._closed, timeout):
-                raise TimeoutError("no change came in time")
+        with self._lock:
+            if not self._size and not self._closed:
+                self._wait_locked(timeout)
             if not self._size:
                 return None
             taken: list[Change[Any]] = []
@@ -94,15 +97,15 @@ class Backlog:
 
     def close(self, *, drain: bool = False) -> None:
         """Refuses further changes, and drops the waiting ones unless `drain` is True. Idempotent."""
-        with self._monitor:
+        with self._lock:
             self._closed = True
             if not drain:
                 self._drop_locked()
                 self._taken.clear()
-            self._monitor.notify_all()
+            self._wake_locked()
 
     def __len__(self) -> int:
-        with self._monitor:
+        with self._lock:
             return self._size + length_hint(self.in_hand)
 
     def __bool__(self) -> bool:
@@ -111,12 +114,33 @@ class Backlog:
     @property
     def oldest(self) -> float | None:
         """When the oldest waiting change came, by the monotonic clock; None when no change waits."""
-        with self._monitor:
+        with self._lock:
             left = length_hint(self.in_hand)
             if left:
                 drawn = len(self._taken) - left
                 return next((since for end, since in self._arrivals if end > drawn), None)
             return self._oldest_locked()
+
+    def _wait_locked(self, timeout: float | None) -> None:
+        """Waits until there are changes or the backlog is closed; the lock is not held meanwhile."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while not self._size and not self._closed:
+            left = None if deadline is None else deadline - time.monotonic()
+            if left is not None and left <= 0:
+                raise TimeoutError("no change came in time")
+            self._waits = True
+            self._lock.release()
+            try:
+                # A token may be left over from a wait that was interrupted: hence the loop.
+                with contextlib.suppress(Empty):
+                    self._tokens.get(timeout=left)
+            finally:
+                self._lock.acquire()
+
+    def _wake_locked(self) -> None:
+        if self._waits:
+            self._waits = False
+            self._tokens.put(None)
 
     def _take_locked(self) -> Sequence[_Batch]:
         if self._size <= _TAKEN_AT_ONCE:
@@ -154,19 +178,19 @@ class CoalescingBacklog(Backlog):
 
     def __init__(self) -> None:
         super().__init__()
-        # What waits per key: one change, or a delete and an add. Guarded by _monitor.
+        # What waits per key: one change, or a delete and an add. Guarded by _lock.
         self._waiting: OrderedDict[str, _Batch] = OrderedDict()
 
     def put(self, changes: Sequence[Change[Any]]) -> int:
         """Folds a batch in; returns how many initial adds were folded away."""
         merged_away = 0
-        with self._monitor:
+        with self._lock:
             if self._closed:
                 return 0
             now = time.monotonic()
             for change in changes:
                 merged_away += self._fold_locked(change, now)
-            self._monitor.notify()
+            self._wake_locked()
         return merged_away
 
     def _fold_locked(self, change: Change[Any], now: float) -> int:

@@ -16,7 +16,7 @@ from typing import Any
 from informer.cache.change import Change
 from informer.handlers.handler import HandlerFunctions
 from informer.handlers.subscription import Subscription, initial_part
-from informer.rate_limited_log import LimitedLog
+from informer.rate_limited_log import rate_limited
 
 __all__ = ["Delivery", "Registration"]
 
@@ -63,7 +63,7 @@ class Delivery:
         self._on_error = on_error
         self._yields = yields
         self._catch = catch
-        self._limited = LimitedLog(_log)
+        self._limited = rate_limited(_log)
         self._initial_pending = True
 
     def has_synced(self) -> bool:
@@ -140,9 +140,7 @@ class Delivery:
         """Logs a failed call once, and calls `on_error` for each of its changes."""
         self.errors += 1
         name, first = self.functions.name, changes[0]
-        self._limited.log(
-            logging.ERROR, "handler %s failed for the %s change of %s", name, first.type, first.key, exc_info=error
-        )
+        self._limited.error("handler %s failed for the %s change of %s", name, first.type, first.key, exc_info=error)
         if self._on_error is None:
             return
         for change in changes:
@@ -151,7 +149,7 @@ class Delivery:
                 if self._yields:
                     yield result
             except self._catch as second:
-                self._limited.log(logging.ERROR, "on_error of handler %s failed", name, exc_info=second)
+                self._limited.error("on_error of handler %s failed", name, exc_info=second)
 
 
 class Registration:

@@ -129,10 +129,11 @@ class Processor:
         if not changes:
             return
         with self.lock:
-            initial = sum(change.is_in_initial_list for change in changes)
-            news = changes
-            if any(change.is_sync for change in changes):
-                news = [change for change in changes if not change.is_sync]
+            initial = syncs = 0
+            for change in changes:
+                initial += change.is_in_initial_list
+                syncs += change.is_sync
+            news = changes if not syncs else [change for change in changes if not change.is_sync]
             for listener in self._listeners:
                 listener.put(changes if listener.syncing else news, initial)
                 if listener.abandoned:

@@ -107,7 +107,7 @@ def _read_reflectors(reflectors: list[Reflector], name: str) -> Iterator[Reading
 def _read_store(informer: SharedInformer[Any], name: str) -> Iterator[Reading]:
     count = len(informer.indexer)
     yield families.OBJECTS.of(count, name)
-    sample = informer.indexer.sample(_SAMPLE)
+    sample = informer.indexer.records.sample(_SAMPLE)
     if _OBJECT_TYPES.issuperset(map(type, sample)):
         size = sum(map(len, map(_raw, sample)))
         yield families.BYTES.of(round(size / len(sample) * count) if sample else 0, name)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Generic
@@ -90,7 +89,7 @@ class CacheFeed(Generic[T]):
     def set_transform(self, transform: Callable[[Any], Any] | None) -> None:
         """Sets the transform."""
         self.transform = transform
-        self.indexer.set_unwrap(self.unwrap())
+        self.indexer.records.set_unwrap(self.unwrap())
 
     def unwrap(self) -> Callable[[Any], Any] | None:
         """Returns the function that makes the user's form of a stored object; None where objects are stored in that form."""
@@ -111,7 +110,7 @@ class CacheFeed(Generic[T]):
             key_func=self._key_of,
         )
         return make_controller(
-            stored_source(self.source, self.transform, self.indexer.stored_if_same),
+            stored_source(self.source, self.transform, self.indexer.records.same_as),
             self.indexer,
             self._processor,
             config,
@@ -135,6 +134,4 @@ class CacheFeed(Generic[T]):
             self.watch_error_handler(error)
         # SystemExit too: a user's function must not end the reader thread.
         except BaseException as second:
-            self.errors.limited.log(
-                logging.ERROR, "watch_error_handler of informer %s failed", self._name, exc_info=second
-            )
+            self.errors.limited.error("watch_error_handler of informer %s failed", self._name, exc_info=second)

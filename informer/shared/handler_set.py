@@ -73,7 +73,7 @@ class HandlerSet:
             on_initial_done=self._waiters.notify,
             check_process=self._lifecycle.check_process,
         )
-        snapshot = self._feed.indexer.stored_by_keys if initial else dict
+        snapshot = self._feed.indexer.records.copy if initial else dict
         if self._lifecycle.is_stopped or not self._processor.add(subscription, snapshot):
             return None
         return subscription

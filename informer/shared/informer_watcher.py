@@ -13,7 +13,7 @@ from informer.cache.change import Change
 from informer.cache.indexer import Indexer
 from informer.listwatch.list_watch import ListerWatcher
 from informer.queues.delta import DeltaType
-from informer.rate_limited_log import LimitedLog
+from informer.rate_limited_log import rate_limited
 from informer.shared.shared_informer import SharedInformer
 from watch.channel import Channel
 from watch.concurrency import Lock, Signal, Worker
@@ -59,7 +59,7 @@ class InformerWatcher(WatcherBase[T]):
         self.done = Signal()
         self._subscription = self.informer.subscribe()
         self._channel: Channel[Event[T]] = Channel(0)
-        self._limited = LimitedLog(_log)
+        self._limited = rate_limited(_log)
         self._lock = Lock()
         self._pump: Worker | None = None  # guarded by _lock
         self._running = 1  # the informer, and the pump if there is one; guarded by _lock
@@ -118,9 +118,7 @@ class InformerWatcher(WatcherBase[T]):
             seen = self._subscription.unwrapped(change)
         # One object that the model cannot read must not end the watch.
         except Exception as error:
-            self._limited.log(
-                logging.ERROR, "the watch left out %s: it does not decode (%s)", change.key, type(error).__name__
-            )
+            self._limited.error("the watch left out %s: it does not decode (%s)", change.key, type(error).__name__)
             return None
         return Event(_EVENT_TYPES[seen.type], seen.object)
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from informer.objects.entry import Undecodable
-from informer.rate_limited_log import LimitedLog
+from informer.rate_limited_log import rate_limited
 
 __all__ = ["ObjectErrors"]
 
@@ -32,7 +32,7 @@ class ObjectErrors:
     def __init__(self, name: str, on_decode_error: Callable[[Any, bytes, Exception], object] | None) -> None:
         self.decode_errors = 0
         self.index_errors = 0
-        self.limited = LimitedLog(_log)
+        self.limited = rate_limited(_log)
         self._name = name
         self._on_decode_error = on_decode_error
 
@@ -41,8 +41,7 @@ class ObjectErrors:
         self.decode_errors += 1
         where = f"{item.namespace}/{item.name}" if item.namespace else item.name
         # Only the type of the error: its text may quote the object, which may be a Secret.
-        self.limited.log(
-            logging.ERROR,
+        self.limited.error(
             "informer %s left out %s: it does not decode (%s)",
             self._name,
             where or "an object",
@@ -54,11 +53,9 @@ class ObjectErrors:
             self._on_decode_error(item, item.raw, item.error)
         # SystemExit too: a user's function must not end the reader thread.
         except BaseException as error:
-            self.limited.log(logging.ERROR, "on_decode_error of informer %s failed", self._name, exc_info=error)
+            self.limited.error("on_decode_error of informer %s failed", self._name, exc_info=error)
 
     def index_failed(self, index_name: str, key: str, error: Exception) -> None:
         """Reports an index function that raised; its object is left out of that index."""
         self.index_errors += 1
-        self.limited.log(
-            logging.ERROR, "informer %s: index %s failed for %s", self._name, index_name, key, exc_info=error
-        )
+        self.limited.error("informer %s: index %s failed for %s", self._name, index_name, key, exc_info=error)

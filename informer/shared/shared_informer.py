@@ -497,4 +497,4 @@ class SharedInformer(Generic[T]):
         """Called in a forked child of the process that started it: drops what the parent's threads keep current."""
         for listener in self._processor.listeners():
             listener.end_in_child()
-        self._feed.indexer.die(self._lifecycle.forked_error)
+        self._feed.indexer.records.disable(self._lifecycle.forked_error)

@@ -322,7 +322,7 @@ def test_demo_ends_on_sigterm(tmp_path: Path, run_sample: Callable[..., Any]) ->
     """Without a configured cluster it runs a demo and logs what it does; SIGTERM ends it."""
     program = run_sample("sample_controller.py", env={"HOME": str(tmp_path), "KUBECONFIG": ""})
     program.wait_for("demo cluster at http://127.0.0.1:", stderr=True)
-    port = int(program.wait_for("/metrics are at port", stderr=True)[1].split()[-1])
+    port = int(program.wait_for("/metrics on port", stderr=True)[1].split()[-1])
     for _ in range(5):
         program.wait_for("'Normal' reason: 'Synced' Deployment foo-", stderr=True)
     assert [page(port, name)[0] for name in ("healthz", "readyz")] == [200, 200]

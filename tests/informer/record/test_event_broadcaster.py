@@ -366,7 +366,8 @@ def test_recording_in_a_forked_child_does_not_hang() -> None:
         held, go_on = threading.Event(), threading.Event()
 
         def hold():
-            with broadcaster._time._lock, broadcaster._limited.filters[0]._lock, broadcaster._lock, broadcaster._broadcaster._monitor:
+            log_lock = broadcaster._limited.filters[0]._lock
+            with broadcaster._time._lock, log_lock, broadcaster._lock, broadcaster._broadcaster._monitor:
                 held.set()
                 go_on.wait()
 

@@ -182,7 +182,7 @@ def test_every_handler_is_told_a_possible_history(make_informer: Make, queue: st
     cluster, clock = Cluster(seed), FakeClock()
     cluster.change(30)
     informer = make_informer(cluster.source, queue=queue, clock=clock, resync_period=1)
-    informer.indexer.stored_by_keys = dawdling(informer.indexer.stored_by_keys)  # type: ignore[method-assign]
+    informer.indexer.records.copy = dawdling(informer.indexer.records.copy)  # type: ignore[method-assign]
     histories: list[History] = []
     faults: list[str] = []
     over = threading.Event()

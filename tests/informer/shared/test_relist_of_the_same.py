@@ -102,4 +102,4 @@ def test_an_object_deleted_from_the_cache_during_a_relist_is_back_after_it(
 
 
 def stored(informer: SharedInformer[Any]) -> dict[str, Any]:
-    return {key: informer.indexer.stored_by_key(key) for key in informer.indexer}
+    return {key: informer.indexer.records.get(key) for key in informer.indexer}

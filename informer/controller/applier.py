@@ -1,4 +1,4 @@
-"""Applies batches of deltas to the cache and gives the changes to the listeners, as one step."""
+"""Applies batches of deltas to the cache, and passes the changes to the listeners in the same step."""
 
 from __future__ import annotations
 
@@ -13,38 +13,37 @@ from informer.cache.records import Prepared
 from informer.objects.keys import DeletedFinalStateUnknown, key_by
 from informer.queues.delta import Delta, DeltaType, ReplacedAll
 from informer.queues.fifo import Run
-from informer.rate_limited_log import LimitedLog
 
 __all__ = ["Applier", "Listeners"]
 
 
 class Listeners(Protocol):
-    """Gets every change of the cache."""
+    """Receives every change of the cache."""
 
     @property
     def lock(self) -> AbstractContextManager[object]:
-        """Held while a batch is applied and distributed."""
+        """The lock that is held while a batch is applied and distributed."""
         ...
 
     def distribute(self, changes: Sequence[Change[Any]]) -> None:
-        """Takes a batch of changes; the sequence is not modified afterwards."""
+        """Receives a batch of changes; the sequence is not modified afterwards."""
         ...
 
 
 class Applier:
-    """Applies batches of deltas to the cache, and gives the changes out in the same step.
+    """Applies batches of deltas to the cache, and passes the changes to the listeners in the same step.
 
     Args:
         indexer: the cache.
-        listeners: get the changes.
+        listeners: receives the changes.
         key_of: returns a stored object's key, and raises for an object that has none.
-        log: for objects that cannot be stored.
+        log: reports objects that cannot be stored.
 
-    Threads: `process` on one thread at a time.
+    Threads: `process` is called on one thread at a time.
     """
 
     def __init__(
-        self, indexer: Indexer[Any], listeners: Listeners, key_of: Callable[[Any], str], log: LimitedLog
+        self, indexer: Indexer[Any], listeners: Listeners, key_of: Callable[[Any], str], log: logging.Logger
     ) -> None:
         self._indexer = indexer
         self._listeners = listeners
@@ -54,7 +53,7 @@ class Applier:
         """The number of objects that could not be stored because they have no key."""
 
     def process(self, run: Run) -> None:
-        """Applies deltas; the second half of `run` tells whether they belong to the initial list."""
+        """Applies a `Run` to the cache in one step. It is prepared again if the cache has changed in the meantime."""
         deltas, is_in_initial_list = run
         prepared = self._prepare(deltas)
         while not self._commit(prepared, is_in_initial_list=is_in_initial_list):
@@ -70,7 +69,7 @@ class Applier:
     def _prepare(self, deltas: Sequence[Delta]) -> Prepared:
         try:
             return self._indexer.prepare(deltas)
-        # Only a key function can fail here. The objects that have a key are stored all the same.
+        # Only the key function can raise here. The objects that have a key are stored nevertheless.
         except Exception:
             return self._indexer.prepare([*self._usable(deltas)])
 
@@ -90,6 +89,6 @@ class Applier:
             key_by(self._key_of, item)
         except Exception as error:
             self.rejected += 1
-            self._log.log(logging.ERROR, "an object was left out of the cache: %s", error)
+            self._log.error("an object was left out of the cache: %s", error)
             return False
         return True

@@ -1,4 +1,4 @@
-"""Joins reflectors, a queue, and the function that processes what they bring."""
+"""Joins reflectors, a queue, and the function that processes the queued deltas."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from typing_extensions import Unpack
 
 from informer.errors import QueueClosedError
 from informer.listwatch.lister_watcher import ListerWatcher
-from informer.listwatch.source import as_source
+from informer.listwatch.source import Source, as_source
 from informer.queues.delta import Delta, Queue
 from informer.queues.fifo import FIFO, Pair, Run
-from informer.reflector.config import ReflectorConfig, ReflectorOptions
-from informer.reflector.counts import Tally
+from informer.reflector.config import ReflectorConfig, ReflectorOptions, config_from
+from informer.reflector.counts import Summary
 from informer.reflector.reflector import Reflector
 from watch.concurrency import RLock, Signal, Worker, on_set
 
@@ -25,23 +25,23 @@ __all__ = ["Controller"]
 
 
 class Controller:
-    """Runs a reflector (one per namespace, if there are several) and processes what it queues.
+    """Runs a reflector, or one per namespace, and processes the deltas that it queues.
 
     No thread waits on the queue: the thread that queues deltas also processes them, one batch at a time.
 
     Args:
-        queue: what the reflectors fill. If there are several namespaces, its `replace` takes a `namespace`, and its
-            `expect_namespaces`, if it has one, is called with them.
+        queue: the queue that the reflectors fill. If there are several namespaces, its `replace` has to take a `namespace`.
         lister_watcher: what to list and watch.
-        process: called with (deltas, is_in_initial_list) for the deltas that are popped together. An exception ends `run`.
-        process_run: called instead of `process` with a whole batch (see `FIFO.take`); for the project's own queues.
-        on_processed: called when a batch has been processed and `applied_resource_version` may have changed.
+        process: called with (deltas, is_in_initial_list) for the deltas that are popped together. If it raises, `run` ends.
+        process_run: called instead of `process`, with a whole batch (see `FIFO.take`). The queue has to be a `FIFO`.
+        on_processed: called when a batch has been processed, and `applied_resource_version` may have changed.
         name: for thread names and logs; None takes the resource's name.
         config: the options of each `Reflector`; None makes a `ReflectorConfig` of the remaining arguments.
         options: the fields of `ReflectorConfig`, instead of a config. `key_func` defaults to the queue's.
 
     Raises:
-        TypeError: not exactly one of `process` and `process_run` is given, or an option does not exist.
+        TypeError: not exactly one of `process` and `process_run` is given, an option does not exist, or a config and options
+            are given.
         ValueError: an option has a value that is not allowed.
 
     Threads: any; `run` blocks.
@@ -64,42 +64,27 @@ class Controller:
         source = as_source(lister_watcher)
         self._queue = queue
         self._name = name or source.resource_name or "controller"
-        self._pop = self._popping(queue, process, process_run)
+        self._pop = self._make_pop(queue, process, process_run)
         self._on_processed = on_processed
         self._apply_lock = RLock()  # one thread processes at a time
         self._stop = Signal()
         self._started = False  # guarded by _apply_lock
-        self._failure: BaseException | None = None  # what ends the run; written by the processing thread
-        self.processing = Tally()
-        """The seconds that it took to process each batch."""
-        if config is None:
-            if isinstance(queue, FIFO):
-                options.setdefault("key_func", queue.key_of)
-            config = ReflectorConfig(**options)
-        self.reflectors: list[Reflector] = []
-        parts = source.by_namespace()
-        if len(parts) > 1 and isinstance(queue, FIFO):
-            queue.expect_namespaces([namespace for namespace, _ in parts if namespace is not None])
-        for namespace, part in parts:
-            reflector = Reflector(
-                part,
-                queue,
-                name=self._name if namespace is None else f"{self._name}/{namespace}",
-                namespace=namespace,
-                process=self._processed,
-                on_processed=on_processed,
-                config=config,
-            )
-            self.reflectors.append(reflector)
-            # One resync of the queue shows the objects of every namespace.
-            config = replace(config, resync_period=0)
+        self._failure: BaseException | None = (
+            None  # the exception that ends the run; written by the thread that processes
+        )
+        self.processing = Summary()
+        """The number of processed batches, and the seconds that they took."""
+        if config is None and isinstance(queue, FIFO):
+            options.setdefault("key_func", queue.key_of)
+        self.reflectors = self._make_reflectors(source, config_from(config, options))
+        """One, or one per namespace."""
 
     def run(self, stop: threading.Event) -> None:
         """Lists, watches and processes until `stop` is set.
 
         Raises:
-            RuntimeError: it was started before.
-            BaseException: whatever the process function raised.
+            RuntimeError: the controller was started before.
+            BaseException: the exception that the process function raised.
 
         Threads: blocks; the first reflector runs on the calling thread, each further one on a thread of its own.
         """
@@ -123,7 +108,7 @@ class Controller:
             raise self._failure
 
     def stop(self) -> None:
-        """Ends `run`: closes the queue and interrupts the reflectors. Idempotent, from any thread."""
+        """Ends `run`: closes the queue and interrupts the reflectors. Idempotent; may be called from any thread."""
         self._stop.set()
         self._queue.close()
 
@@ -133,29 +118,29 @@ class Controller:
 
     @property
     def queued(self) -> int:
-        """The number of queued items: keys, or deltas in a queue that keeps the order."""
+        """The number of queued items: keys in a `DeltaFIFO`, deltas in an `InOrderFIFO`."""
         return len(self._queue)
 
     @property
     def has_listed(self) -> bool:
-        """Whether each reflector's first list was processed and shows in `applied_resource_version`."""
+        """Whether the first list of each reflector was processed and is part of `applied_resource_version`."""
         return all(reflector.target.has_listed for reflector in self.reflectors)
 
     @property
     def last_sync_resource_version(self) -> str:
-        """The version that the reflectors have seen: the lowest of several, "" before each has one."""
+        """The version up to which everything was queued: the lowest of all reflectors; "" until each has one."""
         return _lowest([reflector.last_sync_resource_version for reflector in self.reflectors])
 
     @property
     def applied_resource_version(self) -> str:
-        """The version that has been processed: the lowest of several, "" before each has one."""
+        """The version up to which everything was processed: the lowest of all reflectors; "" until each has one."""
         return _lowest([reflector.target.applied_resource_version for reflector in self.reflectors])
 
     def drain(self) -> None:
-        """Processes what is queued, on the calling thread.
+        """Processes everything that is queued, on the calling thread.
 
         Raises:
-            BaseException: whatever the process function raised; nothing is processed any more after that.
+            BaseException: the exception that the process function raised. After that, nothing is processed any more.
         """
         if len(self._queue):
             self._drain()
@@ -168,10 +153,10 @@ class Controller:
                 self._pop()
 
     def _processed(self) -> bool:
-        """Processes what a reflector queued. A failure ends the run, since a reflector outlives what its target raises.
+        """Processes what a reflector has queued. A failure is recorded and ends the run, since a reflector survives exceptions.
 
         Returns:
-            Whether everything is processed.
+            Whether everything was processed.
         """
         try:
             self._drain()
@@ -180,18 +165,37 @@ class Controller:
             self.stop()
         return self._failure is None
 
-    def _popping(
+    def _make_reflectors(self, source: Source[Any], config: ReflectorConfig) -> list[Reflector]:
+        parts = source.by_namespace()
+        if len(parts) > 1 and isinstance(self._queue, FIFO):
+            self._queue.expect_namespaces([namespace for namespace, _ in parts if namespace is not None])
+        # One resync of the queue covers the objects of every namespace.
+        configs = [config, *[replace(config, resync_period=0)] * (len(parts) - 1)]
+        return [
+            Reflector(
+                part,
+                self._queue,
+                name=self._name if namespace is None else f"{self._name}/{namespace}",
+                namespace=namespace,
+                process=self._processed,
+                on_processed=self._on_processed,
+                config=part_config,
+            )
+            for (namespace, part), part_config in zip(parts, configs, strict=True)
+        ]
+
+    def _make_pop(
         self,
         queue: Queue,
         process: Callable[[list[Delta], bool], object] | None,
         process_run: Callable[[Run], object] | None,
     ) -> Callable[[], None]:
-        """Returns a function that processes everything that is queued."""
+        """Returns the function that processes everything that is queued."""
         if process_run is not None and isinstance(queue, FIFO):
             timed_run = self._timed(process_run)
             return lambda: queue.take(timed_run)
         if process is None:
-            raise TypeError(f"process_run needs one of the project's own queues, not a {type(queue).__name__}")
+            raise TypeError(f"process_run needs an InOrderFIFO or a DeltaFIFO as queue, not a {type(queue).__name__}")
 
         def process_pairs(pairs: list[Pair]) -> None:
             for deltas, is_in_initial_list in pairs:
@@ -204,7 +208,7 @@ class Controller:
                 try:
                     queue.pop_batch(timed, timeout=0)
                 except (stdlib_queue.Empty, QueueClosedError):
-                    # Another thread has popped it. Or the process function itself has raised this.
+                    # Another thread has popped the last item, or the process function itself has raised this.
                     if self._failure is not None:
                         raise
                     return
@@ -227,7 +231,7 @@ class Controller:
         def run() -> None:
             try:
                 reflector.run(self._stop)
-            # As on the first reflector's thread: a cache of which one part is not read any more must not count as current.
+            # A cache must not count as current once a part of it has stopped. So all reflectors stop, and `run` raises this.
             except BaseException as error:
                 self._failure = error
                 self.stop()

@@ -1,7 +1,4 @@
-"""The least informer: a store, and one handler called on the thread that keeps it current.
-
-Comes in: a list-watch and a handler. Goes out: an `Indexer` and the `Controller` that runs it.
-"""
+"""The simplest informer: a store, and one handler that is called on the thread that keeps the store current."""
 
 from __future__ import annotations
 
@@ -16,14 +13,14 @@ from informer.cache.change import Change, unwrapped
 from informer.cache.indexer import Indexer
 from informer.controller.applier import Applier
 from informer.controller.controller import Controller
-from informer.controller.stored_source import stored_items
+from informer.controller.stored_source import stored_source
 from informer.handlers.handler import Handler, HandlerFunctions
 from informer.listwatch.lister_watcher import ListerWatcher
 from informer.listwatch.source import as_source
 from informer.objects.keys import meta_namespace_key
 from informer.queues.delta import Delta
 from informer.queues.in_order_fifo import InOrderFIFO
-from informer.rate_limited_log import LimitedLog
+from informer.rate_limited_log import rate_limited
 
 __all__ = ["new_informer"]
 
@@ -39,60 +36,60 @@ def new_informer(
     resync_period: float = 0,
     indexers: Mapping[str, Callable[[T], Iterable[str]]] | None = None,
 ) -> tuple[Indexer[T], Controller]:
-    """A store and the controller that keeps it current, calling one handler on the controller's own thread.
+    """Creates a store and the controller that keeps it current and calls one handler.
 
-    The store is ahead of the handler by no more than what came as one: an event, or a whole list. For several handlers,
-    threads of their own and everything else see `SharedInformer`.
+    The handler is called with the changes of one event or one list before the next one is stored. `SharedInformer` has
+    several handlers, each on its own thread.
 
     Args:
         lister_watcher: what to list and watch.
-        handler: an object with some of `on_add`, `on_update` and `on_delete`, or with `on_batch`. What it raises comes out
-            of `Controller.run`.
-        resync_period: seconds between two updates for every object without news, 0 for none.
-        indexers: index functions by index name; one that raises is logged, and its object left out of that index.
+        handler: an object with some of `on_add`, `on_update` and `on_delete`, or with `on_batch`. If it raises, the
+            controller's `run` ends with that exception.
+        resync_period: seconds between two resyncs, which call the handler with an update for every object; 0 for none.
+        indexers: index functions by index name. If one raises, the error is logged and the object is left out of that index.
 
     Returns:
-        The store, which is read-only, and the controller, to be run.
+        The store, to be read only, and the controller, whose `run` the caller calls.
 
     Raises:
-        TypeError: the handler has nothing to call.
+        TypeError: the handler has no function to call.
+
+    Threads: the handler is called on the thread of `Controller.run`, and on further ones if there are several namespaces.
 
     Source: client-go tools/cache NewIndexerInformer.
     """
     functions = HandlerFunctions(handler)
     source = as_source(lister_watcher)
     unwrap = source.unwrap
-    limited = LimitedLog(_log)
+    limited = rate_limited(_log)
 
     def index_failed(name: str, key: str, error: Exception) -> None:
-        limited.log(logging.ERROR, "index %s failed for %s", name, key, exc_info=error)
+        limited.error("index %s failed for %s", name, key, exc_info=error)
 
     indexer: Indexer[T] = Indexer(indexers=indexers or {}, unwrap=unwrap, on_index_error=index_failed)
-    told = _OneHandler(functions, unwrap, is_shown_syncs=resync_period > 0)
-    applier = Applier(indexer, told, meta_namespace_key, limited)
+    listener = _OneHandler(functions, unwrap, shows_syncs=resync_period > 0)
+    applier = Applier(indexer, listener, meta_namespace_key, limited)
 
-    # One delta at a time: the handler finds in the store the very state that it is called with.
+    # Called with one delta at a time, so that the handler finds in the store the state that it is called with.
     def process(deltas: list[Delta], is_in_initial_list: bool) -> None:
         applier.process((deltas, is_in_initial_list))
 
-    stored = stored_items(source, None, indexer.stored_if_same)
+    stored = stored_source(source, None, indexer.stored_if_same)
     return indexer, Controller(InOrderFIFO(), stored, process, resync_period=resync_period)
 
 
 class _OneHandler:
-    """`Listeners` of one handler, which is called at once."""
+    """The `Listeners` of a single handler, which is called at once."""
 
-    def __init__(
-        self, functions: HandlerFunctions, unwrap: Callable[[Any], Any] | None, *, is_shown_syncs: bool
-    ) -> None:
-        # Nobody joins later, so there is nothing to keep out while the handler runs.
+    def __init__(self, functions: HandlerFunctions, unwrap: Callable[[Any], Any] | None, *, shows_syncs: bool) -> None:
+        # The lock would exclude handlers that are added meanwhile. Here there are none.
         self.lock = nullcontext()
         self._functions = functions
         self._unwrap = unwrap
-        self._is_shown_syncs = is_shown_syncs
+        self._shows_syncs = shows_syncs
 
     def distribute(self, changes: Sequence[Change[Any]]) -> None:
-        shown = [change for change in changes if self._is_shown_syncs or not change.is_sync]
+        shown = [change for change in changes if self._shows_syncs or not change.is_sync]
         if self._unwrap is not None:
             shown = [unwrapped(change, self._unwrap) for change in shown]
         if self._functions.on_batch is not None:

@@ -1,8 +1,8 @@
-"""What an informer lists and watches, in the form in which it is stored.
+"""Turns what a list-watch gives into the form in which an informer stores it.
 
-Comes in: a user's or our own list-watch. Goes out: the same with every object transformed, and an object whose
-transform raises set aside as `Undecodable`, so that one bad object stops nothing. Where a list brings what is stored already,
-the stored object stands for it from the moment it is read: a relist of the same holds nothing twice.
+A user's transform is applied to every object. If it raises, an `Undecodable` takes the object's place, so that one bad object
+does not stop the informer. An object of a list that is stored already is replaced by the stored one as soon as it is parsed,
+so that a relist does not hold every object twice.
 """
 
 from __future__ import annotations
@@ -21,30 +21,30 @@ from watch.event import Event, EventType
 from watch.options import ListOptions
 from watch.watcher import Watcher, WatcherBase, puller
 
-__all__ = ["stored_items"]
+__all__ = ["stored_source"]
 
 _NOT_OBJECTS = frozenset({EventType.BOOKMARK, EventType.ERROR})
 
 Function = Callable[[Any], Any]
 
 
-def stored_items(source: Source[Any], transform: Function | None, known: Function) -> Source[Any]:
-    """Returns a source of what an informer stores.
+def stored_source(source: Source[Any], transform: Function | None, reuse_stored: Function) -> Source[Any]:
+    """Returns a source of objects in the form in which an informer stores them.
 
     Args:
-        source: a `ListWatch` gives its entries, any other source its objects as they come.
-        transform: the user's, called once per object with what the model gives; None for none.
-        known: returns the stored object in the same state as its argument, or else its argument. The cache may have changed
-            by the time the list is applied. That is harmless: either object is the state that the server listed.
+        source: what to list and watch. A `ListWatch` gives entries, any other source its objects unchanged.
+        transform: called once per object, with the object that users see; its result is stored. None for no transform.
+        reuse_stored: returns the stored object if it has the same state as the argument, or else the argument. The cache may
+            change before the list is applied. That is harmless: both objects have the state that the server listed.
     """
     transformed = None if transform is None else _transformer(transform, source.unwrap or unwrap)
 
     def listed(item: Any) -> Any:
         if transformed is not None:
             item = transformed(item)
-        return item if type(item) is Undecodable else known(item)
+        return item if type(item) is Undecodable else reuse_stored(item)
 
-    return _StoredItems(source.entries(listed), transformed, known)
+    return _StoredSource(source.entries(listed), transformed, reuse_stored)
 
 
 def _transformer(transform: Callable[[Any], Any], unwrap_item: Callable[[Any], Any]) -> Callable[[Any], Any]:
@@ -54,13 +54,13 @@ def _transformer(transform: Callable[[Any], Any], unwrap_item: Callable[[Any], A
         if type(item) is Object:
             name, namespace, uid, version = item.name, item.namespace, item.uid, item.resource_version
         else:
-            # Before the transform, which may change a user's object in place.
+            # Read before the transform, which may change the object in place.
             name, namespace, uid, version = _identity(item)
         try:
             result = transform(unwrap_item(item))
             if result is None:
-                raise TypeError("the transform returned None: what is to be stored is needed")
-        # Not even SystemExit of a user's function may end the thread that reads.
+                raise TypeError("the transform returned None: it must return the object to store")
+        # Not even a SystemExit raised by the transform may end the reader thread.
         except BaseException as error:
             return Undecodable(name, namespace, uid, version, _raw_of(item), _as_exception(error))
         if type(result) is Object and (result.uid, result.resource_version) == (uid, version):
@@ -94,34 +94,34 @@ def _raw_of(item: Any) -> bytes:
     return raw if isinstance(raw, bytes) else b""
 
 
-class _StoredItems(WrappedSource):
-    """A source behind functions on the objects of its watches.
+class _StoredSource(WrappedSource):
+    """A source whose watches give objects as they are stored.
 
     Args:
-        inner: the source.
-        transformed: applied to each object of a watch; None for none.
-        known: applied after it to the initial events of a watch list.
+        inner: the wrapped source; its lists give objects as they are stored already.
+        transformed: applied to each object of a watch; None for no transform.
+        reuse_stored: applied afterwards to the objects of a watch list's initial events.
     """
 
-    def __init__(self, inner: Source[Any], transformed: Function | None, known: Function) -> None:
+    def __init__(self, inner: Source[Any], transformed: Function | None, reuse_stored: Function) -> None:
         super().__init__(inner)
         self._transformed = transformed
-        self._known = known
+        self._reuse_stored = reuse_stored
 
     def for_namespace(self, namespace: str) -> Source[Any]:
-        return _StoredItems(self.inner.for_namespace(namespace), self._transformed, self._known)
+        return _StoredSource(self.inner.for_namespace(namespace), self._transformed, self._reuse_stored)
 
     def watch(self, options: ListOptions) -> Watcher[Any] | None:
         watcher = self.inner.watch(options)
         if watcher is not None and self._transformed is not None:
             watcher = _TransformedWatcher(watcher, self._transformed)
         if watcher is not None and options.send_initial_events:
-            watcher = _KnownAtFirst(watcher, self._known)
+            watcher = _ReusingWatcher(watcher, self._reuse_stored)
         return watcher
 
 
-class _PulledWatcher(WatcherBase):
-    """A watcher behind something that happens to its batches."""
+class _WrappedWatcher(WatcherBase):
+    """Base of a watcher that changes the batches of another."""
 
     def __init__(self, source: Watcher[Any], function: Function) -> None:
         self._source = source
@@ -134,8 +134,8 @@ class _PulledWatcher(WatcherBase):
         self._source.stop()
 
 
-class _TransformedWatcher(_PulledWatcher):
-    """A pulled watcher behind a function on its objects."""
+class _TransformedWatcher(_WrappedWatcher):
+    """Applies a function to the object of each event."""
 
     def next_batch(self, timeout: float | None = None) -> list[Event[Any]]:
         function = self._function
@@ -143,8 +143,8 @@ class _TransformedWatcher(_PulledWatcher):
         return [event if event[0] in _NOT_OBJECTS else Event(event[0], function(event[1])) for event in events]
 
 
-class _KnownAtFirst(_PulledWatcher):
-    """A pulled watcher whose initial events are behind a function on their objects."""
+class _ReusingWatcher(_WrappedWatcher):
+    """Applies a function to the objects of the initial events of a watch list."""
 
     _initial = True
 
@@ -152,11 +152,11 @@ class _KnownAtFirst(_PulledWatcher):
         events = self._pull(timeout)
         if not self._initial:
             return events
-        # What follows the end within its batch may go through the function too: it tells the same.
+        # Events after the end bookmark in its batch pass through the function, too. That is harmless.
         self._initial = not any(is_initial_events_end(event) for event in events)
-        return [self._known(event) if event[0] == EventType.ADDED else event for event in events]
+        return [self._reused(event) if event[0] == EventType.ADDED else event for event in events]
 
-    def _known(self, event: Event[Any]) -> Event[Any]:
+    def _reused(self, event: Event[Any]) -> Event[Any]:
         obj = event[1]
-        known = obj if type(obj) is Undecodable else self._function(obj)
-        return event if known is obj else Event(EventType.ADDED, known)
+        stored = obj if type(obj) is Undecodable else self._function(obj)
+        return event if stored is obj else Event(EventType.ADDED, stored)

@@ -1,7 +1,8 @@
-"""Makes the controller that keeps a cache current: source, queue, cache and listeners joined."""
+"""Creates the controller that keeps a cache current, from a source, a queue, the cache and its listeners."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -11,12 +12,12 @@ from informer.controller.controller import Controller
 from informer.listwatch.source import Source
 from informer.queues.delta_fifo import DeltaFIFO
 from informer.queues.in_order_fifo import InOrderFIFO
-from informer.rate_limited_log import LimitedLog
 from informer.reflector.config import ReflectorConfig
 
 __all__ = ["QueueKind", "make_controller"]
 
 QueueKind = Literal["in_order", "delta"]
+"""Which queue a controller uses: an `InOrderFIFO` or a `DeltaFIFO`."""
 
 
 def make_controller(
@@ -26,19 +27,19 @@ def make_controller(
     config: ReflectorConfig,
     *,
     queue: QueueKind,
-    log: LimitedLog,
+    log: logging.Logger,
     on_processed: Callable[[], object],
     name: str,
 ) -> Controller:
-    """Returns a controller that keeps a cache current; it is not running yet.
+    """Returns a controller that keeps a cache current and has not been started.
 
     Args:
         source: lists and watches objects in the form in which they are stored.
         indexer: the cache.
-        listeners: get the changes.
-        config: for the reflectors; its `key_func` returns a stored object's key.
-        queue: the queue between reading and applying.
-        log: for objects that cannot be stored.
+        listeners: receives the changes.
+        config: the options of the reflectors; its `key_func` returns a stored object's key.
+        queue: the kind of queue between the reflectors and the cache.
+        log: reports objects that cannot be stored.
         on_processed: called when a batch has been applied.
         name: for logs and thread names.
     """
@@ -53,7 +54,7 @@ def make_controller(
 
 
 class _StoredObjects:
-    """The cache as a `DeltaFIFO` reads it: in the form in which objects are stored."""
+    """The cache as the `KnownObjects` of a `DeltaFIFO`: objects in the form in which they are stored."""
 
     def __init__(self, indexer: Indexer[Any]) -> None:
         self.list_keys = indexer.list_keys

@@ -12,7 +12,7 @@ from typing import Any, Literal, Protocol, TypeVar
 from weakref import WeakKeyDictionary
 
 from informer.metrics.client import Metric, Sample
-from informer.reflector.counts import Tally
+from informer.reflector.counts import Summary
 
 __all__ = ["FAMILIES", "Family", "Histogram", "Reading", "UniqueNames", "label_value", "to_metrics"]
 
@@ -58,20 +58,20 @@ class Family:
     text: str
     labels: tuple[str, ...] = ("name",)
 
-    def of(self, value: float | Tally | Histogram, *labels: str) -> Reading:
+    def of(self, value: float | Summary | Histogram, *labels: str) -> Reading:
         """A reading: the metric's current value for these values of its labels."""
         return self, labels, value
 
-    def samples(self, labels: dict[str, str], value: float | Tally | Histogram) -> list[Sample]:
+    def samples(self, labels: dict[str, str], value: float | Summary | Histogram) -> list[Sample]:
         """The samples that a reading stands for.
 
         Args:
             labels: the labels' values by name.
-            value: a number, or a `Tally` for a summary, or a `Histogram` for a histogram.
+            value: a number, or a `Summary` for a summary, or a `Histogram` for a histogram.
         """
         if isinstance(value, (int, float)):
             return [Sample(self._sample_name, labels, value)]
-        if isinstance(value, Tally):
+        if isinstance(value, Summary):
             return [Sample(f"{self.name}_count", labels, value.count), Sample(f"{self.name}_sum", labels, value.total)]
         return self._histogram(labels, value)
 
@@ -89,7 +89,7 @@ class Family:
         return [*made, Sample(f"{self.name}_count", labels, so_far), Sample(f"{self.name}_sum", labels, value.total)]
 
 
-Reading = tuple[Family, tuple[str, ...], "float | Tally | Histogram"]
+Reading = tuple[Family, tuple[str, ...], "float | Summary | Histogram"]
 """A metric, the values of its labels, and its value."""
 
 _HANDLER = ("name", "handler")

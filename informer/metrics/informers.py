@@ -15,7 +15,7 @@ from informer.listwatch.source import as_source
 from informer.metrics import families
 from informer.metrics.families import Reading, label_value
 from informer.objects.object import Object
-from informer.reflector.counts import Tally
+from informer.reflector.counts import Summary
 from informer.reflector.reflector import Reflector
 from informer.shared.shared_informer import SharedInformer
 from informer.transport.credentials import shown_address
@@ -120,7 +120,7 @@ def _read_handlers(handlers: list[Registration], name: str) -> Iterator[Reading]
         by_name.setdefault(label_value(handler.name), []).append(handler)
     now = time.monotonic()
     for handler_name, same in by_name.items():
-        handled = Tally()
+        handled = Summary()
         handled.count = sum(each.calls for each in same)
         handled.total = sum(each.busy_seconds for each in same)
         busy_since = [since for each in same if (since := each.busy_since) is not None]
@@ -131,11 +131,11 @@ def _read_handlers(handlers: list[Registration], name: str) -> Iterator[Reading]
         yield families.HANDLER_ERRORS.of(sum(each.errors for each in same), name, handler_name)
 
 
-def _sum(tallies: list[Tally]) -> Tally:
-    if len(tallies) == 1:
-        return tallies[0]
-    total = Tally()
-    for tally in tallies:
-        total.count += tally.count
-        total.total += tally.total
+def _sum(summaries: list[Summary]) -> Summary:
+    if len(summaries) == 1:
+        return summaries[0]
+    total = Summary()
+    for summary in summaries:
+        total.count += summary.count
+        total.total += summary.total
     return total

@@ -1,4 +1,4 @@
-"""What passes through a queue: deltas; and the interface of queues."""
+"""Deltas, the items of a queue, and the interface of queues."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ R = TypeVar("R")
 
 
 class DeltaType(StrEnum):
-    """What happened to an object or, for the last three, to the whole resource.
+    """What happened to an object or, for the last three types, to the whole resource.
+
+    SYNC and SYNC_ALL are a resync: nothing has changed. REPLACED and REPLACED_ALL are a relist.
 
     Source: client-go tools/cache DeltaType.
     """
@@ -31,12 +33,12 @@ class DeltaType(StrEnum):
 
 
 class Delta(msgspec.Struct, gc=False, frozen=True):
-    """One change, as a reflector saw it.
+    """One change, as a reflector received it.
 
     Attributes:
         type: what happened.
-        object: the object's new state. For DELETED it may be a `DeletedFinalStateUnknown`; for REPLACED_ALL it is a
-            `ReplacedAll`, for BOOKMARK a resourceVersion (str), for SYNC_ALL None.
+        object: the object's new state, for DELETED its last state or a `DeletedFinalStateUnknown`. It is a `ReplacedAll` for
+            REPLACED_ALL, a resourceVersion (str) for BOOKMARK, and None for SYNC_ALL.
     """
 
     type: DeltaType
@@ -44,7 +46,13 @@ class Delta(msgspec.Struct, gc=False, frozen=True):
 
 
 class ReplacedAll(msgspec.Struct, gc=False, frozen=True):
-    """A complete list: all objects of the resource, or all objects of one namespace."""
+    """A complete list.
+
+    Attributes:
+        items: the objects.
+        resource_version: the list's resourceVersion.
+        namespace: the namespace whose objects these are; None if they are all objects of the resource.
+    """
 
     items: list[Any]
     resource_version: str
@@ -52,9 +60,9 @@ class ReplacedAll(msgspec.Struct, gc=False, frozen=True):
 
 
 class Queue(Protocol):
-    """What a reflector fills and a controller empties.
+    """A queue between a reflector, which fills it, and a controller, which empties it.
 
-    `process` is called without the queue's lock. For `has_synced`, popped items count as handled once `process` has returned.
+    `process` functions are called without the queue's lock. `has_synced` counts an item once its `process` has returned.
     """
 
     def add(self, obj: Any) -> None:
@@ -70,29 +78,29 @@ class Queue(Protocol):
         ...
 
     def replace(self, items: Iterable[Any], resource_version: str) -> None:
-        """Queues a complete list."""
+        """Queues a complete list: consumers treat known objects that it lacks as deleted."""
         ...
 
     def resync(self) -> None:
-        """Queues every object once more."""
+        """Queues every known object once more, for a resync."""
         ...
 
     def bookmark(self, resource_version: str) -> None:
-        """Notes that everything up to this resourceVersion was queued."""
+        """Queues a BOOKMARK: everything up to this resourceVersion was queued before it."""
         ...
 
     def pop(self, process: Callable[[list[Delta], bool], R], timeout: float | None = None) -> R:
-        """Waits for deltas and gives those of one key, or the oldest one, to `process`.
+        """Waits for deltas and passes the oldest to `process`: those of one key, or a single one, as the queue groups them.
 
         Args:
             process: called with (deltas, is_in_initial_list).
             timeout: the longest wait in seconds; None waits without limit, 0 does not wait.
 
         Returns:
-            What `process` returned.
+            The result of `process`.
 
         Raises:
-            queue.Empty: nothing was queued in time.
+            queue.Empty: nothing was queued within `timeout`.
             QueueClosedError: the queue is closed and empty.
         """
         ...
@@ -103,15 +111,15 @@ class Queue(Protocol):
         max_items: int = 1000,
         timeout: float | None = None,
     ) -> R:
-        """Works as `pop`, but gives `process` everything that is queued, at most `max_items` pairs, as one list."""
+        """Works as `pop`, but passes a list of all that is queued to `process`, at most `max_items` pairs."""
         ...
 
     def has_synced(self) -> bool:
-        """Returns whether the first list was handled."""
+        """Returns whether every item of the first list was processed."""
         ...
 
     def close(self) -> None:
-        """Makes waiting and later pops fail once the queue is empty. Idempotent."""
+        """Closes the queue. Pops take what is still queued, and then raise `QueueClosedError`. Idempotent."""
         ...
 
     def is_closed(self) -> bool:
@@ -124,40 +132,40 @@ class Queue(Protocol):
 
 
 class InitialSync:
-    """Counts down the items of a queue's first list, or of each namespace's if several reflectors fill the queue.
+    """Tracks whether the first list of a queue was processed: one list, or one list per namespace.
 
-    Threads: guarded by the queue's lock, except for `done`, which any thread may read.
+    Threads: callers hold the queue's lock, except for `done`, which any thread may read.
     """
 
     def __init__(self) -> None:
         self._one_list = True
         self._missing: set[str | None] = {None}
-        self._waiting = 0  # items of first lists that are not handled yet
+        self._waiting = 0  # queued items of first lists
 
     def expect(self, namespaces: Collection[str]) -> None:
-        """Waits for one list per namespace instead of one list."""
+        """Expects one first list per namespace instead of a single one."""
         self._one_list = False
         self._missing = set(namespaces)
 
     def added(self) -> None:
-        """Notes a single add, update or delete, which counts as an empty first list."""
+        """Records a single add, update or delete before the first list, which counts as an empty first list."""
         if self._one_list:
             self._missing.clear()
 
     def replaced(self, items: int, namespace: str | None) -> bool:
-        """Notes that a list was queued as `items` items; returns whether it was a first list."""
+        """Records that a list was queued as `items` items; returns whether it was a first list."""
         first = namespace in self._missing
         if first:
-            # In this order, so that a thread that reads `done` meanwhile never sees the list as neither missing nor waiting.
+            # In this order, so that a thread that reads `done` meanwhile finds the list either missing or waiting.
             self._waiting += items
             self._missing.discard(namespace)
         return first
 
     def handled(self, items: int) -> None:
-        """Notes that `items` items of first lists were handled."""
+        """Records that `items` items of first lists were processed."""
         self._waiting -= items
 
     @property
     def done(self) -> bool:
-        """Whether every first list was queued and handled."""
+        """Whether every first list was queued and processed."""
         return not self._missing and self._waiting == 0

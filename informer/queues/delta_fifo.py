@@ -14,7 +14,7 @@ __all__ = ["DeltaFIFO", "KnownObjects"]
 
 
 class KnownObjects(Protocol):
-    """The objects that the consumer of a `DeltaFIFO` has stored."""
+    """The cache of a `DeltaFIFO`'s consumer, as the queue reads it."""
 
     def list_keys(self) -> list[str]:
         """Returns all keys."""
@@ -32,16 +32,16 @@ class _Bookmark:
 
 
 class DeltaFIFO(FIFO):
-    """A queue of keys, each with the deltas since it was last popped.
+    """A queue of keys, each with its deltas since the last pop.
 
-    A key keeps the place of its first delta. A delete is not queued for an object that is unknown: one that is neither queued,
-    nor being processed, nor among the known objects. `informer.queues.delta.Queue` documents the methods.
+    A key keeps the place of its first delta. A delete of an unknown object is not queued: an object is known if it is queued,
+    being processed, or among the known objects. `informer.queues.delta.Queue` documents the methods.
 
     Args:
         key_func: returns an object's key.
-        known_objects: read, never changed, to find the objects that a list lacks and those that a resync shows. Its lock is
-            taken while this queue's is held.
-        emit_replaced: whether a listed object is a REPLACED delta; otherwise it is a SYNC, as in a resync.
+        known_objects: the consumer's cache; None for none. The queue reads it to find the objects that a list lacks and those
+            that a resync queues. It does so under its own lock, so that the cache's lock is always taken second.
+        emit_replaced: whether each object of a list is queued as REPLACED; otherwise as SYNC, as in a resync.
         transform: called with each object before it is queued; see `FIFO`.
         bookmark_replaces: whether each list is followed by a BOOKMARK with its resourceVersion.
 
@@ -66,9 +66,9 @@ class DeltaFIFO(FIFO):
         # By key, in the order in which the keys were queued. Guarded by _lock, as are the others.
         self._items: OrderedDict[Any, list[Delta]] = OrderedDict()
         self._initial_left: set[Any] = set()  # keys of first lists that are still queued
-        # What was popped and is being processed, by the id of the popped batch: the last delta of each key. The consumer has
-        # not stored these yet, so they count as known objects.
-        self._in_hand: dict[int, dict[Any, Delta]] = {}
+        # The last delta of each key that is being processed, by the id of the popped batch. The consumer has not stored these
+        # yet, so they count as known objects.
+        self._in_process: dict[int, dict[Any, Delta]] = {}
 
     def apply(self, deltas: Iterable[Delta]) -> None:
         """See `FIFO.apply`."""
@@ -84,7 +84,7 @@ class DeltaFIFO(FIFO):
             self._queued_locked()
 
     def replace(self, items: Iterable[Any], resource_version: str, namespace: str | None = None) -> None:
-        """See `Queue.replace`: queues a delta for each item, and a DELETED for each known object that the list lacks.
+        """See `Queue.replace`. Queues one delta per item, and a DELETED for each known object that the list lacks.
 
         Args:
             items: all objects that exist.
@@ -99,7 +99,7 @@ class DeltaFIFO(FIFO):
             for key, delta in zip(keys, deltas, strict=True):
                 self._queue_locked(key, delta)
                 queued[key] = None
-            for key, last_known in self._gone_locked(queued, namespace).items():
+            for key, last_known in self._missing_locked(queued, namespace).items():
                 self._queue_locked(key, Delta(DeltaType.DELETED, DeletedFinalStateUnknown(key, last_known)))
                 queued[key] = None
             if self._bookmark_replaces:
@@ -112,13 +112,13 @@ class DeltaFIFO(FIFO):
             self._queued_locked()
 
     def resync(self) -> None:
-        """See `Queue.resync`: queues a SYNC for each known object that has nothing queued."""
+        """See `Queue.resync`. Queues a SYNC for each known object without queued or unprocessed deltas."""
         if self._known is None:
             return
         with self._lock:
             for key in self._known.list_keys():
                 obj = self._known.get_by_key(key)
-                if obj is not None and key not in self._items and self._in_hand_locked(key) is None:
+                if obj is not None and key not in self._items and self._in_process_locked(key) is None:
                     self._queue_locked(key, Delta(DeltaType.SYNC, obj))
             self._queued_locked()
 
@@ -134,11 +134,11 @@ class DeltaFIFO(FIFO):
         pairs = [(deltas, key in left) for key, deltas in taken.items()]
         if left:
             left.difference_update(taken)
-        self._in_hand[id(pairs)] = {key: deltas[-1] for key, deltas in taken.items()}
+        self._in_process[id(pairs)] = {key: deltas[-1] for key, deltas in taken.items()}
         return pairs
 
     def _processed_locked(self, pairs: list[Pair]) -> None:
-        del self._in_hand[id(pairs)]
+        del self._in_process[id(pairs)]
 
     def _keys_of(self, deltas: Iterable[Delta]) -> list[Any]:
         key_func = self._key_func
@@ -152,11 +152,11 @@ class DeltaFIFO(FIFO):
                 keys.append(key_func(delta.object))
         return keys
 
-    def _in_hand_locked(self, key: Any) -> Delta | None:
-        return next((batch[key] for batch in self._in_hand.values() if key in batch), None)
+    def _in_process_locked(self, key: Any) -> Delta | None:
+        return next((batch[key] for batch in self._in_process.values() if key in batch), None)
 
     def _is_known_locked(self, key: Any) -> bool:
-        if key in self._items or self._in_hand_locked(key) is not None:
+        if key in self._items or self._in_process_locked(key) is not None:
             return True
         return self._known is not None and self._known.get_by_key(key) is not None
 
@@ -171,14 +171,14 @@ class DeltaFIFO(FIFO):
         else:
             waiting.append(delta)
 
-    def _gone_locked(self, listed: Collection[Any], namespace: str | None) -> dict[str, Any]:
+    def _missing_locked(self, listed: Collection[Any], namespace: str | None) -> dict[str, Any]:
         """Returns the known keys that a list lacks, each with its last known state."""
         states: dict[str, Any] = {}
         if self._known is not None:
             for key in self._known.list_keys():
                 if key not in listed:
                     states[key] = self._known.get_by_key(key)
-        for batch in self._in_hand.values():
+        for batch in self._in_process.values():
             for key, delta in batch.items():
                 if delta.type is DeltaType.DELETED:
                     states.pop(key, None)

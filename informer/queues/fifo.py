@@ -1,4 +1,4 @@
-"""What both queues share: one lock, popping in batches, and the count of what is left of the first list."""
+"""The base of both queues: one lock, pops in batches, and the progress of the first list."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ __all__ = ["BATCH_SIZE", "FIFO", "Pair", "Run"]
 R = TypeVar("R")
 
 BATCH_SIZE = 1000
+"""The most items that are taken in one batch."""
 
 Pair = tuple[list[Delta], bool]
-"""The deltas that were popped together, and whether they belong to the initial list."""
+"""The deltas that are popped together, and whether they belong to the initial list."""
 
 Run = tuple[list[Delta], bool]
 """Consecutive deltas, of any number of keys, and whether they belong to the initial list."""
@@ -34,19 +35,19 @@ class FIFO:
 
     Args:
         key_func: returns an object's key.
-        transform: called with each object before it is queued, never with a `DeletedFinalStateUnknown`. It is called once per
-            object. The exception: if it raises for one object of a batch, nothing of the batch is queued, and a caller that
-            queues the other objects again has them transformed again.
+        transform: called once with each object, before it is queued; never with a `DeletedFinalStateUnknown`. None for no
+            transform. If it raises for one object of a batch, nothing of the batch is queued. A caller that queues the other
+            objects again has them transformed again.
 
     Threads: any; `pop` and `pop_batch` block.
     """
 
     def __init__(self, key_func: Callable[[Any], str], transform: Callable[[Any], Any] | None) -> None:
-        # The default returns a str for certain, and is called for every event: it needs no check.
+        # Only a user's function needs the check that it returns a str, which costs time for every event.
         self._key_func = key_func if key_func is meta_namespace_key else partial(key_by, key_func)
         self._transform = transform
         self._lock = Lock()
-        self._filled = Monitor(self._lock)  # notified when something was queued, and when the queue is closed
+        self._filled = Monitor(self._lock)  # notified when something is queued, and when the queue is closed
         self._poppers = 0  # threads that wait in pop_batch; guarded by _lock
         self._initial = InitialSync()  # guarded by _lock
         self._closed = False  # guarded by _lock
@@ -68,11 +69,11 @@ class FIFO:
         self.apply((Delta(DeltaType.BOOKMARK, resource_version),))
 
     def apply(self, deltas: Iterable[Delta]) -> None:
-        """Queues a batch of adds, updates, deletes and bookmarks under one lock; nothing of it if it raises."""
+        """Queues a batch of adds, updates, deletes and bookmarks under one lock. If it raises, nothing is queued."""
         raise NotImplementedError
 
     def expect_namespaces(self, namespaces: Collection[str]) -> None:
-        """Makes `has_synced` wait for one list per namespace instead of one list; called before the first list."""
+        """Makes `has_synced` wait for one list per namespace instead of a single one. Call it before the first list."""
         with self._lock:
             self._initial.expect(namespaces)
 
@@ -102,12 +103,12 @@ class FIFO:
                 self._processed_locked(pairs)
 
     def take(self, process: Callable[[Run], object]) -> None:
-        """Gives everything that is queued to `process`, a batch at a time, without waiting.
+        """Passes everything that is queued to `process`, one batch at a time, without waiting.
 
-        This is the short way for a consumer that applies whole batches, as a controller does; `pop_batch` is the public one.
+        It is cheaper than `pop_batch`, and is for a consumer that applies whole batches, as a controller does.
 
         Args:
-            process: called with a `Run`, without the lock; once or more.
+            process: called with each `Run`, without the lock; not called if nothing is queued.
         """
         while len(self):
             with self._lock:
@@ -163,16 +164,16 @@ class FIFO:
             self._poppers -= 1
 
     def _queued_locked(self) -> None:
-        """Wakes the threads that wait for something to pop; a controller's reader pops by itself and never waits."""
+        """Wakes the threads that wait in `pop_batch`. In an informer there are none: its reader thread uses `take`."""
         if self._poppers:
             self._filled.notify_all()
 
     def _take_locked(self, max_items: int) -> list[Pair]:
-        """Removes the oldest, at most `max_items`."""
+        """Removes and returns the oldest pairs, at most `max_items`."""
         raise NotImplementedError
 
     def _processed_locked(self, pairs: list[Pair]) -> None:
-        """Called when what `_take_locked` returned has been processed."""
+        """Called once the pairs that `_take_locked` returned have been processed."""
 
     def _transformed(self, deltas: Sequence[Delta]) -> Sequence[Delta]:
         transform = self._transform

@@ -1,4 +1,4 @@
-"""The queue that keeps the server's order: one item per delta, and one for a whole relist."""
+"""The queue that keeps the order of arrival: one item per delta, and one item for a whole relist."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ __all__ = ["InOrderFIFO"]
 class InOrderFIFO(FIFO):
     """A queue of deltas in order of arrival, across all keys.
 
-    It never reads the cache: a relist is one REPLACED_ALL delta and a resync one SYNC_ALL, which the consumer compares with
-    what it has stored. `informer.queues.delta.Queue` documents the methods.
+    A relist is one REPLACED_ALL delta and a resync one SYNC_ALL delta. The consumer compares them with its cache, which the
+    queue never reads. `informer.queues.delta.Queue` documents the methods.
 
     Args:
         key_func: returns an object's key; used by `key_of` only.
@@ -32,9 +32,8 @@ class InOrderFIFO(FIFO):
         self, key_func: Callable[[Any], str] = meta_namespace_key, *, transform: Callable[[Any], Any] | None = None
     ) -> None:
         super().__init__(key_func, transform)
-        # Both are guarded by _lock. A first list waits in both.
-        self._items: deque[Delta] = deque()
-        self._first_lists: list[Delta] = []
+        self._items: deque[Delta] = deque()  # guarded by _lock
+        self._first_lists: list[Delta] = []  # those of _items that are a first list; guarded by _lock
 
     def apply(self, deltas: Iterable[Delta]) -> None:
         """See `FIFO.apply`."""
@@ -46,7 +45,7 @@ class InOrderFIFO(FIFO):
             self._queued_locked()
 
     def replace(self, items: Iterable[Any], resource_version: str, namespace: str | None = None) -> None:
-        """See `Queue.replace`: queues one REPLACED_ALL, whose object has `items`, `resource_version` and `namespace`.
+        """See `Queue.replace`. Queues one REPLACED_ALL delta, whose object is a `ReplacedAll`.
 
         Args:
             items: all objects that exist.
@@ -63,13 +62,13 @@ class InOrderFIFO(FIFO):
             self._queued_locked()
 
     def resync(self) -> None:
-        """See `Queue.resync`: queues one SYNC_ALL."""
+        """See `Queue.resync`. Queues one SYNC_ALL delta."""
         with self._lock:
             self._items.append(Delta(DeltaType.SYNC_ALL, None))
             self._queued_locked()
 
     def take(self, process: Callable[[Run], object]) -> None:
-        """See `FIFO.take`. While no first list is queued, there is nothing to group or to count."""
+        """See `FIFO.take`. As long as no first list is queued, this takes a faster way without grouping and counting."""
         while self._items:
             taken = None
             with self._lock:

@@ -1,1 +1,1 @@
-"""The loop that lists and watches one resource and puts what it sees into a queue or store."""
+"""The reflector: lists and watches one resource, and keeps a queue or store current."""

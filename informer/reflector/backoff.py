@@ -1,4 +1,4 @@
-"""The waits between failed tries."""
+"""The waits between failed attempts."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ __all__ = ["Backoff", "BackoffState"]
 
 @dataclass(frozen=True)
 class Backoff:
-    """How long to wait after each failure in a row.
+    """Exponential backoff with jitter: how long to wait after each failure in a row.
 
     Args:
-        initial: seconds after the first failure.
-        maximum: the wait stops growing at so many seconds.
-        factor: each wait is so many times the one before.
-        jitter: each wait, those that the server asks for too, is made longer by a random part of it, at most so many
-            times the wait (of a wait longer than `maximum`, so many times that).
-        reset: after so many seconds without a failure the next one counts as the first.
-        max_retry_after: of a server's wish (Retry-After) so many seconds at most are kept to, and then it is asked again.
+        initial: the wait after the first failure, in seconds.
+        maximum: the longest wait before jitter, in seconds.
+        factor: multiplies the wait after each failure.
+        jitter: the largest random extension, as a multiple of the wait. It also extends a server's Retry-After. The extension
+            never exceeds `jitter * maximum`.
+        reset: seconds without a failure after which the next one counts as the first.
+        max_retry_after: upper bound on Retry-After, in seconds; a longer one is cut to it.
 
     Raises:
-        ValueError: a value makes no sense.
+        ValueError: a value is out of range.
 
     Source: client-go tools/cache, the reflector's defaults.
     """
@@ -48,46 +48,44 @@ class Backoff:
 
 
 class BackoffState:
-    """Where in a `Backoff` one client stands. Pure: the time and the randomness are passed in.
+    """The next wait of one client that follows a `Backoff`. Pure: time and randomness are passed in.
 
     Args:
         backoff: the waits.
-        random: gives the jitter.
+        random: the source of jitter.
     """
 
     def __init__(self, backoff: Backoff, random: Random) -> None:
         self._backoff = backoff
         self._random = random
         self._next = backoff.initial
-        self._last: float | None = None  # when a wait was last asked for
+        self._last_failure: float | None = None
 
     def next(self, now: float, at_least: float = 0.0) -> float:
-        """The seconds to wait after a failure.
+        """Returns the seconds to wait after a failure, and makes the following wait longer.
 
         Args:
             now: when it failed, in seconds of a monotonic clock.
-            at_least: the server's wish, before jitter: those that it has told the same must not come back together.
+            at_least: the server's Retry-After, in seconds. It is extended by jitter, so that clients which the server has
+                given the same one do not return together.
         """
         backoff = self._backoff
-        if self._last is not None and now - self._last > backoff.reset:
+        if self._last_failure is not None and now - self._last_failure > backoff.reset:
             self._next = backoff.initial
-        self._last = now
+        self._last_failure = now
         wait = self._next
         self._next = min(wait * backoff.factor, backoff.maximum)
-        return self._spread(max(wait, min(at_least, backoff.max_retry_after)))
+        return self.pause(wait, at_least)
 
     def pause(self, seconds: float, at_least: float = 0.0) -> float:
-        """The seconds to wait where these are known, or where it is the server alone that says how long.
+        """Returns the seconds to wait when the caller knows them; the backoff does not grow.
 
         Args:
-            seconds: before jitter.
-            at_least: the server's wish, as of `next`.
+            seconds: the wait before jitter.
+            at_least: the server's Retry-After, in seconds.
         """
-        return self._spread(max(seconds, min(at_least, self._backoff.max_retry_after)))
-
-    def _spread(self, wait: float) -> float:
-        """A wait with its jitter."""
         backoff = self._backoff
+        wait = max(seconds, min(at_least, backoff.max_retry_after))
         if not backoff.jitter:
             return wait
         return wait + min(wait, backoff.maximum) * backoff.jitter * self._random.random()

@@ -1,4 +1,4 @@
-"""How a reflector lists and watches: every option, checked once, in one place."""
+"""The options of a reflector, validated once in one place."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from watch.request_scope import DEFAULT_MAX_LINE_BYTES, DEFAULT_MAX_OBJECTS
 if TYPE_CHECKING:
     from informer.reflector.reflector import Reflector
 
-__all__ = ["ReflectorConfig", "ReflectorOptions", "TuningOptions"]
+__all__ = ["ReflectorConfig", "ReflectorOptions", "TuningOptions", "config_from"]
 
 DEFAULT_PAGE_SIZE = 500
 
 
 class TuningOptions(TypedDict, total=False):
-    """The options of a reflector that users of an informer may set; see `ReflectorConfig`."""
+    """The options of a reflector that an informer accepts, too; `ReflectorConfig` documents them."""
 
     watch_list: bool | Literal["auto"]
     page_size: int
@@ -53,22 +53,23 @@ class ReflectorConfig:
     """The options of a `Reflector`, validated.
 
     Args:
-        watch_list: True streams the first list (WatchList, KEP-3157), False never does, "auto" does if the server and the
-            list-watch can.
+        watch_list: whether to get lists as a stream (WatchList, KEP-3157). "auto" does so if the list-watch supports it. If the
+            server does not, the reflector lists instead.
         page_size: objects per page of a list; 0 asks for everything in one page.
-        backoff: the waits between failed attempts; None is `Backoff()`.
-        watch_timeout: (shortest, longest) seconds after which the server is asked to end a watch; drawn anew for each watch.
+        backoff: the waits after failures; None is `Backoff()`.
+        watch_timeout: (shortest, longest) duration of a watch in seconds; the server is asked to end each watch after a random
+            time in this range.
         silence_timeout: seconds without a byte after which a watch is abandoned and resumed.
         max_line_bytes: the longest event or object, in bytes, that is accepted from a server.
-        max_objects: the most objects that are accepted from a server; None for no limit. A page counts as one at least.
-        clock: times resyncs and the waits within a round.
+        max_objects: the most objects that are accepted from a server; None for no limit. An empty page counts as one object.
+        clock: measures resync periods and the waits within a round.
         random: the source of jitter; None makes one.
         resync_period: seconds between two resyncs of the target; 0 for none.
         should_resync: called before each resync, and returns whether it is due; None always resyncs.
-        watch_error_handler: called with (reflector, error) when a round of listing and watching has failed; None logs.
-        on_undecodable: called with each object that does not decode; None logs.
+        watch_error_handler: called with (reflector, error) when a round of listing and watching has failed; None logs it.
+        on_undecodable: called with each object that does not decode; None logs it.
         key_func: returns an object's key.
-        expected_type: the class, or the (apiVersion, kind), that events' objects must have; None accepts any.
+        expected_type: the class or the (apiVersion, kind) of the objects; others in events are skipped. None accepts any.
 
     Raises:
         ValueError: a value is not allowed; the message names the option.
@@ -104,3 +105,17 @@ class ReflectorConfig:
             raise ValueError(f"resync_period must be 0 or more seconds, not {self.resync_period}")
         if self.max_objects is not None and self.max_objects < 1:
             raise ValueError(f"max_objects must be 1 or more, or None for no limit, not {self.max_objects}")
+
+
+def config_from(config: ReflectorConfig | None, options: ReflectorOptions) -> ReflectorConfig:
+    """Returns the given config, or else one made of options.
+
+    Raises:
+        TypeError: a config and options are given, or an option does not exist.
+        ValueError: an option has a value that is not allowed.
+    """
+    if config is None:
+        return ReflectorConfig(**options)
+    if options:
+        raise TypeError(f"pass a config or options, not both: {', '.join(options)}")
+    return config

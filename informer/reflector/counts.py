@@ -1,8 +1,4 @@
-"""What a reflector and the reading thread have done so far, counted for whoever shows it.
-
-Comes in: outcomes, on the thread that has them: once a request or a batch, never an event. Goes out: the counts, on any
-thread. Plain numbers without a lock: a reader may see one of two that belong together before the other.
-"""
+"""Counters of what a reflector has done, for metrics."""
 
 from __future__ import annotations
 
@@ -11,17 +7,17 @@ from typing import Literal
 
 from watch.errors import ApiError, as_api_error
 
-__all__ = ["ReflectorCounts", "Tally", "Verb", "kind_of"]
+__all__ = ["ReflectorCounts", "Summary", "Verb", "error_kind"]
 
 Verb = Literal["list", "watch", "follow", "store"]
-"""What failed: a list, a watch call, a watch that was open, or the cache's taking of a list."""
+"""What failed: a list, the call that opens a watch, an open watch, or storing a list."""
 
-# An error's causes; no chain of them is so long.
-_DEEPEST = 10
+# Bounds the walk along an error's causes, which may form a circle.
+_MAX_CAUSES = 10
 
 
-class Tally:
-    """How many there were and their sum, of which an average over any span can be made."""
+class Summary:
+    """The number and the sum of observed values, from which an average over any time span can be computed."""
 
     __slots__ = ("count", "total")
 
@@ -30,13 +26,17 @@ class Tally:
         self.total = 0.0
 
     def add(self, value: float) -> None:
-        """There is one more."""
+        """Adds an observed value."""
         self.count += 1
         self.total += value
 
 
 class ReflectorCounts:
-    """See the module."""
+    """Counts the lists, watches and errors of one reflector.
+
+    Threads: written on the reflector's thread once per request or batch, never per event; read on any thread. There is no
+    lock: a reader may see one of two related numbers before the other.
+    """
 
     __slots__ = (
         "_is_open",
@@ -53,37 +53,37 @@ class ReflectorCounts:
 
     def __init__(self) -> None:
         self.lists = 0
-        """Lists asked for in pages, or begun as a stream."""
-        self.list_seconds = Tally()
-        """How long those took that were complete, waits between tries of a page included."""
-        self.list_items = Tally()
-        """How many objects these brought."""
+        """Paged lists that were requested and watch lists that were opened."""
+        self.list_seconds = Summary()
+        """The seconds from the first request of each stored list to its last object, waits for retries of a page included."""
+        self.list_items = Summary()
+        """The number of objects in each stored list."""
         self.relists = 0
         """Lists stored after the first."""
         self.reconnects = 0
-        """Watches opened where another was open before, with no list between them."""
-        self.watch_seconds = Tally()
-        """How long watches were open that have ended."""
-        self.watch_events = Tally()
-        """How many events these brought, bookmarks included."""
+        """Watches opened after another watch, with no list in between."""
+        self.watch_seconds = Summary()
+        """The seconds for which each watch that has ended was open."""
+        self.watch_events = Summary()
+        """The number of events of each watch that has ended, bookmarks included."""
         self.errors: dict[tuple[Verb, str], int] = {}
-        """How often each kind of thing went wrong; see `kind_of`."""
+        """The number of errors by verb and `error_kind`."""
         self._is_open = False
-        self._watch_due = False  # a list was stored, whose watch is still to come
+        self._watch_due = False  # a list was stored, and its watch is not open yet
 
     def list_complete(self, seconds: float, items: int) -> None:
-        """A list was stored."""
+        """Counts a list that was stored."""
         self.relists += self.list_seconds.count > 0
         self.list_seconds.add(seconds)
         self.list_items.add(items)
-        # One that was streamed goes on as its own watch.
+        # An open watch here is a watch list, which continues as the list's watch.
         self._watch_due = not self._is_open
 
     def watch_opened(self, *, with_list: bool) -> None:
-        """A watch call was answered.
+        """Counts a watch that was opened.
 
         Args:
-            with_list: it begins with the present state.
+            with_list: whether it is a watch list, which begins with the present state.
         """
         self._is_open = True
         if with_list:
@@ -93,46 +93,51 @@ class ReflectorCounts:
             self._watch_due = False
 
     def watch_ended(self, seconds: float, events: int) -> None:
-        """A watch has ended; nothing is counted where none was open."""
+        """Counts the end of a watch; does nothing if no watch was open."""
         if self._is_open:
             self._is_open = False
             self.watch_seconds.add(seconds)
             self.watch_events.add(events)
 
     def failed(self, verb: Verb, kind: str) -> None:
-        """Something went wrong."""
+        """Counts an error.
+
+        Args:
+            verb: what failed.
+            kind: the error's `error_kind`, or "silence" for a watch that was abandoned as silent.
+        """
         key = (verb, kind)
         self.errors[key] = self.errors.get(key, 0) + 1
 
 
-def kind_of(error: BaseException) -> str:
-    """One of few words for an error: the status of a server's answer, or what kept the answer from coming.
+def error_kind(error: BaseException) -> str:
+    """Returns a label for an error. The set of labels is small, whatever a server answers.
 
     Returns:
-        "410" and the like, "decode", "refused", "tls", "timeout", "connection", or "other".
+        The status of a server's answer, such as "410", or else "decode", "refused", "tls", "timeout", "connection" or "other".
     """
     answer = as_api_error(error)
     if answer is not None:
-        return _kind_of_answer(answer)
+        return _answer_kind(answer)
     cause: BaseException | None = error
-    for _ in range(_DEEPEST):
+    for _ in range(_MAX_CAUSES):
         if cause is None:
             break
         if isinstance(cause, ssl.SSLError):
             return "tls"
         cause = cause.__cause__ or cause.__context__
-    for kind, word in ((ConnectionRefusedError, "refused"), (TimeoutError, "timeout"), (OSError, "connection")):
+    for kind, label in ((ConnectionRefusedError, "refused"), (TimeoutError, "timeout"), (OSError, "connection")):
         if isinstance(error, kind):
-            return word
+            return label
     return "other"
 
 
-def _kind_of_answer(answer: ApiError) -> str:
+def _answer_kind(answer: ApiError) -> str:
     if answer.is_expired:
         return "410"
     if answer.is_too_many_requests:
         return "429"
     if any(cause.get("reason") == "ClientWatchDecoding" for cause in answer.causes):
         return "decode"
-    # A server may answer with any number: there are only so many kinds.
+    # A status outside of this range is arbitrary input, and must not add labels without bound.
     return str(answer.status) if 400 <= answer.status <= 599 else "other"

@@ -1,4 +1,4 @@
-"""Turns a watch's events into a queue's deltas, one batch at a time. No I/O."""
+"""Turns the events of a watch into deltas, one batch at a time. No I/O."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from typing import Any
 from informer.objects.entry import Undecodable
 from informer.objects.keys import DeletedFinalStateUnknown, annotations_of, version_of
 from informer.queues.delta import Delta, DeltaType
-from informer.rate_limited_log import LimitedLog
+from informer.rate_limited_log import rate_limited
 from watch.errors import ApiError
 from watch.event import Event, EventType
 
 __all__ = [
     "Batch",
     "EventReader",
-    "expectation",
     "is_initial_events_end",
     "status_error",
+    "type_check",
     "version_after",
 ]
 
@@ -34,13 +34,13 @@ _INITIAL_EVENTS_END = "k8s.io/initial-events-end"
 
 
 class Batch:
-    """What a batch of events amounts to.
+    """The result of reading a batch of events.
 
     Attributes:
         deltas: the changes, in order.
-        resource_version: the version that they lead to; "" if the events tell none.
-        growth: by how many objects the resource has grown.
-        error: what ends the watch; None if it goes on.
+        resource_version: the version up to which everything was seen; "" if the events do not tell.
+        growth: the number of added objects minus the number of deleted objects.
+        error: the error that ends the watch; None if it continues.
     """
 
     __slots__ = ("deltas", "error", "growth", "resource_version")
@@ -57,8 +57,8 @@ class EventReader:
 
     Args:
         begun_at: the version from which the watch was requested. From "" or "0" a watch begins with the present state, as ADDED
-            events in arbitrary order. None of these tells up to which version everything was seen.
-        is_expected: returns whether an object is of the right type; None accepts all.
+            events in arbitrary order. Their versions do not tell up to which version everything was seen.
+        is_expected: returns whether an object is of the requested type; others are skipped. None accepts all.
         on_undecodable: called with each object that did not decode.
     """
 
@@ -72,18 +72,18 @@ class EventReader:
         self._in_order = begun_at not in ("", "0")
         self._is_expected = is_expected
         self._on_undecodable = on_undecodable
-        self._limited = LimitedLog(_log)
+        self._limited = rate_limited(_log)
         self.skipped = 0
-        """The number of objects of another type than expected."""
+        """The number of skipped objects, which are of another type than requested."""
 
     def read(self, events: Sequence[Event[Any]]) -> Batch:
-        """Reads a batch, up to the first event that ends the watch."""
+        """Reads a batch, up to the first event that ends the watch: an ERROR event, or an event of an unknown type."""
         deltas: list[Delta] = []
         append = deltas.append
         is_expected = self._is_expected
         error: ApiError | None = None
         growth = 0
-        # The first delta that may tell the version; -1 while none may.
+        # The index of the first delta whose version counts; -1 as long as none does.
         first = 0 if self._in_order else -1
         for kind, obj in events:
             delta_type = _DELTA_TYPES.get(kind)
@@ -108,14 +108,14 @@ class EventReader:
         return Batch(deltas, _last_version(deltas, first) if first >= 0 else "", growth, error)
 
     def _left_out(self, obj: Undecodable, *, in_order: bool) -> list[Delta]:
-        """Reports an object that did not decode; it leaves the cache, and its version counts as seen."""
+        """Reports an object that did not decode. The deltas remove it from the cache, and its version counts as seen."""
         self._on_undecodable(obj)
-        gone = [Delta(DeltaType.DELETED, DeletedFinalStateUnknown(_key_of(obj), None))] if obj.name else []
-        return gone + _bookmark(obj.resource_version) if in_order else gone
+        deletes = [Delta(DeltaType.DELETED, DeletedFinalStateUnknown(_key_of(obj), None))] if obj.name else []
+        return deletes + _bookmark(obj.resource_version) if in_order else deletes
 
     def _skip(self, obj: Any) -> None:
         self.skipped += 1
-        self._limited.log(logging.WARNING, "skipped an object of another type than requested: %s", _described(obj))
+        self._limited.warning("skipped an object of another type than requested: %s", _describe(obj))
 
 
 def _last_version(deltas: Sequence[Delta], first: int) -> str:
@@ -132,7 +132,7 @@ def version_after(delta: Delta) -> str:
 
 
 def is_initial_events_end(event: Event[Any]) -> bool:
-    """Returns whether an event is the bookmark that ends the initial events."""
+    """Returns whether an event is the end bookmark of a watch list's initial events."""
     if event.type != EventType.BOOKMARK:
         return False
     try:
@@ -142,14 +142,14 @@ def is_initial_events_end(event: Event[Any]) -> bool:
 
 
 def status_error(obj: Any) -> ApiError:
-    """Returns the error that an ERROR event's object describes, whatever its shape."""
+    """Returns the error that the object of an ERROR event describes; an object of any shape is accepted."""
     if isinstance(obj, ApiError):
         return obj
     if isinstance(obj, Mapping):
         return ApiError.from_status(obj)
     fields = {name: getattr(obj, name, None) for name in ("code", "reason", "message", "details")}
     if any(value is not None for value in fields.values()):
-        # The official client's V1Status.
+        # A V1Status of the official client.
         retry_after = getattr(fields["details"], "retry_after_seconds", None)
         return ApiError.from_status(fields, retry_after=float(retry_after) if isinstance(retry_after, int) else None)
     return ApiError(500, "InternalError", f"the watch reported an error as a {type(obj).__name__}, not as a Status")
@@ -167,8 +167,12 @@ def _key_of(obj: Undecodable) -> str:
     return f"{obj.namespace}/{obj.name}" if obj.namespace else obj.name
 
 
-def expectation(expected: type | tuple[str, str] | None) -> Callable[[Any], bool] | None:
-    """Returns a function that checks an object's class, or its (apiVersion, kind); None if any object is expected."""
+def type_check(expected: type | tuple[str, str] | None) -> Callable[[Any], bool] | None:
+    """Returns a function that checks an object's type.
+
+    Args:
+        expected: a class, or an (apiVersion, kind). If it is None, so is the result: every object is accepted.
+    """
     if expected is None:
         return None
     if isinstance(expected, type):
@@ -182,6 +186,6 @@ def _kind_of(obj: Any) -> tuple[Any, Any]:
     return getattr(obj, "api_version", None), getattr(obj, "kind", None)
 
 
-def _described(obj: Any) -> str:
+def _describe(obj: Any) -> str:
     api_version, kind = _kind_of(obj)
     return f"{api_version}, Kind={kind}" if kind else type(obj).__name__

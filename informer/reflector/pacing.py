@@ -1,11 +1,4 @@
-"""One after another: how the requests of many informers to one server are spread in time.
-
-Comes in: a request that is due. Goes out: the seconds to wait before it. When a factory starts, or when a server that was
-restarted has cut every watch at the same moment, the first few requests go at once and each further one a moment later. Whoever
-is alone never waits.
-
-Threads: any; each caller waits by itself.
-"""
+"""Spreads the requests of many informers to one server over time."""
 
 from __future__ import annotations
 
@@ -14,65 +7,70 @@ from weakref import WeakValueDictionary
 
 from watch.concurrency import Lock, in_forked_child
 
-__all__ = ["Pace", "pace_of"]
+__all__ = ["Pacer", "pacer_for"]
 
-# A server answers a watch of a few objects within a millisecond of its CPU; a priority level of its flow control has some
-# tens of seats.
-_PER_SECOND = 200.0
-_AT_ONCE = 10
+# A server answers a watch of a few objects with about a millisecond of CPU time, and a priority level of its flow control
+# has some tens of seats.
+_QPS = 200.0
+_BURST = 10
 
 
-class Pace:
-    """Gives out turns, evenly spaced where they are asked for faster than that. The time is passed in.
+class Pacer:
+    """A rate limiter that all informers of one server share: a short burst goes at once, then requests are evenly spaced.
+
+    It matters when a factory starts many informers, or when a restarted server has cut every watch at the same moment. A lone
+    informer never waits. Time is passed in.
 
     Args:
-        per_second: so many turns in a second.
-        at_once: so many without a wait, after a time in which nobody asked.
+        qps: requests per second.
+        burst: requests that go at once after a quiet time.
 
-    Source: client-go util/flowcontrol, which paces a client's requests (by default 5 a second, 10 at once).
+    Threads: any; does not block. Each caller waits by itself.
+
+    Source: client-go util/flowcontrol, which limits a client's requests (by default to 5 per second, 10 at once).
     """
 
-    def __init__(self, *, per_second: float = _PER_SECOND, at_once: int = _AT_ONCE) -> None:
-        self._interval = 1.0 / per_second
-        self._ahead = (at_once - 1) * self._interval
+    def __init__(self, *, qps: float = _QPS, burst: int = _BURST) -> None:
+        self._interval = 1.0 / qps
+        self._burst_seconds = (burst - 1) * self._interval
         self._lock = Lock()
-        self._next = float("-inf")  # the even time of the next turn; guarded by _lock
+        self._next = float("-inf")  # when the next request is due at an even rate; guarded by _lock
 
-    def turn(self, now: float) -> float:
-        """Takes a turn; returns the seconds until it comes, 0.0 for at once.
+    def reserve(self, now: float) -> float:
+        """Reserves the next request; returns the seconds to wait before it, 0.0 for at once.
 
         Args:
-            now: seconds of a monotonic clock, the same for all.
+            now: seconds of a monotonic clock, the same for all callers.
         """
         with self._lock:
-            even = max(now, self._next)
-            self._next = even + self._interval
-        return max(0.0, even - now - self._ahead)
+            due = max(now, self._next)
+            self._next = due + self._interval
+        return max(0.0, due - now - self._burst_seconds)
 
 
-# For as long as one of a server's reflectors lives; guarded by _lock.
-_paces: WeakValueDictionary[str, Pace] = WeakValueDictionary()
+# A pacer lives as long as a reflector of its server refers to it; guarded by _lock.
+_pacers: WeakValueDictionary[str, Pacer] = WeakValueDictionary()
 _lock = Lock()
 
 
-def pace_of(server: Any) -> Pace | None:
-    """The pace of a server, which all that ask it share; None where nobody knows which it is.
+def pacer_for(server: Any) -> Pacer | None:
+    """Returns the pacer of a server; None if the server is unknown.
 
     Args:
-        server: what tells it from others, a string; of anything else nothing is known.
+        server: a string that identifies the server. Any other value means that it is unknown.
     """
     if not isinstance(server, str):
         return None
     with _lock:
-        pace = _paces.get(server)
-        if pace is None:
-            pace = _paces[server] = Pace()
-        return pace
+        pacer = _pacers.get(server)
+        if pacer is None:
+            pacer = _pacers[server] = Pacer()
+        return pacer
 
 
 @in_forked_child
 def _forget_after_fork() -> None:
-    """The lock may have been held when the child was made, and so may a pace's."""
+    # Another thread of the parent may have held this lock, or a pacer's, at the moment of the fork.
     global _lock  # noqa: PLW0603
     _lock = Lock()
-    _paces.clear()
+    _pacers.clear()

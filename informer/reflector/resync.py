@@ -1,7 +1,4 @@
-"""Shows everything again, every so often.
-
-Comes in: a period and a function. Goes out: calls of the function, on a thread of its own that exists while there is a period.
-"""
+"""Calls the target's resync once per period."""
 
 from __future__ import annotations
 
@@ -11,40 +8,44 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
-from informer.rate_limited_log import LimitedLog
 from watch.clock import Clock
 from watch.concurrency import Worker, on_set
 
-__all__ = ["Resyncs"]
+__all__ = ["ResyncTimer"]
 
 
-class Resyncs:
-    """Calls `resync` each `period`, while its `with` block lasts and `stop` is not set. One that fails is the last.
+class ResyncTimer:
+    """Calls `resync` every `period` seconds, while its `with` block lasts and until `stop` is set.
+
+    If `resync` or `should_resync` raises, the error is logged and the timer ends.
 
     Args:
-        resync: called each period; None, as a period of 0, calls nothing.
-        period: seconds.
-        wanted: asked before each call; None always wants one.
-        clock: counts the seconds.
-        stop: ends it.
-        name: of the thread, and for logs.
-        limited: logs.
+        resync: called once per period; None for no resyncs.
+        period: seconds; 0 for no resyncs.
+        should_resync: called before each resync, and returns whether it is due; None always resyncs.
+        clock: measures the period.
+        stop: ends the resyncs.
+        name: the reflector's, for the thread's name and for logs.
+        limited: the reflector's log.
+
+    Threads: `resync` and `should_resync` are called on a thread that exists only if there are resyncs. Leaving the `with`
+    block joins it.
     """
 
     def __init__(
         self,
         resync: Callable[[], object] | None,
         period: float,
-        wanted: Callable[[], bool] | None,
+        should_resync: Callable[[], bool] | None,
         *,
         clock: Clock,
         stop: threading.Event,
         name: str,
-        limited: LimitedLog,
+        limited: logging.Logger,
     ) -> None:
         self._resync = resync
         self._period = period
-        self._wanted = wanted
+        self._should_resync = should_resync
         self._clock = clock
         self._stop = stop
         self._name = name
@@ -68,10 +69,10 @@ class Resyncs:
         withdraw = on_set(self._stop, self._ended.set)
         try:
             while not self._clock.wait(self._ended, self._period):
-                if self._resync is not None and (self._wanted is None or self._wanted()):
+                if self._resync is not None and (self._should_resync is None or self._should_resync()):
                     self._resync()
         # Source: client-go's reflector ends its resyncs in the same way.
         except Exception as error:
-            self._limited.log(logging.ERROR, "%s: the resync failed", self._name, exc_info=error)
+            self._limited.error("%s: a resync failed: no more resyncs", self._name, exc_info=error)
         finally:
             withdraw()

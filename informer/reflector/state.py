@@ -1,32 +1,58 @@
-"""What a reflector asks next, after which outcome. Pure: no I/O, no clock, no randomness.
+"""Decides what a reflector requests next, after each outcome of a request. Pure: no I/O, no clock, no randomness.
 
-States, and the request of each:
+A reflector works in rounds: list, then watch until something ends the round. Each state (`Step`) stands for one request,
+or for the end of the round:
 
-    LIST        a page of a list, at `resource_version`, with `limit` and `continue_`
+    LIST        a page of a list
     WATCH_LIST  a watch that begins with the present state (KEP-3157)
-    WATCH       a watch from `last_resource_version`
+    WATCH       a watch from the last version seen
+    FAILED      end of the round with an error: report it, back off, begin a new round
+    ENDED       end of the round without an error: back off, begin a new round
 
-Rules (client-go tools/cache reflector.go, unless another source is named):
+The next state after an error, by the state in which it came. WATCH has two columns: the call that opens the watch, and an
+ERROR event of an open watch. "again" is the same request after the backoff's next wait.
 
- 1. The first list asks for "0" (any state), every later one for the last resourceVersion seen, so that a server that lags
-    behind cannot take the cache back in time.
- 2. A list or a watch list whose version is expired (410) or ahead of the server is asked again at once for the newest
-    state (""); a success ends that.
- 3. A page whose continue token is expired: the whole list without a limit, at the version first asked for.
- 4. Pages have a limit when the version is "0" or "", or once a list at "0" came in pages (a server without watch cache).
- 5. A complete list is followed by a watch from its version; that goes on from the last version seen for as long as it ends
-    normally, without another list.
- 6. A watch list that the server refuses, or whose end bookmark does not come in time, is not tried again: lists and
-    watches take its place. One that ends before the bookmark is asked again, twice. 429 and a broken connection: wait,
-    again. Any other failure: a list takes its place in this round, as soon as the server wishes.
- 7. A watch call that fails with 429 or because nobody is there: wait, and the same again. Any other failure of the call,
-    and any other error within the stream, ends the round: wait, and list again at the last version.
- 8. A watch that ends within a second without an event has failed: it may be refused politely for ever. From the third
-    in a row that brought nothing, or ended within a second, a short pause comes before the next; it grows with each
-    that ends so soon.
- 9. Silence is neither: the watch is given up and asked again from the last version.
-10. The beginning of a round, a watch after a watch and whatever comes after a wait is paced where many ask the same server;
-    what follows at once on another answer is not: a list's pages, the watch after a list, a list in place of a watch list.
+    error                LIST               WATCH_LIST                      WATCH, call            WATCH, event
+    decided in           `list_failed`      `watch_list_failed`             `watch_call_failed`    `watch_error`
+
+    410 Expired          LIST at once;      WATCH_LIST at once; rule 2      FAILED                 ENDED
+                         rules 2 and 3
+    version is ahead     LIST; rule 2       WATCH_LIST at once; rule 2      FAILED                 ENDED
+    429                  FAILED             again                           again                  again
+    refused connection   FAILED             again                           again                  -
+    broken connection    FAILED             LIST                            again                  -
+    400, 405, 406, 415,  FAILED             LIST, never WATCH_LIST again    FAILED                 ENDED
+    422, 501
+    another status       FAILED             LIST                            FAILED                 ENDED
+    another exception    FAILED             LIST, never WATCH_LIST again    FAILED                 -
+
+So after a 410 of a watch, the new round lists at the last version. If that has expired too, rule 2 asks for the newest
+state. The server's Retry-After is the least wait before the next request, unless that is made "at once".
+
+Rules (from client-go tools/cache reflector.go, unless another source is named):
+
+ 1. The first list asks for version "0" (any state that the server has cached), every later one for the last version seen.
+    A server that lags behind can therefore not take the cache back in time.
+ 2. A list or watch list whose version is expired (410) or ahead of the server is requested again at once, for the newest
+    state (""). Every list asks for that until one is stored. If the newest state is refused in the same way, a list fails
+    the round, and a watch list backs off.
+ 3. If a continue token is expired (410), the whole list is requested in one page, at the version first asked for.
+ 4. A list is paged if it asks for "0" or "", or once a list at "0" came in several pages (a server without a watch cache).
+    A page size other than the default pages every list, and a page size of 0 none.
+ 5. A stored list is followed by a watch from its version. After a watch that ends normally, the next one resumes from the
+    last version seen, without a list.
+ 6. The reflector changes from watch lists to lists for good if the server does not support them, if the end bookmark does
+    not come in time, or if watch lists end before it: three in a row, or one that lasted 60 seconds. Until then, such a
+    watch list is requested again after the backoff's wait.
+ 7. A watch whose call fails with 429 or by a failed connection is requested again from the same version, after the
+    backoff's wait. Any other failure of the call ends the round, as does any ERROR event but 429.
+ 8. A watch that ends within a second without an event ends the round: the server may refuse to watch in this way for ever.
+    A watch that brought nothing, or ended within a second, is unproductive. From the third of these in a row, a pause of
+    0.1 seconds comes before the next watch. It doubles, up to 5 seconds, with each further one, if that ended within a second.
+ 9. A silent watch is abandoned and requested again from the last version at once. It is not a failure.
+10. A request is paced among those of other informers of the same server (`Pacer`) if it begins a round, follows a wait, or
+    is a watch after a watch. A request that another answer leads to at once is not: a list's next page, the watch after a
+    list, a list in place of a watch list.
 """
 
 from __future__ import annotations
@@ -42,26 +68,29 @@ __all__ = ["Next", "ReflectorState", "Step", "is_paced"]
 
 
 class Step(Enum):
-    """What to do next."""
+    """What a reflector does next: a request, or the end of the round."""
 
     LIST = auto()
+    """Request a page of a list."""
     WATCH_LIST = auto()
+    """Request a watch that begins with the present state (KEP-3157)."""
     WATCH = auto()
+    """Request a watch from the last version seen."""
     FAILED = auto()
-    """The round has ended with an error: tell it, wait, and begin a new round."""
+    """The round has ended with an error: report it, back off, begin a new round."""
     ENDED = auto()
-    """The round has ended without one: wait, and begin a new round."""
+    """The round has ended without an error: back off, begin a new round."""
 
 
 @dataclass(frozen=True)
 class Next:
-    """What to do next, and whether to wait before.
+    """The next step, and the wait before it.
 
     Args:
-        step: what.
-        wait: whether the backoff's next wait comes first.
-        pause: seconds to wait first where the backoff is not asked.
-        at_least: the server's wish: the wait, or the pause, is at least so many seconds.
+        step: what to do.
+        wait: whether to wait first as the backoff says, which makes its next wait longer.
+        pause: seconds to wait first without the backoff.
+        at_least: the server's Retry-After in seconds, the least that `wait` or `pause` amounts to.
     """
 
     step: Step
@@ -71,40 +100,46 @@ class Next:
 
     @property
     def waits(self) -> bool:
-        """Whether there is anything to wait for."""
+        """Whether a wait comes before the step."""
         return self.wait or self.pause > 0 or self.at_least > 0
 
 
 def is_paced(before: Step | None, following: Next) -> bool:
-    """Whether a request takes its turn among those of other informers (rule 10).
+    """Returns whether a request is paced among those of other informers of the same server (rule 10).
 
     Args:
-        before: the round's last request, None at its beginning.
-        following: what comes now.
+        before: the round's last request; None if there was none yet.
+        following: the request.
     """
     if before is None or following.waits:
         return True
     return following.step is Step.WATCH and before is not Step.LIST
 
 
-# Source: client-go VeryShortWatchError.
+# Rule 8; seconds. Source: client-go VeryShortWatchError.
 _SHORT_WATCH = 1.0
-_LEAST_PAUSE = 0.1
-_MOST_PAUSE = 5.0
-_PAUSE_FROM = 3
-# So many watch lists in a row may end before their bookmark; one that lasted so long will not do better the next time.
-_UNFINISHED = 3
+_MIN_PAUSE = 0.1
+_MAX_PAUSE = 5.0
+_PAUSE_FROM = 3  # unproductive watches in a row
+# Rule 6. A watch list that lasted this many seconds without its end bookmark will not do better the next time.
+_MAX_UNFINISHED = 3
 _LONG_WATCH_LIST = 60.0
-# The server does not know watch lists, or not for this resource: asking again leads nowhere.
+# The server does not support watch lists, or not for this resource.
 _REFUSALS = frozenset({400, 405, 406, 415, 422, 501})
 
 
 class ReflectorState:
-    """See the module.
+    """The state of a reflector: what it has seen, and what it may still ask for.
+
+    `begin` gives the first step of a round. The caller then makes the request of that step with the options returned by
+    `list_options`, `watch_list_options` or `watch_options`, and reports the outcome, which returns the next step. The
+    module's docstring states the rules.
 
     Args:
         watch_list: whether to begin with a watch list.
-        page_size: objects a page; 0 asks for no pages. Any but the default is kept to always, not only as rule 4 says.
+        page_size: objects per page; 0 asks for everything in one page. The default is used only where rule 4 says.
+
+    Threads: one at a time; `last_resource_version` may be read on any.
     """
 
     def __init__(self, *, watch_list: bool, page_size: int) -> None:
@@ -112,35 +147,35 @@ class ReflectorState:
         """The version up to which everything was seen; "" before the first list."""
         self._watch_list = watch_list
         self._page_size = page_size
-        self._newest = False  # rule 2: the last version is not to be had
-        self._paginated = page_size != DEFAULT_PAGE_SIZE  # rule 4
-        self._continue = ""
-        self._full = False  # rule 3
-        self._unfinished = 0  # rule 6
-        self._poor_watches = 0  # in a row; rule 8
+        self._asks_newest = False  # rule 2: lists ask for the newest state
+        self._pages_all = page_size != DEFAULT_PAGE_SIZE  # rule 4: every list is paged, not only those at "0" and ""
+        self._continue = ""  # the token of the next page
+        self._in_one_page = False  # rule 3
+        self._unfinished = 0  # rule 6: watch lists in a row that ended before their bookmark
+        self._unproductive = 0  # rule 8: watches in a row
 
     def begin(self) -> Next:
-        """The first step of a round."""
-        self._continue, self._full = "", False
+        """Returns the first step of a round."""
+        self._continue, self._in_one_page = "", False
         return Next(Step.WATCH_LIST if self._watch_list else Step.LIST)
 
     # Requests
 
     def list_options(self) -> ListOptions:
-        """The options of the next page."""
+        """Returns the options of the next page."""
         if self._continue:
             return ListOptions(limit=self._page_size, continue_=self._continue)
         version = self._list_version()
-        paged = not self._full and (version in ("", "0") or self._paginated)
+        paged = not self._in_one_page and (version in ("", "0") or self._pages_all)
         limit = self._page_size if paged else 0
-        # A limit alone would make a version an exact one, which no watch may be able to begin at any more: list after list.
+        # With a limit but no match, the server lists exactly this version. If it is too old for a watch, relists never end.
         match = "NotOlderThan" if limit and version not in ("", "0") else ""
         return ListOptions(resource_version=version, resource_version_match=match, limit=limit)
 
     def watch_list_options(self, timeout_seconds: int) -> ListOptions:
-        """The options of a watch list."""
+        """Returns the options of a watch list, which the server ends after `timeout_seconds`."""
         return ListOptions(
-            resource_version="" if self._newest else self.last_resource_version,
+            resource_version="" if self._asks_newest else self.last_resource_version,
             resource_version_match="NotOlderThan",
             send_initial_events=True,
             allow_watch_bookmarks=True,
@@ -148,78 +183,88 @@ class ReflectorState:
         )
 
     def watch_options(self, timeout_seconds: int) -> ListOptions:
-        """The options of a watch."""
+        """Returns the options of a watch, which the server ends after `timeout_seconds`."""
         return ListOptions(
             resource_version=self.last_resource_version, allow_watch_bookmarks=True, timeout_seconds=timeout_seconds
         )
 
     # Outcomes of a list
 
-    def page_came(self, continue_: str | None) -> Next | None:
-        """A page came; returns what to do next, or None when the list is complete."""
+    def page_received(self, continue_: str | None) -> Next | None:
+        """Reports a page of a list.
+
+        Args:
+            continue_: its continue token; None or "" for the last page.
+
+        Returns:
+            The next step, or None if the list is complete and to be stored.
+        """
         if not continue_:
             return None
         if continue_ == self._continue:
-            # A server that ignores the token gives its first page for ever.
-            return self.broke()
+            # A server that ignores the token sends its first page for ever.
+            return self.round_failed()
         if not self._continue and self._list_version() == "0":
-            self._paginated = True
+            self._pages_all = True
         self._continue = continue_
         return Next(Step.LIST)
 
     def list_complete(self, resource_version: str) -> Next:
-        """The list was stored; `resource_version` is that of its first page."""
+        """Reports that a list was stored; `resource_version` is that of its first page."""
         self.last_resource_version = resource_version
-        self._newest = False
-        self._continue, self._full = "", False
-        self._poor_watches = 0
+        self._asks_newest = False
+        self._continue, self._in_one_page = "", False
+        self._unproductive = 0
         return Next(Step.WATCH)
 
     def list_failed(self, error: Exception) -> Next:
-        """A page was refused or did not come."""
+        """Reports a page that the server refused, or that did not arrive. A 410 on a list is decided here."""
         continued, self._continue = self._continue, ""
         if isinstance(error, ApiError) and (error.is_expired or error.is_too_large_resource_version):
-            if continued and error.is_expired and not self._full:
-                self._full = True
+            if continued and error.is_expired and not self._in_one_page:
+                self._in_one_page = True
                 return Next(Step.LIST)
-            if not self._newest:
-                self._newest, self._full = True, False
+            if not self._asks_newest:
+                self._asks_newest, self._in_one_page = True, False
                 return Next(Step.LIST)
-        self._full = False
+        self._in_one_page = False
         return _failed(error)
 
-    def broke(self) -> Next:
-        """Something came that nobody can go on from."""
-        self._continue, self._full = "", False
+    def round_failed(self) -> Next:
+        """Reports any other failure: an unusable response, too many objects, or a target that refused a list."""
+        self._continue, self._in_one_page = "", False
         return Next(Step.FAILED, wait=True)
 
     # Outcomes of a watch list
 
     def watch_list_complete(self, resource_version: str) -> None:
-        """The end bookmark came and everything before it was stored; the same watch goes on."""
+        """Reports that the end bookmark came and that the list was stored; the same watch continues."""
         self._unfinished = 0
         self.list_complete(resource_version)
 
     def watch_list_timed_out(self) -> Next:
-        """The end bookmark did not come in time."""
+        """Reports that the end bookmark of a watch list did not come in time."""
         self._watch_list = False
         return Next(Step.LIST)
 
     def watch_list_ended(self, seconds: float) -> Next:
-        """A watch list ended without an error before its bookmark, after so many seconds."""
+        """Reports a watch list that ended, after `seconds` and without an error, before its end bookmark."""
         self._unfinished += 1
-        if self._unfinished >= _UNFINISHED or seconds >= _LONG_WATCH_LIST:
+        if self._unfinished >= _MAX_UNFINISHED or seconds >= _LONG_WATCH_LIST:
             return self.watch_list_timed_out()
         return Next(Step.WATCH_LIST, wait=True)
 
     def watch_list_failed(self, error: Exception) -> Next:
-        """A watch list was refused, nobody was there, or an ERROR event came before its bookmark."""
+        """Reports a watch list whose call failed, or that brought an ERROR event before its end bookmark.
+
+        A 410 on a watch list is decided here.
+        """
         if isinstance(error, ApiError):
             again = Next(Step.WATCH_LIST, wait=True, at_least=error.retry_after or 0.0)
             if error.is_expired or error.is_too_large_resource_version:
-                if self._newest:
+                if self._asks_newest:
                     return again
-                self._newest = True
+                self._asks_newest = True
                 return Next(Step.WATCH_LIST)
             if error.is_too_many_requests:
                 return again
@@ -228,19 +273,19 @@ class ReflectorState:
         if isinstance(error, ConnectionRefusedError):
             return Next(Step.WATCH_LIST, wait=True)
         if not isinstance(error, OSError):
-            # A watch function of a user's that cannot do this.
+            # The watch function of a user does not support watch lists.
             self._watch_list = False
         return Next(Step.LIST)
 
     # Outcomes of a watch
 
-    def saw(self, resource_version: str) -> None:
-        """Everything up to a version was stored."""
+    def stored(self, resource_version: str) -> None:
+        """Reports that everything up to a version was stored; "" is ignored."""
         if resource_version:
             self.last_resource_version = resource_version
 
     def watch_call_failed(self, error: Exception) -> Next:
-        """A watch was refused, or nobody was there."""
+        """Reports a call that failed to open a watch. A 410 there fails the round."""
         if isinstance(error, ApiError):
             if error.is_too_many_requests:
                 return Next(Step.WATCH, wait=True, at_least=error.retry_after or 0.0)
@@ -250,31 +295,36 @@ class ReflectorState:
         return _failed(error)
 
     def watch_ended(self, *, events: int, seconds: float) -> Next:
-        """A watch ended without an error, after so many events (bookmarks count) and seconds."""
+        """Reports a watch that ended without an error.
+
+        Args:
+            events: the number of events that it brought, bookmarks included.
+            seconds: how long it lasted, from before the call.
+        """
         if events == 0 and seconds < _SHORT_WATCH:
             return Next(Step.ENDED, wait=True)
         if events and seconds >= _SHORT_WATCH:
-            self._poor_watches = 0
+            self._unproductive = 0
             return Next(Step.WATCH)
-        self._poor_watches += 1
-        more = self._poor_watches - _PAUSE_FROM
+        self._unproductive += 1
+        more = self._unproductive - _PAUSE_FROM
         if more < 0:
             return Next(Step.WATCH)
         growth = 2 ** min(more, 10) if seconds < _SHORT_WATCH else 1
-        return Next(Step.WATCH, pause=min(_LEAST_PAUSE * growth, _MOST_PAUSE))
+        return Next(Step.WATCH, pause=min(_MIN_PAUSE * growth, _MAX_PAUSE))
 
-    def watch_was_silent(self) -> Next:
-        """A watch was given up because nothing came for too long."""
+    def watch_went_silent(self) -> Next:
+        """Reports a watch that was abandoned because nothing arrived for too long."""
         return Next(Step.WATCH)
 
     def watch_error(self, error: ApiError) -> Next:
-        """An ERROR event came within a watch."""
+        """Reports an ERROR event of an open watch, which ends it. A 410 ends the round without an error."""
         if error.is_too_many_requests:
             return Next(Step.WATCH, wait=True, at_least=error.retry_after or 0.0)
         return Next(Step.ENDED, wait=True, at_least=error.retry_after or 0.0)
 
     def _list_version(self) -> str:
-        if self._newest:
+        if self._asks_newest:
             return ""
         return self.last_resource_version or "0"
 

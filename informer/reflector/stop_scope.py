@@ -1,7 +1,4 @@
-"""What a stop interrupts: the request, or the watch, that a reflector is in.
-
-Comes in: a stop event, requests and watchers. Goes out: the same, cut off at once when the event is set, from any thread.
-"""
+"""Interrupts a reflector's current request or watch when it is stopped."""
 
 from __future__ import annotations
 
@@ -19,23 +16,24 @@ from watch.watcher import Watcher, puller
 __all__ = ["StopScope", "Pull"]
 
 Pull = Callable[[float | None], list[Event[Any]]]
+"""Returns the next batch of events of a watch; takes a time-out in seconds (see `BatchWatcher.next_batch`)."""
 
 
 class StopScope:
-    """Interrupts what its owner's thread does once `stop` is set, while its `with` block lasts.
+    """Aborts the owner's current request and watch as soon as `stop` is set, while its `with` block lasts.
 
     Args:
-        stop: the stop event.
-        max_line_bytes: see `RequestScope`.
-        max_objects: see `RequestScope`.
+        stop: the stop event; may be set on any thread.
+        max_line_bytes: the longest event or object, in bytes, that a request may bring.
+        max_objects: the most objects that one list may bring; None for no limit.
 
-    Threads: requests and watches on one thread; `is_watching` and the stop event from any.
+    Threads: requests and watches are made on one thread; `is_watching` may be read on any.
     """
 
     def __init__(self, stop: threading.Event, max_line_bytes: int, max_objects: int | None) -> None:
         self.stop = stop
         self.scope = RequestScope(max_line_bytes=max_line_bytes, max_objects=max_objects)
-        """To be entered around each request."""
+        """Entered around each request, so that a stop aborts it."""
         self._interrupted = Signal()
         self._lock = Lock()
         self._watcher: Watcher[Any] | None = None  # guarded by _lock
@@ -58,7 +56,7 @@ class StopScope:
 
     @contextlib.contextmanager
     def watching(self, watcher: Watcher[Any]) -> Iterator[Pull]:
-        """Makes a watcher the one that a stop interrupts, gives its `next_batch`, and stops it in the end."""
+        """Yields the watcher's `next_batch`. A stop ends the watch; leaving the `with` block stops the watcher, too."""
         with self._lock:
             self._watcher = watcher
         try:

@@ -8,18 +8,17 @@ from typing import Any
 
 from informer.objects.entry import Undecodable
 from informer.queues.delta import Delta, DeltaType
-from informer.rate_limited_log import LimitedLog
 from informer.reflector.event_reader import version_after
 
 __all__ = ["ReflectorTarget"]
 
 
 class ReflectorTarget:
-    """The one adapter between a reflector and the queue or store that it fills.
+    """The adapter between a reflector and the queue or store that it fills.
 
     A target needs `replace`, and `apply` or else `add`, `update` and `delete`. It may also have `bookmark`, `resync`,
-    `key_of` and `update_resource_version` (called with each version that was stored). An object that the target refuses, or
-    that did not decode, is left out and reported; the rest of its batch is stored.
+    `key_of` and `update_resource_version`, which is called with each version that was stored. An object that the target
+    refuses, or that did not decode, is left out and reported; the rest of its batch is stored.
 
     Args:
         target: the queue or store.
@@ -27,18 +26,18 @@ class ReflectorTarget:
         limited: the reflector's log.
         namespace: passed on to `replace` if each list is of one namespace only; None is not passed on.
         on_undecodable: called with each `Undecodable`; None logs it.
-        process: called after each change of the target, and returns whether the change has been processed; None if nothing
-            has to be processed.
+        process: called after each change of the target, to process what it has queued; returns whether that was done. None
+            if nothing has to be processed.
         on_processed: called when `applied_resource_version` or `has_listed` may have changed.
 
-    Threads: the reflector's; the attributes may be read on any.
+    Threads: methods are called on the reflector's thread, `resync` on its own; attributes may be read on any.
     """
 
     def __init__(
         self,
         target: Any,
         name: str,
-        limited: LimitedLog,
+        limited: logging.Logger,
         *,
         namespace: str | None = None,
         on_undecodable: Callable[[Undecodable], object] | None = None,
@@ -67,25 +66,31 @@ class ReflectorTarget:
 
     @property
     def resync(self) -> Callable[[], None] | None:
-        """Has the target show everything again; None if it cannot."""
+        """A function that resyncs the target and processes the result; None if the target cannot resync."""
         return None if self._resync is None else self._resync_and_process
 
     def replace(self, items: list[Any], resource_version: str) -> None:
-        """Stores a complete list; raises what the target raises."""
+        """Stores a complete list.
+
+        Items without a key are left out if the target refuses the list because of them.
+
+        Raises:
+            Exception: the target refused the list.
+        """
         try:
             self._target.replace(items, resource_version, **self._namespace)
         except Exception:
-            # One object without a key must not keep all the others out, list after list.
+            # One object without a key must not keep all others out of the target.
             usable = [item for item in items if self._has_key(item)]
             if len(usable) == len(items):
                 raise
             self._target.replace(usable, resource_version, **self._namespace)
         if self._stored(resource_version):
             self.has_listed = True
-            self._tell_processed()
+            self._notify_processed()
 
     def store(self, deltas: Sequence[Delta]) -> None:
-        """Stores a batch that a watch brought. Nothing is raised."""
+        """Stores a batch of a watch, which is not empty. What the target raises is logged."""
         try:
             self._apply(deltas)
         except Exception as error:
@@ -100,10 +105,10 @@ class ReflectorTarget:
                 if version:
                     self._guarded(self._update_version, version)
         if self._stored(version_after(deltas[-1])):
-            self._tell_processed()
+            self._notify_processed()
 
     def decodable(self, items: Sequence[Any]) -> Sequence[Any]:
-        """Returns the items without those that did not decode, which are reported."""
+        """Reports the items that did not decode, and returns the others."""
         if not any(type(item) is Undecodable for item in items):
             return items
         kept = []
@@ -118,23 +123,27 @@ class ReflectorTarget:
         """Counts and reports an object that did not decode."""
         self.undecodable += 1
         if self._on_undecodable is None:
-            self._limited.log(logging.ERROR, "%s left out %r", self._name, item)
+            self._limited.error("%s left out %r", self._name, item)
             return
         try:
             self._on_undecodable(item)
         except Exception as error:
-            self._limited.log(logging.ERROR, "%s: on_undecodable failed", self._name, exc_info=error)
+            self._limited.error("%s: on_undecodable failed", self._name, exc_info=error)
+
+    def report_keyless(self, error: Exception) -> None:
+        """Reports an object of a list that has no key, with the error of the key function."""
+        self._limited.error("%s: an object was left out of a list: %s", self._name, error)
 
     def _stored(self, version: str) -> bool:
-        """Has the target processed; returns whether that was done."""
+        """Processes what was stored, and records the version; returns whether it was processed."""
         if self._process is not None and not self._process():
             return False
         if version:
-            # Set after the fact: a thread that waits for this version reads the cache as soon as it sees it.
+            # Only now: a thread that waits for this version reads the cache as soon as it observes it.
             self.applied_resource_version = version
         return True
 
-    def _tell_processed(self) -> None:
+    def _notify_processed(self) -> None:
         if self._on_processed is not None:
             self._on_processed()
 
@@ -142,7 +151,7 @@ class ReflectorTarget:
         if self._resync is not None:
             self._resync()
         if self._process is not None and self._process():
-            self._tell_processed()
+            self._notify_processed()
 
     def _apply_one_by_one(self, deltas: Sequence[Delta]) -> None:
         target = self._target
@@ -163,7 +172,7 @@ class ReflectorTarget:
             self._refused(error)
 
     def _refused(self, error: Exception) -> None:
-        self._limited.log(logging.ERROR, "%s: the store refused an object: %s", self._name, error)
+        self._limited.error("%s: the store refused an object: %s", self._name, error)
 
     def _has_key(self, item: Any) -> bool:
         if self._key_of is None:
@@ -171,6 +180,6 @@ class ReflectorTarget:
         try:
             self._key_of(item)
         except Exception as error:
-            self._limited.log(logging.ERROR, "%s: an object was left out of a list: %s", self._name, error)
+            self.report_keyless(error)
             return False
         return True

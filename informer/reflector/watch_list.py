@@ -1,4 +1,4 @@
-"""The first part of a watch list: the present state as ADDED events, up to the bookmark that ends it (KEP-3157)."""
+"""Reads the first part of a watch list: the present state as ADDED events, up to its end bookmark (KEP-3157)."""
 
 from __future__ import annotations
 
@@ -18,39 +18,47 @@ __all__ = ["BookmarkDeadline", "InitialEvents", "read_initial_events"]
 
 _log = logging.getLogger(__name__)
 
-_WARN_EVERY = 10.0
+_BOOKMARK_PATIENCE = 15.0  # seconds
+_PROGRESS = 100  # objects
+_WARN_EVERY = 10.0  # seconds
 
 
 class BookmarkDeadline:
-    """How long a watch list may go on without its end bookmark.
+    """The time by which the end bookmark of a watch list has to come.
 
-    Initial events come as fast as the server and the line allow. What trickles in is live traffic, of a server that does
-    not know the end bookmark or has lost it; a bookmark that is not the end tells the same, as a server that knows it
-    sends no other before it.
+    Initial events come as fast as the server and the network allow, and put the deadline off. Events that trickle in are live
+    events, from a server that does not send the end bookmark. Another bookmark indicates the same, since a server sends
+    no other bookmark before the end bookmark. The deadline is then put off for the last time.
 
     Args:
         now: seconds of a monotonic clock.
-        patience: the deadline, put off each time that `progress` objects have come within so many seconds.
-        progress: see there.
+        patience: seconds until the deadline, which starts anew whenever `progress` more objects have come.
+        progress: a number of objects.
     """
 
-    def __init__(self, now: float, *, patience: float = 15.0, progress: int = 100) -> None:
+    def __init__(self, now: float, *, patience: float = _BOOKMARK_PATIENCE, progress: int = _PROGRESS) -> None:
         self._patience = patience
         self._progress = progress
         self._since = now
-        self._before = 0  # objects that had come by then
+        self._objects = 0  # objects that had come by `_since`
         self._final = False
 
-    def saw(self, objects: int, now: float, *, other_bookmark: bool) -> None:
-        """Takes how many objects there are by now, and whether a bookmark came that was not the end."""
+    def update(self, objects: int, now: float, *, other_bookmark: bool) -> None:
+        """Puts the deadline off if there was progress.
+
+        Args:
+            objects: the number of objects that have come.
+            now: seconds of a monotonic clock.
+            other_bookmark: whether a bookmark came that is not the end bookmark.
+        """
         if self._final:
             return
-        if other_bookmark or objects - self._before >= self._progress:
-            self._since, self._before = now, objects
+        if other_bookmark or objects - self._objects >= self._progress:
+            self._since, self._objects = now, objects
             self._final = other_bookmark
 
-    def left(self, now: float) -> float:
-        """Seconds left; 0 or less when the time is up."""
+    def remaining(self, now: float) -> float:
+        """Returns the seconds until the deadline; 0 or less once it has passed."""
         return self._since + self._patience - now
 
 
@@ -59,11 +67,11 @@ class InitialEvents:
 
     Args:
         reader: reads the events.
-        key_of: makes an object's key.
-        on_keyless: told of an error for each object that has none.
-        deadline: when to give up.
+        key_of: returns an object's key.
+        on_keyless: called with the error of `key_of` for each object that has no key; the object is left out.
         now: seconds of a monotonic clock.
-        max_objects: so many objects may come; None for any number.
+        patience: how long the end bookmark is awaited without progress, in seconds; 15 at most. See `BookmarkDeadline`.
+        max_objects: the most objects that are accepted; None for no limit.
     """
 
     def __init__(
@@ -71,28 +79,28 @@ class InitialEvents:
         reader: EventReader,
         key_of: Callable[[Any], str],
         on_keyless: Callable[[Exception], object],
-        deadline: BookmarkDeadline,
         now: float,
         *,
+        patience: float = _BOOKMARK_PATIENCE,
         max_objects: int | None = None,
     ) -> None:
         self.version = ""
-        """The version of the end bookmark, once it has come; until then ""."""
+        """The version of the end bookmark; "" until it has come."""
         self.error: ApiError | None = None
-        """What ended the watch before it."""
+        """The ERROR event that ended the watch before its end bookmark; None if there was none."""
         self._reader = reader
         self._key_of = key_of
         self._on_keyless = on_keyless
-        self._deadline = deadline
+        self._deadline = BookmarkDeadline(now, patience=min(_BOOKMARK_PATIENCE, patience))
         self._max_objects = max_objects
         self._objects: dict[str, Any] = {}
         self._rest: list[Event[Any]] = []
-        self._begun = self._last = now
+        self._started = self._last = now
         self._warn_at = now + _WARN_EVERY
         self._seen = False
 
     def feed(self, events: Sequence[Event[Any]], now: float) -> None:
-        """Takes a batch."""
+        """Adds a batch of events."""
         end = next((i for i, event in enumerate(events) if is_initial_events_end(event)), None)
         initial = events if end is None else events[: end + 1]
         batch = self._reader.read(initial)
@@ -101,53 +109,53 @@ class InitialEvents:
         self.error = batch.error
         self._last, self._seen = now, True
         if end is not None:
-            # Its own version only: those of the events before it are in no order.
+            # The initial events are in arbitrary order, so that only the bookmark's own version counts.
             self.version = version_of(events[end].object)
             self._rest = list(events[end + 1 :])
-        others = any(event.type == EventType.BOOKMARK for event in initial) and not self.version
-        self._deadline.saw(len(self._objects), now, other_bookmark=others)
+        other_bookmark = any(event.type == EventType.BOOKMARK for event in initial) and not self.version
+        self._deadline.update(len(self._objects), now, other_bookmark=other_bookmark)
 
     def is_over(self) -> bool:
-        """Whether the end bookmark or an error has come, or too many objects have."""
+        """Returns whether the end bookmark, an error, or too many objects have come."""
         return self.version != "" or self.error is not None or self.is_too_many
 
     @property
     def is_too_many(self) -> bool:
-        """Whether more objects have come than may be held."""
+        """Whether more than `max_objects` objects have come."""
         return self._max_objects is not None and len(self._objects) > self._max_objects
 
     @property
     def count(self) -> int:
-        """How many objects there are by now."""
+        """The number of objects that have come."""
         return len(self._objects)
 
     def take_objects(self) -> list[Any]:
-        """The objects that came, which are not held here any more."""
+        """Returns the objects that came, and releases them."""
         objects, self._objects = [*self._objects.values()], {}
         return objects
 
     def take_rest(self) -> list[Event[Any]]:
-        """What came behind the end bookmark, which is not held here any more."""
+        """Returns the events of the last batch that followed the end bookmark, and releases them."""
         rest, self._rest = self._rest, []
         return rest
 
-    def left(self, now: float) -> float:
-        """Seconds to wait for the next batch, or until the next `warning`; 0 or less when it is time to give up."""
-        return min(self._deadline.left(now), max(self._warn_at - now, 0.001))
+    def wait_seconds(self, now: float) -> float:
+        """Returns how long to wait for the next batch: until the deadline or the next `warning`, whichever is sooner."""
+        return min(self._deadline.remaining(now), max(self._warn_at - now, 0.001))
 
     def expired(self, now: float) -> bool:
-        """Whether the time is up."""
-        return self._deadline.left(now) <= 0
+        """Returns whether the deadline has passed."""
+        return self._deadline.remaining(now) <= 0
 
     def warning(self, now: float) -> str | None:
-        """What to log by now, at most every ten seconds."""
+        """Returns what to log about the missing end bookmark, at most once in ten seconds; None for nothing."""
         if now < self._warn_at or self.is_over():
             return None
         self._warn_at = now + _WARN_EVERY
         if not self._seen:
             return (
                 "awaiting required bookmark event for initial events stream, "
-                f"no events received for {now - self._begun:.0f}s"
+                f"no events received for {now - self._started:.0f}s"
             )
         return (
             "hasn't received required bookmark event marking the end of initial events stream, "
@@ -160,7 +168,7 @@ class InitialEvents:
         try:
             obj = delta.object
             key = obj.key if isinstance(obj, DeletedFinalStateUnknown) else self._key_of(obj)
-        # A user's key function.
+        # The key function of a user may raise anything.
         except Exception as error:
             self._on_keyless(error)
             return
@@ -174,16 +182,16 @@ def read_initial_events(
     initial: InitialEvents,
     pull: Callable[[float | None], Sequence[Event[Any]]],
     stop: threading.Event,
-    saw: Callable[[int], float],
+    on_batch: Callable[[int], float],
     name: str,
 ) -> bool:
-    """Feeds initial events until they are complete, the watch ends, or `stop` is set.
+    """Reads a watch until its initial events are complete, it ends, or `stop` is set.
 
     Args:
-        initial: collects the events.
+        initial: is fed with the events.
         pull: returns the next batch of the watch; takes a time-out in seconds.
         stop: ends the reading.
-        saw: called with the size of each batch; returns the time, in seconds of the monotonic clock.
+        on_batch: called with the size of each batch; returns the time, in seconds of the monotonic clock.
         name: the reflector's, for logs.
 
     Returns:
@@ -192,16 +200,16 @@ def read_initial_events(
     now = time.monotonic()
     while not stop.is_set() and not initial.is_over():
         if initial.expired(now):
-            _log.warning("%s: the end bookmark of the watch list did not come in time: listing instead", name)
+            _log.warning("%s: the end bookmark of the watch list did not come in time: using lists from now on", name)
             return False
         try:
-            events = pull(initial.left(now))
+            events = pull(initial.wait_seconds(now))
         except TimeoutError:
             now = time.monotonic()
         except WatchClosedError:
             break
         else:
-            now = saw(len(events))
+            now = on_batch(len(events))
             initial.feed(events, now)
         warning = initial.warning(now)
         if warning is not None:

@@ -10,7 +10,7 @@ from typing_extensions import TypeVar
 
 from informer.cache.indexer import Indexer
 from informer.controller.controller import Controller
-from informer.controller.stored_source import stored_items
+from informer.controller.stored_source import stored_source
 from informer.controller.wiring import QueueKind, make_controller
 from informer.errors import KeyFuncError
 from informer.handlers.processor import Processor
@@ -110,7 +110,7 @@ class CacheFeed(Generic[T]):
             key_func=self._key_of,
         )
         return make_controller(
-            stored_items(self.source, self.transform, self.indexer.records.same_as),
+            stored_source(self.source, self.transform, self.indexer.records.same_as),
             self.indexer,
             self._processor,
             config,

@@ -103,7 +103,7 @@ def test_watch_list_without_end_bookmark_falls_back_to_list(
     follow: Follow, embedded_apiserver: EmbeddedAPIServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A server that sends the initial state but never the bookmark that ends it."""
-    monkeypatch.setattr("informer.reflector.reflector._BOOKMARK_PATIENCE", 0.2)
+    monkeypatch.setattr("informer.reflector.watch_list._BOOKMARK_PATIENCE", 0.2)
     embedded_apiserver.create(config_map("a"))
     embedded_apiserver.faults.no_end_bookmark(times=None)
     informer = follow(embedded_apiserver)

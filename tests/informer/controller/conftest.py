@@ -1,4 +1,4 @@
-"""For the tests of controllers: queues of either kind, a cache kept by a controller, and a controller that runs."""
+"""Fixtures for the tests of controllers: queues of either kind, a cache, and a running controller."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def version_of(obj: Any) -> str:
 
 
 class Running:
-    """A controller on a thread of its own, and what came out of its run."""
+    """A controller that runs on a thread of its own, and the exception of its run."""
 
     def __init__(self, controller: Controller) -> None:
         self.controller = controller
@@ -61,14 +61,14 @@ QueueMaker = Callable[[Indexer[Any]], FIFO]
 
 @pytest.fixture(params=["in_order", "delta"])
 def make_queue(request: pytest.FixtureRequest) -> QueueMaker:
-    """Makes a queue of either kind for a store."""
+    """Creates a queue of either kind for a store."""
     if request.param == "in_order":
         return lambda indexer: InOrderFIFO()
     return lambda indexer: DeltaFIFO(known_objects=indexer, emit_replaced=True, bookmark_replaces=True)
 
 
 class Cache:
-    """A store kept by a controller; what changed goes to a channel."""
+    """A store that a controller keeps current; its changes are put into a channel."""
 
     def __init__(self, make_queue: QueueMaker, source: Any, **options: Any) -> None:
         self.indexer: Indexer[Any] = Indexer()
@@ -96,7 +96,7 @@ class Cache:
 
 @pytest.fixture
 def start() -> Callable[[Controller], Running]:
-    """Starts a controller on a thread of its own; the test has to see to its end."""
+    """Starts a controller on a thread of its own; the test has to stop it."""
 
     def started(controller: Controller) -> Running:
         run = Running(controller)
@@ -108,11 +108,11 @@ def start() -> Callable[[Controller], Running]:
 
 @pytest.fixture
 def running() -> Callable[[Controller], AbstractContextManager[Running]]:
-    """Runs a controller for a `with` block, from which nothing may come out of its run."""
+    """Runs a controller for a `with` block; its run must not raise."""
     return _running
 
 
 @pytest.fixture
 def make_cache() -> Callable[..., Cache]:
-    """Makes a cache kept by a controller, of a queue maker and a source."""
+    """Creates a cache from a maker of queues and a source."""
     return Cache

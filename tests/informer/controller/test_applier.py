@@ -1,4 +1,4 @@
-"""What was popped changes the cache and is given out, as one step."""
+"""Batches of deltas change the cache, and the changes are distributed in the same step."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import pytest
 from informer import Change, DeletedFinalStateUnknown, Delta, DeltaType, Indexer, KeyFuncError, meta_namespace_key
 from informer.controller.applier import Applier
 from informer.queues.delta import ReplacedAll
-from informer.rate_limited_log import LimitedLog
+from informer.rate_limited_log import rate_limited
 from tests.support.objects import stored_pod as pod
 from watch.concurrency import RLock
 
 
 class Listening:
-    """Records each batch, with what the cache held at that time and whether the lock was held."""
+    """Records each batch, the content of the cache at that time, and whether the lock was held."""
 
     def __init__(self, indexer: Indexer[Any]) -> None:
         self.lock = RLock()
@@ -48,38 +48,38 @@ def listening(indexer: Indexer[Any]) -> Listening:
 
 @pytest.fixture
 def applier(indexer: Indexer[Any], listening: Listening) -> Applier:
-    return Applier(indexer, listening, meta_namespace_key, LimitedLog(logging.getLogger("test.applier")))
+    return Applier(indexer, listening, meta_namespace_key, rate_limited(logging.getLogger("test.applier")))
 
 
 def added(name: str, version: str = "1") -> list[Delta]:
     return [Delta(DeltaType.ADDED, pod(name, version))]
 
 
-def test_a_batch_is_given_out_at_once_after_the_cache_has_it(applier: Applier, listening: Listening) -> None:
-    """All of a pop is in the cache before listeners hear of it, in one call, in order."""
+def test_a_batch_is_distributed_in_one_call_after_the_cache_has_it(applier: Applier, listening: Listening) -> None:
+    """In order, and under the lock of the listeners."""
     applier.process(([*added("a"), Delta(DeltaType.UPDATED, pod("a", "2")), *added("b")], False))
     assert listening.summary() == [[("Added", "a", False), ("Updated", "a", False), ("Added", "b", False)]]
     assert listening.states == [{"ns/a": "2", "ns/b": "1"}]
 
 
 def test_adds_of_the_initial_list_are_marked(applier: Applier, listening: Listening) -> None:
-    """Each change tells whether it belongs to the initial list."""
+    """Each change says whether it belongs to the initial list."""
     applier.process((added("a") + added("b"), True))
     applier.process((added("c"), False))
     assert listening.summary() == [[("Added", "a", True), ("Added", "b", True)], [("Added", "c", False)]]
 
 
 def test_several_deltas_of_a_key_are_applied_in_order(applier: Applier, listening: Listening) -> None:
-    """Deltas grouped by key are applied one after another."""
+    """Deltas that are grouped by key are applied one after another."""
     applier.process(([*added("a"), Delta(DeltaType.DELETED, pod("a", "2")), *added("a", "3")], False))
     assert listening.summary() == [[("Added", "a", False), ("Deleted", "a", False), ("Added", "a", False)]]
     assert listening.states == [{"ns/a": "3"}]
 
 
-def test_an_object_without_a_key_takes_no_other_with_it(
+def test_an_object_without_a_key_does_not_affect_the_others(
     applier: Applier, indexer: Indexer[Any], listening: Listening, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What cannot be stored is counted and logged without its data, and everything else of its batch is applied."""
+    """It is counted, and logged without its data; the rest of its batch is applied."""
     secret = {"metadata": {"namespace": "d"}, "data": {"password": "hunter2"}}
     applier.process((added("gone") + added("stays"), False))
     applier.process(
@@ -110,7 +110,7 @@ def test_an_object_without_a_key_takes_no_other_with_it(
 def test_a_list_with_an_object_without_a_key_is_applied_without_it(
     applier: Applier, indexer: Indexer[Any], listening: Listening
 ) -> None:
-    """One bad object of a list does not keep the others out, nor what the list says is gone in."""
+    """Other objects are stored, and objects that the list lacks are deleted."""
     applier.process(([Delta(DeltaType.ADDED, pod("x", "1", namespace="one")), *added("y")], False))
     listed = ReplacedAll(
         [pod("a", "1", namespace="one"), {"metadata": {}}, None, pod("b", "1", namespace="one")], "7", "one"
@@ -123,15 +123,15 @@ def test_a_list_with_an_object_without_a_key_is_applied_without_it(
 
 
 @pytest.mark.parametrize("make", [lambda: 1 // 0, lambda: None, list], ids=["raises", "none", "list"])
-def test_a_key_function_that_raises_or_makes_no_key_is_no_end(make: Callable[[], Any]) -> None:
-    """Whatever a user's key function does to an object leaves out that object only."""
+def test_a_key_function_that_fails_leaves_out_that_object_only(make: Callable[[], Any]) -> None:
+    """It raises, or returns a key of another type."""
 
     def key_of(obj: Any) -> str:
         return make() if obj == "bad" else obj  # type: ignore[no-any-return]
 
     indexer: Indexer[Any] = Indexer(key_of)
     listening = Listening(Indexer())
-    applier = Applier(indexer, listening, key_of, LimitedLog(logging.getLogger("test.applier")))
+    applier = Applier(indexer, listening, key_of, rate_limited(logging.getLogger("test.applier")))
     applier.process(([Delta(DeltaType.ADDED, obj) for obj in ("a", "bad", "b")], False))
     assert sorted(indexer.list_keys()) == ["a", "b"]
     assert applier.rejected == 1
@@ -142,7 +142,7 @@ def test_a_key_function_that_raises_or_makes_no_key_is_no_end(make: Callable[[],
 def test_no_lock_is_held_while_an_index_function_runs(
     indexer: Indexer[Any], listening: Listening, applier: Applier
 ) -> None:
-    """Not even where a batch has to be indexed once more, since an index came between."""
+    """Not even if a batch is prepared again because an index was added meanwhile."""
     asked: list[str] = []
 
     def value(obj: Any) -> list[str]:
@@ -159,8 +159,8 @@ def test_no_lock_is_held_while_an_index_function_runs(
     assert listening.summary() == [[("Added", "a", False)]]
 
 
-def test_an_index_added_meanwhile_has_what_is_applied(listening: Listening) -> None:
-    """What an index function does to the store before a batch is committed counts, and it never runs under the lock."""
+def test_an_index_that_is_added_meanwhile_has_the_applied_objects(listening: Listening) -> None:
+    """The batch is prepared again, and the index function does not run under the lock."""
     indexer: Indexer[Any] = Indexer()
     asked: list[str] = []
 
@@ -177,7 +177,7 @@ def test_an_index_added_meanwhile_has_what_is_applied(listening: Listening) -> N
         return [obj["metadata"]["name"]]
 
     indexer.add_indexers({"name": by_name})
-    applier = Applier(indexer, listening, meta_namespace_key, LimitedLog(logging.getLogger("test.applier")))
+    applier = Applier(indexer, listening, meta_namespace_key, rate_limited(logging.getLogger("test.applier")))
     applier.process((added("a", "5"), False))
     assert indexer.index_keys("version", "5") == indexer.index_keys("name", "a") == ["ns/a"]
     assert asked[0] == "name"

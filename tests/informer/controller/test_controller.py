@@ -25,7 +25,7 @@ CacheMaker = Callable[..., Any]
 
 
 def test_it_lists_watches_and_processes(running: RunningMaker, make_cache: CacheMaker, make_queue: QueueMaker) -> None:
-    """What is there comes first and is initial, and what happens later follows."""
+    """The objects of the list are initial; later events are not."""
     source = FakeControllerSource()
     source.add(pod("a"))
     cache = make_cache(make_queue, source)
@@ -67,7 +67,7 @@ REPLACES: list[tuple[list[tuple[str, str]], list[tuple[str, str]], str, list[tup
 
 
 @pytest.mark.parametrize(("before", "listed", "version", "expected"), REPLACES, ids=["add", "delete", "all"])
-def test_a_list_deletes_first_and_the_store_is_new_when_it_is_told(
+def test_a_list_gives_its_changes_after_the_store_has_them(
     make_cache: CacheMaker,
     make_queue: QueueMaker,
     before: list[tuple[str, str]],
@@ -75,10 +75,7 @@ def test_a_list_deletes_first_and_the_store_is_new_when_it_is_told(
     version: str,
     expected: list[tuple[str, str, str, str]],
 ) -> None:
-    """Go: TestReplaceEvents. A list gives the same changes through either queue; each sees itself in the store.
-
-    Through the in-order queue the deletes come first.
-    """
+    """Go: TestReplaceEvents. The same changes through either queue; the in-order queue gives the deletes first."""
     cache = make_cache(make_queue, FakeControllerSource())
     for name, v in before:
         cache.indexer.add(pod(name, resourceVersion=v))
@@ -94,10 +91,10 @@ def test_a_list_deletes_first_and_the_store_is_new_when_it_is_told(
     assert len(cache.changes) == 0
 
 
-def test_a_relist_tells_what_a_lost_watch_has_missed(
+def test_a_relist_gives_the_changes_that_a_lost_watch_missed(
     running: RunningMaker, make_cache: CacheMaker, make_queue: QueueMaker
 ) -> None:
-    """Go: TestResetWatch. After a disruption come the changes that were missed, none of them initial, and only these."""
+    """Go: TestResetWatch. Only these, and none of them is initial."""
     source = FakeControllerSource()
     source.add(pod("pod-1"))
     source.add(pod("same"))
@@ -117,7 +114,7 @@ def test_a_relist_tells_what_a_lost_watch_has_missed(
 def test_the_stores_version_is_that_of_the_last_event(
     running: RunningMaker, make_cache: CacheMaker, make_queue: QueueMaker
 ) -> None:
-    """Go: TestStoreResourceVersion. The store's resourceVersion follows lists, events, deletes and bookmarks."""
+    """Go: TestStoreResourceVersion. It follows lists, events, deletes and bookmarks."""
     source = FakeControllerSource()
     source.add(pod("a"))
     cache = make_cache(make_queue, source)
@@ -141,8 +138,8 @@ def test_the_stores_version_is_that_of_the_last_event(
             assert found == expected
 
 
-def test_the_stores_version_stands_still_without_metadata(running: RunningMaker) -> None:
-    """Go: TestStoreResourceVersionWithNonMetaTransform. Objects that tell no version leave the store's where it is."""
+def test_objects_without_metadata_do_not_move_the_stores_version(running: RunningMaker) -> None:
+    """Go: TestStoreResourceVersionWithNonMetaTransform."""
     source = FakeControllerSource()
     source.add(pod("a"))
     fifo = InOrderFIFO(transform=lambda obj: f"{obj['metadata']['namespace']}/{obj['metadata']['name']}")
@@ -166,8 +163,10 @@ def test_the_stores_version_stands_still_without_metadata(running: RunningMaker)
         assert indexer.list() == ["default/a"]
 
 
-def test_hammering_it_breaks_nothing(running: RunningMaker, make_cache: CacheMaker, make_queue: QueueMaker) -> None:
-    """Go: TestHammerController. Whatever several writers do at once, the store ends with the source's state."""
+def test_concurrent_writers_end_with_the_state_of_the_source(
+    running: RunningMaker, make_cache: CacheMaker, make_queue: QueueMaker
+) -> None:
+    """Go: TestHammerController."""
     source = FakeControllerSource(pulled=False)
     cache = make_cache(make_queue, source)
 
@@ -197,8 +196,8 @@ def test_hammering_it_breaks_nothing(running: RunningMaker, make_cache: CacheMak
     assert {key: cache.indexer.get_by_key(key) for key in cache.indexer} == source.objects()
 
 
-def test_either_queue_tells_the_same_story(running: RunningMaker, make_cache: CacheMaker) -> None:
-    """The queues differ in order only: the same disruptions leave the same store and the same changes of each object."""
+def test_both_queues_give_the_same_changes(running: RunningMaker, make_cache: CacheMaker) -> None:
+    """After the same disruptions the stores are equal, and so are the changes of each object."""
 
     def story(make: QueueMaker) -> tuple[dict[str, list[tuple[Any, ...]]], dict[str, Any]]:
         source = FakeControllerSource()
@@ -228,13 +227,13 @@ def test_either_queue_tells_the_same_story(running: RunningMaker, make_cache: Ca
     in_order = story(lambda indexer: InOrderFIFO())
     delta = story(lambda indexer: DeltaFIFO(known_objects=indexer, emit_replaced=True, bookmark_replaces=True))
     assert in_order == delta
-    # One re-created under the same name within a gap is an update, as only the list was seen.
+    # An object that was deleted and created again within a gap is an update, since only the list was seen.
     assert [change[0] for change in in_order[0]["d"]] == ["Added", "Updated"]
 
 
 @pytest.mark.parametrize("kind", ["in_order", "delta"])
-def test_a_transform_decides_what_is_stored(running: RunningMaker, kind: str) -> None:
-    """Go: TestTransformingInformer. The store and every change have what the transform made, deletes included."""
+def test_the_result_of_a_transform_is_stored(running: RunningMaker, kind: str) -> None:
+    """Go: TestTransformingInformer. Every change has it, too, deletes included."""
 
     def transform(obj: dict[str, Any]) -> dict[str, Any]:
         metadata = {key: value for key, value in obj["metadata"].items() if key not in ("resourceVersion", "uid")}
@@ -249,17 +248,17 @@ def test_a_transform_decides_what_is_stored(running: RunningMaker, kind: str) ->
         if kind == "in_order"
         else DeltaFIFO(known_objects=indexer, transform=transform)
     )
-    told: Channel[tuple[str, Any, Any]] = Channel(None)
+    changes: Channel[tuple[str, Any, Any]] = Channel(None)
 
     def process(deltas: list[Delta], initial: bool) -> None:
         for change in indexer.apply(deltas, is_in_initial_list=initial):
-            told.put((str(change.type), change.old, change.object))
+            changes.put((str(change.type), change.old, change.object))
 
     def made(name: str, generation: int) -> dict[str, Any]:
         return transform(pod(name, generation=generation))
 
     with running(Controller(fifo, source, process, backoff=QUICK)):
-        assert told.get(timeout=DEADLINE) == ("Added", None, made("pod1", 2))
+        assert changes.get(timeout=DEADLINE) == ("Added", None, made("pod1", 2))
         assert source.wait_for_watches(1)
         for change, expected in (
             (lambda: source.add(pod("pod2", generation=1)), ("Added", None, made("pod2", 1))),
@@ -268,5 +267,5 @@ def test_a_transform_decides_what_is_stored(running: RunningMaker, kind: str) ->
             (lambda: source.delete(pod("pod1", generation=2)), ("Deleted", None, made("pod1", 2))),
         ):
             change()
-            assert told.get(timeout=DEADLINE) == expected
+            assert changes.get(timeout=DEADLINE) == expected
     assert indexer.list() == [made("pod2", 2), made("pod3", 1)]

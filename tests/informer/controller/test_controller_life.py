@@ -1,4 +1,4 @@
-"""Starting and stopping a controller, and the versions it tells."""
+"""Starting and stopping a controller, and the versions that it reports."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ CacheMaker = Callable[..., Any]
 
 
 def test_it_runs_once(running: RunningMaker) -> None:
-    """A second run is a mistake, while the first goes on and after it has ended."""
+    """A second run raises, during the first one and after it."""
     controller = Controller(InOrderFIFO(), FakeControllerSource(), lambda *_: None)
     with running(controller), pytest.raises(RuntimeError, match="controller was started already"):
         controller.run(Signal())
@@ -35,8 +35,8 @@ def test_it_runs_once(running: RunningMaker) -> None:
 
 
 @pytest.mark.parametrize("how", ["signal", "event", "stop", "set before", "stopped before"])
-def test_it_stops(how: str) -> None:
-    """Any stop event ends the run, as does stop(), before the start too; the queue is closed and no watch stays open."""
+def test_a_stop_event_or_stop_ends_the_run(how: str) -> None:
+    """Also before the start. The queue is closed, and no watch stays open."""
     source = FakeControllerSource()
     fifo = InOrderFIFO()
     controller = Controller(fifo, source, lambda *_: None)
@@ -56,7 +56,7 @@ def test_it_stops(how: str) -> None:
 
 
 def test_the_process_function_may_stop_it(start: Start) -> None:
-    """A process function that stops the controller ends the run after itself."""
+    """The run ends after the process function has returned."""
     source = FakeControllerSource()
     controllers: list[Controller] = []
     controllers.append(Controller(InOrderFIFO(), source, lambda *_: controllers[0].stop()))
@@ -65,10 +65,10 @@ def test_the_process_function_may_stop_it(start: Start) -> None:
     assert run.error is None
 
 
-def test_a_version_is_told_once_it_is_reached(
+def test_the_applied_version_is_set_before_on_processed_is_called(
     running: RunningMaker, make_cache: CacheMaker, make_queue: QueueMaker
 ) -> None:
-    """Whoever is told of progress finds the version that was applied, with everything up to it processed."""
+    """Everything up to that version has been processed."""
     source = FakeControllerSource()
     source.add(pod("a"))
     cache = make_cache(make_queue, source)

@@ -1,4 +1,4 @@
-"""Whoever adds to a controller's queue drains it: no thread pops, and nothing is processed twice or at once."""
+"""The thread that fills a controller's queue also empties it: nothing is processed twice or concurrently."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ QueueMaker = Callable[[Indexer[Any]], FIFO]
 RunningMaker = Callable[[Controller], AbstractContextManager[Any]]
 
 
-def test_whoever_adds_drains(running: RunningMaker, make_queue: QueueMaker) -> None:
-    """The process function runs on the thread that reads: there is none that pops."""
+def test_the_reader_thread_processes(running: RunningMaker, make_queue: QueueMaker) -> None:
+    """No other thread pops."""
     source = FakeControllerSource()
     source.add(pod("a"))
     threads: set[str] = set()
@@ -46,8 +46,8 @@ def test_whoever_adds_drains(running: RunningMaker, make_queue: QueueMaker) -> N
     assert max(counts) == before + 1
 
 
-def test_what_waits_before_the_run_comes_first(running: RunningMaker, make_queue: QueueMaker) -> None:
-    """What a user put into the queue before the run is processed before the first list."""
+def test_items_queued_before_the_run_are_processed_first(running: RunningMaker, make_queue: QueueMaker) -> None:
+    """Before the first list."""
     fifo = make_queue(Indexer())
     fifo.add(pod("early", resourceVersion="1"))
     source = FakeControllerSource()
@@ -58,8 +58,8 @@ def test_what_waits_before_the_run_comes_first(running: RunningMaker, make_queue
         assert processed.get(timeout=DEADLINE) in ("ReplacedAll", "Replaced")
 
 
-def test_deltas_come_one_pop_at_a_time_however_many_drain(make_queue: QueueMaker) -> None:
-    """Several threads that drain at once never process at once, and process each item once."""
+def test_several_draining_threads_process_one_at_a_time(make_queue: QueueMaker) -> None:
+    """Each item is processed once."""
     busy = Lock()
     processed: list[str] = []
 
@@ -82,33 +82,33 @@ def test_deltas_come_one_pop_at_a_time_however_many_drain(make_queue: QueueMaker
 
 
 def test_process_run_gets_everything_that_is_queued() -> None:
-    """process_run is called once with the whole batch, and on_processed after the batch is counted as processed."""
+    """It is called once with the whole batch; `on_processed` is called once the batch counts as processed."""
     source = FakeControllerSource()
     batches: list[list[str]] = []
     fifo = InOrderFIFO()
-    told: list[bool] = []
+    synced: list[bool] = []
     controller = Controller(
         fifo,
         source,
         process_run=lambda run: batches.append([delta.object["metadata"]["name"] for delta in run[0]]),
-        on_processed=lambda: told.append(fifo.has_synced()),
+        on_processed=lambda: synced.append(fifo.has_synced()),
     )
     for name in "abc":
         fifo.add(pod(name))
     controller.drain()
     assert batches == [["a", "b", "c"]]
-    assert told == [True]
+    assert synced == [True]
 
 
 @pytest.mark.parametrize("functions", [{}, {"process": print, "process_run": print}], ids=["none", "both"])
-def test_it_takes_one_process_function(functions: dict[str, Any]) -> None:
-    """Without a process function, or with two, there is nothing to make."""
+def test_exactly_one_process_function_is_needed(functions: dict[str, Any]) -> None:
+    """None and two are refused."""
     with pytest.raises(TypeError, match="pass either process or process_run"):
         Controller(InOrderFIFO(), FakeControllerSource(), **functions)
 
 
 class OwnQueue:
-    """A queue of a user's, with nothing but what the protocol asks for."""
+    """A queue with only the methods of the protocol."""
 
     def __init__(self) -> None:
         self.items: list[tuple[str, Any]] = []
@@ -152,8 +152,8 @@ class OwnQueue:
         return len(self.items)
 
 
-def test_a_users_own_queue_will_do(running: RunningMaker) -> None:
-    """A queue needs only what the protocol names."""
+def test_a_queue_needs_only_the_methods_of_the_protocol(running: RunningMaker) -> None:
+    """A user may implement `Queue`; the controller then calls `process`."""
     source = FakeControllerSource()
     fifo = OwnQueue()
     seen: Channel[Any] = Channel(None)
@@ -174,7 +174,7 @@ def test_a_users_own_queue_will_do(running: RunningMaker) -> None:
 
 
 def test_a_streamed_list_uses_the_queues_keys(running: RunningMaker, make_queue: QueueMaker) -> None:
-    """Objects that only the queue's key function has a key for come through a watch list too."""
+    """Objects for which only the queue's key function has a key are stored from a watch list, too."""
     watcher: RaceFreeFakeWatcher[Any] = RaceFreeFakeWatcher()
     for obj in (("a", 1), ("b", 1), ("a", 2)):
         watcher.add(obj)

@@ -1,4 +1,4 @@
-"""What may go wrong around a controller, and what ends it."""
+"""Failures around a controller, and which of them end its run."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ CacheMaker = Callable[..., Any]
     [ZeroDivisionError("Just panic."), KeyboardInterrupt(), SystemExit(3), stdlib_queue.Empty(), QueueClosedError("x")],
     ids=lambda error: type(error).__name__,
 )
-def test_what_the_process_function_raises_comes_out_of_run(
+def test_run_raises_the_exception_of_the_process_function(
     start: Start, make_queue: QueueMaker, error: BaseException
 ) -> None:
-    """Go: TestPanicPropagated. The first failure ends the run, whatever it is, and nothing is processed after it."""
+    """Go: TestPanicPropagated. The first exception of any type ends the run, and nothing is processed after it."""
     source = FakeControllerSource()
     source.add(pod("a"))
     fifo = make_queue(Indexer())
@@ -62,8 +62,8 @@ def test_what_the_process_function_raises_comes_out_of_run(
     assert controller.applied_resource_version == "1"
 
 
-def test_a_failure_before_the_first_list_comes_out_too(make_queue: QueueMaker) -> None:
-    """What waits before the run may fail as well: then nothing is listed."""
+def test_run_raises_a_failure_before_the_first_list(make_queue: QueueMaker) -> None:
+    """Items that were queued before the run may fail as well; then nothing is listed."""
     source = FakeControllerSource()
     fifo = make_queue(Indexer())
     fifo.add(pod("a"))
@@ -77,7 +77,7 @@ def test_a_failure_before_the_first_list_comes_out_too(make_queue: QueueMaker) -
 
 
 def test_a_failure_in_a_resync_ends_the_run(start: Start, make_cache: CacheMaker, make_queue: QueueMaker) -> None:
-    """What the process function raises on the thread that resyncs comes out of run on its own."""
+    """`run` raises an exception of the process function on the resync thread."""
     clock = FakeClock()
     source = FakeControllerSource()
     source.add(pod("a"))
@@ -97,10 +97,10 @@ def test_a_failure_in_a_resync_ends_the_run(start: Start, make_cache: CacheMaker
     assert run.error.args != ("controller",)
 
 
-def test_a_resync_shows_everything_and_changes_nothing(
+def test_a_resync_gives_an_update_for_every_object(
     running: RunningMaker, make_cache: CacheMaker, make_queue: QueueMaker
 ) -> None:
-    """client-go source. After each period every object is shown again, old and new being the same."""
+    """client-go source. Once per period; old and new are the same object."""
     clock = FakeClock()
     source = FakeControllerSource()
     for name in "ab":
@@ -126,10 +126,10 @@ def test_a_resync_shows_everything_and_changes_nothing(
     assert len(shown) == 0
 
 
-def test_an_object_without_a_key_does_not_keep_others_out(
+def test_an_object_without_a_key_does_not_affect_the_others(
     running: RunningMaker, make_queue: QueueMaker, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Whatever a server lists or sends, the objects that make sense arrive."""
+    """In a list and in events."""
     odd = {"kind": "Pod", "metadata": {"namespace": "x"}}
 
     class Odd(FakeControllerSource):
@@ -163,8 +163,10 @@ def test_an_object_without_a_key_does_not_keep_others_out(
         assert "an object was left out of a list: couldn't create key for object of type dict" in caplog.text
 
 
-def test_a_failing_watch_is_tried_again(running: RunningMaker, make_cache: CacheMaker, make_queue: QueueMaker) -> None:
-    """Failures of lists and watches end nothing."""
+def test_failed_lists_and_watches_are_retried(
+    running: RunningMaker, make_cache: CacheMaker, make_queue: QueueMaker
+) -> None:
+    """They do not end the controller."""
     source = FakeControllerSource()
     source.add(pod("a"))
     source.list_error = ApiError(500, "InternalError", "not now")

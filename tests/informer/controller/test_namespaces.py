@@ -1,4 +1,4 @@
-"""Several namespaces: a reflector each, on one queue."""
+"""Several namespaces: one reflector per namespace, one queue."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ CacheMaker = Callable[..., Any]
 def test_several_namespaces_share_a_queue(
     running: RunningMaker, make_cache: CacheMaker, make_queue: QueueMaker
 ) -> None:
-    """Each namespace has a list and a watch of its own, and it has synced when it has all lists."""
+    """Each namespace has its own list and watch; it has synced once every list was processed."""
     source = FakeControllerSource(namespaces=["one", "two"])
     for namespace in ("one", "two", "three"):
         source.add(pod("a", namespace))
@@ -46,7 +46,7 @@ def test_several_namespaces_share_a_queue(
 def test_a_relist_of_one_namespace_leaves_the_others_alone(
     running: RunningMaker, make_cache: CacheMaker, make_queue: QueueMaker
 ) -> None:
-    """What one namespace's list does not have is deleted there only."""
+    """Objects that the list lacks are deleted in that namespace only."""
     source = FakeControllerSource(namespaces=["one", "two"])
     source.add(pod("a", "one"))
     source.add(pod("a", "two"))
@@ -66,7 +66,7 @@ def test_a_relist_of_one_namespace_leaves_the_others_alone(
 def test_one_namespace_that_fails_does_not_stop_the_others(
     running: RunningMaker, make_cache: CacheMaker, make_queue: QueueMaker
 ) -> None:
-    """A namespace that may not be listed keeps it from syncing, and the others current; no version is claimed."""
+    """It prevents the sync and a version, while the objects of the others stay current."""
     forbidden = Latch()
 
     class Restricted(FakeControllerSource):
@@ -95,7 +95,7 @@ def test_one_namespace_that_fails_does_not_stop_the_others(
 
 
 def test_the_version_of_several_namespaces_is_the_lowest(running: RunningMaker) -> None:
-    """Everything up to the version told has been seen in every namespace."""
+    """Everything up to that version has been seen in every namespace."""
     source = FakeControllerSource(namespaces=["one", "two"])
     source.add(pod("a", "one"))
     progress: Channel[None] = Channel(None)
@@ -125,8 +125,8 @@ def test_the_version_of_several_namespaces_is_the_lowest(running: RunningMaker) 
     assert controller.last_sync_resource_version == "13"
 
 
-def test_a_failure_in_any_namespace_ends_all(start: Start) -> None:
-    """What the process function raises on a second reflector's thread comes out of run, which ends every reflector."""
+def test_a_failure_in_one_namespace_ends_the_run(start: Start) -> None:
+    """`run` raises an exception of the process function on another reflector's thread, and every reflector ends."""
     source = FakeControllerSource(namespaces=["one", "two"])
 
     def process(deltas: list[Delta], _: bool) -> None:

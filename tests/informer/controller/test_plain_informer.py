@@ -1,4 +1,4 @@
-"""A store and one handler, called on the thread that keeps the store."""
+"""A store and one handler, which is called on the thread that keeps the store current."""
 
 from __future__ import annotations
 
@@ -43,27 +43,27 @@ def running(controller: Controller) -> Iterator[None]:
 
 
 class Handler(ResourceEventHandler[Any]):
-    """Puts what it is told into a channel."""
+    """Puts its calls into a channel."""
 
     def __init__(self) -> None:
-        self.told: Channel[tuple[Any, ...]] = Channel(None)
+        self.calls: Channel[tuple[Any, ...]] = Channel(None)
 
     def on_add(self, obj: Any, *, is_in_initial_list: bool) -> None:
-        self.told.put(("add", obj["metadata"]["name"], is_in_initial_list))
+        self.calls.put(("add", obj["metadata"]["name"], is_in_initial_list))
 
     def on_update(self, old: Any, new: Any) -> None:
         versions = (old["metadata"]["resourceVersion"], new["metadata"]["resourceVersion"])
-        self.told.put(("update", new["metadata"]["name"], *versions))
+        self.calls.put(("update", new["metadata"]["name"], *versions))
 
     def on_delete(self, obj: Any, *, final_state_unknown: bool) -> None:
-        self.told.put(("delete", obj["metadata"]["name"], final_state_unknown))
+        self.calls.put(("delete", obj["metadata"]["name"], final_state_unknown))
 
     def take(self, count: int) -> list[tuple[Any, ...]]:
-        return [self.told.get(timeout=DEADLINE) for _ in range(count)]
+        return [self.calls.get(timeout=DEADLINE) for _ in range(count)]
 
 
-def test_a_handler_that_deletes_what_it_is_told_of() -> None:
-    """Go: Example, ExampleNewInformer. A handler may change the source, and hears of exactly what it has deleted."""
+def test_a_handler_may_delete_each_added_object() -> None:
+    """Go: Example, ExampleNewInformer. It is then called with exactly these deletes."""
     source = FakeControllerSource()
     deleted: Channel[str] = Channel(None)
 
@@ -85,8 +85,8 @@ def test_a_handler_that_deletes_what_it_is_told_of() -> None:
     assert len(store) == len(deleted) == 0
 
 
-def test_updates_follow_one_another() -> None:
-    """Go: TestUpdate. An update's old state is what was seen before, and every object ends deleted."""
+def test_each_update_continues_from_the_last_state() -> None:
+    """Go: TestUpdate. Every object ends deleted."""
     source = FakeControllerSource()
     allowed = {("from", "to"), ("to", "to"), ("from", "from")}
     updates: list[tuple[str, str]] = []
@@ -122,8 +122,8 @@ def test_updates_follow_one_another() -> None:
     assert len(store) == 0
 
 
-def test_what_the_handler_raises_comes_out_of_run() -> None:
-    """Go: TestPanicPropagated. There is no thread of the handler's: its failure is the controller's."""
+def test_run_raises_the_exception_of_the_handler() -> None:
+    """Go: TestPanicPropagated. The handler is called on the thread of the controller."""
     source = FakeControllerSource()
     source.add(pod("a"))
 
@@ -136,8 +136,8 @@ def test_what_the_handler_raises_comes_out_of_run() -> None:
         controller.run(Signal())
 
 
-def test_what_was_missed_is_told_with_its_state_unknown() -> None:
-    """client-go source. A delete that a list reveals says that the final state is unknown, one that was seen does not."""
+def test_a_delete_found_by_a_list_has_an_unknown_final_state() -> None:
+    """client-go source. A delete that was seen as an event has a known one."""
     source = FakeControllerSource()
     for name in "abc":
         source.add(pod(name))
@@ -153,11 +153,11 @@ def test_what_was_missed_is_told_with_its_state_unknown() -> None:
         source.reset_watch()
         assert handler.take(2) == [("delete", "b", True), ("update", "c", "3", "6")]
     assert store.list_keys() == ["default/c"]
-    assert len(handler.told) == 0
+    assert len(handler.calls) == 0
 
 
-def test_the_store_has_what_the_handler_is_told() -> None:
-    """client-go source. A handler finds in the store what it is told of, at that very event."""
+def test_the_store_has_the_state_that_the_handler_is_called_with() -> None:
+    """client-go source. After each event, not only after each batch."""
     source = FakeControllerSource()
     seen: Channel[tuple[str, str | None]] = Channel(None)
 
@@ -184,8 +184,8 @@ def test_the_store_has_what_the_handler_is_told() -> None:
     assert found == expected
 
 
-def test_a_relist_without_news_tells_nothing() -> None:
-    """A list that shows the same resourceVersions again fires nothing, and keeps the objects readers hold."""
+def test_a_relist_without_news_calls_nothing() -> None:
+    """Objects with the same resourceVersion stay the same in the store."""
     source = FakeControllerSource()
     source.add(pod("a"))
     handler = Handler()
@@ -202,8 +202,8 @@ def test_a_relist_without_news_tells_nothing() -> None:
         assert store.get_by_key("default/a") is before
 
 
-def test_a_resync_shows_everything_again_to_those_who_ask() -> None:
-    """client-go source. With a resync period every object comes as an update without news, again and again."""
+def test_with_a_resync_period_every_object_is_updated_again() -> None:
+    """client-go source. Once per period, without news."""
     source = FakeControllerSource()
     source.add(pod("a"))
     source.add(pod("b"))
@@ -215,8 +215,8 @@ def test_a_resync_shows_everything_again_to_those_who_ask() -> None:
             assert sorted(handler.take(2)) == [("update", "a", "1", "1"), ("update", "b", "2", "2")]
 
 
-def test_missing_functions_are_skipped() -> None:
-    """client-go source. A handler has what it needs; changes that it has no function for are nobody's business."""
+def test_a_handler_may_lack_functions() -> None:
+    """client-go source. Changes for which it has no function are skipped."""
     source = FakeControllerSource()
     source.add(pod("a"))
     deleted: Channel[str] = Channel(None)
@@ -233,8 +233,8 @@ def test_missing_functions_are_skipped() -> None:
         assert deleted.get(timeout=DEADLINE) == "default/a"
 
 
-def test_a_handler_of_batches_gets_what_came_as_one() -> None:
-    """A handler with on_batch is told of a list in one call."""
+def test_on_batch_is_called_once_per_list() -> None:
+    """A handler with `on_batch` gets all changes of a list in one call."""
     source = FakeControllerSource()
     for name in "abc":
         source.add(pod(name))
@@ -252,14 +252,14 @@ def test_a_handler_of_batches_gets_what_came_as_one() -> None:
         assert [change.is_in_initial_list for change in batches.get(timeout=DEADLINE)] == [False]
 
 
-def test_a_handler_without_functions_is_a_mistake() -> None:
-    """Something that cannot be told anything is refused at once."""
+def test_a_handler_without_functions_is_refused() -> None:
+    """When the informer is created."""
     with pytest.raises(TypeError, match="object is not a handler: it has none of on_add"):
         new_informer(FakeControllerSource(), object())
 
 
-def test_indices_find_objects_and_know_their_names() -> None:
-    """Go: TestTypedIndexer. The store has the indices asked for; another is an error."""
+def test_the_store_has_the_requested_indices() -> None:
+    """Go: TestTypedIndexer. Another index raises an error."""
     source = FakeControllerSource()
     source.add(pod("a", labels={"app": "web"}))
     source.add(pod("b", labels={"app": "db"}))
@@ -273,8 +273,8 @@ def test_indices_find_objects_and_know_their_names() -> None:
             store.by_index("colour", "web")
 
 
-def test_odd_objects_end_nothing(caplog: pytest.LogCaptureFixture) -> None:
-    """An object without a key, or one that an index function fails for, costs the others nothing, and is logged."""
+def test_bad_objects_are_logged_and_left_out(caplog: pytest.LogCaptureFixture) -> None:
+    """An object without a key is not stored; one whose index function fails is left out of that index."""
     source = FakeControllerSource()
     source.add(pod("a", labels={"app": "web"}))
     source.add(pod("unlabelled"))
@@ -294,7 +294,7 @@ def test_odd_objects_end_nothing(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_several_namespaces_are_one_store() -> None:
-    """It has synced, and its handler heard of everything, once every namespace was listed."""
+    """It has synced, and the handler was called for everything, once every namespace was listed."""
     source = FakeControllerSource(namespaces=["one", "two"])
     source.add(pod("a", "one"))
     source.add(pod("a", "two"))
@@ -309,7 +309,7 @@ def test_several_namespaces_are_one_store() -> None:
 
 
 def test_duplicates_in_a_list_are_one_object() -> None:
-    """Of an object that a list has twice the last state counts, and it is added once."""
+    """The last state counts, and the object is added once."""
 
     class Doubled(FakeControllerSource):
         def list(self, options: Any = None) -> Any:

@@ -1,4 +1,4 @@
-"""Deltas, and the count of what belongs to the first list."""
+"""Deltas, and the progress of the first list."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from informer.queues.delta import Delta, DeltaType, InitialSync, ReplacedAll
         (DeltaType.BOOKMARK, "Bookmark"),
     ],
 )
-def test_delta_types_read_as_client_gos(member: DeltaType, text: str) -> None:
+def test_delta_types_have_the_strings_of_client_go(member: DeltaType, text: str) -> None:
     """client-go source. A delta type is its string, in str(), f-strings and comparisons."""
     assert str(member) == f"{member}" == member == text
 
@@ -37,28 +37,28 @@ def test_deltas_are_values() -> None:
 
 
 def test_the_collector_does_not_trace_deltas() -> None:
-    """A million deltas in a queue are nothing for the cycle collector to walk through."""
+    """A million queued deltas do not slow the cycle collector down."""
     assert not gc.is_tracked(Delta(DeltaType.ADDED, {"a": []}))
     assert not gc.is_tracked(ReplacedAll([{}], "1"))
 
 
 class TestInitialSync:
-    """When the first list is through."""
+    """When the first list was processed."""
 
-    def test_nothing_yet(self) -> None:
-        """Before a list or an event it has not synced."""
+    def test_at_first_it_is_not_done(self) -> None:
+        """A list or an event has to come."""
         assert not InitialSync().done
 
-    def test_an_event_stands_for_an_empty_list(self) -> None:
-        """client-go source. What is added one by one needs no list first, and a list after it is no first one."""
+    def test_an_event_counts_as_an_empty_first_list(self) -> None:
+        """client-go source. A list after it is not a first one."""
         sync = InitialSync()
         sync.added()
         assert sync.done
         assert not sync.replaced(3, None)
         assert sync.done
 
-    def test_a_list_counts_until_it_is_handled(self) -> None:
-        """The items of the first list have to be handled, those of later ones not."""
+    def test_the_first_list_has_to_be_processed(self) -> None:
+        """Later lists do not matter."""
         sync = InitialSync()
         assert sync.replaced(2, None)
         assert not sync.replaced(5, None)
@@ -67,8 +67,8 @@ class TestInitialSync:
         sync.handled(1)
         assert sync.done
 
-    def test_each_expected_namespace_needs_its_list(self) -> None:
-        """With several namespaces the list of each has to come, and events stand for none of them."""
+    def test_every_expected_namespace_needs_its_list(self) -> None:
+        """An event does not count as the list of a namespace."""
         sync = InitialSync()
         sync.expect(["a", "b"])
         sync.added()

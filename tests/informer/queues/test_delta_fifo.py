@@ -47,7 +47,7 @@ def make(**options: Any) -> DeltaFIFO:
 
 
 def pops(fifo: DeltaFIFO, batch: int = 1) -> list[list[Delta]]:
-    """What each key has, in the order of popping."""
+    """Pops everything; returns the deltas of each key, in the order of popping."""
     popped: list[list[Delta]] = []
     while len(fifo):
         popped += [deltas for deltas, _ in fifo.pop_batch(list, batch)]
@@ -122,13 +122,10 @@ ONE_KEY: dict[str, tuple[bool, list[Script], list[Delta]]] = {
 
 @pytest.mark.parametrize(("emit_replaced", "script", "expected"), ONE_KEY.values(), ids=ONE_KEY)
 @pytest.mark.parametrize("known", [None, Known()], ids=["no known objects", "empty known objects"])
-def test_a_list_deletes_what_only_waits(
+def test_a_list_deletes_a_queued_object_that_it_lacks(
     known: Known | None, emit_replaced: bool, script: list[Script], expected: list[Delta]
 ) -> None:
-    """Go: TestDeltaFIFOW_ReplaceMakesDeletionsForObjectsOnlyInQueue.
-
-    An object that waits and is not in a list is deleted with its last state, and one pop tells its whole story.
-    """
+    """Go: TestDeltaFIFOW_ReplaceMakesDeletionsForObjectsOnlyInQueue. One pop has its earlier deltas and the delete."""
     fifo = make(known_objects=known, emit_replaced=emit_replaced)
     for step in script:
         step(fifo)
@@ -138,7 +135,7 @@ def test_a_list_deletes_what_only_waits(
 
 
 def test_changes_of_one_object_are_one_pop() -> None:
-    """Go: TestDeltaFIFO_addUpdate. What happened to an object comes out once, together."""
+    """Go: TestDeltaFIFO_addUpdate."""
     fifo = make()
     fifo.add(Thing("foo", 10))
     fifo.update(Thing("foo", 12))
@@ -150,7 +147,7 @@ def test_changes_of_one_object_are_one_pop() -> None:
 
 
 def test_transforms_see_each_object_once() -> None:
-    """Go: TestDeltaFIFO_transformer. Every object is transformed once, and tombstones never."""
+    """Go: TestDeltaFIFO_transformer. Tombstones are not transformed."""
     seen: list[Thing] = []
 
     def transform(thing: Thing) -> Thing:
@@ -169,8 +166,8 @@ def test_transforms_see_each_object_once() -> None:
     assert [thing.value for thing in seen] == [10, 11, 12, 15, 16]
 
 
-def test_keys_come_before_transforms() -> None:
-    """An object without a key lets no other of its batch or list be transformed in vain."""
+def test_keys_are_computed_before_transforms() -> None:
+    """If one object of a batch or list has no key, none is transformed."""
     seen: list[Any] = []
     fifo = make(transform=seen.append)
     for call in (
@@ -188,8 +185,8 @@ def test_keys_come_before_transforms() -> None:
     [(None, [10, 15, 18]), (Known(Thing("foo", 5), Thing("bar", 6), Thing("baz", 7)), [10, 15, 18, 20])],
     ids=["no known objects", "known objects"],
 )
-def test_a_delete_of_nobody_is_not_queued(known: Known | None, values: list[int]) -> None:
-    """Go: TestDeltaFIFO_enqueueingNoLister, TestDeltaFIFO_enqueueingWithLister. Unknown objects' deletes are dropped."""
+def test_a_delete_of_an_unknown_object_is_not_queued(known: Known | None, values: list[int]) -> None:
+    """Go: TestDeltaFIFO_enqueueingNoLister, TestDeltaFIFO_enqueueingWithLister."""
     fifo = make(known_objects=known)
     fifo.add(Thing("foo", 10))
     fifo.update(Thing("bar", 15))
@@ -199,15 +196,15 @@ def test_a_delete_of_nobody_is_not_queued(known: Known | None, values: list[int]
     assert [thing.value for thing in newest(pops(fifo))] == values
 
 
-def test_a_listed_object_that_waits_is_one_pop() -> None:
-    """Go: TestDeltaFIFO_addReplace. A list's state of an object that waits comes with what waits."""
+def test_a_listed_object_that_is_queued_already_is_one_pop() -> None:
+    """Go: TestDeltaFIFO_addReplace."""
     fifo = make()
     fifo.add(Thing("foo", 10))
     fifo.replace([Thing("foo", 15)], "15")
     assert pops(fifo) == [[added("foo", 10), synced("foo", 15)]]
 
 
-def test_a_resync_shows_what_is_known_and_does_not_wait() -> None:
+def test_a_resync_queues_known_objects_that_are_not_queued() -> None:
     """Go: TestDeltaFIFO_Resync, TestDeltaFIFO_ResyncNonExisting, TestDeltaFIFO_UpdateResyncRace."""
     for prepare, expected in (
         (lambda q: None, synced("foo", 5)),
@@ -220,15 +217,15 @@ def test_a_resync_shows_what_is_known_and_does_not_wait() -> None:
         assert pops(fifo) == [[expected]]
 
 
-def test_a_resync_without_known_objects_shows_nothing() -> None:
-    """client-go source. Without known objects there is nothing to show."""
+def test_a_resync_without_known_objects_queues_nothing() -> None:
+    """client-go source."""
     fifo = make()
     fifo.resync()
     assert len(fifo) == 0
 
 
-def test_a_delete_of_what_waits_is_queued() -> None:
-    """Go: TestDeltaFIFO_DeleteExistingNonPropagated. An object that only waits is known enough to be deleted."""
+def test_a_delete_of_a_queued_object_is_queued() -> None:
+    """Go: TestDeltaFIFO_DeleteExistingNonPropagated. A queued object is known."""
     fifo = make(known_objects=Known())
     fifo.add(Thing("foo", 5))
     fifo.delete(Thing("foo", 6))
@@ -285,13 +282,10 @@ MANY_KEYS: dict[str, tuple[bool, bool, list[Script], list[list[Delta]]]] = {
 
 @pytest.mark.parametrize(("is_known", "emit_replaced", "script", "expected"), MANY_KEYS.values(), ids=MANY_KEYS)
 @pytest.mark.parametrize("batch", [1, 1000])
-def test_a_list_deletes_what_is_known_and_not_in_it(
+def test_a_list_deletes_known_objects_that_it_lacks(
     batch: int, is_known: bool, emit_replaced: bool, script: list[Script], expected: list[list[Delta]]
 ) -> None:
-    """Go: TestDeltaFIFO_ReplaceMakesDeletions, TestDeltaFIFO_ReplaceMakesDeletionsReplaced.
-
-    What is known, or waits, and is not in a list is deleted, with the newest state there was.
-    """
+    """Go: TestDeltaFIFO_ReplaceMakesDeletions, TestDeltaFIFO_ReplaceMakesDeletionsReplaced. In their newest state."""
     fifo = make(known_objects=Known(*KNOWN) if is_known else None, emit_replaced=emit_replaced)
     for step in script:
         step(fifo)
@@ -299,7 +293,7 @@ def test_a_list_deletes_what_is_known_and_not_in_it(
 
 
 def test_deletes_of_the_first_list_count_for_has_synced() -> None:
-    """Go: TestDeltaFIFO_HasSyncedCorrectOnDeletion. The deletes that the first list makes belong to it."""
+    """Go: TestDeltaFIFO_HasSyncedCorrectOnDeletion. The deletes that the first list causes belong to it."""
     fifo = make(known_objects=Known(*KNOWN))
     fifo.replace([Thing("foo", 5)], "0")
     for expected in ([synced("foo", 5)], [gone("bar", 6)], [gone("baz", 7)]):
@@ -309,7 +303,7 @@ def test_deletes_of_the_first_list_count_for_has_synced() -> None:
 
 
 def test_a_popped_key_queues_behind_the_others() -> None:
-    """Go: TestDeltaFIFO_detectLineJumpers. A key keeps its place while it waits, and takes a new one after a pop."""
+    """Go: TestDeltaFIFO_detectLineJumpers. A key keeps its place while it is queued, and gets a new one after a pop."""
     fifo = make()
     for name, value in (("foo", 10), ("bar", 1), ("foo", 11), ("foo", 13), ("zab", 30)):
         fifo.add(Thing(name, value))
@@ -329,7 +323,7 @@ def test_a_popped_key_queues_behind_the_others() -> None:
     ids=["two deletes", "then a tombstone", "first a tombstone", "two tombstones"],
 )
 def test_two_deletes_in_a_row_are_one(first: Delta, second: Delta, kept: Delta) -> None:
-    """client-go source. Of two deletes the older is kept, unless it is a tombstone."""
+    """client-go source. The older is kept, unless it is a tombstone."""
     fifo = make(known_objects=Known(Thing("foo", 0)))
     fifo.apply([first, second])
     assert pops(fifo) == [[kept]]
@@ -339,8 +333,8 @@ def test_two_deletes_in_a_row_are_one(first: Delta, second: Delta, kept: Delta) 
 
 
 @pytest.mark.parametrize("batch", [1, 2, 3, 1000])
-def test_exactly_the_first_lists_keys_are_flagged(batch: int) -> None:
-    """What the first list brought is initial, each key once, and nothing queued behind it, however it is popped."""
+def test_only_the_keys_of_the_first_list_are_initial(batch: int) -> None:
+    """Each key once, and none that is queued later, whatever the sizes of the pops."""
     fifo = make(bookmark_replaces=True)
     fifo.replace([Thing("a", 1), Thing("b", 2), Thing("a", 3)], "3")
     fifo.update(Thing("b", 4))
@@ -362,7 +356,7 @@ def test_exactly_the_first_lists_keys_are_flagged(batch: int) -> None:
 
 
 def test_a_key_of_the_first_list_is_initial_once() -> None:
-    """An object of the first list that was popped and comes again is no longer initial."""
+    """An object of the first list that was popped is not initial when it is queued again."""
     fifo = make()
     fifo.replace([Thing("a", 1), Thing("b", 1)], "1")
     assert fifo.pop(lambda _, initial: initial)
@@ -370,8 +364,8 @@ def test_a_key_of_the_first_list_is_initial_once() -> None:
     assert fifo.pop_batch(lambda pairs: [(d[-1].object.name, i) for d, i in pairs]) == [("b", True), ("a", False)]
 
 
-def test_a_second_list_does_not_hold_up_the_sync() -> None:
-    """What a second list puts behind the first one's keys does not have to be processed for has_synced."""
+def test_a_second_list_does_not_delay_the_sync() -> None:
+    """`has_synced` does not wait for its keys."""
     fifo = make()
     fifo.replace([Thing("a", 1)], "1")
     fifo.replace([Thing("a", 2), Thing("b", 2)], "2")
@@ -380,8 +374,8 @@ def test_a_second_list_does_not_hold_up_the_sync() -> None:
     assert fifo.pop(lambda _, initial: initial) is False
 
 
-def test_a_list_of_one_namespace_deletes_in_that_only() -> None:
-    """What is known of other namespaces stays when a list is of one."""
+def test_a_list_of_one_namespace_deletes_in_that_namespace_only() -> None:
+    """Known objects of other namespaces stay."""
     in_a, in_b = {"namespace": "a"}, {"namespace": "b"}
     fifo = make(known_objects=Known(Thing("x", 1, in_a), Thing("y", 2, in_b)))
     fifo.add(Thing("z", 3, in_a))
@@ -392,19 +386,19 @@ def test_a_list_of_one_namespace_deletes_in_that_only() -> None:
     }
 
 
-# What is being processed
+# Objects in process
 
 
-def test_a_delete_of_what_is_being_processed_is_queued() -> None:
-    """An object that is on its way to the consumer is known, though the consumer does not show it yet."""
+def test_a_delete_of_an_object_in_process_is_queued() -> None:
+    """The object is known, although the consumer has not stored it yet."""
     fifo = make(known_objects=Known())
     fifo.add(Thing("foo", 1))
     fifo.pop(lambda *_: fifo.delete(Thing("foo", 2)))
     assert pops(fifo) == [[deleted("foo", 2)]]
 
 
-def test_a_list_deletes_what_is_being_processed() -> None:
-    """A list without an object that is on its way to the consumer deletes it, in its newest state."""
+def test_a_list_deletes_an_object_in_process_that_it_lacks() -> None:
+    """In its newest state, although the consumer has not stored it yet."""
     fifo = make(known_objects=Known(Thing("foo", 0)))
     fifo.update(Thing("foo", 1))
     fifo.add(Thing("bar", 1))
@@ -412,24 +406,24 @@ def test_a_list_deletes_what_is_being_processed() -> None:
     assert pops(fifo) == [[gone("foo", 1)], [gone("bar", 1)]]
 
 
-def test_a_list_does_not_delete_again_what_is_being_deleted() -> None:
-    """An object whose delete is on its way to the consumer needs no other, though the consumer still shows it."""
+def test_a_list_does_not_delete_an_object_again_whose_delete_is_in_process() -> None:
+    """Although the consumer still has the object."""
     fifo = make(known_objects=Known(Thing("foo", 0)))
     fifo.delete(Thing("foo", 1))
     fifo.pop(lambda *_: fifo.replace([], "9"))
     assert len(fifo) == 0
 
 
-def test_a_resync_leaves_out_what_is_being_processed() -> None:
-    """The consumer's old state of an object must not come behind the newer one that is on its way there."""
+def test_a_resync_leaves_out_objects_in_process() -> None:
+    """The consumer's old state must not be queued behind the newer one that it is processing."""
     fifo = make(known_objects=Known(Thing("foo", 0), Thing("bar", 0)))
     fifo.update(Thing("foo", 1))
     fifo.pop(lambda *_: fifo.resync())
     assert pops(fifo) == [[synced("bar", 0)]]
 
 
-def test_what_was_processed_is_no_longer_known() -> None:
-    """The queue forgets what it gave out, even when the process function raises."""
+def test_a_processed_object_is_known_only_if_the_consumer_has_it() -> None:
+    """The queue forgets popped objects, even if the process function raises."""
     fifo = make(known_objects=Known())
     fifo.add(Thing("foo", 1))
 
@@ -443,8 +437,8 @@ def test_what_was_processed_is_no_longer_known() -> None:
     assert len(fifo) == 0
 
 
-def test_several_poppers_have_several_batches_in_hand() -> None:
-    """Each popper's batch is known until that popper is done with it."""
+def test_the_batches_of_several_threads_are_in_process() -> None:
+    """Each batch is known until its own thread has processed it."""
     fifo = make()
     fifo.add(Thing("foo", 1))
     fifo.add(Thing("bar", 1))

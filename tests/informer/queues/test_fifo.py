@@ -1,4 +1,4 @@
-"""What both queues do, whatever their order."""
+"""What both queues have in common."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ MakeQueue = Callable[..., FIFO]
 
 @pytest.fixture(params=[InOrderFIFO, DeltaFIFO], ids=["in_order", "delta"])
 def make_queue(request: pytest.FixtureRequest) -> MakeQueue:
-    """Makes a queue of either kind, for `Thing`s."""
+    """Creates a queue of either kind, for `Thing`s."""
     return lambda **options: request.param(key_of, **options)
 
 
@@ -51,8 +51,8 @@ def drain(fifo: FIFO) -> list[Pair]:
 # Popping
 
 
-def test_pop_gives_deltas_and_returns_what_process_returns(make_queue: MakeQueue) -> None:
-    """Pop hands over a list of deltas and a flag, and returns what the process function returned."""
+def test_pop_returns_the_result_of_process(make_queue: MakeQueue) -> None:
+    """`process` is called with a list of deltas and a flag."""
     fifo = make_queue()
     fifo.add(Thing("a", 1))
     assert fifo.pop(both) == ([Delta(DeltaType.ADDED, Thing("a", 1))], False)
@@ -60,8 +60,8 @@ def test_pop_gives_deltas_and_returns_what_process_returns(make_queue: MakeQueue
     assert fifo.pop(lambda deltas, _: deltas[0].type) is DeltaType.UPDATED
 
 
-def test_pop_batch_takes_what_is_there_up_to_a_limit(make_queue: MakeQueue) -> None:
-    """A batch is as long as what waits, and no longer than asked for, in order."""
+def test_pop_batch_takes_everything_up_to_a_limit(make_queue: MakeQueue) -> None:
+    """In order of arrival."""
     fifo = make_queue()
     for name in "abcde":
         fifo.add(Thing(name))
@@ -77,8 +77,8 @@ def taken(fifo: FIFO) -> list[tuple[list[str], bool]]:
     return runs
 
 
-def test_take_gives_everything_at_once(make_queue: MakeQueue) -> None:
-    """All deltas of all keys come in one run; an empty queue gives none, and nothing is waited for."""
+def test_take_passes_everything_in_one_run(make_queue: MakeQueue) -> None:
+    """With an empty queue nothing is called, and nothing is waited for."""
     fifo = make_queue()
     assert taken(fifo) == []
     for name in "abc":
@@ -88,8 +88,8 @@ def test_take_gives_everything_at_once(make_queue: MakeQueue) -> None:
     assert len(fifo) == 0
 
 
-def test_take_tells_the_initial_list_from_what_follows(make_queue: MakeQueue) -> None:
-    """A first list is a run of its own, and counts as handled once its run has been processed."""
+def test_take_passes_the_initial_list_as_a_run_of_its_own(make_queue: MakeQueue) -> None:
+    """It has synced once that run was processed."""
     fifo = make_queue()
     fifo.replace([Thing("a")], "1")
     fifo.add(Thing("b"))
@@ -100,13 +100,13 @@ def test_take_tells_the_initial_list_from_what_follows(make_queue: MakeQueue) ->
 
 
 def test_take_limits_the_size_of_a_batch(make_queue: MakeQueue) -> None:
-    """A long queue is processed a thousand items at a time, so that readers of a cache are not kept waiting."""
+    """A long queue is processed 1000 items at a time, so that readers of the cache do not wait long."""
     fifo = make_queue()
     fifo.apply([Delta(DeltaType.ADDED, Thing(str(number))) for number in range(2500)])
     assert [len(names) for names, _ in taken(fifo)] == [1000, 1000, 500]
 
 
-def test_what_is_queued_while_a_batch_is_processed_is_taken_too(make_queue: MakeQueue) -> None:
+def test_take_includes_items_that_are_queued_meanwhile(make_queue: MakeQueue) -> None:
     """A resync on another thread may add to the queue; the thread that processes takes that as well."""
     fifo = make_queue()
     fifo.add(Thing("a"))
@@ -121,8 +121,8 @@ def test_what_is_queued_while_a_batch_is_processed_is_taken_too(make_queue: Make
     assert seen == ["a", "b"]
 
 
-def test_a_run_that_fails_counts_as_handled(make_queue: MakeQueue) -> None:
-    """The exception comes out, and the batch is not taken again."""
+def test_a_failed_run_counts_as_processed(make_queue: MakeQueue) -> None:
+    """The exception is raised, and the batch is not taken again."""
     fifo = make_queue()
     fifo.replace([Thing("a")], "1")
     with pytest.raises(ZeroDivisionError):
@@ -131,8 +131,8 @@ def test_a_run_that_fails_counts_as_handled(make_queue: MakeQueue) -> None:
     assert fifo.has_synced()
 
 
-def test_a_batch_has_at_least_one_item(make_queue: MakeQueue) -> None:
-    """Asking for a batch of none is a mistake, and takes nothing."""
+def test_a_batch_size_below_one_is_refused(make_queue: MakeQueue) -> None:
+    """Nothing is taken."""
     fifo = make_queue()
     fifo.add(Thing("a"))
     with pytest.raises(ValueError, match="max_items must be at least 1, not 0"):
@@ -142,7 +142,7 @@ def test_a_batch_has_at_least_one_item(make_queue: MakeQueue) -> None:
 
 @pytest.mark.parametrize("timeout", [0, -1, 0.01])
 def test_an_empty_queue_times_out(make_queue: MakeQueue, timeout: float) -> None:
-    """A pop of an empty queue raises queue.Empty when its time is up, at once for 0."""
+    """queue.Empty is raised when the time is up, at once for a time-out of 0."""
     fifo = make_queue()
     with pytest.raises(stdlib_queue.Empty):
         fifo.pop(both, timeout)
@@ -150,8 +150,8 @@ def test_an_empty_queue_times_out(make_queue: MakeQueue, timeout: float) -> None
         fifo.pop_batch(list, timeout=timeout)
 
 
-def test_what_process_raises_comes_out_and_the_item_is_gone(make_queue: MakeQueue) -> None:
-    """A process function that raises has had its item: it does not come again."""
+def test_an_exception_of_process_is_raised_and_the_item_is_removed(make_queue: MakeQueue) -> None:
+    """The item is not popped again."""
     fifo = make_queue()
     fifo.add(Thing("a"))
     fifo.add(Thing("b"))
@@ -167,7 +167,7 @@ def test_what_process_raises_comes_out_and_the_item_is_gone(make_queue: MakeQueu
 
 
 def test_process_runs_without_the_lock(make_queue: MakeQueue) -> None:
-    """A process function may use the queue, and so may others meanwhile."""
+    """A process function may use the queue, and so may other threads meanwhile."""
     fifo = make_queue()
     fifo.add(Thing("a"))
     fifo.add(Thing("b"))
@@ -182,8 +182,8 @@ def test_process_runs_without_the_lock(make_queue: MakeQueue) -> None:
     assert fifo.pop(process) == "ab2"
 
 
-def test_process_may_do_with_its_lists_what_it_likes(make_queue: MakeQueue) -> None:
-    """What is popped belongs to the process function: the queue's books do not depend on it."""
+def test_process_may_change_its_lists(make_queue: MakeQueue) -> None:
+    """The popped lists belong to the process function."""
     fifo = make_queue()
     fifo.replace([Thing("a")], "1")
 
@@ -200,7 +200,7 @@ def test_process_may_do_with_its_lists_what_it_likes(make_queue: MakeQueue) -> N
 
 
 def test_a_closed_queue_drains_and_then_refuses(make_queue: MakeQueue) -> None:
-    """client-go source. Closing loses nothing: what waits comes out, then pops fail, and adds are still taken."""
+    """client-go source. Queued items can still be popped, then pops raise; adds are still accepted."""
     fifo = make_queue()
     fifo.add(Thing("a"))
     assert not fifo.is_closed()
@@ -215,8 +215,8 @@ def test_a_closed_queue_drains_and_then_refuses(make_queue: MakeQueue) -> None:
     assert names(drain(fifo)) == ["b"]
 
 
-def test_close_wakes_everyone_who_waits(make_queue: MakeQueue) -> None:
-    """Go: TestDeltaFIFO_PopShouldUnblockWhenClosed, TestRealFIFO_PopShouldUnblockWhenClosed. All blocked pops end."""
+def test_close_wakes_every_waiting_thread(make_queue: MakeQueue) -> None:
+    """Go: TestDeltaFIFO_PopShouldUnblockWhenClosed, TestRealFIFO_PopShouldUnblockWhenClosed."""
     fifo = make_queue()
     ended: list[int] = []
 
@@ -234,7 +234,7 @@ def test_close_wakes_everyone_who_waits(make_queue: MakeQueue) -> None:
 # Synced
 
 
-def test_has_synced_follows_client_gos_table(make_queue: MakeQueue) -> None:
+def test_has_synced_follows_the_table_of_client_go(make_queue: MakeQueue) -> None:
     """Go: TestRealFIFO_HasSynced. Nothing: not synced; an add alone: synced; a list: once all of it was processed."""
     assert not make_queue().has_synced()
     fifo = make_queue()
@@ -249,8 +249,8 @@ def test_has_synced_follows_client_gos_table(make_queue: MakeQueue) -> None:
     assert fifo.has_synced()
 
 
-def test_an_empty_first_list_has_synced_once_nothing_waits(make_queue: MakeQueue) -> None:
-    """An empty first list is synced when what it put into the queue, if anything, was processed."""
+def test_an_empty_first_list_has_to_be_processed_if_it_queues_anything(make_queue: MakeQueue) -> None:
+    """A `DeltaFIFO` queues nothing for it, an `InOrderFIFO` one delta."""
     fifo = make_queue()
     fifo.replace([], "1")
     while len(fifo):
@@ -260,8 +260,8 @@ def test_an_empty_first_list_has_synced_once_nothing_waits(make_queue: MakeQueue
 
 
 @pytest.mark.parametrize("kind", ["add", "update", "delete"])
-def test_events_stand_for_a_first_list(make_queue: MakeQueue, kind: str) -> None:
-    """client-go source. Anything added one by one, even a delete of nothing, makes it synced; a list later is no first."""
+def test_an_event_counts_as_a_first_list(make_queue: MakeQueue, kind: str) -> None:
+    """client-go source. Even the delete of an unknown object; a list after it is not a first one."""
     fifo = make_queue()
     getattr(fifo, kind)(Thing("a"))
     assert fifo.has_synced()
@@ -270,8 +270,8 @@ def test_events_stand_for_a_first_list(make_queue: MakeQueue, kind: str) -> None
     assert not any(initial for _, initial in drain(fifo))
 
 
-def test_bookmarks_and_resyncs_stand_for_no_list(make_queue: MakeQueue) -> None:
-    """client-go source. A bookmark or a resync alone does not make it synced."""
+def test_bookmarks_and_resyncs_do_not_count_as_a_first_list(make_queue: MakeQueue) -> None:
+    """client-go source."""
     fifo = make_queue()
     fifo.bookmark("5")
     fifo.resync()
@@ -282,8 +282,8 @@ def test_bookmarks_and_resyncs_stand_for_no_list(make_queue: MakeQueue) -> None:
     assert fifo.has_synced()
 
 
-def test_a_process_that_raises_counts_as_handled(make_queue: MakeQueue) -> None:
-    """The first list is through when its process function has ended, even by raising."""
+def test_a_failed_process_counts_for_has_synced(make_queue: MakeQueue) -> None:
+    """The first list is processed when its process function has ended, even by raising."""
     fifo = make_queue()
     fifo.replace([Thing("a")], "1")
 
@@ -297,7 +297,7 @@ def test_a_process_that_raises_counts_as_handled(make_queue: MakeQueue) -> None:
 
 
 def test_only_the_first_list_is_initial(make_queue: MakeQueue) -> None:
-    """Events behind the first list, and later lists, are not in it, whatever is popped with them."""
+    """Later events and lists are not, even if they are popped in the same batch."""
     fifo = make_queue()
     fifo.replace([Thing("a")], "1")
     fifo.add(Thing("b"))
@@ -307,8 +307,8 @@ def test_only_the_first_list_is_initial(make_queue: MakeQueue) -> None:
     assert not any(flags.values())
 
 
-def test_each_expected_namespace_needs_its_list(make_queue: MakeQueue) -> None:
-    """With several namespaces it has synced when the list of each was processed; later lists are not initial."""
+def test_every_expected_namespace_needs_its_list(make_queue: MakeQueue) -> None:
+    """It has synced when the list of each was processed; later lists are not initial."""
     fifo = make_queue()
     fifo.expect_namespaces(["one", "two"])
     fifo.replace([Thing("a")], "1", namespace="one")
@@ -327,8 +327,8 @@ def test_each_expected_namespace_needs_its_list(make_queue: MakeQueue) -> None:
 # Bookmarks
 
 
-def test_a_bookmark_comes_behind_everything_queued_before_it(make_queue: MakeQueue) -> None:
-    """A bookmark stays behind what was queued before it, and its object is the resourceVersion."""
+def test_a_bookmark_keeps_its_place(make_queue: MakeQueue) -> None:
+    """It is popped after everything that was queued before it; its object is the resourceVersion."""
     fifo = make_queue()
     fifo.replace([Thing("a"), Thing("b")], "1")
     fifo.update(Thing("a", 2))
@@ -342,8 +342,8 @@ def test_a_bookmark_comes_behind_everything_queued_before_it(make_queue: MakeQue
     assert deltas.index(Delta(DeltaType.UPDATED, Thing("a", 2))) < marks[0] < late < marks[1]
 
 
-def test_equal_bookmarks_stay_two(make_queue: MakeQueue) -> None:
-    """A bookmark is not folded into an equal one: each stands for its place."""
+def test_equal_bookmarks_are_not_merged(make_queue: MakeQueue) -> None:
+    """Each marks its own place."""
     fifo = make_queue()
     fifo.bookmark("7")
     fifo.add(Thing("a"))
@@ -355,7 +355,7 @@ def test_equal_bookmarks_stay_two(make_queue: MakeQueue) -> None:
 
 
 def test_each_object_is_transformed_once(make_queue: MakeQueue) -> None:
-    """client-go source. A transform sees every object once, and no tombstone, bookmark or resync."""
+    """client-go source. Tombstones, bookmarks and resyncs are not transformed."""
     seen: list[Any] = []
 
     def transform(thing: Thing) -> Thing:
@@ -380,7 +380,7 @@ def test_each_object_is_transformed_once(make_queue: MakeQueue) -> None:
 
 @pytest.mark.parametrize("kind", ["add", "update", "delete", "apply", "replace"])
 def test_a_transform_that_raises_queues_nothing(make_queue: MakeQueue, kind: str) -> None:
-    """What the transform raises comes out of the call, and nothing of its batch or list is queued."""
+    """The exception is raised, and nothing of the batch or list is queued."""
 
     def transform(thing: Thing) -> Thing:
         if thing.value:
@@ -399,8 +399,8 @@ def test_a_transform_that_raises_queues_nothing(make_queue: MakeQueue, kind: str
     assert not fifo.has_synced()
 
 
-def test_key_of_takes_whatever_passes_through(make_queue: MakeQueue) -> None:
-    """Go: TestDeltaFIFO_KeyOf, TestRealFIFO_KeyOf. An object, a tombstone and a list of deltas have a key."""
+def test_key_of_accepts_objects_tombstones_and_deltas(make_queue: MakeQueue) -> None:
+    """Go: TestDeltaFIFO_KeyOf, TestRealFIFO_KeyOf."""
     fifo = make_queue()
     assert fifo.key_of(Thing("A")) == "A"
     assert fifo.key_of(DeletedFinalStateUnknown("B", None)) == "B"
@@ -412,8 +412,8 @@ def test_key_of_takes_whatever_passes_through(make_queue: MakeQueue) -> None:
         fifo.key_of("no thing")
 
 
-def test_a_key_is_text() -> None:
-    """A key function that raises, or makes no text, for an object of a batch keeps the whole batch out, and is named."""
+def test_a_key_has_to_be_a_str() -> None:
+    """If the key function raises or returns another type, nothing is queued. The error has the type of the object."""
     for made, problem in (
         (list, "returned a list, not a str"),
         (lambda: None, "returned a NoneType, not a str"),
@@ -431,7 +431,7 @@ def test_a_key_is_text() -> None:
 
 
 def test_a_queue_is_never_falsy(make_queue: MakeQueue) -> None:
-    """`if queue` asks whether there is a queue, not whether anything waits."""
+    """`if queue` tests whether there is a queue, not whether it is empty."""
     fifo = make_queue()
     assert fifo
     assert len(fifo) == 0
@@ -442,7 +442,7 @@ def test_a_queue_is_never_falsy(make_queue: MakeQueue) -> None:
 
 
 def test_batches_may_come_from_a_generator(make_queue: MakeQueue) -> None:
-    """Whatever can be iterated once is a batch or a list."""
+    """A batch or list is iterated once."""
     fifo = make_queue()
     fifo.apply(Delta(DeltaType.ADDED, Thing(name)) for name in "ab")
     assert names(drain(fifo)) == ["a", "b"]
@@ -453,8 +453,8 @@ def test_batches_may_come_from_a_generator(make_queue: MakeQueue) -> None:
 # Threads
 
 
-def test_each_adders_order_is_kept(make_queue: MakeQueue) -> None:
-    """Go: TestDeltaFIFO_basic, TestRealFIFO_basic. Of several producers each one's objects come in its own order."""
+def test_the_order_of_each_producer_is_kept(make_queue: MakeQueue) -> None:
+    """Go: TestDeltaFIFO_basic, TestRealFIFO_basic. Several threads add."""
     fifo = make_queue()
     adders = [
         Worker(lambda who=who: [fifo.add(Thing(f"{who}{n}", n)) for n in range(500)], f"adder-{who}").start()  # type: ignore[misc]
@@ -468,8 +468,8 @@ def test_each_adders_order_is_kept(make_queue: MakeQueue) -> None:
         assert [thing.value for thing in popped if thing.name[0] == who] == list(range(500))
 
 
-def test_every_popper_finds_what_is_there(make_queue: MakeQueue) -> None:
-    """A batch added at once wakes as many poppers as wait, and each item goes to one of them."""
+def test_a_batch_wakes_every_waiting_thread(make_queue: MakeQueue) -> None:
+    """Each item goes to one of the threads that pop."""
     fifo = make_queue()
     waiting = [Latch() for _ in range(4)]
     popped: list[str] = []
@@ -488,8 +488,8 @@ def test_every_popper_finds_what_is_there(make_queue: MakeQueue) -> None:
     assert sorted(popped) == ["a", "b", "c", "d"]
 
 
-def test_adders_and_poppers_at_once_lose_nothing(make_queue: MakeQueue) -> None:
-    """Under several adders and poppers every object comes out, and the poppers end when it is closed and empty."""
+def test_concurrent_adds_and_pops_lose_nothing(make_queue: MakeQueue) -> None:
+    """Every object is popped, and the popping threads end when the queue is closed and empty."""
     fifo = make_queue()
     popped: list[str] = []
     lock = Lock()

@@ -27,7 +27,7 @@ def make(**options: Any) -> InOrderFIFO:
 
 
 def drained(fifo: InOrderFIFO, batch: int = 1000) -> list[tuple[Delta, bool]]:
-    """Everything that waits, with its flags; every pair has one delta."""
+    """Pops everything; returns each delta with its flag. Every pair has one delta."""
     popped = []
     while len(fifo):
         for deltas, initial in fifo.pop_batch(list, batch):
@@ -98,7 +98,7 @@ SCRIPTS: dict[str, tuple[list[Script], list[Delta]]] = {
         [lambda q: q.add(FOO), lambda q: q.update(BAR), lambda q: q.add(Thing("qux", 17)), lambda q: q.update(FOO2)],
         [added("foo", 1), updated("bar", 3), added("qux", 17), updated("foo", 2)],
     ),
-    "a delete of nobody": ([lambda q: q.delete(Thing("baz", 20))], [deleted("baz", 20)]),
+    "a delete of an unknown object": ([lambda q: q.delete(Thing("baz", 20))], [deleted("baz", 20)]),
     "two deletes": ([lambda q: q.delete(FOO), lambda q: q.delete(FOO2)], [deleted("foo", 1), deleted("foo", 2)]),
     "a tombstone": (
         [lambda q: q.delete(DeletedFinalStateUnknown("foo", FOO))],
@@ -120,10 +120,10 @@ SCRIPTS: dict[str, tuple[list[Script], list[Delta]]] = {
 
 @pytest.mark.parametrize(("script", "expected"), SCRIPTS.values(), ids=SCRIPTS)
 @pytest.mark.parametrize("batch", [1, 2, 1000])
-def test_everything_comes_in_the_order_of_arrival(script: list[Script], expected: list[Delta], batch: int) -> None:
+def test_deltas_are_popped_in_the_order_of_arrival(script: list[Script], expected: list[Delta], batch: int) -> None:
     """Go: TestRealFIFO_ReplaceAtomic, TestRealFIFO_ResyncAtomic, TestRealFIFO_addUpdate, TestRealFIFO_enqueueingNoLister.
 
-    Every event is a delta of its own, a list one REPLACED_ALL without deletes, a resync one SYNC_ALL.
+    Every event is a delta, a list one REPLACED_ALL without deletes, a resync one SYNC_ALL.
     """
     fifo = make()
     for step in script:
@@ -132,8 +132,8 @@ def test_everything_comes_in_the_order_of_arrival(script: list[Script], expected
     assert [delta for delta, _ in drained(fifo, batch)] == expected
 
 
-def test_a_list_behind_an_add_is_one_pop() -> None:
-    """Go: TestRealFIFO_ReplaceAtomicPop. First the add comes, then the whole list at once, and nothing more."""
+def test_a_list_after_an_add_is_one_pop() -> None:
+    """Go: TestRealFIFO_ReplaceAtomicPop. The add is popped first, then the whole list."""
     fifo = make()
     fifo.add(Thing("foo", 10))
     fifo.replace([Thing("foo", 15)], "20")
@@ -144,7 +144,7 @@ def test_a_list_behind_an_add_is_one_pop() -> None:
 
 
 def test_an_empty_first_list_has_to_be_processed() -> None:
-    """client-go source. While an empty first list is processed it is initial, and the queue has not synced."""
+    """client-go source. Until then, the list is initial and the queue has not synced."""
     fifo = make()
     fifo.replace([], "1")
     assert not fifo.has_synced()
@@ -152,8 +152,8 @@ def test_an_empty_first_list_has_to_be_processed() -> None:
     assert fifo.has_synced()
 
 
-def test_kinds_of_deltas_keep_their_places_in_batches() -> None:
-    """Go: TestRealFIFO_PopMultipleDeltaInBatch. A batch takes what is there, of any kind, in order."""
+def test_a_batch_has_all_types_of_deltas_in_order() -> None:
+    """Go: TestRealFIFO_PopMultipleDeltaInBatch."""
     fifo = make()
     fifo.add(Thing("a"))
     fifo.add(Thing("b"))
@@ -180,8 +180,8 @@ def test_kinds_of_deltas_keep_their_places_in_batches() -> None:
 @pytest.mark.parametrize("batch", [1, 2, 3, 1000])
 @pytest.mark.parametrize("updates", [0, 1, 3])
 @pytest.mark.parametrize("items", [0, 1, 3])
-def test_only_the_first_list_is_flagged(items: int, updates: int, batch: int) -> None:
-    """Go: TestRealFIFO_PopMultipleDeltaInBatch. Exactly the initial list is flagged, whatever it is popped with."""
+def test_only_the_first_list_is_initial(items: int, updates: int, batch: int) -> None:
+    """Go: TestRealFIFO_PopMultipleDeltaInBatch. Even if it is popped together with other deltas."""
     fifo = make()
     fifo.replace([Thing(str(n)) for n in range(items)], "1")
     for n in range(updates):
@@ -191,7 +191,7 @@ def test_only_the_first_list_is_flagged(items: int, updates: int, batch: int) ->
 
 
 def test_a_list_is_copied() -> None:
-    """Whoever goes on using the list that was queued changes nothing in the queue."""
+    """The caller may change its list after `replace`."""
     items = [FOO]
     fifo = make()
     fifo.replace(items, "1")
@@ -200,7 +200,7 @@ def test_a_list_is_copied() -> None:
 
 
 def test_a_batch_is_copied() -> None:
-    """Whoever goes on using the batch that was queued changes nothing in the queue."""
+    """The caller may change its batch after `apply`."""
     batch = [added("a")]
     fifo = make()
     fifo.apply(batch)
@@ -209,7 +209,7 @@ def test_a_batch_is_copied() -> None:
 
 
 def test_transforms_keep_the_order() -> None:
-    """Go: TestRealFIFO_transformer. Adds, updates, deletes and lists come out transformed, each object once."""
+    """Go: TestRealFIFO_transformer. Adds, updates, deletes and lists are transformed, each object once."""
     seen: list[Thing] = []
 
     def transform(thing: Thing) -> Thing:
@@ -236,8 +236,8 @@ def test_transforms_keep_the_order() -> None:
     assert [thing.value for thing in seen] == [10, 11, 12, 15, 16, 17]
 
 
-def test_objects_without_keys_pass() -> None:
-    """Go: TestRealFIFO_PopBrokenItemsInBatch. The queue asks for no keys: what has none comes out at its place."""
+def test_objects_without_keys_are_queued() -> None:
+    """Go: TestRealFIFO_PopBrokenItemsInBatch. The queue computes no keys."""
 
     def no_key(_: Any) -> str:
         raise AssertionError
@@ -249,8 +249,8 @@ def test_objects_without_keys_pass() -> None:
     assert [delta.object for delta in deltas_of(fifo)[:3]] == [1, 3, 2]
 
 
-def test_each_first_list_of_several_namespaces_is_flagged() -> None:
-    """With several namespaces the first list of each is flagged, and events and later lists between are not."""
+def test_the_first_list_of_every_namespace_is_initial() -> None:
+    """Events and later lists between them are not."""
     fifo = make()
     fifo.expect_namespaces(["a", "b"])
     fifo.replace([FOO], "1", namespace="a")

@@ -1,4 +1,4 @@
-"""A shared informer tells and keeps the same through either queue."""
+"""A shared informer works the same with either queue."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ both_kinds = pytest.mark.parametrize("kind", KINDS)
 
 
 class Story:
-    """What a handler was told of each object."""
+    """Records the calls of a handler for each object."""
 
     def __init__(self) -> None:
         self.of: dict[str, list[tuple[Any, ...]]] = defaultdict(list)
@@ -63,8 +63,8 @@ def versions_in(source: FakeControllerSource) -> dict[str, str]:
 
 
 @both_kinds
-def test_the_whole_story_of_two_handlers(kind: Kind) -> None:
-    """client-go source. Initial adds, events, what a gap hid, and all of it for a handler that comes late."""
+def test_early_and_late_handlers_receive_every_change(kind: Kind) -> None:
+    """client-go source. Initial adds, events, and the changes that a gap hid; a late handler gets adds for all objects."""
     source = FakeControllerSource()
     first, late = Story(), Story()
     source.add(pod("p1"))
@@ -110,8 +110,8 @@ def test_the_whole_story_of_two_handlers(kind: Kind) -> None:
 
 
 @both_kinds
-def test_only_those_who_asked_are_shown_everything_again(kind: Kind) -> None:
-    """client-go source. A resync is for handlers that are due, and shows them one object as old and as new."""
+def test_only_handlers_with_a_resync_period_are_resynced(kind: Kind) -> None:
+    """client-go source. A resync is an update with the same object as old and as new."""
     clock = FakeClock()
     source = FakeControllerSource()
     source.add(pod("p1"))
@@ -133,7 +133,7 @@ def test_only_those_who_asked_are_shown_everything_again(kind: Kind) -> None:
 
 @both_kinds
 def test_a_relist_without_news_keeps_the_objects(kind: Kind) -> None:
-    """What has the same uid and resourceVersion as before stays the very object that readers hold."""
+    """An object with the same uid and resourceVersion stays the same object in the store."""
     source = FakeControllerSource()
     source.add(pod("p1"))
     informer = SharedInformer(source, queue=kind, backoff=QUICK)
@@ -148,8 +148,8 @@ def test_a_relist_without_news_keeps_the_objects(kind: Kind) -> None:
 
 
 @both_kinds
-def test_a_bad_key_costs_one_object(kind: Kind) -> None:
-    """A key function that raises, or gives no key, for some objects leaves out these, in lists and in events."""
+def test_an_object_without_a_key_does_not_affect_the_others(kind: Kind) -> None:
+    """The key function raises or returns no key for some objects of lists and events."""
 
     def key_of(obj: Any) -> Any:
         name = obj["metadata"]["name"]
@@ -177,7 +177,7 @@ def test_a_bad_key_costs_one_object(kind: Kind) -> None:
 
 @both_kinds
 def test_several_namespaces_sync_together(kind: Kind) -> None:
-    """It has synced when every namespace has, and a relist of one tells nothing of the others."""
+    """It has synced when every namespace has; a relist of one does not affect the others."""
     source = FakeControllerSource(namespaces=["one", "two"])
     story = Story()
     source.add(pod("a", "one"))
@@ -206,8 +206,8 @@ resets = st.tuples(st.just("reset_watch"), st.just(""))
 @both_kinds
 @given(steps=st.lists(st.one_of(changes, changes, changes, resets), max_size=25))
 @settings(max_examples=40)
-def test_whatever_happens_handler_and_store_end_where_the_source_is(kind: Kind, steps: list[tuple[str, str]]) -> None:
-    """After any changes and gaps the store and a handler's story come to the source's state, each update from the last."""
+def test_handler_and_store_end_with_the_state_of_the_source(kind: Kind, steps: list[tuple[str, str]]) -> None:
+    """After any changes and gaps; each update continues from the last state of its object."""
     source = FakeControllerSource()
     story = Story()
     informer = SharedInformer(source, queue=kind, backoff=QUICK)
@@ -218,7 +218,7 @@ def test_whatever_happens_handler_and_store_end_where_the_source_is(kind: Kind, 
                 source.reset_watch()
             elif (name in versions_in(source)) != step.startswith("add"):
                 getattr(source, step)(pod(name))
-        # An open watch that does not see this last change has to be followed by a list.
+        # The open watch does not get this last change. So it has to be followed by a list.
         assert source.wait_for_watches(1, DEADLINE)
         source.add_drop_watch(pod("last"))
         source.reset_watch()

@@ -1,4 +1,4 @@
-"""Both queues against a plain model: whatever happens, who drains them ends with the server's state."""
+"""Both queues against a plain model: in every case the consumer ends with the server's state."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Thing(NamedTuple):
 
 @dataclass(frozen=True)
 class Op:
-    """A step: what, to which object, and what happens while it is processed (of a pop)."""
+    """A step: an operation, its object, and (for a pop) what happens while it is processed."""
 
     kind: str
     name: str = ""
@@ -33,19 +33,19 @@ class Op:
 
 
 class World:
-    """A server, a reflector that misses nothing but what it is told to, a queue, and a consumer with a dict."""
+    """A server, a reflector that misses only what a step says, a queue, and a consumer with a dict."""
 
     def __init__(self, make_queue: Callable[[World], FIFO]) -> None:
         self.server: dict[str, Thing] = {}
         self.version = 0
-        self.told: dict[str, int] = {}  # the newest version of each object that was queued
+        self.queued: dict[str, int] = {}  # the newest version of each object that was queued
         self.consumer: dict[str, Thing] = {}
         self.gone: dict[str, int] = {}  # the version of the newest delete of each object that was queued
         self.seen: dict[str, int] = {}  # the newest version of each object that the consumer saw
-        self.marked: list[tuple[str, dict[str, int], dict[str, int]]] = []  # bookmarks, with `told` and `gone` then
+        self.marked: list[tuple[str, dict[str, int], dict[str, int]]] = []  # bookmarks, with `queued` and `gone` then
         self.queue = make_queue(self)
 
-    # The consumer, as a DeltaFIFO looks at it
+    # The consumer, as the known objects of a DeltaFIFO
 
     def list_keys(self) -> list[str]:
         return list(self.consumer)
@@ -58,39 +58,39 @@ class World:
     def do(self, op: Op) -> None:
         getattr(self, op.kind)(op)
 
-    def write(self, op: Op, *, tell: bool = True) -> None:
+    def write(self, op: Op, *, queue_it: bool = True) -> None:
         self.version += 1
         known = op.name in self.server
         thing = self.server[op.name] = Thing(op.name, self.version)
-        if tell:
-            self.told[op.name] = self.version
+        if queue_it:
+            self.queued[op.name] = self.version
             (self.queue.update if known else self.queue.add)(thing)
 
     def write_missed(self, op: Op) -> None:
-        self.write(op, tell=False)
+        self.write(op, queue_it=False)
 
-    def delete(self, op: Op, *, tell: bool = True) -> None:
+    def delete(self, op: Op, *, queue_it: bool = True) -> None:
         if self.server.pop(op.name, None) is None:
             return
         self.version += 1
-        if tell:
-            # A DeltaFIFO drops the delete of what nobody knows: a bookmark then only says that it is not there.
-            self.told.pop(op.name, None)
+        if queue_it:
+            # A DeltaFIFO drops the delete of an unknown object. A bookmark then only says that it does not exist.
+            self.queued.pop(op.name, None)
             self.gone[op.name] = self.version
             self.queue.delete(Thing(op.name, self.version))
 
     def delete_missed(self, op: Op) -> None:
-        self.delete(op, tell=False)
+        self.delete(op, queue_it=False)
 
     def relist(self, op: Op) -> None:
-        self.told.update({name: thing.version for name, thing in self.server.items()})
+        self.queued.update({name: thing.version for name, thing in self.server.items()})
         self.queue.replace(self.server.values(), str(self.version))
 
     def resync(self, op: Op) -> None:
         self.queue.resync()
 
     def bookmark(self, op: Op) -> None:
-        self.marked.append((str(self.version), dict(self.told), dict(self.gone)))
+        self.marked.append((str(self.version), dict(self.queued), dict(self.gone)))
         self.queue.bookmark(str(self.version))
 
     def pop(self, op: Op) -> None:
@@ -100,7 +100,7 @@ class World:
     # Consuming
 
     def process(self, pairs: list[tuple[list[Delta], bool]], during: tuple[Op, ...]) -> None:
-        # What happens while a batch is processed happens before the consumer shows any of it.
+        # The steps during a batch happen before the consumer has stored any of it.
         for op in during:
             self.do(op)
         for deltas, _ in pairs:
@@ -116,9 +116,9 @@ class World:
             for item in obj.items:
                 self.put(item)
         elif kind is DeltaType.BOOKMARK:
-            version, told, gone = self.marked.pop(0)
+            version, queued, gone = self.marked.pop(0)
             assert obj == version
-            missing = {name: v for name, v in told.items() if self.seen.get(name, 0) < v}
+            missing = {name: v for name, v in queued.items() if self.seen.get(name, 0) < v}
             assert not missing, f"a bookmark came before {missing}"
             assert all(thing.version > gone.get(name, 0) for name, thing in self.consumer.items())
         elif kind is DeltaType.DELETED:
@@ -165,8 +165,8 @@ queues = pytest.mark.parametrize(
 @queues
 @given(ops=st.lists(st.one_of(simple, pop), max_size=30))
 @settings(max_examples=200, deadline=None)
-def test_without_misses_the_consumer_follows(make_queue: Callable[[World], FIFO], ops: list[Op]) -> None:
-    """Whoever drains the queue has the server's state, in versions that never go back, and bookmarks at their places."""
+def test_a_consumer_without_gaps_follows_the_server(make_queue: Callable[[World], FIFO], ops: list[Op]) -> None:
+    """It ends with the server's state. Versions never go back, and bookmarks keep their places."""
     world = World(make_queue)
     for op in ops:
         world.do(op)
@@ -178,12 +178,10 @@ def test_without_misses_the_consumer_follows(make_queue: Callable[[World], FIFO]
 @queues
 @given(ops=st.lists(st.one_of(simple, pop, missed), max_size=30), in_hand=st.integers(0, 4))
 @settings(max_examples=300, deadline=None)
-def test_a_relist_makes_up_for_whatever_was_missed(
-    make_queue: Callable[[World], FIFO], ops: list[Op], in_hand: int
-) -> None:
-    """After a list the consumer has the server's state: what is gone was deleted, whatever events were missed.
+def test_a_relist_makes_up_for_missed_events(make_queue: Callable[[World], FIFO], ops: list[Op], in_hand: int) -> None:
+    """After a list the consumer ends with the server's state: objects that the list lacks are deleted.
 
-    That holds too for what was on its way to the consumer when the list came.
+    That includes objects that were in process when the list came.
     """
     world = World(make_queue)
     for op in ops:
@@ -205,12 +203,12 @@ def test_a_relist_makes_up_for_whatever_was_missed(
 def test_synced_means_that_the_first_list_was_consumed(
     make_queue: Callable[[World], FIFO], before: list[Op], after: list[Op]
 ) -> None:
-    """Once a list was queued and the queue says that it has synced, the consumer has every object of that list."""
+    """Once the queue has synced, the consumer has every object of the first list."""
     world = World(make_queue)
     for op in before:
         world.write_missed(Op("write_missed", op.name or "a"))
     world.relist(Op("relist"))
-    first = dict(world.told)
+    first = dict(world.queued)
     for op in after:
         world.do(op)
         if world.queue.has_synced():

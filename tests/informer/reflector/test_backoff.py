@@ -1,4 +1,4 @@
-"""The waits between failed tries."""
+"""The waits between failed attempts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def test_default_waits_double_up_to_half_a_minute() -> None:
     assert [state.next(0) for _ in range(8)] == pytest.approx([0.8, 1.6, 3.2, 6.4, 12.8, 25.6, 30, 30])
 
 
-def test_jitter_makes_each_wait_longer_by_at_most_itself() -> None:
+def test_jitter_at_most_doubles_each_wait() -> None:
     """client-go source. Each wait times a random factor in [1, 2), no two alike."""
     state = BackoffState(Backoff(maximum=0.8), Random(1))
     factors = [state.next(0) / 0.8 for _ in range(200)]
@@ -27,8 +27,8 @@ def test_jitter_makes_each_wait_longer_by_at_most_itself() -> None:
     assert len(set(factors)) == 200
 
 
-def test_what_a_server_asks_of_many_clients_is_spread() -> None:
-    """Those told the same Retry-After wait at least so long, and do not come back together."""
+def test_the_same_retry_after_is_spread_over_many_clients() -> None:
+    """Clients with the same Retry-After wait at least that long, and do not return together."""
     waits = sorted(BackoffState(Backoff(), Random(seed)).next(0, at_least=5.0) for seed in range(300))
     assert waits[0] >= 5.0
     assert waits[-1] < 10.0
@@ -36,8 +36,8 @@ def test_what_a_server_asks_of_many_clients_is_spread() -> None:
     assert max(tenths) < 20
 
 
-def test_a_very_long_wish_is_not_doubled() -> None:
-    """Beyond the longest wait the random part grows no more; it is none without jitter."""
+def test_a_long_retry_after_is_extended_by_the_maximum_at_most() -> None:
+    """The random extension is bounded by `jitter * maximum`; without jitter there is none."""
     waits = [BackoffState(Backoff(), Random(seed)).next(0, at_least=200.0) for seed in range(100)]
     assert min(waits) >= 200.0
     assert max(waits) < 230.0
@@ -45,39 +45,39 @@ def test_a_very_long_wish_is_not_doubled() -> None:
 
 
 @pytest.mark.parametrize(
-    ("backoff", "wish", "expected"),
+    ("backoff", "retry_after", "expected"),
     [
         pytest.param(Backoff(jitter=0), 86_000.0, 300.0, id="five-minutes-by-default"),
-        pytest.param(Backoff(jitter=0, max_retry_after=60.0), 61.0, 60.0, id="less-where-the-user-says-so"),
-        pytest.param(Backoff(jitter=0, max_retry_after=60.0), 59.0, 59.0, id="a-shorter-wish-is-kept-to"),
-        pytest.param(Backoff(jitter=0, max_retry_after=0), 5.0, 0.8, id="no-wish-at-all"),
-        pytest.param(Backoff(600, 600, jitter=0), 86_000.0, 600.0, id="the-users-own-waits-may-be-longer"),
+        pytest.param(Backoff(jitter=0, max_retry_after=60.0), 61.0, 60.0, id="a-configured-bound"),
+        pytest.param(Backoff(jitter=0, max_retry_after=60.0), 59.0, 59.0, id="a-shorter-one-is-used"),
+        pytest.param(Backoff(jitter=0, max_retry_after=0), 5.0, 0.8, id="none-at-all"),
+        pytest.param(Backoff(600, 600, jitter=0), 86_000.0, 600.0, id="a-longer-backoff"),
     ],
 )
-def test_a_server_cannot_keep_us_away_for_longer_than_is_allowed(
-    backoff: Backoff, wish: float, expected: float
-) -> None:
-    """A wish beyond that is kept to for so long, and then it is asked again."""
-    assert BackoffState(backoff, Random(1)).next(0, at_least=wish) == pytest.approx(expected)
-    assert BackoffState(backoff, Random(1)).pause(0.1, wish) == max(0.1, min(wish, backoff.max_retry_after))
+def test_retry_after_is_bounded(backoff: Backoff, retry_after: float, expected: float) -> None:
+    """A Retry-After beyond `max_retry_after` is cut to it; the configured backoff may be longer."""
+    assert BackoffState(backoff, Random(1)).next(0, at_least=retry_after) == pytest.approx(expected)
+    assert BackoffState(backoff, Random(1)).pause(0.1, retry_after) == max(
+        0.1, min(retry_after, backoff.max_retry_after)
+    )
     assert BackoffState(backoff, Random(1)).pause(5.0) == 5.0
 
 
-def test_two_quiet_minutes_begin_anew() -> None:
-    """client-go source. More than the reset time after the last failure the next one counts as the first."""
+def test_the_backoff_resets_after_two_minutes_without_a_failure() -> None:
+    """client-go source. More than the reset time after the last failure, the next one counts as the first."""
     state = BackoffState(Backoff(jitter=0), Random(1))
     assert [state.next(0), state.next(0), state.next(120)] == pytest.approx([0.8, 1.6, 3.2])
     assert state.next(240.001) == pytest.approx(0.8)
 
 
-def test_a_failure_each_minute_never_begins_anew() -> None:
-    """What fails and fails is not forgiven for the time that it took."""
+def test_one_failure_per_minute_does_not_reset_the_backoff() -> None:
+    """The time between failures has to exceed the reset time."""
     state = BackoffState(Backoff(jitter=0), Random(1))
     assert [state.next(60.0 * i) for i in range(10)][-1] == 30
 
 
 def test_the_same_random_gives_the_same_waits() -> None:
-    """Randomness is an argument."""
+    """The source of randomness is an argument."""
     one, other = (BackoffState(Backoff(), Random(7)) for _ in range(2))
     assert [one.next(0) for _ in range(5)] == [other.next(0) for _ in range(5)]
 
@@ -95,8 +95,8 @@ def test_the_same_random_gives_the_same_waits() -> None:
     ],
     ids=str,
 )
-def test_values_that_make_no_sense_are_refused(arguments: dict[str, Any]) -> None:
-    """The message has the value."""
+def test_invalid_values_are_refused(arguments: dict[str, Any]) -> None:
+    """The error has the value."""
     with pytest.raises(ValueError, match=str(next(iter(arguments.values())))):
         Backoff(**arguments)
 
@@ -111,7 +111,7 @@ def test_values_that_make_no_sense_are_refused(arguments: dict[str, Any]) -> Non
 def test_waits_stay_within_their_bounds(
     initial: float, more: float, factor: float, jitter: float, gaps: list[float]
 ) -> None:
-    """Never below the first wait, never above the last one with all its jitter."""
+    """A wait is never shorter than the first one, and never longer than the last one with its full jitter."""
     backoff = Backoff(initial=initial, maximum=initial + more, factor=factor, jitter=jitter)
     state, now = BackoffState(backoff, Random(3)), 0.0
     for gap in gaps:

@@ -1,4 +1,4 @@
-"""What a reflector's counts make of outcomes, and the word for each kind of error."""
+"""Counters of a reflector's lists, watches and errors, and the kinds of errors."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from informer.errors import InformerError
-from informer.reflector.counts import ReflectorCounts, kind_of
+from informer.reflector.counts import ReflectorCounts, error_kind
 from informer.reflector.health import describe_failure
 from watch.errors import ApiError
 from watch.stream_watcher import report_error
@@ -51,17 +51,17 @@ class OfficialError(Exception):
     ],
     ids=repr,
 )
-def test_the_kind_of_an_error(error: Exception, kind: str) -> None:
-    """Few words, whatever a server answers; the same for the error as users are describe_failure it."""
-    assert kind_of(error) == kind
-    assert kind_of(describe_failure(error, "list", "pods")) == kind or kind == "timeout"
+def test_errors_have_one_of_few_kinds(error: Exception, kind: str) -> None:
+    """An error with its context has the same kind, except that a time-out becomes a ConnectionError."""
+    assert error_kind(error) == kind
+    assert error_kind(describe_failure(error, "list", "pods")) == kind or kind == "timeout"
 
 
-def test_a_chain_of_causes_that_bites_its_tail() -> None:
-    """It is looked at for a while, and that was it."""
+def test_a_circle_of_causes_is_not_followed_for_ever() -> None:
+    """Only the first causes are looked at."""
     first, second = ConnectionError("1"), ConnectionError("2")
     first.__cause__, second.__cause__ = second, first
-    assert kind_of(first) == "connection"
+    assert error_kind(first) == "connection"
 
 
 def counts(*steps: tuple[Any, ...]) -> ReflectorCounts:
@@ -101,20 +101,20 @@ STREAM, WATCH, END = ("watch_opened", True), ("watch_opened", False), ("watch_en
         "a streamed relist",
     ],
 )
-def test_relists_and_reconnects(steps: tuple[Any, ...], relists: int, reconnects: int) -> None:
-    """A relist is a list after the first; a reconnect a watch after a watch."""
+def test_relists_and_reconnects_are_counted(steps: tuple[Any, ...], relists: int, reconnects: int) -> None:
+    """A relist is a list after the first one; a reconnect is a watch after a watch."""
     made = counts(*steps)
     assert (made.relists, made.reconnects) == (relists, reconnects)
 
 
-def test_durations_and_numbers() -> None:
-    """Sums beside how many; an end without a watch that was open is none."""
+def test_durations_are_summed_up() -> None:
+    """Each sum comes with the number of values. The end of a watch that was not open is not counted."""
     made = counts(END, LIST, WATCH, END, END, LIST)
     assert (made.watch_seconds.count, made.watch_seconds.total, made.watch_events.total) == (1, 5.0, 3)
     assert (made.list_seconds.count, made.list_seconds.total, made.list_items.total) == (2, 2.0, 20)
 
 
-def test_errors_by_verb_and_kind() -> None:
-    """Each is counted by itself."""
+def test_errors_are_counted_by_verb_and_kind() -> None:
+    """Each pair has a count of its own."""
     made = counts(("failed", "list", "410"), ("failed", "list", "410"), ("failed", "follow", "silence"))
     assert made.errors == {("list", "410"): 2, ("follow", "silence"): 1}

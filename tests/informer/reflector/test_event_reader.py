@@ -1,4 +1,4 @@
-"""Events to deltas: which, up to which version, and what ends the watch."""
+"""From events to deltas: their types, the version they lead to, and what ends a watch."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hypothesis import given, strategies as st
 
 from informer import ApiError, DeletedFinalStateUnknown, Delta, DeltaType, Object
 from informer.objects.entry import Undecodable
-from informer.reflector.event_reader import EventReader, expectation, is_initial_events_end, status_error, version_after
+from informer.reflector.event_reader import EventReader, is_initial_events_end, status_error, type_check, version_after
 from watch import Event, EventType
 
 
@@ -36,7 +36,7 @@ A1, B2, C3 = obj("a", "1"), obj("b", "2"), obj("c", "3")
 
 @pytest.mark.parametrize("plain", [False, True], ids=["enum", "string"])
 def test_each_event_is_a_delta_in_order(plain: bool) -> None:
-    """client-go source. A type may come as an `EventType` or as the server's own string."""
+    """client-go source. An event's type may be an `EventType` or the server's string."""
     kinds: list[Any] = ["ADDED", "MODIFIED", "DELETED", "BOOKMARK"]
     kinds = kinds if plain else [EventType(kind) for kind in kinds]
     batch = reader().read([Event(kind, each) for kind, each in zip(kinds, [A1, B2, C3, obj("", "9")], strict=True)])
@@ -54,18 +54,18 @@ def test_each_event_is_a_delta_in_order(plain: bool) -> None:
     [
         pytest.param([], "", id="none"),
         pytest.param([("ADDED", obj("a", "5")), ("ADDED", obj("b", "3"))], "3", id="the-last-not-the-highest"),
-        pytest.param([("ADDED", obj("a", "5")), ("MODIFIED", obj("b"))], "5", id="one-without-leaves-it"),
+        pytest.param([("ADDED", obj("a", "5")), ("MODIFIED", obj("b"))], "5", id="an-object-without-one"),
         pytest.param([("ADDED", obj("a"))], "", id="none-has-one"),
         pytest.param([("BOOKMARK", obj("", "5")), ("BOOKMARK", {})], "5", id="bookmark-without"),
         pytest.param([("ADDED", A1), ("ERROR", {}), ("ADDED", obj("b", "9"))], "1", id="up-to-the-error"),
         pytest.param([("ADDED", A1), ("MODIFIED", bad("b", "7"))], "7", id="one-that-does-not-decode"),
-        pytest.param([("ADDED", bad("", ""))], "", id="one-that-cannot-even-be-read"),
+        pytest.param([("ADDED", bad("", ""))], "", id="an-unreadable-object"),
         pytest.param([("ADDED", Object.from_dict(obj("a", "6")))], "6", id="object"),
-        pytest.param([("ADDED", {"metadata": {"resourceVersion": 7}})], "", id="a-number-is-none"),
+        pytest.param([("ADDED", {"metadata": {"resourceVersion": 7}})], "", id="a-number"),
     ],
 )
 def test_a_batch_leads_to_the_version_of_its_last_event_that_has_one(events: Any, version: str) -> None:
-    """Go: TestReflectorWatchHandler. Object without RV, bookmark with empty RV: never "" in the place of a version."""
+    """Go: TestReflectorWatchHandler. An object or bookmark without a resourceVersion does not reset the version to ""."""
     assert reader().read([Event(*event) for event in events]).resource_version == version
 
 
@@ -74,16 +74,16 @@ def test_a_batch_leads_to_the_version_of_its_last_event_that_has_one(events: Any
     ("batches", "expected"),
     [
         pytest.param([["+9"], ["+3", "+5"]], ["", ""], id="adds-only"),
-        pytest.param([["+9", "~4", "+5"]], ["5"], id="from-the-first-that-is-no-add"),
+        pytest.param([["+9", "~4", "+5"]], ["5"], id="from-the-first-other-event"),
         pytest.param([["+9"], ["~4"], ["+5"]], ["", "4", "5"], id="in-later-batches"),
-        pytest.param([["+9", "b7"], ["+8"]], ["7", "8"], id="a-bookmark-is-no-add"),
-        pytest.param([["+9", "-4"]], ["4"], id="a-delete-is-no-add"),
-        pytest.param([["+9", "!"]], [""], id="an-error-tells-nothing"),
+        pytest.param([["+9", "b7"], ["+8"]], ["7", "8"], id="a-bookmark-is-not-an-add"),
+        pytest.param([["+9", "-4"]], ["4"], id="a-delete-is-not-an-add"),
+        pytest.param([["+9", "!"]], [""], id="an-error-has-no-version"),
         pytest.param([["+9", "?6"]], [""], id="an-add-that-does-not-decode"),
     ],
 )
-def test_synthetic_adds_tell_no_version(begun_at: str, batches: list[list[str]], expected: list[str]) -> None:
-    """client-go source. RV "" / "0" / unset on watch: synthetic ADDED are not in the order of versions (python#819)."""
+def test_synthetic_adds_do_not_count_as_versions(begun_at: str, batches: list[list[str]], expected: list[str]) -> None:
+    """client-go source. A watch from "" or "0" begins with ADDED events in arbitrary order (python#819)."""
     kinds = {"+": "ADDED", "~": "MODIFIED", "-": "DELETED", "b": "BOOKMARK", "!": "ERROR", "?": "ADDED"}
 
     def event(text: str) -> Event[Any]:
@@ -94,24 +94,24 @@ def test_synthetic_adds_tell_no_version(begun_at: str, batches: list[list[str]],
     assert [made.read([event(text) for text in batch]).resource_version for batch in batches] == expected
 
 
-def test_an_object_that_does_not_decode_is_told_and_taken_out() -> None:
-    """It is gone from the cache if it was there, and the version that it had has been seen."""
-    told: list[Undecodable] = []
+def test_an_undecodable_object_is_reported_and_deleted() -> None:
+    """It is deleted from the cache, and its version counts as seen."""
+    reported: list[Undecodable] = []
     item = bad("b", "7")
-    batch = reader(on_undecodable=told.append).read([Event("MODIFIED", item)])
-    assert told == [item]
+    batch = reader(on_undecodable=reported.append).read([Event("MODIFIED", item)])
+    assert reported == [item]
     assert batch.deltas == [
         Delta(DeltaType.DELETED, DeletedFinalStateUnknown("ns/b", None)),
         Delta(DeltaType.BOOKMARK, "7"),
     ]
 
 
-def test_one_without_a_name_takes_nothing_out() -> None:
-    """Nobody knows what it was."""
-    told: list[Undecodable] = []
-    batch = reader(on_undecodable=told.append).read([Event("ADDED", bad("", "7"))])
+def test_an_undecodable_object_without_a_name_deletes_nothing() -> None:
+    """Its key is unknown."""
+    reported: list[Undecodable] = []
+    batch = reader(on_undecodable=reported.append).read([Event("ADDED", bad("", "7"))])
     assert [delta.type for delta in batch.deltas] == [DeltaType.BOOKMARK]
-    assert len(told) == 1
+    assert len(reported) == 1
 
 
 class Pod:
@@ -133,8 +133,8 @@ class Pod:
 def test_objects_of_another_type_are_skipped_and_counted(
     expected: Any, fits: Any, does_not: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Go: TestGetExpectedGVKFromObject. Wrong kind / GVK in stream: skip and count, and a line in the log."""
-    made = reader(is_expected=expectation(expected))
+    """Go: TestGetExpectedGVKFromObject. They are logged, too."""
+    made = reader(is_expected=type_check(expected))
     batch = made.read([Event("ADDED", does_not), Event("ADDED", fits)])
     assert [delta.object for delta in batch.deltas] == [fits]
     assert made.skipped == 1
@@ -142,24 +142,24 @@ def test_objects_of_another_type_are_skipped_and_counted(
 
 
 def test_a_flood_of_objects_of_another_type_does_not_flood_the_log(caplog: pytest.LogCaptureFixture) -> None:
-    """A thousand lines would be a thousand too many."""
-    made = reader(is_expected=expectation(("v1", "Pod")))
+    """Only the first few are logged."""
+    made = reader(is_expected=type_check(("v1", "Pod")))
     made.read([Event("ADDED", {"kind": "Service", "apiVersion": "v1"})] * 1000)
     assert made.skipped == 1000
     assert len(caplog.records) <= 5
     assert "v1, Kind=Service" in caplog.text
 
 
-def test_nothing_is_expected_without_a_type() -> None:
-    """Go: TestGetTypeDescriptionFromObject. No type: everything passes."""
-    assert expectation(None) is None
+def test_without_an_expected_type_every_object_passes() -> None:
+    """Go: TestGetTypeDescriptionFromObject."""
+    assert type_check(None) is None
 
 
 # Errors
 
 
 class Status:
-    """As the official client's V1Status."""
+    """Has the attributes of the official client's V1Status."""
 
     def __init__(self, **fields: Any) -> None:
         self.code = fields.get("code")
@@ -186,8 +186,8 @@ class Status:
         pytest.param([1], (500, "InternalError", "list", None), id="array"),
     ],
 )
-def test_an_error_event_tells_what_it_can(given_object: Any, expected: Any) -> None:
-    """ERROR event with Status: `code`, `reason`, `message` may be missing, and it may be no Status."""
+def test_an_error_event_may_lack_any_field(given_object: Any, expected: Any) -> None:
+    """`code`, `reason` and `message` may be missing, and the object need not be a Status."""
     status, reason, message, retry_after = expected
     error = status_error(given_object)
     assert (error.status, error.reason, error.retry_after) == (status, reason, retry_after)
@@ -195,8 +195,8 @@ def test_an_error_event_tells_what_it_can(given_object: Any, expected: Any) -> N
 
 
 @pytest.mark.parametrize("kind", ["REPLACED", "", "added", None, 5])
-def test_an_unknown_event_type_is_an_error_and_what_follows_is_left(kind: Any) -> None:
-    """Unknown event type: the version must not move past it."""
+def test_an_unknown_event_type_ends_the_watch(kind: Any) -> None:
+    """It is an error; later events of the batch are not read, so that the version does not move past it."""
     batch = reader().read([Event("ADDED", A1), Event(kind, B2), Event("ADDED", C3)])
     assert [delta.object for delta in batch.deltas] == [A1]
     assert batch.resource_version == "1"
@@ -204,7 +204,7 @@ def test_an_unknown_event_type_is_an_error_and_what_follows_is_left(kind: Any) -
     assert "got invalid watch event type" in batch.error.message
 
 
-# The end of initial events
+# The end bookmark
 
 
 @pytest.mark.parametrize(
@@ -227,12 +227,12 @@ def test_an_unknown_event_type_is_an_error_and_what_follows_is_left(kind: Any) -
         ),
     ],
 )
-def test_the_end_of_initial_events_is_told_by_its_annotation_alone(event: Event[Any], expected: bool) -> None:
-    """Go: TestWatchList. A bookmark with the annotation "true", in any form of object."""
+def test_the_end_bookmark_is_recognised_by_its_annotation(event: Event[Any], expected: bool) -> None:
+    """Go: TestWatchList. Only a bookmark with the annotation "true" counts, whatever the form of its object."""
     assert is_initial_events_end(event) is expected
 
 
-# Whatever comes
+# Any sequence of events
 
 
 @given(
@@ -252,8 +252,8 @@ def test_the_end_of_initial_events_is_told_by_its_annotation_alone(event: Event[
     st.sampled_from(["", "0", "7"]),
     st.integers(0, 12),
 )
-def test_batches_do_not_matter(events: list[Any], begun_at: str, cut: int) -> None:
-    """Read in one batch or in two: the same deltas, the same last version, the same error."""
+def test_batch_boundaries_do_not_matter(events: list[Any], begun_at: str, cut: int) -> None:
+    """Events read in one batch or in two give the same deltas, the same last version and the same error."""
     made = [Event(*event) for event in events]
     whole, parts = reader(begun_at).read(made), reader(begun_at)
     first, second = parts.read(made[:cut]), None

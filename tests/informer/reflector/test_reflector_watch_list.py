@@ -1,4 +1,4 @@
-"""A reflector that begins with a watch list: the present state as events, up to a bookmark that ends them."""
+"""A reflector that begins with a watch list: the present state as events, up to an end bookmark."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from informer import ApiError, Backoff, InOrderFIFO, Reflector, Store
+from informer import ApiError, Backoff, InOrderFIFO, ListWatch, ObjectList, Reflector, SharedInformer, Store
 from informer.objects.entry import Undecodable
-from watch import Event
+from watch import Event, ListOptions
 from watch.concurrency import Signal
 from watch.watcher import WatcherBase
 
@@ -54,7 +54,7 @@ def is_watch_list(options: Any) -> bool:
         pytest.param(True, False, True, id="on-whatever-the-source-says"),
     ],
 )
-def test_watch_list_is_used_where_it_is_wanted_and_supported(
+def test_the_option_and_the_source_decide_about_watch_lists(
     script: Any, watch_list: Any, supported: bool | None, streams: bool
 ) -> None:
     """Go: TestNewReflectorWithDisablementWatchList, TestDoesClientNotSupportWatchListSemantics."""
@@ -69,7 +69,7 @@ def test_watch_list_is_used_where_it_is_wanted_and_supported(
 
 
 def test_without_watch_lists_the_list_asks_for_any_state_in_pages(script: Any) -> None:
-    """Go: TestWatchList. Watch lists off: list(rv "0", limit 500), watch(rv "1")."""
+    """Go: TestWatchList. A list at "0" with a limit of 500, then a watch from its version."""
     source = script.source([script.pods("1", "p1")], supports_watch_list=True)
     store: Store[Any] = Store()
     one_round(reflect(source, store, watch_list=False))
@@ -87,7 +87,7 @@ def test_without_watch_lists_the_list_asks_for_any_state_in_pages(script: Any) -
     ],
 )
 def test_the_version_moves_with_the_end_bookmark_only(script: Any, events: list[str], version: str) -> None:
-    """Go: TestWatchListResourceVersion. Synthetic adds tell no version to go on from."""
+    """Go: TestWatchListResourceVersion. The versions of the initial events do not count."""
     made = [script.bookmark("2", end=END) if each == "end" else script.added(each, "1") for each in events]
     stop = Signal()
 
@@ -100,7 +100,7 @@ def test_the_version_moves_with_the_end_bookmark_only(script: Any, events: list[
 
 
 def test_a_stop_before_the_bookmark_stores_nothing(script: Any) -> None:
-    """Go: TestWatchList. Half a state is no state: the store stays empty, and there is no error."""
+    """Go: TestWatchList. The initial events are incomplete. No error is raised."""
     stop = Signal()
     watcher = script.watcher([script.added("p1", "1")], lambda: stop.set() or [script.added("p2", "2")])
     source = script.source(watches=[watcher], supports_watch_list=True)
@@ -119,10 +119,10 @@ def test_a_stop_before_the_bookmark_stores_nothing(script: Any) -> None:
         pytest.param(ApiError(503, "ServiceUnavailable", "starting"), True, id="unavailable"),
     ],
 )
-def test_a_refused_watch_list_makes_way_for_a_list_at_once(
+def test_a_refused_watch_list_is_replaced_by_a_list_at_once(
     script: Any, auto_clock: Any, error: Exception, asked_again: bool
 ) -> None:
-    """Go: TestWatchList. Refusal 422 is for good; what may pass is tried again on the next relist."""
+    """Go: TestWatchList. After a 422 for good; after a passing failure the next relist is a watch list again."""
     source = script.source(
         [script.pods("1", "p1"), script.pods("3", "p1")],
         [
@@ -155,7 +155,9 @@ def test_a_refused_watch_list_makes_way_for_a_list_at_once(
         pytest.param(["+p1@1", "+p1@1", "end@2"], {"p1": "1"}, id="twice-the-same"),
     ],
 )
-def test_the_state_is_stored_when_it_is_complete(script: Any, events: list[str], expected: dict[str, str]) -> None:
+def test_the_initial_events_are_stored_when_they_are_complete(
+    script: Any, events: list[str], expected: dict[str, str]
+) -> None:
     """Go: TestWatchList. One request, no list, and one replace at the bookmark's version."""
 
     def event(text: str) -> Event[Any]:
@@ -183,8 +185,8 @@ def test_the_state_is_stored_when_it_is_complete(script: Any, events: list[str],
     assert replaces == [(len(expected), made.last_sync_resource_version)] * 2
 
 
-def test_429_waits_and_asks_for_the_same(script: Any, auto_clock: Any) -> None:
-    """Go: TestWatchList. Twice throttled: three watch lists, two waits, no list."""
+def test_a_watch_list_backs_off_after_429(script: Any, auto_clock: Any) -> None:
+    """Go: TestWatchList. Throttled twice: three watch lists, two waits, no list."""
     throttled = ApiError(429, "TooManyRequests", "", 3.0)
     source = script.source(
         watches=[throttled, throttled, [script.added("p1", "1"), script.bookmark("2", end=END)]],
@@ -198,8 +200,8 @@ def test_429_waits_and_asks_for_the_same(script: Any, auto_clock: Any) -> None:
     assert source.list_calls == []
 
 
-def test_a_stream_that_ends_before_its_bookmark_is_asked_again_from_nothing(script: Any, auto_clock: Any) -> None:
-    """Go: TestWatchList. What the first one brought is forgotten."""
+def test_a_watch_list_that_ends_before_its_bookmark_starts_again(script: Any, auto_clock: Any) -> None:
+    """Go: TestWatchList. The events of the first one are dropped."""
     source = script.source(
         watches=[[script.added("gone", "1")], [script.added("p1", "1"), script.bookmark("1", end=END)]],
         supports_watch_list=True,
@@ -211,8 +213,8 @@ def test_a_stream_that_ends_before_its_bookmark_is_asked_again_from_nothing(scri
     assert len(auto_clock.waits) == 1
 
 
-def test_streams_that_never_reach_their_bookmark_make_way_for_a_list(script: Any, auto_clock: Any) -> None:
-    """A proxy that cuts every answer short must not keep an informer from ever being synced."""
+def test_watch_lists_without_a_bookmark_are_replaced_by_a_list(script: Any, auto_clock: Any) -> None:
+    """A proxy that cuts every response short must not prevent every sync."""
     source = script.source(
         [script.pods("7", "p1")], [[script.added("p1", "1")] for _ in range(3)], supports_watch_list=True
     )
@@ -224,7 +226,7 @@ def test_streams_that_never_reach_their_bookmark_make_way_for_a_list(script: Any
     assert source.watch_calls[3].send_initial_events is None
 
 
-def test_after_the_bookmark_the_same_stream_goes_on_and_is_resumed_without_a_list(script: Any, auto_clock: Any) -> None:
+def test_after_the_bookmark_the_watch_continues_and_is_resumed_without_a_list(script: Any, auto_clock: Any) -> None:
     """Go: TestWatchList. The next request is a plain watch from the last event's version."""
 
     def lasted(options: Any) -> Any:
@@ -242,7 +244,7 @@ def test_after_the_bookmark_the_same_stream_goes_on_and_is_resumed_without_a_lis
     assert source.list_calls == []
 
 
-def test_an_expired_resume_is_returned_and_the_store_stays(script: Any) -> None:
+def test_an_expired_resumption_is_raised_and_the_store_stays(script: Any) -> None:
     """Go: TestWatchList. The next round is a watch list at the last version."""
     expired = ApiError(410, "Expired", "rv expired")
     first = [script.added("p1", "1"), script.bookmark("2", end=END), script.added("p3", "3")]
@@ -262,7 +264,7 @@ def test_an_expired_resume_is_returned_and_the_store_stays(script: Any) -> None:
 
 @pytest.mark.parametrize("annotation", ["false", "", "True", None])
 def test_only_the_annotation_true_ends_the_initial_events(script: Any, annotation: str | None) -> None:
-    """Go: TestWatchList. A bookmark annotated otherwise ends nothing: the store stays empty."""
+    """Go: TestWatchList. After a bookmark with another annotation the store stays empty."""
     stop = Signal()
     other = script.bookmark("2", end=annotation)
     watcher = script.watcher([script.added("p1", "1"), other], lambda: stop.set() or [script.added("p2", "2")])
@@ -272,8 +274,8 @@ def test_only_the_annotation_true_ends_the_initial_events(script: Any, annotatio
     assert (len(store), made.last_sync_resource_version) == (0, "")
 
 
-def test_an_end_bookmark_without_a_version_ends_nothing(script: Any, auto_clock: Any) -> None:
-    """The versions of synthetic adds must never be resumed from."""
+def test_an_end_bookmark_without_a_version_does_not_count(script: Any, auto_clock: Any) -> None:
+    """The versions of the initial events must not be resumed from."""
     source = script.source(
         [script.pods("7", "p1")],
         [[script.added("p1", "1"), script.bookmark("", end=END)] for _ in range(3)],
@@ -288,10 +290,10 @@ def test_an_end_bookmark_without_a_version_ends_nothing(script: Any, auto_clock:
 @pytest.mark.parametrize(
     "error", [ApiError(410, "Expired"), ApiError(504, "Timeout", "Too large resource version: 5")], ids=["410", "504"]
 )
-def test_a_version_that_is_not_to_be_had_asks_for_the_newest_at_once(
+def test_an_expired_or_future_version_is_followed_by_the_newest_at_once(
     script: Any, auto_clock: Any, error: ApiError
 ) -> None:
-    """client-go source. In an event as well as at the call; the second watch list asks for "" and no list is made."""
+    """client-go source. As an ERROR event and as an answer to the call: a watch list at "" follows, and no list."""
     for answer in (error, [Event("ERROR", error.to_status())]):
         ends = [[script.bookmark(version, end=END), EXPIRED_EVENT] for version in ("5", "9")]
         source = script.source(watches=[ends[0], answer, ends[1]], supports_watch_list=True)
@@ -303,23 +305,21 @@ def test_a_version_that_is_not_to_be_had_asks_for_the_newest_at_once(
         assert auto_clock.waits == []
 
 
-def test_nobody_there_is_told_to_the_error_handler_though_the_round_goes_on(script: Any, auto_clock: Any) -> None:
-    """An informer that starts while its server is down says so each time it tries."""
-    told: list[str] = []
+def test_a_refused_connection_is_reported_although_the_round_continues(script: Any, auto_clock: Any) -> None:
+    """An informer that starts while its server is down reports each attempt."""
+    reported: list[str] = []
     source = script.source(
         watches=[ConnectionRefusedError("a"), ConnectionRefusedError("b"), [script.bookmark("5", end=END)]],
         supports_watch_list=True,
     )
-    made = reflect(source, clock=auto_clock, watch_error_handler=lambda reflector, error: told.append(str(error)))
+    made = reflect(source, clock=auto_clock, watch_error_handler=lambda reflector, error: reported.append(str(error)))
     one_round(made)
-    assert told == ["failed to watch testName: a", "failed to watch testName: b"]
+    assert reported == ["failed to watch testName: a", "failed to watch testName: b"]
     assert made.sync_error() is None
 
 
-def test_objects_without_a_key_are_left_out_and_the_state_is_complete(
-    script: Any, caplog: pytest.LogCaptureFixture
-) -> None:
-    """One bad object keeps no other away; one that does not decode is reported."""
+def test_objects_without_a_key_are_left_out(script: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """All other objects are stored; one that does not decode is reported."""
     nameless = Event("ADDED", {"metadata": {}})
     bad = Event("ADDED", Undecodable("u", "ns", "", "1", b"", ValueError("bad")))
     events = [script.added("u", "0"), nameless, bad, script.added("p1", "1"), script.bookmark("2", end=END)]
@@ -336,8 +336,8 @@ def test_objects_without_a_key_are_left_out_and_the_state_is_complete(
     assert "an object was left out" in caplog.text
 
 
-def test_objects_of_another_type_are_not_part_of_the_state(script: Any) -> None:
-    """Go: TestReflectorWatchHandler. Initial events of another kind are skipped as later ones are."""
+def test_initial_events_of_another_type_are_skipped(script: Any) -> None:
+    """Go: TestReflectorWatchHandler."""
     service = Event("ADDED", {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "s"}})
     source = script.source(watches=[[service, script.bookmark("2", end=END)]], supports_watch_list=True)
     store: Store[Any] = Store()
@@ -345,8 +345,8 @@ def test_objects_of_another_type_are_not_part_of_the_state(script: Any) -> None:
     assert len(store) == 0
 
 
-def test_a_target_that_refuses_the_state_begins_anew(script: Any) -> None:
-    """What `replace` raises is a failed round, and the version stays where it was."""
+def test_a_target_that_refuses_the_initial_events_starts_a_new_round(script: Any) -> None:
+    """The exception of `replace` fails the round, and the version stays."""
 
     class Refusing(Store[Any]):
         def replace(self, items: Any, resource_version: str) -> None:
@@ -360,14 +360,14 @@ def test_a_target_that_refuses_the_state_begins_anew(script: Any) -> None:
 
 
 class Held:
-    """An object in API form that can be looked for."""
+    """An object in API form to which there are weak references."""
 
     def __init__(self, name: str) -> None:
         self.metadata = {"name": name, "resourceVersion": "1"}
 
 
-def test_the_state_is_held_once(script: Any) -> None:
-    """After the replace nothing but the target holds what came: taken out there, it is gone."""
+def test_after_the_replace_only_the_target_holds_the_objects(script: Any) -> None:
+    """Once they are deleted there, they are freed."""
     objects = [Held("a"), Held("b")]
     references = [weakref.ref(each) for each in objects]
     alive: list[bool] = []
@@ -387,11 +387,29 @@ def test_the_state_is_held_once(script: Any) -> None:
     assert alive == [False, False]
 
 
+def returns_none(options: ListOptions) -> None:
+    """Returns no watcher."""
+
+
+def raises_a_reset(options: ListOptions) -> None:
+    """Fails with a broken connection."""
+    raise ConnectionError("reset by peer")
+
+
+@pytest.mark.parametrize("watch_func", [returns_none, raises_a_reset])
+def test_a_watch_list_with_a_broken_connection_is_replaced_by_a_list(watch_func: Any) -> None:
+    """client-go source. Only after a refused connection is the watch list retried."""
+    page = ObjectList([{"metadata": {"name": "a", "resourceVersion": "1"}}], "5")
+    with SharedInformer(ListWatch(lambda options: page, watch_func)) as informer:
+        assert informer.wait_for_sync(10)
+        assert informer.lister.get("a") == page.items[0]
+
+
 # The deadline of the end bookmark
 
 
 class Passing:
-    """`time.monotonic` as a test moves it."""
+    """A `time.monotonic` that the test sets."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 1000.0
@@ -405,7 +423,7 @@ def passing(monkeypatch: pytest.MonkeyPatch) -> Passing:
 
 
 class Slow(WatcherBase):
-    """A watcher that gives a batch each so many seconds, for ever."""
+    """A watcher that returns a batch every few seconds, without end."""
 
     def __init__(self, passing: Passing, every: float, make: Callable[[int], list[Event[Any]]]) -> None:
         self._passing, self._every, self._make = passing, every, make
@@ -420,7 +438,7 @@ class Slow(WatcherBase):
         self._passing.now += self._left
         self._left = self._every
         self.given += 1
-        assert self.given < 1000, "it goes on for ever"
+        assert self.given < 1000, "the watch list is read without end"
         return self._make(self.given)
 
     def stop(self) -> None:
@@ -428,7 +446,7 @@ class Slow(WatcherBase):
 
 
 def late(script: Any, passing: Passing, every: float, make: Any, **options: Any) -> tuple[Store[Any], float]:
-    """A round against a watch list without an end bookmark; returns the store and how long it took."""
+    """Runs a round with a watch list that has no end bookmark; returns the store and the duration of the watch list."""
     source = script.source([script.pods("7", "listed")], [Slow(passing, every, make)], supports_watch_list=True)
     store: Store[Any] = Store()
     begun = passing.now
@@ -436,10 +454,10 @@ def late(script: Any, passing: Passing, every: float, make: Any, **options: Any)
     return store, passing.now - begun
 
 
-def test_a_silent_watch_list_makes_way_for_a_list_in_time(
+def test_a_silent_watch_list_is_replaced_by_a_list_after_15_seconds(
     script: Any, passing: Passing, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A server that takes the request and sends nothing: after 15 s a list takes its place, and a warning at 10 s."""
+    """There is a warning after 10 seconds."""
     with caplog.at_level(logging.WARNING):
         store, took = late(script, passing, 1e9, None)
     assert versions(store) == {"listed": "7"}
@@ -450,7 +468,7 @@ def test_a_silent_watch_list_makes_way_for_a_list_in_time(
     )
 
 
-def test_initial_events_without_an_end_make_way_for_a_list(
+def test_initial_events_without_an_end_bookmark_are_replaced_by_a_list(
     script: Any, passing: Passing, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Go: TestInitialEventsEndBookmarkTicker. All objects come, and then nothing more."""
@@ -464,7 +482,7 @@ def test_initial_events_without_an_end_make_way_for_a_list(
     with caplog.at_level(logging.WARNING):
         store, _ = late(script, passing, 1.0, make)
     assert versions(store) == {"listed": "7"}
-    assert "the end bookmark of the watch list did not come in time: listing instead" in caplog.text
+    assert "the end bookmark of the watch list did not come in time: using lists from now on" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -478,7 +496,7 @@ def test_initial_events_without_an_end_make_way_for_a_list(
 def test_a_trickle_of_events_does_not_put_the_deadline_off(
     script: Any, passing: Passing, caplog: pytest.LogCaptureFixture, make: Any
 ) -> None:
-    """A server that trickles events for ever: they are live traffic, not the state."""
+    """Events that trickle in are live events."""
     with caplog.at_level(logging.WARNING):
         store, took = late(script, passing, 1.0, lambda given: make(script, given))
     assert versions(store) == {"listed": "7"}
@@ -489,8 +507,8 @@ def test_a_trickle_of_events_does_not_put_the_deadline_off(
     ) in caplog.text
 
 
-def test_a_large_state_has_the_time_it_needs(script: Any, passing: Passing) -> None:
-    """A hundred objects in 15 s are progress: five minutes of them are stored at their end."""
+def test_many_initial_events_put_the_deadline_off(script: Any, passing: Passing) -> None:
+    """100 objects in 15 seconds are progress; after five minutes of them the end bookmark is accepted."""
     stop = Signal()
 
     def make(given: int) -> list[Event[Any]]:
@@ -508,14 +526,14 @@ def test_a_large_state_has_the_time_it_needs(script: Any, passing: Passing) -> N
 
 
 def test_a_short_silence_timeout_shortens_the_deadline(script: Any, passing: Passing) -> None:
-    """Who takes a silent second for a dead server need not wait fifteen for a bookmark."""
+    """The end bookmark is not awaited for longer than a silent watch."""
     store, took = late(script, passing, 1e9, None, silence_timeout=1)
     assert versions(store) == {"listed": "7"}
     assert took == pytest.approx(1)
 
 
-def test_a_plain_watch_has_no_such_deadline(script: Any, passing: Passing, caplog: pytest.LogCaptureFixture) -> None:
-    """Go: TestInitialEventsEndBookmarkTicker. Thirty seconds without a bookmark are nothing to warn of."""
+def test_a_plain_watch_awaits_no_bookmark(script: Any, passing: Passing, caplog: pytest.LogCaptureFixture) -> None:
+    """Go: TestInitialEventsEndBookmarkTicker. Thirty seconds without a bookmark cause no warning."""
     source = script.source([script.pods("1")], [Slow(passing, 30, lambda given: [Event("ERROR", {"code": 410})])])
     with caplog.at_level(logging.WARNING):
         one_round(reflect(source))

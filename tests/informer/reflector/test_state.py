@@ -1,4 +1,4 @@
-"""What is asked next after which outcome: every rule, and what no sequence of outcomes can do."""
+"""What a reflector requests after each outcome: every rule, and properties of all sequences of outcomes."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def asked(made: ReflectorState) -> tuple[str, str, int]:
     [
         pytest.param(500, None, ("0", "", 500), id="first-list-asks-for-any-state"),
         pytest.param(500, "10", ("10", "", 0), id="later-list-asks-for-the-last-version-without-a-limit"),
-        pytest.param(4, "10", ("10", "", 4), id="a-page-size-of-the-user-is-kept-to"),
+        pytest.param(4, "10", ("10", "", 4), id="a-configured-page-size-is-always-used"),
         pytest.param(0, None, ("0", "", 0), id="no-pages"),
         pytest.param(500, "", ("0", "", 500), id="a-list-without-a-version-counts-as-none"),
     ],
@@ -57,27 +57,27 @@ def test_list_asks_for_a_version_and_a_limit(page_size: int, seen: str | None, e
 
 
 def test_following_pages_have_the_token_and_no_version() -> None:
-    """Go: TestListPager_List. A server refuses a continue token beside a resourceVersion."""
+    """Go: TestListPager_List. A server refuses a continue token together with a resourceVersion."""
     made = state(page_size=4, seen="10")
-    assert made.page_came("C1") == Next(Step.LIST)
+    assert made.page_received("C1") == Next(Step.LIST)
     assert asked(made) == ("", "C1", 4)
     assert made.list_options().resource_version_match == ""
-    assert made.page_came("") is None
+    assert made.page_received("") is None
 
 
-def test_a_list_at_zero_that_came_in_pages_makes_later_lists_come_in_pages() -> None:
+def test_later_lists_are_paged_if_the_list_at_zero_was() -> None:
     """Go: TestReflectorPaginatingNonConsistentReadsIfWatchCacheDisabled. Such a server has no watch cache."""
     made = state()
-    made.page_came("C1")
-    made.page_came(None)
+    made.page_received("C1")
+    made.page_received(None)
     made.list_complete("10")
     made.begin()
     assert asked(made) == ("10", "", 500)
 
 
 @pytest.mark.parametrize("error", [EXPIRED, TOO_LARGE], ids=["expired", "too-large"])
-def test_a_version_that_is_not_to_be_had_is_followed_by_the_newest_state_once(error: ApiError) -> None:
-    """Go: TestReflectorExpiredExactResourceVersion. A list at "" follows at once; should that fail too, a wait."""
+def test_an_expired_or_future_version_is_followed_by_the_newest_state_once(error: ApiError) -> None:
+    """Go: TestReflectorExpiredExactResourceVersion. A list at "" follows at once. If that fails too, the round fails."""
     made = state(seen="10")
     assert made.list_failed(error) == Next(Step.LIST)
     assert asked(made) == ("", "", 500)
@@ -90,10 +90,10 @@ def test_a_version_that_is_not_to_be_had_is_followed_by_the_newest_state_once(er
     assert asked(made)[0] == "30"
 
 
-def test_an_expired_continue_token_is_followed_by_the_whole_list_at_the_version_first_asked_for() -> None:
-    """Go: TestReflectorFullListIfExpired. The whole list has no limit; should it be expired, the newest state."""
+def test_an_expired_continue_token_is_followed_by_the_list_in_one_page() -> None:
+    """Go: TestReflectorFullListIfExpired. It has the original version and no limit. If it has expired too, "" follows."""
     made = state(page_size=4, seen="10")
-    made.page_came("C1")
+    made.page_received("C1")
     assert made.list_failed(EXPIRED) == Next(Step.LIST)
     assert asked(made) == ("10", "", 0)
     assert made.list_failed(EXPIRED) == Next(Step.LIST)
@@ -101,17 +101,17 @@ def test_an_expired_continue_token_is_followed_by_the_whole_list_at_the_version_
     assert made.list_failed(EXPIRED).step is Step.FAILED
 
 
-def test_a_whole_list_that_comes_in_pages_all_the_same_is_not_asked_for_again() -> None:
-    """A server that makes pages without being asked must not have the whole list asked for without end."""
+def test_a_list_in_one_page_is_requested_only_once() -> None:
+    """A server that sends several pages without a limit must not cause endless requests."""
     made = state(page_size=4, seen="10")
-    made.page_came("C1")
+    made.page_received("C1")
     assert made.list_failed(EXPIRED) == Next(Step.LIST)
-    made.page_came("C2")
+    made.page_received("C2")
     assert made.list_failed(EXPIRED) == Next(Step.LIST)
     assert asked(made)[0] == ""
-    made.page_came("C3")
+    made.page_received("C3")
     assert made.list_failed(EXPIRED) == Next(Step.LIST)
-    made.page_came("C4")
+    made.page_received("C4")
     assert made.list_failed(EXPIRED).step is Step.FAILED
 
 
@@ -125,45 +125,45 @@ def test_a_whole_list_that_comes_in_pages_all_the_same_is_not_asked_for_again() 
         pytest.param(ValueError("x"), 0.0, id="anything-else"),
     ],
 )
-def test_a_failed_list_ends_the_round_and_waits_as_long_as_the_server_asks(error: Exception, at_least: float) -> None:
-    """client-go source. A failed list ends the round; Retry-After is the least wait."""
+def test_a_failed_list_fails_the_round_and_keeps_retry_after(error: Exception, at_least: float) -> None:
+    """client-go source. Retry-After is the least wait before the next round."""
     assert state(seen="10").list_failed(error) == Next(Step.FAILED, wait=True, at_least=at_least)
 
 
 def test_a_failed_page_is_forgotten_by_the_next_round() -> None:
-    """client-go source. A round begins with a first page, whatever the last one ended with."""
+    """client-go source. Every round begins with a first page."""
     made = state(page_size=4)
-    made.page_came("C1")
+    made.page_received("C1")
     made.list_failed(REFUSED)
     made.begin()
     assert asked(made) == ("0", "", 4)
 
 
 def test_the_same_token_twice_fails_the_list() -> None:
-    """A server that ignores continue tokens gives its first page for ever."""
+    """A server that ignores continue tokens sends its first page for ever."""
     made = state()
-    assert made.page_came("C1") == Next(Step.LIST)
-    assert made.page_came("C2") == Next(Step.LIST)
-    assert made.page_came("C2") == Next(Step.FAILED, wait=True)
+    assert made.page_received("C1") == Next(Step.LIST)
+    assert made.page_received("C2") == Next(Step.LIST)
+    assert made.page_received("C2") == Next(Step.FAILED, wait=True)
     made.begin()
-    assert made.page_came("C2") == Next(Step.LIST)
+    assert made.page_received("C2") == Next(Step.LIST)
 
 
-def test_pages_with_tokens_of_their_own_may_be_many() -> None:
-    """A long list has many pages."""
+def test_a_list_may_have_many_pages() -> None:
+    """As long as each page has another continue token."""
     made = state()
-    assert all(made.page_came(f"C{i}") == Next(Step.LIST) for i in range(1000))
+    assert all(made.page_received(f"C{i}") == Next(Step.LIST) for i in range(1000))
 
 
 # Watches
 
 
 def test_watch_begins_at_the_last_version_and_asks_for_bookmarks() -> None:
-    """client-go source. A watch asks for bookmarks and a deadline, and for nothing that only a watch list has."""
+    """client-go source. A watch asks for bookmarks and a time-out, and sets no option of a watch list."""
     made = state()
     assert made.list_complete("10") == Next(Step.WATCH)
-    made.saw("12")
-    made.saw("")
+    made.stored("12")
+    made.stored("")
     options = made.watch_options(300)
     assert (options.resource_version, options.allow_watch_bookmarks, options.timeout_seconds) == ("12", True, 300)
     assert (options.resource_version_match, options.send_initial_events, options.limit) == ("", None, 0)
@@ -175,15 +175,15 @@ def test_watch_begins_at_the_last_version_and_asks_for_bookmarks() -> None:
         pytest.param(THROTTLED, Next(Step.WATCH, wait=True, at_least=7.0), id="throttled-watch-again"),
         pytest.param(REFUSED, Next(Step.WATCH, wait=True), id="refused-watch-again"),
         pytest.param(ConnectionResetError("reset"), Next(Step.WATCH, wait=True), id="reset-watch-again"),
-        pytest.param(TimeoutError("no head"), Next(Step.WATCH, wait=True), id="no-head-in-time-watch-again"),
+        pytest.param(TimeoutError("no head"), Next(Step.WATCH, wait=True), id="time-out-watch-again"),
         pytest.param(EXPIRED, Next(Step.FAILED, wait=True), id="expired-new-round"),
         pytest.param(FORBIDDEN, Next(Step.FAILED, wait=True), id="forbidden-new-round"),
         pytest.param(UNAVAILABLE, Next(Step.FAILED, wait=True, at_least=3.0), id="unavailable-new-round"),
-        pytest.param(ValueError("x"), Next(Step.FAILED, wait=True), id="anything-else-new-round"),
+        pytest.param(ValueError("x"), Next(Step.FAILED, wait=True), id="other-exception-new-round"),
     ],
 )
-def test_a_failed_watch_call_waits_and_watches_again_or_begins_a_new_round(error: Exception, expected: Next) -> None:
-    """Go: TestReflectorListAndWatchInitConnBackoff, TestBackoffOnTooManyRequests. Which failures keep the version."""
+def test_a_failed_watch_call_is_retried_or_fails_the_round(error: Exception, expected: Next) -> None:
+    """Go: TestReflectorListAndWatchInitConnBackoff, TestBackoffOnTooManyRequests. Rule 7."""
     made = state(seen="10")
     assert made.watch_call_failed(error) == expected
     assert made.watch_options(1).resource_version == "10"
@@ -195,21 +195,21 @@ def test_a_failed_watch_call_waits_and_watches_again_or_begins_a_new_round(error
         pytest.param(THROTTLED, Next(Step.WATCH, wait=True, at_least=7.0), id="throttled-watch-again"),
         pytest.param(EXPIRED, Next(Step.ENDED, wait=True), id="expired-new-round"),
         pytest.param(ApiError(500, "InternalError"), Next(Step.ENDED, wait=True), id="internal-error-new-round"),
-        pytest.param(UNAVAILABLE, Next(Step.ENDED, wait=True, at_least=3.0), id="details-say-when"),
-        pytest.param(ApiError(0), Next(Step.ENDED, wait=True), id="status-without-anything"),
+        pytest.param(UNAVAILABLE, Next(Step.ENDED, wait=True, at_least=3.0), id="retry-after-in-details"),
+        pytest.param(ApiError(0), Next(Step.ENDED, wait=True), id="empty-status"),
     ],
 )
-def test_an_error_within_a_watch_ends_it_without_one(error: ApiError, expected: Next) -> None:
-    """client-go source. All but 429 begin a new round, at the last version."""
+def test_an_error_event_ends_the_round_without_an_error(error: ApiError, expected: Next) -> None:
+    """client-go source. Every error but 429 begins a new round, at the last version."""
     made = state(seen="10")
     assert made.watch_error(error) == expected
     assert asked(made)[0] == "10"
 
 
 def test_an_expired_watch_lists_at_its_last_version_first() -> None:
-    """client-go source, kubernetes#86430. A relist at the last version spares etcd; the newest state is the second try."""
+    """client-go source, kubernetes#86430. A relist at the last version spares etcd; the newest state is the second attempt."""
     made = state(seen="10")
-    made.saw("15")
+    made.stored("15")
     assert made.watch_call_failed(EXPIRED).step is Step.FAILED
     made.begin()
     assert asked(made) == ("15", "", 0)
@@ -218,7 +218,7 @@ def test_an_expired_watch_lists_at_its_last_version_first() -> None:
 
 
 def test_a_very_short_watch_without_an_event_ends_the_round() -> None:
-    """Go: TestReflectorHandleWatchResultChanClosedBefore. It may be a polite refusal: wait and list again."""
+    """Go: TestReflectorHandleWatchResultChanClosedBefore. The server may refuse to watch in this way."""
     assert state(seen="1").watch_ended(events=0, seconds=0.99) == Next(Step.ENDED, wait=True)
 
 
@@ -226,13 +226,13 @@ def test_a_very_short_watch_without_an_event_ends_the_round() -> None:
     ("events", "seconds"),
     [pytest.param(0, 1.0, id="a-second-without-events"), pytest.param(1, 0.0, id="one-event-and-the-end")],
 )
-def test_a_watch_that_ends_normally_goes_on_at_once(events: int, seconds: float) -> None:
-    """client-go source. A server ends watches as it likes; the first such ends cost no time."""
+def test_a_watch_that_ends_normally_is_resumed_at_once(events: int, seconds: float) -> None:
+    """client-go source. A server ends watches at any time."""
     assert state(seen="1").watch_ended(events=events, seconds=seconds) == Next(Step.WATCH)
 
 
-def test_watches_that_bring_nothing_have_a_short_pause_between_them() -> None:
-    """From the third in a row that brought nothing a tenth of a second passes before the next; an event ends that."""
+def test_watches_without_events_are_followed_by_a_short_pause() -> None:
+    """The pause is 0.1 seconds from the third in a row; a watch with an event ends that."""
     made = state(seen="1")
     pauses = [made.watch_ended(events=0, seconds=5).pause for _ in range(6)]
     assert pauses == [0, 0, 0.1, 0.1, 0.1, 0.1]
@@ -240,18 +240,18 @@ def test_watches_that_bring_nothing_have_a_short_pause_between_them() -> None:
     assert made.watch_ended(events=0, seconds=5).pause == 0
 
 
-def test_watches_that_end_at_once_have_a_growing_pause_between_them() -> None:
-    """A server that sends one event and hangs up, for ever, is not asked at full speed."""
+def test_watches_that_end_at_once_are_followed_by_a_growing_pause() -> None:
+    """A server that sends one event per watch and hangs up is not requested at full speed."""
     made = state(seen="1")
     pauses = [made.watch_ended(events=1, seconds=0.01).pause for _ in range(10)]
     assert pauses == pytest.approx([0, 0, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0])
 
 
-def test_silence_asks_again_at_once_at_the_last_version() -> None:
-    """A silent watch is given up, and nothing is listed again."""
+def test_a_silent_watch_is_resumed_at_once() -> None:
+    """It is requested again from the last version, without a list."""
     made = state(seen="10")
-    made.saw("11")
-    assert made.watch_was_silent() == Next(Step.WATCH)
+    made.stored("11")
+    assert made.watch_went_silent() == Next(Step.WATCH)
     assert made.watch_options(1).resource_version == "11"
 
 
@@ -259,7 +259,7 @@ def test_silence_asks_again_at_once_at_the_last_version() -> None:
 
 
 def test_watch_list_asks_for_the_state_not_older_than_the_last_version() -> None:
-    """Go: TestPrepareWatchListOptionsFromListOptions. The options of a watch list, at first and on a relist."""
+    """Go: TestPrepareWatchListOptionsFromListOptions. For the first list and for a relist."""
     made = state(watch_list=True)
     assert made.begin() == Next(Step.WATCH_LIST)
     options = made.watch_list_options(300)
@@ -276,29 +276,31 @@ def test_watch_list_asks_for_the_state_not_older_than_the_last_version() -> None
     [
         pytest.param(INVALID, Next(Step.LIST), Step.LIST, id="refused-never-again"),
         pytest.param(ApiError(400, "BadRequest"), Next(Step.LIST), Step.LIST, id="bad-request-never-again"),
-        pytest.param(ValueError("dummy"), Next(Step.LIST), Step.LIST, id="a-function-that-cannot-never-again"),
+        pytest.param(ValueError("dummy"), Next(Step.LIST), Step.LIST, id="unsupported-by-the-function-never-again"),
         pytest.param(FORBIDDEN, Next(Step.LIST), Step.WATCH_LIST, id="forbidden-list-this-time"),
-        pytest.param(ApiError(500, "InternalError"), Next(Step.LIST), Step.WATCH_LIST, id="broken-list-this-time"),
-        pytest.param(UNAVAILABLE, Next(Step.LIST, at_least=3.0), Step.WATCH_LIST, id="unavailable-list-when-asked-to"),
+        pytest.param(
+            ApiError(500, "InternalError"), Next(Step.LIST), Step.WATCH_LIST, id="internal-error-list-this-time"
+        ),
+        pytest.param(
+            UNAVAILABLE, Next(Step.LIST, at_least=3.0), Step.WATCH_LIST, id="unavailable-list-after-retry-after"
+        ),
         pytest.param(
             THROTTLED, Next(Step.WATCH_LIST, wait=True, at_least=7.0), Step.WATCH_LIST, id="throttled-wait-and-again"
         ),
-        pytest.param(REFUSED, Next(Step.WATCH_LIST, wait=True), Step.WATCH_LIST, id="nobody-there-wait-and-again"),
-        pytest.param(ConnectionError("reset"), Next(Step.LIST), Step.WATCH_LIST, id="broken-off-list-this-time"),
+        pytest.param(REFUSED, Next(Step.WATCH_LIST, wait=True), Step.WATCH_LIST, id="refused-wait-and-again"),
+        pytest.param(ConnectionError("reset"), Next(Step.LIST), Step.WATCH_LIST, id="broken-connection-list-this-time"),
     ],
 )
-def test_a_failed_watch_list_is_asked_again_or_makes_way_for_a_list(
-    error: Exception, expected: Next, later: Step
-) -> None:
-    """Go: TestWatchList. Which failures are the server's last word on watch lists."""
+def test_a_failed_watch_list_is_retried_or_replaced_by_a_list(error: Exception, expected: Next, later: Step) -> None:
+    """Go: TestWatchList. Some failures also end the use of watch lists in later rounds."""
     made = state(watch_list=True)
     assert made.watch_list_failed(error) == expected
     assert made.begin().step is later
 
 
 @pytest.mark.parametrize("error", [EXPIRED, TOO_LARGE], ids=["expired", "too-large"])
-def test_a_watch_list_at_a_version_that_is_not_to_be_had_asks_for_the_newest_at_once(error: ApiError) -> None:
-    """client-go source. Once at once; should that fail too, after a wait."""
+def test_a_watch_list_at_an_expired_or_future_version_asks_for_the_newest(error: ApiError) -> None:
+    """client-go source. At once; if that fails too, after a wait."""
     made = state(watch_list=True, seen="10")
     assert made.watch_list_failed(error) == Next(Step.WATCH_LIST)
     assert made.watch_list_options(1).resource_version == ""
@@ -307,8 +309,8 @@ def test_a_watch_list_at_a_version_that_is_not_to_be_had_asks_for_the_newest_at_
     assert made.watch_list_options(1).resource_version == "30"
 
 
-def test_a_watch_list_that_ends_before_its_bookmark_is_asked_again_twice() -> None:
-    """Go: TestWatchList. A proxy that cuts answers short would keep it from ever being complete."""
+def test_a_watch_list_that_ends_before_its_bookmark_is_retried_twice() -> None:
+    """Go: TestWatchList. A proxy that cuts responses short would otherwise prevent every sync."""
     made = state(watch_list=True)
     assert made.watch_list_ended(2.0) == Next(Step.WATCH_LIST, wait=True)
     assert made.watch_list_ended(2.0) == Next(Step.WATCH_LIST, wait=True)
@@ -316,27 +318,27 @@ def test_a_watch_list_that_ends_before_its_bookmark_is_asked_again_twice() -> No
     assert made.begin() == Next(Step.LIST)
 
 
-def test_a_complete_watch_list_forgives_those_before_it() -> None:
-    """Only watch lists that end early in a row count."""
+def test_a_complete_watch_list_resets_the_count_of_incomplete_ones() -> None:
+    """Only consecutive watch lists count."""
     made = state(watch_list=True)
     for _ in range(5):
         assert made.watch_list_ended(2.0).step is Step.WATCH_LIST
         made.watch_list_complete("1")
 
 
-def test_a_watch_list_that_took_its_time_and_did_not_end_is_not_asked_again() -> None:
-    """One that a minute did not complete will not be completed by another."""
+def test_a_watch_list_that_lasted_a_minute_without_its_bookmark_is_not_retried() -> None:
+    """Another one would take as long."""
     assert state(watch_list=True).watch_list_ended(60.0) == Next(Step.LIST)
 
 
-def test_a_watch_list_whose_bookmark_does_not_come_in_time_is_not_asked_again() -> None:
-    """A list takes its place, in this round and the later ones."""
+def test_a_watch_list_whose_bookmark_is_late_is_not_retried() -> None:
+    """A list replaces it, in this round and in later ones."""
     made = state(watch_list=True)
     assert made.watch_list_timed_out() == Next(Step.LIST)
     assert made.begin() == Next(Step.LIST)
 
 
-# What no sequence of outcomes can do
+# Properties of all sequences of outcomes
 
 _ERRORS = [EXPIRED, TOO_LARGE, THROTTLED, INVALID, FORBIDDEN, UNAVAILABLE, REFUSED, ApiError(500), ValueError("x")]
 _outcomes = st.one_of(
@@ -345,12 +347,12 @@ _outcomes = st.one_of(
     st.tuples(st.just("ends"), st.tuples(st.integers(0, 2), st.sampled_from([0.0, 0.5, 1.0, 400.0]))),
     st.tuples(st.just("succeeds"), st.sampled_from([None, "C1", "C2"])),
     st.tuples(st.just("silent"), st.none()),
-    st.tuples(st.just("broke"), st.none()),
+    st.tuples(st.just("unusable"), st.none()),
 )
 
 
 class World:
-    """Drives a state with outcomes and looks at every request."""
+    """Applies outcomes to a state and checks every request."""
 
     def __init__(self, *, watch_list: bool, page_size: int) -> None:
         self.state = ReflectorState(watch_list=watch_list, page_size=page_size)
@@ -388,9 +390,9 @@ class World:
     def listed(self, kind: str, value: Any) -> Next:
         if kind == "fails":
             return self.state.list_failed(value)
-        if kind == "broke":
-            return self.state.broke()
-        following = self.state.page_came(value if kind == "succeeds" else None)
+        if kind == "unusable":
+            return self.state.round_failed()
+        following = self.state.page_received(value if kind == "succeeds" else None)
         if following is not None:
             self.requests_in_a_row -= 1  # a page is progress
             return following
@@ -404,8 +406,8 @@ class World:
             return self.state.watch_list_ended(value[1])
         if kind == "silent":
             return self.state.watch_list_timed_out()
-        if kind == "broke":
-            return self.state.broke()
+        if kind == "unusable":
+            return self.state.round_failed()
         self.version += 1
         self.state.watch_list_complete(str(self.version))
         return self.followed("ends", (1, 0.0))
@@ -416,15 +418,15 @@ class World:
     def followed(self, kind: str, value: Any) -> Next:
         if kind == "in_stream":
             return self.state.watch_error(value)
-        if kind == "broke":
-            return self.state.broke()
+        if kind == "unusable":
+            return self.state.round_failed()
         if kind != "ends":
             self.requests_in_a_row = 0  # silence, or a watch that ended in its time
-            return self.state.watch_was_silent()
+            return self.state.watch_went_silent()
         events, seconds = value
         if events:
             self.version += events
-            self.state.saw(str(self.version))
+            self.state.stored(str(self.version))
         if seconds >= 1.0:
             self.requests_in_a_row = 0
         return self.state.watch_ended(events=events, seconds=seconds)
@@ -436,10 +438,10 @@ class World:
     watch_list=st.booleans(),
     page_size=st.sampled_from([0, 4, 500]),
 )
-def test_no_sequence_of_outcomes_asks_many_times_without_a_wait_or_goes_back(
+def test_no_sequence_of_outcomes_loops_without_a_wait_or_goes_back(
     outcomes: list[tuple[str, Any]], watch_list: bool, page_size: int
 ) -> None:
-    """At most eight requests without a wait between them, and none for a version other than the last seen, "" or "0"."""
+    """At most eight requests without a wait between them; none for a version other than the last seen, "" or "0"."""
     world = World(watch_list=watch_list, page_size=page_size)
     for kind, value in outcomes:
         world.take(kind, value)
@@ -460,12 +462,12 @@ def test_no_sequence_of_outcomes_asks_many_times_without_a_wait_or_goes_back(
         pytest.param(("in_stream", EXPIRED), 260, id="410-within-the-watch"),
         pytest.param(("in_stream", THROTTLED), 130, id="429-within-the-watch"),
         pytest.param(("in_stream", ApiError(500)), 400, id="500-within-the-watch"),
-        pytest.param(("broke", None), 130, id="broken"),
+        pytest.param(("unusable", None), 130, id="broken"),
     ],
 )
 @pytest.mark.parametrize("watch_list", [False, True], ids=["list", "watch-list"])
-def test_a_storm_of_one_kind_is_bounded_by_the_backoff(outcome: tuple[str, Any], most: int, watch_list: bool) -> None:
-    """So many requests an hour at most, whatever it is that never stops."""
+def test_an_endless_failure_is_bounded_by_the_backoff(outcome: tuple[str, Any], most: int, watch_list: bool) -> None:
+    """Whatever the failure, the number of requests per hour has a bound."""
     world = World(watch_list=watch_list, page_size=500)
     rounds = BackoffState(Backoff(jitter=0), Random(1))
     watches = BackoffState(Backoff(jitter=0), Random(1))
@@ -476,14 +478,14 @@ def test_a_storm_of_one_kind_is_bounded_by_the_backoff(outcome: tuple[str, Any],
             now += rounds.next(now, step.at_least)
         elif step.waits:
             now += watches.next(now, step.at_least) if step.wait else watches.pause(step.pause, step.at_least)
-        # A list alone succeeds where it is the watch that something is wrong with.
+        # If only watches fail, a list succeeds.
         kind, value = outcome
         world.take(*(("succeeds", None) if step.step is Step.LIST and kind in ("ends", "in_stream") else (kind, value)))
         requests += 1
         assert requests <= most
 
 
-# Turns
+# Pacing
 
 
 @pytest.mark.parametrize(
@@ -497,11 +499,13 @@ def test_a_storm_of_one_kind_is_bounded_by_the_backoff(outcome: tuple[str, Any],
         pytest.param(Step.WATCH_LIST, Next(Step.WATCH_LIST), False, id="newest-state-at-once"),
         pytest.param(Step.WATCH, Next(Step.WATCH), True, id="watch-after-watch"),
         pytest.param(Step.WATCH_LIST, Next(Step.WATCH), True, id="watch-after-watch-list"),
-        pytest.param(Step.WATCH_LIST, Next(Step.LIST, at_least=1.0), True, id="after-a-servers-wish"),
+        pytest.param(Step.WATCH_LIST, Next(Step.LIST, at_least=1.0), True, id="after-a-retry-after"),
         pytest.param(Step.LIST, Next(Step.WATCH, pause=1.0), True, id="after-a-pause"),
         pytest.param(Step.WATCH, Next(Step.WATCH, wait=True), True, id="after-a-wait"),
     ],
 )
-def test_what_many_may_ask_at_the_same_moment_is_paced(before: Step | None, following: Next, paced: bool) -> None:
-    """Beginnings, watches that were cut, and what comes after a wait; not what an answer is followed by at once."""
+def test_requests_that_many_informers_may_send_at_once_are_paced(
+    before: Step | None, following: Next, paced: bool
+) -> None:
+    """Rule 10."""
     assert is_paced(before, following) is paced

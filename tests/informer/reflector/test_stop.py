@@ -1,8 +1,7 @@
-"""Stopping a reflector, in every state; and what it says of itself in each."""
+"""Stopping a reflector, in every state."""
 
 from __future__ import annotations
 
-import logging
 import socket
 import threading
 import time
@@ -22,8 +21,8 @@ PROMPT = 0.5
 PODS = {"kind": "PodList", "apiVersion": "v1", "metadata": {"resourceVersion": "5"}, "items": []}
 
 
-def stopped_promptly(made: Reflector, arrived: Callable[[], bool], run: Any, stop: threading.Event) -> None:
-    """Runs it, waits until it has arrived where the test wants it, and stops it."""
+def assert_stops_promptly(made: Reflector, arrived: Callable[[], bool], run: Any, stop: threading.Event) -> None:
+    """Runs a reflector, waits for `arrived`, stops it, and asserts that it ends promptly."""
     task = run(made.run, stop)
     try:
         assert arrived()
@@ -39,7 +38,7 @@ def stopped_promptly(made: Reflector, arrived: Callable[[], bool], run: Any, sto
 
 @pytest.fixture(params=[Signal, threading.Event], ids=["signal", "event"])
 def stop(request: pytest.FixtureRequest) -> threading.Event:
-    """A stop event, one of this project's own and one of anybody's."""
+    """A stop event: one that calls back by itself, and a plain `threading.Event`."""
     made: threading.Event = request.param()
     return made
 
@@ -47,8 +46,8 @@ def stop(request: pytest.FixtureRequest) -> threading.Event:
 # Over functions
 
 
-def test_a_stop_before_the_run_asks_for_nothing(script: Any, stop: threading.Event) -> None:
-    """Go: TestReflectorWatchStoppedBefore. Neither list nor watch is called, and there is no error."""
+def test_a_stop_before_the_run_prevents_every_request(script: Any, stop: threading.Event) -> None:
+    """Go: TestReflectorWatchStoppedBefore. Neither list nor watch is called, and no error is raised."""
     source = script.source()
     stop.set()
     made = Reflector(source, Store())
@@ -58,18 +57,18 @@ def test_a_stop_before_the_run_asks_for_nothing(script: Any, stop: threading.Eve
 
 
 def test_a_stop_while_watching_stops_the_watcher(script: Any, run: Any, stop: threading.Event) -> None:
-    """Go: TestReflectorWatchStoppedAfter, TestRunUntil. Exactly one watcher, stopped, and no error."""
+    """Go: TestReflectorWatchStoppedAfter, TestRunUntil. One watcher was opened, which is stopped; no error is recorded."""
     watcher = script.watcher(hang=True)
     source = script.source([script.pods("1", "a")], [watcher])
     made = Reflector(source, Store())
-    stopped_promptly(made, lambda: source.wait_for_calls(1, "watch"), run, stop)
+    assert_stops_promptly(made, lambda: source.wait_for_calls(1, "watch"), run, stop)
     assert watcher.stopped.is_set()
     assert len(source.watch_calls) == 1
     assert made.sync_error() is None
 
 
-def test_a_watcher_that_came_after_the_stop_is_stopped_unread(script: Any) -> None:
-    """Go: TestReflectorHandleWatchStoppedBefore. It is stopped, and what it has is not stored."""
+def test_a_watcher_that_is_opened_after_the_stop_is_stopped_unread(script: Any) -> None:
+    """Go: TestReflectorHandleWatchStoppedBefore. Its events are not stored."""
     stop = Signal()
     watcher = script.watcher([script.added("a", "2")])
 
@@ -84,18 +83,18 @@ def test_a_watcher_that_came_after_the_stop_is_stopped_unread(script: Any) -> No
 
 
 @pytest.mark.parametrize("kind", ["fake", "proxy"])
-def test_a_stop_ends_the_wait_at_a_watchers_channel(script: Any, run: Any, stop: threading.Event, kind: str) -> None:
-    """Go: TestReflectorHandleWatchStoppedAfter. Even where the watcher's stop does not close its channel."""
+def test_a_stop_ends_the_wait_for_a_channel(script: Any, run: Any, stop: threading.Event, kind: str) -> None:
+    """Go: TestReflectorHandleWatchStoppedAfter. Also if stopping the watcher does not close its channel."""
     channel: Channel[Event[Any]] = Channel(None)
     watcher: Any = FakeWatcher(None) if kind == "fake" else ProxyWatcher(channel)
     source = script.source([script.pods("1")], [watcher])
     made = Reflector(source, Store())
-    stopped_promptly(made, lambda: source.wait_for_calls(1, "watch"), run, stop)
+    assert_stops_promptly(made, lambda: source.wait_for_calls(1, "watch"), run, stop)
     assert not channel.closed
 
 
 def test_a_stop_ends_a_backoff(script: Any, run: Any, stop: threading.Event) -> None:
-    """Between rounds as well as within one."""
+    """Between rounds and within a round."""
     for source in (
         script.source([ValueError("no")]),
         script.source([script.pods("1")], [ConnectionRefusedError()]),
@@ -103,26 +102,26 @@ def test_a_stop_ends_a_backoff(script: Any, run: Any, stop: threading.Event) -> 
     ):
         made = Reflector(source, Store(), backoff=Backoff(initial=60, maximum=60))
         stop.clear()
-        stopped_promptly(made, lambda source=source: source.wait_for_calls(1), run, stop)
+        assert_stops_promptly(made, lambda source=source: source.wait_for_calls(1), run, stop)
 
 
-def test_a_stop_ends_the_wait_that_a_server_asked_for(script: Any, run: Any, stop: threading.Event) -> None:
-    """429 with Retry-After: an hour is as interruptible as a second."""
+def test_a_stop_ends_the_wait_for_a_retry_after(script: Any, run: Any, stop: threading.Event) -> None:
+    """The server has answered 429 with a Retry-After of one hour."""
     source = script.source([ApiError(429, "TooManyRequests", "", 3600)])
-    stopped_promptly(Reflector(source, Store()), lambda: source.wait_for_calls(1), run, stop)
+    assert_stops_promptly(Reflector(source, Store()), lambda: source.wait_for_calls(1), run, stop)
 
 
-def test_a_stop_ends_a_wait_of_a_fake_clock(script: Any, run: Any) -> None:
-    """A wait within a round is of the injected clock, and ends with the stop all the same."""
+def test_a_stop_ends_a_wait_on_the_injected_clock(script: Any, run: Any) -> None:
+    """Waits within a round use that clock."""
     clock, stop = FakeClock(), Signal()
     source = script.source([script.pods("1")], [ConnectionRefusedError()])
     made = Reflector(source, Store(), clock=clock)
-    stopped_promptly(made, lambda: clock.wait_for_waiters(1, 10), run, stop)
+    assert_stops_promptly(made, lambda: clock.wait_for_waiters(1, 10), run, stop)
 
 
 @pytest.mark.leaves_threads
 def test_a_list_function_that_blocks_for_ever_does_not_hold_up_a_stop(script: Any) -> None:
-    """Nothing can end it, but `stop` returns in its time and says that a thread still runs."""
+    """The call cannot be interrupted, but `stop` returns in time, with False because a thread is still running."""
     release, entered = threading.Event(), threading.Event()
 
     def block(options: Any) -> Any:
@@ -143,15 +142,15 @@ def test_a_list_function_that_blocks_for_ever_does_not_hold_up_a_stop(script: An
         assert informer.stop(timeout=10)
 
 
-def test_the_same_reflector_may_run_again(script: Any, run: Any) -> None:
-    """After a stop it goes on from the version that it had reached."""
+def test_a_reflector_may_run_again_after_a_stop(script: Any, run: Any) -> None:
+    """It resumes from the last version."""
     source = script.source(
         [script.pods("10"), script.pods("11")], [script.watcher(hang=True), script.watcher(hang=True)]
     )
     made = Reflector(source, Store())
     for count in (1, 2):
         stop = Signal()
-        stopped_promptly(made, lambda count=count: source.wait_for_calls(count, "watch"), run, stop)
+        assert_stops_promptly(made, lambda count=count: source.wait_for_calls(count, "watch"), run, stop)
     assert source.list_versions == ["0", "10"]
 
 
@@ -164,8 +163,8 @@ def over_http(server: Any, **options: Any) -> Reflector:
     return Reflector(ListWatch.for_resource(server.client(**settings), "pods"), Store(), **options)
 
 
-def test_a_stop_while_connecting(run: Any, stop: threading.Event) -> None:
-    """A server that does not accept: the connection is given up at once."""
+def test_a_stop_ends_an_attempt_to_connect(run: Any, stop: threading.Event) -> None:
+    """The server does not accept connections."""
     with full_listener() as port:
         from kubernetes import client
 
@@ -173,7 +172,7 @@ def test_a_stop_while_connecting(run: Any, stop: threading.Event) -> None:
         made = Reflector(ListWatch.for_resource(api_client, "pods"), Store())
         connecting = threading.Event()
         task = run(made.run, stop)
-        # Nothing tells that connect() blocks; it does from its first moment.
+        # connect() blocks at once, but nothing shows it. So this waits for a moment.
         connecting.wait(0.2)
         begun = time.monotonic()
         stop.set()
@@ -182,7 +181,7 @@ def test_a_stop_while_connecting(run: Any, stop: threading.Event) -> None:
 
 
 class full_listener:
-    """A port of loopback whose backlog is full, so that a connection to it stays half open."""
+    """A loopback port whose backlog is full, so that connecting to it blocks."""
 
     def __enter__(self) -> int:
         self._listener = socket.socket()
@@ -200,8 +199,8 @@ class full_listener:
             each.close()
 
 
-def test_a_stop_in_the_tls_handshake(run: Any, stop: threading.Event) -> None:
-    """A server that accepts and never says hello."""
+def test_a_stop_ends_a_tls_handshake(run: Any, stop: threading.Event) -> None:
+    """The server accepts the connection and sends nothing."""
     listener = socket.create_server(("127.0.0.1", 0))
     try:
         from kubernetes import client
@@ -215,7 +214,7 @@ def test_a_stop_in_the_tls_handshake(run: Any, stop: threading.Event) -> None:
             # The client's hello: from here on it waits for the server's.
             return bool(accepted[0].recv(1))
 
-        stopped_promptly(made, arrived, run, stop)
+        assert_stops_promptly(made, arrived, run, stop)
     finally:
         listener.close()
         for each in accepted:
@@ -223,7 +222,7 @@ def test_a_stop_in_the_tls_handshake(run: Any, stop: threading.Event) -> None:
 
 
 class Blocked:
-    """A server that answers up to a point and then says nothing, and tells when it has come to it."""
+    """A server that sends a part of its response and then nothing more."""
 
     def __init__(self, serve: Any, handler: Any, tls: Any = None) -> None:
         self._there = threading.Event()
@@ -241,10 +240,10 @@ class Blocked:
 
 @pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
 @pytest.mark.parametrize("where", ["head", "list", "page-2", "error-body", "watch-head", "watch", "watch-list"])
-def test_a_stop_while_waiting_for_a_server(
+def test_a_stop_ends_the_wait_for_a_response(
     serve: Any, authority: Any, run: Any, stop: threading.Event, where: str, tls: bool
 ) -> None:
-    """For an answer's head, within a list, on its second page, within an error's body, and in a blocked read of a watch."""
+    """Before the response's head, within a list, on its second page, within an error's body, and within a watch."""
 
     def handler(request: Any, connection: Any) -> bool:
         watch = "watch" in request.query
@@ -273,11 +272,11 @@ def test_a_stop_while_waiting_for_a_server(
     made = over_http(
         place.server, watch_list=where == "watch-list", settings={"ssl_ca_cert": authority.path} if tls else {}
     )
-    stopped_promptly(made, place.arrived, run, stop)
+    assert_stops_promptly(made, place.arrived, run, stop)
 
 
-def test_a_stop_while_the_server_sends_without_end(serve: Any, run: Any, stop: threading.Event) -> None:
-    """A watch that is busy is stopped as promptly as a silent one."""
+def test_a_stop_ends_a_busy_watch(serve: Any, run: Any, stop: threading.Event) -> None:
+    """A watch with endless events stops as promptly as a silent one."""
     busy = threading.Event()
 
     class Busy(Store[Any]):
@@ -296,208 +295,4 @@ def test_a_stop_while_the_server_sends_without_end(serve: Any, run: Any, stop: t
             connection.chunk({"type": "MODIFIED", "object": pod})
 
     made = Reflector(ListWatch.for_resource(serve(handler).client(), "pods"), Busy(), watch_list=False)
-    stopped_promptly(made, lambda: busy.wait(10), run, stop)
-
-
-# What it says of itself
-
-
-def test_states_are_told_as_they_are(script: Any, run: Any) -> None:
-    """`is_watching`, `sync_error` and `last_event_age`: before, while failing, while watching, and after."""
-    looks: list[Any] = []
-    errors = [ApiError(403, "Forbidden", "pods is forbidden")]
-
-    def look(made: Reflector) -> Any:
-        error = made.sync_error()
-        return made.is_watching, None if error is None else str(error), made.last_event_age is not None
-
-    def second_list(options: Any) -> Any:
-        looks.append(look(made))
-        return script.pods("1")
-
-    def watch(options: Any) -> Any:
-        looks.append(look(made))
-        return script.watcher(in_watch, lambda: stop.set() or [script.bookmark("3")])
-
-    def in_watch() -> list[Event[Any]]:
-        looks.append(look(made))
-        return [script.bookmark("2")]
-
-    stop = Signal()
-    source = script.source([*errors, second_list], [ConnectionRefusedError("refused"), watch])
-    made = Reflector(source, Store(), name="pods", backoff=Backoff(initial=0.001, maximum=0.001))
-    assert look(made) == (False, None, False)
-    run(made.run, stop).result()
-    assert looks == [
-        (False, "403 Forbidden: failed to list pods: pods is forbidden", False),
-        (False, "failed to watch pods: refused", True),
-        (True, None, True),
-    ]
-    assert look(made) == (False, None, True)
-
-
-def test_a_silent_watch_is_given_up_and_resumed_at_the_last_version(
-    script: Any, run: Any, caplog: pytest.LogCaptureFixture
-) -> None:
-    """Silence: no relist, no error, no wait; the watcher is stopped."""
-    silent = script.watcher([script.bookmark("7")], hang=True)
-    source = script.source([script.pods("1")], [silent, script.watcher(hang=True)])
-    made = Reflector(source, Store(), silence_timeout=0.05)
-    stop = Signal()
-    with caplog.at_level(logging.INFO):
-        task = run(made.run, stop)
-        assert source.wait_for_calls(2, "watch")
-        stop.set()
-        task.result()
-    assert silent.stopped.is_set()
-    assert source.watch_calls[1].resource_version == "7"
-    assert len(source.list_calls) == 1
-    assert made.sync_error() is None
-    assert "the watch was silent for" in caplog.text
-
-
-def test_a_server_that_is_silent_over_http_is_given_up_and_resumed(serve: Any, run: Any) -> None:
-    """Silent server: the connection stays open and nothing comes; the next watch begins at the last version."""
-    asked: list[str] = []
-    again = threading.Event()
-
-    def handler(request: Any, connection: Any) -> None:
-        if "watch" not in request.query:
-            connection.answer(PODS)
-            return
-        asked.append(request.query["resourceVersion"])
-        connection.begin()
-        if len(asked) == 1:
-            connection.chunk({"type": "BOOKMARK", "object": {"metadata": {"resourceVersion": "9"}}})
-        else:
-            again.set()
-        connection.hang()
-
-    made = over_http(serve(handler), silence_timeout=0.1)
-    stop = Signal()
-    task = run(made.run, stop)
-    assert again.wait(10)
-    stop.set()
-    task.result()
-    assert asked[:2] == ["5", "9"]
-    assert made.lists == 1
-
-
-def test_a_slow_event_and_empty_lines_are_no_silence(serve: Any, run: Any) -> None:
-    """Seconds without a byte are counted, not those without an event."""
-    done = threading.Event()
-    go_on = threading.Event()
-
-    class Done(Store[Any]):
-        def apply(self, *args: Any, **options: Any) -> Any:
-            if args[0][0].type is DeltaType.UPDATED:
-                done.set()
-            return super().apply(*args, **options)
-
-    def handler(request: Any, connection: Any) -> None:
-        if "watch" not in request.query:
-            connection.answer(PODS)
-            return
-        connection.begin()
-        event = b'{"type":"MODIFIED","object":{"metadata":{"name":"a","resourceVersion":"6"}}}\n'
-        for piece in (b"\n", b"\n", b"\n", event[:20], event[20:40], event[40:60], event[60:]):
-            go_on.wait(0.1)
-            connection.chunk(piece)
-        connection.hang()
-
-    made = Reflector(
-        ListWatch.for_resource(serve(handler).client(), "pods"), Done(), watch_list=False, silence_timeout=0.4
-    )
-    stop = Signal()
-    task = run(made.run, stop)
-    assert done.wait(10)
-    stop.set()
-    task.result()
-    assert made.watches == 1
-
-
-def test_the_cause_is_logged_after_ten_seconds_without_a_list(
-    script: Any, auto_clock: Any, caplog: pytest.LogCaptureFixture
-) -> None:
-    """Once, and with the words of the server."""
-    forbidden = ApiError(403, "Forbidden", 'pods is forbidden: User "x" cannot list resource "pods"')
-
-    def fails(options: Any) -> Any:
-        auto_clock.now += 6
-        raise forbidden
-
-    stop = Signal()
-    told: list[Exception] = []
-
-    def handler(reflector: Reflector, error: Exception) -> None:
-        told.append(error)
-        if len(told) == 4:
-            stop.set()
-
-    made = Reflector(
-        script.source([fails] * 4),
-        Store(),
-        name="pods",
-        clock=auto_clock,
-        backoff=Backoff(initial=0, maximum=0),
-        watch_error_handler=handler,
-    )
-    with caplog.at_level(logging.WARNING):
-        made.run(stop)
-    assert caplog.text.count("pods: not synced after 12 s: ") == 1
-    assert 'User "x" cannot list' in caplog.text
-
-
-def test_the_cause_is_logged_in_time_within_a_long_wait(
-    script: Any, auto_clock: Any, caplog: pytest.LogCaptureFixture
-) -> None:
-    """A server that asks for a minute's patience does not put the line off."""
-    at: list[float] = []
-
-    class Handler(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            if "not synced" in record.getMessage():
-                at.append(auto_clock.now)
-
-    handler = Handler()
-    logging.getLogger("informer.reflector.health").addHandler(handler)
-    try:
-        throttled = ApiError(429, "TooManyRequests", "be patient", 60.0)
-        source = script.source(watches=[throttled, [script.bookmark("1", end="true")]], supports_watch_list=True)
-        Reflector(source, Store(), name="pods", clock=auto_clock, backoff=Backoff(jitter=0)).list_and_watch(Signal())
-    finally:
-        logging.getLogger("informer.reflector.health").removeHandler(handler)
-    assert at == [10.0]
-    assert auto_clock.now == 60.0
-    assert "pods: not synced after 10 s: 429 TooManyRequests: failed to watch pods: be patient" in caplog.text
-
-
-def test_ages_count_from_lists_and_bookmarks(script: Any, run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`last_event_age` is small right after a list, a page of it, or a bookmark."""
-    now = [100.0]
-    monkeypatch.setattr("informer.reflector.health.time.monotonic", lambda: now[0])
-    ages: list[float | None] = []
-    stop = Signal()
-
-    def second_page(options: Any) -> Any:
-        now[0] += 5
-        ages.append(made.last_event_age)
-        return script.pods("")
-
-    def bookmark() -> list[Event[Any]]:
-        now[0] += 30
-        ages.append(made.last_event_age)
-        return [script.bookmark("2")]
-
-    def end() -> list[Event[Any]]:
-        now[0] += 1
-        ages.append(made.last_event_age)
-        stop.set()
-        return [script.bookmark("3")]
-
-    source = script.source(
-        [script.pods("1", "a", continue_="C"), second_page], [lambda options: script.watcher(bookmark, end)]
-    )
-    made = Reflector(source, Store())
-    made.run(stop)
-    assert ages == [5, 30, 1]
+    assert_stops_promptly(made, lambda: busy.wait(10), run, stop)

@@ -1,4 +1,4 @@
-"""The beginning of a watch list, without a watch: what is collected, and for how long."""
+"""The initial events of a watch list: what is collected, and how long the end bookmark is awaited."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from watch import Event
 
 def initial(now: float = 0.0) -> InitialEvents:
     reader = EventReader("1", on_undecodable=lambda item: None)
-    return InitialEvents(reader, meta_namespace_key, lambda error: None, BookmarkDeadline(now), now)
+    return InitialEvents(reader, meta_namespace_key, lambda error: None, now)
 
 
 def added(name: str) -> Event[Any]:
@@ -42,15 +42,15 @@ def bookmark(version: str, *, end: bool = False) -> Event[Any]:
     ],
 )
 def test_the_deadline_is_put_off_by_progress_only(steps: Any, until: float) -> None:
-    """Initial events come fast; what trickles in, or comes behind another bookmark, is live traffic."""
+    """Initial events come fast. Events that trickle in, or that follow another bookmark, are live events."""
     deadline = BookmarkDeadline(0.0)
     for now, objects, other_bookmark in steps:
-        deadline.saw(objects, now, other_bookmark=other_bookmark)
-    assert deadline.left(0) == until
+        deadline.update(objects, now, other_bookmark=other_bookmark)
+    assert deadline.remaining(0) == until
 
 
-def test_objects_and_what_came_behind_the_bookmark_are_given_away_once() -> None:
-    """They are not held a second time."""
+def test_objects_and_later_events_are_released_when_they_are_taken() -> None:
+    """They are not kept a second time."""
     made = initial()
     made.feed([added("a"), added("b")], 1)
     assert not made.is_over()
@@ -62,8 +62,8 @@ def test_objects_and_what_came_behind_the_bookmark_are_given_away_once() -> None
     assert (made.take_objects(), made.take_rest()) == ([], [])
 
 
-def test_an_error_ends_it() -> None:
-    """What came with it is of no use any more."""
+def test_an_error_event_ends_the_initial_events() -> None:
+    """The bookmark after it is ignored."""
     made = initial()
     made.feed([added("a"), Event("ERROR", {"code": 410}), bookmark("7")], 1)
     assert made.is_over()
@@ -72,8 +72,8 @@ def test_an_error_ends_it() -> None:
     assert made.error.is_expired
 
 
-def test_warnings_come_every_ten_seconds_until_it_is_over() -> None:
-    """Go: TestInitialEventsEndBookmarkTicker. First that nothing came, then how long ago the last event was."""
+def test_a_warning_is_due_every_ten_seconds_until_the_end() -> None:
+    """Go: TestInitialEventsEndBookmarkTicker. It says that nothing came, or how long ago the last event was."""
     made = initial()
     assert made.warning(9.9) is None
     assert made.warning(10) == (
@@ -89,19 +89,19 @@ def test_warnings_come_every_ten_seconds_until_it_is_over() -> None:
 
 
 def test_waits_end_at_the_next_warning_or_the_deadline() -> None:
-    """Whichever comes first."""
+    """Whichever is sooner."""
     made = initial()
-    assert made.left(0) == 10
+    assert made.wait_seconds(0) == 10
     assert made.warning(10)
-    assert made.left(10) == 5
+    assert made.wait_seconds(10) == 5
     assert not made.expired(14.9)
     assert made.expired(15)
 
 
-def test_more_objects_than_are_allowed_end_it() -> None:
-    """Objects are counted, not events: one that is seen twice, or gone again, counts once or not."""
+def test_more_objects_than_allowed_end_the_initial_events() -> None:
+    """Objects are counted, not events: a repeated object counts once, and a deleted one does not count."""
     reader = EventReader("1", on_undecodable=lambda item: None)
-    made = InitialEvents(reader, meta_namespace_key, lambda error: None, BookmarkDeadline(0.0), 0.0, max_objects=2)
+    made = InitialEvents(reader, meta_namespace_key, lambda error: None, 0.0, max_objects=2)
     made.feed([added("a"), added("b"), added("b"), Event("DELETED", added("a").object), added("c")], 1)
     assert (made.count, made.is_too_many, made.is_over()) == (2, False, False)
     made.feed([added("d")], 2)

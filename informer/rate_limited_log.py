@@ -7,7 +7,7 @@ import time
 
 from watch.concurrency import RLock
 
-__all__ = ["LimitedLog", "RateLimit", "rate_limited"]
+__all__ = ["RateLimit", "rate_limited"]
 
 
 def rate_limited(logger: logging.Logger, *, burst: int = 5, period: float = 10.0) -> logging.Logger:
@@ -85,6 +85,3 @@ class _LimitedLogger(logging.Logger):
     # The base class caches the answer, and logging clears the caches of loggers in its tree only.
     def isEnabledFor(self, level: int) -> bool:  # noqa: N802 - the name is logging's
         return self.parent is not None and self.parent.isEnabledFor(level)
-
-
-LimitedLog = rate_limited

@@ -20,6 +20,7 @@ __all__ = [
     "WatchError",
     "WatchTimeoutError",
     "as_api_error",
+    "error_in",
 ]
 
 _EXPIRED_REASONS = frozenset({"Expired", "Gone"})
@@ -168,6 +169,27 @@ def as_api_error(error: BaseException) -> ApiError | None:
     if not answer.reason and not answer.message and isinstance(error.reason, str):
         answer = ApiError(answer.status, error.reason, "", answer.retry_after, details=answer.details)
     return answer
+
+
+def error_in(obj: Any) -> ApiError | None:
+    """Reads the object of an ERROR event.
+
+    Args:
+        obj: a `Status` in API form, the official client's `V1Status`, or an exception.
+
+    Returns:
+        The error that it describes; None for any other object.
+    """
+    if isinstance(obj, BaseException):
+        return as_api_error(obj)
+    if isinstance(obj, Mapping):
+        return ApiError.from_status(obj)
+    fields = {name: getattr(obj, name, None) for name in ("code", "reason", "message", "details")}
+    if all(value is None for value in fields.values()):
+        return None
+    if not isinstance(fields["details"], Mapping):
+        fields["details"] = {"retryAfterSeconds": getattr(fields["details"], "retry_after_seconds", None)}
+    return ApiError.from_status(fields)
 
 
 def parse_retry_after(value: Any) -> float | None:

@@ -15,16 +15,12 @@ from typing_extensions import TypeVar
 
 from watch.concurrency import Latch, Lock, ThreadLocal, Worker
 from watch.errors import RequestCancelledError
-from watch.framing import DEFAULT_MAX_LINE_BYTES
 
-__all__ = ["DEFAULT_MAX_LINE_BYTES", "DEFAULT_MAX_OBJECTS", "RequestScope", "current_scope", "unless_cancelled"]
+__all__ = ["RequestScope", "current_scope", "unless_cancelled"]
 
 T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
-
-# More objects than fit into the largest supported etcd (8 GiB), at some 800 bytes per object.
-DEFAULT_MAX_OBJECTS = 10_000_000
 
 
 class RequestScope:
@@ -33,16 +29,10 @@ class RequestScope:
         with scope:
             page = lister_watcher.list(options)  # ends with RequestCancelledError when the scope is cancelled
 
-    Args:
-        max_line_bytes: the longest event or list item accepted, in bytes.
-        max_objects: the most objects accepted in one list; None accepts any number.
-
     Threads: entered by one thread at a time; `cancel` may be called from any thread.
     """
 
-    def __init__(self, *, max_line_bytes: int = DEFAULT_MAX_LINE_BYTES, max_objects: int | None = None) -> None:
-        self.max_line_bytes = max_line_bytes
-        self.max_objects = max_objects
+    def __init__(self) -> None:
         self._lock = Lock()
         self._closers: dict[object, Callable[[], object]] = {}  # guarded by _lock
         self._cancelled = False  # guarded by _lock

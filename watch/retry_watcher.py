@@ -19,7 +19,7 @@ from typing_extensions import TypeVar
 from watch.channel import Channel
 from watch.clock import SYSTEM_CLOCK, Clock
 from watch.concurrency import Lock, Signal, Worker
-from watch.errors import DEFAULT_MAX_RETRY_AFTER, ApiError, ChannelClosedError, WatchClosedError, as_api_error
+from watch.errors import DEFAULT_MAX_RETRY_AFTER, ApiError, ChannelClosedError, WatchClosedError, as_api_error, error_in
 from watch.event import Event, EventType
 from watch.options import ListOptions
 from watch.request_scope import RequestScope
@@ -214,7 +214,7 @@ class RetryWatcher(WatcherBase[T]):
         return True
 
     def _next_after_error(self, event: Event[Any]) -> float | None:
-        answer = _status_in(event.object)
+        answer = error_in(event.object)
         if answer is None:
             _log.warning(
                 "a watch sent an ERROR event with an object of type %s instead of a Status: trying again",
@@ -252,20 +252,6 @@ def _check(resource_version: str, min_restart_delay: float, max_retry_after: flo
         raise ValueError(f"min_restart_delay must be 0 or more seconds, not {min_restart_delay}")
     if max_retry_after < 0:
         raise ValueError(f"max_retry_after must be 0 or more seconds, not {max_retry_after}")
-
-
-def _status_in(obj: Any) -> ApiError | None:
-    """Reads the Status of an ERROR event, a mapping or the official model; None for any other object."""
-    if isinstance(obj, BaseException):
-        return as_api_error(obj)
-    if isinstance(obj, Mapping):
-        return ApiError.from_status(obj)
-    if not isinstance(getattr(obj, "code", None), int) and not isinstance(getattr(obj, "reason", None), str):
-        return None
-    details = getattr(obj, "details", None)
-    if not isinstance(details, Mapping):
-        details = {"retryAfterSeconds": getattr(details, "retry_after_seconds", None)}
-    return ApiError.from_status({"code": obj.code, "reason": getattr(obj, "reason", None), "details": details})
 
 
 def _is_refusal(answer: ApiError) -> bool:

@@ -8,13 +8,11 @@ from typing import Any
 
 from typing_extensions import TypeVar
 
-from informer.cache.change import Change
 from informer.cache.index import NAMESPACE_INDEX, IndexErrorHandler, meta_namespace_index
-from informer.cache.records import Prepared, Records
+from informer.cache.records import Records
 from informer.cache.store import Store
 from informer.objects.keys import meta_namespace_key
 from informer.objects.paths import index_by
-from informer.queues.delta import Delta
 
 __all__ = ["NAMESPACE_INDEX", "Indexer", "Store", "index_by", "meta_namespace_index"]
 
@@ -126,41 +124,3 @@ class Indexer(Store[T]):
         """
         records = self.records
         return records.look(lambda: [*records.index(name).buckets])
-
-    # Names from before `records`, until the rest of the library uses that.
-
-    def prepare(self, deltas: Iterable[Delta]) -> Prepared:
-        """See `Records.prepare`."""
-        return self.records.prepare(deltas)
-
-    def prepare_again(self, prepared: Prepared) -> Prepared:
-        """See `Records.prepare_again`."""
-        return self.records.prepare_again(prepared)
-
-    def commit(self, prepared: Prepared, *, is_in_initial_list: bool = False) -> builtins.list[Change[Any]] | None:
-        """See `Records.commit`."""
-        return self.records.commit(prepared, is_in_initial_list=is_in_initial_list)
-
-    def stored_by_keys(self) -> dict[str, Any]:
-        """See `Records.copy`."""
-        return self.records.copy()
-
-    def stored_by_key(self, key: str) -> Any:
-        """See `Records.get`."""
-        return self.records.get(key)
-
-    def stored_if_same(self, item: Any) -> Any:
-        """See `Records.same_as`."""
-        return self.records.same_as(item)
-
-    def sample(self, size: int) -> builtins.list[Any]:
-        """See `Records.sample`."""
-        return self.records.sample(size)
-
-    def set_unwrap(self, unwrap: Callable[[Any], Any] | None) -> None:
-        """See `Records.set_unwrap`."""
-        self.records.set_unwrap(unwrap)
-
-    def die(self, error: Callable[[], Exception]) -> None:
-        """See `Records.disable`."""
-        self.records.disable(error)

@@ -45,7 +45,7 @@ class Applier:
     def __init__(
         self, indexer: Indexer[Any], listeners: Listeners, key_of: Callable[[Any], str], log: logging.Logger
     ) -> None:
-        self._indexer = indexer
+        self._records = indexer.records
         self._listeners = listeners
         self._key_of = key_of
         self._log = log
@@ -57,21 +57,21 @@ class Applier:
         deltas, is_in_initial_list = run
         prepared = self._prepare(deltas)
         while not self._commit(prepared, is_in_initial_list=is_in_initial_list):
-            prepared = self._indexer.prepare_again(prepared)
+            prepared = self._records.prepare_again(prepared)
 
     def _commit(self, prepared: Prepared, *, is_in_initial_list: bool) -> bool:
         with self._listeners.lock:
-            changes = self._indexer.commit(prepared, is_in_initial_list=is_in_initial_list)
+            changes = self._records.commit(prepared, is_in_initial_list=is_in_initial_list)
             if changes is not None:
                 self._listeners.distribute(changes)
         return changes is not None
 
     def _prepare(self, deltas: Sequence[Delta]) -> Prepared:
         try:
-            return self._indexer.prepare(deltas)
+            return self._records.prepare(deltas)
         # Only the key function can raise here. The objects that have a key are stored nevertheless.
         except Exception:
-            return self._indexer.prepare([*self._usable(deltas)])
+            return self._records.prepare([*self._usable(deltas)])
 
     def _usable(self, deltas: Iterable[Delta]) -> Iterable[Delta]:
         for delta in deltas:

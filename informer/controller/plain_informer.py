@@ -74,7 +74,7 @@ def new_informer(
     def process(deltas: list[Delta], is_in_initial_list: bool) -> None:
         applier.process((deltas, is_in_initial_list))
 
-    stored = stored_source(source, None, indexer.stored_if_same)
+    stored = stored_source(source, None, indexer.records.same_as)
     return indexer, Controller(InOrderFIFO(), stored, process, resync_period=resync_period)
 
 

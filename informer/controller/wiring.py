@@ -58,4 +58,4 @@ class _StoredObjects:
 
     def __init__(self, indexer: Indexer[Any]) -> None:
         self.list_keys = indexer.list_keys
-        self.get_by_key = indexer.stored_by_key
+        self.get_by_key = indexer.records.get

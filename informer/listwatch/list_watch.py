@@ -21,9 +21,9 @@ from informer.objects.entry import Undecodable
 from informer.objects.models import Codec, model_for
 from informer.objects.object import Object
 from informer.rate_limited_log import rate_limited
+from watch.framing import DEFAULT_MAX_LINE_BYTES
 from watch.json_decoder import JSONDecoder
 from watch.options import ListOptions
-from watch.request_scope import DEFAULT_MAX_LINE_BYTES, current_scope
 from watch.stream_watcher import StreamWatcher
 from watch.watcher import Watcher
 
@@ -199,14 +199,14 @@ class Reading:
         stored: whether to return objects in the form in which an informer stores them. One that does not decode is then an
             `Undecodable`; otherwise it is logged and left out.
         listed: called with each item of a list as soon as it is parsed; its result takes the item's place. None keeps them.
-        max_line_bytes: the longest event or list item that is accepted, in bytes; None for that of the request scope.
-        max_objects: the most items that are accepted in one page; None for that of the request scope.
+        max_line_bytes: the longest event or list item that is accepted, in bytes.
+        max_objects: the most items that are accepted in one page; None for no limit.
     """
 
     codec: Codec
     stored: bool = False
     listed: Callable[[Any], Any] | None = None
-    max_line_bytes: int | None = None
+    max_line_bytes: int = DEFAULT_MAX_LINE_BYTES
     max_objects: int | None = None
 
 
@@ -271,13 +271,13 @@ class ResourceListWatch(ListWatch[T]):
             ValueError: the answer is not a list of the resource, or an item is too long.
         """
         response = self._request.open(options, watch=False)
-        max_line_bytes, max_objects = self._bounds()
+        reading = self._reading
         target = self._request.target
         item_type = ("", "") if self._request.metadata_only else target.item_type
-        parser = ListParser(self._list_item, max_line_bytes, on_bad_item=_undecodable, item_type=item_type)
-        items = read_items(response, parser, target.name, max_objects)
+        parser = ListParser(self._list_item, reading.max_line_bytes, on_bad_item=_undecodable, item_type=item_type)
+        items = read_items(response, parser, target.name, reading.max_objects)
         _check_kind(target.name, item_type[1], parser.kind)
-        if not self._reading.stored:
+        if not reading.stored:
             items = [seen for item in items if (seen := self._unwrap_or_log(item)) is not None]
         return list_of(items, parser.metadata)
 
@@ -295,7 +295,7 @@ class ResourceListWatch(ListWatch[T]):
             response,
             decode_object=decode,
             decode_bookmark=Object.from_bytes,
-            max_line_bytes=self._bounds()[0],
+            max_line_bytes=self._reading.max_line_bytes,
             heads=() if expected is None else json_heads(*expected),
             decode_unusual=None if expected is None else checked_decoder(*expected, decode),
         )
@@ -310,14 +310,6 @@ class ResourceListWatch(ListWatch[T]):
             self._limited.error("%s left out: %s/%s does not decode", self.resource_name, item.namespace, item.name)
             return None
         return self._codec.unwrap(item)
-
-    def _bounds(self) -> tuple[int, int | None]:
-        """The longest event or item in bytes, and the most items per page."""
-        reading = self._reading
-        if reading.max_line_bytes is not None:
-            return reading.max_line_bytes, reading.max_objects
-        scope = current_scope()
-        return (DEFAULT_MAX_LINE_BYTES, None) if scope is None else (scope.max_line_bytes, scope.max_objects)
 
     def _expected_type(self) -> tuple[str, str] | None:
         """The apiVersion and kind that a watch must bring; None if any will do.

@@ -13,7 +13,7 @@ from informer.objects.entry import Undecodable
 from informer.objects.keys import meta_namespace_key
 from informer.reflector.backoff import Backoff
 from watch.clock import SYSTEM_CLOCK, Clock
-from watch.request_scope import DEFAULT_MAX_LINE_BYTES, DEFAULT_MAX_OBJECTS
+from watch.framing import DEFAULT_MAX_LINE_BYTES
 
 if TYPE_CHECKING:
     from informer.reflector.reflector import Reflector
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 __all__ = ["ReflectorConfig", "ReflectorOptions", "TuningOptions", "config_from"]
 
 DEFAULT_PAGE_SIZE = 500
+# More objects than fit into the largest supported etcd (8 GiB), at some 800 bytes per object.
+DEFAULT_MAX_OBJECTS = 10_000_000
 
 
 class TuningOptions(TypedDict, total=False):

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from informer.objects.entry import Undecodable
-from informer.objects.keys import DeletedFinalStateUnknown, annotations_of, version_of
+from informer.objects.keys import DeletedFinalStateUnknown, annotations_of, namespaced_name, version_of
 from informer.queues.delta import Delta, DeltaType
 from informer.rate_limited_log import rate_limited
-from watch.errors import ApiError
+from watch.errors import ApiError, error_in
 from watch.event import Event, EventType
 
 __all__ = [
@@ -110,7 +110,8 @@ class EventReader:
     def _left_out(self, obj: Undecodable, *, in_order: bool) -> list[Delta]:
         """Reports an object that did not decode. The deltas remove it from the cache, and its version counts as seen."""
         self._on_undecodable(obj)
-        deletes = [Delta(DeltaType.DELETED, DeletedFinalStateUnknown(_key_of(obj), None))] if obj.name else []
+        key = namespaced_name(obj.namespace, obj.name)
+        deletes = [Delta(DeltaType.DELETED, DeletedFinalStateUnknown(key, None))] if obj.name else []
         return deletes + _bookmark(obj.resource_version) if in_order else deletes
 
     def _skip(self, obj: Any) -> None:
@@ -142,17 +143,9 @@ def is_initial_events_end(event: Event[Any]) -> bool:
 
 
 def status_error(obj: Any) -> ApiError:
-    """Returns the error that the object of an ERROR event describes; an object of any shape is accepted."""
-    if isinstance(obj, ApiError):
-        return obj
-    if isinstance(obj, Mapping):
-        return ApiError.from_status(obj)
-    fields = {name: getattr(obj, name, None) for name in ("code", "reason", "message", "details")}
-    if any(value is not None for value in fields.values()):
-        # A V1Status of the official client.
-        retry_after = getattr(fields["details"], "retry_after_seconds", None)
-        return ApiError.from_status(fields, retry_after=float(retry_after) if isinstance(retry_after, int) else None)
-    return ApiError(500, "InternalError", f"the watch reported an error as a {type(obj).__name__}, not as a Status")
+    """Returns the error that an ERROR event's object describes, whatever its shape."""
+    unknown = f"the watch reported an error as a {type(obj).__name__}, not as a Status"
+    return error_in(obj) or ApiError(500, "InternalError", unknown)
 
 
 def _bookmark(resource_version: str) -> list[Delta]:
@@ -161,10 +154,6 @@ def _bookmark(resource_version: str) -> list[Delta]:
 
 def _unknown_type(kind: Any) -> ApiError:
     return ApiError(500, "InternalError", f"got invalid watch event type: {str(kind)[:100]!r}")
-
-
-def _key_of(obj: Undecodable) -> str:
-    return f"{obj.namespace}/{obj.name}" if obj.namespace else obj.name
 
 
 def type_check(expected: type | tuple[str, str] | None) -> Callable[[Any], bool] | None:

@@ -68,9 +68,4 @@ def pacer_for(server: Any) -> Pacer | None:
         return pacer
 
 
-@in_forked_child
-def _forget_after_fork() -> None:
-    # Another thread of the parent may have held this lock, or a pacer's, at the moment of the fork.
-    global _lock  # noqa: PLW0603
-    _lock = Lock()
-    _pacers.clear()
+in_forked_child(_pacers.clear)

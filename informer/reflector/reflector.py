@@ -77,7 +77,8 @@ class Reflector:
         **options: Unpack[ReflectorOptions],
     ) -> None:
         self._config = config = config_from(config, options)
-        self._source = source = as_source(lister_watcher)
+        source = as_source(lister_watcher)
+        self._source = source.bounded(max_line_bytes=config.max_line_bytes, max_objects=config.max_objects)
         self.name = name or source.resource_name or "reflector"
         self.lists = self.watches = self.watch_lists = self.events = self.failures = self.short_watches = 0
         """Counters: pages, watches and watch lists requested; events received; rounds failed; watches that were too short."""
@@ -97,7 +98,7 @@ class Reflector:
         streams = source.supports_watch_list if config.watch_list == "auto" else bool(config.watch_list)
         self._state = ReflectorState(watch_list=streams, page_size=config.page_size)
         self._stop: threading.Event = threading.Event()
-        self._stop_scope = StopScope(self._stop, config.max_line_bytes, config.max_objects)
+        self._stop_scope = StopScope(self._stop)
         self._list = PagedList()
         self._objects = 0  # in the pages of a list; then in the target, as computed from the events
         self._error: Exception | None = None  # the error that ends the round
@@ -395,5 +396,5 @@ class Reflector:
             name=self.name,
             limited=self._limited,
         )
-        with StopScope(stop, self._config.max_line_bytes, self._config.max_objects) as self._stop_scope, resyncs:
+        with StopScope(stop) as self._stop_scope, resyncs:
             yield

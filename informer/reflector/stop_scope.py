@@ -24,15 +24,13 @@ class StopScope:
 
     Args:
         stop: the stop event; may be set on any thread.
-        max_line_bytes: the longest event or object, in bytes, that a request may bring.
-        max_objects: the most objects that one list may bring; None for no limit.
 
     Threads: requests and watches are made on one thread; `is_watching` may be read on any.
     """
 
-    def __init__(self, stop: threading.Event, max_line_bytes: int, max_objects: int | None) -> None:
+    def __init__(self, stop: threading.Event) -> None:
         self.stop = stop
-        self.scope = RequestScope(max_line_bytes=max_line_bytes, max_objects=max_objects)
+        self.scope = RequestScope()
         """Entered around each request, so that a stop aborts it."""
         self._interrupted = Signal()
         self._lock = Lock()

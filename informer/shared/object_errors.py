@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from informer.objects.entry import Undecodable
+from informer.objects.keys import namespaced_name
 from informer.rate_limited_log import rate_limited
 
 __all__ = ["ObjectErrors"]
@@ -39,7 +40,7 @@ class ObjectErrors:
     def undecodable(self, item: Undecodable) -> None:
         """Reports an object that was left out because it, or its transform, failed."""
         self.decode_errors += 1
-        where = f"{item.namespace}/{item.name}" if item.namespace else item.name
+        where = namespaced_name(item.namespace, item.name)
         # Only the type of the error: its text may quote the object, which may be a Secret.
         self.limited.error(
             "informer %s left out %s: it does not decode (%s)",

@@ -26,7 +26,7 @@ from informer.listwatch.source import as_source
 from informer.objects.keys import meta_namespace_key
 from informer.process import register
 from informer.reflector.backoff import Backoff
-from informer.reflector.config import ReflectorConfig
+from informer.reflector.config import DEFAULT_MAX_OBJECTS, ReflectorConfig
 from informer.shared.aio import AsyncInformer
 from informer.shared.cache_feed import CacheFeed
 from informer.shared.checks import check_lister_watcher, check_period, check_plain
@@ -35,7 +35,7 @@ from informer.shared.lifecycle import Lifecycle
 from informer.shared.status import Status
 from informer.shared.waiting import Waiters
 from watch.clock import SYSTEM_CLOCK, Clock
-from watch.request_scope import DEFAULT_MAX_LINE_BYTES, DEFAULT_MAX_OBJECTS
+from watch.framing import DEFAULT_MAX_LINE_BYTES
 
 __all__ = ["SharedInformer"]
 

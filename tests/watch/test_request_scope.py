@@ -12,13 +12,12 @@ from watch.request_scope import RequestScope, current_scope, unless_cancelled
 
 def test_a_scope_is_found_while_it_is_entered(run):
     """current_scope returns the innermost scope entered on the calling thread."""
-    outer, inner = RequestScope(), RequestScope(max_line_bytes=7)
+    outer, inner = RequestScope(), RequestScope()
     assert current_scope() is None
     with outer:
         assert current_scope() is outer
         with inner, inner:
             assert current_scope() is inner
-            assert current_scope().max_line_bytes == 7
         assert current_scope() is outer
         assert run(current_scope).result() is None
     assert current_scope() is None

@@ -74,7 +74,7 @@ def test_a_list_reuses_stored_objects(has_entries: bool, transform: Any) -> None
     source = source_of(same, other)
     if has_entries:
         source.entries = lambda listed: source_of(listed(same), listed(other))
-    items = stored_source(source, transform, store.stored_if_same).list(OPTIONS).items
+    items = stored_source(source, transform, store.records.same_as).list(OPTIONS).items
     assert items[0] is before
     assert items[1] is other
 
@@ -89,7 +89,7 @@ def test_a_watch_list_reuses_stored_objects() -> None:
     batches += [[Event("BOOKMARK", end)], [Event("ADDED", Object.from_dict(pod("a")))]]
     source = source_of()
     source.watch(OPTIONS).next_batch = lambda timeout=None: batches.pop(0)
-    made = stored_source(source, None, store.stored_if_same)
+    made = stored_source(source, None, store.records.same_as)
     watcher: Any = made.watch(ListOptions(send_initial_events=True))
     added, deleted = watcher.next_batch()
     assert (added.object is before, deleted.object is before) == (True, False)
@@ -102,7 +102,7 @@ def test_an_object_whose_transform_raises_is_not_replaced_by_the_stored_one(opti
     """It is an `Undecodable`, although the same state is stored."""
     store: Indexer[Any] = Indexer()
     store.add(Object.from_dict(pod("a")))
-    made = stored_source(source_of(Object.from_dict(pod("a"))), lambda obj: None, store.stored_if_same)
+    made = stored_source(source_of(Object.from_dict(pod("a"))), lambda obj: None, store.records.same_as)
     watcher: Any = made.watch(options)
     for items in (made.list(options).items, [event.object for event in watcher.next_batch()]):
         assert type(items[0]) is Undecodable

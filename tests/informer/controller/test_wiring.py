@@ -41,7 +41,7 @@ def wired(source: Any, queue: QueueKind, on_processed: Any = lambda: None, **opt
     config = ReflectorConfig(backoff=Backoff(0.001, 0.01), **options)
     indexer: Indexer[Any] = Indexer(config.key_func)
     listeners = Listening(indexer)
-    stored = stored_source(as_source(source), None, indexer.stored_if_same)
+    stored = stored_source(as_source(source), None, indexer.records.same_as)
     limited = rate_limited(logging.getLogger("informer.test"))
     controller = make_controller(
         stored, indexer, listeners, config, queue=queue, log=limited, on_processed=on_processed, name="pods"

@@ -462,13 +462,6 @@ def test_a_source_without_bounds_is_its_own_bounded_source() -> None:
     assert made.bounded(max_line_bytes=1, max_objects=1) is made
 
 
-def test_bounds_default_to_those_of_the_request_scope(serve: Any) -> None:
-    """A list-watch that is not bounded itself reads `max_line_bytes` from the current scope."""
-    made = ListWatch.for_resource(ApiServer(serve).client(), "pods")
-    with RequestScope(max_line_bytes=50), pytest.raises(ValueError, match="more than 50 bytes"):
-        made.list(LIST)
-
-
 def test_a_cancelled_scope_ends_a_list(serve: Any, run: Any) -> None:
     """A list ends within half a second, even in the middle of an item."""
     there = threading.Event()
@@ -524,14 +517,10 @@ def test_a_refused_watch_is_an_api_error(serve: Any) -> None:
     assert caught.value.is_expired
 
 
-@pytest.mark.parametrize("bounded", [True, False], ids=["bounded", "scope"])
-def test_an_event_that_is_too_long_is_an_error_event(serve: Any, bounded: bool) -> None:
-    """The limit is the list-watch's own, or else that of the request scope."""
+def test_an_event_that_is_too_long_is_an_error_event(serve: Any) -> None:
+    """`max_line_bytes` limits the events of a watch as well."""
     made = ListWatch.for_resource(ApiServer(serve, events=[event("ADDED", pod("a" * 100))]).client(), "pods")
-    if bounded:
-        made = made.bounded(max_line_bytes=50, max_objects=None)
-    with RequestScope(max_line_bytes=10_000 if bounded else 50):
-        (error,) = read(made.watch(WATCH))
+    (error,) = read(made.bounded(max_line_bytes=50, max_objects=None).watch(WATCH))
     assert error.type is EventType.ERROR
     assert "more than 50 bytes" in error.object["message"]
 

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from typing_extensions import Unpack
@@ -192,8 +193,7 @@ class Controller:
     ) -> Callable[[], None]:
         """Returns the function that processes everything that is queued."""
         if process_run is not None and isinstance(queue, FIFO):
-            timed_run = self._timed(process_run)
-            return lambda: queue.take(timed_run)
+            return partial(queue.take, self._timed(process_run))
         if process is None:
             raise TypeError(f"process_run needs an InOrderFIFO or a DeltaFIFO as queue, not a {type(queue).__name__}")
 

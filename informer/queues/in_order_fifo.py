@@ -37,12 +37,15 @@ class InOrderFIFO(FIFO):
 
     def apply(self, deltas: Iterable[Delta]) -> None:
         """See `FIFO.apply`."""
-        items = self._transformed(deltas if isinstance(deltas, (list, tuple)) else list(deltas))
+        items = deltas if isinstance(deltas, (list, tuple)) else list(deltas)
+        if self._transform is not None:
+            items = self._transformed(items)
         with self._lock:
             self._items.extend(items)
             if not self._initial.done and any(delta.type is not DeltaType.BOOKMARK for delta in items):
                 self._initial.added()
-            self._queued_locked()
+            if self._poppers:
+                self._queued_locked()
 
     def replace(self, items: Iterable[Any], resource_version: str, namespace: str | None = None) -> None:
         """See `Queue.replace`. Queues one REPLACED_ALL delta, whose object is a `ReplacedAll`.

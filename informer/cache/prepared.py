@@ -9,14 +9,14 @@ from typing import Any
 from informer.cache.index import Index, IndexErrorHandler
 from informer.cache.relist import is_same_state
 from informer.objects.keys import DeletedFinalStateUnknown, key_by, meta_namespace_key
-from informer.queues.delta import Delta, DeltaType
+from informer.queues.delta import ADDED, BOOKMARK, DELETED, REPLACED, REPLACED_ALL, SYNC_ALL, UPDATED, Delta, DeltaType
 
 __all__ = ["SETS", "Prepared", "Preparer"]
 
-SETS = frozenset({DeltaType.ADDED, DeltaType.UPDATED, DeltaType.REPLACED, DeltaType.SYNC})
+SETS = frozenset({ADDED, UPDATED, REPLACED, DeltaType.SYNC})
 """The types of deltas that store one object."""
 
-_NO_CHANGE = frozenset({DeltaType.BOOKMARK, DeltaType.SYNC_ALL})
+_NO_CHANGE = frozenset({BOOKMARK, SYNC_ALL})
 
 
 class Prepared:
@@ -96,10 +96,10 @@ class Preparer:
                 key = key_of(obj)
                 keys.append(key)
                 values.append(self.values(indices, obj, key) if indices else ())
-            elif kind is DeltaType.DELETED:
+            elif kind is DELETED:
                 keys.append(obj.key if type(obj) is DeletedFinalStateUnknown else key_of(obj))
                 values.append(None)
-            elif kind is DeltaType.REPLACED_ALL:
+            elif kind is REPLACED_ALL:
                 of_items = [key_of(item) for item in obj.items]
                 values.append(self._values_of_list(indices, obj.items, of_items, {} if commits is None else stored))
                 keys.append(of_items)

@@ -17,14 +17,24 @@ from informer.cache.prepared import SETS, Prepared, Preparer
 from informer.cache.relist import holds_exactly, is_same_state, relisted, resynced
 from informer.errors import IndexConflictError, IndexNotFoundError
 from informer.objects.keys import DeletedFinalStateUnknown, meta_namespace_key, version_of
-from informer.queues.delta import Delta, DeltaType, ReplacedAll
+from informer.queues.delta import (
+    ADDED,
+    BOOKMARK,
+    DELETED,
+    REPLACED,
+    REPLACED_ALL,
+    SYNC_ALL,
+    UPDATED,
+    Delta,
+    ReplacedAll,
+)
 from watch.concurrency import Lock, RLock
 
 __all__ = ["Prepared", "Records"]
 
 R = TypeVar("R")
 
-_WHOLE = frozenset({DeltaType.REPLACED_ALL, DeltaType.SYNC_ALL})
+_WHOLE = frozenset({REPLACED_ALL, SYNC_ALL})
 
 
 class Records:
@@ -262,12 +272,12 @@ class Records:
         at, end = 0, len(deltas)
         while at < end:
             kind = deltas[at].type
-            if kind is DeltaType.REPLACED_ALL:
+            if kind is REPLACED_ALL:
                 changes += self._replace_all(
                     deltas[at].object, prepared.keys[at], prepared.values[at], is_in_initial_list=is_in_initial_list
                 )
                 at += 1
-            elif kind is DeltaType.SYNC_ALL:
+            elif kind is SYNC_ALL:
                 changes += resynced(self.items.items())
                 at += 1
             else:
@@ -294,7 +304,7 @@ class Records:
             if kind in SETS:
                 key, obj = keys[at], delta.object
                 old = items.get(key)
-                if kind is DeltaType.REPLACED and old is not None and is_same_state(old, obj):
+                if kind is REPLACED and old is not None and is_same_state(old, obj):
                     # As in a relist: readers that hold the old object go on sharing it with the cache.
                     obj = old
                 else:
@@ -304,13 +314,13 @@ class Records:
                 found = version_of(obj)
                 version = found or version
                 if old is None:
-                    append(Change(DeltaType.ADDED, obj, None, is_in_initial_list, False, False, key))
+                    append(Change(ADDED, obj, None, is_in_initial_list, False, False, key))
                 else:
                     is_sync = old is obj or (found != "" and version_of(old) == found)
-                    append(Change(DeltaType.UPDATED, obj, old, False, False, is_sync, key))
-            elif kind is DeltaType.DELETED:
+                    append(Change(UPDATED, obj, old, False, False, is_sync, key))
+            elif kind is DELETED:
                 version = self._delete_locked(keys[at], delta.object, changes) or version
-            elif kind is DeltaType.BOOKMARK:
+            elif kind is BOOKMARK:
                 version = delta.object or version
             elif kind in _WHOLE:
                 break
@@ -328,7 +338,7 @@ class Records:
                 index.remove(key)
             gone = old if unknown else obj
             last_known = None if gone is old else old
-            changes.append(Change(DeltaType.DELETED, gone, None, False, unknown, False, key, last_known))
+            changes.append(Change(DELETED, gone, None, False, unknown, False, key, last_known))
         return "" if unknown else version_of(obj)
 
     def _replace_all(

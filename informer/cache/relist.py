@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from informer.cache.change import Change
 from informer.cache.index import Index
 from informer.objects.keys import namespace_of, resource_version_of, uid_of, version_of
-from informer.queues.delta import DeltaType, ReplacedAll
+from informer.queues.delta import ADDED, DELETED, UPDATED, ReplacedAll
 
 __all__ = ["Relisted", "holds_exactly", "is_same_state", "relisted", "resynced"]
 
@@ -54,23 +54,23 @@ def relisted(
     for key, obj, values in _latest(keys, replaced.items, all_values):
         old = old_items.get(key)
         if old is None:
-            changes.append(Change(DeltaType.ADDED, obj, None, is_in_initial_list, False, False, key))
+            changes.append(Change(ADDED, obj, None, is_in_initial_list, False, False, key))
             put(key, obj, values)
         elif is_same_state(old, obj):
             # The old object stays: readers that hold it go on sharing it with the cache.
-            changes.append(Change(DeltaType.UPDATED, old, old, False, False, True, key))
+            changes.append(Change(UPDATED, old, old, False, False, True, key))
             put(key, old, [index.known_values(key) for index in old_indices])
         else:
             version = version_of(obj)
             is_sync = version != "" and version_of(old) == version
-            changes.append(Change(DeltaType.UPDATED, obj, old, False, False, is_sync, key))
+            changes.append(Change(UPDATED, obj, old, False, False, is_sync, key))
             put(key, obj, values)
     deletes: list[Change[Any]] = []
     for key, old in old_items.items():
         if key in items:
             continue
         if replaced.namespace is None or namespace_of(old) == replaced.namespace:
-            deletes.append(Change(DeltaType.DELETED, old, None, False, True, False, key))
+            deletes.append(Change(DELETED, old, None, False, True, False, key))
         else:
             put(key, old, [index.known_values(key) for index in old_indices])
     return Relisted(items, indices, deletes + changes)
@@ -86,7 +86,7 @@ def _latest(keys: Sequence[str], items: Sequence[Any], all_values: Sequence[Any]
 
 def resynced(stored: Iterable[tuple[str, Any]]) -> list[Change[Any]]:
     """Returns an update without news (`is_sync`) for each (key, stored object)."""
-    return [Change(DeltaType.UPDATED, obj, obj, False, False, True, key) for key, obj in stored]
+    return [Change(UPDATED, obj, obj, False, False, True, key) for key, obj in stored]
 
 
 def holds_exactly(stored: Mapping[str, Any], keys: Sequence[str], items: Sequence[Any]) -> bool:

@@ -15,7 +15,7 @@ from typing import Any
 
 from informer.cache.change import Change
 from informer.objects.keys import uid_of
-from informer.queues.delta import DeltaType
+from informer.queues.delta import ADDED, DELETED, UPDATED
 from watch.concurrency import Lock
 
 __all__ = ["Backlog", "CoalescingBacklog"]
@@ -228,29 +228,27 @@ class CoalescingBacklog(Backlog):
 
 def _split(change: Change[Any]) -> tuple[Change[Any], ...]:
     """Makes a delete and an add of an update that replaces an object by another of the same name."""
-    if change.type is DeltaType.UPDATED and _has_another_uid(change.old, change.object):
+    if change.type is UPDATED and _has_another_uid(change.old, change.object):
         return (
-            Change(DeltaType.DELETED, change.old, final_state_unknown=True, key=change.key),
-            Change(DeltaType.ADDED, change.object, key=change.key),
+            Change(DELETED, change.old, final_state_unknown=True, key=change.key),
+            Change(ADDED, change.object, key=change.key),
         )
     return (change,)
 
 
 def _fold(first: Change[Any], then: Change[Any]) -> tuple[Change[Any], ...]:
-    if first.type is DeltaType.DELETED:
-        return (first, *_split(then)) if then.type is not DeltaType.DELETED else (first,)
-    if first.type is DeltaType.ADDED:
-        if then.type is DeltaType.DELETED:
+    if first.type is DELETED:
+        return (first, *_split(then)) if then.type is not DELETED else (first,)
+    if first.type is ADDED:
+        if then.type is DELETED:
             return ()
-        return (Change(DeltaType.ADDED, then.object, is_in_initial_list=first.is_in_initial_list, key=first.key),)
-    if then.type is DeltaType.DELETED:
+        return (Change(ADDED, then.object, is_in_initial_list=first.is_in_initial_list, key=first.key),)
+    if then.type is DELETED:
         # The handler has last seen `first.old`, which is older than the cache's last state.
         unknown = then.final_state_unknown
-        return (
-            Change(DeltaType.DELETED, then.object, final_state_unknown=unknown, key=first.key, last_known=first.old),
-        )
+        return (Change(DELETED, then.object, final_state_unknown=unknown, key=first.key, last_known=first.old),)
     return _split(
-        Change(DeltaType.UPDATED, then.object, first.old, is_sync=first.is_sync and then.is_sync, key=first.key),
+        Change(UPDATED, then.object, first.old, is_sync=first.is_sync and then.is_sync, key=first.key),
     )
 
 

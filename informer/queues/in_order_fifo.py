@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from informer.objects.keys import meta_namespace_key
-from informer.queues.delta import Delta, DeltaType, ReplacedAll
+from informer.queues.delta import BOOKMARK, REPLACED_ALL, SYNC_ALL, Delta, ReplacedAll
 from informer.queues.fifo import BATCH_SIZE, FIFO, Pair, Run
 
 __all__ = ["InOrderFIFO"]
@@ -37,12 +37,12 @@ class InOrderFIFO(FIFO):
 
     def apply(self, deltas: Iterable[Delta]) -> None:
         """See `FIFO.apply`."""
-        items = deltas if isinstance(deltas, (list, tuple)) else list(deltas)
+        items: Sequence[Delta] = deltas if isinstance(deltas, (list, tuple)) else list(deltas)
         if self._transform is not None:
             items = self._transformed(items)
         with self._lock:
             self._items.extend(items)
-            if not self._initial.done and any(delta.type is not DeltaType.BOOKMARK for delta in items):
+            if not self._initial.done and any(delta.type is not BOOKMARK for delta in items):
                 self._initial.added()
             if self._poppers:
                 self._queued_locked()
@@ -57,7 +57,7 @@ class InOrderFIFO(FIFO):
         """
         transform = self._transform
         listed = list(items) if transform is None else [transform(item) for item in items]
-        delta = Delta(DeltaType.REPLACED_ALL, ReplacedAll(listed, resource_version, namespace))
+        delta = Delta(REPLACED_ALL, ReplacedAll(listed, resource_version, namespace))
         with self._lock:
             if self._initial.replaced(1, namespace):
                 self._first_lists.append(delta)
@@ -67,7 +67,7 @@ class InOrderFIFO(FIFO):
     def resync(self) -> None:
         """See `Queue.resync`. Queues one SYNC_ALL delta."""
         with self._lock:
-            self._items.append(Delta(DeltaType.SYNC_ALL, None))
+            self._items.append(Delta(SYNC_ALL, None))
             self._queued_locked()
 
     def take(self, process: Callable[[Run], object]) -> None:

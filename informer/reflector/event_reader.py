@@ -8,7 +8,7 @@ from typing import Any
 
 from informer.objects.entry import Undecodable
 from informer.objects.keys import DeletedFinalStateUnknown, annotations_of, namespaced_name, version_of
-from informer.queues.delta import Delta, DeltaType
+from informer.queues.delta import ADDED, BOOKMARK, DELETED, UPDATED, Delta, DeltaType
 from informer.rate_limited_log import rate_limited
 from watch.errors import ApiError, error_in
 from watch.event import Event, EventType
@@ -25,9 +25,9 @@ __all__ = [
 _log = logging.getLogger(__name__)
 
 _DELTA_TYPES: dict[EventType | str, DeltaType] = {
-    EventType.ADDED: DeltaType.ADDED,
-    EventType.MODIFIED: DeltaType.UPDATED,
-    EventType.DELETED: DeltaType.DELETED,
+    EventType.ADDED: ADDED,
+    EventType.MODIFIED: UPDATED,
+    EventType.DELETED: DELETED,
 }
 # Source: apimachinery meta/v1 InitialEventsAnnotationKey.
 _INITIAL_EVENTS_END = "k8s.io/initial-events-end"
@@ -87,7 +87,7 @@ class EventReader:
         first = 0 if self._in_order else -1
         for kind, obj in events:
             delta_type = _DELTA_TYPES.get(kind)
-            if first < 0 and delta_type is not DeltaType.ADDED:
+            if first < 0 and delta_type is not ADDED:
                 first = len(deltas)
             if delta_type is None:
                 if kind != EventType.BOOKMARK:
@@ -100,8 +100,8 @@ class EventReader:
                 deltas += left_out
             elif is_expected is None or is_expected(obj):
                 append(Delta(delta_type, obj))
-                if delta_type is not DeltaType.UPDATED:
-                    growth += 1 if delta_type is DeltaType.ADDED else -1
+                if delta_type is not UPDATED:
+                    growth += 1 if delta_type is ADDED else -1
             else:
                 self._skip(obj)
         self._in_order = first >= 0
@@ -111,7 +111,7 @@ class EventReader:
         """Reports an object that did not decode. The deltas remove it from the cache, and its version counts as seen."""
         self._on_undecodable(obj)
         key = namespaced_name(obj.namespace, obj.name)
-        deletes = [Delta(DeltaType.DELETED, DeletedFinalStateUnknown(key, None))] if obj.name else []
+        deletes = [Delta(DELETED, DeletedFinalStateUnknown(key, None))] if obj.name else []
         return deletes + _bookmark(obj.resource_version) if in_order else deletes
 
     def _skip(self, obj: Any) -> None:
@@ -129,7 +129,7 @@ def _last_version(deltas: Sequence[Delta], first: int) -> str:
 
 def version_after(delta: Delta) -> str:
     """Returns the resourceVersion that a delta leads to, "" if it has none."""
-    return delta.object if delta.type is DeltaType.BOOKMARK else version_of(delta.object)
+    return delta.object if delta.type is BOOKMARK else version_of(delta.object)
 
 
 def is_initial_events_end(event: Event[Any]) -> bool:
@@ -149,7 +149,7 @@ def status_error(obj: Any) -> ApiError:
 
 
 def _bookmark(resource_version: str) -> list[Delta]:
-    return [Delta(DeltaType.BOOKMARK, resource_version)] if resource_version else []
+    return [Delta(BOOKMARK, resource_version)] if resource_version else []
 
 
 def _unknown_type(kind: Any) -> ApiError:

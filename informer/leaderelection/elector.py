@@ -70,7 +70,7 @@ class LeaderElector:
 
     Raises:
         ValueError: the durations do not fit together, or the lock has no identity.
-        TypeError: the lock is None, or a callback is not callable.
+        TypeError: the lock is None, or a callback is not callable, is async, or takes other arguments.
 
     Threads: `on_started_leading` and `on_new_leader` run on a thread each, `on_stopped_leading` on the thread of `run`. A
         watchdog thread ends each term in time. All methods but `run` may be called from any thread at any time.

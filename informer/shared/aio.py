@@ -10,7 +10,7 @@ from typing import Any, Generic, Protocol, Self
 
 from typing_extensions import TypeVar
 
-from informer.arguments import check_callable
+from informer.arguments import check_function
 from informer.cache.change import Change
 from informer.handlers.async_handlers import AsyncEventStream, AsyncRegistration, LoopEvent
 from informer.handlers.handler import Handler, HandlerFunctions, OnAdd, OnDelete
@@ -137,7 +137,7 @@ class AsyncInformer(Generic[T]):
             handler, on_add=on_add, on_update=on_update, on_delete=on_delete, on_batch=on_batch, may_be_async=True
         )
         asyncio.get_running_loop()  # raises before anything is subscribed
-        check_callable("on_error", on_error, or_none=True)
+        check_function("on_error", on_error, 2, or_none=True, may_be_async=True)
         subscription = self._informer.subscribe(keep=filter, resync_period=resync_period, backlog=backlog)
         stream = AsyncEventStream(self._informer, subscription)
         registration = AsyncRegistration(self._informer, stream, functions, on_error)

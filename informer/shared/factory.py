@@ -13,6 +13,7 @@ from weakref import WeakKeyDictionary
 
 from typing_extensions import Unpack
 
+from informer.arguments import check_function
 from informer.objects.object import Object
 from informer.shared.factory_request import FactoryRequest
 from informer.shared.options import InformerOptions, ListMethod
@@ -65,6 +66,8 @@ class SharedInformerFactory:
         self._resync_period = resync_period
         self._namespace = namespace
         self._tweak = tweak_list_options
+        check_function("transform", transform, 1, or_none=True)
+        check_function("tweak_list_options", tweak_list_options, 1, or_none=True)
         self._transform = transform
         self._lock = Lock()
         self._informers: dict[Any, SharedInformer[Any]] = {}  # guarded by _lock

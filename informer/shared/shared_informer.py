@@ -11,6 +11,7 @@ from typing import Any, Generic, Literal, Self
 
 from typing_extensions import TypeVar
 
+from informer.arguments import check_function
 from informer.cache.change import Change
 from informer.cache.indexer import Indexer
 from informer.cache.lister import Lister
@@ -29,7 +30,7 @@ from informer.reflector.backoff import Backoff
 from informer.reflector.config import DEFAULT_MAX_OBJECTS, ReflectorConfig
 from informer.shared.aio import AsyncInformer
 from informer.shared.cache_feed import CacheFeed
-from informer.shared.checks import check_lister_watcher, check_period, check_plain
+from informer.shared.checks import check_lister_watcher, check_period
 from informer.shared.handler_set import HandlerSet
 from informer.shared.lifecycle import Lifecycle
 from informer.shared.status import Status
@@ -207,7 +208,7 @@ class SharedInformer(Generic[T]):
         functions = HandlerFunctions(
             handler, on_add=on_add, on_update=on_update, on_delete=on_delete, on_batch=on_batch
         )
-        check_plain("on_error", on_error)
+        check_function("on_error", on_error, 2, or_none=True)
         subscription = self._handlers.subscribe(filter, resync_period, backlog)
         if subscription is not None:
             registration = HandlerRegistration(self, functions, subscription, name=self._name, on_error=on_error)
@@ -323,7 +324,7 @@ class SharedInformer(Generic[T]):
         Raises:
             RuntimeError: the informer has started or stopped.
         """
-        check_plain("transform", transform)
+        check_function("transform", transform, 1, or_none=True)
         with self._lifecycle.before_start():
             self._feed.set_transform(transform)
 
@@ -333,7 +334,7 @@ class SharedInformer(Generic[T]):
         Raises:
             RuntimeError: the informer has started or stopped.
         """
-        check_plain("watch_error_handler", handler)
+        check_function("watch_error_handler", handler, 2, or_none=True)
         with self._lifecycle.before_start():
             self._feed.watch_error_handler = None if handler is None else partial(handler, self)
 

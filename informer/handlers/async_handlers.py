@@ -13,7 +13,7 @@ from weakref import finalize
 from typing_extensions import TypeVar
 
 from informer.cache.change import Change
-from informer.handlers.delivery import Delivery, Registration
+from informer.handlers.delivery import Delivery, Registration, in_handler
 from informer.handlers.handler import HandlerFunctions
 from informer.handlers.subscription import Subscription
 
@@ -210,13 +210,15 @@ class AsyncRegistration(Registration):
         """Removes the handler; its waiting changes are dropped. Idempotent.
 
         Args:
-            wait: return only when a call under way has ended. A call of the handler itself never waits.
+            wait: return only when a call under way has ended. In a handler's call, and in a task that one has made, it
+                never waits, since two handlers that remove each other would wait for ever.
         """
         self._stream.close()
-        if wait and self.task is not asyncio.current_task():
+        if wait and not in_handler.get():
             await asyncio.wait([self.task])
 
     async def _run(self) -> None:
+        in_handler.set(True)
         async with self._stream as stream:
             while (changes := await stream.take()) is not None:
                 await self._await_each(self._delivery.deliver(changes))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextvars import ContextVar
 from itertools import islice
 from operator import length_hint
 from typing import Any
@@ -18,7 +19,7 @@ from informer.handlers.handler import HandlerFunctions
 from informer.handlers.subscription import Subscription, initial_part
 from informer.rate_limited_log import rate_limited
 
-__all__ = ["Delivery", "Registration"]
+__all__ = ["Delivery", "Registration", "in_handler"]
 
 _log = logging.getLogger(__name__)
 
@@ -150,6 +151,13 @@ class Delivery:
                     yield result
             except self._catch as second:
                 self._limited.error("on_error of handler %s failed", name, exc_info=second)
+
+
+in_handler: ContextVar[bool] = ContextVar("in_handler", default=False)
+"""Whether a handler's call is under way in this context: on its thread, in its task, and in what these start.
+
+Such a caller never waits for a handler's call to end: that call may be waiting for the caller's own.
+"""
 
 
 class Registration:

@@ -291,8 +291,8 @@ class EventBroadcaster:
         self._count_dropped()
         involved = event.get("involvedObject") or {}
         self._limited.warning(
-            "dropped event %.100r of %s %s: its source exceeds the rate limit of events about one object (record fewer, or raise "
-            "burst or qps of an EventCorrelator)",
+            "dropped event %.100r of %s %s: its source exceeds the rate limit of events about one object (record fewer, or "
+            "raise burst or qps of an EventCorrelator)",
             event.get("reason", ""),
             involved.get("kind", ""),
             namespaced_name(involved.get("namespace", ""), involved.get("name", "")),

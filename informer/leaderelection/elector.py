@@ -130,6 +130,17 @@ class LeaderElector:
             on_slow_path=metrics_for(self._name, self.is_leader, metrics_provider).slow_path_taken,
         )
 
+    def __repr__(self) -> str:
+        run = self._run
+        if run is None or run.ended.is_set():
+            state = "not running"
+        else:
+            state = (
+                "leading" if self.is_leader() else "waiting for the lease" if run.term is None else "stopped leading"
+            )
+        leader = f", led by {self.leader}" if self.leader else ""
+        return f"<LeaderElector {self._name}: {state}{leader}>"
+
     def run(self, stop: threading.Event) -> None:
         """Waits for the lease and leads; returns when leading has ended, or when asked to stop.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self, overload
 
@@ -18,6 +18,7 @@ from informer.listwatch.source import Source
 from informer.listwatch.targets import NamedTarget, PathTarget
 from informer.listwatch.watch_decoding import checked_decoder, json_heads, unwrapped_watch
 from informer.objects.entry import Undecodable
+from informer.objects.label_selector import Selector, field_selector_text, selector_text
 from informer.objects.models import Codec, model_for
 from informer.objects.object import Object
 from informer.rate_limited_log import rate_limited
@@ -39,8 +40,8 @@ class ResourceOptions(TypedDict, total=False):
     """The options of `ListWatch.for_resource` besides the model."""
 
     namespace: str | Sequence[str] | None
-    label_selector: str | None
-    field_selector: str | None
+    label_selector: Selector
+    field_selector: str | Mapping[str, str] | None
     metadata_only: bool
     gzip: bool
 
@@ -121,8 +122,8 @@ class ListWatch(Source[T]):
         resource: str,
         *,
         namespace: str | Sequence[str] | None = None,
-        label_selector: str | None = None,
-        field_selector: str | None = None,
+        label_selector: Selector = None,
+        field_selector: str | Mapping[str, str] | None = None,
         model: Any = None,
         metadata_only: bool = False,
         gzip: bool = False,
@@ -133,8 +134,10 @@ class ListWatch(Source[T]):
             api_client: the official client's `ApiClient`; None reads the in-cluster configuration or the kubeconfig.
             resource: "pods", "deployments.apps", "v1/pods" or "apps/v1/Deployment"; custom resources work the same way.
             namespace: one namespace, a list of them, or None for the whole cluster.
-            label_selector: a label selector such as "app=web,tier!=db"; None for all objects.
-            field_selector: a field selector such as "spec.nodeName=node-1"; None for all objects.
+            label_selector: a label selector such as "app=web,tier!=db", or a mapping such as {"app": "web"}; None for all
+                objects.
+            field_selector: a field selector such as "spec.nodeName=node-1", or a mapping such as
+                {"spec.nodeName": "node-1"}; None for all objects.
             model: the type of the objects: None for `Object`; `dict`; a msgspec.Struct, dataclass or TypedDict; or an
                 official model class such as `V1Pod`.
             metadata_only: whether to request the objects' metadata only.
@@ -149,8 +152,8 @@ class ListWatch(Source[T]):
         request = ResourceRequest(
             target=NamedTarget(resource, api_client),
             namespaces=namespaces_of(namespace),
-            label_selector=label_selector or "",
-            field_selector=field_selector or "",
+            label_selector=selector_text(label_selector),
+            field_selector=field_selector_text(field_selector),
             metadata_only=metadata_only,
             gzip=gzip,
         )
@@ -185,6 +188,9 @@ class ListWatch(Source[T]):
         Raises:
             TypeError: `list_method` is not a list method of the official client, or it refuses the arguments.
         """
+        for name, text in (("label_selector", selector_text), ("field_selector", field_selector_text)):
+            if kwargs.get(name) is not None:
+                kwargs[name] = text(kwargs[name])
         return ResourceListWatch(
             ResourceRequest(target=PathTarget.of_method(list_method, kwargs)), Reading(model_for(model))
         )

@@ -206,7 +206,7 @@ class BroadcastingRecorder(EventRecorder):
         self._limited.error("failed to record event %.100r of %s: %s", report.reason, self._component, error)
 
 
-def _refused_annotations(annotations: Mapping[str, str] | None) -> str:
+def _refused_annotations(annotations: Mapping[Any, Any] | None) -> str:
     """Returns why the API server would refuse an event's annotations; "" if it accepts them. Quotes no value."""
     size = 0
     for key, value in (annotations or {}).items():

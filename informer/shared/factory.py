@@ -14,6 +14,7 @@ from weakref import WeakKeyDictionary
 from typing_extensions import Unpack
 
 from informer.arguments import check_function
+from informer.objects.label_selector import Selector
 from informer.objects.object import Object
 from informer.shared.factory_request import FactoryRequest
 from informer.shared.options import InformerOptions, ListMethod
@@ -105,8 +106,8 @@ class SharedInformerFactory:
         resource: Any,
         *,
         namespace: str | Sequence[str] | None = None,
-        label_selector: str | None = None,
-        field_selector: str | None = None,
+        label_selector: Selector = None,
+        field_selector: str | Mapping[str, str] | None = None,
         model: Any = None,
         metadata_only: bool = False,
         transform: Callable[[Any], Any] | None = None,
@@ -122,8 +123,8 @@ class SharedInformerFactory:
             resource: "pods", "deployments.apps", "apps/v1/Deployment"; a list method of the official client; or an
                 official model class, which is then the model too.
             namespace: one, several, "" for all, or None for the factory's.
-            label_selector: such as "app=web"; None selects all.
-            field_selector: such as "spec.nodeName=node-1"; None selects all.
+            label_selector: such as "app=web" or {"app": "web"}; None selects all.
+            field_selector: such as "spec.nodeName=node-1" or a mapping; None selects all.
             model: the type of the objects, see `ListWatch.for_resource`; None is `informer.Object`.
             metadata_only: request only the objects' metadata.
             transform: called once with each object before it is stored; None for the factory's.

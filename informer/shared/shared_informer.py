@@ -160,7 +160,12 @@ class SharedInformer(Generic[T]):
         self.set_watch_error_handler(watch_error_handler)
 
     def __repr__(self) -> str:
-        return f"<SharedInformer {self._name}>"
+        life = self._lifecycle
+        if life.is_forked:
+            return f"<SharedInformer {self._name}: started before the fork>"
+        state = "synced" if self.has_synced() else "not synced" if life.is_started else "not started"
+        counts = f"{len(self._feed.indexer)} objects, {len(self.handlers)} handlers"
+        return f"<SharedInformer {self._name}: {'stopped, ' if life.is_stopped else ''}{state}, {counts}>"
 
     @property
     def name(self) -> str:
@@ -285,7 +290,7 @@ class SharedInformer(Generic[T]):
     @property
     def lister(self) -> Lister[T]:
         """Reads the cache by name, label and index."""
-        return Lister(self._feed.indexer, self._name)
+        return Lister(self._feed.indexer, self._name, has_synced=self.has_synced)
 
     @property
     def indexer(self) -> Indexer[T]:

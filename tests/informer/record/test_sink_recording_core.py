@@ -278,7 +278,7 @@ def test_a_hanging_sink_does_not_slow_down_recording(
 
     sink.fail = hang
     lines: Channel[str] = Channel(None)
-    with EventBroadcaster() as broadcaster:
+    with EventBroadcaster(correlator=EventCorrelator(burst=5000)) as broadcaster:
         broadcaster.start_recording_to_sink(sink)
         broadcaster.start_logging(lines.put)
         recorder = broadcaster.new_recorder("c")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
-from typing import Any, Generic, Protocol, TypeAlias
+from collections.abc import Callable, Mapping, Sequence, Set as AbstractSet
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias
 
 from typing_extensions import TypeVar
 
 from informer.arguments import check_callable, check_function, function_name
 from informer.cache.change import Change
+from informer.objects.object import Object
 from informer.queues.delta import ADDED, DELETED, UPDATED
 
 __all__ = ["Handler", "HandlerFunctions", "OnAdd", "OnDelete", "ResourceEventHandler", "filter_change"]
@@ -82,6 +83,42 @@ OnAdd: TypeAlias = Callable[[T], object] | _TakesInitial[T]
 
 OnDelete: TypeAlias = Callable[[T], object] | _TakesUnknown[T]
 """A function that is called for a delete."""
+
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+    Ignored: TypeAlias = (
+        bool
+        | int
+        | float
+        | str
+        | bytes
+        | Sequence[Any]
+        | Mapping[Any, Any]
+        | AbstractSet[Any]
+        | Object
+        | Future[Any]
+        | None
+    )
+else:
+    Ignored = object
+"""What a function that a thread calls may return; it is ignored. A coroutine is not among it, since nothing would await it."""
+
+
+class _TakesInitialNow(Protocol[T_contra]):
+    def __call__(self, obj: T_contra, /, *, is_in_initial_list: bool) -> Ignored: ...
+
+
+class _TakesUnknownNow(Protocol[T_contra]):
+    def __call__(self, obj: T_contra, /, *, final_state_unknown: bool) -> Ignored: ...
+
+
+SyncOnAdd: TypeAlias = Callable[[T], Ignored] | _TakesInitialNow[T]
+"""A function that a thread calls for an add."""
+
+SyncOnDelete: TypeAlias = Callable[[T], Ignored] | _TakesUnknownNow[T]
+"""A function that a thread calls for a delete."""
 
 
 class _HasOnAdd(Protocol[T_contra]):

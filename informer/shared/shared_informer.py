@@ -18,7 +18,7 @@ from informer.cache.lister import Lister
 from informer.controller.controller import Controller
 from informer.controller.wiring import QueueKind
 from informer.handlers.event_stream import EventStream
-from informer.handlers.handler import Handler, HandlerFunctions, OnAdd, OnDelete
+from informer.handlers.handler import Handler, HandlerFunctions, Ignored, SyncOnAdd, SyncOnDelete
 from informer.handlers.processor import Processor
 from informer.handlers.registration import HandlerRegistration
 from informer.handlers.subscription import BacklogPolicy, Subscription
@@ -178,10 +178,10 @@ class SharedInformer(Generic[T]):
         self,
         handler: Handler[T] | None = None,
         *,
-        on_add: OnAdd[T] | None = None,
-        on_update: Callable[[T, T], object] | None = None,
-        on_delete: OnDelete[T] | None = None,
-        on_batch: Callable[[list[Change[T]]], object] | None = None,
+        on_add: SyncOnAdd[T] | None = None,
+        on_update: Callable[[T, T], Ignored] | None = None,
+        on_delete: SyncOnDelete[T] | None = None,
+        on_batch: Callable[[list[Change[T]]], Ignored] | None = None,
         filter: Callable[[T], object] | None = None,
         resync_period: float | None = None,
         backlog: BacklogPolicy = "all",

@@ -138,12 +138,6 @@ class PriorityQueue(RateLimitingQueue[T]):
         delay = self._begin_retry(item)
         if delay is not None:
             self.add_after(item, delay, priority=priority)
-            return
-        with self._lock:
-            if not self._shutting_down and (item in self._waiting or item in self._dirty):
-                self._priorities.rank(item, priority)
-                if item in self._dirty:
-                    self._add_locked(item)
 
     def get_with_priority(self, timeout: float | None = None) -> tuple[T, int]:
         """Does what `get` does, and also returns the item's priority, so that the caller can requeue the item with it.

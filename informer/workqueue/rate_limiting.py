@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable
 
 from typing_extensions import TypeVar
@@ -13,6 +14,9 @@ from informer.workqueue.queue import ItemOrder, check_key
 from watch.clock import SYSTEM_CLOCK, Clock
 
 __all__ = ["RateLimitingQueue"]
+
+# Of a retry whose delay the limiter is being asked for.
+_UNKNOWN = math.inf
 
 T = TypeVar("T", bound=Hashable, default=str)
 
@@ -59,8 +63,8 @@ class RateLimitingQueue(DelayingQueue[T]):
     ) -> None:
         super().__init__(name=name, clock=clock, order=order, metrics_provider=metrics_provider)
         self._limiter = default_controller_rate_limiter(clock=clock) if limiter is None else limiter
-        # Items whose retry waits for its delay, or is over and was not got yet; guarded by _lock.
-        self._retries: set[T] = set()
+        # When the retry of each item is due, from when the limiter gave its delay until it is got; guarded by _lock.
+        self._retries: dict[T, float] = {}
 
     def add_rate_limited(self, item: T) -> None:
         """Adds an item after the delay that the limiter asks for. With most limiters it grows until `forget` is called.
@@ -80,7 +84,7 @@ class RateLimitingQueue(DelayingQueue[T]):
         """Resets an item's backoff, after a success or when the caller gives up on it. It does not replace `done`."""
         with self._lock:
             # The next retry begins with the first delay again, which may end before one that still waits.
-            self._retries.discard(item)
+            self._retries.pop(item, None)
         self._limiter.forget(item)
 
     def num_requeues(self, item: T) -> int:
@@ -88,30 +92,32 @@ class RateLimitingQueue(DelayingQueue[T]):
         return self._limiter.num_requeues(item)
 
     def _begin_retry(self, item: T) -> float | None:
-        """Counts a retry; returns its delay in seconds, or None if an earlier retry of the item still waits."""
+        """Counts a retry; returns its delay in seconds, or None if another thread is about to add the item's retry."""
         with self._lock:
-            waits = item in self._retries
-            if waits and self._metrics is not None:
-                self._metrics.retried_locked()
-            if not self._shutting_down:
-                self._retries.add(item)
-        if waits:
+            due = self._retries.get(item)
+            if due is None and not self._shutting_down:
+                self._retries[item] = _UNKNOWN
+        if due is not None:
             count_retry(self._limiter, item)
-            return None
+            return None if due == _UNKNOWN else max(0.0, due - self._clock.monotonic())
         # Outside of the lock, since the limiter may be the user's.
         try:
             delay = self._limiter.when(item)
             check_delay(delay)
         except BaseException:
             with self._lock:
-                self._retries.discard(item)
+                self._retries.pop(item, None)
             raise
+        with self._lock:
+            if item in self._retries:
+                self._retries[item] = self._clock.monotonic() + delay
         return delay
 
     def _take_locked(self) -> T:
         item = super()._take_locked()
-        if item not in self._waiting:
-            self._retries.discard(item)
+        # An item that was added in the meantime is taken before its retry is due, which then still stands.
+        if self._retries.get(item, math.inf) <= self._clock.monotonic():
+            del self._retries[item]
         return item
 
     def _drop_waiting_locked(self) -> None:

@@ -32,6 +32,8 @@ HEAVY = [
     "yaml",
     "prometheus_client",
     "cryptography",
+    "trustme",
+    "jsonpatch",
     "pydantic",
     "requests",
     "pytest",

@@ -203,7 +203,7 @@ def test_a_relist_without_news_calls_nothing() -> None:
 
 
 def test_with_a_resync_period_every_object_is_updated_again() -> None:
-    """client-go source. Once per period, without news."""
+    """client-go source. Once per period, with the same object as old and new."""
     source = FakeControllerSource()
     source.add(pod("a"))
     source.add(pod("b"))

@@ -336,7 +336,7 @@ def test_coalescing_needs_no_metadata() -> None:
 
 
 def test_folded_changes_keep_their_key() -> None:
-    """Every change that comes out has the key of the changes that it was made of."""
+    """Every change that comes out has the key of the changes that it combines."""
     backlog = CoalescingBacklog()
     backlog.put([added(A1), updated(A1, A2)])
     assert [change.key for change in drained(backlog)] == ["a"]

@@ -53,8 +53,8 @@ class ListWatch(Source[T]):
         ListWatch.for_resource(api_client, "deployments.apps", namespace="web")
         ListWatch.from_api(core_v1.list_namespaced_pod, namespace="web")
 
-    The constructor takes any two functions, for objects that come from elsewhere. They raise `ApiError`
-    (or the official `ApiException`) for an error answer; any other exception counts as a broken connection.
+    The constructor takes any two functions, for objects that come from elsewhere. They raise `ApiError` (or the official
+    `ApiException`) for an error answer; any other exception counts as a broken connection.
 
     Args:
         list_func: takes `ListOptions` and returns one page: an `ObjectList`, a list of the official client, a dict in API

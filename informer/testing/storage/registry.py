@@ -178,7 +178,8 @@ class Registry:
             dry_run: validate, but delete nothing.
 
         Returns:
-            The last state, and whether the answer is a Status for a removed object (False for definitions and namespaces).
+            The last state, and whether the answer is a Status for a removed object (False for definitions and namespaces,
+            except in a dry run).
 
         Raises:
             ApiError: the object does not exist, must not be deleted, or a precondition does not hold.

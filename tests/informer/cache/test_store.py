@@ -303,7 +303,7 @@ def test_replace_of_one_namespace_leaves_the_others() -> None:
     assert store.list_index_func_values("name") == ["c", "b"]
 
 
-def test_sync_all_updates_every_object_without_news() -> None:
+def test_sync_all_updates_every_object_to_itself() -> None:
     """A resync returns one update per object, with the same object as old and new."""
     store: Store[Any] = Store()
     store.replace([pod("a", "1"), pod("b", "2")], "2")

@@ -316,7 +316,7 @@ def test_a_handler_that_is_far_behind_takes_some_thousand_changes_at_a_time() ->
 
 
 def test_resyncs_of_one_key_are_folded_into_one_and_news_win() -> None:
-    """Two resyncs of an object become one; a resync and an update become an update with news."""
+    """Two resyncs of an object become one; a resync and an update become an update without `is_sync`."""
     backlog = CoalescingBacklog()
     backlog.put([updated(A1, A1, is_sync=True)])
     backlog.put([updated(A1, A1, is_sync=True)])

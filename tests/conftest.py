@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import settings
 
-from tests.authority import Authority
 from tests.support import locks
+from tests.support.authority import Authority
 from tests.support.waiting import Task
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""Event handlers: the base class, handlers made of functions, and the filter before a handler."""
+"""Event handlers: the base class, handlers from functions, and the filter before a handler."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from typing_extensions import TypeVar
 
 from informer.arguments import check_callable, check_function, function_name
 from informer.cache.change import Change
-from informer.objects.object import Object
 from informer.queues.delta import ADDED, DELETED, UPDATED
 
 __all__ = ["Handler", "HandlerFunctions", "OnAdd", "OnDelete", "ResourceEventHandler", "filter_change"]
@@ -36,7 +35,7 @@ class ResourceEventHandler(Generic[T_contra]):
 
         informer.add_event_handler(PrintNames())
 
-    A handler sees each object's story in order: an add, updates, a delete. Its calls come one after another on a thread of
+    An object's changes arrive in order: an add, updates, a delete. The handler's calls come one after another on a thread of
     its own. An exception is logged, counted and passed to `on_error`; the calls go on. Any object with some of the methods
     will do: this class is a convenience.
 
@@ -88,6 +87,11 @@ OnDelete: TypeAlias = Callable[[T], object] | _TakesUnknown[T]
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
+    from msgspec import Struct
+
+    class _Model(Protocol):
+        def to_dict(self) -> Any: ...
+
     Ignored: TypeAlias = (
         bool
         | int
@@ -97,7 +101,8 @@ if TYPE_CHECKING:
         | Sequence[Any]
         | Mapping[Any, Any]
         | AbstractSet[Any]
-        | Object
+        | _Model
+        | Struct
         | Future[Any]
         | None
     )

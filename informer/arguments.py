@@ -50,7 +50,7 @@ def check_function(
         remedy: what to do instead of passing an async function, for the message.
 
     Raises:
-        TypeError: the argument is not callable, is async, or cannot be called with so many arguments. A call would then fail,
+        TypeError: the argument is not callable, is async, or cannot be called with `count` arguments. A call would then fail,
             or do nothing.
     """
     check_callable(what, function, or_none=or_none)

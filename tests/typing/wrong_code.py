@@ -10,7 +10,7 @@ import msgspec
 from kubernetes import client
 
 from informer import Change, Lister, ListWatch, Object, ResourceEventHandler, SharedInformer, SharedInformerFactory
-from informer.workqueue import PriorityQueue, RateLimitingQueue
+from informer.workqueue import RateLimitingQueue
 from watch import Event, EventType, Watcher, filter_watch, until
 
 
@@ -113,8 +113,8 @@ def queues(pods: SharedInformer[client.V1Pod]) -> None:
     queue = RateLimitingQueue()
     queue.add(pods.lister.get("web", "default"))  # wrong: arg-type reportArgumentType
     queue.get().spec  # wrong: attr-defined reportAttributeAccessIssue
-    number: int = PriorityQueue().get()  # wrong: assignment reportAssignmentType
-    print(number)
+    other: RateLimitingQueue[int] = queue  # wrong: assignment reportAssignmentType
+    other.shut_down()
 
 
 # Objects

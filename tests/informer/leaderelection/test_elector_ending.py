@@ -332,7 +332,7 @@ def test_a_hanging_release_ends_with_its_time_out_and_is_not_repeated_past_the_l
 def test_a_run_interrupted_between_becoming_leader_and_leading_ends_its_term(
     make_election: Any, make_lock: Any
 ) -> None:
-    """Whatever is raised there, such as KeyboardInterrupt: the watchdog thread ends and nobody leads."""
+    """Whatever is raised there, such as KeyboardInterrupt: the watchdog thread ends and no process leads."""
 
     class Interrupting(LeaderNotifier):
         def notify(self, leader: str) -> None:

@@ -16,6 +16,7 @@ from informer.cache.index import Index, IndexErrorHandler
 from informer.cache.prepared import SETS, Prepared, Preparer
 from informer.cache.relist import holds_exactly, is_same_state, relisted, resynced
 from informer.errors import IndexConflictError, IndexNotFoundError
+from informer.objects.form import have_same_form
 from informer.objects.keys import DeletedFinalStateUnknown, meta_namespace_key, version_of
 from informer.queues.delta import (
     ADDED,
@@ -316,7 +317,7 @@ class Records:
                 if old is None:
                     append(Change(ADDED, obj, None, is_in_initial_list, False, False, key))
                 else:
-                    is_sync = old is obj or (found != "" and version_of(old) == found)
+                    is_sync = old is obj or (found != "" and version_of(old) == found and have_same_form(old, obj))
                     append(Change(UPDATED, obj, old, False, False, is_sync, key))
             elif kind is DELETED:
                 version = self._delete_locked(keys[at], delta.object, changes) or version

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from informer.cache.change import Change
 from informer.cache.index import Index
+from informer.objects.form import have_same_form
 from informer.objects.keys import namespace_of, resource_version_of, uid_of, version_of
 from informer.queues.delta import ADDED, DELETED, UPDATED, ReplacedAll
 
@@ -62,7 +63,8 @@ def relisted(
             put(key, old, [index.known_values(key) for index in old_indices])
         else:
             version = version_of(obj)
-            is_sync = version != "" and version_of(old) == version
+            # In another apiVersion, an object of the same resourceVersion is news.
+            is_sync = version != "" and version_of(old) == version and have_same_form(old, obj)
             changes.append(Change(UPDATED, obj, old, False, False, is_sync, key))
             put(key, obj, values)
     deletes: list[Change[Any]] = []
@@ -97,11 +99,17 @@ def holds_exactly(stored: Mapping[str, Any], keys: Sequence[str], items: Sequenc
 
 
 def is_same_state(old: Any, new: Any) -> bool:
-    """Whether both are the same state of the same object, by uid and resourceVersion."""
+    """Whether both are the same state of the same object, by uid and resourceVersion, in the same apiVersion and kind."""
     if old is new:
         return True
     try:
         version = resource_version_of(new)
-        return bool(version) and resource_version_of(old) == version and uid_of(old) == uid_of(new) != ""
+        return (
+            bool(version)
+            and resource_version_of(old) == version
+            and uid_of(old) == uid_of(new) != ""
+            and have_same_form(old, new)
+        )
     except Exception:
         return False
+

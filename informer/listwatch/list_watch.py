@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self, overload
 
+import msgspec
 from typing_extensions import TypedDict, TypeVar, Unpack
 
 from informer.arguments import check_callable
@@ -18,8 +19,10 @@ from informer.listwatch.source import Source
 from informer.listwatch.targets import NamedTarget, PathTarget
 from informer.listwatch.watch_decoding import checked_decoder, json_heads, unwrapped_watch
 from informer.objects.entry import Undecodable
+from informer.objects.json_edit import retyped
 from informer.objects.models import Codec, model_for
 from informer.objects.object import Object
+from informer.objects.object_fields import reason_of
 from informer.rate_limited_log import rate_limited
 from watch.framing import DEFAULT_MAX_LINE_BYTES
 from watch.json_decoder import JSONDecoder
@@ -33,6 +36,9 @@ T = TypeVar("T", default=Any)
 M = TypeVar("M")
 
 _log = logging.getLogger(__name__)
+
+# The type that servers give to an object of which only the metadata are requested.
+_PARTIAL = ("meta.k8s.io/v1", "PartialObjectMetadata")
 
 
 class ResourceOptions(TypedDict, total=False):
@@ -289,12 +295,13 @@ class ResourceListWatch(ListWatch[T]):
             ConnectionError: the connection broke.
         """
         response = self._request.open(options, watch=True)
-        decode = Object.from_bytes if self._codec.identity else self._decode_stored
+        from_bytes = self._metadata_reader() if self._request.metadata_only else Object.from_bytes
+        decode = from_bytes if self._codec.identity else lambda raw: self._wrap(from_bytes(raw))
         expected = self._expected_type()
         decoder = JSONDecoder(
             response,
             decode_object=decode,
-            decode_bookmark=Object.from_bytes,
+            decode_bookmark=from_bytes,
             max_line_bytes=self._reading.max_line_bytes,
             heads=() if expected is None else json_heads(*expected),
             decode_unusual=None if expected is None else checked_decoder(*expected, decode),
@@ -322,14 +329,23 @@ class ResourceListWatch(ListWatch[T]):
         resource = self._request.target.built_in
         return None if resource is None else (resource.api_version, resource.kind)
 
+    def _metadata_reader(self) -> Callable[[bytes], Object]:
+        """Returns a decoder of metadata-only objects: it gives them the apiVersion and kind of the resource."""
+        own = self._request.target.item_type
+
+        def decode(raw: bytes) -> Object:
+            return Object.from_bytes(_with_own_type(raw, own))
+
+        return decode
+
     def _list_item(self, raw: bytes, api_version: str, kind: str) -> Any:
+        if self._request.metadata_only:
+            api_version, kind = own = self._request.target.item_type
+            raw = _with_own_type(raw, own)
         obj = Object.from_list_item(raw, api_version, kind)
         item = obj if self._codec.identity else self._wrap(obj)
         listed = self._reading.listed
         return item if listed is None else listed(item)
-
-    def _decode_stored(self, raw: bytes) -> Any:
-        return self._wrap(Object.from_bytes(raw))
 
     def _wrap(self, obj: Object) -> Any:
         try:
@@ -337,6 +353,14 @@ class ResourceListWatch(ListWatch[T]):
         # A user's type may raise anything; it concerns this one object only.
         except Exception as error:
             return Undecodable(obj.name, obj.namespace, obj.uid, obj.resource_version, obj.raw, error)
+
+
+def _with_own_type(raw: bytes, own: tuple[str, str]) -> bytes:
+    """Gives a metadata-only object the apiVersion and kind of its resource. Raises ValueError: it is not a JSON object."""
+    try:
+        return retyped(raw, _PARTIAL, own)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise ValueError(f"not a JSON object: {reason_of(error)}") from None
 
 
 def _undecodable(raw: bytes, error: Exception) -> Undecodable:

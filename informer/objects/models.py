@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from informer.objects.entry import Entry, unwrap
+from informer.objects.form import form_in
 from informer.objects.namespaced_name import namespaced_name
 from informer.objects.object import Object
 from informer.objects.paths import camel_case
@@ -118,7 +119,7 @@ def model_for(model: Any, schema: Any = None) -> Codec:
 
 def _storing(decode: Callable[[Object], Any]) -> Callable[[Object], Entry]:
     def wrap(obj: Object) -> Entry:
-        return Entry(obj.name, obj.namespace, obj.uid, obj.resource_version, decode(obj))
+        return Entry(obj.name, obj.namespace, obj.uid, obj.resource_version, decode(obj), form_in(obj.raw))
 
     return wrap
 

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 from typing_extensions import TypeVar, override
 
+from informer.objects.form import Form, code_in, code_of, form_in
 from informer.objects.json_edit import parts_of, tree_of, with_type, without
 from informer.objects.namespaced_name import namespaced_name
 from informer.objects.object_fields import (
@@ -67,7 +68,8 @@ class Object(JSONFields, msgspec.Struct, gc=False, frozen=True, eq=False):
     uid: str
     resource_version: str
     raw: bytes
-    # Where the metadata are in raw, as start << 32 | length; -1 until the first read of a field in them.
+    # Where the metadata are in raw, as start << 32 | length. Until the first read of a field in them it is -1, or the code of
+    # the object's form, which is below -1. A relist compares codes: it need not touch raw, which has left the CPU's cache.
     _metadata_span: int = -1
 
     @classmethod
@@ -111,7 +113,10 @@ class Object(JSONFields, msgspec.Struct, gc=False, frozen=True, eq=False):
             typed = with_type(raw, api_version, kind)
         except (msgspec.DecodeError, RecursionError) as error:
             raise ValueError(f"not a JSON object: {reason_of(error)}") from None
-        return cls.from_bytes(typed)
+        obj = cls.from_bytes(typed)
+        if typed is not raw and raw.startswith(b'{"metadata":'):
+            _set(obj, "_metadata_span", code_of(api_version, kind) or -1)
+        return obj
 
     @classmethod
     def from_dict(cls, obj: Mapping[str, Any]) -> Object:
@@ -195,7 +200,8 @@ class Object(JSONFields, msgspec.Struct, gc=False, frozen=True, eq=False):
             below = tree["metadata"]
             if below is None or not below.keys().isdisjoint(IDENTITY_FIELDS):
                 return Object.from_bytes(raw)
-        return Object(self.name, self.namespace, self.uid, self.resource_version, raw)
+        code = self._metadata_span if "kind" not in tree and "apiVersion" not in tree else -1
+        return Object(self.name, self.namespace, self.uid, self.resource_version, raw, min(code, -1))
 
     @property
     def labels(self) -> Mapping[str, str]:
@@ -236,6 +242,21 @@ class Object(JSONFields, msgspec.Struct, gc=False, frozen=True, eq=False):
     def api_version(self) -> str:
         """The API version, such as "apps/v1"; "" when the server sent none."""
         return type_in(self.raw).apiVersion
+
+    @property
+    def form(self) -> Form:
+        """The (apiVersion, kind); "" for each that the server did not send. For the rest of the library."""
+        return form_in(self.raw)
+
+    def form_code(self) -> int:
+        """Returns a number that is equal for objects of the same form; 0 if the form is not known. For the rest of the library."""
+        code = self._metadata_span
+        if code < -1:
+            return code
+        found = code_in(self.raw)
+        if found and code == -1:
+            _set(self, "_metadata_span", found)
+        return found
 
     @override
     def find(self, keys: tuple[str | int, ...]) -> Any:

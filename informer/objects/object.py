@@ -157,10 +157,13 @@ class Object(JSONFields, msgspec.Struct, gc=False, frozen=True, eq=False):
         """Decodes the object to a type that names only the fields of interest; the others are skipped.
 
         Args:
-            type: a `msgspec.Struct`, TypedDict or dataclass. A dataclass's `node_name` is read from the API's nodeName.
+            type: a `msgspec.Struct`, TypedDict, dataclass, pydantic `BaseModel`, or an official model class such as `V1Pod`. A
+                dataclass's `node_name` is read from the API's nodeName; a pydantic model names its fields or aliases as the
+                API does.
 
         Raises:
-            msgspec.ValidationError: the object lacks a required field, or a field has another type.
+            msgspec.ValidationError: the object lacks a required field, or a field has another type. For a pydantic model it
+                is a `pydantic.ValidationError`, for an official one a ValueError.
             TypeError: `type` is another kind of type, or msgspec cannot decode to it.
 
         Example:

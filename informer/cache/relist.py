@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from informer.cache.change import Change
+from informer.cache.change import NO_LONGER_DECODES, Change
 from informer.cache.index import Index
 from informer.objects.form import have_same_form
 from informer.objects.keys import namespace_of, resource_version_of, uid_of, version_of
@@ -72,7 +72,8 @@ def relisted(
         if key in items:
             continue
         if replaced.namespace is None or namespace_of(old) == replaced.namespace:
-            deletes.append(Change(DELETED, old, None, False, True, False, key))
+            reason = NO_LONGER_DECODES if key in replaced.undecodable else ""
+            deletes.append(Change(DELETED, old, None, False, True, False, key, None, reason))
         else:
             put(key, old, [index.known_values(key) for index in old_indices])
     return Relisted(items, indices, deletes + changes)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Callable
-from typing import Any, Generic, Literal
+from typing import TYPE_CHECKING, Any, Generic, Literal
 
 import msgspec
 from typing_extensions import TypeVar
@@ -85,7 +85,18 @@ def unwrapped(change: Change[Any], unwrap: Callable[[Any], Any]) -> Change[Any]:
         unwrap: returns what users see of a stored object.
     """
     if isinstance(unwrap, OfficialModel):
-        return _Undecoded(*(getattr(change, field) for field in Change.__struct_fields__), unwrap)
+        return _make_undecoded(  # type: ignore[no-any-return]
+            change.type,
+            change.object,
+            change.old,
+            change.is_in_initial_list,
+            change.final_state_unknown,
+            change.is_sync,
+            change.key,
+            change.last_known,
+            change.reason,
+            unwrap,
+        )
     old = None if change.old is None else unwrap(change.old)
     # An update of a resync has one object as old and new, also if the object is decoded on each read.
     new = old if change.object is change.old else unwrap(change.object)
@@ -112,19 +123,28 @@ class _Undecoded(Change[Any], gc=False, frozen=True, eq=False):
     decode: Callable[[Any], Any] = repr
     memory: list[Any] = msgspec.field(default_factory=lambda: [_UNREAD, _UNREAD, _UNREAD])
 
-    @property
-    def object(self) -> Any:  # type: ignore[override]
-        return self._decoded(0, _stored_object(self))
+    # A checker sees the attributes of `Change`, which these compute.
+    if not TYPE_CHECKING:
 
-    @property
-    def old(self) -> Any:  # type: ignore[override]
-        stored = _stored_old(self)
-        # An update of a resync has one object as old and new.
-        return self._decoded(0 if stored is _stored_object(self) else _OLD, stored)
+        @property
+        def object(self) -> Any:
+            return self._decoded(0, _stored_object(self))
 
-    @property
-    def last_known(self) -> Any:  # type: ignore[override]
-        return self._decoded(_LAST_KNOWN, _stored_last_known(self))
+        @property
+        def old(self) -> Any:
+            stored = _stored_old(self)
+            # An update of a resync has one object as old and new.
+            return self._decoded(0 if stored is _stored_object(self) else _OLD, stored)
+
+        @property
+        def last_known(self) -> Any:
+            return self._decoded(_LAST_KNOWN, _stored_last_known(self))
+
+    def __repr__(self) -> str:
+        # What is stored shows no data, unlike the models.
+        return (
+            f"Change(type={self.type!r}, object={_stored_object(self)!r}, old={_stored_old(self)!r}, key={self.key!r})"
+        )
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Change, tuple(getattr(self, field) for field in Change.__struct_fields__)
@@ -136,7 +156,9 @@ class _Undecoded(Change[Any], gc=False, frozen=True, eq=False):
         return memory[place]
 
 
+_make_undecoded: Any = _Undecoded
 _UNREAD: Any = builtins.object()
-_stored_object: Callable[[Change[Any]], Any] = Change.object.__get__
-_stored_old: Callable[[Change[Any]], Any] = Change.old.__get__
-_stored_last_known: Callable[[Change[Any]], Any] = Change.last_known.__get__
+_fields: Any = Change
+_stored_object: Callable[[Change[Any]], Any] = _fields.object.__get__
+_stored_old: Callable[[Change[Any]], Any] = _fields.old.__get__
+_stored_last_known: Callable[[Change[Any]], Any] = _fields.last_known.__get__

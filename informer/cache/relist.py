@@ -113,4 +113,3 @@ def is_same_state(old: Any, new: Any) -> bool:
         )
     except Exception:
         return False
-

@@ -65,10 +65,10 @@ def _transformer(transform: Callable[[Any], Any], unwrap_item: Callable[[Any], A
         # Not even a SystemExit raised by the transform may end the reader thread.
         except BaseException as error:
             return Undecodable(name, namespace, uid, version, _raw_of(item), _as_exception(error))
-        if type(result) is Object and (result.uid, result.resource_version) == (uid, version):
-            # An entry remembers a form that the transform has removed or changed.
-            if result is item or result.form == form:
-                return result
+        same = type(result) is Object and (result.uid, result.resource_version) == (uid, version)
+        # An entry remembers a form that the transform has removed or changed.
+        if same and (result is item or result.form == form):
+            return result
         renamed = _identity(result)
         if renamed[0]:
             name, namespace = renamed[0], renamed[1]

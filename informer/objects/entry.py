@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from informer.objects.decode_errors import describe_decode_error
 from informer.objects.namespaced_name import namespaced_name
 
 __all__ = ["Entry", "Undecodable", "unwrap"]
@@ -57,7 +58,7 @@ class Undecodable(msgspec.Struct, gc=False, frozen=True):
     error: Exception
 
     def __repr__(self) -> str:
-        return f"Undecodable({namespaced_name(self.namespace, self.name)!r}, {type(self.error).__name__})"
+        return f"Undecodable({namespaced_name(self.namespace, self.name)!r}, {describe_decode_error(self.error)})"
 
 
 def unwrap(item: Any) -> Any:

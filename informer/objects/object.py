@@ -10,10 +10,12 @@ import msgspec
 from typing_extensions import TypeVar, override
 
 from informer.objects.form import Form, code_in, code_of, form_in
+from informer.objects.hints import add_hints
 from informer.objects.json_edit import parts_of, tree_of, with_type, without
 from informer.objects.namespaced_name import namespaced_name
 from informer.objects.object_fields import (
     IDENTITY_FIELDS,
+    OwnerReference,
     annotations_in,
     check_utf8,
     creation_timestamp_in,
@@ -217,7 +219,7 @@ class Object(JSONFields, msgspec.Struct, gc=False, frozen=True, eq=False):
         return annotations_in(self._metadata())
 
     @property
-    def owner_references(self) -> list[Any]:
+    def owner_references(self) -> list[OwnerReference]:
         """The owner references in API form, read-only; empty when there are none."""
         return owner_references_in(self._metadata())
 
@@ -252,7 +254,7 @@ class Object(JSONFields, msgspec.Struct, gc=False, frozen=True, eq=False):
         return form_in(self.raw)
 
     def form_code(self) -> int:
-        """Returns a number that is equal for objects of the same form; 0 if the form is not known. For the rest of the library."""
+        """Returns a number that is equal for objects of the same form; 0 if it is not known. For the rest of the library."""
         code = self._metadata_span
         if code < -1:
             return code
@@ -359,6 +361,9 @@ class Object(JSONFields, msgspec.Struct, gc=False, frozen=True, eq=False):
 
 
 Mapping.register(Object)
+
+
+add_hints(Object, "metadata", "spec", "status", "data")
 
 
 def strip_managed_fields(obj: V) -> V:

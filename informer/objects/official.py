@@ -1,7 +1,8 @@
-"""Official model classes, such as `V1Pod`, as types of objects: they are checked when an object arrives, and made when it is read.
+"""Official model classes, such as `V1Pod`, as types of objects: checked when an object arrives, made when it is read.
 
-Making an official model takes longer than anything else that happens to an object, so that is left to readers. What a model refuses has to be known earlier: a check by msgspec, which is fast, is generated from the class. It is
-stricter than the class. The class itself decides about an object that fails the check.
+Making an official model takes longer than anything else that happens to an object, so that is left to readers. What a model
+refuses has to be known earlier: a check by msgspec, which is fast, is generated from the class. It is stricter than the
+class. The class itself decides about an object that fails the check.
 """
 
 from __future__ import annotations
@@ -25,7 +26,15 @@ S = TypeVar("S")
 _LIST = re.compile(r"[Ll]ist\[(.*)\]\Z")
 _DICT = re.compile(r"(?:dict\(|Dict\[)[^,]*, (.*)[)\]]\Z")
 # In JSON, bytes are a string.
-_PLAIN = {"str": str, "bytes": str, "int": int, "float": float, "bool": bool, "datetime": datetime.datetime, "object": Any}
+_PLAIN = {
+    "str": str,
+    "bytes": str,
+    "int": int,
+    "float": float,
+    "bool": bool,
+    "datetime": datetime.datetime,
+    "object": Any,
+}
 
 
 def is_official(kind: Any) -> bool:
@@ -164,11 +173,12 @@ def _shape_of(model: Any, made: dict[Any, Any]) -> Any:
 def _shape_of_type(type_name: str, made: dict[Any, Any]) -> Any:
     if type_name in _PLAIN:
         return _PLAIN[type_name]
-    for pattern, container in ((_LIST, "list"), (_DICT, "dict")):
+    containers: tuple[tuple[re.Pattern[str], Any], ...] = ((_LIST, list), (_DICT, dict))
+    for pattern, container in containers:
         found = pattern.match(type_name)
         if found is not None:
-            inner = _shape_of_type(found[1], made)
-            return list[inner] if container == "list" else dict[str, inner]
+            inner: Any = _shape_of_type(found[1], made)
+            return container[inner] if container is list else container[str, inner]
     from kubernetes.client import models
 
     found_class = getattr(models, type_name, None)

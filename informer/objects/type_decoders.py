@@ -1,4 +1,4 @@
-"""Decodes JSON to users' types: `msgspec.Struct`, dataclass, TypedDict or pydantic `BaseModel`, each naming only the fields of interest.
+"""Decodes JSON to users' types, which name only the fields of interest: `msgspec.Struct`, dataclass, TypedDict, pydantic.
 
 A dataclass cannot rename its fields, and Python's names are in snake case. So JSON is decoded to a generated struct with
 the API's names first (`node_name` from nodeName), and that is converted to the dataclass.
@@ -61,10 +61,7 @@ def is_described(kind: Any) -> bool:
     if not isinstance(kind, type):
         return False
     return (
-        issubclass(kind, msgspec.Struct)
-        or dataclasses.is_dataclass(kind)
-        or is_typeddict(kind)
-        or _is_pydantic(kind)
+        issubclass(kind, msgspec.Struct) or dataclasses.is_dataclass(kind) or is_typeddict(kind) or _is_pydantic(kind)
     )
 
 

@@ -131,7 +131,7 @@ def test_objects_in_another_version_are_one_update_each(
     if way in ("object", "delta queue"):
         listed = backend.items(backend.path("widgets", new))
         assert {obj.name: obj.to_dict() for obj in informer.store.list()} == listed
-    # A further list in the new version is no news.
+    # A further list in the new version changes nothing.
     held = dict(informer.by_key)
     if backend.is_embedded:
         backend.server.compact()

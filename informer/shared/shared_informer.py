@@ -77,7 +77,8 @@ class SharedInformer(StopsOnExit, Generic[T]):
         page_size: objects per page of a list; 0 asks for everything in one page.
         backoff: the waits between failed attempts; None is `Backoff()`.
         watch_timeout: (shortest, longest) seconds after which the server is asked to end a watch.
-        silence_timeout: seconds without a byte after which a watch is abandoned and resumed.
+        silence_timeout: seconds without a byte after which a watch is abandoned and resumed; a new watch has 130 seconds
+            if this is more than a minute, since a server may omit its first bookmark.
         max_line_bytes: the longest event or object, in bytes, that is accepted from a server.
         max_objects: the most objects that are accepted from a server, per namespace; None for no limit. Beyond it the cache
             stays as it was, and `sync_error()` says so.
@@ -108,7 +109,7 @@ class SharedInformer(StopsOnExit, Generic[T]):
         page_size: int = 500,
         backoff: Backoff | None = None,
         watch_timeout: tuple[float, float] = (300, 600),
-        silence_timeout: float = 150,
+        silence_timeout: float = 75,
         max_line_bytes: int = DEFAULT_MAX_LINE_BYTES,
         max_objects: int | None = DEFAULT_MAX_OBJECTS,
         clock: Clock = SYSTEM_CLOCK,

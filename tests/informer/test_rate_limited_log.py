@@ -33,7 +33,7 @@ def test_a_burst_passes_in_each_period(now: list[float], caplog: pytest.LogCaptu
     assert messages(caplog) == ["line 0", "line 1"]
     now[0] += 10
     limited.error("line %d", 5)
-    assert messages(caplog)[2:] == ["3 more lines like the following were not logged", "line 5"]
+    assert messages(caplog)[2:] == ["3 more lines like this one were not logged within 10 s: line 1", "line 5"]
 
 
 def test_nothing_extra_is_logged_after_a_quiet_period(now: list[float], caplog: pytest.LogCaptureFixture) -> None:

@@ -52,6 +52,7 @@ class Reflector:
         process: called after each change of the target, to process what it has queued; returns whether that was done. None
             if nothing has to be processed.
         on_processed: called when `target.applied_resource_version` or `target.has_listed` may have changed.
+        on_error_change: called when `sync_error()` has changed.
         config: the options; None makes a `ReflectorConfig` of the remaining arguments.
         options: the fields of `ReflectorConfig`, instead of a config.
 
@@ -72,6 +73,7 @@ class Reflector:
         namespace: str | None = None,
         process: Callable[[], bool] | None = None,
         on_processed: Callable[[], object] | None = None,
+        on_error_change: Callable[[], object] | None = None,
         config: ReflectorConfig | None = None,
         **options: Unpack[ReflectorOptions],
     ) -> None:
@@ -101,7 +103,7 @@ class Reflector:
         self._objects = 0  # in the pages of a list; then in the target, as computed from the events
         self._error: Exception | None = None  # the error that ends the round
         on_failure = config.watch_error_handler and partial(config.watch_error_handler, self)
-        self._health = Health(self.name, config.clock, self._limited, self.counts, on_failure, on_processed)
+        self._health = Health(self.name, config.clock, self._limited, self.counts, on_failure, on_error_change)
         self._waits = Waits(config, self._random, source.server, self._health)
         self._requests = Requests(
             self.name, source, self._state, config, self._random, self._health, self._waits, self.counts
@@ -180,7 +182,10 @@ class Reflector:
         if step is Step.LIST:
             return self._request_page()
         if step is Step.CONFIRM:
-            return self._confirm()
+            error = self._requests.confirm(self._stop_scope)
+            if error is None:
+                return self._state.confirmed()
+            return self._failed(self._state.confirm_failed(answer_of(error)), error, "list")
         begun, events = self._config.clock.monotonic(), self.events
         try:
             return self._watch_list(begun) if step is Step.WATCH_LIST else self._watch(begun)
@@ -262,13 +267,6 @@ class Reflector:
         with self._stop_scope.initial_events():
             in_time = read_initial_events(initial, pull, self._stop, self._received, self.name, waiting)
         return initial if in_time else None
-
-    def _confirm(self) -> Next:
-        """Asks whether the server's history still reaches the last version."""
-        error = self._requests.confirm(self._stop_scope)
-        if error is None:
-            return self._state.confirmed()
-        return self._failed(self._state.confirm_failed(answer_of(error)), error, "list")
 
     def _watch(self, begun: float) -> Next:
         # `begun` is before the call: a proxy that holds back the response's head must not make a long watch seem short.

@@ -20,14 +20,15 @@ Pod = Callable[..., dict[str, Any]]
 
 
 def test_readings_before_the_start(make_informer: Make) -> None:
-    """client-go source. It has not synced, has no resourceVersion, watch, event or error, and waits of 0 do not wait."""
+    """client-go source. It has not synced, has no resourceVersion, watch or event, says so, and waits of 0 do not wait."""
     informer = make_informer(FakeControllerSource())
     assert not informer.has_synced()
     assert not informer.wait_for_sync(0)
     assert informer.last_sync_resource_version == ""
     assert not informer.is_watching
     assert informer.last_event_age is None
-    assert informer.sync_error() is None
+    assert str(informer.sync_error()).endswith("is not started: call start(), or use it in a `with` block")
+    assert informer.failing_since is None
     assert not informer.is_started()
     assert not informer.is_stopped()
     assert not informer.wait_for_resource_version("1", 0)
@@ -250,11 +251,12 @@ class Controller:
 
 
 def test_without_a_controller_there_is_nothing_to_read() -> None:
-    """Every reading has a value for an informer that was not started."""
-    status = Status(lambda: None, Waiters())
+    """Every reading has a value for an informer that was not started; the error says that it was not."""
+    status = Status(lambda: None, Waiters(), "pods")
     assert not status.has_synced()
     assert not status.has_reached("1")
-    assert (status.applied_resource_version, status.sync_error()) == ("", None)
+    assert status.applied_resource_version == ""
+    assert str(status.sync_error()) == "informer pods is not started: call start(), or use it in a `with` block"
     assert (status.is_watching, status.last_event_age) == (False, None)
 
 

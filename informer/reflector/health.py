@@ -52,7 +52,7 @@ class Health:
     ) -> None:
         self._error: Exception | None = None
         self.failing_since: float | None = None
-        """When `error` was set, in seconds since the epoch, as `time.time()`; None if there is no error."""
+        """When `error` was set, in seconds since the epoch, as `time.time()`; None while `error` is None."""
         self._name = name
         self._clock = clock
         self._limited = limited
@@ -140,6 +140,10 @@ class Health:
             self._on_failure(error)
         except Exception as handler_error:
             self._limited.error("%s: the watch error handler failed", self._name, exc_info=handler_error)
+
+    def log_retry(self, error: Exception) -> None:
+        """Logs a failed request that another one follows at once."""
+        self._repeated.info("%s: %s: retrying", self._name, error)
 
     def end(self) -> None:
         """Logs how many lines were suppressed, since no more follow."""

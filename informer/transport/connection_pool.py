@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
-import os
 import ssl
 import urllib.parse
 from typing import Any
@@ -13,6 +12,7 @@ import urllib3
 
 from informer.transport.connections import POOL_CLASSES, keepalive_options
 from informer.transport.settings import ConnectionSettings
+from informer.transport.tls_context import CertificateFiles, Certificates, make_context
 from watch.concurrency import Lock
 
 __all__ = ["ConnectionPool"]
@@ -33,20 +33,33 @@ class ConnectionPool:
         self._configuration = configuration
         self._lock = Lock()
         self._pool: urllib3.PoolManager | None = None  # guarded by _lock
-        self._made_from: tuple[Any, ...] = ()  # settings and files that _pool was made from; guarded by _lock
+        self._files = CertificateFiles()  # guarded by _lock
+        self._made_from: Any = None  # settings and certificates that _pool was made from; guarded by _lock
 
     def current(self) -> urllib3.PoolManager:
-        """Returns the pool for the next request. Responses from an earlier pool can still be read."""
+        """Returns the pool for the next request. Responses from an earlier pool can still be read.
+
+        Raises:
+            OSError: a certificate file cannot be read, and never could, or its content cannot be used.
+        """
         settings = ConnectionSettings.of(self._configuration)
-        made_from = (settings, *(_file_stamp(path) for _, path in settings.files()))
         with self._lock:
+            certificates = self._files.read(settings)
+            # Paths do not count: the official client writes the same certificate to another file at times.
+            made_from = (settings.without_files(), certificates)
             if self._pool is None or made_from != self._made_from:
                 if self._pool is not None:
                     # Idle connections were opened with the old certificates, which may not be valid any more.
                     _close_idle(self._pool)
-                self._pool = _make_pool(settings)
+                self._pool = _make_pool(settings, certificates)
                 self._made_from = made_from
             return self._pool
+
+    def close_idle(self) -> None:
+        """Closes the connections that no response uses."""
+        with self._lock:
+            if self._pool is not None:
+                _close_idle(self._pool)
 
 
 def _close_idle(manager: urllib3.PoolManager) -> None:
@@ -57,16 +70,7 @@ def _close_idle(manager: urllib3.PoolManager) -> None:
     manager.clear()
 
 
-def _file_stamp(path: str) -> tuple[Any, ...]:
-    """A value that changes when the file does."""
-    try:
-        stat = os.stat(path)
-    except OSError:
-        return (path, None)
-    return (path, stat.st_mtime_ns, stat.st_size, stat.st_ino)
-
-
-def _make_pool(settings: ConnectionSettings) -> urllib3.PoolManager:
+def _make_pool(settings: ConnectionSettings, certificates: Certificates) -> urllib3.PoolManager:
     options: dict[str, Any] = {
         "num_pools": 4,
         "maxsize": 32,
@@ -75,7 +79,7 @@ def _make_pool(settings: ConnectionSettings) -> urllib3.PoolManager:
         "socket_options": [*keepalive_options(), *(settings.socket_options or ())],
     }
     if settings.host.startswith("https"):
-        options |= _tls_options(settings)
+        options |= _tls_options(settings, certificates)
     proxy = settings.proxy
     if not proxy or _bypasses_proxy(settings.host, settings.no_proxy):
         pool = urllib3.PoolManager(**options)
@@ -88,28 +92,30 @@ def _make_pool(settings: ConnectionSettings) -> urllib3.PoolManager:
         pool = urllib3.ProxyManager(
             proxy,
             proxy_headers=_proxy_headers(settings, proxy),
-            proxy_ssl_context=settings.proxy_ssl_context,
+            proxy_ssl_context=settings.proxy_ssl_context or _proxy_context(settings, certificates),
             **options,
         )
     pool.pool_classes_by_scheme = POOL_CLASSES
     return pool
 
 
-def _tls_options(settings: ConnectionSettings) -> dict[str, Any]:
+def _tls_options(settings: ConnectionSettings, certificates: Certificates) -> dict[str, Any]:
     options: dict[str, Any] = {
         "cert_reqs": ssl.CERT_REQUIRED if settings.verify_ssl else ssl.CERT_NONE,
-        "ca_certs": settings.ssl_ca_cert or None,
-        "cert_file": settings.cert_file or None,
-        "key_file": settings.key_file or None,
+        "ssl_context": make_context(settings, certificates),
     }
-    # Older urllib3 does not know ca_cert_data. The official clients that need such an urllib3 do not set it.
-    if settings.ca_cert_data is not None:
-        options["ca_cert_data"] = settings.ca_cert_data
     if settings.assert_hostname is not None:
         options["assert_hostname"] = settings.assert_hostname
     if settings.tls_server_name:
         options["server_hostname"] = settings.tls_server_name
     return options
+
+
+def _proxy_context(settings: ConnectionSettings, certificates: Certificates) -> ssl.SSLContext | None:
+    """The context for TLS to the proxy itself, which trusts the same authority; None for a proxy without TLS."""
+    if not str(settings.proxy).lower().startswith("https"):
+        return None
+    return make_context(settings, Certificates(certificates.authority))
 
 
 def _proxy_headers(settings: ConnectionSettings, proxy: str) -> Any:

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, MutableMapping
 from typing import Any, TypeVar
 
-from informer.transport.credential_sources import Source, source_of
+from informer.transport.credential_sources import Source
+from informer.transport.official_loaders import describe_loader_failure, source_of
 from watch.concurrency import Lock
 from watch.errors import RequestCancelledError
 from watch.request_scope import current_scope, unless_cancelled
@@ -99,11 +100,23 @@ class Credentials:
         return unless_cancelled(locked, "credentials")
 
     def _made_into(self, headers: MutableMapping[str, str]) -> list[tuple[str, str]]:
+        return self._explained(lambda: self._refresh_and_put_into(headers))
+
+    def _explained(self, make: Callable[[], T]) -> T:
+        """Calls a function, and raises a ConnectionError that says why there are no credentials if it fails."""
         try:
-            return self._refresh_and_put_into(headers)
+            return make()
         # An exec plugin, a missing file or a broken kubeconfig can raise anything; a later attempt may succeed.
         except Exception as error:
-            raise ConnectionError(f"no credentials for {shown_address(self._configuration.host)}: {error}") from error
+            failure = describe_loader_failure(error, self._source)
+            if not failure:
+                raise ConnectionError(f"no credentials for {self._shown_host}: {error}") from error
+        # Raised outside of the handler: the loader's error can quote credentials, and would become the context.
+        raise ConnectionError(f"no credentials for {self._shown_host}: {failure}")
+
+    @property
+    def _shown_host(self) -> str:
+        return shown_address(self._configuration.host)
 
     def _refresh_and_put_into(self, headers: MutableMapping[str, str]) -> list[tuple[str, str]]:
         source = self._source
@@ -122,11 +135,9 @@ class Credentials:
         if hook is None:
             return False
         self._renewals += 1
-        try:
-            if self._source is not None:
-                self._source.refresh(self._configuration, refused=True)
-        except Exception as error:
-            raise ConnectionError(f"no credentials for {shown_address(self._configuration.host)}: {error}") from error
+        source = self._source
+        if source is not None:
+            self._explained(lambda: source.refresh(self._configuration, refused=True))
         return True
 
     def _put_into(self, headers: MutableMapping[str, str]) -> list[tuple[str, str]]:

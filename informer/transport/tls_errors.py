@@ -36,8 +36,7 @@ def explain_tls_error(error: BaseException, settings: ConnectionSettings) -> str
         # urllib3 checks host names itself in some cases, and raises its own CertificateError.
         return _wrong_name(str(error)) if type(error).__name__ == "CertificateError" else ""
     reason = error.reason or " ".join(str(error).split())
-    shown = settings.cert_file
-    what = f"the client certificate {shown}" if shown else "a connection without a client certificate"
+    what = _shown_client_certificate(settings)
     if _is_alert(error):
         return (
             f"the server does not accept {what} (TLS: {reason}): it may have expired, or be signed by another authority"
@@ -49,7 +48,7 @@ def explain_tls_error(error: BaseException, settings: ConnectionSettings) -> str
             f"the server does not speak TLS there (TLS: {reason}): check the address, or use http:// if that is meant"
         )
     if reason in ("KEY_VALUES_MISMATCH", "NO_START_LINE", "PEM_LIB", "NO_CERTIFICATE_OR_CRL_FOUND"):
-        names = ", ".join(path for _, path in settings.files())
+        names = ", ".join(path for _, path in settings.files()) or "the kubeconfig's certificates"
         return f"the certificate files cannot be used (TLS: {reason}): check that {names} are PEM and belong together"
     return ""
 
@@ -67,11 +66,23 @@ def _explain_verification(error: ssl.SSLCertVerificationError, settings: Connect
     if code in _UNTRUSTED:
         ca = settings.ssl_ca_cert
         trusted = f"the authority in {ca}" if ca else "any of the authorities that this machine trusts"
+        if settings.ca_cert_data:
+            trusted = "the authority in the kubeconfig's certificate-authority-data"
         return (
             f"the server's certificate is not signed by {trusted} ({message}): set the kubeconfig's "
             "certificate-authority, or the configuration's ssl_ca_cert, to the cluster's"
         )
     return f"the server's certificate was not accepted: {message}"
+
+
+def _shown_client_certificate(settings: ConnectionSettings) -> str:
+    if settings.client_cert_data:
+        return "the client certificate of the kubeconfig's user"
+    return (
+        f"the client certificate {settings.cert_file}"
+        if settings.cert_file
+        else "a connection without a client certificate"
+    )
 
 
 def _wrong_name(message: str) -> str:

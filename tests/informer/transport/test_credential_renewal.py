@@ -18,9 +18,8 @@ from typing import Any
 import pytest
 import yaml
 
-from informer import ApiError, ListWatch, SharedInformer
+from informer import ApiError, ListWatch, SharedInformer, load_client
 from informer.reflector.backoff import Backoff
-from informer.transport.credential_sources import install
 from informer.transport.exec_plugin import ExecPluginError, run_exec_plugin
 from informer.transport.transport import Transport, transport_for
 from tests.support.waiting import DEADLINE, eventually
@@ -79,12 +78,7 @@ class Plugin:
 
     def client(self) -> Any:
         """A client as an informer without an api_client makes it."""
-        from kubernetes import client
-        from kubernetes.config import kube_config
-
-        configuration = client.Configuration()
-        install(kube_config._get_kube_config_loader(filename=str(self.kubeconfig)), configuration)
-        return client.ApiClient(configuration)
+        return load_client(self.kubeconfig)
 
 
 class Guarded:
@@ -283,8 +277,7 @@ def test_the_default_client_runs_the_plugin_with_the_first_request(
     plugin = Plugin(tmp_path, guarded.server.url)
     plugin.gives(credential(token="t"))
     monkeypatch.setattr("informer.transport.transport._defaults", [])
-    monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(plugin.kubeconfig))
-    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    monkeypatch.setenv("KUBECONFIG", str(plugin.kubeconfig))
     transport = transport_for(None)
     assert plugin.runs == 0
     assert transport.get_json("/") == OK

@@ -323,27 +323,24 @@ def test_a_plugins_client_certificate_is_renewed(how: str, serve: Any, tmp_path:
         assert transport.get_json("/") == OK
     assert there.seen == (["one", "two", "two"] if how == "expired" else ["one", "one", "two", "two"])
     assert plugin.runs == 2
-    path = Path(api_client.configuration.cert_file)
-    assert path.stat().st_mode & 0o777 == 0o600
 
 
-def test_a_plugins_certificate_file_is_deleted_at_exit(tmp_path: Path, authority: Any) -> None:
-    """The ssl module reads keys only from files; the file must not outlive the process."""
+def test_a_plugins_certificate_leaves_no_file(tmp_path: Path, authority: Any) -> None:
+    """The ssl module reads keys only from files; the file is deleted as soon as it was read."""
     plugin = Plugin(tmp_path, "https://127.0.0.1:1", **{"certificate-authority": authority.path})
     plugin.gives(credential(**pem_of(authority, "one")))
     program = (
+        "import os\n"
         "from informer.transport.transport import transport_for\n"
         "transport = transport_for(None)\n"
         "try: transport.get_json('/')\n"
         "except ConnectionError: pass\n"
-        "print(transport._configuration.cert_file)\n"
+        "print(bool(transport._configuration.client_cert_data), os.listdir(os.environ['TMPDIR']))\n"
     )
-    environment = {**os.environ, "KUBECONFIG": str(plugin.kubeconfig), "TMPDIR": str(tmp_path)}
+    (tmp_path / "tmp").mkdir()
+    environment = {**os.environ, "KUBECONFIG": str(plugin.kubeconfig), "TMPDIR": str(tmp_path / "tmp")}
     done = subprocess.run([sys.executable, "-c", program], env=environment, check=True, capture_output=True, text=True)
-    path = Path(done.stdout.strip())
-    assert path.name == "client.pem"
-    assert path.parent.parent == tmp_path
-    assert not path.parent.exists()
+    assert done.stdout.strip() == "True []"
 
 
 def test_a_changed_client_certificate_is_used_for_the_next_connection(

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import shutil
 import ssl
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -101,22 +98,19 @@ def make_context(settings: ConnectionSettings, certificates: Certificates) -> ss
 
 
 def _load_client_certificate(context: ssl.SSLContext, certificates: Certificates) -> None:
-    pem = certificates.certificate + b"\n" + certificates.key
-    if b"-----BEGIN ENCRYPTED" in pem or b"Proc-Type: 4,ENCRYPTED" in pem:
+    key = certificates.key or certificates.certificate
+    if b"-----BEGIN ENCRYPTED" in key or b"Proc-Type: 4,ENCRYPTED" in key:
         # OpenSSL would ask for the password on the terminal.
         raise ssl.SSLError("the client key is encrypted with a password: use one that is not")
-    with _private_file(pem) as path:
-        context.load_cert_chain(path)
+    # OpenSSL reads keys only from files. The folder and the files are for this user only, and deleted at once.
+    with tempfile.TemporaryDirectory(prefix="kube-informer-") as folder:
+        paths = [_write(os.path.join(folder, "certificate.pem"), certificates.certificate)]
+        if certificates.key:
+            paths.append(_write(os.path.join(folder, "key.pem"), certificates.key))
+        context.load_cert_chain(*paths)
 
 
-@contextlib.contextmanager
-def _private_file(content: bytes) -> Iterator[str]:
-    """Yields the path of a file that only this user may read, and deletes it: OpenSSL reads keys only from files."""
-    folder = tempfile.mkdtemp(prefix="kube-informer-")
-    try:
-        path = os.path.join(folder, "client.pem")
-        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(content)
-        yield path
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+def _write(path: str, content: bytes) -> str:
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(content)
+    return path

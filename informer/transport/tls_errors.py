@@ -47,7 +47,10 @@ def explain_tls_error(error: BaseException, settings: ConnectionSettings) -> str
         return (
             f"the server does not speak TLS there (TLS: {reason}): check the address, or use http:// if that is meant"
         )
-    if reason in ("KEY_VALUES_MISMATCH", "NO_START_LINE", "PEM_LIB", "NO_CERTIFICATE_OR_CRL_FOUND"):
+    if (
+        reason in ("KEY_VALUES_MISMATCH", "NO_START_LINE", "PEM_LIB", "NO_CERTIFICATE_OR_CRL_FOUND")
+        or "cadata" in reason
+    ):
         names = ", ".join(path for _, path in settings.files()) or "the kubeconfig's certificates"
         return f"the certificate files cannot be used (TLS: {reason}): check that {names} are PEM and belong together"
     return ""

@@ -14,6 +14,7 @@ _NOT_YET_VALID = 9
 _EXPIRED = 10
 _UNTRUSTED = frozenset({2, 18, 19, 20, 21})
 _WRONG_NAME = frozenset({62, 64})
+_UNUSABLE = ("KEY_VALUES_MISMATCH", "NO_START_LINE", "PEM_LIB", "NO_CERTIFICATE_OR_CRL_FOUND", "CADATA")
 _REFUSALS = ("ALERT", "CERTIFICATE_REQUIRED")
 
 
@@ -35,7 +36,7 @@ def explain_tls_error(error: BaseException, settings: ConnectionSettings) -> str
     if not isinstance(error, ssl.SSLError):
         # urllib3 checks host names itself in some cases, and raises its own CertificateError.
         return _wrong_name(str(error)) if type(error).__name__ == "CertificateError" else ""
-    # OpenSSL's own texts have spaces for some reasons: "PEM lib".
+    # The ssl module gives some errors only a text, with spaces: "[SSL] PEM lib".
     reason = error.reason or " ".join(str(error).split())
     name = reason.upper().replace(" ", "_")
     what = _shown_client_certificate(settings)
@@ -49,7 +50,7 @@ def explain_tls_error(error: BaseException, settings: ConnectionSettings) -> str
         return (
             f"the server does not speak TLS there (TLS: {reason}): check the address, or use http:// if that is meant"
         )
-    if name in ("KEY_VALUES_MISMATCH", "NO_START_LINE", "PEM_LIB", "NO_CERTIFICATE_OR_CRL_FOUND") or "CADATA" in name:
+    if any(word in name for word in _UNUSABLE):
         names = ", ".join(path for _, path in settings.files()) or "the kubeconfig's certificates"
         return f"the certificate files cannot be used (TLS: {reason}): check that {names} are PEM and belong together"
     return ""

@@ -15,6 +15,7 @@ from informer.kubeconfig.access import Cluster, ClusterAccess, Pem
 from informer.kubeconfig.find import find_access
 from informer.transport.connection_pool import ConnectionPool
 from informer.transport.credential_sources import AuthProvider, ExecPlugin, Source, TokenFile, put_token
+from watch.concurrency import OwnerProcess
 
 __all__ = ["current_namespace", "load_client", "repeat_headers"]
 
@@ -100,7 +101,8 @@ def _with_host(host: str | None, kubeconfig: str | os.PathLike[str] | None, cont
 def _client_for(access: ClusterAccess) -> Any:
     from kubernetes import client
 
-    configuration: Any = client.Configuration()
+    # Not Configuration(): older official clients would copy the default configuration, with its credentials.
+    configuration: Any = type.__call__(client.Configuration)
     _configure(configuration, access.cluster)
     _authenticate(configuration, access)
     api_client: Any = client.ApiClient(configuration)
@@ -197,9 +199,13 @@ class _OfficialPool:
         self._configuration = configuration
         self._headers = headers
         self._pool = ConnectionPool(configuration)
+        self._process = OwnerProcess()
 
     def request(self, method: str, url: str, *, headers: Mapping[str, Any] | None = None, **options: Any) -> Any:
         """Sends a request as `urllib3.PoolManager.request` does."""
+        if not self._process.is_current:
+            # A forked child has no connections of its own: its copies of the parent's were closed.
+            self._pool, self._process = ConnectionPool(self._configuration), OwnerProcess()
         retries = self._configuration.retries
         options.setdefault("retries", urllib3.Retry.DEFAULT if retries is None else retries)
         # A user without a token has None for the Authorization header.

@@ -6,7 +6,7 @@ import base64
 import os
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import urllib3
 
@@ -16,6 +16,9 @@ from informer.kubeconfig.find import find_access
 from informer.transport.connection_pool import ConnectionPool
 from informer.transport.credential_sources import AuthProvider, ExecPlugin, Source, TokenFile, put_token
 from watch.concurrency import OwnerProcess
+
+if TYPE_CHECKING:
+    from kubernetes.client import ApiClient
 
 __all__ = ["current_namespace", "load_client", "repeat_headers"]
 
@@ -29,7 +32,7 @@ def load_client(
     verify_ssl: bool | None = None,
     tls_server_name: str | None = None,
     user_agent: str | None = None,
-) -> Any:
+) -> ApiClient:
     """Makes an official `ApiClient` for the cluster that kubectl would use.
 
     The cluster is that of `KUBECONFIG` (several files are merged), else that of `~/.kube/config`, else the one that this pod
@@ -98,7 +101,7 @@ def _with_host(host: str | None, kubeconfig: str | os.PathLike[str] | None, cont
     return replace(access, cluster=replace(access.cluster, server=address))
 
 
-def _client_for(access: ClusterAccess) -> Any:
+def _client_for(access: ClusterAccess) -> ApiClient:
     from kubernetes import client
 
     # Not Configuration(): older official clients would copy the default configuration, with its credentials.
@@ -113,7 +116,7 @@ def _client_for(access: ClusterAccess) -> Any:
         api_client.default_headers = headers
     # The official client's own pool knows neither certificates without files nor a repeated header.
     api_client.rest_client.pool_manager = _OfficialPool(configuration, api_client.default_headers)
-    return api_client
+    return api_client  # type: ignore[no-any-return]
 
 
 def _configure(configuration: Any, cluster: Cluster) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ipaddress
 import os
 import ssl
 import urllib.parse
@@ -12,7 +11,9 @@ from typing import Any
 import urllib3
 
 from informer.transport.connections import POOL_CLASSES, keepalive_options
+from informer.transport.proxy import Proxy, proxy_for
 from informer.transport.settings import ConnectionSettings
+from informer.transport.tls_context import make_proxy_tls_context, make_tls_context
 from watch.concurrency import Lock
 
 __all__ = ["ConnectionPool"]
@@ -76,35 +77,44 @@ def _make_pool(settings: ConnectionSettings) -> urllib3.PoolManager:
     }
     if settings.host.startswith("https"):
         options |= _tls_options(settings)
-    proxy = settings.proxy
-    if not proxy or _bypasses_proxy(settings.host, settings.no_proxy):
+    proxy = proxy_for(settings)
+    if proxy is None:
         pool = urllib3.PoolManager(**options)
-    elif proxy.lower().startswith("socks"):
-        from urllib3.contrib.socks import SOCKSProxyManager
-
+    elif proxy.scheme.startswith("socks"):
         # It uses connection classes of its own, so connecting through a SOCKS proxy cannot be interrupted.
-        return SOCKSProxyManager(proxy, **options)
+        return _socks_pool(proxy, options)
+    elif proxy.scheme not in ("http", "https"):
+        raise ConnectionError(f"{proxy} must begin with http://, https:// or socks5://: {proxy.remedy}")
     else:
         pool = urllib3.ProxyManager(
-            proxy,
-            proxy_headers=_proxy_headers(settings, proxy),
-            proxy_ssl_context=settings.proxy_ssl_context,
+            proxy.url,
+            proxy_headers=_proxy_headers(settings, proxy.url),
+            proxy_ssl_context=_proxy_context(settings, proxy),
             **options,
         )
     pool.pool_classes_by_scheme = POOL_CLASSES
     return pool
 
 
+def _socks_pool(proxy: Proxy, options: dict[str, Any]) -> urllib3.PoolManager:
+    try:
+        from urllib3.contrib.socks import SOCKSProxyManager
+    except ImportError as error:
+        raise ConnectionError(f"{proxy} needs the package PySocks: pip install 'urllib3[socks]'") from error
+    return SOCKSProxyManager(proxy.url, **options)
+
+
+def _proxy_context(settings: ConnectionSettings, proxy: Proxy) -> Any:
+    if settings.proxy_ssl_context is not None or proxy.scheme != "https":
+        return settings.proxy_ssl_context
+    return make_proxy_tls_context(settings)
+
+
 def _tls_options(settings: ConnectionSettings) -> dict[str, Any]:
     options: dict[str, Any] = {
         "cert_reqs": ssl.CERT_REQUIRED if settings.verify_ssl else ssl.CERT_NONE,
-        "ca_certs": settings.ssl_ca_cert or None,
-        "cert_file": settings.cert_file or None,
-        "key_file": settings.key_file or None,
+        "ssl_context": make_tls_context(settings),
     }
-    # Older urllib3 does not know ca_cert_data. The official clients that need such an urllib3 do not set it.
-    if settings.ca_cert_data is not None:
-        options["ca_cert_data"] = settings.ca_cert_data
     if settings.assert_hostname is not None:
         options["assert_hostname"] = settings.assert_hostname
     if settings.tls_server_name:
@@ -117,24 +127,3 @@ def _proxy_headers(settings: ConnectionSettings, proxy: str) -> Any:
     if settings.proxy_headers is None and user and host:
         return urllib3.make_headers(proxy_basic_auth=urllib.parse.unquote(user))
     return settings.proxy_headers
-
-
-def _bypasses_proxy(host: str, no_proxy: str | None) -> bool:
-    """Whether a host matches `no_proxy`, a comma-separated list of names, suffixes, addresses, networks and "*"."""
-    parts = urllib.parse.urlsplit(host)
-    name, with_port = (parts.hostname or "").lower(), parts.netloc.rpartition("@")[2].lower()
-    for entry in (no_proxy or "").lower().split(","):
-        suffix = entry.strip()
-        if suffix == "*" or (suffix and _is_in_network(name, suffix)):
-            return True
-        suffix = suffix.lstrip(".")
-        if suffix and any(each == suffix or each.endswith("." + suffix) for each in (name, with_port)):
-            return True
-    return False
-
-
-def _is_in_network(name: str, network: str) -> bool:
-    try:
-        return ipaddress.ip_address(name) in ipaddress.ip_network(network, strict=False)
-    except ValueError:
-        return False

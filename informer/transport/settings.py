@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import urllib.request
 from dataclasses import dataclass, fields
 from typing import Any, Self
 
@@ -32,8 +33,20 @@ class ConnectionSettings:
 
     @classmethod
     def of(cls, configuration: Any) -> Self:
-        """Reads the settings of an official client's `Configuration` as they are now."""
-        return cls(**{name: getattr(configuration, name) for name in _NAMES if hasattr(configuration, name)})
+        """Reads the settings of an official client's `Configuration` as they are now.
+
+        A proxy that the configuration or its kubeconfig names is taken for every server, as kubectl does: NO_PROXY applies to
+        the proxies of the environment.
+        """
+        values = {name: getattr(configuration, name) for name in _NAMES if hasattr(configuration, name)}
+        if values.get("proxy") and values.get("no_proxy"):
+            environment = urllib.request.getproxies()
+            # Versions of the official client that do not keep where the proxy comes from are judged by its value.
+            from_environment = getattr(configuration, "_proxy_from_env", values["proxy"] in environment.values())
+            # The official client puts NO_PROXY there in either case.
+            if not from_environment and values["no_proxy"] == environment.get("no"):
+                values["no_proxy"] = None
+        return cls(**values)
 
     def files(self) -> list[tuple[str, str]]:
         """The certificate files that are set, each with its name in a kubeconfig."""

@@ -28,7 +28,9 @@ def explain_tls_error(error: BaseException, settings: ConnectionSettings) -> str
     """
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"certificate verify failed: {_explain_verification(error, settings)}"
-    if isinstance(error, FileNotFoundError) or (isinstance(error, ssl.SSLError) and not _is_alert(error)):
+    if isinstance(error, (FileNotFoundError, PermissionError, IsADirectoryError)) or (
+        isinstance(error, ssl.SSLError) and not _is_alert(error)
+    ):
         unreadable = _unreadable_file(settings)
         if unreadable:
             return unreadable

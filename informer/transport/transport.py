@@ -17,6 +17,7 @@ from informer.transport.connection_pool import ConnectionPool
 from informer.transport.connections import CONNECT_TIMEOUT
 from informer.transport.credential_sources import load_kubeconfig
 from informer.transport.credentials import Credentials, shown_address
+from informer.transport.proxy import explain_proxy_error, proxy_for
 from informer.transport.response_body import read_body
 from informer.transport.settings import ConnectionSettings
 from informer.transport.tls_errors import explain_tls_error
@@ -201,15 +202,23 @@ class Transport:
         )
 
     def _unreachable(self, error: BaseException) -> ConnectionError:
+        settings = ConnectionSettings.of(self._configuration)
         root = _root_of(error)
-        if isinstance(root, ConnectionRefusedError):
-            return ConnectionRefusedError(f"cannot connect to {self.shown_host}: connection refused")
-        explanation = explain_tls_error(root, ConnectionSettings.of(self._configuration))
+        refused = isinstance(root, ConnectionRefusedError)
+        proxy = proxy_for(settings)
+        explanation = "" if proxy is None else explain_proxy_error(error, proxy)
         if explanation:
-            return ConnectionError(f"cannot reach {self.shown_host}: {explanation}")
-        text = " ".join(str(root).split())
-        # urllib3 puts the repr of its connection object before the reason.
-        return ConnectionError(f"cannot reach {self.shown_host}: {text.rpartition('>: ')[2] or type(root).__name__}")
+            text = f"cannot reach {self.shown_host}: {explanation}"
+            return ConnectionRefusedError(text) if refused else ConnectionError(text)
+        if refused:
+            return ConnectionRefusedError(f"cannot connect to {self.shown_host}: connection refused")
+        explanation = explain_tls_error(root, settings)
+        if not explanation:
+            text = " ".join(str(root).split())
+            # urllib3 puts the repr of its connection object before the reason.
+            explanation = text.rpartition(">: ")[2] or type(root).__name__
+        through = "" if proxy is None else f" (through {proxy})"
+        return ConnectionError(f"cannot reach {self.shown_host}: {explanation}{through}")
 
 
 def _root_of(error: BaseException) -> BaseException:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import os
 import ssl
 import urllib.parse
@@ -83,24 +84,29 @@ def _make_pool(settings: ConnectionSettings) -> urllib3.PoolManager:
     elif proxy.scheme.startswith("socks"):
         # It uses connection classes of its own, so connecting through a SOCKS proxy cannot be interrupted.
         return _socks_pool(proxy, options)
-    elif proxy.scheme not in ("http", "https"):
-        raise ConnectionError(f"{proxy} must begin with http://, https:// or socks5://: {proxy.remedy}")
     else:
-        pool = urllib3.ProxyManager(
-            proxy.url,
-            proxy_headers=_proxy_headers(settings, proxy.url),
-            proxy_ssl_context=_proxy_context(settings, proxy),
-            **options,
-        )
+        pool = _proxy_pool(settings, proxy, options)
     pool.pool_classes_by_scheme = POOL_CLASSES
     return pool
 
 
+def _proxy_pool(settings: ConnectionSettings, proxy: Proxy, options: dict[str, Any]) -> urllib3.PoolManager:
+    if proxy.scheme not in ("http", "https"):
+        raise ConnectionError(f"{proxy} must begin with http://, https:// or socks5://: {proxy.remedy}")
+    context = _proxy_context(settings, proxy)
+    with contextlib.suppress(ValueError):
+        headers = _proxy_headers(settings, proxy.url)
+        return urllib3.ProxyManager(proxy.url, proxy_headers=headers, proxy_ssl_context=context, **options)
+    # Raised outside of the handler: the ValueError may quote a password.
+    raise ConnectionError(f"{proxy} has a malformed address: {proxy.remedy}")
+
+
 def _socks_pool(proxy: Proxy, options: dict[str, Any]) -> urllib3.PoolManager:
-    try:
-        from urllib3.contrib.socks import SOCKSProxyManager
-    except ImportError as error:
-        raise ConnectionError(f"{proxy} needs the package PySocks: pip install 'urllib3[socks]'") from error
+    # urllib3 would log a warning of its own.
+    if importlib.util.find_spec("socks") is None:
+        raise ConnectionError(f"{proxy} needs the package PySocks: pip install 'urllib3[socks]'")
+    from urllib3.contrib.socks import SOCKSProxyManager
+
     return SOCKSProxyManager(proxy.url, **options)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["printable"]
+__all__ = ["printable", "quoted_beginning"]
 
 
 def printable(raw: bytes, most: int = 100) -> str:
@@ -16,3 +16,16 @@ def printable(raw: bytes, most: int = 100) -> str:
     text = " ".join(raw[: 40 * most].decode(errors="replace").split())
     text = "".join(char if char.isprintable() else "�" for char in text)
     return text if len(text) <= most else text[:most].rstrip() + "..."
+
+
+def quoted_beginning(body: bytes) -> str:
+    """Returns how a body begins that is not the expected JSON, as the end of a message; "" where nothing may be quoted.
+
+    Pages and short texts are quoted. JSON and protobuf are not: they may hold the data of a Secret.
+    """
+    head = body[:1000].lstrip()
+    if not head:
+        return ""
+    if not head.startswith(b"<") and (head.startswith(b"k8s\0") or any(mark in head for mark in b'{["')):
+        return ""
+    return f', beginning with "{printable(head)}"'

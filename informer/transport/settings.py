@@ -6,7 +6,7 @@ import urllib.request
 from dataclasses import dataclass, fields
 from typing import Any, Self
 
-__all__ = ["ConnectionSettings"]
+__all__ = ["ConnectionSettings", "server_address"]
 
 
 # No repr: addresses and proxy headers can contain passwords.
@@ -46,7 +46,7 @@ class ConnectionSettings:
             # The official client puts NO_PROXY there in either case.
             if not from_environment and values["no_proxy"] == environment.get("no"):
                 values["no_proxy"] = None
-        return cls(**values)
+        return cls(**{**values, "host": server_address(configuration)})
 
     def files(self) -> list[tuple[str, str]]:
         """The certificate files that are set, each with its name in a kubeconfig."""
@@ -59,3 +59,18 @@ class ConnectionSettings:
 
 
 _NAMES = tuple(field.name for field in fields(ConnectionSettings))
+
+
+def server_address(configuration: Any) -> str:
+    """Returns the address of a configuration's server, without a slash at its end.
+
+    An address without a scheme gets one as in kubectl: https:// if certificates or their verification are configured.
+
+    Source: client-go rest DefaultServerURL and defaultServerUrlFor.
+    """
+    host = str(configuration.host).rstrip("/")
+    if not host or "://" in host or host == "None":
+        return host
+    wanted = [getattr(configuration, name, None) for name in ("ssl_ca_cert", "ca_cert_data", "cert_file")]
+    uses_tls = any(wanted) or not getattr(configuration, "verify_ssl", True)
+    return f"{'https' if uses_tls else 'http'}://{host}"

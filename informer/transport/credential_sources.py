@@ -53,6 +53,10 @@ class Source:
         self.is_asked = False
         """Whether `refresh` was called for the current request, so that the configuration's hook need not call it again."""
 
+    def describe(self) -> str:
+        """Returns what the credentials are and where they come from, for messages; without a value of theirs."""
+        return f"the token of the auth-provider of {_user_of(self.loader)}: log in again, as with kubectl"
+
     def may_block(self, *, refused: bool) -> bool:
         """Whether `refresh` or the loader may take long: more than reading a file."""
         return refused or hasattr(self.loader, "expiry")
@@ -81,6 +85,9 @@ class _TokenFile(Source):
         self._stamp: Any = None
         self._read_at = float("-inf")
         self._limited = rate_limited(_log)
+
+    def describe(self) -> str:
+        return f"the token in the file {self._path}: check that the file is renewed, and is for this cluster"
 
     def may_block(self, *, refused: bool) -> bool:
         """A file is read at once."""
@@ -114,6 +121,9 @@ class _TokenFile(Source):
 class _InClusterToken(_TokenFile):
     """The token of the service account that a pod runs as."""
 
+    def describe(self) -> str:
+        return f"the service account's token in {self._path}: check that the service account and its pod still exist"
+
     def _hold(self, token: str) -> None:
         self.loader.token = f"bearer {token}"
 
@@ -123,6 +133,21 @@ class _InClusterToken(_TokenFile):
 
 class _Static(Source):
     """Credentials that stand in the kubeconfig itself and never change."""
+
+    def describe(self) -> str:
+        user = getattr(getattr(self.loader, "_user", None), "value", None)
+        names = user if isinstance(user, dict) else {}
+        if names.get("token"):
+            kind = "the token"
+        elif names.get("username"):
+            kind = "the user name and password"
+        elif names.get("client-certificate") or names.get("client-certificate-data"):
+            kind = "the client certificate"
+        else:
+            return f"a request without credentials: {_user_of(self.loader)} has none, so add some"
+        return (
+            f"{kind} of {_user_of(self.loader)}: it may have expired or be for another cluster, so renew the kubeconfig"
+        )
 
     def may_block(self, *, refused: bool) -> bool:
         """Nothing can block."""
@@ -142,6 +167,13 @@ class _ExecPlugin(Source):
         self._failure: tuple[str, float] | None = None
         self._files: Path | None = None
         self._disable_loader_plugin()
+
+    def describe(self) -> str:
+        command = self.loader._user.value["exec"].get("command")  # noqa: SLF001
+        return (
+            f"the credentials from exec plugin {command!r} of {_user_of(self.loader)}: log in again, and check that the plugin "
+            "is set up for this cluster"
+        )
 
     def refresh(self, configuration: Any, *, refused: bool) -> None:
         if not self.may_block(refused=refused):
@@ -192,6 +224,14 @@ class _ExecPlugin(Source):
             file.write(f"{certificate}\n{key}\n")
         new.replace(path)
         return str(path), str(path)
+
+
+def _user_of(loader: Any) -> str:
+    """The user of a kubeconfig for messages, with the file's path if it is known."""
+    user = getattr(loader, "_user", None)
+    name, path = getattr(user, "name", None), getattr(user, "path", None)
+    named = str(name).rpartition("name=")[2].rstrip("]")
+    return f"the kubeconfig's user {named!r}" + (f" in {path}" if path else "")
 
 
 def _put_token(configuration: Any, token: str) -> None:

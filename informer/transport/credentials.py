@@ -5,15 +5,16 @@ Token files are read again and exec plugins run again when their credentials exp
 
 from __future__ import annotations
 
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
 from typing import Any, TypeVar
 
+from informer.transport.answers import shown_address
 from informer.transport.credential_sources import Source, source_of
 from watch.concurrency import Lock
 from watch.errors import RequestCancelledError
 from watch.request_scope import current_scope, unless_cancelled
 
-__all__ = ["Credentials", "shown_address"]
+__all__ = ["Credentials"]
 
 T = TypeVar("T")
 
@@ -67,6 +68,26 @@ class Credentials:
         hook, source = self._hook_and_source()
         may_block = source is not None and source.may_block(refused=True)
         return self._in_turn(lambda: self._renew(hook, renewals), may_block=may_block)
+
+    def describe_refused(self, headers: Mapping[str, str]) -> str:
+        """Returns which credentials a server has refused, where they come from, and the next step; without a value of theirs.
+
+        Args:
+            headers: the headers of the client, which may hold credentials of the user's own.
+        """
+        configuration = self._configuration
+        _, source = self._hook_and_source()
+        if source is not None:
+            return source.describe()
+        if any((configuration.api_key or {}).get(name) for name in ("authorization", "BearerToken")):
+            return "the token in the configuration's api_key: it may have expired or be for another cluster, so set a new one"
+        if configuration.username:
+            return "the configuration's user name and password: API servers accept a token or client certificate in their place"
+        if any(name.lower() == "authorization" for name in headers):
+            return "the Authorization header that was set on the ApiClient: set a valid one"
+        if configuration.cert_file:
+            return f"the client certificate {configuration.cert_file}: renew it, or use one that the cluster has signed"
+        return "a request without credentials: load a kubeconfig or the in-cluster configuration, or set api_key"
 
     def _hook_and_source(self) -> tuple[Any, Source | None]:
         hook = self._configuration.refresh_api_key_hook
@@ -156,9 +177,3 @@ class Credentials:
         if configuration.username:
             return str(configuration.get_basic_auth_token())
         return None
-
-
-def shown_address(address: Any) -> str:
-    """Returns a server's address for messages, without a user name and password in it."""
-    scheme, mark, rest = str(address).rstrip("/").partition("://")
-    return scheme + mark + rest.rpartition("@")[2]

@@ -157,12 +157,20 @@ class Transport:
         if response.status == 401 and self._renewed(renewals, response):
             response, _ = self._send(path, query, headers, request)
         asked = f"{request.method} {shown_address(self.host + path)}"
+        if response.status == 401:
+            raise self._unauthorized(_refusal(response, asked))
         if not 200 <= response.status < 300:
             raise _refusal(response, asked)
         foreign = foreign_success(response, asked, is_watch="watch" in query)
         if foreign is not None:
             raise _foreign_answer(response, foreign)
         return response
+
+    def _unauthorized(self, error: ApiError) -> ApiError:
+        message = f"the server does not accept {self._credentials.describe_refused(self._headers)}"
+        if error.message:
+            message = f"{error.message} ({message})"
+        return ApiError(error.status, error.reason, message, error.retry_after, details=error.details)
 
     def _renewed(self, renewals: int, refused: Any) -> bool:
         """Whether there are new credentials after a 401. If so, the refusing response is closed: the request is sent again."""

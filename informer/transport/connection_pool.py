@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
-import os
 import ssl
 import urllib.parse
 from typing import Any
@@ -14,7 +13,7 @@ import urllib3
 from informer.transport.connections import POOL_CLASSES, keepalive_options
 from informer.transport.proxy import Proxy, proxy_for
 from informer.transport.settings import ConnectionSettings
-from informer.transport.tls_context import make_proxy_tls_context, make_tls_context
+from informer.transport.tls_context import CertificateFiles, Certificates, make_context
 from watch.concurrency import Lock
 
 __all__ = ["ConnectionPool"]
@@ -35,20 +34,33 @@ class ConnectionPool:
         self._configuration = configuration
         self._lock = Lock()
         self._pool: urllib3.PoolManager | None = None  # guarded by _lock
-        self._made_from: tuple[Any, ...] = ()  # settings and files that _pool was made from; guarded by _lock
+        self._files = CertificateFiles()  # guarded by _lock
+        self._made_from: Any = None  # settings and certificates that _pool was made from; guarded by _lock
 
     def current(self) -> urllib3.PoolManager:
-        """Returns the pool for the next request. Responses from an earlier pool can still be read."""
+        """Returns the pool for the next request. Responses from an earlier pool can still be read.
+
+        Raises:
+            OSError: a certificate file cannot be read, and never could, or its content cannot be used.
+        """
         settings = ConnectionSettings.of(self._configuration)
-        made_from = (settings, *(_file_stamp(path) for _, path in settings.files()))
         with self._lock:
+            certificates = self._files.read(settings)
+            # Paths do not count: the official client writes the same certificate to another file at times.
+            made_from = (settings.without_files(), certificates)
             if self._pool is None or made_from != self._made_from:
                 if self._pool is not None:
                     # Idle connections were opened with the old certificates, which may not be valid any more.
                     _close_idle(self._pool)
-                self._pool = _make_pool(settings)
+                self._pool = _make_pool(settings, certificates)
                 self._made_from = made_from
             return self._pool
+
+    def close_idle(self) -> None:
+        """Closes the connections that no response uses."""
+        with self._lock:
+            if self._pool is not None:
+                _close_idle(self._pool)
 
 
 def _close_idle(manager: urllib3.PoolManager) -> None:
@@ -59,16 +71,7 @@ def _close_idle(manager: urllib3.PoolManager) -> None:
     manager.clear()
 
 
-def _file_stamp(path: str) -> tuple[Any, ...]:
-    """A value that changes when the file does."""
-    try:
-        stat = os.stat(path)
-    except OSError:
-        return (path, None)
-    return (path, stat.st_mtime_ns, stat.st_size, stat.st_ino)
-
-
-def _make_pool(settings: ConnectionSettings) -> urllib3.PoolManager:
+def _make_pool(settings: ConnectionSettings, certificates: Certificates) -> urllib3.PoolManager:
     options: dict[str, Any] = {
         "num_pools": 4,
         "maxsize": 32,
@@ -77,7 +80,7 @@ def _make_pool(settings: ConnectionSettings) -> urllib3.PoolManager:
         "socket_options": [*keepalive_options(), *(settings.socket_options or ())],
     }
     if settings.host.startswith("https"):
-        options |= _tls_options(settings)
+        options |= _tls_options(settings, certificates)
     proxy = proxy_for(settings)
     if proxy is None:
         pool = urllib3.PoolManager(**options)
@@ -85,15 +88,17 @@ def _make_pool(settings: ConnectionSettings) -> urllib3.PoolManager:
         # It uses connection classes of its own, so connecting through a SOCKS proxy cannot be interrupted.
         return _socks_pool(proxy, options)
     else:
-        pool = _proxy_pool(settings, proxy, options)
+        pool = _proxy_pool(settings, certificates, proxy, options)
     pool.pool_classes_by_scheme = POOL_CLASSES
     return pool
 
 
-def _proxy_pool(settings: ConnectionSettings, proxy: Proxy, options: dict[str, Any]) -> urllib3.PoolManager:
+def _proxy_pool(
+    settings: ConnectionSettings, certificates: Certificates, proxy: Proxy, options: dict[str, Any]
+) -> urllib3.PoolManager:
     if proxy.scheme not in ("http", "https"):
         raise ConnectionError(f"{proxy} must begin with http://, https:// or socks5://: {proxy.remedy}")
-    context = _proxy_context(settings, proxy)
+    context = _proxy_context(settings, certificates, proxy)
     with contextlib.suppress(ValueError):
         headers = _proxy_headers(settings, proxy.url)
         return urllib3.ProxyManager(proxy.url, proxy_headers=headers, proxy_ssl_context=context, **options)
@@ -110,16 +115,17 @@ def _socks_pool(proxy: Proxy, options: dict[str, Any]) -> urllib3.PoolManager:
     return SOCKSProxyManager(proxy.url, **options)
 
 
-def _proxy_context(settings: ConnectionSettings, proxy: Proxy) -> Any:
+def _proxy_context(settings: ConnectionSettings, certificates: Certificates, proxy: Proxy) -> Any:
+    """The context for TLS to the proxy itself, which trusts the same authority; None for a proxy without TLS."""
     if settings.proxy_ssl_context is not None or proxy.scheme != "https":
         return settings.proxy_ssl_context
-    return make_proxy_tls_context(settings)
+    return make_context(settings, Certificates(certificates.authority))
 
 
-def _tls_options(settings: ConnectionSettings) -> dict[str, Any]:
+def _tls_options(settings: ConnectionSettings, certificates: Certificates) -> dict[str, Any]:
     options: dict[str, Any] = {
         "cert_reqs": ssl.CERT_REQUIRED if settings.verify_ssl else ssl.CERT_NONE,
-        "ssl_context": make_tls_context(settings),
+        "ssl_context": make_context(settings, certificates),
     }
     if settings.assert_hostname is not None:
         options["assert_hostname"] = settings.assert_hostname

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import urllib.request
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, Self
 
 __all__ = ["ConnectionSettings", "server_address"]
@@ -14,7 +14,8 @@ __all__ = ["ConnectionSettings", "server_address"]
 class ConnectionSettings:
     """A snapshot of a `Configuration`, compared by value: connections are opened anew when it changes.
 
-    The names are the official client's. An attribute that its version does not have gets the default given here.
+    The names are the official client's, except `client_cert_data` and `client_key_data`: a client certificate and its key as
+    PEM, which `load_client` sets and which replace the two files. An attribute that is not there gets the default given here.
     """
 
     host: str
@@ -23,6 +24,8 @@ class ConnectionSettings:
     ca_cert_data: str | bytes | None = None
     cert_file: str | None = None
     key_file: str | None = None
+    client_cert_data: bytes | None = None
+    client_key_data: bytes | None = None
     assert_hostname: Any = None
     tls_server_name: str | None = None
     proxy: str | None = None
@@ -48,13 +51,15 @@ class ConnectionSettings:
                 values["no_proxy"] = None
         return cls(**{**values, "host": server_address(configuration)})
 
+    def without_files(self) -> Self:
+        """Returns the same settings without the paths of certificate files."""
+        return replace(self, ssl_ca_cert=None, cert_file=None, key_file=None)
+
     def files(self) -> list[tuple[str, str]]:
         """The certificate files that are set, each with its name in a kubeconfig."""
-        named = (
-            ("certificate-authority", self.ssl_ca_cert),
-            ("client-certificate", self.cert_file),
-            ("client-key", self.key_file),
-        )
+        named = [("certificate-authority", self.ssl_ca_cert)]
+        if not self.client_cert_data:
+            named += [("client-certificate", self.cert_file), ("client-key", self.key_file)]
         return [(name, path) for name, path in named if path]
 
 

@@ -37,9 +37,8 @@ def explain_tls_error(error: BaseException, settings: ConnectionSettings) -> str
     if not isinstance(error, ssl.SSLError):
         # urllib3 checks host names itself in some cases, and raises its own CertificateError.
         return _wrong_name(str(error)) if type(error).__name__ == "CertificateError" else ""
-    reason = error.reason or " ".join(str(error).split())
-    shown = settings.cert_file
-    what = f"the client certificate {shown}" if shown else "a connection without a client certificate"
+    reason = _reason(error) or " ".join(str(error).split())
+    what = _shown_client_certificate(settings)
     if _is_alert(error):
         return (
             f"the server does not accept {what} (TLS: {reason}): it may have expired, or be signed by another authority"
@@ -50,8 +49,11 @@ def explain_tls_error(error: BaseException, settings: ConnectionSettings) -> str
         return (
             f"the server does not speak TLS there (TLS: {reason}): check the address, or use http:// if that is meant"
         )
-    if reason in ("KEY_VALUES_MISMATCH", "NO_START_LINE", "PEM_LIB", "NO_CERTIFICATE_OR_CRL_FOUND"):
-        names = ", ".join(path for _, path in settings.files())
+    if (
+        reason in ("KEY_VALUES_MISMATCH", "NO_START_LINE", "PEM_LIB", "NO_CERTIFICATE_OR_CRL_FOUND")
+        or "cadata" in reason
+    ):
+        names = ", ".join(path for _, path in settings.files()) or "the kubeconfig's certificates"
         return f"the certificate files cannot be used (TLS: {reason}): check that {names} are PEM and belong together"
     return ""
 
@@ -69,11 +71,23 @@ def _explain_verification(error: ssl.SSLCertVerificationError, settings: Connect
     if code in _UNTRUSTED:
         ca = settings.ssl_ca_cert
         trusted = f"the authority in {ca}" if ca else "any of the authorities that this machine trusts"
+        if settings.ca_cert_data:
+            trusted = "the authority in the kubeconfig's certificate-authority-data"
         return (
             f"the server's certificate is not signed by {trusted} ({message}): set the kubeconfig's "
             "certificate-authority, or the configuration's ssl_ca_cert, to the cluster's"
         )
     return f"the server's certificate was not accepted: {message}"
+
+
+def _shown_client_certificate(settings: ConnectionSettings) -> str:
+    if settings.client_cert_data:
+        return "the client certificate of the kubeconfig's user"
+    return (
+        f"the client certificate {settings.cert_file}"
+        if settings.cert_file
+        else "a connection without a client certificate"
+    )
 
 
 def _wrong_name(message: str) -> str:
@@ -84,7 +98,7 @@ def _wrong_name(message: str) -> str:
 
 
 def _is_alert(error: ssl.SSLError) -> bool:
-    return any(word in (error.reason or str(error)).upper() for word in _REFUSALS)
+    return any(word in (_reason(error) or str(error)).upper() for word in _REFUSALS)
 
 
 def _unreadable_file(settings: ConnectionSettings) -> str:
@@ -92,3 +106,8 @@ def _unreadable_file(settings: ConnectionSettings) -> str:
         if not os.access(path, os.R_OK):
             return f"the {name} {path} is missing, or this process may not read it"
     return ""
+
+
+def _reason(error: ssl.SSLError) -> str:
+    """OpenSSL's name for what went wrong; "" if OpenSSL did not raise the error."""
+    return getattr(error, "reason", None) or ""

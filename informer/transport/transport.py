@@ -14,9 +14,9 @@ import msgspec
 import urllib3
 
 from informer.transport.answers import PROXY_HINT, explain_refusal, foreign_success, shown_address
+from informer.transport.client_loader import load_client, repeat_headers
 from informer.transport.connection_pool import ConnectionPool
 from informer.transport.connections import CONNECT_TIMEOUT
-from informer.transport.credential_sources import load_kubeconfig
 from informer.transport.credentials import Credentials
 from informer.transport.proxy import explain_proxy_error, proxy_for
 from informer.transport.response_body import read_body
@@ -185,13 +185,17 @@ class Transport:
     def _send(
         self, path: str, query: Mapping[str, str], own_headers: Mapping[str, str], request: _Request
     ) -> tuple[Any, int]:
+        if not self.host:
+            raise ConnectionError(
+                "the ApiClient has no host: call load_kube_config(), or pass None as the api_client to connect as kubectl does"
+            )
         headers = {**self._headers, **self._cookie, **own_headers}
         parameters, renewals = self._credentials.put_into(headers)
         url = self.host + path
         if query or parameters:
             url += "?" + urllib.parse.urlencode([*query.items(), *parameters])
         try:
-            return self._request(url, headers, request), renewals
+            return self._request(url, repeat_headers(headers, self._headers), request), renewals
         except (urllib3.exceptions.HTTPError, OSError) as error:
             scope = current_scope()
             if scope is not None and scope.cancelled:
@@ -293,16 +297,16 @@ def transport_for(api_client: Any = None) -> Transport:
     """Returns the transport of an official `ApiClient`. Each client has one, so its informers share connections.
 
     Args:
-        api_client: the client. None stands for a default client, made once: from the service account in a cluster, else
-            from the kubeconfig, as kubectl does.
+        api_client: the client. None stands for a default client, made once by `load_client`, for the cluster that kubectl
+            would use.
 
     Raises:
-        kubernetes.config.ConfigException: `api_client` is None, and there is neither a service account nor a kubeconfig.
+        KubeconfigError: `api_client` is None, and there is neither a kubeconfig nor a service account.
 
-    Threads: any. With None, the first call may run an exec plugin; cancelling the thread's request scope ends the wait.
+    Threads: any. With None, the first call reads files; cancelling the thread's request scope ends the wait.
     """
     if api_client is None:
-        # Loading a kubeconfig may run an exec plugin, which nothing can interrupt.
+        # A kubeconfig may lie on a file system that hangs, which nothing can interrupt.
         api_client = _defaults[0] if _defaults else unless_cancelled(_default_client, "default-client")
     with _transports_lock:
         transport = _transports.get(api_client)
@@ -312,17 +316,9 @@ def transport_for(api_client: Any = None) -> Transport:
 
 
 def _default_client() -> Any:
-    from kubernetes import client, config
-
     with _defaults_lock:
         if not _defaults:
-            configuration = client.Configuration()
-            load: Any = config
-            try:
-                load.load_incluster_config(client_configuration=configuration)
-            except load.ConfigException:
-                load_kubeconfig(configuration)
-            _defaults.append(client.ApiClient(configuration))
+            _defaults.append(load_client())
         return _defaults[0]
 
 

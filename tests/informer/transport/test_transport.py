@@ -422,7 +422,7 @@ def test_threads_get_one_transport(run: Any) -> None:
 
 
 def test_without_a_client_the_kubeconfig_is_read(serve: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
-    """As kubectl does; in a cluster the service account has precedence."""
+    """As kubectl does."""
     import yaml
 
     server = serve(answering((OK, 200, {})))
@@ -437,9 +437,8 @@ def test_without_a_client_the_kubeconfig_is_read(serve: Any, monkeypatch: pytest
             }
         )
     )
-    monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(path))
+    monkeypatch.setenv("KUBECONFIG", str(path))
     monkeypatch.setattr("informer.transport.transport._defaults", [])
-    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
     transport = transport_for()
     assert transport_for() is transport
     assert transport.get_json("/") == OK

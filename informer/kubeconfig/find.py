@@ -33,7 +33,7 @@ def find_access(
 
     Args:
         kubeconfig: the path of a kubeconfig that has to exist; None or "" for those of `KUBECONFIG`, `~/.kube/config` if it is
-            unset or empty, and the service account if there is no kubeconfig that says anything.
+            unset or empty, and the service account if no kubeconfig sets a current context.
         context: the kubeconfig's context; None or "" for its current one.
         environment: the environment; None for this process's.
         service_account: the folder of a pod's service account; None for where the kubelet mounts it.
@@ -83,7 +83,7 @@ def _absolute(path: str) -> str:
 
 
 def _read(path: str) -> KubeconfigText | None:
-    """The file's content; None if there is no such file."""
+    """The file's content; None if the file does not exist."""
     try:
         return KubeconfigText(path, Path(path).read_bytes())
     except (FileNotFoundError, NotADirectoryError):
@@ -117,7 +117,7 @@ def _nothing_found(empty: list[str], missing: list[str], origin: str, context: s
     found = [f"{path}{by} is empty" for path in empty] + [f"{path}{by} does not exist" for path in missing]
     if origin != "KUBECONFIG":
         found.insert(0, "KUBECONFIG is not set")
-    sought = f"there is no context {context!r}" if context else "no cluster is configured"
+    sought = f"context {context!r} does not exist" if context else "no cluster is configured"
     return (
         f"{sought}: {', '.join(found)}, and this process does not run in a pod with a service account "
         f"({SERVICE_ACCOUNT}). Create a kubeconfig, set KUBECONFIG to the path of one, or pass an ApiClient"

@@ -86,7 +86,7 @@ def make_context(settings: ConnectionSettings, certificates: Certificates) -> ss
 
     Args:
         settings: says whether certificates are verified.
-        certificates: what to trust and to show. If there is no authority, the machine's are trusted.
+        certificates: what to trust and to show. Without an authority, the machine's are trusted.
 
     Raises:
         ssl.SSLError: the certificates or the key cannot be used.

@@ -14,6 +14,7 @@ _NOT_YET_VALID = 9
 _EXPIRED = 10
 _UNTRUSTED = frozenset({2, 18, 19, 20, 21})
 _WRONG_NAME = frozenset({62, 64})
+_UNUSABLE = ("KEY_VALUES_MISMATCH", "NO_START_LINE", "PEM_LIB", "NO_CERTIFICATE_OR_CRL_FOUND", "CADATA")
 _REFUSALS = ("ALERT", "CERTIFICATE_REQUIRED")
 
 
@@ -37,7 +38,9 @@ def explain_tls_error(error: BaseException, settings: ConnectionSettings) -> str
     if not isinstance(error, ssl.SSLError):
         # urllib3 checks host names itself in some cases, and raises its own CertificateError.
         return _wrong_name(str(error)) if type(error).__name__ == "CertificateError" else ""
+    # The ssl module gives some errors only a text, with spaces: "[SSL] PEM lib".
     reason = _reason(error) or " ".join(str(error).split())
+    name = reason.upper().replace(" ", "_")
     what = _shown_client_certificate(settings)
     if _is_alert(error):
         return (
@@ -45,14 +48,11 @@ def explain_tls_error(error: BaseException, settings: ConnectionSettings) -> str
         )
     if isinstance(error, ssl.SSLEOFError):
         return f"the server closed the connection during the TLS handshake: it is overloaded, or does not accept {what}"
-    if reason in ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE"):
+    if name in ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE"):
         return (
             f"the server does not speak TLS there (TLS: {reason}): check the address, or use http:// if that is meant"
         )
-    if (
-        reason in ("KEY_VALUES_MISMATCH", "NO_START_LINE", "PEM_LIB", "NO_CERTIFICATE_OR_CRL_FOUND")
-        or "cadata" in reason
-    ):
+    if any(word in name for word in _UNUSABLE):
         names = ", ".join(path for _, path in settings.files()) or "the kubeconfig's certificates"
         return f"the certificate files cannot be used (TLS: {reason}): check that {names} are PEM and belong together"
     return ""

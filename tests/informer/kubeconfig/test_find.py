@@ -108,7 +108,7 @@ def test_a_kubeconfig_that_does_not_exist_is_named(machine: Machine) -> None:
     machine.environment["KUBECONFIG"] = "/nonexistent"
     with pytest.raises(KubeconfigError, match=r"/nonexistent \(named by KUBECONFIG\) does not exist.*set KUBECONFIG"):
         machine.found()
-    with pytest.raises(KubeconfigError, match="there is no context 'c'"):
+    with pytest.raises(KubeconfigError, match="context 'c' does not exist"):
         machine.found(context="c")
     with pytest.raises(KubeconfigError, match="the kubeconfig /nowhere does not exist"):
         machine.found("/nowhere")

@@ -81,13 +81,16 @@ class Credentials:
         described = "" if source is None else source.describe_refused()
         if described:
             return described
-        has_token = any((configuration.api_key or {}).get(name) for name in ("authorization", "BearerToken"))
+        keys = configuration.api_key or {}
+        token = keys.get("authorization") or keys.get("BearerToken") or ""
         certificate = configuration.cert_file or getattr(configuration, "client_cert_data", None)
         # `load_client` leaves there which user of which kubeconfig the credentials are from.
         origin = getattr(configuration, "credentials_origin", "")
         if origin:
-            return fixed_credentials({"token": has_token, "client-certificate": certificate}, origin)
-        if has_token:
+            # A password is sent as a value of the Authorization header, too.
+            kind = "username" if str(token).startswith("Basic ") else "token"
+            return fixed_credentials({kind: token, "client-certificate": certificate}, origin)
+        if token:
             return "the token in the configuration's api_key: it may have expired or be for another cluster, so set a new one"
         if configuration.username:
             return "the configuration's user name and password: API servers take a token or client certificate in their place"

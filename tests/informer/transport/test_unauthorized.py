@@ -150,10 +150,9 @@ def test_a_service_account_is_named(
     token = tmp_path / "token"
     token.write_text(SECRET)
     configuration = client.Configuration()
-    host, port = refusing.url.partition("://")[2].split(":")
-    environment = {"KUBERNETES_SERVICE_HOST": host, "KUBERNETES_SERVICE_PORT": port}
+    server = serve(lambda _, connection: connection.answer(STATUS, 401), tls=authority.server_context("127.0.0.1"))
+    environment = {"KUBERNETES_SERVICE_HOST": "127.0.0.1", "KUBERNETES_SERVICE_PORT": str(server.port)}
     InClusterConfigLoader(str(token), authority.path, environ=environment).load_and_set(configuration)
-    configuration.host = refusing.url
     assert f"the service account's token in {token}" in refusal(client.ApiClient(configuration))
 
 

@@ -140,9 +140,7 @@ def test_an_authorization_header_is_named(refusing: Any) -> None:
     assert "the Authorization header that was set on the ApiClient" in refusal(client)
 
 
-def test_a_service_account_is_named(
-    refusing: Any, authority: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_service_account_is_named(serve: Any, authority: Any, tmp_path: Path) -> None:
     """By the file of its token."""
     from kubernetes import client
     from kubernetes.config.incluster_config import InClusterConfigLoader

@@ -135,6 +135,7 @@ def _configure(configuration: Any, cluster: Cluster) -> None:
 
 def _authenticate(configuration: Any, access: ClusterAccess) -> None:
     user = access.user
+    configuration.credentials_origin = f"user {user.name!r} in {user.file}" if user.name else ""
     if user.certificate:
         configuration.client_cert_data = user.certificate.data or None
         configuration.client_key_data = user.key.data or None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import ipaddress
+import importlib.util
 import ssl
 import urllib.parse
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 import urllib3
 
 from informer.transport.connections import POOL_CLASSES, keepalive_options
+from informer.transport.proxy import Proxy, proxy_for
 from informer.transport.settings import ConnectionSettings
 from informer.transport.tls_context import CertificateFiles, Certificates, make_context
 from watch.concurrency import Lock
@@ -80,23 +81,45 @@ def _make_pool(settings: ConnectionSettings, certificates: Certificates) -> urll
     }
     if settings.host.startswith("https"):
         options |= _tls_options(settings, certificates)
-    proxy = settings.proxy
-    if not proxy or _bypasses_proxy(settings.host, settings.no_proxy):
+    proxy = proxy_for(settings)
+    if proxy is None:
         pool = urllib3.PoolManager(**options)
-    elif proxy.lower().startswith("socks"):
-        from urllib3.contrib.socks import SOCKSProxyManager
-
+    elif proxy.scheme.startswith("socks"):
         # It uses connection classes of its own, so connecting through a SOCKS proxy cannot be interrupted.
-        return SOCKSProxyManager(proxy, **options)
+        return _socks_pool(proxy, options)
     else:
-        pool = urllib3.ProxyManager(
-            proxy,
-            proxy_headers=_proxy_headers(settings, proxy),
-            proxy_ssl_context=settings.proxy_ssl_context or _proxy_context(settings, certificates),
-            **options,
-        )
+        pool = _proxy_pool(settings, certificates, proxy, options)
     pool.pool_classes_by_scheme = POOL_CLASSES
     return pool
+
+
+def _proxy_pool(
+    settings: ConnectionSettings, certificates: Certificates, proxy: Proxy, options: dict[str, Any]
+) -> urllib3.PoolManager:
+    if proxy.scheme not in ("http", "https"):
+        raise ConnectionError(f"{proxy} must begin with http://, https:// or socks5://: {proxy.remedy}")
+    context = _proxy_context(settings, certificates, proxy)
+    with contextlib.suppress(ValueError):
+        headers = _proxy_headers(settings, proxy.url)
+        return urllib3.ProxyManager(proxy.url, proxy_headers=headers, proxy_ssl_context=context, **options)
+    # Raised outside of the handler: the ValueError may quote a password.
+    raise ConnectionError(f"{proxy} has a malformed address: {proxy.remedy}")
+
+
+def _socks_pool(proxy: Proxy, options: dict[str, Any]) -> urllib3.PoolManager:
+    # urllib3 would log a warning of its own.
+    if importlib.util.find_spec("socks") is None:
+        raise ConnectionError(f"{proxy} needs the package PySocks: pip install 'urllib3[socks]'")
+    from urllib3.contrib.socks import SOCKSProxyManager
+
+    return SOCKSProxyManager(proxy.url, **options)
+
+
+def _proxy_context(settings: ConnectionSettings, certificates: Certificates, proxy: Proxy) -> Any:
+    """The context for TLS to the proxy itself, which trusts the same authority; None for a proxy without TLS."""
+    if settings.proxy_ssl_context is not None or proxy.scheme != "https":
+        return settings.proxy_ssl_context
+    return make_context(settings, Certificates(certificates.authority))
 
 
 def _tls_options(settings: ConnectionSettings, certificates: Certificates) -> dict[str, Any]:
@@ -111,36 +134,8 @@ def _tls_options(settings: ConnectionSettings, certificates: Certificates) -> di
     return options
 
 
-def _proxy_context(settings: ConnectionSettings, certificates: Certificates) -> ssl.SSLContext | None:
-    """The context for TLS to the proxy itself, which trusts the same authority; None for a proxy without TLS."""
-    if not str(settings.proxy).lower().startswith("https"):
-        return None
-    return make_context(settings, Certificates(certificates.authority))
-
-
 def _proxy_headers(settings: ConnectionSettings, proxy: str) -> Any:
     user, _, host = urllib.parse.urlsplit(proxy).netloc.rpartition("@")
     if settings.proxy_headers is None and user and host:
         return urllib3.make_headers(proxy_basic_auth=urllib.parse.unquote(user))
     return settings.proxy_headers
-
-
-def _bypasses_proxy(host: str, no_proxy: str | None) -> bool:
-    """Whether a host matches `no_proxy`, a comma-separated list of names, suffixes, addresses, networks and "*"."""
-    parts = urllib.parse.urlsplit(host)
-    name, with_port = (parts.hostname or "").lower(), parts.netloc.rpartition("@")[2].lower()
-    for entry in (no_proxy or "").lower().split(","):
-        suffix = entry.strip()
-        if suffix == "*" or (suffix and _is_in_network(name, suffix)):
-            return True
-        suffix = suffix.lstrip(".")
-        if suffix and any(each == suffix or each.endswith("." + suffix) for each in (name, with_port)):
-            return True
-    return False
-
-
-def _is_in_network(name: str, network: str) -> bool:
-    try:
-        return ipaddress.ip_address(name) in ipaddress.ip_network(network, strict=False)
-    except ValueError:
-        return False

@@ -15,7 +15,15 @@ from informer.errors import KubeconfigError
 from informer.rate_limited_log import rate_limited
 from informer.transport.exec_plugin import ExecCredential, ExecPluginError, run_exec_plugin
 
-__all__ = ["AuthProvider", "ExecPlugin", "Source", "TokenFile", "describe_provider_failure", "put_token"]
+__all__ = [
+    "AuthProvider",
+    "ExecPlugin",
+    "Source",
+    "TokenFile",
+    "describe_provider_failure",
+    "fixed_credentials",
+    "put_token",
+]
 
 _log = logging.getLogger(__name__)
 
@@ -40,6 +48,13 @@ class Source:
     """
 
     is_asked = False
+
+    def describe_refused(self) -> str:
+        """Returns which credentials a server has refused, from where, and the next step, for messages; "" if not known.
+
+        It contains no credential.
+        """
+        return ""
 
     def may_block(self, *, refused: bool) -> bool:
         """Whether `refresh` or the configuration's hook may take long: more than reading a file."""
@@ -71,6 +86,10 @@ class TokenFile(Source):
         self._stamp: Any = None
         self._read_at = float("-inf")
         self._limited = rate_limited(_log)
+
+    def describe_refused(self) -> str:
+        """See `Source.describe_refused`."""
+        return f"the token in the file {self._path}: check that the file is renewed, and is for this cluster"
 
     def refresh(self, configuration: Any, *, refused: bool) -> None:
         """Reads the file if it has changed."""
@@ -124,6 +143,13 @@ class ExecPlugin(Source):
         self._failure: tuple[str, float] | None = None
         self._given: ExecCredential | None = None
 
+    def describe_refused(self) -> str:
+        """See `Source.describe_refused`."""
+        command = self._section.get("command")
+        return (
+            f"the credentials from exec plugin {command!r}: log in again, and check that the plugin is for this cluster"
+        )
+
     def refresh(self, configuration: Any, *, refused: bool) -> None:
         """Runs the plugin if `may_block` says so."""
         if self.may_block(refused=refused):
@@ -172,6 +198,10 @@ class AuthProvider(Source):
         # A copy: the loader stores a renewed token in it.
         self._section = copy.deepcopy(dict(section))
         self._user, self._file = user, file
+
+    def describe_refused(self) -> str:
+        """See `Source.describe_refused`."""
+        return f"the token from the auth-provider of user {self._user!r} in {self._file}: log in again"
 
     def may_block(self, *, refused: bool) -> bool:
         """Always: the loader may ask an identity provider."""
@@ -233,6 +263,24 @@ def describe_provider_failure(section: Any, user: str, file: str, failure: str) 
     return (
         f"{where} ({name}) gave no valid token{raised}: {lacks}. Log in again, or use an exec plugin such as kubelogin"
     )
+
+
+def fixed_credentials(user: Mapping[str, Any], origin: str) -> str:
+    """Describes credentials that stand in a kubeconfig itself, after a server has refused them; see `Source.describe_refused`.
+
+    Args:
+        user: the fields of the user, by their names in a kubeconfig.
+        origin: the user's name and the file.
+    """
+    if user.get("token"):
+        kind = "token"
+    elif user.get("username"):
+        kind = "user name and password"
+    elif user.get("client-certificate") or user.get("client-certificate-data"):
+        kind = "client certificate"
+    else:
+        return f"a request without credentials: {origin} has none, so add some"
+    return f"the {kind} of {origin}: renew it, or choose the context of this cluster"
 
 
 def put_token(configuration: Any, value: str) -> None:

@@ -20,6 +20,7 @@ from informer.transport.credential_sources import (
     Source,
     TokenFile,
     describe_provider_failure,
+    fixed_credentials,
 )
 from informer.transport.exec_plugin import ExecCredential
 
@@ -49,6 +50,14 @@ class LoaderSource(Source):
             # The loader itself renews only at the expiry that it knows.
             self.loader._load_authentication()  # noqa: SLF001
 
+    def describe_refused(self) -> str:
+        """See `Source.describe_refused`."""
+        return f"the token from the auth-provider of {self._origin()}: log in again"
+
+    def _origin(self) -> str:
+        file = getattr(getattr(self.loader, "_user", None), "path", None) or "the loaded kubeconfig"
+        return f"user {self._user_name()!r} in {file}"
+
     def describe(self, failure: str) -> str:
         """Says that the loader failed: names the file and the user, and no value.
 
@@ -69,6 +78,10 @@ class LoaderSource(Source):
 
 class _Static(LoaderSource):
     """Credentials that stand in the kubeconfig itself."""
+
+    def describe_refused(self) -> str:
+        user = getattr(getattr(self.loader, "_user", None), "value", None)
+        return fixed_credentials(user if isinstance(user, Mapping) else {}, self._origin())
 
     def may_block(self, *, refused: bool) -> bool:
         """Nothing can block."""
@@ -91,6 +104,9 @@ class _LoaderTokenFile(TokenFile):
 
 class _InClusterToken(_LoaderTokenFile):
     """The token of the service account that a pod runs as."""
+
+    def describe_refused(self) -> str:
+        return f"the service account's token in {self._path}: check that the service account and its pod still exist"
 
     def _hold(self, configuration: Any, token: str) -> None:
         self.loader.token = f"bearer {token}"

@@ -1,4 +1,11 @@
-"""TLS contexts made from the contents of certificates and keys, so that files may disappear once they were read."""
+"""TLS contexts made from the contents of certificates and keys, so that files may disappear once they were read.
+
+The contexts accept the certificates that kubectl accepts. Python 3.13 refuses certificates that lack key identifiers or key
+usage (`VERIFY_X509_STRICT`). EKS, GKE and microk8s make such certificates, and Go accepts them. Chain, validity and host name
+are verified as ever.
+
+Source: Go crypto/x509 Certificate.Verify.
+"""
 
 from __future__ import annotations
 
@@ -85,6 +92,8 @@ def make_context(settings: ConnectionSettings, certificates: Certificates) -> ss
         ssl.SSLError: the certificates or the key cannot be used.
     """
     context = create_urllib3_context(cert_reqs=ssl.CERT_REQUIRED if settings.verify_ssl else ssl.CERT_NONE)
+    # An authority may be an intermediate one: Go ends a chain at any certificate that is trusted, as Python does from 3.13 on.
+    context.verify_flags = (context.verify_flags & ~ssl.VERIFY_X509_STRICT) | ssl.VERIFY_X509_PARTIAL_CHAIN
     if certificates.authority:
         # Comments in a bundle may be in any encoding; the certificates are ASCII.
         context.load_verify_locations(cadata=certificates.authority.decode("ascii", "ignore"))

@@ -30,7 +30,7 @@ def explain_tls_error(error: BaseException, settings: ConnectionSettings) -> str
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"certificate verify failed: {_explain_verification(error, settings)}"
     # Not for other errors: a file that is missing now may have been read before, and is used then.
-    if isinstance(error, FileNotFoundError | PermissionError):
+    if isinstance(error, FileNotFoundError | PermissionError | IsADirectoryError):
         unreadable = _unreadable_file(settings)
         if unreadable:
             return unreadable
@@ -101,7 +101,7 @@ def _is_alert(error: ssl.SSLError) -> bool:
 
 
 def _reason(error: ssl.SSLError) -> str:
-    # An error that OpenSSL did not make has no reason.
+    """OpenSSL's name for what went wrong, or the error's text if OpenSSL did not raise it."""
     return getattr(error, "reason", None) or " ".join(str(error).split())
 
 

@@ -111,7 +111,7 @@ def test_redirects_are_not_followed(serve: Any) -> None:
 # Responses
 
 
-@pytest.mark.parametrize("status", [400, 401, 403, 404, 410, 422, 429, 500, 503, 504])
+@pytest.mark.parametrize("status", [400, 403, 404, 410, 422, 429, 500, 503, 504])
 def test_a_status_becomes_an_api_error(serve: Any, status: int) -> None:
     """The error has the reason, message and details of the Status."""
     body = {"kind": "Status", "code": status, "reason": "Why", "message": "because", "details": {"kind": "pods"}}

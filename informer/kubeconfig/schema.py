@@ -146,12 +146,16 @@ def _load_yaml(text: str | bytes) -> Any:
         for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
     for tag in ("value", "merge"):
-        Loader.add_constructor(f"tag:yaml.org,2002:{tag}", lambda loader, node: loader.construct_scalar(node))
+        Loader.add_constructor(f"tag:yaml.org,2002:{tag}", _text)
     if isinstance(text, bytes):
         text = text.decode("utf-8-sig")
     # kubectl reads the first document only.
     found = next(iter(yaml.load_all(text, Loader)), None)
     return {} if found is None else found
+
+
+def _text(_: Any, node: Any) -> str:
+    return str(node.value)
 
 
 # The patterns of YAML 1.1, as PyYAML has them.

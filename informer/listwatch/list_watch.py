@@ -138,6 +138,8 @@ class ListWatch(Source[T]):
     ) -> ResourceListWatch[Any]:
         """Lists and watches a resource by its name, over HTTP.
 
+        An informer of a resource that can be listed only, such as "pods.metrics.k8s.io", lists it every 30 to 60 seconds.
+
         Args:
             api_client: the official client's `ApiClient`; None connects as kubectl does (see `load_client`).
             resource: "pods", "deployments.apps", "v1/pods" or "apps/v1/Deployment"; custom resources work the same way.

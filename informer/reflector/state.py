@@ -140,7 +140,7 @@ _PAUSE_FROM = 3  # unproductive watches in a row
 # Rule 6. A watch list that lasted this many seconds without its end bookmark will not do better the next time.
 _MAX_UNFINISHED = 3
 _LONG_WATCH_LIST = 60.0
-# Rule 11; seconds, to which the backoff's jitter is added.
+# Rule 12; seconds, to which the backoff's jitter is added.
 _RELIST_PAUSE = 30.0
 # The server does not support watch lists, or not for this resource.
 _REFUSALS = frozenset({400, 405, 406, 415, 422, 501})
@@ -317,7 +317,7 @@ class ReflectorState:
             self.last_resource_version = resource_version
 
     def watch_call_failed(self, error: Exception) -> Next:
-        """Reports a call that failed to open a watch. A 410 there fails the round; a 405 is not a failure (rule 11)."""
+        """Reports a call that failed to open a watch. A 410 there fails the round; a 405 is not a failure (rule 12)."""
         if isinstance(error, ApiError):
             if error.is_too_many_requests:
                 return Next(Step.WATCH, wait=True, at_least=error.retry_after or 0.0)

@@ -1,8 +1,9 @@
 """Refuses another module named `watch`, such as a script of the user's, with an error that names its file.
 
 A file `watch.py` beside a program hides this distribution's package `watch`, because Python searches the program's folder
-first. Without this check, the import fails with "'watch' is not a package". The check runs when a public name or sub-package is
-first used, not when `informer` is imported: pytest imports it in every test run, also in projects that have their own `watch.py`.
+first. Without this check, the import fails with "'watch' is not a package". The check runs when a public name or sub-package
+is first used. It does not run when `informer` is imported: pytest imports it in every test run, also in a project that has its
+own `watch.py`.
 """
 
 from __future__ import annotations

@@ -16,8 +16,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from informer.testing import EmbeddedAPIServer
+from tests.embedded.fuzz.faults import ANSWERS, AT_ONCE, IN_STREAMS
 from tests.embedded.fuzz.follower import INDEXERS, SILENCE, Follower
-from tests.embedded.fuzz.model import NAMES, NAMESPACES, Model
+from tests.embedded.fuzz.history import Copy
+from tests.embedded.fuzz.model import NAMES, NAMESPACES, VERSIONS, Model
 from tests.embedded.fuzz.recorder import DEADLINE, Progress
 
 _MOST_FOLLOWERS = 3
@@ -31,6 +33,7 @@ colors, numbers = st.sampled_from(["red", "blue"]), st.integers(0, 25)
 paddings = st.sampled_from([0, 0, 0, 0, 1000, 70_000])
 backlogs = st.sampled_from(["all", "coalesce"])
 writes = st.tuples(st.sampled_from(["put", "put", "delete", "recreate"]), namespaces, names, colors, numbers, paddings)
+own_writes = st.tuples(namespaces, names, numbers)
 few, many = st.lists(writes, max_size=3), st.lists(writes, min_size=5, max_size=30)
 handlers = st.fixed_dictionaries(
     {
@@ -48,56 +51,12 @@ informers = st.fixed_dictionaries(
         "namespaces": st.sampled_from([None, None, ("one",), ("default", "two")]),
         "red": st.booleans(),
         "plain": st.booleans(),
+        "transformed": st.booleans(),
         "page_size": st.sampled_from([2, 500]),
         "resync_period": st.sampled_from([0, 1.0]),
     }
 )
 
-_ODD_STATUS = {"kind": "Status", "code": "none", "details": []}
-
-# Each can be requested for a list, a watch or a watch list.
-ANSWERS: dict[str, Callable[[Any, str], object]] = {
-    "403": lambda faults, on: faults.answer(403, on=on),
-    "404": lambda faults, on: faults.answer(404, on=on),
-    "429": lambda faults, on: faults.too_many_requests(0, on=on),
-    "500": lambda faults, on: faults.internal_error(on=on, times=2),
-    "503": lambda faults, on: faults.service_unavailable(on=on),
-    "504 by a proxy": lambda faults, on: faults.answer(504, body="<html>", on=on),
-    "no list, no event": lambda faults, on: faults.answer(200, body="<html>welcome</html>", on=on),
-    "410": lambda faults, on: faults.expired(on=on),
-    "too large": lambda faults, on: faults.too_large_resource_version(on=on),
-    "no answer": lambda faults, on: faults.hang(on=on),
-    "hangs in the head": lambda faults, on: faults.hang(after_bytes=0, on=on),
-    "hangs in the body": lambda faults, on: faults.hang(after_bytes=300, on=on),
-    "dropped": lambda faults, on: faults.drop(on=on, times=2),
-    "cut at once": lambda faults, on: faults.cut_after(0, on=on),
-    "cut in an object": lambda faults, on: faults.cut_after(333, on=on),
-    "cut in a later one": lambda faults, on: faults.cut_after(2000, on=on),
-    "slow": lambda faults, on: faults.slow(100_000, on=on),
-}
-# These happen in a watch, or in the initial events of a watch list.
-IN_STREAMS: dict[str, Callable[[Any, str], object]] = {
-    "short": lambda faults, on: faults.short_watches(on=on, times=3),
-    "frozen": lambda faults, on: faults.freeze(on=on),
-    "half a line": lambda faults, on: faults.half_line(on=on),
-    "garbage": lambda faults, on: faults.garbage_line(on=on),
-    "blank": lambda faults, on: faults.blank_line(on=on),
-    "unknown event": lambda faults, on: faults.unknown_event(on=on),
-    "error 410": lambda faults, on: faults.error_event(410, on=on),
-    "error 429": lambda faults, on: faults.error_event(429, retry_after=0, on=on),
-    "error 500": lambda faults, on: faults.error_event(500, on=on),
-    "odd error": lambda faults, on: faults.error_event(_ODD_STATUS, on=on),
-    "no end bookmark": lambda faults, on: faults.no_end_bookmark(),
-}
-AT_ONCE: dict[str, Callable[[EmbeddedAPIServer], object]] = {
-    "cut": lambda server: server.faults.cut_connections(),
-    "reset": lambda server: server.faults.cut_connections(reset=True),
-    "end watches": lambda server: server.faults.end_watches(),
-    "refuse": lambda server: server.faults.refuse_connections(0.02),
-    "restart": lambda server: server.restart(),
-    "compact": lambda server: server.compact(),
-    "compact and cut": lambda server: (server.compact(), server.faults.cut_connections()),
-}
 slow = st.sampled_from([None, None, "stuck", "free"])
 # Makes a fault that waits for the next request happen at once.
 then = st.sampled_from([None, "cut", "end watches", "compact and cut"])
@@ -120,12 +79,15 @@ class InformerMachine(RuleBasedStateMachine):
 
     queue: Any = "in_order"
     watch_list: bool = False
+    # Whether the objects are of a custom resource, whose served version changes.
+    versions: bool = False
+    # Seconds. With frequent bookmarks a namespace without events soon reports that it has nothing new.
+    bookmark_interval: float = 0.03
 
     def __init__(self) -> None:
         super().__init__()
-        # With frequent bookmarks a namespace without events soon reports that it has nothing new.
-        self.server = EmbeddedAPIServer(bookmark_interval=0.03).start()
-        self.model = Model(self.server)
+        self.server = EmbeddedAPIServer(bookmark_interval=self.bookmark_interval).start()
+        self.model = Model(self.server, versions=self.versions)
         self.progress = Progress()
         self.gate = Event()
         self.gate.set()
@@ -222,6 +184,56 @@ class InformerMachine(RuleBasedStateMachine):
         self.server.faults.accept_connections()
         self._let_happen(pause)
 
+    @precondition(lambda self: self.versions)
+    @rule(version=st.sampled_from(VERSIONS), some=few, what=st.sampled_from(["cut", "end watches", "compact and cut"]))
+    @step
+    def serve(self, version: str, some: list[Any], what: str) -> None:
+        """The server serves the objects in another version, and no more in the one before."""
+        self.model.serve(version)
+        # A watch that was opened before goes on in the old version until it ends.
+        self._happen(some, what, 0)
+        self._settle()
+
+    @precondition(lambda self: self.followers)
+    @rule(lost=st.lists(writes, min_size=3, max_size=12), after=few)
+    @step
+    def go_back(self, lost: list[Any], after: list[Any]) -> None:
+        """The server's history goes back, as of an etcd that is restored from a copy: versions are given out twice."""
+        self._settle()
+        copy, kept = Copy(self.server), dict(self.model.objects)
+        for write in lost:
+            self._write(write)
+        self._settle()
+        lost_version = int(self.server.resource_version)
+        refused = [follower.failures for follower in self.followers]
+        self.server.faults.refuse_connections()
+        self.server.faults.cut_connections()
+        for follower in self.followers:
+            follower.history_goes_back()
+        copy.restore(self.server)
+        self.model.objects = kept
+        for write in after:
+            # A server that is ahead again cannot be told from one that has never been back.
+            if int(self.server.resource_version) + 2 < lost_version:
+                self._write(write)
+        assert self.progress.wait_until(lambda: self._have_failed(refused), DEADLINE)
+        self.server.faults.accept_connections()
+        self._settle()
+        self.model.forget_history()
+        for follower in self.followers:
+            follower.history_goes_on()
+
+    def _have_failed(self, before: list[int]) -> bool:
+        return all(follower.failures > count for follower, count in zip(self.followers, before, strict=True))
+
+    @precondition(lambda self: self.followers)
+    @rule(which=st.integers(0, 99), write=own_writes)
+    @step
+    def read_own_write(self, which: int, write: Any) -> None:
+        """An informer shows a write as soon as its event is there, also if its other namespaces are quiet."""
+        self._settle()
+        self._follower(which).read_own_write(*write)
+
     # Informers
 
     @initialize(options=informers, some=st.lists(handlers, min_size=1, max_size=2), there=st.lists(writes, max_size=8))
@@ -245,6 +257,7 @@ class InformerMachine(RuleBasedStateMachine):
             f"follower-{self.made}.",
             progress=self.progress,
             gate=self.gate,
+            hears_bookmarks=self.bookmark_interval < 1,
             queue=self.queue,
             watch_list=self.watch_list,
             **options,
@@ -399,10 +412,17 @@ class InformerMachine(RuleBasedStateMachine):
         self.server.requests.wait_until_ended(left=count, timeout=DEADLINE)
 
 
+def _machine(queue: str, *, watch_list: bool, **more: Any) -> type[InformerMachine]:
+    return type("InformerMachine", (InformerMachine,), {"queue": queue, "watch_list": watch_list, **more})
+
+
 MACHINES: dict[str, type[InformerMachine]] = {
-    f"{queue}, {'watch list' if watch_list else 'list'}": type(
-        "InformerMachine", (InformerMachine,), {"queue": queue, "watch_list": watch_list}
-    )
-    for queue in ("in_order", "delta")
-    for watch_list in (False, True)
+    "in_order, list": _machine("in_order", watch_list=False),
+    "in_order, watch list": _machine("in_order", watch_list=True),
+    "delta, list": _machine("delta", watch_list=False),
+    "delta, watch list": _machine("delta", watch_list=True),
+    "in_order, list, versions": _machine("in_order", watch_list=False, versions=True),
+    "delta, watch list, versions": _machine("delta", watch_list=True, versions=True),
+    # As on a real server, where a quiet namespace says nothing for a minute.
+    "in_order, watch list, rare bookmarks": _machine("in_order", watch_list=True, bookmark_interval=60.0),
 }

@@ -104,7 +104,6 @@ class Follower:
         self._progress = progress
         self._listeners = 0
         self._reached = 0
-        self.failures = 0  # requests or watches that have failed so far
         self._known_from: int | None = None  # length of the server's request log when it had synced everywhere
         self._stopped = False
         self._goes_back = False
@@ -125,17 +124,12 @@ class Follower:
             clock=FastClock(),
             resync_period=resync_period,
             transform=_transform if transformed else None,
-            watch_error_handler=self._note_failure,
             **options,
         )
         self.informer.on_progress(self._progress.notify)
         self.handlers: list[tuple[Any, Recorder]] = []
         self.streams: list[tuple[Any, Recorder, Worker]] = []
         self._removed: list[Recorder] = []
-
-    def _note_failure(self, _informer: Any, _error: Exception) -> None:
-        self.failures += 1
-        self._progress.notify()
 
     def wants(self, obj: Any) -> bool:
         """Returns whether it follows an object."""
@@ -230,6 +224,14 @@ class Follower:
             self._known_from = len(requests)
 
     # The history of the server goes back
+
+    def versions(self) -> list[int]:
+        """The version that each of its reflectors has reached."""
+        return [int(each.last_sync_resource_version) for each in self.informer.controller.reflectors]
+
+    def has_been_refused(self) -> bool:
+        """Whether each of its connections was refused lately."""
+        return all(isinstance(each.sync_error(), ConnectionError) for each in self.informer.controller.reflectors)
 
     def history_goes_back(self) -> None:
         """Accepts older states after newer ones, until `history_goes_on`."""

@@ -389,19 +389,3 @@ class InformerMachine(RuleBasedStateMachine):
     def _wait_for_watches(self, count: int) -> None:
         """Fails if a connection stays open that no informer reads from."""
         self.server.requests.wait_until_ended(left=count, timeout=DEADLINE)
-
-
-def _machine(queue: str, *, watch_list: bool, **more: Any) -> type[InformerMachine]:
-    return type("InformerMachine", (InformerMachine,), {"queue": queue, "watch_list": watch_list, **more})
-
-
-MACHINES: dict[str, type[InformerMachine]] = {
-    "in_order, list": _machine("in_order", watch_list=False),
-    "in_order, watch list": _machine("in_order", watch_list=True),
-    "delta, list": _machine("delta", watch_list=False),
-    "delta, watch list": _machine("delta", watch_list=True),
-    "in_order, list, versions": _machine("in_order", watch_list=False, versions=True),
-    "delta, watch list, versions": _machine("delta", watch_list=True, versions=True),
-    # As on a real server, where a quiet namespace says nothing for a minute.
-    "in_order, watch list, rare bookmarks": _machine("in_order", watch_list=True, bookmark_interval=60.0),
-}

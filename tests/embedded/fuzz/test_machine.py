@@ -32,12 +32,28 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from tests.embedded.fuzz.machine import MACHINES, InformerMachine
+from tests.embedded.fuzz.machine import InformerMachine
 from watch.stream_watcher import StreamWatcher
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "8"))
 PHASES = [Phase.reuse, Phase.generate, *([Phase.shrink] if os.environ.get("FUZZ_SHRINK") else [])]
 STEPS = int(os.environ.get("FUZZ_STEPS", "25"))
+
+
+def _machine(queue: str, *, watch_list: bool, **more: Any) -> type[InformerMachine]:
+    return type("InformerMachine", (InformerMachine,), {"queue": queue, "watch_list": watch_list, **more})
+
+
+MACHINES: dict[str, type[InformerMachine]] = {
+    "in_order, list": _machine("in_order", watch_list=False),
+    "in_order, watch list": _machine("in_order", watch_list=True),
+    "delta, list": _machine("delta", watch_list=False),
+    "delta, watch list": _machine("delta", watch_list=True),
+    "in_order, list, versions": _machine("in_order", watch_list=False, versions=True),
+    "delta, watch list, versions": _machine("delta", watch_list=True, versions=True),
+    # As on a real server, where a quiet namespace says nothing for a minute.
+    "in_order, watch list, rare bookmarks": _machine("in_order", watch_list=True, bookmark_interval=60.0),
+}
 
 
 @pytest.fixture

@@ -54,6 +54,7 @@ def relisted(
     for key, obj, values in _latest(keys, replaced.items, all_values):
         old = old_items.get(key)
         if old is None:
+            # The fields of a Change: type, object, old, is_in_initial_list, final_state_unknown, is_sync, key.
             changes.append(Change(ADDED, obj, None, is_in_initial_list, False, False, key))
             put(key, obj, values)
         elif is_same_state(old, obj):
@@ -66,9 +67,7 @@ def relisted(
             changes.append(Change(UPDATED, obj, old, False, False, is_sync, key))
             put(key, obj, values)
     deletes: list[Change[Any]] = []
-    for key, old in old_items.items():
-        if key in items:
-            continue
+    for key, old in [(key, old) for key, old in old_items.items() if key not in items]:
         if replaced.namespace is None or namespace_of(old) == replaced.namespace:
             deletes.append(Change(DELETED, old, None, False, True, False, key))
         else:
@@ -85,7 +84,7 @@ def _latest(keys: Sequence[str], items: Sequence[Any], all_values: Sequence[Any]
 
 
 def resynced(stored: Iterable[tuple[str, Any]]) -> list[Change[Any]]:
-    """Returns an update without news (`is_sync`) for each (key, stored object)."""
+    """Returns an update (`is_sync`) with the same object as old and new for each (key, stored object)."""
     return [Change(UPDATED, obj, obj, False, False, True, key) for key, obj in stored]
 
 

@@ -268,8 +268,13 @@ class ResourceListWatch(ListWatch[T]):
         return type(self)(self._request, replace(self._reading, stored=True, listed=listed))
 
     def for_namespace(self, namespace: str) -> Self:
-        """Returns the same list-watch for one namespace only."""
-        return type(self)(replace(self._request, namespaces=(namespace,)), self._reading)
+        """Returns the same list-watch for one namespace only.
+
+        It has a target of its own. With a shared one, a namespace that lists the resource in another version would move the
+        watches of the others there, and their objects would keep the old form.
+        """
+        request = replace(self._request, target=self._request.target.copy(), namespaces=(namespace,))
+        return type(self)(request, self._reading)
 
     def tweaked(self, tweak: Callable[[ListOptions], ListOptions | None]) -> Self:
         """Returns the same list-watch with a function that may change the options of each request."""

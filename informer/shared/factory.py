@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import logging
 import threading
@@ -214,11 +215,7 @@ class SharedInformerFactory:
         Returns:
             Whether every thread has ended.
         """
-        with self._lock:
-            self._shut_down = True
-            informers = list(self._informers.values())
-        for informer in informers:
-            informer.begin_stop()
+        informers = self._begin_stop()
         deadline = None if timeout is None else time.monotonic() + timeout
         ended = [informer.stop(_left(deadline)) for informer in informers]
         return all(ended)
@@ -231,6 +228,24 @@ class SharedInformerFactory:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.shutdown()
+
+    async def __aenter__(self) -> Self:
+        self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await asyncio.gather(*(informer.aio.stop() for informer in self._begin_stop()))
+
+    def _begin_stop(self) -> list[SharedInformer[Any]]:
+        """Stops every informer without waiting; returns them."""
+        with self._lock:
+            self._shut_down = True
+            informers = list(self._informers.values())
+        for informer in informers:
+            informer.begin_stop()
+        return informers
 
     def _check_open(self) -> None:
         if self._shut_down:

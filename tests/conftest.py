@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import settings
 
-from tests.authority import Authority
+from tests.support.authority import Authority
 from tests.support.waiting import Task
 
 if TYPE_CHECKING:

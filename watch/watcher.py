@@ -90,7 +90,7 @@ class BatchWatcher(Watcher[T], Protocol[T]):
 class StopsOnExit:
     """A context manager that calls the object's own `stop` when its `with` block is left."""
 
-    def stop(self) -> None:
+    def stop(self) -> object:
         """Stops the object. To be overridden."""
         raise NotImplementedError
 

@@ -66,9 +66,7 @@ def relisted(
             changes.append(Change(UPDATED, obj, old, False, False, is_sync, key))
             put(key, obj, values)
     deletes: list[Change[Any]] = []
-    for key, old in old_items.items():
-        if key in items:
-            continue
+    for key, old in [(key, old) for key, old in old_items.items() if key not in items]:
         if replaced.namespace is None or namespace_of(old) == replaced.namespace:
             deletes.append(Change(DELETED, old, None, False, True, False, key))
         else:

@@ -242,11 +242,3 @@ def _resources_of(answer: Any, group: str, version: str) -> Iterable[Resource]:
 def built_in_resources() -> tuple[Resource, ...]:
     """Returns the resources that are known without asking a server."""
     return tuple(_KNOWN)
-
-
-def find_built_in(version: str, kind: str) -> Resource | None:
-    """Returns the first built-in resource of a version and kind, in any group; None if there is none."""
-    for resource in _KNOWN:
-        if resource.version == version and resource.kind == kind:
-            return resource
-    return None

@@ -12,8 +12,7 @@ import selectors
 import socket
 import socketserver
 from collections.abc import Iterable, Mapping
-from types import TracebackType
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 from weakref import WeakSet
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
@@ -22,6 +21,7 @@ from informer.metrics.client import CollectorRegistry
 from informer.metrics.health import Check
 from informer.shared.shared_informer import SharedInformer
 from watch.concurrency import Lock, Worker, in_forked_child, join_all
+from watch.watcher import StopsOnExit
 
 __all__ = ["MetricsServer", "serve"]
 
@@ -77,7 +77,7 @@ def serve(
     return MetricsServer(app, host, port)
 
 
-class MetricsServer:
+class MetricsServer(StopsOnExit):
     """A running HTTP server that `serve` has started. As a context manager it stops at the end of the block.
 
     Threads: all methods are safe on any thread.
@@ -114,14 +114,6 @@ class MetricsServer:
         """Closes the sockets in a forked child, where no thread serves them: the port belongs to the parent."""
         for each in (self._server.socket, self._stop_sender, self._stop_receiver):
             each.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
     def _listen(self) -> None:
         with selectors.DefaultSelector() as selector:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random as stdlib_random
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from typing_extensions import TypedDict
 
@@ -14,9 +14,6 @@ from informer.objects.keys import meta_namespace_key
 from informer.reflector.backoff import Backoff
 from watch.clock import SYSTEM_CLOCK, Clock
 from watch.framing import DEFAULT_MAX_LINE_BYTES
-
-if TYPE_CHECKING:
-    from informer.reflector.reflector import Reflector
 
 __all__ = ["ReflectorConfig", "ReflectorOptions", "TuningOptions", "config_from"]
 
@@ -44,7 +41,7 @@ class ReflectorOptions(TuningOptions, total=False):
 
     resync_period: float
     should_resync: Callable[[], bool] | None
-    watch_error_handler: Callable[[Reflector, Exception], object] | None
+    watch_error_handler: Callable[[Any, Exception], object] | None
     on_undecodable: Callable[[Undecodable], object] | None
     key_func: Callable[[Any], str]
     expected_type: type | tuple[str, str] | None
@@ -88,7 +85,7 @@ class ReflectorConfig:
     random: stdlib_random.Random | None = None
     resync_period: float = 0
     should_resync: Callable[[], bool] | None = None
-    watch_error_handler: Callable[[Reflector, Exception], object] | None = None
+    watch_error_handler: Callable[[Any, Exception], object] | None = None
     on_undecodable: Callable[[Undecodable], object] | None = None
     key_func: Callable[[Any], str] = meta_namespace_key
     expected_type: type | tuple[str, str] | None = None

@@ -16,11 +16,11 @@ from informer.queues.delta import DeltaType
 from informer.rate_limited_log import rate_limited
 from informer.shared.shared_informer import SharedInformer
 from watch.channel import Channel
-from watch.concurrency import Lock, Signal, Worker
-from watch.errors import ChannelClosedError, WatchClosedError, WatchTimeoutError
+from watch.concurrency import Lock, Signal
+from watch.errors import WatchClosedError, WatchTimeoutError
 from watch.event import Event, EventType
 from watch.until import until
-from watch.watcher import WatcherBase
+from watch.watcher import ChannelPump, WatcherBase
 
 __all__ = ["InformerWatcher", "informer_watcher", "until_with_sync"]
 
@@ -58,11 +58,10 @@ class InformerWatcher(WatcherBase[T]):
         self.informer: SharedInformer[T] = SharedInformer(list_watch)
         self.done = Signal()
         self._subscription = self.informer.subscribe()
-        self._channel: Channel[Event[T]] = Channel(0)
         self._limited = rate_limited(_log)
         self._lock = Lock()
-        self._pump: Worker | None = None  # guarded by _lock
-        self._running = 1  # the informer, and the pump if there is one; guarded by _lock
+        self._pump: ChannelPump[T] = ChannelPump(self.next_batch, "informer-watcher", on_end=self._one_ended)
+        self._running = 1  # the informer, and the pump's thread if there is one; guarded by _lock
         self.informer.on_end(self._one_ended)
         self.informer.start()
 
@@ -85,26 +84,14 @@ class InformerWatcher(WatcherBase[T]):
     def result_chan(self) -> Channel[Event[T]]:
         """Returns the channel of events (see `watch.Watcher.result_chan`). The first call starts a thread that fills it."""
         with self._lock:
-            if self._pump is None and not self._channel.closed:
+            if not self._pump.started and not self._pump.channel.closed:
                 self._running += 1
-                self._pump = Worker(self._run_pump, "informer-watcher").start()
-        return self._channel
+            return self._pump.start()
 
     def stop(self) -> None:
         """Ends the watch without waiting; `done` is set once everything has ended. Idempotent."""
-        self._channel.close()
+        self._pump.channel.close()
         self.informer.begin_stop()
-
-    def _run_pump(self) -> None:
-        try:
-            while True:
-                for event in self.next_batch():
-                    self._channel.put(event)
-        except (WatchClosedError, ChannelClosedError):
-            pass
-        finally:
-            self._channel.close()
-            self._one_ended()
 
     def _one_ended(self) -> None:
         with self._lock:

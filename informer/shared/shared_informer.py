@@ -6,7 +6,6 @@ import random as stdlib_random
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from types import TracebackType
 from typing import Any, Generic, Literal, Self
 
 from typing_extensions import TypeVar
@@ -36,6 +35,7 @@ from informer.shared.status import Status
 from informer.shared.waiting import Waiters
 from watch.clock import SYSTEM_CLOCK, Clock
 from watch.framing import DEFAULT_MAX_LINE_BYTES
+from watch.watcher import StopsOnExit
 
 __all__ = ["SharedInformer"]
 
@@ -44,7 +44,7 @@ T = TypeVar("T", default=Any)
 
 # Longer than other modules: nearly all of it is public signatures and docstrings that pass on to a part. In two classes, a
 # reader would have to know in which half a method is.
-class SharedInformer(Generic[T]):
+class SharedInformer(StopsOnExit, Generic[T]):
     """A local cache of one resource that follows the server, with callbacks on every change.
 
     The informer lists the resource, watches it, and relists when the watch cannot be resumed. Any number of handlers and
@@ -375,11 +375,6 @@ class SharedInformer(Generic[T]):
     def __enter__(self) -> Self:
         self.start()
         return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
     def on_end(self, callback: Callable[[], object]) -> Callable[[], None]:
         """Has `callback` called once, when the informer has stopped and its last thread ends; it must not block.

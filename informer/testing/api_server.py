@@ -7,7 +7,6 @@ import shutil
 import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from informer.testing.clients import make_api_client, write_kubeconfig
@@ -22,6 +21,7 @@ from informer.testing.server.versions import ServerVersion
 from informer.testing.storage.registry import Registry
 from informer.testing.storage.storage import Storage
 from watch.concurrency import Lock
+from watch.watcher import StopsOnExit
 
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["EmbeddedAPIServer"]
 
 
-class EmbeddedAPIServer(ObjectCalls):
+class EmbeddedAPIServer(StopsOnExit, ObjectCalls):
     """A Kubernetes API server in the test's own process, which starts in about a millisecond.
 
     Clients talk to it over real HTTP, through `api_client()`, `kubeconfig(path)` or `url`. The test itself can also
@@ -159,11 +159,6 @@ class EmbeddedAPIServer(ObjectCalls):
 
     def __enter__(self) -> Self:
         return self.start()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
     # Clients
 

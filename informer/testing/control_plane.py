@@ -13,7 +13,6 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 import urllib3
@@ -30,6 +29,7 @@ from informer.testing.processes.kube_programs import (
 )
 from informer.testing.processes.ports import free_ports
 from watch.concurrency import OwnerProcess, RLock
+from watch.watcher import StopsOnExit
 
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient
@@ -43,7 +43,7 @@ _PORT_TAKEN = "address already in use"
 _COMPACTED = "required revision has been compacted"
 
 
-class ControlPlane:
+class ControlPlane(StopsOnExit):
     """A real etcd and kube-apiserver for tests, as child processes on the loopback address.
 
     Use it where the real server's behaviour matters, and `EmbeddedAPIServer` where speed does: this one takes seconds to
@@ -148,11 +148,6 @@ class ControlPlane:
 
     def __enter__(self) -> Self:
         return self.start()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
     # Access
 

@@ -1,4 +1,4 @@
-"""For tests of what lists and watches: a list-watch that follows a script, a clock that never waits, raw HTTP servers."""
+"""Fixtures for tests of listing and watching: a scripted list-watch, a clock that never waits, raw HTTP servers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from watch.watcher import WatcherBase
 
 
 class ScriptedWatcher(WatcherBase):
-    """Gives batches of events as they were written down, then ends, or (`hang`) stays silent until it is stopped."""
+    """Delivers the given batches of events, then ends. With `hang` it stays silent instead, until it is stopped."""
 
     def __init__(self, *batches: list[Event[Any]], hang: bool = False, error: Exception | None = None) -> None:
         self._batches = deque(batches)
@@ -52,12 +52,13 @@ class ScriptedWatcher(WatcherBase):
 
 
 class ScriptedSource:
-    """Answers lists and watch calls in the order written down, and sets `over` when it is asked for more.
+    """A list-watch that answers calls from two scripts, one for lists and one for watches.
 
-    Lists and watch lists then fail, and a watch is expired (so that a round ends), or with `hang` silent until it is stopped.
+    The answer to a list is an `ObjectList` or an exception. The answer to a watch is a list of events, after which the watch
+    ends, or a watcher, None or an exception. A function of the options may return any of these.
 
-    A list's answer is an `ObjectList` or an exception, a watch call's a list of events (then the watch ends), a watcher,
-    None or an exception; a function of the options may give any of these.
+    The first call beyond a script sets `over`. From then on lists and watch lists fail, and watches expire, so that a round
+    ends; with `hang` a watch is silent until it is stopped.
     """
 
     def __init__(
@@ -96,7 +97,7 @@ class ScriptedSource:
         return [options.resource_version for options in self.list_calls]
 
     def wait_for_calls(self, count: int, verb: str = "") -> bool:
-        """Whether there are so many calls within the deadline."""
+        """Waits for `count` calls; returns whether they came within the deadline."""
         with self._called:
             return self._called.wait_for(lambda: sum(verb in each for each, _ in self.calls) >= count, DEADLINE)
 
@@ -121,7 +122,7 @@ class ScriptedSource:
 
 
 def bookmark(version: str, *, end: str | None = None) -> Event[Any]:
-    """A bookmark; `end` is what its annotation of the end of initial events says."""
+    """Returns a bookmark; `end` is the value of the annotation that marks the end of initial events."""
     metadata: dict[str, Any] = {"resourceVersion": version}
     if end is not None:
         metadata["annotations"] = {"k8s.io/initial-events-end": end}
@@ -130,7 +131,7 @@ def bookmark(version: str, *, end: str | None = None) -> Event[Any]:
 
 @pytest.fixture
 def script() -> Any:
-    """What scripts are written with."""
+    """The parts of scripts: sources, watchers, objects and events."""
     return SimpleNamespace(
         source=ScriptedSource,
         watcher=ScriptedWatcher,
@@ -146,7 +147,7 @@ def script() -> Any:
 
 
 class AutoClock:
-    """A clock on which every wait passes at once and takes as long as it says."""
+    """A clock whose waits return at once and advance the time by their time-out."""
 
     def __init__(self) -> None:
         self.now = 0.0

@@ -195,7 +195,7 @@ def test_second_instance_takes_over(site: Site, run_sample: Callable[..., Any]) 
     leader = run_sample(*arguments, env=site.env)
     leader.wait_for("has acquired leader lease", 30, stderr=True)
     standby = run_sample(*arguments, env=site.env)
-    standby.wait_for("attempts to acquire leader lease", 30, stderr=True)
+    standby.wait_for("is trying to acquire leader lease", 30, stderr=True)
     site.foo("first", 2)
     assert site.foos.wait_until(lambda: site.settled() == 1, 30)
     leader.wait_for("Deployment first created", stderr=True)
@@ -203,7 +203,7 @@ def test_second_instance_takes_over(site: Site, run_sample: Callable[..., Any]) 
     seen = []
     # An instance tries to acquire the lease at least every 4.4 seconds.
     standby.wait_for(lambda line: seen.append(line) or "has acquired leader lease" in line, 15, stderr=True)
-    assert not [line for line in seen if "reason:" in line], "who does not lead has worked"
+    assert not [line for line in seen if "reason:" in line], "an instance that does not lead has worked"
     site.foo("second", 2)
     assert site.foos.wait_until(lambda: site.settled() == 2, 30)
     standby.wait_for("Deployment second created", stderr=True)

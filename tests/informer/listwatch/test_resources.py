@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from informer import ApiError
-from informer.listwatch.resources import Resource, built_in_resources, find_built_in, forget, known, parse_name, resolve
+from informer.listwatch.resources import Resource, built_in_resources, forget, known, parse_name, resolve
 from informer.listwatch.targets import PathTarget
 
 
@@ -168,14 +168,6 @@ def test_every_built_in_resource_is_where_the_official_client_has_it() -> None:
     for resource in built_in_resources():
         assert resource.path(None) in paths
         assert (resource.path("ns") in paths) is resource.namespaced
-
-
-def test_a_built_in_resource_is_found_by_version_and_kind() -> None:
-    """The names of the official client's model classes have no group."""
-    deployment = find_built_in("v1", "Deployment")
-    assert deployment is not None
-    assert deployment.name == "deployments.apps"
-    assert find_built_in("v1", "Widget") is None
 
 
 # Asking a server

@@ -60,11 +60,11 @@ class ConcurrentCalls:
         subscription = self._delivery.subscription
         try:
             while await stream.take() is not None:
+                # Room first: a change that was drawn does not count as waiting any more.
+                await self._has_room()
                 for change in subscription.in_hand:
-                    await self._has_room()
-                    if subscription.dropped:
-                        break
                     self._begin(change)
+                    await self._has_room()
             if self._tasks:
                 await asyncio.wait(self._tasks)
         except asyncio.CancelledError:

@@ -172,10 +172,13 @@ def test_a_stop_waits_for_every_call(make_informer: Make, pod: Pod) -> None:
         registration = informer.aio.add_event_handler(handler, concurrency=2)
         informer.start()
         await eventually(lambda: len(handler.running) == 2)
-        assert not await informer.aio.stop(0.1, drain=True)
+        stop = asyncio.create_task(informer.aio.stop(DEADLINE, drain=True))
+        await eventually(informer.is_stopped)
+        await asyncio.sleep(0.02)
         assert len(handler.running) == 2
+        assert not stop.done()
         handler.let_all()
-        assert await informer.aio.stop(DEADLINE, drain=True)
+        assert await stop
         assert len(handler.ended) == 4
         assert registration.task.done()
 

@@ -49,7 +49,11 @@ class _Informer(Protocol[T]):
 
     def sync_error(self) -> Exception | None: ...
 
-    def has_reached(self, resource_version: str) -> bool: ...
+    def synced_or_raise(self) -> bool: ...
+
+    def has_reached(self, rv: Any, namespace: str | None = ...) -> bool: ...
+
+    def is_started(self) -> bool: ...
 
     def is_stopped(self) -> bool: ...
 
@@ -200,7 +204,7 @@ class AsyncInformer(Generic[T]):
 
         Args:
             timeout: seconds to wait at most; None waits without limit, 0 does not wait.
-            raise_on_error: do not wait for the next attempt when one has failed, but raise its error. The informer goes on.
+            raise_on_error: also end the wait when there is a `sync_error`, and raise it (see `SharedInformer.wait_for_sync`).
 
         Returns:
             Whether the cache has synced. False when the time is up or the informer stops.
@@ -212,15 +216,14 @@ class AsyncInformer(Generic[T]):
         if not raise_on_error:
             return await self.wait_until(informer.has_synced, timeout)
         await self.wait_until(lambda: informer.has_synced() or informer.sync_error() is not None, timeout)
-        error = informer.sync_error()
-        if error is not None and not informer.has_synced():
-            raise error
-        return informer.has_synced()
+        return informer.synced_or_raise()
 
-    async def wait_for_resource_version(self, rv: str, timeout: float | None = None) -> bool:
+    async def wait_for_resource_version(
+        self, rv: Any, timeout: float | None = None, *, namespace: str | None = None
+    ) -> bool:
         """Waits until the cache shows a write (see `SharedInformer.wait_for_resource_version`)."""
-        self._informer.has_reached(rv)
-        return await self.wait_until(lambda: self._informer.has_reached(rv), timeout)
+        self._informer.has_reached(rv, namespace)
+        return await self.wait_until(lambda: self._informer.has_reached(rv, namespace), timeout)
 
     async def wait_until(self, predicate: Callable[[], bool], timeout: float | None = None) -> bool:
         """Waits until a predicate about the informer is true (see `SharedInformer.wait_until`)."""
@@ -291,6 +294,8 @@ class _ErrorWatch:
 
     def check(self) -> None:
         """Passes the informer's error on if it is a new one."""
+        if not self._informer.is_started():
+            return
         with self._lock:
             before, error = self._last, self._informer.sync_error()
             self._last = error

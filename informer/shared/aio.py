@@ -307,7 +307,7 @@ class _ErrorWatch:
         self._unsubscribe()
 
 
-def _check_concurrency(concurrency: int, *, is_batch: bool) -> None:
+def _check_concurrency(concurrency: Any, *, is_batch: bool) -> None:
     if not isinstance(concurrency, int) or isinstance(concurrency, bool):
         raise TypeError(f"concurrency must be an int, not {type(concurrency).__name__}")
     if concurrency < 1:

@@ -13,7 +13,7 @@ from informer.handlers.delivery import Delivery
 
 __all__ = ["ConcurrentCalls"]
 
-# So many changes may wait for an earlier change of their key, outside of the backlog.
+# At most 1000 changes wait for an earlier change of their key, outside of the backlog.
 _WAITING = 1000
 
 

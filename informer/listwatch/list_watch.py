@@ -139,7 +139,8 @@ class ListWatch(Source[T]):
         """Lists and watches a resource by its name, over HTTP.
 
         Args:
-            api_client: the official client's `ApiClient`; None reads the in-cluster configuration or the kubeconfig.
+            api_client: an `ApiClient` of `kubernetes` or `kubernetes_asyncio`; None reads the in-cluster configuration or
+                the kubeconfig. Only its configuration, default headers and cookie are used.
             resource: "pods", "deployments.apps", "v1/pods" or "apps/v1/Deployment"; custom resources work the same way.
             namespace: one namespace, a list of them, or None for the whole cluster.
             label_selector: a label selector such as "app=web,tier!=db"; None for all objects.

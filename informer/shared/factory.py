@@ -44,11 +44,14 @@ class SharedInformerFactory:
             print(len(pods.lister.list(namespace="shop")))
 
     Args:
-        api_client: the official client's `ApiClient`; None reads the in-cluster configuration or the kubeconfig.
+        api_client: an `ApiClient` of `kubernetes` or `kubernetes_asyncio`; None reads the in-cluster configuration or the
+            kubeconfig. Only its configuration, default headers and cookie are used.
         resync_period: the informers' default, in seconds; 0 for none.
         namespace: the informers' default: one, several, or None for all.
         tweak_list_options: called with the `ListOptions` of each request; what it returns is requested instead.
         transform: the informers' default.
+
+    With asyncio, `async with factory:` does the same without blocking the loop.
 
     Threads: every method may be called from any thread.
     """

@@ -58,7 +58,8 @@ class EmbeddedAPIServer(StopsOnExit, ObjectCalls):
         version: the version of Kubernetes to imitate. It decides whether WatchList and shardSelector are available.
         sharded_list_and_watch: enable the feature gate of shardSelector; versions before 1.36 ignore it.
         bookmark_interval: seconds between the bookmarks of a watch that allows them.
-        history_limit: the number of changes kept per resource; older ones count as compacted.
+        history_limit: the number of changes kept per resource; older ones count as compacted. Of large objects fewer are
+            kept, 32 MiB in all.
 
     Attributes:
         faults: makes chosen requests fail; `help(server.faults)` lists the faults.

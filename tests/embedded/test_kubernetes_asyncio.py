@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from informer import ListWatch, SharedInformer, SharedInformerFactory
+from informer.record import CoreV1EventSink, EventsV1Sink
 from informer.testing import EmbeddedAPIServer
 from tests.support.objects import config_map
 from tests.support.waiting import DEADLINE, eventually
@@ -221,3 +222,15 @@ def test_a_model_class_beside_the_other_client() -> None:
             assert events.wait_for_sync(DEADLINE)
             assert events.lister.list() == []
             assert events.decode_errors == 1
+
+
+@pytest.mark.parametrize("sink", [CoreV1EventSink, EventsV1Sink])
+def test_an_event_sink_refuses_such_a_client(sink: Any) -> None:
+    """It would never await the requests, so that no event would be written."""
+    with EmbeddedAPIServer() as server:
+
+        async def main(api_client: Any) -> None:
+            with pytest.raises(TypeError, match=f"{sink.__name__} needs an ApiClient of the package kubernetes"):
+                sink(api_client)
+
+        run(main, server)

@@ -23,7 +23,7 @@ __all__ = ["ByteSource", "NotReadyError", "ReaderSource", "SocketSource", "byte_
 
 # Bytes per read. The events of one read become one batch, and each batch costs a switch to the handler's thread (58 us).
 READ_SIZE = 512 * 1024
-# Bytes of the first read after a wait. A buffer of READ_SIZE can cost a map and an unmap of memory, 17 us for each lone event.
+# Bytes per read after a small one. A buffer of READ_SIZE can cost a map and an unmap of memory, 17 us for each lone event.
 _FIRST_READ_SIZE = 64 * 1024
 # The most that one read of a TLS socket returns.
 _TLS_RECORD_SIZE = 16 * 1024
@@ -53,7 +53,7 @@ class ByteSource(Protocol):
     gzipped: bool
     """Whether the pieces are still compressed."""
     takes_timeout: bool
-    """Whether `read` keeps to its time-out."""
+    """Whether `read` honours its time-out."""
 
     def read(self, timeout: float | None) -> list[bytes]:
         """Waits for bytes and returns all that have arrived, in pieces; [] at the end of the body.
@@ -85,7 +85,7 @@ def _socket_and_body(response: Any) -> tuple[socket.socket, Body] | None:
     reader = getattr(inner, "fp", None)
     if not isinstance(reader, io.BufferedReader) or _was_read(response) or _encoding(response) not in _ENCODINGS:
         return None
-    # A connection class may have its responses name their socket. http.client's keep it to themselves.
+    # The project's connection class exposes `socket`; http.client has only the private `_sock`.
     sock = getattr(inner, "socket", None) or getattr(reader.raw, "_sock", None)
     if not isinstance(sock, socket.socket):
         return None
@@ -183,7 +183,7 @@ class SocketSource(_ClosableSource):
             return
         if not reading and self._body.ended and self._body.clean and self._give_back():
             return
-        # Not through the TLS object: a reading thread uses it, and its goodbye to the peer could block.
+        # Not through the TLS object: a reading thread uses it, and its close_notify could block.
         with contextlib.suppress(OSError):
             socket.socket.shutdown(self._sock, socket.SHUT_RDWR)
         if not reading:
@@ -267,7 +267,7 @@ class SocketSource(_ClosableSource):
         return b"".join(records)
 
     def _wait(self, ready_within: Callable[[float | None], object], deadline: float | None) -> None:
-        # A socket closed elsewhere has lost its number, which may already be another file's.
+        # The socket was closed on another thread: fileno is -1, and its descriptor may have been reused.
         if self._sock.fileno() < 0:
             raise EOFError("the stream was closed")
         left = None if deadline is None else max(0.0, deadline - time.monotonic())

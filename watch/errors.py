@@ -77,7 +77,7 @@ class ApiError(WatchError):
 
     @classmethod
     def from_status(cls, status: Any, *, http_status: int = 0, retry_after: float | None = None) -> ApiError:
-        """Makes an error of a `Status` object.
+        """Converts a `Status` object to an error.
 
         Args:
             status: decoded JSON, normally a mapping of kind Status. Fields of an unexpected type are ignored.

@@ -42,7 +42,7 @@ class Event(tuple["EventType | str", T_co], Generic[T_co]):
     __match_args__ = ("type", "object")
 
     def __new__(cls, type: EventType | str, object: T_co) -> Event[T_co]:
-        """Makes an event of its type and object."""
+        """Makes an event from its type and object."""
         return tuple.__new__(cls, (type, object))
 
     if TYPE_CHECKING:

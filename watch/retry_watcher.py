@@ -110,7 +110,7 @@ class RetryWatcher(WatcherBase[T]):
         return self._channel
 
     def stop(self) -> None:
-        """Ends the watch and drops the event that was not read. `done` is set when the thread has ended."""
+        """Ends the watch and drops the event that waits to be read. `done` is set when the thread has ended."""
         self._stopped.set()
         self._channel.close()
         self._scope.cancel()

@@ -37,9 +37,10 @@ class Change(msgspec.Struct, Generic[T], gc=False, frozen=True, eq=False):
         type: `DeltaType.ADDED`, `UPDATED` or `DELETED`.
         object: the new state; for a delete, the last state.
         old: the state before an update, else None.
-        is_in_initial_list: whether this is an add of an object from the informer's first list.
+        is_in_initial_list: whether this is one of the handler's initial adds: from the first list, or cached when the handler
+            was added.
         final_state_unknown: whether the informer missed the delete event; `object` may then not be the last state.
-        is_sync: whether this is an update without news, from a resync or a relist.
+        is_sync: whether this is an update that repeats the state in the cache, from a resync or a relist.
         key: the object's key in the cache.
         last_known: for a delete, the state in the cache before it, if that is not `object` itself; else None.
         reason: why this is a delete, if the server may still have the object: `NO_LONGER_DECODES` ("no longer decodes")

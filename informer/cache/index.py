@@ -50,7 +50,7 @@ class Index:
         self.name = name
         self.function = function
         self.ready = ready
-        # This library's own functions read the stored form: the user's form need not be decoded, or have metadata, for them.
+        # This library's own functions read the stored object: the user's need not be decoded, or have metadata, for them.
         self._is_namespace = function is meta_namespace_index
         self._reads_stored = self._is_namespace or isinstance(function, IndexBy)
         # A bucket holds the objects themselves, so that listing one copies its values in a single C call.

@@ -28,7 +28,8 @@ class Indexer(Store[T]):
         indexer.add(pod)
         indexer.by_index("node", "node-1")
 
-    `index_by("spec.nodeName")` makes such a function, and `meta_namespace_index` is one.
+    `index_by("spec.nodeName")` makes such a function, and `meta_namespace_index` is one. If an index function raises, `add`,
+    `update`, `replace` and `apply` raise `IndexFuncError` and change nothing, unless `on_index_error` is given.
 
     Args:
         key_func: returns an object's key; the default is "namespace/name", or "name" for an object without a namespace.

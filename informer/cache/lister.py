@@ -99,5 +99,5 @@ class Lister(Generic[T]):
         return self._of_namespace(self._indexer.records.objects(), namespace)
 
     def _of_namespace(self, stored: builtins.list[Any], namespace: str) -> builtins.list[T]:
-        # The stored form has the namespace; what users see of it may have no metadata.
+        # The stored object has the namespace; what users see of it may have no metadata.
         return self._indexer.records.show([item for item in stored if namespace_of(item) == namespace])

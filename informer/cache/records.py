@@ -315,6 +315,7 @@ class Records:
                 found = version_of(obj)
                 version = found or version
                 if old is None:
+                    # The fields of a Change: type, object, old, is_in_initial_list, final_state_unknown, is_sync, key.
                     append(Change(ADDED, obj, None, is_in_initial_list, False, False, key))
                 else:
                     is_sync = old is obj or (found != "" and version_of(old) == found and have_same_form(old, obj))

@@ -55,6 +55,7 @@ def relisted(
     for key, obj, values in _latest(keys, replaced.items, all_values):
         old = old_items.get(key)
         if old is None:
+            # The fields of a Change: type, object, old, is_in_initial_list, final_state_unknown, is_sync, key.
             changes.append(Change(ADDED, obj, None, is_in_initial_list, False, False, key))
             put(key, obj, values)
         elif is_same_state(old, obj):
@@ -86,7 +87,7 @@ def _latest(keys: Sequence[str], items: Sequence[Any], all_values: Sequence[Any]
 
 
 def resynced(stored: Iterable[tuple[str, Any]]) -> list[Change[Any]]:
-    """Returns an update without news (`is_sync`) for each (key, stored object)."""
+    """Returns an update (`is_sync`) with the same object as old and new for each (key, stored object)."""
     return [Change(UPDATED, obj, obj, False, False, True, key) for key, obj in stored]
 
 

@@ -25,8 +25,8 @@ class Store(Generic[T]):
         store.add(pod)
         store.get_by_key("default/web-1")
 
-    A write is applied as a whole: a reader sees the store as it is before or after it, never in between. A store is never
-    falsy, also when it is empty. Iterating over it gives its keys.
+    A write is applied as a whole: a reader sees the store as it is before or after it, never in between. A store is true
+    even when empty. Iterating over it gives its keys.
 
     Args:
         key_func: returns an object's key; the default is "namespace/name", or "name" for an object without a namespace.
@@ -48,7 +48,6 @@ class Store(Generic[T]):
 
         Raises:
             KeyFuncError: the object has no key.
-            IndexFuncError: an index function raised; nothing was changed.
         """
         self.apply((Delta(DeltaType.ADDED, obj),))
 
@@ -73,7 +72,6 @@ class Store(Generic[T]):
 
         Raises:
             KeyFuncError: an object has no key; nothing was changed.
-            IndexFuncError: an index function raised; nothing was changed.
         """
         self.apply((Delta(DeltaType.REPLACED_ALL, ReplacedAll(list(items), resource_version)),))
 
@@ -98,7 +96,6 @@ class Store(Generic[T]):
 
         Raises:
             KeyFuncError: an object has no key; nothing was changed.
-            IndexFuncError: an index function raised; nothing was changed.
         """
         return self.records.apply(deltas, is_in_initial_list=is_in_initial_list)
 

@@ -1,4 +1,4 @@
-"""Turns what a list-watch gives into the form in which an informer stores it.
+"""Converts what a list-watch returns to what an informer stores.
 
 A user's transform is applied to every object. If it raises, an `Undecodable` takes the object's place, so that one bad object
 does not stop the informer. An object of a list that is stored already is replaced by the stored one as soon as it is parsed,

@@ -118,8 +118,8 @@ class AsyncEventStream(Generic[T]):
                 print(change.watch_type, change.object.name)
 
     The iteration ends when the stream is closed, the informer stops or the loop is closed. A stream that is
-    garbage-collected unsubscribes itself. A filter or model that raises concerns one change: the exception comes out of
-    the iteration, and the next step goes on behind that change.
+    garbage-collected unsubscribes itself. If a filter or model raises, the iterator raises for that change; the next
+    iteration continues with the following one.
 
     Threads: used on the loop on which it was made, by one task at a time.
     """

@@ -227,7 +227,7 @@ class CoalescingBacklog(Backlog):
 
 
 def _split(change: Change[Any]) -> tuple[Change[Any], ...]:
-    """Makes a delete and an add of an update that replaces an object by another of the same name."""
+    """Splits an update that replaced the object (another uid) into a delete and an add."""
     if change.type is UPDATED and _has_another_uid(change.old, change.object):
         return (
             Change(DELETED, change.old, final_state_unknown=True, key=change.key),

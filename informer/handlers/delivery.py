@@ -35,7 +35,7 @@ class Delivery:
         catch: the exceptions of a call that are reported; others end the delivery.
 
     Attributes:
-        errors: how many calls have failed.
+        errors: how many deliveries failed: the handler, its filter, or decoding raised.
         calls: how many changes were handed over, including those that the filter dropped.
         busy_seconds: how long that took, in seconds.
         busy_since: when the handover under way began, by the monotonic clock; None between handovers.
@@ -198,12 +198,12 @@ class Registration:
 
     @property
     def calls(self) -> int:
-        """How many changes were handed over to the handler, including those that its filter dropped."""
+        """How many changes (not calls) were handed over to the handler, including those that its filter dropped."""
         return self._delivery.calls
 
     @property
     def errors(self) -> int:
-        """How many calls of the handler have raised."""
+        """How many deliveries failed: the handler, its filter, or decoding raised."""
         return self._delivery.errors
 
     @property

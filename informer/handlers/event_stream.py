@@ -32,8 +32,7 @@ class EventStream(Generic[T]):
     when the stream is closed or the informer stops. A slow reader delays only itself: the stream keeps the net change per
     key, or every change with `backlog="all"`. A stream that is garbage-collected unsubscribes itself.
 
-    A filter or model that raises concerns one change: the exception comes out of the iteration, and the next step goes on
-    behind that change.
+    If a filter or model raises, the iterator raises for that change; the next iteration continues with the following one.
 
     Threads: one thread at a time iterates; `close` may be called from any thread.
     """

@@ -1,4 +1,4 @@
-"""Event handlers: the base class, handlers made of functions, and the filter before a handler."""
+"""Event handlers: the base class, handlers from functions, and the filter before a handler."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class ResourceEventHandler(Generic[T_contra]):
 
         informer.add_event_handler(PrintNames())
 
-    A handler sees each object's story in order: an add, updates, a delete. Its calls come one after another on a thread of
+    An object's changes arrive in order: an add, updates, a delete. The handler's calls come one after another on a thread of
     its own. An exception is logged, counted and passed to `on_error`; the calls go on. Any object with some of the methods
     will do: this class is a convenience.
 

@@ -107,6 +107,7 @@ class Processor:
                 return False
             stored = snapshot()
             if stored:
+                # The fields of a Change: type, object, old, is_in_initial_list, final_state_unknown, is_sync, key.
                 initial = [Change(DeltaType.ADDED, obj, None, True, False, False, key) for key, obj in stored.items()]
                 listener.put(initial, len(initial))
             self._listeners += (listener,)
@@ -125,7 +126,7 @@ class Processor:
         return self._listeners
 
     def distribute(self, changes: Sequence[Change[Any]]) -> None:
-        """Puts a batch to all listeners; updates without news only to those that take part in the resync under way."""
+        """Puts a batch to all listeners; repeated states (`is_sync`) only to those that take part in the resync under way."""
         if not changes:
             return
         with self.lock:

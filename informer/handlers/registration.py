@@ -98,11 +98,11 @@ class HandlerRegistration(Registration):
         return self._owner.on_progress(callback)
 
     def start(self, thread_group: ThreadGroup) -> None:
-        """Starts the handler's thread. The informer calls this, once."""
+        """Internal: starts the handler's thread. The informer calls this, once."""
         self._worker = thread_group.start(self._run, self._thread_name)
 
     def discard(self) -> None:
-        """Ends the calls, including those for changes that were taken already. The informer calls this."""
+        """Internal: ends the calls, including those for changes that were taken already. The informer calls this."""
         self._removed = True
         self.subscription.close()
 

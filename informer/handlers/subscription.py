@@ -38,8 +38,8 @@ class Subscription:
     Args:
         backlog: where changes wait.
         resync: when every object is shown again.
-        unwrap: called once per `take`; returns the function that makes the user's form of a stored object, or None
-            where objects are stored in that form.
+        unwrap: called once per `take`; returns the function that converts a stored object to the user's, or None
+            where users see the stored objects themselves.
         keep: returns whether the owner wants an object (see `filter_change`); None keeps all.
         skip_initial: leaves out the initial adds.
         on_initial_done: called when the last initial add is finished, on the thread that finished it.
@@ -69,7 +69,7 @@ class Subscription:
         check_process: Callable[[], object] | None = None,
     ) -> None:
         self.resync = resync
-        # Until the informer first checks which listeners are due, a relist without news counts as a resync.
+        # Until the informer first checks which listeners are due, the states that a relist repeats count as a resync.
         self.syncing = resync.period > 0
         self.abandoned = False
         self.dropped = False

@@ -179,8 +179,9 @@ class LeaderElector:
         return self._name
 
     def check(self, tolerance: float = 0.0) -> None:
-        """Fails if this process led, should have stopped leading, and has neither ended nor become a standby.
+        """Raises if this process is stuck as a former leader.
 
+        That is: its lease expired, and it has neither renewed nor released it, nor gone back to waiting.
         Call it in a liveness probe.
 
         Args:

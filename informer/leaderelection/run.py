@@ -80,7 +80,7 @@ class ElectionRun:
         task = self.task
         return task is not None and task.outlived_lease(moment)
 
-    # Called by informer.lifetime, at exit and after a fork.
+    # Called by informer.process, at exit and after a fork.
 
     def begin_stop(self) -> None:
         """Ends the run, without waiting."""

@@ -85,7 +85,7 @@ class Term:
             lease_end: when the renewed lease expires, by the clock. It may have passed already.
 
         Returns:
-            False if the term had ended before; it stays ended.
+            False if the term was not extended: it had ended, or the renewed lease has already expired.
         """
         with self._lock:
             if not self._ended and self._clock.monotonic() < min(self._deadline, lease_end):

@@ -62,8 +62,8 @@ class ListWatch(Source[T]):
         ListWatch.for_resource(api_client, "deployments.apps", namespace="web")
         ListWatch.from_api(core_v1.list_namespaced_pod, namespace="web")
 
-    The constructor takes any two functions, for objects that come from elsewhere. They report an answer of the server by
-    raising `ApiError` or the official `ApiException`; any other exception counts as a broken connection.
+    The constructor takes any two functions, for objects that come from elsewhere. They raise `ApiError` (or the official
+    `ApiException`) for an error answer; any other exception counts as a broken connection.
 
     Args:
         list_func: takes `ListOptions` and returns one page: an `ObjectList`, a list of the official client, a dict in API
@@ -212,8 +212,8 @@ class Reading:
     """How the answers to a `ResourceRequest` are read.
 
     Attributes:
-        codec: makes the user's objects of the server's.
-        stored: whether to return objects in the form in which an informer stores them. One that does not decode is then an
+        codec: converts the server's objects to the user's.
+        stored: whether to return objects as an informer stores them. One that does not decode is then an
             `Undecodable`; otherwise it is logged and left out.
         listed: called with each item of a list as soon as it is parsed; its result takes the item's place. None keeps them.
         max_line_bytes: the longest event or list item that is accepted, in bytes.

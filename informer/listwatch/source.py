@@ -57,7 +57,9 @@ class Source(Generic[T]):
         raise NotImplementedError
 
     def bounded(self, *, max_line_bytes: int, max_objects: int | None) -> Source[T]:
-        """Returns this source with bounds on what it accepts from the server. By default it has no bounds to set.
+        """Returns this source with bounds on what it accepts from the server.
+
+        A source that does not support bounds returns itself.
 
         Args:
             max_line_bytes: the longest event or list item, in bytes. A longer one raises `LineTooLongError`.
@@ -66,7 +68,7 @@ class Source(Generic[T]):
         return self
 
     def entries(self, listed: Callable[[Any], Any] | None = None) -> Source[Any]:
-        """Returns a source of items in the form in which an informer stores them.
+        """Returns a source of items as an informer stores them.
 
         Args:
             listed: called with each item of a list as soon as it is parsed; its result takes the item's place. None keeps

@@ -153,13 +153,18 @@ LAG = Family("informer_handler_lag_seconds", "gauge", "How long the oldest waiti
 HANDLED = Family(
     "informer_handler_duration_seconds",
     "summary",
-    "How many changes were delivered to a handler, and how long its calls took.",
+    "How many changes (not calls) were delivered to a handler, and how long that took.",
     _HANDLER,
 )
 HANDLER_BUSY = Family(
-    "informer_handler_busy_seconds", "gauge", "How long the handler's current call has been running.", _HANDLER
+    "informer_handler_busy_seconds", "gauge", "How long the current batch has been in delivery.", _HANDLER
 )
-HANDLER_ERRORS = Family("informer_handler_errors", "counter", "Calls of a handler that raised.", _HANDLER)
+HANDLER_ERRORS = Family(
+    "informer_handler_errors",
+    "counter",
+    "How many deliveries failed: the handler, its filter, or decoding raised.",
+    _HANDLER,
+)
 READ_ERRORS = Family(
     "informer_metrics_read_errors",
     "counter",

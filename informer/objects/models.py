@@ -59,13 +59,13 @@ def parse_model_name(class_name: str) -> ModelName | None:
 
 
 class Codec:
-    """Converts objects between three forms: `Object`, what the cache stores, and what users see.
+    """Converts an `Object` to what the cache stores, and that to what users see.
 
     Args:
         model: the users' type, for messages.
-        wrap: makes the stored form of an `Object`; raises when the object does not fit the type.
-        unwrap: makes what users see of the stored form.
-        identity: whether the stored form is what users see, so that `unwrap` need not be called.
+        wrap: converts an `Object` to what the cache stores; raises when the object does not fit the type.
+        unwrap: converts what the cache stores to what users see.
+        identity: whether users see what the cache stores, so that `unwrap` need not be called.
     """
 
     def __init__(

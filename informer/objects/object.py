@@ -76,7 +76,7 @@ class Object(JSONFields, msgspec.Struct, gc=False, frozen=True, eq=False):
 
     @classmethod
     def from_bytes(cls, raw: bytes) -> Object:
-        """Makes an object of its JSON.
+        """Decodes an object from its JSON.
 
         Args:
             raw: one JSON object, in UTF-8. Bytes are kept without a copy; any other buffer is copied.
@@ -99,7 +99,7 @@ class Object(JSONFields, msgspec.Struct, gc=False, frozen=True, eq=False):
 
     @classmethod
     def from_list_item(cls, raw: bytes, api_version: str, kind: str) -> Object:
-        """Makes an object of an item of a list. Servers leave out kind and apiVersion in items; they are added here.
+        """Decodes an object from an item of a list. Servers leave out kind and apiVersion in items; they are added here.
 
         Args:
             raw: the item's JSON.
@@ -122,7 +122,7 @@ class Object(JSONFields, msgspec.Struct, gc=False, frozen=True, eq=False):
 
     @classmethod
     def from_dict(cls, obj: Mapping[str, Any]) -> Object:
-        """Makes an object of a dict in API form; an `Object` is returned unchanged.
+        """Converts a dict in API form to an object; an `Object` is returned unchanged.
 
         Raises:
             TypeError: `obj` is not a mapping, or contains a value that JSON cannot express.

@@ -221,7 +221,7 @@ def _truncate(text: str, size: int) -> str:
 
 
 class EventTime:
-    """Gives each event a unique time, in nanoseconds since the epoch. The names of events are made of it.
+    """Gives each event a unique time, in nanoseconds since the epoch. The names of events contain it.
 
     Args:
         clock: the system's clock gives the time of day. Any other clock starts at the present time of day and then advances

@@ -66,8 +66,8 @@ class BackoffState:
 
         Args:
             now: when it failed, in seconds of a monotonic clock.
-            at_least: the server's Retry-After, in seconds. It is extended by jitter, so that clients which the server has
-                given the same one do not return together.
+            at_least: the server's Retry-After, in seconds. It is extended by jitter, so that clients with the same
+                Retry-After do not return together.
         """
         backoff = self._backoff
         if self._last_failure is not None and now - self._last_failure > backoff.reset:

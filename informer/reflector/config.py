@@ -123,7 +123,7 @@ class ReflectorConfig:
 
 
 def config_from(config: ReflectorConfig | None, options: ReflectorOptions) -> ReflectorConfig:
-    """Returns the given config, or else one made of options.
+    """Returns the given config, or else one with these options.
 
     Raises:
         TypeError: a config and options are given, or an option does not exist.

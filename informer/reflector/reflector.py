@@ -49,8 +49,8 @@ class Reflector:
         name: for logs; None takes the resource's name.
         namespace: the namespace of the objects, passed on to the target's `replace`. None for all objects of the resource, in
             which case it is not passed on.
-        process: called after each change of the target, to process what it has queued; returns whether that was done. None
-            if nothing has to be processed.
+        process: called after each list, batch and resync, to process what is queued. If it returns False, no list or version
+            counts as applied, and `on_processed` is not called. None if the target queues nothing.
         on_processed: called when `target.applied_resource_version` or `target.has_listed` may have changed.
         on_error_change: called when `sync_error()` has changed.
         config: the options; None makes a `ReflectorConfig` of the remaining arguments.
@@ -81,7 +81,7 @@ class Reflector:
         source = as_source(lister_watcher)
         self.name = name or source.resource_name or "reflector"
         self.lists = self.watches = self.watch_lists = self.events = self.failures = self.short_watches = 0
-        """Counters: pages, watches and watch lists requested; events received; rounds failed; watches that were too short."""
+        """Counters: pages requested (lists: `counts.lists`), watches, watch lists; events; failed rounds; short watches."""
         self.counts = ReflectorCounts()
         """More counters, for metrics."""
         self._limited = rate_limited(_log)
@@ -255,7 +255,7 @@ class Reflector:
     def _read_initial_events(self, pull: Pull) -> InitialEvents | None:
         """Returns the initial events of a watch list; None if the end bookmark did not come in time."""
         initial = InitialEvents(
-            # As for a watch from any version: those of the initial events are not used.
+            # Any version will do: the reader's version is ignored until the end bookmark.
             self._reader("1"),
             self._config.key_func,
             self.target.report_keyless,

@@ -18,7 +18,8 @@ ERROR event of an open watch. "again" is the same request after the backoff's ne
 
     410 Expired          LIST at once;      WATCH_LIST at once; rule 2      FAILED                 ENDED
                          rules 2 and 3
-    version is ahead     LIST; rule 2       WATCH_LIST at once; rule 2      FAILED                 ENDED
+    version is ahead     LIST at once;      WATCH_LIST at once; rule 2      FAILED                 ENDED
+                         rule 2
     429                  FAILED             again                           again                  again
     refused connection   FAILED             again                           CONFIRM                -
     broken connection    FAILED             LIST                            CONFIRM                -
@@ -49,8 +50,9 @@ Rules (from client-go tools/cache reflector.go, unless another source is named):
  7. A watch whose call fails with 429 or by a failed connection is requested again from the same version, after the
     backoff's wait; rule 11 comes before it. Any other failure of the call ends the round, as does any ERROR event but 429.
  8. A watch that ends within a second without an event ends the round: the server may refuse to watch in this way for ever.
-    A watch that brought nothing, or ended within a second, is unproductive. From the third of these in a row, a pause of
-    0.1 seconds comes before the next watch. It doubles, up to 5 seconds, with each further one, if that ended within a second.
+    A watch that brought nothing, or ended within a second, is unproductive. From the third of these in a row, a pause
+    comes before the next watch. After a short one the pause is 0.1 s doubled for each unproductive watch since the third, up
+    to 5 s; after a longer one it is 0.1 s.
  9. A silent watch is abandoned and, after rule 11, requested again from the last version at once. It is not a failure.
 10. A request is paced among those of other informers of the same server (`Pacer`) if it begins a round, follows a wait, or
     is a watch after a watch. A request that another answer leads to at once is not: a list's next page, the watch after a

@@ -28,8 +28,8 @@ class ReflectorTarget:
         limited: the reflector's log.
         namespace: passed on to `replace` if each list is of one namespace only; None is not passed on.
         on_undecodable: called with each `Undecodable`; None logs it.
-        process: called after each change of the target, to process what it has queued; returns whether that was done. None
-            if nothing has to be processed.
+        process: called after each list, batch and resync, to process what is queued. If it returns False, no list or version
+            counts as applied, and `on_processed` is not called. None if the target queues nothing.
         on_processed: called when `applied_resource_version` or `has_listed` may have changed.
 
     Threads: methods are called on the reflector's thread, `resync` on its own; attributes may be read on any.

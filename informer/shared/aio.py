@@ -130,7 +130,9 @@ class AsyncInformer(Generic[T]):
             on_delete: takes (obj), or (obj, *, final_state_unknown).
             on_batch: instead of the three: takes a list of `Change`.
             filter: a plain function; the handler sees the objects for which it returns true.
-            resync_period: seconds between two updates without news, 0 for none, None for the informer's period.
+            resync_period: seconds between two resyncs (an update of every cached object, with old and new the same); 0 for
+                none, None for the informer's period. The minimum is 1 second. A handler that is added after the start cannot
+                have a shorter period than the informer's, or than the shortest asked for before the start.
             backlog: "all" keeps every change for a slow handler, "coalesce" the net change per key.
             on_error: called with (change, exception) when the handler raises; it may be async.
             concurrency: how many calls may run at a time: in order for each key, in parallel between keys.

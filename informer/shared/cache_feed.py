@@ -29,7 +29,7 @@ T = TypeVar("T", default=Any)
 class CacheFeed(Generic[T]):
     """Makes an informer's cache, and the controller that keeps it current.
 
-    Objects are stored in the form that the source or the transform gives; `unwrap` tells how users' form is made of it.
+    The cache stores what the source or the transform returns; `unwrap` returns the function that converts it to the user's.
 
     Args:
         source: what to list and watch.
@@ -37,7 +37,7 @@ class CacheFeed(Generic[T]):
         config: the user's options for the reflectors; the rest is filled in here.
         name: the informer's, for logs and thread names.
         queue: the kind of queue between reading and applying.
-        key_func: the user's; called with an object in the user's form.
+        key_func: the user's; called with the user's object.
         indexers: index functions by index name.
         on_decode_error: the user's; see `ObjectErrors`.
 
@@ -80,7 +80,7 @@ class CacheFeed(Generic[T]):
         self._name = name
         self._queue: QueueKind = queue
         self._key_func = key_func
-        # The default key function reads the stored form; it is called for every event, so it is not wrapped.
+        # The default key function reads the stored object; it is called for every event, so it is not wrapped.
         self._key_of = key_func if key_func is meta_namespace_key else self._key_of_user
         self.indexer: Indexer[T] = Indexer(
             self._key_of, indexers, unwrap=source.unwrap, on_index_error=self.errors.index_failed
@@ -92,7 +92,7 @@ class CacheFeed(Generic[T]):
         self.indexer.records.set_unwrap(self.unwrap())
 
     def unwrap(self) -> Callable[[Any], Any] | None:
-        """Returns the function that makes the user's form of a stored object; None where objects are stored in that form."""
+        """Returns the function that converts a stored object to the user's; None where users see the stored object."""
         return self.source.unwrap if self.transform is None else unwrap
 
     def make_controller(self, on_progress: Callable[[], object]) -> Controller:

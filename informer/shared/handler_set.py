@@ -23,7 +23,7 @@ class HandlerSet:
         lifecycle: starts the handlers' threads, and refuses handlers after the stop.
         processor: gives every change to the subscriptions made here.
         waiters: notified when a handler has had its initial adds, and when one is removed.
-        feed: has the cached objects, and the function that makes users' form of them.
+        feed: has the cached objects, and the function that converts them to the user's.
         resync_period: seconds between two resyncs of a handler that does not ask for a period; 0 for none.
 
     Threads: any.

@@ -64,8 +64,8 @@ class SharedInformer(StopsOnExit, Generic[T]):
 
     Args:
         lister_watcher: what to list and watch, normally `ListWatch.for_resource(api_client, "pods")`.
-        resync_period: seconds between two updates without news for handlers that do not ask for a period; 0 for none,
-            and then handlers' own periods have no effect.
+        resync_period: seconds between two resyncs (an update of every cached object, with old and new the same) for handlers
+            that do not ask for a period; 0 for none, and then handlers' own periods have no effect. The minimum is 1 second.
         indexers: index functions by index name; each returns the values under which an object is found.
         name: for logs and thread names; None takes the resource's name.
         transform: called once with each object before it is stored; what it returns is stored. An exception counts as a
@@ -79,7 +79,8 @@ class SharedInformer(StopsOnExit, Generic[T]):
         watch_list: True streams the first list (WatchList, KEP-3157), False never does, "auto" does if the server can.
         page_size: objects per page of a list; 0 asks for everything in one page.
         backoff: the waits between failed attempts; None is `Backoff()`.
-        watch_timeout: (shortest, longest) seconds after which the server is asked to end a watch.
+        watch_timeout: (shortest, longest) duration of a watch in seconds; the server is asked to end each watch after a random
+            time in this range.
         silence_timeout: seconds without a byte after which a watch is abandoned and resumed; a new watch has 130 seconds
             if this is more than a minute, since a server may omit its first bookmark.
         max_line_bytes: the longest event or object, in bytes, that is accepted from a server.
@@ -197,7 +198,9 @@ class SharedInformer(StopsOnExit, Generic[T]):
             on_batch: instead of the three: takes a list of `Change`.
             filter: called with an object; the handler sees those for which it returns true. Its result must depend on
                 nothing but the object.
-            resync_period: seconds between two updates without news, 0 for none, None for the informer's period.
+            resync_period: seconds between two resyncs (an update of every cached object, with old and new the same); 0 for
+                none, None for the informer's period. The minimum is 1 second. A handler that is added after the start cannot
+                have a shorter period than the informer's, or than the shortest asked for before the start.
             backlog: "all" keeps every change for a slow handler, "coalesce" the net change per key.
             on_error: called with (change, exception) when the handler raises; after a failed batch, once per change.
 
@@ -259,7 +262,7 @@ class SharedInformer(StopsOnExit, Generic[T]):
         backlog: BacklogPolicy = "all",
         initial: bool = True,
     ) -> Subscription:
-        """Adds a listener from which the caller takes changes; the base of event streams.
+        """Internal: adds a listener from which the caller takes changes; the base of event streams.
 
         Raises:
             RuntimeError: the informer has stopped.
@@ -270,7 +273,7 @@ class SharedInformer(StopsOnExit, Generic[T]):
         return subscription
 
     def unsubscribe(self, subscription: Subscription) -> None:
-        """Removes a listener that `subscribe` returned. Idempotent."""
+        """Internal: removes a listener that `subscribe` returned. Idempotent."""
         self._handlers.unsubscribe(subscription)
 
     @property
@@ -307,7 +310,7 @@ class SharedInformer(StopsOnExit, Generic[T]):
 
     @property
     def decode_errors(self) -> int:
-        """How many objects were left out because they, or their transform, failed."""
+        """How many objects were left out because they did not decode or their transform raised."""
         return self._feed.errors.decode_errors
 
     @property
@@ -378,7 +381,7 @@ class SharedInformer(StopsOnExit, Generic[T]):
         return self._lifecycle.stop(timeout, drain=drain)
 
     def begin_stop(self, *, drain: bool = False) -> None:
-        """Stops the informer as `stop` does, without waiting."""
+        """Internal: stops the informer as `stop` does, without waiting."""
         self._lifecycle.begin_stop(drain=drain)
 
     def __enter__(self) -> Self:
@@ -479,7 +482,8 @@ class SharedInformer(StopsOnExit, Generic[T]):
     def wait_until(self, predicate: Callable[[], bool], timeout: float | None = None) -> bool:
         """Waits until a predicate about this informer is true.
 
-        It is called after each applied batch and finished handler, and when `sync_error()` has changed.
+        `predicate` is called at once, after each batch applied to the cache, when a handler has finished its initial adds
+        or is removed, and when `sync_error()` has changed; not after each handler call.
 
         Args:
             predicate: returns whether the wait is over.
@@ -522,16 +526,16 @@ class SharedInformer(StopsOnExit, Generic[T]):
 
     @property
     def last_event_age(self) -> float | None:
-        """Seconds since the server last sent anything, or accepted a watch; None before. The longest of all namespaces.
+        """Seconds since the server last sent anything, or accepted a watch; events, bookmarks and lists count.
 
-        Events, bookmarks and lists count. A healthy watch is silent for at most a minute or two.
+        None before the first data. With several namespaces, the oldest of them. A healthy watch is silent for a minute or two.
         """
         return self._status.last_event_age
 
     # Internals
 
     def die_in_child(self) -> None:
-        """Called in a forked child of the process that started it: drops what the parent's threads keep current."""
+        """Internal: called in a forked child. Disables the cache and ends streams: the parent's threads do not exist here."""
         for listener in self._processor.listeners():
             listener.end_in_child()
         self._feed.indexer.records.disable(self._lifecycle.forked_error)

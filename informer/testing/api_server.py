@@ -244,7 +244,7 @@ class EmbeddedAPIServer(StopsOnExit, ObjectCalls):
         self._access.forbid(verb, resource, namespace)
 
     def allow(self, verb: str = "*", resource: str = "*", *, namespace: str | None = None) -> None:
-        """Removes the rules of `forbid` that lie within the arguments; without arguments, all of them."""
+        """Undoes each `forbid` whose requests the arguments cover completely; without arguments, all of them."""
         self._access.allow(verb, resource, namespace)
 
     def set_tokens(self, tokens: Mapping[str, str] | Iterable[str] | None) -> None:

@@ -21,7 +21,7 @@ MANY = 60
 # Seconds. The longest first wait is twice this, so the waits of many informers spread over at least half of it.
 INITIAL = 0.4
 # Seconds: half the time over which the requests of MANY informers to one server are paced; the first may be late.
-TURNS = (MANY - 10) / 200 / 2
+PACED_OVER = (MANY - 10) / 200 / 2
 
 
 class Attempts:
@@ -144,7 +144,7 @@ def test_reconnections_after_a_restart_are_spread_out(server: EmbeddedAPIServer)
         assert len(relists) == MANY
         assert 3 * MANY // 2 <= len(again) <= 3 * MANY
         # Pacing lets ten requests go at once, and one more every five milliseconds.
-        assert again[MANY - 1] - again[0] > TURNS
+        assert again[MANY - 1] - again[0] > PACED_OVER
         assert spread(again[MANY:]) > INITIAL / 3
         assert spread(relists) > INITIAL / 3
         assert kinds_of(own_threads(before)) == {"informer": MANY, "handler": MANY}

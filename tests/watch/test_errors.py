@@ -135,7 +135,7 @@ def test_http_fills_in_what_a_status_lacks() -> None:
     ids=str,
 )
 def test_an_answer_as_a_status_and_back(error: ApiError) -> None:
-    """An error made of an error's Status has the same attributes, retry_after included."""
+    """An error made from an error's Status has the same attributes, retry_after included."""
     status = json.loads(json.dumps(error.to_status()))
     assert (status["kind"], status["apiVersion"], status["status"]) == ("Status", "v1", "Failure")
     again = ApiError.from_status(status)
@@ -145,7 +145,7 @@ def test_an_answer_as_a_status_and_back(error: ApiError) -> None:
 
 
 def test_a_status_does_not_share_its_details() -> None:
-    """Changing a Status does not change the error that it was made of."""
+    """Changing a Status does not change the error that it came from."""
     error = ApiError(500, details={"name": "x"}, retry_after=1.5)
     error.to_status()["details"]["name"] = "y"
     assert error.details == {"name": "x"}

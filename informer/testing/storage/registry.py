@@ -40,7 +40,7 @@ _DEFINITION = "CustomResourceDefinition"
 
 
 class Registry:
-    """Reads and writes objects.
+    """The embedded server's objects: validates writes as kube-apiserver does, and stores them.
 
     Args:
         storage: stores the objects; the registry adds the initial namespaces to it.
@@ -177,7 +177,8 @@ class Registry:
             options: a DeleteOptions object, whose preconditions must hold. With dryRun nothing is changed.
 
         Returns:
-            The last state, and whether the object was removed at once.
+            The last state, and whether the answer is a Status for a removed object (False for definitions and namespaces,
+            except in a dry run).
 
         Raises:
             ApiError: the object does not exist, must not be deleted, or a precondition does not hold.

@@ -39,7 +39,7 @@ def test_valid_calls_result_in_a_state(call_handler):
         pytest.param([("delete", "a", 1)], "not there", id="delete-of-an-unknown-key"),
         pytest.param([("add", "a", 2), ("update", "a", 1, 3)], "another version than 2", id="update-from-elsewhere"),
         pytest.param([("add", "a", 2), ("update", "a", 2, 1)], "back in time to 1", id="update-back-in-time"),
-        pytest.param([("add", "a", 2), ("update", "a", 2, 2)], "back in time to 2", id="update-without-news"),
+        pytest.param([("add", "a", 2), ("update", "a", 2, 2)], "back in time to 2", id="update-to-the-same-state"),
         pytest.param([("add", "a", 2), ("delete", "a", 1)], "back in time to 1", id="delete-back-in-time"),
         pytest.param(
             [("add", "a", 1), ("delete", "a", 3), ("add", "a", 2)], "back in time to 2", id="add-back-in-time"

@@ -249,7 +249,7 @@ def test_replace_returns_deletes_first() -> None:
 
 
 def test_replace_keeps_the_object_whose_state_is_the_same() -> None:
-    """With the same uid and resourceVersion the old object stays, and the update is without news."""
+    """With the same uid and resourceVersion the old object stays, and the update has `is_sync`."""
     store: Store[Any] = Store()
     old = pod("a", "1", "u")
     store.add(old)
@@ -303,8 +303,8 @@ def test_replace_of_one_namespace_leaves_the_others() -> None:
     assert store.list_index_func_values("name") == ["c", "b"]
 
 
-def test_sync_all_updates_every_object_without_news() -> None:
-    """A resync returns one update without news per object."""
+def test_sync_all_updates_every_object_to_itself() -> None:
+    """A resync returns one update per object, with the same object as old and new."""
     store: Store[Any] = Store()
     store.replace([pod("a", "1"), pod("b", "2")], "2")
     changes = store.apply([Delta(DeltaType.SYNC_ALL, None)])

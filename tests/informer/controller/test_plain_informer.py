@@ -184,7 +184,7 @@ def test_the_store_has_the_state_that_the_handler_is_called_with() -> None:
     assert found == expected
 
 
-def test_a_relist_without_news_calls_nothing() -> None:
+def test_a_relist_of_the_same_objects_calls_nothing() -> None:
     """Objects with the same resourceVersion stay the same in the store."""
     source = FakeControllerSource()
     source.add(pod("a"))
@@ -203,7 +203,7 @@ def test_a_relist_without_news_calls_nothing() -> None:
 
 
 def test_with_a_resync_period_every_object_is_updated_again() -> None:
-    """client-go source. Once per period, without news."""
+    """client-go source. Once per period, with the same object as old and new."""
     source = FakeControllerSource()
     source.add(pod("a"))
     source.add(pod("b"))

@@ -316,7 +316,7 @@ def test_a_handler_that_is_far_behind_takes_some_thousand_changes_at_a_time() ->
 
 
 def test_resyncs_of_one_key_are_folded_into_one_and_news_win() -> None:
-    """Two resyncs of an object become one; a resync and an update become an update with news."""
+    """Two resyncs of an object become one; a resync and an update become an update without `is_sync`."""
     backlog = CoalescingBacklog()
     backlog.put([updated(A1, A1, is_sync=True)])
     backlog.put([updated(A1, A1, is_sync=True)])
@@ -336,7 +336,7 @@ def test_coalescing_needs_no_metadata() -> None:
 
 
 def test_folded_changes_keep_their_key() -> None:
-    """Every change that comes out has the key of the changes that it was made of."""
+    """Every change that comes out has the key of the changes that it combines."""
     backlog = CoalescingBacklog()
     backlog.put([added(A1), updated(A1, A2)])
     assert [change.key for change in drained(backlog)] == ["a"]

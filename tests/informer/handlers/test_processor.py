@@ -58,8 +58,8 @@ def test_a_late_listener_gets_what_is_stored_as_initial_adds() -> None:
     assert ([change.key for change in late.got], late.initial) == (["a", "b", "a"], 2)
 
 
-def test_updates_without_news_go_only_to_listeners_in_the_resync() -> None:
-    """client-go source. An update with an unchanged resourceVersion goes to the listeners that are due; news go to all."""
+def test_updates_to_the_same_state_go_only_to_listeners_in_the_resync() -> None:
+    """client-go source. An update with an unchanged resourceVersion goes to the listeners that are due; changes go to all."""
     processor, syncing, other = Processor(), Listener(), Listener()
     with_listeners(processor, syncing, other)
     syncing.syncing = True

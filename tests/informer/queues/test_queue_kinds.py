@@ -132,7 +132,7 @@ def test_only_handlers_with_a_resync_period_are_resynced(kind: Kind) -> None:
 
 
 @both_kinds
-def test_a_relist_without_news_keeps_the_objects(kind: Kind) -> None:
+def test_a_relist_of_the_same_objects_keeps_them(kind: Kind) -> None:
     """An object with the same uid and resourceVersion stays the same object in the store."""
     source = FakeControllerSource()
     source.add(pod("p1"))

@@ -13,8 +13,8 @@ from informer.reflector.pacing import Pacer, pacer_for
 
 def test_a_burst_goes_at_once_and_the_rest_is_evenly_spaced() -> None:
     """Of 300 simultaneous requests, ten do not wait, and the last one waits for 1.45 seconds."""
-    pace = Pacer(qps=200, burst=10)
-    waits = [pace.reserve(5.0) for _ in range(300)]
+    pacer = Pacer(qps=200, burst=10)
+    waits = [pacer.reserve(5.0) for _ in range(300)]
     assert waits[:10] == [0.0] * 10
     assert waits[10:13] == pytest.approx([0.005, 0.010, 0.015])
     assert waits[-1] == pytest.approx(1.45)
@@ -22,16 +22,16 @@ def test_a_burst_goes_at_once_and_the_rest_is_evenly_spaced() -> None:
 
 def test_requests_at_the_allowed_rate_do_not_wait() -> None:
     """One request every five milliseconds is 200 per second."""
-    pace = Pacer(qps=200, burst=10)
-    assert [pace.reserve(i * 0.005001) for i in range(1000)] == [0.0] * 1000
+    pacer = Pacer(qps=200, burst=10)
+    assert [pacer.reserve(i * 0.005001) for i in range(1000)] == [0.0] * 1000
 
 
 def test_after_a_quiet_time_the_next_burst_goes_at_once() -> None:
     """A long quiet time does not allow a longer burst."""
-    pace = Pacer(qps=200, burst=10)
+    pacer = Pacer(qps=200, burst=10)
     for _ in range(300):
-        pace.reserve(0.0)
-    waits = [pace.reserve(1000.0) for _ in range(11)]
+        pacer.reserve(0.0)
+    waits = [pacer.reserve(1000.0) for _ in range(11)]
     assert waits[:10] == [0.0] * 10
     assert waits[10] == pytest.approx(0.005)
 
@@ -39,13 +39,13 @@ def test_after_a_quiet_time_the_next_burst_goes_at_once() -> None:
 @given(st.lists(st.floats(0, 0.05), min_size=1, max_size=300))
 def test_no_stretch_of_time_exceeds_burst_and_rate(pauses: list[float]) -> None:
     """At most ten requests plus 200 per second, in any stretch of time and in the order in which they were reserved."""
-    pace, now, turns = Pacer(qps=200, burst=10), 0.0, []
+    pacer, now, times = Pacer(qps=200, burst=10), 0.0, []
     for pause in pauses:
         now += pause
-        turns.append(now + pace.reserve(now))
-    assert turns == sorted(turns)
-    for i, first in enumerate(turns):
-        for count, at in enumerate(turns[i:], 1):
+        times.append(now + pacer.reserve(now))
+    assert times == sorted(times)
+    for i, first in enumerate(times):
+        for count, at in enumerate(times[i:], 1):
             assert count <= 10 + 200 * (at - first) + 1e-6
 
 

@@ -1,4 +1,4 @@
-"""The waits before requests and rounds: which backoff, which clock, and the turns among other informers."""
+"""The waits before requests and rounds: which backoff, which clock, and the pacing among other informers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from informer.reflector.state import Next, Step
 from informer.reflector.waits import Waits
 from watch.concurrency import Signal
 
-SERVER = "https://turns.example.com"
+SERVER = "https://paced.example.com"
 
 
 def waits(clock: Any, monkeypatch: pytest.MonkeyPatch) -> Waits:
@@ -62,7 +62,7 @@ def test_after_a_stop_no_request_is_made(auto_clock: Any, monkeypatch: pytest.Mo
     assert not waits(auto_clock, monkeypatch).before_request(Next(Step.LIST), None, stop)
 
 
-# Turns among the reflectors of one server
+# Pacing among the reflectors of one server
 
 
 @pytest.fixture
@@ -84,8 +84,8 @@ def reflector(source: Any) -> Reflector:
     return Reflector(source, Store(), name="testName", backoff=Backoff(0.001, 0.002))
 
 
-def test_a_reflector_waits_for_its_turn(script: Any, pacer: Pacer) -> None:
-    """The list waits for its turn; the watch that follows it does not."""
+def test_a_reflector_is_paced(script: Any, pacer: Pacer) -> None:
+    """The list is paced; the watch that follows it is not."""
     source = script.source([script.pods("1", "foo")], [[script.added("bar", "2")]])
     source.server = SERVER
     reserve_ahead(pacer, 0.2)
@@ -96,7 +96,7 @@ def test_a_reflector_waits_for_its_turn(script: Any, pacer: Pacer) -> None:
     assert time.monotonic() - begun >= 0.19
 
 
-def test_a_stop_ends_the_wait_for_a_turn(script: Any, pacer: Pacer, run: Any) -> None:
+def test_a_stop_ends_the_wait_of_a_paced_request(script: Any, pacer: Pacer, run: Any) -> None:
     """The wait ends at once, and no request is made."""
     source, stop = script.source(), Signal()
     source.server = SERVER

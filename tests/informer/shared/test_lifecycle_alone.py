@@ -47,7 +47,7 @@ class Member:
 
 
 class Made:
-    """A lifecycle and what it was made of."""
+    """A lifecycle and its parts."""
 
     def __init__(self, failure: BaseException | None = None, on_start: Callable[[], object] | None = None) -> None:
         self.waiters = Waiters()

@@ -56,7 +56,7 @@ SECRET: dict[str, Any] = {
 }
 
 
-def words_of(thing: Any) -> str:
+def text_of(thing: Any) -> str:
     """Returns every text form of an object."""
     return f"{thing!r} {thing!s} {thing} {thing:}"
 
@@ -72,11 +72,11 @@ def pages() -> str:
     return b"".join(answers).decode()
 
 
-def words_of_error(error: BaseException | None) -> str:
+def text_of_error(error: BaseException | None) -> str:
     """Returns the text of an error and of its causes, including hidden ones."""
     said: list[str] = []
     while error is not None:
-        said += [words_of(error), *traceback.format_exception(error), repr(getattr(error, "__notes__", None))]
+        said += [text_of(error), *traceback.format_exception(error), repr(getattr(error, "__notes__", None))]
         said += [repr(value) for value in vars(error).values() if not isinstance(value, BaseException)]
         error = error.__cause__ or error.__context__
     return "\n".join(said)
@@ -123,7 +123,7 @@ def _filled(queue: Any) -> Any:
 )
 def test_nothing_quotes_the_object_it_holds(thing: Any) -> None:
     """repr, str and format do not quote it; pickles may."""
-    assert PLANTED not in words_of(thing)
+    assert PLANTED not in text_of(thing)
 
 
 @pytest.mark.parametrize(
@@ -155,7 +155,7 @@ def test_no_error_quotes_what_it_is_about(cause: Callable[[bytes], Any]) -> None
     """Neither does a cause of the error, shown or hidden."""
     with pytest.raises(Exception) as caught:
         cause(_OBJECT.raw)
-    assert PLANTED not in words_of_error(caught.value)
+    assert PLANTED not in text_of_error(caught.value)
 
 
 def _listed(body: bytes) -> Any:
@@ -209,8 +209,8 @@ def test_an_informer_of_secrets_tells_nothing_of_them(model: Any) -> None:
             server.faults.cut_connections()
             assert informer.wait_until(lambda: informer.sync_error() is not None, DEADLINE)
             error = informer.sync_error()
-            assert PLANTED not in words_of_error(error)
-            assert PLANTED not in words_of(informer) + words_of(informer.store) + words_of(informer.lister)
+            assert PLANTED not in text_of_error(error)
+            assert PLANTED not in text_of(informer) + text_of(informer.store) + text_of(informer.lister)
             assert PLANTED not in pages()
 
 
@@ -244,7 +244,7 @@ def test_no_error_of_a_request_has_a_credential_in_it(settings: dict[str, Any], 
     server = serve(lambda _, connection: connection.answer(refused, 403))
     with pytest.raises(Exception) as caught:
         Transport(server.client(**settings)).get_json("/")
-    assert PLANTED not in words_of_error(caught.value)
+    assert PLANTED not in text_of_error(caught.value)
 
 
 def test_a_mutation_report_names_the_object_and_not_what_changed() -> None:
@@ -255,11 +255,11 @@ def test_a_mutation_report_names_the_object_and_not_what_changed() -> None:
     secret["data"]["key"] = f"{PLANTED}-2"
     with pytest.raises(Exception, match="modified") as caught:
         detector.compare_objects()
-    assert PLANTED not in words_of_error(caught.value)
+    assert PLANTED not in text_of_error(caught.value)
 
 
 def test_a_recorders_event_is_about_its_object_only() -> None:
     """The event holds a reference, not the object."""
     recorder = FakeRecorder(10)
     recorder.event(_OBJECT, "Normal", "Reason", "message")
-    assert PLANTED not in words_of(recorder.events.get(5))
+    assert PLANTED not in text_of(recorder.events.get(5))

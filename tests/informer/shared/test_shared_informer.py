@@ -361,7 +361,7 @@ def test_without_resyncs_of_its_own_an_informer_has_none(make_informer: Make, re
 def test_a_relist_shows_unchanged_objects_only_to_handlers_that_resync(
     make_informer: Make, recorder: Any, pod: Pod, queue: str
 ) -> None:
-    """Go: TestSharedInformerWatchDisruption. An object with an unchanged resourceVersion counts as a resync; news go to all."""
+    """Go: TestSharedInformerWatchDisruption. An unchanged resourceVersion counts as a resync; changes go to all."""
     source, clock = FakeControllerSource(), FakeClock()
     source.add(pod("pod1"))
     source.add(pod("pod2"))
@@ -391,7 +391,7 @@ def test_a_relist_shows_unchanged_objects_only_to_handlers_that_resync(
 def test_a_relist_before_the_first_resync_counts_as_one(
     make_informer: Make, recorder: Any, pod: Pod, queue: str
 ) -> None:
-    """client-go source. Handlers with a period see every object; the others see news only."""
+    """client-go source. Handlers with a period see every object; the others see changes only."""
     source = FakeControllerSource()
     source.add(pod("a"))
     informer = make_informer(source, queue=queue, clock=FakeClock(), resync_period=60)

@@ -350,7 +350,7 @@ def test_a_backlog_gives_a_possible_story(kind: type[Backlog]) -> None:
 
 
 def test_a_backlog_that_is_closed_meanwhile_gives_nothing_more() -> None:
-    """The taker ends with a story that breaks off but is right so far."""
+    """The taker gets the changes from the first up to some point, with none missing between."""
 
     def step() -> None:
         backlog, story = Backlog(), Story()

@@ -110,3 +110,35 @@ def test_deeply_nested_json_is_refused(servers, case):
     answer: Any = servers.ask(method, path, body.encode(), media=media or "application/json", any_message=True)
     assert (answer.status, answer.body["reason"]) == (400, "BadRequest")
     assert servers.ask("GET", f"{MAPS}/a").status == 200
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("name", 1),
+        ("selfLink", 1),
+        ("generation", "1"),
+        ("creationTimestamp", 1),
+        ("deletionGracePeriodSeconds", "1"),
+        ("labels", []),
+        ("annotations", {"a": 1}),
+        ("finalizers", "a"),
+        ("finalizers", [1]),
+        ("ownerReferences", {}),
+        ("ownerReferences", [1]),
+        ("managedFields", 1),
+    ],
+)
+def test_metadata_of_a_wrong_type_is_refused(servers, field, value):
+    """400 for a create and an update, and the object stays as it was."""
+    servers.ask("POST", MAPS, {"metadata": {"name": "a"}})
+    body = {"metadata": {"name": "a", field: value}}
+    assert servers.ask("POST", MAPS, body, any_message=True).status == 400
+    assert servers.ask("PUT", f"{MAPS}/a", body, any_message=True).status == 400
+    assert servers.ask("GET", f"{MAPS}/a").status == 200
+
+
+def test_a_label_of_null_is_an_empty_label(servers):
+    """As Go decodes it."""
+    answer = servers.ask("POST", MAPS, {"metadata": {"name": "a", "labels": {"b": None}}})
+    assert answer.body["metadata"]["labels"] == {"b": ""}

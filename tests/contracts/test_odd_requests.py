@@ -142,3 +142,23 @@ def test_a_label_of_null_is_an_empty_label(servers):
     """As Go decodes it."""
     answer = servers.ask("POST", MAPS, {"metadata": {"name": "a", "labels": {"b": None}}})
     assert answer.body["metadata"]["labels"] == {"b": ""}
+
+
+@pytest.mark.parametrize(
+    ("operations", "status"),
+    [
+        ([None], 422),
+        ([1], 400),
+        ([{"op": 1}], 400),
+        ([{"op": "add", "path": 1, "value": 1}], 400),
+        ([{"op": "copy", "from": 1, "path": "/data"}], 400),
+        ([{"op": "move", "from": "", "path": "/data"}], 422),
+        ([{"op": "remove", "path": ""}], 422),
+    ],
+    ids=str,
+)
+def test_odd_operations_of_a_json_patch_are_refused(servers, operations, status):
+    """400 for a value of the wrong type, 422 for an operation that cannot be done."""
+    servers.ask("POST", MAPS, {"metadata": {"name": "a"}})
+    media = "application/json-patch+json"
+    assert servers.ask("PATCH", f"{MAPS}/a", operations, media=media, any_message=True).status == status

@@ -123,8 +123,15 @@ def _object(patch: Any) -> dict[str, Any]:
 
 
 def _operations(patch: Any) -> list[Any]:
-    if not isinstance(patch, list) or not all(isinstance(operation, dict) for operation in patch):
+    if not isinstance(patch, list) or not all(isinstance(operation, dict | None) for operation in patch):
         raise bad_request(
             "error decoding patch: json: cannot unmarshal object into Go value of type []handlers.jsonPatchOp"
         )
+    if None in patch:
+        raise generic(422)
+    for operation in patch:
+        for name in ("op", "path", "from"):
+            if not isinstance(operation.get(name), str | None):
+                field = f"Go struct field jsonPatchOp.{name} of type string"
+                raise bad_request(f"error decoding patch: json: cannot unmarshal a value into {field}")
     return patch

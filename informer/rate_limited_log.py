@@ -112,9 +112,7 @@ class RateLimit(logging.Filter):
             return
         level, suppressed, line = summary
         line = line if len(line) <= _MAX_QUOTED else line[:_MAX_QUOTED] + "..."
-        self._logger.log(
-            level, "%d more lines like this one were not logged within %g s: %s", suppressed, self._period, line
-        )
+        self._logger.log(level, "%d more lines like this one were not logged: %s", suppressed, line)
 
 
 class _Count:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from informer.cache.change import NO_LONGER_DECODES, Change
 from informer.cache.index import Index
 from informer.objects.form import have_same_form
-from informer.objects.keys import namespace_of, resource_version_of, uid_of, version_of
+from informer.objects.keys import EAGER, namespace_of, resource_version_of, uid_of, version_of
 from informer.queues.delta import ADDED, DELETED, UPDATED, ReplacedAll
 
 __all__ = ["Relisted", "holds_exactly", "is_same_state", "relisted", "resynced"]
@@ -102,6 +102,11 @@ def is_same_state(old: Any, new: Any) -> bool:
     """Whether both are the same state of the same object, by uid and resourceVersion, in the same apiVersion and kind."""
     if old is new:
         return True
+    if type(old) in EAGER and type(new) in EAGER:
+        version = new.resource_version
+        return (
+            version != "" and old.resource_version == version and old.uid == new.uid != "" and have_same_form(old, new)
+        )
     try:
         version = resource_version_of(new)
         return (

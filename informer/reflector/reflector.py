@@ -342,7 +342,7 @@ class Reflector:
         elif step.wait:
             self._health.report(failure, retried=True)
         else:
-            self._limited.info("%s: %s: retrying", self.name, failure)
+            self._health.log_retry(failure)
         return step
 
     def _replace(self, items: list[Any], version: str, begun: float, undecodable: set[str]) -> Next | None:

@@ -44,8 +44,8 @@ class SharedInformerFactory:
             print(len(pods.lister.list(namespace="shop")))
 
     Args:
-        api_client: an `ApiClient` of `kubernetes` or `kubernetes_asyncio`; None reads the in-cluster configuration or the
-            kubeconfig. Only its configuration, default headers and cookie are used.
+        api_client: an `ApiClient` of `kubernetes` or `kubernetes_asyncio`, of which only the configuration, default headers and
+            cookie are used; None connects as kubectl does (see `load_client`).
         resync_period: the informers' default, in seconds; 0 for none.
         namespace: the informers' default: one, several, or None for all.
         tweak_list_options: called with the `ListOptions` of each request; what it returns is requested instead.

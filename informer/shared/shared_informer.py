@@ -34,7 +34,7 @@ from informer.shared.checks import check_lister_watcher, check_period, check_pla
 from informer.shared.handler_set import HandlerSet
 from informer.shared.lifecycle import Lifecycle
 from informer.shared.status import Status
-from informer.shared.waiting import Waiters
+from informer.shared.waiting import Waiters, warn_if_not_started
 from watch.clock import SYSTEM_CLOCK, Clock
 from watch.framing import DEFAULT_MAX_LINE_BYTES
 from watch.watcher import StopsOnExit
@@ -440,6 +440,7 @@ class SharedInformer(StopsOnExit, Generic[T]):
                 if the informer is not started, or if its reader thread has failed.
         """
         if not raise_on_error:
+            warn_if_not_started([self], timeout)
             return self.wait_until(self.has_synced, timeout)
         self.wait_until(lambda: self.has_synced() or self.sync_error() is not None, timeout)
         return self.synced_or_raise()

@@ -70,7 +70,7 @@ class Status:
         """Returns whether the cache shows a write (see `SharedInformer.has_reached`).
 
         Raises:
-            ValueError: there is no comparable resourceVersion (KEP-5504), or the informer does not follow the namespace.
+            ValueError: it has no comparable resourceVersion (KEP-5504), or the informer does not follow the namespace.
         """
         resource_version, namespace = written_version(written, namespace)
         controller = self._find_controller()

@@ -35,7 +35,7 @@ def test_a_burst_passes_in_each_period(now: list[float], caplog: pytest.LogCaptu
     assert messages(caplog) == ["line 0", "line 1"]
     now[0] += 10
     limited.error("line %d", 5)
-    assert messages(caplog)[2:] == ["3 more lines like this one were not logged within 10 s: line 1", "line 5"]
+    assert messages(caplog)[2:] == ["3 more lines like this one were not logged: line 1", "line 5"]
 
 
 def test_nothing_extra_is_logged_after_a_quiet_period(now: list[float], caplog: pytest.LogCaptureFixture) -> None:
@@ -135,7 +135,7 @@ def test_the_number_of_suppressed_lines_is_logged_when_the_period_ends(caplog: p
     for i in range(5):
         limited.error("line %d", i)
     assert eventually(lambda: len(caplog.records) == 3)
-    assert messages(caplog) == ["line 0", "line 1", "3 more lines like this one were not logged within 0.1 s: line 1"]
+    assert messages(caplog) == ["line 0", "line 1", "3 more lines like this one were not logged: line 1"]
     assert caplog.records[2].levelno == logging.ERROR
     limited.error("line %d", 5)
     assert messages(caplog)[3:] == ["line 5"]
@@ -172,7 +172,7 @@ def test_start_over_logs_the_numbers_and_begins_a_period(caplog: pytest.LogCaptu
         limited.warning("line")
     limited.start_over()
     limited.warning("line")
-    assert messages(caplog) == ["line", "2 more lines like this one were not logged within 3600 s: line", "line"]
+    assert messages(caplog) == ["line", "2 more lines like this one were not logged: line", "line"]
     assert eventually(lambda: not summary_threads())
     limited.start_over()
     assert len(caplog.records) == 3

@@ -59,7 +59,10 @@ if TYPE_CHECKING:
         split_meta_namespace_key as split_meta_namespace_key,
     )
     from informer.objects.object import Object as Object, strip_managed_fields as strip_managed_fields
-    from informer.process import stop_on_signals as stop_on_signals
+    from informer.process import (
+        async_stop_on_signals as async_stop_on_signals,
+        stop_on_signals as stop_on_signals,
+    )
     from informer.queues.delta import Delta as Delta, DeltaType as DeltaType, Queue as Queue
     from informer.queues.delta_fifo import DeltaFIFO as DeltaFIFO
     from informer.queues.in_order_fifo import InOrderFIFO as InOrderFIFO
@@ -107,7 +110,7 @@ _NAMES = {
         "split_meta_namespace_key"
     ),
     "informer.objects.object": "Object strip_managed_fields",
-    "informer.process": "stop_on_signals",
+    "informer.process": "async_stop_on_signals stop_on_signals",
     "informer.queues.delta": "Delta DeltaType Queue",
     "informer.queues.delta_fifo": "DeltaFIFO",
     "informer.queues.in_order_fifo": "InOrderFIFO",

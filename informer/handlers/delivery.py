@@ -90,6 +90,31 @@ class Delivery:
         yield from self._hand_over(subscription.in_hand, length_hint(subscription.in_hand))
         self._initial_pending = self._initial_pending and not self.has_synced()
 
+    def deliver_one(self, stored: Change[Any]) -> Generator[object, None, None]:
+        """Hands over one change that was drawn from the subscription, for a driver that makes several calls at a time.
+
+        The driver sets `busy_since` before the first of them and calls `pause` after the last.
+
+        Yields:
+            As `deliver`.
+        """
+        change = stored
+        try:
+            change = self.subscription.unwrapped(stored)
+            seen = self.subscription.visible(change)
+            yield None if seen is None else self.functions(seen)
+        except self._catch as error:
+            yield from self._report((change,), error)
+        self.calls += 1
+        if stored.is_in_initial_list and not self.subscription.dropped:
+            self.subscription.finished(1)
+
+    def pause(self) -> None:
+        """Adds the time since `busy_since` to `busy_seconds`."""
+        if self.busy_since is not None:
+            self.busy_seconds += time.monotonic() - self.busy_since
+            self.busy_since = None
+
     def _hand_over(self, changes: Iterator[Change[Any]], count: int) -> Generator[object, None, None]:
         self.busy_since = begun = time.monotonic()
         if self.functions.on_batch is not None:

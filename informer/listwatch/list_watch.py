@@ -142,7 +142,8 @@ class ListWatch(Source[T]):
         An informer of a resource that can be listed only, such as "pods.metrics.k8s.io", lists it every 30 to 60 seconds.
 
         Args:
-            api_client: the official client's `ApiClient`; None connects as kubectl does (see `load_client`).
+            api_client: an `ApiClient` of `kubernetes` or `kubernetes_asyncio`, of which only the configuration, default headers
+                and cookie are used; None connects as kubectl does (see `load_client`).
             resource: "pods", "deployments.apps", "v1/pods" or "apps/v1/Deployment"; custom resources work the same way.
             namespace: one namespace, a list of them, or None for the whole cluster.
             label_selector: a label selector such as "app=web,tier!=db", or a mapping such as {"app": "web"}; None for all

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Mapping
 from typing import Any, Protocol
@@ -70,6 +71,11 @@ class _ClientSink:
         # Imported here, not with the first event: that may take longer than a program that ends waits for its events.
         from kubernetes import client
 
+        if inspect.iscoroutinefunction(getattr(getattr(api_client, "configuration", None), "auth_settings", None)):
+            raise TypeError(
+                f"{type(self).__name__} needs an ApiClient of the package kubernetes: it does not await requests of "
+                "kubernetes_asyncio"
+            )
         self._api = getattr(client, self._api_class)(api_client)
 
     def create(self, event: dict[str, Any]) -> dict[str, Any]:

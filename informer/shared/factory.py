@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import logging
 import threading
@@ -45,11 +46,14 @@ class SharedInformerFactory:
             print(len(pods.lister.list(namespace="shop")))
 
     Args:
-        api_client: the official client's `ApiClient`; None connects as kubectl does (see `load_client`).
+        api_client: an `ApiClient` of `kubernetes` or `kubernetes_asyncio`, of which only the configuration, default headers and
+            cookie are used; None connects as kubectl does (see `load_client`).
         resync_period: the informers' default, in seconds; 0 for none.
         namespace: the informers' default: one, several, or None for all.
         tweak_list_options: called with the `ListOptions` of each request; what it returns is requested instead.
         transform: the informers' default.
+
+    With asyncio, `async with factory:` does the same without blocking the loop.
 
     Threads: every method may be called from any thread.
     """
@@ -221,11 +225,7 @@ class SharedInformerFactory:
         Returns:
             Whether every thread has ended.
         """
-        with self._lock:
-            self._shut_down = True
-            informers = list(self._informers.values())
-        for informer in informers:
-            informer.begin_stop()
+        informers = self._begin_stop()
         deadline = None if timeout is None else time.monotonic() + timeout
         ended = [informer.stop(_left(deadline)) for informer in informers]
         return all(ended)
@@ -238,6 +238,24 @@ class SharedInformerFactory:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.shutdown()
+
+    async def __aenter__(self) -> Self:
+        self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await asyncio.gather(*(informer.aio.stop() for informer in self._begin_stop()))
+
+    def _begin_stop(self) -> list[SharedInformer[Any]]:
+        """Stops every informer without waiting; returns them."""
+        with self._lock:
+            self._shut_down = True
+            informers = list(self._informers.values())
+        for informer in informers:
+            informer.begin_stop()
+        return informers
 
     def _check_open(self) -> None:
         if self._shut_down:

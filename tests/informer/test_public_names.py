@@ -23,7 +23,7 @@ DeltaType Delta Queue DeltaFIFO InOrderFIFO
 ObjectList ListerWatcher ListWatch ListOptions Backoff Reflector Controller new_informer
 ResourceEventHandler Change HandlerRegistration SharedInformer EventStream Lister SharedInformerFactory
 AsyncInformer AsyncEventStream AsyncRegistration
-wait_for_cache_sync until_with_sync informer_watcher InformerWatcher stop_on_signals ConsistencyStore
+wait_for_cache_sync until_with_sync informer_watcher InformerWatcher stop_on_signals async_stop_on_signals ConsistencyStore
 InformerError KeyFuncError IndexNotFoundError IndexConflictError IndexFuncError QueueClosedError NotFoundError ApiError
 InformerForkedError KubeconfigError load_client current_namespace
 """.split()  # noqa: SIM905 - one name a line would be a page

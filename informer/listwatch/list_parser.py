@@ -296,7 +296,7 @@ def _read_items(response: Any, parser: ListParser, what: str, max_objects: int |
         except OSError as error:
             raise ConnectionError(f"failed to list {what}: the connection broke before the end of the list") from error
     if not head:
-        raise ValueError(f"the server's answer is empty, not a list ({PROXY_HINT})")
+        raise ValueError(f"{_asked(response)} was answered with an empty body, not with a list ({PROXY_HINT})")
     items.extend(parser.finish())
     _check_count(items, max_objects)
 
@@ -305,7 +305,12 @@ def _describe_foreign(response: Any, head: bytes) -> str:
     """What an answer is that does not begin as a list does."""
     kind = content_type_of(response)
     named = f"something of type {kind} that is not a list" if kind else "something that is not a list"
-    return f"the server answered with {named} in JSON ({PROXY_HINT}){quoted_beginning(head)}"
+    return f"{_asked(response)} was answered with {named} in JSON ({PROXY_HINT}){quoted_beginning(head)}"
+
+
+def _asked(response: Any) -> str:
+    """Method and address of the request, as a `Transport` has noted them."""
+    return str(getattr(response, "asked", "the request"))
 
 
 def _check_count(items: list[Any], max_objects: int | None) -> None:

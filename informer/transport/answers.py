@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import urllib.parse
-from typing import Any
+from typing import Any, NamedTuple
 
 from watch.printable import printable
 
-__all__ = ["PROXY_HINT", "content_type_of", "explain_refusal", "foreign_success", "shown_address"]
+__all__ = ["PROXY_HINT", "Foreign", "content_type_of", "explain_refusal", "foreign_success", "shown_address"]
 
 PROXY_HINT = "is a proxy or login page in front?"
 # An API server sends JSON or protobuf. The others say nothing about what follows.
@@ -22,30 +22,39 @@ def content_type_of(response: Any) -> str:
     return printable(media_type.encode(errors="replace"), 60)
 
 
-def foreign_success(response: Any, asked: str, *, is_watch: bool) -> str | None:
+class Foreign(NamedTuple):
+    """Describes a response that does not come from an API server.
+
+    Attributes:
+        message: what is wrong with it.
+        has_text: whether the message gets better by how the body begins.
+    """
+
+    message: str
+    has_text: bool = False
+
+
+def foreign_success(response: Any, asked: str, *, is_watch: bool) -> Foreign | None:
     """Returns what is wrong with a 2xx response by its headers; None if it may come from an API server.
 
     Args:
         response: an urllib3 response; its body is not read.
         asked: method and address of the request.
         is_watch: whether it answers a watch, which may end without an event.
-
-    Returns:
-        The message, to which the caller may append how the body begins.
     """
     encodings = [each.strip().lower() for each in str(response.headers.get("Content-Encoding") or "").split(",")]
     unknown = [each for each in encodings if each and each not in _ENCODINGS and each not in _decodable(response)]
     if unknown:
-        return (
+        return Foreign(
             f"the answer to {asked} has the encoding {printable(unknown[0].encode(), 30)!r}, which was not requested "
             "(does a proxy in front change answers?)"
         )
     if response.status == 204 or (response.headers.get("Content-Length") == "0" and not is_watch):
-        return f"{asked} was answered with {response.status} and an empty body, not with JSON ({PROXY_HINT})"
+        return Foreign(f"{asked} was answered with {response.status} and an empty body, not with JSON ({PROXY_HINT})")
     media_type = content_type_of(response)
     if media_type in _MAYBE_JSON or "json" in media_type or "protobuf" in media_type:
         return None
-    return f"{asked} was answered with {media_type}, not JSON ({PROXY_HINT})"
+    return Foreign(f"{asked} was answered with {media_type}, not JSON ({PROXY_HINT})", has_text=True)
 
 
 def _decodable(response: Any) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -108,7 +108,7 @@ def _client_for(access: ClusterAccess) -> ApiClient:
     configuration: Any = type.__call__(client.Configuration)
     _configure(configuration, access.cluster)
     _authenticate(configuration, access)
-    api_client: Any = client.ApiClient(configuration)
+    api_client: Any = _without_proxy(configuration, client.ApiClient)
     if access.user.impersonation:
         headers = urllib3.HTTPHeaderDict(api_client.default_headers)
         for name, value in access.user.impersonation:
@@ -117,6 +117,21 @@ def _client_for(access: ClusterAccess) -> ApiClient:
     # The official client's own pool knows neither certificates without files nor a repeated header.
     api_client.rest_client.pool_manager = _OfficialPool(configuration, api_client.default_headers)
     return api_client  # type: ignore[no-any-return]
+
+
+def _without_proxy(configuration: Any, make: Callable[[Any], Any]) -> Any:
+    """Makes a client while its configuration has no proxy.
+
+    The pool of the official client is replaced. Its constructor raises for some proxies, and quotes their addresses.
+    """
+    # A property of recent versions would forget whether the proxy comes from the environment.
+    name = "_proxy" if hasattr(configuration, "_proxy") else "proxy"
+    proxy = getattr(configuration, name, None)
+    setattr(configuration, name, None)
+    try:
+        return make(configuration)
+    finally:
+        setattr(configuration, name, proxy)
 
 
 def _configure(configuration: Any, cluster: Cluster) -> None:

@@ -13,7 +13,7 @@ from weakref import WeakKeyDictionary
 import msgspec
 import urllib3
 
-from informer.transport.answers import PROXY_HINT, explain_refusal, foreign_success, shown_address
+from informer.transport.answers import PROXY_HINT, Foreign, explain_refusal, foreign_success, shown_address
 from informer.transport.client_loader import load_client, repeat_headers
 from informer.transport.connection_pool import ConnectionPool
 from informer.transport.connections import CONNECT_TIMEOUT
@@ -164,6 +164,8 @@ class Transport:
         foreign = foreign_success(response, asked, is_watch="watch" in query)
         if foreign is not None:
             raise _foreign_answer(response, foreign)
+        # For the message of a reader that finds no JSON in the body.
+        response.asked = asked
         return response
 
     def _unauthorized(self, error: ApiError) -> ApiError:
@@ -260,14 +262,13 @@ def _root_of(error: BaseException) -> BaseException:
     return error
 
 
-def _foreign_answer(response: Any, message: str) -> ApiError:
+def _foreign_answer(response: Any, foreign: Foreign) -> ApiError:
     """The error for a 2xx response that does not come from an API server."""
     body = b""
-    # An encoding that cannot be undone would be quoted as it is.
-    if not response.headers.get("Content-Encoding"):
+    if foreign.has_text:
         body, _ = read_body(response, max_bytes=_MAX_FOREIGN_BODY, within=_ERROR_BODY_TIMEOUT)
     response.close()
-    return ApiError(response.status, "", message + quoted_beginning(body))
+    return ApiError(response.status, "", foreign.message + quoted_beginning(body))
 
 
 def _refusal(response: Any, asked: str) -> ApiError:

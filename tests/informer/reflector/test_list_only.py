@@ -101,3 +101,12 @@ def test_a_watch_of_it_is_refused_without_a_request(serve: Any) -> None:
     served.verbs = ["list", "watch"]
     with pytest.raises(ApiError, match="405 MethodNotAllowed: no"):
         ListWatch.for_resource(client, "gauges.example.com").watch(ListOptions())
+
+
+def test_a_resource_that_cannot_be_listed_is_an_error(serve: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """It is not taken for one that can be listed only."""
+    served = ListOnlyServer(serve, ["create"])
+    informer: Any = SharedInformer(ListWatch.for_resource(served.server.client(), "gauges.example.com"))
+    with caplog.at_level(logging.WARNING), informer:
+        assert eventually(lambda: "cannot be listed, so it cannot be cached" in str(informer.sync_error()))
+    assert "can be listed only" not in caplog.text

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import socket
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from informer import SharedInformerFactory
 from informer.testing import EmbeddedAPIServer
+from informer.transport.client_loader import load_client
 from informer.transport.proxy import proxy_for
 from informer.transport.settings import ConnectionSettings
 from informer.transport.transport import Transport
@@ -111,6 +114,25 @@ def test_an_unusable_proxy_is_named(
         assert phrase in said
 
 
+@pytest.mark.parametrize(
+    "proxy", ["proxy.invalid:3128", f"http://me:{PASSWORD}@[", f"ftp://me:{PASSWORD}@proxy.invalid"]
+)
+def test_an_unusable_proxy_does_not_keep_a_client_from_being_loaded(
+    proxy: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The requests fail instead, and name the proxy. The official client's constructor would raise."""
+    path = tmp_path / "config"
+    cluster = {"name": "k", "cluster": {"server": "https://kube.corp.example"}}
+    context = {"name": "c", "context": {"cluster": "k"}}
+    path.write_text(json.dumps({"current-context": "c", "contexts": [context], "clusters": [cluster]}))
+    monkeypatch.setenv("HTTPS_PROXY", proxy)
+    said = failure(load_client(str(path)))
+    assert "the proxy" in said
+    assert "(from HTTPS_PROXY)" in said
+    monkeypatch.setenv("NO_PROXY", ".example")
+    assert proxy_for(ConnectionSettings.of(load_client(str(path)).configuration)) is None
+
+
 @pytest.mark.parametrize("scheme", ["http", "https"])
 def test_an_https_proxy_that_speaks_http_is_named(
     scheme: str, serve: Any, run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
@@ -167,7 +189,7 @@ def test_a_tunnel_that_the_proxy_refuses_is_the_proxys(
 
 
 def test_a_proxy_of_the_kubeconfig_is_named_as_such(closed_port: int, serve: Any) -> None:
-    """There is no variable to correct."""
+    """No variable sets it."""
     client = serve(lambda *_: None).client(proxy=f"http://me:{PASSWORD}@127.0.0.1:{closed_port}")
     said = failure(client)
     assert f"the proxy http://127.0.0.1:{closed_port} (from the kubeconfig's proxy-url" in said

@@ -131,6 +131,7 @@ def __getattr__(name: str) -> Any:
     module = _MODULE_OF.get(name)
     if module is None:
         raise AttributeError(f"module 'informer' has no attribute {name!r}")
+    import_module("informer.watch_check")
     value = getattr(import_module(module), name)
     globals()[name] = value
     return value

@@ -109,9 +109,9 @@ def merge(texts: Iterable[KubeconfigText]) -> MergedKubeconfig:
         config = parse(text, path)
         merged.files.append(path)
         merged.current_context = merged.current_context or config.current_context or ""
-        clusters = ((each.name, each.cluster or ClusterInfo()) for each in config.clusters or ())
-        contexts = ((each.name, each.context or ContextInfo()) for each in config.contexts or ())
-        users = ((each.name, each.user or AuthInfo()) for each in config.users or ())
+        clusters = ((each.name, each.cluster or ClusterInfo()) for each in config.clusters or () if each)
+        contexts = ((each.name, each.context or ContextInfo()) for each in config.contexts or () if each)
+        users = ((each.name, each.user or AuthInfo()) for each in config.users or () if each)
         _add(merged.clusters, clusters, path, "clusters")
         _add(merged.contexts, contexts, path, "contexts")
         _add(merged.users, users, path, "users")
@@ -141,7 +141,7 @@ def _cluster(name: str, said: Said[ClusterInfo], user: User) -> Cluster:
     if not info.server:
         raise KubeconfigError(f"{where} has no server: add its address")
     authority = _pem(info, "certificate-authority", said.folder, where)
-    extensions = {each.name: each.extension for each in info.extensions or ()}
+    extensions = {each.name: each.extension for each in info.extensions or () if each}
     insecure = bool(info.insecure_skip_tls_verify)
     # Source: client-go rest.DefaultServerURL: TLS is meant if anything about it is set.
     scheme = "https" if authority or insecure or user.certificate else "http"

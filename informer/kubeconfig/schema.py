@@ -7,6 +7,7 @@ Source: client-go tools/clientcmd/api/v1/types.go.
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import msgspec
@@ -37,7 +38,7 @@ class ClusterInfo(_Section, frozen=True, rename="kebab"):
     certificate_authority_data: str | None = None
     proxy_url: str | None = None
     disable_compression: bool | None = None
-    extensions: list[NamedExtension] | None = None
+    extensions: list[NamedExtension | None] | None = None
 
 
 class ContextInfo(_Section, frozen=True, rename="kebab"):
@@ -94,9 +95,9 @@ class Kubeconfig(_Section, frozen=True, rename={"api_version": "apiVersion", "cu
     kind: str | None = None
     api_version: str | None = None
     current_context: str | None = None
-    clusters: list[NamedCluster] | None = None
-    contexts: list[NamedContext] | None = None
-    users: list[NamedUser] | None = None
+    clusters: list[NamedCluster | None] | None = None
+    contexts: list[NamedContext | None] | None = None
+    users: list[NamedUser | None] | None = None
 
 
 def parse(text: str | bytes, path: str) -> Kubeconfig:
@@ -134,17 +135,36 @@ def _load_yaml(text: str | bytes) -> Any:
     import yaml
 
     class Loader(yaml.SafeLoader):
-        """Reads a date as text, as kubectl does."""
+        """Takes for text what kubectl takes for text: dates, numbers of base 60, and the keys "=" and "<<" as values."""
 
     Loader.yaml_implicit_resolvers = {
-        first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+        first: [
+            (tag, _WITHOUT_BASE_60.get(tag, pattern))
+            for tag, pattern in resolvers
+            if tag != "tag:yaml.org,2002:timestamp"
+        ]
         for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
+    for tag in ("value", "merge"):
+        Loader.add_constructor(f"tag:yaml.org,2002:{tag}", _text)
     if isinstance(text, bytes):
         text = text.decode("utf-8-sig")
     # kubectl reads the first document only.
     found = next(iter(yaml.load_all(text, Loader)), None)
     return {} if found is None else found
+
+
+def _text(_: Any, node: Any) -> str:
+    return str(node.value)
+
+
+# The patterns of YAML 1.1, as PyYAML has them.
+_WITHOUT_BASE_60 = {
+    "tag:yaml.org,2002:int": re.compile(r"[-+]?(0b[01_]+|0x[0-9a-fA-F_]+|0[0-7_]+|0|[1-9][0-9_]*)$"),
+    "tag:yaml.org,2002:float": re.compile(
+        r"([-+]?[0-9][0-9_]*\.[0-9_]*([eE][-+][0-9]+)?|\.[0-9][0-9_]*([eE][-+][0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN))$"
+    ),
+}
 
 
 def _yaml_error() -> type[Exception]:

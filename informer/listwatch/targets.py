@@ -65,6 +65,10 @@ class Target(Protocol):
         """Forgets what the server has said about the resource, after a 404; the next `path` asks again."""
         ...
 
+    def copy(self) -> Target:
+        """Returns a target of the same resource that remembers by itself what the server has said."""
+        ...
+
 
 class NamedTarget:
     """The target of a resource's name. Unless the resource is a built-in one, its first request asks the server for the path.
@@ -119,6 +123,10 @@ class NamedTarget:
         if not self._is_built_in:
             self._resource = None
             forget(self._wanted, self.transport())
+
+    def copy(self) -> NamedTarget:
+        """See `Target.copy`."""
+        return NamedTarget(self._wanted, self._api_client)
 
 
 class PathTarget:
@@ -182,6 +190,10 @@ class PathTarget:
 
     def forget(self) -> None:
         """See `Target.forget`; the path is fixed."""
+
+    def copy(self) -> PathTarget:
+        """See `Target.copy`; it remembers nothing."""
+        return self
 
 
 def _server_of(api_client: Any) -> str:

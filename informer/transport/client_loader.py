@@ -6,7 +6,7 @@ import base64
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import urllib3
 
@@ -15,6 +15,10 @@ from informer.kubeconfig.access import Cluster, ClusterAccess, Pem
 from informer.kubeconfig.find import find_access
 from informer.transport.connection_pool import ConnectionPool
 from informer.transport.credential_sources import AuthProvider, ExecPlugin, Source, TokenFile, put_token
+from watch.concurrency import OwnerProcess
+
+if TYPE_CHECKING:
+    from kubernetes.client import ApiClient
 
 __all__ = ["current_namespace", "load_client", "repeat_headers"]
 
@@ -28,7 +32,7 @@ def load_client(
     verify_ssl: bool | None = None,
     tls_server_name: str | None = None,
     user_agent: str | None = None,
-) -> Any:
+) -> ApiClient:
     """Makes an official `ApiClient` for the cluster that kubectl would use.
 
     The cluster is that of `KUBECONFIG` (several files are merged), else that of `~/.kube/config`, else the one that this pod
@@ -97,10 +101,11 @@ def _with_host(host: str | None, kubeconfig: str | os.PathLike[str] | None, cont
     return replace(access, cluster=replace(access.cluster, server=address))
 
 
-def _client_for(access: ClusterAccess) -> Any:
+def _client_for(access: ClusterAccess) -> ApiClient:
     from kubernetes import client
 
-    configuration: Any = client.Configuration()
+    # Not Configuration(): older official clients would copy the default configuration, with its credentials.
+    configuration: Any = type.__call__(client.Configuration)
     _configure(configuration, access.cluster)
     _authenticate(configuration, access)
     api_client: Any = _without_proxy(configuration, client.ApiClient)
@@ -111,7 +116,7 @@ def _client_for(access: ClusterAccess) -> Any:
         api_client.default_headers = headers
     # The official client's own pool knows neither certificates without files nor a repeated header.
     api_client.rest_client.pool_manager = _OfficialPool(configuration, api_client.default_headers)
-    return api_client
+    return api_client  # type: ignore[no-any-return]
 
 
 def _without_proxy(configuration: Any, make: Callable[[Any], Any]) -> Any:
@@ -213,9 +218,13 @@ class _OfficialPool:
         self._configuration = configuration
         self._headers = headers
         self._pool = ConnectionPool(configuration)
+        self._process = OwnerProcess()
 
     def request(self, method: str, url: str, *, headers: Mapping[str, Any] | None = None, **options: Any) -> Any:
         """Sends a request as `urllib3.PoolManager.request` does."""
+        if not self._process.is_current:
+            # A forked child has no connections of its own: its copies of the parent's were closed.
+            self._pool, self._process = ConnectionPool(self._configuration), OwnerProcess()
         retries = self._configuration.retries
         options.setdefault("retries", urllib3.Retry.DEFAULT if retries is None else retries)
         # A user without a token has None for the Authorization header.

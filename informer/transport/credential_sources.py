@@ -221,7 +221,8 @@ class AuthProvider(Source):
         from kubernetes import client, config
 
         load: Any = config
-        loaded = client.Configuration()
+        # Not Configuration(): older official clients would copy the default configuration.
+        loaded = type.__call__(client.Configuration)
         user = {"name": "u", "user": {"auth-provider": self._section}}
         cluster = {"name": "k", "cluster": {"server": "http://unused"}}
         context = {"name": "c", "context": {"cluster": "k", "user": "u"}}

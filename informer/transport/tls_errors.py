@@ -29,9 +29,8 @@ def explain_tls_error(error: BaseException, settings: ConnectionSettings) -> str
     """
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"certificate verify failed: {_explain_verification(error, settings)}"
-    if isinstance(error, (FileNotFoundError, PermissionError, IsADirectoryError)) or (
-        isinstance(error, ssl.SSLError) and not _is_alert(error)
-    ):
+    # Not for other errors: a file that is missing now may have been read before, and is used then.
+    if isinstance(error, FileNotFoundError | PermissionError | IsADirectoryError):
         unreadable = _unreadable_file(settings)
         if unreadable:
             return unreadable
@@ -39,7 +38,7 @@ def explain_tls_error(error: BaseException, settings: ConnectionSettings) -> str
         # urllib3 checks host names itself in some cases, and raises its own CertificateError.
         return _wrong_name(str(error)) if type(error).__name__ == "CertificateError" else ""
     # The ssl module gives some errors only a text, with spaces: "[SSL] PEM lib".
-    reason = _reason(error) or " ".join(str(error).split())
+    reason = _reason(error)
     name = reason.upper().replace(" ", "_")
     what = _shown_client_certificate(settings)
     if _is_alert(error):
@@ -98,7 +97,12 @@ def _wrong_name(message: str) -> str:
 
 
 def _is_alert(error: ssl.SSLError) -> bool:
-    return any(word in (_reason(error) or str(error)).upper() for word in _REFUSALS)
+    return any(word in _reason(error).upper() for word in _REFUSALS)
+
+
+def _reason(error: ssl.SSLError) -> str:
+    """OpenSSL's name for what went wrong, or the error's text if OpenSSL did not raise it."""
+    return getattr(error, "reason", None) or " ".join(str(error).split())
 
 
 def _unreadable_file(settings: ConnectionSettings) -> str:
@@ -106,8 +110,3 @@ def _unreadable_file(settings: ConnectionSettings) -> str:
         if not os.access(path, os.R_OK):
             return f"the {name} {path} is missing, or this process may not read it"
     return ""
-
-
-def _reason(error: ssl.SSLError) -> str:
-    """OpenSSL's name for what went wrong; "" if OpenSSL did not raise the error."""
-    return getattr(error, "reason", None) or ""

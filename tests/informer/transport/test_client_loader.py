@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from kubernetes import client
 
 from informer import KubeconfigError, ListWatch, SharedInformer, current_namespace, load_client
 from informer.transport.transport import Transport, transport_for
+from tests.support.forks import IN_CHILD
 from tests.support.waiting import eventually
 
 EXEC_API = "client.authentication.k8s.io/v1"
@@ -219,3 +222,23 @@ def test_a_changed_token_file_is_read_by_the_default_client(
     os.utime(account / "token", ns=(1, 1))
     assert transport_for().get_json("/version") == VERSION
     assert [request.headers["authorization"] for request in server.requests] == ["Bearer one", "Bearer two"]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_forked_child_uses_the_official_api(serve: Any, tmp_path: Path) -> None:
+    """With connections of its own: a web server makes its client before it forks its workers."""
+    server = serve(answering)
+    program = (
+        IN_CHILD
+        + "from kubernetes import client\n"
+        + "from informer import load_client\n"
+        + f"api_client = load_client({str(write(tmp_path / 'config', server.url))!r})\n"
+        + "ask = client.VersionApi(api_client).get_code\n"
+        + "ask()\n"
+        + "code = in_child(ask)\n"
+        + "ask()\n"
+        + "sys.exit(code)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    assert (len(server.requests), server.connections) == (3, 2)

@@ -15,7 +15,8 @@ from informer import ListWatch, SharedInformer
 from informer.reflector.backoff import Backoff
 from informer.transport.connection_pool import ConnectionPool
 from informer.transport.settings import ConnectionSettings
-from informer.transport.tls_context import CertificateFiles, Certificates, make_context
+from informer.transport.tls_context import CertificateFiles, Certificates
+from informer.transport.tls_errors import explain_tls_error
 from informer.transport.transport import Transport
 from tests.support.waiting import eventually
 
@@ -115,6 +116,13 @@ def test_a_file_that_comes_back_with_another_content_is_used(state: str, authori
     assert files.read(settings).authority == b"second"
 
 
+def test_a_missing_file_that_was_read_is_not_blamed(tmp_path: Path) -> None:
+    """A server that closes the connection has another reason."""
+    settings = ConnectionSettings("https://there", ssl_ca_cert=str(tmp_path / "missing"))
+    assert "is missing" not in explain_tls_error(ssl.SSLEOFError(8, "EOF occurred"), settings)
+    assert "is missing" in explain_tls_error(FileNotFoundError(), settings)
+
+
 def test_a_file_that_was_never_there_is_an_error(tmp_path: Path) -> None:
     """But not for a server without TLS."""
     missing = str(tmp_path / "missing")
@@ -139,12 +147,14 @@ def test_the_same_content_in_another_file_keeps_the_connections(authority: Any, 
     assert pool.current() is not first
 
 
-def test_an_encrypted_key_is_refused(authority: Any) -> None:
+def test_an_encrypted_key_is_refused(serve: Any, authority: Any, tmp_path: Path) -> None:
     """OpenSSL would ask for its password on the terminal, and the informer's thread would wait."""
-    key = b"-----BEGIN ENCRYPTED PRIVATE KEY-----\n-----END ENCRYPTED PRIVATE KEY-----\n"
-    pem = Path(authority.issue(name="alice")).read_bytes()
-    with pytest.raises(ssl.SSLError, match="the client key is encrypted"):
-        make_context(ConnectionSettings("https://there"), Certificates(b"", pem, key))
+    server = serve(lambda _, connection: connection.answer(OK), tls=authority.server_context("127.0.0.1"))
+    key = tmp_path / "key.pem"
+    key.write_text("-----BEGIN ENCRYPTED PRIVATE KEY-----\n-----END ENCRYPTED PRIVATE KEY-----\n")
+    files = {"cert_file": authority.issue(name="alice"), "key_file": str(key)}
+    with pytest.raises(ConnectionError, match="the client key is encrypted with a password: use one that is not"):
+        Transport(server.client(ssl_ca_cert=authority.path, **files)).get_json("/")
 
 
 @pytest.mark.parametrize("part", ["authority", "certificate", "key"])

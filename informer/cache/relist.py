@@ -104,7 +104,9 @@ def is_same_state(old: Any, new: Any) -> bool:
         return True
     if type(old) in EAGER and type(new) in EAGER:
         version = new.resource_version
-        return version != "" and old.resource_version == version and old.uid == new.uid != "" and have_same_form(old, new)
+        return (
+            version != "" and old.resource_version == version and old.uid == new.uid != "" and have_same_form(old, new)
+        )
     try:
         version = resource_version_of(new)
         return (

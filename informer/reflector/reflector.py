@@ -211,7 +211,7 @@ class Reflector:
         self._objects += max(1, len(page.items))
         if self._is_too_many():
             return self._too_many("list")
-        self._list.items += self.target.decodable(page.items)
+        self._list.items += self.target.decodable(page.items, self._list.undecodable)
         step = self._state.page_received(page.continue_)
         if step is None:
             return self._store_list()
@@ -224,7 +224,7 @@ class Reflector:
     def _store_list(self) -> Next:
         complete, self._list = self._list, PagedList()
         self._objects = len(complete.items)
-        failed = self._replace(complete.items, complete.version, complete.begun)
+        failed = self._replace(complete.items, complete.version, complete.begun, complete.undecodable)
         return failed or self._state.list_complete(complete.version)
 
     def _watch_list(self, begun: float) -> Next:
@@ -245,7 +245,7 @@ class Reflector:
             if not initial.version:
                 self._health.record_waiting("the server ended the watch list before the bookmark that completes it")
                 return self._state.watch_list_ended(self._config.clock.monotonic() - begun)
-            failed = self._replace(initial.take_objects(), initial.version, begun)
+            failed = self._replace(initial.take_objects(), initial.version, begun, initial.undecodable)
             if failed is not None:
                 return failed
             self._state.watch_list_complete(initial.version)
@@ -345,10 +345,10 @@ class Reflector:
             self._health.log_retry(failure)
         return step
 
-    def _replace(self, items: list[Any], version: str, begun: float) -> Next | None:
+    def _replace(self, items: list[Any], version: str, begun: float, undecodable: set[str]) -> Next | None:
         seconds, count = self._config.clock.monotonic() - begun, len(items)
         try:
-            self.target.replace(items, version)
+            self.target.replace(items, version, undecodable)
         # A target that refuses a list does not end the reflector: it may accept the next one.
         except Exception as error:
             return self._failed(self._state.round_failed(), error, "store")

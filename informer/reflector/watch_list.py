@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from informer.objects.keys import DeletedFinalStateUnknown, version_of
+from informer.objects.keys import DeletedFinalStateUnknown, NoLongerDecodes, version_of
 from informer.queues.delta import Delta, DeltaType
 from informer.reflector.event_reader import EventReader, is_initial_events_end
 from watch.errors import ApiError, WatchClosedError
@@ -93,6 +93,8 @@ class InitialEvents:
         """The version of the end bookmark; "" until it has come."""
         self.error: ApiError | None = None
         """The ERROR event that ended the watch before its end bookmark; None if there was none."""
+        self.undecodable: set[str] = set()
+        """The keys of the objects that came and do not decode."""
         self._reader = reader
         self._key_of = key_of
         self._on_keyless = on_keyless
@@ -191,6 +193,10 @@ class InitialEvents:
         except Exception as error:
             self._on_keyless(error)
             return
+        if type(obj) is NoLongerDecodes:
+            self.undecodable.add(key)
+        else:
+            self.undecodable.discard(key)
         if delta.type is DeltaType.DELETED:
             self._objects.pop(key, None)
         else:

@@ -10,6 +10,7 @@ from typing import Any, Generic, Literal, Self
 
 from typing_extensions import TypeVar
 
+from informer.cache.by_key import ByKey
 from informer.cache.change import Change
 from informer.cache.indexer import Indexer
 from informer.cache.lister import Lister
@@ -301,6 +302,11 @@ class SharedInformer(StopsOnExit, Generic[T]):
     def store(self) -> Indexer[T]:
         """The cache: another name of `indexer`."""
         return self._feed.indexer
+
+    @property
+    def by_key(self) -> Mapping[str, T]:
+        """The cache as a read-only mapping of keys, such as "default/web-1", to objects."""
+        return ByKey(self._feed.indexer)
 
     @property
     def decode_errors(self) -> int:

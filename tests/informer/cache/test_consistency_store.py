@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from types import SimpleNamespace
 from typing import Any
 
@@ -141,6 +143,27 @@ def test_stores_may_be_informers_stores_or_functions() -> None:
         assert consistency.ensure_ready(resource) is ready
     with pytest.raises(TypeError, match="the store for 'pods' must be an informer, a store or a function, not dict"):
         ConsistencyStore({"pods": {}})
+
+
+class Owner:
+    """An owner that can be referred to weakly."""
+
+
+@pytest.mark.parametrize("forget", ["ready", "clear"])
+def test_an_owner_is_forgotten_with_its_last_write(consistency: ConsistencyStore, pods: Cache, forget: str) -> None:
+    """A controller works on a million owners in its life: nothing of one stays after its writes were seen."""
+    owner = Owner()
+    alive = weakref.ref(owner)
+    consistency.wrote_at(owner, "pods", "11")
+    assert not consistency.ensure_ready(owner)
+    pods.resource_version = "11"
+    if forget == "ready":
+        assert consistency.ensure_ready(owner)
+    else:
+        consistency.clear(owner)
+    del owner
+    gc.collect()
+    assert alive() is None
 
 
 def test_a_write_counts_in_its_own_namespace() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import informer.watch_check  # noqa: F401 - before any module that imports `watch`
 from informer.leaderelection.clock import LeaseClock
 from informer.leaderelection.elector import LeaderElector, LeaderHealthCheck, LeaseNotRenewedError
 from informer.leaderelection.lease_lock import LeaseLock, ResourceLock, resource_lock

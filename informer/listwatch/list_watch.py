@@ -138,8 +138,10 @@ class ListWatch(Source[T]):
     ) -> ResourceListWatch[Any]:
         """Lists and watches a resource by its name, over HTTP.
 
+        An informer of a resource that can be listed only, such as "pods.metrics.k8s.io", lists it every 30 to 60 seconds.
+
         Args:
-            api_client: the official client's `ApiClient`; None reads the in-cluster configuration or the kubeconfig.
+            api_client: the official client's `ApiClient`; None connects as kubectl does (see `load_client`).
             resource: "pods", "deployments.apps", "v1/pods" or "apps/v1/Deployment"; custom resources work the same way.
             namespace: one namespace, a list of them, or None for the whole cluster.
             label_selector: a label selector such as "app=web,tier!=db"; None for all objects.
@@ -266,8 +268,13 @@ class ResourceListWatch(ListWatch[T]):
         return type(self)(self._request, replace(self._reading, stored=True, listed=listed))
 
     def for_namespace(self, namespace: str) -> Self:
-        """Returns the same list-watch for one namespace only."""
-        return type(self)(replace(self._request, namespaces=(namespace,)), self._reading)
+        """Returns the same list-watch for one namespace only.
+
+        It has a target of its own. With a shared one, a namespace that lists the resource in another version would move the
+        watches of the others there, and their objects would keep the old form.
+        """
+        request = replace(self._request, target=self._request.target.copy(), namespaces=(namespace,))
+        return type(self)(request, self._reading)
 
     def tweaked(self, tweak: Callable[[ListOptions], ListOptions | None]) -> Self:
         """Returns the same list-watch with a function that may change the options of each request."""

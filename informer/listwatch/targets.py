@@ -40,6 +40,11 @@ class Target(Protocol):
         """The resource if it is a built-in one, else None."""
         ...
 
+    @property
+    def can_watch(self) -> bool:
+        """Whether the resource may be watched: False if the server is known not to offer it."""
+        ...
+
     def transport(self) -> Transport:
         """Returns the transport that sends the requests."""
         ...
@@ -58,6 +63,10 @@ class Target(Protocol):
 
     def forget(self) -> None:
         """Forgets what the server has said about the resource, after a 404; the next `path` asks again."""
+        ...
+
+    def copy(self) -> Target:
+        """Returns a target of the same resource that remembers by itself what the server has said."""
         ...
 
 
@@ -90,6 +99,11 @@ class NamedTarget:
         resource = self._resource
         return ("", "") if resource is None else (resource.api_version, resource.kind)
 
+    @property
+    def can_watch(self) -> bool:
+        """See `Target.can_watch`."""
+        return self._resource is None or "watch" in self._resource.verbs
+
     def transport(self) -> Transport:
         """See `Target.transport`."""
         return transport_for(self._api_client)
@@ -110,6 +124,10 @@ class NamedTarget:
             self._resource = None
             forget(self._wanted, self.transport())
 
+    def copy(self) -> NamedTarget:
+        """See `Target.copy`."""
+        return NamedTarget(self._wanted, self._api_client)
+
 
 class PathTarget:
     """The target of an official list method.
@@ -121,6 +139,7 @@ class PathTarget:
     """
 
     item_type = ("", "")
+    can_watch = True
 
     def __init__(self, path: str, query: Mapping[str, str], api_client: Any) -> None:
         self._path = path
@@ -171,6 +190,10 @@ class PathTarget:
 
     def forget(self) -> None:
         """See `Target.forget`; the path is fixed."""
+
+    def copy(self) -> PathTarget:
+        """See `Target.copy`; it remembers nothing."""
+        return self
 
 
 def _server_of(api_client: Any) -> str:

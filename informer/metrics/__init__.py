@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from importlib.resources import files
 
+import informer.watch_check  # noqa: F401 - before any module that imports `watch`
 from informer.metrics.app import make_app
 from informer.metrics.collector import InformerCollector, install
 from informer.metrics.health import Check

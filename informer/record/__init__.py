@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import informer.watch_check  # noqa: F401 - before any module that imports `watch`
 from informer.record.correlator import Correlation, EventCorrelator
 from informer.record.event import RecordedEvent
 from informer.record.event_broadcaster import EventBroadcaster

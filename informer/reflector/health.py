@@ -62,6 +62,8 @@ class Health:
         self._repeated = rate_limited(limited.parent or limited, burst=_REPEATS, period=_REPEATS_PERIOD, by_text=True)
         self._started = 0.0  # by the clock
         self._needs_no_warning = False  # it has synced, or the warning was logged
+        self._has_synced = False
+        self._is_list_only = False
         self._last_activity: float | None = None  # in seconds of the monotonic clock
 
     @property
@@ -86,7 +88,7 @@ class Health:
 
     def record_sync(self) -> None:
         """Records that a list, or a watch list, was stored."""
-        self._needs_no_warning = True
+        self._needs_no_warning = self._has_synced = True
         self._recovered()
 
     def record_watch(self) -> None:
@@ -101,11 +103,27 @@ class Health:
 
     def record_failure(self, error: Exception, verb: Verb) -> Exception:
         """Records a failed attempt to list, watch or store; returns the error with its context (see `describe_failure`)."""
+        # Before the first list it may be a watch list that is refused.
+        if verb == "watch" and self._has_synced:
+            answer = as_api_error(error)
+            if answer is not None and answer.status == HTTPStatus.METHOD_NOT_ALLOWED:
+                return self._record_list_only(answer)
         self._counts.failed(verb, error_kind(error))
         failure = describe_failure(error, verb, self._name)
         self._set_error(failure)
         self._warn_if_due()
         return failure
+
+    def _record_list_only(self, error: ApiError) -> ApiError:
+        """Logs once that the resource cannot be watched, which does not keep the reflector from syncing."""
+        if not self._is_list_only:
+            self._is_list_only = True
+            _log.warning(
+                "%s can be listed only, not watched (%s): the cache is renewed every 30 to 60 s",
+                self._name,
+                error.message or error.status,
+            )
+        return error
 
     def record_error_event(self, error: ApiError) -> None:
         """Records an ERROR event, which has ended a watch. An expired version is normal and not an error."""

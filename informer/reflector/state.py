@@ -23,8 +23,8 @@ ERROR event of an open watch. "again" is the same request after the backoff's ne
     429                  FAILED             again                           again                  again
     refused connection   FAILED             again                           CONFIRM                -
     broken connection    FAILED             LIST                            CONFIRM                -
-    400, 405, 406, 415,  FAILED             LIST, never WATCH_LIST again    FAILED                 ENDED
-    422, 501
+    400, 405, 406, 415,  FAILED             LIST, never WATCH_LIST again    FAILED; 405: LIST,     ENDED
+    422, 501                                                                rule 12
     another status       FAILED             LIST                            FAILED                 ENDED
     another exception    FAILED             LIST, never WATCH_LIST again    FAILED                 -
 
@@ -63,12 +63,14 @@ Rules (from client-go tools/cache reflector.go, unless another source is named):
     effect. A failed connection or 429 repeats the CONFIRM after the backoff's wait. If the server refuses such a list (see
     400 in the table), it is not requested again, and the watch follows. Any other failure ends the round. A watch that the
     server has ended is resumed without a CONFIRM. Source: kubernetes#107457; client-go does not do it.
+12. A resource that can be listed only (the call of a watch is answered with 405) is listed again after 30 to 60 seconds.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum, auto
+from http import HTTPStatus
 
 from informer.reflector.config import DEFAULT_PAGE_SIZE
 from watch.errors import ApiError
@@ -138,6 +140,8 @@ _PAUSE_FROM = 3  # unproductive watches in a row
 # Rule 6. A watch list that lasted this many seconds without its end bookmark will not do better the next time.
 _MAX_UNFINISHED = 3
 _LONG_WATCH_LIST = 60.0
+# Rule 12; seconds, to which the backoff's jitter is added.
+_RELIST_PAUSE = 30.0
 # The server does not support watch lists, or not for this resource.
 _REFUSALS = frozenset({400, 405, 406, 415, 422, 501})
 
@@ -313,10 +317,12 @@ class ReflectorState:
             self.last_resource_version = resource_version
 
     def watch_call_failed(self, error: Exception) -> Next:
-        """Reports a call that failed to open a watch. A 410 there fails the round."""
+        """Reports a call that failed to open a watch. A 410 there fails the round; a 405 is not a failure (rule 12)."""
         if isinstance(error, ApiError):
             if error.is_too_many_requests:
                 return Next(Step.WATCH, wait=True, at_least=error.retry_after or 0.0)
+            if error.status == HTTPStatus.METHOD_NOT_ALLOWED:
+                return Next(Step.LIST, pause=_RELIST_PAUSE, at_least=error.retry_after or 0.0)
             return _failed(error)
         if isinstance(error, OSError):
             return Next(self._resume(), wait=True)

@@ -43,7 +43,7 @@ class SharedInformerFactory:
             print(len(pods.lister.list(namespace="shop")))
 
     Args:
-        api_client: the official client's `ApiClient`; None reads the in-cluster configuration or the kubeconfig.
+        api_client: the official client's `ApiClient`; None connects as kubectl does (see `load_client`).
         resync_period: the informers' default, in seconds; 0 for none.
         namespace: the informers' default: one, several, or None for all.
         tweak_list_options: called with the `ListOptions` of each request; what it returns is requested instead.

@@ -32,4 +32,5 @@ def __getattr__(name: str) -> Any:
     module = _MODULES.get(name)
     if module is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import_module("informer.watch_check")
     return getattr(import_module(f"{__name__}.{module}"), name)

@@ -7,6 +7,7 @@ informer, and `run_workers` empties it.
 
 from __future__ import annotations
 
+import informer.watch_check  # noqa: F401 - before any module that imports `watch`
 from informer.workqueue.delaying import DelayingQueue
 from informer.workqueue.enqueue import enqueue_key, enqueue_owner
 from informer.workqueue.limiters import (

@@ -1,4 +1,4 @@
-"""Runs the code of the documentation: the examples in docstrings, and the README's Python."""
+"""Runs the code of the documentation: the examples in docstrings, and the Python of the README and of docs/*.md."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ def test_examples_in_docstrings_run(name: str) -> None:
     assert results.failed == 0
 
 
-def blocks(language: str) -> list[str]:
-    """Returns the README's fenced code blocks of a language, in order."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
+def blocks(language: str, page: str = "README.md") -> list[str]:
+    """Returns a page's fenced code blocks of a language, in order."""
+    text = (ROOT / page).read_text(encoding="utf-8")
     return re.findall(rf"^```{language}\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
 
 
 def run(code: str, embedded_apiserver: EmbeddedAPIServer, tmp_path: Path, *command: str) -> None:
-    """Runs Python of the README in another process, with a kubeconfig for the embedded server."""
+    """Runs Python of a page in another process, with a kubeconfig for the embedded server."""
     kubeconfig = tmp_path / "kubeconfig"
     embedded_apiserver.kubeconfig(kubeconfig)
     script = tmp_path / "test_readme_code.py"
@@ -60,8 +60,16 @@ def run(code: str, embedded_apiserver: EmbeddedAPIServer, tmp_path: Path, *comma
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_readme_code_runs(embedded_apiserver: EmbeddedAPIServer, tmp_path: Path) -> None:
-    """The README's Python, joined into one program, runs against an API server without an error."""
+# The pages whose Python is one program each, beside tests.
+PAGES = [
+    "README.md",
+    *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md") if "```python" in path.read_text()),
+]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_code_of_a_page_runs(page: str, embedded_apiserver: EmbeddedAPIServer, tmp_path: Path) -> None:
+    """The Python of a page, joined into one program, runs against an API server without an error."""
     embedded_apiserver.create(
         {
             "apiVersion": "v1",
@@ -70,15 +78,15 @@ def test_readme_code_runs(embedded_apiserver: EmbeddedAPIServer, tmp_path: Path)
             "spec": {"nodeName": "worker-1", "containers": [{"name": "app", "image": "app:1.0"}]},
         }
     )
-    code = "\n".join(block for block in blocks("python") if "def test_" not in block)
+    code = "\n".join(block for block in blocks("python", page) if "def test_" not in block)
     assert "SharedInformer(" in code
     run(code, embedded_apiserver, tmp_path)
 
 
-def test_readme_tests_pass(embedded_apiserver: EmbeddedAPIServer, tmp_path: Path) -> None:
-    """The tests in the README pass with the fixtures that installing the project provides."""
-    code = "\n".join(block for block in blocks("python") if "def test_" in block)
-    assert code
+@pytest.mark.parametrize("page", [page for page in PAGES if "def test_" in (ROOT / page).read_text(encoding="utf-8")])
+def test_tests_of_a_page_pass(page: str, embedded_apiserver: EmbeddedAPIServer, tmp_path: Path) -> None:
+    """The tests on a page pass with the fixtures that installing the project provides."""
+    code = "\n".join(block for block in blocks("python", page) if "def test_" in block)
     run(code, embedded_apiserver, tmp_path, "-m", "pytest", "-q", "-p", "no:cacheprovider")
 
 

@@ -8,13 +8,15 @@ from collections.abc import Callable
 from threading import Event
 from typing import Any
 
-from informer import Backoff, ListWatch, SharedInformer
+from informer import Backoff, ConsistencyStore, ListWatch, SharedInformer
 from tests.embedded.fuzz.model import Model
 from tests.embedded.fuzz.recorder import DEADLINE, Progress, Recorder, state_of
 from watch.concurrency import Worker
 
 # The informer's clock runs this many times as fast, so that pauses and resyncs of whole seconds happen in a short test.
 _SPEED = 20.0
+# Seconds within which an informer says that it shows a write; far less than the pause between rare bookmarks.
+SOON = 10.0
 # Seconds that a watch may be silent; the informer adds a tenth.
 SILENCE = 0.25
 
@@ -41,6 +43,10 @@ def _digits(obj: Any) -> list[str]:
     return [*obj["data"]["number"]]
 
 
+def _transform(obj: Any) -> Any:
+    return obj
+
+
 def _red_only(obj: Any) -> list[str]:
     if color_of(obj) != "red":
         raise ValueError("an index function that fails")
@@ -65,8 +71,10 @@ class Follower:
         namespaces: None for all.
         red: follow only objects of this color.
         plain: get objects as dicts.
+        transformed: store what a function returns for an object.
         progress: notified at each progress.
         gate: its slow handlers wait for this.
+        hears_bookmarks: whether the server sends bookmarks often.
         options: passed to the informer.
     """
 
@@ -79,8 +87,10 @@ class Follower:
         namespaces: tuple[str, ...] | None,
         red: bool,
         plain: bool,
+        transformed: bool,
         progress: Progress,
         gate: Event,
+        hears_bookmarks: bool,
         resync_period: float,
         **options: Any,
     ) -> None:
@@ -90,16 +100,18 @@ class Follower:
         self._namespaces = namespaces
         self._red = red
         self._gate = gate
+        self._hears_bookmarks = hears_bookmarks
         self._progress = progress
         self._listeners = 0
         self._reached = 0
         self._known_from: int | None = None  # length of the server's request log when it had synced everywhere
         self._stopped = False
+        self._goes_back = False
         self._api_client = api_client
         api_client.user_agent = name
         source: ListWatch[Any] = ListWatch.for_resource(
             api_client,
-            "configmaps",
+            model.resource,
             namespace=namespaces,
             label_selector="color=red" if red else None,
             model=dict if plain else None,
@@ -111,6 +123,7 @@ class Follower:
             silence_timeout=SILENCE,
             clock=FastClock(),
             resync_period=resync_period,
+            transform=_transform if transformed else None,
             **options,
         )
         self.informer.on_progress(self._progress.notify)
@@ -186,6 +199,8 @@ class Follower:
         for recorder in (*self.recorders, *self._removed):
             assert not recorder.wrong, recorder.wrong
         assert self.informer.is_stopped() == self._stopped, f"{self.name} has ended by itself"
+        if self._goes_back:
+            return
         reached = int(self.informer.last_sync_resource_version or 0)
         assert reached >= self._reached, f"{self.name} went back from {self._reached} to {reached}"
         self._reached = reached
@@ -208,12 +223,54 @@ class Follower:
         elif self.informer.has_synced():
             self._known_from = len(requests)
 
+    # The history of the server goes back
+
+    def versions(self) -> list[int]:
+        """The version that each of its reflectors has reached."""
+        return [int(each.last_sync_resource_version) for each in self.informer.controller.reflectors]
+
+    def has_been_refused(self) -> bool:
+        """Whether each of its connections was refused lately."""
+        return all(isinstance(each.sync_error(), ConnectionError) for each in self.informer.controller.reflectors)
+
+    def history_goes_back(self) -> None:
+        """Accepts older states after newer ones, until `history_goes_on`."""
+        self._goes_back = True
+        for recorder in self.recorders:
+            recorder.goes_back = True
+
+    def history_goes_on(self) -> None:
+        """Checks the order of versions again, from the present ones."""
+        self._goes_back = False
+        self._reached = 0
+        for recorder in self.recorders:
+            recorder.history_goes_on()
+
+    # Own writes
+
+    def read_own_write(self, namespace: str, name: str, number: int) -> None:
+        """Writes an object that it follows, and fails if the informer does not soon say that it shows the write."""
+        if self._namespaces is not None and namespace not in self._namespaces:
+            namespace = self._namespaces[number % len(self._namespaces)]
+        written = self._model.put(namespace, name, "red", number, 0)
+        consistency = ConsistencyStore({"things": self.informer})
+        consistency.wrote_at("owner", "things", written)
+        assert self.informer.wait_for_resource_version(written, SOON), (
+            f"{self.name} does not show {name} in {namespace}"
+        )
+        version = written["metadata"]["resourceVersion"]
+        assert self.informer.wait_for_resource_version(version, 0, namespace=namespace)
+        assert consistency.ensure_ready("owner")
+        shown = self.informer.store.get_by_key(f"{namespace}/{name}")
+        assert shown is not None
+        assert shown["metadata"]["resourceVersion"] == version
+
     # What holds once nothing changes any more
 
     def problem(self) -> str | None:
         """Returns what differs from the server's state, or None."""
         informer = self.informer
-        if not informer.has_synced() or not informer.has_reached(self._model.server.resource_version):
+        if not informer.has_synced() or not self._has_reached_everything():
             return f"it has come to {informer.last_sync_resource_version}"
         if not informer.is_watching or informer.sync_error() is not None:
             return "it does not watch"
@@ -222,6 +279,10 @@ class Follower:
         if cached != expected:
             return f"the cache has {cached}, the server {expected}"
         return self._index_problem(expected) or self._listener_problem(expected)
+
+    def _has_reached_everything(self) -> bool:
+        """Whether it has the newest version; without bookmarks it need not have heard of writes that it does not follow."""
+        return not self._hears_bookmarks or self.informer.has_reached(self._model.server.resource_version)
 
     def _index_problem(self, expected: dict[str, dict[str, Any]]) -> str | None:
         indexer = self.informer.indexer

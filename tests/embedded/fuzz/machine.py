@@ -16,91 +16,28 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from informer.testing import EmbeddedAPIServer
+from tests.embedded.fuzz.draws import (
+    few,
+    handlers,
+    informers,
+    many,
+    namespaces,
+    own_writes,
+    pause,
+    slow,
+    streams,
+    then,
+    writes,
+)
+from tests.embedded.fuzz.faults import ANSWERS, AT_ONCE, IN_STREAMS
 from tests.embedded.fuzz.follower import INDEXERS, SILENCE, Follower
-from tests.embedded.fuzz.model import NAMES, NAMESPACES, Model
+from tests.embedded.fuzz.history import Copy
+from tests.embedded.fuzz.model import NAMES, VERSIONS, Model
 from tests.embedded.fuzz.recorder import DEADLINE, Progress
+from tests.support.waiting import eventually
 
 _MOST_FOLLOWERS = 3
 _MOST_LISTENERS = 4
-
-# Seconds that a step waits for the informers to catch up.
-pause = st.sampled_from([0.0, 0.0, 0.02, 0.2])
-namespaces, names = st.sampled_from(NAMESPACES), st.sampled_from(NAMES)
-colors, numbers = st.sampled_from(["red", "blue"]), st.integers(0, 25)
-# Some objects are longer than one read from the socket.
-paddings = st.sampled_from([0, 0, 0, 0, 1000, 70_000])
-backlogs = st.sampled_from(["all", "coalesce"])
-writes = st.tuples(st.sampled_from(["put", "put", "delete", "recreate"]), namespaces, names, colors, numbers, paddings)
-few, many = st.lists(writes, max_size=3), st.lists(writes, min_size=5, max_size=30)
-handlers = st.fixed_dictionaries(
-    {
-        "backlog": backlogs,
-        "filtered": st.booleans(),
-        "batches": st.booleans(),
-        "fails": st.booleans(),
-        "gated": st.booleans(),
-        "resync_period": st.sampled_from([None, 0, 2.0]),
-    }
-)
-streams = st.fixed_dictionaries({"backlog": backlogs, "filtered": st.booleans(), "initial": st.booleans()})
-informers = st.fixed_dictionaries(
-    {
-        "namespaces": st.sampled_from([None, None, ("one",), ("default", "two")]),
-        "red": st.booleans(),
-        "plain": st.booleans(),
-        "page_size": st.sampled_from([2, 500]),
-        "resync_period": st.sampled_from([0, 1.0]),
-    }
-)
-
-_ODD_STATUS = {"kind": "Status", "code": "none", "details": []}
-
-# Each can be requested for a list, a watch or a watch list.
-ANSWERS: dict[str, Callable[[Any, str], object]] = {
-    "403": lambda faults, on: faults.answer(403, on=on),
-    "404": lambda faults, on: faults.answer(404, on=on),
-    "429": lambda faults, on: faults.too_many_requests(0, on=on),
-    "500": lambda faults, on: faults.internal_error(on=on, times=2),
-    "503": lambda faults, on: faults.service_unavailable(on=on),
-    "504 by a proxy": lambda faults, on: faults.answer(504, body="<html>", on=on),
-    "no list, no event": lambda faults, on: faults.answer(200, body="<html>welcome</html>", on=on),
-    "410": lambda faults, on: faults.expired(on=on),
-    "too large": lambda faults, on: faults.too_large_resource_version(on=on),
-    "no answer": lambda faults, on: faults.hang(on=on),
-    "hangs in the head": lambda faults, on: faults.hang(after_bytes=0, on=on),
-    "hangs in the body": lambda faults, on: faults.hang(after_bytes=300, on=on),
-    "dropped": lambda faults, on: faults.drop(on=on, times=2),
-    "cut at once": lambda faults, on: faults.cut_after(0, on=on),
-    "cut in an object": lambda faults, on: faults.cut_after(333, on=on),
-    "cut in a later one": lambda faults, on: faults.cut_after(2000, on=on),
-    "slow": lambda faults, on: faults.slow(100_000, on=on),
-}
-# These happen in a watch, or in the initial events of a watch list.
-IN_STREAMS: dict[str, Callable[[Any, str], object]] = {
-    "short": lambda faults, on: faults.short_watches(on=on, times=3),
-    "frozen": lambda faults, on: faults.freeze(on=on),
-    "half a line": lambda faults, on: faults.half_line(on=on),
-    "garbage": lambda faults, on: faults.garbage_line(on=on),
-    "blank": lambda faults, on: faults.blank_line(on=on),
-    "unknown event": lambda faults, on: faults.unknown_event(on=on),
-    "error 410": lambda faults, on: faults.error_event(410, on=on),
-    "error 429": lambda faults, on: faults.error_event(429, retry_after=0, on=on),
-    "error 500": lambda faults, on: faults.error_event(500, on=on),
-    "odd error": lambda faults, on: faults.error_event(_ODD_STATUS, on=on),
-    "no end bookmark": lambda faults, on: faults.no_end_bookmark(),
-}
-AT_ONCE: dict[str, Callable[[EmbeddedAPIServer], object]] = {
-    "cut": lambda server: server.faults.cut_connections(),
-    "reset": lambda server: server.faults.cut_connections(reset=True),
-    "end watches": lambda server: server.faults.end_watches(),
-    "refuse": lambda server: server.faults.refuse_connections(0.02),
-    "restart": lambda server: server.restart(),
-    "compact": lambda server: server.compact(),
-    "compact and cut": lambda server: (server.compact(), server.faults.cut_connections()),
-}
-slow = st.sampled_from([None, None, "stuck", "free"])
-# Makes a fault that waits for the next request happen at once.
-then = st.sampled_from([None, "cut", "end watches", "compact and cut"])
 
 
 def step(function: Callable[..., None]) -> Callable[..., None]:
@@ -120,12 +57,15 @@ class InformerMachine(RuleBasedStateMachine):
 
     queue: Any = "in_order"
     watch_list: bool = False
+    # Whether the objects are of a custom resource, whose served version changes.
+    versions: bool = False
+    # Seconds. With frequent bookmarks a namespace without events soon reports that it has nothing new.
+    bookmark_interval: float = 0.03
 
     def __init__(self) -> None:
         super().__init__()
-        # With frequent bookmarks a namespace without events soon reports that it has nothing new.
-        self.server = EmbeddedAPIServer(bookmark_interval=0.03).start()
-        self.model = Model(self.server)
+        self.server = EmbeddedAPIServer(bookmark_interval=self.bookmark_interval).start()
+        self.model = Model(self.server, versions=self.versions)
         self.progress = Progress()
         self.gate = Event()
         self.gate.set()
@@ -222,6 +162,57 @@ class InformerMachine(RuleBasedStateMachine):
         self.server.faults.accept_connections()
         self._let_happen(pause)
 
+    @precondition(lambda self: self.versions)
+    @rule(version=st.sampled_from(VERSIONS), some=few, what=st.sampled_from(["cut", "end watches", "compact and cut"]))
+    @step
+    def serve(self, version: str, some: list[Any], what: str) -> None:
+        """The server serves the objects in another version, and no more in the one before."""
+        self.model.serve(version)
+        # A watch that was opened before goes on in the old version until it ends.
+        self._happen(some, what, 0)
+        self._settle()
+
+    @precondition(lambda self: self.followers)
+    @rule(lost=st.lists(writes, min_size=3, max_size=12), after=few)
+    @step
+    def go_back(self, lost: list[Any], after: list[Any]) -> None:
+        """The server's history goes back, as of an etcd that is restored from a copy, and versions are given out again."""
+        self._settle()
+        copy, kept = Copy(self.server), dict(self.model.objects)
+        for write in lost:
+            self._write(write)
+        self._settle()
+        reached = [version for follower in self.followers for version in follower.versions()]
+        self.server.faults.refuse_connections()
+        self.server.faults.cut_connections()
+        for follower in self.followers:
+            follower.history_goes_back()
+        copy.restore(self.server)
+        self.model.objects = kept
+        lost_version = min(
+            version for version in (*reached, sys.maxsize) if version > int(self.server.resource_version)
+        )
+        for write in after:
+            # A server that is ahead again cannot be told from one that has never been back.
+            if int(self.server.resource_version) + 2 < lost_version and not self.model.would_repeat_a_version(
+                write[1], write[2]
+            ):
+                self._write(write)
+        assert eventually(lambda: all(follower.has_been_refused() for follower in self.followers))
+        self.server.faults.accept_connections()
+        self._settle()
+        self.model.forget_history()
+        for follower in self.followers:
+            follower.history_goes_on()
+
+    @precondition(lambda self: self.followers)
+    @rule(which=st.integers(0, 99), write=own_writes)
+    @step
+    def read_own_write(self, which: int, write: Any) -> None:
+        """An informer shows a write as soon as its event is there, also if its other namespaces are quiet."""
+        self._settle()
+        self._follower(which).read_own_write(*write)
+
     # Informers
 
     @initialize(options=informers, some=st.lists(handlers, min_size=1, max_size=2), there=st.lists(writes, max_size=8))
@@ -245,6 +236,7 @@ class InformerMachine(RuleBasedStateMachine):
             f"follower-{self.made}.",
             progress=self.progress,
             gate=self.gate,
+            hears_bookmarks=self.bookmark_interval < 1,
             queue=self.queue,
             watch_list=self.watch_list,
             **options,
@@ -324,7 +316,7 @@ class InformerMachine(RuleBasedStateMachine):
         self.server.faults.clear()
         self.gate.set()
         if not self.progress.wait_until(self._is_settled, DEADLINE):
-            raise AssertionError(f"not settled: {self._problems()}")
+            raise AssertionError(f"not settled: {self._object_errors()}")
         watches = sum(len(follower.informer.controller.reflectors) for follower in self.followers)
         for verb in ("list", "get"):
             self.server.requests.wait_until_ended(verb, timeout=DEADLINE)
@@ -397,12 +389,3 @@ class InformerMachine(RuleBasedStateMachine):
     def _wait_for_watches(self, count: int) -> None:
         """Fails if a connection stays open that no informer reads from."""
         self.server.requests.wait_until_ended(left=count, timeout=DEADLINE)
-
-
-MACHINES: dict[str, type[InformerMachine]] = {
-    f"{queue}, {'watch list' if watch_list else 'list'}": type(
-        "InformerMachine", (InformerMachine,), {"queue": queue, "watch_list": watch_list}
-    )
-    for queue in ("in_order", "delta")
-    for watch_list in (False, True)
-}

@@ -17,11 +17,12 @@ class State(NamedTuple):
 
     uid: str
     version: int
+    form: str  # the apiVersion, which changes without a write when another version is served
 
 
 def state_of(obj: Any) -> State:
     metadata = obj["metadata"]
-    return State(metadata["uid"], int(metadata["resourceVersion"]))
+    return State(metadata["uid"], int(metadata["resourceVersion"]), obj["apiVersion"])
 
 
 def key_of(obj: Any) -> str:
@@ -86,6 +87,7 @@ class Recorder:
         self.known: dict[str, State] = {}
         self.wrong: list[str] = []
         self.closed = False  # no call may come any more
+        self.goes_back = False  # the server's history goes back, so older states may follow newer ones
         self._progress = progress
         self._coalesced = coalesced
         self._resyncs = resyncs
@@ -137,7 +139,7 @@ class Recorder:
         key, state = key_of(obj), state_of(obj)
         self._expect(key not in self.known, f"add of {key} {state}, which it knows as {self.known.get(key)}")
         newest = self._newest.get(key, 0)
-        self._expect(state.version > newest, f"add of {key} {state}, though it has seen {newest}")
+        self._expect(state.version > newest or self.goes_back, f"add of {key} {state}, though it has seen {newest}")
         self._know(key, state)
 
     def _update(self, old: Any, new: Any) -> None:
@@ -148,9 +150,15 @@ class Recorder:
         call = f"update of {key} {before} to {after}"
         self._expect(known is not None, f"{call}, which it does not know")
         self._expect(before == known, f"{call}, though it knows {known}")
-        self._expect(after.version > before.version or (self._resyncs and after == before), f"{call} changes nothing")
+        self._expect(self._may_follow(before, after), f"{call} changes nothing")
         self._expect(after.uid == before.uid or not self._coalesced, f"{call} is another object")
         self._know(key, after)
+
+    def _may_follow(self, before: State, after: State) -> bool:
+        if after == before:
+            # After the history has gone back, another state may have the same version.
+            return self._resyncs or self.goes_back
+        return self.goes_back or after.version > before.version or after.form != before.form
 
     def _delete(self, obj: Any, last_known: Any = None) -> None:
         key, state = key_of(obj), state_of(obj)
@@ -160,7 +168,8 @@ class Recorder:
         call = f"delete of {key} {state}"
         self._expect(known is not None, f"{call}, which it does not know")
         if known is not None:
-            self._expect(state.uid == known.uid and state.version >= known.version, f"{call}, though it knows {known}")
+            older = state.version < known.version and not self.goes_back
+            self._expect(state.uid == known.uid and not older, f"{call}, though it knows {known}")
             self._expect(last_known is None or state_of(last_known) == known, f"{call} with another last known state")
         self._newest[key] = max(state.version, self._newest.get(key, 0))
 
@@ -171,6 +180,11 @@ class Recorder:
     def _expect(self, condition: bool, otherwise: str) -> None:
         if not condition:
             self.wrong.append(f"{self.name}: {otherwise}")
+
+    def history_goes_on(self) -> None:
+        """Checks the order of versions again, from what it knows now."""
+        self.goes_back = False
+        self._newest = {key: self.known[key].version if key in self.known else 0 for key in self._newest}
 
     def differs_from(self, states: dict[str, State]) -> str | None:
         """Returns how its known states differ from `states`, or None."""

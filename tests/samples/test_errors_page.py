@@ -1,0 +1,163 @@
+"""docs/errors.md lists the messages of both packages: no more than the code has, and no fewer.
+
+The check reads the syntax trees. A message is what an error is made with, or what is logged at warning or above. Values in a
+message are placeholders, so only its fixed text is compared. After adding or changing a message, edit the page.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = (ROOT / "docs/errors.md").read_text(encoding="utf-8")
+FILES = sorted(path for package in ("watch", "informer") for path in (ROOT / package).rglob("*.py"))
+
+# Messages that users do not meet, by their fixed text, with the reason.
+LEFT_OUT = {
+    "module <> has no attribute <>": "Python's own wording for a missing name",
+    "module 'informer' has no attribute <>": "Python's own wording for a missing name",
+    "this decoder only decodes batches": "between a decoder and its stream",
+    "the stream was closed": "between a stream and its decoder, which ends",
+    "the connection ended within the body": "between a stream and its decoder, which reports its own error",
+    "the reader of the channel was stopped": "between the threads of a stream",
+    "no event came in time": "the time-out of next_batch, handled by the reader",
+    "the request was cancelled: its owner has stopped": "ends a request of an informer that was stopped",
+    "the call was cancelled": "ends a reconcile call when its queue shuts down",
+    "the file is empty": "the reason in another message",
+    "the deadline has passed": "the reason in another message",
+    "timerfd_create failed": "Linux refuses a timer: a plain wait is used",
+    "timerfd_settime failed": "Linux refuses a timer: a plain wait is used",
+    "a function to be called in a forked child failed: <>": "would be a fault of this library",
+    "a callback of a stop event failed": "would be a fault of this library",
+    "no address for <>": "the reason in another message",
+}
+# The embedded server answers with a real API server's words, which are not this library's to explain.
+_SERVERS = (
+    "informer/testing/server/",
+    "informer/testing/storage/",
+    "informer/testing/listwatch/",
+    "informer/testing/http/",
+)
+_LOG_METHODS = {"warning", "error", "exception", "critical", "log"}
+_PLACEHOLDER = re.compile(r"%(?:\.\d+)?[srdfg]|<[^<>]*>")
+
+
+class Message(NamedTuple):
+    """A message in the code: where it is, and its text with `<>` for each value."""
+
+    where: str
+    text: str
+
+
+def text_of(node: ast.expr) -> str | None:
+    """Returns the text of a string expression, with `<>` for each value; None for any other expression."""
+    if isinstance(node, ast.Constant):
+        return node.value if isinstance(node.value, str) else None
+    if isinstance(node, ast.JoinedStr):
+        return "".join(str(part.value) if isinstance(part, ast.Constant) else "<>" for part in node.values)
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
+        left, right = text_of(node.left), text_of(node.right)
+        return None if left is right is None else ("<>" if left is None else left) + ("<>" if right is None else right)
+    return None
+
+
+def normal(text: str) -> str:
+    """Returns a message with `<>` for each placeholder and single spaces."""
+    return re.sub(r"\s+", " ", re.sub(r"(<>)+", "<>", _PLACEHOLDER.sub("<>", text)))
+
+
+def says_something(text: str) -> bool:
+    """Whether a text has two words of its own: others are names, codes or placeholders only."""
+    return len(re.findall(r"[A-Za-z']{2,}", text.replace("<>", " "))) >= 2 and " " in text
+
+
+def is_message(node: ast.Call, raised: bool) -> bool:
+    """Whether a call makes an error, or logs at warning or above."""
+    called = node.func
+    name = called.attr if isinstance(called, ast.Attribute) else called.id if isinstance(called, ast.Name) else ""
+    if raised or name.endswith(("Error", "Exception")) or ast.unparse(called) == "super().__init__":
+        return True
+    logger = ast.unparse(called.value) if isinstance(called, ast.Attribute) else ""
+    return name in _LOG_METHODS and bool(re.search(r"(^|[._])(log|limited|logger)$", logger))
+
+
+def messages(path: Path) -> Iterator[Message]:
+    """Yields the messages of a file."""
+    name = str(path.relative_to(ROOT))
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    raised = {id(node.exc) for node in ast.walk(tree) if isinstance(node, ast.Raise)}
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Call) or not is_message(node, id(node) in raised):
+            continue
+        if name.startswith(_SERVERS) and ast.unparse(node.func) not in ("ValueError", "TypeError", "ImportError"):
+            continue
+        for argument in node.args:
+            text = normal(text_of(argument) or "")
+            if says_something(text):
+                yield Message(f"{name}:{node.lineno}", text)
+
+
+def texts(path: Path) -> Iterator[str]:
+    """Yields every string of a file but its docstrings."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    docstrings = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.expr) and id(node) not in docstrings and (text := text_of(node)):
+            yield normal(text)
+
+
+def pattern(text: str) -> re.Pattern[str]:
+    """Matches what a message can look like: anything in place of each value, and after a colon at the end."""
+    whole = normal(text) + ("<>" if text.endswith(": ") else "")
+    return re.compile(".*".join(re.escape(part) for part in whole.split("<>")), re.DOTALL)
+
+
+def page_messages() -> list[str]:
+    """Returns the messages of the page: the code in the first column of its tables, without table heads."""
+    rows = [line for line in PAGE.splitlines() if line.startswith("| `")]
+    cells = [re.split(r"(?<!\\)\|", row)[1].replace("\\|", "|") for row in rows]
+    spans = [span for cell in cells for span in re.findall(r"(?<!`)(`+)(?!`)(.+?)(?<!`)\1(?!`)", cell)]
+    return [text for _, text in spans]
+
+
+ON_PAGE = page_messages()
+IN_CODE = [message for path in FILES for message in messages(path)]
+STRINGS = {text for path in FILES for text in texts(path) if says_something(text)}
+
+
+def test_every_message_is_on_the_page() -> None:
+    """An error or warning that a user may meet is on the page, under its own words."""
+    known = {normal(message) for message in ON_PAGE}
+    missing = [
+        f"{where}: {text}"
+        for where, text in IN_CODE
+        if text not in LEFT_OUT and text not in known and not any(pattern(text).fullmatch(each) for each in known)
+    ]
+    assert not missing, "add these to docs/errors.md, or to LEFT_OUT with a reason:\n" + "\n".join(missing)
+
+
+@pytest.mark.parametrize("message", ON_PAGE)
+def test_every_listed_message_is_in_the_code(message: str) -> None:
+    """The page lists only what the code can say: at least half of the words stand in one string."""
+    text = normal(message)
+    own = len(text.replace("<>", ""))
+    candidates = [each for each in STRINGS if len(each.replace("<>", "")) * 2 >= own]
+    assert any(pattern(each).fullmatch(text) for each in candidates), message
+
+
+def test_every_message_has_a_cause_and_a_remedy() -> None:
+    """Each row has three columns that say something, and no message is listed twice."""
+    rows = [re.split(r"(?<!\\)\|", line) for line in PAGE.splitlines() if line.startswith("| `")]
+    assert [row for row in rows if len(row) != 5 or not all(cell.strip() for cell in row[1:4])] == []
+    assert sorted({each for each in ON_PAGE if ON_PAGE.count(each) > 1}) == []
+
+
+def test_nothing_is_left_out_that_is_gone() -> None:
+    """The exceptions are messages that the code still has."""
+    assert [text for text in LEFT_OUT if text not in {text for _, text in IN_CODE}] == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
+import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -146,6 +147,12 @@ def _configure(configuration: Any, cluster: Cluster) -> None:
     if cluster.proxy_url:
         # NO_PROXY does not apply to a proxy that the kubeconfig names.
         configuration.proxy, configuration.no_proxy = cluster.proxy_url, None
+    elif configuration.proxy is None:
+        # Older official clients do not read the environment.
+        environment = urllib.request.getproxies()
+        scheme = "https" if cluster.server.startswith("https") else "http"
+        configuration.proxy = environment.get(scheme) or environment.get("all")
+        configuration.no_proxy = environment.get("no")
 
 
 def _authenticate(configuration: Any, access: ClusterAccess) -> None:

@@ -66,7 +66,7 @@ def test_functions_that_could_not_work_are_refused(take: Callable[[Any], object]
         take(function)
 
 
-@pytest.mark.parametrize("function", [none, lambda key, more: None, generates, generates_async], ids=repr)
+@pytest.mark.parametrize("function", [none, lambda key, more: None, generates, generates_async], ids=["none", "lambda", "generator", "async-generator"])
 def test_reconcile_is_checked_too(function: Any) -> None:
     """It may be async, but must take a key."""
     queue = RateLimitingQueue()

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         InformerError as InformerError,
         InformerForkedError as InformerForkedError,
         KeyFuncError as KeyFuncError,
+        KubeconfigError as KubeconfigError,
         NotFoundError as NotFoundError,
         QueueClosedError as QueueClosedError,
     )
@@ -71,6 +72,10 @@ if TYPE_CHECKING:
     )
     from informer.shared.shared_informer import SharedInformer as SharedInformer
     from informer.shared.waiting import wait_for_cache_sync as wait_for_cache_sync
+    from informer.transport.client_loader import (
+        current_namespace as current_namespace,
+        load_client as load_client,
+    )
     from watch.options import (
         ListOptions as ListOptions,
     )
@@ -88,7 +93,7 @@ _NAMES = {
     "informer.controller.plain_informer": "new_informer",
     "informer.errors": (
         "ApiError IndexConflictError IndexFuncError IndexNotFoundError InformerError InformerForkedError "
-        "KeyFuncError NotFoundError QueueClosedError"
+        "KeyFuncError KubeconfigError NotFoundError QueueClosedError"
     ),
     "informer.handlers.async_handlers": "AsyncEventStream AsyncRegistration",
     "informer.handlers.event_stream": "EventStream",
@@ -111,6 +116,7 @@ _NAMES = {
     "informer.shared.informer_watcher": "InformerWatcher informer_watcher until_with_sync",
     "informer.shared.shared_informer": "SharedInformer",
     "informer.shared.waiting": "wait_for_cache_sync",
+    "informer.transport.client_loader": "current_namespace load_client",
     "watch.options": "ListOptions",
 }
 _MODULE_OF = {name: module for module, names in _NAMES.items() for name in names.split()}

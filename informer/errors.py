@@ -12,6 +12,7 @@ __all__ = [
     "InformerError",
     "InformerForkedError",
     "KeyFuncError",
+    "KubeconfigError",
     "NotFoundError",
     "QueueClosedError",
     "RequestCancelledError",
@@ -66,4 +67,11 @@ class InformerForkedError(InformerError, RuntimeError):
     """An informer was used in a process that was forked after the informer started.
 
     Its threads exist only in the parent process: make a new informer in the child.
+    """
+
+
+class KubeconfigError(InformerError):
+    """No cluster is configured, or its kubeconfig is malformed.
+
+    The message names the file, the entry and the key. It quotes no value of a cluster or user.
     """

@@ -6,12 +6,7 @@ import os
 from pathlib import Path
 
 
-def in_cluster() -> bool:
-    """Returns whether this process runs in a pod."""
-    return "KUBERNETES_SERVICE_HOST" in os.environ
-
-
 def cluster_is_configured() -> bool:
-    """Returns whether kubectl would find a cluster."""
-    paths = (os.environ.get("KUBECONFIG") or "~/.kube/config").split(os.pathsep)
-    return in_cluster() or any(path and Path(path).expanduser().is_file() for path in paths)
+    """Returns whether the user means a cluster: KUBECONFIG is set, the default kubeconfig exists, or this is a pod."""
+    named = os.environ.get("KUBECONFIG") or "KUBERNETES_SERVICE_HOST" in os.environ
+    return bool(named) or Path("~/.kube/config").expanduser().is_file()

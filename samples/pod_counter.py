@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 
 from _configured import cluster_is_configured
-from kubernetes import client, config
+from kubernetes import client
 
 from informer import (
     NAMESPACE_INDEX,
@@ -17,6 +17,7 @@ from informer import (
     NotFoundError,
     Object,
     SharedInformerFactory,
+    load_client,
     meta_namespace_index,
     stop_on_signals,
 )
@@ -62,9 +63,8 @@ def main() -> None:
     """Runs until Ctrl-C or SIGTERM."""
     if not cluster_is_configured():
         raise SystemExit("no cluster is configured: create a kubeconfig, or run this in a pod")
-    config.load_config()
     stop = stop_on_signals()
-    counter = PodCounter(client.ApiClient())
+    counter = PodCounter(load_client())
     with counter.factory as factory:
         for informer, synced in factory.wait_for_cache_sync(timeout=30).items():
             if not synced:

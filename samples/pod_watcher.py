@@ -23,20 +23,22 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from pathlib import Path
 from typing import TextIO
 
-from _configured import cluster_is_configured, in_cluster
+from _configured import cluster_is_configured
 from _pod_rows import HEADINGS, WIDE_HEADINGS, row, utc_now
-from kubernetes import client, config
+from kubernetes import client
 
 from informer import (
     ApiError,
     Change,
     DeltaType,
+    KubeconfigError,
     ListWatch,
     Object,
     SharedInformer,
+    current_namespace,
+    load_client,
     stop_on_signals,
     wait_for_cache_sync,
 )
@@ -98,28 +100,13 @@ def connect(options: argparse.Namespace, stack: ExitStack) -> tuple[client.ApiCl
         server = stack.enter_context(demo_cluster())
         print(f"no cluster is configured: showing a demo cluster at {server.url}", file=sys.stderr, flush=True)
         return stack.enter_context(server.api_client()), namespace, "demo cluster"
-    if options.kubeconfig and not Path(options.kubeconfig).is_file():
-        raise FatalError(f"kubeconfig file {options.kubeconfig} does not exist")
     try:
-        if options.kubeconfig or options.context or not in_cluster():
-            configuration = client.Configuration()
-            config.load_kube_config(options.kubeconfig, options.context, client_configuration=configuration)
-            _, active = config.list_kube_config_contexts(options.kubeconfig)
-            if options.context:
-                active = next(
-                    c for c in config.list_kube_config_contexts(options.kubeconfig)[0] if c["name"] == options.context
-                )
-            if not options.all_namespaces and not namespace:
-                namespace = active["context"].get("namespace", "default")
-        else:
-            configuration = client.Configuration()
-            config.load_incluster_config(client_configuration=configuration)
-            if not options.all_namespaces and not namespace:
-                namespace = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace").read_text().strip()
-    except (config.ConfigException, OSError, KeyError) as error:
-        where = options.kubeconfig or os.environ.get("KUBECONFIG") or "~/.kube/config"
-        raise FatalError(f"cannot use {where}: {' '.join(str(error).split())}") from error
-    return stack.enter_context(client.ApiClient(configuration)), namespace, configuration.host
+        api_client = stack.enter_context(load_client(options.kubeconfig, options.context))
+        if not options.all_namespaces and not namespace:
+            namespace = current_namespace(options.kubeconfig, options.context)
+    except KubeconfigError as error:
+        raise FatalError(str(error)) from error
+    return api_client, namespace, api_client.configuration.host
 
 
 def watch_pods(

@@ -20,13 +20,14 @@ from typing import Any
 
 from _configured import cluster_is_configured
 from _foo import GROUP, KIND, PLURAL, VERSION, controller_uids, deployment_for, with_wanted
-from kubernetes import client, config
+from kubernetes import client
 
 from informer import (
     ConsistencyStore,
     Object,
     SharedInformerFactory,
     leaderelection,
+    load_client,
     meta_namespace_key,
     metrics,
     stop_on_signals,
@@ -215,8 +216,7 @@ def parse() -> argparse.Namespace:
 def connect(stack: ExitStack) -> Any:
     """Returns a client of the configured cluster, or of a demo cluster that exits with the program."""
     if cluster_is_configured():
-        config.load_config()
-        return stack.enter_context(client.ApiClient())
+        return stack.enter_context(load_client())
     from _foo_demo import foo_demo
 
     server = stack.enter_context(foo_demo())

@@ -233,6 +233,10 @@ class Lines:
             if rest:
                 self._begin(rest)
 
+    def rest(self) -> bytes:
+        """Returns what has come of an incomplete line."""
+        return b"".join(self._begun)
+
     def _begin(self, piece: bytes) -> None:
         self._begun_bytes += len(piece)
         if self._begun_bytes > self._max:

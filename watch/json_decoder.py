@@ -16,6 +16,7 @@ from typing_extensions import TypeVar
 from watch.byte_source import NotReadyError, byte_source
 from watch.event import Event, EventType
 from watch.framing import DEFAULT_MAX_LINE_BYTES, Gunzip, Lines
+from watch.printable import printable, quoted_beginning
 
 __all__ = ["Decoder", "JSONDecoder"]
 
@@ -61,6 +62,39 @@ def _decode_dict(raw: bytes) -> dict[str, Any]:
     if not isinstance(decoded, dict):
         raise ValueError(f"an event's object must be a JSON object, not a {type(decoded).__name__}")
     return decoded
+
+
+class _Whole(msgspec.Struct, gc=False):
+    kind: str = ""
+    message: str = ""
+    type: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+
+
+_decode_whole = msgspec.json.Decoder(_Whole).decode
+
+
+def _foreign(line: bytes) -> str | None:
+    """Says what a line is that is not an event; None where it may be a malformed event.
+
+    JSON is not quoted, since it may hold the data of a Secret.
+    """
+    if line.lstrip().startswith(b"<"):
+        hint = "is a proxy or login page in front?"
+        return f"the watch was answered with a page, not with events ({hint}){quoted_beginning(line)}"
+    try:
+        whole = _decode_whole(line)
+    except (ValueError, msgspec.DecodeError, RecursionError):
+        return None
+    if whole.type is not msgspec.UNSET or not whole.kind:
+        return None
+    kind = printable(whole.kind.encode())
+    if kind.endswith("List"):
+        return (
+            f"the watch was answered with a {kind}, not with events: did a proxy drop the query parameter watch=true?"
+        )
+    if kind == "Status":
+        return f"the watch was answered with a Status, not with events: {printable(whole.message.encode(), 300)}"
+    return f"the watch was answered with an object of kind {kind}, not with events (is a proxy in front?)"
 
 
 # What stands before the object in the lines of an API server, and the event's type.
@@ -160,6 +194,7 @@ class JSONDecoder(Generic[T]):
             except NotReadyError:
                 raise NotReadyError("no event came in time", progress=progress) from None
             if not pieces:
+                self._check_rest(self._lines.rest())
                 raise EOFError("the watch has ended")
             events = self._decode_lines(self._lines.feed(pieces))
             if events:
@@ -167,6 +202,14 @@ class JSONDecoder(Generic[T]):
             progress = True
             if deadline is not None and (left := deadline - time.monotonic()) <= 0:
                 raise NotReadyError("no event came in time", progress=True)
+
+    @staticmethod
+    def _check_rest(rest: bytes) -> None:
+        """Raises ValueError if the stream ended with something other than an event that was cut off."""
+        if rest.strip() and not rest.startswith(b'{"type"'):
+            foreign = _foreign(rest)
+            if foreign is not None:
+                raise ValueError(foreign)
 
     def _uncompressed_pieces(self, timeout: float | None) -> Iterable[bytes]:
         """Returns uncompressed pieces; () at the end of the stream."""
@@ -220,10 +263,16 @@ class JSONDecoder(Generic[T]):
 
     def _decode_other(self, line: bytes) -> Event[T]:
         """Decodes a line in any form of JSON."""
-        if not line.isascii():
-            # msgspec checks the UTF-8 of the texts that it returns only: this raises where the rest is malformed.
-            line.decode()
-        envelope = _decode_envelope(line)
+        try:
+            if not line.isascii():
+                # msgspec checks the UTF-8 of the texts that it returns only: this raises where the rest is malformed.
+                line.decode()
+            envelope = _decode_envelope(line)
+        except (ValueError, msgspec.DecodeError) as error:
+            foreign = _foreign(line)
+            if foreign is None:
+                raise
+            raise ValueError(foreign) from error
         kind = _BY_NAME.get(envelope.type)
         if kind is None:
             raise ValueError(f"got invalid watch event type: {envelope.type[:100]!r}")

@@ -9,7 +9,7 @@ from collections.abc import Callable, Hashable, Mapping
 from functools import partial
 from typing import Any
 
-from informer.objects.resource_version import compare_resource_versions, is_comparable
+from informer.objects.resource_version import compare_resource_versions, is_comparable, written_version
 from watch.concurrency import Lock
 
 __all__ = ["ConsistencyStore"]
@@ -26,11 +26,11 @@ class ConsistencyStore:
             if not consistency.ensure_ready(key):
                 return 0.1  # seconds until the next attempt
             created = create_pod(...)
-            consistency.wrote_at(key, "pods", created.metadata.resource_version)
+            consistency.wrote_at(key, "pods", created)
 
     Args:
-        stores: a source of the reached resourceVersion by resource name. It is an informer (its
-            `last_sync_resource_version`), a store (its `resource_version`), or a function that returns a resourceVersion.
+        stores: what shows the writes, by resource name. It is an informer, a store (its `resource_version`), or a function that
+            returns the reached resourceVersion.
 
     Raises:
         TypeError: one of `stores` is none of these.
@@ -39,42 +39,48 @@ class ConsistencyStore:
     """
 
     def __init__(self, stores: Mapping[str, Any]) -> None:
-        self._read = {resource: _reader(store, resource) for resource, store in stores.items()}
+        self._has_reached = {resource: _reading(store, resource) for resource, store in stores.items()}
         self._lock = Lock()
-        self._written: dict[Hashable, dict[str, str]] = {}  # by owner and resource; guarded by _lock
+        # By owner, and by resource and namespace (None if that is not known); guarded by _lock.
+        self._written: dict[Hashable, dict[tuple[str, str | None], str]] = {}
 
-    def wrote_at(self, owner: Hashable, resource: str, rv: str) -> None:
+    def wrote_at(self, owner: Hashable, resource: str, rv: Any, *, namespace: str | None = None) -> None:
         """Remembers a write.
 
         Args:
             owner: the object that the write was made for, such as the key that is being reconciled.
             resource: the name of a resource in `stores`.
-            rv: the resourceVersion of the object that the server returned.
+            rv: the object that the server returned, or its resourceVersion.
+            namespace: the namespace of the write. With an informer of several namespaces, only this one has to reach it.
+                None takes the object's; with a resourceVersion, every namespace has to reach it.
 
         Raises:
             KeyError: `stores` has no such resource.
-            ValueError: `rv` is not a comparable resourceVersion.
+            ValueError: `rv` has no comparable resourceVersion, or the informer does not follow the namespace.
         """
-        if resource not in self._read:
-            raise KeyError(f"unknown resource {resource!r} (known are: {', '.join(sorted(self._read))})")
-        compare_resource_versions(rv, rv)
+        has_reached = self._has_reached.get(resource)
+        if has_reached is None:
+            raise KeyError(f"unknown resource {resource!r} (known are: {', '.join(sorted(self._has_reached))})")
+        version, namespace = written_version(rv, namespace)
+        if namespace is not None:
+            has_reached(version, namespace)  # raises for a namespace that is not followed
         with self._lock:
             written = self._written.setdefault(owner, {})
-            before = written.get(resource)
-            if before is None or compare_resource_versions(before, rv) < 0:
-                written[resource] = rv
+            before = written.get((resource, namespace))
+            if before is None or compare_resource_versions(before, version) < 0:
+                written[resource, namespace] = version
 
     def ensure_ready(self, owner: Hashable) -> bool:
         """Whether every cache has reached the last writes of an owner. If not, try again later."""
         with self._lock:
             written = dict(self._written.get(owner, {}))
-        reached = {resource for resource, version in written.items() if self._has_reached(resource, version)}
+        reached = {where for where, version in written.items() if self._has_reached[where[0]](version, where[1])}
         with self._lock:
             mine = self._written.get(owner)
-            for resource in reached:
+            for where in reached:
                 # A newer write that was recorded meanwhile stays.
-                if mine is not None and mine.get(resource) == written[resource]:
-                    del mine[resource]
+                if mine is not None and mine.get(where) == written[where]:
+                    del mine[where]
             if mine is not None and not mine:
                 del self._written[owner]
         return reached == written.keys()
@@ -84,9 +90,18 @@ class ConsistencyStore:
         with self._lock:
             self._written.pop(owner, None)
 
-    def _has_reached(self, resource: str, version: str) -> bool:
-        reached = self._read[resource]()
+
+def _reading(store: Any, resource: str) -> Callable[[str, str | None], bool]:
+    """Returns a function that tells whether a store shows a write, by resourceVersion and namespace."""
+    if hasattr(store, "has_reached"):
+        return store.has_reached  # type: ignore[no-any-return]
+    read = _reader(store, resource)
+
+    def has_reached(version: str, namespace: str | None) -> bool:
+        reached = read()
         return is_comparable(reached) and compare_resource_versions(reached, version) >= 0
+
+    return has_reached
 
 
 def _reader(store: Any, resource: str) -> Callable[[], str]:

@@ -70,7 +70,7 @@ class Index:
             seen: returns what users see of the object; None if that is the stored object itself.
 
         Raises:
-            IndexFuncError: the function raised or did not return a list of values, and there is no `on_error`.
+            IndexFuncError: the function raised or did not return a list of strings, and there is no `on_error`.
         """
         if self._is_namespace and type(obj) in EAGER:
             namespace = obj.namespace
@@ -79,10 +79,8 @@ class Index:
             values = self.function(obj if seen is None or self._reads_stored else seen())
             if type(values) is list and len(values) == 1:
                 value = values[0]
-                return self._singles.get(value) or (value,)
-            if isinstance(values, str):
-                raise TypeError(f"an index function returns a list of values, not the str {values!r}")
-            return tuple(dict.fromkeys(values))
+                return self._singles.get(value) or _checked((value,))
+            return _checked(tuple(dict.fromkeys(_as_values(values))))
         except Exception as error:
             if on_error is not None:
                 on_error(self.name, key, error)
@@ -136,3 +134,25 @@ class Index:
         if not bucket:
             del self.buckets[value]
             self._singles.pop(value, None)
+
+
+def _as_values(values: Any) -> Iterable[Any]:
+    """Returns what an index function returned. Raises TypeError: it is not a list of values."""
+    if values is None:
+        raise TypeError("the index function returned None, a list is needed: return [] for an object without values")
+    if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
+        raise TypeError(
+            f"the index function returned a value of type {type(values).__name__}, a list of strings is needed"
+        )
+    return values
+
+
+def _checked(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Returns index values. Raises TypeError: one of them is not a string."""
+    for value in values:
+        if not isinstance(value, str):
+            raise TypeError(
+                f"the index function returned a value of type {type(value).__name__}, all values must be strings: "
+                "leave out what an object does not have"
+            )
+    return values

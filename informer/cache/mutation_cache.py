@@ -48,6 +48,11 @@ class MutationCache(Generic[T]):
     best-effort view: a write is forgotten after `ttl` seconds or when there are more than `size`, and readers then get the
     cache's object. resourceVersions must be integers, as those of every Kubernetes API server are.
 
+    No order of events hides a write. A write is forgotten only after the cache has shown it or a newer state: to the
+    handler, or to a reader. Every read looks for a write first, and at the cache second. If it finds the write, it returns
+    the newer of the two, whatever happens in between. If it does not, because the write has been forgotten, the cache had
+    that state before the read began, and the read that follows shows it, a newer one, or the deletion.
+
     Register it as a handler too. It then forgets a write once the cache has it, and does not show objects deleted since:
 
         informer.add_event_handler(
@@ -144,7 +149,8 @@ class MutationCache(Generic[T]):
         Raises:
             ValueError: the resourceVersion of the cache's object is not an integer.
         """
-        newest: T | None = self._newest(key, self._store.get_by_key(key))
+        known = self._known(key)
+        newest: T | None = self._newest(key, known, self._store.get_by_key(key))
         return newest
 
     def by_index(self, name: str, value: str) -> list[T]:
@@ -158,37 +164,46 @@ class MutationCache(Generic[T]):
         if self._indexer is None:
             raise IndexNotFoundError(f"no indexer has been provided to the mutation cache: index {name} is not known")
         found: list[T] = []
-        seen: set[str] = set()
+        # Before the cache is read: see the class.
+        with self._lock:
+            writes = {key: self._known_locked(key) for key in self._mutations.keys()}  # noqa: SIM118 - an LruMap is not a dict
         for stored in self._indexer.by_index(name, value):
             key = meta_namespace_key(stored)
-            seen.add(key)
-            newest = self._newest(key, stored)
+            newest = self._newest(key, writes.pop(key, None), stored)
             # The write may have moved it to another value of the index.
             if newest is stored or (newest is not None and self._has_value(key, newest, name, value)):
                 found.append(newest)
-        if self._include_adds:
-            with self._lock:
-                others = [key for key in self._mutations.keys() if key not in seen]  # noqa: SIM118 - an LruMap is not a dict
-            for key in others:
-                newest = self._newest(key, self._indexer.get_by_key(key))
-                if newest is not None and self._has_value(key, newest, name, value):
-                    found.append(newest)
+        for key, known in writes.items() if self._include_adds else ():
+            newest = self._newest(key, known, self._indexer.get_by_key(key))
+            if newest is not None and self._has_value(key, newest, name, value):
+                found.append(newest)
         return found
 
-    def _newest(self, key: str, stored: Any) -> Any:
+    def _known(self, key: str) -> _Mutation | None:
+        with self._lock:
+            return self._known_locked(key)
+
+    def _newest(self, key: str, known: _Mutation | None, stored: Any) -> Any:
+        """Returns the newest state of an object.
+
+        Args:
+            key: the object's key.
+            known: its write, looked up before the cache was read; it may have been forgotten or replaced since.
+            stored: what the cache had.
+        """
         if stored is None and not self._include_adds:
             # The informer has not seen it yet, or it is deleted: these cannot be told apart.
             return None
         version = -1 if stored is None else _version(metadata_of(stored))
         with self._lock:
-            known = self._known_locked(key)
-            if known is None:
+            latest = self._known_locked(key) or known
+            if latest is None:
                 return stored
-            if version >= known.version:
+            if version >= latest.version:
                 self._mutations.pop(key)
                 return stored
             self._mutations.get(key)  # marks it as used
-            return known.obj
+            return latest.obj
 
     def _has_value(self, key: str, obj: Any, name: str, value: str) -> bool:
         assert self._indexer is not None

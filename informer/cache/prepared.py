@@ -97,7 +97,7 @@ class Preparer:
                 keys.append(key)
                 values.append(self.values(indices, obj, key) if indices else ())
             elif kind is DELETED:
-                keys.append(obj.key if type(obj) is DeletedFinalStateUnknown else key_of(obj))
+                keys.append(obj.key if isinstance(obj, DeletedFinalStateUnknown) else key_of(obj))
                 values.append(None)
             elif kind is REPLACED_ALL:
                 of_items = [key_of(item) for item in obj.items]

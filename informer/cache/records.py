@@ -11,12 +11,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Any, TypeVar
 
-from informer.cache.change import Change
+from informer.cache.change import NO_LONGER_DECODES, Change
 from informer.cache.index import Index, IndexErrorHandler
 from informer.cache.prepared import SETS, Prepared, Preparer
 from informer.cache.relist import holds_exactly, is_same_state, relisted, resynced
 from informer.errors import IndexConflictError, IndexNotFoundError
-from informer.objects.keys import DeletedFinalStateUnknown, meta_namespace_key, version_of
+from informer.objects.form import have_same_form
+from informer.objects.keys import DeletedFinalStateUnknown, NoLongerDecodes, meta_namespace_key, version_of
 from informer.queues.delta import (
     ADDED,
     BOOKMARK,
@@ -317,7 +318,7 @@ class Records:
                     # The fields of a Change: type, object, old, is_in_initial_list, final_state_unknown, is_sync, key.
                     append(Change(ADDED, obj, None, is_in_initial_list, False, False, key))
                 else:
-                    is_sync = old is obj or (found != "" and version_of(old) == found)
+                    is_sync = old is obj or (found != "" and version_of(old) == found and have_same_form(old, obj))
                     append(Change(UPDATED, obj, old, False, False, is_sync, key))
             elif kind is DELETED:
                 version = self._delete_locked(keys[at], delta.object, changes) or version
@@ -333,13 +334,14 @@ class Records:
     def _delete_locked(self, key: str, obj: Any, changes: list[Change[Any]]) -> str:
         """Deletes a key, and returns the resourceVersion of the delete, "" if it is not known."""
         old = self.items.pop(key, None)
-        unknown = type(obj) is DeletedFinalStateUnknown
+        unknown = isinstance(obj, DeletedFinalStateUnknown)
         if old is not None:
             for index in self._indices:
                 index.remove(key)
             gone = old if unknown else obj
             last_known = None if gone is old else old
-            changes.append(Change(DELETED, gone, None, False, unknown, False, key, last_known))
+            reason = NO_LONGER_DECODES if type(obj) is NoLongerDecodes else ""
+            changes.append(Change(DELETED, gone, None, False, unknown, False, key, last_known, reason))
         return "" if unknown else version_of(obj)
 
     def _replace_all(

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from informer.cache.change import Change
+from informer.cache.change import NO_LONGER_DECODES, Change
 from informer.cache.index import Index
-from informer.objects.keys import namespace_of, resource_version_of, uid_of, version_of
+from informer.objects.form import have_same_form
+from informer.objects.keys import EAGER, namespace_of, resource_version_of, uid_of, version_of
 from informer.queues.delta import ADDED, DELETED, UPDATED, ReplacedAll
 
 __all__ = ["Relisted", "holds_exactly", "is_same_state", "relisted", "resynced"]
@@ -63,13 +64,15 @@ def relisted(
             put(key, old, [index.known_values(key) for index in old_indices])
         else:
             version = version_of(obj)
-            is_sync = version != "" and version_of(old) == version
+            # In another apiVersion, an object of the same resourceVersion is news.
+            is_sync = version != "" and version_of(old) == version and have_same_form(old, obj)
             changes.append(Change(UPDATED, obj, old, False, False, is_sync, key))
             put(key, obj, values)
     deletes: list[Change[Any]] = []
     for key, old in [(key, old) for key, old in old_items.items() if key not in items]:
         if replaced.namespace is None or namespace_of(old) == replaced.namespace:
-            deletes.append(Change(DELETED, old, None, False, True, False, key))
+            reason = NO_LONGER_DECODES if key in replaced.undecodable else ""
+            deletes.append(Change(DELETED, old, None, False, True, False, key, None, reason))
         else:
             put(key, old, [index.known_values(key) for index in old_indices])
     return Relisted(items, indices, deletes + changes)
@@ -96,11 +99,21 @@ def holds_exactly(stored: Mapping[str, Any], keys: Sequence[str], items: Sequenc
 
 
 def is_same_state(old: Any, new: Any) -> bool:
-    """Whether both are the same state of the same object, by uid and resourceVersion."""
+    """Whether both are the same state of the same object, by uid and resourceVersion, in the same apiVersion and kind."""
     if old is new:
         return True
+    if type(old) in EAGER and type(new) in EAGER:
+        version = new.resource_version
+        return (
+            version != "" and old.resource_version == version and old.uid == new.uid != "" and have_same_form(old, new)
+        )
     try:
         version = resource_version_of(new)
-        return bool(version) and resource_version_of(old) == version and uid_of(old) == uid_of(new) != ""
+        return (
+            bool(version)
+            and resource_version_of(old) == version
+            and uid_of(old) == uid_of(new) != ""
+            and have_same_form(old, new)
+        )
     except Exception:
         return False

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
+from msgspec.structs import replace
+
 from informer.cache.change import Change
 from informer.cache.indexer import Indexer
 from informer.cache.records import Prepared
@@ -78,7 +80,7 @@ class Applier:
             if delta.type is DeltaType.REPLACED_ALL:
                 replaced: ReplacedAll = delta.object
                 items = [item for item in replaced.items if self._has_key(item)]
-                yield Delta(delta.type, ReplacedAll(items, replaced.resource_version, replaced.namespace))
+                yield Delta(delta.type, replace(replaced, items=items))
             elif delta.type in (DeltaType.BOOKMARK, DeltaType.SYNC_ALL) or self._has_key(delta.object):
                 yield delta
 

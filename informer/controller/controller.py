@@ -36,6 +36,7 @@ class Controller:
         process: called with (deltas, is_in_initial_list) for the deltas that are popped together. If it raises, `run` ends.
         process_run: called instead of `process`, with a whole batch (see `FIFO.take`). The queue has to be a `FIFO`.
         on_processed: called when a batch has been processed, and `applied_resource_version` may have changed.
+        on_error_change: called when the `sync_error()` of a reflector has changed.
         name: for thread names and logs; None takes the resource's name.
         config: the options of each `Reflector`; None makes a `ReflectorConfig` of the remaining arguments.
         options: the fields of `ReflectorConfig`, instead of a config. `key_func` defaults to the queue's.
@@ -56,6 +57,7 @@ class Controller:
         *,
         process_run: Callable[[Run], object] | None = None,
         on_processed: Callable[[], object] | None = None,
+        on_error_change: Callable[[], object] | None = None,
         name: str | None = None,
         config: ReflectorConfig | None = None,
         **options: Unpack[ReflectorOptions],
@@ -67,6 +69,7 @@ class Controller:
         self._name = name or source.resource_name or "controller"
         self._pop = self._make_pop(queue, process, process_run)
         self._on_processed = on_processed
+        self._on_error_change = on_error_change
         self._apply_lock = RLock()  # one thread processes at a time
         self._stop = Signal()
         self._started = False  # guarded by _apply_lock
@@ -77,7 +80,8 @@ class Controller:
         """The number of processed batches, and the seconds that they took."""
         if config is None and isinstance(queue, FIFO):
             options.setdefault("key_func", queue.key_of)
-        self.reflectors = self._make_reflectors(source, config_from(config, options))
+        self._by_namespace = self._make_reflectors(source, config_from(config, options))
+        self.reflectors = [*self._by_namespace.values()]
         """One, or one per namespace."""
 
     def run(self, stop: threading.Event) -> None:
@@ -137,6 +141,20 @@ class Controller:
         """The version up to which everything was processed: the lowest of all reflectors; "" until each has one."""
         return _lowest([reflector.target.applied_resource_version for reflector in self.reflectors])
 
+    def applied_resource_version_of(self, namespace: str) -> str:
+        """Returns the version up to which everything in a namespace was processed; "" before the first list.
+
+        Raises:
+            ValueError: there are several namespaces, and this is not one of them.
+        """
+        if len(self.reflectors) == 1:
+            return self.applied_resource_version
+        reflector = self._by_namespace.get(namespace)
+        if reflector is None:
+            followed = ", ".join(str(each) for each in self._by_namespace)
+            raise ValueError(f"{self._name} does not follow namespace {namespace!r} (it follows {followed})")
+        return reflector.target.applied_resource_version
+
     def drain(self) -> None:
         """Processes everything that is queued, on the calling thread.
 
@@ -166,24 +184,25 @@ class Controller:
             self.stop()
         return self._failure is None
 
-    def _make_reflectors(self, source: Source[Any], config: ReflectorConfig) -> list[Reflector]:
+    def _make_reflectors(self, source: Source[Any], config: ReflectorConfig) -> dict[str | None, Reflector]:
         parts = source.by_namespace()
         if len(parts) > 1 and isinstance(self._queue, FIFO):
             self._queue.expect_namespaces([namespace for namespace, _ in parts if namespace is not None])
         # One resync of the queue covers the objects of every namespace.
         configs = [config, *[replace(config, resync_period=0)] * (len(parts) - 1)]
-        return [
-            Reflector(
+        return {
+            namespace: Reflector(
                 part,
                 self._queue,
                 name=self._name if namespace is None else f"{self._name}/{namespace}",
                 namespace=namespace,
                 process=self._processed,
                 on_processed=self._on_processed,
+                on_error_change=self._on_error_change,
                 config=part_config,
             )
             for (namespace, part), part_config in zip(parts, configs, strict=True)
-        ]
+        }
 
     def _make_pop(
         self,

@@ -13,6 +13,7 @@ from typing import Any
 from informer.errors import InformerError
 from informer.listwatch.source import Source, WrappedSource
 from informer.objects.entry import Entry, Undecodable, unwrap
+from informer.objects.form import Form, form_of
 from informer.objects.keys import metadata_of
 from informer.objects.object import Object
 from informer.reflector.event_reader import is_initial_events_end
@@ -56,6 +57,7 @@ def _transformer(transform: Callable[[Any], Any], unwrap_item: Callable[[Any], A
         else:
             # Read before the transform, which may change the object in place.
             name, namespace, uid, version = _identity(item)
+        form = _form_of(item)
         try:
             result = transform(unwrap_item(item))
             if result is None:
@@ -63,12 +65,14 @@ def _transformer(transform: Callable[[Any], Any], unwrap_item: Callable[[Any], A
         # Not even a SystemExit raised by the transform may end the reader thread.
         except BaseException as error:
             return Undecodable(name, namespace, uid, version, _raw_of(item), _as_exception(error))
-        if type(result) is Object and (result.uid, result.resource_version) == (uid, version):
+        same = type(result) is Object and (result.uid, result.resource_version) == (uid, version)
+        # An entry remembers a form that the transform has removed or changed.
+        if same and (result is item or result.form == form):
             return result
         renamed = _identity(result)
         if renamed[0]:
             name, namespace = renamed[0], renamed[1]
-        return Entry(name, namespace, uid, version, result)
+        return Entry(name, namespace, uid, version, result, form)
 
     return transformed
 
@@ -79,6 +83,13 @@ def _identity(item: Any) -> tuple[str, str, str, str]:
     except Exception:
         return "", "", "", ""
     return meta.name, meta.namespace, meta.uid, meta.resource_version
+
+
+def _form_of(item: Any) -> Form:
+    try:
+        return form_of(item)
+    except Exception:
+        return "", ""
 
 
 def _as_exception(error: BaseException) -> Exception:

@@ -29,6 +29,7 @@ def make_controller(
     queue: QueueKind,
     log: logging.Logger,
     on_processed: Callable[[], object],
+    on_error_change: Callable[[], object] | None = None,
     name: str,
 ) -> Controller:
     """Returns a controller that keeps a cache current and has not been started.
@@ -41,6 +42,7 @@ def make_controller(
         queue: the kind of queue between the reflectors and the cache.
         log: reports objects that cannot be stored.
         on_processed: called when a batch has been applied.
+        on_error_change: called when the `sync_error()` of a reflector has changed.
         name: for logs and thread names.
     """
     made: InOrderFIFO | DeltaFIFO
@@ -50,7 +52,15 @@ def make_controller(
         known = _StoredObjects(indexer)
         made = DeltaFIFO(config.key_func, known_objects=known, emit_replaced=True, bookmark_replaces=True)
     applier = Applier(indexer, listeners, config.key_func, log)
-    return Controller(made, source, process_run=applier.process, on_processed=on_processed, name=name, config=config)
+    return Controller(
+        made,
+        source,
+        process_run=applier.process,
+        on_processed=on_processed,
+        on_error_change=on_error_change,
+        name=name,
+        config=config,
+    )
 
 
 class _StoredObjects:

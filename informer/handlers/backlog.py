@@ -246,7 +246,12 @@ def _fold(first: Change[Any], then: Change[Any]) -> tuple[Change[Any], ...]:
     if then.type is DELETED:
         # The handler has last seen `first.old`, which is older than the cache's last state.
         unknown = then.final_state_unknown
-        return (Change(DELETED, then.object, final_state_unknown=unknown, key=first.key, last_known=first.old),)
+        reason = then.reason
+        return (
+            Change(
+                DELETED, then.object, final_state_unknown=unknown, key=first.key, last_known=first.old, reason=reason
+            ),
+        )
     return _split(
         Change(UPDATED, then.object, first.old, is_sync=first.is_sync and then.is_sync, key=first.key),
     )

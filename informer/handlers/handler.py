@@ -55,6 +55,11 @@ class ResourceEventHandler(Generic[T_contra]):
     def on_update(self, old: T_contra, new: T_contra, /) -> object:
         """Called when an object has changed, and at each resync, where both states have the same resourceVersion.
 
+        An object that was deleted and created again under its name while the watch was away is one update, as in client-go:
+        `old` and `new` then have different uids. (A handler with `backlog="coalesce"` gets a delete and an add.) When the
+        server begins to serve the resource in another version, each object is one update from its old apiVersion to the
+        new one, with the same resourceVersion.
+
         Args:
             old: the state that the handler saw last.
             new: the present state.
@@ -66,6 +71,8 @@ class ResourceEventHandler(Generic[T_contra]):
         Args:
             obj: its last known state.
             final_state_unknown: whether the DELETED event was missed, so that the object may have changed before its end.
+                It is also True for an object that still exists, but that the model or the transform refuses:
+                `Change.reason`, which `on_batch` and event streams show, is then "no longer decodes".
         """
 
 

@@ -69,7 +69,7 @@ class LeaseLock:
 
     Args:
         api_client: an `ApiClient` of the official client, whose configuration and credentials are used. Requests use the
-            informers' own connections. None reads the in-cluster configuration, or else the kubeconfig.
+            informers' own connections. None connects as kubectl does (see `load_client`).
         namespace: the namespace of the Lease.
         name: the name of the Lease.
         identity: the name of this process in the election, such as the pod's name and a random suffix. It must be unique.

@@ -15,10 +15,12 @@ from typing import Any
 import msgspec
 
 from informer.errors import TooManyObjectsError
+from informer.transport.answers import PROXY_HINT, content_type_of
 from informer.transport.response_body import SILENCE, body_pieces
 from watch.byte_source import NotReadyError
 from watch.errors import RequestCancelledError
 from watch.framing import LineTooLongError
+from watch.printable import quoted_beginning
 
 __all__ = ["ListParser", "read_items"]
 
@@ -231,7 +233,9 @@ class ListParser:
             raise ValueError("the server's answer has items that are not an array")
         if "items" not in whole and not self.metadata.get("resourceVersion"):
             # Read as an empty list, it would empty the cache.
-            raise ValueError("the server's answer is not a list: it has neither items nor a resourceVersion")
+            raise ValueError(
+                f"the server's answer is not a list: it has neither items nor a resourceVersion ({PROXY_HINT})"
+            )
         return []
 
     def _describe(self, whole: Any) -> None:
@@ -275,9 +279,14 @@ def read_items(response: Any, parser: ListParser, what: str, max_objects: int | 
 
 
 def _read_items(response: Any, parser: ListParser, what: str, max_objects: int | None, items: list[Any]) -> None:
+    head = b""
     with contextlib.closing(body_pieces(response, None)) as pieces:
         try:
             for piece in pieces:
+                if not head:
+                    head = piece.lstrip()
+                    if head and head[0] != 0x7B:  # {
+                        raise ValueError(_describe_foreign(response, head))
                 items.extend(parser.feed(piece))
                 _check_count(items, max_objects)
         except RequestCancelledError:
@@ -286,8 +295,22 @@ def _read_items(response: Any, parser: ListParser, what: str, max_objects: int |
             raise ConnectionError(f"failed to list {what}: the server sent nothing for {SILENCE:.0f} s") from error
         except OSError as error:
             raise ConnectionError(f"failed to list {what}: the connection broke before the end of the list") from error
+    if not head:
+        raise ValueError(f"{_asked(response)} was answered with an empty body, not with a list ({PROXY_HINT})")
     items.extend(parser.finish())
     _check_count(items, max_objects)
+
+
+def _describe_foreign(response: Any, head: bytes) -> str:
+    """What an answer is that does not begin as a list does."""
+    kind = content_type_of(response)
+    named = f"something of type {kind} that is not a list" if kind else "something that is not a list"
+    return f"{_asked(response)} was answered with {named} in JSON ({PROXY_HINT}){quoted_beginning(head)}"
+
+
+def _asked(response: Any) -> str:
+    """Method and address of the request, as a `Transport` has noted them."""
+    return str(getattr(response, "asked", "the request"))
 
 
 def _check_count(items: list[Any], max_objects: int | None) -> None:

@@ -7,19 +7,25 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self, overload
 
+import msgspec
 from typing_extensions import TypedDict, TypeVar, Unpack
 
 from informer.arguments import check_callable
 from informer.listwatch.list_parser import ListParser, read_items
 from informer.listwatch.lister_watcher import ListerWatcher, ObjectList, as_object_list, list_of
+from informer.listwatch.model_checks import check_kind, check_model_kind, schema_of
 from informer.listwatch.resource_request import ResourceRequest, namespaces_of
-from informer.listwatch.resources import Resource, known, parse_name
+from informer.listwatch.resources import known, parse_name
 from informer.listwatch.source import Source
 from informer.listwatch.targets import NamedTarget, PathTarget
 from informer.listwatch.watch_decoding import checked_decoder, json_heads, unwrapped_watch
+from informer.objects.decode_errors import describe_decode_error
 from informer.objects.entry import Undecodable
+from informer.objects.json_edit import retyped
 from informer.objects.models import Codec, model_for
+from informer.objects.namespaced_name import namespaced_name
 from informer.objects.object import Object
+from informer.objects.object_fields import reason_of
 from informer.rate_limited_log import rate_limited
 from watch.framing import DEFAULT_MAX_LINE_BYTES
 from watch.json_decoder import JSONDecoder
@@ -33,6 +39,9 @@ T = TypeVar("T", default=Any)
 M = TypeVar("M")
 
 _log = logging.getLogger(__name__)
+
+# The type that servers give to an object of which only the metadata are requested.
+_PARTIAL = ("meta.k8s.io/v1", "PartialObjectMetadata")
 
 
 class ResourceOptions(TypedDict, total=False):
@@ -129,23 +138,31 @@ class ListWatch(Source[T]):
     ) -> ResourceListWatch[Any]:
         """Lists and watches a resource by its name, over HTTP.
 
+        An informer of a resource that can be listed only, such as "pods.metrics.k8s.io", lists it every 30 to 60 seconds.
+
         Args:
-            api_client: the official client's `ApiClient`; None reads the in-cluster configuration or the kubeconfig.
+            api_client: the official client's `ApiClient`; None connects as kubectl does (see `load_client`).
             resource: "pods", "deployments.apps", "v1/pods" or "apps/v1/Deployment"; custom resources work the same way.
             namespace: one namespace, a list of them, or None for the whole cluster.
             label_selector: a label selector such as "app=web,tier!=db"; None for all objects.
             field_selector: a field selector such as "spec.nodeName=node-1"; None for all objects.
-            model: the type of the objects: None for `Object`; `dict`; a msgspec.Struct, dataclass or TypedDict; or an
-                official model class such as `V1Pod`.
+            model: the type of the objects: None for `Object`; `dict`; a msgspec.Struct, dataclass, TypedDict or pydantic
+                `BaseModel` that names only the fields of interest; or an official model class such as `V1Pod`. A dict takes
+                about five times the memory of an `Object`, whose `to_dict()` gives the same dict when it is needed. Handlers
+                and readers share the objects with the cache: a handler that changes a dict, or a struct that is not
+                frozen, changes the cache. `MutationDetector` finds such handlers in tests.
             metadata_only: whether to request the objects' metadata only.
             gzip: whether to request compressed answers, which is faster on slow links only.
 
         Raises:
             ValueError: the resource name is malformed, or the list of namespaces is empty.
-            TypeError: the model is not one of these types, or has a field that the API does not have.
+            TypeError: the model is not one of these types, is an official one of another kind, or has a field that the API
+                does not have.
         """
         parse_name(resource)
-        codec = model_for(model, None if metadata_only else _schema_of(model, known(resource)))
+        built_in = known(resource)
+        check_model_kind(model, resource, built_in.kind if built_in is not None else "")
+        codec = model_for(model, None if metadata_only else schema_of(model, built_in))
         request = ResourceRequest(
             target=NamedTarget(resource, api_client),
             namespaces=namespaces_of(namespace),
@@ -183,11 +200,12 @@ class ListWatch(Source[T]):
             kwargs: the method's own arguments, such as `namespace`, `label_selector` and `limit` (objects per page).
 
         Raises:
-            TypeError: `list_method` is not a list method of the official client, or it refuses the arguments.
+            TypeError: `list_method` is not a list method of the official client, or it refuses the arguments; or the model
+                is an official one of another kind.
         """
-        return ResourceListWatch(
-            ResourceRequest(target=PathTarget.of_method(list_method, kwargs)), Reading(model_for(model))
-        )
+        target = PathTarget.of_method(list_method, kwargs)
+        check_model_kind(model, target.name, target.built_in.kind if target.built_in is not None else "")
+        return ResourceListWatch(ResourceRequest(target=target), Reading(model_for(model)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,6 +291,7 @@ class ResourceListWatch(ListWatch[T]):
             ApiError: the server refused.
             ConnectionError: the connection broke.
             TooManyObjectsError: the page has more objects than are accepted.
+            TypeError: the model is an official one of another kind.
             ValueError: the answer is not a list of the resource, or an item is too long.
         """
         response = self._request.open(options, watch=False)
@@ -281,7 +300,9 @@ class ResourceListWatch(ListWatch[T]):
         item_type = ("", "") if self._request.metadata_only else target.item_type
         parser = ListParser(self._list_item, reading.max_line_bytes, on_bad_item=_undecodable, item_type=item_type)
         items = read_items(response, parser, target.name, reading.max_objects)
-        _check_kind(target.name, item_type[1], parser.kind)
+        # The kind of a resource that is not a built-in one is known only now.
+        check_model_kind(self._codec.model, target.name, target.item_type[1])
+        check_kind(target.name, item_type[1], parser.kind)
         if not reading.stored:
             items = [seen for item in items if (seen := self._unwrap_or_log(item)) is not None]
         return list_of(items, parser.metadata)
@@ -294,12 +315,13 @@ class ResourceListWatch(ListWatch[T]):
             ConnectionError: the connection broke.
         """
         response = self._request.open(options, watch=True)
-        decode = Object.from_bytes if self._codec.identity else self._decode_stored
+        from_bytes = self._metadata_reader() if self._request.metadata_only else Object.from_bytes
+        decode = from_bytes if self._codec.identity else lambda raw: self._wrap(from_bytes(raw))
         expected = self._expected_type()
         decoder = JSONDecoder(
             response,
             decode_object=decode,
-            decode_bookmark=Object.from_bytes,
+            decode_bookmark=from_bytes,
             max_line_bytes=self._reading.max_line_bytes,
             heads=() if expected is None else json_heads(*expected),
             decode_unusual=None if expected is None else checked_decoder(*expected, decode),
@@ -312,7 +334,12 @@ class ResourceListWatch(ListWatch[T]):
     def _unwrap_or_log(self, item: Any) -> Any:
         """Returns what users see of an item. For one that does not decode it logs that, and returns None."""
         if type(item) is Undecodable:
-            self._limited.error("%s left out: %s/%s does not decode", self.resource_name, item.namespace, item.name)
+            self._limited.error(
+                "%s left out: %s does not decode (%s)",
+                self.resource_name,
+                namespaced_name(item.namespace, item.name) or "an object",
+                describe_decode_error(item.error),
+            )
             return None
         return self._codec.unwrap(item)
 
@@ -327,14 +354,23 @@ class ResourceListWatch(ListWatch[T]):
         resource = self._request.target.built_in
         return None if resource is None else (resource.api_version, resource.kind)
 
+    def _metadata_reader(self) -> Callable[[bytes], Object]:
+        """Returns a decoder of metadata-only objects: it gives them the apiVersion and kind of the resource."""
+        own = self._request.target.item_type
+
+        def decode(raw: bytes) -> Object:
+            return Object.from_bytes(_with_own_type(raw, own))
+
+        return decode
+
     def _list_item(self, raw: bytes, api_version: str, kind: str) -> Any:
+        if self._request.metadata_only:
+            api_version, kind = own = self._request.target.item_type
+            raw = _with_own_type(raw, own)
         obj = Object.from_list_item(raw, api_version, kind)
         item = obj if self._codec.identity else self._wrap(obj)
         listed = self._reading.listed
         return item if listed is None else listed(item)
-
-    def _decode_stored(self, raw: bytes) -> Any:
-        return self._wrap(Object.from_bytes(raw))
 
     def _wrap(self, obj: Object) -> Any:
         try:
@@ -344,26 +380,13 @@ class ResourceListWatch(ListWatch[T]):
             return Undecodable(obj.name, obj.namespace, obj.uid, obj.resource_version, obj.raw, error)
 
 
+def _with_own_type(raw: bytes, own: tuple[str, str]) -> bytes:
+    """Gives a metadata-only object the apiVersion and kind of its resource. Raises ValueError: it is not a JSON object."""
+    try:
+        return retyped(raw, _PARTIAL, own)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise ValueError(f"not a JSON object: {reason_of(error)}") from None
+
+
 def _undecodable(raw: bytes, error: Exception) -> Undecodable:
     return Undecodable("", "", "", "", raw, error)
-
-
-def _check_kind(resource_name: str, expected: str, kind: str) -> None:
-    """Refuses a list of another kind. The list kind of a custom resource is its author's choice, and is not checked."""
-    if expected and kind and kind != expected and known(resource_name) is not None:
-        raise ValueError(f"the server answered with a list of {kind[:100]!r}, not of {expected!r}")
-
-
-def _schema_of(model: Any, resource: Resource | None) -> Any:
-    """Returns the official model class to check the fields of `model` against; None if there is nothing to check."""
-    if model is None or model is dict or resource is None or hasattr(model, "openapi_types"):
-        return None
-    from kubernetes.client import models
-
-    version = resource.version[:1].upper() + resource.version[1:]
-    prefix = resource.group.partition(".")[0].capitalize()
-    for name in (f"{version}{resource.kind}", f"{prefix or 'Core'}{version}{resource.kind}"):
-        found = getattr(models, name, None)
-        if hasattr(found, "attribute_map"):
-            return found
-    return None

@@ -63,6 +63,8 @@ class ResourceRequest:
             accept = _METADATA if watch else _METADATA_LIST
         try:
             path = self.target.path(self.namespaces[0] if self.namespaces else None)
+            if watch and not self.target.can_watch:
+                raise ApiError(405, "MethodNotAllowed", "the server offers no watch for it")
             return self.target.transport().open(path, query, accept=accept, gzip=self.gzip)
         except ApiError as error:
             if error.status == 404:

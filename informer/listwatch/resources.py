@@ -7,7 +7,8 @@ any other name the server is asked, and asked again for a name that its last ans
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -28,6 +29,7 @@ class Resource(NamedTuple):
         kind: such as "Deployment".
         namespaced: whether its objects are in namespaces.
         names: the singular and short names.
+        verbs: what the server allows, such as "list" and "watch".
     """
 
     group: str
@@ -36,6 +38,7 @@ class Resource(NamedTuple):
     kind: str
     namespaced: bool
     names: tuple[str, ...] = ()
+    verbs: tuple[str, ...] = ("list", "watch")
 
     @property
     def api_version(self) -> str:
@@ -98,6 +101,7 @@ def read_table(table: str) -> list[Resource]:
 
 
 _KNOWN = read_table(_BUILT_IN)
+_VERSION = re.compile(r"v\d+(?:(?:alpha|beta)\d+)?")
 
 _Question = tuple[str | None, str | None, str]  # group, version, and the rest of a name without a group
 
@@ -143,8 +147,8 @@ def resolve(name: str, transport: Transport) -> Resource:
         transport: sends the requests to the server, if the resource is not a built-in one.
 
     Raises:
-        ApiError: 404 if the server does not serve the resource (yet); the message suggests the nearest name. Otherwise the
-            server refused to answer.
+        ApiError: 404 if the server does not serve the resource (yet); the message suggests the nearest name of its group. 405
+            if the resource cannot be listed. 503 or the like if its group is down. Otherwise the server refused to answer.
         ConnectionError: the server could not be reached.
         ValueError: the name has none of the four forms.
 
@@ -160,17 +164,53 @@ def resolve(name: str, transport: Transport) -> Resource:
     found = _pick(served, group, version, rest)
     if found is not None:
         return found
-    served = list(_discover(transport, group, version))
-    found = _pick(served, group, version, rest)
-    if found is not None:
-        with _found_lock:
-            _found.setdefault(transport, {})[question] = [found] if group is None else served
-        return found
-    names = {n for r in (*served, *_KNOWN) for n in (r.name, r.plural, r.kind)}
-    near = difflib.get_close_matches(rest if group is None else f"{rest}.{group}", names, 1, 0.6)
-    near = near or difflib.get_close_matches(rest, names, 1, 0.6)
-    hint = f" (did you mean {near[0]!r}?)" if near else ""
-    raise ApiError(404, "NotFound", f"the server doesn't have a resource type {name!r}{hint}")
+    discovered = _discover(transport, group, version)
+    found = _pick(discovered.resources, group, version, rest)
+    if found is None:
+        raise _not_found(name, discovered)
+    with _found_lock:
+        _found.setdefault(transport, {})[question] = [found] if group is None else discovered.resources
+    return found
+
+
+def _not_found(name: str, discovered: _Discovered) -> ApiError:
+    """The error for a name that no resource has which can be listed."""
+    group, version, rest = parse_name(name)
+    other = _pick(discovered.not_listable, group, version, rest)
+    if other is not None:
+        verbs = ", ".join(other.verbs) or "nothing"
+        return ApiError(
+            405,
+            "MethodNotAllowed",
+            f"{other.name!r} cannot be listed, so it cannot be cached: the server allows only {verbs}",
+        )
+    if discovered.down and group is not None:
+        return discovered.down[0][1]
+    text = f"the server doesn't have a resource type {name!r}"
+    near = _nearest(group, rest, discovered.resources)
+    is_custom = group is None or "." in group
+    hints = [f"did you mean {near!r}?"] if near else []
+    hints += ["is the CRD installed?"] if is_custom else []
+    text += f" ({' '.join(hints)})" if hints else ""
+    if discovered.down:
+        groups = ", ".join(each for each, _ in discovered.down)
+        text += f"; the groups that are down were not searched: {groups}"
+    return ApiError(404, "NotFound", text)
+
+
+def _nearest(group: str | None, rest: str, served: Sequence[Resource]) -> str:
+    """The name most like `rest` of a resource of the group (None: of any); "" if none is like it."""
+    if group is not None and _VERSION.fullmatch(group):
+        group = ""  # "podz.v1"
+    of_group = [r for r in (*served, *_KNOWN) if group is None or r.group == group or group.endswith(f".{r.group}")]
+    # Whatever the spelling, the name is suggested in the form that was asked for.
+    names = {
+        spelling: r.plural if group is None else r.name
+        for r in reversed(of_group)
+        for spelling in (r.plural, r.kind, r.kind.lower())
+    }
+    near = difflib.get_close_matches(rest, names, 1, 0.6)
+    return names[near[0]] if near else ""
 
 
 def forget(name: str, transport: Transport) -> None:
@@ -197,18 +237,53 @@ def _pick(resources: Iterable[Resource], group: str | None, version: str | None,
     return None
 
 
-def _discover(transport: Transport, group: str | None, version: str | None) -> Iterable[Resource]:
-    if version is not None:
-        # With a version, one request is enough.
+class _Discovered(NamedTuple):
+    """What a server has answered about its resources.
+
+    Attributes:
+        resources: those that can be listed.
+        not_listable: the others.
+        down: the groups whose server did not answer, each with its error: an aggregated API that is down.
+    """
+
+    resources: list[Resource]
+    not_listable: list[Resource]
+    down: list[tuple[str, ApiError]]
+
+    def add(self, answer: Any, group: str, version: str) -> None:
+        """Adds the resources in the server's answer about a version of a group."""
+        for resource in _resources_of(answer, group, version):
+            (self.resources if "list" in resource.verbs else self.not_listable).append(resource)
+
+    def ask(self, transport: Transport, group: str, version: str) -> None:
+        """Asks the server for the resources of a version of a group. A failure of that group alone is noted only."""
         root = f"/apis/{group}/{version}" if group else f"/api/{version}"
         try:
-            yield from _resources_of(transport.get_json(root), group or "", version)
+            self.add(transport.get_json(root), group, version)
         except ApiError as error:
-            if error.status != 404:
+            # One aggregated API that is down must not hide the others.
+            if error.status >= 500 and group:
+                self.down.append((f"{group}/{version}", _group_down(error, group, version)))
+            elif error.status != 404:
                 raise
-        return
+
+
+def _group_down(error: ApiError, group: str, version: str) -> ApiError:
+    message = (
+        f"the API group {group}/{version} is down: {error.message or 'the server gave no reason'} "
+        "(see: kubectl get apiservices)"
+    )
+    return ApiError(error.status, error.reason, message, error.retry_after, details=error.details)
+
+
+def _discover(transport: Transport, group: str | None, version: str | None) -> _Discovered:
+    discovered = _Discovered([], [], [])
+    if version is not None:
+        # With a version, one request is enough.
+        discovered.ask(transport, group or "", version)
+        return discovered
     if group is None:
-        yield from _resources_of(transport.get_json("/api/v1"), "", "v1")
+        discovered.add(transport.get_json("/api/v1"), "", "v1")
     for entry in _entries(transport.get_json("/apis"), "groups"):
         name = entry.get("name", "")
         if group is not None and name != group and not group.endswith("." + name):
@@ -216,12 +291,8 @@ def _discover(transport: Transport, group: str | None, version: str | None) -> I
         versions = [v.get("version", "") for v in _entries(entry, "versions")]
         preferred = (entry.get("preferredVersion") or {}).get("version")
         for each in sorted(versions, key=lambda v: v != preferred):
-            try:
-                yield from _resources_of(transport.get_json(f"/apis/{name}/{each}"), name, each)
-            except ApiError as error:
-                # One aggregated API that is down must not hide the others.
-                if error.status != 404 and error.status < 500:
-                    raise
+            discovered.ask(transport, name, each)
+    return discovered
 
 
 def _entries(answer: Any, key: str) -> list[dict[str, Any]]:
@@ -233,10 +304,11 @@ def _entries(answer: Any, key: str) -> list[dict[str, Any]]:
 def _resources_of(answer: Any, group: str, version: str) -> Iterable[Resource]:
     for entry in _entries(answer, "resources"):
         plural = entry.get("name", "")
-        if "/" in plural or "list" not in (entry.get("verbs") or ()):
+        if "/" in plural or not entry.get("verbs"):
             continue
         names = (entry.get("singularName", ""), *(entry.get("shortNames") or ()))
-        yield Resource(group, version, plural, entry.get("kind", ""), bool(entry.get("namespaced")), names)
+        verbs = tuple(entry["verbs"])
+        yield Resource(group, version, plural, entry.get("kind", ""), bool(entry.get("namespaced")), names, verbs)
 
 
 def built_in_resources() -> tuple[Resource, ...]:

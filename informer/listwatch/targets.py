@@ -40,6 +40,11 @@ class Target(Protocol):
         """The resource if it is a built-in one, else None."""
         ...
 
+    @property
+    def can_watch(self) -> bool:
+        """Whether the resource may be watched: False if the server is known not to offer it."""
+        ...
+
     def transport(self) -> Transport:
         """Returns the transport that sends the requests."""
         ...
@@ -94,6 +99,11 @@ class NamedTarget:
         resource = self._resource
         return ("", "") if resource is None else (resource.api_version, resource.kind)
 
+    @property
+    def can_watch(self) -> bool:
+        """See `Target.can_watch`."""
+        return self._resource is None or "watch" in self._resource.verbs
+
     def transport(self) -> Transport:
         """See `Target.transport`."""
         return transport_for(self._api_client)
@@ -129,6 +139,7 @@ class PathTarget:
     """
 
     item_type = ("", "")
+    can_watch = True
 
     def __init__(self, path: str, query: Mapping[str, str], api_client: Any) -> None:
         self._path = path

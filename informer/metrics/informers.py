@@ -18,7 +18,7 @@ from informer.objects.object import Object
 from informer.reflector.counts import Summary
 from informer.reflector.reflector import Reflector
 from informer.shared.shared_informer import SharedInformer
-from informer.transport.credentials import shown_address
+from informer.transport.answers import shown_address
 
 __all__ = ["read_informer"]
 

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import builtins
 from typing import Any
 
 import msgspec
 
+from informer.objects.decode_errors import describe_decode_error
 from informer.objects.namespaced_name import namespaced_name
 
 __all__ = ["Entry", "Undecodable", "unwrap"]
 
 
-class Entry(msgspec.Struct, gc=False, frozen=True):
+class Entry(msgspec.Struct, gc=False, frozen=True, eq=False):
     """A user's value together with the metadata of the object that it was made from.
 
-    The value is what a model or a transform returned. Users see only the value (see `unwrap`).
+    The value is what a model or a transform returned. Users see only the value (see `unwrap`). `form` is the (apiVersion,
+    kind) of the object, which the value need not have; equality does not compare it.
 
     The garbage collector does not trace an entry: nothing that it holds refers back to it.
     """
@@ -24,6 +27,18 @@ class Entry(msgspec.Struct, gc=False, frozen=True):
     uid: str
     resource_version: str
     object: Any
+    form: tuple[str, str] = ("", "")
+
+    def __eq__(self, other: builtins.object) -> bool:
+        if not isinstance(other, Entry):
+            return NotImplemented
+        return self._identity() == other._identity() and bool(self.object == other.object)
+
+    def __hash__(self) -> int:
+        return hash(self._identity())
+
+    def _identity(self) -> tuple[str, str, str, str]:
+        return self.name, self.namespace, self.uid, self.resource_version
 
     def __repr__(self) -> str:
         return f"Entry({namespaced_name(self.namespace, self.name)!r}, {type(self.object).__name__})"
@@ -43,7 +58,7 @@ class Undecodable(msgspec.Struct, gc=False, frozen=True):
     error: Exception
 
     def __repr__(self) -> str:
-        return f"Undecodable({namespaced_name(self.namespace, self.name)!r}, {type(self.error).__name__})"
+        return f"Undecodable({namespaced_name(self.namespace, self.name)!r}, {describe_decode_error(self.error)})"
 
 
 def unwrap(item: Any) -> Any:

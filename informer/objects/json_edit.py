@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-__all__ = ["Tree", "parts_of", "tree_of", "with_type", "without"]
+__all__ = ["TYPED", "Tree", "parts_of", "retyped", "tree_of", "with_type", "without"]
 
 Tree = dict[str | int, Any]
 """Paths to remove, as a tree: a key maps to None (remove it), or to the tree of paths to remove below it."""
@@ -27,7 +27,8 @@ _decode_parts = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _decode_items = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _encode = msgspec.json.encode
 
-_TYPED = re.compile(rb'\{(?:"kind":"[^"\\]+","apiVersion":"[^"\\]+"|"apiVersion":"[^"\\]+","kind":"[^"\\]+")[,}]')
+TYPED = re.compile(rb'\{(?:"kind":"[^"\\]+","apiVersion":"[^"\\]+"|"apiVersion":"[^"\\]+","kind":"[^"\\]+")[,}]')
+"""How JSON begins that says its kind and apiVersion first, as API servers write it. It matches up to the next byte."""
 _TEXT = re.compile(rb'"[^"]')
 # How API servers begin an object.
 _BEFORE_METADATA = re.compile(
@@ -54,7 +55,7 @@ def with_type(raw: bytes, api_version: str, kind: str) -> bytes:
         msgspec.DecodeError, RecursionError: `raw` is not one JSON object. An object that begins with its metadata is not
             checked.
     """
-    if not kind or _TYPED.match(raw):
+    if not kind or TYPED.match(raw):
         return raw
     prefix = _type_prefix(api_version, kind)
     if raw.startswith(b'{"metadata":'):
@@ -68,6 +69,42 @@ def with_type(raw: bytes, api_version: str, kind: str) -> bytes:
         "apiVersion": own_version if _TEXT.match(own_version) else msgspec.Raw(_encode(api_version)),
     }
     return _encode({**typed, **parts})
+
+
+def retyped(raw: bytes, wrong: tuple[str, str], right: tuple[str, str]) -> bytes:
+    """Replaces an object's apiVersion and kind, and adds them where they are missing.
+
+    Args:
+        raw: the object's JSON.
+        wrong: the (apiVersion, kind) that is replaced; an object of another type is returned unchanged.
+        right: the (apiVersion, kind) that takes its place; with "" as the kind, nothing is changed.
+
+    Raises:
+        msgspec.DecodeError, RecursionError: `raw` is not one JSON object. An object in the usual form is not checked.
+    """
+    api_version, kind = right
+    if not kind:
+        return raw
+    for head in _type_heads(*wrong):
+        if raw.startswith(head):
+            return _type_prefix(api_version, kind) + raw[len(head) :]
+    typed = with_type(raw, api_version, kind)
+    if typed is not raw or TYPED.match(raw):
+        return typed
+    parts = _decode_parts(raw)
+    own = {"apiVersion": parts.pop("apiVersion", None), "kind": parts.pop("kind", None)}
+    if tuple(None if part is None else msgspec.json.decode(part) for part in own.values()) != wrong:
+        return raw
+    return _encode({"kind": msgspec.Raw(_encode(kind)), "apiVersion": msgspec.Raw(_encode(api_version)), **parts})
+
+
+@lru_cache(maxsize=256)
+def _type_heads(api_version: str, kind: str) -> tuple[bytes, bytes]:
+    quoted_kind, quoted_version = _encode(kind), _encode(api_version)
+    return (
+        b'{"kind":%s,"apiVersion":%s,' % (quoted_kind, quoted_version),
+        b'{"apiVersion":%s,"kind":%s,' % (quoted_version, quoted_kind),
+    )
 
 
 @lru_cache(maxsize=256)

@@ -18,6 +18,7 @@ __all__ = [
     "DeletedFinalStateUnknown",
     "ExplicitKey",
     "Meta",
+    "NoLongerDecodes",
     "annotations_of",
     "deletion_handling_meta_namespace_key",
     "key_by",
@@ -62,6 +63,12 @@ class DeletedFinalStateUnknown(NamedTuple):
 
     key: str
     obj: Any
+
+
+class NoLongerDecodes(DeletedFinalStateUnknown):
+    """A tombstone of an object that still exists, but whose new state the model or the transform refuses."""
+
+    __slots__ = ()
 
 
 class Meta(NamedTuple):

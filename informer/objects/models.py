@@ -6,12 +6,12 @@ import dataclasses
 import difflib
 import re
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 from informer.objects.entry import Entry, unwrap
-from informer.objects.namespaced_name import namespaced_name
+from informer.objects.form import form_in
 from informer.objects.object import Object
+from informer.objects.official import OfficialModel, is_official
 from informer.objects.paths import camel_case
 from informer.objects.type_decoders import decoder_for, described_parts, fields_of, is_described
 
@@ -92,8 +92,11 @@ def model_for(model: Any, schema: Any = None) -> Codec:
 
             - None or `Object`: objects are stored and shown as `Object`;
             - `dict`, or a `msgspec.Struct`, dataclass or TypedDict that names only the fields of interest: an object is
-              decoded once, when it arrives;
-            - an official model class such as `V1Pod`: an object is decoded each time that it is read.
+              decoded once, when it arrives, and stays in memory in that form: a pod as a dict takes about five times the
+              memory of an `Object`, whose `to_dict()` gives the same dict when it is needed;
+            - a pydantic `BaseModel` whose field names or aliases are those of the API: decoded once, too;
+            - an official model class such as `V1Pod`: an object is checked when it arrives, and decoded each time that it is
+              read.
         schema: the official model class of the resource; field names of `model` are checked against it. None checks
             nothing.
 
@@ -104,59 +107,25 @@ def model_for(model: Any, schema: Any = None) -> Codec:
         return _OBJECT
     if model is dict:
         return Codec(dict, _storing(Object.to_dict), unwrap)
-    if isinstance(model, type) and hasattr(model, "openapi_types") and hasattr(model, "attribute_map"):
-        return Codec(model, _same, _official_reader(model))
+    if is_official(model):
+        official = OfficialModel(model)
+        return Codec(model, official.checked, official)
     if is_described(model):
         if schema is not None:
             _check_fields(model, schema, model.__name__)
         decode = decoder_for(model)
         return Codec(model, _storing(lambda obj: decode(obj.raw)), unwrap)
     raise TypeError(
-        f"model must be None, dict, a msgspec.Struct, dataclass, TypedDict or an official model class, not {model!r}"
+        f"model must be None, dict, a msgspec.Struct, dataclass, TypedDict or an official model class, not {model!r} "
+        "(a pydantic BaseModel will do, too)"
     )
 
 
 def _storing(decode: Callable[[Object], Any]) -> Callable[[Object], Entry]:
     def wrap(obj: Object) -> Entry:
-        return Entry(obj.name, obj.namespace, obj.uid, obj.resource_version, decode(obj))
+        return Entry(obj.name, obj.namespace, obj.uid, obj.resource_version, decode(obj), form_in(obj.raw))
 
     return wrap
-
-
-class _Body:
-    """A response as the deserialisers of official clients before version 36 take it."""
-
-    def __init__(self, raw: bytes) -> None:
-        self.data = raw.decode()
-
-
-def _official_reader(model: Any) -> Callable[[Any], Any]:
-    def read(item: Any) -> Any:
-        if type(item) is not Object:
-            return unwrap(item)
-        client, takes_text = _official_client()
-        try:
-            if takes_text:
-                return client.deserialize(item.raw.decode(), model.__name__, "application/json")
-            return client.deserialize(_Body(item.raw), model.__name__)
-        # The official client validates while it decodes, and its message does not say which object failed.
-        except Exception as error:
-            where = namespaced_name(item.namespace, item.name)
-            raise ValueError(f"{where} does not decode to {model.__name__}: {type(error).__name__}") from error
-
-    return read
-
-
-@lru_cache(maxsize=1)
-def _official_client() -> tuple[Any, bool]:
-    """A client used only for its deserialiser, and whether that takes text (from version 36 on) or a response."""
-    import inspect
-
-    from kubernetes import client
-
-    # An empty configuration: decoding an object must not depend on a cluster.
-    made = client.ApiClient(client.Configuration())
-    return made, "response_text" in inspect.signature(made.deserialize).parameters
 
 
 def _check_fields(model: Any, schema: Any, where: str, checked: frozenset[tuple[Any, Any]] = frozenset()) -> None:

@@ -9,10 +9,13 @@ from typing import Any
 import msgspec
 from typing_extensions import TypeVar, override
 
+from informer.objects.form import Form, code_in, code_of, form_in
+from informer.objects.hints import add_hints
 from informer.objects.json_edit import parts_of, tree_of, with_type, without
 from informer.objects.namespaced_name import namespaced_name
 from informer.objects.object_fields import (
     IDENTITY_FIELDS,
+    OwnerReference,
     annotations_in,
     check_utf8,
     creation_timestamp_in,
@@ -67,7 +70,8 @@ class Object(JSONFields, msgspec.Struct, gc=False, frozen=True, eq=False):
     uid: str
     resource_version: str
     raw: bytes
-    # Where the metadata are in raw, as start << 32 | length; -1 until the first read of a field in them.
+    # Where the metadata are in raw, as start << 32 | length. Until the first read of a field in them it is -1, or the code of
+    # the object's form, which is below -1. A relist compares codes: it need not touch raw, which has left the CPU's cache.
     _metadata_span: int = -1
 
     @classmethod
@@ -111,7 +115,10 @@ class Object(JSONFields, msgspec.Struct, gc=False, frozen=True, eq=False):
             typed = with_type(raw, api_version, kind)
         except (msgspec.DecodeError, RecursionError) as error:
             raise ValueError(f"not a JSON object: {reason_of(error)}") from None
-        return cls.from_bytes(typed)
+        obj = cls.from_bytes(typed)
+        if typed is not raw and raw.startswith(b'{"metadata":'):
+            _set(obj, "_metadata_span", code_of(api_version, kind) or -1)
+        return obj
 
     @classmethod
     def from_dict(cls, obj: Mapping[str, Any]) -> Object:
@@ -152,10 +159,13 @@ class Object(JSONFields, msgspec.Struct, gc=False, frozen=True, eq=False):
         """Decodes the object to a type that names only the fields of interest; the others are skipped.
 
         Args:
-            type: a `msgspec.Struct`, TypedDict or dataclass. A dataclass's `node_name` is read from the API's nodeName.
+            type: a `msgspec.Struct`, TypedDict, dataclass, pydantic `BaseModel`, or an official model class such as `V1Pod`. A
+                dataclass's `node_name` is read from the API's nodeName; a pydantic model names its fields or aliases as the
+                API does.
 
         Raises:
-            msgspec.ValidationError: the object lacks a required field, or a field has another type.
+            msgspec.ValidationError: the object lacks a required field, or a field has another type. For a pydantic model it
+                is a `pydantic.ValidationError`, for an official one a ValueError.
             TypeError: `type` is another kind of type, or msgspec cannot decode to it.
 
         Example:
@@ -195,7 +205,8 @@ class Object(JSONFields, msgspec.Struct, gc=False, frozen=True, eq=False):
             below = tree["metadata"]
             if below is None or not below.keys().isdisjoint(IDENTITY_FIELDS):
                 return Object.from_bytes(raw)
-        return Object(self.name, self.namespace, self.uid, self.resource_version, raw)
+        code = self._metadata_span if "kind" not in tree and "apiVersion" not in tree else -1
+        return Object(self.name, self.namespace, self.uid, self.resource_version, raw, min(code, -1))
 
     @property
     def labels(self) -> Mapping[str, str]:
@@ -208,7 +219,7 @@ class Object(JSONFields, msgspec.Struct, gc=False, frozen=True, eq=False):
         return annotations_in(self._metadata())
 
     @property
-    def owner_references(self) -> list[Any]:
+    def owner_references(self) -> list[OwnerReference]:
         """The owner references in API form, read-only; empty when there are none."""
         return owner_references_in(self._metadata())
 
@@ -236,6 +247,21 @@ class Object(JSONFields, msgspec.Struct, gc=False, frozen=True, eq=False):
     def api_version(self) -> str:
         """The API version, such as "apps/v1"; "" when the server sent none."""
         return type_in(self.raw).apiVersion
+
+    @property
+    def form(self) -> Form:
+        """The (apiVersion, kind); "" for each that the server did not send. For the rest of the library."""
+        return form_in(self.raw)
+
+    def form_code(self) -> int:
+        """Returns a number that is equal for objects of the same form; 0 if it is not known. For the rest of the library."""
+        code = self._metadata_span
+        if code < -1:
+            return code
+        found = code_in(self.raw)
+        if found and code == -1:
+            _set(self, "_metadata_span", found)
+        return found
 
     @override
     def find(self, keys: tuple[str | int, ...]) -> Any:
@@ -335,6 +361,9 @@ class Object(JSONFields, msgspec.Struct, gc=False, frozen=True, eq=False):
 
 
 Mapping.register(Object)
+
+
+add_hints(Object, "metadata", "spec", "status", "data")
 
 
 def strip_managed_fields(obj: V) -> V:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Required, TypedDict
 
 import msgspec
 
@@ -17,6 +17,7 @@ from informer.objects.json_edit import parts_of
 __all__ = [
     "IDENTITY_FIELDS",
     "Identity",
+    "OwnerReference",
     "TypeMeta",
     "annotations_in",
     "check_utf8",
@@ -47,6 +48,17 @@ class Identity(msgspec.Struct, gc=False, frozen=True):
     namespace: str = ""
     uid: str = ""
     resourceVersion: str = ""  # noqa: N815
+
+
+class OwnerReference(TypedDict, total=False):
+    """A reference to an object's owner, in API form: what `Object.owner_references` contains."""
+
+    apiVersion: Required[str]
+    kind: Required[str]
+    name: Required[str]
+    uid: Required[str]
+    controller: bool
+    blockOwnerDeletion: bool
 
 
 class TypeMeta(msgspec.Struct, gc=False):
@@ -201,7 +213,7 @@ def annotations_in(metadata: bytes) -> Mapping[str, str]:
     return FrozenDict(annotations) if annotations else _EMPTY
 
 
-def owner_references_in(metadata: bytes) -> list[Any]:
+def owner_references_in(metadata: bytes) -> list[OwnerReference]:
     """The owner references in API form; an empty list when the field is missing or malformed."""
     try:
         return freeze(_decode_owners(metadata).ownerReferences or [])  # type: ignore[no-any-return]

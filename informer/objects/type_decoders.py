@@ -1,4 +1,4 @@
-"""Decodes JSON to users' types: `msgspec.Struct`, dataclass or TypedDict, each naming only the fields of interest.
+"""Decodes JSON to users' types, which name only the fields of interest: `msgspec.Struct`, dataclass, TypedDict, pydantic.
 
 A dataclass cannot rename its fields, and Python's names are in snake case. So JSON is decoded to a generated struct with
 the API's names first (`node_name` from nodeName), and that is converted to the dataclass.
@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 from typing_extensions import is_typeddict
 
+from informer.objects.official import OfficialModel, is_official
 from informer.objects.paths import camel_case
 
 __all__ = ["decoder_for", "described_parts", "fields_of", "is_described"]
@@ -28,14 +29,23 @@ _UNIONS = (typing.Union, types.UnionType)
 def decoder_for(kind: Any) -> Callable[[bytes], Any]:
     """Returns a function that decodes JSON to a type. It is made once per type and raises `msgspec.ValidationError`.
 
+    For a pydantic model it raises `pydantic.ValidationError`, for an official model class `ModelError`.
+
     Args:
-        kind: a `msgspec.Struct`, dataclass or TypedDict.
+        kind: a `msgspec.Struct`, dataclass, TypedDict, pydantic `BaseModel` or official model class.
 
     Raises:
         TypeError: `kind` is another kind of type, or msgspec cannot decode to it; the message says why.
     """
+    if is_official(kind):
+        return OfficialModel(kind).decode
     if not is_described(kind):
-        raise TypeError(f"the type must be a msgspec.Struct, dataclass or TypedDict, not {kind!r}")
+        raise TypeError(
+            f"the type must be a msgspec.Struct, dataclass or TypedDict, not {kind!r} "
+            "(a pydantic BaseModel or an official model class will do, too)"
+        )
+    if _is_pydantic(kind):
+        return kind.model_validate_json  # type: ignore[no-any-return]
     if not any(_is_renamed(part) for part in _reachable(kind)):
         return msgspec.json.Decoder(kind).decode
     decode = msgspec.json.Decoder(_wire_type(kind, ())).decode
@@ -47,10 +57,12 @@ def decoder_for(kind: Any) -> Callable[[bytes], Any]:
 
 
 def is_described(kind: Any) -> bool:
-    """Whether a value is a type that names fields: a `msgspec.Struct`, dataclass or TypedDict."""
+    """Whether a value is a type that names fields: a `msgspec.Struct`, dataclass, TypedDict or pydantic `BaseModel`."""
     if not isinstance(kind, type):
         return False
-    return issubclass(kind, msgspec.Struct) or dataclasses.is_dataclass(kind) or is_typeddict(kind)
+    return (
+        issubclass(kind, msgspec.Struct) or dataclasses.is_dataclass(kind) or is_typeddict(kind) or _is_pydantic(kind)
+    )
 
 
 def fields_of(kind: Any) -> Mapping[str, Any]:
@@ -64,6 +76,8 @@ def fields_of(kind: Any) -> Mapping[str, Any]:
     try:
         if issubclass(kind, msgspec.Struct):
             return {field.encode_name: field.type for field in msgspec.structs.fields(kind)}
+        if _is_pydantic(kind):
+            return {_wire_name(name, field): field.annotation for name, field in kind.model_fields.items()}
         hints = typing.get_type_hints(kind, include_extras=True)
     except NameError as error:
         raise TypeError(
@@ -72,6 +86,17 @@ def fields_of(kind: Any) -> Mapping[str, Any]:
     if dataclasses.is_dataclass(kind):
         return {field.name: hints[field.name] for field in dataclasses.fields(kind) if field.init}
     return hints
+
+
+def _is_pydantic(kind: Any) -> bool:
+    """Whether a type is a pydantic model; pydantic itself is not imported for that."""
+    return isinstance(getattr(kind, "__pydantic_fields__", None), dict) and hasattr(kind, "model_validate_json")
+
+
+def _wire_name(name: str, field: Any) -> str:
+    """The name under which a pydantic model reads a field."""
+    alias = field.validation_alias
+    return alias if isinstance(alias, str) else field.alias or name
 
 
 def described_parts(annotation: Any) -> list[Any]:

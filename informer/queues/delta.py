@@ -62,11 +62,13 @@ class ReplacedAll(msgspec.Struct, gc=False, frozen=True):
         items: the objects.
         resource_version: the list's resourceVersion.
         namespace: the namespace whose objects these are; None if they are all objects of the resource.
+        undecodable: the keys of listed objects that are not among `items`, since they do not decode.
     """
 
     items: list[Any]
     resource_version: str
     namespace: str | None = None
+    undecodable: frozenset[str] = frozenset()
 
 
 class Queue(Protocol):

@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable
 from typing import Any, Protocol
 
-from informer.objects.keys import DeletedFinalStateUnknown, meta_namespace_key, namespace_of
+from informer.objects.keys import DeletedFinalStateUnknown, NoLongerDecodes, meta_namespace_key, namespace_of
 from informer.queues.delta import BOOKMARK, DELETED, REPLACED, Delta, DeltaType
 from informer.queues.fifo import FIFO, Pair
 
@@ -83,13 +83,21 @@ class DeltaFIFO(FIFO):
                 self._initial.added()
             self._queued_locked()
 
-    def replace(self, items: Iterable[Any], resource_version: str, namespace: str | None = None) -> None:
+    def replace(
+        self,
+        items: Iterable[Any],
+        resource_version: str,
+        namespace: str | None = None,
+        *,
+        undecodable: Collection[str] = (),
+    ) -> None:
         """See `Queue.replace`. Queues one delta per item, and a DELETED for each known object that the list lacks.
 
         Args:
-            items: all objects that exist.
+            items: all objects that exist and decode.
             resource_version: of the list.
             namespace: the namespace whose objects these are; None if they are all objects of the resource.
+            undecodable: the keys of the objects that exist and do not decode.
         """
         given = [Delta(self._replaced_type, item) for item in items]
         keys = self._keys_of(given)
@@ -100,7 +108,8 @@ class DeltaFIFO(FIFO):
                 self._queue_locked(key, delta)
                 queued[key] = None
             for key, last_known in self._missing_locked(queued, namespace).items():
-                self._queue_locked(key, Delta(DELETED, DeletedFinalStateUnknown(key, last_known)))
+                tombstone = NoLongerDecodes if key in undecodable else DeletedFinalStateUnknown
+                self._queue_locked(key, Delta(DELETED, tombstone(key, last_known)))
                 queued[key] = None
             if self._bookmark_replaces:
                 mark = _Bookmark()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
 from informer.objects.keys import meta_namespace_key
@@ -47,17 +47,25 @@ class InOrderFIFO(FIFO):
             if self._poppers:
                 self._queued_locked()
 
-    def replace(self, items: Iterable[Any], resource_version: str, namespace: str | None = None) -> None:
+    def replace(
+        self,
+        items: Iterable[Any],
+        resource_version: str,
+        namespace: str | None = None,
+        *,
+        undecodable: Collection[str] = (),
+    ) -> None:
         """See `Queue.replace`. Queues one REPLACED_ALL delta, whose object is a `ReplacedAll`.
 
         Args:
-            items: all objects that exist.
+            items: all objects that exist and decode.
             resource_version: of the list.
             namespace: the namespace whose objects these are; None if they are all objects of the resource.
+            undecodable: the keys of the objects that exist and do not decode.
         """
         transform = self._transform
         listed = list(items) if transform is None else [transform(item) for item in items]
-        delta = Delta(REPLACED_ALL, ReplacedAll(listed, resource_version, namespace))
+        delta = Delta(REPLACED_ALL, ReplacedAll(listed, resource_version, namespace, frozenset(undecodable)))
         with self._lock:
             if self._initial.replaced(1, namespace):
                 self._first_lists.append(delta)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from informer.objects.entry import Undecodable
-from informer.objects.keys import DeletedFinalStateUnknown, annotations_of, namespaced_name, version_of
+from informer.objects.keys import DeletedFinalStateUnknown, NoLongerDecodes, annotations_of, namespaced_name, version_of
 from informer.queues.delta import ADDED, BOOKMARK, DELETED, UPDATED, Delta, DeltaType
 from informer.rate_limited_log import rate_limited
 from watch.errors import ApiError, error_in
@@ -95,7 +95,7 @@ class EventReader:
                     break
                 deltas += _bookmark(version_of(obj))
             elif type(obj) is Undecodable:
-                left_out = self._left_out(obj, in_order=first >= 0)
+                left_out = self._left_out(obj, is_deleted=delta_type is DELETED, in_order=first >= 0)
                 growth -= bool(obj.name)
                 deltas += left_out
             elif is_expected is None or is_expected(obj):
@@ -107,11 +107,15 @@ class EventReader:
         self._in_order = first >= 0
         return Batch(deltas, _last_version(deltas, first) if first >= 0 else "", growth, error)
 
-    def _left_out(self, obj: Undecodable, *, in_order: bool) -> list[Delta]:
-        """Reports an object that did not decode. The deltas remove it from the cache, and its version counts as seen."""
-        self._on_undecodable(obj)
-        key = namespaced_name(obj.namespace, obj.name)
-        deletes = [Delta(DELETED, DeletedFinalStateUnknown(key, None))] if obj.name else []
+    def _left_out(self, obj: Undecodable, *, is_deleted: bool, in_order: bool) -> list[Delta]:
+        """Reports an object that did not decode. The deltas remove it from the cache, and its version counts as seen.
+
+        The end of an object is not reported: it would be left out either way.
+        """
+        if not is_deleted or not obj.name:
+            self._on_undecodable(obj)
+        tombstone = DeletedFinalStateUnknown if is_deleted else NoLongerDecodes
+        deletes = [Delta(DELETED, tombstone(namespaced_name(obj.namespace, obj.name), None))] if obj.name else []
         return deletes + _bookmark(obj.resource_version) if in_order else deletes
 
     def _skip(self, obj: Any) -> None:

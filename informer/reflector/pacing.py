@@ -1,7 +1,8 @@
-"""Spreads the requests of many informers to one server over time."""
+"""What the informers of one server share: turns for their requests, and what one of them has learnt about the server."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -21,6 +22,9 @@ class Pacer:
     It matters when a factory starts many informers, or when a restarted server has cut every watch at the same moment. A lone
     informer never waits. Time is passed in.
 
+    The informers also learn from each other. One that reaches the server again wakes those that wait after a failed connection.
+    One that did not get the end bookmark of a watch list in time has the later ones use lists.
+
     Args:
         qps: requests per second.
         burst: requests that go at once after a quiet time.
@@ -35,6 +39,9 @@ class Pacer:
         self._burst_seconds = (burst - 1) * self._interval
         self._lock = Lock()
         self._next = float("-inf")  # when the next request is due at an even rate; guarded by _lock
+        self._waiting: dict[object, Callable[[], object]] = {}  # by subscription; guarded by _lock
+        self.lacks_bookmarks = False
+        """Whether the server, or a proxy before it, does not send the end bookmarks of watch lists."""
 
     def reserve(self, now: float) -> float:
         """Reserves the next request; returns the seconds to wait before it, 0.0 for at once.
@@ -46,6 +53,29 @@ class Pacer:
             due = max(now, self._next)
             self._next = due + self._interval
         return max(0.0, due - now - self._burst_seconds)
+
+    def on_reached(self, callback: Callable[[], object]) -> Callable[[], None]:
+        """Has `callback` called when an informer reaches the server again; it must not block.
+
+        Returns:
+            A function that withdraws the callback.
+        """
+        token = object()
+        with self._lock:
+            self._waiting[token] = callback
+
+        def withdraw() -> None:
+            with self._lock:
+                self._waiting.pop(token, None)
+
+        return withdraw
+
+    def reached(self) -> None:
+        """Reports that the server has answered an informer which could not reach it before."""
+        with self._lock:
+            callbacks = list(self._waiting.values())
+        for callback in callbacks:
+            callback()
 
 
 # A pacer lives as long as a reflector of its server refers to it; guarded by _lock.

@@ -22,6 +22,7 @@ from informer.reflector.counts import ReflectorCounts, Verb
 from informer.reflector.event_reader import Batch, EventReader, type_check
 from informer.reflector.health import Health, answer_of
 from informer.reflector.paged_list import PagedList
+from informer.reflector.requests import Requests
 from informer.reflector.resync import ResyncTimer
 from informer.reflector.state import Next, ReflectorState, Step
 from informer.reflector.stop_scope import Pull, StopScope
@@ -30,8 +31,6 @@ from informer.reflector.waits import Waits
 from informer.reflector.watch_list import InitialEvents, read_initial_events
 from watch.errors import WatchClosedError
 from watch.event import Event
-from watch.options import ListOptions
-from watch.watcher import Watcher
 
 __all__ = ["Reflector"]
 
@@ -53,6 +52,7 @@ class Reflector:
         process: called after each list, batch and resync, to process what is queued. If it returns False, no list or version
             counts as applied, and `on_processed` is not called. None if the target queues nothing.
         on_processed: called when `target.applied_resource_version` or `target.has_listed` may have changed.
+        on_error_change: called when `sync_error()` has changed.
         config: the options; None makes a `ReflectorConfig` of the remaining arguments.
         options: the fields of `ReflectorConfig`, instead of a config.
 
@@ -73,12 +73,12 @@ class Reflector:
         namespace: str | None = None,
         process: Callable[[], bool] | None = None,
         on_processed: Callable[[], object] | None = None,
+        on_error_change: Callable[[], object] | None = None,
         config: ReflectorConfig | None = None,
         **options: Unpack[ReflectorOptions],
     ) -> None:
         self._config = config = config_from(config, options)
         source = as_source(lister_watcher)
-        self._source = source.bounded(max_line_bytes=config.max_line_bytes, max_objects=config.max_objects)
         self.name = name or source.resource_name or "reflector"
         self.lists = self.watches = self.watch_lists = self.events = self.failures = self.short_watches = 0
         """Counters: pages requested (lists: `counts.lists`), watches, watch lists; events; failed rounds; short watches."""
@@ -103,8 +103,11 @@ class Reflector:
         self._objects = 0  # in the pages of a list; then in the target, as computed from the events
         self._error: Exception | None = None  # the error that ends the round
         on_failure = config.watch_error_handler and partial(config.watch_error_handler, self)
-        self._health = Health(self.name, config.clock, self._limited, self.counts, on_failure)
+        self._health = Health(self.name, config.clock, self._limited, self.counts, on_failure, on_error_change)
         self._waits = Waits(config, self._random, source.server, self._health)
+        self._requests = Requests(
+            self.name, source, self._state, config, self._random, self._health, self._waits, self.counts
+        )
 
     @property
     def last_sync_resource_version(self) -> str:
@@ -113,13 +116,18 @@ class Reflector:
 
     @property
     def is_watching(self) -> bool:
-        """Whether a watch is open."""
+        """Whether a watch is open, and its initial events have come."""
         return self._stop_scope.is_watching
 
     @property
     def last_event_age(self) -> float | None:
-        """Seconds since the server last sent anything, bookmarks and lists included; None if it has not yet."""
+        """Seconds since the server last sent anything: events, bookmarks, lists, or that it accepts a watch; None before."""
         return self._health.last_event_age
+
+    @property
+    def failing_since(self) -> float | None:
+        """Since when there is a `sync_error`, as `time.time()`; None if there is none."""
+        return self._health.failing_since
 
     @property
     def undecodable(self) -> int:
@@ -152,6 +160,8 @@ class Reflector:
                 raise self._error
 
     def _round(self) -> Next:
+        if self._waits.lacks_bookmarks:
+            self._state.use_lists()
         step, before = self._state.begin(), None
         self._error, self._list = None, PagedList()
         while not self._stop.is_set():
@@ -171,6 +181,11 @@ class Reflector:
     def _request(self, step: Step) -> Next:
         if step is Step.LIST:
             return self._request_page()
+        if step is Step.CONFIRM:
+            error = self._requests.confirm(self._stop_scope)
+            if error is None:
+                return self._state.confirmed()
+            return self._failed(self._state.confirm_failed(answer_of(error)), error, "list")
         begun, events = self._config.clock.monotonic(), self.events
         try:
             return self._watch_list(begun) if step is Step.WATCH_LIST else self._watch(begun)
@@ -185,20 +200,18 @@ class Reflector:
             self.counts.lists += 1
         self.lists += 1
         try:
-            with self._stop_scope.scope:
-                page = self._source.list(options)
+            page = self._requests.page(options, self._stop_scope)
         # The list function of a user may raise anything.
         except Exception as error:
             self._list = PagedList()
             return self._failed(self._state.list_failed(answer_of(error)), error, "list")
-        self._received(0)
         if is_first:
             self._list.version = str(page.resource_version or "")
             self._objects = 0
         self._objects += max(1, len(page.items))
         if self._is_too_many():
             return self._too_many("list")
-        self._list.items += self.target.decodable(page.items)
+        self._list.items += self.target.decodable(page.items, self._list.undecodable)
         step = self._state.page_received(page.continue_)
         if step is None:
             return self._store_list()
@@ -211,34 +224,37 @@ class Reflector:
     def _store_list(self) -> Next:
         complete, self._list = self._list, PagedList()
         self._objects = len(complete.items)
-        failed = self._replace(complete.items, complete.version, complete.begun)
+        failed = self._replace(complete.items, complete.version, complete.begun, complete.undecodable)
         return failed or self._state.list_complete(complete.version)
 
     def _watch_list(self, begun: float) -> Next:
         self.watch_lists += 1
-        watcher = self._open(self._state.watch_list_options(self._timeout_seconds()), with_list=True)
+        watcher = self._requests.watch(self._stop_scope, with_list=True)
         if isinstance(watcher, Exception):
-            return self._watch_list_failed(watcher)
+            return self._failed(self._state.watch_list_failed(answer_of(watcher)), watcher, "watch")
         with self._stop_scope.watching(watcher) as pull:
-            initial = self._initial_events()
-            if not read_initial_events(initial, pull, self._stop, self._received, self.name):
+            initial = self._read_initial_events(pull)
+            if initial is None:
+                self._waits.record_missing_bookmark()
                 return self._state.watch_list_timed_out()
             if initial.error is not None:
-                return self._watch_list_failed(initial.error)
+                return self._failed(self._state.watch_list_failed(initial.error), initial.error, "watch")
             if initial.is_too_many:
                 return self._too_many("list")
             self._objects = initial.count
             if not initial.version:
+                self._health.record_waiting("the server ended the watch list before the bookmark that completes it")
                 return self._state.watch_list_ended(self._config.clock.monotonic() - begun)
-            failed = self._replace(initial.take_objects(), initial.version, begun)
+            failed = self._replace(initial.take_objects(), initial.version, begun, initial.undecodable)
             if failed is not None:
                 return failed
             self._state.watch_list_complete(initial.version)
             # The end bookmark is the first event of the watch that follows.
             return self._follow(pull, initial.version, initial.take_rest(), self._config.clock.monotonic(), seen=1)
 
-    def _initial_events(self) -> InitialEvents:
-        return InitialEvents(
+    def _read_initial_events(self, pull: Pull) -> InitialEvents | None:
+        """Returns the initial events of a watch list; None if the end bookmark did not come in time."""
+        initial = InitialEvents(
             # Any version will do: the reader's version is ignored until the end bookmark.
             self._reader("1"),
             self._config.key_func,
@@ -247,23 +263,20 @@ class Reflector:
             patience=self._config.silence_timeout,
             max_objects=self._config.max_objects,
         )
-
-    def _watch_list_failed(self, error: Exception) -> Next:
-        step = self._failed(self._state.watch_list_failed(answer_of(error)), error, "watch")
-        if isinstance(error, ConnectionRefusedError) and self._health.error is not None and not self._stop.is_set():
-            # A list would be refused, too. So this is reported as a failed round, although the round continues.
-            self._health.report(self._health.error)
-        return step
+        waiting = self._health.record_waiting
+        with self._stop_scope.initial_events():
+            in_time = read_initial_events(initial, pull, self._stop, self._received, self.name, waiting)
+        return initial if in_time else None
 
     def _watch(self, begun: float) -> Next:
         # `begun` is before the call: a proxy that holds back the response's head must not make a long watch seem short.
         self.watches += 1
-        options = self._state.watch_options(self._timeout_seconds())
-        watcher = self._open(options, with_list=False)
+        begun_at = self._state.last_resource_version
+        watcher = self._requests.watch(self._stop_scope)
         if isinstance(watcher, Exception):
             return self._failed(self._state.watch_call_failed(answer_of(watcher)), watcher, "watch")
         with self._stop_scope.watching(watcher) as pull:
-            return self._follow(pull, options.resource_version, [], begun)
+            return self._follow(pull, begun_at, [], begun)
 
     def _follow(self, pull: Pull, begun_at: str, events: list[Event[Any]], begun: float, seen: int = 0) -> Next:
         """Stores the events of a watch until it ends.
@@ -279,8 +292,8 @@ class Reflector:
             The next step.
         """
         reader = self._reader(begun_at)
-        silence = self._config.silence_timeout * (1 + 0.1 * self._random.random())
-        self._health.error = None
+        silence, later = self._config.silence_timeouts(self._random)
+        self._health.record_watch()
         while not self._stop.is_set():
             if events:
                 seen += len(events)
@@ -301,6 +314,7 @@ class Reflector:
             except WatchClosedError:
                 return self._ended(seen, self._config.clock.monotonic() - begun)
             self._received(len(events))
+            silence = later
         return Next(Step.ENDED)
 
     def _store(self, batch: Batch) -> Next | None:
@@ -316,24 +330,25 @@ class Reflector:
             return self._too_many("follow")
         return None
 
-    # Outcomes
-
     def _failed(self, step: Next, error: Exception, verb: Verb) -> Next:
         """Records an error and returns the step that follows it; after a stop, ends the round quietly."""
         if self._stop.is_set():
             return Next(Step.ENDED)
         failure = self._health.record_failure(error, verb)
+        self._waits.record_failure(error)
         if step.step is Step.FAILED:
             self.failures += 1
             self._error = failure
+        elif step.wait:
+            self._health.report(failure, retried=True)
         else:
-            self._limited.info("%s: %s: retrying", self.name, failure)
+            self._health.log_retry(failure)
         return step
 
-    def _replace(self, items: list[Any], version: str, begun: float) -> Next | None:
+    def _replace(self, items: list[Any], version: str, begun: float, undecodable: set[str]) -> Next | None:
         seconds, count = self._config.clock.monotonic() - begun, len(items)
         try:
-            self.target.replace(items, version)
+            self.target.replace(items, version, undecodable)
         # A target that refuses a list does not end the reflector: it may accept the next one.
         except Exception as error:
             return self._failed(self._state.round_failed(), error, "store")
@@ -361,27 +376,10 @@ class Reflector:
         self.events += events
         return self._health.record_activity()
 
-    # Requests and their interruption
-
-    def _open(self, options: ListOptions, *, with_list: bool) -> Watcher[Any] | Exception:
-        try:
-            with self._stop_scope.scope:
-                watcher = self._source.watch(options)
-        # The watch function of a user may raise anything.
-        except Exception as error:
-            return error
-        if watcher is None:
-            return ConnectionError("the watch function returned None")
-        self.counts.watch_opened(with_list=with_list)
-        return watcher
-
     def _reader(self, begun_at: str) -> EventReader:
         return EventReader(
             begun_at, is_expected=type_check(self._config.expected_type), on_undecodable=self.target.report
         )
-
-    def _timeout_seconds(self) -> int:
-        return max(1, int(self._random.uniform(*self._config.watch_timeout)))
 
     @contextlib.contextmanager
     def _running(self, stop: threading.Event) -> Iterator[None]:
@@ -398,3 +396,4 @@ class Reflector:
         )
         with StopScope(stop) as self._stop_scope, resyncs:
             yield
+        self._health.end()

@@ -6,11 +6,12 @@ or for the end of the round:
     LIST        a page of a list
     WATCH_LIST  a watch that begins with the present state (KEP-3157)
     WATCH       a watch from the last version seen
+    CONFIRM     a list of one object, which tells whether the server's history still reaches the last version seen
     FAILED      end of the round with an error: report it, back off, begin a new round
     ENDED       end of the round without an error: back off, begin a new round
 
 The next state after an error, by the state in which it came. WATCH has two columns: the call that opens the watch, and an
-ERROR event of an open watch. "again" is the same request after the backoff's next wait.
+ERROR event of an open watch. "again" is the same request after the backoff's next wait. CONFIRM is below the table (rule 11).
 
     error                LIST               WATCH_LIST                      WATCH, call            WATCH, event
     decided in           `list_failed`      `watch_list_failed`             `watch_call_failed`    `watch_error`
@@ -20,10 +21,10 @@ ERROR event of an open watch. "again" is the same request after the backoff's ne
     version is ahead     LIST at once;      WATCH_LIST at once; rule 2      FAILED                 ENDED
                          rule 2
     429                  FAILED             again                           again                  again
-    refused connection   FAILED             again                           again                  -
-    broken connection    FAILED             LIST                            again                  -
-    400, 405, 406, 415,  FAILED             LIST, never WATCH_LIST again    FAILED                 ENDED
-    422, 501
+    refused connection   FAILED             again                           CONFIRM                -
+    broken connection    FAILED             LIST                            CONFIRM                -
+    400, 405, 406, 415,  FAILED             LIST, never WATCH_LIST again    FAILED; 405: LIST,     ENDED
+    422, 501                                                                rule 12
     another status       FAILED             LIST                            FAILED                 ENDED
     another exception    FAILED             LIST, never WATCH_LIST again    FAILED                 -
 
@@ -36,7 +37,8 @@ Rules (from client-go tools/cache reflector.go, unless another source is named):
     A server that lags behind can therefore not take the cache back in time.
  2. A list or watch list whose version is expired (410) or ahead of the server is requested again at once, for the newest
     state (""). Every list asks for that until one is stored. If the newest state is refused in the same way, a list fails
-    the round, and a watch list backs off.
+    the round, and an expired watch list backs off. A watch list that is ahead of the newest state cannot begin, and its
+    error does not say why: the resource is listed in the same round, whose error does (controller-runtime#1085).
  3. If a continue token is expired (410), the whole list is requested in one page, at the version first asked for.
  4. A list is paged if it asks for "0" or "", or once a list at "0" came in several pages (a server without a watch cache).
     A page size other than the default pages every list, and a page size of 0 none.
@@ -46,21 +48,29 @@ Rules (from client-go tools/cache reflector.go, unless another source is named):
     not come in time, or if watch lists end before it: three in a row, or one that lasted 60 seconds. Until then, such a
     watch list is requested again after the backoff's wait.
  7. A watch whose call fails with 429 or by a failed connection is requested again from the same version, after the
-    backoff's wait. Any other failure of the call ends the round, as does any ERROR event but 429.
+    backoff's wait; rule 11 comes before it. Any other failure of the call ends the round, as does any ERROR event but 429.
  8. A watch that ends within a second without an event ends the round: the server may refuse to watch in this way for ever.
     A watch that brought nothing, or ended within a second, is unproductive. From the third of these in a row, a pause
     comes before the next watch. After a short one the pause is 0.1 s doubled for each unproductive watch since the third, up
     to 5 s; after a longer one it is 0.1 s.
- 9. A silent watch is abandoned and requested again from the last version at once. It is not a failure.
+ 9. A silent watch is abandoned and, after rule 11, requested again from the last version at once. It is not a failure.
 10. A request is paced among those of other informers of the same server (`Pacer`) if it begins a round, follows a wait, or
     is a watch after a watch. A request that another answer leads to at once is not: a list's next page, the watch after a
-    list, a list in place of a watch list.
+    list, a list in place of a watch list, the watch or list after a CONFIRM.
+11. After a failed connection or a silent watch, a CONFIRM comes before the watch: one object, not older than the last
+    version. A server that was restored from a backup accepts a watch from a version that it has yet to reach, and stays
+    silent. It refuses the CONFIRM as ahead: the newest state is listed, by a new round. An expired version (410) has the same
+    effect. A failed connection or 429 repeats the CONFIRM after the backoff's wait. If the server refuses such a list (see
+    400 in the table), it is not requested again, and the watch follows. Any other failure ends the round. A watch that the
+    server has ended is resumed without a CONFIRM. Source: kubernetes#107457; client-go does not do it.
+12. A resource that can be listed only (the call of a watch is answered with 405) is listed again after 30 to 60 seconds.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum, auto
+from http import HTTPStatus
 
 from informer.reflector.config import DEFAULT_PAGE_SIZE
 from watch.errors import ApiError
@@ -78,6 +88,8 @@ class Step(Enum):
     """Request a watch that begins with the present state (KEP-3157)."""
     WATCH = auto()
     """Request a watch from the last version seen."""
+    CONFIRM = auto()
+    """Request a list of one object at the last version seen: a watch may be resumed if the server's history reaches it."""
     FAILED = auto()
     """The round has ended with an error: report it, back off, begin a new round."""
     ENDED = auto()
@@ -115,7 +127,9 @@ def is_paced(before: Step | None, following: Next) -> bool:
     """
     if before is None or following.waits:
         return True
-    return following.step is Step.WATCH and before is not Step.LIST
+    if following.step is Step.WATCH:
+        return before not in (Step.LIST, Step.CONFIRM)
+    return following.step is Step.CONFIRM
 
 
 # Rule 8; seconds. Source: client-go VeryShortWatchError.
@@ -126,6 +140,8 @@ _PAUSE_FROM = 3  # unproductive watches in a row
 # Rule 6. A watch list that lasted this many seconds without its end bookmark will not do better the next time.
 _MAX_UNFINISHED = 3
 _LONG_WATCH_LIST = 60.0
+# Rule 12; seconds, to which the backoff's jitter is added.
+_RELIST_PAUSE = 30.0
 # The server does not support watch lists, or not for this resource.
 _REFUSALS = frozenset({400, 405, 406, 415, 422, 501})
 
@@ -155,6 +171,7 @@ class ReflectorState:
         self._in_one_page = False  # rule 3
         self._unfinished = 0  # rule 6: watch lists in a row that ended before their bookmark
         self._unproductive = 0  # rule 8: watches in a row
+        self._confirms = True  # rule 11: the server has not refused such a list
 
     def begin(self) -> Next:
         """Returns the first step of a round."""
@@ -189,6 +206,10 @@ class ReflectorState:
         return ListOptions(
             resource_version=self.last_resource_version, allow_watch_bookmarks=True, timeout_seconds=timeout_seconds
         )
+
+    def confirm_options(self) -> ListOptions:
+        """Returns the options of the list of one object that confirms the last version."""
+        return ListOptions(resource_version=self.last_resource_version, resource_version_match="NotOlderThan", limit=1)
 
     # Outcomes of a list
 
@@ -246,8 +267,17 @@ class ReflectorState:
 
     def watch_list_timed_out(self) -> Next:
         """Reports that the end bookmark of a watch list did not come in time."""
-        self._watch_list = False
+        self.use_lists()
         return Next(Step.LIST)
+
+    def use_lists(self) -> None:
+        """Makes every later round list: the server does not send end bookmarks."""
+        self._watch_list = False
+
+    @property
+    def uses_watch_lists(self) -> bool:
+        """Whether the next round begins with a watch list."""
+        return self._watch_list
 
     def watch_list_ended(self, seconds: float) -> Next:
         """Reports a watch list that ended, after `seconds` and without an error, before its end bookmark."""
@@ -265,7 +295,7 @@ class ReflectorState:
             again = Next(Step.WATCH_LIST, wait=True, at_least=error.retry_after or 0.0)
             if error.is_expired or error.is_too_large_resource_version:
                 if self._asks_newest:
-                    return again
+                    return again if error.is_expired else Next(Step.LIST, at_least=error.retry_after or 0.0)
                 self._asks_newest = True
                 return Next(Step.WATCH_LIST)
             if error.is_too_many_requests:
@@ -287,13 +317,15 @@ class ReflectorState:
             self.last_resource_version = resource_version
 
     def watch_call_failed(self, error: Exception) -> Next:
-        """Reports a call that failed to open a watch. A 410 there fails the round."""
+        """Reports a call that failed to open a watch. A 410 there fails the round; a 405 is not a failure (rule 12)."""
         if isinstance(error, ApiError):
             if error.is_too_many_requests:
                 return Next(Step.WATCH, wait=True, at_least=error.retry_after or 0.0)
+            if error.status == HTTPStatus.METHOD_NOT_ALLOWED:
+                return Next(Step.LIST, pause=_RELIST_PAUSE, at_least=error.retry_after or 0.0)
             return _failed(error)
         if isinstance(error, OSError):
-            return Next(Step.WATCH, wait=True)
+            return Next(self._resume(), wait=True)
         return _failed(error)
 
     def watch_ended(self, *, events: int, seconds: float) -> Next:
@@ -317,13 +349,39 @@ class ReflectorState:
 
     def watch_went_silent(self) -> Next:
         """Reports a watch that was abandoned because nothing arrived for too long."""
-        return Next(Step.WATCH)
+        return Next(self._resume())
 
     def watch_error(self, error: ApiError) -> Next:
         """Reports an ERROR event of an open watch, which ends it. A 410 ends the round without an error."""
         if error.is_too_many_requests:
             return Next(Step.WATCH, wait=True, at_least=error.retry_after or 0.0)
         return Next(Step.ENDED, wait=True, at_least=error.retry_after or 0.0)
+
+    # Outcomes of a confirmation
+
+    def confirmed(self) -> Next:
+        """Reports that the server's history reaches the last version: the watch is resumed."""
+        return Next(Step.WATCH)
+
+    def confirm_failed(self, error: Exception) -> Next:
+        """Reports that the server refused to confirm the last version, or did not answer (rule 11)."""
+        if isinstance(error, ApiError):
+            if error.is_expired or error.is_too_large_resource_version:
+                self._asks_newest = True
+                return self.begin()
+            if error.is_too_many_requests:
+                return Next(Step.CONFIRM, wait=True, at_least=error.retry_after or 0.0)
+            if error.status in _REFUSALS:
+                self._confirms = False
+                return Next(Step.WATCH)
+        if isinstance(error, OSError):
+            return Next(Step.CONFIRM, wait=True)
+        return _failed(error)
+
+    def _resume(self) -> Step:
+        """Returns how a watch is resumed after an outage. A watch from "" or "0" has no history that could go back."""
+        confirms = self._confirms and self.last_resource_version not in ("", "0")
+        return Step.CONFIRM if confirms else Step.WATCH
 
     def _list_version(self) -> str:
         if self._asks_newest:

@@ -36,11 +36,12 @@ class StopScope:
         self._lock = Lock()
         self._watcher: Watcher[Any] | None = None  # guarded by _lock
         self._withdraw: Callable[[], None] | None = None
+        self._is_initial = False
 
     @property
     def is_watching(self) -> bool:
-        """Whether a watch is open."""
-        return self._watcher is not None
+        """Whether a watch is open; one that still brings initial events does not count."""
+        return self._watcher is not None and not self._is_initial
 
     def __enter__(self) -> Self:
         self._withdraw = on_set(self.stop, self._interrupt)
@@ -65,6 +66,15 @@ class StopScope:
             with self._lock:
                 self._watcher = None
             watcher.stop()
+
+    @contextlib.contextmanager
+    def initial_events(self) -> Iterator[None]:
+        """Marks the open watch as one that still brings the initial events of a watch list, for the `with` block."""
+        self._is_initial = True
+        try:
+            yield
+        finally:
+            self._is_initial = False
 
     def _interrupt(self) -> None:
         self._interrupted.set()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from informer.objects.entry import Undecodable
+from informer.objects.keys import namespaced_name
 from informer.queues.delta import Delta, DeltaType
+from informer.queues.fifo import FIFO
 from informer.reflector.event_reader import version_after
 
 __all__ = ["ReflectorTarget"]
@@ -69,22 +71,30 @@ class ReflectorTarget:
         """A function that resyncs the target and processes the result; None if the target cannot resync."""
         return None if self._resync is None else self._resync_and_process
 
-    def replace(self, items: list[Any], resource_version: str) -> None:
+    def replace(self, items: list[Any], resource_version: str, undecodable: Collection[str] = ()) -> None:
         """Stores a complete list.
 
         Items without a key are left out if the target refuses the list because of them.
 
+        Args:
+            items: its objects.
+            resource_version: its version.
+            undecodable: the keys of its objects that do not decode; passed on to a queue of this library only.
+
         Raises:
             Exception: the target refused the list.
         """
+        options: dict[str, Any] = {**self._namespace}
+        if undecodable and isinstance(self._target, FIFO):
+            options["undecodable"] = undecodable
         try:
-            self._target.replace(items, resource_version, **self._namespace)
+            self._target.replace(items, resource_version, **options)
         except Exception:
             # One object without a key must not keep all others out of the target.
             usable = [item for item in items if self._has_key(item)]
             if len(usable) == len(items):
                 raise
-            self._target.replace(usable, resource_version, **self._namespace)
+            self._target.replace(usable, resource_version, **options)
         if self._stored(resource_version):
             self.has_listed = True
             self._notify_processed()
@@ -107,14 +117,21 @@ class ReflectorTarget:
         if self._stored(version_after(deltas[-1])):
             self._notify_processed()
 
-    def decodable(self, items: Sequence[Any]) -> Sequence[Any]:
-        """Reports the items that did not decode, and returns the others."""
+    def decodable(self, items: Sequence[Any], undecodable: set[str] | None = None) -> Sequence[Any]:
+        """Reports the items that did not decode, and returns the others.
+
+        Args:
+            items: the objects of a list.
+            undecodable: the keys of those that did not decode are added to it.
+        """
         if not any(type(item) is Undecodable for item in items):
             return items
         kept = []
         for item in items:
             if type(item) is Undecodable:
                 self.report(item)
+                if undecodable is not None and item.name:
+                    undecodable.add(namespaced_name(item.namespace, item.name))
             else:
                 kept.append(item)
         return kept

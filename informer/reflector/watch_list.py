@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from informer.objects.keys import DeletedFinalStateUnknown, version_of
+from informer.objects.keys import DeletedFinalStateUnknown, NoLongerDecodes, version_of
 from informer.queues.delta import Delta, DeltaType
 from informer.reflector.event_reader import EventReader, is_initial_events_end
 from watch.errors import ApiError, WatchClosedError
@@ -21,6 +21,7 @@ _log = logging.getLogger(__name__)
 _BOOKMARK_PATIENCE = 15.0  # seconds
 _PROGRESS = 100  # objects
 _WARN_EVERY = 10.0  # seconds
+_NOTICE_AFTER = 5.0  # seconds without progress
 
 
 class BookmarkDeadline:
@@ -61,6 +62,10 @@ class BookmarkDeadline:
         """Returns the seconds until the deadline; 0 or less once it has passed."""
         return self._since + self._patience - now
 
+    def waited(self, now: float) -> float:
+        """Returns the seconds since there was progress."""
+        return now - self._since
+
 
 class InitialEvents:
     """Collects the initial events of one watch list.
@@ -88,10 +93,14 @@ class InitialEvents:
         """The version of the end bookmark; "" until it has come."""
         self.error: ApiError | None = None
         """The ERROR event that ended the watch before its end bookmark; None if there was none."""
+        self.undecodable: set[str] = set()
+        """The keys of the objects that came and do not decode."""
         self._reader = reader
         self._key_of = key_of
         self._on_keyless = on_keyless
-        self._deadline = BookmarkDeadline(now, patience=min(_BOOKMARK_PATIENCE, patience))
+        patience = min(_BOOKMARK_PATIENCE, patience)
+        self._deadline = BookmarkDeadline(now, patience=patience)
+        self._notice_after = min(_NOTICE_AFTER, patience / 2)
         self._max_objects = max_objects
         self._objects: dict[str, Any] = {}
         self._rest: list[Event[Any]] = []
@@ -140,8 +149,20 @@ class InitialEvents:
         return rest
 
     def wait_seconds(self, now: float) -> float:
-        """Returns how long to wait for the next batch: until the deadline or the next `warning`, whichever is sooner."""
-        return min(self._deadline.remaining(now), max(self._warn_at - now, 0.001))
+        """Returns how long to wait for the next batch: until the deadline, the next `warning` or the `notice`."""
+        until_notice = self._notice_after - self._deadline.waited(now)
+        wait = min(self._deadline.remaining(now), max(self._warn_at - now, 0.001))
+        return min(wait, until_notice) if until_notice > 0 else wait
+
+    def notice(self, now: float) -> str | None:
+        """Returns what is waited for, once there was no progress for 5 seconds; None before."""
+        waited = self._deadline.waited(now)
+        if waited < self._notice_after or self.is_over():
+            return None
+        return (
+            f"waiting for the bookmark that completes the watch list: {self.count} objects have come, and less than "
+            f"{_PROGRESS} in {waited:.0f} s (does a proxy hold the bookmark back?); if it does not come, a list follows"
+        )
 
     def expired(self, now: float) -> bool:
         """Returns whether the deadline has passed."""
@@ -172,6 +193,10 @@ class InitialEvents:
         except Exception as error:
             self._on_keyless(error)
             return
+        if type(obj) is NoLongerDecodes:
+            self.undecodable.add(key)
+        else:
+            self.undecodable.discard(key)
         if delta.type is DeltaType.DELETED:
             self._objects.pop(key, None)
         else:
@@ -184,6 +209,7 @@ def read_initial_events(
     stop: threading.Event,
     on_batch: Callable[[int], float],
     name: str,
+    on_wait: Callable[[str], object] | None = None,
 ) -> bool:
     """Reads a watch until its initial events are complete, it ends, or `stop` is set.
 
@@ -193,6 +219,7 @@ def read_initial_events(
         stop: ends the reading.
         on_batch: called with the size of each batch; returns the time, in seconds of the monotonic clock.
         name: the reflector's, for logs.
+        on_wait: called with the `notice` when the end bookmark is late; None for no call.
 
     Returns:
         False if the end bookmark did not come in time.
@@ -214,4 +241,7 @@ def read_initial_events(
         warning = initial.warning(now)
         if warning is not None:
             _log.warning("%s: %s", name, warning)
+        notice = initial.notice(now)
+        if notice is not None and on_wait is not None:
+            on_wait(notice)
     return True

@@ -46,7 +46,11 @@ class _Informer(Protocol[T]):
 
     def has_synced(self) -> bool: ...
 
-    def has_reached(self, resource_version: str) -> bool: ...
+    def sync_error(self) -> Exception | None: ...
+
+    def synced_or_raise(self) -> bool: ...
+
+    def has_reached(self, rv: Any, namespace: str | None = ...) -> bool: ...
 
     def is_stopped(self) -> bool: ...
 
@@ -155,18 +159,28 @@ class AsyncInformer(Generic[T]):
     def _forget(self, task: asyncio.Task[None]) -> None:
         self._tasks.pop(task, None)
 
-    async def wait_for_sync(self, timeout: float | None = None) -> bool:
+    async def wait_for_sync(self, timeout: float | None = None, *, raise_on_error: bool = False) -> bool:
         """Waits at most `timeout` seconds (None: without limit) for the first list.
+
+        Args:
+            timeout: seconds to wait at most; None waits without limit, 0 does not wait.
+            raise_on_error: also end the wait when there is a `sync_error`, and raise it (see `SharedInformer.wait_for_sync`).
 
         Returns:
             Whether the cache has synced. False when the time is up or the informer stops.
         """
-        return await self.wait_until(self._informer.has_synced, timeout)
+        informer = self._informer
+        if not raise_on_error:
+            return await self.wait_until(informer.has_synced, timeout)
+        await self.wait_until(lambda: informer.has_synced() or informer.sync_error() is not None, timeout)
+        return informer.synced_or_raise()
 
-    async def wait_for_resource_version(self, rv: str, timeout: float | None = None) -> bool:
+    async def wait_for_resource_version(
+        self, rv: Any, timeout: float | None = None, *, namespace: str | None = None
+    ) -> bool:
         """Waits until the cache shows a write (see `SharedInformer.wait_for_resource_version`)."""
-        self._informer.has_reached(rv)
-        return await self.wait_until(lambda: self._informer.has_reached(rv), timeout)
+        self._informer.has_reached(rv, namespace)
+        return await self.wait_until(lambda: self._informer.has_reached(rv, namespace), timeout)
 
     async def wait_until(self, predicate: Callable[[], bool], timeout: float | None = None) -> bool:
         """Waits until a predicate about the informer is true (see `SharedInformer.wait_until`)."""

@@ -43,7 +43,7 @@ class SharedInformerFactory:
             print(len(pods.lister.list(namespace="shop")))
 
     Args:
-        api_client: the official client's `ApiClient`; None reads the in-cluster configuration or the kubeconfig.
+        api_client: the official client's `ApiClient`; None connects as kubectl does (see `load_client`).
         resync_period: the informers' default, in seconds; 0 for none.
         namespace: the informers' default: one, several, or None for all.
         tweak_list_options: called with the `ListOptions` of each request; what it returns is requested instead.
@@ -182,20 +182,23 @@ class SharedInformerFactory:
     def wait_for_cache_sync(
         self, timeout: float | None = None, *, stop: threading.Event | None = None
     ) -> dict[SharedInformer[Any], bool]:
-        """Waits until every started informer has its first list.
+        """Waits until every informer has its first list. One that is not started is not waited for.
 
         Args:
             timeout: seconds to wait at most, for all of them together; None waits without limit, 0 does not wait.
             stop: ends the wait when it is set; the informers not checked yet then count as not synced.
 
         Returns:
-            Whether it has synced, by informer. `informer.sync_error()` says why one has not.
+            Whether it has synced, by informer: False for one that is not started. `informer.sync_error()` says why one has not.
         """
         with self._lock:
-            started = [informer for informer in self._informers.values() if informer.is_started()]
+            informers = list(self._informers.values())
         deadline = None if timeout is None else time.monotonic() + timeout
         # Each on its own: a stopped informer must not end the wait for the others.
-        return {informer: wait_for_cache_sync(informer, timeout=_left(deadline), stop=stop) for informer in started}
+        return {
+            informer: informer.is_started() and wait_for_cache_sync(informer, timeout=_left(deadline), stop=stop)
+            for informer in informers
+        }
 
     def remove_informer(self, informer: SharedInformer[Any]) -> None:
         """Stops an informer and forgets it: the next request for the same resource makes a new one."""

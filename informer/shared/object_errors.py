@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
+from informer.objects.decode_errors import describe_decode_error
 from informer.objects.entry import Undecodable
 from informer.objects.keys import namespaced_name
 from informer.rate_limited_log import rate_limited
@@ -41,12 +42,12 @@ class ObjectErrors:
         """Reports an object that was left out because it, or its transform, failed."""
         self.decode_errors += 1
         where = namespaced_name(item.namespace, item.name)
-        # Only the type of the error: its text may quote the object, which may be a Secret.
+        # Not the error's text: it may quote the object, which may be a Secret.
         self.limited.error(
             "informer %s left out %s: it does not decode (%s)",
             self._name,
             where or "an object",
-            type(item.error).__name__,
+            describe_decode_error(item.error),
         )
         if self._on_decode_error is None:
             return

@@ -10,11 +10,13 @@ from typing import Any, Generic, Literal, Self
 
 from typing_extensions import TypeVar
 
+from informer.cache.by_key import ByKey
 from informer.cache.change import Change
 from informer.cache.indexer import Indexer
 from informer.cache.lister import Lister
 from informer.controller.controller import Controller
 from informer.controller.wiring import QueueKind
+from informer.errors import InformerError
 from informer.handlers.event_stream import EventStream
 from informer.handlers.handler import Handler, HandlerFunctions, OnAdd, OnDelete
 from informer.handlers.processor import Processor
@@ -32,7 +34,7 @@ from informer.shared.checks import check_lister_watcher, check_period, check_pla
 from informer.shared.handler_set import HandlerSet
 from informer.shared.lifecycle import Lifecycle
 from informer.shared.status import Status
-from informer.shared.waiting import Waiters
+from informer.shared.waiting import Waiters, warn_if_not_started
 from watch.clock import SYSTEM_CLOCK, Clock
 from watch.framing import DEFAULT_MAX_LINE_BYTES
 from watch.watcher import StopsOnExit
@@ -68,7 +70,8 @@ class SharedInformer(StopsOnExit, Generic[T]):
         name: for logs and thread names; None takes the resource's name.
         transform: called once with each object before it is stored; what it returns is stored. An exception counts as a
             decode error.
-        watch_error_handler: called with (informer, error) after each failed list or watch.
+        watch_error_handler: called with (informer, error) after each failed request to list or watch that is followed by a
+            wait. The end of an open watch is not a failure; an ERROR event in it is logged.
         on_decode_error: called with (metadata, raw_bytes, error) for an object that is left out because it does not
             decode; metadata has `name`, `namespace`, `uid` and `resource_version`.
         queue: "in_order" keeps the order of the server's events; "delta" groups them by key.
@@ -78,7 +81,8 @@ class SharedInformer(StopsOnExit, Generic[T]):
         backoff: the waits between failed attempts; None is `Backoff()`.
         watch_timeout: (shortest, longest) duration of a watch in seconds; the server is asked to end each watch after a random
             time in this range.
-        silence_timeout: seconds without a byte after which a watch is abandoned and resumed.
+        silence_timeout: seconds without a byte after which a watch is abandoned and resumed; a new watch has 130 seconds
+            if this is more than a minute, since a server may omit its first bookmark.
         max_line_bytes: the longest event or object, in bytes, that is accepted from a server.
         max_objects: the most objects that are accepted from a server, per namespace; None for no limit. Beyond it the cache
             stays as it was, and `sync_error()` says so.
@@ -109,7 +113,7 @@ class SharedInformer(StopsOnExit, Generic[T]):
         page_size: int = 500,
         backoff: Backoff | None = None,
         watch_timeout: tuple[float, float] = (300, 600),
-        silence_timeout: float = 150,
+        silence_timeout: float = 75,
         max_line_bytes: int = DEFAULT_MAX_LINE_BYTES,
         max_objects: int | None = DEFAULT_MAX_OBJECTS,
         clock: Clock = SYSTEM_CLOCK,
@@ -151,7 +155,7 @@ class SharedInformer(StopsOnExit, Generic[T]):
             make_controller=lambda: self._feed.make_controller(self._waiters.notify),
             on_start=lambda: register(self),
         )
-        self._status = Status(lambda: self._lifecycle.controller, self._waiters)
+        self._status = Status(lambda: self._lifecycle.controller, self._waiters, self._name)
         self._handlers = HandlerSet(
             self._lifecycle, self._processor, self._waiters, self._feed, resync_period=resync_period
         )
@@ -300,6 +304,11 @@ class SharedInformer(StopsOnExit, Generic[T]):
         return self._feed.indexer
 
     @property
+    def by_key(self) -> Mapping[str, T]:
+        """The cache as a read-only mapping of keys, such as "default/web-1", to objects."""
+        return ByKey(self._feed.indexer)
+
+    @property
     def decode_errors(self) -> int:
         """How many objects were left out because they did not decode or their transform raised."""
         return self._feed.errors.decode_errors
@@ -416,45 +425,66 @@ class SharedInformer(StopsOnExit, Generic[T]):
         """Returns whether the first list is in the cache."""
         return self._status.has_synced()
 
-    def wait_for_sync(self, timeout: float | None = None) -> bool:
+    def wait_for_sync(self, timeout: float | None = None, *, raise_on_error: bool = False) -> bool:
         """Waits until the first list is in the cache.
 
         Args:
             timeout: seconds to wait at most; None waits without limit, 0 does not wait.
+            raise_on_error: also end the wait when there is a `sync_error`, and raise it. The informer goes on trying.
 
         Returns:
             Whether the cache has synced. False when the time is up or the informer stops.
-        """
-        return self.wait_until(self.has_synced, timeout)
 
-    def wait_for_resource_version(self, rv: str, timeout: float | None = None) -> bool:
+        Raises:
+            Exception: with `raise_on_error`, the `sync_error` of an informer that has not synced. It is an `InformerError`
+                if the informer is not started, or if its reader thread has failed.
+        """
+        if not raise_on_error:
+            warn_if_not_started([self], timeout)
+            return self.wait_until(self.has_synced, timeout)
+        self.wait_until(lambda: self.has_synced() or self.sync_error() is not None, timeout)
+        return self.synced_or_raise()
+
+    def synced_or_raise(self) -> bool:
+        """Returns whether the first list is in the cache; raises what has kept it out, if there is an error."""
+        error = self.sync_error() or self.failure
+        # In this order: the sync may come between the two readings, and ends the error.
+        if self.has_synced() or error is None:
+            return self.has_synced()
+        if error is self.failure:
+            raise InformerError(f"informer {self._name} stopped because its reader thread failed: {error}") from error
+        raise error
+
+    def wait_for_resource_version(self, rv: Any, timeout: float | None = None, *, namespace: str | None = None) -> bool:
         """Waits until the cache shows a write of this resource.
 
         Args:
-            rv: the resourceVersion in the server's answer to the write.
+            rv: the resourceVersion in the server's answer to the write, or the object that it returned.
             timeout: seconds to wait at most; None waits without limit, 0 does not wait.
+            namespace: the namespace of the write. An informer of several namespaces then need not wait for news of the others.
+                None takes the object's, or waits for all.
 
         Returns:
             Whether the cache shows it. False when the time is up or the informer stops.
 
         Raises:
-            ValueError: it is not a comparable resourceVersion (KEP-5504).
+            ValueError: it has no comparable resourceVersion (KEP-5504), or the informer does not follow the namespace.
         """
-        return self.wait_until(lambda: self.has_reached(rv), timeout)
+        return self.wait_until(lambda: self.has_reached(rv, namespace), timeout)
 
-    def has_reached(self, resource_version: str) -> bool:
-        """Returns whether the cache shows the write that returned this resourceVersion.
+    def has_reached(self, rv: Any, namespace: str | None = None) -> bool:
+        """Returns whether the cache shows a write; see `wait_for_resource_version`.
 
         Raises:
-            ValueError: it is not a comparable resourceVersion (KEP-5504).
+            ValueError: it has no comparable resourceVersion (KEP-5504), or the informer does not follow the namespace.
         """
-        return self._status.has_reached(resource_version)
+        return self._status.has_reached(rv, namespace)
 
     def wait_until(self, predicate: Callable[[], bool], timeout: float | None = None) -> bool:
         """Waits until a predicate about this informer is true.
 
-        `predicate` is called at once, after each batch applied to the cache, and when a handler has finished its initial adds
-        or is removed; not after each handler call.
+        `predicate` is called at once, after each batch applied to the cache, when a handler has finished its initial adds
+        or is removed, and when `sync_error()` has changed; not after each handler call.
 
         Args:
             predicate: returns whether the wait is over.
@@ -474,8 +504,16 @@ class SharedInformer(StopsOnExit, Generic[T]):
         return self._status.on_progress(callback)
 
     def sync_error(self) -> Exception | None:
-        """Returns what keeps the cache from syncing or from following the server; None if nothing does."""
+        """Returns what keeps the cache from syncing or from following the server; None if nothing does.
+
+        Before the start it is an `InformerError` that says so.
+        """
         return self._status.sync_error()
+
+    @property
+    def failing_since(self) -> float | None:
+        """Since when listing or watching fails, in seconds since the epoch, as `time.time()`; None if it does not fail."""
+        return self._status.failing_since
 
     @property
     def last_sync_resource_version(self) -> str:
@@ -484,14 +522,14 @@ class SharedInformer(StopsOnExit, Generic[T]):
 
     @property
     def is_watching(self) -> bool:
-        """Whether a watch is open; with several namespaces, whether one is open in each."""
+        """Whether a watch is open and its initial events have come; with several namespaces, whether one is in each."""
         return self._status.is_watching
 
     @property
     def last_event_age(self) -> float | None:
-        """Seconds since the server last sent anything, bookmarks included.
+        """Seconds since the server last sent anything, or accepted a watch; events, bookmarks and lists count.
 
-        None before the first data. With several namespaces, the oldest of them.
+        None before the first data. With several namespaces, the oldest of them. A healthy watch is silent for a minute or two.
         """
         return self._status.last_event_age
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
-from informer.objects.resource_version import compare_resource_versions, is_comparable
+from informer.errors import InformerError
+from informer.objects.resource_version import compare_resource_versions, is_comparable, written_version
 from informer.shared.waiting import Waiters
 
 __all__ = ["Status"]
@@ -17,6 +18,9 @@ class _Reflector(Protocol):
 
     @property
     def last_event_age(self) -> float | None: ...
+
+    @property
+    def failing_since(self) -> float | None: ...
 
     def sync_error(self) -> Exception | None: ...
 
@@ -33,6 +37,8 @@ class _Controller(Protocol):
     @property
     def applied_resource_version(self) -> str: ...
 
+    def applied_resource_version_of(self, namespace: str) -> str: ...
+
     def has_synced(self) -> bool: ...
 
 
@@ -43,27 +49,37 @@ class Status:
         find_controller: returns the informer's controller, None before the start. It raises where the informer must not
             be used, and every reading and wait then raises the same.
         waiters: wakes a wait when the informer makes progress, and ends all waits when it stops.
+        name: the informer's, for messages.
 
     Threads: any. No reading waits for a lock that the reader thread holds for long.
     """
 
-    def __init__(self, find_controller: Callable[[], _Controller | None], waiters: Waiters) -> None:
+    def __init__(
+        self, find_controller: Callable[[], _Controller | None], waiters: Waiters, name: str = "informer"
+    ) -> None:
         self._find_controller = find_controller
         self._waiters = waiters
+        self._name = name
 
     def has_synced(self) -> bool:
         """Returns whether the first list is in the cache."""
         controller = self._find_controller()
         return controller is not None and controller.has_synced() and controller.has_listed
 
-    def has_reached(self, resource_version: str) -> bool:
-        """Returns whether the cache shows the write that returned this resourceVersion.
+    def has_reached(self, written: Any, namespace: str | None = None) -> bool:
+        """Returns whether the cache shows a write (see `SharedInformer.has_reached`).
 
         Raises:
-            ValueError: it is not a comparable resourceVersion (KEP-5504).
+            ValueError: it has no comparable resourceVersion (KEP-5504), or the informer does not follow the namespace.
         """
-        compare_resource_versions(resource_version, resource_version)
-        reached = self.applied_resource_version
+        resource_version, namespace = written_version(written, namespace)
+        controller = self._find_controller()
+        if controller is None:
+            return False
+        if namespace is None:
+            reached = controller.applied_resource_version
+        else:
+            reached = controller.applied_resource_version_of(namespace)
         return is_comparable(reached) and compare_resource_versions(reached, resource_version) >= 0
 
     def wait_until(self, predicate: Callable[[], bool], timeout: float | None = None) -> bool:
@@ -82,8 +98,16 @@ class Status:
 
     def sync_error(self) -> Exception | None:
         """Returns what keeps the cache from syncing or from following the server; None if nothing does."""
+        if self._find_controller() is None:
+            return InformerError(f"informer {self._name} is not started: call start(), or use it in a `with` block")
         errors = (reflector.sync_error() for reflector in self._reflectors())
         return next((error for error in errors if error is not None), None)
+
+    @property
+    def failing_since(self) -> float | None:
+        """Since when listing or watching fails, as `time.time()`; None if it does not. With several namespaces the earliest."""
+        times = [reflector.failing_since for reflector in self._reflectors()]
+        return min((time for time in times if time is not None), default=None)
 
     @property
     def applied_resource_version(self) -> str:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from watch.concurrency import Monitor, Signal, on_set
 
-__all__ = ["Waiters", "wait_for_cache_sync"]
+__all__ = ["Waiters", "wait_for_cache_sync", "warn_if_not_started"]
+
+_log = logging.getLogger(__name__)
 
 # Seconds between two calls of a plain function. Source: client-go tools/cache syncedPollPeriod.
 _POLL = 0.1
@@ -46,6 +49,7 @@ def wait_for_cache_sync(
     wake = Signal()
     withdraw: list[Callable[[], None]] = []
     informers = [each for each in informers_or_has_synced if hasattr(each, "on_progress")]
+    warn_if_not_started(informers, timeout)
     poll = None if len(informers) == len(checks) else _POLL
     deadline = None if timeout is None else time.monotonic() + timeout
     try:
@@ -67,6 +71,13 @@ def wait_for_cache_sync(
     finally:
         for each in withdraw:
             each()
+
+
+def warn_if_not_started(informers: Iterable[Any], timeout: float | None) -> None:
+    """Logs a warning for each informer that is waited for before its start, which another thread may yet call."""
+    for informer in informers if timeout != 0 else ():
+        if hasattr(informer, "is_started") and not (informer.is_started() or informer.is_stopped()):
+            _log.warning("waiting for %r, which is not started: call start(), or use it in a `with` block", informer)
 
 
 class Waiters:

@@ -7,11 +7,11 @@ import shutil
 import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 from informer.testing.clients import make_api_client, write_kubeconfig
 from informer.testing.faults.faults import Faults
-from informer.testing.http.certificates import Certificates, make_certificates
+from informer.testing.http.certificates import Certificates, make_certificates, make_minimal_certificates
 from informer.testing.http.server import HttpServer
 from informer.testing.server.access import Access
 from informer.testing.server.object_calls import ObjectCalls
@@ -53,6 +53,7 @@ class EmbeddedAPIServer(StopsOnExit, ObjectCalls):
 
     Args:
         tls: serve HTTPS with a new certificate. Needs the package `trustme`: `pip install 'kube-informer[testing]'`.
+            "minimal" makes certificates without key identifiers and key usage, as EKS, GKE and microk8s do.
         tokens: user names by bearer token, or only tokens; requests without one of them get 401. None accepts every
             request.
         version: the version of Kubernetes to imitate. It decides whether WatchList and shardSelector are available.
@@ -84,7 +85,7 @@ class EmbeddedAPIServer(StopsOnExit, ObjectCalls):
     def __init__(
         self,
         *,
-        tls: bool = False,
+        tls: bool | Literal["minimal"] = False,
         tokens: Mapping[str, str] | Iterable[str] | None = None,
         version: str = "1.37",
         sharded_list_and_watch: bool = False,
@@ -97,7 +98,8 @@ class EmbeddedAPIServer(StopsOnExit, ObjectCalls):
         self.faults = Faults()
         self.requests = RequestLog()
         self._access = Access(tokens)
-        self._certificates: Certificates | None = make_certificates() if tls else None
+        make = make_minimal_certificates if tls == "minimal" else make_certificates
+        self._certificates: Certificates | None = make() if tls else None
         self._handler = RequestHandler(
             storage,
             registry,

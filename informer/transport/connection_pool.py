@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import ipaddress
-import os
+import importlib.util
 import ssl
 import urllib.parse
 from typing import Any
@@ -12,7 +11,9 @@ from typing import Any
 import urllib3
 
 from informer.transport.connections import POOL_CLASSES, keepalive_options
+from informer.transport.proxy import Proxy, proxy_for
 from informer.transport.settings import ConnectionSettings
+from informer.transport.tls_context import CertificateFiles, Certificates, make_context
 from watch.concurrency import Lock
 
 __all__ = ["ConnectionPool"]
@@ -33,20 +34,33 @@ class ConnectionPool:
         self._configuration = configuration
         self._lock = Lock()
         self._pool: urllib3.PoolManager | None = None  # guarded by _lock
-        self._made_from: tuple[Any, ...] = ()  # settings and files that _pool was made from; guarded by _lock
+        self._files = CertificateFiles()  # guarded by _lock
+        self._made_from: Any = None  # settings and certificates that _pool was made from; guarded by _lock
 
     def current(self) -> urllib3.PoolManager:
-        """Returns the pool for the next request. Responses from an earlier pool can still be read."""
+        """Returns the pool for the next request. Responses from an earlier pool can still be read.
+
+        Raises:
+            OSError: a certificate file cannot be read, and never could, or its content cannot be used.
+        """
         settings = ConnectionSettings.of(self._configuration)
-        made_from = (settings, *(_file_stamp(path) for _, path in settings.files()))
         with self._lock:
+            certificates = self._files.read(settings)
+            # Paths do not count: the official client writes the same certificate to another file at times.
+            made_from = (settings.without_files(), certificates)
             if self._pool is None or made_from != self._made_from:
                 if self._pool is not None:
                     # Idle connections were opened with the old certificates, which may not be valid any more.
                     _close_idle(self._pool)
-                self._pool = _make_pool(settings)
+                self._pool = _make_pool(settings, certificates)
                 self._made_from = made_from
             return self._pool
+
+    def close_idle(self) -> None:
+        """Closes the connections that no response uses."""
+        with self._lock:
+            if self._pool is not None:
+                _close_idle(self._pool)
 
 
 def _close_idle(manager: urllib3.PoolManager) -> None:
@@ -57,16 +71,7 @@ def _close_idle(manager: urllib3.PoolManager) -> None:
     manager.clear()
 
 
-def _file_stamp(path: str) -> tuple[Any, ...]:
-    """A value that changes when the file does."""
-    try:
-        stat = os.stat(path)
-    except OSError:
-        return (path, None)
-    return (path, stat.st_mtime_ns, stat.st_size, stat.st_ino)
-
-
-def _make_pool(settings: ConnectionSettings) -> urllib3.PoolManager:
+def _make_pool(settings: ConnectionSettings, certificates: Certificates) -> urllib3.PoolManager:
     options: dict[str, Any] = {
         "num_pools": 4,
         "maxsize": 32,
@@ -75,36 +80,53 @@ def _make_pool(settings: ConnectionSettings) -> urllib3.PoolManager:
         "socket_options": [*keepalive_options(), *(settings.socket_options or ())],
     }
     if settings.host.startswith("https"):
-        options |= _tls_options(settings)
-    proxy = settings.proxy
-    if not proxy or _bypasses_proxy(settings.host, settings.no_proxy):
+        options |= _tls_options(settings, certificates)
+    proxy = proxy_for(settings)
+    if proxy is None:
         pool = urllib3.PoolManager(**options)
-    elif proxy.lower().startswith("socks"):
-        from urllib3.contrib.socks import SOCKSProxyManager
-
+    elif proxy.scheme.startswith("socks"):
         # It uses connection classes of its own, so connecting through a SOCKS proxy cannot be interrupted.
-        return SOCKSProxyManager(proxy, **options)
+        return _socks_pool(proxy, options)
     else:
-        pool = urllib3.ProxyManager(
-            proxy,
-            proxy_headers=_proxy_headers(settings, proxy),
-            proxy_ssl_context=settings.proxy_ssl_context,
-            **options,
-        )
+        pool = _proxy_pool(settings, certificates, proxy, options)
     pool.pool_classes_by_scheme = POOL_CLASSES
     return pool
 
 
-def _tls_options(settings: ConnectionSettings) -> dict[str, Any]:
+def _proxy_pool(
+    settings: ConnectionSettings, certificates: Certificates, proxy: Proxy, options: dict[str, Any]
+) -> urllib3.PoolManager:
+    if proxy.scheme not in ("http", "https"):
+        raise ConnectionError(f"{proxy} must begin with http://, https:// or socks5://: {proxy.remedy}")
+    context = _proxy_context(settings, certificates, proxy)
+    with contextlib.suppress(ValueError):
+        headers = _proxy_headers(settings, proxy.url)
+        return urllib3.ProxyManager(proxy.url, proxy_headers=headers, proxy_ssl_context=context, **options)
+    # Raised outside of the handler: the ValueError may quote a password.
+    raise ConnectionError(f"{proxy} has a malformed address: {proxy.remedy}")
+
+
+def _socks_pool(proxy: Proxy, options: dict[str, Any]) -> urllib3.PoolManager:
+    # urllib3 would log a warning of its own.
+    if importlib.util.find_spec("socks") is None:
+        raise ConnectionError(f"{proxy} needs the package PySocks: pip install 'urllib3[socks]'")
+    from urllib3.contrib.socks import SOCKSProxyManager
+
+    return SOCKSProxyManager(proxy.url, **options)
+
+
+def _proxy_context(settings: ConnectionSettings, certificates: Certificates, proxy: Proxy) -> Any:
+    """The context for TLS to the proxy itself, which trusts the same authority; None for a proxy without TLS."""
+    if settings.proxy_ssl_context is not None or proxy.scheme != "https":
+        return settings.proxy_ssl_context
+    return make_context(settings, Certificates(certificates.authority))
+
+
+def _tls_options(settings: ConnectionSettings, certificates: Certificates) -> dict[str, Any]:
     options: dict[str, Any] = {
         "cert_reqs": ssl.CERT_REQUIRED if settings.verify_ssl else ssl.CERT_NONE,
-        "ca_certs": settings.ssl_ca_cert or None,
-        "cert_file": settings.cert_file or None,
-        "key_file": settings.key_file or None,
+        "ssl_context": make_context(settings, certificates),
     }
-    # Older urllib3 does not know ca_cert_data. The official clients that need such an urllib3 do not set it.
-    if settings.ca_cert_data is not None:
-        options["ca_cert_data"] = settings.ca_cert_data
     if settings.assert_hostname is not None:
         options["assert_hostname"] = settings.assert_hostname
     if settings.tls_server_name:
@@ -117,24 +139,3 @@ def _proxy_headers(settings: ConnectionSettings, proxy: str) -> Any:
     if settings.proxy_headers is None and user and host:
         return urllib3.make_headers(proxy_basic_auth=urllib.parse.unquote(user))
     return settings.proxy_headers
-
-
-def _bypasses_proxy(host: str, no_proxy: str | None) -> bool:
-    """Whether a host matches `no_proxy`, a comma-separated list of names, suffixes, addresses, networks and "*"."""
-    parts = urllib.parse.urlsplit(host)
-    name, with_port = (parts.hostname or "").lower(), parts.netloc.rpartition("@")[2].lower()
-    for entry in (no_proxy or "").lower().split(","):
-        suffix = entry.strip()
-        if suffix == "*" or (suffix and _is_in_network(name, suffix)):
-            return True
-        suffix = suffix.lstrip(".")
-        if suffix and any(each == suffix or each.endswith("." + suffix) for each in (name, with_port)):
-            return True
-    return False
-
-
-def _is_in_network(name: str, network: str) -> bool:
-    try:
-        return ipaddress.ip_address(name) in ipaddress.ip_network(network, strict=False)
-    except ValueError:
-        return False

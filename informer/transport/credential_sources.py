@@ -1,30 +1,29 @@
-"""Sources of credentials: token files and exec plugins, read and run again in time.
-
-The official client's loaders do this incompletely. They read a kubeconfig's `tokenFile` only once. They run a plugin again
-only when they know that its token has expired, without a time-out, and swallow its failures. They never renew a client
-certificate that a plugin returned. A source takes over: it finds the loader behind a configuration's refresh hook, and
-updates the credentials that the loader holds.
-"""
+"""Sources of credentials that change: token files, exec plugins and auth providers, read and run again in time."""
 
 from __future__ import annotations
 
-import contextlib
+import copy
 import logging
 import os
-import shutil
-import tempfile
 import time
-import weakref
-from collections.abc import Iterator
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from informer.errors import KubeconfigError
 from informer.rate_limited_log import rate_limited
-from informer.transport.exec_plugin import ExecPluginError, run_exec_plugin
-from watch.concurrency import OwnerProcess
+from informer.transport.exec_plugin import ExecCredential, ExecPluginError, run_exec_plugin
 
-__all__ = ["Source", "install", "load_kubeconfig", "source_of"]
+__all__ = [
+    "AuthProvider",
+    "ExecPlugin",
+    "Source",
+    "TokenFile",
+    "describe_provider_failure",
+    "fixed_credentials",
+    "put_token",
+]
 
 _log = logging.getLogger(__name__)
 
@@ -40,53 +39,60 @@ _FAILED_FOR = 1.0
 
 
 class Source:
-    """A source of credentials. This base class leaves everything to the loader.
+    """A source of credentials. This base class has fixed ones: they stand in the kubeconfig itself and never change.
 
-    Args:
-        loader: the official client's loader, or None.
+    Attributes:
+        is_asked: whether `refresh` was called for the current request, so that the configuration's hook need not call it again.
 
     Threads: one at a time.
     """
 
-    def __init__(self, loader: Any) -> None:
-        self.loader = loader
-        self.is_asked = False
-        """Whether `refresh` was called for the current request, so that the configuration's hook need not call it again."""
+    is_asked = False
+
+    def describe_refused(self) -> str:
+        """Returns which credentials a server has refused, from where, and the next step, for messages; "" if not known.
+
+        It contains no credential.
+        """
+        return ""
 
     def may_block(self, *, refused: bool) -> bool:
-        """Whether `refresh` or the loader may take long: more than reading a file."""
-        return refused or hasattr(self.loader, "expiry")
+        """Whether `refresh` or the configuration's hook may take long: more than reading a file."""
+        return False
 
     def refresh(self, configuration: Any, *, refused: bool) -> None:
-        """Updates the credentials that the loader holds.
+        """Updates the credentials in a configuration.
 
         Args:
             configuration: the official client's `Configuration`.
             refused: whether a server has refused the current credentials.
 
         Raises:
-            Exception: there are no valid credentials.
+            Exception: there are no valid credentials. The message quotes no credential.
         """
-        if refused:
-            # The loader itself renews only at the expiry that it knows.
-            self.loader._load_authentication()  # noqa: SLF001
 
 
-class _TokenFile(Source):
-    """A token in a file that another process rotates, such as a service account's token, rotated by the kubelet."""
+class TokenFile(Source):
+    """A token in a file that another process rotates, such as a service account's token, rotated by the kubelet.
 
-    def __init__(self, loader: Any, path: str) -> None:
-        super().__init__(loader)
+    Args:
+        path: the file.
+        token: the token to use while the file cannot be read; "" for none.
+    """
+
+    def __init__(self, path: str, token: str = "") -> None:
         self._path = path
+        self._token = token
         self._stamp: Any = None
         self._read_at = float("-inf")
         self._limited = rate_limited(_log)
 
-    def may_block(self, *, refused: bool) -> bool:
-        """A file is read at once."""
-        return False
+    def describe_refused(self) -> str:
+        """See `Source.describe_refused`."""
+        return f"the token in the file {self._path}: check that the file is renewed, and is for this cluster"
 
     def refresh(self, configuration: Any, *, refused: bool) -> None:
+        """Reads the file if it has changed."""
         now = time.monotonic()
         try:
             stat = os.stat(self._path)
@@ -95,193 +101,193 @@ class _TokenFile(Source):
                 token = Path(self._path).read_text(encoding="utf-8").strip()
                 if not token:
                     raise OSError("the file is empty")
-                self._hold(token)
+                self._token = token
                 self._stamp, self._read_at = stamp, now
         except (OSError, ValueError) as error:
-            if refused:
+            if refused or not self._token:
                 raise OSError(f"cannot read the token file {self._path}: {_reason(error)}") from None
             # The last token may still be valid, and the file may be about to be written.
             self._limited.warning("cannot read the token file %s, using the last token: %s", self._path, _reason(error))
-        self._disable_loader_refresh()
+        self._hold(configuration, self._token)
 
-    def _hold(self, token: str) -> None:
-        self.loader.token = f"Bearer {token}"
-
-    def _disable_loader_refresh(self) -> None:
-        """Keeps the loader from reading the file itself."""
+    def _hold(self, configuration: Any, token: str) -> None:
+        put_token(configuration, f"Bearer {token}")
 
 
-class _InClusterToken(_TokenFile):
-    """The token of the service account that a pod runs as."""
+class ExecPlugin(Source):
+    """An exec plugin of a kubeconfig, which returns tokens or client certificates.
 
-    def _hold(self, token: str) -> None:
-        self.loader.token = f"bearer {token}"
+    Args:
+        section: the `exec` section.
+        cluster: the kubeconfig's cluster, for `provideClusterInfo`.
+        cluster_folder: the folder beside which the cluster's relative paths lie.
+        folder: the plugin's working directory; None for this process's.
+        has_run: whether there is a credential from an earlier run.
+        expires: when that one expires, if that is known.
+    """
 
-    def _disable_loader_refresh(self) -> None:
-        self.loader.token_expires_at = datetime.now() + timedelta(minutes=5)  # noqa: DTZ005 - as the loader compares
-
-
-class _Static(Source):
-    """Credentials that stand in the kubeconfig itself and never change."""
-
-    def may_block(self, *, refused: bool) -> bool:
-        """Nothing can block."""
-        return False
-
-    def refresh(self, configuration: Any, *, refused: bool) -> None:
-        """Does nothing: the credentials do not change."""
-
-
-class _ExecPlugin(Source):
-    """An exec plugin of a kubeconfig, which returns tokens or client certificates."""
-
-    def __init__(self, loader: Any, *, has_run: bool) -> None:
-        super().__init__(loader)
-        self._expires: datetime | None = getattr(loader, "expiry", None)
+    def __init__(
+        self,
+        section: Mapping[str, Any],
+        *,
+        cluster: Mapping[str, Any],
+        cluster_folder: str = "",
+        folder: str | None = None,
+        has_run: bool = False,
+        expires: datetime | None = None,
+    ) -> None:
+        self._section, self._folder = section, folder
+        self._cluster, self._cluster_folder = cluster, cluster_folder
+        self._expires = expires
         self._has_run = has_run
         self._failure: tuple[str, float] | None = None
-        self._files: Path | None = None
-        self._disable_loader_plugin()
+        self._given: ExecCredential | None = None
+
+    def describe_refused(self) -> str:
+        """See `Source.describe_refused`."""
+        command = self._section.get("command")
+        return (
+            f"the credentials from exec plugin {command!r}: log in again, and check that the plugin is for this cluster"
+        )
 
     def refresh(self, configuration: Any, *, refused: bool) -> None:
-        if not self.may_block(refused=refused):
-            return
-        if self._failure is not None and time.monotonic() - self._failure[1] < _FAILED_FOR:
-            raise ExecPluginError(self._failure[0])
-        try:
-            self._run(configuration)
-        except ExecPluginError as error:
-            self._failure = (str(error), time.monotonic())
-            raise
-        self._failure = None
-        self._has_run = True
+        """Runs the plugin if `may_block` says so."""
+        if self.may_block(refused=refused):
+            self._run()
+        if self._given is not None:
+            self._hold(configuration, self._given)
 
     def may_block(self, *, refused: bool) -> bool:
         """True when the plugin has to run: for the first time, after a refusal, or because its credential expires."""
         expired = self._expires is not None and datetime.now(UTC) >= self._expires - _EARLY
         return refused or expired or not self._has_run
 
-    def _run(self, configuration: Any) -> None:
-        loader = self.loader
-        folder = loader._get_base_path(loader._cluster.path)  # noqa: SLF001
-        user, cluster = loader._user.value, loader._cluster.value  # noqa: SLF001
-        given = run_exec_plugin(user["exec"], cluster=cluster, folder=folder)
-        self._expires = given.expires
+    def _run(self) -> None:
+        if self._failure is not None and time.monotonic() - self._failure[1] < _FAILED_FOR:
+            raise ExecPluginError(self._failure[0])
+        try:
+            self._given = run_exec_plugin(
+                self._section, cluster=self._cluster, cluster_folder=self._cluster_folder, folder=self._folder
+            )
+        except ExecPluginError as error:
+            self._failure = (str(error), time.monotonic())
+            raise
+        self._expires = self._given.expires
+        self._failure = None
+        self._has_run = True
+
+    def _hold(self, configuration: Any, given: ExecCredential) -> None:
         if given.token:
-            loader.token = f"Bearer {given.token}"
-            _put_token(configuration, loader.token)
-        if given.certificate:
-            certificate, key = self._write(given.certificate, given.key)
-            loader.cert_file = configuration.cert_file = certificate
-            loader.key_file = configuration.key_file = key
-        self._disable_loader_plugin()
-
-    def _disable_loader_plugin(self) -> None:
-        # Without a known expiry the loader does not run the plugin itself.
-        self.loader.__dict__.pop("expiry", None)
-
-    def _write(self, certificate: str, key: str) -> tuple[str, str]:
-        """Writes a client certificate and its key to a private file, since the ssl module reads them only from files."""
-        if self._files is None or not self._files.is_dir():
-            self._files = Path(tempfile.mkdtemp(prefix="kube-informer-"))
-            weakref.finalize(self, _remove, self._files, OwnerProcess())
-        # One file for both, replaced at once: a certificate is never read together with the key of another.
-        path = self._files / "client.pem"
-        new = self._files / "client.pem.new"
-        with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-            file.write(f"{certificate}\n{key}\n")
-        new.replace(path)
-        return str(path), str(path)
+            put_token(configuration, f"Bearer {given.token}")
+        configuration.client_cert_data = given.certificate.encode() or None
+        configuration.client_key_data = given.key.encode() or None
 
 
-def _put_token(configuration: Any, token: str) -> None:
+class AuthProvider(Source):
+    """A user with the `auth-provider` section of older kubeconfigs. The official client's loader makes the token.
+
+    The loader's errors can quote the whole user, so none of them is shown.
+
+    Args:
+        section: the `auth-provider` section.
+        user: the user's name, for messages.
+        file: the kubeconfig, for messages.
+    """
+
+    def __init__(self, section: Mapping[str, Any], user: str, file: str) -> None:
+        # A copy: the loader stores a renewed token in it.
+        self._section = copy.deepcopy(dict(section))
+        self._user, self._file = user, file
+
+    def describe_refused(self) -> str:
+        """See `Source.describe_refused`."""
+        return f"the token from the auth-provider of user {self._user!r} in {self._file}: log in again"
+
+    def may_block(self, *, refused: bool) -> bool:
+        """Always: the loader may ask an identity provider."""
+        return True
+
+    def refresh(self, configuration: Any, *, refused: bool) -> None:
+        """Calls the loader, which renews a token that has expired."""
+        loaded, failure = self._load()
+        token = loaded.api_key.get("BearerToken") or loaded.api_key.get("authorization")
+        # Raised outside of the handler: the loader's error would become this one's context.
+        if failure or not token:
+            raise KubeconfigError(describe_provider_failure(self._section, self._user, self._file, failure))
+        put_token(configuration, token)
+
+    def _load(self) -> tuple[Any, str]:
+        """The configuration that the loader filled, and the type of its error, or ""."""
+        from kubernetes import client, config
+
+        load: Any = config
+        # Not Configuration(): older official clients would copy the default configuration.
+        loaded = type.__call__(client.Configuration)
+        user = {"name": "u", "user": {"auth-provider": self._section}}
+        cluster = {"name": "k", "cluster": {"server": "http://unused"}}
+        context = {"name": "c", "context": {"cluster": "k", "user": "u"}}
+        whole = {"current-context": "c", "clusters": [cluster], "contexts": [context], "users": [user]}
+        try:
+            load.load_kube_config_from_dict(whole, client_configuration=loaded, persist_config=False)
+        # The loader imports and calls what the provider needs: it can raise anything.
+        except Exception as error:
+            return loaded, type(error).__name__
+        return loaded, ""
+
+
+_PROVIDER_KEYS = {
+    "oidc": ("id-token", "idp-issuer-url", "client-id", "client-secret", "refresh-token"),
+    "gcp": ("access-token", "expiry", "cmd-path"),
+}
+
+
+def describe_provider_failure(section: Any, user: str, file: str, failure: str) -> str:
+    """Says why an auth provider gave no token: names the file, the user and the missing keys, and no value.
+
+    Args:
+        section: the user's `auth-provider` section.
+        user: the user's name.
+        file: the kubeconfig.
+        failure: the type of the error that the official client's loader raised; "" if it raised none.
+    """
+    fields = section if isinstance(section, Mapping) else {}
+    name = fields.get("name")
+    config = fields.get("config")
+    where = f"the auth-provider of user {user!r} in {file}"
+    if name not in _PROVIDER_KEYS:
+        return f"{where} is not supported: use an exec plugin instead"
+    settings = config if isinstance(config, Mapping) else {}
+    missing = [key for key in _PROVIDER_KEYS[name] if not settings.get(key)]
+    lacks = f"it lacks {', '.join(missing)}" if missing else "the identity provider did not renew the token"
+    raised = f" ({failure})" if failure else ""
+    return (
+        f"{where} ({name}) gave no valid token{raised}: {lacks}. Log in again, or use an exec plugin such as kubelogin"
+    )
+
+
+def fixed_credentials(user: Mapping[str, Any], origin: str) -> str:
+    """Describes credentials that stand in a kubeconfig itself, after a server has refused them; see `Source.describe_refused`.
+
+    Args:
+        user: the fields of the user, by their names in a kubeconfig.
+        origin: the user's name and the file.
+    """
+    if user.get("token"):
+        kind = "token"
+    elif user.get("username"):
+        kind = "user name and password"
+    elif user.get("client-certificate") or user.get("client-certificate-data"):
+        kind = "client certificate"
+    else:
+        return f"a request without credentials: {origin} has none, so add some"
+    return f"the {kind} of {origin}: renew it, or choose the context of this cluster"
+
+
+def put_token(configuration: Any, value: str) -> None:
+    """Puts the value of an Authorization header into an official client's configuration."""
     # Older official clients read only the second name.
     for name in ("BearerToken", "authorization"):
-        configuration.api_key[name] = token
-
-
-def _remove(folder: Path, process: OwnerProcess) -> None:
-    # In a forked child the folder still belongs to the parent.
-    if process.is_current:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def source_of(hook: Any, known: Source | None) -> Source | None:
-    """Finds the source behind a configuration's refresh hook.
-
-    Args:
-        hook: the configuration's `refresh_api_key_hook`, or None.
-        known: what the last call returned; it is returned again as long as the loader is the same.
-
-    Returns:
-        None when the hook does not belong to a loader of the official client.
-    """
-    for owner in _owners(hook):
-        if isinstance(owner, Source):
-            return owner
-        if known is not None and known.loader is owner:
-            return known
-        if hasattr(owner, "_token_filename") and hasattr(owner, "_read_token_file"):
-            return _InClusterToken(owner, owner._token_filename)  # noqa: SLF001
-        if hasattr(owner, "_load_authentication"):
-            return _source_of_loader(owner, has_run=True)
-    return None
-
-
-def _source_of_loader(loader: Any, *, has_run: bool) -> Source:
-    user = getattr(getattr(loader, "_user", None), "value", None)
-    if not isinstance(user, dict) or "auth-provider" in user:
-        return Source(loader)
-    if user.get("token"):
-        return _Static(loader)
-    if user.get("tokenFile"):
-        folder = loader._get_base_path(loader._user.path)  # noqa: SLF001
-        return _TokenFile(loader, os.path.normpath(os.path.join(folder, user["tokenFile"])))
-    return _ExecPlugin(loader, has_run=has_run) if "exec" in user else _Static(loader)
-
-
-def install(loader: Any, configuration: Any) -> None:
-    """Loads a kubeconfig into a configuration. An exec plugin is not run now, but when a request first needs it.
-
-    Args:
-        loader: the official client's `KubeConfigLoader`, before it has loaded anything.
-        configuration: the official client's `Configuration`.
-    """
-    user = getattr(getattr(loader, "_user", None), "value", None)
-    if isinstance(user, dict) and "exec" in user and not user.get("token") and not user.get("tokenFile"):
-        # The loader would run the plugin now, without a time-out, and swallow its error message.
-        loader._load_from_exec_plugin = lambda: True  # noqa: SLF001
-    loader.load_and_set(configuration)
-    if "token" not in vars(loader) and isinstance(user, dict) and "exec" in user:
-        source = _source_of_loader(loader, has_run=False)
-
-        def refresh(_: Any) -> None:
-            if not source.is_asked:
-                source.refresh(configuration, refused=False)
-
-        configuration.refresh_api_key_hook = refresh
-
-
-def load_kubeconfig(configuration: Any) -> None:
-    """Loads the kubeconfig that kubectl would use into a configuration; see `install`.
-
-    Raises:
-        kubernetes.config.ConfigException: no kubeconfig exists, or it is malformed.
-    """
-    from kubernetes.config import kube_config
-
-    module: Any = kube_config
-    make = getattr(module, "_get_kube_config_loader", None)
-    if make is None:
-        module.load_kube_config(client_configuration=configuration)
-    else:
-        install(make(filename=module.KUBE_CONFIG_DEFAULT_LOCATION, persist_config=True), configuration)
-
-
-def _owners(hook: Any) -> Iterator[Any]:
-    for cell in getattr(hook, "__closure__", None) or ():
-        with contextlib.suppress(ValueError):  # an empty cell
-            yield cell.cell_contents
+        configuration.api_key[name] = value
 
 
 def _reason(error: Exception) -> str:

@@ -5,15 +5,17 @@ Token files are read again and exec plugins run again when their credentials exp
 
 from __future__ import annotations
 
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
 from typing import Any, TypeVar
 
-from informer.transport.credential_sources import Source, source_of
+from informer.transport.answers import shown_address
+from informer.transport.credential_sources import Source, fixed_credentials
+from informer.transport.official_loaders import describe_loader_failure, source_of
 from watch.concurrency import Lock
 from watch.errors import RequestCancelledError
 from watch.request_scope import current_scope, unless_cancelled
 
-__all__ = ["Credentials", "shown_address"]
+__all__ = ["Credentials"]
 
 T = TypeVar("T")
 
@@ -68,6 +70,36 @@ class Credentials:
         may_block = source is not None and source.may_block(refused=True)
         return self._in_turn(lambda: self._renew(hook, renewals), may_block=may_block)
 
+    def describe_refused(self, headers: Mapping[str, str]) -> str:
+        """Returns which credentials a server has refused, where they come from, and the next step; without a value of theirs.
+
+        Args:
+            headers: the headers of the client, which may hold credentials of the user's own.
+        """
+        configuration = self._configuration
+        source = self._hook_and_source()[1]
+        described = "" if source is None else source.describe_refused()
+        if described:
+            return described
+        keys = configuration.api_key or {}
+        token = keys.get("authorization") or keys.get("BearerToken") or ""
+        certificate = configuration.cert_file or getattr(configuration, "client_cert_data", None)
+        # `load_client` leaves there which user of which kubeconfig the credentials are from.
+        origin = getattr(configuration, "credentials_origin", "")
+        if origin:
+            # A password is sent as a value of the Authorization header, too.
+            kind = "username" if str(token).startswith("Basic ") else "token"
+            return fixed_credentials({kind: token, "client-certificate": certificate}, origin)
+        if token:
+            return "the token in the configuration's api_key: it may have expired or be for another cluster, so set a new one"
+        if configuration.username:
+            return "the configuration's user name and password: API servers take a token or client certificate in their place"
+        if any(name.lower() == "authorization" for name in headers):
+            return "the Authorization header that was set on the ApiClient: set a valid one"
+        if certificate:
+            return f"the client certificate {configuration.cert_file}: renew it, or use one that the cluster has signed"
+        return "a request without credentials: load a kubeconfig or the in-cluster configuration, or set api_key"
+
     def _hook_and_source(self) -> tuple[Any, Source | None]:
         hook = self._configuration.refresh_api_key_hook
         with self._source_lock:
@@ -99,11 +131,23 @@ class Credentials:
         return unless_cancelled(locked, "credentials")
 
     def _made_into(self, headers: MutableMapping[str, str]) -> list[tuple[str, str]]:
+        return self._explained(lambda: self._refresh_and_put_into(headers))
+
+    def _explained(self, make: Callable[[], T]) -> T:
+        """Calls a function, and raises a ConnectionError that says why there are no credentials if it fails."""
         try:
-            return self._refresh_and_put_into(headers)
+            return make()
         # An exec plugin, a missing file or a broken kubeconfig can raise anything; a later attempt may succeed.
         except Exception as error:
-            raise ConnectionError(f"no credentials for {shown_address(self._configuration.host)}: {error}") from error
+            failure = describe_loader_failure(error, self._source)
+            if not failure:
+                raise ConnectionError(f"no credentials for {self._shown_host}: {error}") from error
+        # Raised outside of the handler: the loader's error can quote credentials, and would become the context.
+        raise ConnectionError(f"no credentials for {self._shown_host}: {failure}")
+
+    @property
+    def _shown_host(self) -> str:
+        return shown_address(self._configuration.host)
 
     def _refresh_and_put_into(self, headers: MutableMapping[str, str]) -> list[tuple[str, str]]:
         source = self._source
@@ -122,11 +166,9 @@ class Credentials:
         if hook is None:
             return False
         self._renewals += 1
-        try:
-            if self._source is not None:
-                self._source.refresh(self._configuration, refused=True)
-        except Exception as error:
-            raise ConnectionError(f"no credentials for {shown_address(self._configuration.host)}: {error}") from error
+        source = self._source
+        if source is not None:
+            self._explained(lambda: source.refresh(self._configuration, refused=True))
         return True
 
     def _put_into(self, headers: MutableMapping[str, str]) -> list[tuple[str, str]]:
@@ -156,9 +198,3 @@ class Credentials:
         if configuration.username:
             return str(configuration.get_basic_auth_token())
         return None
-
-
-def shown_address(address: Any) -> str:
-    """Returns a server's address for messages, without a user name and password in it."""
-    scheme, mark, rest = str(address).rstrip("/").partition("://")
-    return scheme + mark + rest.rpartition("@")[2]

@@ -9,15 +9,18 @@ https://kubernetes.io/docs/reference/access-authn-authz/authentication/#client-g
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import os
+import re
 import selectors
 import subprocess
 import sys
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from informer.errors import InformerError
@@ -30,6 +33,8 @@ PLUGIN_MAX_OUTPUT = 1024 * 1024
 """Bytes that a plugin may write. A token, a certificate and its key take some thousands."""
 _READ_SIZE = 64 * 1024
 _CLUSTER_EXTENSION = "client.authentication.k8s.io/exec"
+_CLUSTER_KEYS = ("server", "tls-server-name", "insecure-skip-tls-verify", "proxy-url", "disable-compression")
+_VERSION = re.compile(r"client\.authentication\.k8s\.io/v\d{1,2}((alpha|beta)\d{1,2})?")
 
 
 class ExecPluginError(InformerError):
@@ -63,6 +68,7 @@ def run_exec_plugin(
     section: Mapping[str, Any],
     *,
     cluster: Mapping[str, Any] | None = None,
+    cluster_folder: str = "",
     folder: str | None = None,
     timeout: float = PLUGIN_TIMEOUT,
     max_output: int = PLUGIN_MAX_OUTPUT,
@@ -72,7 +78,8 @@ def run_exec_plugin(
     Args:
         section: the `exec` section of the kubeconfig's user.
         cluster: the kubeconfig's cluster, passed to the plugin when the section has `provideClusterInfo`.
-        folder: the working directory, since commands are relative to the kubeconfig; None for this process's own.
+        cluster_folder: the folder beside which the cluster's relative paths lie.
+        folder: the working directory, in which a relative command is looked for; None for this process's own.
         timeout: seconds after which the plugin is killed.
         max_output: bytes of output; the plugin is killed when it writes more.
 
@@ -85,20 +92,67 @@ def run_exec_plugin(
     version = str(section.get("apiVersion") or "")
     if not command or not version:
         raise ExecPluginError("the exec section of the kubeconfig's user lacks a command or an apiVersion: add it")
-    output = _output_of(section, command, _environment(section, version, cluster), folder, timeout, max_output)
+    info = _cluster_info(cluster, cluster_folder) if cluster is not None and section.get("provideClusterInfo") else None
+    arguments = _texts(section, "args", section.get("args"))
+    environment = _environment(section, version, info)
+    output = _output_of(section, [command, *arguments], environment, folder, timeout, max_output)
     return _credential_in(output, command, version)
 
 
 def _environment(section: Mapping[str, Any], version: str, cluster: Mapping[str, Any] | None) -> dict[str, str]:
     spec: dict[str, Any] = {"interactive": _is_interactive(section)}
-    if cluster is not None and section.get("provideClusterInfo"):
-        spec["cluster"] = dict(cluster)
-        for extension in cluster.get("extensions") or ():
-            if extension.get("name") == _CLUSTER_EXTENSION:
-                spec["cluster"]["config"] = extension.get("extension")
-    own = {str(item["name"]): str(item["value"]) for item in section.get("env") or ()}
+    if cluster is not None:
+        spec["cluster"] = cluster
     info = {"apiVersion": version, "kind": "ExecCredential", "spec": spec}
-    return {**os.environ, **own, "KUBERNETES_EXEC_INFO": json.dumps(info)}
+    return {**os.environ, **_own_environment(section), "KUBERNETES_EXEC_INFO": json.dumps(info)}
+
+
+def _own_environment(section: Mapping[str, Any]) -> dict[str, str]:
+    """The variables of the section. An entry whose value is null is left out."""
+    where = f"the env of exec plugin {section.get('command')!r} in the kubeconfig"
+    own: dict[str, str] = {}
+    entries = section.get("env") or ()
+    if not isinstance(entries, list | tuple):
+        raise ExecPluginError(f"{where} is not a list of names and values")
+    for number, entry in enumerate(entries, 1):
+        name = entry.get("name") if isinstance(entry, Mapping) else None
+        if not isinstance(name, str) or not name or "=" in name or "\0" in name:
+            raise ExecPluginError(f"{where} is malformed: entry {number} has no name that a variable can have")
+        if "value" not in entry:
+            raise ExecPluginError(f"{where} is malformed: entry {name!r} has no value (null leaves it out)")
+        if entry["value"] is not None:
+            own[name] = _texts(section, f"env {name!r}", [entry["value"]])[0]
+    return own
+
+
+def _texts(section: Mapping[str, Any], key: str, values: Any) -> list[str]:
+    """Checks that all values are strings. A number would be another text than the one in the file, such as 0x1F."""
+    if not isinstance(values or [], list | tuple) or not all(isinstance(value, str) for value in values or ()):
+        raise ExecPluginError(
+            f"{key} of exec plugin {section.get('command')!r} in the kubeconfig has to be text: "
+            "put numbers, true and false in quotes"
+        )
+    return list(values or ())
+
+
+def _cluster_info(cluster: Mapping[str, Any], folder: str) -> dict[str, Any]:
+    """The cluster as an ExecCredential has it: the authority as data, since a plugin cannot resolve a path of a kubeconfig.
+
+    Source: client-go tools/auth/exec.ConfigToExecCluster.
+    """
+    data, path = cluster.get("certificate-authority-data"), cluster.get("certificate-authority")
+    if not data and path:
+        path = os.path.normpath(os.path.join(folder, path))
+        try:
+            data = base64.b64encode(Path(path).read_bytes()).decode()
+        except OSError as error:
+            raise ExecPluginError(f"cannot read the certificate-authority {path}: {error.strerror}") from error
+    info = {key: cluster[key] for key in _CLUSTER_KEYS if cluster.get(key)}
+    info |= {"certificate-authority-data": data} if data else {}
+    for extension in cluster.get("extensions") or ():
+        if extension.get("name") == _CLUSTER_EXTENSION and extension.get("extension") is not None:
+            info["config"] = extension["extension"]
+    return info
 
 
 def _is_interactive(section: Mapping[str, Any]) -> bool:
@@ -109,12 +163,13 @@ def _is_interactive(section: Mapping[str, Any]) -> bool:
 
 def _output_of(
     section: Mapping[str, Any],
-    command: str,
+    command_line: list[str],
     environment: dict[str, str],
     folder: str | None,
     timeout: float,
     max_output: int,
 ) -> bytes:
+    command = command_line[0]
     interactive = _is_interactive(section)
     if not interactive and section.get("interactiveMode") == "Always":
         raise ExecPluginError(
@@ -125,7 +180,7 @@ def _output_of(
     output = b""
     try:
         with subprocess.Popen(  # noqa: S603 - the command is what the kubeconfig names
-            [command, *map(str, section.get("args") or ())],
+            command_line,
             stdin=None if interactive else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             env=environment,
@@ -188,9 +243,17 @@ def _credential_in(output: bytes, command: str, version: str) -> ExecCredential:
     where = f"exec plugin {command!r}"
     if not is_json or not isinstance(answer, dict):
         raise ExecPluginError(f"{where} did not write an ExecCredential in JSON (it wrote {len(output)} bytes)")
-    if answer.get("kind") != "ExecCredential" or answer.get("apiVersion") != version:
+    if answer.get("kind") != "ExecCredential":
         raise ExecPluginError(
-            f"{where} did not write an ExecCredential of apiVersion {version}, which the kubeconfig requires"
+            f"{where} did not write an ExecCredential of apiVersion {version}, but another kind of object"
+        )
+    if answer.get("apiVersion") != version:
+        came = str(answer.get("apiVersion"))
+        # Any other text may be a credential in the wrong place.
+        shown = came if _VERSION.fullmatch(came) else "another apiVersion"
+        raise ExecPluginError(
+            f"{where} did not write an ExecCredential of apiVersion {version}, which the kubeconfig asks for, but of {shown}: "
+            "regenerate the kubeconfig with the tool that made it, or update the plugin"
         )
     status = answer.get("status")
     fields = status if isinstance(status, dict) else {}

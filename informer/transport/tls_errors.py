@@ -14,6 +14,7 @@ _NOT_YET_VALID = 9
 _EXPIRED = 10
 _UNTRUSTED = frozenset({2, 18, 19, 20, 21})
 _WRONG_NAME = frozenset({62, 64})
+_UNUSABLE = ("KEY_VALUES_MISMATCH", "NO_START_LINE", "PEM_LIB", "NO_CERTIFICATE_OR_CRL_FOUND", "CADATA")
 _REFUSALS = ("ALERT", "CERTIFICATE_REQUIRED")
 
 
@@ -28,28 +29,30 @@ def explain_tls_error(error: BaseException, settings: ConnectionSettings) -> str
     """
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"certificate verify failed: {_explain_verification(error, settings)}"
-    if isinstance(error, FileNotFoundError) or (isinstance(error, ssl.SSLError) and not _is_alert(error)):
+    # Not for other errors: a file that is missing now may have been read before, and is used then.
+    if isinstance(error, FileNotFoundError | PermissionError | IsADirectoryError):
         unreadable = _unreadable_file(settings)
         if unreadable:
             return unreadable
     if not isinstance(error, ssl.SSLError):
         # urllib3 checks host names itself in some cases, and raises its own CertificateError.
         return _wrong_name(str(error)) if type(error).__name__ == "CertificateError" else ""
-    reason = error.reason or " ".join(str(error).split())
-    shown = settings.cert_file
-    what = f"the client certificate {shown}" if shown else "a connection without a client certificate"
+    # The ssl module gives some errors only a text, with spaces: "[SSL] PEM lib".
+    reason = _reason(error)
+    name = reason.upper().replace(" ", "_")
+    what = _shown_client_certificate(settings)
     if _is_alert(error):
         return (
             f"the server does not accept {what} (TLS: {reason}): it may have expired, or be signed by another authority"
         )
     if isinstance(error, ssl.SSLEOFError):
         return f"the server closed the connection during the TLS handshake: it is overloaded, or does not accept {what}"
-    if reason in ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE"):
+    if name in ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE"):
         return (
             f"the server does not speak TLS there (TLS: {reason}): check the address, or use http:// if that is meant"
         )
-    if reason in ("KEY_VALUES_MISMATCH", "NO_START_LINE", "PEM_LIB", "NO_CERTIFICATE_OR_CRL_FOUND"):
-        names = ", ".join(path for _, path in settings.files())
+    if any(word in name for word in _UNUSABLE):
+        names = ", ".join(path for _, path in settings.files()) or "the kubeconfig's certificates"
         return f"the certificate files cannot be used (TLS: {reason}): check that {names} are PEM and belong together"
     return ""
 
@@ -67,11 +70,23 @@ def _explain_verification(error: ssl.SSLCertVerificationError, settings: Connect
     if code in _UNTRUSTED:
         ca = settings.ssl_ca_cert
         trusted = f"the authority in {ca}" if ca else "any of the authorities that this machine trusts"
+        if settings.ca_cert_data:
+            trusted = "the authority in the kubeconfig's certificate-authority-data"
         return (
             f"the server's certificate is not signed by {trusted} ({message}): set the kubeconfig's "
             "certificate-authority, or the configuration's ssl_ca_cert, to the cluster's"
         )
     return f"the server's certificate was not accepted: {message}"
+
+
+def _shown_client_certificate(settings: ConnectionSettings) -> str:
+    if settings.client_cert_data:
+        return "the client certificate of the kubeconfig's user"
+    return (
+        f"the client certificate {settings.cert_file}"
+        if settings.cert_file
+        else "a connection without a client certificate"
+    )
 
 
 def _wrong_name(message: str) -> str:
@@ -82,7 +97,12 @@ def _wrong_name(message: str) -> str:
 
 
 def _is_alert(error: ssl.SSLError) -> bool:
-    return any(word in (error.reason or str(error)).upper() for word in _REFUSALS)
+    return any(word in _reason(error).upper() for word in _REFUSALS)
+
+
+def _reason(error: ssl.SSLError) -> str:
+    """OpenSSL's name for what went wrong, or the error's text if OpenSSL did not raise it."""
+    return getattr(error, "reason", None) or " ".join(str(error).split())
 
 
 def _unreadable_file(settings: ConnectionSettings) -> str:

@@ -13,15 +13,18 @@ from weakref import WeakKeyDictionary
 import msgspec
 import urllib3
 
+from informer.transport.answers import PROXY_HINT, Foreign, explain_refusal, foreign_success, shown_address
+from informer.transport.client_loader import load_client, repeat_headers
 from informer.transport.connection_pool import ConnectionPool
 from informer.transport.connections import CONNECT_TIMEOUT
-from informer.transport.credential_sources import load_kubeconfig
-from informer.transport.credentials import Credentials, shown_address
+from informer.transport.credentials import Credentials
+from informer.transport.proxy import explain_proxy_error, proxy_for
 from informer.transport.response_body import read_body
-from informer.transport.settings import ConnectionSettings
+from informer.transport.settings import ConnectionSettings, server_address
 from informer.transport.tls_errors import explain_tls_error
 from watch.concurrency import Lock, in_forked_child
 from watch.errors import ApiError, RequestCancelledError, parse_retry_after
+from watch.printable import quoted_beginning
 from watch.request_scope import current_scope, unless_cancelled
 
 __all__ = ["Transport", "transport_for"]
@@ -30,6 +33,7 @@ HEAD_TIMEOUT = 60.0
 """Seconds that a server may take until its response begins."""
 # A Status takes some hundred bytes. Longer error pages, as of a proxy, are cut off.
 _MAX_ERROR_BODY = 64 * 1024
+_MAX_FOREIGN_BODY = 4 * 1024
 _MAX_JSON_BODY = 16 * 1024 * 1024
 _ERROR_BODY_TIMEOUT = 10.0
 _JSON_BODY_TIMEOUT = 60.0
@@ -74,12 +78,12 @@ class Transport:
     @property
     def host(self) -> str:
         """The server's address."""
-        return str(self._configuration.host).rstrip("/")
+        return server_address(self._configuration)
 
     @property
     def shown_host(self) -> str:
         """The server's address for messages, without a password in it."""
-        return shown_address(self._configuration.host)
+        return shown_address(self.host)
 
     def open(self, path: str, query: Mapping[str, str], *, accept: str = "application/json", gzip: bool = False) -> Any:
         """Sends a GET request and returns the urllib3 response as soon as it begins, with its body unread.
@@ -121,7 +125,7 @@ class Transport:
             raise ApiError(
                 response.status,
                 "",
-                f"{self.shown_host} answered {path} with something other than JSON (is a proxy or login page in front?)",
+                f"{self.shown_host} answered {path} with something other than JSON ({PROXY_HINT}){quoted_beginning(body)}",
             ) from error
 
     def send_json(self, method: str, path: str, body: Any = None, *, timeout: float) -> Any:
@@ -152,9 +156,23 @@ class Transport:
         response, renewals = self._send(path, query, headers, request)
         if response.status == 401 and self._renewed(renewals, response):
             response, _ = self._send(path, query, headers, request)
+        asked = f"{request.method} {shown_address(self.host + path)}"
+        if response.status == 401:
+            raise self._unauthorized(_refusal(response, asked))
         if not 200 <= response.status < 300:
-            raise _refusal(response)
+            raise _refusal(response, asked)
+        foreign = foreign_success(response, asked, is_watch="watch" in query)
+        if foreign is not None:
+            raise _foreign_answer(response, foreign)
+        # For the message of a reader that finds no JSON in the body.
+        response.asked = asked
         return response
+
+    def _unauthorized(self, error: ApiError) -> ApiError:
+        message = f"the server does not accept {self._credentials.describe_refused(self._headers)}"
+        if error.message:
+            message = f"{error.message} ({message})"
+        return ApiError(error.status, error.reason, message, error.retry_after, details=error.details)
 
     def _renewed(self, renewals: int, refused: Any) -> bool:
         """Whether there are new credentials after a 401. If so, the refusing response is closed: the request is sent again."""
@@ -169,13 +187,17 @@ class Transport:
     def _send(
         self, path: str, query: Mapping[str, str], own_headers: Mapping[str, str], request: _Request
     ) -> tuple[Any, int]:
+        if not self.host:
+            raise ConnectionError(
+                "the ApiClient has no host: call load_kube_config(), or pass None as the api_client to connect as kubectl does"
+            )
         headers = {**self._headers, **self._cookie, **own_headers}
         parameters, renewals = self._credentials.put_into(headers)
         url = self.host + path
         if query or parameters:
             url += "?" + urllib.parse.urlencode([*query.items(), *parameters])
         try:
-            return self._request(url, headers, request), renewals
+            return self._request(url, repeat_headers(headers, self._headers), request), renewals
         except (urllib3.exceptions.HTTPError, OSError) as error:
             scope = current_scope()
             if scope is not None and scope.cancelled:
@@ -201,15 +223,31 @@ class Transport:
         )
 
     def _unreachable(self, error: BaseException) -> ConnectionError:
+        settings = ConnectionSettings.of(self._configuration)
         root = _root_of(error)
-        if isinstance(root, ConnectionRefusedError):
-            return ConnectionRefusedError(f"cannot connect to {self.shown_host}: connection refused")
-        explanation = explain_tls_error(root, ConnectionSettings.of(self._configuration))
+        refused = isinstance(root, ConnectionRefusedError)
+        proxy = proxy_for(settings)
+        explanation = "" if proxy is None else explain_proxy_error(error, proxy)
         if explanation:
-            return ConnectionError(f"cannot reach {self.shown_host}: {explanation}")
-        text = " ".join(str(root).split())
-        # urllib3 puts the repr of its connection object before the reason.
-        return ConnectionError(f"cannot reach {self.shown_host}: {text.rpartition('>: ')[2] or type(root).__name__}")
+            text = f"cannot reach {self.shown_host}: {explanation}"
+            return ConnectionRefusedError(text) if refused else ConnectionError(text)
+        if refused:
+            return ConnectionRefusedError(f"cannot connect to {self.shown_host}: connection refused")
+        explanation = explain_tls_error(root, settings)
+        if not explanation:
+            text = " ".join(str(root).split())
+            # urllib3 puts the repr of its connection object before the reason.
+            explanation = text.rpartition(">: ")[2] or type(root).__name__
+        through = "" if proxy is None else f" (through {proxy})"
+        return ConnectionError(f"cannot reach {self.shown_host}: {explanation}{through}{self._scheme_hint()}")
+
+    def _scheme_hint(self) -> str:
+        """What to try for a server that is asked without TLS and cannot be reached in this way."""
+        if not self.host.startswith("http://"):
+            return ""
+        given = str(self._configuration.host)
+        start = "its address has no scheme, so http:// was used" if "://" not in given else "http:// was used"
+        return f" ({start}: write https:// if the server speaks TLS)"
 
 
 def _root_of(error: BaseException) -> BaseException:
@@ -224,7 +262,16 @@ def _root_of(error: BaseException) -> BaseException:
     return error
 
 
-def _refusal(response: Any) -> ApiError:
+def _foreign_answer(response: Any, foreign: Foreign) -> ApiError:
+    """The error for a 2xx response that does not come from an API server."""
+    body = b""
+    if foreign.has_text:
+        body, _ = read_body(response, max_bytes=_MAX_FOREIGN_BODY, within=_ERROR_BODY_TIMEOUT)
+    response.close()
+    return ApiError(response.status, "", foreign.message + quoted_beginning(body))
+
+
+def _refusal(response: Any, asked: str) -> ApiError:
     """The error for a response other than 2xx: from the Status in its body, or from any text that a proxy sent instead."""
     retry_after = parse_retry_after(response.headers.get("Retry-After"))
     body, _ = read_body(response, max_bytes=_MAX_ERROR_BODY, within=_ERROR_BODY_TIMEOUT)
@@ -238,7 +285,7 @@ def _refusal(response: Any) -> ApiError:
     message = status.get("message") if isinstance(status, dict) else None
     if not isinstance(message, str):
         message = " ".join(body[:1000].decode(errors="replace").split())[:200]
-    return ApiError(response.status, response.reason or "", message, retry_after)
+    return ApiError(response.status, response.reason or "", explain_refusal(response, asked, message), retry_after)
 
 
 _transports: WeakKeyDictionary[Any, Transport] = WeakKeyDictionary()
@@ -251,16 +298,16 @@ def transport_for(api_client: Any = None) -> Transport:
     """Returns the transport of an official `ApiClient`. Each client has one, so its informers share connections.
 
     Args:
-        api_client: the client. None stands for a default client, made once: from the service account in a cluster, else
-            from the kubeconfig, as kubectl does.
+        api_client: the client. None stands for a default client, made once by `load_client`, for the cluster that kubectl
+            would use.
 
     Raises:
-        kubernetes.config.ConfigException: `api_client` is None, and there is neither a service account nor a kubeconfig.
+        KubeconfigError: `api_client` is None, and there is neither a kubeconfig nor a service account.
 
-    Threads: any. With None, the first call may run an exec plugin; cancelling the thread's request scope ends the wait.
+    Threads: any. With None, the first call reads files; cancelling the thread's request scope ends the wait.
     """
     if api_client is None:
-        # Loading a kubeconfig may run an exec plugin, which nothing can interrupt.
+        # A kubeconfig may lie on a file system that hangs, which nothing can interrupt.
         api_client = _defaults[0] if _defaults else unless_cancelled(_default_client, "default-client")
     with _transports_lock:
         transport = _transports.get(api_client)
@@ -270,17 +317,9 @@ def transport_for(api_client: Any = None) -> Transport:
 
 
 def _default_client() -> Any:
-    from kubernetes import client, config
-
     with _defaults_lock:
         if not _defaults:
-            configuration = client.Configuration()
-            load: Any = config
-            try:
-                load.load_incluster_config(client_configuration=configuration)
-            except load.ConfigException:
-                load_kubeconfig(configuration)
-            _defaults.append(client.ApiClient(configuration))
+            _defaults.append(load_client())
         return _defaults[0]
 
 

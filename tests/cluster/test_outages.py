@@ -6,10 +6,12 @@ import base64
 import dataclasses
 import json
 import time
+import uuid
 
 import pytest
 
 from informer import ListWatch
+from tests.cluster.conftest import Namespace
 from watch import Channel
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(120)]
@@ -153,9 +155,8 @@ def test_silent_watch_is_closed_and_resumed(unsteady, informers):
     informer = informers.start(unsteady.list_watch(), silence_timeout=1.0, watch_list=False)
     reflector = informers.reflector(informer)
     informers.wait_until(lambda: informer.is_watching)
-    watches = reflector.watches
     with unsteady.cluster.plane.frozen():
-        informers.wait_until(lambda: reflector.watches > watches)
+        informers.wait_until(lambda: not informer.is_watching)
     version = unsteady.create_pods("b")[0]["metadata"]["resourceVersion"]
     assert informer.wait_for_resource_version(version, 10)
     assert (reflector.lists, reflector.failures) == (1, 0)
@@ -218,3 +219,47 @@ def test_short_watches_are_resumed_without_a_list(namespace, make_namespace, inf
         reflector = informers.reflector(informer)
         assert (reflector.lists, reflector.watch_lists) == lists
         assert (reflector.failures, reflector.short_watches) == (0, 0)
+
+
+def test_a_dead_conversion_webhook_is_named(cluster, informers):
+    """controller-runtime#1085. The watch list says only "too large resource version"; the list says what is wrong."""
+    group = f"g{uuid.uuid4().hex[:8]}.example.com"
+    schema = {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}}
+    versions = [{"name": name, "served": True, "storage": name == "v1", "schema": schema} for name in ("v1", "v2")]
+    client_config = {"url": "https://127.0.0.1:9/convert"}
+    spec = {
+        "group": group,
+        "scope": "Namespaced",
+        "names": {"plural": "gadgets", "singular": "gadget", "kind": "Gadget", "listKind": "GadgetList"},
+        "versions": versions,
+        "conversion": {
+            "strategy": "Webhook",
+            "webhook": {"clientConfig": client_config, "conversionReviewVersions": ["v1"]},
+        },
+    }
+    definitions = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+    cluster.create(definitions, {"metadata": {"name": f"gadgets.{group}"}, "spec": spec})
+    namespace = Namespace(cluster)
+    path = namespace.path("gadgets", f"{group}/v1")
+    body = {"apiVersion": f"{group}/v1", "kind": "Gadget", "metadata": {"name": "a"}}
+
+    def created():
+        try:
+            cluster.create(path, body)
+        except AssertionError:
+            return False
+        return True
+
+    informers.wait_until(created)
+    for watch_list in (True, False):
+        errors = []
+        informer = informers.start(
+            namespace.list_watch(f"{group}/v2/gadgets"),
+            watch_list=watch_list,
+            synced=False,
+            watch_error_handler=lambda informer, error, errors=errors: errors.append(str(error)),
+        )
+        informers.wait_until(lambda errors=errors: any("conversion webhook" in error for error in errors))
+        assert informer.wait_until(lambda i=informer: "conversion webhook" in str(i.sync_error()), 25), errors
+        informer.stop(10)
+    cluster.delete(f"{definitions}/gadgets.{group}")

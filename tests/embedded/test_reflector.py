@@ -198,13 +198,13 @@ def test_cache_is_filled_after_each_failure_of_the_first_request(
 
 
 def test_silent_watch_is_closed_and_resumed(follow: Follow, embedded_apiserver: EmbeddedAPIServer) -> None:
-    """The connection stays open and silent; the informer watches again without a list."""
+    """The connection stays open and silent; the informer confirms its version, and watches again without a relist."""
     informer = follow(embedded_apiserver, silence_timeout=0.3)
     assert informer.wait_for_sync(DEADLINE)
     assert shows(informer, embedded_apiserver.create(config_map("a")))
     embedded_apiserver.faults.freeze()
     assert shows(informer, embedded_apiserver.create(config_map("b")))
-    assert "list" not in verbs(embedded_apiserver)
+    assert {request.query["limit"] for request in embedded_apiserver.requests.select("list")} == {"1"}
     assert verbs(embedded_apiserver).count("watch_list") == 1
 
 

@@ -167,7 +167,7 @@ def test_metadata_only_fetches_only_metadata(server: EmbeddedAPIServer, follow: 
     informer.start()
     assert informer.wait_for_sync(DEADLINE)
     obj = informer.lister.get("a", "default")
-    assert (obj.name, obj.kind, obj.at("spec")) == ("a", "PartialObjectMetadata", None)
+    assert (obj.name, obj.kind, obj.api_version, obj.at("spec")) == ("a", "Pod", "v1", None)
 
 
 # First list

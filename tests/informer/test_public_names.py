@@ -24,7 +24,7 @@ ResourceEventHandler Change HandlerRegistration SharedInformer EventStream Liste
 AsyncInformer AsyncEventStream AsyncRegistration
 wait_for_cache_sync until_with_sync informer_watcher InformerWatcher stop_on_signals ConsistencyStore
 InformerError KeyFuncError IndexNotFoundError IndexConflictError IndexFuncError QueueClosedError NotFoundError ApiError
-InformerForkedError
+InformerForkedError KubeconfigError load_client current_namespace
 """.split()  # noqa: SIM905 - one name a line would be a page
 
 HEAVY = [

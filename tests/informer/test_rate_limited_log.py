@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import threading
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 
 from informer.rate_limited_log import rate_limited
+from tests.support.waiting import eventually
 
 _log = logging.getLogger("limited")
 
@@ -33,7 +35,7 @@ def test_a_burst_passes_in_each_period(now: list[float], caplog: pytest.LogCaptu
     assert messages(caplog) == ["line 0", "line 1"]
     now[0] += 10
     limited.error("line %d", 5)
-    assert messages(caplog)[2:] == ["3 more lines like the following were not logged", "line 5"]
+    assert messages(caplog)[2:] == ["3 more lines like this one were not logged: line 1", "line 5"]
 
 
 def test_nothing_extra_is_logged_after_a_quiet_period(now: list[float], caplog: pytest.LogCaptureFixture) -> None:
@@ -122,3 +124,79 @@ def test_level_of_the_parent_may_change_later(now: list[float], caplog: pytest.L
     limited.warning("shown")
     assert messages(caplog) == ["shown"]
     assert caplog.records[0].name == "limited"
+
+
+# The line about suppressed lines
+
+
+def test_the_number_of_suppressed_lines_is_logged_when_the_period_ends(caplog: pytest.LogCaptureFixture) -> None:
+    """No further line is needed; a later one is not preceded by the number again."""
+    limited = rate_limited(_log, burst=2, period=0.1)
+    for i in range(5):
+        limited.error("line %d", i)
+    assert eventually(lambda: len(caplog.records) == 3)
+    assert messages(caplog) == ["line 0", "line 1", "3 more lines like this one were not logged: line 1"]
+    assert caplog.records[2].levelno == logging.ERROR
+    limited.error("line %d", 5)
+    assert messages(caplog)[3:] == ["line 5"]
+
+
+def test_all_loggers_share_one_thread_that_ends(caplog: pytest.LogCaptureFixture) -> None:
+    """It ends when every number is logged, and starts again for the next one."""
+    for _ in range(2):
+        caplog.clear()
+        loggers = [rate_limited(_log, burst=1, period=0.1) for _ in range(20)]
+        for limited in loggers:
+            for _ in range(3):
+                limited.warning("line")
+        assert len(summary_threads()) == 1
+        assert eventually(lambda: len([text for text in messages(caplog) if text.startswith("2 more lines")]) == 20)
+        assert eventually(lambda: not summary_threads())
+
+
+def test_a_logger_that_is_gone_does_not_keep_the_thread() -> None:
+    """Its number is lost, as its informer is."""
+    limited = rate_limited(_log, burst=1, period=3600)
+    for _ in range(3):
+        limited.warning("line")
+    assert summary_threads()
+    del limited
+    gc.collect()
+    assert eventually(lambda: not summary_threads())
+
+
+def test_start_over_logs_the_numbers_and_begins_a_period(caplog: pytest.LogCaptureFixture) -> None:
+    """For a logger whose subject has ended or recovered; its thread ends, too."""
+    limited = rate_limited(_log, burst=1, period=3600)
+    for _ in range(3):
+        limited.warning("line")
+    limited.start_over()
+    limited.warning("line")
+    assert messages(caplog) == ["line", "2 more lines like this one were not logged: line", "line"]
+    assert eventually(lambda: not summary_threads())
+    limited.start_over()
+    assert len(caplog.records) == 3
+
+
+def test_lines_may_be_counted_by_their_text(now: list[float], caplog: pytest.LogCaptureFixture) -> None:
+    """Then the arguments are part of the message; a line whose arguments do not fit is counted by its format."""
+    limited = rate_limited(_log, burst=1, by_text=True)
+    for name in ("a", "b", "a", "b", "a"):
+        limited.warning("%s failed", name)
+    assert messages(caplog) == ["a failed", "b failed"]
+    limited.start_over()
+    assert [text.partition(" ")[0] for text in messages(caplog)[2:]] == ["2", "1"]
+
+
+def test_the_number_of_messages_that_are_counted_is_bounded(now: list[float], caplog: pytest.LogCaptureFixture) -> None:
+    """The oldest is forgotten."""
+    limited = rate_limited(_log, burst=1, by_text=True)
+    for i in range(150):
+        limited.warning("line %d", i)
+    limited.warning("line %d", 149)
+    limited.warning("line %d", 0)
+    assert len(caplog.records) == 151
+
+
+def summary_threads() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == "informer-log-summaries"]

@@ -25,7 +25,12 @@ CHUNKED = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encodi
 
 @dataclass
 class Request:
-    """A request as the server read it; the names of its headers are in lower case."""
+    """A request as the server read it; the names of its headers are in lower case.
+
+    Attributes:
+        headers: the last value of each header.
+        all_headers: names and values in their order; a name can come more than once.
+    """
 
     path: str
     query: dict[str, str]
@@ -33,6 +38,7 @@ class Request:
     method: str = "GET"
     target: str = ""
     body: bytes = b""
+    all_headers: list[tuple[str, str]] = field(default_factory=list)
 
 
 @dataclass
@@ -180,10 +186,13 @@ class HTTPServer:
         first, *lines = head.decode("latin-1").split("\r\n")
         method, whole, _ = first.split(" ")
         target = urllib.parse.urlsplit(whole)
-        headers = {k.strip().lower(): v.strip() for k, _, v in (line.partition(":") for line in lines if line)}
+        all_headers = [(k.strip().lower(), v.strip()) for k, _, v in (line.partition(":") for line in lines if line)]
+        headers = dict(all_headers)
         while len(body) < int(headers.get("content-length", 0)):
             body += sock.recv(65536)
-        return Request(target.path, dict(urllib.parse.parse_qsl(target.query)), headers, method, whole, body)
+        return Request(
+            target.path, dict(urllib.parse.parse_qsl(target.query)), headers, method, whole, body, all_headers
+        )
 
 
 class Peer:

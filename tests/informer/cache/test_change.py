@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import gc
+import pickle
+from typing import Any
 
 import pytest
+from kubernetes.client import V1Secret
 
-from informer import Change, DeltaType
+from informer import Change, DeltaType, Object
 from informer.cache.change import unwrapped
+from informer.objects.official import OfficialModel
 
 
 def test_a_change_is_a_value() -> None:
@@ -59,3 +63,54 @@ def test_an_unwrapped_resync_has_one_object_as_old_and_new() -> None:
     item = [{"a": 1}]
     shown = unwrapped(Change(DeltaType.UPDATED, item, item, is_sync=True), lambda item: dict(item[0]))
     assert shown.old is shown.object
+
+
+def test_the_type_of_a_watch_event() -> None:
+    """As a watch loop names it."""
+    kinds = [Change(kind, 1).watch_type for kind in (DeltaType.ADDED, DeltaType.UPDATED, DeltaType.DELETED)]
+    assert kinds == ["ADDED", "MODIFIED", "DELETED"]
+
+
+def test_official_models_are_decoded_when_they_are_read() -> None:
+    """Each once, and not at all if it is not read. The change is like any other, and its repr shows no data."""
+    decoded: list[str] = []
+
+    class Counting(OfficialModel):
+        def __call__(self, item: Any) -> Any:
+            decoded.append(item.resource_version)
+            return super().__call__(item)
+
+    def secret(version: str) -> Object:
+        return Object.from_dict({"metadata": {"name": "s", "resourceVersion": version}, "data": {"key": "czNjcmV0"}})
+
+    old, new = secret("1"), secret("2")
+    stored = Change(DeltaType.UPDATED, new, old, is_sync=True, key="s")
+    shown = unwrapped(stored, Counting(V1Secret))
+    assert isinstance(shown, Change)
+    assert (shown.type, shown.key, shown.is_sync, shown.watch_type, shown.reason) == (
+        "Updated",
+        "s",
+        True,
+        "MODIFIED",
+        "",
+    )
+    assert "czNjcmV0" not in repr(shown)
+    assert decoded == []
+    assert shown.object is shown.object
+    assert (type(shown.object), shown.object.metadata.resource_version) == (V1Secret, "2")
+    assert decoded == ["2"]
+    assert "czNjcmV0" not in repr(shown)
+    assert shown.old is not None
+    assert shown.old.metadata.resource_version == "1"
+    assert decoded == ["2", "1"]
+    assert shown.last_known is None
+    assert not gc.is_tracked(shown)
+    again = pickle.loads(pickle.dumps(shown))
+    assert again == shown
+    with pytest.raises(AttributeError):
+        shown.object = None
+    resynced = unwrapped(Change(DeltaType.UPDATED, new, new, is_sync=True), Counting(V1Secret))
+    assert resynced.object is resynced.old
+    deleted = unwrapped(Change(DeltaType.DELETED, new, last_known=old, reason="why"), Counting(V1Secret))
+    assert (deleted.reason, deleted.old) == ("why", None)
+    assert deleted.last_known.metadata.resource_version == "1"

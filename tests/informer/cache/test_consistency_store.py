@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from informer import ConsistencyStore, Indexer, ListWatch, SharedInformer
+from informer.testing import FakeControllerSource
+from tests.support.waiting import DEADLINE
 
 
 class Cache:
@@ -139,3 +143,68 @@ def test_stores_may_be_informers_stores_or_functions() -> None:
         assert consistency.ensure_ready(resource) is ready
     with pytest.raises(TypeError, match="the store for 'pods' must be an informer, a store or a function, not dict"):
         ConsistencyStore({"pods": {}})
+
+
+class Owner:
+    """An owner that can be referred to weakly."""
+
+
+@pytest.mark.parametrize("forget", ["ready", "clear"])
+def test_an_owner_is_forgotten_with_its_last_write(consistency: ConsistencyStore, pods: Cache, forget: str) -> None:
+    """A controller works on a million owners in its life: nothing of one stays after its writes were seen."""
+    owner = Owner()
+    alive = weakref.ref(owner)
+    consistency.wrote_at(owner, "pods", "11")
+    assert not consistency.ensure_ready(owner)
+    pods.resource_version = "11"
+    if forget == "ready":
+        assert consistency.ensure_ready(owner)
+    else:
+        consistency.clear(owner)
+    del owner
+    gc.collect()
+    assert alive() is None
+
+
+def test_a_write_counts_in_its_own_namespace() -> None:
+    """KEP-5647. An informer of several namespaces shows the write though the quiet ones have not reached its version."""
+    source = FakeControllerSource(namespaces=["one", "two"])
+    with SharedInformer(source, watch_list=False) as informer:
+        consistency = ConsistencyStore({"pods": informer})
+        assert informer.wait_for_sync(DEADLINE)
+        assert source.wait_for_watches(2)
+        written = source.add({"metadata": {"name": "a", "namespace": "one"}})
+        version = written["metadata"]["resourceVersion"]
+        consistency.wrote_at("by-object", "pods", written)
+        consistency.wrote_at("by-namespace", "pods", version, namespace="one")
+        consistency.wrote_at("by-version", "pods", version)
+        assert informer.wait_until(lambda: consistency.ensure_ready("by-object"), DEADLINE)
+        assert consistency.ensure_ready("by-namespace")
+        assert not consistency.ensure_ready("by-version")
+        source.bookmark()
+        assert informer.wait_until(lambda: consistency.ensure_ready("by-version"), DEADLINE)
+        with pytest.raises(ValueError, match="does not follow namespace 'three'"):
+            consistency.wrote_at("web", "pods", "1", namespace="three")
+
+
+def test_writes_in_different_namespaces_are_kept_apart() -> None:
+    """A newer write elsewhere does not stand for an older one here."""
+    source = FakeControllerSource(namespaces=["one", "two"])
+    with SharedInformer(source, watch_list=False) as informer:
+        consistency = ConsistencyStore({"pods": informer})
+        assert informer.wait_for_sync(DEADLINE)
+        assert source.wait_for_watches(2)
+        consistency.wrote_at("web", "pods", "2", namespace="two")
+        consistency.wrote_at("web", "pods", source.add({"metadata": {"name": "a", "namespace": "one"}}))
+        assert informer.wait_for_resource_version("1", DEADLINE, namespace="one")
+        assert not consistency.ensure_ready("web")
+        source.add({"metadata": {"name": "b", "namespace": "two"}})
+        assert informer.wait_until(lambda: consistency.ensure_ready("web"), DEADLINE)
+
+
+def test_an_object_of_the_server_may_be_given_for_its_version(consistency: ConsistencyStore, pods: Cache) -> None:
+    """With a store, too; its namespace then does not matter."""
+    consistency.wrote_at("web", "pods", {"metadata": {"name": "a", "namespace": "x", "resourceVersion": "12"}})
+    assert not consistency.ensure_ready("web")
+    pods.resource_version = "12"
+    assert consistency.ensure_ready("web")

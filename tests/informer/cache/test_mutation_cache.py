@@ -284,3 +284,79 @@ def test_objects_of_every_kind() -> None:
     assert cache.get_by_key("pod") is newer
     cache.on_add_or_update(Object.from_dict(pod("uid-1", "2")))
     assert cache.get_by_key("pod") == Object.from_dict(pod("uid-1", "1"))
+
+
+class Interrupted(Indexer[Any]):
+    """A store in which something happens right after it was read."""
+
+    def __init__(self) -> None:
+        super().__init__(indexers={"foo": lambda obj: [obj["foo"]]})
+        self.then: Any = None
+
+    def get_by_key(self, key: str) -> Any:
+        return self._and_then(super().get_by_key(key))
+
+    def by_index(self, name: str, value: str) -> list[Any]:
+        return self._and_then(super().by_index(name, value))
+
+    def _and_then(self, found: Any) -> Any:
+        then, self.then = self.then, None
+        if then is not None:
+            then()
+        return found
+
+
+@pytest.mark.parametrize("forgets", ["handler", "second reader"])
+@pytest.mark.parametrize("stored", [None, "1"], ids=["created", "updated"])
+@pytest.mark.parametrize("way", ["get_by_key", "by_index"])
+def test_an_event_during_a_read_hides_nothing(forgets: str, stored: str | None, way: str) -> None:
+    """The cache is read, then it gets the written state and the write is forgotten: the read still shows that state."""
+    store = Interrupted()
+    if stored is not None:
+        store.add(pod("uid-1", stored, foo="a"))
+    cache = MutationCache(store, store, include_adds=True)
+    written = pod("uid-1", "2", foo="a")
+    cache.mutation(written)
+
+    def event() -> None:
+        store.add(written)
+        if forgets == "handler":
+            cache.on_add_or_update(written)
+        else:
+            assert cache.get_by_key("pod") == written
+
+    store.then = event
+    shown = cache.get_by_key("pod") if way == "get_by_key" else cache.by_index("foo", "a")
+    assert shown == (written if way == "get_by_key" else [written])
+    assert store.then is None
+
+
+@pytest.mark.parametrize("way", ["get_by_key", "by_index"])
+def test_a_delete_during_a_read_is_shown(way: str) -> None:
+    """The tombstone counts, although the read had found the write before."""
+    store = Interrupted()
+    store.add(pod("uid-1", "1", foo="a"))
+    cache = MutationCache(store, store, include_adds=True)
+    cache.mutation(pod("uid-1", "2", foo="a"))
+
+    def event() -> None:
+        store.delete(pod("uid-1", "3", foo="a"))
+        cache.on_delete(pod("uid-1", "3", foo="a"))
+
+    store.then = event
+    assert not (cache.get_by_key("pod") if way == "get_by_key" else cache.by_index("foo", "a"))
+
+
+def test_a_write_that_is_shown_is_evicted_last() -> None:
+    """Reading by index marks what it shows as used, and `peek`s at the rest; a newer write of a key marks it too."""
+    store: Indexer[Any] = Indexer(indexers={"foo": lambda obj: [obj["foo"]]})
+    for name in ("a", "b", "c"):
+        store.add(pod("uid", "1", name=name, foo=name))
+    cache = MutationCache(store, store, size=3)
+    for name in ("a", "b", "c"):
+        cache.mutation(pod("uid", "2", name=name, foo=name))
+    assert cache.by_index("foo", "a") == [pod("uid", "2", name="a", foo="a")]
+    cache.mutation(pod("uid", "3", name="b", foo="b"))
+    cache.mutation(pod("uid", "2", name="d", foo="d"))
+    shown = {name: cache.get_by_key(name)["metadata"]["resourceVersion"] for name in ("a", "b", "c")}
+    assert shown == {"a": "2", "b": "3", "c": "1"}

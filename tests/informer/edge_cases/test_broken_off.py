@@ -51,8 +51,8 @@ def test_eof_mid_line_drops_the_partial_line_and_resumes(scripted: Any, follow: 
     assert followed.informer.store.get_by_key("ns/b").resource_version == "9"
 
 
-def test_connection_refused_keeps_the_version_and_lists_nothing(scripted: Any, follow: Any, say: Any) -> None:
-    """While no process listens at the port, the informer backs off; then it resumes at the same version."""
+def test_connection_refused_keeps_the_version_which_is_confirmed(scripted: Any, follow: Any, say: Any) -> None:
+    """While no process listens, the informer backs off; then it lists one object and resumes at the same version."""
     server = scripted([say.listed("5")], [say.watched(say.bookmark("7"))])
     address = ("127.0.0.1", server.http.port)
     close = server.http._listener
@@ -77,7 +77,8 @@ def test_connection_refused_keeps_the_version_and_lists_nothing(scripted: Any, f
     finally:
         followed.informer.stop()
         relay.close()
-    assert (later.list_versions, later.watch_versions) == ([], ["8"])
+    assert (later.list_versions, later.watch_versions) == (["8"], ["8"])
+    assert later.lists[0]["limit"] == "1"
 
 
 class Relay:

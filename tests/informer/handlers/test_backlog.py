@@ -351,3 +351,12 @@ def test_a_folded_delete_knows_what_the_handler_saw_last() -> None:
     backlog.put([updated(A1, A2), Change(DeltaType.DELETED, A3, key="a", last_known=A2)])
     (gone,) = drained(backlog)
     assert (gone.object, gone.last_known) == (A3, A1)
+
+
+def test_a_folded_delete_keeps_its_reason() -> None:
+    """An update and a delete that wait become one delete."""
+    backlog = CoalescingBacklog()
+    first = Change(DeltaType.UPDATED, pod("a", "2"), pod("a", "1"), key="a")
+    backlog.put([first, Change(DeltaType.DELETED, pod("a", "2"), final_state_unknown=True, key="a", reason="why")])
+    (folded,) = backlog.take(0) or ()
+    assert (folded.type, folded.reason) == (DeltaType.DELETED, "why")

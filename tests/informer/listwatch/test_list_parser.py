@@ -368,3 +368,16 @@ def test_a_long_head_full_of_lookalikes_is_searched_once() -> None:
         patch.setattr("informer.listwatch.list_parser.msgspec.json.decode", counting)
         assert parse_all(head, every(500, head)) == [{"a": 1}]
     assert tries <= 2010
+
+
+def test_compact_items_get_the_apiversion_and_kind_of_their_list() -> None:
+    """As real servers write lists: items have no type of their own, and are cut by the fast way, all but the last."""
+    body = (
+        b'{"kind":"DeploymentList","apiVersion":"apps/v1","metadata":{"resourceVersion":"9"},"items":['
+        b'{"metadata":{"name":"a"},"spec":{}},{"metadata":{"name":"b"},"spec":{}},{"metadata":{"name":"c"},"spec":{}}]}'
+    )
+    made = ListParser(Object.from_list_item, BOUND, on_bad_item=lambda raw, error: ("bad", raw))
+    items = parse_all(body, every(7, body), made)
+    assert [(item.name, item.api_version, item.kind) for item in items] == [(n, "apps/v1", "Deployment") for n in "abc"]
+    assert [item.form for item in items] == [("apps/v1", "Deployment")] * 3
+    assert len({item.form_code() for item in items}) == 1

@@ -348,7 +348,7 @@ def test_a_compressed_list_is_read(serve: Any, wanted: bool) -> None:
 @pytest.mark.parametrize(
     ("body", "headers", "error", "message"),
     [
-        pytest.param(b"<html>login</html>", {}, ValueError, "not complete JSON", id="html"),
+        pytest.param(b"<html>login</html>", {}, ValueError, "not a list in JSON", id="html"),
         pytest.param({"kind": "Status", "message": "no"}, {}, ValueError, "answered with a Status", id="status"),
         pytest.param(
             {"kind": "Table", "apiVersion": "meta.k8s.io/v1", "rows": []},

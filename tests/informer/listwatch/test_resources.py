@@ -339,3 +339,89 @@ def test_malformed_discovery_answers_contain_no_resources(answer: Any) -> None:
         with pytest.raises(ApiError) as caught:
             resolve(name, transport)
         assert caught.value.status == 404
+
+
+# Resources that cannot be listed, or not be watched, and groups that are down
+
+
+METRICS = Resource("metrics.k8s.io", "v1beta1", "pods", "PodMetrics", True)
+DOWN = ApiError(503, "ServiceUnavailable", "service unavailable", 5.0)
+
+
+@pytest.mark.parametrize(
+    "name", ["pods.metrics.k8s.io", "PodMetrics.metrics.k8s.io", "metrics.k8s.io/v1beta1/PodMetrics"]
+)
+def test_a_group_that_is_down_is_said_to_be(name: str) -> None:
+    """The error is that of the group, not a 404 with a suggestion from another group."""
+    transport: Any = Served(METRICS, WIDGET)
+    transport.down["/apis/metrics.k8s.io/v1beta1"] = DOWN
+    with pytest.raises(ApiError) as caught:
+        resolve(name, transport)
+    error = caught.value
+    assert (error.status, error.reason, error.retry_after) == (503, "ServiceUnavailable", 5.0)
+    assert "the API group metrics.k8s.io/v1beta1 is down: service unavailable" in str(error)
+    assert "did you mean" not in str(error)
+    del transport.down["/apis/metrics.k8s.io/v1beta1"]
+    assert found(name, transport) == ("metrics.k8s.io", "v1beta1", "pods")
+
+
+def test_a_name_without_a_group_may_be_in_a_group_that_is_down() -> None:
+    """The message names the groups that could not be searched."""
+    transport: Any = Served(METRICS, WIDGET)
+    transport.down["/apis/metrics.k8s.io/v1beta1"] = DOWN
+    with pytest.raises(ApiError, match="the groups that are down were not searched: metrics") as caught:
+        resolve("gizmos", transport)
+    assert caught.value.status == 404
+
+
+class Bindings(Served):
+    """A server that also has a resource that can only be created."""
+
+    @staticmethod
+    def _entries(resource: Resource) -> list[dict[str, Any]]:
+        entries = Served._entries(resource)
+        for entry in entries:
+            entry["verbs"] = list(resource.verbs)
+        return entries
+
+
+@pytest.mark.parametrize("name", ["bindings", "v1/bindings", "v1/Binding", "reviews.authorization.k8s.io"])
+def test_a_resource_that_cannot_be_listed_is_said_to_exist(name: str) -> None:
+    """With the verbs that the server allows."""
+    transport: Any = Bindings(
+        Resource("", "v1", "bindings", "Binding", True, verbs=("create",)),
+        Resource("authorization.k8s.io", "v1", "reviews", "Review", True, verbs=("create",)),
+    )
+    with pytest.raises(
+        ApiError, match="cannot be listed, so it cannot be cached: the server allows only create"
+    ) as caught:
+        resolve(name, transport)
+    assert caught.value.status == 405
+
+
+def test_a_listable_resource_of_the_same_name_is_preferred() -> None:
+    """Another group may offer what the first one does not."""
+    transport: Any = Bindings(Resource("a.io", "v1", "widgets", "Widget", True, verbs=("create",)), WIDGET)
+    assert found("widgets", transport) == ("example.com", "v1", "widgets")
+
+
+@pytest.mark.parametrize(
+    "name", ["widgets.other.io", "gadgets.example.com", "events.example.com", "pods.metrics.k8s.io"]
+)
+def test_only_names_of_the_same_group_are_suggested(name: str) -> None:
+    """A resource of another group is something else. The CRD or aggregated API may be missing."""
+    transport: Any = Served(Resource("example.com", "v1", "quotas", "Quota", True), WIDGET_OF_ANOTHER)
+    with pytest.raises(ApiError, match=re.escape("(is the CRD installed?)")) as caught:
+        resolve(name, transport)
+    assert "did you mean" not in str(caught.value)
+
+
+WIDGET_OF_ANOTHER = Resource("third.io", "v1", "widgets", "Widget", True)
+
+
+def test_a_suggestion_has_the_names_group() -> None:
+    """So that it can be copied."""
+    with pytest.raises(ApiError, match=re.escape("(did you mean 'widgets.example.com'? is the CRD installed?)")):
+        resolve("wigets.example.com", Served(WIDGET, WIDGET_OF_ANOTHER))
+    with pytest.raises(ApiError, match=re.escape("(did you mean 'deployments.apps'?)")):
+        resolve("apps/v1/Deploymint", Served(WIDGET))

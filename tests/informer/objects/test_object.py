@@ -643,3 +643,17 @@ def test_a_list_item_that_is_not_an_object_is_refused(raw: bytes) -> None:
     """It raises ValueError."""
     with pytest.raises(ValueError, match="not a JSON object"):
         Object.from_list_item(raw, "v1", "Pod")
+
+
+@pytest.mark.parametrize("name", ["metadata", "spec", "status", "data"])
+def test_the_attributes_of_models_are_hinted_at(name: str) -> None:
+    """`pod.metadata.name` says how an `Object` is read; such an attribute still does not exist."""
+    obj: Any = Object.from_dict({"metadata": {"name": "web"}, "spec": {}})
+    assert not hasattr(obj, name)
+    assert getattr(obj, name, 5) == 5
+    with pytest.raises(AttributeError) as raised:
+        getattr(obj, name)
+    assert str(raised.value).startswith(
+        f'an informer.Object has no attribute {name!r}: read obj["{name}"] or obj.at("{name}.'
+    )
+    assert "model=" in str(raised.value)

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from informer import DeletedFinalStateUnknown, Delta, DeltaFIFO, DeltaType, KeyFuncError
+from tests.support.waiting import DEADLINE, eventually
 from watch.concurrency import Latch, Worker
 
 
@@ -456,3 +457,24 @@ def test_the_batches_of_several_threads_are_in_process() -> None:
     go_on.open()
     assert popper.join(5)
     assert pops(fifo) == [[deleted("foo", 2)]]
+
+
+@pytest.mark.parametrize("batch", [False, True], ids=["pop", "pop-batch"])
+def test_a_resync_wakes_a_waiting_pop(run: Any, batch: bool) -> None:
+    """As every other method that queues something."""
+    fifo = make(known_objects=Known(Thing("a"), Thing("b")))
+    waiting = Latch()
+
+    def pop() -> Any:
+        waiting.open()
+        if batch:
+            return [deltas for deltas, _ in fifo.pop_batch(list, timeout=DEADLINE)]
+        return [fifo.pop(lambda deltas, initial: deltas, DEADLINE)]
+
+    task = run(pop)
+    assert waiting.wait(DEADLINE)
+    # The thread counts itself once it waits, and only then has to be woken.
+    assert eventually(lambda: fifo._poppers == 1)
+    fifo.resync()
+    assert task.ends_within(5), "the resync did not wake the pop"
+    assert task.result()[0] == [Delta(DeltaType.SYNC, Thing("a"))]

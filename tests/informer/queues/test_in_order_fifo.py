@@ -260,3 +260,29 @@ def test_the_first_list_of_every_namespace_is_initial() -> None:
     assert not fifo.has_synced()
     assert [initial for _, initial in drained(fifo, 3)] == [True, False, False, True]
     assert fifo.has_synced()
+
+
+# What counts as a first list
+
+
+@pytest.mark.parametrize(
+    ("deltas", "synced"),
+    [
+        pytest.param([], False, id="nothing"),
+        pytest.param([Delta(DeltaType.BOOKMARK, "5")], False, id="a-bookmark"),
+        pytest.param([Delta(DeltaType.BOOKMARK, "5"), Delta(DeltaType.BOOKMARK, "6")], False, id="bookmarks"),
+        pytest.param([added("a")], True, id="an-add"),
+        pytest.param([Delta(DeltaType.BOOKMARK, "5"), added("a")], True, id="a-bookmark-and-an-add"),
+        pytest.param([added("a"), Delta(DeltaType.BOOKMARK, "5")], True, id="an-add-and-a-bookmark"),
+    ],
+)
+def test_only_an_object_counts_as_an_empty_first_list(deltas: list[Delta], synced: bool) -> None:
+    """Go: TestRealFIFO_HasSynced. Bookmarks and empty batches say nothing about the objects that exist."""
+    fifo = make()
+    fifo.apply(deltas)
+    assert fifo.has_synced() is synced
+    assert len(fifo) == len(deltas)
+    fifo.replace([Thing("b")], "7")
+    assert fifo.has_synced() is synced
+    drained(fifo)
+    assert fifo.has_synced()

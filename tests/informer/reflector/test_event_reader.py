@@ -10,6 +10,7 @@ from hypothesis import given, strategies as st
 
 from informer import ApiError, DeletedFinalStateUnknown, Delta, DeltaType, Object
 from informer.objects.entry import Undecodable
+from informer.objects.keys import NoLongerDecodes
 from informer.reflector.event_reader import EventReader, is_initial_events_end, status_error, type_check, version_after
 from watch import Event, EventType
 
@@ -266,3 +267,18 @@ def test_batch_boundaries_do_not_matter(events: list[Any], begun_at: str, cut: i
     if begun_at == "7":
         known = [version_after(delta) for delta in whole.deltas]
         assert whole.resource_version == next((version for version in reversed(known) if version), "")
+
+
+def test_the_end_of_an_undecodable_object_is_not_reported() -> None:
+    """It is a delete like any other; a change that does not decode is told apart from it."""
+    reported: list[Undecodable] = []
+    batch = reader(on_undecodable=reported.append).read(
+        [Event("MODIFIED", bad("a", "7")), Event("DELETED", bad("b", "8"))]
+    )
+    assert [item.name for item in reported] == ["a"]
+    deletes = [delta.object for delta in batch.deltas if delta.type is DeltaType.DELETED]
+    assert [(type(each), each.key) for each in deletes] == [
+        (NoLongerDecodes, "ns/a"),
+        (DeletedFinalStateUnknown, "ns/b"),
+    ]
+    assert batch.resource_version == "8"

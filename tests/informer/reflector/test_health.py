@@ -182,7 +182,7 @@ def test_a_reflector_reports_its_state(script: Any, run: Any) -> None:
         return [script.bookmark("2")]
 
     stop = Signal()
-    source = script.source([*errors, second_list], [ConnectionRefusedError("refused"), watch])
+    source = script.source([*errors, second_list, script.pods("1")], [ConnectionRefusedError("refused"), watch])
     made = Reflector(source, Store(), name="pods", backoff=Backoff(initial=0.001, maximum=0.001))
     assert look(made) == (False, None, False)
     run(made.run, stop).result()

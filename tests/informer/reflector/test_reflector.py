@@ -174,18 +174,19 @@ def test_an_official_exception_counts_as_the_servers_answer(script: Any) -> None
     ],
 )
 def test_refused_watches_back_off(script: Any, auto_clock: Any, refusals: int, least: float, most: float) -> None:
-    """Go: TestReflectorListAndWatchInitConnBackoff. There is one list, and no error."""
-    source = script.source([script.pods("1")], [*[ConnectionRefusedError()] * refusals, []])
+    """Go: TestReflectorListAndWatchInitConnBackoff. Nothing is listed again, but one object before each watch; no error."""
+    confirmed = [script.pods("1")] * refusals
+    source = script.source([script.pods("1"), *confirmed], [*[ConnectionRefusedError()] * refusals, []])
     backoff = Backoff(initial=0.001, factor=2.0, jitter=1.0, maximum=0.05, reset=0.1)
     one_round(reflect(source, clock=auto_clock, backoff=backoff))
     assert least <= auto_clock.now <= most
-    assert len(source.list_calls) == 1
+    assert {(options.resource_version, options.limit) for options in source.list_calls[1:]} == {("1", 1)}
     assert {options.resource_version for options in source.watch_calls} == {"1"}
 
 
 def test_the_configured_backoff_is_used(script: Any, auto_clock: Any) -> None:
     """Go: TestNewReflectorWithCustomBackoff. 10 + 20 + 40 + 80 + 100 ms without jitter."""
-    source = script.source([script.pods("1")], [*[ConnectionRefusedError()] * 5, []])
+    source = script.source([script.pods("1")] * 6, [*[ConnectionRefusedError()] * 5, []])
     one_round(reflect(source, clock=auto_clock, backoff=Backoff(initial=0.01, maximum=0.1, jitter=0)))
     assert auto_clock.now == pytest.approx(0.25)
 
@@ -210,10 +211,11 @@ def test_retry_after_is_the_least_wait(script: Any, auto_clock: Any) -> None:
 
 
 def test_a_watch_function_that_returns_none_counts_as_a_broken_connection(script: Any, auto_clock: Any) -> None:
-    """The watch is requested again after a backoff, at the same version and without a list."""
-    source = script.source([script.pods("1")], [None, ConnectionResetError(), []])
+    """The watch is requested again after a backoff, at the same version; one object is listed before it."""
+    source = script.source([script.pods("1")] * 3, [None, ConnectionResetError(), []])
     one_round(reflect(source, clock=auto_clock))
-    assert len(source.list_calls) == 1
+    assert [options.limit for options in source.list_calls] == [500, 1, 1]
+    assert [options.resource_version for options in source.watch_calls] == ["1"] * 3
     assert len(auto_clock.waits) == 2
 
 

@@ -17,9 +17,9 @@ PODS = {"kind": "PodList", "apiVersion": "v1", "metadata": {"resourceVersion": "
 def test_a_silent_watch_is_abandoned_and_resumed_at_the_last_version(
     script: Any, run: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The watcher is stopped. It follows without a list, an error or a wait."""
+    """The watcher is stopped. The next one follows without an error or a wait; one object is listed before it."""
     silent = script.watcher([script.bookmark("7")], hang=True)
-    source = script.source([script.pods("1")], [silent, script.watcher(hang=True)])
+    source = script.source([script.pods("1"), script.pods("7")], [silent, script.watcher(hang=True)])
     made = Reflector(source, Store(), silence_timeout=0.05)
     stop = Signal()
     with caplog.at_level(logging.INFO):
@@ -29,7 +29,7 @@ def test_a_silent_watch_is_abandoned_and_resumed_at_the_last_version(
         task.result()
     assert silent.stopped.is_set()
     assert source.watch_calls[1].resource_version == "7"
-    assert len(source.list_calls) == 1
+    assert [options.limit for options in source.list_calls] == [500, 1]
     assert made.sync_error() is None
     assert "the watch was silent for" in caplog.text
 

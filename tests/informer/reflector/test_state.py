@@ -11,7 +11,7 @@ from hypothesis import given, settings, strategies as st
 
 from informer.reflector.backoff import Backoff, BackoffState
 from informer.reflector.state import Next, ReflectorState, Step, is_paced
-from watch import ApiError
+from watch import ApiError, ListOptions
 
 EXPIRED = ApiError(410, "Expired", "too old resource version")
 TOO_LARGE = ApiError(
@@ -173,9 +173,9 @@ def test_watch_begins_at_the_last_version_and_asks_for_bookmarks() -> None:
     ("error", "expected"),
     [
         pytest.param(THROTTLED, Next(Step.WATCH, wait=True, at_least=7.0), id="throttled-watch-again"),
-        pytest.param(REFUSED, Next(Step.WATCH, wait=True), id="refused-watch-again"),
-        pytest.param(ConnectionResetError("reset"), Next(Step.WATCH, wait=True), id="reset-watch-again"),
-        pytest.param(TimeoutError("no head"), Next(Step.WATCH, wait=True), id="time-out-watch-again"),
+        pytest.param(REFUSED, Next(Step.CONFIRM, wait=True), id="refused-confirm"),
+        pytest.param(ConnectionResetError("reset"), Next(Step.CONFIRM, wait=True), id="reset-confirm"),
+        pytest.param(TimeoutError("no head"), Next(Step.CONFIRM, wait=True), id="time-out-confirm"),
         pytest.param(EXPIRED, Next(Step.FAILED, wait=True), id="expired-new-round"),
         pytest.param(FORBIDDEN, Next(Step.FAILED, wait=True), id="forbidden-new-round"),
         pytest.param(UNAVAILABLE, Next(Step.FAILED, wait=True, at_least=3.0), id="unavailable-new-round"),
@@ -248,11 +248,76 @@ def test_watches_that_end_at_once_are_followed_by_a_growing_pause() -> None:
 
 
 def test_a_silent_watch_is_resumed_at_once() -> None:
-    """It is requested again from the last version, without a list."""
+    """It is requested again from the last version, once the server has confirmed it."""
     made = state(seen="10")
     made.stored("11")
-    assert made.watch_went_silent() == Next(Step.WATCH)
+    assert made.watch_went_silent() == Next(Step.CONFIRM)
+    assert made.confirmed() == Next(Step.WATCH)
     assert made.watch_options(1).resource_version == "11"
+
+
+# Confirmations
+
+
+def test_a_confirmation_asks_for_one_object_not_older_than_the_last_version() -> None:
+    """kubernetes#107457. A server that was restored from a backup refuses it, and would accept the watch."""
+    made = state(seen="10", page_size=0)
+    made.stored("11")
+    assert made.confirm_options() == ListOptions(resource_version="11", resource_version_match="NotOlderThan", limit=1)
+
+
+@pytest.mark.parametrize("watch_list", [False, True], ids=["list", "watch-list"])
+@pytest.mark.parametrize("error", [EXPIRED, TOO_LARGE], ids=["expired", "too-large"])
+def test_a_history_that_went_back_is_followed_by_the_newest_state(watch_list: bool, error: ApiError) -> None:
+    """At once, as a list or a watch list."""
+    made = state(watch_list=watch_list, seen="10")
+    made.watch_went_silent()
+    assert made.confirm_failed(error) == Next(Step.WATCH_LIST if watch_list else Step.LIST)
+    options = made.watch_list_options(1) if watch_list else made.list_options()
+    assert options.resource_version == ""
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        pytest.param(REFUSED, Next(Step.CONFIRM, wait=True), id="refused-again"),
+        pytest.param(TimeoutError(), Next(Step.CONFIRM, wait=True), id="time-out-again"),
+        pytest.param(THROTTLED, Next(Step.CONFIRM, wait=True, at_least=7.0), id="throttled-again"),
+        pytest.param(INVALID, Next(Step.WATCH), id="not-supported-watch"),
+        pytest.param(UNAVAILABLE, Next(Step.FAILED, wait=True, at_least=3.0), id="unavailable-new-round"),
+        pytest.param(FORBIDDEN, Next(Step.FAILED, wait=True), id="forbidden-new-round"),
+        pytest.param(ValueError("x"), Next(Step.FAILED, wait=True), id="other-exception-new-round"),
+    ],
+)
+def test_a_failed_confirmation_is_repeated_left_out_or_ends_the_round(error: Exception, expected: Next) -> None:
+    """Rule 11. The version stays: lists at it are refused too if the history went back."""
+    made = state(seen="10")
+    made.watch_call_failed(REFUSED)
+    assert made.confirm_failed(error) == expected
+    assert asked(made)[0] == "10"
+
+
+def test_a_server_that_refuses_confirmations_is_not_asked_again() -> None:
+    """Some extension API servers do not know resourceVersionMatch."""
+    made = state(seen="10")
+    made.watch_went_silent()
+    made.confirm_failed(INVALID)
+    assert made.watch_went_silent() == Next(Step.WATCH)
+    assert made.watch_call_failed(REFUSED) == Next(Step.WATCH, wait=True)
+
+
+@pytest.mark.parametrize("seen", ["", "0"])
+def test_without_a_version_there_is_nothing_to_confirm(seen: str) -> None:
+    """Such a watch begins with the present state."""
+    assert state(seen=seen).watch_went_silent() == Next(Step.WATCH)
+
+
+def test_a_watch_that_the_server_ends_is_resumed_without_a_confirmation() -> None:
+    """Without an outage it costs nothing."""
+    made = state(seen="10")
+    assert [made.watch_ended(events=1, seconds=400).step for _ in range(5)] == [Step.WATCH] * 5
+    assert made.watch_error(THROTTLED).step is Step.WATCH
+    assert made.watch_call_failed(THROTTLED).step is Step.WATCH
 
 
 # Watch lists
@@ -300,11 +365,17 @@ def test_a_failed_watch_list_is_retried_or_replaced_by_a_list(error: Exception, 
 
 @pytest.mark.parametrize("error", [EXPIRED, TOO_LARGE], ids=["expired", "too-large"])
 def test_a_watch_list_at_an_expired_or_future_version_asks_for_the_newest(error: ApiError) -> None:
-    """client-go source. At once; if that fails too, after a wait."""
+    """client-go source. At once; if that has expired too, after a wait, and if it is too large, a list says why."""
     made = state(watch_list=True, seen="10")
     assert made.watch_list_failed(error) == Next(Step.WATCH_LIST)
     assert made.watch_list_options(1).resource_version == ""
-    assert made.watch_list_failed(error).wait
+    again = made.watch_list_failed(error)
+    if error is EXPIRED:
+        assert again == Next(Step.WATCH_LIST, wait=True)
+    else:
+        assert again == Next(Step.LIST, at_least=1.0)
+        assert asked(made)[0] == ""
+        assert made.begin().step is Step.WATCH_LIST
     made.watch_list_complete("30")
     assert made.watch_list_options(1).resource_version == "30"
 
@@ -372,6 +443,7 @@ class World:
             Step.LIST: self.listed,
             Step.WATCH_LIST: self.watch_listed,
             Step.WATCH: self.watched,
+            Step.CONFIRM: self.confirmed,
         }[self.step.step]
         self.step = handler(kind, value)
 
@@ -380,6 +452,8 @@ class World:
         assert self.state.last_resource_version == seen
         if self.step.step is Step.WATCH:
             assert self.state.watch_options(1).resource_version == seen
+        elif self.step.step is Step.CONFIRM:
+            assert self.state.confirm_options().resource_version == seen
         elif self.step.step is Step.WATCH_LIST:
             assert self.state.watch_list_options(1).resource_version in (seen, "")
         else:
@@ -414,6 +488,11 @@ class World:
 
     def watched(self, kind: str, value: Any) -> Next:
         return self.state.watch_call_failed(value) if kind == "fails" else self.followed(kind, value)
+
+    def confirmed(self, kind: str, value: Any) -> Next:
+        if kind == "unusable":
+            return self.state.round_failed()
+        return self.state.confirm_failed(value) if kind == "fails" else self.state.confirmed()
 
     def followed(self, kind: str, value: Any) -> Next:
         if kind == "in_stream":
@@ -502,6 +581,9 @@ def test_an_endless_failure_is_bounded_by_the_backoff(outcome: tuple[str, Any], 
         pytest.param(Step.WATCH_LIST, Next(Step.LIST, at_least=1.0), True, id="after-a-retry-after"),
         pytest.param(Step.LIST, Next(Step.WATCH, pause=1.0), True, id="after-a-pause"),
         pytest.param(Step.WATCH, Next(Step.WATCH, wait=True), True, id="after-a-wait"),
+        pytest.param(Step.WATCH, Next(Step.CONFIRM), True, id="confirmation-after-silence"),
+        pytest.param(Step.CONFIRM, Next(Step.WATCH), False, id="watch-after-confirmation"),
+        pytest.param(Step.CONFIRM, Next(Step.LIST), False, id="list-after-confirmation"),
     ],
 )
 def test_requests_that_many_informers_may_send_at_once_are_paced(

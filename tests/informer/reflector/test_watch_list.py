@@ -89,9 +89,12 @@ def test_a_warning_is_due_every_ten_seconds_until_the_end() -> None:
 
 
 def test_waits_end_at_the_next_warning_or_the_deadline() -> None:
-    """Whichever is sooner."""
+    """Or at the notice, whichever is sooner."""
     made = initial()
-    assert made.wait_seconds(0) == 10
+    assert made.wait_seconds(0) == 5
+    assert made.notice(4.9) is None
+    assert "waiting for the bookmark" in made.notice(5)
+    assert made.wait_seconds(5) == 5
     assert made.warning(10)
     assert made.wait_seconds(10) == 5
     assert not made.expired(14.9)

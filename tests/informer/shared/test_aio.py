@@ -14,7 +14,7 @@ import pytest
 from informer import AsyncInformer, Change, DeltaType, SharedInformer
 from informer.testing.fake_source import FakeControllerSource
 from tests.support.waiting import DEADLINE
-from watch import Channel
+from watch import ApiError, Channel
 
 Make = Callable[..., SharedInformer[Any]]
 Pod = Callable[..., dict[str, Any]]
@@ -393,6 +393,43 @@ def test_waits_do_not_block_the_loop(make_informer: Make, pod: Pod) -> None:
         await eventually(lambda: informer._waiters._count == 1)
         assert await aio.stop()
         assert not await waiting
+
+    run(main())
+
+
+def test_an_error_ends_the_wait_for_a_sync(make_informer: Make) -> None:
+    """`raise_on_error` raises what keeps the informer from syncing, and returns True once it has synced."""
+    refuse = threading.Event()
+    refuse.set()
+
+    class Refusing(FakeControllerSource):
+        def list(self, options: Any = None) -> Any:
+            if refuse.is_set():
+                raise ApiError(403, "Forbidden", "pods is forbidden")
+            return super().list(options)
+
+    async def main() -> None:
+        async with make_informer(Refusing()).aio as aio:
+            with pytest.raises(ApiError, match="pods is forbidden"):
+                await aio.wait_for_sync(raise_on_error=True)
+            refuse.clear()
+            assert await aio.wait_for_sync()
+            assert await aio.wait_for_sync(0, raise_on_error=True)
+
+    run(main())
+
+
+def test_a_write_counts_in_its_own_namespace(make_informer: Make, pod: Pod) -> None:
+    """The namespace of the object, or the given one; the other one is quiet."""
+    source = FakeControllerSource(namespaces=["one", "two"])
+
+    async def main() -> None:
+        async with make_informer(source).aio as aio:
+            assert await aio.wait_for_sync()
+            assert await asyncio.to_thread(source.wait_for_watches, 2)
+            assert await aio.wait_for_resource_version(source.add(pod("a", namespace="one")))
+            assert await aio.wait_for_resource_version("1", namespace="one")
+            assert not await aio.wait_for_resource_version("1", 0)
 
     run(main())
 

@@ -10,7 +10,14 @@ from typing import Any
 import pytest
 from kubernetes import client
 
-from informer import IndexConflictError, Object, SharedInformer, SharedInformerFactory, meta_namespace_index
+from informer import (
+    IndexConflictError,
+    InformerError,
+    Object,
+    SharedInformer,
+    SharedInformerFactory,
+    meta_namespace_index,
+)
 from informer.shared.factory_request import FactoryRequest
 from tests.support.waiting import DEADLINE
 
@@ -242,15 +249,25 @@ def test_a_stopped_informer_is_made_anew(make_factory: Any) -> None:
 
 
 def test_only_started_informers_are_waited_for(make_factory: Any) -> None:
-    """client-go source. The result says for each whether it has synced; a stopped one does not delay the others."""
+    """client-go source. The result says for each whether it has synced; others do not delay those that are started."""
     factory = make_factory()
     assert factory.wait_for_cache_sync() == {}
     started, stopped = factory.informer("pods"), factory.informer("services")
     factory.start()
-    factory.informer("nodes")
+    forgotten = factory.informer("nodes")
     stopped.stop()
-    assert factory.wait_for_cache_sync(0.02) == {started: False, stopped: False}
-    assert factory.wait_for_cache_sync(0) == {started: False, stopped: False}
+    assert factory.wait_for_cache_sync(0.02) == {started: False, stopped: False, forgotten: False}
+    assert factory.wait_for_cache_sync(0) == {started: False, stopped: False, forgotten: False}
+
+
+def test_a_forgotten_start_is_not_taken_for_a_sync(make_factory: Any) -> None:
+    """The informers that are not started have not synced, and their error says what to do; the wait ends at once."""
+    factory = make_factory()
+    informer = factory.informer("pods")
+    assert factory.wait_for_cache_sync() == {informer: False}
+    assert str(informer.sync_error()) == "informer pods is not started: call start(), or use it in a `with` block"
+    with pytest.raises(InformerError, match="not started"):
+        informer.wait_for_sync(raise_on_error=True)
 
 
 def test_a_stop_event_ends_the_wait(make_factory: Any, run: Any) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import time
 import traceback
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -38,6 +37,7 @@ from informer.record import FakeRecorder
 from informer.reflector.backoff import Backoff
 from informer.testing import EmbeddedAPIServer
 from informer.transport.transport import Transport
+from tests.support.waiting import DEADLINE
 from watch import Event, JSONDecoder, StreamWatcher
 from watch.framing import ChunkedBody
 
@@ -207,11 +207,8 @@ def test_an_informer_of_secrets_tells_nothing_of_them(model: Any) -> None:
             assert informer.wait_for_resource_version(made["metadata"]["resourceVersion"], 10)
             server.set_tokens("other")
             server.faults.cut_connections()
-            error, deadline = None, time.monotonic() + 10
-            while error is None and time.monotonic() < deadline:
-                error = informer.sync_error()
-                informer.wait_for_resource_version("999999", 0.01)
-            assert error is not None
+            assert informer.wait_until(lambda: informer.sync_error() is not None, DEADLINE)
+            error = informer.sync_error()
             assert PLANTED not in text_of_error(error)
             assert PLANTED not in text_of(informer) + text_of(informer.store) + text_of(informer.lister)
             assert PLANTED not in pages()

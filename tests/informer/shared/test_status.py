@@ -7,12 +7,13 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from kubernetes import client
 
-from informer import ListWatch, ObjectList, SharedInformer
+from informer import InformerError, ListWatch, ObjectList, SharedInformer
 from informer.shared.status import Status
 from informer.shared.waiting import Waiters
 from informer.testing.fake_source import FakeControllerSource
-from tests.support.waiting import DEADLINE
+from tests.support.waiting import DEADLINE, eventually
 from watch import ApiError, Channel, FakeWatcher
 
 Make = Callable[..., SharedInformer[Any]]
@@ -20,14 +21,15 @@ Pod = Callable[..., dict[str, Any]]
 
 
 def test_readings_before_the_start(make_informer: Make) -> None:
-    """client-go source. It has not synced, has no resourceVersion, watch, event or error, and waits of 0 do not wait."""
+    """client-go source. It has not synced, has no resourceVersion, watch or event, says so, and waits of 0 do not wait."""
     informer = make_informer(FakeControllerSource())
     assert not informer.has_synced()
     assert not informer.wait_for_sync(0)
     assert informer.last_sync_resource_version == ""
     assert not informer.is_watching
     assert informer.last_event_age is None
-    assert informer.sync_error() is None
+    assert str(informer.sync_error()).endswith("is not started: call start(), or use it in a `with` block")
+    assert informer.failing_since is None
     assert not informer.is_started()
     assert not informer.is_stopped()
     assert not informer.wait_for_resource_version("1", 0)
@@ -250,11 +252,12 @@ class Controller:
 
 
 def test_without_a_controller_there_is_nothing_to_read() -> None:
-    """Every reading has a value for an informer that was not started."""
-    status = Status(lambda: None, Waiters())
+    """Every reading has a value for an informer that was not started; the error says that it was not."""
+    status = Status(lambda: None, Waiters(), "pods")
     assert not status.has_synced()
     assert not status.has_reached("1")
-    assert (status.applied_resource_version, status.sync_error()) == ("", None)
+    assert status.applied_resource_version == ""
+    assert str(status.sync_error()) == "informer pods is not started: call start(), or use it in a `with` block"
     assert (status.is_watching, status.last_event_age) == (False, None)
 
 
@@ -300,3 +303,130 @@ def test_where_the_controller_may_not_be_used_nothing_may() -> None:
     for use in uses:
         with pytest.raises(RuntimeError, match="forked"):
             use()
+
+
+# Waiting for a sync or an error
+
+
+def failing_source(error: Exception, refuse: threading.Event) -> ListWatch[Any]:
+    def list_func(options: Any) -> ObjectList[Any]:
+        if refuse.is_set():
+            raise error
+        return ObjectList([], "1")
+
+    return ListWatch(list_func, lambda options: FakeWatcher(maxsize=1), supports_watch_list=False)
+
+
+def test_an_error_ends_the_wait_for_a_sync(make_informer: Make, queue: str) -> None:
+    """`raise_on_error` raises what keeps the informer from syncing; the informer goes on, and may sync later."""
+    refuse = threading.Event()
+    refuse.set()
+    informer = make_informer(failing_source(ApiError(403, "Forbidden", "pods is forbidden"), refuse), queue=queue)
+    informer.start()
+    with pytest.raises(ApiError, match="pods is forbidden"):
+        informer.wait_for_sync(DEADLINE, raise_on_error=True)
+    assert informer.failing_since is not None
+    refuse.clear()
+    assert informer.wait_for_sync(DEADLINE)
+    assert informer.wait_for_sync(0, raise_on_error=True)
+    assert informer.wait_until(lambda: informer.failing_since is None, DEADLINE)
+
+
+def test_without_an_error_the_wait_ends_when_the_time_is_up(make_informer: Make) -> None:
+    """The result is False, as without `raise_on_error`."""
+    listing = threading.Event()
+
+    def blocks(options: Any) -> ObjectList[Any]:
+        listing.set()
+        informer_stopped.wait(DEADLINE)
+        return ObjectList([], "1")
+
+    informer_stopped = threading.Event()
+    informer = make_informer(ListWatch(blocks, lambda options: FakeWatcher(maxsize=1), supports_watch_list=False))
+    informer.start()
+    assert listing.wait(DEADLINE)
+    assert informer.wait_for_sync(0.02, raise_on_error=True) is False
+    informer.begin_stop()
+    informer_stopped.set()
+
+
+def test_a_reader_thread_that_failed_ends_the_wait_for_a_sync(make_informer: Make) -> None:
+    """The error names the cause."""
+
+    class Broken(FakeControllerSource):
+        def list(self, options: Any = None) -> Any:
+            raise SystemExit("broken")
+
+    informer = make_informer(Broken())
+    informer.start()
+    with pytest.raises(InformerError, match="its reader thread failed: broken"):
+        informer.wait_for_sync(DEADLINE, raise_on_error=True)
+
+
+def test_waits_are_woken_when_the_error_changes(make_informer: Make) -> None:
+    """`wait_until` returns when the error comes and when it goes, long before its time is up."""
+    refuse = threading.Event()
+    refuse.set()
+    informer = make_informer(failing_source(OSError("no network"), refuse))
+    seen: list[bool] = []
+    withdraw = informer.on_progress(lambda: seen.append(informer.sync_error() is not None))
+    informer.start()
+    assert informer.wait_until(lambda: informer.sync_error() is not None, DEADLINE)
+    assert eventually(lambda: True in seen)
+    refuse.clear()
+    assert informer.wait_until(lambda: informer.has_synced() and informer.sync_error() is None, DEADLINE)
+    withdraw()
+
+
+# Writes in one of several namespaces
+
+
+@pytest.mark.parametrize("form", ["object", "version-and-namespace", "model"])
+def test_a_write_counts_in_its_own_namespace(make_informer: Make, pod: Pod, form: str, queue: str) -> None:
+    """KEP-5647. The other namespaces are quiet, and have not reached the version."""
+    source = FakeControllerSource(namespaces=["one", "two"])
+    informer = make_informer(source, queue=queue)
+    informer.start()
+    assert informer.wait_for_sync(DEADLINE)
+    assert source.wait_for_watches(2)
+    written = source.add(pod("a", namespace="one"))
+    if form == "version-and-namespace":
+        version = written["metadata"]["resourceVersion"]
+        assert informer.wait_for_resource_version(version, DEADLINE, namespace="one")
+    elif form == "model":
+        meta = client.V1ObjectMeta(name="a", namespace="one", resource_version="1")
+        assert informer.wait_for_resource_version(client.V1Pod(metadata=meta), DEADLINE)
+    else:
+        assert informer.wait_for_resource_version(written, DEADLINE)
+    assert informer.store.get_by_key("one/a") is not None
+    assert not informer.wait_for_resource_version("1", 0.02)
+    assert not informer.wait_for_resource_version("1", 0, namespace="two")
+
+
+def test_a_namespace_that_is_not_followed_is_refused(make_informer: Make, pod: Pod) -> None:
+    """Waiting for it would never end."""
+    source = FakeControllerSource(namespaces=["one", "two"])
+    informer = make_informer(source)
+    informer.start()
+    with pytest.raises(ValueError, match=r"does not follow namespace 'three' \(it follows one, two\)"):
+        informer.wait_for_resource_version("1", DEADLINE, namespace="three")
+    with pytest.raises(ValueError, match="does not follow namespace 'three'"):
+        informer.wait_for_resource_version(source.add(pod("a", namespace="three")), DEADLINE)
+
+
+def test_with_one_reflector_the_namespace_does_not_matter(make_informer: Make, pod: Pod) -> None:
+    """It follows all namespaces, or one whose name the source does not tell."""
+    source = FakeControllerSource()
+    informer = make_informer(source)
+    informer.start()
+    assert source.wait_for_watches()
+    assert informer.wait_for_resource_version(source.add(pod("a")), DEADLINE)
+    assert informer.wait_for_resource_version("1", 0, namespace="elsewhere")
+
+
+def test_what_is_neither_a_version_nor_an_object_is_not_quoted(make_informer: Make) -> None:
+    """It may be a Secret."""
+    informer = make_informer(FakeControllerSource())
+    with pytest.raises(ValueError, match="not a comparable resourceVersion: a dict") as caught:
+        informer.wait_for_resource_version({"data": {"key": "pl4nt3d"}})
+    assert "pl4nt3d" not in str(caught.value)

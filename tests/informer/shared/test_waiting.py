@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -136,3 +137,19 @@ def test_other_arguments_are_refused(odd: Any) -> None:
     """What is neither callable nor has `has_synced` is a TypeError."""
     with pytest.raises(TypeError, match="an informer or a function is needed"):
         wait_for_cache_sync(odd)
+
+
+@pytest.mark.parametrize("way", ["method", "function"])
+def test_a_wait_before_the_start_is_logged(make_informer: Any, caplog: pytest.LogCaptureFixture, way: str) -> None:
+    """It may go on for ever; another thread may still call `start`."""
+    informer = make_informer(FakeControllerSource(), name="pods")
+    wait = informer.wait_for_sync if way == "method" else partial(wait_for_cache_sync, informer)
+    assert not wait(timeout=0)
+    assert caplog.messages == []
+    assert not wait(timeout=0.01)
+    assert len(caplog.messages) == 1
+    assert "not started: call start(), or use it in a `with` block" in caplog.text
+    caplog.clear()
+    informer.start()
+    assert wait(timeout=DEADLINE)
+    assert caplog.messages == []

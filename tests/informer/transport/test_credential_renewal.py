@@ -18,9 +18,8 @@ from typing import Any
 import pytest
 import yaml
 
-from informer import ApiError, ListWatch, SharedInformer
+from informer import ApiError, ListWatch, SharedInformer, load_client
 from informer.reflector.backoff import Backoff
-from informer.transport.credential_sources import install
 from informer.transport.exec_plugin import ExecPluginError, run_exec_plugin
 from informer.transport.transport import Transport, transport_for
 from tests.support.waiting import DEADLINE, eventually
@@ -79,12 +78,7 @@ class Plugin:
 
     def client(self) -> Any:
         """A client as an informer without an api_client makes it."""
-        from kubernetes import client
-        from kubernetes.config import kube_config
-
-        configuration = client.Configuration()
-        install(kube_config._get_kube_config_loader(filename=str(self.kubeconfig)), configuration)
-        return client.ApiClient(configuration)
+        return load_client(self.kubeconfig)
 
 
 class Guarded:
@@ -283,8 +277,7 @@ def test_the_default_client_runs_the_plugin_with_the_first_request(
     plugin = Plugin(tmp_path, guarded.server.url)
     plugin.gives(credential(token="t"))
     monkeypatch.setattr("informer.transport.transport._defaults", [])
-    monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(plugin.kubeconfig))
-    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    monkeypatch.setenv("KUBECONFIG", str(plugin.kubeconfig))
     transport = transport_for(None)
     assert plugin.runs == 0
     assert transport.get_json("/") == OK
@@ -330,27 +323,24 @@ def test_a_plugins_client_certificate_is_renewed(how: str, serve: Any, tmp_path:
         assert transport.get_json("/") == OK
     assert there.seen == (["one", "two", "two"] if how == "expired" else ["one", "one", "two", "two"])
     assert plugin.runs == 2
-    path = Path(api_client.configuration.cert_file)
-    assert path.stat().st_mode & 0o777 == 0o600
 
 
-def test_a_plugins_certificate_file_is_deleted_at_exit(tmp_path: Path, authority: Any) -> None:
-    """The ssl module reads keys only from files; the file must not outlive the process."""
+def test_a_plugins_certificate_leaves_no_file(tmp_path: Path, authority: Any) -> None:
+    """The ssl module reads keys only from files; the file is deleted as soon as it was read."""
     plugin = Plugin(tmp_path, "https://127.0.0.1:1", **{"certificate-authority": authority.path})
     plugin.gives(credential(**pem_of(authority, "one")))
     program = (
+        "import os\n"
         "from informer.transport.transport import transport_for\n"
         "transport = transport_for(None)\n"
         "try: transport.get_json('/')\n"
         "except ConnectionError: pass\n"
-        "print(transport._configuration.cert_file)\n"
+        "print(bool(transport._configuration.client_cert_data), os.listdir(os.environ['TMPDIR']))\n"
     )
-    environment = {**os.environ, "KUBECONFIG": str(plugin.kubeconfig), "TMPDIR": str(tmp_path)}
+    (tmp_path / "tmp").mkdir()
+    environment = {**os.environ, "KUBECONFIG": str(plugin.kubeconfig), "TMPDIR": str(tmp_path / "tmp")}
     done = subprocess.run([sys.executable, "-c", program], env=environment, check=True, capture_output=True, text=True)
-    path = Path(done.stdout.strip())
-    assert path.name == "client.pem"
-    assert path.parent.parent == tmp_path
-    assert not path.parent.exists()
+    assert done.stdout.strip() == "True []"
 
 
 def test_a_changed_client_certificate_is_used_for_the_next_connection(

@@ -192,8 +192,7 @@ def test_stop_while_the_default_client_is_made(tmp_path: Path, monkeypatch: pyte
     """Loading a kubeconfig can run its plugin; informers with another client do not wait for it."""
     plugin = Plugin(tmp_path, slow_from=1)
     monkeypatch.setattr("informer.transport.transport._defaults", [])
-    monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(plugin.kubeconfig))
-    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    monkeypatch.setenv("KUBECONFIG", str(plugin.kubeconfig))
     informer = started(None)
     try:
         assert plugin.is_slow_now()

@@ -1,0 +1,95 @@
+"""Recognises answers that do not come from an API server: those of proxies, login pages, and other web servers. No I/O."""
+
+from __future__ import annotations
+
+import urllib.parse
+from typing import Any, NamedTuple
+
+from watch.printable import printable
+
+__all__ = ["PROXY_HINT", "Foreign", "content_type_of", "explain_refusal", "foreign_success", "shown_address"]
+
+PROXY_HINT = "is a proxy or login page in front?"
+# An API server sends JSON or protobuf. The others say nothing about what follows.
+_MAYBE_JSON = ("", "text/plain", "application/octet-stream", "binary/octet-stream")
+_ENCODINGS = ("identity", "gzip", "x-gzip")
+_TLS_WANTED = "HTTP request to an HTTPS server"
+
+
+def content_type_of(response: Any) -> str:
+    """Returns the media type of a response in lower case, without parameters; "" if it names none."""
+    media_type = str(response.headers.get("Content-Type") or "").partition(";")[0].strip().lower()
+    return printable(media_type.encode(errors="replace"), 60)
+
+
+class Foreign(NamedTuple):
+    """Describes a response that does not come from an API server.
+
+    Attributes:
+        message: what is wrong with it.
+        has_text: whether the message gets better by how the body begins.
+    """
+
+    message: str
+    has_text: bool = False
+
+
+def foreign_success(response: Any, asked: str, *, is_watch: bool) -> Foreign | None:
+    """Returns what is wrong with a 2xx response by its headers; None if it may come from an API server.
+
+    Args:
+        response: an urllib3 response; its body is not read.
+        asked: method and address of the request.
+        is_watch: whether it answers a watch, which may end without an event.
+    """
+    encodings = [each.strip().lower() for each in str(response.headers.get("Content-Encoding") or "").split(",")]
+    unknown = [each for each in encodings if each and each not in _ENCODINGS and each not in _decodable(response)]
+    if unknown:
+        return Foreign(
+            f"the answer to {asked} has the encoding {printable(unknown[0].encode(), 30)!r}, which was not requested "
+            "(does a proxy in front change answers?)"
+        )
+    if response.status == 204 or (response.headers.get("Content-Length") == "0" and not is_watch):
+        return Foreign(f"{asked} was answered with {response.status} and an empty body, not with JSON ({PROXY_HINT})")
+    media_type = content_type_of(response)
+    if media_type in _MAYBE_JSON or "json" in media_type or "protobuf" in media_type:
+        return None
+    return Foreign(f"{asked} was answered with {media_type}, not JSON ({PROXY_HINT})", has_text=True)
+
+
+def _decodable(response: Any) -> tuple[str, ...]:
+    """The encodings that urllib3 can undo, which depend on the installed packages."""
+    return tuple(getattr(response, "CONTENT_DECODERS", ()))
+
+
+def explain_refusal(response: Any, asked: str, text: str) -> str:
+    """Returns the message for a response other than 2xx whose body is not a `Status`.
+
+    Args:
+        response: the urllib3 response.
+        asked: method and address of the request.
+        text: the beginning of its body, on one line.
+    """
+    location = response.headers.get("Location")
+    if 300 <= response.status < 400:
+        where = f" to {shown_address(location)}" if location else ""
+        return f"{asked} was redirected{where}, which API servers do not do ({PROXY_HINT})"
+    if response.status == 407:
+        return f"a proxy requires a user name and password for {asked}: set them in its address. It said: {text}"
+    if _TLS_WANTED in text:
+        return f"{text} The address that was asked is {asked.partition(' ')[2]}: write https:// in the server's address"
+    media_type = content_type_of(response)
+    foreign = media_type not in _MAYBE_JSON and "json" not in media_type
+    if foreign:
+        return f"{text} ({asked} was answered with {media_type}, not JSON: {PROXY_HINT})".strip()
+    return f"{text} (asked: {asked}; is the path in the server's address right?)" if response.status == 404 else text
+
+
+def shown_address(address: Any) -> str:
+    """Returns an address for messages, without the parts that can hold secrets: user name, password, query and fragment."""
+    try:
+        parts = urllib.parse.urlsplit(str(address))
+    except ValueError:
+        return "a malformed address"
+    shown = urllib.parse.urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+    return printable(shown.encode(errors="replace"), 200)

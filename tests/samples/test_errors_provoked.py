@@ -1,4 +1,4 @@
-"""Provokes messages of docs/errors.md that a wrong call raises; what servers and networks cause is provoked where it belongs."""
+"""Provokes messages of docs/errors.md that a wrong call raises; other tests cause those of servers and networks."""
 
 from __future__ import annotations
 

@@ -6,7 +6,9 @@ package in every test run (it holds a plugin), and the official client takes a s
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -57,7 +59,10 @@ if TYPE_CHECKING:
         split_meta_namespace_key as split_meta_namespace_key,
     )
     from informer.objects.object import Object as Object, strip_managed_fields as strip_managed_fields
-    from informer.process import stop_on_signals as stop_on_signals
+    from informer.process import (
+        async_stop_on_signals as async_stop_on_signals,
+        stop_on_signals as stop_on_signals,
+    )
     from informer.queues.delta import Delta as Delta, DeltaType as DeltaType, Queue as Queue
     from informer.queues.delta_fifo import DeltaFIFO as DeltaFIFO
     from informer.queues.in_order_fifo import InOrderFIFO as InOrderFIFO
@@ -105,7 +110,7 @@ _NAMES = {
         "split_meta_namespace_key"
     ),
     "informer.objects.object": "Object strip_managed_fields",
-    "informer.process": "stop_on_signals",
+    "informer.process": "async_stop_on_signals stop_on_signals",
     "informer.queues.delta": "Delta DeltaType Queue",
     "informer.queues.delta_fifo": "DeltaFIFO",
     "informer.queues.in_order_fifo": "InOrderFIFO",
@@ -120,6 +125,26 @@ _NAMES = {
     "watch.options": "ListOptions",
 }
 _MODULE_OF = {name: module for module, names in _NAMES.items() for name in names.split()}
+# Public names of the sub-packages, for the message about a name that is not here. None of them is loaded for it.
+_ELSEWHERE = {
+    "leaderelection": (
+        "ElectionMetrics ElectionStats LeaderElectionRecord LeaderElector LeaderHealthCheck LeaseClock LeaseLock "
+        "LeaseNotRenewedError MetricsProvider ResourceLock resource_lock set_metrics_provider"
+    ),
+    "metrics": ("Check InformerCollector MetricsServer dashboard install make_app serve"),
+    "record": (
+        "CoreV1EventSink Correlation EventBroadcaster EventCorrelator EventRecorder EventSink EventsV1Sink "
+        "FakeRecorder RecordedEvent Report get_partial_reference get_reference"
+    ),
+    "testing": ("ControlPlane ControlPlaneError EmbeddedAPIServer FakeControllerSource"),
+    "workqueue": (
+        "BucketRateLimiter DURATION_BUCKETS DelayingQueue Durations ItemExponentialFailureRateLimiter "
+        "ItemFastSlowRateLimiter ItemOrder LOW_PRIORITY MaxOfRateLimiter MetricsProvider PriorityQueue "
+        "QueueMetrics QueueStats RateLimiter RateLimitingQueue ShutDownError WithMaxWaitRateLimiter WorkQueue "
+        "default_controller_rate_limiter default_item_based_rate_limiter enqueue_key enqueue_owner "
+        "parallelize_until run_workers run_workers_async set_metrics_provider"
+    ),
+}
 _PACKAGES = ("leaderelection", "metrics", "record", "testing", "workqueue")
 
 __all__ = sorted(_MODULE_OF)  # noqa: PLE0605
@@ -130,11 +155,33 @@ def __getattr__(name: str) -> Any:
         return import_module(f"informer.{name}")
     module = _MODULE_OF.get(name)
     if module is None:
-        raise AttributeError(f"module 'informer' has no attribute {name!r}")
+        hint = _hint(name)
+        # `from informer import X` drops the text of an AttributeError. It first asks for X from importlib's function, which
+        # lets an ImportError pass; hasattr and getattr need the AttributeError.
+        if hint and sys._getframe(1).f_code.co_name == "_handle_fromlist":  # noqa: SLF001 - the caller's frame
+            raise ImportError(f"cannot import name {name!r} from 'informer'{hint}", name="informer")
+        raise AttributeError(f"module 'informer' has no attribute {name!r}{hint}")
     import_module("informer.watch_check")
     value = getattr(import_module(module), name)
     globals()[name] = value
     return value
+
+
+def _hint(name: str) -> str:
+    """Returns where a missing name is, or the names that are like it; "" for a name that is like none."""
+    if name.startswith("_") or not name.isidentifier() or find_spec(f"informer.{name}") is not None:
+        return ""
+    packages = [f"informer.{package}" for package in _PACKAGES if name in _ELSEWHERE.get(package, "").split()]
+    if not packages and name in getattr(import_module("watch"), "__all__", ()):
+        packages = ["watch"]
+    if packages:
+        return f": it is in {' and '.join(packages)} (from {packages[0]} import {name})"
+    from difflib import get_close_matches
+
+    places = {each: f"informer.{package}.{each}" for package, names in _ELSEWHERE.items() for each in names.split()}
+    places |= {each: each for each in (*_MODULE_OF, *_PACKAGES)}
+    close = [places[each] for each in get_close_matches(name, places)]
+    return f" (did you mean {' or '.join(close)}?)" if close else ""
 
 
 def __dir__() -> list[str]:

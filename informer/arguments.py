@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable, Collection
 from typing import Any
 
-__all__ = ["check_callable"]
+__all__ = ["check_callable", "check_function", "describe_error", "function_name", "is_async", "refuse_coroutine"]
 
 
 def check_callable(what: str, function: Any, *, or_none: bool = False) -> None:
@@ -20,3 +22,100 @@ def check_callable(what: str, function: Any, *, or_none: bool = False) -> None:
     """
     if not callable(function) and not (or_none and function is None):
         raise TypeError(f"{what} must be callable, not {type(function).__name__}")
+
+
+def check_function(
+    what: str,
+    function: Any,
+    count: int,
+    *,
+    keyword: str = "",
+    keywords: Collection[str] = (),
+    or_none: bool = False,
+    may_be_async: bool = False,
+    may_yield: bool = False,
+    remedy: str = "pass a plain function",
+) -> None:
+    """Checks a function that is called with `count` positional arguments.
+
+    Args:
+        what: the argument's name, for the message.
+        function: the argument.
+        count: how many positional arguments it is called with.
+        keyword: a keyword that is passed too where the signature names it; "" for none.
+        keywords: keywords that are always passed too.
+        or_none: whether None is allowed too.
+        may_be_async: whether the caller awaits the result.
+        may_yield: whether the result is iterated, so that a generator function is right.
+        remedy: what to do instead of passing an async function, for the message.
+
+    Raises:
+        TypeError: the argument is not callable, is async, or cannot be called with `count` arguments. A call would then fail,
+            or do nothing.
+    """
+    check_callable(what, function, or_none=or_none)
+    if function is None:
+        return
+    if not may_be_async and is_async(function):
+        raise TypeError(f"{what} is an async function, which a thread cannot await: {remedy}")
+    if _is_any(inspect.isasyncgenfunction, function) or (
+        not may_yield and _is_any(inspect.isgeneratorfunction, function)
+    ):
+        raise TypeError(f"{what} is a generator function, of which a call runs nothing: remove its yield")
+    _check_arguments(what, function, count, keyword, keywords)
+
+
+def is_async(function: Any) -> bool:
+    """Returns whether a call makes a coroutine, as far as the callable itself says so."""
+    return _is_any(inspect.iscoroutinefunction, function)
+
+
+def refuse_coroutine(what: str, result: object) -> None:
+    """Raises a TypeError if a function returned a coroutine, as a lambda that calls an async function does.
+
+    Args:
+        what: the function's name as an argument, for the message.
+        result: what it returned.
+    """
+    if inspect.iscoroutine(result):
+        result.close()  # avoids Python's warning that the coroutine was never awaited
+        raise TypeError(f"{what} returned a coroutine, which a thread cannot await: pass a function that is not async")
+
+
+def describe_error(error: BaseException) -> str:
+    """Returns an exception's type and text as one line, for messages."""
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def function_name(function: Callable[..., Any]) -> str:
+    """Returns a callable's module and name, for messages."""
+    qualified = getattr(function, "__qualname__", None)
+    if qualified is None:
+        return type(function).__qualname__
+    return f"{getattr(function, '__module__', '')}.{qualified}".lstrip(".")
+
+
+def _check_arguments(
+    what: str, function: Callable[..., Any], count: int, keyword: str, keywords: Collection[str]
+) -> None:
+    try:
+        signature = inspect.signature(function)
+    # Some callables, such as built-in ones, have no signature.
+    except (TypeError, ValueError):
+        return
+    parameter = signature.parameters.get(keyword) if keyword else None
+    is_named = parameter is not None and parameter.kind in (parameter.KEYWORD_ONLY, parameter.POSITIONAL_OR_KEYWORD)
+    try:
+        signature.bind(*[None] * count, **dict.fromkeys([*keywords, keyword] if is_named else keywords))
+    except TypeError as error:
+        words = "no arguments" if count == 0 else "1 argument" if count == 1 else f"{count} arguments"
+        words += f" and the keywords {', '.join(keywords)}" if keywords else ""
+        raise TypeError(
+            f"{what} is called with {words}{f', and {keyword} where it is named' if keyword else ''}; "
+            f"{function_name(function)} does not take that: {error}"
+        ) from None
+
+
+def _is_any(test: Callable[[Any], bool], function: Any) -> bool:
+    return test(function) or test(getattr(function, "__call__", None))  # noqa: B004 - an object's method is meant

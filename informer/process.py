@@ -7,12 +7,16 @@ import signal
 import threading
 import time
 from types import FrameType
-from typing import Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 from weakref import WeakKeyDictionary
 
 from watch.concurrency import Lock, Signal, Worker, in_forked_child
 
-__all__ = ["SetOnce", "informers", "register", "stop_on_signals"]
+if TYPE_CHECKING:
+    import asyncio
+    from asyncio import AbstractEventLoop
+
+__all__ = ["SetOnce", "async_stop_on_signals", "informers", "register", "stop_on_signals"]
 
 # Seconds by which the interpreter's exit may be delayed, for everything together.
 _EXIT_TIMEOUT = 1.0
@@ -108,6 +112,52 @@ def stop_on_signals() -> threading.Event:
     first, second = (signal.getsignal(number) for number in _NUMBERS)
     both = first if second is first else None
     return both.event if isinstance(both, _StopOnce) else _StopOnce().event
+
+
+# The event of each loop whose signals have not come. Used on the main thread only.
+_events: WeakKeyDictionary[AbstractEventLoop, asyncio.Event] = WeakKeyDictionary()
+
+
+def async_stop_on_signals() -> asyncio.Event:
+    """Returns an asyncio event that is set by SIGTERM or SIGINT (Ctrl-C): `stop_on_signals` for a running event loop.
+
+        stop = async_stop_on_signals()
+        async with informer.aio:
+            await stop.wait()
+
+    The first signal sets the event and restores the previous signal handlers. A second signal therefore ends the program as
+    it would have without this function.
+
+    Returns:
+        The event. Until a signal comes, every call on the same loop returns the same event.
+
+    Raises:
+        RuntimeError: no event loop is running.
+        ValueError: this is not the main thread, the only one that may set signal handlers.
+        NotImplementedError: the event loop does not support signals, as on Windows.
+    """
+    import asyncio
+
+    loop = asyncio.get_running_loop()
+    known = _events.get(loop)
+    if known is not None:
+        return known
+    if threading.current_thread() is not threading.main_thread():
+        raise ValueError("signal handlers can be set on the main thread only: call async_stop_on_signals there")
+    event = asyncio.Event()
+    previous = {number: signal.getsignal(number) for number in _NUMBERS}
+
+    def set_once() -> None:
+        _events.pop(loop, None)
+        for number, handler in previous.items():
+            loop.remove_signal_handler(number)
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+        event.set()
+
+    for number in _NUMBERS:
+        loop.add_signal_handler(number, set_once)
+    _events[loop] = event
+    return event
 
 
 T = TypeVar("T")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import settings
 
+from tests.support import locks
 from tests.support.authority import Authority
 from tests.support.waiting import Task
 
@@ -38,6 +39,20 @@ def no_leftover_threads(request: pytest.FixtureRequest) -> Iterator[None]:
         thread.join(max(0.0, deadline - time.monotonic()))
     left = [t.name for t in left if t.is_alive()]
     assert not left, f"threads left running: {left}"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def locked_methods() -> int:
+    """Wraps the methods that need a lock held, for `locks_are_held`; how many there are."""
+    return locks.check_locked_methods()
+
+
+@pytest.fixture(autouse=True)
+def locks_are_held(locked_methods: int) -> Iterator[None]:
+    """Fails a test in which a `*_locked` method is called without its lock."""
+    locks.violations.clear()
+    yield
+    assert not locks.violations, sorted(set(locks.violations))
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from typing import Any
 
 from typing_extensions import TypeVar
 
+from informer.arguments import check_function
 from informer.cache.index import NAMESPACE_INDEX, IndexErrorHandler, meta_namespace_index
 from informer.cache.records import Records
 from informer.cache.store import Store
@@ -74,11 +75,10 @@ class Indexer(Store[T]):
         Raises:
             IndexConflictError: a name is taken; no index was added.
             IndexFuncError: an index function raised; no index was added.
-            TypeError: an index function is not callable.
+            TypeError: an index function is not callable, is async, or does not take one argument.
         """
         for name, function in indexers.items():
-            if not callable(function):
-                raise TypeError(f"the index function of {name!r} must be callable, not {type(function).__name__}")
+            check_function(f"the index function of {name!r}", function, 1, may_yield=True)
         self.records.add_indices(indexers)
 
     def index(self, name: str, obj: T) -> builtins.list[T]:

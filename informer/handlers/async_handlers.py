@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import inspect
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Sequence
 from types import TracebackType
 from typing import Any, Generic, Protocol, Self
@@ -13,13 +14,16 @@ from weakref import finalize
 from typing_extensions import TypeVar
 
 from informer.cache.change import Change
-from informer.handlers.delivery import Delivery, Registration
+from informer.handlers.concurrent_calls import ConcurrentCalls
+from informer.handlers.delivery import Delivery, Registration, in_handler
 from informer.handlers.handler import HandlerFunctions
 from informer.handlers.subscription import Subscription
 
-__all__ = ["AsyncEventStream", "AsyncRegistration", "LoopEvent"]
+__all__ = ["AsyncEventStream", "AsyncRegistration", "LoopCall", "LoopEvent"]
 
 T = TypeVar("T", default=Any)
+
+_log = logging.getLogger(__name__)
 
 # After this many changes in a row without waiting, the loop's other tasks have a turn.
 _TURN = 100
@@ -51,6 +55,55 @@ class LoopEvent:
         """Waits at most `timeout` seconds (None: without limit) for the event."""
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self.event.wait(), timeout)
+
+
+class LoopCall:
+    """A function, plain or async, that other threads have called on an event loop by calling this object.
+
+    The calls of an async function run one after another. What a call raises is logged.
+
+    Args:
+        function: the function.
+        what: what it is, for the log.
+        on_closed_loop: called instead of the function once the loop is closed.
+
+    Threads: made on the loop; called on any thread.
+    """
+
+    def __init__(
+        self, function: Callable[..., object], what: str, on_closed_loop: Callable[[], object] = lambda: None
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._function = function
+        self._what = what
+        self._on_closed_loop = on_closed_loop
+        self._turn = asyncio.Lock()
+        self._tasks: set[asyncio.Task[None]] = set()  # the loop itself keeps no reference to them
+
+    def __call__(self, *args: object) -> None:
+        """Has the function called with these arguments, soon and on the loop."""
+        try:
+            self._loop.call_soon_threadsafe(self._call, args)
+        except RuntimeError:
+            self._on_closed_loop()
+
+    def _call(self, args: tuple[object, ...]) -> None:
+        try:
+            result = self._function(*args)
+        except Exception:
+            _log.exception("%s failed", self._what)
+            return
+        if inspect.isawaitable(result):
+            task = self._loop.create_task(self._await(result), name=self._what)
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _await(self, result: Awaitable[object]) -> None:
+        async with self._turn:
+            try:
+                await result
+            except Exception:
+                _log.exception("%s failed", self._what)
 
 
 class _StreamOwner(Protocol):
@@ -170,7 +223,8 @@ class _Owner(Protocol):
 class AsyncRegistration(Registration):
     """The handle for one handler with async functions; `informer.aio.add_event_handler` returns it.
 
-    The handler's calls come one after another in a task on the loop that added it; each is awaited before the next. An
+    The handler's calls come one after another in a task on the loop that added it; each is awaited before the next. With a
+    `concurrency` of more than 1 that holds for the changes of each key, and calls for several keys run at a time. An
     exception of the handler is logged, counted and passed to `on_error`; the calls go on. Cancelling `task` ends them.
 
     Attributes:
@@ -185,13 +239,28 @@ class AsyncRegistration(Registration):
         stream: AsyncEventStream[Any],
         functions: HandlerFunctions,
         on_error: Callable[[Change[Any], BaseException], object] | None,
+        *,
+        concurrency: int = 1,
     ) -> None:
         catch = (Exception, asyncio.CancelledError)
         delivery = Delivery(functions, stream.subscription, owner.has_synced, on_error, yields=True, catch=catch)
         super().__init__(delivery)
         self._owner = owner
         self._stream = stream
-        self.task = asyncio.get_running_loop().create_task(self._run(), name=f"informer-{owner.name}-handler")
+        name = f"informer-{owner.name}-handler"
+        self._calls = (
+            ConcurrentCalls(delivery, self._await_each, concurrency, f"{name}-call") if concurrency > 1 else None
+        )
+        self.task = asyncio.get_running_loop().create_task(self._run(), name=name)
+
+    @property
+    def backlog_size(self) -> int:
+        """How many changes wait for the handler."""
+        return super().backlog_size + (0 if self._calls is None else self._calls.waiting)
+
+    def runs_in(self, task: asyncio.Task[Any] | None) -> bool:
+        """Returns whether the handler's calls, or one of them, run in a task."""
+        return task is self.task or (self._calls is not None and self._calls.includes(task))
 
     async def wait_for_sync(self, timeout: float | None = None) -> bool:
         """Waits until the handler has synced (see `has_synced`).
@@ -210,14 +279,19 @@ class AsyncRegistration(Registration):
         """Removes the handler; its waiting changes are dropped. Idempotent.
 
         Args:
-            wait: return only when a call under way has ended. A call of the handler itself never waits.
+            wait: return only when a call under way has ended. In a handler's call, and in a task that one has made, it
+                never waits, since two handlers that remove each other would wait for ever.
         """
         self._stream.close()
-        if wait and self.task is not asyncio.current_task():
+        if wait and not in_handler.get() and not self.runs_in(asyncio.current_task()):
             await asyncio.wait([self.task])
 
     async def _run(self) -> None:
+        in_handler.set(True)
         async with self._stream as stream:
+            if self._calls is not None:
+                await self._calls.run(stream)
+                return
             while (changes := await stream.take()) is not None:
                 await self._await_each(self._delivery.deliver(changes))
 
@@ -235,7 +309,8 @@ class AsyncRegistration(Registration):
                     await result
             except (Exception, asyncio.CancelledError) as raised:
                 # Either this task is cancelled, or only something that the handler waited for.
-                if isinstance(raised, asyncio.CancelledError) and self.task.cancelling():
+                task = asyncio.current_task()
+                if isinstance(raised, asyncio.CancelledError) and task is not None and task.cancelling():
                     raise
                 error = raised
             await self._stream.give_way()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextvars import ContextVar
 from itertools import islice
 from operator import length_hint
 from typing import Any
@@ -18,7 +19,7 @@ from informer.handlers.handler import HandlerFunctions
 from informer.handlers.subscription import Subscription, initial_part
 from informer.rate_limited_log import rate_limited
 
-__all__ = ["Delivery", "Registration"]
+__all__ = ["Delivery", "Registration", "in_handler"]
 
 _log = logging.getLogger(__name__)
 
@@ -89,6 +90,31 @@ class Delivery:
         yield from self._hand_over(subscription.in_hand, length_hint(subscription.in_hand))
         self._initial_pending = self._initial_pending and not self.has_synced()
 
+    def deliver_one(self, stored: Change[Any]) -> Generator[object, None, None]:
+        """Hands over one change that was drawn from the subscription, for a driver that makes several calls at a time.
+
+        The driver sets `busy_since` before the first of them and calls `pause` after the last.
+
+        Yields:
+            As `deliver`.
+        """
+        change = stored
+        try:
+            change = self.subscription.unwrapped(stored)
+            seen = self.subscription.visible(change)
+            yield None if seen is None else self.functions(seen)
+        except self._catch as error:
+            yield from self._report((change,), error)
+        self.calls += 1
+        if stored.is_in_initial_list and not self.subscription.dropped:
+            self.subscription.finished(1)
+
+    def pause(self) -> None:
+        """Adds the time since `busy_since` to `busy_seconds`."""
+        if self.busy_since is not None:
+            self.busy_seconds += time.monotonic() - self.busy_since
+            self.busy_since = None
+
     def _hand_over(self, changes: Iterator[Change[Any]], count: int) -> Generator[object, None, None]:
         self.busy_since = begun = time.monotonic()
         if self.functions.on_batch is not None:
@@ -150,6 +176,13 @@ class Delivery:
                     yield result
             except self._catch as second:
                 self._limited.error("on_error of handler %s failed", name, exc_info=second)
+
+
+in_handler: ContextVar[bool] = ContextVar("in_handler", default=False)
+"""Whether a handler's call is under way in this context: on its thread, in its task, and in what these start.
+
+Such a caller never waits for a handler's call to end: that call may be waiting for the caller's own.
+"""
 
 
 class Registration:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
-from typing import Any, Generic, Protocol, TypeAlias
+from collections.abc import Callable, Mapping, Sequence, Set as AbstractSet
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias
 
 from typing_extensions import TypeVar
 
-from informer.arguments import check_callable
+from informer.arguments import check_callable, check_function, function_name
 from informer.cache.change import Change
 from informer.queues.delta import ADDED, DELETED, UPDATED
 
@@ -89,6 +89,48 @@ OnAdd: TypeAlias = Callable[[T], object] | _TakesInitial[T]
 
 OnDelete: TypeAlias = Callable[[T], object] | _TakesUnknown[T]
 """A function that is called for a delete."""
+
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+    from msgspec import Struct
+
+    class _Model(Protocol):
+        def to_dict(self) -> Any: ...
+
+    Ignored: TypeAlias = (
+        bool
+        | int
+        | float
+        | str
+        | bytes
+        | Sequence[Any]
+        | Mapping[Any, Any]
+        | AbstractSet[Any]
+        | _Model
+        | Struct
+        | Future[Any]
+        | None
+    )
+else:
+    Ignored = object
+"""What a function that a thread calls may return; it is ignored. A coroutine is not among it, since nothing would await it."""
+
+
+class _TakesInitialNow(Protocol[T_contra]):
+    def __call__(self, obj: T_contra, /, *, is_in_initial_list: bool) -> Ignored: ...
+
+
+class _TakesUnknownNow(Protocol[T_contra]):
+    def __call__(self, obj: T_contra, /, *, final_state_unknown: bool) -> Ignored: ...
+
+
+SyncOnAdd: TypeAlias = Callable[[T], Ignored] | _TakesInitialNow[T]
+"""A function that a thread calls for an add."""
+
+SyncOnDelete: TypeAlias = Callable[[T], Ignored] | _TakesUnknownNow[T]
+"""A function that a thread calls for a delete."""
 
 
 class _HasOnAdd(Protocol[T_contra]):
@@ -216,31 +258,9 @@ def _check_function(name: str, function: Any, handler: Any, *, may_be_async: boo
     check_callable(name, function)
     if isinstance(handler, type) and inspect.isfunction(inspect.getattr_static(handler, name)):
         raise TypeError(f"a handler is an object, not a class: pass {handler.__name__}()")
-    if not may_be_async and (
-        inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(function, "__call__", None))  # noqa: B004
-    ):
-        raise TypeError(f"{name} is an async function, which a thread cannot await: use informer.aio.add_event_handler")
-    _check_arguments(name, function)
-
-
-def _check_arguments(name: str, function: Callable[..., object]) -> None:
-    """Refuses a function whose signature does not fit: it would fail at each call."""
     count, keyword = _ARGUMENTS[name]
-    try:
-        signature = inspect.signature(function)
-    # Some callables, such as built-in ones, have no signature.
-    except (TypeError, ValueError):
-        return
-    keywords = {keyword: True} if keyword and _takes(function, keyword) else {}
-    try:
-        signature.bind(*[None] * count, **keywords)
-    except TypeError as error:
-        words = f"{count} argument{'s' if count > 1 else ''}" + (
-            f", and {keyword} where it is named" if keyword else ""
-        )
-        raise TypeError(
-            f"{name} is called with {words}; {_function_name(function)} does not take that: {error}"
-        ) from None
+    remedy = "use informer.aio.add_event_handler"
+    check_function(name, function, count, keyword=keyword, may_be_async=may_be_async, remedy=remedy)
 
 
 def _takes(function: Callable[..., object] | None, keyword: str) -> bool:
@@ -257,21 +277,17 @@ def _takes(function: Callable[..., object] | None, keyword: str) -> bool:
 
 
 def _name_of(handler: Any, functions: list[Callable[..., object]]) -> str:
-    """Returns a name for logs: the handler's class, or what the names of its functions have in common.
+    """Returns a name for logs: the handler's class, the class whose methods its functions are, or the functions' names.
 
     Source: client-go tools/cache nameForHandler.
     """
     if handler is not None:
         return f"{type(handler).__module__}.{type(handler).__qualname__}"
-    names = [_function_name(function) for function in functions]
+    names = [function_name(function) for function in functions]
     owners = {name.rpartition(".")[0] for name in names}
-    if len(names) > 1 and len(owners) == 1:
-        return owners.pop()
-    return "+".join(names)
-
-
-def _function_name(function: Callable[..., object]) -> str:
-    qualified = getattr(function, "__qualname__", None)
-    if qualified is None:
-        return type(function).__qualname__
-    return f"{getattr(function, '__module__', '')}.{qualified}".lstrip(".")
+    if len(owners) > 1:
+        return "+".join(names)
+    owner = owners.pop()
+    if len(names) > 1 and all(inspect.ismethod(function) for function in functions):
+        return owner
+    return f"{owner}.{'+'.join(name.rpartition('.')[2] for name in names)}".lstrip(".")

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from informer.cache.change import Change
-from informer.handlers.delivery import Delivery, Registration
+from informer.handlers.delivery import Delivery, Registration, in_handler
 from informer.handlers.handler import HandlerFunctions
 from informer.handlers.subscription import Subscription
 from informer.thread_group import ThreadGroup
@@ -60,6 +60,7 @@ class HandlerRegistration(Registration):
         """Where the handler's changes wait."""
         self._owner = owner
         self._thread_name = f"{name}-handler"
+        self._thread_group: ThreadGroup | None = None
         self._worker: Worker | None = None
         self._removed = False
 
@@ -79,10 +80,12 @@ class HandlerRegistration(Registration):
         """Removes the handler; its waiting changes are dropped. Idempotent.
 
         Args:
-            wait: return only when a call under way has ended. A call of the handler itself never waits.
+            wait: return only when a call under way has ended. On a thread of the informer, and in any handler's call, it
+                never waits, since two handlers that remove each other would wait for ever.
         """
         self._owner.remove_event_handler(self)
-        if wait and self._worker is not None:
+        threads = self._thread_group
+        if wait and self._worker is not None and threads is not None and not (in_handler.get() or threads.owns_current):
             self._worker.join()
 
     def is_stopped(self) -> bool:
@@ -99,6 +102,7 @@ class HandlerRegistration(Registration):
 
     def start(self, thread_group: ThreadGroup) -> None:
         """Internal: starts the handler's thread. The informer calls this, once."""
+        self._thread_group = thread_group
         self._worker = thread_group.start(self._run, self._thread_name)
 
     def discard(self) -> None:
@@ -107,6 +111,7 @@ class HandlerRegistration(Registration):
         self.subscription.close()
 
     def _run(self) -> None:
+        in_handler.set(True)
         take, deliver = self.subscription.take, self._delivery.deliver
         # A handler that forks ends here in the child, where its subscription is dropped.
         while not self.subscription.dropped and (changes := take()) is not None:

@@ -76,7 +76,7 @@ class MergedKubeconfig:
         name = context or self.current_context
         if not name:
             raise KubeconfigError(
-                f"{self._shown()} sets no current-context: run `kubectl config use-context NAME`, or name a context"
+                f"{self._shown()} sets no current-context: run kubectl config use-context NAME, or name a context"
             )
         found = _named(self.contexts, name, f"no context is named {name!r} in {self._shown()}")
         in_context = f"context {name!r} in {found.file}"

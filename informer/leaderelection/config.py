@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from informer.arguments import check_callable
+from informer.arguments import check_function
 from informer.leaderelection.lease_lock import ResourceLock
 from watch.clock import Clock
 
@@ -15,6 +15,7 @@ __all__ = ["JITTER_FACTOR", "ElectionConfig"]
 
 JITTER_FACTOR = 1.2
 _LEAST_TIMEOUT = 1.0  # seconds
+_ASYNC_REMEDY = "pass a plain function, such as one that calls asyncio.run"
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class ElectionConfig:
 
     Raises:
         ValueError: the durations do not fit together, or the lock has no identity. The message says what is wrong.
-        TypeError: the lock is None, or a callback is not callable.
+        TypeError: the lock is None, or a callback is not callable, is async, or takes other arguments.
 
     Source: client-go tools/leaderelection NewLeaderElector.
     """
@@ -55,9 +56,9 @@ class ElectionConfig:
         for name, seconds in (("lease_duration", lease), ("renew_deadline", renew), ("retry_period", retry)):
             if not seconds > 0:
                 raise ValueError(f"{name} must be greater than zero, not {seconds:g}")
-        check_callable("on_started_leading", self.on_started_leading)
-        check_callable("on_stopped_leading", self.on_stopped_leading)
-        check_callable("on_new_leader", self.on_new_leader, or_none=True)
+        check_function("on_started_leading", self.on_started_leading, 1, remedy=_ASYNC_REMEDY)
+        check_function("on_stopped_leading", self.on_stopped_leading, 0)
+        check_function("on_new_leader", self.on_new_leader, 1, or_none=True)
         lock: Any = self.lock
         if lock is None:
             raise TypeError("lock must not be None: pass a LeaseLock")

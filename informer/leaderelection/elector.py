@@ -70,7 +70,7 @@ class LeaderElector:
 
     Raises:
         ValueError: the durations do not fit together, or the lock has no identity.
-        TypeError: the lock is None, or a callback is not callable.
+        TypeError: the lock is None, or a callback is not callable, is async, or takes other arguments.
 
     Threads: `on_started_leading` and `on_new_leader` run on a thread each, `on_stopped_leading` on the thread of `run`. A
         watchdog thread ends each term in time. All methods but `run` may be called from any thread at any time.
@@ -129,6 +129,17 @@ class LeaderElector:
             timeout=self._config.request_timeout,
             on_slow_path=metrics_for(self._name, self.is_leader, metrics_provider).slow_path_taken,
         )
+
+    def __repr__(self) -> str:
+        run = self._run
+        if run is None or run.ended.is_set():
+            state = "not running"
+        else:
+            state = (
+                "leading" if self.is_leader() else "waiting for the lease" if run.term is None else "stopped leading"
+            )
+        leader = f", led by {self.leader}" if self.leader else ""
+        return f"<LeaderElector {self._name}: {state}{leader}>"
 
     def run(self, stop: threading.Event) -> None:
         """Waits for the lease and leads; returns when leading has ended, or when asked to stop.

@@ -6,6 +6,7 @@ import logging
 import threading
 from collections.abc import Callable
 
+from informer.arguments import describe_error, refuse_coroutine
 from informer.leaderelection.clock import alarm_for
 from watch.clock import Clock
 from watch.concurrency import Lock, Signal, Worker
@@ -73,7 +74,7 @@ class Term:
     def require_renewal_by(self, deadline: float) -> None:
         """Sets a deadline before the end of the lease; the term ends then unless the lease is renewed."""
         with self._lock:
-            if deadline < self._lease_end:
+            if not self._ended and deadline < self._lease_end:
                 self._deadline = deadline
                 self._cause = "the lease was not renewed within the renew deadline"
         self._alarm.wake()
@@ -175,7 +176,7 @@ class LeaderTask:
 
     def _run(self) -> None:
         try:
-            self._function(self._term.stop)
+            refuse_coroutine("on_started_leading", self._function(self._term.stop))
         # SystemExit too: the thread of `run` raises it again.
         except BaseException as error:
             self.failure = error
@@ -183,4 +184,4 @@ class LeaderTask:
         finally:
             self.ended.set()
         if self.failure is not None:
-            self._term.end("on_started_leading has failed")
+            self._term.end(f"on_started_leading raised {describe_error(self.failure)}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self, overload
 
@@ -22,6 +22,7 @@ from informer.listwatch.watch_decoding import checked_decoder, json_heads, unwra
 from informer.objects.decode_errors import describe_decode_error
 from informer.objects.entry import Undecodable
 from informer.objects.json_edit import retyped
+from informer.objects.label_selector import Selector, field_selector_text, selector_text
 from informer.objects.models import Codec, model_for
 from informer.objects.namespaced_name import namespaced_name
 from informer.objects.object import Object
@@ -48,8 +49,8 @@ class ResourceOptions(TypedDict, total=False):
     """The options of `ListWatch.for_resource` besides the model."""
 
     namespace: str | Sequence[str] | None
-    label_selector: str | None
-    field_selector: str | None
+    label_selector: Selector
+    field_selector: str | Mapping[str, str] | None
     metadata_only: bool
     gzip: bool
 
@@ -130,8 +131,8 @@ class ListWatch(Source[T]):
         resource: str,
         *,
         namespace: str | Sequence[str] | None = None,
-        label_selector: str | None = None,
-        field_selector: str | None = None,
+        label_selector: Selector = None,
+        field_selector: str | Mapping[str, str] | None = None,
         model: Any = None,
         metadata_only: bool = False,
         gzip: bool = False,
@@ -141,9 +142,16 @@ class ListWatch(Source[T]):
         An informer of a resource that can be listed only, such as "pods.metrics.k8s.io", lists it every 30 to 60 seconds.
 
         Args:
-            api_client: the official client's `ApiClient`; None connects as kubectl does (see `load_client`).
+            api_client: an `ApiClient` of `kubernetes` or `kubernetes_asyncio`, of which only the configuration, default headers
+                and cookie are used; None connects as kubectl does (see `load_client`).
             resource: "pods", "deployments.apps", "v1/pods" or "apps/v1/Deployment"; custom resources work the same way.
             namespace: one namespace, a list of them, or None for the whole cluster.
+            label_selector: a label selector such as "app=web,tier!=db", or a mapping such as {"app": "web"}; None for all
+                objects.
+            field_selector: a field selector such as "spec.nodeName=node-1", or a mapping such as
+                {"spec.nodeName": "node-1"}; None for all objects.
+            model: the type of the objects: None for `Object`; `dict`; a msgspec.Struct, dataclass or TypedDict; or an
+                official model class such as `V1Pod`.
             label_selector: a label selector such as "app=web,tier!=db"; None for all objects.
             field_selector: a field selector such as "spec.nodeName=node-1"; None for all objects.
             model: the type of the objects: None for `Object`; `dict`; a msgspec.Struct, dataclass, TypedDict or pydantic
@@ -166,8 +174,8 @@ class ListWatch(Source[T]):
         request = ResourceRequest(
             target=NamedTarget(resource, api_client),
             namespaces=namespaces_of(namespace),
-            label_selector=label_selector or "",
-            field_selector=field_selector or "",
+            label_selector=selector_text(label_selector),
+            field_selector=field_selector_text(field_selector),
             metadata_only=metadata_only,
             gzip=gzip,
         )
@@ -203,6 +211,9 @@ class ListWatch(Source[T]):
             TypeError: `list_method` is not a list method of the official client, or it refuses the arguments; or the model
                 is an official one of another kind.
         """
+        for name, text in (("label_selector", selector_text), ("field_selector", field_selector_text)):
+            if kwargs.get(name) is not None:
+                kwargs[name] = text(kwargs[name])
         target = PathTarget.of_method(list_method, kwargs)
         check_model_kind(model, target.name, target.built_in.kind if target.built_in is not None else "")
         return ResourceListWatch(ResourceRequest(target=target), Reading(model_for(model)))

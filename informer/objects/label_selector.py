@@ -8,15 +8,25 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
-__all__ = ["NOTHING", "LabelSelector", "Requirement", "parse_selector"]
+__all__ = [
+    "NOTHING",
+    "LabelSelector",
+    "Requirement",
+    "Selector",
+    "field_selector_text",
+    "parse_selector",
+    "selector_text",
+]
 
 _TOKEN = re.compile(r"[ \t\r\n]*(==|!=|[=!,()<>]|[^ \t\r\n=!,()<>]+)")
 _NAME = re.compile(r"[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?\Z")
 _DOMAIN = re.compile(r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?(?:\.[a-z0-9](?:[-a-z0-9]*[a-z0-9])?)*\Z")
 _LONGEST_DOMAIN = 253
 _INTEGER = re.compile(r"[-+]?[0-9]{1,63}\Z")
+_SPECIAL = re.compile(r"[\\,=]")
+_BACKSLASH = r"\\\g<0>"
 _WORD = re.compile(r"[^=!,()<>]")
 
 
@@ -52,6 +62,18 @@ class Requirement(NamedTuple):
             return False
         return number > self.bound if self.operator == ">" else number < self.bound
 
+    def __str__(self) -> str:
+        match self.operator:
+            case "exists":
+                return self.key
+            case "!exists":
+                return f"!{self.key}"
+            case "in" | "notin" if len(self.values) == 1:
+                return f"{self.key}{'=' if self.operator == 'in' else '!='}{next(iter(self.values))}"
+            case "in" | "notin":
+                return f"{self.key} {self.operator} ({','.join(sorted(self.values))})"
+        return f"{self.key}{self.operator}{self.bound}"
+
 
 class LabelSelector:
     """A parsed label selector.
@@ -74,12 +96,61 @@ class LabelSelector:
         """Whether the selector matches every object."""
         return not self.nothing and not self.requirements
 
+    def __str__(self) -> str:
+        return "<nothing>" if self.nothing else ",".join(map(str, self.requirements))
+
+    def __repr__(self) -> str:
+        return f"<LabelSelector {self}>"
+
 
 NOTHING = LabelSelector(nothing=True)
 """A selector that matches no object."""
 
 
-def parse_selector(selector: str | Mapping[str, str] | LabelSelector | None) -> LabelSelector:
+Selector: TypeAlias = str | Mapping[str, str] | LabelSelector | None
+"""A label selector as users give it: see `parse_selector`."""
+
+
+def selector_text(selector: Selector) -> str:
+    """Returns a label selector in the API server's syntax, for a request; "" for one that matches every object.
+
+    Args:
+        selector: text, which is left for the server to check; a mapping of labels to values; or a parsed selector. None
+            matches every object.
+
+    Raises:
+        ValueError: the mapping is not of valid labels, or the selector matches nothing, which a request cannot say.
+        TypeError: the selector is of another type.
+    """
+    if isinstance(selector, str):
+        return selector
+    parsed = parse_selector(selector)
+    if parsed.nothing:
+        raise ValueError("a label selector that matches nothing cannot be sent to a server")
+    return str(parsed)
+
+
+def field_selector_text(selector: str | Mapping[str, str] | None) -> str:
+    """Returns a field selector in the API server's syntax, for a request; "" for one that matches every object.
+
+    Args:
+        selector: text, which is left for the server to check; or a mapping such as {"spec.nodeName": "node-1"}. None matches
+            every object.
+
+    Raises:
+        TypeError: the selector is of another type.
+
+    Source: apimachinery pkg/fields EscapeValue.
+    """
+    if selector is None or isinstance(selector, str):
+        return selector or ""
+    given: Any = selector
+    if not isinstance(given, Mapping) or not all(isinstance(each, str) for pair in given.items() for each in pair):
+        raise TypeError(f"a field selector is a string or a mapping of strings, not {type(given).__name__}")
+    return ",".join(f"{field}={_SPECIAL.sub(_BACKSLASH, value)}" for field, value in selector.items())
+
+
+def parse_selector(selector: Selector) -> LabelSelector:
     """Parses a label selector.
 
     Args:

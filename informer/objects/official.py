@@ -8,9 +8,11 @@ class. The class itself decides about an object that fails the check.
 from __future__ import annotations
 
 import datetime
+import inspect
 import re
 from collections.abc import Callable
 from functools import lru_cache
+from importlib import import_module
 from typing import Any, TypeVar
 
 import msgspec
@@ -75,7 +77,7 @@ class OfficialModel:
         Raises:
             ModelError: the class refuses the object; the message names the field, if that is known.
         """
-        client, takes_text = _official_client()
+        client, takes_text = _official_client(_package_of(self.model))
         try:
             if takes_text:
                 return client.deserialize(raw.decode(), self.model.__name__, "application/json")
@@ -122,15 +124,27 @@ class _Body:
         self.data = raw.decode()
 
 
-@lru_cache(maxsize=1)
-def _official_client() -> tuple[Any, bool]:
+_PACKAGES = ("kubernetes", "kubernetes_asyncio")
+
+
+def _package_of(model: Any) -> str:
+    """Returns the package of a model class or of the class that it extends."""
+    packages = (base.__module__.partition(".")[0] for base in model.__mro__)
+    return next((package for package in packages if package in _PACKAGES), _PACKAGES[0])
+
+
+@lru_cache(maxsize=2)
+def _official_client(package: str) -> tuple[Any, bool]:
     """A client used only for its deserialiser, and whether that takes text (from version 36 on) or a response."""
-    import inspect
-
-    from kubernetes import client
-
+    client: Any = import_module(f"{package}.client")
     # An empty configuration: decoding an object must not depend on a cluster.
-    made = client.ApiClient(client.Configuration())
+    configuration = client.Configuration()
+    if package == "kubernetes":
+        made = client.ApiClient(configuration)
+    else:
+        # Without `__init__`, which needs a running event loop.
+        made = client.ApiClient.__new__(client.ApiClient)
+        made.configuration = configuration
     return made, "response_text" in inspect.signature(made.deserialize).parameters
 
 
@@ -161,7 +175,7 @@ def _shape_of(model: Any, made: dict[Any, Any]) -> Any:
         # Attributes may have names that a struct cannot.
         field = f"f{number}"
         names[field] = model.attribute_map[attribute]
-        shape = _shape_of_type(type_name, made)
+        shape = _shape_of_type(type_name, made, _package_of(model))
         if _is_required(model, attribute):
             fields.append((field, shape))
         else:
@@ -170,18 +184,16 @@ def _shape_of(model: Any, made: dict[Any, Any]) -> Any:
     return made[model]
 
 
-def _shape_of_type(type_name: str, made: dict[Any, Any]) -> Any:
+def _shape_of_type(type_name: str, made: dict[Any, Any], package: str) -> Any:
     if type_name in _PLAIN:
         return _PLAIN[type_name]
     containers: tuple[tuple[re.Pattern[str], Any], ...] = ((_LIST, list), (_DICT, dict))
     for pattern, container in containers:
         found = pattern.match(type_name)
         if found is not None:
-            inner: Any = _shape_of_type(found[1], made)
+            inner: Any = _shape_of_type(found[1], made, package)
             return container[inner] if container is list else container[str, inner]
-    from kubernetes.client import models
-
-    found_class = getattr(models, type_name, None)
+    found_class = getattr(import_module(f"{package}.client.models"), type_name, None)
     if not is_official(found_class):
         raise _NotExpressibleError
     return _shape_of(found_class, made)
@@ -196,10 +208,8 @@ def _is_required(model: Any, attribute: str) -> bool:
         found = [field for name, field in fields.items() if wire in (field.serialization_alias or name, name)]
         return any(field.is_required() for field in found)
     # Classes of earlier clients check in their setters.
-    from kubernetes import client
-
     empty = model.__new__(model)
-    empty.local_vars_configuration = client.Configuration()
+    empty.local_vars_configuration = import_module(f"{_package_of(model)}.client").Configuration()
     try:
         setattr(empty, attribute, None)
     except ValueError:

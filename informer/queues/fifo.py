@@ -11,6 +11,7 @@ from typing import Any
 
 from typing_extensions import TypeVar
 
+from informer.arguments import check_function
 from informer.errors import QueueClosedError
 from informer.objects.keys import DeletedFinalStateUnknown, key_by, meta_namespace_key
 from informer.queues.delta import Delta, DeltaType, InitialSync
@@ -43,6 +44,7 @@ class FIFO:
     """
 
     def __init__(self, key_func: Callable[[Any], str], transform: Callable[[Any], Any] | None) -> None:
+        check_function("transform", transform, 1, or_none=True)
         # Only a user's function needs the check that it returns a str, which costs time for every event.
         self._key_func = key_func if key_func is meta_namespace_key else partial(key_by, key_func)
         self._transform = transform

@@ -22,6 +22,7 @@ from watch.concurrency import RLock
 __all__ = [
     "EVENTS_V1",
     "EVENT_TYPES",
+    "LOG_FIELDS",
     "EventTime",
     "RecordedEvent",
     "copy_event",
@@ -40,9 +41,11 @@ EVENT_TYPES = frozenset({"Normal", "Warning"})
 
 _DNS_SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*\Z")
 _MAX_NAME = 253
-# The API server's limits for an event of events.k8s.io: bytes of its note, characters of its reportingInstance.
+# The API server's limits for an event of events.k8s.io, in bytes: its note; its reportingInstance, action and reason.
 _MAX_NOTE = 1024
-_MAX_INSTANCE = 128
+_MAX_WORD = 128
+LOG_FIELDS = ("object", "fieldPath", "kind", "apiVersion", "type", "reason", "message")
+"""The names of the fields that `log_fields` returns."""
 # The order in which Go prints the fields of an ObjectReference.
 _GO_FIELDS = {
     "Kind": "kind",
@@ -127,7 +130,8 @@ def events_v1_form(event: Mapping[str, Any], nanoseconds: int | None = None) -> 
     """Converts an event of the core group to events.k8s.io/v1.
 
     The API server requires an instance, an action and a note of at most 1024 bytes there. An event without a host gets an
-    instance made of the component and this machine's name. A longer message is truncated.
+    instance made of the component and this machine's name. A longer message is truncated, as are an instance, an action and a
+    reason of more than 128 bytes.
 
     Args:
         event: an event from `make_event`. One with a count above 1 gets a series.
@@ -140,9 +144,9 @@ def events_v1_form(event: Mapping[str, Any], nanoseconds: int | None = None) -> 
         "metadata": copy_event(event["metadata"]),
         "eventTime": _with_fraction(event["firstTimestamp"]) if nanoseconds is None else micro_time(nanoseconds),
         "reportingController": component,
-        "reportingInstance": (event["reportingInstance"] or f"{component}-{socket.gethostname()}")[:_MAX_INSTANCE],
-        "action": event["action"] or event["reason"],
-        "reason": event["reason"],
+        "reportingInstance": _cut(event["reportingInstance"] or f"{component}-{socket.gethostname()}", _MAX_WORD),
+        "action": _cut(event["action"] or event["reason"], _MAX_WORD),
+        "reason": _cut(event["reason"], _MAX_WORD),
         "regarding": dict(event["involvedObject"]),
         "note": _truncate(event["message"], _MAX_NOTE),
         "type": event["type"],
@@ -217,7 +221,11 @@ def _datetime(nanoseconds: int) -> datetime:
 
 def _truncate(text: str, size: int) -> str:
     encoded = text.encode("utf-8", "replace")
-    return text if len(encoded) <= size else encoded[: size - 3].decode("utf-8", "ignore") + "..."
+    return text if len(encoded) <= size else _cut(text, size - 3) + "..."
+
+
+def _cut(text: str, size: int) -> str:
+    return text.encode("utf-8", "replace")[:size].decode("utf-8", "ignore")
 
 
 class EventTime:

@@ -5,18 +5,20 @@ from __future__ import annotations
 import atexit
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from random import Random
 from types import TracebackType
 from typing import Any, Self
 from weakref import WeakSet
 
+from informer.arguments import check_function
+from informer.objects.keys import namespaced_name
 from informer.rate_limited_log import rate_limited
 from informer.record.correlator import EventCorrelator
 from informer.record.delivery import Delivery, Shutdown
-from informer.record.event import EVENTS_V1, EventTime, RecordedEvent, copy_event, log_fields, log_line
-from informer.record.event_recorder import BroadcastingRecorder, EventRecorder
-from informer.record.event_sink import EventSink, sink_api_version
+from informer.record.event import EVENTS_V1, LOG_FIELDS, EventTime, RecordedEvent, copy_event, log_fields, log_line
+from informer.record.event_recorder import BroadcastingRecorder, EventRecorder, check_component
+from informer.record.event_sink import EventSink, check_sink, sink_api_version
 from informer.record.sink_recording import (
     STOP_PATIENCE,
     CoreRecording,
@@ -52,7 +54,8 @@ class EventBroadcaster:
     until the `stop` of the returned watcher is called.
 
     Recording never blocks. The broadcaster holds up to 1000 events, and drops further ones. A receiver that is 1000 events
-    behind misses the next ones. Dropped events are logged and counted in `dropped_events`.
+    behind misses the next ones. Dropped events are logged and counted in
+    `dropped_events`, also those that a sink's rate limit drops.
 
     Call `shutdown`, or use the broadcaster in a `with` block, to deliver the waiting events before the program goes on.
     Otherwise it shuts down when the program exits. It does not survive a fork: a child process creates its own.
@@ -113,7 +116,10 @@ class EventBroadcaster:
 
     @property
     def dropped_events(self) -> int:
-        """The number of events that were dropped because a queue was full. An event counts once for each full queue."""
+        """The number of events that were dropped because a queue was full or a source exceeded its rate limit.
+
+        An event counts once for each queue and each sink that dropped it.
+        """
         with self._lock:
             return self._dropped_events
 
@@ -128,6 +134,7 @@ class EventBroadcaster:
 
         Threads: the function is called on a thread of its own.
         """
+        check_function("log_function", log_function, 1)
         return self._start_receiver(lambda recorded: log_function(log_line(recorded.event)))
 
     def start_structured_logging(self, log_function: Callable[..., object]) -> Watcher[RecordedEvent]:
@@ -142,6 +149,7 @@ class EventBroadcaster:
 
         Threads: the function is called on a thread of its own.
         """
+        check_function("log_function", log_function, 1, keywords=LOG_FIELDS)
         return self._start_receiver(lambda recorded: log_function("Event occurred", **log_fields(recorded.event)))
 
     def start_event_watcher(self, handler: Callable[[dict[str, Any]], object]) -> Watcher[RecordedEvent]:
@@ -156,6 +164,7 @@ class EventBroadcaster:
 
         Threads: the function is called on a thread of its own.
         """
+        check_function("handler", handler, 1)
         return self._start_receiver(lambda recorded: handler(copy_event(recorded.event)))
 
     def start_recording_to_sink(self, sink: EventSink) -> Watcher[RecordedEvent]:
@@ -175,11 +184,13 @@ class EventBroadcaster:
             is closed already.
 
         Raises:
+            TypeError: the sink lacks `create`, or one of its methods is async or takes other arguments.
             RuntimeError: recording to this sink is already started, or the system cannot start another thread.
 
         Threads: one thread for a sink of the core group. A sink of events.k8s.io has one more for its timers, and up to eight
         that write.
         """
+        check_sink(sink)
         shutdown = Shutdown()
         with self._lock:
             self._recordings = [(other, each) for other, each in self._recordings if not each.begun.is_set()]
@@ -203,9 +214,13 @@ class EventBroadcaster:
         """Returns a recorder, with which a component reports its events.
 
         Args:
-            component: the component's name, such as "my-scheduler".
+            component: the component's name, such as "my-scheduler" or "example.com/my-scheduler".
             host: the component's host or instance, such as its pod's name; "" for none.
+
+        Raises:
+            ValueError: the component is not a qualified name; the API server would refuse each of its events.
         """
+        check_component(component)
         return BroadcastingRecorder(component, host, self._now, self._send, self._limited)
 
     def shutdown(self) -> None:
@@ -272,6 +287,17 @@ class EventBroadcaster:
             _MAX_QUEUED_EVENTS,
         )
 
+    def _on_skip(self, event: Mapping[str, Any]) -> None:
+        self._count_dropped()
+        involved = event.get("involvedObject") or {}
+        self._limited.warning(
+            "dropped event %.100r of %s %s: its source exceeds the rate limit of events about one object (record fewer, or "
+            "raise burst or qps of an EventCorrelator)",
+            event.get("reason", ""),
+            involved.get("kind", ""),
+            namespaced_name(involved.get("namespace", ""), involved.get("name", "")),
+        )
+
     def _count_dropped(self) -> None:
         with self._lock:
             self._dropped_events += 1
@@ -281,7 +307,7 @@ class EventBroadcaster:
             delivery = Delivery(sink, series_pause(self._sleep, self._random), self._clock, shutdown, self._limited)
             return SeriesRecording(delivery, self._clock, shutdown.begun, self._start_worker, self._on_drop)
         delivery = Delivery(sink, core_pause(self._sleep, self._random), self._clock, shutdown, self._limited)
-        return CoreRecording(self._correlator or EventCorrelator(clock=self._clock), delivery)
+        return CoreRecording(self._correlator or EventCorrelator(clock=self._clock), delivery, self._on_skip)
 
     def _start_receiver(self, function: Callable[[RecordedEvent], object]) -> Watcher[RecordedEvent]:
         with self._lock:

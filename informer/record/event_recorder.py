@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,9 +11,40 @@ from typing import Any
 from informer.record.event import EVENT_TYPES, RecordedEvent, make_event
 from informer.record.reference import get_reference
 
-__all__ = ["BroadcastingRecorder", "EventRecorder", "Report"]
+__all__ = ["BroadcastingRecorder", "EventRecorder", "Report", "check_component"]
 
 _log = logging.getLogger(__name__)
+
+
+_DOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*\Z")
+_NAME = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?\Z")
+_MAX_DOMAIN = 253
+# The API server's limit for all annotations of an object together, in bytes.
+_MAX_ANNOTATIONS = 256 * 1024
+
+
+def check_component(component: str) -> None:
+    """Checks the name of a component that records events.
+
+    Raises:
+        TypeError: it is not a string.
+        ValueError: it is not a qualified name, which the API server demands of an event's reportingController.
+    """
+    if not isinstance(component, str):
+        raise TypeError(f"component must be a string such as 'my-controller', not a {type(component).__name__}")
+    if not _is_qualified_name(component):
+        raise ValueError(
+            f"component {component[:100]!r} is not a qualified name, so the API server would refuse its events: use at most "
+            "63 letters, digits, '-', '_' and '.', beginning and ending with a letter or digit, optionally after a DNS name "
+            "and '/'"
+        )
+
+
+def _is_qualified_name(text: str) -> bool:
+    domain, slash, name = text.rpartition("/")
+    if slash and (len(domain) > _MAX_DOMAIN or not _DOMAIN.match(domain)):
+        return False
+    return _NAME.match(name) is not None
 
 
 @dataclass(frozen=True)
@@ -131,6 +163,13 @@ class BroadcastingRecorder(EventRecorder):
         if report.type not in EVENT_TYPES:
             self._log_lost(report, f"unsupported event type {str(report.type)[:100]!r}: use 'Normal' or 'Warning'")
             return
+        if not str(report.reason):
+            self._log_lost(report, "its reason is empty: give one word in CamelCase, such as 'Started'")
+            return
+        refused = _refused_annotations(report.annotations)
+        if refused:
+            self._log_lost(report, refused)
+            return
         nanoseconds = self._now()
         event = make_event(
             regarding,
@@ -165,3 +204,20 @@ class BroadcastingRecorder(EventRecorder):
 
     def _log_lost(self, report: Report, error: str) -> None:
         self._limited.error("failed to record event %.100r of %s: %s", report.reason, self._component, error)
+
+
+def _refused_annotations(annotations: Mapping[Any, Any] | None) -> str:
+    """Returns why the API server would refuse an event's annotations; "" if it accepts them. Quotes no value."""
+    size = 0
+    for key, value in (annotations or {}).items():
+        # Source: apimachinery ValidateAnnotations, which compares keys in lower case.
+        if not isinstance(key, str) or not _is_qualified_name(key.lower()):
+            return f"{str(key)[:100]!r} is not the key of an annotation: use a name such as 'example.com/attempt'"
+        if not isinstance(value, str):
+            return f"the value of annotation {key!r} is a {type(value).__name__}, not a string"
+        size += len(key.encode("utf-8", "replace")) + len(value.encode("utf-8", "replace"))
+    return (
+        ""
+        if size <= _MAX_ANNOTATIONS
+        else f"its annotations have {size} bytes, of which {_MAX_ANNOTATIONS} are allowed"
+    )

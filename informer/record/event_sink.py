@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+from informer.arguments import check_function
 from informer.record.event import EVENTS_V1, events_v1_form, events_v1_patch
 
-__all__ = ["CoreV1EventSink", "EventSink", "EventsV1Sink", "sink_api_version"]
+__all__ = ["CoreV1EventSink", "EventSink", "EventsV1Sink", "check_sink", "sink_api_version"]
 
 # Seconds to connect, and to wait for the answer: all later events wait while a server is silent.
 _TIMEOUT = (10, 30)
@@ -69,6 +71,11 @@ class _ClientSink:
         # Imported here, not with the first event: that may take longer than a program that ends waits for its events.
         from kubernetes import client
 
+        if inspect.iscoroutinefunction(getattr(getattr(api_client, "configuration", None), "auth_settings", None)):
+            raise TypeError(
+                f"{type(self).__name__} needs an ApiClient of the package kubernetes: it does not await requests of "
+                "kubernetes_asyncio"
+            )
         self._api = getattr(client, self._api_class)(api_client)
 
     def create(self, event: dict[str, Any]) -> dict[str, Any]:
@@ -123,6 +130,21 @@ class EventsV1Sink(_ClientSink):
     def patch(self, event: dict[str, Any], body: dict[str, Any]) -> dict[str, Any]:
         """Patches an event of either group, as `EventSink.patch` describes."""
         return super().patch(event, events_v1_patch(body) if "count" in body else body)
+
+
+def check_sink(sink: Any) -> None:
+    """Raises a TypeError if a sink lacks `create`, or if `create` or `patch` cannot be called as `EventSink` says."""
+    for name, count in (("create", 1), ("patch", 2)):
+        method = getattr(sink, name, None)
+        # A sink that never patches may lack that method.
+        if method is None and name == "patch":
+            return
+        if isinstance(sink, type) or not callable(method):
+            raise TypeError(
+                f"a sink is an object with the methods create(event) and patch(event, body), such as CoreV1EventSink(), not "
+                f"{f'the class {sink.__name__}' if isinstance(sink, type) else f'a {type(sink).__name__}'}"
+            )
+        check_function(f"the sink's {name}", method, count)
 
 
 def sink_api_version(sink: EventSink) -> str:

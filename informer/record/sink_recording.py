@@ -95,16 +95,24 @@ class CoreRecording:
     Args:
         correlator: decides what to write for each event.
         delivery: writes it.
+        on_skip: called with each event that is not written because its source exceeds its rate limit.
     """
 
-    def __init__(self, correlator: EventCorrelator, delivery: Delivery) -> None:
+    def __init__(
+        self,
+        correlator: EventCorrelator,
+        delivery: Delivery,
+        on_skip: Callable[[dict[str, Any]], object] = lambda _event: None,
+    ) -> None:
         self._correlator = correlator
         self._delivery = delivery
+        self._on_skip = on_skip
 
     def record(self, recorded: RecordedEvent) -> None:
         """Correlates and writes an event; returns once it is written or given up."""
         correlation = self._correlator.correlate(recorded.event)
         if correlation.skip:
+            self._on_skip(correlation.event)
             return
         outcome = self._delivery.deliver(correlation.event, correlation.patch)
         if outcome.answer is not None:

@@ -10,11 +10,12 @@ from typing import Any, Generic, Protocol, Self
 
 from typing_extensions import TypeVar
 
-from informer.arguments import check_callable
+from informer.arguments import check_callable, check_function
 from informer.cache.change import Change
-from informer.handlers.async_handlers import AsyncEventStream, AsyncRegistration, LoopEvent
+from informer.handlers.async_handlers import AsyncEventStream, AsyncRegistration, LoopCall, LoopEvent
 from informer.handlers.handler import Handler, HandlerFunctions, OnAdd, OnDelete
 from informer.handlers.subscription import BacklogPolicy, Subscription
+from watch.concurrency import Lock
 
 __all__ = ["AsyncInformer"]
 
@@ -51,6 +52,8 @@ class _Informer(Protocol[T]):
     def synced_or_raise(self) -> bool: ...
 
     def has_reached(self, rv: Any, namespace: str | None = ...) -> bool: ...
+
+    def is_started(self) -> bool: ...
 
     def is_stopped(self) -> bool: ...
 
@@ -116,6 +119,7 @@ class AsyncInformer(Generic[T]):
         resync_period: float | None = None,
         backlog: BacklogPolicy = "all",
         on_error: Callable[[Change[T], BaseException], object] | None = None,
+        concurrency: int = 1,
     ) -> AsyncRegistration:
         """Adds a handler, whose functions may be async, to be called in a task on the running loop.
 
@@ -131,6 +135,7 @@ class AsyncInformer(Generic[T]):
                 have a shorter period than the informer's, or than the shortest asked for before the start.
             backlog: "all" keeps every change for a slow handler, "coalesce" the net change per key.
             on_error: called with (change, exception) when the handler raises; it may be async.
+            concurrency: how many calls may run at a time: in order for each key, in parallel between keys.
 
         Returns:
             The registration, which shows the handler's progress and removes it.
@@ -143,10 +148,11 @@ class AsyncInformer(Generic[T]):
             handler, on_add=on_add, on_update=on_update, on_delete=on_delete, on_batch=on_batch, may_be_async=True
         )
         asyncio.get_running_loop()  # raises before anything is subscribed
-        check_callable("on_error", on_error, or_none=True)
+        check_function("on_error", on_error, 2, or_none=True, may_be_async=True)
+        _check_concurrency(concurrency, is_batch=functions.on_batch is not None)
         subscription = self._informer.subscribe(keep=filter, resync_period=resync_period, backlog=backlog)
         stream = AsyncEventStream(self._informer, subscription)
-        registration = AsyncRegistration(self._informer, stream, functions, on_error)
+        registration = AsyncRegistration(self._informer, stream, functions, on_error, concurrency=concurrency)
         self._tasks[registration.task] = registration
         registration.task.add_done_callback(self._forget)
         return registration
@@ -159,6 +165,42 @@ class AsyncInformer(Generic[T]):
     def _forget(self, task: asyncio.Task[None]) -> None:
         self._tasks.pop(task, None)
 
+    def on_error(self, function: Callable[[Exception], object]) -> Callable[[], None]:
+        """Has a function called on the running loop with each error that keeps the cache from following the server.
+
+        An error that is present already is passed at once. Errors that follow each other quickly may be passed as one.
+
+        Args:
+            function: takes what `sync_error` returns; it may be async, and is then awaited before the next call.
+
+        Returns:
+            A function that withdraws it. It is withdrawn by itself when the loop is closed.
+
+        Raises:
+            RuntimeError: no event loop is running.
+            TypeError: the argument is not a function of one argument.
+        """
+        check_callable("function", function)
+        watch = _ErrorWatch(self._informer, function)
+        watch.check()
+        return watch.withdraw
+
+    def on_end(self, function: Callable[[], object]) -> Callable[[], None]:
+        """Has a function called once on the running loop, when the informer has stopped and its last thread ends.
+
+        Args:
+            function: takes nothing; it may be async. For an informer that has ended already it is called at once.
+
+        Returns:
+            A function that withdraws it.
+
+        Raises:
+            RuntimeError: no event loop is running.
+            TypeError: the argument is not a function without arguments.
+        """
+        check_callable("function", function)
+        return self._informer.on_end(LoopCall(function, f"on_end of informer {self._informer.name}"))
+
     async def wait_for_sync(self, timeout: float | None = None, *, raise_on_error: bool = False) -> bool:
         """Waits at most `timeout` seconds (None: without limit) for the first list.
 
@@ -168,6 +210,9 @@ class AsyncInformer(Generic[T]):
 
         Returns:
             Whether the cache has synced. False when the time is up or the informer stops.
+
+        Raises:
+            Exception: with `raise_on_error`, what `sync_error` returns.
         """
         informer = self._informer
         if not raise_on_error:
@@ -219,10 +264,11 @@ class AsyncInformer(Generic[T]):
             withdraw()
         ended = self._informer.stop(_LAST_STEP if waker.event.is_set() else 0, drain=drain)
         loop, current = asyncio.get_running_loop(), asyncio.current_task()
-        handlers = {task for task in list(self._tasks) if task.get_loop() is loop}
-        if handlers - {current}:
+        handlers = {task: handler for task, handler in list(self._tasks.items()) if task.get_loop() is loop}
+        others = [task for task, handler in handlers.items() if not handler.runs_in(current)]
+        if others:
             left = None if deadline is None else max(0.0, deadline - time.monotonic())
-            await asyncio.wait(handlers - {current}, timeout=left)
+            await asyncio.wait(others, timeout=left)
         return ended and all(task.done() for task in handlers)
 
     async def __aenter__(self) -> Self:
@@ -233,3 +279,40 @@ class AsyncInformer(Generic[T]):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.stop()
+
+
+class _ErrorWatch:
+    """Calls a function on an event loop with each new error of an informer.
+
+    Threads: made on the loop; `check` is called after each progress, on the thread that made it.
+    """
+
+    def __init__(self, informer: _Informer[Any], function: Callable[[Exception], object]) -> None:
+        self._informer = informer
+        self._lock = Lock()
+        self._last: Exception | None = None  # guarded by _lock
+        self._call = LoopCall(function, f"on_error of informer {informer.name}", self.withdraw)
+        self._unsubscribe = informer.on_progress(self.check)
+
+    def check(self) -> None:
+        """Passes the informer's error on if it is a new one."""
+        if not self._informer.is_started():
+            return
+        with self._lock:
+            before, error = self._last, self._informer.sync_error()
+            self._last = error
+        if error is not None and error is not before:
+            self._call(error)
+
+    def withdraw(self) -> None:
+        """Ends the calls. Idempotent."""
+        self._unsubscribe()
+
+
+def _check_concurrency(concurrency: Any, *, is_batch: bool) -> None:
+    if not isinstance(concurrency, int) or isinstance(concurrency, bool):
+        raise TypeError(f"concurrency must be an int, not {type(concurrency).__name__}")
+    if concurrency < 1:
+        raise ValueError(f"concurrency must be at least 1, not {concurrency}")
+    if concurrency > 1 and is_batch:
+        raise ValueError("concurrency does not fit on_batch: give on_add, on_update and on_delete instead")

@@ -8,6 +8,7 @@ from typing import Any, Generic
 
 from typing_extensions import TypeVar
 
+from informer.arguments import check_function
 from informer.cache.indexer import Indexer
 from informer.controller.controller import Controller
 from informer.controller.stored_source import stored_source
@@ -18,7 +19,6 @@ from informer.listwatch.source import Source
 from informer.objects.entry import unwrap
 from informer.objects.keys import meta_namespace_key
 from informer.reflector.config import ReflectorConfig
-from informer.shared.checks import check_plain
 from informer.shared.object_errors import ObjectErrors
 
 __all__ = ["CacheFeed"]
@@ -69,8 +69,8 @@ class CacheFeed(Generic[T]):
     ) -> None:
         if queue not in ("in_order", "delta"):
             raise ValueError(f'queue must be "in_order" or "delta", not {queue!r}')
-        check_plain("on_decode_error", on_decode_error)
-        check_plain("key_func", key_func, or_none=False)
+        check_function("on_decode_error", on_decode_error, 3, or_none=True)
+        check_function("key_func", key_func, 1)
         self.source = source
         self.errors = ObjectErrors(name, on_decode_error)
         self.transform: Callable[[Any], Any] | None = None

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import inspect
 from typing import Any
 
-from informer.arguments import check_callable
-
-__all__ = ["check_lister_watcher", "check_period", "check_plain"]
+__all__ = ["check_lister_watcher", "check_period"]
 
 
 def check_lister_watcher(lister_watcher: Any) -> None:
@@ -24,10 +21,3 @@ def check_period(resync_period: float) -> None:
     """Raises a ValueError if a resync period is negative."""
     if resync_period < 0:
         raise ValueError(f"resync_period must be 0 or more seconds, not {resync_period}")
-
-
-def check_plain(what: str, function: Any, *, or_none: bool = True) -> None:
-    """Raises a TypeError unless `function` is callable and not async, or None where `or_none` allows it."""
-    check_callable(what, function, or_none=or_none)
-    if inspect.iscoroutinefunction(function):
-        raise TypeError(f"{what} is an async function, which a thread cannot await: pass a plain function")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import logging
 import threading
@@ -13,6 +14,8 @@ from weakref import WeakKeyDictionary
 
 from typing_extensions import Unpack
 
+from informer.arguments import check_function
+from informer.objects.label_selector import Selector
 from informer.objects.object import Object
 from informer.shared.factory_request import FactoryRequest
 from informer.shared.options import InformerOptions, ListMethod
@@ -43,11 +46,14 @@ class SharedInformerFactory:
             print(len(pods.lister.list(namespace="shop")))
 
     Args:
-        api_client: the official client's `ApiClient`; None connects as kubectl does (see `load_client`).
+        api_client: an `ApiClient` of `kubernetes` or `kubernetes_asyncio`, of which only the configuration, default headers and
+            cookie are used; None connects as kubectl does (see `load_client`).
         resync_period: the informers' default, in seconds; 0 for none.
         namespace: the informers' default: one, several, or None for all.
         tweak_list_options: called with the `ListOptions` of each request; what it returns is requested instead.
         transform: the informers' default.
+
+    With asyncio, `async with factory:` does the same without blocking the loop.
 
     Threads: every method may be called from any thread.
     """
@@ -65,6 +71,8 @@ class SharedInformerFactory:
         self._resync_period = resync_period
         self._namespace = namespace
         self._tweak = tweak_list_options
+        check_function("transform", transform, 1, or_none=True)
+        check_function("tweak_list_options", tweak_list_options, 1, or_none=True)
         self._transform = transform
         self._lock = Lock()
         self._informers: dict[Any, SharedInformer[Any]] = {}  # guarded by _lock
@@ -102,8 +110,8 @@ class SharedInformerFactory:
         resource: Any,
         *,
         namespace: str | Sequence[str] | None = None,
-        label_selector: str | None = None,
-        field_selector: str | None = None,
+        label_selector: Selector = None,
+        field_selector: str | Mapping[str, str] | None = None,
         model: Any = None,
         metadata_only: bool = False,
         transform: Callable[[Any], Any] | None = None,
@@ -119,8 +127,8 @@ class SharedInformerFactory:
             resource: "pods", "deployments.apps", "apps/v1/Deployment"; a list method of the official client; or an
                 official model class, which is then the model too.
             namespace: one, several, "" for all, or None for the factory's.
-            label_selector: such as "app=web"; None selects all.
-            field_selector: such as "spec.nodeName=node-1"; None selects all.
+            label_selector: such as "app=web" or {"app": "web"}; None selects all.
+            field_selector: such as "spec.nodeName=node-1" or a mapping; None selects all.
             model: the type of the objects, see `ListWatch.for_resource`; None is `informer.Object`.
             metadata_only: request only the objects' metadata.
             transform: called once with each object before it is stored; None for the factory's.
@@ -217,11 +225,7 @@ class SharedInformerFactory:
         Returns:
             Whether every thread has ended.
         """
-        with self._lock:
-            self._shut_down = True
-            informers = list(self._informers.values())
-        for informer in informers:
-            informer.begin_stop()
+        informers = self._begin_stop()
         deadline = None if timeout is None else time.monotonic() + timeout
         ended = [informer.stop(_left(deadline)) for informer in informers]
         return all(ended)
@@ -234,6 +238,24 @@ class SharedInformerFactory:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.shutdown()
+
+    async def __aenter__(self) -> Self:
+        self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await asyncio.gather(*(informer.aio.stop() for informer in self._begin_stop()))
+
+    def _begin_stop(self) -> list[SharedInformer[Any]]:
+        """Stops every informer without waiting; returns them."""
+        with self._lock:
+            self._shut_down = True
+            informers = list(self._informers.values())
+        for informer in informers:
+            informer.begin_stop()
+        return informers
 
     def _check_open(self) -> None:
         if self._shut_down:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
 from informer.listwatch.list_watch import ListWatch, ResourceListWatch
 from informer.listwatch.resources import built_in_resources, known
 from informer.listwatch.targets import PathTarget
+from informer.objects.label_selector import Selector, field_selector_text, selector_text
 from informer.objects.models import parse_model_name
 from informer.objects.object import Object
 
@@ -29,8 +30,8 @@ class FactoryRequest:
         resource: a name, a list method or a model class.
         namespace: one, several, "" for all, or None for the factory's.
         of_factory: the factory's namespace or namespaces, None for all; ignored for resources without namespaces.
-        label_selector: such as "app=web"; None selects all.
-        field_selector: such as "spec.nodeName=node-1"; None selects all.
+        label_selector: such as "app=web" or {"app": "web"}; None selects all.
+        field_selector: such as "spec.nodeName=node-1" or a mapping; None selects all.
         model: the type of the objects, see `ListWatch.for_resource`.
         metadata_only: whether only metadata is requested.
 
@@ -45,16 +46,16 @@ class FactoryRequest:
         *,
         namespace: str | Sequence[str] | None,
         of_factory: str | Sequence[str] | None,
-        label_selector: str | None,
-        field_selector: str | None,
+        label_selector: Selector,
+        field_selector: str | Mapping[str, str] | None,
         model: Any,
         metadata_only: bool,
     ) -> None:
         if isinstance(resource, type):
             model = resource if model is None else model
             resource = _resource_of(resource)
-        self._label_selector = label_selector or None
-        self._field_selector = field_selector or None
+        self._label_selector = selector_text(label_selector) or None
+        self._field_selector = field_selector_text(field_selector) or None
         self._model = None if model is Object else model
         self._metadata_only = metadata_only
         self._api_client = api_client

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from informer.arguments import check_function
 from informer.handlers.processor import Processor
 from informer.handlers.registration import HandlerRegistration
 from informer.handlers.subscription import BacklogPolicy, Subscription, make_backlog
 from informer.shared.cache_feed import CacheFeed
-from informer.shared.checks import check_period, check_plain
+from informer.shared.checks import check_period
 from informer.shared.lifecycle import Lifecycle
 from informer.shared.waiting import Waiters
 
@@ -61,7 +62,7 @@ class HandlerSet:
             initial: begin with an add for each cached object, and pass the adds of the first list.
         """
         self._lifecycle.check_process()
-        check_plain("filter", keep)
+        check_function("filter", keep, 1, or_none=True)
         requested = self._resync_period if resync_period is None else resync_period
         check_period(requested)
         subscription = Subscription(

@@ -111,6 +111,9 @@ class Lifecycle:
         if not isinstance(stop, threading.Event):
             raise TypeError(f"stop must be a threading.Event, not a {type(stop).__name__}")
         self.start()
+        _log.info(
+            "informer %s runs until the stop event that run() was called with is set, or stop() is called", self._name
+        )
         try:
             withdraw = on_set(stop, self.begin_stop)
             try:

@@ -9,6 +9,7 @@ from typing import Any, Generic, Protocol
 from typing_extensions import TypeVar
 
 from informer.controller.wiring import QueueKind
+from informer.objects.label_selector import Selector
 from informer.reflector.config import TuningOptions
 
 __all__ = ["InformerOptions", "ListMethod"]
@@ -31,8 +32,8 @@ class InformerOptions(TuningOptions, Generic[T], total=False):
     """
 
     namespace: str | Sequence[str] | None
-    label_selector: str | None
-    field_selector: str | None
+    label_selector: Selector
+    field_selector: str | Mapping[str, str] | None
     metadata_only: bool
     transform: Callable[[Any], Any] | None
     resync_period: float

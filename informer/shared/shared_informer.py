@@ -10,6 +10,7 @@ from typing import Any, Generic, Literal, Self
 
 from typing_extensions import TypeVar
 
+from informer.arguments import check_function
 from informer.cache.by_key import ByKey
 from informer.cache.change import Change
 from informer.cache.indexer import Indexer
@@ -18,7 +19,7 @@ from informer.controller.controller import Controller
 from informer.controller.wiring import QueueKind
 from informer.errors import InformerError
 from informer.handlers.event_stream import EventStream
-from informer.handlers.handler import Handler, HandlerFunctions, OnAdd, OnDelete
+from informer.handlers.handler import Handler, HandlerFunctions, Ignored, SyncOnAdd, SyncOnDelete
 from informer.handlers.processor import Processor
 from informer.handlers.registration import HandlerRegistration
 from informer.handlers.subscription import BacklogPolicy, Subscription
@@ -30,7 +31,7 @@ from informer.reflector.backoff import Backoff
 from informer.reflector.config import DEFAULT_MAX_OBJECTS, ReflectorConfig
 from informer.shared.aio import AsyncInformer
 from informer.shared.cache_feed import CacheFeed
-from informer.shared.checks import check_lister_watcher, check_period, check_plain
+from informer.shared.checks import check_lister_watcher, check_period
 from informer.shared.handler_set import HandlerSet
 from informer.shared.lifecycle import Lifecycle
 from informer.shared.status import Status
@@ -164,7 +165,12 @@ class SharedInformer(StopsOnExit, Generic[T]):
         self.set_watch_error_handler(watch_error_handler)
 
     def __repr__(self) -> str:
-        return f"<SharedInformer {self._name}>"
+        life = self._lifecycle
+        if life.is_forked:
+            return f"<SharedInformer {self._name}: started before the fork>"
+        state = "synced" if self.has_synced() else "not synced" if life.is_started else "not started"
+        counts = f"{len(self._feed.indexer)} objects, {len(self.handlers)} handlers"
+        return f"<SharedInformer {self._name}: {'stopped, ' if life.is_stopped else ''}{state}, {counts}>"
 
     @property
     def name(self) -> str:
@@ -177,10 +183,10 @@ class SharedInformer(StopsOnExit, Generic[T]):
         self,
         handler: Handler[T] | None = None,
         *,
-        on_add: OnAdd[T] | None = None,
-        on_update: Callable[[T, T], object] | None = None,
-        on_delete: OnDelete[T] | None = None,
-        on_batch: Callable[[list[Change[T]]], object] | None = None,
+        on_add: SyncOnAdd[T] | None = None,
+        on_update: Callable[[T, T], Ignored] | None = None,
+        on_delete: SyncOnDelete[T] | None = None,
+        on_batch: Callable[[list[Change[T]]], Ignored] | None = None,
         filter: Callable[[T], object] | None = None,
         resync_period: float | None = None,
         backlog: BacklogPolicy = "all",
@@ -214,7 +220,7 @@ class SharedInformer(StopsOnExit, Generic[T]):
         functions = HandlerFunctions(
             handler, on_add=on_add, on_update=on_update, on_delete=on_delete, on_batch=on_batch
         )
-        check_plain("on_error", on_error)
+        check_function("on_error", on_error, 2, or_none=True)
         subscription = self._handlers.subscribe(filter, resync_period, backlog)
         if subscription is not None:
             registration = HandlerRegistration(self, functions, subscription, name=self._name, on_error=on_error)
@@ -291,7 +297,7 @@ class SharedInformer(StopsOnExit, Generic[T]):
     @property
     def lister(self) -> Lister[T]:
         """Reads the cache by name, label and index."""
-        return Lister(self._feed.indexer, self._name)
+        return Lister(self._feed.indexer, self._name, has_synced=self.has_synced)
 
     @property
     def indexer(self) -> Indexer[T]:
@@ -335,7 +341,7 @@ class SharedInformer(StopsOnExit, Generic[T]):
         Raises:
             RuntimeError: the informer has started or stopped.
         """
-        check_plain("transform", transform)
+        check_function("transform", transform, 1, or_none=True)
         with self._lifecycle.before_start():
             self._feed.set_transform(transform)
 
@@ -345,7 +351,7 @@ class SharedInformer(StopsOnExit, Generic[T]):
         Raises:
             RuntimeError: the informer has started or stopped.
         """
-        check_plain("watch_error_handler", handler)
+        check_function("watch_error_handler", handler, 2, or_none=True)
         with self._lifecycle.before_start():
             self._feed.watch_error_handler = None if handler is None else partial(handler, self)
 

@@ -59,7 +59,8 @@ class EmbeddedAPIServer(StopsOnExit, ObjectCalls):
         version: the version of Kubernetes to imitate. It decides whether WatchList and shardSelector are available.
         sharded_list_and_watch: enable the feature gate of shardSelector; versions before 1.36 ignore it.
         bookmark_interval: seconds between the bookmarks of a watch that allows them.
-        history_limit: the number of changes kept per resource; older ones count as compacted.
+        history_limit: the number of changes kept per resource; older ones count as compacted. Of large objects fewer are
+            kept, 32 MiB in all.
 
     Attributes:
         faults: makes chosen requests fail; `help(server.faults)` lists the faults.
@@ -188,31 +189,35 @@ class EmbeddedAPIServer(StopsOnExit, ObjectCalls):
         """The certificate for clients to trust, as PEM; None without TLS."""
         return None if self._certificates is None else self._certificates.authority
 
-    def api_client(self, *, token: str | None = None) -> ApiClient:
+    def api_client(self, user: str | None = None, *, token: str | None = None) -> ApiClient:
         """Returns a new client of the package `kubernetes` for this server. Close it, or use it in a `with` block.
 
         Args:
-            token: the bearer token to send; None means one that the server accepts, if it asks for tokens.
+            user: the user who sends the requests, one of `tokens`; None means any of them.
+            token: a bearer token to send instead of the user's, such as one that the server refuses.
 
         Raises:
+            ValueError: the server does not have this user.
             RuntimeError: the server is not running.
         """
-        token = self._access.any_token() if token is None else token
+        token = self._access.token_of(user) if token is None else token
         ca_file = None if self._certificates is None else self._ca_file()
         return make_api_client(self.url, ca_file=ca_file, token=token)
 
-    def kubeconfig(self, path: str | os.PathLike[str], *, token: str | None = None) -> Path:
-        """Writes a self-contained kubeconfig and returns its path.
+    def kubeconfig(self, path: str | os.PathLike[str], user: str | None = None, *, token: str | None = None) -> Path:
+        """Writes a self-contained kubeconfig for a user and returns its path.
 
         Args:
             path: the file to write.
-            token: the bearer token to put in; None means one that the server accepts, if it asks for tokens.
+            user: the user who sends the requests, one of `tokens`; None means any of them.
+            token: a bearer token to put in instead of the user's, such as one that the server refuses.
 
         Raises:
+            ValueError: the server does not have this user.
             RuntimeError: the server is not running.
         """
-        token = self._access.any_token() if token is None else token
-        return write_kubeconfig(Path(path), self.url, user="test", ca=self.ca_certificate, token=token)
+        token = self._access.token_of(user) if token is None else token
+        return write_kubeconfig(Path(path), self.url, user=user or "test", ca=self.ca_certificate, token=token)
 
     def _ca_file(self) -> Path:
         assert self._certificates is not None

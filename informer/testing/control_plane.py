@@ -6,6 +6,7 @@ import atexit
 import base64
 import contextlib
 import json
+import os
 import secrets
 import shutil
 import tempfile
@@ -191,29 +192,32 @@ class ControlPlane(StopsOnExit):
             raise ValueError(f"no user {user!r}: there are {known}; the argument `users` of ControlPlane adds others")
         return self._users[user][0]
 
-    def api_client(self, token: str | None = None, *, user: str = "admin") -> ApiClient:
+    def api_client(self, user: str | None = None, *, token: str | None = None) -> ApiClient:
         """Returns a new client of the package `kubernetes` for this server. Close it, or use it in a `with` block.
 
         Args:
+            user: the user who sends the requests; None means "admin".
             token: a bearer token to send instead of the user's, such as one that the server refuses.
-            user: the user who sends the requests.
 
         Raises:
             ValueError: the control plane does not have this user.
             RuntimeError: it has not started.
         """
-        token = self.token(user) if token is None else token
+        token = self.token(user or "admin") if token is None else token
         return make_api_client(self.url, ca_file=self.ca_file, token=token)
 
-    def kubeconfig(self, path: str | Path, *, user: str = "admin") -> Path:
+    def kubeconfig(self, path: str | os.PathLike[str], user: str | None = None, *, token: str | None = None) -> Path:
         """Writes a self-contained kubeconfig for a user and returns its path.
 
-        Raises:
-            ValueError: the control plane does not have this user.
-            RuntimeError: it has not started.
+        Args:
+            path: the file to write.
+            user: as for `api_client`.
+            token: as for `api_client`.
         """
         ca = self.ca_file.read_bytes()
-        return write_kubeconfig(Path(path), self.url, user=user, ca=ca, token=self.token(user))
+        user = user or "admin"
+        token = self.token(user) if token is None else token
+        return write_kubeconfig(Path(path), self.url, user=user, ca=ca, token=token)
 
     # Faults
 

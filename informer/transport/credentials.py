@@ -1,14 +1,17 @@
 """The credentials of each request, from the official client's configuration.
 
-Token files are read again and exec plugins run again when their credentials expire, and once more after a 401.
+Token files are read again and exec plugins run again when their credentials expire, and once more after a 401. The
+configuration may be that of `kubernetes_asyncio`: its methods and hooks are coroutines, which run on the thread that asks.
 """
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping, MutableMapping
 from typing import Any, TypeVar
 
 from informer.transport.answers import shown_address
+from informer.transport.coroutines import result_of
 from informer.transport.credential_sources import Source, fixed_credentials
 from informer.transport.official_loaders import describe_loader_failure, source_of
 from watch.concurrency import Lock
@@ -104,7 +107,8 @@ class Credentials:
         hook = self._configuration.refresh_api_key_hook
         with self._source_lock:
             # One source per loader: it remembers whether the plugin has run.
-            self._source = source_of(hook, self._source)
+            # A coroutine function renews its credentials by itself: the loaders have none as their hook.
+            self._source = None if inspect.iscoroutinefunction(hook) else source_of(hook, self._source)
             return hook, self._source
 
     def _in_turn(self, make: Callable[[], T], *, may_block: bool) -> T:
@@ -175,7 +179,7 @@ class Credentials:
         configuration = self._configuration
         parameters: list[tuple[str, str]] = []
         # auth_settings() calls the hook of the official client's loader, which reads token files and runs exec plugins.
-        for setting in configuration.auth_settings().values():
+        for setting in result_of(configuration.auth_settings()).values():
             value = (setting.get("value") or "").strip()
             if value and setting["in"] == "header":
                 headers[setting["key"]] = value
@@ -192,9 +196,9 @@ class Credentials:
         configuration = self._configuration
         # Versions of the official client use one or the other name for the token.
         for name in ("authorization", "BearerToken"):
-            token = configuration.get_api_key_with_prefix(name)
+            token = result_of(configuration.get_api_key_with_prefix(name))
             if token and token.strip():
                 return str(token).strip()
         if configuration.username:
-            return str(configuration.get_basic_auth_token())
+            return str(result_of(configuration.get_basic_auth_token()))
         return None

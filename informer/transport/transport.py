@@ -62,7 +62,8 @@ class Transport:
     Settings that change later take effect with the next request.
 
     Args:
-        api_client: the official client's `ApiClient`. Its `configuration`, `default_headers` and `cookie` are used.
+        api_client: an `ApiClient` of `kubernetes` or `kubernetes_asyncio`. Only its `configuration`, `default_headers` and
+            `cookie` are used.
 
     Threads: any.
     """

@@ -8,19 +8,18 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable
 from itertools import count
-from typing import Any
 
 from typing_extensions import TypeVar
 
 from informer.workqueue.keyed_heap import KeyedHeap
 from informer.workqueue.metrics import MetricsProvider
-from informer.workqueue.queue import ItemOrder, WorkQueue, check_hashable
+from informer.workqueue.queue import ItemOrder, WorkQueue, check_key
 from watch.clock import SYSTEM_CLOCK, Clock
 from watch.concurrency import Monitor, Worker
 
-__all__ = ["DelayingQueue", "check_delayed"]
+__all__ = ["DelayingQueue", "check_delay"]
 
-T = TypeVar("T", bound=Hashable, default=Any)
+T = TypeVar("T", bound=Hashable, default=str)
 
 # The thread ends when no item has waited for this many seconds.
 _IDLE = 10.0
@@ -83,15 +82,19 @@ class DelayingQueue(WorkQueue[T]):
             seconds: the delay; 0 or less adds the item at once.
 
         Raises:
-            TypeError: the item is not hashable.
+            TypeError: the item is not a key: it is not hashable, or it is a Kubernetes object.
             ValueError: seconds is infinite or not a number.
         """
-        check_delayed(item, seconds)
+        check_key(item)
+        check_delay(seconds)
         with self._lock:
             if not self._shutting_down:
                 if self._metrics is not None:
                     self._metrics.retried_locked()
                 self._add_after_locked(item, seconds)
+
+    def _counts_locked(self) -> str:
+        return f"{super()._counts_locked()}, {len(self._waiting)} delayed"
 
     def _add_after_locked(self, item: T, seconds: float) -> None:
         if seconds <= 0:
@@ -134,8 +137,7 @@ class DelayingQueue(WorkQueue[T]):
         self._earlier.notify_all()
 
 
-def check_delayed(item: object, seconds: float) -> None:
-    """Raises a TypeError if the item is not hashable, and a ValueError if the delay is not a finite number."""
-    check_hashable(item)
+def check_delay(seconds: float) -> None:
+    """Raises a ValueError if the delay is not a finite number."""
     if not math.isfinite(seconds):
         raise ValueError(f"a delay must be a finite number of seconds, not {seconds}")

@@ -74,7 +74,7 @@ def enqueue_owner(
 
     Raises:
         TypeError: queue is not a work queue.
-        ValueError: kind has another form.
+        ValueError: kind has another form, for example that of a resource's plural name.
 
     Source: sigs.k8s.io/controller-runtime pkg/handler EnqueueRequestForOwner with OnlyControllerOwner.
     """
@@ -193,6 +193,12 @@ class _OwnerKind(NamedTuple):
                 parsed = cls(name.strip(), api_version.rpartition("/")[0])
             except (AttributeError, TypeError, ValueError):
                 parsed = cls("", None)
+        if parsed.kind[:1].islower() and "/" not in parsed.kind:
+            raise ValueError(
+                f'kind must be the Kind form, such as "Foo" or "Foo.samplecontroller.k8s.io", but {kind!r} begins with a small '
+                "letter, as the plural names of resources do: no owner reference would ever match (kubectl api-resources lists "
+                "the kinds)"
+            )
         if not parsed.kind or "/" in parsed.kind:
             raise ValueError(
                 f'kind must be like "Foo", "Foo.samplecontroller.k8s.io" or ("samplecontroller.k8s.io/v1", "Foo"), not {kind!r}'

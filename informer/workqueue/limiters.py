@@ -21,6 +21,7 @@ __all__ = [
     "MaxOfRateLimiter",
     "RateLimiter",
     "WithMaxWaitRateLimiter",
+    "count_retry",
     "default_controller_rate_limiter",
     "default_item_based_rate_limiter",
 ]
@@ -251,6 +252,21 @@ def default_controller_rate_limiter(*, clock: Clock = SYSTEM_CLOCK) -> RateLimit
 def default_item_based_rate_limiter() -> RateLimiter[Any]:
     """Exponential backoff per item, from 1 ms up to 1000 s."""
     return ItemExponentialFailureRateLimiter(0.001, 1000.0)
+
+
+def count_retry(limiter: RateLimiter[T], item: T) -> None:
+    """Counts a retry of an item that waits for an earlier retry: its own count grows, and no token is taken.
+
+    A limiter that is not of this module is not called: it may take tokens too.
+    """
+    match limiter:
+        case _RetryCounts():
+            limiter._count(item)  # noqa: SLF001 - of this module
+        case MaxOfRateLimiter():
+            for each in limiter._limiters:  # noqa: SLF001
+                count_retry(each, item)
+        case WithMaxWaitRateLimiter():
+            count_retry(limiter._limiter, item)  # noqa: SLF001
 
 
 def _check(**numbers: float) -> None:

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable
 from itertools import count
-from typing import Any, Generic
+from typing import Generic
 
 from typing_extensions import TypeVar
 
-from informer.workqueue.delaying import check_delayed
+from informer.workqueue.delaying import check_delay
 from informer.workqueue.keyed_heap import KeyedHeap
 from informer.workqueue.limiters import ItemExponentialFailureRateLimiter, RateLimiter
 from informer.workqueue.metrics import MetricsProvider
-from informer.workqueue.queue import check_hashable
+from informer.workqueue.queue import check_key
 from informer.workqueue.rate_limiting import RateLimitingQueue
 from watch.clock import SYSTEM_CLOCK, Clock
 
 __all__ = ["LOW_PRIORITY", "PriorityQueue"]
 
-T = TypeVar("T", bound=Hashable, default=Any)
+T = TypeVar("T", bound=Hashable, default=str)
 
 LOW_PRIORITY = -100
 """The priority that `enqueue_key` and `enqueue_owner` give to unchanged objects: the initial list and resyncs."""
@@ -76,9 +76,9 @@ class PriorityQueue(RateLimitingQueue[T]):
             priority: items of a higher priority are given out first.
 
         Raises:
-            TypeError: the item is not hashable.
+            TypeError: the item is not a key: it is not hashable, or it is a Kubernetes object.
         """
-        check_hashable(item)
+        check_key(item)
         with self._lock:
             if not self._shutting_down:
                 self._priorities.rank(item, priority)
@@ -88,11 +88,11 @@ class PriorityQueue(RateLimitingQueue[T]):
         """Adds several items of one priority under one lock, which is faster than adding them one by one.
 
         Raises:
-            TypeError: an item is not hashable; no item is added.
+            TypeError: an item is not a key, as of `add`; no item is added.
         """
         added = tuple(items)
         for item in added:
-            check_hashable(item)
+            check_key(item)
         with self._lock:
             if not self._shutting_down:
                 for item in added:
@@ -110,10 +110,11 @@ class PriorityQueue(RateLimitingQueue[T]):
             priority: items of a higher priority are given out first.
 
         Raises:
-            TypeError: the item is not hashable.
+            TypeError: the item is not a key: it is not hashable, or it is a Kubernetes object.
             ValueError: seconds is infinite or not a number.
         """
-        check_delayed(item, seconds)
+        check_key(item)
+        check_delay(seconds)
         with self._lock:
             if not self._shutting_down:
                 if seconds > 0 and self._metrics is not None:
@@ -124,15 +125,19 @@ class PriorityQueue(RateLimitingQueue[T]):
     def add_rate_limited(self, item: T, *, priority: int = 0) -> None:
         """Adds an item after the delay that the limiter asks for. With most limiters it grows until `forget` is called.
 
+        If the item still waits for an earlier retry, that retry stands: only its count and its priority can grow.
+
         Args:
             item: the item to add.
             priority: items of a higher priority are given out first.
 
         Raises:
-            TypeError: the item is not hashable.
+            TypeError: the item is not a key: it is not hashable, or it is a Kubernetes object.
         """
-        check_hashable(item)
-        self.add_after(item, self._limiter.when(item), priority=priority)
+        check_key(item)
+        delay = self._begin_retry(item)
+        if delay is not None:
+            self.add_after(item, delay, priority=priority)
 
     def get_with_priority(self, timeout: float | None = None) -> tuple[T, int]:
         """Does what `get` does, and also returns the item's priority, so that the caller can requeue the item with it.

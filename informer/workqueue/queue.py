@@ -9,18 +9,21 @@ import queue
 import time
 from collections import deque
 from collections.abc import Hashable, Iterable
-from typing import Any, Generic, Protocol
+from typing import Generic, Protocol
 
 from typing_extensions import TypeVar
 
 from informer.errors import InformerError
+from informer.objects.keys import EAGER
 from informer.workqueue.metrics import MetricsProvider, QueueMetrics, metrics_for
 from watch.clock import SYSTEM_CLOCK, Clock
 from watch.concurrency import Lock, Monitor
 
-__all__ = ["ItemOrder", "ShutDownError", "WorkQueue", "check_hashable"]
+__all__ = ["ItemOrder", "ShutDownError", "WorkQueue", "check_key"]
 
-T = TypeVar("T", bound=Hashable, default=Any)
+T = TypeVar("T", bound=Hashable, default=str)
+
+_REMEDY = 'add a key such as "namespace/name" and look the object up when it is processed'
 
 
 class ShutDownError(InformerError):
@@ -89,6 +92,7 @@ class WorkQueue(Generic[T]):
         order: ItemOrder[T] | None = None,
         metrics_provider: MetricsProvider | None = None,
     ) -> None:
+        self._name = name
         self._clock = clock
         self._lock = Lock()
         self._ready = Monitor(self._lock)  # notified when an item is ready, or the queue is shut down
@@ -106,9 +110,9 @@ class WorkQueue(Generic[T]):
         """Adds an item, unless it waits already. Once the queue is shut down, the item is ignored.
 
         Raises:
-            TypeError: the item is not hashable.
+            TypeError: the item is not a key: it is not hashable, or it is a Kubernetes object.
         """
-        check_hashable(item)
+        check_key(item)
         with self._lock:
             if not self._shutting_down:
                 self._add_locked(item)
@@ -117,11 +121,11 @@ class WorkQueue(Generic[T]):
         """Adds several items under one lock, which is faster than adding them one by one.
 
         Raises:
-            TypeError: an item is not hashable; no item is added.
+            TypeError: an item is not a key, as of `add`; no item is added.
         """
         added = list(items)
         for item in added:
-            check_hashable(item)
+            check_key(item)
         with self._lock:
             if not self._shutting_down:
                 for item in added:
@@ -189,6 +193,15 @@ class WorkQueue(Generic[T]):
 
     def __bool__(self) -> bool:
         return True
+
+    def __repr__(self) -> str:
+        name = "" if self._name is None else f" {self._name}"
+        with self._lock:
+            state = ", shut down" if self._shutting_down else ""
+            return f"<{type(self).__name__}{name}: {self._counts_locked()}{state}>"
+
+    def _counts_locked(self) -> str:
+        return f"{len(self._order)} ready, {len(self._processing)} in progress"
 
     def _add_locked(self, item: T) -> None:
         if item in self._dirty:
@@ -271,12 +284,26 @@ class _ArrivalOrder(Generic[T]):
         return len(self._items)
 
 
-def check_hashable(item: object) -> None:
-    """Raises a TypeError that says what to add instead, if the item is not hashable."""
+def check_key(item: object) -> None:
+    """Checks that an item can be a key, which stays the same when the object that it stands for changes.
+
+    Raises:
+        TypeError: the item is not hashable, or it is a Kubernetes object, of which each version would be another item. The
+            message says what to add instead.
+    """
+    if type(item) is str:
+        return
     try:
         hash(item)
     except TypeError as error:
         raise TypeError(
-            f"an item of a work queue must be hashable, but a {type(item).__qualname__} is not ({error}): "
-            'add a key such as "namespace/name" and look the object up when it is processed'
+            f"an item of a work queue must be hashable, but a {type(item).__qualname__} is not ({error}): {_REMEDY}"
         ) from None
+    if isinstance(item, tuple) and not hasattr(item, "metadata"):
+        for part in item:
+            check_key(part)
+    elif isinstance(item, EAGER) or getattr(item, "metadata", None) is not None:
+        raise TypeError(
+            f"an item of a work queue must be a key, but a {type(item).__qualname__} is an object, of which each version would "
+            f"be another item: {_REMEDY}"
+        )

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable
-from typing import Any
 
 from typing_extensions import TypeVar
 
-from informer.workqueue.delaying import DelayingQueue
-from informer.workqueue.limiters import RateLimiter, default_controller_rate_limiter
+from informer.workqueue.delaying import DelayingQueue, check_delay
+from informer.workqueue.limiters import RateLimiter, count_retry, default_controller_rate_limiter
 from informer.workqueue.metrics import MetricsProvider
-from informer.workqueue.queue import ItemOrder, check_hashable
+from informer.workqueue.queue import ItemOrder, check_key
 from watch.clock import SYSTEM_CLOCK, Clock
 
 __all__ = ["RateLimitingQueue"]
 
-T = TypeVar("T", bound=Hashable, default=Any)
+# Of a retry whose delay the limiter is being asked for.
+_UNKNOWN = math.inf
+
+T = TypeVar("T", bound=Hashable, default=str)
 
 
 class RateLimitingQueue(DelayingQueue[T]):
@@ -60,20 +63,63 @@ class RateLimitingQueue(DelayingQueue[T]):
     ) -> None:
         super().__init__(name=name, clock=clock, order=order, metrics_provider=metrics_provider)
         self._limiter = default_controller_rate_limiter(clock=clock) if limiter is None else limiter
+        # When the retry of each item is due, from when the limiter gave its delay until it is got; guarded by _lock.
+        self._retries: dict[T, float] = {}
 
     def add_rate_limited(self, item: T) -> None:
         """Adds an item after the delay that the limiter asks for. With most limiters it grows until `forget` is called.
 
+        If the item still waits for an earlier retry, that retry stands. The item's own count grows, but no token of a
+        `BucketRateLimiter` is taken: one item that is added often does not delay the retries of the other items.
+
         Raises:
-            TypeError: the item is not hashable.
+            TypeError: the item is not a key: it is not hashable, or it is a Kubernetes object.
         """
-        check_hashable(item)
-        self.add_after(item, self._limiter.when(item))
+        check_key(item)
+        delay = self._begin_retry(item)
+        if delay is not None:
+            self.add_after(item, delay)
 
     def forget(self, item: T) -> None:
         """Resets an item's backoff, after a success or when the caller gives up on it. It does not replace `done`."""
+        with self._lock:
+            # The next retry begins with the first delay again, which may end before one that still waits.
+            self._retries.pop(item, None)
         self._limiter.forget(item)
 
     def num_requeues(self, item: T) -> int:
         """The number of retries since the item was last forgotten, as the limiter counts them."""
         return self._limiter.num_requeues(item)
+
+    def _begin_retry(self, item: T) -> float | None:
+        """Counts a retry; returns its delay in seconds, or None if another thread is about to add the item's retry."""
+        with self._lock:
+            due = self._retries.get(item)
+            if due is None and not self._shutting_down:
+                self._retries[item] = _UNKNOWN
+        if due is not None:
+            count_retry(self._limiter, item)
+            return None if due == _UNKNOWN else max(0.0, due - self._clock.monotonic())
+        # Outside of the lock, since the limiter may be the user's.
+        try:
+            delay = self._limiter.when(item)
+            check_delay(delay)
+        except BaseException:
+            with self._lock:
+                self._retries.pop(item, None)
+            raise
+        with self._lock:
+            if item in self._retries:
+                self._retries[item] = self._clock.monotonic() + delay
+        return delay
+
+    def _take_locked(self) -> T:
+        item = super()._take_locked()
+        # An item that was added in the meantime is taken before its retry is due, which then still stands.
+        if self._retries.get(item, math.inf) <= self._clock.monotonic():
+            del self._retries[item]
+        return item
+
+    def _drop_waiting_locked(self) -> None:
+        super()._drop_waiting_locked()
+        self._retries.clear()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import logging
 import threading
 from collections.abc import Awaitable, Callable, Hashable
@@ -11,7 +10,7 @@ from typing import Any
 
 from typing_extensions import TypeVar
 
-from informer.arguments import check_callable
+from informer.arguments import check_function, is_async
 from informer.thread_group import ThreadGroup
 from informer.workqueue.consumer import QueueConsumer
 from informer.workqueue.rate_limiting import RateLimitingQueue
@@ -47,7 +46,7 @@ def run_workers(
         drain: whether keys that are ready when `stop` is set are still processed. Keys that wait for a delay are dropped.
 
     Raises:
-        TypeError: the queue cannot retry keys, or reconcile is not callable.
+        TypeError: the queue cannot retry keys, or reconcile cannot be called with a key.
         ValueError: workers is below 1.
 
     Threads: blocks the calling thread, on which signal handlers still run. `reconcile` is called on `workers` other threads,
@@ -66,7 +65,7 @@ def run_workers(
     """
     _check(queue, reconcile, workers)
     consumer = QueueConsumer(queue, drain=drain)
-    if _is_async(reconcile):
+    if is_async(reconcile):
         # asyncio is loaded only where it is used.
         from informer.workqueue.async_workers import AsyncWorkers
 
@@ -103,7 +102,7 @@ async def run_workers_async(
     from informer.workqueue.async_workers import AsyncWorkers
 
     _check(queue, reconcile, workers)
-    if not _is_async(reconcile):
+    if not is_async(reconcile):
         raise TypeError("reconcile is not an async function and would block the event loop: use run_workers")
     consumer = QueueConsumer(queue, drain=drain)
     unsubscribe = None if stop is None else on_set(stop, consumer.stop)
@@ -138,6 +137,7 @@ def parallelize_until(
 
     Source: client-go util/workqueue ParallelizeUntil.
     """
+    check_function("do_piece", do_piece, 1)
     errors: list[BaseException] = []
 
     def run(chunk: range) -> None:
@@ -172,16 +172,12 @@ def _check(queue: object, reconcile: object, workers: int) -> None:
             "workers need a RateLimitingQueue or a PriorityQueue, which can retry keys with backoff, "
             f"not a {type(queue).__qualname__}"
         )
-    check_callable("reconcile", reconcile)
+    check_function("reconcile", reconcile, 1, may_be_async=True)
     if workers < 1:
         raise ValueError(f"workers must be at least 1, not {workers}: without a worker no key would be processed")
     if queue.shutting_down and not len(queue):
         # Happens when an elector leads for the second time with the queue of its first term.
         _log.warning("the work queue is empty and already shut down: no key will ever be processed; make a new queue")
-
-
-def _is_async(function: Any) -> bool:
-    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(function, "__call__", None))  # noqa: B004
 
 
 def _run(targets: list[Callable[[], object]], consumer: QueueConsumer[T], stop: threading.Event | None) -> None:

@@ -96,8 +96,9 @@ def test_rights_of_the_built_in_users(control_plane):
     core = client.CoreV1Api(control_plane.api_client())
     assert core.read_namespace("default").metadata.name == "default"
     for api_client, status in (
+        (control_plane.api_client("nobody"), 403),
         (control_plane.api_client(user="nobody"), 403),
-        (control_plane.api_client("wrong"), 401),
+        (control_plane.api_client(token="wrong"), 401),
     ):
         with pytest.raises(client.ApiException) as refused:
             client.CoreV1Api(api_client).list_namespace()

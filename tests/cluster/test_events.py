@@ -196,3 +196,16 @@ def test_shutdown_does_not_wait_for_a_frozen_server(unsteady, informers, recordi
         recording.broadcaster.shutdown()
         assert time.monotonic() - begun < 5
     recording.wait_for(lambda events: len(events) == 1)
+
+
+def test_long_words_and_odd_hosts_are_accepted(namespace):
+    """What the server limits is cut before it is sent, in both groups."""
+    for group in GROUPS:
+        with EventBroadcaster() as broadcaster:
+            broadcaster.start_recording_to_sink(GROUPS[group](namespace.cluster.api_client))
+            reference = {"kind": "Pod", "apiVersion": "v1", "namespace": namespace.name, "name": "web"}
+            recorder = broadcaster.new_recorder("example.com/my-controller", "ä" * 128)
+            recorder.event(reference, "Normal", "R" * 200, "m", action="ä" * 200)
+        events = namespace.cluster.get(namespace.path("events", group))["items"]
+        assert any(event["reason"].startswith("RRR") for event in events)
+    assert len(events) == 2

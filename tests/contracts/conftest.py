@@ -12,10 +12,13 @@ from __future__ import annotations
 
 import json
 import re
+import socket
+import ssl
 import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 import pytest
 import urllib3
@@ -49,6 +52,7 @@ class Side:
         self.last: Any = None  # the last body, decoded
         self._url = url
         self._tokens = tokens
+        self._ca_file = ca_file
         self._http = urllib3.PoolManager(ca_certs=ca_file, maxsize=8, retries=False, timeout=DEADLINE)
 
     def filled(self, value: Any) -> Any:
@@ -72,6 +76,27 @@ class Side:
             preload_content=False,
         )
 
+    def send_raw(self, text: str) -> tuple[str, dict[str, str], bytes, bool]:
+        """Sends the text of a request as it is, with credentials in place of {auth}.
+
+        Returns:
+            The protocol and status, such as "HTTP/1.0 200"; the headers; the body up to the connection's end, or what comes
+            with Content-Length; whether the server closed the connection.
+        """
+        url = urlsplit(self._url)
+        assert url.hostname is not None
+        context = ssl.create_default_context(cafile=self._ca_file) if url.scheme == "https" else None
+        with socket.create_connection((url.hostname, url.port or 0), timeout=DEADLINE) as plain:
+            sock = plain if context is None else context.wrap_socket(plain, server_hostname=url.hostname)
+            with sock, sock.makefile("rb") as file:
+                text = self.filled(text.replace("{auth}", f"Authorization: Bearer {self._tokens['admin']}"))
+                sock.sendall(text.encode("latin-1"))
+                status = b" ".join(file.readline().split()[:2]).decode()
+                lines = iter(lambda: file.readline().decode("latin-1").strip(), "")
+                headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
+                body = file.read(int(headers["content-length"])) if "content-length" in headers else file.read()
+                return status, headers, body, _is_closed(sock, headers)
+
     def wait_until_served(self, path: str) -> None:
         def is_served() -> bool:
             response = self.send("GET", path, {"limit": "1"}, None, {}, "admin")
@@ -85,6 +110,17 @@ class Side:
         for key in self._http.pools.keys():  # noqa: SIM118 - it is not a mapping
             self._http.pools[key].close()
         self._http.clear()
+
+
+def _is_closed(sock: socket.socket, headers: Mapping[str, str]) -> bool:
+    """Returns whether the server closes the connection behind an answer."""
+    if headers.get("connection") == "keep-alive":
+        return False
+    sock.settimeout(0.3)
+    try:
+        return sock.recv(1) == b""
+    except TimeoutError:
+        return False
 
 
 def _query_text(query: Mapping[str, str] | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import ssl
 import urllib.error
 import urllib.request
@@ -136,6 +137,40 @@ def test_kubeconfig_is_enough_for_the_official_client(tmp_path, tls):
         assert path.stat().st_mode & 0o777 == 0o600
         with config.new_client_from_config(str(path)) as api:
             assert len(client.CoreV1Api(api).list_namespace().items) == 4
+
+
+def test_clients_and_kubeconfigs_are_made_by_user_name(tmp_path):
+    """`api_client` and `kubeconfig` take the name of a user; an unknown one is refused by name."""
+    with EmbeddedAPIServer(tokens={"a-token": "alice", "b-token": "bob"}) as server:
+        for name, token in (("alice", "a-token"), ("bob", "b-token")):
+            for api in (server.api_client(name), server.api_client(user=name)):
+                with api:
+                    client.CoreV1Api(api).list_namespace()
+                assert server.requests[-1].headers["authorization"] == f"Bearer {token}"
+            written = json.loads(server.kubeconfig(tmp_path / "config", user=name).read_text())
+            assert written["users"] == [{"name": name, "user": {"token": token}}]
+        with pytest.raises(ValueError, match="no user 'eve': there are alice, bob"):
+            server.api_client("eve")
+        with pytest.raises(ValueError, match="no user 'eve'"):
+            server.kubeconfig(tmp_path / "config", "eve")
+
+
+def test_a_server_without_tokens_knows_one_user():
+    """Every request is from "admin" then; another name is refused, since the server would not tell them apart."""
+    with EmbeddedAPIServer() as server:
+        with server.api_client("admin") as api:
+            assert client.CoreV1Api(api).list_namespace().items
+        with pytest.raises(ValueError, match="no user 'alice': there are admin"):
+            server.api_client("alice")
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["http", "https"])
+def test_kubeconfig_of_plain_http_skips_the_verification(tmp_path, tls):
+    """`insecure-skip-tls-verify` stands in it for clients that refuse plain HTTP otherwise, and never beside an authority."""
+    with EmbeddedAPIServer(tls=tls) as server:
+        cluster = json.loads(server.kubeconfig(tmp_path / "config").read_text())["clusters"][0]["cluster"]
+    assert cluster.get("insecure-skip-tls-verify", False) is not tls
+    assert ("certificate-authority-data" in cluster) is tls
 
 
 def test_informer_over_tls_with_a_token():

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from kubernetes import client
 
-from informer import ListOptions, ListWatch, SharedInformerFactory, wait_for_cache_sync
+from informer import ListOptions, ListWatch, SharedInformer, SharedInformerFactory, wait_for_cache_sync
 from informer.testing import EmbeddedAPIServer
 from tests.support.objects import config_map, namespace_object
 from tests.support.waiting import DEADLINE
@@ -100,6 +100,28 @@ def test_each_selector_has_its_own_informer(server: EmbeddedAPIServer) -> None:
     with factory:
         assert factory.wait_for_cache_sync(DEADLINE) == {web: True, db: True, both: True}
         assert (list(web.store), list(db.store), len(both.store)) == (["default/web"], ["default/db"], 2)
+
+
+def test_selectors_may_be_mappings(server: EmbeddedAPIServer) -> None:
+    """They select the same as their text, and share its informer."""
+    server.create(config_map("web", labels={"app": "web", "tier": "a"}))
+    server.create(config_map("db", labels={"app": "db"}))
+    factory = SharedInformerFactory(server.api_client())
+    web = factory.informer("configmaps", label_selector={"app": "web", "tier": "a"})
+    assert factory.informer("configmaps", label_selector="app=web,tier=a") is web
+    db = factory.informer("configmaps", field_selector={"metadata.name": "db"})
+    core_v1 = client.CoreV1Api(server.api_client())
+    listed = SharedInformer(
+        ListWatch.from_api(core_v1.list_config_map_for_all_namespaces, label_selector={"app": "db"})
+    )
+    with factory, listed:
+        assert factory.wait_for_cache_sync(DEADLINE) == {web: True, db: True}
+        assert listed.wait_for_sync(DEADLINE)
+        assert (list(web.store), list(db.store), list(listed.store)) == (
+            ["default/web"],
+            ["default/db"],
+            ["default/db"],
+        )
 
 
 def test_wait_for_cache_sync_reports_the_informer_that_cannot_sync(server: EmbeddedAPIServer) -> None:

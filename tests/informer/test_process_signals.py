@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import threading
@@ -9,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from informer import stop_on_signals
+from informer import async_stop_on_signals, stop_on_signals
 from tests.support.waiting import DEADLINE
 
 
@@ -100,3 +101,70 @@ def test_only_the_main_thread_may_call_it() -> None:
     thread.join(DEADLINE)
     assert len(errors) == 1
     assert signal.getsignal(signal.SIGTERM) == before
+
+
+# The asyncio form
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
+def test_a_signal_sets_the_event_of_the_loop(number: int) -> None:
+    """The loop goes on while it waits; the first signal restores the previous handlers, and a later call makes a new event."""
+
+    async def main() -> None:
+        before = {each: signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT)}
+        stop = async_stop_on_signals()
+        assert async_stop_on_signals() is stop
+        assert not stop.is_set()
+        asyncio.get_running_loop().call_later(0.01, os.kill, os.getpid(), number)
+        await asyncio.wait_for(stop.wait(), DEADLINE)
+        assert {each: signal.getsignal(each) for each in before} == before
+        again = async_stop_on_signals()
+        assert again is not stop
+        assert not again.is_set()
+
+    asyncio.run(main())
+
+
+def test_each_loop_has_its_own_event() -> None:
+    """A loop that was closed before a signal does not disturb the next one."""
+    events = []
+
+    async def main() -> None:
+        events.append(async_stop_on_signals())
+
+    asyncio.run(main())
+    asyncio.run(main())
+    assert events[0] is not events[1]
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+def test_a_second_signal_ends_the_program() -> None:
+    """It acts as it would have without the function: SIGINT interrupts `asyncio.run`."""
+
+    async def main() -> None:
+        stop = async_stop_on_signals()
+        os.kill(os.getpid(), signal.SIGINT)
+        await asyncio.wait_for(stop.wait(), DEADLINE)
+        os.kill(os.getpid(), signal.SIGINT)
+        await asyncio.sleep(DEADLINE)
+
+    with pytest.raises(KeyboardInterrupt):
+        asyncio.run(main())
+
+
+def test_the_event_of_a_loop_needs_a_loop_on_the_main_thread() -> None:
+    """RuntimeError without a loop, ValueError on another thread."""
+    with pytest.raises(RuntimeError, match="no running event loop"):
+        async_stop_on_signals()
+    errors: list[BaseException] = []
+
+    async def main() -> None:
+        try:
+            async_stop_on_signals()
+        except ValueError as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=lambda: asyncio.run(main()))
+    thread.start()
+    thread.join(DEADLINE)
+    assert "main thread" in str(errors[0])

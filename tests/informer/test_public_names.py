@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import importlib.util
 import json
 import subprocess
@@ -22,7 +23,7 @@ DeltaType Delta Queue DeltaFIFO InOrderFIFO
 ObjectList ListerWatcher ListWatch ListOptions Backoff Reflector Controller new_informer
 ResourceEventHandler Change HandlerRegistration SharedInformer EventStream Lister SharedInformerFactory
 AsyncInformer AsyncEventStream AsyncRegistration
-wait_for_cache_sync until_with_sync informer_watcher InformerWatcher stop_on_signals ConsistencyStore
+wait_for_cache_sync until_with_sync informer_watcher InformerWatcher stop_on_signals async_stop_on_signals ConsistencyStore
 InformerError KeyFuncError IndexNotFoundError IndexConflictError IndexFuncError QueueClosedError NotFoundError ApiError
 InformerForkedError KubeconfigError load_client current_namespace
 """.split()  # noqa: SIM905 - one name a line would be a page
@@ -134,3 +135,50 @@ def test_stores_and_objects_are_light() -> None:
     )
     assert "msgspec" in loaded
     assert [name for name in loaded if name.partition(".")[0] in HEAVY] == []
+
+
+def test_the_names_of_sub_packages_are_known() -> None:
+    """The list in `informer`, from which messages say where a name is, equals the packages' own lists."""
+    found = {package: sorted(importlib.import_module(f"informer.{package}").__all__) for package in PACKAGES}
+    assert {package: sorted(names.split()) for package, names in informer._ELSEWHERE.items()} == found
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("LeaderElector", r"it is in informer\.leaderelection \(from informer\.leaderelection import LeaderElector\)"),
+        ("run_workers", r"it is in informer\.workqueue "),
+        ("EmbeddedAPIServer", r"it is in informer\.testing "),
+        ("MetricsProvider", r"it is in informer\.leaderelection and informer\.workqueue "),
+        ("EventType", r"it is in watch \(from watch import EventType\)"),
+        ("SharedInformr", r"did you mean SharedInformer"),
+        ("RateLimitQueue", r"did you mean informer\.workqueue\.RateLimitingQueue"),
+        ("workqueues", r"did you mean workqueue"),
+    ],
+)
+def test_a_missing_name_is_explained(name: str, hint: str) -> None:
+    """By `from informer import`, and by the attribute. `hasattr` is still False."""
+    with pytest.raises(ImportError, match=f"^cannot import name '{name}' from 'informer'.*{hint}"):
+        exec(f"from informer import {name}", {})
+    with pytest.raises(AttributeError, match=f"^module 'informer' has no attribute '{name}'.*{hint}"):
+        getattr(informer, name)
+    assert not hasattr(informer, name)
+
+
+@pytest.mark.parametrize("name", ["xyzzy", "_private", "__wrapped__", "a.b", "a b", ""])
+def test_a_name_like_no_other_has_no_hint(name: str) -> None:
+    """The message says no more than that it is missing."""
+    with pytest.raises(AttributeError, match=f"^module 'informer' has no attribute {name!r}$"):
+        getattr(informer, name)
+
+
+def test_internal_packages_can_be_imported_by_from() -> None:
+    """A hint must not hide a module that exists but is not public."""
+    modules_after("from informer import cache, queues")
+    modules_after("from informer.workqueue import queue")
+
+
+def test_a_hint_loads_no_sub_package() -> None:
+    """Looking for a name costs no import of its package."""
+    loaded = modules_after("import informer\nhasattr(informer, 'LeaderElector') or hasattr(informer, 'SharedInformr')")
+    assert [name for name in loaded if name.startswith("informer.")] == []

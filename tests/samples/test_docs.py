@@ -203,13 +203,7 @@ def unknown_names(example: str) -> list[str]:
 
 
 EXAMPLES = [
-    pytest.param(
-        example,
-        id=f"{module}-{number}",
-        marks=[pytest.mark.xfail(reason="Change has no watch_type yet", strict=False)]
-        if "change.watch_type" in example
-        else [],
-    )
+    pytest.param(example, id=f"{module}-{number}")
     for module in MODULES
     for number, example in enumerate(examples_of(module))
 ]

@@ -28,6 +28,7 @@ from informer import (
     new_informer,
     until_with_sync,
 )
+from informer.objects.object_fields import OwnerReference
 from watch import (
     Event,
     EventType,
@@ -290,3 +291,11 @@ def waits() -> None:
     assert_type(until_with_sync(source, gone, precondition=lambda store: not store.list()), Event[client.V1Pod] | None)
     assert_type(informer_watcher(source), InformerWatcher[client.V1Pod])
     assert_type(informer_watcher(source).store, Indexer[client.V1Pod])
+
+
+def objects(obj: Object, informer: SharedInformer[Object], change: Change[Object]) -> None:
+    assert_type(obj.owner_references, list[OwnerReference])
+    assert_type([owner["uid"] for owner in obj.owner_references], list[str])
+    assert_type(informer.by_key["default/web"], Object)
+    assert_type(change.old, Object | None)
+    assert_type(obj.view(client.V1Pod), client.V1Pod)

@@ -10,6 +10,7 @@ import msgspec
 from kubernetes import client
 
 from informer import Change, Lister, ListWatch, Object, ResourceEventHandler, SharedInformer, SharedInformerFactory
+from informer.workqueue import RateLimitingQueue
 from watch import Event, EventType, Watcher, filter_watch, until
 
 
@@ -36,6 +37,15 @@ def wrong_keyword_type(pod: client.V1Pod, *, final_state_unknown: str) -> None: 
 
 
 def one_change(change: Change[client.V1Pod]) -> None: ...
+
+
+async def async_add(pod: client.V1Pod) -> None: ...
+
+
+async def async_update(old: client.V1Pod, new: client.V1Pod) -> None: ...
+
+
+async def async_batch(changes: list[Change[client.V1Pod]]) -> None: ...
 
 
 class OfNodes(ResourceEventHandler[client.V1Node]): ...
@@ -86,10 +96,25 @@ def is_big(node: client.V1Node) -> bool:
 
 
 def filters(pods: SharedInformer[client.V1Pod]) -> None:
+    pods.add_event_handler(on_add=async_add)  # wrong: arg-type reportArgumentType
+    pods.add_event_handler(on_update=async_update)  # wrong: arg-type reportArgumentType
+    pods.add_event_handler(on_delete=async_add)  # wrong: arg-type reportArgumentType
+    pods.add_event_handler(on_batch=async_batch)  # wrong: arg-type reportArgumentType
     pods.add_event_handler(on_add=print, filter=is_big)  # wrong: arg-type reportArgumentType
     pods.add_event_handler(on_add=print, filter="app=web")  # wrong: arg-type reportArgumentType
     pods.events(filter=is_big)  # wrong: arg-type reportArgumentType
     pods.aio.events(filter=is_big)  # wrong: arg-type reportArgumentType
+
+
+# Work queues
+
+
+def queues(pods: SharedInformer[client.V1Pod]) -> None:
+    queue = RateLimitingQueue()
+    queue.add(pods.lister.get("web", "default"))  # wrong: arg-type reportArgumentType
+    queue.get().spec  # wrong: attr-defined reportAttributeAccessIssue
+    other: RateLimitingQueue[int] = queue  # wrong: assignment reportAssignmentType
+    other.shut_down()
 
 
 # Objects

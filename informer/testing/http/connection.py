@@ -16,6 +16,7 @@ from informer.testing.http.messages import (
     Head,
     Request,
     chunk,
+    end_of_head,
     parse_head,
     response_head,
 )
@@ -49,6 +50,7 @@ class Connection:
         self._socket = sock
         self._context = context
         self._buffer = b""
+        self._follows_post = False  # whether the request before was a POST
         self.gone = Signal()
         """Set when the connection is cut or its client has closed it."""
 
@@ -74,13 +76,20 @@ class Connection:
             BadMessageError: the client did not send HTTP.
             OSError: the connection broke.
         """
-        while (end := self._buffer.find(b"\r\n\r\n")) < 0 and len(self._buffer) <= MAX_HEAD_BYTES:
+        while True:
+            if self._follows_post:
+                # Old clients send a superfluous line end behind a body.
+                self._buffer = self._buffer.lstrip(b"\r\n")
+            end, begin = end_of_head(self._buffer)
+            if end >= 0 or len(self._buffer) > MAX_HEAD_BYTES:
+                break
             if not self._fill():
                 return None
         if not 0 <= end <= MAX_HEAD_BYTES:
-            raise BadMessageError("the request's headers are too long")
-        lines, self._buffer = self._buffer[:end], self._buffer[end + 4 :]
-        head = parse_head(lines.lstrip(b"\r\n"))
+            raise BadMessageError("the request's headers are too long", 431)
+        lines, self._buffer = self._buffer[:end], self._buffer[begin:]
+        head = parse_head(lines)
+        self._follows_post = head.method == "POST"
         if head.expects_continue:
             self.send(b"HTTP/1.1 100 Continue\r\n\r\n")
         return head, Request.of(head, self._read_chunked() if head.chunked else self._read_plain(head.content_length))
@@ -159,7 +168,7 @@ class Connection:
                 if framing.ended:
                     return b"".join(pieces)
                 if size > MAX_BODY_BYTES:
-                    raise BadMessageError("the request's body is too long")
+                    raise BadMessageError("the request's body is too long", 413)
                 if not self._fill():
                     raise ConnectionError("the client closed the connection in the middle of a request")
         except BrokenBodyError as error:
@@ -181,6 +190,7 @@ class Exchange:
         self.connection = connection
         self.request = request
         self.keep_alive = head.keep_alive
+        self._is_http_1_0 = head.is_http_1_0
         self.status = 0
         """The answer's status code; 0 until the answer begins."""
         self.on_status: Callable[[int], object] | None = None
@@ -201,22 +211,32 @@ class Exchange:
         self.transmit(body)
 
     def begin(self, status: int, headers: Mapping[str, str]) -> None:
-        """Sends the head of an answer with a chunked body."""
-        self.connection.send(self._head(status, {**headers, "Transfer-Encoding": "chunked"}))
+        """Sends the head of an answer whose length is not known: chunked, or until the connection ends for HTTP/1.0."""
+        if self._is_http_1_0:
+            self.keep_alive = False
+        else:
+            headers = {**headers, "Transfer-Encoding": "chunked"}
+        self.connection.send(self._head(status, headers))
 
     def send_chunks(self, pieces: Iterable[bytes]) -> None:
         """Sends each piece as one chunk of the body, all in one write."""
-        self.transmit(b"".join([chunk(piece) for piece in pieces]))
+        self.transmit(b"".join(pieces if self._is_http_1_0 else [chunk(piece) for piece in pieces]))
 
     def end(self) -> None:
-        """Sends the chunk that ends the body."""
-        self.transmit(LAST_CHUNK)
+        """Ends the body that `begin` began."""
+        if not self._is_http_1_0:
+            self.transmit(LAST_CHUNK)
 
     def _head(self, status: int, headers: Mapping[str, str]) -> bytes:
         self.status = status
         if self.on_status is not None:
             self.on_status(status)
-        return response_head(status, headers if self.keep_alive else {**headers, "Connection": "close"})
+        if self._is_http_1_0:
+            if self.keep_alive:
+                headers = {**headers, "Connection": "keep-alive"}
+        elif not self.keep_alive:
+            headers = {**headers, "Connection": "close"}
+        return response_head(status, headers, is_http_1_0=self._is_http_1_0)
 
 
 def _ignored_errors() -> contextlib.suppress:

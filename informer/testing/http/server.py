@@ -13,9 +13,10 @@ import ssl
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from http import HTTPStatus
 
 from informer.testing.http.connection import Connection, Exchange
-from informer.testing.http.messages import BadMessageError
+from informer.testing.http.messages import BadMessageError, response_head
 from watch.concurrency import Latch, Lock, Worker, join_all
 
 __all__ = ["HttpServer"]
@@ -256,9 +257,13 @@ class HttpServer:
 
 
 def _refuse_message(connection: Connection, error: BadMessageError) -> None:
-    body = f"400 Bad Request: {error}".encode()
-    head = b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n"
-    connection.send_last(head + b"Content-Length: %d\r\n\r\n%s" % (len(body), body))
+    body = f"{error.status} {HTTPStatus(error.status).phrase}: {error}".encode()
+    headers = {
+        "Content-Type": "text/plain; charset=utf-8",
+        "Connection": "close",
+        "Content-Length": str(len(body)),
+    }
+    connection.send_last(response_head(error.status, headers) + body)
 
 
 def _bind(port: int) -> socket.socket:

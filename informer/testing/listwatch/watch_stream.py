@@ -11,7 +11,7 @@ import contextlib
 import queue
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import msgspec
@@ -31,6 +31,8 @@ _encode = msgspec.json.encode
 _BEFORE_DEADLINE = 2.0
 # Lines are sent together up to about this size.
 _BATCH_BYTES = 256 * 1024
+# A watch whose client does not read is ended when about this many bytes of objects wait for it.
+_WAITING_BYTES = 16 << 20
 
 
 class _Injected(NamedTuple):
@@ -47,7 +49,9 @@ def error_line(error: ApiError) -> bytes:
 class WatchStream:
     """The stream of one watch.
 
-    Call `start`, then iterate over `batches`, then call `finish`.
+    Call `start`, then iterate over `batches`, then call `finish`. A client that does not read loses its watch, as with the
+    real server: when 16 MiB wait for it they are dropped, and the stream ends properly behind what was sent before. The
+    client can go on from there with a new watch.
 
     Args:
         storage: gives the lock and the newest resourceVersion.
@@ -83,6 +87,9 @@ class WatchStream:
         self._begun = time.monotonic()
         self._deadline = self._begun + timeout
         self._channel: Channel[StoredChange | _Injected] = Channel(None)
+        # The bytes of the objects that were put into the channel, counted under the storage's lock, and of those that were
+        # taken out to be sent, counted by the thread that reads the stream.
+        self._bytes_put = self._bytes_taken = 0
         self._subscription = 0
         self._sent = 0  # every change up to this resourceVersion was sent
         self._ended = False
@@ -146,6 +153,15 @@ class WatchStream:
         with contextlib.suppress(ChannelClosedError):
             self._channel.put_nowait(item)
 
+    def _put_change(self, change: StoredChange) -> None:
+        """Passes a change to the reading thread; ends the stream if too much waits. Called under the storage's lock."""
+        self._put(change)
+        self._bytes_put += len(change.new.body)
+        if self._bytes_put - self._bytes_taken > _WAITING_BYTES and not self._channel.closed:
+            self.close()
+            with contextlib.suppress(queue.Empty, ChannelClosedError):
+                self._channel.get_batch(timeout=0)
+
     def _begin(self) -> tuple[list[bytes], bytes | None]:
         """Subscribes; returns the lines of the initial state or of the history, and the end bookmark if there is one."""
         options = self._options
@@ -165,13 +181,13 @@ class WatchStream:
                     raise expired(f"too old resource version: {version} ({self._bucket.watchable})")
                 changes = self._bucket.since_locked(version)
             self._sent = max(version, current)
-            self._subscription = self._bucket.subscribe_locked(self._namespace, self._put, self.close)
+            self._subscription = self._bucket.subscribe_locked(self._namespace, self._put_change, self.close)
         lines = [
             self._representation.event("ADDED", stored)
             for stored in state
             if (not self._namespace or stored.namespace == self._namespace) and self._selection.matches(stored)
         ]
-        lines += self._lines(change for change in changes if self._concerns(change))
+        lines.extend(self._lines(change for change in changes if self._concerns(change)))
         ends_with_bookmark = with_state and options.bookmarks
         return lines, self._representation.bookmark(current, initial_events_end=True) if ends_with_bookmark else None
 
@@ -204,14 +220,20 @@ class WatchStream:
         changes: list[StoredChange] = []
         for each in batch:
             if isinstance(each, _Injected):
-                yield from self._batched(self._lines(iter(changes)))
+                yield from self._batched(self._lines(self._taken(changes)))
                 changes = []
                 self._ended = each.apply()
                 if self._ended:
                     return
             else:
                 changes.append(each)
-        yield from self._batched(self._lines(iter(changes)))
+        yield from self._batched(self._lines(self._taken(changes)))
+
+    def _taken(self, changes: list[StoredChange]) -> Iterator[StoredChange]:
+        """Yields the changes and counts each as taken when it is about to be sent."""
+        for change in changes:
+            self._bytes_taken += len(change.new.body)
+            yield change
 
     def _bookmark(self) -> Iterator[list[bytes]]:
         with self._storage.lock:
@@ -230,15 +252,13 @@ class WatchStream:
     def _concerns(self, change: StoredChange) -> bool:
         return not self._namespace or change.new.namespace == self._namespace
 
-    def _lines(self, changes: Iterator[StoredChange]) -> list[bytes]:
-        lines = []
+    def _lines(self, changes: Iterator[StoredChange]) -> Iterator[bytes]:
         for change in changes:
             if change.resource_version <= self._options.version:
                 continue
             event = self._event(change)
             if event is not None:
-                lines.append(self._representation.event(*event))
-        return lines
+                yield self._representation.event(*event)
 
     def _event(self, change: StoredChange) -> tuple[str, Stored] | None:
         """Returns the event for a change: an object that becomes selected is ADDED, one that ceases to be is DELETED."""
@@ -253,7 +273,7 @@ class WatchStream:
         return None
 
     @staticmethod
-    def _batched(lines: list[bytes]) -> Iterator[list[bytes]]:
+    def _batched(lines: Iterable[bytes]) -> Iterator[list[bytes]]:
         batch: list[bytes] = []
         size = 0
         for line in lines:

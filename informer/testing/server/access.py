@@ -50,10 +50,22 @@ class Access:
         with self._lock:
             self._tokens = None if tokens is None else dict(tokens)
 
-    def any_token(self) -> str | None:
-        """Returns one of the accepted tokens; None if there are none or none is needed."""
+    def token_of(self, user: str | None) -> str | None:
+        """Returns an accepted token of a user, or of any user for None; None if the server does not ask for tokens.
+
+        Raises:
+            ValueError: the server does not have this user.
+        """
         with self._lock:
-            return next(iter(self._tokens), None) if self._tokens is not None else None
+            tokens = {} if self._tokens is None else self._tokens
+        users = set(tokens.values()) or {"admin"}
+        if user is not None and user not in users:
+            known = ", ".join(sorted(users))
+            raise ValueError(
+                f"no user {user!r}: there are {known}; the argument `tokens` of EmbeddedAPIServer adds others, "
+                'such as tokens={"a-token": "alice"}'
+            )
+        return next((token for token, name in tokens.items() if user in (None, name)), None)
 
     def user(self, authorization: str) -> str:
         """Returns the user that an Authorization header names.

@@ -5,12 +5,12 @@ Source: apiserver pkg/endpoints/handlers/patch.go.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import msgspec
-
 from informer.testing.http.messages import Request
+from informer.testing.server.request_bodies import check_depth, decode_json
 from informer.testing.storage.object_checks import metadata_of
 from informer.testing.storage.patches import PatchError, json_patch, merge_patch
 from informer.testing.storage.served_resources import ServedResource
@@ -95,22 +95,23 @@ def _applied(served: ServedResource, request: Request) -> Patch:
 
 def _decode(body: bytes) -> Any:
     try:
-        return msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        return decode_json(body)
+    except ValueError as error:
         raise bad_request("invalid JSON patch") from error
 
 
 def _decode_yaml(body: bytes) -> Any:
-    try:
-        return msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        pass
+    with contextlib.suppress(ValueError):
+        return decode_json(body)
     import yaml
 
     try:
-        return yaml.safe_load(body)
-    except yaml.YAMLError as error:
+        patch = yaml.safe_load(body)
+        check_depth(patch)
+    # The parser raises ValueError for numbers and dates that do not exist.
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise bad_request(f"error decoding YAML: {error}") from error
+    return patch
 
 
 def _object(patch: Any) -> dict[str, Any]:
@@ -122,8 +123,15 @@ def _object(patch: Any) -> dict[str, Any]:
 
 
 def _operations(patch: Any) -> list[Any]:
-    if not isinstance(patch, list) or not all(isinstance(operation, dict) for operation in patch):
+    if not isinstance(patch, list) or not all(isinstance(operation, dict | None) for operation in patch):
         raise bad_request(
             "error decoding patch: json: cannot unmarshal object into Go value of type []handlers.jsonPatchOp"
         )
+    if None in patch:
+        raise generic(422)
+    for operation in patch:
+        for name in ("op", "path", "from"):
+            if not isinstance(operation.get(name), str | None):
+                field = f"Go struct field jsonPatchOp.{name} of type string"
+                raise bad_request(f"error decoding patch: json: cannot unmarshal a value into {field}")
     return patch

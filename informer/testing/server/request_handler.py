@@ -21,7 +21,7 @@ from informer.testing.server.watch_requests import WatchRequests
 from informer.testing.storage.object_checks import Target
 from informer.testing.storage.registry import Registry
 from informer.testing.storage.served_resources import ServedResource
-from informer.testing.storage.statuses import forbidden, generic, page_not_found
+from informer.testing.storage.statuses import bad_request, forbidden, generic, page_not_found
 from informer.testing.storage.storage import Storage
 from watch.errors import ApiError
 
@@ -79,6 +79,11 @@ class RequestHandler:
             send_error(exchange, error)
         except OSError:
             raise
+        except RecursionError:
+            # Several patches in a row can nest an object more deeply than one request may.
+            if exchange.status:
+                raise ConnectionError("the answer failed after its head was sent") from None
+            send_error(exchange, bad_request("the object is nested too deeply"))
         except Exception:
             _log.exception("the embedded API server failed to answer %s %s", request.method, request.path)
             if exchange.status:
@@ -106,6 +111,11 @@ class RequestHandler:
 
     def _dispatch(self, http: HttpServer, answer: OpenAnswer, plan: FaultPlan, route: Route) -> None:
         exchange = answer.exchange
+        if route.path == "*":
+            exchange.answer(200, b"", {}) if route.verb == "options" else send_plain_404(exchange)
+            return
+        if "//" in route.path:
+            raise page_not_found()
         user = self._access.user(exchange.request.headers.get("authorization", ""))
         if not route.plural:
             self._about_server.answer(exchange, f"127.0.0.1:{http.port}")

@@ -5,7 +5,7 @@ Source: apiserver pkg/endpoints/handlers.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -15,17 +15,18 @@ from informer.testing.listwatch.list_options import read_list_query
 from informer.testing.listwatch.list_pages import Page, list_page
 from informer.testing.listwatch.selection import read_selection
 from informer.testing.server.patch_requests import read_patch
+from informer.testing.server.request_bodies import decode_object, is_dry_run, read_delete_options
 from informer.testing.server.scale import scale_of, with_scale
 from informer.testing.server.versions import ServerVersion
-from informer.testing.storage.object_checks import Target, not_registered
+from informer.testing.storage.object_checks import Target
 from informer.testing.storage.registry import Registry
 from informer.testing.storage.representations import Representation, representation_for
 from informer.testing.storage.served_resources import ServedResource
-from informer.testing.storage.statuses import Cause, bad_request, invalid, method_not_allowed, success
+from informer.testing.storage.statuses import bad_request, method_not_allowed, success
 from informer.testing.storage.storage import Storage
 from watch.errors import ApiError
 
-__all__ = ["ResourceRequests", "decode_body"]
+__all__ = ["ResourceRequests"]
 
 _encode = msgspec.json.encode
 
@@ -91,15 +92,15 @@ class ResourceRequests:
     def _create(self, target: Target, request: Request, representation: Representation) -> tuple[int, list[bytes]]:
         if target.name or (target.served.resource.namespaced and not target.namespace):
             raise method_not_allowed()
-        obj = decode_body(request, target.served.resource.kind, null_is_empty=not target.served.custom)
-        stored = self._registry.create(target, obj, dry_run=_is_dry_run(request))
+        obj = decode_object(request, target.served.resource.kind, null_is_empty=not target.served.custom)
+        stored = self._registry.create(target, obj, dry_run=is_dry_run(request))
         return 201, [representation.single(stored)]
 
     def _update(self, target: Target, request: Request, representation: Representation) -> tuple[int, list[bytes]]:
         _require_name(target)
-        obj = decode_body(request, target.served.resource.kind, null_is_empty=not target.served.custom)
+        obj = decode_object(request, target.served.resource.kind, null_is_empty=not target.served.custom)
         create = target.served.created_by_update and not target.subresource
-        stored, created = self._registry.update(target, lambda _: obj, create=create, dry_run=_is_dry_run(request))
+        stored, created = self._registry.update(target, lambda _: obj, create=create, dry_run=is_dry_run(request))
         return 201 if created else 200, [representation.single(stored)]
 
     def _patch(self, target: Target, request: Request, representation: Representation) -> tuple[int, list[bytes]]:
@@ -109,7 +110,7 @@ class ResourceRequests:
             target,
             patch.apply,
             create=patch.creates and not target.subresource,
-            dry_run=_is_dry_run(request),
+            dry_run=is_dry_run(request),
             patch=True,
         )
         return 201 if created else 200, [representation.single(stored)]
@@ -119,7 +120,7 @@ class ResourceRequests:
         if verb == "get":
             obj = self._registry.get(target).to_dict()
         elif verb in ("update", "patch"):
-            stored, _ = self._registry.update(target, _scaling(verb, served, request), dry_run=_is_dry_run(request))
+            stored, _ = self._registry.update(target, _scaling(verb, served, request), dry_run=is_dry_run(request))
             obj = stored.to_dict()
         else:
             raise method_not_allowed()
@@ -128,11 +129,12 @@ class ResourceRequests:
     def _delete(self, target: Target, request: Request, representation: Representation) -> tuple[int, list[bytes]]:
         if target.subresource:
             raise method_not_allowed()
-        options = _delete_options(request)
-        stored, gone = self._registry.delete(target, options, dry_run=_is_dry_run(request))
+        options = read_delete_options(request)
+        stored, gone = self._registry.delete(target, options)
         if gone and not target.served.returns_deleted:
             return 200, [_encode(success(target.served.resource, stored.name, stored.uid))]
-        return 200, [representation.single(stored)]
+        keeps_dependents = not gone and options.get("orphanDependents") is False
+        return 202 if keeps_dependents else 200, [representation.single(stored)]
 
     def _delete_collection(
         self, target: Target, request: Request, representation: Representation
@@ -141,70 +143,24 @@ class ResourceRequests:
             target.served.resource.namespaced and not target.namespace
         ):
             raise method_not_allowed()
-        options = _delete_options(request)
+        options = read_delete_options(request)
         page = self._page(target, request)
         for stored in page.objects:
             try:
-                self._registry.delete(target._replace(name=stored.name), options, dry_run=_is_dry_run(request))
+                self._registry.delete(target._replace(name=stored.name), options)
             except ApiError as error:
                 if error.status != 404:  # another client has deleted it since
                     raise
         return 200, representation.list(page.metadata, page.objects)
 
 
-def decode_body(request: Request, kind: str, *, null_is_empty: bool = False) -> dict[str, Any]:
-    """Returns the object in a request's body.
-
-    Args:
-        request: the request.
-        kind: the expected kind, which the error names; "" leaves it out.
-        null_is_empty: take the body "null" for an object without fields.
-
-    Raises:
-        ApiError: 400, the body is not a JSON object; 415, its media type is not JSON.
-    """
-    unrecognized = f"the object provided is unrecognized (must be of type {kind}): " if kind else ""
-    media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if media not in ("", "application/json", "*/*"):
-        message = "the body of the request was in an unknown format - accepted media types include: application/json"
-        raise ApiError(415, "UnsupportedMediaType", message)
-    try:
-        obj = msgspec.json.decode(request.body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        shown = f" ({request.body[:200].decode(errors='replace') or '<empty>'})" if kind else ""
-        raise bad_request(f"{unrecognized}couldn't get version/kind; json parse error: {error}{shown}") from error
-    if obj is None and null_is_empty:
-        return {}
-    if not isinstance(obj, dict):
-        raise bad_request(f"{unrecognized}couldn't get version/kind; json parse error: it is not a JSON object")
-    return obj
-
-
 def _scaling(verb: str, served: ServedResource, request: Request) -> Callable[[dict[str, Any]], dict[str, Any]]:
     """Returns the change that a request for the scale subresource makes to the object."""
     if verb == "update":
-        wanted = decode_body(request, "Scale")
+        wanted = decode_object(request, "Scale")
         return lambda obj: with_scale(served, obj, wanted)
     patch = read_patch(served, request)
     return lambda obj: with_scale(served, obj, patch.apply(scale_of(served, obj)))
-
-
-def _delete_options(request: Request) -> Mapping[str, Any]:
-    if not request.body.strip():
-        return {}
-    options = decode_body(request, "")
-    if options.get("kind") not in (None, "", "DeleteOptions"):
-        raise bad_request(not_registered(str(options.get("apiVersion", "v1")), str(options["kind"])))
-    return options
-
-
-def _is_dry_run(request: Request) -> bool:
-    value = request.query.get("dryRun")
-    if value not in (None, "", "All"):
-        kind = {"POST": "CreateOptions", "PUT": "UpdateOptions", "PATCH": "PatchOptions"}.get(request.method)
-        cause = Cause("FieldValueNotSupported", f'Unsupported value: ["{value}"]: supported values: "All"', "dryRun")
-        raise invalid("meta.k8s.io", kind or "DeleteOptions", "", [cause])
-    return value == "All"
 
 
 def _require_name(target: Target) -> None:

@@ -34,9 +34,13 @@ def takes_gzip(exchange: Exchange) -> bool:
 
 
 def gzip_member(data: bytes) -> bytes:
-    """Compresses `data` to one complete gzip member; a stream of lines consists of many such members."""
+    """Compresses `data` to one complete gzip member; a stream of lines consists of many such members.
+
+    Go's reader holds back what is in a member's last block until the next member begins. A flush before the end has it
+    pass on all of `data` at once; the last block is empty.
+    """
     compressor = zlib.compressobj(1, wbits=31)
-    return compressor.compress(data) + compressor.flush()
+    return compressor.compress(data) + compressor.flush(zlib.Z_SYNC_FLUSH) + compressor.flush()
 
 
 def send_json(

@@ -14,6 +14,7 @@ __all__ = ["Route", "route_of"]
 
 _SUBRESOURCES_OF_NAMESPACES = frozenset(("status", "finalize"))
 _VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch"}
+_METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE"))
 
 
 class Route(NamedTuple):
@@ -30,14 +31,14 @@ class Route(NamedTuple):
 
 
 def route_of(method: str, path: str, query: Mapping[str, str]) -> Route:
-    """Parses a path; the verb is as in RBAC: "list", "watch", "deletecollection" and so on."""
+    """Parses a path; the verb is as in RBAC: "list", "watch", "deletecollection" and so on; "" for an unknown method."""
     parts = [part for part in path.split("/") if part]
     if parts[:1] == ["api"] and len(parts) > 2:
         group, version, rest = "", parts[1], parts[2:]
     elif parts[:1] == ["apis"] and len(parts) > 3:
         group, version, rest = parts[1], parts[2], parts[3:]
     else:
-        return Route(path, method.lower())
+        return Route(path, _lower(method))
     if rest[0] == "watch" and len(rest) > 1:
         # The deprecated form of a watch, /api/v1/watch/pods.
         rest, query = rest[1:], {**query, "watch": "1"}
@@ -45,7 +46,7 @@ def route_of(method: str, path: str, query: Mapping[str, str]) -> Route:
     if rest[0] == "namespaces" and len(rest) > 2 and rest[2] not in _SUBRESOURCES_OF_NAMESPACES:
         namespace, rest = rest[1], rest[2:]
     if len(rest) > 3:
-        return Route(path, method.lower())
+        return Route(path, _lower(method))
     plural, name, subresource = (*rest, "", "")[:3]
     verb = _verb(method, name, query)
     return Route(path, verb, group, version, plural, namespace, name, subresource)
@@ -58,4 +59,8 @@ def _verb(method: str, name: str, query: Mapping[str, str]) -> str:
         return "watch" if is_true(query.get("watch", "0")) else "list"
     if method == "DELETE":
         return "delete" if name else "deletecollection"
-    return _VERBS.get(method, method.lower())
+    return _VERBS.get(method, _lower(method))
+
+
+def _lower(method: str) -> str:
+    return method.lower() if method in _METHODS else ""

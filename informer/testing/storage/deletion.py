@@ -12,9 +12,12 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from informer.listwatch.resources import Resource
 from informer.testing.storage.statuses import Cause, invalid
+from informer.testing.storage.storage import Stored
+from watch.errors import ApiError
 
-__all__ = ["check_delete_options", "finalizers_for"]
+__all__ = ["check_delete_options", "check_readable", "finalizers_for"]
 
 _FINALIZERS = {"Orphan": "orphan", "Foreground": "foregroundDeletion"}
 _POLICIES = ("Foreground", "Background", "Orphan", "nil")
@@ -31,6 +34,19 @@ def check_delete_options(options: Mapping[str, Any]) -> None:
         causes.append(Cause.unsupported("propagationPolicy", str(policy), _POLICIES))
     if causes:
         raise invalid("meta.k8s.io", "DeleteOptions", "", causes)
+
+
+def check_readable(resource: Resource, old: Stored, options: Mapping[str, Any]) -> None:
+    """Raises ApiError 409 for a deletion that is only meant for objects which the server cannot decode."""
+    if not options.get("ignoreStoreReadErrorWithClusterBreakingPotential"):
+        return
+    message = (
+        f'Operation cannot be fulfilled on {resource.name} "{old.name}": StorageError: invalid object, Code: 4, '
+        f"Key: /registry/{resource.plural}/{old.key}, ResourceVersion: 0, "
+        "AdditionalErrorMsg: unsafe deletion is not allowed because the object is decodable from storage"
+    )
+    group = {"group": resource.group} if resource.group else {}
+    raise ApiError(409, "Conflict", message, details={"name": old.name, **group, "kind": resource.plural})
 
 
 def finalizers_for(options: Mapping[str, Any], finalizers: Sequence[str]) -> list[str]:

@@ -29,6 +29,20 @@ __all__ = [
     "set_namespace",
 ]
 
+# The types of a field of the metadata, in JSON as Python decodes it and in Go.
+_METADATA_TYPES: dict[str, tuple[type, str]] = {
+    **dict.fromkeys(("name", "generateName", "namespace", "uid", "resourceVersion", "selfLink"), (str, "string")),
+    **dict.fromkeys(("labels", "annotations"), (dict, "map[string]string")),
+    **dict.fromkeys(("creationTimestamp", "deletionTimestamp"), (str, "string")),
+    **dict.fromkeys(("generation", "deletionGracePeriodSeconds"), (int, "int64")),
+    "finalizers": (list, "[]string"),
+    "ownerReferences": (list, "[]v1.OwnerReference"),
+    "managedFields": (list, "[]v1.ManagedFieldsEntry"),
+}
+_ELEMENT_TYPES: dict[str, tuple[type, str]] = {
+    **dict.fromkeys(("labels", "annotations", "finalizers"), (str, "string")),
+    "ownerReferences": (dict, "v1.OwnerReference"),
+}
 _GO_TYPES = {str: "string", int: "number", float: "number", bool: "bool", list: "array", dict: "object"}
 
 
@@ -99,16 +113,22 @@ def metadata_of(obj: dict[str, Any], resource: Resource) -> dict[str, Any]:
         raise bad_request(f"{message}cannot unmarshal {_GO_TYPES[type(metadata)]} into {field}")
     for name in ("labels", "annotations"):
         values = metadata.get(name)
-        odd = [values] if not isinstance(values, dict) else [v for v in values.values() if not isinstance(v, str)]
-        if values is not None and odd:
-            field = f"Go struct field ObjectMeta.metadata.{name} of type string"
-            raise bad_request(f"{message}cannot unmarshal {_GO_TYPES.get(type(odd[0]), 'null')} into {field}")
-    for name in ("name", "generateName", "namespace", "uid", "resourceVersion"):
-        value = metadata.get(name)
-        if value is not None and not isinstance(value, str):
-            field = f"Go struct field ObjectMeta.metadata.{name} of type string"
-            raise bad_request(f"{message}cannot unmarshal {_GO_TYPES[type(value)]} into {field}")
+        if isinstance(values, dict):
+            metadata[name] = {key: "" if value is None else value for key, value in values.items()}
+    for name, (python_type, go_type) in _METADATA_TYPES.items():
+        if metadata.get(name) is not None:
+            _check_type(metadata[name], python_type, name, go_type, message)
+    for name, (python_type, go_type) in _ELEMENT_TYPES.items():
+        values = metadata.get(name) or {}
+        for value in values.values() if isinstance(values, dict) else values:
+            _check_type(value, python_type, name, go_type, message)
     return metadata
+
+
+def _check_type(value: Any, python_type: type, name: str, go_type: str, message: str) -> None:
+    if type(value) is not python_type:
+        field = f"Go struct field ObjectMeta.metadata.{name} of type {go_type}"
+        raise bad_request(f"{message}cannot unmarshal {_GO_TYPES.get(type(value), 'null')} into {field}")
 
 
 def set_namespace(target: Target, metadata: dict[str, Any]) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from informer.testing.storage.custom_resource_definitions import Definitions
-from informer.testing.storage.deletion import check_delete_options, finalizers_for
+from informer.testing.storage.deletion import check_delete_options, check_readable, finalizers_for
 from informer.testing.storage.name_rules import generated_name
 from informer.testing.storage.namespaces import INITIAL_NAMESPACES, Namespaces
 from informer.testing.storage.object_checks import (
@@ -169,13 +169,12 @@ class Registry:
                 return old, False
             return self._change_locked(served, bucket, old, after), False
 
-    def delete(self, target: Target, options: Mapping[str, Any], *, dry_run: bool = False) -> tuple[Stored, bool]:
+    def delete(self, target: Target, options: Mapping[str, Any]) -> tuple[Stored, bool]:
         """Deletes an object, or marks it with a deletionTimestamp if it has finalizers.
 
         Args:
             target: the object.
-            options: a DeleteOptions object, whose preconditions must hold.
-            dry_run: validate, but delete nothing.
+            options: a DeleteOptions object, whose preconditions must hold. With dryRun nothing is changed.
 
         Returns:
             The last state, and whether the answer is a Status for a removed object (False for definitions and namespaces,
@@ -191,8 +190,9 @@ class Registry:
             check_preconditions(target.served.resource, old, options.get("preconditions") or {})
             if target.served is self._namespaces.served:
                 self._namespaces.check_delete_locked(old.name)
-            if dry_run:
-                return old, not old.held
+            check_readable(target.served.resource, old, options)
+            if options.get("dryRun"):
+                return self._deletion_locked(target.served, bucket, old, options)
             return self._delete_locked(target.served, bucket, old, options)
 
     def _create_by_update(self, target: Target, obj: dict[str, Any], *, with_status: bool, dry_run: bool) -> Stored:
@@ -220,16 +220,8 @@ class Registry:
     ) -> tuple[Stored, bool]:
         """Marks an object if it must be marked, and removes it if nothing holds it."""
         kind = served.resource.kind
-        obj = old.to_dict()
-        before = obj["metadata"].get("finalizers") or []
-        finalizers = finalizers_for(options, before)
-        mark = not old.marked and bool(finalizers or kind in ("Pod", "Namespace", _DEFINITION))
-        if mark:
-            mark_deleted(served, obj)
-        if mark or finalizers != before:
-            obj["metadata"]["finalizers"] = finalizers
-            if not finalizers:
-                del obj["metadata"]["finalizers"]
+        obj = _marked(served, old, options)
+        if obj is not None:
             old = self._storage.write_locked(bucket, obj, old)
         if kind == _DEFINITION and not old.held:
             self._remove_locked(served, bucket, old)
@@ -238,6 +230,15 @@ class Registry:
             self._namespaces.empty_locked(old.name, self._delete_in_namespace_locked)
             return old, False
         return (old, False) if old.held else (self._remove_locked(served, bucket, old), True)
+
+    def _deletion_locked(
+        self, served: ServedResource, bucket: Bucket, old: Stored, options: Mapping[str, Any]
+    ) -> tuple[Stored, bool]:
+        """Returns what `_delete_locked` would return, and changes nothing."""
+        obj = _marked(served, old, options)
+        state = old if obj is None else self._storage.dry_run_locked(bucket, obj)
+        is_kept = state.held or served is self._namespaces.served or served.resource.kind == _DEFINITION
+        return state, not is_kept
 
     def _delete_in_namespace_locked(self, bucket_name: str, bucket: Bucket, key: str) -> None:
         served = self.resources.by_bucket(bucket_name)
@@ -262,6 +263,22 @@ class Registry:
     def _is_served(self, api_version: str, kind: str) -> bool:
         with self._storage.lock:
             return self.resources.by_kind(api_version, kind) is not None
+
+
+def _marked(served: ServedResource, old: Stored, options: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Returns an object as it is marked for its deletion; None if the deletion does not change it before it is removed."""
+    obj = old.to_dict()
+    before = obj["metadata"].get("finalizers") or []
+    finalizers = finalizers_for(options, before)
+    mark = not old.marked and bool(finalizers or served.resource.kind in ("Pod", "Namespace", _DEFINITION))
+    if mark:
+        mark_deleted(served, obj)
+    if not mark and finalizers == before:
+        return None
+    obj["metadata"]["finalizers"] = finalizers
+    if not finalizers:
+        del obj["metadata"]["finalizers"]
+    return obj
 
 
 def _generate_name(bucket: Bucket, metadata: dict[str, Any]) -> None:

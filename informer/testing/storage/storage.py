@@ -23,6 +23,8 @@ __all__ = ["Bucket", "Snapshot", "Storage", "Stored", "StoredChange"]
 
 _encode = msgspec.json.encode
 _decode = msgspec.json.decode
+# The history of a resource is kept up to about this many bytes of objects, as the number of changes alone bounds nothing.
+_HISTORY_BYTES = 32 << 20
 # Snapshots of the past kept per resource, for lists whose pages are being read.
 _KEPT_SNAPSHOTS = 8
 
@@ -118,6 +120,7 @@ class Bucket:
         self.watchable = watchable
         """A watch can begin at this resourceVersion or a later one."""
         self._limit = history_limit
+        self._history_bytes = 0  # of the objects in `history`
         self._snapshots: OrderedDict[int, Snapshot] = OrderedDict()
         self._subscribers: dict[int, tuple[str, Subscriber, Callable[[], object]]] = {}
         self._next_subscriber = 0
@@ -133,8 +136,11 @@ class Bucket:
                 insort(self.keys, state.key)
             self.objects[state.key] = state
         self.history.append(change)
-        if len(self.history) > self._limit:
-            self.oldest = self.history.popleft().resource_version
+        self._history_bytes += len(state.body)
+        while len(self.history) > self._limit or (self._history_bytes > _HISTORY_BYTES and len(self.history) > 1):
+            dropped = self.history.popleft()
+            self._history_bytes -= len(dropped.new.body)
+            self.oldest = dropped.resource_version
             self.watchable = max(self.watchable, self.oldest)
         for namespace, subscriber, _ in list(self._subscribers.values()):
             if not namespace or namespace == state.namespace:
@@ -201,6 +207,7 @@ class Bucket:
         if not for_watches_only:
             self.oldest = current
             self.history.clear()
+            self._history_bytes = 0
             self._snapshots.clear()
 
 

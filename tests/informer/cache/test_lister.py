@@ -19,7 +19,7 @@ from informer import (
 )
 from informer.cache.lister import Lister
 from informer.objects.entry import Entry, unwrap
-from informer.objects.label_selector import NOTHING
+from informer.objects.label_selector import NOTHING, parse_selector
 
 
 def pod(name: str, namespace: str = "", **labels: str) -> dict[str, Any]:
@@ -152,3 +152,74 @@ def test_models_without_metadata_are_selected_by_namespace_but_not_by_labels(ind
     assert lister.list() == [Spec("w"), Spec("w")]
     with pytest.raises(KeyFuncError, match="object of type Spec has no metadata and so no labels"):
         lister.list("app=web")
+
+
+def namespaced() -> Indexer[Any]:
+    """An index of namespaced objects only."""
+    indexer: Indexer[Any] = Indexer()
+    for number in range(3):
+        indexer.add(pod(f"p{number}", "shop", app="web"))
+    return indexer
+
+
+@pytest.mark.parametrize("where", [None, "shop"])
+def test_a_miss_before_the_first_list_says_so(where: str | None) -> None:
+    """Not found in an empty cache does not mean deleted (kube-rs#1226)."""
+    synced = False
+    indexer: Indexer[Any] = Indexer()
+    lister = Lister(indexer, "pods", has_synced=lambda: synced)
+    for each in (lister, lister.namespaced("shop")):
+        with pytest.raises(NotFoundError, match=r'pods "p0" not found.*: the cache has not synced.*wait_for_sync'):
+            each.get("p0", where)
+    with pytest.raises(NotFoundError, match="the cache has not synced"):
+        lister.get("shop/p0")
+    synced = True
+    with pytest.raises(NotFoundError, match=r'pods "p0" not found( in namespace "shop")?$'):
+        lister.get("p0", where)
+
+
+def test_a_missing_namespace_is_named() -> None:
+    """The objects are in namespaces, so a bare name can find none."""
+    lister = Lister(namespaced(), "pods", has_synced=lambda: True)
+    with pytest.raises(NotFoundError, match=r'pods "p0" not found: pods are namespaced: give namespace='):
+        lister.get("p0")
+
+
+def test_a_key_is_taken_where_no_namespace_is_given() -> None:
+    """With one, the message says that a name has no slash."""
+    lister = Lister(namespaced(), "pods")
+    assert lister.get("shop/p0") == lister.get("p0", "shop")
+    with pytest.raises(NotFoundError, match=r'pods "shop/p9" not found$'):
+        lister.get("shop/p9")
+    with pytest.raises(NotFoundError, match='a name has no "/"'):
+        lister.get("shop/p0", namespace="shop")
+    with pytest.raises(NotFoundError, match='a name has no "/"'):
+        lister.namespaced("shop").get("shop/p0")
+
+
+def test_a_namespace_given_as_label_selector_is_pointed_out(caplog: pytest.LogCaptureFixture) -> None:
+    """The first argument is a label selector; the name of a namespace is a valid one, which matches nothing here."""
+    lister = Lister(namespaced(), "pods")
+    assert lister.list("shop") == []
+    assert (
+        "no pods have a label 'shop', which is also the name of a namespace: did you mean list(namespace='shop')?"
+        in (caplog.text)
+    )
+    caplog.clear()
+    assert lister.list("other") == lister.list("tier=db") == []
+    assert names(lister.list("app")) == ["p0", "p1", "p2"]
+    assert caplog.text == ""
+
+
+def test_label_selector_is_the_name_of_the_argument() -> None:
+    """As everywhere else; text, a mapping and a parsed selector mean the same."""
+    lister = Lister(namespaced())
+    for selector in ("app=web", {"app": "web"}, parse_selector("app=web")):
+        assert names(lister.list(label_selector=selector)) == ["p0", "p1", "p2"]
+
+
+def test_a_listers_repr_says_its_state_and_counts() -> None:
+    """The resource, the namespace, how many objects it reads, and whether the cache has synced."""
+    lister = Lister(namespaced(), "pods", has_synced=lambda: False)
+    assert repr(lister) == "<Lister pods: 3 objects, not synced>"
+    assert repr(Lister(namespaced(), "pods").namespaced("none")) == "<Lister pods in namespace none: 0 objects>"

@@ -119,8 +119,14 @@ def test_filter_keeps_the_initial_flag() -> None:
     assert filter_change(DELETE, lambda obj: False) is None
 
 
+def added(obj: Any) -> None: ...
+
+
+def gone(obj: Any) -> None: ...
+
+
 def test_names_say_whose_functions_they_are() -> None:
-    """Go: TestNameForHandler. Functions of one owner get the owner's name; other functions' names are joined."""
+    """Go: TestNameForHandler. Methods of one object get its class's name; other functions' names are joined."""
 
     class Owner:
         def added(self, obj: Any) -> None: ...
@@ -130,6 +136,9 @@ def test_names_say_whose_functions_they_are() -> None:
     owner = Owner()
     assert HandlerFunctions(on_add=owner.added, on_delete=owner.gone).name.endswith("Owner")
     assert "+" in HandlerFunctions(on_add=owner.added, on_delete=print).name
+    both = HandlerFunctions(on_add=added, on_delete=gone).name
+    assert both == f"{__name__}.added+gone"
+    assert HandlerFunctions(on_add=added).name == f"{__name__}.added"
     assert HandlerFunctions(ResourceEventHandler()).name == "informer.handlers.handler.ResourceEventHandler"
 
 

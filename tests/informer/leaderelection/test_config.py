@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+import threading
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -55,3 +58,42 @@ def test_on_new_leader_is_optional(make_lock: Any) -> None:
     assert not elector.is_leader()
     assert elector.leader == ""
     assert elector.name == "foo/bar"
+
+
+async def run_controller(stop: threading.Event) -> None:
+    """Would never run: a call only makes a coroutine."""
+
+
+def generate(stop: threading.Event) -> Iterator[None]:
+    """Would never run either."""
+    yield
+
+
+class AsyncCall:
+    """An object whose call is async."""
+
+    async def __call__(self, *args: Any) -> None: ...
+
+
+CALLBACKS: list[tuple[str, Any, str]] = [
+    ("on_started_leading", run_controller, "is an async function.*asyncio.run"),
+    ("on_started_leading", functools.partial(run_controller), "is an async function"),
+    ("on_started_leading", AsyncCall(), "is an async function"),
+    ("on_started_leading", generate, "is a generator function"),
+    ("on_started_leading", lambda: None, "is called with 1 argument; .*lambda.* does not take that"),
+    ("on_started_leading", lambda stop, leader: None, "is called with 1 argument"),
+    ("on_started_leading", lambda stop, *, leader: None, "is called with 1 argument"),
+    ("on_stopped_leading", AsyncCall(), "is an async function"),
+    ("on_stopped_leading", lambda stop: None, "is called with no arguments"),
+    ("on_new_leader", AsyncCall(), "is an async function"),
+    ("on_new_leader", lambda: None, "is called with 1 argument"),
+]
+
+
+@pytest.mark.parametrize(("name", "function", "message"), CALLBACKS)
+def test_callbacks_that_could_not_be_called_are_refused(
+    make_election: Any, name: str, function: Any, message: str
+) -> None:
+    """When they are given: an elector that has won the lease must not find out then."""
+    with pytest.raises(TypeError, match=rf"^{name} {message}"):
+        make_election(**{name: function})

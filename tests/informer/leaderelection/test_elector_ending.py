@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import logging
 import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from informer.leaderelection import LeaseClock
+from informer.leaderelection.run import LeaderNotifier
+from informer.leaderelection.term import Term
 from watch import ApiError, FakeClock
+from watch.concurrency import Signal
 from watch.errors import RequestCancelledError
 from watch.request_scope import current_scope
 
@@ -242,3 +247,122 @@ def test_a_second_run_at_the_same_time_is_an_error(make_election: Any) -> None:
     election = make_election().lead()
     with pytest.raises(RuntimeError, match="started"):
         election.elector.run(threading.Event())
+
+
+class Boom(RuntimeError):
+    """What a task raises."""
+
+
+@pytest.mark.parametrize("renewed", [False, True], ids=["at once", "after a renewal"])
+def test_the_log_says_that_the_task_raised_and_what(
+    renewed: bool, make_election: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Not that the lease was not renewed, which would send a reader to the network."""
+    go_on = threading.Event()
+
+    def fail(stop: threading.Event) -> None:
+        go_on.wait(10)
+        raise Boom("no such\ntable")
+
+    caplog.set_level(logging.INFO)
+    election = make_election(on_started_leading=fail)
+    if not renewed:
+        go_on.set()
+    election.run()
+    if renewed:
+        election.settle()
+        go_on.set()
+    with pytest.raises(Boom):
+        election.thread.result()
+    [ended] = [each for each in caplog.messages if "has stopped leading" in each]
+    assert ended == "baz has stopped leading with lease foo/bar: on_started_leading raised Boom: no such table"
+    assert "was not renewed" not in caplog.text
+
+
+def test_a_task_that_returns_a_coroutine_has_failed(make_election: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """A lambda that calls an async function looks like a plain function until it is called."""
+
+    async def lead() -> None: ...
+
+    election = make_election(on_started_leading=lambda stop: lead())
+    election.run()
+    with pytest.raises(TypeError, match="on_started_leading returned a coroutine"):
+        election.thread.result()
+    assert "on_started_leading returned a coroutine" in caplog.text
+
+
+def test_the_cause_of_an_end_is_not_replaced_by_a_later_one() -> None:
+    """A deadline that is set after the end does not explain it."""
+    clock = FakeClock()
+    term = Term(clock, 10)
+    term.end("it was asked to stop")
+    term.require_renewal_by(5)
+    assert term.cause == "it was asked to stop"
+    term.close()
+
+
+def test_a_hanging_release_ends_with_its_time_out_and_is_not_repeated_past_the_lease(
+    make_election: Any, make_lock: Any, lease: Any, clock: FakeClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A conflict that is answered after the lease's end is not followed by another try: another process may lead."""
+    lock = make_lock()
+    election = make_election(lock, release_on_cancel=True)
+    election.may_end.clear()
+    election.lead()
+    calls = len(lock.calls)
+
+    def hang(verb: str, number: int) -> None:
+        if verb == "update":
+            clock.step(7)
+            raise ApiError(409, "Conflict", "too late")
+
+    lock.before = hang
+    election.cancel.set()
+    assert election.stop_events[0].wait(10)
+    # The lease ends 15 s after it was acquired, before the 10 s that a release may take.
+    assert clock.wait_for_waiters(1, 10)
+    clock.step(9)
+    election.may_end.set()
+    election.thread.result()
+    assert lock.calls[calls:] == ["get", "update"]
+    assert lease.record.holder_identity == "baz"
+    assert "failed to release lease foo/bar: the deadline has passed" in caplog.text
+
+
+def test_a_run_interrupted_between_becoming_leader_and_leading_ends_its_term(
+    make_election: Any, make_lock: Any
+) -> None:
+    """Whatever is raised there, such as KeyboardInterrupt: the watchdog thread ends and no process leads."""
+
+    class Interrupting(LeaderNotifier):
+        def notify(self, leader: str) -> None:
+            raise KeyboardInterrupt
+
+    election = make_election()
+    election.elector._notifier = Interrupting(None)
+    with pytest.raises(KeyboardInterrupt):
+        election.elector.run(election.cancel)
+    run = election.elector._run
+    assert run.term is not None
+    assert run.term.stop.is_set()
+    assert not run.term._watchdog.is_alive
+    assert not election.elector.is_leader()
+    assert not election.started.is_set()
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="there is no /proc to count open files in")
+def test_terms_leave_no_open_files(make_election: Any) -> None:
+    """The timer and the pipe of each term are closed, whatever ends it."""
+
+    def open_files() -> int:
+        return len(list(Path("/proc/self/fd").iterdir()))
+
+    election = make_election(
+        clock=LeaseClock(), retry_period=0.01, on_started_leading=lambda stop: election.cancel.set()
+    )
+    election.elector.run(election.cancel)
+    before = open_files()
+    for _ in range(5):
+        election.cancel = Signal()
+        election.elector.run(election.cancel)
+    assert open_files() <= before

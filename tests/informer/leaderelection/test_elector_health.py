@@ -109,3 +109,25 @@ def test_a_standby_is_healthy(make_election: Any, make_lock: Any, clock: FakeClo
     election.run()
     assert clock.wait_for_waiters(1, 10)
     election.elector.check(0)
+
+
+def test_the_check_has_no_tolerance_by_default(make_candidate: Any, make_election: Any, clock: FakeClock) -> None:
+    """client-go source. A probe that calls `check()` fails as soon as the lease is over."""
+    elector = make_election().elector
+    assert elector._candidate.try_acquire_or_renew()
+    clock.step(15)
+    elector.check()
+    clock.step(0.001)
+    with pytest.raises(LeaseNotRenewedError):
+        elector.check()
+
+
+def test_an_electors_repr_says_its_state_and_the_leader(make_election: Any) -> None:
+    """Whether it runs, leads or waits, and who leads."""
+    election = make_election()
+    assert repr(election.elector) == "<LeaderElector foo/bar: not running>"
+    election.lead()
+    assert repr(election.elector) == "<LeaderElector foo/bar: leading, led by baz>"
+    election.cancel.set()
+    election.thread.result()
+    assert repr(election.elector) == "<LeaderElector foo/bar: not running, led by baz>"

@@ -8,7 +8,14 @@ from typing import Any
 import pytest
 from hypothesis import given, strategies as st
 
-from informer.objects.label_selector import NOTHING, LabelSelector, Requirement, parse_selector
+from informer.objects.label_selector import (
+    NOTHING,
+    LabelSelector,
+    Requirement,
+    field_selector_text,
+    parse_selector,
+    selector_text,
+)
 
 LABELS = {"app": "web", "tier": "db", "empty": "", "size": "10", "negative": "-3", "in": "in", "example.com/x": "1"}
 
@@ -254,3 +261,55 @@ def test_any_text_parses_or_raises_value_error(text: str) -> None:
             parse_selector(text)
         return
     assert parse_selector(f" {text} ").requirements == parsed.requirements
+
+
+@pytest.mark.parametrize(
+    ("selector", "text"),
+    [
+        (None, ""),
+        ("", ""),
+        ("anything goes (", "anything goes ("),
+        ({}, ""),
+        ({"app": "web", "example.com/tier": ""}, "app=web,example.com/tier="),
+        (
+            parse_selector("a=b,c!=d,e in (g,f),h notin (i,j),!k,l,m>1,n<2"),
+            "a=b,c!=d,e in (f,g),h notin (i,j),!k,l,m>1,n<2",
+        ),
+    ],
+)
+def test_selectors_are_sent_as_text(selector: Any, text: str) -> None:
+    """Text is left to the server; mappings and parsed selectors are written in the server's syntax."""
+    assert selector_text(selector) == text
+
+
+@pytest.mark.parametrize(
+    "text", ["a=b", "a!=b", "a in (b,c)", "a notin (,c)", "a=", "!a", "a", "a>1", "a<1", "a in ()", ""]
+)
+def test_a_selectors_text_parses_to_the_same(text: str) -> None:
+    """`str` is the inverse of parsing."""
+    parsed = parse_selector(text)
+    assert parse_selector(str(parsed)).requirements == parsed.requirements
+
+
+@pytest.mark.parametrize(
+    ("selector", "error"), [(NOTHING, ValueError), ({"a": "b c"}, ValueError), ({"a": 1}, TypeError), (7, TypeError)]
+)
+def test_selectors_that_cannot_be_sent_are_refused(selector: Any, error: type[Exception]) -> None:
+    """Before a request is made."""
+    with pytest.raises(error):
+        selector_text(selector)
+
+
+@pytest.mark.parametrize(
+    ("selector", "text"),
+    [
+        (None, ""),
+        ("spec.nodeName!=a", "spec.nodeName!=a"),
+        ({"spec.nodeName": "node-1", "metadata.name": "a,b=c\\"}, r"spec.nodeName=node-1,metadata.name=a\,b\=c\\"),
+    ],
+)
+def test_field_selectors_are_sent_as_text(selector: Any, text: str) -> None:
+    """A mapping's values are escaped as the server expects."""
+    assert field_selector_text(selector) == text
+    with pytest.raises(TypeError, match="a field selector is"):
+        field_selector_text({"a": 1})  # type: ignore[dict-item]

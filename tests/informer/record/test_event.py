@@ -212,3 +212,21 @@ def test_a_counted_event_becomes_a_series() -> None:
     assert made["eventTime"] == "2023-11-14T22:13:20.000001Z"
     assert {"series": made["series"]} == series
     assert events_v1_patch({"count": 3, "lastTimestamp": "2023-11-14T23:00:00Z", "message": "m"}) == series
+
+
+def test_long_words_are_cut_to_what_the_server_takes() -> None:
+    """events.k8s.io limits reason, action and instance to 128 bytes, of which an umlaut has two (k/k#136061)."""
+    event = make_event(
+        {"kind": "Pod", "name": "web", "namespace": "shop"},
+        "Normal",
+        "R" * 200,
+        "m",
+        nanoseconds=10**18,
+        component="c",
+        host="ä" * 128,
+        action="ä" * 128,
+    )
+    assert event["reason"] == "R" * 200  # the core group has no such limit
+    converted = events_v1_form(event)
+    assert converted["reason"] == "R" * 128
+    assert converted["action"] == converted["reportingInstance"] == "ä" * 64

@@ -138,3 +138,82 @@ def test_a_signal_handler_may_record() -> None:
     assert Worker(record, "records").start().join(10)
     assert len(recorded) > 50
     broadcaster.shutdown()
+
+
+BAD_COMPONENTS = ["", "a/b c", "my controller", "-a", "a-", "a" * 64, "Example.com/a", "a/b/c", "/a", "a/", "ä"]
+
+
+@pytest.mark.parametrize("component", BAD_COMPONENTS)
+def test_a_component_that_the_server_refuses_is_refused_at_once(component: str) -> None:
+    """Otherwise every event of it would be lost, with a line each (controller-runtime#3511)."""
+    with EventBroadcaster() as broadcaster, pytest.raises(ValueError, match="is not a qualified name"):
+        broadcaster.new_recorder(component)
+
+
+@pytest.mark.parametrize("component", ["my-scheduler", "example.com/My_Controller.v2", "c", "a" * 63])
+def test_a_qualified_name_is_a_component(component: str) -> None:
+    """With or without a domain."""
+    with EventBroadcaster() as broadcaster:
+        broadcaster.new_recorder(component)
+        with pytest.raises(TypeError, match="must be a string"):
+            broadcaster.new_recorder(None)  # type: ignore[arg-type]
+
+
+REFUSED: list[tuple[str, Any, str]] = [
+    ("", None, "its reason is empty"),
+    ("R", {"a b": "c"}, "'a b' is not the key of an annotation"),
+    ("R", {"a": 1}, "the value of annotation 'a' is a int, not a string"),
+    ("R", {"a": "secret" * 50_000}, "its annotations have 300001 bytes, of which 262144 are allowed"),
+]
+
+
+@pytest.mark.parametrize(("reason", "annotations", "message"), REFUSED, ids=["reason", "key", "value", "size"])
+def test_what_the_server_refuses_is_refused_when_it_is_recorded(
+    reason: str, annotations: Any, message: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The line says what is wrong, and quotes no value; nothing is sent."""
+    lines: Channel[str] = Channel(None)
+    with EventBroadcaster() as broadcaster:
+        broadcaster.start_logging(lines.put)
+        recorder = broadcaster.new_recorder("my-controller")
+        recorder.annotated_event(POD, annotations, "Normal", reason, "m")
+    assert len(lines) == 0
+    assert message in caplog.text
+    assert "secretsecret" not in caplog.text
+
+
+async def async_log(line: str) -> None: ...
+
+
+class AsyncSink:
+    async def create(self, event: dict[str, Any]) -> None: ...
+
+
+class ShortSink:
+    def create(self, event: dict[str, Any]) -> None: ...
+
+    def patch(self, event: dict[str, Any]) -> None: ...
+
+
+REFUSED_RECEIVERS: list[tuple[str, Any, str]] = [
+    ("start_logging", async_log, "log_function is an async function"),
+    ("start_logging", lambda: None, "log_function is called with 1 argument"),
+    ("start_logging", "info", "log_function must be callable"),
+    ("start_structured_logging", async_log, "log_function is an async function"),
+    ("start_structured_logging", lambda text: None, "log_function is called with 1 argument and the keywords object"),
+    ("start_event_watcher", async_log, "handler is an async function"),
+    ("start_event_watcher", lambda event, more: None, "handler is called with 1 argument"),
+    ("start_recording_to_sink", object(), "a sink is an object with the methods create"),
+    ("start_recording_to_sink", ShortSink, "not the class ShortSink"),
+    ("start_recording_to_sink", AsyncSink(), "the sink's create is an async function"),
+    ("start_recording_to_sink", ShortSink(), "the sink's patch is called with 2 arguments"),
+]
+
+
+@pytest.mark.parametrize(("method", "receiver", "message"), REFUSED_RECEIVERS)
+def test_receivers_that_could_not_be_called_are_refused(method: str, receiver: Any, message: str) -> None:
+    """When they are given, instead of one log line per event."""
+    with EventBroadcaster() as broadcaster:
+        with pytest.raises(TypeError, match=message):
+            getattr(broadcaster, method)(receiver)
+        assert broadcaster.start_structured_logging(lambda text, **fields: None) is not None

@@ -20,7 +20,7 @@ from informer.record import (
     event_broadcaster,
     get_partial_reference,
 )
-from tests.support.waiting import DEADLINE
+from tests.support.waiting import DEADLINE, eventually
 from watch import ApiError, Channel, FakeClock
 from watch.concurrency import Latch
 
@@ -278,7 +278,7 @@ def test_a_hanging_sink_does_not_slow_down_recording(
 
     sink.fail = hang
     lines: Channel[str] = Channel(None)
-    with EventBroadcaster() as broadcaster:
+    with EventBroadcaster(correlator=EventCorrelator(burst=5000)) as broadcaster:
         broadcaster.start_recording_to_sink(sink)
         broadcaster.start_logging(lines.put)
         recorder = broadcaster.new_recorder("c")
@@ -380,3 +380,34 @@ assert not any(name.partition(".")[0] in ("kubernetes", "requests", "yaml") for 
     done = subprocess.run([sys.executable, "-c", script], timeout=50, check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert sorted(done.stdout.splitlines()) == ["created events.k8s.io/v1", "created v1"]
+
+
+def test_events_beyond_the_rate_limit_are_counted_and_logged(make_sink: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """Of forty reasons about one object 25 are written. The others are counted, and logged at a bounded rate (k/k#136061)."""
+    sink = make_sink()
+    with EventBroadcaster() as broadcaster:
+        broadcaster.start_recording_to_sink(sink)
+        record(broadcaster.new_recorder("c"), *[f"R{number}" for number in range(40)])
+    assert len(sink.stored) == 25
+    assert broadcaster.dropped_events == 15
+    lines = [each for each in caplog.messages if each.startswith("dropped event")]
+    assert 1 <= len(lines) <= 5
+    assert lines[0].startswith(
+        "dropped event 'R25' of Pod baz/foo: its source exceeds the rate limit of events about one object"
+    )
+
+
+def test_skipped_repeats_of_an_event_are_counted_too(make_sink: Any) -> None:
+    """Every event that is not written at once is counted; the next one that is written has the whole count."""
+    sink = make_sink()
+    clock = FakeClock(1000)
+    with EventBroadcaster(clock=clock, correlator=EventCorrelator(burst=2, qps=1, clock=clock)) as broadcaster:
+        broadcaster.start_recording_to_sink(sink)
+        recorder = broadcaster.new_recorder("c")
+        record(recorder, *["Same"] * 5)
+        sink.taken(2)
+        assert eventually(lambda: broadcaster.dropped_events == 3)
+        clock.step(1)
+        record(recorder, "Same")
+        sink.taken(1)
+    assert [event["count"] for event in sink.stored.values()] == [6]

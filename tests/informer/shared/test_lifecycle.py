@@ -399,8 +399,11 @@ def test_a_watcher_whose_stop_hangs_delays_no_other_thread(make_informer: Make, 
 
 
 @pytest.mark.parametrize("make_event", [threading.Event, Signal], ids=["foreign", "own"])
-def test_run_ends_when_its_event_is_set(make_informer: Make, recorder: Any, make_event: Any) -> None:
-    """It returns when every thread has ended; any `threading.Event` will do."""
+def test_run_ends_when_its_event_is_set(
+    make_informer: Make, recorder: Any, make_event: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It returns when every thread has ended; any `threading.Event` will do. A log line says what it waits for."""
+    caplog.set_level("INFO")
     informer = make_informer(FakeControllerSource(), name="runs")
     registration = informer.add_event_handler(recorder())
     stop = make_event()
@@ -409,6 +412,7 @@ def test_run_ends_when_its_event_is_set(make_informer: Make, recorder: Any, make
     assert registration.wait_for_sync(DEADLINE)
     stop.set()
     runner.join(DEADLINE)
+    assert "informer runs runs until the stop event that run() was called with is set" in caplog.text
     assert not runner.is_alive()
     assert informer.is_stopped()
     assert threads_of(informer) == []

@@ -482,3 +482,18 @@ def test_objects_of_the_list_watch_are_stored_as_they_are(make_informer: Make) -
     with make_informer(source) as informer:
         assert informer.wait_for_sync(DEADLINE)
         assert informer.store.get_by_key("a") is obj
+
+
+def test_an_informers_repr_says_its_state_and_counts(make_informer: Make, pod: Pod) -> None:
+    """Its name, whether it has started, synced and stopped, and how many objects and handlers it has."""
+    source = FakeControllerSource()
+    source.add(pod("a"))
+    informer = make_informer(source, name="pods")
+    assert repr(informer) == "<SharedInformer pods: not started, 0 objects, 0 handlers>"
+    informer.add_event_handler(on_add=print)
+    informer.start()
+    assert informer.wait_for_sync(DEADLINE)
+    assert repr(informer) == "<SharedInformer pods: synced, 1 objects, 1 handlers>"
+    assert repr(informer.lister) == "<Lister pods: 1 objects>"
+    informer.stop()
+    assert repr(informer).startswith("<SharedInformer pods: stopped, synced, 1 objects, ")

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from informer.workqueue import DelayingQueue, ShutDownError
+from tests.support.waiting import DEADLINE
 from watch import FakeClock
 
 
@@ -160,3 +161,19 @@ def test_delays_hold_on_the_system_clock(make: Callable[..., Any], delaying_kind
     with pytest.raises(queues.Empty):
         queue.get(0.005)
     assert queue.get(3) == "foo"
+
+
+def test_a_very_long_delay_does_not_end_the_thread(make: Callable[..., Any], delaying_kind: Any) -> None:
+    """An operating system limits the time-out of one wait, so the thread sleeps in steps. A fake clock would hide that."""
+    queue: DelayingQueue[str] = make(delaying_kind)
+    ready: queues.Queue[int] = queues.Queue()
+    queue.add_after("far", 1e10)
+    queue.add_after("near", 0.05)
+    # Only the queue's own thread wakes a worker that waits without looking at the clock.
+    worker = threading.Thread(target=lambda: ready.put(queue.get() == "near"))
+    worker.start()
+    assert ready.get(timeout=DEADLINE)
+    worker.join(DEADLINE)
+    [sleeper] = [thread for thread in threading.enumerate() if thread.name == "work-queue-delays"]
+    sleeper.join(0.05)
+    assert sleeper.is_alive()

@@ -283,3 +283,13 @@ def test_enqueue_key_as_the_handler_of_an_informer(make: Callable[..., Any]) -> 
         assert source.wait_for_watches()
         source.add(thing("second"))
         assert queue.get_with_priority(10) == ("shop/second", 0)
+
+
+PLURALS = ["sites.example.com", "pods", "deployments.apps", ("example.com/v1", "sites"), ("apps/v1", "deployments")]
+
+
+@pytest.mark.parametrize("kind", PLURALS, ids=repr)
+def test_a_plural_is_refused(make: Callable[..., Any], kind: Any) -> None:
+    """It would never match an owner reference, and nothing would ever be enqueued (grafana#123359)."""
+    with pytest.raises(ValueError, match=r'must be the Kind form, such as "Foo" or "Foo.samplecontroller.k8s.io"'):
+        enqueue_owner(make(RateLimitingQueue), kind)

@@ -138,3 +138,29 @@ def test_a_maximum_of_no_limiters_is_no_delay() -> None:
     """Without limiters, no item waits."""
     assert MaxOfRateLimiter().when("a") == 0
     assert MaxOfRateLimiter().num_requeues("a") == 0
+
+
+@pytest.mark.parametrize("bad", [-0.001, float("nan"), float("-inf")])
+@pytest.mark.parametrize(
+    ("name", "make_limiter"),
+    [
+        ("base", lambda bad: ItemExponentialFailureRateLimiter(bad, 1)),
+        ("maximum", lambda bad: ItemExponentialFailureRateLimiter(1, bad)),
+        ("fast", lambda bad: ItemFastSlowRateLimiter(bad, 1, 1)),
+        ("slow", lambda bad: ItemFastSlowRateLimiter(1, bad, 1)),
+        ("max_fast_attempts", lambda bad: ItemFastSlowRateLimiter(1, 1, bad)),
+        ("max_wait", lambda bad: WithMaxWaitRateLimiter(BucketRateLimiter(1, 1), bad)),
+    ],
+)
+def test_each_number_of_a_limiter_is_checked(name: str, make_limiter: Callable[[float], Any], bad: float) -> None:
+    """The error names it; 0 is allowed."""
+    with pytest.raises(ValueError, match=rf"^{name} must not be negative, but is "):
+        make_limiter(bad)
+    make_limiter(0)
+
+
+@pytest.mark.parametrize(("qps", "burst"), [(0, 1), (-1, 1), (float("nan"), 1), (1, 0), (1, -1)])
+def test_a_bucket_that_would_never_give_a_token_is_refused(qps: float, burst: int) -> None:
+    """Otherwise no item would ever be retried."""
+    with pytest.raises(ValueError, match=rf"qps={qps} and burst={burst} must both be above 0"):
+        BucketRateLimiter(qps, burst)

@@ -280,3 +280,17 @@ def test_the_queue_behaves_as_a_plain_model(steps: list[tuple[str, int, int, int
             assert len(queue) == sum(item[2] is None for item in model.items.values())
     finally:
         queue.shut_down()
+
+
+def test_the_default_limiter_is_backoff_without_a_bucket(make: Callable[..., Any], clock: FakeClock) -> None:
+    """Source: controller-runtime. 5 ms, doubled up to 1000 s; a thousand keys that fail at once do not wait for tokens."""
+    queue = make(PriorityQueue, clock=clock)
+    for number in range(1000):
+        queue.add_rate_limited(f"key-{number}")
+    clock.step(0.0051)
+    assert len(queue) == 1000
+    assert isinstance(queue._limiter, ItemExponentialFailureRateLimiter)
+    assert queue._limiter.when("key-0") == 0.01
+    for _ in range(100):
+        longest = queue._limiter.when("key-0")
+    assert longest == 1000

@@ -10,10 +10,12 @@ import tracemalloc
 import weakref
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
+import msgspec
 import pytest
 
+from informer import DeletedFinalStateUnknown, ExplicitKey, Object
 from informer.workqueue import RateLimitingQueue, ShutDownError, WorkQueue
 from tests.support.waiting import eventually
 
@@ -344,3 +346,73 @@ def test_each_key_has_one_worker_under_contention(any_queue: Any, run: Any) -> N
         worker.result()
     assert not clashes
     assert seen == counts == dict.fromkeys("abcde", 1600)
+
+
+class Request(NamedTuple):
+    """A user's key."""
+
+    namespace: str
+    name: str
+
+
+class Model(msgspec.Struct, frozen=True):
+    """A user's model, which is hashable."""
+
+    metadata: frozenset[str] = frozenset()
+
+
+OBJECT = Object.from_dict({"metadata": {"namespace": "shop", "name": "web", "uid": "u", "resourceVersion": "1"}})
+OBJECTS: dict[str, Any] = {
+    "Object": OBJECT,
+    "Model": Model(),
+    "DeletedFinalStateUnknown": DeletedFinalStateUnknown("shop/web", OBJECT),
+    "tuple of Object": ("update", OBJECT),
+    "class with metadata": type("Thing", (), {"metadata": {"name": "web"}})(),
+}
+
+
+@pytest.mark.parametrize("item", OBJECTS.values(), ids=OBJECTS)
+def test_an_item_must_not_be_an_object(any_queue: Any, item: Any) -> None:
+    """Each version of an object would be another item, so that two workers could process one object (grafana#123359)."""
+    for name in ("add", "add_after", "add_rate_limited"):
+        add = getattr(any_queue, name, None)
+        if add is not None:
+            with pytest.raises(TypeError, match=r"must be a key.*is an object.*namespace/name"):
+                add(*((item, 1) if name == "add_after" else (item,)))
+    with pytest.raises(TypeError, match="must be a key"):
+        any_queue.add_all(["foo", item])
+    assert len(any_queue) == 0
+
+
+@pytest.mark.parametrize(
+    "item", ["shop/web", Request("shop", "web"), ("v1", "Pod", "web"), 7, ExplicitKey("a"), Item()]
+)
+def test_every_kind_of_key_is_taken(any_queue: Any, item: Any) -> None:
+    """Strings, tuples, and objects that do not change."""
+    any_queue.add(item)
+    assert any_queue.get(0) == item
+
+
+def test_done_of_an_item_that_was_not_got_changes_nothing(any_queue: Any) -> None:
+    """The item that waits is still given out once, and not twice."""
+    any_queue.add("foo")
+    any_queue.done("foo")
+    assert len(any_queue) == 1
+    assert any_queue.get(0) == "foo"
+    assert len(any_queue) == 0
+    any_queue.done("foo")
+    any_queue.done("never added")
+    assert len(any_queue) == 0
+
+
+def test_a_queues_repr_says_its_state_and_counts(make: Callable[..., Any]) -> None:
+    """The name, how many items are ready, in progress and delayed, and whether it is shut down."""
+    queue = make(WorkQueue, name="pods")
+    assert repr(queue) == "<WorkQueue pods: 0 ready, 0 in progress>"
+    retrying = make(RateLimitingQueue)
+    retrying.add_all(["a", "b"])
+    retrying.get(0)
+    retrying.add_after("c", 60)
+    assert repr(retrying) == "<RateLimitingQueue: 1 ready, 1 in progress, 1 delayed>"
+    retrying.shut_down()
+    assert repr(retrying) == "<RateLimitingQueue: 1 ready, 1 in progress, 0 delayed, shut down>"

@@ -1,0 +1,157 @@
+"""Decodes the bodies of requests: objects and patches as JSON, and the options of a deletion from body or query.
+
+Source: apiserver pkg/endpoints/handlers/delete.go; apimachinery pkg/apis/meta/v1/conversion.go.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from informer.testing.http.messages import Request
+from informer.testing.storage.object_checks import not_registered
+from informer.testing.storage.statuses import Cause, bad_request, invalid
+from watch.errors import ApiError
+
+__all__ = ["check_depth", "decode_json", "decode_object", "is_dry_run", "read_delete_options"]
+
+# Go decodes 10,000 levels. Python's recursion limit allows about a thousand, and fewer where each level takes several calls.
+_MAX_DEPTH = 200
+_TOO_DEEP = "exceeded max depth"
+
+
+class _Preconditions(msgspec.Struct, omit_defaults=True):
+    uid: str | None = None
+    resourceVersion: str | None = None  # noqa: N815
+
+
+class _DeleteOptions(msgspec.Struct, omit_defaults=True):
+    """The types of a DeleteOptions object's fields."""
+
+    gracePeriodSeconds: int | None = None  # noqa: N815
+    preconditions: _Preconditions | None = None
+    orphanDependents: bool | None = None  # noqa: N815
+    propagationPolicy: str | None = None  # noqa: N815
+    dryRun: list[str] | None = None  # noqa: N815
+    ignoreStoreReadErrorWithClusterBreakingPotential: bool | None = None  # noqa: N815
+
+
+def decode_json(body: bytes) -> Any:
+    """Decodes JSON.
+
+    Raises:
+        ValueError: the body is not JSON, or is nested more deeply than the server can handle.
+    """
+    try:
+        value = msgspec.json.decode(body)
+    except RecursionError:
+        raise ValueError(_TOO_DEEP) from None
+    if body.count(b"[") + body.count(b"{") > _MAX_DEPTH:
+        check_depth(value)
+    return value
+
+
+def check_depth(value: Any) -> None:
+    """Raises ValueError if a decoded value is nested more deeply than the server can handle."""
+    level = [value]
+    for _ in range(_MAX_DEPTH + 1):
+        containers = [each for each in level if isinstance(each, (dict, list))]
+        if not containers:
+            return
+        level = [each for one in containers for each in (one.values() if isinstance(one, dict) else one)]
+    raise ValueError(_TOO_DEEP)
+
+
+def decode_object(request: Request, kind: str, *, null_is_empty: bool = False) -> dict[str, Any]:
+    """Returns the object in a request's body.
+
+    Args:
+        request: the request.
+        kind: the expected kind, which the error names; "" leaves it out.
+        null_is_empty: take the body "null" for an object without fields.
+
+    Raises:
+        ApiError: 400, the body is not a JSON object; 415, its media type is not JSON.
+    """
+    unrecognized = f"the object provided is unrecognized (must be of type {kind}): " if kind else ""
+    media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media not in ("", "application/json", "*/*"):
+        message = "the body of the request was in an unknown format - accepted media types include: application/json"
+        raise ApiError(415, "UnsupportedMediaType", message)
+    try:
+        obj = decode_json(request.body)
+    except ValueError as error:
+        shown = f" ({request.body[:200].decode(errors='replace') or '<empty>'})" if kind else ""
+        raise bad_request(f"{unrecognized}couldn't get version/kind; json parse error: {error}{shown}") from error
+    if obj is None and null_is_empty:
+        return {}
+    if not isinstance(obj, dict):
+        raise bad_request(f"{unrecognized}couldn't get version/kind; json parse error: it is not a JSON object")
+    return obj
+
+
+def read_delete_options(request: Request) -> Mapping[str, Any]:
+    """Returns the options of a deletion: those in the body if there is one, otherwise those in the query.
+
+    Raises:
+        ApiError: the options are not valid.
+    """
+    options = _options_in_body(request) if request.body else _options_in_query(request)
+    dry_run = options.get("dryRun") or []
+    if any(each != "All" for each in dry_run):
+        raise _unsupported_dry_run("DeleteOptions", dry_run)
+    return options
+
+
+def is_dry_run(request: Request) -> bool:
+    """Returns whether the query of a create, update or patch asks for a dry run.
+
+    Raises:
+        ApiError: 422, the parameter has an unknown value.
+    """
+    values = request.values("dryRun")
+    if any(each != "All" for each in values):
+        kind = {"POST": "CreateOptions", "PUT": "UpdateOptions", "PATCH": "PatchOptions"}
+        raise _unsupported_dry_run(kind.get(request.method, "DeleteOptions"), values)
+    return bool(values)
+
+
+def _options_in_body(request: Request) -> Mapping[str, Any]:
+    obj = decode_object(request, "", null_is_empty=True)
+    if obj.get("kind") not in (None, "", "DeleteOptions"):
+        raise bad_request(not_registered(str(obj.get("apiVersion", "v1")), str(obj["kind"])))
+    try:
+        options: dict[str, Any] = msgspec.to_builtins(msgspec.convert(obj, _DeleteOptions))
+    except msgspec.ValidationError as error:
+        raise bad_request(f"json: cannot unmarshal DeleteOptions: {error}") from error
+    return options
+
+
+def _options_in_query(request: Request) -> Mapping[str, Any]:
+    query = request.query
+    options: dict[str, Any] = {}
+    if "gracePeriodSeconds" in query:
+        try:
+            options["gracePeriodSeconds"] = int(query["gracePeriodSeconds"])
+        except ValueError as error:
+            text = json.dumps(query["gracePeriodSeconds"])
+            raise bad_request(f"strconv.ParseInt: parsing {text}: invalid syntax") from error
+    for name in ("orphanDependents", "ignoreStoreReadErrorWithClusterBreakingPotential"):
+        if name in query:
+            options[name] = query[name].lower() not in ("false", "0")
+    if "propagationPolicy" in query:
+        options["propagationPolicy"] = query["propagationPolicy"]
+    if query.get("uid"):
+        options["preconditions"] = {"uid": query["uid"]}
+    if dry_run := request.values("dryRun"):
+        options["dryRun"] = dry_run
+    return options
+
+
+def _unsupported_dry_run(kind: str, values: list[str]) -> ApiError:
+    listed = ",".join(json.dumps(each) for each in values)
+    cause = Cause("FieldValueNotSupported", f'Unsupported value: [{listed}]: supported values: "All"', "dryRun")
+    return invalid("meta.k8s.io", kind, "", [cause])

@@ -123,7 +123,7 @@ def page_messages() -> list[str]:
     rows = [line for line in PAGE.splitlines() if line.startswith("| `")]
     cells = [re.split(r"(?<!\\)\|", row)[1].replace("\\|", "|") for row in rows]
     spans = [span for cell in cells for span in re.findall(r"(?<!`)(`+)(?!`)(.+?)(?<!`)\1(?!`)", cell)]
-    return [text for _, text in spans]
+    return [text.strip() for _, text in spans]
 
 
 ON_PAGE = page_messages()

@@ -66,7 +66,11 @@ def test_functions_that_could_not_work_are_refused(take: Callable[[Any], object]
         take(function)
 
 
-@pytest.mark.parametrize("function", [none, lambda key, more: None, generates, generates_async], ids=["none", "lambda", "generator", "async-generator"])
+@pytest.mark.parametrize(
+    "function",
+    [none, lambda key, more: None, generates, generates_async],
+    ids=["none", "lambda", "generator", "async-generator"],
+)
 def test_reconcile_is_checked_too(function: Any) -> None:
     """It may be async, but must take a key."""
     queue = RateLimitingQueue()

@@ -36,7 +36,7 @@ def official_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     from kubernetes import client
 
     with monkeypatch.context() as patched:
-        patched.setenv("HTTPS_PROXY", "http://proxy:3128")
+        patched.setenv("HTTP_PROXY", "http://proxy:3128")
         if not client.Configuration().proxy:
             pytest.skip("this version of the official client reads no proxies from the environment")
 

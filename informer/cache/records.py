@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from informer.cache.change import NO_LONGER_DECODES, Change
 from informer.cache.index import Index, IndexErrorHandler
 from informer.cache.prepared import SETS, Prepared, Preparer
-from informer.cache.relist import holds_exactly, is_same_state, relisted, resynced
+from informer.cache.relist import holds_exactly, is_same_content, is_same_state, relisted, resynced
 from informer.errors import IndexConflictError, IndexNotFoundError
 from informer.objects.form import have_same_form
 from informer.objects.keys import DeletedFinalStateUnknown, NoLongerDecodes, meta_namespace_key, version_of
@@ -71,6 +71,8 @@ class Records:
         self.unwrap = unwrap
         self.items: dict[str, Any] = {}  # changed under both locks
         self._disabled: Callable[[], Exception] | None = None
+        self._doubts = 0  # reflectors for which resourceVersions may have been given out again; guarded by _writer
+        self._is_same = is_same_state
         self._writer = RLock()
         self._lock = Lock()
         self._indices: tuple[Index, ...] = ()  # changed under both locks
@@ -92,6 +94,8 @@ class Records:
         given: Sequence[Delta] = deltas if type(deltas) in (list, tuple) else list(deltas)  # type: ignore[assignment]
         # The number of commits is read before the maps, so that a commit in between makes the batch stale.
         commits = self._commits
+        if self._doubts:
+            return self._preparer.prepare(given, self._indexing, self._indices, {}, None)
         return self._preparer.prepare(given, self._indexing, self._indices, self.items, commits)
 
     def prepare_again(self, prepared: Prepared) -> Prepared:
@@ -125,6 +129,15 @@ class Records:
     def set_unwrap(self, unwrap: Callable[[Any], Any] | None) -> None:
         """Replaces `unwrap`. Only allowed while nothing is stored."""
         self.unwrap = self._preparer.unwrap = unwrap
+
+    def doubt_versions(self, doubted: bool) -> None:
+        """Compares the content of objects too, from a call with True to the call with False that belongs to it.
+
+        A reflector calls it when the server's history has gone back, and when the list that follows is stored.
+        """
+        with self._writer:
+            self._doubts += 1 if doubted else -1
+            self._is_same = is_same_content if self._doubts else is_same_state
 
     def disable(self, error: Callable[[], Exception]) -> None:
         """Makes every later use raise `error()`. Takes no lock: this process was forked, and its parent may hold them."""
@@ -190,7 +203,7 @@ class Records:
         # An object without a key is reported when it is stored.
         except Exception:
             return item
-        return old if old is not None and is_same_state(old, item) else item
+        return old if old is not None and self._is_same(old, item) else item
 
     def sample(self, size: int) -> list[Any]:
         """Returns about `size` stored objects, spread evenly over the store, or all if there are fewer."""
@@ -305,7 +318,7 @@ class Records:
             if kind in SETS:
                 key, obj = keys[at], delta.object
                 old = items.get(key)
-                if kind is REPLACED and old is not None and is_same_state(old, obj):
+                if kind is REPLACED and old is not None and self._is_same(old, obj):
                     # As in a relist: readers that hold the old object go on sharing it with the cache.
                     obj = old
                 else:
@@ -319,6 +332,7 @@ class Records:
                     append(Change(ADDED, obj, None, is_in_initial_list, False, False, key))
                 else:
                     is_sync = old is obj or (found != "" and version_of(old) == found and have_same_form(old, obj))
+                    is_sync = is_sync and (old is obj or not self._doubts)
                     append(Change(UPDATED, obj, old, False, False, is_sync, key))
             elif kind is DELETED:
                 version = self._delete_locked(keys[at], delta.object, changes) or version
@@ -351,7 +365,15 @@ class Records:
             with self._lock:
                 self._resource_version = replaced.resource_version
             return resynced(zip(keys, replaced.items, strict=True))
-        new = relisted(self.items, self._indices, replaced, keys, values, is_in_initial_list=is_in_initial_list)
+        new = relisted(
+            self.items,
+            self._indices,
+            replaced,
+            keys,
+            values,
+            is_in_initial_list=is_in_initial_list,
+            is_same=self._is_same,
+        )
         with self._lock:
             self._steps += 1
             self.items, self._indices = new.items, new.indices

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from informer.cache.change import NO_LONGER_DECODES, Change
 from informer.cache.index import Index
+from informer.objects.entry import unwrap
 from informer.objects.form import have_same_form
 from informer.objects.keys import EAGER, namespace_of, resource_version_of, uid_of, version_of
+from informer.objects.object import Object
 from informer.queues.delta import ADDED, DELETED, UPDATED, ReplacedAll
 
-__all__ = ["Relisted", "holds_exactly", "is_same_state", "relisted", "resynced"]
+__all__ = ["Relisted", "holds_exactly", "is_same_content", "is_same_state", "relisted", "resynced"]
 
 
 class Relisted(NamedTuple):
@@ -30,6 +32,7 @@ def relisted(
     all_values: Sequence[Any],
     *,
     is_in_initial_list: bool,
+    is_same: Callable[[Any, Any], bool],
 ) -> Relisted:
     """Returns new maps with the objects of a list. The old maps are not changed.
 
@@ -42,6 +45,7 @@ def relisted(
         keys: the keys of its objects.
         all_values: the index values of its objects, one tuple per index; None for an object already stored in this state.
         is_in_initial_list: whether the adds belong to the informer's first list.
+        is_same: `is_same_state`; or `is_same_content`, and then an object that differs is news whatever its version.
     """
     items: dict[str, Any] = {}
     indices = tuple(index.empty_copy() for index in old_indices)
@@ -58,7 +62,7 @@ def relisted(
             # The fields of a Change: type, object, old, is_in_initial_list, final_state_unknown, is_sync, key.
             changes.append(Change(ADDED, obj, None, is_in_initial_list, False, False, key))
             put(key, obj, values)
-        elif is_same_state(old, obj):
+        elif is_same(old, obj):
             # The old object stays: readers that hold it go on sharing it with the cache.
             changes.append(Change(UPDATED, old, old, False, False, True, key))
             put(key, old, [index.known_values(key) for index in old_indices])
@@ -66,6 +70,7 @@ def relisted(
             version = version_of(obj)
             # In another apiVersion, an object of the same resourceVersion is news.
             is_sync = version != "" and version_of(old) == version and have_same_form(old, obj)
+            is_sync = is_sync and is_same is is_same_state
             changes.append(Change(UPDATED, obj, old, False, False, is_sync, key))
             put(key, obj, values)
     deletes: list[Change[Any]] = []
@@ -115,5 +120,26 @@ def is_same_state(old: Any, new: Any) -> bool:
             and uid_of(old) == uid_of(new) != ""
             and have_same_form(old, new)
         )
+    except Exception:
+        return False
+
+
+def is_same_content(old: Any, new: Any) -> bool:
+    """Whether both are the same state of the same object, and have the same content.
+
+    After etcd was restored from a backup, the server gives out resourceVersions again: the same uid and version may stand for
+    another content.
+    """
+    if old is new:
+        return True
+    if not is_same_state(old, new):
+        return False
+    before, after = unwrap(old), unwrap(new)
+    if type(before) is Object and type(after) is Object:
+        # The bytes of a list's item and of an event may differ in the order of their fields.
+        return before.raw == after.raw or before.to_dict() == after.to_dict()
+    try:
+        return bool(before == after)
+    # A user's type may raise anything.
     except Exception:
         return False

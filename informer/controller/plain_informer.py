@@ -75,7 +75,9 @@ def new_informer(
         applier.process((deltas, is_in_initial_list))
 
     stored = stored_source(source, None, indexer.records.same_as)
-    return indexer, Controller(InOrderFIFO(), stored, process, resync_period=resync_period)
+    return indexer, Controller(
+        InOrderFIFO(), stored, process, resync_period=resync_period, doubt_versions=indexer.records.doubt_versions
+    )
 
 
 class _OneHandler:

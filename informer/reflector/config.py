@@ -48,6 +48,7 @@ class ReflectorOptions(TuningOptions, total=False):
     should_resync: Callable[[], bool] | None
     watch_error_handler: Callable[[Any, Exception], object] | None
     on_undecodable: Callable[[Undecodable], object] | None
+    doubt_versions: Callable[[bool], object] | None
     key_func: Callable[[Any], str]
     expected_type: type | tuple[str, str] | None
 
@@ -75,6 +76,8 @@ class ReflectorConfig:
         watch_error_handler: called with (reflector, error) for each failed request that a wait follows: one that has ended a
             round of listing and watching, and one that is retried within it. None logs them.
         on_undecodable: called with each object that does not decode; None logs it.
+        doubt_versions: called with True when the server's history has gone back, so that a resourceVersion may stand for
+            another state than before, and with False when the list that follows is stored. None ignores it.
         key_func: returns an object's key.
         expected_type: the class or the (apiVersion, kind) of the objects; others in events are skipped. None accepts any.
 
@@ -95,6 +98,7 @@ class ReflectorConfig:
     should_resync: Callable[[], bool] | None = None
     watch_error_handler: Callable[[Any, Exception], object] | None = None
     on_undecodable: Callable[[Undecodable], object] | None = None
+    doubt_versions: Callable[[bool], object] | None = None
     key_func: Callable[[Any], str] = meta_namespace_key
     expected_type: type | tuple[str, str] | None = None
 

@@ -334,8 +334,8 @@ class Reflector:
         """Records an error and returns the step that follows it; after a stop, ends the round quietly."""
         if self._stop.is_set():
             return Next(Step.ENDED)
+        self._requests.record_failure(error)
         failure = self._health.record_failure(error, verb)
-        self._waits.record_failure(error)
         if step.step is Step.FAILED:
             self.failures += 1
             self._error = failure
@@ -354,6 +354,7 @@ class Reflector:
             return self._failed(self._state.round_failed(), error, "store")
         self.counts.list_complete(seconds, count)
         self._health.record_sync()
+        self._requests.list_stored()
         return None
 
     def _is_too_many(self) -> bool:

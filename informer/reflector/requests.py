@@ -58,6 +58,7 @@ class Requests:
         self._health = health
         self._waits = waits
         self._counts = counts
+        self._doubts = False  # whether `doubt_versions` was called with True last
 
     def page(self, options: ListOptions, stop_scope: StopScope) -> ObjectList[Any]:
         """Requests a page of a list; raises what the source raises."""
@@ -87,6 +88,12 @@ class Requests:
             return error
         return None
 
+    def list_stored(self) -> None:
+        """Called when a complete list is stored: versions can be trusted again."""
+        if self._doubts and self._config.doubt_versions is not None:
+            self._config.doubt_versions(False)
+        self._doubts = False
+
     def watch(self, stop_scope: StopScope, *, with_list: bool = False) -> Watcher[Any] | Exception:
         """Opens a watch from the last version, or a watch list; returns the error if that fails."""
         seconds = max(1, int(self._random.uniform(*self._config.watch_timeout)))
@@ -103,6 +110,15 @@ class Requests:
         self._answered()
         self._counts.watch_opened(with_list=with_list)
         return watcher
+
+    def record_failure(self, error: Exception) -> None:
+        """Records a failed request. If it shows that the server's history may have gone back, versions are doubted."""
+        self._waits.record_failure(error)
+        answer = answer_of(error)
+        if isinstance(answer, ApiError) and answer.is_too_large_resource_version and not self._doubts:
+            self._doubts = True
+            if self._config.doubt_versions is not None:
+                self._config.doubt_versions(True)
 
     def _answered(self) -> None:
         self._health.record_activity()

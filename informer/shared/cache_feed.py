@@ -107,6 +107,7 @@ class CacheFeed(Generic[T]):
             should_resync=self._processor.should_resync,
             watch_error_handler=None if self.watch_error_handler is None else self._watch_failed,
             on_undecodable=self.errors.undecodable,
+            doubt_versions=self.indexer.records.doubt_versions,
             key_func=self._key_of,
         )
         return make_controller(

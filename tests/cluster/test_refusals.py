@@ -57,7 +57,7 @@ def test_forbidden_watch_is_reported(namespace, informers):
 
 def test_wrong_token_is_reported_and_replaced(namespace, informers):
     """A 401 keeps the informer from syncing until the client's configuration has a valid token."""
-    api_client = namespace.cluster.plane.api_client(token="expired")
+    api_client = namespace.cluster.plane.api_client(token="s3cr3t-t0ken")
     list_watch = ListWatch.for_resource(api_client, "pods", namespace=namespace.name)
     informer, failures = watching_failures(informers, list_watch)
     failures.get(10)
@@ -65,7 +65,7 @@ def test_wrong_token_is_reported_and_replaced(namespace, informers):
     assert isinstance(error, ApiError)
     assert (error.status, error.reason) == (401, "Unauthorized")
     assert not informer.has_synced()
-    assert "expired" not in str(error)
+    assert "s3cr3t-t0ken" not in str(error)
     api_client.configuration.api_key["authorization"] = f"Bearer {namespace.cluster.plane.token()}"
     assert informer.wait_for_sync(20)
 

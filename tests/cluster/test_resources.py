@@ -188,7 +188,7 @@ def test_metadata_only(namespace, informers, watch_list):
     assert {key: item["metadata"] for key, item in cached.items()} == {
         key: item["metadata"] for key, item in listed.items()
     }
-    assert {item["kind"] for item in cached.values()} == {"PartialObjectMetadata"}
+    assert {item["kind"] for item in cached.values()} == {"Pod"}
     assert {key for item in cached.values() for key in item} == {"apiVersion", "kind", "metadata"}
     namespace.delete_pod("a")
     assert informer.wait_until(lambda: [obj.name for obj in informer.store.list()] == ["b"], 10)

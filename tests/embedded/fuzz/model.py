@@ -76,14 +76,6 @@ class Model:
         self._api_version = f"{GROUP}/{version}"
         self.objects = {key: {**obj, "apiVersion": self._api_version} for key, obj in self.objects.items()}
 
-    def would_repeat_a_version(self, namespace: str, name: str) -> bool:
-        """Whether a write would give an object a version that it had before with another content.
-
-        An informer takes objects of one uid and version for the same, as client-go does.
-        """
-        next_versions = {int(self.server.resource_version) + 1, int(self.server.resource_version) + 2}
-        return not next_versions.isdisjoint(version for version, _ in self._history.get(f"{namespace}/{name}", ()))
-
     def forget_history(self) -> None:
         """Forgets all states but the present ones: the server gives out versions for the second time."""
         now = int(self.server.resource_version)

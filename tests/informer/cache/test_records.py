@@ -365,3 +365,28 @@ def test_disabled_records_raise_on_every_use_and_take_no_lock(use: Callable[[Any
         store.records.disable(lambda: LookupError("forked"))
         with pytest.raises(LookupError, match="forked"):
             use(store)
+
+
+# Versions that may have been given out again
+
+
+def test_doubted_versions_compare_the_content() -> None:
+    """While versions are doubted, an object of the same uid and version with other content is an update, not a resync."""
+    store: Indexer[Any] = Indexer(indexers={"value": lambda obj: [obj["value"]]})
+
+    def thing(name: str, value: str) -> dict[str, Any]:
+        return {"metadata": {"name": name, "uid": name, "resourceVersion": "5"}, "value": value}
+
+    store.replace([thing("changed", "old"), thing("same", "same")], "5")
+    records = store.records
+    again = [thing("changed", "new"), thing("same", "same")]
+    assert records.same_as(again[0]) is store.get_by_key("changed")
+    records.doubt_versions(True)
+    assert records.same_as(again[0]) is again[0]
+    assert records.same_as(again[1]) is store.get_by_key("same")
+    changes = records.apply([Delta(DeltaType.REPLACED_ALL, ReplacedAll(again, "5"))])
+    assert [(change.key, change.is_sync) for change in changes] == [("changed", False), ("same", True)]
+    assert [obj["metadata"]["name"] for obj in store.by_index("value", "new")] == ["changed"]
+    assert store.by_index("value", "old") == []
+    records.doubt_versions(False)
+    assert records.same_as(thing("changed", "newer")) is store.get_by_key("changed")

@@ -37,7 +37,7 @@ def official_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
     with monkeypatch.context() as patched:
         patched.setenv("HTTP_PROXY", "http://proxy:3128")
-        if not client.Configuration().proxy:
+        if not client.Configuration(host="http://server").proxy:
             pytest.skip("this version of the official client reads no proxies from the environment")
 
 

@@ -67,10 +67,7 @@ def relisted(
             changes.append(Change(UPDATED, old, old, False, False, True, key))
             put(key, old, [index.known_values(key) for index in old_indices])
         else:
-            version = version_of(obj)
-            # In another apiVersion, an object of the same resourceVersion is news.
-            is_sync = version != "" and version_of(old) == version and have_same_form(old, obj)
-            is_sync = is_sync and is_same is is_same_state
+            is_sync = is_same is is_same_state and _has_same_version(old, obj)
             changes.append(Change(UPDATED, obj, old, False, False, is_sync, key))
             put(key, obj, values)
     deletes: list[Change[Any]] = []
@@ -81,6 +78,12 @@ def relisted(
         else:
             put(key, old, [index.known_values(key) for index in old_indices])
     return Relisted(items, indices, deletes + changes)
+
+
+def _has_same_version(old: Any, new: Any) -> bool:
+    """Whether both have the same resourceVersion and form. In another apiVersion, an object of the same version is news."""
+    version = version_of(new)
+    return version != "" and version_of(old) == version and have_same_form(old, new)
 
 
 def _latest(keys: Sequence[str], items: Sequence[Any], all_values: Sequence[Any]) -> Iterable[tuple[str, Any, Any]]:

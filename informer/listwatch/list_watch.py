@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 from typing import Any, Self, overload
 
 import msgspec
-from typing_extensions import TypedDict, TypeVar, Unpack
+from typing_extensions import TypeVar, Unpack
 
 from informer.arguments import check_callable
 from informer.listwatch.list_parser import ListParser, read_items
 from informer.listwatch.lister_watcher import ListerWatcher, ObjectList, as_object_list, list_of
 from informer.listwatch.model_checks import check_kind, check_model_kind, schema_of
-from informer.listwatch.resource_request import ResourceRequest, namespaces_of
+from informer.listwatch.resource_request import ResourceOptions, ResourceRequest, namespaces_of
 from informer.listwatch.resources import known, parse_name
 from informer.listwatch.source import Source
 from informer.listwatch.targets import NamedTarget, PathTarget
@@ -43,16 +43,6 @@ _log = logging.getLogger(__name__)
 
 # The type that servers give to an object of which only the metadata are requested.
 _PARTIAL = ("meta.k8s.io/v1", "PartialObjectMetadata")
-
-
-class ResourceOptions(TypedDict, total=False):
-    """The options of `ListWatch.for_resource` besides the model."""
-
-    namespace: str | Sequence[str] | None
-    label_selector: Selector
-    field_selector: str | Mapping[str, str] | None
-    metadata_only: bool
-    gzip: bool
 
 
 class ListWatch(Source[T]):

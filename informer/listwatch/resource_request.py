@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from typing_extensions import TypedDict
+
 from informer.listwatch.targets import Target
+from informer.objects.label_selector import Selector
 from watch.errors import ApiError
 from watch.options import ListOptions
 
-__all__ = ["ResourceRequest", "namespaces_of"]
+__all__ = ["ResourceOptions", "ResourceRequest", "namespaces_of"]
 
 _JSON = "application/json"
 _METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 _METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+
+
+class ResourceOptions(TypedDict, total=False):
+    """The options of `ListWatch.for_resource` besides the model."""
+
+    namespace: str | Sequence[str] | None
+    label_selector: Selector
+    field_selector: str | Mapping[str, str] | None
+    metadata_only: bool
+    gzip: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ from informer import Backoff, ListWatch, Object, SharedInformer
 from informer.testing import EmbeddedAPIServer
 from tests.embedded.fuzz.history import Copy
 from tests.support.objects import config_map
-from tests.support.waiting import DEADLINE
+from tests.support.waiting import DEADLINE, eventually
 
 
 class Data(msgspec.Struct):
@@ -58,4 +58,5 @@ def test_content_of_a_reused_version_is_taken(queue: Any, watch_list: bool, mode
             assert set(informer.by_key) == {"default/changed", "default/same"}
             server.create(config_map("later", namespace="default"))
             assert informer.wait_until(lambda: "default/later" in informer.by_key, DEADLINE)
+            assert eventually(lambda: updates)
         assert updates == [("lost", "again")]

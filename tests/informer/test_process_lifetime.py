@@ -500,6 +500,8 @@ def test_an_informer_made_before_the_fork_may_start_in_the_child() -> None:
 def test_a_child_may_have_informers_of_its_own() -> None:
     """The parent's informers, unusable there, do not keep the child from starting others."""
     ended = run_forking("""
+        from tests.support.waiting import eventually
+
         informer = started()
         stop = threading.Event()
         runner = threading.Thread(target=SharedInformer(source, watch_list=False).run, args=(stop,))
@@ -510,6 +512,8 @@ def test_a_child_may_have_informers_of_its_own() -> None:
             stop = threading.Event()
             runner = threading.Thread(target=mine.run, args=(stop,))
             runner.start()
+            # Waiting before the start is logged as a likely mistake.
+            assert eventually(mine.is_started)
             assert mine.wait_for_sync(10)
             stop.set()
             runner.join(10)

@@ -7,6 +7,7 @@ queue that events pass between threads. The package knows nothing of informers.
 
 from __future__ import annotations
 
+from watch.body_decoder import Decoder
 from watch.broadcaster import Broadcaster, FullChannelBehavior
 from watch.channel import Channel
 from watch.clock import Clock, FakeClock
@@ -23,7 +24,7 @@ from watch.errors import (
 from watch.event import Event, EventType
 from watch.fake import FakeWatcher, RaceFreeFakeWatcher
 from watch.filter import Recorder, filter_watch
-from watch.json_decoder import Decoder, JSONDecoder
+from watch.json_decoder import JSONDecoder
 from watch.options import ListOptions
 from watch.retry_watcher import RetryWatcher
 from watch.stream_watcher import StreamWatcher

@@ -17,6 +17,7 @@ __all__ = [
     "Body",
     "BrokenBodyError",
     "ChunkedBody",
+    "Frames",
     "Gunzip",
     "LineTooLongError",
     "Lines",
@@ -29,6 +30,7 @@ DEFAULT_MAX_LINE_BYTES = 16 * 1024 * 1024
 _MAX_SIZE_LINE = 4096
 _MAX_SIZE_DIGITS = 16
 _HEXADECIMAL = frozenset(b"0123456789abcdefABCDEF")
+_LENGTH_BYTES = 4
 # Bytes uncompressed per step: a small answer must not take all memory at once.
 _GUNZIP_STEP = 1 << 20
 
@@ -243,3 +245,46 @@ class Lines:
             self._begun = []
             raise LineTooLongError(self._max)
         self._begun.append(piece)
+
+
+class Frames:
+    """Cuts pieces of a body into frames: each is four bytes of length, the highest first, and as many bytes.
+
+    Args:
+        max_bytes: the longest frame accepted, in bytes.
+
+    Source: apimachinery pkg/util/framer.
+    """
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max = max_bytes
+        self._held: list[bytes] = []  # the pieces of an incomplete frame
+        self._held_bytes = 0
+        self._wanted = _LENGTH_BYTES  # bytes that are needed before a frame, or its length, can be read
+
+    def feed(self, pieces: Iterable[bytes]) -> Iterator[bytes]:
+        """Yields the frames that the pieces complete.
+
+        Raises:
+            LineTooLongError: a frame is too long; the frames before it were yielded.
+        """
+        for piece in pieces:
+            self._held.append(piece)
+            self._held_bytes += len(piece)
+            if self._held_bytes < self._wanted:
+                continue
+            data = piece if len(self._held) == 1 else b"".join(self._held)
+            at, end = 0, len(data)
+            self._held, self._held_bytes, self._wanted = [], 0, _LENGTH_BYTES
+            while end - at >= _LENGTH_BYTES:
+                size = int.from_bytes(data[at : at + _LENGTH_BYTES], "big")
+                if size > self._max:
+                    raise LineTooLongError(self._max)
+                start = at + _LENGTH_BYTES
+                if end - start < size:
+                    self._wanted = _LENGTH_BYTES + size
+                    break
+                at = start + size
+                yield data[start:at]
+            if at < end:
+                self._held, self._held_bytes = [data[at:]], end - at

@@ -6,46 +6,20 @@ is decoded. Any other form of the same JSON is decoded as a whole, which takes l
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, Generic, Protocol
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import msgspec
-from typing_extensions import TypeVar
+from typing_extensions import TypeVar, override
 
-from watch.byte_source import NotReadyError, byte_source
+from watch.body_decoder import BodyDecoder
 from watch.event import Event, EventType
-from watch.framing import DEFAULT_MAX_LINE_BYTES, Gunzip, Lines
+from watch.framing import DEFAULT_MAX_LINE_BYTES, Lines
 from watch.printable import printable, quoted_beginning
 
-__all__ = ["Decoder", "JSONDecoder"]
+__all__ = ["JSONDecoder"]
 
 T = TypeVar("T", default=Any)
-T_co = TypeVar("T_co", covariant=True, default=Any)
-
-# Uncompressed bytes after which a batch ends. The piece that reaches it is decoded whole, and may be as large again.
-_BATCH_BYTES = 1 << 20
-
-
-class Decoder(Protocol[T_co]):
-    """Decodes the events of a stream, for a `StreamWatcher`.
-
-    A decoder may also have `decode_batch() -> list[Event]`, which returns all events that are ready and is then called
-    instead of `decode`.
-    """
-
-    def decode(self) -> Event[T_co]:
-        """Waits for the next event and returns it.
-
-        Raises:
-            EOFError, ConnectionError, TimeoutError: the stream has ended. So do the errors of urllib3 and http.client.
-            Exception: any other exception is reported as an ERROR event.
-        """
-        ...
-
-    def close(self) -> None:
-        """Closes the stream and ends a `decode` that is waiting. May be called from any thread."""
-        ...
 
 
 class _Envelope(msgspec.Struct, gc=False):
@@ -108,7 +82,7 @@ _BY_NAME = {kind.value: kind for kind in EventType}
 _new_event: Any = tuple.__new__
 
 
-class JSONDecoder(Generic[T]):
+class JSONDecoder(BodyDecoder[T]):
     """A `Decoder` of a Kubernetes watch in JSON, over a response of urllib3.
 
     Args:
@@ -133,110 +107,30 @@ class JSONDecoder(Generic[T]):
         heads: Sequence[bytes] = (),
         decode_unusual: Callable[[bytes], T] | None = None,
     ) -> None:
-        self._source = byte_source(response)
-        self.takes_timeout = self._source.takes_timeout
-        self._gunzip = Gunzip() if self._source.gzipped else None
-        self._uncompressed: Iterator[bytes] | None = None  # the rest of what the last read gives when uncompressed
+        super().__init__(response)
         self._lines = Lines(max_line_bytes)
         self._decode_object = decode_object
         self._decode_unusual = decode_unusual or decode_object
         # How a line begins, where its object begins, and the event's type.
         self._forms = [(form + head, len(form), kind) for head in heads or (b"",) for form, kind in _FORMS]
         self._decode_bookmark = decode_bookmark or self._bookmark
-        self._ready: list[Event[T]] = []  # events of a batch that `decode` has not returned yet, in reverse
-        self._failure: Exception | None = None  # raised after the events that came before a bad line
-        self._ended = False  # the stream has ended, or has failed
 
-    def decode(self) -> Event[T]:
-        """Waits for the next event and returns it; raises as `decode_batch` does."""
-        if not self._ready:
-            self._ready = self.decode_batch()[::-1]
-        return self._ready.pop()
-
-    def decode_batch(self, timeout: float | None = None) -> list[Event[T]]:
-        """Waits for the next event and returns it with all others that have arrived; the list is never empty.
-
-        Args:
-            timeout: seconds to wait at most; None waits without limit, 0 does not wait.
-
-        Raises:
-            NotReadyError: no event came in time; the stream can be read on.
-            EOFError: the stream has ended, or an earlier call raised one of the errors below.
-            Exception: a line is not an event, or the connection broke.
-        """
-        if self._ready:
-            batch, self._ready = self._ready[::-1], []
-            return batch
-        if self._ended:
-            raise EOFError("the watch has ended")
-        try:
-            if self._failure is not None:
-                raise self._failure
-            return self._read_batch(timeout)
-        except NotReadyError:
-            raise
-        except Exception:
-            # After a bad line it is not known where the next event begins.
-            self._failure, self._ended = None, True
-            raise
-
-    def close(self) -> None:
-        """Closes the connection and ends a `decode` that is waiting."""
-        self._source.close()
-
-    def _read_batch(self, timeout: float | None) -> list[Event[T]]:
-        deadline = time.monotonic() + timeout if timeout else None
-        left = timeout
-        progress = False
-        while True:
-            try:
-                pieces: Iterable[bytes] = self._uncompressed_pieces(left) if self._gunzip else self._source.read(left)
-            except NotReadyError:
-                raise NotReadyError("no event came in time", progress=progress) from None
-            if not pieces:
-                self._check_rest(self._lines.rest())
-                raise EOFError("the watch has ended")
-            events = self._decode_lines(self._lines.feed(pieces))
-            if events:
-                return events
-            progress = True
-            if deadline is not None and (left := deadline - time.monotonic()) <= 0:
-                raise NotReadyError("no event came in time", progress=True)
-
-    @staticmethod
-    def _check_rest(rest: bytes) -> None:
-        """Raises ValueError if the stream ended with something other than an event that was cut off."""
+    @override
+    def _check_rest(self) -> None:
+        rest = self._lines.rest()
         if rest.strip() and not rest.startswith(b'{"type"'):
             foreign = _foreign(rest)
             if foreign is not None:
                 raise ValueError(foreign)
 
-    def _uncompressed_pieces(self, timeout: float | None) -> Iterable[bytes]:
-        """Returns uncompressed pieces; () at the end of the stream."""
-        if self._uncompressed is None:
-            pieces = self._source.read(timeout)
-            if not pieces or self._gunzip is None:
-                return ()
-            self._uncompressed = self._gunzip.feed(pieces)
-        return self._next_uncompressed(self._uncompressed)
-
-    def _next_uncompressed(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
-        """Yields the pieces of one batch: a few compressed bytes can hold a million events."""
-        size = 0
-        for piece in pieces:
-            yield piece
-            size += len(piece)
-            if size >= _BATCH_BYTES:
-                return
-        self._uncompressed = None
-
-    def _decode_lines(self, lines: Iterator[bytes]) -> list[Event[T]]:
+    @override
+    def _decode_pieces(self, pieces: Iterable[bytes]) -> list[Event[T]]:
         events: list[Event[T]] = []
         append = events.append
         decode_object = self._decode_object
         forms = self._forms
         try:
-            for line in lines:
+            for line in self._lines.feed(pieces):
                 for prefix, begin, kind in forms:
                     if line.startswith(prefix):
                         end = -2 if line[-1] == _NEWLINE else -1

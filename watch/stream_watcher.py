@@ -11,12 +11,12 @@ from typing import Any
 import urllib3.exceptions
 from typing_extensions import TypeVar
 
+from watch.body_decoder import Decoder
 from watch.byte_source import NotReadyError
 from watch.channel import Channel
 from watch.concurrency import Lock, RLock
 from watch.errors import ApiError, ChannelClosedError, WatchClosedError, WatchError
 from watch.event import Event, EventType
-from watch.json_decoder import Decoder
 from watch.watcher import ChannelPump, WatcherBase, next_batch_of
 
 __all__ = ["StreamWatcher", "WatchDecodeError", "report_error"]

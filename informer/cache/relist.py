@@ -138,7 +138,7 @@ def is_same_content(old: Any, new: Any) -> bool:
     if not is_same_state(old, new):
         return False
     before, after = unwrap(old), unwrap(new)
-    if type(before) is Object and type(after) is Object:
+    if isinstance(before, Object) and isinstance(after, Object):
         # The bytes of a list's item and of an event may differ in the order of their fields.
         return before.raw == after.raw or before.to_dict() == after.to_dict()
     try:

@@ -52,7 +52,7 @@ def _transformer(transform: Callable[[Any], Any], unwrap_item: Callable[[Any], A
     def transformed(item: Any) -> Any:
         if type(item) is Undecodable:
             return item
-        if type(item) is Object:
+        if isinstance(item, Object):
             name, namespace, uid, version = item.name, item.namespace, item.uid, item.resource_version
         else:
             # Read before the transform, which may change the object in place.
@@ -65,7 +65,7 @@ def _transformer(transform: Callable[[Any], Any], unwrap_item: Callable[[Any], A
         # Not even a SystemExit raised by the transform may end the reader thread.
         except BaseException as error:
             return Undecodable(name, namespace, uid, version, _raw_of(item), _as_exception(error))
-        same = type(result) is Object and (result.uid, result.resource_version) == (uid, version)
+        same = isinstance(result, Object) and (result.uid, result.resource_version) == (uid, version)
         # An entry remembers a form that the transform has removed or changed.
         if same and (result is item or result.form == form):
             return result

@@ -13,6 +13,7 @@ from informer.errors import KeyFuncError
 from informer.objects.entry import Entry, Undecodable
 from informer.objects.namespaced_name import namespaced_name
 from informer.objects.object import Object
+from informer.objects.protobuf_object import ProtobufObject
 
 __all__ = [
     "DeletedFinalStateUnknown",
@@ -34,7 +35,7 @@ __all__ = [
     "version_of",
 ]
 
-EAGER = (Object, Entry, Undecodable)
+EAGER = (Object, Entry, Undecodable, ProtobufObject)
 """The types whose name, namespace, uid and resource_version are plain attributes."""
 
 _EMPTY: Mapping[str, str] = {}
@@ -100,7 +101,7 @@ def meta_namespace_key(obj: Any) -> str:
     Source: client-go tools/cache MetaNamespaceKeyFunc.
     """
     kind = type(obj)
-    if kind is Object or kind is Entry:
+    if kind is Object or kind is Entry or kind is ProtobufObject:
         name, namespace = obj.name, obj.namespace
     elif kind is ExplicitKey:
         return str(obj)
@@ -221,7 +222,7 @@ def version_of(obj: Any) -> str:
     Never raises: for values that come from a server or a user's function.
     """
     kind = type(obj)
-    if kind is Object or kind is Entry:
+    if kind is Object or kind is Entry or kind is ProtobufObject:
         return obj.resource_version  # type: ignore[no-any-return]
     try:
         return resource_version_of(obj)
@@ -250,7 +251,7 @@ def annotations_of(obj: Any) -> Mapping[str, str]:
 def _mapping_of(obj: Any, field: str) -> Mapping[str, str]:
     if type(obj) is Entry:
         obj = obj.object
-    if type(obj) is Object:
+    if isinstance(obj, Object):
         return getattr(obj, field)  # type: ignore[no-any-return]
     try:
         metadata = _metadata(obj)

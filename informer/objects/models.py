@@ -9,7 +9,6 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from informer.objects.entry import Entry, unwrap
-from informer.objects.form import form_in
 from informer.objects.object import Object
 from informer.objects.official import OfficialModel, is_official
 from informer.objects.paths import camel_case
@@ -113,8 +112,8 @@ def model_for(model: Any, schema: Any = None) -> Codec:
     if is_described(model):
         if schema is not None:
             _check_fields(model, schema, model.__name__)
-        decode = decoder_for(model)
-        return Codec(model, _storing(lambda obj: decode(obj.raw)), unwrap)
+        decoder_for(model)  # raises for a type that cannot be decoded to
+        return Codec(model, _storing(lambda obj: obj.view(model)), unwrap)
     raise TypeError(
         f"model must be None, dict, a msgspec.Struct, dataclass, TypedDict or an official model class, not {model!r} "
         "(a pydantic BaseModel will do, too)"
@@ -123,7 +122,7 @@ def model_for(model: Any, schema: Any = None) -> Codec:
 
 def _storing(decode: Callable[[Object], Any]) -> Callable[[Object], Entry]:
     def wrap(obj: Object) -> Entry:
-        return Entry(obj.name, obj.namespace, obj.uid, obj.resource_version, decode(obj), form_in(obj.raw))
+        return Entry(obj.name, obj.namespace, obj.uid, obj.resource_version, decode(obj), obj.form)
 
     return wrap
 

@@ -141,6 +141,10 @@ class Object(JSONFields, msgspec.Struct, gc=False, frozen=True, eq=False):
         """Returns the whole object in API form: a copy that you can change."""
         return decode_whole(self.raw)  # type: ignore[no-any-return]
 
+    def to_json(self) -> bytes:
+        """Returns the whole object as JSON: `raw`, unless the server sent the object in protobuf."""
+        return self.raw
+
     def at(self, path: Path, default: Any = None) -> Any:
         """Returns the value at a path, read-only.
 

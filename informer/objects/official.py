@@ -58,17 +58,17 @@ class OfficialModel:
 
     def __call__(self, item: Any) -> Any:
         """Returns the model of an `Object`, and what users see of any other stored item. Raises as `decode`."""
-        raw = getattr(item, "raw", None)
-        if type(item) is Entry or not isinstance(raw, bytes):
+        to_json = getattr(item, "to_json", None)
+        if type(item) is Entry or to_json is None:
             return unwrap(item)
         try:
-            return self.decode(raw)
+            return self.decode(to_json())
         except ModelError as error:
             raise ModelError(f"{namespaced_name(item.namespace, item.name)} {error}") from error.__cause__
 
     def checked(self, obj: S) -> S:
         """Returns an `Object` that decodes to the class. Raises as `decode`."""
-        self.check(obj.raw)  # type: ignore[attr-defined]
+        self.check(obj.to_json())  # type: ignore[attr-defined]
         return obj
 
     def decode(self, raw: bytes) -> Any:

@@ -16,7 +16,7 @@ import msgspec
 from informer.objects.entry import Entry
 from informer.objects.frozen import freeze
 
-__all__ = ["MISSING", "IndexBy", "JSONFields", "Path", "find_in_json", "get_path", "index_by", "parse_path"]
+__all__ = ["MISSING", "IndexBy", "JSONFields", "Path", "find_in_json", "get_path", "index_by", "parse_path", "walk"]
 
 Path = str | tuple[str | int, ...]
 
@@ -87,12 +87,12 @@ def find_in_json(raw: bytes, keys: tuple[str | int, ...]) -> Any:
 def _find(raw: bytes, keys: tuple[str | int, ...]) -> Any:
     decoder = _decoder(keys)
     if decoder is None:
-        return _walk(msgspec.json.decode(raw), keys)
+        return walk(msgspec.json.decode(raw), keys)
     try:
         found = decoder.decode(raw)
     except msgspec.ValidationError:
         # A value on the way is null or of another type: decode all of it and look key by key.
-        return _walk(msgspec.json.decode(raw), keys)
+        return walk(msgspec.json.decode(raw), keys)
     for key in keys:
         if isinstance(key, int):
             if not -len(found) <= key < len(found):
@@ -111,7 +111,7 @@ def get_path(obj: Any, keys: tuple[str | int, ...]) -> Any:
         obj = obj.object
     if isinstance(obj, JSONFields):
         return obj.find(keys)
-    return _walk(obj, keys)
+    return walk(obj, keys)
 
 
 class IndexBy:
@@ -182,7 +182,8 @@ def _decoder(keys: tuple[str | int, ...]) -> msgspec.json.Decoder[Any] | None:
     return msgspec.json.Decoder(shape)
 
 
-def _walk(value: Any, keys: Iterable[str | int]) -> Any:
+def walk(value: Any, keys: Iterable[str | int]) -> Any:
+    """Returns the value at a parsed path in a decoded object, or MISSING."""
     for key in keys:
         if isinstance(value, (list, tuple)):
             if not isinstance(key, int) or not -len(value) <= key < len(value):

@@ -20,7 +20,7 @@ from typing_extensions import is_typeddict
 from informer.objects.official import OfficialModel, is_official
 from informer.objects.paths import camel_case
 
-__all__ = ["decoder_for", "described_parts", "fields_of", "is_described"]
+__all__ = ["decoder_for", "described_parts", "fields_of", "is_described", "wanted_fields"]
 
 _UNIONS = (typing.Union, types.UnionType)
 
@@ -86,6 +86,36 @@ def fields_of(kind: Any) -> Mapping[str, Any]:
     if dataclasses.is_dataclass(kind):
         return {field.name: hints[field.name] for field in dataclasses.fields(kind) if field.init}
     return hints
+
+
+def wanted_fields(kind: Any, inside: tuple[Any, ...] = ()) -> dict[str, Any] | None:
+    """Returns the fields of an object that a type reads, as nested dicts of names in JSON; None stands for all fields.
+
+    Args:
+        kind: a type that `decoder_for` takes.
+        inside: the types around it; all fields are read of a type that contains itself.
+    """
+    if not is_described(kind) or _is_pydantic(kind) or kind in inside:
+        return None
+    if issubclass(kind, msgspec.Struct) and kind.__struct_config__.tag is not None:
+        return None
+    is_renamed = dataclasses.is_dataclass(kind)
+    return {
+        camel_case(name) if is_renamed else name: _wanted_in(annotation, (*inside, kind))
+        for name, annotation in fields_of(kind).items()
+    }
+
+
+def _wanted_in(annotation: Any, inside: tuple[Any, ...]) -> dict[str, Any] | None:
+    """The fields that an annotation reads: those of its only type that names fields, alone, in a list, or with None."""
+    if is_described(annotation):
+        return wanted_fields(annotation, inside)
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is list or origin in _UNIONS:
+        parts = [argument for argument in arguments if argument is not types.NoneType]
+        if len(parts) == 1:
+            return _wanted_in(parts[0], inside)
+    return None
 
 
 def _is_pydantic(kind: Any) -> bool:

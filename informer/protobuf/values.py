@@ -1,0 +1,111 @@
+"""Values in protobuf that have a JSON form of their own: quantities, times, bytes, and values that are JSON already.
+
+Each function takes bytes and where the value stands in them, and returns what the API's JSON has for it.
+"""
+
+from __future__ import annotations
+
+import base64
+import struct
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from watch.protobuf_wire import BYTES, VARINT, bytes_in, fields_in
+
+__all__ = ["FROM_BYTES", "FROM_VARINT", "double_at", "strings_at"]
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def _text(raw: bytes, start: int, end: int) -> str:
+    return raw[start:end].decode()
+
+
+def _base64(raw: bytes, start: int, end: int) -> str:
+    return base64.b64encode(raw[start:end]).decode()
+
+
+def _quantity(raw: bytes, start: int, end: int) -> str:
+    return bytes_in(raw, 1, start, end).decode() or "0"
+
+
+def _int_or_string(raw: bytes, start: int, end: int) -> int | str:
+    kind, number, text = 0, 0, ""
+    for field in fields_in(raw, start, end):
+        if field.number == 1:
+            kind = field.value
+        elif field.number == 2:
+            number = signed(field.value)
+        elif field.number == 3 and field.wire_type == BYTES:
+            text = raw[field.start : field.end].decode()
+    return text if kind else number
+
+
+def _seconds_and_nanos(raw: bytes, start: int, end: int) -> tuple[int, int]:
+    seconds = nanos = 0
+    for field in fields_in(raw, start, end):
+        if field.wire_type == VARINT and field.number == 1:
+            seconds = signed(field.value)
+        elif field.wire_type == VARINT and field.number == 2:
+            nanos = signed(field.value)
+    return seconds, nanos
+
+
+def _moment(seconds: int) -> str:
+    try:
+        moment = _EPOCH + timedelta(seconds=seconds)
+    except OverflowError:
+        raise ValueError(f"a time of {seconds} seconds since 1970 is outside of the years 1 to 9999") from None
+    return f"{moment.year:04}-{moment:%m-%dT%H:%M:%S}"
+
+
+def _time(raw: bytes, start: int, end: int) -> str | None:
+    if start == end:
+        return None
+    return _moment(_seconds_and_nanos(raw, start, end)[0]) + "Z"
+
+
+def _micro_time(raw: bytes, start: int, end: int) -> str | None:
+    if start == end:
+        return None
+    seconds, nanos = _seconds_and_nanos(raw, start, end)
+    return f"{_moment(seconds)}.{nanos // 1000:06}Z"
+
+
+def _json(raw: bytes, start: int, end: int) -> Any:
+    found = bytes_in(raw, 1, start, end)
+    return msgspec.json.decode(found) if found else None
+
+
+def strings_at(raw: bytes, start: int, end: int) -> list[str]:
+    """A message with one repeated text: a Go slice that has a type of its own, as a value of a map."""
+    return [raw[field.start : field.end].decode() for field in fields_in(raw, start, end) if field.number == 1]
+
+
+def double_at(raw: bytes, start: int, end: int) -> int | float:
+    """A floating-point number; a whole one as the int that JSON shows."""
+    value: float = struct.unpack_from("<d", raw, start)[0]
+    return int(value) if value.is_integer() and abs(value) < 1e21 else value
+
+
+def signed(value: int) -> int:
+    """The number of a varint that Go wrote from a signed integer."""
+    return value - (1 << 64) if value >> 63 else value
+
+
+FROM_BYTES: dict[str, Callable[[bytes, int, int], Any]] = {
+    "string": _text,
+    "bytes": _base64,
+    "quantity": _quantity,
+    "int_or_string": _int_or_string,
+    "time": _time,
+    "micro_time": _micro_time,
+    "json": _json,
+    "strings": strings_at,
+}
+"""By the name that the table of kinds has for the type of a value."""
+
+FROM_VARINT: dict[str, Callable[[int], Any]] = {"int": signed, "bool": bool, "uint": int}

@@ -26,8 +26,9 @@ class ProtobufDecoder(BodyDecoder[T]):
 
     Args:
         response: a `urllib3.HTTPResponse` whose body was not read (`preload_content=False`).
-        decode_object: makes an event's object of its apiVersion, its kind and its message. The object of a BOOKMARK event is
-            made in the same way, that of an ERROR event is a Status in API form.
+        decode_object: makes an event's object of its apiVersion, its kind and its message. That of an ERROR event is a Status
+            in API form.
+        decode_bookmark: the same for BOOKMARK events, whose objects have only metadata.
         max_frame_bytes: the longest event accepted, in bytes.
 
     Threads: `decode` and `decode_batch` are called by one thread at a time, `close` by any.
@@ -40,11 +41,13 @@ class ProtobufDecoder(BodyDecoder[T]):
         response: Any,
         *,
         decode_object: Callable[[str, str, bytes], T],
+        decode_bookmark: Callable[[str, str, bytes], Any],
         max_frame_bytes: int = DEFAULT_MAX_LINE_BYTES,
     ) -> None:
         super().__init__(response)
         self._frames = Frames(max_frame_bytes)
         self._decode_object = decode_object
+        self._decode_bookmark = decode_bookmark
 
     @override
     def _decode_pieces(self, pieces: Iterable[bytes]) -> list[Event[T]]:
@@ -75,4 +78,6 @@ class ProtobufDecoder(BodyDecoder[T]):
         message = body[envelope.start : envelope.end]
         if kind is EventType.ERROR:
             return Event(kind, status_in(message))  # type: ignore[arg-type]
+        if kind is EventType.BOOKMARK:
+            return Event(kind, self._decode_bookmark(envelope.api_version, envelope.kind, message))
         return _new_event(Event, (kind, self._decode_object(envelope.api_version, envelope.kind, message)))  # type: ignore[no-any-return]

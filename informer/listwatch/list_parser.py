@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -50,6 +50,8 @@ class ListParser:
         kind: of the items, "" if unknown.
         metadata: the list's metadata; complete after `finish`.
     """
+
+    first_bytes = b"{"
 
     def __init__(
         self,
@@ -253,7 +255,22 @@ class ListParser:
             self.metadata = metadata
 
 
-def read_items(response: Any, parser: ListParser, what: str, max_objects: int | None = None) -> list[Any]:
+class ItemParser(Protocol):
+    """A parser of one list; see `ListParser`."""
+
+    first_bytes: bytes
+    """The bytes with which a list in its format may begin."""
+
+    def feed(self, piece: bytes) -> Iterator[Any]:
+        """Parses a piece of the list and yields the items that it completes."""
+        ...
+
+    def finish(self) -> list[Any]:
+        """Ends the list and returns the items that were not yet yielded."""
+        ...
+
+
+def read_items(response: Any, parser: ItemParser, what: str, max_objects: int | None = None) -> list[Any]:
     """Reads one page of a list and returns its items.
 
     Args:
@@ -278,14 +295,14 @@ def read_items(response: Any, parser: ListParser, what: str, max_objects: int | 
     return items
 
 
-def _read_items(response: Any, parser: ListParser, what: str, max_objects: int | None, items: list[Any]) -> None:
+def _read_items(response: Any, parser: ItemParser, what: str, max_objects: int | None, items: list[Any]) -> None:
     head = b""
     with contextlib.closing(body_pieces(response, None)) as pieces:
         try:
             for piece in pieces:
                 if not head:
                     head = piece.lstrip()
-                    if head and head[0] != 0x7B:  # {
+                    if head and head[0] not in parser.first_bytes:
                         raise ValueError(_describe_foreign(response, head))
                 items.extend(parser.feed(piece))
                 _check_count(items, max_objects)

@@ -4,32 +4,30 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Self, overload
+from dataclasses import replace
+from typing import Any, Literal, Self, overload
 
-import msgspec
 from typing_extensions import TypeVar, Unpack
 
 from informer.arguments import check_callable
-from informer.listwatch.list_parser import ListParser, read_items
+from informer.listwatch.encoding import Encoding
+from informer.listwatch.list_parser import read_items
 from informer.listwatch.lister_watcher import ListerWatcher, ObjectList, as_object_list, list_of
 from informer.listwatch.model_checks import check_kind, check_model_kind, schema_of
+from informer.listwatch.object_reader import ObjectReader, Reading
 from informer.listwatch.resource_request import ResourceOptions, ResourceRequest, namespaces_of
 from informer.listwatch.resources import known, parse_name
 from informer.listwatch.source import Source
 from informer.listwatch.targets import NamedTarget, PathTarget
-from informer.listwatch.watch_decoding import checked_decoder, json_heads, unwrapped_watch
+from informer.listwatch.watch_decoding import unwrapped_watch
 from informer.objects.decode_errors import describe_decode_error
 from informer.objects.entry import Undecodable
-from informer.objects.json_edit import retyped
 from informer.objects.label_selector import Selector, field_selector_text, selector_text
-from informer.objects.models import Codec, model_for
+from informer.objects.models import model_for
 from informer.objects.namespaced_name import namespaced_name
 from informer.objects.object import Object
-from informer.objects.object_fields import reason_of
+from informer.protobuf.plan import UnknownFieldError
 from informer.rate_limited_log import rate_limited
-from watch.framing import DEFAULT_MAX_LINE_BYTES
-from watch.json_decoder import JSONDecoder
 from watch.options import ListOptions
 from watch.stream_watcher import StreamWatcher
 from watch.watcher import Watcher
@@ -40,9 +38,6 @@ T = TypeVar("T", default=Any)
 M = TypeVar("M")
 
 _log = logging.getLogger(__name__)
-
-# The type that servers give to an object of which only the metadata are requested.
-_PARTIAL = ("meta.k8s.io/v1", "PartialObjectMetadata")
 
 
 class ListWatch(Source[T]):
@@ -126,6 +121,8 @@ class ListWatch(Source[T]):
         model: Any = None,
         metadata_only: bool = False,
         gzip: bool = False,
+        wire: Literal["json", "protobuf"] = "json",
+        drop_managed_fields: bool = False,
     ) -> ResourceListWatch[Any]:
         """Lists and watches a resource by its name, over HTTP.
 
@@ -140,24 +137,28 @@ class ListWatch(Source[T]):
                 objects.
             field_selector: a field selector such as "spec.nodeName=node-1", or a mapping such as
                 {"spec.nodeName": "node-1"}; None for all objects.
-            model: the type of the objects: None for `Object`; `dict`; a msgspec.Struct, dataclass or TypedDict; or an
-                official model class such as `V1Pod`.
-            label_selector: a label selector such as "app=web,tier!=db"; None for all objects.
-            field_selector: a field selector such as "spec.nodeName=node-1"; None for all objects.
             model: the type of the objects: None for `Object`; `dict`; a msgspec.Struct, dataclass, TypedDict or pydantic
                 `BaseModel` that names only the fields of interest; or an official model class such as `V1Pod`. A dict takes
                 about five times the memory of an `Object`, whose `to_dict()` gives the same dict when it is needed. Handlers
                 and readers share the objects with the cache: a handler that changes a dict, or a struct that is not
                 frozen, changes the cache. `MutationDetector` finds such handlers in tests.
-            metadata_only: whether to request the objects' metadata only.
+            metadata_only: whether to request the objects' metadata only. They come in protobuf where the server can, for
+                custom resources, too.
             gzip: whether to request compressed answers, which is faster on slow links only.
+            wire: "protobuf" requests the objects of built-in kinds in protobuf, which costs the server less, and less memory
+                here: `raw` is then protobuf, `to_json()` and `to_dict()` still give the API's JSON. Kinds, servers and
+                objects for which that does not work are read as JSON.
+            drop_managed_fields: whether to do without `metadata.managedFields`, about a third of most objects. The server is
+                asked to leave them out (KEP-5958); what it sends all the same is removed.
 
         Raises:
-            ValueError: the resource name is malformed, or the list of namespaces is empty.
+            ValueError: the resource name is malformed, the list of namespaces is empty, or `wire` has another value.
             TypeError: the model is not one of these types, is an official one of another kind, or has a field that the API
                 does not have.
         """
         parse_name(resource)
+        if wire not in ("json", "protobuf"):
+            raise ValueError(f'wire must be "json" or "protobuf", not {wire!r}')
         built_in = known(resource)
         check_model_kind(model, resource, built_in.kind if built_in is not None else "")
         codec = model_for(model, None if metadata_only else schema_of(model, built_in))
@@ -168,6 +169,8 @@ class ListWatch(Source[T]):
             field_selector=field_selector_text(field_selector),
             metadata_only=metadata_only,
             gzip=gzip,
+            drop_managed_fields=drop_managed_fields,
+            encoding=Encoding(protobuf=wire == "protobuf" or metadata_only),
         )
         return ResourceListWatch(request, Reading(codec))
 
@@ -209,26 +212,6 @@ class ListWatch(Source[T]):
         return ResourceListWatch(ResourceRequest(target=target), Reading(model_for(model)))
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """How the answers to a `ResourceRequest` are read.
-
-    Attributes:
-        codec: converts the server's objects to the user's.
-        stored: whether to return objects as an informer stores them. One that does not decode is then an
-            `Undecodable`; otherwise it is logged and left out.
-        listed: called with each item of a list as soon as it is parsed; its result takes the item's place. None keeps them.
-        max_line_bytes: the longest event or list item that is accepted, in bytes.
-        max_objects: the most items that are accepted in one page; None for no limit.
-    """
-
-    codec: Codec
-    stored: bool = False
-    listed: Callable[[Any], Any] | None = None
-    max_line_bytes: int = DEFAULT_MAX_LINE_BYTES
-    max_objects: int | None = None
-
-
 class ResourceListWatch(ListWatch[T]):
     """A lister-watcher over HTTP; `ListWatch.for_resource` and `ListWatch.from_api` make it.
 
@@ -245,6 +228,7 @@ class ResourceListWatch(ListWatch[T]):
         self._request = request
         self._reading = reading
         self._codec = reading.codec
+        self._reader = ObjectReader(request, reading)
         self._limited = rate_limited(_log)
         namespaces = request.namespaces
         self.namespaces = namespaces if namespaces and len(namespaces) > 1 else None
@@ -295,15 +279,22 @@ class ResourceListWatch(ListWatch[T]):
             TypeError: the model is an official one of another kind.
             ValueError: the answer is not a list of the resource, or an item is too long.
         """
+        try:
+            return self._page(options)
+        except UnknownFieldError as error:
+            self._request.encoding.use_json(self._request.target.name, error)
+            return self._page(options)
+
+    def _page(self, options: ListOptions) -> ObjectList[T]:
         response = self._request.open(options, watch=False)
         reading = self._reading
         target = self._request.target
-        item_type = ("", "") if self._request.metadata_only else target.item_type
-        parser = ListParser(self._list_item, reading.max_line_bytes, on_bad_item=_undecodable, item_type=item_type)
+        parser = self._reader.list_parser(response)
         items = read_items(response, parser, target.name, reading.max_objects)
         # The kind of a resource that is not a built-in one is known only now.
         check_model_kind(self._codec.model, target.name, target.item_type[1])
-        check_kind(target.name, item_type[1], parser.kind)
+        if not self._request.metadata_only:
+            check_kind(target.name, target.item_type[1], parser.kind)
         if not reading.stored:
             items = [seen for item in items if (seen := self._unwrap_or_log(item)) is not None]
         return list_of(items, parser.metadata)
@@ -316,18 +307,7 @@ class ResourceListWatch(ListWatch[T]):
             ConnectionError: the connection broke.
         """
         response = self._request.open(options, watch=True)
-        from_bytes = self._metadata_reader() if self._request.metadata_only else Object.from_bytes
-        decode = from_bytes if self._codec.identity else lambda raw: self._wrap(from_bytes(raw))
-        expected = self._expected_type()
-        decoder = JSONDecoder(
-            response,
-            decode_object=decode,
-            decode_bookmark=from_bytes,
-            max_line_bytes=self._reading.max_line_bytes,
-            heads=() if expected is None else json_heads(*expected),
-            decode_unusual=None if expected is None else checked_decoder(*expected, decode),
-        )
-        watcher: StreamWatcher[Any] = StreamWatcher(decoder)
+        watcher: StreamWatcher[Any] = StreamWatcher(self._reader.watch_decoder(response))
         return (
             watcher if self._reading.stored or self._codec.identity else unwrapped_watch(watcher, self._unwrap_or_log)
         )
@@ -343,51 +323,3 @@ class ResourceListWatch(ListWatch[T]):
             )
             return None
         return self._codec.unwrap(item)
-
-    def _expected_type(self) -> tuple[str, str] | None:
-        """The apiVersion and kind that a watch must bring; None if any will do.
-
-        Only built-in resources are checked: a custom resource may be redefined with another kind. Without an informer
-        behind the watch, an object of another type could not be reported.
-        """
-        if not self._reading.stored or self._request.metadata_only:
-            return None
-        resource = self._request.target.built_in
-        return None if resource is None else (resource.api_version, resource.kind)
-
-    def _metadata_reader(self) -> Callable[[bytes], Object]:
-        """Returns a decoder of metadata-only objects: it gives them the apiVersion and kind of the resource."""
-        own = self._request.target.item_type
-
-        def decode(raw: bytes) -> Object:
-            return Object.from_bytes(_with_own_type(raw, own))
-
-        return decode
-
-    def _list_item(self, raw: bytes, api_version: str, kind: str) -> Any:
-        if self._request.metadata_only:
-            api_version, kind = own = self._request.target.item_type
-            raw = _with_own_type(raw, own)
-        obj = Object.from_list_item(raw, api_version, kind)
-        item = obj if self._codec.identity else self._wrap(obj)
-        listed = self._reading.listed
-        return item if listed is None else listed(item)
-
-    def _wrap(self, obj: Object) -> Any:
-        try:
-            return self._codec.wrap(obj)
-        # A user's type may raise anything; it concerns this one object only.
-        except Exception as error:
-            return Undecodable(obj.name, obj.namespace, obj.uid, obj.resource_version, obj.raw, error)
-
-
-def _with_own_type(raw: bytes, own: tuple[str, str]) -> bytes:
-    """Gives a metadata-only object the apiVersion and kind of its resource. Raises ValueError: it is not a JSON object."""
-    try:
-        return retyped(raw, _PARTIAL, own)
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise ValueError(f"not a JSON object: {reason_of(error)}") from None
-
-
-def _undecodable(raw: bytes, error: Exception) -> Undecodable:
-    return Undecodable("", "", "", "", raw, error)

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 from typing_extensions import TypedDict
 
+from informer.listwatch.encoding import Encoding, accept_header
 from informer.listwatch.targets import Target
 from informer.objects.label_selector import Selector
+from informer.protobuf.kinds import kind_named
 from watch.errors import ApiError
 from watch.options import ListOptions
 
 __all__ = ["ResourceOptions", "ResourceRequest", "namespaces_of"]
-
-_JSON = "application/json"
-_METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
-_METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 
 
 class ResourceOptions(TypedDict, total=False):
@@ -28,6 +26,8 @@ class ResourceOptions(TypedDict, total=False):
     field_selector: str | Mapping[str, str] | None
     metadata_only: bool
     gzip: bool
+    wire: Literal["json", "protobuf"]
+    drop_managed_fields: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +41,8 @@ class ResourceRequest:
         field_selector: a field selector, or "".
         metadata_only: whether to request the objects' metadata only.
         gzip: whether to request compressed answers.
+        drop_managed_fields: whether to ask the server to leave out `metadata.managedFields`.
+        encoding: whether to request protobuf.
         tweak: may change the options of each call; it returns the new options, or None to keep them.
     """
 
@@ -50,6 +52,8 @@ class ResourceRequest:
     field_selector: str = ""
     metadata_only: bool = False
     gzip: bool = False
+    drop_managed_fields: bool = False
+    encoding: Encoding = field(default_factory=lambda: Encoding(protobuf=False))
     tweak: Callable[[ListOptions], ListOptions | None] | None = None
 
     def open(self, options: ListOptions, *, watch: bool) -> Any:
@@ -69,20 +73,27 @@ class ResourceRequest:
         if self.tweak is not None:
             options = self.tweak(options) or options
         query = self._query(options)
-        accept = _JSON
         if watch:
             query["watch"] = "true"
-        if self.metadata_only:
-            accept = _METADATA if watch else _METADATA_LIST
         try:
             path = self.target.path(self.namespaces[0] if self.namespaces else None)
             if watch and not self.target.can_watch:
                 raise ApiError(405, "MethodNotAllowed", "the server offers no watch for it")
+            accept = accept_header(
+                watch=watch,
+                protobuf=self._wants_protobuf(),
+                metadata_only=self.metadata_only,
+                drop_managed_fields=self.drop_managed_fields,
+            )
             return self.target.transport().open(path, query, accept=accept, gzip=self.gzip)
         except ApiError as error:
             if error.status == 404:
                 self.target.forget()
             raise
+
+    def _wants_protobuf(self) -> bool:
+        """Whether to request protobuf; custom resources can be had so for their metadata only."""
+        return self.encoding.protobuf and (self.metadata_only or kind_named(*self.target.item_type) is not None)
 
     def _query(self, options: ListOptions) -> dict[str, str]:
         """The query of a call. Selectors of the target, this request and the call are joined: an object must match all."""

@@ -105,7 +105,7 @@ def model_for(model: Any, schema: Any = None) -> Codec:
     if model is None or model is Object:
         return _OBJECT
     if model is dict:
-        return Codec(dict, _storing(Object.to_dict), unwrap)
+        return Codec(dict, _storing(lambda obj: obj.to_dict()), unwrap)
     if is_official(model):
         official = OfficialModel(model)
         return Codec(model, official.checked, official)

@@ -25,6 +25,7 @@ from informer.transport.tls_errors import explain_tls_error
 from watch.concurrency import Lock, in_forked_child
 from watch.errors import ApiError, RequestCancelledError, parse_retry_after
 from watch.printable import quoted_beginning
+from watch.protobuf_wire import looks_like_protobuf, open_envelope, status_in
 from watch.request_scope import current_scope, unless_cancelled
 
 __all__ = ["Transport", "transport_for"]
@@ -276,10 +277,7 @@ def _refusal(response: Any, asked: str) -> ApiError:
     """The error for a response other than 2xx: from the Status in its body, or from any text that a proxy sent instead."""
     retry_after = parse_retry_after(response.headers.get("Retry-After"))
     body, _ = read_body(response, max_bytes=_MAX_ERROR_BODY, within=_ERROR_BODY_TIMEOUT)
-    try:
-        status: Any = msgspec.json.decode(body)
-    except (ValueError, msgspec.DecodeError, RecursionError):
-        status = None
+    status = _status_of(body)
     if isinstance(status, dict) and status.get("kind") == "Status":
         return ApiError.from_status(status, http_status=response.status, retry_after=retry_after)
     # Not from an API server, so a code in the body need not be an HTTP status.
@@ -287,6 +285,17 @@ def _refusal(response: Any, asked: str) -> ApiError:
     if not isinstance(message, str):
         message = " ".join(body[:1000].decode(errors="replace").split())[:200]
     return ApiError(response.status, response.reason or "", explain_refusal(response, asked, message), retry_after)
+
+
+def _status_of(body: bytes) -> Any:
+    """What the body of a refusal is; None if it is neither JSON nor protobuf of the Kubernetes API."""
+    try:
+        if looks_like_protobuf(body):
+            envelope = open_envelope(body)
+            return status_in(body[envelope.start : envelope.end])
+        return msgspec.json.decode(body)
+    except (ValueError, msgspec.DecodeError, RecursionError):
+        return None
 
 
 _transports: WeakKeyDictionary[Any, Transport] = WeakKeyDictionary()

@@ -1,0 +1,60 @@
+"""Which version of Kubernetes a server is."""
+
+from __future__ import annotations
+
+import re
+import time
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from informer.transport.transport import Transport
+from watch.concurrency import Lock
+from watch.errors import ApiError
+
+__all__ = ["Version", "server_version"]
+
+Version = tuple[int, int]
+"""Major and minor version, such as (1, 37)."""
+
+# Seconds. A server may be upgraded while an informer runs; a failure is asked again sooner.
+_KEPT = 600.0
+_FAILURE_KEPT = 60.0
+_LEADING_DIGITS = re.compile(r"\d{1,4}")
+
+# The version and until when it counts. Guarded by _lock, which is not held while a server is asked: two threads may both ask.
+_versions: WeakKeyDictionary[Transport, tuple[Version | None, float]] = WeakKeyDictionary()
+_lock = Lock()
+
+
+def server_version(transport: Transport) -> Version | None:
+    """Returns a server's version; None if it does not tell. It is asked for at most once in ten minutes.
+
+    Raises:
+        RequestCancelledError: the request's scope was cancelled.
+
+    Threads: any; may block for one request.
+    """
+    now = time.monotonic()
+    with _lock:
+        version, until = _versions.get(transport, (None, 0.0))
+    if now < until:
+        return version
+    try:
+        version = _version_in(transport.get_json("/version"))
+    except (ApiError, ConnectionError):
+        # What the server refuses here, or that it is down, the request itself will report.
+        version = None
+    with _lock:
+        _versions[transport] = version, now + (_FAILURE_KEPT if version is None else _KEPT)
+    return version
+
+
+def _version_in(answer: Any) -> Version | None:
+    fields = answer if isinstance(answer, dict) else {}
+    # Providers write "1" and "37+".
+    numbers = [_LEADING_DIGITS.match(text) if isinstance(text := fields.get(name), str) else None for name in _FIELDS]
+    major, minor = numbers
+    return None if major is None or minor is None else (int(major[0]), int(minor[0]))
+
+
+_FIELDS = ("major", "minor")

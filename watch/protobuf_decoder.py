@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from typing import Any
 
 from typing_extensions import TypeVar, override
@@ -10,12 +11,14 @@ from typing_extensions import TypeVar, override
 from watch.body_decoder import BodyDecoder
 from watch.event import Event, EventType
 from watch.framing import DEFAULT_MAX_LINE_BYTES, Frames
-from watch.protobuf_wire import BYTES, bytes_in, fields_in, open_envelope, status_in
+from watch.protobuf_wire import BYTES, MAGIC, bytes_in, fields_in, open_envelope, status_in, text_in, varint_at
 
 __all__ = ["ProtobufDecoder"]
 
 T = TypeVar("T", default=Any)
 
+_FIRST, _SECOND = 1 << 3 | BYTES, 2 << 3 | BYTES
+_ENVELOPE = MAGIC + bytes([_FIRST])
 _BY_NAME = {kind.value.encode(): kind for kind in EventType}
 # Makes an `Event` without the Python call of its constructor.
 _new_event: Any = tuple.__new__
@@ -62,22 +65,56 @@ class ProtobufDecoder(BodyDecoder[T]):
         return events
 
     def _event(self, frame: bytes) -> Event[T]:
-        name = b""
-        body = b""
-        for field in fields_in(frame):
-            if field.wire_type != BYTES:
-                continue
-            if field.number == 1:
-                name = frame[field.start : field.end]
-            elif field.number == 2:
-                body = bytes_in(frame, 1, field.start, field.end)
-        kind = _BY_NAME.get(name)
-        if kind is None:
+        try:
+            name, api_version, kind, message = _parts_by_position(frame) or _parts_by_fields(frame)
+        except IndexError:
+            raise ValueError("the protobuf of an event ends within a field") from None
+        event_type = _BY_NAME.get(name)
+        if event_type is None:
             raise ValueError(f"got invalid watch event type: {name[:100]!r}")
-        envelope = open_envelope(body)
-        message = body[envelope.start : envelope.end]
-        if kind is EventType.ERROR:
-            return Event(kind, status_in(message))  # type: ignore[arg-type]
-        if kind is EventType.BOOKMARK:
-            return Event(kind, self._decode_bookmark(envelope.api_version, envelope.kind, message))
-        return _new_event(Event, (kind, self._decode_object(envelope.api_version, envelope.kind, message)))  # type: ignore[no-any-return]
+        if event_type is EventType.ERROR:
+            return Event(event_type, status_in(message))  # type: ignore[arg-type]
+        if event_type is EventType.BOOKMARK:
+            return Event(event_type, self._decode_bookmark(api_version, kind, message))
+        return _new_event(Event, (event_type, self._decode_object(api_version, kind, message)))  # type: ignore[no-any-return]
+
+
+_Parts = tuple[
+    bytes, str, str, bytes
+]  # the event's type, the apiVersion and kind of its object, and the object's message
+
+
+def _parts_by_position(frame: bytes) -> _Parts | None:
+    """Cuts an event that is laid out as API servers do; None for any other."""
+    at = 2 + frame[1]
+    if frame[0] != _FIRST or frame[1] > 0x7F or frame[at] != _SECOND:
+        return None
+    _, inner = varint_at(frame, at + 1)
+    _, body = varint_at(frame, inner + 1)
+    meta = body + len(MAGIC)
+    size = frame[meta + 1]
+    start = meta + 2
+    at = start + size
+    if frame[inner] != _FIRST or not frame.startswith(_ENVELOPE, body) or size > 0x7F or frame[at] != _SECOND:
+        return None
+    length, begin = varint_at(frame, at + 1)
+    end = begin + length
+    if end > len(frame):
+        return None
+    return frame[2 : 2 + frame[1]], *_type_in(frame[start:at]), frame[begin:end]
+
+
+@lru_cache(maxsize=256)
+def _type_in(type_meta: bytes) -> tuple[str, str]:
+    return text_in(type_meta, 1), text_in(type_meta, 2)
+
+
+def _parts_by_fields(frame: bytes) -> _Parts:
+    name = body = b""
+    for field in fields_in(frame):
+        if field.number == 1 and field.wire_type == BYTES:
+            name = frame[field.start : field.end]
+        elif field.number == 2 and field.wire_type == BYTES:
+            body = bytes_in(frame, 1, field.start, field.end)
+    envelope = open_envelope(body)
+    return name, envelope.api_version, envelope.kind, body[envelope.start : envelope.end]

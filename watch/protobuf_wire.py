@@ -33,7 +33,7 @@ VARINT, DOUBLE, BYTES, _FLOAT = 0, 1, 2, 5
 """Wire types: how the value of a field is written."""
 
 _MAX_VARINT_BYTES = 10
-_END = "the protobuf message ends within a field"
+_CUT_OFF = "the protobuf message ends within a field"
 
 
 class Field(NamedTuple):
@@ -69,6 +69,16 @@ def varint_at(raw: bytes, at: int) -> tuple[int, int]:
     Raises:
         ValueError: the bytes end within it, or it is longer than ten bytes.
     """
+    # The usual number has one or two bytes.
+    try:
+        first = raw[at]
+        if first < 0x80:
+            return first, at + 1
+        second = raw[at + 1]
+        if second < 0x80:
+            return first & 0x7F | second << 7, at + 2
+    except IndexError:
+        raise ValueError(_CUT_OFF) from None
     value = shift = 0
     for byte in raw[at : at + _MAX_VARINT_BYTES]:
         at += 1
@@ -108,7 +118,7 @@ def fields_in(raw: bytes, at: int = 0, end: int | None = None) -> Iterator[Field
         else:
             raise ValueError(f"a protobuf field has the wire type {wire_type}, which Kubernetes does not use")
         if at > stop:
-            raise ValueError(_END)
+            raise ValueError(_CUT_OFF)
         if not number:
             raise ValueError("a protobuf field has the number 0")
         yield Field(number, wire_type, start, at, value)

@@ -20,7 +20,7 @@ from informer.objects.type_decoders import decoder_for, wanted_fields
 from informer.protobuf.edit import without_fields
 from informer.protobuf.identity import identity_in
 from informer.protobuf.kinds import PARTIAL_METADATA, Kind
-from informer.protobuf.plan import Mask, frozen_mask, plan_for
+from informer.protobuf.plan import Mask, Plan, frozen_mask, plan_for
 
 __all__ = ["ProtobufObject"]
 
@@ -69,12 +69,12 @@ class ProtobufObject(Object, gc=False, frozen=True, eq=False):
             UnknownFieldError: the object has a field that this version of the library does not know.
             ValueError: the bytes are not such a message.
         """
-        return self._read(None)
+        return self._typed(self._read(plan_for(self.protobuf_kind.message)))
 
     @override
     def view(self, type: type[S]) -> S:
-        kind: Any = type
-        found: S = decoder_for(kind)(_encode(self._read(_mask_of(kind))))
+        plan = _plan_of(self.protobuf_kind.message, type)  # type: ignore[arg-type]
+        found: S = decoder_for(type)(_encode(self._typed(self._read(plan))))  # type: ignore[arg-type]
         return found
 
     @override
@@ -136,7 +136,9 @@ class ProtobufObject(Object, gc=False, frozen=True, eq=False):
 
     @override
     def find(self, keys: tuple[str | int, ...]) -> Any:
-        return freeze(walk(self._read(_mask_to(keys)), keys))
+        if keys[0] in _TYPE_FIELDS:
+            return walk(self._typed({}), keys)
+        return freeze(walk(self._read(_plan_to(self.protobuf_kind.message, keys)), keys))
 
     @override
     def __contains__(self, key: object) -> bool:
@@ -163,28 +165,31 @@ class ProtobufObject(Object, gc=False, frozen=True, eq=False):
         found = self.find(("metadata", name))
         return freeze(default) if found is MISSING or found is None else found
 
-    def _read(self, mask: Mask) -> dict[str, Any]:
-        kind = self.protobuf_kind
+    def _read(self, plan: Plan) -> dict[str, Any]:
         try:
-            read = plan_for(kind.message, mask).read(self.raw, 0, len(self.raw))
+            return plan.read(self.raw, 0, len(self.raw))
         except RecursionError:
             raise ValueError("the object is nested too deeply to be decoded; raw has its bytes") from None
+
+    def _typed(self, read: dict[str, Any]) -> dict[str, Any]:
+        kind = self.protobuf_kind
         return {"kind": kind.kind, "apiVersion": kind.api_version, **read} if kind.kind else read
 
 
 @lru_cache(maxsize=4096)
-def _mask_to(keys: tuple[str | int, ...]) -> Mask:
-    """The fields on the way to a path: list indices are left out, since items of a list have one mask."""
+def _plan_to(message: str, keys: tuple[str | int, ...]) -> Plan:
+    """Reads what stands on the way to a path. Indices of lists are left out: the items of a list have one mask."""
     mask: Mask = None
     for key in reversed(keys):
         if isinstance(key, str):
             mask = ((key, mask),)
-    return mask
+    return plan_for(message, mask)
 
 
-@lru_cache(maxsize=256)
-def _mask_of(kind: Any) -> Mask:
-    return frozen_mask(wanted_fields(kind))
+@lru_cache(maxsize=1024)
+def _plan_of(message: str, kind: Any) -> Plan:
+    """Reads what a type names, and the type of the object."""
+    return plan_for(message, frozen_mask(wanted_fields(kind)))
 
 
 def _moment(text: Any) -> datetime | None:

@@ -21,6 +21,7 @@ Mask = tuple[tuple[str, Any], ...] | None
 _ONE, _LIST, _MAP, _INLINE = range(4)
 _WIRE_TYPES = {"int": VARINT, "bool": VARINT, "uint": VARINT, "double": DOUBLE}
 _WIRE_MASK = 7
+_CUT_OFF = "the protobuf message ends within a field"
 # What JSON has for a field that is missing on the wire and is not left out when it is empty.
 _ZEROS = {"string": "", "int": 0, "uint": 0, "bool": False, "double": 0, "quantity": "0", "int_or_string": 0}
 # Servers write the type of the claims of a StatefulSet, which protobuf does not hold.
@@ -76,8 +77,7 @@ class Plan:
         self._steps: dict[int, _Step] = {}
         self._absent: list[tuple[str, Callable[[], Any]]] | None = None  # None until the plan is compiled
 
-    # One loop without calls for skipped fields: it runs over every field of every message.
-    def read(self, raw: bytes, at: int, end: int) -> dict[str, Any]:  # noqa: C901
+    def read(self, raw: bytes, at: int, end: int) -> dict[str, Any]:
         """Returns the wanted fields of a message, in JSON's form.
 
         Args:
@@ -91,39 +91,57 @@ class Plan:
             RecursionError: it is nested too deeply.
         """
         absent = self.compiled()
-        steps, last = self._steps, self._last
         out: dict[str, Any] = {}
+        try:
+            self._read_fields(out, raw, at, end)
+        except IndexError:
+            raise ValueError(_CUT_OFF) from None
+        for name, zero in absent:
+            if name not in out:
+                out[name] = zero()
+        return out
+
+    # One loop without calls for skipped fields: it runs over every field of every message.
+    def _read_fields(self, out: dict[str, Any], raw: bytes, at: int, end: int) -> None:  # noqa: C901
+        steps, last, reads_all = self._steps, self._last, self._mask is None
         while at < end:
             begin, tag = at, raw[at]
             at += 1
             if tag > 0x7F:
                 tag, at = varint_at(raw, begin)
             if tag >> 3 > last:
-                if self._mask is not None:
-                    break
+                if not reads_all:
+                    return
                 raise self._unknown(tag)
             step = steps.get(tag)
+            if step is None and reads_all:
+                raise self._unknown(tag)
             wire_type = tag & _WIRE_MASK
             if wire_type == BYTES:
-                length, at = _length(raw, at)
-                stop = at + length
+                size = raw[at]
+                at += 1
+                if size > 0x7F:
+                    size, at = varint_at(raw, at - 1)
+                stop = at + size
                 if stop > end:
-                    raise ValueError("the protobuf message ends within a field")
+                    raise ValueError(_CUT_OFF)
                 if step is not None:
-                    _put(out, step, raw, at, stop)
+                    if step[0] == _ONE:
+                        value = step[2](raw, at, stop)
+                        if value or not step[3]:
+                            out[step[1]] = value
+                    else:
+                        _put_several(out, step, raw, at, stop)
                 at = stop
             elif wire_type == VARINT:
-                value, at = varint_at(raw, at)
+                number = raw[at]
+                at += 1
+                if number > 0x7F:
+                    number, at = varint_at(raw, at - 1)
                 if step is not None:
-                    _put_number(out, step, value)
+                    _put_value(out, step, step[2](number))
             else:
                 at = _put_double(out, step, next(fields_in(raw, begin, end)), raw)
-            if step is None and self._mask is None:
-                raise self._unknown(tag)
-        for name, zero in absent:
-            if name not in out:
-                out[name] = zero()
-        return out
 
     def _unknown(self, tag: int) -> UnknownFieldError:
         return UnknownFieldError(
@@ -185,13 +203,10 @@ class Plan:
             absent.append((field.name, zero))
 
 
-def _put(out: dict[str, Any], step: _Step, raw: bytes, start: int, end: int) -> None:
-    shape, name, convert, skip_zero = step
-    if shape == _ONE:
-        value = convert(raw, start, end)
-        if value or not skip_zero:
-            out[name] = value
-    elif shape == _LIST:
+def _put_several(out: dict[str, Any], step: _Step, raw: bytes, start: int, end: int) -> None:
+    """Adds an item of a list, an entry of a map, or the fields of an inlined message."""
+    shape, name, convert, _ = step
+    if shape == _LIST:
         value = convert(raw, start, end)
         items = out.get(name)
         if items is None:
@@ -209,10 +224,6 @@ def _put(out: dict[str, Any], step: _Step, raw: bytes, start: int, end: int) -> 
         out.update(convert(raw, start, end))
 
 
-def _put_number(out: dict[str, Any], step: _Step, value: int) -> None:
-    _put_value(out, step, step.convert(value))
-
-
 def _put_value(out: dict[str, Any], step: _Step, value: Any) -> None:
     if step.shape == _LIST:
         out.setdefault(step.name, []).append(value)
@@ -224,14 +235,6 @@ def _put_double(out: dict[str, Any], step: _Step | None, field: Field, raw: byte
     if step is not None:
         _put_value(out, step, double_at(raw, field.start, field.end))
     return field.end
-
-
-def _length(raw: bytes, at: int) -> tuple[int, int]:
-    try:
-        length = raw[at]
-    except IndexError:
-        raise ValueError("the protobuf message ends within a field") from None
-    return (length, at + 1) if length < 0x80 else varint_at(raw, at)
 
 
 def _converter(value: str, mask: Mask, *, is_map: bool) -> Callable[..., Any]:
@@ -257,20 +260,34 @@ def _single_converter(value: str, mask: Mask) -> Callable[..., Any]:
 
 def _map_reader(value: str, keys: dict[str, Mask] | None) -> Callable[..., None]:
     """Returns a function that puts an entry of a map into a dict; with `keys`, only entries of these keys."""
+    convert = _single_converter(value, None)
 
     def read(entries: dict[str, Any], raw: bytes, start: int, end: int) -> None:
-        key, at, stop = "", start, start
-        for field in fields_in(raw, start, end):
-            if field.number == 1:
-                key = raw[field.start : field.end].decode()
-            elif field.number == 2:
-                at, stop = field.start, field.end
+        key, at, stop = _entry_at(raw, start, end)
         if keys is None:
-            entries[key] = _single_converter(value, None)(raw, at, stop)
+            entries[key] = convert(raw, at, stop)
         elif key in keys:
             entries[key] = _single_converter(value, keys[key])(raw, at, stop)
 
     return read
+
+
+def _entry_at(raw: bytes, start: int, end: int) -> tuple[str, int, int]:
+    """Returns the key of an entry of a map, and where its value begins and ends."""
+    if end - start > 3:
+        # The usual entry: both fields are there, each shorter than 128 bytes.
+        key_end = start + 2 + raw[start + 1]
+        if key_end + 2 <= end and raw[start] == 0x0A and raw[start + 1] < 0x80 and raw[key_end] == 0x12:
+            value_start = key_end + 2
+            if value_start + raw[key_end + 1] == end and raw[key_end + 1] < 0x80:
+                return raw[start + 2 : key_end].decode(), value_start, end
+    key, at, stop = "", start, start
+    for field in fields_in(raw, start, end):
+        if field.number == 1:
+            key = raw[field.start : field.end].decode()
+        elif field.number == 2:
+            at, stop = field.start, field.end
+    return key, at, stop
 
 
 def _zero_of(field: FieldType, convert: Callable[..., Any]) -> Callable[[], Any] | None:

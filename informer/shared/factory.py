@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Self, TypeVar, overload
+from typing import Any, Literal, Self, TypeVar, overload
 from weakref import WeakKeyDictionary
 
 from typing_extensions import Unpack
@@ -114,12 +114,15 @@ class SharedInformerFactory:
         field_selector: str | Mapping[str, str] | None = None,
         model: Any = None,
         metadata_only: bool = False,
+        wire: Literal["json", "protobuf"] = "json",
+        drop_managed_fields: bool = False,
         transform: Callable[[Any], Any] | None = None,
         **options: Any,
     ) -> SharedInformer[Any]:
         """Returns the informer for a resource; makes it if there is none yet.
 
-        Informers are shared by resource, namespaces, selectors, model, `metadata_only` and transform. Requesting the same
+        Informers are shared by resource, namespaces, selectors, model, transform, `metadata_only`, `wire` and
+        `drop_managed_fields`. Requesting the same
         again returns the existing informer: `indexers` that it lacks are added, other differing options are logged and
         ignored. A stopped informer is replaced. A new one is started by the next `start`.
 
@@ -131,6 +134,8 @@ class SharedInformerFactory:
             field_selector: such as "spec.nodeName=node-1" or a mapping; None selects all.
             model: the type of the objects, see `ListWatch.for_resource`; None is `informer.Object`.
             metadata_only: request only the objects' metadata.
+            wire: "protobuf" requests the objects of built-in kinds in protobuf; see `ListWatch.for_resource`.
+            drop_managed_fields: whether to do without `metadata.managedFields`.
             transform: called once with each object before it is stored; None for the factory's.
             options: further arguments of `SharedInformer`.
 
@@ -152,6 +157,8 @@ class SharedInformerFactory:
             field_selector=field_selector,
             model=model,
             metadata_only=metadata_only,
+            wire=wire,
+            drop_managed_fields=drop_managed_fields,
         )
         key = (request.key, id(transform) if getattr(transform, "__hash__", None) is None else transform)
         with self._lock:

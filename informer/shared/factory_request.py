@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
+
+from typing_extensions import TypedDict, Unpack
 
 from informer.listwatch.list_watch import ListWatch, ResourceListWatch
 from informer.listwatch.resources import built_in_resources, known
@@ -13,13 +15,21 @@ from informer.objects.label_selector import Selector, field_selector_text, selec
 from informer.objects.models import parse_model_name
 from informer.objects.object import Object
 
-__all__ = ["FactoryRequest"]
+__all__ = ["FactoryRequest", "RequestedForm"]
 
 # The fields of a resource's model class; models of parts, such as V1PodSpec, lack some.
 _OF_RESOURCES = {"api_version", "kind", "metadata"}
 _PATH = re.compile(
     r"/(?:api|apis/(?P<group>[^/]+))/(?P<version>[^/]+)(?:/namespaces/(?P<where>[^/]+))?/(?P<plural>[^/]+)\Z"
 )
+
+
+class RequestedForm(TypedDict, total=False):
+    """How much of the objects is requested, and in which format; see `ListWatch.for_resource`."""
+
+    metadata_only: bool
+    wire: Literal["json", "protobuf"]
+    drop_managed_fields: bool
 
 
 class FactoryRequest:
@@ -33,7 +43,7 @@ class FactoryRequest:
         label_selector: such as "app=web" or {"app": "web"}; None selects all.
         field_selector: such as "spec.nodeName=node-1" or a mapping; None selects all.
         model: the type of the objects, see `ListWatch.for_resource`.
-        metadata_only: whether only metadata is requested.
+        form: further options of `ListWatch.for_resource`: `metadata_only`, `wire`, `drop_managed_fields`.
 
     Raises:
         TypeError, ValueError: an argument is not valid, or the arguments do not fit together.
@@ -49,7 +59,7 @@ class FactoryRequest:
         label_selector: Selector,
         field_selector: str | Mapping[str, str] | None,
         model: Any,
-        metadata_only: bool,
+        **form: Unpack[RequestedForm],
     ) -> None:
         if isinstance(resource, type):
             model = resource if model is None else model
@@ -57,7 +67,7 @@ class FactoryRequest:
         self._label_selector = selector_text(label_selector) or None
         self._field_selector = field_selector_text(field_selector) or None
         self._model = None if model is Object else model
-        self._metadata_only = metadata_only
+        self._form = form
         self._api_client = api_client
         self._resource = resource
         if isinstance(resource, str):
@@ -65,9 +75,10 @@ class FactoryRequest:
         elif callable(resource):
             self._api_client = getattr(getattr(resource, "__self__", None), "api_client", None)
             self._place, where = _listed_by(resource, namespace, of_factory)
-            if metadata_only:
+            named_only = [name for name, value in form.items() if value not in (False, "json")]
+            if named_only:
                 raise TypeError(
-                    "metadata_only needs the resource by its name, such as 'pods', in place of a list method"
+                    f"{', '.join(named_only)} needs the resource by its name, such as 'pods', in place of a list method"
                 )
         else:
             raise TypeError(
@@ -86,7 +97,7 @@ class FactoryRequest:
             self._label_selector,
             self._field_selector,
             self._model,
-            self._metadata_only,
+            *sorted(self._form.items()),
         )
 
     def list_watch(self) -> ResourceListWatch[Any]:
@@ -99,7 +110,7 @@ class FactoryRequest:
                 label_selector=self._label_selector,
                 field_selector=self._field_selector,
                 model=self._model,
-                metadata_only=self._metadata_only,
+                **self._form,
             )
         selectors = {"label_selector": self._label_selector, "field_selector": self._field_selector}
         given = {name: selector for name, selector in selectors.items() if selector}

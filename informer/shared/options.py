@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import CodeType
-from typing import Any, Generic, Protocol
+from typing import Any, Generic, Literal, Protocol
 
 from typing_extensions import TypeVar
 
@@ -28,13 +28,15 @@ class ListMethod(Protocol):
 class InformerOptions(TuningOptions, Generic[T], total=False):
     """The options of `SharedInformerFactory.informer` besides the resource and the model.
 
-    The first five say what is listed; see `SharedInformerFactory.informer`. The others are arguments of `SharedInformer`.
+    The first seven say what is listed; see `SharedInformerFactory.informer`. The others are arguments of `SharedInformer`.
     """
 
     namespace: str | Sequence[str] | None
     label_selector: Selector
     field_selector: str | Mapping[str, str] | None
     metadata_only: bool
+    wire: Literal["json", "protobuf"]
+    drop_managed_fields: bool
     transform: Callable[[Any], Any] | None
     resync_period: float
     indexers: Mapping[str, Callable[[T], Iterable[str]]] | None

@@ -174,8 +174,11 @@ def test_the_accept_header_asks_for_objects_or_their_metadata(serve: Any, metada
     made.watch(WATCH).stop()
     of_watch = api.last.headers["accept"]
     if metadata_only:
-        assert of_list == "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
-        assert of_watch == "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+        assert of_list == (
+            "application/vnd.kubernetes.protobuf;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,"
+            "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+        )
+        assert of_watch == of_list.replace("PartialObjectMetadataList", "PartialObjectMetadata")
     else:
         assert of_list == of_watch == "application/json"
 

@@ -11,7 +11,7 @@ from typing_extensions import TypeVar, override
 from watch.body_decoder import BodyDecoder
 from watch.event import Event, EventType
 from watch.framing import DEFAULT_MAX_LINE_BYTES, Frames
-from watch.protobuf_wire import BYTES, MAGIC, bytes_in, fields_in, open_envelope, status_in, text_in, varint_at
+from watch.protobuf_wire import BYTES, CUT_OFF, MAGIC, bytes_in, fields_in, open_envelope, status_in, text_in, varint_at
 
 __all__ = ["ProtobufDecoder"]
 
@@ -68,7 +68,7 @@ class ProtobufDecoder(BodyDecoder[T]):
         try:
             name, api_version, kind, message = _parts_by_position(frame) or _parts_by_fields(frame)
         except IndexError:
-            raise ValueError("the protobuf of an event ends within a field") from None
+            raise ValueError(CUT_OFF) from None
         event_type = _BY_NAME.get(name)
         if event_type is None:
             raise ValueError(f"got invalid watch event type: {name[:100]!r}")

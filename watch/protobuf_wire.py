@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 __all__ = [
     "BYTES",
+    "CUT_OFF",
     "DOUBLE",
     "MAGIC",
     "VARINT",
@@ -33,7 +34,8 @@ VARINT, DOUBLE, BYTES, _FLOAT = 0, 1, 2, 5
 """Wire types: how the value of a field is written."""
 
 _MAX_VARINT_BYTES = 10
-_CUT_OFF = "the protobuf message ends within a field"
+CUT_OFF = "the protobuf message ends within a field"
+_MALFORMED = "the protobuf message has a malformed field"
 
 
 class Field(NamedTuple):
@@ -78,7 +80,7 @@ def varint_at(raw: bytes, at: int) -> tuple[int, int]:
         if second < 0x80:
             return first & 0x7F | second << 7, at + 2
     except IndexError:
-        raise ValueError(_CUT_OFF) from None
+        raise ValueError(CUT_OFF) from None
     value = shift = 0
     for byte in raw[at : at + _MAX_VARINT_BYTES]:
         at += 1
@@ -86,7 +88,7 @@ def varint_at(raw: bytes, at: int) -> tuple[int, int]:
         if byte < 0x80:
             return value & 0xFFFFFFFFFFFFFFFF, at
         shift += 7
-    raise ValueError("the protobuf message ends within a number, or has one that is too long")
+    raise ValueError(CUT_OFF)
 
 
 def fields_in(raw: bytes, at: int = 0, end: int | None = None) -> Iterator[Field]:
@@ -116,11 +118,11 @@ def fields_in(raw: bytes, at: int = 0, end: int | None = None) -> Iterator[Field
         elif wire_type == _FLOAT:
             at += 4
         else:
-            raise ValueError(f"a protobuf field has the wire type {wire_type}, which Kubernetes does not use")
+            raise ValueError(_MALFORMED)
         if at > stop:
-            raise ValueError(_CUT_OFF)
+            raise ValueError(CUT_OFF)
         if not number:
-            raise ValueError("a protobuf field has the number 0")
+            raise ValueError(_MALFORMED)
         yield Field(number, wire_type, start, at, value)
 
 

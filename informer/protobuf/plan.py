@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from informer.protobuf.kinds import FieldType, message_fields
 from informer.protobuf.values import FROM_BYTES, FROM_VARINT, double_at
-from watch.protobuf_wire import BYTES, DOUBLE, VARINT, Field, fields_in, varint_at
+from watch.protobuf_wire import BYTES, CUT_OFF, DOUBLE, VARINT, Field, fields_in, varint_at
 
 __all__ = ["Mask", "Plan", "UnknownFieldError", "frozen_mask", "plan_for"]
 
@@ -21,7 +21,6 @@ Mask = tuple[tuple[str, Any], ...] | None
 _ONE, _LIST, _MAP, _INLINE = range(4)
 _WIRE_TYPES = {"int": VARINT, "bool": VARINT, "uint": VARINT, "double": DOUBLE}
 _WIRE_MASK = 7
-_CUT_OFF = "the protobuf message ends within a field"
 # What JSON has for a field that is missing on the wire and is not left out when it is empty.
 _ZEROS = {"string": "", "int": 0, "uint": 0, "bool": False, "double": 0, "quantity": "0", "int_or_string": 0}
 # Servers write the type of the claims of a StatefulSet, which protobuf does not hold.
@@ -95,7 +94,7 @@ class Plan:
         try:
             self._read_fields(out, raw, at, end)
         except IndexError:
-            raise ValueError(_CUT_OFF) from None
+            raise ValueError(CUT_OFF) from None
         for name, zero in absent:
             if name not in out:
                 out[name] = zero()
@@ -124,7 +123,7 @@ class Plan:
                     size, at = varint_at(raw, at - 1)
                 stop = at + size
                 if stop > end:
-                    raise ValueError(_CUT_OFF)
+                    raise ValueError(CUT_OFF)
                 if step is not None:
                     if step[0] == _ONE:
                         value = step[2](raw, at, stop)

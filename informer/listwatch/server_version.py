@@ -19,6 +19,7 @@ Version = tuple[int, int]
 # Seconds. A server may be upgraded while an informer runs; a failure is asked again sooner.
 _KEPT = 600.0
 _FAILURE_KEPT = 60.0
+_TIMEOUT = 5.0
 _LEADING_DIGITS = re.compile(r"\d{1,4}")
 
 # The version and until when it counts. Guarded by _lock, which is not held while a server is asked: two threads may both ask.
@@ -40,7 +41,7 @@ def server_version(transport: Transport) -> Version | None:
     if now < until:
         return version
     try:
-        version = _version_in(transport.get_json("/version"))
+        version = _version_in(transport.send_json("GET", "/version", timeout=_TIMEOUT))
     except (ApiError, ConnectionError):
         # What the server refuses here, or that it is down, the request itself will report.
         version = None

@@ -44,6 +44,10 @@ class Source(Generic[T]):
     supports_watch_list: bool = True
     """Whether a watch may begin with the present state (KEP-3157)."""
 
+    def prefers_watch_list(self) -> bool:
+        """Whether a watch list costs the server less than a list. It may ask the server for its version."""
+        return self.supports_watch_list
+
     def list(self, options: ListOptions) -> ObjectList[T]:
         """Fetches one page; see `ListerWatcher.list`."""
         raise NotImplementedError
@@ -111,6 +115,10 @@ class WrappedSource(Source[Any]):
     def unwrap(self) -> Callable[[Any], Any] | None:
         """See `Source.unwrap`."""
         return self.inner.unwrap
+
+    def prefers_watch_list(self) -> bool:
+        """See `Source.prefers_watch_list`."""
+        return self.inner.prefers_watch_list()
 
     def list(self, options: ListOptions) -> ObjectList[Any]:
         """See `Source.list`."""

@@ -179,6 +179,9 @@ class Reflector:
         return Next(Step.ENDED)
 
     def _request(self, step: Step) -> Next:
+        if step is Step.WATCH_LIST and not self._requests.prefers_watch_list(self._stop_scope):
+            self._state.use_lists()
+            step = Step.LIST
         if step is Step.LIST:
             return self._request_page()
         if step is Step.CONFIRM:

@@ -269,7 +269,7 @@ def test_a_stop_closes_every_connection(serve: Any, state: str) -> None:
 
     factory = SharedInformerFactory(serve(handler).client(), namespace=["one", "two"])
     for resource in ("pods", "services"):
-        factory.informer(resource)
+        factory.informer(resource, watch_list=False)
     factory.start()
     expected = sorted(f"/api/v1/namespaces/{name}/{kind}" for name in ("one", "two") for kind in ("pods", "services"))
     assert sorted(arrived.get(DEADLINE) for _ in expected) == expected

@@ -16,7 +16,7 @@ from typing_extensions import TypeVar
 from watch.concurrency import Latch, Lock, ThreadLocal, Worker
 from watch.errors import RequestCancelledError
 
-__all__ = ["RequestScope", "current_scope", "unless_cancelled"]
+__all__ = ["RequestScope", "check_cancelled", "current_scope", "unless_cancelled"]
 
 T = TypeVar("T")
 
@@ -96,6 +96,16 @@ def current_scope() -> RequestScope | None:
     """Returns the innermost scope entered on this thread, or None."""
     scope: RequestScope | None = getattr(_current, "scope", None)
     return scope
+
+
+def check_cancelled() -> None:
+    """Raises RequestCancelledError if the scope that this thread is in was cancelled.
+
+    Called now and then by code that works for long on what a server sent.
+    """
+    scope = current_scope()
+    if scope is not None and scope.cancelled:
+        raise RequestCancelledError("the request was cancelled: its owner has stopped")
 
 
 def unless_cancelled(function: Callable[[], T], name: str, *, discard: Callable[[T], object] | None = None) -> T:

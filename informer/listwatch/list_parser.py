@@ -134,7 +134,7 @@ class ListParser:
             self._finish_without_items()
             return
         yield from self._items(last=True)
-        if self._tail is None:
+        if self._head is None or self._tail is None:
             raise ValueError("the server's list ended within its items")
         tail = bytes(self._tail)
         for _ in JSONScan().tokens(tail, 0):

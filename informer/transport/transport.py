@@ -13,7 +13,14 @@ from weakref import WeakKeyDictionary
 import msgspec
 import urllib3
 
-from informer.transport.answers import PROXY_HINT, Foreign, explain_refusal, foreign_success, shown_address
+from informer.transport.answers import (
+    PROXY_HINT,
+    Foreign,
+    explain_refusal,
+    foreign_success,
+    shown_address,
+    unrequested_encoding,
+)
 from informer.transport.client_loader import load_client, repeat_headers
 from informer.transport.connection_pool import ConnectionPool
 from informer.transport.connections import CONNECT_TIMEOUT
@@ -158,6 +165,12 @@ class Transport:
         if response.status == 401 and self._renewed(renewals, response):
             response, _ = self._send(path, query, headers, request)
         asked = f"{request.method} {shown_address(self.host + path)}"
+        encoded = unrequested_encoding(response, asked, gzip=headers["Accept-Encoding"] == "gzip")
+        if encoded:
+            response.close()
+            reason = response.reason or "" if response.status >= 300 else ""
+            refused = ApiError(response.status, reason, encoded, _retry_after(response))
+            raise self._unauthorized(refused) if response.status == 401 else refused
         if response.status == 401:
             raise self._unauthorized(_refusal(response, asked))
         if not 200 <= response.status < 300:
@@ -272,9 +285,13 @@ def _foreign_answer(response: Any, foreign: Foreign) -> ApiError:
     return ApiError(response.status, "", foreign.message + quoted_beginning(body))
 
 
+def _retry_after(response: Any) -> float | None:
+    return parse_retry_after(response.headers.get("Retry-After"))
+
+
 def _refusal(response: Any, asked: str) -> ApiError:
     """The error for a response other than 2xx: from the Status in its body, or from any text that a proxy sent instead."""
-    retry_after = parse_retry_after(response.headers.get("Retry-After"))
+    retry_after = _retry_after(response)
     body, _ = read_body(response, max_bytes=_MAX_ERROR_BODY, within=_ERROR_BODY_TIMEOUT)
     try:
         status: Any = msgspec.json.decode(body)

@@ -47,8 +47,7 @@ class Reflector:
         lister_watcher: what to list and watch.
         store_or_queue: the target to keep current. It needs `replace`, and `apply` or else `add`, `update` and `delete`.
         name: for logs; None takes the resource's name.
-        namespace: the namespace of the objects, passed on to the target's `replace`. None for all objects of the resource, in
-            which case it is not passed on.
+        namespace: the namespace of the objects, passed on to the target's `replace`; None, for all objects, is not passed on.
         process: called after each list, batch and resync, to process what is queued. If it returns False, no list or version
             counts as applied, and `on_processed` is not called. None if the target queues nothing.
         on_processed: called when `target.applied_resource_version` or `target.has_listed` may have changed.
@@ -60,8 +59,7 @@ class Reflector:
         ValueError: an option has a value that is not allowed.
         TypeError: an option does not exist, or a config and options are given.
 
-    Threads: `run` and `list_and_watch` block, and only one of them may run at a time. Everything else may be called from any
-    thread and does not block.
+    Threads: `run` and `list_and_watch` block, and only one of them may run at a time. Everything else: any, without blocking.
     """
 
     def __init__(
@@ -319,7 +317,6 @@ class Reflector:
     def _store(self, batch: Batch) -> Next | None:
         """Stores a batch of a watch; returns the next step if the watch has to end, or None to continue it."""
         version, last = batch.resource_version, self._state.last_resource_version
-        # The usual new version needs no call.
         if version and (len(version) != len(last) or version < last):
             batch = checked_version(batch, last, self._limited)
         if batch.deltas:

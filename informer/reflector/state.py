@@ -219,14 +219,7 @@ class ReflectorState:
     # Outcomes of a list
 
     def page_received(self, continue_: str | None) -> Next | None:
-        """Reports a page of a list.
-
-        Args:
-            continue_: its continue token; None or "" for the last page.
-
-        Returns:
-            The next step, or None if the list is complete and to be stored.
-        """
+        """Reports a page with its continue token; returns the next step, or None if the list is complete and to be stored."""
         if not continue_:
             return None
         if self._tokens.repeats(continue_, is_first=not self._continue):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 import tracemalloc
-from typing import Any
 
 import pytest
 
@@ -102,4 +101,3 @@ def test_a_cancelled_request_ends_the_reading_of_brackets(body: bytes) -> None:
         with pytest.raises(RequestCancelledError):
             made.finish()
         assert time.process_time() - before < 1
-

@@ -204,7 +204,7 @@ class JSONDecoder(Generic[T]):
             progress = True
             # A read may give hundreds of megabytes without an event when it is uncompressed.
             if self._closed:
-                raise EOFError("the watch was closed")
+                raise EOFError("the watch has ended")
             if deadline is not None and (left := deadline - time.monotonic()) <= 0:
                 raise NotReadyError("no event came in time", progress=True)
 

@@ -320,7 +320,7 @@ class Reflector:
         if version and (len(version) != len(last) or version < last):
             batch = checked_version(batch, last, self._limited)
         if batch.deltas:
-            self.target.store(batch.deltas, batch.resource_version)
+            self.target.store(batch.deltas, None if batch.resource_version == version else "")
             self._objects += batch.growth
         self._state.stored(batch.resource_version)
         if batch.error is not None:

@@ -236,4 +236,4 @@ def test_an_event_sink_writes_with_such_a_client(sink: Any) -> None:
                 broadcaster.new_recorder("c").event(reference, "Normal", "R", "m")
 
         run(main, server)
-        assert [event["reason"] for event in server.list("events", "default")] == ["R"]
+        assert [event["reason"] for event in server.list("events")] == ["R"]

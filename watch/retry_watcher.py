@@ -195,7 +195,7 @@ class RetryWatcher(WatcherBase[T]):
                 elif event.type == EventType.ERROR:
                     return self._next_after_error(event)
                 else:
-                    self._end_with_message(f'retryWatcher failed to recognize Event type "{event.type}"')
+                    self._end_with_message(f'retryWatcher failed to recognize Event type "{str(event.type)[:100]}"')
                     return None
         return None
 

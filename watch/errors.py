@@ -8,6 +8,8 @@ import queue
 from collections.abc import Mapping
 from typing import Any
 
+from watch.printable import printable, without_secrets
+
 __all__ = [
     "DEFAULT_MAX_RETRY_AFTER",
     "ApiError",
@@ -26,6 +28,8 @@ __all__ = [
 _EXPIRED_REASONS = frozenset({"Expired", "Gone"})
 _TOO_LARGE_CAUSE = "ResourceVersionTooLarge"
 _TOO_LARGE_MESSAGE = "Too large resource version"
+_MAX_TEXT = 1024
+"""The most characters of an error as text; the attribute `message` is whole."""
 
 
 DEFAULT_MAX_RETRY_AFTER = 300.0
@@ -60,6 +64,8 @@ class ApiError(WatchError):
         *,
         details: Mapping[str, Any] | None = None,
     ) -> None:
+        # A proxy or server may send the request's credentials back.
+        reason, message = without_secrets(reason), without_secrets(message)
         super().__init__(status, reason, message, retry_after)
         self.status = status
         self.reason = reason
@@ -70,7 +76,7 @@ class ApiError(WatchError):
     def __str__(self) -> str:
         parts = [str(part) for part in (self.status or "", self.reason) if part]
         head = " ".join(parts) or "API error"
-        return f"{head}: {self.message}" if self.message else head
+        return printable(f"{head}: {self.message}" if self.message else head, _MAX_TEXT)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild_api_error, (self.status, self.reason, self.message, self.retry_after, self.details)

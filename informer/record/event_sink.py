@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+from informer.api_paths import dns_label, path_segment
 from informer.arguments import check_function
 from informer.record.event import EVENTS_V1, events_v1_form, events_v1_patch
 
@@ -157,7 +158,8 @@ def _metadata_field(event: Mapping[str, Any], field: str) -> str:
     value = event.get("metadata", {}).get(field)
     if not isinstance(value, str) or not value:
         raise ValueError(f"can't write an event with empty {field}")
-    return value
+    # The name begins with that of the object, which a tenant chose.
+    return dns_label(field, value) if field == "namespace" else path_segment(field, value)
 
 
 def _options() -> dict[str, Any]:

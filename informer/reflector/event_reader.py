@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -12,6 +11,7 @@ from informer.queues.delta import ADDED, BOOKMARK, DELETED, UPDATED, Delta, Delt
 from informer.rate_limited_log import rate_limited
 from watch.errors import ApiError, error_in
 from watch.event import Event, EventType
+from watch.logs import get_logger
 
 __all__ = [
     "Batch",
@@ -22,7 +22,7 @@ __all__ = [
     "version_after",
 ]
 
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
 
 _DELTA_TYPES: dict[EventType | str, DeltaType] = {
     EventType.ADDED: ADDED,

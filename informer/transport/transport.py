@@ -18,13 +18,14 @@ from informer.transport.client_loader import load_client, repeat_headers
 from informer.transport.connection_pool import ConnectionPool
 from informer.transport.connections import CONNECT_TIMEOUT
 from informer.transport.credentials import Credentials
+from informer.transport.hidden import hide_credentials
 from informer.transport.proxy import explain_proxy_error, proxy_for
 from informer.transport.response_body import read_body
 from informer.transport.settings import ConnectionSettings, server_address
 from informer.transport.tls_errors import explain_tls_error
 from watch.concurrency import Lock, in_forked_child
 from watch.errors import ApiError, RequestCancelledError, parse_retry_after
-from watch.printable import quoted_beginning
+from watch.printable import printable, quoted_beginning
 from watch.request_scope import current_scope, unless_cancelled
 
 __all__ = ["Transport", "transport_for"]
@@ -194,6 +195,7 @@ class Transport:
             )
         headers = {**self._headers, **self._cookie, **own_headers}
         parameters, renewals = self._credentials.put_into(headers)
+        hide_credentials(headers, parameters)
         url = self.host + path
         if query or parameters:
             url += "?" + urllib.parse.urlencode([*query.items(), *parameters])
@@ -236,9 +238,8 @@ class Transport:
             return ConnectionRefusedError(f"cannot connect to {self.shown_host}: connection refused")
         explanation = explain_tls_error(root, settings)
         if not explanation:
-            text = " ".join(str(root).split())
             # urllib3 puts the repr of its connection object before the reason.
-            explanation = text.rpartition(">: ")[2] or type(root).__name__
+            explanation = printable(str(root), 500).rpartition(">: ")[2] or type(root).__name__
         through = "" if proxy is None else f" (through {proxy})"
         return ConnectionError(f"cannot reach {self.shown_host}: {explanation}{through}{self._scheme_hint()}")
 
@@ -285,8 +286,9 @@ def _refusal(response: Any, asked: str) -> ApiError:
     # Not from an API server, so a code in the body need not be an HTTP status.
     message = status.get("message") if isinstance(status, dict) else None
     if not isinstance(message, str):
-        message = " ".join(body[:1000].decode(errors="replace").split())[:200]
-    return ApiError(response.status, response.reason or "", explain_refusal(response, asked, message), retry_after)
+        message = printable(body, 200)
+    reason = printable(response.reason or "")
+    return ApiError(response.status, reason, explain_refusal(response, asked, message), retry_after)
 
 
 _transports: WeakKeyDictionary[Any, Transport] = WeakKeyDictionary()

@@ -28,8 +28,10 @@ __all__ = [
 _EXPIRED_REASONS = frozenset({"Expired", "Gone"})
 _TOO_LARGE_CAUSE = "ResourceVersionTooLarge"
 _TOO_LARGE_MESSAGE = "Too large resource version"
+_MAX_MESSAGE = 16384
+"""The most characters of `reason` and `message`."""
 _MAX_TEXT = 1024
-"""The most characters of an error as text; the attribute `message` is whole."""
+"""The most characters of an error as text."""
 
 
 DEFAULT_MAX_RETRY_AFTER = 300.0
@@ -65,7 +67,7 @@ class ApiError(WatchError):
         details: Mapping[str, Any] | None = None,
     ) -> None:
         # A proxy or server may send the request's credentials back.
-        reason, message = without_secrets(reason), without_secrets(message)
+        reason, message = without_secrets(reason[:_MAX_MESSAGE]), without_secrets(message[:_MAX_MESSAGE])
         super().__init__(status, reason, message, retry_after)
         self.status = status
         self.reason = reason

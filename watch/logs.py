@@ -13,6 +13,9 @@ __all__ = ["FIT_FOR_LOGS", "get_logger"]
 
 _MAX_VALUE = 1024
 """The most characters of one value in a line, and of one line of a traceback."""
+_MAX_PART = 64 * 1024
+"""The most characters of one exception's text that are looked at."""
+_HEADINGS = ("Traceback (most recent call last):", "During handling of the above", "The above exception was")
 _MAX_LINES = (100, 200)
 """The most lines of a traceback: at its beginning and at its end."""
 
@@ -46,10 +49,10 @@ class _FitForLogs(logging.Filter):
             record.msg = _fit(record.msg)
         if isinstance(record.exc_info, tuple) and record.exc_info[0] is not None and not record.exc_text:
             parts = traceback.format_exception(*record.exc_info)
-            shown = [without_secrets(part) for part in parts]
-            record.exc_text = "\n".join(_bounded(_lines_of(shown)))
+            shown = [without_secrets(part[:_MAX_PART]) for part in parts]
+            record.exc_text = "\n".join(_bounded(_lines_of(shown, record.exc_info[1])))
             if shown != parts:
-                # A handler that formats the exception by itself would show the credential.
+                # A handler that formats the exception by itself would show the credential, or an endless text.
                 record.exc_info = None
         return True
 
@@ -78,12 +81,18 @@ def _fit(value: Any) -> Any:
     return printable(value, _MAX_VALUE) if isinstance(value, str) else _Fit(value)
 
 
-def _lines_of(parts: Iterable[str]) -> Iterator[str]:
-    """The lines of a traceback. A line break in an exception's text cannot begin a line that looks like one of the log."""
+def _lines_of(parts: Iterable[str], error: BaseException | None) -> Iterator[str]:
+    """The lines of a traceback. A line break in an exception's text or note cannot begin a line like those of the log."""
+    flush = [*_HEADINGS]
+    while error is not None and len(flush) < 20:
+        flush += [type(error).__qualname__, f"{type(error).__module__}.{type(error).__qualname__}"]
+        error = error.__cause__ or error.__context__
     for part in parts:
         for number, line in enumerate(part.strip("\n").split("\n")):
             bare = line.lstrip(" ")
-            indent = line[: len(line) - len(bare)][:40] or (" " * 4 if number else "")
+            indent = line[: len(line) - len(bare)][:40]
+            if not indent and (number or not line.startswith(tuple(flush))):
+                indent = " " * 4
             yield indent + printable(bare, _MAX_VALUE)
 
 

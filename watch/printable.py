@@ -7,7 +7,7 @@ import urllib.parse
 
 __all__ = ["hide_secret", "printable", "quoted_beginning", "without_secrets"]
 
-_MAX_SECRETS = 256
+_MAX_SECRETS = 64
 # A shorter secret would hide parts of ordinary words; it is guessed sooner than it is read in a log.
 _SHORTEST_SECRET = 6
 # Shorter secrets, such as passwords, are hidden only where they stand alone: "secret" does not hide the half of "secrets".
@@ -25,7 +25,7 @@ _secrets: tuple[str, ...] = ()
 
 
 def hide_secret(secret: str) -> None:
-    """Has `printable` and `without_secrets` hide a credential from now on. The newest 256 are remembered.
+    """Has `printable` and `without_secrets` hide a credential from now on. The newest 64 are remembered.
 
     Args:
         secret: a token, password or the like; one of fewer than six characters is ignored.
@@ -42,7 +42,10 @@ def hide_secret(secret: str) -> None:
 
 
 def without_secrets(text: str) -> str:
-    """Returns a text with "[redacted]" in place of each credential that `hide_secret` was called with, and of private keys."""
+    """Returns a text with "[redacted]" in place of each credential that `hide_secret` was called with, and of private keys.
+
+    The time grows with the text, so a text from outside has to be bounded.
+    """
     found = [secret for secret in _secrets if secret in text]
     # The longest first: another may be a part of it.
     for secret in sorted(found, key=len, reverse=True):

@@ -13,6 +13,7 @@ from informer.objects.keys import DeletedFinalStateUnknown, Meta, meta_namespace
 from watch.clock import SYSTEM_CLOCK, Clock
 from watch.concurrency import Lock
 from watch.logs import get_logger
+from watch.printable import printable
 
 __all__ = ["MutationCache"]
 
@@ -238,4 +239,5 @@ def _version(meta: Meta) -> int:
         return 0
     if version.isascii() and version.isdecimal():
         return int(version)
-    raise ValueError(f"the resourceVersion of {meta.namespace}/{meta.name} is not an integer: {version!r}")
+    where = printable(meta.namespace + "/" + meta.name, 400)
+    raise ValueError(f"the resourceVersion of {where} is not an integer: {version!r:.100}")

@@ -25,7 +25,7 @@ from informer.transport.settings import ConnectionSettings, server_address
 from informer.transport.tls_errors import explain_tls_error
 from watch.concurrency import Lock, in_forked_child
 from watch.errors import ApiError, RequestCancelledError, parse_retry_after
-from watch.printable import printable, quoted_beginning
+from watch.printable import printable, quoted_beginning, without_secrets
 from watch.request_scope import current_scope, unless_cancelled
 
 __all__ = ["Transport", "transport_for"]
@@ -277,6 +277,8 @@ def _refusal(response: Any, asked: str) -> ApiError:
     """The error for a response other than 2xx: from the Status in its body, or from any text that a proxy sent instead."""
     retry_after = parse_retry_after(response.headers.get("Retry-After"))
     body, _ = read_body(response, max_bytes=_MAX_ERROR_BODY, within=_ERROR_BODY_TIMEOUT)
+    # Before it is decoded, so that the details of a Status are covered.
+    body = without_secrets(body.decode(errors="surrogateescape")).encode(errors="surrogateescape")
     try:
         status: Any = msgspec.json.decode(body)
     except (ValueError, msgspec.DecodeError, RecursionError):

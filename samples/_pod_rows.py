@@ -75,7 +75,7 @@ def row(pod: Object, now: datetime) -> tuple[str, ...]:
         seen.status.podIP or "<none>",
         ",".join(container.image for container in containers) or "<none>",
     )
-    # Whoever may create pods chooses names and images: they must not control the terminal.
+    # Tenants choose images and the like: these must not control the terminal.
     return tuple(printable(cell, MAX_CELL) for cell in cells)
 
 

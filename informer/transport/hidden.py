@@ -1,4 +1,4 @@
-"""Hides the credentials of requests from messages and logs, whoever sends or raises them back."""
+"""Hides the credentials of requests from messages and logs, also if a server sends them back."""
 
 from __future__ import annotations
 

@@ -69,7 +69,8 @@ def enqueue_owner(
     ignored. When an update changes the owner, the old and the new owner are both enqueued. Priorities are those of
     `enqueue_key`.
 
-    Whoever may create an object chooses its owner references: the API server checks neither the owner's existence nor its uid.
+    A tenant who may create an object chooses its owner references. The API server checks neither the owner's existence nor its
+    uid.
     The owner is always looked for in the object's own namespace, and a name with a "/" is dropped and logged. The key may
     still be that of any owner there. With `owners=`, or by comparing uids, a reconcile function knows whose object it is.
 

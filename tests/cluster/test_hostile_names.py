@@ -49,7 +49,7 @@ def test_hostile_names_of_roles_are_logged_on_one_line(namespace, informers):
             namespace.cluster.api_client, "roles.rbac.authorization.k8s.io", namespace=namespace.name
         )
         informer = informers.start(list_watch)
-        informer.add_event_handler(fail)
+        informer.add_event_handler(on_add=fail)
         informer.add_event_handler(enqueue_key(queue))
         assert sorted(calls.get(DEADLINE) for _ in NAMES) == sorted(NAMES)
         assert {queue.get() for _ in NAMES} == {f"{namespace.name}/{name}" for name in NAMES}

@@ -33,12 +33,6 @@ class Odd:
     __repr__ = __str__
 
 
-@pytest.fixture(autouse=True)
-def no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The secrets of a test are forgotten after it."""
-    monkeypatch.setattr("watch.printable._secrets", ())
-
-
 @pytest.fixture
 def written() -> Iterator[io.StringIO]:
     """What a plain handler of the project's loggers writes."""

@@ -11,13 +11,6 @@ import pytest
 from watch import ApiError
 from watch.printable import hide_secret, printable, quoted_beginning, without_secrets
 
-
-@pytest.fixture(autouse=True)
-def no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The secrets of a test are forgotten after it."""
-    monkeypatch.setattr("watch.printable._secrets", ())
-
-
 HOSTILE = {
     "newline": "web\n2026-11-28 INFO root logged in",
     "carriage-return": "web\rroot",

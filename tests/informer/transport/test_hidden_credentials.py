@@ -21,12 +21,6 @@ PASSWORD = "correct horse battery"
 BASIC = base64.b64encode(f"admin:{PASSWORD}".encode()).decode()
 
 
-@pytest.fixture(autouse=True)
-def no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The secrets of a test are forgotten after it."""
-    monkeypatch.setattr("watch.printable._secrets", ())
-
-
 def echo(where: str) -> Any:
     """An answering function that sends the credentials of each request back."""
 

@@ -6,6 +6,8 @@ import inspect
 from collections.abc import Callable, Collection
 from typing import Any
 
+from watch.printable import printable
+
 __all__ = ["check_callable", "check_function", "describe_error", "function_name", "is_async", "refuse_coroutine"]
 
 
@@ -84,7 +86,7 @@ def refuse_coroutine(what: str, result: object) -> None:
 
 def describe_error(error: BaseException) -> str:
     """Returns an exception's type and text as one line, for messages."""
-    text = " ".join(str(error).split())
+    text = printable(str(error), 1024)
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 

@@ -8,6 +8,8 @@ import queue
 from collections.abc import Mapping
 from typing import Any
 
+from watch.printable import printable, without_secrets
+
 __all__ = [
     "DEFAULT_MAX_RETRY_AFTER",
     "MAX_MESSAGE",
@@ -27,6 +29,10 @@ __all__ = [
 _EXPIRED_REASONS = frozenset({"Expired", "Gone"})
 _TOO_LARGE_CAUSE = "ResourceVersionTooLarge"
 _TOO_LARGE_MESSAGE = "Too large resource version"
+_MAX_MESSAGE = 16384
+"""The most characters of `reason` and `message`."""
+_MAX_TEXT = 1024
+"""The most characters of an error as text."""
 
 
 DEFAULT_MAX_RETRY_AFTER = 300.0
@@ -68,6 +74,8 @@ class ApiError(WatchError):
         *,
         details: Mapping[str, Any] | None = None,
     ) -> None:
+        # A proxy or server may send the request's credentials back.
+        reason, message = without_secrets(reason[:_MAX_MESSAGE]), without_secrets(message[:_MAX_MESSAGE])
         super().__init__(status, reason, message, retry_after)
         self.status = status
         self.reason = reason
@@ -78,7 +86,7 @@ class ApiError(WatchError):
     def __str__(self) -> str:
         parts = [str(part) for part in (self.status or "", self.reason) if part]
         head = " ".join(parts) or "API error"
-        return f"{head}: {self.message}" if self.message else head
+        return printable(f"{head}: {self.message}" if self.message else head, _MAX_TEXT)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild_api_error, (self.status, self.reason, self.message, self.retry_after, self.details)

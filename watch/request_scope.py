@@ -7,7 +7,6 @@ a reflector, enters a scope around it. The transport finds the scope of its thre
 from __future__ import annotations
 
 import contextlib
-import logging
 from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Generic, Self
@@ -16,12 +15,13 @@ from typing_extensions import TypeVar
 
 from watch.concurrency import Latch, Lock, ThreadLocal, Worker
 from watch.errors import RequestCancelledError
+from watch.logs import get_logger
 
 __all__ = ["RequestScope", "check_cancelled", "current_scope", "time_limit", "unless_cancelled"]
 
 T = TypeVar("T")
 
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
 
 
 class RequestScope:

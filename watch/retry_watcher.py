@@ -21,6 +21,7 @@ from watch.clock import SYSTEM_CLOCK, Clock
 from watch.concurrency import Lock, Signal, Worker
 from watch.errors import DEFAULT_MAX_RETRY_AFTER, ApiError, ChannelClosedError, WatchClosedError, as_api_error, error_in
 from watch.event import Event, EventType
+from watch.logs import get_logger
 from watch.options import ListOptions
 from watch.request_scope import RequestScope
 from watch.versions import is_older, shown_version, too_long
@@ -30,7 +31,7 @@ __all__ = ["RetryWatcher", "WatchSource", "resource_version_of"]
 
 T = TypeVar("T", default=Any)
 
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
 
 _OBJECT_EVENTS = frozenset({EventType.ADDED, EventType.MODIFIED, EventType.DELETED, EventType.BOOKMARK})
 _REFUSALS = frozenset({401, 403, "Unauthorized", "Forbidden"})

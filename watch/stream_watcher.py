@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.client
-import logging
 from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -17,13 +16,14 @@ from watch.concurrency import Lock, RLock
 from watch.errors import MAX_MESSAGE, ApiError, ChannelClosedError, WatchClosedError, WatchError
 from watch.event import Event, EventType
 from watch.json_decoder import Decoder
+from watch.logs import get_logger
 from watch.watcher import ChannelPump, WatcherBase, next_batch_of
 
 __all__ = ["StreamWatcher", "WatchDecodeError", "report_error"]
 
 T = TypeVar("T", default=Any)
 
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
 
 # These end a stream quietly: the connection broke, or the server closed it.
 _BROKEN_STREAM = (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Iterable
 from typing import Any, Generic, Protocol
@@ -12,6 +11,7 @@ from typing_extensions import TypeVar
 from watch.concurrency import Latch, Worker
 from watch.errors import ConditionError, WatchClosedError, WatchError, WatchTimeoutError
 from watch.event import Event, EventType
+from watch.logs import get_logger
 from watch.options import ListOptions
 from watch.request_scope import RequestScope
 from watch.retry_watcher import RetryWatcher, WatchSource
@@ -22,7 +22,7 @@ __all__ = ["list_watch_until", "until", "until_with_retry"]
 T = TypeVar("T", default=Any)
 T_co = TypeVar("T_co", covariant=True, default=Any)
 
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
 
 
 class _Page(Protocol[T_co]):

@@ -5,7 +5,6 @@ Source: client-go tools/clientcmd loader.go, merged_client_builder.go; rest.InCl
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,10 +12,11 @@ from pathlib import Path
 from informer.errors import KubeconfigError
 from informer.kubeconfig.access import Cluster, ClusterAccess, Pem, User
 from informer.kubeconfig.merge import KubeconfigText, merge
+from watch.logs import get_logger
 
 __all__ = ["SERVICE_ACCOUNT", "find_access"]
 
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 """The folder that contains the token, the authority and the namespace of a pod's service account."""

@@ -7,7 +7,6 @@ sent. So two processes never hold the lease at once, as long as their clocks run
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Callable
 from typing import NamedTuple
@@ -17,11 +16,12 @@ from informer.leaderelection.record import MAX_NUMBER, LeaderElectionRecord, mic
 from informer.rate_limited_log import rate_limited
 from watch.clock import Clock
 from watch.errors import ApiError, RequestCancelledError
+from watch.logs import get_logger
 from watch.printable import printable
 
 __all__ = ["Candidate", "shown_identity"]
 
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
 
 _CONFLICT = 409
 _NOT_FOUND = 404

@@ -19,11 +19,12 @@ from informer.leaderelection.term import LeaderTask, Term
 from watch.channel import Channel
 from watch.concurrency import Signal, Worker, on_set
 from watch.errors import ChannelClosedError
+from watch.logs import get_logger
 from watch.request_scope import RequestScope
 
 __all__ = ["ElectionRun", "LeaderNotifier"]
 
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
 
 
 class ElectionRun:

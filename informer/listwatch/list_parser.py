@@ -22,7 +22,7 @@ from informer.transport.response_body import SILENCE, body_pieces
 from watch.byte_source import NotReadyError
 from watch.errors import RequestCancelledError
 from watch.framing import LineTooLongError
-from watch.printable import quoted_beginning
+from watch.printable import printable, quoted_beginning
 from watch.request_scope import check_cancelled
 
 __all__ = ["ListParser", "read_items"]
@@ -286,9 +286,12 @@ class ListParser:
             raise ValueError(f"the server answered with a {type(whole).__name__}, not a list")
         kind, api_version, metadata = whole.get("kind"), whole.get("apiVersion"), whole.get("metadata")
         if kind == "Table":
-            raise ValueError(f"unsupported list gvk: {api_version}, Kind=Table (a list of objects was requested)")
+            table = f"{printable(str(api_version))}, Kind=Table"
+            raise ValueError(f"unsupported list gvk: {table} (a list of objects was requested)")
         if kind == "Status":
-            raise ValueError(f"the server answered with a Status, not a list: {whole.get('message')}")
+            raise ValueError(
+                f"the server answered with a Status, not a list: {printable(str(whole.get('message')), 300)}"
+            )
         if isinstance(kind, str) and isinstance(api_version, str):
             self.api_version = api_version
             self.kind = kind.removesuffix("List")

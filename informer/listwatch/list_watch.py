@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self, overload
@@ -30,6 +29,7 @@ from informer.objects.object_fields import reason_of
 from informer.rate_limited_log import rate_limited
 from watch.framing import DEFAULT_MAX_LINE_BYTES
 from watch.json_decoder import JSONDecoder
+from watch.logs import get_logger
 from watch.options import ListOptions
 from watch.stream_watcher import StreamWatcher
 from watch.watcher import Watcher
@@ -39,7 +39,7 @@ __all__ = ["ListWatch", "ListerWatcher", "ObjectList", "Reading", "ResourceListW
 T = TypeVar("T", default=Any)
 M = TypeVar("M")
 
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
 
 # The type that servers give to an object of which only the metadata are requested.
 _PARTIAL = ("meta.k8s.io/v1", "PartialObjectMetadata")
@@ -135,7 +135,8 @@ class ListWatch(Source[T]):
             api_client: an `ApiClient` of `kubernetes` or `kubernetes_asyncio`, of which only the configuration, default headers
                 and cookie are used; None connects as kubectl does (see `load_client`).
             resource: "pods", "deployments.apps", "v1/pods" or "apps/v1/Deployment"; custom resources work the same way.
-            namespace: one namespace, a list of them, or None for the whole cluster.
+            namespace: one namespace, a list of them, or None for the whole cluster. "" means the whole cluster too: check a
+                namespace that comes from an object's field.
             label_selector: a label selector such as "app=web,tier!=db", or a mapping such as {"app": "web"}; None for all
                 objects.
             field_selector: a field selector such as "spec.nodeName=node-1", or a mapping such as
@@ -153,7 +154,7 @@ class ListWatch(Source[T]):
             gzip: whether to request compressed answers, which is faster on slow links only.
 
         Raises:
-            ValueError: the resource name is malformed, or the list of namespaces is empty.
+            ValueError: the name of the resource or of a namespace is malformed, or the list of namespaces is empty.
             TypeError: the model is not one of these types, is an official one of another kind, or has a field that the API
                 does not have.
         """
@@ -200,6 +201,7 @@ class ListWatch(Source[T]):
         Raises:
             TypeError: `list_method` is not a list method of the official client, or it refuses the arguments; or the model
                 is an official one of another kind.
+            ValueError: the namespace, or another argument that becomes a part of the path, is malformed.
         """
         for name, text in (("label_selector", selector_text), ("field_selector", field_selector_text)):
             if kwargs.get(name) is not None:
@@ -274,7 +276,7 @@ class ResourceListWatch(ListWatch[T]):
         It has a target of its own. With a shared one, a namespace that lists the resource in another version would move the
         watches of the others there, and their objects would keep the old form.
         """
-        request = replace(self._request, target=self._request.target.copy(), namespaces=(namespace,))
+        request = replace(self._request, target=self._request.target.copy(), namespaces=namespaces_of(namespace))
         return type(self)(request, self._reading)
 
     def tweaked(self, tweak: Callable[[ListOptions], ListOptions | None]) -> Self:

@@ -7,6 +7,7 @@ from typing import Any
 from informer.listwatch.resources import Resource, known
 from informer.objects.models import parse_model_name
 from informer.objects.official import is_official
+from watch.printable import printable
 
 __all__ = ["check_kind", "check_model_kind", "schema_of"]
 
@@ -31,8 +32,8 @@ def check_model_kind(model: Any, name: str, kind: str) -> None:
     named = parse_model_name(model.__name__) if kind and is_official(model) else None
     if named is not None and named.kind != kind:
         raise TypeError(
-            f"model={model.__name__} is of kind {named.kind}, but {name} are of kind {kind}: pass the model class of that "
-            "kind, or a type that names the fields of interest"
+            f"model={model.__name__} is of kind {named.kind}, but {name} are of kind {printable(kind)}: pass the model class "
+            "of that kind, or a type that names the fields of interest"
         )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -11,13 +10,14 @@ from informer.metrics.client import REGISTRY, CollectorRegistry, make_wsgi_app
 from informer.metrics.collector import install
 from informer.metrics.health import Check, Health
 from informer.shared.shared_informer import SharedInformer
+from watch.logs import get_logger
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 __all__ = ["make_app"]
 
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
 
 _READ_METHODS = ("GET", "HEAD")
 

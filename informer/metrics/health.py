@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from informer.process import informers
 from informer.rate_limited_log import rate_limited
 from informer.shared.shared_informer import SharedInformer
+from watch.logs import get_logger
+from watch.printable import printable
 
 __all__ = ["Check", "Health"]
 
 Check = Callable[[], object]
 """A health check of the user's. It fails if it raises, or if it returns False or an exception."""
 
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
 
 _MAX_LINE_LENGTH = 500
 
@@ -94,5 +95,4 @@ def _describe_death(informer: SharedInformer[Any]) -> str:
 
 def _to_line(text: str) -> str:
     """The text as one line of printable characters, cut to a bounded length."""
-    line = "".join(char if char.isprintable() else "?" for char in " ".join(text.split()))
-    return line if len(line) <= _MAX_LINE_LENGTH else line[: _MAX_LINE_LENGTH - 1] + "…"
+    return printable(text, _MAX_LINE_LENGTH)

@@ -7,7 +7,6 @@ open at a time, so that idle clients cannot keep the kubelet out.
 from __future__ import annotations
 
 import contextlib
-import logging
 import selectors
 import socket
 import socketserver
@@ -21,11 +20,12 @@ from informer.metrics.client import CollectorRegistry
 from informer.metrics.health import Check
 from informer.shared.shared_informer import SharedInformer
 from watch.concurrency import Lock, Worker, in_forked_child, join_all
+from watch.logs import get_logger
 from watch.watcher import StopsOnExit
 
 __all__ = ["MetricsServer", "serve"]
 
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
 
 # Seconds after which a connection is closed whose client neither sends nor receives.
 _IDLE_TIMEOUT = 10.0

@@ -17,11 +17,12 @@ from informer.record.event_sink import EventSink
 from watch.clock import Clock
 from watch.concurrency import Monitor, Signal, Worker
 from watch.errors import ApiError, as_api_error
+from watch.logs import get_logger
 from watch.request_scope import RequestScope
 
 __all__ = ["MAX_TRIES", "Delivery", "Outcome", "Shutdown"]
 
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
 
 MAX_TRIES = 12
 _MAX_ERROR_LENGTH = 500

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import urllib.parse
 from collections.abc import Mapping
 from typing import Any, Protocol
 
 import msgspec
 
+from informer.api_paths import resource_path
 from informer.arguments import check_function
 from informer.record.event import EVENTS_V1, events_v1_form, events_v1_patch
 from informer.transport.transport import MAX_SMALL_BODY, transport_for
 from watch.errors import ApiError
+from watch.printable import printable
 
 __all__ = ["CoreV1EventSink", "EventSink", "EventsV1Sink", "check_sink", "sink_api_version"]
 
@@ -70,7 +71,6 @@ class _ClientSink:
     """Sends events to the path of one API group."""
 
     api_version: str
-    _root: str
 
     def __init__(self, api_client: Any = None) -> None:
         self._api_client = api_client
@@ -81,11 +81,12 @@ class _ClientSink:
 
     def patch(self, event: dict[str, Any], body: dict[str, Any]) -> dict[str, Any]:
         """Patches an event, as `EventSink.patch` describes."""
-        path = f"{self._path(event)}/{_quoted_field(event, 'name')}"
+        path = self._path(event, _field(event, "name"))
         return self._send("PATCH", path, body, event, content_type="application/merge-patch+json")
 
-    def _path(self, event: Mapping[str, Any]) -> str:
-        return f"{self._root}/namespaces/{_quoted_field(event, 'namespace')}/events"
+    def _path(self, event: Mapping[str, Any], name: str = "") -> str:
+        group, _, version = self.api_version.rpartition("/")
+        return resource_path(group, version, "events", _field(event, "namespace"), name)
 
     def _send(self, method: str, path: str, body: Any, event: Any, **options: Any) -> dict[str, Any]:
         max_bytes = MAX_SMALL_BODY + _ANSWER_FACTOR * len(msgspec.json.encode(event))
@@ -97,7 +98,7 @@ class _ClientSink:
             if not 200 <= error.status < 300:
                 raise
             # A proxy answered, not the API server.
-            raise ConnectionError(f"failed to write an event: {error.message}") from None
+            raise ConnectionError(f"failed to write an event: {printable(error.message)}") from None
         if not isinstance(answer, dict):
             raise ConnectionError(
                 "failed to write an event: the server's answer is not a JSON object (is a proxy or login page in front?)"
@@ -120,7 +121,6 @@ class CoreV1EventSink(_ClientSink):
     """
 
     api_version = "v1"
-    _root = "/api/v1"
 
 
 class EventsV1Sink(_ClientSink):
@@ -138,7 +138,6 @@ class EventsV1Sink(_ClientSink):
     """
 
     api_version = EVENTS_V1
-    _root = f"/apis/{EVENTS_V1}"
 
     def create(self, event: dict[str, Any]) -> dict[str, Any]:
         """Creates an event of either group, as `EventSink.create` describes."""
@@ -170,8 +169,8 @@ def sink_api_version(sink: EventSink) -> str:
     return EVENTS_V1 if getattr(sink, "api_version", None) == EVENTS_V1 else "v1"
 
 
-def _quoted_field(event: Mapping[str, Any], field: str) -> str:
+def _field(event: Mapping[str, Any], field: str) -> str:
     value = event.get("metadata", {}).get(field)
     if not isinstance(value, str) or not value:
         raise ValueError(f"can't write an event with empty {field}")
-    return urllib.parse.quote(value, safe="")
+    return value

@@ -12,6 +12,7 @@ from informer.queues.delta import ADDED, BOOKMARK, DELETED, UPDATED, Delta, Delt
 from informer.rate_limited_log import rate_limited
 from watch.errors import ApiError, error_in
 from watch.event import Event, EventType
+from watch.logs import get_logger
 from watch.versions import is_older, shown_version, too_long
 
 __all__ = [
@@ -24,7 +25,7 @@ __all__ = [
     "version_after",
 ]
 
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
 
 _DELTA_TYPES: dict[EventType | str, DeltaType] = {
     EventType.ADDED: ADDED,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import random as stdlib_random
 import threading
 import time
@@ -31,10 +30,11 @@ from informer.reflector.waits import Waits
 from informer.reflector.watch_list import InitialEvents, read_initial_events
 from watch.errors import WatchClosedError
 from watch.event import Event
+from watch.logs import get_logger
 
 __all__ = ["Reflector"]
 
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
 
 
 class Reflector:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from random import Random
 from typing import Any
 
@@ -15,13 +14,14 @@ from informer.reflector.state import ReflectorState
 from informer.reflector.stop_scope import StopScope
 from informer.reflector.waits import Waits
 from watch.errors import ApiError
+from watch.logs import get_logger
 from watch.options import ListOptions
 from watch.versions import shown_version
 from watch.watcher import Watcher
 
 __all__ = ["Requests"]
 
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
 
 
 class Requests:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from watch.concurrency import Monitor, Signal, on_set
+from watch.logs import get_logger
 
 __all__ = ["Waiters", "wait_for_cache_sync", "warn_if_not_started"]
 
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
 
 # Seconds between two calls of a plain function. Source: client-go tools/cache syncedPollPeriod.
 _POLL = 0.1

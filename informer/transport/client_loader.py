@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import os
 import urllib.request
 from collections.abc import Callable, Mapping
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import urllib3
 
+from informer.api_paths import dns_label
 from informer.errors import KubeconfigError
 from informer.kubeconfig.access import Cluster, ClusterAccess, Pem
 from informer.kubeconfig.find import find_access
@@ -83,9 +85,13 @@ def current_namespace(kubeconfig: str | os.PathLike[str] | None = None, context:
         context: as for `load_client`.
 
     Raises:
-        KubeconfigError: no cluster is configured, or its kubeconfig is malformed.
+        KubeconfigError: no cluster is configured, its kubeconfig is malformed, or the namespace is not a DNS label.
     """
-    return find_access(kubeconfig, context).namespace
+    access = find_access(kubeconfig, context)
+    with contextlib.suppress(ValueError):
+        return dns_label("namespace", access.namespace)
+    origin = f"context {access.context!r}" if access.context else access.cluster.file
+    raise KubeconfigError(f"the namespace of {origin} is not the name of a namespace: correct it")
 
 
 def _with_host(host: str | None, kubeconfig: str | os.PathLike[str] | None, context: str | None) -> ClusterAccess:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import logging
 import os
 import time
 from collections.abc import Mapping
@@ -14,6 +13,8 @@ from typing import Any
 from informer.errors import KubeconfigError
 from informer.rate_limited_log import rate_limited
 from informer.transport.exec_plugin import ExecCredential, ExecPluginError, run_exec_plugin
+from informer.transport.hidden import hide_credential
+from watch.logs import get_logger
 
 __all__ = [
     "AuthProvider",
@@ -25,7 +26,7 @@ __all__ = [
     "put_token",
 ]
 
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
 
 _READ_AGAIN = 60.0
 """Seconds after which a token file is read again even if it looks unchanged.
@@ -285,6 +286,7 @@ def fixed_credentials(user: Mapping[str, Any], origin: str) -> str:
 
 def put_token(configuration: Any, value: str) -> None:
     """Puts the value of an Authorization header into an official client's configuration."""
+    hide_credential(value)
     # Older official clients read only the second name.
     for name in ("BearerToken", "authorization"):
         configuration.api_key[name] = value

@@ -16,6 +16,7 @@ from informer.transport.credential_sources import Source, fixed_credentials
 from informer.transport.official_loaders import describe_loader_failure, source_of
 from watch.concurrency import Lock
 from watch.errors import RequestCancelledError
+from watch.printable import printable
 from watch.request_scope import current_scope, unless_cancelled
 
 __all__ = ["Credentials"]
@@ -145,7 +146,7 @@ class Credentials:
         except Exception as error:
             failure = describe_loader_failure(error, self._source)
             if not failure:
-                raise ConnectionError(f"no credentials for {self._shown_host}: {error}") from error
+                raise ConnectionError(f"no credentials for {self._shown_host}: {printable(str(error), 500)}") from error
         # Raised outside of the handler: the loader's error can quote credentials, and would become the context.
         raise ConnectionError(f"no credentials for {self._shown_host}: {failure}")
 

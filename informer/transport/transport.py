@@ -26,13 +26,14 @@ from informer.transport.client_loader import load_client, repeat_headers
 from informer.transport.connection_pool import ConnectionPool
 from informer.transport.connections import CONNECT_TIMEOUT
 from informer.transport.credentials import Credentials
+from informer.transport.hidden import hide_credentials
 from informer.transport.proxy import explain_proxy_error, proxy_for
 from informer.transport.response_body import read_body
 from informer.transport.settings import ConnectionSettings, server_address
 from informer.transport.tls_errors import explain_tls_error
 from watch.concurrency import Lock, in_forked_child
 from watch.errors import MAX_MESSAGE, ApiError, RequestCancelledError, parse_retry_after
-from watch.printable import printable, quoted_beginning
+from watch.printable import printable, quoted_beginning, without_secrets
 from watch.request_scope import current_scope, time_limit, unless_cancelled
 
 __all__ = ["MAX_SMALL_BODY", "Transport", "transport_for"]
@@ -225,6 +226,7 @@ class Transport:
             )
         headers = {**self._headers, **self._cookie, **own_headers}
         parameters, renewals = self._credentials.put_into(headers)
+        hide_credentials(headers, parameters)
         url = self.host + path
         if query or parameters:
             url += "?" + urllib.parse.urlencode([*query.items(), *parameters])
@@ -270,9 +272,8 @@ class Transport:
             return ConnectionRefusedError(f"cannot connect to {self.shown_host}: connection refused")
         explanation = explain_tls_error(root, settings)
         if not explanation:
-            text = " ".join(str(root).split())
             # urllib3 puts the repr of its connection object before the reason.
-            explanation = text.rpartition(">: ")[2] or type(root).__name__
+            explanation = printable(str(root), 500).rpartition(">: ")[2] or type(root).__name__
         through = "" if proxy is None else f" (through {proxy})"
         return ConnectionError(f"cannot reach {self.shown_host}: {explanation}{through}{self._scheme_hint()}")
 
@@ -314,6 +315,8 @@ def _refusal(response: Any, asked: str) -> ApiError:
     """The error for a response other than 2xx: from the Status in its body, or from any text that a proxy sent instead."""
     retry_after = _retry_after(response)
     body, _ = read_body(response, max_bytes=_MAX_ERROR_BODY, within=_ERROR_BODY_TIMEOUT)
+    # Before it is decoded, so that the details of a Status are covered.
+    body = without_secrets(body.decode(errors="surrogateescape")).encode(errors="surrogateescape")
     try:
         status: Any = msgspec.json.decode(body)
     except (ValueError, msgspec.DecodeError, RecursionError):
@@ -322,11 +325,8 @@ def _refusal(response: Any, asked: str) -> ApiError:
         return ApiError.from_status(status, http_status=response.status, retry_after=retry_after)
     # Not from an API server, so a code in the body need not be an HTTP status.
     message = status.get("message") if isinstance(status, dict) else None
-    if isinstance(message, str):
-        message = message[:MAX_MESSAGE]
-    else:
-        message = " ".join(body[:1000].decode(errors="replace").split())[:200]
-    reason = printable((response.reason or "").encode(errors="replace"))
+    message = message[:MAX_MESSAGE] if isinstance(message, str) else printable(body, 200)
+    reason = printable(response.reason or "")
     return ApiError(response.status, reason, explain_refusal(response, asked, message), retry_after)
 
 

@@ -6,7 +6,6 @@ One listener thread accepts connections and notices clients that hang up; each c
 from __future__ import annotations
 
 import contextlib
-import logging
 import select
 import socket
 import ssl
@@ -18,10 +17,11 @@ from http import HTTPStatus
 from informer.testing.http.connection import Connection, Exchange
 from informer.testing.http.messages import BadMessageError, response_head
 from watch.concurrency import Latch, Lock, Worker, join_all
+from watch.logs import get_logger
 
 __all__ = ["HttpServer"]
 
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
 
 # On Linux, poll reports that the peer has closed even if bytes before that are unread.
 _HANGUP = getattr(select, "POLLRDHUP", 0)

@@ -229,12 +229,12 @@ def core(serve: Any) -> Any:
 def test_the_path_of_a_list_method_is_used(core: Any) -> None:
     """The list-watch sends the request that the official method would send."""
     api, core_v1 = core
-    made = ListWatch.from_api(core_v1.list_namespaced_pod, namespace="a/b", label_selector="x=1", pretty="true")
+    made = ListWatch.from_api(core_v1.list_namespaced_pod, namespace="a", label_selector="x=1", pretty="true")
     assert api.server.requests == []
     assert made.list(LIST).resource_version == "7"
     assert api.last.query["labelSelector"] == "x=1"
     assert api.last.query["pretty"] == "true"
-    assert api.last.target.startswith("/api/v1/namespaces/a%2Fb/pods?")
+    assert api.last.target.startswith("/api/v1/namespaces/a/pods?")
     made.watch(WATCH).stop()
     assert api.last.query["watch"] == "true"
     assert made.resource_name == "pods"

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from informer.errors import KubeconfigError
+from informer.files import read_file
 from informer.kubeconfig.access import Cluster, ClusterAccess, Pem, User
 from informer.kubeconfig.merge import KubeconfigText, merge
 
@@ -20,6 +21,9 @@ _log = logging.getLogger(__name__)
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 """The folder that contains the token, the authority and the namespace of a pod's service account."""
+_PIPE_SECONDS = 30.0
+"""Seconds for a kubeconfig that a command writes into a pipe."""
+_MAX_NAMESPACE = 64 * 1024
 
 
 def find_access(
@@ -85,7 +89,7 @@ def _absolute(path: str) -> str:
 def _read(path: str) -> KubeconfigText | None:
     """The file's content; None if the file does not exist."""
     try:
-        return KubeconfigText(path, Path(path).read_bytes())
+        return KubeconfigText(path, read_file(path, within=_PIPE_SECONDS))
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
@@ -99,7 +103,7 @@ def _in_cluster(environment: Mapping[str, str], folder: Path) -> ClusterAccess |
         return None
     namespace = ""
     try:
-        namespace = (folder / "namespace").read_text(encoding="utf-8").strip()
+        namespace = read_file(folder / "namespace", most=_MAX_NAMESPACE).decode().strip()
     except (OSError, ValueError):
         _log.debug("%s cannot be read: the namespace is taken to be default", folder / "namespace")
     address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

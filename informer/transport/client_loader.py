@@ -16,6 +16,8 @@ from informer.kubeconfig.access import Cluster, ClusterAccess, Pem
 from informer.kubeconfig.find import find_access
 from informer.transport.connection_pool import ConnectionPool
 from informer.transport.credential_sources import AuthProvider, ExecPlugin, Source, TokenFile, put_token
+from informer.transport.insecure import InsecureWarnings
+from informer.transport.settings import ConnectionSettings
 from watch.concurrency import OwnerProcess
 
 if TYPE_CHECKING:
@@ -107,6 +109,8 @@ def _client_for(access: ClusterAccess) -> ApiClient:
 
     # Not Configuration(): older official clients would copy the default configuration, with its credentials.
     configuration: Any = type.__call__(client.Configuration)
+    # Shared with the transport of informers: one warning for both.
+    configuration.insecure_warnings = InsecureWarnings()
     _configure(configuration, access.cluster)
     _authenticate(configuration, access)
     api_client: Any = _without_proxy(configuration, client.ApiClient)
@@ -192,7 +196,8 @@ def _source(access: ClusterAccess) -> Source | None:
 def _hook(source: Source) -> Any:
     def refresh(configuration: Any) -> None:
         if not source.is_asked:
-            source.refresh(configuration, refused=False)
+            with source.needed():
+                source.refresh(configuration, refused=False)
 
     return refresh
 
@@ -236,6 +241,10 @@ class _OfficialPool:
         options.setdefault("retries", urllib3.Retry.DEFAULT if retries is None else retries)
         # A user without a token has None for the Authorization header.
         sent = {name: value for name, value in (headers or {}).items() if value is not None}
+        has_credentials = any(name.lower() == "authorization" for name in sent)
+        self._configuration.insecure_warnings.check(
+            ConnectionSettings.of(self._configuration), has_credentials=has_credentials
+        )
         return self._pool.current().request(method, url, headers=repeat_headers(sent, self._headers), **options)
 
     def clear(self) -> None:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import base64
+import contextlib
 import copy
 import logging
-import os
+import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 from informer.errors import KubeconfigError
+from informer.files import path_of_content, read_file, stamp_of
 from informer.rate_limited_log import rate_limited
 from informer.transport.exec_plugin import ExecCredential, ExecPluginError, run_exec_plugin
+from watch.concurrency import Lock
+from watch.request_scope import RequestScope
 
 __all__ = [
     "AuthProvider",
@@ -32,6 +36,8 @@ _READ_AGAIN = 60.0
 
 Source: client-go transport NewCachedFileTokenSource.
 """
+_MAX_TOKEN = 1024 * 1024
+"""Bytes of a token file. API servers refuse longer headers."""
 _EARLY = timedelta(seconds=10)
 """Time before its expiry at which a plugin's credential is renewed."""
 _FAILED_FOR = 1.0
@@ -59,6 +65,10 @@ class Source:
     def may_block(self, *, refused: bool) -> bool:
         """Whether `refresh` or the configuration's hook may take long: more than reading a file."""
         return False
+
+    def needed(self) -> contextlib.AbstractContextManager[object]:
+        """Returns a context for a request that waits for credentials; see `ExecPlugin.needed`."""
+        return contextlib.nullcontext()
 
     def refresh(self, configuration: Any, *, refused: bool) -> None:
         """Updates the credentials in a configuration.
@@ -95,10 +105,9 @@ class TokenFile(Source):
         """Reads the file if it has changed."""
         now = time.monotonic()
         try:
-            stat = os.stat(self._path)
-            stamp = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
+            stamp = stamp_of(self._path)
             if refused or stamp != self._stamp or now - self._read_at >= _READ_AGAIN:
-                token = Path(self._path).read_text(encoding="utf-8").strip()
+                token = read_file(self._path, most=_MAX_TOKEN).decode().strip()
                 if not token:
                     raise OSError("the file is empty")
                 self._token = token
@@ -142,6 +151,26 @@ class ExecPlugin(Source):
         self._has_run = has_run
         self._failure: tuple[str, float] | None = None
         self._given: ExecCredential | None = None
+        self._lock = Lock()
+        self._needed_by = 0  # requests that wait for credentials; guarded by _lock
+        self._run_scope: RequestScope | None = None  # cancelling it kills the running plugin; guarded by _lock
+
+    @contextlib.contextmanager
+    def needed(self) -> Iterator[None]:
+        """Within this context a request waits for credentials. When the last one has stopped waiting, the plugin is killed.
+
+        Threads: any, several at a time.
+        """
+        with self._lock:
+            self._needed_by += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._needed_by -= 1
+                unneeded = None if self._needed_by else self._run_scope
+            if unneeded is not None:
+                unneeded.cancel()
 
     def describe_refused(self) -> str:
         """See `Source.describe_refused`."""
@@ -159,19 +188,28 @@ class ExecPlugin(Source):
 
     def may_block(self, *, refused: bool) -> bool:
         """True when the plugin has to run: for the first time, after a refusal, or because its credential expires."""
-        expired = self._expires is not None and datetime.now(UTC) >= self._expires - _EARLY
+        expired = self._expires is not None and datetime.now(UTC) + _EARLY >= self._expires
         return refused or expired or not self._has_run
 
     def _run(self) -> None:
         if self._failure is not None and time.monotonic() - self._failure[1] < _FAILED_FOR:
             raise ExecPluginError(self._failure[0])
+        scope = RequestScope()
+        with self._lock:
+            self._run_scope = scope
         try:
-            self._given = run_exec_plugin(
-                self._section, cluster=self._cluster, cluster_folder=self._cluster_folder, folder=self._folder
-            )
+            with scope:
+                self._given = run_exec_plugin(
+                    self._section, cluster=self._cluster, cluster_folder=self._cluster_folder, folder=self._folder
+                )
         except ExecPluginError as error:
-            self._failure = (str(error), time.monotonic())
+            # The failure of a plugin that was killed for a stop is not the next request's.
+            if not scope.cancelled:
+                self._failure = (str(error), time.monotonic())
             raise
+        finally:
+            with self._lock:
+                self._run_scope = None
         self._expires = self._given.expires
         self._failure = None
         self._has_run = True
@@ -228,11 +266,49 @@ class AuthProvider(Source):
         context = {"name": "c", "context": {"cluster": "k", "user": "u"}}
         whole = {"current-context": "c", "clusters": [cluster], "contexts": [context], "users": [user]}
         try:
-            load.load_kube_config_from_dict(whole, client_configuration=loaded, persist_config=False)
+            with _authority_of_provider(self._section.get("config")):
+                load.load_kube_config_from_dict(whole, client_configuration=loaded, persist_config=False)
         # The loader imports and calls what the provider needs: it can raise anything.
         except Exception as error:
             return loaded, type(error).__name__
         return loaded, ""
+
+
+@contextlib.contextmanager
+def _authority_of_provider(config: Any) -> Iterator[None]:
+    """Lets the loader read the identity provider's authority from a private path within the block.
+
+    The loader would write it to a file in /tmp whose name it uses again, even if the file is another user's by then. And
+    without an authority, it would send the client secret to a server whose certificate it does not verify.
+
+    Args:
+        config: the provider's settings, which the loader also updates.
+    """
+    if not isinstance(config, dict):
+        yield
+        return
+    given = {name: config[name] for name in (_AUTHORITY, _AUTHORITY_DATA) if name in config}
+    with contextlib.ExitStack() as files:
+        try:
+            data = config.pop(_AUTHORITY_DATA, None)
+            if data:
+                config[_AUTHORITY] = files.enter_context(path_of_content(base64.b64decode(data)))
+            elif not config.get(_AUTHORITY):
+                config[_AUTHORITY] = _machine_authorities()
+            yield
+        finally:
+            config.pop(_AUTHORITY, None)
+            config.update(given)
+
+
+def _machine_authorities() -> str:
+    import certifi
+
+    return ssl.get_default_verify_paths().cafile or certifi.where()
+
+
+_AUTHORITY = "idp-certificate-authority"
+_AUTHORITY_DATA = f"{_AUTHORITY}-data"
 
 
 _PROVIDER_KEYS = {

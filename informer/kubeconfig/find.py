@@ -13,7 +13,7 @@ from pathlib import Path
 from informer.errors import KubeconfigError
 from informer.files import read_file
 from informer.kubeconfig.access import Cluster, ClusterAccess, Pem, User
-from informer.kubeconfig.merge import KubeconfigText, merge
+from informer.kubeconfig.merge import KubeconfigText, merge, quoted
 
 __all__ = ["SERVICE_ACCOUNT", "find_access"]
 
@@ -121,7 +121,7 @@ def _nothing_found(empty: list[str], missing: list[str], origin: str, context: s
     found = [f"{path}{by} is empty" for path in empty] + [f"{path}{by} does not exist" for path in missing]
     if origin != "KUBECONFIG":
         found.insert(0, "KUBECONFIG is not set")
-    sought = f"context {context!r} does not exist" if context else "no cluster is configured"
+    sought = f"context {quoted(context)} does not exist" if context else "no cluster is configured"
     return (
         f"{sought}: {', '.join(found)}, and this process does not run in a pod with a service account "
         f"({SERVICE_ACCOUNT}). Create a kubeconfig, set KUBECONFIG to the path of one, or pass an ApiClient"

@@ -122,8 +122,8 @@ def parse(text: str | bytes, path: str) -> Kubeconfig:
         problem = "it is not UTF-8 text"
     except _ExcessiveAliasesError:
         problem = "its aliases (such as *name) repeat too much of it"
-    # PyYAML raises ValueError, too, for a malformed number, for example.
-    except (ValueError, RecursionError, _yaml_error()) as error:
+    # PyYAML raises these, too, for a value that does not fit its tag, for example.
+    except (ValueError, LookupError, AttributeError, TypeError, RecursionError, _yaml_error()) as error:
         mark = getattr(error, "problem_mark", None)
         problem = "it is not YAML" + (f" (line {mark.line + 1}, column {mark.column + 1})" if mark else "")
     if not problem and (found.kind not in (None, "", "Config") or found.api_version not in (None, "", "v1")):

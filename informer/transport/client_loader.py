@@ -14,6 +14,7 @@ import urllib3
 from informer.errors import KubeconfigError
 from informer.kubeconfig.access import Cluster, ClusterAccess, Pem
 from informer.kubeconfig.find import find_access
+from informer.kubeconfig.merge import quoted
 from informer.transport.connection_pool import ConnectionPool
 from informer.transport.credential_sources import AuthProvider, ExecPlugin, Source, TokenFile, put_token
 from informer.transport.insecure import InsecureWarnings
@@ -161,7 +162,7 @@ def _configure(configuration: Any, cluster: Cluster) -> None:
 
 def _authenticate(configuration: Any, access: ClusterAccess) -> None:
     user = access.user
-    configuration.credentials_origin = f"user {user.name!r} in {user.file}" if user.name else ""
+    configuration.credentials_origin = f"user {quoted(user.name)} in {user.file}" if user.name else ""
     if user.certificate:
         configuration.client_cert_data = user.certificate.data or None
         configuration.client_key_data = user.key.data or None

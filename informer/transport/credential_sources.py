@@ -14,6 +14,7 @@ from typing import Any
 
 from informer.errors import KubeconfigError
 from informer.files import path_of_content, read_file, stamp_of
+from informer.kubeconfig.merge import quoted
 from informer.rate_limited_log import rate_limited
 from informer.transport.exec_plugin import ExecCredential, ExecPluginError, run_exec_plugin
 from watch.concurrency import Lock
@@ -174,9 +175,9 @@ class ExecPlugin(Source):
 
     def describe_refused(self) -> str:
         """See `Source.describe_refused`."""
-        command = self._section.get("command")
+        command = quoted(self._section.get("command"))
         return (
-            f"the credentials from exec plugin {command!r}: log in again, and check that the plugin is for this cluster"
+            f"the credentials from exec plugin {command}: log in again, and check that the plugin is for this cluster"
         )
 
     def refresh(self, configuration: Any, *, refused: bool) -> None:
@@ -239,7 +240,7 @@ class AuthProvider(Source):
 
     def describe_refused(self) -> str:
         """See `Source.describe_refused`."""
-        return f"the token from the auth-provider of user {self._user!r} in {self._file}: log in again"
+        return f"the token from the auth-provider of user {quoted(self._user)} in {self._file}: log in again"
 
     def may_block(self, *, refused: bool) -> bool:
         """Always: the loader may ask an identity provider."""
@@ -329,7 +330,7 @@ def describe_provider_failure(section: Any, user: str, file: str, failure: str) 
     fields = section if isinstance(section, Mapping) else {}
     name = fields.get("name")
     config = fields.get("config")
-    where = f"the auth-provider of user {user!r} in {file}"
+    where = f"the auth-provider of user {quoted(user)} in {file}"
     if name not in _PROVIDER_KEYS:
         return f"{where} is not supported: use an exec plugin instead"
     settings = config if isinstance(config, Mapping) else {}

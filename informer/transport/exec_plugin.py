@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 
 from informer.errors import InformerError
 from informer.files import read_file
+from informer.kubeconfig.merge import quoted
 from informer.transport.plugin_process import PluginProcess, RelativePathError
 from watch.printable import printable
 from watch.request_scope import current_scope
@@ -120,7 +121,7 @@ def _environment(section: Mapping[str, Any], version: str, cluster: Mapping[str,
 
 def _own_environment(section: Mapping[str, Any]) -> dict[str, str]:
     """The variables of the section. An entry whose value is null is left out."""
-    where = f"the env of exec plugin {section.get('command')!r} in the kubeconfig"
+    where = f"the env of exec plugin {quoted(section.get('command'))} in the kubeconfig"
     own: dict[str, str] = {}
     entries = section.get("env") or ()
     if not isinstance(entries, list | tuple):
@@ -130,9 +131,9 @@ def _own_environment(section: Mapping[str, Any]) -> dict[str, str]:
         if not isinstance(name, str) or not name or "=" in name or "\0" in name:
             raise ExecPluginError(f"{where} is malformed: entry {number} has no name that a variable can have")
         if "value" not in entry:
-            raise ExecPluginError(f"{where} is malformed: entry {name!r} has no value (null leaves it out)")
+            raise ExecPluginError(f"{where} is malformed: entry {quoted(name)} has no value (null leaves it out)")
         if entry["value"] is not None:
-            own[name] = _texts(section, f"env {name!r}", [entry["value"]])[0]
+            own[name] = _texts(section, f"env {quoted(name)}", [entry["value"]])[0]
     return own
 
 
@@ -140,7 +141,7 @@ def _texts(section: Mapping[str, Any], key: str, values: Any) -> list[str]:
     """Checks that all values are strings. A number would be another text than the one in the file, such as 0x1F."""
     if not isinstance(values or [], list | tuple) or not all(isinstance(value, str) for value in values or ()):
         raise ExecPluginError(
-            f"{key} of exec plugin {section.get('command')!r} in the kubeconfig has to be text: "
+            f"{key} of exec plugin {quoted(section.get('command'))} in the kubeconfig has to be text: "
             "put numbers, true and false in quotes"
         )
     return list(values or ())
@@ -184,7 +185,7 @@ def _output_of(
     interactive = _is_interactive(section)
     if not interactive and section.get("interactiveMode") == "Always":
         raise ExecPluginError(
-            f"exec plugin {command!r} needs a terminal (interactiveMode: Always), which this process does not have"
+            f"exec plugin {quoted(command)} needs a terminal (interactiveMode: Always), which this process does not have"
         )
     # Raised outside of the handlers: the caught errors can hold the output and would become this error's context.
     problem = ""
@@ -198,8 +199,9 @@ def _output_of(
         problem = f"did not end within {timeout:g} s and was killed"
     except RelativePathError as error:
         problem = (
-            f"was found only through the entry {str(error)!r} of PATH, which depends on the working directory, where another "
-            "user may have put it: take the entry out of PATH, or write the plugin's absolute path into the kubeconfig"
+            f"was found only through the entry {quoted(str(error))} of PATH, which depends on the working directory, "
+            "where another user may have put it: take the entry out of PATH, or write the plugin's absolute path into the "
+            "kubeconfig"
         )
     except ValueError:
         problem = "cannot be run (its arguments or its env contain a null character, or text that is not Unicode)"
@@ -207,7 +209,7 @@ def _output_of(
         hint = printable(str(section.get("installHint") or "").encode(errors="replace"), _MAX_HINT)
         problem = f"cannot be run ({error.strerror or type(error).__name__})" + (f": {hint}" if hint else "")
     if problem:
-        raise ExecPluginError(f"exec plugin {command!r} {problem}")
+        raise ExecPluginError(f"exec plugin {quoted(command)} {problem}")
     return output
 
 
@@ -238,7 +240,7 @@ def _credential_in(output: bytes, command: str, version: str) -> ExecCredential:
     # Not raised from here: the decoder's error holds the output.
     except (ValueError, RecursionError):
         is_json = False
-    where = f"exec plugin {command!r}"
+    where = f"exec plugin {quoted(command)}"
     if not is_json or not isinstance(answer, dict):
         raise ExecPluginError(f"{where} did not write an ExecCredential in JSON (it wrote {len(output)} bytes)")
     if answer.get("kind") != "ExecCredential":

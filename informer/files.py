@@ -56,7 +56,7 @@ def stamp_of(path: str) -> tuple[int, int, int]:
     """Returns numbers that change with a file's content: its time, size and inode.
 
     Raises:
-        OSError: there is no such file.
+        OSError: the file does not exist or cannot be reached.
     """
     try:
         found = os.stat(path)
@@ -140,7 +140,7 @@ def path_of_content(content: bytes) -> Iterator[str]:
     this user only, in a new folder; both are deleted at the end of the block.
 
     Raises:
-        OSError: there is no space, or the folder was replaced by another user's.
+        OSError: the disk is full, or the folder was replaced by another user's.
     """
     descriptor = _in_memory(content)
     if descriptor is None:

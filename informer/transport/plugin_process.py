@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import selectors
 import signal
@@ -27,7 +28,7 @@ def find_program(command: str) -> str:
     """Returns the path of a command's program, which is looked for in this process's PATH unless it contains a slash.
 
     Raises:
-        FileNotFoundError: there is no such program.
+        FileNotFoundError: PATH has no program of this name.
         PermissionError: there is a file of this name, but it cannot be executed.
         RelativePathError: the first program of this name is in a relative entry of PATH, such as "." or "".
 
@@ -35,7 +36,7 @@ def find_program(command: str) -> str:
     """
     if os.sep in command:
         return command
-    found: OSError = FileNotFoundError(2, "No such file or directory", command)
+    found: OSError = FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), command)
     for entry in os.environ.get("PATH", os.defpath).split(os.pathsep):
         path = os.path.join(entry or ".", command)
         if not os.path.isfile(path):
@@ -44,7 +45,7 @@ def find_program(command: str) -> str:
             if not os.path.isabs(path):
                 raise RelativePathError(entry)
             return path
-        found = PermissionError(13, "Permission denied", path)
+        found = PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
     raise found
 
 

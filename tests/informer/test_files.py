@@ -143,7 +143,7 @@ def test_a_program_that_opened_the_old_file_sees_nothing(tmp_path: Path) -> None
 
 
 def test_a_file_is_private_from_its_first_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever the umask is; and nobody else's name for it can be guessed."""
+    """Whatever the umask is. No other file stays beside it."""
     modes: list[int] = []
     real = os.open
 
@@ -192,7 +192,7 @@ def on_disk(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="the system has no anonymous files")
 def test_contents_are_in_no_folder(folder: Path) -> None:
-    """Nobody can delete, replace or read them. They can be read more than once, from the beginning."""
+    """Another user can neither delete, replace nor read them. They can be read more than once, from the beginning."""
     with path_of_content(SECRET) as path:
         assert [Path(path).read_bytes() for _ in range(2)] == [SECRET] * 2
         assert os.listdir(folder) == []

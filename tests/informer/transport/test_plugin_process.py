@@ -82,7 +82,7 @@ def test_a_path_of_the_exec_section_does_not_choose_the_program(here: Path, monk
 
 
 def test_a_file_that_is_not_executable_is_named_as_such(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """If there is no other."""
+    """If PATH has no other program of this name."""
     (tmp_path / "my-login").write_text("")
     monkeypatch.setenv("PATH", f"{tmp_path}:/bin")
     with pytest.raises(ExecPluginError, match=r"cannot be run \(Permission denied\)"):

@@ -213,6 +213,7 @@ def test_the_authority_of_an_identity_provider_is_in_no_file_of_the_loader(
     assert "idp-certificate-authority" not in source._section["config"]
 
 
+@pytest.mark.filterwarnings("ignore::urllib3.exceptions.InsecureRequestWarning")
 def test_an_identity_provider_is_verified_without_an_authority(
     provider: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -63,13 +63,13 @@ def test_outcomes(output: str, errors: str, state: str, text: str, audit: Any) -
 
 
 @pytest.mark.parametrize("required", [False, True])
-def test_without_a_network(required: bool) -> None:
+def test_without_a_network(required: bool, tmp_path: Path) -> None:
     """Left out with the reason, and a failure only where the check is required."""
     pytest.importorskip("pip_audit")
     nowhere = dict.fromkeys(("HTTPS_PROXY", "HTTP_PROXY", "https_proxy", "http_proxy"), "http://127.0.0.1:1")
     environment = {
         "PATH": "/usr/bin:/bin",
-        "HOME": "/nonexistent",
+        "HOME": str(tmp_path),
         **nowhere,
         **({"AUDIT_REQUIRED": "1"} if required else {}),
     }

@@ -56,7 +56,7 @@ BAD = {"name": "c", "version": "2", "vulns": [{"id": "CVE-1", "fix_versions": ["
     ],
 )
 def test_outcomes(output: str, errors: str, state: str, text: str, audit: Any) -> None:
-    """A service that answers nothing is no proof of safety."""
+    """A service that answers nothing does not prove safety."""
     outcome = audit.outcome_of(output, errors)
     assert outcome.state == state
     assert text in outcome.text

@@ -98,7 +98,7 @@ class _ClientSink:
             if not 200 <= error.status < 300:
                 raise
             # A proxy answered, not the API server.
-            raise ConnectionError(f"failed to write an event: {printable(error.message)}") from None
+            raise ConnectionError(f"failed to write an event: {printable(error.message, 1024)}") from None
         if not isinstance(answer, dict):
             raise ConnectionError(
                 "failed to write an event: the server's answer is not a JSON object (is a proxy or login page in front?)"

@@ -27,6 +27,7 @@ from informer.transport.connection_pool import ConnectionPool
 from informer.transport.connections import CONNECT_TIMEOUT
 from informer.transport.credentials import Credentials
 from informer.transport.hidden import hide_credentials
+from informer.transport.insecure import InsecureWarnings
 from informer.transport.proxy import explain_proxy_error, proxy_for
 from informer.transport.response_body import read_body
 from informer.transport.settings import ConnectionSettings, server_address
@@ -86,6 +87,8 @@ class Transport:
         self._cookie = {"Cookie": api_client.cookie} if api_client.cookie else {}
         self._credentials = Credentials(self._configuration)
         self._pool = ConnectionPool(self._configuration)
+        # `load_client` has made it, for the official API classes too.
+        self._warnings = getattr(self._configuration, "insecure_warnings", None) or InsecureWarnings()
 
     @property
     def host(self) -> str:
@@ -227,6 +230,8 @@ class Transport:
         headers = {**self._headers, **self._cookie, **own_headers}
         parameters, renewals = self._credentials.put_into(headers)
         hide_credentials(headers, parameters)
+        has_credentials = bool(parameters) or any(name.lower() == "authorization" for name in headers)
+        self._warnings.check(ConnectionSettings.of(self._configuration), has_credentials=has_credentials)
         url = self.host + path
         if query or parameters:
             url += "?" + urllib.parse.urlencode([*query.items(), *parameters])

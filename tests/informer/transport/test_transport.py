@@ -501,7 +501,7 @@ def test_tls_server_name_is_checked_instead_of_the_host(serve: Any, authority: A
 
 
 def test_verification_can_be_turned_off(serve: Any, authority: Any) -> None:
-    """insecure-skip-tls-verify: neither a check nor a warning."""
+    """insecure-skip-tls-verify: without a check, and without urllib3's warning for each request."""
     server = serve(answering((OK, 200, {})), tls=authority.server_context("example.com"))
     assert Transport(server.client(verify_ssl=False)).get_json("/") == OK
 

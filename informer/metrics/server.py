@@ -158,10 +158,11 @@ class MetricsServer(StopsOnExit):
     async def _serve(self) -> None:
         server = await self._loop.create_server(self._connections.make, sock=self._socket, backlog=_BACKLOG)
         await self._stopping.wait()
-        server.close()
-        # Connections that were accepted just now are still being made, by tasks.
+        # Connections that were accepted just now are still being made, by tasks, which fail once the server is closed.
+        self._loop.remove_reader(self._socket)
         while self._connections.abort_all() or len(asyncio.all_tasks()) > 1:
             await asyncio.sleep(0)
+        server.close()
         await asyncio.sleep(0)
 
     def _take(self, connection: Connection, head: Head) -> None:

@@ -31,6 +31,8 @@ KUBELET_TIMEOUT = 1.0
 THREADS = 4  # one for the connections, and one for each page
 BASE_NAME = "informer-metrics"
 
+pytestmark = pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="files and memory are counted in /proc")
+
 
 class Numbers(Collector):
     """A collector that takes its time, counts its scrapes and shows many samples."""
@@ -189,7 +191,7 @@ def test_probes_answer_during_a_flood(start, registry, kind: str, caplog) -> Non
     server = start(ready_checks={"quick": lambda: True}, live_checks={"slow": lambda: time.sleep(0.2)})
     begun, files, slowest, threads = time.monotonic(), len(os.listdir("/proc/self/fd")), 0.0, 0
     with flood(server, kind):
-        while time.monotonic() - begun < 2.5:
+        while time.monotonic() - begun < 1.5:
             for path in PROBES:
                 asked = time.monotonic()
                 assert ask(server, path, KUBELET_TIMEOUT) == (200, b"ok\n")
@@ -197,7 +199,6 @@ def test_probes_answer_during_a_flood(start, registry, kind: str, caplog) -> Non
             threads = max(threads, len(server_threads()))
         files = len(os.listdir("/proc/self/fd")) - files
         seconds = time.monotonic() - begun
-        stopping = time.monotonic()
         if kind != "does not read":
             status, body = ask(server, "/metrics")
             assert status == 200
@@ -219,10 +220,10 @@ def test_the_server_is_as_before_after_a_flood(start, registry) -> None:
     ask(server, "/healthz")
     threads, files = sorted(server_threads()), len(os.listdir("/proc/self/fd"))
     with flood(server, "half a request"):
-        eventually(lambda: len(os.listdir("/proc/self/fd")) > files + 200)
+        assert eventually(lambda: len(os.listdir("/proc/self/fd")) > files + 200)
     for path in (*PROBES, "/metrics"):
         assert ask(server, path, KUBELET_TIMEOUT)[0] == 200
-    eventually(lambda: len(os.listdir("/proc/self/fd")) == files)
+    assert eventually(lambda: len(os.listdir("/proc/self/fd")) == files)
     assert sorted(server_threads()) == threads
 
 
@@ -250,7 +251,7 @@ def test_a_scrape_is_kept_for_a_second(start, registry) -> None:
     server = start()
     assert ask(server, "/metrics") == ask(server, "/metrics")
     assert numbers.scrapes == 1
-    eventually(lambda: ask(server, "/metrics")[1].count(b" 2.0") == 1)
+    assert eventually(lambda: ask(server, "/metrics")[1].count(b" 2.0") == 1)
     assert numbers.scrapes == 2
 
 
@@ -412,7 +413,7 @@ def test_too_many_waiting_clients_get_the_latest_answer(start, registry, monkeyp
         assert ask(server, "/readyz") == (200, b"ok\n")
         go.set()
         gate.set()
-    eventually(lambda: ask(server, "/metrics")[0] == 200)
+    assert eventually(lambda: ask(server, "/metrics")[0] == 200)
 
 
 def test_a_request_that_never_ends_is_cut_off(start, monkeypatch) -> None:
@@ -479,7 +480,7 @@ def test_head_and_pipelined_requests_get_one_answer(start) -> None:
 
 
 def test_no_answer_shows_versions(start) -> None:
-    """There is no Server header, also not for a request that is refused."""
+    """No answer has a Server header, also none to a request that is refused."""
     server = start()
     for request in (b"GET /healthz HTTP/1.1", b"POST /healthz HTTP/1.1", b"nonsense", b"GET /x HTTP/1.1"):
         with send(server, request + b"\r\n\r\n") as connection:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import logging
 import os
+import re
 import time
 from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
@@ -30,8 +31,10 @@ _log = logging.getLogger(__name__)
 _SCRAPE_LIFETIME = 1.0
 # Seconds for which a probe that cannot wait gets the previous answer.
 _LATEST_LIFETIME = 5.0
-# The most formats in which a scrape's result is kept. A client that asks for ever new ones has them made anew.
-_MAX_RENDERED = 8
+# The most selections of names that are made of a scrape's result. Otherwise clients could keep the process busy with them.
+_MAX_SELECTIONS = 16
+# The formats that are known, of which there are few. The client library would also repeat another version in its answer.
+_KNOWN_TYPE = re.compile(r"[a-z/-]+; version=(0\.0\.[14]|1\.0\.0); charset=utf-8(; escaping=[a-z-]+)?")
 
 
 class Request(NamedTuple):
@@ -136,28 +139,30 @@ class _MetricsPage(Page):
         self._scrape: _Scrape | None = None  # None too if the last one failed
         self._ready = float("-inf")
         self._process = os.getpid()  # a forked child does not show what its parent has read
-        self._rendered: dict[tuple[str, bool], Answer] = {}
+        self._rendered: dict[tuple[str, bool, frozenset[str]], Answer] = {}
+        self._selections = 0
 
     def _compute(self, request: Request) -> Answer:
         if request.asked > self._ready + _SCRAPE_LIFETIME or self._process != os.getpid():
             self._read()
         if self._scrape is None:
             return _FAILED
-        names = parse_qs(request.query).get("name[]")
+        names = frozenset(parse_qs(request.query).get("name[]", ()))
         encode, content_type = _choose_encoder(request.accept)
-        is_zipped = _accepts_gzip(request.accept_encoding)
-        if names:
-            return _render(encode(self._scrape.only(set(names))), content_type, is_zipped)
-        key = content_type, is_zipped
+        key = content_type, _accepts_gzip(request.accept_encoding), names
         answer = self._rendered.get(key)
         if answer is None:
-            if len(self._rendered) >= _MAX_RENDERED:
-                self._rendered.clear()
-            answer = self._rendered[key] = _render(encode(self._scrape), content_type, is_zipped)
+            if names:
+                self._selections += 1
+                if self._selections > _MAX_SELECTIONS:
+                    return text_answer(HTTPStatus.SERVICE_UNAVAILABLE, "too many requests with name[]\n")
+            body = encode(self._scrape.only(names) if names else self._scrape)
+            answer = self._rendered[key] = _render(body, content_type, is_zipped=key[1])
         return answer
 
     def _read(self) -> None:
         self._rendered.clear()
+        self._selections = 0
         self._scrape = None
         try:
             self._scrape = _Scrape(list(self._registry.collect()))
@@ -174,7 +179,7 @@ class _Scrape:
     def collect(self) -> Iterable[Metric]:
         return self._metrics
 
-    def only(self, names: set[str]) -> _Scrape:
+    def only(self, names: frozenset[str]) -> _Scrape:
         """Returns the samples of some names, as `/metrics?name[]=NAME` asks for."""
         chosen = []
         for metric in self._metrics:
@@ -187,14 +192,13 @@ class _Scrape:
 
 
 def _choose_encoder(accept: str) -> tuple[Callable[[Any], bytes], str]:
-    # The client library puts the version of the header into its answer.
-    if accept.isascii() and accept.isprintable():
-        try:
-            encode, content_type = choose_encoder(accept)
+    try:
+        encode, content_type = choose_encoder(accept)
+        if _KNOWN_TYPE.fullmatch(content_type):
             return encode, content_type
-        # A version that is not a number.
-        except ValueError:
-            pass
+    # A version that is not made of numbers.
+    except (TypeError, ValueError):
+        pass
     return choose_encoder("")
 
 
@@ -202,7 +206,7 @@ def _accepts_gzip(accept_encoding: str) -> bool:
     return any(each.partition(";")[0].strip().lower() == "gzip" for each in accept_encoding.split(","))
 
 
-def _render(body: bytes, content_type: str, is_zipped: bool) -> Answer:
+def _render(body: bytes, content_type: str, *, is_zipped: bool) -> Answer:
     body = gzip.compress(body) if is_zipped else body
     encoding = (("Content-Encoding", "gzip"),) if is_zipped else ()
     headers = (("Content-Type", content_type), ("Content-Length", str(len(body))), *encoding)

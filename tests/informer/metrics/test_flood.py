@@ -267,6 +267,30 @@ def test_chosen_names_are_shown_from_the_shared_scrape(start, registry) -> None:
     assert numbers.scrapes == 1
 
 
+def test_selections_of_names_are_bounded(start, registry) -> None:
+    """Ever new ones are refused until the next scrape, and keep no other client from its answer."""
+    numbers = Numbers()
+    registry.register(numbers)
+    server = start()
+    statuses = [ask(server, f"/metrics?name[]={number}")[0] for number in range(100)]
+    assert statuses[0] == 200
+    assert statuses.count(200) <= 16 * numbers.scrapes
+    assert ask(server, "/metrics")[0] == 200
+
+
+@pytest.mark.parametrize("version", ["1.0.7", "9", "x", "1" * 5000, "1.0.0\t\x1b[31m", "é"])
+def test_unknown_versions_of_a_format_get_a_known_one(start, version: str) -> None:
+    """The answer repeats nothing of the request, and there are few formats."""
+    server = start()
+    for kind in ("text/plain", "application/openmetrics-text"):
+        request = f"GET /metrics HTTP/1.1\r\nAccept: {kind}; version={version}\r\n\r\n".encode()
+        with contextlib.closing(send(server, request)) as connection:
+            head = connection.recv(65536).partition(b"\r\n\r\n")[0]
+        assert head.startswith(b"HTTP/1.1 200 OK\r\n")
+        kind_sent = next(line for line in head.split(b"\r\n") if line.startswith(b"Content-Type: "))
+        assert b"version=0.0.4;" in kind_sent or b"version=1.0.0;" in kind_sent or b"version=0.0.1;" in kind_sent
+
+
 def test_a_failing_scrape_is_shared_too(start, registry, caplog) -> None:
     """A collector that raises is not called for each request, and does not fill the log."""
 
@@ -380,6 +404,8 @@ def test_only_connections_without_a_request_make_room(start, monkeypatch) -> Non
     with contextlib.ExitStack() as stack:
         waiting = [stack.enter_context(send(server, b"GET /healthz HTTP/1.1\r\n\r\n")) for _ in range(10)]
         assert entered.wait(DEADLINE)
+        # Once a later request is answered, the server has read those of all that wait.
+        assert ask(server, "/readyz") == (200, b"ok\n")
         idle = [stack.enter_context(connect(server)) for _ in range(40)]
         assert [each.recv(1) for each in idle[:30]] == [b""] * 30
         assert ask(server, "/readyz") == (200, b"ok\n")

@@ -163,9 +163,7 @@ def test_a_lease_that_cannot_be_read_to_be_released(
     assert candidate.try_acquire_or_renew()
     made.before = lambda verb, number: raise_(DENIED)
     assert not candidate.try_release(clock.monotonic() + 5)
-    check_logged(
-        caplog, "failed to release lease foo/bar, because it cannot be read: 403 Forbidden: no such role"
-    )
+    check_logged(caplog, "failed to release lease foo/bar, because it cannot be read: 403 Forbidden: no such role")
 
 
 def raise_(error: Exception) -> None:
@@ -243,9 +241,7 @@ def test_a_run_that_is_interrupted(
     assert "baz has stopped leading with lease foo/bar: its run was interrupted" in caplog.messages
 
 
-def test_a_task_that_goes_on(
-    make_election: Any, clock: FakeClock, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_task_that_goes_on(make_election: Any, clock: FakeClock, caplog: pytest.LogCaptureFixture) -> None:
     """The lease is not released, and the elector's check fails."""
     election = make_election(release_on_cancel=True)
     election.may_end.clear()

@@ -25,7 +25,8 @@ def answer(body: Any, status: int = 200, **headers: str) -> Callable[[Any, Any],
 ANSWERS: list[tuple[Callable[[Any, Any], None], str]] = [
     (
         answer(PAGE, Content_Type="text/html"),
-        f'200: GET URL/api was answered with text/html, not JSON {HINT}, beginning with "<html>Sign in</html>"',
+        "200: GET URL/api was answered with text/html, not JSON (is a proxy or login page in front?), "
+        'beginning with "<html>Sign in</html>"',
     ),
     (
         answer(b"", 302, Location="https://me:pa55word@login.example/sign-in?state=t0ken"),
@@ -65,7 +66,7 @@ LISTS: list[tuple[Any, str]] = [
     (
         PAGE,
         "GET URL/api/v1/pods was answered with something of type application/json that is not a list in JSON "
-        f'{HINT}, beginning with "<html>Sign in</html>"',
+        '(is a proxy or login page in front?), beginning with "<html>Sign in</html>"',
     ),
     (b'{"items":[{"a":tru}]}', "the server's list is not JSON: <...>"),
     (b'{"items":[],"metadata"', "the server's list is not complete JSON: <...>"),
@@ -108,7 +109,9 @@ def test_a_body_that_http_does_not_allow(body: bytes, message: str, serve: Any) 
         connection.send(body + b" " * 10)
 
     list_watch = ListWatch.for_resource(serve(handler).client(), "v1/pods")
-    error = pytest.raises(ConnectionError, list_watch.list, ListOptions()).value
+    with pytest.raises(ConnectionError) as caught:
+        list_watch.list(ListOptions())
+    error = caught.value
     assert str(error) == "failed to list pods: the connection broke before the end of the list"
     assert str(error.__cause__) == message
 
@@ -116,7 +119,9 @@ def test_a_body_that_http_does_not_allow(body: bytes, message: str, serve: Any) 
 def test_a_compressed_body_that_is_damaged(serve: Any) -> None:
     """The same message, with the reason as its cause."""
     server = serve(answer(b"\x1f\x8b" + b"x" * 100, Content_Encoding="gzip"))
-    error = pytest.raises(ConnectionError, ListWatch.for_resource(server.client(), "v1/pods").list, ListOptions()).value
+    with pytest.raises(ConnectionError) as caught:
+        ListWatch.for_resource(server.client(), "v1/pods").list(ListOptions())
+    error = caught.value
     assert str(error) == "failed to list pods: the connection broke before the end of the list"
     assert str(error.__cause__) == "the response broke off: error"
 

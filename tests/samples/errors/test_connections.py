@@ -93,9 +93,7 @@ def test_a_certificate_that_is_not_accepted(
         "MISSING": str(tmp_path / "missing.pem"),
     }
     host = served.get("host", "127.0.0.1")
-    tls = its.server_context(
-        host, wants_client=served.get("wants_client", False), expired=served.get("expired", False)
-    )
+    tls = its.server_context(host, wants_client=served.get("wants_client", False), expired=served.get("expired", False))
     if served.get("starts_later"):
         tls.load_cert_chain(valid_from_tomorrow(its, host))
     server = serve(lambda _, connection: connection.answer(OK), tls=tls)
@@ -177,9 +175,7 @@ PROXIES: list[tuple[str, str]] = [
 
 
 @pytest.mark.parametrize(("proxy", "message"), PROXIES, ids=ids(PROXIES))
-def test_a_proxy_that_cannot_be_used(
-    proxy: str, message: str, serve: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_proxy_that_cannot_be_used(proxy: str, message: str, serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """The message names the proxy and the variable that sets it, without the password."""
     with contextlib.ExitStack() as stack:
         # Only the first of them gets a connection.

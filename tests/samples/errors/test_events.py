@@ -166,6 +166,4 @@ def test_a_full_fake_recorder(caplog: pytest.LogCaptureFixture) -> None:
     recorder = FakeRecorder(1)
     for _ in range(2):
         recorder.event(POD, "Normal", "Started", "message")
-    check_logged(
-        caplog, "FakeRecorder dropped an event, because it is full: use a larger maxsize, or read its events"
-    )
+    check_logged(caplog, "FakeRecorder dropped an event, because it is full: use a larger maxsize, or read its events")

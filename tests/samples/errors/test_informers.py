@@ -66,9 +66,7 @@ def test_a_transform_without_a_result(source: FakeControllerSource, caplog: pyte
 def test_a_transform_that_exits(source: FakeControllerSource, caplog: pytest.LogCaptureFixture) -> None:
     """The reader thread goes on."""
     with synced(source, transform=exiting):
-        check_logged(
-            caplog, "informer pods left out ns/a: it does not decode (the transform raised SystemExit)"
-        )
+        check_logged(caplog, "informer pods left out ns/a: it does not decode (the transform raised SystemExit)")
 
 
 def exiting(obj: Any) -> Any:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
+from kubernetes import client, config
 
 from informer.transport.client_loader import load_client
 from informer.transport.exec_plugin import run_exec_plugin
@@ -160,4 +161,24 @@ def test_a_refused_client_certificate_is_named(serve: Any, authority: Any) -> No
         lambda: Transport(api_client).get_json("/api"),
         "401 Unauthorized: Unauthorized (the server does not accept the client certificate "
         f"{pem}: renew it, or use one that the cluster has signed)",
+    )
+
+
+def test_a_loader_of_the_official_client_that_fails(serve: Any, tmp_path: Path) -> None:
+    """After a refusal it has to renew the token. Its own message could show the whole user."""
+    server = serve(lambda _, connection: connection.answer(STATUS, 401))
+    user = {"auth-provider": {"name": "oidc", "config": {"id-token": f"{ID_TOKEN}.x", "idp-issuer-url": "u"}}}
+    configuration: Any = client.Configuration()
+    content = kubeconfig(user, clusters=[{"name": "k", "cluster": {"server": server.url}}])
+    config.load_kube_config_from_dict(content, client_configuration=configuration, persist_config=False)
+    loader = next(
+        cell.cell_contents
+        for cell in configuration.refresh_api_key_hook.__closure__
+        if hasattr(cell.cell_contents, "_load_authentication")
+    )
+    loader._user = 7
+    check_raised(
+        lambda: Transport(client.ApiClient(configuration)).get_json("/api"),
+        f"no credentials for {server.url}: the official client's loader failed for user 'u' in the loaded kubeconfig "
+        "(TypeError)",
     )

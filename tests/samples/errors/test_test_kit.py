@@ -118,9 +118,7 @@ def test_a_control_plane_that_runs(assets: Path, monkeypatch: pytest.MonkeyPatch
     answering(monkeypatch, "etcd", "apiserver")
     with ControlPlane(assets=assets, start_timeout=0.5) as plane:
         check_raised(plane.start, "the control plane has started already")
-        check_raised(
-            plane.compact, "etcd does not answer (<...>); its last output:\n  (nothing)"
-        )
+        check_raised(plane.compact, "etcd does not answer (<...>); its last output:\n  (nothing)")
         write(assets / "kube-apiserver", "echo listen: address already in use; exit 1")
         monkeypatch.setattr(ControlPlane, "_wait_for", lambda self, process, *_: not process.wait(DEADLINE))
         check_raised(
@@ -136,7 +134,8 @@ def test_a_control_plane_that_does_not_start(assets: Path, monkeypatch: pytest.M
         answering(patched, "etcd")
         patched.setattr(ControlPlane, "_apiserver_answers", lambda self: False)
         check_raised(
-            ControlPlane(assets=assets).start, "etcd ended while kube-apiserver was starting; its last output:\n  (nothing)"
+            ControlPlane(assets=assets).start,
+            "etcd ended while kube-apiserver was starting; its last output:\n  (nothing)",
         )
     write(assets / "etcd", "echo listen: address already in use; exit 1")
     check_raised(

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from informer import ListWatch, informer_watcher
+from informer import ListWatch, Object, ObjectList, informer_watcher
 from informer.testing import EmbeddedAPIServer, FakeControllerSource
 from tests.support.messages import check_logged, check_raised
 from tests.support.objects import pod
@@ -163,7 +163,7 @@ def test_a_watch_that_has_ended() -> None:
 
 @dataclass
 class Spec:
-    nodeName: int  # noqa: N815 - the API's name
+    nodeName: int
 
 
 @dataclass
@@ -185,7 +185,32 @@ def test_objects_that_a_model_cannot_read(server: EmbeddedAPIServer, caplog: pyt
     reason = "ValidationError at spec.nodeName: Expected `int`, got `str`"
     with server.api_client() as api_client:
         list_watch: ListWatch[Any] = ListWatch.for_resource(api_client, "pods", model=WrongPod)
+        with informer_watcher(list_watch) as watched:
+            watched.result_chan()
+            check_logged(caplog, f"informer <...> left out default/a: it does not decode ({reason})")
         with list_watch.watch(ListOptions(resource_version="0")) as watcher:
             watcher.result_chan()
             server.create(pod("b", node="n"))
             check_logged(caplog, f"pods left out: default/b does not decode ({reason})")
+
+
+class Unreadable(FakeControllerSource):
+    """A source of which no object can be shown to users."""
+
+    @staticmethod
+    def unwrap(obj: Any) -> Any:
+        raise ValueError("secret words")
+
+    def list(self, options: Any = None) -> Any:
+        page = super().list(options)
+        return ObjectList([Object.from_dict(obj) for obj in page.items], page.resource_version)
+
+
+def test_an_object_that_a_watch_cannot_show(caplog: pytest.LogCaptureFixture) -> None:
+    """Its informer has stored it."""
+    source = Unreadable()
+    source.add({"metadata": {"name": "a"}})
+    with informer_watcher(source) as watcher:
+        watcher.result_chan()
+        check_logged(caplog, "the watch left out a: it does not decode (ValueError)")
+    assert watcher.done.wait(DEADLINE)

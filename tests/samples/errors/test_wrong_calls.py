@@ -132,7 +132,7 @@ INFORMERS: list[tuple[Callable[[], Any], str]] = [
         lambda: SharedInformer(BAD),
         "a object does not list and watch: pass ListWatch.for_resource(api_client, 'pods') or ListWatch.from_api(list_method)",
     ),
-    (lambda: informer(queue="fast"), "queue must be \"in_order\" or \"delta\", not 'fast'"),
+    (lambda: informer(queue="fast"), 'queue must be "in_order" or "delta", not \'fast\''),
     (lambda: informer(resync_period=-1), "resync_period must be 0 or more seconds, not -1"),
     (started_twice, "informer pods has already started"),
     (lambda: stopped().start(), "informer pods has stopped: make a new one"),
@@ -245,7 +245,7 @@ HANDLERS: list[tuple[Callable[[], Any], str]] = [
     ),
     (
         lambda: informer().add_event_handler(on_add=print, backlog="none"),
-        "backlog must be \"all\" or \"coalesce\", not 'none'",
+        'backlog must be "all" or "coalesce", not \'none\'',
     ),
     (lambda: informer().remove_event_handler(BAD), "a handler's registration is needed, not a object"),
 ]

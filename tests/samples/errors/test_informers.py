@@ -100,3 +100,11 @@ def test_an_index_function_that_raises_for_a_mutation(caplog: pytest.LogCaptureF
 
 def fails_for_b(obj: Any) -> list[str]:
     return raising() if obj["metadata"]["name"] == "b" else ["n"]
+
+
+def test_waiting_for_an_informer_that_is_not_started(
+    source: FakeControllerSource, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Another thread may yet start it."""
+    assert not synced(source).wait_for_sync(0.01)
+    check_logged(caplog, "waiting for <...>, which is not started: call start(), or use it in a `with` block")

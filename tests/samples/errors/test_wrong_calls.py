@@ -101,7 +101,7 @@ async def loop_for_signals() -> None:
 
 
 def read_within(calls: int, obj: Object) -> Any:
-    """Reads an object within so many calls that few remain for its own levels."""
+    """Reads an object within `calls` calls of this function."""
     return read_within(calls - 1, obj) if calls else obj.at("a")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -57,6 +58,49 @@ def follow(server: EmbeddedAPIServer) -> Iterator[Follow]:
 
 def of(change: Change[Any]) -> tuple[str, str, bool, str]:
     return change.watch_type, change.key, change.final_state_unknown, change.reason
+
+
+def test_functions_for_deletes_can_tell_an_object_that_no_longer_decodes(
+    server: EmbeddedAPIServer, follow: Follow, queue: str
+) -> None:
+    """Plain, behind a filter, of a coalescing handler, and async; an object that was deleted has no reason."""
+    for name in ("a", "b"):
+        server.create(config_map(name, "n1", namespace="default"))
+    informer, _ = follow("configmaps", {"model": Configuration}, queue=queue)
+    calls: Channel[tuple[str, bool, str]] = Channel(None)
+
+    def deleted(way: str, final_state_unknown: bool, reason: str) -> None:
+        calls.put((way, final_state_unknown, reason))
+
+    class OfAsyncio:
+        async def on_delete(self, obj: Any, *, final_state_unknown: bool, reason: str = "none") -> None:
+            deleted("async", final_state_unknown, reason)
+
+    def plain(obj: Any, *, reason: str) -> None:
+        deleted("plain", True, reason)
+
+    def filtered(obj: Any, *, final_state_unknown: bool, reason: str) -> None:
+        deleted("filtered", final_state_unknown, reason)
+
+    def coalesced(obj: Any, *, final_state_unknown: bool, reason: str) -> None:
+        deleted("coalesced", final_state_unknown, reason)
+
+    informer.add_event_handler(on_delete=plain)
+    informer.add_event_handler(on_delete=filtered, filter=lambda obj: obj.data.value == "n1")
+    informer.add_event_handler(on_delete=coalesced, backlog="coalesce")
+
+    async def main() -> list[tuple[str, bool, str]]:
+        registration = informer.aio.add_event_handler(OfAsyncio())
+        server.patch("configmaps", "a", {"data": {"value": 17}}, namespace="default")
+        refused = [await asyncio.to_thread(calls.get, DEADLINE) for _ in range(4)]
+        await registration.remove()
+        return sorted(refused)
+
+    reason = "no longer decodes"
+    assert asyncio.run(main()) == [(way, True, reason) for way in ("async", "coalesced", "filtered", "plain")]
+    server.delete("configmaps", "b", namespace="default")
+    real = sorted(calls.get(DEADLINE) for _ in range(3))
+    assert real == [("coalesced", False, ""), ("filtered", False, ""), ("plain", True, "")]
 
 
 @BOTH_WAYS

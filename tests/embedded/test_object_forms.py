@@ -241,6 +241,37 @@ def test_a_model_of_another_kind_is_refused(server: EmbeddedAPIServer) -> None:
         assert eventually(lambda: "is of kind Pod, but runtimeclasses.node.k8s.io" in str(informer.sync_error()))
 
 
+@pytest.mark.parametrize(
+    ("resource", "right", "wrong"),
+    [
+        ("events", client.CoreV1Event, client.EventsV1Event),
+        ("v1/Event", client.CoreV1Event, client.EventsV1Event),
+        ("events.events.k8s.io", client.EventsV1Event, client.CoreV1Event),
+        ("events.k8s.io/v1/events", client.EventsV1Event, client.CoreV1Event),
+    ],
+)
+def test_a_model_of_the_same_kind_in_another_group_is_refused(
+    server: EmbeddedAPIServer, resource: str, right: type, wrong: type
+) -> None:
+    """When it is given: the class's name says its group."""
+    api_client = server.api_client()
+    with pytest.raises(TypeError, match=rf"model={wrong.__name__} is of the API group \w+, but \S+ are of \S+: pass"):
+        ListWatch.for_resource(api_client, resource, model=wrong)
+    source = ListWatch.for_resource(api_client, resource, model=right)
+    assert source.list(ListOptions()).items == []
+
+
+def test_a_method_of_another_groups_events_is_refused(server: EmbeddedAPIServer) -> None:
+    """`from_api` knows the group of its method."""
+    api_client = server.api_client()
+    for listing, wrong in (
+        (client.CoreV1Api(api_client).list_event_for_all_namespaces, client.EventsV1Event),
+        (client.EventsV1Api(api_client).list_event_for_all_namespaces, client.CoreV1Event),
+    ):
+        with pytest.raises(TypeError, match="is of the API group"):
+            ListWatch.from_api(listing, model=wrong)
+
+
 RUNTIME_CLASSES: dict[str, Any] = {
     "apiVersion": "apiextensions.k8s.io/v1",
     "kind": "CustomResourceDefinition",

@@ -160,7 +160,7 @@ class ListWatch(Source[T]):
         """
         parse_name(resource)
         built_in = known(resource)
-        check_model_kind(model, resource, built_in.kind if built_in is not None else "")
+        check_model_kind(model, resource, ("", "") if built_in is None else (built_in.api_version, built_in.kind))
         codec = model_for(model, None if metadata_only else schema_of(model, built_in))
         request = ResourceRequest(
             target=NamedTarget(resource, api_client),
@@ -207,7 +207,8 @@ class ListWatch(Source[T]):
             if kwargs.get(name) is not None:
                 kwargs[name] = text(kwargs[name])
         target = PathTarget.of_method(list_method, kwargs)
-        check_model_kind(model, target.name, target.built_in.kind if target.built_in is not None else "")
+        built_in = target.built_in
+        check_model_kind(model, target.name, ("", "") if built_in is None else (built_in.api_version, built_in.kind))
         return ResourceListWatch(ResourceRequest(target=target), Reading(model_for(model)))
 
 
@@ -304,7 +305,7 @@ class ResourceListWatch(ListWatch[T]):
         parser = ListParser(self._list_item, reading.max_line_bytes, on_bad_item=_undecodable, item_type=item_type)
         items = read_items(response, parser, target.name, reading.max_objects)
         # The kind of a resource that is not a built-in one is known only now.
-        check_model_kind(self._codec.model, target.name, target.item_type[1])
+        check_model_kind(self._codec.model, target.name, target.item_type)
         check_kind(target.name, item_type[1], parser.kind)
         if not reading.stored:
             items = [seen for item in items if (seen := self._unwrap_or_log(item)) is not None]

@@ -6,6 +6,7 @@ One listener thread accepts connections and notices clients that hang up; each c
 from __future__ import annotations
 
 import contextlib
+import json
 import select
 import socket
 import ssl
@@ -258,8 +259,13 @@ class HttpServer:
 
 def _refuse_message(connection: Connection, error: BadMessageError) -> None:
     body = f"{error.status} {HTTPStatus(error.status).phrase}: {error}".encode()
+    content_type = "text/plain; charset=utf-8"
+    if error.status == HTTPStatus.INTERNAL_SERVER_ERROR:
+        # kube-apiserver has taken the head for a request before it reads a malformed body.
+        status = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "message": str(error)}
+        body, content_type = json.dumps({**status, "code": error.status}).encode(), "application/json"
     headers = {
-        "Content-Type": "text/plain; charset=utf-8",
+        "Content-Type": content_type,
         "Connection": "close",
         "Content-Length": str(len(body)),
     }

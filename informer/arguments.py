@@ -4,9 +4,20 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Collection
+from functools import partial
 from typing import Any
 
-__all__ = ["check_callable", "check_function", "describe_error", "function_name", "is_async", "refuse_coroutine"]
+from watch.printable import printable
+
+__all__ = [
+    "check_callable",
+    "check_function",
+    "describe_error",
+    "function_name",
+    "is_async",
+    "names_keyword",
+    "refuse_coroutine",
+]
 
 
 def check_callable(what: str, function: Any, *, or_none: bool = False) -> None:
@@ -29,7 +40,7 @@ def check_function(
     function: Any,
     count: int,
     *,
-    keyword: str = "",
+    optional: Collection[str] = (),
     keywords: Collection[str] = (),
     or_none: bool = False,
     may_be_async: bool = False,
@@ -42,7 +53,7 @@ def check_function(
         what: the argument's name, for the message.
         function: the argument.
         count: how many positional arguments it is called with.
-        keyword: a keyword that is passed too where the signature names it; "" for none.
+        optional: keywords that are passed too where the signature names them.
         keywords: keywords that are always passed too.
         or_none: whether None is allowed too.
         may_be_async: whether the caller awaits the result.
@@ -62,7 +73,7 @@ def check_function(
         not may_yield and _is_any(inspect.isgeneratorfunction, function)
     ):
         raise TypeError(f"{what} is a generator function, of which a call runs nothing: remove its yield")
-    _check_arguments(what, function, count, keyword, keywords)
+    _check_arguments(what, function, count, optional, keywords)
 
 
 def is_async(function: Any) -> bool:
@@ -84,7 +95,7 @@ def refuse_coroutine(what: str, result: object) -> None:
 
 def describe_error(error: BaseException) -> str:
     """Returns an exception's type and text as one line, for messages."""
-    text = " ".join(str(error).split())
+    text = printable(str(error), 1024)
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
@@ -96,23 +107,33 @@ def function_name(function: Callable[..., Any]) -> str:
     return f"{getattr(function, '__module__', '')}.{qualified}".lstrip(".")
 
 
+def names_keyword(function: Callable[..., Any], keyword: str) -> bool:
+    """Returns whether a function's signature names a keyword. One that `functools.partial` has bound is not to be passed."""
+    if isinstance(function, partial) and keyword in function.keywords:
+        return False
+    try:
+        parameter = inspect.signature(function).parameters.get(keyword)
+    # Some callables, such as built-in ones, have no signature.
+    except (TypeError, ValueError):
+        return False
+    return parameter is not None and parameter.kind in (parameter.KEYWORD_ONLY, parameter.POSITIONAL_OR_KEYWORD)
+
+
 def _check_arguments(
-    what: str, function: Callable[..., Any], count: int, keyword: str, keywords: Collection[str]
+    what: str, function: Callable[..., Any], count: int, optional: Collection[str], keywords: Collection[str]
 ) -> None:
     try:
         signature = inspect.signature(function)
-    # Some callables, such as built-in ones, have no signature.
     except (TypeError, ValueError):
         return
-    parameter = signature.parameters.get(keyword) if keyword else None
-    is_named = parameter is not None and parameter.kind in (parameter.KEYWORD_ONLY, parameter.POSITIONAL_OR_KEYWORD)
+    named = [keyword for keyword in optional if names_keyword(function, keyword)]
     try:
-        signature.bind(*[None] * count, **dict.fromkeys([*keywords, keyword] if is_named else keywords))
+        signature.bind(*[None] * count, **dict.fromkeys([*keywords, *named]))
     except TypeError as error:
         words = "no arguments" if count == 0 else "1 argument" if count == 1 else f"{count} arguments"
         words += f" and the keywords {', '.join(keywords)}" if keywords else ""
         raise TypeError(
-            f"{what} is called with {words}{f', and {keyword} where it is named' if keyword else ''}; "
+            f"{what} is called with {words}{''.join(f', and {each} where it is named' for each in optional)}; "
             f"{function_name(function)} does not take that: {error}"
         ) from None
 

@@ -9,11 +9,14 @@ import weakref
 from itertools import count as counter
 
 from watch.concurrency import Monitor, RLock, Worker, in_forked_child
+from watch.logs import FIT_FOR_LOGS
+from watch.printable import printable
 
 __all__ = ["LimitedLogger", "RateLimit", "rate_limited"]
 
 # The most messages that one logger counts; beyond it the oldest is forgotten.
 _MAX_COUNTS = 100
+_MAX_COUNTED = 1000  # characters of a line that is kept
 _MAX_QUOTED = 200  # characters of a line in a summary
 
 
@@ -190,7 +193,7 @@ class _Summaries:
 
 def _text_of(record: logging.LogRecord) -> str:
     try:
-        return record.getMessage()
+        return printable(record.getMessage(), _MAX_COUNTED)
     # Arguments that do not fit are reported by the handlers.
     except Exception:
         return str(record.msg)
@@ -208,6 +211,8 @@ class LimitedLogger(logging.Logger):
         self.parent = parent
         self._limit = limit
         self.addFilter(limit)
+        # After the limit: only a line that is written is worth the work. The parent's filters see its own lines only.
+        self.addFilter(FIT_FOR_LOGS)
 
     def start_over(self) -> None:
         """Ends the period of every message: logs how many lines were suppressed, and passes the next ones."""

@@ -7,9 +7,11 @@ from datetime import UTC, datetime
 import msgspec
 
 from informer import Object
+from watch.printable import printable
 
 HEADINGS = ("NAMESPACE", "NAME", "READY", "STATUS", "RESTARTS", "AGE", "NODE")
 WIDE_HEADINGS = (*HEADINGS, "IP", "IMAGES")
+MAX_CELL = 253  # characters: the longest name
 
 
 class Reason(msgspec.Struct):
@@ -62,7 +64,7 @@ def row(pod: Object, now: datetime) -> tuple[str, ...]:
         seen = Pod()
     statuses = seen.status.containerStatuses or []
     containers = seen.spec.containers or []
-    return (
+    cells = (
         pod.namespace,
         pod.name,
         f"{sum(status.ready for status in statuses)}/{len(containers) or len(statuses)}",
@@ -73,6 +75,8 @@ def row(pod: Object, now: datetime) -> tuple[str, ...]:
         seen.status.podIP or "<none>",
         ",".join(container.image for container in containers) or "<none>",
     )
+    # Tenants choose images and the like: these must not control the terminal.
+    return tuple(printable(cell, MAX_CELL) for cell in cells)
 
 
 def _status(pod: Pod) -> str:

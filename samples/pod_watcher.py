@@ -26,7 +26,7 @@ from contextlib import ExitStack
 from typing import TextIO
 
 from _configured import cluster_is_configured
-from _pod_rows import HEADINGS, WIDE_HEADINGS, row, utc_now
+from _pod_rows import HEADINGS, MAX_CELL, WIDE_HEADINGS, row, utc_now
 from kubernetes import client
 
 from informer import (
@@ -42,11 +42,13 @@ from informer import (
     stop_on_signals,
     wait_for_cache_sync,
 )
+from watch.printable import printable
 
 EVENT_NAMES = {DeltaType.ADDED: "ADDED", DeltaType.UPDATED: "MODIFIED", DeltaType.DELETED: "DELETED"}
 WIDTHS = (16, 40, 7, 20, 9, 8, 16, 16, 1)
 # Before the first list has succeeded, the program gives up after this many seconds of errors.
 PATIENCE_SECONDS = 5.0
+MAX_MESSAGE = 1024  # characters
 # Answers of the server that a retry would not change.
 FINAL_STATUSES = (400, 401, 403, 404, 422)
 
@@ -64,7 +66,7 @@ def main(arguments: list[str] | None = None) -> int:
             api_client, namespace, where = connect(options, stack)
             watch_pods(options, api_client, namespace, where, stop)
     except FatalError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {printable(str(error), MAX_MESSAGE)}", file=sys.stderr)
         return 2
     return 0
 
@@ -137,7 +139,7 @@ def watch_pods(
 
 def warn(error: Exception) -> None:
     """Prints why the view is not current. The informer keeps retrying."""
-    print(f"warning: {error}", file=sys.stderr, flush=True)
+    print(f"warning: {printable(str(error), MAX_MESSAGE)}", file=sys.stderr, flush=True)
 
 
 def seconds_until(deadline: float | None) -> float | None:
@@ -189,12 +191,11 @@ class Progress:
 
 def explain(error: Exception, where: str) -> str:
     """Returns one line about a failed list."""
-    text = " ".join(str(error).split())
     if isinstance(error, ApiError) and error.status == 401:
         return f"{where} does not accept these credentials (401 Unauthorized): cannot list pods"
     if isinstance(error, ApiError) and error.status == 403:
-        return f"not allowed to list pods (403 Forbidden): {' '.join(error.message.split())}"
-    return text
+        return f"not allowed to list pods (403 Forbidden): {error.message}"
+    return str(error)
 
 
 class LineWriter:
@@ -223,7 +224,7 @@ def json_line(event: str, pod: Object) -> str:
 
 def name_line(event: str, pod: Object) -> str:
     """Formats a change as its type and the pod's name."""
-    return f"{event:<8} pod/{pod.name}"
+    return f"{event:<8} pod/{printable(pod.name, MAX_CELL)}"
 
 
 def table_line(*, wide: bool) -> Callable[[str, Object], str]:
@@ -242,6 +243,7 @@ def show_table(informer: SharedInformer[Object], stop: threading.Event, deadline
     try:
         from rich.live import Live
         from rich.table import Table
+        from rich.text import Text
     except ImportError:
         raise FatalError("the table needs rich: pip install 'kube-informer[cli]', or pipe the output") from None
     headings = WIDE_HEADINGS if wide else HEADINGS
@@ -255,7 +257,8 @@ def show_table(informer: SharedInformer[Object], stop: threading.Event, deadline
         pods = sorted(informer.store.list(), key=lambda pod: (pod.namespace, pod.name))
         now = utc_now()
         for pod in pods[: max(1, live.console.height - 3)]:
-            drawn.add_row(*row(pod, now)[: len(headings)])
+            # Text, not str: an image named "nginx[/foo]" is not markup.
+            drawn.add_row(*map(Text, row(pod, now)[: len(headings)]))
         state = "" if informer.is_watching else "   (connection lost: retrying)"
         drawn.caption = f"{len(pods)} pods{state}"
         return drawn

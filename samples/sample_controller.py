@@ -87,7 +87,7 @@ class FooController:
         except client.ApiException as error:
             if error.status not in (404, 409):
                 raise  # the workers log it, and retry with backoff
-            log.info("%s: the cache was behind: %s", key, error.reason)
+            log.info("%s: the cache was behind: %d", key, error.status)
             return CATCH_UP_SECONDS
 
     def _step(self, key: str, foo: Object) -> float | None:

@@ -113,3 +113,9 @@ def unsteady_plane(control_plane_options: dict[str, Any]) -> Iterator[ControlPla
 
     with ControlPlane(**control_plane_options) as plane:
         yield plane
+
+
+@pytest.fixture(autouse=True)
+def no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The credentials that a test uses are not redacted from the messages of the next one."""
+    monkeypatch.setattr("watch.printable._secrets", ())

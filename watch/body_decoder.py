@@ -59,6 +59,7 @@ class BodyDecoder(Generic[T]):
         self._ready: list[Event[T]] = []  # events of a batch that `decode` has not returned yet, in reverse
         self._failure: Exception | None = None  # raised after the events that came before a bad one
         self._ended = False  # the stream has ended, or has failed
+        self._closed = False
 
     def decode(self) -> Event[T]:
         """Waits for the next event and returns it; raises as `decode_batch` does."""
@@ -95,6 +96,7 @@ class BodyDecoder(Generic[T]):
 
     def close(self) -> None:
         """Closes the connection and ends a `decode` that is waiting."""
+        self._closed = True
         self._source.close()
 
     def _read_batch(self, timeout: float | None) -> list[Event[T]]:
@@ -113,6 +115,9 @@ class BodyDecoder(Generic[T]):
             if events:
                 return events
             progress = True
+            # A read may give hundreds of megabytes without an event when it is uncompressed.
+            if self._closed:
+                raise EOFError("the watch has ended")
             if deadline is not None and (left := deadline - time.monotonic()) <= 0:
                 raise NotReadyError("no event came in time", progress=True)
 

@@ -14,13 +14,14 @@ not know its owner: do not fork while holding one.
 
 from __future__ import annotations
 
-import logging
 import os
 import threading
 import time
 import weakref
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
+
+from watch.logs import get_logger
 
 __all__ = [
     "Latch",
@@ -37,7 +38,7 @@ __all__ = [
     "on_set",
 ]
 
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
 
 ThreadLocal = threading.local
 

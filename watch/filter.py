@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -14,6 +13,7 @@ from watch.channel import Channel
 from watch.concurrency import Lock, RLock, Signal
 from watch.errors import ApiError, ChannelClosedError, WatchClosedError
 from watch.event import Event, EventType
+from watch.logs import get_logger
 from watch.watcher import ChannelPump, Watcher, WatcherBase, next_batch_of, puller
 
 __all__ = ["FilteredWatcher", "Recorder", "filter_watch"]
@@ -21,7 +21,7 @@ __all__ = ["FilteredWatcher", "Recorder", "filter_watch"]
 S = TypeVar("S", default=Any)
 T = TypeVar("T", default=Any)
 
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
 
 
 class FilteredWatcher(WatcherBase[T]):

@@ -6,6 +6,7 @@ is decoded. Any other form of the same JSON is decoded as a whole, which takes l
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -44,6 +45,17 @@ class _Whole(msgspec.Struct, gc=False):
     type: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
 
 
+class _Status(msgspec.Struct, gc=False):
+    code: int = 0
+    reason: str = ""
+    message: str = ""
+
+
+_decode_status = msgspec.json.Decoder(_Status).decode
+
+MAX_STATUS_BYTES = 64 * 1024
+"""The longest Status of an ERROR event that is decoded whole, in bytes of JSON."""
+
 _decode_whole = msgspec.json.Decoder(_Whole).decode
 
 
@@ -80,6 +92,30 @@ _NEWLINE, _CLOSING_BRACE = b"\n}"
 _BY_NAME = {kind.value: kind for kind in EventType}
 # Makes an `Event` without the Python call of its constructor.
 _new_event: Any = tuple.__new__
+
+
+def _decode_error(raw: bytes) -> Any:
+    """Returns the object of an ERROR event, normally a Status. Of a very large or deep one, only what an error needs.
+
+    A few hundred bytes are usual. Decoded, megabytes of empty lists take twenty times as much memory.
+    """
+    if len(raw) <= MAX_STATUS_BYTES:
+        with contextlib.suppress(RecursionError):
+            return _decode_any(raw)
+    try:
+        status = _decode_status(raw)
+    except (ValueError, msgspec.DecodeError, RecursionError):
+        status = _Status()
+    message = (
+        f"the server sent an error of {len(raw)} bytes in place of a short Status: {printable(status.message.encode())}"
+    )
+    return {
+        "kind": "Status",
+        "status": "Failure",
+        "code": status.code,
+        "reason": status.reason[:100],
+        "message": message,
+    }
 
 
 class JSONDecoder(BodyDecoder[T]):
@@ -172,7 +208,7 @@ class JSONDecoder(BodyDecoder[T]):
             raise ValueError(f"got invalid watch event type: {envelope.type[:100]!r}")
         raw = bytes(envelope.object)
         if kind is EventType.ERROR:
-            return Event(kind, _decode_any(raw))
+            return Event(kind, _decode_error(raw))
         if kind is EventType.BOOKMARK:
             return Event(kind, self._decode_bookmark(raw))
         return Event(kind, self._decode_unusual(raw))

@@ -1,20 +1,80 @@
-"""Shows the beginning of what a server sent, for messages."""
+"""Makes text from outside fit for a log, a message or a terminal: one line, no control characters, bounded, no credentials."""
 
 from __future__ import annotations
 
-__all__ = ["printable", "quoted_beginning"]
+import re
+import urllib.parse
+
+__all__ = ["hide_secret", "printable", "quoted_beginning", "without_secrets"]
+
+_MAX_SECRETS = 64
+# A shorter secret would hide parts of ordinary words; it is guessed sooner than it is read in a log.
+_SHORTEST_SECRET = 6
+# Shorter secrets, such as passwords, are hidden only where they stand alone: "secret" does not hide the half of "secrets".
+_SHORTEST_PART = 16
+_HIDDEN = "[redacted]"
+# Private keys, as PEM and as the base64 of PEM that kubeconfigs contain.
+_KEY = re.compile(
+    r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)|LS0tLS1CRUdJTi[\w+/=]*", re.DOTALL
+)
+_KEY_MARKS = ("PRIVATE KEY-----", "LS0tLS1CRUdJTi")
+
+# The newest first. Replaced as a whole, so it needs no lock: a secret that two threads add at once may get lost until the next
+# request adds it again.
+_secrets: tuple[str, ...] = ()
 
 
-def printable(raw: bytes, most: int = 100) -> str:
-    """Returns the first characters of a text on one line, without control characters.
+def hide_secret(secret: str) -> None:
+    """Has `printable` and `without_secrets` hide a credential from now on. The newest 64 are remembered.
+
+    Args:
+        secret: a token, password or the like; one of fewer than six characters is ignored.
+
+    Threads: any.
+    """
+    global _secrets  # noqa: PLW0603
+    secret = secret.strip()
+    if len(secret) < _SHORTEST_SECRET:
+        return
+    for form in (urllib.parse.quote(secret, safe=""), secret):
+        if form not in _secrets:
+            _secrets = (form, *_secrets)[:_MAX_SECRETS]
+
+
+def without_secrets(text: str) -> str:
+    """Returns a text with "[redacted]" in place of each credential that `hide_secret` was called with, and of private keys.
+
+    The time grows with the text, so a text from outside has to be bounded.
+    """
+    found = [secret for secret in _secrets if secret in text]
+    # The longest first: another may be a part of it.
+    for secret in sorted(found, key=len, reverse=True):
+        if len(secret) >= _SHORTEST_PART:
+            text = text.replace(secret, _HIDDEN)
+        else:
+            text = re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", _HIDDEN, text)
+    if any(mark in text for mark in _KEY_MARKS):
+        text = _KEY.sub(_HIDDEN, text)
+    return text
+
+
+def printable(raw: bytes | str, most: int = 100) -> str:
+    """Returns the first characters of a text on one line, without control characters and without credentials.
+
+    Controls, bidi controls, zero-width characters, line and paragraph separators, and lone surrogates become spaces or
+    replacement characters.
 
     Args:
         raw: the text; bytes that are not UTF-8 are shown as replacement characters.
         most: the most characters to return. If there are more, "..." follows.
     """
-    # A character has at most four bytes. Ten times as many allow for the indentation of a page.
-    text = " ".join(raw[: 40 * most].decode(errors="replace").split())
-    text = "".join(char if char.isprintable() else "�" for char in text)
+    # A character has at most four bytes. Ten times as many allow for the indentation of a page. A credential is searched for
+    # in the part that is looked at, so that it must not end within one.
+    window = 40 * most + 4 * max(map(len, _secrets), default=0)
+    text = raw[:window].decode(errors="replace") if isinstance(raw, bytes) else str.__str__(raw[:window])
+    text = without_secrets(text)
+    if not text.isprintable():
+        text = "".join(char if char.isprintable() else "�" for char in " ".join(text.split()))
     return text if len(text) <= most else text[:most].rstrip() + "..."
 
 
@@ -28,4 +88,4 @@ def quoted_beginning(body: bytes) -> str:
         return ""
     if not head.startswith(b"<") and (head.startswith(b"k8s\0") or any(mark in head for mark in b'{["')):
         return ""
-    return f', beginning with "{printable(head)}"'
+    return f', beginning with "{printable(body)}"'

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.client
-import logging
 from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -15,15 +14,16 @@ from watch.body_decoder import Decoder
 from watch.byte_source import NotReadyError
 from watch.channel import Channel
 from watch.concurrency import Lock, RLock
-from watch.errors import ApiError, ChannelClosedError, WatchClosedError, WatchError
+from watch.errors import MAX_MESSAGE, ApiError, ChannelClosedError, WatchClosedError, WatchError
 from watch.event import Event, EventType
+from watch.logs import get_logger
 from watch.watcher import ChannelPump, WatcherBase, next_batch_of
 
 __all__ = ["StreamWatcher", "WatchDecodeError", "report_error"]
 
 T = TypeVar("T", default=Any)
 
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
 
 # These end a stream quietly: the connection broke, or the server closed it.
 _BROKEN_STREAM = (
@@ -52,8 +52,10 @@ def report_error(error: Exception) -> dict[str, Any]:
 
     Source: client-go rest ClientErrorReporter.
     """
-    cause = {"reason": "ClientWatchDecoding", "message": str(error)}
-    return ApiError(500, "InternalError", str(error), details={"causes": [cause]}).to_status()
+    # A decoder's exception may quote what the server sent.
+    message = str(error)[:MAX_MESSAGE]
+    cause = {"reason": "ClientWatchDecoding", "message": message}
+    return ApiError(500, "InternalError", message, details={"causes": [cause]}).to_status()
 
 
 class StreamWatcher(WatcherBase[T]):

@@ -12,6 +12,7 @@ from typing import Any
 from informer.errors import IndexFuncError
 from informer.objects.keys import EAGER, namespace_of
 from informer.objects.paths import IndexBy
+from watch.printable import printable
 
 __all__ = ["NAMESPACE_INDEX", "Index", "IndexErrorHandler", "meta_namespace_index"]
 
@@ -86,7 +87,7 @@ class Index:
                 on_error(self.name, key, error)
                 return _NONE
             raise IndexFuncError(
-                f'unable to calculate an index entry for key "{key}" on index "{self.name}": {error}'
+                f'unable to calculate an index entry for key "{printable(key, 400)}" on index "{self.name}": {error}'
             ) from error
 
     def set(self, key: str, obj: Any, values: tuple[Any, ...]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import builtins
-import logging
 from collections.abc import Callable
 from typing import Any, Generic
 
@@ -14,10 +13,11 @@ from informer.errors import InformerForkedError, KeyFuncError, NotFoundError
 from informer.objects.keys import labels_of, namespace_of
 from informer.objects.label_selector import Selector, parse_selector
 from informer.rate_limited_log import rate_limited
+from watch.logs import get_logger
 
 __all__ = ["Lister"]
 
-_limited = rate_limited(logging.getLogger(__name__))
+_limited = rate_limited(get_logger(__name__))
 
 T = TypeVar("T", default=Any)
 
@@ -71,7 +71,8 @@ class Lister(Generic[T]):
 
         Args:
             label_selector: a label selector such as "app=web,tier in (a,b),!legacy", or a mapping of labels to values; None
-                for all objects.
+                for all objects. A single word such as "default" selects the objects that have this label. If none has it and
+                it is the name of a namespace, a warning is logged: a namespace is passed as `namespace`.
             namespace: the only namespace to read; None for the lister's own, or for all if it has none.
 
         Raises:

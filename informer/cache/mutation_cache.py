@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Generic, NamedTuple, Protocol
 
@@ -13,12 +12,14 @@ from informer.lru import LruMap
 from informer.objects.keys import DeletedFinalStateUnknown, Meta, meta_namespace_key, metadata_of
 from watch.clock import SYSTEM_CLOCK, Clock
 from watch.concurrency import Lock
+from watch.logs import get_logger
+from watch.printable import printable
 
 __all__ = ["MutationCache"]
 
 T = TypeVar("T", default=Any)
 
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
 
 
 class _Store(Protocol):
@@ -238,4 +239,5 @@ def _version(meta: Meta) -> int:
         return 0
     if version.isascii() and version.isdecimal():
         return int(version)
-    raise ValueError(f"the resourceVersion of {meta.namespace}/{meta.name} is not an integer: {version!r}")
+    where = printable(meta.namespace + "/" + meta.name, 400)
+    raise ValueError(f"the resourceVersion of {where} is not an integer: {version!r:.100}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import logging
 import os
 import threading
 from collections.abc import Callable, Mapping
@@ -14,12 +13,13 @@ from informer.objects.keys import DeletedFinalStateUnknown, metadata_of, namespa
 from informer.objects.object import Object
 from watch.clock import SYSTEM_CLOCK, Clock
 from watch.concurrency import Lock
+from watch.logs import get_logger
 
 __all__ = ["CacheMutatedError", "MutationDetector"]
 
 V = TypeVar("V")
 
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
 
 _VARIABLE = "KUBE_CACHE_MUTATION_DETECTOR"
 _TRUE = frozenset({"1", "t", "T", "true", "True", "TRUE"})

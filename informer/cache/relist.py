@@ -73,11 +73,15 @@ def relisted(
     deletes: list[Change[Any]] = []
     for key, old in [(key, old) for key, old in old_items.items() if key not in items]:
         if replaced.namespace is None or namespace_of(old) == replaced.namespace:
-            reason = NO_LONGER_DECODES if key in replaced.undecodable else ""
-            deletes.append(Change(DELETED, old, None, False, True, False, key, None, reason))
+            deletes.append(_delete(key, old, replaced))
         else:
             put(key, old, [index.known_values(key) for index in old_indices])
     return Relisted(items, indices, deletes + changes)
+
+
+def _delete(key: str, old: Any, replaced: ReplacedAll) -> Change[Any]:
+    reason = NO_LONGER_DECODES if key in replaced.undecodable else ""
+    return Change(DELETED, old, final_state_unknown=True, key=key, reason=reason)
 
 
 def _has_same_version(old: Any, new: Any) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any
@@ -21,12 +20,13 @@ from informer.objects.keys import meta_namespace_key
 from informer.queues.delta import Delta
 from informer.queues.in_order_fifo import InOrderFIFO
 from informer.rate_limited_log import rate_limited
+from watch.logs import get_logger
 
 __all__ = ["new_informer"]
 
 T = TypeVar("T", default=Any)
 
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
 
 
 def new_informer(

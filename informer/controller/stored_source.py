@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from informer.errors import InformerError
 from informer.listwatch.source import Source, WrappedSource
+from informer.objects.decode_errors import ModelError
 from informer.objects.entry import Entry, Undecodable, unwrap
 from informer.objects.form import Form, form_of
 from informer.objects.keys import metadata_of
@@ -61,7 +61,7 @@ def _transformer(transform: Callable[[Any], Any], unwrap_item: Callable[[Any], A
         try:
             result = transform(unwrap_item(item))
             if result is None:
-                raise TypeError("the transform returned None: it must return the object to store")
+                raise ModelError("the transform returned None: it must return the object to store")
         # Not even a SystemExit raised by the transform may end the reader thread.
         except BaseException as error:
             return Undecodable(name, namespace, uid, version, _raw_of(item), _as_exception(error))
@@ -95,7 +95,7 @@ def _form_of(item: Any) -> Form:
 def _as_exception(error: BaseException) -> Exception:
     if isinstance(error, Exception):
         return error
-    made = InformerError(f"the transform raised {type(error).__name__}")
+    made = ModelError(f"the transform raised {type(error).__name__}")
     made.__cause__ = error
     return made
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import inspect
-import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Sequence
 from types import TracebackType
 from typing import Any, Generic, Protocol, Self
@@ -18,12 +17,13 @@ from informer.handlers.concurrent_calls import ConcurrentCalls
 from informer.handlers.delivery import Delivery, Registration, in_handler
 from informer.handlers.handler import HandlerFunctions
 from informer.handlers.subscription import Subscription
+from watch.logs import get_logger
 
 __all__ = ["AsyncEventStream", "AsyncRegistration", "LoopCall", "LoopEvent"]
 
 T = TypeVar("T", default=Any)
 
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
 
 # After this many changes in a row without waiting, the loop's other tasks have a turn.
 _TURN = 100

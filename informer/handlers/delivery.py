@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextvars import ContextVar
@@ -18,10 +17,11 @@ from informer.cache.change import Change
 from informer.handlers.handler import HandlerFunctions
 from informer.handlers.subscription import Subscription, initial_part
 from informer.rate_limited_log import rate_limited
+from watch.logs import get_logger
 
 __all__ = ["Delivery", "Registration", "in_handler"]
 
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
 
 
 class Delivery:

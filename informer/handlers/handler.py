@@ -8,18 +8,19 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias
 
 from typing_extensions import TypeVar
 
-from informer.arguments import check_callable, check_function, function_name
+from informer.arguments import check_callable, check_function, function_name, names_keyword
 from informer.cache.change import Change
 from informer.queues.delta import ADDED, DELETED, UPDATED
 
 __all__ = ["Handler", "HandlerFunctions", "OnAdd", "OnDelete", "ResourceEventHandler", "filter_change"]
 
-# Per function: the number of positional arguments, and the keyword that is passed where its signature names it.
-_ARGUMENTS = {
-    "on_add": (1, "is_in_initial_list"),
-    "on_update": (2, ""),
-    "on_delete": (1, "final_state_unknown"),
-    "on_batch": (1, ""),
+# Per function: the number of positional arguments, and the attributes of the change that are passed as keywords where its
+# signature names them.
+_ARGUMENTS: dict[str, tuple[int, tuple[str, ...]]] = {
+    "on_add": (1, ("is_in_initial_list",)),
+    "on_update": (2, ()),
+    "on_delete": (1, ("final_state_unknown", "reason")),
+    "on_batch": (1, ()),
 }
 
 T = TypeVar("T", default=Any)
@@ -66,13 +67,15 @@ class ResourceEventHandler(Generic[T_contra]):
         """
 
     def on_delete(self, obj: T_contra, /, *, final_state_unknown: bool) -> object:
-        """Called when an object was deleted.
+        """Called when an object was deleted, or when it still exists but the model or the transform refuses its new state.
+
+        A method that names one more keyword, as in `def on_delete(self, obj, *, final_state_unknown, reason="")`, can tell the
+        two apart: `reason` is `Change.reason`, "no longer decodes" for an object that may still exist, else "".
 
         Args:
             obj: its last known state.
             final_state_unknown: whether the DELETED event was missed, so that the object may have changed before its end.
-                It is also True for an object that still exists, but that the model or the transform refuses:
-                `Change.reason`, which `on_batch` and event streams show, is then "no longer decodes".
+                It is also True for an object that the model or the transform refuses.
         """
 
 
@@ -84,10 +87,18 @@ class _TakesUnknown(Protocol[T_contra]):
     def __call__(self, obj: T_contra, /, *, final_state_unknown: bool) -> object: ...
 
 
+class _TakesReason(Protocol[T_contra]):
+    def __call__(self, obj: T_contra, /, *, reason: str) -> object: ...
+
+
+class _TakesBoth(Protocol[T_contra]):
+    def __call__(self, obj: T_contra, /, *, final_state_unknown: bool, reason: str) -> object: ...
+
+
 OnAdd: TypeAlias = Callable[[T], object] | _TakesInitial[T]
 """A function that is called for an add."""
 
-OnDelete: TypeAlias = Callable[[T], object] | _TakesUnknown[T]
+OnDelete: TypeAlias = Callable[[T], object] | _TakesUnknown[T] | _TakesReason[T] | _TakesBoth[T]
 """A function that is called for a delete."""
 
 
@@ -126,10 +137,18 @@ class _TakesUnknownNow(Protocol[T_contra]):
     def __call__(self, obj: T_contra, /, *, final_state_unknown: bool) -> Ignored: ...
 
 
+class _TakesReasonNow(Protocol[T_contra]):
+    def __call__(self, obj: T_contra, /, *, reason: str) -> Ignored: ...
+
+
+class _TakesBothNow(Protocol[T_contra]):
+    def __call__(self, obj: T_contra, /, *, final_state_unknown: bool, reason: str) -> Ignored: ...
+
+
 SyncOnAdd: TypeAlias = Callable[[T], Ignored] | _TakesInitialNow[T]
 """A function that a thread calls for an add."""
 
-SyncOnDelete: TypeAlias = Callable[[T], Ignored] | _TakesUnknownNow[T]
+SyncOnDelete: TypeAlias = Callable[[T], Ignored] | _TakesUnknownNow[T] | _TakesReasonNow[T] | _TakesBothNow[T]
 """A function that a thread calls for a delete."""
 
 
@@ -164,7 +183,7 @@ class HandlerFunctions:
         handler: an object with some of `on_add`, `on_update`, `on_delete`.
         on_add: takes (obj) or (obj, *, is_in_initial_list).
         on_update: takes (old, new).
-        on_delete: takes (obj) or (obj, *, final_state_unknown).
+        on_delete: takes (obj), (obj, *, final_state_unknown), or also `reason`.
         on_batch: takes a list of changes, instead of the other three.
         may_be_async: whether the caller awaits what a call returns; otherwise async functions are refused.
 
@@ -208,8 +227,8 @@ class HandlerFunctions:
         self._on_add = functions["on_add"]
         self._on_update = functions["on_update"]
         self._on_delete = functions["on_delete"]
-        self._add_takes_initial = _takes(self._on_add, "is_in_initial_list")
-        self._delete_takes_unknown = _takes(self._on_delete, "final_state_unknown")
+        self._add_keywords = _keywords("on_add", self._on_add)
+        self._delete_keywords = _keywords("on_delete", self._on_delete)
         self.name = _name_of(handler, [f for f in functions.values() if f is not None])
 
     def __call__(self, change: Change[Any]) -> object:
@@ -220,14 +239,12 @@ class HandlerFunctions:
         if kind is ADDED:
             if self._on_add is None:
                 return None
-            if self._add_takes_initial:
+            if self._add_keywords:
                 return self._on_add(change.object, is_in_initial_list=change.is_in_initial_list)
             return self._on_add(change.object)
         if self._on_delete is None:
             return None
-        if self._delete_takes_unknown:
-            return self._on_delete(change.object, final_state_unknown=change.final_state_unknown)
-        return self._on_delete(change.object)
+        return self._on_delete(change.object, **{name: getattr(change, name) for name in self._delete_keywords})
 
 
 def filter_change(change: Change[Any], keep: Callable[[Any], object]) -> Change[Any] | None:
@@ -258,22 +275,13 @@ def _check_function(name: str, function: Any, handler: Any, *, may_be_async: boo
     check_callable(name, function)
     if isinstance(handler, type) and inspect.isfunction(inspect.getattr_static(handler, name)):
         raise TypeError(f"a handler is an object, not a class: pass {handler.__name__}()")
-    count, keyword = _ARGUMENTS[name]
+    count, optional = _ARGUMENTS[name]
     remedy = "use informer.aio.add_event_handler"
-    check_function(name, function, count, keyword=keyword, may_be_async=may_be_async, remedy=remedy)
+    check_function(name, function, count, optional=optional, may_be_async=may_be_async, remedy=remedy)
 
 
-def _takes(function: Callable[..., object] | None, keyword: str) -> bool:
-    if function is None:
-        return False
-    try:
-        parameter = inspect.signature(function).parameters.get(keyword)
-    except (TypeError, ValueError):
-        return False
-    return parameter is not None and parameter.kind in (
-        inspect.Parameter.KEYWORD_ONLY,
-        inspect.Parameter.POSITIONAL_OR_KEYWORD,
-    )
+def _keywords(name: str, function: Callable[..., object] | None) -> list[str]:
+    return [] if function is None else [each for each in _ARGUMENTS[name][1] if names_keyword(function, each)]
 
 
 def _name_of(handler: Any, functions: list[Callable[..., object]]) -> str:

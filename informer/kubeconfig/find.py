@@ -5,21 +5,25 @@ Source: client-go tools/clientcmd loader.go, merged_client_builder.go; rest.InCl
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Mapping
 from pathlib import Path
 
 from informer.errors import KubeconfigError
+from informer.files import read_file
 from informer.kubeconfig.access import Cluster, ClusterAccess, Pem, User
-from informer.kubeconfig.merge import KubeconfigText, merge
+from informer.kubeconfig.merge import KubeconfigText, merge, quoted
+from watch.logs import get_logger
 
 __all__ = ["SERVICE_ACCOUNT", "find_access"]
 
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 """The folder that contains the token, the authority and the namespace of a pod's service account."""
+_PIPE_SECONDS = 30.0
+"""Seconds for a kubeconfig that a command writes into a pipe."""
+_MAX_NAMESPACE = 64 * 1024
 
 
 def find_access(
@@ -85,7 +89,7 @@ def _absolute(path: str) -> str:
 def _read(path: str) -> KubeconfigText | None:
     """The file's content; None if the file does not exist."""
     try:
-        return KubeconfigText(path, Path(path).read_bytes())
+        return KubeconfigText(path, read_file(path, within=_PIPE_SECONDS))
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
@@ -99,7 +103,7 @@ def _in_cluster(environment: Mapping[str, str], folder: Path) -> ClusterAccess |
         return None
     namespace = ""
     try:
-        namespace = (folder / "namespace").read_text(encoding="utf-8").strip()
+        namespace = read_file(folder / "namespace", most=_MAX_NAMESPACE).decode().strip()
     except (OSError, ValueError):
         _log.debug("%s cannot be read: the namespace is taken to be default", folder / "namespace")
     address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
@@ -117,7 +121,7 @@ def _nothing_found(empty: list[str], missing: list[str], origin: str, context: s
     found = [f"{path}{by} is empty" for path in empty] + [f"{path}{by} does not exist" for path in missing]
     if origin != "KUBECONFIG":
         found.insert(0, "KUBECONFIG is not set")
-    sought = f"context {context!r} does not exist" if context else "no cluster is configured"
+    sought = f"context {quoted(context)} does not exist" if context else "no cluster is configured"
     return (
         f"{sought}: {', '.join(found)}, and this process does not run in a pod with a service account "
         f"({SERVICE_ACCOUNT}). Create a kubeconfig, set KUBECONFIG to the path of one, or pass an ApiClient"

@@ -18,10 +18,13 @@ from informer.errors import KubeconfigError
 from informer.kubeconfig.access import Cluster, ClusterAccess, Pem, User
 from informer.kubeconfig.schema import AuthInfo, ClusterInfo, ContextInfo, parse
 
-__all__ = ["KubeconfigText", "MergedKubeconfig", "merge"]
+__all__ = ["KubeconfigText", "MergedKubeconfig", "merge", "quoted"]
 
 T = TypeVar("T")
 
+_MAX_NAMES = 20
+"""Names that a message lists."""
+_MAX_NAME = 200
 _EXEC_EXTENSION = "client.authentication.k8s.io/exec"
 
 
@@ -78,18 +81,20 @@ class MergedKubeconfig:
             raise KubeconfigError(
                 f"{self._shown()} sets no current-context: run kubectl config use-context NAME, or name a context"
             )
-        found = _named(self.contexts, name, f"no context is named {name!r} in {self._shown()}")
-        in_context = f"context {name!r} in {found.file}"
+        found = _named(self.contexts, name, f"no context is named {quoted(name)} in {self._shown()}")
+        in_context = f"context {quoted(name)} in {found.file}"
         info = found.value
         if not info.cluster:
             raise KubeconfigError(f"{in_context} names no cluster: add one")
         cluster = _named(
-            self.clusters, info.cluster, f"{in_context} names the cluster {info.cluster!r}, which {self._shown()} lacks"
+            self.clusters,
+            info.cluster,
+            f"{in_context} names the cluster {quoted(info.cluster)}, which {self._shown()} lacks",
         )
         user = User()
         if info.user:
             said = _named(
-                self.users, info.user, f"{in_context} names the user {info.user!r}, which {self._shown()} lacks"
+                self.users, info.user, f"{in_context} names the user {quoted(info.user)}, which {self._shown()} lacks"
             )
             user = _user(info.user, said)
         return ClusterAccess(_cluster(info.cluster, cluster, user), user, info.namespace or "default", name)
@@ -122,22 +127,30 @@ def _add(known: dict[str, Said[T]], entries: Iterable[tuple[str | None, T]], pat
     own: dict[str, Said[T]] = {}
     for name, value in entries:
         if (name or "") in own:
-            raise KubeconfigError(f"{path} has two {kind} named {name!r}: delete or rename one")
+            raise KubeconfigError(f"{path} has two {kind} named {quoted(name)}: delete or rename one")
         own[name or ""] = Said(value, path)
     for name, said in own.items():
         known.setdefault(name, said)
 
 
+def quoted(name: object) -> str:
+    """Returns a name of a kubeconfig for messages: in quotes, escaped, and shortened."""
+    return repr(name if not isinstance(name, str) or len(name) <= _MAX_NAME else name[:_MAX_NAME] + "...")
+
+
 def _named(entries: Mapping[str, Said[T]], name: str, problem: str) -> Said[T]:
     found = entries.get(name)
     if found is None:
-        there = ", ".join(repr(each) for each in sorted(entries)) or "none"
+        names = sorted(entries)
+        there = ", ".join(quoted(each) for each in names[:_MAX_NAMES]) or "none"
+        if len(names) > _MAX_NAMES:
+            there += f" and {len(names) - _MAX_NAMES} more"
         raise KubeconfigError(f"{problem} (there: {there})")
     return found
 
 
 def _cluster(name: str, said: Said[ClusterInfo], user: User) -> Cluster:
-    info, where = said.value, f"cluster {name!r} in {said.file}"
+    info, where = said.value, f"cluster {quoted(name)} in {said.file}"
     if not info.server:
         raise KubeconfigError(f"{where} has no server: add its address")
     authority = _pem(info, "certificate-authority", said.folder, where)
@@ -159,7 +172,7 @@ def _cluster(name: str, said: Said[ClusterInfo], user: User) -> Cluster:
 
 
 def _user(name: str, said: Said[AuthInfo]) -> User:
-    info, where = said.value, f"user {name!r} in {said.file}"
+    info, where = said.value, f"user {quoted(name)} in {said.file}"
     certificate = _pem(info, "client-certificate", said.folder, where)
     key = _pem(info, "client-key", said.folder, where)
     if bool(certificate) != bool(key):

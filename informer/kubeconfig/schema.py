@@ -120,8 +120,10 @@ def parse(text: str | bytes, path: str) -> Kubeconfig:
         problem = f"{expected} (text that looks like a number, true or false has to be in quotes)"
     except UnicodeError:
         problem = "it is not UTF-8 text"
-    # PyYAML raises ValueError, too, for a malformed number, for example.
-    except (ValueError, RecursionError, _yaml_error()) as error:
+    except _ExcessiveAliasesError:
+        problem = "its aliases (such as *name) repeat too much of it"
+    # PyYAML raises these, too, for a value that does not fit its tag, for example.
+    except (ValueError, LookupError, AttributeError, TypeError, RecursionError, _yaml_error()) as error:
         mark = getattr(error, "problem_mark", None)
         problem = "it is not YAML" + (f" (line {mark.line + 1}, column {mark.column + 1})" if mark else "")
     if not problem and (found.kind not in (None, "", "Config") or found.api_version not in (None, "", "v1")):
@@ -149,9 +151,49 @@ def _load_yaml(text: str | bytes) -> Any:
         Loader.add_constructor(f"tag:yaml.org,2002:{tag}", _text)
     if isinstance(text, bytes):
         text = text.decode("utf-8-sig")
-    # kubectl reads the first document only.
-    found = next(iter(yaml.load_all(text, Loader)), None)
+    loader = Loader(text)
+    try:
+        # kubectl reads the first document only.
+        if not loader.check_node():
+            return {}
+        node = loader.get_node()
+        written: dict[int, int] = {}
+        if _size(node, written) > _FREE_NODES + _MAX_REPEATED * len(written):
+            raise _ExcessiveAliasesError
+        found = loader.construct_document(node)
+    finally:
+        loader.dispose()
     return {} if found is None else found
+
+
+class _ExcessiveAliasesError(Exception):
+    """Without its aliases, the file would be many times as large as it is, or endless."""
+
+
+_FREE_NODES = 10_000
+_MAX_REPEATED = 10
+"""How many times larger a file may be without its aliases. A few lines with nested aliases stand for billions of values."""
+
+
+def _size(node: Any, known: dict[int, int]) -> int:
+    """Counts the values of a YAML node, those of an alias at each place where it stands.
+
+    Args:
+        node: the node.
+        known: gets the size of each node, by its identity.
+    """
+    size = known.get(id(node))
+    if size is None:
+        known[id(node)] = 0  # until it is known: a node that contains itself
+        children = [] if isinstance(node.value, str) else node.value
+        size = 1
+        for child in children:
+            # The entries of a mapping are pairs.
+            size += sum(_size(each, known) for each in (child if isinstance(child, tuple) else (child,)))
+        known[id(node)] = size
+    elif size == 0:
+        raise _ExcessiveAliasesError
+    return size
 
 
 def _text(_: Any, node: Any) -> str:

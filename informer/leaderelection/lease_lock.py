@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import urllib.parse
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+from informer.api_paths import dns_subdomain, resource_path
 from informer.leaderelection.record import LeaderElectionRecord
 from informer.objects.keys import namespaced_name
 from informer.transport.transport import transport_for
@@ -65,7 +65,7 @@ class LeaseLock:
 
     All processes of an election use the same namespace and name. The first one creates the Lease. Each write carries the
     resourceVersion of the last read or write, so that one of two concurrent writers gets a conflict (409). A request is sent
-    once; the elector retries.
+    once; the elector retries. A Lease of more than 64 KiB is an error, and redirects are not followed.
 
     Args:
         api_client: an `ApiClient` of the official client, whose configuration and credentials are used. Requests use the
@@ -78,7 +78,7 @@ class LeaseLock:
             `informer.record.EventRecorder`. None: no events.
 
     Raises:
-        ValueError: the namespace or the name is empty.
+        ValueError: the namespace or the name is empty or malformed.
 
     Threads: one call at a time.
 
@@ -101,13 +101,15 @@ class LeaseLock:
         for what, value in (("namespace", namespace), ("name", name)):
             if not value:
                 raise ValueError(f"a Lease needs a {what}, not {value!r}")
+        # Checks the namespace and the name.
+        self._path = resource_path("coordination.k8s.io", "v1", "leases", namespace)
+        self._own_path = resource_path("coordination.k8s.io", "v1", "leases", namespace, dns_subdomain("name", name))
         self._api_client = api_client
         self._namespace = namespace
         self._name = name
         self._identity = identity
         self._labels = dict(labels or {})
         self._event_recorder = event_recorder
-        self._path = f"/apis/{_GROUP_VERSION}/namespaces/{urllib.parse.quote(namespace, safe='')}/leases"
         self._lease: dict[str, Any] | None = None  # the server's last answer
 
     @property
@@ -123,7 +125,7 @@ class LeaseLock:
         """Reads the Lease.
 
         Args:
-            timeout: seconds for each step of the request: to connect, until the answer begins, and until it ends.
+            timeout: seconds until the answer begins, its headers included, and again until it ends.
 
         Raises:
             ApiError: the server refused; status 404 if the Lease does not exist.
@@ -179,10 +181,6 @@ class LeaseLock:
         lease = self._lease or {"metadata": {"name": self._name, "namespace": self._namespace}}
         subject = {"apiVersion": _GROUP_VERSION, "kind": "Lease", "metadata": lease.get("metadata")}
         self._event_recorder.event(subject, "Normal", "LeaderElection", f"{self._identity} {text}")
-
-    @property
-    def _own_path(self) -> str:
-        return f"{self._path}/{urllib.parse.quote(self._name, safe='')}"
 
     def _send(self, method: str, path: str, body: Any, timeout: float) -> Any:
         # Looked up for each request: a forked child has another transport.

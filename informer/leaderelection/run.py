@@ -13,17 +13,18 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-from informer.leaderelection.candidate import Candidate
+from informer.leaderelection.candidate import Candidate, shown_identity
 from informer.leaderelection.config import JITTER_FACTOR, ElectionConfig
 from informer.leaderelection.term import LeaderTask, Term
 from watch.channel import Channel
 from watch.concurrency import Signal, Worker, on_set
 from watch.errors import ChannelClosedError
+from watch.logs import get_logger
 from watch.request_scope import RequestScope
 
 __all__ = ["ElectionRun", "LeaderNotifier"]
 
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
 
 
 class ElectionRun:
@@ -172,7 +173,7 @@ class ElectionRun:
             if renewed:
                 return True
             if not self._candidate.is_holder:
-                holder = self._candidate.record.holder_identity
+                holder = shown_identity(self._candidate.record.holder_identity)
                 term.end(f"the lease is held by {holder}" if holder else "the lease has no holder", lost=True)
             self._clock.wait(term.stop, self._config.retry_period)
         return False

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable
 
@@ -10,10 +9,11 @@ from informer.arguments import describe_error, refuse_coroutine
 from informer.leaderelection.clock import alarm_for
 from watch.clock import Clock
 from watch.concurrency import Lock, Signal, Worker
+from watch.logs import get_logger
 
 __all__ = ["LeaderTask", "Term"]
 
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
 
 _EXPIRED = "the lease has expired"
 

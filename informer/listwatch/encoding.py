@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import logging
-
 from informer.listwatch.server_version import server_version
 from informer.protobuf.kinds import kubernetes_version
 from informer.transport.transport import Transport
+from watch.logs import get_logger
 
 __all__ = ["Encoding", "accept_header"]
 
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
 
 _JSON = "application/json"
 _PROTOBUF = "application/vnd.kubernetes.protobuf"

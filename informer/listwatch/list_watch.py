@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal, Self, overload
@@ -29,6 +28,7 @@ from informer.objects.namespaced_name import namespaced_name
 from informer.objects.object import Object
 from informer.protobuf.plan import UnknownFieldError
 from informer.rate_limited_log import rate_limited
+from watch.logs import get_logger
 from watch.options import ListOptions
 from watch.stream_watcher import StreamWatcher
 from watch.watcher import Watcher
@@ -38,7 +38,7 @@ __all__ = ["ListWatch", "ListerWatcher", "ObjectList", "Reading", "ResourceListW
 T = TypeVar("T", default=Any)
 M = TypeVar("M")
 
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
 
 
 class ListWatch(Source[T]):
@@ -133,7 +133,8 @@ class ListWatch(Source[T]):
             api_client: an `ApiClient` of `kubernetes` or `kubernetes_asyncio`, of which only the configuration, default headers
                 and cookie are used; None connects as kubectl does (see `load_client`).
             resource: "pods", "deployments.apps", "v1/pods" or "apps/v1/Deployment"; custom resources work the same way.
-            namespace: one namespace, a list of them, or None for the whole cluster.
+            namespace: one namespace, a list of them, or None for the whole cluster. "" means the whole cluster too: check a
+                namespace that comes from an object's field.
             label_selector: a label selector such as "app=web,tier!=db", or a mapping such as {"app": "web"}; None for all
                 objects.
             field_selector: a field selector such as "spec.nodeName=node-1", or a mapping such as
@@ -153,7 +154,8 @@ class ListWatch(Source[T]):
                 asked to leave them out (KEP-5958); what it sends all the same is removed.
 
         Raises:
-            ValueError: the resource name is malformed, the list of namespaces is empty, or `wire` has another value.
+            ValueError: the name of the resource or of a namespace is malformed, the list of namespaces is empty, or `wire` has
+                another value.
             TypeError: the model is not one of these types, is an official one of another kind, or has a field that the API
                 does not have.
         """
@@ -161,7 +163,7 @@ class ListWatch(Source[T]):
         if wire not in ("json", "protobuf"):
             raise ValueError(f'wire must be "json" or "protobuf", not {wire!r}')
         built_in = known(resource)
-        check_model_kind(model, resource, built_in.kind if built_in is not None else "")
+        check_model_kind(model, resource, ("", "") if built_in is None else (built_in.api_version, built_in.kind))
         codec = model_for(model, None if metadata_only else schema_of(model, built_in))
         request = ResourceRequest(
             target=NamedTarget(resource, api_client),
@@ -204,12 +206,14 @@ class ListWatch(Source[T]):
         Raises:
             TypeError: `list_method` is not a list method of the official client, or it refuses the arguments; or the model
                 is an official one of another kind.
+            ValueError: the namespace, or another argument that becomes a part of the path, is malformed.
         """
         for name, text in (("label_selector", selector_text), ("field_selector", field_selector_text)):
             if kwargs.get(name) is not None:
                 kwargs[name] = text(kwargs[name])
         target = PathTarget.of_method(list_method, kwargs)
-        check_model_kind(model, target.name, target.built_in.kind if target.built_in is not None else "")
+        built_in = target.built_in
+        check_model_kind(model, target.name, ("", "") if built_in is None else (built_in.api_version, built_in.kind))
         return ResourceListWatch(ResourceRequest(target=target), Reading(model_for(model)))
 
 
@@ -268,7 +272,7 @@ class ResourceListWatch(ListWatch[T]):
         It has a target of its own. With a shared one, a namespace that lists the resource in another version would move the
         watches of the others there, and their objects would keep the old form.
         """
-        request = replace(self._request, target=self._request.target.copy(), namespaces=(namespace,))
+        request = replace(self._request, target=self._request.target.copy(), namespaces=namespaces_of(namespace))
         return type(self)(request, self._reading)
 
     def tweaked(self, tweak: Callable[[ListOptions], ListOptions | None]) -> Self:
@@ -302,7 +306,7 @@ class ResourceListWatch(ListWatch[T]):
         parser = self._reader.list_parser(response)
         items = read_items(response, parser, target.name, reading.max_objects)
         # The kind of a resource that is not a built-in one is known only now.
-        check_model_kind(self._codec.model, target.name, target.item_type[1])
+        check_model_kind(self._codec.model, target.name, target.item_type)
         if not self._request.metadata_only:
             check_kind(target.name, target.item_type[1], parser.kind)
         if not reading.stored:

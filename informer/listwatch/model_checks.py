@@ -7,6 +7,7 @@ from typing import Any
 from informer.listwatch.resources import Resource, known
 from informer.objects.models import parse_model_name
 from informer.objects.official import is_official
+from watch.printable import printable
 
 __all__ = ["check_kind", "check_model_kind", "schema_of"]
 
@@ -17,22 +18,31 @@ def check_kind(resource_name: str, expected: str, kind: str) -> None:
         raise ValueError(f"the server answered with a list of {kind[:100]!r}, not of {expected!r}")
 
 
-def check_model_kind(model: Any, name: str, kind: str) -> None:
-    """Refuses an official model class of another kind than a resource's.
+def check_model_kind(model: Any, name: str, form: tuple[str, str]) -> None:
+    """Refuses an official model class of another kind or API group than a resource's.
 
     Args:
         model: the users' type.
         name: the resource, for the message.
-        kind: its kind; "" if it is not known.
+        form: apiVersion and kind of its objects; ("", "") if they are not known.
 
     Raises:
-        TypeError: the model is of another kind.
+        TypeError: the model is of another kind, or its name says that it is of another group, as `EventsV1Event` does.
     """
+    api_version, kind = form
     named = parse_model_name(model.__name__) if kind and is_official(model) else None
-    if named is not None and named.kind != kind:
+    if named is None:
+        return
+    if named.kind != kind:
         raise TypeError(
-            f"model={model.__name__} is of kind {named.kind}, but {name} are of kind {kind}: pass the model class of that "
-            "kind, or a type that names the fields of interest"
+            f"model={model.__name__} is of kind {named.kind}, but {name} are of kind {printable(kind)}: pass the model class "
+            "of that kind, or a type that names the fields of interest"
+        )
+    group = api_version.rpartition("/")[0]
+    if not named.fits_group(group):
+        raise TypeError(
+            f"model={model.__name__} is of the API group {named.group_hint}, but {name} are of {group or 'core'}: pass the "
+            "model class of that group, or a type that names the fields of interest"
         )
 
 

@@ -39,8 +39,7 @@ class ProtobufListParser:
     def __init__(self, decode: Callable[[str, str, bytes], Any], max_item_bytes: int) -> None:
         self._decode = decode
         self._max = max_item_bytes
-        self._held: list[bytes] = []  # pieces that do not complete a field
-        self._held_bytes = 0
+        self._held = bytearray()  # pieces that do not complete a field
         self._wanted = 0  # bytes that are needed before it is worth looking again
         self._left = -1  # bytes of the list's message still to come; -1 until it begins
         self._tail_bytes = 0
@@ -54,12 +53,14 @@ class ProtobufListParser:
             LineTooLongError: an item, or what stands before or after the list, is too long.
             ValueError: the body is not a list in protobuf.
         """
-        self._held.append(piece)
-        self._held_bytes += len(piece)
-        if self._held_bytes < self._wanted:
-            return
-        data = self._held[0] if len(self._held) == 1 else b"".join(self._held)
-        self._held, self._held_bytes, self._wanted = [], 0, 0
+        data = piece
+        if self._held:
+            self._held += piece
+            if len(self._held) < self._wanted:
+                return
+            data = bytes(self._held)
+            self._held = bytearray()
+        self._wanted = 0
         at = 0
         if self._left < 0:
             at = self._head(data)
@@ -68,7 +69,7 @@ class ProtobufListParser:
                 return
         yield from self._items(data, at)
 
-    def finish(self) -> list[Any]:
+    def last_items(self) -> Iterator[Any]:
         """Ends the list; no items are left.
 
         Raises:
@@ -76,7 +77,7 @@ class ProtobufListParser:
         """
         if self._left:
             raise ValueError(_WITHIN_ITEMS)
-        return []
+        return iter(())
 
     def _head(self, data: bytes) -> int:
         """Reads the envelope up to the list's message; returns where that begins, or -1 if more bytes are needed."""
@@ -144,9 +145,7 @@ class ProtobufListParser:
                 raise LineTooLongError(_MAX_HEAD)
 
     def _hold(self, rest: bytes) -> None:
-        if rest:
-            self._held.append(rest)
-            self._held_bytes = len(rest)
+        self._held += rest
 
 
 def _field_at(data: bytes, at: int) -> tuple[int, int, int] | None:

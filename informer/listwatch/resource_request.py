@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from typing_extensions import TypedDict
 
+from informer.api_paths import dns_label
 from informer.listwatch.encoding import Encoding, accept_header
 from informer.listwatch.targets import Target
 from informer.objects.label_selector import Selector
@@ -114,16 +115,16 @@ def namespaces_of(namespace: Any) -> tuple[str, ...] | None:
     """Returns the namespaces of a user's `namespace` argument, each once; None for the whole cluster.
 
     Args:
-        namespace: a name, a list of names, or None.
+        namespace: a name, a list of names, or None. "" means the same as None.
 
     Raises:
-        ValueError: it is an empty list, or one of the names is not a non-empty str.
+        ValueError: it is an empty list, or one of the names is not a DNS label.
     """
     if namespace is None or namespace == "":
         return None
     if isinstance(namespace, str):
-        return (namespace,)
-    several = tuple(dict.fromkeys(namespace))
+        return (dns_label("namespace", namespace),)
+    several = tuple(namespace)
     if not several or not all(isinstance(each, str) and each for each in several):
-        raise ValueError(f"namespace must be a name, a list of at least one name, or None, not {namespace!r}")
-    return several
+        raise ValueError(f"namespace must be a name, a list of at least one name, or None, not {namespace!r:.100}")
+    return tuple(dict.fromkeys(dns_label("namespace", each) for each in several))

@@ -7,14 +7,17 @@ any other name the server is asked, and asked again for a name that its last ans
 from __future__ import annotations
 
 import difflib
+import itertools
 import re
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
+from informer.api_paths import dns_label, dns_subdomain, resource_path
 from informer.transport.transport import Transport
 from watch.concurrency import Lock
 from watch.errors import ApiError
+from watch.printable import printable
 
 __all__ = ["Resource", "built_in_resources", "forget", "known", "parse_name", "resolve"]
 
@@ -51,9 +54,8 @@ class Resource(NamedTuple):
         return f"{self.plural}.{self.group}" if self.group else self.plural
 
     def path(self, namespace: str | None) -> str:
-        """Returns the path of its list in a namespace; None: in the whole cluster."""
-        root = f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
-        return f"{root}/namespaces/{namespace}/{self.plural}" if namespace else f"{root}/{self.plural}"
+        """Returns the path of its list in a namespace; None: in the whole cluster. Raises a ValueError for a malformed name."""
+        return resource_path(self.group, self.version, self.plural, namespace)
 
 
 # The kinds of every supported server, as Kind[*][:plural][/short ...]. "*": not in namespaces. The default plural is the kind
@@ -101,6 +103,11 @@ def read_table(table: str) -> list[Resource]:
 
 
 _KNOWN = read_table(_BUILT_IN)
+# What a server can make a search cost. Large clusters have about a hundred versions of groups, and a name has at most 253
+# characters. A comparison of two names takes up to 0.1 ms.
+_MAX_GROUP_VERSIONS = 1000
+_MAX_COMPARED = 1000
+_MAX_NAME = 253
 _VERSION = re.compile(r"v\d+(?:(?:alpha|beta)\d+)?")
 
 _Question = tuple[str | None, str | None, str]  # group, version, and the rest of a name without a group
@@ -119,7 +126,7 @@ def parse_name(name: Any) -> tuple[str | None, str | None, str]:
         The group (None for any), the version (None for any), and the plural, kind or short name.
 
     Raises:
-        ValueError: the name has none of the four forms.
+        ValueError: the name has none of the four forms, or its group or version is malformed.
     """
     parts = name.split("/") if isinstance(name, str) else []
     if not parts or len(parts) > 3 or any(not part or part != part.strip() for part in parts):
@@ -127,11 +134,11 @@ def parse_name(name: Any) -> tuple[str | None, str | None, str]:
             f'{name!r} is not the name of a resource (such as "pods", "deployments.apps", "v1/pods" or "apps/v1/Deployment")'
         )
     if len(parts) == 3:
-        return parts[0], parts[1], parts[2]
+        return dns_subdomain("an API group", parts[0]), dns_label("an API version", parts[1]), parts[2]
     if len(parts) == 2:
-        return "", parts[0], parts[1]
+        return "", dns_label("an API version", parts[0]), parts[1]
     plural, dot, group = name.partition(".")
-    return (group if dot else None), None, plural
+    return (dns_subdomain("an API group", group) if dot else None), None, plural
 
 
 def known(name: str) -> Resource | None:
@@ -178,7 +185,7 @@ def _not_found(name: str, discovered: _Discovered) -> ApiError:
     group, version, rest = parse_name(name)
     other = _pick(discovered.not_listable, group, version, rest)
     if other is not None:
-        verbs = ", ".join(other.verbs) or "nothing"
+        verbs = printable(", ".join(other.verbs).encode(errors="replace")) or "nothing"
         return ApiError(
             405,
             "MethodNotAllowed",
@@ -193,7 +200,7 @@ def _not_found(name: str, discovered: _Discovered) -> ApiError:
     hints += ["is the CRD installed?"] if is_custom else []
     text += f" ({' '.join(hints)})" if hints else ""
     if discovered.down:
-        groups = ", ".join(each for each, _ in discovered.down)
+        groups = printable(", ".join(each for each, _ in discovered.down).encode(errors="replace"), 300)
         text += f"; the groups that are down were not searched: {groups}"
     return ApiError(404, "NotFound", text)
 
@@ -208,8 +215,9 @@ def _nearest(group: str | None, rest: str, served: Sequence[Resource]) -> str:
         spelling: r.plural if group is None else r.name
         for r in reversed(of_group)
         for spelling in (r.plural, r.kind, r.kind.lower())
+        if abs(len(spelling) - len(rest)) <= len(rest) and len(r.name) <= _MAX_NAME
     }
-    near = difflib.get_close_matches(rest, names, 1, 0.6)
+    near = difflib.get_close_matches(rest, itertools.islice(names, _MAX_COMPARED), 1, 0.6)
     return names[near[0]] if near else ""
 
 
@@ -257,9 +265,13 @@ class _Discovered(NamedTuple):
 
     def ask(self, transport: Transport, group: str, version: str) -> None:
         """Asks the server for the resources of a version of a group. A failure of that group alone is noted only."""
-        root = f"/apis/{group}/{version}" if group else f"/api/{version}"
         try:
-            self.add(transport.get_json(root), group, version)
+            path = resource_path(group, version)
+        # A malformed name in the server's list of groups; a user's was refused before.
+        except ValueError:
+            return
+        try:
+            self.add(transport.get_json(path), group, version)
         except ApiError as error:
             # One aggregated API that is down must not hide the others.
             if error.status >= 500 and group:
@@ -284,13 +296,23 @@ def _discover(transport: Transport, group: str | None, version: str | None) -> _
         return discovered
     if group is None:
         discovered.add(transport.get_json("/api/v1"), "", "v1")
+    asked = 0
     for entry in _entries(transport.get_json("/apis"), "groups"):
-        name = entry.get("name", "")
-        if group is not None and name != group and not group.endswith("." + name):
+        name = entry.get("name")
+        if not isinstance(name, str) or (group is not None and name != group and not group.endswith("." + name)):
             continue
-        versions = [v.get("version", "") for v in _entries(entry, "versions")]
-        preferred = (entry.get("preferredVersion") or {}).get("version")
+        versions = _texts([v.get("version") for v in _entries(entry, "versions")])
+        preferred = entry.get("preferredVersion")
+        preferred = preferred.get("version") if isinstance(preferred, dict) else None
         for each in sorted(versions, key=lambda v: v != preferred):
+            asked += 1
+            if asked > _MAX_GROUP_VERSIONS:
+                raise ApiError(
+                    500,
+                    "InternalError",
+                    f"the server has more than {_MAX_GROUP_VERSIONS} versions of API groups, in which the resource was not "
+                    'found: name it with its group and version, as in "apps/v1/Deployment"',
+                )
             discovered.ask(transport, name, each)
     return discovered
 
@@ -303,12 +325,21 @@ def _entries(answer: Any, key: str) -> list[dict[str, Any]]:
 
 def _resources_of(answer: Any, group: str, version: str) -> Iterable[Resource]:
     for entry in _entries(answer, "resources"):
-        plural = entry.get("name", "")
-        if "/" in plural or not entry.get("verbs"):
+        try:
+            # "pods/status" is not one either.
+            plural = dns_label("name", entry.get("name"))
+        except ValueError:
             continue
-        names = (entry.get("singularName", ""), *(entry.get("shortNames") or ()))
-        verbs = tuple(entry["verbs"])
-        yield Resource(group, version, plural, entry.get("kind", ""), bool(entry.get("namespaced")), names, verbs)
+        verbs = tuple(_texts(entry.get("verbs")))
+        if not verbs:
+            continue
+        kind = "".join(_texts([entry.get("kind")]))
+        names = (*_texts([entry.get("singularName")]), *_texts(entry.get("shortNames")))
+        yield Resource(group, version, plural, kind, bool(entry.get("namespaced")), names, verbs)
+
+
+def _texts(value: Any) -> list[str]:
+    return [each for each in value if isinstance(each, str)] if isinstance(value, list) else []
 
 
 def built_in_resources() -> tuple[Resource, ...]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import urllib.parse
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
+from informer.api_paths import checked_parameter
 from informer.listwatch.resources import Resource, forget, known, resolve
 from informer.transport.transport import Transport, transport_for
 
@@ -159,6 +159,7 @@ class PathTarget:
 
         Raises:
             TypeError: it is not a list method of the official client, or it refuses the arguments.
+            ValueError: an argument that becomes a part of the path is malformed.
         """
         owner = getattr(list_method, "__self__", None)
         api_client = getattr(owner, "api_client", None)
@@ -172,13 +173,16 @@ class PathTarget:
             raise TypeError(f"{name}: {', '.join(sorted(own))} is set by the informer: leave it out")
         make: Any = type(owner)
         stand_in = make(api_client=_Recorder(api_client))
+        recorded: _Recorded | None = None
         try:
             getattr(stand_in, name.removesuffix("_with_http_info"))(**arguments)
         except _Recorded as found:
-            return cls(found.filled_path(), found.query(), api_client)
+            recorded = found
         except Exception as error:
             raise TypeError(f"{name} refused its arguments: {error}") from error
-        raise TypeError(f"{name} sent no request: this version of the official client is not supported")
+        if recorded is None:
+            raise TypeError(f"{name} sent no request: this version of the official client is not supported")
+        return cls(recorded.filled_path(), recorded.query(), api_client)
 
     def transport(self) -> Transport:
         """See `Target.transport`."""
@@ -233,7 +237,7 @@ class _Recorded(Exception):  # noqa: N818 - it carries a result
     def filled_path(self) -> str:
         path, given = self._path, self._path_params or ()
         for parameter, value in given.items() if isinstance(given, Mapping) else given:
-            path = path.replace("{" + parameter + "}", urllib.parse.quote(str(value), safe=""))
+            path = path.replace("{" + parameter + "}", checked_parameter(parameter, value))
         return path
 
     def query(self) -> dict[str, str]:

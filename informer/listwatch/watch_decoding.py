@@ -15,6 +15,7 @@ from informer.objects.entry import Undecodable
 from informer.objects.object import Object
 from watch.errors import WatchClosedError
 from watch.event import Event, EventType
+from watch.printable import printable
 from watch.stream_watcher import StreamWatcher
 
 __all__ = ["UnexpectedTypeError", "json_heads", "checked_decoder", "unwrapped_watch"]
@@ -49,7 +50,7 @@ def checked_decoder(api_version: str, kind: str, decode: Callable[[bytes], Any])
         obj = Object.from_bytes(raw)
         if obj.kind in ("", kind) and obj.api_version in ("", api_version):
             return decode(raw)
-        came = f"{obj.api_version[:100]}, Kind={obj.kind[:100]}"
+        came = f"{printable(obj.api_version)}, Kind={printable(obj.kind)}"
         error = UnexpectedTypeError(f"a watch of {api_version}, Kind={kind} delivered an object of {came}")
         return Undecodable("", "", "", "", raw, error)
 

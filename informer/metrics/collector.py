@@ -6,7 +6,6 @@ scrapes.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol, TypeVar
 from weakref import WeakKeyDictionary, WeakSet
@@ -18,12 +17,13 @@ from informer.metrics.informers import read_informer
 from informer.process import informers
 from informer.rate_limited_log import rate_limited
 from watch.concurrency import Lock, RLock, in_forked_child
+from watch.logs import get_logger
 
 __all__ = ["InformerCollector", "install"]
 
 T = TypeVar("T")
 
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
 
 
 class _QueueStats(Protocol):

@@ -1,37 +1,42 @@
-"""A small HTTP server for the pages of `make_app`.
+"""A small HTTP server for the pages of `make_app`, which answers probes also while strangers flood it.
 
-One thread accepts connections, and each request is answered on a thread of its own. Only a bounded number of connections is
-open at a time, so that idle clients cannot keep the kubelet out.
+One thread accepts, reads and writes all connections, and never waits. Each page is computed on a thread of its own, so that
+neither a slow scrape nor a slow check delays another page. See docs/decisions/metrics-server.md.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-import logging
-import selectors
+import itertools
+import queue
 import socket
-import socketserver
 from collections.abc import Iterable, Mapping
-from typing import Any, ClassVar
+from http import HTTPStatus
+from typing import Any
 from weakref import WeakSet
-from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
-from informer.metrics.app import make_app
 from informer.metrics.client import CollectorRegistry
-from informer.metrics.health import Check
+from informer.metrics.connections import Connection, Connections
+from informer.metrics.health import CHECK_TIMEOUT, Check
+from informer.metrics.http_head import Head
+from informer.metrics.pages import Answer, Page, find_page, make_pages, text_answer
 from informer.shared.shared_informer import SharedInformer
-from watch.concurrency import Lock, Worker, in_forked_child, join_all
+from watch.concurrency import Worker, in_forked_child, join_all
+from watch.logs import get_logger
 from watch.watcher import StopsOnExit
 
 __all__ = ["MetricsServer", "serve"]
 
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
 
-# Seconds after which a connection is closed whose client neither sends nor receives.
-_IDLE_TIMEOUT = 10.0
-_MAX_CONNECTIONS = 32
-# Seconds to wait after `accept` failed, as when the process has too many open files. Without it the loop would be busy.
-_ACCEPT_PAUSE = 0.1
+# Connections of one page that wait for their answer or receive it. All pages together leave room for connections that have
+# not sent their request yet.
+_MAX_PER_PAGE = 128
+# Connections that the kernel holds, and that are accepted at once.
+_BACKLOG = 64
+
+_BUSY = text_answer(HTTPStatus.SERVICE_UNAVAILABLE, "too many requests wait for this page\n")
 
 
 def serve(
@@ -42,28 +47,33 @@ def serve(
     informers: Iterable[SharedInformer[Any]] | None = None,
     live_checks: Mapping[str, Check] | None = None,
     ready_checks: Mapping[str, Check] | None = None,
+    check_timeout: float = CHECK_TIMEOUT,
 ) -> MetricsServer:
-    """Serves `/healthz`, `/readyz` and `/metrics` over HTTP until the returned server is stopped.
+    """Serves `/healthz`, `/livez`, `/readyz` and `/metrics` over HTTP until the returned server is stopped.
 
-    The server has neither TLS nor authentication. `make_app` describes the pages.
+    The server has neither TLS nor authentication: restrict who reaches the port, by a NetworkPolicy or with
+    `host="127.0.0.1"`. A flood of requests does not keep probes out. `make_app` describes the pages.
 
     Args:
         port: the port to listen on. 0: a free port, which `MetricsServer.port` gives.
         host: the address to listen on. "127.0.0.1" is this host only; "::" is all IPv6 addresses and usually IPv4 too.
         registry: the Prometheus registry. None: the Prometheus client's default registry.
-        informers: the informers that `/healthz` and `/readyz` check. None: all that were started in this process and not
-            stopped.
-        live_checks: further checks of `/healthz` by name. A check fails if it raises, or if it returns False or an exception.
+        informers: the informers that the probes check. None: all that were started in this process and not stopped.
+        live_checks: further checks of `/healthz` by name. A check fails if it raises, if it returns False or an exception, or
+            if it has not returned in time. It is not called again before it has returned.
         ready_checks: further checks of `/readyz` by name.
+        check_timeout: seconds after which a check that still runs has failed. The default leaves time to answer within the
+            one second that a kubelet waits unless a probe has `timeoutSeconds`.
 
     Returns:
         The server, which is running.
 
     Raises:
         OSError: the server cannot listen on the address, for example because the port is taken.
-        ValueError: another collector of the registry has metrics of the same names.
+        ValueError: another collector of the registry has metrics of the same names, or `check_timeout` is not positive.
 
-    Threads: does not block; requests are answered on threads of the server.
+    Threads: does not block. The server has one thread for all connections and one for each page; each check runs on a thread
+        of its own.
 
     Example:
         >>> from prometheus_client import CollectorRegistry
@@ -73,8 +83,7 @@ def serve(
         ...         print(response.read().decode().strip())
         ok
     """
-    app = make_app(registry=registry, informers=informers, live_checks=live_checks, ready_checks=ready_checks)
-    return MetricsServer(app, host, port)
+    return MetricsServer(make_pages(registry, informers, live_checks, ready_checks, check_timeout), host, port)
 
 
 class MetricsServer(StopsOnExit):
@@ -83,18 +92,24 @@ class MetricsServer(StopsOnExit):
     Threads: all methods are safe on any thread.
     """
 
-    def __init__(self, app: Any, host: str, port: int) -> None:
-        self._server = _server_class(host)((host, port), _Request)
-        self._server.set_app(app)
-        # A byte that `stop` sends wakes the thread that waits for connections.
-        self._stop_receiver, self._stop_sender = socket.socketpair()
-        self._worker = Worker(self._listen, "informer-metrics").start()
+    def __init__(self, pages: Mapping[str, Page], host: str, port: int) -> None:
+        self._socket = _listen(host, port)
+        self._port = int(self._socket.getsockname()[1])
+        # Not the policy's loop: the user's may be one whose sockets cannot be shared.
+        self._loop = asyncio.SelectorEventLoop()
+        self._loop.set_exception_handler(_log_error)
+        self._stopping = asyncio.Event()
+        self._pages = pages
+        self._queues = {page: _PageQueue(page, self._loop) for page in pages.values()}
+        self._connections = Connections(self._loop, self._take)
+        self._worker = Worker(self._run, "informer-metrics")
+        self._start()
         _servers.add(self)
 
     @property
     def port(self) -> int:
         """The port that the server listens on."""
-        return int(self._server.server_port)
+        return self._port
 
     def stop(self, timeout: float | None = 1.0) -> bool:
         """Stops listening and closes all connections. Calling it again is harmless.
@@ -105,125 +120,128 @@ class MetricsServer(StopsOnExit):
         Returns:
             Whether all of its threads have ended.
         """
-        with contextlib.suppress(OSError):
-            self._stop_sender.send(b".")
-        ended = self._worker.join(timeout)
-        return self._server.join(timeout) and ended
+        # The loop is closed if this is not the first call.
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._stopping.set)
+        # The checks are looked at last, when no page can begin another one.
+        checks = (worker for page in self._queues for worker in page.workers())
+        return join_all(itertools.chain(self._workers(), checks), timeout)
 
     def close_in_child(self) -> None:
-        """Closes the sockets in a forked child, where no thread serves them: the port belongs to the parent."""
-        for each in (self._server.socket, self._stop_sender, self._stop_receiver):
-            each.close()
+        """Closes the socket in a forked child, where no thread serves it: the port belongs to the parent."""
+        self._socket.close()
 
-    def _listen(self) -> None:
-        with selectors.DefaultSelector() as selector:
-            selector.register(self._server, selectors.EVENT_READ)
-            selector.register(self._stop_receiver, selectors.EVENT_READ)
-            while not any(key.fileobj is self._stop_receiver for key, _ in selector.select()):
-                self._server.handle_request()
-                if self._server.accept_failed:
-                    self._server.accept_failed = False
-                    selector.unregister(self._server)
-                    selector.select(_ACCEPT_PAUSE)
-                    selector.register(self._server, selectors.EVENT_READ)
-        self._server.server_close()
-        self._stop_sender.close()
-        self._stop_receiver.close()
-
-
-class _Server(WSGIServer):
-    """Answers each request on a thread of its own, and keeps track of these threads."""
-
-    timeout: float | None = 0.0  # `handle_request` is called only when a client waits
-    request_queue_size = 128
-    accept_failed = False  # set by a failing `accept`; the caller of `handle_request` clears it
-
-    def __init__(self, *args: Any) -> None:
-        self._lock = Lock()
-        self._open: dict[socket.socket, Worker] = {}  # guarded by _lock
-        super().__init__(*args)
-
-    def server_bind(self) -> None:
-        # HTTPServer's own would look up the host's name, which can take seconds.
-        socketserver.TCPServer.server_bind(self)
-        self.server_name, self.server_port = self.server_address[:2]  # type: ignore[assignment]
-        self.setup_environ()
-
-    def get_request(self) -> Any:
+    def _start(self) -> None:
         try:
-            return super().get_request()
-        except OSError:
-            self.accept_failed = True
-            raise
-
-    def process_request(self, request: Any, client_address: Any) -> None:
-        worker = Worker(lambda: self._answer(request, client_address), "informer-metrics-request")
-        with self._lock:
-            # The oldest connection is closed: idle clients must not keep the kubelet out.
-            is_full = len(self._open) >= _MAX_CONNECTIONS
-            oldest = next(iter(self._open)) if is_full else None
-            if oldest is not None:
-                del self._open[oldest]
-            self._open[request] = worker
-        if oldest is not None:
-            _cut(oldest)
-        try:
-            worker.start()
-        # The system has no more threads. The client may try again.
+            for worker in self._workers():
+                worker.start()
+        # The system has no more threads.
         except RuntimeError:
-            self._close(request)
+            if self._worker.is_alive:
+                self.stop()
+            else:
+                self._socket.close()
+                self._loop.close()
             raise
 
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        _log.debug("failed to answer a request", exc_info=True)
+    def _workers(self) -> list[Worker]:
+        return [self._worker, *(each.worker for each in self._queues.values())]
 
-    def server_close(self) -> None:
-        super().server_close()
-        with self._lock:
-            requests = list(self._open)
-        for request in requests:
-            _cut(request)
-
-    def join(self, timeout: float | None) -> bool:
-        """Waits at most `timeout` seconds for the requests under way; returns whether all have ended."""
-        with self._lock:
-            workers = list(self._open.values())
-        return join_all(workers, timeout)
-
-    def _answer(self, request: Any, client_address: Any) -> None:
+    def _run(self) -> None:
         try:
-            self.finish_request(request, client_address)
-        # Usually the client has closed the connection, or `_cut` has.
-        except Exception:
-            self.handle_error(request, client_address)
+            self._loop.run_until_complete(self._serve())
         finally:
-            self._close(request)
+            self._loop.close()
+            for each in self._queues.values():
+                each.end()
 
-    def _close(self, request: Any) -> None:
-        self.shutdown_request(request)
-        with self._lock:
-            self._open.pop(request, None)
+    async def _serve(self) -> None:
+        server = await self._loop.create_server(self._connections.make, sock=self._socket, backlog=_BACKLOG)
+        await self._stopping.wait()
+        # Connections that were accepted just now are still being made, by tasks, which fail once the server is closed.
+        self._loop.remove_reader(self._socket)
+        while self._connections.abort_all() or len(asyncio.all_tasks()) > 1:
+            await asyncio.sleep(0)
+        server.close()
+        await asyncio.sleep(0)
+
+    def _take(self, connection: Connection, head: Head) -> None:
+        """Has a request answered, by its page or at once."""
+        found = find_page(self._pages, head.method, head.path)
+        if isinstance(found, Page):
+            waiting = self._queues[found]
+            if len(waiting) < _MAX_PER_PAGE:
+                waiting.add(connection, head)
+                return
+            found = found.latest() or _BUSY
+        connection.answer(found)
 
 
-class _IPv6Server(_Server):
-    address_family: int = socket.AF_INET6
+class _PageQueue:
+    """Computes a page on a thread of its own, for all requests that wait at that moment.
+
+    Threads: that of the server, but for `_run`.
+    """
+
+    def __init__(self, page: Page, loop: asyncio.AbstractEventLoop) -> None:
+        self._page = page
+        self._loop = loop
+        self._held: set[Connection] = set()  # those that wait or receive their answer
+        self._waiting: dict[Connection, Head] = {}
+        self._is_computing = False
+        self._batches: queue.SimpleQueue[dict[Connection, Head] | None] = queue.SimpleQueue()
+        self.worker = Worker(self._run, f"informer-metrics-{page.name.strip('/')}")
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def add(self, connection: Connection, head: Head) -> None:
+        """Has a request answered. Its connection is held until the answer was sent or the client has gone."""
+        self._held.add(connection)
+        connection.when_done(lambda: self._remove(connection))
+        self._waiting[connection] = head
+        self._begin()
+
+    def end(self) -> None:
+        """Ends the thread, after the page that it computes."""
+        self._batches.put(None)
+
+    def _remove(self, connection: Connection) -> None:
+        self._held.discard(connection)
+        self._waiting.pop(connection, None)
+
+    def _begin(self) -> None:
+        if self._waiting and not self._is_computing:
+            self._is_computing = True
+            self._batches.put(self._waiting)
+            self._waiting = {}
+
+    def _finish(self, answers: list[tuple[Connection, Answer]]) -> None:
+        for connection, answer in answers:
+            connection.answer(answer)
+        self._is_computing = False
+        self._begin()
+
+    def _run(self) -> None:
+        while (batch := self._batches.get()) is not None:
+            answers = [(each, self._page.answer(head.request)) for each, head in batch.items() if not each.is_gone]
+            try:
+                self._loop.call_soon_threadsafe(self._finish, answers)
+            # The server was stopped.
+            except RuntimeError:
+                return
 
 
-class _Request(WSGIRequestHandler):
-    timeout: ClassVar[float | None] = _IDLE_TIMEOUT
-
-    def log_message(self, format: str, *args: Any) -> None:
-        _log.debug(format, *args)
-
-
-def _cut(request: socket.socket) -> None:
-    # The request's thread may have closed the socket already.
-    with contextlib.suppress(OSError):
-        request.shutdown(socket.SHUT_RDWR)
+def _listen(host: str, port: int) -> socket.socket:
+    if ":" not in host:
+        return socket.create_server((host, port), backlog=_BACKLOG)
+    both = host == "::" and socket.has_dualstack_ipv6()
+    return socket.create_server((host, port), family=socket.AF_INET6, backlog=_BACKLOG, dualstack_ipv6=both)
 
 
-def _server_class(host: str) -> type[_Server]:
-    return _IPv6Server if ":" in host else _Server
+def _log_error(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    # Such as too many open files: asyncio accepts again after a second.
+    _log.debug("%s", context.get("message"), exc_info=context.get("exception"))
 
 
 _servers: WeakSet[MetricsServer] = WeakSet()

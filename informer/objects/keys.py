@@ -84,7 +84,8 @@ class Meta(NamedTuple):
 def meta_namespace_key(obj: Any) -> str:
     """Returns an object's key: "namespace/name", or "name" for an object without a namespace.
 
-    This is the default key function of stores, queues and informers.
+    This is the default key function of stores, queues and informers. An API server refuses names that contain "/"; here, as in
+    client-go, they are not checked. For a name from an owner reference or another field, see `enqueue_owner`.
 
     Args:
         obj: a dict in API form, an `Object`, an official client model, any value with `.metadata`, or an `ExplicitKey`.

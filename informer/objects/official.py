@@ -20,6 +20,7 @@ import msgspec
 from informer.objects.decode_errors import ModelError, describe_decode_error
 from informer.objects.entry import Entry, unwrap
 from informer.objects.namespaced_name import namespaced_name
+from watch.printable import printable
 
 __all__ = ["OfficialModel", "is_official"]
 
@@ -64,7 +65,9 @@ class OfficialModel:
         try:
             return self.decode(to_json())
         except ModelError as error:
-            raise ModelError(f"{namespaced_name(item.namespace, item.name)} {error}") from error.__cause__
+            raise ModelError(
+                f"{printable(namespaced_name(item.namespace, item.name), 400)} {error}"
+            ) from error.__cause__
 
     def checked(self, obj: S) -> S:
         """Returns an `Object` that decodes to the class. Raises as `decode`."""

@@ -18,6 +18,7 @@ from typing import Any
 from informer.objects.keys import namespaced_name
 from watch.clock import SYSTEM_CLOCK, Clock
 from watch.concurrency import RLock
+from watch.printable import printable
 
 __all__ = [
     "EVENTS_V1",
@@ -40,6 +41,7 @@ EVENTS_V1 = "events.k8s.io/v1"
 EVENT_TYPES = frozenset({"Normal", "Warning"})
 
 _DNS_SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*\Z")
+_MAX_LOGGED = 4096  # characters of an event in a log
 _MAX_NAME = 253
 # The API server's limits for an event of events.k8s.io, in bytes: its note; its reportingInstance, action and reason.
 _MAX_NOTE = 1024
@@ -184,20 +186,21 @@ def log_line(event: Mapping[str, Any]) -> str:
         f"Event(v1.ObjectReference{{{fields}}}): type: '{event['type']}' reason: '{event['reason']}' {event['message']}"
     )
     # A line break in a message must not start another entry of the log.
-    return "\\n".join(line.splitlines())
+    return printable("\\n".join(line.splitlines()), _MAX_LOGGED)
 
 
 def log_fields(event: Mapping[str, Any]) -> dict[str, str]:
     """Returns an event as the fields of a structured log entry."""
     reference = event["involvedObject"]
     namespace, name = reference.get("namespace", ""), reference.get("name", "")
-    return {
+    fields = {
         "object": namespaced_name(namespace, name),
         "fieldPath": reference.get("fieldPath", ""),
         "kind": reference.get("kind", ""),
         "apiVersion": reference.get("apiVersion", ""),
         **{field: event[field] for field in ("type", "reason", "message")},
     }
+    return {field: printable(value, _MAX_LOGGED) for field, value in fields.items()}
 
 
 def timestamp(nanoseconds: int) -> str:

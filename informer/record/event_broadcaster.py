@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import logging
 import time
 from collections.abc import Callable, Mapping
 from random import Random
@@ -33,11 +32,12 @@ from watch.clock import SYSTEM_CLOCK, Clock
 from watch.concurrency import OwnerProcess, RLock, Worker
 from watch.errors import BroadcasterShutdownError
 from watch.event import EventType
+from watch.logs import get_logger
 from watch.watcher import EmptyWatcher, Watcher
 
 __all__ = ["EventBroadcaster"]
 
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
 
 # The size of the broadcaster's queue, and of the queue of each log function, handler and sink.
 _MAX_QUEUED_EVENTS = 1000

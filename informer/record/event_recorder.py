@@ -10,10 +10,11 @@ from typing import Any
 
 from informer.record.event import EVENT_TYPES, RecordedEvent, make_event
 from informer.record.reference import get_reference
+from watch.logs import get_logger
 
 __all__ = ["BroadcastingRecorder", "EventRecorder", "Report", "check_component"]
 
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
 
 
 _DOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*\Z")

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 import queue
 
 from informer.record.event_recorder import EventRecorder, Report
 from informer.record.reference import get_reference
 from watch.channel import Channel
 from watch.errors import ChannelClosedError
+from watch.logs import get_logger
 
 __all__ = ["FakeRecorder"]
 
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
 
 
 class FakeRecorder(EventRecorder):

@@ -6,7 +6,6 @@ correlator needs the server's answer before the next event. Events of events.k8s
 
 from __future__ import annotations
 
-import logging
 import time
 from collections import deque
 from collections.abc import Callable
@@ -21,6 +20,7 @@ from watch.channel import Channel
 from watch.clock import Clock
 from watch.concurrency import Monitor, Signal
 from watch.event import Event
+from watch.logs import get_logger
 from watch.watcher import Watcher, WatcherBase
 
 __all__ = [
@@ -33,7 +33,7 @@ __all__ = [
     "series_pause",
 ]
 
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
 
 STOP_PATIENCE = 1.0  # seconds that a stop gives the events that still wait
 

@@ -14,10 +14,11 @@ from informer.rate_limited_log import LimitedLogger, rate_limited
 from informer.reflector.counts import ReflectorCounts, Verb, error_kind
 from watch.clock import Clock
 from watch.errors import ApiError, as_api_error
+from watch.logs import get_logger
 
 __all__ = ["Health", "answer_of", "describe_failure"]
 
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
 
 _WARN_AFTER = 10.0  # seconds without a sync
 # The same error is logged at most this often while it lasts: a resource that stays absent fails every minute.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -13,10 +12,11 @@ from informer.queues.delta import Delta, DeltaType
 from informer.reflector.event_reader import EventReader, is_initial_events_end
 from watch.errors import ApiError, WatchClosedError
 from watch.event import Event, EventType
+from watch.logs import get_logger
 
 __all__ = ["BookmarkDeadline", "InitialEvents", "read_initial_events"]
 
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
 
 _BOOKMARK_PATIENCE = 15.0  # seconds
 _PROGRESS = 100  # objects

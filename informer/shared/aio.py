@@ -15,6 +15,7 @@ from informer.cache.change import Change
 from informer.handlers.async_handlers import AsyncEventStream, AsyncRegistration, LoopCall, LoopEvent
 from informer.handlers.handler import Handler, HandlerFunctions, OnAdd, OnDelete
 from informer.handlers.subscription import BacklogPolicy, Subscription
+from informer.shared.waiting import StartWarning
 from watch.concurrency import Lock
 
 __all__ = ["AsyncInformer"]
@@ -127,7 +128,7 @@ class AsyncInformer(Generic[T]):
             handler: an object with some of `on_add`, `on_update`, `on_delete`; see `ResourceEventHandler`.
             on_add: instead of a handler: takes (obj), or (obj, *, is_in_initial_list).
             on_update: takes (old, new).
-            on_delete: takes (obj), or (obj, *, final_state_unknown).
+            on_delete: takes (obj), or (obj, *, final_state_unknown), or (obj, *, final_state_unknown, reason).
             on_batch: instead of the three: takes a list of `Change`.
             filter: a plain function; the handler sees the objects for which it returns true.
             resync_period: seconds between two resyncs (an update of every cached object, with old and new the same); 0 for
@@ -216,7 +217,7 @@ class AsyncInformer(Generic[T]):
         """
         informer = self._informer
         if not raise_on_error:
-            return await self.wait_until(informer.has_synced, timeout)
+            return await self._wait_until(informer.has_synced, timeout, StartWarning([informer], timeout))
         await self.wait_until(lambda: informer.has_synced() or informer.sync_error() is not None, timeout)
         return informer.synced_or_raise()
 
@@ -229,6 +230,11 @@ class AsyncInformer(Generic[T]):
 
     async def wait_until(self, predicate: Callable[[], bool], timeout: float | None = None) -> bool:
         """Waits until a predicate about the informer is true (see `SharedInformer.wait_until`)."""
+        return await self._wait_until(predicate, timeout)
+
+    async def _wait_until(
+        self, predicate: Callable[[], bool], timeout: float | None, warning: StartWarning | None = None
+    ) -> bool:
         waker = LoopEvent()
         withdraw = self._informer.on_progress(waker)
         deadline = None if timeout is None else time.monotonic() + timeout
@@ -238,9 +244,10 @@ class AsyncInformer(Generic[T]):
                 if predicate() or self._informer.is_stopped():
                     return predicate()
                 left = None if deadline is None else deadline - time.monotonic()
+                pause = left if warning is None else warning.pause(left)
                 if left is not None and left <= 0:
                     return False
-                await waker.wait(left)
+                await waker.wait(pause)
         finally:
             withdraw()
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import logging
 import threading
 import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
@@ -15,6 +14,7 @@ from weakref import WeakKeyDictionary
 from typing_extensions import Unpack
 
 from informer.arguments import check_function
+from informer.listwatch.resource_request import namespaces_of
 from informer.objects.label_selector import Selector
 from informer.objects.object import Object
 from informer.shared.factory_request import FactoryRequest
@@ -22,11 +22,12 @@ from informer.shared.options import InformerOptions, ListMethod
 from informer.shared.shared_informer import SharedInformer
 from informer.shared.waiting import wait_for_cache_sync
 from watch.concurrency import Lock
+from watch.logs import get_logger
 from watch.options import ListOptions
 
 __all__ = ["SharedInformerFactory"]
 
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
 
 M = TypeVar("M")
 
@@ -69,6 +70,7 @@ class SharedInformerFactory:
     ) -> None:
         self._api_client = api_client
         self._resync_period = resync_period
+        namespaces_of(namespace)  # checks the names now, not with the first informer
         self._namespace = namespace
         self._tweak = tweak_list_options
         check_function("transform", transform, 1, or_none=True)

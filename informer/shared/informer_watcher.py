@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable
 from typing import Any
@@ -19,6 +18,7 @@ from watch.channel import Channel
 from watch.concurrency import Lock, Signal
 from watch.errors import WatchClosedError, WatchTimeoutError
 from watch.event import Event, EventType
+from watch.logs import get_logger
 from watch.until import until
 from watch.watcher import ChannelPump, WatcherBase
 
@@ -26,7 +26,7 @@ __all__ = ["InformerWatcher", "informer_watcher", "until_with_sync"]
 
 T = TypeVar("T", default=Any)
 
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
 
 # Seconds that `until_with_sync` waits for the informer's threads, which end within milliseconds on an idle machine.
 _GRACE = 0.5

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,10 +13,11 @@ from informer.handlers.processor import Processor
 from informer.shared.waiting import Waiters
 from informer.thread_group import ThreadGroup
 from watch.concurrency import OwnerProcess, RLock, Signal, Worker, on_set
+from watch.logs import get_logger
 
 __all__ = ["Lifecycle", "Member"]
 
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
 
 
 class Member(Protocol):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -10,10 +9,11 @@ from informer.objects.decode_errors import describe_decode_error
 from informer.objects.entry import Undecodable
 from informer.objects.keys import namespaced_name
 from informer.rate_limited_log import rate_limited
+from watch.logs import get_logger
 
 __all__ = ["ObjectErrors"]
 
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
 
 
 class ObjectErrors:

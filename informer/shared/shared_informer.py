@@ -35,7 +35,7 @@ from informer.shared.checks import check_lister_watcher, check_period
 from informer.shared.handler_set import HandlerSet
 from informer.shared.lifecycle import Lifecycle
 from informer.shared.status import Status
-from informer.shared.waiting import Waiters, warn_if_not_started
+from informer.shared.waiting import StartWarning, Waiters
 from watch.clock import SYSTEM_CLOCK, Clock
 from watch.framing import DEFAULT_MAX_LINE_BYTES
 from watch.watcher import StopsOnExit
@@ -201,7 +201,7 @@ class SharedInformer(StopsOnExit, Generic[T]):
             handler: an object with some of `on_add`, `on_update`, `on_delete`; see `ResourceEventHandler`.
             on_add: instead of a handler: takes (obj), or (obj, *, is_in_initial_list).
             on_update: takes (old, new).
-            on_delete: takes (obj), or (obj, *, final_state_unknown).
+            on_delete: takes (obj), or (obj, *, final_state_unknown), or (obj, *, final_state_unknown, reason).
             on_batch: instead of the three: takes a list of `Change`.
             filter: called with an object; the handler sees those for which it returns true. Its result must depend on
                 nothing but the object.
@@ -447,8 +447,7 @@ class SharedInformer(StopsOnExit, Generic[T]):
                 if the informer is not started, or if its reader thread has failed.
         """
         if not raise_on_error:
-            warn_if_not_started([self], timeout)
-            return self.wait_until(self.has_synced, timeout)
+            return self._status.wait_until(self.has_synced, timeout, StartWarning([self], timeout))
         self.wait_until(lambda: self.has_synced() or self.sync_error() is not None, timeout)
         return self.synced_or_raise()
 

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from informer.errors import InformerError
 from informer.objects.resource_version import compare_resource_versions, is_comparable, written_version
-from informer.shared.waiting import Waiters
+from informer.shared.waiting import StartWarning, Waiters
 
 __all__ = ["Status"]
 
@@ -82,14 +82,18 @@ class Status:
             reached = controller.applied_resource_version_of(namespace)
         return is_comparable(reached) and compare_resource_versions(reached, resource_version) >= 0
 
-    def wait_until(self, predicate: Callable[[], bool], timeout: float | None = None) -> bool:
+    def wait_until(
+        self, predicate: Callable[[], bool], timeout: float | None = None, warning: StartWarning | None = None
+    ) -> bool:
         """Waits until `predicate`, which is called after each progress, returns True, or the informer stops.
+
+        `warning` is logged when it is due.
 
         Returns:
             What the predicate returned last.
         """
         self._find_controller()
-        return self._waiters.wait_until(predicate, timeout)
+        return self._waiters.wait_until(predicate, timeout, warning)
 
     def on_progress(self, callback: Callable[[], object]) -> Callable[[], None]:
         """Has `callback` called after each progress and at the stop; returns a function that withdraws it."""

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from watch.concurrency import Monitor, Signal, on_set
+from watch.logs import get_logger
 
-__all__ = ["Waiters", "wait_for_cache_sync", "warn_if_not_started"]
+__all__ = ["StartWarning", "Waiters", "wait_for_cache_sync"]
 
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
 
 # Seconds between two calls of a plain function. Source: client-go tools/cache syncedPollPeriod.
 _POLL = 0.1
+# Seconds that another thread has for its call of start() before a wait logs that it waits for an informer without threads.
+_GRACE = 1.0
 
 
 def wait_for_cache_sync(
@@ -49,7 +51,7 @@ def wait_for_cache_sync(
     wake = Signal()
     withdraw: list[Callable[[], None]] = []
     informers = [each for each in informers_or_has_synced if hasattr(each, "on_progress")]
-    warn_if_not_started(informers, timeout)
+    warning = StartWarning(informers, timeout)
     poll = None if len(informers) == len(checks) else _POLL
     deadline = None if timeout is None else time.monotonic() + timeout
     try:
@@ -65,19 +67,49 @@ def wait_for_cache_sync(
             if any(informer.is_stopped() for informer in informers):
                 return False
             left = None if deadline is None else deadline - time.monotonic()
+            pause = warning.pause(left)
             if left is not None and left <= 0:
                 return False
-            wake.wait(poll if left is None else left if poll is None else min(left, poll))
+            wake.wait(poll if pause is None else pause if poll is None else min(pause, poll))
     finally:
         for each in withdraw:
             each()
 
 
-def warn_if_not_started(informers: Iterable[Any], timeout: float | None) -> None:
-    """Logs a warning for each informer that is waited for before its start, which another thread may yet call."""
-    for informer in informers if timeout != 0 else ():
-        if hasattr(informer, "is_started") and not (informer.is_started() or informer.is_stopped()):
+class StartWarning:
+    """Logs a warning for each informer that is waited for and is still not started after a second, or at the wait's end.
+
+    Args:
+        informers: what is waited for.
+        timeout: seconds that the wait may take; None for no limit. A wait of 0 seconds logs nothing.
+    """
+
+    def __init__(self, informers: Iterable[Any], timeout: float | None) -> None:
+        self._informers = [each for each in informers if timeout != 0 and _is_fresh(each)]
+        self._due = time.monotonic() + (_GRACE if timeout is None else min(_GRACE, timeout))
+
+    def pause(self, left: float | None) -> float | None:
+        """Logs the warnings once they are due.
+
+        Args:
+            left: seconds left of the wait; None for no limit.
+
+        Returns:
+            How long to wait before the next call, in seconds; None without limit.
+        """
+        if not self._informers:
+            return left
+        grace = self._due - time.monotonic()
+        if grace > 0:
+            return grace if left is None else min(left, grace)
+        for informer in filter(_is_fresh, self._informers):
             _log.warning("waiting for %r, which is not started: call start(), or use it in a `with` block", informer)
+        self._informers = []
+        return left
+
+
+def _is_fresh(informer: Any) -> bool:
+    return hasattr(informer, "is_started") and not (informer.is_started() or informer.is_stopped())
 
 
 class Waiters:
@@ -105,12 +137,15 @@ class Waiters:
             self._count += 1
         return lambda: self._unsubscribe(token)
 
-    def wait_until(self, predicate: Callable[[], bool], timeout: float | None = None) -> bool:
+    def wait_until(
+        self, predicate: Callable[[], bool], timeout: float | None = None, warning: StartWarning | None = None
+    ) -> bool:
         """Waits until `predicate` returns true, the time is up or `close` is called.
 
         Args:
             predicate: called now and after each `notify`.
             timeout: seconds to wait at most; None waits without limit.
+            warning: logged when it is due during the wait.
 
         Returns:
             What the predicate returned last.
@@ -124,9 +159,10 @@ class Waiters:
                     seen = self._news
                     is_last = self._closed
                 left = None if deadline is None else deadline - time.monotonic()
+                pause = left if warning is None else warning.pause(left)
                 if (result := predicate()) or is_last or (left is not None and left <= 0):
                     return result
-                self._wait_for_news(seen, left)
+                self._wait_for_news(seen, pause)
         finally:
             with self._monitor:
                 self._count -= 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import tempfile
@@ -9,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
 
+from informer.files import check_private, write_private
 from informer.testing.clients import make_api_client, write_kubeconfig
 from informer.testing.faults.faults import Faults
 from informer.testing.http.certificates import Certificates, make_certificates, make_minimal_certificates
@@ -222,10 +224,13 @@ class EmbeddedAPIServer(StopsOnExit, ObjectCalls):
     def _ca_file(self) -> Path:
         assert self._certificates is not None
         with self._lock:
-            if self._directory is None:
+            if self._directory is None or not _is_private(self._directory):
+                # A program that cleans /tmp may have deleted the first one, and another user made it anew.
                 self._directory = Path(tempfile.mkdtemp(prefix="embedded-apiserver-"))
-                (self._directory / "ca.crt").write_bytes(self._certificates.authority)
-            return self._directory / "ca.crt"
+            file = self._directory / "ca.crt"
+            if not file.exists():
+                write_private(file, self._certificates.authority)
+            return file
 
     def _running(self) -> HttpServer:
         http = self._http
@@ -252,3 +257,10 @@ class EmbeddedAPIServer(StopsOnExit, ObjectCalls):
     def set_tokens(self, tokens: Mapping[str, str] | Iterable[str] | None) -> None:
         """Replaces the accepted bearer tokens, as a rotation does. Open watches are not interrupted."""
         self._access.set_tokens(tokens)
+
+
+def _is_private(folder: Path) -> bool:
+    with contextlib.suppress(OSError):
+        check_private(folder)
+        return True
+    return False

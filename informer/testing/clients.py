@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from informer.files import write_private
 
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient
 
-__all__ = ["make_api_client", "write_kubeconfig", "write_secret"]
+__all__ = ["make_api_client", "write_kubeconfig"]
 
 
 def make_api_client(url: str, *, ca_file: Path | None, token: str | None) -> ApiClient:
@@ -36,10 +37,10 @@ def make_api_client(url: str, *, ca_file: Path | None, token: str | None) -> Api
 
 
 def write_kubeconfig(path: Path, url: str, *, user: str, ca: bytes | None, token: str | None) -> Path:
-    """Writes a self-contained kubeconfig and returns its path.
+    """Writes a self-contained kubeconfig, which only this user can read, and returns its path.
 
     Args:
-        path: the file to write.
+        path: the file to write; one that exists, or a symbolic link, is replaced.
         url: the server's address.
         user: the user's name in the file.
         ca: the certificates to trust, as PEM; None without TLS.
@@ -60,12 +61,5 @@ def write_kubeconfig(path: Path, url: str, *, user: str, ca: bytes | None, token
         "current-context": "test",
     }
     # JSON is valid YAML.
-    write_secret(path, json.dumps(config, indent=2).encode() + b"\n")
+    write_private(path, json.dumps(config, indent=2).encode() + b"\n")
     return path
-
-
-def write_secret(path: Path, content: bytes) -> None:
-    """Writes a file that only its owner can read."""
-    with open(path, "wb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
-        os.fchmod(file.fileno(), 0o600)  # the file may have existed with another mode
-        file.write(content)

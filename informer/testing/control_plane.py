@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 import urllib3
 
-from informer.testing.clients import make_api_client, write_kubeconfig, write_secret
+from informer.files import UnusableFileError, check_private, write_private
+from informer.testing.clients import make_api_client, write_kubeconfig
 from informer.testing.http.certificates import import_trustme
 from informer.testing.processes.child_process import ChildProcess
 from informer.testing.processes.kube_programs import (
@@ -25,6 +26,7 @@ from informer.testing.processes.kube_programs import (
     apiserver_command,
     etcd_command,
     find_programs,
+    token_file,
     url_of,
 )
 from informer.testing.processes.ports import free_ports
@@ -124,8 +126,8 @@ class ControlPlane(StopsOnExit):
             self._http = urllib3.PoolManager(ca_certs=str(self.ca_file), retries=False, timeout=10)
             atexit.register(self.stop)
             try:
-                write_secret(self._directory / "sa.key", _service_account_key())
-                write_secret(self._directory / "tokens.csv", self._token_file())
+                write_private(self._directory / "sa.key", _service_account_key())
+                write_private(self._directory / "tokens.csv", token_file(self._users))
                 self._start_both(time.monotonic() + self._start_timeout)
             except BaseException:
                 self.stop()
@@ -255,10 +257,11 @@ class ControlPlane(StopsOnExit):
 
         Raises:
             RuntimeError: it has not started.
-            ControlPlaneError: it is not ready again within `start_timeout`.
+            ControlPlaneError: it is not ready again within `start_timeout`, or its folder was deleted or replaced.
         """
         with self._lock:
             self.kill()
+            self._check_folder()
             assert self._apiserver is not None
             deadline = time.monotonic() + self._start_timeout
             while True:
@@ -293,12 +296,14 @@ class ControlPlane(StopsOnExit):
         if self._owner is None or not self._owner.is_current:
             raise RuntimeError("the control plane has not started in this process, or was stopped")
 
-    def _token_file(self) -> bytes:
-        lines = []
-        for name, (token, groups) in self._users.items():
-            fields = [token, name, f"{name}-uid", ",".join(groups)]
-            lines.append(",".join('"' + field.replace('"', '""') + '"' for field in fields))
-        return "\n".join(lines).encode()
+    def _check_folder(self) -> None:
+        """Checks that the folder is still this user's: kube-apiserver reads the tokens of its users from there."""
+        try:
+            check_private(self._directory)
+        except (UnusableFileError, FileNotFoundError) as error:
+            raise ControlPlaneError(
+                f"cannot use the folder {self._directory} of the control plane: {error.strerror} (does a program clean /tmp?)"
+            ) from error
 
     def _start_both(self, deadline: float) -> None:
         for _ in range(_PORT_TRIES):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import os
 import urllib.request
 from collections.abc import Callable, Mapping
@@ -11,11 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 import urllib3
 
+from informer.api_paths import dns_label
 from informer.errors import KubeconfigError
 from informer.kubeconfig.access import Cluster, ClusterAccess, Pem
 from informer.kubeconfig.find import find_access
+from informer.kubeconfig.merge import quoted
 from informer.transport.connection_pool import ConnectionPool
 from informer.transport.credential_sources import AuthProvider, ExecPlugin, Source, TokenFile, put_token
+from informer.transport.insecure import InsecureWarnings
+from informer.transport.settings import ConnectionSettings
 from watch.concurrency import OwnerProcess
 
 if TYPE_CHECKING:
@@ -83,9 +88,13 @@ def current_namespace(kubeconfig: str | os.PathLike[str] | None = None, context:
         context: as for `load_client`.
 
     Raises:
-        KubeconfigError: no cluster is configured, or its kubeconfig is malformed.
+        KubeconfigError: no cluster is configured, its kubeconfig is malformed, or the namespace is not a DNS label.
     """
-    return find_access(kubeconfig, context).namespace
+    access = find_access(kubeconfig, context)
+    with contextlib.suppress(ValueError):
+        return dns_label("namespace", access.namespace)
+    origin = f"context {access.context!r}" if access.context else access.cluster.file
+    raise KubeconfigError(f"the namespace of {origin} is not the name of a namespace: correct it")
 
 
 def _with_host(host: str | None, kubeconfig: str | os.PathLike[str] | None, context: str | None) -> ClusterAccess:
@@ -107,6 +116,8 @@ def _client_for(access: ClusterAccess) -> ApiClient:
 
     # Not Configuration(): older official clients would copy the default configuration, with its credentials.
     configuration: Any = type.__call__(client.Configuration)
+    # Shared with the transport of informers: one warning for both.
+    configuration.insecure_warnings = InsecureWarnings()
     _configure(configuration, access.cluster)
     _authenticate(configuration, access)
     api_client: Any = _without_proxy(configuration, client.ApiClient)
@@ -157,7 +168,7 @@ def _configure(configuration: Any, cluster: Cluster) -> None:
 
 def _authenticate(configuration: Any, access: ClusterAccess) -> None:
     user = access.user
-    configuration.credentials_origin = f"user {user.name!r} in {user.file}" if user.name else ""
+    configuration.credentials_origin = f"user {quoted(user.name)} in {user.file}" if user.name else ""
     if user.certificate:
         configuration.client_cert_data = user.certificate.data or None
         configuration.client_key_data = user.key.data or None
@@ -192,7 +203,8 @@ def _source(access: ClusterAccess) -> Source | None:
 def _hook(source: Source) -> Any:
     def refresh(configuration: Any) -> None:
         if not source.is_asked:
-            source.refresh(configuration, refused=False)
+            with source.needed():
+                source.refresh(configuration, refused=False)
 
     return refresh
 
@@ -236,6 +248,10 @@ class _OfficialPool:
         options.setdefault("retries", urllib3.Retry.DEFAULT if retries is None else retries)
         # A user without a token has None for the Authorization header.
         sent = {name: value for name, value in (headers or {}).items() if value is not None}
+        has_credentials = any(name.lower() == "authorization" for name in sent)
+        self._configuration.insecure_warnings.check(
+            ConnectionSettings.of(self._configuration), has_credentials=has_credentials
+        )
         return self._pool.current().request(method, url, headers=repeat_headers(sent, self._headers), **options)
 
     def clear(self) -> None:

@@ -15,6 +15,7 @@ from informer.transport.proxy import Proxy, proxy_for
 from informer.transport.settings import ConnectionSettings
 from informer.transport.tls_context import CertificateFiles, Certificates, make_context
 from watch.concurrency import Lock
+from watch.printable import hide_secret
 
 __all__ = ["ConnectionPool"]
 
@@ -136,6 +137,7 @@ def _tls_options(settings: ConnectionSettings, certificates: Certificates) -> di
 
 def _proxy_headers(settings: ConnectionSettings, proxy: str) -> Any:
     user, _, host = urllib.parse.urlsplit(proxy).netloc.rpartition("@")
+    hide_secret(urllib.parse.unquote(user.partition(":")[2]))
     if settings.proxy_headers is None and user and host:
         return urllib3.make_headers(proxy_basic_auth=urllib.parse.unquote(user))
     return settings.proxy_headers

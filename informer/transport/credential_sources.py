@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import base64
+import contextlib
 import copy
-import logging
-import os
+import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 from informer.errors import KubeconfigError
+from informer.files import path_of_content, read_file, stamp_of
+from informer.kubeconfig.merge import quoted
 from informer.rate_limited_log import rate_limited
 from informer.transport.exec_plugin import ExecCredential, ExecPluginError, run_exec_plugin
+from informer.transport.hidden import hide_credential
+from watch.concurrency import Lock
+from watch.logs import get_logger
+from watch.request_scope import RequestScope
 
 __all__ = [
     "AuthProvider",
@@ -25,13 +31,15 @@ __all__ = [
     "put_token",
 ]
 
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
 
 _READ_AGAIN = 60.0
 """Seconds after which a token file is read again even if it looks unchanged.
 
 Source: client-go transport NewCachedFileTokenSource.
 """
+_MAX_TOKEN = 1024 * 1024
+"""Bytes of a token file. API servers refuse longer headers."""
 _EARLY = timedelta(seconds=10)
 """Time before its expiry at which a plugin's credential is renewed."""
 _FAILED_FOR = 1.0
@@ -59,6 +67,10 @@ class Source:
     def may_block(self, *, refused: bool) -> bool:
         """Whether `refresh` or the configuration's hook may take long: more than reading a file."""
         return False
+
+    def needed(self) -> contextlib.AbstractContextManager[object]:
+        """Returns a context for a request that waits for credentials; see `ExecPlugin.needed`."""
+        return contextlib.nullcontext()
 
     def refresh(self, configuration: Any, *, refused: bool) -> None:
         """Updates the credentials in a configuration.
@@ -95,10 +107,9 @@ class TokenFile(Source):
         """Reads the file if it has changed."""
         now = time.monotonic()
         try:
-            stat = os.stat(self._path)
-            stamp = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
+            stamp = stamp_of(self._path)
             if refused or stamp != self._stamp or now - self._read_at >= _READ_AGAIN:
-                token = Path(self._path).read_text(encoding="utf-8").strip()
+                token = read_file(self._path, most=_MAX_TOKEN).decode().strip()
                 if not token:
                     raise OSError("the file is empty")
                 self._token = token
@@ -142,12 +153,32 @@ class ExecPlugin(Source):
         self._has_run = has_run
         self._failure: tuple[str, float] | None = None
         self._given: ExecCredential | None = None
+        self._lock = Lock()
+        self._needed_by = 0  # requests that wait for credentials; guarded by _lock
+        self._run_scope: RequestScope | None = None  # cancelling it kills the running plugin; guarded by _lock
+
+    @contextlib.contextmanager
+    def needed(self) -> Iterator[None]:
+        """Within this context a request waits for credentials. When the last one has stopped waiting, the plugin is killed.
+
+        Threads: any, several at a time.
+        """
+        with self._lock:
+            self._needed_by += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._needed_by -= 1
+                unneeded = None if self._needed_by else self._run_scope
+            if unneeded is not None:
+                unneeded.cancel()
 
     def describe_refused(self) -> str:
         """See `Source.describe_refused`."""
-        command = self._section.get("command")
+        command = quoted(self._section.get("command"))
         return (
-            f"the credentials from exec plugin {command!r}: log in again, and check that the plugin is for this cluster"
+            f"the credentials from exec plugin {command}: log in again, and check that the plugin is for this cluster"
         )
 
     def refresh(self, configuration: Any, *, refused: bool) -> None:
@@ -159,19 +190,28 @@ class ExecPlugin(Source):
 
     def may_block(self, *, refused: bool) -> bool:
         """True when the plugin has to run: for the first time, after a refusal, or because its credential expires."""
-        expired = self._expires is not None and datetime.now(UTC) >= self._expires - _EARLY
+        expired = self._expires is not None and datetime.now(UTC) + _EARLY >= self._expires
         return refused or expired or not self._has_run
 
     def _run(self) -> None:
         if self._failure is not None and time.monotonic() - self._failure[1] < _FAILED_FOR:
             raise ExecPluginError(self._failure[0])
+        scope = RequestScope()
+        with self._lock:
+            self._run_scope = scope
         try:
-            self._given = run_exec_plugin(
-                self._section, cluster=self._cluster, cluster_folder=self._cluster_folder, folder=self._folder
-            )
+            with scope:
+                self._given = run_exec_plugin(
+                    self._section, cluster=self._cluster, cluster_folder=self._cluster_folder, folder=self._folder
+                )
         except ExecPluginError as error:
-            self._failure = (str(error), time.monotonic())
+            # The failure of a plugin that was killed for a stop is not the next request's.
+            if not scope.cancelled:
+                self._failure = (str(error), time.monotonic())
             raise
+        finally:
+            with self._lock:
+                self._run_scope = None
         self._expires = self._given.expires
         self._failure = None
         self._has_run = True
@@ -201,7 +241,7 @@ class AuthProvider(Source):
 
     def describe_refused(self) -> str:
         """See `Source.describe_refused`."""
-        return f"the token from the auth-provider of user {self._user!r} in {self._file}: log in again"
+        return f"the token from the auth-provider of user {quoted(self._user)} in {self._file}: log in again"
 
     def may_block(self, *, refused: bool) -> bool:
         """Always: the loader may ask an identity provider."""
@@ -228,11 +268,49 @@ class AuthProvider(Source):
         context = {"name": "c", "context": {"cluster": "k", "user": "u"}}
         whole = {"current-context": "c", "clusters": [cluster], "contexts": [context], "users": [user]}
         try:
-            load.load_kube_config_from_dict(whole, client_configuration=loaded, persist_config=False)
+            with _authority_of_provider(self._section.get("config")):
+                load.load_kube_config_from_dict(whole, client_configuration=loaded, persist_config=False)
         # The loader imports and calls what the provider needs: it can raise anything.
         except Exception as error:
             return loaded, type(error).__name__
         return loaded, ""
+
+
+@contextlib.contextmanager
+def _authority_of_provider(config: Any) -> Iterator[None]:
+    """Lets the loader read the identity provider's authority from a private path within the block.
+
+    The loader would write it to a file in /tmp whose name it uses again, even if the file is another user's by then. And
+    without an authority, it would send the client secret to a server whose certificate it does not verify.
+
+    Args:
+        config: the provider's settings, which the loader also updates.
+    """
+    if not isinstance(config, dict):
+        yield
+        return
+    given = {name: config[name] for name in (_AUTHORITY, _AUTHORITY_DATA) if name in config}
+    with contextlib.ExitStack() as files:
+        try:
+            data = config.pop(_AUTHORITY_DATA, None)
+            if data:
+                config[_AUTHORITY] = files.enter_context(path_of_content(base64.b64decode(data)))
+            elif not config.get(_AUTHORITY):
+                config[_AUTHORITY] = _machine_authorities()
+            yield
+        finally:
+            config.pop(_AUTHORITY, None)
+            config.update(given)
+
+
+def _machine_authorities() -> str:
+    import certifi
+
+    return ssl.get_default_verify_paths().cafile or certifi.where()
+
+
+_AUTHORITY = "idp-certificate-authority"
+_AUTHORITY_DATA = f"{_AUTHORITY}-data"
 
 
 _PROVIDER_KEYS = {
@@ -253,7 +331,7 @@ def describe_provider_failure(section: Any, user: str, file: str, failure: str) 
     fields = section if isinstance(section, Mapping) else {}
     name = fields.get("name")
     config = fields.get("config")
-    where = f"the auth-provider of user {user!r} in {file}"
+    where = f"the auth-provider of user {quoted(user)} in {file}"
     if name not in _PROVIDER_KEYS:
         return f"{where} is not supported: use an exec plugin instead"
     settings = config if isinstance(config, Mapping) else {}
@@ -285,6 +363,7 @@ def fixed_credentials(user: Mapping[str, Any], origin: str) -> str:
 
 def put_token(configuration: Any, value: str) -> None:
     """Puts the value of an Authorization header into an official client's configuration."""
+    hide_credential(value)
     # Older official clients read only the second name.
     for name in ("BearerToken", "authorization"):
         configuration.api_key[name] = value

@@ -6,6 +6,7 @@ configuration may be that of `kubernetes_asyncio`: its methods and hooks are cor
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 from collections.abc import Callable, Mapping, MutableMapping
 from typing import Any, TypeVar
@@ -16,6 +17,7 @@ from informer.transport.credential_sources import Source, fixed_credentials
 from informer.transport.official_loaders import describe_loader_failure, source_of
 from watch.concurrency import Lock
 from watch.errors import RequestCancelledError
+from watch.printable import printable
 from watch.request_scope import current_scope, unless_cancelled
 
 __all__ = ["Credentials"]
@@ -52,7 +54,8 @@ class Credentials:
         made = dict(headers)
         hook, source = self._hook_and_source()
         may_block = hook is not None and (source is None or source.may_block(refused=False))
-        found = self._in_turn(lambda: (self._made_into(made), self._renewals), may_block=may_block)
+        with contextlib.nullcontext() if source is None else source.needed():
+            found = self._in_turn(lambda: (self._made_into(made), self._renewals), may_block=may_block)
         headers.update(made)
         return found
 
@@ -71,7 +74,8 @@ class Credentials:
         """
         hook, source = self._hook_and_source()
         may_block = source is not None and source.may_block(refused=True)
-        return self._in_turn(lambda: self._renew(hook, renewals), may_block=may_block)
+        with contextlib.nullcontext() if source is None else source.needed():
+            return self._in_turn(lambda: self._renew(hook, renewals), may_block=may_block)
 
     def describe_refused(self, headers: Mapping[str, str]) -> str:
         """Returns which credentials a server has refused, where they come from, and the next step; without a value of theirs.
@@ -145,7 +149,7 @@ class Credentials:
         except Exception as error:
             failure = describe_loader_failure(error, self._source)
             if not failure:
-                raise ConnectionError(f"no credentials for {self._shown_host}: {error}") from error
+                raise ConnectionError(f"no credentials for {self._shown_host}: {printable(str(error), 500)}") from error
         # Raised outside of the handler: the loader's error can quote credentials, and would become the context.
         raise ConnectionError(f"no credentials for {self._shown_host}: {failure}")
 

@@ -14,16 +14,19 @@ import contextlib
 import json
 import os
 import re
-import selectors
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from informer.errors import InformerError
+from informer.files import read_file
+from informer.kubeconfig.merge import quoted
+from informer.transport.plugin_process import PluginProcess, RelativePathError
+from watch.printable import printable
+from watch.request_scope import current_scope
 
 __all__ = ["ExecCredential", "ExecPluginError", "run_exec_plugin"]
 
@@ -31,7 +34,7 @@ PLUGIN_TIMEOUT = 60.0
 """Seconds that a plugin may take: enough for an identity provider, not for a person."""
 PLUGIN_MAX_OUTPUT = 1024 * 1024
 """Bytes that a plugin may write. A token, a certificate and its key take some thousands."""
-_READ_SIZE = 64 * 1024
+_MAX_HINT = 300
 _CLUSTER_EXTENSION = "client.authentication.k8s.io/exec"
 _CLUSTER_KEYS = ("server", "tls-server-name", "insecure-skip-tls-verify", "proxy-url", "disable-compression")
 _VERSION = re.compile(r"client\.authentication\.k8s\.io/v\d{1,2}((alpha|beta)\d{1,2})?")
@@ -104,12 +107,21 @@ def _environment(section: Mapping[str, Any], version: str, cluster: Mapping[str,
     if cluster is not None:
         spec["cluster"] = cluster
     info = {"apiVersion": version, "kind": "ExecCredential", "spec": spec}
-    return {**os.environ, **_own_environment(section), "KUBERNETES_EXEC_INFO": json.dumps(info)}
+    text = ""
+    with contextlib.suppress(TypeError, ValueError):
+        text = json.dumps(info, allow_nan=False)
+    # Raised outside of the handler: the error can quote the extension.
+    if not text:
+        raise ExecPluginError(
+            "the cluster's extension for exec plugins in the kubeconfig is not JSON: "
+            "write text, numbers, lists and mappings only"
+        )
+    return {**os.environ, **_own_environment(section), "KUBERNETES_EXEC_INFO": text}
 
 
 def _own_environment(section: Mapping[str, Any]) -> dict[str, str]:
     """The variables of the section. An entry whose value is null is left out."""
-    where = f"the env of exec plugin {section.get('command')!r} in the kubeconfig"
+    where = f"the env of exec plugin {quoted(section.get('command'))} in the kubeconfig"
     own: dict[str, str] = {}
     entries = section.get("env") or ()
     if not isinstance(entries, list | tuple):
@@ -119,9 +131,9 @@ def _own_environment(section: Mapping[str, Any]) -> dict[str, str]:
         if not isinstance(name, str) or not name or "=" in name or "\0" in name:
             raise ExecPluginError(f"{where} is malformed: entry {number} has no name that a variable can have")
         if "value" not in entry:
-            raise ExecPluginError(f"{where} is malformed: entry {name!r} has no value (null leaves it out)")
+            raise ExecPluginError(f"{where} is malformed: entry {quoted(name)} has no value (null leaves it out)")
         if entry["value"] is not None:
-            own[name] = _texts(section, f"env {name!r}", [entry["value"]])[0]
+            own[name] = _texts(section, f"env {quoted(name)}", [entry["value"]])[0]
     return own
 
 
@@ -129,7 +141,7 @@ def _texts(section: Mapping[str, Any], key: str, values: Any) -> list[str]:
     """Checks that all values are strings. A number would be another text than the one in the file, such as 0x1F."""
     if not isinstance(values or [], list | tuple) or not all(isinstance(value, str) for value in values or ()):
         raise ExecPluginError(
-            f"{key} of exec plugin {section.get('command')!r} in the kubeconfig has to be text: "
+            f"{key} of exec plugin {quoted(section.get('command'))} in the kubeconfig has to be text: "
             "put numbers, true and false in quotes"
         )
     return list(values or ())
@@ -144,7 +156,7 @@ def _cluster_info(cluster: Mapping[str, Any], folder: str) -> dict[str, Any]:
     if not data and path:
         path = os.path.normpath(os.path.join(folder, path))
         try:
-            data = base64.b64encode(Path(path).read_bytes()).decode()
+            data = base64.b64encode(read_file(path)).decode()
         except OSError as error:
             raise ExecPluginError(f"cannot read the certificate-authority {path}: {error.strerror}") from error
     info = {key: cluster[key] for key in _CLUSTER_KEYS if cluster.get(key)}
@@ -173,63 +185,51 @@ def _output_of(
     interactive = _is_interactive(section)
     if not interactive and section.get("interactiveMode") == "Always":
         raise ExecPluginError(
-            f"exec plugin {command!r} needs a terminal (interactiveMode: Always), which this process does not have"
+            f"exec plugin {quoted(command)} needs a terminal (interactiveMode: Always), which this process does not have"
         )
     # Raised outside of the handlers: the caught errors can hold the output and would become this error's context.
     problem = ""
     output = b""
     try:
-        with subprocess.Popen(  # noqa: S603 - the command is what the kubeconfig names
-            command_line,
-            stdin=None if interactive else subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            env=environment,
-            cwd=folder or None,
-        ) as process:
-            try:
-                output = _read_all(process, time.monotonic() + timeout, max_output)
-                problem = _failure_of(process, output, max_output)
-            finally:
-                # Has no effect on a process that has ended.
-                process.kill()
+        process = PluginProcess(command_line, environment=environment, folder=folder, interactive=interactive)
+        with contextlib.closing(process), _killed_on_cancel(process):
+            output = process.read(time.monotonic() + timeout, max_output)
+            problem = _failure_of(process, output, max_output)
     except subprocess.TimeoutExpired:
         problem = f"did not end within {timeout:g} s and was killed"
+    except RelativePathError as error:
+        problem = (
+            f"was found only through the entry {quoted(str(error))} of PATH, which depends on the working directory, "
+            "where another user may have put it: take the entry out of PATH, or write the plugin's absolute path into the "
+            "kubeconfig"
+        )
+    except ValueError:
+        problem = "cannot be run (its arguments or its env contain a null character, or text that is not Unicode)"
     except OSError as error:
-        hint = section.get("installHint")
+        hint = printable(str(section.get("installHint") or "").encode(errors="replace"), _MAX_HINT)
         problem = f"cannot be run ({error.strerror or type(error).__name__})" + (f": {hint}" if hint else "")
     if problem:
-        raise ExecPluginError(f"exec plugin {command!r} {problem}")
+        raise ExecPluginError(f"exec plugin {quoted(command)} {problem}")
     return output
 
 
-def _failure_of(process: subprocess.Popen[bytes], output: bytes, max_output: int) -> str:
+@contextlib.contextmanager
+def _killed_on_cancel(process: PluginProcess) -> Iterator[None]:
+    """Kills the plugin when the thread's request scope is cancelled, as when no request needs its credentials any more."""
+    scope = current_scope()
+    withdraw = scope.on_cancel(process.kill) if scope is not None else lambda: None
+    try:
+        yield
+    finally:
+        withdraw()
+
+
+def _failure_of(process: PluginProcess, output: bytes, max_output: int) -> str:
     if len(output) > max_output:
         return f"wrote more than {max_output} bytes, the limit, and was killed"
-    if process.returncode:
-        return f"ended with exit code {process.returncode}; see its messages on this process's standard error"
+    if process.exit_code:
+        return f"ended with exit code {process.exit_code}; see its messages on this process's standard error"
     return ""
-
-
-def _read_all(process: subprocess.Popen[bytes], deadline: float, most: int) -> bytes:
-    """Reads a process's output until it ends, or until there are more than `most` bytes.
-
-    Raises:
-        subprocess.TimeoutExpired: the process has not ended in time.
-    """
-    assert process.stdout is not None
-    pipe, output = process.stdout.fileno(), b""
-    with selectors.DefaultSelector() as selector:
-        selector.register(pipe, selectors.EVENT_READ)
-        while len(output) <= most:
-            left = deadline - time.monotonic()
-            if left <= 0 or not selector.select(left):
-                raise subprocess.TimeoutExpired(process.args, left)
-            piece = os.read(pipe, _READ_SIZE)
-            if not piece:
-                process.wait(max(0.0, deadline - time.monotonic()))
-                break
-            output += piece
-    return output
 
 
 def _credential_in(output: bytes, command: str, version: str) -> ExecCredential:
@@ -240,7 +240,7 @@ def _credential_in(output: bytes, command: str, version: str) -> ExecCredential:
     # Not raised from here: the decoder's error holds the output.
     except (ValueError, RecursionError):
         is_json = False
-    where = f"exec plugin {command!r}"
+    where = f"exec plugin {quoted(command)}"
     if not is_json or not isinstance(answer, dict):
         raise ExecPluginError(f"{where} did not write an ExecCredential in JSON (it wrote {len(output)} bytes)")
     if answer.get("kind") != "ExecCredential":

@@ -9,14 +9,13 @@ Source: Go crypto/x509 Certificate.Verify.
 
 from __future__ import annotations
 
-import os
+import contextlib
 import ssl
-import tempfile
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from urllib3.util.ssl_ import create_urllib3_context
 
+from informer.files import path_of_content, read_file, stamp_of
 from informer.transport.settings import ConnectionSettings
 
 __all__ = ["CertificateFiles", "Certificates", "make_context"]
@@ -69,10 +68,9 @@ class CertificateFiles:
             return b""
         known = self._read.get(path)
         try:
-            stat = os.stat(path)
-            stamp = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
+            stamp = stamp_of(path)
             if known is None or known[0] != stamp:
-                content = Path(path).read_bytes()
+                content = read_file(path)
                 if known is None or content:
                     known = self._read[path] = (stamp, content)
         except OSError:
@@ -111,15 +109,9 @@ def _load_client_certificate(context: ssl.SSLContext, certificates: Certificates
     if b"-----BEGIN ENCRYPTED" in key or b"Proc-Type: 4,ENCRYPTED" in key:
         # OpenSSL would ask for the password on the terminal.
         raise ssl.SSLError("the client key is encrypted with a password: use one that is not")
-    # OpenSSL reads keys only from files. The folder and the files are for this user only, and deleted at once.
-    with tempfile.TemporaryDirectory(prefix="kube-informer-") as folder:
-        paths = [_write(os.path.join(folder, "certificate.pem"), certificates.certificate)]
-        if certificates.key:
-            paths.append(_write(os.path.join(folder, "key.pem"), certificates.key))
-        context.load_cert_chain(*paths)
-
-
-def _write(path: str, content: bytes) -> str:
-    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(content)
-    return path
+    # OpenSSL reads keys only from files.
+    with contextlib.ExitStack() as paths:
+        certificate = paths.enter_context(path_of_content(certificates.certificate))
+        context.load_cert_chain(
+            certificate, paths.enter_context(path_of_content(certificates.key)) if certificates.key else None
+        )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import ssl
 
+from informer.files import UnusableFileError
 from informer.transport.settings import ConnectionSettings
 
 __all__ = ["explain_tls_error"]
@@ -34,6 +35,8 @@ def explain_tls_error(error: BaseException, settings: ConnectionSettings) -> str
         unreadable = _unreadable_file(settings)
         if unreadable:
             return unreadable
+    if isinstance(error, UnusableFileError):
+        return f"the file {error.filename} of the configuration cannot be used: {error.strerror}"
     if not isinstance(error, ssl.SSLError):
         # urllib3 checks host names itself in some cases, and raises its own CertificateError.
         return _wrong_name(str(error)) if type(error).__name__ == "CertificateError" else ""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import logging
 import math
 from collections.abc import Hashable
 from typing import Any, Generic
@@ -14,12 +13,13 @@ from informer.rate_limited_log import rate_limited
 from informer.workqueue.priority import PriorityQueue
 from informer.workqueue.queue import ShutDownError
 from informer.workqueue.rate_limiting import RateLimitingQueue
+from watch.logs import get_logger
 
 __all__ = ["QueueConsumer"]
 
 T = TypeVar("T", bound=Hashable, default=Any)
 
-_log = logging.getLogger("informer.workqueue")
+_log = get_logger("informer.workqueue")
 
 
 class QueueConsumer(Generic[T]):

@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from informer.api_paths import is_path_segment
 from informer.cache.change import Change
+from informer.cache.store import Store
 from informer.handlers.handler import ResourceEventHandler
 from informer.objects.keys import (
     DeletedFinalStateUnknown,
     deletion_handling_meta_namespace_key,
     namespace_of,
     namespaced_name,
+    uid_of,
     version_of,
 )
 from informer.queues.delta import DeltaType
 from informer.rate_limited_log import rate_limited
 from informer.workqueue.priority import LOW_PRIORITY, PriorityQueue
 from informer.workqueue.queue import WorkQueue
+from watch.logs import get_logger
 
 __all__ = ["enqueue_key", "enqueue_owner"]
 
-_limited = rate_limited(logging.getLogger("informer.workqueue"))
+_limited = rate_limited(get_logger("informer.workqueue"))
 
 
 def enqueue_key(queue: WorkQueue[str]) -> ResourceEventHandler[Any]:
@@ -54,7 +57,11 @@ def enqueue_key(queue: WorkQueue[str]) -> ResourceEventHandler[Any]:
 
 
 def enqueue_owner(
-    queue: WorkQueue[str], kind: str | tuple[str, str], *, namespaced: bool = True
+    queue: WorkQueue[str],
+    kind: str | tuple[str, str],
+    *,
+    namespaced: bool = True,
+    owners: Store[Any] | None = None,
 ) -> ResourceEventHandler[Any]:
     """Makes a handler that enqueues the key of the owner that controls each added, updated or deleted object.
 
@@ -62,23 +69,34 @@ def enqueue_owner(
     ignored. When an update changes the owner, the old and the new owner are both enqueued. Priorities are those of
     `enqueue_key`.
 
+    A tenant who may create an object chooses its owner references. The API server checks neither the owner's existence nor its
+    uid.
+    The owner is always looked for in the object's own namespace, and a name with a "/" is dropped and logged. The key may
+    still be that of any owner there. With `owners=`, or by comparing uids, a reconcile function knows whose object it is.
+
     Args:
         queue: where the handler adds the keys.
-        kind: the kind of the owners. "Foo" matches any API group; "Foo.samplecontroller.k8s.io" and
-            ("samplecontroller.k8s.io/v1", "Foo") match that group, in any version.
+        kind: the kind of the owners. "Foo.samplecontroller.k8s.io" and ("samplecontroller.k8s.io/v1", "Foo") match that API
+            group, in any version; "Foo" matches any group, also one that a tenant made up.
         namespaced: whether the owners live in the namespace of the objects they own. False: they are cluster-scoped, and
             their key is the name alone.
+        owners: the cache of the owners, such as `foos.store`. A key is enqueued only if the owner in this cache has the uid
+            of the reference. An owner that is not in the cache yet is enqueued by its own add. None: no check.
 
     Returns:
         A handler for `add_event_handler`.
 
     Raises:
-        TypeError: queue is not a work queue.
+        TypeError: queue is not a work queue, or owners is not a cache.
         ValueError: kind has another form, for example that of a resource's plural name.
 
     Source: sigs.k8s.io/controller-runtime pkg/handler EnqueueRequestForOwner with OnlyControllerOwner.
     """
-    return _EnqueueOwner(queue, _OwnerKind.parse(kind), namespaced=namespaced)
+    if owners is not None and not isinstance(owners, Store):
+        raise TypeError(
+            f"owners must be the cache of an informer, such as foos.store, not a {type(owners).__qualname__}"
+        )
+    return _EnqueueOwner(queue, _OwnerKind.parse(kind), namespaced=namespaced, owners=owners)
 
 
 class _Enqueuer(ResourceEventHandler[Any]):
@@ -145,10 +163,11 @@ class _EnqueueKey(_Enqueuer):
 
 
 class _EnqueueOwner(_Enqueuer):
-    def __init__(self, queue: WorkQueue[str], kind: _OwnerKind, *, namespaced: bool) -> None:
+    def __init__(self, queue: WorkQueue[str], kind: _OwnerKind, *, namespaced: bool, owners: Store[Any] | None) -> None:
         super().__init__(queue)
         self._kind = kind
         self._namespaced = namespaced
+        self._owners = owners
 
     def _keys_of_update(self, old: Any, new: Any) -> Sequence[str]:
         return list(dict.fromkeys((*self._keys(old), *self._keys(new))))
@@ -156,8 +175,22 @@ class _EnqueueOwner(_Enqueuer):
     def _keys(self, obj: Any) -> Sequence[str]:
         if isinstance(obj, DeletedFinalStateUnknown):
             obj = obj.obj
-        key = _controller_key(obj, self._kind, namespaced=self._namespaced)
-        return () if key is None else (key,)
+        reference = _controller_of(obj, self._kind)
+        if reference is None:
+            return ()
+        name = _field(reference, "name")
+        namespace = namespace_of(obj) if self._namespaced else ""
+        # A name such as "kube-system/victim" would be the key of an object of another namespace.
+        if not is_path_segment(name):
+            _limited.warning("the owner of an object in namespace %r has the malformed name %r", namespace, name)
+            return ()
+        key = namespaced_name(namespace, name)
+        return (key,) if self._owners is None or self._has_uid(self._owners, key, reference) else ()
+
+    def _has_uid(self, owners: Store[Any], key: str, reference: Any) -> bool:
+        # The stored form has a uid even if users see a model without metadata.
+        owner = owners.records.items.get(key)
+        return owner is not None and uid_of(owner) == _field(reference, "uid")
 
 
 def _is_changed(change: Change[Any]) -> bool:
@@ -206,21 +239,16 @@ class _OwnerKind(NamedTuple):
         return parsed
 
 
-def _controller_key(obj: Any, kind: _OwnerKind, *, namespaced: bool) -> str | None:
-    """The key of the object's controlling owner; None where it has none or one of another kind.
+def _controller_of(obj: Any, kind: _OwnerKind) -> Any:
+    """The reference to the object's controlling owner; None where it has none or one of another kind.
 
     Source: apimachinery meta/v1 GetControllerOf.
     """
     for reference in _owner_references(obj):
         if _field(reference, "controller") is not True:
             continue
-        name = _field(reference, "name")
-        if _field(reference, "kind") != kind.kind or not isinstance(name, str) or not name:
-            return None
-        if kind.group is not None and _group(reference) != kind.group:
-            return None
-        namespace = namespace_of(obj) if namespaced else ""
-        return namespaced_name(namespace, name)
+        matches = _field(reference, "kind") == kind.kind and kind.group in (None, _group(reference))
+        return reference if matches else None
     return None
 
 

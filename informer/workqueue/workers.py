@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Awaitable, Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
@@ -15,10 +14,11 @@ from informer.thread_group import ThreadGroup
 from informer.workqueue.consumer import QueueConsumer
 from informer.workqueue.rate_limiting import RateLimitingQueue
 from watch.concurrency import on_set
+from watch.logs import get_logger
 
 __all__ = ["parallelize_until", "run_workers", "run_workers_async"]
 
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
 
 T = TypeVar("T", bound=Hashable, default=Any)
 

@@ -118,6 +118,44 @@ def test_kubeconfig_is_enough_for_the_official_client(control_plane, tmp_path):
         client.CoreV1Api(api_client).list_namespace()
 
 
+def test_kubeconfig_and_data_are_private(control_plane, tmp_path):
+    """From their first moment; a symbolic link in the kubeconfig's place is not followed."""
+    victim, link, old = (tmp_path / name for name in ("victim", "link", "old"))
+    victim.write_text("precious")
+    link.symlink_to(victim)
+    old.write_text("old")
+    old.chmod(0o644)
+    with old.open() as reader:
+        for path in (link, old):
+            control_plane.kubeconfig(path)
+            assert path.lstat().st_mode & 0o777 == 0o600
+            assert control_plane.token() in path.read_text()
+        assert reader.read() == "old"
+    assert victim.read_text() == "precious"
+    folder = control_plane.log_directory
+    assert folder.stat().st_mode & 0o777 == 0o700
+    assert {(folder / name).stat().st_mode & 0o777 for name in ("sa.key", "tokens.csv")} == {0o600}
+
+
+def test_restart_refuses_a_folder_that_was_made_anew():
+    """Another user could have put tokens of his own there, after a program that cleans /tmp."""
+    with ControlPlane() as plane:
+        folder = plane.log_directory
+        moved = folder.with_name(folder.name + ".moved")
+        folder.rename(moved)
+        try:
+            with pytest.raises(ControlPlaneError, match=r"cannot use the folder .* No such file or directory"):
+                plane.restart()
+            folder.mkdir()
+            folder.chmod(0o777)
+            with pytest.raises(ControlPlaneError, match=r"cannot use the folder .* \(does a program clean /tmp\?\)"):
+                plane.restart()
+        finally:
+            folder.rmdir()
+            moved.rename(folder)
+        plane.restart()
+
+
 def test_client_without_the_certificate_refuses_the_connection(control_plane):
     """A client without the server's certificate refuses the connection."""
     with pytest.raises(urllib3.exceptions.SSLError, match="certificate verify failed"):

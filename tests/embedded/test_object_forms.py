@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -57,6 +58,49 @@ def follow(server: EmbeddedAPIServer) -> Iterator[Follow]:
 
 def of(change: Change[Any]) -> tuple[str, str, bool, str]:
     return change.watch_type, change.key, change.final_state_unknown, change.reason
+
+
+def test_functions_for_deletes_can_tell_an_object_that_no_longer_decodes(
+    server: EmbeddedAPIServer, follow: Follow, queue: str
+) -> None:
+    """Plain, behind a filter, of a coalescing handler, and async; an object that was deleted has no reason."""
+    for name in ("a", "b"):
+        server.create(config_map(name, "n1", namespace="default"))
+    informer, _ = follow("configmaps", {"model": Configuration}, queue=queue)
+    calls: Channel[tuple[str, bool, str]] = Channel(None)
+
+    def deleted(way: str, final_state_unknown: bool, reason: str) -> None:
+        calls.put((way, final_state_unknown, reason))
+
+    class OfAsyncio:
+        async def on_delete(self, obj: Any, *, final_state_unknown: bool, reason: str = "none") -> None:
+            deleted("async", final_state_unknown, reason)
+
+    def plain(obj: Any, *, reason: str) -> None:
+        deleted("plain", True, reason)
+
+    def filtered(obj: Any, *, final_state_unknown: bool, reason: str) -> None:
+        deleted("filtered", final_state_unknown, reason)
+
+    def coalesced(obj: Any, *, final_state_unknown: bool, reason: str) -> None:
+        deleted("coalesced", final_state_unknown, reason)
+
+    informer.add_event_handler(on_delete=plain)
+    informer.add_event_handler(on_delete=filtered, filter=lambda obj: obj.data.value == "n1")
+    informer.add_event_handler(on_delete=coalesced, backlog="coalesce")
+
+    async def main() -> list[tuple[str, bool, str]]:
+        registration = informer.aio.add_event_handler(OfAsyncio())
+        server.patch("configmaps", "a", {"data": {"value": 17}}, namespace="default")
+        refused = [await asyncio.to_thread(calls.get, DEADLINE) for _ in range(4)]
+        await registration.remove()
+        return sorted(refused)
+
+    reason = "no longer decodes"
+    assert asyncio.run(main()) == [(way, True, reason) for way in ("async", "coalesced", "filtered", "plain")]
+    server.delete("configmaps", "b", namespace="default")
+    real = sorted(calls.get(DEADLINE) for _ in range(3))
+    assert real == [("coalesced", False, ""), ("filtered", False, ""), ("plain", True, "")]
 
 
 @BOTH_WAYS
@@ -195,6 +239,37 @@ def test_a_model_of_another_kind_is_refused(server: EmbeddedAPIServer) -> None:
     server.create(RUNTIME_CLASSES)
     with SharedInformer(source, backoff=Backoff(initial=0.01, maximum=0.05), watch_list=False) as informer:
         assert eventually(lambda: "is of kind Pod, but runtimeclasses.node.k8s.io" in str(informer.sync_error()))
+
+
+@pytest.mark.parametrize(
+    ("resource", "right", "wrong"),
+    [
+        ("events", client.CoreV1Event, client.EventsV1Event),
+        ("v1/Event", client.CoreV1Event, client.EventsV1Event),
+        ("events.events.k8s.io", client.EventsV1Event, client.CoreV1Event),
+        ("events.k8s.io/v1/events", client.EventsV1Event, client.CoreV1Event),
+    ],
+)
+def test_a_model_of_the_same_kind_in_another_group_is_refused(
+    server: EmbeddedAPIServer, resource: str, right: type, wrong: type
+) -> None:
+    """When it is given: the class's name says its group."""
+    api_client = server.api_client()
+    with pytest.raises(TypeError, match=rf"model={wrong.__name__} is of the API group \w+, but \S+ are of \S+: pass"):
+        ListWatch.for_resource(api_client, resource, model=wrong)
+    source = ListWatch.for_resource(api_client, resource, model=right)
+    assert source.list(ListOptions()).items == []
+
+
+def test_a_method_of_another_groups_events_is_refused(server: EmbeddedAPIServer) -> None:
+    """`from_api` knows the group of its method."""
+    api_client = server.api_client()
+    for listing, wrong in (
+        (client.CoreV1Api(api_client).list_event_for_all_namespaces, client.EventsV1Event),
+        (client.EventsV1Api(api_client).list_event_for_all_namespaces, client.CoreV1Event),
+    ):
+        with pytest.raises(TypeError, match="is of the API group"):
+            ListWatch.from_api(listing, model=wrong)
 
 
 RUNTIME_CLASSES: dict[str, Any] = {

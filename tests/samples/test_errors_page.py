@@ -2,12 +2,16 @@
 
 The check reads the syntax trees. A message is what an error is made with, or what is logged at warning or above. Values in a
 message are placeholders, so only its fixed text is compared. After adding or changing a message, edit the page.
+
+Each message of the page has a test that provokes it. Such a test quotes the message: `tests/samples/errors` has tables of
+messages in full, and tests beside the code quote theirs.
 """
 
 from __future__ import annotations
 
 import ast
 import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -36,6 +40,7 @@ LEFT_OUT = {
     "a function to be called in a forked child failed: <>": "would be a fault of this library",
     "a callback of a stop event failed": "would be a fault of this library",
     "no address for <>": "the reason in another message",
+    "a fault has cut the connection": "within the test kit, which then closes the connection",
 }
 # The embedded server answers with a real API server's words, which are not this library's to explain.
 _SERVERS = (
@@ -126,7 +131,33 @@ def page_messages() -> list[str]:
     return [text.strip() for _, text in spans]
 
 
+def runs(message: str) -> set[str]:
+    """Returns all runs of four words in the fixed text of a message."""
+    parts = [part.split() for part in normal(message).split("<>")]
+    return {" ".join(words[at : at + 4]) for words in parts for at in range(len(words) - 3)}
+
+
+def is_quoted(message: str, strings: str) -> bool:
+    """Whether tests quote a message: four words in a row that no other message has, or else all its words.
+
+    Args:
+        message: a message of the page.
+        strings: the strings of the tests, one per line.
+    """
+    own = [run for run in runs(message) if RUNS[run] == 1]
+    parts = [re.escape(part) for part in normal(message).split("<>") if part]
+    return any(run in strings for run in own) or re.search(".{1,60}?".join(parts), strings) is not None
+
+
+def quoted_strings() -> str:
+    """Returns the strings of all other tests, one per line; the escapes of regular expressions are taken off."""
+    files = [path for path in (ROOT / "tests").rglob("test_*.py") if path != Path(__file__)]
+    strings = {normal(re.sub(r"\\(.)", r"\1", text.replace(".*", "<>"))) for path in files for text in texts(path)}
+    return "\n".join(strings)
+
+
 ON_PAGE = page_messages()
+RUNS = Counter(run for message in ON_PAGE for run in runs(message))
 IN_CODE = [message for path in FILES for message in messages(path)]
 STRINGS = {text for path in FILES for text in texts(path) if says_something(text)}
 
@@ -161,3 +192,9 @@ def test_every_message_has_a_cause_and_a_remedy() -> None:
 def test_nothing_is_left_out_that_is_gone() -> None:
     """The exceptions are messages that the code still has."""
     assert [text for text in LEFT_OUT if text not in {text for _, text in IN_CODE}] == []
+
+
+def test_a_test_provokes_every_message() -> None:
+    """A test that provokes a message quotes it, to compare it with what was raised or logged."""
+    strings = quoted_strings()
+    assert [message for message in ON_PAGE if not is_quoted(message, strings)] == []

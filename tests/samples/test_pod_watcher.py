@@ -260,6 +260,56 @@ def test_table_in_a_terminal_is_redrawn(embedded_apiserver: EmbeddedAPIServer, k
         screen.close()
 
 
+HOSTILE_IMAGES = [
+    "nginx[/foo]",
+    "[bold red]x[/bold red]",
+    "a\x1b[2Jb",
+    "a\x9b2Jb",
+    "a\u202eb\u2066",
+    "a\nb\rc",
+    "x" * 5000,
+]
+
+
+@pytest.mark.parametrize("output", ["wide", "table", "name"])
+def test_hostile_pods_do_not_control_the_output(
+    embedded_apiserver: EmbeddedAPIServer, kubeconfig: str, run_sample: Callable[..., Any], output: str
+) -> None:
+    """Each pod is one bounded line without control characters, whatever its images, node and reasons are."""
+    for number, image in enumerate(HOSTILE_IMAGES):
+        made = pod(f"web-{number}")
+        made["spec"]["containers"][0]["image"] = image
+        made["spec"]["nodeName"] = image
+        made["status"] = {"phase": image, "reason": image, "podIP": image}
+        embedded_apiserver.create(made)
+    program = run_sample(SAMPLE, "--kubeconfig", kubeconfig, "-o", output)
+    lines = [program.wait_for(lambda line: True)[1] for _ in HOSTILE_IMAGES]
+    assert all(line.isprintable() and len(line) < 5 * 300 for line in lines)
+    assert all(re.match(r"ADDED .*web-\d", line) for line in lines)
+    assert program.interrupt() < 1.0
+    assert program.end() == (0, [], [])
+
+
+def test_hostile_pods_do_not_control_the_terminal(embedded_apiserver: EmbeddedAPIServer, kubeconfig: str) -> None:
+    """An image is shown as text: brackets are not markup, and control characters do not reach the terminal."""
+    for number, image in enumerate(HOSTILE_IMAGES):
+        made = pod(f"a{number}")
+        made["spec"]["containers"][0]["image"] = image
+        embedded_apiserver.create(made)
+    program = str(Path(__file__).parents[2] / "samples" / SAMPLE)
+    screen = Screen([sys.executable, program, "--kubeconfig", kubeconfig, "-o", "wide"])
+    try:
+        screen.wait_for(re.escape("nginx[/foo]"))
+        screen.wait_for(re.escape("[bold red]x[/bold red]"))
+        screen.wait_for(r"7 pods")
+        assert not any(control in screen.text for control in ("\x1b[2J", "\x9b", "\u202e", "\u2066"))
+        screen.process.send_signal(signal.SIGINT)
+        assert screen.process.wait(5) == 0
+        assert "Traceback" not in screen.text
+    finally:
+        screen.close()
+
+
 class Screen:
     """A program in a terminal."""
 

@@ -23,6 +23,11 @@ from watch.concurrency import Latch, Lock, Worker
 CHUNKED = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
+def compact(body: Any) -> bytes:
+    """Returns JSON without spaces, as a real server writes it."""
+    return json.dumps(body, separators=(",", ":")).encode()
+
+
 @dataclass
 class Request:
     """A request as the server read it; the names of its headers are in lower case.
@@ -59,7 +64,7 @@ class Connection:
 
     def answer(self, body: Any = b"", status: int = 200, **headers: str) -> None:
         """Sends a whole answer. A dict is sent as JSON; `Retry_After="1"` becomes the header `Retry-After`."""
-        raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+        raw = body if isinstance(body, bytes) else compact(body)
         named = {"Content-Length": str(len(raw)), "Content-Type": "application/json"}
         named |= {key.replace("_", "-"): value for key, value in headers.items()}
         head = "".join(f"{key}: {value}\r\n" for key, value in named.items())
@@ -73,7 +78,7 @@ class Connection:
     def chunk(self, *bodies: Any) -> None:
         """Sends one chunk per body; a dict is sent as a line of JSON."""
         for body in bodies:
-            raw = body if isinstance(body, bytes) else json.dumps(body).encode() + b"\n"
+            raw = body if isinstance(body, bytes) else compact(body) + b"\n"
             self.send(b"%x\r\n%s\r\n" % (len(raw), raw))
 
     def end(self) -> None:

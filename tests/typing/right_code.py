@@ -150,6 +150,12 @@ def deleted(pod: client.V1Pod) -> None: ...
 def deleted_unseen(pod: client.V1Pod, *, final_state_unknown: bool) -> None: ...
 
 
+def deleted_or_undecodable(pod: client.V1Pod, *, reason: str) -> None: ...
+
+
+def deleted_with_both(pod: client.V1Pod, *, final_state_unknown: bool, reason: str) -> None: ...
+
+
 def any_object(obj: object) -> None: ...
 
 
@@ -175,6 +181,10 @@ class OfOtherNames(ResourceEventHandler[client.V1Pod]):
     def on_add(self, pod: client.V1Pod, *, is_in_initial_list: bool) -> None: ...
 
     def on_update(self, before: client.V1Pod, after: client.V1Pod) -> None: ...
+
+
+class WithReason(ResourceEventHandler[client.V1Pod]):
+    def on_delete(self, obj: client.V1Pod, *, final_state_unknown: bool, reason: str = "") -> None: ...
 
 
 class OfAsyncio(ResourceEventHandler[client.V1Pod]):
@@ -208,6 +218,9 @@ class Batches:
 def handlers(pods: SharedInformer[client.V1Pod]) -> None:
     assert_type(pods.add_event_handler(Whole()), HandlerRegistration)
     pods.add_event_handler(OfOtherNames())
+    pods.add_event_handler(WithReason())
+    pods.add_event_handler(on_delete=deleted_or_undecodable)
+    pods.add_event_handler(on_delete=deleted_with_both)
     for handler in (OfAnything(), OfEveryObject(), OnlyAdds(), OnlyDeletes(), OnlyUpdates(), Batches()):
         pods.add_event_handler(handler)
     pods.add_event_handler(on_add=added, on_update=updated, on_delete=deleted, filter=wanted, on_error=failed)
@@ -234,9 +247,13 @@ async def added_async(pod: client.V1Pod) -> None: ...
 async def deleted_async(pod: client.V1Pod, *, final_state_unknown: bool) -> None: ...
 
 
+async def undecodable_async(pod: client.V1Pod, *, reason: str) -> None: ...
+
+
 async def asyncio_views(pods: SharedInformer[client.V1Pod]) -> None:
     pods.aio.add_event_handler(OfAsyncio())
     pods.aio.add_event_handler(on_add=added_async, on_update=updated, on_delete=deleted_async, filter=wanted)
+    pods.aio.add_event_handler(on_delete=undecodable_async)
     assert_type(pods.aio.events(filter=wanted), AsyncEventStream[client.V1Pod])
     async for change in pods.aio.events():
         assert_type(change.object, client.V1Pod)

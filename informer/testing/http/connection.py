@@ -172,7 +172,7 @@ class Connection:
                 if not self._fill():
                     raise ConnectionError("the client closed the connection in the middle of a request")
         except BrokenBodyError as error:
-            raise BadMessageError(str(error)) from error
+            raise BadMessageError(str(error), 500) from error
 
 
 class Exchange:

@@ -6,7 +6,7 @@ One listener thread accepts connections and notices clients that hang up; each c
 from __future__ import annotations
 
 import contextlib
-import logging
+import json
 import select
 import socket
 import ssl
@@ -18,10 +18,11 @@ from http import HTTPStatus
 from informer.testing.http.connection import Connection, Exchange
 from informer.testing.http.messages import BadMessageError, response_head
 from watch.concurrency import Latch, Lock, Worker, join_all
+from watch.logs import get_logger
 
 __all__ = ["HttpServer"]
 
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
 
 # On Linux, poll reports that the peer has closed even if bytes before that are unread.
 _HANGUP = getattr(select, "POLLRDHUP", 0)
@@ -258,8 +259,13 @@ class HttpServer:
 
 def _refuse_message(connection: Connection, error: BadMessageError) -> None:
     body = f"{error.status} {HTTPStatus(error.status).phrase}: {error}".encode()
+    content_type = "text/plain; charset=utf-8"
+    if error.status == HTTPStatus.INTERNAL_SERVER_ERROR:
+        # kube-apiserver has taken the head for a request before it reads a malformed body.
+        status = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "message": str(error)}
+        body, content_type = json.dumps({**status, "code": error.status}).encode(), "application/json"
     headers = {
-        "Content-Type": "text/plain; charset=utf-8",
+        "Content-Type": content_type,
         "Connection": "close",
         "Content-Length": str(len(body)),
     }

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from informer.errors import InformerError
 
-__all__ = ["ControlPlaneError", "apiserver_command", "etcd_command", "find_programs", "url_of"]
+__all__ = ["ControlPlaneError", "apiserver_command", "etcd_command", "find_programs", "token_file", "url_of"]
 
 
 class ControlPlaneError(InformerError):
@@ -45,6 +45,15 @@ def find_programs(assets: str | Path | None) -> dict[str, Path]:
 def url_of(port: int, scheme: str = "http") -> str:
     """Returns the URL of a port on the loopback address."""
     return f"{scheme}://127.0.0.1:{port}"
+
+
+def token_file(users: Mapping[str, tuple[str, Sequence[str]]]) -> bytes:
+    """Returns the content of kube-apiserver's token file, from the token and the groups of each user."""
+    lines = []
+    for name, (token, groups) in users.items():
+        fields = [token, name, f"{name}-uid", ",".join(groups)]
+        lines.append(",".join('"' + field.replace('"', '""') + '"' for field in fields))
+    return "\n".join(lines).encode()
 
 
 def etcd_command(programs: Mapping[str, Path], directory: Path, url: str, peer_url: str) -> list[str]:

@@ -5,12 +5,12 @@ Source: apiserver pkg/endpoints/handlers/patch.go.
 
 from __future__ import annotations
 
-import contextlib
+import json
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from informer.testing.http.messages import Request
-from informer.testing.server.request_bodies import check_depth, decode_json
+from informer.testing.server.request_bodies import decode_json, decode_yaml
 from informer.testing.storage.object_checks import metadata_of
 from informer.testing.storage.patches import PatchError, json_patch, merge_patch
 from informer.testing.storage.served_resources import ServedResource
@@ -36,7 +36,7 @@ class Patch(NamedTuple):
 
 
 def read_patch(served: ServedResource, request: Request) -> Patch:
-    """Reads the patch in a request's body.
+    """Reads the patch in a request's body. Its `apply` raises ApiError 422 for fields of a wrong type.
 
     Raises:
         ApiError: 415, the patch's type is not supported; 400 or 422, the patch is malformed.
@@ -45,18 +45,29 @@ def read_patch(served: ServedResource, request: Request) -> Patch:
     match media:
         case "application/merge-patch+json":
             patch = _object(_decode(request.body))
-            return Patch(lambda obj: merge_patch(obj, patch))
+            return Patch(lambda obj: _checked(served, merge_patch(obj, patch)))
         case "application/json-patch+json":
             operations = _operations(_decode(request.body))
-            return Patch(lambda obj: _json_patched(obj, operations))
+            return Patch(lambda obj: _checked(served, _json_patched(obj, operations)))
         case "application/strategic-merge-patch+json" if not served.custom:
             patch = _object(_decode(request.body))
-            return Patch(lambda obj: _strategic(obj, patch))
+            return Patch(lambda obj: _checked(served, _strategic(obj, patch)))
         case "application/apply-patch+yaml":
             return _applied(served, request)
     if served.custom:
         raise ApiError(415, "UnsupportedMediaType", _CUSTOM_TYPES)
     raise generic(415, "415: Unsupported Media Type")
+
+
+def _checked(served: ServedResource, changed: dict[str, Any]) -> dict[str, Any]:
+    try:
+        for name in ("kind", "apiVersion"):
+            if not isinstance(changed.get(name), str | None):
+                raise bad_request(f"json: cannot unmarshal a value into Go struct field {name} of type string")
+        metadata_of(changed, served.resource)
+    except ApiError as error:
+        raise invalid("", "", "", [Cause.bad("patch", json.dumps(changed), str(error))]) from error
+    return changed
 
 
 def _strategic(obj: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:
@@ -101,17 +112,10 @@ def _decode(body: bytes) -> Any:
 
 
 def _decode_yaml(body: bytes) -> Any:
-    with contextlib.suppress(ValueError):
-        return decode_json(body)
-    import yaml
-
     try:
-        patch = yaml.safe_load(body)
-        check_depth(patch)
-    # The parser raises ValueError for numbers and dates that do not exist.
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        return decode_yaml(body)
+    except ValueError as error:
         raise bad_request(f"error decoding YAML: {error}") from error
-    return patch
 
 
 def _object(patch: Any) -> dict[str, Any]:

@@ -1,11 +1,14 @@
-"""Decodes the bodies of requests: objects and patches as JSON, and the options of a deletion from body or query.
+"""Decodes the bodies of requests: objects and patches as JSON or YAML, and the options of a deletion from body or query.
 
 Source: apiserver pkg/endpoints/handlers/delete.go; apimachinery pkg/apis/meta/v1/conversion.go.
 """
 
 from __future__ import annotations
 
+import codecs
+import contextlib
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,11 +19,17 @@ from informer.testing.storage.object_checks import not_registered
 from informer.testing.storage.statuses import Cause, bad_request, invalid
 from watch.errors import ApiError
 
-__all__ = ["check_depth", "decode_json", "decode_object", "is_dry_run", "read_delete_options"]
+__all__ = ["check_depth", "decode_json", "decode_object", "decode_yaml", "is_dry_run", "read_delete_options"]
 
 # Go decodes 10,000 levels. Python's recursion limit allows about a thousand, and fewer where each level takes several calls.
 _MAX_DEPTH = 200
 _TOO_DEEP = "exceeded max depth"
+# A pair of surrogates, a single one, or another escape.
+_HEX = "[0-9a-fA-F]{2}"
+_ESCAPES = re.compile(rf"\\u[dD][89abAB]{_HEX}\\u[dD][c-fC-F]{_HEX}|(\\u[dD][89a-fA-F]{_HEX})|\\.", re.DOTALL)
+
+# Go puts one replacement character in place of each byte; Python's own handler puts one for several.
+codecs.register_error("replace-each-byte", lambda error: ("\ufffd" * (error.end - error.start), error.end))  # type: ignore[attr-defined]
 
 
 class _Preconditions(msgspec.Struct, omit_defaults=True):
@@ -40,7 +49,7 @@ class _DeleteOptions(msgspec.Struct, omit_defaults=True):
 
 
 def decode_json(body: bytes) -> Any:
-    """Decodes JSON.
+    """Decodes JSON. Invalid UTF-8 and single surrogates become U+FFFD, as in Go.
 
     Raises:
         ValueError: the body is not JSON, or is nested more deeply than the server can handle.
@@ -49,9 +58,40 @@ def decode_json(body: bytes) -> Any:
         value = msgspec.json.decode(body)
     except RecursionError:
         raise ValueError(_TOO_DEEP) from None
+    except ValueError as error:
+        text = body.decode(errors="replace-each-byte")
+        mended = _ESCAPES.sub(lambda found: "\\ufffd" if found[1] else found[0], text).encode()
+        if mended == body:
+            raise
+        try:
+            value = msgspec.json.decode(mended)
+        except RecursionError:
+            raise ValueError(_TOO_DEEP) from None
+        except ValueError:
+            raise error from None
     if body.count(b"[") + body.count(b"{") > _MAX_DEPTH:
         check_depth(value)
     return value
+
+
+def decode_yaml(body: bytes) -> Any:
+    """Decodes the first document of a YAML stream to what JSON has. JSON is YAML, too.
+
+    Raises:
+        ValueError: the body is not YAML, has no form in JSON, or is nested more deeply than the server can handle.
+    """
+    with contextlib.suppress(ValueError):
+        return decode_json(body)
+    import yaml
+
+    try:
+        value = next(yaml.safe_load_all(body), None)
+        check_depth(value)
+        return json.loads(json.dumps(value, allow_nan=False, default=str))
+    except RecursionError:
+        raise ValueError(_TOO_DEEP) from None
+    except (yaml.YAMLError, TypeError) as error:
+        raise ValueError(f"yaml: {error}") from error
 
 
 def check_depth(value: Any) -> None:
@@ -74,15 +114,15 @@ def decode_object(request: Request, kind: str, *, null_is_empty: bool = False) -
         null_is_empty: take the body "null" for an object without fields.
 
     Raises:
-        ApiError: 400, the body is not a JSON object; 415, its media type is not JSON.
+        ApiError: 400, the body is not an object; 415, its media type is neither JSON nor YAML.
     """
     unrecognized = f"the object provided is unrecognized (must be of type {kind}): " if kind else ""
     media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if media not in ("", "application/json", "*/*"):
-        message = "the body of the request was in an unknown format - accepted media types include: application/json"
+    if media not in ("", "application/json", "application/yaml", "*/*"):
+        message = "the body of the request was in an unknown format - accepted media types include: application/json, application/yaml"  # noqa: E501
         raise ApiError(415, "UnsupportedMediaType", message)
     try:
-        obj = decode_json(request.body)
+        obj = (decode_yaml if media == "application/yaml" else decode_json)(request.body)
     except ValueError as error:
         shown = f" ({request.body[:200].decode(errors='replace') or '<empty>'})" if kind else ""
         raise bad_request(f"{unrecognized}couldn't get version/kind; json parse error: {error}{shown}") from error

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-
 from informer.listwatch.resources import Resource
 from informer.testing.faults.faults import Faults
 from informer.testing.faults.open_answer import FaultPlan, OpenAnswer
@@ -24,10 +22,11 @@ from informer.testing.storage.served_resources import ServedResource
 from informer.testing.storage.statuses import bad_request, forbidden, generic, page_not_found
 from informer.testing.storage.storage import Storage
 from watch.errors import ApiError
+from watch.logs import get_logger
 
 __all__ = ["RequestHandler"]
 
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
 
 
 class RequestHandler:

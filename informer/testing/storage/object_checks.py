@@ -6,6 +6,7 @@ Source: apiserver pkg/registry/rest and pkg/endpoints/handlers. The messages are
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -43,6 +44,8 @@ _ELEMENT_TYPES: dict[str, tuple[type, str]] = {
     **dict.fromkeys(("labels", "annotations", "finalizers"), (str, "string")),
     "ownerReferences": (dict, "v1.OwnerReference"),
 }
+_TIMES = ("creationTimestamp", "deletionTimestamp")
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
 _GO_TYPES = {str: "string", int: "number", float: "number", bool: "bool", list: "array", dict: "object"}
 
 
@@ -118,11 +121,18 @@ def metadata_of(obj: dict[str, Any], resource: Resource) -> dict[str, Any]:
     for name, (python_type, go_type) in _METADATA_TYPES.items():
         if metadata.get(name) is not None:
             _check_type(metadata[name], python_type, name, go_type, message)
+    _check_times(metadata, message)
     for name, (python_type, go_type) in _ELEMENT_TYPES.items():
         values = metadata.get(name) or {}
         for value in values.values() if isinstance(values, dict) else values:
             _check_type(value, python_type, name, go_type, message)
     return metadata
+
+
+def _check_times(metadata: Mapping[str, Any], message: str) -> None:
+    for name in _TIMES:
+        if metadata.get(name) is not None and not _TIME.fullmatch(metadata[name]):
+            raise bad_request(f"{message}parsing time {json.dumps(metadata[name])} as RFC3339: cannot parse it")
 
 
 def _check_type(value: Any, python_type: type, name: str, go_type: str, message: str) -> None:

@@ -11,6 +11,9 @@ from informer import Change, DeltaType
 from tests.support.waiting import DEADLINE
 from watch.concurrency import Monitor
 
+# Seconds between two checks of a condition without a notification.
+_PAUSE = 0.05
+
 
 class State(NamedTuple):
     """One state of one object."""
@@ -42,7 +45,10 @@ class Progress:
             self._monitor.notify_all()
 
     def wait_until(self, condition: Callable[[], bool], seconds: float) -> bool:
-        """Waits at most `seconds` for a condition, checked after each notification; returns whether it holds."""
+        """Waits at most `seconds` for a condition; returns whether it holds.
+
+        It is checked after each notification, and from time to time: no informer notifies that it watches again.
+        """
         deadline = time.monotonic() + seconds
         while True:
             with self._monitor:
@@ -51,8 +57,10 @@ class Progress:
             if condition():
                 return True
             with self._monitor:
-                if not self._monitor.wait_for(lambda: self._notified != seen, deadline - time.monotonic()):  # noqa: B023
-                    return condition()
+                left = deadline - time.monotonic()
+                self._monitor.wait_for(lambda: self._notified != seen, min(left, _PAUSE))  # noqa: B023
+            if left <= 0:
+                return condition()
 
 
 class Recorder:

@@ -12,8 +12,8 @@ Four kinds of faults were reported by users of other clients before this test co
 - The history goes back (kubernetes#107457): no step made a server older. `go_back` restores a copy, after which versions are
   given out again.
 - Own writes with several namespaces (KEP-5647): no step waited for a write, and every machine had bookmarks each 0.03 seconds,
-  which hide that a quiet namespace says nothing. `read_own_write` waits, and with FUZZ_RARE_BOOKMARKS=1 one
-  machine has rare bookmarks.
+  which hide that a quiet namespace says nothing. `read_own_write` waits, and the machines "rare bookmarks" have two namespaces
+  and, as a real server, a bookmark a minute.
 - A write hidden by MutationCache: it takes an event between two steps of one read, which threads hit too rarely. See
   tests/informer/fuzz/test_mutation_cache.py.
 
@@ -52,11 +52,9 @@ MACHINES: dict[str, type[InformerMachine]] = {
     "delta, watch list": _machine("delta", watch_list=True),
     "in_order, list, versions": _machine("in_order", watch_list=False, versions=True),
     "delta, watch list, versions": _machine("delta", watch_list=True, versions=True),
+    "in_order, watch list, rare bookmarks": _machine("in_order", watch_list=True, bookmark_interval=60.0),
+    "delta, list, rare bookmarks": _machine("delta", watch_list=False, bookmark_interval=60.0),
 }
-if os.environ.get("FUZZ_RARE_BOOKMARKS"):
-    # As on a real server, where a quiet namespace says nothing for a minute. Not by default: its settling takes long on a busy
-    # machine, since a watch without bookmarks counts as silent and is opened again all the time.
-    MACHINES["in_order, watch list, rare bookmarks"] = _machine("in_order", watch_list=True, bookmark_interval=60.0)
 
 
 @pytest.fixture

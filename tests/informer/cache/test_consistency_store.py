@@ -11,7 +11,7 @@ import pytest
 
 from informer import ConsistencyStore, Indexer, ListWatch, SharedInformer
 from informer.testing import FakeControllerSource
-from tests.support.waiting import DEADLINE
+from tests.support.waiting import DEADLINE, Task
 
 
 class Cache:
@@ -208,3 +208,13 @@ def test_an_object_of_the_server_may_be_given_for_its_version(consistency: Consi
     assert not consistency.ensure_ready("web")
     pods.resource_version = "12"
     assert consistency.ensure_ready("web")
+
+
+@pytest.mark.parametrize("way", ["wrote_at", "ensure_ready", "clear"])
+def test_each_method_waits_for_the_lock(consistency: ConsistencyStore, way: str) -> None:
+    """Without it, a write that is recorded while its owner is forgotten could be lost."""
+    calls: dict[str, tuple[Any, ...]] = {"wrote_at": ("web", "pods", "1"), "ensure_ready": ("web",), "clear": ("web",)}
+    with consistency._lock:
+        task = Task(getattr(consistency, way), calls[way])
+        assert not task.ends_within(0.02)
+    task.result()

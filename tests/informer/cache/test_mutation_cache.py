@@ -274,6 +274,20 @@ def test_the_least_recently_used_write_is_evicted_first() -> None:
     assert small.get_by_key("b") is not None
 
 
+def test_a_write_that_is_looked_up_but_not_shown_is_not_used() -> None:
+    """A write of an object that the store lacks is not shown, and does not outlive newer writes by being asked for."""
+    store: Store[Any] = Store()
+    cache = MutationCache(store, size=2)
+    cache.mutation(pod("uid", "2", name="a"))
+    cache.mutation(pod("uid", "2", name="b"))
+    assert cache.get_by_key("a") is None
+    cache.mutation(pod("uid", "2", name="c"))
+    for name in ("a", "b"):
+        store.add(pod("uid", "1", name=name))
+    shown = {name: cache.get_by_key(name)["metadata"]["resourceVersion"] for name in ("a", "b")}
+    assert shown == {"a": "1", "b": "2"}
+
+
 def test_objects_of_every_kind() -> None:
     """`Object`s and official models work as dicts do."""
     store: Store[Any] = Store()

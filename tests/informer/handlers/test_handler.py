@@ -29,6 +29,34 @@ def test_functions_that_name_the_keyword_get_it() -> None:
     assert calls == [("new", True), ("old", "new"), ("old", True)]
 
 
+def test_a_delete_tells_its_reason_to_functions_that_name_it() -> None:
+    """An object that no longer decodes is told apart in `on_delete`, of a function and of a handler."""
+    refused = Change(DeltaType.DELETED, "old", None, False, True, reason="no longer decodes")
+    calls: list[Any] = []
+
+    class Mine(ResourceEventHandler[str]):
+        def on_delete(self, obj: str, *, final_state_unknown: bool, reason: str = "by a default") -> None:
+            calls.append((obj, final_state_unknown, reason))
+
+    one = HandlerFunctions(on_delete=lambda obj, *, reason: calls.append((obj, reason)))
+    both = HandlerFunctions(Mine())
+    for change in (refused, DELETE):
+        one(change)
+        both(change)
+    assert calls == [("old", "no longer decodes"), ("old", True, "no longer decodes"), ("old", ""), ("old", True, "")]
+
+
+def test_a_keyword_that_a_partial_has_bound_stays() -> None:
+    """A user may bind a keyword of the same name for a purpose of his own."""
+    calls: list[Any] = []
+
+    def deleted(obj: str, reason: str) -> None:
+        calls.append((obj, reason))
+
+    HandlerFunctions(on_delete=partial(deleted, reason="mine"))(DELETE)
+    assert calls == [("old", "mine")]
+
+
 @pytest.mark.parametrize("spread", [lambda obj, **kw: (obj, kw), lambda *a, **kw: (a[0], kw)], ids=["kwargs", "star"])
 def test_keyword_is_not_passed_for_kwargs_alone(spread: Any) -> None:
     """A function with `**kwargs` alone is called without the keyword."""
@@ -201,7 +229,7 @@ def _wrong(*functions: Any) -> list[Any]:
         ("on_add", lambda old, new: None, "1 argument"),
         ("on_add", lambda obj, is_in_initial_list, more: None, "is_in_initial_list"),
         ("on_update", lambda obj: None, "2 arguments"),
-        ("on_delete", lambda obj, *, unknown: None, "final_state_unknown"),
+        ("on_delete", lambda obj, *, unknown: None, "final_state_unknown where it is named, and reason"),
         ("on_batch", lambda: None, "1 argument"),
     ),
 )

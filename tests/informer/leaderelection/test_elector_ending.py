@@ -329,6 +329,27 @@ def test_a_hanging_release_ends_with_its_time_out_and_is_not_repeated_past_the_l
     assert "failed to release lease foo/bar: the deadline has passed" in caplog.text
 
 
+def test_a_release_is_tried_no_longer_than_a_renewal(
+    make_election: Any, make_lock: Any, clock: FakeClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The lease would go on for 15 s, but after the 10 s of the renew deadline no conflict is followed by another try."""
+    lock = make_lock()
+    election = make_election(lock, release_on_cancel=True)
+    election.lead()
+    calls = len(lock.calls)
+
+    def conflict(verb: str, number: int) -> None:
+        if verb == "update":
+            clock.step(4)
+            raise ApiError(409, "Conflict")
+
+    lock.before = conflict
+    election.cancel.set()
+    election.thread.result()
+    assert lock.calls[calls:] == ["get", "update"] * 3
+    assert "failed to release lease foo/bar: the deadline has passed" in caplog.text
+
+
 def test_a_run_interrupted_between_becoming_leader_and_leading_ends_its_term(
     make_election: Any, make_lock: Any
 ) -> None:

@@ -54,13 +54,6 @@ def test_an_answer_that_is_not_a_lease_is_a_connection_error(answer: Any, serve:
         LeaseLock(server.client(), "default", "leader", "me").get()
 
 
-def test_names_are_escaped(serve: Any) -> None:
-    """Namespace and name are one segment of the path each."""
-    server = serve(lambda request, connection: connection.answer(LEASE))
-    LeaseLock(server.client(), "a/b", "../c?d", "me").get()
-    assert server.requests[0].target == "/apis/coordination.k8s.io/v1/namespaces/a%2Fb/leases/..%2Fc%3Fd"
-
-
 def test_a_request_is_sent_once(serve: Any) -> None:
     """Neither urllib3 nor the lock retries: the elector does."""
     server = serve(lambda request, connection: connection.cut())

@@ -9,6 +9,7 @@ import pytest
 from informer.leaderelection import LeaseClock
 from informer.leaderelection.clock import _ConditionAlarm
 from informer.leaderelection.term import Term
+from tests.support.waiting import Task
 from watch.clock import FakeClock
 
 CLOCK = LeaseClock()
@@ -52,3 +53,13 @@ def test_a_term_ends_if_its_watchdog_fails(monkeypatch: pytest.MonkeyPatch, capl
     term.close()
     assert (term.is_active, term.is_lost) == (False, True)
     assert "no timer" in caplog.text
+
+
+def test_an_extension_waits_for_the_lock() -> None:
+    """Without it, a term that ends meanwhile could be extended."""
+    term = Term(FakeClock(), 10)
+    with term._lock:
+        task = Task(term.extend, (20.0,))
+        assert not task.ends_within(0.02)
+    assert task.result() is True
+    term.close()

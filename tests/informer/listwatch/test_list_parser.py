@@ -35,7 +35,7 @@ def parse_all(body: bytes, cuts: Iterable[int] = (), made: ListParser | None = N
     items: list[Any] = []
     for piece in pieces_of(body, cuts):
         items.extend(made.feed(piece))
-    return items + made.finish()
+    return [*items, *made.last_items()]
 
 
 def pieces_of(body: bytes, cuts: Iterable[int]) -> Iterator[bytes]:
@@ -245,7 +245,7 @@ def test_metadata_may_follow_the_items() -> None:
 
 def typed(body: bytes, **options: Any) -> list[Object]:
     made = ListParser(Object.from_list_item, BOUND, on_bad_item=lambda raw, error: None, **options)
-    return [*made.feed(body), *made.finish()]
+    return [*made.feed(body), *[*made.last_items()]]
 
 
 @pytest.mark.parametrize(
@@ -348,7 +348,7 @@ def test_many_items_are_never_held_together() -> None:
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    count += sum(1 for _ in made.feed(b"{}]}")) + len(made.finish())
+    count += sum(1 for _ in made.feed(b"{}]}")) + len([*made.last_items()])
     assert count == 10_001
     assert peak < 2_000_000
 

@@ -28,7 +28,7 @@ def parse_all(body: bytes, cuts: Iterable[int] = (), made: ProtobufListParser | 
     items: list[Any] = []
     for start, end in zip([0, *ends], ends, strict=False):
         items.extend(made.feed(body[start:end]))
-    return items + made.finish()
+    return [*items, *made.last_items()]
 
 
 @given(st.lists(st.integers(0, len(BODY)), max_size=30))

@@ -42,7 +42,7 @@ def test_a_process_is_ready_once_all_informers_have_synced(ask, make, source) ->
     answer = ask("/readyz")
     assert answer.status == 503
     assert answer.text.splitlines() == [
-        "informer forbidden: not synced: 403 Forbidden: failed to list forbidden: pods is forbidden: user ? may not"
+        "informer forbidden: not synced: 403 Forbidden: failed to list forbidden: pods is forbidden: user � may not"
     ]
     assert ask("/healthz").status == 200
     state.clear()

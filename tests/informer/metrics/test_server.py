@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from informer.metrics import MetricsServer, serve
-from informer.metrics.server import _ACCEPT_PAUSE, _IDLE_TIMEOUT, _MAX_CONNECTIONS, _Request
+from informer.metrics.connections import _REQUEST_TIMEOUT
 from tests.support.waiting import DEADLINE
 
 
@@ -78,8 +78,9 @@ def test_the_servers_threads_have_names(start) -> None:
 
     ask(start(live_checks={"names": check}), "/healthz")
     assert seen.wait(DEADLINE)
-    assert names == ["informer-metrics-request"]
-    assert "informer-metrics" in [thread.name for thread in threading.enumerate()]
+    assert names == ["informer-metrics-check"]
+    pages = {f"informer-metrics-{page}" for page in ("healthz", "readyz", "metrics")}
+    assert {"informer-metrics", *pages} <= {thread.name for thread in threading.enumerate()}
 
 
 def test_a_taken_port_is_an_error_at_once(start) -> None:
@@ -110,7 +111,7 @@ def test_stop_closes_idle_connections(start) -> None:
     """An open connection does not delay it."""
     server = start()
     with connect(server) as idle:
-        # Once a later request is answered, the idle connection has its thread.
+        # Once a later request is answered, the server knows the idle connection.
         ask(server, "/healthz")
         begun = time.monotonic()
         assert server.stop(DEADLINE)
@@ -119,7 +120,7 @@ def test_stop_closes_idle_connections(start) -> None:
 
 
 def test_a_hanging_check_blocks_no_other_request(start) -> None:
-    """Each request has a thread of its own; stop returns False while one still runs."""
+    """Each page has a thread of its own; stop returns False while a check still runs."""
     entered, go = threading.Event(), threading.Event()
 
     def hang() -> None:
@@ -135,15 +136,16 @@ def test_a_hanging_check_blocks_no_other_request(start) -> None:
         go.set()
 
 
-def test_idle_connections_keep_no_client_out(start) -> None:
+def test_idle_connections_keep_no_client_out(start, monkeypatch) -> None:
     """The number of connections is bounded, and the oldest is closed for a new one."""
+    monkeypatch.setattr("informer.metrics.connections._MAX_CONNECTIONS", 32)
     server = start()
-    idle = [connect(server) for _ in range(_MAX_CONNECTIONS + 5)]
+    idle = [connect(server) for _ in range(32 + 5)]
     begun = time.monotonic()
     try:
         assert ask(server, "/healthz")[0] == 200
         assert [each.recv(1) for each in idle[:5]] == [b""] * 5
-        assert time.monotonic() - begun < _IDLE_TIMEOUT / 2
+        assert time.monotonic() - begun < _REQUEST_TIMEOUT / 2
     finally:
         for each in idle:
             each.close()
@@ -151,8 +153,7 @@ def test_idle_connections_keep_no_client_out(start) -> None:
 
 def test_an_idle_connection_is_closed(start, monkeypatch) -> None:
     """The server closes a connection whose client sends nothing."""
-    assert _Request.timeout == _IDLE_TIMEOUT
-    monkeypatch.setattr(_Request, "timeout", 0.05)
+    monkeypatch.setattr("informer.metrics.connections._REQUEST_TIMEOUT", 0.05)
     with connect(start()) as idle:
         assert idle.recv(1) == b""
 
@@ -190,11 +191,11 @@ def test_a_failing_accept_is_retried_after_a_pause(start, registry, monkeypatch:
 
     def accept(self: socket.socket) -> Any:
         tries.append(time.monotonic())
-        if len(tries) <= 3:
+        if time.monotonic() < tries[0] + 0.5:
             raise OSError(errno.EMFILE, "Too many open files")
         return take(self)
 
     monkeypatch.setattr(socket.socket, "accept", accept)
     server = start()
     assert ask(server, "/healthz")[0] == 200
-    assert tries[3] - tries[0] >= 3 * _ACCEPT_PAUSE * 0.9
+    assert len(tries) < 300

@@ -192,7 +192,7 @@ def test_expected_refusals_are_not_logged(make_sink: Any, reason: str, caplog: p
 @pytest.mark.parametrize(
     ("error", "text"),
     [
-        (refused(403, "Forbidden", message="not in\nmy house"), "403 Forbidden: not in\\nmy house"),
+        (refused(403, "Forbidden", message="not in\nmy house"), "403 Forbidden: not in my house"),
         (ValueError("no such field"), "ValueError: no such field"),
         (ConnectionError("cut"), "retry limit exceeded: ConnectionError: cut"),
     ],

@@ -17,22 +17,11 @@ import pytest
 from kubernetes import client
 
 from informer import Object
-from informer.record import EventBroadcaster, EventRecorder, event_broadcaster
+from informer.record import EventBroadcaster, event_broadcaster
+from tests.support.recorded import POD, record
 from tests.support.waiting import DEADLINE
 from watch import Channel, ChannelClosedError, FakeClock
 from watch.concurrency import Latch
-
-POD = {
-    "apiVersion": "v1",
-    "kind": "Pod",
-    "metadata": {"name": "foo", "namespace": "baz", "uid": "bar"},
-    "spec": {"secret": "hunter2"},
-}
-
-
-def record(recorder: EventRecorder, *reasons: str) -> None:
-    for reason in reasons:
-        recorder.event(POD, "Normal", reason, "message")
 
 
 @pytest.mark.parametrize(

@@ -9,21 +9,10 @@ from typing import Any
 import pytest
 
 from informer.record import EventBroadcaster, EventRecorder
+from tests.support.recorded import POD, record
 from tests.support.waiting import DEADLINE
 from watch import Channel
 from watch.concurrency import Worker
-
-POD = {
-    "apiVersion": "v1",
-    "kind": "Pod",
-    "metadata": {"name": "foo", "namespace": "baz", "uid": "bar"},
-    "spec": {"secret": "hunter2"},
-}
-
-
-def record(recorder: EventRecorder, *reasons: str) -> None:
-    for reason in reasons:
-        recorder.event(POD, "Normal", reason, "message")
 
 
 def test_an_event_about_a_reference_with_all_options(broadcaster: EventBroadcaster) -> None:

@@ -16,21 +16,15 @@ import pytest
 from informer.record import (
     EventBroadcaster,
     EventCorrelator,
-    EventRecorder,
     event_broadcaster,
     get_partial_reference,
 )
+from tests.support.recorded import POD, record
 from tests.support.waiting import DEADLINE, eventually
 from watch import ApiError, Channel, FakeClock
 from watch.concurrency import Latch
 
-POD = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "foo", "namespace": "baz", "uid": "bar"}}
 CUT = ConnectionError("cut")
-
-
-def record(recorder: EventRecorder, *reasons: str) -> None:
-    for reason in reasons:
-        recorder.event(POD, "Normal", reason, "message")
 
 
 def test_events_are_created_and_counted(make_sink: Any) -> None:

@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from informer import ApiError, Backoff, InformerError, Reflector, Store
+from informer.objects.entry import Undecodable
 from informer.reflector.state import ReflectorState, Step
 from tests.support.waiting import eventually
+from watch import Event
 from watch.concurrency import Signal
 
 FAST = Backoff(initial=0.001, maximum=0.002)
@@ -75,6 +77,17 @@ def test_a_watch_may_bring_exactly_the_most_objects(script: Any, watch_list: boo
     assert names(store) == ["b", "c", "d"]
     assert made.last_sync_resource_version == "7"
     assert watcher.stopped.is_set()
+
+
+def test_an_object_that_no_longer_decodes_does_not_count(script: Any) -> None:
+    """It has left the cache, so another one may come; one that comes after it is one too many."""
+    left_out = Event("MODIFIED", Undecodable("b", "ns", "uid-b", "2", b"{}", ValueError("bad")))
+    watcher = script.watcher([left_out], [script.added("c", "3")], [script.added("d", "4")], hang=True)
+    store: Store[Any] = Store()
+    made = reflect(script.source([script.pods("1", "a", "b")], [watcher]), store, max_objects=2, watch_list=False)
+    with pytest.raises(InformerError, match=TOO_MANY):
+        made.list_and_watch(Signal())
+    assert made.last_sync_resource_version == "4"
 
 
 def test_the_initial_events_of_a_watch_list_are_bounded(script: Any) -> None:

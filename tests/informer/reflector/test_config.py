@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import random
 from typing import Any
 
 import pytest
@@ -73,3 +74,30 @@ def test_an_unknown_option_is_refused() -> None:
     options: Any = {"pagesize": 1}
     with pytest.raises(TypeError, match="pagesize"):
         config_from(None, options)
+
+
+@pytest.mark.parametrize(
+    ("silence_timeout", "first"),
+    [(75.0, 130.0), (62.0, 130.0), (200.0, 200.0), (61.5, 61.5), (60.0, 60.0), (0.5, 0.5)],
+)
+def test_a_new_watch_may_be_silent_for_longer(silence_timeout: float, first: float) -> None:
+    """A server may omit the first bookmark. A time-out below the period of bookmarks is meant as it is."""
+    config = ReflectorConfig(silence_timeout=silence_timeout)
+
+    class Fixed(random.Random):
+        def __init__(self, value: float) -> None:
+            super().__init__()
+            self.value = value
+
+        def random(self) -> float:
+            return self.value
+
+    assert config.silence_timeouts(Fixed(0.0)) == (first, silence_timeout)
+    assert config.silence_timeouts(Fixed(0.5)) == pytest.approx((first * 1.05, silence_timeout * 1.05))
+
+
+def test_the_default_silence_outlasts_the_bookmarks_of_a_server() -> None:
+    """At most 61.5 seconds between two were measured, and 121.6 before a first one."""
+    first, later = ReflectorConfig().silence_timeouts(random.Random(1))
+    assert 121.6 < first < 150
+    assert 61.5 < later < 90

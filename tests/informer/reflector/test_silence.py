@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from informer import DeltaType, ListWatch, Reflector, Store
+from informer import ListWatch, Reflector, Store
+from tests.support.stores import UpdateStore
 from watch.concurrency import Signal
 
 PODS = {"kind": "PodList", "apiVersion": "v1", "metadata": {"resourceVersion": "5"}, "items": []}
@@ -64,14 +65,8 @@ def test_a_silent_http_connection_is_abandoned_and_the_watch_resumed(serve: Any,
 
 def test_a_slow_event_and_empty_lines_are_not_silence(serve: Any, run: Any) -> None:
     """The time-out counts from the last byte, not from the last event."""
-    done = threading.Event()
+    store = UpdateStore()
     go_on = threading.Event()
-
-    class Done(Store[Any]):
-        def apply(self, *args: Any, **options: Any) -> Any:
-            if args[0][0].type is DeltaType.UPDATED:
-                done.set()
-            return super().apply(*args, **options)
 
     def handler(request: Any, connection: Any) -> None:
         if "watch" not in request.query:
@@ -85,11 +80,11 @@ def test_a_slow_event_and_empty_lines_are_not_silence(serve: Any, run: Any) -> N
         connection.hang()
 
     made = Reflector(
-        ListWatch.for_resource(serve(handler).client(), "pods"), Done(), watch_list=False, silence_timeout=0.4
+        ListWatch.for_resource(serve(handler).client(), "pods"), store, watch_list=False, silence_timeout=0.4
     )
     stop = Signal()
     task = run(made.run, stop)
-    assert done.wait(10)
+    assert store.updated.wait(10)
     stop.set()
     task.result()
     assert made.watches == 1

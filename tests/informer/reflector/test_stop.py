@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from informer import ApiError, Backoff, DeltaType, ListWatch, Reflector, SharedInformer, Store
+from informer import ApiError, Backoff, ListWatch, Reflector, SharedInformer, Store
+from tests.support.stores import UpdateStore
 from watch import Event, FakeClock
 from watch.channel import Channel
 from watch.concurrency import Signal
@@ -277,13 +278,7 @@ def test_a_stop_ends_the_wait_for_a_response(
 
 def test_a_stop_ends_a_busy_watch(serve: Any, run: Any, stop: threading.Event) -> None:
     """A watch with endless events stops as promptly as a silent one."""
-    busy = threading.Event()
-
-    class Busy(Store[Any]):
-        def apply(self, *args: Any, **options: Any) -> Any:
-            if args[0][0].type is DeltaType.UPDATED:
-                busy.set()
-            return super().apply(*args, **options)
+    store = UpdateStore()
 
     def handler(request: Any, connection: Any) -> None:
         if "watch" not in request.query:
@@ -294,5 +289,5 @@ def test_a_stop_ends_a_busy_watch(serve: Any, run: Any, stop: threading.Event) -
             pod = {"metadata": {"name": f"p{i % 100}", "namespace": "n", "resourceVersion": str(10 + i)}}
             connection.chunk({"type": "MODIFIED", "object": pod})
 
-    made = Reflector(ListWatch.for_resource(serve(handler).client(), "pods"), Busy(), watch_list=False)
-    assert_stops_promptly(made, lambda: busy.wait(10), run, stop)
+    made = Reflector(ListWatch.for_resource(serve(handler).client(), "pods"), store, watch_list=False)
+    assert_stops_promptly(made, lambda: store.updated.wait(10), run, stop)

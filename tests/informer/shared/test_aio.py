@@ -51,6 +51,19 @@ class Calls:
         return [await self.queue.get() for _ in range(count)]
 
 
+class Slow:
+    """A function for adds that waits for `go` in each call."""
+
+    def __init__(self) -> None:
+        self.entered, self.go = asyncio.Event(), asyncio.Event()
+        self.done: list[str] = []
+
+    async def __call__(self, obj: Any) -> None:
+        self.entered.set()
+        await self.go.wait()
+        self.done.append(key_of(obj))
+
+
 async def eventually(holds: Callable[[], bool]) -> None:
     while not holds():
         await asyncio.sleep(0.002)
@@ -316,26 +329,19 @@ def test_a_removed_handler_is_not_called_again(make_informer: Make, pod: Pod) ->
     informer = make_informer(source)
 
     async def main() -> None:
-        entered, go = asyncio.Event(), asyncio.Event()
-        done: list[str] = []
-
-        async def slow(obj: Any) -> None:
-            entered.set()
-            await go.wait()
-            done.append(key_of(obj))
-
+        slow = Slow()
         async with informer.aio as aio:
             registration = aio.add_event_handler(on_add=slow)
-            await entered.wait()
+            await slow.entered.wait()
             assert registration.backlog_size == 2
             assert registration.lag_seconds > 0
             removal = asyncio.create_task(registration.remove())
             await eventually(lambda: registration.backlog_size == 0)
             assert not removal.done()
-            go.set()
+            slow.go.set()
             await removal
             await registration.remove()
-            assert done == ["ns/a"]
+            assert slow.done == ["ns/a"]
             assert others() == []
             assert not registration.has_synced()
             assert not await registration.wait_for_sync()
@@ -442,21 +448,14 @@ def test_stop_waits_for_async_handlers(make_informer: Make, pod: Pod) -> None:
     informer = make_informer(source)
 
     async def main() -> None:
-        entered, go = asyncio.Event(), asyncio.Event()
-        done: list[str] = []
-
-        async def slow(obj: Any) -> None:
-            entered.set()
-            await go.wait()
-            done.append(key_of(obj))
-
+        slow = Slow()
         informer.start()
         informer.aio.add_event_handler(on_add=slow)
-        await entered.wait()
+        await slow.entered.wait()
         assert await informer.aio.stop(0.02, drain=True) is False
-        go.set()
+        slow.go.set()
         assert await informer.aio.stop(DEADLINE, drain=True) is True
-        assert done == ["ns/a", "ns/b", "ns/c"]
+        assert slow.done == ["ns/a", "ns/b", "ns/c"]
         assert others() == []
 
     run(main())

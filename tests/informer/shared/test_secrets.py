@@ -160,7 +160,7 @@ def test_no_error_quotes_what_it_is_about(cause: Callable[[bytes], Any]) -> None
 
 def _listed(body: bytes) -> Any:
     framing = ListParser(Object.from_list_item, 1 << 20, on_bad_item=lambda raw, error: None)
-    return [*framing.feed(body), *framing.finish()]
+    return [*framing.feed(body), *[*framing.last_items()]]
 
 
 @pytest.mark.parametrize(

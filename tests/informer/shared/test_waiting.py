@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import pytest
 
 from informer import SharedInformer, wait_for_cache_sync
 from informer.testing.fake_source import FakeControllerSource
-from tests.support.waiting import DEADLINE
+from tests.support.waiting import DEADLINE, Task, eventually
 from watch import Channel
 from watch.concurrency import Signal
 
@@ -139,17 +139,61 @@ def test_other_arguments_are_refused(odd: Any) -> None:
         wait_for_cache_sync(odd)
 
 
-@pytest.mark.parametrize("way", ["method", "function"])
-def test_a_wait_before_the_start_is_logged(make_informer: Any, caplog: pytest.LogCaptureFixture, way: str) -> None:
-    """It may go on for ever; another thread may still call `start`."""
+def wait_in(way: str, informer: SharedInformer[Any], timeout: float | None) -> bool:
+    """Waits in one of the ways to wait for a sync."""
+    if way == "aio":
+
+        async def main() -> bool:
+            return await informer.aio.wait_for_sync(timeout)
+
+        return asyncio.run(main())
+    if way == "function":
+        return wait_for_cache_sync(informer, timeout=timeout)
+    return informer.wait_for_sync(timeout)
+
+
+WAYS = pytest.mark.parametrize("way", ["method", "function", "aio"])
+NOT_STARTED = "not started: call start(), or use it in a `with` block"
+
+
+@WAYS
+def test_a_wait_without_a_start_is_logged(make_informer: Any, caplog: pytest.LogCaptureFixture, way: str) -> None:
+    """At its end, if it is short."""
     informer = make_informer(FakeControllerSource(), name="pods")
-    wait = informer.wait_for_sync if way == "method" else partial(wait_for_cache_sync, informer)
-    assert not wait(timeout=0)
+    assert not wait_in(way, informer, 0)
     assert caplog.messages == []
-    assert not wait(timeout=0.01)
+    assert not wait_in(way, informer, 0.01)
     assert len(caplog.messages) == 1
-    assert "not started: call start(), or use it in a `with` block" in caplog.text
+    assert NOT_STARTED in caplog.text
     caplog.clear()
     informer.start()
-    assert wait(timeout=DEADLINE)
+    assert wait_in(way, informer, DEADLINE)
     assert caplog.messages == []
+
+
+@WAYS
+def test_a_start_by_another_thread_during_the_wait_is_not_logged(
+    make_informer: Any, caplog: pytest.LogCaptureFixture, way: str
+) -> None:
+    """As in `Thread(target=informer.run).start(); informer.wait_for_sync()`."""
+    informer = make_informer(FakeControllerSource(), name="pods")
+    waiting = Task(wait_in, (way, informer, DEADLINE))
+    assert eventually(lambda: informer._waiters._count > 0), "the wait has begun"
+    informer.start()
+    assert waiting.result()
+    assert caplog.messages == []
+
+
+@WAYS
+def test_a_long_wait_without_a_start_is_logged_once_and_goes_on(
+    make_informer: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    """It wakes for the warning by itself; the start may still come."""
+    monkeypatch.setattr("informer.shared.waiting._GRACE", 0.05)
+    informer = make_informer(FakeControllerSource(), name="pods")
+    waiting = Task(wait_in, (way, informer, None))
+    assert eventually(lambda: NOT_STARTED in caplog.text)
+    assert not waiting.ends_within(0.15)
+    informer.start()
+    assert waiting.result()
+    assert len(caplog.messages) == 1

@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import json
 import logging
+import os
+import tempfile
 import traceback
 from pathlib import Path
 from typing import Any
@@ -176,3 +178,48 @@ def test_a_relative_plugin_lies_beside_the_users_file(serve: Any, tmp_path: Path
     with pytest.raises(Exception, match="Unauthorized"):
         Transport(client.ApiClient(configuration)).get_json("/")
     assert [request.headers["authorization"] for request in server.requests] == ["Bearer first", "Bearer second"]
+
+
+@pytest.fixture
+def provider(serve: Any, authority: Any) -> Any:
+    """An identity provider, over TLS."""
+
+    def handler(request: Any, connection: Any) -> None:
+        token_endpoint = f"https://{request.headers['host']}/token"
+        renewed = {"access_token": "a", "token_type": "Bearer", "id_token": VALID, "refresh_token": "r"}
+        connection.answer({"token_endpoint": token_endpoint} if request.method == "GET" else renewed)
+
+    return serve(handler, tls=authority.server_context("127.0.0.1"))
+
+
+def test_the_authority_of_an_identity_provider_is_in_no_file_of_the_loader(
+    provider: Any, serve: Any, authority: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The loader uses its file again under the same name, even if another user has made it anew."""
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    server = serve(lambda _, connection: connection.answer({"ok": True}))
+    section = oidc(EXPIRED)
+    pem = base64.b64encode(Path(authority.path).read_bytes()).decode()
+    section["config"] |= {"idp-issuer-url": provider.url, "idp-certificate-authority-data": pem}
+    api_client = load_client(write(tmp_path / "config", server.url, section))
+    assert Transport(api_client).get_json("/") == {"ok": True}
+    assert server.requests[0].headers["authorization"] == f"Bearer {VALID}"
+    assert os.listdir(temporary) == []
+    # A second time, with the settings as they were.
+    source = api_client.configuration.refresh_api_key_hook.__closure__[0].cell_contents
+    assert source._section["config"]["idp-certificate-authority-data"] == pem
+    assert "idp-certificate-authority" not in source._section["config"]
+
+
+@pytest.mark.filterwarnings("ignore::urllib3.exceptions.InsecureRequestWarning")
+def test_an_identity_provider_is_verified_without_an_authority(
+    provider: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """By the machine's authorities: the loader would send the client secret to any server."""
+    section = oidc(EXPIRED)
+    section["config"]["idp-issuer-url"] = provider.url
+    shown = shown_by(load_client(write(tmp_path / "config", "http://127.0.0.1:1", section)), caplog)
+    assert "gave no valid token" in shown
+    assert provider.requests == []

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import os
 import ssl
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -171,3 +173,53 @@ def test_certificates_that_cannot_be_used_are_named(part: str, serve: Any, autho
     assert str(garbage) in str(caught.value)
     assert "s3cr3t" not in str(caught.value)
     assert "s3cr3t" not in repr(Certificates(b"s3cr3t", b"s3cr3t", b"s3cr3t"))
+
+
+# Another user of the machine
+
+
+def test_a_client_key_is_in_no_temporary_file(
+    server: Any, authority: Any, tmp_path: Path, names: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a file would be needed, the key stays in memory. A key of its own, and one within the certificate."""
+    made: list[str] = []
+    real = tempfile.mkdtemp
+    monkeypatch.setattr(tempfile, "mkdtemp", lambda *args, **options: made.append("") or real(*args, **options))
+    pair = Path(authority.issue(name="alice")).read_bytes()
+    for key in (pair, None):
+        api_client = server.client(ssl_ca_cert=authority.path)
+        api_client.configuration.client_cert_data, api_client.configuration.client_key_data = pair, key
+        assert Transport(api_client).get_json("/") == OK
+    assert names == ["alice"] * 2
+    if hasattr(os, "memfd_create"):
+        assert made == []
+
+
+@pytest.mark.parametrize("name", ["ssl_ca_cert", "cert_file", "key_file"])
+@pytest.mark.parametrize("kind", ["silent pipe", "endless device", "folder", "null character"])
+def test_a_path_that_leads_to_something_else(name: str, kind: str, authority: Any, tmp_path: Path) -> None:
+    """The reader is not blocked, its memory not filled: the error names the file, and the informer stops in time."""
+    path = {"endless device": "/dev/zero", "folder": str(tmp_path), "null character": "a\0b"}.get(
+        kind, str(tmp_path / "pipe")
+    )
+    pair = authority.issue(name="alice")
+    settings = {"ssl_ca_cert": authority.path, "cert_file": pair, "key_file": pair, name: path}
+    configuration: Any = client.Configuration(host="https://127.0.0.1:1")
+    for setting, value in settings.items():
+        setattr(configuration, setting, value)
+    with contextlib.ExitStack() as held:
+        if kind == "silent pipe":
+            os.mkfifo(path)
+            held.callback(os.close, os.open(path, os.O_RDWR))
+        informer: Any = SharedInformer(ListWatch.for_resource(client.ApiClient(configuration), "v1/pods"))
+        informer.start()
+        assert eventually(lambda: informer.sync_error() is not None)
+        failure = str(informer.sync_error())
+        assert informer.stop(2) is True
+    words = {
+        "silent pipe": f"the file {path} of the configuration cannot be used: it is a pipe or device",
+        "endless device": "the file /dev/zero of the configuration cannot be used: it has more than 8388608 bytes, the limit",
+        "folder": "directory",
+        "null character": "its path has a character that a path cannot have",
+    }
+    assert words[kind] in failure

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from kubernetes import client
 
-from informer import Change, DeletedFinalStateUnknown, DeltaType, Object, SharedInformer
+from informer import Change, DeletedFinalStateUnknown, DeltaType, Indexer, Object, SharedInformer
 from informer.testing.fake_source import FakeControllerSource
 from informer.workqueue import (
     LOW_PRIORITY,
@@ -293,3 +293,59 @@ def test_a_plural_is_refused(make: Callable[..., Any], kind: Any) -> None:
     """It would never match an owner reference, and nothing would ever be enqueued (grafana#123359)."""
     with pytest.raises(ValueError, match=r'must be the Kind form, such as "Foo" or "Foo.samplecontroller.k8s.io"'):
         enqueue_owner(make(RateLimitingQueue), kind)
+
+
+HOSTILE_NAMES = ["kube-system/victim", "/victim", "victim/", "/", "a%2fb", "..", ".", "", None, 7, ["a"], {"a": "b"}]
+
+
+@FORMS
+@pytest.mark.parametrize("namespaced", [True, False])
+@pytest.mark.parametrize("name", HOSTILE_NAMES, ids=str)
+def test_an_owner_with_a_hostile_name_is_dropped(
+    form: Any, name: Any, namespaced: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A tenant's owner reference cannot become the key of another namespace's object; the batch keeps its other keys."""
+    if form is model and not isinstance(name, str):
+        pytest.skip("the official model takes text only")
+    queue: WorkQueue[str] = WorkQueue()
+    handler = enqueue_owner(queue, "Foo.samplecontroller.k8s.io", namespaced=namespaced)
+    hostile = form(thing("evil", {**owner("x"), "name": name}))
+    for _ in range(100):
+        handler.on_add(hostile, is_in_initial_list=False)
+        handler.on_batch([Change(DeltaType.ADDED, hostile)])
+    handler.on_add(form(thing("web", owner("good"))), is_in_initial_list=False)
+    assert queue.get() == ("shop/good" if namespaced else "good")
+    assert len(queue) == 0
+    assert len(caplog.records) <= 10
+
+
+@pytest.mark.parametrize("version", ["evil.io/v1", "v1", "", "samplecontroller.k8s.io.evil.io/v1", "/v1", None, 7])
+def test_an_owner_of_another_group_is_ignored(version: Any) -> None:
+    """A kind of the same name in a tenant's own group is not the wanted owner."""
+    queue: WorkQueue[str] = WorkQueue()
+    handler = enqueue_owner(queue, "Foo.samplecontroller.k8s.io")
+    handler.on_add(thing("web", {**owner("victim"), "apiVersion": version}), is_in_initial_list=False)
+    assert len(queue) == 0
+
+
+@pytest.mark.parametrize("namespaced", [True, False])
+def test_the_uid_is_checked_against_the_cache_of_the_owners(namespaced: bool) -> None:
+    """Only a reference with the uid of the cached owner enqueues its key; one to an owner that is not cached does not."""
+    owners = Indexer()
+    for name in ("victim", "other"):
+        owners.add(thing(name, namespace="shop" if namespaced else None))
+    queue: WorkQueue[str] = WorkQueue()
+    handler = enqueue_owner(queue, "Foo", namespaced=namespaced, owners=owners)
+    for uid in ("made-up", "", None, 7, "uid-other"):
+        handler.on_add(thing("web", {**owner("victim"), "uid": uid}), is_in_initial_list=False)
+    handler.on_add(thing("web", owner("absent")), is_in_initial_list=False)
+    handler.on_add(thing("web", owner("victim"), namespace="elsewhere"), is_in_initial_list=False)
+    assert len(queue) == (0 if namespaced else 1)
+    handler.on_add(thing("web", owner("victim")), is_in_initial_list=False)
+    assert queue.get() == ("shop/victim" if namespaced else "victim")
+
+
+def test_the_owners_are_a_cache() -> None:
+    """A lister or a function in its place is refused at once."""
+    with pytest.raises(TypeError, match="owners must be the cache of an informer"):
+        enqueue_owner(WorkQueue(), "Foo", owners=lambda key: None)  # type: ignore[arg-type]

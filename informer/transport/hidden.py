@@ -1,0 +1,38 @@
+"""Hides the credentials of requests from messages and logs, also if a server sends them back."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import re
+from collections.abc import Iterable, Mapping
+
+from watch.printable import hide_secret
+
+__all__ = ["hide_credential", "hide_credentials"]
+
+_SECRET_NAME = re.compile(r"auth|cookie|key|password|secret|token", re.IGNORECASE)
+
+
+def hide_credentials(headers: Mapping[str, str], parameters: Iterable[tuple[str, str]]) -> None:
+    """Hides the credentials of a request: the values of headers whose names say so, and all of the parameters.
+
+    Called with each request, so that renewed credentials are hidden too.
+    """
+    for name, value in headers.items():
+        if _SECRET_NAME.search(name):
+            hide_credential(value)
+    for _, value in parameters:
+        hide_secret(value)
+
+
+def hide_credential(value: str) -> None:
+    """Hides the value of a header, such as "Bearer abc", "Basic abc" or "session=abc; other=def", and each part of it."""
+    value = str(value)
+    scheme, _, rest = value.strip().partition(" ")
+    hide_secret(rest or scheme)
+    for part in value.split(";"):
+        hide_secret(part.partition("=")[2])
+    if scheme.lower() == "basic":
+        with contextlib.suppress(ValueError):
+            hide_secret(base64.b64decode(rest).decode().partition(":")[2])

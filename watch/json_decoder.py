@@ -14,6 +14,7 @@ import msgspec
 from typing_extensions import TypeVar
 
 from watch.byte_source import NotReadyError, byte_source
+from watch.deep_json import TOO_DEEP, check_json, parts_in
 from watch.event import Event, EventType
 from watch.framing import DEFAULT_MAX_LINE_BYTES, Gunzip, Lines
 from watch.printable import printable, quoted_beginning
@@ -57,8 +58,26 @@ _decode_envelope = msgspec.json.Decoder(_Envelope).decode
 _decode_any = msgspec.json.Decoder().decode
 
 
+def _decode_value(raw: bytes) -> Any:
+    try:
+        return _decode_any(raw)
+    except RecursionError:
+        raise ValueError(f"an event's object is {TOO_DEEP}") from None
+
+
+def _read_envelope(line: bytes) -> _Envelope:
+    try:
+        return _decode_envelope(line)
+    except RecursionError:
+        check_json(line)
+        parts = parts_in(line)
+        obj = parts.pop("object", msgspec.Raw(b"null"))
+        envelope = _decode_envelope(msgspec.json.encode({key: parts[key] for key in ("type",) if key in parts}))
+        return _Envelope(envelope.type, obj)
+
+
 def _decode_dict(raw: bytes) -> dict[str, Any]:
-    decoded = _decode_any(raw)
+    decoded = _decode_value(raw)
     if not isinstance(decoded, dict):
         raise ValueError(f"an event's object must be a JSON object, not a {type(decoded).__name__}")
     return decoded
@@ -267,7 +286,9 @@ class JSONDecoder(Generic[T]):
             if not line.isascii():
                 # msgspec checks the UTF-8 of the texts that it returns only: this raises where the rest is malformed.
                 line.decode()
-            envelope = _decode_envelope(line)
+            envelope = _read_envelope(line)
+        except RecursionError:
+            raise ValueError(f"an event is {TOO_DEEP}") from None
         except (ValueError, msgspec.DecodeError) as error:
             foreign = _foreign(line)
             if foreign is None:
@@ -278,7 +299,7 @@ class JSONDecoder(Generic[T]):
             raise ValueError(f"got invalid watch event type: {envelope.type[:100]!r}")
         raw = bytes(envelope.object)
         if kind is EventType.ERROR:
-            return Event(kind, _decode_any(raw))
+            return Event(kind, _decode_value(raw))
         if kind is EventType.BOOKMARK:
             return Event(kind, self._decode_bookmark(raw))
         return Event(kind, self._decode_unusual(raw))

@@ -18,6 +18,7 @@ from informer.errors import TooManyObjectsError
 from informer.transport.answers import PROXY_HINT, content_type_of
 from informer.transport.response_body import SILENCE, body_pieces
 from watch.byte_source import NotReadyError
+from watch.deep_json import TOO_DEEP
 from watch.errors import RequestCancelledError
 from watch.framing import LineTooLongError
 from watch.printable import quoted_beginning
@@ -338,5 +339,7 @@ def _check_grammar(raw: bytes) -> None:
 def _decode(raw: bytes) -> Any:
     try:
         return msgspec.json.decode(raw)
-    except (ValueError, msgspec.DecodeError, RecursionError) as error:
+    except RecursionError:
+        raise ValueError(f"the server's list is {TOO_DEEP}: what stands outside its items") from None
+    except (ValueError, msgspec.DecodeError) as error:
         raise ValueError(f"the server's list is not complete JSON: {error}") from None

@@ -30,6 +30,7 @@ from informer.objects.object_fields import (
     reason_of,
     share_namespace,
     shared_namespace,
+    too_deep,
     type_in,
 )
 from informer.objects.paths import MISSING, JSONFields, Path, find_in_json, parse_path
@@ -50,6 +51,9 @@ class Object(JSONFields, msgspec.Struct, gc=False, frozen=True, eq=False):
     `name`, `namespace`, `uid` and `resource_version` are decoded when the object arrives ("" when the server sent none).
     `raw` is the object's JSON. Every other field is decoded from `raw` each time that it is read: keep in a variable what
     you use often.
+
+    An object may be as deep as an API server accepts, 10,000 levels. Reading a value in it that is nested too deeply to
+    decode, at about a thousand levels, raises ValueError; its other values can be read.
 
     An object is a mapping of its top-level fields. The dicts and lists in it raise TypeError on changes; `to_dict` returns
     a copy that you can change. Two objects are equal when uid and resourceVersion are equal (without a uid: when `raw` is).
@@ -138,7 +142,11 @@ class Object(JSONFields, msgspec.Struct, gc=False, frozen=True, eq=False):
             raise ValueError("the object is nested too deeply, or contains itself") from None
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns the whole object in API form: a copy that you can change."""
+        """Returns the whole object in API form: a copy that you can change.
+
+        Raises:
+            ValueError: the object is nested too deeply to decode (about a thousand levels); `raw` has its JSON.
+        """
         return decode_whole(self.raw)  # type: ignore[no-any-return]
 
     def at(self, path: Path, default: Any = None) -> Any:
@@ -151,6 +159,7 @@ class Object(JSONFields, msgspec.Struct, gc=False, frozen=True, eq=False):
 
         Raises:
             TypeError, ValueError: `path` is not a path.
+            ValueError: the value is nested too deeply to decode.
         """
         found = self.find(parse_path(path))
         return default if found is MISSING else found
@@ -175,7 +184,10 @@ class Object(JSONFields, msgspec.Struct, gc=False, frozen=True, eq=False):
             {'nodeName': 'worker-1'}
         """
         kind: Any = type
-        found: S = decoder_for(kind)(self.raw)
+        try:
+            found: S = decoder_for(kind)(self.raw)
+        except RecursionError:
+            raise too_deep() from None
         return found
 
     def without(self, *paths: Path) -> Object:

@@ -45,13 +45,13 @@ def read_patch(served: ServedResource, request: Request) -> Patch:
     match media:
         case "application/merge-patch+json":
             patch = _object(_decode(request.body))
-            return Patch(lambda obj: merge_patch(obj, patch))
+            return Patch(lambda obj: _merged(merge_patch, obj, patch))
         case "application/json-patch+json":
             operations = _operations(_decode(request.body))
             return Patch(lambda obj: _json_patched(obj, operations))
         case "application/strategic-merge-patch+json" if not served.custom:
             patch = _object(_decode(request.body))
-            return Patch(lambda obj: _strategic(obj, patch))
+            return Patch(lambda obj: _merged(strategic_merge, obj, patch))
         case "application/apply-patch+yaml":
             return _applied(served, request)
     if served.custom:
@@ -59,9 +59,9 @@ def read_patch(served: ServedResource, request: Request) -> Patch:
     raise generic(415, "415: Unsupported Media Type")
 
 
-def _strategic(obj: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:
+def _merged(merge: Callable[[Any, Any], Any], obj: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:
     try:
-        merged: dict[str, Any] = strategic_merge(obj, patch)
+        merged: dict[str, Any] = merge(obj, patch)
     except PatchError as error:
         raise bad_request(str(error)) from error
     return merged
@@ -90,7 +90,7 @@ def _applied(served: ServedResource, request: Request) -> Patch:
     if "managedFields" in metadata_of(patch, served.resource):
         raise bad_request("metadata.managedFields must be nil")
     merge = merge_patch if served.custom else strategic_merge
-    return Patch(lambda obj: merge(obj, patch), creates=True)
+    return Patch(lambda obj: _merged(merge, obj, patch), creates=True)
 
 
 def _decode(body: bytes) -> Any:

@@ -88,7 +88,7 @@ def check_json(raw: bytes) -> None:
         if start >= 0:
             below = depth + end - start
             if below > MAX_DEPTH:
-                raise msgspec.DecodeError(f"{TOO_DEEP}: more than {MAX_DEPTH} levels")
+                raise msgspec.DecodeError(f"nested too deeply to decode: more than {MAX_DEPTH} levels")
             for level in range((-(-depth // _STEP) or 1) * _STEP, below, _STEP):
                 place = start + level - depth
                 begun.append((place, deepest))

@@ -14,7 +14,7 @@ import msgspec
 from typing_extensions import TypeVar
 
 from watch.byte_source import NotReadyError, byte_source
-from watch.deep_json import TOO_DEEP, check_json, parts_in
+from watch.deep_json import check_json, parts_in
 from watch.event import Event, EventType
 from watch.framing import DEFAULT_MAX_LINE_BYTES, Gunzip, Lines
 from watch.printable import printable, quoted_beginning
@@ -62,7 +62,7 @@ def _decode_value(raw: bytes) -> Any:
     try:
         return _decode_any(raw)
     except RecursionError:
-        raise ValueError(f"an event's object is {TOO_DEEP}") from None
+        raise ValueError("an event's object is nested too deeply to decode") from None
 
 
 def _read_envelope(line: bytes) -> _Envelope:
@@ -288,7 +288,7 @@ class JSONDecoder(Generic[T]):
                 line.decode()
             envelope = _read_envelope(line)
         except RecursionError:
-            raise ValueError(f"an event is {TOO_DEEP}") from None
+            raise ValueError("an event is nested too deeply to decode") from None
         except (ValueError, msgspec.DecodeError) as error:
             foreign = _foreign(line)
             if foreign is None:

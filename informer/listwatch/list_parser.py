@@ -18,7 +18,6 @@ from informer.errors import TooManyObjectsError
 from informer.transport.answers import PROXY_HINT, content_type_of
 from informer.transport.response_body import SILENCE, body_pieces
 from watch.byte_source import NotReadyError
-from watch.deep_json import TOO_DEEP
 from watch.errors import RequestCancelledError
 from watch.framing import LineTooLongError
 from watch.printable import quoted_beginning
@@ -340,6 +339,6 @@ def _decode(raw: bytes) -> Any:
     try:
         return msgspec.json.decode(raw)
     except RecursionError:
-        raise ValueError(f"the server's list is {TOO_DEEP}: what stands outside its items") from None
+        raise ValueError("the server's list is nested too deeply to decode: what stands outside its items") from None
     except (ValueError, msgspec.DecodeError) as error:
         raise ValueError(f"the server's list is not complete JSON: {error}") from None

@@ -175,7 +175,7 @@ def reason_of(error: Exception) -> str:
 
 def too_deep() -> ModelError:
     """The error of reading a value that no recursive decoder can read."""
-    return ModelError(f"the object is {TOO_DEEP}: `raw` has its JSON")
+    return ModelError("the object is nested too deeply to decode: its attribute raw has the JSON")
 
 
 def check_utf8(raw: bytes) -> None:

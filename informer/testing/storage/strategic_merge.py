@@ -56,8 +56,8 @@ def strategic_merge(document: Any, patch: Any) -> Any:
     """Returns a document with a strategic merge patch applied.
 
     Raises:
-        PatchError: an item of a list does not have the list's merge key, or the patch reaches into a part of the document that is
-            nested too deeply.
+        PatchError: an item of a list does not have the list's merge key, or the patch reaches into a part of the document
+            that is nested too deeply.
     """
     refuse_deep(document, patch)
     if not isinstance(patch, Mapping):

@@ -10,12 +10,13 @@ Source: Go encoding/json, scanner.go, maxNestingDepth.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from secrets import token_hex
 from typing import Any
 
 import msgspec
 
-__all__ = ["MAX_DEPTH", "TOO_DEEP", "check_json", "items_in", "opaque", "parts_in"]
+__all__ = ["MAX_DEPTH", "TOO_DEEP", "check_json", "decode_deep", "items_in", "opaque", "parts_in"]
 
 MAX_DEPTH = 10_000
 """The levels of nesting that an API server accepts. `check_json` may pass over the last three."""
@@ -76,11 +77,56 @@ def check_json(raw: bytes) -> None:
     Raises:
         msgspec.DecodeError: they are not, or are nested more than `MAX_DEPTH` levels deep.
     """
+
+    def check(piece: bytearray) -> bytes:
+        _skip_over(piece)
+        return b"0"
+
+    _read_pieces(raw, check)
+
+
+def decode_deep(raw: bytes, finish: Callable[[Any], Any]) -> Any:
+    """Decodes JSON without recursion beyond a piece of it.
+
+    Args:
+        raw: one JSON value.
+        finish: called with the value of each piece, from the innermost to the whole; returns what takes its place.
+
+    Raises:
+        msgspec.DecodeError: `raw` is not JSON, or is nested too deeply even for an API server.
+    """
+    values: list[Any] = []
+
+    def decode(piece: bytearray) -> bytes:
+        values.append(finish(_joined(_decode_any(piece), values)))
+        return b'"%b%d"' % (_CUT.encode(), len(values) - 1)
+
+    _read_pieces(raw, decode)
+    return values[-1]
+
+
+def _joined(value: Any, inner: list[Any]) -> Any:
+    if isinstance(value, dict):
+        return {key: _joined(item, inner) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_joined(item, inner) for item in value]
+    if isinstance(value, str) and value.startswith(_CUT):
+        return inner[int(value[len(_CUT) :])]
+    return value
+
+
+def _read_pieces(raw: bytes, read: Callable[[bytearray], bytes]) -> None:
+    """Passes JSON to a function in pieces that are not too deep for a decoder, from the innermost to the whole.
+
+    Args:
+        raw: the JSON.
+        read: called with each piece; returns the JSON that takes its place in the next outer piece.
+    """
     depth = 0
     # The deepest level within the container that was begun last.
     deepest = 0
     # The containers at every `_STEP`th level: where each begins, what was deepest before it, and its text so far, in which
-    # a number takes the place of each deep container that was checked by itself, with the place up to which that is so.
+    # each deep container that was a piece by itself is replaced, with the place up to which that is so.
     begun: list[tuple[int, int]] = []
     texts: list[tuple[bytearray, int]] = [(bytearray(), 0)]
     for run in _RUN.finditer(raw):
@@ -109,9 +155,8 @@ def check_json(raw: bytes) -> None:
             text, copied = texts.pop()
             if deepest - level >= _STEP:
                 text += raw[copied:closed]
-                _skip_over(text)
                 outer, copied = texts[-1]
-                outer += raw[copied:place] + b"0"
+                outer += raw[copied:place] + read(text)
                 texts[-1] = outer, closed
             deepest = max(deepest, before)
         depth = above
@@ -119,7 +164,7 @@ def check_json(raw: bytes) -> None:
         raise msgspec.DecodeError("Input data was truncated")
     text, copied = texts[0]
     # A bracket too many is in the rest, and what is not closed is, too.
-    _skip_over(text + raw[copied:])
+    read(text + raw[copied:])
 
 
 def _outline(raw: bytes, levels: int) -> bytearray:

@@ -52,8 +52,8 @@ class Object(JSONFields, msgspec.Struct, gc=False, frozen=True, eq=False):
     `raw` is the object's JSON. Every other field is decoded from `raw` each time that it is read: keep in a variable what
     you use often.
 
-    An object may be as deep as an API server accepts, 10,000 levels. Reading a value in it that is nested too deeply to
-    decode, at about a thousand levels, raises ValueError; its other values can be read.
+    An object may be as deep as an API server accepts, 10,000 levels. Of one that is nested too deeply for a decoder, at about
+    a thousand levels, single values can be read, and `to_dict` and `view` raise ValueError.
 
     An object is a mapping of its top-level fields. The dicts and lists in it raise TypeError on changes; `to_dict` returns
     a copy that you can change. Two objects are equal when uid and resourceVersion are equal (without a uid: when `raw` is).
@@ -159,7 +159,6 @@ class Object(JSONFields, msgspec.Struct, gc=False, frozen=True, eq=False):
 
         Raises:
             TypeError, ValueError: `path` is not a path.
-            ValueError: the value is nested too deeply to decode.
         """
         found = self.find(parse_path(path))
         return default if found is MISSING else found

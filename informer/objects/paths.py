@@ -17,6 +17,7 @@ from informer.objects.entry import Entry
 from informer.objects.frozen import freeze
 from informer.objects.json_edit import items_of, parts_of
 from informer.objects.object_fields import too_deep
+from watch.deep_json import decode_deep
 
 __all__ = ["MISSING", "IndexBy", "JSONFields", "Path", "find_in_json", "get_path", "index_by", "parse_path"]
 
@@ -126,7 +127,7 @@ def _find_beside_deep_values(raw: bytes | msgspec.Raw, keys: Iterable[str | int]
                 raw = parts[key]
         except msgspec.ValidationError:
             return MISSING
-    return msgspec.json.decode(raw)
+    return decode_deep(bytes(raw), freeze)
 
 
 def get_path(obj: Any, keys: tuple[str | int, ...]) -> Any:

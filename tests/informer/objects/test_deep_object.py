@@ -99,17 +99,30 @@ class Struct(msgspec.Struct):
 
 
 @LEVELS
-def test_the_deep_value_raises_one_clear_error(levels: int) -> None:
+@pytest.mark.parametrize("brackets", [0, 1])
+def test_a_deep_value_is_read_without_recursion(levels: int, brackets: int) -> None:
+    """By its key or its path, read-only at every level."""
+    obj = Object.from_bytes(b'{"metadata":{"name":"web","deep":%b}}' % deep(levels, brackets))
+    metadata = obj["metadata"]
+    assert metadata["name"] == "web"
+    for found in (metadata["deep"], obj.at("metadata.deep"), *[value["deep"] for value in obj.values()]):
+        reached = 0
+        while isinstance(found, (dict, list)):
+            with pytest.raises(TypeError, match="read-only"):
+                found.clear()
+            found = found[0] if brackets else found["a"]
+            reached += 1
+        assert (reached, found) == (levels, '"}{')
+
+
+@LEVELS
+def test_what_decodes_the_whole_object_raises_one_clear_error(levels: int) -> None:
     """A ValueError, never a RecursionError; `raw` has the bytes."""
     obj = Object.from_bytes(forms(levels)["behind"])
     reads: list[Any] = [
         obj.to_dict,
-        lambda: obj["deep"],
-        lambda: obj.at("deep.a"),
-        lambda: list(obj.values()),
         lambda: obj.view(Struct),
         lambda: obj.view(Whole),
-        lambda: index_by("deep")(obj),
         lambda: model_for(dict).wrap(obj),
         lambda: model_for(Struct).wrap(obj),
         lambda: model_for(Whole).wrap(obj),

@@ -115,6 +115,8 @@ def _joined(value: Any, inner: list[Any]) -> Any:
     return value
 
 
+# `begun` has the containers at every `_STEP`th level: where each begins, and what was deepest before it. `texts` has the text of
+# each so far, in which pieces are replaced, and the place up to which that is so. Brackets that do not match are in the rest.
 def _read_pieces(raw: bytes, read: Callable[[bytearray], bytes]) -> None:
     """Passes JSON to a function in pieces that are not too deep for a decoder, from the innermost to the whole.
 
@@ -125,8 +127,6 @@ def _read_pieces(raw: bytes, read: Callable[[bytearray], bytes]) -> None:
     depth = 0
     # The deepest level within the container that was begun last.
     deepest = 0
-    # The containers at every `_STEP`th level: where each begins, what was deepest before it, and its text so far, in which
-    # each deep container that was a piece by itself is replaced, with the place up to which that is so.
     begun: list[tuple[int, int]] = []
     texts: list[tuple[bytearray, int]] = [(bytearray(), 0)]
     for run in _RUN.finditer(raw):
@@ -163,7 +163,6 @@ def _read_pieces(raw: bytes, read: Callable[[bytearray], bytes]) -> None:
     if begun:
         raise msgspec.DecodeError("Input data was truncated")
     text, copied = texts[0]
-    # A bracket too many is in the rest, and what is not closed is, too.
     read(text + raw[copied:])
 
 

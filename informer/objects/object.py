@@ -18,6 +18,7 @@ from informer.objects.object_fields import (
     OwnerReference,
     annotations_in,
     check_utf8,
+    copied,
     creation_timestamp_in,
     decode_head,
     decode_odd_identity,
@@ -90,7 +91,7 @@ class Object(JSONFields, msgspec.Struct, gc=False, frozen=True, eq=False):
             TypeError: `raw` is not a buffer of bytes.
         """
         if type(raw) is not bytes:
-            raw = _copied(raw)
+            raw = copied(raw)
         try:
             identity = decode_head(raw).metadata
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
@@ -114,7 +115,7 @@ class Object(JSONFields, msgspec.Struct, gc=False, frozen=True, eq=False):
             ValueError: `raw` is not one JSON object.
         """
         if type(raw) is not bytes:
-            raw = _copied(raw)
+            raw = copied(raw)
         try:
             typed = with_type(raw, api_version, kind)
         except (msgspec.DecodeError, RecursionError) as error:
@@ -142,11 +143,7 @@ class Object(JSONFields, msgspec.Struct, gc=False, frozen=True, eq=False):
             raise ValueError("the object is nested too deeply, or contains itself") from None
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns the whole object in API form: a copy that you can change.
-
-        Raises:
-            ValueError: the object is nested too deeply to decode (about a thousand levels); `raw` has its JSON.
-        """
+        """Returns the whole object in API form: a copy that you can change. Raises ValueError if it is too deep to decode."""
         return decode_whole(self.raw)  # type: ignore[no-any-return]
 
     def at(self, path: Path, default: Any = None) -> Any:
@@ -399,10 +396,3 @@ def strip_managed_fields(obj: V) -> V:
     elif getattr(metadata, "managed_fields", None) is not None:
         metadata.managed_fields = None  # type: ignore[union-attr]
     return obj
-
-
-def _copied(raw: Any) -> bytes:
-    try:
-        return bytes(memoryview(raw))
-    except TypeError:
-        raise TypeError(f"an object's JSON is bytes, not {type(raw).__name__}") from None

@@ -23,6 +23,7 @@ __all__ = [
     "TypeMeta",
     "annotations_in",
     "check_utf8",
+    "copied",
     "creation_timestamp_in",
     "decode_head",
     "decode_odd_identity",
@@ -188,6 +189,14 @@ def check_utf8(raw: bytes) -> None:
     # Raised outside of the handler: the UnicodeDecodeError holds the object's bytes and would become this error's context.
     if bad >= 0:
         raise ValueError(f"not a JSON object: invalid UTF-8 at byte {bad}")
+
+
+def copied(raw: Any) -> bytes:
+    """Returns the bytes of a buffer; raises TypeError for anything else."""
+    try:
+        return bytes(memoryview(raw))
+    except TypeError:
+        raise TypeError(f"an object's JSON is bytes, not {type(raw).__name__}") from None
 
 
 def find_metadata(raw: bytes) -> bytes:

@@ -116,7 +116,7 @@ def _joined(value: Any, inner: list[Any]) -> Any:
 
 
 # `begun` has the containers at every `_STEP`th level: where each begins, and what was deepest before it. `texts` has the text
-# of each so far, in which pieces are replaced, and the place up to which that is so. Brackets that do not match are in the rest.
+# of each so far, in which pieces are replaced, and the place up to which that is so. Unmatched brackets are in the rest.
 def _read_pieces(raw: bytes, read: Callable[[bytearray], bytes]) -> None:
     """Passes JSON to a function in pieces that are not too deep for a decoder, from the innermost to the whole.
 

@@ -10,6 +10,7 @@ from typing import Any
 
 __all__ = [
     "DEFAULT_MAX_RETRY_AFTER",
+    "MAX_MESSAGE",
     "ApiError",
     "BroadcasterShutdownError",
     "ChannelClosedError",
@@ -32,6 +33,13 @@ DEFAULT_MAX_RETRY_AFTER = 300.0
 """Upper bound on Retry-After, in seconds. API servers ask for 30 at most."""
 
 
+MAX_MESSAGE = 1024
+"""The most characters that are kept of a server's message."""
+_MAX_WORD = 256  # characters of a reason or name; Kubernetes' own have at most 253
+_MAX_CAUSES = 16
+_MAX_STATUS_CODE = 2**31 - 1
+
+
 class WatchError(Exception):
     """The base class of the errors of the `watch` package."""
 
@@ -46,7 +54,7 @@ class ApiError(WatchError):
         reason: the machine-readable reason of the `Status` ("Expired", "Forbidden", ...), or "".
         message: the human-readable message of the `Status`, or "".
         retry_after: seconds that the server asks to wait before a retry; None where it does not ask.
-        details: the `details` of the `Status`, as decoded JSON; None where there are none.
+        details: the `details` of the `Status`, in API form; None where there are none.
 
     Source: https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/status/
     """
@@ -79,6 +87,10 @@ class ApiError(WatchError):
     def from_status(cls, status: Any, *, http_status: int = 0, retry_after: float | None = None) -> ApiError:
         """Converts a `Status` object to an error.
 
+        A server may send megabytes, and the error may be kept and logged for long. So the message is cut to 1,024 characters,
+        the reason to 256. Of the details only the fields name, kind, uid, group, retryAfterSeconds and causes are kept, of at
+        most 16 causes, each text cut.
+
         Args:
             status: decoded JSON, normally a mapping of kind Status. Fields of an unexpected type are ignored.
             http_status: the HTTP status code of the answer, used where the Status has no code.
@@ -88,17 +100,15 @@ class ApiError(WatchError):
         code = fields.get("code")
         reason = fields.get("reason")
         message = fields.get("message")
-        details = fields.get("details")
-        if not isinstance(details, Mapping):
-            details = None
+        details = _bounded_details(fields.get("details"))
         if retry_after is None and details is not None:
             seconds = details.get("retryAfterSeconds")
             if isinstance(seconds, (int, float)) and not isinstance(seconds, bool):
                 retry_after = parse_retry_after(seconds) or None
         return cls(
-            code if isinstance(code, int) and not isinstance(code, bool) and code else http_status,
-            reason if isinstance(reason, str) else "",
-            message if isinstance(message, str) else "",
+            code if type(code) is int and 0 < code <= _MAX_STATUS_CODE else http_status,
+            _cut(reason),
+            _cut(message, MAX_MESSAGE),
             retry_after,
             details=details,
         )
@@ -167,7 +177,7 @@ def as_api_error(error: BaseException) -> ApiError | None:
     retry_after = _retry_after_header(getattr(error, "headers", None))
     answer = ApiError.from_status(_decode_body(error.body), http_status=status, retry_after=retry_after)
     if not answer.reason and not answer.message and isinstance(error.reason, str):
-        answer = ApiError(answer.status, error.reason, "", answer.retry_after, details=answer.details)
+        answer = ApiError(answer.status, _cut(error.reason), "", answer.retry_after, details=answer.details)
     return answer
 
 
@@ -190,6 +200,34 @@ def error_in(obj: Any) -> ApiError | None:
     if not isinstance(fields["details"], Mapping):
         fields["details"] = {"retryAfterSeconds": getattr(fields["details"], "retry_after_seconds", None)}
     return ApiError.from_status(fields)
+
+
+def _cut(text: Any, most: int = _MAX_WORD) -> str:
+    """Returns at most the first characters of a text; "" for any other value."""
+    if not isinstance(text, str):
+        return ""
+    return text if len(text) <= most else text[:most] + "..."
+
+
+def _bounded_details(details: Any) -> dict[str, Any] | None:
+    """Copies the fields of a `Status`'s details that are used, with bounds; None for anything but a mapping."""
+    if not isinstance(details, Mapping):
+        return None
+    kept: dict[str, Any] = {
+        name: text for name in ("name", "kind", "uid", "group") if (text := _cut(details.get(name)))
+    }
+    seconds = details.get("retryAfterSeconds")
+    if isinstance(seconds, (int, float)) and parse_retry_after(seconds) is not None:
+        kept["retryAfterSeconds"] = seconds
+    causes = details.get("causes")
+    if isinstance(causes, list):
+        kept["causes"] = [_bounded_cause(cause) for cause in causes[:_MAX_CAUSES] if isinstance(cause, Mapping)]
+    return kept
+
+
+def _bounded_cause(cause: Mapping[str, Any]) -> dict[str, str]:
+    bounds = (("reason", _MAX_WORD), ("type", _MAX_WORD), ("field", _MAX_WORD), ("message", MAX_MESSAGE))
+    return {name: text for name, most in bounds if (text := _cut(cause.get(name), most))}
 
 
 def parse_retry_after(value: Any) -> float | None:

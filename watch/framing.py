@@ -31,6 +31,9 @@ _MAX_SIZE_DIGITS = 16
 _HEXADECIMAL = frozenset(b"0123456789abcdefABCDEF")
 # Bytes uncompressed per step: a small answer must not take all memory at once.
 _GUNZIP_STEP = 1 << 20
+# Compressed bytes given to a new member; twice as many each time it goes on. What follows a member is copied at its end, which
+# must not be all bytes of a read for each of ten thousand small members.
+_GUNZIP_FIRST = 256
 
 
 class BrokenBodyError(ConnectionError):
@@ -170,6 +173,7 @@ class Gunzip:
 
     def __init__(self) -> None:
         self._member = zlib.decompressobj(wbits=31)
+        self._step = _GUNZIP_FIRST
 
     def feed(self, pieces: Iterable[bytes]) -> Iterator[bytes]:
         """Yields the uncompressed pieces, of at most 1 MiB each.
@@ -178,16 +182,18 @@ class Gunzip:
             zlib.error: the data is malformed.
         """
         for piece in pieces:
-            data = piece
-            while data:
-                plain = self._member.decompress(data, _GUNZIP_STEP)
+            at = 0
+            while at < len(piece):
+                given = piece[at : at + self._step]
+                plain = self._member.decompress(given, _GUNZIP_STEP)
+                if self._member.eof:
+                    at += len(given) - len(self._member.unused_data)
+                    self._member, self._step = zlib.decompressobj(wbits=31), _GUNZIP_FIRST
+                else:
+                    at += len(given) - len(self._member.unconsumed_tail)
+                    self._step = min(2 * self._step, _GUNZIP_STEP)
                 if plain:
                     yield plain
-                if self._member.eof:
-                    data = self._member.unused_data
-                    self._member = zlib.decompressobj(wbits=31)
-                else:
-                    data = self._member.unconsumed_tail
 
 
 class Lines:
@@ -199,8 +205,7 @@ class Lines:
 
     def __init__(self, max_bytes: int) -> None:
         self._max = max_bytes
-        self._begun: list[bytes] = []  # the pieces of an incomplete line
-        self._begun_bytes = 0
+        self._begun = bytearray()  # an incomplete line: the pieces themselves would take 40 bytes more, each
 
     def feed(self, pieces: Iterable[bytes]) -> Iterator[bytes]:
         """Yields the lines that the pieces complete. A line may still have its newline.
@@ -223,8 +228,8 @@ class Lines:
             lines = piece.split(b"\n")
             if self._begun:
                 self._begin(lines[0])
-                lines[0] = b"".join(self._begun)
-                self._begun, self._begun_bytes = [], 0
+                lines[0] = bytes(self._begun)
+                self._begun = bytearray()
             rest = lines.pop()
             for line in lines:
                 if len(line) > limit:
@@ -235,11 +240,10 @@ class Lines:
 
     def rest(self) -> bytes:
         """Returns what has come of an incomplete line."""
-        return b"".join(self._begun)
+        return bytes(self._begun)
 
     def _begin(self, piece: bytes) -> None:
-        self._begun_bytes += len(piece)
-        if self._begun_bytes > self._max:
-            self._begun = []
+        if len(self._begun) + len(piece) > self._max:
+            self._begun = bytearray()
             raise LineTooLongError(self._max)
-        self._begun.append(piece)
+        self._begun += piece

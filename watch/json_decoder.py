@@ -6,6 +6,7 @@ is decoded. Any other form of the same JSON is decoded as a whole, which takes l
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Generic, Protocol
@@ -89,6 +90,17 @@ class _Whole(msgspec.Struct, gc=False):
     type: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
 
 
+class _Status(msgspec.Struct, gc=False):
+    code: int = 0
+    reason: str = ""
+    message: str = ""
+
+
+_decode_status = msgspec.json.Decoder(_Status).decode
+
+MAX_STATUS_BYTES = 64 * 1024
+"""The longest Status of an ERROR event that is decoded whole, in bytes of JSON."""
+
 _decode_whole = msgspec.json.Decoder(_Whole).decode
 
 
@@ -125,6 +137,30 @@ _NEWLINE, _CLOSING_BRACE = b"\n}"
 _BY_NAME = {kind.value: kind for kind in EventType}
 # Makes an `Event` without the Python call of its constructor.
 _new_event: Any = tuple.__new__
+
+
+def _decode_error(raw: bytes) -> Any:
+    """Returns the object of an ERROR event, normally a Status. Of a very large or deep one, only what an error needs.
+
+    A few hundred bytes are usual. Decoded, megabytes of empty lists take twenty times as much memory.
+    """
+    if len(raw) <= MAX_STATUS_BYTES:
+        with contextlib.suppress(RecursionError):
+            return _decode_any(raw)
+    try:
+        status = _decode_status(raw)
+    except (ValueError, msgspec.DecodeError, RecursionError):
+        status = _Status()
+    message = (
+        f"the server sent an error of {len(raw)} bytes in place of a short Status: {printable(status.message.encode())}"
+    )
+    return {
+        "kind": "Status",
+        "status": "Failure",
+        "code": status.code,
+        "reason": status.reason[:100],
+        "message": message,
+    }
 
 
 class JSONDecoder(Generic[T]):
@@ -165,6 +201,7 @@ class JSONDecoder(Generic[T]):
         self._ready: list[Event[T]] = []  # events of a batch that `decode` has not returned yet, in reverse
         self._failure: Exception | None = None  # raised after the events that came before a bad line
         self._ended = False  # the stream has ended, or has failed
+        self._closed = False
 
     def decode(self) -> Event[T]:
         """Waits for the next event and returns it; raises as `decode_batch` does."""
@@ -201,6 +238,7 @@ class JSONDecoder(Generic[T]):
 
     def close(self) -> None:
         """Closes the connection and ends a `decode` that is waiting."""
+        self._closed = True
         self._source.close()
 
     def _read_batch(self, timeout: float | None) -> list[Event[T]]:
@@ -219,6 +257,9 @@ class JSONDecoder(Generic[T]):
             if events:
                 return events
             progress = True
+            # A read may give hundreds of megabytes without an event when it is uncompressed.
+            if self._closed:
+                raise EOFError("the watch has ended")
             if deadline is not None and (left := deadline - time.monotonic()) <= 0:
                 raise NotReadyError("no event came in time", progress=True)
 
@@ -299,7 +340,7 @@ class JSONDecoder(Generic[T]):
             raise ValueError(f"got invalid watch event type: {envelope.type[:100]!r}")
         raw = bytes(envelope.object)
         if kind is EventType.ERROR:
-            return Event(kind, _decode_value(raw))
+            return Event(kind, _decode_error(raw))
         if kind is EventType.BOOKMARK:
             return Event(kind, self._decode_bookmark(raw))
         return Event(kind, self._decode_unusual(raw))

@@ -23,6 +23,7 @@ from watch.errors import DEFAULT_MAX_RETRY_AFTER, ApiError, ChannelClosedError, 
 from watch.event import Event, EventType
 from watch.options import ListOptions
 from watch.request_scope import RequestScope
+from watch.versions import is_older, shown_version, too_long
 from watch.watcher import Watcher, WatcherBase, puller
 
 __all__ = ["RetryWatcher", "WatchSource", "resource_version_of"]
@@ -144,7 +145,7 @@ class RetryWatcher(WatcherBase[T]):
         except Exception as error:
             return self._next_after_failed_call(error)
         if watcher is None:
-            _log.warning("watching from %s failed: the watch function returned None: trying again", self._last_version)
+            _log.warning("watching from %s failed: the watch function returned None: trying again", self._from)
             return 0.0
         try:
             with self._lock:
@@ -153,7 +154,7 @@ class RetryWatcher(WatcherBase[T]):
         except (WatchClosedError, ChannelClosedError):
             return 0.0
         except Exception:
-            _log.warning("reading a watch failed: trying again from %s", self._last_version, exc_info=True)
+            _log.warning("reading a watch failed: trying again from %s", self._from, exc_info=True)
             return 0.0
         finally:
             with self._lock:
@@ -165,7 +166,7 @@ class RetryWatcher(WatcherBase[T]):
             return None
         answer = as_api_error(error)
         if answer is None:
-            _log.warning("watching from %s failed: %s: trying again", self._last_version, error)
+            _log.warning("watching from %s failed: %s: trying again", self._from, error)
             return 0.0
         if _is_refusal(answer):
             _log.error(
@@ -175,7 +176,7 @@ class RetryWatcher(WatcherBase[T]):
             return None
         # A 410 is ordinary: another API server behind the same address may still have the history.
         level = logging.INFO if answer.is_expired else logging.WARNING
-        _log.log(level, "watching from %s failed: %s: trying again", self._last_version, answer)
+        _log.log(level, "watching from %s failed: %s: trying again", self._from, answer)
         return answer.retry_after or 0.0
 
     def _follow(self, watcher: Watcher[T]) -> float | None:
@@ -194,24 +195,34 @@ class RetryWatcher(WatcherBase[T]):
                 elif event.type == EventType.ERROR:
                     return self._next_after_error(event)
                 else:
-                    self._end_with_message(f'retryWatcher failed to recognize Event type "{event.type}"')
+                    self._end_with_message(f'retryWatcher failed to recognize Event type "{str(event.type)[:100]}"')
                     return None
         return None
 
     def _deliver(self, event: Event[T]) -> bool:
-        """Delivers an event and remembers its version. Where it has none, sends an ERROR event and returns False.
+        """Delivers an event and remembers its version, unless that is older than the last one.
 
-        The next round could not begin after such an event: it would deliver it again.
+        Where it has none, or one that is too long, sends an ERROR event and returns False: the next round could not begin
+        after such an event, and would deliver it again.
         """
         version = resource_version_of(event.object)
         if not version:
             what = "" if version is None else f"object of type {type(event.object).__qualname__} "
             self._end_with_message(f"retryWatcher: {what}doesn't support resourceVersion")
             return False
+        wrong = too_long("an event's resourceVersion", version)
+        if wrong:
+            self._end_with_message(f"retryWatcher: {wrong}")
+            return False
         if event.type != EventType.BOOKMARK:
             self._channel.put(event)
-        self._last_version = version
+        if not is_older(version, self._last_version):
+            self._last_version = version
         return True
+
+    @property
+    def _from(self) -> str:
+        return shown_version(self._last_version)
 
     def _next_after_error(self, event: Event[Any]) -> float | None:
         answer = error_in(event.object)
@@ -224,7 +235,7 @@ class RetryWatcher(WatcherBase[T]):
         if answer.is_expired or _is_refusal(answer):
             self._channel.put(event)
             return None
-        _log.info("a watch ended with an error: %s: trying again from %s", answer, self._last_version)
+        _log.info("a watch ended with an error: %s: trying again from %s", answer, self._from)
         return answer.retry_after or 0.0
 
     def _end_with_message(self, message: str) -> None:

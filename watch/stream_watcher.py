@@ -14,7 +14,7 @@ from typing_extensions import TypeVar
 from watch.byte_source import NotReadyError
 from watch.channel import Channel
 from watch.concurrency import Lock, RLock
-from watch.errors import ApiError, ChannelClosedError, WatchClosedError, WatchError
+from watch.errors import MAX_MESSAGE, ApiError, ChannelClosedError, WatchClosedError, WatchError
 from watch.event import Event, EventType
 from watch.json_decoder import Decoder
 from watch.watcher import ChannelPump, WatcherBase, next_batch_of
@@ -52,8 +52,10 @@ def report_error(error: Exception) -> dict[str, Any]:
 
     Source: client-go rest ClientErrorReporter.
     """
-    cause = {"reason": "ClientWatchDecoding", "message": str(error)}
-    return ApiError(500, "InternalError", str(error), details={"causes": [cause]}).to_status()
+    # A decoder's exception may quote what the server sent.
+    message = str(error)[:MAX_MESSAGE]
+    cause = {"reason": "ClientWatchDecoding", "message": message}
+    return ApiError(500, "InternalError", message, details={"causes": [cause]}).to_status()
 
 
 class StreamWatcher(WatcherBase[T]):

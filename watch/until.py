@@ -10,7 +10,7 @@ from typing import Any, Generic, Protocol
 from typing_extensions import TypeVar
 
 from watch.concurrency import Latch, Worker
-from watch.errors import ConditionError, WatchClosedError, WatchTimeoutError
+from watch.errors import ConditionError, WatchClosedError, WatchError, WatchTimeoutError
 from watch.event import Event, EventType
 from watch.options import ListOptions
 from watch.request_scope import RequestScope
@@ -193,6 +193,7 @@ def _list(list_watch: _ListWatch[T], progress: _Progress[T]) -> str:
     """Shows the present objects to the conditions; returns the version of the list."""
     options = ListOptions()
     version = None
+    tokens: set[int] = set()
     while True:
         page = _page(list_watch, options, progress)
         # All pages are of the version of the first one.
@@ -201,6 +202,9 @@ def _list(list_watch: _ListWatch[T], progress: _Progress[T]) -> str:
         following = getattr(page, "continue_", None)
         if progress.is_complete() or not following:
             return version
+        if hash(following) in tokens:
+            raise WatchError("the server sent the same continue token twice: its list would never end")
+        tokens.add(hash(following))
         options = ListOptions(continue_=following)
 
 

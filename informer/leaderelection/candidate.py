@@ -13,12 +13,13 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from informer.leaderelection.lease_lock import ResourceLock
-from informer.leaderelection.record import LeaderElectionRecord, micro_time
+from informer.leaderelection.record import MAX_NUMBER, LeaderElectionRecord, micro_time
 from informer.rate_limited_log import rate_limited
 from watch.clock import Clock
 from watch.errors import ApiError, RequestCancelledError
+from watch.printable import printable
 
-__all__ = ["Candidate"]
+__all__ = ["Candidate", "shown_identity"]
 
 _log = logging.getLogger(__name__)
 
@@ -26,6 +27,8 @@ _CONFLICT = 409
 _NOT_FOUND = 404
 # For clients that wait for the duration of a lease even if it has no holder.
 _RELEASED_SECONDS = 1
+_MAX_FOREIGN_SECONDS = 3600
+_MAX_SHOWN = 100  # characters of another process's identity
 
 
 class _Observed(NamedTuple):
@@ -34,12 +37,17 @@ class _Observed(NamedTuple):
     record: LeaderElectionRecord
     at: float
 
-    def is_valid(self, now: float) -> bool:
-        return now < self.at + self.record.lease_duration_seconds
+    def is_valid(self, now: float, most: float) -> bool:
+        """Whether the lease has not expired; `most` is the longest duration that is respected."""
+        return now < self.at + max(0, min(self.record.lease_duration_seconds, most))
 
 
 class Candidate:
     """One process's attempts at a lease, and what it knows about the lease.
+
+    Another holder's lease is respected for at most an hour after its last change, or for `lease_duration` if that is longer.
+    A process that may update the Lease could otherwise keep all others from leading for 68 years with one write. An hour is
+    far above the durations in use, so no live holder is overtaken: it would have renewed.
 
     Args:
         lock: the lock that stores the lease's record.
@@ -69,6 +77,7 @@ class Candidate:
         # Other candidates wait for the seconds that the Lease states. This process never relies on more than those.
         self._seconds = max(1, int(lease_duration))
         self._own_duration = min(lease_duration, self._seconds)
+        self._longest_foreign = max(self._seconds, _MAX_FOREIGN_SECONDS)
         self._clock = clock
         self._wall = wall
         self._timeout = timeout
@@ -119,8 +128,9 @@ class Candidate:
         except Exception as error:
             return self._failed("failed to read lease %s: %s", error)
         self._observe(read)
-        if read.holder_identity and not self.is_holder and self._observed.is_valid(now):
-            _log.debug("lease %s is held by %s and has not expired", self._lock.describe(), read.holder_identity)
+        if read.holder_identity and not self.is_holder and self._observed.is_valid(now, self._longest_foreign):
+            holder = shown_identity(read.holder_identity)
+            _log.debug("lease %s is held by %s and has not expired", self._lock.describe(), holder)
             return False
         return self._update(read)
 
@@ -173,7 +183,7 @@ class Candidate:
             self._on_slow_path()
             record = self._own_record(read, read.leader_transitions)
         else:
-            record = self._own_record(None, read.leader_transitions + 1)
+            record = self._own_record(None, _next_number(read.leader_transitions))
         error = self._write(self._lock.update, record)
         return error is None or self._failed("failed to update lease %s: %s", error)
 
@@ -205,3 +215,13 @@ class Candidate:
         else:
             self._limited.warning(message, self._lock.describe(), error)
         return False
+
+
+def shown_identity(identity: str) -> str:
+    """Returns the identity of a holder for messages: another process has chosen it."""
+    return printable(identity.encode(errors="replace"), _MAX_SHOWN)
+
+
+def _next_number(transitions: int) -> int:
+    """Counts one transition more. After the largest number of a Lease it begins at 0: the server would refuse a larger one."""
+    return transitions + 1 if 0 <= transitions < MAX_NUMBER else 0

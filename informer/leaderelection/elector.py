@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from informer.errors import InformerError, InformerForkedError
-from informer.leaderelection.candidate import Candidate
+from informer.leaderelection.candidate import Candidate, shown_identity
 from informer.leaderelection.clock import LEASE_CLOCK, wall_time_of
 from informer.leaderelection.config import ElectionConfig
 from informer.leaderelection.lease_lock import ResourceLock
@@ -44,6 +44,10 @@ class LeaderElector:
     Then `is_leader()` is false and the event passed to `on_started_leading` is set, also while a request hangs. After a
     suspension `is_leader()` is false at once, since it reads the clock. In-flight work is not interrupted; guard writes with a
     resourceVersion precondition.
+
+    The Lease is trusted only so far. A client that may update it can end a term of leading: it writes another holder. A holder
+    that states a longer duration than an hour is respected for an hour, or for `lease_duration` if that is longer. A malformed
+    Lease is logged and read again.
 
     Each process measures its lease from before it sent the request, on a clock that runs while the machine is suspended. The
     times in the Lease are for people to read: clocks need not be synchronised.
@@ -138,7 +142,7 @@ class LeaderElector:
             state = (
                 "leading" if self.is_leader() else "waiting for the lease" if run.term is None else "stopped leading"
             )
-        leader = f", led by {self.leader}" if self.leader else ""
+        leader = f", led by {shown_identity(self.leader)}" if self.leader else ""
         return f"<LeaderElector {self._name}: {state}{leader}>"
 
     def run(self, stop: threading.Event) -> None:

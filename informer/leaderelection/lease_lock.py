@@ -65,7 +65,7 @@ class LeaseLock:
 
     All processes of an election use the same namespace and name. The first one creates the Lease. Each write carries the
     resourceVersion of the last read or write, so that one of two concurrent writers gets a conflict (409). A request is sent
-    once; the elector retries.
+    once; the elector retries. A Lease of more than 64 KiB is an error, and redirects are not followed.
 
     Args:
         api_client: an `ApiClient` of the official client, whose configuration and credentials are used. Requests use the
@@ -123,7 +123,7 @@ class LeaseLock:
         """Reads the Lease.
 
         Args:
-            timeout: seconds for each step of the request: to connect, until the answer begins, and until it ends.
+            timeout: seconds until the answer begins, its headers included, and again until it ends.
 
         Raises:
             ApiError: the server refused; status 404 if the Lease does not exist.

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-__all__ = ["LeaderElectionRecord", "micro_time"]
+__all__ = ["MAX_NUMBER", "LeaderElectionRecord", "micro_time"]
 
+MAX_NUMBER = 2**31 - 1
+"""The largest number in a Lease: a larger one is refused by the API server."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # Fields of a Lease's spec. Empty ones of the second group are left out.
 _REQUIRED = ("holderIdentity", "leaseDurationSeconds", "leaseTransitions")
@@ -45,7 +47,11 @@ class LeaderElectionRecord:
 
     @classmethod
     def from_spec(cls, spec: Any) -> LeaderElectionRecord:
-        """Reads the spec of a Lease. A field that is missing or has the wrong type counts as empty."""
+        """Reads the spec of a Lease.
+
+        A field that is missing or has the wrong type counts as empty. Negative numbers count as 0, and numbers above
+        2147483647, which no Lease can have, as 2147483647.
+        """
         fields: Mapping[str, Any] = spec if isinstance(spec, Mapping) else {}
         return cls(
             holder_identity=_text(fields.get("holderIdentity")),
@@ -91,4 +97,4 @@ def _text(value: Any) -> str:
 
 
 def _number(value: Any) -> int:
-    return value if isinstance(value, int) and not isinstance(value, bool) else 0
+    return min(max(value, 0), MAX_NUMBER) if isinstance(value, int) and not isinstance(value, bool) else 0

@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-from informer.leaderelection.candidate import Candidate
+from informer.leaderelection.candidate import Candidate, shown_identity
 from informer.leaderelection.config import JITTER_FACTOR, ElectionConfig
 from informer.leaderelection.term import LeaderTask, Term
 from watch.channel import Channel
@@ -172,7 +172,7 @@ class ElectionRun:
             if renewed:
                 return True
             if not self._candidate.is_holder:
-                holder = self._candidate.record.holder_identity
+                holder = shown_identity(self._candidate.record.holder_identity)
                 term.end(f"the lease is held by {holder}" if holder else "the lease has no holder", lost=True)
             self._clock.wait(term.stop, self._config.retry_period)
         return False

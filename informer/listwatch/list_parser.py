@@ -8,6 +8,7 @@ except in `read_items`.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import re
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -15,23 +16,32 @@ from typing import Any
 import msgspec
 
 from informer.errors import TooManyObjectsError
+from informer.listwatch.json_scan import QUOTE, JSONScan
 from informer.transport.answers import PROXY_HINT, content_type_of
 from informer.transport.response_body import SILENCE, body_pieces
 from watch.byte_source import NotReadyError
 from watch.errors import RequestCancelledError
 from watch.framing import LineTooLongError
 from watch.printable import quoted_beginning
+from watch.request_scope import check_cancelled
 
 __all__ = ["ListParser", "read_items"]
 
-_ITEMS = re.compile(rb'"items"[ \t\r\n]*:[ \t\r\n]*\[')
 _SPACE = b" \t\r\n"
-_TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|["{}\[\]]', re.DOTALL)
 _CLOSED_BY = {0x7B: 0x7D, 0x5B: 0x5D}
-_FIRST_KEYS = re.compile(rb'\{"[^"\\]+":(?:\{"[^"\\]+":|"[^"\\]*","[^"\\]+":|)')
+# The lengths are those of names in the API, with room.
+_FIRST_KEYS = re.compile(rb'\{"[^"\\]{1,64}+":(?:\{"[^"\\]{1,64}+":|"[^"\\]{0,256}+","[^"\\]{1,64}+":|)')
 _skip_over = msgspec.json.Decoder(msgspec.Raw).decode
-# After this number of wrong guesses at the end of an item, it is read token by token.
+# After this number of wrong guesses at the end of an item, it is read token by token. All wrong guesses of a list may read
+# this number of times the bytes that were received: then all further items are read token by token.
 _MAX_TRIES = 16
+# Strings and brackets before the items, and after them. They are decoded whole, and an empty array takes 64 bytes.
+_MAX_TOKENS = 100_000
+_MAX_DEPTH = 100
+# Bytes are put together when they are this part of the incomplete item before them: bytes that trickle in are not copied
+# with the whole item each time.
+_GROWTH = 16
+_ITEMS_PER_CHECK = 1000
 
 
 class ListParser:
@@ -63,13 +73,19 @@ class ListParser:
         self._max = max_item_bytes
         self._on_bad_item = on_bad_item
         self._buffer = b""
+        self._pending = bytearray()  # received after the buffer
+        self._received = 0
+        self._wasted = 0  # bytes read by wrong guesses
         self._head: bytes | None = None  # the JSON before the items; None until they begin
-        self._tail: list[bytes] | None = None  # the JSON after the items; None until they end
-        self._tail_bytes = 0
+        self._tail: bytearray | None = None  # the JSON after the items; None until they end
         self._expected = b"{]"  # the bytes that may come next between items
         self._separator = b""
-        self._searched = 0  # where the search in the buffer goes on
-        self._scan_from = 0  # an item read by tokens is read again when it has this length
+        self._searched = 0  # where the search for the end of an item goes on
+        self._tries = self._first_try = 0  # wrong guesses at the end of an item, and with how many it begins
+        # Of the head, then of an item that is read by tokens; with the brackets that close what is open.
+        self._scan, self._open = JSONScan(), bytearray()
+        self._key = (0, 0)  # the last string of the head
+        self._tokens = 0  # strings and brackets outside of the items
         self.api_version, self.kind = item_type
         self.metadata: dict[str, Any] = {}
 
@@ -80,18 +96,28 @@ class ListParser:
             LineTooLongError: an item, or the JSON before or after the items, is too long.
             ValueError: the JSON is not a list of objects.
         """
+        self._received += len(piece)
         if self._tail is not None:
-            self._tail.append(piece)
-            self._tail_bytes += len(piece)
-            if self._tail_bytes > self._max:
+            self._tail += piece
+            if len(self._tail) > self._max:
                 raise LineTooLongError(self._max)
             return
-        self._buffer = self._buffer + piece if self._buffer else piece
+        if self._buffer:
+            self._pending += piece
+            if len(self._pending) * _GROWTH < len(self._buffer):
+                return
+            piece = self._take_pending()
+        self._buffer = piece
         if self._head is None and not self._find_items():
             if len(self._buffer) > self._max:
                 raise LineTooLongError(self._max)
             return
         yield from self._items()
+
+    def _take_pending(self) -> bytes:
+        joined = self._buffer + self._pending
+        self._pending = bytearray()
+        return joined
 
     def finish(self) -> list[Any]:
         """Ends the list and returns the items that were not yet yielded.
@@ -99,35 +125,59 @@ class ListParser:
         Raises:
             ValueError: the list is incomplete, or is not a list.
         """
-        if self._head is None:
-            return self._finish_without_items()
-        items = [*self._items(last=True)]
-        if self._tail is None:
+        return [*self.last_items()]
+
+    def last_items(self) -> Iterator[Any]:
+        """Ends the list and yields the items that were not yet yielded; raises as `finish` does."""
+        self._buffer = self._take_pending()
+        if self._head is None and not self._find_items():
+            self._finish_without_items()
+            return
+        yield from self._items(last=True)
+        if self._head is None or self._tail is None:
             raise ValueError("the server's list ended within its items")
-        tail = b"".join(self._tail)
+        tail = bytes(self._tail)
+        for _ in JSONScan().tokens(tail, 0):
+            self._count_token()
         whole = _decode(self._head + b'"items":null' + tail)
         if "items" in _decode(b'{"":null' + tail):
             raise ValueError("the server's list has its items twice")
         # A key may occur before and after the items; then the later value counts.
         self.metadata = {}
         self._describe(whole)
-        return items
 
     def _find_items(self) -> bool:
-        """Finds the beginning of the items. A nested "items" key is skipped: the JSON before it is not a complete list head."""
-        for found in _ITEMS.finditer(self._buffer, self._searched):
-            self._searched = found.end()
-            head = self._buffer[: found.start()]
-            try:
-                described = msgspec.json.decode(head + b'"items":null}')
-            except (ValueError, msgspec.DecodeError, RecursionError):
-                continue
-            self._describe(described)
-            self._head = head
-            self._buffer, self._searched = self._buffer[found.end() :], 0
-            return True
-        self._searched = max(self._searched, self._buffer.rfind(b'"items"'), 0)
+        """Finds the beginning of the items: an array of the outermost object whose key is "items"."""
+        buffer, is_open = self._buffer, self._open
+        for byte, start, end in self._scan.tokens(buffer, 0):
+            self._count_token()
+            if byte == QUOTE:
+                self._key = (start, end)
+            elif byte not in _CLOSED_BY:
+                if not is_open or is_open.pop() != byte:
+                    raise ValueError("the server's list is not JSON: mismatched brackets before its items")
+            elif byte == 0x5B and is_open == b"}" and self._begins_items(start):  # [
+                head = buffer[: self._key[0]]
+                self._describe(_decode(head + b'"items":null}'))
+                self._head = head
+                self._buffer = buffer[end:]
+                self._scan, self._open = JSONScan(), bytearray()
+                return True
+            else:
+                is_open.append(_CLOSED_BY[byte])
+                if len(is_open) > _MAX_DEPTH:
+                    raise ValueError(f"the server's list is nested more than {_MAX_DEPTH} levels before its items")
         return False
+
+    def _count_token(self) -> None:
+        self._tokens += 1
+        if self._tokens > _MAX_TOKENS:
+            raise ValueError(f"the server's list has more than {_MAX_TOKENS} strings and brackets outside of its items")
+
+    def _begins_items(self, bracket: int) -> bool:
+        """Returns whether the array that begins at `bracket` has the key "items"."""
+        start, end = self._key
+        return self._buffer[start:end] == b'"items"' and self._buffer[end:bracket].strip(_SPACE) == b":"
 
     def _items(self, *, last: bool = False) -> Iterator[Any]:
         buffer, at = self._buffer, 0
@@ -145,7 +195,7 @@ class ListParser:
                     at += 1
                     continue
                 if byte == 0x5D:  # ]
-                    self._tail = [buffer[at + 1 :]]
+                    self._tail = bytearray(memoryview(buffer)[at + 1 :])
                     at = len(buffer)
                     return
                 item, end = self._next_item(buffer, at, last=last)
@@ -154,7 +204,7 @@ class ListParser:
                 self._expected = b",]"
                 yield item
                 at = end
-                self._searched = self._scan_from = 0
+                self._searched, self._tries = 0, self._first_try
         finally:
             self._buffer = buffer[at:]
 
@@ -164,35 +214,32 @@ class ListParser:
             first = _FIRST_KEYS.match(buffer, at)
             self._separator = b"}," + first[0] if first is not None else b"},{"
         length = len(buffer) - at
-        if not self._scan_from:
-            search = at + self._searched
-            for _ in range(_MAX_TRIES):
-                found = buffer.find(self._separator, search)
-                if found < 0:
-                    break
-                item = self._try(buffer[at : found + 1])
-                if item is not None:
-                    return item, found + 1
-                search = found + 1
-            else:
-                self._scan_from = length
-        if last or length > self._max or self._scan_from:
-            return self._scan(buffer, at, last=last)
-        self._searched = max(0, length - len(self._separator))
-        return None, -1
-
-    def _scan(self, buffer: bytes, at: int, *, last: bool) -> tuple[Any, int]:
-        """Reads an item by its tokens, if enough of it has been received since the last attempt."""
-        length = len(buffer) - at
-        if not last and length < self._scan_from:
-            return None, -1
+        search = at + self._searched
+        while self._tries < _MAX_TRIES:
+            found = buffer.find(self._separator, search)
+            if found < 0:
+                if not last and length <= self._max:
+                    self._searched = max(0, length - len(self._separator))
+                    return None, -1
+                self._guessed_wrong(len(buffer) - search)
+                break
+            item = self._try(buffer[at : found + 1])
+            if item is not None:
+                return item, found + 1
+            search = found + 1
+            self._searched = search - at
+            self._guessed_wrong(search - at)
+        self._tries = _MAX_TRIES  # from now on, this item is read by its tokens
         item, end = self._by_tokens(buffer, at)
-        if end < 0:
-            if length > self._max:
-                raise LineTooLongError(self._max)
-            # The length doubles each time, so all attempts together cost at most twice one scan of the whole item.
-            self._scan_from = min(2 * length, self._max + 1)
+        if end < 0 and length > self._max:
+            raise LineTooLongError(self._max)
         return item, end
+
+    def _guessed_wrong(self, cost: int) -> None:
+        self._tries += 1
+        self._wasted += cost
+        if self._wasted > _MAX_TRIES * self._received:
+            self._first_try = self._tries = _MAX_TRIES
 
     def _try(self, raw: bytes) -> Any:
         try:
@@ -202,19 +249,16 @@ class ListParser:
 
     def _by_tokens(self, buffer: bytes, at: int) -> tuple[Any, int]:
         """Finds the end of an item by counting the brackets outside strings: slow, but always right."""
-        open_brackets = bytearray()
-        for token in _TOKEN.finditer(buffer, at):
-            byte = buffer[token.start()]
-            if byte == 0x22:  # "
-                if token.end() == token.start() + 1:
-                    break  # the string's end has not been received
+        open_brackets = self._open
+        for byte, _, end in self._scan.tokens(buffer, at):
+            if byte == QUOTE:
                 continue
             if byte in _CLOSED_BY:
                 open_brackets.append(_CLOSED_BY[byte])
             elif open_brackets.pop() != byte:
                 raise ValueError("the server's list is not JSON: mismatched brackets in an item")
             if not open_brackets:
-                end = token.end()
+                self._scan = JSONScan()
                 if end - at > self._max:
                     raise LineTooLongError(self._max)
                 raw = buffer[at:end]
@@ -225,7 +269,7 @@ class ListParser:
                     return self._on_bad_item(raw, error), end
         return None, -1
 
-    def _finish_without_items(self) -> list[Any]:
+    def _finish_without_items(self) -> None:
         """Ends a list whose items are null or missing, or an answer that is not a list."""
         whole = _decode(self._buffer)
         self._describe(whole)
@@ -236,7 +280,6 @@ class ListParser:
             raise ValueError(
                 f"the server's answer is not a list: it has neither items nor a resourceVersion ({PROXY_HINT})"
             )
-        return []
 
     def _describe(self, whole: Any) -> None:
         if not isinstance(whole, dict):
@@ -287,8 +330,7 @@ def _read_items(response: Any, parser: ListParser, what: str, max_objects: int |
                     head = piece.lstrip()
                     if head and head[0] != 0x7B:  # {
                         raise ValueError(_describe_foreign(response, head))
-                items.extend(parser.feed(piece))
-                _check_count(items, max_objects)
+                _take(parser.feed(piece), items, max_objects)
         except RequestCancelledError:
             raise
         except NotReadyError as error:
@@ -297,8 +339,7 @@ def _read_items(response: Any, parser: ListParser, what: str, max_objects: int |
             raise ConnectionError(f"failed to list {what}: the connection broke before the end of the list") from error
     if not head:
         raise ValueError(f"{_asked(response)} was answered with an empty body, not with a list ({PROXY_HINT})")
-    items.extend(parser.finish())
-    _check_count(items, max_objects)
+    _take(parser.last_items(), items, max_objects)
 
 
 def _describe_foreign(response: Any, head: bytes) -> str:
@@ -313,9 +354,15 @@ def _asked(response: Any) -> str:
     return str(getattr(response, "asked", "the request"))
 
 
-def _check_count(items: list[Any], max_objects: int | None) -> None:
-    if max_objects is not None and len(items) > max_objects:
-        raise TooManyObjectsError(max_objects)
+def _take(parsed: Iterator[Any], items: list[Any], max_objects: int | None) -> None:
+    """Adds parsed items to `items`; stops between them if the request is cancelled or there are too many."""
+    before = -1
+    while before < len(items):
+        before = len(items)
+        items.extend(itertools.islice(parsed, _ITEMS_PER_CHECK))
+        if max_objects is not None and len(items) > max_objects:
+            raise TooManyObjectsError(max_objects)
+        check_cancelled()
 
 
 def _skip(buffer: bytes, at: int, which: bytes) -> int:

@@ -9,6 +9,7 @@ from typing_extensions import TypeVar
 
 from informer.objects.keys import metadata_of
 from watch.options import ListOptions
+from watch.versions import too_long
 from watch.watcher import Watcher
 
 __all__ = ["ListerWatcher", "ObjectList", "as_object_list", "list_of"]
@@ -106,15 +107,19 @@ def as_object_list(page: Any) -> ObjectList[Any]:
 
 
 def list_of(items: Sequence[T], metadata: Mapping[str, Any]) -> ObjectList[T]:
-    """Returns a page of parsed items, with the list's metadata. A field of an unexpected type counts as missing."""
+    """Returns a page of parsed items, with the list's metadata. A field of an unexpected type counts as missing.
+
+    Raises:
+        ValueError: the resourceVersion, the continue token or the shard's selector is too long.
+    """
     remaining = metadata.get("remainingItemCount")
     shard = metadata.get("shardInfo")
     return ObjectList(
         items,
-        _text(metadata.get("resourceVersion")),
-        _text(metadata.get("continue")) or None,
+        _text(metadata, "resourceVersion"),
+        _text(metadata, "continue") or None,
         remaining if isinstance(remaining, int) else None,
-        _text(shard.get("selector")) or None if isinstance(shard, Mapping) else None,
+        _text(shard, "selector") or None if isinstance(shard, Mapping) else None,
     )
 
 
@@ -123,5 +128,11 @@ def _from_api_form(page: Mapping[str, Any]) -> ObjectList[Any]:
     return list_of(page.get("items") or [], metadata if isinstance(metadata, Mapping) else {})
 
 
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else ""
+def _text(fields: Mapping[str, Any], name: str) -> str:
+    value = fields.get(name)
+    if not isinstance(value, str):
+        return ""
+    wrong = too_long(f"the {name} of the server's list", value)
+    if wrong:
+        raise ValueError(wrong)
+    return value

@@ -7,6 +7,7 @@ any other name the server is asked, and asked again for a name that its last ans
 from __future__ import annotations
 
 import difflib
+import itertools
 import re
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
@@ -15,6 +16,7 @@ from weakref import WeakKeyDictionary
 from informer.transport.transport import Transport
 from watch.concurrency import Lock
 from watch.errors import ApiError
+from watch.printable import printable
 
 __all__ = ["Resource", "built_in_resources", "forget", "known", "parse_name", "resolve"]
 
@@ -101,6 +103,11 @@ def read_table(table: str) -> list[Resource]:
 
 
 _KNOWN = read_table(_BUILT_IN)
+# What a server can make a search cost. Large clusters have about a hundred versions of groups, and a name has at most 253
+# characters. A comparison of two names takes up to 0.1 ms.
+_MAX_GROUP_VERSIONS = 1000
+_MAX_COMPARED = 1000
+_MAX_NAME = 253
 _VERSION = re.compile(r"v\d+(?:(?:alpha|beta)\d+)?")
 
 _Question = tuple[str | None, str | None, str]  # group, version, and the rest of a name without a group
@@ -178,7 +185,7 @@ def _not_found(name: str, discovered: _Discovered) -> ApiError:
     group, version, rest = parse_name(name)
     other = _pick(discovered.not_listable, group, version, rest)
     if other is not None:
-        verbs = ", ".join(other.verbs) or "nothing"
+        verbs = printable(", ".join(other.verbs).encode(errors="replace")) or "nothing"
         return ApiError(
             405,
             "MethodNotAllowed",
@@ -193,7 +200,7 @@ def _not_found(name: str, discovered: _Discovered) -> ApiError:
     hints += ["is the CRD installed?"] if is_custom else []
     text += f" ({' '.join(hints)})" if hints else ""
     if discovered.down:
-        groups = ", ".join(each for each, _ in discovered.down)
+        groups = printable(", ".join(each for each, _ in discovered.down).encode(errors="replace"), 300)
         text += f"; the groups that are down were not searched: {groups}"
     return ApiError(404, "NotFound", text)
 
@@ -208,8 +215,9 @@ def _nearest(group: str | None, rest: str, served: Sequence[Resource]) -> str:
         spelling: r.plural if group is None else r.name
         for r in reversed(of_group)
         for spelling in (r.plural, r.kind, r.kind.lower())
+        if abs(len(spelling) - len(rest)) <= len(rest) and len(r.name) <= _MAX_NAME
     }
-    near = difflib.get_close_matches(rest, names, 1, 0.6)
+    near = difflib.get_close_matches(rest, itertools.islice(names, _MAX_COMPARED), 1, 0.6)
     return names[near[0]] if near else ""
 
 
@@ -284,6 +292,7 @@ def _discover(transport: Transport, group: str | None, version: str | None) -> _
         return discovered
     if group is None:
         discovered.add(transport.get_json("/api/v1"), "", "v1")
+    asked = 0
     for entry in _entries(transport.get_json("/apis"), "groups"):
         name = entry.get("name", "")
         if group is not None and name != group and not group.endswith("." + name):
@@ -291,6 +300,14 @@ def _discover(transport: Transport, group: str | None, version: str | None) -> _
         versions = [v.get("version", "") for v in _entries(entry, "versions")]
         preferred = (entry.get("preferredVersion") or {}).get("version")
         for each in sorted(versions, key=lambda v: v != preferred):
+            asked += 1
+            if asked > _MAX_GROUP_VERSIONS:
+                raise ApiError(
+                    500,
+                    "InternalError",
+                    f"the server has more than {_MAX_GROUP_VERSIONS} versions of API groups, in which the resource was not "
+                    'found: name it with its group and version, as in "apps/v1/Deployment"',
+                )
             discovered.ask(transport, name, each)
     return discovered
 

@@ -9,18 +9,9 @@ from typing import Any
 
 from informer.errors import KeyFuncError
 from informer.objects.keys import metadata_of
+from watch.versions import is_comparable
 
 __all__ = ["compare_resource_versions", "is_comparable", "written_version"]
-
-
-def is_comparable(resource_version: object) -> bool:
-    """Whether a resourceVersion can be compared: a decimal number above zero without leading zeros.
-
-    Every Kubernetes API server sends such numbers; extension API servers may not.
-    """
-    if not isinstance(resource_version, str):
-        return False
-    return resource_version.isascii() and resource_version.isdecimal() and resource_version[0] != "0"
 
 
 def compare_resource_versions(one: str, other: str) -> int:

@@ -17,6 +17,10 @@ from watch.concurrency import Lock
 
 __all__ = ["Correlation", "EventCorrelator", "aggregate_key", "combined_message", "spam_key"]
 
+# Bounds of what is remembered of a server's answers: longer names and timestamps, and larger counts, are not valid.
+_MAX_NAME = 253
+_MAX_TIMESTAMP = 64
+_MAX_COUNT = 2**31 - 2
 _INVOLVED_FIELDS = ("kind", "namespace", "name", "uid", "apiVersion")
 
 
@@ -189,11 +193,16 @@ class EventCorrelator:
             event: the server's answer. Anything without a name and a count is ignored.
             key: the key of the correlation that was written. None: the key of an event that was not combined.
         """
-        name, count = event.get("metadata", {}).get("name"), event.get("count")
-        # A sink may return anything, such as a Status or an event of the other group.
-        if not name or not count:
+        metadata, count, first = event.get("metadata"), event.get("count"), event.get("firstTimestamp")
+        name = metadata.get("name") if isinstance(metadata, Mapping) else None
+        # A sink may return anything, such as a Status or an event of the other group. What is remembered is sent later.
+        if not isinstance(name, str) or not 0 < len(name) <= _MAX_NAME:
             return
-        seen = _Observation(name, event.get("firstTimestamp"), count)
+        if type(count) is not int or not 0 < count <= _MAX_COUNT:
+            return
+        if first is not None and not (isinstance(first, str) and len(first) <= _MAX_TIMESTAMP):
+            return
+        seen = _Observation(name, first, count)
         with self._lock:
             self._observations.put(("exact", _exact_key(event)) if key is None else key, seen)
 

@@ -5,17 +5,19 @@ Source: client-go tools/record and tools/events, recordEvent.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from informer.record.event import copy_event
 from informer.record.event_sink import EventSink
 from watch.clock import Clock
-from watch.concurrency import Signal
+from watch.concurrency import Monitor, Signal, Worker
 from watch.errors import ApiError, as_api_error
+from watch.request_scope import RequestScope
 
 __all__ = ["MAX_TRIES", "Delivery", "Outcome", "Shutdown"]
 
@@ -49,7 +51,8 @@ class Outcome:
 class Shutdown:
     """Tells the deliveries of one recording to finish.
 
-    Once it has begun, deliveries stop retrying: each event is tried once. After its deadline no event is tried at all.
+    Once it has begun, deliveries stop retrying: each event is tried once. At its deadline the requests in flight are
+    cancelled, and then no event is tried at all.
 
     Attributes:
         begun: set when the shutdown begins.
@@ -60,6 +63,9 @@ class Shutdown:
     def __init__(self) -> None:
         self.begun = Signal()
         self._deadline = 0.0  # written before `begun` is set
+        self._monitor = Monitor()
+        self._requests: set[RequestScope] = set()  # in flight; guarded by _monitor
+        self._is_timed = False  # a thread waits for the deadline; guarded by _monitor
 
     def begin(self, deadline: float) -> None:
         """Begins the shutdown and ends the waits between tries. Further calls have no effect.
@@ -70,11 +76,44 @@ class Shutdown:
         if not self.begun.is_set():
             self._deadline = deadline
             self.begun.set()
+            with self._monitor:
+                self._time_locked()
+
+    @contextlib.contextmanager
+    def request(self) -> Iterator[None]:
+        """Within this context, this thread's requests are cancelled at the deadline."""
+        scope = RequestScope()
+        with self._monitor:
+            self._requests.add(scope)
+            self._time_locked()
+        try:
+            with scope:
+                yield
+        finally:
+            with self._monitor:
+                self._requests.discard(scope)
+                self._monitor.notify_all()
 
     @property
     def has_expired(self) -> bool:
         """Whether the deadline has passed."""
         return self.begun.is_set() and time.monotonic() >= self._deadline
+
+    def _time_locked(self) -> None:
+        if not self.begun.is_set() or self._is_timed or not self._requests:
+            return
+        self._is_timed = True
+        # At exit threads cannot be started any more, and a process that ends does not wait.
+        with contextlib.suppress(RuntimeError):
+            Worker(self._cancel_at_deadline, "event-shutdown").start()
+
+    def _cancel_at_deadline(self) -> None:
+        with self._monitor:
+            self._monitor.wait_for(lambda: not self._requests, max(0.0, self._deadline - time.monotonic()))
+            late = list(self._requests)
+            self._is_timed = False
+        for scope in late:
+            scope.cancel()
 
 
 class Delivery:
@@ -135,7 +174,8 @@ class Delivery:
 
     def _try(self, event: dict[str, Any], patch: dict[str, Any] | None) -> Outcome:
         try:
-            answer = self._write(event, patch)
+            with self._shutdown.request():
+                answer = self._write(event, patch)
         except Exception as error:
             return self._judge(event, error, is_new=patch is None)
         return Outcome(answer if isinstance(answer, Mapping) else None)

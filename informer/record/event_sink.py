@@ -1,19 +1,24 @@
-"""Sinks: they write events to an API server, through the official client."""
+"""Sinks: they write events to an API server, over the informers' connections."""
 
 from __future__ import annotations
 
-import inspect
-import json
+import urllib.parse
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+import msgspec
+
 from informer.arguments import check_function
 from informer.record.event import EVENTS_V1, events_v1_form, events_v1_patch
+from informer.transport.transport import MAX_SMALL_BODY, transport_for
+from watch.errors import ApiError
 
 __all__ = ["CoreV1EventSink", "EventSink", "EventsV1Sink", "check_sink", "sink_api_version"]
 
-# Seconds to connect, and to wait for the answer: all later events wait while a server is silent.
-_TIMEOUT = (10, 30)
+# Seconds until an answer begins, and again until it ends: all later events wait while a server is silent.
+_TIMEOUT = 30.0
+# The server answers with the event as it has stored it: with managed fields, and with up to six bytes for each "<".
+_ANSWER_FACTOR = 8
 
 
 class EventSink(Protocol):
@@ -23,7 +28,7 @@ class EventSink(Protocol):
     "events.k8s.io/v1" receives events of that group, which have a series.
 
     Threads: `create` and `patch` may block. One thread calls a sink of the core group; several threads call a sink of
-    events.k8s.io at once.
+    events.k8s.io at once. Each call is made within a `RequestScope`, which is cancelled when the recording has to end.
 
     Source: client-go tools/record EventSink, tools/events EventSink.
     """
@@ -62,47 +67,60 @@ class EventSink(Protocol):
 
 
 class _ClientSink:
-    """Calls `create_namespaced_event` and `patch_namespaced_event` of one of the official client's API classes."""
+    """Sends events to the path of one API group."""
 
     api_version: str
-    _api_class: str
+    _root: str
 
     def __init__(self, api_client: Any = None) -> None:
-        # Imported here, not with the first event: that may take longer than a program that ends waits for its events.
-        from kubernetes import client
-
-        if inspect.iscoroutinefunction(getattr(getattr(api_client, "configuration", None), "auth_settings", None)):
-            raise TypeError(
-                f"{type(self).__name__} needs an ApiClient of the package kubernetes: it does not await requests of "
-                "kubernetes_asyncio"
-            )
-        self._api = getattr(client, self._api_class)(api_client)
+        self._api_client = api_client
 
     def create(self, event: dict[str, Any]) -> dict[str, Any]:
         """Creates an event, as `EventSink.create` describes."""
-        namespace = _metadata_field(event, "namespace")
-        return _decode(self._api.create_namespaced_event(namespace, event, **_options()))
+        return self._send("POST", self._path(event), event, event)
 
     def patch(self, event: dict[str, Any], body: dict[str, Any]) -> dict[str, Any]:
         """Patches an event, as `EventSink.patch` describes."""
-        name, namespace = _metadata_field(event, "name"), _metadata_field(event, "namespace")
-        return _decode(self._api.patch_namespaced_event(name, namespace, body, **_options()))
+        path = f"{self._path(event)}/{_quoted_field(event, 'name')}"
+        return self._send("PATCH", path, body, event, content_type="application/merge-patch+json")
+
+    def _path(self, event: Mapping[str, Any]) -> str:
+        return f"{self._root}/namespaces/{_quoted_field(event, 'namespace')}/events"
+
+    def _send(self, method: str, path: str, body: Any, event: Any, **options: Any) -> dict[str, Any]:
+        max_bytes = MAX_SMALL_BODY + _ANSWER_FACTOR * len(msgspec.json.encode(event))
+        # Looked up for each request: a forked child has another transport.
+        transport = transport_for(self._api_client)
+        try:
+            answer = transport.send_json(method, path, body, timeout=_TIMEOUT, max_bytes=max_bytes, **options)
+        except ApiError as error:
+            if not 200 <= error.status < 300:
+                raise
+            # A proxy answered, not the API server.
+            raise ConnectionError(f"failed to write an event: {error.message}") from None
+        if not isinstance(answer, dict):
+            raise ConnectionError(
+                "failed to write an event: the server's answer is not a JSON object (is a proxy or login page in front?)"
+            )
+        return answer
 
 
 class CoreV1EventSink(_ClientSink):
     """Writes events of the core group (v1) to an API server. `kubectl get events` shows them with their counts.
 
     Args:
-        api_client: an `ApiClient` of the official client; None for the official client's default.
+        api_client: an `ApiClient` of the official client, whose configuration and credentials are used. Requests use the
+            informers' own connections, and their bounds: redirects are not followed, and an answer that is much longer than
+            the event is not read. None connects as kubectl does (see `load_client`).
 
-    Threads: both methods may be called from any thread. They block until the server answers, or the request times out after
-    10 s to connect or 30 s without an answer.
+    Threads: both methods may be called from any thread. They block until the server has answered, for at most 30 s until its
+    answer begins and 30 s until it ends. Cancelling the `RequestScope` of the thread ends them.
 
     Source: client-go kubernetes/typed/core/v1 EventSinkImpl.
     """
 
     api_version = "v1"
-    _api_class = "CoreV1Api"
+    _root = "/api/v1"
 
 
 class EventsV1Sink(_ClientSink):
@@ -112,16 +130,15 @@ class EventsV1Sink(_ClientSink):
     `api_version` wraps this one.
 
     Args:
-        api_client: an `ApiClient` of the official client; None for the official client's default.
+        api_client: as of `CoreV1EventSink`, as are the time-outs and bounds.
 
-    Threads: both methods may be called from any thread. They block until the server answers, or the request times out after
-    10 s to connect or 30 s without an answer.
+    Threads: both methods may be called from any thread. They block until the server has answered.
 
     Source: client-go tools/events EventSinkImpl.
     """
 
     api_version = EVENTS_V1
-    _api_class = "EventsV1Api"
+    _root = f"/apis/{EVENTS_V1}"
 
     def create(self, event: dict[str, Any]) -> dict[str, Any]:
         """Creates an event of either group, as `EventSink.create` describes."""
@@ -153,26 +170,8 @@ def sink_api_version(sink: EventSink) -> str:
     return EVENTS_V1 if getattr(sink, "api_version", None) == EVENTS_V1 else "v1"
 
 
-def _metadata_field(event: Mapping[str, Any], field: str) -> str:
+def _quoted_field(event: Mapping[str, Any], field: str) -> str:
     value = event.get("metadata", {}).get(field)
     if not isinstance(value, str) or not value:
         raise ValueError(f"can't write an event with empty {field}")
-    return value
-
-
-def _options() -> dict[str, Any]:
-    # Not decoded by the official client: its models reject answers that servers do give, such as an event without eventTime.
-    return {"_preload_content": False, "_request_timeout": _TIMEOUT}
-
-
-def _decode(response: Any) -> dict[str, Any]:
-    try:
-        answer = json.loads(response.data)
-    except ValueError:
-        answer = None
-    if not isinstance(answer, dict):
-        # A ConnectionError, so that it is retried: a proxy answered, not the API server.
-        raise ConnectionError(
-            "failed to write an event: the server's answer is not a JSON object (is a proxy or login page in front?)"
-        )
-    return answer
+    return urllib.parse.quote(value, safe="")

@@ -12,10 +12,12 @@ from informer.queues.delta import ADDED, BOOKMARK, DELETED, UPDATED, Delta, Delt
 from informer.rate_limited_log import rate_limited
 from watch.errors import ApiError, error_in
 from watch.event import Event, EventType
+from watch.versions import is_older, shown_version, too_long
 
 __all__ = [
     "Batch",
     "EventReader",
+    "checked_version",
     "is_initial_events_end",
     "status_error",
     "type_check",
@@ -121,6 +123,25 @@ class EventReader:
     def _skip(self, obj: Any) -> None:
         self.skipped += 1
         self._limited.warning("skipped an object of another type than requested: %s", _describe(obj))
+
+
+def checked_version(batch: Batch, last: str, limited: logging.Logger) -> Batch:
+    """Returns a batch whose version is not older than the last one, and not too long.
+
+    The objects of a batch that is older count, and its bookmarks do not: a version never goes back. A version that is too long
+    is an error that ends the watch.
+    """
+    version = batch.resource_version
+    error, wrong = batch.error, too_long("the resourceVersion of an event", version)
+    if wrong:
+        error = error or ApiError(500, "InternalError", wrong)
+    elif is_older(version, last):
+        limited.warning(
+            "ignored resourceVersion %s of an event: it is older than %s", shown_version(version), shown_version(last)
+        )
+    else:
+        return batch
+    return Batch([delta for delta in batch.deltas if delta.type is not BOOKMARK], "", batch.growth, error)
 
 
 def _last_version(deltas: Sequence[Delta], first: int) -> str:

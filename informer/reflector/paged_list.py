@@ -1,11 +1,51 @@
-"""Collects the pages of a list until it is complete."""
+"""Collects the pages of a list until it is complete, and finds what is wrong with them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["PagedList"]
+from watch.errors import ApiError
+from watch.versions import shown_version
+
+__all__ = ["ContinueTokens", "PagedList", "older_list"]
+
+# The most tokens of a list that are remembered, in 7 MB; then they are forgotten, and remembered anew.
+_MAX_TOKENS = 100_000
+
+
+class ContinueTokens:
+    """The continue tokens of a list, as hashes.
+
+    A server that ignores the token sends its first page for ever; another one may send some pages in turn.
+    """
+
+    def __init__(self) -> None:
+        self._seen: set[int] = set()
+
+    def repeats(self, token: str, *, is_first: bool) -> bool:
+        """Remembers a page's token; returns whether an earlier page of the list had it.
+
+        Args:
+            token: the token.
+            is_first: whether the page is the first of its list.
+        """
+        if is_first or len(self._seen) >= _MAX_TOKENS:
+            self._seen.clear()
+        known = hash(token) in self._seen
+        self._seen.add(hash(token))
+        return known
+
+
+def older_list(version: str, last: str) -> ApiError:
+    """Returns the error for a list of an older version than the last one: it counts as a version ahead of the server."""
+    return ApiError(
+        504,
+        "Timeout",
+        f"the server listed its state at resourceVersion {shown_version(version)}, and had sent {shown_version(last)} "
+        "before (was etcd restored from a backup?)",
+        details={"causes": [{"reason": "ResourceVersionTooLarge"}]},
+    )
 
 
 @dataclass(slots=True)

@@ -19,7 +19,7 @@ from informer.listwatch.source import as_source
 from informer.rate_limited_log import rate_limited
 from informer.reflector.config import ReflectorConfig, ReflectorOptions, config_from
 from informer.reflector.counts import ReflectorCounts, Verb
-from informer.reflector.event_reader import Batch, EventReader, type_check
+from informer.reflector.event_reader import Batch, EventReader, checked_version, type_check
 from informer.reflector.health import Health, answer_of
 from informer.reflector.paged_list import PagedList
 from informer.reflector.requests import Requests
@@ -47,8 +47,7 @@ class Reflector:
         lister_watcher: what to list and watch.
         store_or_queue: the target to keep current. It needs `replace`, and `apply` or else `add`, `update` and `delete`.
         name: for logs; None takes the resource's name.
-        namespace: the namespace of the objects, passed on to the target's `replace`. None for all objects of the resource, in
-            which case it is not passed on.
+        namespace: the namespace of the objects, passed on to the target's `replace`; None, for all objects, is not passed on.
         process: called after each list, batch and resync, to process what is queued. If it returns False, no list or version
             counts as applied, and `on_processed` is not called. None if the target queues nothing.
         on_processed: called when `target.applied_resource_version` or `target.has_listed` may have changed.
@@ -60,8 +59,7 @@ class Reflector:
         ValueError: an option has a value that is not allowed.
         TypeError: an option does not exist, or a config and options are given.
 
-    Threads: `run` and `list_and_watch` block, and only one of them may run at a time. Everything else may be called from any
-    thread and does not block.
+    Threads: `run` and `list_and_watch` block, and only one of them may run at a time. Everything else: any, without blocking.
     """
 
     def __init__(
@@ -263,13 +261,15 @@ class Reflector:
             patience=self._config.silence_timeout,
             max_objects=self._config.max_objects,
         )
-        waiting = self._health.record_waiting
         with self._stop_scope.initial_events():
-            in_time = read_initial_events(initial, pull, self._stop, self._received, self.name, waiting)
+            in_time = read_initial_events(
+                initial, pull, self._stop, self._received, self.name, self._health.record_waiting
+            )
+        initial.error = initial.error or self._state.is_behind(initial.version)
         return initial if in_time else None
 
     def _watch(self, begun: float) -> Next:
-        # `begun` is before the call: a proxy that holds back the response's head must not make a long watch seem short.
+        # `begun` is before the call: a proxy that holds back the head must not make a long watch seem short.
         self.watches += 1
         begun_at = self._state.last_resource_version
         watcher = self._requests.watch(self._stop_scope)
@@ -279,7 +279,7 @@ class Reflector:
             return self._follow(pull, begun_at, [], begun)
 
     def _follow(self, pull: Pull, begun_at: str, events: list[Event[Any]], begun: float, seen: int = 0) -> Next:
-        """Stores the events of a watch until it ends.
+        """Stores the events of a watch until it ends, and returns the next step.
 
         Args:
             pull: returns the next batch of the watch.
@@ -287,9 +287,6 @@ class Reflector:
             events: events that were read already.
             begun: when the watch was requested, by the config's clock.
             seen: the number of events before `events`.
-
-        Returns:
-            The next step.
         """
         reader = self._reader(begun_at)
         silence, later = self._config.silence_timeouts(self._random)
@@ -319,8 +316,11 @@ class Reflector:
 
     def _store(self, batch: Batch) -> Next | None:
         """Stores a batch of a watch; returns the next step if the watch has to end, or None to continue it."""
+        version, last = batch.resource_version, self._state.last_resource_version
+        if version and (len(version) != len(last) or version < last):
+            batch = checked_version(batch, last, self._limited)
         if batch.deltas:
-            self.target.store(batch.deltas)
+            self.target.store(batch.deltas, None if batch.resource_version == version else "")
             self._objects += batch.growth
         self._state.stored(batch.resource_version)
         if batch.error is not None:

@@ -16,6 +16,7 @@ from informer.reflector.stop_scope import StopScope
 from informer.reflector.waits import Waits
 from watch.errors import ApiError
 from watch.options import ListOptions
+from watch.versions import shown_version
 from watch.watcher import Watcher
 
 __all__ = ["Requests"]
@@ -61,7 +62,19 @@ class Requests:
         self._doubts = False  # whether `doubt_versions` was called with True last
 
     def page(self, options: ListOptions, stop_scope: StopScope) -> ObjectList[Any]:
-        """Requests a page of a list; raises what the source raises."""
+        """Requests a page of a list.
+
+        Raises:
+            ApiError: the list is older than what was seen.
+            Exception: what the source raises.
+        """
+        page = self._answer(options, stop_scope)
+        behind = None if options.continue_ else self._state.is_behind(str(page.resource_version or ""))
+        if behind is not None:
+            raise behind
+        return page
+
+    def _answer(self, options: ListOptions, stop_scope: StopScope) -> ObjectList[Any]:
         with stop_scope.scope:
             page = self._source.list(options)
         self._answered()
@@ -74,7 +87,7 @@ class Requests:
             Why it does not, or why the request failed; None if it does.
         """
         try:
-            self.page(self._state.confirm_options(), stop_scope)
+            self._answer(self._state.confirm_options(), stop_scope)
         # The list function of a user may raise anything.
         except Exception as error:
             answer = answer_of(error)
@@ -83,7 +96,7 @@ class Requests:
                     "%s: the server has gone back to before resourceVersion %s (was etcd restored from a backup?): "
                     "listing its newest state",
                     self._name,
-                    self._state.last_resource_version,
+                    shown_version(self._state.last_resource_version),
                 )
             return error
         return None

@@ -34,7 +34,9 @@ state. The server's Retry-After is the least wait before the next request, unles
 Rules (from client-go tools/cache reflector.go, unless another source is named):
 
  1. The first list asks for version "0" (any state that the server has cached), every later one for the last version seen.
-    A server that lags behind can therefore not take the cache back in time.
+    A server that lags behind can therefore not take the cache back in time. A list or watch list that is older all the same
+    is not stored: its request counts as ahead (rule 2). Older events do not take the last version back. Versions that
+    are not numbers are not compared.
  2. A list or watch list whose version is expired (410) or ahead of the server is requested again at once, for the newest
     state (""). Every list asks for that until one is stored. If the newest state is refused in the same way, a list fails
     the round, and an expired watch list backs off. A watch list that is ahead of the newest state cannot begin, and its
@@ -73,8 +75,10 @@ from enum import Enum, auto
 from http import HTTPStatus
 
 from informer.reflector.config import DEFAULT_PAGE_SIZE
+from informer.reflector.paged_list import ContinueTokens, older_list
 from watch.errors import ApiError
 from watch.options import ListOptions
+from watch.versions import is_older
 
 __all__ = ["Next", "ReflectorState", "Step", "is_paced"]
 
@@ -168,6 +172,7 @@ class ReflectorState:
         self._asks_newest = False  # rule 2: lists ask for the newest state
         self._pages_all = page_size != DEFAULT_PAGE_SIZE  # rule 4: every list is paged, not only those at "0" and ""
         self._continue = ""  # the token of the next page
+        self._tokens = ContinueTokens()
         self._in_one_page = False  # rule 3
         self._unfinished = 0  # rule 6: watch lists in a row that ended before their bookmark
         self._unproductive = 0  # rule 8: watches in a row
@@ -214,23 +219,20 @@ class ReflectorState:
     # Outcomes of a list
 
     def page_received(self, continue_: str | None) -> Next | None:
-        """Reports a page of a list.
-
-        Args:
-            continue_: its continue token; None or "" for the last page.
-
-        Returns:
-            The next step, or None if the list is complete and to be stored.
-        """
+        """Reports a page with its continue token; returns the next step, or None if the list is complete and to be stored."""
         if not continue_:
             return None
-        if continue_ == self._continue:
-            # A server that ignores the token sends its first page for ever.
+        if self._tokens.repeats(continue_, is_first=not self._continue):
             return self.round_failed()
         if not self._continue and self._list_version() == "0":
             self._pages_all = True
         self._continue = continue_
         return Next(Step.LIST)
+
+    def is_behind(self, resource_version: str) -> ApiError | None:
+        """Returns an error if a list or watch list is older than what was seen and not of the newest state (rule 2)."""
+        behind = not self._asks_newest and is_older(resource_version, self.last_resource_version)
+        return older_list(resource_version, self.last_resource_version) if behind else None
 
     def list_complete(self, resource_version: str) -> Next:
         """Reports that a list was stored; `resource_version` is that of its first page."""

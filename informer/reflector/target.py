@@ -99,8 +99,14 @@ class ReflectorTarget:
             self.has_listed = True
             self._notify_processed()
 
-    def store(self, deltas: Sequence[Delta]) -> None:
-        """Stores a batch of a watch, which is not empty. What the target raises is logged."""
+    def store(self, deltas: Sequence[Delta], resource_version: str | None = None) -> None:
+        """Stores a batch of a watch, which is not empty. What the target raises is logged.
+
+        Args:
+            deltas: the batch.
+            resource_version: the version up to which everything was seen then, "" if it is not known; None takes the last
+                delta's.
+        """
         try:
             self._apply(deltas)
         except Exception as error:
@@ -114,7 +120,7 @@ class ReflectorTarget:
                 version = version_after(delta)
                 if version:
                     self._guarded(self._update_version, version)
-        if self._stored(version_after(deltas[-1])):
+        if self._stored(version_after(deltas[-1]) if resource_version is None else resource_version):
             self._notify_processed()
 
     def decodable(self, items: Sequence[Any], undecodable: set[str] | None = None) -> Sequence[Any]:

@@ -7,12 +7,19 @@ from typing import Any, NamedTuple
 
 from watch.printable import printable
 
-__all__ = ["PROXY_HINT", "Foreign", "content_type_of", "explain_refusal", "foreign_success", "shown_address"]
+__all__ = [
+    "PROXY_HINT",
+    "Foreign",
+    "content_type_of",
+    "explain_refusal",
+    "foreign_success",
+    "shown_address",
+    "unrequested_encoding",
+]
 
 PROXY_HINT = "is a proxy or login page in front?"
 # An API server sends JSON or protobuf. The others say nothing about what follows.
 _MAYBE_JSON = ("", "text/plain", "application/octet-stream", "binary/octet-stream")
-_ENCODINGS = ("identity", "gzip", "x-gzip")
 _TLS_WANTED = "HTTP request to an HTTPS server"
 
 
@@ -42,13 +49,6 @@ def foreign_success(response: Any, asked: str, *, is_watch: bool) -> Foreign | N
         asked: method and address of the request.
         is_watch: whether it answers a watch, which may end without an event.
     """
-    encodings = [each.strip().lower() for each in str(response.headers.get("Content-Encoding") or "").split(",")]
-    unknown = [each for each in encodings if each and each not in _ENCODINGS and each not in _decodable(response)]
-    if unknown:
-        return Foreign(
-            f"the answer to {asked} has the encoding {printable(unknown[0].encode(), 30)!r}, which was not requested "
-            "(does a proxy in front change answers?)"
-        )
     if response.status == 204 or (response.headers.get("Content-Length") == "0" and not is_watch):
         return Foreign(f"{asked} was answered with {response.status} and an empty body, not with JSON ({PROXY_HINT})")
     media_type = content_type_of(response)
@@ -57,9 +57,23 @@ def foreign_success(response: Any, asked: str, *, is_watch: bool) -> Foreign | N
     return Foreign(f"{asked} was answered with {media_type}, not JSON ({PROXY_HINT})", has_text=True)
 
 
-def _decodable(response: Any) -> tuple[str, ...]:
-    """The encodings that urllib3 can undo, which depend on the installed packages."""
-    return tuple(getattr(response, "CONTENT_DECODERS", ()))
+def unrequested_encoding(response: Any, asked: str, *, gzip: bool) -> str:
+    """Returns what is wrong with the Content-Encoding of a response, by its headers; "" if nothing is.
+
+    A body in another encoding than the requested one is not read: a few bytes of it may stand for gigabytes.
+
+    Args:
+        response: an urllib3 response; its body is not read.
+        asked: method and address of the request.
+        gzip: whether gzip was requested.
+    """
+    encoding = str(response.headers.get("Content-Encoding") or "").strip().lower()
+    if encoding in ("", "identity") or (gzip and encoding == "gzip"):
+        return ""
+    return (
+        f"the answer to {asked} has the encoding {printable(encoding.encode(errors='replace'), 30)!r}, "
+        "which was not requested (does a proxy in front change answers?)"
+    )
 
 
 def explain_refusal(response: Any, asked: str, text: str) -> str:

@@ -5,6 +5,7 @@ Nothing here retries, except once with renewed credentials after a 401: backing 
 
 from __future__ import annotations
 
+import contextlib
 import urllib.parse
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -13,7 +14,14 @@ from weakref import WeakKeyDictionary
 import msgspec
 import urllib3
 
-from informer.transport.answers import PROXY_HINT, Foreign, explain_refusal, foreign_success, shown_address
+from informer.transport.answers import (
+    PROXY_HINT,
+    Foreign,
+    explain_refusal,
+    foreign_success,
+    shown_address,
+    unrequested_encoding,
+)
 from informer.transport.client_loader import load_client, repeat_headers
 from informer.transport.connection_pool import ConnectionPool
 from informer.transport.connections import CONNECT_TIMEOUT
@@ -23,11 +31,11 @@ from informer.transport.response_body import read_body
 from informer.transport.settings import ConnectionSettings, server_address
 from informer.transport.tls_errors import explain_tls_error
 from watch.concurrency import Lock, in_forked_child
-from watch.errors import ApiError, RequestCancelledError, parse_retry_after
-from watch.printable import quoted_beginning
-from watch.request_scope import current_scope, unless_cancelled
+from watch.errors import MAX_MESSAGE, ApiError, RequestCancelledError, parse_retry_after
+from watch.printable import printable, quoted_beginning
+from watch.request_scope import current_scope, time_limit, unless_cancelled
 
-__all__ = ["Transport", "transport_for"]
+__all__ = ["MAX_SMALL_BODY", "Transport", "transport_for"]
 
 HEAD_TIMEOUT = 60.0
 """Seconds that a server may take until its response begins."""
@@ -35,6 +43,8 @@ HEAD_TIMEOUT = 60.0
 _MAX_ERROR_BODY = 64 * 1024
 _MAX_FOREIGN_BODY = 4 * 1024
 _MAX_JSON_BODY = 16 * 1024 * 1024
+MAX_SMALL_BODY = 64 * 1024
+"""The most bytes of an answer that is one small object, such as a Lease."""
 _ERROR_BODY_TIMEOUT = 10.0
 _JSON_BODY_TIMEOUT = 60.0
 
@@ -45,7 +55,7 @@ class _Request(NamedTuple):
     Attributes:
         method: the HTTP method.
         body: the bytes to send; None sends no body.
-        timeout: seconds for connecting, and for the response to begin, each; None uses the defaults.
+        timeout: seconds until the response has begun, its headers included; None limits connecting, and each wait for bytes.
     """
 
     method: str = "GET"
@@ -108,28 +118,41 @@ class Transport:
 
     def get_json(self, path: str, *, accept: str = "application/json") -> Any:
         """Sends a GET request and returns the decoded JSON body; raises as `send_json`."""
-        return self._decoded(self.open(path, {}, accept=accept), path, _JSON_BODY_TIMEOUT)
+        return self._decoded(self.open(path, {}, accept=accept), path, _JSON_BODY_TIMEOUT, _MAX_JSON_BODY)
 
-    def _decoded(self, response: Any, path: str, within: float) -> Any:
-        body, complete = read_body(response, max_bytes=_MAX_JSON_BODY, within=within)
-        if not complete and len(body) >= _MAX_JSON_BODY:
+    def _decoded(self, response: Any, path: str, within: float, max_bytes: int) -> Any:
+        body, complete = read_body(response, max_bytes=max_bytes, within=within)
+        if not complete and len(body) >= max_bytes:
             raise ApiError(
                 response.status,
                 "",
-                f"the answer of {self.shown_host} to {path} is larger than {_MAX_JSON_BODY} bytes, the limit",
+                f"the answer of {self.shown_host} to {path} is larger than {max_bytes} bytes, the limit",
             )
         if not complete:
             raise ConnectionError(f"{self.shown_host} closed the connection, or stalled, within its answer to {path}")
         try:
             return msgspec.json.decode(body)
-        except (ValueError, msgspec.DecodeError, RecursionError) as error:
+        except RecursionError:
+            # Not the cause: its traceback would hold the body.
+            text = f"{self.shown_host} answered {path} with JSON that is nested too deeply to be decoded"
+            raise ApiError(response.status, "", text) from None
+        except (ValueError, msgspec.DecodeError) as error:
             raise ApiError(
                 response.status,
                 "",
                 f"{self.shown_host} answered {path} with something other than JSON ({PROXY_HINT}){quoted_beginning(body)}",
             ) from error
 
-    def send_json(self, method: str, path: str, body: Any = None, *, timeout: float) -> Any:
+    def send_json(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        timeout: float,
+        content_type: str = "application/json",
+        max_bytes: int = MAX_SMALL_BODY,
+    ) -> Any:
         """Sends a request with a JSON body and returns the decoded JSON body of the response.
 
         The request is sent once, and once more only when the server answers 401 and the credentials can be renewed.
@@ -138,19 +161,21 @@ class Transport:
             method: "GET", "POST", "PUT", "PATCH" or "DELETE".
             path: absolute, with the query if there is one.
             body: the object to send, in API form; None sends no body.
-            timeout: seconds for connecting, for the response to begin, and for reading its body, each.
+            timeout: seconds until the response has begun, its headers included, and again for its body.
+            content_type: the media type of `body`, which says what kind of patch it is.
+            max_bytes: the longest body to accept.
 
         Raises:
-            ApiError: the server answered with a status other than 2xx, or not in JSON.
+            ApiError: the server answered with a status other than 2xx, not in JSON, or with more than `max_bytes`.
             ConnectionError: the server cannot be reached or closed the connection. The server may have executed the request.
         """
         headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
         data = None
         if body is not None:
-            headers["Content-Type"] = "application/json"
+            headers["Content-Type"] = content_type
             data = msgspec.json.encode(body)
         response = self._exchange(path, {}, headers, _Request(method, data, timeout))
-        return self._decoded(response, path, timeout)
+        return self._decoded(response, path, timeout, max_bytes)
 
     def _exchange(self, path: str, query: Mapping[str, str], headers: Mapping[str, str], request: _Request) -> Any:
         """Sends a request, again with renewed credentials after a 401, and returns the 2xx response."""
@@ -158,6 +183,12 @@ class Transport:
         if response.status == 401 and self._renewed(renewals, response):
             response, _ = self._send(path, query, headers, request)
         asked = f"{request.method} {shown_address(self.host + path)}"
+        encoded = unrequested_encoding(response, asked, gzip=headers["Accept-Encoding"] == "gzip")
+        if encoded:
+            response.close()
+            reason = response.reason or "" if response.status >= 300 else ""
+            refused = ApiError(response.status, reason, encoded, _retry_after(response))
+            raise self._unauthorized(refused) if response.status == 401 else refused
         if response.status == 401:
             raise self._unauthorized(_refusal(response, asked))
         if not 200 <= response.status < 300:
@@ -212,16 +243,19 @@ class Transport:
         )
 
     def _request(self, url: str, headers: Mapping[str, str], request: _Request) -> Any:
-        return self._pool.current().request(
-            request.method,
-            url,
-            body=request.body,
-            headers=headers,
-            preload_content=False,
-            retries=False,
-            redirect=False,
-            timeout=urllib3.Timeout(connect=request.timeout or CONNECT_TIMEOUT, read=request.timeout or HEAD_TIMEOUT),
-        )
+        with contextlib.nullcontext() if request.timeout is None else time_limit(request.timeout):
+            return self._pool.current().request(
+                request.method,
+                url,
+                body=request.body,
+                headers=headers,
+                preload_content=False,
+                retries=False,
+                redirect=False,
+                timeout=urllib3.Timeout(
+                    connect=request.timeout or CONNECT_TIMEOUT, read=request.timeout or HEAD_TIMEOUT
+                ),
+            )
 
     def _unreachable(self, error: BaseException) -> ConnectionError:
         settings = ConnectionSettings.of(self._configuration)
@@ -272,9 +306,13 @@ def _foreign_answer(response: Any, foreign: Foreign) -> ApiError:
     return ApiError(response.status, "", foreign.message + quoted_beginning(body))
 
 
+def _retry_after(response: Any) -> float | None:
+    return parse_retry_after(response.headers.get("Retry-After"))
+
+
 def _refusal(response: Any, asked: str) -> ApiError:
     """The error for a response other than 2xx: from the Status in its body, or from any text that a proxy sent instead."""
-    retry_after = parse_retry_after(response.headers.get("Retry-After"))
+    retry_after = _retry_after(response)
     body, _ = read_body(response, max_bytes=_MAX_ERROR_BODY, within=_ERROR_BODY_TIMEOUT)
     try:
         status: Any = msgspec.json.decode(body)
@@ -284,9 +322,12 @@ def _refusal(response: Any, asked: str) -> ApiError:
         return ApiError.from_status(status, http_status=response.status, retry_after=retry_after)
     # Not from an API server, so a code in the body need not be an HTTP status.
     message = status.get("message") if isinstance(status, dict) else None
-    if not isinstance(message, str):
+    if isinstance(message, str):
+        message = message[:MAX_MESSAGE]
+    else:
         message = " ".join(body[:1000].decode(errors="replace").split())[:200]
-    return ApiError(response.status, response.reason or "", explain_refusal(response, asked, message), retry_after)
+    reason = printable((response.reason or "").encode(errors="replace"))
+    return ApiError(response.status, reason, explain_refusal(response, asked, message), retry_after)
 
 
 _transports: WeakKeyDictionary[Any, Transport] = WeakKeyDictionary()

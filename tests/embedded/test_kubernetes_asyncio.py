@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from informer import ListWatch, SharedInformer, SharedInformerFactory
-from informer.record import CoreV1EventSink, EventsV1Sink
+from informer.record import CoreV1EventSink, EventBroadcaster, EventsV1Sink
 from informer.testing import EmbeddedAPIServer
 from tests.support.objects import config_map
 from tests.support.waiting import DEADLINE, eventually
@@ -225,12 +225,15 @@ def test_a_model_class_beside_the_other_client() -> None:
 
 
 @pytest.mark.parametrize("sink", [CoreV1EventSink, EventsV1Sink])
-def test_an_event_sink_refuses_such_a_client(sink: Any) -> None:
-    """It would never await the requests, so that no event would be written."""
+def test_an_event_sink_writes_with_such_a_client(sink: Any) -> None:
+    """Its configuration is used; the requests are the sink's own."""
+    reference = {"kind": "Pod", "apiVersion": "v1", "namespace": "default", "name": "web"}
     with EmbeddedAPIServer() as server:
 
         async def main(api_client: Any) -> None:
-            with pytest.raises(TypeError, match=f"{sink.__name__} needs an ApiClient of the package kubernetes"):
-                sink(api_client)
+            with EventBroadcaster() as broadcaster:
+                broadcaster.start_recording_to_sink(sink(api_client))
+                broadcaster.new_recorder("c").event(reference, "Normal", "R", "m")
 
         run(main, server)
+        assert [event["reason"] for event in server.list("events")] == ["R"]

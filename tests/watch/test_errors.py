@@ -108,7 +108,7 @@ def test_a_last_event_survives_pickling(kind: type[WatchClosedError]) -> None:
         pytest.param({"details": {"retryAfterSeconds": 10**400}}, (0, "", "", None), id="huge-seconds"),
         pytest.param({"details": {"retryAfterSeconds": float("inf")}}, (0, "", "", None), id="infinite-seconds"),
         pytest.param({"details": {"retryAfterSeconds": float("nan")}}, (0, "", "", None), id="nan-seconds"),
-        pytest.param({"code": 10**30}, (10**30, "", "", None), id="huge-code"),
+        pytest.param({"code": 10**30}, (0, "", "", None), id="huge-code"),
     ],
 )
 def test_any_status_becomes_an_answer(status: Any, expected: tuple[Any, ...]) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 import json
 import pickle
+import time
+import tracemalloc
 import zlib
 from collections.abc import Iterable
 from itertools import pairwise
@@ -413,3 +415,28 @@ def test_noise_raises_or_waits(pieces: list[bytes], gzipped: bool) -> None:
     """Random bytes give an error of a known type, or no lines."""
     outcome = Outcome(pieces, gzipped=gzipped)
     assert outcome.error is None or isinstance(outcome.error, (BrokenBodyError, zlib.error, LineTooLongError))
+
+
+# Input that is made to cost time or memory
+
+
+def test_ten_thousand_small_gzip_members_are_not_copied_again_and_again() -> None:
+    """What follows a member is copied once, whatever the number of members in a read."""
+    piece = gzip.compress(b"") * 25_000
+    before = time.process_time()
+    assert list(Gunzip().feed([piece])) == []
+    assert time.process_time() - before < 1.5
+
+
+def test_a_line_in_tiny_pieces_takes_the_memory_of_its_bytes() -> None:
+    """Chunks of two bytes would take 40 bytes each."""
+    lines = Lines(16 << 20)
+    tracemalloc.start()
+    try:
+        for _ in range(200):
+            assert list(lines.feed([bytes([120, at % 10]) for at in range(32, 5032)])) == []
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(lines.rest()) == 2_000_000
+    assert peak < 8_000_000

@@ -1,8 +1,9 @@
-"""The requests that the sinks make through the official client, whose API methods are mocked."""
+"""The requests that the sinks make, at a scripted HTTP server."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -11,87 +12,110 @@ from pytest_mock import MockerFixture
 
 from informer.record import CoreV1EventSink, EventBroadcaster, EventsV1Sink
 from informer.record.event import make_event
+from watch import ApiError
 from watch.concurrency import Latch
 
-SINKS = {"CoreV1Api": CoreV1EventSink, "EventsV1Api": EventsV1Sink}
+ROOTS = {CoreV1EventSink: "/api/v1", EventsV1Sink: "/apis/events.k8s.io/v1"}
 REFERENCE = {"kind": "Pod", "apiVersion": "v1", "namespace": "shop", "name": "web"}
 EVENT = make_event(REFERENCE, "Normal", "R", "m", nanoseconds=10**18, component="c", host="h")
-OPTIONS = {"_preload_content": False, "_request_timeout": (10, 30)}
+SMALL = {"metadata": {"name": "web.1", "namespace": "shop"}}
+
+sinks = pytest.mark.parametrize("sink", ROOTS, ids=lambda sink: sink.__name__)
 
 
-class Response:
-    """An answer of the official client that is not decoded yet."""
-
-    def __init__(self, body: Any) -> None:
-        self.data = json.dumps(body).encode()
-
-
-class MockedApi:
-    """The two methods of an API class of the official client that a sink calls, with their real signatures."""
-
-    def __init__(self, mocker: MockerFixture, name: str) -> None:
-        # Only these methods: an autospec of all of CoreV1Api takes a second.
-        self.create = mocker.patch.object(getattr(client, name), "create_namespaced_event", autospec=True)
-        self.patch = mocker.patch.object(getattr(client, name), "patch_namespaced_event", autospec=True)
-        self.create.side_effect = lambda api, namespace, body, **options: Response(body)
-        self.sink = SINKS[name](mocker.create_autospec(client.ApiClient, instance=True))
-
-
-@pytest.fixture(params=SINKS)
-def api(request: pytest.FixtureRequest, mocker: MockerFixture) -> MockedApi:
-    """A mocked API of each group, and the sink that calls it."""
-    return MockedApi(mocker, request.param)
-
-
-def test_create_posts_the_event_to_its_namespace(api: MockedApi, mocker: MockerFixture) -> None:
+@sinks
+def test_create_posts_the_event_to_its_namespace(serve: Callable[..., Any], sink: Any) -> None:
     """The server's answer is returned in API form."""
-    event = {"metadata": {"name": "web.1", "namespace": "shop"}}
-    assert api.sink.create(event) == event
-    api.create.assert_called_once_with(mocker.ANY, "shop", event, **OPTIONS)
+    server = serve(lambda request, connection: connection.answer({**SMALL, "count": 1}, 201))
+    assert sink(server.client()).create(SMALL) == {**SMALL, "count": 1}
+    (request,) = server.requests
+    assert (request.method, request.target) == ("POST", f"{ROOTS[sink]}/namespaces/shop/events")
+    assert json.loads(request.body) == SMALL
+    assert request.headers["content-type"] == "application/json"
 
 
-def test_patch_sends_the_changed_fields(api: MockedApi, mocker: MockerFixture) -> None:
-    """The event's name and namespace say which event to change."""
-    api.patch.return_value = Response({"count": 2})
-    assert api.sink.patch({"metadata": {"name": "web.1", "namespace": "shop"}}, {"reason": "S"}) == {"count": 2}
-    api.patch.assert_called_once_with(mocker.ANY, "web.1", "shop", {"reason": "S"}, **OPTIONS)
+@sinks
+def test_patch_sends_the_changed_fields(serve: Callable[..., Any], sink: Any) -> None:
+    """The event's name and namespace say which event to change. It is a merge patch."""
+    server = serve(lambda request, connection: connection.answer({"count": 2}))
+    assert sink(server.client()).patch(SMALL, {"reason": "S"}) == {"count": 2}
+    (request,) = server.requests
+    assert (request.method, request.target) == ("PATCH", f"{ROOTS[sink]}/namespaces/shop/events/web.1")
+    assert json.loads(request.body) == {"reason": "S"}
+    assert request.headers["content-type"] == "application/merge-patch+json"
 
 
-def test_the_sink_of_events_k8s_io_converts_events_of_the_core_group(mocker: MockerFixture) -> None:
+def test_the_sink_of_events_k8s_io_converts_events_of_the_core_group(serve: Callable[..., Any]) -> None:
     """Both the event and a patch of its count."""
-    api = MockedApi(mocker, "EventsV1Api")
-    api.patch.return_value = Response({})
-    created = api.sink.create(EVENT)
+    server = serve(lambda request, connection: connection.answer({}))
+    sink = EventsV1Sink(server.client())
+    sink.create(EVENT)
+    sink.patch(EVENT, {"count": 2, "lastTimestamp": "2026-01-01T00:00:00Z"})
+    created, body = (json.loads(request.body) for request in server.requests)
     assert (created["note"], created["regarding"]) == ("m", REFERENCE)
-    api.sink.patch(EVENT, {"count": 2, "lastTimestamp": "2026-01-01T00:00:00Z"})
-    (body,) = api.patch.call_args.args[3:]
     assert body == {"series": {"count": 2, "lastObservedTime": "2026-01-01T00:00:00.000001Z"}}
 
 
-@pytest.mark.parametrize("data", [b"<html>hunter2</html>", b"[]", b""])
-def test_an_answer_that_is_not_an_object_is_a_connection_error(api: MockedApi, data: bytes) -> None:
+@sinks
+def test_the_clients_headers_and_credentials_are_sent(serve: Callable[..., Any], sink: Any) -> None:
+    """As the user has configured them."""
+    server = serve(lambda request, connection: connection.answer({}))
+    api_client = server.client(api_key={"authorization": "Bearer t"})
+    api_client.set_default_header("X-Team", "shop")
+    sink(api_client).create(SMALL)
+    (request,) = server.requests
+    assert (request.headers["authorization"], request.headers["x-team"]) == ("Bearer t", "shop")
+
+
+@sinks
+def test_a_sink_can_be_made_with_a_mocked_client(mocker: MockerFixture, sink: Any) -> None:
+    """A program's tests may mock the client, and a method of the sink."""
+    made = sink(mocker.create_autospec(client.ApiClient, instance=True))
+    create = mocker.patch.object(made, "create", side_effect=lambda event: event)
+    with EventBroadcaster() as broadcaster:
+        broadcaster.start_recording_to_sink(made)
+        broadcaster.new_recorder("c").event(REFERENCE, "Normal", "R", "m")
+    create.assert_called_once()
+
+
+@sinks
+@pytest.mark.parametrize("data", [b"[]", b"", b'"hunter2"', b"{hunter2"])
+def test_an_answer_that_is_not_an_object_is_a_connection_error(
+    serve: Callable[..., Any], sink: Any, data: bytes
+) -> None:
     """So that it is retried. The error does not quote the answer."""
-    response = Response(None)
-    response.data = data
-    api.create.side_effect = [response]
-    with pytest.raises(ConnectionError, match="not a JSON object") as caught:
-        api.sink.create(EVENT)
+    server = serve(lambda request, connection: connection.answer(data))
+    with pytest.raises(ConnectionError) as caught:
+        sink(server.client()).create(EVENT)
+    assert "JSON" in str(caught.value)
     assert "hunter2" not in str(caught.value)
 
 
-def test_a_broadcaster_retries_what_the_official_client_raises(api: MockedApi) -> None:
-    """A 503, raised as ApiException, is tried again."""
+@sinks
+def test_a_refusal_is_an_api_error(serve: Callable[..., Any], sink: Any) -> None:
+    """With the server's reason."""
+    status = {"kind": "Status", "code": 409, "reason": "AlreadyExists", "message": "m"}
+    server = serve(lambda request, connection: connection.answer(status, 409))
+    with pytest.raises(ApiError) as caught:
+        sink(server.client()).create(EVENT)
+    assert (caught.value.status, caught.value.reason) == (409, "AlreadyExists")
+
+
+@sinks
+def test_a_broadcaster_retries_what_the_server_cannot_do_now(serve: Callable[..., Any], sink: Any) -> None:
+    """A 503 is tried again."""
     written = Latch()
 
-    def create(*args: Any, **options: Any) -> Response:
-        if api.create.call_count == 1:
-            raise client.ApiException(status=503)
-        written.open()
-        return Response({})
+    def answer(request: Any, connection: Any) -> None:
+        if len(server.requests) == 1:
+            connection.answer({}, 503)
+        else:
+            connection.answer({})
+            written.open()
 
-    api.create.side_effect = create
+    server = serve(answer)
     with EventBroadcaster(sleep=0) as broadcaster:
-        broadcaster.start_recording_to_sink(api.sink)
+        broadcaster.start_recording_to_sink(sink(server.client()))
         broadcaster.new_recorder("c").event(REFERENCE, "Normal", "R", "m")
         assert written.wait(10)
-    assert api.create.call_count == 2
+    assert len(server.requests) == 2

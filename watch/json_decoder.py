@@ -14,6 +14,7 @@ import msgspec
 from typing_extensions import TypeVar, override
 
 from watch.body_decoder import BodyDecoder
+from watch.deep_json import check_json, parts_in
 from watch.event import Event, EventType
 from watch.framing import DEFAULT_MAX_LINE_BYTES, Lines
 from watch.printable import printable, quoted_beginning
@@ -32,8 +33,26 @@ _decode_envelope = msgspec.json.Decoder(_Envelope).decode
 _decode_any = msgspec.json.Decoder().decode
 
 
+def _decode_value(raw: bytes) -> Any:
+    try:
+        return _decode_any(raw)
+    except RecursionError:
+        raise ValueError("an event's object is nested too deeply to decode") from None
+
+
+def _read_envelope(line: bytes) -> _Envelope:
+    try:
+        return _decode_envelope(line)
+    except RecursionError:
+        check_json(line)
+        parts = parts_in(line)
+        obj = parts.pop("object", msgspec.Raw(b"null"))
+        envelope = _decode_envelope(msgspec.json.encode({key: parts[key] for key in ("type",) if key in parts}))
+        return _Envelope(envelope.type, obj)
+
+
 def _decode_dict(raw: bytes) -> dict[str, Any]:
-    decoded = _decode_any(raw)
+    decoded = _decode_value(raw)
     if not isinstance(decoded, dict):
         raise ValueError(f"an event's object must be a JSON object, not a {type(decoded).__name__}")
     return decoded
@@ -197,7 +216,9 @@ class JSONDecoder(BodyDecoder[T]):
             if not line.isascii():
                 # msgspec checks the UTF-8 of the texts that it returns only: this raises where the rest is malformed.
                 line.decode()
-            envelope = _decode_envelope(line)
+            envelope = _read_envelope(line)
+        except RecursionError:
+            raise ValueError("an event is nested too deeply to decode") from None
         except (ValueError, msgspec.DecodeError) as error:
             foreign = _foreign(line)
             if foreign is None:

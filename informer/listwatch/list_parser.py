@@ -401,5 +401,7 @@ def _check_grammar(raw: bytes) -> None:
 def _decode(raw: bytes) -> Any:
     try:
         return msgspec.json.decode(raw)
-    except (ValueError, msgspec.DecodeError, RecursionError) as error:
+    except RecursionError:
+        raise ValueError("the server's list is nested too deeply to decode: what stands outside its items") from None
+    except (ValueError, msgspec.DecodeError) as error:
         raise ValueError(f"the server's list is not complete JSON: {error}") from None

@@ -32,7 +32,11 @@ class Entry(msgspec.Struct, gc=False, frozen=True, eq=False):
     def __eq__(self, other: builtins.object) -> bool:
         if not isinstance(other, Entry):
             return NotImplemented
-        return self._identity() == other._identity() and bool(self.object == other.object)
+        try:
+            return self._identity() == other._identity() and bool(self.object == other.object)
+        # A value with nearly as many levels as a decoder accepts.
+        except RecursionError:
+            return False
 
     def __hash__(self) -> int:
         return hash(self._identity())

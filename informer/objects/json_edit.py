@@ -12,7 +12,9 @@ from typing import Any
 
 import msgspec
 
-__all__ = ["TYPED", "Tree", "parts_of", "retyped", "tree_of", "with_type", "without"]
+from watch.deep_json import check_json, items_in, parts_in
+
+__all__ = ["TYPED", "Tree", "checked_parts_of", "items_of", "parts_of", "retyped", "tree_of", "with_type", "without"]
 
 Tree = dict[str | int, Any]
 """Paths to remove, as a tree: a key maps to None (remove it), or to the tree of paths to remove below it."""
@@ -23,8 +25,8 @@ class _MetadataParts(msgspec.Struct, gc=False):
 
 
 _decode_metadata_parts = msgspec.json.Decoder(_MetadataParts).decode
-_decode_parts = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
-_decode_items = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_parts = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_items = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _encode = msgspec.json.encode
 
 TYPED = re.compile(rb'\{(?:"kind":"[^"\\]+","apiVersion":"[^"\\]+"|"apiVersion":"[^"\\]+","kind":"[^"\\]+")[,}]')
@@ -40,9 +42,29 @@ def parts_of(raw: bytes | msgspec.Raw) -> dict[str, msgspec.Raw]:
     """Returns the top-level fields of a JSON object; their values stay undecoded.
 
     Raises:
-        msgspec.DecodeError, RecursionError: `raw` is not one JSON object.
+        msgspec.DecodeError: `raw` is not one JSON object. A value that is nested too deeply to decode is not checked.
     """
-    return _decode_parts(raw)
+    try:
+        return _parts(raw)
+    except RecursionError:
+        return parts_in(raw)
+
+
+def checked_parts_of(raw: bytes) -> dict[str, msgspec.Raw]:
+    """Returns what `parts_of` does; all values are checked to be JSON of at most `MAX_DEPTH` levels."""
+    try:
+        return _parts(raw)
+    except RecursionError:
+        check_json(raw)
+        return parts_in(raw)
+
+
+def items_of(raw: bytes | msgspec.Raw) -> list[msgspec.Raw]:
+    """Returns the items of a JSON array; their values stay undecoded. Raises as `parts_of`."""
+    try:
+        return _items(raw)
+    except RecursionError:
+        return items_in(raw)
 
 
 def with_type(raw: bytes, api_version: str, kind: str) -> bytes:
@@ -52,7 +74,7 @@ def with_type(raw: bytes, api_version: str, kind: str) -> bytes:
     those count: decoders use the last of two equal keys.
 
     Raises:
-        msgspec.DecodeError, RecursionError: `raw` is not one JSON object. An object that begins with its metadata is not
+        msgspec.DecodeError: `raw` is not one JSON object. An object that begins with its metadata is not
             checked.
     """
     if not kind or TYPED.match(raw):
@@ -60,7 +82,7 @@ def with_type(raw: bytes, api_version: str, kind: str) -> bytes:
     prefix = _type_prefix(api_version, kind)
     if raw.startswith(b'{"metadata":'):
         return prefix + raw[1:]
-    parts = _decode_parts(raw)
+    parts = parts_of(raw)
     own_kind, own_version = parts.pop("kind", b""), parts.pop("apiVersion", b"")
     if _TEXT.match(own_kind) and _TEXT.match(own_version):
         return raw
@@ -80,7 +102,7 @@ def retyped(raw: bytes, wrong: tuple[str, str], right: tuple[str, str]) -> bytes
         right: the (apiVersion, kind) that takes its place; with "" as the kind, nothing is changed.
 
     Raises:
-        msgspec.DecodeError, RecursionError: `raw` is not one JSON object. An object in the usual form is not checked.
+        msgspec.DecodeError: `raw` is not one JSON object. An object in the usual form is not checked.
     """
     api_version, kind = right
     if not kind:
@@ -91,7 +113,7 @@ def retyped(raw: bytes, wrong: tuple[str, str], right: tuple[str, str]) -> bytes
     typed = with_type(raw, api_version, kind)
     if typed is not raw or TYPED.match(raw):
         return typed
-    parts = _decode_parts(raw)
+    parts = parts_of(raw)
     own = {"apiVersion": parts.pop("apiVersion", None), "kind": parts.pop("kind", None)}
     if tuple(None if part is None else msgspec.json.decode(part) for part in own.values()) != wrong:
         return raw
@@ -136,7 +158,7 @@ def without(raw: bytes, tree: Tree) -> bytes:
         New JSON, or `raw` itself when it has none of the paths.
 
     Raises:
-        msgspec.DecodeError, RecursionError: `raw` is not JSON.
+        msgspec.DecodeError: `raw` is not JSON.
     """
     if len(tree) == 1 and (leaves := tree.get("metadata")) and not any(leaves.values()):
         cut = _without_metadata(raw, leaves)
@@ -156,7 +178,7 @@ def _without_metadata(raw: bytes, leaves: Iterable[str | int]) -> bytes | None:
         return None
     try:
         metadata: dict[Any, msgspec.Raw] = _decode_metadata_parts(raw).metadata
-    except msgspec.ValidationError:
+    except (msgspec.ValidationError, RecursionError):
         return None
     start = head.end()
     whole = _encode(metadata)
@@ -177,10 +199,10 @@ def _without(raw: bytes, tree: Tree) -> bytes:
     parts: dict[Any, msgspec.Raw]
     is_list = False
     try:
-        parts = dict(_decode_parts(raw))
+        parts = dict(parts_of(raw))
     except msgspec.ValidationError:
         try:
-            parts = dict(enumerate(_decode_items(raw)))
+            parts = dict(enumerate(items_of(raw)))
         except msgspec.ValidationError:
             return raw
         is_list = True

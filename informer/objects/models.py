@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from informer.objects.entry import Entry, unwrap
 from informer.objects.object import Object
+from informer.objects.object_fields import too_deep
 from informer.objects.official import OfficialModel, is_official
 from informer.objects.paths import camel_case
 from informer.objects.type_decoders import decoder_for, described_parts, fields_of, is_described
@@ -122,7 +123,11 @@ def model_for(model: Any, schema: Any = None) -> Codec:
 
 def _storing(decode: Callable[[Object], Any]) -> Callable[[Object], Entry]:
     def wrap(obj: Object) -> Entry:
-        return Entry(obj.name, obj.namespace, obj.uid, obj.resource_version, decode(obj), obj.form)
+        try:
+            value = decode(obj)
+        except RecursionError:
+            raise too_deep() from None
+        return Entry(obj.name, obj.namespace, obj.uid, obj.resource_version, value, obj.form)
 
     return wrap
 

@@ -18,6 +18,7 @@ from informer.objects.object_fields import (
     OwnerReference,
     annotations_in,
     check_utf8,
+    copied,
     creation_timestamp_in,
     decode_head,
     decode_odd_identity,
@@ -30,6 +31,7 @@ from informer.objects.object_fields import (
     reason_of,
     share_namespace,
     shared_namespace,
+    too_deep,
     type_in,
 )
 from informer.objects.paths import MISSING, JSONFields, Path, find_in_json, parse_path
@@ -50,6 +52,9 @@ class Object(JSONFields, msgspec.Struct, gc=False, frozen=True, eq=False):
     `name`, `namespace`, `uid` and `resource_version` are decoded when the object arrives ("" when the server sent none).
     `raw` is the object's JSON. Every other field is decoded from `raw` each time that it is read: keep in a variable what
     you use often.
+
+    An object may be as deep as an API server accepts, 10,000 levels. Of one that is nested too deeply for a decoder, at about
+    a thousand levels, single values can be read, and `to_dict` and `view` raise ValueError.
 
     An object is a mapping of its top-level fields. The dicts and lists in it raise TypeError on changes; `to_dict` returns
     a copy that you can change. Two objects are equal when uid and resourceVersion are equal (without a uid: when `raw` is).
@@ -86,7 +91,7 @@ class Object(JSONFields, msgspec.Struct, gc=False, frozen=True, eq=False):
             TypeError: `raw` is not a buffer of bytes.
         """
         if type(raw) is not bytes:
-            raw = _copied(raw)
+            raw = copied(raw)
         try:
             identity = decode_head(raw).metadata
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
@@ -110,7 +115,7 @@ class Object(JSONFields, msgspec.Struct, gc=False, frozen=True, eq=False):
             ValueError: `raw` is not one JSON object.
         """
         if type(raw) is not bytes:
-            raw = _copied(raw)
+            raw = copied(raw)
         try:
             typed = with_type(raw, api_version, kind)
         except (msgspec.DecodeError, RecursionError) as error:
@@ -138,7 +143,7 @@ class Object(JSONFields, msgspec.Struct, gc=False, frozen=True, eq=False):
             raise ValueError("the object is nested too deeply, or contains itself") from None
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns the whole object in API form: a copy that you can change."""
+        """Returns the whole object in API form: a copy that you can change. Raises ValueError if it is too deep to decode."""
         return decode_whole(self.raw)  # type: ignore[no-any-return]
 
     def to_json(self) -> bytes:
@@ -179,7 +184,10 @@ class Object(JSONFields, msgspec.Struct, gc=False, frozen=True, eq=False):
             {'nodeName': 'worker-1'}
         """
         kind: Any = type
-        found: S = decoder_for(kind)(self.raw)
+        try:
+            found: S = decoder_for(kind)(self.raw)
+        except RecursionError:
+            raise too_deep() from None
         return found
 
     def without(self, *paths: Path) -> Object:
@@ -392,10 +400,3 @@ def strip_managed_fields(obj: V) -> V:
     elif getattr(metadata, "managed_fields", None) is not None:
         metadata.managed_fields = None  # type: ignore[union-attr]
     return obj
-
-
-def _copied(raw: Any) -> bytes:
-    try:
-        return bytes(memoryview(raw))
-    except TypeError:
-        raise TypeError(f"an object's JSON is bytes, not {type(raw).__name__}") from None

@@ -5,14 +5,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, Required, TypedDict
 
 import msgspec
 
+from informer.objects.decode_errors import ModelError
 from informer.objects.frozen import FrozenDict, FrozenList, freeze
-from informer.objects.json_edit import parts_of
+from informer.objects.json_edit import checked_parts_of, parts_of
+from watch.deep_json import TOO_DEEP
 
 __all__ = [
     "IDENTITY_FIELDS",
@@ -21,6 +23,7 @@ __all__ = [
     "TypeMeta",
     "annotations_in",
     "check_utf8",
+    "copied",
     "creation_timestamp_in",
     "decode_head",
     "decode_odd_identity",
@@ -33,6 +36,7 @@ __all__ = [
     "reason_of",
     "share_namespace",
     "shared_namespace",
+    "too_deep",
     "type_in",
 ]
 
@@ -130,7 +134,9 @@ def share_namespace(namespace: str) -> str:
 
 
 def decode_odd_identity(raw: bytes, error: Exception) -> Identity:
-    """Reads the identity of an object that `decode_head` refused: its metadata is null or has fields of unexpected types.
+    """Reads the identity of an object that `decode_head` refused.
+
+    Its metadata is null or has fields of unexpected types, or it is nested too deeply to decode.
 
     Args:
         raw: the object's JSON.
@@ -139,10 +145,10 @@ def decode_odd_identity(raw: bytes, error: Exception) -> Identity:
     Raises:
         ValueError: `raw` is not one JSON object.
     """
-    if not isinstance(error, msgspec.ValidationError):
+    if not isinstance(error, (msgspec.ValidationError, RecursionError)):
         raise ValueError(f"not a JSON object: {reason_of(error)}") from None
     try:
-        metadata = parts_of(raw).get("metadata", b"{}")
+        metadata = checked_parts_of(raw).get("metadata", b"{}")
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as broken:
         raise ValueError(f"not a JSON object: {reason_of(broken)}") from None
     fields = _strings_in(metadata)
@@ -157,13 +163,20 @@ def decode_whole(raw: bytes) -> Any:
     """
     try:
         return msgspec.json.decode(raw)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+    except RecursionError:
+        raise too_deep() from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"not a JSON object: {reason_of(error)}") from None
 
 
 def reason_of(error: Exception) -> str:
     """A decoder's error as text; it quotes nothing of the JSON."""
-    return "nested too deeply" if isinstance(error, RecursionError) else str(error)
+    return TOO_DEEP if isinstance(error, RecursionError) else str(error)
+
+
+def too_deep() -> ModelError:
+    """The error of reading a value that no recursive decoder can read."""
+    return ModelError("the object is nested too deeply to decode: its attribute raw has the JSON")
 
 
 def check_utf8(raw: bytes) -> None:
@@ -178,9 +191,20 @@ def check_utf8(raw: bytes) -> None:
         raise ValueError(f"not a JSON object: invalid UTF-8 at byte {bad}")
 
 
+def copied(raw: Any) -> bytes:
+    """Returns the bytes of a buffer; raises TypeError for anything else."""
+    try:
+        return bytes(memoryview(raw))
+    except TypeError:
+        raise TypeError(f"an object's JSON is bytes, not {type(raw).__name__}") from None
+
+
 def find_metadata(raw: bytes) -> bytes:
     """The JSON of an object's metadata; b"{}" when it has none."""
-    metadata = bytes(_decode_metadata(raw).metadata).strip()
+    try:
+        metadata = bytes(_decode_metadata(raw).metadata).strip()
+    except RecursionError:
+        metadata = bytes(parts_of(raw).get("metadata", b"{}")).strip()
     return metadata if metadata.startswith(b"{") else b"{}"
 
 
@@ -190,6 +214,9 @@ def type_in(raw: bytes) -> TypeMeta:
         return _decode_type(raw)
     except msgspec.ValidationError:
         return TypeMeta()
+    except RecursionError:
+        fields = _strings_in(raw)
+        return TypeMeta(fields.get("kind", ""), fields.get("apiVersion", ""))
 
 
 # The functions below take the JSON of the metadata, as `find_metadata` returns it.
@@ -199,8 +226,8 @@ def labels_in(metadata: bytes) -> Mapping[str, str]:
     """The labels; values that are not strings are left out."""
     try:
         labels = _decode_labels(metadata).labels
-    except msgspec.ValidationError:
-        labels = _strings_in(parts_of(metadata)["labels"])
+    except (msgspec.ValidationError, RecursionError):
+        labels = _strings_in(parts_of(metadata).get("labels", b"{}"))
     return FrozenDict(labels) if labels else _EMPTY
 
 
@@ -208,41 +235,49 @@ def annotations_in(metadata: bytes) -> Mapping[str, str]:
     """The annotations; values that are not strings are left out."""
     try:
         annotations = _decode_annotations(metadata).annotations
-    except msgspec.ValidationError:
-        annotations = _strings_in(parts_of(metadata)["annotations"])
+    except (msgspec.ValidationError, RecursionError):
+        annotations = _strings_in(parts_of(metadata).get("annotations", b"{}"))
     return FrozenDict(annotations) if annotations else _EMPTY
 
 
 def owner_references_in(metadata: bytes) -> list[OwnerReference]:
     """The owner references in API form; an empty list when the field is missing or malformed."""
     try:
-        return freeze(_decode_owners(metadata).ownerReferences or [])  # type: ignore[no-any-return]
-    except msgspec.ValidationError:
+        return freeze(_decoded(_decode_owners, metadata, "ownerReferences") or [])  # type: ignore[no-any-return]
+    except (msgspec.ValidationError, RecursionError):
         return FrozenList()
 
 
 def creation_timestamp_in(metadata: bytes) -> datetime | None:
     """The creationTimestamp; None when it is missing or malformed."""
     try:
-        return _decode_created(metadata).creationTimestamp
-    except msgspec.ValidationError:
+        return _decoded(_decode_created, metadata, "creationTimestamp")  # type: ignore[no-any-return]
+    except (msgspec.ValidationError, RecursionError):
         return None
 
 
 def deletion_timestamp_in(metadata: bytes) -> datetime | None:
     """The deletionTimestamp; None when it is missing or malformed."""
     try:
-        return _decode_deleted(metadata).deletionTimestamp
-    except msgspec.ValidationError:
+        return _decoded(_decode_deleted, metadata, "deletionTimestamp")  # type: ignore[no-any-return]
+    except (msgspec.ValidationError, RecursionError):
         return None
 
 
 def generation_in(metadata: bytes) -> int | None:
     """The generation; None when it is missing or malformed."""
     try:
-        return _decode_generation(metadata).generation
-    except msgspec.ValidationError:
+        return _decoded(_decode_generation, metadata, "generation")  # type: ignore[no-any-return]
+    except (msgspec.ValidationError, RecursionError):
         return None
+
+
+def _decoded(decode: Callable[[bytes], Any], metadata: bytes, field: str) -> Any:
+    """Decodes one field of the metadata, by itself where other fields are nested too deeply."""
+    try:
+        return getattr(decode(metadata), field)
+    except RecursionError:
+        return getattr(decode(b'{"%b":%b}' % (field.encode(), parts_of(metadata).get(field, b"null"))), field)
 
 
 def _strings_in(raw: bytes | msgspec.Raw) -> dict[str, str]:

@@ -15,6 +15,9 @@ import msgspec
 
 from informer.objects.entry import Entry
 from informer.objects.frozen import freeze
+from informer.objects.json_edit import items_of, parts_of
+from informer.objects.object_fields import too_deep
+from watch.deep_json import decode_deep
 
 __all__ = ["MISSING", "IndexBy", "JSONFields", "Path", "find_in_json", "get_path", "index_by", "parse_path", "walk"]
 
@@ -77,9 +80,12 @@ def find_in_json(raw: bytes, keys: tuple[str | int, ...]) -> Any:
         ValueError: the value is nested too deeply, or has a number too large for a float.
     """
     try:
-        return freeze(_find(raw, keys))
+        try:
+            return freeze(_find(raw, keys))
+        except RecursionError:
+            return freeze(_find_beside_deep_values(raw, keys))
     except RecursionError:
-        raise ValueError("the object is nested too deeply") from None
+        raise too_deep() from None
     except msgspec.DecodeError as error:
         raise ValueError(f"the object cannot be read: {error}") from None
 
@@ -103,6 +109,25 @@ def _find(raw: bytes, keys: tuple[str | int, ...]) -> Any:
             if found is msgspec.UNSET:
                 return MISSING
     return found
+
+
+def _find_beside_deep_values(raw: bytes | msgspec.Raw, keys: Iterable[str | int]) -> Any:
+    """Finds a value in JSON of which other parts are nested too deeply to decode."""
+    for key in keys:
+        try:
+            if isinstance(key, int):
+                items = items_of(raw)
+                if not -len(items) <= key < len(items):
+                    return MISSING
+                raw = items[key]
+            else:
+                parts = parts_of(raw)
+                if key not in parts:
+                    return MISSING
+                raw = parts[key]
+        except msgspec.ValidationError:
+            return MISSING
+    return decode_deep(bytes(raw), freeze)
 
 
 def get_path(obj: Any, keys: tuple[str | int, ...]) -> Any:

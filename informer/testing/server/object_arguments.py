@@ -6,10 +6,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-import msgspec
-
 from informer.listwatch.resources import parse_name
 from informer.objects.object import Object
+from informer.testing.storage.deep_objects import decode_object_json
 from informer.testing.storage.served_resources import ServedResource, ServedResources
 from watch.errors import ApiError
 
@@ -30,10 +29,9 @@ def plain_object(obj: Any, resources: ServedResources) -> dict[str, Any]:
         TypeError: the argument is something else.
     """
     if isinstance(obj, Object):
-        return dict(obj.to_dict())
+        return dict(decode_object_json(obj.raw))
     if isinstance(obj, Mapping):
-        copied: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(obj))
-        return copied
+        return dict(decode_object_json(Object.from_dict(obj).raw))
     if hasattr(obj, "openapi_types"):
         return _of_model(obj, resources)
     raise TypeError(

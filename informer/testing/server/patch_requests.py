@@ -5,9 +5,10 @@ Source: apiserver pkg/endpoints/handlers/patch.go.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from typing import Any, NamedTuple
+
+import msgspec
 
 from informer.testing.http.messages import Request
 from informer.testing.server.request_bodies import decode_json, decode_yaml
@@ -45,13 +46,13 @@ def read_patch(served: ServedResource, request: Request) -> Patch:
     match media:
         case "application/merge-patch+json":
             patch = _object(_decode(request.body))
-            return Patch(lambda obj: _checked(served, merge_patch(obj, patch)))
+            return Patch(lambda obj: _checked(served, _merged(merge_patch, obj, patch)))
         case "application/json-patch+json":
             operations = _operations(_decode(request.body))
             return Patch(lambda obj: _checked(served, _json_patched(obj, operations)))
         case "application/strategic-merge-patch+json" if not served.custom:
             patch = _object(_decode(request.body))
-            return Patch(lambda obj: _checked(served, _strategic(obj, patch)))
+            return Patch(lambda obj: _checked(served, _merged(strategic_merge, obj, patch)))
         case "application/apply-patch+yaml":
             return _applied(served, request)
     if served.custom:
@@ -66,13 +67,14 @@ def _checked(served: ServedResource, changed: dict[str, Any]) -> dict[str, Any]:
                 raise bad_request(f"json: cannot unmarshal a value into Go struct field {name} of type string")
         metadata_of(changed, served.resource)
     except ApiError as error:
-        raise invalid("", "", "", [Cause.bad("patch", json.dumps(changed), str(error))]) from error
+        shown = msgspec.json.encode(changed).decode()
+        raise invalid("", "", "", [Cause.bad("patch", shown, str(error))]) from error
     return changed
 
 
-def _strategic(obj: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:
+def _merged(merge: Callable[[Any, Any], Any], obj: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:
     try:
-        merged: dict[str, Any] = strategic_merge(obj, patch)
+        merged: dict[str, Any] = merge(obj, patch)
     except PatchError as error:
         raise bad_request(str(error)) from error
     return merged
@@ -101,7 +103,7 @@ def _applied(served: ServedResource, request: Request) -> Patch:
     if "managedFields" in metadata_of(patch, served.resource):
         raise bad_request("metadata.managedFields must be nil")
     merge = merge_patch if served.custom else strategic_merge
-    return Patch(lambda obj: merge(obj, patch), creates=True)
+    return Patch(lambda obj: _merged(merge, obj, patch), creates=True)
 
 
 def _decode(body: bytes) -> Any:

@@ -15,13 +15,15 @@ from typing import Any
 import msgspec
 
 from informer.testing.http.messages import Request
+from informer.testing.storage.deep_objects import decode_object_json
 from informer.testing.storage.object_checks import not_registered
 from informer.testing.storage.statuses import Cause, bad_request, invalid
+from watch.deep_json import TOO_DEEP
 from watch.errors import ApiError
 
 __all__ = ["check_depth", "decode_json", "decode_object", "decode_yaml", "is_dry_run", "read_delete_options"]
 
-# Go decodes 10,000 levels. Python's recursion limit allows about a thousand, and fewer where each level takes several calls.
+# The depth of what is not JSON, which has no undecoded parts.
 _MAX_DEPTH = 200
 _TOO_DEEP = "exceeded max depth"
 # A pair of surrogates, a single one, or another escape.
@@ -49,29 +51,24 @@ class _DeleteOptions(msgspec.Struct, omit_defaults=True):
 
 
 def decode_json(body: bytes) -> Any:
-    """Decodes JSON. Invalid UTF-8 and single surrogates become U+FFFD, as in Go.
+    """Decodes JSON, as `decode_object_json`. Invalid UTF-8 and single surrogates become U+FFFD, as in Go.
 
     Raises:
-        ValueError: the body is not JSON, or is nested more deeply than the server can handle.
+        ValueError: the body is not JSON, or is nested more deeply than an API server accepts.
     """
     try:
-        value = msgspec.json.decode(body)
-    except RecursionError:
-        raise ValueError(_TOO_DEEP) from None
+        return decode_object_json(body)
     except ValueError as error:
+        if TOO_DEEP in str(error):
+            raise ValueError(_TOO_DEEP) from None
         text = body.decode(errors="replace-each-byte")
         mended = _ESCAPES.sub(lambda found: "\\ufffd" if found[1] else found[0], text).encode()
         if mended == body:
-            raise
+            raise ValueError(str(error)) from None
         try:
-            value = msgspec.json.decode(mended)
-        except RecursionError:
-            raise ValueError(_TOO_DEEP) from None
+            return decode_object_json(mended)
         except ValueError:
             raise error from None
-    if body.count(b"[") + body.count(b"{") > _MAX_DEPTH:
-        check_depth(value)
-    return value
 
 
 def decode_yaml(body: bytes) -> Any:

@@ -11,15 +11,37 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-__all__ = ["PatchError", "json_patch", "merge_patch"]
+import msgspec
+
+from informer.testing.storage.deep_objects import DEEP
+
+__all__ = ["PatchError", "json_patch", "merge_patch", "refuse_deep"]
 
 
 class PatchError(ValueError):
     """The patch cannot be applied; the message says why."""
 
 
+def refuse_deep(document: Any, patch: Any) -> None:
+    """Raises PatchError if a patch reaches into a part of the document that is nested too deeply and so not decoded."""
+    deep = msgspec.Raw
+    if (isinstance(document, deep) and isinstance(patch, Mapping)) or (
+        isinstance(patch, deep) and _has_fields(document)
+    ):
+        raise PatchError(DEEP)
+
+
+def _has_fields(value: Any) -> bool:
+    return isinstance(value, (Mapping, msgspec.Raw))
+
+
 def merge_patch(document: Any, patch: Any) -> Any:
-    """Returns a document with a merge patch applied: null deletes, mappings merge, anything else replaces."""
+    """Returns a document with a merge patch applied: null deletes, mappings merge, anything else replaces.
+
+    Raises:
+        PatchError: it reaches into a part of the document that is nested too deeply.
+    """
+    refuse_deep(document, patch)
     if not isinstance(patch, Mapping):
         return copy.deepcopy(patch)
     merged = dict(document) if isinstance(document, Mapping) else {}

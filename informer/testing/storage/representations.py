@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 from typing_extensions import override
 
+from informer.objects.json_edit import parts_of
 from informer.testing.storage.served_resources import ServedResource
 from informer.testing.storage.statuses import generic
 from informer.testing.storage.storage import Form, Stored
@@ -25,13 +26,6 @@ __all__ = ["Representation", "representation_for"]
 _PARTIAL = ("PartialObjectMetadata", "PartialObjectMetadataList")
 _encode = msgspec.json.encode
 _INITIAL_EVENTS_END = {"annotations": {"k8s.io/initial-events-end": "true"}}
-
-
-class _MetadataOnly(msgspec.Struct):
-    metadata: msgspec.Raw
-
-
-_decode_metadata = msgspec.json.Decoder(_MetadataOnly).decode
 
 
 class Representation(ABC):
@@ -110,7 +104,7 @@ class _Partial(Representation):
 
     @override
     def single(self, stored: Stored) -> bytes:
-        return b'%s"metadata":%s}' % (self._prefix, bytes(_decode_metadata(stored.body).metadata))
+        return b'%s"metadata":%s}' % (self._prefix, bytes(parts_of(stored.body)["metadata"]))
 
     @override
     def list(self, metadata: Mapping[str, Any], objects: Iterable[Stored]) -> list[bytes]:

@@ -16,13 +16,13 @@ from typing import Any, NamedTuple
 import msgspec
 
 from informer.objects.keys import namespaced_name
+from informer.testing.storage.deep_objects import decode_object_json
 from informer.testing.storage.field_selector import fields_of
 from watch.concurrency import RLock
 
 __all__ = ["Bucket", "Snapshot", "Storage", "Stored", "StoredChange"]
 
 _encode = msgspec.json.encode
-_decode = msgspec.json.decode
 # The history of a resource is kept up to about this many bytes of objects, as the number of changes alone bounds nothing.
 _HISTORY_BYTES = 32 << 20
 # Snapshots of the past kept per resource, for lists whose pages are being read.
@@ -66,7 +66,7 @@ class Stored(msgspec.Struct, frozen=True, gc=False):
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the object without kind and apiVersion, as a dict that the caller may change."""
-        obj: dict[str, Any] = _decode(self.body)
+        obj: dict[str, Any] = decode_object_json(self.body)
         obj.pop("kind", None)
         obj.pop("apiVersion", None)
         return obj

@@ -12,7 +12,7 @@ import copy
 from collections.abc import Mapping
 from typing import Any
 
-from informer.testing.storage.patches import PatchError
+from informer.testing.storage.patches import PatchError, refuse_deep
 
 __all__ = ["strategic_merge"]
 
@@ -56,8 +56,10 @@ def strategic_merge(document: Any, patch: Any) -> Any:
     """Returns a document with a strategic merge patch applied.
 
     Raises:
-        PatchError: an item of a list does not have the list's merge key.
+        PatchError: an item of a list does not have the list's merge key, or the patch reaches into a part of the document
+            that is nested too deeply.
     """
+    refuse_deep(document, patch)
     if not isinstance(patch, Mapping):
         return copy.deepcopy(patch)
     if patch.get(_DIRECTIVE) == "replace":

@@ -112,6 +112,11 @@ class Backlog:
         return True
 
     @property
+    def has_waiting(self) -> bool:
+        """Whether there are changes to take. No lock is taken: a thread that put some sees them."""
+        return self._size > 0
+
+    @property
     def oldest(self) -> float | None:
         """When the oldest waiting change came, by the monotonic clock; None when no change waits."""
         with self._lock:

@@ -126,6 +126,19 @@ class Subscription:
         self.is_plain = unwrap is None and self._keep is None
         return taken
 
+    @property
+    def has_waiting(self) -> bool:
+        """Whether there are changes to take."""
+        return self._backlog.has_waiting
+
+    def take_waiting(self) -> Sequence[Change[Any]]:
+        """Moves the changes that wait into `in_hand`, as `take` does, but never waits: there may be none."""
+        try:
+            return self.take(0) or ()
+        # Closed, or what waited was folded away meanwhile.
+        except TimeoutError:
+            return ()
+
     def visible(self, change: Change[Any]) -> Change[Any] | None:
         """Applies the filter to an unwrapped change: returns what the owner sees of it, None for nothing.
 

@@ -84,6 +84,8 @@ def enqueue_owner(
 class _Enqueuer(ResourceEventHandler[Any]):
     """Enqueues the keys that a subclass derives from each object."""
 
+    inline = True
+
     def __init__(self, queue: WorkQueue[str]) -> None:
         if not isinstance(queue, WorkQueue):
             raise TypeError(f"queue must be a WorkQueue of informer.workqueue, not a {type(queue).__qualname__}")

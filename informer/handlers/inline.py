@@ -13,7 +13,7 @@ from informer.handlers.registration import HandlerRegistration, Owner
 from informer.handlers.subscription import Subscription
 from informer.rate_limited_log import rate_limited
 from informer.thread_group import ThreadGroup
-from watch.concurrency import Monitor
+from watch.concurrency import Lock, Monitor
 
 __all__ = ["InlineRegistration"]
 
@@ -46,21 +46,25 @@ class InlineRegistration(HandlerRegistration):
     ) -> None:
         super().__init__(owner, functions, subscription, name=name, on_error=on_error)
         self._limited = rate_limited(_log)
-        self._called = Monitor()  # notified when a thread that has made calls stops, if another waits for that
-        self._calling = False  # guarded by _called, as is the next
+        self._backlog = subscription.backlog
+        self._lock = Lock()
+        self._called = Monitor(
+            self._lock
+        )  # notified when a thread that has made calls stops, if another waits for that
+        self._calling = False  # guarded by _lock, as is the next
         self._waiting = 0
 
     def start(self, thread_group: ThreadGroup) -> None:
         """Internal: calls the handler with what waits already, on a thread that ends afterwards."""
         self._thread_group = thread_group
-        if self.subscription.has_waiting:
+        if self._backlog.size:
             thread_group.start(self._catch_up, self._thread_name)
 
     def call_pending(self) -> None:
         """Internal: calls the handler with all changes that wait; leaves them to a thread that is calling it already."""
-        delivery, subscription = self._delivery, self.subscription
+        delivery, backlog = self._delivery, self._backlog
         # The other thread may have found nothing more just before this one's changes came: hence the loop.
-        while subscription.has_waiting:
+        while backlog.size:
             busy = delivery.busy_seconds
             count = self._call()
             busy = delivery.busy_seconds - busy
@@ -68,32 +72,37 @@ class InlineRegistration(HandlerRegistration):
                 return
             if busy > _SLOW_SECONDS and busy > _SLOW_SECONDS + count * _SLOW_SECONDS_PER_CHANGE:
                 self._limited.warning(
-                    "handler %s delayed the cache: it is called on the reader's thread (inline) and took %.2f s for %d changes; "
-                    "a handler that is slow or blocks needs inline=False",
+                    "handler %s delayed the cache: it is called on the reader's thread (inline) and took %.2f s for %d "
+                    "changes; a handler that is slow or blocks needs inline=False",
                     self.name,
                     busy,
                     count,
                 )
 
     def _catch_up(self) -> None:
-        while self.subscription.has_waiting and self._call():
+        while self._backlog.size and self._call():
             pass
 
     def _call(self) -> int:
         """Hands one batch over, unless a thread is doing so; returns the number of its changes."""
-        with self._called:
+        with self._lock:
             if self._calling:
                 return 0
             self._calling = True
         outer = in_handler.set(True)
         try:
+            if not self._delivery.initial_pending:
+                lone = self._backlog.take_lone()
+                if lone is not None:
+                    self._delivery.deliver_lone(lone)
+                    return 1
             changes = self.subscription.take_waiting()
             for _ in self._delivery.deliver(changes):
                 pass
             return len(changes)
         finally:
             in_handler.reset(outer)
-            with self._called:
+            with self._lock:
                 self._calling = False
                 if self._waiting:
                     self._called.notify_all()

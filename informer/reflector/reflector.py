@@ -310,7 +310,8 @@ class Reflector:
                 return self._state.watch_went_silent()
             except WatchClosedError:
                 return self._ended(seen, self._config.clock.monotonic() - begun)
-            self._received(len(events))
+            self.events += len(events)
+            self._health.record_activity()
             silence = later
         return Next(Step.ENDED)
 
@@ -326,7 +327,7 @@ class Reflector:
         if batch.error is not None:
             self._health.record_error_event(batch.error)
             return self._state.watch_error(batch.error)
-        if self._is_too_many():
+        if self._config.max_objects is not None and self._is_too_many():
             return self._too_many("follow")
         return None
 

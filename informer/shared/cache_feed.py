@@ -95,9 +95,7 @@ class CacheFeed(Generic[T]):
         """Returns the function that converts a stored object to the user's; None where users see the stored object."""
         return self.source.unwrap if self.transform is None else unwrap
 
-    def make_controller(
-        self, on_processed: Callable[[], object], on_error_change: Callable[[], object]
-    ) -> Controller:
+    def make_controller(self, on_processed: Callable[[], object], on_error_change: Callable[[], object]) -> Controller:
         """Returns a controller that keeps the cache current; it is not running yet.
 
         Args:

@@ -20,8 +20,8 @@ from informer.controller.wiring import QueueKind
 from informer.errors import InformerError
 from informer.handlers.event_stream import EventStream
 from informer.handlers.handler import Handler, HandlerFunctions, Ignored, SyncOnAdd, SyncOnDelete
-from informer.handlers.processor import Processor
 from informer.handlers.inline import InlineRegistration
+from informer.handlers.processor import Processor
 from informer.handlers.registration import HandlerRegistration
 from informer.handlers.subscription import BacklogPolicy, Subscription
 from informer.listwatch.lister_watcher import ListerWatcher
@@ -156,7 +156,7 @@ class SharedInformer(StopsOnExit, Generic[T]):
             self._waiters,
             make_controller=lambda: self._feed.make_controller(self._handlers.batch_applied, self._waiters.notify),
             on_start=lambda: register(self),
-            on_last_batch=lambda: self._handlers.batch_applied(),
+            on_last_batch=lambda: self._handlers.batch_applied(),  # noqa: PLW0108 - it is made below
         )
         self._status = Status(lambda: self._lifecycle.controller, self._waiters, self._name)
         self._handlers = HandlerSet(

@@ -59,7 +59,12 @@ def test_the_calls_are_those_of_every_handler(make_informer: Make, recorder: Any
     source.delete_drop_watch(pod("p2"))
     source.reset_watch()
     assert first.take(1) == second.take(1) == [("delete", "ns/p2", "2", True)]
-    assert (registration.backlog_size, registration.lag_seconds, registration.calls, registration.errors) == (0, 0, 6, 0)
+    assert (registration.backlog_size, registration.lag_seconds, registration.calls, registration.errors) == (
+        0,
+        0,
+        6,
+        0,
+    )
     assert registration.has_synced()
     assert registration.busy_since is None
 

@@ -310,8 +310,7 @@ class Reflector:
                 return self._state.watch_went_silent()
             except WatchClosedError:
                 return self._ended(seen, self._config.clock.monotonic() - begun)
-            self.events += len(events)
-            self._health.record_activity()
+            self._received(len(events))
             silence = later
         return Next(Step.ENDED)
 

@@ -1,4 +1,7 @@
-"""Ready event handlers that add the keys of changed objects, or of their owners, to a work queue."""
+"""Ready event handlers that add the keys of changed objects, or of their owners, to a work queue.
+
+They are inline: an informer calls them on its reader's thread, since they only take a note.
+"""
 
 from __future__ import annotations
 

@@ -184,13 +184,11 @@ class SocketSource(_ClosableSource):
         self._size = _TLS_RECORD_SIZE if self._is_tls else READ_SIZE  # of the next read
         self._is_drained = False  # nothing is left to read, in the socket or in its TLS layer, as far as is known
         self._buffered = _buffered(response)  # what http.client read beyond the head of the answer
-        # Called with the seconds to wait at most, and the time by the monotonic clock.
-        self._receive: Callable[[float | None, float], bytes] = self._receive_ready
         self._limit: float | None = None  # the socket's own time-out of a receive, in seconds
         self._flags = 0  # of a receive
-        if _HAS_RECEIVE_TIMEOUT and not self._is_tls:
+        self._is_blocking = _HAS_RECEIVE_TIMEOUT and not self._is_tls
+        if self._is_blocking:
             sock.settimeout(None)
-            self._receive = self._receive_blocking
 
     def close(self) -> None:
         """Ends a `read` that is waiting. The connection of a body that was read to its end goes back to its pool."""
@@ -212,7 +210,8 @@ class SocketSource(_ClosableSource):
         if getattr(inner, "will_close", True) or getattr(response, "_connection", None) is None:
             return False
         with contextlib.suppress(OSError, ValueError):
-            self._set_limit(None)
+            if self._is_blocking:
+                self._set_limit(None)
             self._sock.settimeout(self._pool_timeout)
             inner.close()
             response.release_conn()
@@ -241,11 +240,11 @@ class SocketSource(_ClosableSource):
             now = time.monotonic()
             left = None if timeout is None else max(0.0, begun + timeout - now)
 
-    def _receive_blocking(self, seconds: float | None, _: float) -> bytes:
-        """Waits at most `seconds` for bytes and returns all that have arrived; b"" at the end of the connection.
-
-        One system call does both.
-        """
+    def _receive(self, seconds: float | None, now: float) -> bytes:
+        """Waits at most `seconds` for bytes and returns all that have arrived; b"" at the end of the connection."""
+        if not self._is_blocking:
+            return self._receive_ready(seconds, now)
+        # One system call waits and receives.
         if seconds != self._limit:
             self._set_limit(seconds)
         try:
@@ -257,8 +256,6 @@ class SocketSource(_ClosableSource):
 
     def _set_limit(self, seconds: float | None) -> None:
         """Has each blocking receive end after `seconds`; None for no limit, 0 for none that blocks."""
-        if self._receive != self._receive_blocking:
-            return
         self._limit = seconds
         self._flags = socket.MSG_DONTWAIT if seconds == 0 else 0
         # Zero would be no limit.
@@ -266,7 +263,7 @@ class SocketSource(_ClosableSource):
         self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("@ll", *divmod(microseconds, 10**6)))
 
     def _receive_ready(self, seconds: float | None, now: float) -> bytes:
-        """Waits at most `seconds` for bytes and returns all that have arrived; b"" at the end of the connection.
+        """Does what `_receive` does, for a socket that does not block.
 
         A lone event costs one wait and one receive: the attempt to read an empty socket would raise an exception. In a
         burst the wait is left out.

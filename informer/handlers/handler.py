@@ -36,8 +36,8 @@ class ResourceEventHandler(Generic[T_contra]):
         informer.add_event_handler(PrintNames())
 
     An object's changes arrive in order: an add, updates, a delete. The handler's calls come one after another, on a thread of
-    its own unless it is inline. An exception is logged, counted and passed to `on_error`; the calls go on. Any object with some of the methods
-    will do: this class is a convenience.
+    its own unless it is inline. An exception is logged, counted and passed to `on_error`; the calls go on. Any object with
+    some of the methods will do: this class is a convenience.
 
     Objects are shared with the cache: do not change them.
 

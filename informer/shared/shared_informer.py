@@ -61,9 +61,9 @@ class SharedInformer(StopsOnExit, Generic[T]):
             print(len(pods.lister.list(namespace="default")))
 
     A reader thread lists, watches, decodes and applies (one per namespace, if the source has several). Each handler is
-    called on one further thread of its own, so a slow handler delays neither the cache nor other handlers. An inline handler is
-    called on the reader thread. The cache shows
-    a change before any handler is called with it. An informer cannot be restarted after `stop`.
+    called on one further thread of its own, so a slow handler delays neither the cache nor other handlers; an inline handler
+    is called on the reader thread. The cache shows a change before any handler is called with it. An informer cannot be
+    restarted after `stop`.
 
     Args:
         lister_watcher: what to list and watch, normally `ListWatch.for_resource(api_client, "pods")`.

@@ -12,6 +12,8 @@ import itertools
 import select
 import socket
 import ssl
+import struct
+import sys
 import time
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
@@ -30,6 +32,11 @@ _TLS_RECORD_SIZE = 16 * 1024
 # After a read of this size more has probably arrived. After a smaller one the socket is empty: a lone event was read.
 _BURST_SIZE = 32 * 1024
 _MAX_POLL_MILLISECONDS = 2**31 - 1
+# Whether a receive of a blocking socket can have a time-out (SO_RCVTIMEO), so that a lone event costs one system call.
+# Elsewhere the option has other units. A TLS socket cannot: `ssl` repeats a receive that the option has ended.
+_HAS_RECEIVE_TIMEOUT = sys.platform == "linux"
+# A wait that was shorter than this many seconds has found bytes that were there before: more have probably arrived.
+_NO_WAIT = 20e-6
 _GZIP = ("gzip", "x-gzip")
 _ENCODINGS = ("", "identity", *_GZIP)
 
@@ -154,7 +161,7 @@ class SocketSource(_ClosableSource):
 
     Args:
         response: the response, which gives its connection back to its pool.
-        sock: its socket, which is not blocking from now on.
+        sock: its socket, whose time-out is changed.
         body: takes off the framing.
 
     Threads: `read` is called by one thread at a time, `close` by any.
@@ -172,9 +179,16 @@ class SocketSource(_ClosableSource):
         self._pool_timeout = sock.gettimeout()  # restored when the connection goes back to its pool
         sock.settimeout(0)
         self._wait_readable = _waiter(sock)
+        # Not `SSLSocket.recv`, which is one more call on the way to `read`.
+        self._read_some: Callable[[int], bytes] = sock.read if isinstance(sock, ssl.SSLSocket) else sock.recv
         self._size = _TLS_RECORD_SIZE if self._is_tls else READ_SIZE  # of the next read
         self._is_drained = False  # nothing is left to read, in the socket or in its TLS layer, as far as is known
         self._buffered = _buffered(response)  # what http.client read beyond the head of the answer
+        self._limit: float | None = None  # the socket's own time-out of a receive, in seconds
+        self._flags = 0  # of a receive
+        self._is_blocking = _HAS_RECEIVE_TIMEOUT and not self._is_tls
+        if self._is_blocking:
+            sock.settimeout(None)
 
     def close(self) -> None:
         """Ends a `read` that is waiting. The connection of a body that was read to its end goes back to its pool."""
@@ -196,6 +210,8 @@ class SocketSource(_ClosableSource):
         if getattr(inner, "will_close", True) or getattr(response, "_connection", None) is None:
             return False
         with contextlib.suppress(OSError, ValueError):
+            if self._is_blocking:
+                self._set_limit(None)
             self._sock.settimeout(self._pool_timeout)
             inner.close()
             response.release_conn()
@@ -208,11 +224,12 @@ class SocketSource(_ClosableSource):
             self._sock.close()
 
     def _read(self, timeout: float | None) -> list[bytes]:
-        deadline = None if timeout is None else time.monotonic() + timeout
+        now = begun = time.monotonic()
+        left = timeout
         while True:
             if self._body.ended:
                 return []
-            data, self._buffered = self._buffered or self._receive(deadline), b""
+            data, self._buffered = self._buffered or self._receive(left, now), b""
             if not data:
                 if isinstance(self._body, PlainBody) and self._body.ends_with_connection:
                     return []
@@ -220,18 +237,45 @@ class SocketSource(_ClosableSource):
             pieces = self._body.feed(data)
             if pieces:
                 return pieces
+            now = time.monotonic()
+            left = None if timeout is None else max(0.0, begun + timeout - now)
 
-    def _receive(self, deadline: float | None) -> bytes:
-        """Waits for bytes and returns all that have arrived; b"" at the end of the connection.
+    def _receive(self, seconds: float | None, now: float) -> bytes:
+        """Waits at most `seconds` for bytes and returns all that have arrived; b"" at the end of the connection."""
+        if not self._is_blocking:
+            return self._receive_ready(seconds, now)
+        # One system call waits and receives.
+        if seconds != self._limit:
+            self._set_limit(seconds)
+        try:
+            data = self._sock.recv(self._size, self._flags)
+        except BlockingIOError:
+            raise NotReadyError from None
+        self._size = _FIRST_READ_SIZE if len(data) < _BURST_SIZE else READ_SIZE
+        return data
+
+    def _set_limit(self, seconds: float | None) -> None:
+        """Has each blocking receive end after `seconds`; None for no limit, 0 for none that blocks."""
+        self._limit = seconds
+        self._flags = socket.MSG_DONTWAIT if seconds == 0 else 0
+        # Zero would be no limit.
+        microseconds = 0 if seconds is None else max(1, int(min(seconds, _MAX_POLL_MILLISECONDS) * 1e6))
+        self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("@ll", *divmod(microseconds, 10**6)))
+
+    def _receive_ready(self, seconds: float | None, now: float) -> bytes:
+        """Does what `_receive` does, for a socket that does not block.
 
         A lone event costs one wait and one receive: the attempt to read an empty socket would raise an exception. In a
         burst the wait is left out.
         """
+        deadline = None if seconds is None else now + seconds
+        has_waited = False
         while True:
             if self._is_drained:
                 self._wait(self._wait_readable, deadline)
+                has_waited = time.monotonic() - now > _NO_WAIT
             try:
-                data = self._sock.recv(self._size)
+                data = self._read_some(self._size)
             except (BlockingIOError, ssl.SSLWantReadError):
                 self._is_drained = True
             except ssl.SSLWantWriteError:
@@ -239,10 +283,11 @@ class SocketSource(_ClosableSource):
             except ssl.SSLEOFError:
                 return b""
             else:
-                if self._is_tls:
+                if not self._is_tls:
+                    self._is_drained = 0 < len(data) < _BURST_SIZE
+                    self._size = _FIRST_READ_SIZE if self._is_drained else READ_SIZE
+                elif not has_waited or len(data) == _TLS_RECORD_SIZE:
                     return self._with_more_records(data)
-                self._is_drained = 0 < len(data) < _BURST_SIZE
-                self._size = _FIRST_READ_SIZE if self._is_drained else READ_SIZE
                 return data
 
     def _with_more_records(self, data: bytes) -> bytes:
@@ -255,7 +300,7 @@ class SocketSource(_ClosableSource):
         self._is_drained = False
         while record and size < READ_SIZE:
             try:
-                record = self._sock.recv(_TLS_RECORD_SIZE)
+                record = self._read_some(_TLS_RECORD_SIZE)
             except ssl.SSLWantReadError:
                 self._is_drained = size < _BURST_SIZE
                 break

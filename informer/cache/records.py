@@ -113,7 +113,8 @@ class Records:
             The changes. None if the batch has become stale through another writer: nothing was changed, and the caller
             prepares it again, after releasing any lock of its own (preparing runs the user's functions).
         """
-        self.check_usable()
+        if self._disabled is not None:
+            raise self._disabled()
         with self._writer:
             if prepared.indexing is self._indexing and prepared.relies_on in (None, self._commits):
                 return self._commit(prepared, is_in_initial_list=is_in_initial_list)

@@ -11,7 +11,6 @@ from msgspec.structs import replace
 
 from informer.cache.change import Change
 from informer.cache.indexer import Indexer
-from informer.cache.records import Prepared
 from informer.objects.keys import DeletedFinalStateUnknown, key_by
 from informer.queues.delta import Delta, DeltaType, ReplacedAll
 from informer.queues.fifo import Run
@@ -57,23 +56,19 @@ class Applier:
     def process(self, run: Run) -> None:
         """Applies a `Run` to the cache in one step. It is prepared again if the cache has changed in the meantime."""
         deltas, is_in_initial_list = run
-        prepared = self._prepare(deltas)
-        while not self._commit(prepared, is_in_initial_list=is_in_initial_list):
-            prepared = self._records.prepare_again(prepared)
-
-    def _commit(self, prepared: Prepared, *, is_in_initial_list: bool) -> bool:
-        with self._listeners.lock:
-            changes = self._records.commit(prepared, is_in_initial_list=is_in_initial_list)
-            if changes is not None:
-                self._listeners.distribute(changes)
-        return changes is not None
-
-    def _prepare(self, deltas: Sequence[Delta]) -> Prepared:
+        records, listeners = self._records, self._listeners
         try:
-            return self._records.prepare(deltas)
+            prepared = records.prepare(deltas)
         # Only the key function can raise here. The objects that have a key are stored nevertheless.
         except Exception:
-            return self._records.prepare([*self._usable(deltas)])
+            prepared = records.prepare([*self._usable(deltas)])
+        while True:
+            with listeners.lock:
+                changes = records.commit(prepared, is_in_initial_list=is_in_initial_list)
+                if changes is not None:
+                    listeners.distribute(changes)
+                    return
+            prepared = records.prepare_again(prepared)
 
     def _usable(self, deltas: Iterable[Delta]) -> Iterable[Delta]:
         for delta in deltas:

@@ -162,14 +162,11 @@ class Controller:
             BaseException: the exception that the process function raised. After that, nothing is processed any more.
         """
         if len(self._queue):
-            self._drain()
+            with self._apply_lock:
+                if self._failure is None:
+                    self._pop()
             if self._on_processed is not None:
                 self._on_processed()
-
-    def _drain(self) -> None:
-        with self._apply_lock:
-            if self._failure is None:
-                self._pop()
 
     def _processed(self) -> bool:
         """Processes what a reflector has queued. A failure is recorded and ends the run, since a reflector survives exceptions.
@@ -178,7 +175,9 @@ class Controller:
             Whether everything was processed.
         """
         try:
-            self._drain()
+            with self._apply_lock:
+                if self._failure is None:
+                    self._pop()
         except BaseException as error:
             self._failure = error
             self.stop()

@@ -36,6 +36,7 @@ class Backlog:
 
     Attributes:
         in_hand: the taken changes that are not drawn yet. It ends at once when the backlog is closed without `drain`.
+        size: the number of changes to take. Read without the lock, it includes at least what the same thread has put.
 
     Threads: `put` never blocks; `take` waits. One thread takes and draws; any thread may call the other methods.
     """
@@ -48,7 +49,7 @@ class Backlog:
         self._waits = False
         self._tokens: SimpleQueue[None] = SimpleQueue()
         self._batches: deque[_Batch] = deque()
-        self._size = 0  # changes that wait and are not taken
+        self.size = 0
         self._taken: list[Change[Any]] = []  # never shared: clearing it is what ends an iteration over it
         self.in_hand: Iterator[Change[Any]] = iter(self._taken)
         self._arrivals: list[tuple[int, float]] = []  # per taken batch: the index behind its last change, its arrival
@@ -63,8 +64,9 @@ class Backlog:
             if not self._closed and changes:
                 # A tuple: the cycle collector soon untracks it, and never visits a million waiting changes.
                 self._batches.append((time.monotonic(), tuple(changes)))
-                self._size += len(changes)
-                self._wake_locked()
+                self.size += len(changes)
+                if self._waits:
+                    self._wake_locked()
         return 0
 
     def take(self, timeout: float | None = None) -> Sequence[Change[Any]] | None:
@@ -83,9 +85,9 @@ class Backlog:
             # The wait may be long: these changes must not stay in memory meanwhile.
             self._taken.clear()
         with self._lock:
-            if not self._size and not self._closed:
+            if not self.size and not self._closed:
                 self._wait_locked(timeout)
-            if not self._size:
+            if not self.size:
                 return None
             taken: list[Change[Any]] = []
             arrivals: list[tuple[int, float]] = []
@@ -94,6 +96,14 @@ class Backlog:
                 arrivals.append((len(taken), since))
             self._taken, self.in_hand, self._arrivals = taken, iter(taken), arrivals
             return taken
+
+    def take_lone(self) -> Change[Any] | None:
+        """Returns the change that waits alone, without waiting; it counts as drawn. None if none or several wait."""
+        with self._lock:
+            if self.size != 1:
+                return None
+            self.size = 0
+            return self._batches.popleft()[1][0]
 
     def close(self, *, drain: bool = False) -> None:
         """Refuses further changes, and drops the waiting ones unless `drain` is True. Idempotent."""
@@ -106,7 +116,7 @@ class Backlog:
 
     def __len__(self) -> int:
         with self._lock:
-            return self._size + length_hint(self.in_hand)
+            return self.size + length_hint(self.in_hand)
 
     def __bool__(self) -> bool:
         return True
@@ -124,7 +134,7 @@ class Backlog:
     def _wait_locked(self, timeout: float | None) -> None:
         """Waits until there are changes or the backlog is closed; the lock is not held meanwhile."""
         deadline = None if timeout is None else time.monotonic() + timeout
-        while not self._size and not self._closed:
+        while not self.size and not self._closed:
             left = None if deadline is None else deadline - time.monotonic()
             if left is not None and left <= 0:
                 raise TimeoutError("no change came in time")
@@ -143,21 +153,21 @@ class Backlog:
             self._tokens.put(None)
 
     def _take_locked(self) -> Sequence[_Batch]:
-        if self._size <= _TAKEN_AT_ONCE:
+        if self.size <= _TAKEN_AT_ONCE:
             batches, self._batches = self._batches, deque()
-            self._size = 0
+            self.size = 0
             return batches
         taken: list[_Batch] = []
         size = 0
         while self._batches and size < _TAKEN_AT_ONCE:
             taken.append(self._batches.popleft())
             size += len(taken[-1][1])
-        self._size -= size
+        self.size -= size
         return taken
 
     def _drop_locked(self) -> None:
         self._batches.clear()
-        self._size = 0
+        self.size = 0
 
     def _oldest_locked(self) -> float | None:
         return self._batches[0][0] if self._batches else None
@@ -193,12 +203,20 @@ class CoalescingBacklog(Backlog):
             self._wake_locked()
         return merged_away
 
+    def take_lone(self) -> Change[Any] | None:
+        """See `Backlog.take_lone`."""
+        with self._lock:
+            if self.size != 1:
+                return None
+            self.size = 0
+            return self._waiting.popitem()[1][1][0]
+
     def _fold_locked(self, change: Change[Any], now: float) -> int:
         key = change.key
         entry = self._waiting.get(key)
         if entry is None:
             self._waiting[key] = (now, first := _split(change))
-            self._size += len(first)
+            self.size += len(first)
             return 0
         since, waiting = entry
         folded = (*waiting[:-1], *_fold(waiting[-1], change))
@@ -206,7 +224,7 @@ class CoalescingBacklog(Backlog):
             self._waiting[key] = (since, folded)
         else:
             del self._waiting[key]
-        self._size += len(folded) - len(waiting)
+        self.size += len(folded) - len(waiting)
         lost = sum(c.is_in_initial_list for c in waiting) - sum(c.is_in_initial_list for c in folded)
         return max(lost, 0)
 
@@ -215,12 +233,12 @@ class CoalescingBacklog(Backlog):
         while self._waiting and len(taken) < _COALESCED_BATCH:
             batch = self._waiting.popitem(last=False)[1]
             taken.append(batch)
-            self._size -= len(batch[1])
+            self.size -= len(batch[1])
         return taken
 
     def _drop_locked(self) -> None:
         self._waiting.clear()
-        self._size = 0
+        self.size = 0
 
     def _oldest_locked(self) -> float | None:
         return next(iter(self._waiting.values()))[0] if self._waiting else None

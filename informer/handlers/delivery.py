@@ -39,6 +39,7 @@ class Delivery:
         errors: how many deliveries failed: the handler, its filter, or decoding raised.
         calls: how many changes were handed over, including those that the filter dropped.
         busy_seconds: how long that took, in seconds.
+        initial_pending: whether initial adds may still come.
         busy_since: when the handover under way began, by the monotonic clock; None between handovers.
 
     Threads: one runs `deliver`; the attributes may be read on any.
@@ -65,7 +66,7 @@ class Delivery:
         self._yields = yields
         self._catch = catch
         self._limited = rate_limited(_log)
-        self._initial_pending = True
+        self.initial_pending = True
 
     def has_synced(self) -> bool:
         """Returns whether the informer has synced and the handler has finished every initial add."""
@@ -79,7 +80,7 @@ class Delivery:
             exception back in: the call counts as failed with it.
         """
         subscription = self.subscription
-        if self._initial_pending:
+        if self.initial_pending:
             # The handler counts as synced when its last initial add is finished, whatever is queued behind it.
             end, initial = initial_part(changes)
             if initial:
@@ -88,7 +89,31 @@ class Delivery:
                     return
                 subscription.finished(initial)
         yield from self._hand_over(subscription.in_hand, length_hint(subscription.in_hand))
-        self._initial_pending = self._initial_pending and not self.has_synced()
+        self.initial_pending = self.initial_pending and not self.has_synced()
+
+    def deliver_lone(self, stored: Change[Any]) -> None:
+        """Hands over one change that came alone, as `deliver` does but with fewer calls: nearly all changes come alone.
+
+        Only for changes of the form that the subscription's last `take` has found, after the initial adds.
+        """
+        self.busy_since = begun = time.monotonic()
+        change, seen, subscription = stored, stored, self.subscription
+        try:
+            if not subscription.is_plain:
+                change = subscription.unwrapped(stored)
+                seen = subscription.visible(change)  # type: ignore[assignment]
+            if seen is not None:
+                on_batch = self.functions.on_batch
+                if on_batch is None:
+                    self.functions(seen)
+                else:
+                    on_batch([seen])
+        except self._catch as error:
+            for _ in self._report((change,), error):
+                pass
+        self.calls += 1
+        self.busy_seconds += time.monotonic() - begun
+        self.busy_since = None
 
     def deliver_one(self, stored: Change[Any]) -> Generator[object, None, None]:
         """Hands over one change that was drawn from the subscription, for a driver that makes several calls at a time.

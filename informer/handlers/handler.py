@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence, Set as AbstractSet
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeAlias
 
 from typing_extensions import TypeVar
 
@@ -36,12 +36,17 @@ class ResourceEventHandler(Generic[T_contra]):
 
         informer.add_event_handler(PrintNames())
 
-    An object's changes arrive in order: an add, updates, a delete. The handler's calls come one after another on a thread of
-    its own. An exception is logged, counted and passed to `on_error`; the calls go on. Any object with some of the methods
-    will do: this class is a convenience.
+    An object's changes arrive in order: an add, updates, a delete. The handler's calls come one after another, on a thread of
+    its own unless it is inline. An exception is logged, counted and passed to `on_error`; the calls go on. Any object with
+    some of the methods will do: this class is a convenience.
 
     Objects are shared with the cache: do not change them.
+
+    Attributes:
+        inline: whether a `SharedInformer` calls the handler on its reader's thread, as `add_event_handler(inline=True)` does.
     """
+
+    inline: ClassVar[bool] = False
 
     # Results are ignored: `object` lets async functions override the methods. `/` leaves the names to subclasses.
 
@@ -190,6 +195,7 @@ class HandlerFunctions:
     Attributes:
         name: the handler's name for logs and metrics.
         on_batch: the function for whole batches; None where single changes are passed.
+        inline: whether the handler asks to be called on the reader's thread.
 
     Raises:
         TypeError: no function is given or too many are, or one cannot be called with the arguments above.
@@ -224,6 +230,8 @@ class HandlerFunctions:
         if functions["on_batch"] is not None and handler is None and len(given) > 1:
             raise TypeError(f"on_batch gets every change: {', '.join(given[:-1])} would never be called")
         self.on_batch = functions["on_batch"]
+        # Not just true: a mock has every attribute.
+        self.inline = getattr(handler, "inline", False) is True
         self._on_add = functions["on_add"]
         self._on_update = functions["on_update"]
         self._on_delete = functions["on_delete"]

@@ -12,21 +12,31 @@ from informer.handlers.subscription import Subscription
 from informer.thread_group import ThreadGroup
 from watch.concurrency import Worker
 
-__all__ = ["HandlerRegistration"]
+__all__ = ["HandlerRegistration", "Owner"]
 
 
-class _Owner(Protocol):
+class Owner(Protocol):
     """What a registration needs of its informer."""
 
-    def has_synced(self) -> bool: ...
+    def has_synced(self) -> bool:
+        """Returns whether the first list is in the cache."""
+        ...
 
-    def is_stopped(self) -> bool: ...
+    def is_stopped(self) -> bool:
+        """Returns whether the informer was stopped."""
+        ...
 
-    def wait_until(self, predicate: Callable[[], bool], timeout: float | None) -> bool: ...
+    def wait_until(self, predicate: Callable[[], bool], timeout: float | None) -> bool:
+        """Waits at most `timeout` seconds (None: without limit) until the predicate is true; returns what it returned last."""
+        ...
 
-    def on_progress(self, callback: Callable[[], object]) -> Callable[[], None]: ...
+    def on_progress(self, callback: Callable[[], object]) -> Callable[[], None]:
+        """Has `callback` called at each progress; returns a function that withdraws it."""
+        ...
 
-    def remove_event_handler(self, registration: HandlerRegistration) -> None: ...
+    def remove_event_handler(self, registration: HandlerRegistration) -> None:
+        """Removes a handler without waiting for a call under way."""
+        ...
 
 
 class HandlerRegistration(Registration):
@@ -40,15 +50,15 @@ class HandlerRegistration(Registration):
         registration.wait_for_sync(30)
         registration.remove()
 
-    The informer calls the handler on one thread of its own, one call after another. An exception of the handler is
-    logged, counted and passed to `on_error`; the calls go on.
+    The informer makes the calls one after another, on a thread of the handler's own or, with `inline=True`, on the reader's. An
+    exception of the handler is logged, counted and passed to `on_error`; the calls go on.
 
     Threads: every method may be called from any thread.
     """
 
     def __init__(
         self,
-        owner: _Owner,
+        owner: Owner,
         functions: HandlerFunctions,
         subscription: Subscription,
         *,
@@ -85,8 +95,8 @@ class HandlerRegistration(Registration):
         """
         self._owner.remove_event_handler(self)
         threads = self._thread_group
-        if wait and self._worker is not None and threads is not None and not (in_handler.get() or threads.owns_current):
-            self._worker.join()
+        if wait and threads is not None and not (in_handler.get() or threads.owns_current):
+            self._wait_for_call()
 
     def is_stopped(self) -> bool:
         """Returns whether the handler was removed or the informer has stopped."""
@@ -101,7 +111,7 @@ class HandlerRegistration(Registration):
         return self._owner.on_progress(callback)
 
     def start(self, thread_group: ThreadGroup) -> None:
-        """Internal: starts the handler's thread. The informer calls this, once."""
+        """Internal: has the calls begin, here on a thread of the handler's own. The informer calls this, once."""
         self._thread_group = thread_group
         self._worker = thread_group.start(self._run, self._thread_name)
 
@@ -109,6 +119,11 @@ class HandlerRegistration(Registration):
         """Internal: ends the calls, including those for changes that were taken already. The informer calls this."""
         self._removed = True
         self.subscription.close()
+
+    def _wait_for_call(self) -> None:
+        """Returns when the call under way has ended."""
+        if self._worker is not None:
+            self._worker.join()
 
     def _run(self) -> None:
         in_handler.set(True)

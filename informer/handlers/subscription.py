@@ -46,6 +46,7 @@ class Subscription:
         check_process: raises in a forked child, whose parent has the threads that put changes; None never does.
 
     Attributes:
+        backlog: as the argument.
         in_hand: the taken changes that are not drawn yet. It ends at once when the subscription is closed without
             `drain`.
         is_plain: whether the changes taken last are neither filtered nor unwrapped, so that `visible` and `unwrapped`
@@ -75,7 +76,7 @@ class Subscription:
         self.dropped = False
         self.is_plain = keep is None
         self.in_hand: Iterator[Change[Any]] = iter(())
-        self._backlog = backlog
+        self.backlog = backlog
         self._find_unwrap = unwrap
         self._unwrap: Callable[[Any], Any] | None = None
         self._keep = keep
@@ -96,7 +97,7 @@ class Subscription:
         if initial:
             with self._lock:
                 self._initial_left += initial
-        merged_away = self._backlog.put(changes)
+        merged_away = self.backlog.put(changes)
         if merged_away:
             self.finished(merged_away)
         if self._wake is not None:
@@ -118,13 +119,21 @@ class Subscription:
         Raises:
             TimeoutError: no change came in time.
         """
-        taken = self._backlog.take(timeout)
+        taken = self.backlog.take(timeout)
         if taken is None:
             self._check_process()
-        self.in_hand = self._backlog.in_hand
+        self.in_hand = self.backlog.in_hand
         self._unwrap = unwrap = self._find_unwrap()
         self.is_plain = unwrap is None and self._keep is None
         return taken
+
+    def take_waiting(self) -> Sequence[Change[Any]]:
+        """Moves the changes that wait into `in_hand`, as `take` does, but never waits: there may be none."""
+        try:
+            return self.take(0) or ()
+        # Closed, or what waited was folded away meanwhile.
+        except TimeoutError:
+            return ()
 
     def visible(self, change: Change[Any]) -> Change[Any] | None:
         """Applies the filter to an unwrapped change: returns what the owner sees of it, None for nothing.
@@ -161,7 +170,7 @@ class Subscription:
         """Refuses further changes, and drops the waiting ones unless `drain` is True. Idempotent."""
         if not drain:
             self.dropped = True
-        self._backlog.close(drain=drain)
+        self.backlog.close(drain=drain)
         if self._wake is not None:
             self._wake()
 
@@ -172,19 +181,19 @@ class Subscription:
     def end_in_child(self) -> None:
         """Closes it in a forked child, without a wake: the owner's event loop is the parent's."""
         self.dropped = True
-        self._backlog.close()
+        self.backlog.close()
 
     @property
     def backlog_size(self) -> int:
         """How many changes wait and are not yet drawn."""
         self._check_process()
-        return len(self._backlog)
+        return len(self.backlog)
 
     @property
     def lag_seconds(self) -> float:
         """Seconds that the oldest change not yet drawn has waited; 0 when none waits."""
         self._check_process()
-        oldest = self._backlog.oldest
+        oldest = self.backlog.oldest
         return 0.0 if oldest is None else time.monotonic() - oldest
 
 

@@ -329,7 +329,7 @@ class Reflector:
         if batch.error is not None:
             self._health.record_error_event(batch.error)
             return self._state.watch_error(batch.error)
-        if self._is_too_many():
+        if self._config.max_objects is not None and self._is_too_many():
             return self._too_many("follow")
         return None
 

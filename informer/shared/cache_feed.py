@@ -95,11 +95,12 @@ class CacheFeed(Generic[T]):
         """Returns the function that converts a stored object to the user's; None where users see the stored object."""
         return self.source.unwrap if self.transform is None else unwrap
 
-    def make_controller(self, on_progress: Callable[[], object]) -> Controller:
+    def make_controller(self, on_processed: Callable[[], object], on_error_change: Callable[[], object]) -> Controller:
         """Returns a controller that keeps the cache current; it is not running yet.
 
         Args:
-            on_progress: called when a batch has been applied, and when the error that keeps it from that has changed.
+            on_processed: called when a batch has been applied, on the thread that has applied it.
+            on_error_change: called when the error that keeps it from that has changed.
         """
         config = replace(
             self._config,
@@ -117,8 +118,8 @@ class CacheFeed(Generic[T]):
             config,
             queue=self._queue,
             log=self.errors.limited,
-            on_processed=on_progress,
-            on_error_change=on_progress,
+            on_processed=on_processed,
+            on_error_change=on_error_change,
             name=self._name,
         )
 

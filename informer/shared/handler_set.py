@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from informer.arguments import check_function
+from informer.handlers.inline import InlineRegistration
 from informer.handlers.processor import Processor
 from informer.handlers.registration import HandlerRegistration
 from informer.handlers.subscription import BacklogPolicy, Subscription, make_backlog
@@ -44,6 +45,7 @@ class HandlerSet:
         self._waiters = waiters
         self._resync_period = resync_period
         self._feed = feed
+        self._inline: tuple[InlineRegistration, ...] = ()  # replaced as a whole; guarded by the processor's lock
 
     def subscribe(
         self,
@@ -88,16 +90,21 @@ class HandlerSet:
         self._waiters.notify()
 
     def add(self, registration: HandlerRegistration) -> bool:
-        """Adds a handler, whose thread starts at once if the informer runs.
+        """Adds a handler, whose calls begin at once if the informer runs.
 
         Returns:
             Whether it was added; False after the stop, when its subscription is removed.
         """
         added = False
         try:
+            # Before its start: that looks for what came until now, and the reader brings what comes later.
+            if isinstance(registration, InlineRegistration):
+                with self._processor.lock:
+                    self._inline += (registration,)
             added = self._lifecycle.add_member(registration)
         finally:
             if not added:
+                self._remove_inline(registration)
                 self.unsubscribe(registration.subscription)
         return added
 
@@ -111,8 +118,25 @@ class HandlerSet:
             raise TypeError(f"a handler's registration is needed, not a {type(registration).__name__}")
         if not self._lifecycle.is_forked and self._lifecycle.remove_member(registration):
             self._processor.remove(registration.subscription)
+            self._remove_inline(registration)
             registration.discard()
             self._waiters.notify()
+
+    def batch_applied(self) -> None:
+        """Reports progress to the waiting threads, and calls the inline handlers.
+
+        Threads: the one that has applied a batch, under no lock.
+        """
+        self._waiters.notify()
+        for registration in self._inline:
+            registration.call_pending()
+            if registration.subscription.dropped:
+                # It may have forked: this is the child then.
+                self._lifecycle.end_in_child()
+
+    def _remove_inline(self, registration: HandlerRegistration) -> None:
+        with self._processor.lock:
+            self._inline = tuple(each for each in self._inline if each is not registration)
 
     @property
     def registrations(self) -> list[HandlerRegistration]:

@@ -41,6 +41,7 @@ class Lifecycle:
         waiters: closed at the stop, so that every wait ends.
         make_controller: called by `start`, before any thread runs.
         on_start: called by `start` once the controller exists, before any thread runs.
+        on_last_batch: called on the reader thread when it ends, and the listeners get nothing more.
 
     Attributes:
         failure: the exception that ended the reader thread; None if there is none.
@@ -56,6 +57,7 @@ class Lifecycle:
         *,
         make_controller: Callable[[], Controller],
         on_start: Callable[[], object],
+        on_last_batch: Callable[[], object],
     ) -> None:
         self.failure: BaseException | None = None
         self._name = name
@@ -63,6 +65,7 @@ class Lifecycle:
         self._waiters = waiters
         self._make_controller = make_controller
         self._on_start = on_start
+        self._on_last_batch = on_last_batch
         self._thread_group = ThreadGroup()
         # Reentrant: a signal handler may stop the informer while the thread that it interrupts is in `start`.
         self._lock = RLock()
@@ -224,6 +227,11 @@ class Lifecycle:
             f"informer {self._name} was started before this process was forked: start one in the child instead"
         )
 
+    def end_in_child(self) -> None:
+        """Ends the reading if this is the thread of a forked child that was the parent's reader thread."""
+        if self.is_forked and self._controller is not None:
+            self._controller.stop()
+
     def check_not_stopped(self, message: str) -> None:
         """Raises a RuntimeError with the message if the stop has begun."""
         if self._stopping:
@@ -270,6 +278,7 @@ class Lifecycle:
             if not self._stopping:
                 self.begin_stop(drain=True)
             self._processor.close(drain=True)
+            self._on_last_batch()
 
     def _check_fresh(self) -> None:
         self.check_not_stopped(f"informer {self._name} has stopped: make a new one")

@@ -20,6 +20,7 @@ from informer.controller.wiring import QueueKind
 from informer.errors import InformerError
 from informer.handlers.event_stream import EventStream
 from informer.handlers.handler import Handler, HandlerFunctions, Ignored, SyncOnAdd, SyncOnDelete
+from informer.handlers.inline import InlineRegistration
 from informer.handlers.processor import Processor
 from informer.handlers.registration import HandlerRegistration
 from informer.handlers.subscription import BacklogPolicy, Subscription
@@ -60,8 +61,9 @@ class SharedInformer(StopsOnExit, Generic[T]):
             print(len(pods.lister.list(namespace="default")))
 
     A reader thread lists, watches, decodes and applies (one per namespace, if the source has several). Each handler is
-    called on one further thread of its own, so a slow handler delays neither the cache nor other handlers. The cache shows
-    a change before any handler is called with it. An informer cannot be restarted after `stop`.
+    called on one further thread of its own, so a slow handler delays neither the cache nor other handlers; an inline handler
+    is called on the reader thread. The cache shows a change before any handler is called with it. An informer cannot be
+    restarted after `stop`.
 
     Args:
         lister_watcher: what to list and watch, normally `ListWatch.for_resource(api_client, "pods")`.
@@ -154,8 +156,9 @@ class SharedInformer(StopsOnExit, Generic[T]):
             self._name,
             self._processor,
             self._waiters,
-            make_controller=lambda: self._feed.make_controller(self._waiters.notify),
+            make_controller=lambda: self._feed.make_controller(self._handlers.batch_applied, self._waiters.notify),
             on_start=lambda: register(self),
+            on_last_batch=lambda: self._handlers.batch_applied(),  # noqa: PLW0108 - it is made below
         )
         self._status = Status(lambda: self._lifecycle.controller, self._waiters, self._name)
         self._handlers = HandlerSet(
@@ -192,6 +195,7 @@ class SharedInformer(StopsOnExit, Generic[T]):
         resync_period: float | None = None,
         backlog: BacklogPolicy = "all",
         on_error: Callable[[Change[T], BaseException], object] | None = None,
+        inline: bool = False,
     ) -> HandlerRegistration:
         """Adds a handler, before or after the start.
 
@@ -210,6 +214,9 @@ class SharedInformer(StopsOnExit, Generic[T]):
                 have a shorter period than the informer's, or than the shortest asked for before the start.
             backlog: "all" keeps every change for a slow handler, "coalesce" the net change per key.
             on_error: called with (change, exception) when the handler raises; after a failed batch, once per change.
+            inline: call the handler on the reader's thread, right after a batch is applied, under no lock. It saves the switch
+                to a thread, and is for functions that only take a note. One that is slow or blocks delays the cache, which is
+                logged. A handler object with an attribute `inline` that is True, such as `enqueue_key`, is inline by itself.
 
         Returns:
             The registration, which shows the handler's progress and removes it.
@@ -224,7 +231,8 @@ class SharedInformer(StopsOnExit, Generic[T]):
         check_function("on_error", on_error, 2, or_none=True)
         subscription = self._handlers.subscribe(filter, resync_period, backlog)
         if subscription is not None:
-            registration = HandlerRegistration(self, functions, subscription, name=self._name, on_error=on_error)
+            kind = InlineRegistration if inline or functions.inline else HandlerRegistration
+            registration = kind(self, functions, subscription, name=self._name, on_error=on_error)
             if self._handlers.add(registration):
                 return registration
         raise RuntimeError(f"handler {functions.name} was not added to shared informer because it has stopped already")

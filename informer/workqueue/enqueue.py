@@ -1,4 +1,7 @@
-"""Ready event handlers that add the keys of changed objects, or of their owners, to a work queue."""
+"""Ready event handlers that add the keys of changed objects, or of their owners, to a work queue.
+
+They are inline: an informer calls them on its reader's thread, since they only take a note.
+"""
 
 from __future__ import annotations
 
@@ -101,6 +104,8 @@ def enqueue_owner(
 
 class _Enqueuer(ResourceEventHandler[Any]):
     """Enqueues the keys that a subclass derives from each object."""
+
+    inline = True
 
     def __init__(self, queue: WorkQueue[str]) -> None:
         if not isinstance(queue, WorkQueue):

@@ -525,3 +525,37 @@ def test_a_child_may_have_informers_of_its_own() -> None:
         assert not runner.is_alive()
     """)
     assert (ended.code, ended.errors) == (0, "")
+
+
+@needs_fork
+def test_a_child_forked_by_an_inline_handler_reads_nothing() -> None:
+    """In the child the reader's thread ends after the call: it sends no request, and calls no handler."""
+    ended = run_forking("""
+        parent, children, sent = os.getpid(), [], threading.Event()
+
+        def fork(obj):
+            if obj["metadata"]["name"] == "b" and os.getpid() == parent:
+                pid = os.fork()
+                children.append(pid)
+                if pid == 0:
+                    signal.alarm(15)
+                    for name in ("list", "watch"):
+                        setattr(source, name, lambda options: os._exit(7))
+                sent.set()
+
+        def never_in_the_child(obj):
+            if os.getpid() != parent:
+                os._exit(8)
+
+        informer = started()
+        informer.add_event_handler(on_add=fork, inline=True)
+        informer.add_event_handler(on_add=never_in_the_child, inline=True)
+        assert source.wait_for_watches()
+        source.add(pod("b"))
+        assert sent.wait(20)
+        assert os.waitstatus_to_exitcode(os.waitpid(children[0], 0)[1]) == 0
+        source.add(pod("c"))
+        assert informer.wait_for_resource_version(source.resource_version, 20)
+        assert informer.stop(20)
+    """)
+    assert (ended.code, ended.errors) == (0, "")

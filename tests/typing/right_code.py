@@ -226,7 +226,7 @@ def handlers(pods: SharedInformer[client.V1Pod]) -> None:
     pods.add_event_handler(on_add=added, on_update=updated, on_delete=deleted, filter=wanted, on_error=failed)
     pods.add_event_handler(on_add=added_at_start, on_delete=deleted_unseen, backlog="coalesce")
     pods.add_event_handler(on_add=added_perhaps_at_start, on_delete=any_object)
-    pods.add_event_handler(on_batch=batch)
+    pods.add_event_handler(on_batch=batch, inline=True)
     pods.add_event_handler(on_add=lambda pod: assert_type(pod, client.V1Pod), filter=lambda pod: pod.spec)
     pods.add_event_handler(on_update=lambda old, new: (assert_type(old, client.V1Pod), new.spec))
     pods.add_event_handler(on_delete=lambda pod: pod.metadata)

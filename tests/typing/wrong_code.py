@@ -81,6 +81,7 @@ def handlers(pods: SharedInformer[client.V1Pod]) -> None:
     pods.add_event_handler(NoHandler())  # wrong: arg-type reportArgumentType
     pods.add_event_handler(on_add=lambda pod: pod.nodes)  # wrong: attr-defined reportAttributeAccessIssue
     pods.add_event_handler(on_add=print, backlog="some")  # wrong: arg-type reportArgumentType
+    pods.add_event_handler(on_add=print, inline="yes")  # wrong: arg-type reportArgumentType
 
 
 async def handlers_of_asyncio(pods: SharedInformer[client.V1Pod]) -> None:

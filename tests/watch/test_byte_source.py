@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import select
+import socket
+import ssl
+import sys
 import time
 import tracemalloc
 from typing import Any
@@ -103,6 +107,37 @@ def test_a_lone_event_passes_at_once(stream_server: Any, run: Any) -> None:
     peer.chunk(b"event\n")
     assert task.result() == [b"event\n"]
     assert time.monotonic() - begun < 1
+    source.close()
+
+
+def test_a_lone_event_costs_one_wait_and_one_receive(stream_server: Any, run: Any) -> None:
+    """On Linux a receive of a plain socket also waits; nothing is asked of the socket after it."""
+    server, pool = stream_server
+    response, peer = server.answer(pool)
+    source: Any = byte_source(response)
+    waits: list[float | None] = []
+    receives: list[int] = []
+    wait, receive = source._wait_readable, source._receive
+
+    def counted_wait(seconds: float | None) -> object:
+        waits.append(seconds)
+        return wait(seconds)
+
+    def counted_receive(seconds: float | None, now: float) -> bytes:
+        receives.append(1)
+        return bytes(receive(seconds, now))
+
+    source._wait_readable, source._receive = counted_wait, counted_receive
+    for number in range(3):
+        waits.clear()
+        receives.clear()
+        reading = run(source.read, DEADLINE)
+        wait_until_blocked(source)
+        peer.chunk(b"%d\n" % number)
+        assert reading.result() == [b"%d\n" % number]
+        if number:
+            is_one_call = sys.platform == "linux" and not isinstance(source._sock, ssl.SSLSocket)
+            assert (len(waits), len(receives)) == (0 if is_one_call else 1, 1)
     source.close()
 
 
@@ -292,6 +327,23 @@ def test_a_connection_whose_body_was_read_serves_again(stream_server: Any, make_
         source.close()
         assert sock.gettimeout() != 0
     assert server.connections == 1
+
+
+def test_a_connection_goes_back_with_the_timeouts_that_it_had(stream_server: Any) -> None:
+    """Neither the time-out of the reads nor a blocking mode is left on the socket of the pool."""
+    server, pool = stream_server
+    response, peer = server.answer(pool)
+    source: Any = byte_source(response)
+    sock, before = source._sock, source._pool_timeout
+    peer.chunk(b"one\n")
+    peer.finish()
+    with contextlib.suppress(NotReadyError):
+        source.read(0.01)
+    assert read_to_end(source) in (b"", b"one\n")
+    source.close()
+    assert sock.fileno() >= 0
+    assert sock.gettimeout() == before
+    assert not any(sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, 16))
 
 
 @pytest.mark.parametrize(

@@ -46,7 +46,7 @@ def test_the_reflectors_get_the_users_options_and_the_feeds(monkeypatch: pytest.
     )
     processor = Processor(resync_check_period=30)
     feed = make(processor=processor, key_func=lambda obj: obj["name"])
-    feed.make_controller(lambda: None)
+    feed.make_controller(lambda: None, lambda: None)
     (config,) = made
     assert (config.page_size, config.resync_period, config.watch_error_handler) == (7, 30, None)
     assert config.should_resync == processor.should_resync
@@ -86,7 +86,7 @@ def test_a_watch_error_handler_may_fail(caplog: pytest.LogCaptureFixture) -> Non
 
     feed, error = make(), OSError("no network")
     feed.watch_error_handler = fail
-    (reflector,) = feed.make_controller(lambda: None).reflectors
+    (reflector,) = feed.make_controller(lambda: None, lambda: None).reflectors
     with caplog.at_level(logging.ERROR):
         feed._watch_failed(reflector, error)
     assert errors == [error]

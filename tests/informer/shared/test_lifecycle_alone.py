@@ -59,6 +59,7 @@ class Made:
             self.waiters,
             make_controller=self._make_controller,
             on_start=on_start or (lambda: self.steps.append("on_start")),
+            on_last_batch=lambda: None,
         )
 
     def _make_controller(self) -> Any:

@@ -143,6 +143,9 @@ KINDS: dict[str, dict[str, Any]] = {
     "filter-coalesce": {"filter": is_even, "backlog": "coalesce", "functions": True},
     "resync": {"resync_period": 1},
     "resync-coalesce": {"resync_period": 1, "backlog": "coalesce", "functions": True},
+    "inline": {"inline": True},
+    "inline-functions": {"inline": True, "functions": True, "resync_period": 1},
+    "inline-filter-coalesce": {"inline": True, "filter": is_even, "backlog": "coalesce"},
 }
 
 
@@ -163,9 +166,11 @@ CHANGES_A_ROUND = 300
 
 def come_and_go(informer: SharedInformer[Any], clock: FakeClock, over: threading.Event, faults: list[str]) -> None:
     """Adds and removes handlers while resyncs become due."""
+    inline = False
     while not over.is_set():
+        inline = not inline
         transient = History("transient")
-        registration = informer.add_event_handler(on_batch=transient.take)
+        registration = informer.add_event_handler(on_batch=transient.take, inline=inline)
         registration.wait_for_sync(0.01)
         registration.remove()
         faults += transient.faults

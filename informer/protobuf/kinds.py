@@ -14,6 +14,7 @@ from typing import NamedTuple
 import msgspec
 
 __all__ = [
+    "DELETE_OPTIONS",
     "PARTIAL_METADATA",
     "FieldType",
     "Kind",
@@ -25,6 +26,9 @@ __all__ = [
 
 PARTIAL_METADATA = "k8s.io/apimachinery/pkg/apis/meta/v1.PartialObjectMetadata"
 """The message of an object of which only the metadata were requested."""
+
+DELETE_OPTIONS = "k8s.io/apimachinery/pkg/apis/meta/v1.DeleteOptions"
+"""The message of the options of a deletion."""
 
 
 class FieldType(msgspec.Struct, frozen=True, array_like=True, gc=False):

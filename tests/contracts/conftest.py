@@ -25,14 +25,17 @@ import urllib3
 
 from informer.testing.api_server import EmbeddedAPIServer
 from informer.testing.control_plane import ControlPlane
+from tests.support.protobuf_bodies import body_of, events_in
 from tests.support.waiting import DEADLINE, eventually
+from watch.protobuf_wire import looks_like_protobuf
 
 ADMIN, NO_RIGHTS = "admin-token", "nobody-token"
 
 _UID = re.compile(r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b")
 _TIME = re.compile(r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z\b")
 _VERSIONS = re.compile(r"(?<=resource version: )\d+|(?<=current: )\d+|(?<=\()\d+(?=\))")
-_COMPARED_HEADERS = ("Content-Type", "Retry-After")
+_GZIP = {"Accept-Encoding": "gzip"}
+_COMPARED_HEADERS = ("Content-Type", "Retry-After", "Content-Encoding", "Vary")
 
 
 class Answer(NamedTuple):
@@ -151,6 +154,7 @@ class Servers:
         like: Any = None,
         any_message: bool = False,
         only: Collection[str] = (),
+        gzip: bool = False,
     ) -> Answer:
         """Sends a request to all servers, and returns the answer that they agree on.
 
@@ -165,8 +169,9 @@ class Servers:
             like: compare only these fields of spec and status, because the real server fills in more.
             any_message: do not compare a refusal's message, where it comes from Go's own decoders.
             only: compare only these fields of the body.
+            gzip: accept a compressed answer.
         """
-        headers = {"Accept": accept}
+        headers = {"Accept": accept, **(_GZIP if gzip else {})}
         if body is not None:
             headers["Content-Type"] = media
         request = (method, path, query, body, headers, user)
@@ -182,6 +187,7 @@ class Servers:
         then: Callable[[], object] | None = None,
         state: int = 0,
         any_message: bool = False,
+        gzip: bool = False,
     ) -> Answer:
         """Opens a watch on all servers, and returns its events as one answer.
 
@@ -195,9 +201,10 @@ class Servers:
             then: called once every watch is open, to cause events.
             state: how many of the events are initial events, whose order differs between servers; they are sorted by name.
             any_message: do not compare a refusal's message.
+            gzip: accept a compressed stream.
         """
         query = {"watch": "true", "timeoutSeconds": "10", **(query or {})}
-        request = ("GET", path, query, None, {"Accept": accept}, "admin")
+        request = ("GET", path, query, None, {"Accept": accept, **(_GZIP if gzip else {})}, "admin")
         opened = {side.name: side.send(*request) for side in self.sides}
         try:
             if then is not None:
@@ -241,7 +248,7 @@ class Servers:
         text = response.read()
         headers = {name: response.headers[name] for name in _COMPARED_HEADERS if name in response.headers}
         try:
-            side.last = json.loads(text)
+            side.last = body_of(text) if looks_like_protobuf(text) else json.loads(text)
         except ValueError:
             side.last = text.decode()
         body = normal(side.last)
@@ -263,15 +270,16 @@ def _stream_of(side: Side, response: Any, count: int | None, state: int, *, any_
     buffered = b""
     headers = {name: response.headers[name] for name in _COMPARED_HEADERS if name in response.headers}
     if response.status != 200:
-        side.last = json.loads(response.read())
+        text = response.read()
+        side.last = body_of(text) if looks_like_protobuf(text) else json.loads(text)
         body = normal(side.last)
         if any_message:
             _drop_message(body)
         return Answer(response.status, headers, body)
-    for chunk in response.stream() if count != 0 else ():
-        *lines, buffered = (buffered + chunk).split(b"\n")
-        for line in lines:
-            event = json.loads(line)
+    split = events_in if "protobuf" in headers["Content-Type"] else _lines_in
+    for chunk in response.stream(decode_content=True) if count != 0 else ():
+        some, buffered = split(buffered + chunk)
+        for event in some:
             if event["type"] != "BOOKMARK" or "annotations" in event["object"]["metadata"]:
                 events.append(event)
         if count is not None and len(events) >= count:
@@ -280,6 +288,11 @@ def _stream_of(side: Side, response: Any, count: int | None, state: int, *, any_
         assert not buffered
     side.last = sorted(events[:state], key=lambda event: event["object"]["metadata"]["name"]) + events[state:count]
     return Answer(response.status, headers, normal(side.last))
+
+
+def _lines_in(data: bytes) -> tuple[list[Any], bytes]:
+    *lines, rest = data.split(b"\n")
+    return [json.loads(line) for line in lines], rest
 
 
 def normal(value: Any, within: str = "") -> Any:

@@ -428,15 +428,21 @@ TROUBLE = {
 }
 
 
-@pytest.mark.parametrize("watch_list", [True, False], ids=["watch list", "paged list"])
+@pytest.mark.parametrize(
+    ("watch_list", "where"),
+    [(True, {}), (False, {"wire": "protobuf"}), (True, {"metadata_only": True})],
+    ids=["watch list", "paged list, protobuf", "watch list, metadata"],
+)
 @pytest.mark.parametrize("trouble", TROUBLE.values(), ids=TROUBLE)
-def test_informer_recovers(server, trouble, watch_list):
+def test_informer_recovers(server, trouble, watch_list, where):
     """In the end the informer has seen every write, deletions too."""
     server.create(config_map("goes"))
     with (
         server.api_client() as api,
         SharedInformer(
-            ListWatch.for_resource(api, "configmaps"), watch_list=watch_list, backoff=Backoff(0.02, 0.1, jitter=0)
+            ListWatch.for_resource(api, "configmaps", **where),
+            watch_list=watch_list,
+            backoff=Backoff(0.02, 0.1, jitter=0),
         ) as informer,
     ):
         assert informer.wait_for_sync(10)

@@ -113,14 +113,16 @@ def test_watch_list_without_end_bookmark_falls_back_to_list(
     assert verbs(embedded_apiserver) == ["watch_list", "list", "watch"]
 
 
-@pytest.mark.parametrize("watch_list", [True, False], ids=["watch-list", "list"])
+@pytest.mark.parametrize(
+    ("watch_list", "wire"), [(True, "json"), (False, "protobuf")], ids=["watch-list-json", "list-protobuf"]
+)
 def test_a_compacted_history_is_relisted_and_deletes_are_found(
-    watch_list: bool, follow: Follow, embedded_apiserver: EmbeddedAPIServer
+    watch_list: bool, wire: str, follow: Follow, embedded_apiserver: EmbeddedAPIServer
 ) -> None:
     """410 after a disconnection in which one object was deleted, one changed and one created."""
     for name in ("gone", "changed"):
         embedded_apiserver.create(config_map(name))
-    informer = follow(embedded_apiserver, watch_list=watch_list)
+    informer = follow(embedded_apiserver, where={"wire": wire}, watch_list=watch_list)
     assert informer.wait_for_sync(DEADLINE)
     embedded_apiserver.faults.refuse_connections()
     embedded_apiserver.faults.cut_connections()
@@ -151,14 +153,16 @@ FAULTS: dict[str, Callable[[Any], object]] = {
 }
 
 
-@pytest.mark.parametrize("watch_list", [True, False], ids=["watch-list", "list"])
+@pytest.mark.parametrize(
+    ("watch_list", "wire"), [(True, "protobuf"), (False, "json")], ids=["watch-list-protobuf", "list-json"]
+)
 @pytest.mark.parametrize("fault", FAULTS)
 def test_cache_is_right_after_each_fault_of_a_watch(
-    fault: str, watch_list: bool, follow: Follow, embedded_apiserver: EmbeddedAPIServer
+    fault: str, watch_list: bool, wire: str, follow: Follow, embedded_apiserver: EmbeddedAPIServer
 ) -> None:
     """After each fault of a watch, changes written around it still arrive, and the informer makes few requests."""
     embedded_apiserver.create(config_map("a"))
-    informer = follow(embedded_apiserver, watch_list=watch_list)
+    informer = follow(embedded_apiserver, where={"wire": wire}, watch_list=watch_list)
     assert informer.wait_for_sync(DEADLINE)
     assert shows(informer, embedded_apiserver.create(config_map("b")))
     FAULTS[fault](embedded_apiserver.faults)
@@ -181,15 +185,24 @@ REFUSALS: dict[str, Callable[[Any, str], object]] = {
 }
 
 
-@pytest.mark.parametrize("on", ["list", "watch", "watch_list"])
+@pytest.mark.parametrize(
+    ("on", "where"),
+    [
+        ("list", {"wire": "protobuf"}),
+        ("watch", {"metadata_only": True}),
+        ("watch", {"wire": "protobuf"}),
+        ("watch_list", {}),
+    ],
+    ids=["list-protobuf", "watch-metadata", "watch-protobuf", "watch_list-json"],
+)
 @pytest.mark.parametrize("refusal", REFUSALS)
 def test_cache_is_filled_after_each_failure_of_the_first_request(
-    refusal: str, on: str, follow: Follow, embedded_apiserver: EmbeddedAPIServer
+    refusal: str, on: str, where: dict[str, Any], follow: Follow, embedded_apiserver: EmbeddedAPIServer
 ) -> None:
     """After each failure of the first list, watch or watch list, the informer is in sync and reports no error."""
     embedded_apiserver.create(config_map("a"))
     REFUSALS[refusal](embedded_apiserver.faults, on)
-    informer = follow(embedded_apiserver, watch_list=on == "watch_list")
+    informer = follow(embedded_apiserver, where=where, watch_list=on == "watch_list")
     assert informer.wait_for_sync(DEADLINE)
     assert shows(informer, embedded_apiserver.create(config_map("b")))
     assert names(informer) == ["a", "b"]

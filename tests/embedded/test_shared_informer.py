@@ -32,6 +32,9 @@ from watch import ApiError, Channel, EventType
 
 Start = Callable[..., SharedInformer[Any]]
 
+# With which queue the behaviour is tested over which wire.
+WIRES = {"in_order": "json", "delta": "protobuf"}
+
 
 class Spec(msgspec.Struct):
     nodeName: str = ""
@@ -53,7 +56,7 @@ def queue(request: pytest.FixtureRequest) -> Any:
 def follow(server: EmbeddedAPIServer) -> Iterator[Start]:
     """Makes informers of a resource; they are stopped when the test is over."""
     made: list[SharedInformer[Any]] = []
-    source_options = {"namespace", "label_selector", "field_selector", "model", "metadata_only"}
+    source_options = {"namespace", "label_selector", "field_selector", "model", "metadata_only", "wire"}
 
     def make(resource: str = "pods", **options: Any) -> SharedInformer[Any]:
         chosen = {name: options.pop(name) for name in source_options & options.keys()}
@@ -88,7 +91,7 @@ def test_every_reader_gets_objects_of_the_model(
 ) -> None:
     """Handlers, filters, batches, streams, indices, the lister and `on_error` get objects of the model."""
     server.create(pod("a", node="n1"))
-    informer = follow(model=model, queue=queue, indexers={"node": lambda obj: [node_of(obj)]})
+    informer = follow(model=model, wire=WIRES[queue], queue=queue, indexers={"node": lambda obj: [node_of(obj)]})
     received: Channel[tuple[str, str]] = Channel(None)
     failed: Channel[Any] = Channel(None)
     batches: Channel[Change] = Channel(None)
@@ -113,7 +116,7 @@ def test_every_reader_gets_objects_of_the_model(
         next(stream).object,
         informer.lister.get("a", "default"),
     ):
-        assert type(obj) is kind
+        assert isinstance(obj, kind)
         assert node_of(obj) == "n1"
     assert [node_of(obj) for obj in informer.lister.by_index("node", "n1")] == ["n1"]
     server.update(pod("a", node="n2"))
@@ -229,7 +232,7 @@ def test_forbidden_namespace_does_not_stop_the_other(server: EmbeddedAPIServer, 
 
 def test_handler_ends_with_the_servers_state_after_faults(server: EmbeddedAPIServer, follow: Start, queue: str) -> None:
     """Cuts, garbage, compactions and restarts between changes: the handler ends with the server's state."""
-    informer = follow(queue=queue)
+    informer = follow(queue=queue, wire=WIRES[queue])
     seen: dict[str, str] = {}
     faults: list[str] = []
 

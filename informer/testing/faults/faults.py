@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import msgspec
-
 from informer.testing.faults.fault_book import Fault, FaultBook
 from informer.testing.faults.open_answer import FaultPlan, Injection, OpenAnswer, RawAnswer
 from informer.testing.faults.transmission import Hold, Transmission
@@ -16,6 +14,8 @@ from watch.concurrency import Lock
 from watch.errors import ApiError
 
 __all__ = ["Faults"]
+
+_Event = bytes | Mapping[str, Any]
 
 
 class Faults:
@@ -45,7 +45,7 @@ class Faults:
     | `no_end_bookmark` | a watch list without the bookmark that ends the initial state | |
     | `freeze` | a stream in which no more bytes arrive | yes |
     | `half_line` | half an event, then a closed connection | yes |
-    | `garbage_line` | a line that is not JSON | yes |
+    | `garbage_line` | a line that is not JSON, or an event that is not protobuf | yes |
     | `blank_line` | an empty line | yes |
     | `line` | a line of your own | yes |
     | `unknown_event` | an event of an unknown type | yes |
@@ -242,8 +242,8 @@ class Faults:
         """Sends the first half of an event and cuts the connection."""
 
         def half_line(answer: OpenAnswer) -> bool:
-            line = answer.stream.sample_line() if answer.stream is not None else b'{"type":"ADDED"}\n'
-            answer.send_lines([line[: len(line) // 2]])
+            event = b"" if answer.stream is None else answer.stream.sample_event()
+            answer.send_lines([event[: len(event) // 2]])
             answer.connection.cut()
             return True
 
@@ -257,17 +257,18 @@ class Faults:
         resource: str | None = None,
         times: int | None = 1,
     ) -> None:
-        """Sends a line of your own in a stream: bytes, text, or an event as a dict. A newline is appended."""
-        data = line.encode() if isinstance(line, str) else line
-        data = data if isinstance(data, bytes) else msgspec.json.encode(data)
-        self._send("line", data, on, resource, times)
+        """Sends a line of your own in a stream: bytes, text, or an event as a dict.
+
+        A newline is appended. In a stream in protobuf, an event is written in protobuf, and bytes follow their length.
+        """
+        self._send("line", line.encode() if isinstance(line, str) else line, on, resource, times)
 
     def garbage_line(self, *, on: str = "watch", resource: str | None = None, times: int | None = 1) -> None:
-        """Sends a line that is not JSON."""
+        """Sends a line that is not JSON, or an event that is not protobuf."""
         self._send("garbage_line", b'{"type":"ADDED","object":{"kind":garbage', on, resource, times)
 
     def blank_line(self, *, on: str = "watch", resource: str | None = None, times: int | None = 1) -> None:
-        """Sends an empty line."""
+        """Sends an empty line, or in protobuf an event of no bytes."""
         self._send("blank_line", b"", on, resource, times)
 
     def unknown_event(
@@ -275,7 +276,7 @@ class Faults:
     ) -> None:
         """Sends an event whose type clients do not know."""
         event = {"type": type, "object": {"kind": "Unknown", "apiVersion": "v1", "metadata": {"resourceVersion": "1"}}}
-        self._send("unknown_event", msgspec.json.encode(event), on, resource, times)
+        self._send("unknown_event", event, on, resource, times)
 
     def error_event(
         self,
@@ -303,9 +304,7 @@ class Faults:
             error = generic(status, message, retry_after=retry_after)
             error.reason = error.reason if reason is None else reason
             status = status_of(error)
-        self._send(
-            "error_event", msgspec.json.encode({"type": "ERROR", "object": status}), on, resource, times, end=True
-        )
+        self._send("error_event", {"type": "ERROR", "object": status}, on, resource, times, end=True)
 
     # At once
 
@@ -381,10 +380,12 @@ class Faults:
         self._book.add(Fault(name, on, resource, times, lambda plan: plan.changes.append(change), in_stream=True))
 
     def _send(
-        self, name: str, line: bytes, on: str, resource: str | None, times: int | None, *, end: bool = False
+        self, name: str, event: _Event, on: str, resource: str | None, times: int | None, *, end: bool = False
     ) -> None:
         def send(answer: OpenAnswer) -> bool:
-            answer.send_lines([line + b"\n"])
+            if answer.stream is not None:
+                stream = answer.stream
+                answer.send_lines([stream.framed(event) if isinstance(event, bytes) else stream.event_of(event)])
             return end
 
         self._inject(name, send, on, resource, times)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from informer.testing.faults.transmission import Hold, Transmission
 from informer.testing.http.connection import Connection, Exchange
@@ -30,8 +30,14 @@ class FaultyStream(Protocol):
     def close(self) -> None:
         """Ends the stream properly."""
 
-    def sample_line(self) -> bytes:
-        """Returns a line with an event of the kind that is watched."""
+    def sample_event(self) -> bytes:
+        """Returns an event of the kind that is watched."""
+
+    def event_of(self, event: Mapping[str, Any]) -> bytes:
+        """Returns an event of any type, with any object in API form."""
+
+    def framed(self, data: bytes) -> bytes:
+        """Returns bytes so that they take the place of an event."""
 
 
 class OpenAnswer:

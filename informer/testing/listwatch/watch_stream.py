@@ -1,6 +1,6 @@
-"""Serves one watch: the changes of a resource after a resourceVersion, as lines of JSON.
+"""Serves one watch: the changes of a resource after a resourceVersion, as events in JSON or protobuf.
 
-Threads that write objects put their changes into the stream's channel; the connection's thread turns them into lines.
+Threads that write objects put their changes into the stream's channel; the connection's thread turns them into events.
 
 Source: apiserver pkg/storage/cacher and pkg/endpoints/handlers/watch.go.
 """
@@ -11,25 +11,22 @@ import contextlib
 import queue
 import random
 import time
-from collections.abc import Callable, Iterable, Iterator
-from typing import NamedTuple
-
-import msgspec
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
 
 from informer.testing.listwatch.list_options import ListQuery
 from informer.testing.listwatch.selection import Selection
-from informer.testing.storage.representations import Representation
+from informer.testing.storage.representation import Representation
 from informer.testing.storage.statuses import expired, status_of, too_large_resource_version
 from informer.testing.storage.storage import Bucket, Storage, Stored, StoredChange
 from watch.channel import Channel
 from watch.errors import ApiError, ChannelClosedError
 
-__all__ = ["WatchStream", "error_line"]
+__all__ = ["WatchStream"]
 
-_encode = msgspec.json.encode
 # A last bookmark is sent this many seconds before a watch's deadline.
 _BEFORE_DEADLINE = 2.0
-# Lines are sent together up to about this size.
+# Events are sent together up to about this size.
 _BATCH_BYTES = 256 * 1024
 # A watch whose client does not read is ended when about this many bytes of objects wait for it.
 _WAITING_BYTES = 16 << 20
@@ -39,11 +36,6 @@ class _Injected(NamedTuple):
     """An action that a fault has put between two events."""
 
     apply: Callable[[], bool]
-
-
-def error_line(error: ApiError) -> bytes:
-    """Returns the ERROR event that ends a watch."""
-    return b'{"type":"ERROR","object":%s}\n' % _encode(status_of(error))
 
 
 class WatchStream:
@@ -93,7 +85,7 @@ class WatchStream:
         self._subscription = 0
         self._sent = 0  # every change up to this resourceVersion was sent
         self._ended = False
-        self._first: list[bytes] = []  # the lines of the initial state, or of the history
+        self._first: list[bytes] = []  # the events of the initial state, or of the history
         self._end_bookmark: bytes | None = None  # follows the initial state
         # The faults set these before `batches` is called.
         self.at_start: list[Callable[[], bool]] = []
@@ -116,7 +108,10 @@ class WatchStream:
         try:
             self._first, self._end_bookmark = self._begin()
         except ApiError as error:
-            self._first, self._ended = [error_line(error)], True
+            self._first, self._ended = (
+                [self._representation.event_of({"type": "ERROR", "object": status_of(error)})],
+                True,
+            )
 
     def finish(self) -> None:
         """Unsubscribes from the resource's changes. Idempotent."""
@@ -124,11 +119,11 @@ class WatchStream:
             self._bucket.unsubscribe_locked(self._subscription)
 
     def batches(self) -> Iterator[list[bytes]]:
-        """Yields lines as changes arrive; ends at the deadline, after `close`, or after an ERROR event."""
-        lines, self._first = self._first, []
+        """Yields events as changes arrive; ends at the deadline, after `close`, or after an ERROR event."""
+        events, self._first = self._first, []
         bookmark = self._end_bookmark
         try:
-            yield from self._batched(lines)
+            yield from self._batched(events)
             if self._ended:
                 return
             for injection in self.at_start:
@@ -141,8 +136,16 @@ class WatchStream:
         finally:
             self.finish()
 
-    def sample_line(self) -> bytes:
-        """Returns a line with an event of the kind that is watched, for faults that send half of one."""
+    def event_of(self, event: Mapping[str, Any]) -> bytes:
+        """Returns an event of any type, with any object in API form, in the format of the stream."""
+        return self._representation.event_of(event)
+
+    def framed(self, data: bytes) -> bytes:
+        """Returns bytes so that they take the place of an event in the stream."""
+        return self._representation.framed(data)
+
+    def sample_event(self) -> bytes:
+        """Returns an event of the kind that is watched, for faults that send half of one."""
         with self._storage.lock:
             stored = next(iter(self._bucket.objects.values()), None)
         if stored is None:
@@ -163,7 +166,7 @@ class WatchStream:
                 self._channel.get_batch(timeout=0)
 
     def _begin(self) -> tuple[list[bytes], bytes | None]:
-        """Subscribes; returns the lines of the initial state or of the history, and the end bookmark if there is one."""
+        """Subscribes; returns the events of the initial state or of the history, and the end bookmark if there is one."""
         options = self._options
         version = options.version
         with self._storage.lock:
@@ -182,14 +185,14 @@ class WatchStream:
                 changes = self._bucket.since_locked(version)
             self._sent = max(version, current)
             self._subscription = self._bucket.subscribe_locked(self._namespace, self._put_change, self.close)
-        lines = [
+        events = [
             self._representation.event("ADDED", stored)
             for stored in state
             if (not self._namespace or stored.namespace == self._namespace) and self._selection.matches(stored)
         ]
-        lines.extend(self._lines(change for change in changes if self._concerns(change)))
+        events.extend(self._events(change for change in changes if self._concerns(change)))
         ends_with_bookmark = with_state and options.bookmarks
-        return lines, self._representation.bookmark(current, initial_events_end=True) if ends_with_bookmark else None
+        return events, self._representation.bookmark(current, initial_events_end=True) if ends_with_bookmark else None
 
     def _follow(self) -> Iterator[list[bytes]]:
         next_bookmark = self._begun + self._interval
@@ -220,14 +223,14 @@ class WatchStream:
         changes: list[StoredChange] = []
         for each in batch:
             if isinstance(each, _Injected):
-                yield from self._batched(self._lines(self._taken(changes)))
+                yield from self._batched(self._events(self._taken(changes)))
                 changes = []
                 self._ended = each.apply()
                 if self._ended:
                     return
             else:
                 changes.append(each)
-        yield from self._batched(self._lines(self._taken(changes)))
+        yield from self._batched(self._events(self._taken(changes)))
 
     def _taken(self, changes: list[StoredChange]) -> Iterator[StoredChange]:
         """Yields the changes and counts each as taken when it is about to be sent."""
@@ -252,7 +255,7 @@ class WatchStream:
     def _concerns(self, change: StoredChange) -> bool:
         return not self._namespace or change.new.namespace == self._namespace
 
-    def _lines(self, changes: Iterator[StoredChange]) -> Iterator[bytes]:
+    def _events(self, changes: Iterator[StoredChange]) -> Iterator[bytes]:
         for change in changes:
             if change.resource_version <= self._options.version:
                 continue
@@ -273,12 +276,12 @@ class WatchStream:
         return None
 
     @staticmethod
-    def _batched(lines: Iterable[bytes]) -> Iterator[list[bytes]]:
+    def _batched(events: Iterable[bytes]) -> Iterator[list[bytes]]:
         batch: list[bytes] = []
         size = 0
-        for line in lines:
-            batch.append(line)
-            size += len(line)
+        for event in events:
+            batch.append(event)
+            size += len(event)
             if size >= _BATCH_BYTES:
                 yield batch
                 batch, size = [], 0

@@ -11,7 +11,7 @@ from informer.testing.listwatch.list_options import is_true
 from informer.testing.server.access import Access
 from informer.testing.server.request_log import LoggedRequest, RequestLog
 from informer.testing.server.resource_requests import ResourceRequests
-from informer.testing.server.responses import send_error, send_json
+from informer.testing.server.responses import send_body, send_error
 from informer.testing.server.routes import Route, route_of
 from informer.testing.server.server_requests import ServerRequests, send_plain_404
 from informer.testing.server.versions import ServerVersion
@@ -133,8 +133,8 @@ class RequestHandler:
         if route.verb == "watch":
             self._watches.answer(http, answer, plan, target)
             return
-        status, body = self._resources.answer(route.verb, target, exchange.request)
-        send_json(exchange, status, body, chunked=route.verb == "list")
+        status, body, content_type = self._resources.answer(route.verb, target, exchange.request)
+        send_body(exchange, status, body, chunked=route.verb == "list", content_type=content_type)
 
     def _check_allowed(self, user: str, route: Route) -> None:
         resource = Resource(route.group, route.version, route.plural, "", namespaced=bool(route.namespace))

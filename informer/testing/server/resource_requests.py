@@ -8,8 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import msgspec
-
 from informer.testing.http.messages import Request
 from informer.testing.listwatch.list_options import read_list_query
 from informer.testing.listwatch.list_pages import Page, list_page
@@ -18,17 +16,16 @@ from informer.testing.server.patch_requests import read_patch
 from informer.testing.server.request_bodies import decode_object, is_dry_run, read_delete_options
 from informer.testing.server.scale import scale_of, with_scale
 from informer.testing.server.versions import ServerVersion
+from informer.testing.storage.negotiation import representation_for
 from informer.testing.storage.object_checks import Target
 from informer.testing.storage.registry import Registry
-from informer.testing.storage.representations import Representation, representation_for
+from informer.testing.storage.representation import Representation
 from informer.testing.storage.served_resources import ServedResource
 from informer.testing.storage.statuses import bad_request, method_not_allowed, success
 from informer.testing.storage.storage import Storage
 from watch.errors import ApiError
 
 __all__ = ["ResourceRequests"]
-
-_encode = msgspec.json.encode
 
 
 class ResourceRequests:
@@ -47,8 +44,8 @@ class ResourceRequests:
         self._registry = registry
         self._version = version
 
-    def answer(self, verb: str, target: Target, request: Request) -> tuple[int, list[bytes]]:
-        """Carries out a request and returns the answer's status code and body.
+    def answer(self, verb: str, target: Target, request: Request) -> tuple[int, list[bytes], str]:
+        """Carries out a request and returns the answer's status code, body and Content-Type.
 
         Raises:
             ApiError: the request is refused.
@@ -56,8 +53,14 @@ class ResourceRequests:
         representation = representation_for(
             request.headers.get("accept", ""), target.served, of_list=verb in ("list", "deletecollection")
         )
+        status, body = self._answer(verb, target, request, representation)
+        return status, body, representation.media_type
+
+    def _answer(
+        self, verb: str, target: Target, request: Request, representation: Representation
+    ) -> tuple[int, list[bytes]]:
         if target.subresource == "scale":
-            return self._scale(verb, target, request)
+            return self._scale(verb, target, request, representation)
         match verb:
             case "get":
                 return self._get(target, representation)
@@ -115,7 +118,9 @@ class ResourceRequests:
         )
         return 201 if created else 200, [representation.single(stored)]
 
-    def _scale(self, verb: str, target: Target, request: Request) -> tuple[int, list[bytes]]:
+    def _scale(
+        self, verb: str, target: Target, request: Request, representation: Representation
+    ) -> tuple[int, list[bytes]]:
         served = target.served
         if verb == "get":
             obj = self._registry.get(target).to_dict()
@@ -124,7 +129,7 @@ class ResourceRequests:
             obj = stored.to_dict()
         else:
             raise method_not_allowed()
-        return 200, [_encode(scale_of(served, obj))]
+        return 200, [representation.document(scale_of(served, obj))]
 
     def _delete(self, target: Target, request: Request, representation: Representation) -> tuple[int, list[bytes]]:
         if target.subresource:
@@ -132,7 +137,7 @@ class ResourceRequests:
         options = read_delete_options(request)
         stored, gone = self._registry.delete(target, options)
         if gone and not target.served.returns_deleted:
-            return 200, [_encode(success(target.served.resource, stored.name, stored.uid))]
+            return 200, [representation.document(success(target.served.resource, stored.name, stored.uid))]
         keeps_dependents = not gone and options.get("orphanDependents") is False
         return 202 if keeps_dependents else 200, [representation.single(stored)]
 

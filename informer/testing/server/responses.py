@@ -10,15 +10,15 @@ import math
 import zlib
 from collections.abc import Sequence
 
-import msgspec
-
 from informer.testing.http.connection import Exchange
+from informer.testing.storage.negotiation import encode_status_for
 from informer.testing.storage.statuses import status_of
 from watch.errors import ApiError
 
-__all__ = ["JSON", "TEXT", "gzip_member", "send_error", "send_json", "takes_gzip"]
+__all__ = ["GZIP", "TEXT", "gzip_member", "send_body", "send_error", "takes_gzip"]
 
-JSON = {"Content-Type": "application/json"}
+# The headers of a compressed body.
+GZIP = {"Content-Encoding": "gzip", "Vary": "Accept-Encoding"}
 TEXT = {"Content-Type": "text/plain; charset=utf-8"}
 # Answers of at least this size are compressed for clients that accept gzip.
 _GZIP_BYTES = 128 * 1024
@@ -43,7 +43,7 @@ def gzip_member(data: bytes) -> bytes:
     return compressor.compress(data) + compressor.flush(zlib.Z_SYNC_FLUSH) + compressor.flush()
 
 
-def send_json(
+def send_body(
     exchange: Exchange,
     status: int,
     pieces: Sequence[bytes],
@@ -64,7 +64,7 @@ def send_json(
     headers = {"Content-Type": content_type}
     if len(body) >= _GZIP_BYTES and takes_gzip(exchange):
         body = gzip.compress(body, 1)
-        headers["Content-Encoding"] = "gzip"
+        headers |= GZIP
     if chunked and len(body) > _CHUNKED_BYTES:
         exchange.begin(status, headers)
         exchange.send_chunks(body[at : at + _CHUNK_BYTES] for at in range(0, len(body), _CHUNK_BYTES))
@@ -74,8 +74,9 @@ def send_json(
 
 
 def send_error(exchange: Exchange, error: ApiError) -> None:
-    """Sends an error as a Status, with Retry-After if the error has one."""
-    headers = dict(JSON)
+    """Sends an error as a Status in the format that the client prefers, with Retry-After if the error has one."""
+    content_type, body = encode_status_for(exchange.request.headers.get("accept", ""), status_of(error))
+    headers = {"Content-Type": content_type}
     if error.retry_after is not None:
         headers["Retry-After"] = str(math.ceil(error.retry_after))
-    exchange.answer(error.status, msgspec.json.encode(status_of(error)) + b"\n", headers)
+    exchange.answer(error.status, body, headers)

@@ -9,7 +9,7 @@ import msgspec
 
 from informer.testing.http.connection import Exchange
 from informer.testing.server import discovery_documents as documents
-from informer.testing.server.responses import TEXT, send_json
+from informer.testing.server.responses import TEXT, send_body
 from informer.testing.server.versions import ServerVersion
 from informer.testing.storage.registry import Registry
 from informer.testing.storage.statuses import method_not_allowed, page_not_found
@@ -58,7 +58,7 @@ class ServerRequests:
         if exchange.request.method not in ("GET", "HEAD"):
             raise method_not_allowed()
         content_type = _AGGREGATED_TYPE if document.get("kind") == "APIGroupDiscoveryList" else "application/json"
-        send_json(exchange, 200, [msgspec.json.encode(document)], content_type=content_type)
+        send_body(exchange, 200, [msgspec.json.encode(document)], content_type=content_type)
 
     def is_built_in(self, group: str) -> bool:
         """Returns whether the server has an API group by itself, without a CustomResourceDefinition."""

@@ -6,16 +6,16 @@ from functools import partial
 
 from informer.testing.faults.faults import Faults
 from informer.testing.faults.open_answer import FaultPlan, OpenAnswer
-from informer.testing.http.connection import Exchange
 from informer.testing.http.server import HttpServer
 from informer.testing.listwatch.list_options import ListQuery, read_list_query
 from informer.testing.listwatch.selection import read_selection
 from informer.testing.listwatch.watch_stream import WatchStream
-from informer.testing.server.responses import JSON, gzip_member, takes_gzip
+from informer.testing.server.responses import GZIP, gzip_member, takes_gzip
 from informer.testing.server.versions import ServerVersion
+from informer.testing.storage.negotiation import representation_for
 from informer.testing.storage.object_checks import Target
 from informer.testing.storage.registry import Registry
-from informer.testing.storage.representations import representation_for
+from informer.testing.storage.representation import Representation
 from informer.testing.storage.storage import Storage
 
 __all__ = ["WatchRequests"]
@@ -51,10 +51,11 @@ class WatchRequests:
         """
         exchange = answer.exchange
         options = read_list_query(exchange.request.query, watch_list_enabled=self._version.has_watch_list)
-        stream = self._stream(exchange, target, options)
-        headers = JSON
+        representation = representation_for(exchange.request.headers.get("accept", ""), target.served)
+        stream = self._stream(target, options, representation)
+        headers = {"Content-Type": representation.stream_media_type}
         if options.is_watch_list and self._version.compresses_watch_list and takes_gzip(exchange):
-            headers = {**JSON, "Content-Encoding": "gzip"}
+            headers |= GZIP
             answer.send_lines = lambda lines: exchange.send_chunks([gzip_member(b"".join(lines))])
         self._prepare(stream, answer, plan)
         withdraw = exchange.connection.gone.subscribe(stream.close)
@@ -73,8 +74,7 @@ class WatchRequests:
             stream.finish()
             withdraw()
 
-    def _stream(self, exchange: Exchange, target: Target, options: ListQuery) -> WatchStream:
-        representation = representation_for(exchange.request.headers.get("accept", ""), target.served)
+    def _stream(self, target: Target, options: ListQuery, representation: Representation) -> WatchStream:
         selection = read_selection(options, target.served, target.name, sharding=self._version.has_sharding)
         with self._storage.lock:
             bucket = self._registry.bucket_locked(target.served)

@@ -58,21 +58,12 @@ def encode_list(metadata: Mapping[str, Any], items: list[bytes]) -> bytes:
         metadata: the list's metadata in API form.
         items: the messages of its items.
     """
-    parts = [
-        _tagged(1, b""),
-        _tagged(2, str(metadata.get("resourceVersion", "")).encode()),
-        _tagged(3, str(metadata.get("continue", "")).encode()),
-    ]
-    if (remaining := metadata.get("remainingItemCount")) is not None:
-        parts.append(_number(4, remaining))
-    if (shard := metadata.get("shardInfo")) is not None:
-        parts.append(_tagged(5, _tagged(1, shard["selector"].encode())))
-    return _tagged(1, b"".join(parts)) + b"".join(_tagged(2, item) for item in items)
+    return _tagged(1, _list_meta(metadata)) + b"".join(_tagged(2, item) for item in items)
 
 
 def encode_status(status: Mapping[str, Any]) -> bytes:
     """Returns the message of a Status in API form."""
-    parts = [_tagged(1, b"")]
+    parts = [_tagged(1, _list_meta(status.get("metadata") or {}))]
     for number, name in ((2, "status"), (3, "message"), (4, "reason")):
         parts.append(_tagged(number, str(status.get(name, "")).encode()))
     if (details := status.get("details")) is not None:
@@ -90,6 +81,19 @@ def encode_watch_event(event_type: str, body: bytes) -> bytes:
     """
     frame = _tagged(1, event_type.encode()) + _tagged(2, _tagged(1, body))
     return len(frame).to_bytes(4, "big") + frame
+
+
+def _list_meta(metadata: Mapping[str, Any]) -> bytes:
+    parts = [
+        _tagged(1, b""),
+        _tagged(2, str(metadata.get("resourceVersion", "")).encode()),
+        _tagged(3, str(metadata.get("continue", "")).encode()),
+    ]
+    if (remaining := metadata.get("remainingItemCount")) is not None:
+        parts.append(_number(4, remaining))
+    if (shard := metadata.get("shardInfo")) is not None:
+        parts.append(_tagged(5, _tagged(1, shard["selector"].encode())))
+    return b"".join(parts)
 
 
 def _details(details: Mapping[str, Any]) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
+from tests.embedded.fuzz.follower import FORMS
 from tests.embedded.fuzz.model import NAMES, NAMESPACES
 
 # Seconds that a step waits for the informers to catch up.
@@ -31,7 +32,7 @@ informers = st.fixed_dictionaries(
     {
         "namespaces": st.sampled_from([None, None, ("one",), ("default", "two")]),
         "red": st.booleans(),
-        "plain": st.booleans(),
+        "form": st.sampled_from([*FORMS]),
         "transformed": st.booleans(),
         "page_size": st.sampled_from([2, 500]),
         "resync_period": st.sampled_from([0, 1.0]),

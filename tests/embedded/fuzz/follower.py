@@ -36,11 +36,11 @@ def color_of(obj: Any) -> str:
 
 
 def is_even(obj: Any) -> bool:
-    return int(obj["data"]["number"]) % 2 == 0
+    return int(obj["metadata"]["labels"]["number"]) % 2 == 0
 
 
 def _digits(obj: Any) -> list[str]:
-    return [*obj["data"]["number"]]
+    return [*obj["metadata"]["labels"]["number"]]
 
 
 def _transform(obj: Any) -> Any:
@@ -52,6 +52,16 @@ def _red_only(obj: Any) -> list[str]:
         raise ValueError("an index function that fails")
     return ["red"]
 
+
+# In which form an informer gets objects. Custom resources come as JSON although protobuf is preferred.
+FORMS: dict[str, dict[str, Any]] = {
+    "json": {},
+    "dict": {"model": dict},
+    "protobuf": {"wire": "protobuf"},
+    "protobuf, dict": {"wire": "protobuf", "model": dict},
+    "metadata": {"metadata_only": True},
+}
+_METADATA_ONLY = ("apiVersion", "kind", "metadata")
 
 INDEXERS: dict[str, Callable[[Any], list[str]]] = {
     "color": lambda obj: [color_of(obj)],
@@ -70,7 +80,7 @@ class Follower:
         name: a unique name for the informer and its threads.
         namespaces: None for all.
         red: follow only objects of this color.
-        plain: get objects as dicts.
+        form: in which form it gets objects, one of `FORMS`.
         transformed: store what a function returns for an object.
         progress: notified at each progress.
         gate: its slow handlers wait for this.
@@ -86,7 +96,7 @@ class Follower:
         *,
         namespaces: tuple[str, ...] | None,
         red: bool,
-        plain: bool,
+        form: str,
         transformed: bool,
         progress: Progress,
         gate: Event,
@@ -99,6 +109,7 @@ class Follower:
         self._model = model
         self._namespaces = namespaces
         self._red = red
+        self._metadata_only = FORMS[form].get("metadata_only", False)
         self._gate = gate
         self._hears_bookmarks = hears_bookmarks
         self._progress = progress
@@ -114,7 +125,7 @@ class Follower:
             model.resource,
             namespace=namespaces,
             label_selector="color=red" if red else None,
-            model=dict if plain else None,
+            **FORMS[form],
         )
         self.informer: SharedInformer[Any] = SharedInformer(
             source,
@@ -275,6 +286,8 @@ class Follower:
         if not informer.is_watching or informer.sync_error() is not None:
             return "it does not watch"
         expected = self._model.part(self.wants)
+        if self._metadata_only:
+            expected = {key: {name: obj[name] for name in _METADATA_ONLY} for key, obj in expected.items()}
         cached = {key: self._whole(informer.store.get_by_key(key)) for key in informer.store.list_keys()}
         if cached != expected:
             return f"the cache has {cached}, the server {expected}"

@@ -45,9 +45,9 @@ class Model:
         obj = {
             "apiVersion": self._api_version,
             "kind": self._kind,
-            "metadata": {"namespace": namespace, "name": name, "labels": {"color": color}},
+            "metadata": {"namespace": namespace, "name": name, "labels": {"color": color, "number": str(number)}},
             # The version makes every write a change; the server ignores a write without one.
-            "data": {"number": str(number), "padding": "ü" * padding, "version": self.server.resource_version},
+            "data": {"padding": "ü" * padding, "version": self.server.resource_version},
         }
         known = self.objects.get(f"{namespace}/{name}")
         if known is not None:

@@ -16,7 +16,13 @@ from tests.cluster.faults.replay import Replay
 from tests.cluster.faults.writer import Writer
 from tests.support.waiting import eventually
 
-WAYS = [{"watch_list": watch_list, "queue": queue} for watch_list in (False, True) for queue in ("in_order", "delta")]
+# Both ways to list and both queues, each over both formats.
+WAYS: list[tuple[str, dict[str, Any]]] = [
+    ("protobuf", {"watch_list": False, "queue": "in_order"}),
+    ("json", {"watch_list": True, "queue": "in_order"}),
+    ("json", {"watch_list": False, "queue": "delta"}),
+    ("protobuf", {"watch_list": True, "queue": "delta"}),
+]
 # Seconds for what follows the last wait: a connection, a list, and delays by other work on the machine.
 _SLACK = 3.0
 # Seconds before a watch is resumed when several in a row have ended at once: least and most.
@@ -70,10 +76,15 @@ class Scene:
         self.refuser = Refuser(certificate, certificate.with_suffix(".key"))
         api_client = self.plane.api_client()
         api_client.configuration.host = f"https://127.0.0.1:{self.proxy.port}"
-        list_watch = ListWatch.for_resource(api_client, "pods", namespace=namespace.name)
         self.informers: list[SharedInformer[Any]] = [
-            SharedInformer(list_watch, name=f"pods-{number}", backoff=backoff, silence_timeout=silence_timeout, **way)
-            for number, way in enumerate(WAYS)
+            SharedInformer(
+                ListWatch.for_resource(api_client, "pods", namespace=namespace.name, wire=wire),
+                name=f"pods-{number}",
+                backoff=backoff,
+                silence_timeout=silence_timeout,
+                **way,
+            )
+            for number, (wire, way) in enumerate(WAYS)
         ]
         self.replays = [Replay(informer) for informer in self.informers]
         self.errors: list[list[Exception]] = []  # for each informer, the failures it got

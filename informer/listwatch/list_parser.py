@@ -86,7 +86,7 @@ class ListParser:
         self._tries = self._first_try = 0  # wrong guesses at the end of an item, and with how many it begins
         # Of the head, then of an item that is read by tokens; with the brackets that close what is open.
         self._scan, self._open = JSONScan(), bytearray()
-        self._key = (0, 0)  # the last string of the head
+        self._key = (0, 0)  # the last string of the head, unless a bracket follows it
         self._tokens = 0  # strings and brackets outside of the items
         self.api_version, self.kind = item_type
         self.metadata: dict[str, Any] = {}
@@ -151,11 +151,14 @@ class ListParser:
             self._count_token()
             if byte == QUOTE:
                 self._key = (start, end)
-            elif byte not in _CLOSED_BY:
+                continue
+            # Only the first bracket after a string can begin its value.
+            key, self._key = self._key, (0, 0)
+            if byte not in _CLOSED_BY:
                 if not is_open or is_open.pop() != byte:
                     raise ValueError("the server's list is not JSON: mismatched brackets before its items")
-            elif byte == 0x5B and is_open == b"}" and self._begins_items(start):  # [
-                head = buffer[: self._key[0]]
+            elif byte == 0x5B and is_open == b"}" and self._begins_items(key, start):  # [
+                head = buffer[: key[0]]
                 self._describe(_decode(head + b'"items":null}'))
                 self._head = head
                 self._buffer = buffer[end:]
@@ -172,9 +175,9 @@ class ListParser:
         if self._tokens > _MAX_TOKENS:
             raise ValueError(f"the server's list has more than {_MAX_TOKENS} strings and brackets outside of its items")
 
-    def _begins_items(self, bracket: int) -> bool:
-        """Returns whether the array that begins at `bracket` has the key "items"."""
-        start, end = self._key
+    def _begins_items(self, key: tuple[int, int], bracket: int) -> bool:
+        """Returns whether the array that begins at `bracket` has the key "items"; `key` is where a string stands before it."""
+        start, end = key
         return self._buffer[start:end] == b'"items"' and self._buffer[end:bracket].strip(_SPACE) == b":"
 
     def _items(self, *, last: bool = False) -> Iterator[Any]:

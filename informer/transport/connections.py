@@ -51,9 +51,10 @@ def keepalive_options() -> list[tuple[int, int, int]]:
 
 
 class _Response(http.client.HTTPResponse):
-    """An http.client response that names its socket, and limits interim responses (100 Continue) before the final one.
+    """An http.client response that names its socket, limits interim responses (100 Continue), and refuses malformed headers.
 
-    http.client would read interim responses without end.
+    http.client would read interim responses without end. urllib3 would log all that follows a malformed header, which may be
+    six megabytes.
 
     Attributes:
         socket: the socket on which the body arrives, an `ssl.SSLSocket` for https. `watch.byte_source` reads it.
@@ -64,6 +65,14 @@ class _Response(http.client.HTTPResponse):
     def __init__(self, sock: socket.socket, *args: Any, **options: Any) -> None:
         super().__init__(sock, *args, **options)
         self.socket = sock
+
+    def begin(self) -> None:
+        super().begin()
+        # The parser takes a line that is not a header, and all lines behind it, for a body. Go refuses it, too.
+        if self.headers.get_payload():
+            raise http.client.HTTPException("the server sent a malformed header")
+        # These concern a body within the headers, and urllib3 would log them.
+        self.headers.defects.clear()
 
     def _read_status(self) -> tuple[str, int, str]:
         self._heads += 1

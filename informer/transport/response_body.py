@@ -12,14 +12,16 @@ import zlib
 from collections.abc import Generator
 from typing import Any
 
+import msgspec
 import urllib3
 
 from watch.byte_source import byte_source
+from watch.deep_json import opaque
 from watch.errors import RequestCancelledError
 from watch.framing import Gunzip
 from watch.request_scope import current_scope
 
-__all__ = ["SILENCE", "body_pieces", "read_body"]
+__all__ = ["SILENCE", "body_pieces", "decode_object", "read_body"]
 
 SILENCE = 60.0
 """Seconds without a byte after which a body without a deadline is given up."""
@@ -39,18 +41,30 @@ def read_body(response: Any, *, max_bytes: int, within: float) -> tuple[bytes, b
     Raises:
         RequestCancelledError: the request's scope was cancelled.
     """
-    body = b""
+    body = bytearray()
     with contextlib.closing(body_pieces(response, within)) as pieces:
         try:
             for piece in pieces:
                 body += piece
                 if len(body) > max_bytes:
-                    return body[:max_bytes], False
+                    return bytes(body[:max_bytes]), False
         except RequestCancelledError:
             raise
         except OSError:
-            return body, False
-    return body, True
+            return bytes(body), False
+    return bytes(body), True
+
+
+def decode_object(body: bytes) -> Any:
+    """Decodes an object. What is nested too deeply in it, such as managedFields that a client made so, stays `msgspec.Raw`.
+
+    Raises:
+        msgspec.DecodeError: the body is not JSON.
+    """
+    try:
+        return msgspec.json.decode(body)
+    except RecursionError:
+        return opaque(body, 2)
 
 
 def body_pieces(response: Any, within: float | None) -> Generator[bytes]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import urllib.parse
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -29,7 +29,7 @@ from informer.transport.credentials import Credentials
 from informer.transport.hidden import hide_credentials
 from informer.transport.insecure import InsecureWarnings
 from informer.transport.proxy import explain_proxy_error, proxy_for
-from informer.transport.response_body import read_body
+from informer.transport.response_body import decode_object, read_body
 from informer.transport.settings import ConnectionSettings, server_address
 from informer.transport.tls_errors import explain_tls_error
 from watch.concurrency import Lock, in_forked_child
@@ -67,6 +67,7 @@ class _Request(NamedTuple):
 
 
 _GET = _Request()
+_decode = msgspec.json.decode
 
 
 class Transport:
@@ -125,7 +126,9 @@ class Transport:
         """Sends a GET request and returns the decoded JSON body; raises as `send_json`."""
         return self._decoded(self.open(path, {}, accept=accept), path, _JSON_BODY_TIMEOUT, _MAX_JSON_BODY)
 
-    def _decoded(self, response: Any, path: str, within: float, max_bytes: int) -> Any:
+    def _decoded(
+        self, response: Any, path: str, within: float, max_bytes: int, decode: Callable[[bytes], Any] = _decode
+    ) -> Any:
         body, complete = read_body(response, max_bytes=max_bytes, within=within)
         if not complete and len(body) >= max_bytes:
             raise ApiError(
@@ -136,7 +139,7 @@ class Transport:
         if not complete:
             raise ConnectionError(f"{self.shown_host} closed the connection, or stalled, within its answer to {path}")
         try:
-            return msgspec.json.decode(body)
+            return decode(body)
         except RecursionError:
             # Not the cause: its traceback would hold the body.
             text = f"{self.shown_host} answered {path} with JSON that is nested too deeply to be decoded"
@@ -160,7 +163,9 @@ class Transport:
     ) -> Any:
         """Sends a request with a JSON body and returns the decoded JSON body of the response.
 
-        The request is sent once, and once more only when the server answers 401 and the credentials can be renewed.
+        The request is sent once, and once more only when the server answers 401 and the credentials can be renewed. What is
+        nested too deeply in the answer for a decoder stays JSON, as `msgspec.Raw`: a client may write an object's
+        managedFields so.
 
         Args:
             method: "GET", "POST", "PUT", "PATCH" or "DELETE".
@@ -180,7 +185,7 @@ class Transport:
             headers["Content-Type"] = content_type
             data = msgspec.json.encode(body)
         response = self._exchange(path, {}, headers, _Request(method, data, timeout))
-        return self._decoded(response, path, timeout, max_bytes)
+        return self._decoded(response, path, timeout, max_bytes, decode_object)
 
     def _exchange(self, path: str, query: Mapping[str, str], headers: Mapping[str, str], request: _Request) -> Any:
         """Sends a request, again with renewed credentials after a 401, and returns the 2xx response."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -149,3 +150,23 @@ def test_a_large_lease_is_an_error_until_it_is_small_again(
     writer.patch({"metadata": {"annotations": {"a": None}}})
     assert eventually(elector.is_leader, DEADLINE)
     assert sum(len(record.getMessage()) for record in caplog.records) < 8 * 1024
+
+
+@pytest.mark.parametrize("levels", [1_500, 5_000])
+def test_deep_managed_fields_do_not_keep_others_from_leading(
+    writer: Writer, elect: Callable[..., LeaderElector], levels: int
+) -> None:
+    """One write of them would otherwise end the election for good: no candidate could read the Lease."""
+    fields = {"manager": "m", "operation": "Update", "apiVersion": GROUP, "time": TIME, "fieldsType": "FieldsV1"}
+    lease = {"apiVersion": GROUP, "kind": "Lease", "metadata": {"name": "leader", "managedFields": [fields]}}
+    deep = b'{"f:a":' * levels + b"{}" + b"}" * levels
+    body = json.dumps(lease).encode().replace(b'"FieldsV1"', b'"FieldsV1","fieldsV1":' + deep)
+    cluster = writer.namespace.cluster
+    made = cluster._http.request("POST", cluster.plane.url + writer.path, body=body, headers=cluster._headers)
+    assert made.status == 201
+    assert deep in made.data
+    elector = elect()
+    assert eventually(elector.is_leader)
+    stored = cluster._http.request("GET", f"{cluster.plane.url}{writer.path}/leader", headers=cluster._headers).data
+    assert b'"holderIdentity":"me"' in stored
+    assert deep in stored

@@ -244,6 +244,24 @@ def request(lock: LeaseLock, method: str, **options: Any) -> None:
 
 @METHODS
 @pytest.mark.parametrize(
+    "deep",
+    [
+        pytest.param('{"managedFields":[{"fieldsV1":%s}]}' % ('{"f:a":' * 5000 + "{}" + "}" * 5000), id="objects"),
+        pytest.param('{"name":"leader","x":%s}' % ("[" * 9000 + '"]}"' + "]" * 9000), id="lists"),
+    ],
+)
+def test_deep_metadata_are_kept_as_they_are(serve: Callable[..., Any], method: str, deep: str) -> None:
+    """They are read, and sent back with the next write."""
+    server = serve(lambda _, connection: connection.answer(lease_json('{"holderIdentity":"you"}', deep)))
+    lock = LeaseLock(server.client(), "default", "leader", "me")
+    assert lock.get().holder_identity == "you"
+    request(lock, method)
+    lock.update(LeaderElectionRecord("me", 15))
+    assert deep.encode() in server.requests[-1].body
+
+
+@METHODS
+@pytest.mark.parametrize(
     "answer", [endless, bomb, *[pytest.param(MALFORMED[name], id=name) for name in ("large", "many-lists")]]
 )
 def test_a_large_lease_is_an_error(serve: Callable[..., Any], method: str, answer: Any) -> None:

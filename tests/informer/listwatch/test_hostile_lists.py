@@ -44,6 +44,8 @@ LISTS = [
     pytest.param(b'{"metadata":' + b"[" * MIB, MIB, "nested more than 100 levels", id="depth-before-the-items"),
     pytest.param(HEAD + b'],"metadata":{"a":[' + b"[]," * MIB, MIB, "more than 100000 strings", id="brackets-behind"),
     pytest.param(b'{"items"' + b" " * MIB + b'x"items"' + b" " * MIB, 4096, "not complete", id="spaces-behind-a-key"),
+    pytest.param(b'{"items"' + b" " * MIB + b",[]" * 20_000, MIB, "not complete", id="brackets-far-behind-a-key"),
+    pytest.param(b'{"' + b"k" * MIB + b'":0' + b",[]" * 20_000, MIB, "not complete", id="brackets-behind-a-long-key"),
     pytest.param(
         HEAD + b'{"metadata":{"name":"a"},"x":"' + b'},{"metadata":{"name":' * 100_000, 4096, "ended", id="lookalikes"
     ),

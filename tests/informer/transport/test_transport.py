@@ -238,6 +238,9 @@ def test_connection_refused_has_its_own_type() -> None:
         pytest.param(b"garbage\r\n\r\n", "garbage", id="no-http"),
         pytest.param(b"HTTP/1.1 200 OK\r\nX: " + b"x" * 100_000, "too long|header line", id="endless-header"),
         pytest.param(
+            b"HTTP/1.1 200 OK\r\nno header\r\nContent-Length: 2\r\n\r\n{}", "a malformed header", id="malformed-header"
+        ),
+        pytest.param(
             b"HTTP/1.1 100 Continue\r\n\r\n" * 20, "more than 10 interim responses", id="endless-interim-answers"
         ),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 import zlib
 from collections.abc import Callable, Iterator
@@ -99,3 +100,29 @@ def test_a_small_body_that_trickles_is_given_up(serve: Any, status: int, monkeyp
     with pytest.raises((ApiError, ConnectionError)):
         Transport(Endless(serve, status, trickle).server.client()).get_json("/apis")
     assert 0.2 <= time.monotonic() - begun < 5.0
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        pytest.param(b"no header\r\n", id="no-colon"),
+        pytest.param(b" X: y\r\n", id="continuation"),
+        pytest.param(b"Content-Type: multipart/mixed; boundary=b\r\nno header\r\n--b\r\n\r\n", id="multipart"),
+    ],
+)
+def test_malformed_headers_fill_no_log(serve: Any, caplog: pytest.LogCaptureFixture, head: bytes) -> None:
+    """urllib3 would log what follows them, some megabytes, with a token that the server repeats."""
+    caplog.set_level(logging.INFO)
+    token = "a-token-of-a-user-1234567"
+
+    def handle(_: Any, connection: Any) -> None:
+        lines = (token.encode() + b"x" * 60_000 + b"\r\n") * 50
+        connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n" + head + lines + b"\r\n{}")
+        connection.cut()
+
+    transport = Transport(serve(handle).client(api_key={"authorization": f"Bearer {token}"}))
+    with pytest.raises(ConnectionError, match="a malformed header") as caught:
+        transport.get_json("/api")
+    shown = caplog.text + str(caught.value)
+    assert len(shown) < 2000
+    assert token not in shown

@@ -50,6 +50,10 @@ ANSWERS: list[tuple[Callable[[Any, Any], None], str]] = [
         lambda _, connection: connection.send(b"HTTP/1.1 100 Continue\r\n\r\n" * 1000),
         "cannot reach URL: the server sent more than <...> interim responses<...>",
     ),
+    (
+        lambda _, connection: connection.send(b"HTTP/1.1 200 OK\r\nnot a header\r\nContent-Length: 2\r\n\r\n{}"),
+        "cannot reach URL: the server sent a malformed header<...>",
+    ),
 ]
 
 

@@ -115,11 +115,14 @@ class ProtobufListParser:
         first = at
         try:
             while at < limit:
-                # The usual item has a length of two or three bytes.
-                found = _field_at(data, at)
-                if found is None:
-                    break
-                tag, size, start = found
+                # The length of the usual item has two bytes; a call for each would take as long as all else here.
+                if at + 3 <= end and data[at] == _ITEM and data[at + 1] > 0x7F > data[at + 2]:
+                    tag, size, start = _ITEM, data[at + 1] & 0x7F | data[at + 2] << 7, at + 3
+                else:
+                    found = _field_at(data, at)
+                    if found is None:
+                        break
+                    tag, size, start = found
                 stop = start + size
                 if size > self._max:
                     raise LineTooLongError(self._max)

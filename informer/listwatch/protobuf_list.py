@@ -17,6 +17,7 @@ _MAX_TAG_AND_LENGTH = 20
 # Bytes of the envelope before the list begins, and after it: a type of two short texts.
 _MAX_HEAD = 4096
 _WITHIN_ITEMS = "the server's list ended within its items"
+_UNKNOWN_FIELD = "the server's list has a field that lists do not have"
 
 
 class ProtobufListParser:
@@ -133,10 +134,8 @@ class ProtobufListParser:
                     break
                 if tag == _ITEM:
                     yield decode(api_version, kind, data[start:stop])
-                elif tag == _METADATA:
-                    self.metadata = _list_metadata(data[start:stop])
                 else:
-                    raise ValueError("the server's list has a field that lists do not have")
+                    self.metadata = _list_metadata(tag, data[start:stop])
                 at = stop
         finally:
             self._left -= at - first
@@ -161,11 +160,13 @@ def _field_at(data: bytes, at: int) -> tuple[int, int, int] | None:
             raise
         return None
     if tag & 7 != BYTES:
-        raise ValueError("the server's list has a field that lists do not have")
+        raise ValueError(_UNKNOWN_FIELD)
     return tag, size, at
 
 
-def _list_metadata(message: bytes) -> dict[str, Any]:
+def _list_metadata(tag: int, message: bytes) -> dict[str, Any]:
+    if tag != _METADATA:
+        raise ValueError(_UNKNOWN_FIELD)
     metadata: dict[str, Any] = {}
     for field in fields_in(message):
         if field.wire_type == VARINT and field.number == 4:

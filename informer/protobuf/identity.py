@@ -26,8 +26,8 @@ def identity_in(raw: bytes) -> Identity:
     Raises:
         ValueError: the bytes are not a protobuf message, or a name is not UTF-8.
     """
-    # The fields are read where an API server puts them, in a quarter of the time of a walk over all fields. Objects that are laid
-    # out otherwise are left to the walk, and so are texts of 128 bytes and more.
+    # The fields are read where an API server puts them, in a quarter of the time of a walk over all fields. Objects that are
+    # laid out otherwise are left to the walk, and so are texts of 128 bytes and more.
     try:
         size = raw[1]
         if size < 0x80:

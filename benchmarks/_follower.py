@@ -1,22 +1,27 @@
 """An informer of the pods of one namespace, in a process of its own: the counterpart of client_go/main.go with COUNT=1.
 
-SERVER, CA_FILE, TOKEN and NAMESPACE configure it. For each line on standard input it prints a report as JSON: handler calls,
-seconds until the first list was handled, CPU seconds since the start, resident MB, and objects in the cache.
+SERVER, CA_FILE, TOKEN and NAMESPACE configure it. MODE is JSON: `source` has arguments of `ListWatch.for_resource`, `informer`
+those of `SharedInformer`; `json_only` requests metadata as JSON, `paged` lists the newest state in pages, and `struct` reads
+pods to a struct. For each line on standard input it prints a report as JSON: handler calls, seconds until the first list was
+handled, CPU seconds since the start, resident MB and their growth, bytes of the objects, and objects in the cache.
 """
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import sys
 import time
 from typing import Any
 
+import msgspec
 from _process import cpu_seconds, rss_mb
 from kubernetes import client
 
-from informer import NAMESPACE_INDEX, ListWatch, ResourceEventHandler, SharedInformer, meta_namespace_index
+from informer import NAMESPACE_INDEX, ListWatch, Object, ResourceEventHandler, SharedInformer, meta_namespace_index
 from watch.concurrency import Worker
+from watch.options import ListOptions
 
 
 class Count(ResourceEventHandler):
@@ -33,15 +38,48 @@ class Count(ResourceEventHandler):
         self.calls += 1
 
 
-def main() -> None:
+class Spec(msgspec.Struct, rename="camel", gc=False):
+    node_name: str = ""
+
+
+class Status(msgspec.Struct, rename="camel", gc=False):
+    phase: str = ""
+    pod_ip: str = msgspec.field(name="podIP", default="")
+
+
+class Pod(msgspec.Struct, gc=False):
+    spec: Spec
+    status: Status
+
+
+def newest_in_pages(options: ListOptions) -> ListOptions:
+    """Lists at "0" come in one answer, whatever their limit; those of the newest state in pages."""
+    return options.with_(resource_version="") if options.resource_version == "0" and options.limit else options
+
+
+def source(mode: dict[str, Any]) -> Any:
     configuration = client.Configuration(host=os.environ["SERVER"])
     configuration.ssl_ca_cert = os.environ["CA_FILE"]
     configuration.api_key["authorization"] = f"Bearer {os.environ['TOKEN']}"
-    pods = ListWatch.for_resource(client.ApiClient(configuration), "pods", namespace=os.environ["NAMESPACE"])
-    informer = SharedInformer(pods, indexers={NAMESPACE_INDEX: meta_namespace_index})
+    arguments = dict(mode.get("source", {}))
+    if mode.get("struct"):
+        arguments["model"] = Pod
+    api_client = client.ApiClient(configuration)
+    pods: Any = ListWatch.for_resource(api_client, "pods", namespace=os.environ["NAMESPACE"], **arguments)
+    if mode.get("json_only"):
+        pods._request.encoding.protobuf = False  # noqa: SLF001 - no option of users
+    return pods.tweaked(newest_in_pages) if mode.get("paged") else pods
+
+
+def main() -> None:
+    mode = json.loads(os.environ.get("MODE", "{}"))
+    informer = SharedInformer(
+        source(mode), indexers={NAMESPACE_INDEX: meta_namespace_index}, **mode.get("informer", {})
+    )
     count, synced = Count(), 0.0
     registration = informer.add_event_handler(count)
-    began, used = time.monotonic(), cpu_seconds()
+    gc.collect()
+    began, used, resident = time.monotonic(), cpu_seconds(), rss_mb()
 
     def note() -> None:
         nonlocal synced
@@ -50,9 +88,12 @@ def main() -> None:
 
     informer.start()
     Worker(note, "first-list").start()
-    for _ in sys.stdin:
+    for line in sys.stdin:
         report = {"calls": count.calls, "synced_s": synced, "cpu_s": cpu_seconds() - used, "rss_mb": rss_mb()}
-        print(json.dumps({**report, "objects": len(informer.store)}), flush=True)
+        report |= {"growth_mb": report["rss_mb"] - resident, "objects": len(informer.store)}
+        if line.strip() == "sizes":
+            report["raw_bytes"] = sum(len(obj.raw) for obj in informer.store.list() if isinstance(obj, Object))
+        print(json.dumps(report), flush=True)
     informer.stop()
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import _pods
+import _protobuf_stages
 
 from informer import NAMESPACE_INDEX, meta_namespace_index
 from informer.cache.indexer import Indexer
@@ -419,6 +420,11 @@ def _all() -> Iterator[Stage]:
     yield Stage("list: queue by key", "object", _replaced_delta)
     yield Stage("list: first fill, one index", "object", _fill)
     yield Stage("list: relist unchanged", "object", _relist, scale=5)
+    yield Stage("protobuf: frames, envelope, object", "event", _protobuf_stages.decode_events)
+    yield Stage("protobuf: items cut", "object", _protobuf_stages.cut_list)
+    yield Stage("protobuf: items cut and decoded", "object", _protobuf_stages.list_items)
+    yield Stage("protobuf: managed fields removed", "object", _protobuf_stages.drop_fields)
+    yield Stage("protobuf: one path read", "object", _protobuf_stages.read_path)
 
 
 STAGES = {stage.name: stage for stage in _all()}

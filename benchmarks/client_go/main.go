@@ -4,7 +4,7 @@
 // With CONTENT_TYPE=application/json it uses JSON, as for custom resources; the default is protobuf.
 // With KUBE_FEATURE_WatchListClient=false it lists and watches; the default is a streaming list.
 //
-//	go mod init follow && go get k8s.io/client-go@v0.37.2 && go build -o client_go .
+//	go mod init follow && go get k8s.io/client-go@v0.37.2 && go mod tidy && go build -o client_go .
 package main
 
 import (
@@ -47,11 +47,11 @@ func residentMB() float64 {
 }
 
 // answer prints a report for each line on standard input, until that ends.
-func answer(informer cache.SharedIndexInformer, calls, synced *atomic.Int64, used float64) {
+func answer(informer cache.SharedIndexInformer, calls, synced *atomic.Int64, used, resident float64) {
 	for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
 		json.NewEncoder(os.Stdout).Encode(map[string]any{
 			"calls": calls.Load(), "synced_s": float64(synced.Load()) / 1e9, "cpu_s": cpu() - used, "rss_mb": residentMB(),
-			"objects": len(informer.GetStore().ListKeys()),
+			"growth_mb": residentMB() - resident, "objects": len(informer.GetStore().ListKeys()),
 		})
 	}
 }
@@ -82,7 +82,7 @@ func main() {
 		UpdateFunc: func(_, _ any) { calls.Add(1) },
 		DeleteFunc: func(any) { calls.Add(1) },
 	})
-	began, used := time.Now(), cpu()
+	began, used, resident := time.Now(), cpu(), residentMB()
 	go informer.RunWithContext(context.Background())
 	go func() {
 		for !registration.HasSynced() {
@@ -90,5 +90,5 @@ func main() {
 		}
 		synced.Store(int64(time.Since(began)))
 	}()
-	answer(informer, &calls, &synced, used)
+	answer(informer, &calls, &synced, used, resident)
 }

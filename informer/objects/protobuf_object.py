@@ -17,7 +17,7 @@ from informer.objects.object import Object
 from informer.objects.object_fields import OwnerReference, share_namespace, shared_namespace
 from informer.objects.paths import MISSING, Path, parse_path, walk
 from informer.objects.type_decoders import decoder_for, wanted_fields
-from informer.protobuf.edit import without_fields
+from informer.protobuf.edit import without_fields, without_managed_fields
 from informer.protobuf.identity import identity_in
 from informer.protobuf.kinds import PARTIAL_METADATA, Kind
 from informer.protobuf.plan import Mask, Plan, frozen_mask, plan_for
@@ -29,6 +29,7 @@ S = TypeVar("S")
 _encode = msgspec.json.encode
 _PARTIAL = Kind("", "", PARTIAL_METADATA)
 _TYPE_FIELDS = ("kind", "apiVersion")
+_MANAGED_FIELDS = (("metadata", "managedFields"),)
 
 
 class ProtobufObject(Object, gc=False, frozen=True, eq=False):
@@ -79,11 +80,17 @@ class ProtobufObject(Object, gc=False, frozen=True, eq=False):
 
     @override
     def without(self, *paths: Path) -> Object:
+        kind = self.protobuf_kind
+        if paths == _MANAGED_FIELDS:
+            raw = without_managed_fields(self.raw, kind.message)
+            if raw is self.raw:
+                return self
+            return ProtobufObject(self.name, self.namespace, self.uid, self.resource_version, raw, -1, kind)
         tree = tree_of(tuple(parse_path(path) for path in paths))
         if not tree.keys().isdisjoint(_TYPE_FIELDS):
             return Object.from_bytes(self.to_json()).without(*paths)
-        raw = without_fields(self.raw, self.protobuf_kind.message, tree)
-        return self if raw is self.raw else ProtobufObject.of(raw, self.protobuf_kind)
+        raw = without_fields(self.raw, kind.message, tree)
+        return self if raw is self.raw else ProtobufObject.of(raw, kind)
 
     @property
     @override

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import pickle
 from dataclasses import dataclass
 from typing import Any, TypedDict
@@ -17,12 +18,12 @@ from informer.objects.object import Object, strip_managed_fields
 from informer.objects.paths import MISSING, index_by, walk
 from informer.objects.protobuf_object import ProtobufObject
 from informer.protobuf import kinds
-from informer.protobuf.edit import varint_bytes
+from informer.protobuf.edit import varint_bytes, without_fields, without_managed_fields
 from informer.protobuf.kinds import Kind, kind_named, message_fields, metadata_kind
 from informer.protobuf.plan import UnknownFieldError
 from informer.testing.storage.protobuf_encoding import encode_message
 from tests.support.protobuf import parts
-from watch.protobuf_wire import BYTES
+from watch.protobuf_wire import BYTES, fields_in
 
 POD = kind_named("v1", "Pod")
 KINDS = sorted(kinds._table().kinds)
@@ -170,6 +171,23 @@ def test_managed_fields_are_removed_and_the_rest_stays() -> None:
     assert smaller.to_dict() == expected
     assert len(smaller.raw) < len(protobuf(EXAMPLE).raw)
     assert strip_managed_fields(smaller) is smaller
+
+
+@given(st.randoms(use_true_random=False), st.integers(0, 2), st.booleans())
+def test_managed_fields_are_removed_wherever_they_stand(random: Any, managers: int, twice: bool) -> None:
+    metadata = {**EXAMPLE["metadata"], "managedFields": [{"manager": f"manager {n}"} for n in range(managers)]}
+    whole = encode_message({**EXAMPLE, "metadata": metadata}, POD.message)
+    first = next(fields_in(whole))
+    ends = [first.start, *(field.end for field in fields_in(whole, first.start, first.end))]
+    fields = [whole[start:end] for start, end in itertools.pairwise(ends)]
+    if random.random() < 0.7:
+        random.shuffle(fields)
+    shuffled = b"".join(fields)
+    again = whole[: first.end] if twice else b""
+    raw = b"\x0a" + varint_bytes(len(shuffled)) + shuffled + again + whole[first.end :]
+    expected = without_fields(raw, POD.message, {"metadata": {"managedFields": None}})
+    assert without_managed_fields(raw, POD.message) == expected
+    assert (expected == raw) is (not managers)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from watch.deep_json import check_json, opaque
+from watch.deep_json import check_json, decode_levels
 
 __all__ = ["DEEP", "decode_object_json"]
 
@@ -36,7 +36,7 @@ def decode_object_json(raw: bytes) -> Any:
         if raw.count(b"[") + raw.count(b"{") <= _LEVELS or not _is_deep(value):
             return value
     check_json(raw)
-    return opaque(raw, _LEVELS)
+    return decode_levels(raw, _LEVELS)
 
 
 def _is_deep(value: Any) -> bool:

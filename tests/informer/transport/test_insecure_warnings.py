@@ -11,7 +11,7 @@ import yaml
 from kubernetes import client
 
 from informer import load_client
-from informer.transport.insecure import InsecureWarnings
+from informer.transport.insecure_warnings import InsecureWarnings
 from informer.transport.settings import ConnectionSettings
 from informer.transport.transport import Transport
 

@@ -76,7 +76,7 @@ def test_brackets_say_what_a_decoder_says(drawn: Any, indent: int | None, step: 
 @pytest.mark.parametrize("levels", [1_200, 9_000, MAX_DEPTH])
 @pytest.mark.parametrize("brackets", [(b"[", b"]"), (b'{"a":', b"}")], ids=["lists", "objects"])
 def test_what_an_api_server_accepts_is_accepted(levels: int, brackets: tuple[bytes, bytes]) -> None:
-    """Up to 10,000 levels; wrong JSON at the deepest place is refused."""
+    """JSON of up to 10,000 levels is accepted; malformed JSON at the deepest place is refused."""
     opening, closing = brackets[0] * levels, brackets[1] * levels
     check_json(opening + b"1" + closing)
     for wrong in (b"tru", b'"', b"1,", b"[}", b'{"a" 1}', b"\\", b"1]"):
@@ -88,7 +88,7 @@ def test_what_an_api_server_accepts_is_accepted(levels: int, brackets: tuple[byt
 
 
 def test_more_levels_are_refused() -> None:
-    """The error says that the depth is the reason."""
+    """The error names the depth as the reason."""
     with pytest.raises(msgspec.DecodeError, match="nested too deeply to decode: more than 10000 levels"):
         check_json(b"[" * 20_000 + b"]" * 20_000)
 
@@ -118,7 +118,7 @@ def test_16_mib_take_few_seconds(filler: bytes) -> None:
 
 @pytest.mark.parametrize("filler", [b"[", b"]", b'"', b"\\", b'"\\"', b'"\\', b"[}", b"{]"], ids=repr)
 def test_16_mib_of_wrong_brackets_are_refused_in_few_seconds(filler: bytes) -> None:
-    """Neither backtracking nor a new search at each byte."""
+    """The time is in proportion to the bytes: there is no backtracking, and no new search at each byte."""
     text = filler * ((16 << 20) // len(filler)) + b"x"
     begun = time.process_time()
     for function in (check_json, parts_in):

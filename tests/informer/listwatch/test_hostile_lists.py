@@ -91,7 +91,7 @@ def test_a_hostile_list_takes_a_few_times_its_bytes(body: bytes, step: int, erro
     ],
 )
 def test_a_cancelled_request_ends_the_reading_of_brackets(body: bytes) -> None:
-    """The parser looks now and then, also within one item."""
+    """The parser checks for a cancelled request now and then, also within one item."""
     made = ListParser(Object.from_list_item, 16 * MIB, on_bad_item=lambda raw, error: None)
     scope = RequestScope()
     with scope:

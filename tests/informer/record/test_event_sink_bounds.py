@@ -86,7 +86,7 @@ def call(sink: Any, verb: str) -> None:
 def test_a_large_answer_is_an_error(
     serve: Callable[..., Any], sink: Any, verb: str, answer: Callable[[Any], None]
 ) -> None:
-    """At most some hundred kilobytes are held, and the error is short."""
+    """At most a few hundred kilobytes are kept in memory, and the error is short."""
     server = serve(lambda request, connection: answer(connection))
     made = sink(server.client())
     with pytest.raises((ApiError, ConnectionError)):
@@ -159,7 +159,7 @@ def test_a_slow_answer_is_given_up(
 
 @SLOW
 def test_a_shutdown_ends_a_slow_request(serve: Callable[..., Any], answer: Callable[[Any], None]) -> None:
-    """It takes 1 s, and then no thread of the recording is left."""
+    """The shutdown takes 1 s and leaves no thread of the recording."""
     server = serve(lambda request, connection: answer(connection))
     broadcaster = EventBroadcaster()
     broadcaster.start_recording_to_sink(CoreV1EventSink(server.client()))

@@ -22,7 +22,7 @@ WAYS = pytest.mark.parametrize("watch_list", [False, True], ids=["list-and-watch
 
 
 def deep(levels: int) -> bytes:
-    """Nested fields; the innermost look like an object's own."""
+    """Returns nested fields, of which the innermost look like an object's own."""
     return b'{"a":' * levels + b'{"metadata":{"name":"x\\"}{"}}' + b"}" * levels
 
 

@@ -58,7 +58,7 @@ def same_as_a_decoder(text: bytes) -> None:
 @settings(max_examples=200, deadline=None)
 @given(NESTED, st.sampled_from([None, 1]), st.integers(1, 3), st.integers(0, 2**32))
 def test_brackets_say_what_a_decoder_says(drawn: Any, indent: int | None, step: int, seed: int) -> None:
-    """Right and wrong JSON, in pieces of a few levels each, with brackets and quotes in its strings."""
+    """For right and wrong JSON, reading by brackets in small pieces gives the same result as a decoder."""
     text = text_of(drawn, indent)
     random = Random(seed)
     before = deep_json._STEP
@@ -118,7 +118,7 @@ def test_16_mib_take_few_seconds(filler: bytes) -> None:
 
 @pytest.mark.parametrize("filler", [b"[", b"]", b'"', b"\\", b'"\\"', b'"\\', b"[}", b"{]"], ids=repr)
 def test_16_mib_of_wrong_brackets_are_refused_in_few_seconds(filler: bytes) -> None:
-    """The time is in proportion to the bytes: there is no backtracking, and no new search at each byte."""
+    """The time is in proportion to the bytes: the search neither backtracks nor starts again at each byte."""
     text = filler * ((16 << 20) // len(filler)) + b"x"
     begun = time.process_time()
     for function in (check_json, parts_in):

@@ -48,7 +48,7 @@ def written() -> Iterator[io.StringIO]:
 @hostile
 @pytest.mark.parametrize("limited", [False, True], ids=["plain", "rate-limited"])
 def test_a_line_is_one_printable_line(text: str, limited: bool, written: io.StringIO) -> None:
-    """Whatever the values are and however they are formatted, also in a line without values."""
+    """Each log line is one printable line, whatever its values and however they are formatted."""
     made = get_logger("informer.test_logs")
     log = rate_limited(made) if limited else made
     log.error("%s failed: %s", text, ValueError(text))
@@ -94,7 +94,7 @@ def test_a_line_is_bounded(written: io.StringIO) -> None:
 
 
 def test_credentials_are_hidden(written: io.StringIO) -> None:
-    """In values, in a line without values, and in a traceback, which a handler cannot format again by itself."""
+    """Credentials are hidden in values, in lines without values, and in tracebacks, which a handler cannot format again."""
     secret = "tok-" + "Lg7_" * 12
     hide_secret(secret)
     records: list[logging.LogRecord] = []

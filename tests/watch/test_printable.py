@@ -30,7 +30,7 @@ HOSTILE = {
 
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
 def test_controls_are_replaced(text: str) -> None:
-    """What comes out is one line that a terminal shows as it is, and that can be written in UTF-8."""
+    """The result is one line that a terminal shows unchanged and that can be encoded in UTF-8."""
     for raw in (text, text.encode(errors="replace")):
         shown = printable(raw)
         assert shown.isprintable()

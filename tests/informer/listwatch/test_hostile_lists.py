@@ -62,7 +62,7 @@ LISTS = [
 
 @pytest.mark.parametrize(("body", "step", "error"), LISTS)
 def test_a_hostile_list_is_read_in_one_pass(body: bytes, step: int, error: str) -> None:
-    """Two megabytes take less than five seconds of CPU."""
+    """Reading two megabytes takes less than five seconds of CPU."""
     before = time.process_time()
     _, ended = parse(body, step)
     assert time.process_time() - before < 5

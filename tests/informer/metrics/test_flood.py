@@ -249,7 +249,7 @@ def test_scrapes_that_come_together_share_one(start, registry) -> None:
 
 
 def test_a_scrape_is_kept_for_a_second(start, registry) -> None:
-    """Later the registry is read again."""
+    """A scrape is shared for a second; after that the registry is read again."""
     numbers = Numbers()
     registry.register(numbers)
     server = start()
@@ -495,7 +495,7 @@ def resident() -> int:
 
 
 def test_head_and_pipelined_requests_get_one_answer(start) -> None:
-    """HEAD has no body; what follows the first request is not answered, and resets nothing."""
+    """HEAD gets no body. Requests after the first one are not answered and do not reset the connection."""
     server = start()
     for method, body in ((b"HEAD", b""), (b"GET", b"ok\n")):
         request = method + b" /healthz HTTP/1.1\r\nHost: a\r\n\r\n"

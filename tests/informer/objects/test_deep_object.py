@@ -205,7 +205,7 @@ VALUES = st.recursive(
 def test_a_deep_object_says_what_it_says_without_the_deep_value(
     metadata: dict[str, Any], fields: dict[str, Any], levels: int, brackets: int, where: str, escaped: bool
 ) -> None:
-    """Fields of any shape, with lookalikes, escapes and brackets in strings, and a deep value anywhere."""
+    """Fields of any shape are read the same beside a deep value, also with lookalikes, escapes and brackets in strings."""
     flat = Object.from_dict({"metadata": metadata, **fields})
     value = deep(levels, brackets)
     marked = {**metadata, "zz": 0} if where == "in the metadata" else metadata

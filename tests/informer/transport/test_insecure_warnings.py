@@ -91,7 +91,7 @@ def test_an_address_cannot_forge_a_line(caplog: pytest.LogCaptureFixture) -> Non
 
 
 def test_requests_of_a_client(serve: Any, authority: Any, caplog: pytest.LogCaptureFixture) -> None:
-    """Every request of a transport counts, and a second client is warned of, too."""
+    """All requests of a client share one warning; a second client has its own."""
     server = serve(lambda _, connection: connection.answer(OK), tls=authority.server_context("example.com"))
     for count in (1, 2):
         transport = Transport(server.client(verify_ssl=False, **TOKEN))

@@ -102,7 +102,7 @@ def test_a_wrong_call_raises(call: Callable[[], Any], message: str) -> None:
 
 
 def test_an_event_that_cannot_be_recorded(broadcaster: EventBroadcaster, caplog: pytest.LogCaptureFixture) -> None:
-    """It is logged: a recorder never raises."""
+    """The failure is logged: a recorder never raises."""
     recorder = broadcaster.new_recorder("component")
     recorder.event(POD, "Normal", "", "message")
     check_logged(

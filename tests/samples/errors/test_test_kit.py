@@ -114,7 +114,7 @@ def test_programs_that_cannot_be_used(assets: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_a_control_plane_that_runs(assets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It cannot be started again; etcd may stop to answer; the port may be taken while it restarts."""
+    """The errors of a second start, of an etcd that does not answer any more, and of a port that is taken during a restart."""
     answering(monkeypatch, "etcd", "apiserver")
     with ControlPlane(assets=assets, start_timeout=0.5) as plane:
         check_raised(plane.start, "the control plane has started already")

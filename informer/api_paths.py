@@ -1,7 +1,7 @@
-"""Builds the paths of requests to an API server. Every name in a path is checked and quoted here, and nowhere else.
+"""Builds the paths of requests to an API server. Only this module checks and quotes the names in a path.
 
-A name may come from a field of an object, a kubeconfig or the server's own discovery. Unchecked, "team-a/../kube-system" would
-lead a request to another namespace.
+A name may come from an object's field, a kubeconfig or the server's discovery. If it were not checked, the name
+"team-a/../kube-system" would send a request to another namespace.
 
 Source: apimachinery pkg/util/validation and pkg/api/validation/path.
 """
@@ -14,7 +14,7 @@ import urllib.parse
 __all__ = ["checked_parameter", "dns_label", "dns_subdomain", "is_path_segment", "path_segment", "resource_path"]
 
 _LABEL = re.compile(r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?")
-# Two patterns in place of one: a pattern with both repetitions would backtrack.
+# Checks characters and length only; the labels are matched one by one. One pattern with nested repetitions would backtrack.
 _SUBDOMAIN_CHARACTERS = re.compile(r"[-a-z0-9.]{1,253}")
 
 
@@ -37,7 +37,7 @@ def dns_label(what: str, value: object) -> str:
 
 
 def dns_subdomain(what: str, value: object) -> str:
-    """Checks the name of an API group or an object: DNS labels with dots between them; see `dns_label`."""
+    """Checks the name of an API group or an object, which consists of DNS labels with dots between them; see `dns_label`."""
     text = _text(value)
     if _SUBDOMAIN_CHARACTERS.fullmatch(text) is None or not all(map(_is_label, text.split("."))):
         raise ValueError(
@@ -47,7 +47,7 @@ def dns_subdomain(what: str, value: object) -> str:
 
 
 def is_path_segment(name: object) -> bool:
-    """Returns whether an API server accepts a name at all: roles, for example, need not have DNS names."""
+    """Returns whether a name fulfils the rules for objects of any kind: roles, for example, need not have DNS names."""
     return isinstance(name, str) and name not in ("", ".", "..") and "/" not in name and "%" not in name
 
 
@@ -63,13 +63,13 @@ def resource_path(group: str, version: str, plural: str = "", namespace: str | N
 
     Args:
         group: the API group, "" for the core group.
-        version: such as "v1".
-        plural: the resource; "" for the discovery document.
+        version: the API version, such as "v1".
+        plural: the resource's plural name; "" for the discovery document.
         namespace: the namespace; None or "" for the whole cluster.
         name: the object's name; "" for the list.
 
     Raises:
-        ValueError: one of them is not valid.
+        ValueError: one of the names is not valid.
     """
     parts = ["apis", dns_subdomain("an API group", group)] if group else ["api"]
     parts.append(dns_label("an API version", version))
@@ -83,14 +83,14 @@ def resource_path(group: str, version: str, plural: str = "", namespace: str | N
 
 
 def checked_parameter(name: str, value: object) -> str:
-    """Checks and quotes a parameter in the path of an official list method.
+    """Checks and quotes an argument of an official list method that becomes a part of the path.
 
     Args:
-        name: the parameter's name.
-        value: what the user passes.
+        name: the parameter's name; it decides which rule the value has to fulfil.
+        value: the user's argument.
 
     Raises:
-        ValueError: it is not valid.
+        ValueError: the value is not valid.
     """
     if name == "group":
         return _quoted(dns_subdomain(name, value))
@@ -103,7 +103,7 @@ def _is_label(text: str) -> bool:
 
 
 def _text(value: object) -> str:
-    # A subclass of str may format itself as another text than the one that was checked.
+    # As a plain str: a subclass may format itself as a text that differs from the checked one.
     return str.__str__(value) if isinstance(value, str) else ""
 
 

@@ -53,7 +53,7 @@ def check_function(
         what: the argument's name, for the message.
         function: the argument.
         count: how many positional arguments it is called with.
-        optional: keywords that are passed too where the signature names them.
+        optional: keywords that are passed only if the signature names them.
         keywords: keywords that are always passed too.
         or_none: whether None is allowed too.
         may_be_async: whether the caller awaits the result.
@@ -108,7 +108,7 @@ def function_name(function: Callable[..., Any]) -> str:
 
 
 def names_keyword(function: Callable[..., Any], keyword: str) -> bool:
-    """Returns whether a function's signature names a keyword. One that `functools.partial` has bound is not to be passed."""
+    """Returns whether a function's signature names a keyword. A keyword that `functools.partial` has bound does not count."""
     if isinstance(function, partial) and keyword in function.keywords:
         return False
     try:

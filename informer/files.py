@@ -15,9 +15,9 @@ from pathlib import Path
 __all__ = ["UnusableFileError", "check_private", "path_of_content", "read_file", "stamp_of", "write_private"]
 
 MAX_BYTES = 8 * 1024 * 1024
-"""Bytes that a kubeconfig or a certificate file may have. The largest known bundles take less than 1 MiB."""
+"""The most bytes of a kubeconfig or certificate file. The largest known bundles have less than 1 MiB."""
 MAX_SECONDS = 0.5
-"""Seconds that a pipe or device may take, since a stop waits for them. Nothing can interrupt the read of a regular file."""
+"""Seconds to wait for the end of a pipe or device; a `stop()` may have to wait as long. Regular files have no such limit."""
 _BAD_PATH = "its path has a character that a path cannot have"
 _READ_SIZE = 256 * 1024
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -30,13 +30,13 @@ class UnusableFileError(OSError):
 def read_file(path: str | os.PathLike[str], *, most: int = MAX_BYTES, within: float = MAX_SECONDS) -> bytes:
     """Reads a whole file, which may also be a pipe, as in `kubectl --kubeconfig <(command)`.
 
-    A pipe that no process writes to is empty. So a path that an attacker has replaced by a pipe or device neither blocks the
+    A pipe without a writer counts as empty. So a pipe or device that an attacker puts in the file's place neither blocks the
     reader nor fills its memory.
 
     Args:
         path: the file.
-        most: bytes that the file may have.
-        within: seconds that a pipe or device may take until its end.
+        most: the most bytes that are accepted.
+        within: seconds to wait at most for the end of a pipe or device.
 
     Raises:
         OSError: the file cannot be read, is larger, or does not end in time. `strerror` is the reason, without the path.
@@ -53,7 +53,7 @@ def read_file(path: str | os.PathLike[str], *, most: int = MAX_BYTES, within: fl
 
 
 def stamp_of(path: str) -> tuple[int, int, int]:
-    """Returns numbers that change with a file's content: its time, size and inode.
+    """Returns three numbers that change with a file's content: its modification time, size and inode.
 
     Raises:
         OSError: the file does not exist or cannot be reached.
@@ -90,11 +90,11 @@ def _read_all(descriptor: int, path: str, most: int, deadline: float) -> bytes:
 def check_private(folder: str | os.PathLike[str], descriptor: int | None = None) -> None:
     """Checks that a folder is this user's own, and that no other user can enter it.
 
-    A program that cleans /tmp may delete a folder, and another user may then make one with the same name.
+    A program that cleans /tmp may delete a folder, and another user may then create one of the same name.
 
     Args:
         folder: the folder's path.
-        descriptor: the opened folder; None looks at the path.
+        descriptor: an open descriptor of the folder, which is checked instead of the path; None checks the path.
 
     Raises:
         OSError: the folder is missing, a symbolic link, not a folder, another user's, or open to other users.
@@ -106,10 +106,10 @@ def check_private(folder: str | os.PathLike[str], descriptor: int | None = None)
 
 
 def write_private(path: str | os.PathLike[str], content: bytes) -> None:
-    """Writes a file that only this user can read, from its first moment on.
+    """Writes a file that no other user can read at any moment.
 
-    The content goes into a new file, which then replaces `path` in one step. A symbolic link at `path` is replaced, not
-    followed. A program that has opened the old file sees nothing of the new content.
+    The content is written to a new file, which then replaces `path` in one step. A symbolic link at `path` is replaced, not
+    followed. A program that has the old file open does not see the new content.
 
     Raises:
         OSError: the file cannot be written; what was at `path` stays.
@@ -134,13 +134,13 @@ def write_private(path: str | os.PathLike[str], content: bytes) -> None:
 
 @contextlib.contextmanager
 def path_of_content(content: bytes) -> Iterator[str]:
-    """Gives bytes a path within the block, for libraries that read keys and certificates only from files.
+    """Returns a context in which bytes can be read from a path, for libraries that read keys and certificates only from files.
 
-    On Linux they stay in memory, and the path leads to this process's own descriptor. Elsewhere they are in a new file, for
-    this user only, in a new folder; both are deleted at the end of the block.
+    On Linux the bytes stay in memory, and the path leads to a descriptor of this process. On other systems they are in a new
+    file in a new folder, both for this user only, which are deleted at the end of the block.
 
     Raises:
-        OSError: the disk is full, or the folder was replaced by another user's.
+        OSError: the disk is full, or another user has replaced the folder.
     """
     descriptor = _in_memory(content)
     if descriptor is None:
@@ -158,7 +158,7 @@ def _path_of(descriptor: int) -> str:
 
 
 def _in_memory(content: bytes) -> int | None:
-    """A descriptor of an anonymous file with the content; None where the system has none, or no path to it."""
+    """Returns a descriptor of an anonymous file with the content; None if the system has no such files, or no path to them."""
     if not hasattr(os, "memfd_create"):
         return None
     try:
@@ -184,7 +184,7 @@ def _in_new_folder(content: bytes) -> Iterator[str]:
             file.write(content)
         yield path
     finally:
-        # Through the descriptor: the path may lead to another user's folder by now.
+        # By the descriptor, since the path may lead to another user's folder by now.
         with contextlib.suppress(OSError):
             os.unlink("content.pem", dir_fd=held)
         os.close(held)

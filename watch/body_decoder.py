@@ -1,4 +1,4 @@
-"""Reads the body of a watch response in batches of events, whatever their format is."""
+"""The base of the decoders of watch responses: reads a body and returns its events in batches, in any format."""
 
 from __future__ import annotations
 
@@ -43,7 +43,9 @@ class Decoder(Protocol[T_co]):
 
 
 class BodyDecoder(Generic[T]):
-    """Base of the decoders of a response's body: it reads, uncompresses and returns batches. A subclass decodes the pieces.
+    """Base of the decoders of a response's body.
+
+    This class reads and uncompresses the body, and returns events in batches. A subclass decodes the pieces of the body.
 
     Args:
         response: a `urllib3.HTTPResponse` whose body was not read (`preload_content=False`).
@@ -55,7 +57,7 @@ class BodyDecoder(Generic[T]):
         self._source = byte_source(response)
         self.takes_timeout = self._source.takes_timeout
         self._gunzip = Gunzip() if self._source.gzipped else None
-        self._uncompressed: Iterator[bytes] | None = None  # the rest of what the last read gives when uncompressed
+        self._uncompressed: Iterator[bytes] | None = None  # what is left of the last read, uncompressed on demand
         self._ready: list[Event[T]] = []  # events of a batch that `decode` has not returned yet, in reverse
         self._failure: Exception | None = None  # raised after the events that came before a bad one
         self._ended = False  # the stream has ended, or has failed
@@ -90,7 +92,7 @@ class BodyDecoder(Generic[T]):
         except NotReadyError:
             raise
         except Exception:
-            # After a bad event it is not known where the next one begins.
+            # The decoder cannot know where the event after a bad one begins.
             self._failure, self._ended = None, True
             raise
 
@@ -115,7 +117,7 @@ class BodyDecoder(Generic[T]):
             if events:
                 return events
             progress = True
-            # A read may give hundreds of megabytes without an event when it is uncompressed.
+            # One read may uncompress to hundreds of megabytes without an event.
             if self._closed:
                 raise EOFError("the watch has ended")
             if deadline is not None and (left := deadline - time.monotonic()) <= 0:
@@ -143,9 +145,9 @@ class BodyDecoder(Generic[T]):
     def _decode_pieces(self, pieces: Iterable[bytes]) -> list[Event[T]]:
         """Returns the events that pieces of the body complete.
 
-        If a bad event comes after good ones, they are returned, and `_failure` is set.
+        If a bad event comes after good ones, returns the good ones and sets `_failure`.
         """
         raise NotImplementedError
 
     def _check_rest(self) -> None:
-        """Called at the end of the body. Raises ValueError if it ended with something other than a part of an event."""
+        """Called at the end of the body. Raises ValueError if the bytes after the last event cannot begin an event."""

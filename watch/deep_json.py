@@ -1,8 +1,8 @@
 """Reads JSON that is nested too deeply for a recursive decoder, by counting the brackets outside strings.
 
-An API server accepts 10,000 levels. msgspec, as every decoder in CPython, raises RecursionError after about a thousand, or
-earlier where the calling stack is deep; the number differs by the version of Python. The functions here are called only then.
-They take time in proportion to the length and no stack.
+An API server accepts 10,000 levels. msgspec, like every decoder in CPython, raises RecursionError after about a thousand, or
+earlier if the calling stack is deep; the number depends on the version of Python. The functions here are called only after that
+error. Their time is in proportion to the length of the JSON, and their stack does not grow with its depth.
 
 Source: Go encoding/json, scanner.go, maxNestingDepth.
 """
@@ -16,25 +16,25 @@ from typing import Any
 
 import msgspec
 
-__all__ = ["MAX_DEPTH", "TOO_DEEP", "check_json", "decode_deep", "items_in", "opaque", "parts_in"]
+__all__ = ["MAX_DEPTH", "TOO_DEEP", "check_json", "decode_deep", "items_in", "decode_levels", "parts_in"]
 
 MAX_DEPTH = 10_000
-"""The levels of nesting that an API server accepts. `check_json` may pass over the last three."""
+"""The levels of nesting that an API server accepts. `check_json` may accept up to three more."""
 
 TOO_DEEP = "nested too deeply to decode"
 """The reason in errors about a value that no recursive decoder can read."""
 
-# A run of opening or of closing brackets, after all that is neither. Containers of up to three levels are passed over: most
-# are, so that they cost no step in Python. A string without an end reaches to the end of the bytes. The pattern matches
-# everywhere, and it keeps no state to go back to: both would take more than linear time.
+# Skips everything that is not a bracket, then matches a run of opening or of closing brackets. Containers of up to three levels
+# are skipped too: most have no more, so they cost no step in Python. A string without an end reaches to the end of the bytes.
+# So that the search takes linear time, the pattern matches at every position, and its quantifiers do not backtrack.
 _FLAT = rb'[^"\[\]{}]++|"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)'
 _SHALLOW = _FLAT
 for _ in range(3):
     _SHALLOW = rb"%b|[\[{](?:%b)*+[\]}]" % (_FLAT, _SHALLOW)
 _RUN = re.compile(rb"(?:%b)*+(?:([\[{]++)|([\]}]++)|\Z)" % _SHALLOW, re.DOTALL)
-# Begins a string that stands for a container that was cut out. A server cannot guess it.
+# The beginning of the strings that replace containers that were cut out. It is random: a server cannot send such a string.
 _CUT = f"{token_hex(16)}:"
-# A piece that is decoded at once has between this number of levels and twice as many.
+# A piece that is decoded at once has between one and two times this number of levels.
 _STEP = 64
 
 _skip_over = msgspec.json.Decoder(msgspec.Raw).decode
@@ -60,10 +60,11 @@ def items_in(raw: bytes | msgspec.Raw) -> list[msgspec.Raw]:
     return [_filled(raw, part) for part in _decode_items(_outline(raw, 1))]
 
 
-def opaque(raw: bytes, levels: int) -> Any:
-    """Decodes JSON down to a number of levels.
+def decode_levels(raw: bytes, levels: int) -> Any:
+    """Decodes the upper levels of JSON.
 
-    Objects and arrays below are `msgspec.Raw` and are not checked; those of up to three levels are decoded all the same.
+    Objects and arrays below these levels stay undecoded, as `msgspec.Raw`, and are not checked. Those that have at most three
+    levels themselves are decoded.
 
     Raises:
         msgspec.DecodeError: `raw` is not JSON.
@@ -72,7 +73,7 @@ def opaque(raw: bytes, levels: int) -> Any:
 
 
 def check_json(raw: bytes) -> None:
-    """Checks that bytes are one JSON value, as a decoder does, at any depth that an API server accepts.
+    """Checks that bytes are one JSON value, of any depth that an API server accepts.
 
     Raises:
         msgspec.DecodeError: they are not, or are nested more than `MAX_DEPTH` levels deep.
@@ -86,11 +87,12 @@ def check_json(raw: bytes) -> None:
 
 
 def decode_deep(raw: bytes, finish: Callable[[Any], Any]) -> Any:
-    """Decodes JSON without recursion beyond a piece of it.
+    """Decodes JSON piece by piece, so that recursion is bounded by the depth of a piece.
 
     Args:
         raw: one JSON value.
-        finish: called with the value of each piece, from the innermost to the whole; returns what takes its place.
+        finish: called with the decoded value of each piece, the innermost first and the whole last. Its result becomes part of
+            the next outer piece; that for the whole is returned.
 
     Raises:
         msgspec.DecodeError: `raw` is not JSON, or is nested too deeply even for an API server.
@@ -115,17 +117,18 @@ def _joined(value: Any, inner: list[Any]) -> Any:
     return value
 
 
-# `begun` has the containers at every `_STEP`th level: where each begins, and what was deepest before it. `texts` has the text
-# of each so far, in which pieces are replaced, and the place up to which that is so. Unmatched brackets are in the rest.
+# `begun` has, for each open container at a multiple of `_STEP` levels, where it begins and the value of `deepest` before it.
+# `texts` has the text of each of them with its inner pieces replaced, and the position in `raw` up to which it was copied.
+# An unmatched closing bracket ends the loop; it stays in the rest, for which `read` raises.
 def _read_pieces(raw: bytes, read: Callable[[bytearray], bytes]) -> None:
-    """Passes JSON to a function in pieces that are not too deep for a decoder, from the innermost to the whole.
+    """Passes JSON to a function in pieces that are shallow enough for a decoder, the innermost first and the whole last.
 
     Args:
         raw: the JSON.
         read: called with each piece; returns the JSON that takes its place in the next outer piece.
     """
     depth = 0
-    # The deepest level within the container that was begun last.
+    # The deepest level so far within the innermost container of `begun`.
     deepest = 0
     begun: list[tuple[int, int]] = []
     texts: list[tuple[bytearray, int]] = [(bytearray(), 0)]
@@ -167,7 +170,7 @@ def _read_pieces(raw: bytes, read: Callable[[bytearray], bytes]) -> None:
 
 
 def _outline(raw: bytes, levels: int) -> bytearray:
-    """Returns JSON in which a string takes the place of each deep container below a level: its beginning and end in `raw`."""
+    """Returns JSON in which each container below a number of levels is replaced by a string with its start and end in `raw`."""
     outline = bytearray()
     depth = copied = 0
     for run in _RUN.finditer(raw):
@@ -193,7 +196,7 @@ def _outline(raw: bytes, levels: int) -> bytearray:
 
 
 def _filled(raw: bytes, part: msgspec.Raw) -> msgspec.Raw:
-    """Returns a value of an outline as it stands in `raw`."""
+    """Returns a part of an outline, or the container of `raw` that it replaces."""
     text = bytes(part)
     return _cut_from(raw, text[1:-1].decode()) if text.startswith(b'"%b' % _CUT.encode()) else msgspec.Raw(text)
 
@@ -204,6 +207,7 @@ def _cut_from(raw: bytes, mark: str) -> msgspec.Raw:
 
 
 def _opened(raw: bytes, value: Any) -> Any:
+    """Puts the containers of `raw`, undecoded, in place of the strings of a decoded outline."""
     if isinstance(value, dict):
         return {key: _opened(raw, item) for key, item in value.items()}
     if isinstance(value, list):

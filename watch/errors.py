@@ -40,7 +40,7 @@ DEFAULT_MAX_RETRY_AFTER = 300.0
 
 
 MAX_MESSAGE = 1024
-"""The most characters that are kept of a server's message."""
+"""The most characters of a server's message that are kept."""
 _MAX_WORD = 256  # characters of a reason or name; Kubernetes' own have at most 253
 _MAX_CAUSES = 16
 _MAX_STATUS_CODE = 2**31 - 1
@@ -74,7 +74,7 @@ class ApiError(WatchError):
         *,
         details: Mapping[str, Any] | None = None,
     ) -> None:
-        # A proxy or server may send the request's credentials back.
+        # A proxy or server may repeat the request's credentials.
         reason, message = without_secrets(reason[:_MAX_MESSAGE]), without_secrets(message[:_MAX_MESSAGE])
         super().__init__(status, reason, message, retry_after)
         self.status = status
@@ -95,9 +95,9 @@ class ApiError(WatchError):
     def from_status(cls, status: Any, *, http_status: int = 0, retry_after: float | None = None) -> ApiError:
         """Converts a `Status` object to an error.
 
-        A server may send megabytes, and the error may be kept and logged for long. So the message is cut to 1,024 characters,
-        the reason to 256. Of the details only the fields name, kind, uid, group, retryAfterSeconds and causes are kept, of at
-        most 16 causes, each text cut.
+        A server may send megabytes, and the error may be kept and logged for long. So the message is cut to 1,024 characters
+        and the reason to 256. Of the details, only name, kind, uid, group, retryAfterSeconds and the first 16 causes are kept,
+        and their texts are cut too.
 
         Args:
             status: decoded JSON, normally a mapping of kind Status. Fields of an unexpected type are ignored.
@@ -211,14 +211,14 @@ def error_in(obj: Any) -> ApiError | None:
 
 
 def _cut(text: Any, most: int = _MAX_WORD) -> str:
-    """Returns at most the first characters of a text; "" for any other value."""
+    """Returns the first characters of a text; "" for a value that is not text."""
     if not isinstance(text, str):
         return ""
     return text if len(text) <= most else text[:most] + "..."
 
 
 def _bounded_details(details: Any) -> dict[str, Any] | None:
-    """Copies the fields of a `Status`'s details that are used, with bounds; None for anything but a mapping."""
+    """Copies the known fields of a `Status`'s details, with bounds; None if the details are not a mapping."""
     if not isinstance(details, Mapping):
         return None
     kept: dict[str, Any] = {

@@ -33,8 +33,8 @@ _HEXADECIMAL = frozenset(b"0123456789abcdefABCDEF")
 _LENGTH_BYTES = 4
 # Bytes uncompressed per step: a small answer must not take all memory at once.
 _GUNZIP_STEP = 1 << 20
-# Compressed bytes given to a new member; twice as many each time it goes on. What follows a member is copied at its end, which
-# must not be all bytes of a read for each of ten thousand small members.
+# Compressed bytes that a new gzip member gets first, then twice as many each time. zlib copies the bytes after a member's end:
+# with ten thousand small members in one read, each copy must not be as long as the read.
 _GUNZIP_FIRST = 256
 
 
@@ -207,7 +207,9 @@ class Lines:
 
     def __init__(self, max_bytes: int) -> None:
         self._max = max_bytes
-        self._begun = bytearray()  # an incomplete line: the pieces themselves would take 40 bytes more, each
+        self._begun = (
+            bytearray()
+        )  # an incomplete line, joined: each piece as an object of its own would take 40 bytes more
 
     def feed(self, pieces: Iterable[bytes]) -> Iterator[bytes]:
         """Yields the lines that the pieces complete. A line may still have its newline.
@@ -252,7 +254,7 @@ class Lines:
 
 
 class Frames:
-    """Cuts pieces of a body into frames: each is four bytes of length, the highest first, and as many bytes.
+    """Cuts pieces of a body into frames. A frame is its length, in four bytes with the highest first, and that many bytes.
 
     Args:
         max_bytes: the longest frame accepted, in bytes.
@@ -263,7 +265,7 @@ class Frames:
     def __init__(self, max_bytes: int) -> None:
         self._max = max_bytes
         self._held = bytearray()  # the beginning of an incomplete frame
-        self._wanted = _LENGTH_BYTES  # bytes that are needed before a frame, or its length, can be read
+        self._wanted = _LENGTH_BYTES  # bytes that `_held` needs before the length or the frame can be read
 
     def feed(self, pieces: Iterable[bytes]) -> Iterator[bytes]:
         """Yields the frames that the pieces complete.

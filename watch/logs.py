@@ -1,4 +1,4 @@
-"""The loggers of this project: whatever they log is one line, without control characters, bounded and without credentials."""
+"""The loggers of this project. Each message is one line of bounded length, without control characters or credentials."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ __all__ = ["FIT_FOR_LOGS", "get_logger"]
 _MAX_VALUE = 1024
 """The most characters of one value in a line, and of one line of a traceback."""
 _MAX_PART = 64 * 1024
-"""The most characters of one exception's text that are looked at."""
+"""The most characters of one exception's text that are read."""
 _HEADINGS = ("Traceback (most recent call last):", "During handling of the above", "The above exception was")
 _MAX_LINES = (100, 200)
-"""The most lines of a traceback: at its beginning and at its end."""
+"""The most lines of a traceback that are kept: at its beginning and at its end."""
 
 
 def get_logger(name: str) -> logging.Logger:
@@ -34,9 +34,9 @@ def get_logger(name: str) -> logging.Logger:
 
 
 class _FitForLogs(logging.Filter):
-    """Passes every line. Makes the values in it printable: they may come from a server, a tenant or a user's function.
+    """Makes the values in a record printable: they may come from a server, a tenant or a user's function. Drops no record.
 
-    The message before its values are inserted stays, for handlers that group by it.
+    `record.msg` stays a template, for handlers that group by it.
     """
 
     def filter(self, record: logging.LogRecord) -> bool:
@@ -61,7 +61,7 @@ FIT_FOR_LOGS = _FitForLogs()
 
 
 class _Fit:
-    """Shows a value as printable text, made when a handler formats the line."""
+    """Wraps a value; its text is made printable when a handler formats the line."""
 
     __slots__ = ("_value",)
 
@@ -82,7 +82,7 @@ def _fit(value: Any) -> Any:
 
 
 def _lines_of(parts: Iterable[str], error: BaseException | None) -> Iterator[str]:
-    """The lines of a traceback. A line break in an exception's text or note cannot begin a line like those of the log."""
+    """Yields the lines of a traceback. Those of an exception's text or note are indented: they must not pose as log lines."""
     flush = [*_HEADINGS]
     while error is not None and len(flush) < 20:
         flush += [type(error).__qualname__, f"{type(error).__module__}.{type(error).__qualname__}"]

@@ -1,4 +1,7 @@
-"""Makes text from outside fit for a log, a message or a terminal: one line, no control characters, bounded, no credentials."""
+"""Makes text from servers, tenants and files safe for logs, messages and terminals.
+
+The result is one line of bounded length, without control characters and without credentials.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +11,9 @@ import urllib.parse
 __all__ = ["hide_secret", "printable", "quoted_beginning", "without_secrets"]
 
 _MAX_SECRETS = 64
-# A shorter secret would hide parts of ordinary words; it is guessed sooner than it is read in a log.
+# Hiding shorter secrets would garble ordinary words, and such a secret is easy to guess anyway.
 _SHORTEST_SECRET = 6
-# Shorter secrets, such as passwords, are hidden only where they stand alone: "secret" does not hide the half of "secrets".
+# Secrets shorter than this, such as passwords, are hidden only as whole words: "secret" does not hide a part of "secrets".
 _SHORTEST_PART = 16
 _HIDDEN = "[redacted]"
 # Private keys, as PEM and as the base64 of PEM that kubeconfigs contain.
@@ -19,16 +22,16 @@ _KEY = re.compile(
 )
 _KEY_MARKS = ("PRIVATE KEY-----", "LS0tLS1CRUdJTi")
 
-# The newest first. Replaced as a whole, so it needs no lock: a secret that two threads add at once may get lost until the next
-# request adds it again.
+# The newest first. The tuple is replaced as a whole, without a lock. If two threads add a secret at once, one of the two may be
+# lost until the next request adds it again.
 _secrets: tuple[str, ...] = ()
 
 
 def hide_secret(secret: str) -> None:
-    """Has `printable` and `without_secrets` hide a credential from now on. The newest 64 are remembered.
+    """Makes `printable` and `without_secrets` hide a credential from now on. The newest 64 are remembered.
 
     Args:
-        secret: a token, password or the like; one of fewer than six characters is ignored.
+        secret: a token, password or the like; one that is shorter than six characters is ignored.
 
     Threads: any.
     """
@@ -42,12 +45,12 @@ def hide_secret(secret: str) -> None:
 
 
 def without_secrets(text: str) -> str:
-    """Returns a text with "[redacted]" in place of each credential that `hide_secret` was called with, and of private keys.
+    """Returns a text with "[redacted]" in place of private keys and of each credential that `hide_secret` was called with.
 
-    The time grows with the text, so a text from outside has to be bounded.
+    The time grows with the length of the text, so callers bound text that a server sent.
     """
     found = [secret for secret in _secrets if secret in text]
-    # The longest first: another may be a part of it.
+    # The longest first: a shorter secret may be a part of it.
     for secret in sorted(found, key=len, reverse=True):
         if len(secret) >= _SHORTEST_PART:
             text = text.replace(secret, _HIDDEN)
@@ -68,8 +71,8 @@ def printable(raw: bytes | str, most: int = 100) -> str:
         raw: the text; bytes that are not UTF-8 are shown as replacement characters.
         most: the most characters to return. If there are more, "..." follows.
     """
-    # A character has at most four bytes. Ten times as many allow for the indentation of a page. A credential is searched for
-    # in the part that is looked at, so that it must not end within one.
+    # A character has at most four bytes; ten times as many allow for the indentation of a page. Only the window is searched for
+    # credentials, so it is longer by the longest of them: one that begins in the shown part is then in it as a whole.
     window = 40 * most + 4 * max(map(len, _secrets), default=0)
     text = raw[:window].decode(errors="replace") if isinstance(raw, bytes) else str.__str__(raw[:window])
     text = without_secrets(text)
@@ -79,9 +82,9 @@ def printable(raw: bytes | str, most: int = 100) -> str:
 
 
 def quoted_beginning(body: bytes) -> str:
-    """Returns how a body begins that is not the expected JSON, as the end of a message; "" where nothing may be quoted.
+    """Returns ', beginning with "..."' for a message about a body that is not the expected JSON; "" if it must not be quoted.
 
-    Pages and short texts are quoted. JSON and protobuf are not: they may hold the data of a Secret.
+    Web pages and plain texts are quoted. JSON and protobuf are not: they may hold the data of a Secret.
     """
     head = body[:1000].lstrip()
     if not head:

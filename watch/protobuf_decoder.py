@@ -1,4 +1,4 @@
-"""Decodes the body of a watch response in protobuf: frames, each of them an event."""
+"""Decodes the body of a watch response in protobuf: a sequence of frames, each with one event."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ class ProtobufDecoder(BodyDecoder[T]):
 
     Args:
         response: a `urllib3.HTTPResponse` whose body was not read (`preload_content=False`).
-        decode_object: makes an event's object of its apiVersion, its kind and its message. That of an ERROR event is a Status
-            in API form.
-        decode_bookmark: the same for BOOKMARK events, whose objects have only metadata.
+        decode_object: called with an object's apiVersion, kind and message; returns the event's object. It is not called for an
+            ERROR event, whose object is a Status in API form.
+        decode_bookmark: called in its place for BOOKMARK events, whose objects have only metadata.
         max_frame_bytes: the longest event accepted, in bytes.
 
     Threads: `decode` and `decode_batch` are called by one thread at a time, `close` by any.
@@ -79,13 +79,15 @@ class ProtobufDecoder(BodyDecoder[T]):
         return _new_event(Event, (event_type, self._decode_object(api_version, kind, message)))  # type: ignore[no-any-return]
 
 
-_Parts = tuple[
-    bytes, str, str, bytes
-]  # the event's type, the apiVersion and kind of its object, and the object's message
+# The event's type, the apiVersion and kind of its object, and the object's message.
+_Parts = tuple[bytes, str, str, bytes]
 
 
 def _parts_by_position(frame: bytes) -> _Parts | None:
-    """Cuts an event that is laid out as API servers do; None for any other."""
+    """Cuts out the parts of an event in the layout that API servers use; None for any other layout.
+
+    It is faster than `_parts_by_fields`, which reads any layout.
+    """
     at = 2 + frame[1]
     if frame[0] != _FIRST or frame[1] > 0x7F or frame[at] != _SECOND:
         return None

@@ -1,6 +1,7 @@
 r"""The wire format of protobuf as the Kubernetes API uses it: fields, the envelope of an answer, and `Status`. No I/O.
 
-A body is `k8s\0` and then a message `runtime.Unknown`: it names the apiVersion and kind, and holds the object's own message.
+A body begins with `k8s\0`. The envelope follows, a message `runtime.Unknown`: it names the apiVersion and kind of the object,
+and contains the object's own message.
 
 Source: apimachinery pkg/runtime/serializer/protobuf and pkg/runtime/types_proto.go.
 """
@@ -28,7 +29,7 @@ __all__ = [
 ]
 
 MAGIC = b"k8s\0"
-"""How every body begins."""
+"""The first bytes of every body."""
 
 VARINT, DOUBLE, BYTES, _FLOAT = 0, 1, 2, 5
 """Wire types: how the value of a field is written."""
@@ -43,7 +44,7 @@ class Field(NamedTuple):
 
     Attributes:
         number: the field's number in its message.
-        wire_type: `VARINT`, `DOUBLE` or `BYTES`; a float of four bytes has 5.
+        wire_type: `VARINT`, `DOUBLE` or `BYTES`; 5 for a float of four bytes.
         start: where its value begins in the bytes.
         end: where its value ends.
         value: the value of a varint; 0 for the others.
@@ -57,7 +58,7 @@ class Field(NamedTuple):
 
 
 class Envelope(NamedTuple):
-    """What a body holds: the type of an object, and where its own message stands in the body."""
+    """The type of the object in a body, and the position of its own message in the body."""
 
     api_version: str
     kind: str
@@ -66,12 +67,12 @@ class Envelope(NamedTuple):
 
 
 def varint_at(raw: bytes, at: int) -> tuple[int, int]:
-    """Reads a varint; returns its value and where it ends.
+    """Reads a varint; returns its value and the index after its last byte.
 
     Raises:
         ValueError: the bytes end within it, or it is longer than ten bytes.
     """
-    # The usual number has one or two bytes.
+    # Most numbers have one or two bytes.
     try:
         first = raw[at]
         if first < 0x80:
@@ -127,7 +128,7 @@ def fields_in(raw: bytes, at: int = 0, end: int | None = None) -> Iterator[Field
 
 
 def bytes_in(raw: bytes, number: int, at: int = 0, end: int | None = None) -> bytes:
-    """Returns the value of a message's field of bytes, text or a message; b"" where the message does not have it."""
+    """Returns the bytes of a field that holds bytes, text or a message; b"" if the message does not have the field."""
     for field in fields_in(raw, at, end):
         if field.number == number and field.wire_type == BYTES:
             return raw[field.start : field.end]
@@ -135,17 +136,17 @@ def bytes_in(raw: bytes, number: int, at: int = 0, end: int | None = None) -> by
 
 
 def text_in(raw: bytes, number: int, at: int = 0, end: int | None = None) -> str:
-    """Returns the text of a message's field; "" where the message does not have it. Invalid UTF-8 is replaced."""
+    """Returns the text of a field; "" if the message does not have the field. Invalid UTF-8 is replaced."""
     return bytes_in(raw, number, at, end).decode(errors="replace")
 
 
 def looks_like_protobuf(raw: bytes) -> bool:
-    """Whether a body begins as one in protobuf does."""
+    """Returns whether a body begins as one in protobuf does."""
     return raw.startswith(MAGIC)
 
 
 def open_envelope(body: bytes) -> Envelope:
-    """Reads the envelope of a body.
+    """Reads the envelope of a body, but not the object in it.
 
     Raises:
         ValueError: the body is not protobuf of the Kubernetes API.
@@ -164,7 +165,7 @@ def open_envelope(body: bytes) -> Envelope:
 
 
 def status_in(message: bytes) -> dict[str, Any]:
-    """Returns a `Status` in API form.
+    """Decodes a `Status` to API form.
 
     Args:
         message: the message of the Status, without the envelope.
@@ -177,7 +178,7 @@ def status_in(message: bytes) -> dict[str, Any]:
     status: dict[str, Any] = {"kind": "Status", "apiVersion": "v1", "metadata": {}}
     for field in fields_in(message):
         if field.wire_type == VARINT and field.number == 6 and field.value:
-            status["code"] = _int32(field.value)
+            status["code"] = _signed(field.value)
         elif field.wire_type == BYTES and field.number == 5:
             status["details"] = _details_in(message[field.start : field.end])
         elif field.wire_type == BYTES and (name := _STATUS_TEXTS.get(field.number)) and field.end > field.start:
@@ -196,7 +197,7 @@ def _details_in(message: bytes) -> dict[str, Any]:
     causes: list[dict[str, str]] = []
     for field in fields_in(message):
         if field.wire_type == VARINT and field.number == 5 and field.value:
-            details["retryAfterSeconds"] = _int32(field.value)
+            details["retryAfterSeconds"] = _signed(field.value)
         elif field.wire_type == BYTES and field.number == 4 and len(causes) < _MAX_CAUSES:
             cause = message[field.start : field.end]
             texts = {name: text_in(cause, number) for number, name in _CAUSE_TEXTS.items()}
@@ -208,6 +209,6 @@ def _details_in(message: bytes) -> dict[str, Any]:
     return details
 
 
-def _int32(value: int) -> int:
-    """The number of a varint that Go wrote from a signed integer."""
+def _signed(value: int) -> int:
+    """Returns the signed integer that Go wrote as this varint."""
     return value - (1 << 64) if value >> 63 else value

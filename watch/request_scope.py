@@ -100,9 +100,9 @@ def current_scope() -> RequestScope | None:
 
 
 def check_cancelled() -> None:
-    """Raises RequestCancelledError if the scope that this thread is in was cancelled.
+    """Raises RequestCancelledError if this thread's current scope was cancelled.
 
-    Called now and then by code that works for long on what a server sent.
+    Code that processes an answer for long calls it now and then.
     """
     scope = current_scope()
     if scope is not None and scope.cancelled:
@@ -111,18 +111,18 @@ def check_cancelled() -> None:
 
 @contextlib.contextmanager
 def time_limit(seconds: float) -> Iterator[None]:
-    """Cancels this thread's requests that have not ended within some seconds.
+    """Returns a context that cancels this thread's requests when it has lasted for too long.
 
     A socket's time-out limits each wait for bytes, so a peer that sends single bytes could make a request last for ever.
 
     Args:
-        seconds: counted from the beginning of the context.
+        seconds: how long the context may last.
 
     Raises:
-        TimeoutError: the requests failed because the time was over.
-        RequestCancelledError: the scope around this context was cancelled before.
+        TimeoutError: a request was cancelled because the time was up.
+        RequestCancelledError: the scope around this context was cancelled first.
 
-    Threads: costs a thread for as long as the context is entered, about 0.1 ms.
+    Threads: one thread runs while the context is entered; starting it takes about 0.1 ms.
     """
     outer, scope, over, expired = current_scope(), RequestScope(), Latch(), Latch()
 
@@ -133,7 +133,7 @@ def time_limit(seconds: float) -> Iterator[None]:
 
     withdraw = None if outer is None else outer.on_cancel(scope.cancel)
     try:
-        # At exit threads cannot be started any more, and a process that ends does not wait.
+        # At the process's exit, threads cannot be started any more; then the context has no limit.
         with contextlib.suppress(RuntimeError):
             Worker(watch, "request-time-limit").start()
         with scope:

@@ -24,7 +24,7 @@ from watch.event import Event, EventType
 from watch.logs import get_logger
 from watch.options import ListOptions
 from watch.request_scope import RequestScope
-from watch.versions import is_older, shown_version, too_long
+from watch.versions import is_older, length_problem, shown_version
 from watch.watcher import Watcher, WatcherBase, puller
 
 __all__ = ["RetryWatcher", "WatchSource", "resource_version_of"]
@@ -203,15 +203,15 @@ class RetryWatcher(WatcherBase[T]):
     def _deliver(self, event: Event[T]) -> bool:
         """Delivers an event and remembers its version, unless that is older than the last one.
 
-        Where it has none, or one that is too long, sends an ERROR event and returns False: the next round could not begin
-        after such an event, and would deliver it again.
+        If the event has no version, or one that is too long, sends an ERROR event and returns False: the next watch could not
+        begin after this event, and would deliver it again.
         """
         version = resource_version_of(event.object)
         if not version:
             what = "" if version is None else f"object of type {type(event.object).__qualname__} "
             self._end_with_message(f"retryWatcher: {what}doesn't support resourceVersion")
             return False
-        wrong = too_long("an event's resourceVersion", version)
+        wrong = length_problem("an event's resourceVersion", version)
         if wrong:
             self._end_with_message(f"retryWatcher: {wrong}")
             return False

@@ -1,4 +1,4 @@
-"""Compares and bounds resourceVersions. The order has a meaning only among objects of one resource, such as pods.
+"""Compares resourceVersions and bounds their length. Only versions of one resource, such as pods, can be compared.
 
 Source: KEP-5504, apimachinery pkg/util/resourceversion.
 """
@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from watch.printable import printable
 
-__all__ = ["MAX_VERSION", "is_comparable", "is_older", "shown_version", "too_long"]
+__all__ = ["MAX_VERSION", "is_comparable", "is_older", "shown_version", "length_problem"]
 
 MAX_VERSION = 64 * 1024
 """The most characters of a resourceVersion or continue token.
 
-They go into the address of the next request. An API server's have at most a few hundred characters, those of a proxy that joins
-many clusters a few thousand; most servers and proxies refuse an address of more than 8 to 32 KiB.
+Both become part of the next request's address. API servers send at most a few hundred characters, and a proxy in front of many
+clusters a few thousand. Most servers and proxies refuse addresses of more than 8 to 32 KiB.
 """
 
 
@@ -34,11 +34,11 @@ def is_older(one: str, other: str) -> bool:
     return (len(one), one) < (len(other), other)
 
 
-def too_long(what: str, value: str) -> str:
-    """Returns what is wrong with the length of a resourceVersion or continue token; "" if nothing is.
+def length_problem(what: str, value: str) -> str:
+    """Returns an error message for a resourceVersion or continue token that is too long; "" if it is not.
 
     Args:
-        what: where it stands, such as "a bookmark's resourceVersion".
+        what: what it is, such as "a bookmark's resourceVersion".
         value: the version or token.
     """
     return (
@@ -47,5 +47,5 @@ def too_long(what: str, value: str) -> str:
 
 
 def shown_version(version: str) -> str:
-    """Returns the beginning of a resourceVersion for messages."""
+    """Returns a resourceVersion for messages: its first characters, made printable."""
     return printable(version.encode(errors="replace"))

@@ -71,8 +71,8 @@ class Lister(Generic[T]):
 
         Args:
             label_selector: a label selector such as "app=web,tier in (a,b),!legacy", or a mapping of labels to values; None
-                for all objects. A single word such as "default" selects the objects that have this label. If none has it and
-                it is the name of a namespace, a warning is logged: a namespace is passed as `namespace`.
+                for all objects. A single word such as "default" selects the objects that have a label of this name. If there
+                are none and a namespace has this name, a warning is logged: pass a namespace as `namespace`.
             namespace: the only namespace to read; None for the lister's own, or for all if it has none.
 
         Raises:

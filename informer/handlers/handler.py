@@ -14,7 +14,7 @@ from informer.queues.delta import ADDED, DELETED, UPDATED
 
 __all__ = ["Handler", "HandlerFunctions", "OnAdd", "OnDelete", "ResourceEventHandler", "filter_change"]
 
-# Per function: the number of positional arguments, and the attributes of the change that are passed as keywords where its
+# Per function: the number of positional arguments, and the attributes of the change that are passed as keywords if its
 # signature names them.
 _ARGUMENTS: dict[str, tuple[int, tuple[str, ...]]] = {
     "on_add": (1, ("is_in_initial_list",)),
@@ -74,8 +74,8 @@ class ResourceEventHandler(Generic[T_contra]):
     def on_delete(self, obj: T_contra, /, *, final_state_unknown: bool) -> object:
         """Called when an object was deleted, or when it still exists but the model or the transform refuses its new state.
 
-        A method that names one more keyword, as in `def on_delete(self, obj, *, final_state_unknown, reason="")`, can tell the
-        two apart: `reason` is `Change.reason`, "no longer decodes" for an object that may still exist, else "".
+        To distinguish the two, name one more keyword: `def on_delete(self, obj, *, final_state_unknown, reason="")`. It is
+        `Change.reason`: "no longer decodes" for an object that may still exist, else "".
 
         Args:
             obj: its last known state.

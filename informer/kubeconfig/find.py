@@ -22,7 +22,7 @@ _log = get_logger(__name__)
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 """The folder that contains the token, the authority and the namespace of a pod's service account."""
 _PIPE_SECONDS = 30.0
-"""Seconds for a kubeconfig that a command writes into a pipe."""
+"""Seconds to wait for the end of a kubeconfig that a command writes into a pipe."""
 _MAX_NAMESPACE = 64 * 1024
 
 

@@ -23,7 +23,7 @@ __all__ = ["KubeconfigText", "MergedKubeconfig", "merge", "quoted"]
 T = TypeVar("T")
 
 _MAX_NAMES = 20
-"""Names that a message lists."""
+"""The most names that a message lists."""
 _MAX_NAME = 200
 _EXEC_EXTENSION = "client.authentication.k8s.io/exec"
 

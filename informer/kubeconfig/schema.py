@@ -167,16 +167,16 @@ def _load_yaml(text: str | bytes) -> Any:
 
 
 class _ExcessiveAliasesError(Exception):
-    """Without its aliases, the file would be many times as large as it is, or endless."""
+    """If its aliases were replaced by what they stand for, the file would be many times as large, or endless."""
 
 
 _FREE_NODES = 10_000
 _MAX_REPEATED = 10
-"""How many times larger a file may be without its aliases. A few lines with nested aliases stand for billions of values."""
+"""How many times larger a file may become if its aliases are replaced. A few nested ones can stand for billions of values."""
 
 
 def _size(node: Any, known: dict[int, int]) -> int:
-    """Counts the values of a YAML node, those of an alias at each place where it stands.
+    """Counts the values of a YAML node. Those of an alias count at each place that uses it.
 
     Args:
         node: the node.
@@ -184,7 +184,7 @@ def _size(node: Any, known: dict[int, int]) -> int:
     """
     size = known.get(id(node))
     if size is None:
-        known[id(node)] = 0  # until it is known: a node that contains itself
+        known[id(node)] = 0  # marks a node whose size is being counted: a node that contains itself meets the mark
         children = [] if isinstance(node.value, str) else node.value
         size = 1
         for child in children:

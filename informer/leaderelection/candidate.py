@@ -46,8 +46,8 @@ class Candidate:
     """One process's attempts at a lease, and what it knows about the lease.
 
     Another holder's lease is respected for at most an hour after its last change, or for `lease_duration` if that is longer.
-    A process that may update the Lease could otherwise keep all others from leading for 68 years with one write. An hour is
-    far above the durations in use, so no live holder is overtaken: it would have renewed.
+    Without this limit, one write of a process that may update the Lease could keep all others from leading for 68 years. An
+    hour is far above usual durations, so the limit never ends the lease of a live holder, which renews it sooner.
 
     Args:
         lock: the lock that stores the lease's record.
@@ -223,5 +223,5 @@ def shown_identity(identity: str) -> str:
 
 
 def _next_number(transitions: int) -> int:
-    """Counts one transition more. After the largest number of a Lease it begins at 0: the server would refuse a larger one."""
+    """Returns the number of transitions plus one; 0 after the largest number that the server accepts in a Lease."""
     return transitions + 1 if 0 <= transitions < MAX_NUMBER else 0

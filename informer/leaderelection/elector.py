@@ -45,9 +45,8 @@ class LeaderElector:
     suspension `is_leader()` is false at once, since it reads the clock. In-flight work is not interrupted; guard writes with a
     resourceVersion precondition.
 
-    The Lease is trusted only so far. A client that may update it can end a term of leading: it writes another holder. A holder
-    that states a longer duration than an hour is respected for an hour, or for `lease_duration` if that is longer. A malformed
-    Lease is logged and read again.
+    Any client that may update the Lease can end a term of leading, by writing another holder. A duration of more than an hour
+    in the Lease counts as an hour, or as `lease_duration` if that is longer. A malformed Lease is logged and read again.
 
     Each process measures its lease from before it sent the request, on a clock that runs while the machine is suspended. The
     times in the Lease are for people to read: clocks need not be synchronised.

@@ -1,4 +1,4 @@
-"""In which format a resource's objects are requested: JSON or protobuf, whole objects or their metadata only."""
+"""Decides in which format a resource's objects are requested: JSON or protobuf, whole objects or only their metadata."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ _log = get_logger(__name__)
 _JSON = "application/json"
 _PROTOBUF = "application/vnd.kubernetes.protobuf"
 _METADATA = ";as=PartialObjectMetadata{list};g=meta.k8s.io;v=v1"
-# Source: KEP-5958. A server that does not know the parameter ignores it.
+# Source: KEP-5958. Servers that do not know the parameter ignore it.
 _DROP_MANAGED_FIELDS = ";drop=metadata.managedFields"
 
 
 class Encoding:
     """Remembers whether a resource is requested in protobuf.
 
-    A server that is newer than the table of kinds may send fields that the table lacks. From the first such object on, the
-    resource is requested as JSON.
+    A server that is newer than the table of kinds may send fields that the table lacks. After the first object with such a
+    field, the resource is requested as JSON.
 
     Args:
-        protobuf: whether to begin with protobuf.
+        protobuf: whether to request protobuf at first.
 
     Threads: any.
     """
@@ -34,12 +34,12 @@ class Encoding:
         self.protobuf = protobuf
 
     def checks_fields(self, transport: Transport) -> bool:
-        """Whether each object has to be searched for unknown fields: the server is newer than the table, or does not tell."""
+        """Returns whether to search each object for unknown fields: the server is newer than the table, or may be."""
         version = server_version(transport)
         return version is None or version > kubernetes_version()
 
     def use_json(self, resource_name: str, reason: Exception) -> None:
-        """Has the resource requested as JSON from now on."""
+        """Makes all further requests ask for JSON, and logs the reason once."""
         if self.protobuf:
             self.protobuf = False
             _log.info("%s are read as JSON from now on: %s", resource_name, reason)

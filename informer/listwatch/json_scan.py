@@ -13,14 +13,14 @@ __all__ = ["JSONScan", "QUOTE"]
 QUOTE = 0x22
 _TOKENS_PER_CHECK = 10_000
 _MARK = re.compile(rb'["{}\[\]]')
-# Possessive: what has matched is not remembered, so that a string of escapes takes no memory.
+# Possessive quantifiers keep no positions to backtrack to, so that a string of escapes takes no memory.
 _IN_STRING = re.compile(rb'(?:[^"\\]++|\\.)*+', re.DOTALL)
 
 
 class JSONScan:
-    """Reads JSON once, from left to right, and goes on where the bytes received so far have ended.
+    """Reads JSON once, from left to right. When more bytes have arrived, it continues where the bytes ended before.
 
-    It costs time in proportion to the bytes, and a few bytes of memory, whatever the bytes are.
+    Whatever the bytes are, it takes time in proportion to their number, and a few bytes of memory.
     """
 
     def __init__(self) -> None:
@@ -28,13 +28,14 @@ class JSONScan:
         self._string = -1  # where the string begins that has not ended; -1 outside of strings
 
     def tokens(self, buffer: bytes, begin: int) -> Iterator[tuple[int, int, int]]:
-        """Yields each string and bracket that is complete: its first byte, where it begins, and where it ends.
-
-        Cancelling the request's scope ends it, with RequestCancelledError.
+        """Yields each complete string and bracket, as its first byte, its start and its end.
 
         Args:
-            buffer: what has been received. A later call may have more bytes at its end, and other bytes before `begin`.
-            begin: where the JSON begins.
+            buffer: the bytes received so far. A later call may pass more bytes at the end, and different ones before `begin`.
+            begin: where the JSON begins in `buffer`.
+
+        Raises:
+            RequestCancelledError: the request's scope was cancelled.
         """
         at = begin + self._read
         for count in itertools.count(1):

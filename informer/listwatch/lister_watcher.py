@@ -9,7 +9,7 @@ from typing_extensions import TypeVar
 
 from informer.objects.keys import metadata_of
 from watch.options import ListOptions
-from watch.versions import too_long
+from watch.versions import length_problem
 from watch.watcher import Watcher
 
 __all__ = ["ListerWatcher", "ObjectList", "as_object_list", "list_of"]
@@ -132,7 +132,7 @@ def _text(fields: Mapping[str, Any], name: str) -> str:
     value = fields.get(name)
     if not isinstance(value, str):
         return ""
-    wrong = too_long(f"the {name} of the server's list", value)
+    wrong = length_problem(f"the {name} of the server's list", value)
     if wrong:
         raise ValueError(wrong)
     return value

@@ -1,4 +1,4 @@
-"""Reads the objects in the answers to a `ResourceRequest`, in the format in which the server sent them."""
+"""Makes the parsers and decoders for the answers to a `ResourceRequest`, in the format that the server chose."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from watch.protobuf_decoder import ProtobufDecoder
 
 __all__ = ["ObjectReader", "Reading"]
 
-# The type that servers give to an object of which only the metadata are requested.
+# The apiVersion and kind of an object if only its metadata is requested.
 _PARTIAL = ("meta.k8s.io/v1", "PartialObjectMetadata")
 _MANAGED_FIELDS = b'"managedFields"'
 
@@ -53,11 +53,11 @@ class Reading:
 
 
 class ObjectReader:
-    """Makes the parser of a list and the decoder of a watch for an answer.
+    """Makes the parser for the answer to a list, and the decoder for the answer to a watch.
 
     Args:
         request: what was requested.
-        reading: how its answers are read.
+        reading: how the answers are read.
     """
 
     def __init__(self, request: ResourceRequest, reading: Reading) -> None:
@@ -95,7 +95,7 @@ class ObjectReader:
         )
 
     def _json_object(self) -> Callable[[bytes], Object]:
-        """A decoder of the objects of a watch in JSON."""
+        """Returns a function that decodes the JSON of a watch event's object."""
         own = self._request.target.item_type if self._request.metadata_only else None
         drops = self._request.drop_managed_fields
         if own is None and not drops:
@@ -143,14 +143,14 @@ class ObjectReader:
                 obj = make(api_version, kind, message)
             except UnknownFieldError as error:
                 self._request.encoding.use_json(self._request.target.name, error)
-                # The watch ends like one that the server has closed, and is continued as JSON.
+                # Ends the watch as if the server had closed it. The reflector resumes it, as JSON.
                 raise EOFError("the watch is continued as JSON") from error
             return self._wrap(obj) if self._converts else obj
 
         return decode
 
     def _protobuf_object(self) -> Callable[[str, str, bytes], Object]:
-        """A decoder of objects in protobuf; it raises UnknownFieldError for those that have to be read as JSON."""
+        """Returns a function that makes an object of a message; it raises UnknownFieldError if the object needs JSON."""
         request = self._request
         own = metadata_kind(*request.target.item_type) if request.metadata_only else None
         checks = request.encoding.checks_fields(request.target.transport())
@@ -170,10 +170,10 @@ class ObjectReader:
         return decode
 
     def _expected_type(self) -> tuple[str, str] | None:
-        """The apiVersion and kind that a watch must bring; None if any will do.
+        """The apiVersion and kind that each object of a watch must have; None if they are not checked.
 
-        Only built-in resources are checked: a custom resource may be redefined with another kind. Without an informer
-        behind the watch, an object of another type could not be reported.
+        Only built-in resources are checked: a custom resource may be redefined with another kind. Only an informer can report
+        an object of another type, so watches without one are not checked.
         """
         if not self._reading.stored or self._request.metadata_only:
             return None
@@ -183,18 +183,18 @@ class ObjectReader:
     def _wrap(self, obj: Object) -> Any:
         try:
             return self._reading.codec.wrap(obj)
-        # A user's type may raise anything; it concerns this one object only.
+        # A user's type may raise anything. Only this object is left out.
         except Exception as error:
             return Undecodable(obj.name, obj.namespace, obj.uid, obj.resource_version, obj.raw, error)
 
 
 def _is_protobuf(response: Any) -> bool:
-    """The format is what the answer says, whatever was requested."""
+    """Returns whether an answer says that it is protobuf, whatever was requested."""
     return "protobuf" in content_type_of(response)
 
 
 def _with_own_type(raw: bytes, own: tuple[str, str]) -> bytes:
-    """Gives a metadata-only object the apiVersion and kind of its resource. Raises ValueError: it is not a JSON object."""
+    """Gives a metadata-only object the apiVersion and kind of its resource. Raises ValueError if it is not a JSON object."""
     try:
         return retyped(raw, _PARTIAL, own)
     except (msgspec.DecodeError, RecursionError) as error:

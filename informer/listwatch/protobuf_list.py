@@ -1,4 +1,4 @@
-"""Splits a list in protobuf into items while it is received, so that the whole answer is never in memory. No I/O."""
+"""Splits a list in protobuf into items while it arrives, so that the whole answer is never in memory. No I/O."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ __all__ = ["ProtobufListParser"]
 _ITEM = 2 << 3 | BYTES
 _METADATA = 1 << 3 | BYTES
 _MAX_TAG_AND_LENGTH = 20
-# Bytes of the envelope before the list begins, and after it: a type of two short texts.
+# The most bytes of the envelope before the list, and after it. It has little more than the list's apiVersion and kind.
 _MAX_HEAD = 4096
 _WITHIN_ITEMS = "the server's list ended within its items"
 _UNKNOWN_FIELD = "the server's list has a field that lists do not have"
 
 
 class ProtobufListParser:
-    """A parser of one list: pieces of its body go in, items come out.
+    """Parses one list: takes pieces of its body, and yields the items that they complete.
 
     Args:
         decode: called with the apiVersion and kind of the items and an item's message; returns the item.
@@ -30,7 +30,7 @@ class ProtobufListParser:
     Attributes:
         api_version: of the items, "" if unknown.
         kind: of the items, "" if unknown.
-        metadata: the list's metadata in API form, once they have come.
+        metadata: the list's metadata in API form; empty until it has arrived.
 
     Source: apimachinery pkg/runtime/serializer/protobuf; the layout of every list is ListMeta = 1, items = 2.
     """
@@ -41,7 +41,7 @@ class ProtobufListParser:
         self._decode = decode
         self._max = max_item_bytes
         self._held = bytearray()  # pieces that do not complete a field
-        self._wanted = 0  # bytes that are needed before it is worth looking again
+        self._wanted = 0  # bytes that `_held` needs before it can be parsed further
         self._left = -1  # bytes of the list's message still to come; -1 until it begins
         self._tail_bytes = 0
         self.api_version = self.kind = ""
@@ -51,7 +51,7 @@ class ProtobufListParser:
         """Parses a piece of the list and yields the items that it completes.
 
         Raises:
-            LineTooLongError: an item, or what stands before or after the list, is too long.
+            LineTooLongError: an item, or the envelope before or after the list, is too long.
             ValueError: the body is not a list in protobuf.
         """
         data = piece
@@ -71,7 +71,7 @@ class ProtobufListParser:
         yield from self._items(data, at)
 
     def last_items(self) -> Iterator[Any]:
-        """Ends the list; no items are left.
+        """Returns no items: `feed` yields each item as soon as it is complete.
 
         Raises:
             ValueError: the list is incomplete.
@@ -81,7 +81,7 @@ class ProtobufListParser:
         return iter(())
 
     def _head(self, data: bytes) -> int:
-        """Reads the envelope up to the list's message; returns where that begins, or -1 if more bytes are needed."""
+        """Reads the envelope up to the list's message. Returns the index where that begins, or -1 if more bytes are needed."""
         if not MAGIC.startswith(data[: len(MAGIC)]):
             raise ValueError(f"the server's answer is not a list in protobuf ({PROXY_HINT})")
         at = len(MAGIC)
@@ -151,7 +151,7 @@ class ProtobufListParser:
 
 
 def _field_at(data: bytes, at: int) -> tuple[int, int, int] | None:
-    """Returns tag, length and beginning of a field's value; None if the bytes end within tag or length."""
+    """Returns a field's tag, and the length and start of its value; None if the bytes end within tag or length."""
     try:
         tag, at = varint_at(data, at)
         size, at = varint_at(data, at)

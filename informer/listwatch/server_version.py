@@ -1,4 +1,4 @@
-"""Which version of Kubernetes a server is."""
+"""Finds out which version of Kubernetes a server runs."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ __all__ = ["Version", "server_version"]
 Version = tuple[int, int]
 """Major and minor version, such as (1, 37)."""
 
-# Seconds. A server may be upgraded while an informer runs; a failure is asked again sooner.
+# Seconds for which an answer counts, since a server may be upgraded while an informer runs. A failure is retried sooner.
 _KEPT = 600.0
 _FAILURE_KEPT = 60.0
 _TIMEOUT = 5.0
 _LEADING_DIGITS = re.compile(r"\d{1,4}")
 
-# The version and until when it counts. Guarded by _lock, which is not held while a server is asked: two threads may both ask.
+# The version and until when it counts. Guarded by _lock, which is not held during a request: two threads may send one each.
 _versions: WeakKeyDictionary[Transport, tuple[Version | None, float]] = WeakKeyDictionary()
 _lock = Lock()
 
 
 def server_version(transport: Transport) -> Version | None:
-    """Returns a server's version; None if it does not tell. It is asked for at most once in ten minutes.
+    """Returns a server's version; None if it cannot be found out. A version is cached for ten minutes, a failure for one.
 
     Raises:
         RequestCancelledError: the request's scope was cancelled.
@@ -43,7 +43,7 @@ def server_version(transport: Transport) -> Version | None:
     try:
         version = _version_in(transport.send_json("GET", "/version", timeout=_TIMEOUT))
     except (ApiError, ConnectionError):
-        # What the server refuses here, or that it is down, the request itself will report.
+        # If the server is down or refuses requests, the list or watch that follows reports it.
         version = None
     with _lock:
         _versions[transport] = version, now + (_FAILURE_KEPT if version is None else _KEPT)
@@ -52,7 +52,7 @@ def server_version(transport: Transport) -> Version | None:
 
 def _version_in(answer: Any) -> Version | None:
     fields = answer if isinstance(answer, dict) else {}
-    # Providers write "1" and "37+".
+    # Cloud providers append a "+", as in "37+".
     numbers = [_LEADING_DIGITS.match(text) if isinstance(text := fields.get(name), str) else None for name in _FIELDS]
     major, minor = numbers
     return None if major is None or minor is None else (int(major[0]), int(minor[0]))

@@ -1,4 +1,4 @@
-"""The pages as a WSGI application, to be mounted in a server of the user's."""
+"""The pages as a WSGI application, which the user mounts in a server."""
 
 from __future__ import annotations
 

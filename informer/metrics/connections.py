@@ -1,4 +1,4 @@
-"""The connections of the metrics server: read, written and closed on one thread, which never waits."""
+"""The connections of the metrics server. One thread, which never blocks on one of them, reads, writes and closes them all."""
 
 from __future__ import annotations
 
@@ -11,13 +11,12 @@ from informer.metrics.pages import Answer
 
 __all__ = ["Connection", "Connections"]
 
-# All connections together.
 _MAX_CONNECTIONS = 512
-# Seconds in which a client has to send its request, however slowly, to receive its answer, and to close the connection then.
+# Seconds that a client has to send its whole request, then to receive its answer, and then to close the connection.
 _REQUEST_TIMEOUT = 5.0
 _SEND_TIMEOUT = 30.0
 _CLOSE_TIMEOUT = 1.0
-# Bytes of an answer that are given to the socket at once.
+# Bytes of an answer that are passed to the socket at once.
 _CHUNK_BYTES = 65536
 
 
@@ -25,8 +24,8 @@ class Connections:
     """The open connections of a server, whose number is bounded.
 
     Args:
-        loop: reads and writes them.
-        on_request: called with a connection and its request, to have `Connection.answer` called later.
+        loop: the event loop that reads and writes them.
+        on_request: called with a connection and its request; has to see to it that `Connection.answer` is called later.
 
     Threads: that of the loop only.
     """
@@ -35,7 +34,7 @@ class Connections:
         self.loop = loop
         self.on_request = on_request
         self._open: set[Connection] = set()
-        # Those without a whole request, and those that were answered; the oldest first.
+        # Those without a whole request, and those that were answered; the oldest first. They may be closed for new ones.
         self._idle: dict[Connection, None] = {}
 
     def make(self) -> Connection:
@@ -103,11 +102,11 @@ class Connection(asyncio.Protocol):
         self._transport.abort()
 
     def data_received(self, data: bytes) -> None:
-        """Has the request answered, once its head is whole."""
+        """Passes the request on once its head is complete."""
         known = len(self._received)
         self._received += data[:MAX_HEAD_BYTES]
         if not self._is_reading:
-            # The body or the next request, which are not read. A client that does not stop sending them is not waited for.
+            # The rest is a body or another request, which is ignored. A client that sends too much of it is cut off.
             if len(self._received) > 8 * MAX_HEAD_BYTES:
                 self.abort()
             return
@@ -120,7 +119,7 @@ class Connection(asyncio.Protocol):
             self.answer(head)
             return
         self._method = head.method
-        # After the socket was looked at once more: nothing is done for a client that has closed its connection already.
+        # In the loop's next turn, after the socket was read once more: a client that has already disconnected costs no work.
         self._set_timer(0, lambda: self._hand_over(head))
 
     def eof_received(self) -> bool:
@@ -137,24 +136,24 @@ class Connection(asyncio.Protocol):
         self._report_done()
 
     def pause_writing(self) -> None:
-        """Waits with the rest of the answer: the socket is full."""
+        """Called when the socket is full: pauses sending."""
         self._is_full = True
 
     def resume_writing(self) -> None:
-        """Sends more of the answer: the socket is empty."""
+        """Called when the socket takes bytes again: sends more of the answer."""
         self._is_full = False
         self._send()
 
     def when_done(self, callback: Callable[[], None]) -> None:
-        """Has a function called when the whole answer was sent or the client has gone."""
+        """Sets a function to call when the whole answer was sent or the client has disconnected."""
         self._on_done = callback
 
     def answer(self, answer: Answer) -> None:
-        """Sends an answer, unless the client has gone."""
+        """Sends an answer, unless the client has disconnected."""
         if self.is_gone or self._transport.is_closing():
             return
         body = b"" if self._method == "HEAD" else answer.body
-        # The body is not copied, since a thousand slow clients would receive copies of their own.
+        # A view, not a copy of the body: otherwise each of hundreds of slow clients would hold a copy of its own.
         self._unsent = memoryview(body)[_CHUNK_BYTES:]
         self._set_timer(_SEND_TIMEOUT, self.abort)
         self._transport.write(format_head(answer) + body[:_CHUNK_BYTES])
@@ -170,7 +169,7 @@ class Connection(asyncio.Protocol):
             self._finish()
 
     def _finish(self) -> None:
-        """Waits for the client to close first: closing while it sends would reset the connection and lose the answer."""
+        """Lets the client close first: closing while the client still sends would reset the connection and lose the answer."""
         self._report_done()
         if self._has_ended:
             self._transport.close()

@@ -1,4 +1,4 @@
-"""Health checks: reports what keeps this process from being alive or ready."""
+"""Health checks: finds the reasons why this process is not alive or not ready."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ __all__ = ["CHECK_TIMEOUT", "Check", "Health"]
 Check = Callable[[], object]
 """A health check of the user's. It fails if it raises, returns False or an exception, or does not return in time."""
 
-# A kubelet waits one second for an answer, unless its probe says otherwise.
 CHECK_TIMEOUT = 0.75
+"""Seconds after which a check that still runs has failed. A kubelet waits one second, unless a probe has `timeoutSeconds`."""
 
 _log = get_logger(__name__)
 
@@ -111,7 +111,7 @@ class Health:
 
 
 class _CheckThread:
-    """Runs a check on a thread of its own. While the check runs, it is not called again."""
+    """Runs a check on a thread of its own, one call at a time."""
 
     def __init__(self, check: Check) -> None:
         self._check = check
@@ -154,7 +154,7 @@ class _Run:
     def _call(self) -> None:
         try:
             self.result = self._check()
-        # SystemExit too: it would end this thread only.
+        # SystemExit is a failure too: raised on this thread, it would not end the process.
         except BaseException as error:
             self.result = error
 

@@ -1,4 +1,4 @@
-"""The heads of HTTP requests and answers, as far as a server of a few pages needs them."""
+"""Parses the heads of HTTP requests and writes those of answers, as far as the metrics server needs it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _REQUEST_LINE = re.compile(r"([A-Z]{1,20}) (/[!-~]*) HTTP/1\.[0-9]")
 
 
 class Head(NamedTuple):
-    """What the server reads of a request."""
+    """The parts of a request's head that the server uses."""
 
     method: str
     path: str
@@ -32,7 +32,7 @@ def parse_head(raw: bytes | bytearray, known: int = 0) -> Head | Answer | None:
 
     Args:
         raw: the bytes received so far.
-        known: how many of them a call has seen before, which did not find the end.
+        known: how many of them an earlier call has searched for the end of the head.
 
     Returns:
         The head; the answer to bytes that are not a request; None while the head is incomplete.

@@ -1,7 +1,7 @@
 """The pages that a kubelet and Prometheus request, without HTTP: `/healthz`, `/livez`, `/readyz` and `/metrics`.
 
-Requests that come together share the work. A page is computed on one thread at a time, and its answer is given to every
-request that came before it was ready. So a flood of requests costs no more than one request after the other.
+Concurrent requests share the work. A page is computed on one thread at a time, and every request that arrived before the answer
+was ready gets this answer. So a flood of requests costs no more than requests that come one after another.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ _log = get_logger(__name__)
 
 # Seconds for which a scrape's result is given to further requests.
 _SCRAPE_LIFETIME = 1.0
-# Seconds for which a probe that cannot wait gets the previous answer.
+# Seconds for which a probe may get the previous answer, if too many requests wait for the page.
 _LATEST_LIFETIME = 5.0
-# The most selections of names that are made of a scrape's result. Otherwise clients could keep the process busy with them.
+# The most different `name[]` selections per scrape, so that clients cannot keep the process busy with them.
 _MAX_SELECTIONS = 16
-# The formats that are known, of which there are few. The client library would also repeat another version in its answer.
+# The known formats. The client library would repeat any other version from the request in its answer.
 _KNOWN_TYPE = re.compile(r"[a-z/-]+; version=(0\.0\.[14]|1\.0\.0); charset=utf-8(; escaping=[a-z-]+)?")
 
 
@@ -47,7 +47,7 @@ class Request(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """The answer to a GET request. That to HEAD is the same without the body."""
+    """The answer to a GET request. The server answers HEAD with the same head and no body."""
 
     status: HTTPStatus
     headers: tuple[tuple[str, str], ...]
@@ -70,9 +70,9 @@ _FAILED = text_answer(HTTPStatus.INTERNAL_SERVER_ERROR, "failed: see the process
 
 
 class Page:
-    """A page. Subclasses override `_compute`, which one thread at a time calls.
+    """A page. Subclasses override `_compute`, which is called on one thread at a time.
 
-    Threads: any. A call waits for the one that is under way.
+    Threads: any. `answer` waits for a call of it that is under way.
     """
 
     def __init__(self, name: str) -> None:
@@ -81,11 +81,11 @@ class Page:
         self._limited = rate_limited(_log)
 
     def answer(self, request: Request) -> Answer:
-        """Returns the answer to a request; 500 if the page cannot be computed. The log then has the error."""
+        """Returns the answer to a request. If the page cannot be computed, it is a 500, and the error is logged."""
         with self._lock:
             try:
                 return self._compute(request)
-            # Raised by another collector of the registry. The answer does not show the error, which may hold secrets.
+            # Raised by another collector of the registry. The answer does not show the error, which may contain secrets.
             except Exception as error:
                 self._limited.error("failed to answer a request for %s", self.name, exc_info=error)
                 return _FAILED
@@ -171,7 +171,7 @@ class _MetricsPage(Page):
 
 
 class _Scrape:
-    """What the collectors of a registry returned, in the form of a registry."""
+    """The metrics that the collectors of a registry returned. It has a registry's `collect`, so that they can be encoded."""
 
     def __init__(self, metrics: list[Metric]) -> None:
         self._metrics = metrics
@@ -180,7 +180,7 @@ class _Scrape:
         return self._metrics
 
     def only(self, names: frozenset[str]) -> _Scrape:
-        """Returns the samples of some names, as `/metrics?name[]=NAME` asks for."""
+        """Returns a scrape with the samples of these names only, as `/metrics?name[]=NAME` requests."""
         chosen = []
         for metric in self._metrics:
             samples = [sample for sample in metric.samples if sample.name in names]
@@ -196,7 +196,7 @@ def _choose_encoder(accept: str) -> tuple[Callable[[Any], bytes], str]:
         encode, content_type = choose_encoder(accept)
         if _KNOWN_TYPE.fullmatch(content_type):
             return encode, content_type
-    # A version that is not made of numbers.
+    # Raised for a version that is not made of numbers.
     except (TypeError, ValueError):
         pass
     return choose_encoder("")

@@ -1,4 +1,4 @@
-"""A small HTTP server for the pages of `make_app`, which answers probes also while strangers flood it.
+"""A small HTTP server for the pages of `make_app`. It answers probes even during a flood of requests.
 
 One thread accepts, reads and writes all connections, and never waits. Each page is computed on a thread of its own, so that
 neither a slow scrape nor a slow check delays another page. See docs/decisions/metrics-server.md.
@@ -30,10 +30,10 @@ __all__ = ["MetricsServer", "serve"]
 
 _log = get_logger(__name__)
 
-# Connections of one page that wait for their answer or receive it. All pages together leave room for connections that have
-# not sent their request yet.
+# The most connections per page that wait for an answer or receive one. All pages together use fewer than the server's limit, so
+# there is room for connections that have not sent their request yet.
 _MAX_PER_PAGE = 128
-# Connections that the kernel holds, and that are accepted at once.
+# The most connections that the kernel queues, and that the loop accepts in one turn.
 _BACKLOG = 64
 
 _BUSY = text_answer(HTTPStatus.SERVICE_UNAVAILABLE, "too many requests wait for this page\n")
@@ -95,7 +95,7 @@ class MetricsServer(StopsOnExit):
     def __init__(self, pages: Mapping[str, Page], host: str, port: int) -> None:
         self._socket = _listen(host, port)
         self._port = int(self._socket.getsockname()[1])
-        # Not the policy's loop: the user's may be one whose sockets cannot be shared.
+        # Not a loop of the user's event loop policy, which may not support a socket that is made here.
         self._loop = asyncio.SelectorEventLoop()
         self._loop.set_exception_handler(_log_error)
         self._stopping = asyncio.Event()
@@ -123,7 +123,7 @@ class MetricsServer(StopsOnExit):
         # The loop is closed if this is not the first call.
         with contextlib.suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._stopping.set)
-        # The checks are looked at last, when no page can begin another one.
+        # The checks' threads come last, when no page can begin another check.
         checks = (worker for page in self._queues for worker in page.workers())
         return join_all(itertools.chain(self._workers(), checks), timeout)
 
@@ -158,7 +158,7 @@ class MetricsServer(StopsOnExit):
     async def _serve(self) -> None:
         server = await self._loop.create_server(self._connections.make, sock=self._socket, backlog=_BACKLOG)
         await self._stopping.wait()
-        # Connections that were accepted just now are still being made, by tasks, which fail once the server is closed.
+        # The loop makes accepted connections in tasks, which would fail once the server is closed. So they are awaited first.
         self._loop.remove_reader(self._socket)
         while self._connections.abort_all() or len(asyncio.all_tasks()) > 1:
             await asyncio.sleep(0)
@@ -166,7 +166,7 @@ class MetricsServer(StopsOnExit):
         await asyncio.sleep(0)
 
     def _take(self, connection: Connection, head: Head) -> None:
-        """Has a request answered, by its page or at once."""
+        """Passes a request to its page, or answers it at once if it has none or too many requests wait for it."""
         found = find_page(self._pages, head.method, head.path)
         if isinstance(found, Page):
             waiting = self._queues[found]
@@ -178,9 +178,9 @@ class MetricsServer(StopsOnExit):
 
 
 class _PageQueue:
-    """Computes a page on a thread of its own, for all requests that wait at that moment.
+    """Computes a page on a thread of its own, in batches: each for all requests that wait at that moment.
 
-    Threads: that of the server, but for `_run`.
+    Threads: the server's thread, except for `_run`.
     """
 
     def __init__(self, page: Page, loop: asyncio.AbstractEventLoop) -> None:
@@ -196,14 +196,14 @@ class _PageQueue:
         return len(self._held)
 
     def add(self, connection: Connection, head: Head) -> None:
-        """Has a request answered. Its connection is held until the answer was sent or the client has gone."""
+        """Adds a request. Its connection counts until the answer was sent or the client has disconnected."""
         self._held.add(connection)
         connection.when_done(lambda: self._remove(connection))
         self._waiting[connection] = head
         self._begin()
 
     def end(self) -> None:
-        """Ends the thread, after the page that it computes."""
+        """Ends the thread after its current batch."""
         self._batches.put(None)
 
     def _remove(self, connection: Connection) -> None:
@@ -240,7 +240,7 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 def _log_error(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    # Such as too many open files: asyncio accepts again after a second.
+    # An example is "too many open files", after which asyncio accepts again a second later.
     _log.debug("%s", context.get("message"), exc_info=context.get("exception"))
 
 

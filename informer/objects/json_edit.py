@@ -51,7 +51,7 @@ def parts_of(raw: bytes | msgspec.Raw) -> dict[str, msgspec.Raw]:
 
 
 def checked_parts_of(raw: bytes) -> dict[str, msgspec.Raw]:
-    """Returns what `parts_of` does; all values are checked to be JSON of at most `MAX_DEPTH` levels."""
+    """Returns the same as `parts_of`, and checks that all values are JSON of at most `MAX_DEPTH` levels."""
     try:
         return _parts(raw)
     except RecursionError:

@@ -53,8 +53,8 @@ class Object(JSONFields, msgspec.Struct, gc=False, frozen=True, eq=False):
     `raw` is the object's JSON. Every other field is decoded from `raw` each time that it is read: keep in a variable what
     you use often.
 
-    An object may be as deep as an API server accepts, 10,000 levels. Of one that is nested too deeply for a decoder, at about
-    a thousand levels, single values can be read, and `to_dict` and `view` raise ValueError.
+    An object may be nested as deeply as an API server accepts, 10,000 levels. If it has more levels than Python can decode,
+    about a thousand, its values can be read one by one, but `to_dict` and `view` raise ValueError.
 
     An object is a mapping of its top-level fields. The dicts and lists in it raise TypeError on changes; `to_dict` returns
     a copy that you can change. Two objects are equal when uid and resourceVersion are equal (without a uid: when `raw` is).

@@ -175,7 +175,7 @@ def reason_of(error: Exception) -> str:
 
 
 def too_deep() -> ModelError:
-    """The error of reading a value that no recursive decoder can read."""
+    """Returns the error for an object that is nested too deeply for a recursive decoder."""
     return ModelError("the object is nested too deeply to decode: its attribute raw has the JSON")
 
 
@@ -192,7 +192,7 @@ def check_utf8(raw: bytes) -> None:
 
 
 def copied(raw: Any) -> bytes:
-    """Returns the bytes of a buffer; raises TypeError for anything else."""
+    """Returns the content of a bytes-like object as bytes; raises TypeError for any other value."""
     try:
         return bytes(memoryview(raw))
     except TypeError:
@@ -273,7 +273,7 @@ def generation_in(metadata: bytes) -> int | None:
 
 
 def _decoded(decode: Callable[[bytes], Any], metadata: bytes, field: str) -> Any:
-    """Decodes one field of the metadata, by itself where other fields are nested too deeply."""
+    """Decodes one field of the metadata, alone if the other fields are nested too deeply."""
     try:
         return getattr(decode(metadata), field)
     except RecursionError:

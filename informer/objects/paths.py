@@ -112,7 +112,7 @@ def _find(raw: bytes, keys: tuple[str | int, ...]) -> Any:
 
 
 def _find_beside_deep_values(raw: bytes | msgspec.Raw, keys: Iterable[str | int]) -> Any:
-    """Finds a value in JSON of which other parts are nested too deeply to decode."""
+    """Finds a value in JSON whose other parts may be nested too deeply to decode."""
     for key in keys:
         try:
             if isinstance(key, int):

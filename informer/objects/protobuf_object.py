@@ -33,10 +33,10 @@ _MANAGED_FIELDS = (("metadata", "managedFields"),)
 
 
 class ProtobufObject(Object, gc=False, frozen=True, eq=False):
-    """An `Object` that a server sent in protobuf, as it does for `wire="protobuf"` and for `metadata_only=True`.
+    """An `Object` that the server sent in protobuf, because of `wire="protobuf"` or `metadata_only=True`.
 
-    It is used as every `Object` is. `raw` is the protobuf message; `to_json` gives the object as JSON. A field is read by
-    walking the message, and the object's other fields are not decoded.
+    It is used like any `Object`. `raw` is the protobuf message; `to_json` returns the object as JSON. Reading a field walks the
+    message and decodes no other field.
 
     Threads: any.
     """
@@ -45,11 +45,11 @@ class ProtobufObject(Object, gc=False, frozen=True, eq=False):
 
     @classmethod
     def of(cls, raw: bytes, kind: Kind) -> ProtobufObject:
-        """Decodes the identity of an object.
+        """Makes an object from its message, of which only name, namespace, uid and resourceVersion are decoded.
 
         Args:
             raw: the object's message, without the envelope of an answer.
-            kind: what the message is.
+            kind: the object's kind, and so the type of the message.
 
         Raises:
             ValueError: the bytes are not a protobuf message.
@@ -68,7 +68,7 @@ class ProtobufObject(Object, gc=False, frozen=True, eq=False):
 
         Raises:
             UnknownFieldError: the object has a field that this version of the library does not know.
-            ValueError: the bytes are not such a message.
+            ValueError: the bytes are not a message of this kind.
         """
         return self._typed(self._read(plan_for(self.protobuf_kind.message)))
 
@@ -185,7 +185,7 @@ class ProtobufObject(Object, gc=False, frozen=True, eq=False):
 
 @lru_cache(maxsize=4096)
 def _plan_to(message: str, keys: tuple[str | int, ...]) -> Plan:
-    """Reads what stands on the way to a path. Indices of lists are left out: the items of a list have one mask."""
+    """Returns a plan that reads the fields on the way to a path. It reads all items of a list, whatever the path's index."""
     mask: Mask = None
     for key in reversed(keys):
         if isinstance(key, str):
@@ -195,7 +195,7 @@ def _plan_to(message: str, keys: tuple[str | int, ...]) -> Plan:
 
 @lru_cache(maxsize=1024)
 def _plan_of(message: str, kind: Any) -> Plan:
-    """Reads what a type names, and the type of the object."""
+    """Returns a plan that reads the fields that a user's type names."""
     return plan_for(message, frozen_mask(wanted_fields(kind)))
 
 

@@ -93,7 +93,7 @@ def wanted_fields(kind: Any, inside: tuple[Any, ...] = ()) -> dict[str, Any] | N
 
     Args:
         kind: a type that `decoder_for` takes.
-        inside: the types around it; all fields are read of a type that contains itself.
+        inside: the types that contain this one. A type that contains itself reads all fields.
     """
     if not is_described(kind) or _is_pydantic(kind) or kind in inside:
         return None
@@ -107,7 +107,7 @@ def wanted_fields(kind: Any, inside: tuple[Any, ...] = ()) -> dict[str, Any] | N
 
 
 def _wanted_in(annotation: Any, inside: tuple[Any, ...]) -> dict[str, Any] | None:
-    """The fields that an annotation reads: those of its only type that names fields, alone, in a list, or with None."""
+    """Returns the fields that an annotation reads, if it is one type, a list of one, or one type or None; else None for all."""
     if is_described(annotation):
         return wanted_fields(annotation, inside)
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)

@@ -19,7 +19,7 @@ Tree = dict[str | int, Any]
 def without_fields(raw: bytes, message: str, tree: Tree) -> bytes:
     """Removes the paths of a tree from a message.
 
-    Paths name fields as JSON does. What lies below a value of a special form, such as managedFields[0].fieldsV1, is kept.
+    Paths name fields as JSON does. A path into a value of a special form, such as managedFields[0].fieldsV1, removes nothing.
 
     Args:
         raw: the message.
@@ -27,16 +27,16 @@ def without_fields(raw: bytes, message: str, tree: Tree) -> bytes:
         tree: the paths, as `json_edit.tree_of` joins them.
 
     Returns:
-        A new message, or `raw` itself where it has none of the paths.
+        A new message, or `raw` itself if it has none of the paths.
 
     Raises:
-        ValueError: the bytes are not such a message.
+        ValueError: the bytes are not a message of this type.
     """
     types = {field.number: field for field in message_fields(message)}
     counts: dict[int, int] = {}
     lengths = _lengths(raw, types) if any(isinstance(key, int) and key < 0 for key in _keys_below(tree)) else {}
     parts: list[bytes] = []
-    kept = 0  # up to where the message has been copied
+    kept = 0  # the end of the part of the message that was copied or removed
     begin = 0
     for field in fields_in(raw):
         kind = types.get(field.number)
@@ -110,7 +110,7 @@ def _last_in_metadata(raw: bytes) -> tuple[int, int, int] | None:
 
 
 def _without(raw: bytes, field: Field, kind: FieldType, tree: Tree, index: int, length: int) -> bytes | None:
-    """One field without the paths: None where it is removed as a whole, `raw` where it stays as it is."""
+    """Returns the new value of one field; None to remove the whole field, `raw` to keep it as it is."""
     if not kind.name:
         below: Any = tree
     elif kind.name not in tree:
@@ -151,7 +151,7 @@ def _entry(key: str, value: bytes) -> bytes:
 
 
 def _lengths(raw: bytes, types: dict[int, FieldType]) -> dict[int, int]:
-    """The number of items of each repeated field."""
+    """Returns how often each field occurs: the number of items of a list."""
     counts: dict[int, int] = {}
     for field in fields_in(raw):
         if field.number in types:

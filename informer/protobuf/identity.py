@@ -1,4 +1,4 @@
-"""Cuts the four identity fields out of an object in protobuf."""
+"""Cuts name, namespace, uid and resourceVersion out of an object in protobuf."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from watch.protobuf_wire import BYTES, fields_in
 
 __all__ = ["Identity", "identity_in"]
 
-# How the metadata begin, and the fields that an API server writes first in them, even when they are empty: name,
+# The tag of the metadata, and those of its first six fields, which an API server writes even when they are empty: name,
 # generateName, namespace, selfLink, uid, resourceVersion.
 # Source: apimachinery pkg/apis/meta/v1/generated.proto, ObjectMeta.
 _TAGS = (0x0A, 0x0A, 0x12, 0x1A, 0x22, 0x2A, 0x32)

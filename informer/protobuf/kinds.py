@@ -1,7 +1,6 @@
-"""The table of the built-in kinds: which message a kind is written as, and how the message's fields are named in JSON.
+"""The table of the built-in kinds: the message of each kind, and the name and type in JSON of each of its fields.
 
-The table comes from the Go types (tools/protobuf_kinds), for one version of Kubernetes. It is read when the first object in
-protobuf is decoded.
+tools/protobuf_kinds makes the table from the Go types of one version of Kubernetes. It is loaded when it is first needed.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ __all__ = [
 ]
 
 PARTIAL_METADATA = "k8s.io/apimachinery/pkg/apis/meta/v1.PartialObjectMetadata"
-"""The message of an object of which only the metadata were requested."""
+"""The message of an object if only its metadata was requested."""
 
 DELETE_OPTIONS = "k8s.io/apimachinery/pkg/apis/meta/v1.DeleteOptions"
 """The message of the options of a deletion."""
@@ -36,7 +35,7 @@ class FieldType(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
     Attributes:
         number: its number on the wire.
-        name: its name in JSON; "" for a message whose fields stand in JSON beside those of the message around it.
+        name: its name in JSON; "" for an inlined message, whose fields are in JSON fields of the outer message.
         shape: "one", "list" or "map"; the keys of a map are strings.
         flags: "pointer", "omitempty" and "omitzero", as the Go type has them.
         value: the type of a value: a scalar such as "string", a special form such as "quantity", or the name of a message.
@@ -56,7 +55,7 @@ class _Table(msgspec.Struct, frozen=True):
 
 
 class Kind(NamedTuple):
-    """What an object in protobuf is: its apiVersion and kind, and the message that its bytes are."""
+    """The type of an object in protobuf: its apiVersion and kind, and the name of its message in the table."""
 
     api_version: str
     kind: str
@@ -70,25 +69,25 @@ def _table() -> _Table:
 
 
 def kubernetes_version() -> tuple[int, int]:
-    """Returns the version of Kubernetes that the table is from, as (major, minor)."""
+    """Returns the version of Kubernetes for which the table was made, as (major, minor)."""
     major, minor, *_ = _table().kubernetes.split(".")
     return int(major), int(minor)
 
 
 @lru_cache(maxsize=1024)
 def kind_named(api_version: str, kind: str) -> Kind | None:
-    """Returns a built-in kind; None for one that the table does not have, such as a custom resource."""
+    """Returns a built-in kind; None if the table does not have it, as for a custom resource."""
     message = _table().kinds.get(f"{api_version}/{kind}")
     return None if message is None else Kind(api_version, kind, message)
 
 
 def metadata_kind(api_version: str, kind: str) -> Kind:
-    """Returns the kind of an object of which only the metadata were requested; it may be a custom resource's."""
+    """Returns the kind of an object of which only the metadata was requested. It may be a custom resource."""
     return Kind(api_version, kind, PARTIAL_METADATA)
 
 
 def message_fields(message: str) -> tuple[FieldType, ...]:
-    """Returns the fields of a message of the table, by ascending numbers.
+    """Returns the fields of a message, ordered by number.
 
     Raises:
         KeyError: the table does not have the message.

@@ -1,6 +1,6 @@
-"""Plans: how a message, or only some fields of it, are turned into the API's JSON form.
+"""Plans turn a message, or only some of its fields, into the API's JSON form.
 
-A plan is compiled once per message and set of wanted fields. It skips all other fields without looking into them.
+A plan is compiled once per type of message and set of wanted fields. It skips all other fields without reading their values.
 """
 
 from __future__ import annotations
@@ -21,28 +21,28 @@ Mask = tuple[tuple[str, Any], ...] | None
 _ONE, _LIST, _MAP, _INLINE = range(4)
 _WIRE_TYPES = {"int": VARINT, "bool": VARINT, "uint": VARINT, "double": DOUBLE}
 _WIRE_MASK = 7
-# What JSON has for a field that is missing on the wire and is not left out when it is empty.
+# The JSON values of fields that are missing on the wire, but that Go always writes in JSON.
 _ZEROS = {"string": "", "int": 0, "uint": 0, "bool": False, "double": 0, "quantity": "0", "int_or_string": 0}
-# Servers write the type of the claims of a StatefulSet, which protobuf does not hold.
+# In JSON, servers write kind and apiVersion in the claims of a StatefulSet. In protobuf they are missing.
 # Source: kubernetes pkg/apis/apps/v1/conversion.go, Convert_apps_StatefulSetSpec_To_v1_StatefulSetSpec.
 _CLAIM_TEMPLATES = "volumeClaimTemplates"
 _CLAIM_TYPE = {"kind": "PersistentVolumeClaim", "apiVersion": "v1"}
 
 
 class UnknownFieldError(ValueError):
-    """An object has a field that the table of kinds does not have: the server is newer than the table.
+    """An object has a field that the table of kinds lacks: the server is newer than the table.
 
-    Without that field, an object that is written back would lose it.
+    The object is not decoded without that field, since it would lose the field when it is written back.
     """
 
 
 def frozen_mask(wanted: Mapping[str, Any] | None) -> Mask:
-    """Returns nested dicts of wanted fields, in which None stands for everything, as a mask."""
+    """Returns a mask made of nested dicts of wanted fields, in which None stands for everything."""
     return None if wanted is None else tuple(sorted((name, frozen_mask(below)) for name, below in wanted.items()))
 
 
 class _Step(NamedTuple):
-    """What is done with one field of a message."""
+    """How one field of a message is read."""
 
     shape: int
     name: str
@@ -85,9 +85,9 @@ class Plan:
             end: where it ends.
 
         Raises:
-            UnknownFieldError: all fields are wanted, and the table lacks one that the message has.
-            ValueError: the bytes are not such a message.
-            RecursionError: it is nested too deeply.
+            UnknownFieldError: all fields are wanted, and the message has one that the table lacks.
+            ValueError: the bytes are not a message of this type.
+            RecursionError: the message is nested too deeply.
         """
         absent = self.compiled()
         out: dict[str, Any] = {}
@@ -155,7 +155,7 @@ class Plan:
         return bool(self._steps)
 
     def compiled(self) -> list[tuple[str, Callable[[], Any]]]:
-        """Compiles the plan, and returns what JSON has for fields that a message lacks: names, and functions that make it."""
+        """Compiles the plan. Returns names and makers of the values that JSON has even if the message lacks them."""
         absent = self._absent
         if absent is None:
             wanted = None if self._mask is None else dict(self._mask)
@@ -290,7 +290,7 @@ def _entry_at(raw: bytes, start: int, end: int) -> tuple[str, int, int]:
 
 
 def _zero_of(field: FieldType, convert: Callable[..., Any]) -> Callable[[], Any] | None:
-    """Makes what JSON has for a field that the message lacks; None where JSON leaves it out."""
+    """Returns a function that makes the JSON value of a field that the message lacks; None if JSON leaves the field out."""
     leaves_out = "omitempty" in field.flags
     is_pointer = "pointer" in field.flags
     if "omitzero" in field.flags or (leaves_out and (is_pointer or field.shape != "one")):
@@ -313,7 +313,7 @@ def _none() -> None:
 
 
 class _Packed(list[Any]):
-    """Numbers of a repeated field that stand in one value, which protobuf allows."""
+    """Several numbers of a repeated field, packed into one value, which protobuf allows."""
 
 
 def _packed(convert: Callable[[int], Any]) -> Callable[[bytes, int, int], _Packed]:
@@ -334,7 +334,7 @@ def _with_claim_type(convert: Callable[..., Any]) -> Callable[..., Any]:
     return read
 
 
-# The parts of a CustomResourceDefinition's schema that are one of two things in JSON.
+# Readers for the parts of a CustomResourceDefinition's schema that have one of two forms in JSON.
 # Source: apiextensions-apiserver pkg/apis/apiextensions/v1/marshal.go.
 
 
@@ -379,7 +379,7 @@ def _schema_or_strings(message: str) -> Callable[[bytes, int, int], Any]:
 
 
 def _part_of(message: str, number: int) -> Callable[[bytes, int, int], Any]:
-    """Reads the schema in one field of such a part. The plan is looked up late: a schema contains such parts itself."""
+    """Reads the schema in one field of such a part. Its plan is made at the first read, since schemas contain such parts."""
 
     def read(raw: bytes, start: int, end: int) -> Any:
         value = next(field.value for field in message_fields(message) if field.number == number)

@@ -1,6 +1,6 @@
-"""Values in protobuf that have a JSON form of their own: quantities, times, bytes, and values that are JSON already.
+"""Converts single values from protobuf to the API's JSON form: scalars, quantities, times, bytes, and embedded JSON.
 
-Each function takes bytes and where the value stands in them, and returns what the API's JSON has for it.
+Most functions take a buffer and the start and end of the value in it.
 """
 
 from __future__ import annotations
@@ -81,18 +81,18 @@ def _json(raw: bytes, start: int, end: int) -> Any:
 
 
 def strings_at(raw: bytes, start: int, end: int) -> list[str]:
-    """A message with one repeated text: a Go slice that has a type of its own, as a value of a map."""
+    """Returns the texts of a message with one repeated text, which is how Go writes a named slice type as a map's value."""
     return [raw[field.start : field.end].decode() for field in fields_in(raw, start, end) if field.number == 1]
 
 
 def double_at(raw: bytes, start: int, end: int) -> int | float:
-    """A floating-point number; a whole one as the int that JSON shows."""
+    """Returns a floating-point number; a whole number as an int, which JSON shows without ".0"."""
     value: float = struct.unpack_from("<d", raw, start)[0]
     return int(value) if value.is_integer() and abs(value) < 1e21 else value
 
 
 def signed(value: int) -> int:
-    """The number of a varint that Go wrote from a signed integer."""
+    """Returns the signed integer that Go wrote as this varint."""
     return value - (1 << 64) if value >> 63 else value
 
 
@@ -106,6 +106,6 @@ FROM_BYTES: dict[str, Callable[[bytes, int, int], Any]] = {
     "json": _json,
     "strings": strings_at,
 }
-"""By the name that the table of kinds has for the type of a value."""
+"""Converters by the name of the value's type in the table of kinds."""
 
 FROM_VARINT: dict[str, Callable[[int], Any]] = {"int": signed, "bool": bool, "uint": int}

@@ -17,7 +17,7 @@ from watch.concurrency import Lock
 
 __all__ = ["Correlation", "EventCorrelator", "aggregate_key", "combined_message", "spam_key"]
 
-# Bounds of what is remembered of a server's answers: longer names and timestamps, and larger counts, are not valid.
+# Bounds of the values that are remembered from a server's answers. Longer names and timestamps and larger counts are invalid.
 _MAX_NAME = 253
 _MAX_TIMESTAMP = 64
 _MAX_COUNT = 2**31 - 2
@@ -195,7 +195,7 @@ class EventCorrelator:
         """
         metadata, count, first = event.get("metadata"), event.get("count"), event.get("firstTimestamp")
         name = metadata.get("name") if isinstance(metadata, Mapping) else None
-        # A sink may return anything, such as a Status or an event of the other group. What is remembered is sent later.
+        # A sink may return anything, such as a Status or an event of the other group. Only valid values are sent again later.
         if not isinstance(name, str) or not 0 < len(name) <= _MAX_NAME:
             return
         if type(count) is not int or not 0 < count <= _MAX_COUNT:

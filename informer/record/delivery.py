@@ -52,8 +52,8 @@ class Outcome:
 class Shutdown:
     """Tells the deliveries of one recording to finish.
 
-    Once it has begun, deliveries stop retrying: each event is tried once. At its deadline the requests in flight are
-    cancelled, and then no event is tried at all.
+    Once it has begun, each event is tried once, without retries. At its deadline, requests in flight are cancelled, and no
+    further event is tried.
 
     Attributes:
         begun: set when the shutdown begins.
@@ -66,7 +66,7 @@ class Shutdown:
         self._deadline = 0.0  # written before `begun` is set
         self._monitor = Monitor()
         self._requests: set[RequestScope] = set()  # in flight; guarded by _monitor
-        self._is_timed = False  # a thread waits for the deadline; guarded by _monitor
+        self._is_timed = False  # whether a thread waits for the deadline; guarded by _monitor
 
     def begin(self, deadline: float) -> None:
         """Begins the shutdown and ends the waits between tries. Further calls have no effect.
@@ -82,7 +82,7 @@ class Shutdown:
 
     @contextlib.contextmanager
     def request(self) -> Iterator[None]:
-        """Within this context, this thread's requests are cancelled at the deadline."""
+        """Returns a context in which this thread's requests are cancelled at the deadline."""
         scope = RequestScope()
         with self._monitor:
             self._requests.add(scope)
@@ -104,7 +104,7 @@ class Shutdown:
         if not self.begun.is_set() or self._is_timed or not self._requests:
             return
         self._is_timed = True
-        # At exit threads cannot be started any more, and a process that ends does not wait.
+        # At the process's exit, threads cannot be started any more, and the process does not wait for requests.
         with contextlib.suppress(RuntimeError):
             Worker(self._cancel_at_deadline, "event-shutdown").start()
 

@@ -1,4 +1,4 @@
-"""Sinks: they write events to an API server, over the informers' connections."""
+"""Sinks write events to an API server, over the informers' connections."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from watch.printable import printable
 
 __all__ = ["CoreV1EventSink", "EventSink", "EventsV1Sink", "check_sink", "sink_api_version"]
 
-# Seconds until an answer begins, and again until it ends: all later events wait while a server is silent.
+# Seconds until an answer begins, and again until it ends. All later events wait during that time.
 _TIMEOUT = 30.0
-# The server answers with the event as it has stored it: with managed fields, and with up to six bytes for each "<".
+# The answer may be this many times as long as the event: the server adds managed fields, and writes "<" in six bytes.
 _ANSWER_FACTOR = 8
 
 
@@ -90,7 +90,7 @@ class _ClientSink:
 
     def _send(self, method: str, path: str, body: Any, event: Any, **options: Any) -> dict[str, Any]:
         max_bytes = MAX_SMALL_BODY + _ANSWER_FACTOR * len(msgspec.json.encode(event))
-        # Looked up for each request: a forked child has another transport.
+        # Looked up for each request, since a forked child needs a transport of its own.
         transport = transport_for(self._api_client)
         try:
             answer = transport.send_json(method, path, body, timeout=_TIMEOUT, max_bytes=max_bytes, **options)
@@ -110,9 +110,9 @@ class CoreV1EventSink(_ClientSink):
     """Writes events of the core group (v1) to an API server. `kubectl get events` shows them with their counts.
 
     Args:
-        api_client: an `ApiClient` of the official client, whose configuration and credentials are used. Requests use the
-            informers' own connections, and their bounds: redirects are not followed, and an answer that is much longer than
-            the event is not read. None connects as kubectl does (see `load_client`).
+        api_client: an `ApiClient` of the official client, whose configuration and credentials are used. Requests go over the
+            informers' connections and have their bounds: redirects are not followed, and an answer that is much longer than
+            the event is an error. None connects as kubectl does (see `load_client`).
 
     Threads: both methods may be called from any thread. They block until the server has answered, for at most 30 s until its
     answer begins and 30 s until it ends. Cancelling the `RequestScope` of the thread ends them.
@@ -130,7 +130,7 @@ class EventsV1Sink(_ClientSink):
     `api_version` wraps this one.
 
     Args:
-        api_client: as of `CoreV1EventSink`, as are the time-outs and bounds.
+        api_client: see `CoreV1EventSink`, which has the same time-outs and bounds.
 
     Threads: both methods may be called from any thread. They block until the server has answered.
 

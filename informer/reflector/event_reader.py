@@ -13,7 +13,7 @@ from informer.rate_limited_log import rate_limited
 from watch.errors import ApiError, error_in
 from watch.event import Event, EventType
 from watch.logs import get_logger
-from watch.versions import is_older, shown_version, too_long
+from watch.versions import is_older, length_problem, shown_version
 
 __all__ = [
     "Batch",
@@ -127,13 +127,13 @@ class EventReader:
 
 
 def checked_version(batch: Batch, last: str, limited: logging.Logger) -> Batch:
-    """Returns a batch whose version is not older than the last one, and not too long.
+    """Returns the batch with a version that may become the last one.
 
-    The objects of a batch that is older count, and its bookmarks do not: a version never goes back. A version that is too long
-    is an error that ends the watch.
+    If the batch's version is older than the last one, its objects count, but its bookmarks and its version do not: the last
+    version never goes back. A version that is too long becomes an error, which ends the watch.
     """
     version = batch.resource_version
-    error, wrong = batch.error, too_long("the resourceVersion of an event", version)
+    error, wrong = batch.error, length_problem("the resourceVersion of an event", version)
     if wrong:
         error = error or ApiError(500, "InternalError", wrong)
     elif is_older(version, last):

@@ -1,4 +1,4 @@
-"""Collects the pages of a list until it is complete, and finds what is wrong with them."""
+"""Collects the pages of a list until it is complete, and detects repeated continue tokens and lists that are too old."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from watch.versions import shown_version
 
 __all__ = ["ContinueTokens", "PagedList", "older_list"]
 
-# The most tokens of a list that are remembered, in 7 MB; then they are forgotten, and remembered anew.
+# The most tokens of a list that are remembered, which take 7 MB. Then all are forgotten, and remembering begins anew.
 _MAX_TOKENS = 100_000
 
 
 class ContinueTokens:
     """The continue tokens of a list, as hashes.
 
-    A server that ignores the token sends its first page for ever; another one may send some pages in turn.
+    They reveal a list that never ends: a server may send the same page, or the same few pages in turn, again and again.
     """
 
     def __init__(self) -> None:
         self._seen: set[int] = set()
 
     def repeats(self, token: str, *, is_first: bool) -> bool:
-        """Remembers a page's token; returns whether an earlier page of the list had it.
+        """Remembers a page's token, and returns whether an earlier page of the list had the same one.
 
         Args:
-            token: the token.
+            token: the page's continue token.
             is_first: whether the page is the first of its list.
         """
         if is_first or len(self._seen) >= _MAX_TOKENS:
@@ -38,7 +38,10 @@ class ContinueTokens:
 
 
 def older_list(version: str, last: str) -> ApiError:
-    """Returns the error for a list of an older version than the last one: it counts as a version ahead of the server."""
+    """Returns the error for a list that is older than the last version seen.
+
+    It equals the error of a server that lacks the requested version, so the reflector lists the newest state next.
+    """
     return ApiError(
         504,
         "Timeout",

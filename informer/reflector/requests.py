@@ -62,7 +62,7 @@ class Requests:
         self._doubts = False  # whether `doubt_versions` was called with True last
 
     def prefers_watch_list(self, stop_scope: StopScope) -> bool:
-        """Whether to begin with a watch list: as configured, or with "auto" what costs the server least."""
+        """Returns whether to begin with a watch list: as configured, or for "auto" if it costs the server less than a list."""
         if self._config.watch_list != "auto":
             return bool(self._config.watch_list)
         with stop_scope.scope:

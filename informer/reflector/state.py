@@ -34,9 +34,9 @@ state. The server's Retry-After is the least wait before the next request, unles
 Rules (from client-go tools/cache reflector.go, unless another source is named):
 
  1. The first list asks for version "0" (any state that the server has cached), every later one for the last version seen.
-    A server that lags behind can therefore not take the cache back in time. A list or watch list that is older all the same
-    is not stored: its request counts as ahead (rule 2). Older events do not take the last version back. Versions that
-    are not numbers are not compared.
+    So a server that lags behind cannot take the cache back in time. If a list or watch list is older nevertheless, it is not
+    stored, and its request counts as ahead (rule 2). Older events do not change the last version. Versions that are not numbers
+    are not compared.
  2. A list or watch list whose version is expired (410) or ahead of the server is requested again at once, for the newest
     state (""). Every list asks for that until one is stored. If the newest state is refused in the same way, a list fails
     the round, and an expired watch list backs off. A watch list that is ahead of the newest state cannot begin, and its
@@ -219,7 +219,7 @@ class ReflectorState:
     # Outcomes of a list
 
     def page_received(self, continue_: str | None) -> Next | None:
-        """Reports a page with its continue token; returns the next step, or None if the list is complete and to be stored."""
+        """Reports a page with its continue token; returns the next step, or None if the list is complete and can be stored."""
         if not continue_:
             return None
         if self._tokens.repeats(continue_, is_first=not self._continue):

@@ -104,7 +104,7 @@ class ReflectorTarget:
 
         Args:
             deltas: the batch.
-            resource_version: the version up to which everything was seen then, "" if it is not known; None takes the last
+            resource_version: the version that the cache has reached after the batch; "" if it is not known, None for the last
                 delta's.
         """
         try:

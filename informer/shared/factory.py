@@ -137,7 +137,7 @@ class SharedInformerFactory:
             model: the type of the objects, see `ListWatch.for_resource`; None is `informer.Object`.
             metadata_only: request only the objects' metadata.
             wire: "protobuf" requests the objects of built-in kinds in protobuf; see `ListWatch.for_resource`.
-            drop_managed_fields: whether to do without `metadata.managedFields`.
+            drop_managed_fields: whether to leave out `metadata.managedFields`; see `ListWatch.for_resource`.
             transform: called once with each object before it is stored; None for the factory's.
             options: further arguments of `SharedInformer`.
 

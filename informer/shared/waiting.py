@@ -16,7 +16,7 @@ _log = get_logger(__name__)
 
 # Seconds between two calls of a plain function. Source: client-go tools/cache syncedPollPeriod.
 _POLL = 0.1
-# Seconds that another thread has for its call of start() before a wait logs that it waits for an informer without threads.
+# Seconds that another thread has to call start() before a wait logs that the informer is not started.
 _GRACE = 1.0
 
 
@@ -77,10 +77,10 @@ def wait_for_cache_sync(
 
 
 class StartWarning:
-    """Logs a warning for each informer that is waited for and is still not started after a second, or at the wait's end.
+    """Logs a warning for each informer that is still not started after a second of a wait for it, or at the wait's end.
 
     Args:
-        informers: what is waited for.
+        informers: the informers that the wait is for.
         timeout: seconds that the wait may take; None for no limit. A wait of 0 seconds logs nothing.
     """
 

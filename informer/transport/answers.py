@@ -58,12 +58,12 @@ def foreign_success(response: Any, asked: str, *, is_watch: bool) -> Foreign | N
 
 
 def unrequested_encoding(response: Any, asked: str, *, gzip: bool) -> str:
-    """Returns what is wrong with the Content-Encoding of a response, by its headers; "" if nothing is.
+    """Returns an error message if a response has an encoding that was not requested; "" if its Content-Encoding is right.
 
-    A body in another encoding than the requested one is not read: a few bytes of it may stand for gigabytes.
+    Such a body must not be read: a few bytes of it may expand to gigabytes.
 
     Args:
-        response: an urllib3 response; its body is not read.
+        response: an urllib3 response, of which only the headers are used.
         asked: method and address of the request.
         gzip: whether gzip was requested.
     """

@@ -19,7 +19,7 @@ from informer.kubeconfig.find import find_access
 from informer.kubeconfig.merge import quoted
 from informer.transport.connection_pool import ConnectionPool
 from informer.transport.credential_sources import AuthProvider, ExecPlugin, Source, TokenFile, put_token
-from informer.transport.insecure import InsecureWarnings
+from informer.transport.insecure_warnings import InsecureWarnings
 from informer.transport.settings import ConnectionSettings
 from watch.concurrency import OwnerProcess
 

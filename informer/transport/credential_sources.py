@@ -16,7 +16,7 @@ from informer.files import path_of_content, read_file, stamp_of
 from informer.kubeconfig.merge import quoted
 from informer.rate_limited_log import rate_limited
 from informer.transport.exec_plugin import ExecCredential, ExecPluginError, run_exec_plugin
-from informer.transport.hidden import hide_credential
+from informer.transport.redaction import hide_credential
 from watch.concurrency import Lock
 from watch.logs import get_logger
 from watch.request_scope import RequestScope
@@ -39,7 +39,7 @@ _READ_AGAIN = 60.0
 Source: client-go transport NewCachedFileTokenSource.
 """
 _MAX_TOKEN = 1024 * 1024
-"""Bytes of a token file. API servers refuse longer headers."""
+"""The most bytes of a token file. API servers refuse headers of that length."""
 _EARLY = timedelta(seconds=10)
 """Time before its expiry at which a plugin's credential is renewed."""
 _FAILED_FOR = 1.0
@@ -69,7 +69,7 @@ class Source:
         return False
 
     def needed(self) -> contextlib.AbstractContextManager[object]:
-        """Returns a context for a request that waits for credentials; see `ExecPlugin.needed`."""
+        """Returns a context for a request to wait for credentials in; see `ExecPlugin.needed`."""
         return contextlib.nullcontext()
 
     def refresh(self, configuration: Any, *, refused: bool) -> None:
@@ -159,7 +159,7 @@ class ExecPlugin(Source):
 
     @contextlib.contextmanager
     def needed(self) -> Iterator[None]:
-        """Within this context a request waits for credentials. When the last one has stopped waiting, the plugin is killed.
+        """Returns a context for a request to wait for credentials in. When no request waits any more, the plugin is killed.
 
         Threads: any, several at a time.
         """
@@ -205,7 +205,7 @@ class ExecPlugin(Source):
                     self._section, cluster=self._cluster, cluster_folder=self._cluster_folder, folder=self._folder
                 )
         except ExecPluginError as error:
-            # The failure of a plugin that was killed for a stop is not the next request's.
+            # If the plugin was killed because of a stop, the next request runs it again.
             if not scope.cancelled:
                 self._failure = (str(error), time.monotonic())
             raise
@@ -278,13 +278,13 @@ class AuthProvider(Source):
 
 @contextlib.contextmanager
 def _authority_of_provider(config: Any) -> Iterator[None]:
-    """Lets the loader read the identity provider's authority from a private path within the block.
+    """Returns a context in which the loader reads the identity provider's authority from a private path.
 
-    The loader would write it to a file in /tmp whose name it uses again, even if the file is another user's by then. And
-    without an authority, it would send the client secret to a server whose certificate it does not verify.
+    By itself, the loader would write the authority to a file in /tmp, and use the file again even if another user has replaced
+    it. Without an authority, it would not verify the server to which it sends the client secret.
 
     Args:
-        config: the provider's settings, which the loader also updates.
+        config: the provider's settings. They are changed within the context; the loader updates them too.
     """
     if not isinstance(config, dict):
         yield

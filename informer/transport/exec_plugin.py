@@ -110,7 +110,7 @@ def _environment(section: Mapping[str, Any], version: str, cluster: Mapping[str,
     text = ""
     with contextlib.suppress(TypeError, ValueError):
         text = json.dumps(info, allow_nan=False)
-    # Raised outside of the handler: the error can quote the extension.
+    # Raised outside of the handler, since the error's context could quote the extension.
     if not text:
         raise ExecPluginError(
             "the cluster's extension for exec plugins in the kubeconfig is not JSON: "
@@ -215,7 +215,7 @@ def _output_of(
 
 @contextlib.contextmanager
 def _killed_on_cancel(process: PluginProcess) -> Iterator[None]:
-    """Kills the plugin when the thread's request scope is cancelled, as when no request needs its credentials any more."""
+    """Returns a context in which cancelling the thread's request scope kills the plugin."""
     scope = current_scope()
     withdraw = scope.on_cancel(process.kill) if scope is not None else lambda: None
     try:

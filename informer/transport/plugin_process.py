@@ -1,4 +1,4 @@
-"""An exec plugin's process: found as Go finds it, read within bounds, and killed with the processes that it started."""
+"""The process of an exec plugin: finds the program as Go does, bounds its output and time, and kills it with its children."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from watch.concurrency import Lock
 __all__ = ["PluginProcess", "RelativePathError", "find_program"]
 
 _READ_SIZE = 64 * 1024
-_POLL_INTERVAL = 0.1  # seconds between looks whether the process has ended while its pipe stays open
+_POLL_INTERVAL = 0.1  # seconds between checks whether the process has ended while its pipe is open
 _SHORTEST_WAIT = 0.0005  # seconds, doubled up to _POLL_INTERVAL
 
 
 class RelativePathError(Exception):
-    """A program was found through an entry of PATH that depends on the working directory. The text is the entry."""
+    """A program was found through a relative entry of PATH, which depends on the working directory. The text is the entry."""
 
 
 def find_program(command: str) -> str:
-    """Returns the path of a command's program, which is looked for in this process's PATH unless it contains a slash.
+    """Returns the path of a command's program. A command without a slash is looked up in this process's PATH.
 
     Raises:
         FileNotFoundError: PATH has no program of this name.
@@ -52,17 +52,17 @@ def find_program(command: str) -> str:
 class PluginProcess:
     """A running plugin.
 
-    It is the first process of a session of its own, so that it can be killed together with the processes that it has started.
-    An interactive plugin stays in this process's session, since it could not read from the terminal otherwise.
+    It leads a session of its own, so that it can be killed together with the processes that it has started. An interactive
+    plugin stays in this process's session, because otherwise it could not read from the terminal.
 
     Args:
         command: the command and its arguments.
         environment: the whole environment.
         folder: the working directory; None for this process's own.
-        interactive: whether it reads from this process's standard input.
+        interactive: whether the plugin reads from this process's standard input.
 
     Raises:
-        OSError: it cannot be started.
+        OSError: the program cannot be started.
         ValueError: an argument or variable has a character that the system does not allow.
         RelativePathError: see `find_program`.
 
@@ -91,18 +91,18 @@ class PluginProcess:
 
     def kill(self) -> None:
         """Kills the plugin and the processes of its session. Does nothing after it has ended. Idempotent."""
-        # Under the lock, the process is not reaped meanwhile, and its id is not given to another one.
+        # The lock keeps the process from being reaped meanwhile, so its id cannot belong to another process.
         with self._lock:
             if self._process.poll() is not None:
                 return
-            # macOS refuses the signal to a group in which a process has just ended.
+            # macOS refuses to signal a group in which a process has just ended.
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 if self._leads_session:
                     os.killpg(self._process.pid, signal.SIGKILL)
             self._process.kill()
 
     def close(self) -> None:
-        """Kills what still runs, and waits for the plugin's end."""
+        """Kills the plugin if it still runs, and waits for its end."""
         self.kill()
         assert self._process.stdout is not None
         self._process.stdout.close()
@@ -111,11 +111,11 @@ class PluginProcess:
     def read(self, deadline: float, most: int) -> bytes:
         """Returns the output, as soon as the plugin has ended or has written more than `most` bytes.
 
-        A process that the plugin started and left behind may hold the pipe open; its end is not waited for.
+        A child that the plugin leaves behind may hold the pipe open; this method does not wait for it.
 
         Args:
             deadline: when the plugin must have ended, by `time.monotonic`.
-            most: bytes.
+            most: the number of bytes at which reading stops.
 
         Raises:
             subprocess.TimeoutExpired: the plugin has not ended in time.
@@ -125,7 +125,7 @@ class PluginProcess:
         with selectors.DefaultSelector() as selector:
             selector.register(pipe, selectors.EVENT_READ)
             while len(output) <= most:
-                # Asked before the pipe: after its end, the pipe has everything that the plugin wrote.
+                # Checked before the pipe: once the plugin has ended, the pipe has all of its output.
                 ended = self._has_ended()
                 if ended and not is_open:
                     break

@@ -16,7 +16,7 @@ import msgspec
 import urllib3
 
 from watch.byte_source import byte_source
-from watch.deep_json import opaque
+from watch.deep_json import decode_levels
 from watch.errors import RequestCancelledError
 from watch.framing import Gunzip
 from watch.request_scope import current_scope
@@ -64,7 +64,7 @@ def decode_object(body: bytes) -> Any:
     try:
         return msgspec.json.decode(body)
     except RecursionError:
-        return opaque(body, 2)
+        return decode_levels(body, 2)
 
 
 def body_pieces(response: Any, within: float | None) -> Generator[bytes]:

@@ -26,9 +26,9 @@ from informer.transport.client_loader import load_client, repeat_headers
 from informer.transport.connection_pool import ConnectionPool
 from informer.transport.connections import CONNECT_TIMEOUT
 from informer.transport.credentials import Credentials
-from informer.transport.hidden import hide_credentials
-from informer.transport.insecure import InsecureWarnings
+from informer.transport.insecure_warnings import InsecureWarnings
 from informer.transport.proxy import explain_proxy_error, proxy_for
+from informer.transport.redaction import hide_credentials
 from informer.transport.response_body import decode_object, read_body
 from informer.transport.settings import ConnectionSettings, server_address
 from informer.transport.tls_errors import explain_tls_error
@@ -89,7 +89,7 @@ class Transport:
         self._cookie = {"Cookie": api_client.cookie} if api_client.cookie else {}
         self._credentials = Credentials(self._configuration)
         self._pool = ConnectionPool(self._configuration)
-        # `load_client` has made it, for the official API classes too.
+        # A configuration of `load_client` has one, which the official API classes share.
         self._warnings = getattr(self._configuration, "insecure_warnings", None) or InsecureWarnings()
 
     @property
@@ -141,7 +141,7 @@ class Transport:
         try:
             return decode(body)
         except RecursionError:
-            # Not the cause: its traceback would hold the body.
+            # Without the cause, whose traceback would keep the body in memory.
             text = f"{self.shown_host} answered {path} with JSON that is nested too deeply to be decoded"
             raise ApiError(response.status, "", text) from None
         except (ValueError, msgspec.DecodeError) as error:
@@ -337,12 +337,12 @@ def _refusal(response: Any, asked: str) -> ApiError:
 
 
 def _status_of(body: bytes) -> Any:
-    """What the body of a refusal is; None if it is neither JSON nor protobuf of the Kubernetes API."""
+    """Decodes the body of a refusal; None if it is neither JSON nor protobuf of the Kubernetes API."""
     try:
         if looks_like_protobuf(body):
             envelope = open_envelope(body)
             body = msgspec.json.encode(status_in(body[envelope.start : envelope.end]))
-        # Before it is decoded, so that the details of a Status are covered.
+        # Redacted before it is decoded, so that the details of a Status are covered too.
         return msgspec.json.decode(
             without_secrets(body.decode(errors="surrogateescape")).encode(errors="surrogateescape")
         )

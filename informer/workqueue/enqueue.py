@@ -72,10 +72,9 @@ def enqueue_owner(
     ignored. When an update changes the owner, the old and the new owner are both enqueued. Priorities are those of
     `enqueue_key`.
 
-    A tenant who may create an object chooses its owner references. The API server checks neither the owner's existence nor its
-    uid.
-    The owner is always looked for in the object's own namespace, and a name with a "/" is dropped and logged. The key may
-    still be that of any owner there. With `owners=`, or by comparing uids, a reconcile function knows whose object it is.
+    A tenant who creates an object chooses its owner references, and the API server checks neither that an owner exists nor its
+    uid. So the key of a namespaced owner always has the object's own namespace, and a reference with a "/" in its name is
+    dropped and logged. A reference can still name any owner there: pass `owners=`, or compare uids in your reconcile function.
 
     Args:
         queue: where the handler adds the keys.
@@ -84,7 +83,7 @@ def enqueue_owner(
         namespaced: whether the owners live in the namespace of the objects they own. False: they are cluster-scoped, and
             their key is the name alone.
         owners: the cache of the owners, such as `foos.store`. A key is enqueued only if the owner in this cache has the uid
-            of the reference. An owner that is not in the cache yet is enqueued by its own add. None: no check.
+            of the reference. An owner that is not cached yet is enqueued by its own add event. None checks nothing.
 
     Returns:
         A handler for `add_event_handler`.
@@ -193,7 +192,7 @@ class _EnqueueOwner(_Enqueuer):
         return (key,) if self._owners is None or self._has_uid(self._owners, key, reference) else ()
 
     def _has_uid(self, owners: Store[Any], key: str, reference: Any) -> bool:
-        # The stored form has a uid even if users see a model without metadata.
+        # The stored object has a uid even if users see a model without metadata.
         owner = owners.records.items.get(key)
         return owner is not None and uid_of(owner) == _field(reference, "uid")
 

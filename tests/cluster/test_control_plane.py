@@ -119,7 +119,7 @@ def test_kubeconfig_is_enough_for_the_official_client(control_plane, tmp_path):
 
 
 def test_kubeconfig_and_data_are_private(control_plane, tmp_path):
-    """From their first moment; a symbolic link in the kubeconfig's place is not followed."""
+    """No other user can read them at any moment, and a symbolic link at the kubeconfig's path is not followed."""
     victim, link, old = (tmp_path / name for name in ("victim", "link", "old"))
     victim.write_text("precious")
     link.symlink_to(victim)
@@ -138,7 +138,7 @@ def test_kubeconfig_and_data_are_private(control_plane, tmp_path):
 
 
 def test_restart_refuses_a_folder_that_was_made_anew():
-    """Another user could have put tokens of his own there, after a program that cleans /tmp."""
+    """A program that cleans /tmp may have deleted the folder, and another user may have put tokens into a new one."""
     with ControlPlane() as plane:
         folder = plane.log_directory
         moved = folder.with_name(folder.name + ".moved")

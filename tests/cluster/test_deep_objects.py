@@ -81,7 +81,7 @@ def check(
 @WAYS
 @pytest.mark.parametrize("levels", [1_200, 9_000])
 def test_deep_custom_resources_are_followed(cluster: Any, namespace: Any, levels: int, watch_list: Any) -> None:
-    """Objects of a custom resource that keeps unknown fields."""
+    """Deep objects of a custom resource that keeps unknown fields are followed."""
     group = f"deep{uuid.uuid4().hex[:8]}.example.com"
     cluster.create("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", custom_resource(group))
     path = namespace.path("widgets", f"{group}/v1")
@@ -99,7 +99,7 @@ def test_deep_custom_resources_are_followed(cluster: Any, namespace: Any, levels
 @WAYS
 @pytest.mark.parametrize("levels", [1_200, 9_000])
 def test_deep_revisions_are_followed(cluster: Any, namespace: Any, levels: int, watch_list: Any) -> None:
-    """The `data` of a ControllerRevision: a built-in kind."""
+    """Deep objects of a built-in kind, in the `data` of a ControllerRevision, are followed."""
     body = b'{"apiVersion":"apps/v1","kind":"ControllerRevision","metadata":{"name":"%b"},"revision":1,"data":%b}'
     list_watch = ListWatch.for_resource(cluster.api_client, "controllerrevisions.apps", namespace=namespace.name)
     path = namespace.path("controllerrevisions", "apps/v1")

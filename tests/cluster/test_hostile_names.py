@@ -69,7 +69,7 @@ def test_hostile_names_of_roles_are_logged_on_one_line(namespace, informers):
     "hostile", ["{}/../kube-system", "../../../../api/v1/namespaces/kube-system/secrets?x=", "{}%2f..%2fkube-system"]
 )
 def test_a_hostile_namespace_shows_nothing_of_another(namespace, hostile):
-    """It is refused before a request is sent; the plain one beside it works."""
+    """A hostile namespace is refused before a request is sent; a valid one works."""
     api_client = namespace.cluster.api_client
     with pytest.raises(ValueError, match="must be a DNS label"):
         ListWatch.for_resource(api_client, "pods", namespace=hostile.format(namespace.name)).list(ListOptions())

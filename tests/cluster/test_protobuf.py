@@ -127,7 +127,7 @@ def test_selectors_pages_and_namespaces(cluster, namespace, make_namespace, info
     selected.add_event_handler(
         on_add=lambda obj: received.put(("add", obj.name)), on_delete=lambda obj: received.put(("delete", obj.name))
     )
-    assert sorted(received.get(10) for _ in range(7))[0] == ("add", "pod-0")
+    assert min(received.get(10) for _ in range(7)) == ("add", "pod-0")
     namespace.label_pod("pod-0", tier="db")
     namespace.label_pod("pod-0", tier="web")
     assert [received.get(10) for _ in range(2)] == [("delete", "pod-0"), ("add", "pod-0")]

@@ -163,9 +163,7 @@ def test_every_kind_in_protobuf_equals_the_json(served) -> None:
             count_fields(obj, kind.message, seen)
     missing = sorted((message.rpartition(".")[2], name) for message, name in expected - seen)
     table = _table().kinds
-    absent = sorted(table.keys() - {f"{each.api_version}/{each.kind}" for each in found})
-    print(f"{len(found)} of {len(table)} kinds, {objects} objects, {len(seen)} of {len(expected)} fields")
-    print(f"fields without a value: {missing}\nkinds that this server does not list: {absent}")
+    sorted(table.keys() - {f"{each.api_version}/{each.kind}" for each in found})
     assert len(found) >= 90
     assert len(seen) >= 2600
     assert set(missing) <= NEVER_SET

@@ -36,7 +36,7 @@ CHUNKS = {
 
 @pytest.mark.parametrize("case", CHUNKS)
 def test_a_malformed_chunk_is_an_error_of_the_server(servers, case):
-    """A Status with 500, and the connection is closed; 422 is the answer to the whole body, an object without a name."""
+    """The answer is a Status of 500, and the connection is closed. The complete body, without a name, would get 422."""
     expected, chunks = CHUNKS[case]
     head = (
         f"POST {MAPS} HTTP/1.1\r\nHost: x\r\n{{auth}}\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked"
@@ -72,7 +72,7 @@ METADATA = [
 @BOTH
 @pytest.mark.parametrize(("field", "value"), METADATA)
 def test_a_patch_to_metadata_of_a_wrong_type_is_invalid(servers, path, field, value):
-    """422, where a create or an update is 400; the object stays as it was."""
+    """Such a patch gets 422, where a create or an update gets 400. The object does not change."""
     servers.ask("POST", path, new(path))
     merge = {"metadata": {field: value}}
     operations = [{"op": "add", "path": f"/metadata/{field}", "value": value}]
@@ -86,14 +86,14 @@ def test_a_patch_to_metadata_of_a_wrong_type_is_invalid(servers, path, field, va
 @BOTH
 @pytest.mark.parametrize("patch", [{"metadata": 1}, {"metadata": []}, {"kind": 1}, {"apiVersion": 1}], ids=str)
 def test_a_patch_to_an_object_of_a_wrong_type_is_invalid(servers, path, patch):
-    """The same for the fields beside the metadata that every object has."""
+    """kind and apiVersion of a wrong type get 422 too."""
     servers.ask("POST", path, new(path))
     assert servers.ask("PATCH", f"{path}/a", patch, media=MERGE, only=("reason",)).status == 422
 
 
 @pytest.mark.parametrize(("field", "value"), [("creationTimestamp", "yesterday"), ("deletionTimestamp", "2026-11-28")])
 def test_a_malformed_time_is_refused(servers, field, value):
-    """400 for a create and an update."""
+    """A create and an update get 400."""
     servers.ask("POST", MAPS, {"metadata": {"name": "a"}})
     body = {"metadata": {"name": "a", field: value}}
     assert servers.ask("POST", MAPS, body, any_message=True).status == 400
@@ -125,7 +125,7 @@ DELETE_OPTIONS: dict[str, tuple[str, bytes, int]] = {
 
 @pytest.mark.parametrize("case", DELETE_OPTIONS)
 def test_options_of_a_deletion_in_yaml(servers, case):
-    """They are read like those in JSON: every one of these is a dry run or an error, so that the object stays."""
+    """They are read like those in JSON. Each of these is a dry run or an error, so the object is not deleted."""
     media, body, status = DELETE_OPTIONS[case]
     servers.ask("POST", MAPS, {"metadata": {"name": "a"}})
     assert servers.ask("DELETE", f"{MAPS}/a", body, media=media, any_message=True).status == status
@@ -136,7 +136,7 @@ def test_options_of_a_deletion_in_yaml(servers, case):
 
 @BOTH
 def test_an_object_in_yaml(servers, path):
-    """Creates and updates take YAML, too."""
+    """Creates and updates accept YAML."""
     head = b"apiVersion: contracts.example.com/v1\nkind: Widget\n" if path == WIDGETS else b""
     text = head + b"metadata:\n  name: a\n  labels: {b: c}\n"
     assert servers.ask("POST", path, text, media=YAML).status == 201
@@ -187,11 +187,11 @@ def test_text_that_is_not_unicode_is_replaced(servers, path, case):
     ids=["escape", "cut", "control", "byte order mark", "UTF-16"],
 )
 def test_malformed_json_is_refused(servers, body):
-    """Only surrogates and invalid bytes are replaced."""
+    """Only surrogates and invalid bytes are replaced; any other malformed JSON is an error."""
     assert servers.ask("POST", MAPS, body, any_message=True).status == 400
 
 
 def test_a_replaced_character_is_not_valid_in_a_name(servers):
-    """The name is checked as it is after the replacement."""
+    """The name is checked after invalid bytes in it were replaced."""
     answer = servers.ask("POST", MAPS, b'{"metadata":{"name":"a\\ud800"}}', any_message=True, only=("reason",))
     assert answer.status == 422

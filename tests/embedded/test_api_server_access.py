@@ -191,7 +191,7 @@ def test_informer_over_tls_with_a_token():
 
 
 def test_a_kubeconfig_is_private_from_its_first_moment(tmp_path):
-    """A symbolic link in its place is not followed, and a program that has the old file open sees nothing of the token."""
+    """A symbolic link at its path is not followed, and a program that has the old file open does not see the token."""
     victim, link, old = (tmp_path / name for name in ("victim", "link", "old"))
     victim.write_text("precious")
     link.symlink_to(victim)
@@ -208,7 +208,7 @@ def test_a_kubeconfig_is_private_from_its_first_moment(tmp_path):
 
 @pytest.mark.parametrize("remade", [True, False], ids=["made anew", "deleted"])
 def test_an_authority_whose_folder_was_replaced_is_written_anew(remade, tmp_path, monkeypatch):
-    """A program cleans /tmp, and another user makes the folder anew, with an authority of his own."""
+    """If another user recreates the folder with an authority of his own, the server writes its own to a new folder."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     with EmbeddedAPIServer(tls=True) as server:
         with server.api_client() as first:
@@ -226,7 +226,7 @@ def test_an_authority_whose_folder_was_replaced_is_written_anew(remade, tmp_path
 
 
 def test_answers_name_no_program_and_no_version(client_of):
-    """Neither this package's nor Python's."""
+    """Answers show neither the package's nor Python's name or version."""
     with EmbeddedAPIServer() as server:
         for path in ("/api/v1/pods", "/version", "/nowhere"):
             headers = {name.lower() for name in client_of(server)("GET", path).headers}

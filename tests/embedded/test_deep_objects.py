@@ -22,7 +22,7 @@ WAYS = pytest.mark.parametrize("watch_list", [False, True], ids=["list-and-watch
 
 
 def deep(levels: int) -> bytes:
-    """Nested fields; the innermost look like an object's own."""
+    """Returns nested fields, of which the innermost look like an object's own."""
     return b'{"a":' * levels + b'{"metadata":{"name":"x\\"}{"}}' + b"}" * levels
 
 
@@ -53,7 +53,7 @@ def assert_no_relist(server) -> None:
 @WAYS
 @pytest.mark.parametrize("metadata_only", [False, True], ids=["whole", "metadata-only"])
 def test_a_deep_object_is_followed_like_any_other(widgets, call, caplog, levels, watch_list, metadata_only):
-    """In the first list, added in a watch, made deep by a patch, and patched again and again: no relist, no delete."""
+    """A deep object in the first list, in a watch, or after patches causes no relist and no delete."""
     send(call, "POST", WIDGETS, widget("old", deep(levels)))
     send(call, "POST", WIDGETS, widget("other", b"{}"))
     list_watch = ListWatch.for_resource(widgets.api_client(), "widgets.example.com", metadata_only=metadata_only)
@@ -86,7 +86,7 @@ class Spec(msgspec.Struct):
 @DEPTHS
 @pytest.mark.parametrize("model", [Spec, dict], ids=["struct", "dict"])
 def test_a_model_that_needs_the_deep_part_leaves_the_object_out_with_a_reason(widgets, call, caplog, levels, model):
-    """It is reported by name as one that does not decode; the others go on, and the watch does, too."""
+    """The object is reported by name as one that does not decode; the watch and other objects are not affected."""
     send(call, "POST", WIDGETS, widget("old", deep(levels)))
     send(call, "POST", WIDGETS, widget("patched", b"{}"))
     list_watch = ListWatch.for_resource(widgets.api_client(), "widgets.example.com", model=model)
@@ -105,7 +105,7 @@ def test_a_model_that_needs_the_deep_part_leaves_the_object_out_with_a_reason(wi
 
 
 def test_functions_of_the_user_that_exceed_the_stack_stop_nothing(widgets, call):
-    """A RecursionError of a handler, an index function or a transform concerns one object."""
+    """A RecursionError of a handler, an index function or a transform affects one object only."""
 
     def endless(obj: Any, *rest: Any) -> Any:
         if getattr(obj, "name", "") == "good":
@@ -128,7 +128,7 @@ def test_functions_of_the_user_that_exceed_the_stack_stop_nothing(widgets, call)
 
 @DEPTHS
 def test_a_deep_object_in_the_server(widgets, call, levels):
-    """It is stored and sent as it came, and patches beside the deep part change it; one that reaches into it is refused."""
+    """The deep part is stored and sent unchanged. A patch of other parts is applied; a patch of the deep part is refused."""
     send(call, "POST", WIDGETS, widget("a", deep(levels)))
     assert deep(levels) in call("GET", f"{WIDGETS}/a").body
     assert deep(levels) in call("GET", WIDGETS).body
@@ -156,7 +156,7 @@ def test_a_deep_object_in_the_server(widgets, call, levels):
 
 @DEPTHS
 def test_revisions_with_deep_data_are_kept(server, call, levels):
-    """A built-in kind with a field of any content: created, merged strategically, applied, and followed."""
+    """Objects of a built-in kind with a free-form field are created, merged strategically, applied, and followed."""
     path = "/apis/apps/v1/namespaces/default/controllerrevisions"
     body = b'{"kind":"ControllerRevision","apiVersion":"apps/v1","metadata":{"name":"r"},"revision":1,"data":%b}'
     send(call, "POST", path, body % deep(levels))

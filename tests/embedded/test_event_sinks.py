@@ -64,7 +64,7 @@ def test_the_sink_of_events_k8s_io_writes_events_of_the_core_group(embedded_apis
 
 
 def test_a_refusal_is_raised_as_api_error(sink, api_version):
-    """With the server's status and reason."""
+    """The error has the server's status and reason."""
     with pytest.raises(ApiError) as caught:
         sink.patch(make(api_version), {"reason": "S"})
     assert caught.value.status == 404

@@ -226,7 +226,7 @@ def test_a_model_class_beside_the_other_client() -> None:
 
 @pytest.mark.parametrize("sink", [CoreV1EventSink, EventsV1Sink])
 def test_an_event_sink_writes_with_such_a_client(sink: Any) -> None:
-    """Its configuration is used; the requests are the sink's own."""
+    """The sink uses the client's configuration and sends its own requests."""
     reference = {"kind": "Pod", "apiVersion": "v1", "namespace": "default", "name": "web"}
     with EmbeddedAPIServer() as server:
 

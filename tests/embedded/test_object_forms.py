@@ -63,7 +63,7 @@ def of(change: Change[Any]) -> tuple[str, str, bool, str]:
 def test_functions_for_deletes_can_tell_an_object_that_no_longer_decodes(
     server: EmbeddedAPIServer, follow: Follow, queue: str
 ) -> None:
-    """Plain, behind a filter, of a coalescing handler, and async; an object that was deleted has no reason."""
+    """The reason reaches plain, filtered, coalescing and async functions; for a deleted object it is empty."""
     for name in ("a", "b"):
         server.create(config_map(name, "n1", namespace="default"))
     informer, _ = follow("configmaps", {"model": Configuration}, queue=queue)
@@ -253,7 +253,7 @@ def test_a_model_of_another_kind_is_refused(server: EmbeddedAPIServer) -> None:
 def test_a_model_of_the_same_kind_in_another_group_is_refused(
     server: EmbeddedAPIServer, resource: str, right: type, wrong: type
 ) -> None:
-    """When it is given: the class's name says its group."""
+    """The model is refused when it is given, since its class name says its group."""
     api_client = server.api_client()
     with pytest.raises(TypeError, match=rf"model={wrong.__name__} is of the API group \w+, but \S+ are of \S+: pass"):
         ListWatch.for_resource(api_client, resource, model=wrong)

@@ -39,12 +39,12 @@ def silent_pipe(pipe: Path) -> Iterator[Path]:
 
 
 def test_a_pipe_without_a_writer_is_empty(pipe: Path) -> None:
-    """Opening it waits for no writer."""
+    """Opening the pipe does not wait for a writer."""
     assert read_file(pipe) == b""
 
 
 def test_a_silent_pipe_ends_the_read(silent_pipe: Path) -> None:
-    """In time, with the reason and the path."""
+    """The error comes in time and names the path and the reason."""
     begun = time.monotonic()
     with pytest.raises(UnusableFileError, match="its content did not end in time") as caught:
         read_file(silent_pipe)
@@ -53,7 +53,7 @@ def test_a_silent_pipe_ends_the_read(silent_pipe: Path) -> None:
 
 
 def test_a_command_may_write_the_file_into_a_pipe(pipe: Path) -> None:
-    """As in `kubectl --kubeconfig <(command)`, in pieces and later than it is opened."""
+    """As in `kubectl --kubeconfig <(command)`: the bytes arrive in pieces, after the pipe was opened."""
     writer = os.open(pipe, os.O_RDWR)
     wants = threading.Event()
 
@@ -72,13 +72,13 @@ def test_a_command_may_write_the_file_into_a_pipe(pipe: Path) -> None:
 
 @pytest.mark.parametrize("most", [1, 1000, 3_000_000])
 def test_a_file_without_an_end_is_refused(most: int) -> None:
-    """It fills no memory."""
+    """The read stops at the limit, so that an endless file does not fill the memory."""
     with pytest.raises(UnusableFileError, match=f"more than {most} bytes, the limit"):
         read_file("/dev/zero", most=most)
 
 
 def test_the_limit_itself_is_allowed(tmp_path: Path) -> None:
-    """One byte more is not."""
+    """A file of exactly the limit is read; one more byte is an error."""
     path = tmp_path / "file"
     path.write_bytes(b"x" * 600_000)
     assert len(read_file(path, most=600_000)) == 600_000
@@ -88,14 +88,14 @@ def test_the_limit_itself_is_allowed(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("path", ["a\0b", "a\ud800b"])
 def test_a_path_that_no_file_can_have(path: str) -> None:
-    """Is an OSError as for any other file that cannot be read."""
+    """A path with a null character raises an OSError, like any other file that cannot be read."""
     for read in (read_file, files.stamp_of):
         with pytest.raises(UnusableFileError, match="has a character that a path cannot have"):
             read(path)
 
 
 def test_a_folder_in_place_of_a_file(tmp_path: Path) -> None:
-    """Is refused, and no descriptor stays open."""
+    """A folder is refused, and no descriptor stays open."""
     before = len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0
     for _ in range(20):
         with pytest.raises(IsADirectoryError):
@@ -123,7 +123,7 @@ def test_a_symbolic_link_is_replaced_and_not_followed(tmp_path: Path) -> None:
 
 
 def test_a_link_into_nowhere_is_replaced(tmp_path: Path) -> None:
-    """Nothing is created where it leads."""
+    """No file is created where the symbolic link leads."""
     path = tmp_path / "config"
     path.symlink_to(tmp_path / "elsewhere")
     write_private(path, SECRET)
@@ -132,7 +132,7 @@ def test_a_link_into_nowhere_is_replaced(tmp_path: Path) -> None:
 
 
 def test_a_program_that_opened_the_old_file_sees_nothing(tmp_path: Path) -> None:
-    """Another user may open a file of mode 0644 and wait."""
+    """Another user who has opened an old file of mode 0644 does not see the new content."""
     path = tmp_path / "config"
     path.write_bytes(b"old")
     path.chmod(0o644)
@@ -143,7 +143,7 @@ def test_a_program_that_opened_the_old_file_sees_nothing(tmp_path: Path) -> None
 
 
 def test_a_file_is_private_from_its_first_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever the umask is. No other file stays beside it."""
+    """The mode is 0600 whatever the umask is, and no temporary file is left."""
     modes: list[int] = []
     real = os.open
 
@@ -163,7 +163,7 @@ def test_a_file_is_private_from_its_first_moment(tmp_path: Path, monkeypatch: py
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
-    """And no other one beside it."""
+    """A failed write leaves no temporary file either."""
     path = tmp_path / "config"
     path.mkdir()
     with pytest.raises(OSError, match="directory"):
@@ -200,7 +200,7 @@ def test_contents_are_in_no_folder(folder: Path) -> None:
 
 
 def test_elsewhere_they_are_in_a_new_folder(on_disk: Path) -> None:
-    """It and the file are for this user only, and deleted at the end."""
+    """The folder and the file are for this user only, and deleted at the end of the block."""
     with path_of_content(SECRET) as path:
         assert Path(path).read_bytes() == SECRET
         assert (mode_of(Path(path)), mode_of(Path(path).parent)) == (0o600, 0o700)
@@ -239,7 +239,7 @@ REMADE = pytest.mark.parametrize(
 def test_a_folder_that_was_made_anew_gets_no_key(
     remake: Callable[[Path], None], on_disk: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A program that cleans /tmp has deleted it between its making and its use."""
+    """A program that cleans /tmp has deleted the folder before its use, and another user has recreated it."""
     real = tempfile.mkdtemp
 
     def cleaned(*args: Any, **options: Any) -> str:
@@ -255,7 +255,7 @@ def test_a_folder_that_was_made_anew_gets_no_key(
 
 
 def test_the_end_deletes_nothing_of_another_user(on_disk: Path) -> None:
-    """The folder was replaced while it was used."""
+    """If the folder was replaced during the block, the end of the block deletes nothing in the new one."""
     with path_of_content(SECRET) as path:
         folder = Path(path).parent
         folder.rename(folder.with_name("moved"))
@@ -267,7 +267,7 @@ def test_the_end_deletes_nothing_of_another_user(on_disk: Path) -> None:
 
 @REMADE
 def test_check_private_tells_such_a_folder(remake: Callable[[Path], None], tmp_path: Path) -> None:
-    """By its path alone, too."""
+    """The check also works by the path alone."""
     remake(tmp_path / "folder")
     with pytest.raises(UnusableFileError, match="it was replaced"):
         check_private(tmp_path / "folder")

@@ -56,7 +56,7 @@ BAD = {"name": "c", "version": "2", "vulns": [{"id": "CVE-1", "fix_versions": ["
     ],
 )
 def test_outcomes(output: str, errors: str, state: str, text: str, audit: Any) -> None:
-    """A service that answers nothing does not prove safety."""
+    """A missing answer of the service does not count as safe."""
     outcome = audit.outcome_of(output, errors)
     assert outcome.state == state
     assert text in outcome.text
@@ -64,7 +64,7 @@ def test_outcomes(output: str, errors: str, state: str, text: str, audit: Any) -
 
 @pytest.mark.parametrize("required", [False, True])
 def test_without_a_network(required: bool, tmp_path: Path) -> None:
-    """Left out with the reason, and a failure only where the check is required."""
+    """The check is skipped with the reason; it fails only if it is required."""
     pytest.importorskip("pip_audit")
     nowhere = dict.fromkeys(("HTTPS_PROXY", "HTTP_PROXY", "https_proxy", "http_proxy"), "http://127.0.0.1:1")
     environment = {

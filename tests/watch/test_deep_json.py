@@ -13,7 +13,7 @@ from hypothesis import given, settings, strategies as st
 
 from tests.support.fuzzing import mutated
 from watch import deep_json
-from watch.deep_json import MAX_DEPTH, check_json, items_in, opaque, parts_in
+from watch.deep_json import MAX_DEPTH, check_json, decode_levels, items_in, parts_in
 
 KEYS = st.sampled_from(["a", "metadata", "name", "items", "object", 'q"', "b\\", "{", "]", "\\u006eame", "ü"])
 TEXTS = st.sampled_from(["", "web", '"},{"', "\\", '\\"', "[[[", "}", '{"metadata":{"name":"x"}}', "\n", "ü"])
@@ -58,7 +58,7 @@ def same_as_a_decoder(text: bytes) -> None:
 @settings(max_examples=200, deadline=None)
 @given(NESTED, st.sampled_from([None, 1]), st.integers(1, 3), st.integers(0, 2**32))
 def test_brackets_say_what_a_decoder_says(drawn: Any, indent: int | None, step: int, seed: int) -> None:
-    """Right and wrong JSON, in pieces of a few levels each, with brackets and quotes in its strings."""
+    """For right and wrong JSON, reading by brackets in small pieces gives the same result as a decoder."""
     text = text_of(drawn, indent)
     random = Random(seed)
     before = deep_json._STEP
@@ -66,7 +66,7 @@ def test_brackets_say_what_a_decoder_says(drawn: Any, indent: int | None, step: 
     try:
         same_as_a_decoder(text)
         for levels in (1, 3, 64):
-            assert json.loads(msgspec.json.encode(opaque(text, levels))) == json.loads(text)
+            assert json.loads(msgspec.json.encode(decode_levels(text, levels))) == json.loads(text)
         for _ in range(5):
             same_as_a_decoder(mutated(text, random))
     finally:
@@ -76,7 +76,7 @@ def test_brackets_say_what_a_decoder_says(drawn: Any, indent: int | None, step: 
 @pytest.mark.parametrize("levels", [1_200, 9_000, MAX_DEPTH])
 @pytest.mark.parametrize("brackets", [(b"[", b"]"), (b'{"a":', b"}")], ids=["lists", "objects"])
 def test_what_an_api_server_accepts_is_accepted(levels: int, brackets: tuple[bytes, bytes]) -> None:
-    """Up to 10,000 levels; wrong JSON at the deepest place is refused."""
+    """JSON of up to 10,000 levels is accepted; malformed JSON at the deepest place is refused."""
     opening, closing = brackets[0] * levels, brackets[1] * levels
     check_json(opening + b"1" + closing)
     for wrong in (b"tru", b'"', b"1,", b"[}", b'{"a" 1}', b"\\", b"1]"):
@@ -88,7 +88,7 @@ def test_what_an_api_server_accepts_is_accepted(levels: int, brackets: tuple[byt
 
 
 def test_more_levels_are_refused() -> None:
-    """The error says that the depth is the reason."""
+    """The error names the depth as the reason."""
     with pytest.raises(msgspec.DecodeError, match="nested too deeply to decode: more than 10000 levels"):
         check_json(b"[" * 20_000 + b"]" * 20_000)
 
@@ -118,7 +118,7 @@ def test_16_mib_take_few_seconds(filler: bytes) -> None:
 
 @pytest.mark.parametrize("filler", [b"[", b"]", b'"', b"\\", b'"\\"', b'"\\', b"[}", b"{]"], ids=repr)
 def test_16_mib_of_wrong_brackets_are_refused_in_few_seconds(filler: bytes) -> None:
-    """Neither backtracking nor a new search at each byte."""
+    """The time is in proportion to the bytes: the search neither backtracks nor starts again at each byte."""
     text = filler * ((16 << 20) // len(filler)) + b"x"
     begun = time.process_time()
     for function in (check_json, parts_in):

@@ -429,7 +429,7 @@ def test_ten_thousand_small_gzip_members_are_not_copied_again_and_again() -> Non
 
 
 def test_a_line_in_tiny_pieces_takes_the_memory_of_its_bytes() -> None:
-    """Chunks of two bytes would take 40 bytes each."""
+    """A line in chunks of two bytes does not take 40 bytes for each of them."""
     lines = Lines(16 << 20)
     tracemalloc.start()
     try:

@@ -69,7 +69,7 @@ class Body:
     ids=["status", "error-event", "model", "official", "http-reason", "twice"],
 )
 def test_an_error_is_small(make: Any) -> None:
-    """A kilobyte of the message; of the details the known fields, of sixteen causes at most."""
+    """The error keeps a kilobyte of the message and the known fields of the details, with at most sixteen causes."""
     error = make()
     assert error.status == 500
     assert len(error.message) <= 1024 + 3
@@ -87,7 +87,7 @@ def test_an_error_is_small(make: Any) -> None:
     "code", [10**400, 10**5000, -1, 2**31, True, 1.5, "500", None, []], ids=lambda code: str(type(code))
 )
 def test_only_a_status_code_is_a_status(code: Any) -> None:
-    """Others count as missing, and the text of the error can be made."""
+    """Other values count as missing, and the error still has a text."""
     assert str(ApiError.from_status({"code": code}, http_status=410)) == "410"
 
 
@@ -147,7 +147,7 @@ class Source:
 
 @pytest.mark.parametrize("which", ["refusal", "error-event", "type"])
 def test_a_retry_watcher_logs_little(which: str, caplog: pytest.LogCaptureFixture) -> None:
-    """Its last ERROR event is small, too, where it makes it itself."""
+    """The log lines and the watcher's own last ERROR event are small."""
     caplog.set_level(logging.DEBUG)
     with RetryWatcher("1", Source(which), min_restart_delay=0.01, max_retry_after=0.01) as watcher:
         events = list(watcher)

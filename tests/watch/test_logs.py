@@ -48,7 +48,7 @@ def written() -> Iterator[io.StringIO]:
 @hostile
 @pytest.mark.parametrize("limited", [False, True], ids=["plain", "rate-limited"])
 def test_a_line_is_one_printable_line(text: str, limited: bool, written: io.StringIO) -> None:
-    """Whatever the values are and however they are formatted, also in a line without values."""
+    """Each log line is one printable line, whatever its values and however they are formatted."""
     made = get_logger("informer.test_logs")
     log = rate_limited(made) if limited else made
     log.error("%s failed: %s", text, ValueError(text))
@@ -94,7 +94,7 @@ def test_a_line_is_bounded(written: io.StringIO) -> None:
 
 
 def test_credentials_are_hidden(written: io.StringIO) -> None:
-    """In values, in a line without values, and in a traceback, which a handler cannot format again by itself."""
+    """Credentials are hidden in values, in lines without values, and in tracebacks, which a handler cannot format again."""
     secret = "tok-" + "Lg7_" * 12
     hide_secret(secret)
     records: list[logging.LogRecord] = []
@@ -120,7 +120,7 @@ def test_credentials_are_hidden(written: io.StringIO) -> None:
 
 
 def test_values_that_do_not_fit_do_not_raise(written: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As with any logger, the mistake of a log call does not reach its caller."""
+    """As with any logger, a mistake in a log call does not raise in its caller."""
     monkeypatch.setattr(logging, "raiseExceptions", False)
     log: Any = get_logger("informer.test_logs")
     log.error("%s %s", *["one"])
@@ -129,7 +129,7 @@ def test_values_that_do_not_fit_do_not_raise(written: io.StringIO, monkeypatch: 
 
 
 def test_a_logger_is_made_once() -> None:
-    """It is the logger of that name, with its filter once."""
+    """`get_logger` returns the logger of that name, and adds the filter only once."""
     made = get_logger("informer.test_logs")
     assert get_logger("informer.test_logs") is made is logging.getLogger("informer.test_logs")
     assert len(made.filters) == 1

@@ -30,7 +30,7 @@ HOSTILE = {
 
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
 def test_controls_are_replaced(text: str) -> None:
-    """What comes out is one line that a terminal shows as it is, and that can be written in UTF-8."""
+    """The result is one line that a terminal shows unchanged and that can be encoded in UTF-8."""
     for raw in (text, text.encode(errors="replace")):
         shown = printable(raw)
         assert shown.isprintable()
@@ -45,7 +45,7 @@ def test_ordinary_text_stays() -> None:
 
 
 def test_a_long_text_is_cut_in_bounded_time_and_memory() -> None:
-    """The part that is not shown is not looked at."""
+    """The part of a text that is not shown is not read."""
     for text in ("x" * 50_000_000, "\x1b" * 50_000_000, " " * 50_000_000, "\u0301\u202e" * 25_000_000):
         tracemalloc.start()
         begun = time.process_time()
@@ -58,7 +58,7 @@ def test_a_long_text_is_cut_in_bounded_time_and_memory() -> None:
 
 @pytest.mark.parametrize("secret", ["tok-" + "Ab3_" * 10, "hunter2", "pass word!", "a/b+c=d&e?f"])
 def test_a_secret_is_hidden(secret: str) -> None:
-    """Wherever it stands, and also in the form that it has in an address."""
+    """A secret is hidden wherever it occurs in a text, also in the form that it has in a URL."""
     import urllib.parse
 
     hide_secret(secret)
@@ -75,7 +75,7 @@ def test_a_secret_is_hidden(secret: str) -> None:
 
 
 def test_a_secret_at_the_place_of_the_cut_is_hidden() -> None:
-    """A server can shift the echo so that only its beginning would be looked at."""
+    """A server cannot reveal a part of a secret by placing it where the text is cut."""
     secret = "tok-" + "Zz9." * 20
     hide_secret(secret)
     for most in (100, 200):
@@ -95,7 +95,7 @@ def test_a_part_of_a_word_is_not_hidden() -> None:
 
 
 def test_the_newest_secrets_are_remembered() -> None:
-    """Rotated tokens do not fill the memory."""
+    """Only the newest secrets are remembered, so rotated tokens do not fill the memory."""
     for number in range(1000):
         hide_secret(f"rotated-token-{number:06}")
     for number in (999, 998, 980):
@@ -104,7 +104,7 @@ def test_the_newest_secrets_are_remembered() -> None:
 
 
 def test_a_private_key_is_hidden() -> None:
-    """As PEM, as the base64 of a kubeconfig, and if its end is missing."""
+    """A private key is hidden as PEM, as the base64 of a kubeconfig, and if its end is missing."""
     pem = f"-----BEGIN EC PRIVATE KEY-----\n{'QUJD' * 40}\n-----END EC PRIVATE KEY-----\n"
     for text in (pem, pem[:60], base64.b64encode(pem.encode()).decode(), f"a {pem} b"):
         assert "QUJD" not in printable(text, 1000)
@@ -117,7 +117,7 @@ def test_a_private_key_is_hidden() -> None:
 
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
 def test_an_api_error_is_one_printable_line(text: str) -> None:
-    """Reason and message come from the server."""
+    """An error's text is printable, whatever reason and message the server sent."""
     error = ApiError(403, text, text)
     assert str(error).isprintable()
     for number in range(64):
@@ -128,7 +128,7 @@ def test_an_api_error_is_one_printable_line(text: str) -> None:
 
 
 def test_an_api_error_does_not_repeat_a_credential() -> None:
-    """Neither its text, nor its repr, nor its attributes."""
+    """The credential is not in the error's text, its repr or its attributes."""
     secret = "tok-" + "Qq1-" * 12
     hide_secret(secret)
     error = ApiError.from_status({"code": 401, "reason": f"Bad {secret}", "message": f"token {secret} is bad"})

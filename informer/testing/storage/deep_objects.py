@@ -1,7 +1,7 @@
-"""Objects that are nested more deeply than Python can work on: what is deep in them stays undecoded.
+"""Objects that are nested too deeply for recursive functions: their deep parts stay undecoded.
 
-The server copies, compares and merges objects with functions that call themselves. So they work on the upper levels only, in
-which each deeper container is a `msgspec.Raw`, which is stored and sent as it came.
+The server copies, compares and merges objects with recursive functions. Only the upper levels are decoded for them. Each deeper
+container is a `msgspec.Raw`, which is stored and sent unchanged.
 
 Source: Go encoding/json decodes 10,000 levels.
 """
@@ -12,18 +12,18 @@ from typing import Any
 
 import msgspec
 
-from watch.deep_json import check_json, opaque
+from watch.deep_json import check_json, decode_levels
 
 __all__ = ["DEEP", "decode_object_json"]
 
-# Each of these takes up to three calls in the functions that merge and copy objects.
+# The levels that are decoded. The functions that merge and copy objects make up to three nested calls per level.
 _LEVELS = 64
 
 DEEP = "the object is nested too deeply for this server to change it there"
 
 
 def decode_object_json(raw: bytes) -> Any:
-    """Decodes JSON; the containers below some levels are `msgspec.Raw`.
+    """Decodes JSON. In a value of more than 64 levels, the containers below are `msgspec.Raw`.
 
     Raises:
         msgspec.DecodeError: `raw` is not JSON, or is nested more deeply than an API server accepts.
@@ -36,7 +36,7 @@ def decode_object_json(raw: bytes) -> Any:
         if raw.count(b"[") + raw.count(b"{") <= _LEVELS or not _is_deep(value):
             return value
     check_json(raw)
-    return opaque(raw, _LEVELS)
+    return decode_levels(raw, _LEVELS)
 
 
 def _is_deep(value: Any) -> bool:

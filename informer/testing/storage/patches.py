@@ -23,7 +23,7 @@ class PatchError(ValueError):
 
 
 def refuse_deep(document: Any, patch: Any) -> None:
-    """Raises PatchError if a patch reaches into a part of the document that is nested too deeply and so not decoded."""
+    """Raises PatchError if a patch changes a part of the document that is undecoded because it is nested too deeply."""
     deep = msgspec.Raw
     if (isinstance(document, deep) and isinstance(patch, Mapping)) or (
         isinstance(patch, deep) and _has_fields(document)

@@ -1,7 +1,7 @@
-"""Writes objects in API form as an API server writes them in protobuf.
+"""Encodes objects in API form as protobuf, as an API server does.
 
-Source: the Go types' generated marshalling code (gogo protobuf): fields ascend; values that are not pointers are written even
-when they are zero; keys of maps are sorted.
+Source: the generated marshalling code of the Go types (gogo protobuf). Fields are ordered by number, values that are not
+pointers are written even if they are zero, and the keys of maps are sorted.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _VARINTS = ("int", "uint", "bool")
 
 
 def encode_message(obj: Mapping[str, Any], message: str) -> bytes:
-    """Returns an object's message.
+    """Encodes an object as its message, without an envelope.
 
     Args:
         obj: the object, or a part of it, in API form. Fields that the message does not have are left out.
@@ -46,7 +46,7 @@ def encode_message(obj: Mapping[str, Any], message: str) -> bytes:
 
 
 def encode_envelope(api_version: str, kind: str, message: bytes) -> bytes:
-    """Returns a body: `k8s`, and the envelope around a message."""
+    """Returns a body: the magic bytes, then the envelope that contains the message."""
     type_meta = _tagged(1, api_version.encode()) + _tagged(2, kind.encode())
     return MAGIC + _tagged(1, type_meta) + _tagged(2, message) + _tagged(3, b"") + _tagged(4, b"")
 
@@ -141,7 +141,7 @@ def _bytes_of(field: FieldType, value: Any) -> bytes:
 
 
 def _schema_part(form: str, part: str, value: Any) -> bytes:
-    """A part of a CustomResourceDefinition's schema that is one of two things in JSON."""
+    """Encodes a part of a CustomResourceDefinition's schema that has one of two forms in JSON."""
     schema = {field.number: field.value for field in message_fields(part)}
     if form == "schema_or_bool":
         if isinstance(value, Mapping):

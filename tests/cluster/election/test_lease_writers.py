@@ -90,7 +90,7 @@ def elect(writer: Writer, run: Callable[..., Any]) -> Iterator[Callable[..., Lea
     ids=lambda spec: str(spec)[:40],
 )
 def test_what_no_lease_can_have(writer: Writer, spec: dict[str, Any]) -> None:
-    """The server refuses it, so only a false server can send it."""
+    """kube-apiserver refuses such a spec, so only a server that is not one can send it."""
     with pytest.raises(Exception, match=r"(?i)400|422|invalid|bad request"):
         writer.create(**spec)
 
@@ -106,7 +106,7 @@ def test_a_takeover_after_the_largest_number_of_transitions(
 
 
 def test_the_longest_duration_is_respected_for_an_hour(writer: Writer) -> None:
-    """The largest number stands for 68 years."""
+    """A duration of 2147483647 seconds, 68 years, counts as an hour."""
     writer.create(holderIdentity="you", leaseDurationSeconds=LARGEST, leaseTransitions=LARGEST, renewTime=TIME)
     clock = FakeClock(1000.0)
     candidate = Candidate(writer.lock(), 15, clock=clock, wall=clock.monotonic, timeout=5)
@@ -141,7 +141,7 @@ def test_a_hostile_identity(
 def test_a_large_lease_is_an_error_until_it_is_small_again(
     writer: Writer, elect: Callable[..., LeaderElector], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A candidate does not read more than 64 KiB, says so, and leads later."""
+    """A candidate reads at most 64 KiB, logs the error, and leads once the Lease is small."""
     writer.create(holderIdentity="", leaseDurationSeconds=1)
     writer.patch({"metadata": {"annotations": {"a": "x" * 200_000}}})
     elector = elect()

@@ -212,7 +212,7 @@ def test_an_object_of_the_server_may_be_given_for_its_version(consistency: Consi
 
 @pytest.mark.parametrize("way", ["wrote_at", "ensure_ready", "clear"])
 def test_each_method_waits_for_the_lock(consistency: ConsistencyStore, way: str) -> None:
-    """Without it, a write that is recorded while its owner is forgotten could be lost."""
+    """Without the lock, a write that is recorded while its owner is forgotten could be lost."""
     calls: dict[str, tuple[Any, ...]] = {"wrote_at": ("web", "pods", "1"), "ensure_ready": ("web",), "clear": ("web",)}
     with consistency._lock:
         task = Task(getattr(consistency, way), calls[way])

@@ -275,7 +275,7 @@ def test_the_least_recently_used_write_is_evicted_first() -> None:
 
 
 def test_a_write_that_is_looked_up_but_not_shown_is_not_used() -> None:
-    """A write of an object that the store lacks is not shown, and does not outlive newer writes by being asked for."""
+    """Looking up a write whose object the store lacks does not show it, and does not keep it longer than newer writes."""
     store: Store[Any] = Store()
     cache = MutationCache(store, size=2)
     cache.mutation(pod("uid", "2", name="a"))

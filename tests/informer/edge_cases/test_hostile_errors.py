@@ -70,7 +70,7 @@ WHERE = pytest.mark.parametrize("where", ["list", "watch", "error-event"])
 
 @WHERE
 def test_a_large_status_is_not_held(scripted: Any, follow: Any, say: Any, status: bytes, where: str) -> None:
-    """Some kilobytes of it stay in the error, which is short everywhere: its text and its attributes."""
+    """The error keeps a few kilobytes of it, in its text and its attributes."""
     # Loads what every informer needs, before memory is measured.
     assert follow(scripted([say.listed("5", "a")], [])).informer.wait_for_sync(DEADLINE)
     server = scripted(*script(say, status, where, 1))
@@ -108,7 +108,7 @@ def test_repeated_errors_fill_no_log(
 
 
 def test_an_expired_version_is_known_in_a_large_status(scripted: Any, follow: Any, say: Any) -> None:
-    """The informer lists again, as after any 410."""
+    """The informer relists, as after any 410."""
     status = json.dumps({**STATUS, "code": 410, "reason": "Expired", "details": LISTS}).encode()
     server = scripted([say.listed("5", "a"), say.listed("9", "b")], [error_event(status)])
     followed = follow(server)
@@ -117,7 +117,7 @@ def test_an_expired_version_is_known_in_a_large_status(scripted: Any, follow: An
 
 
 def test_a_deep_status_is_an_error(scripted: Any, follow: Any, say: Any) -> None:
-    """Deeper than the decoder follows; the code is read all the same where that is possible."""
+    """A Status that is too deep to decode is an error, with the server's code if it can be read."""
     deep = b'{"kind":"Status","code":410,"reason":"Expired","details":' + b"[" * 20_000 + b"]" * 20_000 + b"}"
     server = scripted([say.listed("5", "a"), say.listed("9", "b")], [error_event(deep), say.refused(410, "Expired")])
     followed = follow(server)

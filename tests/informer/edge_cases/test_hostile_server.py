@@ -51,7 +51,7 @@ def requests_of(client: Any, *, compress: bool) -> dict[str, Any]:
 def test_an_encoding_that_was_not_requested_is_refused_and_named(
     serve: Any, encoding: str, request_kind: str, status: int
 ) -> None:
-    """The body is not read, neither of a success nor of an error."""
+    """The body of such an answer is not read, whatever its status code."""
     body = encoded(encoding, json.dumps(PODS).encode())
     server = serve(lambda _, connection: connection.answer(body, status, Content_Encoding=encoding))
     with pytest.raises(ApiError) as caught:
@@ -62,7 +62,7 @@ def test_an_encoding_that_was_not_requested_is_refused_and_named(
 
 @pytest.mark.parametrize("encoding", ["x-gzip", "deflate", "gzip, gzip", "br"])
 def test_where_gzip_was_requested_only_gzip_is_accepted(serve: Any, encoding: str) -> None:
-    """Once, and under its own name."""
+    """gzip is accepted once and only under its own name."""
     body = encoded(encoding, json.dumps(PODS).encode())
     server = serve(lambda _, connection: connection.answer(body, Content_Encoding=encoding))
     with pytest.raises(ApiError, match=f"the encoding '{encoding}', which was not requested"):
@@ -96,7 +96,7 @@ def endless(head: bytes, piece: bytes, **headers: str) -> Any:
     ],
 )
 def test_a_stop_ends_the_reading_of_a_hostile_list(serve: Any, head: bytes, piece: bytes) -> None:
-    """Within its second, however much has been received."""
+    """`stop()` returns within a second, however much was received."""
     made = SharedInformer(
         ListWatch.for_resource(
             serve(lambda _, connection: endless(head, piece, Content_Encoding="gzip")(connection)).client(),
@@ -118,7 +118,7 @@ def test_a_stop_ends_the_reading_of_a_hostile_list(serve: Any, head: bytes, piec
 
 @pytest.mark.parametrize("turn", [1, 2, 3, 50])
 def test_tokens_in_turns_are_an_error_at_once(scripted: Any, follow: Any, say: Any, turn: int) -> None:
-    """Whatever the number of tokens: the list ends when the first one comes again."""
+    """The list is an error when its first token is repeated, however many tokens come in turn."""
     pages = [say.listed("9", f"p{at}", **{"continue": f"t{at % turn}"}) for at in range(turn + 1)]
     server = scripted([*pages, say.listed("10", "b")], [])
     errors: list[str] = []
@@ -165,7 +165,7 @@ def test_a_list_older_than_the_last_one_is_requested_again_for_the_newest_state(
 
 @pytest.mark.parametrize("version", ["b", "05", "-3"])
 def test_versions_that_are_not_numbers_are_not_compared(scripted: Any, follow: Any, say: Any, version: str) -> None:
-    """They are opaque, and the last one counts."""
+    """Such versions are opaque: the last one counts."""
     server = scripted(
         [say.listed("c", "a")], [say.watched(say.bookmark(version)), say.watched(say.bookmark("x"), then="hang")]
     )

@@ -30,7 +30,7 @@ def test_functions_that_name_the_keyword_get_it() -> None:
 
 
 def test_a_delete_tells_its_reason_to_functions_that_name_it() -> None:
-    """An object that no longer decodes is told apart in `on_delete`, of a function and of a handler."""
+    """`on_delete` of a function or a handler can tell an object that no longer decodes from a deleted one."""
     refused = Change(DeltaType.DELETED, "old", None, False, True, reason="no longer decodes")
     calls: list[Any] = []
 

@@ -91,7 +91,7 @@ def fits_a_log(message: str) -> None:
 @given(kubeconfigs, st.booleans())
 @settings(max_examples=100, deadline=None)
 def test_any_kubeconfig_is_read_or_refused(config: Any, ascii_only: bool) -> None:
-    """With an error that names the place, and no token."""
+    """An error names the place and quotes no token."""
     text = json.dumps(config, ensure_ascii=ascii_only).encode("utf-8", "surrogatepass")
     try:
         merged = merge([KubeconfigText("/config", text)])
@@ -125,7 +125,7 @@ def test_any_kubeconfig_is_read_or_refused(config: Any, ascii_only: bool) -> Non
 )
 @settings(max_examples=100, deadline=None)
 def test_any_answer_of_a_plugin_is_read_or_refused(answer: Any, before: bytes) -> None:
-    """Without a word of it."""
+    """An error quotes nothing of the answer."""
     failure = None
     try:
         _credential_in(before + json.dumps(answer).encode(), "plugin", API)
@@ -160,7 +160,7 @@ def test_any_answer_of_a_plugin_is_read_or_refused(answer: Any, before: bytes) -
     ],
 )
 def test_yaml_that_is_made_to_be_expensive(text: str) -> None:
-    """Ends soon."""
+    """It is read or refused within seconds of CPU time."""
     begun = time.process_time()
     try:
         merge([KubeconfigText("/config", text)])
@@ -170,7 +170,7 @@ def test_yaml_that_is_made_to_be_expensive(text: str) -> None:
 
 
 def test_aliases_that_stand_for_billions_of_values() -> None:
-    """Are refused; the few aliases of a file that a person wrote are not."""
+    """Such a kubeconfig is refused; the few aliases of a file that a person wrote are accepted."""
     lines = ["a: &a [x, x, x, x, x, x, x, x, x]"]
     for before, name in zip("abcdefghij", "bcdefghijk", strict=True):
         lines.append(f"{name}: &{name} [{', '.join([f'*{before}'] * 9)}]")
@@ -182,7 +182,7 @@ def test_aliases_that_stand_for_billions_of_values() -> None:
 
 
 def test_a_message_lists_few_names() -> None:
-    """A kubeconfig may have thousands, each of any length."""
+    """A kubeconfig may have thousands of names of any length; the message stays short."""
     names = [{"name": "x" * 1000 + str(number)} for number in range(500)]
     text = json.dumps({"contexts": [{"name": "c", "context": {"cluster": "missing"}}], "clusters": names})
     merged = merge([KubeconfigText("/config", text)])
@@ -213,13 +213,13 @@ def silent_pipe(tmp_path: Path) -> Iterator[Path]:
     ],
 )
 def test_a_kubeconfig_that_is_not_a_file(path: str, reason: str) -> None:
-    """Is named with the reason."""
+    """The error names the path and the reason."""
     with pytest.raises(KubeconfigError, match=f"cannot read the kubeconfig .*{reason}"):
         find_access(path)
 
 
 def test_a_kubeconfig_from_a_silent_pipe(silent_pipe: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A command gets time to write; not for ever."""
+    """The read waits for the command that writes the pipe, but not for ever."""
     monkeypatch.setattr("informer.kubeconfig.find._PIPE_SECONDS", 0.2)
     with pytest.raises(KubeconfigError, match="its content did not end in time"):
         find_access(silent_pipe)
@@ -236,7 +236,7 @@ def test_a_kubeconfig_from_a_silent_pipe(silent_pipe: Path, monkeypatch: pytest.
     ],
 )
 def test_a_token_file_that_is_not_a_file(kind: str, reason: str, silent_pipe: Path, tmp_path: Path) -> None:
-    """The request fails soon, and says why."""
+    """The request fails within its time limit, and the error gives the reason."""
     path = tmp_path / "config"
     user = {"tokenFile": str(silent_pipe) if kind == "pipe" else kind}
     config = {

@@ -69,12 +69,12 @@ CALLS: list[tuple[Callable[[], Any], str]] = [
 
 @pytest.mark.parametrize(("call", "message"), CALLS, ids=ids(CALLS))
 def test_a_wrong_call_raises(call: Callable[[], Any], message: str) -> None:
-    """What is wrong, and why."""
+    """The message says what is wrong, and why."""
     check_raised(call, message)
 
 
 def test_an_answer_that_is_not_a_lease(serve: Any) -> None:
-    """Something other than an API server answered."""
+    """The error says that something other than an API server answered."""
     server = serve(lambda _, connection: connection.answer({"kind": "Page"}))
     check_raised(
         LeaseLock(server.client(), "default", "name", "me").get,
@@ -83,13 +83,13 @@ def test_an_answer_that_is_not_a_lease(serve: Any) -> None:
 
 
 def test_an_elector_that_runs_already(make_election: Any) -> None:
-    """It runs once at a time."""
+    """A second `run` during the first is refused."""
     election = make_election().lead()
     check_raised(lambda: election.elector.run(election.cancel), "the election for foo/bar is already started")
 
 
 def test_an_elector_in_a_forked_child() -> None:
-    """And an event broadcaster: both belong to the parent."""
+    """An elector and an event broadcaster of the parent raise in the child."""
     program = f"""{IN_CHILD}
 import logging, threading
 from informer.leaderelection import InformerForkedError, LeaderElector, LeaderElectionRecord
@@ -141,7 +141,7 @@ sys.exit(code)
 def test_a_request_that_fails(
     verb: str, message: str, lease: Any, make_lock: Any, make_candidate: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Which one, and what the server said."""
+    """The message names the request and quotes the server."""
     made = make_lock()
     lease.record = LeaderElectionRecord("", 15) if verb == "update" else None
 
@@ -157,7 +157,7 @@ def test_a_request_that_fails(
 def test_a_lease_that_cannot_be_read_to_be_released(
     make_lock: Any, make_candidate: Any, clock: FakeClock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Another process leads after it has expired."""
+    """The failed release is logged with the reason. Another process leads after the lease has expired."""
     made = make_lock()
     candidate = make_candidate(lock=made)
     assert candidate.try_acquire_or_renew()
@@ -182,7 +182,7 @@ def raise_(error: Exception) -> None:
 def test_why_leading_has_ended(
     record: Any, cause: str, make_election: Any, make_lock: Any, lease: Any, clock: FakeClock, caplog: Any
 ) -> None:
-    """Another process changed the lease, or it was not renewed."""
+    """The log says that another process changed the lease, or that it was not renewed."""
     made = make_lock()
     election = make_election(made).lead()
 
@@ -204,7 +204,7 @@ def test_why_leading_has_ended(
 
 
 def test_why_a_term_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The causes that are not those of an election in order."""
+    """A term also names the causes that a normal election does not have."""
     clock = FakeClock()
     expired = Term(clock, 10)
     clock.step(10)
@@ -226,7 +226,7 @@ def test_why_a_term_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_run_that_is_interrupted(
     make_election: Any, make_lock: Any, clock: FakeClock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Such as by Ctrl-C on the thread of `run`."""
+    """The log says that `run` was interrupted, as by Ctrl-C."""
     made = make_lock()
     election = make_election(made).lead()
 
@@ -295,6 +295,6 @@ def test_a_lease_that_was_acquired_too_late(
 
 
 def test_a_callback_that_raises(make_election: Any, caplog: pytest.LogCaptureFixture) -> None:
-    """The elector goes on."""
+    """A callback's error is logged, and the elector continues."""
     make_election(on_new_leader=raising).lead()
     check_logged(caplog, "on_new_leader failed")

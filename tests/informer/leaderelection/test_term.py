@@ -56,7 +56,7 @@ def test_a_term_ends_if_its_watchdog_fails(monkeypatch: pytest.MonkeyPatch, capl
 
 
 def test_an_extension_waits_for_the_lock() -> None:
-    """Without it, a term that ends meanwhile could be extended."""
+    """Without the lock, a term that ends meanwhile could be extended."""
     term = Term(FakeClock(), 10)
     with term._lock:
         task = Task(term.extend, (20.0,))

@@ -64,7 +64,7 @@ LISTS = [
 
 @pytest.mark.parametrize(("body", "step", "error"), LISTS)
 def test_a_hostile_list_is_read_in_one_pass(body: bytes, step: int, error: str) -> None:
-    """Two megabytes take less than five seconds of CPU."""
+    """Reading two megabytes takes less than five seconds of CPU."""
     before = time.process_time()
     _, ended = parse(body, step)
     assert time.process_time() - before < 5
@@ -93,7 +93,7 @@ def test_a_hostile_list_takes_a_few_times_its_bytes(body: bytes, step: int, erro
     ],
 )
 def test_a_cancelled_request_ends_the_reading_of_brackets(body: bytes) -> None:
-    """The parser looks now and then, also within one item."""
+    """The parser checks for a cancelled request now and then, also within one item."""
     made = ListParser(Object.from_list_item, 16 * MIB, on_bad_item=lambda raw, error: None)
     scope = RequestScope()
     with scope:

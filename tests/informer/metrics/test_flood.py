@@ -218,7 +218,7 @@ def test_probes_answer_during_a_flood(start, registry, kind: str, caplog) -> Non
 
 
 def test_the_server_is_as_before_after_a_flood(start, registry) -> None:
-    """Its threads and connections are those of the beginning."""
+    """After a flood, the server has as many threads and connections as before."""
     registry.register(Numbers())
     server = start()
     ask(server, "/healthz")
@@ -249,7 +249,7 @@ def test_scrapes_that_come_together_share_one(start, registry) -> None:
 
 
 def test_a_scrape_is_kept_for_a_second(start, registry) -> None:
-    """Later the registry is read again."""
+    """A scrape is shared for a second; after that the registry is read again."""
     numbers = Numbers()
     registry.register(numbers)
     server = start()
@@ -272,7 +272,7 @@ def test_chosen_names_are_shown_from_the_shared_scrape(start, registry) -> None:
 
 
 def test_selections_of_names_are_bounded(start, registry) -> None:
-    """Ever new ones are refused until the next scrape, and keep no other client from its answer."""
+    """Too many different selections are refused until the next scrape; other clients get their answers."""
     numbers = Numbers()
     registry.register(numbers)
     server = start()
@@ -337,7 +337,7 @@ def test_probes_that_come_together_share_a_check(start, seconds: float) -> None:
 
 
 def test_a_check_that_hangs_has_one_thread(start, caplog) -> None:
-    """Further probes name it at once. When it has returned it is called again."""
+    """Further probes fail at once and name the check. It is called again only after it has returned."""
     go = threading.Event()
     calls: list[None] = []
 
@@ -365,13 +365,13 @@ def test_a_check_may_run_for_longer_if_the_user_says_so(start) -> None:
 
 @pytest.mark.parametrize("seconds", [0, -1, float("nan")])
 def test_a_time_limit_that_is_none_is_refused(start, seconds: float) -> None:
-    """Every check would fail."""
+    """A time limit that is not positive, with which every check would fail, raises."""
     with pytest.raises(ValueError, match="check_timeout must be greater than 0, not"):
         start(check_timeout=seconds)
 
 
 def test_nothing_is_done_for_clients_that_have_gone(start, registry) -> None:
-    """Neither for one that has closed its connection with its request, nor for one that went while others were served."""
+    """No page is computed for a client that disconnected with its request or while others were served."""
     gate, calls = threading.Event(), []
     numbers = Numbers(gate=gate)
     registry.register(numbers)
@@ -418,7 +418,7 @@ def test_only_connections_without_a_request_make_room(start, monkeypatch) -> Non
 
 
 def test_too_many_waiting_clients_get_the_latest_answer(start, registry, monkeypatch) -> None:
-    """More than can wait for a page: a probe gets its previous answer, a scrape 503. Other pages are not concerned."""
+    """If too many clients wait for a page, a probe gets the previous answer and a scrape 503. Other pages are not affected."""
     monkeypatch.setattr("informer.metrics.server._MAX_PER_PAGE", 5)
     entered, go = threading.Event(), threading.Event()
     go.set()
@@ -477,7 +477,7 @@ def test_a_large_answer_reaches_a_slow_client_whole(start, registry) -> None:
 
 
 def test_clients_that_do_not_read_cost_no_memory(start, registry) -> None:
-    """They share one body of several megabytes."""
+    """All clients share one body of several megabytes."""
     registry.register(Numbers(samples=20000))
     server = start()
     length = len(ask(server, "/metrics")[1])
@@ -495,7 +495,7 @@ def resident() -> int:
 
 
 def test_head_and_pipelined_requests_get_one_answer(start) -> None:
-    """HEAD has no body; what follows the first request is not answered, and resets nothing."""
+    """HEAD gets no body. Requests after the first one are not answered and do not reset the connection."""
     server = start()
     for method, body in ((b"HEAD", b""), (b"GET", b"ok\n")):
         request = method + b" /healthz HTTP/1.1\r\nHost: a\r\n\r\n"

@@ -51,7 +51,7 @@ def forms(levels: int) -> dict[str, bytes]:
 @LEVELS
 @pytest.mark.parametrize("form", forms(1))
 def test_what_is_beside_the_deep_value_is_read(levels: int, form: str) -> None:
-    """The identity, the metadata, values at paths, and smaller copies."""
+    """Identity, metadata, values at paths and copies without fields are those of the JSON."""
     raw = forms(levels)[form]
     obj = Object.from_bytes(raw)
     assert (obj.name, obj.namespace, obj.uid, obj.resource_version) == ("web", "shop", "u", "5")
@@ -101,7 +101,7 @@ class Struct(msgspec.Struct):
 @LEVELS
 @pytest.mark.parametrize("brackets", [0, 1])
 def test_a_deep_value_is_read_without_recursion(levels: int, brackets: int) -> None:
-    """By its key or its path, read-only at every level."""
+    """A deep value can be read by key or path, and is read-only at every level."""
     obj = Object.from_bytes(b'{"metadata":{"name":"web","deep":%b}}' % deep(levels, brackets))
     metadata = obj["metadata"]
     assert metadata["name"] == "web"
@@ -117,7 +117,7 @@ def test_a_deep_value_is_read_without_recursion(levels: int, brackets: int) -> N
 
 @LEVELS
 def test_what_decodes_the_whole_object_raises_one_clear_error(levels: int) -> None:
-    """A ValueError, never a RecursionError; `raw` has the bytes."""
+    """The error is a ValueError, never a RecursionError; `raw` still has the bytes."""
     obj = Object.from_bytes(forms(levels)["behind"])
     reads: list[Any] = [
         obj.to_dict,
@@ -139,7 +139,7 @@ def test_what_decodes_the_whole_object_raises_one_clear_error(levels: int) -> No
 @pytest.mark.parametrize("form", forms(1))
 @pytest.mark.parametrize("size", [700, 1 << 20])
 def test_a_list_with_a_deep_item(levels: int, form: str, size: int) -> None:
-    """The item is one of the list, in pieces of any size, and what follows is, too."""
+    """A deep item, and the items after it, are read from pieces of any size."""
     raw = forms(levels)[form]
     body = (
         b'{"kind":"WidgetList","apiVersion":"example.com/v1","metadata":{},"items":[{"metadata":{"name":"a"}},%b,%b]}'
@@ -151,7 +151,7 @@ def test_a_list_with_a_deep_item(levels: int, form: str, size: int) -> None:
 
 
 def test_a_list_that_is_deep_outside_its_items_is_an_error() -> None:
-    """A bounded error, not a RecursionError."""
+    """The error is short, and not a RecursionError."""
     for head, tail in ((b'"x":%b,' % deep(2_000), b""), (b"", b',"x":%b' % deep(2_000))):
         parser = ListParser(Object.from_list_item, 1 << 20, on_bad_item=lambda raw, error: None)
         with pytest.raises(ValueError, match="list") as caught:
@@ -205,7 +205,7 @@ VALUES = st.recursive(
 def test_a_deep_object_says_what_it_says_without_the_deep_value(
     metadata: dict[str, Any], fields: dict[str, Any], levels: int, brackets: int, where: str, escaped: bool
 ) -> None:
-    """Fields of any shape, with lookalikes, escapes and brackets in strings, and a deep value anywhere."""
+    """Fields of any shape are read the same beside a deep value, also with lookalikes, escapes and brackets in strings."""
     flat = Object.from_dict({"metadata": metadata, **fields})
     value = deep(levels, brackets)
     marked = {**metadata, "zz": 0} if where == "in the metadata" else metadata

@@ -58,7 +58,7 @@ def test_the_sink_of_events_k8s_io_converts_events_of_the_core_group(serve: Call
 
 @sinks
 def test_the_clients_headers_and_credentials_are_sent(serve: Callable[..., Any], sink: Any) -> None:
-    """As the user has configured them."""
+    """Requests carry the headers and credentials that the user configured on the client."""
     server = serve(lambda request, connection: connection.answer({}))
     api_client = server.client(api_key={"authorization": "Bearer t"})
     api_client.set_default_header("X-Team", "shop")
@@ -93,7 +93,7 @@ def test_an_answer_that_is_not_an_object_is_a_connection_error(
 
 @sinks
 def test_a_refusal_is_an_api_error(serve: Callable[..., Any], sink: Any) -> None:
-    """With the server's reason."""
+    """The ApiError has the server's reason."""
     status = {"kind": "Status", "code": 409, "reason": "AlreadyExists", "message": "m"}
     server = serve(lambda request, connection: connection.answer(status, 409))
     with pytest.raises(ApiError) as caught:
@@ -103,7 +103,7 @@ def test_a_refusal_is_an_api_error(serve: Callable[..., Any], sink: Any) -> None
 
 @sinks
 def test_a_broadcaster_retries_what_the_server_cannot_do_now(serve: Callable[..., Any], sink: Any) -> None:
-    """A 503 is tried again."""
+    """After a 503 the event is tried again."""
     written = Latch()
 
     def answer(request: Any, connection: Any) -> None:

@@ -80,7 +80,7 @@ def test_a_watch_may_bring_exactly_the_most_objects(script: Any, watch_list: boo
 
 
 def test_an_object_that_no_longer_decodes_does_not_count(script: Any) -> None:
-    """It has left the cache, so another one may come; one that comes after it is one too many."""
+    """It has left the cache, so one more object is accepted; a second one exceeds the limit."""
     left_out = Event("MODIFIED", Undecodable("b", "ns", "uid-b", "2", b"{}", ValueError("bad")))
     watcher = script.watcher([left_out], [script.added("c", "3")], [script.added("d", "4")], hang=True)
     store: Store[Any] = Store()

@@ -158,7 +158,7 @@ NOT_STARTED = "not started: call start(), or use it in a `with` block"
 
 @WAYS
 def test_a_wait_without_a_start_is_logged(make_informer: Any, caplog: pytest.LogCaptureFixture, way: str) -> None:
-    """At its end, if it is short."""
+    """A wait of less than a second logs the warning at its end; a wait of 0 seconds logs none."""
     informer = make_informer(FakeControllerSource(), name="pods")
     assert not wait_in(way, informer, 0)
     assert caplog.messages == []
@@ -188,7 +188,7 @@ def test_a_start_by_another_thread_during_the_wait_is_not_logged(
 def test_a_long_wait_without_a_start_is_logged_once_and_goes_on(
     make_informer: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, way: str
 ) -> None:
-    """It wakes for the warning by itself; the start may still come."""
+    """The wait wakes up for the warning and continues; another thread may still start the informer."""
     monkeypatch.setattr("informer.shared.waiting._GRACE", 0.05)
     informer = make_informer(FakeControllerSource(), name="pods")
     waiting = Task(wait_in, (way, informer, None))

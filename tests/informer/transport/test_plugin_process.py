@@ -53,7 +53,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_relative_entry_of_path_is_refused(
     path: str, folder: str | None, here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As Go refuses it: os/exec.ErrDot. The message says what to do."""
+    """A program in the working directory is refused, like Go's os/exec.ErrDot. The message says what to do."""
     monkeypatch.setenv("PATH", path)
     with pytest.raises(
         ExecPluginError, match="take the entry out of PATH, or write the plugin's absolute path"
@@ -75,14 +75,14 @@ def test_an_absolute_entry_before_it_is_used(here: Path, tmp_path: Path, monkeyp
 
 
 def test_a_path_of_the_exec_section_does_not_choose_the_program(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The plugin gets it, as from kubectl."""
+    """The plugin gets this PATH, but it is found by the process's own, as with kubectl."""
     monkeypatch.setenv("PATH", "/bin:/usr/bin")
     with pytest.raises(ExecPluginError, match=r"cannot be run \(No such file or directory\)"):
         run("my-login", section={"env": [{"name": "PATH", "value": str(here)}]})
 
 
 def test_a_file_that_is_not_executable_is_named_as_such(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """If PATH has no other program of this name."""
+    """The error says so if PATH has no other program of this name."""
     (tmp_path / "my-login").write_text("")
     monkeypatch.setenv("PATH", f"{tmp_path}:/bin")
     with pytest.raises(ExecPluginError, match=r"cannot be run \(Permission denied\)"):
@@ -90,7 +90,7 @@ def test_a_file_that_is_not_executable_is_named_as_such(tmp_path: Path, monkeypa
 
 
 def test_an_install_hint_is_one_short_line(tmp_path: Path) -> None:
-    """It may come from a file that another tool wrote."""
+    """A hint that another tool wrote is shortened to one line."""
     with pytest.raises(ExecPluginError) as caught:
         run(str(tmp_path / "x"), section={"installHint": "brew\n\x1b[2J\u202einstall" + "x" * 100_000})
     assert str(caught.value).isprintable()
@@ -100,7 +100,7 @@ def test_an_install_hint_is_one_short_line(tmp_path: Path) -> None:
 @pytest.mark.parametrize("bad", ["a\0b", "a\ud800b"])
 @pytest.mark.parametrize("where", ["args", "env", "command"])
 def test_characters_that_no_process_can_be_given(bad: str, where: str, tmp_path: Path) -> None:
-    """Are an error that says so, and quotes no value."""
+    """The error says so and quotes no value."""
     section: dict[str, Any] = {"args": {"args": [bad]}, "env": {"env": [{"name": "A", "value": bad}]}, "command": {}}[
         where
     ]
@@ -118,7 +118,7 @@ _BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
 
 @pytest.mark.parametrize("extension", ["*u", "!!binary aGk=", "!!set {a: null}", ".inf", "{ [1, 2]: 3 }"])
 def test_an_extension_that_is_not_json(extension: str, tmp_path: Path) -> None:
-    """Ends as an error of the kubeconfig or of the plugin: never in endless work, or as a plugin with half of its input."""
+    """The result is an error of the kubeconfig or of the plugin, never endless work or a plugin with half of its input."""
     plugin = plugin_at(tmp_path / "plugin")
     cluster = f"server: 'http://127.0.0.1:1', extensions: [{{name: client.authentication.k8s.io/exec, extension: {extension}}}]"
     path = tmp_path / "config"
@@ -168,7 +168,7 @@ def with_child(folder: Path, then: str) -> str:
     ("then", "message"), [("wait", "did not end within 0.3 s"), ("exec yes", "wrote more than 1000 bytes")]
 )
 def test_the_plugins_children_are_killed_with_it(then: str, message: str, tmp_path: Path, child: Path) -> None:
-    """After the time-out, and after too much output."""
+    """The children are killed after a time-out and after too much output."""
     command = with_child(tmp_path, then)
     with pytest.raises(ExecPluginError, match=message):
         run(command, timeout=0.3 if then == "wait" else 20, max_output=1000)
@@ -177,7 +177,7 @@ def test_the_plugins_children_are_killed_with_it(then: str, message: str, tmp_pa
 
 @pytest.mark.parametrize("noise", ["", "(while :; do echo ' '; sleep 0.01; done) &"])
 def test_a_daemon_of_the_plugin_is_not_waited_for(noise: str, tmp_path: Path, child: Path) -> None:
-    """It holds the pipe open, or even writes into it. It may go on: some plugins leave an agent behind."""
+    """A daemon that holds the pipe open, or writes into it, is left running: some plugins leave an agent behind."""
     command = with_child(tmp_path, f"{noise}\necho '{ANSWER}'")
     begun = time.monotonic()
     assert run(command, timeout=30) == "good"
@@ -186,20 +186,20 @@ def test_a_daemon_of_the_plugin_is_not_waited_for(noise: str, tmp_path: Path, ch
 
 
 def test_a_failed_plugin_with_a_daemon_is_reported(tmp_path: Path, child: Path) -> None:
-    """At once, by its exit code."""
+    """The plugin's exit code is reported at once, although its daemon runs on."""
     with pytest.raises(ExecPluginError, match="ended with exit code 3"):
         run(with_child(tmp_path, "exit 3"), timeout=30)
 
 
 def test_a_plugin_that_closes_its_output_first(tmp_path: Path) -> None:
-    """Its end is waited for, within the time-out."""
+    """The read waits for the plugin's end, within the time-out."""
     assert run(str(plugin_at(tmp_path / "plugin", f"echo '{ANSWER}'\nexec >&-\nsleep 0.2"))) == "good"
     with pytest.raises(ExecPluginError, match="did not end within"):
         run(str(plugin_at(tmp_path / "plugin", f"echo '{ANSWER}'\nexec >&-\nexec sleep 60")), timeout=0.3)
 
 
 def test_a_stop_kills_the_plugin_and_its_children(tmp_path: Path, child: Path) -> None:
-    """When no informer waits for its credentials any more, and not before."""
+    """The plugin is killed when no informer waits for its credentials any more, and not before."""
     command = with_child(tmp_path, "wait")
     path = tmp_path / "config"
     user = {"exec": {"apiVersion": API, "command": command, "interactiveMode": "Never"}}

@@ -504,7 +504,7 @@ def test_tls_server_name_is_checked_instead_of_the_host(serve: Any, authority: A
 
 
 def test_verification_can_be_turned_off(serve: Any, authority: Any) -> None:
-    """insecure-skip-tls-verify: without a check, and without urllib3's warning for each request."""
+    """With insecure-skip-tls-verify nothing is checked, and urllib3 does not warn for each request."""
     server = serve(answering((OK, 200, {})), tls=authority.server_context("example.com"))
     assert Transport(server.client(verify_ssl=False)).get_json("/") == OK
 

@@ -321,7 +321,7 @@ def test_an_owner_with_a_hostile_name_is_dropped(
 
 @pytest.mark.parametrize("version", ["evil.io/v1", "v1", "", "samplecontroller.k8s.io.evil.io/v1", "/v1", None, 7])
 def test_an_owner_of_another_group_is_ignored(version: Any) -> None:
-    """A kind of the same name in a tenant's own group is not the wanted owner."""
+    """An owner of the same kind in a tenant's own API group is not enqueued."""
     queue: WorkQueue[str] = WorkQueue()
     handler = enqueue_owner(queue, "Foo.samplecontroller.k8s.io")
     handler.on_add(thing("web", {**owner("victim"), "apiVersion": version}), is_in_initial_list=False)

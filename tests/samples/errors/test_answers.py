@@ -59,7 +59,7 @@ ANSWERS: list[tuple[Callable[[Any, Any], None], str]] = [
 
 @pytest.mark.parametrize(("handler", "message"), ANSWERS, ids=ids(ANSWERS))
 def test_a_foreign_answer_to_a_request(handler: Callable[[Any, Any], None], message: str, serve: Any) -> None:
-    """Who was asked, what came, and what to check."""
+    """The message names the address, describes the answer, and says what to check."""
     server = serve(handler)
     check_raised(lambda: Transport(server.client()).get_json("/api"), message.replace("URL", server.url))
 
@@ -91,7 +91,7 @@ LISTS: list[tuple[Any, str]] = [
 
 @pytest.mark.parametrize(("body", "message"), LISTS, ids=ids(LISTS))
 def test_a_list_in_another_form(body: Any, message: str, serve: Any) -> None:
-    """What is wrong with it. It is never taken for an empty list."""
+    """The message says what is wrong with the list, which never counts as an empty one."""
     server = serve(answer(body))
     list_watch = ListWatch.for_resource(server.client(), "v1/pods").bounded(max_line_bytes=1000, max_objects=None)
     check_raised(lambda: list_watch.list(ListOptions()), message.replace("URL", server.url))

@@ -84,7 +84,7 @@ CERTIFICATES: list[tuple[dict[str, Any], dict[str, str], str]] = [
 def test_a_certificate_that_is_not_accepted(
     served: dict[str, Any], settings: dict[str, str], message: str, serve: Any, make_authority: Any, tmp_path: Path
 ) -> None:
-    """Which one, why, and what to change."""
+    """The message names the certificate, the reason, and what to change."""
     its, other = make_authority(), make_authority()
     files = {
         "ITS": its.path,
@@ -114,7 +114,7 @@ def valid_from_tomorrow(authority: Any, host: str) -> str:
 
 
 def test_any_other_refusal_of_openssl_is_quoted(serve: Any) -> None:
-    """There are some eighty reasons."""
+    """OpenSSL has about eighty reasons; those without a message of the library's own are quoted."""
     error = ssl.SSLCertVerificationError(1, "certificate verify failed")
     error.verify_code, error.verify_message = 26, "unsuitable certificate purpose"
     settings = ConnectionSettings.of(serve(lambda *_: None).client().configuration)
@@ -124,7 +124,7 @@ def test_any_other_refusal_of_openssl_is_quoted(serve: Any) -> None:
 
 
 def test_a_server_that_ends_the_handshake(serve: Any) -> None:
-    """It gives no reason."""
+    """The server gives no reason, so the message names the likely ones."""
     with one_connection(b"") as port:
         check_raised(
             ask(serve(lambda *_: None).client(host=f"https://127.0.0.1:{port}")),
@@ -134,7 +134,7 @@ def test_a_server_that_ends_the_handshake(serve: Any) -> None:
 
 
 def test_an_address_without_a_scheme(serve: Any) -> None:
-    """Http is used for it, which a server with TLS does not answer."""
+    """Without a scheme, http:// is used; the message asks whether the server needs https://."""
     with one_connection(b"") as port:
         check_raised(
             ask(serve(lambda *_: None).client(host=f"127.0.0.1:{port}")),
@@ -144,7 +144,7 @@ def test_an_address_without_a_scheme(serve: Any) -> None:
 
 
 def test_a_token_with_a_line_break(serve: Any) -> None:
-    """It is not shown."""
+    """The message suggests the cause and does not show the token."""
     server = serve(lambda _, connection: connection.answer(OK))
     check_raised(
         ask(server.client(api_key={"authorization": f"Bearer a\n{PASSWORD}"})),

@@ -97,12 +97,12 @@ CALLS: list[tuple[Callable[[], Any], str]] = [
 
 @pytest.mark.parametrize(("call", "message"), CALLS, ids=ids(CALLS))
 def test_a_wrong_call_raises(call: Callable[[], Any], message: str) -> None:
-    """What is wrong, and what to pass instead."""
+    """The message says what is wrong, and what to pass instead."""
     check_raised(call, message)
 
 
 def test_an_event_that_cannot_be_recorded(broadcaster: EventBroadcaster, caplog: pytest.LogCaptureFixture) -> None:
-    """It is logged: a recorder never raises."""
+    """The failure is logged: a recorder never raises."""
     recorder = broadcaster.new_recorder("component")
     recorder.event(POD, "Normal", "", "message")
     check_logged(
@@ -118,7 +118,7 @@ def test_an_event_that_cannot_be_recorded(broadcaster: EventBroadcaster, caplog:
 
 
 def test_a_write_that_is_tried_again(broadcaster: EventBroadcaster, caplog: pytest.LogCaptureFixture) -> None:
-    """The server is busy."""
+    """A write that a busy server refuses is logged and tried again."""
     broadcaster.start_recording_to_sink(Sink(raising(ConnectionError("refused"))))
     broadcaster.new_recorder("component").event(POD, "Normal", "Started", "message")
     check_logged(caplog, "failed to write event 'Started', retrying: ConnectionError: refused")
@@ -134,7 +134,7 @@ def test_a_write_that_is_tried_again(broadcaster: EventBroadcaster, caplog: pyte
 def test_a_sink_that_exits(
     api_version: str, message: str, broadcaster: EventBroadcaster, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The thread that writes goes on."""
+    """SystemExit in a sink is logged, and the writing thread continues."""
     broadcaster.start_recording_to_sink(Sink(raising(SystemExit()), api_version=api_version))
     broadcaster.new_recorder("component").event(POD, "Normal", "Started", "message")
     check_logged(caplog, message)
@@ -154,7 +154,7 @@ def test_a_receiver_that_blocks(broadcaster: EventBroadcaster, caplog: pytest.Lo
 
 
 def test_a_broadcaster_that_was_shut_down(caplog: pytest.LogCaptureFixture) -> None:
-    """It starts nothing more."""
+    """Starting an event watcher is logged as a failure."""
     broadcaster = EventBroadcaster()
     broadcaster.shutdown()
     broadcaster.start_event_watcher(print)
@@ -162,7 +162,7 @@ def test_a_broadcaster_that_was_shut_down(caplog: pytest.LogCaptureFixture) -> N
 
 
 def test_a_full_fake_recorder(caplog: pytest.LogCaptureFixture) -> None:
-    """A test has to read its events."""
+    """The log says that the test has to read the recorder's events."""
     recorder = FakeRecorder(1)
     for _ in range(2):
         recorder.event(POD, "Normal", "Started", "message")

@@ -64,7 +64,7 @@ def test_a_transform_without_a_result(source: FakeControllerSource, caplog: pyte
 
 
 def test_a_transform_that_exits(source: FakeControllerSource, caplog: pytest.LogCaptureFixture) -> None:
-    """The reader thread goes on."""
+    """SystemExit in a transform is a decode error; the reader thread continues."""
     with synced(source, transform=exiting):
         check_logged(caplog, "informer pods left out ns/a: it does not decode (the transform raised SystemExit)")
 
@@ -105,6 +105,6 @@ def fails_for_b(obj: Any) -> list[str]:
 def test_waiting_for_an_informer_that_is_not_started(
     source: FakeControllerSource, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Another thread may yet start it."""
+    """The wait logs a warning and continues, since another thread may still start the informer."""
     assert not synced(source).wait_for_sync(0.01)
     check_logged(caplog, "waiting for <...>, which is not started: call start(), or use it in a `with` block")

@@ -152,7 +152,7 @@ def test_refused_credentials_are_named(user: dict[str, Any], message: str, serve
 
 
 def test_a_refused_client_certificate_is_named(serve: Any, authority: Any) -> None:
-    """That of a configuration which no loader filled."""
+    """The message names a client certificate of a configuration that no loader made."""
     tls = authority.server_context("127.0.0.1", wants_client=True)
     server = serve(lambda _, connection: connection.answer(STATUS, 401), tls=tls)
     pem = authority.issue(name="me")
@@ -165,7 +165,7 @@ def test_a_refused_client_certificate_is_named(serve: Any, authority: Any) -> No
 
 
 def test_a_loader_of_the_official_client_that_fails(serve: Any, tmp_path: Path) -> None:
-    """After a refusal it has to renew the token. Its own message could show the whole user."""
+    """A loader that fails to renew the token is reported without its own message, which could quote the user's credentials."""
     server = serve(lambda _, connection: connection.answer(STATUS, 401))
     user = {"auth-provider": {"name": "oidc", "config": {"id-token": f"{ID_TOKEN}.x", "idp-issuer-url": "u"}}}
     configuration: Any = client.Configuration()

@@ -62,7 +62,7 @@ CALLS: list[tuple[Callable[[], Any], str]] = [
 
 @pytest.mark.parametrize(("call", "message"), CALLS, ids=ids(CALLS))
 def test_a_wrong_call_raises(call: Callable[[], Any], message: str) -> None:
-    """What is wrong, and what to pass instead."""
+    """The message says what is wrong, and what to pass instead."""
     check_raised(call, message)
 
 
@@ -114,7 +114,7 @@ def test_programs_that_cannot_be_used(assets: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_a_control_plane_that_runs(assets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It cannot be started again; etcd may stop to answer; the port may be taken while it restarts."""
+    """The errors of a second start, of an etcd that does not answer any more, and of a port that is taken during a restart."""
     answering(monkeypatch, "etcd", "apiserver")
     with ControlPlane(assets=assets, start_timeout=0.5) as plane:
         check_raised(plane.start, "the control plane has started already")
@@ -145,7 +145,7 @@ def test_a_control_plane_that_does_not_start(assets: Path, monkeypatch: pytest.M
 
 
 def test_ports_that_are_all_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    """By other programs."""
+    """The error says that other programs use the ports."""
 
     def bind(self: socket.socket, address: Any) -> None:
         raise OSError(errno.EADDRINUSE, "taken")
@@ -188,7 +188,7 @@ def test_a_page_that_cannot_be_made(path: str, message: str, caplog: pytest.LogC
 
 
 def test_metrics_that_cannot_be_read(caplog: pytest.LogCaptureFixture) -> None:
-    """Those of one informer; the others are shown."""
+    """Metrics of one informer that cannot be read are logged; those of the others are shown."""
 
     def read(each: Any, name: str) -> Any:
         raise LookupError("of the user")

@@ -82,7 +82,7 @@ def error_without_status() -> FakeWatcher[Any]:
 def test_a_retry_watcher_logs_why_it_watches_again(
     step: Callable[[], Any], message: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Or why it does not."""
+    """The log gives the reason for watching again, or for ending."""
     watcher: RetryWatcher[Any] = RetryWatcher("5", Source(step), min_restart_delay=0.01)
     with watcher:
         watcher.result_chan()
@@ -103,7 +103,7 @@ def test_an_object_without_a_version_ends_a_retry_watcher() -> None:
 
 
 def test_a_negative_time_out(caplog: pytest.LogCaptureFixture) -> None:
-    """It is taken for 0."""
+    """A negative time-out counts as 0, with a warning."""
     inner: RaceFreeFakeWatcher[Any] = RaceFreeFakeWatcher()
     inner.add(1)
     assert until(inner, lambda event: True, timeout=-1) == Event(EventType.ADDED, 1)
@@ -154,7 +154,7 @@ def raising_close() -> None:
 
 
 def test_a_watch_that_has_ended() -> None:
-    """Reading on raises."""
+    """Reading a watch that has ended raises."""
     watcher = informer_watcher(FakeControllerSource())
     watcher.stop()
     check_raised(lambda: watcher.next_batch(DEADLINE), "the watch has ended")
@@ -207,7 +207,7 @@ class Unreadable(FakeControllerSource):
 
 
 def test_an_object_that_a_watch_cannot_show(caplog: pytest.LogCaptureFixture) -> None:
-    """Its informer has stored it."""
+    """The watch leaves the object out and logs it; the informer has stored it."""
     source = Unreadable()
     source.add({"metadata": {"name": "a"}})
     with informer_watcher(source) as watcher:

@@ -81,7 +81,7 @@ def stopped_factory() -> SharedInformerFactory:
 
 
 async def async_function(*_: Any) -> None:
-    """Must not be awaited."""
+    """A coroutine function, which must be refused."""
 
 
 def generator(*_: Any) -> Iterator[None]:
@@ -369,7 +369,7 @@ def test_a_transform_may_not_return_a_coroutine() -> None:
 
 
 def test_workers_of_a_queue_that_is_shut_down_end_with_a_warning(caplog: pytest.LogCaptureFixture) -> None:
-    """Happens when a process leads a second time with the queue of its first term."""
+    """The warning helps a process that leads a second time with the queue of its first term."""
     run_workers(shut_down_queue(), print)
     check_logged(
         caplog, "the work queue is empty and already shut down: no key will ever be processed; make a new queue"

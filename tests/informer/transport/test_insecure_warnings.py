@@ -11,7 +11,7 @@ import yaml
 from kubernetes import client
 
 from informer import load_client
-from informer.transport.insecure import InsecureWarnings
+from informer.transport.insecure_warnings import InsecureWarnings
 from informer.transport.settings import ConnectionSettings
 from informer.transport.transport import Transport
 
@@ -49,7 +49,7 @@ def checked(caplog: pytest.LogCaptureFixture, host: str, *, verify: bool = True,
     ],
 )
 def test_credentials_without_tls(host: str, caplog: pytest.LogCaptureFixture) -> None:
-    """Once, with the address, the danger and the remedy. Not for a request without credentials."""
+    """The warning is logged once, with the address, the danger and the remedy; not for requests without credentials."""
     (said,) = checked(caplog, host)
     assert "without TLS" in said
     assert "Write https://" in said
@@ -62,13 +62,13 @@ def test_credentials_without_tls(host: str, caplog: pytest.LogCaptureFixture) ->
     ["http://127.0.0.1:8001", "http://127.9.9.9", "http://[::1]:8001", "http://localhost:8001", "http://LOCALHOST."],
 )
 def test_this_machine_needs_no_tls(host: str, caplog: pytest.LogCaptureFixture) -> None:
-    """Nothing enters the network, as with `kubectl proxy`."""
+    """Requests to this machine, as to `kubectl proxy`, do not enter the network and are not warned of."""
     assert checked(caplog, host) == []
 
 
 @pytest.mark.parametrize("token", [True, False])
 def test_a_certificate_that_is_not_verified(token: bool, caplog: pytest.LogCaptureFixture) -> None:
-    """Also without credentials: the answers can be another's."""
+    """The warning also comes without credentials, since the answers can be an attacker's."""
     (said,) = checked(caplog, "https://user:s3cr3t@api.example", verify=False, token=token)
     assert "the certificate of https://api.example is not verified" in said
     assert "Set ssl_ca_cert" in said
@@ -76,7 +76,7 @@ def test_a_certificate_that_is_not_verified(token: bool, caplog: pytest.LogCaptu
 
 
 def test_each_address_is_named_once(caplog: pytest.LogCaptureFixture) -> None:
-    """A configuration may change its host."""
+    """If a configuration's host changes, the new address is warned of too."""
     warnings = InsecureWarnings()
     for host in ("https://a", "https://b", "https://a"):
         warnings.check(ConnectionSettings(host, verify_ssl=False), has_credentials=True)
@@ -91,7 +91,7 @@ def test_an_address_cannot_forge_a_line(caplog: pytest.LogCaptureFixture) -> Non
 
 
 def test_requests_of_a_client(serve: Any, authority: Any, caplog: pytest.LogCaptureFixture) -> None:
-    """Every request of a transport counts, and a second client is warned of, too."""
+    """All requests of a client share one warning; a second client has its own."""
     server = serve(lambda _, connection: connection.answer(OK), tls=authority.server_context("example.com"))
     for count in (1, 2):
         transport = Transport(server.client(verify_ssl=False, **TOKEN))
@@ -103,7 +103,7 @@ def test_requests_of_a_client(serve: Any, authority: Any, caplog: pytest.LogCapt
 def test_informers_and_official_apis_share_the_warning(
     serve: Any, authority: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Of a client that `load_client` made."""
+    """A client of `load_client` warns once for informers and official APIs together."""
     server = serve(lambda _, connection: connection.answer(VERSION), tls=authority.server_context("example.com"))
     path = tmp_path / "config"
     cluster = {"server": server.url, "insecure-skip-tls-verify": True}

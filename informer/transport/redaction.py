@@ -1,4 +1,4 @@
-"""Hides the credentials of requests from messages and logs, also if a server sends them back."""
+"""Registers the credentials of requests, so that they are redacted from messages and logs, also if a server repeats them."""
 
 from __future__ import annotations
 
@@ -15,9 +15,11 @@ _SECRET_NAME = re.compile(r"auth|cookie|key|password|secret|token", re.IGNORECAS
 
 
 def hide_credentials(headers: Mapping[str, str], parameters: Iterable[tuple[str, str]]) -> None:
-    """Hides the credentials of a request: the values of headers whose names say so, and all of the parameters.
+    """Hides the credentials of a request from logs and messages. It is called for each request, since credentials are renewed.
 
-    Called with each request, so that renewed credentials are hidden too.
+    Args:
+        headers: the request's headers. Those whose names contain a word such as "auth" or "token" are credentials.
+        parameters: the query parameters that are credentials.
     """
     for name, value in headers.items():
         if _SECRET_NAME.search(name):
@@ -27,7 +29,7 @@ def hide_credentials(headers: Mapping[str, str], parameters: Iterable[tuple[str,
 
 
 def hide_credential(value: str) -> None:
-    """Hides the value of a header, such as "Bearer abc", "Basic abc" or "session=abc; other=def", and each part of it."""
+    """Hides the credentials in a header's value, such as "Bearer abc", "Basic abc" or "session=abc; other=def"."""
     value = str(value)
     scheme, _, rest = value.strip().partition(" ")
     hide_secret(rest or scheme)

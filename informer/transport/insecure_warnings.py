@@ -24,12 +24,12 @@ class InsecureWarnings:
         self._warned: dict[tuple[str, str], object] = {}
 
     def check(self, settings: ConnectionSettings, *, has_credentials: bool) -> None:
-        """Warns if a request is not safe from other machines of the network.
+        """Warns if other machines of the network could read or change a request.
 
-        A request over http:// to this machine itself, as to `kubectl proxy`, never enters the network: no warning.
+        A request over http:// to this machine, such as to `kubectl proxy`, does not enter the network and is not warned of.
 
         Args:
-            settings: the connection's.
+            settings: the settings of the connection.
             has_credentials: whether the request has a token or password.
         """
         if settings.host.startswith("https"):

@@ -53,7 +53,7 @@ def echo(where: str) -> Any:
 )
 @pytest.mark.parametrize("kind", ["token", "password", "headers"])
 def test_an_echo_is_redacted(where: str, kind: str, serve: Any, caplog: pytest.LogCaptureFixture) -> None:
-    """Wherever it is in the answer, the credential is neither in the error nor in the log nor on /readyz."""
+    """Wherever the credential is in the answer, it is not in the error, in the log, or on /readyz."""
     caplog.set_level(logging.DEBUG, "informer")
     server = serve(echo(where))
     if kind == "token":

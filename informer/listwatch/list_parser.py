@@ -29,23 +29,23 @@ __all__ = ["ListParser", "read_items"]
 
 _SPACE = b" \t\r\n"
 _CLOSED_BY = {0x7B: 0x7D, 0x5B: 0x5D}
-# The lengths are those of names in the API, with room.
+# The bounds are above the lengths of names in the API.
 _FIRST_KEYS = re.compile(rb'\{"[^"\\]{1,64}+":(?:\{"[^"\\]{1,64}+":|"[^"\\]{0,256}+","[^"\\]{1,64}+":|)')
 _skip_over = msgspec.json.Decoder(msgspec.Raw).decode
-# After this number of wrong guesses at the end of an item, it is read token by token. All wrong guesses of a list may read
-# this number of times the bytes that were received: then all further items are read token by token.
+# After this number of wrong guesses at the end of an item, the item is read token by token. Once the wrong guesses of a list
+# have read this many times the bytes that were received, all further items are read token by token.
 _MAX_TRIES = 16
-# Strings and brackets before the items, and after them. They are decoded whole, and an empty array takes 64 bytes.
+# The most strings and brackets outside the items. This JSON is decoded as a whole, and each empty array takes 64 bytes.
 _MAX_TOKENS = 100_000
 _MAX_DEPTH = 100
-# Bytes are put together when they are this part of the incomplete item before them: bytes that trickle in are not copied
-# with the whole item each time.
+# Received bytes are joined to the incomplete item once they are a sixteenth of it. So if bytes arrive in tiny pieces, the item
+# is not copied for each of them.
 _GROWTH = 16
 _ITEMS_PER_CHECK = 1000
 
 
 class ListParser:
-    """A parser of one list: pieces of its JSON go in, items come out.
+    """Parses one list: takes pieces of its JSON, and yields the items that they complete.
 
     Args:
         decode: called with an item's bytes and the apiVersion and kind of the items; returns the item. It raises ValueError
@@ -58,7 +58,7 @@ class ListParser:
     Attributes:
         api_version: of the items, "" if unknown.
         kind: of the items, "" if unknown.
-        metadata: the list's metadata; complete after `finish`.
+        metadata: the list's metadata; complete after `last_items`.
     """
 
     first_bytes = b"{"
@@ -82,9 +82,9 @@ class ListParser:
         self._tail: bytearray | None = None  # the JSON after the items; None until they end
         self._expected = b"{]"  # the bytes that may come next between items
         self._separator = b""
-        self._searched = 0  # where the search for the end of an item goes on
-        self._tries = self._first_try = 0  # wrong guesses at the end of an item, and with how many it begins
-        # Of the head, then of an item that is read by tokens; with the brackets that close what is open.
+        self._searched = 0  # where the search for the end of the item continues, from its beginning
+        self._tries = self._first_try = 0  # wrong guesses at the end of the item, and the count at which a new item begins
+        # The scan of the head, later of an item that is read by tokens, and the brackets that close those that are open.
         self._scan, self._open = JSONScan(), bytearray()
         self._key = (0, 0)  # the last string of the head, unless a bracket follows it
         self._tokens = 0  # strings and brackets outside of the items

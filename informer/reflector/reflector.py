@@ -320,6 +320,7 @@ class Reflector:
     def _store(self, batch: Batch) -> Next | None:
         """Stores a batch of a watch; returns the next step if the watch has to end, or None to continue it."""
         version, last = batch.resource_version, self._state.last_resource_version
+        # Usually the version is a larger number with the same number of digits, which needs no further check.
         if version and (len(version) != len(last) or version < last):
             batch = checked_version(batch, last, self._limited)
         if batch.deltas:

@@ -76,7 +76,7 @@ def decode_json(body: bytes) -> Any:
 
 
 def decode_yaml(body: bytes) -> Any:
-    """Decodes the first document of a YAML stream to what JSON has. JSON is YAML, too.
+    """Decodes the first document of a YAML stream, which may be JSON, to the types that JSON has.
 
     Raises:
         ValueError: the body is not YAML, has no form in JSON, or is nested more deeply than the server can handle.

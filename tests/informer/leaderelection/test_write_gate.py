@@ -193,10 +193,10 @@ def test_a_view_of_a_view_needs_both(make_election: Callable[..., Election], ori
     """Each elector can refuse a write."""
     leader, standby = make_election().lead(), make_election()
     for first, second in ((leader, standby), (standby, leader)):
-        view = second.elector.gate(first.elector.gate(original))
-        for write in WRITES:
-            with pytest.raises(NotLeadingError):
-                write(view)
+        with second.elector.gate(first.elector.gate(original)) as view:
+            for write in WRITES:
+                with pytest.raises(NotLeadingError):
+                    write(view)
     assert server.requests == []
 
 

@@ -129,7 +129,7 @@ _MODULE_OF = {name: module for module, names in _NAMES.items() for name in names
 _ELSEWHERE = {
     "leaderelection": (
         "ElectionMetrics ElectionStats LeaderElectionRecord LeaderElector LeaderHealthCheck LeaseClock LeaseLock "
-        "LeaseNotRenewedError MetricsProvider ResourceLock resource_lock set_metrics_provider"
+        "LeaseNotRenewedError MetricsProvider NotLeadingError ResourceLock resource_lock set_metrics_provider"
     ),
     "metrics": ("Check InformerCollector MetricsServer dashboard install make_app serve"),
     "record": (

@@ -204,12 +204,12 @@ def test_refusals_come_in_protobuf_and_are_decoded(cluster, namespace) -> None:
     with cluster.plane.api_client("nobody") as api_client:
         refused = ListWatch.for_resource(api_client, "pods", namespace=namespace.name, wire="protobuf")
         for call in (refused.list, refused.watch):
-            with pytest.raises(ApiError, match='cannot (list|watch) resource "pods"') as caught:
+            with pytest.raises(ApiError, match=r'cannot (list|watch) resource "pods"') as caught:
                 call(ListOptions())
             assert (caught.value.status, caught.value.reason) == (403, "Forbidden")
     invalid = namespace.list_watch(wire="protobuf", field_selector="spec.unknown=1")
     for call in (invalid.list, invalid.watch):
-        with pytest.raises(ApiError, match="field label not supported: spec.unknown") as caught:
+        with pytest.raises(ApiError, match=r"field label not supported: spec\.unknown") as caught:
             call(ListOptions())
         assert (caught.value.status, caught.value.reason) == (400, "BadRequest")
 

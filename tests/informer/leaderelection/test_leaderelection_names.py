@@ -8,7 +8,7 @@ import sys
 import informer.leaderelection
 
 NAMES = """
-LeaderElector LeaseLock LeaseNotRenewedError LeaderHealthCheck
+LeaderElector LeaseLock LeaseNotRenewedError LeaderHealthCheck NotLeadingError
 ResourceLock resource_lock LeaderElectionRecord LeaseClock
 MetricsProvider ElectionMetrics ElectionStats set_metrics_provider
 """.split()  # noqa: SIM905 - one name per line would fill a page

@@ -8,6 +8,7 @@ from typing import Any
 
 from informer.cache.consistency_store import ConsistencyStore
 from informer.objects.keys import uid_of
+from informer.objects.paths import MISSING, get_path
 from informer.rate_limited_log import rate_limited
 from informer.shared.shared_informer import SharedInformer
 from informer.workqueue.priority import PriorityQueue
@@ -20,6 +21,7 @@ TIMEOUT = 30.0
 """Seconds after which a key is reconciled although the caches do not show its writes. A watch that is cut is resumed sooner."""
 
 _limited = rate_limited(get_logger(__name__))
+_DELETION = ("metadata", "deletionTimestamp")
 
 
 class OwnWrites:
@@ -119,7 +121,7 @@ class OwnWrites:
     def _is_gone(self, resource: str, object_key: str, uid: str) -> bool:
         """Whether the cache shows a deletion: the object has gone, is another one, or has begun to be deleted."""
         found = self._informers[resource].store.get_by_key(object_key)
-        return found is None or uid_of(found) != uid or found.deletion_timestamp is not None
+        return found is None or uid_of(found) != uid or get_path(found, _DELETION) is not MISSING
 
     def _wake(self) -> None:
         # Usually no key is held: this runs after every batch of an informer.

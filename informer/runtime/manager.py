@@ -246,7 +246,7 @@ class Manager:
         return self._run is not None and self._run.wait_until_ready(timeout)
 
     def stop(self, timeout: float | None = 15.0) -> bool:
-        """Ends what `start` started.
+        """Ends what `start` started. A manager that has not started gives back what it has made.
 
         Args:
             timeout: seconds to wait at most; None waits without limit.
@@ -259,6 +259,9 @@ class Manager:
         """
         run, worker = self._run, self._worker
         if run is None:
+            parts = self._parts
+            if parts is not None:
+                parts.broadcaster.shutdown()
             return True
         run.halt.set()
         ended = worker is None or worker.join(timeout)
@@ -320,14 +323,12 @@ class Manager:
             return self._parts
 
     def _begin(self) -> ManagerRun:
+        if not self._registrations:
+            raise RuntimeError(f"manager {self.name} has no controllers: register one with @manager.controller(...)")
         parts = self._made()
         with self._lock:
             if self._run is not None:
                 raise RuntimeError(f"manager {self.name} was started before: make a new one")
-            if not self._registrations:
-                raise RuntimeError(
-                    f"manager {self.name} has no controllers: register one with @manager.controller(...)"
-                )
             self._run = ManagerRun(
                 self.name,
                 parts,

@@ -44,7 +44,7 @@ class Registration:
             self.resource,
             *self.owns,
             *self.watches,
-            *(each.partition("/status")[0] for each in self.writes),
+            *(each.partition("/")[0] for each in self.writes),
         ):
             parse_name(resource)
         for resource, keys_of in self.watches.items():

@@ -118,7 +118,7 @@ def test_a_conflict_names_fields_and_managers() -> None:
             {"finalizer": "x", "cleanup": lambda request: None},
             'a finalizer is a qualified name such as "example.com/cleanup"',
         ),
-        ({"owns": ["a b"]}, "is not the name of a resource"),
+        ({"owns": ["a/b/c/d"]}, "is not the name of a resource"),
         ({"predicate": lambda old: True}, "predicate"),
         ({"watches": {"pods": list}}, r"the function of watches\['pods'\]"),
     ],
@@ -162,7 +162,7 @@ def test_a_manager_without_controllers_is_refused(mocker: MockerFixture) -> None
 
 @pytest.mark.parametrize("options", [{"name": "a b"}, {"name": "m", "sync_timeout": 0}])
 def test_wrong_arguments_of_a_manager(options: Any) -> None:
-    with pytest.raises(ValueError, match="component|sync_timeout"):
+    with pytest.raises(ValueError, match=r"component|sync_timeout"):
         Manager(**options)
 
 
@@ -268,7 +268,7 @@ def test_objects_of_any_form_can_be_applied() -> None:
     model = client.V1ConfigMap(api_version="v1", kind="ConfigMap", metadata=client.V1ObjectMeta(name="c"))
     assert api_form(model) == form
     with pytest.raises(
-        TypeError, match="an object is a dict in API form, an informer.Object or an official model, not str"
+        TypeError, match=r"an object is a dict in API form, an informer\.Object or an official model, not str"
     ):
         api_form("c")
 

@@ -31,7 +31,7 @@ class OwnWrites:
     change. So `is_ready` holds a key back, and the informers' progress enqueues it again.
 
     Args:
-        informers: those that may show writes, by resource name. Writes to other resources are not awaited: there is no cache
+        informers: those that may show writes, by resource name. Writes to other resources are not awaited: they have no cache
             that could be behind.
         queue: where held keys are added again.
         timeout: seconds after which a key is not held back any longer.

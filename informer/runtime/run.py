@@ -36,7 +36,7 @@ _STOP_INFORMERS = 5.0
 
 
 class ManagerRun:
-    """One run of a manager; there is no second one.
+    """One run of a manager, which runs once.
 
     Args:
         name: the manager's.

@@ -120,7 +120,7 @@ def test_a_conflict_names_fields_and_managers() -> None:
         ),
         ({"owns": ["a/b/c/d"]}, "is not the name of a resource"),
         ({"predicate": lambda old: True}, "predicate"),
-        ({"watches": {"pods": list}}, r"the function of watches\['pods'\]"),
+        ({"watches": {"pods": lambda: ["a"]}}, r"the function of watches\['pods'\]"),
     ],
 )
 def test_wrong_arguments_are_refused_when_they_are_given(options: Any, message: str) -> None:

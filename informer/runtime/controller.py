@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import math
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from informer.handlers.handler import ResourceEventHandler
@@ -25,6 +27,7 @@ from informer.workqueue.consumer import Postponed
 from informer.workqueue.limiters import ItemExponentialFailureRateLimiter
 from informer.workqueue.priority import PriorityQueue
 from informer.workqueue.workers import run_workers, run_workers_async
+from watch.concurrency import on_set
 from watch.errors import as_api_error
 from watch.logs import get_logger
 from watch.printable import printable
@@ -33,6 +36,8 @@ __all__ = ["Controller"]
 
 # A limit per key and no common one: after an outage, thousands of keys would wait for that.
 _FIRST_RETRY, _LAST_RETRY = 0.005, 300.0
+# Seconds after a stop within which waiting keys are still reconciled. With more of them, the end would take too long for a pod.
+_DRAIN = 5.0
 _CONFLICT = 409
 _INVALID = 422
 
@@ -73,6 +78,7 @@ class Controller:
         self._applied = AppliedObjects()
         self.own_writes = OwnWrites(self._informers, self.queue)
         self.writer = Writer(transport, field_manager, check_write, self._informers, self.own_writes, self._applied)
+        self._drained_at = math.inf  # when waiting keys are not reconciled any more, on the monotonic clock
         self._registrations = self._add_handlers()
 
     def informer_of(self, resource: str) -> SharedInformer[Any]:
@@ -91,12 +97,14 @@ class Controller:
         )
 
     def run(self, stop: threading.Event) -> None:
-        """Reconciles keys on threads until `stop` is set; those that are ready by then are still reconciled."""
-        run_workers(self.queue, self.reconcile_key, workers=self.registration.workers, stop=stop)
+        """Reconciles keys on threads until `stop` is set, and those that are ready by then for five seconds more."""
+        with self._draining(stop):
+            run_workers(self.queue, self.reconcile_key, workers=self.registration.workers, stop=stop)
 
     async def run_async(self, stop: threading.Event) -> None:
         """The same for async functions, on the running loop."""
-        await run_workers_async(self.queue, self.reconcile_key_async, workers=self.registration.workers, stop=stop)
+        with self._draining(stop):
+            await run_workers_async(self.queue, self.reconcile_key_async, workers=self.registration.workers, stop=stop)
 
     def close(self) -> None:
         """Shuts the queue down, and stops listening to the informers."""
@@ -127,6 +135,8 @@ class Controller:
 
     def _begin(self, key: str, form: type[Any]) -> tuple[Any, Callable[[Any], Any] | None]:
         """Returns the request for a key and the function to call with it; None if there is nothing to do."""
+        if time.monotonic() > self._drained_at:
+            raise Postponed("the controller is stopping", retry=False)
         if not self.own_writes.is_ready(key):
             raise Postponed("the caches do not show the last writes yet", retry=False)
         obj: Object | None = self._primary.store.get_by_key(key)
@@ -185,6 +195,17 @@ class Controller:
             if answer is not None and answer.status in (_INVALID, 404):
                 raise Postponed(f"the object has changed: {printable(answer.message)}", retry=True) from None
             raise
+
+    @contextmanager
+    def _draining(self, stop: threading.Event) -> Iterator[None]:
+        def begin() -> None:
+            self._drained_at = time.monotonic() + _DRAIN
+
+        withdraw = on_set(stop, begin)
+        try:
+            yield
+        finally:
+            withdraw()
 
     def _add_handlers(self) -> list[Any]:
         registration, informers = self.registration, self._informers

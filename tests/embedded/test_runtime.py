@@ -19,6 +19,7 @@ from informer.runtime import (
     Manager,
     ManagerError,
     Request,
+    controller,
     generation_changed,
     owner_reference,
 )
@@ -486,6 +487,25 @@ def test_a_run_ends_when_it_is_told_to_and_leaves_no_thread(server: EmbeddedAPIS
     assert not runner.is_alive()
     with pytest.raises(RuntimeError, match="was started before: make a new one"):
         manager.start()
+
+
+def test_a_stop_does_not_wait_for_a_long_queue(
+    server: EmbeddedAPIServer, manager: Manager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is reconciled when it comes ends, and so do keys that wait, for a short time; the rest is left."""
+    monkeypatch.setattr(controller, "_DRAIN", 0.2)
+    pause, done = threading.Event(), []
+
+    @manager.controller(SITES)
+    def reconcile(request: Request) -> None:
+        pause.wait(0.1)
+        done.append(request.key)
+
+    for number in range(50):
+        server.create(site(f"s{number}"))
+    with manager:
+        assert eventually(lambda: bool(done))
+    assert 2 <= len(done) < 20
 
 
 def test_an_informer_that_stops_ends_the_run(server: EmbeddedAPIServer, manager: Manager) -> None:

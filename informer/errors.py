@@ -14,6 +14,7 @@ __all__ = [
     "KeyFuncError",
     "KubeconfigError",
     "NotFoundError",
+    "NotLeadingError",
     "QueueClosedError",
     "RequestCancelledError",
     "TooManyObjectsError",
@@ -75,3 +76,7 @@ class KubeconfigError(InformerError):
 
     The message names the file, the entry and the key. It quotes no value of a cluster or user.
     """
+
+
+class NotLeadingError(InformerError):
+    """A write was refused because this process does not lead an election. It was not sent."""

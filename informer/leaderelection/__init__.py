@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import informer.watch_check  # noqa: F401 - before any module that imports `watch`
+from informer.errors import NotLeadingError
 from informer.leaderelection.clock import LeaseClock
 from informer.leaderelection.elector import LeaderElector, LeaderHealthCheck, LeaseNotRenewedError
 from informer.leaderelection.lease_lock import LeaseLock, ResourceLock, resource_lock
@@ -19,6 +20,7 @@ __all__ = [
     "LeaseLock",
     "LeaseNotRenewedError",
     "MetricsProvider",
+    "NotLeadingError",
     "ResourceLock",
     "resource_lock",
     "set_metrics_provider",

@@ -5,9 +5,9 @@ from __future__ import annotations
 import random
 import threading
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, TypeVar
 
-from informer.errors import InformerError, InformerForkedError
+from informer.errors import InformerError, InformerForkedError, NotLeadingError
 from informer.leaderelection.candidate import Candidate, shown_identity
 from informer.leaderelection.clock import LEASE_CLOCK, wall_time_of
 from informer.leaderelection.config import ElectionConfig
@@ -15,10 +15,13 @@ from informer.leaderelection.lease_lock import ResourceLock
 from informer.leaderelection.metrics import MetricsProvider, metrics_for
 from informer.leaderelection.run import ElectionRun, LeaderNotifier
 from informer.process import register
+from informer.transport.gated_client import gated_client
 from watch.clock import Clock
 from watch.concurrency import Lock, on_set
 
 __all__ = ["LeaderElector", "LeaderHealthCheck", "LeaseNotRenewedError"]
+
+ClientT = TypeVar("ClientT")
 
 
 class LeaseNotRenewedError(InformerError):
@@ -42,8 +45,8 @@ class LeaderElector:
     - when another process holds the lease, or a user has removed its holder.
 
     Then `is_leader()` is false and the event passed to `on_started_leading` is set, also while a request hangs. After a
-    suspension `is_leader()` is false at once, since it reads the clock. In-flight work is not interrupted; guard writes with a
-    resourceVersion precondition.
+    suspension `is_leader()` is false at once, since it reads the clock. In-flight work is not interrupted: write through a view
+    of `gate`, which refuses writes from then on, and guard writes with a resourceVersion precondition.
 
     The Lease is trusted only so far. A client that may update it can end a term of leading: it writes another holder. A holder
     that states a longer duration than an hour is respected for an hour, or for `lease_duration` if that is longer. A malformed
@@ -183,6 +186,47 @@ class LeaderElector:
         term = None if run is None else run.term
         return term is not None and term.is_active
 
+    def gate(self, api_client: ClientT) -> ClientT:
+        """Returns a view of an official `ApiClient` that refuses writes while this process does not lead.
+
+        Use it like the client: `client.AppsV1Api(elector.gate(api_client))`, or as the `api_client` of an event sink. Each
+        request other than GET, HEAD and OPTIONS raises `NotLeadingError` unless `is_leader()` is true just before it is sent.
+        That includes writes before the first term, between two terms, after a fork in the child, and of a task that cleans up
+        after its stop event is set. Such a clean-up writes through `api_client` itself.
+
+        The gate narrows the window for stale writes, but cannot close it. It does not promise
+
+        - that a request which has passed it arrives in time. Connecting, a retry of urllib3 or the network may delay the
+          request, and the process or machine may be stopped after the check. The lease can expire meanwhile;
+        - that a request which is already sent has no effect: it is neither cancelled nor undone;
+        - more than `is_leader()` does. In particular, a Lease that was deleted is noticed at the next renewal.
+
+        So guard each write with a resourceVersion or uid precondition, too: then the server refuses what a newer leader has
+        overtaken. After a suspension the first write is refused, if the lease has expired: the check reads the lease's clock.
+
+        Requests with GET pass although some of them change something: exec, attach, port-forward (`kubernetes.stream` uses
+        WebSockets for these) and proxy.
+
+        The view shares the client's configuration, credentials, default headers and connections, and changes to them take
+        effect in both. Closing the view leaves the client open. The view cannot be copied or pickled.
+
+        Args:
+            api_client: a client of `kubernetes` or `kubernetes_asyncio`. If it is a view itself, both gates must let a write
+                pass. The elector's own lock needs the client, not the view: with the view it never acquires the lease.
+
+        Returns:
+            The view, which is also an instance of the client's class.
+
+        Raises:
+            TypeError: it is not an official client.
+
+        Threads: the view may be used on the threads that may use the client. The check waits for no request or lock.
+
+        Source: KEP-6361 has the same aim.
+        """
+        view: ClientT = gated_client(api_client, self._require_leading)
+        return view
+
     @property
     def leader(self) -> str:
         """The identity of the last observed leader; "" if there is none. Its lease may have expired by now."""
@@ -217,6 +261,20 @@ class LeaderElector:
             raise LeaseNotRenewedError(
                 f"failed election to renew leadership on lease {self._name}: on_started_leading has not returned, although "
                 "its stop event is set"
+            )
+
+    def _require_leading(self, request: str) -> None:
+        run = self._run
+        term = None if run is None else run.term
+        if term is None:
+            raise NotLeadingError(
+                f"failed to send {request}: this process does not lead with lease {self._name}: write only while "
+                "on_started_leading runs and its stop event is not set"
+            )
+        if not term.is_active:
+            raise NotLeadingError(
+                f"failed to send {request}: this process has stopped leading with lease {self._name} ({term.cause}): return "
+                "from on_started_leading, and leave the write to the next leader"
             )
 
     def _begin(self) -> ElectionRun:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from informer.errors import NotLeadingError
 from informer.record.event import copy_event
 from informer.record.event_sink import EventSink
 from watch.clock import Clock
@@ -198,7 +199,9 @@ class Delivery:
         answer = as_api_error(error)
         if answer is None:
             # ssl.SSLCertVerificationError is both a ValueError and an OSError; here it is a failed connection.
-            if not isinstance(error, (TypeError, ValueError)) or isinstance(error, OSError):
+            # Another process may lead by now, and records its own events: a retry would only delay all later events.
+            is_final = isinstance(error, (TypeError, ValueError, NotLeadingError)) and not isinstance(error, OSError)
+            if not is_final:
                 return Outcome(is_final=False, error=text)
             self._log_lost(event, text)
         elif _is_transient(answer):

@@ -46,7 +46,7 @@ class EventSink(Protocol):
         Raises:
             ApiError, kubernetes.client.ApiException: the server refused. 429, 502, 503, 504, and any 5xx with a Retry-After
                 are retried; other statuses are not.
-            TypeError, ValueError: the event cannot be written. It is not retried.
+            TypeError, ValueError, NotLeadingError: the event cannot be written. It is not retried.
             Exception: anything else is retried.
         """
         ...

@@ -6,6 +6,7 @@ Nothing here retries, except once with renewed credentials after a 401: backing 
 from __future__ import annotations
 
 import contextlib
+import copy
 import urllib.parse
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -26,6 +27,7 @@ from informer.transport.client_loader import load_client, repeat_headers
 from informer.transport.connection_pool import ConnectionPool
 from informer.transport.connections import CONNECT_TIMEOUT
 from informer.transport.credentials import Credentials
+from informer.transport.gated_client import GatedClient
 from informer.transport.hidden import hide_credentials
 from informer.transport.insecure import InsecureWarnings
 from informer.transport.proxy import explain_proxy_error, proxy_for
@@ -76,12 +78,13 @@ class Transport:
 
     Args:
         api_client: an `ApiClient` of `kubernetes` or `kubernetes_asyncio`. Only its `configuration`, `default_headers` and
-            `cookie` are used.
+            `cookie` are used, and the gate of a `GatedClient`.
 
     Threads: any.
     """
 
     def __init__(self, api_client: Any) -> None:
+        self._gate = api_client.write_gate if isinstance(api_client, GatedClient) else None
         self._configuration = api_client.configuration
         # Not a copy: users can set headers on the client later.
         self._headers: Mapping[str, str] = api_client.default_headers
@@ -252,7 +255,10 @@ class Transport:
 
     def _request(self, url: str, headers: Mapping[str, str], request: _Request) -> Any:
         with contextlib.nullcontext() if request.timeout is None else time_limit(request.timeout):
-            return self._pool.current().request(
+            pool = self._pool.current()
+            if self._gate is not None:
+                self._gate.check(request.method, url)
+            return pool.request(
                 request.method,
                 url,
                 body=request.body,
@@ -367,10 +373,17 @@ def transport_for(api_client: Any = None) -> Transport:
         # A kubeconfig may lie on a file system that hangs, which nothing can interrupt.
         api_client = _defaults[0] if _defaults else unless_cancelled(_default_client, "default-client")
     with _transports_lock:
-        transport = _transports.get(api_client)
-        if transport is None:
-            transport = _transports[api_client] = Transport(api_client)
-        return transport
+        return _transport_locked(api_client)
+
+
+def _transport_locked(api_client: Any) -> Transport:
+    transport = _transports.get(api_client)
+    if transport is None and isinstance(api_client, GatedClient):
+        transport = _transports[api_client] = copy.copy(_transport_locked(api_client.ungated))
+        transport._gate = api_client.write_gate  # noqa: SLF001
+    elif transport is None:
+        transport = _transports[api_client] = Transport(api_client)
+    return transport
 
 
 def _default_client() -> Any:

@@ -50,7 +50,6 @@ class Controller:
         informers: of all resources that this controller reads, by their names; the first is that of its own objects.
         transport: returns the transport to the server.
         field_manager: for server-side apply and patches.
-        check_write: called before each write; raises if this process must not write.
         recorder: records events.
 
     Threads: `run` and `run_async` block; `reconcile_key` is called by the workers.
@@ -63,7 +62,6 @@ class Controller:
         *,
         transport: Callable[[], Transport],
         field_manager: str,
-        check_write: Callable[[], None],
         recorder: EventRecorder,
     ) -> None:
         self.registration = registration
@@ -77,7 +75,7 @@ class Controller:
         self._primary = self._informers[resource_key(registration.resource)]
         self._applied = AppliedObjects()
         self.own_writes = OwnWrites(self._informers, self.queue)
-        self.writer = Writer(transport, field_manager, check_write, self._informers, self.own_writes, self._applied)
+        self.writer = Writer(transport, field_manager, self._informers, self.own_writes, self._applied)
         self._drained_at = math.inf  # when waiting keys are not reconciled any more, on the monotonic clock
         self._registrations = self._add_handlers()
 

@@ -153,9 +153,9 @@ class ManagerRun:
             controller = Controller(
                 registration,
                 informers,
-                transport=lambda: transport_for(self._parts.client),
+                # With an election, its writes are refused unless this process leads.
+                transport=lambda: transport_for(self._parts.api_client),
                 field_manager=self._name,
-                check_write=self._check_write,
                 recorder=self._parts.recorder,
             )
             stack.callback(controller.close)
@@ -223,11 +223,6 @@ class ManagerRun:
         if not self.halt.is_set():
             cause = informer.failure
             self._fail(ManagerError(f"informer {informer.name} has stopped: {cause!r}"), cause)
-
-    def _check_write(self) -> None:
-        elector = self._parts.elector
-        if elector is not None:
-            elector.check_leading()
 
     def _fail(self, error: ManagerError, cause: BaseException | None = None) -> None:
         with self._lock:

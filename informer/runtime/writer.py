@@ -38,7 +38,6 @@ class Writer:
     Args:
         transport: returns the transport to the server.
         field_manager: the name under which the server records who set a field.
-        check: called before each write; raises if this process must not write.
         informers: the informers whose caches may show the written objects, by resource name.
         own_writes: remembers the writes.
         applied: remembers what was applied.
@@ -50,14 +49,12 @@ class Writer:
         self,
         transport: Callable[[], Transport],
         field_manager: str,
-        check: Callable[[], None],
         informers: Mapping[str, SharedInformer[Any]],
         own_writes: OwnWrites,
         applied: AppliedObjects,
     ) -> None:
         self._transport = transport
         self._field_manager = field_manager
-        self._check = check
         self._informers = informers
         self._own_writes = own_writes
         self._applied = applied
@@ -132,7 +129,6 @@ class Writer:
         return Object.from_dict(answer)
 
     def _request(self, method: str, path: str, body: Any, media_type: str) -> Any:
-        self._check()
         try:
             return self._transport().send_json(
                 method, path, body, timeout=TIMEOUT, content_type=media_type, max_bytes=_MAX_ANSWER

@@ -9,10 +9,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from kubernetes import client
 
 from informer import Object
 from informer.errors import ApiError
-from informer.leaderelection import LeaseLock
+from informer.leaderelection import LeaseLock, NotLeadingError
 from informer.runtime import (
     AsyncRequest,
     ConflictError,
@@ -446,6 +447,13 @@ def test_only_the_leader_reconciles_and_another_takes_over(server: EmbeddedAPISe
         assert first.stop()
         assert seen.get(DEADLINE) == "two"
         assert second.wait_until_ready(DEADLINE)
+
+
+def test_writes_without_the_lease_are_refused(server: EmbeddedAPIServer) -> None:
+    manager = Manager(server.api_client(), name="site-controller", leader_election=True, lease_namespace="default")
+    with pytest.raises(NotLeadingError):
+        client.CoreV1Api(manager.api_client).create_namespaced_config_map("default", config_map("made"))
+    manager.stop()
 
 
 def test_a_lost_lease_ends_the_run_with_its_cause(server: EmbeddedAPIServer) -> None:

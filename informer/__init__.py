@@ -136,6 +136,10 @@ _ELSEWHERE = {
         "CoreV1EventSink Correlation EventBroadcaster EventCorrelator EventRecorder EventSink EventsV1Sink "
         "FakeRecorder RecordedEvent Report get_partial_reference get_reference"
     ),
+    "runtime": (
+        "AsyncRequest ConflictError Manager ManagerError Predicate Request annotations_changed generation_changed "
+        "labels_changed owner_reference"
+    ),
     "testing": ("ControlPlane ControlPlaneError EmbeddedAPIServer FakeControllerSource"),
     "workqueue": (
         "BucketRateLimiter DURATION_BUCKETS DelayingQueue Durations ItemExponentialFailureRateLimiter "
@@ -145,7 +149,7 @@ _ELSEWHERE = {
         "parallelize_until run_workers run_workers_async set_metrics_provider"
     ),
 }
-_PACKAGES = ("leaderelection", "metrics", "record", "testing", "workqueue")
+_PACKAGES = ("leaderelection", "metrics", "record", "runtime", "testing", "workqueue")
 
 __all__ = sorted(_MODULE_OF)  # noqa: PLE0605
 

@@ -58,7 +58,9 @@ def path_segment(what: str, value: object) -> str:
     return _text(value)
 
 
-def resource_path(group: str, version: str, plural: str = "", namespace: str | None = None, name: str = "") -> str:
+def resource_path(
+    group: str, version: str, plural: str = "", namespace: str | None = None, name: str = "", subresource: str = ""
+) -> str:
     """Returns the path of a list, of one object or of an API version's discovery document.
 
     Args:
@@ -67,6 +69,7 @@ def resource_path(group: str, version: str, plural: str = "", namespace: str | N
         plural: the resource's plural name; "" for the discovery document.
         namespace: the namespace; None or "" for the whole cluster.
         name: the object's name; "" for the list.
+        subresource: such as "status"; "" for the object itself.
 
     Raises:
         ValueError: one of the names is not valid.
@@ -79,6 +82,8 @@ def resource_path(group: str, version: str, plural: str = "", namespace: str | N
         parts.append(dns_label("a resource's plural name", plural))
     if name:
         parts.append(path_segment("an object's name", name))
+    if subresource:
+        parts.append(dns_label("a subresource", subresource))
     return "/" + "/".join(map(_quoted, parts))
 
 

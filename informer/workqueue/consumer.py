@@ -15,11 +15,23 @@ from informer.workqueue.queue import ShutDownError
 from informer.workqueue.rate_limiting import RateLimitingQueue
 from watch.logs import get_logger
 
-__all__ = ["QueueConsumer"]
+__all__ = ["Postponed", "QueueConsumer"]
 
 T = TypeVar("T", bound=Hashable, default=Any)
 
 _log = get_logger("informer.workqueue")
+
+
+class Postponed(Exception):  # noqa: N818 - not an error
+    """Raised by `reconcile`: the key was not processed, and nothing is wrong. For the rest of the library.
+
+    Args:
+        retry: whether the key is requeued with the limiter's backoff; otherwise the code that raises this enqueues it again.
+    """
+
+    def __init__(self, reason: str, *, retry: bool) -> None:
+        super().__init__(reason)
+        self.retry = retry
 
 
 class QueueConsumer(Generic[T]):
@@ -89,7 +101,12 @@ class QueueConsumer(Generic[T]):
 
     def handle_error(self, key: T, priority: int, error: BaseException) -> None:
         """Logs what `reconcile` raised and requeues the key with the limiter's backoff."""
-        self._limited.error("reconciling %r failed: %r", key, error, exc_info=error)
+        if isinstance(error, Postponed):
+            _log.debug("%r is processed later: %s", key, error)
+            if not error.retry:
+                return
+        else:
+            self._limited.error("reconciling %r failed: %r", key, error, exc_info=error)
         try:
             if self._by_priority is None:
                 self._queue.add_rate_limited(key)

@@ -26,7 +26,7 @@ from informer.workqueue.priority import LOW_PRIORITY, PriorityQueue
 from informer.workqueue.queue import WorkQueue
 from watch.logs import get_logger
 
-__all__ = ["enqueue_key", "enqueue_owner"]
+__all__ = ["Enqueuer", "controller_reference", "enqueue_key", "enqueue_owner", "field_of"]
 
 _limited = rate_limited(get_logger("informer.workqueue"))
 
@@ -101,7 +101,7 @@ def enqueue_owner(
     return _EnqueueOwner(queue, _OwnerKind.parse(kind), namespaced=namespaced, owners=owners)
 
 
-class _Enqueuer(ResourceEventHandler[Any]):
+class Enqueuer(ResourceEventHandler[Any]):
     """Enqueues the keys that a subclass derives from each object."""
 
     inline = True
@@ -113,15 +113,19 @@ class _Enqueuer(ResourceEventHandler[Any]):
         self._by_priority = queue if isinstance(queue, PriorityQueue) else None
 
     def on_add(self, obj: Any, /, *, is_in_initial_list: bool = False) -> None:
+        """Enqueues the keys of an added object."""
         self._add(self._keys(obj), changed=not is_in_initial_list)
 
     def on_update(self, old: Any, new: Any, /) -> None:
+        """Enqueues the keys of an updated object."""
         self._add(self._keys_of_update(old, new), changed=not _same_version(old, new))
 
     def on_delete(self, obj: Any, /, *, final_state_unknown: bool = False) -> None:
+        """Enqueues the keys of a deleted object."""
         self._add(self._keys(obj), changed=True)
 
     def on_batch(self, changes: Sequence[Change[Any]]) -> None:
+        """Enqueues the keys of a batch of changes, with one call of the queue."""
         changed: list[str] = []
         unchanged: list[str] = []
         for change in changes:
@@ -154,7 +158,7 @@ class _Enqueuer(ResourceEventHandler[Any]):
         raise NotImplementedError
 
 
-class _EnqueueKey(_Enqueuer):
+class _EnqueueKey(Enqueuer):
     def _keys_of_change(self, change: Change[Any]) -> Sequence[str]:
         # The cache knows the key even of a model without metadata.
         return (change.key,) if change.key else self._keys(change.object)
@@ -166,7 +170,7 @@ class _EnqueueKey(_Enqueuer):
         return (deletion_handling_meta_namespace_key(obj),)
 
 
-class _EnqueueOwner(_Enqueuer):
+class _EnqueueOwner(Enqueuer):
     def __init__(self, queue: WorkQueue[str], kind: _OwnerKind, *, namespaced: bool, owners: Store[Any] | None) -> None:
         super().__init__(queue)
         self._kind = kind
@@ -182,7 +186,7 @@ class _EnqueueOwner(_Enqueuer):
         reference = _controller_of(obj, self._kind)
         if reference is None:
             return ()
-        name = _field(reference, "name")
+        name = field_of(reference, "name")
         namespace = namespace_of(obj) if self._namespaced else ""
         # A name such as "kube-system/victim" would be the key of an object of another namespace.
         if not is_path_segment(name):
@@ -194,7 +198,7 @@ class _EnqueueOwner(_Enqueuer):
     def _has_uid(self, owners: Store[Any], key: str, reference: Any) -> bool:
         # The stored object has a uid even if users see a model without metadata.
         owner = owners.records.items.get(key)
-        return owner is not None and uid_of(owner) == _field(reference, "uid")
+        return owner is not None and uid_of(owner) == field_of(reference, "uid")
 
 
 def _is_changed(change: Change[Any]) -> bool:
@@ -243,32 +247,34 @@ class _OwnerKind(NamedTuple):
         return parsed
 
 
-def _controller_of(obj: Any, kind: _OwnerKind) -> Any:
-    """The reference to the object's controlling owner; None where it has none or one of another kind.
+def controller_reference(obj: Any) -> Any:
+    """Returns the reference to the object's controlling owner; None where it has none.
 
     Source: apimachinery meta/v1 GetControllerOf.
     """
-    for reference in _owner_references(obj):
-        if _field(reference, "controller") is not True:
-            continue
-        matches = _field(reference, "kind") == kind.kind and kind.group in (None, _group(reference))
-        return reference if matches else None
-    return None
+    return next((each for each in _owner_references(obj) if field_of(each, "controller") is True), None)
+
+
+def _controller_of(obj: Any, kind: _OwnerKind) -> Any:
+    """The reference to the object's controlling owner; None where it has none or one of another kind."""
+    reference = controller_reference(obj)
+    matches = field_of(reference, "kind") == kind.kind and kind.group in (None, _group(reference))
+    return reference if matches else None
 
 
 def _owner_references(obj: Any) -> Iterable[Any]:
-    metadata = _field(obj, "metadata")
-    found = _field(obj if metadata is None else metadata, "ownerReferences", "owner_references")
+    metadata = field_of(obj, "metadata")
+    found = field_of(obj if metadata is None else metadata, "ownerReferences", "owner_references")
     return found if isinstance(found, Iterable) and not isinstance(found, str | Mapping) else ()
 
 
 def _group(reference: Any) -> str:
-    api_version = _field(reference, "apiVersion", "api_version")
+    api_version = field_of(reference, "apiVersion", "api_version")
     return api_version.rpartition("/")[0] if isinstance(api_version, str) else ""
 
 
-def _field(of: Any, *names: str) -> Any:
-    """The first of the named fields that a mapping or a model has; None where it has none of them."""
+def field_of(of: Any, *names: str) -> Any:
+    """Returns the first of the named fields that a mapping or a model has; None where it has none of them."""
     for name in names:
         found = of.get(name) if isinstance(of, Mapping) else getattr(of, name, None)
         if found is not None:

@@ -1,0 +1,219 @@
+"""One controller of a manager: its queue, its handlers, and what happens around each call of the reconcile function."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import math
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from informer.handlers.handler import ResourceEventHandler
+from informer.objects.object import Object
+from informer.record.event_recorder import EventRecorder
+from informer.runtime.applied import AppliedObjects
+from informer.runtime.handlers import MappedHandler, OwnedHandler, PrimaryHandler
+from informer.runtime.outcomes import Outcomes
+from informer.runtime.own_writes import OwnWrites
+from informer.runtime.registration import Registration, resource_key
+from informer.runtime.request import AsyncRequest, Request
+from informer.runtime.writer import Writer
+from informer.shared.shared_informer import SharedInformer
+from informer.transport.transport import Transport
+from informer.workqueue.consumer import Postponed
+from informer.workqueue.limiters import ItemExponentialFailureRateLimiter
+from informer.workqueue.priority import PriorityQueue
+from informer.workqueue.workers import run_workers, run_workers_async
+from watch.concurrency import on_set
+from watch.errors import as_api_error
+from watch.logs import get_logger
+from watch.printable import printable
+
+__all__ = ["Controller"]
+
+# A limit per key and no common one: after an outage, thousands of keys would wait for that.
+_FIRST_RETRY, _LAST_RETRY = 0.005, 300.0
+# Seconds after a stop within which waiting keys are still reconciled. With more of them, the end would take too long for a pod.
+_DRAIN = 5.0
+_CONFLICT = 409
+_INVALID = 422
+
+
+class Controller:
+    """One controller of a manager.
+
+    Args:
+        registration: what the user has registered.
+        informers: of all resources that this controller reads, by their names; the first is that of its own objects.
+        transport: returns the transport to the server.
+        field_manager: for server-side apply and patches.
+        recorder: records events.
+
+    Threads: `run` and `run_async` block; `reconcile_key` is called by the workers.
+    """
+
+    def __init__(
+        self,
+        registration: Registration,
+        informers: Mapping[str, SharedInformer[Any]],
+        *,
+        transport: Callable[[], Transport],
+        field_manager: str,
+        recorder: EventRecorder,
+    ) -> None:
+        self.registration = registration
+        self.recorder = recorder
+        self.log = get_logger(f"informer.runtime.{registration.name}")
+        self.outcomes = Outcomes()
+        self.queue: PriorityQueue[str] = PriorityQueue(
+            registration.limiter or ItemExponentialFailureRateLimiter(_FIRST_RETRY, _LAST_RETRY), name=registration.name
+        )
+        self._informers = dict(informers)
+        self._primary = self._informers[resource_key(registration.resource)]
+        self._applied = AppliedObjects()
+        self.own_writes = OwnWrites(self._informers, self.queue)
+        self.writer = Writer(transport, field_manager, self._informers, self.own_writes, self._applied)
+        self._drained_at = math.inf  # when waiting keys are not reconciled any more, on the monotonic clock
+        self._registrations = self._add_handlers()
+
+    def informer_of(self, resource: str) -> SharedInformer[Any]:
+        """Returns the informer of an owned resource; raises ValueError for any other."""
+        owned = {resource_key(each): each for each in self.registration.owns}
+        if resource_key(resource) not in owned:
+            raise ValueError(f"{self.registration.name} does not own {resource!r}: name it in owns=")
+        return self._informers[resource_key(resource)]
+
+    def handlers_have_synced(self, timeout: float | None) -> bool:
+        """Waits until the objects of the first lists are in the queue."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        return all(
+            each.wait_for_sync(None if deadline is None else max(0.0, deadline - time.monotonic()))
+            for each in self._registrations
+        )
+
+    def run(self, stop: threading.Event) -> None:
+        """Reconciles keys on threads until `stop` is set, and those that are ready by then for five seconds more."""
+        with self._draining(stop):
+            run_workers(self.queue, self.reconcile_key, workers=self.registration.workers, stop=stop)
+
+    async def run_async(self, stop: threading.Event) -> None:
+        """The same for async functions, on the running loop."""
+        with self._draining(stop):
+            await run_workers_async(self.queue, self.reconcile_key_async, workers=self.registration.workers, stop=stop)
+
+    def close(self) -> None:
+        """Shuts the queue down, and stops listening to the informers."""
+        self.own_writes.close()
+        self.queue.shut_down()
+
+    def reconcile_key(self, key: str) -> float | None:
+        """Reconciles a key: called by a worker."""
+        try:
+            request, call = self._begin(key, Request)
+            result: float | None = self._finish(request, call, None if call is None else call(request))
+        except BaseException as error:
+            raise self._failed(error) from error
+        return result
+
+    async def reconcile_key_async(self, key: str) -> float | None:
+        """Reconciles a key with async functions."""
+        loop = asyncio.get_running_loop()
+        try:
+            # Finalizers are written by requests that block.
+            request, call = await loop.run_in_executor(None, self._begin, key, AsyncRequest)
+            result = None if call is None else await _awaited(call(request))
+            return await loop.run_in_executor(None, self._finish, request, call, result)
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:
+            raise self._failed(error) from error
+
+    def _begin(self, key: str, form: type[Any]) -> tuple[Any, Callable[[Any], Any] | None]:
+        """Returns the request for a key and the function to call with it; None if there is nothing to do."""
+        if time.monotonic() > self._drained_at:
+            raise Postponed("the controller is stopping", retry=False)
+        if not self.own_writes.is_ready(key):
+            raise Postponed("the caches do not show the last writes yet", retry=False)
+        obj: Object | None = self._primary.store.get_by_key(key)
+        request = form(key, obj, self.queue.num_requeues(key), self)
+        registration = self.registration
+        if obj is None:
+            self.own_writes.forget(key)
+            self._applied.forget(key)
+            return request, registration.reconcile
+        if registration.finalizer is None:
+            return request, registration.reconcile
+        has_finalizer = registration.finalizer in (obj.at("metadata.finalizers") or ())
+        if obj.deletion_timestamp is not None:
+            return request, registration.cleanup if has_finalizer else None
+        if not has_finalizer:
+            request.object = self._add_finalizer(key, obj, registration.finalizer)
+        return request, registration.reconcile
+
+    def _finish(self, request: Any, call: Any, result: Any) -> Any:
+        """Takes the finalizer off when a cleanup has ended."""
+        registration = self.registration
+        if call is not None and call is registration.cleanup and result is None and registration.finalizer is not None:
+            self._remove_finalizer(request.key, request.object, registration.finalizer)
+        self.outcomes.count("success" if result is None else "requeue_after")
+        return result
+
+    def _failed(self, error: BaseException) -> BaseException:
+        """Counts a failure, and turns a conflict into a quiet retry."""
+        if isinstance(error, Postponed):
+            self.outcomes.count("conflict" if error.retry else "held")
+            return error
+        answer = as_api_error(error)
+        if answer is not None and answer.status == _CONFLICT:
+            self.outcomes.count("conflict")
+            return Postponed(f"conflict: {printable(answer.message)}", retry=True)
+        self.outcomes.count("error")
+        return error
+
+    def _add_finalizer(self, key: str, obj: Object, finalizer: str) -> Object:
+        at = "-" if obj.at("metadata.finalizers") else ""
+        value: Any = finalizer if at else [finalizer]
+        path = f"/metadata/finalizers/{at}" if at else "/metadata/finalizers"
+        return self._json_patch(key, obj, {"op": "add", "path": path, "value": value})
+
+    def _remove_finalizer(self, key: str, obj: Object, finalizer: str) -> None:
+        place = list(obj.at("metadata.finalizers") or ()).index(finalizer)
+        self._json_patch(key, obj, {"op": "remove", "path": f"/metadata/finalizers/{place}"})
+
+    def _json_patch(self, key: str, obj: Object, operation: dict[str, Any]) -> Object:
+        # With the resourceVersion, since the place of the finalizer in the list is that of this version.
+        test = {"op": "test", "path": "/metadata/resourceVersion", "value": obj.resource_version}
+        try:
+            return self.writer.json_patch(key, obj, [test, operation])
+        except Exception as error:
+            answer = as_api_error(error)
+            if answer is not None and answer.status in (_INVALID, 404):
+                raise Postponed(f"the object has changed: {printable(answer.message)}", retry=True) from None
+            raise
+
+    @contextmanager
+    def _draining(self, stop: threading.Event) -> Iterator[None]:
+        def begin() -> None:
+            self._drained_at = time.monotonic() + _DRAIN
+
+        withdraw = on_set(stop, begin)
+        try:
+            yield
+        finally:
+            withdraw()
+
+    def _add_handlers(self) -> list[Any]:
+        registration, informers = self.registration, self._informers
+        handlers: list[tuple[str, ResourceEventHandler[Any]]] = [
+            (registration.resource, PrimaryHandler(self.queue, registration.predicate)),
+            *((each, OwnedHandler(self.queue, self._primary.store)) for each in registration.owns),
+            *((each, MappedHandler(self.queue, keys_of)) for each, keys_of in registration.watches.items()),
+        ]
+        return [informers[resource_key(each)].add_event_handler(handler) for each, handler in handlers]
+
+
+async def _awaited(result: Any) -> Any:
+    return await result if inspect.isawaitable(result) else result

@@ -1,0 +1,350 @@
+"""`Manager`: a program of controllers, without wiring."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+from informer.leaderelection.elector import LeaderElector
+from informer.listwatch.resource_request import namespaces_of
+from informer.objects.object import strip_managed_fields
+from informer.process import stop_on_signals
+from informer.record.event_recorder import EventRecorder, check_component
+from informer.runtime.errors import ManagerError
+from informer.runtime.manifests import manifests_for
+from informer.runtime.parts import Lease, Parts
+from informer.runtime.registration import AsyncReconcile, Reconcile, Registration, resource_key
+from informer.runtime.run import ManagerRun
+from informer.shared.factory import SharedInformerFactory
+from informer.shared.shared_informer import SharedInformer
+from informer.workqueue.limiters import RateLimiter
+from watch.concurrency import Lock, Worker
+
+if TYPE_CHECKING:
+    from informer.metrics.server import MetricsServer
+
+__all__ = ["Manager"]
+
+F = TypeVar("F", bound=Reconcile | AsyncReconcile)
+
+
+class Manager:
+    """Runs controllers, with the informers, work queues, workers, leader election, events, metrics and probes that they need.
+
+        manager = Manager(name="site-controller", leader_election=True, serve=8080)
+
+        @manager.controller("sites.example.com", owns=["deployments.apps"], workers=4)
+        def reconcile(request):
+            if request.object is not None:
+                request.apply(deployment_for(request.object))
+
+        manager.run()
+
+    Reconciling begins when every cache has its first list and every handler has seen it, and, with `leader_election`, while
+    this process leads. A key is reconciled by one worker at a time, and not before the caches show the writes of its last
+    reconcile.
+
+    Args:
+        api_client: an `ApiClient` of the official client; None connects as kubectl does.
+        name: the manager's: the field manager of its writes, the name of its Lease, the source of its events.
+        namespace: one namespace, a list of them, or None for the whole cluster.
+        leader_election: whether only one of several processes reconciles, by a Lease.
+        lease_namespace: the namespace of the Lease; None is the manager's if it has one, or else the one of the process's
+            service account or kubeconfig.
+        lease_duration: see `LeaderElector`, as for the next two; in seconds.
+        renew_deadline: in seconds.
+        retry_period: in seconds.
+        serve: the port of `/healthz`, `/livez`, `/readyz` and `/metrics`; 0 takes a free one, None serves nothing. It needs
+            the extra `metrics`.
+        host: the address to serve on.
+        transform: applied to every object before it is stored; None keeps objects as they come.
+        shards: reserved; must be None.
+        sync_timeout: seconds within which every cache must have its first list.
+
+    Attributes:
+        server: the `MetricsServer`; None before the start, or without `serve`.
+
+    Threads: any. Controllers are registered before the start.
+
+    Source: sigs.k8s.io/controller-runtime pkg/manager.
+    """
+
+    def __init__(
+        self,
+        api_client: Any = None,
+        *,
+        name: str,
+        namespace: str | Sequence[str] | None = None,
+        leader_election: bool = False,
+        lease_namespace: str | None = None,
+        lease_duration: float = 15,
+        renew_deadline: float = 10,
+        retry_period: float = 2,
+        serve: int | None = None,
+        host: str = "0.0.0.0",  # noqa: S104 - a kubelet and a Prometheus come from other hosts
+        transform: Callable[[Any], Any] | None = strip_managed_fields,
+        shards: int | None = None,
+        sync_timeout: float = 120,
+    ) -> None:
+        if shards is not None:
+            raise NotImplementedError("shards= does not exist yet: leave it out")
+        check_component(name)
+        if not sync_timeout > 0:
+            raise ValueError(f"sync_timeout must be more than 0 seconds, not {sync_timeout}")
+        self.name = name
+        self.server: MetricsServer | None = None
+        self._namespace = namespace
+        self._serve, self._host, self._sync_timeout = serve, host, sync_timeout
+        self._transform = transform
+        self._given_client = api_client
+        self._lease = (
+            Lease(name, lease_namespace, lease_duration, renew_deadline, retry_period) if leader_election else None
+        )
+        self._registrations: list[Registration] = []
+        self._read: dict[str, None] = {}  # the resources of `informer`, for the manifests
+        self._lock = Lock()
+        self._parts: Parts | None = None  # made when the server is first needed; guarded by _lock
+        self._run: ManagerRun | None = None
+        self._worker: Worker | None = None
+
+    def __repr__(self) -> str:
+        state = "not started" if self._run is None else self._run.state
+        return f"<Manager {self.name}: {state}, controllers: {', '.join(each.name for each in self._registrations)}>"
+
+    @property
+    def api_client(self) -> Any:
+        """The client; with `leader_election` a view of it whose writes need leadership."""
+        return self._made().api_client
+
+    @property
+    def factory(self) -> SharedInformerFactory:
+        """Makes the informers."""
+        return self._made().factory
+
+    @property
+    def recorder(self) -> EventRecorder:
+        """Records events under the manager's name."""
+        return self._made().recorder
+
+    @property
+    def elector(self) -> LeaderElector | None:
+        """The elector; None without `leader_election`."""
+        return self._made().elector
+
+    def controller(
+        self,
+        resource: str,
+        *,
+        owns: Sequence[str] = (),
+        watches: Mapping[str, Callable[[Any], Iterable[str]]] | None = None,
+        workers: int = 1,
+        predicate: Callable[[Any, Any], bool] | None = None,
+        finalizer: str | None = None,
+        cleanup: Callable[[Any], Any] | None = None,
+        indexers: Mapping[str, Callable[[Any], Iterable[str]]] | None = None,
+        limiter: RateLimiter[Any] | None = None,
+        writes: Sequence[str] = (),
+        name: str | None = None,
+    ) -> Callable[[F], F]:
+        """Registers a reconcile function; a decorator, which returns the function unchanged.
+
+        The function is called with a `Request` (an async one with an `AsyncRequest`) for each object at the start and for each
+        change. It returns None, or seconds after which it is called again. What it raises is logged, and the key is retried
+        with backoff; a conflict (409) is retried without an error in the log.
+
+        Args:
+            resource: the resource to reconcile, such as "sites.example.com".
+            owns: resources of objects that the function applies. A change of one enqueues the key of the object that controls
+                it, in the same namespace or cluster-scoped.
+            watches: functions by resource: each is called with a changed object (of an update with the old and the new one),
+                and returns the keys to reconcile.
+            workers: how many keys are reconciled at the same time.
+            predicate: called with (old, new) for each update of an object of `resource`; False leaves it out. Adds, deletes,
+                and an update with which an object begins to be deleted, always pass.
+            finalizer: added to each object before it is first reconciled, such as "example.com/cleanup".
+            cleanup: called in place of the function when an object with the finalizer is being deleted. When it returns None,
+                the finalizer is taken off; seconds have it called again.
+            indexers: index functions of the resource's cache, by name.
+            limiter: gives the waits after failures; None: per key, from 5 ms to 5 minutes.
+            writes: further resources that the function writes, such as "secrets" or "pods/eviction", for `manifests`.
+            name: the controller's, for logs and metrics; None takes the resource's.
+
+        Raises:
+            RuntimeError: the manager has started.
+            TypeError, ValueError: an argument is not valid; the message says why.
+        """
+
+        def register(function: F) -> F:
+            self._register(
+                Registration(
+                    resource=resource,
+                    reconcile=function,
+                    name=name or resource_key(resource),
+                    owns=_several("owns", owns),
+                    watches=dict(watches or {}),
+                    workers=workers,
+                    predicate=predicate,
+                    finalizer=finalizer,
+                    cleanup=cleanup,
+                    indexers=indexers,
+                    limiter=limiter,
+                    writes=_several("writes", writes),
+                )
+            )
+            return function
+
+        return register
+
+    def informer(self, resource: str, **options: Any) -> SharedInformer[Any]:
+        """Returns the informer of a resource, which controllers of it share.
+
+        Args:
+            resource: such as "nodes".
+            options: of `SharedInformerFactory.informer`.
+
+        Raises:
+            RuntimeError: the manager has stopped.
+        """
+        self._read[resource_key(resource)] = None
+        return self._made().factory.informer(resource, **options)
+
+    def run(self, stop: threading.Event | None = None) -> None:
+        """Runs the controllers until `stop` is set; then reconciles under way end, and events are sent.
+
+        Args:
+            stop: None: SIGTERM and SIGINT.
+
+        Raises:
+            ManagerError: the lease was lost, a cache did not sync in time, or a thread died; its cause says why.
+            RuntimeError: the manager has started before.
+
+        Threads: blocks.
+        """
+        self._begin().run(stop_on_signals() if stop is None else stop)
+
+    def start(self) -> None:
+        """Runs the controllers on a thread of their own, for tests.
+
+        Raises:
+            RuntimeError: the manager has started before.
+        """
+        run = self._begin()
+        self._worker = Worker(run.run_in_background, f"manager-{self.name}")
+        self._worker.start()
+
+    def wait_until_ready(self, timeout: float | None = None) -> bool:
+        """Waits until reconciling has begun: every cache has synced and, with `leader_election`, this process leads.
+
+        Args:
+            timeout: seconds to wait at most; None waits without limit.
+
+        Returns:
+            Whether it has begun. False also if the manager ended before.
+        """
+        return self._run is not None and self._run.wait_until_ready(timeout)
+
+    def stop(self, timeout: float | None = 15.0) -> bool:
+        """Ends what `start` started. A manager that has not started gives back what it has made.
+
+        Args:
+            timeout: seconds to wait at most; None waits without limit.
+
+        Returns:
+            Whether everything has ended.
+
+        Raises:
+            ManagerError: what `run` would have raised.
+        """
+        run, worker = self._run, self._worker
+        if run is None:
+            parts = self._parts
+            if parts is not None:
+                parts.broadcaster.shutdown()
+            return True
+        run.halt.set()
+        ended = worker is None or worker.join(timeout)
+        if run.failure is not None:
+            raise run.failure
+        return ended
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self.stop()
+        except ManagerError:
+            if error is None:
+                raise
+
+    def manifests(self, *, namespace: str, image: str | None = None) -> list[dict[str, Any]]:
+        """Returns the manifests that this program needs in a cluster, without asking one.
+
+        Args:
+            namespace: where the program runs.
+            image: its container image; None leaves the Deployment out.
+
+        Returns:
+            A ServiceAccount, the least roles that the registrations need with their bindings, and a Deployment with probes.
+            Reading is allowed for what is reconciled, owned, watched or read by `informer`; writing for what is owned, for
+            the status of what is reconciled, and for `writes=`.
+
+        Raises:
+            ValueError: a custom resource is named by its kind, so that its plural is not known; or a namespace is malformed.
+        """
+        return manifests_for(
+            self.name,
+            self._registrations,
+            list(self._read),
+            namespace=namespace,
+            watched=namespaces_of(self._namespace),
+            lease=self._lease,
+            port=self._serve,
+            image=image,
+        )
+
+    def _register(self, registration: Registration) -> None:
+        with self._lock:
+            if self._run is not None:
+                raise RuntimeError(f"manager {self.name} has started: register controllers before")
+            if any(each.name == registration.name for each in self._registrations):
+                raise ValueError(f"there is a controller {registration.name!r} already: give this one another name=")
+            self._registrations.append(registration)
+
+    def _made(self) -> Parts:
+        with self._lock:
+            if self._parts is None:
+                self._parts = Parts.make(self.name, self._given_client, self._namespace, self._transform, self._lease)
+            return self._parts
+
+    def _begin(self) -> ManagerRun:
+        if not self._registrations:
+            raise RuntimeError(f"manager {self.name} has no controllers: register one with @manager.controller(...)")
+        parts = self._made()
+        with self._lock:
+            if self._run is not None:
+                raise RuntimeError(f"manager {self.name} was started before: make a new one")
+            self._run = ManagerRun(
+                self.name,
+                parts,
+                self._registrations,
+                sync_timeout=self._sync_timeout,
+                port=self._serve,
+                host=self._host,
+                on_server=self._set_server,
+            )
+            return self._run
+
+    def _set_server(self, server: MetricsServer) -> None:
+        self.server = server
+
+
+def _several(what: str, names: Any) -> tuple[str, ...]:
+    if isinstance(names, str):
+        raise TypeError(f"{what}= is a list of resources, not the str {names!r}")
+    return tuple(names)

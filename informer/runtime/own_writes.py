@@ -1,0 +1,133 @@
+"""Keeps a key from being reconciled before the caches show the writes of its last reconcile."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from informer.cache.consistency_store import ConsistencyStore
+from informer.objects.keys import uid_of
+from informer.objects.paths import MISSING, get_path
+from informer.rate_limited_log import rate_limited
+from informer.shared.shared_informer import SharedInformer
+from informer.workqueue.priority import PriorityQueue
+from watch.concurrency import Lock
+from watch.logs import get_logger
+
+__all__ = ["TIMEOUT", "OwnWrites"]
+
+TIMEOUT = 30.0
+"""Seconds after which a key is reconciled although the caches do not show its writes. A watch that is cut is resumed sooner."""
+
+_limited = rate_limited(get_logger(__name__))
+_DELETION = ("metadata", "deletionTimestamp")
+
+
+class OwnWrites:
+    """The writes of one controller, by the key that it made them for.
+
+    A reconcile that ran before the caches show the last one's writes would repeat them: create a second child, or undo a
+    change. So `is_ready` holds a key back, and the informers' progress enqueues it again.
+
+    Args:
+        informers: those that may show writes, by resource name. Writes to other resources are not awaited: they have no cache
+            that could be behind.
+        queue: where held keys are added again.
+        timeout: seconds after which a key is not held back any longer.
+
+    Attributes:
+        timeouts: how many keys were reconciled although their writes did not show.
+
+    Threads: any.
+    """
+
+    def __init__(
+        self, informers: Mapping[str, SharedInformer[Any]], queue: PriorityQueue[str], timeout: float = TIMEOUT
+    ) -> None:
+        self.timeouts = 0
+        self._informers = dict(informers)
+        self._queue = queue
+        self._timeout = timeout
+        self._written = ConsistencyStore(informers)
+        self._lock = Lock()
+        self._deleted: dict[
+            str, dict[tuple[str, str], str]
+        ] = {}  # by key: uid by resource and object key; guarded by _lock
+        self._held: dict[str, float] = {}  # when each held key is let go, on the monotonic clock; guarded by _lock
+        self._withdraw = [informer.on_progress(self._wake) for informer in self._informers.values()]
+
+    def wrote(self, key: str, resource: str, obj: Any, namespace: str) -> None:
+        """Remembers a write; `obj` is what the server returned."""
+        if resource in self._informers:
+            try:
+                self._written.wrote_at(key, resource, obj, namespace=namespace or None)
+            except ValueError:
+                return  # the informer does not follow this namespace
+
+    def deleted(self, key: str, resource: str, object_key: str, uid: str) -> None:
+        """Remembers that an object was deleted."""
+        if resource in self._informers:
+            with self._lock:
+                self._deleted.setdefault(key, {})[resource, object_key] = uid
+
+    def is_ready(self, key: str) -> bool:
+        """Whether a key may be reconciled. If not, it is enqueued again when it may."""
+        # Held first: progress between the check and the holding would not be noticed.
+        now = time.monotonic()
+        with self._lock:
+            until = self._held.setdefault(key, now + self._timeout)
+        if not self._shows_all(key):
+            if now < until:
+                self._queue.add_after(key, until - now)
+                return False
+            self.timeouts += 1
+            _limited.warning(
+                "%r is reconciled although the caches have not shown its last writes for %g s: is a watch cut?",
+                key,
+                self._timeout,
+            )
+            self.forget(key)
+        with self._lock:
+            self._held.pop(key, None)
+        return True
+
+    def forget(self, key: str) -> None:
+        """Forgets the writes of a key, for example after its object was deleted."""
+        self._written.clear(key)
+        with self._lock:
+            self._deleted.pop(key, None)
+            self._held.pop(key, None)
+
+    def close(self) -> None:
+        """Ends the notifications of the informers."""
+        for withdraw in self._withdraw:
+            withdraw()
+
+    def _shows_all(self, key: str) -> bool:
+        with self._lock:
+            deleted = dict(self._deleted.get(key, {}))
+        for (resource, object_key), uid in deleted.items():
+            if self._is_gone(resource, object_key, uid):
+                with self._lock:
+                    mine = self._deleted.get(key, {})
+                    mine.pop((resource, object_key), None)
+                    if not mine:
+                        self._deleted.pop(key, None)
+            else:
+                return False
+        return self._written.ensure_ready(key)
+
+    def _is_gone(self, resource: str, object_key: str, uid: str) -> bool:
+        """Whether the cache shows a deletion: the object has gone, is another one, or has begun to be deleted."""
+        found = self._informers[resource].store.get_by_key(object_key)
+        return found is None or uid_of(found) != uid or get_path(found, _DELETION) is not MISSING
+
+    def _wake(self) -> None:
+        # Usually no key is held: this runs after every batch of an informer.
+        if not self._held:
+            return
+        with self._lock:
+            held = list(self._held)
+        ready = [key for key in held if self._shows_all(key)]
+        self._queue.add_all(ready)

@@ -1,0 +1,240 @@
+"""The run of a manager: starts its parts, reconciles, and ends everything in order."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from informer.record.event_sink import EventsV1Sink
+from informer.runtime.controller import Controller
+from informer.runtime.errors import ManagerError
+from informer.runtime.owners import CONTROLLER_INDEX, controller_uids
+from informer.runtime.parts import Parts
+from informer.runtime.registration import Registration, resource_key
+from informer.shared.shared_informer import SharedInformer
+from informer.thread_group import ThreadGroup
+from informer.transport.transport import transport_for
+from watch.concurrency import Lock, Signal, on_set
+from watch.logs import get_logger
+
+if TYPE_CHECKING:
+    from informer.metrics.server import MetricsServer
+
+__all__ = ["ManagerRun"]
+
+_log = get_logger("informer.runtime")
+
+# Seconds after the end of the lease during which the liveness probe still passes.
+_LEASE_TOLERANCE = 30.0
+# Seconds for the informers' threads to end.
+_STOP_INFORMERS = 5.0
+
+
+class ManagerRun:
+    """One run of a manager, which runs once.
+
+    Args:
+        name: the manager's.
+        parts: its client, factory, recorder and elector.
+        registrations: its controllers.
+        sync_timeout: seconds within which every cache must have its first list.
+        port: where metrics and probes are served; None serves nothing.
+        host: the address to serve on.
+        on_server: called with the server once it runs.
+
+    Attributes:
+        halt: set to end the run.
+        failure: why the run ended by itself; None if it was asked to end, or has not ended.
+        state: for people: "starting", "syncing", "waiting for the lease", "running" or "stopped".
+
+    Threads: `run` is called once; everything else may be called from any thread.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        parts: Parts,
+        registrations: Sequence[Registration],
+        *,
+        sync_timeout: float,
+        port: int | None,
+        host: str,
+        on_server: Callable[[MetricsServer], object],
+    ) -> None:
+        self.halt = Signal()
+        self.failure: ManagerError | None = None
+        self.state = "starting"
+        self._name = name
+        self._parts = parts
+        self._registrations = list(registrations)
+        self._sync_timeout = sync_timeout
+        self._port, self._host, self._on_server = port, host, on_server
+        self._lock = Lock()
+        self._is_ready = Signal()  # reconciling has begun, or the run has ended
+        self._controllers: list[Controller] = []
+        self._informers: list[SharedInformer[Any]] = []
+        parts.on_leading = self._work
+
+    def run(self, stop: threading.Event) -> None:
+        """Runs until `stop` or `halt` is set; raises ManagerError if it ends by itself."""
+        withdraw = on_set(stop, self.halt.set)
+        try:
+            with ExitStack() as stack:
+                self._run(stack)
+        except ManagerError as error:
+            self._fail(error)
+        finally:
+            withdraw()
+            self.state = "stopped"
+            self._is_ready.set()
+        if self.failure is not None:
+            raise self.failure
+
+    def run_in_background(self) -> None:
+        """Runs until `halt` is set; the error stays in `failure`."""
+        try:
+            self.run(self.halt)
+        except ManagerError as error:
+            _log.error("manager %s has ended: %s", self._name, error, exc_info=error)
+        except BaseException as error:
+            self._fail(ManagerError(f"manager {self._name} ended with an unexpected error: {error!r}"), error)
+            _log.error("manager %s has ended: %r", self._name, error, exc_info=error)
+
+    def wait_until_ready(self, timeout: float | None) -> bool:
+        """Waits until reconciling has begun; False if the run has ended or the time is over."""
+        return self._is_ready.wait(timeout) and self.state == "running"
+
+    def _run(self, stack: ExitStack) -> None:
+        # Left in reverse order: the events of everything else are sent last.
+        stack.callback(self._parts.broadcaster.shutdown)
+        self._parts.broadcaster.start_recording_to_sink(EventsV1Sink(self._parts.client))
+        if self._port is not None:
+            self._start_server(stack, self._port)
+        self._make_controllers(stack)
+        stack.callback(self._parts.factory.shutdown, _STOP_INFORMERS)
+        for informer in self._informers:
+            stack.callback(informer.on_end(partial(self._informer_ended, informer)))
+        self._parts.factory.start()
+        self.state = "syncing"
+        if not self._wait_for_sync():
+            return
+        elector = self._parts.elector
+        if elector is None:
+            self._work(self.halt)
+        else:
+            self.state = "waiting for the lease"
+            elector.run(self.halt)
+            if not self.halt.is_set():
+                raise ManagerError(f"manager {self._name} has lost its lease: restart the program")
+
+    def _start_server(self, stack: ExitStack, port: int) -> None:
+        from informer import leaderelection, workqueue
+        from informer.metrics import install, serve
+        from informer.runtime.metrics import register
+
+        collector = install()
+        workqueue.set_metrics_provider(collector)
+        leaderelection.set_metrics_provider(collector)
+        elector = self._parts.elector
+        checks = {} if elector is None else {"leader-election": lambda: elector.check(_LEASE_TOLERANCE)}
+        server = stack.enter_context(serve(port, self._host, live_checks=checks))
+        stack.callback(register(lambda: self._controllers))
+        self._on_server(server)
+        _log.info("manager %s serves /healthz, /readyz and /metrics on port %d", self._name, server.port)
+
+    def _make_controllers(self, stack: ExitStack) -> None:
+        for registration in self._registrations:
+            informers = self._informers_of(registration)
+            controller = Controller(
+                registration,
+                informers,
+                # With an election, its writes are refused unless this process leads.
+                transport=lambda: transport_for(self._parts.api_client),
+                field_manager=self._name,
+                recorder=self._parts.recorder,
+            )
+            stack.callback(controller.close)
+            self._controllers.append(controller)
+            self._informers += [each for each in informers.values() if each not in self._informers]
+
+    def _informers_of(self, registration: Registration) -> dict[str, SharedInformer[Any]]:
+        factory = self._parts.factory
+        found = {
+            resource_key(registration.resource): factory.informer(registration.resource, indexers=registration.indexers)
+        }
+        for resource in registration.owns:
+            found[resource_key(resource)] = factory.informer(resource, indexers={CONTROLLER_INDEX: controller_uids})
+        for resource in registration.watches:
+            found.setdefault(resource_key(resource), factory.informer(resource))
+        return found
+
+    def _wait_for_sync(self) -> bool:
+        """Waits for the caches and handlers; returns False if the run was asked to end meanwhile."""
+        deadline = time.monotonic() + self._sync_timeout
+        synced = self._parts.factory.wait_for_cache_sync(self._sync_timeout, stop=self.halt)
+        if self.halt.is_set():
+            return False
+        missing = [informer for informer, done in synced.items() if not done]
+        if missing:
+            reasons = "; ".join(f"{each.name}: {each.sync_error() or 'no answer yet'}" for each in missing)
+            raise ManagerError(
+                f"manager {self._name}: not every cache synced within {self._sync_timeout:g} s: {reasons}"
+            ) from missing[0].sync_error()
+        for controller in self._controllers:
+            controller.handlers_have_synced(max(0.0, deadline - time.monotonic()))
+        return True
+
+    def _work(self, over: threading.Event) -> None:
+        """Reconciles until `over` is set."""
+        threads = ThreadGroup()
+        asynchronous = [each for each in self._controllers if each.registration.is_async]
+        for controller in self._controllers:
+            if controller not in asynchronous:
+                threads.start(
+                    partial(self._guard, controller, partial(controller.run, over), over), f"workers-{self._name}"
+                )
+        if asynchronous:
+            run_all = partial(_run_on_a_loop, asynchronous, over)
+            threads.start(partial(self._guard, asynchronous[0], run_all, over), f"async-workers-{self._name}")
+        threads.close()
+        self.state = "running"
+        self._is_ready.set()
+        _log.info(
+            "manager %s reconciles: %s", self._name, ", ".join(each.registration.name for each in self._controllers)
+        )
+        threads.ended.wait()
+
+    def _guard(self, controller: Controller, run: Callable[[], object], over: threading.Event) -> None:
+        cause: BaseException | None = None
+        try:
+            run()
+        except BaseException as error:
+            cause = error
+        if not over.is_set():
+            name = controller.registration.name
+            self._fail(ManagerError(f"the workers of controller {name} have ended: {cause!r}"), cause)
+
+    def _informer_ended(self, informer: SharedInformer[Any]) -> None:
+        if not self.halt.is_set():
+            cause = informer.failure
+            self._fail(ManagerError(f"informer {informer.name} has stopped: {cause!r}"), cause)
+
+    def _fail(self, error: ManagerError, cause: BaseException | None = None) -> None:
+        with self._lock:
+            if self.failure is None:
+                if cause is not None:
+                    error.__cause__ = cause
+                self.failure = error
+        self.halt.set()
+
+
+def _run_on_a_loop(controllers: Sequence[Controller], over: threading.Event) -> None:
+    async def run() -> None:
+        await asyncio.gather(*(each.run_async(over) for each in controllers))
+
+    asyncio.run(run())

@@ -78,7 +78,10 @@ class ManagerRun:
         self._is_ready = Signal()  # reconciling has begun, or the run has ended
         self._controllers: list[Controller] = []
         self._informers: list[SharedInformer[Any]] = []
-        parts.on_leading = self._work
+        # Set after the last reconcile has ended, which needs the lease to write; or at once while there is none.
+        self._end_election = Signal()
+        self._leads = False  # guarded by _lock
+        parts.on_leading = self._lead
 
     def run(self, stop: threading.Event) -> None:
         """Runs until `stop` or `halt` is set; raises ManagerError if it ends by itself."""
@@ -128,7 +131,11 @@ class ManagerRun:
             self._work(self.halt)
         else:
             self.state = "waiting for the lease"
-            elector.run(self.halt)
+            withdraw = on_set(self.halt, self._end_waiting)
+            try:
+                elector.run(self._end_election)
+            finally:
+                withdraw()
             if not self.halt.is_set():
                 raise ManagerError(f"manager {self._name} has lost its lease: restart the program")
 
@@ -188,6 +195,26 @@ class ManagerRun:
         for controller in self._controllers:
             controller.handlers_have_synced(max(0.0, deadline - time.monotonic()))
         return True
+
+    def _lead(self, over: threading.Event) -> None:
+        """Reconciles until the run is to end, or `over` is set at the end of the term; then gives the lease up."""
+        with self._lock:
+            if self._end_election.is_set():
+                return
+            self._leads = True
+        stop = Signal()
+        withdraws = [on_set(self.halt, stop.set), on_set(over, stop.set)]
+        try:
+            self._work(stop)
+        finally:
+            for withdraw in withdraws:
+                withdraw()
+            self._end_election.set()
+
+    def _end_waiting(self) -> None:
+        with self._lock:
+            if not self._leads:
+                self._end_election.set()
 
     def _work(self, over: threading.Event) -> None:
         """Reconciles until `over` is set."""

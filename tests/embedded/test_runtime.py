@@ -449,6 +449,44 @@ def test_only_the_leader_reconciles_and_another_takes_over(server: EmbeddedAPISe
         assert second.wait_until_ready(DEADLINE)
 
 
+def test_a_reconcile_that_runs_at_the_stop_can_still_write(server: EmbeddedAPIServer) -> None:
+    """The lease is given up after it, and then at once: another process need not wait for its end."""
+    manager = Manager(server.api_client(), name="site-controller", leader_election=True, lease_namespace="default")
+    begun, go_on = threading.Event(), threading.Event()
+
+    @manager.controller(SITES)
+    def reconcile(request: Request) -> None:
+        begun.set()
+        go_on.wait(DEADLINE)
+        request.apply(config_map("made"))
+
+    server.create(site())
+    manager.start()
+    assert begun.wait(DEADLINE)
+    stopping = threading.Thread(target=manager.stop)
+    stopping.start()
+    assert eventually(lambda: manager._run.halt.is_set())
+    go_on.set()
+    stopping.join(DEADLINE)
+    assert read(server, "configmaps", "made")
+    assert not read(server, "leases.coordination.k8s.io", "site-controller")["spec"].get("holderIdentity")
+
+
+def test_a_stop_while_another_process_leads(server: EmbeddedAPIServer) -> None:
+    managers = [
+        Manager(server.api_client(), name="site-controller", leader_election=True, lease_namespace="default")
+        for _ in range(2)
+    ]
+    for manager in managers:
+        manager.controller(SITES)(lambda request: None)
+    with managers[0]:
+        assert managers[0].wait_until_ready(DEADLINE)
+        managers[1].start()
+        assert eventually(lambda: managers[1]._run.state == "waiting for the lease")
+        assert managers[1].stop()
+        assert managers[0].elector.is_leader()
+
+
 def test_writes_without_the_lease_are_refused(server: EmbeddedAPIServer) -> None:
     manager = Manager(server.api_client(), name="site-controller", leader_election=True, lease_namespace="default")
     with pytest.raises(NotLeadingError):

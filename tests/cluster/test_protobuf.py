@@ -192,7 +192,7 @@ def test_metadata_only_of_built_in_and_custom_resources(cluster, namespace, info
 
 
 def test_resources_of_an_unknown_group_are_a_404(namespace) -> None:
-    """A resource that nobody serves is the server's 404, over protobuf as over JSON."""
+    """A resource that the server does not have is the server's 404, over protobuf as over JSON."""
     list_watch = namespace.list_watch(f"things.{uuid.uuid4().hex[:8]}.example.com", wire="protobuf")
     with pytest.raises(ApiError) as caught:
         list_watch.list(ListOptions())

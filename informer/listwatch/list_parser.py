@@ -83,7 +83,7 @@ class ListParser:
         self._expected = b"{]"  # the bytes that may come next between items
         self._separator = b""
         self._searched = 0  # where the search for the end of the item continues, from its beginning
-        self._tries = self._first_try = 0  # wrong guesses at the end of the item, and the count at which a new item begins
+        self._tries = self._first_try = 0  # wrong guesses at the end of the item, and their initial count for an item
         # The scan of the head, later of an item that is read by tokens, and the brackets that close those that are open.
         self._scan, self._open = JSONScan(), bytearray()
         self._key = (0, 0)  # the last string of the head

@@ -144,7 +144,7 @@ class Transport:
         try:
             return decode(body)
         except RecursionError:
-            # Without the cause, whose traceback would keep the body in memory.
+            # Not the cause: its traceback would hold the body.
             text = f"{self.shown_host} answered {path} with JSON that is nested too deeply to be decoded"
             raise ApiError(response.status, "", text) from None
         except (ValueError, msgspec.DecodeError) as error:

@@ -23,8 +23,9 @@ DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 class Backend:
     """A server with a new namespace, written to with plain HTTP requests."""
 
-    def __init__(self, server: Any, token: str | None, ca_certs: str | None) -> None:
+    def __init__(self, server: Any, token: str | None, ca_certs: str | None, wire: str = "json") -> None:
         self.server = server
+        self.wire = wire
         self.is_embedded = isinstance(server, EmbeddedAPIServer)
         self.api_client = server.api_client()
         self._headers = {"Content-Type": "application/json"}
@@ -172,7 +173,9 @@ def make_follower() -> Iterator[Callable[..., Follower]]:
     made: list[Follower] = []
 
     def start(backend: Backend, resource: str, **options: Any) -> Follower:
-        source = ListWatch.for_resource(backend.api_client, resource, namespace=backend.namespace)
+        source = ListWatch.for_resource(
+            backend.api_client, resource, namespace=backend.namespace, wire=options.pop("wire", backend.wire)
+        )
         made.append(Follower(source, **options))
         return made[-1]
 

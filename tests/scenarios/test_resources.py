@@ -100,15 +100,15 @@ class History:
         assert self.faults == []
 
 
-@pytest.mark.parametrize("queue", ["in_order", "delta"])
+@pytest.mark.parametrize(("queue", "wire"), [("in_order", "protobuf"), ("delta", "json")])
 @pytest.mark.parametrize("name", [*BUILT_IN, "widgets"])
 def test_cache_and_handler_calls_match_the_server(
-    backend: Any, widgets: Any, follow: Any, name: str, queue: str
+    backend: Any, widgets: Any, follow: Any, name: str, queue: str, wire: str
 ) -> None:
     """After listing, adding, changing, deleting and recreating, the cache equals the server's list and all calls are valid."""
     resource = Resource(backend, name, widgets)
     resource.create("old", "older")
-    follower = follow(resource.name, queue=queue)
+    follower = follow(resource.name, queue=queue, wire=wire)
     history = History(follower.informer)
     assert follower.informer.wait_for_sync(DEADLINE), follower.informer.sync_error()
     assert sorted(follower.cached()) == ["old", "older"]

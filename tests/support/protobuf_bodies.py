@@ -55,10 +55,8 @@ def _list_of(data: bytes, api_version: str, kind: str) -> tuple[dict[str, Any], 
 
 
 def _message_named(api_version: str, kind: str) -> str:
-    if kind == "PartialObjectMetadata":
-        return PARTIAL_METADATA
     if kind == "DeleteOptions":
         return DELETE_OPTIONS
     known = kind_named(api_version, kind)
-    assert known is not None, f"{api_version}, Kind={kind}"
-    return known.message
+    # Of other kinds there are only metadata in protobuf.
+    return PARTIAL_METADATA if known is None else known.message

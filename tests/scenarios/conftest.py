@@ -23,9 +23,8 @@ DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 class Backend:
     """A server with a new namespace, written to with plain HTTP requests."""
 
-    def __init__(self, server: Any, token: str | None, ca_certs: str | None, wire: str = "json") -> None:
+    def __init__(self, server: Any, token: str | None, ca_certs: str | None) -> None:
         self.server = server
-        self.wire = wire
         self.is_embedded = isinstance(server, EmbeddedAPIServer)
         self.api_client = server.api_client()
         self._headers = {"Content-Type": "application/json"}
@@ -116,7 +115,9 @@ class Widgets:
 class Follower:
     """An informer, with channels of its handler's calls and of its failures."""
 
-    def __init__(self, list_watch: Any, **options: Any) -> None:
+    def __init__(self, backend: Backend, resource: str, *, wire: Any = "json", **options: Any) -> None:
+        self.wire = wire
+        list_watch = ListWatch.for_resource(backend.api_client, resource, namespace=backend.namespace, wire=wire)
         self.received: Channel[tuple[str, ...]] = Channel(None)
         self.failures: Channel[Exception] = Channel(None)
         options = {"backoff": Backoff(initial=0.05, maximum=0.4), **options}
@@ -173,10 +174,7 @@ def make_follower() -> Iterator[Callable[..., Follower]]:
     made: list[Follower] = []
 
     def start(backend: Backend, resource: str, **options: Any) -> Follower:
-        source = ListWatch.for_resource(
-            backend.api_client, resource, namespace=backend.namespace, wire=options.pop("wire", backend.wire)
-        )
-        made.append(Follower(source, **options))
+        made.append(Follower(backend, resource, **options))
         return made[-1]
 
     yield start

@@ -44,6 +44,16 @@ def request_body(obj: dict[str, Any]) -> bytes:
     return encode_envelope(api_version, kind, encode_message(obj, _message_named(api_version, kind)))
 
 
+def as_typed(obj: dict[str, Any]) -> dict[str, Any]:
+    """Returns an object as Go's types write it: with the fields that they never leave out. A custom resource is unchanged."""
+    api_version, kind = obj["apiVersion"], obj["kind"]
+    known = kind_named(api_version, kind)
+    if known is None:
+        return obj
+    message = encode_message(obj, known.message)
+    return {"kind": kind, "apiVersion": api_version, **plan_for(known.message).read(message, 0, len(message))}
+
+
 def _list_of(data: bytes, api_version: str, kind: str) -> tuple[dict[str, Any], bytes]:
     name = _message_named(api_version, kind.removesuffix("List"))
     parser = ProtobufListParser(lambda _version, _kind, message: message, len(data))

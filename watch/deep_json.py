@@ -10,11 +10,13 @@ Source: Go encoding/json, scanner.go, maxNestingDepth.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from secrets import token_hex
 from typing import Any
 
 import msgspec
+
+from watch.request_scope import check_cancelled
 
 __all__ = ["MAX_DEPTH", "TOO_DEEP", "check_json", "decode_deep", "items_in", "opaque", "parts_in"]
 
@@ -36,6 +38,7 @@ _RUN = re.compile(rb"(?:%b)*+(?:([\[{]++)|([\]}]++)|\Z)" % _SHALLOW, re.DOTALL)
 _CUT = f"{token_hex(16)}:"
 # A piece that is decoded at once has between this number of levels and twice as many.
 _STEP = 64
+_RUNS_PER_CHECK = 10_000
 
 _skip_over = msgspec.json.Decoder(msgspec.Raw).decode
 _decode_parts = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
@@ -74,6 +77,8 @@ def opaque(raw: bytes, levels: int) -> Any:
 def check_json(raw: bytes) -> None:
     """Checks that bytes are one JSON value, as a decoder does, at any depth that an API server accepts.
 
+    Cancelling the request's scope ends it, with RequestCancelledError: several megabytes of brackets take a second.
+
     Raises:
         msgspec.DecodeError: they are not, or are nested more than `MAX_DEPTH` levels deep.
     """
@@ -82,7 +87,7 @@ def check_json(raw: bytes) -> None:
         _skip_over(piece)
         return b"0"
 
-    _read_pieces(raw, check)
+    _read_pieces(raw, check, _runs_until_cancelled(raw))
 
 
 def decode_deep(raw: bytes, finish: Callable[[Any], Any]) -> Any:
@@ -101,7 +106,7 @@ def decode_deep(raw: bytes, finish: Callable[[Any], Any]) -> Any:
         values.append(finish(_joined(_decode_any(piece), values)))
         return b'"%b%d"' % (_CUT.encode(), len(values) - 1)
 
-    _read_pieces(raw, decode)
+    _read_pieces(raw, decode, _RUN.finditer(raw))
     return values[-1]
 
 
@@ -117,19 +122,20 @@ def _joined(value: Any, inner: list[Any]) -> Any:
 
 # `begun` has the containers at every `_STEP`th level: where each begins, and what was deepest before it. `texts` has the text
 # of each so far, in which pieces are replaced, and the place up to which that is so. Unmatched brackets are in the rest.
-def _read_pieces(raw: bytes, read: Callable[[bytearray], bytes]) -> None:
+def _read_pieces(raw: bytes, read: Callable[[bytearray], bytes], runs: Iterator[re.Match[bytes]]) -> None:
     """Passes JSON to a function in pieces that are not too deep for a decoder, from the innermost to the whole.
 
     Args:
         raw: the JSON.
         read: called with each piece; returns the JSON that takes its place in the next outer piece.
+        runs: the runs of brackets in the JSON.
     """
     depth = 0
     # The deepest level within the container that was begun last.
     deepest = 0
     begun: list[tuple[int, int]] = []
     texts: list[tuple[bytearray, int]] = [(bytearray(), 0)]
-    for run in _RUN.finditer(raw):
+    for run in runs:
         start, end = run.span(1)
         if start >= 0:
             below = depth + end - start
@@ -164,6 +170,13 @@ def _read_pieces(raw: bytes, read: Callable[[bytearray], bytes]) -> None:
         raise msgspec.DecodeError("Input data was truncated")
     text, copied = texts[0]
     read(text + raw[copied:])
+
+
+def _runs_until_cancelled(raw: bytes) -> Iterator[re.Match[bytes]]:
+    for number, run in enumerate(_RUN.finditer(raw)):
+        if number % _RUNS_PER_CHECK == 0:
+            check_cancelled()
+        yield run
 
 
 def _outline(raw: bytes, levels: int) -> bytearray:

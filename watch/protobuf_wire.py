@@ -178,7 +178,7 @@ def status_in(message: bytes) -> dict[str, Any]:
     status: dict[str, Any] = {"kind": "Status", "apiVersion": "v1", "metadata": {}}
     for field in fields_in(message):
         if field.wire_type == VARINT and field.number == 6 and field.value:
-            status["code"] = _signed(field.value)
+            status["code"] = _int32(field.value)
         elif field.wire_type == BYTES and field.number == 5:
             status["details"] = _details_in(message[field.start : field.end])
         elif field.wire_type == BYTES and (name := _STATUS_TEXTS.get(field.number)) and field.end > field.start:

@@ -127,7 +127,7 @@ def test_selectors_pages_and_namespaces(cluster, namespace, make_namespace, info
     selected.add_event_handler(
         on_add=lambda obj: received.put(("add", obj.name)), on_delete=lambda obj: received.put(("delete", obj.name))
     )
-    assert sorted(received.get(10) for _ in range(7))[0] == ("add", "pod-0")
+    assert min(received.get(10) for _ in range(7)) == ("add", "pod-0")
     namespace.label_pod("pod-0", tier="db")
     namespace.label_pod("pod-0", tier="web")
     assert [received.get(10) for _ in range(2)] == [("delete", "pod-0"), ("add", "pod-0")]
@@ -192,7 +192,7 @@ def test_metadata_only_of_built_in_and_custom_resources(cluster, namespace, info
 
 
 def test_resources_of_an_unknown_group_are_a_404(namespace) -> None:
-    """A resource that nobody serves is the server's 404, over protobuf as over JSON."""
+    """A resource that the server does not have is the server's 404, over protobuf as over JSON."""
     list_watch = namespace.list_watch(f"things.{uuid.uuid4().hex[:8]}.example.com", wire="protobuf")
     with pytest.raises(ApiError) as caught:
         list_watch.list(ListOptions())
@@ -204,7 +204,7 @@ def test_refusals_come_in_protobuf_and_are_decoded(cluster, namespace) -> None:
     with cluster.plane.api_client("nobody") as api_client:
         refused = ListWatch.for_resource(api_client, "pods", namespace=namespace.name, wire="protobuf")
         for call in (refused.list, refused.watch):
-            with pytest.raises(ApiError, match='cannot (list|watch) resource "pods"') as caught:
+            with pytest.raises(ApiError, match=r'cannot (list|watch) resource "pods"') as caught:
                 call(ListOptions())
             assert (caught.value.status, caught.value.reason) == (403, "Forbidden")
     invalid = namespace.list_watch(wire="protobuf", field_selector="spec.unknown=1")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+import logging
 from collections.abc import Iterator
 from contextlib import closing
 from random import Random
@@ -164,8 +165,9 @@ def test_every_kind_in_protobuf_equals_the_json(served) -> None:
     missing = sorted((message.rpartition(".")[2], name) for message, name in expected - seen)
     table = _table().kinds
     absent = sorted(table.keys() - {f"{each.api_version}/{each.kind}" for each in found})
-    print(f"{len(found)} of {len(table)} kinds, {objects} objects, {len(seen)} of {len(expected)} fields")
-    print(f"fields without a value: {missing}\nkinds that this server does not list: {absent}")
+    report = logging.getLogger(__name__).info
+    report(f"{len(found)} of {len(table)} kinds, {objects} objects, {len(seen)} of {len(expected)} fields")
+    report(f"fields without a value: {missing}\nkinds that this server does not list: {absent}")
     assert len(found) >= 90
     assert len(seen) >= 2600
     assert set(missing) <= NEVER_SET

@@ -34,7 +34,8 @@ POD = kind_named("v1", "Pod")
 NAMES = ("a", "b", "c", "d")
 FINAL = 1_000_000
 PROTOBUF = b"Content-Type: application/vnd.kubernetes.protobuf\r\n"
-STREAM = b"HTTP/1.1 200 OK\r\nContent-Type: application/vnd.kubernetes.protobuf;stream=watch\r\nTransfer-Encoding: chunked\r\n\r\n"
+STREAM_TYPE = b"Content-Type: application/vnd.kubernetes.protobuf;stream=watch\r\n"
+STREAM = b"HTTP/1.1 200 OK\r\n" + STREAM_TYPE + b"Transfer-Encoding: chunked\r\n\r\n"
 BOUND = 1 << 16
 
 

@@ -209,7 +209,7 @@ def test_refusals_come_in_protobuf_and_are_decoded(cluster, namespace) -> None:
             assert (caught.value.status, caught.value.reason) == (403, "Forbidden")
     invalid = namespace.list_watch(wire="protobuf", field_selector="spec.unknown=1")
     for call in (invalid.list, invalid.watch):
-        with pytest.raises(ApiError, match="field label not supported: spec.unknown") as caught:
+        with pytest.raises(ApiError, match="field label not supported") as caught:
             call(ListOptions())
         assert (caught.value.status, caught.value.reason) == (400, "BadRequest")
 

@@ -294,7 +294,7 @@ def test_a_damaged_list_is_items_or_an_error_in_whatever_pieces(random: Any) -> 
 
 
 @given(st.randoms(use_true_random=False))
-@settings(max_examples=200)
+@settings(max_examples=100)
 def test_damaged_frames_are_the_same_in_whatever_pieces(random: Any) -> None:
     """The frames up to the first fault in a length, and then the same error."""
     body = damaged_stream([event("ADDED", name, 5) for name in NAMES], random)

@@ -262,6 +262,10 @@ class ResourceListWatch(ListWatch[T]):
         version = server_version(self._request.target.transport())
         return version == (1, 32)
 
+    def close_idle(self) -> None:
+        """See `Source.close_idle`."""
+        self._request.target.transport().close_idle()
+
     def entries(self, listed: Callable[[Any], Any] | None = None) -> Self:
         """See `Source.entries`. An object that does not decode becomes an `Undecodable`."""
         return type(self)(self._request, replace(self._reading, stored=True, listed=listed))

@@ -56,6 +56,9 @@ class Source(Generic[T]):
         """Opens a watch; see `ListerWatcher.watch`."""
         raise NotImplementedError
 
+    def close_idle(self) -> None:
+        """Closes idle connections to the server: called when a watch was silent, since they may be as dead as its own."""
+
     def for_namespace(self, namespace: str) -> Source[T]:
         """Returns the source of one of `namespaces`."""
         raise NotImplementedError
@@ -119,6 +122,10 @@ class WrappedSource(Source[Any]):
     def prefers_watch_list(self) -> bool:
         """See `Source.prefers_watch_list`."""
         return self.inner.prefers_watch_list()
+
+    def close_idle(self) -> None:
+        """See `Source.close_idle`."""
+        self.inner.close_idle()
 
     def list(self, options: ListOptions) -> ObjectList[Any]:
         """See `Source.list`."""

@@ -310,7 +310,7 @@ class Reflector:
                     continue
                 self.counts.failed("follow", "silence")
                 _log.info("%s: the watch was silent for %.0f s: requesting it again", self.name, silence)
-                return self._state.watch_went_silent()
+                return self._requests.watch_went_silent()
             except WatchClosedError:
                 return self._ended(seen, self._config.clock.monotonic() - begun)
             self._received(len(events))

@@ -105,6 +105,10 @@ class Transport:
         """The server's address for messages, without a password in it."""
         return shown_address(self.host)
 
+    def close_idle(self) -> None:
+        """Closes the connections that no response uses."""
+        self._pool.drop_idle()
+
     def open(self, path: str, query: Mapping[str, str], *, accept: str = "application/json", gzip: bool = False) -> Any:
         """Sends a GET request and returns the urllib3 response as soon as it begins, with its body unread.
 

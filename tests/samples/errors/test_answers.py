@@ -120,7 +120,7 @@ def test_a_compressed_body_that_is_damaged(serve: Any) -> None:
     """The same message, with the reason as its cause."""
     server = serve(answer(b"\x1f\x8b" + b"x" * 100, Content_Encoding="gzip"))
     with pytest.raises(ConnectionError) as caught:
-        ListWatch.for_resource(server.client(), "v1/pods").list(ListOptions())
+        ListWatch.for_resource(server.client(), "v1/pods", gzip=True).list(ListOptions())
     error = caught.value
     assert str(error) == "failed to list pods: the connection broke before the end of the list"
     assert str(error.__cause__) == "the response broke off: error"

@@ -13,6 +13,7 @@ from informer.rate_limited_log import rate_limited
 from watch.errors import ApiError, error_in
 from watch.event import Event, EventType
 from watch.logs import get_logger
+from watch.printable import printable
 from watch.versions import is_older, shown_version, too_long
 
 __all__ = [
@@ -196,4 +197,4 @@ def _kind_of(obj: Any) -> tuple[Any, Any]:
 
 def _describe(obj: Any) -> str:
     api_version, kind = _kind_of(obj)
-    return f"{api_version}, Kind={kind}" if kind else type(obj).__name__
+    return f"{printable(str(api_version))}, Kind={printable(str(kind))}" if kind else type(obj).__name__

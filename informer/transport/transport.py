@@ -295,7 +295,7 @@ class Transport:
         if not explanation:
             # urllib3 puts the repr of its connection object before the reason.
             explanation = printable(str(root), 500).rpartition(">: ")[2] or type(root).__name__
-        through = "" if proxy is None else f" (through {proxy})"
+        through = "" if proxy is None or str(proxy) in explanation else f" (through {proxy})"
         return ConnectionError(f"cannot reach {self.shown_host}: {explanation}{through}{self._scheme_hint()}")
 
     def _scheme_hint(self) -> str:

@@ -96,7 +96,7 @@ class Reflector:
             on_processed=on_processed,
         )
         self._random = config.random or stdlib_random.Random()  # noqa: S311 - jitter is not a secret
-        streams = source.supports_watch_list if config.watch_list == "auto" else bool(config.watch_list)
+        streams = source.prefers_watch_list if config.watch_list == "auto" else bool(config.watch_list)
         self._state = ReflectorState(watch_list=streams, page_size=config.page_size)
         self._stop: threading.Event = threading.Event()
         self._stop_scope = StopScope(self._stop)
@@ -180,9 +180,6 @@ class Reflector:
         return Next(Step.ENDED)
 
     def _request(self, step: Step) -> Next:
-        if step is Step.WATCH_LIST and not self._requests.prefers_watch_list(self._stop_scope):
-            self._state.use_lists()
-            step = Step.LIST
         if step is Step.LIST:
             return self._request_page()
         if step is Step.CONFIRM:

@@ -61,13 +61,6 @@ class Requests:
         self._counts = counts
         self._doubts = False  # whether `doubt_versions` was called with True last
 
-    def prefers_watch_list(self, stop_scope: StopScope) -> bool:
-        """Returns whether to begin with a watch list: as configured, or for "auto" if it costs the server less than a list."""
-        if self._config.watch_list != "auto":
-            return bool(self._config.watch_list)
-        with stop_scope.scope:
-            return self._source.prefers_watch_list()
-
     def page(self, options: ListOptions, stop_scope: StopScope) -> ObjectList[Any]:
         """Requests a page of a list.
 

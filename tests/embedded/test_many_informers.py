@@ -80,7 +80,9 @@ class Many:
         self.informers: list[SharedInformer[Any]] = []
         for i in range(MANY):
             server.create(config_map(f"c{i}", labels={"part": f"p{i}"}))
-            informer = self.factory.informer("configmaps", label_selector=f"part=p{i}", backoff=Backoff(INITIAL))
+            informer = self.factory.informer(
+                "configmaps", label_selector=f"part=p{i}", backoff=Backoff(INITIAL), watch_list=True
+            )
             informer.add_event_handler(
                 on_add=lambda obj: self.received.put((obj.name, obj.resource_version)),
                 on_update=lambda old, new: self.received.put((new.name, new.resource_version)),

@@ -256,8 +256,8 @@ class ResourceListWatch(ListWatch[T]):
     def prefers_watch_list(self) -> bool:
         """See `Source.prefers_watch_list`.
 
-        Since Kubernetes 1.33 a server writes a list piece by piece, as it does a watch list, without holding all of it (KEP-5116).
-        It takes half of the CPU time in JSON, two thirds in protobuf, a third for metadata.
+        Since Kubernetes 1.33 a server writes a list piece by piece, as it does a watch list, without holding all of it
+        (KEP-5116). It takes half of the CPU time in JSON, two thirds in protobuf, a third for metadata.
         """
         return False
 

@@ -257,8 +257,8 @@ class ResourceListWatch(ListWatch[T]):
         """See `Source.prefers_watch_list`.
 
         From 1.33 on, servers write a list object by object as they write a watch list, and without holding all of it
-        (KEP-5116). It takes less than half of the CPU time in JSON, two thirds in protobuf, a third for metadata. Of the versions
-        before, only 1.32 offers watch lists by default.
+        (KEP-5116). It takes less than half of the CPU time in JSON, two thirds in protobuf, a third for metadata. Of the
+        versions before, only 1.32 offers watch lists by default.
         """
         version = server_version(self._request.target.transport())
         return version == (1, 32)

@@ -27,6 +27,8 @@ __all__ = ["ByteSource", "NotReadyError", "ReaderSource", "SocketSource", "byte_
 READ_SIZE = 512 * 1024
 # Bytes per read after a small one. A buffer of READ_SIZE can cost a map and an unmap of memory, 17 us for each lone event.
 _FIRST_READ_SIZE = 64 * 1024
+# Bytes of the buffer that a blocking receive holds while it waits, which most informers do most of the time.
+_WAITING_SIZE = 16 * 1024
 # The most that one read of a TLS socket returns.
 _TLS_RECORD_SIZE = 16 * 1024
 # After a read of this size more has probably arrived. After a smaller one the socket is empty: a lone event was read.
@@ -247,11 +249,15 @@ class SocketSource(_ClosableSource):
         # One system call waits and receives.
         if seconds != self._limit:
             self._set_limit(seconds)
+        if self._size == READ_SIZE:
+            # After a long read more may have come already. This buffer is too large to wait with.
+            with contextlib.suppress(BlockingIOError):
+                return self._sock.recv(READ_SIZE, socket.MSG_DONTWAIT)
         try:
-            data = self._sock.recv(self._size, self._flags)
+            data = self._sock.recv(_WAITING_SIZE, self._flags)
         except BlockingIOError:
             raise NotReadyError from None
-        self._size = _FIRST_READ_SIZE if len(data) < _BURST_SIZE else READ_SIZE
+        self._size = _FIRST_READ_SIZE if len(data) < _WAITING_SIZE else READ_SIZE
         return data
 
     def _set_limit(self, seconds: float | None) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -14,10 +13,11 @@ from informer.handlers.subscription import Subscription
 from informer.rate_limited_log import rate_limited
 from informer.thread_group import ThreadGroup
 from watch.concurrency import Lock, Monitor
+from watch.logs import get_logger
 
 __all__ = ["InlineRegistration"]
 
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
 
 # The reader reads nothing while an inline handler runs. A kube-apiserver closes a watch whose client leaves its events unread,
 # and its budget to wait for such clients is 100 ms.

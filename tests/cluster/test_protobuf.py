@@ -240,13 +240,15 @@ def newer_server(monkeypatch) -> Iterator[None]:
     """The table lacks `immutable` of ConfigMaps, and the server seems newer than the table."""
     table = kinds._table()
     message = table.kinds["v1/ConfigMap"]
-    fields = tuple(field for field in table.types[message] if field.name != "immutable")
-    older = kinds._Table(table.kubernetes, table.kinds, table.types | {message: fields})
+    fields = tuple(field for field in kinds.message_fields(message) if field.name != "immutable")
+    older = kinds._Table(table.kubernetes, table.kinds, table.types | {message: msgspec.Raw(msgspec.json.encode(fields))})
     monkeypatch.setattr(kinds, "_table", lambda: older)
     monkeypatch.setattr(encoding, "kubernetes_version", lambda: (1, 30))
-    plan_for.cache_clear()
+    for cached in (plan_for, kinds.message_fields):
+        cached.cache_clear()
     yield
-    plan_for.cache_clear()
+    for cached in (plan_for, kinds.message_fields):
+        cached.cache_clear()
 
 
 @BOTH_WAYS

@@ -20,7 +20,7 @@ _JSON = st.recursive(
 ).filter(lambda value: value is not None)
 _SCALARS: dict[str, st.SearchStrategy[Any]] = {
     "string": _TEXTS,
-    "bytes": st.binary(max_size=6).map(lambda data: base64.b64encode(data).decode()),
+    "bytes": st.binary(min_size=1, max_size=6).map(lambda data: base64.b64encode(data).decode()),
     "int": st.integers(-(2**31), 2**31 - 1),
     "uint": st.integers(0, 255),
     "bool": st.booleans(),

@@ -314,7 +314,7 @@ def test_an_undisturbed_informer_lists_and_watches_once(server, follow, scrape) 
 
 def test_a_streamed_list_counts_as_a_list_and_as_a_watch(follow, scrape) -> None:
     """Its initial events count as events."""
-    followed = follow()
+    followed = follow(watch_list=True)
     assert followed.changed() == {"lists": 1}
     shown = scrape()
     assert shown.value("reflector_list_duration_seconds_count") == 1

@@ -18,6 +18,7 @@ from informer.testing.processes.ports import free_ports
 from tests.support.messages import check_logged, check_raised, ids
 from tests.support.waiting import DEADLINE
 from watch import ListOptions
+from watch.concurrency import Latch
 
 SERVER = EmbeddedAPIServer(tokens={"t": "ann"})
 BAD: Any = object()
@@ -185,6 +186,17 @@ def test_a_page_that_cannot_be_made(path: str, message: str, caplog: pytest.LogC
     registry.register(Broken())
     app({"PATH_INFO": path, "REQUEST_METHOD": "GET"}, lambda *_: None)
     check_logged(caplog, message)
+
+
+def test_a_check_that_takes_too_long(caplog: pytest.LogCaptureFixture) -> None:
+    """The page does not wait for it."""
+    over = Latch()
+    app = make_app(informers=[], ready_checks={"warm": lambda: over.wait(DEADLINE)}, check_timeout=0.1)
+    try:
+        app({"PATH_INFO": "/readyz", "REQUEST_METHOD": "GET"}, lambda *_: None)
+        check_logged(caplog, "health check warm still runs after 0.<...> s")
+    finally:
+        over.open()
 
 
 def test_metrics_that_cannot_be_read(caplog: pytest.LogCaptureFixture) -> None:

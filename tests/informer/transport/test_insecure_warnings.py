@@ -54,8 +54,8 @@ def test_credentials_without_tls(host: str, caplog: pytest.LogCaptureFixture) ->
     (said,) = checked(caplog, host)
     assert matches(
         said,
-        "credentials are sent to <...> without TLS: an attacker in the network can read and use them, and change answers. Write "
-        "https:// in the server's address",
+        "credentials are sent to <...> without TLS: an attacker in the network can read and use them, and change answers. "
+        "Write https:// in the server's address",
     )
     caplog.clear()
     assert checked(caplog, host, token=False) == []

@@ -65,7 +65,8 @@ REQUESTS: list[tuple[Callable[[Request], Any], str]] = [
     (lambda request: request.children("pods"), "sites.example.com does not own 'pods': name it in owns="),
     (
         lambda request: request.apply(config_map(namespace="other")),
-        "default/shop cannot own an object in namespace 'other': owners are in the namespace of what they own; pass owned=False",
+        "default/shop cannot own an object in namespace 'other': owners are in the namespace of what they own; "
+        "pass owned=False",
     ),
     (
         lambda request: request.apply(config_map(ownerReferences=[RIVAL])),

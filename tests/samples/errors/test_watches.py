@@ -228,7 +228,7 @@ def test_an_error_that_is_too_large() -> None:
             return line
 
         def close(self) -> None:
-            """There is no connection."""
+            """Does nothing: the response has no connection."""
 
     status = {"kind": "Status", "code": 500, "message": "boom", "details": {"causes": [{}] * 30_000}}
     line = json.dumps({"type": "ERROR", "object": status}, separators=(",", ":")).encode() + b"\n"

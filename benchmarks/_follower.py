@@ -1,9 +1,10 @@
 """An informer of the pods of one namespace, in a process of its own: the counterpart of client_go/main.go with COUNT=1.
 
 SERVER, CA_FILE, TOKEN and NAMESPACE configure it. MODE is JSON: `source` has arguments of `ListWatch.for_resource`, `informer`
-those of `SharedInformer`; `json_only` requests metadata as JSON, `paged` lists the newest state in pages, and `struct` reads
-pods to a struct. For each line on standard input it prints a report as JSON: handler calls, seconds until the first list was
-handled, CPU seconds since the start, resident MB and their growth, bytes of the objects, and objects in the cache.
+those of `SharedInformer`, `handler` those of `add_event_handler`; `json_only` requests metadata as JSON, `paged` lists the
+newest state in pages, and `struct` reads pods to a struct. For each line on standard input it prints a report as JSON: handler
+calls, seconds until the first list was handled, CPU seconds since the start, resident MB and their growth, and objects in the
+cache; for the line "sizes" the bytes of the objects, too.
 """
 
 from __future__ import annotations
@@ -77,7 +78,7 @@ def main() -> None:
         source(mode), indexers={NAMESPACE_INDEX: meta_namespace_index}, **mode.get("informer", {})
     )
     count, synced = Count(), 0.0
-    registration = informer.add_event_handler(count)
+    registration = informer.add_event_handler(count, **mode.get("handler", {}))
     gc.collect()
     began, used, resident = time.monotonic(), cpu_seconds(), rss_mb()
 

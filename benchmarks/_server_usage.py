@@ -32,10 +32,6 @@ class ProcessUsage:
         """Returns the peak of the resident memory since then, less what was resident at the beginning."""
         return self._status_mb("VmHWM") - self._mb_before
 
-    def peak_mb(self) -> float:
-        """Returns the peak of the resident memory since then."""
-        return self._status_mb("VmHWM")
-
     def _cpu_seconds(self) -> float:
         # The second field is the program's name in parentheses; user and system time are fields 14 and 15.
         fields = (self._folder / "stat").read_text().rpartition(")")[2].split()

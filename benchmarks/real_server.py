@@ -67,6 +67,9 @@ MODES: dict[str, dict[str, Any]] = {
     "protobuf, struct": _mode(watch_list=False, struct=True, **PROTOBUF),
     **_both("metadata in JSON", json_only=True, **METADATA),
     **_both("metadata in protobuf", **METADATA),
+    "metadata in protobuf, no managed fields": _mode(
+        watch_list=False, source={**METADATA["source"], "drop_managed_fields": True}
+    ),
     "client-go, protobuf": {"follows": True},
     "client-go, protobuf, list": {"KUBE_FEATURE_WatchListClient": "false"},
     "client-go, JSON": {"CONTENT_TYPE": "application/json", "follows": True},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Collection
 from functools import partial
+from types import FunctionType
 from typing import Any
 
 from watch.printable import printable
@@ -139,4 +140,14 @@ def _check_arguments(
 
 
 def _is_any(test: Callable[[Any], bool], function: Any) -> bool:
-    return test(function) or test(getattr(function, "__call__", None))  # noqa: B004 - an object's method is meant
+    while isinstance(function, partial):
+        function = function.func
+    # `create_autospec` of a function makes a function that calls its attribute `mock`.
+    inner = vars(function).get("mock") if isinstance(function, FunctionType) else None
+    call = getattr(function, "__call__", None)  # noqa: B004 - an object's method is meant
+    return any(_is_code(each) and test(each) for each in (function, call, inner))
+
+
+def _is_code(function: Any) -> bool:
+    """Whether `inspect` can tell what a callable is. The flags of a mocked function are mocks, and each counts as set."""
+    return isinstance(getattr(getattr(function, "__code__", None), "co_flags", 0), int)

@@ -11,6 +11,7 @@ from typing_extensions import TypeVar
 from watch.byte_source import NotReadyError, byte_source
 from watch.event import Event
 from watch.framing import Gunzip
+from watch.request_scope import RequestScope
 
 __all__ = ["BodyDecoder", "Decoder"]
 
@@ -61,7 +62,7 @@ class BodyDecoder(Generic[T]):
         self._ready: list[Event[T]] = []  # events of a batch that `decode` has not returned yet, in reverse
         self._failure: Exception | None = None  # raised after the events that came before a bad one
         self._ended = False  # the stream has ended, or has failed
-        self._closed = False
+        self._scope = RequestScope()  # cancelled when it is closed
 
     def decode(self) -> Event[T]:
         """Waits for the next event and returns it; raises as `decode_batch` does."""
@@ -98,7 +99,7 @@ class BodyDecoder(Generic[T]):
 
     def close(self) -> None:
         """Closes the connection and ends a `decode` that is waiting."""
-        self._closed = True
+        self._scope.cancel()
         self._source.close()
 
     def _read_batch(self, timeout: float | None) -> list[Event[T]]:
@@ -113,12 +114,14 @@ class BodyDecoder(Generic[T]):
             if not pieces:
                 self._check_rest()
                 raise EOFError("the watch has ended")
-            events = self._decode_pieces(pieces)
+            # Decoding ends, too, if it takes long.
+            with self._scope:
+                events = self._decode_pieces(pieces)
             if events:
                 return events
             progress = True
             # One read may uncompress to hundreds of megabytes without an event.
-            if self._closed:
+            if self._scope.cancelled:
                 raise EOFError("the watch has ended")
             if deadline is not None and (left := deadline - time.monotonic()) <= 0:
                 raise NotReadyError("no event came in time", progress=True)

@@ -10,13 +10,15 @@ Source: Go encoding/json, scanner.go, maxNestingDepth.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from secrets import token_hex
 from typing import Any
 
 import msgspec
 
-__all__ = ["MAX_DEPTH", "TOO_DEEP", "check_json", "decode_deep", "items_in", "decode_levels", "parts_in"]
+from watch.request_scope import check_cancelled
+
+__all__ = ["MAX_DEPTH", "TOO_DEEP", "check_json", "decode_deep", "decode_levels", "items_in", "parts_in"]
 
 MAX_DEPTH = 10_000
 """The levels of nesting that an API server accepts. `check_json` may accept up to three more."""
@@ -36,6 +38,7 @@ _RUN = re.compile(rb"(?:%b)*+(?:([\[{]++)|([\]}]++)|\Z)" % _SHALLOW, re.DOTALL)
 _CUT = f"{token_hex(16)}:"
 # A piece that is decoded at once has between one and two times this number of levels.
 _STEP = 64
+_RUNS_PER_CHECK = 10_000
 
 _skip_over = msgspec.json.Decoder(msgspec.Raw).decode
 _decode_parts = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
@@ -75,6 +78,8 @@ def decode_levels(raw: bytes, levels: int) -> Any:
 def check_json(raw: bytes) -> None:
     """Checks that bytes are one JSON value, of any depth that an API server accepts.
 
+    Cancelling the request's scope ends it, with RequestCancelledError: several megabytes of brackets take a second.
+
     Raises:
         msgspec.DecodeError: they are not, or are nested more than `MAX_DEPTH` levels deep.
     """
@@ -83,7 +88,7 @@ def check_json(raw: bytes) -> None:
         _skip_over(piece)
         return b"0"
 
-    _read_pieces(raw, check)
+    _read_pieces(raw, check, _runs_until_cancelled(raw))
 
 
 def decode_deep(raw: bytes, finish: Callable[[Any], Any]) -> Any:
@@ -103,7 +108,7 @@ def decode_deep(raw: bytes, finish: Callable[[Any], Any]) -> Any:
         values.append(finish(_joined(_decode_any(piece), values)))
         return b'"%b%d"' % (_CUT.encode(), len(values) - 1)
 
-    _read_pieces(raw, decode)
+    _read_pieces(raw, decode, _RUN.finditer(raw))
     return values[-1]
 
 
@@ -120,19 +125,20 @@ def _joined(value: Any, inner: list[Any]) -> Any:
 # `begun` has, for each open container at a multiple of `_STEP` levels, where it begins and the value of `deepest` before it.
 # `texts` has the text of each of them with its inner pieces replaced, and the position in `raw` up to which it was copied.
 # An unmatched closing bracket ends the loop; it stays in the rest, for which `read` raises.
-def _read_pieces(raw: bytes, read: Callable[[bytearray], bytes]) -> None:
+def _read_pieces(raw: bytes, read: Callable[[bytearray], bytes], runs: Iterator[re.Match[bytes]]) -> None:
     """Passes JSON to a function in pieces that are shallow enough for a decoder, the innermost first and the whole last.
 
     Args:
         raw: the JSON.
         read: called with each piece; returns the JSON that takes its place in the next outer piece.
+        runs: the runs of brackets in the JSON.
     """
     depth = 0
     # The deepest level so far within the innermost container of `begun`.
     deepest = 0
     begun: list[tuple[int, int]] = []
     texts: list[tuple[bytearray, int]] = [(bytearray(), 0)]
-    for run in _RUN.finditer(raw):
+    for run in runs:
         start, end = run.span(1)
         if start >= 0:
             below = depth + end - start
@@ -167,6 +173,13 @@ def _read_pieces(raw: bytes, read: Callable[[bytearray], bytes]) -> None:
         raise msgspec.DecodeError("Input data was truncated")
     text, copied = texts[0]
     read(text + raw[copied:])
+
+
+def _runs_until_cancelled(raw: bytes) -> Iterator[re.Match[bytes]]:
+    for number, run in enumerate(_RUN.finditer(raw)):
+        if number % _RUNS_PER_CHECK == 0:
+            check_cancelled()
+        yield run
 
 
 def _outline(raw: bytes, levels: int) -> bytearray:

@@ -209,7 +209,10 @@ class RetryWatcher(WatcherBase[T]):
         version = resource_version_of(event.object)
         if not version:
             what = "" if version is None else f"object of type {type(event.object).__qualname__} "
-            self._end_with_message(f"retryWatcher: {what}doesn't support resourceVersion")
+            self._end_with_message(
+                f"retryWatcher: {what}doesn't support resourceVersion, so the watch could not be resumed: use an informer, "
+                "which lists again"
+            )
             return False
         wrong = length_problem("an event's resourceVersion", version)
         if wrong:

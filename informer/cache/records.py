@@ -17,7 +17,13 @@ from informer.cache.prepared import SETS, Prepared, Preparer
 from informer.cache.relist import holds_exactly, is_same_content, is_same_state, relisted, resynced
 from informer.errors import IndexConflictError, IndexNotFoundError
 from informer.objects.form import have_same_form
-from informer.objects.keys import DeletedFinalStateUnknown, NoLongerDecodes, meta_namespace_key, version_of
+from informer.objects.keys import (
+    DeletedFinalStateUnknown,
+    NoLongerDecodes,
+    meta_namespace_key,
+    namespace_of,
+    version_of,
+)
 from informer.queues.delta import (
     ADDED,
     BOOKMARK,
@@ -30,6 +36,7 @@ from informer.queues.delta import (
     ReplacedAll,
 )
 from watch.concurrency import Lock, RLock
+from watch.versions import is_older
 
 __all__ = ["Prepared", "Records"]
 
@@ -174,8 +181,12 @@ class Records:
 
     @property
     def resource_version(self) -> str:
-        """The resourceVersion of the last write or bookmark, "" before the first."""
+        """The newest resourceVersion of the writes and bookmarks since the last list, "" before the first."""
         return self.look(lambda: self._resource_version)
+
+    def count(self, namespace: str | None = None) -> int:
+        """Returns the number of stored objects, of one namespace or, for None, of all. Only the latter is quick."""
+        return len(self.items) if namespace is None else sum(namespace_of(obj) == namespace for obj in self.objects())
 
     def objects(self) -> list[Any]:
         """Returns all stored objects."""
@@ -342,7 +353,9 @@ class Records:
             elif kind in _WHOLE:
                 break
             at += 1
-        if version:
+        last = self._resource_version
+        # A server may send an older state after a newer one. Only a list takes the version back, after the history went back.
+        if version and ((len(version) == len(last) and version >= last) or self._doubts or not is_older(version, last)):
             self._resource_version = version
         return at
 

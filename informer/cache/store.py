@@ -79,7 +79,7 @@ class Store(Generic[T]):
         """Does nothing. It lets a `Reflector` write to a store as it writes to a queue."""
 
     def bookmark(self, resource_version: str) -> None:
-        """Sets the store's resourceVersion; "" changes nothing."""
+        """Sets the store's resourceVersion; "" or an older one changes nothing."""
         self.apply((Delta(DeltaType.BOOKMARK, resource_version),))
 
     def apply(self, deltas: Iterable[Delta], *, is_in_initial_list: bool = False) -> builtins.list[Change[Any]]:
@@ -103,7 +103,10 @@ class Store(Generic[T]):
 
     @property
     def resource_version(self) -> str:
-        """The resourceVersion of the last write or bookmark, "" before the first."""
+        """The newest resourceVersion of the writes and bookmarks since the last `replace`, "" before the first.
+
+        Versions that are not numbers cannot be compared; of those it is the last one.
+        """
         return self.records.resource_version
 
     def get(self, obj: T) -> T | None:

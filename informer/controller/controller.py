@@ -19,6 +19,7 @@ from informer.queues.delta import Delta, Queue
 from informer.queues.fifo import FIFO, Pair, Run
 from informer.reflector.config import ReflectorConfig, ReflectorOptions, config_from
 from informer.reflector.counts import Summary
+from informer.reflector.held_objects import Count
 from informer.reflector.reflector import Reflector
 from watch.concurrency import RLock, Signal, Worker, on_set
 
@@ -35,6 +36,8 @@ class Controller:
         lister_watcher: what to list and watch.
         process: called with (deltas, is_in_initial_list) for the deltas that are popped together. If it raises, `run` ends.
         process_run: called instead of `process`, with a whole batch (see `FIFO.take`). The queue has to be a `FIFO`.
+        count: returns the number of objects in the cache, of a namespace or, for None, of all. Without it, reflectors remember
+            the objects' keys, for `max_objects`.
         on_processed: called when a batch has been processed, and `applied_resource_version` may have changed.
         on_error_change: called when the `sync_error()` of a reflector has changed.
         name: for thread names and logs; None takes the resource's name.
@@ -56,6 +59,7 @@ class Controller:
         process: Callable[[list[Delta], bool], object] | None = None,
         *,
         process_run: Callable[[Run], object] | None = None,
+        count: Count | None = None,
         on_processed: Callable[[], object] | None = None,
         on_error_change: Callable[[], object] | None = None,
         name: str | None = None,
@@ -68,6 +72,7 @@ class Controller:
         self._queue = queue
         self._name = name or source.resource_name or "controller"
         self._pop = self._make_pop(queue, process, process_run)
+        self._count = count
         self._on_processed = on_processed
         self._on_error_change = on_error_change
         self._apply_lock = RLock()  # one thread processes at a time
@@ -196,6 +201,7 @@ class Controller:
                 name=self._name if namespace is None else f"{self._name}/{namespace}",
                 namespace=namespace,
                 process=self._processed,
+                count=self._count,
                 on_processed=self._on_processed,
                 on_error_change=self._on_error_change,
                 config=part_config,

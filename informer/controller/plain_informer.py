@@ -76,7 +76,12 @@ def new_informer(
 
     stored = stored_source(source, None, indexer.records.same_as)
     return indexer, Controller(
-        InOrderFIFO(), stored, process, resync_period=resync_period, doubt_versions=indexer.records.doubt_versions
+        InOrderFIFO(),
+        stored,
+        process,
+        count=indexer.records.count,
+        resync_period=resync_period,
+        doubt_versions=indexer.records.doubt_versions,
     )
 
 

@@ -56,6 +56,7 @@ def make_controller(
         made,
         source,
         process_run=applier.process,
+        count=indexer.records.count,
         on_processed=on_processed,
         on_error_change=on_error_change,
         name=name,

@@ -83,9 +83,8 @@ class ListParser:
         self._expected = b"{]"  # the bytes that may come next between items
         self._separator = b""
         self._searched = 0  # where the search for the end of the item continues, from its beginning
-        self._tries = self._first_try = (
-            0  # wrong guesses at the end of the item, and the count at which a new item begins
-        )
+        self._tries = 0  # wrong guesses at the end of the item
+        self._first_try = 0  # the count of wrong guesses at which a new item begins
         # The scan of the head, later of an item that is read by tokens, and the brackets that close those that are open.
         self._scan, self._open = JSONScan(), bytearray()
         self._key = (0, 0)  # the last string of the head, unless a bracket follows it

@@ -16,7 +16,6 @@ from informer.listwatch.model_checks import check_kind, check_model_kind, schema
 from informer.listwatch.object_reader import ObjectReader, Reading
 from informer.listwatch.resource_request import ResourceOptions, ResourceRequest, namespaces_of
 from informer.listwatch.resources import known, parse_name
-from informer.listwatch.server_version import server_version
 from informer.listwatch.source import Source
 from informer.listwatch.targets import NamedTarget, PathTarget
 from informer.listwatch.watch_decoding import unwrapped_watch
@@ -253,14 +252,18 @@ class ResourceListWatch(ListWatch[T]):
         """See `Source.unwrap`."""
         return None if self._codec.identity else self._codec.unwrap
 
+    @property
     def prefers_watch_list(self) -> bool:
         """See `Source.prefers_watch_list`.
 
-        From 1.33 on, servers write a list object by object as they write a watch list, in a third of the time and without
-        holding all of it (KEP-5116). Of the versions before, only 1.32 offers watch lists by default.
+        Since Kubernetes 1.33 a server writes a list piece by piece, as it does a watch list, without holding all of it
+        (KEP-5116). It takes half of the CPU time in JSON, two thirds in protobuf, a third for metadata.
         """
-        version = server_version(self._request.target.transport())
-        return version == (1, 32)
+        return False
+
+    def close_idle(self) -> None:
+        """See `Source.close_idle`."""
+        self._request.target.transport().close_idle()
 
     def entries(self, listed: Callable[[Any], Any] | None = None) -> Self:
         """See `Source.entries`. An object that does not decode becomes an `Undecodable`."""

@@ -80,9 +80,13 @@ class ResourceRequest:
             path = self.target.path(self.namespaces[0] if self.namespaces else None)
             if watch and not self.target.can_watch:
                 raise ApiError(405, "MethodNotAllowed", "the server offers no watch for it")
+            protobuf = self._wants_protobuf()
+            if protobuf:
+                # Asked for when the answer is read, too; then its connection is in use, and this would need another.
+                self.encoding.checks_fields(self.target.transport())
             accept = accept_header(
                 watch=watch,
-                protobuf=self._wants_protobuf(),
+                protobuf=protobuf,
                 metadata_only=self.metadata_only,
                 drop_managed_fields=self.drop_managed_fields,
             )

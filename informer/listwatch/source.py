@@ -44,8 +44,9 @@ class Source(Generic[T]):
     supports_watch_list: bool = True
     """Whether a watch may begin with the present state (KEP-3157)."""
 
+    @property
     def prefers_watch_list(self) -> bool:
-        """Whether a watch list costs the server less than a list. It may ask the server for its version."""
+        """Whether a watch list costs the server less than a list; it decides what `watch_list="auto"` does."""
         return self.supports_watch_list
 
     def list(self, options: ListOptions) -> ObjectList[T]:
@@ -55,6 +56,9 @@ class Source(Generic[T]):
     def watch(self, options: ListOptions) -> Watcher[T] | None:
         """Opens a watch; see `ListerWatcher.watch`."""
         raise NotImplementedError
+
+    def close_idle(self) -> None:
+        """Closes idle connections to the server: called when a watch was silent, since they may be as dead as its own."""
 
     def for_namespace(self, namespace: str) -> Source[T]:
         """Returns the source of one of `namespaces`."""
@@ -116,9 +120,10 @@ class WrappedSource(Source[Any]):
         """See `Source.unwrap`."""
         return self.inner.unwrap
 
+    @property
     def prefers_watch_list(self) -> bool:
         """See `Source.prefers_watch_list`."""
-        return self.inner.prefers_watch_list()
+        return self.inner.prefers_watch_list
 
     def list(self, options: ListOptions) -> ObjectList[Any]:
         """See `Source.list`."""

@@ -18,7 +18,7 @@ _REQUIRED = re.compile(r"Invalid value for `(\w+)`, must not be `None`")
 
 
 class ModelError(ValueError):
-    """An object does not decode to a model, or its transform returned None. The message quotes no value of the object."""
+    """An object does not decode to a model, or its transform returned no object. The message quotes no value of the object."""
 
 
 def describe_decode_error(error: BaseException) -> str:

@@ -9,6 +9,7 @@ import msgspec
 
 from informer.objects.decode_errors import describe_decode_error
 from informer.objects.namespaced_name import namespaced_name
+from watch.printable import printable
 
 __all__ = ["Entry", "Undecodable", "unwrap"]
 
@@ -45,7 +46,7 @@ class Entry(msgspec.Struct, gc=False, frozen=True, eq=False):
         return self.name, self.namespace, self.uid, self.resource_version
 
     def __repr__(self) -> str:
-        return f"Entry({namespaced_name(self.namespace, self.name)!r}, {type(self.object).__name__})"
+        return f"Entry({printable(namespaced_name(self.namespace, self.name), 512)!r}, {type(self.object).__name__})"
 
 
 class Undecodable(msgspec.Struct, gc=False, frozen=True):
@@ -62,7 +63,8 @@ class Undecodable(msgspec.Struct, gc=False, frozen=True):
     error: Exception
 
     def __repr__(self) -> str:
-        return f"Undecodable({namespaced_name(self.namespace, self.name)!r}, {describe_decode_error(self.error)})"
+        name = printable(namespaced_name(self.namespace, self.name), 512)
+        return f"Undecodable({name!r}, {describe_decode_error(self.error)})"
 
 
 def unwrap(item: Any) -> Any:

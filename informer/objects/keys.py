@@ -14,6 +14,7 @@ from informer.objects.entry import Entry, Undecodable
 from informer.objects.namespaced_name import namespaced_name
 from informer.objects.object import Object
 from informer.objects.protobuf_object import ProtobufObject
+from watch.printable import printable
 
 __all__ = [
     "DeletedFinalStateUnknown",
@@ -167,7 +168,7 @@ def split_meta_namespace_key(key: str) -> tuple[str, str]:
         return "", parts[0]
     if len(parts) == 2:
         return parts[0], parts[1]
-    raise ValueError(f'unexpected key format: "{key}" (expected "name" or "namespace/name")')
+    raise ValueError(f'unexpected key format: "{printable(key, 512)}" (expected "name" or "namespace/name")')
 
 
 def metadata_of(obj: Any) -> Meta:

@@ -36,6 +36,7 @@ from informer.objects.object_fields import (
 )
 from informer.objects.paths import MISSING, JSONFields, Path, find_in_json, parse_path
 from informer.objects.type_decoders import decoder_for
+from watch.printable import printable
 
 __all__ = ["Object", "strip_managed_fields"]
 
@@ -336,8 +337,10 @@ class Object(JSONFields, msgspec.Struct, gc=False, frozen=True, eq=False):
 
     @override
     def __repr__(self) -> str:
-        where = namespaced_name(self.namespace, self.name)
-        return f"<{self.kind or 'Object'} {where} resourceVersion={self.resource_version or None}>"
+        where = printable(namespaced_name(self.namespace, self.name), 512)
+        return (
+            f"<{printable(self.kind or 'Object')} {where} resourceVersion={printable(self.resource_version) or None}>"
+        )
 
     @override
     def __rich_repr__(self) -> list[tuple[str, Any]]:

@@ -21,6 +21,7 @@ from informer.protobuf.edit import without_fields, without_managed_fields
 from informer.protobuf.identity import identity_in
 from informer.protobuf.kinds import PARTIAL_METADATA, Kind
 from informer.protobuf.plan import Mask, Plan, frozen_mask, plan_for
+from informer.protobuf.values import deep_values
 
 __all__ = ["ProtobufObject"]
 
@@ -145,7 +146,7 @@ class ProtobufObject(Object, gc=False, frozen=True, eq=False):
     def find(self, keys: tuple[str | int, ...]) -> Any:
         if keys[0] in _TYPE_FIELDS:
             return walk(self._typed({}), keys)
-        return freeze(walk(self._read(_plan_to(self.protobuf_kind.message, keys)), keys))
+        return freeze(walk(self._read_frozen(_plan_to(self.protobuf_kind.message, keys)), keys))
 
     @override
     def __contains__(self, key: object) -> bool:
@@ -153,11 +154,11 @@ class ProtobufObject(Object, gc=False, frozen=True, eq=False):
 
     @override
     def __iter__(self) -> Iterator[str]:
-        return iter(self.to_dict())
+        return iter(self._fields())
 
     @override
     def __len__(self) -> int:
-        return len(self.to_dict())
+        return len(self._fields())
 
     @override
     def __reduce__(self) -> tuple[Any, ...]:
@@ -177,6 +178,17 @@ class ProtobufObject(Object, gc=False, frozen=True, eq=False):
             return plan.read(self.raw, 0, len(self.raw))
         except RecursionError:
             raise ValueError("the object is nested too deeply to be decoded; raw has its bytes") from None
+
+    def _read_frozen(self, plan: Plan) -> dict[str, Any]:
+        """Reads what is not to be changed. JSON in it, such as managedFields, may be as deep as an API server accepts."""
+        try:
+            return plan.read(self.raw, 0, len(self.raw))
+        except RecursionError:
+            with deep_values(freeze):
+                return self._read(plan)
+
+    def _fields(self) -> dict[str, Any]:
+        return self._typed(self._read_frozen(plan_for(self.protobuf_kind.message)))
 
     def _typed(self, read: dict[str, Any]) -> dict[str, Any]:
         kind = self.protobuf_kind

@@ -51,7 +51,7 @@ class FieldType(msgspec.Struct, frozen=True, array_like=True, gc=False):
 class _Table(msgspec.Struct, frozen=True):
     kubernetes: str
     kinds: dict[str, str]
-    types: dict[str, tuple[FieldType, ...]]
+    types: dict[str, msgspec.Raw]  # each is decoded when it is first needed: a program needs a few of them
 
 
 class Kind(NamedTuple):
@@ -86,10 +86,11 @@ def metadata_kind(api_version: str, kind: str) -> Kind:
     return Kind(api_version, kind, PARTIAL_METADATA)
 
 
+@lru_cache(maxsize=2048)
 def message_fields(message: str) -> tuple[FieldType, ...]:
     """Returns the fields of a message, ordered by number.
 
     Raises:
         KeyError: the table does not have the message.
     """
-    return _table().types[message]
+    return msgspec.json.decode(_table().types[message], type=tuple[FieldType, ...])

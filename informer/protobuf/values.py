@@ -6,17 +6,21 @@ Most functions take a buffer and the start and end of the value in it.
 from __future__ import annotations
 
 import base64
+import contextlib
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
 
+from watch.concurrency import ThreadLocal
+from watch.deep_json import decode_deep
 from watch.protobuf_wire import BYTES, VARINT, bytes_in, fields_in
 
-__all__ = ["FROM_BYTES", "FROM_VARINT", "double_at", "strings_at"]
+__all__ = ["FROM_BYTES", "FROM_VARINT", "deep_values", "double_at", "strings_at"]
 
+_deep = ThreadLocal()
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -77,7 +81,29 @@ def _micro_time(raw: bytes, start: int, end: int) -> str | None:
 
 def _json(raw: bytes, start: int, end: int) -> Any:
     found = bytes_in(raw, 1, start, end)
-    return msgspec.json.decode(found) if found else None
+    if not found:
+        return None
+    try:
+        return msgspec.json.decode(found)
+    except RecursionError:
+        finish = getattr(_deep, "finish", None)
+        if finish is None:
+            raise
+        return decode_deep(found, finish)
+
+
+@contextlib.contextmanager
+def deep_values(finish: Callable[[Any], Any]) -> Iterator[None]:
+    """Within the block, this thread also decodes JSON values that are nested too deeply for a recursive decoder.
+
+    Args:
+        finish: as of `decode_deep`.
+    """
+    _deep.finish = finish
+    try:
+        yield
+    finally:
+        del _deep.finish
 
 
 def strings_at(raw: bytes, start: int, end: int) -> list[str]:

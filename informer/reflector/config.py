@@ -58,8 +58,9 @@ class ReflectorConfig:
     """The options of a `Reflector`, validated.
 
     Args:
-        watch_list: whether to get lists as a stream (WatchList, KEP-3157). "auto" does what costs the server
-            less: a list, except from Kubernetes 1.32. If the server cannot stream lists, the reflector lists instead.
+        watch_list: whether to get lists as a stream (WatchList, KEP-3157). "auto" lists, which costs the server
+            less, unless the list-watch is made of a user's functions that support watch lists. If the server cannot stream
+            lists, the reflector lists instead.
         page_size: objects per page of a list; 0 asks for everything in one page.
         backoff: the waits after failures; None is `Backoff()`.
         watch_timeout: (shortest, longest) duration of a watch in seconds; the server is asked to end each watch after a random

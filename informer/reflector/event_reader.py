@@ -13,6 +13,7 @@ from informer.rate_limited_log import rate_limited
 from watch.errors import ApiError, error_in
 from watch.event import Event, EventType
 from watch.logs import get_logger
+from watch.printable import printable
 from watch.versions import is_older, length_problem, shown_version
 
 __all__ = [
@@ -42,16 +43,14 @@ class Batch:
     Attributes:
         deltas: the changes, in order.
         resource_version: the version up to which everything was seen; "" if the events do not tell.
-        growth: the number of added objects minus the number of deleted objects.
         error: the error that ends the watch; None if it continues.
     """
 
-    __slots__ = ("deltas", "error", "growth", "resource_version")
+    __slots__ = ("deltas", "error", "resource_version")
 
-    def __init__(self, deltas: list[Delta], resource_version: str, growth: int, error: ApiError | None) -> None:
+    def __init__(self, deltas: list[Delta], resource_version: str, error: ApiError | None) -> None:
         self.deltas = deltas
         self.resource_version = resource_version
-        self.growth = growth
         self.error = error
 
 
@@ -85,7 +84,6 @@ class EventReader:
         append = deltas.append
         is_expected = self._is_expected
         error: ApiError | None = None
-        growth = 0
         # The index of the first delta whose version counts; -1 as long as none does.
         first = 0 if self._in_order else -1
         for kind, obj in events:
@@ -98,17 +96,13 @@ class EventReader:
                     break
                 deltas += _bookmark(version_of(obj))
             elif type(obj) is Undecodable:
-                left_out = self._left_out(obj, is_deleted=delta_type is DELETED, in_order=first >= 0)
-                growth -= bool(obj.name)
-                deltas += left_out
+                deltas += self._left_out(obj, is_deleted=delta_type is DELETED, in_order=first >= 0)
             elif is_expected is None or is_expected(obj):
                 append(Delta(delta_type, obj))
-                if delta_type is not UPDATED:
-                    growth += 1 if delta_type is ADDED else -1
             else:
                 self._skip(obj)
         self._in_order = first >= 0
-        return Batch(deltas, _last_version(deltas, first) if first >= 0 else "", growth, error)
+        return Batch(deltas, _last_version(deltas, first) if first >= 0 else "", error)
 
     def _left_out(self, obj: Undecodable, *, is_deleted: bool, in_order: bool) -> list[Delta]:
         """Reports an object that did not decode. The deltas remove it from the cache, and its version counts as seen.
@@ -142,7 +136,7 @@ def checked_version(batch: Batch, last: str, limited: logging.Logger) -> Batch:
         )
     else:
         return batch
-    return Batch([delta for delta in batch.deltas if delta.type is not BOOKMARK], "", batch.growth, error)
+    return Batch([delta for delta in batch.deltas if delta.type is not BOOKMARK], "", error)
 
 
 def _last_version(deltas: Sequence[Delta], first: int) -> str:
@@ -203,4 +197,4 @@ def _kind_of(obj: Any) -> tuple[Any, Any]:
 
 def _describe(obj: Any) -> str:
     api_version, kind = _kind_of(obj)
-    return f"{api_version}, Kind={kind}" if kind else type(obj).__name__
+    return f"{printable(str(api_version))}, Kind={printable(str(kind))}" if kind else type(obj).__name__

@@ -57,12 +57,14 @@ class PagedList:
 
     Attributes:
         begun: when the first page was requested, by the reflector's clock.
+        size: the number of objects in the pages that have arrived; an empty page counts as one.
         version: the resourceVersion of the first page, which is that of the whole list.
         items: the objects of the pages that have arrived.
         undecodable: the keys of the objects that have arrived and do not decode.
     """
 
     begun: float = 0.0
+    size: int = 0
     version: str = ""
     items: list[Any] = field(default_factory=list)
     undecodable: set[str] = field(default_factory=set)

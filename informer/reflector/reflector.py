@@ -20,6 +20,7 @@ from informer.reflector.config import ReflectorConfig, ReflectorOptions, config_
 from informer.reflector.counts import ReflectorCounts, Verb
 from informer.reflector.event_reader import Batch, EventReader, checked_version, type_check
 from informer.reflector.health import Health, answer_of
+from informer.reflector.held_objects import Count, HeldObjects, count_of
 from informer.reflector.paged_list import PagedList
 from informer.reflector.requests import Requests
 from informer.reflector.resync import ResyncTimer
@@ -50,6 +51,7 @@ class Reflector:
         namespace: the namespace of the objects, passed on to the target's `replace`; None, for all objects, is not passed on.
         process: called after each list, batch and resync, to process what is queued. If it returns False, no list or version
             counts as applied, and `on_processed` is not called. None if the target queues nothing.
+        count: returns the number of objects in the cache that the target fills, for `max_objects`; None asks the target.
         on_processed: called when `target.applied_resource_version` or `target.has_listed` may have changed.
         on_error_change: called when `sync_error()` has changed.
         config: the options; None makes a `ReflectorConfig` of the remaining arguments.
@@ -70,6 +72,7 @@ class Reflector:
         name: str | None = None,
         namespace: str | None = None,
         process: Callable[[], bool] | None = None,
+        count: Count | None = None,
         on_processed: Callable[[], object] | None = None,
         on_error_change: Callable[[], object] | None = None,
         config: ReflectorConfig | None = None,
@@ -93,12 +96,12 @@ class Reflector:
             on_processed=on_processed,
         )
         self._random = config.random or stdlib_random.Random()  # noqa: S311 - jitter is not a secret
-        streams = source.supports_watch_list if config.watch_list == "auto" else bool(config.watch_list)
+        streams = source.prefers_watch_list if config.watch_list == "auto" else bool(config.watch_list)
         self._state = ReflectorState(watch_list=streams, page_size=config.page_size)
         self._stop: threading.Event = threading.Event()
         self._stop_scope = StopScope(self._stop)
         self._list = PagedList()
-        self._objects = 0  # in the pages of a list; then in the target, as computed from the events
+        self._held = HeldObjects(config.max_objects, namespace, count or count_of(store_or_queue), config.key_func)
         self._error: Exception | None = None  # the error that ends the round
         on_failure = config.watch_error_handler and partial(config.watch_error_handler, self)
         self._health = Health(self.name, config.clock, self._limited, self.counts, on_failure, on_error_change)
@@ -177,9 +180,6 @@ class Reflector:
         return Next(Step.ENDED)
 
     def _request(self, step: Step) -> Next:
-        if step is Step.WATCH_LIST and not self._requests.prefers_watch_list(self._stop_scope):
-            self._state.use_lists()
-            step = Step.LIST
         if step is Step.LIST:
             return self._request_page()
         if step is Step.CONFIRM:
@@ -208,9 +208,8 @@ class Reflector:
             return self._failed(self._state.list_failed(answer_of(error)), error, "list")
         if is_first:
             self._list.version = str(page.resource_version or "")
-            self._objects = 0
-        self._objects += max(1, len(page.items))
-        if self._is_too_many():
+        self._list.size += max(1, len(page.items))
+        if self._config.max_objects is not None and self._list.size > self._config.max_objects:
             return self._too_many("list")
         self._list.items += self.target.decodable(page.items, self._list.undecodable)
         step = self._state.page_received(page.continue_)
@@ -224,7 +223,6 @@ class Reflector:
 
     def _store_list(self) -> Next:
         complete, self._list = self._list, PagedList()
-        self._objects = len(complete.items)
         failed = self._replace(complete.items, complete.version, complete.begun, complete.undecodable)
         return failed or self._state.list_complete(complete.version)
 
@@ -242,7 +240,6 @@ class Reflector:
                 return self._failed(self._state.watch_list_failed(initial.error), initial.error, "watch")
             if initial.is_too_many:
                 return self._too_many("list")
-            self._objects = initial.count
             if not initial.version:
                 self._health.record_waiting("the server ended the watch list before the bookmark that completes it")
                 return self._state.watch_list_ended(self._config.clock.monotonic() - begun)
@@ -310,7 +307,7 @@ class Reflector:
                     continue
                 self.counts.failed("follow", "silence")
                 _log.info("%s: the watch was silent for %.0f s: requesting it again", self.name, silence)
-                return self._state.watch_went_silent()
+                return self._requests.watch_went_silent()
             except WatchClosedError:
                 return self._ended(seen, self._config.clock.monotonic() - begun)
             self._received(len(events))
@@ -325,12 +322,11 @@ class Reflector:
             batch = checked_version(batch, last, self._limited)
         if batch.deltas:
             self.target.store(batch.deltas, None if batch.resource_version == version else "")
-            self._objects += batch.growth
         self._state.stored(batch.resource_version)
         if batch.error is not None:
             self._health.record_error_event(batch.error)
             return self._state.watch_error(batch.error)
-        if self._config.max_objects is not None and self._is_too_many():
+        if self._config.max_objects is not None and self._held.are_too_many_with(batch.deltas):
             return self._too_many("follow")
         return None
 
@@ -356,13 +352,11 @@ class Reflector:
         # A target that refuses a list does not end the reflector: it may accept the next one.
         except Exception as error:
             return self._failed(self._state.round_failed(), error, "store")
+        self._held.listed(items)
         self.counts.list_complete(seconds, count)
         self._health.record_sync()
         self._requests.list_stored()
         return None
-
-    def _is_too_many(self) -> bool:
-        return self._config.max_objects is not None and self._objects > self._config.max_objects
 
     def _too_many(self, verb: Verb) -> Next:
         self._list = PagedList()

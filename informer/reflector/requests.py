@@ -10,7 +10,7 @@ from informer.listwatch.source import Source
 from informer.reflector.config import ReflectorConfig
 from informer.reflector.counts import ReflectorCounts
 from informer.reflector.health import Health, answer_of
-from informer.reflector.state import ReflectorState
+from informer.reflector.state import Next, ReflectorState
 from informer.reflector.stop_scope import StopScope
 from informer.reflector.waits import Waits
 from watch.errors import ApiError
@@ -60,13 +60,6 @@ class Requests:
         self._waits = waits
         self._counts = counts
         self._doubts = False  # whether `doubt_versions` was called with True last
-
-    def prefers_watch_list(self, stop_scope: StopScope) -> bool:
-        """Returns whether to begin with a watch list: as configured, or for "auto" if it costs the server less than a list."""
-        if self._config.watch_list != "auto":
-            return bool(self._config.watch_list)
-        with stop_scope.scope:
-            return self._source.prefers_watch_list()
 
     def page(self, options: ListOptions, stop_scope: StopScope) -> ObjectList[Any]:
         """Requests a page of a list.
@@ -130,6 +123,11 @@ class Requests:
         self._answered()
         self._counts.watch_opened(with_list=with_list)
         return watcher
+
+    def watch_went_silent(self) -> Next:
+        """Called when a watch is abandoned as silent; the next request will open a new connection."""
+        self._source.close_idle()
+        return self._state.watch_went_silent()
 
     def record_failure(self, error: Exception) -> None:
         """Records a failed request. If it shows that the server's history may have gone back, versions are doubted."""

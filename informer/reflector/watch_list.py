@@ -124,6 +124,11 @@ class InitialEvents:
         other_bookmark = any(event.type == EventType.BOOKMARK for event in initial) and not self.version
         self._deadline.update(len(self._objects), now, other_bookmark=other_bookmark)
 
+    @property
+    def count(self) -> int:
+        """The number of objects that have come."""
+        return len(self._objects)
+
     def is_over(self) -> bool:
         """Returns whether the end bookmark, an error, or too many objects have come."""
         return self.version != "" or self.error is not None or self.is_too_many
@@ -132,11 +137,6 @@ class InitialEvents:
     def is_too_many(self) -> bool:
         """Whether more than `max_objects` objects have come."""
         return self._max_objects is not None and len(self._objects) > self._max_objects
-
-    @property
-    def count(self) -> int:
-        """The number of objects that have come."""
-        return len(self._objects)
 
     def take_objects(self) -> list[Any]:
         """Returns the objects that came, and releases them."""

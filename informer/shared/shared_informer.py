@@ -79,8 +79,8 @@ class SharedInformer(StopsOnExit, Generic[T]):
             decode; metadata has `name`, `namespace`, `uid` and `resource_version`.
         queue: "in_order" keeps the order of the server's events; "delta" groups them by key.
         key_func: returns an object's key; it is called with what the model or the transform returned.
-        watch_list: True streams the first list (WatchList, KEP-3157), False never does, "auto" takes
-            what costs the server less.
+        watch_list: True streams the first list (WatchList, KEP-3157), False never does, "auto" lists,
+            which costs the server less (unless the list-watch is made of your own functions and supports watch lists).
         page_size: objects per page of a list; 0 asks for everything in one page.
         backoff: the waits between failed attempts; None is `Backoff()`.
         watch_timeout: (shortest, longest) duration of a watch in seconds; the server is asked to end each watch after a random

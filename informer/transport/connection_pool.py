@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import queue
 import ssl
 import urllib.parse
 from typing import Any
@@ -63,6 +64,12 @@ class ConnectionPool:
             if self._pool is not None:
                 _close_idle(self._pool)
 
+    def drop_idle(self) -> None:
+        """Closes the connections that no response uses; requests that other threads are about to send are not disturbed."""
+        with self._lock:
+            if self._pool is not None:
+                _drain(self._pool)
+
 
 def _close_idle(manager: urllib3.PoolManager) -> None:
     # `clear` alone forgets the pools without closing them: an unread response keeps its pool's idle connections open.
@@ -70,6 +77,25 @@ def _close_idle(manager: urllib3.PoolManager) -> None:
         with contextlib.suppress(KeyError):
             manager.pools[key].close()
     manager.clear()
+
+
+def _drain(manager: urllib3.PoolManager) -> None:
+    for key in manager.pools.keys():  # noqa: SIM118 - not a mapping to iterate over
+        with contextlib.suppress(KeyError):
+            _drain_one(manager.pools[key].pool)
+
+
+def _drain_one(connections: Any) -> None:
+    """Replaces the idle connections of a pool of urllib3 with free places."""
+    taken: list[Any] = []
+    with contextlib.suppress(queue.Empty):
+        while connections is not None:
+            taken.append(connections.get_nowait())
+    for connection in taken:
+        if connection is not None:
+            connection.close()
+        with contextlib.suppress(queue.Full):
+            connections.put_nowait(None)
 
 
 def _make_pool(settings: ConnectionSettings, certificates: Certificates) -> urllib3.PoolManager:

@@ -69,7 +69,7 @@ class Source:
         return False
 
     def needed(self) -> contextlib.AbstractContextManager[object]:
-        """Returns a context for a request to wait for credentials in; see `ExecPlugin.needed`."""
+        """Returns a context that marks a request as waiting for credentials; see `ExecPlugin.needed`."""
         return contextlib.nullcontext()
 
     def refresh(self, configuration: Any, *, refused: bool) -> None:
@@ -159,7 +159,7 @@ class ExecPlugin(Source):
 
     @contextlib.contextmanager
     def needed(self) -> Iterator[None]:
-        """Returns a context for a request to wait for credentials in. When no request waits any more, the plugin is killed.
+        """Returns a context that marks a request as waiting for credentials. When none waits any more, the plugin is killed.
 
         Threads: any, several at a time.
         """

@@ -105,6 +105,10 @@ class Transport:
         """The server's address for messages, without a password in it."""
         return shown_address(self.host)
 
+    def close_idle(self) -> None:
+        """Closes the connections that no response uses."""
+        self._pool.drop_idle()
+
     def open(self, path: str, query: Mapping[str, str], *, accept: str = "application/json", gzip: bool = False) -> Any:
         """Sends a GET request and returns the urllib3 response as soon as it begins, with its body unread.
 
@@ -144,7 +148,7 @@ class Transport:
         try:
             return decode(body)
         except RecursionError:
-            # Without the cause, whose traceback would keep the body in memory.
+            # Not the cause: its traceback would hold the body.
             text = f"{self.shown_host} answered {path} with JSON that is nested too deeply to be decoded"
             raise ApiError(response.status, "", text) from None
         except (ValueError, msgspec.DecodeError) as error:
@@ -291,7 +295,7 @@ class Transport:
         if not explanation:
             # urllib3 puts the repr of its connection object before the reason.
             explanation = printable(str(root), 500).rpartition(">: ")[2] or type(root).__name__
-        through = "" if proxy is None else f" (through {proxy})"
+        through = "" if proxy is None or str(proxy) in explanation else f" (through {proxy})"
         return ConnectionError(f"cannot reach {self.shown_host}: {explanation}{through}{self._scheme_hint()}")
 
     def _scheme_hint(self) -> str:

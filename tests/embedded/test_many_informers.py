@@ -80,7 +80,9 @@ class Many:
         self.informers: list[SharedInformer[Any]] = []
         for i in range(MANY):
             server.create(config_map(f"c{i}", labels={"part": f"p{i}"}))
-            informer = self.factory.informer("configmaps", label_selector=f"part=p{i}", backoff=Backoff(INITIAL))
+            informer = self.factory.informer(
+                "configmaps", label_selector=f"part=p{i}", backoff=Backoff(INITIAL), watch_list=True
+            )
             informer.add_event_handler(
                 on_add=lambda obj: self.received.put((obj.name, obj.resource_version)),
                 on_update=lambda old, new: self.received.put((new.name, new.resource_version)),
@@ -181,4 +183,4 @@ def test_discovery_of_a_group_is_shared_by_its_informers(
         for i in range(5):
             factory.informer(name.replace("0", str(i))).start()
             assert all(factory.wait_for_cache_sync(DEADLINE).values())
-        assert [r.path for r in server.requests if r.verb not in ("watch", "watch_list")] == asked
+        assert [r.path for r in server.requests if r.verb not in ("list", "watch", "watch_list")] == asked

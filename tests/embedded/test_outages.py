@@ -16,7 +16,7 @@ FAST = Backoff(initial=0.02, maximum=0.1)
 
 
 def informer_of(api_client: Any, resource: str = "pods", **options: Any) -> SharedInformer[Any]:
-    options = {"backoff": FAST, **options}
+    options = {"backoff": FAST, "watch_list": True, **options}
     return SharedInformer(ListWatch.for_resource(api_client, resource), **options)
 
 

@@ -60,7 +60,7 @@ def test_watch_list_is_used_if_the_server_supports_it(version: str, streams: boo
     """KEP-3157: one request if the server has the feature gate on, otherwise a refusal (422), a list and a watch."""
     with EmbeddedAPIServer(version=version) as server:
         server.create(config_map("a"))
-        informer = follow(server)
+        informer = follow(server, watch_list=True)
         assert informer.wait_for_sync(DEADLINE)
         assert shows(informer, server.create(config_map("b")))
         assert names(informer) == ["a", "b"]
@@ -77,7 +77,7 @@ def test_a_compressed_watch_list_is_read(follow: Follow) -> None:
     with EmbeddedAPIServer(version="1.37") as server:
         for i in range(50):
             server.create(config_map(f"c{i}", "x" * 2000))
-        informer = follow(server, where={"gzip": True})
+        informer = follow(server, where={"gzip": True}, watch_list=True)
         assert informer.wait_for_sync(DEADLINE)
         for i in range(50):
             last = server.update(config_map(f"c{i}", "y" * 2000))
@@ -106,7 +106,7 @@ def test_watch_list_without_end_bookmark_falls_back_to_list(
     monkeypatch.setattr("informer.reflector.watch_list._BOOKMARK_PATIENCE", 0.2)
     embedded_apiserver.create(config_map("a"))
     embedded_apiserver.faults.no_end_bookmark(times=None)
-    informer = follow(embedded_apiserver)
+    informer = follow(embedded_apiserver, watch_list=True)
     assert informer.wait_for_sync(DEADLINE)
     assert names(informer) == ["a"]
     assert shows(informer, embedded_apiserver.create(config_map("b")))
@@ -212,7 +212,7 @@ def test_cache_is_filled_after_each_failure_of_the_first_request(
 
 def test_silent_watch_is_closed_and_resumed(follow: Follow, embedded_apiserver: EmbeddedAPIServer) -> None:
     """The connection stays open and silent; the informer confirms its version, and watches again without a relist."""
-    informer = follow(embedded_apiserver, silence_timeout=0.3)
+    informer = follow(embedded_apiserver, silence_timeout=0.3, watch_list=True)
     assert informer.wait_for_sync(DEADLINE)
     assert shows(informer, embedded_apiserver.create(config_map("a")))
     embedded_apiserver.faults.freeze()
@@ -262,7 +262,7 @@ def test_replaced_token_is_used_for_the_next_watch(follow: Follow, tmp_path: Pat
         config.load_kube_config(str(path), client_configuration=configuration)
         with client.ApiClient(configuration) as api_client:
             source = ListWatch.for_resource(api_client, "configmaps")
-            with SharedInformer(source, backoff=QUICK) as informer:
+            with SharedInformer(source, backoff=QUICK, watch_list=True) as informer:
                 assert informer.wait_for_sync(DEADLINE)
                 token.write_text("two")
                 server.set_tokens(["two"])

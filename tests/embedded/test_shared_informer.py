@@ -176,9 +176,9 @@ def test_metadata_only_fetches_only_metadata(server: EmbeddedAPIServer, follow: 
 # First list
 
 
-def test_first_list_is_a_watch_list_if_supported(server: EmbeddedAPIServer, follow: Start, queue: str) -> None:
+def test_a_first_list_as_a_watch_list(server: EmbeddedAPIServer, follow: Start, queue: str) -> None:
     """Go: TestWatchListSemanticsSimple. A watch list of an empty collection sends a bookmark only, and no list is made."""
-    informer = follow(queue=queue)
+    informer = follow(queue=queue, watch_list=True)
     informer.start()
     assert informer.wait_for_sync(DEADLINE)
     assert [request.verb for request in server.requests] == ["watch_list"]
@@ -189,7 +189,7 @@ def test_server_without_watch_list_is_listed(queue: str) -> None:
     with EmbeddedAPIServer(version="1.30") as server:
         server.create(pod("a"))
         source = ListWatch.for_resource(server.api_client(), "pods")
-        with SharedInformer(source, queue=queue) as informer:
+        with SharedInformer(source, queue=queue, watch_list=True) as informer:
             assert informer.wait_for_sync(DEADLINE)
             assert informer.store.list_keys() == ["default/a"]
             assert server.requests.wait_for(1, verb="list", timeout=DEADLINE)

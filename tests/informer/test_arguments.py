@@ -11,6 +11,7 @@ import pytest
 
 from informer import DeltaFIFO, Indexer, InOrderFIFO, SharedInformer, SharedInformerFactory
 from informer.arguments import check_function
+from informer.record import CoreV1EventSink, EventBroadcaster
 from informer.testing.fake_source import FakeControllerSource
 from informer.workqueue import RateLimitingQueue, parallelize_until, run_workers
 
@@ -28,6 +29,15 @@ async def generates_async(*args: Any) -> AsyncIterator[str]:
 
 class AsyncMethod:
     async def method(self, obj: Any) -> None: ...
+
+
+class PlainMethod:
+    def method(self, obj: Any) -> None: ...
+
+    def __call__(self, obj: Any) -> None: ...
+
+
+def plain(obj: Any) -> None: ...
 
 
 def none() -> None: ...
@@ -109,3 +119,45 @@ def test_an_index_function_may_be_a_generator() -> None:
         Indexer(indexers={"i": generates_async})
     with pytest.raises(TypeError, match="is a generator function"):
         informer_with().add_event_handler(on_add=generates)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        mock.MagicMock(),
+        mock.create_autospec(plain),
+        mock.create_autospec(PlainMethod),
+        mock.create_autospec(PlainMethod, instance=True),
+        mock.create_autospec(PlainMethod, instance=True).method,
+        mock.MagicMock(spec=PlainMethod).method,
+        functools.partial(mock.create_autospec(PlainMethod, instance=True).method),
+    ],
+)
+def test_a_mock_of_a_plain_function_is_accepted(function: Any) -> None:
+    """Though it claims to be a function, and its flags are mocks that count as true."""
+    check_function("f", function, 1)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        mock.AsyncMock(),
+        mock.create_autospec(is_async),
+        mock.create_autospec(AsyncMethod, instance=True).method,
+        mock.MagicMock(spec=AsyncMethod).method,
+        mock.MagicMock(spec=is_async),
+        functools.partial(mock.create_autospec(AsyncMethod, instance=True).method),
+    ],
+)
+def test_a_mock_of_an_async_function_is_refused(function: Any) -> None:
+    """Its call makes a coroutine."""
+    with pytest.raises(TypeError, match="f is an async function"):
+        check_function("f", function, 1)
+
+
+def test_a_mock_of_an_event_sink_is_a_sink() -> None:
+    """As `create_autospec` makes it."""
+    sink = mock.create_autospec(CoreV1EventSink, instance=True)
+    broadcaster = EventBroadcaster()
+    broadcaster.start_recording_to_sink(sink)
+    broadcaster.shutdown()

@@ -368,7 +368,7 @@ def test_a_lock_held_at_the_fork_does_not_block_the_child() -> None:
         def hold():
             life = informer._lifecycle
             with life._lock, informer._processor.lock, life._thread_group._lock, informer._waiters._monitor:
-                with subscription._lock, subscription._backlog._lock:
+                with subscription._lock, subscription.backlog._lock:
                     held.wait(20)
                     go.wait(20)
 

@@ -36,6 +36,7 @@ LEFT_OUT = {
     "the call was cancelled": "ends a reconcile call when its queue shuts down",
     "the file is empty": "the reason in another message",
     "the deadline has passed": "the reason in another message",
+    "an object cannot be written in protobuf, since a field is not of <>'s type": "logged by the embedded server: 500",
     "timerfd_create failed": "Linux refuses a timer: a plain wait is used",
     "timerfd_settime failed": "Linux refuses a timer: a plain wait is used",
     "a function to be called in a forked child failed: <>": "would be a fault of this library",

@@ -115,7 +115,9 @@ class Widgets:
 class Follower:
     """An informer, with channels of its handler's calls and of its failures."""
 
-    def __init__(self, list_watch: Any, **options: Any) -> None:
+    def __init__(self, backend: Backend, resource: str, *, wire: Any = "json", **options: Any) -> None:
+        self.wire = wire
+        list_watch = ListWatch.for_resource(backend.api_client, resource, namespace=backend.namespace, wire=wire)
         self.received: Channel[tuple[str, ...]] = Channel(None)
         self.failures: Channel[Exception] = Channel(None)
         options = {"backoff": Backoff(initial=0.05, maximum=0.4), **options}
@@ -172,8 +174,7 @@ def make_follower() -> Iterator[Callable[..., Follower]]:
     made: list[Follower] = []
 
     def start(backend: Backend, resource: str, **options: Any) -> Follower:
-        source = ListWatch.for_resource(backend.api_client, resource, namespace=backend.namespace)
-        made.append(Follower(source, **options))
+        made.append(Follower(backend, resource, **options))
         return made[-1]
 
     yield start

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from random import Random
 from typing import Any
 
+from tests.support.attackers import HOSTILE_JSON
+
+_VALUE = re.compile(rb':("[^"\\]*"|\d+|null|true)')
 # Pieces that break JSON, and pieces that are valid but unusual.
 _TOKENS = (
     *(b"\xef\xbb\xbf", b"\0", b"\xff", b"\xc3", b"\xed\xa0\x80", b"\n", b"\r", b"\t", b" ", b"\\", b'"', b",", b":"),
@@ -30,7 +34,7 @@ def mutated(data: bytes, random: Random) -> bytes:
     for _ in range(random.choice((1, 1, 1, 2, 3))):
         at, to = sorted(random.randrange(len(data) + 1) for _ in range(2))
         to = min(to, at + random.choice((1, 1, 2, 8, 1000)))
-        way = random.randrange(6)
+        way = random.randrange(7)
         if way == 0 and at < len(data):
             data = data[:at] + bytes([data[at] ^ 1 << random.randrange(8)]) + data[at + 1 :]
         elif way == 1:
@@ -44,8 +48,12 @@ def mutated(data: bytes, random: Random) -> bytes:
             places = [place for place, byte in enumerate(data, 1) if byte in b'{,[:"'] or [at]
             at = random.choice(places)
             data = data[:at] + random.choice(_TOKENS) + data[at:]
-        else:
+        elif way == 5:
             data = data[:at] + random.choice(_TOKENS) + data[to:]
+        elif values := [*_VALUE.finditer(data)]:
+            # What an attacker writes in place of a value.
+            value = random.choice(values)
+            data = data[: value.start(1)] + random.choice(HOSTILE_JSON) + data[value.end(1) :]
     return data
 
 

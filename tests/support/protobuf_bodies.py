@@ -44,6 +44,16 @@ def request_body(obj: dict[str, Any]) -> bytes:
     return encode_envelope(api_version, kind, encode_message(obj, _message_named(api_version, kind)))
 
 
+def as_typed(obj: dict[str, Any]) -> dict[str, Any]:
+    """Returns an object as Go's types write it: with the fields that they never leave out. A custom resource is unchanged."""
+    api_version, kind = obj["apiVersion"], obj["kind"]
+    known = kind_named(api_version, kind)
+    if known is None:
+        return obj
+    message = encode_message(obj, known.message)
+    return {"kind": kind, "apiVersion": api_version, **plan_for(known.message).read(message, 0, len(message))}
+
+
 def _list_of(data: bytes, api_version: str, kind: str) -> tuple[dict[str, Any], bytes]:
     name = _message_named(api_version, kind.removesuffix("List"))
     parser = ProtobufListParser(lambda _version, _kind, message: message, len(data))
@@ -55,10 +65,8 @@ def _list_of(data: bytes, api_version: str, kind: str) -> tuple[dict[str, Any], 
 
 
 def _message_named(api_version: str, kind: str) -> str:
-    if kind == "PartialObjectMetadata":
-        return PARTIAL_METADATA
     if kind == "DeleteOptions":
         return DELETE_OPTIONS
     known = kind_named(api_version, kind)
-    assert known is not None, f"{api_version}, Kind={kind}"
-    return known.message
+    # Of other kinds there are only metadata in protobuf.
+    return PARTIAL_METADATA if known is None else known.message

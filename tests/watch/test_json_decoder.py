@@ -18,6 +18,7 @@ from informer import Object
 from tests.support.waiting import DEADLINE
 from watch import Event, EventType
 from watch.byte_source import NotReadyError
+from watch.errors import RequestCancelledError
 from watch.framing import LineTooLongError
 from watch.json_decoder import JSONDecoder
 
@@ -481,3 +482,18 @@ def test_a_kept_object_does_not_keep_the_read(make_server: Any, run: Any, decode
     assert len(kept) < 30
     assert held < len(kept) * most + 16384
     decoder.close()
+
+
+def test_closing_ends_the_decoding_of_a_deep_event() -> None:
+    """Several megabytes of brackets would keep the thread for seconds."""
+    deep = b'{"a":' + b"[" * 1_200 + b"[[[[1]]]]," * 1_000_000 + b"1" + b"]" * 1_200 + b"}"
+
+    def decode(raw: bytes) -> Object:
+        decoder.close()
+        return Object.from_bytes(raw)
+
+    decoder = JSONDecoder(Pieces(b'{"type":"ADDED","object":' + deep + b"}\n"), decode_object=decode)
+    before = time.process_time()
+    with pytest.raises(RequestCancelledError):
+        decoder.decode()
+    assert time.process_time() - before < 0.5

@@ -51,7 +51,10 @@ class ResourceRequests:
             ApiError: the request is refused.
         """
         representation = representation_for(
-            request.headers.get("accept", ""), target.served, of_list=verb in ("list", "deletecollection")
+            request.headers.get("accept", ""),
+            target.served,
+            of_list=verb in ("list", "deletecollection"),
+            drops_fields=self._version.drops_managed_fields,
         )
         status, body = self._answer(verb, target, request, representation)
         return status, body, representation.media_type

@@ -43,6 +43,11 @@ class ServerVersion(NamedTuple):
         return self >= (1, 37)
 
     @property
+    def drops_managed_fields(self) -> bool:
+        """Whether an Accept header may ask for objects without managedFields (KEP-5958); older servers ignore it."""
+        return self >= (1, 38)
+
+    @property
     def has_sharding(self) -> bool:
         """Whether shardSelector is honoured; older servers ignore it."""
         return self.sharding_gate and self >= (1, 36)

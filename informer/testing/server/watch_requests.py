@@ -51,7 +51,9 @@ class WatchRequests:
         """
         exchange = answer.exchange
         options = read_list_query(exchange.request.query, watch_list_enabled=self._version.has_watch_list)
-        representation = representation_for(exchange.request.headers.get("accept", ""), target.served)
+        representation = representation_for(
+            exchange.request.headers.get("accept", ""), target.served, drops_fields=self._version.drops_managed_fields
+        )
         stream = self._stream(target, options, representation)
         headers = {"Content-Type": representation.stream_media_type}
         if options.is_watch_list and self._version.compresses_watch_list and takes_gzip(exchange):

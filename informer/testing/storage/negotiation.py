@@ -12,6 +12,7 @@ import msgspec
 
 from informer.protobuf.kinds import kind_named
 from informer.testing.storage.json_representations import BuiltInJson, CustomJson, PartialJson
+from informer.testing.storage.managed_fields import WithoutManagedFields
 from informer.testing.storage.protobuf_representations import (
     PROTOBUF,
     BuiltInProtobuf,
@@ -43,13 +44,16 @@ class _Clause(NamedTuple):
             return 1
 
 
-def representation_for(accept: str, served: ServedResource, *, of_list: bool = False) -> Representation:
+def representation_for(
+    accept: str, served: ServedResource, *, of_list: bool = False, drops_fields: bool = False
+) -> Representation:
     """Returns the first representation that the client accepts and the server supports.
 
     Args:
         accept: the request's Accept header; "" accepts anything.
         served: the resource.
         of_list: whether the answer is a list.
+        drops_fields: whether the server knows the parameter `drop=metadata.managedFields`; otherwise it is ignored.
 
     Raises:
         ApiError: 406, the server supports none of them.
@@ -62,13 +66,14 @@ def representation_for(accept: str, served: ServedResource, *, of_list: bool = F
         known = True
         protobuf = media == PROTOBUF
         form, version = parameters.get("as", ""), parameters.get("v", "v1")
+        found = None if form else _whole(served, protobuf=protobuf)
         if form in PARTIAL and version in (("v1",) if protobuf else ("v1", "v1beta1")):
             if of_list and form != PARTIAL[1]:
                 raise ApiError(406, "NotAcceptable", f"you requested {form}, but the requested object is a list")
-            return PartialProtobuf(version) if protobuf else PartialJson(version)
-        whole = None if form else _whole(served, protobuf=protobuf)
-        if whole is not None:
-            return whole
+            found = PartialProtobuf(version) if protobuf else PartialJson(version)
+        if found is not None:
+            drops = drops_fields and parameters.get("drop") == "metadata.managedFields"
+            return WithoutManagedFields(found) if drops else found
     if known or served.custom:
         raise ApiError(406, "NotAcceptable", f"only the following media types are accepted: {_SUPPORTED}")
     raise generic(406, f"406: Not Acceptable\n\nAvailable representations: {_SUPPORTED}")

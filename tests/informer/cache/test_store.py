@@ -360,18 +360,40 @@ def test_resource_version_of_a_delete_is_the_objects() -> None:
     assert store.resource_version == "20"
 
 
-def test_resource_version_is_last_written_and_not_the_highest() -> None:
-    """client-go source. A lower version sets it back, and so does the delete of a missing object."""
+def test_resource_version_goes_back_by_a_list_only() -> None:
+    """An older object or bookmark does not take it back. The delete of a missing object counts."""
     store: Store[Any] = Store()
     store.add(pod("a", "20"))
-    store.add(pod("a", "10"))
-    assert store.resource_version == "10"
-    store.bookmark("5")
-    assert store.resource_version == "5"
+    for older in ("19", "3"):
+        store.add(pod("a", older))
+        store.update(pod("a", older))
+        store.delete(pod("a", older))
+        store.bookmark(older)
+        assert store.resource_version == "20"
     store.delete(pod("nothing", "77"))
-    assert store.resource_version == "77"
     store.bookmark("")
     assert store.resource_version == "77"
+    store.replace([], "5")
+    assert store.resource_version == "5"
+
+
+@pytest.mark.parametrize("version", ["a", "05", "-3", "", "1" * 5000])
+def test_a_version_that_cannot_be_compared_counts_if_it_is_the_last(version: str) -> None:
+    """Unless it is "": other servers' versions are opaque. A longer number is newer, however long."""
+    store: Store[Any] = Store()
+    store.bookmark("20")
+    store.bookmark(version)
+    assert store.resource_version == (version or "20")
+
+
+def test_of_a_batch_the_last_version_is_compared() -> None:
+    """Once per batch, not per object."""
+    store: Store[Any] = Store()
+    store.bookmark("20")
+    store.apply([Delta(DeltaType.ADDED, pod(name, version)) for name, version in (("a", "30"), ("b", "10"))])
+    assert store.resource_version == "20"
+    store.apply([Delta(DeltaType.ADDED, pod(name, version)) for name, version in (("a", "10"), ("b", "30"))])
+    assert store.resource_version == "30"
 
 
 # Stored forms

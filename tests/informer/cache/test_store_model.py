@@ -54,20 +54,30 @@ class Model:
 
     def __init__(self) -> None:
         self.items: dict[str, Any] = {}
-        self.version = ""
+        self._version = ""
+        self._written = ""  # the last version of a batch that is being applied
+
+    @property
+    def version(self) -> str:
+        """Ends the batch: of its versions the last one counts, and an older one than before does not."""
+        self._version = max(self._version, self._written)
+        self._written = ""
+        return self._version
 
     def apply(self, delta: Delta) -> list[Change[Any]]:
         kind, obj = delta.type, delta.object
         if kind is DeltaType.BOOKMARK:
-            self.version = obj or self.version
+            self._written = obj or self._written
             return []
+        if kind in (DeltaType.SYNC_ALL, DeltaType.REPLACED_ALL):
+            _ = self.version
         if kind is DeltaType.SYNC_ALL:
             return [Change(DeltaType.UPDATED, item, item, is_sync=True) for item in self.items.values()]
         if kind is DeltaType.REPLACED_ALL:
             return self._replace(obj)
         if kind is DeltaType.DELETED:
             return self._delete(obj)
-        self.version = version_of(obj) or self.version
+        self._written = version_of(obj) or self._written
         old = self.items.get(key_of(obj))
         kept = old if kind is DeltaType.REPLACED and old is not None and same(old, obj) else obj
         self.items[key_of(obj)] = kept
@@ -82,13 +92,13 @@ class Model:
     def _delete(self, obj: Any) -> list[Change[Any]]:
         unknown = isinstance(obj, DeletedFinalStateUnknown)
         if not unknown:
-            self.version = version_of(obj) or self.version
+            self._written = version_of(obj) or self._written
         old = self.items.pop(obj.key if unknown else key_of(obj), None)
         return [] if old is None else [Change(DeltaType.DELETED, old if unknown else obj, None, False, unknown)]
 
     def _replace(self, replaced: ReplacedAll) -> list[Change[Any]]:
         before, self.items = self.items, {}
-        self.version = replaced.resource_version
+        self._version = replaced.resource_version
         listed = {key_of(obj): obj for obj in replaced.items}
         news = []
         for key, obj in listed.items():

@@ -146,7 +146,8 @@ def test_a_list_with_a_deep_item(levels: int, form: str, size: int) -> None:
     )
     body %= (raw, b'{"metadata":{"name":"c"}}')
     parser = ListParser(Object.from_list_item, 1 << 20, on_bad_item=lambda raw, error: pytest.fail(str(error)))
-    items = [item for at in range(0, len(body), size) for item in parser.feed(body[at : at + size])] + parser.finish()
+    items = [item for at in range(0, len(body), size) for item in parser.feed(body[at : at + size])]
+    items += parser.last_items()
     assert [item.name for item in items] == ["a", "web", "c"]
 
 
@@ -156,7 +157,7 @@ def test_a_list_that_is_deep_outside_its_items_is_an_error() -> None:
         parser = ListParser(Object.from_list_item, 1 << 20, on_bad_item=lambda raw, error: None)
         with pytest.raises(ValueError, match="list") as caught:
             list(parser.feed(b'{%b"items":[]%b}' % (head, tail)))
-            parser.finish()
+            list(parser.last_items())
         assert len(str(caught.value)) < 500
 
 

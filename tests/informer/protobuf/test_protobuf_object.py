@@ -268,6 +268,34 @@ def test_a_message_nested_too_deeply_raises_a_clear_error() -> None:
         obj.to_dict()
 
 
+def field_bytes(number: int, value: bytes) -> bytes:
+    return varint_bytes(number << 3 | BYTES) + varint_bytes(len(value)) + value
+
+
+@pytest.mark.parametrize("levels", [1_200, 9_000])
+@pytest.mark.parametrize("own", [POD, metadata_kind("v1", "Pod")], ids=["whole", "metadata"])
+def test_json_in_a_message_may_be_as_deep_as_a_server_accepts(own: Kind, levels: int) -> None:
+    """The managedFields that a tenant wrote: the object's fields are read as those of any other, but it is not copied."""
+    deep = b'{"f:a":' * levels + b"{}" + b"}" * levels
+    entry = field_bytes(1, b"kubectl") + field_bytes(7, field_bytes(1, deep))
+    owner = field_bytes(1, b"Foo") + field_bytes(3, b"own") + field_bytes(4, b"u1")
+    metadata = field_bytes(1, b"web") + field_bytes(13, owner) + field_bytes(17, entry)
+    found = ProtobufObject.of(field_bytes(1, metadata), own)
+    assert found["metadata"]["name"] == "web"
+    assert found["metadata"]["ownerReferences"][0]["name"] == "own"
+    assert found.at(("metadata", "managedFields", 0, "manager")) == "kubectl"
+    value = found["metadata"]["managedFields"][0]["fieldsV1"]
+    for _ in range(levels):
+        value = value["f:a"]
+    assert value == {}
+    assert "metadata" in found
+    assert "metadata" in list(found)
+    assert len(found) == len(list(found))
+    assert found.without("metadata.managedFields").to_dict()["metadata"]["name"] == "web"
+    with pytest.raises(ValueError, match="nested too deeply to be decoded; raw has its bytes"):
+        found.to_dict()
+
+
 # Every kind of the table
 
 

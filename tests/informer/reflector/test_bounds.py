@@ -7,9 +7,22 @@ from typing import Any
 
 import pytest
 
-from informer import ApiError, Backoff, InformerError, Reflector, Store
+from informer import (
+    ApiError,
+    Backoff,
+    Delta,
+    DeltaType,
+    Indexer,
+    InformerError,
+    InOrderFIFO,
+    Reflector,
+    Store,
+    meta_namespace_key,
+)
 from informer.objects.entry import Undecodable
+from informer.reflector.held_objects import HeldObjects
 from informer.reflector.state import ReflectorState, Step
+from tests.support.objects import pod
 from tests.support.waiting import eventually
 from watch import Event
 from watch.concurrency import Signal
@@ -88,6 +101,85 @@ def test_an_object_that_no_longer_decodes_does_not_count(script: Any) -> None:
     with pytest.raises(InformerError, match=TOO_MANY):
         made.list_and_watch(Signal())
     assert made.last_sync_resource_version == "4"
+
+
+def bad(kind: str, name: str, version: str) -> Event[Any]:
+    return Event(kind, Undecodable(name, "ns", f"uid-{name}", version, b"{}", ValueError("bad")))
+
+
+@pytest.mark.parametrize("target", ["store", "queue", "unknown"])
+@pytest.mark.parametrize("way", ["deleted", "undecodable", "deleted and undecodable", "modified"])
+def test_events_of_unknown_objects_do_not_lift_the_bound(script: Any, way: str, target: str) -> None:
+    """A server deletes objects that do not exist, or modifies such that were never added."""
+    store: Store[Any] = Store()
+    steps = []
+    for at in range(20):
+        version = str(10 + 10 * at)
+        ghost = {
+            "deleted": [script.deleted(f"ghost-{at}", version)],
+            "undecodable": [bad("MODIFIED", f"ghost-{at}", version), bad("ADDED", f"ghost-{at}", version)],
+            "deleted and undecodable": [bad("DELETED", f"ghost-{at}", version)],
+            "modified": [],
+        }[way]
+        grow = script.modified if way == "modified" else script.added
+        steps.append([*ghost, grow(f"new-{at}", str(11 + 10 * at))])
+    source = script.source([script.pods("1", "a")], [script.watcher(*steps, hang=True)])
+    options: dict[str, Any] = {"max_objects": 5, "watch_list": False}
+    if target == "queue":
+        queue = InOrderFIFO()
+
+        def drain() -> bool:
+            queue.take(lambda run: store.apply(run[0]))
+            return True
+
+        made = Reflector(source, queue, name="pods", backoff=FAST, process=drain, count=store.records.count, **options)
+    else:
+        made = reflect(source, store if target == "store" else Unknown(store), **options)
+    with pytest.raises(InformerError, match="more than 5 objects: raise max_objects"):
+        made.list_and_watch(Signal())
+    assert len(store) == 6
+
+
+class Unknown:
+    """A target that cannot tell what it holds."""
+
+    def __init__(self, store: Store[Any]) -> None:
+        self.replace, self.apply = store.replace, store.apply
+
+
+@pytest.mark.parametrize("target", ["store", "unknown"])
+def test_deletes_make_room_and_updates_take_none(script: Any, target: str) -> None:
+    """As often as they come."""
+    store: Store[Any] = Store()
+    steps, version = [], 1
+    for at in range(50):
+        version += 4
+        steps.append(
+            [
+                script.modified("a", str(version)),
+                bad("ADDED", f"bad-{at}", str(version + 1)),
+                script.added(f"b-{at}", str(version + 2)),
+                script.deleted(f"b-{at}", str(version + 3)),
+            ]
+        )
+    source = script.source([script.pods("1", "a")], [script.watcher(*steps)])
+    made = reflect(source, store if target == "store" else Unknown(store), max_objects=1, watch_list=False)
+    made.list_and_watch(Signal())
+    assert names(store) == ["a"]
+    assert made.last_sync_resource_version == str(version + 3)
+
+
+def test_the_bound_holds_for_each_namespace() -> None:
+    """Each namespace may have as many, and the objects of others do not count."""
+    store: Indexer[Any] = Indexer()
+    held = HeldObjects(2, "one", store.records.count, meta_namespace_key)
+    held.listed([])
+    for name, namespace, too_many in (
+        ("a", "one", False), ("b", "two", False), ("c", "two", False), ("b", "one", False), ("c", "one", True)
+    ):  # fmt: skip
+        delta = Delta(DeltaType.UPDATED, pod(name, namespace=namespace))
+        store.apply([delta])
+        assert held.are_too_many_with([delta]) is too_many
 
 
 def test_the_initial_events_of_a_watch_list_are_bounded(script: Any) -> None:

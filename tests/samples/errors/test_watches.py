@@ -100,7 +100,8 @@ def test_an_object_without_a_version_ends_a_retry_watcher() -> None:
         event = watcher.result_chan().get(timeout=DEADLINE)
     assert event.type == EventType.ERROR
     assert event.object["message"] == (
-        "Internal error occurred: retryWatcher: object of type dict doesn't support resourceVersion"
+        "Internal error occurred: retryWatcher: object of type dict doesn't support resourceVersion, so the watch could not be "
+        "resumed: use an informer, which lists again"
     )
 
 

@@ -307,7 +307,7 @@ OBJECTS: list[tuple[Callable[[], Any], str]] = [
     (lambda: Object.from_bytes(BAD), "an object's JSON is bytes, not object"),
     (lambda: Object.from_bytes(b"{"), "not a JSON object: Input data was truncated"),
     (
-        lambda: Object.from_bytes(b'{"a":' + b"[" * 5000 + b"]" * 5000 + b"}").to_dict(),
+        lambda: Object.from_bytes(b'{"a":' + b"[" * 9_000 + b"]" * 9_000 + b"}").to_dict(),
         "the object is nested too deeply to decode: its attribute raw has the JSON",
     ),
     (lambda: selector_text(NOTHING), "a label selector that matches nothing cannot be sent to a server"),

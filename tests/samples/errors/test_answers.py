@@ -15,8 +15,8 @@ from informer.reflector.event_reader import status_error
 from informer.testing.storage.protobuf_encoding import encode_envelope
 from informer.transport.transport import Transport
 from tests.support.messages import check_raised, ids, matches
+from tests.support.waiting import DEADLINE
 from watch import ListOptions
-from watch.protobuf_wire import open_envelope
 from watch.request_scope import time_limit
 
 HINT = "(is a proxy or login page in front?)"
@@ -145,10 +145,25 @@ def test_a_list_in_protobuf_that_is_damaged(body: bytes, message: str, serve: An
     check_raised(lambda: list_watch.list(ListOptions()), message)
 
 
-def test_an_error_in_protobuf_without_its_first_bytes() -> None:
-    """The object of an event, or the Status of an error."""
-    check_raised(
-        lambda: open_envelope(b"{}"), "the answer is not protobuf of the Kubernetes API: it does not begin with k8s"
+def test_an_event_in_protobuf_with_an_object_in_json(serve: Any) -> None:
+    """The watch ends with an ERROR event."""
+    obj = b'{"kind":"Pod","apiVersion":"v1","metadata":{"name":"a"}}'
+    event = b"\x0a\x05ADDED" + b"\x12%c\x0a%c" % (len(obj) + 2, len(obj)) + obj
+
+    def handler(request: Any, connection: Any) -> None:
+        if "watch" in request.query:
+            connection.begin(Content_Type="application/vnd.kubernetes.protobuf;stream=watch")
+            connection.chunk(len(event).to_bytes(4, "big") + event)
+            connection.end()
+        else:
+            connection.answer({"major": "1", "minor": "36"})
+
+    list_watch = ListWatch.for_resource(serve(handler).client(), "v1/pods", wire="protobuf")
+    with list_watch.watch(ListOptions(resource_version="1")) as watcher:
+        error = watcher.result_chan().get(timeout=DEADLINE).object
+    assert error["message"] == (
+        "unable to decode an event from the watch stream: the answer is not protobuf of the Kubernetes API: it does not begin "
+        "with k8s"
     )
 
 

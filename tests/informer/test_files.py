@@ -269,7 +269,9 @@ def test_the_end_deletes_nothing_of_another_user(on_disk: Path) -> None:
 def test_check_private_tells_such_a_folder(remake: Callable[[Path], None], tmp_path: Path) -> None:
     """The check also works by the path alone."""
     remake(tmp_path / "folder")
-    with pytest.raises(UnusableFileError, match="it was replaced"):
+    with pytest.raises(
+        UnusableFileError, match="it was replaced: a temporary folder has to be this user's own and closed to others"
+    ):
         check_private(tmp_path / "folder")
     (tmp_path / "own").mkdir(mode=0o700)
     check_private(tmp_path / "own")

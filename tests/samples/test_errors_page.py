@@ -29,6 +29,7 @@ LEFT_OUT = {
     "this decoder only decodes batches": "between a decoder and its stream",
     "the stream was closed": "between a stream and its decoder, which ends",
     "the connection ended within the body": "between a stream and its decoder, which reports its own error",
+    "the watch is continued as JSON": "between a decoder and its stream, which ends as if the server had closed it",
     "the reader of the channel was stopped": "between the threads of a stream",
     "no event came in time": "the time-out of next_batch, handled by the reader",
     "the request was cancelled: its owner has stopped": "ends a request of an informer that was stopped",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import sys
 import time
 import tracemalloc
 from typing import Any
@@ -159,6 +160,30 @@ def test_a_malformed_event_is_an_error(text: bytes, words: str) -> None:
     assert words in str(error)
     with pytest.raises(EOFError):
         decoder.decode_batch()
+
+
+@pytest.mark.parametrize("key", ["a", "kind"])
+def test_an_object_with_more_levels_than_python_decodes(key: str) -> None:
+    """An API server accepts 10,000 levels; a decoder in Python accepts about a thousand."""
+    deep = b"[" * 9000 + b"]" * 9000
+    _, error = decoded(b'{"type":"ADDED","object":{"%s":%s}}\n' % (key.encode(), deep))
+    assert str(error) == "an event's object is nested too deeply to decode"
+
+
+def test_a_call_stack_without_room_for_the_decoder() -> None:
+    """The more calls the caller is within, the sooner decoding fails."""
+
+    def decode_within(calls: int, decoder: JSONDecoder[Any]) -> Any:
+        return decode_within(calls - 1, decoder) if calls else decoder.decode_batch()
+
+    said = set()
+    for calls in range(sys.getrecursionlimit()):
+        decoder: JSONDecoder[Any] = JSONDecoder(Pieces('{"type":"ADDED","object":{"a":"é"}, "b":1}\n'.encode()))
+        try:
+            decode_within(calls, decoder)
+        except (ValueError, RecursionError) as error:
+            said.add(str(error))
+    assert "an event is nested too deeply to decode" in said
 
 
 @pytest.mark.parametrize(

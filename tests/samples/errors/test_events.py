@@ -167,3 +167,12 @@ def test_a_full_fake_recorder(caplog: pytest.LogCaptureFixture) -> None:
     for _ in range(2):
         recorder.event(POD, "Normal", "Started", "message")
     check_logged(caplog, "FakeRecorder dropped an event, because it is full: use a larger maxsize, or read its events")
+
+
+def test_an_answer_to_an_event_that_is_not_the_servers(serve: Any) -> None:
+    """The page of a proxy in place of the event that was written."""
+    server = serve(lambda _, connection: connection.answer(b"<html>Sign in</html>", Content_Type="text/html"))
+    check_raised(
+        lambda: CoreV1EventSink(server.client()).create({"metadata": {"namespace": "ns", "name": "a"}}),
+        "failed to write an event: <...>text/html, not JSON (is a proxy or login page in front?)<...>",
+    )

@@ -8,14 +8,15 @@ from typing import Any
 
 import pytest
 
-from informer import Indexer, ListWatch, MutationCache, ObjectList, SharedInformer
+from informer import ApiError, Backoff, Indexer, ListWatch, MutationCache, ObjectList, SharedInformer
 from informer.reflector.counts import ReflectorCounts
 from informer.reflector.health import Health
 from informer.testing import FakeControllerSource
 from tests.support.messages import check_logged, matches
 from tests.support.objects import stored_pod
-from tests.support.waiting import eventually
-from watch import FakeClock
+from tests.support.waiting import DEADLINE, eventually
+from watch import FakeClock, RaceFreeFakeWatcher
+from watch.concurrency import Latch
 
 
 def raising(*_: Any) -> Any:
@@ -108,3 +109,40 @@ def test_waiting_for_an_informer_that_is_not_started(
     """The wait logs a warning and continues, since another thread may still start the informer."""
     assert not synced(source).wait_for_sync(0.01)
     check_logged(caplog, "waiting for <...>, which is not started: call start(), or use it in a `with` block")
+
+
+def test_an_event_that_is_older_than_the_list(caplog: pytest.LogCaptureFixture) -> None:
+    """Its object counts; the next watch begins at the newer version."""
+    watcher: RaceFreeFakeWatcher[Any] = RaceFreeFakeWatcher()
+    watcher.add(stored_pod("b", 5))
+    list_watch: ListWatch[Any] = ListWatch(lambda options: ObjectList([], "10"), lambda options: watcher)
+    with synced(list_watch, watch_list=False) as informer:
+        check_logged(caplog, "ignored resourceVersion 5 of an event: it is older than 10")
+        assert informer.wait_until(lambda: "ns/b" in informer.by_key, DEADLINE)
+
+
+def test_a_list_that_is_older_than_the_last_one() -> None:
+    """`sync_error()` shows it until the informer has listed the newest state."""
+    pages = iter([ObjectList([], "10"), ObjectList([], "5")])
+    go_on = Latch()
+
+    def list_next(options: Any) -> Any:
+        page = next(pages, None)
+        if page is None:
+            go_on.wait(DEADLINE)
+        return page or ObjectList([], "11")
+
+    def refuse(options: Any) -> Any:
+        raise ApiError(403, "Forbidden", "watching is forbidden")
+
+    list_watch: ListWatch[Any] = ListWatch(list_next, refuse)
+    with synced(list_watch, watch_list=False, backoff=Backoff(initial=0.05, maximum=0.1)) as informer:
+        try:
+            assert eventually(lambda: "backup" in str(informer.sync_error())), informer.sync_error()
+            assert matches(
+                str(informer.sync_error()),
+                "504 Timeout: failed to list pods: the server listed its state at resourceVersion 5, and had sent 10 before "
+                "(was etcd restored from a backup?)",
+            )
+        finally:
+            go_on.open()

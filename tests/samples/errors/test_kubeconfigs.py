@@ -11,7 +11,7 @@ import pytest
 import yaml
 from kubernetes import client, config
 
-from informer.transport.client_loader import load_client
+from informer.transport.client_loader import current_namespace, load_client
 from informer.transport.exec_plugin import run_exec_plugin
 from informer.transport.transport import Transport
 from tests.support.messages import check_raised, ids
@@ -56,6 +56,17 @@ def test_a_broken_kubeconfig_raises(content: dict[str, Any], message: str, tmp_p
     path = tmp_path / "config"
     path.write_text(yaml.safe_dump(content))
     check_raised(lambda: load_client(path), message.replace("PATH", str(path)))
+
+
+def test_a_namespace_that_is_not_a_name_raises(tmp_path: Path) -> None:
+    """The namespace is needed, for example, for the Lease of a manager."""
+    path = tmp_path / "config"
+    path.write_text(
+        yaml.safe_dump(kubeconfig(contexts=[{"name": "c", "context": {"cluster": "k", "namespace": "A_b"}}]))
+    )
+    check_raised(
+        lambda: current_namespace(path), "the namespace of context 'c' is not the name of a namespace: correct it"
+    )
 
 
 def test_a_file_that_does_not_exist_raises(tmp_path: Path) -> None:

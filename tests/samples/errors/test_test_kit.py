@@ -11,13 +11,16 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
+from informer import ListWatch
 from informer.metrics import make_app
 from informer.metrics.collector import InformerCollector
 from informer.testing import ControlPlane, EmbeddedAPIServer, FakeControllerSource
 from informer.testing.processes.ports import free_ports
 from tests.support.messages import check_logged, check_raised, ids
+from tests.support.objects import pod
 from tests.support.waiting import DEADLINE
 from watch import ListOptions
+from watch.concurrency import Latch
 
 SERVER = EmbeddedAPIServer(tokens={"t": "ann"})
 BAD: Any = object()
@@ -64,6 +67,16 @@ CALLS: list[tuple[Callable[[], Any], str]] = [
 def test_a_wrong_call_raises(call: Callable[[], Any], message: str) -> None:
     """The message says what is wrong, and what to pass instead."""
     check_raised(call, message)
+
+
+def test_an_object_that_protobuf_cannot_hold(caplog: pytest.LogCaptureFixture) -> None:
+    """The embedded server stores what a real one would refuse; a client that asks for protobuf gets 500."""
+    with EmbeddedAPIServer() as server:
+        server.create({**pod("a"), "spec": {"priority": "high"}})
+        list_watch = ListWatch.for_resource(server.api_client(), "pods", wire="protobuf")
+        check_raised(lambda: list_watch.list(ListOptions()), "500 InternalError: an internal error occurred")
+    errors = [str(record.exc_info[1]) for record in caplog.records if record.exc_info]
+    assert errors == ["an object cannot be written in protobuf, since a field is not of v1.Pod's type"]
 
 
 # The control plane; shell scripts stand in for its programs
@@ -185,6 +198,17 @@ def test_a_page_that_cannot_be_made(path: str, message: str, caplog: pytest.LogC
     registry.register(Broken())
     app({"PATH_INFO": path, "REQUEST_METHOD": "GET"}, lambda *_: None)
     check_logged(caplog, message)
+
+
+def test_a_check_that_takes_too_long(caplog: pytest.LogCaptureFixture) -> None:
+    """The page does not wait for it."""
+    over = Latch()
+    app = make_app(informers=[], ready_checks={"warm": lambda: over.wait(DEADLINE)}, check_timeout=0.1)
+    try:
+        app({"PATH_INFO": "/readyz", "REQUEST_METHOD": "GET"}, lambda *_: None)
+        check_logged(caplog, "health check warm still runs after 0.<...> s")
+    finally:
+        over.open()
 
 
 def test_metrics_that_cannot_be_read(caplog: pytest.LogCaptureFixture) -> None:

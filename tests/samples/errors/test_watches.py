@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +26,7 @@ from watch import (
     filter_watch,
     until,
 )
+from watch.json_decoder import JSONDecoder
 from watch.request_scope import RequestScope
 
 
@@ -215,3 +217,22 @@ def test_an_object_that_a_watch_cannot_show(caplog: pytest.LogCaptureFixture) ->
         watcher.result_chan()
         check_logged(caplog, "the watch left out a: it does not decode (ValueError)")
     assert watcher.done.wait(DEADLINE)
+
+
+def test_an_error_that_is_too_large() -> None:
+    """An ERROR event of a server, of which the beginning of the message is kept."""
+
+    class Response:
+        """A response with one event."""
+
+        def read1(self, size: int) -> bytes:
+            return line
+
+        def close(self) -> None:
+            """Does nothing: the response has no connection."""
+
+    status = {"kind": "Status", "code": 500, "message": "boom", "details": {"causes": [{}] * 30_000}}
+    line = json.dumps({"type": "ERROR", "object": status}, separators=(",", ":")).encode() + b"\n"
+    (event, *_) = JSONDecoder(Response()).decode_batch()
+    size = len(json.dumps(status, separators=(",", ":")))
+    assert event.object["message"] == f"the server sent an error of {size} bytes in place of a short Status: boom"

@@ -194,6 +194,24 @@ REFLECTORS: list[tuple[Callable[[], Any], str]] = [
         "model must be None, dict, a msgspec.Struct, dataclass, TypedDict or an official model class, not "
         "<class 'int'> (a pydantic BaseModel will do, too)",
     ),
+    (lambda: pods(wire="xml"), 'wire must be "json" or "protobuf", not \'xml\''),
+    (
+        lambda: pods(model=client.V1Service),
+        "model=V1Service is of kind Service, but pods are of kind Pod: pass the model class of that kind, or a type that names "
+        "the fields of interest",
+    ),
+    (
+        lambda: pods(namespace="A_b"),
+        "namespace must be a DNS label, of lower-case letters, digits and \"-\", at most 63, not 'A_b'",
+    ),
+    (
+        lambda: ListWatch.for_resource(API, "loads.B_c"),
+        'an API group must be a DNS subdomain, of lower-case letters, digits, "-" and ".", at most 253, not \'B_c\'',
+    ),
+    (
+        lambda: SharedInformerFactory(API).informer(PODS, wire="protobuf"),
+        "wire needs the resource by its name, such as 'pods', in place of a list method",
+    ),
     (
         lambda: pods(namespace=["a", "b"]).list(BAD),
         "2 namespaces need a list each: use a SharedInformer, or for_namespace() for each",
@@ -368,4 +386,17 @@ def test_workers_of_a_queue_that_is_shut_down_end_with_a_warning(caplog: pytest.
     run_workers(shut_down_queue(), print)
     check_logged(
         caplog, "the work queue is empty and already shut down: no key will ever be processed; make a new queue"
+    )
+
+
+def test_an_owner_with_a_malformed_name(caplog: pytest.LogCaptureFixture) -> None:
+    """Its key would be that of an object of another namespace, so nothing is enqueued."""
+    owner = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "kube-system/x", "uid": "u", "controller": True}
+    child = pod("a")
+    child["metadata"]["ownerReferences"] = [owner]
+    handler: Any = enqueue_owner(RateLimitingQueue(), kind="ReplicaSet.apps")
+    handler.on_add(child)
+    check_logged(
+        caplog,
+        "the owner of an object in namespace 'default' has the malformed name 'kube-system/x'",
     )

@@ -34,7 +34,7 @@ _TLS_RECORD_SIZE = 16 * 1024
 # After a read of this size more has probably arrived. After a smaller one the socket is empty: a lone event was read.
 _BURST_SIZE = 32 * 1024
 _MAX_POLL_MILLISECONDS = 2**31 - 1
-# Whether a receive of a blocking socket can have a time-out (SO_RCVTIMEO), so that a lone event costs one system call.
+# Whether a blocking receive can have a time-out (SO_RCVTIMEO), so that a lone event costs one system call.
 # Elsewhere the option has other units. A TLS socket cannot: `ssl` repeats a receive that the option has ended.
 _HAS_RECEIVE_TIMEOUT = sys.platform == "linux"
 # A wait that was shorter than this many seconds has found bytes that were there before: more have probably arrived.

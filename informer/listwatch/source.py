@@ -125,6 +125,10 @@ class WrappedSource(Source[Any]):
         """See `Source.prefers_watch_list`."""
         return self.inner.prefers_watch_list
 
+    def close_idle(self) -> None:
+        """See `Source.close_idle`."""
+        self.inner.close_idle()
+
     def list(self, options: ListOptions) -> ObjectList[Any]:
         """See `Source.list`."""
         return self.inner.list(options)

@@ -241,7 +241,9 @@ def newer_server(monkeypatch) -> Iterator[None]:
     table = kinds._table()
     message = table.kinds["v1/ConfigMap"]
     fields = tuple(field for field in kinds.message_fields(message) if field.name != "immutable")
-    older = kinds._Table(table.kubernetes, table.kinds, table.types | {message: msgspec.Raw(msgspec.json.encode(fields))})
+    older = kinds._Table(
+        table.kubernetes, table.kinds, table.types | {message: msgspec.Raw(msgspec.json.encode(fields))}
+    )
     monkeypatch.setattr(kinds, "_table", lambda: older)
     monkeypatch.setattr(encoding, "kubernetes_version", lambda: (1, 30))
     for cached in (plan_for, kinds.message_fields):

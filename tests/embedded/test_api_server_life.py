@@ -14,7 +14,7 @@ import time
 import pytest
 from kubernetes import client
 
-from informer import ApiError, ListWatch, Object, SharedInformer
+from informer import ApiError, Backoff, ListWatch, Object, SharedInformer
 from informer.testing import EmbeddedAPIServer
 from tests.support.objects import config_map
 
@@ -101,7 +101,11 @@ def test_restart_keeps_port_and_objects(server, call):
 
 def test_informer_recovers_from_restart_and_compaction(server):
     """The informer sees every change before and after."""
-    with server.api_client() as api, SharedInformer(ListWatch.for_resource(api, "configmaps")) as informer:
+    backoff = Backoff(initial=0.05, maximum=0.5)
+    with (
+        server.api_client() as api,
+        SharedInformer(ListWatch.for_resource(api, "configmaps"), backoff=backoff) as informer,
+    ):
         assert informer.wait_for_sync(10)
         for number, trouble in enumerate(
             (server.restart, server.compact, server.faults.cut_connections, server.restart)

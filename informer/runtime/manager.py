@@ -198,7 +198,7 @@ class Manager:
         return register
 
     def informer(self, resource: str, **options: Any) -> SharedInformer[Any]:
-        """Returns the informer of a resource, which controllers of it share.
+        """Returns the informer of a resource, which controllers of it share. It is started with the manager, or at once.
 
         Args:
             resource: such as "nodes".
@@ -208,7 +208,11 @@ class Manager:
             RuntimeError: the manager has stopped.
         """
         self._read[resource_key(resource)] = None
-        return self._made().factory.informer(resource, **options)
+        factory = self._made().factory
+        made: SharedInformer[Any] = factory.informer(resource, **options)
+        if self._run is not None:
+            factory.start()
+        return made
 
     def run(self, stop: threading.Event | None = None) -> None:
         """Runs the controllers until `stop` is set; then reconciles under way end, and events are sent.

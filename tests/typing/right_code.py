@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, TypedDict, assert_type
@@ -29,6 +30,7 @@ from informer import (
     until_with_sync,
 )
 from informer.objects.object_fields import OwnerReference
+from informer.runtime import AsyncRequest, Manager, Request, generation_changed, labels_changed
 from watch import (
     Event,
     EventType,
@@ -316,3 +318,32 @@ def objects(obj: Object, informer: SharedInformer[Object], change: Change[Object
     assert_type(informer.by_key["default/web"], Object)
     assert_type(change.old, Object | None)
     assert_type(obj.view(client.V1Pod), client.V1Pod)
+
+
+# Controllers
+
+manager = Manager(name="m", leader_election=True)
+
+
+def changed(old: Object, new: Object) -> bool:
+    return old.generation != new.generation
+
+
+@manager.controller("pods", owns=["configmaps"], predicate=generation_changed & ~labels_changed | changed)
+def reconcile_pod(request: Request) -> float | None:
+    assert_type(request.object, Object | None)
+    assert_type(request.apply({"kind": "ConfigMap"}), Object)
+    assert_type(request.children("configmaps"), list[Object])
+    return 5.0
+
+
+@manager.controller("nodes", watches={"pods": lambda pod: [pod.name]})
+async def reconcile_node(request: AsyncRequest) -> None:
+    assert_type(await request.set_condition("Ready", "True", "Done"), Object)
+
+
+def runs(stop: threading.Event) -> None:
+    assert_type(reconcile_pod(Request.__new__(Request)), float | None)
+    assert_type(manager.manifests(namespace="m"), list[dict[str, Any]])
+    assert_type(manager.wait_until_ready(1), bool)
+    manager.run(stop)

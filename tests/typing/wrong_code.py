@@ -10,6 +10,7 @@ import msgspec
 from kubernetes import client
 
 from informer import Change, Lister, ListWatch, Object, ResourceEventHandler, SharedInformer, SharedInformerFactory
+from informer.runtime import Manager, Request
 from informer.workqueue import RateLimitingQueue
 from watch import Event, EventType, Watcher, filter_watch, until
 
@@ -172,3 +173,20 @@ def watches(watcher: Watcher[client.V1Pod], event: Event[client.V1Pod]) -> None:
     filter_watch(watcher, kept)  # wrong: arg-type reportArgumentType
     other: Event[dict[str, Any]] = event  # wrong: assignment reportAssignmentType
     other.object.get("spec")
+
+
+# Controllers
+
+manager = Manager(name="m")
+
+
+def reconcile_key(key: str) -> None: ...
+
+
+def reconcile_text(request: Request) -> str:
+    return request.key
+
+
+manager.controller("pods")(reconcile_key)  # wrong: type-var reportArgumentType
+manager.controller("pods")(reconcile_text)  # wrong: type-var reportArgumentType
+manager.controller("pods", owns=5)  # wrong: arg-type reportArgumentType

@@ -146,5 +146,5 @@ def test_names_of_the_same_resource_share_one_watch(server: EmbeddedAPIServer) -
         factory.informer(resource)
     with factory:
         assert all(factory.wait_for_cache_sync(DEADLINE).values())
-        assert len(server.requests.select(resource="configmaps")) == 1
+        assert len(server.requests.select("list", resource="configmaps")) == 1
     assert ListWatch.for_resource(api_client, "configmaps").resource_name == "configmaps"

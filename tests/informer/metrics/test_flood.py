@@ -227,7 +227,7 @@ def test_the_server_is_as_before_after_a_flood(start, registry) -> None:
         assert eventually(lambda: len(os.listdir("/proc/self/fd")) > files + 200)
     for path in (*PROBES, "/metrics"):
         assert ask(server, path, KUBELET_TIMEOUT)[0] == 200
-    assert eventually(lambda: len(os.listdir("/proc/self/fd")) == files)
+    assert eventually(lambda: len(os.listdir("/proc/self/fd")) <= files)
     assert sorted(server_threads()) == threads
 
 

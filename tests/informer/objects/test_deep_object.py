@@ -194,7 +194,7 @@ VALUES = st.recursive(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(
     st.dictionaries(st.sampled_from(["name", "namespace", "uid", "resourceVersion", "labels", "x"]), VALUES),
     st.dictionaries(st.sampled_from(["kind", "apiVersion", "spec", "data", "items"]), VALUES),

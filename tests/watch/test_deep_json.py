@@ -106,22 +106,22 @@ def test_more_levels_are_refused() -> None:
     ],
     ids=["pairs", "four levels", "brackets in strings", "objects", "escapes", "up and down", "mixed"],
 )
-def test_16_mib_take_few_seconds(filler: bytes) -> None:
+def test_megabytes_take_few_seconds(filler: bytes) -> None:
     """The processor's time is in proportion to the length, whatever the brackets are."""
     inner = filler * ((4 << 20) // len(filler))
     text = b'{"x":[' + inner + b"[" * 5_000 + b"]" * 5_000 + b"]}"
     begun = time.process_time()
     check_json(text)
     assert list(parts_in(text)) == ["x"]
-    assert time.process_time() - begun < 10
+    assert time.process_time() - begun < 3
 
 
 @pytest.mark.parametrize("filler", [b"[", b"]", b'"', b"\\", b'"\\"', b'"\\', b"[}", b"{]"], ids=repr)
-def test_16_mib_of_wrong_brackets_are_refused_in_few_seconds(filler: bytes) -> None:
+def test_megabytes_of_wrong_brackets_are_refused_in_few_seconds(filler: bytes) -> None:
     """The time is in proportion to the bytes: the search neither backtracks nor starts again at each byte."""
     text = filler * ((4 << 20) // len(filler)) + b"x"
     begun = time.process_time()
     for function in (check_json, parts_in):
         with pytest.raises(msgspec.DecodeError):
             function(text)
-    assert time.process_time() - begun < 10
+    assert time.process_time() - begun < 3

@@ -266,7 +266,7 @@ LIST = pod_list(5, NAMES)
 
 
 @given(st.randoms(use_true_random=False))
-@settings(max_examples=200)
+@settings(max_examples=100)
 def test_a_damaged_list_is_items_or_an_error_in_whatever_pieces(random: Any) -> None:
     """The pieces do not matter: the same items, and the same kind of end."""
     body = damaged(LIST, 4, random)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -32,12 +33,14 @@ from informer.arguments import refuse_coroutine
 from informer.lru import LruMap
 from informer.objects.label_selector import NOTHING, parse_selector, selector_text
 from informer.objects.resource_version import compare_resource_versions
+from informer.rate_limited_log import rate_limited
 from informer.testing import FakeControllerSource
 from informer.workqueue import (
     BucketRateLimiter,
     DelayingQueue,
     RateLimitingQueue,
     WorkQueue,
+    enqueue,
     enqueue_key,
     enqueue_owner,
     run_workers,
@@ -389,8 +392,10 @@ def test_workers_of_a_queue_that_is_shut_down_end_with_a_warning(caplog: pytest.
     )
 
 
-def test_an_owner_with_a_malformed_name(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_owner_with_a_malformed_name(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its key would be that of an object of another namespace, so nothing is enqueued."""
+    # Another test may have used up the lines of this period.
+    monkeypatch.setattr(enqueue, "_limited", rate_limited(logging.getLogger("informer.workqueue")))
     owner = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "kube-system/x", "uid": "u", "controller": True}
     child = pod("a")
     child["metadata"]["ownerReferences"] = [owner]

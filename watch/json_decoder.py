@@ -33,13 +33,6 @@ _decode_envelope = msgspec.json.Decoder(_Envelope).decode
 _decode_any = msgspec.json.Decoder().decode
 
 
-def _decode_value(raw: bytes) -> Any:
-    try:
-        return _decode_any(raw)
-    except RecursionError:
-        raise ValueError("an event's object is nested too deeply to decode") from None
-
-
 def _read_envelope(line: bytes) -> _Envelope:
     try:
         return _decode_envelope(line)
@@ -52,7 +45,10 @@ def _read_envelope(line: bytes) -> _Envelope:
 
 
 def _decode_dict(raw: bytes) -> dict[str, Any]:
-    decoded = _decode_value(raw)
+    try:
+        decoded = _decode_any(raw)
+    except RecursionError:
+        raise ValueError("an event's object is nested too deeply to decode") from None
     if not isinstance(decoded, dict):
         raise ValueError(f"an event's object must be a JSON object, not a {type(decoded).__name__}")
     return decoded

@@ -23,6 +23,7 @@ __all__ = [
     "fields_in",
     "looks_like_protobuf",
     "open_envelope",
+    "signed",
     "status_in",
     "text_in",
     "varint_at",
@@ -178,7 +179,7 @@ def status_in(message: bytes) -> dict[str, Any]:
     status: dict[str, Any] = {"kind": "Status", "apiVersion": "v1", "metadata": {}}
     for field in fields_in(message):
         if field.wire_type == VARINT and field.number == 6 and field.value:
-            status["code"] = _int32(field.value)
+            status["code"] = signed(field.value)
         elif field.wire_type == BYTES and field.number == 5:
             status["details"] = _details_in(message[field.start : field.end])
         elif field.wire_type == BYTES and (name := _STATUS_TEXTS.get(field.number)) and field.end > field.start:
@@ -197,7 +198,7 @@ def _details_in(message: bytes) -> dict[str, Any]:
     causes: list[dict[str, str]] = []
     for field in fields_in(message):
         if field.wire_type == VARINT and field.number == 5 and field.value:
-            details["retryAfterSeconds"] = _int32(field.value)
+            details["retryAfterSeconds"] = signed(field.value)
         elif field.wire_type == BYTES and field.number == 4 and len(causes) < _MAX_CAUSES:
             cause = message[field.start : field.end]
             texts = {name: text_in(cause, number) for number, name in _CAUSE_TEXTS.items()}
@@ -209,6 +210,6 @@ def _details_in(message: bytes) -> dict[str, Any]:
     return details
 
 
-def _int32(value: int) -> int:
+def signed(value: int) -> int:
     """Returns the signed integer that Go wrote as this varint."""
     return value - (1 << 64) if value >> 63 else value

@@ -9,7 +9,7 @@ from typing_extensions import TypeVar
 
 from informer.errors import IndexNotFoundError
 from informer.lru import LruMap
-from informer.objects.keys import DeletedFinalStateUnknown, Meta, meta_namespace_key, metadata_of
+from informer.objects.keys import DeletedFinalStateUnknown, Meta, last_state_of, meta_namespace_key, metadata_of
 from watch.clock import SYSTEM_CLOCK, Clock
 from watch.concurrency import Lock
 from watch.logs import get_logger
@@ -134,7 +134,7 @@ class MutationCache(Generic[T]):
             KeyFuncError: the object has no key.
             ValueError: its resourceVersion is not an integer.
         """
-        gone = obj.obj if isinstance(obj, DeletedFinalStateUnknown) else obj
+        gone = last_state_of(obj)
         if gone is None:
             return
         key, meta, version = _identity(gone)

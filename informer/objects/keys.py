@@ -25,6 +25,7 @@ __all__ = [
     "deletion_handling_meta_namespace_key",
     "key_by",
     "labels_of",
+    "last_state_of",
     "meta_namespace_key",
     "metadata_of",
     "name_of",
@@ -71,6 +72,11 @@ class NoLongerDecodes(DeletedFinalStateUnknown):
     """A tombstone of an object that still exists, but whose new state the model or the transform refuses."""
 
     __slots__ = ()
+
+
+def last_state_of(obj: Any) -> Any:
+    """Returns the object of a tombstone, or any other object as it is."""
+    return obj.obj if isinstance(obj, DeletedFinalStateUnknown) else obj
 
 
 class Meta(NamedTuple):

@@ -16,7 +16,7 @@ import msgspec
 
 from watch.concurrency import ThreadLocal
 from watch.deep_json import decode_deep
-from watch.protobuf_wire import BYTES, VARINT, bytes_in, fields_in
+from watch.protobuf_wire import BYTES, VARINT, bytes_in, fields_in, signed
 
 __all__ = ["FROM_BYTES", "FROM_VARINT", "deep_values", "double_at", "strings_at"]
 
@@ -115,11 +115,6 @@ def double_at(raw: bytes, start: int, end: int) -> int | float:
     """Returns a floating-point number; a whole number as an int, which JSON shows without ".0"."""
     value: float = struct.unpack_from("<d", raw, start)[0]
     return int(value) if value.is_integer() and abs(value) < 1e21 else value
-
-
-def signed(value: int) -> int:
-    """Returns the signed integer that Go wrote as this varint."""
-    return value - (1 << 64) if value >> 63 else value
 
 
 FROM_BYTES: dict[str, Callable[[bytes, int, int], Any]] = {

@@ -6,7 +6,13 @@ from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable
 from typing import Any, Protocol
 
-from informer.objects.keys import DeletedFinalStateUnknown, NoLongerDecodes, meta_namespace_key, namespace_of
+from informer.objects.keys import (
+    DeletedFinalStateUnknown,
+    NoLongerDecodes,
+    last_state_of,
+    meta_namespace_key,
+    namespace_of,
+)
 from informer.queues.delta import BOOKMARK, DELETED, REPLACED, Delta, DeltaType
 from informer.queues.fifo import FIFO, Pair
 
@@ -196,7 +202,7 @@ class DeltaFIFO(FIFO):
         for key, deltas in self._items.items():
             if key not in listed:
                 last = deltas[-1].object
-                states[key] = last.obj if isinstance(last, DeletedFinalStateUnknown) else last
+                states[key] = last_state_of(last)
         return {key: last for key, last in states.items() if not isinstance(key, _Bookmark) and _is_in(last, namespace)}
 
 

@@ -276,11 +276,6 @@ class ReflectorState:
         """Makes every later round list: the server does not send end bookmarks."""
         self._watch_list = False
 
-    @property
-    def uses_watch_lists(self) -> bool:
-        """Whether the next round begins with a watch list."""
-        return self._watch_list
-
     def watch_list_ended(self, seconds: float) -> Next:
         """Reports a watch list that ended, after `seconds` and without an error, before its end bookmark."""
         self._unfinished += 1

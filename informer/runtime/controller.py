@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import math
 import threading
 import time
@@ -12,6 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from informer.handlers.handler import ResourceEventHandler
+from informer.handlers.registration import HandlerRegistration
 from informer.objects.object import Object
 from informer.record.event_recorder import EventRecorder
 from informer.runtime.applied import AppliedObjects
@@ -52,6 +52,9 @@ class Controller:
         field_manager: for server-side apply and patches.
         recorder: records events.
 
+    Attributes:
+        handlers: the registrations of its handlers with the informers.
+
     Threads: `run` and `run_async` block; `reconcile_key` is called by the workers.
     """
 
@@ -77,7 +80,7 @@ class Controller:
         self.own_writes = OwnWrites(self._informers, self.queue)
         self.writer = Writer(transport, field_manager, self._informers, self.own_writes, self._applied)
         self._drained_at = math.inf  # when waiting keys are not reconciled any more, on the monotonic clock
-        self._registrations = self._add_handlers()
+        self.handlers = self._add_handlers()
 
     def informer_of(self, resource: str) -> SharedInformer[Any]:
         """Returns the informer of an owned resource; raises ValueError for any other."""
@@ -85,14 +88,6 @@ class Controller:
         if resource_key(resource) not in owned:
             raise ValueError(f"{self.registration.name} does not own {resource!r}: name it in owns=")
         return self._informers[resource_key(resource)]
-
-    def handlers_have_synced(self, timeout: float | None) -> bool:
-        """Waits until the objects of the first lists are in the queue."""
-        deadline = None if timeout is None else time.monotonic() + timeout
-        return all(
-            each.wait_for_sync(None if deadline is None else max(0.0, deadline - time.monotonic()))
-            for each in self._registrations
-        )
 
     def run(self, stop: threading.Event) -> None:
         """Reconciles keys on threads until `stop` is set, and those that are ready by then for five seconds more."""
@@ -124,7 +119,7 @@ class Controller:
         try:
             # Finalizers are written by requests that block.
             request, call = await loop.run_in_executor(None, self._begin, key, AsyncRequest)
-            result = None if call is None else await _awaited(call(request))
+            result = None if call is None else await call(request)
             return await loop.run_in_executor(None, self._finish, request, call, result)
         except asyncio.CancelledError:
             raise
@@ -205,7 +200,7 @@ class Controller:
         finally:
             withdraw()
 
-    def _add_handlers(self) -> list[Any]:
+    def _add_handlers(self) -> list[HandlerRegistration]:
         registration, informers = self.registration, self._informers
         handlers: list[tuple[str, ResourceEventHandler[Any]]] = [
             (registration.resource, PrimaryHandler(self.queue, registration.predicate)),
@@ -213,7 +208,3 @@ class Controller:
             *((each, MappedHandler(self.queue, keys_of)) for each, keys_of in registration.watches.items()),
         ]
         return [informers[resource_key(each)].add_event_handler(handler) for each, handler in handlers]
-
-
-async def _awaited(result: Any) -> Any:
-    return await result if inspect.isawaitable(result) else result

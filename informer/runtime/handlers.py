@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from informer.api_paths import is_path_segment
 from informer.arguments import function_name
 from informer.cache.change import Change
 from informer.cache.store import Store
-from informer.objects.keys import DeletedFinalStateUnknown, namespace_of, namespaced_name, uid_of
+from informer.objects.keys import last_state_of, namespace_of, namespaced_name
 from informer.objects.paths import MISSING, get_path
 from informer.queues.delta import DeltaType
-from informer.workqueue.enqueue import Enqueuer, controller_reference, field_of
+from informer.workqueue.enqueue import Enqueuer, KeyEnqueuer, controller_reference, field_of, has_owner
 from informer.workqueue.priority import PriorityQueue
 
 __all__ = ["MappedHandler", "OwnedHandler", "PrimaryHandler"]
@@ -19,7 +20,7 @@ __all__ = ["MappedHandler", "OwnedHandler", "PrimaryHandler"]
 Keys = Callable[[Any], Iterable[str]]
 
 
-class PrimaryHandler(Enqueuer):
+class PrimaryHandler(KeyEnqueuer):
     """Enqueues the key of each changed object of a controller, if its predicate lets an update pass."""
 
     def __init__(self, queue: PriorityQueue[str], predicate: Callable[[Any, Any], bool] | None) -> None:
@@ -33,10 +34,7 @@ class PrimaryHandler(Enqueuer):
             begins_to_end = get_path(new, _DELETION) is not MISSING and get_path(old, _DELETION) is MISSING
             if not begins_to_end and not predicate(old, new):
                 return ()
-        return (change.key,)
-
-    def _keys(self, obj: Any) -> Sequence[str]:
-        raise NotImplementedError("changes come in batches")
+        return super()._keys_of_change(change)
 
 
 _DELETION = ("metadata", "deletionTimestamp")
@@ -53,23 +51,16 @@ class OwnedHandler(Enqueuer):
         super().__init__(queue)
         self._owners = owners
 
-    def _keys_of_update(self, old: Any, new: Any) -> Sequence[str]:
-        return list(dict.fromkeys((*self._keys(old), *self._keys(new))))
-
     def _keys(self, obj: Any) -> Sequence[str]:
-        if isinstance(obj, DeletedFinalStateUnknown):
-            obj = obj.obj
+        obj = last_state_of(obj)
         reference = controller_reference(obj)
         if reference is None:
             return ()
-        name, uid = field_of(reference, "name"), field_of(reference, "uid")
-        if not isinstance(name, str) or not isinstance(uid, str) or "/" in name:
+        name = field_of(reference, "name")
+        if not is_path_segment(name):
             return ()
-        for key in (namespaced_name(namespace_of(obj), name), name):
-            owner = self._owners.records.items.get(key)
-            if owner is not None and uid_of(owner) == uid:
-                return (key,)
-        return ()
+        keys = (namespaced_name(namespace_of(obj), name), name)
+        return next(((key,) for key in keys if has_owner(self._owners, key, reference)), ())
 
 
 class MappedHandler(Enqueuer):
@@ -79,13 +70,8 @@ class MappedHandler(Enqueuer):
         super().__init__(queue)
         self._keys_of = keys_of
 
-    def _keys_of_update(self, old: Any, new: Any) -> Sequence[str]:
-        return list(dict.fromkeys((*self._keys(old), *self._keys(new))))
-
     def _keys(self, obj: Any) -> Sequence[str]:
-        if isinstance(obj, DeletedFinalStateUnknown):
-            obj = obj.obj
-        keys = self._keys_of(obj)
+        keys = self._keys_of(last_state_of(obj))
         if isinstance(keys, str):
             raise TypeError(
                 f"{function_name(self._keys_of)} in watches= must return keys in a list or the like, not a str"

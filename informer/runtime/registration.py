@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from informer.arguments import check_function, function_name, is_async
+from informer.arguments import check_function, is_async
 from informer.listwatch.resources import known, parse_name
 from informer.runtime.request import AsyncRequest, Request
 from informer.workqueue.limiters import RateLimiter
@@ -67,11 +67,6 @@ class Registration:
     def is_async(self) -> bool:
         """Whether the functions are async."""
         return is_async(self.reconcile)
-
-    @property
-    def function(self) -> str:
-        """The name of the reconcile function, for messages."""
-        return function_name(self.reconcile)
 
 
 def resource_key(resource: str) -> str:

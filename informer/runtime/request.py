@@ -110,7 +110,7 @@ class _Request:
     def _update_status(self, changes: Mapping[str, Any]) -> Object:
         obj = self._existing("update its status")
         status = obj.to_dict().get("status") or {}
-        if _merged(status, changes) == status:
+        if _has(status, changes):
             return obj
         body = {"metadata": {"resourceVersion": obj.resource_version}, "status": dict(changes)}
         made = self._surroundings.writer.merge(self.key, obj, body, subresource="status")
@@ -253,14 +253,11 @@ async def _off_the_loop(function: Callable[[], T]) -> T:
     return await asyncio.get_running_loop().run_in_executor(None, function)
 
 
-def _merged(value: Any, changes: Any) -> Any:
-    """The result of a JSON merge patch. Source: RFC 7396."""
+def _has(value: Any, changes: Any) -> bool:
+    """Returns whether a JSON merge patch would change nothing. Source: RFC 7396."""
     if not isinstance(changes, Mapping):
-        return changes
-    merged = dict(value) if isinstance(value, Mapping) else {}
-    for name, change in changes.items():
-        if change is None:
-            merged.pop(name, None)
-        else:
-            merged[name] = _merged(merged.get(name), change)
-    return merged
+        return bool(value == changes)
+    return isinstance(value, Mapping) and all(
+        name not in value if change is None else name in value and _has(value[name], change)
+        for name, change in changes.items()
+    )

@@ -17,6 +17,7 @@ from informer.runtime.owners import CONTROLLER_INDEX, controller_uids
 from informer.runtime.parts import Parts
 from informer.runtime.registration import Registration, resource_key
 from informer.shared.shared_informer import SharedInformer
+from informer.shared.waiting import wait_for_cache_sync
 from informer.thread_group import ThreadGroup
 from informer.transport.transport import transport_for
 from watch.concurrency import Lock, Signal, on_set
@@ -192,9 +193,10 @@ class ManagerRun:
             raise ManagerError(
                 f"manager {self._name}: not every cache synced within {self._sync_timeout:g} s: {reasons}"
             ) from missing[0].sync_error()
-        for controller in self._controllers:
-            controller.handlers_have_synced(max(0.0, deadline - time.monotonic()))
-        return True
+        # The handlers have the objects of the first lists in the queues before a worker takes the first key.
+        handlers = [handler for controller in self._controllers for handler in controller.handlers]
+        wait_for_cache_sync(*handlers, timeout=max(0.0, deadline - time.monotonic()), stop=self.halt)
+        return not self.halt.is_set()
 
     def _lead(self, over: threading.Event) -> None:
         """Reconciles until the run is to end, or `over` is set at the end of the term; then gives the lease up."""

@@ -13,8 +13,8 @@ from informer.cache.change import Change
 from informer.cache.store import Store
 from informer.handlers.handler import ResourceEventHandler
 from informer.objects.keys import (
-    DeletedFinalStateUnknown,
     deletion_handling_meta_namespace_key,
+    last_state_of,
     namespace_of,
     namespaced_name,
     uid_of,
@@ -26,7 +26,7 @@ from informer.workqueue.priority import LOW_PRIORITY, PriorityQueue
 from informer.workqueue.queue import WorkQueue
 from watch.logs import get_logger
 
-__all__ = ["Enqueuer", "controller_reference", "enqueue_key", "enqueue_owner", "field_of"]
+__all__ = ["Enqueuer", "KeyEnqueuer", "controller_reference", "enqueue_key", "enqueue_owner", "field_of", "has_owner"]
 
 _limited = rate_limited(get_logger("informer.workqueue"))
 
@@ -56,7 +56,7 @@ def enqueue_key(queue: WorkQueue[str]) -> ResourceEventHandler[Any]:
 
     Source: sigs.k8s.io/controller-runtime pkg/handler EnqueueRequestForObject.
     """
-    return _EnqueueKey(queue)
+    return KeyEnqueuer(queue)
 
 
 def enqueue_owner(
@@ -98,7 +98,7 @@ def enqueue_owner(
         raise TypeError(
             f"owners must be the cache of an informer, such as foos.store, not a {type(owners).__qualname__}"
         )
-    return _EnqueueOwner(queue, _OwnerKind.parse(kind), namespaced=namespaced, owners=owners)
+    return _OwnerEnqueuer(queue, _OwnerKind.parse(kind), namespaced=namespaced, owners=owners)
 
 
 class Enqueuer(ResourceEventHandler[Any]):
@@ -152,13 +152,15 @@ class Enqueuer(ResourceEventHandler[Any]):
         return self._keys(change.object)
 
     def _keys_of_update(self, old: Any, new: Any) -> Sequence[str]:
-        raise NotImplementedError
+        return list(dict.fromkeys((*self._keys(old), *self._keys(new))))
 
     def _keys(self, obj: Any) -> Sequence[str]:
         raise NotImplementedError
 
 
-class _EnqueueKey(Enqueuer):
+class KeyEnqueuer(Enqueuer):
+    """Enqueues the key of each object."""
+
     def _keys_of_change(self, change: Change[Any]) -> Sequence[str]:
         # The cache knows the key even of a model without metadata.
         return (change.key,) if change.key else self._keys(change.object)
@@ -170,19 +172,15 @@ class _EnqueueKey(Enqueuer):
         return (deletion_handling_meta_namespace_key(obj),)
 
 
-class _EnqueueOwner(Enqueuer):
+class _OwnerEnqueuer(Enqueuer):
     def __init__(self, queue: WorkQueue[str], kind: _OwnerKind, *, namespaced: bool, owners: Store[Any] | None) -> None:
         super().__init__(queue)
         self._kind = kind
         self._namespaced = namespaced
         self._owners = owners
 
-    def _keys_of_update(self, old: Any, new: Any) -> Sequence[str]:
-        return list(dict.fromkeys((*self._keys(old), *self._keys(new))))
-
     def _keys(self, obj: Any) -> Sequence[str]:
-        if isinstance(obj, DeletedFinalStateUnknown):
-            obj = obj.obj
+        obj = last_state_of(obj)
         reference = _controller_of(obj, self._kind)
         if reference is None:
             return ()
@@ -193,12 +191,7 @@ class _EnqueueOwner(Enqueuer):
             _limited.warning("the owner of an object in namespace %r has the malformed name %r", namespace, name)
             return ()
         key = namespaced_name(namespace, name)
-        return (key,) if self._owners is None or self._has_uid(self._owners, key, reference) else ()
-
-    def _has_uid(self, owners: Store[Any], key: str, reference: Any) -> bool:
-        # The stored object has a uid even if users see a model without metadata.
-        owner = owners.records.items.get(key)
-        return owner is not None and uid_of(owner) == field_of(reference, "uid")
+        return (key,) if self._owners is None or has_owner(self._owners, key, reference) else ()
 
 
 def _is_changed(change: Change[Any]) -> bool:
@@ -245,6 +238,13 @@ class _OwnerKind(NamedTuple):
                 f'kind must be like "Foo", "Foo.samplecontroller.k8s.io" or ("samplecontroller.k8s.io/v1", "Foo"), not {kind!r}'
             )
         return parsed
+
+
+def has_owner(owners: Store[Any], key: str, reference: Any) -> bool:
+    """Returns whether a cache has, with this key, the owner of the reference's uid."""
+    # The stored object has a uid even if users see a model without metadata.
+    owner = owners.records.items.get(key)
+    return owner is not None and uid_of(owner) == field_of(reference, "uid")
 
 
 def controller_reference(obj: Any) -> Any:

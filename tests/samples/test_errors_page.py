@@ -45,7 +45,6 @@ LEFT_OUT = {
     "the controller is stopping": "between a controller and its queue",
     "the caches do not show the last writes yet": "between a controller and its queue",
     "the object has changed: <>": "between a controller and its queue",
-    "changes come in batches": "would be a fault of this library",
     "a fault has cut the connection": "within the test kit, which then closes the connection",
 }
 # The embedded server answers with a real API server's words, which are not this library's to explain.

@@ -22,8 +22,9 @@ from informer.runtime import (
 )
 from informer.runtime.applied import AppliedObjects
 from informer.runtime.owners import with_owner
-from informer.runtime.request import _merged
+from informer.runtime.request import _has
 from informer.runtime.writer import api_form
+from informer.testing.storage.patches import merge_patch
 
 
 def made(**metadata: Any) -> dict[str, Any]:
@@ -254,11 +255,20 @@ def test_an_apply_is_unchanged_only_if_its_fields_are() -> None:
 
 
 def test_a_merge_of_changes_is_that_of_a_merge_patch() -> None:
-    assert _merged({"a": 1, "b": {"c": 2}, "l": [1]}, {"b": {"c": None, "d": 3}, "l": [2]}) == {
+    assert merge_patch({"a": 1, "b": {"c": 2}, "l": [1]}, {"b": {"c": None, "d": 3}, "l": [2]}) == {
         "a": 1,
         "b": {"d": 3},
         "l": [2],
     }
+
+
+@pytest.mark.parametrize("status", [{}, {"a": 1}, {"a": None}, {"a": {"b": 1, "c": [1]}}, {"a": {}}, {"a": [1]}])
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"a": 1}, {"a": None}, {"a": {}}, {"a": {"b": 1}}, {"a": {"b": None}}, {"a": {"d": None}}, {"a": [1]}],
+)
+def test_a_status_has_changes_if_a_merge_patch_would_change_nothing(status: Any, changes: Any) -> None:
+    assert _has(status, changes) is (merge_patch(status, changes) == status)
 
 
 def test_objects_of_any_form_can_be_applied() -> None:

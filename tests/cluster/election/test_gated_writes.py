@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -10,7 +10,6 @@ from kubernetes import client
 
 from informer.leaderelection import LeaderElector, LeaseClock, LeaseLock, NotLeadingError
 from tests.support.waiting import eventually
-from watch.concurrency import Signal
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(120)]
 
@@ -25,25 +24,11 @@ class Suspended(LeaseClock):
 
 
 @pytest.fixture
-def elect(namespace: Any, run: Callable[..., Any]) -> Iterator[Callable[..., LeaderElector]]:
-    """Starts an elector; it has to end normally when the test is over."""
-    cancel = Signal()
-
-    def start(identity: str, **options: Any) -> LeaderElector:
-        elector = LeaderElector(
-            LeaseLock(namespace.cluster.api_client, namespace.name, "leader", identity),
-            lease_duration=3,
-            renew_deadline=2,
-            retry_period=0.1,
-            on_started_leading=lambda stop: stop.wait(),
-            on_stopped_leading=lambda: None,
-            **options,
-        )
-        run(elector.run, cancel)
-        return elector
-
-    yield start
-    cancel.set()
+def elect(namespace: Any, start_elector: Callable[..., LeaderElector]) -> Callable[..., LeaderElector]:
+    """Starts an elector of this identity."""
+    return lambda identity, **options: start_elector(
+        LeaseLock(namespace.cluster.api_client, namespace.name, "leader", identity), **options
+    )
 
 
 def create(namespace: Any, elector: LeaderElector, name: str) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -13,7 +13,6 @@ from informer.leaderelection import LeaderElector, LeaseLock
 from informer.leaderelection.candidate import Candidate
 from tests.support.waiting import DEADLINE, eventually
 from watch import FakeClock
-from watch.concurrency import Signal
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(120)]
 
@@ -52,25 +51,9 @@ def writer(namespace: Any) -> Writer:
 
 
 @pytest.fixture
-def elect(writer: Writer, run: Callable[..., Any]) -> Iterator[Callable[..., LeaderElector]]:
-    """Starts an elector; it has to end normally when the test is over."""
-    cancel = Signal()
-
-    def start(**options: Any) -> LeaderElector:
-        elector = LeaderElector(
-            writer.lock(),
-            lease_duration=3,
-            renew_deadline=2,
-            retry_period=0.1,
-            on_started_leading=lambda stop: stop.wait(),
-            on_stopped_leading=lambda: None,
-            **options,
-        )
-        run(elector.run, cancel)
-        return elector
-
-    yield start
-    cancel.set()
+def elect(writer: Writer, start_elector: Callable[..., LeaderElector]) -> Callable[..., LeaderElector]:
+    """Starts an elector with the writer's lock."""
+    return lambda **options: start_elector(writer.lock(), **options)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from unittest.mock import MagicMock
 
 import pytest
 
-from informer import Change, HandlerRegistration, ResourceEventHandler, SharedInformer
+from informer import Change, ResourceEventHandler, SharedInformer
 from informer.testing.fake_source import FakeControllerSource
 from informer.workqueue import PriorityQueue, WorkQueue, enqueue_key, enqueue_owner
 from tests.support.waiting import DEADLINE, Task, eventually
@@ -356,10 +356,8 @@ def test_two_readers_never_call_it_at_once(make_informer: Make, pod: Pod) -> Non
     assert all(each == list(range(300)) for each in seen.values())
 
 
-def test_a_reader_does_not_wait_for_a_call_on_another_readers_thread(
-    make_informer: Make, pod: Pod, make_gate: Any
-) -> None:
-    """Its own namespace stays current in the cache; the other reader makes its calls, too."""
+def with_a_call_under_way(make_informer: Make, pod: Pod, make_gate: Any) -> tuple[SharedInformer[Any], Any]:
+    """Returns an informer and its handler: one reader is in a call with "a", and another has stored "b"."""
     source = FakeControllerSource(namespaces=["one", "two"])
     informer = make_informer(source)
     gate = make_gate()
@@ -370,6 +368,14 @@ def test_a_reader_does_not_wait_for_a_call_on_another_readers_thread(
     assert gate.entered.get(DEADLINE) == "a"
     source.add(pod("b", "two"))
     assert eventually(lambda: "two/b" in informer.indexer)
+    return informer, gate
+
+
+def test_a_reader_does_not_wait_for_a_call_on_another_readers_thread(
+    make_informer: Make, pod: Pod, make_gate: Any
+) -> None:
+    """Its own namespace stays current in the cache; the other reader makes its calls, too."""
+    _, gate = with_a_call_under_way(make_informer, pod, make_gate)
     assert not len(gate.entered)
     gate.go.set()
     assert [gate.left.get(DEADLINE) for _ in range(2)] == ["a", "b"]
@@ -454,32 +460,6 @@ def test_a_removal_waits_for_the_call_under_way(make_informer: Make, source: Any
     registration.remove()
 
 
-@pytest.mark.parametrize("kinds", [(True, True), (True, False)])
-def test_handlers_of_two_informers_may_remove_each_other(
-    make_informer: Make, source: Any, kinds: tuple[bool, bool]
-) -> None:
-    """Neither removal waits."""
-    made = [make_informer(source) for _ in range(2)]
-    both_called = threading.Barrier(2)
-    removed: Channel[str] = Channel(None)
-    registrations: dict[str, HandlerRegistration] = {}
-
-    def handler(other: str) -> Callable[[Any], None]:
-        def remove_other(obj: Any) -> None:
-            both_called.wait(DEADLINE)
-            registrations[other].remove()
-            removed.put(other)
-
-        return remove_other
-
-    registrations["one"] = made[0].add_event_handler(on_add=handler("two"), inline=kinds[0])
-    registrations["two"] = made[1].add_event_handler(on_add=handler("one"), inline=kinds[1])
-    for informer in made:
-        informer.start()
-    assert sorted(removed.get(DEADLINE) for _ in range(2)) == ["one", "two"]
-    assert all(informer.stop(DEADLINE) for informer in made)
-
-
 def test_a_stop_does_not_outwait_a_call(make_informer: Make, source: Any, make_gate: Any) -> None:
     """`stop` returns False while the call runs, and True once it has ended."""
     informer = make_informer(source)
@@ -509,16 +489,7 @@ def test_it_may_stop_the_informer(make_informer: Make, pod: Pod) -> None:
 
 def test_a_drain_delivers_what_waits(make_informer: Make, pod: Pod, make_gate: Any) -> None:
     """The batch under way is finished, also where other threads have brought more."""
-    source = FakeControllerSource(namespaces=["one", "two"])
-    informer = make_informer(source)
-    gate = make_gate()
-    informer.add_event_handler(gate, inline=True)
-    informer.start()
-    assert source.wait_for_watches(2)
-    source.add(pod("a", "one"))
-    gate.entered.get(DEADLINE)
-    source.add(pod("b", "two"))
-    assert eventually(lambda: "two/b" in informer.indexer)
+    informer, gate = with_a_call_under_way(make_informer, pod, make_gate)
     assert informer.stop(0.05, drain=True) is False
     gate.go.set()
     assert informer.stop(DEADLINE, drain=True) is True

@@ -26,8 +26,12 @@ def source(pod: Pod) -> FakeControllerSource:
     return source
 
 
-@pytest.mark.parametrize("informers", [1, 2])
-def test_two_handlers_may_remove_each_other(make_informer: Make, source: FakeControllerSource, informers: int) -> None:
+@pytest.mark.parametrize(
+    ("informers", "inline"), [(1, (False, False)), (2, (False, False)), (2, (True, True)), (2, (True, False))]
+)
+def test_two_handlers_may_remove_each_other(
+    make_informer: Make, source: FakeControllerSource, informers: int, inline: tuple[bool, bool]
+) -> None:
     """Handlers of one informer, or of two. Neither removal waits, and the stop leaves no thread (ovn-kubernetes#483)."""
     made = [make_informer(source) for _ in range(informers)]
     both_called = threading.Barrier(2)
@@ -42,8 +46,8 @@ def test_two_handlers_may_remove_each_other(make_informer: Make, source: FakeCon
 
         return remove_other
 
-    registrations["one"] = made[0].add_event_handler(on_add=handler("two"))
-    registrations["two"] = made[-1].add_event_handler(on_add=handler("one"))
+    registrations["one"] = made[0].add_event_handler(on_add=handler("two"), inline=inline[0])
+    registrations["two"] = made[-1].add_event_handler(on_add=handler("one"), inline=inline[1])
     for informer in made:
         informer.start()
     assert sorted(removed.get(DEADLINE) for _ in range(2)) == ["one", "two"]

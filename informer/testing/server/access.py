@@ -6,9 +6,13 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from informer.testing.storage.statuses import unauthorized
+from informer.testing.storage.write import User
 from watch.concurrency import Lock
 
 __all__ = ["Access"]
+
+# The groups of every user.
+_GROUPS = ("system:authenticated",)
 
 
 class _Rule(NamedTuple):
@@ -67,7 +71,7 @@ class Access:
             )
         return next((token for token, name in tokens.items() if user in (None, name)), None)
 
-    def user(self, authorization: str) -> str:
+    def user(self, authorization: str) -> User:
         """Returns the user that an Authorization header names.
 
         Raises:
@@ -75,12 +79,12 @@ class Access:
         """
         with self._lock:
             if self._tokens is None:
-                return "admin"
+                return User("admin", groups=_GROUPS)
             scheme, _, token = authorization.partition(" ")
             user = self._tokens.get(token.strip()) if scheme.lower() == "bearer" else None
         if user is None:
             raise unauthorized()
-        return user
+        return User(user, groups=_GROUPS)
 
     def forbid(self, verb: str, resource: str, namespace: str | None) -> None:
         """Adds a rule that forbids requests; "*" and None match anything."""

@@ -15,10 +15,12 @@ from informer.testing.storage.patches import PatchError, json_patch, merge_patch
 from informer.testing.storage.registry import Registry
 from informer.testing.storage.statuses import bad_request
 from informer.testing.storage.storage import Storage
+from informer.testing.storage.write import Write
 
 __all__ = ["ObjectCalls"]
 
 _DEFAULT_NAMESPACE = "default"
+_CALL = Write(with_status=True)
 
 
 class ObjectCalls:
@@ -49,7 +51,7 @@ class ObjectCalls:
             namespace: the namespace of an object that does not name one; None means "default".
         """
         converted, target = self._convert(obj, namespace)
-        return target.served.shown(self._registry.create(target._replace(name=""), converted, with_status=True))
+        return target.served.shown(self._registry.create(target._replace(name=""), converted, _CALL))
 
     def update(self, obj: Any, *, namespace: str | None = None) -> dict[str, Any]:
         """Replaces an object and returns it as it is stored.
@@ -59,7 +61,7 @@ class ObjectCalls:
             namespace: the namespace of an object that does not name one; None means "default".
         """
         converted, target = self._convert(obj, namespace)
-        stored, _ = self._registry.update(target, lambda _: converted, with_status=True)
+        stored, _ = self._registry.update(target, lambda _: converted, _CALL)
         return target.served.shown(stored)
 
     def patch(self, resource: str, name: str, patch: Any, *, namespace: str | None = None) -> dict[str, Any]:
@@ -83,7 +85,7 @@ class ObjectCalls:
                 raise bad_request(str(error)) from error
             return changed
 
-        stored, _ = self._registry.update(target, change, with_status=True)
+        stored, _ = self._registry.update(target, change, _CALL)
         return target.served.shown(stored)
 
     def delete(self, obj: Any, name: str | None = None, *, namespace: str | None = None) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from watch.deep_json import TOO_DEEP
 from watch.errors import ApiError
 from watch.protobuf_wire import open_envelope
 
-__all__ = ["check_depth", "decode_json", "decode_object", "decode_yaml", "is_dry_run", "read_delete_options"]
+__all__ = ["check_depth", "decode_json", "decode_object", "decode_yaml", "read_delete_options", "unsupported_dry_run"]
 
 # The depth of what is not JSON, which has no undecoded parts.
 _MAX_DEPTH = 200
@@ -173,21 +173,8 @@ def read_delete_options(request: Request) -> Mapping[str, Any]:
     options = _options_in_body(request) if request.body else _options_in_query(request)
     dry_run = options.get("dryRun") or []
     if any(each != "All" for each in dry_run):
-        raise _unsupported_dry_run("DeleteOptions", dry_run)
+        raise unsupported_dry_run("DeleteOptions", dry_run)
     return options
-
-
-def is_dry_run(request: Request) -> bool:
-    """Returns whether the query of a create, update or patch asks for a dry run.
-
-    Raises:
-        ApiError: 422, the parameter has an unknown value.
-    """
-    values = request.values("dryRun")
-    if any(each != "All" for each in values):
-        kind = {"POST": "CreateOptions", "PUT": "UpdateOptions", "PATCH": "PatchOptions"}
-        raise _unsupported_dry_run(kind.get(request.method, "DeleteOptions"), values)
-    return bool(values)
 
 
 def _options_in_body(request: Request) -> Mapping[str, Any]:
@@ -222,7 +209,8 @@ def _options_in_query(request: Request) -> Mapping[str, Any]:
     return options
 
 
-def _unsupported_dry_run(kind: str, values: list[str]) -> ApiError:
+def unsupported_dry_run(kind: str, values: list[str]) -> ApiError:
+    """Returns the refusal of an unknown value of dryRun, for options of a kind."""
     listed = ",".join(json.dumps(each) for each in values)
     cause = Cause("FieldValueNotSupported", f'Unsupported value: [{listed}]: supported values: "All"', "dryRun")
     return invalid("meta.k8s.io", kind, "", [cause])

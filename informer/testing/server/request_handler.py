@@ -21,6 +21,7 @@ from informer.testing.storage.registry import Registry
 from informer.testing.storage.served_resources import ServedResource
 from informer.testing.storage.statuses import bad_request, forbidden, generic, page_not_found
 from informer.testing.storage.storage import Storage
+from informer.testing.storage.write import User
 from watch.errors import ApiError
 from watch.logs import get_logger
 
@@ -133,14 +134,21 @@ class RequestHandler:
         if route.verb == "watch":
             self._watches.answer(http, answer, plan, target)
             return
-        status, body, content_type = self._resources.answer(route.verb, target, exchange.request)
-        send_body(exchange, status, body, chunked=route.verb == "list", content_type=content_type)
+        found = self._resources.answer(route.verb, target, exchange.request, user)
+        send_body(
+            exchange,
+            found.status,
+            found.body,
+            chunked=route.verb == "list",
+            content_type=found.media_type,
+            warnings=found.warnings,
+        )
 
-    def _check_allowed(self, user: str, route: Route) -> None:
+    def _check_allowed(self, user: User, route: Route) -> None:
         resource = Resource(route.group, route.version, route.plural, "", namespaced=bool(route.namespace))
         plural = f"{resource.name}/{route.subresource}" if route.subresource else resource.name
         if self._access.is_forbidden(route.verb, plural, route.namespace):
-            raise forbidden(user, route.verb, resource, route.name, route.namespace, route.subresource)
+            raise forbidden(user.name, route.verb, resource, route.name, route.namespace, route.subresource)
 
 
 def _replaced_by_fault(http: HttpServer, answer: OpenAnswer, plan: FaultPlan) -> bool:

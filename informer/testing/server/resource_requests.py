@@ -5,17 +5,19 @@ Source: apiserver pkg/endpoints/handlers.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 from informer.testing.http.messages import Request
 from informer.testing.listwatch.list_options import read_list_query
 from informer.testing.listwatch.list_pages import Page, list_page
 from informer.testing.listwatch.selection import read_selection
 from informer.testing.server.patch_requests import read_patch
-from informer.testing.server.request_bodies import decode_object, is_dry_run, read_delete_options
+from informer.testing.server.request_bodies import decode_object, read_delete_options
 from informer.testing.server.scale import scale_of, with_scale
 from informer.testing.server.versions import ServerVersion
+from informer.testing.server.write_options import read_write
 from informer.testing.storage.negotiation import representation_for
 from informer.testing.storage.object_checks import Target
 from informer.testing.storage.registry import Registry
@@ -23,9 +25,30 @@ from informer.testing.storage.representation import Representation
 from informer.testing.storage.served_resources import ServedResource
 from informer.testing.storage.statuses import bad_request, method_not_allowed, success
 from informer.testing.storage.storage import Storage
+from informer.testing.storage.write import User, Write
 from watch.errors import ApiError
 
-__all__ = ["ResourceRequests"]
+__all__ = ["Answer", "ResourceRequests"]
+
+_Body = tuple[int, list[bytes]]  # the answer's status code and the pieces of its body
+
+
+class Answer(NamedTuple):
+    """What the server answers."""
+
+    status: int
+    body: list[bytes]
+    media_type: str
+    warnings: Sequence[str]
+
+
+class _Call(NamedTuple):
+    """A request, and what has been read of it."""
+
+    target: Target
+    request: Request
+    write: Write
+    representation: Representation
 
 
 class ResourceRequests:
@@ -44,8 +67,8 @@ class ResourceRequests:
         self._registry = registry
         self._version = version
 
-    def answer(self, verb: str, target: Target, request: Request) -> tuple[int, list[bytes], str]:
-        """Carries out a request and returns the answer's status code, body and Content-Type.
+    def answer(self, verb: str, target: Target, request: Request, user: User) -> Answer:
+        """Carries out a user's request.
 
         Raises:
             ApiError: the request is refused.
@@ -56,110 +79,102 @@ class ResourceRequests:
             of_list=verb in ("list", "deletecollection"),
             drops_fields=self._version.drops_managed_fields,
         )
-        status, body = self._answer(verb, target, request, representation)
-        return status, body, representation.media_type
+        write = read_write(request, user) if verb in ("create", "update", "patch") else Write(user=user)
+        status, body = self._answer(verb, _Call(target, request, write, representation))
+        return Answer(status, body, representation.media_type, write.warnings)
 
-    def _answer(
-        self, verb: str, target: Target, request: Request, representation: Representation
-    ) -> tuple[int, list[bytes]]:
-        if target.subresource == "scale":
-            return self._scale(verb, target, request, representation)
+    def _answer(self, verb: str, call: _Call) -> _Body:
+        if call.target.subresource == "scale":
+            return self._scale(verb, call)
         match verb:
             case "get":
-                return self._get(target, representation)
+                return 200, [call.representation.single(self._registry.get(call.target))]
             case "list":
-                return self._list(target, request, representation)
+                page = self._page(call)
+                return 200, call.representation.list(page.metadata, page.objects)
             case "create":
-                return self._create(target, request, representation)
+                return self._create(call)
             case "update":
-                return self._update(target, request, representation)
+                return self._update(call)
             case "patch":
-                return self._patch(target, request, representation)
+                return self._patch(call)
             case "delete":
-                return self._delete(target, request, representation)
+                return self._delete(call)
             case "deletecollection":
-                return self._delete_collection(target, request, representation)
+                return self._delete_collection(call)
         raise method_not_allowed()
 
-    def _get(self, target: Target, representation: Representation) -> tuple[int, list[bytes]]:
-        return 200, [representation.single(self._registry.get(target))]
-
-    def _list(self, target: Target, request: Request, representation: Representation) -> tuple[int, list[bytes]]:
-        page = self._page(target, request)
-        return 200, representation.list(page.metadata, page.objects)
-
-    def _page(self, target: Target, request: Request) -> Page:
-        options = read_list_query(request.query, watch_list_enabled=self._version.has_watch_list)
+    def _page(self, call: _Call) -> Page:
+        target = call.target
+        options = read_list_query(call.request.query, watch_list_enabled=self._version.has_watch_list)
         selection = read_selection(options, target.served, "", sharding=self._version.has_sharding)
         with self._storage.lock:
             bucket = self._registry.bucket_locked(target.served)
         return list_page(self._storage, bucket, target.namespace, options, selection)
 
-    def _create(self, target: Target, request: Request, representation: Representation) -> tuple[int, list[bytes]]:
-        if target.name or (target.served.resource.namespaced and not target.namespace):
+    def _create(self, call: _Call) -> _Body:
+        target, resource = call.target, call.target.served.resource
+        if target.name or (resource.namespaced and not target.namespace):
             raise method_not_allowed()
-        obj = decode_object(request, target.served.resource.kind, null_is_empty=not target.served.custom)
-        stored = self._registry.create(target, obj, dry_run=is_dry_run(request))
-        return 201, [representation.single(stored)]
+        obj = decode_object(call.request, resource.kind, null_is_empty=not target.served.custom)
+        return 201, [call.representation.single(self._registry.create(target, obj, call.write))]
 
-    def _update(self, target: Target, request: Request, representation: Representation) -> tuple[int, list[bytes]]:
+    def _update(self, call: _Call) -> _Body:
+        target = call.target
         _require_name(target)
-        obj = decode_object(request, target.served.resource.kind, null_is_empty=not target.served.custom)
+        obj = decode_object(call.request, target.served.resource.kind, null_is_empty=not target.served.custom)
         create = target.served.created_by_update and not target.subresource
-        stored, created = self._registry.update(target, lambda _: obj, create=create, dry_run=is_dry_run(request))
-        return 201 if created else 200, [representation.single(stored)]
+        stored, created = self._registry.update(target, lambda _: obj, call.write, create=create)
+        return 201 if created else 200, [call.representation.single(stored)]
 
-    def _patch(self, target: Target, request: Request, representation: Representation) -> tuple[int, list[bytes]]:
+    def _patch(self, call: _Call) -> _Body:
+        target = call.target
         _require_name(target)
-        patch = read_patch(target.served, request)
-        stored, created = self._registry.update(
-            target,
-            patch.apply,
-            create=patch.creates and not target.subresource,
-            dry_run=is_dry_run(request),
-            patch=True,
-        )
-        return 201 if created else 200, [representation.single(stored)]
+        patch = read_patch(target.served, call.request)
+        create = patch.creates and not target.subresource
+        stored, created = self._registry.update(target, patch.apply, call.write, create=create)
+        return 201 if created else 200, [call.representation.single(stored)]
 
-    def _scale(
-        self, verb: str, target: Target, request: Request, representation: Representation
-    ) -> tuple[int, list[bytes]]:
-        served = target.served
+    def _scale(self, verb: str, call: _Call) -> _Body:
+        served = call.target.served
         if verb == "get":
-            obj = self._registry.get(target).to_dict()
+            obj = self._registry.get(call.target).to_dict()
         elif verb in ("update", "patch"):
-            stored, _ = self._registry.update(target, _scaling(verb, served, request), dry_run=is_dry_run(request))
+            change = _scaling(verb, served, call.request)
+            # The object is changed in part here, whatever the request's body is.
+            write = replace(call.write, patches=False)
+            stored, _ = self._registry.update(call.target, change, write)
             obj = stored.to_dict()
         else:
             raise method_not_allowed()
-        return 200, [representation.document(scale_of(served, obj))]
+        return 200, [call.representation.document(scale_of(served, obj))]
 
-    def _delete(self, target: Target, request: Request, representation: Representation) -> tuple[int, list[bytes]]:
+    def _delete(self, call: _Call) -> _Body:
+        target, representation = call.target, call.representation
         if target.subresource:
             raise method_not_allowed()
-        options = read_delete_options(request)
+        options = read_delete_options(call.request)
         stored, gone = self._registry.delete(target, options)
         if gone and not target.served.returns_deleted:
             return 200, [representation.document(success(target.served.resource, stored.name, stored.uid))]
         keeps_dependents = not gone and options.get("orphanDependents") is False
         return 202 if keeps_dependents else 200, [representation.single(stored)]
 
-    def _delete_collection(
-        self, target: Target, request: Request, representation: Representation
-    ) -> tuple[int, list[bytes]]:
+    def _delete_collection(self, call: _Call) -> _Body:
+        target = call.target
         if "deletecollection" not in target.served.verbs or (
             target.served.resource.namespaced and not target.namespace
         ):
             raise method_not_allowed()
-        options = read_delete_options(request)
-        page = self._page(target, request)
+        options = read_delete_options(call.request)
+        page = self._page(call)
         for stored in page.objects:
             try:
                 self._registry.delete(target._replace(name=stored.name), options)
             except ApiError as error:
                 if error.status != 404:  # another client has deleted it since
                     raise
-        return 200, representation.list(page.metadata, page.objects)
+        return 200, call.representation.list(page.metadata, page.objects)
 
 
 def _scaling(verb: str, served: ServedResource, request: Request) -> Callable[[dict[str, Any]], dict[str, Any]]:

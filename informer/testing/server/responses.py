@@ -50,6 +50,7 @@ def send_body(
     *,
     chunked: bool = False,
     content_type: str = "application/json",
+    warnings: Sequence[str] = (),
 ) -> None:
     """Sends an answer whose body is the joined pieces.
 
@@ -59,9 +60,12 @@ def send_body(
         pieces: the body.
         chunked: send a long body in chunks.
         content_type: the body's media type.
+        warnings: texts for the user, each of which is a Warning header.
     """
     body = b"".join(pieces)
     headers = {"Content-Type": content_type}
+    if warnings:
+        headers["Warning"] = ", ".join(f'299 - "{_quoted(text)}"' for text in warnings)
     if len(body) >= _GZIP_BYTES and takes_gzip(exchange):
         body = gzip.compress(body, 1)
         headers |= GZIP
@@ -80,3 +84,8 @@ def send_error(exchange: Exchange, error: ApiError) -> None:
     if error.retry_after is not None:
         headers["Retry-After"] = str(math.ceil(error.retry_after))
     exchange.answer(error.status, body, headers)
+
+
+def _quoted(text: str) -> str:
+    """Returns a text as it stands between the quotes of a header: without line ends, quotes and backslashes escaped."""
+    return " ".join(text.split()).replace("\\", "\\\\").replace('"', '\\"')

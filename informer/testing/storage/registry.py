@@ -30,6 +30,7 @@ from informer.testing.storage.served_resources import ServedResource, ServedReso
 from informer.testing.storage.statuses import already_exists, not_found, page_not_found
 from informer.testing.storage.storage import Bucket, Storage, Stored
 from informer.testing.storage.system_fields import changed_object, key_of, mark_deleted, new_object
+from informer.testing.storage.write import Write
 from watch.errors import ApiError
 
 __all__ = ["Registry"]
@@ -56,7 +57,7 @@ class Registry:
         assert namespaces is not None
         self._namespaces = Namespaces(storage, namespaces)
         for name in INITIAL_NAMESPACES:
-            self.create(Target(namespaces), {"metadata": {"name": name}})
+            self.create(Target(namespaces), {"metadata": {"name": name}}, Write())
 
     def find(self, group: str, version: str, plural: str) -> ServedResource | None:
         """Returns the resource at a path; None if the server does not have it."""
@@ -76,16 +77,13 @@ class Registry:
         with self._storage.lock:
             return self._existing_locked(target)
 
-    def create(
-        self, target: Target, obj: dict[str, Any], *, with_status: bool = False, dry_run: bool = False
-    ) -> Stored:
+    def create(self, target: Target, obj: dict[str, Any], write: Write) -> Stored:
         """Creates an object and returns its state.
 
         Args:
             target: the resource and the namespace.
             obj: the object; the registry takes ownership of it.
-            with_status: store the status too.
-            dry_run: validate, but store nothing.
+            write: who writes, and how.
 
         Raises:
             ApiError: the object is not valid, or exists already.
@@ -106,10 +104,10 @@ class Registry:
             check_metadata(metadata, served)
             if key_of(metadata) in bucket.objects:
                 raise already_exists(served.resource, metadata["name"])
-            created = new_object(served, obj, with_status=with_status)
+            created = new_object(served, obj, with_status=write.with_status)
             if served.resource.kind == _DEFINITION:
                 self._definitions.accept_locked(created)
-            if dry_run:
+            if write.dry_run:
                 return self._storage.dry_run_locked(bucket, created)
             stored = self._storage.write_locked(bucket, created, None)
             if served.resource.kind == _DEFINITION:
@@ -120,11 +118,9 @@ class Registry:
         self,
         target: Target,
         change: Callable[[dict[str, Any]], dict[str, Any]],
+        write: Write,
         *,
-        with_status: bool = False,
-        dry_run: bool = False,
         create: bool = False,
-        patch: bool = False,
     ) -> tuple[Stored, bool]:
         """Updates an object.
 
@@ -132,10 +128,8 @@ class Registry:
             target: the object; its subresource decides which part of the object is updated.
             change: returns the new object, given the old one, which it may change. It is called under the lock, so it
                 must not block. A resourceVersion in the new object must be that of the stored object.
-            with_status: update the status together with the rest.
-            dry_run: validate, but store nothing.
+            write: who writes, and how.
             create: create the object if it does not exist.
-            patch: whether the client sent a patch instead of a whole object.
 
         Returns:
             The newest state, and whether the object was created.
@@ -150,20 +144,20 @@ class Registry:
             if old is None:
                 if not create:
                     raise not_found(resource, target.name)
-                return self._create_by_update(target, change({}), with_status=with_status, dry_run=dry_run), True
+                return self._create_by_update(target, change({}), write), True
             new = change(served.shown(old))
             check_kind(served, new, self._is_served)
             metadata = metadata_of(new, resource)
             new = served.to_stored(new)
             set_namespace(target, metadata)
-            check_identity(target, metadata, "" if patch else old.uid)
+            check_identity(target, metadata, "" if write.patches else old.uid)
             check_version(target, metadata, old)
             check_metadata(metadata, served)
             check_uid(target, metadata, old.uid)
             before = old.to_dict()
             check_finalizers(target, before["metadata"], metadata)
-            after = changed_object(served, target.subresource, before, new, with_status=with_status)
-            if dry_run:
+            after = changed_object(served, target.subresource, before, new, with_status=write.with_status)
+            if write.dry_run:
                 return self._storage.dry_run_locked(bucket, after), False
             if after == before:
                 return old, False
@@ -195,12 +189,12 @@ class Registry:
                 return self._deletion_locked(target.served, bucket, old, options)
             return self._delete_locked(target.served, bucket, old, options)
 
-    def _create_by_update(self, target: Target, obj: dict[str, Any], *, with_status: bool, dry_run: bool) -> Stored:
+    def _create_by_update(self, target: Target, obj: dict[str, Any], write: Write) -> Stored:
         metadata = metadata_of(obj, target.served.resource)
         check_version(target, metadata, None)
         check_identity(target, metadata, "")
         metadata.pop("resourceVersion", None)
-        return self.create(target, obj, with_status=with_status, dry_run=dry_run)
+        return self.create(target, obj, write)
 
     def _change_locked(self, served: ServedResource, bucket: Bucket, old: Stored, after: dict[str, Any]) -> Stored:
         """Stores a new state, or removes a marked object whose last finalizer is removed."""

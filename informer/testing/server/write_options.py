@@ -1,0 +1,35 @@
+"""Reads the options of a create, update or patch from the query and headers of its request.
+
+Source: apiserver pkg/endpoints/handlers/create.go, update.go, patch.go.
+"""
+
+from __future__ import annotations
+
+from informer.testing.http.messages import Request
+from informer.testing.server.request_bodies import unsupported_dry_run
+from informer.testing.storage.write import User, Write
+
+__all__ = ["read_write"]
+
+_KINDS = {"POST": "CreateOptions", "PUT": "UpdateOptions", "PATCH": "PatchOptions"}
+_MAX_MANAGER_BYTES = 128
+
+
+def read_write(request: Request, user: User) -> Write:
+    """Returns the options of a user's request.
+
+    Raises:
+        ApiError: 422, an option has an unknown value.
+    """
+    dry_run = request.values("dryRun")
+    if any(each != "All" for each in dry_run):
+        raise unsupported_dry_run(_KINDS[request.method], dry_run)
+    agent = request.headers.get("user-agent", "").partition("/")[0]
+    return Write(
+        user=user,
+        dry_run=bool(dry_run),
+        patches=request.method == "PATCH",
+        # Without a field manager, the first part of the User-Agent names it.
+        field_manager=request.query.get("fieldManager") or agent[:_MAX_MANAGER_BYTES],
+        field_validation=request.query.get("fieldValidation") or "Warn",
+    )

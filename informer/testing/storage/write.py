@@ -1,0 +1,40 @@
+"""What a write is done with beside the object: who writes, and the options of the request."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+__all__ = ["User", "Write"]
+
+
+class User(NamedTuple):
+    """Who sends a request."""
+
+    name: str
+    uid: str = ""
+    groups: Sequence[str] = ()
+    extra: Mapping[str, Sequence[str]] = {}
+
+
+_ADMIN = User("admin")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Write:
+    """A write's options; those of a method call, if nothing is given."""
+
+    user: User = _ADMIN
+    dry_run: bool = False
+    """Validate, but store nothing."""
+    with_status: bool = False
+    """Write the status together with the rest, as only method calls of the server do."""
+    patches: bool = False
+    """Whether the client sent a patch instead of a whole object."""
+    field_manager: str = ""
+    """The owner of the written fields in managedFields."""
+    field_validation: str = "Ignore"
+    """What happens to unknown and duplicate fields: "Ignore", "Warn" or "Strict"."""
+    warnings: list[str] = field(default_factory=list)
+    """Receives the texts of the answer's Warning headers."""

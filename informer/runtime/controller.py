@@ -53,7 +53,7 @@ class Controller:
         recorder: records events.
 
     Attributes:
-        handlers: the registrations of its handlers with the informers.
+        handlers: the registrations of its handlers with the informers, by what they handle, such as "owned configmaps".
 
     Threads: `run` and `run_async` block; `reconcile_key` is called by the workers.
     """
@@ -79,6 +79,9 @@ class Controller:
         self._applied = AppliedObjects()
         self.own_writes = OwnWrites(self._informers, self.queue)
         self.writer = Writer(transport, field_manager, self._informers, self.own_writes, self._applied)
+        self._running: dict[
+            str, None
+        ] = {}  # the keys that are being reconciled; a dict, whose single changes are atomic
         self._drained_at = math.inf  # when waiting keys are not reconciled any more, on the monotonic clock
         self.handlers = self._add_handlers()
 
@@ -106,16 +109,21 @@ class Controller:
 
     def reconcile_key(self, key: str) -> float | None:
         """Reconciles a key: called by a worker."""
+        self._running[key] = None
         try:
             request, call = self._begin(key, Request)
             result: float | None = self._finish(request, call, None if call is None else call(request))
         except BaseException as error:
-            raise self._failed(error) from error
+            self._failed(error)
+            raise
+        finally:
+            del self._running[key]
         return result
 
     async def reconcile_key_async(self, key: str) -> float | None:
         """Reconciles a key with async functions."""
         loop = asyncio.get_running_loop()
+        self._running[key] = None
         try:
             # Finalizers are written by requests that block.
             request, call = await loop.run_in_executor(None, self._begin, key, AsyncRequest)
@@ -124,7 +132,14 @@ class Controller:
         except asyncio.CancelledError:
             raise
         except BaseException as error:
-            raise self._failed(error) from error
+            self._failed(error)
+            raise
+        finally:
+            del self._running[key]
+
+    def running(self) -> list[str]:
+        """Returns the keys that are being reconciled."""
+        return list(self._running)
 
     def _begin(self, key: str, form: type[Any]) -> tuple[Any, Callable[[Any], Any] | None]:
         """Returns the request for a key and the function to call with it; None if there is nothing to do."""
@@ -135,11 +150,7 @@ class Controller:
         obj: Object | None = self._primary.store.get_by_key(key)
         request = form(key, obj, self.queue.num_requeues(key), self)
         registration = self.registration
-        if obj is None:
-            self.own_writes.forget(key)
-            self._applied.forget(key)
-            return request, registration.reconcile
-        if registration.finalizer is None:
+        if obj is None or registration.finalizer is None:
             return request, registration.reconcile
         has_finalizer = registration.finalizer in (obj.at("metadata.finalizers") or ())
         if obj.deletion_timestamp is not None:
@@ -153,20 +164,25 @@ class Controller:
         registration = self.registration
         if call is not None and call is registration.cleanup and result is None and registration.finalizer is not None:
             self._remove_finalizer(request.key, request.object, registration.finalizer)
-        self.outcomes.count("success" if result is None else "requeue_after")
+        if request.object is None and result is None:
+            # Also what this last reconcile has written.
+            self.own_writes.forget(request.key)
+            self._applied.forget(request.key)
+        # Anything else is refused by the worker, as an error.
+        is_valid = result is None or isinstance(result, int | float)
+        self.outcomes.count("success" if result is None else "requeue_after" if is_valid else "error")
         return result
 
-    def _failed(self, error: BaseException) -> BaseException:
-        """Counts a failure, and turns a conflict into a quiet retry."""
+    def _failed(self, error: BaseException) -> None:
+        """Counts a failure; raises Postponed for a conflict, which leads to a quiet retry."""
         if isinstance(error, Postponed):
             self.outcomes.count("conflict" if error.retry else "held")
-            return error
+            return
         answer = as_api_error(error)
         if answer is not None and answer.status == _CONFLICT:
             self.outcomes.count("conflict")
-            return Postponed(f"conflict: {printable(answer.message)}", retry=True)
+            raise Postponed(f"conflict: {printable(answer.message)}", retry=True) from error
         self.outcomes.count("error")
-        return error
 
     def _add_finalizer(self, key: str, obj: Object, finalizer: str) -> Object:
         at = "-" if obj.at("metadata.finalizers") else ""
@@ -200,11 +216,14 @@ class Controller:
         finally:
             withdraw()
 
-    def _add_handlers(self) -> list[HandlerRegistration]:
+    def _add_handlers(self) -> dict[str, HandlerRegistration]:
         registration, informers = self.registration, self._informers
-        handlers: list[tuple[str, ResourceEventHandler[Any]]] = [
-            (registration.resource, PrimaryHandler(self.queue, registration.predicate)),
-            *((each, OwnedHandler(self.queue, self._primary.store)) for each in registration.owns),
-            *((each, MappedHandler(self.queue, keys_of)) for each, keys_of in registration.watches.items()),
+        wanted: list[tuple[str, str, ResourceEventHandler[Any]]] = [
+            ("its own", registration.resource, PrimaryHandler(self.queue, registration.predicate)),
+            *(("owned", each, OwnedHandler(self.queue, self._primary.store)) for each in registration.owns),
+            *(("watched", each, MappedHandler(self.queue, keys_of)) for each, keys_of in registration.watches.items()),
         ]
-        return [informers[resource_key(each)].add_event_handler(handler) for each, handler in handlers]
+        return {
+            f"{role} {resource}": informers[resource_key(resource)].add_event_handler(handler)
+            for role, resource, handler in wanted
+        }

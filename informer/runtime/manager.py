@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Manager"]
 
+# The options of an informer that give it selected objects only.
+_SELECTING = {"namespace", "label_selector", "field_selector"}
+
 F = TypeVar("F", bound=Reconcile | AsyncReconcile)
 
 
@@ -103,7 +106,9 @@ class Manager:
             Lease(name, lease_namespace, lease_duration, renew_deadline, retry_period) if leader_election else None
         )
         self._registrations: list[Registration] = []
-        self._read: dict[str, None] = {}  # the resources of `informer`, for the manifests
+        self._read: dict[
+            str, SharedInformer[Any] | None
+        ] = {}  # of `informer`, by resource; None where it is selected objects
         self._lock = Lock()
         self._parts: Parts | None = None  # made when the server is first needed; guarded by _lock
         self._run: ManagerRun | None = None
@@ -200,6 +205,9 @@ class Manager:
     def informer(self, resource: str, **options: Any) -> SharedInformer[Any]:
         """Returns the informer of a resource, which controllers of it share. It is started with the manager, or at once.
 
+        Reconciling waits for the first list of an informer that exists at the start, and for own writes to show in it, unless
+        it holds selected objects only.
+
         Args:
             resource: such as "nodes".
             options: of `SharedInformerFactory.informer`.
@@ -207,9 +215,10 @@ class Manager:
         Raises:
             RuntimeError: the manager has stopped.
         """
-        self._read[resource_key(resource)] = None
         factory = self._made().factory
         made: SharedInformer[Any] = factory.informer(resource, **options)
+        is_selected = bool(_SELECTING & options.keys())
+        self._read[resource_key(resource)] = self._read.get(resource_key(resource)) if is_selected else made
         if self._run is not None:
             factory.start()
         return made
@@ -250,13 +259,13 @@ class Manager:
         return self._run is not None and self._run.wait_until_ready(timeout)
 
     def stop(self, timeout: float | None = 15.0) -> bool:
-        """Ends what `start` started. A manager that has not started gives back what it has made.
+        """Ends what `start` or `run` began. A manager that has not started gives back what it has made.
 
         Args:
             timeout: seconds to wait at most; None waits without limit.
 
         Returns:
-            Whether everything has ended.
+            Whether everything has ended. False, at once, if a reconcile function calls it.
 
         Raises:
             ManagerError: what `run` would have raised.
@@ -268,7 +277,9 @@ class Manager:
                 parts.broadcaster.shutdown()
             return True
         run.halt.set()
-        ended = worker is None or worker.join(timeout)
+        if run.owns_current():
+            return False
+        ended = run.ended.wait(timeout) and (worker is None or worker.join(timeout))
         if run.failure is not None:
             raise run.failure
         return ended
@@ -338,6 +349,7 @@ class Manager:
                 parts,
                 self._registrations,
                 sync_timeout=self._sync_timeout,
+                read={name: informer for name, informer in self._read.items() if informer is not None},
                 port=self._serve,
                 host=self._host,
                 on_server=self._set_server,

@@ -54,7 +54,10 @@ class OwnWrites:
         self._deleted: dict[
             str, dict[tuple[str, str], str]
         ] = {}  # by key: uid by resource and object key; guarded by _lock
-        self._held: dict[str, float] = {}  # when each held key is let go, on the monotonic clock; guarded by _lock
+        # When each held key is let go, on the monotonic clock, the earliest first; guarded by _lock
+        self._held: dict[str, float] = {}
+        # The held key that the queue gives again after a delay, and when; guarded by _lock.
+        self._timer: tuple[str | None, float] = (None, 0.0)
         self._withdraw = [informer.on_progress(self._wake) for informer in self._informers.values()]
 
     def wrote(self, key: str, resource: str, obj: Any, namespace: str) -> None:
@@ -79,7 +82,7 @@ class OwnWrites:
             until = self._held.setdefault(key, now + self._timeout)
         if not self._shows_all(key):
             if now < until:
-                self._queue.add_after(key, until - now)
+                self._let_go_later(key, now)
                 return False
             self.timeouts += 1
             _limited.warning(
@@ -90,6 +93,9 @@ class OwnWrites:
             self.forget(key)
         with self._lock:
             self._held.pop(key, None)
+            waiting = bool(self._held)
+        if waiting:
+            self._let_go_later(key, now)
         return True
 
     def forget(self, key: str) -> None:
@@ -103,6 +109,26 @@ class OwnWrites:
         """Ends the notifications of the informers."""
         for withdraw in self._withdraw:
             withdraw()
+
+    def _let_go_later(self, key: str, now: float) -> None:
+        """Has the queue give one of the held keys again when its time is over, and enqueues the others that are due.
+
+        There is one delayed key for all: a delayed add of each would have it reconciled again, long after its writes show.
+
+        Args:
+            key: the key that a worker has taken.
+            now: the monotonic time.
+        """
+        with self._lock:
+            if key != self._timer[0] and now < self._timer[1]:
+                return
+            due = [each for each, until in self._held.items() if until <= now and each != key]
+            later = next(((each, until) for each, until in self._held.items() if until > now), None)
+            self._timer = later or (None, 0.0)
+        self._queue.add_all(due)
+        if later is not None:
+            # A little later, so that rounding does not bring the key before its time.
+            self._queue.add_after(later[0], later[1] - now + 0.001)
 
     def _shows_all(self, key: str) -> bool:
         with self._lock:

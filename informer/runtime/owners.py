@@ -43,10 +43,12 @@ def with_owner(obj: dict[str, Any], owner: Any) -> dict[str, Any]:
     """Returns an object in API form with a controller reference to its owner; other references stay.
 
     Raises:
-        ValueError: another owner controls it already.
+        ValueError: another owner controls it already, or it is the owner itself.
     """
     reference = owner_reference(owner)
     metadata = dict(obj.get("metadata") or {})
+    if _identity(obj) == _identity(get_reference(owner)):
+        raise ValueError(f"{reference['kind']} {reference['name']} cannot own itself: pass owned=False")
     others = [each for each in metadata.get("ownerReferences") or [] if each.get("uid") != reference["uid"]]
     rival = next((each for each in others if each.get("controller")), None)
     if rival is not None:
@@ -55,6 +57,13 @@ def with_owner(obj: dict[str, Any], owner: Any) -> dict[str, Any]:
             "ownerReferences out"
         )
     return {**obj, "metadata": {**metadata, "ownerReferences": [*others, reference]}}
+
+
+def _identity(obj: dict[str, Any]) -> tuple[Any, ...]:
+    """Group, kind, namespace and name of an object in API form, or of a reference."""
+    metadata = obj.get("metadata") or obj
+    group = str(obj.get("apiVersion")).rpartition("/")[0]
+    return group, obj.get("kind"), metadata.get("namespace") or "", metadata.get("name")
 
 
 def controller_uids(obj: Object) -> list[str]:

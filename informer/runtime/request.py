@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Protocol, TypeVar
 
+import msgspec
+
 from informer.objects.keys import split_meta_namespace_key
 from informer.objects.object import Object
 from informer.record.event_recorder import EventRecorder
@@ -89,18 +91,21 @@ class _Request:
         return [] if self.object is None else list(informer.lister.by_index(CONTROLLER_INDEX, self.object.uid))
 
     def _apply(self, obj: Any, *, owned: bool, force: bool, subresource: str | None) -> Object:
-        form = api_form(obj)
+        # A deep copy with the keys that JSON has: the caller may change the original later.
+        form: dict[str, Any] = msgspec.to_builtins(api_form(obj), str_keys=True)
         metadata = {name: value for name, value in (form.get("metadata") or {}).items() if name != "managedFields"}
         writer = self._surroundings.writer
-        if self.namespace and not metadata.get("namespace") and writer.is_namespaced(form):
+        is_namespaced = writer.is_namespaced(form)
+        if is_namespaced and self.namespace and not metadata.get("namespace"):
             metadata["namespace"] = self.namespace
         form = {**form, "metadata": metadata}
         if owned and subresource is None:
             owner = self._existing("apply an owned object: pass owned=False")
-            if self.namespace and metadata.get("namespace", self.namespace) != self.namespace:
+            namespace = metadata.get("namespace") if is_namespaced else None
+            if self.namespace and namespace != self.namespace:
+                where = f"an object in namespace {namespace!r}" if namespace else "a cluster-scoped object"
                 raise ValueError(
-                    f"{self.key} cannot own an object in namespace {metadata['namespace']!r}: owners are in the namespace of "
-                    "what they own; pass owned=False"
+                    f"{self.key} cannot own {where}: owners are in the namespace of what they own; pass owned=False"
                 )
             form = with_owner(form, owner)
         made = writer.apply(self.key, form, force=force, subresource=subresource)
@@ -145,7 +150,8 @@ class _Request:
 
     def _see(self, made: Object) -> None:
         """A later write of this request builds on the newest state of its own object."""
-        if self.object is not None and made.uid == self.object.uid:
+        # The answer of a subresource may be of another kind, such as a Scale.
+        if self.object is not None and (made.uid, made.kind) == (self.object.uid, self.object.kind):
             self.object = made
 
 
@@ -169,14 +175,15 @@ class Request(_Request):
                 Fields that an earlier apply had and this one lacks are removed. Without a namespace it gets the request's.
             owned: whether the request's object becomes its controller, so that it is deleted with it.
             force: whether to take over fields that other field managers own.
-            subresource: such as "status"; None for the object itself.
+            subresource: "status" or "scale", for example; None for the object itself. `owned` then does not matter.
 
         Returns:
             The object as the server returned it, or from the cache.
 
         Raises:
             ConflictError: `force` is False, and other managers own some of the fields; `managers` says which.
-            ValueError: the object has no kind, apiVersion or name, or the request's object cannot own it.
+            TypeError: the object cannot be written as JSON.
+            ValueError: it has no kind, apiVersion or name, or the request's object cannot own it.
             ApiError: the server refused.
 
         Source: https://kubernetes.io/docs/reference/using-api/server-side-apply/

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -32,6 +32,8 @@ _log = get_logger("informer.runtime")
 
 # Seconds after the end of the lease during which the liveness probe still passes.
 _LEASE_TOLERANCE = 30.0
+# Seconds after a stop until reconciles that still run are logged; longer than controllers take to finish waiting keys.
+_SLOW_END = 10.0
 # Seconds for the informers' threads to end.
 _STOP_INFORMERS = 5.0
 
@@ -44,6 +46,7 @@ class ManagerRun:
         parts: its client, factory, recorder and elector.
         registrations: its controllers.
         sync_timeout: seconds within which every cache must have its first list.
+        read: the informers of whole resources that the user has asked for, by name: own writes are awaited in them too.
         port: where metrics and probes are served; None serves nothing.
         host: the address to serve on.
         on_server: called with the server once it runs.
@@ -51,6 +54,7 @@ class ManagerRun:
     Attributes:
         halt: set to end the run.
         failure: why the run ended by itself; None if it was asked to end, or has not ended.
+        ended: set when everything has ended.
         state: for people: "starting", "syncing", "waiting for the lease", "running" or "stopped".
 
     Threads: `run` is called once; everything else may be called from any thread.
@@ -63,6 +67,7 @@ class ManagerRun:
         registrations: Sequence[Registration],
         *,
         sync_timeout: float,
+        read: Mapping[str, SharedInformer[Any]],
         port: int | None,
         host: str,
         on_server: Callable[[MetricsServer], object],
@@ -70,10 +75,12 @@ class ManagerRun:
         self.halt = Signal()
         self.failure: ManagerError | None = None
         self.state = "starting"
+        self.ended = Signal()
         self._name = name
         self._parts = parts
         self._registrations = list(registrations)
         self._sync_timeout = sync_timeout
+        self._read = dict(read)
         self._port, self._host, self._on_server = port, host, on_server
         self._lock = Lock()
         self._is_ready = Signal()  # reconciling has begun, or the run has ended
@@ -81,6 +88,7 @@ class ManagerRun:
         self._informers: list[SharedInformer[Any]] = []
         # Set after the last reconcile has ended, which needs the lease to write; or at once while there is none.
         self._end_election = Signal()
+        self._threads = ThreadGroup()  # those of the controllers, whose workers are made on them
         self._leads = False  # guarded by _lock
         parts.on_leading = self._lead
 
@@ -96,6 +104,7 @@ class ManagerRun:
             withdraw()
             self.state = "stopped"
             self._is_ready.set()
+            self.ended.set()
         if self.failure is not None:
             raise self.failure
 
@@ -108,6 +117,10 @@ class ManagerRun:
         except BaseException as error:
             self._fail(ManagerError(f"manager {self._name} ended with an unexpected error: {error!r}"), error)
             _log.error("manager %s has ended: %r", self._name, error, exc_info=error)
+
+    def owns_current(self) -> bool:
+        """Whether the calling thread is a worker's."""
+        return self._threads.owns_current
 
     def wait_until_ready(self, timeout: float | None) -> bool:
         """Waits until reconciling has begun; False if the run has ended or the time is over."""
@@ -179,7 +192,7 @@ class ManagerRun:
             found[resource_key(resource)] = factory.informer(resource, indexers={CONTROLLER_INDEX: controller_uids})
         for resource in registration.watches:
             found.setdefault(resource_key(resource), factory.informer(resource))
-        return found
+        return {**self._read, **found}
 
     def _wait_for_sync(self) -> bool:
         """Waits for the caches and handlers; returns False if the run was asked to end meanwhile."""
@@ -194,8 +207,19 @@ class ManagerRun:
                 f"manager {self._name}: not every cache synced within {self._sync_timeout:g} s: {reasons}"
             ) from missing[0].sync_error()
         # The handlers have the objects of the first lists in the queues before a worker takes the first key.
-        handlers = [handler for controller in self._controllers for handler in controller.handlers]
+        handlers = [handler for controller in self._controllers for handler in controller.handlers.values()]
         wait_for_cache_sync(*handlers, timeout=max(0.0, deadline - time.monotonic()), stop=self.halt)
+        behind = [
+            f"controller {controller.registration.name}: {resource}"
+            for controller in self._controllers
+            for resource, handler in controller.handlers.items()
+            if not handler.has_synced()
+        ]
+        if behind and not self.halt.is_set():
+            raise ManagerError(
+                f"manager {self._name}: not every handler has seen the first objects within {self._sync_timeout:g} s: "
+                f"{'; '.join(behind)}: does a predicate or a function of watches= block?"
+            )
         return not self.halt.is_set()
 
     def _lead(self, over: threading.Event) -> None:
@@ -220,13 +244,12 @@ class ManagerRun:
 
     def _work(self, over: threading.Event) -> None:
         """Reconciles until `over` is set."""
-        threads = ThreadGroup()
+        threads = self._threads
         asynchronous = [each for each in self._controllers if each.registration.is_async]
         for controller in self._controllers:
             if controller not in asynchronous:
-                threads.start(
-                    partial(self._guard, controller, partial(controller.run, over), over), f"workers-{self._name}"
-                )
+                run = partial(controller.run, over)
+                threads.start(partial(self._guard, controller, run, over), f"workers-{self._name}")
         if asynchronous:
             run_all = partial(_run_on_a_loop, asynchronous, over)
             threads.start(partial(self._guard, asynchronous[0], run_all, over), f"async-workers-{self._name}")
@@ -236,7 +259,11 @@ class ManagerRun:
         _log.info(
             "manager %s reconciles: %s", self._name, ", ".join(each.registration.name for each in self._controllers)
         )
-        threads.ended.wait()
+        over.wait()
+        if not threads.ended.wait(_SLOW_END):
+            running = ", ".join(f"{each.registration.name} {each.running()}" for each in self._controllers)
+            _log.warning("manager %s waits for reconciles that have not ended after the stop: %s", self._name, running)
+            threads.ended.wait()
 
     def _guard(self, controller: Controller, run: Callable[[], object], over: threading.Event) -> None:
         cause: BaseException | None = None

@@ -28,6 +28,8 @@ _APPLY, _MERGE, _JSON_PATCH = (
     "application/merge-patch+json",
     "application/json-patch+json",
 )
+# The body of the subresource "scale" is of a kind of its own.
+_SCALE = {"apiVersion": "autoscaling/v1", "kind": "Scale"}
 _CONFLICT = 409
 _NOT_FOUND = 404
 
@@ -58,6 +60,7 @@ class Writer:
         self._informers = informers
         self._own_writes = own_writes
         self._applied = applied
+        self._names: dict[str, str] = {}  # the name in `informers` of each resource that was written
 
     def apply(self, key: str, obj: dict[str, Any], *, force: bool, subresource: str | None) -> Object:
         """Applies an object, unless that would change nothing.
@@ -79,8 +82,8 @@ class Writer:
             return cached
         query = {"fieldManager": self._field_manager, "force": "true" if force else "false"}
         path = _path(resource, namespace, name, subresource or "", query)
-        made = self._send("PATCH", path, obj, _APPLY)
-        self._own_writes.wrote(key, resource.name, made, namespace)
+        made = self._send("PATCH", path, {**obj, **_SCALE} if subresource == "scale" else obj, _APPLY)
+        self._own_writes.wrote(key, self._name_of(resource), made, namespace)
         self._applied.remember(key, where, obj, made)
         return made
 
@@ -108,7 +111,7 @@ class Writer:
         except ApiError as error:
             if error.status != _NOT_FOUND:
                 raise
-        self._own_writes.deleted(key, resource.name, namespaced_name(namespace, name), meta.uid)
+        self._own_writes.deleted(key, self._name_of(resource), namespaced_name(namespace, name), meta.uid)
 
     def is_namespaced(self, obj: Mapping[str, Any]) -> bool:
         """Whether objects of this kind are in namespaces; it may ask the server."""
@@ -119,7 +122,7 @@ class Writer:
         resource, namespace, name = self._place_of(form)
         query = {"fieldManager": self._field_manager}
         made = self._send("PATCH", _path(resource, namespace, name, subresource, query), patch, media_type)
-        self._own_writes.wrote(key, resource.name, made, namespace)
+        self._own_writes.wrote(key, self._name_of(resource), made, namespace)
         return made
 
     def _send(self, method: str, path: str, body: Any, media_type: str) -> Object:
@@ -142,7 +145,9 @@ class Writer:
         resource = self._resource_of(obj)
         meta = metadata_of(obj)
         if not meta.name:
-            raise ValueError(f"a {obj.get('kind')} needs a metadata.name to be written")
+            raise ValueError(
+                f"a {obj.get('kind')} needs a metadata.name to be written (generateName would make another one each time)"
+            )
         return resource, meta.namespace if resource.namespaced else "", meta.name
 
     def _resource_of(self, obj: Mapping[str, Any]) -> Resource:
@@ -151,8 +156,18 @@ class Writer:
             raise ValueError("an object needs an apiVersion and a kind to be written")
         return resolve(f"{api_version}/{kind}", self._transport())
 
+    def _name_of(self, resource: Resource) -> str:
+        """The name under which `informers` has a resource: users may name a custom one by its version and kind."""
+        name = self._names.get(resource.name)
+        if name is None:
+            transport = self._transport()
+            spelled = (each for each in self._informers if resolve(each, transport).name == resource.name)
+            name = resource.name if resource.name in self._informers else next(spelled, resource.name)
+            self._names[resource.name] = name
+        return name
+
     def _cached(self, resource: Resource, namespace: str, name: str) -> Object | None:
-        informer = self._informers.get(resource.name)
+        informer = self._informers.get(self._name_of(resource))
         found = None if informer is None else informer.store.get_by_key(namespaced_name(namespace, name))
         return found if isinstance(found, Object) else None
 
@@ -169,11 +184,13 @@ def api_form(obj: Any) -> dict[str, Any]:
         obj: a dict in API form, an `Object`, or an official model.
 
     Raises:
-        TypeError: it is none of these.
+        TypeError: it is none of these, or its metadata is not a mapping.
     """
     if isinstance(obj, Object):
         return obj.to_dict()
     if isinstance(obj, Mapping):
+        if not isinstance(obj.get("metadata") or {}, Mapping):
+            raise TypeError(f"an object's metadata must be a mapping, not a {type(obj['metadata']).__name__}")
         return dict(obj)
     if hasattr(type(obj), "openapi_types"):
         from kubernetes import client

@@ -562,3 +562,62 @@ def test_an_informer_that_stops_ends_the_run(server: EmbeddedAPIServer, manager:
     assert eventually(lambda: manager._run.failure is not None)
     with pytest.raises(ManagerError, match="has stopped"):
         manager.stop()
+
+
+def test_a_deleted_objects_last_reconcile_leaves_nothing_behind(server: EmbeddedAPIServer, manager: Manager) -> None:
+    """Even if it writes."""
+    calls: Channel[str] = Channel(None)
+
+    @manager.controller(SITES, owns=["configmaps"])
+    def reconcile(request: Request) -> None:
+        if request.object is None:
+            request.apply({**config_map("last"), "metadata": {"name": "last"}}, owned=False)
+        calls.put(request.key)
+
+    server.create(site())
+    with manager:
+        assert calls.get(DEADLINE)
+        server.delete(SITES, "shop", namespace="default")
+        assert calls.get(DEADLINE)
+        (controller,) = manager._run._controllers
+        assert eventually(lambda: not controller._applied._applied and not controller.own_writes._written._written)
+
+
+def test_a_custom_resource_may_be_named_by_its_kind(server: EmbeddedAPIServer, manager: Manager) -> None:
+    """Its writes are awaited, and an apply that changes nothing is not sent."""
+    server.define("Page", status=True)
+    calls: Channel[int] = Channel(None)
+
+    @manager.controller("example.com/v1/Site", owns=["example.com/v1/Page"])
+    def reconcile(request: Request) -> None:
+        if request.object is not None:
+            calls.put(len(request.children("example.com/v1/Page")))
+            request.apply({"apiVersion": "example.com/v1", "kind": "Page", "metadata": {"name": "made"}})
+
+    server.faults.slow(500, on="watch", resource="pages.example.com", times=None)
+    with manager:
+        server.create(site())
+        assert calls.get(DEADLINE) == 0
+        for number in range(3):
+            server.patch(SITES, "shop", {"spec": {"number": number}}, namespace="default")
+            assert calls.get(DEADLINE) == 1
+    assert len(writes(server, "pages")) == 1
+
+
+def test_writes_are_awaited_in_further_informers_too(server: EmbeddedAPIServer, manager: Manager) -> None:
+    """A reconcile that reads `manager.informer(...)` finds there what it has written."""
+    server.faults.slow(500, on="watch", resource="configmaps", times=None)
+    found: Channel[bool] = Channel(None)
+    config_maps = manager.informer("configmaps")
+
+    @manager.controller(SITES)
+    def reconcile(request: Request) -> None:
+        if request.object is not None:
+            found.put("default/made" in config_maps.store)
+            request.apply(config_map("made"), owned=False)
+
+    with manager:
+        server.create(site())
+        assert not found.get(DEADLINE)
+        server.patch(SITES, "shop", {"spec": {"number": 1}}, namespace="default")
+        assert found.get(DEADLINE)

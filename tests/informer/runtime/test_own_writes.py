@@ -84,3 +84,30 @@ def test_a_forgotten_key_is_ready(held: Held) -> None:
     held.writes.deleted("ns/a", "pods", "ns/other", "u1")
     held.writes.forget("ns/a")
     assert held.writes.is_ready("ns/a")
+
+
+def test_held_keys_share_one_delay(held: Held) -> None:
+    """A delayed add of each would have them reconciled again, long after their writes show."""
+    for number in range(5):
+        held.writes.wrote(f"ns/{number}", "pods", stored_pod("made", "999999"), "ns")
+        assert not held.writes.is_ready(f"ns/{number}")
+    assert "1 delayed" in repr(held.queue)
+
+
+def test_every_held_key_is_let_go_in_time(caplog: pytest.LogCaptureFixture) -> None:
+    """Also those that the shared delay is not for, and one that the queue gives earlier for another reason."""
+    held = Held(0.2)
+    keys = {f"ns/{number}" for number in range(3)}
+    for key in sorted(keys):
+        held.writes.wrote(key, "pods", stored_pod("made", "999999"), "ns")
+        assert not held.writes.is_ready(key)
+    held.queue.add_after("ns/0", 0.05)
+    let_go = set()
+    while let_go != keys:
+        key = held.queue.get(DEADLINE)
+        if held.writes.is_ready(key):
+            let_go.add(key)
+        held.queue.done(key)
+    assert held.writes.timeouts == 3
+    held.informer.stop()
+    held.queue.shut_down()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -74,8 +75,17 @@ REQUESTS: list[tuple[Callable[[Request], Any], str]] = [
     ),
     (
         lambda request: request.apply({**config_map(), "metadata": {}}),
-        "a ConfigMap needs a metadata.name to be written",
+        "a ConfigMap needs a metadata.name to be written (generateName would make another one each time)",
     ),
+    (
+        lambda request: request.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "made"}}),
+        "default/shop cannot own a cluster-scoped object: owners are in the namespace of what they own; pass owned=False",
+    ),
+    (
+        lambda request: request.apply({**config_map(), "metadata": "made"}),
+        "an object's metadata must be a mapping, not a str",
+    ),
+    (lambda request: request.apply(site()), "Site shop cannot own itself: pass owned=False"),
     (
         lambda request: request.apply({"metadata": {"name": "made"}}),
         "an object needs an apiVersion and a kind to be written",
@@ -202,3 +212,48 @@ def test_a_cache_that_does_not_sync(server: EmbeddedAPIServer, caplog: pytest.Lo
     message = failed(started(server, "ghosts.example.com", sync_timeout=0.2))
     assert message.startswith("manager m: not every cache synced within 0.2 s: ghosts.example.com: ")
     check_logged(caplog, f"manager m has ended: {message}")
+
+
+def test_a_handler_that_does_not_sync(server: EmbeddedAPIServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("informer.runtime.run._STOP_INFORMERS", 0.1)
+    server.create(config_map(namespace="default"))
+    go_on = threading.Event()
+
+    def blocks(obj: Any) -> list[str]:
+        go_on.wait(DEADLINE)
+        return []
+
+    manager = Manager(server.api_client(), name="m", sync_timeout=0.5)
+    manager.controller(SITES, watches={"configmaps": blocks})(lambda request: None)
+    manager.start()
+    assert eventually(lambda: manager._run is not None and manager._run.failure is not None)
+    go_on.set()
+    assert failed(manager) == (
+        "manager m: not every handler has seen the first objects within 0.5 s: controller sites.example.com: watched "
+        "configmaps: does a predicate or a function of watches= block?"
+    )
+
+
+def test_a_reconcile_that_does_not_end(
+    server: EmbeddedAPIServer, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stop waits for it, and says so."""
+    monkeypatch.setattr("informer.runtime.run._SLOW_END", 0.1)
+    begun, go_on = threading.Event(), threading.Event()
+    manager = Manager(server.api_client(), name="m")
+
+    @manager.controller(SITES)
+    def reconcile(request: Request) -> None:
+        begun.set()
+        go_on.wait(DEADLINE)
+
+    server.create(site())
+    manager.start()
+    assert begun.wait(DEADLINE)
+    assert not manager.stop(timeout=0)
+    check_logged(
+        caplog,
+        "manager m waits for reconciles that have not ended after the stop: sites.example.com ['default/shop']",
+    )
+    go_on.set()
+    assert manager.stop()

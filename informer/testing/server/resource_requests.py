@@ -154,7 +154,7 @@ class ResourceRequests:
         if target.subresource:
             raise method_not_allowed()
         options = read_delete_options(call.request)
-        stored, gone = self._registry.delete(target, options)
+        stored, gone = self._registry.delete(target, options, call.write)
         if gone and not target.served.returns_deleted:
             return 200, [representation.document(success(target.served.resource, stored.name, stored.uid))]
         keeps_dependents = not gone and options.get("orphanDependents") is False
@@ -170,7 +170,7 @@ class ResourceRequests:
         page = self._page(call)
         for stored in page.objects:
             try:
-                self._registry.delete(target._replace(name=stored.name), options)
+                self._registry.delete(target._replace(name=stored.name), options, call.write)
             except ApiError as error:
                 if error.status != 404:  # another client has deleted it since
                     raise

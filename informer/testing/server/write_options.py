@@ -24,6 +24,7 @@ def read_write(request: Request, user: User) -> Write:
     dry_run = request.values("dryRun")
     if any(each != "All" for each in dry_run):
         raise unsupported_dry_run(_KINDS[request.method], dry_run)
+    options = {name: request.query[name] for name in ("fieldManager", "fieldValidation") if request.query.get(name)}
     agent = request.headers.get("user-agent", "").partition("/")[0]
     return Write(
         user=user,
@@ -31,5 +32,6 @@ def read_write(request: Request, user: User) -> Write:
         patches=request.method == "PATCH",
         # Without a field manager, the first part of the User-Agent names it.
         field_manager=request.query.get("fieldManager") or agent[:_MAX_MANAGER_BYTES],
+        options={**({"dryRun": dry_run} if dry_run else {}), **options},
         field_validation=request.query.get("fieldValidation") or "Warn",
     )

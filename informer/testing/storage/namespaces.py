@@ -51,7 +51,7 @@ class Namespaces:
             details["causes"] = [cause]  # type: ignore[assignment]
             raise ApiError(403, "Forbidden", f'{resource.name} "{name}" is forbidden: {message}', details=details)
 
-    def check_delete_locked(self, name: str) -> None:
+    def check_delete(self, name: str) -> None:
         """Raises ApiError 403 for the namespaces that must not be deleted."""
         if name in _IMMORTAL:
             message = f'namespaces "{name}" is forbidden: this namespace may not be deleted'

@@ -1,6 +1,7 @@
 """Creates, reads, updates and deletes objects, with the validation of the real server.
 
-A write is validated and stored under the storage's lock, so that two writers never start from the same state.
+A write is prepared without the storage's lock, since admission webhooks may call the server back. The lock is held while
+it is stored; if the object has changed meanwhile, the write is prepared again. So no two writers start from the same state.
 
 Source: apiserver pkg/registry/generic/registry/store.go.
 """
@@ -8,8 +9,10 @@ Source: apiserver pkg/registry/generic/registry/store.go.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
+from informer.testing.storage.admission import Admission, NoAdmission, Review
 from informer.testing.storage.custom_resource_definitions import Definitions
 from informer.testing.storage.deletion import check_delete_options, check_readable, finalizers_for
 from informer.testing.storage.name_rules import generated_name
@@ -56,6 +59,7 @@ class Registry:
         namespaces = self.resources.find("", "v1", "namespaces")
         assert namespaces is not None
         self._namespaces = Namespaces(storage, namespaces)
+        self.admission: Admission = NoAdmission()
         for name in INITIAL_NAMESPACES:
             self.create(Target(namespaces), {"metadata": {"name": name}}, Write())
 
@@ -91,22 +95,20 @@ class Registry:
         served = target.served
         check_kind(served, obj, self._is_served)
         metadata = metadata_of(obj, served.resource)
-        obj = served.to_stored(obj)
         set_namespace(target, metadata)
         if metadata.get("resourceVersion"):
             raise ApiError(500, "", "resourceVersion should not be set on objects to be created")
         with self._storage.lock:
-            if served.custom and self.find(*served.path) is None:
-                raise page_not_found()  # its definition was deleted after the request was routed
-            self._namespaces.check_create_locked(target, metadata.get("name") or "")
+            self._check_place_locked(target, metadata.get("name") or "")
+        obj = self.admission.mutate(Review(target, "CREATE", obj, None, write))
+        with self._storage.lock:
+            created = self._new_locked(target, obj, write)
+        self.admission.validate(Review(target, "CREATE", created, None, write))
+        with self._storage.lock:
+            self._check_place_locked(target, created["metadata"]["name"])
             bucket = self.bucket_locked(served)
-            _generate_name(bucket, metadata)
-            check_metadata(metadata, served)
-            if key_of(metadata) in bucket.objects:
-                raise already_exists(served.resource, metadata["name"])
-            created = new_object(served, obj, with_status=write.with_status)
-            if served.resource.kind == _DEFINITION:
-                self._definitions.accept_locked(created)
+            if key_of(created["metadata"]) in bucket.objects:
+                raise already_exists(served.resource, created["metadata"]["name"])
             if write.dry_run:
                 return self._storage.dry_run_locked(bucket, created)
             stored = self._storage.write_locked(bucket, created, None)
@@ -126,8 +128,8 @@ class Registry:
 
         Args:
             target: the object; its subresource decides which part of the object is updated.
-            change: returns the new object, given the old one, which it may change. It is called under the lock, so it
-                must not block. A resourceVersion in the new object must be that of the stored object.
+            change: returns the new object, given the old one, which it may change. It is called again if the object
+                changes meanwhile. A resourceVersion in the new object must be that of the stored object.
             write: who writes, and how.
             create: create the object if it does not exist.
 
@@ -137,38 +139,33 @@ class Registry:
         Raises:
             ApiError: the new object is not valid, or the object does not exist.
         """
-        served, resource = target.served, target.served.resource
-        with self._storage.lock:
-            bucket = self.bucket_locked(served)
-            old = bucket.objects.get(target.key)
+        served, warned = target.served, len(write.warnings)
+        while True:
+            with self._storage.lock:
+                old = self.bucket_locked(served).objects.get(target.key)
             if old is None:
                 if not create:
-                    raise not_found(resource, target.name)
+                    raise not_found(served.resource, target.name)
                 return self._create_by_update(target, change({}), write), True
-            new = change(served.shown(old))
-            check_kind(served, new, self._is_served)
-            metadata = metadata_of(new, resource)
-            new = served.to_stored(new)
-            set_namespace(target, metadata)
-            check_identity(target, metadata, "" if write.patches else old.uid)
-            check_version(target, metadata, old)
-            check_metadata(metadata, served)
-            check_uid(target, metadata, old.uid)
-            before = old.to_dict()
-            check_finalizers(target, before["metadata"], metadata)
-            after = changed_object(served, target.subresource, before, new, with_status=write.with_status)
-            if write.dry_run:
-                return self._storage.dry_run_locked(bucket, after), False
-            if after == before:
-                return old, False
-            return self._change_locked(served, bucket, old, after), False
+            after = self._changed(target, change(served.shown(old)), old, write)
+            with self._storage.lock:
+                bucket = self.bucket_locked(served)
+                if bucket.objects.get(target.key) is old:
+                    return self._change_locked(served, bucket, old, after, write), False
+            del write.warnings[warned:]  # another writer was faster
 
-    def delete(self, target: Target, options: Mapping[str, Any]) -> tuple[Stored, bool]:
+    def delete(
+        self,
+        target: Target,
+        options: Mapping[str, Any],
+        write: Write = Write(),  # noqa: B008 - it is immutable
+    ) -> tuple[Stored, bool]:
         """Deletes an object, or marks it with a deletionTimestamp if it has finalizers.
 
         Args:
             target: the object.
             options: a DeleteOptions object, whose preconditions must hold. With dryRun nothing is changed.
+            write: who deletes.
 
         Returns:
             The last state, and whether the answer is a Status for a removed object (False for definitions and namespaces,
@@ -178,16 +175,58 @@ class Registry:
             ApiError: the object does not exist, must not be deleted, or a precondition does not hold.
         """
         check_delete_options(options)
-        with self._storage.lock:
-            bucket = self.bucket_locked(target.served)
-            old = self._existing_locked(target)
-            check_preconditions(target.served.resource, old, options.get("preconditions") or {})
-            if target.served is self._namespaces.served:
-                self._namespaces.check_delete_locked(old.name)
-            check_readable(target.served.resource, old, options)
-            if options.get("dryRun"):
-                return self._deletion_locked(target.served, bucket, old, options)
-            return self._delete_locked(target.served, bucket, old, options)
+        served, warned = target.served, len(write.warnings)
+        write = replace(write, options=options, dry_run=bool(options.get("dryRun")))
+        while True:
+            old = self.get(target)
+            check_preconditions(served.resource, old, options.get("preconditions") or {})
+            if served is self._namespaces.served:
+                self._namespaces.check_delete(old.name)
+            check_readable(served.resource, old, options)
+            review = Review(target, "DELETE", None, old, write)
+            self.admission.mutate(review)
+            self.admission.validate(review)
+            with self._storage.lock:
+                bucket = self.bucket_locked(served)
+                if bucket.objects.get(target.key) is old:
+                    delete = self._deletion_locked if write.dry_run else self._delete_locked
+                    return delete(served, bucket, old, options)
+            del write.warnings[warned:]
+
+    def _check_place_locked(self, target: Target, name: str) -> None:
+        """Raises ApiError if the resource or namespace of a new object does not exist, or is being deleted."""
+        if target.served.custom and self.find(*target.served.path) is None:
+            raise page_not_found()  # its definition was deleted after the request was routed
+        self._namespaces.check_create_locked(target, name)
+
+    def _new_locked(self, target: Target, obj: dict[str, Any], write: Write) -> dict[str, Any]:
+        """Returns a new object as it is stored."""
+        served = target.served
+        obj = served.to_stored(obj)
+        _generate_name(self.bucket_locked(served), obj["metadata"])
+        check_metadata(obj["metadata"], served)
+        created = new_object(served, obj, with_status=write.with_status)
+        if served.resource.kind == _DEFINITION:
+            self._definitions.accept_locked(created)
+        return created
+
+    def _changed(self, target: Target, new: dict[str, Any], old: Stored, write: Write) -> dict[str, Any]:
+        """Returns a changed object as it is stored, given what the client wants."""
+        served = target.served
+        check_kind(served, new, self._is_served)
+        metadata = metadata_of(new, served.resource)
+        set_namespace(target, metadata)
+        check_identity(target, metadata, "" if write.patches else old.uid)
+        new = served.to_stored(self.admission.mutate(Review(target, "UPDATE", new, old, write)))
+        metadata = new["metadata"]
+        check_version(target, metadata, old)
+        check_metadata(metadata, served)
+        check_uid(target, metadata, old.uid)
+        before = old.to_dict()
+        check_finalizers(target, before["metadata"], metadata)
+        after = changed_object(served, target.subresource, before, new, with_status=write.with_status)
+        self.admission.validate(Review(target, "UPDATE", after, old, write))
+        return after
 
     def _create_by_update(self, target: Target, obj: dict[str, Any], write: Write) -> Stored:
         metadata = metadata_of(obj, target.served.resource)
@@ -196,8 +235,14 @@ class Registry:
         metadata.pop("resourceVersion", None)
         return self.create(target, obj, write)
 
-    def _change_locked(self, served: ServedResource, bucket: Bucket, old: Stored, after: dict[str, Any]) -> Stored:
+    def _change_locked(
+        self, served: ServedResource, bucket: Bucket, old: Stored, after: dict[str, Any], write: Write
+    ) -> Stored:
         """Stores a new state, or removes a marked object whose last finalizer is removed."""
+        if write.dry_run:
+            return self._storage.dry_run_locked(bucket, after)
+        if after == old.to_dict():
+            return old
         is_namespace = served is self._namespaces.served
         if old.marked and not after["metadata"].get("finalizers") and not is_namespace:
             self._remove_locked(served, bucket, old)

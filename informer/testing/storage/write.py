@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 __all__ = ["User", "Write"]
 
@@ -36,5 +36,7 @@ class Write:
     """The owner of the written fields in managedFields."""
     field_validation: str = "Ignore"
     """What happens to unknown and duplicate fields: "Ignore", "Warn" or "Strict"."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """The options as the client sent them, for admission webhooks."""
     warnings: list[str] = field(default_factory=list)
     """Receives the texts of the answer's Warning headers."""

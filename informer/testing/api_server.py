@@ -40,7 +40,7 @@ class EmbeddedAPIServer(StopsOnExit, ObjectCalls):
 
     What it does as kube-apiserver does, for the built-in kinds and for CustomResourceDefinitions:
 
-    - discovery;
+    - discovery, and OpenAPI v3 and v2, except the paths in the document of v2;
     - create, update, patch (JSON, merge, strategic merge; server-side apply as a merge) and delete, with conflicts,
       preconditions, finalizers, and the status and scale subresources;
     - lists with selectors, with pages at one resourceVersion, and with every rule of resourceVersionMatch;

@@ -51,6 +51,7 @@ def send_body(
     chunked: bool = False,
     content_type: str = "application/json",
     warnings: Sequence[str] = (),
+    vary: str = "",
 ) -> None:
     """Sends an answer whose body is the joined pieces.
 
@@ -61,9 +62,12 @@ def send_body(
         chunked: send a long body in chunks.
         content_type: the body's media type.
         warnings: texts for the user, each of which is a Warning header.
+        vary: the request's headers on which the answer depends.
     """
     body = b"".join(pieces)
     headers = {"Content-Type": content_type}
+    if vary:
+        headers["Vary"] = vary
     if warnings:
         headers["Warning"] = ", ".join(f'299 - "{_quoted(text)}"' for text in warnings)
     if len(body) >= _GZIP_BYTES and takes_gzip(exchange):

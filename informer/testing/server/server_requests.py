@@ -9,6 +9,7 @@ import msgspec
 
 from informer.testing.http.connection import Exchange
 from informer.testing.server import discovery_documents as documents
+from informer.testing.server.openapi_requests import OpenAPIRequests
 from informer.testing.server.responses import TEXT, send_body
 from informer.testing.server.versions import ServerVersion
 from informer.testing.storage.registry import Registry
@@ -32,6 +33,7 @@ class ServerRequests:
         self._storage = storage
         self._registry = registry
         self._version = version
+        self._openapi = OpenAPIRequests(storage, registry, version)
 
     def answer(self, exchange: Exchange, address: str) -> None:
         """Answers a request.
@@ -46,6 +48,8 @@ class ServerRequests:
         path = exchange.request.path.rstrip("/") or "/"
         if path in _HEALTH:
             exchange.answer(200, b"ok", TEXT)
+            return
+        if self._openapi.answer(exchange, path):
             return
         accept = exchange.request.headers.get("accept", "").replace(" ", "")
         document = self._document(path, address, aggregated=_AGGREGATED in accept and ";v=v2;" in f"{accept};")

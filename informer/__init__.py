@@ -11,6 +11,8 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
+__version__ = "0.1.0"
+
 if TYPE_CHECKING:
     from informer.cache.change import Change as Change
     from informer.cache.consistency_store import ConsistencyStore as ConsistencyStore

@@ -142,6 +142,7 @@ _ELSEWHERE = {
         "AsyncRequest ConflictError Manager ManagerError Predicate Request annotations_changed generation_changed "
         "labels_changed owner_reference"
     ),
+    "sharding": "ShardedListWatch shard_of shard_ranges shard_selector",
     "testing": ("ControlPlane ControlPlaneError EmbeddedAPIServer FakeControllerSource"),
     "workqueue": (
         "BucketRateLimiter DURATION_BUCKETS DelayingQueue Durations ItemExponentialFailureRateLimiter "
@@ -151,7 +152,7 @@ _ELSEWHERE = {
         "parallelize_until run_workers run_workers_async set_metrics_provider"
     ),
 }
-_PACKAGES = ("leaderelection", "metrics", "record", "runtime", "testing", "workqueue")
+_PACKAGES = ("leaderelection", "metrics", "record", "runtime", "sharding", "testing", "workqueue")
 
 __all__ = sorted(_MODULE_OF)  # noqa: PLE0605
 

@@ -13,14 +13,14 @@ from informer.listwatch.encoding import Encoding
 from informer.listwatch.list_parser import read_items
 from informer.listwatch.lister_watcher import ListerWatcher, ObjectList, as_object_list, list_of
 from informer.listwatch.model_checks import check_kind, check_model_kind, schema_of
-from informer.listwatch.object_reader import ObjectReader, Reading
+from informer.listwatch.object_reader import ObjectReader, Reading, WantedItems
 from informer.listwatch.resource_request import ResourceOptions, ResourceRequest, namespaces_of
 from informer.listwatch.resources import known, parse_name
 from informer.listwatch.source import Source
 from informer.listwatch.targets import NamedTarget, PathTarget
 from informer.listwatch.watch_decoding import unwrapped_watch
 from informer.objects.decode_errors import describe_decode_error
-from informer.objects.entry import Undecodable
+from informer.objects.entry import Skipped, Undecodable
 from informer.objects.label_selector import Selector, field_selector_text, selector_text
 from informer.objects.models import model_for
 from informer.objects.namespaced_name import namespaced_name
@@ -282,6 +282,10 @@ class ResourceListWatch(ListWatch[T]):
         """Returns the same list-watch with a function that may change the options of each request."""
         return type(self)(replace(self._request, tweak=tweak), self._reading)
 
+    def kept(self, keep: Callable[[Any], bool]) -> Self:
+        """See `Source.kept`. The function is called before an object is converted to the user's type."""
+        return type(self)(self._request, replace(self._reading, keep=keep))
+
     def bounded(self, *, max_line_bytes: int, max_objects: int | None) -> Self:
         """See `Source.bounded`."""
         return type(self)(self._request, replace(self._reading, max_line_bytes=max_line_bytes, max_objects=max_objects))
@@ -307,7 +311,8 @@ class ResourceListWatch(ListWatch[T]):
         reading = self._reading
         target = self._request.target
         parser = self._reader.list_parser(response)
-        items = read_items(response, parser, target.name, reading.max_objects)
+        wanted = parser if reading.keep is None else WantedItems(parser)
+        items = read_items(response, wanted, target.name, reading.max_objects)
         # The kind of a resource that is not a built-in one is known only now.
         check_model_kind(self._codec.model, target.name, target.item_type)
         if not self._request.metadata_only:
@@ -339,4 +344,4 @@ class ResourceListWatch(ListWatch[T]):
                 describe_decode_error(item.error),
             )
             return None
-        return self._codec.unwrap(item)
+        return item if type(item) is Skipped else self._codec.unwrap(item)

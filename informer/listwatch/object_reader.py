@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ from informer.listwatch.list_parser import ListParser
 from informer.listwatch.protobuf_list import ProtobufListParser
 from informer.listwatch.resource_request import ResourceRequest
 from informer.listwatch.watch_decoding import UnexpectedTypeError, checked_decoder, json_heads
-from informer.objects.entry import Undecodable
+from informer.objects.entry import Skipped, Undecodable
 from informer.objects.json_edit import retyped
 from informer.objects.models import Codec
 from informer.objects.object import Object, strip_managed_fields
@@ -25,7 +25,7 @@ from watch.framing import DEFAULT_MAX_LINE_BYTES
 from watch.json_decoder import JSONDecoder
 from watch.protobuf_decoder import ProtobufDecoder
 
-__all__ = ["ObjectReader", "Reading"]
+__all__ = ["ObjectReader", "Reading", "WantedItems"]
 
 # The apiVersion and kind of an object if only its metadata is requested.
 _PARTIAL = ("meta.k8s.io/v1", "PartialObjectMetadata")
@@ -40,6 +40,8 @@ class Reading:
         codec: converts the server's objects to the user's.
         stored: whether to return objects as an informer stores them. One that does not decode is then an
             `Undecodable`; otherwise it is logged and left out.
+        keep: called with each object before it is converted; returns whether it is wanted. Of an object that is not, an event
+            has a `Skipped`, and a list nothing. None keeps all.
         listed: called with each item of a list as soon as it is parsed; its result takes the item's place. None keeps them.
         max_line_bytes: the longest event or list item that is accepted, in bytes.
         max_objects: the most items that are accepted in one page; None for no limit.
@@ -47,9 +49,30 @@ class Reading:
 
     codec: Codec
     stored: bool = False
+    keep: Callable[[Any], bool] | None = None
     listed: Callable[[Any], Any] | None = None
     max_line_bytes: int = DEFAULT_MAX_LINE_BYTES
     max_objects: int | None = None
+
+
+class WantedItems:
+    """A parser of a list that leaves out the items which another parser has skipped.
+
+    Args:
+        parser: yields a `Skipped` for each item that is not wanted.
+    """
+
+    def __init__(self, parser: ListParser | ProtobufListParser) -> None:
+        self.first_bytes = parser.first_bytes
+        self._parser = parser
+
+    def feed(self, piece: bytes) -> Iterator[Any]:
+        """See `ListParser.feed`."""
+        return (item for item in self._parser.feed(piece) if type(item) is not Skipped)
+
+    def last_items(self) -> Iterator[Any]:
+        """See `ListParser.last_items`."""
+        return (item for item in self._parser.last_items() if type(item) is not Skipped)
 
 
 class ObjectReader:
@@ -63,7 +86,8 @@ class ObjectReader:
     def __init__(self, request: ResourceRequest, reading: Reading) -> None:
         self._request = request
         self._reading = reading
-        self._converts = not reading.codec.identity
+        # Makes an item of an object; None if items are objects.
+        self._finish = None if reading.codec.identity and reading.keep is None else self._finisher()
 
     def list_parser(self, response: Any) -> ListParser | ProtobufListParser:
         """Returns a parser of the list in a response."""
@@ -82,8 +106,8 @@ class ObjectReader:
                 decode_bookmark=make,
                 max_frame_bytes=self._reading.max_line_bytes,
             )
-        from_bytes = self._json_object()
-        decode = (lambda raw: self._wrap(from_bytes(raw))) if self._converts else from_bytes
+        from_bytes, finish = self._json_object(), self._finish
+        decode = from_bytes if finish is None else (lambda raw: finish(from_bytes(raw)))
         expected = self._expected_type()
         return JSONDecoder(
             response,
@@ -114,23 +138,24 @@ class ObjectReader:
         obj = Object.from_list_item(raw, api_version, kind)
         if self._request.drop_managed_fields and _MANAGED_FIELDS in raw:
             obj = strip_managed_fields(obj)
-        item = self._wrap(obj) if self._converts else obj
+        item = obj if self._finish is None else self._finish(obj)
         listed = self._reading.listed
-        return item if listed is None else listed(item)
+        return item if listed is None or type(item) is Skipped else listed(item)
 
     def _protobuf_item(self) -> Callable[[str, str, bytes], Any]:
         make = self._protobuf_object()
-        converts, wrap, listed = self._converts, self._wrap, self._reading.listed
+        finish, listed = self._finish, self._reading.listed
 
         def decode(api_version: str, kind: str, message: bytes) -> Any:
             obj = make(api_version, kind, message)
-            item = wrap(obj) if converts else obj
-            return item if listed is None else listed(item)
+            item = obj if finish is None else finish(obj)
+            return item if listed is None or type(item) is Skipped else listed(item)
 
         return decode
 
     def _protobuf_event(self, make: Callable[[str, str, bytes], Object]) -> Callable[[str, str, bytes], Any]:
         expected = None if self._request.metadata_only else self._expected_type()
+        finish = self._finish
 
         def decode(api_version: str, kind: str, message: bytes) -> Any:
             if expected is not None and (api_version, kind) != expected:
@@ -145,7 +170,7 @@ class ObjectReader:
                 self._request.encoding.use_json(self._request.target.name, error)
                 # Ends the watch as if the server had closed it. The reflector resumes it, as JSON.
                 raise EOFError("the watch is continued as JSON") from error
-            return self._wrap(obj) if self._converts else obj
+            return obj if finish is None else finish(obj)
 
         return decode
 
@@ -179,6 +204,20 @@ class ObjectReader:
             return None
         resource = self._request.target.built_in
         return None if resource is None else (resource.api_version, resource.kind)
+
+    def _finisher(self) -> Callable[[Object], Any]:
+        keep, wrap = self._reading.keep, self._identity if self._reading.codec.identity else self._wrap
+        if keep is None:
+            return wrap
+
+        def finish(obj: Object) -> Any:
+            return wrap(obj) if keep(obj) else Skipped(obj.resource_version)
+
+        return finish
+
+    @staticmethod
+    def _identity(obj: Object) -> Any:
+        return obj
 
     def _wrap(self, obj: Object) -> Any:
         try:

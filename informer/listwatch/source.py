@@ -9,6 +9,10 @@ from typing import Any, Generic, Self
 from typing_extensions import TypeVar
 
 from informer.listwatch.lister_watcher import ListerWatcher, ObjectList, as_object_list
+from informer.listwatch.watch_decoding import mapped_watch
+from informer.objects.entry import Skipped
+from informer.objects.keys import version_of
+from watch.event import Event, EventType
 from watch.options import ListOptions
 from watch.watcher import Watcher
 
@@ -74,6 +78,17 @@ class Source(Generic[T]):
             max_objects: the most items in one page; None for no limit. More raise `TooManyObjectsError`.
         """
         return self
+
+    def kept(self, keep: Callable[[Any], bool]) -> Source[Any]:
+        """Returns a source of a part of the objects.
+
+        Lists leave the other objects out. Events of other objects have a `Skipped` in place of the object, so that the
+        reader learns their resourceVersion.
+
+        Args:
+            keep: called with each object; returns whether it belongs to the part.
+        """
+        return _Kept(self, keep)
 
     def entries(self, listed: Callable[[Any], Any] | None = None) -> Source[Any]:
         """Returns a source of items as an informer stores them.
@@ -163,6 +178,35 @@ class _Listed(WrappedSource):
         page = self.inner.list(options)
         items = [self._listed(item) for item in page.items]
         return ObjectList(items, page.resource_version, page.continue_, page.remaining_item_count, page.shard_selector)
+
+
+class _Kept(WrappedSource):
+    """A source of a part of the objects; see `Source.kept`."""
+
+    def __init__(self, inner: Source[Any], keep: Callable[[Any], bool]) -> None:
+        super().__init__(inner)
+        self._keep = keep
+
+    def list(self, options: ListOptions) -> ObjectList[Any]:
+        page = self.inner.list(options)
+        items = [item for item in page.items if self._keep(item)]
+        return ObjectList(items, page.resource_version, page.continue_, page.remaining_item_count, page.shard_selector)
+
+    def watch(self, options: ListOptions) -> Watcher[Any] | None:
+        watcher = self.inner.watch(options)
+        return None if watcher is None else mapped_watch(watcher, _skipping(self._keep))
+
+
+def _skipping(keep: Callable[[Any], bool]) -> Callable[[list[Event[Any]]], list[Event[Any]]]:
+    def skipping(events: list[Event[Any]]) -> list[Event[Any]]:
+        return [
+            event
+            if event.type in (EventType.BOOKMARK, EventType.ERROR) or keep(event.object)
+            else Event(event.type, Skipped(version_of(event.object)))
+            for event in events
+        ]
+
+    return skipping
 
 
 class _Adapted(Source[Any]):

@@ -8,17 +8,21 @@ Source: client-go tools/cache Reflector's expectedType and expectedGVK.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from typing import Any
 
 from informer.objects.entry import Undecodable
 from informer.objects.object import Object
+from watch.byte_source import NotReadyError
+from watch.concurrency import Signal
 from watch.errors import WatchClosedError
 from watch.event import Event, EventType
 from watch.printable import printable
 from watch.stream_watcher import StreamWatcher
+from watch.watcher import Watcher, puller
 
-__all__ = ["UnexpectedTypeError", "json_heads", "checked_decoder", "unwrapped_watch"]
+__all__ = ["UnexpectedTypeError", "json_heads", "checked_decoder", "mapped_watch", "unwrapped_watch"]
 
 
 class UnexpectedTypeError(ValueError):
@@ -57,39 +61,58 @@ def checked_decoder(api_version: str, kind: str, decode: Callable[[bytes], Any])
     return decode_checked
 
 
-def unwrapped_watch(source: StreamWatcher[Any], unwrap: Callable[[Any], Any]) -> StreamWatcher[Any]:
+def mapped_watch(source: Watcher[Any], function: Callable[[list[Event[Any]]], list[Event[Any]]]) -> StreamWatcher[Any]:
+    """Returns a watch whose batches are those of another one, changed by a function. An empty result is not passed on."""
+    return StreamWatcher(_MappingDecoder(source, function))
+
+
+def unwrapped_watch(source: Watcher[Any], unwrap: Callable[[Any], Any]) -> StreamWatcher[Any]:
     """Returns a watch that unwraps each object, and drops the events for which `unwrap` returns None."""
-    return StreamWatcher(_UnwrappingDecoder(source, unwrap))
+
+    def unwrapped(batch: list[Event[Any]]) -> list[Event[Any]]:
+        events = []
+        for event in batch:
+            if event.type in (EventType.BOOKMARK, EventType.ERROR):
+                events.append(event)
+                continue
+            seen = unwrap(event.object)
+            if seen is not None:
+                events.append(Event(event.type, seen))
+        return events
+
+    return mapped_watch(source, unwrapped)
 
 
-class _UnwrappingDecoder:
-    """A decoder whose events are those of another watch, unwrapped."""
+class _MappingDecoder:
+    """A decoder whose batches are those of another watch, changed by a function."""
 
     takes_timeout = True
 
-    def __init__(self, source: StreamWatcher[Any], unwrap: Callable[[Any], Any]) -> None:
+    def __init__(self, source: Watcher[Any], function: Callable[[list[Event[Any]]], list[Event[Any]]]) -> None:
         self._source = source
-        self._unwrap = unwrap
+        self._function = function
+        self._stopped = Signal()
+        self._pull = puller(source, stop=self._stopped)
 
     def decode(self) -> Event[Any]:
         raise NotImplementedError("this decoder only decodes batches")
 
     def decode_batch(self, timeout: float | None = None) -> list[Event[Any]]:
+        deadline = None if timeout is None else time.monotonic() + timeout
+        left, progress = timeout, False
         while True:
             try:
-                batch = self._source.next_batch(timeout)
+                batch = self._function(self._pull(left))
             except WatchClosedError as error:
                 raise EOFError(str(error)) from error
-            events = []
-            for event in batch:
-                if event.type in (EventType.BOOKMARK, EventType.ERROR):
-                    events.append(event)
-                    continue
-                seen = self._unwrap(event.object)
-                if seen is not None:
-                    events.append(Event(event.type, seen))
-            if events:
-                return events
+            except TimeoutError as error:
+                raise NotReadyError(str(error), progress=progress or getattr(error, "progress", False)) from None
+            if batch:
+                return batch
+            progress = True
+            if deadline is not None:
+                left = max(0.0, deadline - time.monotonic())
 
     def close(self) -> None:
+        self._stopped.set()
         self._source.stop()

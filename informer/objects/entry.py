@@ -11,7 +11,7 @@ from informer.objects.decode_errors import describe_decode_error
 from informer.objects.namespaced_name import namespaced_name
 from watch.printable import printable
 
-__all__ = ["Entry", "Undecodable", "unwrap"]
+__all__ = ["Entry", "Skipped", "Undecodable", "unwrap"]
 
 
 class Entry(msgspec.Struct, gc=False, frozen=True, eq=False):
@@ -65,6 +65,12 @@ class Undecodable(msgspec.Struct, gc=False, frozen=True):
     def __repr__(self) -> str:
         name = printable(namespaced_name(self.namespace, self.name), 512)
         return f"Undecodable({name!r}, {describe_decode_error(self.error)})"
+
+
+class Skipped(msgspec.Struct, gc=False, frozen=True):
+    """Stands in a watch for an object that a source leaves out, since it belongs to another shard."""
+
+    resource_version: str
 
 
 def unwrap(item: Any) -> Any:

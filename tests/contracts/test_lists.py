@@ -267,6 +267,14 @@ RANGES = {
 }
 
 
+def test_a_list_of_metadata_does_not_name_its_shard(five):
+    """Although it is a list of the shard only."""
+    accept = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+    answer = five.ask("GET", CONFIGMAPS, query={"shardSelector": RANGES["everything"]}, accept=accept)
+    assert "shardInfo" not in answer.body["metadata"]
+    assert len(answer.body["items"]) == 5
+
+
 @pytest.mark.parametrize("case", RANGES)
 def test_shard_selectors(five, case):
     """A list of a shard names its selector; an unreadable selector is refused."""

@@ -7,8 +7,8 @@ import gzip
 import pytest
 from kubernetes import client
 
+from informer.sharding.ranges import fnv1a_64
 from informer.testing import EmbeddedAPIServer
-from informer.testing.listwatch.shard_selector import fnv1a_64
 from tests.support.objects import config_map, namespace_object
 
 MAPS = "/api/v1/namespaces/default/configmaps"

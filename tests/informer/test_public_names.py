@@ -50,7 +50,7 @@ def modules_after(code: str) -> list[str]:
     return json.loads(done.stdout)  # type: ignore[no-any-return]
 
 
-PACKAGES = ["leaderelection", "metrics", "record", "runtime", "testing", "workqueue"]
+PACKAGES = ["leaderelection", "metrics", "record", "runtime", "sharding", "testing", "workqueue"]
 
 
 def test_public_names() -> None:

@@ -8,10 +8,11 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+from informer.sharding.ranges import fnv1a_64
 from informer.testing.storage.storage import Stored
 from watch.errors import ApiError
 
-__all__ = ["Shards", "fnv1a_64", "parse_shard_selector"]
+__all__ = ["Shards", "parse_shard_selector"]
 
 _RANGE = re.compile(r"\s*shardRange\(\s*(?P<field>[\w.]+)\s*,\s*'(?P<start>[^']*)'\s*,\s*'(?P<end>[^']*)'\s*\)\s*\Z")
 _HEXADECIMAL = re.compile(r"0x[0-9a-f]{16}\Z")
@@ -32,14 +33,6 @@ class Shards(NamedTuple):
         """Returns whether the hash of the object's field lies in one of the ranges."""
         value = fnv1a_64(stored.uid if self.field == _FIELDS[0] else stored.namespace)
         return any(start <= value < end for start, end in self.ranges)
-
-
-def fnv1a_64(text: str) -> int:
-    """Returns the 64-bit FNV-1a hash, by which objects are distributed over shards."""
-    value = 0xCBF29CE484222325
-    for byte in text.encode():
-        value = ((value ^ byte) * 0x100000001B3) & 0xFFFFFFFFFFFFFFFF
-    return value
 
 
 def parse_shard_selector(text: str) -> Shards:

@@ -15,7 +15,7 @@ import msgspec
 from typing_extensions import override
 
 from informer.objects.json_edit import parts_of
-from informer.testing.storage.representation import INITIAL_EVENTS_END, PARTIAL, Representation
+from informer.testing.storage.representation import INITIAL_EVENTS_END, PARTIAL, Representation, partial_list_metadata
 from informer.testing.storage.served_resources import ServedResource
 from informer.testing.storage.storage import Form, Stored
 
@@ -113,7 +113,7 @@ class PartialJson(JsonRepresentation):
     @override
     def list(self, metadata: Mapping[str, Any], objects: Iterable[Stored]) -> list[bytes]:
         items = b",".join([self.single(stored) for stored in objects])
-        head = b'"metadata":%s,"items":' % _encode(metadata)
+        head = b'"metadata":%s,"items":' % _encode(partial_list_metadata(metadata))
         return [_prefix(PARTIAL[1], self._version), head, b"[%s]}\n" % items if items else b"null}\n"]
 
     @override

@@ -22,7 +22,7 @@ from informer.testing.storage.protobuf_encoding import (
     encode_status,
     encode_watch_event,
 )
-from informer.testing.storage.representation import INITIAL_EVENTS_END, PARTIAL, Representation
+from informer.testing.storage.representation import INITIAL_EVENTS_END, PARTIAL, Representation, partial_list_metadata
 from informer.testing.storage.served_resources import ServedResource
 from informer.testing.storage.storage import Stored
 
@@ -114,6 +114,10 @@ class PartialProtobuf(_Protobuf):
 
     def __init__(self, version: str) -> None:
         super().__init__(Kind(f"meta.k8s.io/{version}", PARTIAL[0], PARTIAL_METADATA), PARTIAL[1])
+
+    @override
+    def list(self, metadata: Mapping[str, Any], objects: Iterable[Stored]) -> list[bytes]:
+        return super().list(partial_list_metadata(metadata), objects)
 
     @override
     def _message(self, stored: Stored) -> bytes:

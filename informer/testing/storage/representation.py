@@ -8,13 +8,18 @@ from typing import Any
 
 from informer.testing.storage.storage import Stored
 
-__all__ = ["INITIAL_EVENTS_END", "PARTIAL", "Representation"]
+__all__ = ["INITIAL_EVENTS_END", "PARTIAL", "Representation", "partial_list_metadata"]
 
 PARTIAL = ("PartialObjectMetadata", "PartialObjectMetadataList")
 """The kinds of an object and a list of which only the metadata were requested."""
 
 INITIAL_EVENTS_END = {"annotations": {"k8s.io/initial-events-end": "true"}}
 """What the metadata of the bookmark contain that ends the initial state."""
+
+
+def partial_list_metadata(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the metadata of a list of which only the objects' metadata were requested: it does not name its shard."""
+    return {name: value for name, value in metadata.items() if name != "shardInfo"}
 
 
 class Representation(ABC):

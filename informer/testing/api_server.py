@@ -43,6 +43,7 @@ class EmbeddedAPIServer(StopsOnExit, ObjectCalls):
     - discovery, and OpenAPI v3 and v2, except the paths in the document of v2;
     - create, update, patch (JSON, merge, strategic merge; server-side apply as a merge) and delete, with conflicts,
       preconditions, finalizers, and the status and scale subresources;
+    - tables, with the columns of `kubectl get`;
     - lists with selectors, with pages at one resourceVersion, and with every rule of resourceVersionMatch;
     - watches with history, bookmarks, WatchList and, if enabled, shardSelector.
 

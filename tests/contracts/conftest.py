@@ -33,6 +33,7 @@ ADMIN, NO_RIGHTS = "admin-token", "nobody-token"
 
 _UID = re.compile(r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b")
 _TIME = re.compile(r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z\b")
+_AGE = re.compile(r"(\d+[smhdy]){1,2}")
 _VERSIONS = re.compile(r"(?<=resource version: )\d+|(?<=current: )\d+|(?<=\()\d+(?=\))")
 _GZIP = {"Accept-Encoding": "gzip"}
 _COMPARED_HEADERS = ("Content-Type", "Retry-After", "Content-Encoding", "Vary")
@@ -280,7 +281,7 @@ def _stream_of(side: Side, response: Any, count: int | None, state: int, *, any_
     for chunk in response.stream(decode_content=True) if count != 0 else ():
         some, buffered = split(buffered + chunk)
         for event in some:
-            if event["type"] != "BOOKMARK" or "annotations" in event["object"]["metadata"]:
+            if event["type"] != "BOOKMARK" or "initial-events-end" in json.dumps(event["object"]):
                 events.append(event)
         if count is not None and len(events) >= count:
             break
@@ -309,6 +310,8 @@ def normal(value: Any, within: str = "") -> Any:
         return "<version>"
     if within == "continue" and value:
         return "<token>"
+    if within == "cells" and _AGE.fullmatch(value):
+        return "<age>"
     if within == "message":
         value = _VERSIONS.sub("<version>", value)
     return _TIME.sub("<time>", _UID.sub("<uid>", value))

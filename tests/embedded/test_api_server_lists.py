@@ -260,8 +260,8 @@ def test_metadata_only_lists(call, maps):
     assert call("GET", f"{MAPS}/a", Accept=single).json["kind"] == "PartialObjectMetadata"
     assert call("GET", MAPS, Accept=single).status == 406
     # kubectl asks for a table first, and accepts plain JSON too.
-    table = "application/json;as=Table;v=v1;g=meta.k8s.io"
-    assert call("GET", MAPS, Accept=table).status == 406
+    other = "application/json;as=Other;v=v1;g=meta.k8s.io"
+    assert call("GET", MAPS, Accept=other).status == 406
     assert call("GET", MAPS, Accept=f"{table},application/json").json["kind"] == "ConfigMapList"
 
 

@@ -78,6 +78,7 @@ class ResourceRequests:
             target.served,
             of_list=verb in ("list", "deletecollection"),
             drops_fields=self._version.drops_managed_fields,
+            include_object=request.query.get("includeObject", ""),
         )
         write = read_write(request, user) if verb in ("create", "update", "patch") else Write(user=user)
         status, body = self._answer(verb, _Call(target, request, write, representation))

@@ -10,6 +10,7 @@ from typing import Any
 
 from informer.testing.storage.served_resources import ServedResource
 from informer.testing.storage.statuses import Cause, invalid
+from informer.testing.tables.cells import selector_text
 
 __all__ = ["scale_of", "with_scale"]
 
@@ -61,24 +62,9 @@ def _selector(served: ServedResource, obj: Mapping[str, Any]) -> str:
         path = served.scale_paths.get("labelSelectorPath")
         return str(_get(obj, path) or "") if path else ""
     selector = _get(obj, ".spec.selector") or {}
-    labels = (
-        selector.get("matchLabels") or {} if "matchLabels" in selector or "matchExpressions" in selector else selector
-    )
-    terms = [f"{key}={value}" for key, value in sorted(labels.items())]
-    terms += [_term(expression) for expression in selector.get("matchExpressions") or ()]
-    return ",".join(terms)
-
-
-def _term(expression: Mapping[str, Any]) -> str:
-    key, operator = str(expression.get("key", "")), expression.get("operator", "")
-    values = ",".join(sorted(expression.get("values") or ()))
-    terms: dict[str, str] = {
-        "In": f"{key} in ({values})",
-        "NotIn": f"{key} notin ({values})",
-        "Exists": key,
-        "DoesNotExist": f"!{key}",
-    }
-    return terms.get(operator, key)
+    if "matchLabels" in selector or "matchExpressions" in selector:
+        return selector_text(selector)
+    return selector_text({"matchLabels": selector})
 
 
 def _get(obj: Any, path: str) -> Any:

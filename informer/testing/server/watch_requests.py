@@ -52,7 +52,10 @@ class WatchRequests:
         exchange = answer.exchange
         options = read_list_query(exchange.request.query, watch_list_enabled=self._version.has_watch_list)
         representation = representation_for(
-            exchange.request.headers.get("accept", ""), target.served, drops_fields=self._version.drops_managed_fields
+            exchange.request.headers.get("accept", ""),
+            target.served,
+            drops_fields=self._version.drops_managed_fields,
+            include_object=exchange.request.query.get("includeObject", ""),
         )
         stream = self._stream(target, options, representation)
         headers = {"Content-Type": representation.stream_media_type}

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from informer.protobuf.kinds import kind_named
-from informer.testing.storage.json_representations import BuiltInJson, CustomJson, PartialJson
+from informer.testing.storage.json_representations import BuiltInJson, CustomJson, JsonRepresentation, PartialJson
 from informer.testing.storage.managed_fields import WithoutManagedFields
 from informer.testing.storage.protobuf_representations import (
     PROTOBUF,
@@ -22,6 +22,7 @@ from informer.testing.storage.protobuf_representations import (
 from informer.testing.storage.representation import PARTIAL, Representation
 from informer.testing.storage.served_resources import ServedResource
 from informer.testing.storage.statuses import generic
+from informer.testing.storage.table_representation import TableJson
 from watch.errors import ApiError
 
 __all__ = ["JSON", "encode_status_for", "representation_for"]
@@ -45,7 +46,7 @@ class _Clause(NamedTuple):
 
 
 def representation_for(
-    accept: str, served: ServedResource, *, of_list: bool = False, drops_fields: bool = False
+    accept: str, served: ServedResource, *, of_list: bool = False, drops_fields: bool = False, include_object: str = ""
 ) -> Representation:
     """Returns the first representation that the client accepts and the server supports.
 
@@ -53,10 +54,11 @@ def representation_for(
         accept: the request's Accept header; "" accepts anything.
         served: the resource.
         of_list: whether the answer is a list.
+        include_object: what the rows of a table have of their objects.
         drops_fields: whether the server knows the parameter `drop=metadata.managedFields`; otherwise it is ignored.
 
     Raises:
-        ApiError: 406, the server supports none of them.
+        ApiError: 406, the server supports none of them; 400, `include_object` has an unknown value.
     """
     known = False
     for media, parameters in _clauses(accept):
@@ -66,11 +68,14 @@ def representation_for(
         known = True
         protobuf = media == PROTOBUF
         form, version = parameters.get("as", ""), parameters.get("v", "v1")
+        group = parameters.get("g", "meta.k8s.io")
         found = None if form else _whole(served, protobuf=protobuf)
         if form in PARTIAL and version in (("v1",) if protobuf else ("v1", "v1beta1")):
             if of_list and form != PARTIAL[1]:
                 raise ApiError(406, "NotAcceptable", f"you requested {form}, but the requested object is a list")
             found = PartialProtobuf(version) if protobuf else PartialJson(version)
+        elif form == "Table" and not protobuf and version in ("v1", "v1beta1") and group == "meta.k8s.io":
+            found = TableJson(_json(served), served, version, include_object)
         if found is not None:
             drops = drops_fields and parameters.get("drop") == "metadata.managedFields"
             return WithoutManagedFields(found) if drops else found
@@ -101,9 +106,13 @@ def encode_status_for(accept: str, status: Mapping[str, Any]) -> tuple[str, byte
 
 def _whole(served: ServedResource, *, protobuf: bool) -> Representation | None:
     if not protobuf:
-        return CustomJson(served) if served.custom else BuiltInJson(served)
+        return _json(served)
     kind = None if served.custom else kind_named(served.resource.api_version, served.resource.kind)
     return None if kind is None else BuiltInProtobuf(served, kind)
+
+
+def _json(served: ServedResource) -> JsonRepresentation:
+    return CustomJson(served) if served.custom else BuiltInJson(served)
 
 
 def _clauses(accept: str) -> Iterator[_Clause]:

@@ -97,6 +97,8 @@ class ServedResource:
     needs_resource_version: bool = False
     created_by_update: bool = False
     selectable: tuple[str, ...] = ()
+    columns: tuple[Mapping[str, Any], ...] = ()
+    """The additionalPrinterColumns of a custom resource."""
     list_kind: str = ""
     categories: tuple[str, ...] = ()
     verbs: tuple[str, ...] = _VERBS
@@ -221,6 +223,7 @@ def served_versions(definition: Mapping[str, Any]) -> list[ServedResource]:
                 counts_generation=True,
                 needs_resource_version=True,
                 selectable=tuple(f["jsonPath"].lstrip(".") for f in version.get("selectableFields") or ()),
+                columns=tuple(version.get("additionalPrinterColumns") or ()),
                 list_kind=names.get("listKind") or names["kind"] + "List",
                 categories=tuple(names.get("categories") or ()),
                 verbs=_CUSTOM_VERBS,

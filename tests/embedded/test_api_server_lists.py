@@ -259,10 +259,9 @@ def test_metadata_only_lists(call, maps):
     single = PARTIAL.replace("List", "")
     assert call("GET", f"{MAPS}/a", Accept=single).json["kind"] == "PartialObjectMetadata"
     assert call("GET", MAPS, Accept=single).status == 406
-    # kubectl asks for a table first, and accepts plain JSON too.
     other = "application/json;as=Other;v=v1;g=meta.k8s.io"
     assert call("GET", MAPS, Accept=other).status == 406
-    assert call("GET", MAPS, Accept=f"{table},application/json").json["kind"] == "ConfigMapList"
+    assert call("GET", MAPS, Accept=f"{other},application/json").json["kind"] == "ConfigMapList"
 
 
 def test_long_lists_are_compressed_on_request(server, call):

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
 
 from informer.files import check_private, write_private
+from informer.testing.admission.webhooks import Webhooks
 from informer.testing.clients import make_api_client, write_kubeconfig
 from informer.testing.faults.faults import Faults
 from informer.testing.http.certificates import Certificates, make_certificates, make_minimal_certificates
@@ -98,6 +99,7 @@ class EmbeddedAPIServer(StopsOnExit, ObjectCalls):
     ) -> None:
         storage = Storage(history_limit)
         registry = Registry(storage)
+        registry.admission = Webhooks(storage, registry.resources)
         super().__init__(storage, registry)
         self.faults = Faults()
         self.requests = RequestLog()

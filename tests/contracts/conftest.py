@@ -36,7 +36,7 @@ _TIME = re.compile(r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z\b")
 _AGE = re.compile(r"(\d+[smhdy]){1,2}")
 _VERSIONS = re.compile(r"(?<=resource version: )\d+|(?<=current: )\d+|(?<=\()\d+(?=\))")
 _GZIP = {"Accept-Encoding": "gzip"}
-_COMPARED_HEADERS = ("Content-Type", "Retry-After", "Content-Encoding", "Vary")
+_COMPARED_HEADERS = ("Content-Type", "Retry-After", "Content-Encoding", "Vary", "Warning")
 
 
 class Answer(NamedTuple):

@@ -69,14 +69,15 @@ class RequestHandler:
         request = exchange.request
         route = route_of(request.method, request.path, request.query)
         logged = self._logged(exchange, route)
+        warnings: list[str] = []
         exchange.on_status = lambda status: self._requests.change(logged, status=status)
         try:
             with self._faults.book.answering(exchange, logged.verb, logged.resource) as (answer, plan):
                 logged.faults = plan.names
                 if not _replaced_by_fault(http, answer, plan):
-                    self._dispatch(http, answer, plan, route)
+                    self._dispatch(http, answer, plan, route, warnings)
         except ApiError as error:
-            send_error(exchange, error)
+            send_error(exchange, error, warnings)
         except OSError:
             raise
         except RecursionError:
@@ -109,7 +110,9 @@ class RequestHandler:
         self._requests.add(logged)
         return logged
 
-    def _dispatch(self, http: HttpServer, answer: OpenAnswer, plan: FaultPlan, route: Route) -> None:
+    def _dispatch(
+        self, http: HttpServer, answer: OpenAnswer, plan: FaultPlan, route: Route, warnings: list[str]
+    ) -> None:
         exchange = answer.exchange
         if route.path == "*":
             exchange.answer(200, b"", {}) if route.verb == "options" else send_plain_404(exchange)
@@ -134,14 +137,14 @@ class RequestHandler:
         if route.verb == "watch":
             self._watches.answer(http, answer, plan, target)
             return
-        found = self._resources.answer(route.verb, target, exchange.request, user)
+        found = self._resources.answer(route.verb, target, exchange.request, user, warnings)
         send_body(
             exchange,
             found.status,
             found.body,
             chunked=route.verb == "list",
             content_type=found.media_type,
-            warnings=found.warnings,
+            warnings=warnings,
         )
 
     def _check_allowed(self, user: User, route: Route) -> None:

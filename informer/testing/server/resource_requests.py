@@ -5,7 +5,7 @@ Source: apiserver pkg/endpoints/handlers.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -15,13 +15,13 @@ from informer.testing.listwatch.list_pages import Page, list_page
 from informer.testing.listwatch.selection import read_selection
 from informer.testing.server.patch_requests import read_patch
 from informer.testing.server.request_bodies import decode_object, read_delete_options
-from informer.testing.server.scale import scale_of, with_scale
 from informer.testing.server.versions import ServerVersion
 from informer.testing.server.write_options import read_write
 from informer.testing.storage.negotiation import representation_for
 from informer.testing.storage.object_checks import Target
 from informer.testing.storage.registry import Registry
 from informer.testing.storage.representation import Representation
+from informer.testing.storage.scale import scale_of, with_scale
 from informer.testing.storage.served_resources import ServedResource
 from informer.testing.storage.statuses import bad_request, method_not_allowed, success
 from informer.testing.storage.storage import Storage
@@ -39,7 +39,6 @@ class Answer(NamedTuple):
     status: int
     body: list[bytes]
     media_type: str
-    warnings: Sequence[str]
 
 
 class _Call(NamedTuple):
@@ -67,8 +66,8 @@ class ResourceRequests:
         self._registry = registry
         self._version = version
 
-    def answer(self, verb: str, target: Target, request: Request, user: User) -> Answer:
-        """Carries out a user's request.
+    def answer(self, verb: str, target: Target, request: Request, user: User, warnings: list[str]) -> Answer:
+        """Carries out a user's request, and adds to `warnings`.
 
         Raises:
             ApiError: the request is refused.
@@ -81,8 +80,9 @@ class ResourceRequests:
             include_object=request.query.get("includeObject", ""),
         )
         write = read_write(request, user) if verb in ("create", "update", "patch") else Write(user=user)
+        write = replace(write, warnings=warnings)
         status, body = self._answer(verb, _Call(target, request, write, representation))
-        return Answer(status, body, representation.media_type, write.warnings)
+        return Answer(status, body, representation.media_type)
 
     def _answer(self, verb: str, call: _Call) -> _Body:
         if call.target.subresource == "scale":
@@ -169,9 +169,10 @@ class ResourceRequests:
             raise method_not_allowed()
         options = read_delete_options(call.request)
         page = self._page(call)
+        write = replace(call.write, collection=True)
         for stored in page.objects:
             try:
-                self._registry.delete(target._replace(name=stored.name), options, call.write)
+                self._registry.delete(target._replace(name=stored.name), options, write)
             except ApiError as error:
                 if error.status != 404:  # another client has deleted it since
                     raise

@@ -68,8 +68,7 @@ def send_body(
     headers = {"Content-Type": content_type}
     if vary:
         headers["Vary"] = vary
-    if warnings:
-        headers["Warning"] = ", ".join(f'299 - "{_quoted(text)}"' for text in warnings)
+    headers |= _warning_headers(warnings)
     if len(body) >= _GZIP_BYTES and takes_gzip(exchange):
         body = gzip.compress(body, 1)
         headers |= GZIP
@@ -81,13 +80,19 @@ def send_body(
         exchange.answer(status, body, headers)
 
 
-def send_error(exchange: Exchange, error: ApiError) -> None:
+def send_error(exchange: Exchange, error: ApiError, warnings: Sequence[str] = ()) -> None:
     """Sends an error as a Status in the format that the client prefers, with Retry-After if the error has one."""
     content_type, body = encode_status_for(exchange.request.headers.get("accept", ""), status_of(error))
     headers = {"Content-Type": content_type}
     if error.retry_after is not None:
         headers["Retry-After"] = str(math.ceil(error.retry_after))
+    headers |= _warning_headers(warnings)
     exchange.answer(error.status, body, headers)
+
+
+def _warning_headers(warnings: Sequence[str]) -> dict[str, str]:
+    texts = dict.fromkeys(warnings)  # as in the real server, each text once
+    return {"Warning": ", ".join(f'299 - "{_quoted(text)}"' for text in texts)} if texts else {}
 
 
 def _quoted(text: str) -> str:

@@ -36,6 +36,8 @@ class Write:
     """The owner of the written fields in managedFields."""
     field_validation: str = "Ignore"
     """What happens to unknown and duplicate fields: "Ignore", "Warn" or "Strict"."""
+    collection: bool = False
+    """Whether a collection is deleted: webhooks are then not given the object's name."""
     options: Mapping[str, Any] = field(default_factory=dict)
     """The options as the client sent them, for admission webhooks."""
     warnings: list[str] = field(default_factory=list)

@@ -13,7 +13,14 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from informer.testing.storage.statuses import Cause
 
-__all__ = ["annotation_causes", "finalizer_causes", "generated_name", "label_causes", "name_cause"]
+__all__ = [
+    "annotation_causes",
+    "finalizer_causes",
+    "finalizer_warnings",
+    "generated_name",
+    "label_causes",
+    "name_cause",
+]
 
 _SUBDOMAIN = re.compile(r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?(?:\.[a-z0-9](?:[-a-z0-9]*[a-z0-9])?)*\Z")
 _LABEL = re.compile(r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?\Z")
@@ -83,6 +90,13 @@ def annotation_causes(keys: Iterable[str]) -> list[Cause]:
     return [
         Cause.bad("metadata.annotations", json.dumps(key), message) for key, message in found if message is not None
     ]
+
+
+def finalizer_warnings(finalizers: Sequence[str], old: Sequence[str] = ()) -> list[str]:
+    """Returns the warnings about finalizers of a custom object that it did not have before."""
+    bare = sorted({text for text in finalizers if text not in old and "/" not in text} - _STANDARD_FINALIZERS)
+    advice = "prefer a domain-qualified finalizer name to avoid accidental conflicts with other finalizer writers"
+    return [f"metadata.finalizers: {json.dumps(text)}: {advice}" for text in bare]
 
 
 def finalizer_causes(finalizers: Sequence[str], *, custom: bool) -> list[Cause]:

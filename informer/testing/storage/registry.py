@@ -15,7 +15,7 @@ from typing import Any
 from informer.testing.storage.admission import Admission, NoAdmission, Review
 from informer.testing.storage.custom_resource_definitions import Definitions
 from informer.testing.storage.deletion import check_delete_options, check_readable, finalizers_for
-from informer.testing.storage.name_rules import generated_name
+from informer.testing.storage.name_rules import finalizer_warnings, generated_name
 from informer.testing.storage.namespaces import INITIAL_NAMESPACES, Namespaces
 from informer.testing.storage.object_checks import (
     Target,
@@ -205,6 +205,8 @@ class Registry:
         obj = served.to_stored(obj)
         _generate_name(self.bucket_locked(served), obj["metadata"])
         check_metadata(obj["metadata"], served)
+        if served.custom:
+            write.warnings.extend(finalizer_warnings(obj["metadata"].get("finalizers") or ()))
         created = new_object(served, obj, with_status=write.with_status)
         if served.resource.kind == _DEFINITION:
             self._definitions.accept_locked(created)
@@ -224,6 +226,9 @@ class Registry:
         check_uid(target, metadata, old.uid)
         before = old.to_dict()
         check_finalizers(target, before["metadata"], metadata)
+        if served.custom:
+            old_finalizers = before["metadata"].get("finalizers") or ()
+            write.warnings.extend(finalizer_warnings(metadata.get("finalizers") or (), old_finalizers))
         after = changed_object(served, target.subresource, before, new, with_status=write.with_status)
         self.admission.validate(Review(target, "UPDATE", after, old, write))
         return after

@@ -1,13 +1,17 @@
 #!/usr/bin/env python3
 """A controller in thirty lines: gives each Site, a custom resource, a ConfigMap with its text and a Deployment that serves it.
 
-kubectl apply -f samples/site_crd.yaml
-python samples/site_controller.py              # run it
-python samples/site_controller.py manifests    # print what it needs in a cluster
+    kubectl apply -f samples/site_crd.yaml
+    python samples/site_controller.py              # run it
+    python samples/site_controller.py manifests    # print what it needs in a cluster
+
+Environment variables: PORT, of metrics and probes; LEASE_SECONDS, after which another replica takes over from a failed leader.
 """
 
 from __future__ import annotations
 
+import logging
+import os
 import sys
 from typing import Any
 
@@ -16,7 +20,15 @@ import yaml
 from informer import Object
 from informer.runtime import Manager, Request
 
-manager = Manager(name="site-controller", leader_election=True, serve=8080)
+LEASE_SECONDS = float(os.environ.get("LEASE_SECONDS", "15"))
+manager = Manager(
+    name="site-controller",
+    leader_election=True,
+    lease_duration=LEASE_SECONDS,
+    renew_deadline=LEASE_SECONDS * 2 / 3,
+    retry_period=min(2.0, LEASE_SECONDS / 8),
+    serve=int(os.environ.get("PORT", "8080")),
+)
 
 
 @manager.controller("sites.example.com", owns=["deployments.apps", "configmaps"], workers=4)
@@ -69,4 +81,5 @@ if __name__ == "__main__":
             )
         )
     else:
+        logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname).1s %(name)s: %(message)s")
         manager.run()

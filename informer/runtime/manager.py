@@ -334,6 +334,10 @@ class Manager:
     def _made(self) -> Parts:
         with self._lock:
             if self._parts is None:
+                if self._serve is not None:
+                    from informer.runtime.metrics import install_providers
+
+                    install_providers()
                 self._parts = Parts.make(self.name, self._given_client, self._namespace, self._transform, self._lease)
             return self._parts
 

@@ -8,9 +8,11 @@ from typing import Any
 from prometheus_client import REGISTRY
 from prometheus_client.core import CounterMetricFamily
 
+from informer import leaderelection, workqueue
+from informer.metrics import install
 from informer.runtime.controller import Controller
 
-__all__ = ["register"]
+__all__ = ["install_providers", "register"]
 
 
 class _Reconciles:
@@ -38,6 +40,13 @@ class _Reconciles:
     def describe(self) -> Iterable[Any]:
         # Two managers of one process may have the same metrics.
         return []
+
+
+def install_providers() -> None:
+    """Has informers, queues and electors that are made from now on show their metrics in the default registry."""
+    collector = install()
+    workqueue.set_metrics_provider(collector)
+    leaderelection.set_metrics_provider(collector)
 
 
 def register(controllers: Callable[[], Sequence[Controller]]) -> Callable[[], None]:

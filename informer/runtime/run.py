@@ -154,13 +154,9 @@ class ManagerRun:
                 raise ManagerError(f"manager {self._name} has lost its lease: restart the program")
 
     def _start_server(self, stack: ExitStack, port: int) -> None:
-        from informer import leaderelection, workqueue
-        from informer.metrics import install, serve
+        from informer.metrics import serve
         from informer.runtime.metrics import register
 
-        collector = install()
-        workqueue.set_metrics_provider(collector)
-        leaderelection.set_metrics_provider(collector)
         elector = self._parts.elector
         checks = {} if elector is None else {"leader-election": lambda: elector.check(_LEASE_TOLERANCE)}
         server = stack.enter_context(serve(port, self._host, live_checks=checks))

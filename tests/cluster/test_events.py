@@ -8,7 +8,8 @@ import time
 
 import pytest
 
-from informer.record import CoreV1EventSink, EventBroadcaster, EventsV1Sink
+from informer.record import CoreV1EventSink, EventBroadcaster, EventsV1Sink, event_broadcaster
+from tests.support.waiting import DEADLINE
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(120)]
 
@@ -40,6 +41,12 @@ class Recording:
 
 
 @pytest.fixture
+def patient_shutdown(monkeypatch):
+    """A shutdown waits for the server's answers, however busy the machine is."""
+    monkeypatch.setattr(event_broadcaster, "STOP_PATIENCE", DEADLINE)
+
+
+@pytest.fixture
 def recordings():
     """Makes recordings, which are shut down when the test ends."""
     made = []
@@ -67,6 +74,7 @@ def test_a_repeated_event_has_a_count(namespace, informers, recordings):
     assert (scheduled["count"], scheduled["metadata"]["annotations"]) == (1, {"a": "b"})
 
 
+@pytest.mark.usefixtures("patient_shutdown")
 def test_a_repeated_event_has_a_series(namespace, informers, recordings):
     """An event of events.k8s.io becomes a series, which has the true count after a shutdown."""
     recording = recordings(namespace, informers, "events.k8s.io/v1")
@@ -85,6 +93,7 @@ def test_a_repeated_event_has_a_series(namespace, informers, recordings):
     assert event["eventTime"] < event["series"]["lastObservedTime"]
 
 
+@pytest.mark.usefixtures("patient_shutdown")
 def test_a_minimal_event_is_accepted(namespace):
     """An event recorded with the fewest arguments has all that the server requires, in both groups."""
     for group, field in (("v1", "message"), ("events.k8s.io/v1", "note")):
@@ -98,6 +107,7 @@ def test_a_minimal_event_is_accepted(namespace):
     assert len(events) == 2
 
 
+@pytest.mark.usefixtures("patient_shutdown")
 def test_a_sink_may_wrap_a_sink_of_either_group(namespace):
     """A wrapper without an `api_version` receives events of the core group."""
 
@@ -177,6 +187,7 @@ def test_events_recorded_during_an_outage_arrive_after_it(unsteady, informers, r
     assert "token" not in caplog.text.lower()
 
 
+@pytest.mark.usefixtures("patient_shutdown")
 def test_a_refused_event_is_logged_once(namespace, informers, caplog):
     """A 403 is logged with the server's message and is not retried."""
     plane = namespace.cluster.plane
@@ -200,6 +211,7 @@ def test_shutdown_does_not_wait_for_a_frozen_server(unsteady, informers, recordi
         informers.wait_until(lambda: not any(each.name.startswith("event-") for each in threading.enumerate()))
 
 
+@pytest.mark.usefixtures("patient_shutdown")
 def test_long_words_and_odd_hosts_are_accepted(namespace):
     """What the server limits is cut before it is sent, in both groups."""
     for group in GROUPS:

@@ -13,10 +13,8 @@ from kubernetes import client
 from informer import ListWatch
 from informer.testing import EmbeddedAPIServer
 from tests.support.objects import config_map
-from tests.support.waiting import DEADLINE
+from tests.support.waiting import DEADLINE, PROMPT
 from watch import Event, RetryWatcher, WatchTimeoutError, list_watch_until, until_with_retry
-
-PROMPT = 2.0
 
 
 def name_of(event: Event[Any]) -> str:

@@ -27,7 +27,7 @@ from informer import (
 from informer.testing import EmbeddedAPIServer
 from tests.support.forks import IN_CHILD
 from tests.support.objects import namespace_object, pod
-from tests.support.waiting import DEADLINE
+from tests.support.waiting import DEADLINE, PROMPT
 from watch import ApiError, Channel, EventType
 
 Start = Callable[..., SharedInformer[Any]]
@@ -291,7 +291,7 @@ def test_stop_is_prompt_if_the_server_does_not_answer(server: EmbeddedAPIServer,
         assert server.requests.wait_for(1, timeout=DEADLINE)
     begun = time.monotonic()
     assert informer.stop(DEADLINE)
-    assert time.monotonic() - begun < 2
+    assert time.monotonic() - begun < PROMPT
     server.faults.clear()
     server.faults.accept_connections()
 

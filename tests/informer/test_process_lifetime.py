@@ -14,6 +14,7 @@ from typing import NamedTuple
 import pytest
 
 from tests.support.forks import IN_CHILD
+from tests.support.waiting import PROMPT
 
 ROOT = Path(__file__).parents[2]
 
@@ -149,7 +150,7 @@ def test_a_process_that_stops_nothing_ends_within_a_second(program: str) -> None
     """An informer that is not stopped neither keeps the process alive nor writes on standard error."""
     ended = run(textwrap.dedent(program) + "\nlast_word()")
     assert (ended.code, ended.errors) == (0, "")
-    assert ended.seconds < 2.5
+    assert ended.seconds < PROMPT
 
 
 def test_a_process_that_ends_by_an_exception_shows_only_that() -> None:
@@ -163,7 +164,7 @@ def test_a_process_that_ends_by_an_exception_shows_only_that() -> None:
     assert ended.code == 1
     assert ended.errors.startswith("Traceback")
     assert ended.errors.count("Traceback") == 1
-    assert ended.seconds < 2.5
+    assert ended.seconds < PROMPT
 
 
 def test_a_process_that_exits_keeps_its_code() -> None:

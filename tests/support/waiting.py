@@ -10,6 +10,9 @@ from typing import Any
 # Seconds that a test waits for something that should happen soon. Only a failing test waits this long; two such waits
 # still end before pytest's time-out for the test.
 DEADLINE = 25.0
+# Seconds within which a call must have ended that should wait for nothing, such as a stop. What it would wait for by mistake
+# takes longer, or never comes; a busy machine may still need a second or two for what usually takes some milliseconds.
+PROMPT = 5.0
 
 
 def eventually(condition: Callable[[], Any], within: float = DEADLINE) -> bool:

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import urllib3
 
-from tests.support.waiting import DEADLINE
+from tests.support.waiting import DEADLINE, PROMPT
 from watch.byte_source import READ_SIZE, NotReadyError, ReaderSource, SocketSource, byte_source
 from watch.concurrency import Latch
 
@@ -106,7 +106,7 @@ def test_a_lone_event_passes_at_once(stream_server: Any, run: Any) -> None:
     begun = time.monotonic()
     peer.chunk(b"event\n")
     assert task.result() == [b"event\n"]
-    assert time.monotonic() - begun < 1
+    assert time.monotonic() - begun < PROMPT
     source.close()
 
 
@@ -165,7 +165,7 @@ def test_zero_does_not_wait(stream_server: Any) -> None:
         begun = time.monotonic()
         with pytest.raises(NotReadyError):
             source.read(0)
-        assert time.monotonic() - begun < 1
+        assert time.monotonic() - begun < PROMPT
         peer.chunk(body)
         assert source.read(DEADLINE) == [body]
     source.close()
@@ -181,7 +181,7 @@ def test_a_timeout_is_kept_and_the_source_read_on(stream_server: Any) -> None:
         begun = time.monotonic()
         with pytest.raises(NotReadyError, match="no bytes came in time"):
             source.read(0.05)
-        assert 0.04 < time.monotonic() - begun < 2
+        assert 0.04 < time.monotonic() - begun < PROMPT
     peer.send(b"\nhello\r\n")
     assert source.read(DEADLINE) == [b"hello"]
     source.close()
@@ -202,7 +202,7 @@ def test_slow_bytes_do_not_stretch_the_time(make_server: Any, run: Any) -> None:
     begun = time.monotonic()
     with pytest.raises(NotReadyError):
         source.read(0.2)
-    assert time.monotonic() - begun < 2
+    assert time.monotonic() - begun < PROMPT
     stop.open()
     dripping.result()
     source.close()
@@ -223,7 +223,7 @@ def test_without_a_limit_a_read_waits(make_server: Any, run: Any, timeout: float
 
 
 def test_close_ends_a_blocked_read_at_once(stream_server: Any, run: Any) -> None:
-    """Closing from another thread ends a read within half a second and closes the connection."""
+    """Closing from another thread ends a read at once and closes the connection."""
     server, pool = stream_server
     response, peer = server.answer(pool)
     source = byte_source(response)
@@ -232,10 +232,10 @@ def test_close_ends_a_blocked_read_at_once(stream_server: Any, run: Any) -> None
     wait_until_blocked(source)
     begun = time.monotonic()
     source.close()
-    assert time.monotonic() - begun < 0.5
+    assert time.monotonic() - begun < PROMPT
     with pytest.raises(EOFError):
         task.result()
-    assert time.monotonic() - begun < 0.5
+    assert time.monotonic() - begun < PROMPT
     assert sock.fileno() == -1
     assert peer.client_has_gone()
 
@@ -452,7 +452,7 @@ def test_a_wrapped_response_is_closed_while_it_is_read(stream_server: Any, run: 
     source.close()
     with pytest.raises((urllib3.exceptions.HTTPError, OSError)):
         task.result()
-    assert time.monotonic() - begun < 0.5
+    assert time.monotonic() - begun < PROMPT
     with pytest.raises(EOFError):
         source.read(None)
     assert peer.client_has_gone()

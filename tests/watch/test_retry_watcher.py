@@ -13,7 +13,7 @@ from kubernetes.client import V1ObjectMeta, V1Pod, V1Status, V1StatusDetails
 from kubernetes.client.exceptions import ApiException
 
 from informer import Object
-from tests.support.waiting import DEADLINE
+from tests.support.waiting import DEADLINE, PROMPT
 from watch import (
     ApiError,
     BatchWatcher,
@@ -240,7 +240,7 @@ def test_finishes_with_unread_events():
     source.calls.get(timeout=DEADLINE)
     watcher.stop()
     watcher.stop()
-    assert watcher.done.wait(1)
+    assert watcher.done.wait(PROMPT)
     assert list(watcher) == []
 
 
@@ -482,7 +482,7 @@ def test_stop_while_a_watch_is_read(retry, run, opened):
     assert not reader.ends_within(0.05)
     watcher.stop()
     assert reader.result() == []
-    assert watcher.done.wait(1)
+    assert watcher.done.wait(PROMPT)
 
 
 def test_stop_while_a_stream_is_read(retry):
@@ -507,7 +507,7 @@ def test_stop_while_a_stream_is_read(retry):
     watcher = retry("5", Calls(lambda options: stream))
     assert decoder.blocked.wait(DEADLINE)
     watcher.stop()
-    assert watcher.done.wait(1)
+    assert watcher.done.wait(PROMPT)
     assert decoder.closed.is_set()
 
 
@@ -530,7 +530,7 @@ def test_stop_while_a_request_is_under_way(retry, caplog):
     watcher = retry("5", Calls(watch))
     assert waiting.wait(DEADLINE)
     watcher.stop()
-    assert watcher.done.wait(1)
+    assert watcher.done.wait(PROMPT)
     assert list(watcher) == []
     assert len(calls) == 1
     assert caplog.text == ""
@@ -563,7 +563,7 @@ def test_stop_during_a_delay():
     watcher = RetryWatcher("5", source, min_restart_delay=3600)
     source.calls.get(timeout=DEADLINE)
     watcher.stop()
-    assert watcher.done.wait(1)
+    assert watcher.done.wait(PROMPT)
 
 
 def test_stop_from_within_the_watch_function(retry):

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import urllib3
 
-from tests.support.waiting import DEADLINE
+from tests.support.waiting import DEADLINE, PROMPT
 from watch import (
     BatchWatcher,
     Channel,
@@ -328,7 +328,7 @@ def test_a_timeout_holds_with_a_decoder_that_takes_none() -> None:
     for timeout in (0, 0.02):
         with pytest.raises(TimeoutError):
             watcher.next_batch(timeout)
-    assert time.monotonic() - begun < 2
+    assert time.monotonic() - begun < PROMPT
     decoder.add(FOO)
     assert watcher.next_batch(DEADLINE) == [FOO]
     decoder.add(BAR)
@@ -434,7 +434,7 @@ def test_stop_ends_a_blocked_reader(drain: Callable[[Any], list[Any]], run: Any)
     begun = time.monotonic()
     watcher.stop()
     assert draining.result() == [FOO]
-    assert time.monotonic() - begun < 0.5
+    assert time.monotonic() - begun < PROMPT
 
 
 def test_stop_while_iterating() -> None:
@@ -559,7 +559,7 @@ def test_stopping_a_stream_over_a_connection(
     stopped = time.monotonic()
     watcher.stop()
     assert draining.result() == [("ADDED", {"n": 1})]
-    assert time.monotonic() - stopped < 0.5
+    assert time.monotonic() - stopped < PROMPT
     assert peer.client_has_gone()
     assert watcher._pump.join(DEADLINE)
 
@@ -625,6 +625,6 @@ def test_a_timeout_is_kept_where_urllib3_reads(make_server: Any) -> None:
     begun = time.monotonic()
     with pytest.raises(TimeoutError):
         watcher.next_batch(0.02)
-    assert time.monotonic() - begun < 2
+    assert time.monotonic() - begun < PROMPT
     watcher.stop()
     assert peer.client_has_gone()

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.waiting import DEADLINE
+from tests.support.waiting import DEADLINE, PROMPT
 from watch import (
     ApiError,
     BatchWatcher,
@@ -240,7 +240,7 @@ def test_a_stop_is_prompt_while_a_read_is_blocked(subject, run, read):
     began = time.monotonic()
     subject.watcher.stop()
     assert reader.result() == []
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < PROMPT
 
 
 def test_a_stop_is_prompt_between_events(subject, send, run):

@@ -16,7 +16,7 @@ import informer.record.event_sink
 from informer.record import CoreV1EventSink, EventBroadcaster, EventsV1Sink
 from informer.record.event import make_event
 from tests.support.memory import MIB, check_refused_within_memory
-from tests.support.waiting import DEADLINE, eventually
+from tests.support.waiting import DEADLINE, PROMPT, eventually
 from watch import ApiError
 
 REFERENCE = {"kind": "Pod", "apiVersion": "v1", "namespace": "shop", "name": "web"}
@@ -144,7 +144,7 @@ def test_a_slow_answer_is_given_up(
     begun = time.monotonic()
     with pytest.raises(ConnectionError):
         sink(server.client()).create(EVENT)
-    assert time.monotonic() - begun < 3
+    assert time.monotonic() - begun < PROMPT
 
 
 @SLOW
@@ -158,7 +158,7 @@ def test_a_shutdown_ends_a_slow_request(serve: Callable[..., Any], answer: Calla
     assert eventually(lambda: len(server.requests) == 1)
     begun = time.monotonic()
     broadcaster.shutdown()
-    assert time.monotonic() - begun < 3
+    assert time.monotonic() - begun < PROMPT
 
     def recording_ended() -> bool:
         names = {thread.name for thread in threading.enumerate() if thread not in before or "event-" in thread.name}
@@ -176,7 +176,7 @@ def test_the_watchers_stop_ends_a_slow_request(serve: Callable[..., Any]) -> Non
         assert eventually(lambda: len(server.requests) == 1)
         begun = time.monotonic()
         watcher.stop()
-        assert time.monotonic() - begun < 0.5
+        assert time.monotonic() - begun < 0.9
         assert eventually(
             lambda: not any(t.name.startswith(("event-sender", "event-series")) for t in threading.enumerate())
         )

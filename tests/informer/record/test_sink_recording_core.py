@@ -18,9 +18,10 @@ from informer.record import (
     EventCorrelator,
     event_broadcaster,
     get_partial_reference,
+    sink_recording,
 )
 from tests.support.recorded import POD, record
-from tests.support.waiting import DEADLINE, eventually
+from tests.support.waiting import DEADLINE, PROMPT, eventually
 from watch import ApiError, Channel, FakeClock
 from watch.concurrency import Latch
 
@@ -191,8 +192,12 @@ def test_the_next_event_is_written_after_twelve_failed_tries(make_sink: Any, cap
 
 @pytest.mark.parametrize("api_version", ["v1", "events.k8s.io/v1"])
 @pytest.mark.parametrize("end", ["shutdown", "stop"])
-def test_stop_and_shutdown_end_a_wait_between_tries(make_sink: Any, end: str, api_version: str) -> None:
+def test_stop_and_shutdown_end_a_wait_between_tries(
+    make_sink: Any, end: str, api_version: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Go: TestCancelEvent. Both end a recording in the middle of a wait, and its threads."""
+    for module in (event_broadcaster, sink_recording):
+        monkeypatch.setattr(module, "STOP_PATIENCE", DEADLINE)
     before = set(threading.enumerate())
     sink = make_sink(api_version)
     sink.fail = lambda verb, event: CUT
@@ -206,7 +211,7 @@ def test_stop_and_shutdown_end_a_wait_between_tries(make_sink: Any, end: str, ap
         for worker in broadcaster._workers:
             assert worker.join(DEADLINE)
     broadcaster.shutdown()
-    assert time.monotonic() - begun < 0.9
+    assert time.monotonic() - begun < PROMPT
     assert set(threading.enumerate()) == before
     assert list(watcher) == []
 

@@ -12,13 +12,13 @@ import pytest
 
 from informer import ApiError, Backoff, ListWatch, Reflector, SharedInformer, Store
 from tests.support.stores import UpdateStore
+from tests.support.waiting import PROMPT
 from watch import Event, FakeClock
 from watch.channel import Channel
 from watch.concurrency import Signal
 from watch.fake import FakeWatcher
 from watch.watcher import ProxyWatcher
 
-PROMPT = 0.5
 PODS = {"kind": "PodList", "apiVersion": "v1", "metadata": {"resourceVersion": "5"}, "items": []}
 
 

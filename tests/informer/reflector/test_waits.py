@@ -17,6 +17,7 @@ from informer.reflector.health import Health
 from informer.reflector.pacing import Pacer, pacer_for
 from informer.reflector.state import Next, Step
 from informer.reflector.waits import Waits
+from tests.support.waiting import PROMPT
 from watch.concurrency import Signal
 
 SERVER = "https://paced.example.com"
@@ -104,7 +105,7 @@ def test_a_stop_ends_the_wait_of_a_paced_request(script: Any, pacer: Pacer, run:
     task = run(reflector(source).run, stop)
     assert not task.ends_within(0.05)
     stop.set()
-    assert task.ends_within(1.0)
+    assert task.ends_within(PROMPT)
     assert source.calls == []
 
 

@@ -17,11 +17,9 @@ import pytest
 
 from informer import ListWatch, SharedInformer, SharedInformerFactory
 from informer.testing import FakeControllerSource
-from tests.support.waiting import DEADLINE
+from tests.support.waiting import DEADLINE, PROMPT
 from watch import Channel
 from watch.concurrency import Latch
-
-PROMPT = 1.0
 
 Make = Callable[..., SharedInformer[Any]]
 Pod = Callable[..., dict[str, Any]]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal, Self
 from informer.files import check_private, write_private
 from informer.testing.admission.webhooks import Webhooks
 from informer.testing.clients import make_api_client, write_kubeconfig
+from informer.testing.controllers.garbage_collector import GarbageCollector
 from informer.testing.faults.faults import Faults
 from informer.testing.http.certificates import Certificates, make_certificates, make_minimal_certificates
 from informer.testing.http.server import HttpServer
@@ -50,9 +51,11 @@ class EmbeddedAPIServer(StopsOnExit, ObjectCalls):
 
     What it does not do, since it is a store and not a cluster:
 
-    - Nothing is scheduled or run. Only names and metadata are validated. There are almost no defaults, no admission.
-    - A deleted pod disappears at once, as no kubelet shuts it down. So does a deleted namespace with every object in it.
-    - Foreground and orphan deletions leave a finalizer, which in a real cluster the garbage collector removes.
+    - Nothing is scheduled or run. Only names and metadata are validated. There are almost no defaults.
+    - Admission is by webhooks with a URL. Admission policies are refused.
+    - A deleted pod disappears at once, as no kubelet shuts it down.
+    - Without `garbage_collect`, a deleted namespace disappears at once with every object in it, dependents outlive their
+      owners, and foreground and orphan deletions leave a finalizer, which in a real cluster the garbage collector removes.
     - Server-side apply does not record the owners of fields, so it never reports conflicts.
 
     Args:
@@ -65,6 +68,9 @@ class EmbeddedAPIServer(StopsOnExit, ObjectCalls):
         bookmark_interval: seconds between the bookmarks of a watch that allows them.
         history_limit: the number of changes kept per resource; older ones count as compacted. Of large objects fewer are
             kept, 32 MiB in all.
+        garbage_collect: delete objects whose owners are gone, handle foreground and orphan deletions, and empty deleted
+            namespaces step by step, as kube-controller-manager does. One thread does it, from the first time that there
+            is something to do until `stop`; tests wait for the result.
 
     Attributes:
         faults: makes chosen requests fail; `help(server.faults)` lists the faults.
@@ -96,10 +102,12 @@ class EmbeddedAPIServer(StopsOnExit, ObjectCalls):
         sharded_list_and_watch: bool = False,
         bookmark_interval: float = 60.0,
         history_limit: int = 20_000,
+        garbage_collect: bool = False,
     ) -> None:
         storage = Storage(history_limit)
         registry = Registry(storage)
         registry.admission = Webhooks(storage, registry.resources)
+        self._collector = GarbageCollector(storage, registry) if garbage_collect else None
         super().__init__(storage, registry)
         self.faults = Faults()
         self.requests = RequestLog()
@@ -146,6 +154,8 @@ class EmbeddedAPIServer(StopsOnExit, ObjectCalls):
             directory, self._directory = self._directory, None
         if http is not None:
             http.stop()
+        if self._collector is not None:
+            self._collector.close()
         if directory is not None:
             shutil.rmtree(directory, ignore_errors=True)
 

@@ -60,6 +60,8 @@ class Registry:
         assert namespaces is not None
         self._namespaces = Namespaces(storage, namespaces)
         self.admission: Admission = NoAdmission()
+        self.empties_namespaces = True
+        """Whether a deleted namespace is emptied at once, and not by the garbage collector."""
         for name in INITIAL_NAMESPACES:
             self.create(Target(namespaces), {"metadata": {"name": name}}, Write())
 
@@ -193,6 +195,11 @@ class Registry:
                     return delete(served, bucket, old, options)
             del write.warnings[warned:]
 
+    def finish_namespace(self, name: str) -> None:
+        """Removes a namespace if it is being deleted and is empty."""
+        with self._storage.lock:
+            self._namespaces.finish_locked(name)
+
     def _check_place_locked(self, target: Target, name: str) -> None:
         """Raises ApiError if the resource or namespace of a new object does not exist, or is being deleted."""
         if target.served.custom and self.find(*target.served.path) is None:
@@ -271,7 +278,8 @@ class Registry:
             self._remove_locked(served, bucket, old)
             return old, False
         if served is self._namespaces.served:
-            self._namespaces.empty_locked(old.name, self._delete_in_namespace_locked)
+            if self.empties_namespaces:
+                self._namespaces.empty_locked(old.name, self._delete_in_namespace_locked)
             return old, False
         return (old, False) if old.held else (self._remove_locked(served, bucket, old), True)
 

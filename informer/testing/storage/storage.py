@@ -102,6 +102,7 @@ class Bucket:
     """The objects of one resource, and their history.
 
     Args:
+        name: the resource's name, such as "deployments.apps".
         paths: the fields that field selectors may use.
         form: how the objects are stored.
         oldest: initial value of the attribute.
@@ -109,7 +110,10 @@ class Bucket:
         history_limit: the number of changes kept.
     """
 
-    def __init__(self, paths: tuple[str, ...], form: Form, oldest: int, watchable: int, history_limit: int) -> None:
+    def __init__(
+        self, name: str, paths: tuple[str, ...], form: Form, oldest: int, watchable: int, history_limit: int
+    ) -> None:
+        self.name = name
         self.paths = paths
         self.form = form
         self.objects: dict[str, Stored] = {}
@@ -229,6 +233,8 @@ class Storage:
         self._oldest = self._watchable = 1
         # The resourceVersion at which each dropped bucket was dropped; guarded by lock.
         self._dropped: dict[str, int] = {}
+        # Called under the lock with the name of the bucket and each change; guarded by lock.
+        self.observer: Callable[[str, StoredChange], object] | None = None
 
     @property
     def resource_version(self) -> int:
@@ -241,7 +247,7 @@ class Storage:
         if bucket is None:
             dropped = self._dropped.get(name, 0)
             oldest, watchable = max(dropped, self._oldest), max(dropped, self._watchable)
-            bucket = self._buckets[name] = Bucket(paths, form, oldest, watchable, self._history_limit)
+            bucket = self._buckets[name] = Bucket(name, paths, form, oldest, watchable, self._history_limit)
         return bucket
 
     def buckets_locked(self) -> Iterable[tuple[str, Bucket]]:
@@ -261,7 +267,7 @@ class Storage:
         metadata = obj["metadata"]
         metadata["resourceVersion"] = str(version)
         new = make_stored(obj, bucket, version)
-        bucket.record_locked(StoredChange(version, old, new))
+        self._record_locked(bucket, StoredChange(version, old, new))
         return new
 
     def dry_run_locked(self, bucket: Bucket, obj: dict[str, Any]) -> Stored:
@@ -274,8 +280,13 @@ class Storage:
         """Deletes an object and returns its last state, at the resourceVersion of the deletion."""
         self._resource_version += 1
         last = old.at(self._resource_version)
-        bucket.record_locked(StoredChange(self._resource_version, old, last, deleted=True))
+        self._record_locked(bucket, StoredChange(self._resource_version, old, last, deleted=True))
         return last
+
+    def _record_locked(self, bucket: Bucket, change: StoredChange) -> None:
+        bucket.record_locked(change)
+        if self.observer is not None:
+            self.observer(bucket.name, change)
 
     def compact(self) -> None:
         """Drops all history: lists and watches from an older resourceVersion get 410."""

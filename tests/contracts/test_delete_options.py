@@ -162,3 +162,26 @@ def test_a_collection_is_deleted_by_the_same_options(servers, in_body):
     assert "deletionTimestamp" not in servers.ask("GET", path).body["metadata"]
     assert delete("propagationPolicy", "Foreground") == 200
     assert servers.ask("GET", path).body["metadata"]["finalizers"] == ["foregroundDeletion"]
+
+
+@pytest.mark.parametrize("kind", ["jobs", "replicationcontrollers", "deployments"])
+def test_dependents_that_are_orphaned_by_default(servers, kind):
+    """Jobs and replication controllers get the orphan finalizer, unless the options name a policy; jobs with a warning."""
+    template = {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
+    spec: dict[str, Any] = {"template": template, "selector": {"a": "b"}}
+    root = "/api/v1"
+    if kind == "jobs":
+        root = "/apis/batch/v1"
+        template["spec"]["restartPolicy"] = "Never"
+        del spec["selector"]
+    elif kind == "deployments":
+        root, spec["selector"] = "/apis/apps/v1", {"matchLabels": {"a": "b"}}
+    path = f"{root}/namespaces/{{ns}}/{kind}"
+    for policy in (None, "Background"):
+        name = f"a-{policy}".lower()
+        assert servers.ask("POST", path, {"metadata": {"name": name}, "spec": spec}, only=["kind"]).status == 201
+        query = None if policy is None else {"propagationPolicy": policy}
+        answer = servers.ask("DELETE", f"{path}/{name}", query=query, only=["kind"])
+        assert ("Warning" in answer.headers) == (kind == "jobs" and policy is None)
+        stays = kind != "deployments" and policy is None
+        assert servers.ask("GET", f"{path}/{name}", only=["kind"]).status == (200 if stays else 404)

@@ -1,7 +1,6 @@
 """The options of a deletion: validation, and the finalizers that a propagation policy sets. No I/O.
 
-The embedded server has no garbage collector. As with any kube-apiserver without one, a deletion in the foreground or
-with orphans leaves a finalizer that a garbage collector would remove.
+A deletion in the foreground or with orphans leaves a finalizer, which a garbage collector removes.
 
 Source: apimachinery pkg/apis/meta/v1/validation, apiserver pkg/registry/generic/registry/store.go.
 """
@@ -17,9 +16,11 @@ from informer.testing.storage.statuses import Cause, invalid
 from informer.testing.storage.storage import Stored
 from watch.errors import ApiError
 
-__all__ = ["check_delete_options", "check_readable", "finalizers_for"]
+__all__ = ["check_delete_options", "check_readable", "finalizers_for", "warn_of_orphans"]
 
 _FINALIZERS = {"Orphan": "orphan", "Foreground": "foregroundDeletion"}
+# Resources whose dependents are orphaned unless the options say otherwise.
+_ORPHANING = frozenset(("jobs.batch", "replicationcontrollers"))
 _POLICIES = ("Foreground", "Background", "Orphan", "nil")
 
 
@@ -49,11 +50,23 @@ def check_readable(resource: Resource, old: Stored, options: Mapping[str, Any]) 
     raise ApiError(409, "Conflict", message, details={"name": old.name, **group, "kind": resource.plural})
 
 
-def finalizers_for(options: Mapping[str, Any], finalizers: Sequence[str]) -> list[str]:
+def warn_of_orphans(resource: Resource, options: Mapping[str, Any]) -> list[str]:
+    """Returns the warnings about a deletion that does not say what happens to the dependents."""
+    if resource.kind != "Job" or options.get("propagationPolicy") or options.get("orphanDependents") is not None:
+        return []
+    return [
+        "child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to remove them or "
+        "set propagationPolicy=Orphan to suppress this warning"
+    ]
+
+
+def finalizers_for(resource: Resource, options: Mapping[str, Any], finalizers: Sequence[str]) -> list[str]:
     """Returns the finalizers that an object gets when it is deleted, given those that it has."""
     policy = options.get("propagationPolicy")
     if policy is None and options.get("orphanDependents") is not None:
         policy = "Orphan" if options["orphanDependents"] else "Background"
+    if policy is None and resource.name in _ORPHANING and not set(finalizers) & set(_FINALIZERS.values()):
+        policy = "Orphan"
     if policy is None:
         return list(finalizers)
     others = [each for each in finalizers if each not in _FINALIZERS.values()]

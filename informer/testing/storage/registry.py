@@ -14,7 +14,7 @@ from typing import Any
 
 from informer.testing.storage.admission import Admission, NoAdmission, Review
 from informer.testing.storage.custom_resource_definitions import Definitions
-from informer.testing.storage.deletion import check_delete_options, check_readable, finalizers_for
+from informer.testing.storage.deletion import check_delete_options, check_readable, finalizers_for, warn_of_orphans
 from informer.testing.storage.name_rules import finalizer_warnings, generated_name
 from informer.testing.storage.namespaces import INITIAL_NAMESPACES, Namespaces
 from informer.testing.storage.object_checks import (
@@ -185,6 +185,7 @@ class Registry:
             if served is self._namespaces.served:
                 self._namespaces.check_delete(old.name)
             check_readable(served.resource, old, options)
+            write.warnings.extend(warn_of_orphans(served.resource, options))
             review = Review(target, "DELETE", None, old, write)
             self.admission.mutate(review)
             self.admission.validate(review)
@@ -321,7 +322,7 @@ def _marked(served: ServedResource, old: Stored, options: Mapping[str, Any]) -> 
     """Returns an object as it is marked for its deletion; None if the deletion does not change it before it is removed."""
     obj = old.to_dict()
     before = obj["metadata"].get("finalizers") or []
-    finalizers = finalizers_for(options, before)
+    finalizers = finalizers_for(served.resource, options, before)
     mark = not old.marked and bool(finalizers or served.resource.kind in ("Pod", "Namespace", _DEFINITION))
     if mark:
         mark_deleted(served, obj)

@@ -36,7 +36,7 @@ class ObjectCalls:
     Raises:
         ApiError: the server refuses the call, with the status that a client would get, such as 404, 409 or 422.
 
-    Threads: any. No call waits for clients.
+    Threads: any. A write waits for the admission webhooks that it concerns, and for nothing else.
     """
 
     def __init__(self, storage: Storage, registry: Registry) -> None:

@@ -58,7 +58,7 @@ def shard_selector(i: int, n: int, field: Field = "metadata.uid") -> str:
         field: the field whose hash decides.
 
     Raises:
-        ValueError: there is no such shard, or the field is another one.
+        ValueError: the shard is out of range, or the field is another one.
 
     Example:
         >>> shard_selector(0, 2)

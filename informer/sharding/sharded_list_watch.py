@@ -46,7 +46,7 @@ class ShardedListWatch(WrappedSource):
         field: the field whose hash decides.
 
     Raises:
-        ValueError: there is no such shard, or the field is another one.
+        ValueError: the shard is out of range, or the field is another one.
 
     Threads: as of the given lister-watcher.
 

@@ -6,6 +6,7 @@ import ast
 import builtins
 import doctest
 import importlib
+import json
 import os
 import pkgutil
 import re
@@ -64,28 +65,64 @@ def run(code: str, embedded_apiserver: EmbeddedAPIServer, tmp_path: Path, *comma
 PAGES = [
     "README.md",
     *sorted(
-        f"docs/{path.name}"
-        for path in (ROOT / "docs").glob("*.md")
+        str(path.relative_to(ROOT))
+        for folder in ("docs", "docs/how-to")
+        for path in (ROOT / folder).glob("*.md")
         # The others' programs run until they are told to stop, so they have tests of their own.
         if "```python" in path.read_text() and path.name not in ("first-controller.md", "hand-wired-controller.md")
     ),
 ]
+POD = {
+    "apiVersion": "v1",
+    "kind": "Pod",
+    "metadata": {"name": "web", "namespace": "default", "labels": {"app": "web"}},
+    "spec": {"nodeName": "worker-1", "containers": [{"name": "app", "image": "app:1.0"}]},
+}
+# Runs the programs of all pages in one process, which imports the official client once.
+RUNNER = """
+import contextlib, io, json, runpy, sys, traceback
+
+for page in sys.argv[1:]:
+    text = io.StringIO()
+    with contextlib.redirect_stdout(text), contextlib.redirect_stderr(text):
+        try:
+            runpy.run_path(page)
+            failed = False
+        except BaseException:
+            traceback.print_exc()
+            failed = True
+    print(json.dumps([page, failed, text.getvalue()]), flush=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def results_of_pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[bool, str]]:
+    """For each page, whether its program failed, and what it printed."""
+    folder = tmp_path_factory.mktemp("pages")
+    (folder / "runner.py").write_text(RUNNER, encoding="utf-8")
+    for page in PAGES:
+        program = folder / page.replace("/", "_")
+        program.write_text("\n".join(each for each in blocks("python", page) if "def test_" not in each))
+    with EmbeddedAPIServer() as server:
+        server.create(POD)
+        server.kubeconfig(folder / "kubeconfig")
+        done = subprocess.run(
+            [sys.executable, "runner.py", *(page.replace("/", "_") for page in PAGES)],
+            env={**os.environ, "KUBECONFIG": str(folder / "kubeconfig")},
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            timeout=55,
+        )
+    results = [json.loads(line) for line in done.stdout.splitlines()]
+    return {page: (failed, text + done.stderr) for page, failed, text in results}
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_code_of_a_page_runs(page: str, embedded_apiserver: EmbeddedAPIServer, tmp_path: Path) -> None:
+def test_code_of_a_page_runs(page: str, results_of_pages: dict[str, tuple[bool, str]]) -> None:
     """The Python of a page, joined into one program, runs against an API server without an error."""
-    embedded_apiserver.create(
-        {
-            "apiVersion": "v1",
-            "kind": "Pod",
-            "metadata": {"name": "web", "namespace": "default", "labels": {"app": "web"}},
-            "spec": {"nodeName": "worker-1", "containers": [{"name": "app", "image": "app:1.0"}]},
-        }
-    )
-    code = "\n".join(block for block in blocks("python", page) if "def test_" not in block)
-    assert "SharedInformer(" in code
-    run(code, embedded_apiserver, tmp_path)
+    failed, text = results_of_pages.get(page.replace("/", "_"), (True, "the runner ended before this page"))
+    assert not failed, text
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if "def test_" in (ROOT / page).read_text(encoding="utf-8")])
@@ -102,6 +139,33 @@ def test_readme_begins_with_two_commands() -> None:
     assert (first.count("\n"), second.count("\n")) == (1, 1)
 
 
+def linked_files(page: str) -> list[str]:
+    """Returns the files of this project that a page links to, by their address on the web or beside the page."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    web = re.findall(r"https://github.com/kube-informer/kube-informer/blob/main/([^)#\s]+)", text)
+    beside = re.findall(r"\]\(([^)#\s:]+)(?:#[^)]*)?\)", text)
+    return [*web, *(os.path.normpath(Path(page).parent / link) for link in beside)]
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        *("README.md", "CONTRIBUTING.md", "ARCHITECTURE.md", "SECURITY.md", "benchmarks/README.md"),
+        *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").rglob("*.md")),
+    ],
+)
+def test_links_lead_to_files(page: str) -> None:
+    """Every file that a page links to exists."""
+    assert [file for file in linked_files(page) if not (ROOT / file).exists()] == []
+
+
+def test_the_readme_is_short_and_its_links_are_absolute() -> None:
+    """At most 150 lines and 7 KB, and the package index can show it."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert (text.count("\n") <= 150, len(text.encode()) <= 7 * 1024) == (True, True)
+    assert re.findall(r"\]\((?!https://)[^)]*\)", text) == []
+
+
 PACKAGES = (
     "watch",
     "informer",
@@ -113,15 +177,10 @@ PACKAGES = (
 )
 
 
-def names_in_readme() -> list[str]:
-    """Returns this project's names in the README's table of Go names: code in its second and third columns."""
-    section = (
-        (ROOT / "README.md")
-        .read_text(encoding="utf-8")
-        .partition("## From client-go to Python")[2]
-        .partition("\n## ")[0]
-    )
-    cells = [cell for line in section.splitlines() if line.startswith("| ") for cell in line.split(" | ")[1:]]
+def names_for_client_go() -> list[str]:
+    """Returns this project's names in the table of Go names: code in its second and third columns."""
+    page = (ROOT / "docs" / "from-client-go.md").read_text(encoding="utf-8")
+    cells = [cell for line in page.splitlines() if line.startswith("| ") for cell in line.split(" | ")[1:]]
     # Names with a capital letter or an underscore; the rest are values, arguments and packages.
     return sorted(
         {name for cell in cells for name in re.findall(r"`(\w+(?:\.\w+)?)`", cell) if re.search("[A-Z_]", name)}
@@ -135,10 +194,10 @@ def exists(dotted: str) -> bool:
     return any(not attribute or hasattr(each, attribute) for each in found)
 
 
-def test_names_in_the_readme_table_exist() -> None:
-    """Every name that the README offers to users of client-go can be imported."""
-    assert len(names_in_readme()) > 50
-    assert [name for name in names_in_readme() if not exists(name)] == []
+def test_names_for_users_of_client_go_exist() -> None:
+    """Every name that the page offers to users of client-go can be imported."""
+    assert len(names_for_client_go()) > 50
+    assert [name for name in names_for_client_go() if not exists(name)] == []
 
 
 def examples(docstring: str) -> list[str]:

@@ -142,7 +142,7 @@ _ELSEWHERE = {
         "AsyncRequest ConflictError Manager ManagerError Predicate Request annotations_changed generation_changed "
         "labels_changed owner_reference"
     ),
-    "sharding": "ShardedListWatch shard_of shard_ranges shard_selector",
+    "sharding": "ShardElector ShardedListWatch shard_of shard_ranges shard_selector",
     "testing": ("ControlPlane ControlPlaneError EmbeddedAPIServer FakeControllerSource"),
     "workqueue": (
         "BucketRateLimiter DURATION_BUCKETS DelayingQueue Durations ItemExponentialFailureRateLimiter "

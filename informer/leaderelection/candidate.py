@@ -107,6 +107,24 @@ class Candidate:
         """When this process's lease expires, by the clock; in the past if it has none."""
         return self._lease_end
 
+    @property
+    def longest_foreign(self) -> float:
+        """The longest time for which another holder's lease is respected after its last change, in seconds."""
+        return self._longest_foreign
+
+    def observe(self, record: LeaderElectionRecord, since: float) -> None:
+        """Records what was read of the lease elsewhere, for example in a list of Leases.
+
+        Args:
+            record: the lease's record.
+            since: when it was first seen so, by the clock. It must not have been another one since.
+        """
+        if record != self._last_read:
+            self._observed = _Observed(record, since)
+            self._last_read = record
+            if not self.is_holder:
+                self._lease_end = -math.inf
+
     def try_acquire_or_renew(self) -> bool:
         """Tries once to acquire or renew the lease; returns whether this process holds it now.
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from informer.testing.storage.admission import Admission, NoAdmission, Review
 from informer.testing.storage.custom_resource_definitions import Definitions
+from informer.testing.storage.definition_deletion import is_terminating, mark_terminating, without_cleanup
 from informer.testing.storage.deletion import check_delete_options, check_readable, finalizers_for, warn_of_orphans
 from informer.testing.storage.name_rules import finalizer_warnings, generated_name
 from informer.testing.storage.namespaces import INITIAL_NAMESPACES, Namespaces
@@ -40,7 +41,8 @@ __all__ = ["Registry"]
 
 # Attempts to generate a name that is not taken.
 _NAME_TRIES = 8
-_DEFINITION = "CustomResourceDefinition"
+_DEFINITION, _DEFINITION_VERSION = "CustomResourceDefinition", "apiextensions.k8s.io/v1"
+_DEFINITIONS = "customresourcedefinitions.apiextensions.k8s.io"
 
 
 class Registry:
@@ -203,8 +205,12 @@ class Registry:
 
     def _check_place_locked(self, target: Target, name: str) -> None:
         """Raises ApiError if the resource or namespace of a new object does not exist, or is being deleted."""
-        if target.served.custom and self.find(*target.served.path) is None:
-            raise page_not_found()  # its definition was deleted after the request was routed
+        if target.served.custom:
+            if self.find(*target.served.path) is None:
+                raise page_not_found()  # its definition was deleted after the request was routed
+            definition = self._storage.bucket_locked(_DEFINITIONS).objects.get(target.served.bucket)
+            if definition is not None and definition.marked:
+                raise is_terminating(target.served.resource, name)
         self._namespaces.check_create_locked(target, name)
 
     def _new_locked(self, target: Target, obj: dict[str, Any], write: Write) -> dict[str, Any]:
@@ -271,12 +277,11 @@ class Registry:
         self, served: ServedResource, bucket: Bucket, old: Stored, options: Mapping[str, Any]
     ) -> tuple[Stored, bool]:
         """Marks an object if it must be marked, and removes it if nothing holds it."""
-        kind = served.resource.kind
         obj = _marked(served, old, options)
         if obj is not None:
             old = self._storage.write_locked(bucket, obj, old)
-        if kind == _DEFINITION and not old.held:
-            self._remove_locked(served, bucket, old)
+        if served.resource.kind == _DEFINITION:
+            self._empty_definition_locked(served, old.name)
             return old, False
         if served is self._namespaces.served:
             if self.empties_namespaces:
@@ -297,7 +302,23 @@ class Registry:
         served = self.resources.by_bucket(bucket_name)
         old = bucket.objects.get(key)
         if served is not None and old is not None:
-            self._delete_locked(served, bucket, old, {})
+            self._delete_locked(served, bucket, old, {"propagationPolicy": "Background"})
+
+    def _empty_definition_locked(self, definitions: ServedResource, name: str) -> None:
+        """Deletes the objects of a definition that is being deleted, and the definition once it has none."""
+        served = self.resources.by_bucket(name)
+        bucket = None if served is None else self.bucket_locked(served)
+        if served is not None and bucket is not None:
+            for stored in [each for each in bucket.objects.values() if not each.marked]:
+                self._delete_locked(served, bucket, stored, {})
+        found = self.bucket_locked(definitions).objects.get(name)
+        if found is None or not found.marked or (bucket is not None and bucket.objects):
+            return
+        obj = without_cleanup(found.to_dict())
+        if obj["metadata"]["finalizers"]:
+            self._storage.write_locked(self.bucket_locked(definitions), obj, found)
+        else:
+            self._remove_locked(definitions, self.bucket_locked(definitions), found)
 
     def _remove_locked(self, served: ServedResource, bucket: Bucket, old: Stored) -> Stored:
         last = self._storage.delete_locked(bucket, old)
@@ -305,6 +326,10 @@ class Registry:
             self._definitions.withdraw_locked(last)
         elif served.resource.namespaced:
             self._namespaces.finish_locked(last.namespace)
+        if served.custom and not bucket.objects:
+            definitions = self.resources.by_kind(_DEFINITION_VERSION, _DEFINITION)
+            assert definitions is not None
+            self._empty_definition_locked(definitions, served.bucket)
         return last
 
     def _existing_locked(self, target: Target) -> Stored:
@@ -331,6 +356,8 @@ def _marked(served: ServedResource, old: Stored, options: Mapping[str, Any]) -> 
     obj["metadata"]["finalizers"] = finalizers
     if not finalizers:
         del obj["metadata"]["finalizers"]
+    if mark and served.resource.kind == _DEFINITION:
+        mark_terminating(obj)
     return obj
 
 

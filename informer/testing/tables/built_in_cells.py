@@ -27,6 +27,7 @@ ConfigMap: #data+binaryData age
 ControllerRevision: !controller revision|0 age
 CronJob: spec.schedule spec.timeZone|<none> spec.suspend|<unset> #status.active ~status.lastScheduleTime|<none> age
  @spec.jobTemplate.spec.template.spec ?spec.jobTemplate.spec.selector
+CustomResourceDefinition: spec.scope !versions metadata.creationTimestamp spec.group spec.names.kind !short-names !established
 DaemonSet: status.desiredNumberScheduled|0 status.currentNumberScheduled|0 status.numberReady|0
  status.updatedNumberScheduled|0 status.numberAvailable|0 =spec.template.spec.nodeSelector age @spec.template.spec
  ?spec.selector

@@ -196,6 +196,15 @@ def _parent(obj: _Obj) -> str:
     return "/".join(filter(None, (resource, parent.get("namespace"), parent.get("name")))) or "<none>"
 
 
+def _versions(obj: _Obj) -> str:
+    served = (each for each in value_at(obj, "spec.versions") or () if each.get("served"))
+    return ",".join(sorted(each.get("name", "") + ("(storage)" if each.get("storage") else "") for each in served))
+
+
+def _is_established(obj: _Obj) -> bool:
+    return any(each.get("type") == "Established" and each.get("status") == "True" for each in _conditions(obj))
+
+
 def _dangling(obj: _Obj) -> Any:
     return next((each.get("status") for each in _conditions(obj) if each.get("type") == "Dangling"), "?")
 
@@ -238,6 +247,7 @@ CELLS: Mapping[str, Cell] = {
     "controller": _controller,
     "dangling": _dangling,
     "endpoints": _endpoints,
+    "established": _is_established,
     "external-ip": _external_ip,
     "external-node-ip": _address("ExternalIP"),
     "groups": _subjects("Group"),
@@ -261,11 +271,13 @@ CELLS: Mapping[str, Cell] = {
     "roles": _roles,
     "scaled": lambda obj: f"{value_at(obj, 'spec.scaleTargetRef.kind')}/{value_at(obj, 'spec.scaleTargetRef.name')}",
     "service-accounts": _subjects("ServiceAccount"),
+    "short-names": joined("spec.names.shortNames"),
     "signing-status": _signing_status,
     "slice-endpoints": _slice_endpoints,
     "slice-ports": _slice_ports,
     "tls-ports": lambda obj: "80, 443" if value_at(obj, "spec.tls") else "80",
     "token-requests": joined("spec.tokenRequests", "audience", default="<unset>"),
+    "versions": _versions,
     "users": _subjects("User"),
 }
 """Cells by the name that the table of kinds gives them."""

@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 import yaml
 from kubernetes import client
+from pytest_mock import MockerFixture
 
 from informer.runtime import ConflictError, Manager, Request
+from informer.runtime.writer import Writer
 from informer.testing import ControlPlane
 from tests.support.waiting import DEADLINE, eventually
 from watch import Channel
@@ -75,7 +77,10 @@ def test_the_sample_with_exactly_the_rights_of_its_manifests(
         name="site-controller", namespace=namespace, leader_election=True, lease_namespace=namespace,
     )  # fmt: skip
     manager.controller(SITES, owns=["deployments.apps", "configmaps"], workers=4)(sample.reconcile)
-    _apply_all(admin, [each for each in manager.manifests(namespace=namespace) if each["kind"] != "ServiceAccount"])
+    manifests = manager.manifests(namespace=namespace)
+    # Nothing in the cluster as a whole.
+    assert {each["kind"] for each in manifests} == {"ServiceAccount", "Role", "RoleBinding"}
+    _apply_all(admin, [each for each in manifests if each["kind"] != "ServiceAccount"])
     apps, core = client.AppsV1Api(admin), client.CoreV1Api(admin)
     with manager:
         assert manager.wait_until_ready(DEADLINE)
@@ -202,3 +207,77 @@ def test_a_resource_that_is_defined_late(control_plane: ControlPlane, namespace:
         stop.set()
         runner.join(DEADLINE)
         definitions.delete_custom_resource_definition("lates.example.com")
+
+
+def test_an_apply_that_changes_nothing_is_not_sent(
+    control_plane: ControlPlane, sites: Any, namespace: str, mocker: MockerFixture
+) -> None:
+    """Of a built-in resource, a custom one and subresources; a change by another client is put right with one request."""
+    sent = mocker.spy(Writer, "_send")
+    rounds: Channel[tuple[str, int]] = Channel(None)
+    manager = Manager(control_plane.api_client(), name="sites", namespace=namespace)
+    labels = {"app": "made"}
+    template = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "main", "image": "a:1"}]}}
+    deployment = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "made"}}
+    child = {**site("child"), "spec": {"text": "child"}}
+    condition = {
+        "type": "Ready", "status": "True", "reason": "Done", "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z",
+    }  # fmt: skip
+
+    @manager.controller(SITES, owns=["deployments.apps"])
+    def reconcile(request: Request) -> None:
+        if request.object is None or request.name != "shop":
+            return
+        request.apply({**deployment, "spec": {"selector": {"matchLabels": labels}, "template": template}})
+        request.apply(child)
+        request.apply({**child, "status": {"conditions": [condition]}}, subresource="status")
+        rounds.put((request.object.labels.get("round", ""), sent.call_count))
+
+    def reconciled(number: int) -> int:
+        """Has the Site reconciled; returns the number of requests until then."""
+        body = {"metadata": {"labels": {"round": str(number)}}}
+        sites.patch_namespaced_custom_object("example.com", "v1", namespace, "sites", "shop", body)
+        while (found := rounds.get(DEADLINE))[0] != str(number):
+            pass
+        return found[1]
+
+    apps: Any = client.AppsV1Api(control_plane.api_client())
+    with manager:
+        assert manager.wait_until_ready(DEADLINE)
+        create(sites, namespace, site())
+        assert rounds.get(DEADLINE) == ("", 3)
+        assert [reconciled(number) for number in range(3)] == [3] * 3
+        drift = {"spec": {"template": {"spec": {"containers": [{"name": "main", "image": "b:2"}]}}}}
+        apps.patch_namespaced_deployment("made", namespace, drift)
+        assert eventually(lambda: _image(apps, namespace) == "a:1")
+        assert sent.call_count == 4
+        # A field of another client leads to no request.
+        apps.patch_namespaced_deployment("made", namespace, {"spec": {"minReadySeconds": 5}})
+        assert reconciled(4) == 4
+    assert get(sites, namespace, "child")["status"]["conditions"] == [condition]
+
+
+def _image(apps: Any, namespace: str) -> str:
+    return str(apps.read_namespaced_deployment("made", namespace).spec.template.spec.containers[0].image)
+
+
+def test_the_scale_of_an_object_is_applied(control_plane: ControlPlane, sites: Any, namespace: str) -> None:
+    manager = Manager(control_plane.api_client(), name="sites", namespace=namespace)
+    apps: Any = client.AppsV1Api(control_plane.api_client())
+    labels = {"app": "made"}
+    template = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "main", "image": "a:1"}]}}
+    spec = {"replicas": 1, "selector": {"matchLabels": labels}, "template": template}
+    apps.create_namespaced_deployment(namespace, {"metadata": {"name": "made"}, "spec": spec})
+    results: Channel[Any] = Channel(None)
+
+    @manager.controller("deployments.apps")
+    def reconcile(request: Request) -> None:
+        obj = request.object
+        if obj is not None and obj.at("spec.replicas") == 1:
+            body = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": request.name}}
+            made = request.apply({**body, "spec": {"replicas": 3}}, subresource="scale")
+            results.put((made.kind, request.object.kind))
+
+    with manager:
+        assert results.get(DEADLINE) == ("Scale", "Deployment")
+    assert apps.read_namespaced_deployment("made", namespace).spec.replicas == 3

@@ -26,6 +26,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         ("lookup.py --quick", "| the writer, lock held |"),
         ("wire.py --quick queue", "| delta |"),
         ("workqueue.py --keys 50", "PriorityQueue"),
+        ("manager.py --pods 50 --seconds 0.3 --rounds 1", "| manager |"),
         ("load.py --pods 50 --rate 200 --seconds 0.5 --every 0.5", "PASS"),
     ],
     ids=lambda value: value.partition(".")[0] if ".py" in value else "",

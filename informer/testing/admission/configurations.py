@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from informer.objects.label_selector import LabelSelector, Requirement
 from informer.testing.storage.storage import Bucket
 
-__all__ = ["MUTATING", "POLICIES", "VALIDATING", "Webhook", "set_defaults", "webhooks_in"]
+__all__ = ["GROUP", "MUTATING", "POLICIES", "VALIDATING", "Webhook", "set_defaults", "webhooks_in"]
 
 GROUP = "admissionregistration.k8s.io"
 MUTATING, VALIDATING = f"mutatingwebhookconfigurations.{GROUP}", f"validatingwebhookconfigurations.{GROUP}"

@@ -6,10 +6,20 @@ Source: apiserver pkg/admission/plugin/webhook/mutating/dispatcher.go, validatin
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
+from informer.listwatch.resources import Resource
 from informer.testing.admission.configuration_checks import check_configuration
-from informer.testing.admission.configurations import MUTATING, POLICIES, VALIDATING, Webhook, set_defaults, webhooks_in
+from informer.testing.admission.configurations import (
+    GROUP,
+    MUTATING,
+    POLICIES,
+    VALIDATING,
+    Webhook,
+    set_defaults,
+    webhooks_in,
+)
 from informer.testing.admission.matching import is_exempt
 from informer.testing.admission.reviews import internal_error, rejection
 from informer.testing.admission.writing import Writing
@@ -48,7 +58,7 @@ class Webhooks:
             ApiError: a webhook denies the write, or fails.
         """
         resource, obj = review.target.served.resource, review.obj or {}
-        if resource.name in (MUTATING, VALIDATING):
+        if resource.group == GROUP and resource.name in (MUTATING, VALIDATING):
             return set_defaults(obj, mutating=resource.name == MUTATING)
         hooks = self._hooks(MUTATING, review)
         if not hooks:
@@ -65,13 +75,8 @@ class Webhooks:
     def validate(self, review: Review) -> None:
         """Raises ApiError if a webhook denies the write or fails, or if a new configuration of webhooks is not valid."""
         resource, obj = review.target.served.resource, review.obj
-        if obj is not None and resource.name in POLICIES:
-            raise bad_request(
-                f"the embedded API server does not evaluate a {resource.kind}: test it with ControlPlane, "
-                "which runs a real kube-apiserver"
-            )
-        if obj is not None and resource.name in (MUTATING, VALIDATING):
-            check_configuration(resource, obj)
+        if obj is not None and resource.group == GROUP:
+            _check_admission_object(resource, obj)
         hooks = self._hooks(VALIDATING, review)
         if not hooks:
             return
@@ -90,6 +95,16 @@ class Webhooks:
         with self._storage.lock:
             bucket = self._storage.bucket_locked(configurations)
             return webhooks_in(bucket) if bucket.objects and not is_exempt(review.target.served) else []
+
+
+def _check_admission_object(resource: Resource, obj: Mapping[str, Any]) -> None:
+    if resource.name in POLICIES:
+        raise bad_request(
+            f"the embedded API server does not evaluate a {resource.kind}: test it with ControlPlane, "
+            "which runs a real kube-apiserver"
+        )
+    if resource.name in (MUTATING, VALIDATING):
+        check_configuration(resource, obj)
 
 
 class _Reinvocations:

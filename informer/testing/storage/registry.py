@@ -151,10 +151,13 @@ class Registry:
                 if not create:
                     raise not_found(served.resource, target.name)
                 return self._create_by_update(target, change({}), write), True
-            after = self._changed(target, change(served.shown(old)), old, write)
+            before = old.to_dict()
+            after = self._changed(target, change(served.shown(old)), old, before, write)
             with self._storage.lock:
                 bucket = self.bucket_locked(served)
                 if bucket.objects.get(target.key) is old:
+                    if after == before and not write.dry_run:
+                        return old, False
                     return self._change_locked(served, bucket, old, after, write), False
             del write.warnings[warned:]  # another writer was faster
 
@@ -226,8 +229,10 @@ class Registry:
             self._definitions.accept_locked(created)
         return created
 
-    def _changed(self, target: Target, new: dict[str, Any], old: Stored, write: Write) -> dict[str, Any]:
-        """Returns a changed object as it is stored, given what the client wants."""
+    def _changed(
+        self, target: Target, new: dict[str, Any], old: Stored, before: Mapping[str, Any], write: Write
+    ) -> dict[str, Any]:
+        """Returns a changed object as it is stored, given what the client wants and what is stored."""
         served = target.served
         check_kind(served, new, self._is_served)
         metadata = metadata_of(new, served.resource)
@@ -238,7 +243,6 @@ class Registry:
         check_version(target, metadata, old)
         check_metadata(metadata, served)
         check_uid(target, metadata, old.uid)
-        before = old.to_dict()
         check_finalizers(target, before["metadata"], metadata)
         if served.custom:
             old_finalizers = before["metadata"].get("finalizers") or ()
@@ -260,8 +264,6 @@ class Registry:
         """Stores a new state, or removes a marked object whose last finalizer is removed."""
         if write.dry_run:
             return self._storage.dry_run_locked(bucket, after)
-        if after == old.to_dict():
-            return old
         is_namespace = served is self._namespaces.served
         if old.marked and not after["metadata"].get("finalizers") and not is_namespace:
             self._remove_locked(served, bucket, old)

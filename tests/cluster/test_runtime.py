@@ -13,7 +13,15 @@ import yaml
 from kubernetes import client
 from pytest_mock import MockerFixture
 
-from informer.runtime import ConflictError, Manager, Request
+from informer.runtime import (
+    AsyncRequest,
+    ConflictError,
+    Manager,
+    ManagerError,
+    Request,
+    generation_changed,
+    owner_reference,
+)
 from informer.runtime.writer import Writer
 from informer.testing import ControlPlane
 from tests.support.waiting import DEADLINE, eventually
@@ -281,3 +289,58 @@ def test_the_scale_of_an_object_is_applied(control_plane: ControlPlane, sites: A
     with manager:
         assert results.get(DEADLINE) == ("Scale", "Deployment")
     assert apps.read_namespaced_deployment("made", namespace).spec.replicas == 3
+
+
+def test_what_leads_to_a_reconcile(control_plane: ControlPlane, sites: Any, namespace: str) -> None:
+    """A new generation, watched objects before and after a change, and the old and the new owner of a child."""
+    seen: Channel[tuple[str, Any]] = Channel(None)
+    manager = Manager(control_plane.api_client(), name="sites", namespace=namespace)
+
+    def sites_of(config: Any) -> list[str]:
+        return [f"{namespace}/{config.at('data.site')}"] if config.at("data.site") else []
+
+    @manager.controller(SITES, owns=["secrets"], watches={"configmaps": sites_of}, predicate=generation_changed)
+    async def reconcile(request: AsyncRequest) -> None:
+        seen.put((request.name, request.object and request.object.at("spec.text")))
+
+    def take(count: int) -> list[tuple[str, Any]]:
+        return sorted(seen.get(DEADLINE) for _ in range(count))
+
+    core: Any = client.CoreV1Api(control_plane.api_client())
+    with manager:
+        assert manager.wait_until_ready(DEADLINE)
+        first, second = (create(sites, namespace, site(name)) for name in ("a", "b"))
+        assert take(2) == [("a", "hello"), ("b", "hello")]
+        for patch in ({"metadata": {"labels": {"x": "y"}}}, {"spec": {"text": "new"}}):
+            sites.patch_namespaced_custom_object("example.com", "v1", namespace, "sites", "a", patch)
+        assert take(1) == [("a", "new")]
+        core.create_namespaced_config_map(namespace, {"metadata": {"name": "c"}, "data": {"site": "a"}})
+        assert take(1) == [("a", "new")]
+        core.patch_namespaced_config_map("c", namespace, {"data": {"site": "b"}})
+        assert take(2) == [("a", "new"), ("b", "hello")]
+        metadata = {"name": "s", "ownerReferences": [owner_reference(first)]}
+        core.create_namespaced_secret(namespace, {"metadata": metadata})
+        assert take(1) == [("a", "new")]
+        core.replace_namespaced_secret(
+            "s", namespace, {"metadata": {**metadata, "ownerReferences": [owner_reference(second)]}}
+        )
+        assert take(2) == [("a", "new"), ("b", "hello")]
+        sites.delete_namespaced_custom_object("example.com", "v1", namespace, "sites", "b")
+        assert take(1) == [("b", None)]
+        assert len(seen) == 0
+
+
+def test_a_lost_lease_ends_the_run(control_plane: ControlPlane, sites: Any, namespace: str) -> None:
+    manager = Manager(
+        control_plane.api_client(), name="sites", namespace=namespace, leader_election=True, lease_namespace=namespace,
+        lease_duration=1.5, renew_deadline=1, retry_period=0.1,
+    )  # fmt: skip
+    leases: Any = client.CoordinationV1Api(control_plane.api_client())
+
+    @manager.controller(SITES)
+    def reconcile(request: Request) -> None:
+        leases.patch_namespaced_lease("sites", namespace, {"spec": {"holderIdentity": "thief"}})
+
+    create(sites, namespace, site())
+    with pytest.raises(ManagerError, match="manager sites has lost its lease: restart the program"):
+        manager.run(threading.Event())

@@ -526,6 +526,30 @@ def test_a_lost_lease_ends_the_run_with_its_cause(server: EmbeddedAPIServer) -> 
         manager.stop()
 
 
+def test_a_reconcile_that_outlives_the_lease_cannot_write(server: EmbeddedAPIServer) -> None:
+    manager = Manager(
+        server.api_client(), name="site-controller", leader_election=True, lease_namespace="default",
+        lease_duration=1.5, renew_deadline=1, retry_period=0.1,
+    )  # fmt: skip
+    refused: Channel[str] = Channel(None)
+
+    @manager.controller(SITES, owns=["configmaps"])
+    def reconcile(request: Request) -> None:
+        server.patch(
+            "leases.coordination.k8s.io", "site-controller", {"spec": {"holderIdentity": "thief"}}, namespace="default"
+        )
+        assert eventually(lambda: not manager.elector.is_leader())
+        with pytest.raises(NotLeadingError) as caught:
+            request.apply(config_map("made"))
+        refused.put(str(caught.value))
+
+    server.create(site())
+    with pytest.raises(ManagerError, match="has lost its lease"):
+        manager.run(threading.Event())
+    assert "the lease is held by thief" in refused.get(DEADLINE)
+    assert not read(server, "configmaps", "made")
+
+
 def test_a_cache_that_does_not_sync_ends_the_run(server: EmbeddedAPIServer) -> None:
     manager = Manager(server.api_client(), name="m", sync_timeout=0.5)
     manager.controller("ghosts.example.com")(lambda request: None)

@@ -16,6 +16,7 @@ from informer import (
     Change,
     NotFoundError,
     Object,
+    SharedInformer,
     SharedInformerFactory,
     load_client,
     meta_namespace_index,
@@ -26,18 +27,25 @@ ANNOTATION = "example.com/pods"
 
 
 class PodCounter:
-    """Counts pods in one cache, compares with the annotation in another cache, and writes if they differ."""
+    """Counts pods in one cache, compares with the annotation in another cache, and writes if they differ.
 
-    def __init__(self, api_client: client.ApiClient) -> None:
-        self.factory = SharedInformerFactory(api_client)
-        self._core = client.CoreV1Api(api_client)
+    Args:
+        core: writes the annotations. With the informers, it is all that a test has to replace.
+        pods: an informer of pods that has not been started.
+        namespaces: an informer of namespaces that has not been started.
+    """
+
+    def __init__(
+        self, core: client.CoreV1Api, pods: SharedInformer[Object], namespaces: SharedInformer[Object]
+    ) -> None:
+        self._core = core
+        self._pods = pods
+        self._namespaces = namespaces
         # The two handlers run on two threads; only one of them compares and writes at a time.
         self._lock = threading.Lock()
-        self._pods = self.factory.informer("pods", metadata_only=True)
-        self._pods.add_indexers({NAMESPACE_INDEX: meta_namespace_index})
-        self._namespaces = self.factory.informer(client.V1Namespace)
-        self._namespaces.add_event_handler(on_add=lambda namespace: self.count(namespace.metadata.name))
-        self._pods.add_event_handler(on_batch=self._count_all, backlog="coalesce")
+        pods.add_indexers({NAMESPACE_INDEX: meta_namespace_index})
+        namespaces.add_event_handler(on_add=lambda namespace: self.count(namespace.name))
+        pods.add_event_handler(on_batch=self._count_all, backlog="coalesce")
 
     def _count_all(self, changes: list[Change[Object]]) -> None:
         for namespace in {change.object.namespace for change in changes}:
@@ -45,7 +53,7 @@ class PodCounter:
 
     def count(self, name: str) -> None:
         """Updates the annotation of one namespace."""
-        if not all(self.factory.wait_for_cache_sync(timeout=60).values()):
+        if not (self._pods.wait_for_sync(timeout=60) and self._namespaces.wait_for_sync(timeout=60)):
             return
         with self._lock:
             count = str(len(self._pods.lister.by_index(NAMESPACE_INDEX, name)))
@@ -53,10 +61,10 @@ class PodCounter:
                 namespace = self._namespaces.lister.get(name)
             except NotFoundError:
                 return
-            if (namespace.metadata.annotations or {}).get(ANNOTATION) != count:
+            if namespace.annotations.get(ANNOTATION) != count:
                 written = self._core.patch_namespace(name, {"metadata": {"annotations": {ANNOTATION: count}}})
                 # Otherwise the next call might not see this write in the cache, and would repeat it.
-                self._namespaces.wait_for_resource_version(written.metadata.resource_version, timeout=10)
+                self._namespaces.wait_for_resource_version(written, timeout=10)
 
 
 def main() -> None:
@@ -64,8 +72,11 @@ def main() -> None:
     if not cluster_is_configured():
         raise SystemExit("no cluster is configured: create a kubeconfig, or run this in a pod")
     stop = stop_on_signals()
-    counter = PodCounter(load_client())
-    with counter.factory as factory:
+    api_client = load_client()
+    factory = SharedInformerFactory(api_client)
+    pods = factory.informer("pods", metadata_only=True)
+    PodCounter(client.CoreV1Api(api_client), pods, factory.informer("namespaces"))
+    with factory:
         for informer, synced in factory.wait_for_cache_sync(timeout=30).items():
             if not synced:
                 raise SystemExit(f"{informer.name}: {informer.sync_error()}")

@@ -173,6 +173,7 @@ PACKAGES = (
     "informer.record",
     "informer.leaderelection",
     "informer.runtime",
+    "informer.sharding",
     "informer.testing",
 )
 

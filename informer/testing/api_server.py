@@ -106,7 +106,8 @@ class EmbeddedAPIServer(StopsOnExit, ObjectCalls):
     ) -> None:
         storage = Storage(history_limit)
         registry = Registry(storage)
-        registry.admission = Webhooks(storage, registry.resources)
+        self._webhooks = Webhooks(storage, registry.resources)
+        registry.admission = self._webhooks
         self._collector = GarbageCollector(storage, registry) if garbage_collect else None
         super().__init__(storage, registry)
         self.faults = Faults()
@@ -152,6 +153,7 @@ class EmbeddedAPIServer(StopsOnExit, ObjectCalls):
             self._stopped = True
             http, self._http = self._http, None
             directory, self._directory = self._directory, None
+        self._webhooks.close()
         if http is not None:
             http.stop()
         if self._collector is not None:

@@ -129,6 +129,23 @@ def test_a_webhook_that_does_not_answer(server, serve):
         over.set()
 
 
+def test_a_server_that_stops_while_a_webhook_is_asked(server, serve, run):
+    """The call is interrupted, so that no thread is left, and the write fails."""
+    asked, over = threading.Event(), threading.Event()
+
+    def hang(request: Any) -> dict[str, Any]:
+        asked.set()
+        over.wait(DEADLINE)
+        return {"allowed": True}
+
+    configure(server, serve(hang), timeoutSeconds=30)
+    write = run(refusal, server)
+    assert asked.wait(DEADLINE)
+    server.stop()
+    assert "failed calling webhook" in write.result()
+    over.set()
+
+
 def test_a_webhook_may_call_the_server(server, serve):
     """No lock is held meanwhile: it reads and writes other objects."""
 

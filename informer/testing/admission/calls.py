@@ -1,22 +1,24 @@
-"""Calls a webhook over HTTPS."""
+"""Calls webhooks over HTTPS."""
 
 from __future__ import annotations
 
 import base64
 import contextlib
+import http.client
 import json
+import socket
 import ssl
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
-import urllib3
-from urllib3.exceptions import HTTPError, NewConnectionError, SSLError, TimeoutError as HTTPTimeoutError
 
 from informer.testing.admission.reviews import CallError
 from informer.testing.storage.statuses import generic
+from watch.concurrency import Lock
 
-__all__ = ["call_webhook"]
+__all__ = ["WebhookCalls"]
 
 _HEADERS = {
     "Content-Type": "application/json",
@@ -29,30 +31,65 @@ _NO_SERVICES = (
 )
 
 
-def call_webhook(config: Mapping[str, Any], timeout: int, review: Mapping[str, Any]) -> bytes:
-    """Sends an AdmissionReview to a webhook and returns the body of its answer.
+class WebhookCalls:
+    """Sends AdmissionReviews to webhooks. Threads: any."""
 
-    Args:
-        config: the webhook's clientConfig.
-        timeout: in seconds.
-        review: the AdmissionReview.
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._sockets: set[socket.socket] = set()  # of the calls under way; guarded by _lock
+        self._closed = False  # guarded by _lock
 
-    Raises:
-        CallError: the webhook cannot be reached, or answers with a failure.
-    """
-    url = config.get("url")
-    if not url:
-        raise CallError(f"failed to call webhook: {_NO_SERVICES}")
-    url = f"{url}?timeout={timeout}s"
-    try:
+    def close(self) -> None:
+        """Interrupts the calls under way, and refuses others. Idempotent."""
+        with self._lock:
+            self._closed = True
+            sockets = list(self._sockets)
+        for sock in sockets:
+            with contextlib.suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+
+    def call(self, config: Mapping[str, Any], timeout: int, review: Mapping[str, Any]) -> bytes:
+        """Sends an AdmissionReview to a webhook and returns the body of its answer.
+
+        Args:
+            config: the webhook's clientConfig.
+            timeout: in seconds.
+            review: the AdmissionReview.
+
+        Raises:
+            CallError: the webhook cannot be reached, or answers with a failure.
+        """
+        url = config.get("url")
+        if not url:
+            raise CallError(f"failed to call webhook: {_NO_SERVICES}")
+        url = f"{url}?timeout={timeout}s"
         context = _context(config.get("caBundle") or "")
-        with urllib3.PoolManager(ssl_context=context, retries=False, timeout=urllib3.Timeout(total=timeout)) as http:
-            answer = http.request("POST", url, body=msgspec.json.encode(review), headers=_HEADERS, redirect=False)
-    except (HTTPError, OSError) as error:
-        raise CallError(f'failed to call webhook: Post "{url}": {_cause_of(error)}') from error
-    if not 200 <= answer.status < 300:
-        raise CallError(f"failed to call webhook: {_failure_in(answer.status, answer.data)}")
-    return answer.data
+        parts = urlsplit(url)
+        connection = http.client.HTTPSConnection(parts.netloc, timeout=timeout, context=context)
+        try:
+            status, body = self._send(connection, f"{parts.path or '/'}?{parts.query}", msgspec.json.encode(review))
+        except (http.client.HTTPException, OSError) as error:
+            raise CallError(f'failed to call webhook: Post "{url}": {_cause_of(error)}') from error
+        finally:
+            connection.close()
+        if not 200 <= status < 300:
+            raise CallError(f"failed to call webhook: {_failure_in(status, body)}")
+        return body
+
+    def _send(self, connection: http.client.HTTPSConnection, target: str, body: bytes) -> tuple[int, bytes]:
+        connection.connect()
+        sock = connection.sock
+        with self._lock:
+            if self._closed:
+                raise ConnectionAbortedError("the API server is stopped")
+            self._sockets.add(sock)
+        try:
+            connection.request("POST", target, body, _HEADERS)
+            answer = connection.getresponse()
+            return answer.status, answer.read()
+        finally:
+            with self._lock:
+                self._sockets.discard(sock)
 
 
 def _context(ca_bundle: str) -> ssl.SSLContext:
@@ -66,13 +103,11 @@ def _context(ca_bundle: str) -> ssl.SSLContext:
 
 
 def _cause_of(error: Exception) -> str:
-    if isinstance(error, NewConnectionError):
-        return f"dial tcp: connect: {str(error.__cause__ or error).lower()}"
-    if isinstance(error, HTTPTimeoutError):
+    if isinstance(error, TimeoutError):
         return "context deadline exceeded"
-    if isinstance(error, SSLError):
-        return f"tls: failed to verify certificate: {error}"
-    return str(error)
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"tls: failed to verify certificate: {error.verify_message}"
+    return str(error) or type(error).__name__
 
 
 def _failure_in(status: int, body: bytes) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from informer.listwatch.resources import Resource
+from informer.testing.admission.calls import WebhookCalls
 from informer.testing.admission.configuration_checks import check_configuration
 from informer.testing.admission.configurations import (
     GROUP,
@@ -50,6 +51,11 @@ class Webhooks:
     def __init__(self, storage: Storage, resources: ServedResources) -> None:
         self._storage = storage
         self._resources = resources
+        self._calls = WebhookCalls()
+
+    def close(self) -> None:
+        """Interrupts the calls under way; every later one fails. Idempotent."""
+        self._calls.close()
 
     def mutate(self, review: Review) -> dict[str, Any]:
         """Returns the new object as the mutating webhooks want it.
@@ -66,10 +72,10 @@ class Webhooks:
         writing = Writing(review, self._storage, self._resources)
         reinvocations = _Reinvocations()
         for hook in hooks:
-            _mutate(hook, writing, reinvocations)
+            _mutate(hook, writing, reinvocations, self._calls)
         for hook in hooks:
             if hook.key in reinvocations.wanted:
-                _mutate(hook, writing, reinvocations)
+                _mutate(hook, writing, reinvocations, self._calls)
         return _checked(review, writing.obj)
 
     def validate(self, review: Review) -> None:
@@ -85,7 +91,7 @@ class Webhooks:
         errors = []
         for hook in hooks:
             try:
-                _validate(hook, writing)
+                _validate(hook, writing, self._calls)
             except ApiError as error:
                 errors.append(error)
         if errors:
@@ -123,11 +129,11 @@ class _Reinvocations:
             self._called.add(hook.key)
 
 
-def _mutate(hook: Webhook, writing: Writing, reinvocations: _Reinvocations) -> None:
+def _mutate(hook: Webhook, writing: Writing, reinvocations: _Reinvocations, calls: WebhookCalls) -> None:
     seen = writing.seen_by(hook)
     if seen is None:
         return
-    answer = writing.ask(hook, seen, mutating=True)
+    answer = writing.ask(hook, seen, calls, mutating=True)
     if answer is not None and not answer.allowed:
         raise rejection(hook.name, answer.result)
     changed = answer is not None and bool(answer.patch)
@@ -145,9 +151,9 @@ def _mutate(hook: Webhook, writing: Writing, reinvocations: _Reinvocations) -> N
     reinvocations.add(hook, changed=changed)
 
 
-def _validate(hook: Webhook, writing: Writing) -> None:
+def _validate(hook: Webhook, writing: Writing, calls: WebhookCalls) -> None:
     seen = writing.seen_by(hook)
-    answer = None if seen is None else writing.ask(hook, seen, mutating=False)
+    answer = None if seen is None else writing.ask(hook, seen, calls, mutating=False)
     if answer is not None and not answer.allowed:
         raise rejection(hook.name, answer.result)
 

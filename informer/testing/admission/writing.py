@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from informer.objects.label_selector import LabelSelector
-from informer.testing.admission.calls import call_webhook
+from informer.testing.admission.calls import WebhookCalls
 from informer.testing.admission.configurations import Webhook
 from informer.testing.admission.matching import matching_resource, namespace_of
 from informer.testing.admission.reviews import AdmissionAnswer, CallError, internal_error, read_answer, review_for
@@ -68,7 +68,9 @@ class Writing:
             raise not_found(self._namespaces.resource, self._namespace)
         return seen
 
-    def ask(self, hook: Webhook, seen: ServedResource, *, mutating: bool) -> AdmissionAnswer | None:
+    def ask(
+        self, hook: Webhook, seen: ServedResource, calls: WebhookCalls, *, mutating: bool
+    ) -> AdmissionAnswer | None:
         """Calls a webhook and returns its answer; None if it fails and its failurePolicy ignores that.
 
         Raises:
@@ -84,7 +86,7 @@ class Writing:
             hook.spec["admissionReviewVersions"],
         )
         try:
-            body = call_webhook(hook.spec["clientConfig"], hook.spec["timeoutSeconds"], asked)
+            body = calls.call(hook.spec["clientConfig"], hook.spec["timeoutSeconds"], asked)
             answer = read_answer(body, asked, mutating=mutating)
         except CallError as error:
             message = f'failed calling webhook "{hook.name}": {error}'

@@ -12,10 +12,14 @@ from informer.cache.store import Store
 from informer.objects.keys import last_state_of, namespace_of, namespaced_name
 from informer.objects.paths import MISSING, get_path
 from informer.queues.delta import DeltaType
+from informer.rate_limited_log import rate_limited
 from informer.workqueue.enqueue import Enqueuer, KeyEnqueuer, controller_reference, field_of, has_owner
 from informer.workqueue.priority import PriorityQueue
+from watch.logs import get_logger
 
 __all__ = ["MappedHandler", "OwnedHandler", "PrimaryHandler"]
+
+_limited = rate_limited(get_logger(__name__))
 
 Keys = Callable[[Any], Iterable[str]]
 
@@ -32,9 +36,21 @@ class PrimaryHandler(KeyEnqueuer):
         if predicate is not None and change.type is DeltaType.UPDATED and not change.is_sync:
             old, new = change.old, change.object
             begins_to_end = get_path(new, _DELETION) is not MISSING and get_path(old, _DELETION) is MISSING
-            if not begins_to_end and not predicate(old, new):
+            if not begins_to_end and not self._passes(predicate, change):
                 return ()
         return super()._keys_of_change(change)
+
+    @staticmethod
+    def _passes(predicate: Callable[[Any, Any], bool], change: Change[Any]) -> bool:
+        try:
+            return predicate(change.old, change.object)
+        except Exception as error:
+            # A reconcile too many does no harm; a change that is left out does.
+            name = function_name(predicate)
+            _limited.error(
+                "predicate %s failed for %r, which is reconciled: %r", name, change.key, error, exc_info=error
+            )
+            return True
 
 
 _DELETION = ("metadata", "deletionTimestamp")

@@ -167,7 +167,7 @@ class Manager:
                 and returns the keys to reconcile.
             workers: how many keys are reconciled at the same time.
             predicate: called with (old, new) for each update of an object of `resource`; False leaves it out. Adds, deletes,
-                and an update with which an object begins to be deleted, always pass.
+                and an update with which an object begins to be deleted, always pass. If it raises, the update passes.
             finalizer: added to each object before it is first reconciled, such as "example.com/cleanup".
             cleanup: called in place of the function when an object with the finalizer is being deleted. When it returns None,
                 the finalizer is taken off; seconds have it called again.

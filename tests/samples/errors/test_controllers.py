@@ -147,6 +147,23 @@ def test_a_function_in_watches_without_keys(keys_of: Callable[[Any], Iterable[st
     check_raised(lambda: MappedHandler(PriorityQueue(), keys_of).on_add(Object.from_dict(config_map())), message)
 
 
+def test_a_predicate_that_raises(server: EmbeddedAPIServer, caplog: pytest.LogCaptureFixture) -> None:
+    seen: Channel[int] = Channel(None)
+    manager = Manager(server.api_client(), name="m")
+
+    def differs(old: Any, new: Any) -> bool:
+        return bool(old["spec"] != new["spec"])
+
+    manager.controller(SITES, predicate=differs)(lambda request: seen.put(1))
+    server.create(site())
+    with manager:
+        assert seen.get(DEADLINE)
+        assert eventually(lambda: manager.informer(SITES).is_watching)
+        server.patch(SITES, "shop", {"metadata": {"labels": {"a": "b"}}}, namespace="default")
+        assert seen.get(DEADLINE)
+    check_logged(caplog, "predicate <...>differs failed for 'default/shop', which is reconciled: KeyError('spec')")
+
+
 def test_an_answer_to_a_write_that_is_not_an_object(serve: Any) -> None:
     server = serve(lambda _, connection: connection.answer(b"[]", 200, Content_Type="application/json"))
     writer = Writer(lambda: Transport(server.client()), "m", {}, OwnWrites({}, PriorityQueue()), AppliedObjects())

@@ -12,6 +12,7 @@ from kubernetes import client, watch
 
 from informer.testing import EmbeddedAPIServer
 from tests.support.objects import pod
+from tests.support.waiting import PROMPT
 
 SAMPLE = "pod_counter.py"
 ANNOTATION = "example.com/pods"
@@ -84,7 +85,7 @@ def test_annotation_counts_the_pods_of_each_namespace(site: Site, run_sample: Ca
     site.wait_for(new, 2)
     site.core.delete_namespaced_pod("d", old, grace_period_seconds=0)
     site.wait_for(old, 0)
-    assert program.interrupt() < 1.0
+    assert program.interrupt() < PROMPT
     assert program.end() == (0, [], [])
 
 
@@ -97,11 +98,11 @@ def test_count_is_written_once(site: Site, run_sample: Callable[..., Any]) -> No
     site.wait_for(name, 1)
     site.core.create_namespaced_pod(name, pod("b", name))
     site.wait_for(name, 2)
-    assert first.interrupt() < 1.0
+    assert first.interrupt() < PROMPT
     assert first.end() == (0, [], [])
     site.core.delete_namespaced_pod("a", name, grace_period_seconds=0)
     second = run_sample(SAMPLE, env=site.env)
     site.wait_for(name, 1)
     assert site.history(name, made) == ["1", "2", "1"]
-    assert second.interrupt() < 1.0
+    assert second.interrupt() < PROMPT
     assert second.end() == (0, [], [])

@@ -19,6 +19,7 @@ import pytest
 
 from informer.testing import EmbeddedAPIServer
 from tests.support.objects import namespace_object, pod
+from tests.support.waiting import PROMPT
 
 SAMPLE = "pod_watcher.py"
 
@@ -45,7 +46,7 @@ def test_each_event_is_one_line(
     assert re.match(r"MODIFIED +default +second +1/1 +Running +3 ", program.wait_for("second")[1])
     embedded_apiserver.delete(second)
     assert program.wait_for(lambda line: "MODIFIED" not in line)[1].startswith("DELETED  default          second ")
-    assert program.interrupt() < 1.0
+    assert program.interrupt() < PROMPT
     assert program.end() == (0, [], [])
 
 
@@ -186,7 +187,7 @@ def test_ctrl_c_ends_the_program_while_the_server_hangs(tmp_path: Path, run_samp
         connection, _ = silent.accept()
         with connection:
             assert "loading pods" in program.errors.get(timeout=20)[1]
-            assert program.interrupt() < 1.0
+            assert program.interrupt() < PROMPT
             code, lines, errors = program.end()
     assert (code, lines, errors) == (0, [], [])
 
@@ -286,7 +287,7 @@ def test_hostile_pods_do_not_control_the_output(
     lines = [program.wait_for(lambda line: True)[1] for _ in HOSTILE_IMAGES]
     assert all(line.isprintable() and len(line) < 5 * 300 for line in lines)
     assert all(re.match(r"ADDED .*web-\d", line) for line in lines)
-    assert program.interrupt() < 1.0
+    assert program.interrupt() < PROMPT
     assert program.end() == (0, [], [])
 
 

@@ -12,6 +12,7 @@ from kubernetes import client
 
 from informer.testing import ControlPlane
 from tests.support.objects import pod
+from tests.support.waiting import PROMPT
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(120)]
 
@@ -65,7 +66,7 @@ def test_changes_are_shown_across_a_restart(
     assert program.wait_for(lambda line: True, 60)[1] == "MODIFIED pod/first"
     core.delete_namespaced_pod("first", namespace, grace_period_seconds=0)
     program.wait_for("DELETED  pod/first", 60)
-    assert program.interrupt() < 1.0
+    assert program.interrupt() < PROMPT
     assert program.end()[0] == 0
 
 

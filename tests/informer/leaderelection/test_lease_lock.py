@@ -6,8 +6,11 @@ import json
 from typing import Any
 
 import pytest
+from pytest_mock import MockerFixture
 
 from informer.leaderelection import LeaderElectionRecord, LeaseLock
+from informer.transport.transport import Transport
+from watch import ApiError
 
 LEASE = {
     "apiVersion": "coordination.k8s.io/v1",
@@ -60,3 +63,24 @@ def test_a_request_is_sent_once(serve: Any) -> None:
     with pytest.raises(ConnectionError):
         LeaseLock(server.client(), "default", "leader", "me").get(timeout=5)
     assert len(server.requests) == 1
+
+
+def test_each_request_has_the_time_out_of_its_call(mocker: MockerFixture) -> None:
+    """The elector gives each request what is left until its deadline; a refusal is passed on."""
+    transport = mocker.create_autospec(Transport, instance=True)
+    mocker.patch("informer.leaderelection.lease_lock.transport_for", autospec=True, return_value=transport)
+    transport.send_json.side_effect = [LEASE, LEASE, LEASE, ApiError(409, "Conflict", "changed")]
+    lock = LeaseLock(None, "default", "leader", "me")
+    record = lock.get(timeout=1.5)
+    lock.create(record, timeout=2.5)
+    lock.update(record, timeout=3.5)
+    with pytest.raises(ApiError, match="changed"):
+        lock.update(record, timeout=4.5)
+    path = "/apis/coordination.k8s.io/v1/namespaces/default/leases"
+    sent = [(*call.args[:2], call.kwargs["timeout"]) for call in transport.send_json.call_args_list]
+    assert sent == [
+        ("GET", f"{path}/leader", 1.5),
+        ("POST", path, 2.5),
+        ("PUT", f"{path}/leader", 3.5),
+        ("PUT", f"{path}/leader", 4.5),
+    ]

@@ -12,6 +12,7 @@ from typing import Any, TypedDict
 
 import msgspec
 import pytest
+from pytest_mock import MockerFixture
 
 from informer import ApiError, ListWatch, Object, ObjectList
 from informer.errors import TooManyObjectsError
@@ -298,11 +299,17 @@ def test_arguments_that_a_method_refuses_raise_at_once(core: Any, arguments: Any
         ListWatch.from_api(core_v1.list_namespaced_pod, **arguments)
 
 
-@pytest.mark.parametrize("what", ["read", "function", "nothing", "partial"])
-def test_other_callables_than_list_methods_are_refused(core: Any, what: str) -> None:
-    """The message gives an example of a list method."""
+@pytest.mark.parametrize("what", ["read", "function", "nothing", "partial", "mock"])
+def test_other_callables_than_list_methods_are_refused(core: Any, what: str, mocker: MockerFixture) -> None:
+    """The message gives an example of a list method. A mock of one has no path: informers send requests of their own."""
     _, core_v1 = core
-    method: Any = {"read": core_v1.read_node, "function": print, "nothing": None, "partial": "list_node"}[what]
+    method: Any = {
+        "read": core_v1.read_node,
+        "function": print,
+        "nothing": None,
+        "partial": "list_node",
+        "mock": mocker.create_autospec(core_v1.list_node),
+    }[what]
     with pytest.raises(TypeError, match="is not a list method of the official client"):
         ListWatch.from_api(method)
 

@@ -12,6 +12,7 @@ from pytest_mock import MockerFixture
 
 from informer.record import CoreV1EventSink, EventBroadcaster, EventsV1Sink
 from informer.record.event import make_event
+from informer.transport.transport import Transport
 from watch import ApiError
 from watch.concurrency import Latch
 
@@ -76,6 +77,21 @@ def test_a_sink_can_be_made_with_a_mocked_client(mocker: MockerFixture, sink: An
         broadcaster.start_recording_to_sink(made)
         broadcaster.new_recorder("c").event(REFERENCE, "Normal", "R", "m")
     create.assert_called_once()
+
+
+@sinks
+def test_each_request_has_a_time_out_and_a_bound(mocker: MockerFixture, sink: Any) -> None:
+    """No hanging or endless answer holds up later events. A larger event may have a larger answer."""
+    transport = mocker.create_autospec(Transport, instance=True)
+    mocker.patch("informer.record.event_sink.transport_for", autospec=True, return_value=transport)
+    transport.send_json.return_value = SMALL
+    made = sink(None)
+    made.create(SMALL)
+    made.patch(SMALL, {"reason": "S"})
+    made.create({**SMALL, "note": "x" * 10_000, "message": "x" * 10_000})
+    options = [call.kwargs for call in transport.send_json.call_args_list]
+    assert all(0 < each["timeout"] <= 60 for each in options)
+    assert options[2]["max_bytes"] > options[0]["max_bytes"] + 10_000
 
 
 @sinks

@@ -128,6 +128,7 @@ get pods --sort-by=.metadata.name
 delete pod box --now
 apply -f @pod.yaml
 describe pod box
+logs missing
 patch pod box --subresource=status -p {"status":{"phase":"Running","conditions":[{"type":"Ready","status":"True"}]}}
 wait pod/box --for=condition=Ready --timeout=5s
 wait pod/box --for=jsonpath={.status.phase}=Running --timeout=5s
@@ -135,7 +136,6 @@ wait pod/box --for=condition=Initialized --timeout=1s
 get pods --field-selector=status.phase=Running
 get pod box -o jsonpath={.status.phase}
 set image pod/box main=busybox:2
-patch pod box -p {"spec":{"nodeName":"kitchen"}}
 replace --force -f @pod.yaml
 delete pods --all --wait=false
 create job once --image=busybox -- true
@@ -247,7 +247,6 @@ diff -f @web-changed.yaml
 describe deployment web
 describe service web
 describe pod box
-patch pod box -p {"spec":{"nodeName":"kitchen"}}
 get jobs,cronjobs
 describe job once
 get secrets

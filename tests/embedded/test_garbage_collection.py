@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import urllib3
 
 from informer.testing import EmbeddedAPIServer
 from tests.support.waiting import eventually
@@ -46,10 +47,9 @@ def names(server: EmbeddedAPIServer, resource: str = "configmaps") -> set[str]:
 
 
 def delete(server: EmbeddedAPIServer, name: str, policy: str) -> None:
-    from kubernetes import client
-
-    with server.api_client() as api:
-        client.CoreV1Api(api).delete_namespaced_config_map(name, "default", propagation_policy=policy)
+    url = f"{server.url}/api/v1/namespaces/default/configmaps/{name}?propagationPolicy={policy}"
+    with urllib3.PoolManager() as http:
+        assert http.request("DELETE", url).status == 200
 
 
 def test_dependents_of_a_deleted_owner(server):
@@ -173,6 +173,26 @@ def test_a_namespace(server):
     server.create({"kind": "Namespace", "apiVersion": "v1", "metadata": {"name": "empty"}})
     server.delete("namespaces", "empty")
     assert eventually(lambda: "empty" not in names(server, "namespaces"))
+
+
+def test_a_deletion_that_a_webhook_prevents(server, caplog):
+    """It is tried again until the webhook admits it, for dependents and in namespaces."""
+    server.create({"kind": "Namespace", "apiVersion": "v1", "metadata": {"name": "shop"}})
+    made(server, "in-shop", namespace="shop")
+    made(server, "child", server.create({"kind": "Secret", "apiVersion": "v1", "metadata": {"name": "owner"}}))
+    rule = {"operations": ["DELETE"], "apiGroups": [""], "apiVersions": ["v1"], "resources": ["configmaps"]}
+    webhook = {"name": "a.b.c", "clientConfig": {"service": {"name": "a", "namespace": "b"}}, "rules": [rule]}
+    hooks = {"kind": "ValidatingWebhookConfiguration", "apiVersion": "admissionregistration.k8s.io/v1"}
+    webhook |= {"sideEffects": "None", "admissionReviewVersions": ["v1"]}
+    server.create({**hooks, "metadata": {"name": "hooks"}, "webhooks": [webhook]})
+    server.delete("secrets", "owner")
+    server.delete("namespaces", "shop")
+    waiting = ("configmaps default/child", "namespaces shop")
+    assert eventually(lambda: all(any(each in line for line in caplog.messages) for each in waiting))
+    assert names(server) == {"in-shop", "child"}
+    server.delete("validatingwebhookconfigurations", "hooks")
+    assert eventually(lambda: names(server) == set())
+    assert eventually(lambda: "shop" not in names(server, "namespaces"))
 
 
 def test_the_thread():

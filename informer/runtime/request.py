@@ -114,6 +114,8 @@ class _Request:
 
     def _update_status(self, changes: Mapping[str, Any]) -> Object:
         obj = self._existing("update its status")
+        if not isinstance(changes, Mapping):
+            raise TypeError(f"the changes of a status must be a mapping, not a {type(changes).__name__}")
         status = obj.to_dict().get("status") or {}
         if _has(status, changes):
             return obj

@@ -148,6 +148,8 @@ class Writer:
             raise ValueError(
                 f"a {obj.get('kind')} needs a metadata.name to be written (generateName would make another one each time)"
             )
+        if resource.namespaced and not meta.namespace:
+            raise ValueError(f"{obj.get('kind')} {meta.name} needs a metadata.namespace to be written")
         return resource, meta.namespace if resource.namespaced else "", meta.name
 
     def _resource_of(self, obj: Mapping[str, Any]) -> Resource:

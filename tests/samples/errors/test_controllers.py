@@ -85,6 +85,11 @@ REQUESTS: list[tuple[Callable[[Request], Any], str]] = [
         lambda request: request.apply({**config_map(), "metadata": "made"}),
         "an object's metadata must be a mapping, not a str",
     ),
+    (
+        lambda request: request.update_status("Ready"),  # type: ignore[arg-type]
+        "the changes of a status must be a mapping, not a str",
+    ),
+    (lambda request: request.delete(config_map()), "ConfigMap made needs a metadata.namespace to be written"),
     (lambda request: request.apply(site()), "Site shop cannot own itself: pass owned=False"),
     (
         lambda request: request.apply({"metadata": {"name": "made"}}),

@@ -46,12 +46,14 @@ class EmbeddedAPIServer(StopsOnExit, ObjectCalls):
     - create, update, patch (JSON, merge, strategic merge; server-side apply as a merge) and delete, with conflicts,
       preconditions, finalizers, and the status and scale subresources;
     - tables, with the columns of `kubectl get`;
+    - schemas of CustomResourceDefinitions: defaults, pruning, validation, rules in CEL (with the extra `cel`), transition
+      rules; unknown and duplicate fields of all kinds are dropped with a warning, or refused;
     - lists with selectors, with pages at one resourceVersion, and with every rule of resourceVersionMatch;
     - watches with history, bookmarks, WatchList and, if enabled, shardSelector.
 
     What it does not do, since it is a store and not a cluster:
 
-    - Nothing is scheduled or run. Only names and metadata are validated. There are almost no defaults.
+    - Nothing is scheduled or run. Of built-in kinds only names and metadata are validated; there are almost no defaults.
     - Admission is by webhooks with a URL. Admission policies are refused.
     - A deleted pod disappears at once, as no kubelet shuts it down.
     - Without `garbage_collect`, a deleted namespace disappears at once with every object in it, dependents outlive their

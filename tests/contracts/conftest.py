@@ -155,6 +155,7 @@ class Servers:
         like: Any = None,
         any_message: bool = False,
         only: Collection[str] = (),
+        unordered: bool = False,
         gzip: bool = False,
     ) -> Answer:
         """Sends a request to all servers, and returns the answer that they agree on.
@@ -170,13 +171,16 @@ class Servers:
             like: compare only these fields of spec and status, because the real server fills in more.
             any_message: do not compare a refusal's message, where it comes from Go's own decoders.
             only: compare only these fields of the body.
+            unordered: sort the causes of a refusal, which the real server orders at random, and compare them, not the message.
             gzip: accept a compressed answer.
         """
         headers = {"Accept": accept, **(_GZIP if gzip else {})}
         if body is not None:
             headers["Content-Type"] = media
         request = (method, path, query, body, headers, user)
-        return self._agreed(lambda side: self._ask_one(side, request, like, any_message=any_message, only=only))
+        return self._agreed(
+            lambda side: self._ask_one(side, request, like, any_message=any_message, only=only, unordered=unordered)
+        )
 
     def watch(
         self,
@@ -225,6 +229,17 @@ class Servers:
         for side in self.sides:
             side.wait_until_served(path)
 
+    def wait_for(self, path: str, condition: Callable[[Any], bool]) -> None:
+        """Waits until every server answers a GET with a body that meets a condition."""
+
+        def is_met(side: Side) -> bool:
+            response = side.send("GET", path, None, None, {}, "admin")
+            text = response.read()
+            return response.status == 200 and condition(json.loads(text))
+
+        for side in self.sides:
+            assert eventually(lambda side=side: is_met(side)), f"{side.name}: {path}"
+
     def keep(self, name: str, of: Callable[[Any], Any]) -> None:
         """Names a value of the last answer of each server."""
         for side in self.sides:
@@ -243,7 +258,14 @@ class Servers:
         return answers[0]
 
     def _ask_one(
-        self, side: Side, request: tuple[Any, ...], like: Any, *, any_message: bool, only: Collection[str]
+        self,
+        side: Side,
+        request: tuple[Any, ...],
+        like: Any,
+        *,
+        any_message: bool,
+        only: Collection[str],
+        unordered: bool,
     ) -> Answer:
         response = side.send(*request)
         text = response.read()
@@ -255,9 +277,18 @@ class Servers:
         body = normal(side.last)
         if any_message:
             _drop_message(body)
+        if unordered:
+            _sort_causes(body)
         if only:
             body = {name: body.get(name) for name in only}
         return Answer(response.status, headers, body if like is None else _restricted(body, like))
+
+
+def _sort_causes(body: Any) -> None:
+    causes = (body.get("details") or {}).get("causes") or () if isinstance(body, dict) else ()
+    if len(causes) > 1:
+        _drop_message(body)
+        causes.sort(key=lambda cause: (cause["field"], cause["message"]))
 
 
 def _drop_message(body: Any) -> None:
@@ -384,16 +415,16 @@ WIDGETS = {
 WIDGETS_PATH = "/apis/contracts.example.com/v1/widgets"
 
 
-def _side_of_embedded(server: EmbeddedAPIServer) -> Side:
+def side_of_embedded(server: EmbeddedAPIServer) -> Side:
     return Side("embedded", server.url, {"admin": ADMIN, "nobody": NO_RIGHTS, "wrong": "wrong"}, None)
 
 
-def _side_of_real(plane: ControlPlane) -> Side:
+def side_of_real(plane: ControlPlane) -> Side:
     tokens = {"admin": plane.token(), "nobody": plane.token("nobody"), "wrong": "wrong"}
     return Side("real", plane.url, tokens, str(plane.ca_file))
 
 
-def _embedded() -> EmbeddedAPIServer:
+def embedded_server() -> EmbeddedAPIServer:
     return EmbeddedAPIServer(version="1.37", sharded_list_and_watch=True, tokens={ADMIN: "admin", NO_RIGHTS: "nobody"})
 
 
@@ -413,8 +444,8 @@ BOTH = [pytest.param("embedded", id="embedded"), pytest.param("real", id="real",
 @pytest.fixture(scope="session")
 def embedded_side() -> Iterator[Side]:
     """The embedded server that tests share."""
-    with _embedded() as server:
-        side = _side_of_embedded(server)
+    with embedded_server() as server:
+        side = side_of_embedded(server)
         _define_widgets(side)
         yield side
         side.close()
@@ -423,7 +454,7 @@ def embedded_side() -> Iterator[Side]:
 @pytest.fixture(scope="session")
 def real_side(control_plane: ControlPlane) -> Side:
     """The real server that tests share."""
-    side = _side_of_real(control_plane)
+    side = side_of_real(control_plane)
     _define_widgets(side)
     return side
 
@@ -442,12 +473,12 @@ def servers(request: pytest.FixtureRequest, embedded_side: Side) -> Iterator[Ser
 @pytest.fixture(params=BOTH, scope="module")
 def servers_and_lose_history(request: pytest.FixtureRequest) -> Iterator[tuple[Servers, Callable[[], None]]]:
     """Servers of the module's own, and a function that makes them forget their history."""
-    with _embedded() as server:
-        sides = [_side_of_embedded(server)]
+    with embedded_server() as server:
+        sides = [side_of_embedded(server)]
         plane = None
         if request.param == "real":
             plane = request.getfixturevalue("unsteady_plane")
-            sides.append(_side_of_real(plane))
+            sides.append(side_of_real(plane))
 
         def lose_history() -> None:
             server.compact()
@@ -462,8 +493,8 @@ def servers_and_lose_history(request: pytest.FixtureRequest) -> Iterator[tuple[S
 @pytest.fixture(params=BOTH)
 def without_rights(request: pytest.FixtureRequest) -> Iterator[Servers]:
     """Like `servers`, with an embedded server on which no user has any rights."""
-    with _embedded() as server:
-        sides = [_side_of_embedded(server)]
+    with embedded_server() as server:
+        sides = [side_of_embedded(server)]
         if request.param == "real":
             sides.append(request.getfixturevalue("real_side"))
         servers = _with_namespace(sides)

@@ -6,6 +6,7 @@ import pytest
 from kubernetes import client, dynamic
 
 DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+NAMES = [f"spec.names.{name}" for name in ("plural", "singular", "kind", "listKind")]
 WIDGETS = "/apis/example.com/v1/namespaces/default/widgets"
 
 
@@ -37,7 +38,11 @@ def test_new_definition_is_served_at_once(call):
 @pytest.mark.parametrize(
     ("name", "spec", "fields"),
     [
-        ("foos.example.com", {}, ["spec.group", "spec.scope", "spec.versions", "spec.names.plural", "spec.names.kind"]),
+        (
+            "foos.example.com",
+            {},
+            ["metadata.name", "spec.group", "spec.scope", "spec.versions", *NAMES, "status.storedVersions"],
+        ),
         (
             "other.example.com",
             {
@@ -46,7 +51,7 @@ def test_new_definition_is_served_at_once(call):
                 "names": {"plural": "foos", "kind": "Foo"},
                 "versions": [{"name": "v1", "served": True, "storage": True}],
             },
-            ["metadata.name"],
+            ["metadata.name", "spec.versions[0].schema.openAPIV3Schema"],
         ),
     ],
     ids=["empty", "another name"],

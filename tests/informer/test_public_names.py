@@ -35,6 +35,8 @@ HEAVY = [
     "cryptography",
     "trustme",
     "jsonpatch",
+    "jsonschema",
+    "cel_expr_python",
     "pydantic",
     "requests",
     "pytest",

@@ -44,6 +44,12 @@ LEFT_OUT = {
     "the controller is stopping": "between a controller and its queue",
     "the caches do not show the last writes yet": "between a controller and its queue",
     "the object has changed: <>": "between a controller and its queue",
+    "No Major.Minor.Patch elements found": "the reason in a refusal of the embedded server",
+    "network address parse error during conversion from string: <>": "the reason in a refusal of the embedded server",
+    "no such overload": "the reason in a refusal of the embedded server",
+    "cannot convert value to integer": "the reason in a refusal of the embedded server",
+    "unable to parse <> as duration": "between a format and its check",
+    "<> is not a time": "between a format and its check",
     "a fault has cut the connection": "within the test kit, which then closes the connection",
 }
 # The embedded server answers with a real API server's words, which are not this library's to explain.

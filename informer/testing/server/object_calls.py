@@ -20,7 +20,6 @@ from informer.testing.storage.write import Write
 __all__ = ["ObjectCalls"]
 
 _DEFAULT_NAMESPACE = "default"
-_CALL = Write(with_status=True)
 
 
 class ObjectCalls:
@@ -51,7 +50,7 @@ class ObjectCalls:
             namespace: the namespace of an object that does not name one; None means "default".
         """
         converted, target = self._convert(obj, namespace)
-        return target.served.shown(self._registry.create(target._replace(name=""), converted, _CALL))
+        return target.served.shown(self._registry.create(target._replace(name=""), converted, Write(with_status=True)))
 
     def update(self, obj: Any, *, namespace: str | None = None) -> dict[str, Any]:
         """Replaces an object and returns it as it is stored.
@@ -61,7 +60,7 @@ class ObjectCalls:
             namespace: the namespace of an object that does not name one; None means "default".
         """
         converted, target = self._convert(obj, namespace)
-        stored, _ = self._registry.update(target, lambda _: converted, _CALL)
+        stored, _ = self._registry.update(target, lambda _: converted, Write(with_status=True))
         return target.served.shown(stored)
 
     def patch(self, resource: str, name: str, patch: Any, *, namespace: str | None = None) -> dict[str, Any]:
@@ -85,7 +84,7 @@ class ObjectCalls:
                 raise bad_request(str(error)) from error
             return changed
 
-        stored, _ = self._registry.update(target, change, _CALL)
+        stored, _ = self._registry.update(target, change, Write(with_status=True))
         return target.served.shown(stored)
 
     def delete(self, obj: Any, name: str | None = None, *, namespace: str | None = None) -> dict[str, Any]:
@@ -142,8 +141,9 @@ class ObjectCalls:
         namespaced: bool = True,
         status: bool = False,
         selectable: Sequence[str] = (),
+        schema: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
-        """Creates a CustomResourceDefinition whose objects may have any fields, and returns it.
+        """Creates a CustomResourceDefinition and returns it.
 
         The server serves the new resource at once.
 
@@ -155,15 +155,15 @@ class ObjectCalls:
             namespaced: whether the objects are in namespaces.
             status: whether the objects have a status subresource.
             selectable: the fields that field selectors may use, such as ".spec.color".
+            schema: the openAPIV3Schema of every version; None means that objects may have any fields.
         """
         plural = plural or kind.lower() + "s"
-        schema = {"openAPIV3Schema": _schema_of(selectable)}
+        given = {"openAPIV3Schema": _schema_of(selectable) if schema is None else schema}
         more: dict[str, Any] = {"subresources": {"status": {}}} if status else {}
         if selectable:
             more["selectableFields"] = [{"jsonPath": path} for path in selectable]
         listed = [
-            {"name": name, "served": True, "storage": name == versions[0], "schema": schema, **more}
-            for name in versions
+            {"name": name, "served": True, "storage": name == versions[0], "schema": given, **more} for name in versions
         ]
         spec = {
             "group": group,

@@ -139,13 +139,13 @@ class ResourceRequests:
     def _scale(self, verb: str, call: _Call) -> _Body:
         served = call.target.served
         if verb == "get":
-            obj = self._registry.get(call.target).to_dict()
+            obj = served.read(self._registry.get(call.target))
         elif verb in ("update", "patch"):
             change = _scaling(verb, served, call.request)
             # The object is changed in part here, whatever the request's body is.
             write = replace(call.write, patches=False)
             stored, _ = self._registry.update(call.target, change, write)
-            obj = stored.to_dict()
+            obj = served.read(stored)
         else:
             raise method_not_allowed()
         return 200, [call.representation.document(scale_of(served, obj))]

@@ -6,13 +6,18 @@ Source: apiserver pkg/endpoints/handlers/create.go, update.go, patch.go.
 from __future__ import annotations
 
 from informer.testing.http.messages import Request
+from informer.testing.server.duplicate_fields import duplicate_fields
 from informer.testing.server.request_bodies import unsupported_dry_run
+from informer.testing.storage.statuses import Cause, invalid
 from informer.testing.storage.write import User, Write
 
 __all__ = ["read_write"]
 
 _KINDS = {"POST": "CreateOptions", "PUT": "UpdateOptions", "PATCH": "PatchOptions"}
 _MAX_MANAGER_BYTES = 128
+
+
+_VALIDATIONS = ("", "Ignore", "Strict", "Warn")
 
 
 def read_write(request: Request, user: User) -> Write:
@@ -24,6 +29,12 @@ def read_write(request: Request, user: User) -> Write:
     dry_run = request.values("dryRun")
     if any(each != "All" for each in dry_run):
         raise unsupported_dry_run(_KINDS[request.method], dry_run)
+    validation = request.query.get("fieldValidation", "")
+    if validation not in _VALIDATIONS:
+        cause = Cause.unsupported("fieldValidation", validation, _VALIDATIONS)
+        raise invalid("meta.k8s.io", _KINDS[request.method], "", [cause])
+    media = request.headers.get("content-type", "")
+    find_duplicates = validation != "Ignore" and "protobuf" not in media
     options = {name: request.query[name] for name in ("fieldManager", "fieldValidation") if request.query.get(name)}
     agent = request.headers.get("user-agent", "").partition("/")[0]
     return Write(
@@ -33,5 +44,6 @@ def read_write(request: Request, user: User) -> Write:
         # Without a field manager, the first part of the User-Agent names it.
         field_manager=request.query.get("fieldManager") or agent[:_MAX_MANAGER_BYTES],
         options={**({"dryRun": dry_run} if dry_run else {}), **options},
-        field_validation=request.query.get("fieldValidation") or "Warn",
+        field_validation=validation or "Warn",
+        duplicates=duplicate_fields(request.body, media) if find_duplicates else (),
     )

@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from informer.testing.storage.schemas.definition_checks import definition_causes
+from informer.testing.storage.schemas.schema_checks import unknown_formats
 from informer.testing.storage.served_resources import ServedResources, served_versions
-from informer.testing.storage.statuses import Cause, invalid
+from informer.testing.storage.statuses import invalid
 from informer.testing.storage.storage import Storage, Stored
+from informer.testing.storage.write import Write
+from watch.errors import ApiError
 
 __all__ = ["Definitions"]
 
@@ -24,18 +28,37 @@ class Definitions:
         self._storage = storage
         self._resources = resources
 
-    def accept_locked(self, obj: dict[str, Any]) -> None:
-        """Validates a new definition and sets the status that the real server's controllers would set.
+    def accept(self, obj: dict[str, Any], old: Mapping[str, Any] | None, write: Write) -> None:
+        """Validates a definition and sets the defaults and the status that the real server's controllers would set.
+
+        Args:
+            obj: the definition, which is changed.
+            old: the stored one; None for a new one.
+            write: receives warnings.
 
         Raises:
-            ApiError: 422, a required field is missing, or the name does not fit.
+            ApiError: 422, the definition is not valid; 501, a package that its schemas need is not installed.
         """
-        causes = _causes(obj)
+        names = (obj.get("spec") or {}).get("names") or {}
+        if names.get("kind"):
+            names.setdefault("singular", names["kind"].lower())
+            names.setdefault("listKind", names["kind"] + "List")
+        try:
+            causes = definition_causes(obj)
+        except ImportError as error:
+            raise ApiError(501, "NotImplemented", str(error)) from error
         if causes:
             raise invalid(_GROUP, _KIND, obj["metadata"].get("name", ""), causes)
-        names = obj["spec"]["names"]
-        names.setdefault("singular", names["kind"].lower())
-        names.setdefault("listKind", names["kind"] + "List")
+        obj["spec"].pop("preserveUnknownFields", None)
+        obj["spec"].setdefault("conversion", {"strategy": "None"})
+        versions = obj["spec"]["versions"]
+        write.warnings.extend(f'unrecognized format "{name}"' for name in unknown_formats(versions))
+        stored = [version["name"] for version in versions if version.get("storage")]
+        if old is not None:
+            status = obj.setdefault("status", {})
+            status["storedVersions"] = list(dict.fromkeys((*status.get("storedVersions", ()), *stored)))
+            status["acceptedNames"] = dict(names)
+            return
         at = obj["metadata"]["creationTimestamp"]
         conditions = [
             {"type": "NamesAccepted", "status": "True", "lastTransitionTime": at, "reason": "NoConflicts",
@@ -43,13 +66,15 @@ class Definitions:
             {"type": "Established", "status": "True", "lastTransitionTime": at, "reason": "InitialNamesAccepted",
              "message": "the initial names have been accepted"},
         ]  # fmt: skip
-        stored = [version["name"] for version in obj["spec"]["versions"] if version.get("storage")]
         obj["status"] = {"conditions": conditions, "acceptedNames": dict(names), "storedVersions": stored}
 
     def serve_locked(self, definition: Stored) -> None:
         """Serves the versions that a definition describes."""
-        obj = definition.to_dict()
-        self._resources.replace_custom(definition.name, served_versions(obj))
+        versions = served_versions(definition.to_dict())
+        self._resources.replace_custom(definition.name, versions)
+        for served in versions[:1]:
+            bucket = self._storage.bucket_locked(served.bucket, served.paths, served.form)
+            bucket.form = served.form
 
     def withdraw_locked(self, definition: Stored) -> None:
         """Deletes the objects of a deleted definition, ends their watches and stops serving its versions."""
@@ -58,25 +83,3 @@ class Definitions:
             self._storage.delete_locked(bucket, stored)
         self._resources.replace_custom(definition.name, ())
         self._storage.drop_bucket_locked(definition.name)
-
-
-def _causes(obj: Mapping[str, Any]) -> list[Cause]:
-    spec = obj.get("spec") if isinstance(obj.get("spec"), dict) else {}
-    assert spec is not None
-    names = spec.get("names") or {}
-    causes = [
-        Cause.required(f"spec.{field}", "")
-        for field, value in (
-            ("group", spec.get("group")),
-            ("scope", spec.get("scope")),
-            ("versions", spec.get("versions")),
-            ("names.plural", names.get("plural")),
-            ("names.kind", names.get("kind")),
-        )
-        if not value
-    ]
-    wanted = f"{names.get('plural')}.{spec.get('group')}"
-    name = obj["metadata"].get("name", "")
-    if not causes and name != wanted:
-        causes.append(Cause.bad("metadata.name", f'"{name}"', 'must be spec.names.plural+"."+spec.group'))
-    return causes

@@ -17,7 +17,7 @@ from typing_extensions import override
 from informer.objects.json_edit import parts_of
 from informer.testing.storage.representation import INITIAL_EVENTS_END, PARTIAL, Representation, partial_list_metadata
 from informer.testing.storage.served_resources import ServedResource
-from informer.testing.storage.storage import Form, Stored
+from informer.testing.storage.storage import Stored
 
 __all__ = ["BuiltInJson", "CustomJson", "JsonRepresentation", "PartialJson"]
 
@@ -79,11 +79,12 @@ class CustomJson(JsonRepresentation):
 
     def __init__(self, served: ServedResource) -> None:
         self._list_kind = served.list_kind
-        self._form = Form(served.resource.kind, served.resource.api_version)
+        self._served = served
+        self._form = served.own_form
 
     @override
     def single(self, stored: Stored) -> bytes:
-        return stored.body if stored.form == self._form else self._form.encode(stored.to_dict())
+        return stored.body if stored.form == self._form else self._form.encode(self._served.read(stored))
 
     @override
     def list(self, metadata: Mapping[str, Any], objects: Iterable[Stored]) -> list[bytes]:

@@ -16,6 +16,7 @@ from informer.testing.storage.admission import Admission, NoAdmission, Review
 from informer.testing.storage.custom_resource_definitions import Definitions
 from informer.testing.storage.definition_deletion import is_terminating, mark_terminating, without_cleanup
 from informer.testing.storage.deletion import check_delete_options, check_readable, finalizers_for, warn_of_orphans
+from informer.testing.storage.field_validation import check_schema, keep_known_fields
 from informer.testing.storage.name_rules import finalizer_warnings, generated_name
 from informer.testing.storage.namespaces import INITIAL_NAMESPACES, Namespaces
 from informer.testing.storage.object_checks import (
@@ -99,14 +100,18 @@ class Registry:
         served = target.served
         check_kind(served, obj, self._is_served)
         metadata = metadata_of(obj, served.resource)
+        keep_known_fields(served, obj, write)
         set_namespace(target, metadata)
         if metadata.get("resourceVersion"):
             raise ApiError(500, "", "resourceVersion should not be set on objects to be created")
         with self._storage.lock:
             self._check_place_locked(target, metadata.get("name") or "")
-        obj = self.admission.mutate(Review(target, "CREATE", obj, None, write))
+        obj = self._mutated(Review(target, "CREATE", obj, None, write))
         with self._storage.lock:
             created = self._new_locked(target, obj, write)
+        if served.resource.kind == _DEFINITION:
+            self._definitions.accept(created, None, write)
+        check_schema(target, created, None, write)
         self.admission.validate(Review(target, "CREATE", created, None, write))
         with self._storage.lock:
             self._check_place_locked(target, created["metadata"]["name"])
@@ -151,7 +156,7 @@ class Registry:
                 if not create:
                     raise not_found(served.resource, target.name)
                 return self._create_by_update(target, change({}), write), True
-            before = old.to_dict()
+            before = served.read(old)
             after = self._changed(target, change(served.shown(old)), old, before, write)
             with self._storage.lock:
                 bucket = self.bucket_locked(served)
@@ -224,10 +229,7 @@ class Registry:
         check_metadata(obj["metadata"], served)
         if served.custom:
             write.warnings.extend(finalizer_warnings(obj["metadata"].get("finalizers") or ()))
-        created = new_object(served, obj, with_status=write.with_status)
-        if served.resource.kind == _DEFINITION:
-            self._definitions.accept_locked(created)
-        return created
+        return new_object(served, obj, with_status=write.with_status)
 
     def _changed(
         self, target: Target, new: dict[str, Any], old: Stored, before: Mapping[str, Any], write: Write
@@ -236,9 +238,10 @@ class Registry:
         served = target.served
         check_kind(served, new, self._is_served)
         metadata = metadata_of(new, served.resource)
+        keep_known_fields(served, new, write)
         set_namespace(target, metadata)
         check_identity(target, metadata, "" if write.patches else old.uid)
-        new = served.to_stored(self.admission.mutate(Review(target, "UPDATE", new, old, write)))
+        new = served.to_stored(self._mutated(Review(target, "UPDATE", new, old, write)))
         metadata = new["metadata"]
         check_version(target, metadata, old)
         check_metadata(metadata, served)
@@ -248,8 +251,18 @@ class Registry:
             old_finalizers = before["metadata"].get("finalizers") or ()
             write.warnings.extend(finalizer_warnings(metadata.get("finalizers") or (), old_finalizers))
         after = changed_object(served, target.subresource, before, new, with_status=write.with_status)
+        if served.resource.kind == _DEFINITION and not target.subresource:
+            self._definitions.accept(after, before, write)
+        check_schema(target, after, before, write)
         self.admission.validate(Review(target, "UPDATE", after, old, write))
         return after
+
+    def _mutated(self, review: Review) -> Any:
+        """Returns an object as mutating webhooks want it, pruned and with defaults again."""
+        obj = self.admission.mutate(review)
+        if obj is not review.obj:
+            keep_known_fields(review.target.served, obj, replace(review.write, field_validation="Ignore"))
+        return obj
 
     def _create_by_update(self, target: Target, obj: dict[str, Any], write: Write) -> Stored:
         metadata = metadata_of(obj, target.served.resource)

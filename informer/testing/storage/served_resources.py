@@ -9,6 +9,7 @@ from typing import Any
 
 from informer.listwatch.resources import Resource, built_in_resources, read_table
 from informer.testing.storage.field_selector import paths_for
+from informer.testing.storage.schemas.custom_schema import CustomSchema
 from informer.testing.storage.storage import Form, Stored
 
 __all__ = ["ServedResource", "ServedResources", "served_versions"]
@@ -85,6 +86,10 @@ class ServedResource:
     custom: bool = False
     stored_version: str = ""
     """The apiVersion in which the objects of a custom resource are stored."""
+    schema: CustomSchema | None = None
+    """What this version of a custom resource demands of its objects."""
+    stored_schema: CustomSchema | None = None
+    """What the stored version demands."""
     fields: Mapping[str, str] = field(default_factory=dict)
     """The stored names of the top-level fields that are stored under another name."""
     shares: str = ""
@@ -116,7 +121,14 @@ class ServedResource:
     @property
     def form(self) -> Form:
         """How its objects are stored as JSON."""
-        return Form(self.resource.kind, self.stored_version) if self.custom else Form()
+        if not self.custom:
+            return Form()
+        return Form(self.resource.kind, self.stored_version, _number(self.stored_schema))
+
+    @property
+    def own_form(self) -> Form:
+        """How a custom resource's objects are shown in this version."""
+        return Form(self.resource.kind, self.resource.api_version, _number(self.schema))
 
     @property
     def paths(self) -> tuple[str, ...]:
@@ -142,7 +154,14 @@ class ServedResource:
     def shown(self, stored: Stored) -> dict[str, Any]:
         """Returns a stored object as a client sees it, as a dict that the caller may change."""
         resource = self.resource
-        return {"kind": resource.kind, "apiVersion": resource.api_version, **self.from_stored(stored.to_dict())}
+        return {"kind": resource.kind, "apiVersion": resource.api_version, **self.from_stored(self.read(stored))}
+
+    def read(self, stored: Stored) -> dict[str, Any]:
+        """Returns a stored object without kind and apiVersion, pruned and with defaults as this version demands."""
+        obj = stored.to_dict()
+        if self.schema is not None and stored.form.schema != self.schema.number:
+            self.schema.complete(obj)
+        return obj
 
 
 class ServedResources:
@@ -199,7 +218,9 @@ def served_versions(definition: Mapping[str, Any]) -> list[ServedResource]:
     spec = definition["spec"]
     names = spec["names"]
     singular = names.get("singular") or names["kind"].lower()
-    stored = next((version["name"] for version in spec["versions"] if version.get("storage")), "")
+    stored, stored_schema = next(
+        ((version["name"], _schema_of(version)) for version in spec["versions"] if version.get("storage")), ("", None)
+    )
     served = []
     for version in spec["versions"]:
         if not version.get("served", True):
@@ -217,6 +238,8 @@ def served_versions(definition: Mapping[str, Any]) -> list[ServedResource]:
                 ),
                 custom=True,
                 stored_version=f"{spec['group']}/{stored}",
+                schema=_schema_of(version),
+                stored_schema=stored_schema,
                 has_status="status" in subresources,
                 has_scale="scale" in subresources,
                 scale_paths=subresources.get("scale") or {},
@@ -230,6 +253,15 @@ def served_versions(definition: Mapping[str, Any]) -> list[ServedResource]:
             )
         )
     return served
+
+
+def _schema_of(version: Mapping[str, Any]) -> CustomSchema | None:
+    schema = (version.get("schema") or {}).get("openAPIV3Schema")
+    return None if schema is None else CustomSchema.of(schema)
+
+
+def _number(schema: CustomSchema | None) -> int:
+    return 0 if schema is None else schema.number
 
 
 def _built_in(resource: Resource) -> ServedResource:

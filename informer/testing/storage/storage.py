@@ -38,6 +38,8 @@ class Form(NamedTuple):
 
     kind: str = ""
     api_version: str = ""
+    schema: int = 0
+    """The number of the schema by which they were pruned; 0 for none."""
 
     def encode(self, obj: Mapping[str, Any]) -> bytes:
         """Returns the JSON of an object that has neither kind nor apiVersion."""

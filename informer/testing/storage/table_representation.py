@@ -86,7 +86,7 @@ class TableJson(JsonRepresentation):
         return _encode({**table, "columnDefinitions": columns, "rows": rows})
 
     def _row(self, stored: Stored) -> dict[str, Any]:
-        obj = stored.to_dict()
+        obj = self._served.read(stored)
         row: dict[str, Any] = {"cells": self._cells(obj)}
         conditions = pod_conditions(obj) if self._served.bucket == "pods" else []
         if conditions:

@@ -40,5 +40,7 @@ class Write:
     """Whether a collection is deleted: webhooks are then not given the object's name."""
     options: Mapping[str, Any] = field(default_factory=dict)
     """The options as the client sent them, for admission webhooks."""
+    duplicates: Sequence[str] = ()
+    """What is to be said about keys that occur twice in an object of the body."""
     warnings: list[str] = field(default_factory=list)
     """Receives the texts of the answer's Warning headers."""

@@ -1,0 +1,231 @@
+"""Compiles and evaluates expressions of the Common Expression Language (CEL) with Google's engine for Python.
+
+Source: apiserver pkg/cel/environment and pkg/cel/common.
+"""
+
+from __future__ import annotations
+
+import base64
+import functools
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from informer.testing.storage.schemas.cel_functions import FUNCTIONS, KNOWN_MISSING
+from informer.testing.storage.schemas.formats import parse_duration, parse_time
+from informer.testing.storage.schemas.structure import EMBEDDED, INT_OR_STRING, Schema
+
+__all__ = ["CelError", "Expression", "compile_expression", "escaped_name", "to_cel", "uses", "without_strings"]
+
+_STRING = re.compile(r"""r?("(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*')""", re.DOTALL)
+_RESERVED = frozenset(
+    [
+        "true",
+        "false",
+        "null",
+        "in",
+        "as",
+        "break",
+        "const",
+        "continue",
+        "else",
+        "for",
+        "function",
+        "if",
+        "import",
+        "let",
+        "loop",
+        "package",
+        "namespace",
+        "return",
+        "var",
+        "void",
+        "while",
+    ]
+)
+_ESCAPES = {"__": "__underscores__", ".": "__dot__", "-": "__dash__", "/": "__slash__"}
+_SCALARS = {"string": "STRING", "integer": "INT", "number": "DOUBLE", "boolean": "BOOL"}
+_FORMATS = {"date": "TIMESTAMP", "date-time": "TIMESTAMP", "duration": "DURATION", "byte": "BYTES"}
+_CODE = re.compile(r"\s*\[?[A-Z_]{5,}\]?:?\s*")
+_LETTERS = {"s": "STRING", "i": "INT", "b": "BOOL", "f": "DOUBLE", "?": "DYN", "l": "LIST", "m": "MAP"}
+
+
+class CelError(ValueError):
+    """An expression does not compile, or its evaluation fails."""
+
+
+Expression = Callable[[Mapping[str, Any]], Any]
+"""Evaluates an expression, given the values of its variables. Raises CelError."""
+
+
+def without_strings(text: str) -> str:
+    """Returns an expression with every string in it blanked, of the same length."""
+    return _STRING.sub(lambda found: " " * len(found[0]), text)
+
+
+def uses(text: str, variable: str) -> bool:
+    """Returns whether an expression uses a variable."""
+    return re.search(rf"(?<![\w.]){variable}\b", without_strings(text)) is not None
+
+
+def compile_expression(text: str, schema: Schema, result: str, *, optional_old: bool = False) -> Expression:
+    """Compiles an expression about `self`, and about `oldSelf` if it uses that.
+
+    Args:
+        text: the expression.
+        schema: the schema of both variables.
+        result: the type of the result, "BOOL" or "STRING".
+        optional_old: oldSelf is an optional value, which is empty for a new value.
+
+    Raises:
+        CelError: it does not compile.
+        TypeError: its result has another type.
+        ImportError: the CEL engine is not installed.
+    """
+    engine = _engine()
+    names = ["self", *(["oldSelf", "hasOldSelf"] if uses(text, "oldSelf") else [])]
+    if optional_old:
+        text = re.sub(r"(?<![\w.])oldSelf\b", "(hasOldSelf ? optional.of(oldSelf) : optional.none())", text)
+    try:
+        compiled = _environment(_type_of(schema), tuple(names)).compile(text)
+    except RuntimeError as error:
+        raise CelError(_explained(str(error))) from error
+    if compiled.return_type() not in (getattr(engine.Type, result), engine.Type.DYN):
+        raise TypeError(result)
+
+    def evaluate(variables: Mapping[str, Any]) -> Any:
+        try:
+            value = compiled.eval(data={name: variables[name] for name in names})
+        except RuntimeError as error:
+            raise CelError(_reworded(str(error))) from error
+        if value.type() == engine.Type.ERROR:
+            raise CelError(_reworded(str(value.value())))
+        return value.value()
+
+    return evaluate
+
+
+def to_cel(value: Any, schema: Schema) -> Any:
+    """Returns a value as expressions see it: fields under escaped names, times and durations as such, no unknown fields."""
+    if value is None or schema.get(INT_OR_STRING):
+        return value
+    kind = _FORMATS.get(schema.get("format", "")) if schema.get("type") == "string" else None
+    if kind is not None:
+        return _special(kind, value)
+    if schema.get("type") == "number":
+        return float(value)
+    if isinstance(value, list):
+        return [to_cel(each, schema.get("items") or {}) for each in value]
+    if isinstance(value, dict):
+        properties, others = schema.get("properties") or {}, schema.get("additionalProperties")
+        if isinstance(others, Mapping):
+            return {key: to_cel(each, others) for key, each in value.items()}
+        made = {escaped_name(key): to_cel(each, properties[key]) for key, each in value.items() if key in properties}
+        if schema.get(EMBEDDED):
+            metadata = value.get("metadata") or {}
+            made["metadata"] = {key: metadata[key] for key in ("name", "generateName") if key in metadata}
+            made |= {key: value.get(key, "") for key in ("kind", "apiVersion")}
+        return made
+    return value
+
+
+def escaped_name(name: str) -> str:
+    """Returns a field's name as expressions write it."""
+    return f"__{name}__" if name in _RESERVED else re.sub(r"__|[./-]", lambda found: _ESCAPES[found[0]], name)
+
+
+def _special(kind: str, value: Any) -> Any:
+    from google.protobuf import duration_pb2, timestamp_pb2
+
+    if kind == "BYTES":
+        return base64.b64decode(value)
+    # As messages, since the engine takes times and durations of Python only as variables, not within maps.
+    if kind == "TIMESTAMP":
+        time = timestamp_pb2.Timestamp()
+        time.FromDatetime(parse_time(value))
+        return time
+    duration = duration_pb2.Duration()
+    duration.FromTimedelta(parse_duration(value))
+    return duration
+
+
+@functools.cache
+def _engine() -> Any:
+    try:
+        from cel_expr_python import cel
+        from google.protobuf import timestamp_pb2  # noqa: F401 - the engine takes times as its messages
+    except ImportError as error:
+        raise ImportError(
+            "x-kubernetes-validations need the package cel-expr-python: pip install 'kube-informer[cel]'"
+        ) from error
+    return cel
+
+
+def _type_of(schema: Schema) -> str:
+    """Returns the type of a value by its schema, as a text that `_named_type` reads."""
+    if schema.get(INT_OR_STRING):
+        return "DYN"
+    kind = schema.get("type", "")
+    if kind == "array":
+        return f"List:{_type_of(schema.get('items') or {})}"
+    if kind == "object":
+        others = schema.get("additionalProperties")
+        return f"Map:{_type_of(others) if isinstance(others, Mapping) else 'DYN'}"
+    return _FORMATS.get(schema.get("format", ""), "STRING") if kind == "string" else _SCALARS.get(kind, "DYN")
+
+
+def _named_type(name: str) -> Any:
+    types = _engine().Type
+    outer, _, inner = name.partition(":")
+    if outer == "List":
+        return types.List(_named_type(inner))
+    return types.Map(types.STRING, _named_type(inner)) if outer == "Map" else getattr(types, outer)
+
+
+@functools.lru_cache(maxsize=256)
+def _environment(self_type: str, names: tuple[str, ...]) -> Any:
+    from cel_expr_python.ext import ext_optional, ext_strings
+
+    engine, declared = _engine(), _named_type(self_type)
+    variables = {name: engine.Type.BOOL if name == "hasOldSelf" else declared for name in names}
+    extensions = [ext_strings.ExtStrings(2), ext_optional.ExtOptional(), _extension()]
+    return engine.NewEnv(variables=variables, extensions=extensions)
+
+
+@functools.cache
+def _extension() -> Any:
+    engine = _engine()
+    types = engine.Type
+    named = {letter: getattr(types, name) for letter, name in _LETTERS.items()}
+    named |= {"l": types.List(types.DYN), "m": types.Map(types.STRING, types.DYN)}
+    overloads: dict[str, list[Any]] = {}
+    for name, arguments, result, function in FUNCTIONS:
+        overloads.setdefault(name, []).append(
+            engine.Overload(
+                f"kubernetes_{name}_{len(overloads)}_{len(arguments)}".replace(".", "_"),
+                return_type=named[result],
+                parameters=[named[letter] for letter in arguments.lstrip(".")],
+                is_member=arguments.startswith("."),
+                impl=function,
+            )
+        )
+    return engine.CelExtension("kubernetes", [engine.FunctionDecl(name, each) for name, each in overloads.items()])
+
+
+def _explained(text: str) -> str:
+    """Returns why an expression does not compile; says so if that is because this server lacks a function."""
+    text = text.removeprefix("INVALID_ARGUMENT: ").removesuffix(" [INVALID_ARGUMENT]")
+    undeclared = set(re.findall(r"undeclared reference to '(\w+)'", text))
+    missing = sorted(undeclared & KNOWN_MISSING) or (["all"] if undeclared & {"all", "exists"} else [])
+    if missing:
+        return f"the embedded API server does not have CEL's {missing[0]}() in this form; test it with ControlPlane: {text}"
+    return text
+
+
+def _reworded(text: str) -> str:
+    """Returns an error of the evaluation in the words of the real server's engine."""
+    text = _CODE.sub("", text, count=1).removesuffix("]")
+    found = re.search(r'Key not found in map : "(.*)"', text)
+    if found:
+        return f"no such key: {found[1]}"
+    return "division by zero" if "divide by zero" in text else text

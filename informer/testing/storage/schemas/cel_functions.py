@@ -1,0 +1,193 @@
+"""The functions that Kubernetes adds to the Common Expression Language (CEL).
+
+Values of Kubernetes' own types (quantities, addresses, versions) are maps with one entry, from the type's name to a form that
+is equal for equal values.
+
+Source: https://kubernetes.io/docs/reference/using-api/cel/#kubernetes-cel-libraries
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import itertools
+import re
+from collections.abc import Callable, Iterator, Mapping
+from decimal import Decimal
+from typing import Any
+
+from informer.testing.storage.schemas.validation import pattern_of
+
+__all__ = ["FUNCTIONS", "KNOWN_MISSING"]
+
+KNOWN_MISSING = frozenset(
+    (
+        *(
+            "format",
+            "validate",
+            "named",
+            "transformList",
+            "transformMap",
+            "transformMapEntry",
+            "sortBy",
+            "sort",
+            "reverse",
+        ),
+        *(
+            "distinct",
+            "flatten",
+            "slice",
+            "first",
+            "last",
+            "range",
+            "includes",
+            "url",
+            "isURL",
+            "masked",
+            "prefixLength",
+        ),
+        *("isUnspecified", "isLoopback", "isLinkLocalMulticast", "isLinkLocalUnicast", "isGlobalUnicast"),
+    )
+)
+"""Functions of Kubernetes that this server does not have."""
+
+_QUANTITY = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+))([KMGTPE]i|[numkMGTPE]|[eE][+-]?\d+|)")
+_MALFORMED = "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"
+_SCALES = {suffix: Decimal(10) ** (3 * i - 9) for i, suffix in enumerate(("n", "u", "m", "", "k", *"MGTPE"))}
+_SCALES |= {f"{suffix}i": Decimal(1024) ** (i + 1) for i, suffix in enumerate("KMGTPE")}
+_SEMVER = re.compile(r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(?:-([0-9A-Za-z.-]+))?(?:\+[0-9A-Za-z.-]+)?")
+
+
+def _quantity(text: Any) -> dict[str, str]:
+    found = _QUANTITY.fullmatch(text)
+    if found is None:
+        raise ValueError(_MALFORMED)
+    number, suffix = found.groups()
+    return _tagged(Decimal(number) * (_SCALES[suffix] if suffix in _SCALES else Decimal(f"1{suffix}")))
+
+
+def _tagged(value: Decimal) -> dict[str, str]:
+    return {"quantity": format(value.normalize(), "f")}
+
+
+def _semver(text: Any) -> dict[str, str]:
+    if not _SEMVER.fullmatch(text):
+        raise ValueError("No Major.Minor.Patch elements found")
+    return {"semver": text.partition("+")[0]}
+
+
+def _cidr(text: Any) -> dict[str, str]:
+    if "/" not in text:
+        raise ValueError(f"network address parse error during conversion from string: {text}")
+    return {"cidr": str(ipaddress.ip_interface(text))}
+
+
+def _of(kind: str, value: Any) -> Any:
+    """Returns the Python value of a value of one of Kubernetes' own types."""
+    if not isinstance(value, Mapping) or kind not in value:
+        raise ValueError("no such overload")
+    parsers: dict[str, Callable[[str], Any]] = {
+        "quantity": Decimal,
+        "ip": ipaddress.ip_address,
+        "cidr": ipaddress.ip_interface,
+        "semver": _version_key,
+    }
+    return parsers[kind](value[kind])
+
+
+def _version_key(text: str) -> tuple[Any, ...]:
+    found = _SEMVER.fullmatch(text)
+    assert found is not None
+    *numbers, before = found.groups()
+    parts = [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in (before or "").split(".") if part]
+    return (*map(int, numbers), before is None, parts)
+
+
+def _compare(one: Any, other: Any) -> Any:
+    first, second = (_of(next(iter(each)), each) if isinstance(each, Mapping) else each for each in (one, other))
+    return (first > second) - (first < second)
+
+
+def _added(one: Any, other: Any, sign: int = 1) -> dict[str, str]:
+    return _tagged(_of("quantity", one) + sign * (Decimal(other) if isinstance(other, int) else _of("quantity", other)))
+
+
+def _integer(value: Any) -> int:
+    number = _of("quantity", value)
+    if number != number.to_integral_value():
+        raise ValueError("cannot convert value to integer")
+    return int(number)
+
+
+def _succeeds(parse: Callable[[Any], object]) -> Callable[[Any], bool]:
+    def check(text: Any) -> bool:
+        try:
+            parse(text)
+        except ValueError:
+            return False
+        return True
+
+    return check
+
+
+def _index(items: Any, wanted: Any, which: int = 0) -> int:
+    found = [i for i, each in enumerate(items) if each == wanted]
+    return found[which] if found else -1
+
+
+def _holds(cidr: Any, other: Any) -> bool:
+    outer = _of("cidr", cidr).network
+    inner = ipaddress.ip_interface(other if isinstance(other, str) else next(iter(other.values()))).network
+    return inner.version == outer.version and inner.subnet_of(outer)
+
+
+def _found(text: Any, pattern: Any) -> list[str]:
+    return [found[0] for found in pattern_of(pattern).finditer(text)]
+
+
+def _functions() -> Iterator[tuple[str, str, str, Callable[..., Any]]]:
+    parsers = {
+        "Quantity": _quantity,
+        "Semver": _semver,
+        "CIDR": _cidr,
+        "IP": lambda text: {"ip": str(ipaddress.ip_address(text))},
+    }
+    for name, parse in parsers.items():
+        yield name.lower(), "s", "?", parse
+        yield f"is{name}", "s", "b", _succeeds(parse)
+    for i, name in enumerate(("major", "minor", "patch")):
+        yield name, ".?", "i", lambda value, i=i: _of("semver", value)[i]
+    yield from (
+        ("isLessThan", ".??", "b", lambda one, other: _compare(one, other) < 0),
+        ("isGreaterThan", ".??", "b", lambda one, other: _compare(one, other) > 0),
+        ("compareTo", ".??", "i", _compare),
+        ("sign", "?", "i", lambda value: _compare(value, {"quantity": "0"})),
+        ("isInteger", ".?", "b", _succeeds(_integer)),
+        ("asInteger", ".?", "i", _integer),
+        ("asApproximateFloat", ".?", "f", lambda value: float(_of("quantity", value))),
+        ("add", ".??", "?", _added),
+        ("sub", ".??", "?", lambda one, other: _added(one, other, -1)),
+        ("family", ".?", "i", lambda value: _of("ip", value).version),
+        ("ip.isCanonical", "s", "b", lambda text: str(ipaddress.ip_address(text)) == text),
+        ("ip", ".?", "?", lambda value: {"ip": str(_of("cidr", value).ip)}),
+        ("containsIP", ".??", "b", _holds),
+        ("containsCIDR", ".??", "b", _holds),
+        ("find", ".ss", "s", lambda text, pattern: (_found(text, pattern) or [""])[0]),
+        ("findAll", ".ss", "l", _found),
+        ("findAll", ".ssi", "l", lambda text, pattern, n: _found(text, pattern)[: n if n >= 0 else None]),
+        ("isSorted", ".l", "b", lambda items: all(_compare(*pair) <= 0 for pair in itertools.pairwise(items))),
+        ("sum", ".l", "?", lambda items: sum(items[1:], items[0]) if items else 0),
+        ("min", ".l", "?", min),
+        ("max", ".l", "?", max),
+        ("indexOf", ".l?", "i", _index),
+        ("lastIndexOf", ".l?", "i", lambda items, wanted: _index(items, wanted, -1)),
+        ("sets.contains", "ll", "b", lambda items, wanted: all(each in items for each in wanted)),
+        ("sets.intersects", "ll", "b", lambda items, others: any(each in items for each in others)),
+        ("sets.equivalent", "ll", "b", lambda a, b: all(each in b for each in a) and all(each in a for each in b)),
+    )
+
+
+FUNCTIONS = tuple(_functions())
+"""Name, types of the arguments, type of the result, and function of each.
+
+The types are letters: s string, i int, b bool, f double, l list, ? any. A dot before those of the arguments marks a method.
+"""

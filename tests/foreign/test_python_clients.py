@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +41,13 @@ DEFINITION = {
         ],
     },
 }
+
+
+@pytest.fixture(autouse=True)
+def connections_are_collected() -> Iterator[None]:
+    """Collects what a client has left open here, where its warnings are ignored."""
+    yield
+    gc.collect()
 
 
 def config_map(name: str, **data: str) -> dict[str, Any]:

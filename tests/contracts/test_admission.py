@@ -102,11 +102,13 @@ class HookServer:
     def register(self, side: Any, name: str, kind: str, *hooks: dict[str, Any]) -> None:
         """Creates a configuration, and waits until its last webhook is called."""
         path = f"{ROOT}/{kind.lower()}webhookconfigurations"
+        if (side, f"{path}/{name}") in self.registered:
+            return
         response = side.send("POST", path, None, self.configuration(name, kind, *hooks), JSON, "admin")
         assert response.status == 201, response.read()
         response.read()
         self.registered.append((side, f"{path}/{name}"))
-        probe = made("probe", labels={"hooks": name.partition("-")[0]})
+        probe = made("probe", labels={"hooks": name.partition("-")[0]}, data={"x": "y"})
         namespace = "/api/v1/namespaces/default/configmaps"
 
         def is_called() -> bool:
@@ -388,6 +390,42 @@ def test_a_webhook_for_another_version_of_the_resource(hooked, hooks):
         assert (obj["apiVersion"], obj["note"], obj["regarding"]["name"]) == ("events.k8s.io/v1", "m", "a")
         assert "exact" not in calls
         assert "elsewhere" not in calls
+
+
+CONDITIONS = [{"name": "named", "expression": "request.operation != 'CREATE' || object.metadata.name != 'left-out'"}]
+FAILS = [{"name": "fails", "expression": "object.data.x == 'y'"}]
+
+
+def test_match_conditions(servers, hooks):
+    """A webhook is called if all conditions are true. If one fails, the failurePolicy decides whether the write fails."""
+    pytest.importorskip("cel_expr_python")
+    for side in servers.sides:
+        both = [{"name": "picky", "matchConditions": CONDITIONS}, {"name": "mild", "matchConditions": FAILS}]
+        both[1]["failurePolicy"] = "Ignore"
+        hooks.register(side, "conditional-a", "Validating", both[1], both[0])
+        hooks.calls(side)
+    labels = {"hooks": "conditional"}
+
+    def called(name: str, **fields: Any) -> list[list[str]]:
+        assert servers.ask("POST", MAPS, made(name, labels=labels, **fields)).status == 201
+        return [sorted(hook for (hook,) in hooks.calls(side)) for side in servers.sides]
+
+    assert called("left-out") == [[]] * len(servers.sides)
+    assert called("a") == [["picky"]] * len(servers.sides)
+    assert called("b", data={"x": "y"}) == [["mild", "picky"]] * len(servers.sides)
+    for side in servers.sides:
+        hooks.register(side, "strict-a", "Validating", {"name": "strict", "matchConditions": [*FAILS, *CONDITIONS]})
+    strict = made("strict", labels={"hooks": "strict"})
+    assert servers.ask("POST", MAPS, strict, any_message=True).status == 403
+    assert servers.ask("POST", MAPS, {**strict, "data": {"x": "y"}}).status == 201
+    left_out = made("left-out", labels={"hooks": "strict"})
+    assert servers.ask("PUT", f"{MAPS}/left-out", left_out, any_message=True).status == 403
+    path = f"{ROOT}/validatingwebhookconfigurations"
+    for wrong in ("object.", "1", "nothing.a", ""):
+        body = hooks.configuration(
+            "x", "Validating", {"name": "x", "matchConditions": [{"name": "a", "expression": wrong}]}
+        )
+        assert servers.ask("POST", path, body, only=["code"]).status == 422
 
 
 def test_invalid_configurations(servers, hooks):

@@ -10,7 +10,7 @@ from informer.testing.storage.admission import NoAdmission
 from informer.testing.storage.schemas import cel, validation
 from watch.errors import ApiError
 
-RULES_NEED = r"x-kubernetes-validations need the package cel-expr-python: pip install 'kube-informer\[cel\]'"
+RULES_NEED = r"CEL expressions need the package cel-expr-python: pip install 'kube-informer\[cel\]'"
 SCHEMAS_NEED = r"schemas of custom resources need the package jsonschema: pip install 'kube-informer\[testing\]'"
 INTEGER = {"type": "integer"}
 

@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 from informer.listwatch.resources import Resource
-from informer.testing.storage.statuses import Cause, bad_request, invalid
+from informer.testing.storage.statuses import Cause, invalid
 
 __all__ = ["check_configuration"]
 
@@ -37,8 +37,6 @@ def check_configuration(resource: Resource, obj: Mapping[str, Any]) -> None:
     names: set[str] = set()
     for i, hook in enumerate(obj.get("webhooks") or ()):
         at = f"webhooks[{i}]"
-        if hook.get("matchConditions"):
-            raise bad_request(f"the embedded API server does not evaluate {at}.matchConditions")
         causes += _webhook_causes(hook, at)
         name = hook.get("name") or ""
         if name in names:
@@ -64,6 +62,10 @@ def _webhook_causes(hook: Mapping[str, Any], at: str) -> Iterator[Cause]:
     for field in ("namespaceSelector", "objectSelector"):
         yield from _selector_causes(hook[field], f"{at}.{field}")
     yield from _client_causes(hook.get("clientConfig") or {}, f"{at}.clientConfig")
+    if hook.get("matchConditions"):
+        from informer.testing.admission.match_conditions import condition_causes  # CEL is loaded for those who use it
+
+        yield from condition_causes(hook["matchConditions"], f"{at}.matchConditions")
     versions = hook.get("admissionReviewVersions") or ()
     if not versions:
         yield Cause.required(f"{at}.admissionReviewVersions", f"must specify one of {', '.join(_VERSIONS)}")

@@ -16,6 +16,7 @@ from informer.testing.storage.scale import scale_of
 from informer.testing.storage.served_resources import ServedResource, ServedResources
 from informer.testing.storage.statuses import not_found
 from informer.testing.storage.storage import Storage
+from watch.errors import ApiError
 from watch.logs import get_logger
 
 __all__ = ["Writing"]
@@ -71,10 +72,12 @@ class Writing:
     def ask(
         self, hook: Webhook, seen: ServedResource, calls: WebhookCalls, *, mutating: bool
     ) -> AdmissionAnswer | None:
-        """Calls a webhook and returns its answer; None if it fails and its failurePolicy ignores that.
+        """Calls a webhook and returns its answer.
+
+        None means that its conditions do not match, or that it fails and its failurePolicy ignores that.
 
         Raises:
-            ApiError: the webhook fails.
+            ApiError: the webhook or one of its conditions fails.
         """
         asked = review_for(
             self.review,
@@ -85,6 +88,8 @@ class Writing:
             self._namespace,
             hook.spec["admissionReviewVersions"],
         )
+        if hook.spec.get("matchConditions") and not self._is_matched(hook, asked["request"]):
+            return None
         try:
             body = calls.call(hook.spec["clientConfig"], hook.spec["timeoutSeconds"], asked)
             answer = read_answer(body, asked, mutating=mutating)
@@ -107,6 +112,21 @@ class Writing:
         """Replaces the new object by one in a version of the resource."""
         is_scale = self.review.target.subresource == "scale"
         self.obj = obj if is_scale else _converted(obj, seen, self.review.target.served)
+
+    def _is_matched(self, hook: Webhook, request: Mapping[str, Any]) -> bool:
+        from informer.testing.admission.match_conditions import conditions_match
+
+        try:
+            return conditions_match(hook.spec["matchConditions"], request, may_fail=hook.may_fail)
+        except ValueError as error:
+            resource = self.review.target.served.resource
+            text = f'{resource.name} "{self._name}" is forbidden: {error}'
+            details = {
+                "name": self._name,
+                **({"group": resource.group} if resource.group else {}),
+                "kind": resource.plural,
+            }
+            raise ApiError(403, "Forbidden", text, details=details) from error
 
     def _part(self, obj: dict[str, Any] | None) -> dict[str, Any] | None:
         """Returns the part of an object that the subresource shows."""

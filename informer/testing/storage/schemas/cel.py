@@ -8,14 +8,23 @@ from __future__ import annotations
 import base64
 import functools
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from informer.testing.storage.schemas.cel_functions import FUNCTIONS, KNOWN_MISSING
 from informer.testing.storage.schemas.formats import parse_duration, parse_time
 from informer.testing.storage.schemas.structure import EMBEDDED, INT_OR_STRING, Schema
 
-__all__ = ["CelError", "Expression", "compile_expression", "escaped_name", "to_cel", "uses", "without_strings"]
+__all__ = [
+    "CelError",
+    "Expression",
+    "compile_condition",
+    "compile_expression",
+    "escaped_name",
+    "to_cel",
+    "uses",
+    "without_strings",
+]
 
 _STRING = re.compile(r"""r?("(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*')""", re.DOTALL)
 _RESERVED = frozenset(
@@ -82,7 +91,6 @@ def compile_expression(text: str, schema: Schema, result: str, *, optional_old: 
         TypeError: its result has another type.
         ImportError: the CEL engine is not installed.
     """
-    engine = _engine()
     names = ["self", *(["oldSelf", "hasOldSelf"] if uses(text, "oldSelf") else [])]
     if optional_old:
         text = re.sub(r"(?<![\w.])oldSelf\b", "(hasOldSelf ? optional.of(oldSelf) : optional.none())", text)
@@ -90,6 +98,30 @@ def compile_expression(text: str, schema: Schema, result: str, *, optional_old: 
         compiled = _environment(_type_of(schema), tuple(names)).compile(text)
     except RuntimeError as error:
         raise CelError(_explained(str(error))) from error
+    return _evaluation(compiled, names, result)
+
+
+def compile_condition(text: str, names: Sequence[str]) -> Expression:
+    """Compiles an expression whose result is true or false, about variables of any type.
+
+    Args:
+        text: the expression.
+        names: the variables.
+
+    Raises:
+        CelError: it does not compile.
+        TypeError: its result has another type.
+        ImportError: the CEL engine is not installed.
+    """
+    try:
+        compiled = _environment("DYN", tuple(names)).compile(text)
+    except RuntimeError as error:
+        raise CelError(_explained(str(error))) from error
+    return _evaluation(compiled, names, "BOOL")
+
+
+def _evaluation(compiled: Any, names: Sequence[str], result: str) -> Expression:
+    engine = _engine()
     if compiled.return_type() not in (getattr(engine.Type, result), engine.Type.DYN):
         raise TypeError(result)
 
@@ -156,7 +188,7 @@ def _engine() -> Any:
         from google.protobuf import timestamp_pb2  # noqa: F401 - the engine takes times as its messages
     except ImportError as error:
         raise ImportError(
-            "x-kubernetes-validations need the package cel-expr-python: pip install 'kube-informer[cel]'"
+            "CEL expressions need the package cel-expr-python: pip install 'kube-informer[cel]'"
         ) from error
     return cel
 

@@ -216,9 +216,9 @@ def _named_type(name: str) -> Any:
 
 @functools.lru_cache(maxsize=256)
 def _environment(self_type: str, names: tuple[str, ...]) -> Any:
+    engine, declared = _engine(), _named_type(self_type)
     from cel_expr_python.ext import ext_optional, ext_strings
 
-    engine, declared = _engine(), _named_type(self_type)
     variables = {name: engine.Type.BOOL if name == "hasOldSelf" else declared for name in names}
     extensions = [ext_strings.ExtStrings(2), ext_optional.ExtOptional(), _extension()]
     return engine.NewEnv(variables=variables, extensions=extensions)

@@ -251,12 +251,6 @@ get jobs,cronjobs
 describe job once
 get secrets
 describe secret keys
-get ov -o wide
-get oven pizza -o yaml
-diff -f @oven-changed.yaml
-apply -f @oven-too-hot.yaml
-apply -f @oven-unknown-field.yaml
-get all
 describe node kitchen
 """.strip().splitlines())  # fmt: skip
 """Commands whose outcome is not compared: the embedded server does not know enough of their objects."""

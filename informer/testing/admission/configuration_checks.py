@@ -63,7 +63,7 @@ def _webhook_causes(hook: Mapping[str, Any], at: str) -> Iterator[Cause]:
         yield from _selector_causes(hook[field], f"{at}.{field}")
     yield from _client_causes(hook.get("clientConfig") or {}, f"{at}.clientConfig")
     if hook.get("matchConditions"):
-        from informer.testing.admission.match_conditions import condition_causes  # CEL is loaded for those who use it
+        from informer.testing.admission.match_conditions import condition_causes  # it loads CEL
 
         yield from condition_causes(hook["matchConditions"], f"{at}.matchConditions")
     versions = hook.get("admissionReviewVersions") or ()

@@ -54,6 +54,8 @@ LEFT_OUT = {
 }
 # The embedded server answers with a real API server's words, which are not this library's to explain.
 _SERVERS = (
+    "informer/testing/admission/",
+    "informer/testing/controllers/",
     "informer/testing/server/",
     "informer/testing/storage/",
     "informer/testing/listwatch/",

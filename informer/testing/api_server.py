@@ -43,7 +43,7 @@ class EmbeddedAPIServer(StopsOnExit, ObjectCalls):
     What it does as kube-apiserver does, for the built-in kinds and for CustomResourceDefinitions:
 
     - discovery, and OpenAPI v3 and v2, except the paths in the document of v2;
-    - create, update, patch (JSON, merge, strategic merge; server-side apply as a merge) and delete, with conflicts,
+    - create, update, patch (JSON, merge, strategic merge; server-side apply with managedFields) and delete, with conflicts,
       preconditions, finalizers, and the status and scale subresources;
     - tables, with the columns of `kubectl get`;
     - schemas of CustomResourceDefinitions: defaults, pruning, validation, rules in CEL (with the extra `cel`), transition
@@ -58,7 +58,7 @@ class EmbeddedAPIServer(StopsOnExit, ObjectCalls):
     - A deleted pod disappears at once, as no kubelet shuts it down.
     - Without `garbage_collect`, a deleted namespace disappears at once with every object in it, dependents outlive their
       owners, and foreground and orphan deletions leave a finalizer, which in a real cluster the garbage collector removes.
-    - Server-side apply does not record the owners of fields, so it never reports conflicts.
+    - Objects that its methods create have no managedFields, unless `field_manager` names an owner.
 
     Args:
         tls: serve HTTPS with a new certificate. Needs the package `trustme`: `pip install 'kube-informer[testing]'`.

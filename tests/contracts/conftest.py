@@ -5,7 +5,7 @@ A test calls `servers`, which asks each server and compares status, the headers 
 the test is skipped on a machine without a control plane.
 
 Before the comparison, what differs by nature is replaced: uids, times, resourceVersions, page tokens and the random end of
-generated names. managedFields are left out, since the embedded server does not keep them.
+generated names. Entries of managedFields are sorted, since their order depends on their times.
 """
 
 from __future__ import annotations
@@ -35,6 +35,8 @@ _UID = re.compile(r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b")
 _TIME = re.compile(r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z\b")
 _AGE = re.compile(r"(\d+[smhdy]){1,2}")
 _VERSIONS = re.compile(r"(?<=resource version: )\d+|(?<=current: )\d+|(?<=\()\d+(?=\))")
+# Lists in which order has no meaning: that of managedFields depends on times, that of conflicts on chance.
+_SORTED = {"managedFields", "causes"}
 _GZIP = {"Accept-Encoding": "gzip"}
 _COMPARED_HEADERS = ("Content-Type", "Retry-After", "Content-Encoding", "Vary", "Warning")
 
@@ -334,7 +336,10 @@ def normal(value: Any, within: str = "") -> Any:
         # kube-apiserver validates a custom object several times, and repeats each cause.
         return [each for i, each in enumerate(made) if each not in made[:i]] if within == "causes" else made
     if isinstance(value, dict):
-        return {key: normal(each, key) for key, each in _with_generated_name(value).items() if key != "managedFields"}
+        made = {_UID.sub("<uid>", key): normal(each, key) for key, each in _with_generated_name(value).items()}
+        for key in _SORTED & made.keys():
+            made[key] = sorted(made[key] or [], key=lambda each: json.dumps(each, sort_keys=True))
+        return made
     if not isinstance(value, str):
         return value
     if within == "resourceVersion" and value.isdigit() and value != "0":
@@ -362,6 +367,9 @@ def _restricted(body: Any, like: Any) -> Any:
     if not isinstance(body, dict) or body.get("kind") == "Status":
         return body
     kept = {key: value for key, value in body.items() if key not in ("spec", "status")}
+    # What the real server fills in has an owner too.
+    if "metadata" in body:
+        kept["metadata"] = {key: value for key, value in body["metadata"].items() if key != "managedFields"}
     return kept | {key: _common(body.get(key), like[key]) for key in ("spec", "status") if key in like}
 
 

@@ -163,9 +163,25 @@ def test_field_selector_of_a_watch(servers, write):
     assert summary(servers.watch(CONFIGMAPS, 2, query=query, then=change)) == [("ADDED", "b"), ("DELETED", "b")]
 
 
+# Defaults have an owner too.
+CONTAINER_DEFAULTS = {
+    "imagePullPolicy": "IfNotPresent",
+    "terminationMessagePath": "/dev/termination-log",
+    "terminationMessagePolicy": "File",
+}
+POD_DEFAULTS = {
+    "dnsPolicy": "ClusterFirst",
+    "enableServiceLinks": True,
+    "restartPolicy": "Always",
+    "schedulerName": "default-scheduler",
+    "securityContext": {},
+    "terminationGracePeriodSeconds": 30,
+}
+
+
 def test_watch_of_pods_shows_their_status(servers):
     """A pod is added, runs, is marked for deletion, and is deleted."""
-    spec = {"containers": [{"name": "main", "image": "example.com/app:1"}]}
+    spec = {"containers": [{"name": "main", "image": "example.com/app:1", **CONTAINER_DEFAULTS}], **POD_DEFAULTS}
     servers.ask("GET", PODS)
     servers.keep_version()
     servers.ask("POST", PODS, {"metadata": {"name": "a"}, "spec": spec}, like={"spec": spec})

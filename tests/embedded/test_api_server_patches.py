@@ -100,13 +100,13 @@ def test_invalid_patch_is_refused(stored, call, content_type, patch, status, mes
     assert call("GET", f"{MAPS}/a").json == stored
 
 
-def test_apply_creates_and_merges(call):
-    """Server-side apply creates a missing object and merges into an existing one; YAML is accepted."""
+def test_apply_creates_and_changes(call):
+    """Server-side apply creates a missing object, and removes what its manager does not apply any more; YAML is accepted."""
     body = 'apiVersion: v1\nkind: ConfigMap\nmetadata: {name: ap}\ndata: {x: "1"}\n'
     assert call("PATCH", f"{MAPS}/ap?fieldManager=me", body, APPLY).status == 201
     body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "ap"}, "data": {"y": "2"}}
     answer = call("PATCH", f"{MAPS}/ap?fieldManager=me", body, APPLY)
-    assert (answer.status, answer.json["data"]) == (200, {"x": "1", "y": "2"})
+    assert (answer.status, answer.json["data"]) == (200, {"y": "2"})
 
 
 def test_custom_resources_refuse_strategic_merge(server, call):

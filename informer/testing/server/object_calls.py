@@ -42,28 +42,38 @@ class ObjectCalls:
         self._storage = storage
         self._registry = registry
 
-    def create(self, obj: Any, *, namespace: str | None = None) -> dict[str, Any]:
+    def create(self, obj: Any, *, namespace: str | None = None, field_manager: str | None = None) -> dict[str, Any]:
         """Creates an object and returns it as it is stored.
 
         Args:
             obj: the object, with kind and apiVersion.
             namespace: the namespace of an object that does not name one; None means "default".
+            field_manager: the owner of the fields in `metadata.managedFields`; None creates an object without managedFields.
         """
         converted, target = self._convert(obj, namespace)
-        return target.served.shown(self._registry.create(target._replace(name=""), converted, Write(with_status=True)))
+        return target.served.shown(self._registry.create(target._replace(name=""), converted, _call(field_manager)))
 
-    def update(self, obj: Any, *, namespace: str | None = None) -> dict[str, Any]:
+    def update(self, obj: Any, *, namespace: str | None = None, field_manager: str | None = None) -> dict[str, Any]:
         """Replaces an object and returns it as it is stored.
 
         Args:
             obj: the new object. If it has a resourceVersion, the stored object must have the same.
             namespace: the namespace of an object that does not name one; None means "default".
+            field_manager: the owner of the changed fields, if the object has managedFields.
         """
         converted, target = self._convert(obj, namespace)
-        stored, _ = self._registry.update(target, lambda _: converted, Write(with_status=True))
+        stored, _ = self._registry.update(target, lambda _: converted, _call(field_manager))
         return target.served.shown(stored)
 
-    def patch(self, resource: str, name: str, patch: Any, *, namespace: str | None = None) -> dict[str, Any]:
+    def patch(
+        self,
+        resource: str,
+        name: str,
+        patch: Any,
+        *,
+        namespace: str | None = None,
+        field_manager: str | None = None,
+    ) -> dict[str, Any]:
         """Changes an object by a patch and returns it as it is stored.
 
         Args:
@@ -71,6 +81,7 @@ class ObjectCalls:
             name: the object's name.
             patch: a merge patch (a dict) or a JSON patch (a list of operations).
             namespace: the object's namespace; None means "default".
+            field_manager: the owner of the changed fields, if the object has managedFields.
 
         Raises:
             ImportError: a JSON patch needs the package `jsonpatch`: `pip install 'kube-informer[testing]'`.
@@ -84,7 +95,7 @@ class ObjectCalls:
                 raise bad_request(str(error)) from error
             return changed
 
-        stored, _ = self._registry.update(target, change, Write(with_status=True))
+        stored, _ = self._registry.update(target, change, _call(field_manager))
         return target.served.shown(stored)
 
     def delete(self, obj: Any, name: str | None = None, *, namespace: str | None = None) -> dict[str, Any]:
@@ -189,6 +200,10 @@ class ObjectCalls:
         with self._storage.lock:
             served = find_resource(resource, self._registry.resources)
         return Target(served, (namespace or _DEFAULT_NAMESPACE) if served.resource.namespaced else "", name)
+
+
+def _call(field_manager: str | None) -> Write:
+    return Write(with_status=True, field_manager=field_manager)
 
 
 def _schema_of(paths: Sequence[str]) -> dict[str, Any]:

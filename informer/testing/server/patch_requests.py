@@ -11,12 +11,14 @@ from typing import Any, NamedTuple
 import msgspec
 
 from informer.testing.http.messages import Request
-from informer.testing.server.request_bodies import decode_json, decode_yaml
-from informer.testing.storage.object_checks import metadata_of
+from informer.testing.server.request_bodies import decode_json, decode_yaml, media_type
+from informer.testing.storage.object_checks import Target, metadata_of
+from informer.testing.storage.ownership import applied
 from informer.testing.storage.patches import PatchError, json_patch, merge_patch
 from informer.testing.storage.served_resources import ServedResource
 from informer.testing.storage.statuses import Cause, bad_request, generic, invalid
 from informer.testing.storage.strategic_merge import strategic_merge
+from informer.testing.storage.write import Write
 from watch.errors import ApiError
 
 __all__ = ["Patch", "read_patch"]
@@ -36,14 +38,14 @@ class Patch(NamedTuple):
     """Whether an object that does not exist is created."""
 
 
-def read_patch(served: ServedResource, request: Request) -> Patch:
+def read_patch(target: Target, request: Request, write: Write) -> Patch:
     """Reads the patch in a request's body. Its `apply` raises ApiError 422 for fields of a wrong type.
 
     Raises:
         ApiError: 415, the patch's type is not supported; 400 or 422, the patch is malformed.
     """
-    media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    match media:
+    served = target.served
+    match media_type(request):
         case "application/merge-patch+json":
             patch = _object(_decode(request.body))
             return Patch(lambda obj: _checked(served, _merged(merge_patch, obj, patch)))
@@ -54,7 +56,7 @@ def read_patch(served: ServedResource, request: Request) -> Patch:
             patch = _object(_decode(request.body))
             return Patch(lambda obj: _checked(served, _merged(strategic_merge, obj, patch)))
         case "application/apply-patch+yaml":
-            return _applied(served, request)
+            return _applied(target, request, write)
     if served.custom:
         raise ApiError(415, "UnsupportedMediaType", _CUSTOM_TYPES)
     raise generic(415, "415: Unsupported Media Type")
@@ -92,18 +94,19 @@ def _json_patched(obj: dict[str, Any], operations: list[Any]) -> dict[str, Any]:
     return result
 
 
-def _applied(served: ServedResource, request: Request) -> Patch:
-    """Reads a server-side apply. It is a merge here: owners of fields are not recorded, so there are no conflicts."""
-    if not request.query.get("fieldManager"):
-        cause = Cause.required("fieldManager", "is required for apply patch")
-        raise invalid("meta.k8s.io", "PatchOptions", "", [cause])
+def _applied(target: Target, request: Request, write: Write) -> Patch:
+    """Reads a server-side apply."""
+    served = target.served
     patch = _object(_decode_yaml(request.body))
-    if not patch.get("kind") or not patch.get("apiVersion"):
-        raise bad_request(f"invalid object type: {patch.get('apiVersion', '/')}, Kind={patch.get('kind', '')}")
-    if "managedFields" in metadata_of(patch, served.resource):
+    api_version, kind = str(patch.get("apiVersion") or ""), str(patch.get("kind") or "")
+    if (api_version, kind) != (served.resource.api_version, served.resource.kind):
+        raise bad_request(
+            f"invalid object type: {api_version if '/' in api_version else '/' + api_version}, Kind={kind}"
+        )
+    metadata = patch.get("metadata")
+    if isinstance(metadata, dict) and metadata.get("managedFields") is not None:
         raise bad_request("metadata.managedFields must be nil")
-    merge = merge_patch if served.custom else strategic_merge
-    return Patch(lambda obj: _merged(merge, obj, patch), creates=True)
+    return Patch(lambda obj: applied(served, target.subresource, obj, patch, write), creates=True)
 
 
 def _decode(body: bytes) -> Any:

@@ -25,7 +25,15 @@ from watch.deep_json import TOO_DEEP
 from watch.errors import ApiError
 from watch.protobuf_wire import open_envelope
 
-__all__ = ["check_depth", "decode_json", "decode_object", "decode_yaml", "read_delete_options", "unsupported_dry_run"]
+__all__ = [
+    "check_depth",
+    "decode_json",
+    "decode_object",
+    "decode_yaml",
+    "media_type",
+    "read_delete_options",
+    "unsupported_dry_run",
+]
 
 # The depth of what is not JSON, which has no undecoded parts.
 _MAX_DEPTH = 200
@@ -106,6 +114,11 @@ def check_depth(value: Any) -> None:
     raise ValueError(_TOO_DEEP)
 
 
+def media_type(request: Request) -> str:
+    """Returns the media type of a request's body, without parameters."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
 def decode_object(request: Request, kind: str, *, null_is_empty: bool = False) -> dict[str, Any]:
     """Returns the object in a request's body.
 
@@ -118,7 +131,7 @@ def decode_object(request: Request, kind: str, *, null_is_empty: bool = False) -
         ApiError: 400, the body is not an object; 415, its media type is neither JSON, YAML nor protobuf.
     """
     unrecognized = f"the object provided is unrecognized (must be of type {kind}): " if kind else ""
-    media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    media = media_type(request)
     if media == PROTOBUF:
         return _decode_protobuf(request.body, kind)
     if media not in ("", "application/json", "application/yaml", "*/*"):

@@ -21,8 +21,7 @@ from informer.testing.storage.negotiation import representation_for
 from informer.testing.storage.object_checks import Target
 from informer.testing.storage.registry import Registry
 from informer.testing.storage.representation import Representation
-from informer.testing.storage.scale import scale_of, with_scale
-from informer.testing.storage.served_resources import ServedResource
+from informer.testing.storage.scale import SCALES, scale_of, scaled
 from informer.testing.storage.statuses import bad_request, method_not_allowed, success
 from informer.testing.storage.storage import Storage
 from informer.testing.storage.write import User, Write
@@ -131,7 +130,7 @@ class ResourceRequests:
     def _patch(self, call: _Call) -> _Body:
         target = call.target
         _require_name(target)
-        patch = read_patch(target.served, call.request)
+        patch = read_patch(target, call.request, call.write)
         create = patch.creates and not target.subresource
         stored, created = self._registry.update(target, patch.apply, call.write, create=create)
         return 201 if created else 200, [call.representation.single(stored)]
@@ -141,9 +140,9 @@ class ResourceRequests:
         if verb == "get":
             obj = served.read(self._registry.get(call.target))
         elif verb in ("update", "patch"):
-            change = _scaling(verb, served, call.request)
-            # The object is changed in part here, whatever the request's body is.
-            write = replace(call.write, patches=False)
+            change = _scaling(verb, call)
+            # The object is changed in part here, with its owners, whatever the request's body is.
+            write = replace(call.write, patches=False, applies=True)
             stored, _ = self._registry.update(call.target, change, write)
             obj = served.read(stored)
         else:
@@ -179,13 +178,14 @@ class ResourceRequests:
         return 200, call.representation.list(page.metadata, page.objects)
 
 
-def _scaling(verb: str, served: ServedResource, request: Request) -> Callable[[dict[str, Any]], dict[str, Any]]:
+def _scaling(verb: str, call: _Call) -> Callable[[dict[str, Any]], dict[str, Any]]:
     """Returns the change that a request for the scale subresource makes to the object."""
+    served, write = call.target.served, call.write
     if verb == "update":
-        wanted = decode_object(request, "Scale")
-        return lambda obj: with_scale(served, obj, wanted)
-    patch = read_patch(served, request)
-    return lambda obj: with_scale(served, obj, patch.apply(scale_of(served, obj)))
+        sent = decode_object(call.request, "Scale")
+        return lambda obj: scaled(served, obj, lambda _: sent, write)
+    patch = read_patch(call.target._replace(served=SCALES), call.request, write)
+    return lambda obj: scaled(served, obj, patch.apply, write)
 
 
 def _require_name(target: Target) -> None:

@@ -5,9 +5,11 @@ Source: apiserver pkg/endpoints/handlers/create.go, update.go, patch.go.
 
 from __future__ import annotations
 
+import json
+
 from informer.testing.http.messages import Request
 from informer.testing.server.duplicate_fields import duplicate_fields
-from informer.testing.server.request_bodies import unsupported_dry_run
+from informer.testing.server.request_bodies import media_type, unsupported_dry_run
 from informer.testing.storage.statuses import Cause, invalid
 from informer.testing.storage.write import User, Write
 
@@ -29,6 +31,8 @@ def read_write(request: Request, user: User) -> Write:
     dry_run = request.values("dryRun")
     if any(each != "All" for each in dry_run):
         raise unsupported_dry_run(_KINDS[request.method], dry_run)
+    applies = media_type(request) == "application/apply-patch+yaml"
+    _check_manager(request, applies=applies)
     validation = request.query.get("fieldValidation", "")
     if validation not in _VALIDATIONS:
         cause = Cause.unsupported("fieldValidation", validation, _VALIDATIONS)
@@ -41,9 +45,30 @@ def read_write(request: Request, user: User) -> Write:
         user=user,
         dry_run=bool(dry_run),
         patches=request.method == "PATCH",
+        applies=applies,
+        force=request.query.get("force", "false").lower() not in ("false", "0"),
         # Without a field manager, the first part of the User-Agent names it.
         field_manager=request.query.get("fieldManager") or agent[:_MAX_MANAGER_BYTES],
         options={**({"dryRun": dry_run} if dry_run else {}), **options},
         field_validation=validation or "Warn",
         duplicates=duplicate_fields(request.body, media) if find_duplicates else (),
     )
+
+
+def _check_manager(request: Request, *, applies: bool) -> None:
+    manager, causes = request.query.get("fieldManager", ""), []
+    if request.method == "PATCH" and not applies and "force" in request.query:
+        causes.append(Cause.forbidden("force", "may not be specified for non-apply patch"))
+    if applies and not manager:
+        causes.append(Cause.required("fieldManager", "is required for apply patch"))
+    if len(manager.encode()) > _MAX_MANAGER_BYTES:
+        text = f"Too long: may not be more than {_MAX_MANAGER_BYTES} bytes"
+        causes.append(Cause("FieldValueTooLong", text, "fieldManager"))
+    for at, char in enumerate(manager):
+        if not char.isprintable():
+            shown = json.dumps(manager).replace("\\u00", "\\x")
+            text = f"invalid character U+{ord(char):04X} (at position {at})"
+            causes.append(Cause.bad("fieldManager", shown, text))
+            break
+    if causes:
+        raise invalid("meta.k8s.io", _KINDS[request.method], "", causes)

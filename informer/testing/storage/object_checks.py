@@ -23,6 +23,7 @@ __all__ = [
     "check_identity",
     "check_kind",
     "check_metadata",
+    "check_no_uid",
     "check_preconditions",
     "check_uid",
     "check_version",
@@ -43,6 +44,7 @@ _METADATA_TYPES: dict[str, tuple[type, str]] = {
 _ELEMENT_TYPES: dict[str, tuple[type, str]] = {
     **dict.fromkeys(("labels", "annotations", "finalizers"), (str, "string")),
     "ownerReferences": (dict, "v1.OwnerReference"),
+    "managedFields": (dict, "v1.ManagedFieldsEntry"),
 }
 _TIMES = ("creationTimestamp", "deletionTimestamp")
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
@@ -196,6 +198,14 @@ def check_uid(target: Target, metadata: Mapping[str, Any], uid: str) -> None:
         resource = target.served.resource
         cause = Cause.bad("metadata.uid", json.dumps(given), "field is immutable")
         raise invalid(resource.group, resource.kind, target.name, [cause])
+
+
+def check_no_uid(target: Target, metadata: Mapping[str, Any]) -> None:
+    """Raises ApiError 409 if an apply that would create an object expects one with a uid."""
+    uid = metadata.get("uid")
+    if uid:
+        message = f"uid mismatch: the provided object specified uid {uid}, and no existing object was found"
+        raise conflict(target.served.resource, target.name, message)
 
 
 def check_version(target: Target, metadata: Mapping[str, Any], old: Stored | None) -> None:

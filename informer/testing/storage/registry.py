@@ -25,12 +25,14 @@ from informer.testing.storage.object_checks import (
     check_identity,
     check_kind,
     check_metadata,
+    check_no_uid,
     check_preconditions,
     check_uid,
     check_version,
     metadata_of,
     set_namespace,
 )
+from informer.testing.storage.ownership import same_but_times, with_owners
 from informer.testing.storage.served_resources import ServedResource, ServedResources
 from informer.testing.storage.statuses import already_exists, not_found, page_not_found
 from informer.testing.storage.storage import Bucket, Storage, Stored
@@ -106,6 +108,7 @@ class Registry:
             raise ApiError(500, "", "resourceVersion should not be set on objects to be created")
         with self._storage.lock:
             self._check_place_locked(target, metadata.get("name") or "")
+        obj = with_owners(served, "", None, obj, write)
         obj = self._mutated(Review(target, "CREATE", obj, None, write))
         with self._storage.lock:
             created = self._new_locked(target, obj, write)
@@ -161,7 +164,7 @@ class Registry:
             with self._storage.lock:
                 bucket = self.bucket_locked(served)
                 if bucket.objects.get(target.key) is old:
-                    if after == before and not write.dry_run:
+                    if not write.dry_run and same_but_times(before, after):
                         return old, False
                     return self._change_locked(served, bucket, old, after, write), False
             del write.warnings[warned:]  # another writer was faster
@@ -241,6 +244,7 @@ class Registry:
         keep_known_fields(served, new, write)
         set_namespace(target, metadata)
         check_identity(target, metadata, "" if write.patches else old.uid)
+        new = with_owners(served, target.subresource, old, new, write)
         new = served.to_stored(self._mutated(Review(target, "UPDATE", new, old, write)))
         metadata = new["metadata"]
         check_version(target, metadata, old)
@@ -268,6 +272,8 @@ class Registry:
         metadata = metadata_of(obj, target.served.resource)
         check_version(target, metadata, None)
         check_identity(target, metadata, "")
+        if write.applies:
+            check_no_uid(target, metadata)
         metadata.pop("resourceVersion", None)
         return self.create(target, obj, write)
 

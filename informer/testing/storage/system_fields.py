@@ -6,14 +6,14 @@ Source: apiserver pkg/registry/rest/create.go, update.go, delete.go, and the str
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 from informer.objects.keys import namespaced_name
 from informer.testing.storage.served_resources import ServedResource
 
-__all__ = ["changed_object", "key_of", "mark_deleted", "new_object"]
+__all__ = ["changed_object", "kept_by_status", "key_of", "mark_deleted", "new_object", "now"]
 
 # Metadata that a writer cannot change.
 _SET_BY_SERVER = frozenset(
@@ -22,6 +22,7 @@ _SET_BY_SERVER = frozenset(
         *("creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds"),
     )
 )
+_KEPT_BY_STATUS = {"Deployment": ("labels",), "Pod": ("deletionTimestamp", "ownerReferences")}
 _NO_CONTENT = frozenset(("metadata", "status", "kind", "apiVersion"))
 
 
@@ -67,12 +68,21 @@ def changed_object(
         if "status" in old:
             changed["status"] = old["status"]
     metadata = {key: value for key, value in old["metadata"].items() if key in _SET_BY_SERVER}
-    # The status endpoint of a custom resource does not change the metadata either.
-    keeps_metadata = served.custom and subresource == "status"
-    metadata.update(_free_fields((old if keeps_metadata else new)["metadata"]))
+    given = new["metadata"]
+    if subresource == "status":
+        kept = kept_by_status(served)
+        given = {key: value for key, value in given.items() if kept is not None and key not in kept}
+        given |= {key: value for key, value in old["metadata"].items() if kept is None or key in kept}
+        given["managedFields"] = new["metadata"].get("managedFields")
+    metadata.update(_free_fields(given))
     if served.counts_generation and _content(old) != _content(changed):
         metadata["generation"] = metadata.get("generation", 0) + 1
     return {"metadata": metadata, **{key: value for key, value in changed.items() if key != "metadata"}}
+
+
+def kept_by_status(served: ServedResource) -> Collection[str] | None:
+    """Returns the metadata that a write of the status does not change; None means all."""
+    return None if served.custom else _KEPT_BY_STATUS.get(served.resource.kind, ())
 
 
 def mark_deleted(served: ServedResource, obj: dict[str, Any]) -> None:

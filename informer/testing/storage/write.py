@@ -32,8 +32,12 @@ class Write:
     """Write the status together with the rest, as only method calls of the server do."""
     patches: bool = False
     """Whether the client sent a patch instead of a whole object."""
-    field_manager: str = ""
-    """The owner of the written fields in managedFields."""
+    applies: bool = False
+    """Whether the client sent a server-side apply."""
+    force: bool = False
+    """Whether a server-side apply takes fields from other managers."""
+    field_manager: str | None = None
+    """The owner of the written fields in managedFields; None for a method call that names none."""
     field_validation: str = "Ignore"
     """What happens to unknown and duplicate fields: "Ignore", "Warn" or "Strict"."""
     collection: bool = False

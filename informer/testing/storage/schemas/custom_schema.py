@@ -40,6 +40,7 @@ class CustomSchema:
 
     Attributes:
         number: differs from that of every other schema; 0 if objects may have any fields.
+        schema: the schema itself, as that of an object with metadata.
         is_free: objects may have any fields, and nothing is validated.
 
     Threads: any.
@@ -48,7 +49,7 @@ class CustomSchema:
     def __init__(self, schema: Schema) -> None:
         self.is_free = set(schema) <= {"type", "description", PRESERVES} and bool(schema.get(PRESERVES))
         self.number = 0 if self.is_free else next(_numbers)
-        self._schema: Schema = {**schema, EMBEDDED: True}
+        self.schema: Schema = {**schema, EMBEDDED: True}
 
     @staticmethod
     def of(schema: Schema) -> CustomSchema:
@@ -57,7 +58,7 @@ class CustomSchema:
 
     def complete(self, obj: dict[str, Any]) -> list[str]:
         """Prunes an object, fills in its defaults, and returns the paths of the pruned fields."""
-        return complete(obj, self._schema)
+        return complete(obj, self.schema)
 
     def rule_causes(self, path: str) -> list[Cause]:
         """Returns what is wrong with the rules of a schema, which is at a path of its definition.
@@ -67,7 +68,7 @@ class CustomSchema:
         """
         causes: list[Cause] = []
         _ = self.is_free or self._validator
-        compile_rules(self._schema, path, causes)
+        compile_rules(self.schema, path, causes)
         return causes
 
     def check(self, obj: Mapping[str, Any], old: Mapping[str, Any] | None, warnings: list[str]) -> list[Cause]:
@@ -82,8 +83,8 @@ class CustomSchema:
         """
         if self.is_free:
             return []
-        failures = [*self._validator.failures(obj), *object_failures(obj, self._schema)]
-        causes = [each.cause for each in failures if old is None or not _is_old(each, obj, old, self._schema)]
+        failures = [*self._validator.failures(obj), *object_failures(obj, self.schema)]
+        causes = [each.cause for each in failures if old is None or not _is_old(each, obj, old, self.schema)]
         if self._rules is None:
             return causes
         if any(cause.reason in _BLOCKING for cause in causes):
@@ -97,11 +98,11 @@ class CustomSchema:
 
     @functools.cached_property
     def _validator(self) -> SchemaValidator:
-        return SchemaValidator(self._schema)
+        return SchemaValidator(self.schema)
 
     @functools.cached_property
     def _rules(self) -> Rules | None:
-        return compile_rules(self._schema, "", [])
+        return compile_rules(self.schema, "", [])
 
 
 @functools.lru_cache(maxsize=256)

@@ -1,0 +1,160 @@
+"""The types of fields, as far as their ownership depends on them: which maps and lists belong to one owner as a whole.
+
+Built-in kinds have them in the OpenAPI documents, custom resources in their definitions.
+
+Source: kube-openapi pkg/schemaconv/openapi.go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+
+from informer.testing.api_documents.published import published
+from informer.testing.storage.schemas.structure import EMBEDDED, PRESERVES
+from informer.testing.storage.served_resources import ServedResource
+
+__all__ = ["FieldType", "type_of"]
+
+_SHAPES = {
+    "object": "map",
+    "array": "list",
+    "string": "scalar",
+    "integer": "scalar",
+    "number": "scalar",
+    "boolean": "scalar",
+}
+_SCALARS = {"integer": "numeric", "number": "numeric", "boolean": "boolean"}
+_STRING_FORMATS = (None, "", "byte")
+_REFERENCE = "#/components/schemas/"
+# Types whose JSON form their schema does not show.
+_QUANTITY, _RAW = "io.k8s.apimachinery.pkg.api.resource.Quantity", "io.k8s.apimachinery.pkg.runtime.RawExtension"
+_ANY: Mapping[str, Any] = {}
+_META = _REFERENCE + "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"
+_OBJECT_FIELDS = {"apiVersion": {"type": "string"}, "kind": {"type": "string"}, "metadata": {"$ref": _META}}
+_SPECIAL = {_QUANTITY: {"type": "string", "format": "quantity"}, _RAW: {"x-kubernetes-map-type": "atomic"}}
+
+
+class _Components(msgspec.Struct):
+    schemas: dict[str, Any]
+
+
+class _Document(msgspec.Struct):
+    components: _Components
+
+
+class FieldType:
+    """The type of a field.
+
+    Args:
+        schema: its OpenAPI schema.
+        definitions: the schemas to which references lead, by name.
+        keeps_unknown: whether maps may have fields that the schema does not declare.
+
+    Attributes:
+        shape: "map", "list", "scalar", or "any" for all of them.
+        scalar: "string", "numeric", "boolean" or "any".
+        whole_map: whether a map has one owner, instead of one owner for each field.
+        whole_list: whether a list has one owner, instead of one owner for each item.
+        keys: the fields that identify an item of a list; empty if the item identifies itself.
+    """
+
+    def __init__(
+        self, schema: Mapping[str, Any], definitions: Mapping[str, Any], *, keeps_unknown: bool = False
+    ) -> None:
+        name = _referred(schema)
+        if name:
+            own = {key: value for key, value in schema.items() if key == "x-kubernetes-map-type"}
+            schema = {**(_SPECIAL.get(name) or definitions.get(name) or _ANY), **own}
+            keeps_unknown = False
+        self._schema = schema
+        self._definitions = definitions
+        self._keeps_unknown = keeps_unknown or bool(schema.get(PRESERVES))
+        self._fields: Mapping[str, Any] = schema.get("properties") or {}
+        if schema.get(EMBEDDED):
+            self._fields = {**self._fields, **_OBJECT_FIELDS}
+        self._known: dict[str, FieldType | None] = {}
+        kind = schema.get("type", "")
+        self.shape = _SHAPES.get(kind, "any")
+        self.scalar = _SCALARS.get(kind, "any")
+        if kind == "string" and schema.get("format") in _STRING_FORMATS:
+            self.scalar = "string"
+        self.whole_map = schema.get("x-kubernetes-map-type") == "atomic"
+        merge = str(schema.get("x-kubernetes-patch-strategy", "")).startswith("merge")
+        list_type = schema.get("x-kubernetes-list-type") or ("map" if merge else "atomic")
+        self.whole_list = list_type == "atomic"
+        merge_key = [schema["x-kubernetes-patch-merge-key"]] if "x-kubernetes-patch-merge-key" in schema else []
+        self.keys: list[str] = [] if list_type == "set" else list(schema.get("x-kubernetes-list-map-keys") or merge_key)
+
+    def declares(self, name: str) -> bool:
+        """Whether the schema names a field, instead of allowing any."""
+        return name in self._fields
+
+    def field(self, name: str) -> FieldType | None:
+        """Returns the type of a map's field; None if there must not be such a field."""
+        if name not in self._fields:
+            name = ""
+        if name not in self._known:
+            self._known[name] = self._field_type(name)
+        return self._known[name]
+
+    def item(self) -> FieldType:
+        """Returns the type of a list's items."""
+        if "[]" not in self._known:
+            items = self._schema.get("items")
+            self._known["[]"] = self._below(items if isinstance(items, Mapping) else _ANY)
+        found = self._known["[]"]
+        assert found is not None
+        return found
+
+    def default(self, name: str) -> Any:
+        """Returns the default of a map's field; None if it has none."""
+        return (self._fields.get(name) or _ANY).get("default")
+
+    def _field_type(self, name: str) -> FieldType | None:
+        if name:
+            return self._below(self._fields[name])
+        others = self._schema.get("additionalProperties")
+        if isinstance(others, Mapping):
+            return self._below(others)
+        if others is None and not self._keeps_unknown and self._fields:
+            return None
+        return None if others is False else FieldType(_ANY, {}, keeps_unknown=True)
+
+    def _below(self, schema: Mapping[str, Any]) -> FieldType:
+        return FieldType(schema, self._definitions, keeps_unknown=self._keeps_unknown)
+
+
+def type_of(served: ServedResource) -> FieldType:
+    """Returns the type of a resource's objects."""
+    if not served.custom:
+        return _built_in(served.resource.api_version, served.resource.kind)
+    schema = {PRESERVES: True, EMBEDDED: True} if served.schema is None else served.schema.schema
+    return FieldType(schema, _schemas_of("v1"))
+
+
+@lru_cache(maxsize=256)
+def _built_in(api_version: str, kind: str) -> FieldType:
+    definitions = _schemas_of(api_version)
+    group, _, version = api_version.rpartition("/")
+    wanted = {"group": group, "version": version, "kind": kind}
+    for schema in definitions.values():
+        if wanted in schema.get("x-kubernetes-group-version-kind", ()):
+            return FieldType(schema, definitions)
+    return FieldType(_ANY, {}, keeps_unknown=True)
+
+
+@lru_cache(maxsize=64)
+def _schemas_of(api_version: str) -> Mapping[str, Any]:
+    """Returns the schemas in the OpenAPI document of a group version."""
+    document = published().openapi.get(f"apis/{api_version}" if "/" in api_version else f"api/{api_version}")
+    return {} if document is None else msgspec.json.decode(document, type=_Document).components.schemas
+
+
+def _referred(schema: Mapping[str, Any]) -> str:
+    several: list[dict[str, Any]] = schema.get("allOf") or []
+    reference = schema.get("$ref") or (several[0].get("$ref", "") if len(several) == 1 else "")
+    return str(reference).removeprefix(_REFERENCE)

@@ -1,0 +1,199 @@
+"""Ownership of fields in writes: what a write does to an object's managedFields, and server-side apply. No I/O.
+
+Source: apimachinery pkg/util/managedfields/internal; https://kubernetes.io/docs/reference/using-api/server-side-apply/
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from informer.testing.storage.field_owners import ConflictsError, FieldOwners, ManagerId, OwnedWrite
+from informer.testing.storage.field_sets import FieldSet, difference
+from informer.testing.storage.field_types import type_of
+from informer.testing.storage.field_walks import check_type, compare, field_set
+from informer.testing.storage.go_forms import go_form
+from informer.testing.storage.served_resources import ServedResource
+from informer.testing.storage.storage import Stored
+from informer.testing.storage.system_fields import kept_by_status, now
+from informer.testing.storage.write import Write
+from watch.errors import ApiError
+
+__all__ = ["applied", "same_but_times", "updated", "with_owners"]
+
+_CALLS, _UNKNOWN, _BEFORE_FIRST_APPLY, _KUBECTL = "EmbeddedAPIServer", "unknown", "before-first-apply", "kubectl"
+_LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+_STATUS: FieldSet = {"f:status": {}}
+
+
+def with_owners(
+    served: ServedResource, subresource: str, old: Stored | None, new: dict[str, Any], write: Write
+) -> dict[str, Any]:
+    """Returns an object that is created, updated or patched otherwise than by apply, with its new managedFields.
+
+    Objects without managedFields stay without them, as in the real server. Method calls create such objects.
+
+    Args:
+        served: the object's resource.
+        subresource: the endpoint; "" for the object itself.
+        old: the stored object; None for a new one.
+        new: the object that the client wants; it is not changed.
+        write: who writes, and how.
+    """
+    if write.applies or (old is None and write.field_manager is None):
+        return new
+    if old is None:
+        return updated(served, subresource, None, new, write)
+    tracked = b'"managedFields"' in old.body or "managedFields" in new["metadata"]
+    return updated(served, subresource, served.shown(old), new, write) if tracked else new
+
+
+def updated(
+    served: ServedResource, subresource: str, live: dict[str, Any] | None, new: dict[str, Any], write: Write
+) -> dict[str, Any]:
+    """As `with_owners`, given the stored object as clients see it."""
+    metadata = dict(new["metadata"])
+    sent = metadata.pop("managedFields", None)
+    owners = _owners(live or {}, None if subresource else sent)
+    if owners or live is None:
+        manager = _CALLS if write.field_manager is None else write.field_manager
+        owned_write = _owned_write(served, subresource, manager, "Update", with_status=write.with_status)
+        try:
+            owners.updated(type_of(served), _form(served, live or {}), _form(served, new), owned_write)
+        except ValueError:
+            # The object is not valid, which is found later; the real server leaves the owners as they are, too.
+            owners = _owners(live or {}, None)
+    if owners:
+        metadata["managedFields"] = owners.entries()
+    return {**new, "metadata": metadata}
+
+
+def applied(
+    served: ServedResource, subresource: str, live: dict[str, Any], wanted: dict[str, Any], write: Write
+) -> dict[str, Any]:
+    """Returns an object after a server-side apply, with its new managedFields.
+
+    Args:
+        served: the object's resource.
+        subresource: the endpoint; "" for the object itself.
+        live: the stored object as clients see it; empty if it is to be created.
+        wanted: the fields that the manager applies.
+        write: who applies, and how.
+
+    Raises:
+        ApiError: 409, other managers own some of the fields; 500, a field does not fit its type.
+    """
+    type_, manager = type_of(served), write.field_manager or ""
+    problems = list(check_type(type_, wanted))
+    if problems:
+        raise _untyped(served, wanted, problems)
+    before = _form(served, live)
+    who = _owned_write(served, subresource, manager, "Apply")
+
+    def attempt(*, force: bool) -> tuple[Any, FieldOwners]:
+        owners = _owners(live, None)
+        if not owners:
+            first = _owned_write(served, subresource, _BEFORE_FIRST_APPLY, "Update")
+            owners.updated(type_, _form(served, {}), before, first)
+        return owners.applied(type_, before, wanted, who, force=force), owners
+
+    try:
+        merged, owners = attempt(force=write.force)
+    except ValueError as error:
+        raise ApiError(500, "", f"failed to merge config: {error}") from error
+    except ConflictsError as error:
+        if manager != _KUBECTL:
+            raise
+        _check_last_applied(served, before, error)
+        merged, owners = attempt(force=True)
+    result = dict(live) if merged == before else _form(served, merged)
+    result["metadata"] = {**(result.get("metadata") or {}), "managedFields": owners.entries()}
+    if manager == _KUBECTL and (result["metadata"].get("annotations") or {}).get(_LAST_APPLIED):
+        result["metadata"]["annotations"] = {**result["metadata"]["annotations"], _LAST_APPLIED: _last_applied(wanted)}
+    return result
+
+
+def same_but_times(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+    """Whether two stored objects differ only in the times of their managedFields."""
+    if old == new:
+        return True
+    before, after = old["metadata"].get("managedFields"), new["metadata"].get("managedFields")
+    if not before or not after or _without_times(before) != _without_times(after):
+        return False
+    return old == {**new, "metadata": {**new["metadata"], "managedFields": before}}
+
+
+def _without_times(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{key: value for key, value in entry.items() if key != "time"} for entry in entries]
+
+
+def _owners(live: Mapping[str, Any], sent: Any) -> FieldOwners:
+    """Returns the owners that a client has sent, if they are valid; otherwise those of the stored object."""
+    if sent in ([], [{}]):
+        return FieldOwners()
+    for entries in (sent, (live.get("metadata") or {}).get("managedFields")):
+        try:
+            owners = FieldOwners.read(entries)
+        except (ValueError, AttributeError, TypeError):
+            continue
+        if owners:
+            return owners
+    return FieldOwners()
+
+
+def _owned_write(
+    served: ServedResource, subresource: str, manager: str, operation: str, *, with_status: bool = False
+) -> OwnedWrite:
+    version = served.resource.api_version
+    who = ManagerId(manager or _UNKNOWN, operation, "" if operation == "Apply" else version, subresource)
+    resets: FieldSet = {}
+    if subresource == "status":
+        kept = kept_by_status(served)
+        resets = {"f:spec": {}}
+        if kept is None or kept:
+            resets["f:metadata"] = {f"f:{name}": {} for name in kept or ()}
+    elif served.has_status and not with_status:
+        resets = _STATUS
+    return OwnedWrite(who, version, resets, now())
+
+
+def _form(served: ServedResource, obj: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns an object as the real server compares it."""
+    metadata = {key: value for key, value in (obj.get("metadata") or {}).items() if key != "managedFields"}
+    obj = {**obj, "metadata": metadata} if "metadata" in obj else obj
+    return go_form(served.resource.api_version, served.resource.kind, obj)
+
+
+def _untyped(served: ServedResource, wanted: Mapping[str, Any], problems: list[str]) -> ApiError:
+    metadata, resource = wanted.get("metadata") or {}, served.resource
+    name = f"{metadata.get('namespace', '')}/{metadata.get('name', '')}"
+    where = f"{name}; {resource.group}/{resource.version}, Kind={resource.kind}"
+    text = problems[0] if len(problems) == 1 else "\n  ".join(["errors:", *problems])
+    return ApiError(500, "", f"failed to create typed patch object ({where}): {text}")
+
+
+def _check_last_applied(served: ServedResource, live: dict[str, Any], error: ConflictsError) -> None:
+    """Raises the conflicts with fields that still are as `kubectl apply` on the client's side has set them."""
+    try:
+        last = msgspec.json.decode(live["metadata"]["annotations"][_LAST_APPLIED])
+        if last["apiVersion"] != served.resource.api_version:
+            raise error
+        type_ = type_of(served)
+        found = compare(type_, last, live)
+        unchanged = field_set(type_, last)
+    except (KeyError, TypeError, ValueError):
+        raise error from None
+    for each in found:
+        unchanged = difference(unchanged, each)
+    left = error.outside(unchanged)
+    if left:
+        raise ConflictsError(left)
+
+
+def _last_applied(wanted: Mapping[str, Any]) -> str:
+    metadata = wanted.get("metadata") or {}
+    annotations = {key: value for key, value in (metadata.get("annotations") or {}).items() if key != _LAST_APPLIED}
+    metadata = {**metadata, "annotations": annotations} if "annotations" in metadata else metadata
+    return msgspec.json.encode({**wanted, "metadata": metadata}, order="sorted").decode() + "\n"

@@ -24,6 +24,7 @@ _REPLACED = (
     (re.compile(r"\b\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+ [+-]\d{4}"), "<time>"),
     (re.compile(r"(?<=Server Version: v1\.37\.)\d+"), "<patch>"),
     (re.compile(r"\b10\.0\.0\.\d+\b"), "<address>"),
+    (re.compile(r"\beyJ[\w.-]+"), "<token>"),
     (re.compile(r"https?://127\.0\.0\.1:\d+"), "<server>"),
     (re.compile(r"(?<=resourceVersion: )\"\d+\""), "<version>"),
     (re.compile(r"(?<=\"resourceVersion\": )\"\d+\""), "<version>"),

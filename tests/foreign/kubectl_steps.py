@@ -22,8 +22,7 @@ explain services.spec.ports.targetPort
 explain nothing
 explain pod.spec.nothing
 auth can-i create pods
-auth can-i --list --namespace=default
-auth whoami
+auth whoami -o jsonpath={.status.userInfo.username}
 get nothing
 get pods
 get pods missing
@@ -129,6 +128,7 @@ delete pod box --now
 apply -f @pod.yaml
 describe pod box
 logs missing
+logs box
 patch pod box --subresource=status -p {"status":{"phase":"Running","conditions":[{"type":"Ready","status":"True"}]}}
 wait pod/box --for=condition=Ready --timeout=5s
 wait pod/box --for=jsonpath={.status.phase}=Running --timeout=5s
@@ -151,13 +151,12 @@ get secrets
 describe secret keys
 get secret keys -o jsonpath={.data.user}
 create serviceaccount robot
-create token robot --duration=1h --dry-run=client
+create token robot --duration=1h
 create role reader --verb=get,list --resource=pods
 create rolebinding read --role=reader --serviceaccount=default:robot
 get roles,rolebindings -o wide
 describe rolebinding read
 describe role reader
-auth can-i list pods --as=missing
 create quota limit --hard=pods=3
 get quota
 describe quota limit
@@ -236,11 +235,9 @@ IN_SUITE = ("config-maps", "custom-resources")
 
 DIFFERENT = frozenset("""
 auth can-i create pods
-auth can-i --list --namespace=default
-auth whoami
-auth can-i list pods --as=missing
-apply --server-side -f @config.yaml
-get cm config -o jsonpath={.data}
+logs box
+create token robot --duration=1h
+auth whoami -o jsonpath={.status.userInfo.username}
 get deploy,svc -o wide
 get deploy web -o yaml
 diff -f @web-changed.yaml

@@ -109,6 +109,19 @@ def test_apply_creates_and_changes(call):
     assert (answer.status, answer.json["data"]) == (200, {"y": "2"})
 
 
+def test_method_calls_have_owners_if_they_name_them(server, call):
+    """Objects that they create without a manager have no managedFields; the first apply gives them to "before-first-apply"."""
+    made = {"kind": "ConfigMap", "apiVersion": "v1", "metadata": {"name": "m"}, "data": {"x": "1"}}
+    assert "managedFields" not in server.create(made)["metadata"]
+    assert "managedFields" not in server.patch("configmaps", "m", {"data": {"y": "1"}}, field_manager="me")["metadata"]
+    answer = call("PATCH", f"{MAPS}/m?fieldManager=me", made | {"data": {"x": "2"}}, APPLY)
+    assert (answer.status, '"before-first-apply" using v1: .data.x' in answer.message) == (409, True)
+    named = server.create(made | {"metadata": {"name": "n"}}, field_manager="me")
+    changed = server.patch("configmaps", "n", {"data": {"y": "1"}})
+    assert [each["manager"] for each in named["metadata"]["managedFields"]] == ["me"]
+    assert {each["manager"] for each in changed["metadata"]["managedFields"]} == {"me", "EmbeddedAPIServer"}
+
+
 def test_custom_resources_refuse_strategic_merge(server, call):
     """415, since the server does not know how to merge the lists of a custom resource."""
     server.define("Widget")

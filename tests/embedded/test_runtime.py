@@ -384,6 +384,27 @@ def test_a_status_that_does_not_change_is_not_written(server: EmbeddedAPIServer,
     assert read(server, SITES, "shop")["status"]["phase"] == "Ready"
 
 
+def test_a_conflict_names_the_other_managers(server: EmbeddedAPIServer, manager: Manager) -> None:
+    """Without force; with it the fields are taken over. Fields that are not applied any more are removed."""
+    server.create({**config_map("made", text="theirs")}, field_manager="kubectl-create")
+    results: Channel[Any] = Channel(None)
+
+    @manager.controller(SITES, owns=["configmaps"])
+    def reconcile(request: Request) -> None:
+        try:
+            request.apply(config_map("made", text="ours"), force=False)
+        except ConflictError as error:
+            results.put(dict(error.managers))
+            results.put(request.apply(config_map("made", text="ours", more="x"))["data"])
+            results.put(request.apply(config_map("made", text="ours"))["data"])
+
+    with manager:
+        server.create(site())
+        assert results.get(DEADLINE) == {".data.text": "kubectl-create"}
+        assert results.get(DEADLINE) == {"text": "ours", "more": "x"}
+        assert results.get(DEADLINE) == {"text": "ours"}
+
+
 def test_delete_is_by_uid_and_version(server: EmbeddedAPIServer, manager: Manager) -> None:
     results: Channel[Any] = Channel(None)
     made = server.create({**config_map("c"), "metadata": {"name": "c", "namespace": "default"}})

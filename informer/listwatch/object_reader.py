@@ -211,7 +211,7 @@ class ObjectReader:
             return wrap
 
         def finish(obj: Object) -> Any:
-            return wrap(obj) if keep(obj) else Skipped(obj.resource_version)
+            return wrap(obj) if keep(obj) else Skipped(obj)
 
         return finish
 

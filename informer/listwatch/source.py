@@ -11,7 +11,6 @@ from typing_extensions import TypeVar
 from informer.listwatch.lister_watcher import ListerWatcher, ObjectList, as_object_list
 from informer.listwatch.watch_decoding import mapped_watch
 from informer.objects.entry import Skipped
-from informer.objects.keys import version_of
 from watch.event import Event, EventType
 from watch.options import ListOptions
 from watch.watcher import Watcher
@@ -202,7 +201,7 @@ def _skipping(keep: Callable[[Any], bool]) -> Callable[[list[Event[Any]]], list[
         return [
             event
             if event.type in (EventType.BOOKMARK, EventType.ERROR) or keep(event.object)
-            else Event(event.type, Skipped(version_of(event.object)))
+            else Event(event.type, Skipped(event.object))
             for event in events
         ]
 

@@ -70,7 +70,7 @@ class Undecodable(msgspec.Struct, gc=False, frozen=True):
 class Skipped(msgspec.Struct, gc=False, frozen=True):
     """Stands in a watch for an object that a source leaves out, since it belongs to another shard."""
 
-    resource_version: str
+    object: Any
 
 
 def unwrap(item: Any) -> Any:

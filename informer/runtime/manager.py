@@ -16,7 +16,11 @@ from informer.runtime.errors import ManagerError
 from informer.runtime.manifests import manifests_for
 from informer.runtime.parts import Lease, Parts
 from informer.runtime.registration import AsyncReconcile, Reconcile, Registration, resource_key
-from informer.runtime.run import ManagerRun
+from informer.runtime.run import ManagerRun, RunOptions
+from informer.runtime.shard_informers import ShardInformers
+from informer.runtime.sharded_run import ShardedManagerRun
+from informer.sharding.ranges import Field, check_shard
+from informer.sharding.shard_elector import ShardElector
 from informer.shared.factory import SharedInformerFactory
 from informer.shared.shared_informer import SharedInformer
 from informer.workqueue.limiters import RateLimiter
@@ -63,7 +67,10 @@ class Manager:
             the extra `metrics`.
         host: the address to serve on.
         transform: applied to every object before it is stored; None keeps objects as they come.
-        shards: reserved; must be None.
+        shards: the number of shards. Every process reconciles the objects of some of them; see `ShardElector`. Each one lists
+            and caches its own objects only, and those that they own. None: no shards.
+        shard_field: the field whose hash decides on the shard, "metadata.uid" or "metadata.namespace". By namespace, the API
+            server can shard owned objects, too; by uid, it sends all of them, and this process drops those of other shards.
         sync_timeout: seconds within which every cache must have its first list.
 
     Attributes:
@@ -89,10 +96,13 @@ class Manager:
         host: str = "0.0.0.0",  # noqa: S104 - a kubelet and a Prometheus come from other hosts
         transform: Callable[[Any], Any] | None = strip_managed_fields,
         shards: int | None = None,
+        shard_field: Field = "metadata.uid",
         sync_timeout: float = 120,
     ) -> None:
         if shards is not None:
-            raise NotImplementedError("shards= does not exist yet: leave it out")
+            check_shard(0, shards, shard_field)
+            if leader_election:
+                raise ValueError("with shards= leave leader_election out: each shard has one owner")
         check_component(name)
         if not sync_timeout > 0:
             raise ValueError(f"sync_timeout must be more than 0 seconds, not {sync_timeout}")
@@ -102,8 +112,11 @@ class Manager:
         self._serve, self._host, self._sync_timeout = serve, host, sync_timeout
         self._transform = transform
         self._given_client = api_client
+        self._shards, self._shard_field = shards, shard_field
         self._lease = (
-            Lease(name, lease_namespace, lease_duration, renew_deadline, retry_period) if leader_election else None
+            Lease(name, lease_namespace, lease_duration, renew_deadline, retry_period, shards)
+            if leader_election or shards is not None
+            else None
         )
         self._registrations: list[Registration] = []
         self._read: dict[
@@ -132,6 +145,11 @@ class Manager:
     def recorder(self) -> EventRecorder:
         """Records events under the manager's name."""
         return self._made().recorder
+
+    @property
+    def shard_elector(self) -> ShardElector | None:
+        """The elector of the shards; None without `shards`."""
+        return self._made().shard_elector
 
     @property
     def elector(self) -> LeaderElector | None:
@@ -348,17 +366,17 @@ class Manager:
         with self._lock:
             if self._run is not None:
                 raise RuntimeError(f"manager {self.name} was started before: make a new one")
-            self._run = ManagerRun(
-                self.name,
-                parts,
-                self._registrations,
-                sync_timeout=self._sync_timeout,
-                read={name: informer for name, informer in self._read.items() if informer is not None},
-                port=self._serve,
-                host=self._host,
-                on_server=self._set_server,
-            )
+            read = {name: informer for name, informer in self._read.items() if informer is not None}
+            options = RunOptions(self._sync_timeout, read, self._serve, self._host, self._set_server)
+            if self._shards is None:
+                self._run = ManagerRun(self.name, parts, self._registrations, options)
+            else:
+                self._run = ShardedManagerRun(self.name, parts, self._registrations, options, self._informers_of)
             return self._run
+
+    def _informers_of(self, shard: int) -> ShardInformers:
+        client = self._made().client
+        return ShardInformers(client, self._namespace, self._transform, shard, self._shards or 1, self._shard_field)
 
     def _set_server(self, server: MetricsServer) -> None:
         self.server = server

@@ -9,6 +9,7 @@ from informer.api_paths import dns_label
 from informer.listwatch.resources import known, parse_name
 from informer.runtime.parts import Lease
 from informer.runtime.registration import Registration
+from informer.sharding.leases import LeaseNames
 
 __all__ = ["manifests_for"]
 
@@ -38,7 +39,7 @@ def manifests_for(
         read: further resources that it reads.
         namespace: where the program runs.
         watched: the namespaces that it reconciles; None for the whole cluster.
-        lease: its Lease; None without an election.
+        lease: its Lease, or those of its shards; None without an election.
         port: where it serves probes; None for nowhere.
         image: its container image; None leaves the Deployment out.
     """
@@ -60,7 +61,7 @@ def manifests_for(
     if lease is not None:
         made += _role("Role", f"{name}-lease", lease.namespace or namespace, _lease_rules(lease), account)
     if image is not None:
-        made.append(_deployment(name, namespace, image, port, replicas=1 if lease is None else 2))
+        made.append(_deployment(name, namespace, image, port, replicas=1 if lease is None else lease.shards or 2))
     return made
 
 
@@ -125,6 +126,12 @@ def _events() -> dict[str, Any]:
 
 def _lease_rules(lease: Lease) -> list[dict[str, Any]]:
     group, leases = ["coordination.k8s.io"], ["leases"]
+    if lease.shards is not None:
+        names = LeaseNames(lease.namespace or "", lease.name, lease.shards).all()
+        return [
+            {"apiGroups": group, "resources": leases, "verbs": ["create", "list"]},
+            {"apiGroups": group, "resources": leases, "resourceNames": names, "verbs": ["get", "update"]},
+        ]
     return [
         # A rule with a name cannot allow a create.
         {"apiGroups": group, "resources": leases, "verbs": ["create"]},

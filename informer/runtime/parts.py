@@ -14,6 +14,7 @@ from informer.leaderelection.elector import LeaderElector
 from informer.leaderelection.lease_lock import LeaseLock
 from informer.record.event_broadcaster import EventBroadcaster
 from informer.record.event_recorder import EventRecorder
+from informer.sharding.shard_elector import ShardElector
 from informer.shared.factory import SharedInformerFactory
 from informer.transport.client_loader import current_namespace, load_client
 
@@ -21,13 +22,17 @@ __all__ = ["Lease", "Parts"]
 
 
 class Lease(NamedTuple):
-    """The Lease that the processes of a manager compete for, and its times in seconds; see `LeaderElector`."""
+    """The Lease that the processes of a manager compete for, and its times in seconds; see `LeaderElector`.
+
+    With shards there are several, whose names begin with this one; see `ShardElector`.
+    """
 
     name: str
     namespace: str | None
     duration: float
     renew_deadline: float
     retry_period: float
+    shards: int | None = None
 
 
 @dataclass
@@ -37,6 +42,8 @@ class Parts:
     Attributes:
         client: the client as it was given or loaded, for requests that need no leadership.
         api_client: what users get: with an election a view whose writes need leadership.
+        shard_elector: distributes the shards; None without shards.
+        on_shard: called with a shard and the event that ends its term, when this process owns it; set before the elector runs.
         on_leading: called with the event that ends the term, when this process begins to lead; set before the elector runs.
     """
 
@@ -46,11 +53,17 @@ class Parts:
     broadcaster: EventBroadcaster
     recorder: EventRecorder
     elector: LeaderElector | None
+    shard_elector: ShardElector | None = None
+    on_shard: Callable[[int, threading.Event], object] | None = None
     on_leading: Callable[[threading.Event], object] | None = None
 
     def _lead(self, over: threading.Event) -> None:
         if self.on_leading is not None:
             self.on_leading(over)
+
+    def _own(self, shard: int, over: threading.Event) -> None:
+        if self.on_shard is not None:
+            self.on_shard(shard, over)
 
     @classmethod
     def make(
@@ -72,7 +85,20 @@ class Parts:
             broadcaster.new_recorder(name),
             None,
         )
-        if lease is not None:
+        if lease is not None and lease.shards is not None:
+            parts.shard_elector = ShardElector(
+                client,
+                _namespace_of(lease, namespace),
+                lease.name,
+                shards=lease.shards,
+                identity=_identity(),
+                on_shard_started=parts._own,
+                on_shard_stopped=lambda _: None,
+                lease_duration=lease.duration,
+                renew_deadline=lease.renew_deadline,
+                retry_period=lease.retry_period,
+            )
+        elif lease is not None:
             parts.elector = _elector(lease, client, namespace, parts._lead)
             parts.api_client = parts.elector.gate(client)
         return parts
@@ -81,10 +107,8 @@ class Parts:
 def _elector(
     lease: Lease, client: Any, namespace: str | Sequence[str] | None, on_leading: Callable[[threading.Event], object]
 ) -> LeaderElector:
-    where = lease.namespace or (namespace if isinstance(namespace, str) and namespace else current_namespace())
-    identity = f"{socket.gethostname()}_{uuid.uuid4()}"
     return LeaderElector(
-        LeaseLock(client, dns_label("lease_namespace", where), dns_subdomain("name", lease.name), identity=identity),
+        LeaseLock(client, _namespace_of(lease, namespace), dns_subdomain("name", lease.name), identity=_identity()),
         lease_duration=lease.duration,
         renew_deadline=lease.renew_deadline,
         retry_period=lease.retry_period,
@@ -92,3 +116,12 @@ def _elector(
         on_stopped_leading=lambda: None,
         release_on_cancel=True,
     )
+
+
+def _namespace_of(lease: Lease, namespace: str | Sequence[str] | None) -> str:
+    where = lease.namespace or (namespace if isinstance(namespace, str) and namespace else current_namespace())
+    return dns_label("lease_namespace", where)
+
+
+def _identity() -> str:
+    return f"{socket.gethostname()}_{uuid.uuid4()}"

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from informer.record.event_sink import EventsV1Sink
 from informer.runtime.controller import Controller
@@ -26,7 +26,7 @@ from watch.logs import get_logger
 if TYPE_CHECKING:
     from informer.metrics.server import MetricsServer
 
-__all__ = ["ManagerRun"]
+__all__ = ["STOP_INFORMERS", "InformerFactory", "ManagerRun", "RunOptions"]
 
 _log = get_logger("informer.runtime")
 
@@ -35,7 +35,42 @@ _LEASE_TOLERANCE = 30.0
 # Seconds after a stop until reconciles that still run are logged; longer than controllers take to finish waiting keys.
 _SLOW_END = 10.0
 # Seconds for the informers' threads to end.
-_STOP_INFORMERS = 5.0
+STOP_INFORMERS = 5.0
+
+
+class RunOptions(NamedTuple):
+    """Options of a run.
+
+    Attributes:
+        sync_timeout: seconds within which every cache must have its first list.
+        read: the informers of whole resources that the user has asked for, by name: own writes are awaited in them too.
+        port: where metrics and probes are served; None serves nothing.
+        host: the address to serve on.
+        on_server: called with the server once it runs.
+    """
+
+    sync_timeout: float
+    read: Mapping[str, SharedInformer[Any]]
+    port: int | None
+    host: str
+    on_server: Callable[[MetricsServer], object]
+
+
+class InformerFactory(Protocol):
+    """Starts and stops the informers of a run together; see `SharedInformerFactory`."""
+
+    def start(self) -> None:
+        """Starts them."""
+
+    def wait_for_cache_sync(
+        self, timeout: float | None = ..., *, stop: threading.Event | None = ...
+    ) -> dict[SharedInformer[Any], bool]:
+        """Waits for their first lists; returns which of them have synced."""
+        ...
+
+    def shutdown(self, timeout: float | None = ...) -> bool:
+        """Stops them; returns whether every thread has ended in time."""
+        ...
 
 
 class ManagerRun:
@@ -45,11 +80,7 @@ class ManagerRun:
         name: the manager's.
         parts: its client, factory, recorder and elector.
         registrations: its controllers.
-        sync_timeout: seconds within which every cache must have its first list.
-        read: the informers of whole resources that the user has asked for, by name: own writes are awaited in them too.
-        port: where metrics and probes are served; None serves nothing.
-        host: the address to serve on.
-        on_server: called with the server once it runs.
+        options: further ones.
 
     Attributes:
         halt: set to end the run.
@@ -65,12 +96,7 @@ class ManagerRun:
         name: str,
         parts: Parts,
         registrations: Sequence[Registration],
-        *,
-        sync_timeout: float,
-        read: Mapping[str, SharedInformer[Any]],
-        port: int | None,
-        host: str,
-        on_server: Callable[[MetricsServer], object],
+        options: RunOptions,
     ) -> None:
         self.halt = Signal()
         self.failure: ManagerError | None = None
@@ -78,10 +104,11 @@ class ManagerRun:
         self.ended = Signal()
         self._name = name
         self._parts = parts
+        self._informer_factory: InformerFactory = parts.factory
         self._registrations = list(registrations)
-        self._sync_timeout = sync_timeout
-        self._read = dict(read)
-        self._port, self._host, self._on_server = port, host, on_server
+        self._options = options
+        self._sync_timeout = options.sync_timeout
+        self._read = dict(options.read)
         self._lock = Lock()
         self._is_ready = Signal()  # reconciling has begun, or the run has ended
         self._controllers: list[Controller] = []
@@ -118,6 +145,10 @@ class ManagerRun:
             self._fail(ManagerError(f"manager {self._name} ended with an unexpected error: {error!r}"), error)
             _log.error("manager %s has ended: %r", self._name, error, exc_info=error)
 
+    def controllers(self) -> list[Controller]:
+        """Returns the controllers that run."""
+        return list(self._controllers)
+
     def owns_current(self) -> bool:
         """Whether the calling thread is a worker's."""
         return self._threads.owns_current
@@ -130,13 +161,17 @@ class ManagerRun:
         # Left in reverse order: the events of everything else are sent last.
         stack.callback(self._parts.broadcaster.shutdown)
         self._parts.broadcaster.start_recording_to_sink(EventsV1Sink(self._parts.client))
-        if self._port is not None:
-            self._start_server(stack, self._port)
+        if self._options.port is not None:
+            self._start_server(stack, self._options.port)
+        self._reconcile(stack)
+
+    def _reconcile(self, stack: ExitStack) -> None:
+        """Makes the controllers, waits for their caches, and reconciles until the end of the run."""
         self._make_controllers(stack)
-        stack.callback(self._parts.factory.shutdown, _STOP_INFORMERS)
+        stack.callback(self._informer_factory.shutdown, STOP_INFORMERS)
         for informer in self._informers:
             stack.callback(informer.on_end(partial(self._informer_ended, informer)))
-        self._parts.factory.start()
+        self._informer_factory.start()
         self.state = "syncing"
         if not self._wait_for_sync():
             return
@@ -157,11 +192,11 @@ class ManagerRun:
         from informer.metrics import serve
         from informer.runtime.metrics import register
 
-        elector = self._parts.elector
+        elector = self._parts.elector or self._parts.shard_elector
         checks = {} if elector is None else {"leader-election": lambda: elector.check(_LEASE_TOLERANCE)}
-        server = stack.enter_context(serve(port, self._host, live_checks=checks))
-        stack.callback(register(lambda: self._controllers))
-        self._on_server(server)
+        server = stack.enter_context(serve(port, self._options.host, live_checks=checks))
+        stack.callback(register(self.controllers))
+        self._options.on_server(server)
         _log.info("manager %s serves /healthz, /readyz and /metrics on port %d", self._name, server.port)
 
     def _make_controllers(self, stack: ExitStack) -> None:
@@ -193,7 +228,7 @@ class ManagerRun:
     def _wait_for_sync(self) -> bool:
         """Waits for the caches and handlers; returns False if the run was asked to end meanwhile."""
         deadline = time.monotonic() + self._sync_timeout
-        synced = self._parts.factory.wait_for_cache_sync(self._sync_timeout, stop=self.halt)
+        synced = self._informer_factory.wait_for_cache_sync(self._sync_timeout, stop=self.halt)
         if self.halt.is_set():
             return False
         missing = [informer for informer, done in synced.items() if not done]
@@ -250,8 +285,7 @@ class ManagerRun:
             run_all = partial(_run_on_a_loop, asynchronous, over)
             threads.start(partial(self._guard, asynchronous[0], run_all, over), f"async-workers-{self._name}")
         threads.close()
-        self.state = "running"
-        self._is_ready.set()
+        self._begin_work()
         _log.info(
             "manager %s reconciles: %s", self._name, ", ".join(each.registration.name for each in self._controllers)
         )
@@ -260,6 +294,10 @@ class ManagerRun:
             running = ", ".join(f"{each.registration.name} {each.running()}" for each in self._controllers)
             _log.warning("manager %s waits for reconciles that have not ended after the stop: %s", self._name, running)
             threads.ended.wait()
+
+    def _begin_work(self) -> None:
+        self.state = "running"
+        self._is_ready.set()
 
     def _guard(self, controller: Controller, run: Callable[[], object], over: threading.Event) -> None:
         cause: BaseException | None = None

@@ -10,7 +10,7 @@ from informer.listwatch.lister_watcher import ListerWatcher, ObjectList
 from informer.listwatch.source import Source, WrappedSource, as_source
 from informer.listwatch.watch_decoding import mapped_watch
 from informer.objects.entry import Skipped
-from informer.objects.keys import namespace_of, uid_of
+from informer.objects.keys import namespace_of, uid_of, version_of
 from informer.objects.object import Object
 from informer.reflector.event_reader import is_initial_events_end
 from informer.sharding.ranges import Field, check_shard, same_shard, shard_hash, shard_ranges, shard_selector
@@ -21,7 +21,7 @@ from watch.options import ListOptions
 from watch.printable import printable
 from watch.watcher import Watcher
 
-__all__ = ["ShardedListWatch", "own_watch"]
+__all__ = ["ShardedListWatch", "own_events"]
 
 _log = get_logger(__name__)
 
@@ -103,7 +103,7 @@ class ShardedListWatch(WrappedSource):
     def watch(self, options: ListOptions) -> Watcher[Any] | None:
         """Opens a watch of the shard. Raises as the given lister-watcher does."""
         watcher = self.inner.watch(replace(options, shard_selector=self.selector))
-        return None if watcher is None else own_watch(watcher, options)
+        return None if watcher is None else mapped_watch(watcher, own_events(options))
 
 
 class _Echo:
@@ -117,14 +117,13 @@ def _in_range(start: int, end: int, field: str) -> Callable[[Any], bool]:
     return lambda obj: start <= shard_hash(value_of(obj)) < end
 
 
-def own_watch(watcher: Watcher[Any], options: ListOptions) -> Watcher[Any]:
-    """Returns a watch without the events of skipped objects; see `Source.kept`.
+def own_events(options: ListOptions) -> Callable[[list[Event[Any]]], list[Event[Any]]]:
+    """Returns a function that takes the events of skipped objects out of the batches of one watch; see `Source.kept`.
 
     A batch that ends with such events has a bookmark in their place. So the reader learns that the server is alive, and up
     to which version it has seen everything, as soon as it would with all objects.
 
     Args:
-        watcher: a watch of a source that `Source.kept` made.
         options: the options of its request. Without bookmarks, or before the end of the initial events, none is added.
     """
     adds = options.allow_watch_bookmarks and options.resource_version not in ("", "0")
@@ -136,11 +135,11 @@ def own_watch(watcher: Watcher[Any], options: ListOptions) -> Watcher[Any]:
             is_initial, adds = False, options.allow_watch_bookmarks
         kept = [event for event in events if type(event[1]) is not Skipped]
         last = events[-1][1]
-        if adds and not is_initial and type(last) is Skipped and last.resource_version:
-            kept.append(Event(EventType.BOOKMARK, _bookmark(last.resource_version)))
+        if adds and not is_initial and type(last) is Skipped and (version := version_of(last.object)):
+            kept.append(Event(EventType.BOOKMARK, _bookmark(version)))
         return kept
 
-    return mapped_watch(watcher, own)
+    return own
 
 
 def _bookmark(version: str) -> Object:

@@ -41,6 +41,7 @@ LEFT_OUT = {
     "a function to be called in a forked child failed: <>": "would be a fault of this library",
     "a callback of a stop event failed": "would be a fault of this library",
     "no address for <>": "the reason in another message",
+    "its controller is in another shard": "stands for a deletion within an informer",
     "the controller is stopping": "between a controller and its queue",
     "the caches do not show the last writes yet": "between a controller and its queue",
     "the object has changed: <>": "between a controller and its queue",

@@ -41,7 +41,6 @@ def config_map(**metadata: Any) -> dict[str, Any]:
 
 
 MANAGERS: list[tuple[Callable[[], Any], str]] = [
-    (lambda: Manager(name="m", shards=2), "shards= does not exist yet: leave it out"),
     (lambda: Manager(name="m", sync_timeout=0), "sync_timeout must be more than 0 seconds, not 0"),
 ]
 
@@ -237,7 +236,7 @@ def test_a_cache_that_does_not_sync(server: EmbeddedAPIServer, caplog: pytest.Lo
 
 
 def test_a_handler_that_does_not_sync(server: EmbeddedAPIServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("informer.runtime.run._STOP_INFORMERS", 0.1)
+    monkeypatch.setattr("informer.runtime.run.STOP_INFORMERS", 0.1)
     server.create(config_map(namespace="default"))
     go_on = threading.Event()
 

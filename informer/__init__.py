@@ -78,6 +78,7 @@ if TYPE_CHECKING:
         until_with_sync as until_with_sync,
     )
     from informer.shared.shared_informer import SharedInformer as SharedInformer
+    from informer.shared.snapshot import Snapshot as Snapshot
     from informer.shared.waiting import wait_for_cache_sync as wait_for_cache_sync
     from informer.transport.client_loader import (
         current_namespace as current_namespace,
@@ -122,6 +123,7 @@ _NAMES = {
     "informer.shared.factory": "SharedInformerFactory",
     "informer.shared.informer_watcher": "InformerWatcher informer_watcher until_with_sync",
     "informer.shared.shared_informer": "SharedInformer",
+    "informer.shared.snapshot": "Snapshot",
     "informer.shared.waiting": "wait_for_cache_sync",
     "informer.transport.client_loader": "current_namespace load_client",
     "watch.options": "ListOptions",

@@ -9,7 +9,7 @@ import select
 import stat
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 __all__ = ["UnusableFileError", "check_private", "path_of_content", "read_file", "stamp_of", "write_private"]
@@ -105,14 +105,19 @@ def check_private(folder: str | os.PathLike[str], descriptor: int | None = None)
         raise UnusableFileError(errno.EPERM, reason, os.fspath(folder))
 
 
-def write_private(path: str | os.PathLike[str], content: bytes) -> None:
+def write_private(path: str | os.PathLike[str], content: bytes | Iterable[bytes]) -> None:
     """Writes a file that no other user can read at any moment.
+
+    Args:
+        path: the file.
+        content: its content, or the pieces of it.
 
     The content is written to a new file, which then replaces `path` in one step. A symbolic link at `path` is replaced, not
     followed. A program that has the old file open does not see the new content.
 
     Raises:
         OSError: the file cannot be written; what was at `path` stays.
+        Exception: what the iterable raises; what was at `path` stays.
     """
     target = Path(path)
     while True:
@@ -124,7 +129,7 @@ def write_private(path: str | os.PathLike[str], content: bytes) -> None:
             continue
     try:
         with open(descriptor, "wb") as file:
-            file.write(content)
+            file.writelines((content,) if isinstance(content, bytes) else content)
         os.replace(new, target)
     except BaseException:
         with contextlib.suppress(OSError):

@@ -15,6 +15,7 @@ from informer.cache.change import NO_LONGER_DECODES, Change
 from informer.cache.index import Index, IndexErrorHandler
 from informer.cache.prepared import SETS, Prepared, Preparer
 from informer.cache.relist import holds_exactly, is_same_content, is_same_state, relisted, resynced
+from informer.cache.snapshot_file import SavedState
 from informer.errors import IndexConflictError, IndexNotFoundError
 from informer.objects.form import have_same_form
 from informer.objects.keys import (
@@ -183,6 +184,10 @@ class Records:
     def resource_version(self) -> str:
         """The newest resourceVersion of the writes and bookmarks since the last list, "" before the first."""
         return self.look(lambda: self._resource_version)
+
+    def saved_state(self) -> SavedState:
+        """Returns all stored objects and their version; to be called within `look`. The version is "" if it is in doubt."""
+        return SavedState([*self.items.values()], "" if self._doubts else self._resource_version)
 
     def count(self, namespace: str | None = None) -> int:
         """Returns the number of stored objects, of one namespace or, for None, of all. Only the latter is quick."""

@@ -31,7 +31,7 @@ class Encoding:
     """
 
     def __init__(self, *, protobuf: bool) -> None:
-        self.protobuf = protobuf
+        self.protobuf = self.requested = protobuf
 
     def checks_fields(self, transport: Transport) -> bool:
         """Returns whether to search each object for unknown fields: the server is newer than the table, or may be."""

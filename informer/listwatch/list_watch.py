@@ -236,6 +236,8 @@ class ResourceListWatch(ListWatch[T]):
         self._limited = rate_limited(_log)
         namespaces = request.namespaces
         self.namespaces = namespaces if namespaces and len(namespaces) > 1 else None
+        # Nothing tells what a function does that changes requests or leaves out objects.
+        self.can_be_bound = request.tweak is None and reading.keep is None
 
     @property
     def resource_name(self) -> str | None:
@@ -251,6 +253,15 @@ class ResourceListWatch(ListWatch[T]):
     def unwrap(self) -> Callable[[Any], Any] | None:
         """See `Source.unwrap`."""
         return None if self._codec.identity else self._codec.unwrap
+
+    def binding(self) -> Mapping[str, str]:
+        """See `Source.binding`."""
+        return self._request.binding()
+
+    @property
+    def model(self) -> Any:
+        """See `Source.model`."""
+        return self._codec.model
 
     @property
     def prefers_watch_list(self) -> bool:

@@ -96,6 +96,21 @@ class ResourceRequest:
                 self.target.forget()
             raise
 
+    def binding(self) -> dict[str, str]:
+        """See `Source.binding`; `tweak` is not a part of it."""
+        transport = self.target.transport()
+        return {
+            "server": transport.shown_host,
+            "certificate authority": transport.authority(),
+            "resource": self.target.place,
+            "namespace": ",".join(self.namespaces or ()),
+            "label_selector": self.label_selector,
+            "field_selector": self.field_selector,
+            "metadata_only": str(self.metadata_only),
+            "drop_managed_fields": str(self.drop_managed_fields),
+            "wire": "protobuf" if self.encoding.requested else "json",
+        }
+
     def _wants_protobuf(self) -> bool:
         """Whether to request protobuf; custom resources can be had so for their metadata only."""
         return self.encoding.protobuf and (self.metadata_only or kind_named(*self.target.item_type) is not None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Generic, Self
 
 from typing_extensions import TypeVar
@@ -40,6 +40,24 @@ class Source(Generic[T]):
     @property
     def unwrap(self) -> Callable[[Any], Any] | None:
         """A function that returns what users see of a stored item; None if they see the item itself."""
+        return None
+
+    can_be_bound: bool = False
+    """Whether `binding` says all of what is listed."""
+
+    def binding(self) -> Mapping[str, str]:
+        """Returns what is listed and in which form, by names such as "server".
+
+        A snapshot of a cache is used only with the binding with which it was made.
+
+        Raises:
+            KubeconfigError: the default configuration is used, and there is none.
+        """
+        raise NotImplementedError
+
+    @property
+    def model(self) -> Any:
+        """The type of the objects that users see; None if it is not known."""
         return None
 
     namespaces: tuple[str, ...] | None = None

@@ -26,6 +26,11 @@ class Target(Protocol):
         ...
 
     @property
+    def place(self) -> str:
+        """Identifies the resource on its server. It is the same in every process."""
+        ...
+
+    @property
     def server(self) -> str:
         """Identifies the server; "" for the one of the default configuration. Sends no request."""
         ...
@@ -89,6 +94,12 @@ class NamedTarget:
         self.server = _server_of(api_client)
 
     @property
+    def place(self) -> str:
+        """See `Target.place`."""
+        resource = self.built_in
+        return self._wanted if resource is None else f"{resource.api_version}/{resource.plural}"
+
+    @property
     def built_in(self) -> Resource | None:
         """See `Target.built_in`."""
         return self._resource if self._is_built_in else None
@@ -148,6 +159,7 @@ class PathTarget:
         self.name = path.rpartition("/")[2]
         self.built_in = _built_in_at(path)
         self.server = _server_of(api_client)
+        self.place = f"{path}?{sorted(query.items())}"
 
     @classmethod
     def of_method(cls, list_method: Callable[..., Any], arguments: Mapping[str, Any]) -> PathTarget:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from typing_extensions import TypedDict
 
+from informer.cache.snapshot_file import SavedState
 from informer.objects.entry import Undecodable
 from informer.objects.keys import meta_namespace_key
 from informer.reflector.backoff import Backoff
@@ -51,6 +52,7 @@ class ReflectorOptions(TuningOptions, total=False):
     doubt_versions: Callable[[bool], object] | None
     key_func: Callable[[Any], str]
     expected_type: type | tuple[str, str] | None
+    saved_state: Callable[[], SavedState | None] | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -81,6 +83,8 @@ class ReflectorConfig:
             another state than before, and with False when the list that follows is stored. None ignores it.
         key_func: returns an object's key.
         expected_type: the class or the (apiVersion, kind) of the objects; others in events are skipped. None accepts any.
+        saved_state: called once, on the reflector's thread, for a state from which to continue instead of a first list; it
+            returns None if there is none, and does not raise.
 
     Raises:
         ValueError: a value is not allowed; the message names the option.
@@ -102,6 +106,7 @@ class ReflectorConfig:
     doubt_versions: Callable[[bool], object] | None = None
     key_func: Callable[[Any], str] = meta_namespace_key
     expected_type: type | tuple[str, str] | None = None
+    saved_state: Callable[[], SavedState | None] | None = None
 
     def __post_init__(self) -> None:
         shortest_longest: Any = self.watch_timeout

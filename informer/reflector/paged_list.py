@@ -8,7 +8,7 @@ from typing import Any
 from watch.errors import ApiError
 from watch.versions import shown_version
 
-__all__ = ["ContinueTokens", "PagedList", "older_list"]
+__all__ = ["ContinueTokens", "PagedList", "contradiction", "older_list"]
 
 # The most tokens of a list that are remembered, which take 7 MB. Then all are forgotten, and remembering begins anew.
 _MAX_TOKENS = 100_000
@@ -47,6 +47,16 @@ def older_list(version: str, last: str) -> ApiError:
         "Timeout",
         f"the server listed its state at resourceVersion {shown_version(version)}, and had sent {shown_version(last)} "
         "before (was etcd restored from a backup?)",
+        details={"causes": [{"reason": "ResourceVersionTooLarge"}]},
+    )
+
+
+def contradiction(reason: str) -> ApiError:
+    """Returns the error for a saved state that the server contradicts. It equals that of a history that has gone back."""
+    return ApiError(
+        504,
+        "Timeout",
+        f"the snapshot is not used: {reason}",
         details={"causes": [{"reason": "ResourceVersionTooLarge"}]},
     )
 

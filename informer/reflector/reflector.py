@@ -23,6 +23,7 @@ from informer.reflector.health import Health, answer_of
 from informer.reflector.held_objects import Count, HeldObjects, count_of
 from informer.reflector.paged_list import PagedList
 from informer.reflector.requests import Requests
+from informer.reflector.resumption import Resumption
 from informer.reflector.resync import ResyncTimer
 from informer.reflector.state import Next, ReflectorState, Step
 from informer.reflector.stop_scope import Pull, StopScope
@@ -106,8 +107,17 @@ class Reflector:
         on_failure = config.watch_error_handler and partial(config.watch_error_handler, self)
         self._health = Health(self.name, config.clock, self._limited, self.counts, on_failure, on_error_change)
         self._waits = Waits(config, self._random, source.server, self._health)
+        self._resumption = Resumption(config.saved_state, self.name, self._state, self.target, self._held, self._health)
         self._requests = Requests(
-            self.name, source, self._state, config, self._random, self._health, self._waits, self.counts
+            self.name,
+            source,
+            self._state,
+            config,
+            self._random,
+            self._health,
+            self._waits,
+            self.counts,
+            self._resumption,
         )
 
     @property
@@ -142,6 +152,7 @@ class Reflector:
     def run(self, stop: threading.Event) -> None:
         """Lists and watches until `stop` is set; failed rounds are reported and retried with backoff."""
         with self._running(stop):
+            self._resumption.begin()
             while not stop.is_set():
                 ended = self._round()
                 if stop.is_set():
@@ -300,10 +311,12 @@ class Reflector:
                 # While this thread waits for the next batch, it must not keep the last one alive.
                 events = []
             try:
-                events = pull(silence)
+                events = pull(self._resumption.patience(silence))
             except TimeoutError as error:
                 if getattr(error, "progress", False):
                     # A part of a large event came, or a line that keeps the connection alive.
+                    continue
+                if self._resumption.was_quiet():
                     continue
                 self.counts.failed("follow", "silence")
                 _log.info("%s: the watch was silent for %.0f s: requesting it again", self.name, silence)
@@ -323,6 +336,7 @@ class Reflector:
         if batch.deltas:
             self.target.store(batch.deltas, None if batch.resource_version == version else "")
         self._state.stored(batch.resource_version)
+        self._resumption.stored("" if batch.error else batch.resource_version)
         if batch.error is not None:
             self._health.record_error_event(batch.error)
             return self._state.watch_error(batch.error)

@@ -10,6 +10,7 @@ from informer.listwatch.source import Source
 from informer.reflector.config import ReflectorConfig
 from informer.reflector.counts import ReflectorCounts
 from informer.reflector.health import Health, answer_of
+from informer.reflector.resumption import Resumption
 from informer.reflector.state import Next, ReflectorState
 from informer.reflector.stop_scope import StopScope
 from informer.reflector.waits import Waits
@@ -36,6 +37,7 @@ class Requests:
         config: the reflector's options.
         random: chooses the time after which the server is asked to end a watch.
         health, waits, counts: record what was answered.
+        resumption: checks a confirmation.
 
     Threads: the reflector's.
     """
@@ -50,6 +52,7 @@ class Requests:
         health: Health,
         waits: Waits,
         counts: ReflectorCounts,
+        resumption: Resumption,
     ) -> None:
         self._name = name
         self._source = source.bounded(max_line_bytes=config.max_line_bytes, max_objects=config.max_objects)
@@ -59,6 +62,7 @@ class Requests:
         self._health = health
         self._waits = waits
         self._counts = counts
+        self._resumption = resumption
         self._doubts = False  # whether `doubt_versions` was called with True last
 
     def page(self, options: ListOptions, stop_scope: StopScope) -> ObjectList[Any]:
@@ -84,10 +88,11 @@ class Requests:
         """Requests a list of one object, which shows whether the server's history still reaches the last version.
 
         Returns:
-            Why it does not, or why the request failed; None if it does.
+            Why it does not, why the request failed, or why a saved state is not used; None if it does.
         """
         try:
-            self._answer(self._state.confirm_options(), stop_scope)
+            page = self._answer(self._state.confirm_options(), stop_scope)
+            return self._resumption.confirmed(page)
         # The list function of a user may raise anything.
         except Exception as error:
             answer = answer_of(error)
@@ -99,13 +104,13 @@ class Requests:
                     shown_version(self._state.last_resource_version),
                 )
             return error
-        return None
 
     def list_stored(self) -> None:
         """Called when a complete list is stored: versions can be trusted again."""
         if self._doubts and self._config.doubt_versions is not None:
             self._config.doubt_versions(False)
         self._doubts = False
+        self._resumption.discard()
 
     def watch(self, stop_scope: StopScope, *, with_list: bool = False) -> Watcher[Any] | Exception:
         """Opens a watch from the last version, or a watch list; returns the error if that fails."""

@@ -66,6 +66,9 @@ Rules (from client-go tools/cache reflector.go, unless another source is named):
     400 in the table), it is not requested again, and the watch follows. Any other failure ends the round. A watch that the
     server has ended is resumed without a CONFIRM. Source: kubernetes#107457; client-go does not do it.
 12. A resource that can be listed only (the call of a watch is answered with 405) is listed again after 30 to 60 seconds.
+13. A saved state is a round without a list: CONFIRM, then a watch from the state's version. If the server refuses either, or
+    ends the watch before the state has caught up, a list follows at once. A failed connection or 429 is retried as in rules
+    7 and 11.
 """
 
 from __future__ import annotations
@@ -167,6 +170,8 @@ class ReflectorState:
     def __init__(self, *, watch_list: bool, page_size: int) -> None:
         self.last_resource_version = ""
         """The version up to which everything was seen; "" before the first list."""
+        self.is_resuming = False  # rule 13
+        """Whether the cache has a saved state, or may get one, and has not caught up with the server."""
         self._watch_list = watch_list
         self._page_size = page_size
         self._asks_newest = False  # rule 2: lists ask for the newest state
@@ -181,7 +186,18 @@ class ReflectorState:
     def begin(self) -> Next:
         """Returns the first step of a round."""
         self._continue, self._in_one_page = "", False
+        if self.is_resuming:
+            return Next(Step.CONFIRM)
         return Next(Step.WATCH_LIST if self._watch_list else Step.LIST)
+
+    def resume(self, resource_version: str) -> None:
+        """Has the first round continue from a saved state at a version (rule 13)."""
+        self.last_resource_version = resource_version
+        self.is_resuming = True
+
+    def _list_instead(self) -> Next:
+        self.is_resuming = False
+        return self.begin()
 
     # Requests
 
@@ -237,7 +253,7 @@ class ReflectorState:
     def list_complete(self, resource_version: str) -> Next:
         """Reports that a list was stored; `resource_version` is that of its first page."""
         self.last_resource_version = resource_version
-        self._asks_newest = False
+        self.is_resuming = self._asks_newest = False
         self._continue, self._in_one_page = "", False
         self._unproductive = 0
         return Next(Step.WATCH)
@@ -318,6 +334,8 @@ class ReflectorState:
         if isinstance(error, ApiError):
             if error.is_too_many_requests:
                 return Next(Step.WATCH, wait=True, at_least=error.retry_after or 0.0)
+            if self.is_resuming:
+                return self._list_instead()
             if error.status == HTTPStatus.METHOD_NOT_ALLOWED:
                 return Next(Step.LIST, pause=_RELIST_PAUSE, at_least=error.retry_after or 0.0)
             return _failed(error)
@@ -332,6 +350,8 @@ class ReflectorState:
             events: the number of events that it brought, bookmarks included.
             seconds: how long it lasted, from before the call.
         """
+        if self.is_resuming:
+            return self._list_instead()
         if events == 0 and seconds < _SHORT_WATCH:
             return Next(Step.ENDED, wait=True)
         if events and seconds >= _SHORT_WATCH:
@@ -352,6 +372,8 @@ class ReflectorState:
         """Reports an ERROR event of an open watch, which ends it. A 410 ends the round without an error."""
         if error.is_too_many_requests:
             return Next(Step.WATCH, wait=True, at_least=error.retry_after or 0.0)
+        if self.is_resuming:
+            return self._list_instead()
         return Next(Step.ENDED, wait=True, at_least=error.retry_after or 0.0)
 
     # Outcomes of a confirmation
@@ -365,12 +387,12 @@ class ReflectorState:
         if isinstance(error, ApiError):
             if error.is_expired or error.is_too_large_resource_version:
                 self._asks_newest = True
-                return self.begin()
+                return self._list_instead()
             if error.is_too_many_requests:
                 return Next(Step.CONFIRM, wait=True, at_least=error.retry_after or 0.0)
             if error.status in _REFUSALS:
                 self._confirms = False
-                return Next(Step.WATCH)
+                return self._list_instead() if self.is_resuming else Next(Step.WATCH)
         if isinstance(error, OSError):
             return Next(Step.CONFIRM, wait=True)
         return _failed(error)

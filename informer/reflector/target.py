@@ -99,6 +99,22 @@ class ReflectorTarget:
             self.has_listed = True
             self._notify_processed()
 
+    def restore(self, items: list[Any], resource_version: str) -> None:
+        """Stores a saved state. It does not count as a list, and its version not as applied, until `caught_up` is called.
+
+        Raises:
+            Exception: the target refused it.
+        """
+        self._target.replace(items, resource_version, **self._namespace)
+        if self._stored(""):
+            self._notify_processed()
+
+    def caught_up(self, resource_version: str) -> None:
+        """Called when a restored state and the events since then show every change up to a version."""
+        self.applied_resource_version = resource_version
+        self.has_listed = True
+        self._notify_processed()
+
     def store(self, deltas: Sequence[Delta], resource_version: str | None = None) -> None:
         """Stores a batch of a watch, which is not empty. What the target raises is logged.
 

@@ -10,6 +10,7 @@ from typing_extensions import TypeVar
 
 from informer.arguments import check_function
 from informer.cache.indexer import Indexer
+from informer.cache.snapshot_file import SavedState
 from informer.controller.controller import Controller
 from informer.controller.stored_source import stored_source
 from informer.controller.wiring import QueueKind, make_controller
@@ -53,6 +54,8 @@ class CacheFeed(Generic[T]):
             with `set_transform`, before the controller is made.
         watch_error_handler: called with the error of each failed list or watch; None only logs. Set before the controller
             is made.
+        saved_state: returns a state from which to continue instead of a first list; None for no such state. Set before the
+            controller is made.
     """
 
     def __init__(
@@ -75,6 +78,7 @@ class CacheFeed(Generic[T]):
         self.errors = ObjectErrors(name, on_decode_error)
         self.transform: Callable[[Any], Any] | None = None
         self.watch_error_handler: Callable[[Exception], object] | None = None
+        self.saved_state: Callable[[], SavedState | None] | None = None
         self._processor = processor
         self._config = config
         self._name = name
@@ -110,6 +114,7 @@ class CacheFeed(Generic[T]):
             on_undecodable=self.errors.undecodable,
             doubt_versions=self.indexer.records.doubt_versions,
             key_func=self._key_of,
+            saved_state=self.saved_state,
         )
         return make_controller(
             stored_source(self.source, self.transform, self.indexer.records.same_as),

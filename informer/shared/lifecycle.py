@@ -45,6 +45,7 @@ class Lifecycle:
 
     Attributes:
         failure: the exception that ended the reader thread; None if there is none.
+        stop_begun: set when the stop begins.
 
     Threads: any. After a fork only the parent can use a started informer: see `check_process`.
     """
@@ -75,7 +76,7 @@ class Lifecycle:
         self._reader: Worker | None = None
         self._stopping = False
         self._stop_called = False
-        self._stop = Signal()
+        self._stop = self.stop_begun = Signal()
 
     # Starting
 

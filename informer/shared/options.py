@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import CodeType
 from typing import Any, Generic, Literal, Protocol
@@ -11,6 +12,7 @@ from typing_extensions import TypeVar
 from informer.controller.wiring import QueueKind
 from informer.objects.label_selector import Selector
 from informer.reflector.config import TuningOptions
+from informer.shared.snapshot import Snapshot
 
 __all__ = ["InformerOptions", "ListMethod"]
 
@@ -45,3 +47,4 @@ class InformerOptions(TuningOptions, Generic[T], total=False):
     on_decode_error: Callable[[Any, bytes, Exception], object] | None
     queue: QueueKind
     key_func: Callable[[Any], str]
+    snapshot: str | os.PathLike[str] | Snapshot | None

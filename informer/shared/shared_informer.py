@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random as stdlib_random
 import threading
 from collections.abc import Callable, Iterable, Mapping
@@ -25,7 +26,7 @@ from informer.handlers.processor import Processor
 from informer.handlers.registration import HandlerRegistration
 from informer.handlers.subscription import BacklogPolicy, Subscription
 from informer.listwatch.lister_watcher import ListerWatcher
-from informer.listwatch.source import as_source
+from informer.listwatch.source import Source, as_source
 from informer.objects.keys import meta_namespace_key
 from informer.process import register
 from informer.reflector.backoff import Backoff
@@ -35,6 +36,7 @@ from informer.shared.cache_feed import CacheFeed
 from informer.shared.checks import check_lister_watcher, check_period
 from informer.shared.handler_set import HandlerSet
 from informer.shared.lifecycle import Lifecycle
+from informer.shared.snapshot import Snapshot, SnapshotKeeper
 from informer.shared.status import Status
 from informer.shared.waiting import StartWarning, Waiters
 from watch.clock import SYSTEM_CLOCK, Clock
@@ -92,6 +94,8 @@ class SharedInformer(StopsOnExit, Generic[T]):
             stays as it was, and `sync_error()` says so.
         clock: times waits and resyncs.
         random: the source of jitter; None makes one.
+        snapshot: a file in which the cache is kept, so that the next process starts warm; see `Snapshot` for its options, and
+            the how-to page on warm starts. None keeps none.
 
     Raises:
         ValueError: an argument has a value that is not allowed.
@@ -122,6 +126,7 @@ class SharedInformer(StopsOnExit, Generic[T]):
         max_objects: int | None = DEFAULT_MAX_OBJECTS,
         clock: Clock = SYSTEM_CLOCK,
         random: stdlib_random.Random | None = None,
+        snapshot: str | os.PathLike[str] | Snapshot | None = None,
     ) -> None:
         # Longer than other functions: users see each option by its name here, instead of a bag of options.
         check_lister_watcher(lister_watcher)
@@ -165,6 +170,9 @@ class SharedInformer(StopsOnExit, Generic[T]):
             self._lifecycle, self._processor, self._waiters, self._feed, resync_period=resync_period
         )
         self._aio: AsyncInformer[T] = AsyncInformer(self)
+        if snapshot is not None:
+            given = snapshot if isinstance(snapshot, Snapshot) else Snapshot(snapshot)
+            self._keep_snapshot(given, source, queue, key_func)
         self.set_transform(transform)
         self.set_watch_error_handler(watch_error_handler)
 
@@ -548,6 +556,24 @@ class SharedInformer(StopsOnExit, Generic[T]):
         return self._status.last_event_age
 
     # Internals
+
+    def _keep_snapshot(
+        self, snapshot: Snapshot, source: Source[T], queue: QueueKind, key_func: Callable[[Any], str]
+    ) -> None:
+        feed = self._feed
+        keeper = SnapshotKeeper(
+            snapshot,
+            source,
+            queue,
+            self._name,
+            feed.indexer.records,
+            transform=lambda: feed.transform,
+            key_func=key_func,
+            is_whole=lambda: self.has_synced() and not feed.errors.decode_errors and self.failure is None,
+            stop=self._lifecycle.stop_begun,
+        )
+        feed.saved_state = keeper.load
+        self._lifecycle.add_member(keeper)
 
     def die_in_child(self) -> None:
         """Internal: called in a forked child. Disables the cache and ends streams: the parent's threads do not exist here."""

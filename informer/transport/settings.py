@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import urllib.request
 from dataclasses import dataclass, fields, replace
 from typing import Any, Self
+
+from informer.files import read_file
 
 __all__ = ["ConnectionSettings", "server_address"]
 
@@ -50,6 +54,18 @@ class ConnectionSettings:
             if not from_environment and values["no_proxy"] == environment.get("no"):
                 values["no_proxy"] = None
         return cls(**{**values, "host": server_address(configuration)})
+
+    def authority(self) -> str:
+        """Returns a digest of the certificate authority; "" if there is none or it cannot be read.
+
+        Unlike the address, it differs between clusters that were created at one address after another.
+        """
+        found: str | bytes = self.ca_cert_data or b""
+        if not found and self.ssl_ca_cert:
+            with contextlib.suppress(OSError):
+                found = read_file(self.ssl_ca_cert)
+        content = found.encode() if isinstance(found, str) else found
+        return hashlib.sha256(content).hexdigest()[:32] if content else ""
 
     def without_files(self) -> Self:
         """Returns the same settings without the paths of certificate files."""

@@ -105,6 +105,10 @@ class Transport:
         """The server's address for messages, without a password in it."""
         return shown_address(self.host)
 
+    def authority(self) -> str:
+        """See `ConnectionSettings.authority`."""
+        return ConnectionSettings.of(self._configuration).authority()
+
     def close_idle(self) -> None:
         """Closes the connections that no response uses."""
         self._pool.drop_idle()

@@ -12,13 +12,13 @@ program ends with an error if that is not so. CPU and memory are the mean of the
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import tempfile
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from _ratio_plot import ratio_plot
 from _shards import NAMESPACE, Pods, Process, check_assets, wait_until
 
 from informer.testing import ControlPlane
@@ -101,7 +101,7 @@ def main() -> None:
     parser.add_argument("--changes", type=int, default=20_000)
     parser.add_argument("--replicas", type=int, nargs="+", default=[1, 2, 4, 8])
     parser.add_argument("--gate", choices=("on", "off"), default="on", help="ShardedListAndWatch of the server")
-    parser.add_argument("--json", help="write the figures to this file")
+    parser.add_argument("--plot", help="write a plot of the ratios to this file, as SVG")
     options = parser.parse_args()
     check_assets()
     with tempfile.TemporaryDirectory() as folder:
@@ -121,8 +121,9 @@ def main() -> None:
         for name, form in (("list", ".2f"), ("event", ".1f"), ("memory", ".0f")):
             cells += [format(row[name], form), f"{row[name] / first[name]:.2f}"]
         print("|", " | ".join(cells), "|")
-    if options.json:
-        Path(options.json).write_text(json.dumps(rows))
+    if options.plot:
+        names = {"list": "CPU of the first list", "event": "CPU of the changes", "memory": "memory"}
+        Path(options.plot).write_text(ratio_plot(rows, names))
 
 
 if __name__ == "__main__":

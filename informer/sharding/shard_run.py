@@ -171,8 +171,11 @@ class ShardRun:
         longest = self._candidates[0].longest_foreign
         for i in range(self._names.shards):
             observed = self._listed[self._names.shard(i)]
-            if observed.record is not None and observed.is_held(now, longest):
-                held[i] = observed.record.holder_identity
+            holder = "" if observed.record is None else observed.record.holder_identity
+            # A Lease that this replica has lost, for example in a pause, and that no other one has taken yet, is its own again.
+            is_left = holder == self._config.lock.identity and i not in self._terms
+            if holder and not is_left and observed.is_held(now, longest):
+                held[i] = holder
             elif observed.record is not None or self._may_create(i):
                 free.add(i)
         terms = self._terms

@@ -238,3 +238,17 @@ def test_more_replicas_than_shards_wait() -> None:
         steady([first, *run], clock, 5 * RETRY)
         assert sorted(len(each.owned()) for each in run) == [0, 1, 1]
         assert gone[1].owned()
+
+
+def test_a_replica_that_goes_on_after_a_pause_takes_its_shards_at_once() -> None:
+    """Its Leases have expired and still name it. The others do not take them, since it is known to be there again."""
+    with in_memory():
+        clock = FakeClock(1000.0)
+        server = LeaseServer(clock)
+        run = [Replica(Connection(server), 4, name, lambda: False) for name in ("a", "b")]
+        steady(run, clock, 2 * LEASE)
+        owned = run[0].owned()
+        clock.step(LEASE + 1)
+        steady(run, clock, 3 * RETRY)
+        assert run[0].owned() == owned
+        assert len(run[1].owned()) == 2

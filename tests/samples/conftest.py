@@ -75,9 +75,15 @@ class Program:
         return int(counts.read_text().split()[1]) / 1e9 if counts.exists() else 0.0
 
     def end(self, timeout: float = 30) -> tuple[int, list[str], list[str]]:
-        """Waits for the end; returns the exit code, the unread lines of stdout, and the unread lines of stderr."""
+        """Waits for the end; returns the exit code, the unread lines of stdout, and the unread lines of stderr.
+
+        The line that a slow machine prints while the first list is awaited is left out.
+        """
         code = self.process.wait(timeout)
-        return code, self._rest(self.lines), self._rest(self.errors)
+        errors = [
+            line for line in self._rest(self.errors) if not (line.startswith("loading ") and line.endswith("..."))
+        ]
+        return code, self._rest(self.lines), errors
 
     def _rest(self, lines: Channel[tuple[float, str]]) -> list[str]:
         rest = []

@@ -37,15 +37,18 @@ def test_each_event_is_one_line(
 ) -> None:
     """In a pipe each event is one line that begins with its type."""
     embedded_apiserver.create(pod("first"))
-    program = run_sample(SAMPLE, "--kubeconfig", kubeconfig)
+    program = run_sample(SAMPLE, "--kubeconfig", kubeconfig, "-A")
     assert re.match(r"ADDED +default +first +0/1 +", program.wait_for("first")[1])
     second = embedded_apiserver.create(pod("second"))
     assert program.wait_for("second")[1].startswith("ADDED ")
-    second["status"] = {"phase": "Running", "containerStatuses": [{"name": "app", "ready": True, "restartCount": 3}]}
+    second["status"] = {
+        "phase": "Running",
+        "containerStatuses": [{"name": "app", "ready": True, "restartCount": 3, "state": {"running": {}}}],
+    }
     second = embedded_apiserver.update(second)
     assert re.match(r"MODIFIED +default +second +1/1 +Running +3 ", program.wait_for("second")[1])
     embedded_apiserver.delete(second)
-    assert program.wait_for(lambda line: "MODIFIED" not in line)[1].startswith("DELETED  default          second ")
+    assert program.wait_for(lambda line: "MODIFIED" not in line)[1].startswith("DELETED  default    second ")
     assert program.interrupt() < PROMPT
     assert program.end() == (0, [], [])
 
@@ -54,8 +57,8 @@ def test_each_event_is_one_line(
     ("output", "pattern"),
     [
         pytest.param("name", r"ADDED +pod/web$", id="name"),
-        pytest.param("table", r"ADDED +shop +web +0/1 +\S+ +0 +\S+ +<none>$", id="table"),
-        pytest.param("wide", r"ADDED +shop +web +.* example.com/app:1$", id="wide"),
+        pytest.param("table", r"ADDED +web +0/1 +\S+ +0 +\S+$", id="table"),
+        pytest.param("wide", r"ADDED +web +0/1 +\S+ +0 +\S+ +<none> +<none> +<none> +<none>$", id="wide"),
     ],
 )
 def test_outputs(
@@ -242,17 +245,19 @@ def test_demo_without_a_cluster(tmp_path: Path, run_sample: Callable[..., Any]) 
 def test_table_in_a_terminal_is_redrawn(embedded_apiserver: EmbeddedAPIServer, kubeconfig: str) -> None:
     """In a terminal the lines are redrawn in place: readiness, restarts, node and age of each pod."""
     stored = embedded_apiserver.create(pod("web"))
-    screen = Screen([sys.executable, str(Path(__file__).parents[2] / "samples" / SAMPLE), "--kubeconfig", kubeconfig])
+    screen = Screen(
+        [sys.executable, str(Path(__file__).parents[2] / "samples" / SAMPLE), "--kubeconfig", kubeconfig, "-o", "wide"]
+    )
     try:
-        screen.wait_for(r"NAME +READY +STATUS +RESTARTS +AGE +NODE")
+        screen.wait_for(r"NAME +READY +STATUS +RESTARTS +AGE +IP +NODE")
         screen.wait_for(r"web +0/1")
         stored["spec"]["nodeName"] = "worker-7"
         stored["status"] = {
             "phase": "Running",
-            "containerStatuses": [{"name": "app", "ready": True, "restartCount": 4}],
+            "containerStatuses": [{"name": "app", "ready": True, "restartCount": 4, "state": {"running": {}}}],
         }
         embedded_apiserver.update(stored)
-        screen.wait_for(r"web +1/1 +Running +4 +\d+s +worker-7")
+        screen.wait_for(r"web +1/1 +Running +4 +\S+ +<none> +worker-7")
         assert "\x1b[1A" in screen.text, "nothing was drawn in place"
         screen.process.send_signal(signal.SIGINT)
         assert screen.process.wait(5) == 0
@@ -292,10 +297,10 @@ def test_hostile_pods_do_not_control_the_output(
 
 
 def test_hostile_pods_do_not_control_the_terminal(embedded_apiserver: EmbeddedAPIServer, kubeconfig: str) -> None:
-    """An image is shown as text: brackets are not markup, and control characters do not reach the terminal."""
+    """A node is shown as text: brackets are not markup, and control characters do not reach the terminal."""
     for number, image in enumerate(HOSTILE_IMAGES):
         made = pod(f"a{number}")
-        made["spec"]["containers"][0]["image"] = image
+        made["spec"]["nodeName"] = image
         embedded_apiserver.create(made)
     program = str(Path(__file__).parents[2] / "samples" / SAMPLE)
     screen = Screen([sys.executable, program, "--kubeconfig", kubeconfig, "-o", "wide"])

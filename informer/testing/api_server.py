@@ -22,6 +22,7 @@ from informer.testing.server.object_calls import ObjectCalls
 from informer.testing.server.request_handler import RequestHandler
 from informer.testing.server.request_log import RequestLog
 from informer.testing.server.versions import ServerVersion
+from informer.testing.storage.kinds.initial_objects import service_objects
 from informer.testing.storage.registry import Registry
 from informer.testing.storage.storage import Storage
 from watch.concurrency import Lock
@@ -38,10 +39,14 @@ class EmbeddedAPIServer(StopsOnExit, ObjectCalls):
 
     Clients talk to it over real HTTP, through `api_client()`, `kubeconfig(path)` or `url`. The test itself can also
     write objects directly, with `create`, `update`, `patch`, `delete` and `define`, and have requests fail, with
-    `faults`. Every server begins with the namespaces of a new cluster and no other object.
+    `faults`. Every server begins with the objects of a new cluster: namespaces, two priority classes, a ServiceCIDR and,
+    once it is started, the service `kubernetes`.
 
     What it does as kube-apiserver does, for the built-in kinds and for CustomResourceDefinitions:
 
+    - who a client is and what it may do: reviews, tokens of service accounts, impersonation; eviction, binding and logs of
+      pods;
+    - defaults and validation of built-in kinds, immutable fields, size limits, and the addresses of services;
     - discovery, and OpenAPI v3 and v2, except the paths in the document of v2;
     - create, update, patch (JSON, merge, strategic merge; server-side apply with managedFields) and delete, with conflicts,
       preconditions, finalizers, and the status and scale subresources;
@@ -53,7 +58,9 @@ class EmbeddedAPIServer(StopsOnExit, ObjectCalls):
 
     What it does not do, since it is a store and not a cluster:
 
-    - Nothing is scheduled or run. Of built-in kinds only names and metadata are validated; there are almost no defaults.
+    - Nothing is scheduled or run.
+    - What methods such as `create` write is the test's own: nothing is required of it, and an object without a spec stays
+      without. Requests are validated as the real server validates them.
     - Admission is by webhooks with a URL. Admission policies are refused.
     - A deleted pod disappears at once, as no kubelet shuts it down.
     - Without `garbage_collect`, a deleted namespace disappears at once with every object in it, dependents outlive their
@@ -124,6 +131,7 @@ class EmbeddedAPIServer(StopsOnExit, ObjectCalls):
             self.requests,
             self.faults,
             ServerVersion.parse(version, sharded_list_and_watch=sharded_list_and_watch),
+            self._logs,
             bookmark_interval=bookmark_interval,
         )
         self._lock = Lock()
@@ -146,6 +154,7 @@ class EmbeddedAPIServer(StopsOnExit, ObjectCalls):
             http = HttpServer(self._handler.handle, context=context, name="apiserver")
             self._http = http
             self.faults.attach(http)
+            self._registry.seed(service_objects(http.port))
             http.start()
         return self
 

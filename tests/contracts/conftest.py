@@ -4,8 +4,9 @@ A test calls `servers`, which asks each server and compares status, the headers 
 "embedded" there is only one server, so that the test's own assertions are checked on every machine. With "real" there are two;
 the test is skipped on a machine without a control plane.
 
-Before the comparison, what differs by nature is replaced: uids, times, resourceVersions, page tokens and the random end of
-generated names. Entries of managedFields are sorted, since their order depends on their times.
+Before the comparison, what differs by nature is replaced: uids, times, resourceVersions, page tokens, allocated addresses
+and ports, the random end of generated names, and the differences of Go's structs in messages. Entries of managedFields are
+sorted, since their order depends on their times.
 """
 
 from __future__ import annotations
@@ -37,6 +38,9 @@ _AGE = re.compile(r"(\d+[smhdy]){1,2}")
 _VERSIONS = re.compile(r"(?<=resource version: )\d+|(?<=current: )\d+|(?<=\()\d+(?=\))")
 # Lists in which order has no meaning: that of managedFields depends on times, that of conflicts on chance.
 _SORTED = {"managedFields", "causes"}
+# What kube-apiserver appends to the messages about fields that no update may change.
+_GO_DIFFERENCE = re.compile(r"\n@@.*?(?=, [a-z]+(?:\.|\[|:)|\]\Z|\Z)", re.DOTALL)
+_ALLOCATED = re.compile(r"10\.0\.\d+\.\d+|3[0-2]\d\d\d")
 _GZIP = {"Accept-Encoding": "gzip"}
 _COMPARED_HEADERS = ("Content-Type", "Retry-After", "Content-Encoding", "Vary", "Warning")
 
@@ -143,6 +147,7 @@ class Servers:
 
     def __init__(self, sides: list[Side]) -> None:
         self.sides = sides
+        self.with_owners = True  # compare managedFields
 
     def ask(
         self,
@@ -159,6 +164,7 @@ class Servers:
         only: Collection[str] = (),
         unordered: bool = False,
         gzip: bool = False,
+        headers: Mapping[str, str] | None = None,
     ) -> Answer:
         """Sends a request to all servers, and returns the answer that they agree on.
 
@@ -175,8 +181,9 @@ class Servers:
             only: compare only these fields of the body.
             unordered: sort the causes of a refusal, which the real server orders at random, and compare them, not the message.
             gzip: accept a compressed answer.
+            headers: more headers of the request.
         """
-        headers = {"Accept": accept, **(_GZIP if gzip else {})}
+        headers = {"Accept": accept, **(_GZIP if gzip else {}), **(headers or {})}
         if body is not None:
             headers["Content-Type"] = media
         request = (method, path, query, body, headers, user)
@@ -277,6 +284,8 @@ class Servers:
         except ValueError:
             side.last = text.decode()
         body = normal(side.last)
+        if not self.with_owners:
+            _drop_owners(body)
         if any_message:
             _drop_message(body)
         if unordered:
@@ -291,6 +300,11 @@ def _sort_causes(body: Any) -> None:
     if len(causes) > 1:
         _drop_message(body)
         causes.sort(key=lambda cause: (cause["field"], cause["message"]))
+
+
+def _drop_owners(body: Any) -> None:
+    for each in (body, *(body.get("items") or ())) if isinstance(body, dict) else ():
+        each.get("metadata", {}).pop("managedFields", None)
 
 
 def _drop_message(body: Any) -> None:
@@ -340,6 +354,8 @@ def normal(value: Any, within: str = "") -> Any:
         for key in _SORTED & made.keys():
             made[key] = sorted(made[key] or [], key=lambda each: json.dumps(each, sort_keys=True))
         return made
+    if within in ("clusterIP", "clusterIPs", "nodePort", "healthCheckNodePort") and _ALLOCATED.fullmatch(str(value)):
+        return "<allocated>"
     if not isinstance(value, str):
         return value
     if within == "resourceVersion" and value.isdigit() and value != "0":
@@ -349,7 +365,7 @@ def normal(value: Any, within: str = "") -> Any:
     if within == "cells" and _AGE.fullmatch(value):
         return "<age>"
     if within == "message":
-        value = _VERSIONS.sub("<version>", value)
+        value = _GO_DIFFERENCE.sub("", _VERSIONS.sub("<version>", value))
     return _TIME.sub("<time>", _UID.sub("<uid>", value))
 
 
@@ -474,6 +490,18 @@ def servers(request: pytest.FixtureRequest, embedded_side: Side) -> Iterator[Ser
     if request.param == "real":
         sides.append(request.getfixturevalue("real_side"))
     made = _with_namespace(sides)
+    yield made
+    made.close()
+
+
+@pytest.fixture(params=BOTH, scope="module")
+def shared_servers(request: pytest.FixtureRequest, embedded_side: Side) -> Iterator[Servers]:
+    """Like `servers`, for all tests of a module, without managedFields. They share a namespace; each uses names of its own."""
+    sides = [embedded_side]
+    if request.param == "real":
+        sides.append(request.getfixturevalue("real_side"))
+    made = _with_namespace(sides)
+    made.with_owners = False
     yield made
     made.close()
 

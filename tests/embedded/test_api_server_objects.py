@@ -31,7 +31,7 @@ def test_created_object_has_the_servers_fields(call):
 def test_server_fields_of_a_post_are_ignored(call):
     """The server ignores uid, creationTimestamp and generation of a POST and sets its own."""
     sent = {"name": "p", "uid": "mine", "creationTimestamp": "2001-01-01T00:00:00Z", "generation": 7}
-    metadata = call("POST", PODS, {"metadata": sent, "spec": {}}).json["metadata"]
+    metadata = call("POST", PODS, pod("p") | {"metadata": sent}).json["metadata"]
     assert metadata["uid"] != "mine"
     assert not metadata["creationTimestamp"].startswith("2001")
     assert metadata["generation"] == 1
@@ -377,17 +377,16 @@ def test_a_collection_is_deleted_by_selector(server, call):
 def test_status_has_its_own_endpoint(server, call):
     """The main endpoint ignores the status, the status endpoint ignores the spec; only a changed spec counts a generation."""
     created = call("POST", PODS, pod("p") | {"status": {"phase": "Running"}}).json
-    assert created["status"] == {"phase": "Pending"}
-    both = pod("p", node="n") | {"status": {"phase": "Failed"}}
+    assert created["status"] == {"phase": "Pending", "qosClass": "BestEffort"}
+    both = pod("p") | {"status": {"phase": "Failed"}}
+    both["spec"] = {**both["spec"], "activeDeadlineSeconds": 5}
     main = call("PUT", f"{PODS}/p", both).json
-    assert (main["spec"]["nodeName"], main["status"], main["metadata"]["generation"]) == ("n", {"phase": "Pending"}, 2)
+    assert (main["spec"]["activeDeadlineSeconds"], main["status"]) == (5, created["status"])
+    assert main["metadata"]["generation"] == 2
     both = pod("p", node="other") | {"status": {"phase": "Running"}}
     status = call("PUT", f"{PODS}/p/status", both).json
-    assert (status["spec"]["nodeName"], status["status"], status["metadata"]["generation"]) == (
-        "n",
-        {"phase": "Running"},
-        2,
-    )
+    assert "nodeName" not in status["spec"]
+    assert (status["status"], status["metadata"]["generation"]) == ({"phase": "Running"}, 2)
     assert call("GET", f"{PODS}/p/status").json == call("GET", f"{PODS}/p").json
 
 
@@ -397,7 +396,8 @@ def test_the_scale_of_a_deployment(server, call):
         "matchLabels": {"app": "web"},
         "matchExpressions": [{"key": "env", "operator": "In", "values": ["b", "a"]}],
     }
-    spec = {"replicas": 3, "selector": labels, "template": {}}
+    template = {"metadata": {"labels": {"app": "web", "env": "a"}}, "spec": pod("p")["spec"]}
+    spec = {"replicas": 3, "selector": labels, "template": template}
     path = "/apis/apps/v1/namespaces/default/deployments"
     call("POST", path, {"metadata": {"name": "d"}, "spec": spec})
     scale = call("GET", f"{path}/d/scale").json

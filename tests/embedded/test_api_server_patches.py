@@ -148,7 +148,7 @@ def test_the_official_clients_patch(server):
         core.patch_namespaced_pod("p", "default", {"spec": {"containers": [{"name": "c", "image": "2"}]}})
     pod = server.get("pods", "p")
     assert pod["metadata"]["labels"] == {"a": "b", "c": "d"}
-    assert pod["spec"]["containers"] == [{"name": "c", "image": "2"}]
+    assert [(each["name"], each["image"]) for each in pod["spec"]["containers"]] == [("c", "2")]
 
 
 # As functions

@@ -104,7 +104,8 @@ def test_deployment_of_another_owner_is_left_alone(site: Site) -> None:
     assert eventually(lambda: site.server.list("events.events.k8s.io"))
     (event, *_) = site.server.list("events.events.k8s.io")
     assert event["note"] == 'Resource "web" already exists and is not managed by Foo'
-    assert site.deployment("web")["spec"] == {"replicas": 9}
+    deployment = site.deployment("web")
+    assert (deployment["spec"]["replicas"], deployment["metadata"].get("ownerReferences")) == (9, None)
     site.server.delete(DEPLOYMENTS, "web")
     assert site.settles("web", 2)
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from informer.testing.storage.served_resources import ServedResource, ServedResources
+from informer.testing.storage.served_resources import ServedResource, ServedResources, Subresource
 
 __all__ = ["aggregated", "api_group", "api_groups", "api_resources", "api_versions", "version_document"]
 
-_STATUS_VERBS = ["get", "patch", "update"]
+_STATUS_VERBS = ("get", "patch", "update")
 
 
 def version_document(major: int, minor: int) -> dict[str, Any]:
@@ -101,11 +101,13 @@ def _aggregated_entry(served: ServedResource) -> dict[str, Any]:
     if served.categories:
         entry["categories"] = list(served.categories)
     subresources = []
-    if served.has_scale:
-        scale = {"group": "autoscaling", "version": "v1", "kind": "Scale"}
-        subresources.append({"subresource": "scale", "responseKind": scale, "verbs": _STATUS_VERBS})
-    if served.has_status:
-        subresources.append({"subresource": "status", "responseKind": kind, "verbs": _STATUS_VERBS})
+    for each in _subresources(served):
+        described = {
+            "group": each.group or kind["group"],
+            "version": each.version or kind["version"],
+            "kind": each.kind,
+        }
+        subresources.append({"subresource": each.name, "responseKind": described, "verbs": list(each.verbs)})
     if subresources:
         entry["subresources"] = subresources
     return entry
@@ -129,20 +131,18 @@ def _entries(served: ServedResource) -> list[dict[str, Any]]:
         entry["shortNames"] = list(resource.names[1:])
     if served.categories:
         entry["categories"] = list(served.categories)
-    entries = [entry]
+    entries: list[dict[str, Any]] = []
+    for each in _subresources(served):
+        described = {"group": each.group, "version": each.version} if each.group else {}
+        name = {"name": f"{resource.plural}/{each.name}", "singularName": "", "namespaced": resource.namespaced}
+        entries.append({**name, **described, "kind": each.kind, "verbs": list(each.verbs)})
+    return [entry, *entries]
+
+
+def _subresources(served: ServedResource) -> list[Subresource]:
+    found = list(served.subresources)
     if served.has_scale:
-        scale = {"group": "autoscaling", "version": "v1", "kind": "Scale"}
-        entries.append(_subresource(served, "scale", **scale))
+        found.append(Subresource("scale", "Scale", _STATUS_VERBS, "autoscaling", "v1"))
     if served.has_status:
-        entries.append(_subresource(served, "status", kind=resource.kind))
-    return entries
-
-
-def _subresource(served: ServedResource, name: str, **more: str) -> dict[str, Any]:
-    return {
-        "name": f"{served.resource.plural}/{name}",
-        "singularName": "",
-        "namespaced": served.resource.namespaced,
-        **more,
-        "verbs": _STATUS_VERBS,
-    }
+        found.append(Subresource("status", served.resource.kind, _STATUS_VERBS))
+    return sorted(found)

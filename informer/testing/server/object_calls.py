@@ -10,6 +10,7 @@ from informer.testing.listwatch.list_options import ListQuery
 from informer.testing.listwatch.list_pages import list_page
 from informer.testing.listwatch.selection import read_selection
 from informer.testing.server.object_arguments import find_resource, plain_object, resource_of
+from informer.testing.server.pod_requests import PodLogs
 from informer.testing.storage.object_checks import Target
 from informer.testing.storage.patches import PatchError, json_patch, merge_patch
 from informer.testing.storage.registry import Registry
@@ -25,8 +26,9 @@ _DEFAULT_NAMESPACE = "default"
 class ObjectCalls:
     """Reads and writes a server's objects without HTTP.
 
-    Every call is validated as a client's request is, and every watch sees what it writes. Unlike requests, `create`,
-    `update` and `patch` write the status together with the rest.
+    Every watch sees what a call writes. Names and metadata are validated as in a client's request. Unlike requests,
+    `create`, `update` and `patch` write the status together with the rest, require no other fields, and may change
+    immutable ones. A spec gets the defaults of its kind; an object without a spec stays without.
 
     Objects are dicts in API form, `informer.Object`s or models of the official client. An object without a namespace
     is in "default". The methods return the stored object as a dict that the caller may change. Resources are named
@@ -41,6 +43,7 @@ class ObjectCalls:
     def __init__(self, storage: Storage, registry: Registry) -> None:
         self._storage = storage
         self._registry = registry
+        self._logs = PodLogs()
 
     def create(self, obj: Any, *, namespace: str | None = None, field_manager: str | None = None) -> dict[str, Any]:
         """Creates an object and returns it as it is stored.
@@ -141,6 +144,17 @@ class ObjectCalls:
         selection = read_selection(options, served, "", sharding=False)
         page = list_page(self._storage, bucket, namespace or "", options, selection)
         return [served.shown(stored) for stored in page.objects]
+
+    def set_log(self, name: str, text: str, *, namespace: str | None = None, container: str = "") -> None:
+        """Sets the text that clients read as the log of a pod.
+
+        Args:
+            name: the pod's name. The pod need not exist yet.
+            text: the whole log.
+            namespace: the pod's namespace; None means "default".
+            container: one of the pod's containers; "" means each container without a log of its own.
+        """
+        self._logs.set(namespace or _DEFAULT_NAMESPACE, name, container, text)
 
     def define(
         self,

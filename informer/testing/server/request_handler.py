@@ -9,6 +9,8 @@ from informer.testing.http.connection import ConnectionCutError, Exchange
 from informer.testing.http.server import HttpServer
 from informer.testing.listwatch.list_options import is_true
 from informer.testing.server.access import Access
+from informer.testing.server.action_requests import ActionRequests
+from informer.testing.server.pod_requests import PodLogs
 from informer.testing.server.request_log import LoggedRequest, RequestLog
 from informer.testing.server.resource_requests import ResourceRequests
 from informer.testing.server.responses import send_body, send_error
@@ -40,6 +42,7 @@ class RequestHandler:
         log: records every request.
         faults: the faults that tests asked for.
         version: the server's version, which decides about features.
+        logs: the logs of pods that tests have set.
         bookmark_interval: seconds between the bookmarks of a watch.
 
     Threads: any; each connection's thread calls `handle`.
@@ -53,6 +56,7 @@ class RequestHandler:
         log: RequestLog,
         faults: Faults,
         version: ServerVersion,
+        logs: PodLogs,
         *,
         bookmark_interval: float,
     ) -> None:
@@ -60,7 +64,7 @@ class RequestHandler:
         self._access = access
         self._requests = log
         self._faults = faults
-        self._resources = ResourceRequests(storage, registry, version)
+        self._resources = ResourceRequests(storage, registry, version, ActionRequests(registry, access), logs)
         self._watches = WatchRequests(storage, registry, faults, version, bookmark_interval=bookmark_interval)
         self._about_server = ServerRequests(storage, registry, version)
 
@@ -120,6 +124,7 @@ class RequestHandler:
         if "//" in route.path:
             raise page_not_found()
         user = self._access.user(exchange.request.headers.get("authorization", ""))
+        user = self._access.impersonated(user, exchange.request.headers)
         if not route.plural:
             self._about_server.answer(exchange, f"127.0.0.1:{http.port}")
             return
@@ -187,5 +192,8 @@ def _is_served(route: Route, served: ServedResource) -> bool:
         return False
     if not resource.namespaced and route.namespace:
         return False
+    if served.is_action:
+        return not route.name
     subresources = {"": True, "status": served.has_status, "scale": served.has_scale}
+    subresources |= {each.name: True for each in served.subresources}
     return subresources.get(route.subresource, False)

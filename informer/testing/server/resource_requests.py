@@ -13,7 +13,9 @@ from informer.testing.http.messages import Request
 from informer.testing.listwatch.list_options import read_list_query
 from informer.testing.listwatch.list_pages import Page, list_page
 from informer.testing.listwatch.selection import read_selection
+from informer.testing.server.action_requests import ActionRequests
 from informer.testing.server.patch_requests import read_patch
+from informer.testing.server.pod_requests import PodLogs, only_part
 from informer.testing.server.request_bodies import decode_object, read_delete_options
 from informer.testing.server.versions import ServerVersion
 from informer.testing.server.write_options import read_write
@@ -29,6 +31,8 @@ from watch.errors import ApiError
 
 __all__ = ["Answer", "ResourceRequests"]
 
+_OLD_ENDPOINTS = "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"
+_MOST_BYTES = 3 << 20  # of a request's body
 _Body = tuple[int, list[bytes]]  # the answer's status code and the pieces of its body
 
 
@@ -55,13 +59,19 @@ class ResourceRequests:
     Args:
         storage: stores the objects.
         registry: reads and writes them.
+        actions: carries out requests that store nothing.
+        logs: the logs of pods.
         version: the server's version, which decides about features.
 
     Threads: any.
     """
 
-    def __init__(self, storage: Storage, registry: Registry, version: ServerVersion) -> None:
+    def __init__(
+        self, storage: Storage, registry: Registry, version: ServerVersion, actions: ActionRequests, logs: PodLogs
+    ) -> None:
         self._storage = storage
+        self._actions = actions
+        self._logs = logs
         self._registry = registry
         self._version = version
 
@@ -78,12 +88,21 @@ class ResourceRequests:
             drops_fields=self._version.drops_managed_fields,
             include_object=request.query.get("includeObject", ""),
         )
+        if len(request.body) > _MOST_BYTES:
+            raise ApiError(413, "RequestEntityTooLarge", f"Request entity too large: limit is {_MOST_BYTES}")
         write = read_write(request, user) if verb in ("create", "update", "patch") else Write(user=user)
         write = replace(write, warnings=warnings)
+        if target.served.path == ("", "v1", "endpoints"):
+            write.warnings.append(_OLD_ENDPOINTS)
+        if target.subresource == "log":
+            return self._log(verb, target, request)
         status, body = self._answer(verb, _Call(target, request, write, representation))
         return Answer(status, body, representation.media_type)
 
     def _answer(self, verb: str, call: _Call) -> _Body:
+        if self._actions.has(call.target):
+            document = self._actions.answer(verb, call.target, call.request, call.write)
+            return 201, [call.representation.document(document)]
         if call.target.subresource == "scale":
             return self._scale(verb, call)
         match verb:
@@ -103,6 +122,13 @@ class ResourceRequests:
             case "deletecollection":
                 return self._delete_collection(call)
         raise method_not_allowed()
+
+    def _log(self, verb: str, target: Target, request: Request) -> Answer:
+        if verb != "get":
+            raise method_not_allowed()
+        pod = self._registry.get(target._replace(subresource=""))
+        text = self._logs.read(target, pod.to_dict(), request.query)
+        return Answer(204, [], "") if text is None else Answer(200, [text], "text/plain")
 
     def _page(self, call: _Call) -> Page:
         target = call.target
@@ -124,7 +150,7 @@ class ResourceRequests:
         _require_name(target)
         obj = decode_object(call.request, target.served.resource.kind, null_is_empty=not target.served.custom)
         create = target.served.created_by_update and not target.subresource
-        stored, created = self._registry.update(target, lambda _: obj, call.write, create=create)
+        stored, created = self._registry.update(target, _of_part(target, lambda _: obj), call.write, create=create)
         return 201 if created else 200, [call.representation.single(stored)]
 
     def _patch(self, call: _Call) -> _Body:
@@ -132,7 +158,7 @@ class ResourceRequests:
         _require_name(target)
         patch = read_patch(target, call.request, call.write)
         create = patch.creates and not target.subresource
-        stored, created = self._registry.update(target, patch.apply, call.write, create=create)
+        stored, created = self._registry.update(target, _of_part(target, patch.apply), call.write, create=create)
         return 201 if created else 200, [call.representation.single(stored)]
 
     def _scale(self, verb: str, call: _Call) -> _Body:
@@ -176,6 +202,12 @@ class ResourceRequests:
                 if error.status != 404:  # another client has deleted it since
                     raise
         return 200, call.representation.list(page.metadata, page.objects)
+
+
+def _of_part(
+    target: Target, change: Callable[[dict[str, Any]], dict[str, Any]]
+) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    return only_part(target.subresource, change) if target.subresource in ("ephemeralcontainers", "resize") else change
 
 
 def _scaling(verb: str, call: _Call) -> Callable[[dict[str, Any]], dict[str, Any]]:

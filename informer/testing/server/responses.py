@@ -60,12 +60,12 @@ def send_body(
         status: the HTTP status code.
         pieces: the body.
         chunked: send a long body in chunks.
-        content_type: the body's media type.
+        content_type: the body's media type; "" for none.
         warnings: texts for the user, each of which is a Warning header.
         vary: the request's headers on which the answer depends.
     """
     body = b"".join(pieces)
-    headers = {"Content-Type": content_type}
+    headers = {"Content-Type": content_type} if content_type else {}
     if vary:
         headers["Vary"] = vary
     headers |= _warning_headers(warnings)

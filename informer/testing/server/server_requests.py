@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
 from informer.testing.http.connection import Exchange
+from informer.testing.http.messages import Request
 from informer.testing.server import discovery_documents as documents
 from informer.testing.server.openapi_requests import OpenAPIRequests
 from informer.testing.server.responses import TEXT, send_body
@@ -18,7 +20,8 @@ from informer.testing.storage.storage import Storage
 
 __all__ = ["ServerRequests", "send_plain_404"]
 
-_HEALTH = frozenset(("/healthz", "/livez", "/readyz"))
+_CHECKS = ("ping", "log", "etcd")
+_HEALTH = {"healthz": _CHECKS, "livez": _CHECKS, "readyz": (*_CHECKS, "etcd-readiness", "informer-sync", "shutdown")}
 _AGGREGATED = "as=APIGroupDiscoveryList"
 _AGGREGATED_TYPE = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 
@@ -46,8 +49,9 @@ class ServerRequests:
             ApiError: 404, the server does not have this path; 405, it does not allow the method.
         """
         path = exchange.request.path.rstrip("/") or "/"
-        if path in _HEALTH:
-            exchange.answer(200, b"ok", TEXT)
+        endpoint, _, check = path[1:].partition("/")
+        if endpoint in _HEALTH and check in ("", *_HEALTH[endpoint]):
+            exchange.answer(200, b"ok" if check else _health(endpoint, exchange.request), TEXT)
             return
         if self._openapi.answer(exchange, path):
             return
@@ -91,6 +95,18 @@ class ServerRequests:
                 case ["apis", group, version]:
                     return documents.api_resources(resources, group, version)
         return None
+
+
+def _health(endpoint: str, request: Request) -> bytes:
+    """Returns the page of a health endpoint, with a line for each check if the client asks for them."""
+    if "verbose" not in request.query:
+        return b"ok"
+    excluded = request.values("exclude")
+    lines = [f"[+]{name} {'excluded: ' if name in excluded else ''}ok" for name in _HEALTH[endpoint]]
+    unknown = ", ".join(json.dumps(name) for name in excluded if name not in _HEALTH[endpoint])
+    if unknown:
+        lines.append(f"warn: some health checks cannot be excluded: no matches for {unknown}")
+    return "\n".join((*lines, f"{endpoint} check passed\n")).encode()
 
 
 def send_plain_404(exchange: Exchange) -> None:

@@ -12,11 +12,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from informer.listwatch.resources import Resource
+from informer.testing.storage.definition_deletion import mark_terminating
+from informer.testing.storage.served_resources import ServedResource
 from informer.testing.storage.statuses import Cause, invalid
 from informer.testing.storage.storage import Stored
+from informer.testing.storage.system_fields import mark_deleted
 from watch.errors import ApiError
 
-__all__ = ["check_delete_options", "check_readable", "finalizers_for", "warn_of_orphans"]
+__all__ = ["check_delete_options", "check_readable", "marked", "warn_of_orphans"]
 
 _FINALIZERS = {"Orphan": "orphan", "Foreground": "foregroundDeletion"}
 # Resources whose dependents are orphaned unless the options say otherwise.
@@ -71,3 +74,23 @@ def finalizers_for(resource: Resource, options: Mapping[str, Any], finalizers: S
         return list(finalizers)
     others = [each for each in finalizers if each not in _FINALIZERS.values()]
     return [*others, _FINALIZERS[policy]] if policy in _FINALIZERS else others
+
+
+def marked(served: ServedResource, old: Stored, options: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Returns an object as it is marked for its deletion; None if the deletion does not change it before it is removed."""
+    obj = old.to_dict()
+    before = obj["metadata"].get("finalizers") or []
+    finalizers = finalizers_for(served.resource, options, before)
+    mark = not old.marked and bool(
+        finalizers or served.resource.kind in ("Pod", "Namespace", "CustomResourceDefinition")
+    )
+    if mark:
+        mark_deleted(served, obj)
+    if not mark and finalizers == before:
+        return None
+    obj["metadata"]["finalizers"] = finalizers
+    if not finalizers:
+        del obj["metadata"]["finalizers"]
+    if mark and served.resource.kind == "CustomResourceDefinition":
+        mark_terminating(obj)
+    return obj

@@ -69,7 +69,7 @@ class BuiltInJson(JsonRepresentation):
         return _bookmark(self._prefix, resource_version, initial_events_end=initial_events_end)
 
     def _body(self, stored: Stored) -> bytes:
-        if not self._served.fields:
+        if not self._served.is_view:
             return stored.body
         return _encode(self._served.from_stored(stored.to_dict()))
 

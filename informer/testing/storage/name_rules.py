@@ -18,8 +18,11 @@ __all__ = [
     "finalizer_causes",
     "finalizer_warnings",
     "generated_name",
+    "key_error",
     "label_causes",
+    "label_error",
     "name_cause",
+    "subdomain_error",
 ]
 
 _SUBDOMAIN = re.compile(r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?(?:\.[a-z0-9](?:[-a-z0-9]*[a-z0-9])?)*\Z")
@@ -77,7 +80,7 @@ def label_causes(labels: Mapping[str, str]) -> list[Cause]:
     """Returns why labels are not valid; empty if they are."""
     causes = []
     for key, value in labels.items():
-        for text, message in ((key, _key_error(key)), (value, _value_error(value))):
+        for text, message in ((key, key_error(key)), (value, _value_error(value))):
             if message is not None:
                 causes.append(Cause.bad("metadata.labels", json.dumps(text), message))
     return causes
@@ -86,7 +89,7 @@ def label_causes(labels: Mapping[str, str]) -> list[Cause]:
 def annotation_causes(keys: Iterable[str]) -> list[Cause]:
     """Returns why keys of annotations are not valid; empty if they are."""
     # Unlike a label's key, an annotation's may have capital letters in its prefix.
-    found = ((key, _key_error(key.lower())) for key in keys)
+    found = ((key, key_error(key.lower())) for key in keys)
     return [
         Cause.bad("metadata.annotations", json.dumps(key), message) for key, message in found if message is not None
     ]
@@ -101,7 +104,7 @@ def finalizer_warnings(finalizers: Sequence[str], old: Sequence[str] = ()) -> li
 
 def finalizer_causes(finalizers: Sequence[str], *, custom: bool) -> list[Cause]:
     """Returns why finalizers are not valid; empty if they are."""
-    found = ((text, _key_error(text)) for text in finalizers)
+    found = ((text, key_error(text)) for text in finalizers)
     causes = [
         Cause.bad("metadata.finalizers", json.dumps(text), message) for text, message in found if message is not None
     ]
@@ -114,14 +117,22 @@ def finalizer_causes(finalizers: Sequence[str], *, custom: bool) -> list[Cause]:
 
 
 def _dns_error(name: str, kind: str) -> str | None:
-    single = kind in _SINGLE_LABELS
-    longest = _LONGEST_LABEL if single else _LONGEST_SUBDOMAIN
-    if single and "." in name:
-        return "must not contain dots"
-    if len(name) > longest:
-        return f"must be no more than {longest} characters"
-    if single:
-        return None if _LABEL.match(name) else _LABEL_ERROR
+    if kind not in _SINGLE_LABELS:
+        return subdomain_error(name)
+    return "must not contain dots" if "." in name else label_error(name)
+
+
+def label_error(name: str) -> str | None:
+    """Returns why a name is not a DNS label; None if it is."""
+    if len(name) > _LONGEST_LABEL:
+        return f"must be no more than {_LONGEST_LABEL} characters"
+    return None if _LABEL.match(name) else _LABEL_ERROR
+
+
+def subdomain_error(name: str) -> str | None:
+    """Returns why a name is not a DNS subdomain; None if it is."""
+    if len(name) > _LONGEST_SUBDOMAIN:
+        return f"must be no more than {_LONGEST_SUBDOMAIN} characters"
     return None if _SUBDOMAIN.match(name) else _SUBDOMAIN_ERROR
 
 
@@ -131,7 +142,8 @@ def _path_segment_error(name: str) -> str | None:
     return next((f"may not contain '{character}'" for character in "/%" if character in name), None)
 
 
-def _key_error(key: str) -> str | None:
+def key_error(key: str) -> str | None:
+    """Returns why a text is not the key of a label; None if it is."""
     if key.count("/") > 1:
         return _TWO_PARTS_ERROR
     prefix, slash, name = key.rpartition("/")

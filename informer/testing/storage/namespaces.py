@@ -18,7 +18,6 @@ from watch.errors import ApiError
 
 __all__ = ["Namespaces"]
 
-INITIAL_NAMESPACES = ("default", "kube-node-lease", "kube-public", "kube-system")
 _IMMORTAL = frozenset(("default", "kube-public", "kube-system"))
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from informer.listwatch.resources import Resource
@@ -153,8 +153,8 @@ def set_namespace(target: Target, metadata: dict[str, Any]) -> None:
     metadata["namespace"] = target.namespace
 
 
-def check_metadata(metadata: Mapping[str, Any], served: ServedResource) -> None:
-    """Raises ApiError 422 if the name, a label, an annotation or a finalizer is not valid."""
+def check_metadata(metadata: Mapping[str, Any], served: ServedResource, more: Iterable[Cause] = ()) -> None:
+    """Raises ApiError 422 if the name, a label, an annotation or a finalizer is not valid, or for `more` causes."""
     resource = served.resource
     name = metadata.get("name") or ""
     cause = name_cause(name, resource.kind, resource.group)
@@ -162,6 +162,7 @@ def check_metadata(metadata: Mapping[str, Any], served: ServedResource) -> None:
     causes += label_causes(metadata.get("labels") or {})
     causes += annotation_causes(metadata.get("annotations") or {})
     causes += finalizer_causes(metadata.get("finalizers") or (), custom=served.custom)
+    causes += more
     if causes:
         raise invalid(resource.group, resource.kind, name, causes)
 

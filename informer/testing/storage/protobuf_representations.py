@@ -100,7 +100,7 @@ class BuiltInProtobuf(_Protobuf):
 
     @override
     def _message(self, stored: Stored) -> bytes:
-        if self._served.fields:
+        if self._served.is_view:
             return encode_message(self._served.from_stored(stored.to_dict()), self._kind.message)
         return _message_of(stored.body, self._kind.message)
 

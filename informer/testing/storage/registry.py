@@ -8,17 +8,19 @@ Source: apiserver pkg/registry/generic/registry/store.go.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
 from informer.testing.storage.admission import Admission, NoAdmission, Review
 from informer.testing.storage.custom_resource_definitions import Definitions
-from informer.testing.storage.definition_deletion import is_terminating, mark_terminating, without_cleanup
-from informer.testing.storage.deletion import check_delete_options, check_readable, finalizers_for, warn_of_orphans
+from informer.testing.storage.definition_deletion import is_terminating, without_cleanup
+from informer.testing.storage.deletion import check_delete_options, check_readable, marked, warn_of_orphans
 from informer.testing.storage.field_validation import check_schema, keep_known_fields
-from informer.testing.storage.name_rules import finalizer_warnings, generated_name
-from informer.testing.storage.namespaces import INITIAL_NAMESPACES, Namespaces
+from informer.testing.storage.kinds.built_in_kinds import BuiltInKinds, check_size
+from informer.testing.storage.kinds.initial_objects import INITIAL_NAMESPACES, initial_objects
+from informer.testing.storage.name_rules import finalizer_warnings
+from informer.testing.storage.namespaces import Namespaces
 from informer.testing.storage.object_checks import (
     Target,
     check_finalizers,
@@ -36,14 +38,12 @@ from informer.testing.storage.ownership import same_but_times, with_owners
 from informer.testing.storage.served_resources import ServedResource, ServedResources
 from informer.testing.storage.statuses import already_exists, not_found, page_not_found
 from informer.testing.storage.storage import Bucket, Storage, Stored
-from informer.testing.storage.system_fields import changed_object, key_of, mark_deleted, new_object
+from informer.testing.storage.system_fields import changed_object, generate_name, key_of, new_object, now
 from informer.testing.storage.write import Write
 from watch.errors import ApiError
 
 __all__ = ["Registry"]
 
-# Attempts to generate a name that is not taken.
-_NAME_TRIES = 8
 _DEFINITION, _DEFINITION_VERSION = "CustomResourceDefinition", "apiextensions.k8s.io/v1"
 _DEFINITIONS = "customresourcedefinitions.apiextensions.k8s.io"
 
@@ -64,11 +64,23 @@ class Registry:
         namespaces = self.resources.find("", "v1", "namespaces")
         assert namespaces is not None
         self._namespaces = Namespaces(storage, namespaces)
+        self._kinds = BuiltInKinds(storage)
         self.admission: Admission = NoAdmission()
         self.empties_namespaces = True
         """Whether a deleted namespace is emptied at once, and not by the garbage collector."""
         for name in INITIAL_NAMESPACES:
             self.create(Target(namespaces), {"metadata": {"name": name}}, Write())
+        self.seed(initial_objects(now()))
+
+    def seed(self, objects: Iterable[tuple[str, dict[str, Any]]]) -> None:
+        """Stores complete objects that do not exist yet, each with its resource's name, as a server does at its start."""
+        with self._storage.lock:
+            for name, obj in objects:
+                served = self.resources.by_bucket(name)
+                assert served is not None
+                bucket = self.bucket_locked(served)
+                if key_of(obj["metadata"]) not in bucket.objects:
+                    self._storage.write_locked(bucket, new_object(served, obj, with_status=True), None)
 
     def find(self, group: str, version: str, plural: str) -> ServedResource | None:
         """Returns the resource at a path; None if the server does not have it."""
@@ -87,6 +99,12 @@ class Registry:
         """
         with self._storage.lock:
             return self._existing_locked(target)
+
+    def in_namespace(self, target: Target) -> list[Stored]:
+        """Returns the objects of a resource in the target's namespace."""
+        with self._storage.lock:
+            objects = list(self.bucket_locked(target.served).objects.values())
+        return [stored for stored in objects if stored.namespace == target.namespace]
 
     def create(self, target: Target, obj: dict[str, Any], write: Write) -> Stored:
         """Creates an object and returns its state.
@@ -108,7 +126,6 @@ class Registry:
             raise ApiError(500, "", "resourceVersion should not be set on objects to be created")
         with self._storage.lock:
             self._check_place_locked(target, metadata.get("name") or "")
-        obj = with_owners(served, "", None, obj, write)
         obj = self._mutated(Review(target, "CREATE", obj, None, write))
         with self._storage.lock:
             created = self._new_locked(target, obj, write)
@@ -121,6 +138,7 @@ class Registry:
             bucket = self.bucket_locked(served)
             if key_of(created["metadata"]) in bucket.objects:
                 raise already_exists(served.resource, created["metadata"]["name"])
+            check_size(created, write)
             if write.dry_run:
                 return self._storage.dry_run_locked(bucket, created)
             stored = self._storage.write_locked(bucket, created, None)
@@ -227,12 +245,14 @@ class Registry:
     def _new_locked(self, target: Target, obj: dict[str, Any], write: Write) -> dict[str, Any]:
         """Returns a new object as it is stored."""
         served = target.served
-        obj = served.to_stored(obj)
-        _generate_name(self.bucket_locked(served), obj["metadata"])
-        check_metadata(obj["metadata"], served)
+        generate_name(self.bucket_locked(served), obj["metadata"])
+        review = Review(target, "CREATE", obj, None, write)
+        check_metadata(obj["metadata"], served, self._kinds.causes(review))
         if served.custom:
             write.warnings.extend(finalizer_warnings(obj["metadata"].get("finalizers") or ()))
-        return new_object(served, obj, with_status=write.with_status)
+        created = new_object(served, obj, with_status=write.with_status)
+        self._kinds.complete(review._replace(obj=created))
+        return created
 
     def _changed(
         self, target: Target, new: dict[str, Any], old: Stored, before: Mapping[str, Any], write: Write
@@ -244,17 +264,17 @@ class Registry:
         keep_known_fields(served, new, write)
         set_namespace(target, metadata)
         check_identity(target, metadata, "" if write.patches else old.uid)
-        new = with_owners(served, target.subresource, old, new, write)
-        new = served.to_stored(self._mutated(Review(target, "UPDATE", new, old, write)))
+        new = self._mutated(Review(target, "UPDATE", new, old, write))
         metadata = new["metadata"]
         check_version(target, metadata, old)
-        check_metadata(metadata, served)
+        check_metadata(metadata, served, self._kinds.causes(Review(target, "UPDATE", new, old, write)))
         check_uid(target, metadata, old.uid)
         check_finalizers(target, before["metadata"], metadata)
         if served.custom:
             old_finalizers = before["metadata"].get("finalizers") or ()
             write.warnings.extend(finalizer_warnings(metadata.get("finalizers") or (), old_finalizers))
         after = changed_object(served, target.subresource, before, new, with_status=write.with_status)
+        self._kinds.complete(Review(target, "UPDATE", after, old, write))
         if served.resource.kind == _DEFINITION and not target.subresource:
             self._definitions.accept(after, before, write)
         check_schema(target, after, before, write)
@@ -262,11 +282,22 @@ class Registry:
         return after
 
     def _mutated(self, review: Review) -> Any:
-        """Returns an object as mutating webhooks want it, pruned and with defaults again."""
-        obj = self.admission.mutate(review)
-        if obj is not review.obj:
-            keep_known_fields(review.target.served, obj, replace(review.write, field_validation="Ignore"))
-        return obj
+        """Returns an object as it is stored, with defaults and owners, and as mutating webhooks want it."""
+        target, _, obj, old, write = review
+        served = target.served
+        if not served.is_view:  # the defaults of another view are those of the stored fields
+            self._kinds.set_defaults(review)
+        if target.subresource != "binding":  # which has no manager
+            obj = with_owners(served, target.subresource, old, obj or {}, write)
+        review = review._replace(obj=obj)
+        self._kinds.admit(review)
+        mutated = self.admission.mutate(review)
+        if mutated is not obj:
+            keep_known_fields(served, mutated, replace(write, field_validation="Ignore"))
+        stored = served.to_stored(mutated)
+        if served.is_view or mutated is not obj:
+            self._kinds.set_defaults(review._replace(obj=stored))
+        return stored
 
     def _create_by_update(self, target: Target, obj: dict[str, Any], write: Write) -> Stored:
         metadata = metadata_of(obj, target.served.resource)
@@ -281,6 +312,7 @@ class Registry:
         self, served: ServedResource, bucket: Bucket, old: Stored, after: dict[str, Any], write: Write
     ) -> Stored:
         """Stores a new state, or removes a marked object whose last finalizer is removed."""
+        check_size(after, write)
         if write.dry_run:
             return self._storage.dry_run_locked(bucket, after)
         is_namespace = served is self._namespaces.served
@@ -298,7 +330,7 @@ class Registry:
         self, served: ServedResource, bucket: Bucket, old: Stored, options: Mapping[str, Any]
     ) -> tuple[Stored, bool]:
         """Marks an object if it must be marked, and removes it if nothing holds it."""
-        obj = _marked(served, old, options)
+        obj = marked(served, old, options)
         if obj is not None:
             old = self._storage.write_locked(bucket, obj, old)
         if served.resource.kind == _DEFINITION:
@@ -314,7 +346,7 @@ class Registry:
         self, served: ServedResource, bucket: Bucket, old: Stored, options: Mapping[str, Any]
     ) -> tuple[Stored, bool]:
         """Returns what `_delete_locked` would return, and changes nothing."""
-        obj = _marked(served, old, options)
+        obj = marked(served, old, options)
         state = old if obj is None else self._storage.dry_run_locked(bucket, obj)
         is_kept = state.held or served is self._namespaces.served or served.resource.kind == _DEFINITION
         return state, not is_kept
@@ -362,31 +394,3 @@ class Registry:
     def _is_served(self, api_version: str, kind: str) -> bool:
         with self._storage.lock:
             return self.resources.by_kind(api_version, kind) is not None
-
-
-def _marked(served: ServedResource, old: Stored, options: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Returns an object as it is marked for its deletion; None if the deletion does not change it before it is removed."""
-    obj = old.to_dict()
-    before = obj["metadata"].get("finalizers") or []
-    finalizers = finalizers_for(served.resource, options, before)
-    mark = not old.marked and bool(finalizers or served.resource.kind in ("Pod", "Namespace", _DEFINITION))
-    if mark:
-        mark_deleted(served, obj)
-    if not mark and finalizers == before:
-        return None
-    obj["metadata"]["finalizers"] = finalizers
-    if not finalizers:
-        del obj["metadata"]["finalizers"]
-    if mark and served.resource.kind == _DEFINITION:
-        mark_terminating(obj)
-    return obj
-
-
-def _generate_name(bucket: Bucket, metadata: dict[str, Any]) -> None:
-    prefix = metadata.get("generateName")
-    if metadata.get("name") or not prefix:
-        return
-    for _ in range(_NAME_TRIES):
-        metadata["name"] = generated_name(prefix)
-        if key_of(metadata) not in bucket.objects:
-            return

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from informer.listwatch.resources import Resource, built_in_resources, read_table
 from informer.testing.storage.field_selector import paths_for
+from informer.testing.storage.kinds.scaler_versions import scaler_from_v2, scaler_to_v2
 from informer.testing.storage.schemas.custom_schema import CustomSchema
 from informer.testing.storage.storage import Form, Stored
 
@@ -16,6 +18,7 @@ __all__ = ["ServedResource", "ServedResources", "served_versions"]
 
 # Built-in resources of the real server that the informers' own table does not have.
 _OTHER_BUILT_IN = """
+autoscaling/v1: HorizontalPodAutoscaler/hpa
 admissionregistration.k8s.io/v1: MutatingWebhookConfiguration* ValidatingAdmissionPolicy*:validatingadmissionpolicies
 admissionregistration.k8s.io/v1: ValidatingAdmissionPolicyBinding* ValidatingWebhookConfiguration*
 apiregistration.k8s.io/v1: APIService*
@@ -26,6 +29,12 @@ node.k8s.io/v1: RuntimeClass*:runtimeclasses
 resource.k8s.io/v1: DeviceClass*:deviceclasses ResourceClaim ResourceClaimTemplate ResourceSlice*
 storage.k8s.io/v1: CSIStorageCapacity:csistoragecapacities VolumeAttributesClass*:volumeattributesclasses/vac
 """
+# Resources of which objects can only be created: requests that the server carries out at once, and stores nothing.
+_ACTIONS = """
+v1: Binding
+authentication.k8s.io/v1: SelfSubjectReview* TokenReview*
+authorization.k8s.io/v1: LocalSubjectAccessReview SelfSubjectAccessReview* SelfSubjectRulesReview* SubjectAccessReview*
+"""
 # The events of events.k8s.io are the core group's events with other names for some fields.
 _EVENT_FIELDS = {
     "regarding": "involvedObject",
@@ -35,6 +44,32 @@ _EVENT_FIELDS = {
     "deprecatedFirstTimestamp": "firstTimestamp",
     "deprecatedLastTimestamp": "lastTimestamp",
     "deprecatedCount": "count",
+}
+
+
+_POD_VERBS = ("get", "patch", "update")
+_CREATE = ("create",)
+
+
+class Subresource(NamedTuple):
+    """A subresource besides status and scale, as discovery describes it; "" is the resource's own group and version."""
+
+    name: str
+    kind: str
+    verbs: tuple[str, ...]
+    group: str = ""
+    version: str = ""
+
+
+_SUBRESOURCES = {
+    "pods": (
+        Subresource("binding", "Binding", _CREATE),
+        Subresource("ephemeralcontainers", "Pod", _POD_VERBS),
+        Subresource("eviction", "Eviction", _CREATE, "policy", "v1"),
+        Subresource("log", "Pod", ("get",)),
+        Subresource("resize", "Pod", _POD_VERBS),
+    ),
+    "serviceaccounts": (Subresource("token", "TokenRequest", _CREATE, "authentication.k8s.io", "v1"),),
 }
 
 
@@ -51,7 +86,8 @@ _WITH_STATUS = _kinds(
 )
 _WITH_SCALE = _kinds("ReplicationController Deployment ReplicaSet StatefulSet")
 _WITH_GENERATION = _kinds(
-    "Pod ReplicationController DaemonSet Deployment ReplicaSet StatefulSet CronJob Job Ingress IngressClass "
+    "Pod ReplicationController DaemonSet Deployment ReplicaSet StatefulSet HorizontalPodAutoscaler CronJob Job Ingress "
+    "IngressClass "
     "NetworkPolicy PodDisruptionBudget PodTemplate EndpointSlice PriorityClass CustomResourceDefinition FlowSchema "
     "PriorityLevelConfiguration MutatingWebhookConfiguration ValidatingWebhookConfiguration ValidatingAdmissionPolicy"
 )
@@ -107,6 +143,23 @@ class ServedResource:
     list_kind: str = ""
     categories: tuple[str, ...] = ()
     verbs: tuple[str, ...] = _VERBS
+    subresources: tuple[Subresource, ...] = ()
+    """Those besides status and scale."""
+
+    @property
+    def is_action(self) -> bool:
+        """Whether its objects are requests that are carried out, and not stored."""
+        return self.verbs == _CREATE
+
+    @property
+    def is_old_scaler(self) -> bool:
+        """Whether this is the version v1 of HorizontalPodAutoscaler, whose objects are stored as v2."""
+        return self.path == ("autoscaling", "v1", "horizontalpodautoscalers")
+
+    @property
+    def is_view(self) -> bool:
+        """Whether its objects have other fields than the stored ones."""
+        return bool(self.fields) or self.is_old_scaler
 
     @property
     def bucket(self) -> str:
@@ -118,7 +171,7 @@ class ServedResource:
         """Group, version and plural."""
         return self.resource.group, self.resource.version, self.resource.plural
 
-    @property
+    @functools.cached_property
     def form(self) -> Form:
         """How its objects are stored as JSON."""
         if not self.custom:
@@ -130,7 +183,7 @@ class ServedResource:
         """How a custom resource's objects are shown in this version."""
         return Form(self.resource.kind, self.resource.api_version, _number(self.schema))
 
-    @property
+    @functools.cached_property
     def paths(self) -> tuple[str, ...]:
         """The paths at which the selectable fields are stored."""
         return tuple(self.stored_path(path) for path in self.selectable)
@@ -142,10 +195,14 @@ class ServedResource:
 
     def to_stored(self, obj: dict[str, Any]) -> dict[str, Any]:
         """Returns an object with its fields under the names they are stored by."""
+        if self.is_old_scaler:
+            return scaler_to_v2(obj)
         return {self.fields.get(key, key): value for key, value in obj.items()} if self.fields else obj
 
     def from_stored(self, obj: dict[str, Any]) -> dict[str, Any]:
         """Returns a stored object with its fields under this resource's names."""
+        if self.is_old_scaler:
+            return scaler_from_v2(obj)
         if not self.fields:
             return obj
         names = {stored: own for own, stored in self.fields.items()}
@@ -171,6 +228,8 @@ class ServedResources:
         self._by_path: dict[tuple[str, str, str], ServedResource] = {}
         for resource in (*built_in_resources(), *read_table(_OTHER_BUILT_IN)):
             self._add(_built_in(resource))
+        for resource in read_table(_ACTIONS):
+            self._add(ServedResource(resource._replace(names=resource.names[:1]), verbs=_CREATE))
 
     def __iter__(self) -> Iterator[ServedResource]:
         return iter(list(self._by_path.values()))
@@ -278,6 +337,7 @@ def _built_in(resource: Resource) -> ServedResource:
         list_kind=kind + "List",
         categories=_CATEGORIES.get(kind, ()),
         # As in the real server, namespaces cannot be deleted as a collection.
+        subresources=_SUBRESOURCES.get(resource.name, ()),
         verbs=tuple(verb for verb in _VERBS if kind != "Namespace" or verb != "deletecollection"),
         fields=_EVENT_FIELDS if resource.name == "events.events.k8s.io" else {},
         shares="events" if resource.name == "events.events.k8s.io" else "",

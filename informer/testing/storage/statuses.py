@@ -108,6 +108,16 @@ class Cause(NamedTuple):
         return cls("FieldValueForbidden", f"Forbidden: {message}", field)
 
     @classmethod
+    def duplicate(cls, field: str, value: str) -> Cause:
+        """A value is there twice; `value` is that value as JSON."""
+        return cls("FieldValueDuplicate", f"Duplicate value: {value}", field)
+
+    @classmethod
+    def not_found(cls, field: str, value: str) -> Cause:
+        """A field names something that does not exist; `value` is the name as JSON."""
+        return cls("FieldValueNotFound", f"Not found: {value}", field)
+
+    @classmethod
     def unsupported(cls, field: str, value: str, supported: Sequence[str]) -> Cause:
         """A field has a value that is not one of the supported ones."""
         listed = ", ".join(f'"{each}"' for each in supported)
@@ -202,7 +212,8 @@ def invalid(group: str, kind: str, name: str, causes: Sequence[Cause]) -> ApiErr
     details: dict[str, Any] = {"name": name} if name else {}
     if group:
         details["group"] = group
-    details["kind"] = kind
+    if kind:
+        details["kind"] = kind
     details["causes"] = [{"reason": reason, "message": message, "field": field} for reason, message, field in causes]
     full = f"{kind}.{group}" if group else kind
     return ApiError(422, "Invalid", f'{full} "{name}" is invalid: {text}', details=details)

@@ -11,10 +11,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 from informer.objects.keys import namespaced_name
+from informer.testing.storage.name_rules import generated_name
 from informer.testing.storage.served_resources import ServedResource
+from informer.testing.storage.storage import Bucket
 
-__all__ = ["changed_object", "kept_by_status", "key_of", "mark_deleted", "new_object", "now"]
+__all__ = ["changed_object", "generate_name", "kept_by_status", "key_of", "mark_deleted", "new_object", "now"]
 
+# Attempts to generate a name that is not taken.
+_NAME_TRIES = 8
 # Metadata that a writer cannot change.
 _SET_BY_SERVER = frozenset(
     (
@@ -75,7 +79,7 @@ def changed_object(
         given |= {key: value for key, value in old["metadata"].items() if kept is None or key in kept}
         given["managedFields"] = new["metadata"].get("managedFields")
     metadata.update(_free_fields(given))
-    if served.counts_generation and _content(old) != _content(changed):
+    if served.counts_generation and subresource != "binding" and _content(old) != _content(changed):
         metadata["generation"] = metadata.get("generation", 0) + 1
     return {"metadata": metadata, **{key: value for key, value in changed.items() if key != "metadata"}}
 
@@ -123,3 +127,14 @@ def _give_phase(served: ServedResource, obj: dict[str, Any]) -> None:
 def _content(obj: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the fields whose changes increase the generation."""
     return {key: value for key, value in obj.items() if key not in _NO_CONTENT}
+
+
+def generate_name(bucket: Bucket, metadata: dict[str, Any]) -> None:
+    """Gives an object a name that is not taken, if it has a generateName instead."""
+    prefix = metadata.get("generateName")
+    if metadata.get("name") or not prefix:
+        return
+    for _ in range(_NAME_TRIES):
+        metadata["name"] = generated_name(prefix)
+        if key_of(metadata) not in bucket.objects:
+            return

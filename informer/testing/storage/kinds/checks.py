@@ -1,0 +1,158 @@
+"""Checks of single fields, which the table of rules names. Each returns what is wrong with a value.
+
+Source: apimachinery pkg/util/validation, kubernetes pkg/apis/core/validation. The messages are those of kube-apiserver 1.37.
+"""
+
+from __future__ import annotations
+
+import functools
+import ipaddress
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from informer.testing.storage.name_rules import key_error, label_error, subdomain_error
+from informer.testing.storage.statuses import Cause
+
+__all__ = ["FIELD_CHECKS", "Check", "check_named", "label_keys", "positive_causes", "required", "shown"]
+
+Check = Callable[[Any, str], list[Cause]]
+_ENV_NAME = re.compile(r"[ -<>-~]+\Z")
+_ENV_ERROR = "a valid environment variable name must consist only of printable ASCII characters other than '='"
+_PERCENT = re.compile(r"\d+%\Z")
+_PERCENT_ERROR = (
+    "a valid percent string must be a numeric string followed by an ending '%' "
+    "(e.g. '1%',  or '93%', regex used for validation is '[0-9]+%')"
+)
+_IP_ERROR = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"
+_LONGEST_PORT_NAME = 15
+_PORT_CHARACTERS = "must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)"
+
+
+def shown(value: Any) -> str:
+    """Returns a value as it stands in a message."""
+    return msgspec.json.encode(value, order="sorted").decode()
+
+
+def required(value: Any, path: str, message: str = "") -> list[Cause]:
+    """The field is missing or empty."""
+    return [] if value or value is False else [Cause.required(path, message)]
+
+
+def label_keys(value: Any, path: str) -> list[Cause]:
+    """A key of a mapping is not valid as that of a label."""
+    return [cause for key in value or () for cause in _bad(path, key, key_error(key))]
+
+
+def check_named(text: str, functions: Mapping[str, Callable[..., list[Cause]]]) -> Check:
+    """Returns the check that a cell of the table describes, such as "required | between 1 65535"."""
+    steps: list[Check] = []
+    for part in text.split(" | "):
+        name, colon, message = part.partition(": ")
+        if name == "optional":
+            rest = check_named(text.partition(" | ")[2], functions)
+            return lambda value, path: [] if value in (None, "") else rest(value, path)
+        word, *arguments = name.split()
+        more = [int(each) if each.isdigit() else each for each in (*arguments, *([message] if colon else ()))]
+        function = functions[word]
+        steps.append(lambda value, path, function=function, more=more: function(value, path, *more))  # type: ignore[misc]
+    if len(steps) == 1:
+        return steps[0]
+    return lambda value, path: next((found for step in steps if (found := step(value, path))), [])
+
+
+def _bad(path: str, value: Any, error: str | None) -> list[Cause]:
+    return [] if error is None else [Cause.bad(path, shown(value), error)]
+
+
+def _of_text(error_of: Callable[[str], str | None]) -> Check:
+    def check(value: Any, path: str) -> list[Cause]:
+        if not isinstance(value or "", str):
+            raise TypeError(f"{path} is not a string")
+        return _bad(path, value or "", error_of(value or ""))
+
+    return check
+
+
+def _in_range(value: Any, path: str, is_good: Callable[[int], bool], message: str) -> list[Cause]:
+    is_number = isinstance(value, int) and not isinstance(value, bool)
+    return _bad(path, value, message) if is_number and not is_good(value) else []
+
+
+def _between(value: Any, path: str, lowest: int, highest: int) -> list[Cause]:
+    message = f"must be between {max(lowest, 1)} and {highest}, inclusive"
+    return _in_range(value, path, lambda number: lowest <= number <= highest, message)
+
+
+def _at_least(value: Any, path: str, lowest: int) -> list[Cause]:
+    return _in_range(value, path, lambda number: number >= lowest, f"must be greater than or equal to {lowest}")
+
+
+def _one_of(value: Any, path: str, *supported: str) -> list[Cause]:
+    return [] if (value or "") in supported else [Cause.unsupported(path, str(value or ""), supported)]
+
+
+def _port_name(value: Any, path: str) -> list[Cause]:
+    text = str(value)
+    causes = [] if len(text) <= _LONGEST_PORT_NAME else _bad(path, text, "must be no more than 15 characters")
+    causes += [] if re.fullmatch("[-a-z0-9]+", text) else _bad(path, text, _PORT_CHARACTERS)
+    return causes + ([] if re.search("[a-z]", text) else _bad(path, text, "must contain at least one letter (a-z)"))
+
+
+def _port(value: Any, path: str) -> list[Cause]:
+    return _port_name(value, path) if isinstance(value, str) else _between(value or 0, path, 1, 65535)
+
+
+def _ip_address(value: Any, path: str) -> list[Cause]:
+    try:
+        ipaddress.ip_address(value)
+    except ValueError:
+        return _bad(path, value or "", _IP_ERROR)
+    return []
+
+
+def _percent(value: Any, path: str) -> list[Cause]:
+    if not isinstance(value, str):
+        return _at_least(value, path, 0)
+    if not _PERCENT.match(value):
+        return _bad(path, value, _PERCENT_ERROR)
+    return [] if int(value[:-1]) <= 100 else _bad(path, value, "must not be greater than 100%")
+
+
+def _schedule(value: Any, path: str) -> list[Cause]:
+    words = str(value).split()
+    if words[:1] and (words[0].startswith("@") or len(words) == 5):
+        return []
+    return _bad(path, value, f"expected exactly 5 fields, found {len(words)}: [{' '.join(words)}]")
+
+
+def _trimmed(value: Any, path: str) -> list[Cause]:
+    return [] if value == str(value).strip() else _bad(path, value, "must not have leading or trailing whitespace")
+
+
+def _group_version(value: Any, path: str) -> list[Cause]:
+    return [] if value == "v1" or "/" in str(value) else _bad(path, value or "", "apiVersion must specify API group")
+
+
+positive_causes = functools.partial(_in_range, is_good=lambda number: number > 0, message="must be greater than 0")
+FIELD_CHECKS: dict[str, Callable[..., list[Cause]]] = {
+    "at_least": _at_least,
+    "between": _between,
+    "env_name": lambda value, path: [] if _ENV_NAME.match(str(value)) else _bad(path, value, _ENV_ERROR),
+    "group_version": _group_version,
+    "ip_address": _ip_address,
+    "label": _of_text(label_error),
+    "label_keys": label_keys,
+    "one_of": _one_of,
+    "percent": _percent,
+    "present": lambda value, path, message: [Cause.required(path, message)] if value is None else [],
+    "port": _port,
+    "port_name": _port_name,
+    "positive": positive_causes,
+    "required": required,
+    "schedule": _schedule,
+    "subdomain": _of_text(subdomain_error),
+    "trimmed": _trimmed,
+}

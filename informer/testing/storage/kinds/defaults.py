@@ -1,0 +1,180 @@
+"""Sets the defaults of built-in kinds: what the table leaves to functions, and what admission plugins of every cluster add.
+
+Source: kubernetes pkg/apis/*/v1/defaults.go, and the admission plugin DefaultTolerationSeconds.
+"""
+
+from __future__ import annotations
+
+import base64
+import functools
+from collections.abc import Callable
+from typing import Any
+
+from informer.testing.storage.kinds.quantities import canonical_values
+from informer.testing.storage.kinds.tables import rules_in, set_defaults_by
+
+__all__ = ["containers_of", "set_defaults", "tolerate_lost_nodes"]
+
+_Object = dict[str, Any]
+_LIFETIMES = [
+    {"key": f"node.kubernetes.io/{state}", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300}
+    for state in ("not-ready", "unreachable")
+]
+_PERCENT = {"type": "Percent", "value": 100, "periodSeconds": 15}
+_SCALE_UP = {"stabilizationWindowSeconds": 0, "selectPolicy": "Max",
+             "policies": [{"type": "Pods", "value": 4, "periodSeconds": 15}, _PERCENT]}  # fmt: skip
+_SCALE_DOWN = {"selectPolicy": "Max", "policies": [_PERCENT]}
+_CPU = {"type": "Resource", "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 80}}}
+
+
+def set_defaults(resource: str, obj: _Object) -> None:
+    """Sets the missing fields of an object of a resource such as "deployments.apps".
+
+    Raises:
+        ApiError: 400, a quantity is malformed.
+    """
+    rules = rules_in("defaults.yaml", _leaf).get(resource)
+    if rules is not None:
+        set_defaults_by(rules, obj)
+
+
+def containers_of(spec: _Object) -> list[_Object]:
+    """Returns the containers of a pod, the initial ones first."""
+    return [*(spec.get("initContainers") or ()), *(spec.get("containers") or ())]
+
+
+def _leaf(value: Any) -> Any:
+    if not isinstance(value, str) or not value.startswith("<"):
+        return value
+    name, *arguments = value.strip("<>").split()
+    return functools.partial(_FUNCTIONS[name], *arguments) if arguments else _FUNCTIONS[name]
+
+
+def _pull_policy(container: _Object) -> str:
+    name, _, digest = str(container.get("image") or "").partition("@")
+    tag = name.rpartition("/")[2].partition(":")[2]
+    return "Always" if tag == "latest" or (not tag and not digest) else "IfNotPresent"
+
+
+def _volume(volume: _Object) -> None:
+    if not volume.keys() - {"name"}:
+        volume["emptyDir"] = {}
+
+
+def _size_limit(directory: _Object) -> None:
+    if directory.get("sizeLimit") is not None:
+        limit = {"": directory["sizeLimit"]}
+        canonical_values(limit)
+        directory["sizeLimit"] = limit[""]
+
+
+def _pod_spec(spec: _Object) -> None:
+    account = spec.get("serviceAccountName") or spec.get("serviceAccount")
+    if account:
+        spec["serviceAccountName"] = spec["serviceAccount"] = account
+    if spec.get("hostNetwork"):
+        for container in containers_of(spec):
+            for port in container.get("ports") or ():
+                port["hostPort"] = port.get("hostPort") or port.get("containerPort")
+
+
+def _pod(spec: _Object) -> None:
+    for container in containers_of(spec):
+        if limits := container["resources"].get("limits"):
+            container["resources"]["requests"] = {**limits, **(container["resources"].get("requests") or {})}
+
+
+def tolerate_lost_nodes(spec: _Object) -> None:
+    """Lets a pod stay for five minutes on a node that is lost, as an admission plugin does."""
+    tolerations = spec.get("tolerations") or ()
+    covered = [each.get("key") for each in tolerations if each.get("effect") in ("NoExecute", None, "")]
+    added = _LIFETIMES
+    if covered:
+        added = [each for each in _LIFETIMES if not {each["key"], None, ""}.intersection(covered)]
+    spec["tolerations"] = [*tolerations, *added]
+
+
+def _old_controller(controller: _Object) -> None:
+    """Gives a ReplicationController the labels of its template, as only this old kind has it."""
+    labels = ((controller["spec"].get("template") or {}).get("metadata") or {}).get("labels")
+    if labels:
+        controller["spec"].setdefault("selector", labels)
+        controller["metadata"].setdefault("labels", labels)
+
+
+def _service(spec: _Object) -> None:
+    if spec["sessionAffinity"] == "ClientIP":
+        given = spec.get("sessionAffinityConfig") or {}
+        spec["sessionAffinityConfig"] = {"clientIP": {"timeoutSeconds": 10800}, **given}
+    else:
+        spec.pop("sessionAffinityConfig", None)
+    if spec["type"] in ("NodePort", "LoadBalancer"):
+        spec.setdefault("externalTrafficPolicy", "Cluster")
+    if spec["type"] == "LoadBalancer":
+        spec.setdefault("allocateLoadBalancerNodePorts", True)
+    if spec["type"] != "ExternalName":
+        spec.setdefault("internalTrafficPolicy", "Cluster")
+
+
+def _string_data(secret: _Object) -> None:
+    texts = secret.pop("stringData", None)
+    if isinstance(texts, dict):
+        encoded = {key: base64.b64encode(str(text).encode()).decode() for key, text in texts.items()}
+        secret["data"] = {**(secret.get("data") or {}), **encoded}
+
+
+def _limits(limit: _Object) -> None:
+    for name in ("max", "min", "default", "defaultRequest", "maxLimitRequestRatio"):
+        if isinstance(limit.get(name), dict):
+            canonical_values(limit[name])
+    if limit.get("type") == "Container":
+        limits = {**(limit.get("max") or {}), **(limit.get("default") or {})}
+        requests = {**limits, **(limit.get("min") or {}), **(limit.get("defaultRequest") or {})}
+        limit.update({key: value for key, value in (("default", limits), ("defaultRequest", requests)) if value})
+
+
+def _rolling(*values: str) -> Any:
+    *pairs, strategy = values
+    if strategy.get("type") == "RollingUpdate":  # type: ignore[attr-defined]
+        made = {key: int(text) if text.isdigit() else text for key, _, text in (pair.partition("=") for pair in pairs)}
+        strategy["rollingUpdate"] = {**made, **(strategy.get("rollingUpdate") or {})}  # type: ignore[index, attr-defined]
+
+
+def _job(spec: _Object) -> None:
+    if spec.get("parallelism") is None and spec.get("completions") is None:
+        spec["completions"] = 1
+    if spec.get("parallelism") is None:
+        spec["parallelism"] = 1
+    spec.setdefault("podReplacementPolicy", "Failed" if spec.get("podFailurePolicy") else "TerminatingOrFailed")
+
+
+def _scaler(spec: _Object) -> None:
+    spec["metrics"] = spec.get("metrics") or [_CPU]
+    behavior = spec.get("behavior")
+    if isinstance(behavior, dict):
+        behavior["scaleUp"] = {**_SCALE_UP, **(behavior.get("scaleUp") or {})}
+        behavior["scaleDown"] = {**_SCALE_DOWN, **(behavior.get("scaleDown") or {})}
+
+
+_FUNCTIONS: dict[str, Callable[..., Any]] = {
+    "empty": lambda _: "",
+    "job": _job,
+    "life_cycle": lambda _: ["Persistent"],
+    "limits": _limits,
+    "old_controller": _old_controller,
+    "pod": _pod,
+    "pod_spec": _pod_spec,
+    "policy_types": lambda spec: ["Ingress", "Egress"] if spec.get("egress") is not None else ["Ingress"],
+    "pull_policy": _pull_policy,
+    "quantities": canonical_values,
+    "rolling": _rolling,
+    "rules": lambda role: role.setdefault("rules", None),
+    "scaler": _scaler,
+    "service": _service,
+    "slice": lambda part: part.update({name: part.get(name) for name in ("endpoints", "ports")}),
+    "size_limit": _size_limit,
+    "string_data": _string_data,
+    "subject_group": lambda each: "rbac.authorization.k8s.io" if each.get("kind") in ("User", "Group") else None,
+    "target_port": lambda port: port.get("port"),
+    "volume": _volume,
+}

@@ -1,0 +1,132 @@
+"""Fields of built-in kinds that no update may change.
+
+Source: kubernetes pkg/apis/*/validation/validation.go. The real server's messages for pods and claims end with a difference of
+Go's structs, which is not imitated; nor is Go's form of a struct as a value.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from informer.testing.storage.kinds.checks import shown
+from informer.testing.storage.statuses import Cause
+
+__all__ = ["immutability_causes"]
+
+_Object = Mapping[str, Any]
+# The fields of each resource. For one that begins with "-", the real server's message has null in place of the value.
+_FIELDS = {
+    "deployments.apps": "spec.selector",
+    "replicasets.apps": "spec.selector",
+    "daemonsets.apps": "spec.selector",
+    "statefulsets.apps": "spec.serviceName spec.selector spec.volumeClaimTemplates spec.podManagementPolicy",
+    "jobs.batch": "spec.selector spec.completionMode",
+    "rolebindings.rbac.authorization.k8s.io": "roleRef",
+    "clusterrolebindings.rbac.authorization.k8s.io": "roleRef",
+    "storageclasses.storage.k8s.io": "-provisioner -parameters -reclaimPolicy -volumeBindingMode",
+    "endpointslices.discovery.k8s.io": "-addressType",
+    "priorityclasses.scheduling.k8s.io": "preemptionPolicy",
+    "secrets": "type",
+}
+_FROZEN = "field is immutable when `immutable` is set"
+_ONLY_IMAGES = (
+    "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,"
+    "`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),"
+    "`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)"
+)
+_ONLY_REQUESTS = (
+    "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims"
+)
+
+
+def immutability_causes(resource: str, old: _Object, new: _Object) -> list[Cause]:
+    """Returns the changes of an object that the real server refuses."""
+    causes = []
+    for path in _FIELDS.get(resource, "").split():
+        at = path.removeprefix("-")
+        value = _get(new, at)
+        if value != _get(old, at):
+            text = "null" if path != at else shown(value)
+            if at == "roleRef":
+                text = shown({name[0].upper() + name[1:]: each for name, each in value.items()}).replace("ApiG", "APIG")
+            causes.append(Cause.bad(at, text, "field is immutable"))
+    more = _BY_RESOURCE.get(resource)
+    return causes + more(old, new) if more else causes
+
+
+def _get(obj: Any, path: str) -> Any:
+    for key in path.split("."):
+        obj = obj.get(key) if isinstance(obj, Mapping) else None
+    return obj
+
+
+def _data_causes(old: _Object, new: _Object) -> list[Cause]:
+    if not old.get("immutable"):
+        return []
+    names = ("immutable", "data", "binaryData")
+    return [Cause.forbidden(name, _FROZEN) for name in names if (old.get(name) or {}) != (new.get(name) or {})]
+
+
+def _job_causes(old: _Object, new: _Object) -> list[Cause]:
+    before, after = old.get("spec") or {}, new.get("spec") or {}
+    # An indexed job may change its size, and a suspended one where its pods run.
+    names = [] if before.get("completionMode") == "Indexed" else ["completions"]
+    names += [] if before.get("suspend") else ["template"]
+    return [
+        Cause.bad(f"spec.{name}", shown(after.get(name)), "field is immutable")
+        for name in names
+        if before.get(name) != after.get(name)
+    ]
+
+
+def _pod_causes(old: _Object, new: _Object) -> list[Cause]:
+    before, after = old.get("spec") or {}, copy.deepcopy(new.get("spec") or {})
+    causes = []
+    for name in ("containers", "initContainers"):
+        pair = before.get(name) or [], after.get(name) or []
+        if len(pair[0]) != len(pair[1]):
+            return [Cause.forbidden(f"spec.{name}", "pod updates may not add or remove containers")]
+        for kept, changed in zip(*pair, strict=True):
+            changed["image"] = kept["image"]
+    seconds = before.get("activeDeadlineSeconds"), after.pop("activeDeadlineSeconds", None)
+    if seconds[0] is not None and (seconds[1] is None or seconds[1] > seconds[0]):
+        message = (
+            "must be less than or equal to previous value"
+            if seconds[1]
+            else "must not update from a positive integer to nil value"
+        )
+        causes.append(Cause.bad("spec.activeDeadlineSeconds", shown(seconds[1]), message))
+    if not [each for each in before.get("tolerations") or () if each not in (after.get("tolerations") or ())]:
+        after["tolerations"] = before.get("tolerations")
+    wanted = {key: value for key, value in before.items() if key != "activeDeadlineSeconds"}
+    if {**after, "tolerations": after.get("tolerations")} != {**wanted, "tolerations": before.get("tolerations")}:
+        causes.append(Cause.forbidden("spec", _ONLY_IMAGES))
+    return causes
+
+
+def _claim_causes(old: _Object, new: _Object) -> list[Cause]:
+    before, after = dict(old.get("spec") or {}), dict(new.get("spec") or {})
+    for name in ("volumeName", "storageClassName", "volumeAttributesClassName"):
+        if not before.get(name):  # they may be set once
+            before.pop(name, None)
+            after.pop(name, None)
+    if before.get("volumeName"):
+        before["resources"] = after.get("resources")
+    return [] if before == after else [Cause.forbidden("spec", _ONLY_REQUESTS)]
+
+
+def _priority_causes(old: _Object, new: _Object) -> list[Cause]:
+    is_same = (old.get("value") or 0) == (new.get("value") or 0)
+    return [] if is_same else [Cause.forbidden("value", "may not be changed in an update.")]
+
+
+_BY_RESOURCE: dict[str, Callable[[_Object, _Object], list[Cause]]] = {
+    "configmaps": _data_causes,
+    "secrets": _data_causes,
+    "jobs.batch": _job_causes,
+    "pods": _pod_causes,
+    "persistentvolumeclaims": _claim_causes,
+    "priorityclasses.scheduling.k8s.io": _priority_causes,
+}

@@ -1,0 +1,87 @@
+"""What only the server sets in a new object of a built-in kind: its first status, and labels that contain its uid.
+
+Source: kubernetes pkg/registry, the strategies of the kinds; the admission plugin TaintNodesByCondition.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from informer.testing.storage.kinds.defaults import containers_of
+
+__all__ = ["complete_new"]
+
+_Object = dict[str, Any]
+_NODE_INFO = (
+    *("machineID", "systemUUID", "bootID", "kernelVersion", "osImage", "containerRuntimeVersion", "kubeletVersion"),
+    *("kubeProxyVersion", "operatingSystem", "architecture"),
+)
+# The status of a new object. The real server writes these fields whatever their value.
+_STATUS: dict[str, _Object] = {
+    "services": {"loadBalancer": {}},
+    "ingresses.networking.k8s.io": {"loadBalancer": {}},
+    "statefulsets.apps": {"replicas": 0, "availableReplicas": 0},
+    "daemonsets.apps": dict.fromkeys(
+        ("currentNumberScheduled", "numberMisscheduled", "desiredNumberScheduled", "numberReady"), 0
+    ),
+    "replicasets.apps": {"replicas": 0},
+    "replicationcontrollers": {"replicas": 0},
+    "horizontalpodautoscalers.autoscaling": {"desiredReplicas": 0, "currentMetrics": None},
+    "poddisruptionbudgets.policy": dict.fromkeys(
+        ("disruptionsAllowed", "currentHealthy", "desiredHealthy", "expectedPods"), 0
+    ),
+    "persistentvolumeclaims": {"phase": "Pending"},
+    "persistentvolumes": {"phase": "Pending"},
+    "volumeattachments.storage.k8s.io": {"attached": False},
+    "nodes": {"daemonEndpoints": {"kubeletEndpoint": {"Port": 0}}, "nodeInfo": dict.fromkeys(_NODE_INFO, "")},
+    **{name: {} for name in ("deployments.apps", "jobs.batch", "cronjobs.batch", "resourcequotas")},
+}
+_NOT_READY = {"key": "node.kubernetes.io/not-ready", "effect": "NoSchedule"}
+
+
+def complete_new(resource: str, obj: _Object, *, is_request: bool) -> None:
+    """Completes an object of a resource such as "jobs.batch"; `is_request` is False for those of a method call."""
+    spec, metadata = obj.get("spec") or {}, obj["metadata"]
+    if resource in _STATUS and (resource != "nodes" or is_request):
+        obj["status"] = {**_STATUS[resource], **(obj.get("status") or {})}
+    if resource == "pods":
+        obj["status"].setdefault("qosClass", _quality_of(spec))
+    elif resource == "jobs.batch" and not spec.get("manualSelector"):
+        _label_job(obj)
+    elif resource == "daemonsets.apps":
+        generation = {"deprecated.daemonset.template.generation": "1"}
+        metadata["annotations"] = {**(metadata.get("annotations") or {}), **generation}
+    elif resource == "persistentvolumes":
+        obj["status"].setdefault("lastPhaseTransitionTime", metadata["creationTimestamp"])
+    elif resource == "nodes" and is_request:
+        obj["spec"] = {**spec, "taints": [*(spec.get("taints") or ()), _NOT_READY]}
+        if spec.get("podCIDR"):
+            obj["spec"].setdefault("podCIDRs", [spec["podCIDR"]])
+
+
+def _label_job(job: _Object) -> None:
+    metadata, spec = job["metadata"], job["spec"]
+    labels: dict[str, str] = {}
+    for prefix in ("batch.kubernetes.io/", ""):
+        labels |= {f"{prefix}controller-uid": metadata["uid"], f"{prefix}job-name": metadata["name"]}
+    selected = (spec.get("selector") or {}).get("matchLabels") or {}
+    spec["selector"] = {
+        **(spec.get("selector") or {}),
+        "matchLabels": {**selected, "batch.kubernetes.io/controller-uid": metadata["uid"]},
+    }
+    template = spec["template"]["metadata"]
+    given = template.get("labels") or {}
+    template["labels"] = {**given, **labels}
+    metadata["labels"] = metadata.get("labels") or template["labels"]
+
+
+def _quality_of(spec: _Object) -> str:
+    names = ("cpu", "memory")
+    all_resources = [each.get("resources") or {} for each in containers_of(spec)]
+    if not any(all_resources):
+        return "BestEffort"
+    pairs = [(each.get("limits") or {}, each.get("requests") or {}) for each in all_resources]
+    if not any(name in each for pair in pairs for each in pair for name in names):
+        return "BestEffort"
+    same = all(name in limits and limits[name] == requests.get(name) for limits, requests in pairs for name in names)
+    return "Guaranteed" if same else "Burstable"

@@ -1,0 +1,341 @@
+"""What the server refuses about objects of built-in kinds: missing fields, values, changes of immutable fields, sizes."""
+
+import pytest
+
+from tests.contracts.kind_samples import (
+    APPS,
+    BACKEND,
+    BATCH,
+    CLAIM,
+    CONTAINER,
+    CORE,
+    JOB_TEMPLATE,
+    NETWORKING,
+    RBAC,
+    SCALING,
+    SELECTOR,
+    TARGET,
+    TEMPLATE,
+    WORKLOAD,
+    container,
+    pod,
+    spec,
+)
+
+MERGE = "application/merge-patch+json"
+_TWICE = [{"name": "v"}, {"name": "v"}]
+_NO_NAMES = {"metadata": TEMPLATE["metadata"], "spec": {"containers": [{}]}}
+_NEVER = {"metadata": TEMPLATE["metadata"], "spec": {"containers": [CONTAINER], "restartPolicy": "Never"}}
+_KINDS = ("deployments", "statefulsets", "daemonsets", "replicasets")
+_OTHER = {"matchLabels": {"app": "other"}}
+_SERVICE = f"{CORE}services"
+_CLUSTER_BINDINGS = f"{RBAC}clusterrolebindings"
+_SLICES = "/apis/discovery.k8s.io/v1/namespaces/{ns}/endpointslices"
+_BUDGETS = "/apis/policy/v1/namespaces/{ns}/poddisruptionbudgets"
+_LEASES = "/apis/coordination.k8s.io/v1/namespaces/{ns}/leases"
+
+
+def _ingress(**path):
+    return spec(rules=[{"http": {"paths": [path]}}])
+
+
+# Objects without metadata, each refused with 422 and the same causes.
+PODS = [
+    {},
+    pod(containers=[]),
+    pod(containers=[{}]),
+    pod(containers=[CONTAINER, CONTAINER]),
+    pod(containers=[{"name": "A_b", "image": " nginx"}]),
+    pod(restartPolicy="X", dnsPolicy="Y"),
+    container(imagePullPolicy="X", terminationMessagePolicy="Z"),
+    container(ports=[{}]),
+    container(ports=[{"containerPort": 70000, "protocol": "X", "name": "Toolongtobeaname1"}]),
+    container(ports=[{"containerPort": 1, "name": "a"}, {"containerPort": 2, "name": "a"}]),
+    container(ports=[{"containerPort": 1, "hostPort": 70000}]),
+    container(env=[{"value": "x"}]),
+    container(env=[{"name": "a=b"}]),
+    container(env=[{"name": "a", "valueFrom": {}}]),
+    container(env=[{"name": "a", "value": "x", "valueFrom": {"secretKeyRef": {"name": "x", "key": "y"}}}]),
+    container(env=[{"name": "a", "valueFrom": {"secretKeyRef": {"name": "", "key": ""}}}]),
+    container(volumeMounts=[{"name": "v", "mountPath": "/x"}]),
+    container(livenessProbe={}),
+    container(livenessProbe={"httpGet": {"port": 0, "path": ""}, "timeoutSeconds": -1}),
+    container(readinessProbe={"exec": {}}),
+    container(resources={"limits": {"cpu": "1"}, "requests": {"cpu": "2"}}),
+    container(resources={"limits": {"cpu": "-1"}}),
+    container(image=""),
+    pod(volumes=_TWICE),
+    pod(volumes=[{}]),
+    pod(volumes=[{"name": "v", "secret": {}}]),
+    pod(volumes=[{"name": "v", "configMap": {}}]),
+    pod(volumes=[{"name": "v", "secret": {"secretName": "a"}, "emptyDir": {}}]),
+    pod(volumes=[{"name": "v", "persistentVolumeClaim": {}}]),
+    pod(volumes=[{"name": "v", "hostPath": {}}]),
+    pod(tolerations=[{"key": "a", "operator": "X", "effect": "Y"}]),
+    pod(tolerations=[{"operator": "Exists", "value": "x"}, {"operator": "Equal"}]),
+    pod(initContainers=[CONTAINER]),
+    pod(initContainers=[{}]),
+    pod(hostAliases=[{"ip": "x"}]),
+    pod(terminationGracePeriodSeconds=-1, activeDeadlineSeconds=0),
+    pod(nodeSelector={"a b": "c"}, serviceAccountName="A B", nodeName="A B"),
+]
+WORKLOADS = [
+    {},
+    spec(selector=SELECTOR),
+    spec(template=TEMPLATE),
+    spec(selector={}, template=TEMPLATE),
+    spec(selector=_OTHER, template=TEMPLATE),
+    spec(selector=SELECTOR, template=_NEVER),
+    spec(selector=SELECTOR, template=_NO_NAMES),
+    spec(selector={"matchExpressions": [{"key": "app", "operator": "In"}]}, template=TEMPLATE),
+    spec(selector={"matchExpressions": [{"key": "app", "operator": "X"}]}, template=TEMPLATE),
+    spec(selector={"matchLabels": {"a b": "c"}}, template=TEMPLATE),
+]
+REFUSED = [
+    *((f"{CORE}pods", each) for each in PODS),
+    *((f"{APPS}{kind}", each) for kind in _KINDS for each in WORKLOADS),
+    *((f"{APPS}{kind}", spec(**WORKLOAD, replicas=-1)) for kind in _KINDS if kind != "daemonsets"),
+    (f"{APPS}deployments", spec(**WORKLOAD, strategy={"type": "Recreate", "rollingUpdate": {}})),
+    (f"{APPS}deployments", spec(**WORKLOAD, strategy={"rollingUpdate": {"maxSurge": 0, "maxUnavailable": 0}})),
+    (f"{APPS}deployments", spec(**WORKLOAD, strategy={"rollingUpdate": {"maxSurge": "x"}})),
+    (f"{APPS}deployments", spec(**WORKLOAD, revisionHistoryLimit=-1, minReadySeconds=-1)),
+    (f"{CORE}replicationcontrollers", {}),
+    (f"{CORE}replicationcontrollers", spec(selector={"a": "b"}, template=TEMPLATE)),
+    (f"{BATCH}jobs", {}),
+    (f"{BATCH}jobs", spec(template=TEMPLATE)),
+    (f"{BATCH}jobs", spec(template=JOB_TEMPLATE, parallelism=-1, completions=-1, backoffLimit=-1)),
+    (f"{BATCH}jobs", spec(template=JOB_TEMPLATE, completionMode="X")),
+    (f"{BATCH}cronjobs", {}),
+    (f"{BATCH}cronjobs", spec(schedule="* * * *", jobTemplate=spec(template=JOB_TEMPLATE))),
+    (
+        f"{BATCH}cronjobs",
+        spec(
+            schedule="@daily",
+            concurrencyPolicy="X",
+            successfulJobsHistoryLimit=-1,
+            jobTemplate=spec(template=JOB_TEMPLATE),
+        ),
+    ),
+    *(
+        (_SERVICE, spec(**each))
+        for each in (
+            {},
+            {"ports": [{}]},
+            {"ports": [{"port": 1}, {"port": 2}]},
+            {"ports": [{"port": 70000, "protocol": "X"}]},
+            {"ports": [{"port": 1, "name": "a"}, {"port": 2, "name": "a"}]},
+            {"ports": [{"port": 1}], "type": "X"},
+            {"ports": [{"port": 1}], "sessionAffinity": "X"},
+            {"ports": [{"port": 1}], "selector": {"a b": "c"}},
+            {"ports": [{"port": 1, "targetPort": "A_B"}]},
+            {"ports": [{"port": 1}], "clusterIP": "x"},
+            {"ports": [{"port": 1, "nodePort": 30001}]},
+            {"ports": [{"port": 1}], "type": "LoadBalancer", "clusterIP": "None"},
+            {"type": "ExternalName"},
+            {"type": "ExternalName", "externalName": "x y"},
+        )
+    ),
+    (f"{CORE}configmaps", {"data": {"ok": "y"}, "binaryData": {"ok": "YQ==", "é": "YQ=="}}),
+    (f"{CORE}configmaps", {"data": {"a": "x" * (1 << 20) + "x"}}),
+    (f"{CORE}secrets", {"data": {"a b": "YQ=="}}),
+    (f"{CORE}secrets", {"stringData": {"a": "x" * (1 << 20) + "x"}}),
+    (f"{CORE}secrets", {"type": "kubernetes.io/tls", "data": {"tls.crt": "YQ=="}}),
+    (f"{CORE}secrets", {"type": "kubernetes.io/dockerconfigjson"}),
+    (f"{CORE}secrets", {"type": "kubernetes.io/basic-auth"}),
+    (f"{CORE}secrets", {"type": "kubernetes.io/ssh-auth"}),
+    (f"{CORE}secrets", {"type": "kubernetes.io/service-account-token"}),
+    (f"{CORE}persistentvolumeclaims", {}),
+    (f"{CORE}persistentvolumeclaims", spec(accessModes=["X"], resources={"requests": {"storage": "-1"}})),
+    (f"{NETWORKING}ingresses", {}),
+    (f"{NETWORKING}ingresses", spec(rules=[{"host": "x y"}])),
+    (f"{NETWORKING}ingresses", spec(rules=[{"http": {"paths": []}}])),
+    (f"{NETWORKING}ingresses", _ingress()),
+    (f"{NETWORKING}ingresses", _ingress(path="/", pathType="X", backend={"service": {"name": "", "port": {}}})),
+    (f"{NETWORKING}ingresses", _ingress(path="x", pathType="Prefix", backend=BACKEND)),
+    (f"{NETWORKING}ingresses", spec(defaultBackend={"service": {"name": "s", "port": {"number": 1, "name": "x"}}})),
+    (f"{NETWORKING}networkpolicies", spec(policyTypes=["X"])),
+    ("/apis/networking.k8s.io/v1/ingressclasses", {}),
+    (SCALING, {}),
+    (SCALING, spec(maxReplicas=1, minReplicas=3, scaleTargetRef=TARGET)),
+    (_BUDGETS, spec(minAvailable=-1)),
+    (_BUDGETS, spec(minAvailable="x")),
+    (_BUDGETS, spec(maxUnavailable="200%")),
+    (f"{RBAC}namespaces/{{ns}}/roles", {"rules": [{}]}),
+    (f"{RBAC}namespaces/{{ns}}/roles", {"rules": [{"verbs": ["get"], "apiGroups": [""]}]}),
+    (f"{RBAC}namespaces/{{ns}}/rolebindings", {}),
+    (f"{RBAC}namespaces/{{ns}}/rolebindings", {"roleRef": {"kind": "X", "name": "y", "apiGroup": "z"}}),
+    (
+        _CLUSTER_BINDINGS,
+        {"roleRef": {"kind": "Role", "name": "y"}, "subjects": [{"kind": "ServiceAccount", "name": "a"}]},
+    ),
+    (_SLICES, {}),
+    (_SLICES, {"addressType": "X"}),
+    (_SLICES, {"addressType": "IPv4", "endpoints": [{"addresses": ["x"]}]}),
+    (_SLICES, {"addressType": "IPv4", "endpoints": [{}], "ports": [{"port": 0, "protocol": "X"}]}),
+    (_LEASES, spec(leaseDurationSeconds=0, leaseTransitions=-1)),
+    ("/apis/storage.k8s.io/v1/storageclasses", {}),
+    ("/apis/storage.k8s.io/v1/storageclasses", {"provisioner": "a", "reclaimPolicy": "X", "volumeBindingMode": "Y"}),
+    (f"{APPS}controllerrevisions", {}),
+]
+
+
+@pytest.mark.parametrize("path", dict(REFUSED), ids=lambda path: path.rpartition("/")[2])
+def test_refused_objects(shared_servers, path):
+    """An object that is not valid is refused, with the same causes."""
+    for at, obj in REFUSED:
+        if at == path:
+            body = {"metadata": {"name": "x"}, **obj}
+            assert shared_servers.ask("POST", path, body, query={"dryRun": "All"}).status == 422, obj
+
+
+def test_metadata_and_spec_are_refused_together(shared_servers):
+    """One refusal names what is not valid in the metadata and in the spec."""
+    body = {"metadata": {"name": "A_b", "labels": {"a b": "c"}}, "spec": {"containers": []}}
+    assert len(shared_servers.ask("POST", f"{CORE}pods", body).body["details"]["causes"]) == 3
+
+
+_FROZEN = {"immutable": True, "data": {"a": "YQ=="}}
+# A list's path, the first object, and its changes: a merge patch, and the status of its answer.
+CHANGES = {
+    "config-map": (
+        f"{CORE}configmaps",
+        _FROZEN,
+        [
+            ({"data": {"a": "c"}}, 422),
+            ({"immutable": False}, 422),
+            ({"immutable": None, "data": {"a": "c"}, "binaryData": {"z": "YQ=="}}, 422),
+            ({"metadata": {"labels": {"a": "b"}}}, 200),
+        ],
+    ),
+    "secret": (f"{CORE}secrets", _FROZEN, [({"stringData": {"b": "x"}}, 422), ({"type": "x"}, 422)]),
+    **{
+        kind: (
+            f"{APPS}{kind}",
+            spec(**WORKLOAD),
+            [(spec(selector=_OTHER, template={"metadata": {"labels": {"app": "other"}}}), 422)],
+        )
+        for kind in _KINDS
+    },
+    "stateful-set": (
+        f"{APPS}statefulsets",
+        spec(**WORKLOAD, serviceName="a"),
+        [(spec(serviceName="z"), 422), (spec(podManagementPolicy="Parallel"), 422), (spec(replicas=2), 200)],
+    ),
+    "job": (
+        f"{BATCH}jobs",
+        spec(template=JOB_TEMPLATE),
+        [(spec(completions=2), 422), (spec(completionMode="Indexed"), 422), (spec(parallelism=2, backoffLimit=3), 200)],
+    ),
+    "pod": (
+        f"{CORE}pods",
+        pod(activeDeadlineSeconds=10),
+        [
+            (pod(containers=[{"name": "c", "image": "z"}]), 200),
+            (spec(nodeName="a"), 422),
+            (spec(activeDeadlineSeconds=20), 422),
+            (spec(activeDeadlineSeconds=5), 200),
+            (spec(tolerations=None), 200),
+            (pod(containers=[CONTAINER, {"name": "d", "image": "x"}]), 422),
+            (spec(terminationGracePeriodSeconds=1), 422),
+            (spec(restartPolicy="Never"), 422),
+            ({"metadata": {"labels": {"a": "b"}}}, 200),
+        ],
+    ),
+    "role-binding": (
+        f"{RBAC}namespaces/{{ns}}/rolebindings",
+        {"roleRef": {"kind": "Role", "name": "y"}},
+        [
+            ({"roleRef": {"kind": "ClusterRole", "name": "z"}}, 422),
+            ({"subjects": [{"kind": "User", "name": "a"}]}, 200),
+        ],
+    ),
+    "endpoint-slice": (
+        _SLICES,
+        {"addressType": "IPv4", "endpoints": [{"addresses": ["1.1.1.1"]}]},
+        [({"addressType": "FQDN"}, 422)],
+    ),
+    "service": (f"{CORE}services", spec(ports=[{"port": 1}]), [(spec(clusterIP="10.0.0.99", clusterIPs=None), 422)]),
+}
+
+
+@pytest.mark.parametrize("case", CHANGES)
+def test_change(shared_servers, case):
+    """A field that must not change is refused in an update, with the same causes; other changes are accepted."""
+    path, obj, changes = CHANGES[case]
+    shared_servers.ask("POST", path, {"metadata": {"name": "a"}, **obj})
+    for patch, status in changes:
+        assert shared_servers.ask("PATCH", f"{path}/a", patch, media=MERGE).status == status
+
+
+def test_change_of_a_claim(shared_servers):
+    """A claim may be bound, but neither its modes nor its size may change before."""
+    path = f"{CORE}persistentvolumeclaims"
+    shared_servers.ask("POST", path, {"metadata": {"name": "a"}, **spec(**CLAIM)}, only=("spec",))
+    for change, status in (
+        ({"accessModes": ["ReadWriteMany"]}, 422),
+        ({"resources": {"requests": {"storage": "2Gi"}}}, 422),
+        ({"storageClassName": "x"}, 200),
+        ({"volumeName": "v"}, 200),
+    ):
+        answer = shared_servers.ask("PATCH", f"{path}/a", spec(**change), media=MERGE, only=("spec", "details"))
+        assert answer.status == status
+
+
+def test_taken_ports_and_addresses(shared_servers):
+    """A node port or an address that a service wants is refused if it is taken or out of range."""
+    shared_servers.ask("POST", _SERVICE, {"metadata": {"name": "taken"}, **spec(type="NodePort", ports=[{"port": 1}])})
+    shared_servers.keep("port", lambda body: body["spec"]["ports"][0]["nodePort"])
+    shared_servers.keep("address", lambda body: body["spec"]["clusterIP"])
+    assert (
+        shared_servers.ask(
+            "POST",
+            _SERVICE,
+            {"metadata": {"name": "b"}, **spec(ports=[{"port": 1}], clusterIP="{address}")},
+            only=("reason",),
+        ).status
+        == 422
+    )
+    far = {"metadata": {"name": "b"}, **spec(ports=[{"port": 1}], clusterIP="10.9.9.9999")}
+    assert shared_servers.ask("POST", _SERVICE, far).status == 422
+
+
+SIZES = {
+    "annotations": (f"{CORE}configmaps", {"metadata": {"name": "x", "annotations": {"a": "x" * (256 << 10)}}}, 422),
+    "request": (f"{CORE}configmaps", {"metadata": {"name": "x"}, "data": {"a": "x" * (3 << 20)}}, 413),
+    "etcd": (
+        f"{APPS}controllerrevisions",
+        {"metadata": {"name": "x"}, "revision": 1, "data": {"a": "x" * (1600 << 10)}},
+        500,
+    ),
+}
+
+
+@pytest.mark.parametrize("case", SIZES)
+def test_sizes(shared_servers, case):
+    """Annotations, requests and objects that are too large are refused."""
+    path, obj, status = SIZES[case]
+    assert shared_servers.ask("POST", path, obj).status == status
+
+
+WRONG_TYPES = [
+    pod(containers="x"),
+    container(name=1),
+    {"spec": 3},
+    container(resources={"limits": {"cpu": "x"}}),
+    container(env=["x"]),
+]
+
+
+@pytest.mark.parametrize("case", range(len(WRONG_TYPES)))
+def test_wrong_types(shared_servers, case):
+    """A field of a wrong type is a bad request; how Go's decoder words it is not imitated."""
+    body = {"metadata": {"name": "x"}, **WRONG_TYPES[case]}
+    assert shared_servers.ask("POST", f"{CORE}pods", body, any_message=True).status == 400
+
+
+def test_unknown_priority_class(shared_servers):
+    """A pod whose priority class does not exist is forbidden."""
+    assert (
+        shared_servers.ask("POST", f"{CORE}pods", {"metadata": {"name": "x"}, **pod(priorityClassName="nope")}).status
+        == 403
+    )

@@ -172,6 +172,11 @@ OBJECTS: dict[str, dict[str, dict[str, Any]]] = {
         },
         "new": {"spec": {"replicas": 1, "selector": _SELECTOR, "template": _TEMPLATE}},
     },
+    "Endpoints": {
+        "a": {"subsets": [{"addresses": _ADDRESSES, "ports": [{"port": 80, "protocol": "TCP"}]}]},
+        "none": {},
+        "portless": {"subsets": [{"addresses": [{"ip": "10.1.0.1"}, {"ip": "fd00::1"}]}]},
+    },
     "EndpointSlice": {
         "a": {
             "addressType": "IPv4",

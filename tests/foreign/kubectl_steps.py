@@ -5,7 +5,7 @@ Each scenario has a namespace of its own and runs from top to bottom. A line is 
 
 from __future__ import annotations
 
-__all__ = ["DIFFERENT", "IN_SUITE", "SCENARIOS"]
+__all__ = ["IN_SUITE", "SCENARIOS"]
 
 _LOOKING_AROUND = """
 version
@@ -232,22 +232,3 @@ SCENARIOS = {
 
 IN_SUITE = ("config-maps", "custom-resources")
 """The scenarios of the ordinary test suite; the nox session runs all of them."""
-
-DIFFERENT = frozenset("""
-auth can-i create pods
-logs box
-create token robot --duration=1h
-auth whoami -o jsonpath={.status.userInfo.username}
-get deploy,svc -o wide
-get deploy web -o yaml
-diff -f @web-changed.yaml
-describe deployment web
-describe service web
-describe pod box
-get jobs,cronjobs
-describe job once
-get secrets
-describe secret keys
-describe node kitchen
-""".strip().splitlines())  # fmt: skip
-"""Commands whose outcome is not compared: the embedded server does not know enough of their objects."""

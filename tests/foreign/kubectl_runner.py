@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import subprocess
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
@@ -95,8 +96,14 @@ class Kubectl:
         return Outcome(done.returncode, self._comparable(done.stdout), self._comparable(done.stderr))
 
     def run(self, steps: Iterable[str]) -> list[Outcome]:
-        """Runs commands, one after the other."""
-        return [self(step) for step in steps]
+        """Runs commands, one after the other; one that begins with "until" is repeated until it succeeds."""
+        return [self._until_it_succeeds(step) if step.startswith("until ") else self(step) for step in steps]
+
+    def _until_it_succeeds(self, step: str) -> Outcome:
+        deadline = time.monotonic() + _SECONDS
+        while (outcome := self(step.removeprefix("until "))).code and time.monotonic() < deadline:
+            pass
+        return outcome
 
     def _filled(self, word: str) -> str:
         word = word.replace("NAMESPACE", self._namespace)

@@ -1,6 +1,7 @@
 """What the kubectl suite does: commands as a user types them, without any flag that makes it easier for the server.
 
-Each scenario has a namespace of its own and runs from top to bottom. A line is one command; "@file" is a manifest.
+Each scenario has a namespace of its own and runs from top to bottom. A line is one command; "@file" is a manifest. A command
+behind "until" is repeated until it succeeds, since a real server publishes a new resource a moment after it is defined.
 """
 
 from __future__ import annotations
@@ -171,9 +172,9 @@ _CUSTOM_RESOURCES = """
 apply -f @crd.yaml
 wait crd/ovens.kitchen.example.com --for=condition=Established --timeout=10s
 get crd ovens.kitchen.example.com
-explain oven
+until explain oven
 explain oven.spec.degrees
-get ovens
+until get ovens
 create -f @oven.yaml
 get ovens
 get ov -o wide

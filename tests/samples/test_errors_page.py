@@ -57,8 +57,8 @@ LEFT_OUT = {
     "a set of fields must be an object": "the reason in a refusal of the embedded server",
     "missing colon: <>": "the reason in a refusal of the embedded server",
     "element <>: associative list with keys may not have non-map elements": "the reason in a refusal of the embedded server",
-    "element <>: associative list with keys has an element that omits all key fields [<>] (and doesn't have default values for any key fields)": "the reason in a refusal of the embedded server",
-    "element <>: associative list without keys has an element that's a map type": "the reason in a refusal of the embedded server",
+    "element <>: associative list with keys has an element that omits all key fields [<>] (and doesn't have default values for any key fields)": "the reason in a refusal of the embedded server",  # noqa: E501
+    "element <>: associative list without keys has an element that's a map type": "the reason in a refusal of the embedded server",  # noqa: E501
     "the embedded server did not start": "would be a fault of this library",
     "<> of <> events within <> s": "the end of a measuring process, which `informer bench` reports",
     "a fault has cut the connection": "within the test kit, which then closes the connection",

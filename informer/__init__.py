@@ -77,6 +77,11 @@ if TYPE_CHECKING:
         informer_watcher as informer_watcher,
         until_with_sync as until_with_sync,
     )
+    from informer.shared.multi_cluster import (
+        ClusterKey as ClusterKey,
+        ClusterObject as ClusterObject,
+        MultiClusterInformer as MultiClusterInformer,
+    )
     from informer.shared.shared_informer import SharedInformer as SharedInformer
     from informer.shared.snapshot import Snapshot as Snapshot
     from informer.shared.waiting import wait_for_cache_sync as wait_for_cache_sync
@@ -122,6 +127,7 @@ _NAMES = {
     "informer.shared.aio": "AsyncInformer",
     "informer.shared.factory": "SharedInformerFactory",
     "informer.shared.informer_watcher": "InformerWatcher informer_watcher until_with_sync",
+    "informer.shared.multi_cluster": "ClusterKey ClusterObject MultiClusterInformer",
     "informer.shared.shared_informer": "SharedInformer",
     "informer.shared.snapshot": "Snapshot",
     "informer.shared.waiting": "wait_for_cache_sync",

@@ -23,6 +23,7 @@ from urllib.parse import urlsplit
 
 import pytest
 import urllib3
+import yaml
 
 from informer.testing.api_server import EmbeddedAPIServer
 from informer.testing.control_plane import ControlPlane
@@ -280,7 +281,7 @@ class Servers:
         text = response.read()
         headers = {name: response.headers[name] for name in _COMPARED_HEADERS if name in response.headers}
         try:
-            side.last = body_of(text) if looks_like_protobuf(text) else json.loads(text)
+            side.last = _decoded(text, headers)
         except ValueError:
             side.last = text.decode()
         body = normal(side.last)
@@ -312,6 +313,12 @@ def _drop_message(body: Any) -> None:
         body.pop("message", None)
 
 
+def _decoded(text: bytes, headers: Mapping[str, str]) -> Any:
+    if headers.get("Content-Type") == "application/yaml":
+        return yaml.safe_load(text)
+    return body_of(text) if looks_like_protobuf(text) else json.loads(text)
+
+
 def _stream_of(side: Side, response: Any, count: int | None, state: int, *, any_message: bool) -> Answer:
     """Reads `count` events, or to the end of the stream."""
     events: list[Any] = []
@@ -319,7 +326,7 @@ def _stream_of(side: Side, response: Any, count: int | None, state: int, *, any_
     headers = {name: response.headers[name] for name in _COMPARED_HEADERS if name in response.headers}
     if response.status != 200:
         text = response.read()
-        side.last = body_of(text) if looks_like_protobuf(text) else json.loads(text)
+        side.last = _decoded(text, headers)
         body = normal(side.last)
         if any_message:
             _drop_message(body)

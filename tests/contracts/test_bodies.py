@@ -195,3 +195,22 @@ def test_a_replaced_character_is_not_valid_in_a_name(servers):
     """The name is checked after invalid bytes in it were replaced."""
     answer = servers.ask("POST", MAPS, b'{"metadata":{"name":"a\\ud800"}}', any_message=True, only=("reason",))
     assert answer.status == 422
+
+
+@pytest.mark.parametrize("form", ["", ";as=PartialObjectMetadata;g=meta.k8s.io;v=v1"])
+def test_an_answer_in_yaml(servers, form):
+    """An object, its metadata, a refusal; but not a watch."""
+    servers.ask("POST", MAPS, {"metadata": {"name": "in-yaml"}, "data": {"a": "yes", "b": "1", "c": "x: y\n"}})
+    path = f"{MAPS}/in-yaml"
+    assert servers.ask("GET", path, accept=f"{YAML}{form}").headers["Content-Type"] == YAML
+    assert servers.ask("GET", f"{path}-not", accept=f"{YAML}{form}").status == 404
+    refused = servers.ask("GET", MAPS, query={"watch": "true"}, accept=YAML)
+    assert (refused.status, refused.body["reason"]) == (406, "NotAcceptable")
+
+
+def test_a_list_in_yaml(servers):
+    """With its kind and the metadata of the list."""
+    query = {"labelSelector": "in=yaml"}
+    servers.ask("POST", MAPS, {"metadata": {"name": "listed", "labels": {"in": "yaml"}}})
+    listed = servers.ask("GET", MAPS, query=query, accept=YAML)
+    assert (listed.body["kind"], len(listed.body["items"])) == ("ConfigMapList", 1)

@@ -56,6 +56,7 @@ class WatchRequests:
             target.served,
             drops_fields=self._version.drops_managed_fields,
             include_object=exchange.request.query.get("includeObject", ""),
+            of_watch=True,
         )
         stream = self._stream(target, options, representation)
         headers = {"Content-Type": representation.stream_media_type}

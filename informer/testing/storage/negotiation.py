@@ -23,12 +23,14 @@ from informer.testing.storage.representation import PARTIAL, Representation
 from informer.testing.storage.served_resources import ServedResource
 from informer.testing.storage.statuses import generic
 from informer.testing.storage.table_representation import TableJson
+from informer.testing.storage.yaml_representation import YAML, YamlRepresentation, encode_yaml
 from watch.errors import ApiError
 
 __all__ = ["JSON", "encode_status_for", "representation_for"]
 
 JSON = "application/json"
 _SUPPORTED = f"{JSON}, {PROTOBUF}"
+_STREAMS = f"{JSON};stream=watch, {PROTOBUF};stream=watch"
 
 
 class _Clause(NamedTuple):
@@ -46,7 +48,13 @@ class _Clause(NamedTuple):
 
 
 def representation_for(
-    accept: str, served: ServedResource, *, of_list: bool = False, drops_fields: bool = False, include_object: str = ""
+    accept: str,
+    served: ServedResource,
+    *,
+    of_list: bool = False,
+    of_watch: bool = False,
+    drops_fields: bool = False,
+    include_object: str = "",
 ) -> Representation:
     """Returns the first representation that the client accepts and the server supports.
 
@@ -54,6 +62,7 @@ def representation_for(
         accept: the request's Accept header; "" accepts anything.
         served: the resource.
         of_list: whether the answer is a list.
+        of_watch: whether the answer is a watch, which cannot be in YAML.
         include_object: what the rows of a table have of their objects.
         drops_fields: whether the server knows the parameter `drop=metadata.managedFields`; otherwise it is ignored.
 
@@ -63,8 +72,10 @@ def representation_for(
     known = False
     for media, parameters in _clauses(accept):
         # For built-in resources the real server accepts "*/*" but not "application/*".
-        if media not in ("*/*", JSON, PROTOBUF) and not (media == "application/*" and served.custom):
+        if media not in ("*/*", JSON, PROTOBUF, YAML) and not (media == "application/*" and served.custom):
             continue
+        if media == YAML and of_watch:
+            raise ApiError(406, "NotAcceptable", f"only the following media types are accepted: {_STREAMS}")
         known = True
         protobuf = media == PROTOBUF
         form, version = parameters.get("as", ""), parameters.get("v", "v1")
@@ -78,7 +89,8 @@ def representation_for(
             found = TableJson(_json(served), served, version, include_object)
         if found is not None:
             drops = drops_fields and parameters.get("drop") == "metadata.managedFields"
-            return WithoutManagedFields(found) if drops else found
+            found = WithoutManagedFields(found) if drops else found
+            return YamlRepresentation(found) if media == YAML else found
     if known or served.custom:
         raise ApiError(406, "NotAcceptable", f"only the following media types are accepted: {_SUPPORTED}")
     raise generic(406, f"406: Not Acceptable\n\nAvailable representations: {_SUPPORTED}")
@@ -99,6 +111,8 @@ def encode_status_for(accept: str, status: Mapping[str, Any]) -> tuple[str, byte
             continue
         if media == PROTOBUF:
             return PROTOBUF, encode_document(status)
+        if media == YAML:
+            return YAML, encode_yaml(status)
         if media in ("*/*", JSON):
             break
     return JSON, msgspec.json.encode(status) + b"\n"

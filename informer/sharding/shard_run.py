@@ -167,7 +167,7 @@ class ShardRun:
             self._candidates[shard].observe(record, since)
 
     def _act(self, members: frozenset[str], now: float) -> None:
-        held, free = {}, set()
+        held, free, left = {}, set(), set()
         longest = self._candidates[0].longest_foreign
         for i in range(self._names.shards):
             observed = self._listed[self._names.shard(i)]
@@ -178,6 +178,8 @@ class ShardRun:
                 held[i] = holder
             elif observed.record is not None or self._may_create(i):
                 free.add(i)
+                if is_left:
+                    left.add(i)
         terms = self._terms
         owned = {i for i, term in terms.items() if term.is_owned}
         acquiring = {i for i, term in terms.items() if term.is_acquiring}
@@ -187,10 +189,18 @@ class ShardRun:
         for i in plan.release:
             _log.info("%s hands over shard %d of %s", self._config.lock.identity, i, self._names.name)
             terms[i].hand_over()
+        self._release(left.difference(plan.acquire))
         if plan.acquire:
             self._terms = {**terms, **{i: self._term(i) for i in plan.acquire}}
             for i in plan.acquire:
                 self._terms[i].start()
+
+    def _release(self, shards: set[int]) -> None:
+        """Releases Leases that name this replica, which does not want them: it was too late to cancel an attempt at them."""
+        for i in shards:
+            task = self._tasks.get(i)
+            if task is None or task.ended.is_set():
+                self._candidates[i].try_release(self._clock.monotonic() + self._config.request_timeout)
 
     def _term(self, shard: int) -> ShardTerm:
         lock = self._locks[shard]

@@ -97,7 +97,7 @@ class ShardedListWatch(WrappedSource):
             )
         was, self._echoed = self._echoed, echo is not None
         if was and echo is None:
-            raise ApiError(410, "Expired", "the server has stopped to shard its lists: the list must begin anew")
+            raise ApiError(410, "Expired", "the server no longer shards its lists: the list must begin anew")
         return page
 
     def watch(self, options: ListOptions) -> Watcher[Any] | None:

@@ -48,6 +48,7 @@ LEFT_OUT = {
     "No Major.Minor.Patch elements found": "the reason in a refusal of the embedded server",
     "network address parse error during conversion from string: <>": "the reason in a refusal of the embedded server",
     "no such overload": "the reason in a refusal of the embedded server",
+    "<> is not an object": "the reason in a refusal of the embedded server",
     "cannot convert value to integer": "the reason in a refusal of the embedded server",
     "unable to parse <> as duration": "between a format and its check",
     "<> is not a time": "between a format and its check",

@@ -177,7 +177,7 @@ def test_a_list_begins_anew_once_the_echo_is_gone(server: Server, sharded: Shard
     with pytest.raises(ApiError) as caught:
         sharded.list(ListOptions(limit=5, continue_="token"))
     assert caught.value.is_expired
-    assert caught.value.message == "the server has stopped to shard its lists: the list must begin anew"
+    assert caught.value.message == "the server no longer shards its lists: the list must begin anew"
     assert sharded.list(ListOptions()).items == OWN
     assert sharded.is_sharded_by_server is False
 

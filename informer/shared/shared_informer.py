@@ -569,7 +569,7 @@ class SharedInformer(StopsOnExit, Generic[T]):
             feed.indexer.records,
             transform=lambda: feed.transform,
             key_func=key_func,
-            is_whole=lambda: self.has_synced() and not feed.errors.decode_errors and self.failure is None,
+            is_whole=lambda: not feed.errors.decode_errors and self.failure is None,
             stop=self._lifecycle.stop_begun,
         )
         feed.saved_state = keeper.load

@@ -72,7 +72,7 @@ class SnapshotKeeper:
         records: the cache.
         transform: returns the informer's transform.
         key_func: the informer's.
-        is_whole: returns whether the cache shows everything: it has synced, and no object was left out.
+        is_whole: returns whether the cache shows everything up to its version: no object was left out.
         stop: set when the informer's stop begins.
 
     Raises:

@@ -50,6 +50,9 @@ def make(servers: dict[str, EmbeddedAPIServer]) -> Iterator[Callable[..., MultiC
     yield made
     for informer in all_made:
         informer.stop()
+    # Those that a client keeps open have a thread of the server.
+    for server in servers.values():
+        server.faults.cut_connections()
 
 
 class Recorder:
@@ -116,6 +119,8 @@ def test_handlers_are_told_the_cluster(
         servers["eu"].create(config_map("new", "eu"))
         servers["eu"].delete("configmaps", "new", namespace="default")
         assert late.take(2) == [("add", "eu", "new"), ("delete", "eu", "new")]
+        maps.add("asia", servers["asia"].api_client())
+        assert len(late.take(2)) == 2
         assert len(recorder.calls) == 0
         assert recorder.handle.registrations.keys() == {"eu", "us"}
 

@@ -95,8 +95,10 @@ def api_client(server: EmbeddedAPIServer) -> Any:
 
 
 @pytest.fixture
-def place(server: EmbeddedAPIServer, api_client: Any, tmp_path: Path) -> Place:
-    return Place(server, api_client, tmp_path / "maps")
+def place(server: EmbeddedAPIServer, api_client: Any, tmp_path: Path) -> Iterator[Place]:
+    yield Place(server, api_client, tmp_path / "maps")
+    # Those that the client keeps open have a thread of the server.
+    server.faults.cut_connections()
 
 
 def seen(informer: SharedInformer[Any]) -> dict[str, str]:
@@ -257,6 +259,15 @@ def test_another_server_or_namespace_is_not_served_from_a_snapshot(
     with EmbeddedAPIServer() as other:
         Place(other, other.api_client(), place.path).run()
     assert "is ignored: it was made with another server" in caplog.text
+
+
+def test_another_certificate_authority_is_another_cluster(
+    place: Place, one_address: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    for _ in range(2):
+        with EmbeddedAPIServer(tls=True) as server:
+            Place(server, server.api_client(), place.path).run(snapshot=Snapshot(place.path, every=0))
+    assert "is ignored: it was made with another certificate authority" in caplog.text
 
 
 @pytest.mark.parametrize("source", [{"model": dict}, {"model": Model}, {"wire": "protobuf"}, {"metadata_only": True}])

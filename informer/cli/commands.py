@@ -88,9 +88,9 @@ def watch(
 
     In a terminal, a table is updated in place. In a pipe, each event is a line that begins with ADDED, MODIFIED or DELETED.
     """
-    stop = stop_on_signals()
     with _one_line_errors():
         cluster = connect(kubeconfig, context, namespace, all_namespaces=all_namespaces)
+        stop = stop_on_signals()
         watch_objects(
             cluster,
             WatchOptions(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
-from urllib.parse import quote
 
 from informer.api_paths import dns_label, dns_subdomain, resource_path
 from informer.leaderelection.lease_lock import DEFAULT_TIMEOUT, LeaseLock
@@ -69,14 +68,14 @@ def list_leases(api_client: Any, names: LeaseNames, timeout: float) -> dict[str,
         OSError: there was no answer, or the answer is not a list.
     """
     path = resource_path("coordination.k8s.io", "v1", "leases", names.namespace)
-    query = f"labelSelector={quote(f'{LABEL}={names.name}', safe='')}"
+    query = f"labelSelector={LABEL}={names.name}"  # the name is a DNS label: there is nothing to quote
     most = _BYTES_PER_LEASE * (8 + 2 * names.shards)
     with time_limit(timeout):
         answer = transport_for(api_client).send_json("GET", f"{path}?{query}", timeout=timeout, max_bytes=most)
     items = answer.get("items") if isinstance(answer, dict) and answer.get("kind") == "LeaseList" else None
     if not isinstance(items, list):
         raise ConnectionError(
-            f"the server's list of Leases in {names.namespace} is not a list of Leases (is a proxy or login page in front?)"
+            f"the server's list of Leases in {names.namespace!r} is not a list of Leases (is a proxy or login page in front?)"
         )
     listed: dict[str, LeaderElectionRecord] = {}
     for item in items:

@@ -207,7 +207,13 @@ def test_deleted_leases_are_created_again_by_their_owner(replicas: Replicas) -> 
     one, other = replicas.elector("a"), replicas.elector("b")
     replicas.run(one)
     replicas.run(other)
-    assert eventually(lambda: len(one.owned) == len(other.owned) == 2)
+    # A shard is owned before its callback is called: the last call that moves one is awaited, too.
+    assert eventually(
+        lambda: (
+            len(one.owned) == len(other.owned) == 2
+            and sum(1 if what == "started" else -1 for what, _, _ in replicas.calls) == SHARDS
+        )
+    )
     owned, calls = (one.owned, other.owned), len(replicas.calls)
     for i in range(SHARDS):
         replicas.server.delete("leases.coordination.k8s.io", f"work-{i}")

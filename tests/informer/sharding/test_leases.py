@@ -35,7 +35,7 @@ def test_what_is_not_a_list_of_leases_is_refused(answer: Any) -> None:
     with pytest.raises(ConnectionError) as caught:
         list_leases(Answering(answer), NAMES, 5)
     assert str(caught.value) == (
-        "the server's list of Leases in ns is not a list of Leases (is a proxy or login page in front?)"
+        "the server's list of Leases in 'ns' is not a list of Leases (is a proxy or login page in front?)"
     )
 
 

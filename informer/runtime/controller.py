@@ -105,6 +105,8 @@ class Controller:
     def close(self) -> None:
         """Shuts the queue down, and stops listening to the informers."""
         self.own_writes.close()
+        for handler in self.handlers.values():
+            handler.remove(wait=False)
         self.queue.shut_down()
 
     def reconcile_key(self, key: str) -> float | None:

@@ -123,6 +123,9 @@ def test_replicas_share_the_objects(replicas: Replicas, field: Any) -> None:
     assert eventually(lambda: (heir, "default/s3", False) in replicas.since(begin))
     assert {who for who, key, present in replicas.calls if not present} == {heir}
     assert "default/none" not in {key for _, key, _ in replicas.calls}
+    # The handlers of a shard that was handed over are removed from the informer that all shards share.
+    watched = one.factory.informer("secrets")
+    assert eventually(lambda: len(watched.handlers) == len(owned()[0]))
 
 
 def test_an_object_without_its_owner_leaves_the_cache(server: EmbeddedAPIServer) -> None:

@@ -220,3 +220,26 @@ def test_without_the_switch():
         made(server, "a", namespace="shop")
         server.delete("namespaces", "shop")
         assert (names(server), "shop" in names(server, "namespaces")) == ({"child"}, False)
+
+
+def test_incomplete_owner_references_name_no_owner(server):
+    """Method calls can store them; the garbage collector keeps such objects and goes on."""
+    made(server, "odd", {"uid": "1"}, {"uid": ["x"], "apiVersion": "v1", "kind": "ConfigMap", "name": "x"})
+    owner = made(server, "owner")
+    made(server, "mixed", owner, {"uid": "", "kind": {}})
+    delete(server, "owner", "Background")
+    assert eventually(lambda: names(server) == {"odd"}), names(server)
+
+
+def test_a_namespace_is_emptied_in_one_pass():
+    """The number of objects, also of those in other namespaces, counts once."""
+    with EmbeddedAPIServer() as server, urllib3.PoolManager() as http:
+        for namespace in ("a", "b"):
+            server.create({"kind": "Namespace", "apiVersion": "v1", "metadata": {"name": namespace}})
+            for i in range(4000):
+                metadata = {"name": str(i), "namespace": namespace}
+                server.create({"kind": "ConfigMap", "apiVersion": "v1", "metadata": metadata})
+        # A pass for each object takes about ten seconds.
+        assert http.request("DELETE", f"{server.url}/api/v1/namespaces/b", timeout=4).status == 200
+        assert len(server.list("configmaps")) == 4000
+        assert "b" not in names(server, "namespaces")

@@ -24,7 +24,12 @@ def owner_references(stored: Stored | None) -> list[Mapping[str, Any]]:
     """Returns an object's owner references."""
     if stored is None or _MARK not in stored.body:
         return []
-    return [each for each in stored.to_dict()["metadata"].get("ownerReferences") or () if each.get("uid")]
+    return [each for each in stored.to_dict()["metadata"].get("ownerReferences") or () if _names_owner(each)]
+
+
+def _names_owner(reference: Mapping[str, Any]) -> bool:
+    """Whether a reference is complete; method calls can store others, which name no owner."""
+    return all(isinstance(reference.get(name), str) for name in ("apiVersion", "kind", "name", "uid"))
 
 
 class Dependents:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
+from informer.lru import LruMap
 from informer.testing.controllers.dependents import Dependents, Item, owner_references
 from informer.testing.storage.object_checks import Target
 from informer.testing.storage.registry import Registry
@@ -30,6 +31,8 @@ _NAMESPACE_CONTROLLER = Write(user=User(f"{_ACCOUNT}namespace-controller", group
 _FOREGROUND, _ORPHAN = "foregroundDeletion", "orphan"
 _FINALIZERS = (f'"{_FOREGROUND}"'.encode(), f'"{_ORPHAN}"'.encode())
 _MIN_RETRY, _MAX_RETRY = 0.01, 5.0  # seconds
+# As many deleted owners are remembered as in the real garbage collector.
+_KNOWN_ABSENT = 500
 
 References = Collection[Mapping[str, Any]]
 
@@ -56,7 +59,7 @@ class GarbageCollector:
         self._worker: Worker | None = None
         self._dependents = Dependents()
         self._foreground: dict[str, Item] = {}  # objects that wait for the deletion of their dependents, by uid
-        self._absent: set[str] = set()  # the uids of deleted owners
+        self._absent = LruMap[str, bool](_KNOWN_ABSENT)  # the uids of deleted owners
         registry.empties_namespaces = False
         storage.observer = self._observe_locked
 
@@ -81,7 +84,7 @@ class GarbageCollector:
             self._foreground.pop(state.uid, None)
             dependents = self._dependents.of(state.uid)
             if dependents:
-                self._absent.add(state.uid)
+                self._absent.put(state.uid, True)
             work += dependents
         else:
             work += self._work_of_locked(item, change.old, state, is_owned=new != old)
@@ -109,8 +112,10 @@ class GarbageCollector:
             try:
                 self._process(item)
                 self._queue.forget(item)
-            except ApiError as error:
-                if error.status not in (404, 409):
+            except Exception as error:
+                if not isinstance(error, ApiError):
+                    _log.exception("the embedded API server's controllers fail at %s %s", item.bucket, item.key)
+                elif error.status not in (404, 409):
                     _log.warning("the embedded API server's controllers retry %s %s: %s", item.bucket, item.key, error)
                 self._queue.add_rate_limited(item)
             finally:
@@ -145,7 +150,7 @@ class GarbageCollector:
         dependents: Mapping[Item, bool],
     ) -> None:
         """Deletes an object without an owner; otherwise removes its references to owners that are gone or wait for it."""
-        references = metadata.get("ownerReferences") or ()
+        references = owner_references(stored)
         with self._storage.lock:
             owners = [(each["uid"], self._owner_state_locked(target, each)) for each in references]
             cyclic = any(each.uid in self._foreground for each in dependents)
@@ -168,12 +173,12 @@ class GarbageCollector:
 
     def _owner_state_locked(self, dependent: Target, reference: Mapping[str, Any]) -> str:
         """Returns what a reference points to: "absent", "solid", "waiting" for its dependents' deletion, or "unknown"."""
-        if reference["uid"] in self._absent:
+        if self._absent.get(reference["uid"]):
             return "absent"
-        served = self._registry.resources.by_kind(reference.get("apiVersion", ""), reference.get("kind", ""))
+        served = self._registry.resources.by_kind(reference["apiVersion"], reference["kind"])
         if served is None or (served.resource.namespaced and not dependent.namespace):
             return "unknown"  # as in the real garbage collector, the object is kept
-        target = Target(served, dependent.namespace if served.resource.namespaced else "", reference.get("name", ""))
+        target = Target(served, dependent.namespace if served.resource.namespaced else "", reference["name"])
         owner = self._registry.bucket_locked(served).objects.get(target.key)
         if owner is None or owner.uid != reference["uid"]:
             return "absent"
@@ -230,7 +235,9 @@ def _without_finalizer(obj: dict[str, Any], finalizer: str) -> dict[str, Any]:
 
 def _without_owners(obj: dict[str, Any], owners: Collection[str]) -> dict[str, Any]:
     metadata = obj["metadata"]
-    metadata["ownerReferences"] = [each for each in metadata.get("ownerReferences") or () if each["uid"] not in owners]
+    metadata["ownerReferences"] = [
+        each for each in metadata.get("ownerReferences") or () if each.get("uid") not in owners
+    ]
     return obj
 
 

@@ -74,9 +74,7 @@ class Namespaces:
         namespace = bucket.objects.get(name)
         if namespace is None or not namespace.marked or namespace.held:
             return
-        if not any(
-            stored.namespace == name for _, each in self._storage.buckets_locked() for stored in each.objects.values()
-        ):
+        if self._storage.is_empty_locked(name):
             self._storage.delete_locked(bucket, namespace)
 
     def _bucket_locked(self) -> Bucket:

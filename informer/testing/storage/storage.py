@@ -235,6 +235,7 @@ class Storage:
         self._oldest = self._watchable = 1
         # The resourceVersion at which each dropped bucket was dropped; guarded by lock.
         self._dropped: dict[str, int] = {}
+        self._in_namespace: dict[str, int] = {}  # the number of objects; guarded by lock
         # Called under the lock with the name of the bucket and each change; guarded by lock.
         self.observer: Callable[[str, StoredChange], object] | None = None
 
@@ -285,8 +286,19 @@ class Storage:
         self._record_locked(bucket, StoredChange(self._resource_version, old, last, deleted=True))
         return last
 
+    def is_empty_locked(self, namespace: str) -> bool:
+        """Returns whether no object of any resource is in a namespace."""
+        return not self._in_namespace.get(namespace)
+
     def _record_locked(self, bucket: Bucket, change: StoredChange) -> None:
         bucket.record_locked(change)
+        namespace = change.new.namespace
+        if change.deleted:
+            self._in_namespace[namespace] -= 1
+            if not self._in_namespace[namespace]:
+                del self._in_namespace[namespace]
+        elif change.old is None:
+            self._in_namespace[namespace] = self._in_namespace.get(namespace, 0) + 1
         if self.observer is not None:
             self.observer(bucket.name, change)
 

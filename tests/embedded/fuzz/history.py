@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from informer.testing import EmbeddedAPIServer
 
 
@@ -30,3 +32,5 @@ class Copy:
                 bucket.objects = dict(self._objects.get(name, {}))
                 bucket.keys = sorted(bucket.objects)
                 bucket.forget_locked(self._version, for_watches_only=False)
+            objects = [each for _, bucket in storage.buckets_locked() for each in bucket.objects.values()]
+            storage._in_namespace = dict(Counter(each.namespace for each in objects))

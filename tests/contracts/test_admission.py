@@ -240,6 +240,8 @@ def test_answers_that_only_mutating_webhooks_may_give(hooked):
     assert hooked.ask("POST", MAPS, made(answers={"first": wrong})).status == 500
     impossible = patch({"op": "remove", "path": "/data"})
     assert hooked.ask("POST", MAPS, made(answers={"first": impossible}), any_message=True, only=["code"]).status == 500
+    mistyped = patch({"op": "add", "path": "/data", "value": {"x": 1}})
+    assert hooked.ask("POST", MAPS, made(answers={"first": mistyped}), any_message=True, only=["code"]).status == 500
 
 
 @pytest.mark.parametrize("path", [MAPS, WIDGETS], ids=["configmaps", "widgets"])

@@ -204,3 +204,15 @@ def test_scale_has_owners_of_its_own(servers: Servers) -> None:
     assert apply(servers, made, path=one, only=only).status == 409
     servers.ask("PATCH", f"{one}/scale", {"spec": {"replicas": 3}}, media=MERGE, query={"fieldManager": "ben"})
     assert servers.ask("GET", one, only=only).status == 200
+
+
+def test_a_service_without_target_ports_is_applied(servers: Servers) -> None:
+    """The target port is the port; a target port of 0 or an empty name stands for none."""
+    services = "/api/v1/namespaces/{ns}/services"
+    service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "a"}}
+    for ports in ([{"port": 80}], [{"port": 80, "name": "web"}, {"port": 81, "name": "more"}]):
+        answer = apply(servers, {**service, "spec": {"ports": ports}}, path=f"{services}/a")
+        assert [each["targetPort"] for each in answer.body["spec"]["ports"]] == [each["port"] for each in ports]
+    for name, port in (("b", 0), ("c", "")):
+        body = {**service, "metadata": {"name": name}, "spec": {"ports": [{"port": 80, "targetPort": port}]}}
+        assert servers.ask("POST", services, body).body["spec"]["ports"][0]["targetPort"] == 80

@@ -227,3 +227,15 @@ def test_change_of_the_stored_version(servers):
     wrong = [{"op": "remove", "path": "/spec/versions/0/schema/openAPIV3Schema/type"}]
     assert servers.ask("PATCH", path, wrong, media=media).status == 422
     servers.ask("DELETE", path, only=("kind",))  # tests of discovery compare the groups of all servers
+
+
+def test_what_objects_depend_on_does_not_change(servers) -> None:
+    """Scope, group and names of an established definition."""
+    widgets = f"{DEFINITIONS}/widgets.contracts.example.com"
+    changes: list[dict[str, Any]] = [{"scope": "Cluster"}, {"group": "other.example.com"}]
+    changes += [{"names": {"kind": "Gadget"}}, {"names": {"plural": "gadgets"}}, {"scope": "Cluster", "group": "a.b"}]
+    for change in changes:
+        query = {"dryRun": "All"}
+        media = "application/merge-patch+json"
+        answer = servers.ask("PATCH", widgets, {"spec": change}, media=media, query=query, unordered=True)
+        assert answer.status == 422

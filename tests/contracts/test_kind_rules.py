@@ -339,3 +339,46 @@ def test_unknown_priority_class(shared_servers):
         shared_servers.ask("POST", f"{CORE}pods", {"metadata": {"name": "x"}, **pod(priorityClassName="nope")}).status
         == 403
     )
+
+
+UNDECODABLE = {
+    "number-in-data": ("configmaps", {"data": {"a": 1}}),
+    "list-as-map": ("configmaps", {"data": []}),
+    "text-as-bool": ("configmaps", {"immutable": "yes"}),
+    "not-base64": ("secrets", {"data": {"a": "!!"}}),
+    "text-as-number": ("pods", spec(terminationGracePeriodSeconds="1", containers=[CONTAINER])),
+    "map-as-list": ("pods", spec(containers={"name": "m"})),
+    "text-as-map": ("pods", spec(containers=["m"])),
+    "number-in-list": ("pods", spec(containers=[{**CONTAINER, "args": [1]}])),
+    "bool-as-text": ("services", spec(ports=[{"port": 80, "name": True}])),
+    "bool-as-port": ("services", spec(ports=[{"port": 80, "targetPort": True}])),
+    "owner-uid": ("configmaps", {"metadata": {"name": "b", "ownerReferences": [{"uid": 7}]}}),
+}
+
+
+@pytest.mark.parametrize("case", UNDECODABLE)
+def test_a_wrong_type_is_refused(servers, case):
+    """In new objects, and in patches of good ones."""
+    resource, body = UNDECODABLE[case]
+    answer = servers.ask("POST", f"{CORE}{resource}", {"metadata": {"name": "a"}, **body}, any_message=True)
+    assert (answer.status, answer.body["reason"]) == (400, "BadRequest")
+    servers.ask("POST", f"{CORE}configmaps", {"metadata": {"name": "a"}})
+    if resource == "configmaps" and "metadata" not in body:
+        status = servers.ask("PATCH", f"{CORE}configmaps/a", body, media=MERGE, only=("status", "code")).status
+        assert status == 422
+
+
+def test_a_wrong_time_is_refused(servers):
+    lease = {"metadata": {"name": "a"}, **spec(renewTime="yesterday")}
+    assert servers.ask("POST", _LEASES, lease, any_message=True).status == 400
+    assert servers.ask("POST", _LEASES, {**lease, **spec(renewTime="2026-01-02T03:04:05.678901Z")}).status == 201
+
+
+def test_owners_are_named_completely(servers):
+    """Only references that a write changes are checked."""
+    maps = f"{CORE}configmaps"
+    servers.ask("POST", maps, {"metadata": {"name": "a"}})
+    for owner in ({"kind": "Pod"}, {"apiVersion": "v1", "kind": "Pod", "name": "b", "uid": ""}):
+        patch = {"metadata": {"ownerReferences": [owner]}}
+        assert servers.ask("PATCH", f"{maps}/a", patch, media=MERGE, unordered=True).status == 422
+        assert servers.ask("POST", maps, {"metadata": {"name": "b", **patch["metadata"]}}, unordered=True).status == 422

@@ -8,6 +8,7 @@ pytestmark = pytest.mark.timeout(120)
 
 CONFIGMAPS = "/api/v1/namespaces/{ns}/configmaps"
 PODS = "/api/v1/namespaces/{ns}/pods"
+DEPLOYMENTS = "/apis/apps/v1/namespaces/{ns}/deployments"
 WIDGETS = "/apis/contracts.example.com/v1/namespaces/{ns}/widgets"
 
 MERGE = "application/merge-patch+json"
@@ -141,3 +142,43 @@ def test_dry_run_of_a_patch_changes_nothing(objects):
     answer = objects.ask("PATCH", f"{CONFIGMAPS}/a", patch, media=MERGE, query={"dryRun": "All"})
     assert answer.body["data"]["one"] == "changed"
     assert objects.ask("GET", f"{CONFIGMAPS}/a").body["data"]["one"] == "1"
+
+
+def test_a_strategic_patch_puts_new_items_first(objects):
+    """Unless the patch gives their order: then items that it does not name stay before those that they preceded."""
+    pods = f"{PODS}/a"
+    objects.ask("POST", PODS, POD, like=POD["spec"])
+    env = [{"name": name, "value": "1"} for name in "dabc"]
+    ordered = {"$setElementOrder/finalizers": ["x.y/z", "x.y/a"], "finalizers": ["x.y/z"]}
+    patches = [
+        ({"metadata": {"finalizers": ["x.y/a", "x.y/b"]}}, ["x.y/a", "x.y/b"]),
+        ({"metadata": {"finalizers": ["x.y/c", "x.y/b"]}}, ["x.y/c", "x.y/a", "x.y/b"]),
+        ({"metadata": ordered}, ["x.y/z", "x.y/c", "x.y/a", "x.y/b"]),
+    ]
+    for patch, wanted in patches:
+        answer = objects.ask("PATCH", pods, patch, media=STRATEGIC, like={})
+        assert answer.body["metadata"]["finalizers"] == wanted
+    deployment = {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "a"},
+        "spec": {"selector": {"matchLabels": {"a": "b"}}, "template": {"metadata": {"labels": {"a": "b"}}}},
+    }
+    deployment["spec"]["template"]["spec"] = {"containers": [{"name": "main", "image": "a:1", "env": env[1:]}]}
+    objects.ask("POST", DEPLOYMENTS, deployment, like={})
+    patch = {"spec": {"template": {"spec": {"containers": [{"name": "main", "env": [env[0], env[2]]}]}}}}
+    answer = objects.ask("PATCH", f"{DEPLOYMENTS}/a", patch, media=STRATEGIC)
+    container = answer.body["spec"]["template"]["spec"]["containers"][0]
+    assert [each["name"] for each in container["env"]] == ["d", "a", "b", "c"]
+
+
+def test_true_is_not_one(objects):
+    """Nor is 1.0 the same as 1: each change counts, also inside lists and for server-side apply."""
+    for generation, x in enumerate((1, True, 1, 1.0, [True], [1]), start=2):
+        answer = objects.ask("PATCH", f"{WIDGETS}/a", {"spec": {"x": x}}, media=MERGE)
+        assert answer.body["metadata"]["generation"] == generation
+    applied = {**WIDGET, "metadata": {"name": "a"}, "spec": {"x": [True]}}
+    answer = objects.ask(
+        "PATCH", f"{WIDGETS}/a", applied, media="application/apply-patch+yaml", query={"fieldManager": "m"}
+    )
+    assert answer.status == 409

@@ -25,6 +25,7 @@ from informer.testing.admission.matching import is_exempt
 from informer.testing.admission.reviews import internal_error, rejection
 from informer.testing.admission.writing import Writing
 from informer.testing.storage.admission import Review
+from informer.testing.storage.field_validation import type_problems
 from informer.testing.storage.object_checks import metadata_of, set_namespace
 from informer.testing.storage.patches import PatchError, json_patch
 from informer.testing.storage.scale import with_scale
@@ -179,6 +180,9 @@ def _checked(review: Review, obj: dict[str, Any] | None) -> dict[str, Any]:
         metadata = metadata_of(obj, resource)
     except ApiError as error:
         raise internal_error(error.message) from error
+    problems = type_problems(review.target.served, obj, review.obj)
+    if problems:
+        raise internal_error(problems[0])
     set_namespace(review.target, metadata)
     if review.operation == "UPDATE" and metadata.get("name") != name:
         cause = Cause.bad("metadata.name", json.dumps(metadata.get("name")), "field is immutable")

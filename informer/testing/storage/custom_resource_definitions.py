@@ -44,7 +44,7 @@ class Definitions:
             names.setdefault("singular", names["kind"].lower())
             names.setdefault("listKind", names["kind"] + "List")
         try:
-            causes = definition_causes(obj)
+            causes = definition_causes(obj, old)
         except ImportError as error:
             raise ApiError(501, "NotImplemented", str(error)) from error
         if causes:

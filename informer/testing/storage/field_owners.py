@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from informer.testing.storage.field_sets import FieldSet, difference, in_order, intersection, read_set, set_paths, union
 from informer.testing.storage.field_types import FieldType
 from informer.testing.storage.field_walks import Comparison, compare, field_set, merge, with_named_fields, without
+from informer.testing.storage.json_equality import is_same
 from watch.errors import ApiError
 
 __all__ = ["ConflictsError", "FieldOwners", "ManagerId", "Owned", "OwnedWrite", "entry_order"]
@@ -178,7 +179,7 @@ class FieldOwners(dict[ManagerId, Owned]):
         self._disown(union(changed, found.removed), except_for=who)
         owned = self.pop(who)._replace(fields=difference(mine, _WITHOUT_OWNER))
         if owned.fields:
-            self[who] = owned if merged == live else owned._replace(time=write.now)
+            self[who] = owned if is_same(merged, live) else owned._replace(time=write.now)
         return merged
 
     def _disown(self, fields: FieldSet, *, except_for: ManagerId | None) -> None:

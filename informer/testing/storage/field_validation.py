@@ -12,11 +12,12 @@ import msgspec
 
 from informer.testing.storage.object_checks import Target
 from informer.testing.storage.schemas.built_in_fields import OBJECT_META, drop_unknown_fields, message_of
+from informer.testing.storage.schemas.built_in_types import wrong_types
 from informer.testing.storage.served_resources import ServedResource
 from informer.testing.storage.statuses import Cause, bad_request, invalid
 from informer.testing.storage.write import Write
 
-__all__ = ["check_schema", "keep_known_fields"]
+__all__ = ["check_schema", "check_types", "keep_known_fields", "type_problems"]
 
 
 def keep_known_fields(served: ServedResource, obj: dict[str, Any], write: Write) -> None:
@@ -50,6 +51,36 @@ def keep_known_fields(served: ServedResource, obj: dict[str, Any], write: Write)
         raise invalid("", "", "", [Cause.bad("patch", msgspec.json.encode(given).decode(), text)])
     kind = resource.kind
     raise bad_request(f'{kind} in version "{resource.version}" cannot be handled as a {kind}: {text}')
+
+
+def check_types(served: ServedResource, obj: Mapping[str, Any], old: Mapping[str, Any] | None, write: Write) -> None:
+    """Raises ApiError 400, or 422 for a patch, if a field of a built-in kind that a client sends has a wrong type.
+
+    Args:
+        served: the object's resource.
+        obj: the object, without unknown fields.
+        old: the stored object, which a method call may have given wrong types; None for a new one.
+        write: who writes, and how.
+    """
+    found = [] if write.field_manager is None else type_problems(served, obj, old)
+    if not found:
+        return
+    if write.patches:
+        shown = msgspec.json.encode(msgspec.json.encode(obj).decode()).decode()
+        raise invalid("", "", "", [Cause.bad("patch", shown, found[0])])
+    kind = served.resource.kind
+    raise bad_request(f'{kind} in version "{served.resource.version}" cannot be handled as a {kind}: {found[0]}')
+
+
+def type_problems(served: ServedResource, obj: Mapping[str, Any], old: Mapping[str, Any] | None) -> list[str]:
+    """Returns the fields of an object of a built-in kind whose types are wrong, and that `old` does not have like this."""
+    resource = served.resource
+    message = None if served.custom else message_of(resource.api_version, resource.kind)
+    found = [] if message is None else list(wrong_types(obj, message, resource.kind))
+    if not found or old is None or message is None:
+        return found
+    known = set(wrong_types(old, message, resource.kind))
+    return [text for text in found if text not in known]
 
 
 def check_schema(target: Target, new: dict[str, Any], old: Mapping[str, Any] | None, write: Write) -> None:

@@ -19,6 +19,7 @@ from informer.testing.storage.field_sets import (
     value_element,
 )
 from informer.testing.storage.field_types import FieldType
+from informer.testing.storage.json_equality import is_same
 
 __all__ = ["ABSENT", "Comparison", "check_type", "compare", "field_set", "merge", "with_named_fields", "without"]
 
@@ -184,7 +185,7 @@ def _compare(type_: FieldType, old: Any, new: Any) -> tuple[FieldSet | None, Fie
         return None, None, _fields(type_, new, member=True, containers=True)
     if new is ABSENT:
         return _fields(type_, old, member=True, containers=True), None, None
-    if old == new and type(old) is type(new):
+    if old == new and (isinstance(old, bool) == isinstance(new, bool) if _is_scalar(old) else is_same(old, new)):
         return None, None, None
     found: tuple[FieldSet, FieldSet, FieldSet] = ({}, {}, {})
     modified = False
@@ -229,7 +230,7 @@ def _put(found: tuple[FieldSet, ...], key: str, differences: tuple[FieldSet | No
 def _merge_lists(type_: FieldType, old: list[Any], new: list[Any]) -> Any:
     """Merges lists item by item: the order is that of `new`; other items stay behind those that they followed."""
     left, right = list(_elements(type_, old)), list(_elements(type_, new))
-    before = {element: each for element, each in left if len(_same(left, element)) == 1}
+    before = {element: items[0] for element, items in _grouped(type_, old).items() if len(items) == 1}
     known, after = {element for element, _ in left}, dict(right)
     shared = [element for element, _ in right if element in known]
     merged, done, at_left, at_right = [], set(), 0, 0
@@ -254,10 +255,6 @@ def _merge_lists(type_: FieldType, old: list[Any], new: list[Any]) -> Any:
             if shared and shared[0] == wanted:
                 del shared[0]
     return [each for each in merged if each is not ABSENT] or ABSENT
-
-
-def _same(pairs: list[tuple[str, Any]], element: str) -> list[Any]:
-    return [each for name, each in pairs if name == element]
 
 
 def _elements(type_: FieldType, items: list[Any]) -> Iterator[tuple[str, Any]]:
@@ -321,6 +318,10 @@ def _form(type_: FieldType, value: Any) -> str:
 
 def _below(type_: FieldType, key: str) -> FieldType:
     return type_.field(key) or _UNDECLARED
+
+
+def _is_scalar(value: Any) -> bool:
+    return not isinstance(value, dict | list)
 
 
 def _fields_of(value: Any) -> dict[str, Any]:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import random
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 from informer.testing.storage.statuses import Cause
 
@@ -22,6 +23,7 @@ __all__ = [
     "label_causes",
     "label_error",
     "name_cause",
+    "owner_causes",
     "subdomain_error",
 ]
 
@@ -100,6 +102,14 @@ def finalizer_warnings(finalizers: Sequence[str], old: Sequence[str] = ()) -> li
     bare = sorted({text for text in finalizers if text not in old and "/" not in text} - _STANDARD_FINALIZERS)
     advice = "prefer a domain-qualified finalizer name to avoid accidental conflicts with other finalizer writers"
     return [f"metadata.finalizers: {json.dumps(text)}: {advice}" for text in bare]
+
+
+def owner_causes(references: Sequence[Mapping[str, Any]]) -> Iterator[Cause]:
+    """Yields why owner references are not valid."""
+    for i, reference in enumerate(references):
+        for name in ("apiVersion", "kind", "name", "uid"):
+            if not reference.get(name):
+                yield Cause.required(f"metadata.ownerReferences[{i}].{name}", "must not be empty")
 
 
 def finalizer_causes(finalizers: Sequence[str], *, custom: bool) -> list[Cause]:

@@ -11,7 +11,13 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from informer.listwatch.resources import Resource
-from informer.testing.storage.name_rules import annotation_causes, finalizer_causes, label_causes, name_cause
+from informer.testing.storage.name_rules import (
+    annotation_causes,
+    finalizer_causes,
+    label_causes,
+    name_cause,
+    owner_causes,
+)
 from informer.testing.storage.served_resources import ServedResource
 from informer.testing.storage.statuses import Cause, bad_request, conflict, invalid, wrong_precondition
 from informer.testing.storage.storage import Stored
@@ -153,8 +159,17 @@ def set_namespace(target: Target, metadata: dict[str, Any]) -> None:
     metadata["namespace"] = target.namespace
 
 
-def check_metadata(metadata: Mapping[str, Any], served: ServedResource, more: Iterable[Cause] = ()) -> None:
-    """Raises ApiError 422 if the name, a label, an annotation or a finalizer is not valid, or for `more` causes."""
+def check_metadata(
+    metadata: Mapping[str, Any], served: ServedResource, more: Iterable[Cause] = (), *, with_owners: bool
+) -> None:
+    """Raises ApiError 422 if the name, a label, an annotation or a finalizer is not valid, or for `more` causes.
+
+    Args:
+        metadata: the object's metadata.
+        served: its resource.
+        more: what else is not valid.
+        with_owners: check the owner references too.
+    """
     resource = served.resource
     name = metadata.get("name") or ""
     cause = name_cause(name, resource.kind, resource.group)
@@ -162,6 +177,8 @@ def check_metadata(metadata: Mapping[str, Any], served: ServedResource, more: It
     causes += label_causes(metadata.get("labels") or {})
     causes += annotation_causes(metadata.get("annotations") or {})
     causes += finalizer_causes(metadata.get("finalizers") or (), custom=served.custom)
+    if with_owners:
+        causes += owner_causes(metadata.get("ownerReferences") or ())
     causes += more
     if causes:
         raise invalid(resource.group, resource.kind, name, causes)

@@ -15,6 +15,7 @@ from informer.testing.storage.field_sets import FieldSet, difference
 from informer.testing.storage.field_types import type_of
 from informer.testing.storage.field_walks import check_type, compare, field_set
 from informer.testing.storage.go_forms import go_form
+from informer.testing.storage.json_equality import is_same
 from informer.testing.storage.served_resources import ServedResource
 from informer.testing.storage.storage import Stored
 from informer.testing.storage.system_fields import kept_by_status, now
@@ -108,7 +109,7 @@ def applied(
             raise
         _check_last_applied(served, before, error)
         merged, owners = attempt(force=True)
-    result = dict(live) if merged == before else _form(served, merged)
+    result = dict(live) if is_same(merged, before) else _form(served, merged)
     result["metadata"] = {**(result.get("metadata") or {}), "managedFields": owners.entries()}
     if manager == _KUBECTL and (result["metadata"].get("annotations") or {}).get(_LAST_APPLIED):
         result["metadata"]["annotations"] = {**result["metadata"]["annotations"], _LAST_APPLIED: _last_applied(wanted)}
@@ -117,12 +118,12 @@ def applied(
 
 def same_but_times(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
     """Whether two stored objects differ only in the times of their managedFields."""
-    if old == new:
+    if is_same(old, new):
         return True
     before, after = old["metadata"].get("managedFields"), new["metadata"].get("managedFields")
     if not before or not after or _without_times(before) != _without_times(after):
         return False
-    return old == {**new, "metadata": {**new["metadata"], "managedFields": before}}
+    return is_same(old, {**new, "metadata": {**new["metadata"], "managedFields": before}})
 
 
 def _without_times(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:

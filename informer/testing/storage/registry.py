@@ -16,7 +16,7 @@ from informer.testing.storage.admission import Admission, NoAdmission, Review
 from informer.testing.storage.custom_resource_definitions import Definitions
 from informer.testing.storage.definition_deletion import is_terminating, without_cleanup
 from informer.testing.storage.deletion import check_delete_options, check_readable, marked, warn_of_orphans
-from informer.testing.storage.field_validation import check_schema, keep_known_fields
+from informer.testing.storage.field_validation import check_schema, check_types, keep_known_fields
 from informer.testing.storage.kinds.built_in_kinds import BuiltInKinds, check_size
 from informer.testing.storage.kinds.initial_objects import INITIAL_NAMESPACES, initial_objects
 from informer.testing.storage.name_rules import finalizer_warnings
@@ -121,6 +121,7 @@ class Registry:
         check_kind(served, obj, self._is_served)
         metadata = metadata_of(obj, served.resource)
         keep_known_fields(served, obj, write)
+        check_types(served, obj, None, write)
         set_namespace(target, metadata)
         if metadata.get("resourceVersion"):
             raise ApiError(500, "", "resourceVersion should not be set on objects to be created")
@@ -247,7 +248,7 @@ class Registry:
         served = target.served
         generate_name(self.bucket_locked(served), obj["metadata"])
         review = Review(target, "CREATE", obj, None, write)
-        check_metadata(obj["metadata"], served, self._kinds.causes(review))
+        check_metadata(obj["metadata"], served, self._kinds.causes(review), with_owners=write.field_manager is not None)
         if served.custom:
             write.warnings.extend(finalizer_warnings(obj["metadata"].get("finalizers") or ()))
         created = new_object(served, obj, with_status=write.with_status)
@@ -262,12 +263,15 @@ class Registry:
         check_kind(served, new, self._is_served)
         metadata = metadata_of(new, served.resource)
         keep_known_fields(served, new, write)
+        check_types(served, new, served.from_stored(dict(before)), write)
         set_namespace(target, metadata)
         check_identity(target, metadata, "" if write.patches else old.uid)
         new = self._mutated(Review(target, "UPDATE", new, old, write))
         metadata = new["metadata"]
         check_version(target, metadata, old)
-        check_metadata(metadata, served, self._kinds.causes(Review(target, "UPDATE", new, old, write)))
+        causes = self._kinds.causes(Review(target, "UPDATE", new, old, write))
+        changes_owners = metadata.get("ownerReferences") != before["metadata"].get("ownerReferences")
+        check_metadata(metadata, served, causes, with_owners=changes_owners and write.field_manager is not None)
         check_uid(target, metadata, old.uid)
         check_finalizers(target, before["metadata"], metadata)
         if served.custom:

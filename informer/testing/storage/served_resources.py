@@ -151,22 +151,22 @@ class ServedResource:
         """Whether its objects are requests that are carried out, and not stored."""
         return self.verbs == _CREATE
 
-    @property
+    @functools.cached_property
     def is_old_scaler(self) -> bool:
         """Whether this is the version v1 of HorizontalPodAutoscaler, whose objects are stored as v2."""
         return self.path == ("autoscaling", "v1", "horizontalpodautoscalers")
 
-    @property
+    @functools.cached_property
     def is_view(self) -> bool:
         """Whether its objects have other fields than the stored ones."""
         return bool(self.fields) or self.is_old_scaler
 
-    @property
+    @functools.cached_property
     def bucket(self) -> str:
         """The name of the bucket with its objects; all versions of a resource share one."""
         return self.shares or self.resource.name
 
-    @property
+    @functools.cached_property
     def path(self) -> tuple[str, str, str]:
         """Group, version and plural."""
         return self.resource.group, self.resource.version, self.resource.plural

@@ -73,7 +73,8 @@ def strategic_merge(document: Any, patch: Any) -> Any:
         _merge_field(merged, key, value)
     for key, order in patch.items():
         if key.startswith(_ORDER):
-            _reorder(merged, key[len(_ORDER) :], order)
+            name = key[len(_ORDER) :]
+            merged[name] = _reordered(name, merged.get(name), order, _list_in(document, name))
     return merged
 
 
@@ -115,7 +116,8 @@ def _merge_list(name: str, old: list[Any], patch: list[Any]) -> list[Any]:
             result.append(strategic_merge({}, item))
         else:
             result[at] = strategic_merge(result[at], item)
-    return result
+    order = [item for item in patch if not (isinstance(item, Mapping) and item.get(_DIRECTIVE) == "delete")]
+    return _in_order(result, order, old, merge_key)
 
 
 def _merge_key(name: str, items: list[Any]) -> str | None:
@@ -131,16 +133,32 @@ def _names(item: Any, merge_key: str, value: Any) -> bool:
     return isinstance(item, Mapping) and item.get(merge_key) == value
 
 
-def _reorder(merged: dict[str, Any], name: str, order: list[Any]) -> None:
-    items = merged.get(name)
+def _reordered(name: str, items: Any, order: list[Any], old: list[Any]) -> Any:
+    """Returns a merged list in the order that `$setElementOrder` gives."""
     if not isinstance(items, list):
-        return
-    merge_key = _merge_key(name, [*items, *order])
+        return items
+    return _in_order(items, order, old, _merge_key(name, [*items, *order]))
+
+
+def _in_order(items: list[Any], order: list[Any], old: list[Any], merge_key: str | None) -> list[Any]:
+    """Returns items in the order of `order`; others stand before the first of these that they preceded in `old`."""
 
     def identity(item: Any) -> Any:
         return item.get(merge_key) if merge_key and isinstance(item, Mapping) else item
 
-    wanted = [identity(item) for item in order]
-    places = {i: wanted.index(identity(item)) for i, item in enumerate(items) if identity(item) in wanted}
-    sorted_items = iter(sorted(places, key=lambda i: places[i]))
-    merged[name] = [items[next(sorted_items)] if i in places else item for i, item in enumerate(items)]
+    def place(item: Any, wanted: list[Any]) -> int:
+        return wanted.index(identity(item)) if identity(item) in wanted else -1
+
+    first, before = [identity(item) for item in order], [identity(item) for item in old]
+    named = sorted((item for item in items if place(item, first) >= 0), key=lambda item: place(item, first))
+    others = [item for item in items if place(item, first) < 0]
+    result = []
+    while named and others:
+        is_before = 0 <= place(others[0], before) < place(named[0], before)
+        result.append((others if is_before else named).pop(0))
+    return result + named + others
+
+
+def _list_in(document: Any, name: str) -> list[Any]:
+    found = document.get(name) if isinstance(document, Mapping) else None
+    return found if isinstance(found, list) else []

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from informer.objects.keys import namespaced_name
+from informer.testing.storage.json_equality import is_same
 from informer.testing.storage.name_rules import generated_name
 from informer.testing.storage.served_resources import ServedResource
 from informer.testing.storage.storage import Bucket
@@ -79,7 +80,7 @@ def changed_object(
         given |= {key: value for key, value in old["metadata"].items() if kept is None or key in kept}
         given["managedFields"] = new["metadata"].get("managedFields")
     metadata.update(_free_fields(given))
-    if served.counts_generation and subresource != "binding" and _content(old) != _content(changed):
+    if served.counts_generation and subresource != "binding" and not is_same(_content(old), _content(changed)):
         metadata["generation"] = metadata.get("generation", 0) + 1
     return {"metadata": metadata, **{key: value for key, value in changed.items() if key != "metadata"}}
 

@@ -116,6 +116,11 @@ def _service(spec: _Object) -> None:
         spec.setdefault("internalTrafficPolicy", "Cluster")
 
 
+def _target_port(port: _Object) -> None:
+    if port.get("targetPort") in (None, "", 0):
+        port["targetPort"] = port.get("port")
+
+
 def _string_data(secret: _Object) -> None:
     texts = secret.pop("stringData", None)
     if isinstance(texts, dict):
@@ -175,6 +180,6 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "size_limit": _size_limit,
     "string_data": _string_data,
     "subject_group": lambda each: "rbac.authorization.k8s.io" if each.get("kind") in ("User", "Group") else None,
-    "target_port": lambda port: port.get("port"),
+    "target_port": _target_port,
     "volume": _volume,
 }

@@ -25,15 +25,19 @@ _APPROVED = "api-approved.kubernetes.io"
 _SHARED = ("schema", "additionalPrinterColumns", "subresources", "selectableFields")
 
 
-def definition_causes(obj: Mapping[str, Any]) -> list[Cause]:
-    """Returns what is wrong with a definition.
+def definition_causes(obj: Mapping[str, Any], old: Mapping[str, Any] | None) -> list[Cause]:
+    """Returns what is wrong with a definition, given the stored one; None for a new one.
 
     Raises:
         ImportError: a package that its schemas need is not installed.
     """
     spec = obj.get("spec") or {}
     names, versions = spec.get("names") or {}, spec.get("versions") or []
-    causes = [*_name_causes(obj, spec, names), *_version_causes(spec, versions), *_names_causes(names)]
+    causes = [
+        *_name_causes(obj, spec, names, is_new=old is None),
+        *_version_causes(spec, versions),
+        *_names_causes(names),
+    ]
     if spec.get("preserveUnknownFields"):
         message = (
             "cannot set to true, set x-kubernetes-preserve-unknown-fields to true in spec.versions[*].schema instead"
@@ -49,17 +53,27 @@ def definition_causes(obj: Mapping[str, Any]) -> list[Cause]:
         causes += _checked(version, f"spec.versions[{i}]", is_shared=is_shared)
     if not any(version.get("storage") for version in versions):
         causes.append(Cause.bad("status.storedVersions", "null", "must have at least one stored version"))
-    return causes
+    return causes if old is None else [*causes, *_changes(old["spec"], spec)]
+
+
+def _changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Cause]:
+    """Yields the changes of an established definition that are refused."""
+    for path in (("scope",), ("names", "kind"), ("group",), ("names", "plural")):
+        before, after = ((spec.get("names") or {} if path[1:] else spec).get(path[-1]) for spec in (old, new))
+        if before != after:
+            yield Cause.bad(".".join(("spec", *path)), json.dumps(after or ""), "field is immutable")
 
 
 def _of_version(version: Mapping[str, Any]) -> dict[str, Any]:
     return {field: version.get(field) for field in _SHARED}
 
 
-def _name_causes(obj: Mapping[str, Any], spec: Mapping[str, Any], names: Mapping[str, Any]) -> Iterator[Cause]:
+def _name_causes(
+    obj: Mapping[str, Any], spec: Mapping[str, Any], names: Mapping[str, Any], *, is_new: bool
+) -> Iterator[Cause]:
     metadata, group, scope = obj["metadata"], spec.get("group") or "", spec.get("scope") or ""
     name = metadata.get("name", "")
-    if name != f"{names.get('plural', '')}.{group}":
+    if is_new and name != f"{names.get('plural', '')}.{group}":
         yield Cause.bad("metadata.name", json.dumps(name), 'must be spec.names.plural+"."+spec.group')
     is_protected = group.endswith((".k8s.io", ".kubernetes.io"))
     if is_protected and not (metadata.get("annotations") or {}).get(_APPROVED):

@@ -77,6 +77,10 @@ class Indexer(Store[T]):
             IndexFuncError: an index function raised; no index was added.
             TypeError: an index function is not callable, is async, or does not take one argument.
         """
+        given: Any = indexers
+        if not isinstance(given, Mapping):
+            kind = type(given).__name__
+            raise TypeError(f"indexers are a mapping of names to index functions, not a {kind}: name the index")
         for name, function in indexers.items():
             check_function(f"the index function of {name!r}", function, 1, may_yield=True)
         self.records.add_indices(indexers)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import sys
 import threading
@@ -32,18 +33,37 @@ def serve(kubeconfig: Path, pods: int, churn: float, stop: threading.Event) -> N
         stop: ends it.
 
     Raises:
-        CommandError: the kubeconfig file cannot be written.
+        CommandError: the kubeconfig file cannot be written, or is the user's own.
     """
+    _check_replaceable(kubeconfig)
     with EmbeddedAPIServer() as server:
         try:
             server.kubeconfig(kubeconfig)
         except OSError as error:
-            raise CommandError(f"cannot write {kubeconfig}: {error}") from error
+            raise CommandError(f"cannot write {kubeconfig}: {error.strerror}") from error
         demo = DemoPods(server)
-        demo.fill(pods)
+        if pods > 0:
+            demo.add_constant()
+        demo.fill(pods - 1)
         sys.stdout.write(f"serving {pods} pods at {server.url}\nexport KUBECONFIG={kubeconfig}\n")
         sys.stdout.flush()
         demo.change(churn, stop)
+
+
+def _check_replaceable(kubeconfig: Path) -> None:
+    """Refuses a file that another program may have written: a kubeconfig with the user's clusters must not be lost."""
+    try:
+        text = kubeconfig.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return
+    try:
+        is_own = not text or json.loads(text)["current-context"] == "test"
+    except (ValueError, TypeError, LookupError):
+        is_own = False
+    if not is_own:
+        raise CommandError(
+            f"cannot write {kubeconfig}: the file exists, and is not from informer serve: name another one"
+        )
 
 
 class DemoPods:
@@ -71,6 +91,14 @@ class DemoPods:
         self._wanted = pods
         for _ in range(pods):
             self._add()
+
+    def add_constant(self) -> None:
+        """Creates the pod "web" in the namespace "default". It runs on worker-1, and `change` leaves it alone."""
+        pod = self._create("default", "web", "web")
+        pod["spec"]["nodeName"] = _NODES[0]
+        pod["status"]["containerStatuses"] = [self._container(pod, {})]
+        self._run(pod)
+        self._server.update(pod)
 
     def change(self, rate: float, stop: threading.Event) -> None:
         """Changes pods until `stop` is set.
@@ -111,14 +139,17 @@ class DemoPods:
     def _add(self) -> None:
         namespace, app = self._random.choice(_NAMESPACES), self._random.choice(_APPS)
         suffix = "".join(self._random.choices(_LETTERS, k=10))
+        self._pods.append(self._create(namespace, app, f"{app}-{suffix}"))
+
+    def _create(self, namespace: str, app: str, name: str) -> dict[str, Any]:
         pod = {
             "apiVersion": "v1",
             "kind": "Pod",
-            "metadata": {"name": f"{app}-{suffix}", "namespace": namespace, "labels": {"app": app}},
+            "metadata": {"name": name, "namespace": namespace, "labels": {"app": app}},
             "spec": {"containers": [{"name": app, "image": f"registry.example/{app}:1.0"}]},
             "status": {"phase": "Pending"},
         }
-        self._pods.append(self._server.create(pod))
+        return self._server.create(pod)
 
     def _advance(self, at: int) -> None:
         """Schedules, starts, crashes or deletes a pod, whichever comes next."""
@@ -129,10 +160,7 @@ class DemoPods:
             pod["spec"]["nodeName"] = self._random.choice(_NODES)
             status["containerStatuses"] = [self._container(pod, {"waiting": {"reason": "ContainerCreating"}})]
         elif "running" not in containers[0]["state"]:
-            started = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-            status["phase"] = "Running"
-            status["podIP"] = f"10.244.{self._random.randrange(4)}.{self._random.randrange(2, 250)}"
-            containers[0] |= {"ready": True, "state": {"running": {"startedAt": started}}}
+            self._run(pod)
         elif self._random.random() < 0.5:
             containers[0] |= {"ready": False, "state": {"waiting": {"reason": "CrashLoopBackOff"}}}
             containers[0]["restartCount"] += 1
@@ -142,6 +170,14 @@ class DemoPods:
             self._server.delete(pod)
             return
         self._pods[at] = self._server.update(pod)
+
+    def _run(self, pod: dict[str, Any]) -> None:
+        started = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        pod["status"] |= {
+            "phase": "Running",
+            "podIP": f"10.244.{self._random.randrange(4)}.{self._random.randrange(2, 250)}",
+        }
+        pod["status"]["containerStatuses"][0] |= {"ready": True, "state": {"running": {"startedAt": started}}}
 
     def _container(self, pod: dict[str, Any], state: dict[str, Any]) -> dict[str, Any]:
         spec = pod["spec"]["containers"][0]

@@ -233,6 +233,16 @@ class _PageQueue:
 
 
 def _listen(host: str, port: int) -> socket.socket:
+    try:
+        return _make_socket(host, port)
+    except OSError as error:
+        message = (
+            f"cannot serve metrics and probes on port {port} ({error.strerror}): take another port, or 0 for a free one"
+        )
+        raise type(error)(error.errno, message) from error
+
+
+def _make_socket(host: str, port: int) -> socket.socket:
     if ":" not in host:
         return socket.create_server((host, port), backlog=_BACKLOG)
     both = host == "::" and socket.has_dualstack_ipv6()

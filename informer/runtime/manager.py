@@ -206,7 +206,7 @@ class Manager:
                     reconcile=function,
                     name=name or resource_key(resource),
                     owns=_several("owns", owns),
-                    watches=dict(watches or {}),
+                    watches=_by_resource(watches),
                     workers=workers,
                     predicate=predicate,
                     finalizer=finalizer,
@@ -386,3 +386,9 @@ def _several(what: str, names: Any) -> tuple[str, ...]:
     if isinstance(names, str):
         raise TypeError(f"{what}= is a list of resources, not the str {names!r}")
     return tuple(names)
+
+
+def _by_resource(watches: Any) -> dict[str, Any]:
+    if watches is not None and not isinstance(watches, Mapping):
+        raise TypeError(f"watches= is a mapping of resources to functions, not a {type(watches).__name__}")
+    return dict(watches or {})

@@ -125,17 +125,21 @@ def _events() -> dict[str, Any]:
 
 
 def _lease_rules(lease: Lease) -> list[dict[str, Any]]:
-    group, leases = ["coordination.k8s.io"], ["leases"]
+
+    def rule(*verbs: str, **names: list[str]) -> dict[str, Any]:
+        # New lists each time: YAML would show shared ones as anchors.
+        return {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], **names, "verbs": list(verbs)}
+
     if lease.shards is not None:
         names = LeaseNames(lease.namespace or "", lease.name, lease.shards).all()
         return [
-            {"apiGroups": group, "resources": leases, "verbs": ["create", "list"]},
-            {"apiGroups": group, "resources": leases, "resourceNames": names, "verbs": ["get", "update"]},
+            rule("create", "list"),
+            rule("get", "update", resourceNames=names),
         ]
     return [
         # A rule with a name cannot allow a create.
-        {"apiGroups": group, "resources": leases, "verbs": ["create"]},
-        {"apiGroups": group, "resources": leases, "resourceNames": [lease.name], "verbs": ["get", "update"]},
+        rule("create"),
+        rule("get", "update", resourceNames=[lease.name]),
     ]
 
 
@@ -170,10 +174,10 @@ def _deployment(name: str, namespace: str, image: str, port: int | None, *, repl
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
-        "metadata": {"name": name, "namespace": namespace, "labels": labels},
+        "metadata": {"name": name, "namespace": namespace, "labels": dict(labels)},
         "spec": {
             "replicas": replicas,
-            "selector": {"matchLabels": labels},
+            "selector": {"matchLabels": dict(labels)},
             "template": {
                 "metadata": {"labels": labels},
                 "spec": {

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from prometheus_client import REGISTRY
-from prometheus_client.core import CounterMetricFamily
-
 from informer import leaderelection, workqueue
 from informer.metrics import install
+from informer.metrics.client import REGISTRY, CounterMetricFamily
 from informer.runtime.controller import Controller
 
 __all__ = ["install_providers", "register"]

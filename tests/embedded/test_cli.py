@@ -187,3 +187,36 @@ def test_a_wrong_option_has_exit_code_2(kubeconfig: str) -> None:
     """As the usual programs do."""
     done = CliRunner().invoke(app, ["watch", "pods", "--kubeconfig", kubeconfig + "-missing"])
     assert (done.exit_code, done.output.count("\n")) == (2, 1)
+
+
+def test_the_users_own_kubeconfig_is_not_replaced(tmp_path: Path) -> None:
+    """Its clusters would be lost. A file of an earlier start is replaced."""
+    mine, own = tmp_path / "config", tmp_path / "own"
+    mine.write_text("apiVersion: v1\nkind: Config\nclusters: []\n", encoding="utf-8")
+    with pytest.raises(CommandError, match=r"cannot write .*: the file exists, and is not from informer serve"):
+        serve(mine, 0, 0, threading.Event())
+    assert mine.read_text(encoding="utf-8").endswith("clusters: []\n")
+    stop = threading.Event()
+    stop.set()
+    serve(own, 1, 0, stop)
+    first = own.read_text(encoding="utf-8")
+    serve(own, 1, 0, stop)
+    assert own.read_text(encoding="utf-8") != first
+
+
+def test_the_pod_of_the_examples_stays(embedded_apiserver: EmbeddedAPIServer) -> None:
+    """It runs in the namespace "default", on worker-1, however many pods change."""
+    demo = DemoPods(embedded_apiserver, seed=1)
+    demo.add_constant()
+    demo.fill(1)
+    before = embedded_apiserver.get("pods", "web", namespace="default")
+    stop = threading.Event()
+    worker = Worker(lambda: demo.change(500, stop), "demo").start()
+    try:
+        first = {each["metadata"]["name"] for each in embedded_apiserver.list("pods")}
+        eventually(lambda: not first - {"web"} & {each["metadata"]["name"] for each in embedded_apiserver.list("pods")})
+    finally:
+        stop.set()
+        worker.join()
+    assert before == embedded_apiserver.get("pods", "web", namespace="default")
+    assert (before["spec"]["nodeName"], before["status"]["phase"]) == ("worker-1", "Running")

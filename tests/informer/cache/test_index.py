@@ -430,6 +430,10 @@ def test_an_index_function_has_to_be_callable() -> None:
     """`add_indexers` raises a TypeError at once."""
     with pytest.raises(TypeError, match="the index function of 'node' must be callable, not str"):
         Indexer(indexers={"node": "spec.nodeName"})  # type: ignore[dict-item]
+    with pytest.raises(
+        TypeError, match="indexers are a mapping of names to index functions, not a list: name the index"
+    ):
+        Indexer(indexers=[str])  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="the index function of 'node' must be callable, not NoneType"):
         splitting().add_indexers({"node": None})  # type: ignore[dict-item]
 

@@ -228,6 +228,19 @@ def test_without_the_prometheus_client_the_error_says_what_to_install() -> None:
     )
 
 
+def test_without_it_a_manager_that_serves_says_what_to_install() -> None:
+    """Before it connects to anything."""
+    done = python(
+        "import sys; sys.modules['prometheus_client'] = None\n"
+        "from informer.runtime import Manager\n"
+        "manager = Manager(name='m', serve=0)\n"
+        "manager.controller('pods')(lambda request: None)\n"
+        "try:\n    manager.run()\n"
+        "except ImportError as error:\n    print(error)\n"
+    )
+    assert done.stdout.startswith("informer.metrics needs the Prometheus client: pip install"), done.stderr
+
+
 def test_only_the_metrics_package_loads_the_prometheus_client() -> None:
     """Importing everything else does not load it."""
     done = python(

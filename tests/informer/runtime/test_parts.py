@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import yaml
 from kubernetes import client
 from pytest_mock import MockerFixture
 
@@ -113,6 +114,7 @@ def test_a_conflict_names_fields_and_managers() -> None:
     [
         ({"owns": "pods"}, r"owns= is a list of resources, not the str 'pods'"),
         ({"writes": "pods"}, r"writes= is a list of resources"),
+        ({"watches": ["nodes"]}, "watches= is a mapping of resources to functions, not a list"),
         ({"workers": 0}, "workers must be at least 1, not 0"),
         ({"finalizer": "example.com/x"}, "finalizer= and cleanup= belong together"),
         (
@@ -209,6 +211,7 @@ def test_the_manifests_have_the_least_rights_and_need_no_cluster() -> None:
     pod = manifests[-1]["spec"]["template"]["spec"]
     assert pod["serviceAccountName"] == "site-controller"
     assert pod["containers"][0]["readinessProbe"]["httpGet"]["path"] == "/readyz"
+    assert "&id" not in yaml.safe_dump_all(manifests)  # anchors, which readers of YAML would have to resolve
 
 
 def test_a_manager_of_some_namespaces_gets_roles_in_them() -> None:

@@ -78,7 +78,9 @@ def check(
         assert informer.sync_error() is None
 
 
-@pytest.mark.parametrize(("levels", "watch_list"), [(1_200, True), (9_000, False)])
+@pytest.mark.parametrize(
+    ("levels", "watch_list"), [(1_200, True), pytest.param(9_000, False, marks=pytest.mark.thorough)]
+)
 def test_deep_custom_resources_are_followed(cluster: Any, namespace: Any, levels: int, watch_list: Any) -> None:
     """Deep objects of a custom resource that keeps unknown fields are followed."""
     group = f"deep{uuid.uuid4().hex[:8]}.example.com"

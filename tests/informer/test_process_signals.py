@@ -148,8 +148,13 @@ def test_a_second_signal_ends_the_program() -> None:
         os.kill(os.getpid(), signal.SIGINT)
         await asyncio.sleep(DEADLINE)
 
-    with pytest.raises(KeyboardInterrupt):
-        asyncio.run(main())
+    # A shell that starts the tests in the background has SIGINT ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            asyncio.run(main())
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_the_event_of_a_loop_needs_a_loop_on_the_main_thread() -> None:

@@ -18,6 +18,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=BENCHMARKS, capture_output=True, text=True, timeout=50, check=False)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("command", "row"),
     [

@@ -118,6 +118,7 @@ def site(make_site: Callable[[ControlPlane], Site], control_plane: ControlPlane)
     return make_site(control_plane)
 
 
+@pytest.mark.thorough
 def test_many_foos_and_two_restarts_of_the_server(
     make_site: Callable[[ControlPlane], Site], unsteady_plane: ControlPlane, run_sample: Callable[..., Any]
 ) -> None:

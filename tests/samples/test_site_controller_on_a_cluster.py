@@ -118,6 +118,7 @@ def test_a_definition_that_comes_late_and_a_leader_that_is_killed(sites: Sites, 
     assert (lease.spec.holder_identity, lease.spec.lease_transitions) == ("", 1)
 
 
+@pytest.mark.thorough
 def test_five_hundred_sites_without_rights_for_a_while_and_a_restart_of_the_server(
     sites: Sites, run_sample: Callable[..., Any]
 ) -> None:

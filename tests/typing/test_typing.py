@@ -30,6 +30,7 @@ def _models_are_typed() -> bool:
 
 
 pytestmark = [
+    pytest.mark.thorough,
     pytest.mark.timeout(2 * SECONDS),
     pytest.mark.skipif(
         not _models_are_typed(), reason="the models of this version of the official client have no types"

@@ -10,6 +10,8 @@ from typing import Any
 
 from informer.testing.api_server import EmbeddedAPIServer
 
+# A server keeps 32 MiB of changes of a resource: more events than this would be compacted before they are read.
+MAX_EVENTS = 8000
 _PADDING = "x" * 3000  # with it, a pod has about the size of a real one
 
 

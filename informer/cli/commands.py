@@ -12,6 +12,7 @@ import typer
 
 import informer
 from informer.cli.bench import bench_clients
+from informer.cli.bench_server import MAX_EVENTS
 from informer.cli.cluster import connect
 from informer.cli.errors import CommandError
 from informer.cli.serve import serve as serve_pods
@@ -125,7 +126,7 @@ def serve(
 @app.command()
 def bench(
     pods: Annotated[int, typer.Option(min=1, help="Pods of the embedded server.")] = 2000,
-    events: Annotated[int, typer.Option(min=1, max=20_000, help="Events of the embedded server.")] = 10_000,
+    events: Annotated[int, typer.Option(min=1, max=MAX_EVENTS, help="Events of the embedded server.")] = 5_000,
     cluster: Annotated[
         bool, typer.Option("--cluster", help="Measure against your cluster's pods: lists only.")
     ] = False,

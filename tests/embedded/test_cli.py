@@ -14,12 +14,14 @@ import pytest
 from typer.testing import CliRunner
 
 from informer import ApiError
+from informer.cli import bench_server
 from informer.cli.cluster import connect
 from informer.cli.commands import app
 from informer.cli.errors import CommandError
 from informer.cli.serve import DemoPods, serve
 from informer.cli.watch import WatchOptions, watch_objects
 from informer.testing import EmbeddedAPIServer
+from informer.testing.storage.storage import _HISTORY_BYTES
 from tests.support.objects import pod
 from tests.support.waiting import eventually
 from watch.concurrency import Worker
@@ -220,3 +222,11 @@ def test_the_pod_of_the_examples_stays(embedded_apiserver: EmbeddedAPIServer) ->
         worker.join()
     assert before == embedded_apiserver.get("pods", "web", namespace="default")
     assert (before["spec"]["nodeName"], before["status"]["phase"]) == ("worker-1", "Running")
+
+
+def test_the_server_keeps_every_event_of_a_bench(embedded_apiserver: EmbeddedAPIServer) -> None:
+    """The bytes of the most events that can be asked for are fewer than those of the history."""
+    embedded_apiserver.create(bench_server._pod(0))
+    embedded_apiserver.patch("pods", "web-0", {"metadata": {"labels": {"round": "8000"}}}, namespace="default")
+    size = len(json.dumps(embedded_apiserver.get("pods", "web-0", namespace="default")))
+    assert size * bench_server.MAX_EVENTS < _HISTORY_BYTES

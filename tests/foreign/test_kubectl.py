@@ -13,7 +13,7 @@ import pytest
 from tests.foreign.kubectl_runner import Kubectl, Outcome
 from tests.foreign.kubectl_steps import IN_SUITE, SCENARIOS
 
-pytestmark = [pytest.mark.timeout(180), pytest.mark.cluster]
+pytestmark = [pytest.mark.timeout(180), pytest.mark.cluster, pytest.mark.thorough]
 
 
 def difference(step: str, embedded: Outcome, real: Outcome) -> str:

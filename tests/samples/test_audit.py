@@ -62,6 +62,7 @@ def test_outcomes(output: str, errors: str, state: str, text: str, audit: Any) -
     assert text in outcome.text
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("required", [False, True])
 def test_without_a_network(required: bool, tmp_path: Path) -> None:
     """The check is skipped with the reason; it fails only if it is required."""

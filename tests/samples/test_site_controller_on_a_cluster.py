@@ -17,7 +17,7 @@ from informer import ListWatch, SharedInformer
 from informer.testing import ControlPlane
 from tests.support.waiting import DEADLINE, eventually
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.cluster, pytest.mark.thorough, pytest.mark.timeout(120)]
 
 SAMPLES = Path(__file__).resolve().parents[2] / "samples"
 SAMPLE, NAMESPACE = "site_controller.py", "sites"
@@ -118,7 +118,6 @@ def test_a_definition_that_comes_late_and_a_leader_that_is_killed(sites: Sites, 
     assert (lease.spec.holder_identity, lease.spec.lease_transitions) == ("", 1)
 
 
-@pytest.mark.thorough
 def test_five_hundred_sites_without_rights_for_a_while_and_a_restart_of_the_server(
     sites: Sites, run_sample: Callable[..., Any]
 ) -> None:

@@ -20,7 +20,7 @@ from informer.objects.object import Object
 from informer.shared.factory_request import FactoryRequest
 from informer.shared.options import InformerOptions, ListMethod
 from informer.shared.shared_informer import SharedInformer
-from informer.shared.waiting import wait_for_cache_sync
+from informer.shared.waiting import seconds_left, wait_for_cache_sync
 from watch.concurrency import Lock
 from watch.logs import get_logger
 from watch.options import ListOptions
@@ -213,7 +213,7 @@ class SharedInformerFactory:
         deadline = None if timeout is None else time.monotonic() + timeout
         # Each on its own: a stopped informer must not end the wait for the others.
         return {
-            informer: informer.is_started() and wait_for_cache_sync(informer, timeout=_left(deadline), stop=stop)
+            informer: informer.is_started() and wait_for_cache_sync(informer, timeout=seconds_left(deadline), stop=stop)
             for informer in informers
         }
 
@@ -236,7 +236,7 @@ class SharedInformerFactory:
         """
         informers = self._begin_stop()
         deadline = None if timeout is None else time.monotonic() + timeout
-        ended = [informer.stop(_left(deadline)) for informer in informers]
+        ended = [informer.stop(seconds_left(deadline)) for informer in informers]
         return all(ended)
 
     def __enter__(self) -> Self:
@@ -287,7 +287,3 @@ def _complete(informer: SharedInformer[Any], options: Mapping[str, Any], first: 
     }
     if missing:
         informer.add_indexers(missing)
-
-
-def _left(deadline: float | None) -> float | None:
-    return None if deadline is None else max(0.0, deadline - time.monotonic())

@@ -16,7 +16,7 @@ from informer.handlers.subscription import BacklogPolicy
 from informer.objects.label_selector import Selector
 from informer.shared.factory import SharedInformerFactory
 from informer.shared.shared_informer import SharedInformer
-from informer.shared.waiting import wait_for_cache_sync
+from informer.shared.waiting import seconds_left, wait_for_cache_sync
 from watch.concurrency import Lock
 from watch.watcher import StopsOnExit
 
@@ -264,7 +264,7 @@ class MultiClusterInformer(StopsOnExit, Generic[T]):
         for informer in informers:
             informer.begin_stop()
         deadline = None if timeout is None else time.monotonic() + timeout
-        ended = [informer.stop(_left(deadline)) for informer in informers]
+        ended = [informer.stop(seconds_left(deadline)) for informer in informers]
         return all(ended)
 
     def __enter__(self) -> Self:
@@ -282,7 +282,7 @@ class MultiClusterInformer(StopsOnExit, Generic[T]):
         """
         deadline = None if timeout is None else time.monotonic() + timeout
         return {
-            cluster: wait_for_cache_sync(informer, timeout=_left(deadline))
+            cluster: wait_for_cache_sync(informer, timeout=seconds_left(deadline))
             for cluster, informer in self._informers.items()
         }
 
@@ -359,7 +359,3 @@ def _of_cluster(function: Callable[..., object], cluster: str) -> Callable[..., 
 
 def _unknown(cluster: str, known: dict[str, Any]) -> ValueError:
     return ValueError(f"cluster {cluster!r} does not exist (there are: {', '.join(known) or 'none'})")
-
-
-def _left(deadline: float | None) -> float | None:
-    return None if deadline is None else max(0.0, deadline - time.monotonic())

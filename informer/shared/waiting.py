@@ -10,7 +10,7 @@ from typing import Any
 from watch.concurrency import Monitor, Signal, on_set
 from watch.logs import get_logger
 
-__all__ = ["StartWarning", "Waiters", "wait_for_cache_sync"]
+__all__ = ["StartWarning", "Waiters", "seconds_left", "wait_for_cache_sync"]
 
 _log = get_logger(__name__)
 
@@ -197,3 +197,8 @@ class Waiters:
         with self._monitor:
             if self._callbacks.pop(token, None) is not None:
                 self._count -= 1
+
+
+def seconds_left(deadline: float | None) -> float | None:
+    """Returns the seconds until a moment of `time.monotonic()`, at least 0; None without a deadline."""
+    return None if deadline is None else max(0.0, deadline - time.monotonic())

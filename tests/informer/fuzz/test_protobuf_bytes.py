@@ -174,6 +174,9 @@ class Server:
         if wrong:
             connection.send(wire)
             connection.cut()
+        elif "sendInitialEvents" in request.query:
+            # As a server without streaming lists answers. After a 410, an informer asks for one again.
+            connection.answer({"kind": "Status", "code": 422, "reason": "Invalid", "message": "forbidden"}, 422)
         elif "protobuf" not in request.headers["accept"]:
             # An unknown field has led to JSON.
             self._in_json(request, connection, watch=watch)

@@ -130,8 +130,12 @@ def test_durations_are_counted_in_buckets(make: Callable[..., Any], clock: FakeC
 
 
 @pytest.mark.parametrize("options", [{"name": ""}, {"metrics_provider": Provider()}, {"name": "test"}])
-def test_without_name_or_provider_nothing_is_measured(make: Callable[..., Any], options: dict[str, Any]) -> None:
+def test_without_name_or_provider_nothing_is_measured(
+    make: Callable[..., Any], options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """client-go source."""
+    # A test before this one may have set a provider for the process, as a Manager with a server of metrics does.
+    monkeypatch.setattr(metrics, "_default", SetOnce())
     assert make(WorkQueue, **options)._metrics is None
 
 

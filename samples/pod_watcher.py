@@ -22,14 +22,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from _configured import cluster_is_configured
+from _demo_pods import demo_pods
 
 from informer import stop_on_signals
 from informer.cli.cluster import Cluster, connect
 from informer.cli.errors import CommandError
-from informer.cli.serve import DemoPods
 from informer.cli.watch import WatchOptions, watch_objects
-from informer.testing import EmbeddedAPIServer
-from watch.concurrency import Worker
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -83,18 +81,9 @@ def cluster_of(options: argparse.Namespace) -> Iterator[Cluster]:
     if options.kubeconfig or options.context or cluster_is_configured():
         yield connect(options.kubeconfig, options.context, options.namespace, all_namespaces=options.all_namespaces)
         return
-    with EmbeddedAPIServer() as server, server.api_client() as api_client:
-        pods = DemoPods(server)
-        pods.fill(7)
-        stop = threading.Event()
-        changing = Worker(lambda: pods.change(5, stop), "demo-pods").start()
-        print(f"no cluster is configured: showing a demo cluster at {server.url}", file=sys.stderr, flush=True)
+    with demo_pods() as server, server.api_client() as api_client:
         namespace = None if options.all_namespaces else options.namespace
-        try:
-            yield Cluster(api_client, namespace, namespace is not None, "demo cluster")
-        finally:
-            stop.set()
-            changing.join()
+        yield Cluster(api_client, namespace, namespace is not None, "demo cluster")
 
 
 if __name__ == "__main__":

@@ -139,13 +139,16 @@ class AsyncEventStream(Generic[T]):
     async def __anext__(self) -> Change[T]:
         subscription = self._subscription
         while True:
+            # Before a change is drawn: a caller may cancel here, as `asyncio.wait_for` does, and continue later.
+            await self.give_way()
             for change in subscription.in_hand:
-                await self.give_way()
                 shown = subscription.visible(subscription.unwrapped(change))
                 if shown is not None:
                     return shown
-            if await self.take() is None:
-                raise StopAsyncIteration
+                break
+            else:
+                if await self.take() is None:
+                    raise StopAsyncIteration
 
     async def take(self) -> Sequence[Change[Any]] | None:
         """Waits for changes and moves them into the subscription's `in_hand`.

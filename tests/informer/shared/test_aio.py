@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import logging
 import threading
@@ -177,6 +178,29 @@ def test_a_stream_that_was_left_collects_nothing(make_informer: Make, pod: Pod) 
 
     run(main())
     assert informer._processor.listeners() == ()
+
+
+def test_a_cancelled_wait_loses_no_change(make_informer: Make, pod: Pod) -> None:
+    """A wait for the next change may be cancelled, as `asyncio.wait_for` does it: the next wait yields that change."""
+    source = FakeControllerSource()
+    names = [f"p{number:03}" for number in range(300)]
+    for name in names:
+        source.add(pod(name))
+    informer = make_informer(source)
+
+    async def main() -> list[str]:
+        seen = []
+        async with informer.aio as aio, aio.events() as stream:
+            assert await aio.wait_for_sync()
+            for _ in range(2 * len(names)):
+                waiting = asyncio.ensure_future(anext(stream))
+                await asyncio.sleep(0)  # it has a change, has given way, or waits
+                waiting.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    seen.append((await waiting).key.removeprefix("ns/"))
+        return seen
+
+    assert sorted(run(main())) == names
 
 
 def test_a_busy_stream_lets_others_run(make_informer: Make, pod: Pod) -> None:

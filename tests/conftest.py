@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import settings
 
-from tests.support import locks
+from tests.support import locks, log_limits
 from tests.support.authority import Authority
 from tests.support.waiting import Task
 
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 # Off, because the duration of one example depends on how busy the machine is.
 settings.register_profile("project", deadline=None)
 settings.load_profile("project")
+
+# Before the modules that make limits when they are imported.
+log_limits.remember_limits()
 
 
 @pytest.fixture(autouse=True)
@@ -53,6 +56,12 @@ def locks_are_held(locked_methods: int) -> Iterator[None]:
     locks.violations.clear()
     yield
     assert not locks.violations, sorted(set(locks.violations))
+
+
+@pytest.fixture(autouse=True)
+def no_lines_of_earlier_tests() -> None:
+    """Begins the periods of bounded logs anew."""
+    log_limits.forget_lines()
 
 
 @pytest.fixture

@@ -54,6 +54,22 @@ def test_pod_is_created_read_and_deleted(servers):
     assert servers.ask("GET", f"{PODS}/a").status == 404
 
 
+def test_a_new_node_keeps_its_status(servers):
+    """A node is created with what it has room for; an update does not change that."""
+    path = "/api/v1/nodes"
+    room = {"allocatable": {"cpu": "2"}, "capacity": {"cpu": "2"}}
+    try:
+        sent = {"metadata": {"name": "with-status"}, "status": room}
+        created = servers.ask("POST", path, sent, like=sent)
+        assert (created.status, created.body["status"]["allocatable"]) == (201, {"cpu": "2"})
+        changed = servers.ask(
+            "PUT", f"{path}/with-status", {**sent, "status": {"allocatable": {"cpu": "3"}}}, like=sent
+        )
+        assert changed.body["status"]["allocatable"] == {"cpu": "2"}
+    finally:
+        servers.ask("DELETE", f"{path}/with-status")
+
+
 @KINDS
 def test_second_object_of_a_name_is_refused(servers, path, make):
     """A second object with the same name is 409 AlreadyExists."""

@@ -28,6 +28,8 @@ _SET_BY_SERVER = frozenset(
     )
 )
 _KEPT_BY_STATUS = {"Deployment": ("labels",), "Pod": ("deletionTimestamp", "ownerReferences")}
+# The new objects of these resources may come with a status: a kubelet registers its node so.
+_CREATED_WITH_STATUS = frozenset((("", "nodes"),))
 _NO_CONTENT = frozenset(("metadata", "status", "kind", "apiVersion"))
 
 
@@ -53,7 +55,8 @@ def new_object(served: ServedResource, obj: Mapping[str, Any], *, with_status: b
     metadata["creationTimestamp"] = now()
     metadata.update(_free_fields(given))
     created = {"metadata": metadata, **{k: v for k, v in obj.items() if k not in ("metadata", "kind", "apiVersion")}}
-    if served.has_status and not with_status:
+    keeps_status = with_status or (served.resource.group, served.resource.plural) in _CREATED_WITH_STATUS
+    if served.has_status and not keeps_status:
         created.pop("status", None)
     _give_phase(served, created)
     return created

@@ -36,7 +36,9 @@ ADMIN, NO_RIGHTS = "admin-token", "nobody-token"
 _UID = re.compile(r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b")
 _TIME = re.compile(r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z\b")
 _AGE = re.compile(r"(\d+[smhdy]){1,2}")
-_VERSIONS = re.compile(r"(?<=resource version: )\d+|(?<=current: )\d+|(?<=\()\d+(?=\))")
+_VERSIONS = re.compile(
+    r"(?<=resource version: )\d+|(?<=current: )\d+|(?<=ResourceVersion in object meta: )\d+|(?<=\()\d+(?=\))"
+)
 # Lists in which order has no meaning: that of managedFields depends on times, that of conflicts on chance.
 _SORTED = {"managedFields", "causes"}
 # What kube-apiserver appends to the messages about fields that no update may change.

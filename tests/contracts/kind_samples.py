@@ -184,10 +184,6 @@ SAMPLES: dict[str, tuple[str, dict[str, Any]]] = {
         {"webhooks": [_WEBHOOK]},
     ),
     "namespace": ("/api/v1/namespaces", {}),
-}
-
-# Kinds on which the real server puts finalizers. The embedded server has no controller that would remove them.
-PROTECTED: dict[str, tuple[str, dict[str, Any]]] = {
     "claim": (f"{CORE}persistentvolumeclaims", spec(**CLAIM)),
     "volume": (
         "/api/v1/persistentvolumes",

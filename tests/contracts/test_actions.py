@@ -134,6 +134,14 @@ def test_binding(servers):
     servers.ask("POST", PODS, _pod("bound"))
     servers.ask("POST", PODS, _pod("other"))
     to_node = {"metadata": {"name": "bound", "annotations": {"a": "b"}}, "target": {"kind": "Node", "name": "n1"}}
+    for metadata, status in (
+        ({"name": "bound", "uid": "x"}, 409),
+        ({"name": "bound", "resourceVersion": "1"}, 409),
+        ({"name": "bound", "namespace": "x"}, 400),
+        ({"name": "other"}, 400),
+        ({}, 400),
+    ):
+        assert servers.ask("POST", f"{PODS}/bound/binding", {**to_node, "metadata": metadata}).status == status
     assert servers.ask("POST", f"{PODS}/bound/binding", to_node).status == 201
     assert servers.ask("GET", f"{PODS}/bound").body["spec"]["nodeName"] == "n1"
     assert servers.ask("POST", f"{PODS}/bound/binding", to_node).status == 409

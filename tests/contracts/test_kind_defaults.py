@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.contracts.kind_samples import CORE, PROTECTED, SAMPLES, TARGET, pod, spec
+from tests.contracts.kind_samples import CORE, SAMPLES, TARGET, pod, spec
 
 MERGE = "application/merge-patch+json"
 
@@ -20,12 +20,14 @@ def test_new_object(shared_servers, case):
     assert shared_servers.ask("POST", path, {"metadata": {"name": f"x-{case}"}, **obj}, query=query).status == 201
 
 
-@pytest.mark.parametrize("case", PROTECTED)
-def test_new_object_without_protection(shared_servers, case):
-    """Claims and volumes are stored with the same fields, but for the finalizers that protect them in a cluster."""
-    path, obj = PROTECTED[case]
-    body = {"metadata": {"name": case}, **obj}
-    assert shared_servers.ask("POST", path, body, query={"dryRun": "All"}, only=("spec", "status")).status == 201
+def test_protected_claim(servers):
+    """A claim is held by the finalizer that protects it, until its controller removes that."""
+    claims = f"{CORE}persistentvolumeclaims"
+    servers.ask("POST", claims, {"metadata": {"name": "held"}, **SAMPLES["claim"][1]})
+    deleted = servers.ask("DELETE", f"{claims}/held").body
+    assert deleted["metadata"]["finalizers"] == ["kubernetes.io/pvc-protection"]
+    servers.ask("PATCH", f"{claims}/held", {"metadata": {"finalizers": None}}, media=MERGE)
+    assert servers.ask("GET", f"{claims}/held").status == 404
 
 
 def test_missing_defaults_of_an_update(servers):

@@ -237,6 +237,29 @@ def test_finalizers_delay_a_deletion(servers, path, make):
 
 
 @KINDS
+def test_only_a_deletion_marks_an_object(servers, path, make):
+    """A creation ignores the fields that mark an object, an update is refused for them."""
+    past = {"deletionTimestamp": "2020-01-01T00:00:00Z"}
+    assert (
+        "deletionTimestamp" not in servers.ask("POST", path, make("a", finalizers=["a.b/c"], **past)).body["metadata"]
+    )
+    media = "application/merge-patch+json"
+    for fields in (past, {"deletionGracePeriodSeconds": 5}, {**past, "deletionGracePeriodSeconds": 5}):
+        assert servers.ask("PATCH", f"{path}/a", {"metadata": fields}, media=media, unordered=True).status == 422
+    servers.ask("DELETE", f"{path}/a")
+    servers.keep("time", lambda body: body["metadata"]["deletionTimestamp"])
+    for fields, status in (
+        (past, 200),
+        ({"deletionTimestamp": None}, 200),
+        ({"deletionTimestamp": "{time}", "deletionGracePeriodSeconds": None}, 200),
+        ({"deletionGracePeriodSeconds": 0}, 200),
+        ({"deletionGracePeriodSeconds": 5}, 422),
+    ):
+        assert servers.ask("PATCH", f"{path}/a", {"metadata": fields}, media=media).status == status
+    assert servers.ask("GET", f"{path}/a").body["metadata"]["deletionTimestamp"] == "<time>"
+
+
+@KINDS
 def test_preconditions_of_a_deletion(servers, path, make):
     """A deletion with another uid or resourceVersion is 409; with the right ones it succeeds."""
     servers.ask("POST", path, make("a"))
@@ -374,3 +397,23 @@ def test_accept_headers(servers, case):
     accept, status = ACCEPTS[case]
     servers.ask("POST", CONFIGMAPS, config_map("a"))
     assert servers.ask("GET", f"{CONFIGMAPS}/a", accept=accept, any_message=True).status == status
+
+
+def test_finalizers_of_a_namespace(servers):
+    """Its spec has finalizers of its own, which only the subresource finalize changes; without them it is deleted."""
+    path = "/api/v1/namespaces/{ns}-f"
+    body = {"metadata": {"name": "{ns}-f"}, "spec": {"finalizers": ["a.b/c"]}}
+    assert servers.ask("POST", "/api/v1/namespaces", body).body["spec"]["finalizers"] == ["a.b/c", "kubernetes"]
+    for method in ("GET", "POST", "PATCH", "DELETE"):
+        assert servers.ask(method, f"{path}/finalize", None if method in ("GET", "DELETE") else {}).status == 405
+    other = {"metadata": {"name": "{ns}-f", "labels": {"a": "b"}}}
+    assert servers.ask("PUT", path, other).body["spec"]["finalizers"] == ["a.b/c", "kubernetes"]
+    servers.ask("POST", f"{path}/configmaps", config_map("held"))
+    servers.ask("DELETE", path)
+    for wrong, status in ((["x"], 422), (["a.b/c"], 200)):
+        assert servers.ask("PUT", f"{path}/finalize", {**body, "spec": {"finalizers": wrong}}).status == status
+    assert servers.ask("PUT", f"{path}/finalize", {"metadata": {"name": "x"}}).status == 400
+    assert servers.ask("GET", path).body["status"] == {"phase": "Terminating"}
+    assert servers.ask("PUT", f"{path}/finalize", other).body["spec"] == {}
+    assert servers.ask("GET", path).status == 404
+    assert servers.ask("PUT", f"{path}/finalize", other).status == 404

@@ -197,6 +197,8 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "syntax": (ruled("integer", "self <"), "rule"),
     "undeclared": (ruled("integer", "foo > 1"), "rule"),
     "undefined field": (ruled("object", "self.zz == 1", **X), "rule"),
+    "field of an object without fields": (ruled("object", "self.zz == 1"), "rule"),
+    "test of an undefined field": (ruled("object", "has(self.zz)", **X), "rule"),
     "undefined field below": (
         ruled("object", "has(self.x) && self.o.zz", properties={"x": INTEGER, "o": {"type": "object", **X}}),
         "rule",
@@ -241,3 +243,20 @@ def test_default_that_breaks_a_rule(servers):
     schema = ruled("integer", "self > 1", default=1)
     answer = servers.ask("POST", DEFINITIONS, definition_of(GROUP, "Wrong", {"v1": schema_of({"a": schema})}))
     assert "failed rule: self > 1" in answer.body["message"]
+
+
+def test_rule_about_the_root_knows_its_fields(servers):
+    """Rules about the whole object may use its name, and no other undeclared field."""
+    for text, status in (("self.metadata.name == 'a'", 201), ("self.metadata.labels == 1", 422), ("self.zz == 1", 422)):
+        definition = definition_of(GROUP, "Wrong", {"v1": ruled("object", text)})
+        assert servers.ask("POST", DEFINITIONS, definition, query={"dryRun": "All"}, only=("message",)).status == status
+
+
+@pytest.mark.parametrize(
+    ("spec", "status"),
+    [('{"path": {"x": 2.0}}', 422), ('{"has": {"x": 2.0}}', 422), ('{"n": {"x": 2.0}}', 201), ('{"arr": [1.0]}', 422)],
+)
+def test_integer_that_is_written_as_a_float(servers, spec, status):
+    """It is stored as an integer, but a rule cannot read it in the request that brings it."""
+    head = f'{{"apiVersion": "{GROUP}/v1", "kind": "Ruled", "metadata": {{"name": "float"}}, "spec": '
+    assert servers.ask("POST", PATH, f"{head}{spec}}}".encode(), query={"dryRun": "All"}).status == status

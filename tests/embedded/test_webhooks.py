@@ -204,3 +204,29 @@ def test_webhooks_are_not_asked_about_configurations(server, serve):
         server.create({"kind": "Namespace", "apiVersion": "v1", "metadata": {"name": "a"}})
     server.delete("validatingwebhookconfigurations", "hooks")
     server.create(config_map())
+
+
+def test_a_webhook_that_answers_in_drops(server, certificates):
+    """timeoutSeconds is for the call as a whole, not for each byte of the answer."""
+    over = threading.Event()
+
+    def drip(http: HttpServer, exchange: Any) -> None:
+        exchange.begin(200, {"Content-Type": "application/json"})
+        while not over.wait(0.05):
+            exchange.send_chunks([b" "])
+
+    http = HttpServer(drip, context=certificates.server_context(), name="webhook")
+    http.start()
+    authority = base64.b64encode(certificates.authority).decode()
+    configure(server, {"url": f"https://127.0.0.1:{http.port}/", "caBundle": authority}, timeoutSeconds=1)
+    try:
+        assert "context deadline exceeded" in refusal(server)
+    finally:
+        over.set()
+        http.stop()
+
+
+def test_a_webhook_with_a_very_long_answer(server, serve):
+    """The server does not read more than 3 MiB of it."""
+    configure(server, serve(lambda request: {"allowed": True, "auditAnnotations": {"a": "x" * (3 << 20)}}))
+    assert "the answer is longer than 3145728 bytes" in refusal(server)

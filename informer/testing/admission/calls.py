@@ -5,14 +5,17 @@ from __future__ import annotations
 import base64
 import contextlib
 import http.client
+import io
 import json
 import socket
 import ssl
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
+from typing_extensions import override
 
 from informer.testing.admission.reviews import CallError
 from informer.testing.storage.statuses import generic
@@ -25,6 +28,7 @@ _HEADERS = {
     "Accept": "application/json, */*",
     "User-Agent": "kube-apiserver-admission",
 }
+_MOST_BYTES = 3 << 20  # of an answer
 _NO_SERVICES = (
     "the embedded API server has no service network: give clientConfig.url with clientConfig.caBundle "
     "instead of clientConfig.service"
@@ -53,7 +57,7 @@ class WebhookCalls:
 
         Args:
             config: the webhook's clientConfig.
-            timeout: in seconds.
+            timeout: in seconds, for the call as a whole.
             review: the AdmissionReview.
 
         Raises:
@@ -65,31 +69,78 @@ class WebhookCalls:
         url = f"{url}?timeout={timeout}s"
         context = _context(config.get("caBundle") or "")
         parts = urlsplit(url)
-        connection = http.client.HTTPSConnection(parts.netloc, timeout=timeout, context=context)
+        connection = http.client.HTTPSConnection(parts.netloc)
         try:
-            status, body = self._send(connection, f"{parts.path or '/'}?{parts.query}", msgspec.json.encode(review))
+            timed = _TimedSocket(connection.host, connection.port, context, timeout)
+            with timed.sock, self._interruptible(timed.sock):
+                connection.sock = timed
+                connection.request("POST", f"{parts.path or '/'}?{parts.query}", msgspec.json.encode(review), _HEADERS)
+                answer = connection.getresponse()
+                status, body = answer.status, answer.read(_MOST_BYTES + 1)
         except (http.client.HTTPException, OSError) as error:
             raise CallError(f'failed to call webhook: Post "{url}": {_cause_of(error)}') from error
-        finally:
-            connection.close()
+        if len(body) > _MOST_BYTES:
+            raise CallError(f"failed to call webhook: the answer is longer than {_MOST_BYTES} bytes")
         if not 200 <= status < 300:
             raise CallError(f"failed to call webhook: {_failure_in(status, body)}")
         return body
 
-    def _send(self, connection: http.client.HTTPSConnection, target: str, body: bytes) -> tuple[int, bytes]:
-        connection.connect()
-        sock = connection.sock
+    @contextlib.contextmanager
+    def _interruptible(self, sock: socket.socket) -> Iterator[None]:
         with self._lock:
             if self._closed:
                 raise ConnectionAbortedError("the API server is stopped")
             self._sockets.add(sock)
         try:
-            connection.request("POST", target, body, _HEADERS)
-            answer = connection.getresponse()
-            return answer.status, answer.read()
+            yield
         finally:
             with self._lock:
                 self._sockets.discard(sock)
+
+
+class _TimedSocket(io.RawIOBase):
+    """A TLS connection whose time-out is for everything together: connecting, sending and receiving."""
+
+    def __init__(self, host: str, port: int, context: ssl.SSLContext, timeout: float) -> None:
+        self._deadline = time.monotonic() + timeout
+        plain = socket.create_connection((host, port), timeout)
+        try:
+            plain.settimeout(self._left())
+            self.sock = context.wrap_socket(plain, server_hostname=host)
+        except BaseException:
+            plain.close()
+            raise
+
+    def _left(self) -> float:
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        return left
+
+    @override
+    def readable(self) -> bool:
+        return True
+
+    @override
+    def readinto(self, buffer: Any) -> int:
+        self.sock.settimeout(self._left())
+        return self.sock.recv_into(buffer)
+
+    def sendall(self, data: bytes) -> None:
+        """Sends bytes."""
+        rest = memoryview(data)
+        while rest:
+            self.sock.settimeout(self._left())
+            rest = rest[self.sock.send(rest) :]
+
+    def makefile(self, _mode: str) -> io.BufferedReader:
+        """Returns a reader, as `http.client` wants it."""
+        return io.BufferedReader(self)
+
+    @override
+    def close(self) -> None:
+        # The response of `http.client` flushes its reader later, so the reader must not count as closed.
+        self.sock.close()
 
 
 def _context(ca_bundle: str) -> ssl.SSLContext:

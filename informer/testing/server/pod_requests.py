@@ -9,7 +9,7 @@ import copy
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from informer.testing.storage.object_checks import Target
+from informer.testing.storage.object_checks import Target, check_expected
 from informer.testing.storage.registry import Registry
 from informer.testing.storage.statuses import Cause, bad_request, invalid
 from informer.testing.storage.system_fields import now
@@ -69,9 +69,14 @@ def bind(registry: Registry, target: Target, binding: Mapping[str, Any], write: 
     """Assigns a pod to a node.
 
     Raises:
-        ApiError: 404, the pod does not exist; 409, it has a node already; 500, as in the real server, the binding is not valid.
+        ApiError: 400, the binding names another pod; 404, the pod does not exist; 409, it has a node already, or another uid or
+            resourceVersion than the binding; 500, as in the real server, the binding is not valid.
     """
-    node = binding.get("target") or {}
+    node, expected = binding.get("target") or {}, binding.get("metadata") or {}
+    if expected.get("namespace") not in (None, "", target.namespace):
+        raise bad_request("the namespace of the provided object does not match the namespace sent on the request")
+    if expected.get("name") != target.name:
+        raise bad_request("name in URL does not match name in Binding object")
     if node.get("kind") not in (None, "", "Node"):
         message = f'Unsupported value: "{node["kind"]}": supported values: "Node", "<empty>"'
         raise ApiError(500, "", f"target.kind: {message}")
@@ -79,6 +84,7 @@ def bind(registry: Registry, target: Target, binding: Mapping[str, Any], write: 
         raise ApiError(500, "", "target.name: Required value")
 
     def change(pod: dict[str, Any]) -> dict[str, Any]:
+        check_expected(target, expected, pod["metadata"])
         spec, status = pod.get("spec") or {}, pod.get("status") or {}
         if spec.get("nodeName"):
             why = f'pod {target.name} is already assigned to node "{spec["nodeName"]}"'
@@ -87,7 +93,7 @@ def bind(registry: Registry, target: Target, binding: Mapping[str, Any], write: 
         scheduled = {"type": "PodScheduled", "status": "True", "lastProbeTime": None, "lastTransitionTime": now()}
         metadata = pod["metadata"]
         for name in ("annotations", "labels"):
-            if given := (binding.get("metadata") or {}).get(name):
+            if given := expected.get(name):
                 metadata[name] = {**(metadata.get(name) or {}), **given}
         conditions = [*(status.get("conditions") or ()), scheduled]
         return {**pod, "spec": {**spec, "nodeName": node["name"]}, "status": {**status, "conditions": conditions}}

@@ -94,8 +94,11 @@ class ResourceRequests:
         write = replace(write, warnings=warnings)
         if target.served.path == ("", "v1", "endpoints"):
             write.warnings.append(_OLD_ENDPOINTS)
+        subresource = next((each for each in target.served.subresources if each.name == target.subresource), None)
+        if subresource is not None and verb not in subresource.verbs:
+            raise method_not_allowed()
         if target.subresource == "log":
-            return self._log(verb, target, request)
+            return self._log(target, request)
         status, body = self._answer(verb, _Call(target, request, write, representation))
         return Answer(status, body, representation.media_type)
 
@@ -123,9 +126,7 @@ class ResourceRequests:
                 return self._delete_collection(call)
         raise method_not_allowed()
 
-    def _log(self, verb: str, target: Target, request: Request) -> Answer:
-        if verb != "get":
-            raise method_not_allowed()
+    def _log(self, target: Target, request: Request) -> Answer:
         pod = self._registry.get(target._replace(subresource=""))
         text = self._logs.read(target, pod.to_dict(), request.query)
         return Answer(204, [], "") if text is None else Answer(200, [text], "text/plain")

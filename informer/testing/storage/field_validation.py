@@ -34,7 +34,7 @@ def keep_known_fields(served: ServedResource, obj: dict[str, Any], write: Write)
     resource, is_strict = served.resource, write.field_validation == "Strict"
     given = msgspec.json.encode(obj).decode() if is_strict and write.patches else ""
     if served.schema is not None and not served.schema.is_free:
-        unknown = served.schema.complete(obj)
+        unknown = served.schema.complete(obj, write.floats)
     elif served.custom:
         unknown = drop_unknown_fields(obj["metadata"], OBJECT_META, "metadata.")
     else:
@@ -76,10 +76,10 @@ def type_problems(served: ServedResource, obj: Mapping[str, Any], old: Mapping[s
     """Returns the fields of an object of a built-in kind whose types are wrong, and that `old` does not have like this."""
     resource = served.resource
     message = None if served.custom else message_of(resource.api_version, resource.kind)
-    found = [] if message is None else list(wrong_types(obj, message, resource.kind))
+    found = [] if message is None else list(wrong_types(obj, message))
     if not found or old is None or message is None:
         return found
-    known = set(wrong_types(old, message, resource.kind))
+    known = set(wrong_types(old, message))
     return [text for text in found if text not in known]
 
 
@@ -100,7 +100,7 @@ def check_schema(target: Target, new: dict[str, Any], old: Mapping[str, Any] | N
         return
     type_meta = {"kind": resource.kind, "apiVersion": resource.api_version}
     former = None if old is None else {**old, **type_meta}
-    causes = served.schema.check({**new, **type_meta}, former, write.warnings)
+    causes = served.schema.check({**new, **type_meta}, former, write.warnings, write.floats)
     if causes:
         raise invalid(resource.group, resource.kind, new["metadata"].get("name", ""), causes)
     if served.stored_schema is not None and served.stored_schema is not served.schema:

@@ -17,6 +17,7 @@ from informer.testing.storage.statuses import Cause
 __all__ = [
     "annotation_causes",
     "finalizer_causes",
+    "finalizer_error",
     "finalizer_warnings",
     "generated_name",
     "key_error",
@@ -121,9 +122,14 @@ def finalizer_causes(finalizers: Sequence[str], *, custom: bool) -> list[Cause]:
     if custom:
         return causes
     for i, text in enumerate(finalizers):
-        if "/" not in text and text not in _STANDARD_FINALIZERS:
-            causes.append(Cause.bad(f"metadata.finalizers[{i}]", json.dumps(text), _FINALIZER_ERROR))
+        if (message := finalizer_error(text)) is not None:
+            causes.append(Cause.bad(f"metadata.finalizers[{i}]", json.dumps(text), message))
     return causes
+
+
+def finalizer_error(text: str) -> str | None:
+    """Returns why a finalizer is not valid for a built-in kind; None if it is."""
+    return None if "/" in text or text in _STANDARD_FINALIZERS else _FINALIZER_ERROR
 
 
 def _dns_error(name: str, kind: str) -> str | None:

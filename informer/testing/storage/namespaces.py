@@ -74,6 +74,8 @@ class Namespaces:
         namespace = bucket.objects.get(name)
         if namespace is None or not namespace.marked or namespace.held:
             return
+        if any(each != "kubernetes" for each in (namespace.to_dict().get("spec") or {}).get("finalizers") or ()):
+            return
         if self._storage.is_empty_locked(name):
             self._storage.delete_locked(bucket, namespace)
 

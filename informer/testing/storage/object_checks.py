@@ -25,13 +25,14 @@ from watch.errors import ApiError
 
 __all__ = [
     "Target",
+    "check_expected",
     "check_finalizers",
     "check_identity",
     "check_kind",
     "check_metadata",
     "check_no_uid",
     "check_preconditions",
-    "check_uid",
+    "check_unchanged",
     "check_version",
     "metadata_of",
     "set_namespace",
@@ -192,30 +193,52 @@ def check_identity(target: Target, metadata: Mapping[str, Any], uid: str) -> Non
         metadata: the new object's metadata.
         uid: the stored object's uid; "" skips that check.
     """
-    resource, name = target.served.resource, metadata.get("name")
+    name = metadata.get("name")
     if not name:
         raise bad_request(
             f"the name of the object ({target.name} based on URL) was undeterminable: name must be provided"
         )
     if name != target.name:
         raise bad_request(f"the name of the object ({name}) does not match the name on the URL ({target.name})")
-    given = metadata.get("uid")
-    if given and uid and given != uid:
-        raise conflict(
-            resource,
-            target.name,
-            f"StorageError: invalid object, Code: 4, Key: /registry/{resource.plural}/{target.key}, ResourceVersion: 0, "
-            f"AdditionalErrorMsg: Precondition failed: UID in precondition: {given}, UID in object meta: {uid}",
-        )
+    if uid:
+        check_expected(target, {"uid": metadata.get("uid")}, {"uid": uid})
 
 
-def check_uid(target: Target, metadata: Mapping[str, Any], uid: str) -> None:
-    """Raises ApiError 422 if an update would change the uid."""
-    given = metadata.get("uid")
-    if given and given != uid:
+def check_expected(target: Target, expected: Mapping[str, Any], stored: Mapping[str, Any]) -> None:
+    """Raises ApiError 409 if an object has another uid or resourceVersion than a request expects, if it expects one.
+
+    Args:
+        target: the object.
+        expected: the metadata that the request expects.
+        stored: the metadata that the object has.
+    """
+    for name, shown in (("uid", "UID"), ("resourceVersion", "ResourceVersion")):
+        wanted = expected.get(name)
+        if wanted and wanted != stored.get(name):
+            failed = f"{shown} in precondition: {wanted}, {shown} in object meta: {stored.get(name)}"
+            raise conflict(
+                target.served.resource,
+                target.name,
+                f"StorageError: invalid object, Code: 4, Key: /registry/{target.served.resource.plural}/{target.key}, "
+                f"ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: {failed}",
+            )
+
+
+def check_unchanged(target: Target, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
+    """Raises ApiError 422 if an update would change the uid, or mark the object as being deleted."""
+    names = ["uid"]
+    if target.subresource != "status":
+        # A new deletionTimestamp of an object that has one already is ignored.
+        names += ["deletionTimestamp"] if "deletionTimestamp" not in old else []
+        names.append("deletionGracePeriodSeconds")
+    causes = [
+        Cause.bad(f"metadata.{name}", json.dumps(new[name]), "field is immutable")
+        for name in names
+        if new.get(name) not in (None, "", old.get(name))
+    ]
+    if causes:
         resource = target.served.resource
-        cause = Cause.bad("metadata.uid", json.dumps(given), "field is immutable")
-        raise invalid(resource.group, resource.kind, target.name, [cause])
+        raise invalid(resource.group, resource.kind, target.name, causes)
 
 
 def check_no_uid(target: Target, metadata: Mapping[str, Any]) -> None:

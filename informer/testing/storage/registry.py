@@ -19,6 +19,7 @@ from informer.testing.storage.deletion import check_delete_options, check_readab
 from informer.testing.storage.field_validation import check_schema, check_types, keep_known_fields
 from informer.testing.storage.kinds.built_in_kinds import BuiltInKinds, check_size
 from informer.testing.storage.kinds.initial_objects import INITIAL_NAMESPACES, initial_objects
+from informer.testing.storage.kinds.new_objects import unprotected
 from informer.testing.storage.name_rules import finalizer_warnings
 from informer.testing.storage.namespaces import Namespaces
 from informer.testing.storage.object_checks import (
@@ -29,7 +30,7 @@ from informer.testing.storage.object_checks import (
     check_metadata,
     check_no_uid,
     check_preconditions,
-    check_uid,
+    check_unchanged,
     check_version,
     metadata_of,
     set_namespace,
@@ -123,6 +124,8 @@ class Registry:
         keep_known_fields(served, obj, write)
         check_types(served, obj, None, write)
         set_namespace(target, metadata)
+        for name in ("deletionTimestamp", "deletionGracePeriodSeconds"):
+            metadata.pop(name, None)
         if metadata.get("resourceVersion"):
             raise ApiError(500, "", "resourceVersion should not be set on objects to be created")
         with self._storage.lock:
@@ -272,7 +275,7 @@ class Registry:
         causes = self._kinds.causes(Review(target, "UPDATE", new, old, write))
         changes_owners = metadata.get("ownerReferences") != before["metadata"].get("ownerReferences")
         check_metadata(metadata, served, causes, with_owners=changes_owners and write.field_manager is not None)
-        check_uid(target, metadata, old.uid)
+        check_unchanged(target, before["metadata"], metadata)
         check_finalizers(target, before["metadata"], metadata)
         if served.custom:
             old_finalizers = before["metadata"].get("finalizers") or ()
@@ -320,7 +323,8 @@ class Registry:
         if write.dry_run:
             return self._storage.dry_run_locked(bucket, after)
         is_namespace = served is self._namespaces.served
-        if old.marked and not after["metadata"].get("finalizers") and not is_namespace:
+        held = after["metadata"].get("finalizers") or (is_namespace and after["spec"].get("finalizers"))
+        if old.marked and not held:
             self._remove_locked(served, bucket, old)
             return self._storage.dry_run_locked(bucket, after)
         stored = self._storage.write_locked(bucket, after, old)
@@ -359,6 +363,8 @@ class Registry:
         served = self.resources.by_bucket(bucket_name)
         old = bucket.objects.get(key)
         if served is not None and old is not None:
+            if bucket_name == "persistentvolumeclaims":
+                old = self._storage.write_locked(bucket, unprotected(old.to_dict()), old)
             self._delete_locked(served, bucket, old, {"propagationPolicy": "Background"})
 
     def _empty_definition_locked(self, definitions: ServedResource, name: str) -> None:

@@ -62,6 +62,7 @@ class Subresource(NamedTuple):
 
 
 _SUBRESOURCES = {
+    "namespaces": (Subresource("finalize", "Namespace", ("update",)),),
     "pods": (
         Subresource("binding", "Binding", _CREATE),
         Subresource("ephemeralcontainers", "Pod", _POD_VERBS),

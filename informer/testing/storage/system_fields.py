@@ -30,6 +30,7 @@ _SET_BY_SERVER = frozenset(
 _KEPT_BY_STATUS = {"Deployment": ("labels",), "Pod": ("deletionTimestamp", "ownerReferences")}
 # The new objects of these resources may come with a status: a kubelet registers its node so.
 _CREATED_WITH_STATUS = frozenset((("", "nodes"),))
+_KUBERNETES = "kubernetes"  # the finalizer that every namespace has
 _NO_CONTENT = frozenset(("metadata", "status", "kind", "apiVersion"))
 
 
@@ -75,6 +76,9 @@ def changed_object(
         changed.pop("status", None)
         if "status" in old:
             changed["status"] = old["status"]
+    if served.bucket == "namespaces" and not with_status:
+        spec = changed if subresource == "finalize" else old
+        changed["spec"] = {key: value for key, value in (spec.get("spec") or {}).items() if value}
     metadata = {key: value for key, value in old["metadata"].items() if key in _SET_BY_SERVER}
     given = new["metadata"]
     if subresource == "status":
@@ -124,7 +128,8 @@ def _give_phase(served: ServedResource, obj: dict[str, Any]) -> None:
     elif served.resource.kind == "Namespace":
         metadata = obj["metadata"]
         metadata["labels"] = {**(metadata.get("labels") or {}), "kubernetes.io/metadata.name": metadata["name"]}
-        obj["spec"] = {"finalizers": ["kubernetes"], **(obj.get("spec") or {})}
+        finalizers = (obj.get("spec") or {}).get("finalizers") or []
+        obj["spec"] = {"finalizers": [*finalizers, *([] if _KUBERNETES in finalizers else [_KUBERNETES])]}
         obj["status"] = {"phase": "Active", **(obj.get("status") or {})}
 
 

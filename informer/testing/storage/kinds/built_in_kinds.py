@@ -15,7 +15,7 @@ from informer.listwatch.resources import Resource
 from informer.testing.storage.admission import Review
 from informer.testing.storage.kinds.defaults import set_defaults, tolerate_lost_nodes
 from informer.testing.storage.kinds.immutable_fields import immutability_causes
-from informer.testing.storage.kinds.new_objects import complete_new
+from informer.testing.storage.kinds.new_objects import complete_new, protect
 from informer.testing.storage.kinds.rules import causes_of
 from informer.testing.storage.kinds.service_addresses import ServiceAddresses, carry_over
 from informer.testing.storage.statuses import Cause, bad_request, invalid
@@ -57,12 +57,14 @@ class BuiltInKinds:
                 carry_over(obj["spec"], review.old.to_dict().get("spec") or {})
 
     def admit(self, review: Review) -> None:
-        """Adds to a pod what admission plugins of every cluster add, after its owners are known.
+        """Adds to an object what admission plugins of every cluster add, after its owners are known.
 
         Raises:
             ApiError: 403, the pod's priority class does not exist.
         """
         target, obj = review.target, review.obj
+        if review.operation == "CREATE" and obj and not review.write.with_status:
+            protect(target.served.resource.name, obj["metadata"])
         if target.served.path == ("", "v1", "pods") and target.subresource != "status" and obj and not _is_bare(review):
             tolerate_lost_nodes(obj["spec"])
             self._set_priority(obj, review.write)

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from informer.testing.storage.name_rules import key_error, label_error, subdomain_error
+from informer.testing.storage.name_rules import finalizer_error, key_error, label_error, subdomain_error
 from informer.testing.storage.statuses import Cause
 
 __all__ = ["FIELD_CHECKS", "Check", "check_named", "label_keys", "positive_causes", "required", "shown"]
@@ -140,6 +140,7 @@ positive_causes = functools.partial(_in_range, is_good=lambda number: number > 0
 FIELD_CHECKS: dict[str, Callable[..., list[Cause]]] = {
     "at_least": _at_least,
     "between": _between,
+    "finalizer": _of_text(finalizer_error),
     "env_name": lambda value, path: [] if _ENV_NAME.match(str(value)) else _bad(path, value, _ENV_ERROR),
     "group_version": _group_version,
     "ip_address": _ip_address,

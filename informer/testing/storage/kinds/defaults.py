@@ -102,6 +102,12 @@ def _old_controller(controller: _Object) -> None:
         controller["metadata"].setdefault("labels", labels)
 
 
+def _namespace(namespace: _Object) -> None:
+    metadata = namespace["metadata"]
+    if metadata.get("name"):
+        metadata["labels"] = {**(metadata.get("labels") or {}), "kubernetes.io/metadata.name": metadata["name"]}
+
+
 def _service(spec: _Object) -> None:
     if spec["sessionAffinity"] == "ClientIP":
         given = spec.get("sessionAffinityConfig") or {}
@@ -166,6 +172,7 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "job": _job,
     "life_cycle": lambda _: ["Persistent"],
     "limits": _limits,
+    "namespace": _namespace,
     "old_controller": _old_controller,
     "pod": _pod,
     "pod_spec": _pod_spec,

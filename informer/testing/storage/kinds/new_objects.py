@@ -1,6 +1,7 @@
 """What only the server sets in a new object of a built-in kind: its first status, and labels that contain its uid.
 
-Source: kubernetes pkg/registry, the strategies of the kinds; the admission plugin TaintNodesByCondition.
+Source: kubernetes pkg/registry, the strategies of the kinds; the admission plugins TaintNodesByCondition and
+StorageObjectInUseProtection.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from typing import Any
 
 from informer.testing.storage.kinds.defaults import containers_of
 
-__all__ = ["complete_new"]
+__all__ = ["complete_new", "protect", "unprotected"]
 
 _Object = dict[str, Any]
 _NODE_INFO = (
@@ -36,7 +37,27 @@ _STATUS: dict[str, _Object] = {
     "nodes": {"daemonEndpoints": {"kubeletEndpoint": {"Port": 0}}, "nodeInfo": dict.fromkeys(_NODE_INFO, "")},
     **{name: {} for name in ("deployments.apps", "jobs.batch", "cronjobs.batch", "resourcequotas")},
 }
+_PROTECTION = {
+    "persistentvolumeclaims": "kubernetes.io/pvc-protection",
+    "persistentvolumes": "kubernetes.io/pv-protection",
+}
 _NOT_READY = {"key": "node.kubernetes.io/not-ready", "effect": "NoSchedule"}
+
+
+def protect(resource: str, metadata: _Object) -> None:
+    """Gives a new claim or volume the finalizer that holds it while it is used."""
+    finalizer, finalizers = _PROTECTION.get(resource), metadata.get("finalizers") or []
+    if finalizer is not None and finalizer not in finalizers:
+        metadata["finalizers"] = [*finalizers, finalizer]
+
+
+def unprotected(claim: _Object) -> _Object:
+    """Returns a claim without that finalizer, as its controller leaves it."""
+    metadata = claim["metadata"]
+    metadata["finalizers"] = [each for each in metadata.get("finalizers") or () if each not in _PROTECTION.values()]
+    if not metadata["finalizers"]:
+        del metadata["finalizers"]
+    return claim
 
 
 def complete_new(resource: str, obj: _Object, *, is_request: bool) -> None:

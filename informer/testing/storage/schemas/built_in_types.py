@@ -44,22 +44,22 @@ class _Field(NamedTuple):
     """Returns what is wrong with a text of the right type; "" if nothing is."""
 
 
-def wrong_types(obj: Mapping[str, Any], message: str, name: str) -> Iterator[str]:
+def wrong_types(obj: Mapping[str, Any], message: str, path: str = "") -> Iterator[str]:
     """Yields why an object cannot be decoded.
 
     Args:
         obj: the object, without unknown fields.
         message: its name in the table of kinds.
-        name: what to call it, such as "ConfigMap".
+        path: where the object is, as a prefix of paths.
     """
     fields = _fields_of(message)
     for key, value in obj.items():
         field = fields.get(key)
         if field is not None and value is not None:
-            yield from _wrong(field, value, f"{name}.{key}")
+            yield from _wrong(field, value, message, f"{path}{key}")
 
 
-def _wrong(field: _Field, value: Any, path: str) -> Iterator[str]:
+def _wrong(field: _Field, value: Any, message: str, path: str) -> Iterator[str]:
     if field.shape == "one":
         values: Any = (value,)
     elif field.shape == "list" and type(value) is list:
@@ -67,22 +67,24 @@ def _wrong(field: _Field, value: Any, path: str) -> Iterator[str]:
     elif field.shape == "map" and type(value) is dict:
         values = value.values()
     else:
-        yield _cannot(value, path, f"{'[]' if field.shape == 'list' else 'map[string]'}{field.go_type}")
+        container = "[]" if field.shape == "list" else "map[string]"
+        yield _cannot(value, message, path, f"{container}{field.go_type}")
         return
     for each in values:
         if each is None:
             continue
         if type(each) not in field.types:
-            yield _cannot(each, path, field.go_type)
+            yield _cannot(each, message, path, field.go_type)
         elif field.message:
-            yield from wrong_types(each, field.message, path)
+            yield from wrong_types(each, field.message, f"{path}.")
         elif field.problem is not None and (problem := field.problem(each)):
             yield problem
 
 
-def _cannot(value: Any, path: str, go_type: str) -> str:
+def _cannot(value: Any, message: str, path: str, go_type: str) -> str:
     found = _GO_TYPES.get(type(value), "object")
-    return f"json: cannot unmarshal {found} into Go struct field {path} of type {go_type}"
+    struct = message.rpartition(".")[2]
+    return f"json: cannot unmarshal {found} into Go struct field {struct}.{path} of type {go_type}"
 
 
 @cache

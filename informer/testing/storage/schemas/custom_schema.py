@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -56,9 +56,14 @@ class CustomSchema:
         """Returns the compiled form of a schema; equal schemas share it."""
         return _compiled(msgspec.json.encode(schema))
 
-    def complete(self, obj: dict[str, Any]) -> list[str]:
-        """Prunes an object, fills in its defaults, and returns the paths of the pruned fields."""
-        return complete(obj, self.schema)
+    def complete(self, obj: dict[str, Any], floats: list[str] | None = None) -> list[str]:
+        """Prunes an object, fills in its defaults, and returns the paths of the pruned fields.
+
+        Args:
+            obj: the object.
+            floats: receives the paths of integers that are written as floats, such as 2.0.
+        """
+        return complete(obj, self.schema, floats)
 
     def rule_causes(self, path: str) -> list[Cause]:
         """Returns what is wrong with the rules of a schema, which is at a path of its definition.
@@ -71,7 +76,9 @@ class CustomSchema:
         compile_rules(self.schema, path, causes)
         return causes
 
-    def check(self, obj: Mapping[str, Any], old: Mapping[str, Any] | None, warnings: list[str]) -> list[Cause]:
+    def check(
+        self, obj: Mapping[str, Any], old: Mapping[str, Any] | None, warnings: list[str], floats: Sequence[str]
+    ) -> list[Cause]:
         """Returns what is wrong with an object.
 
         What the stored object has too is accepted; broken rules become warnings then.
@@ -80,6 +87,7 @@ class CustomSchema:
             obj: the object, with kind and apiVersion.
             old: the stored object; None for a new one.
             warnings: receives texts for the writer.
+            floats: what `complete` has found.
         """
         if self.is_free:
             return []
@@ -89,7 +97,7 @@ class CustomSchema:
             return causes
         if any(cause.reason in _BLOCKING for cause in causes):
             return [*causes, Cause.bad("<nil>", "null", _UNCHECKED)]
-        for broken in self._rules.broken(obj, old):
+        for broken in self._rules.broken(obj, old, floats=floats):
             if broken.ratcheted:
                 warnings.append(f"{broken.cause.field}: {broken.cause.message}")
             else:

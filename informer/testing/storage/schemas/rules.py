@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from informer.testing.storage.schemas.cel import (
@@ -20,7 +20,7 @@ from informer.testing.storage.schemas.cel import (
     without_strings,
 )
 from informer.testing.storage.schemas.object_rules import item_key
-from informer.testing.storage.schemas.structure import Schema
+from informer.testing.storage.schemas.structure import EMBEDDED, Schema
 from informer.testing.storage.schemas.validation import as_json
 from informer.testing.storage.statuses import Cause
 
@@ -31,6 +31,11 @@ _REASONS = ("FieldValueDuplicate", "FieldValueForbidden", "FieldValueInvalid", "
 _CHAIN = re.compile(r"(?<![\w.])(?:self|oldSelf)((?:\.\w+)+)(\s*\()?")
 _STEP = re.compile(r"\.([A-Za-z_]\w*)|\['([^']+)'\]")
 _LONGEST_MESSAGE = 5120
+_TEXT = {"type": "string"}
+_OBJECT_FIELDS = {
+    **dict.fromkeys(("apiVersion", "kind"), _TEXT),
+    "metadata": {"type": "object", "properties": dict.fromkeys(("name", "generateName"), _TEXT)},
+}
 
 
 class Broken(NamedTuple):
@@ -61,49 +66,62 @@ class Rules(NamedTuple):
     items: Rules | None
     others: Rules | None
 
-    def broken(self, value: Any, old: Any, path: str = "") -> Iterator[Broken]:
+    def broken(self, value: Any, old: Any, path: str = "", floats: Sequence[str] = ()) -> Iterator[Broken]:
         """Yields the rules that a value breaks.
 
         Args:
             value: the new value.
             old: the stored value; None if there is none.
             path: where the value is.
+            floats: the paths of the integers that the client has sent as floats, such as 2.0; rules cannot read them.
         """
         if value is None:
             return
         if self.own:
-            yield from self._broken_here(value, old, path)
+            own_floats = [f".{each}"[len(path) :] for each in floats if f".{each}".startswith(path)]
+            yield from self._broken_here(value, old, path, own_floats)
         if isinstance(value, dict):
             former = old if isinstance(old, dict) else {}
             for name, each in value.items():
                 below = self.properties.get(name)
                 if below is not None:
-                    yield from below.broken(each, former.get(name), f"{path}.{name}")
+                    yield from below.broken(each, former.get(name), f"{path}.{name}", floats)
                 elif self.others is not None:
-                    yield from self.others.broken(each, former.get(name), f"{path}[{name}]")
+                    yield from self.others.broken(each, former.get(name), f"{path}[{name}]", floats)
         elif isinstance(value, list) and self.items is not None:
             by_key = {item_key(each, self.schema): each for each in old} if isinstance(old, list) else {}
             for i, each in enumerate(value):
                 key = item_key(each, self.schema)
-                yield from self.items.broken(each, None if key is None else by_key.get(key), f"{path}[{i}]")
+                yield from self.items.broken(each, None if key is None else by_key.get(key), f"{path}[{i}]", floats)
 
-    def _broken_here(self, value: Any, old: Any, path: str) -> Iterator[Broken]:
+    def _broken_here(self, value: Any, old: Any, path: str, floats: Sequence[str]) -> Iterator[Broken]:
         is_new = old is None
         variables = {"self": to_cel(value, self.schema), "hasOldSelf": not is_new}
         variables["oldSelf"] = variables["self"] if is_new else to_cel(old, self.schema)
         for rule in self.own:
             if rule.is_transition and is_new and not rule.optional_old:
                 continue
-            where = f"{path}{rule.path}".removeprefix(".") or "<nil>"
+            where = path.removeprefix(".") or "<nil>"
             try:
+                if any(_reads(rule.text, each) for each in floats):
+                    raise CelError("invalid data, expected int, got float64")
                 if rule.holds(variables) is True:
                     continue
             except CelError as error:
-                text = f"{error} evaluating rule: {rule.text}"
+                text = f"{error} evaluating rule: {rule.message or rule.text}"
                 cause = Cause.bad(where, f'"{self.schema.get("type", "")}"', text)
             else:
-                cause = _cause(rule, value, variables, where)
+                cause = _cause(rule, value, variables, f"{path}{rule.path}".removeprefix(".") or "<nil>")
             yield Broken(cause, ratcheted=value == old and not rule.is_transition)
+
+
+def _reads(text: str, path: str) -> bool:
+    """Returns whether a rule reads the field at a path below `self`, such as ".sizes[0]"; the names in the rule decide."""
+    rest = re.sub(r"[\w.]+\.size\(\)", "", without_strings(text))
+    *_, outer, name = ["", *path.split(".")]
+    names = [escaped_name(each.partition("[")[0]) for each in ([name] if "[" in outer else [outer, name])]
+    wanted = r"\.".join(re.escape(each) for each in names if each)
+    return re.search(rf"\.{wanted}\b" if wanted else r"\bself\b", rest) is not None
 
 
 def _cause(rule: _Rule, value: Any, variables: Mapping[str, Any], where: str) -> Cause:
@@ -244,14 +262,15 @@ def _refuse_undefined(text: str, schema: Schema) -> None:
     """Raises CelError if an expression selects a field of `self` that the schema does not have."""
     for chain in _CHAIN.finditer(without_strings(text)):
         at, names = chain.start(1), chain[1].split(".")[1:]
-        below: Any = schema
-        for name in names[: len(names) - bool(chain[2])]:
-            if not isinstance(below, Mapping) or not below.get("properties"):
+        below = schema
+        for i, name in enumerate(names[: len(names) - bool(chain[2])]):
+            if below.get("type") != "object" or below.get("additionalProperties") is not None:
                 break
-            fields = {escaped_name(each): inner for each, inner in below["properties"].items()}
-            if "metadata" in fields or below.get("x-kubernetes-embedded-resource"):
-                break
+            fields = {escaped_name(each): inner for each, inner in (below.get("properties") or {}).items()}
+            fields |= _OBJECT_FIELDS if below.get(EMBEDDED) else {}
             if name not in fields:
+                if i + 1 == len(names) and text[: chain.start()].endswith("has("):
+                    at = chain.start() - 1  # the engine blames the macro
                 line = text.count("\n", 0, at) + 1
                 start = text.rfind("\n", 0, at) + 1
                 shown = text[start:].partition("\n")[0]

@@ -23,7 +23,7 @@ _NOTHING: Schema = {}
 _EXACT = 2**53
 
 
-def complete(obj: MutableMapping[str, Any], schema: Schema) -> list[str]:
+def complete(obj: MutableMapping[str, Any], schema: Schema, floats: list[str] | None = None) -> list[str]:
     """Prunes an object, fills in defaults, and returns the paths of the pruned fields.
 
     Nulls count as missing where the schema does not allow them. Floats without a fraction become integers.
@@ -31,8 +31,9 @@ def complete(obj: MutableMapping[str, Any], schema: Schema) -> list[str]:
     Args:
         obj: the object, which is changed.
         schema: the schema of a version of a custom resource, which is marked as an embedded one.
+        floats: receives the paths of the floats that became integers where the schema wants integers.
     """
-    unknown = sorted(_pruned(obj, schema, ""))
+    unknown = sorted(_pruned(obj, schema, "", [] if floats is None else floats))
     set_defaults(obj, schema)
     metadata = [path for path in unknown if path.startswith("metadata.")]
     return metadata + [path for path in unknown if path not in metadata]
@@ -53,14 +54,12 @@ def children(value: Any, schema: Schema) -> Iterator[tuple[str | int, Any, Schem
             yield i, each, items
 
 
-def _pruned(value: Any, schema: Schema, path: str) -> Iterator[str]:
+def _pruned(value: Any, schema: Schema, path: str, floats: list[str]) -> Iterator[str]:
     """Prunes what is in a value, and yields the paths of what it removes."""
     embedded = bool(schema.get(EMBEDDED)) and isinstance(value, dict)
     metadata = value.get("metadata") if embedded else None
     if isinstance(metadata, dict):
-        for name in [name for name, each in metadata.items() if each is None]:
-            del metadata[name]
-        yield from drop_unknown_fields(metadata, OBJECT_META, f"{path}metadata.")
+        yield from _prune_metadata(metadata, path)
     preserves = schema.get(PRESERVES)
     for key, each, below in list(children(value, schema)):
         if embedded and key in _META_FIELDS:
@@ -73,10 +72,20 @@ def _pruned(value: Any, schema: Schema, path: str) -> Iterator[str]:
                 yield f"{path}{key}"
                 continue
         if isinstance(each, (dict, list)):
-            inner = f"{path.removesuffix('.')}[{key}]." if isinstance(key, int) else f"{path}{key}."
-            yield from _pruned(each, below or _NOTHING, inner)
+            yield from _pruned(each, below or _NOTHING, f"{_joined(path, key)}.", floats)
         elif isinstance(each, float) and each.is_integer() and abs(each) < _EXACT:
             value[key] = int(each)
+            floats += [_joined(path, key)] if (below or _NOTHING).get("type") == "integer" else []
+
+
+def _prune_metadata(metadata: dict[str, Any], path: str) -> list[str]:
+    for name in [name for name, each in metadata.items() if each is None]:
+        del metadata[name]
+    return drop_unknown_fields(metadata, OBJECT_META, f"{path}metadata.")
+
+
+def _joined(path: str, key: str | int) -> str:
+    return f"{path.removesuffix('.')}[{key}]" if isinstance(key, int) else f"{path}{key}"
 
 
 def set_defaults(value: Any, schema: Schema) -> None:

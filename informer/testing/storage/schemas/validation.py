@@ -163,7 +163,9 @@ def _type(failed: Any, validator: Any, types: Sequence[str], value: Any, schema:
     found = _type_of(value)
     if found not in types and not (found == "integer" and "number" in types):
         yield failed(found)
-    if types[0] == "integer" and len(types) == 1 and found == "number":
+    limit = _LIMITS["int64"]
+    is_whole = found == "number" and value.is_integer() and -limit <= value < limit
+    if types[0] == "integer" and len(types) == 1 and found == "number" and not is_whole:
         yield failed("integer (default format)", validator="range")
 
 

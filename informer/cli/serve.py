@@ -20,6 +20,7 @@ __all__ = ["DemoPods", "serve"]
 _NAMESPACES = ("default", "shop", "monitoring")
 _APPS = ("web", "cart", "payment", "search", "batch")
 _NODES = tuple(f"worker-{number}" for number in range(1, 6))
+_RESOURCES = {"requests": {"cpu": "100m", "memory": "64Mi"}}
 _LETTERS = "bcdfghjklmnpqrstvwxz2456789"
 
 
@@ -146,7 +147,7 @@ class DemoPods:
             "apiVersion": "v1",
             "kind": "Pod",
             "metadata": {"name": name, "namespace": namespace, "labels": {"app": app}},
-            "spec": {"containers": [{"name": app, "image": f"registry.example/{app}:1.0"}]},
+            "spec": {"containers": [{"name": app, "image": f"registry.example/{app}:1.0", "resources": _RESOURCES}]},
             "status": {"phase": "Pending"},
         }
         return self._server.create(pod)

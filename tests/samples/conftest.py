@@ -49,7 +49,7 @@ class Program:
         lines.close()
 
     def wait_for(
-        self, wanted: Callable[[str], bool] | str, timeout: float = 15, *, stderr: bool = False
+        self, wanted: Callable[[str], bool] | str, timeout: float = 40, *, stderr: bool = False
     ) -> tuple[float, str]:
         """Returns the next line that contains a text or passes a test, with the monotonic time at which it was read."""
         test = wanted if callable(wanted) else lambda line: wanted in line

@@ -22,6 +22,9 @@ import informer
 import watch
 from informer.testing import EmbeddedAPIServer
 
+# Each program imports the official client, which takes seconds on a busy machine.
+pytestmark = pytest.mark.timeout(120)
+
 ROOT = Path(__file__).resolve().parents[2]
 MODULES = sorted(
     module.name
@@ -56,7 +59,7 @@ def run(code: str, embedded_apiserver: EmbeddedAPIServer, tmp_path: Path, *comma
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=50,
+        timeout=100,
     )
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -112,7 +115,7 @@ def results_of_pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tupl
             cwd=folder,
             capture_output=True,
             text=True,
-            timeout=55,
+            timeout=100,
         )
     results = [json.loads(line) for line in done.stdout.splitlines()]
     return {page: (failed, text + done.stderr) for page, failed, text in results}

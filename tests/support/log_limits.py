@@ -7,6 +7,7 @@ from weakref import WeakSet
 
 from informer import rate_limited_log
 from informer.rate_limited_log import RateLimit
+from tests.support.waiting import DEADLINE
 
 _limits: WeakSet[RateLimit] = WeakSet()
 
@@ -23,8 +24,11 @@ def remember_limits() -> None:
 
 
 def forget_lines() -> None:
-    """Begins a new period for every message of every limit, without a summary."""
+    """Begins a new period for every message of every limit, without a summary; the thread of summaries has then ended."""
+    thread = rate_limited_log._summaries._worker
     for limit in list(_limits):
         with limit._lock:
             limit._counts.clear()
         rate_limited_log._summaries.remove(limit)
+    if thread is not None:
+        assert thread.join(DEADLINE)

@@ -8,6 +8,7 @@ has seen: its objects, handled events, CPU time and memory. Without pods to foll
 from __future__ import annotations
 
 import json
+import logging
 import sys
 import threading
 import time
@@ -26,6 +27,13 @@ def say(**fields: Any) -> None:
     with _output:
         sys.stdout.write(json.dumps(fields) + "\n")
         sys.stdout.flush()
+
+
+class Said(logging.Handler):
+    """Writes each log line, with the time of the system's clock."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        say(event="log", at=time.monotonic(), text=record.getMessage())
 
 
 class Replica:
@@ -116,4 +124,7 @@ class Replica:
 
 
 if __name__ == "__main__":
+    if not json.loads(sys.argv[1])["follow"]:
+        logging.getLogger("informer").addHandler(Said())
+        logging.getLogger("informer").setLevel(logging.DEBUG)
     Replica(json.loads(sys.argv[1])).run()

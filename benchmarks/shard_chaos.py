@@ -4,8 +4,9 @@
 
 Needs etcd and kube-apiserver (KUBEBUILDER_ASSETS), and Linux. Every replica is a process that says ten times a second which
 shards it owns. The program ends with an error if two replicas say so of one shard at the same time, or if a shard has no owner
-for longer than a lease and three retry periods. Kills and pauses are at least that far apart: a second fault within that time
-may leave a shard without an owner for another lease.
+for longer than a lease and three retry periods. docs/scale.md says why that is the bound. Kills and pauses are at least that far
+apart: a second fault within that time may leave a shard without an owner for another lease. After an error the program prints
+what the replicas logged around the gap, and which of them got no CPU time.
 """
 
 from __future__ import annotations
@@ -65,6 +66,24 @@ def longest_gap(processes: list[Process], shard: int, begin: float, end: float) 
     return (end - at, at) if end - at > longest else (longest, since)
 
 
+def print_story(processes: list[Process], begin: float, since: float, gap: float) -> None:
+    """Prints what the replicas logged around a gap, and when one of them had no time to report."""
+    lines: list[tuple[float, str]] = []
+    for each in processes:
+        last = None
+        for event in list(each.events):
+            at = event["at"]
+            if event["event"] == "log":
+                lines.append((at, f"{each.identity} {event['text']}"))
+            elif event["event"] == "owns":
+                if last is not None and at - last > _JOINED:
+                    lines.append((last, f"{each.identity} did not report for {at - last:.2f} s"))
+                last = at
+    for at, text in sorted(lines):
+        if since - 3 <= at <= since + gap + 3:
+            print(f"{at - begin:8.2f} {text}")
+
+
 class Chaos:
     """Runs replicas and does things to them."""
 
@@ -89,6 +108,7 @@ class Chaos:
         """Kills or pauses a replica, and waits for as long as a shard may be without an owner."""
         begun = time.monotonic()
         victim = self.pick()
+        victim.events.append({"event": "log", "at": begun, "text": "is killed or paused"})
         if self.random.random() < 0.5:
             self.done["killed"] += 1
             victim.kill()
@@ -149,6 +169,7 @@ def main() -> None:
         f"no shard had two owners; the longest time without one was {gap:.1f} s (shard {worst}, at {since - begin:.0f} s)"
     )
     if gap > patience:
+        print_story(chaos.all, begin, since, gap)
         sys.exit(f"that is longer than a lease and three retry periods, {patience:.1f} s")
 
 

@@ -23,6 +23,8 @@ __all__ = ["Candidate", "shown_identity"]
 
 _log = get_logger(__name__)
 
+# After a conflict the lease is read again at once: another process may have released it between the read and the write.
+_TRIES = 2
 _CONFLICT = 409
 _NOT_FOUND = 404
 # For clients that wait for the duration of a lease even if it has no holder.
@@ -131,6 +133,7 @@ class Candidate:
         A failed request is logged, and makes the attempt fail.
         """
         now = self._clock.monotonic()
+        failure: Exception | None = None
         if self.is_holder and now < self._lease_end:
             # Fast path: no other process may change a lease that has not expired, so it need not be read first.
             failure = self._write(self._lock.update, self._own_record(self.record, self.record.leader_transitions))
@@ -139,51 +142,61 @@ class Candidate:
             if isinstance(failure, RequestCancelledError):
                 return False
             _log.info("failed to renew lease %s, reading it before the next try: %s", self._lock.describe(), failure)
-        try:
-            read = self._lock.get(timeout=self._timeout)
-        except ApiError as error:
-            return self._create() if error.status == _NOT_FOUND else self._failed("failed to read lease %s: %s", error)
-        except Exception as error:
-            return self._failed("failed to read lease %s: %s", error)
-        self._observe(read)
-        if read.holder_identity and not self.is_holder and self._observed.is_valid(now, self._longest_foreign):
-            holder = shown_identity(read.holder_identity)
-            _log.debug("lease %s is held by %s and has not expired", self._lock.describe(), holder)
-            return False
-        return self._update(read)
+        for _ in range(_TRIES):
+            try:
+                read = self._lock.get(timeout=self._timeout)
+            except ApiError as error:
+                return (
+                    self._create() if error.status == _NOT_FOUND else self._failed("failed to read lease %s: %s", error)
+                )
+            except Exception as error:
+                return self._failed("failed to read lease %s: %s", error)
+            self._observe(read)
+            if self._is_held_by_another(now):
+                holder = shown_identity(read.holder_identity)
+                _log.debug("lease %s is held by %s and has not expired", self._lock.describe(), holder)
+                return False
+            failure = self._update(read)
+            if not _is_conflict(failure):
+                break
+        return failure is None or self._failed("failed to update lease %s: %s", failure)
 
-    def try_release(self, deadline: float) -> bool:
+    def try_release(self, deadline: float, *, expired: bool = False) -> bool:
         """Releases the lease, so that another process can acquire it at once.
 
         The lease is read first, and left alone if another process holds it.
 
         Args:
             deadline: when to give up, by the clock.
+            expired: whether to release another process's lease, too, if it has expired. A process that has observed it for
+                a shorter time would otherwise wait for another lease duration.
 
         Returns:
-            False if it failed; this process may hold the lease until it expires.
+            False if it failed; the lease may have a holder until it expires.
         """
         # Already before the request: if its answer is lost, another process may lead.
         self._lease_end = -math.inf
-        while self._clock.monotonic() < deadline:
+        while (now := self._clock.monotonic()) < deadline:
             try:
                 read = self._lock.get(timeout=self._timeout)
             except Exception as error:
                 return self._failed("failed to release lease %s, because it cannot be read: %s", error)
-            if not self.is_holder:
+            self._observe(read)
+            if not read.holder_identity or not (self.is_holder or (expired and not self._is_held_by_another(now))):
                 return True
-            if read.holder_identity != self._lock.identity:
-                self._observe(read)
-                return True
-            now = micro_time(self._wall())
-            released = LeaderElectionRecord("", _RELEASED_SECONDS, now, now, read.leader_transitions)
+            written = micro_time(self._wall())
+            released = LeaderElectionRecord("", _RELEASED_SECONDS, written, written, read.leader_transitions)
             failure = self._write(self._lock.update, released)
             if failure is None:
                 return True
             # After a conflict it is read again: a renewal that was cancelled may have reached the server late.
-            if not (isinstance(failure, ApiError) and failure.status == _CONFLICT):
+            if not _is_conflict(failure):
                 return self._failed("failed to release lease %s: %s", failure)
         return self._failed("failed to release lease %s: %s", TimeoutError("the deadline has passed"))
+
+    def _is_held_by_another(self, now: float) -> bool:
+        is_named = bool(self.record.holder_identity) and not self.is_holder
+        return is_named and self._observed.is_valid(now, self._longest_foreign)
 
     def _observe(self, read: LeaderElectionRecord) -> None:
         if read != self._last_read:
@@ -196,14 +209,13 @@ class Candidate:
         error = self._write(self._lock.create, self._own_record(None, 0))
         return error is None or self._failed("failed to create lease %s: %s", error)
 
-    def _update(self, read: LeaderElectionRecord) -> bool:
+    def _update(self, read: LeaderElectionRecord) -> Exception | None:
         if self.is_holder:
             self._on_slow_path()
             record = self._own_record(read, read.leader_transitions)
         else:
             record = self._own_record(None, _next_number(read.leader_transitions))
-        error = self._write(self._lock.update, record)
-        return error is None or self._failed("failed to update lease %s: %s", error)
+        return self._write(self._lock.update, record)
 
     def _own_record(self, former: LeaderElectionRecord | None, transitions: int) -> LeaderElectionRecord:
         now = micro_time(self._wall())
@@ -238,6 +250,10 @@ class Candidate:
 def shown_identity(identity: str) -> str:
     """Returns the identity of a holder for messages: another process has chosen it."""
     return printable(identity.encode(errors="replace"), _MAX_SHOWN)
+
+
+def _is_conflict(failure: Exception | None) -> bool:
+    return isinstance(failure, ApiError) and failure.status == _CONFLICT
 
 
 def _next_number(transitions: int) -> int:

@@ -1,4 +1,4 @@
-"""The Leases by which replicas know how many they are: each replica holds one of as many as there are shards."""
+"""The member Leases: each replica holds one, so that all replicas can count each other. There are as many as shards."""
 
 from __future__ import annotations
 
@@ -10,35 +10,37 @@ from informer.sharding.leases import ListedLeases
 
 __all__ = ["Membership"]
 
-# Each takes two requests. What another replica has acquired first is noticed by the next look.
+# Each try takes two requests or more. If another replica was first, the next look finds another Lease.
 _TRIES = 3
 
 
 class Membership:
-    """This replica's place among the replicas, and who the others are.
+    """Holds a member Lease for this replica, and tells which replicas hold the others.
 
-    A replica without a place owns no shards: there are more replicas than shards.
+    A replica without a member Lease owns no shards: there are more replicas than shards.
 
     Args:
-        names: the names of the Leases.
-        candidates: make the attempts at these Leases.
-        identity: this replica's.
+        names: the names of the member Leases.
+        candidates: one for each of these Leases, to acquire, renew and release it.
+        identity: the identity of this replica.
+        timeout: seconds until a release is given up.
 
     Threads: one.
     """
 
-    def __init__(self, names: Sequence[str], candidates: Sequence[Candidate], identity: str) -> None:
+    def __init__(self, names: Sequence[str], candidates: Sequence[Candidate], identity: str, timeout: float) -> None:
         self._names = names
         self._candidates = candidates
         self._identity = identity
+        self._timeout = timeout
         self._place: int | None = None
 
     def renew(self, listed: ListedLeases, now: float) -> frozenset[str]:
-        """Renews this replica's Lease, or acquires one; returns the identities of all replicas.
+        """Renews this replica's member Lease, or acquires one; returns the identities of all replicas.
 
         Args:
-            listed: the Leases as they were listed.
-            now: the time of the list, by the clock.
+            listed: the Leases of the last list.
+            now: the time of that list, in seconds of the clock.
         """
         if self._place is not None:
             candidate = self._candidates[self._place]
@@ -46,17 +48,32 @@ class Membership:
                 self._place = None
         if self._place is None:
             self._place = self._join(listed, now)
+        self._release_expired(listed, now)
         others = {holder for i in range(len(self._names)) if (holder := self._holder(i, listed, now)) is not None}
         others.discard(self._identity)
-        # Without an answer to its requests a replica does not know its place, but goes on.
+        # If its requests were not answered, this replica may still hold a member Lease. So it counts itself.
         is_member = self._place is not None or len(others) < len(self._names)
         return frozenset(others | {self._identity} if is_member else others)
 
     def leave(self, deadline: float) -> None:
-        """Gives the place up, so that the other replicas no longer count this one."""
+        """Releases the member Lease, so that the other replicas no longer count this one.
+
+        Args:
+            deadline: when to give up, in seconds of the clock.
+        """
         place, self._place = self._place, None
         if place is not None:
             self._candidates[place].try_release(deadline)
+
+    def _release_expired(self, listed: ListedLeases, now: float) -> None:
+        """Releases the Leases of dead replicas, so that a new replica does not count them for another lease duration."""
+        for i, candidate in enumerate(self._candidates):
+            record, since = listed[self._names[i]]
+            if i == self._place or record is None or not record.holder_identity:
+                continue
+            candidate.observe(record, since)
+            if self._holder(i, listed, now) is None and not candidate.try_release(now + self._timeout, expired=True):
+                break
 
     def _holder(self, i: int, listed: ListedLeases, now: float) -> str | None:
         observed = listed[self._names[i]]
@@ -69,7 +86,7 @@ class Membership:
         begin = zlib.crc32(self._identity.encode(errors="replace")) % count
         order = [(begin + i) % count for i in range(count)]
         holders = {i: self._holder(i, listed, now) for i in order}
-        # The own place of before a restart comes first.
+        # First the Lease that names this replica: it held it before a restart.
         free = [i for i in order if holders[i] == self._identity] + [i for i in order if holders[i] is None]
         for i in free[:_TRIES]:
             record, since = listed[self._names[i]]

@@ -1,6 +1,6 @@
 """Which shards a replica acquires and which it hands over. Pure: no I/O, no clock.
 
-Every replica computes the numbers of all replicas from the same Leases, by the same rule, and acts on its own only.
+Every replica reads the same Leases. So it computes the same number of shards for each replica. It acts on its own shards only.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ __all__ = ["Plan", "View", "plan_for"]
 
 
 class View(NamedTuple):
-    """What a replica knows about the others.
+    """What the Leases say, as one replica has observed them.
 
     Attributes:
-        members: the identities of the replicas that take part, this one included.
-        holders: the holder of each shard whose Lease has not expired.
+        members: the identities of all replicas that may own shards.
+        holders: the identity of the holder, by shard; without shards whose Lease has expired.
         free: the shards whose Lease may be acquired.
     """
 
@@ -45,9 +45,9 @@ def plan_for(me: str, shards: int, view: View, owned: AbstractSet[int], acquirin
     Args:
         me: the replica's identity.
         shards: the number of shards.
-        view: what it knows.
-        owned: the shards that it owns and does not hand over.
-        acquiring: the shards that it tries to acquire.
+        view: what the replica has observed.
+        owned: the shards that the replica owns and does not hand over.
+        acquiring: the shards that the replica tries to acquire.
     """
     counts = dict.fromkeys(view.members, 0)
     for shard, holder in view.holders.items():
@@ -56,7 +56,7 @@ def plan_for(me: str, shards: int, view: View, owned: AbstractSet[int], acquirin
     if me in counts:
         counts[me] = len(owned)
     target = _target(me, shards, counts)
-    # What another replica has acquired first is given up.
+    # An attempt ends when another replica has acquired the shard.
     tried = sorted(shard for shard in acquiring if view.holders.get(shard, me) == me)
     release = sorted(acquiring - set(tried))
     surplus = len(owned) + len(tried) - target
@@ -78,7 +78,7 @@ def _target(me: str, shards: int, counts: Mapping[str, int]) -> int:
 
 
 def _choice(me: str, view: View, taken: AbstractSet[int], missing: int) -> list[int]:
-    """The free shards that this replica tries first: each replica begins at another one, so that few collide."""
+    """Returns the free shards to acquire. Each replica begins at another shard, so that few replicas try the same one."""
     free = sorted(view.free - taken)
     begin = sorted(view.members).index(me) * len(free) // len(view.members)
     return (free[begin:] + free[:begin])[:missing]

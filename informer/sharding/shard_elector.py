@@ -29,13 +29,14 @@ class ShardElector:
     """Takes part in the distribution of `shards` shards over the replicas of a program, and tells which ones it owns.
 
     Each replica makes an elector with the same namespace, name and number of shards. Replicas learn of each other by Leases
-    only. Within two lease durations after a replica has come or gone, the numbers of shards of two replicas differ by at most
-    one, and no more shards have moved than needed. Of more replicas than shards, some own none and wait.
+    only. When a replica comes or goes, the others hand over or acquire shards: no more than needed. Two lease durations later,
+    the numbers of shards of any two replicas differ by at most one. If there are more replicas than shards, some own none.
 
     A shard has at most one owner at a time, on the terms of `LeaderElector`:
 
     - A shard is handed over only after the callbacks of its owner have returned. Until then its Lease is renewed.
-    - The shards of a dead replica are taken over when their Leases have expired.
+    - The shards of a dead replica have a new owner within `lease_duration` and three retry periods, plus the time that the
+      requests take.
     - A replica that cannot renew a Lease within `renew_deadline`, or was stopped or suspended for longer than the lease, has
       lost the shard: the event of the shard is set, and `owned` does not have it any more. In-flight work is not interrupted:
       return from the callbacks soon, and write through `gate`.

@@ -83,7 +83,7 @@ class ShardRun:
         ]
         places = [names.member(i) for i in range(names.shards)]
         locks = [LeaseLock(api_client, names.namespace, place, identity, labels=labels) for place in places]
-        self._members = Membership(places, [self._candidate(lock) for lock in locks], identity)
+        self._members = Membership(places, [self._candidate(lock) for lock in locks], identity, config.request_timeout)
         # By shard; replaced as a whole, for readers on other threads.
         self._terms: dict[int, ShardTerm] = {}
         self._tasks: dict[int, LeaderTask | None] = {}  # of the last term of each shard
@@ -167,7 +167,7 @@ class ShardRun:
             self._candidates[shard].observe(record, since)
 
     def _act(self, members: frozenset[str], now: float) -> None:
-        held, free, left = {}, set(), set()
+        held, free, stale = {}, set(), set()
         longest = self._candidates[0].longest_foreign
         for i in range(self._names.shards):
             observed = self._listed[self._names.shard(i)]
@@ -178,29 +178,36 @@ class ShardRun:
                 held[i] = holder
             elif observed.record is not None or self._may_create(i):
                 free.add(i)
-                if is_left:
-                    left.add(i)
+                if holder and i not in self._terms:
+                    stale.add(i)
         terms = self._terms
         owned = {i for i, term in terms.items() if term.is_owned}
         acquiring = {i for i, term in terms.items() if term.is_acquiring}
         busy = terms.keys() - owned - acquiring
         view = View(members, held, frozenset(free - busy))
         plan = plan_for(self._config.lock.identity, self._names.shards, view, owned, acquiring)
+        _log.debug("%s: %s; owned: %s: %s", self._names.name, view, sorted(owned), plan)
         for i in plan.release:
             _log.info("%s hands over shard %d of %s", self._config.lock.identity, i, self._names.name)
             terms[i].hand_over()
-        self._release(left.difference(plan.acquire))
         if plan.acquire:
             self._terms = {**terms, **{i: self._term(i) for i in plan.acquire}}
             for i in plan.acquire:
                 self._terms[i].start()
+        self._release(stale.difference(plan.acquire))
 
     def _release(self, shards: set[int]) -> None:
-        """Releases Leases that name this replica, which does not want them: it was too late to cancel an attempt at them."""
-        for i in shards:
+        """Releases Leases that this replica does not want, and whose holder does not own them any more.
+
+        The holder is dead, or it is this replica, which cancelled an attempt too late. The replica that is to acquire the
+        shard may be new, and then cannot tell that the Lease has expired before it has seen it for a lease duration.
+        """
+        for i in sorted(shards):
             task = self._tasks.get(i)
             if task is None or task.ended.is_set():
-                self._candidates[i].try_release(self._clock.monotonic() + self._config.request_timeout)
+                deadline = self._clock.monotonic() + self._config.request_timeout
+                if self._stop.is_set() or not self._candidates[i].try_release(deadline, expired=True):
+                    break
 
     def _term(self, shard: int) -> ShardTerm:
         lock = self._locks[shard]
@@ -227,6 +234,7 @@ class ShardRun:
     def _end(self) -> None:
         # First, so that the other replicas take the shards as soon as they are released.
         self._members.leave(self._clock.monotonic() + self._config.request_timeout)
+        acquiring = [i for i, term in self._terms.items() if term.is_acquiring]
         for term in self._terms.values():
             term.hand_over()
         for term in self._terms.values():
@@ -237,6 +245,9 @@ class ShardRun:
                     self._names.name,
                 )
         self._collect()
+        for i in acquiring:
+            # The attempt may have reached the server before it was cancelled.
+            self._candidates[i].try_release(self._clock.monotonic() + self._config.request_timeout)
 
     def _candidate(self, lock: LeaseLock, on_slow_path: Callable[[], object] = lambda: None) -> Candidate:
         return Candidate(

@@ -118,13 +118,14 @@ def _in_range(start: int, end: int, field: str) -> Callable[[Any], bool]:
 
 
 def own_events(options: ListOptions) -> Callable[[list[Event[Any]]], list[Event[Any]]]:
-    """Returns a function that takes the events of skipped objects out of the batches of one watch; see `Source.kept`.
+    """Returns a function that removes the events of skipped objects from each batch of one watch; see `Source.kept`.
 
-    A batch that ends with such events has a bookmark in their place. So the reader learns that the server is alive, and up
-    to which version it has seen everything, as soon as it would with all objects.
+    If a batch ends with such an event, a bookmark takes its place. It tells the reader that the watch is alive, and which
+    version it has reached.
 
     Args:
-        options: the options of its request. Without bookmarks, or before the end of the initial events, none is added.
+        options: the options of the watch. If they do not allow bookmarks, none is added. None is added before the end of
+            the initial events either.
     """
     adds = options.allow_watch_bookmarks and options.resource_version not in ("", "0")
     is_initial = bool(options.send_initial_events)

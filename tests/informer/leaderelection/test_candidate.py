@@ -314,6 +314,42 @@ def test_a_release_reads_who_holds_the_lease_now(
     assert candidate.record.holder_identity == "bing"
 
 
+def test_an_expired_lease_of_another_holder_is_released(
+    lease: Any, make_lock: Any, make_candidate: Any, clock: FakeClock
+) -> None:
+    """So that a process which has not observed it for as long can acquire it. Not before it has expired."""
+    lease.record = held_by("bing", 10)
+    candidate = make_candidate()
+    assert candidate.try_release(clock.monotonic() + 5, expired=True)
+    clock.step(9)
+    assert candidate.try_release(clock.monotonic() + 5, expired=True)
+    assert lease.record == held_by("bing", 10)
+    clock.step(1)
+    assert candidate.try_release(clock.monotonic() + 5)
+    assert lease.record == held_by("bing", 10), "the caller has not asked for it"
+    assert candidate.try_release(clock.monotonic() + 5, expired=True)
+    assert lease.record.holder_identity == ""
+    assert make_candidate(lock=make_lock("other")).try_acquire_or_renew()
+
+
+@pytest.mark.parametrize(("other", "acquired"), [("", True), ("bing", False)])
+def test_an_attempt_reads_the_lease_again_after_a_conflict(
+    lease: Any, make_lock: Any, make_candidate: Any, clock: FakeClock, other: str, acquired: bool
+) -> None:
+    """Another process may have released the lease meanwhile, or acquired it."""
+    lease.record = held_by("dead", 0)
+    lock = make_lock()
+    candidate = make_candidate(lock=lock)
+
+    def write_first(verb: str, number: int) -> None:
+        if number == 2:
+            lease.write(held_by(other, 10))
+
+    lock.before = write_first
+    assert candidate.try_acquire_or_renew() is acquired
+    assert lock.calls == ["get", "update", "get", *(["update"] if acquired else [])]
+
+
 def test_release_gives_up_in_time(lease: Any, make_lock: Any, make_candidate: Any, clock: FakeClock) -> None:
     """client-go source. Repeated conflicts end at the deadline; any other failure ends it at once."""
     lock = make_lock()

@@ -4,7 +4,7 @@
 
 Needs etcd and kube-apiserver (KUBEBUILDER_ASSETS), and Linux. Every replica is a process that says ten times a second which
 shards it owns. The program ends with an error if two replicas say so of one shard at the same time, or if a shard has no owner
-for longer than a lease and three retry periods. docs/scale.md says why that is the bound. Kills and pauses are at least that far
+for longer than a lease and three retry periods; docs/scale.md derives that bound. Kills and pauses are at least that far
 apart: a second fault within that time may leave a shard without an owner for another lease. After an error the program prints
 what the replicas logged around the gap, and which of them got no CPU time.
 """

@@ -13,6 +13,7 @@ manager.run()
 from __future__ import annotations
 
 import informer.watch_check  # noqa: F401 - before any module that imports `watch`
+from informer.runtime.clusters import Clusters
 from informer.runtime.errors import ConflictError, ManagerError
 from informer.runtime.manager import Manager
 from informer.runtime.owners import owner_reference
@@ -21,6 +22,7 @@ from informer.runtime.request import AsyncRequest, Request
 
 __all__ = [
     "AsyncRequest",
+    "Clusters",
     "ConflictError",
     "Manager",
     "ManagerError",

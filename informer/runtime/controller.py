@@ -51,6 +51,7 @@ class Controller:
         transport: returns the transport to the server.
         field_manager: for server-side apply and patches.
         recorder: records events.
+        cluster: the name of the cluster; "" in a manager of one cluster.
 
     Attributes:
         handlers: the registrations of its handlers with the informers, by what they handle, such as "owned configmaps".
@@ -66,9 +67,11 @@ class Controller:
         transport: Callable[[], Transport],
         field_manager: str,
         recorder: EventRecorder,
+        cluster: str = "",
     ) -> None:
         self.registration = registration
         self.recorder = recorder
+        self.cluster = cluster
         self.log = get_logger(f"informer.runtime.{registration.name}")
         self.outcomes = Outcomes()
         self.queue: PriorityQueue[str] = PriorityQueue(

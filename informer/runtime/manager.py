@@ -12,10 +12,11 @@ from informer.listwatch.resource_request import namespaces_of
 from informer.objects.object import strip_managed_fields
 from informer.process import stop_on_signals
 from informer.record.event_recorder import EventRecorder, check_component
+from informer.runtime.clusters import Clusters, ClustersRun
 from informer.runtime.errors import ManagerError
 from informer.runtime.manifests import manifests_for
 from informer.runtime.parts import Lease, Parts
-from informer.runtime.registration import AsyncReconcile, Reconcile, Registration, resource_key
+from informer.runtime.registration import AsyncReconcile, Reconcile, Registration, by_resource, resource_key, several
 from informer.runtime.run import ManagerRun, RunOptions
 from informer.runtime.shard_informers import ShardInformers
 from informer.runtime.sharded_run import ShardedManagerRun
@@ -71,6 +72,8 @@ class Manager:
             and caches its own objects only, and those that they own. None: no shards.
         shard_field: the field whose hash decides on the shard, "metadata.uid" or "metadata.namespace". By namespace, the API
             server can shard owned objects, too; by uid, it sends all of them, and this process drops those of other shards.
+        clusters: the clusters to work in; see `Clusters`. The cluster of `api_client` then has the Lease, and the informers of
+            `informer`. None: the cluster of `api_client` only.
         sync_timeout: seconds within which every cache must have its first list.
 
     Attributes:
@@ -97,12 +100,15 @@ class Manager:
         transform: Callable[[Any], Any] | None = strip_managed_fields,
         shards: int | None = None,
         shard_field: Field = "metadata.uid",
+        clusters: Clusters | None = None,
         sync_timeout: float = 120,
     ) -> None:
         if shards is not None:
             check_shard(0, shards, shard_field)
             if leader_election:
                 raise ValueError("with shards= leave leader_election out: each shard has one owner")
+        if shards is not None and clusters is not None:
+            raise ValueError("shards= and clusters= exclude each other: leave one of them out")
         check_component(name)
         if not sync_timeout > 0:
             raise ValueError(f"sync_timeout must be more than 0 seconds, not {sync_timeout}")
@@ -113,15 +119,15 @@ class Manager:
         self._transform = transform
         self._given_client = api_client
         self._shards, self._shard_field = shards, shard_field
+        self._clusters = clusters
         self._lease = (
             Lease(name, lease_namespace, lease_duration, renew_deadline, retry_period, shards)
             if leader_election or shards is not None
             else None
         )
         self._registrations: list[Registration] = []
-        self._read: dict[
-            str, SharedInformer[Any] | None
-        ] = {}  # of `informer`, by resource; None where it is selected objects
+        # The informers that `informer` has made, by resource; None if it holds selected objects only.
+        self._read: dict[str, SharedInformer[Any] | None] = {}
         self._lock = Lock()
         self._parts: Parts | None = None  # made when the server is first needed; guarded by _lock
         self._run: ManagerRun | None = None
@@ -205,15 +211,15 @@ class Manager:
                     resource=resource,
                     reconcile=function,
                     name=name or resource_key(resource),
-                    owns=_several("owns", owns),
-                    watches=_by_resource(watches),
+                    owns=several("owns", owns),
+                    watches=by_resource(watches),
                     workers=workers,
                     predicate=predicate,
                     finalizer=finalizer,
                     cleanup=cleanup,
                     indexers=indexers,
                     limiter=limiter,
-                    writes=_several("writes", writes),
+                    writes=several("writes", writes),
                 )
             )
             return function
@@ -367,12 +373,20 @@ class Manager:
             if self._run is not None:
                 raise RuntimeError(f"manager {self.name} was started before: make a new one")
             read = {name: informer for name, informer in self._read.items() if informer is not None}
-            options = RunOptions(self._sync_timeout, read, self._serve, self._host, self._set_server)
-            if self._shards is None:
-                self._run = ManagerRun(self.name, parts, self._registrations, options)
+            registrations = list(self._registrations)
+            options = RunOptions(
+                self.name, registrations, self._sync_timeout, read, self._serve, self._host, self._set_server
+            )
+            if self._shards is not None:
+                self._run = ShardedManagerRun(parts, options, self._informers_of)
+            elif self._clusters is not None:
+                self._run = ClustersRun(parts, options, self._clusters, self._parts_of)
             else:
-                self._run = ShardedManagerRun(self.name, parts, self._registrations, options, self._informers_of)
+                self._run = ManagerRun(parts, options)
             return self._run
+
+    def _parts_of(self, api_client: Any) -> Parts:
+        return Parts.make(self.name, api_client, self._namespace, self._transform, None)
 
     def _informers_of(self, shard: int) -> ShardInformers:
         client = self._made().client
@@ -380,15 +394,3 @@ class Manager:
 
     def _set_server(self, server: MetricsServer) -> None:
         self.server = server
-
-
-def _several(what: str, names: Any) -> tuple[str, ...]:
-    if isinstance(names, str):
-        raise TypeError(f"{what}= is a list of resources, not the str {names!r}")
-    return tuple(names)
-
-
-def _by_resource(watches: Any) -> dict[str, Any]:
-    if watches is not None and not isinstance(watches, Mapping):
-        raise TypeError(f"watches= is a mapping of resources to functions, not a {type(watches).__name__}")
-    return dict(watches or {})

@@ -43,6 +43,7 @@ class Parts:
         client: the client as it was given or loaded, for requests that need no leadership.
         api_client: what users get: with an election a view whose writes need leadership.
         shard_elector: distributes the shards; None without shards.
+        cluster: the name of the cluster; "" in a manager of one cluster.
         on_shard: called with a shard and the event that ends its term, when this process owns it; set before the elector runs.
         on_leading: called with the event that ends the term, when this process begins to lead; set before the elector runs.
     """
@@ -54,6 +55,7 @@ class Parts:
     recorder: EventRecorder
     elector: LeaderElector | None
     shard_elector: ShardElector | None = None
+    cluster: str = ""
     on_shard: Callable[[int, threading.Event], object] | None = None
     on_leading: Callable[[threading.Event], object] | None = None
 

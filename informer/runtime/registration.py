@@ -11,12 +11,14 @@ from informer.listwatch.resources import known, parse_name
 from informer.runtime.request import AsyncRequest, Request
 from informer.workqueue.limiters import RateLimiter
 
-__all__ = ["AsyncReconcile", "Reconcile", "Registration", "resource_key"]
+__all__ = ["AsyncReconcile", "Indexers", "Reconcile", "Registration", "by_resource", "resource_key", "several"]
 
 Reconcile = Callable[[Request], float | None]
 """A reconcile function: returns None, or seconds after which it is called again."""
 AsyncReconcile = Callable[[AsyncRequest], Awaitable[float | None]]
 """The same as an async function."""
+Indexers = Mapping[str, Callable[[Any], Iterable[str]]]
+"""Index functions by name."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +34,7 @@ class Registration:
     predicate: Callable[[Any, Any], bool] | None = None
     finalizer: str | None = None
     cleanup: Callable[[Any], Any] | None = None
-    indexers: Mapping[str, Callable[[Any], Iterable[str]]] | None = None
+    indexers: Indexers | None = None
     limiter: RateLimiter[Any] | None = None
     writes: tuple[str, ...] = ()
 
@@ -73,3 +75,17 @@ def resource_key(resource: str) -> str:
     """Returns one name for a built-in resource however it is spelled, and any other name as it is."""
     found = known(resource)
     return resource if found is None else found.name
+
+
+def several(what: str, names: Any) -> tuple[str, ...]:
+    """Returns the resources of an argument as a tuple; raises TypeError for a single str."""
+    if isinstance(names, str):
+        raise TypeError(f"{what}= is a list of resources, not the str {names!r}")
+    return tuple(names)
+
+
+def by_resource(watches: Any) -> dict[str, Any]:
+    """Returns the functions of `watches=` by resource; raises TypeError if it is not a mapping."""
+    if watches is not None and not isinstance(watches, Mapping):
+        raise TypeError(f"watches= is a mapping of resources to functions, not a {type(watches).__name__}")
+    return dict(watches or {})

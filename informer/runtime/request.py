@@ -28,6 +28,7 @@ class Surroundings(Protocol):
     writer: Writer
     recorder: EventRecorder
     log: logging.Logger
+    cluster: str
 
     def informer_of(self, resource: str) -> SharedInformer[Any]:
         """Returns the informer of a resource that the controller owns; raises ValueError for any other."""
@@ -54,6 +55,8 @@ class _Request:
     def __init__(self, key: str, obj: Object | None, attempt: int, surroundings: Surroundings) -> None:
         self.key = key
         """The key, "namespace/name", or the name alone for cluster-scoped objects."""
+        self.cluster = surroundings.cluster
+        """The name of the cluster that the object is in; "" without `Manager(clusters=...)`."""
         self.namespace, self.name = split_meta_namespace_key(key)
         self.object = obj
         """The object as the cache has it, after a write as the server returned it; None when it does not exist any more."""

@@ -15,7 +15,7 @@ from informer.runtime.controller import Controller
 from informer.runtime.errors import ManagerError
 from informer.runtime.owners import CONTROLLER_INDEX, controller_uids
 from informer.runtime.parts import Parts
-from informer.runtime.registration import Registration, resource_key
+from informer.runtime.registration import Indexers, Registration, resource_key
 from informer.shared.shared_informer import SharedInformer
 from informer.shared.waiting import wait_for_cache_sync
 from informer.thread_group import ThreadGroup
@@ -42,6 +42,8 @@ class RunOptions(NamedTuple):
     """Options of a run.
 
     Attributes:
+        name: the manager's.
+        registrations: its controllers.
         sync_timeout: seconds within which every cache must have its first list.
         read: the informers of whole resources that the user has asked for, by name: own writes are awaited in them too.
         port: where metrics and probes are served; None serves nothing.
@@ -49,6 +51,8 @@ class RunOptions(NamedTuple):
         on_server: called with the server once it runs.
     """
 
+    name: str
+    registrations: Sequence[Registration]
     sync_timeout: float
     read: Mapping[str, SharedInformer[Any]]
     port: int | None
@@ -77,10 +81,8 @@ class ManagerRun:
     """One run of a manager, which runs once.
 
     Args:
-        name: the manager's.
-        parts: its client, factory, recorder and elector.
-        registrations: its controllers.
-        options: further ones.
+        parts: the client, factory, recorder and elector.
+        options: all that the user has chosen.
 
     Attributes:
         halt: set to end the run.
@@ -91,24 +93,18 @@ class ManagerRun:
     Threads: `run` is called once; everything else may be called from any thread.
     """
 
-    def __init__(
-        self,
-        name: str,
-        parts: Parts,
-        registrations: Sequence[Registration],
-        options: RunOptions,
-    ) -> None:
+    def __init__(self, parts: Parts, options: RunOptions) -> None:
         self.halt = Signal()
         self.failure: ManagerError | None = None
         self.state = "starting"
         self.ended = Signal()
-        self._name = name
+        self._name = options.name
         self._parts = parts
         self._informer_factory: InformerFactory = parts.factory
-        self._registrations = list(registrations)
         self._options = options
         self._sync_timeout = options.sync_timeout
         self._read = dict(options.read)
+        self._probed: Sequence[SharedInformer[Any]] | None = None  # for /readyz; None: all informers of the process
         self._lock = Lock()
         self._is_ready = Signal()  # reconciling has begun, or the run has ended
         self._controllers: list[Controller] = []
@@ -194,13 +190,13 @@ class ManagerRun:
 
         elector = self._parts.elector or self._parts.shard_elector
         checks = {} if elector is None else {"leader-election": lambda: elector.check(_LEASE_TOLERANCE)}
-        server = stack.enter_context(serve(port, self._options.host, live_checks=checks))
+        server = stack.enter_context(serve(port, self._options.host, informers=self._probed, live_checks=checks))
         stack.callback(register(self.controllers))
         self._options.on_server(server)
         _log.info("manager %s serves /healthz, /readyz and /metrics on port %d", self._name, server.port)
 
     def _make_controllers(self, stack: ExitStack) -> None:
-        for registration in self._registrations:
+        for registration in self._options.registrations:
             informers = self._informers_of(registration)
             controller = Controller(
                 registration,
@@ -209,21 +205,25 @@ class ManagerRun:
                 transport=lambda: transport_for(self._parts.api_client),
                 field_manager=self._name,
                 recorder=self._parts.recorder,
+                cluster=self._parts.cluster,
             )
             stack.callback(controller.close)
             self._controllers.append(controller)
             self._informers += [each for each in informers.values() if each not in self._informers]
 
     def _informers_of(self, registration: Registration) -> dict[str, SharedInformer[Any]]:
-        factory = self._parts.factory
-        found = {
-            resource_key(registration.resource): factory.informer(registration.resource, indexers=registration.indexers)
-        }
+        found = {resource_key(registration.resource): self._informer(registration.resource, registration.indexers)}
         for resource in registration.owns:
-            found[resource_key(resource)] = factory.informer(resource, indexers={CONTROLLER_INDEX: controller_uids})
+            found[resource_key(resource)] = self._informer(resource, {CONTROLLER_INDEX: controller_uids})
         for resource in registration.watches:
-            found.setdefault(resource_key(resource), factory.informer(resource))
+            found.setdefault(resource_key(resource), self._informer(resource))
         return {**self._read, **found}
+
+    def _informer(self, resource: str, indexers: Indexers | None = None) -> SharedInformer[Any]:
+        factory, cluster = self._parts.factory, self._parts.cluster
+        if not cluster:
+            return factory.informer(resource, indexers=indexers)
+        return factory.informer(resource, indexers=indexers, name=f"{cluster}/{resource}")
 
     def _wait_for_sync(self) -> bool:
         """Waits for the caches and handlers; returns False if the run was asked to end meanwhile."""

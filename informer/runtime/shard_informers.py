@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from informer.listwatch.lister_watcher import ListerWatcher
@@ -13,7 +13,7 @@ from informer.listwatch.source import Source, WrappedSource, as_source
 from informer.listwatch.watch_decoding import mapped_watch
 from informer.objects.entry import Skipped, Undecodable
 from informer.objects.keys import metadata_of
-from informer.runtime.registration import resource_key
+from informer.runtime.registration import Indexers, resource_key
 from informer.sharding.ranges import Field, shard_of
 from informer.sharding.sharded_list_watch import ShardedListWatch, own_events
 from informer.shared.factory_request import FactoryRequest
@@ -25,8 +25,6 @@ from watch.options import ListOptions
 from watch.watcher import Watcher
 
 __all__ = ["OwnedListWatch", "ShardInformers"]
-
-Indexers = Mapping[str, Callable[[Any], Iterable[str]]]
 
 
 class OwnedListWatch(WrappedSource):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
@@ -21,21 +21,16 @@ __all__ = ["ShardedManagerRun"]
 
 
 class ShardedManagerRun(ManagerRun):
-    """One run of a manager with shards; its arguments are those of `ManagerRun`.
+    """One run of a manager with shards.
 
     Args:
+        parts: as of `ManagerRun`.
+        options: as of `ManagerRun`.
         informers_of: makes the informers of a shard; they are not started.
     """
 
-    def __init__(
-        self,
-        name: str,
-        parts: Parts,
-        registrations: Sequence[Registration],
-        options: RunOptions,
-        informers_of: Callable[[int], ShardInformers],
-    ) -> None:
-        super().__init__(name, parts, registrations, options)
+    def __init__(self, parts: Parts, options: RunOptions, informers_of: Callable[[int], ShardInformers]) -> None:
+        super().__init__(parts, options)
         self._informers_of_shard = informers_of
         self._runs: dict[int, _OneShard] = {}  # guarded by _lock
         parts.on_shard = self._own
@@ -73,9 +68,10 @@ class ShardedManagerRun(ManagerRun):
                 name=f"{each.name}-shard-{shard}",
                 watches={name: informers.own_keys(each.resource, keys_of) for name, keys_of in each.watches.items()},
             )
-            for each in self._registrations
+            for each in self._options.registrations
         ]
-        run = _OneShard(self._name, parts, registrations, self._options, informers, self._shard_is_ready)
+        options = self._options._replace(registrations=registrations)
+        run = _OneShard(parts, options, informers, self._shard_is_ready)
         with self._lock:
             self._runs[shard] = run
         withdraw = on_set(over, run.halt.set)
@@ -100,15 +96,9 @@ class _OneShard(ManagerRun):
     """
 
     def __init__(
-        self,
-        name: str,
-        parts: Parts,
-        registrations: Sequence[Registration],
-        options: RunOptions,
-        informers: ShardInformers,
-        on_ready: Callable[[], object],
+        self, parts: Parts, options: RunOptions, informers: ShardInformers, on_ready: Callable[[], object]
     ) -> None:
-        super().__init__(name, parts, registrations, options)
+        super().__init__(parts, options)
         self._shard_informers = self._informer_factory = informers
         self._on_ready = on_ready
 

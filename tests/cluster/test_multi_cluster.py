@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from informer import MultiClusterInformer
+from informer.runtime import Clusters, Manager, Request
 from informer.testing.control_plane import ControlPlane
 from tests.cluster.conftest import Cluster
 from tests.support.waiting import eventually
@@ -57,3 +58,40 @@ def test_three_clusters(clusters: dict[str, Cluster]) -> None:
         assert maps.sync_errors() == {}
         assert maps.remove("us", WITHIN)
         assert {each.cluster for each in maps.list()} == {"eu", "asia"}
+
+
+def test_a_manager_of_three_clusters(clusters: dict[str, Cluster]) -> None:
+    """Each cluster gets its own writes; one that is killed changes nothing in the others, and is reconciled when it is back."""
+
+    def create(cluster: str, name: str) -> None:
+        clusters[cluster].create("/api/v1/namespaces/default/configmaps", {"metadata": {"name": name}})
+
+    def has_secret(cluster: str, name: str) -> bool:
+        items = clusters[cluster].get("/api/v1/namespaces/default/secrets")["items"]
+        made = {each["metadata"]["name"]: each["metadata"]["labels"]["cluster"] for each in items}
+        return made.get(name) == cluster
+
+    fleet = Clusters({name: cluster.api_client for name, cluster in clusters.items()})
+    home = clusters["eu"].api_client
+    manager = Manager(home, name="fleet", namespace="default", leader_election=True, clusters=fleet)
+
+    @manager.controller("configmaps", owns=["secrets"])
+    def reconcile(request: Request) -> None:
+        if request.object is not None and request.name.startswith("site-"):
+            metadata = {"name": request.name, "labels": {"cluster": request.cluster}}
+            request.apply({"apiVersion": "v1", "kind": "Secret", "metadata": metadata})
+
+    for name in NAMES:
+        create(name, "site-before")
+    with manager:
+        assert manager.wait_until_ready(WITHIN)
+        assert eventually(lambda: all(has_secret(name, "site-before") for name in NAMES), WITHIN)
+        clusters["asia"].plane.kill()
+        create("us", "site-during")
+        assert eventually(lambda: has_secret("us", "site-during"), WITHIN)
+        clusters["asia"].plane.restart()
+        create("asia", "site-after")
+        assert eventually(lambda: has_secret("asia", "site-after"), WITHIN)
+        assert fleet.remove("us", WITHIN)
+        create("eu", "site-last")
+        assert eventually(lambda: has_secret("eu", "site-last"), WITHIN)

@@ -228,6 +228,31 @@ class Records:
         with self._lock:
             return [*islice(self.items.values(), 0, None, max(1, len(self.items) // size))]
 
+    def window(self, start: int, size: int, index: str = "", value: str = "") -> list[tuple[str, Any]]:
+        """Returns at most `size` keys and stored objects from a position on, in the order of the store.
+
+        Args:
+            start: the position of the first one, from 0. Writes shift positions.
+            size: their number.
+            index: the index to read; "" reads the whole store.
+            value: the index value to read.
+
+        Raises:
+            IndexNotFoundError: the index does not exist.
+        """
+        self.check_usable()
+        with self._lock:
+            items = self.index(index).buckets.get(value, {}) if index else self.items
+            return [*islice(items.items(), start, start + size)]
+
+    def index_values(self, index: str, start: int, size: int) -> list[tuple[str, int]]:
+        """Returns at most `size` values of an index from a position on, with their numbers of objects. As `window`."""
+        self.check_usable()
+        with self._lock:
+            return [
+                (value, len(found)) for value, found in islice(self.index(index).buckets.items(), start, start + size)
+            ]
+
     def show(self, items: list[Any]) -> list[Any]:
         """Returns what readers see of stored objects."""
         unwrap = self.unwrap

@@ -1,1 +1,1 @@
-"""The command line: `informer watch`, `serve` and `bench`. Needs the extra `cli`."""
+"""The command line: `informer watch`, `serve`, `top` and `bench`. Needs the extra `cli`."""

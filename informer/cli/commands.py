@@ -16,6 +16,7 @@ from informer.cli.bench_server import MAX_EVENTS
 from informer.cli.cluster import connect
 from informer.cli.errors import CommandError
 from informer.cli.serve import serve as serve_pods
+from informer.cli.top import TOKEN_VARIABLE, show_top
 from informer.cli.watch import WatchOptions, watch_objects
 from informer.process import stop_on_signals
 
@@ -121,6 +122,23 @@ def serve(
     stop = stop_on_signals()
     with _one_line_errors():
         serve_pods(kubeconfig.resolve(), pods, churn, stop)
+
+
+@app.command()
+def top(
+    url: Annotated[str, typer.Option(metavar="URL", help="The live page of the process.")] = "http://127.0.0.1:8081",
+    token_file: Annotated[
+        Path | None, typer.Option(metavar="PATH", help=f"A file with its token; default: {TOKEN_VARIABLE}.")
+    ] = None,
+    duration: Duration = None,
+) -> None:
+    """Show the informers of a running process, as its live page does: objects, rate, age, backlog, lag, errors.
+
+    In a terminal, a table is updated in place. In a pipe, it is printed once.
+    """
+    stop = stop_on_signals()
+    with _one_line_errors():
+        show_top(url, token_file, stop, duration)
 
 
 @app.command()

@@ -20,9 +20,11 @@ __all__ = ["View", "show_in_place"]
 _SHORTEST, _LONGEST = 0.25, 1.0
 # Lines that are not rows: the headings, the caption, and the line of the cursor.
 _OTHER_LINES = 3
-_GOOD = frozenset(("Running", "Ready", "Active", "Bound", "Available", "True", "Complete"))
+_GOOD = frozenset(("Running", "Ready", "Active", "Bound", "Available", "True", "Complete", "synced"))
 _DONE = frozenset(("Completed", "Succeeded", "Terminating", "Released"))
-_WAITING = frozenset(("Pending", "ContainerCreating", "PodInitializing", "Unknown", "NotReady", "SchedulingDisabled"))
+_WAITING = frozenset(
+    ("Pending", "ContainerCreating", "PodInitializing", "Unknown", "NotReady", "SchedulingDisabled", "syncing")
+)
 
 
 class View(NamedTuple):
@@ -92,4 +94,8 @@ def _style(cell: str) -> str:
         return "dim"
     if cell in _WAITING or cell.startswith("Init:"):
         return "yellow"
-    return "red" if cell.endswith(("Error", "BackOff", "Failed", "OOMKilled", "Evicted", "Pull", "Lost")) else ""
+    return (
+        "red"
+        if cell.endswith(("Error", "BackOff", "Failed", "OOMKilled", "Evicted", "Pull", "Lost", "failing", "dead"))
+        else ""
+    )

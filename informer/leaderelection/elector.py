@@ -127,14 +127,16 @@ class LeaderElector:
         self._notifier = LeaderNotifier(on_new_leader)
         self._lock = Lock()
         self._run: ElectionRun | None = None  # the last one; replaced under _lock
+        metrics = metrics_for(self._name, self.is_leader, metrics_provider)
         self._candidate = Candidate(
             lock,
             lease_duration,
             clock=clock,
             wall=wall_time_of(clock),
             timeout=self._config.request_timeout,
-            on_slow_path=metrics_for(self._name, self.is_leader, metrics_provider).slow_path_taken,
+            on_slow_path=metrics.slow_path_taken,
         )
+        metrics.read_leader_from(lambda: self.leader)
 
     def __repr__(self) -> str:
         run = self._run

@@ -54,6 +54,7 @@ class ElectionMetrics:
     def __init__(self, name: str, is_leader: Callable[[], bool]) -> None:
         self._name = name
         self._is_leader = is_leader
+        self._find_leader: Callable[[], str] = lambda: ""
         self._lock = Lock()
         self._slow = 0  # guarded by _lock
 
@@ -61,6 +62,15 @@ class ElectionMetrics:
     def name(self) -> str:
         """The elector's name."""
         return self._name
+
+    @property
+    def leader(self) -> str:
+        """The identity of the last observed leader; "" if there is none."""
+        return self._find_leader()
+
+    def read_leader_from(self, find_leader: Callable[[], str]) -> None:
+        """Sets the function that `leader` calls."""
+        self._find_leader = find_leader
 
     def read(self) -> ElectionStats:
         """Returns the present numbers."""

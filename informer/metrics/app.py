@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from informer.metrics.client import CollectorRegistry
 from informer.metrics.health import CHECK_TIMEOUT, Check
-from informer.metrics.pages import Answer, Request, find_page, make_pages
+from informer.metrics.pages import Answer, Page, Request, find_page, make_pages
 from informer.shared.shared_informer import SharedInformer
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
-__all__ = ["make_app"]
+__all__ = ["make_app", "wsgi_app"]
 
 
 def make_app(
@@ -64,15 +64,26 @@ def make_app(
         >>> print(b"".join(body).decode().strip())
         check warm: failed
     """
-    pages = make_pages(registry, informers, live_checks, ready_checks, check_timeout)
+    return wsgi_app(make_pages(registry, informers, live_checks, ready_checks, check_timeout))
+
+
+def wsgi_app(pages: Mapping[str, Page]) -> Callable[[WSGIEnvironment, StartResponse], Iterable[bytes]]:
+    """Makes a WSGI application of pages by path."""
 
     def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         asked = time.monotonic()
         method = environ["REQUEST_METHOD"]
         found = find_page(pages, method, environ.get("PATH_INFO", ""))
         if not isinstance(found, Answer):
-            accept, encoding = environ.get("HTTP_ACCEPT", ""), environ.get("HTTP_ACCEPT_ENCODING", "")
-            found = found.answer(Request(asked, accept, encoding, environ.get("QUERY_STRING", "")))
+            fields = (
+                "HTTP_ACCEPT",
+                "HTTP_ACCEPT_ENCODING",
+                "QUERY_STRING",
+                "PATH_INFO",
+                "HTTP_HOST",
+                "HTTP_AUTHORIZATION",
+            )
+            found = found.answer(Request(asked, *(environ.get(field, "") for field in fields)))
         start_response(f"{found.status.value} {found.status.phrase}", list(found.headers))
         return [] if method == "HEAD" else [found.body]
 

@@ -7,7 +7,7 @@ scrapes.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeAlias, TypeVar
 from weakref import WeakKeyDictionary, WeakSet
 
 from informer.metrics import families
@@ -16,12 +16,16 @@ from informer.metrics.families import FAMILIES, Histogram, Reading, UniqueNames,
 from informer.metrics.informers import read_informer
 from informer.process import informers
 from informer.rate_limited_log import rate_limited
+from informer.shared.shared_informer import SharedInformer
 from watch.concurrency import Lock, RLock, in_forked_child
 from watch.logs import get_logger
 
 __all__ = ["InformerCollector", "install"]
 
 T = TypeVar("T")
+
+Read: TypeAlias = tuple[T, str, list[Reading]]
+"""An object that was read, its unique name, and its readings."""
 
 _log = get_logger(__name__)
 
@@ -63,6 +67,8 @@ class _ElectionStats(Protocol):
 class _ElectionMetrics(Protocol):
     @property
     def name(self) -> str: ...
+    @property
+    def leader(self) -> str: ...
     def read(self) -> _ElectionStats: ...
 
 
@@ -91,15 +97,8 @@ class InformerCollector(Collector):
 
     def collect(self) -> Iterable[Metric]:
         """Reads all objects and returns their metrics. The registry calls it for every scrape."""
-        with self._lock:
-            named_informers = self._informer_names.assign((each, each.name) for each in informers() if _is_shown(each))
-            named_queues = self._queue_names.assign((each, each.name) for each in list(self._queues))
-            named_electors = self._elector_names.assign((each, each.name) for each in list(self._electors))
-        readings = [
-            *self._read(named_informers, read_informer),
-            *self._read(named_queues, _read_queue),
-            *self._read(named_electors, _read_elector),
-        ]
+        read = (*self.read_informers(), *self.read_queues(), *self.read_electors())
+        readings = [reading for _, _, found in read for reading in found]
         readings.append(families.READ_ERRORS.of(self._read_errors))
         return list(to_metrics(readings))
 
@@ -122,6 +121,27 @@ class InformerCollector(Collector):
         with self._lock:
             self._electors[metrics] = None
 
+    def named_informers(self) -> list[tuple[SharedInformer[Any], str]]:
+        """Internal: returns the informers that are shown, with their unique names."""
+        with self._lock:
+            return self._informer_names.assign((each, each.name) for each in informers() if _is_shown(each))
+
+    def read_informers(self) -> list[Read[SharedInformer[Any]]]:
+        """Internal: reads the informers: each with its unique name and its readings."""
+        return self._read(self.named_informers(), read_informer)
+
+    def read_queues(self) -> list[Read[_QueueMetrics]]:
+        """Internal: reads the work queues."""
+        with self._lock:
+            named = self._queue_names.assign((each, each.name) for each in list(self._queues))
+        return self._read(named, _read_queue)
+
+    def read_electors(self) -> list[Read[_ElectionMetrics]]:
+        """Internal: reads the electors, of which a shard has one each."""
+        with self._lock:
+            named = self._elector_names.assign((each, each.name) for each in list(self._electors))
+        return self._read(named, _read_elector)
+
     def _reset(self) -> None:
         """Forgets everything; a forked child shows nothing of its parent's."""
         # All guarded by _lock.
@@ -132,17 +152,17 @@ class InformerCollector(Collector):
         self._electors: WeakKeyDictionary[_ElectionMetrics, None] = WeakKeyDictionary()
         self._read_errors = 0
 
-    def _read(self, named: list[tuple[T, str]], read: Callable[[T, str], Iterator[Reading]]) -> Iterator[Reading]:
+    def _read(self, named: list[tuple[T, str]], read: Callable[[T, str], Iterator[Reading]]) -> list[Read[T]]:
+        done = []
         for each, name in named:
             try:
-                readings = list(read(each, name))
+                done.append((each, name, list(read(each, name))))
             # A user's clock or list-watch may raise anything, which must not hide the other objects.
             except Exception as error:
                 with self._lock:
                     self._read_errors += 1
                 self._limited.warning("failed to read the metrics of %s: %r", name, error, exc_info=error)
-            else:
-                yield from readings
+        return done
 
 
 def install(registry: CollectorRegistry | None = None) -> InformerCollector:

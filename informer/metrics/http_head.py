@@ -23,7 +23,6 @@ class Head(NamedTuple):
     """The parts of a request's head that the server uses."""
 
     method: str
-    path: str
     request: Request
 
 
@@ -52,8 +51,9 @@ def parse_head(raw: bytes | bytearray, known: int = 0) -> Head | Answer | None:
         name, _, value = each.partition(":")
         headers.setdefault(name.lower(), value.strip())
     path, _, query = found[2].partition("?")
-    request = Request(time.monotonic(), headers.get("accept", ""), headers.get("accept-encoding", ""), query)
-    return Head(found[1], path, request)
+    accept, encoding = headers.get("accept", ""), headers.get("accept-encoding", "")
+    host, authorization = headers.get("host", ""), headers.get("authorization", "")
+    return Head(found[1], Request(time.monotonic(), accept, encoding, query, path, host, authorization))
 
 
 def format_head(answer: Answer) -> bytes:

@@ -44,6 +44,9 @@ class Request(NamedTuple):
     accept: str = ""
     accept_encoding: str = ""
     query: str = ""
+    path: str = ""
+    host: str = ""  # the header Host
+    authorization: str = ""
 
 
 class Answer(NamedTuple):
@@ -236,7 +239,7 @@ def find_page(pages: Mapping[str, Page], method: str, path: str) -> Page | Answe
     """Returns the page that a request is for, or the answer that refuses the request."""
     page = pages.get(path.rstrip("/"))
     if page is None:
-        return text_answer(HTTPStatus.NOT_FOUND, "not found: try /healthz, /livez, /readyz or /metrics\n")
+        return text_answer(HTTPStatus.NOT_FOUND, f"not found: try {', '.join(each or '/' for each in pages)}\n")
     if method not in ("GET", "HEAD"):
         refusal = text_answer(HTTPStatus.METHOD_NOT_ALLOWED, "method not allowed: use GET or HEAD\n")
         return refusal._replace(headers=(*refusal.headers, ("Allow", "GET, HEAD")))

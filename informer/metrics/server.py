@@ -167,7 +167,7 @@ class MetricsServer(StopsOnExit):
 
     def _take(self, connection: Connection, head: Head) -> None:
         """Passes a request to its page, or answers it at once if it has none or too many requests wait for it."""
-        found = find_page(self._pages, head.method, head.path)
+        found = find_page(self._pages, head.method, head.request.path)
         if isinstance(found, Page):
             waiting = self._queues[found]
             if len(waiting) < _MAX_PER_PAGE:
@@ -236,9 +236,7 @@ def _listen(host: str, port: int) -> socket.socket:
     try:
         return _make_socket(host, port)
     except OSError as error:
-        message = (
-            f"cannot serve metrics and probes on port {port} ({error.strerror}): take another port, or 0 for a free one"
-        )
+        message = f"cannot serve HTTP on port {port} ({error.strerror}): take another port, or 0 for a free one"
         raise type(error)(error.errno, message) from error
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from informer.leaderelection.candidate import Candidate
 from informer.leaderelection.config import ElectionConfig
 from informer.leaderelection.lease_lock import LeaseLock
-from informer.leaderelection.metrics import MetricsProvider, metrics_for
+from informer.leaderelection.metrics import ElectionMetrics, MetricsProvider, metrics_for
 from informer.leaderelection.term import LeaderTask
 from informer.rate_limited_log import rate_limited
 from informer.sharding.leases import LABEL, LeaseNames, ListedLeases, ShardLock, list_leases
@@ -76,9 +76,7 @@ class ShardRun:
             for i in range(names.shards)
         ]
         self._candidates = [
-            self._candidate(
-                lock, metrics_for(lock.describe(), partial(self._owns, i), metrics_provider).slow_path_taken
-            )
+            self._shard_candidate(lock, metrics_for(lock.describe(), partial(self._owns, i), metrics_provider))
             for i, lock in enumerate(self._locks)
         ]
         places = [names.member(i) for i in range(names.shards)]
@@ -258,6 +256,11 @@ class ShardRun:
             timeout=self._config.request_timeout,
             on_slow_path=on_slow_path,
         )
+
+    def _shard_candidate(self, lock: LeaseLock, metrics: ElectionMetrics) -> Candidate:
+        candidate = self._candidate(lock, metrics.slow_path_taken)
+        metrics.read_leader_from(lambda: candidate.record.holder_identity)
+        return candidate
 
     def _owns(self, shard: int) -> bool:
         return shard in self.owned()

@@ -87,9 +87,7 @@ def test_a_taken_port_is_an_error_at_once(start) -> None:
     """The failed server leaves no thread behind."""
     first = start()
     before = threading.active_count()
-    message = (
-        rf"cannot serve metrics and probes on port {first.port} \(.*in use.*\): take another port, or 0 for a free one"
-    )
+    message = rf"cannot serve HTTP on port {first.port} \(.*in use.*\): take another port, or 0 for a free one"
     with pytest.raises(OSError, match=message):
         start(first.port)
     assert threading.active_count() == before

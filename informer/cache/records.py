@@ -243,7 +243,8 @@ class Records:
         self.check_usable()
         with self._lock:
             items = self.index(index).buckets.get(value, {}) if index else self.items
-            return [*islice(items.items(), start, start + size)]
+            # Skipping keys is twice as quick as skipping keys and objects.
+            return [(key, items[key]) for key in [*islice(items, start, start + size)]]
 
     def index_values(self, index: str, start: int, size: int) -> list[tuple[str, int]]:
         """Returns at most `size` values of an index from a position on, with their numbers of objects. As `window`."""

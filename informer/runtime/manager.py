@@ -67,6 +67,7 @@ class Manager:
         serve: the port of `/healthz`, `/livez`, `/readyz` and `/metrics`; 0 takes a free one, None serves nothing. It needs
             the extra `metrics`.
         host: the address to serve on.
+        live_page: the port of the live page, on 127.0.0.1; 0 takes a free one, None shows none. It needs the extra `metrics`.
         transform: applied to every object before it is stored; None keeps objects as they come.
         shards: the number of shards. Every process reconciles the objects of some of them; see `ShardElector`. Each one lists
             and caches its own objects only, and those that they own. None: no shards.
@@ -78,6 +79,7 @@ class Manager:
 
     Attributes:
         server: the `MetricsServer`; None before the start, or without `serve`.
+        live_page_server: that of the live page; None before the start, or without `live_page`.
 
     Threads: any. Controllers are registered before the start.
 
@@ -97,6 +99,7 @@ class Manager:
         retry_period: float = 2,
         serve: int | None = None,
         host: str = "0.0.0.0",  # noqa: S104 - a kubelet and a Prometheus come from other hosts
+        live_page: int | None = None,
         transform: Callable[[Any], Any] | None = strip_managed_fields,
         shards: int | None = None,
         shard_field: Field = "metadata.uid",
@@ -114,17 +117,15 @@ class Manager:
             raise ValueError(f"sync_timeout must be more than 0 seconds, not {sync_timeout}")
         self.name = name
         self.server: MetricsServer | None = None
+        self.live_page_server: MetricsServer | None = None
         self._namespace = namespace
-        self._serve, self._host, self._sync_timeout = serve, host, sync_timeout
+        self._serve, self._host, self._live_page, self._sync_timeout = serve, host, live_page, sync_timeout
         self._transform = transform
         self._given_client = api_client
         self._shards, self._shard_field = shards, shard_field
         self._clusters = clusters
-        self._lease = (
-            Lease(name, lease_namespace, lease_duration, renew_deadline, retry_period, shards)
-            if leader_election or shards is not None
-            else None
-        )
+        lease = Lease(name, lease_namespace, lease_duration, renew_deadline, retry_period, shards)
+        self._lease = lease if leader_election or shards is not None else None
         self._registrations: list[Registration] = []
         # The informers that `informer` has made, by resource; None if it holds selected objects only.
         self._read: dict[str, SharedInformer[Any] | None] = {}
@@ -358,7 +359,7 @@ class Manager:
     def _made(self) -> Parts:
         with self._lock:
             if self._parts is None:
-                if self._serve is not None:
+                if self._serve is not None or self._live_page is not None:
                     from informer.runtime.metrics import install_providers
 
                     install_providers()
@@ -375,7 +376,14 @@ class Manager:
             read = {name: informer for name, informer in self._read.items() if informer is not None}
             registrations = list(self._registrations)
             options = RunOptions(
-                self.name, registrations, self._sync_timeout, read, self._serve, self._host, self._set_server
+                self.name,
+                registrations,
+                self._sync_timeout,
+                read,
+                self._serve,
+                self._host,
+                self._live_page,
+                self._set_server,
             )
             if self._shards is not None:
                 self._run = ShardedManagerRun(parts, options, self._informers_of)
@@ -392,5 +400,20 @@ class Manager:
         client = self._made().client
         return ShardInformers(client, self._namespace, self._transform, shard, self._shards or 1, self._shard_field)
 
-    def _set_server(self, server: MetricsServer) -> None:
-        self.server = server
+    def _set_server(self, server: MetricsServer, *, shows_live_page: bool) -> None:
+        if shows_live_page:
+            self.live_page_server = server
+        else:
+            self.server = server
+
+
+def _several(what: str, names: Any) -> tuple[str, ...]:
+    if isinstance(names, str):
+        raise TypeError(f"{what}= is a list of resources, not the str {names!r}")
+    return tuple(names)
+
+
+def _by_resource(watches: Any) -> dict[str, Any]:
+    if watches is not None and not isinstance(watches, Mapping):
+        raise TypeError(f"watches= is a mapping of resources to functions, not a {type(watches).__name__}")
+    return dict(watches or {})

@@ -38,6 +38,10 @@ _SLOW_END = 10.0
 STOP_INFORMERS = 5.0
 
 
+class _OnServer(Protocol):
+    def __call__(self, server: MetricsServer, *, shows_live_page: bool) -> object: ...
+
+
 class RunOptions(NamedTuple):
     """Options of a run.
 
@@ -48,7 +52,8 @@ class RunOptions(NamedTuple):
         read: the informers of whole resources that the user has asked for, by name: own writes are awaited in them too.
         port: where metrics and probes are served; None serves nothing.
         host: the address to serve on.
-        on_server: called with the server once it runs.
+        live_page: the port of the live page; None shows none.
+        on_server: called with each server once it runs, and with whether it shows the live page.
     """
 
     name: str
@@ -57,7 +62,8 @@ class RunOptions(NamedTuple):
     read: Mapping[str, SharedInformer[Any]]
     port: int | None
     host: str
-    on_server: Callable[[MetricsServer], object]
+    live_page: int | None
+    on_server: _OnServer
 
 
 class InformerFactory(Protocol):
@@ -159,6 +165,8 @@ class ManagerRun:
         self._parts.broadcaster.start_recording_to_sink(EventsV1Sink(self._parts.client))
         if self._options.port is not None:
             self._start_server(stack, self._options.port)
+        if self._options.live_page is not None:
+            self._start_live_page(stack, self._options.live_page)
         self._reconcile(stack)
 
     def _reconcile(self, stack: ExitStack) -> None:
@@ -192,8 +200,15 @@ class ManagerRun:
         checks = {} if elector is None else {"leader-election": lambda: elector.check(_LEASE_TOLERANCE)}
         server = stack.enter_context(serve(port, self._options.host, informers=self._probed, live_checks=checks))
         stack.callback(register(self.controllers))
-        self._options.on_server(server)
+        self._options.on_server(server, shows_live_page=False)
         _log.info("manager %s serves /healthz, /readyz and /metrics on port %d", self._name, server.port)
+
+    def _start_live_page(self, stack: ExitStack, port: int) -> None:
+        from informer.metrics import serve_live_page
+
+        server = stack.enter_context(serve_live_page(port))
+        self._options.on_server(server, shows_live_page=True)
+        _log.info("manager %s shows its live page at http://127.0.0.1:%d/", self._name, server.port)
 
     def _make_controllers(self, stack: ExitStack) -> None:
         for registration in self._options.registrations:

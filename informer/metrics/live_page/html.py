@@ -31,7 +31,7 @@ def element(name: str, /, *content: object, **attributes: str | bool | None) -> 
         attributes: by name, with "_" for "-" and at the end of a reserved word. None and False leave one out.
     """
     written = "".join(
-        f" {key.rstrip('_').replace('_', '-')}" + ("" if value is True else f'="{html.escape(str(value))}"')
+        f" {key.rstrip('_').replace('_', '-')}" + ("" if value is True else f'="{_attribute(value)}"')
         for key, value in attributes.items()
         if value is not None and value is not False
     )
@@ -127,6 +127,11 @@ def document(title: str, *content: object) -> bytes:
     main = element("main", *content, id="main", tabindex="-1")
     page = element("html", head, element("body", skip, main), lang="en")
     return f"<!doctype html>\n{page}\n".encode(errors="replace")
+
+
+def _attribute(value: str | bool) -> str:
+    # As it is, since a form sends it back; but without bytes that control the terminal of a program such as curl.
+    return "".join(each if each.isprintable() else f"&#{ord(each)};" for each in html.escape(str(value)))
 
 
 def _text(value: object) -> str:

@@ -226,7 +226,8 @@ class Records:
         """Returns about `size` stored objects, spread evenly over the store, or all if there are fewer."""
         self.check_usable()
         with self._lock:
-            return [*islice(self.items.values(), 0, None, max(1, len(self.items) // size))]
+            items = self.items
+            return [items[key] for key in [*islice(items, 0, None, max(1, len(items) // size))]]
 
     def window(self, start: int, size: int, index: str = "", value: str = "") -> list[tuple[str, Any]]:
         """Returns at most `size` keys and stored objects from a position on, in the order of the store.

@@ -67,7 +67,8 @@ class Manager:
         serve: the port of `/healthz`, `/livez`, `/readyz` and `/metrics`; 0 takes a free one, None serves nothing. It needs
             the extra `metrics`.
         host: the address to serve on.
-        live_page: the port of the live page, on 127.0.0.1; 0 takes a free one, None shows none. It needs the extra `metrics`.
+        live_page: the port of the live page, on 127.0.0.1 only; None shows none. It needs the extra `metrics`, and asks for
+            the bearer token in the environment variable INFORMER_TOKEN if that is set.
         transform: applied to every object before it is stored; None keeps objects as they come.
         shards: the number of shards. Every process reconciles the objects of some of them; see `ShardElector`. Each one lists
             and caches its own objects only, and those that they own. None: no shards.

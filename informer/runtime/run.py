@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -206,7 +207,8 @@ class ManagerRun:
     def _start_live_page(self, stack: ExitStack, port: int) -> None:
         from informer.metrics import serve_live_page
 
-        server = stack.enter_context(serve_live_page(port))
+        token = os.environ.get("INFORMER_TOKEN", "").strip() or None
+        server = stack.enter_context(serve_live_page(port, token=token))
         self._options.on_server(server, shows_live_page=True)
         _log.info("manager %s shows its live page at http://127.0.0.1:%d/", self._name, server.port)
 

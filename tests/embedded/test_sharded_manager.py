@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytest
+import urllib3
 from prometheus_client import REGISTRY
 
 from informer import ListWatch, SharedInformer
@@ -166,6 +167,36 @@ def test_the_metrics_of_a_shard_have_its_number(replicas: Replicas) -> None:
         return REGISTRY.get_sample_value("informer_reconcile_total", labels) or 0
 
     assert eventually(lambda: sum(map(counted, range(SHARDS))) >= COUNT)
+
+
+def test_the_live_page_shows_informers_queues_and_the_holders_of_shards(
+    replicas: Replicas, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its token comes from the environment, and it ends with the manager."""
+    monkeypatch.setenv("INFORMER_TOKEN", "0123-manager-token")
+    manager = replicas.start("one", live_page=0)
+    assert manager.wait_until_ready(DEADLINE)
+    assert manager.server is None
+    assert manager.live_page_server is not None
+    url = f"http://127.0.0.1:{manager.live_page_server.port}"
+    assert urllib3.request("GET", url, retries=False).status == 401
+
+    def state() -> Any:
+        headers = {"Authorization": "Bearer 0123-manager-token"}
+        return urllib3.request("GET", f"{url}/state.json", headers=headers, retries=False).json()
+
+    def held() -> set[str]:
+        # A number follows the name while an ended elector of the same name still exists.
+        return {each["name"].partition("#")[0] for each in state()["leases"] if each["is_held"]}
+
+    assert eventually(lambda: held() == {f"default/site-controller-{shard}" for shard in range(SHARDS)})
+    shown = state()
+    assert len({each["holder"] for each in shown["leases"] if each["is_held"]}) == 1
+    assert {each["resource"] for each in shown["informers"]} >= {SITES, "configmaps", "secrets"}
+    assert shown["queues"]
+    manager.stop()
+    with pytest.raises(urllib3.exceptions.HTTPError):
+        state()
 
 
 def test_manifests_allow_all_leases() -> None:

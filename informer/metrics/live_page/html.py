@@ -13,7 +13,7 @@ from watch.printable import printable
 __all__ = ["Html", "Table", "document", "element", "join", "link_to", "plot", "rates"]
 
 _MAX_TEXT = 600
-_WIDTH, _HEIGHT = 120, 22
+_WIDTH, _HEIGHT = 90, 22
 
 
 class Html(str):

@@ -67,7 +67,7 @@ def serve_live_page(
 
     Raises:
         OSError: the server cannot listen on the address, for example because the port is taken.
-        ValueError: the token is empty, or `host` is not a loopback address and there is no token.
+        ValueError: the token is empty, or is missing although `host` is not a loopback address.
 
     Threads: does not block. The server has two threads.
 
@@ -145,7 +145,7 @@ class _LivePage(Page):
             )
         path = request.path.rstrip("/")
         if path in _FILES:
-            return _answer(files(__package__).joinpath(path[1:]).read_bytes(), _FILES[path])
+            return _answer(files("informer.metrics.live_page").joinpath(path[1:]).read_bytes(), _FILES[path])
         if path == "":
             return _answer(overview_page(*self._reader.read()))
         if path == "/state.json":

@@ -214,7 +214,7 @@ def _values(readings: Iterable[Reading]) -> dict[Family, float]:
 
 
 def _rate(history: list[Sample]) -> float | None:
-    """Returns the recent events per second; None if there is no earlier sample."""
+    """Returns the recent events per second; None before there is an earlier sample."""
     *earlier, now = history
     before = next((each for each in reversed(earlier) if now.at - each.at >= _SHORTEST_SPAN), None)
     return None if before is None else (now.events - before.events) / (now.at - before.at)

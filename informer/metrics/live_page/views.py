@@ -23,7 +23,7 @@ _INFORMERS = (
     "#Objects",
     "#Size",
     "#Version",
-    "#Events per second",
+    "#Events/s",
     "#Last event",
     "#Waiting",
     "#Lag",
@@ -36,7 +36,7 @@ _LEASES = ("Lease", "This process", "Holder", "#Slow renewals")
 
 def overview_page(state: ProcessState, histories: Mapping[str, Sequence[Sample]]) -> bytes:
     """Returns the page that shows the whole process."""
-    informers = Table("informers", "One row per informer. Plots show the time since this page was opened.", _INFORMERS)
+    informers = Table("informers", "What follows the server. The plots show the last two minutes at most.", _INFORMERS)
     handlers = Table("handlers", "What waits for each handler.", _HANDLERS)
     for each in state.informers:
         _add_informer(informers, each, histories[each.name])
@@ -80,7 +80,7 @@ def objects_page(informer: SharedInformer[Any], name: str, search: Search) -> by
     ]
     try:
         if search.index and search.index not in indices:
-            parts.append(_error(f"There is no index {search.index} to show."))
+            parts.append(_error(f"This cache has no index {search.index} to show."))
         elif search.index and not search.value:
             parts += _index_values(informer, name, search)
         else:

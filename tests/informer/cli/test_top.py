@@ -149,7 +149,7 @@ def test_a_terminal_keeps_the_last_table_when_the_process_is_gone(server) -> Non
 
 
 def test_ctrl_c_ends_the_program(server) -> None:
-    """In a terminal the table is shown until then; the exit code is 0, and there is no traceback."""
+    """In a terminal the table is shown until then; the exit code is 0, and no traceback is shown."""
     ours, theirs = pty.openpty()
     url = f"http://127.0.0.1:{server.port}"
     command = [sys.executable, "-m", "informer", "top", "--url", url]

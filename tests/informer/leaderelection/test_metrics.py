@@ -49,3 +49,13 @@ def test_the_first_default_provider_stays(make_election: Any, monkeypatch: pytes
     make_election()
     assert [each.name for each in first.metrics] == ["foo/bar"]
     assert second.metrics == []
+
+
+def test_metrics_name_the_last_observed_leader(make_election: Any) -> None:
+    """It is "" before the lease was read."""
+    provider = Provider()
+    election = make_election(metrics_provider=provider)
+    (metrics,) = provider.metrics
+    assert metrics.leader == ""
+    election.lead()
+    assert metrics.leader == election.elector.leader != ""

@@ -321,7 +321,7 @@ def test_other_hosts_need_a_token(registry) -> None:
         ("objects", 404, "This process has no informer"),
         ("object?informer=things&key=none", 404, "The cache has no such object now."),
         ("objects?informer=things&selector=a%3D%3D%3D", 200, "cannot read the label selector"),
-        ("objects?informer=things&index=none", 200, "There is no index none to show."),
+        ("objects?informer=things&index=none", 200, "This cache has no index none to show."),
         ("objects?informer=things&from=-1", 200, "0 objects, in the order of the cache."),
         ("objects?informer=things&from=99999999999999999999", 200, "No object matches."),
         ("objects?informer=%ff%fe", 400, "The address is malformed."),

@@ -11,7 +11,7 @@ from typing import Any
 from informer.runtime.controller import Controller
 from informer.runtime.parts import Parts
 from informer.runtime.registration import Registration
-from informer.runtime.run import ManagerRun, RunOptions
+from informer.runtime.run import ManagerRun, RunOptions, Served
 from informer.workqueue.limiters import RateLimiter
 from watch.concurrency import Lock, Signal, Worker, on_set
 from watch.logs import get_logger
@@ -174,7 +174,7 @@ class ClustersRun(ManagerRun):
             parts.api_client = elector.gate(api_client)
         parts.cluster = cluster
         registrations = [_in_cluster(each, cluster) for each in self._options.registrations]
-        options = self._options._replace(registrations=registrations, read={}, port=None)
+        options = self._options._replace(registrations=registrations, read={}, served=Served())
         return _OneCluster(parts, options, self._may_work)
 
 

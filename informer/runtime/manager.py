@@ -17,7 +17,7 @@ from informer.runtime.errors import ManagerError
 from informer.runtime.manifests import manifests_for
 from informer.runtime.parts import Lease, Parts
 from informer.runtime.registration import AsyncReconcile, Reconcile, Registration, by_resource, resource_key, several
-from informer.runtime.run import ManagerRun, RunOptions
+from informer.runtime.run import ManagerRun, RunOptions, Served
 from informer.runtime.shard_informers import ShardInformers
 from informer.runtime.sharded_run import ShardedManagerRun
 from informer.sharding.ranges import Field, check_shard
@@ -120,7 +120,7 @@ class Manager:
         self.server: MetricsServer | None = None
         self.live_page_server: MetricsServer | None = None
         self._namespace = namespace
-        self._serve, self._host, self._live_page, self._sync_timeout = serve, host, live_page, sync_timeout
+        self._served, self._sync_timeout = Served(serve, host, live_page), sync_timeout
         self._transform = transform
         self._given_client = api_client
         self._shards, self._shard_field = shards, shard_field
@@ -345,7 +345,7 @@ class Manager:
             namespace=namespace,
             watched=namespaces_of(self._namespace),
             lease=self._lease,
-            port=self._serve,
+            port=self._served.port,
             image=image,
         )
 
@@ -360,7 +360,7 @@ class Manager:
     def _made(self) -> Parts:
         with self._lock:
             if self._parts is None:
-                if self._serve is not None or self._live_page is not None:
+                if self._served.is_any:
                     from informer.runtime.metrics import install_providers
 
                     install_providers()
@@ -376,16 +376,7 @@ class Manager:
                 raise RuntimeError(f"manager {self.name} was started before: make a new one")
             read = {name: informer for name, informer in self._read.items() if informer is not None}
             registrations = list(self._registrations)
-            options = RunOptions(
-                self.name,
-                registrations,
-                self._sync_timeout,
-                read,
-                self._serve,
-                self._host,
-                self._live_page,
-                self._set_server,
-            )
+            options = RunOptions(self.name, registrations, self._sync_timeout, read, self._served, self._set_server)
             if self._shards is not None:
                 self._run = ShardedManagerRun(parts, options, self._informers_of)
             elif self._clusters is not None:
@@ -406,15 +397,3 @@ class Manager:
             self.live_page_server = server
         else:
             self.server = server
-
-
-def _several(what: str, names: Any) -> tuple[str, ...]:
-    if isinstance(names, str):
-        raise TypeError(f"{what}= is a list of resources, not the str {names!r}")
-    return tuple(names)
-
-
-def _by_resource(watches: Any) -> dict[str, Any]:
-    if watches is not None and not isinstance(watches, Mapping):
-        raise TypeError(f"watches= is a mapping of resources to functions, not a {type(watches).__name__}")
-    return dict(watches or {})

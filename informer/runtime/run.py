@@ -27,7 +27,7 @@ from watch.logs import get_logger
 if TYPE_CHECKING:
     from informer.metrics.server import MetricsServer
 
-__all__ = ["STOP_INFORMERS", "InformerFactory", "ManagerRun", "RunOptions"]
+__all__ = ["STOP_INFORMERS", "InformerFactory", "ManagerRun", "RunOptions", "Served"]
 
 _log = get_logger("informer.runtime")
 
@@ -37,6 +37,25 @@ _LEASE_TOLERANCE = 30.0
 _SLOW_END = 10.0
 # Seconds for the informers' threads to end.
 STOP_INFORMERS = 5.0
+
+
+class Served(NamedTuple):
+    """What a run serves over HTTP.
+
+    Attributes:
+        port: of metrics and probes; None serves none.
+        host: the address for them.
+        live_page: the port of the live page; None shows none.
+    """
+
+    port: int | None = None
+    host: str = ""
+    live_page: int | None = None
+
+    @property
+    def is_any(self) -> bool:
+        """Whether anything is served."""
+        return self.port is not None or self.live_page is not None
 
 
 class _OnServer(Protocol):
@@ -51,9 +70,7 @@ class RunOptions(NamedTuple):
         registrations: its controllers.
         sync_timeout: seconds within which every cache must have its first list.
         read: the informers of whole resources that the user has asked for, by name: own writes are awaited in them too.
-        port: where metrics and probes are served; None serves nothing.
-        host: the address to serve on.
-        live_page: the port of the live page; None shows none.
+        served: what is served over HTTP.
         on_server: called with each server once it runs, and with whether it shows the live page.
     """
 
@@ -61,9 +78,7 @@ class RunOptions(NamedTuple):
     registrations: Sequence[Registration]
     sync_timeout: float
     read: Mapping[str, SharedInformer[Any]]
-    port: int | None
-    host: str
-    live_page: int | None
+    served: Served
     on_server: _OnServer
 
 
@@ -164,10 +179,10 @@ class ManagerRun:
         # Left in reverse order: the events of everything else are sent last.
         stack.callback(self._parts.broadcaster.shutdown)
         self._parts.broadcaster.start_recording_to_sink(EventsV1Sink(self._parts.client))
-        if self._options.port is not None:
-            self._start_server(stack, self._options.port)
-        if self._options.live_page is not None:
-            self._start_live_page(stack, self._options.live_page)
+        if self._options.served.port is not None:
+            self._start_server(stack, self._options.served.port)
+        if self._options.served.live_page is not None:
+            self._start_live_page(stack, self._options.served.live_page)
         self._reconcile(stack)
 
     def _reconcile(self, stack: ExitStack) -> None:
@@ -199,7 +214,7 @@ class ManagerRun:
 
         elector = self._parts.elector or self._parts.shard_elector
         checks = {} if elector is None else {"leader-election": lambda: elector.check(_LEASE_TOLERANCE)}
-        server = stack.enter_context(serve(port, self._options.host, informers=self._probed, live_checks=checks))
+        server = stack.enter_context(serve(port, self._options.served.host, informers=self._probed, live_checks=checks))
         stack.callback(register(self.controllers))
         self._options.on_server(server, shows_live_page=False)
         _log.info("manager %s serves /healthz, /readyz and /metrics on port %d", self._name, server.port)

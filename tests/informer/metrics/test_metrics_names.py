@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import informer.metrics
 
-NAMES = (
-    "Check InformerCollector MetricsServer dashboard install make_app make_live_page_app serve serve_live_page".split()
-)  # noqa: SIM905
+NAMES = [
+    *("Check", "InformerCollector", "MetricsServer", "dashboard", "install", "make_app", "make_live_page_app", "serve"),
+    "serve_live_page",
+]
 
 
 def test_the_public_names_are_these() -> None:

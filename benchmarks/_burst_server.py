@@ -2,7 +2,7 @@
 
     python benchmarks/_burst_server.py --pods 10000 --events 50000     # prints its URL
 
-It answers lists, whole or in pages, and streaming lists; compressed or slowly, if requested. After a request for /start,
+It answers lists, whole or in pages, and streaming lists; compressed, slowly or in protobuf. After a request for /start,
 every watch gets the same updates: one event per write, as fast as the client reads. With `--every` it sends one event per
 interval, with the time of sending in the annotation example.com/note. After a request for /expire, waiting watches end with
 a 410, so that clients relist.
@@ -19,12 +19,16 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 from _pods import TYPE, list_body, pod
 
+from informer.protobuf.kinds import kind_named, metadata_kind
 from informer.testing.http.certificates import make_certificates
+from informer.testing.storage.protobuf_encoding import encode_envelope, encode_list, encode_message, encode_watch_event
+from informer.testing.storage.protobuf_representations import encode_document
 
 VERSION = 1_000_000
 PAGE = 500
@@ -34,40 +38,123 @@ PIECE = 16 * 1024
 
 METADATA_TYPE = b'"kind":"PartialObjectMetadata","apiVersion":"meta.k8s.io/v1",'
 EXPIRED = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "Expired", "code": 410}
+BOOKMARK = {"resourceVersion": str(VERSION), "annotations": {"k8s.io/initial-events-end": "true"}}
+# More pods than this are rendered when they are sent, so that the server does not take as much memory as the client.
+MOST_RENDERED = 200_000
 
 
-class Burst:
-    """All bytes that the server sends.
+class Json:
+    """Answers in JSON."""
 
-    Args:
-        pods: the number of pods.
-        events: the number of updates.
-        metadata_only: send only metadata, as for a client that requests PartialObjectMetadata.
-    """
+    media_type = b"application/json"
 
-    def __init__(self, pods: int, events: int, *, metadata_only: bool) -> None:
+    def __init__(self, *, metadata_only: bool) -> None:
         self._type = METADATA_TYPE if metadata_only else TYPE
-        cut = _metadata_of if metadata_only else bytes
-        self.items = [cut(pod(number, VERSION)) for number in range(pods)]
-        changes = (cut(pod(number % pods, VERSION + 1 + number, number)) for number in range(events))
-        self.changes = [self.event(b"MODIFIED", item) for item in changes]
-        metadata = {"resourceVersion": str(VERSION), "annotations": {"k8s.io/initial-events-end": "true"}}
-        bookmark = {"type": "BOOKMARK", "object": {"kind": "Pod", "apiVersion": "v1", "metadata": metadata}}
-        self.bookmark = json.dumps(bookmark).encode() + b"\n"
-        self.expired = json.dumps({"type": "ERROR", "object": EXPIRED}).encode() + b"\n"
-        self.watching = 0  # how many watches have waited for changes so far
-        self._changed = threading.Condition()
-        self._started = False  # guarded by _changed, as is the next
-        self._expiries = 0
+        self.item = _metadata_of if metadata_only else bytes
+
+    def page(self, items: list[bytes], continue_: str) -> bytes:
+        """Returns a page of the list."""
+        return list_body(items, VERSION, continue_)
 
     def event(self, kind: bytes, item: bytes) -> bytes:
         """Returns the line of a watch event."""
         return b'{"type":"%b","object":{%b%b}\n' % (kind, self._type, item[1:])
 
+    def bookmark(self) -> bytes:
+        """Returns the end of the initial events."""
+        return (
+            json.dumps(
+                {"type": "BOOKMARK", "object": {"kind": "Pod", "apiVersion": "v1", "metadata": BOOKMARK}}
+            ).encode()
+            + b"\n"
+        )
+
+    def expired(self) -> bytes:
+        """Returns the event of a 410."""
+        return json.dumps({"type": "ERROR", "object": EXPIRED}).encode() + b"\n"
+
+
+class Protobuf:
+    """Answers in protobuf."""
+
+    media_type = b"application/vnd.kubernetes.protobuf"
+
+    def __init__(self, *, metadata_only: bool) -> None:
+        self._cut = _metadata_of if metadata_only else bytes
+        self._kind = (
+            metadata_kind("meta.k8s.io/v1", "PartialObjectMetadata") if metadata_only else kind_named("v1", "Pod")
+        )
+
+    def item(self, item: bytes) -> bytes:
+        """Returns the message of an object."""
+        return encode_message(json.loads(self._cut(item)), self._kind.message)
+
+    def page(self, items: list[bytes], continue_: str) -> bytes:
+        """Returns a page of the list."""
+        metadata = {"resourceVersion": str(VERSION), **({"continue": continue_} if continue_ else {})}
+        return encode_envelope(self._kind.api_version, f"{self._kind.kind}List", encode_list(metadata, items))
+
+    def event(self, kind: bytes, item: bytes) -> bytes:
+        """Returns a watch event, after its length."""
+        return encode_watch_event(kind.decode(), encode_envelope(self._kind.api_version, self._kind.kind, item))
+
+    def bookmark(self) -> bytes:
+        """Returns the end of the initial events."""
+        return self.event(b"BOOKMARK", encode_message({"metadata": BOOKMARK}, self._kind.message))
+
+    def expired(self) -> bytes:
+        """Returns the event of a 410."""
+        return encode_watch_event("ERROR", encode_document(EXPIRED))
+
+
+class Items:
+    """The pods, each rendered when it is read.
+
+    Args:
+        count: the number of pods.
+        form: the format of each.
+    """
+
+    def __init__(self, count: int, form: Json | Protobuf) -> None:
+        self._count = count
+        self._form = form
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, part: slice) -> list[bytes]:
+        return [self._form.item(pod(number, VERSION)) for number in range(self._count)[part]]
+
+    def __iter__(self) -> Iterator[bytes]:
+        return (self._form.item(pod(number, VERSION)) for number in range(self._count))
+
+
+class Burst:
+    """All that the server sends.
+
+    Args:
+        pods: the number of pods.
+        events: the number of updates.
+        form: the format.
+    """
+
+    def __init__(self, pods: int, events: int, form: Json | Protobuf) -> None:
+        self.form = form
+        items = Items(pods, form)
+        self.items = items if pods > MOST_RENDERED else list(items)
+        changes = (form.item(pod(number % pods, VERSION + 1 + number, number)) for number in range(events))
+        self.changes = [form.event(b"MODIFIED", item) for item in changes]
+        self.bookmark = form.bookmark()
+        self.expired = form.expired()
+        self.watching = 0  # how many watches have waited for changes so far
+        self._changed = threading.Condition()
+        self._started = False  # guarded by _changed, as is the next
+        self._expiries = 0
+
     def page(self, at: int, size: int) -> bytes:
         """Returns a page of the list. Its continue token is the position of the next page."""
         end = at + size if size and at + size < len(self.items) else None
-        return list_body(self.items[at:end], VERSION, "" if end is None else str(end))
+        return self.form.page(self.items[at:end], "" if end is None else str(end))
 
     def start(self) -> None:
         """Makes every watch send the updates."""
@@ -134,8 +221,9 @@ class Connection:
             self._send(gzip.compress(body, 1) if gzipped else body, b"Content-Encoding: gzip\r\n" if gzipped else b"")
 
     def _send(self, body: bytes, head: bytes = b"") -> None:
-        answer = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n%bContent-Length: %d\r\n\r\n%b"
-        self._send_at_speed(answer % (head, len(body), body))
+        media = b"application/json" if body[:1] == b"{" else self._burst.form.media_type
+        answer = b"HTTP/1.1 200 OK\r\nContent-Type: %b\r\n%bContent-Length: %d\r\n\r\n"
+        self._send_at_speed(answer % (media, head, len(body)) + body)
 
     def _send_at_speed(self, data: bytes) -> None:
         if not self._bytes_per_second:
@@ -147,10 +235,13 @@ class Connection:
             time.sleep(len(piece) / self._bytes_per_second)
 
     def _watch(self, *, streams: bool) -> None:
-        self._socket.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n")
+        head = b"HTTP/1.1 200 OK\r\nContent-Type: %b\r\nTransfer-Encoding: chunked\r\n\r\n"
+        self._socket.sendall(
+            head % (self._burst.form.media_type + (b";stream=watch" if type(self._burst.form) is Protobuf else b""))
+        )
         if streams:
             for item in self._burst.items:
-                self._send_at_speed(_chunk(self._burst.event(b"ADDED", item)))
+                self._send_at_speed(_chunk(self._burst.form.event(b"ADDED", item)))
             self._socket.sendall(_chunk(self._burst.bookmark))
         if not self._burst.wait():
             self._socket.sendall(_chunk(self._burst.expired) + b"0\r\n\r\n")
@@ -191,8 +282,10 @@ def main() -> None:
     parser.add_argument("--bytes-per-second", type=float, default=0.0, help="speed of lists; 0: as fast as possible")
     parser.add_argument("--tls", action="store_true")
     parser.add_argument("--metadata-only", action="store_true", help="send PartialObjectMetadata")
+    parser.add_argument("--protobuf", action="store_true", help="answer in protobuf")
     arguments = parser.parse_args()
-    burst = Burst(arguments.pods, arguments.events, metadata_only=arguments.metadata_only)
+    form = (Protobuf if arguments.protobuf else Json)(metadata_only=arguments.metadata_only)
+    burst = Burst(arguments.pods, arguments.events, form)
     context, authority = None, ""
     if arguments.tls:
         certificates = make_certificates()

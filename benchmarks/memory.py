@@ -3,13 +3,15 @@
     python benchmarks/memory.py                 # every table
     python benchmarks/memory.py objects         # bytes per object, by part, and what 50,000 updates add
     python benchmarks/memory.py relist          # 100,000 objects listed again
+    python benchmarks/memory.py relist --pods 1000000 --only "list, a struct"
     python benchmarks/memory.py --quick         # few objects, one row per table, to check that it runs
 
 Each row runs in its own process beside a server of 5.4 KB pods. Python reports the sizes of the parts: `body` is the
 object's JSON or the model's result, `metadata` the four fields and their container, `entry` the key and its slot in the
 cache, `indices` the indices. `resident` is the growth of the process over the first sync, per object; allocators round up.
 `after updates` is the growth after the updates, measured after malloc has returned its free pages to the system. `free` is
-the part that it could not return: holes.
+the part that it could not return: holes. During the relist a thread calls `lister.get` a thousand times a second; `get` is the
+time of one call, which includes waiting for the GIL.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ import argparse
 import json
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from collections.abc import Callable
@@ -26,8 +29,9 @@ from typing import Any
 
 import msgspec
 from _memory import give_back_memory, memory
-from _process import cpu_seconds, helper_process
+from _process import cpu_seconds, helper_process, percentile
 from kubernetes import client
+from lookup import Timed
 
 from informer import (
     NAMESPACE_INDEX,
@@ -41,6 +45,7 @@ from informer import (
 )
 from informer.objects.entry import Entry
 
+PATIENCE = 1800  # seconds
 Row = dict[str, Any]
 OBJECTS: dict[str, Row] = {
     "unchanged": {},
@@ -59,6 +64,8 @@ RELISTS: dict[str, Row] = {
     "watch list, in order": {},
     "watch list, by key": {"queue": "delta"},
     "list, strip_managed_fields": {"watch_list": False, "strip": True},
+    "list, a struct of one field": {"watch_list": False, "model": "struct"},
+    "list, metadata only in protobuf": {"watch_list": False, "metadata_only": True, "protobuf": True},
 }
 
 
@@ -129,6 +136,7 @@ def make_informer(url: str, way: Row) -> SharedInformer[Any]:
             "pods",
             model=models.get(way.get("model", "")),
             metadata_only=way.get("metadata_only", False),
+            wire="protobuf" if way.get("protobuf") else "json",
         ),
         indexers=dict(zip(names[: way.get("indices", 1)], functions, strict=False)),
         transform=strip_managed_fields if way.get("strip") else None,
@@ -172,20 +180,28 @@ def objects_row(
     return row
 
 
-def relist_row(informer: SharedInformer[Any], server: Server, handler: Counter) -> dict[str, float]:
-    """Measures a relist."""
+def relist_row(
+    informer: SharedInformer[Any], server: Server, handler: Counter, before: float, synced: dict[str, float]
+) -> dict[str, float]:
+    """Measures a relist, and how long a reader waits meanwhile."""
     server.wait_for_watches(1)
     wait_for(lambda: not any(registration.backlog_size for registration in informer.handlers))
     first = peak_mb()
     give_back_memory()
     steady, calls, cpu, begun = memory().resident, handler.calls, cpu_seconds(), time.monotonic()
     Path("/proc/self/clear_refs").write_text("5")
+    over = threading.Event()
+    pods = informer.lister.namespaced("ns-0")
+    reader = Timed("reader", lambda: pods.get("app-0-00000000"), over, 0.001)
     server.ask("/expire")
     server.wait_for_watches(2)
     # The server counts a watch once it has sent the whole list. A change after that shows when the informer has it too.
     server.ask("/start")
     wait_for(lambda: informer.last_sync_resource_version == "1000001")
-    row = {"first": first, "steady": steady, "peak": peak_mb(), "seconds": time.monotonic() - begun}
+    row = {"first": first, "steady": steady, "peak": peak_mb(), "seconds": time.monotonic() - begun, **synced}
+    over.set()
+    reader.thread.join()
+    row |= {"99 %": percentile(sorted(reader.calls), 0.99), "longest": max(reader.calls), "grown": steady - before}
     wait_for(lambda: handler.calls > calls)
     return row | {"cpu": cpu_seconds() - cpu, "calls": handler.calls - calls - 1}
 
@@ -197,11 +213,11 @@ def peak_mb() -> float:
 
 
 def wait_for(condition: Callable[[], object]) -> None:
-    """Waits for a condition, for at most five minutes."""
-    deadline = time.monotonic() + 300
+    """Waits for a condition, for at most half an hour."""
+    deadline = time.monotonic() + PATIENCE
     while not condition():
         if time.monotonic() > deadline:
-            raise TimeoutError("the condition was not met within 300 seconds")
+            raise TimeoutError(f"the condition was not met within {PATIENCE} seconds")
         time.sleep(0.005)
 
 
@@ -209,19 +225,20 @@ def run_row(url: str, kind: str, way: Row) -> dict[str, float]:
     """Measures one row, in this process."""
     informer, handler = make_informer(url, way), Counter()
     give_back_memory()
-    before = memory().resident
+    before, cpu, begun = memory().resident, cpu_seconds(), time.monotonic()
     registration = informer.add_event_handler(handler)
     with informer:
-        assert registration.wait_for_sync(300)
+        assert registration.wait_for_sync(PATIENCE)
+        synced = {"sync": time.monotonic() - begun, "sync CPU": cpu_seconds() - cpu}
         if kind == "objects":
             return objects_row(informer, Server(url), handler, way, before)
-        return relist_row(informer, Server(url), handler)
+        return relist_row(informer, Server(url), handler, before, synced)
 
 
 def measure(kind: str, way: Row) -> dict[str, float]:
     """Measures one row, with its own server and client processes."""
     arguments = ["--pods", str(way["pods"]), "--events", str(way["events"])]
-    arguments += ["--metadata-only"] if way.get("metadata_only") else []
+    arguments += [f"--{name.replace('_', '-')}" for name in ("metadata_only", "protobuf") if way.get(name)]
     with helper_process("_burst_server.py", *arguments) as server:
         assert server.stdout is not None
         url = server.stdout.readline().split()[0]
@@ -247,14 +264,17 @@ def show_objects(rows: dict[str, Row], pods: int, events: int) -> None:
 def show_relists(rows: dict[str, Row], pods: int) -> None:
     print(f"\n### a relist of {pods:,} unchanged pods\n")
     print(
-        "| | peak of the first sync MB | steady MB | peak MB | ratio | seconds | CPU s | CPU us/object | handler calls |"
+        "| | first sync s | CPU s | peak MB | steady MB | bytes/object | relist s | CPU s | CPU us/object | peak MB | ratio |"
+        " get 99 % ms | get longest ms | handler calls |"
     )
-    print("| --- |" + " ---: |" * 8)
+    print("| --- |" + " ---: |" * 13)
     for name, way in rows.items():
         row = measure("relist", {**way, "pods": pods, "events": 1})
         print(
-            f"| {name} | {row['first']:,.0f} | {row['steady']:,.0f} | {row['peak']:,.0f} | {row['peak'] / row['steady']:.2f} |"
-            f" {row['seconds']:.2f} | {row['cpu']:.2f} | {row['cpu'] * 1e6 / pods:.1f} | {row['calls']:.0f} |",
+            f"| {name} | {row['sync']:.1f} | {row['sync CPU']:.1f} | {row['first']:,.0f} | {row['steady']:,.0f} |"
+            f" {row['grown'] * 1e6 / pods:,.0f} | {row['seconds']:.2f} | {row['cpu']:.2f} | {row['cpu'] * 1e6 / pods:.1f} |"
+            f" {row['peak']:,.0f} | {row['peak'] / row['steady']:.2f} | {row['99 %']:.2f} | {row['longest']:.1f} |"
+            f" {row['calls']:.0f} |",
             flush=True,
         )
 
@@ -264,6 +284,7 @@ def main() -> None:
     parser.add_argument("tables", nargs="*", help="objects, relist (default: both)")
     parser.add_argument("--pods", type=int, help="number of pods (default: 10,000 for objects, 100,000 for relist)")
     parser.add_argument("--events", type=int, default=50_000)
+    parser.add_argument("--only", default="", help="only rows whose name begins with this text")
     parser.add_argument("--quick", action="store_true", help="few objects, one row per table, to check that it runs")
     parser.add_argument("--row", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -276,10 +297,14 @@ def main() -> None:
     if not {"objects", "relist"}.issuperset(tables):
         parser.error("the tables are objects and relist")
     rows = 1 if arguments.quick else None
+    objects, relists = (
+        dict([(name, way) for name, way in table.items() if name.startswith(arguments.only)][:rows])
+        for table in (OBJECTS, RELISTS)
+    )
     if "objects" in tables:
-        show_objects(dict([*OBJECTS.items()][:rows]), arguments.pods or 10_000, arguments.events)
+        show_objects(objects, arguments.pods or 10_000, arguments.events)
     if "relist" in tables:
-        show_relists(dict([*RELISTS.items()][:rows]), arguments.pods or 100_000)
+        show_relists(relists, arguments.pods or 100_000)
 
 
 if __name__ == "__main__":

@@ -123,7 +123,7 @@ class Source(Generic[T]):
         return [(namespace, self.for_namespace(namespace)) for namespace in self.namespaces]
 
 
-class WrappedSource(Source[Any]):
+class WrappedSource(Source[T]):
     """Base of a source around another one; it describes itself as the inner one does.
 
     A subclass overrides `list`, `watch` or both. `for_namespace` and `bounded` give the same wrapper around another source.
@@ -132,7 +132,7 @@ class WrappedSource(Source[Any]):
         inner: the wrapped source.
     """
 
-    def __init__(self, inner: Source[Any]) -> None:
+    def __init__(self, inner: Source[T]) -> None:
         self.inner = inner
         self.namespaces = inner.namespaces
         self.supports_watch_list = inner.supports_watch_list
@@ -161,23 +161,23 @@ class WrappedSource(Source[Any]):
         """See `Source.close_idle`."""
         self.inner.close_idle()
 
-    def list(self, options: ListOptions) -> ObjectList[Any]:
+    def list(self, options: ListOptions) -> ObjectList[T]:
         """See `Source.list`."""
         return self.inner.list(options)
 
-    def watch(self, options: ListOptions) -> Watcher[Any] | None:
+    def watch(self, options: ListOptions) -> Watcher[T] | None:
         """See `Source.watch`."""
         return self.inner.watch(options)
 
-    def for_namespace(self, namespace: str) -> Source[Any]:
+    def for_namespace(self, namespace: str) -> Source[T]:
         """See `Source.for_namespace`."""
         return self._around(self.inner.for_namespace(namespace))
 
-    def bounded(self, *, max_line_bytes: int, max_objects: int | None) -> Source[Any]:
+    def bounded(self, *, max_line_bytes: int, max_objects: int | None) -> Source[T]:
         """See `Source.bounded`."""
         return self._around(self.inner.bounded(max_line_bytes=max_line_bytes, max_objects=max_objects))
 
-    def _around(self, inner: Source[Any]) -> Self:
+    def _around(self, inner: Source[T]) -> Self:
         """The same wrapper around another source."""
         made = copy.copy(self)
         WrappedSource.__init__(made, inner)

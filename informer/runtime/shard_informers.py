@@ -27,7 +27,7 @@ from watch.watcher import Watcher
 __all__ = ["OwnedListWatch", "ShardInformers"]
 
 
-class OwnedListWatch(WrappedSource):
+class OwnedListWatch(WrappedSource[Any]):
     """Lists and watches the objects whose controller is in one of `n` shards by uid.
 
     A server cannot shard by the owner's uid, so it sends all objects. The client drops the others before it converts them. An
@@ -94,7 +94,8 @@ class ShardInformers:
         self._api_client = api_client
         self._namespace = namespace
         self._transform = transform
-        self._shard, self._shards, self._field = shard, shards, field
+        self._shard, self._shards = shard, shards
+        self._field: Field = field
         self._informers: dict[tuple[str, bool], SharedInformer[Any]] = {}
 
     def of_shard(self, resource: str, indexers: Indexers | None) -> SharedInformer[Any]:

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from typing_extensions import TypeVar
+
 from informer.listwatch.lister_watcher import ListerWatcher, ObjectList
 from informer.listwatch.source import Source, WrappedSource, as_source
 from informer.listwatch.watch_decoding import mapped_watch
@@ -23,10 +25,12 @@ from watch.watcher import Watcher
 
 __all__ = ["ShardedListWatch", "own_events"]
 
+T = TypeVar("T", default=Any)
+
 _log = get_logger(__name__)
 
 
-class ShardedListWatch(WrappedSource):
+class ShardedListWatch(WrappedSource[T]):
     """Lists and watches one of `n` shards of a resource: the objects whose uid or namespace has a hash in its range.
 
         pods = SharedInformer(ShardedListWatch(ListWatch.for_resource(api_client, "pods"), 0, 4))
@@ -53,7 +57,7 @@ class ShardedListWatch(WrappedSource):
     Source: KEP-5866.
     """
 
-    def __init__(self, list_watch: ListerWatcher[Any], i: int, n: int, *, field: Field = "metadata.uid") -> None:
+    def __init__(self, list_watch: ListerWatcher[T], i: int, n: int, *, field: Field = "metadata.uid") -> None:
         check_shard(i, n, field)
         super().__init__(as_source(list_watch).kept(_in_range(*shard_ranges(n)[i], field)))
         self.selector = shard_selector(i, n, field)
@@ -73,7 +77,7 @@ class ShardedListWatch(WrappedSource):
         """See `Source.entries`."""
         return self._around(self.inner.entries(listed))
 
-    def list(self, options: ListOptions) -> ObjectList[Any]:
+    def list(self, options: ListOptions) -> ObjectList[T]:
         """Fetches one page of the shard.
 
         Raises:
@@ -100,7 +104,7 @@ class ShardedListWatch(WrappedSource):
             raise ApiError(410, "Expired", "the server no longer shards its lists: the list must begin anew")
         return page
 
-    def watch(self, options: ListOptions) -> Watcher[Any] | None:
+    def watch(self, options: ListOptions) -> Watcher[T] | None:
         """Opens a watch of the shard. Raises as the given lister-watcher does."""
         watcher = self.inner.watch(replace(options, shard_selector=self.selector))
         return None if watcher is None else mapped_watch(watcher, own_events(options))

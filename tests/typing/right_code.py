@@ -31,6 +31,7 @@ from informer import (
 )
 from informer.objects.object_fields import OwnerReference
 from informer.runtime import AsyncRequest, Manager, Request, generation_changed, labels_changed
+from informer.sharding import ShardedListWatch
 from watch import (
     Event,
     EventType,
@@ -84,6 +85,9 @@ def list_watches() -> None:
     )
     assert_type(SharedInformer(ListWatch.from_api(list_pods, model=Slim)), SharedInformer[Slim])
     assert_type(SharedInformer(ListWatch.from_api(list_pods, model=dict)), SharedInformer[dict[str, Any]])
+    shard = ShardedListWatch(ListWatch.for_resource(api, "pods", model=client.V1Pod), 0, 4)
+    assert_type(shard, ShardedListWatch[client.V1Pod])
+    assert_type(SharedInformer(shard), SharedInformer[client.V1Pod])
 
 
 def factories(factory: SharedInformerFactory) -> None:

@@ -17,10 +17,11 @@ Where = tuple[str, str, str, str]
 
 
 class AppliedObjects:
-    """The last apply of each object by this process.
+    """Remembers the last apply of each object by this process.
 
-    An apply changes nothing if the same body was applied before by this process, and every field of that body still has the
-    value that the server returned then. Both are compared as hashes, so this takes some 100 bytes per object.
+    An apply can be left out if this process has applied the same body before, and its fields have not changed since. So
+    each apply is remembered with two hashes: of the body, and of the values that these fields had in the server's answer.
+    That takes about 100 bytes per object.
 
     Source: apiserver server-side apply: a manager that applies the same set of fields with the same values is a no-op.
 

@@ -1,4 +1,4 @@
-"""One controller of a manager: its queue, its handlers, and what happens around each call of the reconcile function."""
+"""One controller of a manager: its queue and handlers, and what it does before and after each reconcile."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ from watch.printable import printable
 
 __all__ = ["Controller"]
 
-# A limit per key and no common one: after an outage, thousands of keys would wait for that.
+# Seconds. Each key has its own backoff. A common limit would delay thousands of keys after an outage.
 _FIRST_RETRY, _LAST_RETRY = 0.005, 300.0
-# Seconds after a stop within which waiting keys are still reconciled. With more of them, the end would take too long for a pod.
+# Seconds after a stop within which waiting keys are still reconciled. Kubernetes kills a pod 30 seconds after the stop.
 _DRAIN = 5.0
 _CONFLICT = 409
 _INVALID = 422
 
 
 class Controller:
-    """One controller of a manager.
+    """Fills a queue with the keys of changed objects, and calls the reconcile function for each key.
 
     Args:
         registration: what the user has registered.
@@ -96,12 +96,12 @@ class Controller:
         return self._informers[resource_key(resource)]
 
     def run(self, stop: threading.Event) -> None:
-        """Reconciles keys on threads until `stop` is set, and those that are ready by then for five seconds more."""
+        """Reconciles keys on threads until `stop` is set. Keys that wait then are still reconciled for five seconds."""
         with self._draining(stop):
             run_workers(self.queue, self.reconcile_key, workers=self.registration.workers, stop=stop)
 
     async def run_async(self, stop: threading.Event) -> None:
-        """The same for async functions, on the running loop."""
+        """Does what `run` does, with async functions on the running loop."""
         with self._draining(stop):
             await run_workers_async(self.queue, self.reconcile_key_async, workers=self.registration.workers, stop=stop)
 
@@ -147,7 +147,7 @@ class Controller:
         return list(self._running)
 
     def _begin(self, key: str, form: type[Any]) -> tuple[Any, Callable[[Any], Any] | None]:
-        """Returns the request for a key and the function to call with it; None if there is nothing to do."""
+        """Returns the request for a key, and the function to call with it. The function is None if there is nothing to do."""
         if time.monotonic() > self._drained_at:
             raise Postponed("the controller is stopping", retry=False)
         if not self.own_writes.is_ready(key):
@@ -165,7 +165,7 @@ class Controller:
         return request, registration.reconcile
 
     def _finish(self, request: Any, call: Any, result: Any) -> Any:
-        """Takes the finalizer off when a cleanup has ended."""
+        """Counts the result; removes the finalizer after a cleanup, and what is remembered of a key without an object."""
         registration = self.registration
         if call is not None and call is registration.cleanup and result is None and registration.finalizer is not None:
             self._remove_finalizer(request.key, request.object, registration.finalizer)

@@ -61,9 +61,9 @@ class Manager:
         leader_election: whether only one of several processes reconciles, by a Lease.
         lease_namespace: the namespace of the Lease; None is the manager's if it has one, or else the one of the process's
             service account or kubeconfig.
-        lease_duration: see `LeaderElector`, as for the next two; in seconds.
-        renew_deadline: in seconds.
-        retry_period: in seconds.
+        lease_duration: seconds after the last renewal of the Lease until another process may lead.
+        renew_deadline: seconds within which a renewal must succeed, or this process stops leading.
+        retry_period: seconds between two renewals, and between two attempts to acquire the Lease.
         serve: the port of `/healthz`, `/livez`, `/readyz` and `/metrics`; 0 takes a free one, None serves nothing. It needs
             the extra `metrics`.
         host: the address to serve on.
@@ -179,11 +179,11 @@ class Manager:
         writes: Sequence[str] = (),
         name: str | None = None,
     ) -> Callable[[F], F]:
-        """Registers a reconcile function; a decorator, which returns the function unchanged.
+        """Returns a decorator that registers a reconcile function, and leaves the function as it is.
 
-        The function is called with a `Request` (an async one with an `AsyncRequest`) for each object at the start and for each
-        change. It returns None, or seconds after which it is called again. What it raises is logged, and the key is retried
-        with backoff; a conflict (409) is retried without an error in the log.
+        The function is called for each object when the manager starts, and for each change. Its argument is a `Request`, or an
+        `AsyncRequest` if it is async. It returns None, or the seconds after which it is called again. If it raises, the error
+        is logged, and the key is retried with backoff. A conflict (409) is retried without an error in the log.
 
         Args:
             resource: the resource to reconcile, such as "sites.example.com".
@@ -229,10 +229,11 @@ class Manager:
         return register
 
     def informer(self, resource: str, **options: Any) -> SharedInformer[Any]:
-        """Returns the informer of a resource, which controllers of it share. It is started with the manager, or at once.
+        """Returns the informer of a resource; controllers of that resource use the same one.
 
-        Reconciling waits for the first list of an informer that exists at the start, and for own writes to show in it, unless
-        it holds selected objects only.
+        The manager starts the informer when it starts itself, or at once if it runs already. If the informer exists when the
+        manager starts, reconciling begins only after its first list. If it holds all objects of its resource, the next
+        reconcile of a key waits until the informer shows the writes of the last one.
 
         Args:
             resource: such as "nodes".
@@ -324,7 +325,7 @@ class Manager:
                 raise
 
     def manifests(self, *, namespace: str, image: str | None = None) -> list[dict[str, Any]]:
-        """Returns the manifests that this program needs in a cluster, without asking one.
+        """Returns the manifests that this program needs in a cluster. No request is sent.
 
         Args:
             namespace: where the program runs.

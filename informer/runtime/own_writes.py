@@ -1,4 +1,4 @@
-"""Keeps a key from being reconciled before the caches show the writes of its last reconcile."""
+"""Holds a key back until the caches show what its last reconcile has written."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ _DELETION = ("metadata", "deletionTimestamp")
 
 
 class OwnWrites:
-    """The writes of one controller, by the key that it made them for.
+    """Remembers the writes of one controller, by the key that was reconciled.
 
-    A reconcile that ran before the caches show the last one's writes would repeat them: create a second child, or undo a
-    change. So `is_ready` holds a key back, and the informers' progress enqueues it again.
+    Suppose that a reconcile ran before the caches show the writes of the one before. It would repeat these writes: create a
+    second child, or undo a change. So `is_ready` holds a key back, and the informers' progress enqueues it again.
 
     Args:
-        informers: those that may show writes, by resource name. Writes to other resources are not awaited: they have no cache
-            that could be behind.
-        queue: where held keys are added again.
+        informers: the informers whose caches may show writes, by resource name. A write to another resource is not awaited,
+            since it has no cache here.
+        queue: the queue to which held keys are added again.
         timeout: seconds after which a key is not held back any longer.
 
     Attributes:
@@ -51,12 +51,11 @@ class OwnWrites:
         self._timeout = timeout
         self._written = ConsistencyStore(informers)
         self._lock = Lock()
-        self._deleted: dict[
-            str, dict[tuple[str, str], str]
-        ] = {}  # by key: uid by resource and object key; guarded by _lock
-        # When each held key is let go, on the monotonic clock, the earliest first; guarded by _lock
+        # By key: the uid of each deleted object, by resource and object key. Guarded by _lock.
+        self._deleted: dict[str, dict[tuple[str, str], str]] = {}
+        # The held keys, and until when each is held, on the monotonic clock. Those that end first come first. Guarded by _lock.
         self._held: dict[str, float] = {}
-        # The held key that the queue gives again after a delay, and when; guarded by _lock.
+        # The key that was added to the queue with a delay, and when that ends. Guarded by _lock.
         self._timer: tuple[str | None, float] = (None, 0.0)
         self._withdraw = [informer.on_progress(self._wake) for informer in self._informers.values()]
 
@@ -111,9 +110,10 @@ class OwnWrites:
             withdraw()
 
     def _let_go_later(self, key: str, now: float) -> None:
-        """Has the queue give one of the held keys again when its time is over, and enqueues the others that are due.
+        """Sets a timer for the held key that is due next, and enqueues all held keys that are due.
 
-        There is one delayed key for all: a delayed add of each would have it reconciled again, long after its writes show.
+        The timer is a delayed add of that key to the queue. There is one for all held keys. A delayed add of each key would
+        cause a needless reconcile later, since most writes show long before.
 
         Args:
             key: the key that a worker has taken.

@@ -153,15 +153,7 @@ class ShardInformers:
             if missing:
                 known.add_indexers(missing)
             return known
-        request = FactoryRequest(
-            self._api_client,
-            resource,
-            namespace=None,
-            of_factory=self._namespace,
-            label_selector=None,
-            field_selector=None,
-            model=None,
-        )
+        request = FactoryRequest(self._api_client, resource, of_factory=self._namespace)
         source: Source[Any] = (
             OwnedListWatch(request.list_watch(), self._shard, self._shards)
             if owned

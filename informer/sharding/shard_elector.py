@@ -26,7 +26,7 @@ __all__ = ["ShardElector"]
 
 
 class ShardElector:
-    """Takes part in the distribution of `shards` shards over the replicas of a program, and tells which ones it owns.
+    """Distributes the shards of a program over its replicas, by Leases. Each replica runs one elector.
 
     Each replica makes an elector with the same namespace, name and number of shards. Replicas learn of each other by Leases
     only. When a replica comes or goes, the others hand over or acquire shards: no more than needed. Two lease durations later,

@@ -35,10 +35,10 @@ class ShardedListWatch(WrappedSource[T]):
 
         pods = SharedInformer(ShardedListWatch(ListWatch.for_resource(api_client, "pods"), 0, 4))
 
-    An API server with the feature gate ShardedListAndWatch (alpha in Kubernetes 1.36, on by default from 1.38) sends the
-    objects of the shard only. Any other server ignores the selector and sends all objects. So the client filters by the
-    same hash as well, before it decodes an object. The result is the same on every server, also when the gate is switched
-    while an informer runs. Only the cost differs.
+    An API server with the feature gate ShardedListAndWatch sends the objects of the shard only. The gate is alpha in
+    Kubernetes 1.36, and on by default from 1.38. Any other server ignores the selector and sends all objects. So the client
+    filters by the same hash as well, before it decodes an object. The result is the same on every server, even if the gate is
+    switched while an informer runs. Only the cost differs.
 
     An object never leaves its shard, since neither its uid nor its namespace can change. Objects without a namespace are
     all in one shard if the field is "metadata.namespace".

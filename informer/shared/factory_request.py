@@ -54,11 +54,11 @@ class FactoryRequest:
         api_client: Any,
         resource: Any,
         *,
-        namespace: str | Sequence[str] | None,
-        of_factory: str | Sequence[str] | None,
-        label_selector: Selector,
-        field_selector: str | Mapping[str, str] | None,
-        model: Any,
+        namespace: str | Sequence[str] | None = None,
+        of_factory: str | Sequence[str] | None = None,
+        label_selector: Selector = None,
+        field_selector: str | Mapping[str, str] | None = None,
+        model: Any = None,
         **form: Unpack[RequestedForm],
     ) -> None:
         if isinstance(resource, type):

@@ -39,6 +39,8 @@ PIECE = 16 * 1024
 METADATA_TYPE = b'"kind":"PartialObjectMetadata","apiVersion":"meta.k8s.io/v1",'
 EXPIRED = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "Expired", "code": 410}
 BOOKMARK = {"resourceVersion": str(VERSION), "annotations": {"k8s.io/initial-events-end": "true"}}
+# Pods whose numbers differ by this have values of the same lengths.
+_CYCLE = 2800
 # More pods than this are rendered when they are sent, so that the server does not take as much memory as the client.
 MOST_RENDERED = 200_000
 
@@ -51,6 +53,10 @@ class Json:
     def __init__(self, *, metadata_only: bool) -> None:
         self._type = METADATA_TYPE if metadata_only else TYPE
         self.item = _metadata_of if metadata_only else bytes
+
+    def render(self, number: int) -> bytes:
+        """Returns a list item."""
+        return self.item(pod(number, VERSION))
 
     def page(self, items: list[bytes], continue_: str) -> bytes:
         """Returns a page of the list."""
@@ -81,6 +87,7 @@ class Protobuf:
 
     def __init__(self, *, metadata_only: bool) -> None:
         self._cut = _metadata_of if metadata_only else bytes
+        self._rendered: dict[int, bytes] = {}
         self._kind = (
             metadata_kind("meta.k8s.io/v1", "PartialObjectMetadata") if metadata_only else kind_named("v1", "Pod")
         )
@@ -88,6 +95,14 @@ class Protobuf:
     def item(self, item: bytes) -> bytes:
         """Returns the message of an object."""
         return encode_message(json.loads(self._cut(item)), self._kind.message)
+
+    def render(self, number: int) -> bytes:
+        """Returns a list item: a copy of another one of the same length, with its own name, uid and owner."""
+        base = _CYCLE * 1_000_000 + number % _CYCLE
+        if base not in self._rendered:
+            self._rendered[base] = self.item(pod(base, VERSION))
+        message = self._rendered[base].replace(b"%08x" % base, b"%08x" % number)
+        return message.replace(_owner(base), _owner(number))
 
     def page(self, items: list[bytes], continue_: str) -> bytes:
         """Returns a page of the list."""
@@ -123,10 +138,10 @@ class Items:
         return self._count
 
     def __getitem__(self, part: slice) -> list[bytes]:
-        return [self._form.item(pod(number, VERSION)) for number in range(self._count)[part]]
+        return [self._form.render(number) for number in range(self._count)[part]]
 
     def __iter__(self) -> Iterator[bytes]:
-        return (self._form.item(pod(number, VERSION)) for number in range(self._count))
+        return map(self._form.render, range(self._count))
 
 
 class Burst:
@@ -179,6 +194,10 @@ class Burst:
 
 def _metadata_of(item: bytes) -> bytes:
     return item[: item.index(b',"spec":')] + b"}"
+
+
+def _owner(number: int) -> bytes:
+    return b"%08x-9999-4222-8333-%012x" % (number // 3, number // 3)
 
 
 class Connection:

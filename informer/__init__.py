@@ -141,13 +141,13 @@ _ELSEWHERE = {
         "ElectionMetrics ElectionStats LeaderElectionRecord LeaderElector LeaderHealthCheck LeaseClock LeaseLock "
         "LeaseNotRenewedError MetricsProvider NotLeadingError ResourceLock resource_lock set_metrics_provider"
     ),
-    "metrics": ("Check InformerCollector MetricsServer dashboard install make_app serve"),
+    "metrics": "Check InformerCollector MetricsServer dashboard install make_app make_live_page_app serve serve_live_page",
     "record": (
         "CoreV1EventSink Correlation EventBroadcaster EventCorrelator EventRecorder EventSink EventsV1Sink "
         "FakeRecorder RecordedEvent Report get_partial_reference get_reference"
     ),
     "runtime": (
-        "AsyncRequest ConflictError Manager ManagerError Predicate Request annotations_changed generation_changed "
+        "AsyncRequest Clusters ConflictError Manager ManagerError Predicate Request annotations_changed generation_changed "
         "labels_changed owner_reference"
     ),
     "sharding": "ShardElector ShardedListWatch shard_of shard_ranges shard_selector",

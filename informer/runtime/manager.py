@@ -111,8 +111,8 @@ class Manager:
             check_shard(0, shards, shard_field)
             if leader_election:
                 raise ValueError("with shards= leave leader_election out: each shard has one owner")
-        if shards is not None and clusters is not None:
-            raise ValueError("shards= and clusters= exclude each other: leave one of them out")
+            if clusters is not None:
+                raise ValueError("shards= and clusters= exclude each other: leave one of them out")
         check_component(name)
         if not sync_timeout > 0:
             raise ValueError(f"sync_timeout must be more than 0 seconds, not {sync_timeout}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 
@@ -12,6 +13,9 @@ def main() -> None:
     """Runs the command line, and exits with its exit code."""
     # Ctrl-C during the imports exits without a traceback; `stop_on_signals` replaces this.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    if len(sys.argv) > 2 and sys.argv[1] in ("--show-completion", "--install-completion"):
+        # Typer then takes the name of the shell instead of finding out in which shell it runs.
+        os.environ["_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION"] = "1"
     try:
         from informer.cli.commands import app
     except ModuleNotFoundError as error:

@@ -61,12 +61,17 @@ def _start_server(kubeconfig: str, pods: int, events: int) -> tuple[subprocess.P
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
+        process_group=0,  # a Ctrl-C in the terminal is for this process, which ends the others
     )
-    assert server.stdout is not None
-    version = server.stdout.readline().strip()
+    version = ""
+    try:
+        assert server.stdout is not None
+        version = server.stdout.readline().strip()
+    finally:
+        if not version:
+            server.kill()
+            server.communicate()
     if not version:
-        server.kill()
-        server.communicate()
         raise CommandError("the embedded server did not start")
     return server, version
 
@@ -74,14 +79,17 @@ def _start_server(kubeconfig: str, pods: int, events: int) -> tuple[subprocess.P
 def _measure(settings: Mapping[str, Any]) -> Mapping[str, Any]:
     done = subprocess.run(
         [sys.executable, "-m", "informer.cli.bench_client", json.dumps(settings)],
+        stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         timeout=_SECONDS,
         check=False,
+        process_group=0,
     )
     if done.returncode:
-        errors = [line for line in done.stderr.splitlines() if "Error" in line] or done.stderr.splitlines()
-        raise CommandError(f"{_CLIENTS[settings['client']]} failed: {errors[-1] if errors else 'no output'}")
+        # Its last line is the error; log lines may be before it.
+        error = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+        raise CommandError(f"{_CLIENTS[settings['client']]} failed: {error}")
     result: Mapping[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return result
 

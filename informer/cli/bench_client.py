@@ -1,4 +1,7 @@
-"""A measured client of `informer bench`: `python -m informer.cli.bench_client JSON`; prints its result as JSON."""
+"""A measured client of `informer bench`: `python -m informer.cli.bench_client JSON`.
+
+It prints its result as JSON, or exits with 1 and prints one line about the error to stderr.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import json
 import resource
 import sys
 import time
+from http import HTTPStatus
 from typing import Any
 
 from kubernetes import client, watch
@@ -15,6 +19,7 @@ from informer.listwatch.lister_watcher import ObjectList
 from informer.shared.shared_informer import SharedInformer
 from informer.transport.client_loader import load_client
 from watch.concurrency import Signal
+from watch.errors import ApiError, as_api_error
 
 _SECONDS = 120.0
 
@@ -70,12 +75,26 @@ def _informer_events(api_client: Any, version: str, events: int) -> None:
         if seen >= events:
             done.set()
 
+    expired = False
+
+    def empty(_: Any) -> ObjectList[Any]:
+        # The second list follows an answer of 410: the server does not have the events any more.
+        nonlocal expired
+        if listed:
+            expired = True
+            done.set()
+        listed.append(version)
+        return ObjectList([], version)
+
+    listed: list[str] = []
     # The cache is empty at the version before the events, so that the server sends all of them.
-    informer = SharedInformer(ListWatch(lambda _: ObjectList([], version), source.watch, supports_watch_list=False))
+    informer = SharedInformer(ListWatch(empty, source.watch, supports_watch_list=False))
     informer.add_event_handler(on_batch=count)
     with informer:
         if not done.wait(_SECONDS):
             raise TimeoutError(f"{seen} of {events} events within {_SECONDS:g} s")
+    if expired:
+        raise ApiError(410, "Expired", f"too old resource version: {version}")
 
 
 def _sync(api_client: Any, *, warm_up: bool) -> dict[str, Any]:
@@ -97,5 +116,16 @@ def _events(api_client: Any, version: str, events: int) -> None:
             break
 
 
+def explain(error: Exception) -> str:
+    """Returns one line about an error that ended the measuring."""
+    answer = as_api_error(error)
+    if answer is not None and answer.status == HTTPStatus.GONE:
+        return f"{answer}: the server has dropped the events before they were read: try fewer --events"
+    return str(answer or error) or type(error).__name__
+
+
 if __name__ == "__main__":
-    main(json.loads(sys.argv[1]))
+    try:
+        main(json.loads(sys.argv[1]))
+    except Exception as error:
+        sys.exit(explain(error))

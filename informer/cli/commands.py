@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -155,6 +156,9 @@ def bench(
 
     Each client runs in a process of its own. Without --cluster, the server is the embedded one, in a third process.
     """
-    with _one_line_errors():
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
+    # Nothing is printed for an interrupt: the other processes are ended on the way.
+    with _one_line_errors(), suppress(KeyboardInterrupt):
         target = connect(kubeconfig, context, None, all_namespaces=True) if cluster or kubeconfig or context else None
         bench_clients(target is not None, kubeconfig, context, pods, events)

@@ -12,7 +12,7 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from informer.cli.fitting import fit, line_of
+from informer.cli.fitting import fit, lines_of
 
 __all__ = ["View", "show_in_place"]
 
@@ -68,18 +68,20 @@ def _drawing(view: View, width: int, height: int) -> Group:
     room = max(1, height - _OTHER_LINES)
     widths = fit(view.headings, view.rows[:room], width)
     # Where even the columns that identify a row do not fit, a row takes several lines.
-    lines_of_a_row = math.ceil(len(line_of(["x" * each for each in widths], widths)) / width)
-    rows = view.rows[: max(1, room // lines_of_a_row)]
+    whole = lines_of(["x" * each for each in widths], widths, width)
+    lines_of_a_row = max(1, sum(math.ceil(len(line) / width) for line in whole))
+    # The headings have as many lines as a row; one is counted already.
+    rows = view.rows[: max(1, (room + 1) // lines_of_a_row - 1)]
     hidden = len(view.rows) - len(rows)
     caption = view.caption + (f", {hidden} more than fit here" if hidden else "")
-    lines = [Text(line_of(view.headings, widths), style="bold", overflow="fold")]
-    lines += [_row(row, view.headings, widths) for row in rows]
+    lines = [Text("\n".join(lines_of(view.headings, widths, width)), style="bold", overflow="fold")]
+    lines += [_row(row, view.headings, widths, width) for row in rows]
     return Group(*lines, Text(caption, style="dim", no_wrap=True, overflow="ellipsis"))
 
 
-def _row(cells: Sequence[str], headings: Sequence[str], widths: Sequence[int]) -> Text:
+def _row(cells: Sequence[str], headings: Sequence[str], widths: Sequence[int], width: int) -> Text:
     # Text, not markup: an image named "nginx[/foo]" is not markup.
-    text = Text(line_of(cells, widths), overflow="fold")
+    text = Text("\n".join(lines_of(cells, widths, width)), overflow="fold")
     for heading, cell in zip(headings, cells, strict=True):
         if heading in ("STATUS", "READY", "PHASE", "TYPE"):
             text.highlight_words([cell], style=_style(cell)) if cell and _style(cell) else None

@@ -83,6 +83,8 @@ def watch_objects(cluster: Cluster, options: WatchOptions, stop: threading.Event
         informer.add_event_handler(on_batch=_LineWriter(out, lines, stop))
     with informer:
         wait_for_first_list(informer, cluster.address, stop, deadline)
+        if not informer.has_synced():
+            return  # stopped: a table without rows would say that there are no objects
         if columns is not None and in_place:
             changed = threading.Event()
             informer.add_event_handler(on_batch=lambda _: changed.set(), backlog="coalesce")

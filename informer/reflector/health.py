@@ -229,9 +229,11 @@ def describe_failure(error: Exception, verb: str, what: Any) -> Exception:
     made: Exception
     if answer is not None:
         message = text + (answer.message or "the server gave no reason")
-        if answer.status == HTTPStatus.NOT_FOUND:
+        # Discovery says so by itself, with a hint.
+        if answer.status == HTTPStatus.NOT_FOUND and "doesn't have a resource type" not in message:
             # A list without objects is empty, not a 404. So the server lacks the resource, whose CRD may come later.
-            message += " (it does not serve this resource, perhaps not yet)"
+            hint = "it does not serve this resource, perhaps not yet"
+            message = f"{message[:-1]}; {hint})" if message.endswith(")") else f"{message} ({hint})"
         made = ApiError(answer.status, answer.reason, message, answer.retry_after, details=answer.details)
     elif isinstance(error, ConnectionRefusedError):
         made = ConnectionRefusedError(text + str(error))

@@ -112,7 +112,7 @@ def test_fields_and_paths(embedded_apiserver: EmbeddedAPIServer, watching: Any) 
             {"resource": "pods", "output": "json", "fields": "a"},
             "--fields replaces the columns of a table: it cannot be used with another output",
         ),
-        ({"resource": "frobs"}, "the server doesn't have a resource type 'frobs'"),
+        ({"resource": "frobs"}, "a resource type 'frobs' (did you mean 'jobs'? is the CRD installed?)"),
         ({"resource": "a b"}, "a b"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ def check_absent(error: Any, name: str) -> None:
     assert isinstance(error, ApiError)
     assert (error.status, error.reason) == (404, "NotFound")
     assert f"list {name}" in str(error)
-    assert "it does not serve this resource, perhaps not yet" in str(error)
+    assert re.search(r"\((is the CRD installed\?|it does not serve this resource, perhaps not yet)\)$", str(error))
 
 
 @BOTH_WAYS

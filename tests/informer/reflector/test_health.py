@@ -31,6 +31,9 @@ def health(clock: Any, on_failure: Any = None) -> Health:
         pytest.param(
             ApiError(404, "NotFound", "gone"), ApiError, "(it does not serve this resource", id="missing-resource"
         ),
+        pytest.param(
+            ApiError(404, "NotFound", "gone (is x?)"), ApiError, "gone (is x?; it does not serve", id="with-hint"
+        ),
         pytest.param(ApiError(500, "", ""), ApiError, "the server gave no reason", id="no-message"),
         pytest.param(ConnectionRefusedError("x"), ConnectionRefusedError, "x", id="refused"),
         pytest.param(TimeoutError(), ConnectionError, "TimeoutError", id="no-text"),
@@ -43,6 +46,7 @@ def test_a_described_failure_keeps_its_base_class_and_its_cause(error: Exception
     assert isinstance(described, kind)
     assert "failed to list pods: " in str(described)
     assert text in str(described)
+    assert ") (" not in str(described)
     assert described.__cause__ is error
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 
-__all__ = ["fit", "lines_of"]
+__all__ = ["fit", "line_of", "lines_of"]
 
 # The columns that identify a row: they are never cut or left out.
 _IDENTIFYING = frozenset(("TYPE", "NAMESPACE", "NAME", "READY", "STATUS", "RESTARTS", "AGE"))
@@ -57,6 +58,12 @@ def lines_of(cells: Sequence[str], widths: Sequence[int], width: int) -> list[st
         used += each + (len(_GAP) if lines[-1] else 0)
         lines[-1].append(_cut(cell, each).ljust(each))
     return [(_INDENT if at else "") + _GAP.join(line).rstrip() for at, line in enumerate(lines)]
+
+
+def line_of(cells: Sequence[str], widths: Sequence[int]) -> str:
+    """Returns a row as one line, however wide it is. See `lines_of`."""
+    (line,) = lines_of(cells, widths, sys.maxsize)
+    return line
 
 
 def _total(widths: Sequence[int]) -> int:

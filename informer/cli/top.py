@@ -136,6 +136,7 @@ def show_top(
     rows = [_cells(each) for each in process.informers]
     widths = fit(_HEADINGS, rows, shutil.get_terminal_size().columns)
     out.write("".join(f"{line_of(cells, widths)}\n" for cells in (_HEADINGS, *rows)))
+    out.flush()
 
 
 class _LiveView:

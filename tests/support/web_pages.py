@@ -62,7 +62,7 @@ class Parsed(HTMLParser):
         """The text of the whole page."""
         return self.all("html")[0].text
 
-    def all(self, name: str, **attributes: str) -> list[Element]:
+    def all(self, name: str, /, **attributes: str) -> list[Element]:
         """The elements of a name that have all of these attributes."""
         return [each for each in self.elements if each.name == name and attributes.items() <= each.attributes.items()]
 

@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 from informer.metrics.live_page.state import Sample
 from watch.printable import printable
 
-__all__ = ["Html", "Table", "document", "element", "join", "link_to", "plot", "rates"]
+__all__ = ["Html", "Table", "document", "element", "join", "link_to", "plot", "preformatted", "rates"]
 
 _MAX_TEXT = 600
 _WIDTH, _HEIGHT = 90, 22
@@ -39,9 +39,15 @@ def element(name: str, /, *content: object, **attributes: str | bool | None) -> 
     return Html(f"<{name}{written}>" if name in ("input", "link", "meta") else f"<{name}{written}>{inner}</{name}>")
 
 
-def join(content: Iterable[object], between: str = "") -> Html:
+def join(content: Iterable[object]) -> Html:
     """Returns content, escaped where it is not HTML, one after another."""
-    return Html(between.join(each if isinstance(each, Html) else _text(each) for each in content))
+    return Html("".join(each if isinstance(each, Html) else _text(each) for each in content))
+
+
+def preformatted(lines: Iterable[str], label: str) -> Html:
+    """Returns lines of text that are fit to be shown, with their indentation, in a region that scrolls."""
+    text = Html("\n".join(map(html.escape, lines)))
+    return element("pre", text, tabindex="0", role="region", aria_label=label)
 
 
 def link_to(page: str, /, **query: object) -> str:

@@ -34,7 +34,7 @@ def shown_indices(informer: SharedInformer[Any]) -> list[str]:
     """Returns the names of the indices that may be shown: where there may be Secrets, only those by namespace."""
     indices = informer.indexer.records.indices
     resource = as_source(informer.lister_watcher).resource_name
-    if resource is None or _names_secrets(resource):
+    if not resource or _names_secrets(resource):
         indices = [index for index in indices if index.function is meta_namespace_index]
     return [index.name for index in indices]
 
@@ -76,7 +76,7 @@ def _is_secret(informer: SharedInformer[Any], stored: Any, shown: Any, plain: An
     """Whether an object is a Secret, or may be one since neither its list-watch nor the object says what it is."""
     resource = as_source(informer.lister_watcher).resource_name
     kinds = {getattr(stored, "form", ("", ""))[1], plain.get("kind") if isinstance(plain, Mapping) else ""}
-    if resource is None and not any(kinds):
+    if not resource and not any(kinds):
         return True
     return _names_secrets(resource or "") or "Secret" in kinds or "Secret" in type(shown).__name__
 

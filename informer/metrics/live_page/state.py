@@ -79,7 +79,6 @@ class QueueState(msgspec.Struct, frozen=True):
     depth: float
     adds: float
     retries: float
-    done: int
     longest: float
 
 
@@ -89,7 +88,6 @@ class LeaseState(msgspec.Struct, frozen=True):
     name: str
     is_held: bool
     holder: str
-    slow_renewals: float
 
 
 class ProcessState(msgspec.Struct, frozen=True):
@@ -125,7 +123,7 @@ class StateReader:
             histories[name] = history
         queues = [_queue_state(name, readings) for _, name, readings in self._collector.read_queues()]
         leases = [
-            LeaseState(name, bool(_values(found)[families.LEADER]), printable(each.leader), _slow_renewals(found))
+            LeaseState(name, bool(_values(found)[families.LEADER]), printable(each.leader))
             for each, name, found in self._collector.read_electors()
         ]
         return ProcessState(socket.gethostname(), os.getpid(), informers, queues, leases), histories
@@ -193,19 +191,13 @@ def _handler_states(readings: Iterable[Reading]) -> list[HandlerState]:
 
 def _queue_state(name: str, readings: list[Reading]) -> QueueState:
     values = _values(readings)
-    work = next(value for family, _, value in readings if family is families.WORK_SECONDS)
     return QueueState(
         name=name,
         depth=values[families.DEPTH],
         adds=values[families.ADDS],
         retries=values[families.RETRIES],
-        done=0 if isinstance(work, (int, float, Summary)) else sum(work.counts),
         longest=values[families.LONGEST],
     )
-
-
-def _slow_renewals(readings: list[Reading]) -> float:
-    return _values(readings)[families.SLOW_PATH]
 
 
 def _values(readings: Iterable[Reading]) -> dict[Family, float]:

@@ -9,7 +9,7 @@ import msgspec
 
 from informer.errors import InformerError
 from informer.metrics.live_page.cache import PAGE_SIZE, Search, find
-from informer.metrics.live_page.html import Html, Table, document, element, join, link_to, plot, rates
+from informer.metrics.live_page.html import Html, Table, document, element, join, link_to, plot, preformatted, rates
 from informer.metrics.live_page.objects import json_lines, shown_indices
 from informer.metrics.live_page.state import InformerState, ProcessState, Sample
 from informer.objects.keys import version_of
@@ -30,8 +30,8 @@ _INFORMERS = (
     "#Errors",
 )
 _HANDLERS = ("Handler", "Informer", "#Waiting", "#Lag", "#Delivered", "#Busy", "#Errors")
-_QUEUES = ("Work queue", "#Waiting", "#Added", "#Retries", "#Processed", "#Longest under way")
-_LEASES = ("Lease", "This process", "Holder", "#Slow renewals")
+_QUEUES = ("Work queue", "#Waiting", "#Added", "#Retries", "#Longest under way")
+_LEASES = ("Lease", "This process", "Holder")
 
 
 def overview_page(state: ProcessState, histories: Mapping[str, Sequence[Sample]]) -> bytes:
@@ -46,14 +46,12 @@ def overview_page(state: ProcessState, histories: Mapping[str, Sequence[Sample]]
             handlers.add(handler.name, each.name, *numbers)
     queues = Table("queues", "Named work queues that report their metrics.", _QUEUES)
     for queue in state.queues:
-        counts = (f"{count:,.0f}" for count in (queue.depth, queue.adds, queue.retries, queue.done))
+        counts = (f"{count:,.0f}" for count in (queue.depth, queue.adds, queue.retries))
         queues.add(queue.name, *counts, _seconds(queue.longest))
     leases = Table("leases", "Leases of leader elections and of shards.", _LEASES)
     for lease in state.leases:
         held = element("b", "holds it" if lease.is_held else "does not hold it")
-        leases.add(
-            lease.name, held, lease.holder, f"{lease.slow_renewals:,.0f}", state="held" if lease.is_held else None
-        )
+        leases.add(lease.name, held, lease.holder, state="held" if lease.is_held else None)
     process = f"process {state.pid} on {state.host}"
     box = element("input", type="checkbox", id="live", checked=True)
     return document(
@@ -101,7 +99,7 @@ def object_page(informer: SharedInformer[Any], name: str, key: str) -> bytes | N
         _way((link_to("."), "Informers"), (link_to("objects", informer=name), name), (None, key)),
         element("h1", key),
         element("p", "As the cache has it now. The data of Secrets are hidden.", class_="dim"),
-        element("pre", join(json_lines(informer, stored), "\n"), tabindex="0", role="region", aria_label="JSON"),
+        preformatted(json_lines(informer, stored), "JSON"),
     )
 
 

@@ -154,7 +154,7 @@ class _Request:
         return self.object
 
     def _see(self, made: Object) -> None:
-        """A later write of this request builds on the newest state of its own object."""
+        """Replaces the object by the answer to a write, so that the next write builds on it."""
         # The answer of a subresource may be of another kind, such as a Scale.
         if self.object is not None and (made.uid, made.kind) == (self.object.uid, self.object.kind):
             self.object = made

@@ -146,7 +146,7 @@ class ProtobufObject(Object, gc=False, frozen=True, eq=False):
     def find(self, keys: tuple[str | int, ...]) -> Any:
         if keys[0] in _TYPE_FIELDS:
             return walk(self._typed({}), keys)
-        return freeze(walk(self._read_frozen(_plan_to(self.protobuf_kind.message, keys)), keys))
+        return self._read_frozen(_plan_to(self.protobuf_kind.message, keys), keys)
 
     @override
     def __contains__(self, key: object) -> bool:
@@ -179,16 +179,17 @@ class ProtobufObject(Object, gc=False, frozen=True, eq=False):
         except RecursionError:
             raise ValueError("the object is nested too deeply to be decoded; raw has its bytes") from None
 
-    def _read_frozen(self, plan: Plan) -> dict[str, Any]:
+    def _read_frozen(self, plan: Plan, keys: tuple[str | int, ...]) -> Any:
         """Reads what is not to be changed. JSON in it, such as managedFields, may be as deep as an API server accepts."""
+        # From Python 3.12, the decoder takes more levels than `freeze`.
         try:
-            return plan.read(self.raw, 0, len(self.raw))
+            return freeze(walk(plan.read(self.raw, 0, len(self.raw)), keys))
         except RecursionError:
             with deep_values(freeze):
-                return self._read(plan)
+                return freeze(walk(self._read(plan), keys))
 
     def _fields(self) -> dict[str, Any]:
-        return self._typed(self._read_frozen(plan_for(self.protobuf_kind.message)))
+        return self._typed(self._read_frozen(plan_for(self.protobuf_kind.message), ()))
 
     def _typed(self, read: dict[str, Any]) -> dict[str, Any]:
         kind = self.protobuf_kind

@@ -83,18 +83,13 @@ def _json(raw: bytes, start: int, end: int) -> Any:
     found = bytes_in(raw, 1, start, end)
     if not found:
         return None
-    try:
-        return msgspec.json.decode(found)
-    except RecursionError:
-        finish = getattr(_deep, "finish", None)
-        if finish is None:
-            raise
-        return decode_deep(found, finish)
+    finish = getattr(_deep, "finish", None)
+    return msgspec.json.decode(found) if finish is None else decode_deep(found, finish)
 
 
 @contextlib.contextmanager
 def deep_values(finish: Callable[[Any], Any]) -> Iterator[None]:
-    """Within the block, this thread also decodes JSON values that are nested too deeply for a recursive decoder.
+    """Within the block, this thread decodes JSON values piece by piece, so that they may be nested deeply.
 
     Args:
         finish: as of `decode_deep`.

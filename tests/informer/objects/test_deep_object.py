@@ -7,6 +7,8 @@ import dataclasses
 import json
 import pickle
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
@@ -116,7 +118,7 @@ def test_a_deep_value_is_read_without_recursion(levels: int, brackets: int) -> N
 
 
 @LEVELS
-def test_what_decodes_the_whole_object_raises_one_clear_error(levels: int) -> None:
+def test_what_decodes_the_whole_object_succeeds_or_raises_one_clear_error(levels: int) -> None:
     """The error is a ValueError, never a RecursionError; `raw` still has the bytes."""
     obj = Object.from_bytes(forms(levels)["behind"])
     reads: list[Any] = [
@@ -128,11 +130,26 @@ def test_what_decodes_the_whole_object_raises_one_clear_error(levels: int) -> No
         lambda: model_for(Whole).wrap(obj),
     ]
     for read in reads:
-        with pytest.raises(ValueError, match=TOO_DEEP):
+        with refused_before_3_12(TOO_DEEP):
             read()
     revision = Object.from_bytes(b'{"metadata":{"name":"r"},"revision":1,"data":%b}' % deep(levels))
-    with pytest.raises(ValueError, match="does not decode to V1ControllerRevision"):
+    with refused_before_3_12("does not decode to V1ControllerRevision"):
         model_for(V1ControllerRevision).wrap(revision)
+
+
+@contextmanager
+def refused_before_3_12(message: str) -> Iterator[None]:
+    """Expects a short ValueError. From Python 3.12, the decoder takes as many levels as an API server."""
+    shown = None
+    try:
+        yield
+    except ValueError as error:
+        shown = str(error)
+    if shown is None:
+        assert sys.version_info >= (3, 12)
+    else:
+        assert message in shown
+        assert len(shown) < 500
 
 
 @LEVELS
@@ -155,10 +172,9 @@ def test_a_list_that_is_deep_outside_its_items_is_an_error() -> None:
     """The error is short, and not a RecursionError."""
     for head, tail in ((b'"x":%b,' % deep(2_000), b""), (b"", b',"x":%b' % deep(2_000))):
         parser = ListParser(Object.from_list_item, 1 << 20, on_bad_item=lambda raw, error: None)
-        with pytest.raises(ValueError, match="list") as caught:
+        with refused_before_3_12("list"):
             list(parser.feed(b'{%b"items":[]%b}' % (head, tail)))
             list(parser.last_items())
-        assert len(str(caught.value)) < 500
 
 
 def test_near_the_end_of_the_stack_nothing_is_damaged() -> None:

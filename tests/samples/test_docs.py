@@ -145,7 +145,11 @@ def test_readme_begins_with_two_commands() -> None:
 def linked_files(page: str) -> list[str]:
     """Returns the files of this project that a page links to, by their address on the web or beside the page."""
     text = (ROOT / page).read_text(encoding="utf-8")
-    web = re.findall(r"https://github.com/kube-informer/kube-informer/blob/main/([^)#\s]+)", text)
+    web = re.findall(
+        r"https://(?:github\.com/kube-informer/kube-informer/(?:blob|tree)|raw\.githubusercontent\.com/kube-informer/kube-informer)"
+        r"/main/([^)#\s]+)",
+        text,
+    )
     beside = re.findall(r"\]\(([^)#\s:]+)(?:#[^)]*)?\)", text)
     return [*web, *(os.path.normpath(Path(page).parent / link) for link in beside)]
 
@@ -167,6 +171,20 @@ def test_the_readme_is_short_and_its_links_are_absolute() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     assert (text.count("\n") <= 150, len(text.encode()) <= 7 * 1024) == (True, True)
     assert re.findall(r"\]\((?!https://)[^)]*\)", text) == []
+
+
+def test_the_picture_of_the_readme_is_what_the_command_shows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its file has the text that `tools/terminal_picture.py` draws, and is small."""
+    monkeypatch.syspath_prepend(str(ROOT / "tools"))
+    picture = importlib.import_module("terminal_picture")
+    address = "https://raw.githubusercontent.com/kube-informer/kube-informer/main/"
+    assert f"({address}{picture.PICTURE.relative_to(ROOT)})" in (ROOT / "README.md").read_text(encoding="utf-8")
+    stored = picture.PICTURE.read_text(encoding="utf-8")
+    assert len(stored) < 40 * 1024
+    drawn, texts = picture.draw(), re.compile("<text[^>]*>([^<]*)</text>")
+    # Not the drawing itself, which depends on the version of rich.
+    assert texts.findall(stored) == texts.findall(drawn), "run python tools/terminal_picture.py"
+    assert "CrashLoopBackOff" in stored
 
 
 PACKAGES = (

@@ -131,7 +131,8 @@ class _LivePage(Page):
             hide_secret(token)
         self._collector = collector
         self._reader = StateReader(collector)
-        self._token = None if token is None else token.encode()
+        # A token that was read from a file ends with a line break.
+        self._token = None if token is None else token.strip().encode()
         self._only_loopback = only_loopback
 
     def _compute(self, request: Request) -> Answer:

@@ -279,7 +279,7 @@ def test_a_token_is_needed_if_there_is_one(registry, make, pods) -> None:
     token = "0123-live-page-token"
     pods.add(pod("a", spec={"copied": token}))
     make(pods)
-    browser = Browser(make_live_page_app(registry=registry, token=token))
+    browser = Browser(make_live_page_app(registry=registry, token=f"{token}\n"))
     basic = base64.b64encode(f"me:{token}".encode()).decode()
     for right in (f"Bearer {token}", f"bearer {token}", f"Basic {basic}"):
         answer = browser.ask("object?informer=things&key=ns/a", HTTP_AUTHORIZATION=right)

@@ -7,6 +7,8 @@ import pytest
 pytestmark = pytest.mark.timeout(120)
 
 CONFIGMAPS = "/api/v1/namespaces/{ns}/configmaps"
+PROTOBUF = "application/vnd.kubernetes.protobuf"
+METADATA = f"{PROTOBUF};as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 WATCH_LIST = {"sendInitialEvents": "true", "resourceVersionMatch": "NotOlderThan", "allowWatchBookmarks": "true"}
 
 
@@ -58,9 +60,10 @@ def test_list_that_may_be_newer(servers, match):
     assert names(answer) == ["a", "c"]
 
 
-def test_watch_is_410(servers):
-    """A watch from that version ends at once, with an ERROR event."""
-    answer = servers.watch(CONFIGMAPS, query={"resourceVersion": "{version}"})
+@pytest.mark.parametrize("accept", ["application/json", PROTOBUF, METADATA])
+def test_watch_is_410(servers, accept):
+    """A watch from that version ends at once, with an ERROR event in the format that the client wants."""
+    answer = servers.watch(CONFIGMAPS, query={"resourceVersion": "{version}"}, accept=accept)
     assert [(event["type"], event["object"]["code"]) for event in answer.body] == [("ERROR", 410)]
 
 

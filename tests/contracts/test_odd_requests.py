@@ -162,3 +162,81 @@ def test_odd_operations_of_a_json_patch_are_refused(servers, operations, status)
     servers.ask("POST", MAPS, {"metadata": {"name": "a"}})
     media = "application/json-patch+json"
     assert servers.ask("PATCH", f"{MAPS}/a", operations, media=media, any_message=True).status == status
+
+
+_MERGE, _STRATEGIC = "application/merge-patch+json", "application/strategic-merge-patch+json"
+REFUSED: dict[str, tuple[str, Any, str, int]] = {
+    "a text as JSON patch": ("configmaps/a", "x", "application/json-patch+json", 400),
+    "a number as merge patch": ("configmaps/a", 1, _MERGE, 400),
+    "nothing as apply": ("configmaps/a?fieldManager=m", None, "application/apply-patch+yaml", 400),
+    "item without its key": ("pods/a", {"spec": {"containers": [{"image": "x"}]}}, _STRATEGIC, 500),
+    "unknown directive": ("pods/a", {"$patch": "bad"}, _STRATEGIC, 500),
+    "other tolerations": ("pods/a", {"spec": {"tolerations": [{"operator": "Exists"}]}}, _MERGE, 422),
+    "malformed generateName": ("configmaps/a", {"metadata": {"generateName": "x."}}, _MERGE, 422),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_odd_patches_are_refused(servers, case):
+    """With the real server's status and message."""
+    path, body, media, status = REFUSED[case]
+    servers.ask("POST", MAPS, {"metadata": {"name": "a"}})
+    servers.ask(
+        "POST", f"{NAMESPACE}/pods", {"metadata": {"name": "a"}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
+    )
+    data = json.dumps(body).encode()
+    assert (
+        servers.ask(
+            "PATCH", f"{NAMESPACE}/{path}", data, media=media, query={"dryRun": "All"} if "?" not in path else None
+        ).status
+        == status
+    )
+
+
+@pytest.mark.parametrize("changes", [{"kind": "Pod"}, {"apiVersion": "v2"}])
+def test_a_patch_cannot_change_the_kind(servers, changes):
+    """422: what it makes is not an object of the resource."""
+    servers.ask("POST", MAPS, {"metadata": {"name": "a"}})
+    assert (
+        servers.ask("PATCH", f"{MAPS}/a", changes, media=_MERGE, any_message=True, only=("reason", "code")).status
+        == 422
+    )
+
+
+@pytest.mark.parametrize(("version", "status"), [("x", 500), ("-1", 500), ("99999999", 504), ("1", 200)])
+def test_the_version_that_a_get_wants(servers, version, status):
+    """It has to be a number, and must not lie in the future."""
+    servers.ask("POST", MAPS, {"metadata": {"name": "a"}})
+    assert servers.ask("GET", f"{MAPS}/a", query={"resourceVersion": version}).status == status
+
+
+def test_an_eviction_that_is_tried(servers):
+    """With dryRun in the query the pod stays."""
+    pods = f"{NAMESPACE}/pods"
+    servers.ask("POST", pods, {"metadata": {"name": "a"}, "spec": {"containers": [{"name": "c", "image": "i"}]}})
+    eviction = {"metadata": {"name": "a"}}
+    assert servers.ask("POST", f"{pods}/a/eviction", eviction, query={"dryRun": "All"}).status == 201
+    assert servers.ask("GET", f"{pods}/a").status == 200
+    wrong = {"metadata": {"name": "a", "namespace": "x"}}
+    assert servers.ask("POST", f"{pods}/a/eviction", wrong).status == 400
+
+
+def test_the_quality_of_a_pod_stays(servers):
+    """Its status keeps the class that the server has given it."""
+    path = f"{NAMESPACE}/pods/a"
+    servers.ask(
+        "POST", f"{NAMESPACE}/pods", {"metadata": {"name": "a"}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
+    )
+    answer = servers.ask("PUT", f"{path}/status", {"metadata": {"name": "a"}, "status": {"phase": "Running"}})
+    assert answer.body["status"] == {"phase": "Running", "qosClass": "BestEffort"}
+
+
+def test_the_scale_of_another_object(servers):
+    """A Scale has to have the name in the path."""
+    selector, template = (
+        {"matchLabels": {"a": "b"}},
+        {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}},
+    )
+    path = "/apis/apps/v1/namespaces/{ns}/replicasets"
+    servers.ask("POST", path, {"metadata": {"name": "a"}, "spec": {"selector": selector, "template": template}})
+    assert servers.ask("PUT", f"{path}/a/scale", {"metadata": {"name": "b"}, "spec": {"replicas": 1}}).status == 400

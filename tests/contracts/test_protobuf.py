@@ -125,17 +125,6 @@ def test_clients_without_rights_are_refused_in_the_preferred_format(without_righ
         assert (answer.status, answer.headers["Content-Type"]) == (status, wanted)
 
 
-def test_a_history_that_is_lost_is_an_error_event_in_protobuf(servers_and_lose_history):
-    servers, lose_history = servers_and_lose_history
-    servers.ask("POST", MAPS, config_map())
-    servers.keep_version()
-    servers.ask("POST", MAPS, config_map("b"))
-    lose_history()
-    for accept in (PROTOBUF, METADATA):
-        answer = servers.watch(MAPS, query={"resourceVersion": "{version}"}, accept=accept)
-        assert [(event["type"], event["object"]["code"]) for event in answer.body] == [("ERROR", 410)]
-
-
 def test_writes_are_in_protobuf(servers):
     """Create, update, scale and delete as client-go does them."""
     created = servers.ask("POST", MAPS, request_body(config_map()), media=PROTOBUF, accept=PROTOBUF)

@@ -386,7 +386,7 @@ def test_status_has_its_own_endpoint(server, call):
     both = pod("p", node="other") | {"status": {"phase": "Running"}}
     status = call("PUT", f"{PODS}/p/status", both).json
     assert "nodeName" not in status["spec"]
-    assert (status["status"], status["metadata"]["generation"]) == ({"phase": "Running"}, 2)
+    assert (status["status"], status["metadata"]["generation"]) == ({"phase": "Running", "qosClass": "BestEffort"}, 2)
     assert call("GET", f"{PODS}/p/status").json == call("GET", f"{PODS}/p").json
 
 
@@ -410,7 +410,7 @@ def test_the_scale_of_a_deployment(server, call):
     assert patched.json["spec"] == {"replicas": 6}
     assert server.get("deployments", "d")["spec"]["replicas"] == 6
     assert server.get("deployments", "d")["metadata"]["generation"] == 3
-    assert call("PUT", f"{path}/d/scale", {"spec": {"replicas": -1}}).status == 422
+    assert call("PUT", f"{path}/d/scale", {"metadata": {"name": "d"}, "spec": {"replicas": -1}}).status == 422
 
 
 def test_deleted_namespace_deletes_its_objects(server, call):

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from informer.testing.storage.statuses import Cause, bad_request, generic, invalid
+from informer.testing.storage.statuses import Cause, bad_request, invalid, too_large_resource_version
+from watch.errors import ApiError
 
 __all__ = ["ListQuery", "is_true", "read_list_query"]
 
@@ -118,10 +119,15 @@ def _check_version(options: ListQuery) -> None:
         return
     message = f'resourceVersion: Invalid value: "{version}": strconv.ParseUint: parsing "{version}": invalid syntax'
     if options.watch:
-        error = generic(500, message)
-        error.reason, error.details = "", None
-        raise error
+        raise ApiError(500, "", message)
     raise bad_request(f"invalid resource version: {message}")
+
+
+def check_minimum(version: str, current: int) -> None:
+    """Raises ApiError if a get asks for a resourceVersion that is malformed (500), or does not exist yet (504)."""
+    _check_version(ListQuery(resource_version=version, watch=True))
+    if version and int(version) > current:
+        raise too_large_resource_version(int(version), current)
 
 
 def is_true(text: str) -> bool:

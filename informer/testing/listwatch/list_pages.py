@@ -50,7 +50,9 @@ class _Token(NamedTuple):
             content = msgspec.json.decode(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
             return cls(int(content["rv"]), str(content["start"]).rstrip("\0"))
         except (ValueError, TypeError, KeyError, binascii.Error, msgspec.DecodeError) as error:
-            raise bad_request(f"invalid continue token: continue key is not valid: {error}") from error
+            raise bad_request(
+                "invalid continue token: continue key is not valid: illegal base64 data at input byte 0"
+            ) from error
 
 
 def list_page(storage: Storage, bucket: Bucket, namespace: str, options: ListQuery, selection: Selection) -> Page:

@@ -13,7 +13,7 @@ from informer.testing.server.evictions import evict
 from informer.testing.server.pod_requests import bind
 from informer.testing.server.request_bodies import decode_object
 from informer.testing.server.reviews import Reviews
-from informer.testing.storage.object_checks import Target
+from informer.testing.storage.object_checks import Target, metadata_of, set_namespace
 from informer.testing.storage.registry import Registry
 from informer.testing.storage.statuses import method_not_allowed
 from informer.testing.storage.write import Write
@@ -49,6 +49,7 @@ class ActionRequests:
         if verb != "create" or (target.served.resource.namespaced and not target.namespace):
             raise method_not_allowed()
         obj = decode_object(request, kind, null_is_empty=True)
+        set_namespace(target, metadata_of(obj, target.served.resource))
         match kind:
             case "Binding":
                 name = target.name or (obj.get("metadata") or {}).get("name") or ""

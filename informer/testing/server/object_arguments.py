@@ -61,6 +61,8 @@ def find_resource(name: str, resources: ServedResources) -> ServedResource:
     Raises:
         ApiError: 404, the server does not have this resource.
     """
+    if (known := resources.by_name.get(name)) is not None:
+        return known
     group, version, rest = parse_name(name)
     for served in resources:
         resource = served.resource
@@ -69,6 +71,7 @@ def find_resource(name: str, resources: ServedResources) -> ServedResource:
         if version is not None and resource.version != version:
             continue
         if rest.lower() in (resource.plural, resource.kind.lower(), *resource.names):
+            resources.by_name[name] = served
             return served
     raise ApiError(404, "NotFound", f"the server doesn't have a resource type {name!r}")
 

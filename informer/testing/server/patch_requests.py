@@ -8,15 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import msgspec
-
 from informer.testing.http.messages import Request
 from informer.testing.server.request_bodies import decode_json, decode_yaml, media_type
-from informer.testing.storage.object_checks import Target, metadata_of
+from informer.testing.storage.object_checks import GO_TYPES, Target, metadata_of
 from informer.testing.storage.ownership import applied
-from informer.testing.storage.patches import PatchError, json_patch, merge_patch
+from informer.testing.storage.patches import DirectiveError, PatchError, json_patch, merge_patch
 from informer.testing.storage.served_resources import ServedResource
-from informer.testing.storage.statuses import Cause, bad_request, generic, invalid
+from informer.testing.storage.statuses import bad_request, generic, wrong_patch
 from informer.testing.storage.strategic_merge import strategic_merge
 from informer.testing.storage.write import Write
 from watch.errors import ApiError
@@ -69,14 +67,15 @@ def _checked(served: ServedResource, changed: dict[str, Any]) -> dict[str, Any]:
                 raise bad_request(f"json: cannot unmarshal a value into Go struct field {name} of type string")
         metadata_of(changed, served.resource)
     except ApiError as error:
-        shown = msgspec.json.encode(changed).decode()
-        raise invalid("", "", "", [Cause.bad("patch", shown, str(error))]) from error
+        raise wrong_patch(changed, str(error)) from error
     return changed
 
 
 def _merged(merge: Callable[[Any, Any], Any], obj: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:
     try:
         merged: dict[str, Any] = merge(obj, patch)
+    except DirectiveError as error:
+        raise ApiError(500, "", str(error)) from error
     except PatchError as error:
         raise bad_request(str(error)) from error
     return merged
@@ -97,7 +96,8 @@ def _json_patched(obj: dict[str, Any], operations: list[Any]) -> dict[str, Any]:
 def _applied(target: Target, request: Request, write: Write) -> Patch:
     """Reads a server-side apply."""
     served = target.served
-    patch = _object(_decode_yaml(request.body))
+    decoded = _decode_yaml(request.body)
+    patch = {} if decoded is None else _object(decoded, "error unmarshaling JSON: while decoding JSON: ")
     api_version, kind = str(patch.get("apiVersion") or ""), str(patch.get("kind") or "")
     if (api_version, kind) != (served.resource.api_version, served.resource.kind):
         raise bad_request(
@@ -123,19 +123,20 @@ def _decode_yaml(body: bytes) -> Any:
         raise bad_request(f"error decoding YAML: {error}") from error
 
 
-def _object(patch: Any) -> dict[str, Any]:
+def _object(patch: Any, prefix: str = "") -> dict[str, Any]:
     if not isinstance(patch, dict):
-        raise bad_request(
-            "error decoding patch: json: cannot unmarshal array into Go value of type map[string]interface {}"
-        )
+        raise _not_a(patch, f"{prefix}json", "map[string]interface {}")
     return patch
+
+
+def _not_a(patch: Any, who: str, go_type: str) -> ApiError:
+    found = GO_TYPES.get(type(patch), "null")
+    return bad_request(f"error decoding patch: {who}: cannot unmarshal {found} into Go value of type {go_type}")
 
 
 def _operations(patch: Any) -> list[Any]:
     if not isinstance(patch, list) or not all(isinstance(operation, dict | None) for operation in patch):
-        raise bad_request(
-            "error decoding patch: json: cannot unmarshal object into Go value of type []handlers.jsonPatchOp"
-        )
+        raise _not_a({} if isinstance(patch, list) else patch, "json", "[]handlers.jsonPatchOp")
     if None in patch:
         raise generic(422)
     for operation in patch:
@@ -143,4 +144,6 @@ def _operations(patch: Any) -> list[Any]:
             if not isinstance(operation.get(name), str | None):
                 field = f"Go struct field jsonPatchOp.{name} of type string"
                 raise bad_request(f"error decoding patch: json: cannot unmarshal a value into {field}")
+        if operation.get("op") in ("add", "replace", "test"):
+            operation.setdefault("value", None)
     return patch

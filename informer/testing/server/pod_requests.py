@@ -73,8 +73,6 @@ def bind(registry: Registry, target: Target, binding: Mapping[str, Any], write: 
             resourceVersion than the binding; 500, as in the real server, the binding is not valid.
     """
     node, expected = binding.get("target") or {}, binding.get("metadata") or {}
-    if expected.get("namespace") not in (None, "", target.namespace):
-        raise bad_request("the namespace of the provided object does not match the namespace sent on the request")
     if expected.get("name") != target.name:
         raise bad_request("name in URL does not match name in Binding object")
     if node.get("kind") not in (None, "", "Node"):

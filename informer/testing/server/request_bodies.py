@@ -119,6 +119,10 @@ def media_type(request: Request) -> str:
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
+def _reworded(error: ValueError) -> str:
+    return "unexpected end of JSON input" if "truncated" in str(error) else str(error)
+
+
 def decode_object(request: Request, kind: str, *, null_is_empty: bool = False) -> dict[str, Any]:
     """Returns the object in a request's body.
 
@@ -141,7 +145,9 @@ def decode_object(request: Request, kind: str, *, null_is_empty: bool = False) -
         obj = (decode_yaml if media == "application/yaml" else decode_json)(request.body)
     except ValueError as error:
         shown = f" ({request.body[:200].decode(errors='replace') or '<empty>'})" if kind else ""
-        raise bad_request(f"{unrecognized}couldn't get version/kind; json parse error: {error}{shown}") from error
+        raise bad_request(
+            f"{unrecognized}couldn't get version/kind; json parse error: {_reworded(error)}{shown}"
+        ) from error
     if obj is None and null_is_empty:
         return {}
     if not isinstance(obj, dict):

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from informer.testing.http.messages import Request
-from informer.testing.listwatch.list_options import read_list_query
+from informer.testing.listwatch.list_options import check_minimum, read_list_query
 from informer.testing.listwatch.list_pages import Page, list_page
 from informer.testing.listwatch.selection import read_selection
 from informer.testing.server.action_requests import ActionRequests
@@ -20,7 +20,7 @@ from informer.testing.server.request_bodies import decode_object, read_delete_op
 from informer.testing.server.versions import ServerVersion
 from informer.testing.server.write_options import read_write
 from informer.testing.storage.negotiation import representation_for
-from informer.testing.storage.object_checks import Target
+from informer.testing.storage.object_checks import Target, check_identity, metadata_of
 from informer.testing.storage.registry import Registry
 from informer.testing.storage.representation import Representation
 from informer.testing.storage.scale import SCALES, scale_of, scaled
@@ -110,6 +110,7 @@ class ResourceRequests:
             return self._scale(verb, call)
         match verb:
             case "get":
+                check_minimum(call.request.query.get("resourceVersion") or "", self._storage.resource_version)
                 return 200, [call.representation.single(self._registry.get(call.target))]
             case "list":
                 page = self._page(call)
@@ -216,9 +217,14 @@ def _scaling(verb: str, call: _Call) -> Callable[[dict[str, Any]], dict[str, Any
     served, write = call.target.served, call.write
     if verb == "update":
         sent = decode_object(call.request, "Scale")
-        return lambda obj: scaled(served, obj, lambda _: sent, write)
+        return lambda obj: scaled(served, obj, lambda old: _checked_scale(call.target, old, sent), write)
     patch = read_patch(call.target._replace(served=SCALES), call.request, write)
     return lambda obj: scaled(served, obj, patch.apply, write)
+
+
+def _checked_scale(target: Target, old: dict[str, Any], sent: dict[str, Any]) -> dict[str, Any]:
+    check_identity(target, metadata_of(sent, SCALES.resource), old["metadata"]["uid"])
+    return sent
 
 
 def _require_name(target: Target) -> None:

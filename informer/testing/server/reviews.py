@@ -76,10 +76,13 @@ class Reviews:
         if seconds < _SHORTEST:
             message = "may not specify a duration less than 10 minutes"
             causes.append(Cause.bad("spec.expirationSeconds", str(seconds), message))
+        if seconds > _LONGEST:
+            message = "may not specify a duration larger than 2^32 seconds"
+            causes.append(Cause.bad("spec.expirationSeconds", str(seconds), message))
         if causes:
             name = account.name if given else ""
             raise invalid(_AUTHENTICATION, "TokenRequest", name, causes)
-        end = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=min(seconds, _LONGEST))
+        end = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=seconds)
         audiences = spec.get("audiences") or [_AUDIENCE]
         user = f"system:serviceaccount:{account.namespace}:{account.name}"
         claims = {"aud": audiences, "exp": int(end.timestamp()), "iss": _AUDIENCE, "sub": user}

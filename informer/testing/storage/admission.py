@@ -5,13 +5,17 @@ Source: apiserver pkg/admission/interfaces.go.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple, Protocol
 
+from informer.testing.storage.json_equality import differing
 from informer.testing.storage.object_checks import Target
 from informer.testing.storage.storage import Stored
 from informer.testing.storage.write import Write
 
 __all__ = ["Admission", "NoAdmission", "Review"]
+
+_ASIDE = frozenset(("kind", "apiVersion", "metadata", "status"))
 
 
 class Review(NamedTuple):
@@ -24,6 +28,16 @@ class Review(NamedTuple):
     old: Stored | None
     """The stored object; None for a creation."""
     write: Write
+    before: Mapping[str, Any] | None = None
+    """The stored object of an update, decoded."""
+
+    @property
+    def keeps_content(self) -> bool:
+        """Whether an update changes nothing but the metadata and the status."""
+        before, obj = self.before, self.obj
+        if before is None or obj is None:
+            return False
+        return not (differing(before, obj).keys() | (before.keys() - obj.keys())) - _ASIDE
 
 
 class Admission(Protocol):

@@ -18,6 +18,7 @@ __all__ = ["DEEP", "decode_object_json"]
 
 # The levels that are decoded. The functions that merge and copy objects make up to three nested calls per level.
 _LEVELS = 64
+_NO_BRACKETS = bytes(set(range(256)) - set(b"{}[]"))
 
 DEEP = "the object is nested too deeply for this server to change it there"
 
@@ -33,10 +34,20 @@ def decode_object_json(raw: bytes) -> Any:
     except RecursionError:
         pass
     else:
-        if raw.count(b"[") + raw.count(b"{") <= _LEVELS or not _is_deep(value):
+        if _is_flat(raw) or not _is_deep(value):
             return value
     check_json(raw)
     return decode_levels(raw, _LEVELS)
+
+
+def _is_flat(raw: bytes) -> bool:
+    """Returns whether the brackets of JSON show at once that it has few levels; brackets in strings may hide that."""
+    brackets = raw.translate(None, _NO_BRACKETS)
+    for _ in range(_LEVELS // 2):  # each pass removes one level or two
+        if len(brackets) <= _LEVELS:
+            return True
+        brackets = brackets.replace(b"{}", b"").replace(b"[]", b"")
+    return False
 
 
 def _is_deep(value: Any) -> bool:

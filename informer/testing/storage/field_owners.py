@@ -9,7 +9,16 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from informer.testing.storage.field_sets import FieldSet, difference, in_order, intersection, read_set, set_paths, union
+from informer.testing.storage.field_sets import (
+    FieldSet,
+    children_of,
+    difference,
+    in_order,
+    intersection,
+    read_set,
+    set_paths,
+    union,
+)
 from informer.testing.storage.field_types import FieldType
 from informer.testing.storage.field_walks import Comparison, compare, field_set, merge, with_named_fields, without
 from informer.testing.storage.json_equality import is_same
@@ -73,6 +82,8 @@ class Owned(NamedTuple):
     api_version: str
     fields: FieldSet
     time: str | None
+    entry: Mapping[str, Any] | None = None
+    """The entry of managedFields that says so, as the server has stored it."""
 
 
 class OwnedWrite(NamedTuple):
@@ -98,6 +109,14 @@ class FieldOwners(dict[ManagerId, Owned]):
     """The managers of one object, and the fields that each owns."""
 
     @classmethod
+    def stored(cls, entries: Iterable[Mapping[str, Any]]) -> FieldOwners:
+        """Returns the owners in entries that the server has stored."""
+        return cls(
+            (ManagerId.of(each), Owned(each["apiVersion"], children_of(each["fieldsV1"]), each.get("time"), each))
+            for each in entries
+        )
+
+    @classmethod
     def read(cls, entries: Any) -> FieldOwners:
         """Returns the owners in `metadata.managedFields`.
 
@@ -113,21 +132,32 @@ class FieldOwners(dict[ManagerId, Owned]):
                 raise ValueError("operation must be `Apply` or `Update`")
             if entry.get("fieldsType") != "FieldsV1":
                 raise ValueError(f"invalid fieldsType {json.dumps(entry.get('fieldsType'))}")
-            owners[ManagerId.of(entry)] = Owned(entry["apiVersion"], read_set(entry.get("fieldsV1")), entry.get("time"))
+            owners[ManagerId.of(entry)] = Owned(
+                entry["apiVersion"], in_order(read_set(entry.get("fieldsV1"))), entry.get("time")
+            )
         return owners
 
     def entries(self) -> list[dict[str, Any]]:
         """Returns the owners as `metadata.managedFields` has them."""
         made = []
         for who, owned in self.items():
+            if owned.entry is not None:
+                made.append(dict(owned.entry))
+                continue
             entry = {"manager": who.manager, "operation": who.operation, "apiVersion": owned.api_version}
             made.append(
                 {key: value for key, value in entry.items() if value}
                 | ({"time": owned.time} if owned.time else {})
-                | {"fieldsType": "FieldsV1", "fieldsV1": in_order(owned.fields)}
+                | {"fieldsType": "FieldsV1", "fieldsV1": owned.fields}
                 | ({"subresource": who.subresource} if who.subresource else {})
             )
         return sorted(made, key=entry_order)
+
+    def created(self, fields: FieldSet, write: OwnedWrite) -> None:
+        """Records that a manager has created an object, which has no other owner, with these fields."""
+        mine = difference(difference(fields, write.resets, recursive=True), _WITHOUT_OWNER)
+        if mine:
+            self[write.who] = Owned(write.version, mine, write.now)
 
     def updated(self, type_: FieldType, old: Any, new: Any, write: OwnedWrite) -> None:
         """Records that a manager has changed an object.
@@ -141,7 +171,7 @@ class FieldOwners(dict[ManagerId, Owned]):
         found = _without(compare(type_, old, new), write.resets)
         changed = union(found.modified, found.added)
         self._disown(union(changed, found.removed), except_for=None)
-        mine = difference(changed, _WITHOUT_OWNER)
+        mine = in_order(difference(changed, _WITHOUT_OWNER))
         if mine:
             known = self.get(write.who)
             self[write.who] = Owned(write.version, union(known.fields, mine) if known else mine, write.now)
@@ -177,7 +207,7 @@ class FieldOwners(dict[ManagerId, Owned]):
         if conflicts and not force:
             raise ConflictsError(conflicts)
         self._disown(union(changed, found.removed), except_for=who)
-        owned = self.pop(who)._replace(fields=difference(mine, _WITHOUT_OWNER))
+        owned = self.pop(who)._replace(fields=in_order(difference(mine, _WITHOUT_OWNER)), entry=None)
         if owned.fields:
             self[who] = owned if is_same(merged, live) else owned._replace(time=write.now)
         return merged
@@ -187,10 +217,10 @@ class FieldOwners(dict[ManagerId, Owned]):
             if manager == except_for:
                 continue
             rest = difference(owned.fields, fields)
-            if rest:
-                self[manager] = owned._replace(fields=rest)
-            else:
+            if not rest:
                 del self[manager]
+            elif rest != owned.fields:
+                self[manager] = owned._replace(fields=rest, entry=None)
 
     def _pruned(self, type_: FieldType, merged: Any, last: FieldSet) -> Any:
         """Returns an object without the fields that its manager does not apply any more and that have no other owner."""

@@ -5,6 +5,7 @@ Source: https://kubernetes.io/docs/concepts/overview/working-with-objects/field-
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -81,7 +82,12 @@ def paths_for(resource: str) -> tuple[str, ...]:
 
 def fields_of(obj: Mapping[str, Any], paths: tuple[str, ...]) -> dict[str, str]:
     """Returns the values at these paths as text."""
-    fields = {path: _text(_at(obj, path), _ABSENT.get(path, "")) for path in paths}
+    fields = {}
+    for path, keys in _split(paths):
+        value: Any = obj
+        for key in keys:
+            value = value.get(key) if type(value) is dict else None
+        fields[path] = value if type(value) is str else _text(value, _ABSENT.get(path, ""))
     if not fields.get("reportingComponent", "?"):
         fields["reportingComponent"] = _text(_at(obj, "source.component"), "")
     if "source" in fields:
@@ -127,6 +133,11 @@ def _unknown(field: str, paths: tuple[str, ...], kind: str, *, custom: bool) -> 
         return f"field label not supported: {field}"
     known = ", ".join(f'"{each}"' for each in _ALWAYS)
     return f'"{field}" is not a known field selector: only {known}'
+
+
+@functools.cache
+def _split(paths: tuple[str, ...]) -> list[tuple[str, list[str]]]:
+    return [(path, path.split(".")) for path in paths]
 
 
 def _at(obj: Any, path: str) -> Any:

@@ -51,7 +51,7 @@ def joined(children: FieldSet, *, member: bool) -> FieldSet | None:
 
 
 def union(left: FieldSet, right: FieldSet) -> FieldSet:
-    """Returns the paths of both sets."""
+    """Returns the paths of both sets, in order if these are."""
     result = dict(left)
     for key, below in right.items():
         mine = result.get(key)
@@ -60,11 +60,13 @@ def union(left: FieldSet, right: FieldSet) -> FieldSet:
         else:
             both = union(children_of(mine), children_of(below))
             result[key] = joined(both, member=is_member(below) or is_member(mine)) or {}
-    return result
+    return result if len(result) == len(left) else {key: result[key] for key in sorted(result)}
 
 
 def difference(left: FieldSet, right: FieldSet, *, recursive: bool = False) -> FieldSet:
     """Returns the paths of `left` that `right` lacks; if recursive, also without the paths below those of `right`."""
+    if left.keys().isdisjoint(right):
+        return left
     result = {}
     for key, below in left.items():
         rest: FieldSet | None = below

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from informer.testing.api_documents.published import published
+from informer.testing.storage.schemas.custom_schema import CustomSchema
 from informer.testing.storage.schemas.structure import EMBEDDED, PRESERVES
 from informer.testing.storage.served_resources import ServedResource
 
@@ -132,8 +133,12 @@ def type_of(served: ServedResource) -> FieldType:
     """Returns the type of a resource's objects."""
     if not served.custom:
         return _built_in(served.resource.api_version, served.resource.kind)
-    schema = {PRESERVES: True, EMBEDDED: True} if served.schema is None else served.schema.schema
-    return FieldType(schema, _schemas_of("v1"))
+    return _custom(served.schema)
+
+
+@lru_cache(maxsize=256)
+def _custom(schema: CustomSchema | None) -> FieldType:
+    return FieldType({PRESERVES: True, EMBEDDED: True} if schema is None else schema.schema, _schemas_of("v1"))
 
 
 @lru_cache(maxsize=256)

@@ -10,22 +10,24 @@ from typing import Any
 
 import msgspec
 
+from informer.testing.storage.json_equality import differing
 from informer.testing.storage.object_checks import Target
 from informer.testing.storage.schemas.built_in_fields import OBJECT_META, drop_unknown_fields, message_of
 from informer.testing.storage.schemas.built_in_types import wrong_types
 from informer.testing.storage.served_resources import ServedResource
-from informer.testing.storage.statuses import Cause, bad_request, invalid
+from informer.testing.storage.statuses import bad_request, invalid, wrong_patch
 from informer.testing.storage.write import Write
 
 __all__ = ["check_schema", "check_types", "keep_known_fields", "type_problems"]
 
 
-def keep_known_fields(served: ServedResource, obj: dict[str, Any], write: Write) -> None:
+def keep_known_fields(served: ServedResource, obj: dict[str, Any], old: Mapping[str, Any] | None, write: Write) -> None:
     """Drops the fields that an object cannot have, and fills in the defaults of a custom resource.
 
     Args:
         served: the object's resource.
         obj: the object, with kind and apiVersion; it is changed.
+        old: the stored object; None for a new one. Fields of built-in kinds that are the same have been checked.
         write: decides whether dropped fields are an error or a warning.
 
     Raises:
@@ -39,7 +41,10 @@ def keep_known_fields(served: ServedResource, obj: dict[str, Any], write: Write)
         unknown = drop_unknown_fields(obj["metadata"], OBJECT_META, "metadata.")
     else:
         message = message_of(resource.api_version, resource.kind)
-        unknown = [] if message is None else drop_unknown_fields(obj, message)
+        part = obj if old is None else differing(old, obj)
+        unknown = [] if message is None else drop_unknown_fields(part, message)
+        for name in [name for name in unknown if name in obj]:
+            obj.pop(name)
     if write.field_validation == "Ignore" or not (unknown or write.duplicates):
         return
     texts = [*write.duplicates, *(f'unknown field "{path}"' for path in unknown)]
@@ -48,7 +53,7 @@ def keep_known_fields(served: ServedResource, obj: dict[str, Any], write: Write)
         return
     text = f"strict decoding error: {', '.join(texts)}"
     if write.patches:
-        raise invalid("", "", "", [Cause.bad("patch", msgspec.json.encode(given).decode(), text)])
+        raise wrong_patch(given, text)
     kind = resource.kind
     raise bad_request(f'{kind} in version "{resource.version}" cannot be handled as a {kind}: {text}')
 
@@ -66,8 +71,7 @@ def check_types(served: ServedResource, obj: Mapping[str, Any], old: Mapping[str
     if not found:
         return
     if write.patches:
-        shown = msgspec.json.encode(msgspec.json.encode(obj).decode()).decode()
-        raise invalid("", "", "", [Cause.bad("patch", shown, found[0])])
+        raise wrong_patch(obj, found[0])
     kind = served.resource.kind
     raise bad_request(f'{kind} in version "{served.resource.version}" cannot be handled as a {kind}: {found[0]}')
 
@@ -76,7 +80,7 @@ def type_problems(served: ServedResource, obj: Mapping[str, Any], old: Mapping[s
     """Returns the fields of an object of a built-in kind whose types are wrong, and that `old` does not have like this."""
     resource = served.resource
     message = None if served.custom else message_of(resource.api_version, resource.kind)
-    found = [] if message is None else list(wrong_types(obj, message))
+    found = [] if message is None else list(wrong_types(obj if old is None else differing(old, obj), message))
     if not found or old is None or message is None:
         return found
     known = set(wrong_types(old, message))

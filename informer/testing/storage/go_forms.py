@@ -18,6 +18,7 @@ __all__ = ["go_form"]
 _METADATA = "k8s.io/apimachinery/pkg/apis/meta/v1.ObjectMeta"
 _ZEROS = {"string": "", "int": 0, "uint": 0, "bool": False, "double": 0, "quantity": "0", "int_or_string": 0}
 # Of these Go has structs, which "omitempty" does not leave out.
+_EMPTY: tuple[Any, ...] = ("", 0, False, [], {})
 _STRUCTS = ("time", "micro_time", "quantity", "int_or_string")
 
 
@@ -42,20 +43,19 @@ def go_form(api_version: str, kind: str, obj: Mapping[str, Any]) -> dict[str, An
 
 
 def _struct(message: str, obj: Any) -> dict[str, Any]:
-    if not isinstance(obj, Mapping):
+    if not isinstance(obj, dict):
         return {}
-    result = {}
-    for name, field in _fields_of(message).items():
-        value = obj.get(name)
-        if value is None:
-            if not field.written:
-                continue
-            value = field.zero
-        if field.message:
-            value = _message_value(field, value)
-        if field.optional and (value is None or value in ("", 0, False, [], {})):
+    fields, result = _fields_of(message), {}
+    for name, value in obj.items():
+        field = fields.get(name)
+        if field is None or value is None:
             continue
-        result[name] = value
+        held = _message_value(field, value) if field.message else value
+        if not (field.optional and held in _EMPTY):
+            result[name] = held
+    for name, field in _written(message):
+        if name not in result:
+            result[name] = _message_value(field, field.zero) if field.message else field.zero
     return result
 
 
@@ -67,6 +67,11 @@ def _message_value(field: _Field, value: Any) -> Any:
     if field.shape == "map" and isinstance(value, Mapping):
         return {key: _struct(field.message, each) for key, each in value.items()}
     return value
+
+
+@lru_cache(maxsize=1024)
+def _written(message: str) -> list[tuple[str, _Field]]:
+    return [(name, field) for name, field in _fields_of(message).items() if field.written]
 
 
 @lru_cache(maxsize=1024)

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
-__all__ = ["is_same"]
+__all__ = ["differing", "is_same"]
 
 _encode = msgspec.json.encode
+
+
+def differing(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns those fields of the new object that the old one has not, or with other values."""
+    return {key: value for key, value in new.items() if key not in old or not is_same(old[key], value)}
 
 
 def is_same(left: Any, right: Any) -> bool:

@@ -6,6 +6,7 @@ pkg/util/validation.
 
 from __future__ import annotations
 
+import functools
 import json
 import random
 import re
@@ -23,7 +24,7 @@ __all__ = [
     "key_error",
     "label_causes",
     "label_error",
-    "name_cause",
+    "name_causes",
     "owner_causes",
     "subdomain_error",
 ]
@@ -71,12 +72,12 @@ def generated_name(prefix: str) -> str:
     return prefix[:_LONGEST_GENERATED] + "".join(random.choices(_LETTERS, k=5))  # noqa: S311
 
 
-def name_cause(name: str, kind: str, group: str) -> Cause | None:
-    """Returns why a name is not valid for objects of a kind; None if it is."""
+def name_causes(field: str, shown: str, name: str, kind: str, group: str = "") -> list[Cause]:
+    """Returns why a name is not valid for objects of a kind, shown as another text; empty if it is."""
     if not name:
-        return Cause.required("metadata.name", "name or generateName is required")
+        return [Cause.required(field, "name or generateName is required")]
     message = _path_segment_error(name) if group == "rbac.authorization.k8s.io" else _dns_error(name, kind)
-    return None if message is None else Cause.bad("metadata.name", json.dumps(name), message)
+    return [] if message is None else [Cause.bad(field, json.dumps(shown), message)]
 
 
 def label_causes(labels: Mapping[str, str]) -> list[Cause]:
@@ -158,6 +159,7 @@ def _path_segment_error(name: str) -> str | None:
     return next((f"may not contain '{character}'" for character in "/%" if character in name), None)
 
 
+@functools.lru_cache(maxsize=1024)
 def key_error(key: str) -> str | None:
     """Returns why a text is not the key of a label; None if it is."""
     if key.count("/") > 1:
@@ -170,6 +172,7 @@ def key_error(key: str) -> str | None:
     return None if _QUALIFIED.match(name) else _KEY_ERROR
 
 
+@functools.lru_cache(maxsize=1024)
 def _value_error(value: str) -> str | None:
     if len(value) > _LONGEST_LABEL:
         return f"must be no more than {_LONGEST_LABEL} bytes"

@@ -29,7 +29,7 @@ from watch.errors import ApiError
 __all__ = ["JSON", "encode_status_for", "representation_for"]
 
 JSON = "application/json"
-_SUPPORTED = f"{JSON}, {PROTOBUF}"
+_SUPPORTED = f"{JSON}, application/yaml, {PROTOBUF}"
 _STREAMS = f"{JSON};stream=watch, {PROTOBUF};stream=watch"
 
 

@@ -15,7 +15,7 @@ from informer.testing.storage.name_rules import (
     annotation_causes,
     finalizer_causes,
     label_causes,
-    name_cause,
+    name_causes,
     owner_causes,
 )
 from informer.testing.storage.served_resources import ServedResource
@@ -24,6 +24,7 @@ from informer.testing.storage.storage import Stored
 from watch.errors import ApiError
 
 __all__ = [
+    "GO_TYPES",
     "Target",
     "check_expected",
     "check_finalizers",
@@ -55,7 +56,7 @@ _ELEMENT_TYPES: dict[str, tuple[type, str]] = {
 }
 _TIMES = ("creationTimestamp", "deletionTimestamp")
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
-_GO_TYPES = {str: "string", int: "number", float: "number", bool: "bool", list: "array", dict: "object"}
+GO_TYPES = {str: "string", int: "number", float: "number", bool: "bool", list: "array", dict: "object"}
 
 
 class Target(NamedTuple):
@@ -122,19 +123,21 @@ def metadata_of(obj: dict[str, Any], resource: Resource) -> dict[str, Any]:
     message = f'{resource.kind} in version "{resource.version}" cannot be handled as a {resource.kind}: json: '
     if not isinstance(metadata, dict):
         field = f"Go struct field {resource.kind}.metadata of type v1.ObjectMeta"
-        raise bad_request(f"{message}cannot unmarshal {_GO_TYPES[type(metadata)]} into {field}")
+        raise bad_request(f"{message}cannot unmarshal {GO_TYPES[type(metadata)]} into {field}")
     for name in ("labels", "annotations"):
         values = metadata.get(name)
         if isinstance(values, dict):
             metadata[name] = {key: "" if value is None else value for key, value in values.items()}
-    for name, (python_type, go_type) in _METADATA_TYPES.items():
-        if metadata.get(name) is not None:
-            _check_type(metadata[name], python_type, name, go_type, message)
+    for name, value in metadata.items():
+        python_type, go_type = _METADATA_TYPES.get(name, (type(value), ""))
+        if value is not None and type(value) is not python_type:
+            raise _wrong_type(value, name, go_type, message)
     _check_times(metadata, message)
     for name, (python_type, go_type) in _ELEMENT_TYPES.items():
         values = metadata.get(name) or {}
         for value in values.values() if isinstance(values, dict) else values:
-            _check_type(value, python_type, name, go_type, message)
+            if type(value) is not python_type:
+                raise _wrong_type(value, name, go_type, message)
     return metadata
 
 
@@ -144,10 +147,9 @@ def _check_times(metadata: Mapping[str, Any], message: str) -> None:
             raise bad_request(f"{message}parsing time {json.dumps(metadata[name])} as RFC3339: cannot parse it")
 
 
-def _check_type(value: Any, python_type: type, name: str, go_type: str, message: str) -> None:
-    if type(value) is not python_type:
-        field = f"Go struct field ObjectMeta.metadata.{name} of type {go_type}"
-        raise bad_request(f"{message}cannot unmarshal {_GO_TYPES.get(type(value), 'null')} into {field}")
+def _wrong_type(value: Any, name: str, go_type: str, message: str) -> ApiError:
+    field = f"Go struct field ObjectMeta.metadata.{name} of type {go_type}"
+    return bad_request(f"{message}cannot unmarshal {GO_TYPES.get(type(value), 'null')} into {field}")
 
 
 def set_namespace(target: Target, metadata: dict[str, Any]) -> None:
@@ -173,8 +175,11 @@ def check_metadata(
     """
     resource = served.resource
     name = metadata.get("name") or ""
-    cause = name_cause(name, resource.kind, resource.group)
-    causes = [] if cause is None else [cause]
+    prefix = metadata.get("generateName") or ""
+    # What follows a prefix counts as a letter.
+    masked = f"{prefix[:-1]}a" if len(prefix) > 1 and prefix.endswith("-") else prefix
+    causes = name_causes("metadata.generateName", prefix, masked, resource.kind, resource.group) if prefix else []
+    causes += name_causes("metadata.name", name, name, resource.kind, resource.group)
     causes += label_causes(metadata.get("labels") or {})
     causes += annotation_causes(metadata.get("annotations") or {})
     causes += finalizer_causes(metadata.get("finalizers") or (), custom=served.custom)

@@ -5,19 +5,21 @@ Source: apimachinery pkg/util/managedfields/internal; https://kubernetes.io/docs
 
 from __future__ import annotations
 
+import contextlib
+import functools
 from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
+from informer.testing.storage.deep_objects import decode_object_json
 from informer.testing.storage.field_owners import ConflictsError, FieldOwners, ManagerId, OwnedWrite
-from informer.testing.storage.field_sets import FieldSet, difference
-from informer.testing.storage.field_types import type_of
+from informer.testing.storage.field_sets import FieldSet, difference, in_order, union
+from informer.testing.storage.field_types import FieldType, type_of
 from informer.testing.storage.field_walks import check_type, compare, field_set
 from informer.testing.storage.go_forms import go_form
-from informer.testing.storage.json_equality import is_same
+from informer.testing.storage.json_equality import differing, is_same
 from informer.testing.storage.served_resources import ServedResource
-from informer.testing.storage.storage import Stored
 from informer.testing.storage.system_fields import kept_by_status, now
 from informer.testing.storage.write import Write
 from watch.errors import ApiError
@@ -26,11 +28,12 @@ __all__ = ["applied", "same_but_times", "updated", "with_owners"]
 
 _CALLS, _UNKNOWN, _BEFORE_FIRST_APPLY, _KUBECTL = "EmbeddedAPIServer", "unknown", "before-first-apply", "kubectl"
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+_MOST_REMEMBERED = 8 << 10  # bytes of an object
 _STATUS: FieldSet = {"f:status": {}}
 
 
 def with_owners(
-    served: ServedResource, subresource: str, old: Stored | None, new: dict[str, Any], write: Write
+    served: ServedResource, subresource: str, old: Mapping[str, Any] | None, new: dict[str, Any], write: Write
 ) -> dict[str, Any]:
     """Returns an object that is created, updated or patched otherwise than by apply, with its new managedFields.
 
@@ -39,7 +42,7 @@ def with_owners(
     Args:
         served: the object's resource.
         subresource: the endpoint; "" for the object itself.
-        old: the stored object; None for a new one.
+        old: the stored object, as it is stored; None for a new one.
         new: the object that the client wants; it is not changed.
         write: who writes, and how.
     """
@@ -47,8 +50,9 @@ def with_owners(
         return new
     if old is None:
         return updated(served, subresource, None, new, write)
-    tracked = b'"managedFields"' in old.body or "managedFields" in new["metadata"]
-    return updated(served, subresource, served.shown(old), new, write) if tracked else new
+    if "managedFields" not in old["metadata"] and "managedFields" not in new["metadata"]:
+        return new
+    return updated(served, subresource, served.from_stored(dict(old)), new, write)
 
 
 def updated(
@@ -62,12 +66,17 @@ def updated(
         manager = _CALLS if write.field_manager is None else write.field_manager
         owned_write = _owned_write(served, subresource, manager, "Update", with_status=write.with_status)
         try:
-            owners.updated(type_of(served), _form(served, live or {}), _form(served, new), owned_write)
-        except ValueError:
-            # The object is not valid, which is found later; the real server leaves the owners as they are, too.
-            owners = _owners(live or {}, None)
-    if owners:
-        metadata["managedFields"] = owners.entries()
+            before, after = _differing(live or {}, {**new, "metadata": metadata})
+            if owners:
+                owners.updated(type_of(served), _form(served, before), _form(served, after), owned_write)
+            else:
+                owners.created(_fields_of_new(served, after), owned_write)
+            entries = owners.entries()
+        except (ValueError, TypeError, AttributeError):
+            # The object is not valid, which is found later, or nested very deeply; the owners stay as they are.
+            entries = _owners(live or {}, None).entries()
+        if entries:
+            metadata["managedFields"] = entries
     return {**new, "metadata": metadata}
 
 
@@ -134,14 +143,11 @@ def _owners(live: Mapping[str, Any], sent: Any) -> FieldOwners:
     """Returns the owners that a client has sent, if they are valid; otherwise those of the stored object."""
     if sent in ([], [{}]):
         return FieldOwners()
-    for entries in (sent, (live.get("metadata") or {}).get("managedFields")):
-        try:
-            owners = FieldOwners.read(entries)
-        except (ValueError, AttributeError, TypeError):
-            continue
-        if owners:
-            return owners
-    return FieldOwners()
+    stored = (live.get("metadata") or {}).get("managedFields") or []
+    if sent and sent != stored:
+        with contextlib.suppress(ValueError, AttributeError, TypeError):
+            return FieldOwners.read(sent)
+    return FieldOwners.stored(stored)
 
 
 def _owned_write(
@@ -158,6 +164,35 @@ def _owned_write(
     elif served.has_status and not with_status:
         resets = _STATUS
     return OwnedWrite(who, version, resets, now())
+
+
+def _differing(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Returns two objects without the fields in which they are the same."""
+    after = differing(old, new)
+    before = {key: value for key, value in old.items() if key in after or key not in new}
+    if isinstance(before.get("metadata"), dict) and isinstance(after.get("metadata"), dict):
+        old, new = before["metadata"], after["metadata"]
+        after["metadata"] = differing(old, new)
+        before["metadata"] = {key: each for key, each in old.items() if key in after["metadata"] or key not in new}
+    return before, after
+
+
+def _fields_of_new(served: ServedResource, obj: Mapping[str, Any]) -> FieldSet:
+    """Returns the fields that the creator of an object owns, at least."""
+    metadata = {
+        key: value for key, value in (obj.get("metadata") or {}).items() if key not in ("name", "namespace", "uid")
+    }
+    encoded = msgspec.json.encode({**obj, "metadata": metadata})
+    find = _known_fields if len(encoded) <= _MOST_REMEMBERED else _known_fields.__wrapped__
+    return find(type_of(served), served.resource.api_version, served.resource.kind, encoded)
+
+
+@functools.lru_cache(maxsize=256)
+def _known_fields(type_: FieldType, api_version: str, kind: str, encoded: bytes) -> FieldSet:
+    # Tests and controllers create many objects that differ in their names only.
+    made = go_form(api_version, kind, decode_object_json(encoded))
+    found = compare(type_, go_form(api_version, kind, {}), made)
+    return in_order(union(found.modified, found.added))
 
 
 def _form(served: ServedResource, obj: Mapping[str, Any]) -> dict[str, Any]:

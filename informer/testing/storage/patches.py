@@ -15,11 +15,15 @@ import msgspec
 
 from informer.testing.storage.deep_objects import DEEP
 
-__all__ = ["PatchError", "json_patch", "merge_patch", "refuse_deep"]
+__all__ = ["DirectiveError", "PatchError", "json_patch", "merge_patch", "refuse_deep"]
 
 
 class PatchError(ValueError):
     """The patch cannot be applied; the message says why."""
+
+
+class DirectiveError(PatchError):
+    """A strategic merge patch contradicts itself; the real server calls that an error of its own."""
 
 
 def refuse_deep(document: Any, patch: Any) -> None:

@@ -37,7 +37,7 @@ from informer.testing.storage.object_checks import (
 )
 from informer.testing.storage.ownership import same_but_times, with_owners
 from informer.testing.storage.served_resources import ServedResource, ServedResources
-from informer.testing.storage.statuses import already_exists, not_found, page_not_found
+from informer.testing.storage.statuses import already_exists, not_found, page_not_found, wrong_patch
 from informer.testing.storage.storage import Bucket, Storage, Stored
 from informer.testing.storage.system_fields import changed_object, generate_name, key_of, new_object, now
 from informer.testing.storage.write import Write
@@ -69,8 +69,7 @@ class Registry:
         self.admission: Admission = NoAdmission()
         self.empties_namespaces = True
         """Whether a deleted namespace is emptied at once, and not by the garbage collector."""
-        for name in INITIAL_NAMESPACES:
-            self.create(Target(namespaces), {"metadata": {"name": name}}, Write())
+        self.seed(("namespaces", {"metadata": {"name": name}}) for name in INITIAL_NAMESPACES)
         self.seed(initial_objects(now()))
 
     def seed(self, objects: Iterable[tuple[str, dict[str, Any]]]) -> None:
@@ -121,7 +120,7 @@ class Registry:
         served = target.served
         check_kind(served, obj, self._is_served)
         metadata = metadata_of(obj, served.resource)
-        keep_known_fields(served, obj, write)
+        keep_known_fields(served, obj, None, write)
         check_types(served, obj, None, write)
         set_namespace(target, metadata)
         for name in ("deletionTimestamp", "deletionGracePeriodSeconds"):
@@ -213,7 +212,7 @@ class Registry:
         """
         check_delete_options(options)
         served, warned = target.served, len(write.warnings)
-        write = replace(write, options=options, dry_run=bool(options.get("dryRun")))
+        write = replace(write, options=options, dry_run=write.dry_run or bool(options.get("dryRun")))
         while True:
             old = self.get(target)
             check_preconditions(served.resource, old, options.get("preconditions") or {})
@@ -263,16 +262,23 @@ class Registry:
     ) -> dict[str, Any]:
         """Returns a changed object as it is stored, given what the client wants and what is stored."""
         served = target.served
-        check_kind(served, new, self._is_served)
+        try:
+            check_kind(served, new, self._is_served)
+        except ApiError as error:
+            if served.custom or not write.patches:
+                raise
+            raise wrong_patch(new, error.message.partition(f"as a {served.resource.kind}: ")[2]) from error
         metadata = metadata_of(new, served.resource)
-        keep_known_fields(served, new, write)
-        check_types(served, new, served.from_stored(dict(before)), write)
+        live = served.from_stored(dict(before))
+        keep_known_fields(served, new, live, write)
+        check_types(served, new, live, write)
         set_namespace(target, metadata)
         check_identity(target, metadata, "" if write.patches else old.uid)
-        new = self._mutated(Review(target, "UPDATE", new, old, write))
+        review = Review(target, "UPDATE", new, old, write, before)
+        new = self._mutated(review)
         metadata = new["metadata"]
         check_version(target, metadata, old)
-        causes = self._kinds.causes(Review(target, "UPDATE", new, old, write))
+        causes = self._kinds.causes(review._replace(obj=new))
         changes_owners = metadata.get("ownerReferences") != before["metadata"].get("ownerReferences")
         check_metadata(metadata, served, causes, with_owners=changes_owners and write.field_manager is not None)
         check_unchanged(target, before["metadata"], metadata)
@@ -281,26 +287,26 @@ class Registry:
             old_finalizers = before["metadata"].get("finalizers") or ()
             write.warnings.extend(finalizer_warnings(metadata.get("finalizers") or (), old_finalizers))
         after = changed_object(served, target.subresource, before, new, with_status=write.with_status)
-        self._kinds.complete(Review(target, "UPDATE", after, old, write))
+        self._kinds.complete(review._replace(obj=after))
         if served.resource.kind == _DEFINITION and not target.subresource:
             self._definitions.accept(after, before, write)
         check_schema(target, after, before, write)
-        self.admission.validate(Review(target, "UPDATE", after, old, write))
+        self.admission.validate(review._replace(obj=after))
         return after
 
     def _mutated(self, review: Review) -> Any:
         """Returns an object as it is stored, with defaults and owners, and as mutating webhooks want it."""
-        target, _, obj, old, write = review
+        target, _, obj, _, write, before = review
         served = target.served
         if not served.is_view:  # the defaults of another view are those of the stored fields
             self._kinds.set_defaults(review)
         if target.subresource != "binding":  # which has no manager
-            obj = with_owners(served, target.subresource, old, obj or {}, write)
+            obj = with_owners(served, target.subresource, before, obj or {}, write)
         review = review._replace(obj=obj)
         self._kinds.admit(review)
         mutated = self.admission.mutate(review)
         if mutated is not obj:
-            keep_known_fields(served, mutated, replace(write, field_validation="Ignore"))
+            keep_known_fields(served, mutated, None, replace(write, field_validation="Ignore"))
         stored = served.to_stored(mutated)
         if served.is_view or mutated is not obj:
             self._kinds.set_defaults(review._replace(obj=stored))

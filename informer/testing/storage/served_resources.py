@@ -227,6 +227,9 @@ class ServedResources:
 
     def __init__(self) -> None:
         self._by_path: dict[tuple[str, str, str], ServedResource] = {}
+        self._by_kind: dict[tuple[str, str], ServedResource] = {}
+        self.by_name: dict[str, ServedResource] = {}
+        """Resources by the names that callers have used for them; emptied when the table changes."""
         for resource in (*built_in_resources(), *read_table(_OTHER_BUILT_IN)):
             self._add(_built_in(resource))
         for resource in read_table(_ACTIONS):
@@ -241,10 +244,7 @@ class ServedResources:
 
     def by_kind(self, api_version: str, kind: str) -> ServedResource | None:
         """Returns the resource whose objects have this apiVersion and kind; None if there is none."""
-        for served in self._by_path.values():
-            if served.resource.kind == kind and served.resource.api_version == api_version:
-                return served
-        return None
+        return self._by_kind.get((api_version, kind))
 
     def by_bucket(self, name: str) -> ServedResource | None:
         """Returns a resource whose objects are in the bucket; None if there is none."""
@@ -263,14 +263,17 @@ class ServedResources:
 
     def replace_custom(self, name: str, served: Iterable[ServedResource]) -> None:
         """Replaces the served versions of a custom resource, such as "widgets.example.com"."""
+        self.by_name.clear()
         plural, _, group = name.partition(".")
         for path in [p for p, s in self._by_path.items() if s.custom and p[0] == group and p[2] == plural]:
-            del self._by_path[path]
+            gone = self._by_path.pop(path).resource
+            del self._by_kind[gone.api_version, gone.kind]
         for each in served:
             self._add(each)
 
     def _add(self, served: ServedResource) -> None:
         self._by_path[served.path] = served
+        self._by_kind[served.resource.api_version, served.resource.kind] = served
 
 
 def served_versions(definition: Mapping[str, Any]) -> list[ServedResource]:

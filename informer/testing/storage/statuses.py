@@ -9,6 +9,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+import msgspec
+
 from informer.listwatch.resources import Resource
 from watch.errors import ApiError
 
@@ -29,6 +31,7 @@ __all__ = [
     "success",
     "too_large_resource_version",
     "unauthorized",
+    "wrong_patch",
     "wrong_precondition",
 ]
 
@@ -198,6 +201,12 @@ def wrong_precondition(resource: Resource, name: str, message: str) -> ApiError:
         f'Operation cannot be fulfilled on {kind} "{name}": {message}',
         details=_details(resource, name, resource.kind),
     )
+
+
+def wrong_patch(changed: Mapping[str, Any] | str, why: str) -> ApiError:
+    """422: what a patch makes of an object cannot be decoded."""
+    text = changed if isinstance(changed, str) else msgspec.json.encode(changed).decode()
+    return invalid("", "", "", [Cause.bad("patch", msgspec.json.encode(text).decode(), why)])
 
 
 def expired(message: str) -> ApiError:

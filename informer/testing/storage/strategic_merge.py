@@ -12,7 +12,7 @@ import copy
 from collections.abc import Mapping
 from typing import Any
 
-from informer.testing.storage.patches import PatchError, refuse_deep
+from informer.testing.storage.patches import DirectiveError, refuse_deep
 
 __all__ = ["strategic_merge"]
 
@@ -56,8 +56,8 @@ def strategic_merge(document: Any, patch: Any) -> Any:
     """Returns a document with a strategic merge patch applied.
 
     Raises:
-        PatchError: an item of a list does not have the list's merge key, or the patch reaches into a part of the document
-            that is nested too deeply.
+        DirectiveError: an item of a list does not have the list's merge key, or a directive is not known.
+        PatchError: the patch reaches into a part of the document that is nested too deeply.
     """
     refuse_deep(document, patch)
     if not isinstance(patch, Mapping):
@@ -66,6 +66,8 @@ def strategic_merge(document: Any, patch: Any) -> Any:
         return {key: copy.deepcopy(value) for key, value in patch.items() if key != _DIRECTIVE}
     if patch.get(_DIRECTIVE) == "delete":
         return {}
+    if _DIRECTIVE in patch and patch[_DIRECTIVE] != "merge":
+        raise DirectiveError(f"unknown patch type: {patch[_DIRECTIVE]} in map: {_shown(patch)}")
     merged = copy.deepcopy(dict(document)) if isinstance(document, Mapping) else {}
     if _RETAIN in patch:
         merged = {key: value for key, value in merged.items() if key in patch[_RETAIN]}
@@ -76,6 +78,13 @@ def strategic_merge(document: Any, patch: Any) -> Any:
             name = key[len(_ORDER) :]
             merged[name] = _reordered(name, merged.get(name), order, _list_in(document, name))
     return merged
+
+
+def _shown(value: Any) -> str:
+    """Returns a value as Go prints it."""
+    if isinstance(value, Mapping):
+        return f"map[{' '.join(f'{key}:{_shown(value[key])}' for key in sorted(value))}]"
+    return f"[{' '.join(map(_shown, value))}]" if isinstance(value, list) else str(value)
 
 
 def _merge_field(merged: dict[str, Any], key: str, value: Any) -> None:
@@ -107,7 +116,7 @@ def _merge_list(name: str, old: list[Any], patch: list[Any]) -> list[Any]:
                 result.append(copy.deepcopy(item))
             continue
         if not isinstance(item, Mapping) or merge_key not in item:
-            raise PatchError(f"map: {item} does not contain declared merge key: {merge_key}")
+            raise DirectiveError(f"map: {_shown(item)} does not contain declared merge key: {merge_key}")
         at = next((i for i, have in enumerate(result) if _names(have, merge_key, item[merge_key])), None)
         if item.get(_DIRECTIVE) == "delete":
             if at is not None:

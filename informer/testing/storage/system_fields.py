@@ -5,6 +5,8 @@ Source: apiserver pkg/registry/rest/create.go, update.go, delete.go, and the str
 
 from __future__ import annotations
 
+import functools
+import time
 import uuid
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
@@ -42,7 +44,12 @@ def key_of(metadata: Mapping[str, Any]) -> str:
 
 def now() -> str:
     """Returns the present time in the format of an object's timestamps."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return _shown(int(time.time()))
+
+
+@functools.lru_cache(maxsize=1)
+def _shown(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def new_object(served: ServedResource, obj: Mapping[str, Any], *, with_status: bool) -> dict[str, Any]:
@@ -72,6 +79,9 @@ def changed_object(
         changed = {**old, **({"status": new["status"]} if "status" in new else {})}
         if "status" not in new:
             changed.pop("status", None)
+        quality = (old.get("status") or {}).get("qosClass")
+        if quality and served.bucket == "pods":
+            changed["status"] = {**(changed.get("status") or {}), "qosClass": quality}
     elif served.has_status and not with_status:
         changed.pop("status", None)
         if "status" in old:

@@ -51,10 +51,12 @@ class BuiltInKinds:
         if target.served.custom or target.subresource == "status" or obj is None or _is_bare(review):
             return
         resource = target.served.resource
+        if resource.name != "namespaces" and review.keeps_content:
+            return
         with _wrong_types_as_bad_requests(resource):
             set_defaults(resource.name, obj)
             if resource.name == "services" and review.old is not None:
-                carry_over(obj["spec"], review.old.to_dict().get("spec") or {})
+                carry_over(obj["spec"], (review.before or {}).get("spec") or {})
 
     def admit(self, review: Review) -> None:
         """Adds to an object what admission plugins of every cluster add, after its owners are known.
@@ -74,18 +76,19 @@ class BuiltInKinds:
 
         An update is refused only for what it makes worse, since a method call may have stored an object that is not valid.
         """
-        target, obj, old = review.target, review.obj, review.old
+        target, obj, before = review.target, review.obj, review.before
         if review.write.with_status or obj is None:
             return []
         causes = _annotation_causes(obj["metadata"])
-        if target.served.custom or target.subresource == "status" or (old is not None and _is_bare(review)):
+        if target.served.custom or target.subresource == "status" or review.keeps_content:
+            return causes
+        if before is not None and _is_bare(review):
             return causes
         resource = target.served.resource
         with _wrong_types_as_bad_requests(resource):
             found = causes_of(resource.name, obj)
-            if old is None:
+            if before is None:
                 return causes + found
-            before = old.to_dict()
             if found:
                 known = causes_of(resource.name, before)
                 found = [cause for cause in found if cause not in known]
@@ -101,7 +104,7 @@ class BuiltInKinds:
         if served.custom or obj is None or _is_bare(review):
             return
         if served.resource.name == "services":
-            before = None if old is None else old.to_dict().get("spec")
+            before = None if review.before is None else review.before.get("spec")
             with self._storage.lock:
                 bucket = self._storage.bucket_locked(served.bucket, served.paths, served.form)
                 causes = self._addresses.complete_locked(bucket, obj["spec"], before)

@@ -19,6 +19,7 @@ from informer.testing.storage.statuses import Cause
 __all__ = ["FIELD_CHECKS", "Check", "check_named", "label_keys", "positive_causes", "required", "shown"]
 
 Check = Callable[[Any, str], list[Cause]]
+_PASS_MISSING = ("at_least", "between", "label_keys", "percent", "positive")
 _ENV_NAME = re.compile(r"[ -<>-~]+\Z")
 _ENV_ERROR = "a valid environment variable name must consist only of printable ASCII characters other than '='"
 _PERCENT = re.compile(r"\d+%\Z")
@@ -47,12 +48,22 @@ def label_keys(value: Any, path: str) -> list[Cause]:
 
 
 def check_named(text: str, functions: Mapping[str, Callable[..., list[Cause]]]) -> Check:
-    """Returns the check that a cell of the table describes, such as "required | between 1 65535"."""
+    """Returns the check that a cell of the table describes, such as "required | between 1 65535".
+
+    Its attribute `passes_missing` is set if there is nothing wrong with a field that is not there.
+    """
+    check = _check_named(text, functions)
+    if text.startswith("optional | ") or (" | " not in text and text.partition(" ")[0] in _PASS_MISSING):
+        check.passes_missing = True  # type: ignore[attr-defined]
+    return check
+
+
+def _check_named(text: str, functions: Mapping[str, Callable[..., list[Cause]]]) -> Check:
     steps: list[Check] = []
     for part in text.split(" | "):
         name, colon, message = part.partition(": ")
         if name == "optional":
-            rest = check_named(text.partition(" | ")[2], functions)
+            rest = _check_named(text.partition(" | ")[2], functions)
             return lambda value, path: [] if value in (None, "") else rest(value, path)
         word, *arguments = name.split()
         more = [int(each) if each.isdigit() else each for each in (*arguments, *([message] if colon else ()))]

@@ -6,7 +6,6 @@ Go's structs, which is not imitated; nor is Go's form of a struct as a value.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -82,14 +81,14 @@ def _job_causes(old: _Object, new: _Object) -> list[Cause]:
 
 
 def _pod_causes(old: _Object, new: _Object) -> list[Cause]:
-    before, after = old.get("spec") or {}, copy.deepcopy(new.get("spec") or {})
+    before, after = old.get("spec") or {}, dict(new.get("spec") or {})
     causes = []
     for name in ("containers", "initContainers"):
         pair = before.get(name) or [], after.get(name) or []
         if len(pair[0]) != len(pair[1]):
             return [Cause.forbidden(f"spec.{name}", "pod updates may not add or remove containers")]
-        for kept, changed in zip(*pair, strict=True):
-            changed["image"] = kept["image"]
+        if pair[1]:
+            after[name] = [{**changed, "image": kept["image"]} for kept, changed in zip(*pair, strict=True)]
     seconds = before.get("activeDeadlineSeconds"), after.pop("activeDeadlineSeconds", None)
     if seconds[0] is not None and (seconds[1] is None or seconds[1] > seconds[0]):
         message = (
@@ -98,10 +97,11 @@ def _pod_causes(old: _Object, new: _Object) -> list[Cause]:
             else "must not update from a positive integer to nil value"
         )
         causes.append(Cause.bad("spec.activeDeadlineSeconds", shown(seconds[1]), message))
-    if not [each for each in before.get("tolerations") or () if each not in (after.get("tolerations") or ())]:
-        after["tolerations"] = before.get("tolerations")
-    wanted = {key: value for key, value in before.items() if key != "activeDeadlineSeconds"}
-    if {**after, "tolerations": after.get("tolerations")} != {**wanted, "tolerations": before.get("tolerations")}:
+    timeless = [{**each, "tolerationSeconds": None} for each in after.pop("tolerations", None) or ()]
+    if any({**each, "tolerationSeconds": None} not in timeless for each in before.get("tolerations") or ()):
+        message = "existing toleration can not be modified except its tolerationSeconds"
+        causes.append(Cause.forbidden("spec.tolerations", message))
+    if after != {key: each for key, each in before.items() if key not in ("activeDeadlineSeconds", "tolerations")}:
         causes.append(Cause.forbidden("spec", _ONLY_IMAGES))
     return causes
 

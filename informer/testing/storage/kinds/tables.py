@@ -17,8 +17,9 @@ from informer.testing.storage.statuses import Cause
 __all__ = ["Rules", "causes_by", "rules_in", "set_defaults_by"]
 
 
-# What a rule is about: the value of a field, the object itself, a struct, a struct that may be missing, elements of a list.
-_VALUE, _ITSELF, _STRUCT, _POINTER, _ELEMENTS = range(5)
+# What a rule is about: the value of a field, the object itself, a struct, a struct that may be missing, elements of a list,
+# the value of a field if there is one.
+_VALUE, _ITSELF, _STRUCT, _POINTER, _ELEMENTS, _PRESENT = range(6)
 _BY_SUFFIX = {"": _VALUE, "=": _ITSELF, "?": _POINTER, "[]": _ELEMENTS}
 
 
@@ -53,6 +54,8 @@ def _compiled(table: Mapping[str, Any], compile_value: Callable[[Any], Any]) -> 
         leaf = compile_value(value)
         if about == _VALUE and not callable(leaf):
             constants.append((name, leaf))
+        elif about == _VALUE and getattr(leaf, "passes_missing", False):
+            others.append((name, _PRESENT, leaf))
         else:
             others.append((name, about, leaf))
     return Rules(tuple(constants), tuple(others))
@@ -93,7 +96,10 @@ def causes_by(rules: Rules, obj: Mapping[str, Any], path: str = "") -> list[Caus
     causes: list[Cause] = []
     for name, about, what in rules.others:
         value = obj.get(name)
-        if about == _ITSELF:
+        if about == _PRESENT:
+            if value is not None and value != "":
+                causes += what(value, path + name)
+        elif about == _ITSELF:
             causes += what(obj, path)
         elif about == _VALUE:
             causes += what(value, path + name)

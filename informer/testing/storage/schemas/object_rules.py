@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from informer.testing.storage.name_rules import annotation_causes, label_causes, name_cause
+from informer.testing.storage.name_rules import annotation_causes, label_causes, name_causes
 from informer.testing.storage.schemas.structure import EMBEDDED, Schema, children
 from informer.testing.storage.schemas.validation import Failure, Path, as_json, path_text
 from informer.testing.storage.statuses import Cause
@@ -85,7 +85,7 @@ def _embedded_causes(value: Mapping[str, Any], path: str) -> Iterator[Cause]:
         return
     causes = [*label_causes(metadata.get("labels") or {}), *annotation_causes(metadata.get("annotations") or {})]
     if metadata.get("namespace"):
-        found = name_cause(metadata["namespace"], "Namespace", "")
-        causes += [] if found is None else [found._replace(field="metadata.namespace")]
+        namespace = metadata["namespace"]
+        causes += name_causes("metadata.namespace", namespace, namespace, "Namespace")
     for cause in causes:
         yield cause._replace(field=path + cause.field)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +19,7 @@ IMPORTS = [
     "from informer.metrics import install",
     "from informer.testing import EmbeddedAPIServer",
 ]
+ROOT = Path(__file__).resolve().parents[2]
 RENAME = "rename that file or folder, so that it does not hide the package"
 
 
@@ -87,3 +89,57 @@ def test_importing_the_pytest_plugin_does_not_fail(tmp_path: Path) -> None:
         timeout=60,
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.fixture
+def replaced(tmp_path: Path) -> Path:
+    """A folder with this project's packages, over which another distribution was installed."""
+    site = tmp_path / "site"
+    for package in ("watch", "informer"):
+        shutil.copytree(ROOT / package, site / package, ignore=shutil.ignore_patterns("__pycache__"))
+    (site / "informer" / "__init__.py").write_text("class Informer: ...\n")
+    metadata = site / "stranger-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: stranger\nVersion: 1.0\n")
+    (metadata / "RECORD").write_text("informer/__init__.py,,\n")
+    return site
+
+
+@pytest.mark.parametrize("code", [line for line in IMPORTS if line.startswith("from informer.")])
+def test_another_distribution_over_this_one_is_named(replaced: Path, code: str) -> None:
+    """Each sub-package says which distribution has replaced `informer/__init__.py`, and what to do."""
+    script = replaced / "program.py"
+    script.write_text(f"{code}\n")
+    last = run(script).stderr.strip().splitlines()[-1]
+    file = replaced / "informer" / "__init__.py"
+    assert last == (
+        f"ImportError: kube-informer needs its own package 'informer', but the distribution stranger has replaced {file}: "
+        "uninstall that distribution, then run pip install --force-reinstall kube-informer"
+    )
+
+
+def test_the_command_line_says_so_in_one_line(replaced: Path, tmp_path: Path) -> None:
+    """For another distribution over this one, and for a module `watch` in PYTHONPATH."""
+    command = [sys.executable, "-m", "informer", "--version"]
+    done = subprocess.run(command, cwd=replaced, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: kube-informer needs its own package 'informer', but ")
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "watch.py").write_text("")
+    done = subprocess.run(command, cwd=other, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert f"Python finds {other / 'watch.py'} in its place: {RENAME}" in done.stderr
+
+
+def test_a_users_own_informer_is_named_by_python(tmp_path: Path) -> None:
+    """Nothing of this distribution runs then: the page of errors quotes what Python says."""
+    own = tmp_path / "informer.py"
+    own.write_text("own = 1\n")
+    for code, text in [
+        ("from informer import SharedInformer", f"cannot import name 'SharedInformer' from 'informer' ({own}"),
+        ("import informer.workqueue", "No module named 'informer.workqueue'; 'informer' is not a package"),
+    ]:
+        (tmp_path / "program.py").write_text(code)
+        errors = run(tmp_path / "program.py").stderr
+        assert text in errors or ("rename" in errors and str(own) in errors), errors

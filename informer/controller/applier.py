@@ -26,6 +26,11 @@ class Listeners(Protocol):
         """The lock that is held while a batch is applied and distributed."""
         ...
 
+    @property
+    def takes_syncs(self) -> bool:
+        """Whether a listener takes unchanged objects of a list (`is_sync`) now."""
+        ...
+
     def distribute(self, changes: Sequence[Change[Any]]) -> None:
         """Receives a batch of changes; the sequence is not modified afterwards."""
         ...
@@ -64,7 +69,9 @@ class Applier:
             prepared = records.prepare([*self._usable(deltas)])
         while True:
             with listeners.lock:
-                changes = records.commit(prepared, is_in_initial_list=is_in_initial_list)
+                changes = records.commit(
+                    prepared, is_in_initial_list=is_in_initial_list, with_syncs=listeners.takes_syncs
+                )
                 if changes is not None:
                     listeners.distribute(changes)
                     return

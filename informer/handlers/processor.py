@@ -125,6 +125,11 @@ class Processor:
         """Returns the present listeners."""
         return self._listeners
 
+    @property
+    def takes_syncs(self) -> bool:
+        """Whether a listener takes part in a resync now; asked under `lock`."""
+        return any(listener.syncing for listener in self._listeners)
+
     def distribute(self, changes: Sequence[Change[Any]]) -> None:
         """Puts a batch to all listeners; repeated states (`is_sync`) only to those that take part in the resync under way."""
         if not changes:

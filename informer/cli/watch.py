@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import threading
 import time
@@ -25,6 +24,7 @@ from informer.cli.formats import (
     yaml_document,
 )
 from informer.cli.live_table import View, show_in_place
+from informer.cli.output import write_text
 from informer.cli.table_source import TableListWatch
 from informer.listwatch.list_watch import ListWatch
 from informer.objects.object import Object
@@ -61,7 +61,7 @@ def watch_objects(cluster: Cluster, options: WatchOptions, stop: threading.Event
     """Shows objects: in place in a terminal, otherwise one line for each event.
 
     Raises:
-        CommandError: an option is malformed, or the resource cannot be listed.
+        CommandError: an option is malformed, the resource cannot be listed, or the output cannot be written.
     """
     namespaced = is_namespaced(cluster, options.resource)
     # A namespace that the user has named is not left out: the list then fails and says why.
@@ -79,18 +79,21 @@ def watch_objects(cluster: Cluster, options: WatchOptions, stop: threading.Event
     )
     deadline = None if options.seconds is None else time.monotonic() + options.seconds
     in_place = columns is not None and out.isatty()
+    writer = _LineWriter(out, lines, stop)
     if not in_place:
-        informer.add_event_handler(on_batch=_LineWriter(out, lines, stop))
+        informer.add_event_handler(on_batch=writer)
     with informer:
         wait_for_first_list(informer, cluster.address, stop, deadline)
         if not informer.has_synced():
-            return  # stopped: a table without rows would say that there are no objects
-        if columns is not None and in_place:
+            pass  # stopped: a table without rows would say that there are no objects
+        elif columns is not None and in_place:
             changed = threading.Event()
             informer.add_event_handler(on_batch=lambda _: changed.set(), backlog="coalesce")
             show_in_place(lambda: columns.view(informer), changed, stop, deadline)
         else:
             stop.wait(None if deadline is None else max(0.0, deadline - time.monotonic()))
+    if writer.error is not None:
+        raise writer.error
 
 
 def _source(cluster: Cluster, options: WatchOptions) -> ListWatch[Any]:
@@ -195,19 +198,24 @@ class _Columns:
 
 
 class _LineWriter:
-    """Writes one line for each change, and flushes after each batch, so that a reader of the pipe sees changes at once."""
+    """Writes one line for each change, and flushes after each batch, so that a reader of the pipe sees changes at once.
+
+    Attributes:
+        error: why the output could not be written, if so.
+    """
 
     def __init__(self, out: TextIO, lines: Callable[[Sequence[Change[Any]]], list[str]], stop: threading.Event) -> None:
+        self.error: CommandError | None = None
         self._out = out
         self._lines = lines
         self._stop = stop
 
     def __call__(self, changes: list[Change[Any]]) -> None:
         """Writes a batch of changes."""
+        text = "".join(f"{line}\n" for line in self._lines(changes))
         try:
-            self._out.write("".join(f"{line}\n" for line in self._lines(changes)))
-            self._out.flush()
-        except BrokenPipeError:
-            # The reader of the pipe has exited (`| head`). Discard what is still buffered, too.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), self._out.fileno())
+            if not write_text(self._out, text):
+                self._stop.set()
+        except CommandError as error:
+            self.error = error
             self._stop.set()

@@ -34,26 +34,26 @@ class Command(NamedTuple):
 
     Attributes:
         page: where it is.
-        words: its words, without the shell's operators and comments.
+        tokens: its tokens, without the shell's operators and comments.
         is_whole: whether it is in a block of commands; in a sentence, only its name may be given.
     """
 
     page: str
-    words: list[str]
+    tokens: list[str]
     is_whole: bool
 
 
 def split(line: str) -> Iterator[list[str]]:
-    """Yields the words of each simple command of a line of shell; nothing for text that a shell could not read."""
+    """Yields the tokens of each simple command of a line of shell; nothing for text that a shell could not read."""
     lexer = shlex.shlex(line, posix=True, punctuation_chars="();<>|&")
     lexer.commenters = "#"
     lexer.whitespace_split = True
     try:
-        words = list(lexer)
+        tokens = list(lexer)
     except ValueError:
         return
     command: list[str] = []
-    for word in [*words, ";"]:
+    for word in [*tokens, ";"]:
         if set(word) <= set("();<>|&"):
             if command:
                 yield command
@@ -76,17 +76,17 @@ def commands() -> list[Command]:
         ]
         spans = SPANS.findall(FENCES.sub("", text))
         for is_whole, lines in ((True, whole), (False, spans)):
-            found += [Command(page, words, is_whole) for line in lines for words in split(line)]
+            found += [Command(page, tokens, is_whole) for line in lines for tokens in split(line)]
     return found
 
 
-def arguments_of_informer(words: list[str]) -> list[str] | None:
+def arguments_of_informer(tokens: list[str]) -> list[str] | None:
     """Returns the arguments of the program `informer`; None if a command is another one."""
-    while words and re.fullmatch(r"[A-Z_]+=.*", words[0]):
-        words = words[1:]
-    if len(words) > 3 and words[0].rpartition("/")[2].startswith("python") and words[1:3] == ["-m", "informer"]:
-        return words[3:]
-    return words[1:] if len(words) > 1 and words[0].rpartition("/")[2] == "informer" else None
+    while tokens and re.fullmatch(r"[A-Z_]+=.*", tokens[0]):
+        tokens = tokens[1:]
+    if len(tokens) > 3 and tokens[0].rpartition("/")[2].startswith("python") and tokens[1:3] == ["-m", "informer"]:
+        return tokens[3:]
+    return tokens[1:] if len(tokens) > 1 and tokens[0].rpartition("/")[2] == "informer" else None
 
 
 def problem_of(arguments: list[str], *, is_whole: bool) -> str:
@@ -110,13 +110,13 @@ def problem_of(arguments: list[str], *, is_whole: bool) -> str:
 def test_each_command_of_informer_is_one_that_it_has() -> None:
     """Its sub-command, options and values are accepted."""
     checked, problems = 0, []
-    for page, words, is_whole in commands():
-        arguments = arguments_of_informer(words)
+    for page, tokens, is_whole in commands():
+        arguments = arguments_of_informer(tokens)
         # "informer <name>: ..." is what a program prints.
         if arguments and re.fullmatch(r"-{0,2}[a-z-]+", arguments[0]):
             checked += 1
             problem = problem_of(arguments, is_whole=is_whole)
-            problems += [f"{page}: {' '.join(words)}: {problem}"] if problem else []
+            problems += [f"{page}: {' '.join(tokens)}: {problem}"] if problem else []
     assert problems == []
     assert checked > 20
 
@@ -161,15 +161,15 @@ def declared_options(program: Path) -> set[str]:
 def test_each_program_exists_and_has_its_options() -> None:
     """A sample, benchmark or tool that a command names is a file, and declares the options."""
     checked, problems = 0, []
-    for page, words, _ in commands():
-        for at, word in enumerate(words):
+    for page, tokens, _ in commands():
+        for at, word in enumerate(tokens):
             if not PROGRAMS.fullmatch(word):
                 continue
             checked += 1
             if not (ROOT / word).is_file():
                 problems.append(f"{page}: {word} does not exist")
                 continue
-            options = {each.partition("=")[0] for each in words[at + 1 :] if re.match("-{1,2}[a-zA-Z]", each)}
+            options = {each.partition("=")[0] for each in tokens[at + 1 :] if re.match("-{1,2}[a-zA-Z]", each)}
             missing = options - declared_options(ROOT / word)
             problems += [f"{page}: {word} has no option {option}" for option in sorted(missing)]
     assert problems == []
@@ -179,7 +179,7 @@ def test_each_program_exists_and_has_its_options() -> None:
 def test_each_file_of_a_command_exists() -> None:
     """A manifest, a folder of tests or a data file that a command or sentence names is there."""
     files = re.compile(r"(?:samples|benchmarks|tests|\.ci)/[\w./-]*\w/?")
-    named = {(page, word) for page, words, _ in commands() for word in words if files.fullmatch(word)}
+    named = {(page, word) for page, tokens, _ in commands() for word in tokens if files.fullmatch(word)}
     assert len(named) > 50
     assert sorted(each for each in named if not (ROOT / each[1]).exists()) == []
 

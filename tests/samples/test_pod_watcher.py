@@ -19,7 +19,7 @@ import pytest
 
 from informer.testing import EmbeddedAPIServer
 from tests.support.objects import namespace_object, pod
-from tests.support.waiting import PROMPT
+from tests.support.waiting import DEADLINE, PROMPT
 
 SAMPLE = "pod_watcher.py"
 
@@ -218,6 +218,17 @@ def test_closed_pipe_ends_the_program_quietly(
     embedded_apiserver.create(pod("second"))
     code, _, errors = program.end(10)
     assert (code, errors) == (0, [])
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux's /dev/full")
+def test_full_disk_ends_the_program_with_one_line(
+    embedded_apiserver: EmbeddedAPIServer, kubeconfig: str, run_sample: Callable[..., Any]
+) -> None:
+    """An output that cannot be written is an error, and the exit code says so."""
+    embedded_apiserver.create(pod("first"))
+    with open("/dev/full", "w", encoding="utf-8") as full:
+        program = run_sample(SAMPLE, "--kubeconfig", kubeconfig, stdout=full)
+    assert program.end(DEADLINE) == (2, [], ["error: cannot write the output: No space left on device"])
 
 
 def test_program_survives_a_restart_of_the_server(

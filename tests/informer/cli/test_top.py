@@ -165,3 +165,15 @@ def test_ctrl_c_ends_the_program(server) -> None:
         program.wait()
         os.close(ours)
     assert b"Traceback" not in shown
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs Linux's /dev/full")
+def test_an_output_that_cannot_be_written(server) -> None:
+    """A full disk is an error; a reader of a pipe that has exited is not."""
+    message = "cannot write the output: No space left on device"
+    with open("/dev/full", "w", encoding="utf-8") as full, pytest.raises(CommandError, match=message):
+        show_top(f"http://127.0.0.1:{server.port}", None, threading.Event(), out=full)
+    read, write = os.pipe()
+    os.close(read)
+    with open(write, "w", encoding="utf-8") as closed:
+        show_top(f"http://127.0.0.1:{server.port}", None, threading.Event(), out=closed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import pty
@@ -9,6 +10,8 @@ import re
 import shutil
 import subprocess
 import sys
+import time
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -17,7 +20,7 @@ import pytest
 
 from informer.testing import EmbeddedAPIServer
 from tests.support.objects import pod
-from tests.support.waiting import PROMPT
+from tests.support.waiting import DEADLINE
 
 INFORMER = Path(sys.executable).with_name("informer")
 
@@ -61,6 +64,7 @@ def test_completion_for_an_unknown_shell_is_refused() -> None:
 
 
 @pytest.mark.thorough
+@pytest.mark.timeout(180)
 def test_a_reader_that_has_enough_ends_the_program_quietly(
     embedded_apiserver: EmbeddedAPIServer, kubeconfig: str
 ) -> None:
@@ -74,17 +78,18 @@ def test_a_reader_that_has_enough_ends_the_program_quietly(
     with subprocess.Popen(
         ["bash", "-c", script], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as running:
-        for number in range(1000):
+        deadline = time.monotonic() + 120
+        for number in itertools.count():
             embedded_apiserver.patch(
                 "pods", "a" * 60, {"metadata": {"labels": {"n": str(number)}}}, namespace="default"
             )
             try:
                 out, errors = running.communicate(timeout=0.05)
+                break
             except subprocess.TimeoutExpired:
-                continue
-            break
-        else:
-            running.kill()
+                if time.monotonic() > deadline:
+                    running.kill()
+                    raise
     errors = "".join(line for line in errors.splitlines(keepends=True) if not line.startswith("loading "))
     assert errors == "0\n" * len(outputs)
     assert len(out.splitlines()) == len(outputs)
@@ -113,7 +118,7 @@ class Terminal:
     def press_ctrl_c(self) -> int:
         """Returns the exit code; all that the program has written is in `text` then."""
         os.write(self._master, b"\x03")
-        code = self.process.wait(PROMPT)
+        code = self.process.wait(DEADLINE)
         os.close(self._slave)
         with suppress(OSError):  # the end, once no process has the terminal
             while chunk := os.read(self._master, 65536):
@@ -121,18 +126,39 @@ class Terminal:
         os.close(self._master)
         return code
 
+    def close(self) -> None:
+        """Kills the program if it still runs."""
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait(DEADLINE)
 
+
+@pytest.fixture
+def run_in_terminal() -> Iterator[Callable[..., Terminal]]:
+    """Starts programs; those that still run are killed when the test is over."""
+    started: list[Terminal] = []
+
+    def run(*arguments: str, **env: str) -> Terminal:
+        started.append(Terminal(*arguments, **env))
+        return started[-1]
+
+    yield run
+    for each in started:
+        each.close()
+
+
+@pytest.mark.timeout(120)
 def test_ctrl_c_ends_each_command_without_a_traceback(
-    embedded_apiserver: EmbeddedAPIServer, kubeconfig: str, tmp_path: Path
+    embedded_apiserver: EmbeddedAPIServer, kubeconfig: str, tmp_path: Path, run_in_terminal: Callable[..., Terminal]
 ) -> None:
     """The exit code is 0. `NO_COLOR` turns colours off."""
     embedded_apiserver.create({**pod("web"), "status": {"phase": "Running"}})
-    watching = Terminal("watch", "pods", "--kubeconfig", kubeconfig)
-    plain = Terminal("watch", "pods", "--kubeconfig", kubeconfig, NO_COLOR="1")
-    serving = Terminal("serve", "--kubeconfig", str(tmp_path / "served"))
+    watching = run_in_terminal("watch", "pods", "--kubeconfig", kubeconfig)
+    plain = run_in_terminal("watch", "pods", "--kubeconfig", kubeconfig, NO_COLOR="1")
+    serving = run_in_terminal("serve", "--kubeconfig", str(tmp_path / "served"))
     # The first and the second process that it starts.
-    starting = Terminal("bench", "--pods", "50000")
-    measuring = Terminal("bench", "--pods", "3000", "--events", "8000")
+    starting = run_in_terminal("bench", "--pods", "50000")
+    measuring = run_in_terminal("bench", "--pods", "3000", "--events", "8000")
     for each, pattern in [
         (watching, "1 pods"),
         (plain, "1 pods"),

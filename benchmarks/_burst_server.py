@@ -131,17 +131,20 @@ class Items:
     """
 
     def __init__(self, count: int, form: Json | Protobuf) -> None:
-        self._count = count
+        # A server lists in the order of the keys in etcd.
+        self._numbers = sorted(
+            range(count), key=lambda number: (f"ns-{number % 20}", f"app-{number % 400}-{number:08x}")
+        )
         self._form = form
 
     def __len__(self) -> int:
-        return self._count
+        return len(self._numbers)
 
     def __getitem__(self, part: slice) -> list[bytes]:
-        return [self._form.render(number) for number in range(self._count)[part]]
+        return [self._form.render(number) for number in self._numbers[part]]
 
     def __iter__(self) -> Iterator[bytes]:
-        return map(self._form.render, range(self._count))
+        return map(self._form.render, self._numbers)
 
 
 class Burst:

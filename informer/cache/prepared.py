@@ -16,6 +16,8 @@ __all__ = ["SETS", "Prepared", "Preparer"]
 SETS = frozenset({ADDED, UPDATED, REPLACED, DeltaType.SYNC})
 """The types of deltas that store one object."""
 
+# How many objects in a row may have been deleted before the order of a list is lost.
+_NEAR = 8
 _NO_CHANGE = frozenset({BOOKMARK, SYNC_ALL})
 
 
@@ -100,8 +102,9 @@ class Preparer:
                 keys.append(obj.key if isinstance(obj, DeletedFinalStateUnknown) else key_of(obj))
                 values.append(None)
             elif kind is REPLACED_ALL:
-                of_items = [key_of(item) for item in obj.items]
-                values.append(self._values_of_list(indices, obj.items, of_items, {} if commits is None else stored))
+                known = {} if commits is None else stored
+                of_items = self._keys_of_list(obj.items, known)
+                values.append(self._values_of_list(indices, obj.items, of_items, known))
                 keys.append(of_items)
                 if indices and commits is not None:
                     relies_on = commits
@@ -127,6 +130,28 @@ class Preparer:
             return memory[0]
 
         return tuple([index.values_of(obj, key, on_error, seen) for index in indices])
+
+    def _keys_of_list(self, items: Sequence[Any], stored: Mapping[str, Any]) -> list[str]:
+        """Returns the keys of a list's objects.
+
+        Most objects are stored already, in the order of the list. Their keys are taken from the cache, since a million new
+        strings would take 78 MB. An object that is stored elsewhere in the order, or has been deleted, is passed over.
+        """
+        known = list(stored)
+        keys: list[str] = []
+        at = 0
+        for item in items:
+            if at < len(known) and stored.get(known[at]) is item:
+                key = known[at]
+                at += 1
+            else:
+                key = self.key_of(item)
+                near = known[at : at + _NEAR]
+                if key in near:
+                    at += near.index(key) + 1
+                    key = known[at - 1]
+            keys.append(key)
+        return keys
 
     def _values_of_list(
         self, indices: tuple[Index, ...], items: Sequence[Any], keys: Sequence[str], stored: Mapping[str, Any]

@@ -224,9 +224,9 @@ def test_without_the_switch():
 
 def test_incomplete_owner_references_name_no_owner(server):
     """Method calls can store them; the garbage collector keeps such objects and goes on."""
-    made(server, "odd", {"uid": "1"}, {"uid": ["x"], "apiVersion": "v1", "kind": "ConfigMap", "name": "x"})
+    made(server, "odd", {"uid": "1"}, {"uid": None, "apiVersion": "v1", "kind": "ConfigMap", "name": "x"})
     owner = made(server, "owner")
-    made(server, "mixed", owner, {"uid": "", "kind": {}})
+    made(server, "mixed", owner, {"uid": "", "kind": "ConfigMap"})
     delete(server, "owner", "Background")
     assert eventually(lambda: names(server) == {"odd"}), names(server)
 

@@ -137,12 +137,7 @@ class Faults:
         self.answer(500, on=on, resource=resource, times=times)
 
     def service_unavailable(
-        self,
-        retry_after: float | None = None,
-        *,
-        on: str = "any",
-        resource: str | None = None,
-        times: int | None = 1,
+        self, retry_after: float | None = None, *, on: str = "any", resource: str | None = None, times: int | None = 1
     ) -> None:
         """Answers 503, with a Retry-After of `retry_after` seconds; None leaves the header out."""
         self.answer(503, retry_after=retry_after, on=on, resource=resource, times=times)
@@ -159,12 +154,7 @@ class Faults:
         self._add_refusal("too large", too_large_resource_version(2, 1), on, resource, times)
 
     def hang(
-        self,
-        *,
-        after_bytes: int | None = None,
-        on: str = "any",
-        resource: str | None = None,
-        times: int | None = 1,
+        self, *, after_bytes: int | None = None, on: str = "any", resource: str | None = None, times: int | None = 1
     ) -> None:
         """Accepts a request and stops answering, until `clear` or until the client gives up.
 

@@ -264,11 +264,7 @@ def _refuse_message(connection: Connection, error: BadMessageError) -> None:
         # kube-apiserver has taken the head for a request before it reads a malformed body.
         status = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "message": str(error)}
         body, content_type = json.dumps({**status, "code": error.status}).encode(), "application/json"
-    headers = {
-        "Content-Type": content_type,
-        "Connection": "close",
-        "Content-Length": str(len(body)),
-    }
+    headers = {"Content-Type": content_type, "Connection": "close", "Content-Length": str(len(body))}
     connection.send_last(response_head(error.status, headers) + body)
 
 

@@ -9,8 +9,7 @@ from typing import Any
 
 from informer.testing.http.messages import Request
 from informer.testing.server.access import Access
-from informer.testing.server.evictions import evict
-from informer.testing.server.pod_requests import bind
+from informer.testing.server.pod_requests import bind, evict
 from informer.testing.server.request_bodies import decode_object
 from informer.testing.server.reviews import Reviews
 from informer.testing.storage.object_checks import Target, metadata_of, set_namespace

@@ -69,13 +69,7 @@ class ObjectCalls:
         return target.served.shown(stored)
 
     def patch(
-        self,
-        resource: str,
-        name: str,
-        patch: Any,
-        *,
-        namespace: str | None = None,
-        field_manager: str | None = None,
+        self, resource: str, name: str, patch: Any, *, namespace: str | None = None, field_manager: str | None = None
     ) -> dict[str, Any]:
         """Changes an object by a patch and returns it as it is stored.
 

@@ -10,9 +10,10 @@ from typing import Any, NamedTuple
 
 from informer.testing.http.messages import Request
 from informer.testing.server.request_bodies import decode_json, decode_yaml, media_type
-from informer.testing.storage.object_checks import GO_TYPES, Target, metadata_of
+from informer.testing.storage.object_checks import Target, metadata_of
 from informer.testing.storage.ownership import applied
 from informer.testing.storage.patches import DirectiveError, PatchError, json_patch, merge_patch
+from informer.testing.storage.schemas.built_in_types import GO_TYPES
 from informer.testing.storage.served_resources import ServedResource
 from informer.testing.storage.statuses import bad_request, generic, wrong_patch
 from informer.testing.storage.strategic_merge import strategic_merge

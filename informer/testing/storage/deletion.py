@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from informer.listwatch.resources import Resource
-from informer.testing.storage.definition_deletion import mark_terminating
 from informer.testing.storage.served_resources import ServedResource
 from informer.testing.storage.statuses import Cause, invalid
 from informer.testing.storage.storage import Stored
@@ -94,3 +93,34 @@ def marked(served: ServedResource, old: Stored, options: Mapping[str, Any]) -> d
     if mark and served.resource.kind == "CustomResourceDefinition":
         mark_terminating(obj)
     return obj
+
+
+_CLEANUP = "customresourcecleanup.apiextensions.k8s.io"
+
+
+def mark_terminating(obj: dict[str, Any]) -> None:
+    """Adds what a definition gets when its deletion begins: a finalizer and a condition."""
+    obj["metadata"]["finalizers"] = [*(obj["metadata"].get("finalizers") or ()), _CLEANUP]
+    status = obj.setdefault("status", {})
+    condition = {
+        "type": "Terminating",
+        "status": "True",
+        "lastTransitionTime": obj["metadata"]["deletionTimestamp"],
+        "reason": "InstanceDeletionPending",
+        "message": "CustomResourceDefinition marked for deletion; CustomResource deletion will begin soon",
+    }
+    status["conditions"] = [*(status.get("conditions") or ()), condition]
+
+
+def without_cleanup(obj: dict[str, Any]) -> dict[str, Any]:
+    """Returns a definition whose objects are gone."""
+    metadata = obj["metadata"]
+    metadata["finalizers"] = [each for each in metadata.get("finalizers") or () if each != _CLEANUP]
+    return obj
+
+
+def is_terminating(resource: Resource, name: str) -> ApiError:
+    """Returns the refusal of a new object whose definition is being deleted."""
+    text = "create not allowed while custom resource definition is terminating"
+    details = {"name": name, "group": resource.group, "kind": resource.plural}
+    return ApiError(403, "Forbidden", f'{resource.name} "{name}" is forbidden: {text}', details=details)

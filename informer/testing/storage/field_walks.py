@@ -21,16 +21,7 @@ from informer.testing.storage.field_sets import (
 from informer.testing.storage.field_types import FieldType
 from informer.testing.storage.json_equality import is_same
 
-__all__ = [
-    "ABSENT",
-    "Comparison",
-    "check_type",
-    "compare",
-    "field_set",
-    "merge",
-    "with_named_fields",
-    "without",
-]
+__all__ = ["ABSENT", "Comparison", "check_type", "compare", "field_set", "merge", "with_named_fields", "without"]
 
 ABSENT: Any = object()
 """Stands for a field that an object does not have."""

@@ -6,7 +6,6 @@ Source: apiserver pkg/registry/rest and pkg/endpoints/handlers. The messages are
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
@@ -18,13 +17,14 @@ from informer.testing.storage.name_rules import (
     name_causes,
     owner_causes,
 )
+from informer.testing.storage.schemas.built_in_fields import OBJECT_META
+from informer.testing.storage.schemas.built_in_types import GO_TYPES, wrong_types
 from informer.testing.storage.served_resources import ServedResource
-from informer.testing.storage.statuses import Cause, bad_request, conflict, invalid, wrong_precondition
+from informer.testing.storage.statuses import Cause, bad_request, conflict, invalid, wrong_patch, wrong_precondition
 from informer.testing.storage.storage import Stored
 from watch.errors import ApiError
 
 __all__ = [
-    "GO_TYPES",
     "Target",
     "check_expected",
     "check_finalizers",
@@ -35,28 +35,10 @@ __all__ = [
     "check_preconditions",
     "check_unchanged",
     "check_version",
+    "drop_marks",
     "metadata_of",
     "set_namespace",
 ]
-
-# The types of a field of the metadata, in JSON as Python decodes it and in Go.
-_METADATA_TYPES: dict[str, tuple[type, str]] = {
-    **dict.fromkeys(("name", "generateName", "namespace", "uid", "resourceVersion", "selfLink"), (str, "string")),
-    **dict.fromkeys(("labels", "annotations"), (dict, "map[string]string")),
-    **dict.fromkeys(("creationTimestamp", "deletionTimestamp"), (str, "string")),
-    **dict.fromkeys(("generation", "deletionGracePeriodSeconds"), (int, "int64")),
-    "finalizers": (list, "[]string"),
-    "ownerReferences": (list, "[]v1.OwnerReference"),
-    "managedFields": (list, "[]v1.ManagedFieldsEntry"),
-}
-_ELEMENT_TYPES: dict[str, tuple[type, str]] = {
-    **dict.fromkeys(("labels", "annotations", "finalizers"), (str, "string")),
-    "ownerReferences": (dict, "v1.OwnerReference"),
-    "managedFields": (dict, "v1.ManagedFieldsEntry"),
-}
-_TIMES = ("creationTimestamp", "deletionTimestamp")
-_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
-GO_TYPES = {str: "string", int: "number", float: "number", bool: "bool", list: "array", dict: "object"}
 
 
 class Target(NamedTuple):
@@ -73,8 +55,10 @@ class Target(NamedTuple):
         return f"{self.namespace}/{self.name}" if self.served.resource.namespaced else self.name
 
 
-def check_kind(served: ServedResource, obj: Mapping[str, Any], is_served: Callable[[str, str], bool]) -> None:
-    """Raises ApiError 400 if the object's kind is not that of the resource it is written to."""
+def check_kind(
+    served: ServedResource, obj: Mapping[str, Any], is_served: Callable[[str, str], bool], *, patched: bool = False
+) -> None:
+    """Raises ApiError 400, or 422 for a patch, if the object's kind is not that of the resource it is written to."""
     resource = served.resource
     if served.custom:
         _check_custom_kind(resource, obj)
@@ -88,6 +72,8 @@ def check_kind(served: ServedResource, obj: Mapping[str, Any], is_served: Callab
         why = f"converting ({version}.{kind}) to ({group}.{resource.kind}): unknown conversion"
     else:
         why = not_registered(str(api_version), str(kind))
+    if patched:
+        raise wrong_patch(obj, why)
     raise bad_request(f'{kind} in version "{version}" cannot be handled as a {resource.kind}: {why}')
 
 
@@ -120,36 +106,29 @@ def metadata_of(obj: dict[str, Any], resource: Resource) -> dict[str, Any]:
     metadata = obj.get("metadata")
     if metadata is None:
         metadata = obj["metadata"] = {}
-    message = f'{resource.kind} in version "{resource.version}" cannot be handled as a {resource.kind}: json: '
+    problem = ""
     if not isinstance(metadata, dict):
         field = f"Go struct field {resource.kind}.metadata of type v1.ObjectMeta"
-        raise bad_request(f"{message}cannot unmarshal {GO_TYPES[type(metadata)]} into {field}")
-    for name in ("labels", "annotations"):
-        values = metadata.get(name)
-        if isinstance(values, dict):
-            metadata[name] = {key: "" if value is None else value for key, value in values.items()}
-    for name, value in metadata.items():
-        python_type, go_type = _METADATA_TYPES.get(name, (type(value), ""))
-        if value is not None and type(value) is not python_type:
-            raise _wrong_type(value, name, go_type, message)
-    _check_times(metadata, message)
-    for name, (python_type, go_type) in _ELEMENT_TYPES.items():
-        values = metadata.get(name) or {}
-        for value in values.values() if isinstance(values, dict) else values:
-            if type(value) is not python_type:
-                raise _wrong_type(value, name, go_type, message)
+        problem = f"json: cannot unmarshal {GO_TYPES[type(metadata)]} into {field}"
+    else:
+        for name in ("labels", "annotations"):
+            values = metadata.get(name)
+            if isinstance(values, dict):
+                metadata[name] = {key: "" if value is None else value for key, value in values.items()}
+        problem = next(wrong_types(metadata, OBJECT_META, "metadata."), "")
+        for name in ("finalizers", "ownerReferences", "managedFields"):
+            if not problem and None in (metadata.get(name) or ()):
+                problem = f"json: null in metadata.{name}"
+    if problem:
+        kind = resource.kind
+        raise bad_request(f'{kind} in version "{resource.version}" cannot be handled as a {kind}: {problem}')
     return metadata
 
 
-def _check_times(metadata: Mapping[str, Any], message: str) -> None:
-    for name in _TIMES:
-        if metadata.get(name) is not None and not _TIME.fullmatch(metadata[name]):
-            raise bad_request(f"{message}parsing time {json.dumps(metadata[name])} as RFC3339: cannot parse it")
-
-
-def _wrong_type(value: Any, name: str, go_type: str, message: str) -> ApiError:
-    field = f"Go struct field ObjectMeta.metadata.{name} of type {go_type}"
-    return bad_request(f"{message}cannot unmarshal {GO_TYPES.get(type(value), 'null')} into {field}")
+def drop_marks(metadata: dict[str, Any]) -> None:
+    """Removes what marks an object as being deleted from a new one."""
+    for name in ("deletionTimestamp", "deletionGracePeriodSeconds"):
+        metadata.pop(name, None)
 
 
 def set_namespace(target: Target, metadata: dict[str, Any]) -> None:

@@ -14,11 +14,17 @@ from typing import Any
 
 from informer.testing.storage.admission import Admission, NoAdmission, Review
 from informer.testing.storage.custom_resource_definitions import Definitions
-from informer.testing.storage.definition_deletion import is_terminating, without_cleanup
-from informer.testing.storage.deletion import check_delete_options, check_readable, marked, warn_of_orphans
+from informer.testing.storage.deletion import (
+    check_delete_options,
+    check_readable,
+    is_terminating,
+    marked,
+    warn_of_orphans,
+    without_cleanup,
+)
 from informer.testing.storage.field_validation import check_schema, check_types, keep_known_fields
 from informer.testing.storage.kinds.built_in_kinds import BuiltInKinds, check_size
-from informer.testing.storage.kinds.initial_objects import INITIAL_NAMESPACES, initial_objects
+from informer.testing.storage.kinds.initial_objects import initial_objects
 from informer.testing.storage.kinds.new_objects import unprotected
 from informer.testing.storage.name_rules import finalizer_warnings
 from informer.testing.storage.namespaces import Namespaces
@@ -32,12 +38,13 @@ from informer.testing.storage.object_checks import (
     check_preconditions,
     check_unchanged,
     check_version,
+    drop_marks,
     metadata_of,
     set_namespace,
 )
 from informer.testing.storage.ownership import same_but_times, with_owners
 from informer.testing.storage.served_resources import ServedResource, ServedResources
-from informer.testing.storage.statuses import already_exists, not_found, page_not_found, wrong_patch
+from informer.testing.storage.statuses import already_exists, not_found, page_not_found
 from informer.testing.storage.storage import Bucket, Storage, Stored
 from informer.testing.storage.system_fields import changed_object, generate_name, key_of, new_object, now
 from informer.testing.storage.write import Write
@@ -45,7 +52,7 @@ from watch.errors import ApiError
 
 __all__ = ["Registry"]
 
-_DEFINITION, _DEFINITION_VERSION = "CustomResourceDefinition", "apiextensions.k8s.io/v1"
+_DEFINITION = "CustomResourceDefinition"
 _DEFINITIONS = "customresourcedefinitions.apiextensions.k8s.io"
 
 
@@ -62,22 +69,18 @@ class Registry:
         self._storage = storage
         self.resources = ServedResources()  # guarded by the storage's lock
         self._definitions = Definitions(storage, self.resources)
-        namespaces = self.resources.find("", "v1", "namespaces")
-        assert namespaces is not None
-        self._namespaces = Namespaces(storage, namespaces)
+        self._namespaces = Namespaces(storage, self.resources.existing("namespaces"))
         self._kinds = BuiltInKinds(storage)
         self.admission: Admission = NoAdmission()
         self.empties_namespaces = True
         """Whether a deleted namespace is emptied at once, and not by the garbage collector."""
-        self.seed(("namespaces", {"metadata": {"name": name}}) for name in INITIAL_NAMESPACES)
         self.seed(initial_objects(now()))
 
     def seed(self, objects: Iterable[tuple[str, dict[str, Any]]]) -> None:
         """Stores complete objects that do not exist yet, each with its resource's name, as a server does at its start."""
         with self._storage.lock:
             for name, obj in objects:
-                served = self.resources.by_bucket(name)
-                assert served is not None
+                served = self.resources.existing(name)
                 bucket = self.bucket_locked(served)
                 if key_of(obj["metadata"]) not in bucket.objects:
                     self._storage.write_locked(bucket, new_object(served, obj, with_status=True), None)
@@ -98,7 +101,10 @@ class Registry:
             ApiError: 404, the object does not exist.
         """
         with self._storage.lock:
-            return self._existing_locked(target)
+            stored = self.bucket_locked(target.served).objects.get(target.key)
+        if stored is None:
+            raise not_found(target.served.resource, target.name)
+        return stored
 
     def in_namespace(self, target: Target) -> list[Stored]:
         """Returns the objects of a resource in the target's namespace."""
@@ -123,8 +129,7 @@ class Registry:
         keep_known_fields(served, obj, None, write)
         check_types(served, obj, None, write)
         set_namespace(target, metadata)
-        for name in ("deletionTimestamp", "deletionGracePeriodSeconds"):
-            metadata.pop(name, None)
+        drop_marks(metadata)
         if metadata.get("resourceVersion"):
             raise ApiError(500, "", "resourceVersion should not be set on objects to be created")
         with self._storage.lock:
@@ -150,12 +155,7 @@ class Registry:
             return stored
 
     def update(
-        self,
-        target: Target,
-        change: Callable[[dict[str, Any]], dict[str, Any]],
-        write: Write,
-        *,
-        create: bool = False,
+        self, target: Target, change: Callable[[dict[str, Any]], dict[str, Any]], write: Write, *, create: bool = False
     ) -> tuple[Stored, bool]:
         """Updates an object.
 
@@ -262,12 +262,7 @@ class Registry:
     ) -> dict[str, Any]:
         """Returns a changed object as it is stored, given what the client wants and what is stored."""
         served = target.served
-        try:
-            check_kind(served, new, self._is_served)
-        except ApiError as error:
-            if served.custom or not write.patches:
-                raise
-            raise wrong_patch(new, error.message.partition(f"as a {served.resource.kind}: ")[2]) from error
+        check_kind(served, new, self._is_served, patched=write.patches)
         metadata = metadata_of(new, served.resource)
         live = served.from_stored(dict(before))
         keep_known_fields(served, new, live, write)
@@ -396,16 +391,8 @@ class Registry:
         elif served.resource.namespaced:
             self._namespaces.finish_locked(last.namespace)
         if served.custom and not bucket.objects:
-            definitions = self.resources.by_kind(_DEFINITION_VERSION, _DEFINITION)
-            assert definitions is not None
-            self._empty_definition_locked(definitions, served.bucket)
+            self._empty_definition_locked(self.resources.existing(_DEFINITIONS), served.bucket)
         return last
-
-    def _existing_locked(self, target: Target) -> Stored:
-        stored = self.bucket_locked(target.served).objects.get(target.key)
-        if stored is None:
-            raise not_found(target.served.resource, target.name)
-        return stored
 
     def _is_served(self, api_version: str, kind: str) -> bool:
         with self._storage.lock:

@@ -250,6 +250,12 @@ class ServedResources:
         """Returns a resource whose objects are in the bucket; None if there is none."""
         return next((served for served in self._by_path.values() if served.bucket == name), None)
 
+    def existing(self, bucket: str) -> ServedResource:
+        """Returns the built-in resource whose objects are in a bucket."""
+        served = self.by_bucket(bucket)
+        assert served is not None
+        return served
+
     def groups(self) -> dict[str, list[str]]:
         """Returns the versions of each group, the preferred one first; "" is the core group."""
         groups: dict[str, set[str]] = {}

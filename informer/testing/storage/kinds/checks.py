@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from informer.objects.label_selector import LabelSelector, Requirement
 from informer.testing.storage.name_rules import finalizer_error, key_error, label_error, subdomain_error
 from informer.testing.storage.statuses import Cause
 
@@ -168,3 +169,32 @@ FIELD_CHECKS: dict[str, Callable[..., list[Cause]]] = {
     "subdomain": _of_text(subdomain_error),
     "trimmed": _trimmed,
 }
+
+
+_OPERATORS = {"In": "in", "NotIn": "notin", "Exists": "exists", "DoesNotExist": "!exists"}
+
+
+def selects(selector: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
+    """Returns whether a valid selector matches labels; an empty one matches all."""
+    equal = [Requirement(key, "in", frozenset((value,))) for key, value in (selector.get("matchLabels") or {}).items()]
+    terms = [
+        Requirement(each["key"], _OPERATORS[each["operator"]], frozenset(each.get("values") or ()))
+        for each in selector.get("matchExpressions") or ()
+    ]
+    return LabelSelector((*equal, *terms)).matches(labels)
+
+
+def selector_causes(selector: Mapping[str, Any], path: str) -> list[Cause]:
+    """Returns what is not valid in a selector."""
+    causes = label_keys(selector.get("matchLabels"), f"{path}.matchLabels")
+    for i, each in enumerate(selector.get("matchExpressions") or ()):
+        at, operator, values = f"{path}.matchExpressions[{i}]", each.get("operator") or "", each.get("values")
+        if operator not in _OPERATORS:
+            causes.append(Cause.bad(f"{at}.operator", shown(operator), "not a valid selector operator"))
+        elif operator in ("In", "NotIn") and not values:
+            causes.append(Cause.required(f"{at}.values", "must be specified when `operator` is 'In' or 'NotIn'"))
+        elif operator not in ("In", "NotIn") and values:
+            message = "may not be specified when `operator` is 'Exists' or 'DoesNotExist'"
+            causes.append(Cause.forbidden(f"{at}.values", message))
+        causes += label_keys((each.get("key") or "",), f"{at}.key")
+    return causes

@@ -9,9 +9,9 @@ from typing import Any
 
 from informer.testing.storage.kinds.service_addresses import SERVICE_RANGE
 
-__all__ = ["INITIAL_NAMESPACES", "initial_objects", "service_objects"]
+__all__ = ["initial_objects", "service_objects"]
 
-INITIAL_NAMESPACES = ("default", "kube-node-lease", "kube-public", "kube-system")
+_NAMESPACES = ("default", "kube-node-lease", "kube-public", "kube-system")
 _SYSTEM = "Used for system critical pods that must "
 _CRITICAL = (
     ("system-cluster-critical", 2 * 10**9, "run in the cluster, but can be moved to another node if necessary."),
@@ -20,7 +20,7 @@ _CRITICAL = (
 
 
 def initial_objects(now: str) -> list[tuple[str, dict[str, Any]]]:
-    """Returns the objects of a new cluster without namespaces, each with its resource's name, given the present time."""
+    """Returns the objects of a new cluster, each with its resource's name, given the present time."""
     ready = {"type": "Ready", "status": "True", "lastTransitionTime": now, "reason": "",
              "message": "Kubernetes default Service CIDR is ready"}  # fmt: skip
     service_range = {
@@ -38,6 +38,7 @@ def initial_objects(now: str) -> list[tuple[str, dict[str, Any]]]:
         for name, value, what in _CRITICAL
     ]
     return [
+        *(("namespaces", {"metadata": {"name": name}}) for name in _NAMESPACES),
         ("servicecidrs.networking.k8s.io", service_range),
         *(("priorityclasses.scheduling.k8s.io", each) for each in classes),
     ]

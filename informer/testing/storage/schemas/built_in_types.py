@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 
 from informer.protobuf.kinds import FieldType, message_fields
 
-__all__ = ["wrong_types"]
+__all__ = ["GO_TYPES", "wrong_types"]
 
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
-_GO_TYPES = {str: "string", int: "number", float: "number", bool: "bool", list: "array", dict: "object"}
+GO_TYPES = {str: "string", int: "number", float: "number", bool: "bool", list: "array", dict: "object"}
 # Quantities are parsed where they are brought into their usual form.
 _SCALARS: Mapping[str, tuple[tuple[type, ...], str]] = {
     "string": ((str,), "string"),
@@ -82,7 +82,7 @@ def _wrong(field: _Field, value: Any, message: str, path: str) -> Iterator[str]:
 
 
 def _cannot(value: Any, message: str, path: str, go_type: str) -> str:
-    found = _GO_TYPES.get(type(value), "object")
+    found = GO_TYPES.get(type(value), "object")
     struct = message.rpartition(".")[2]
     return f"json: cannot unmarshal {found} into Go struct field {struct}.{path} of type {go_type}"
 

@@ -60,10 +60,14 @@ class Program:
             if test(line):
                 return moment, line
 
-    def interrupt(self) -> float:
-        """Presses Ctrl-C; returns the seconds until the program ended, without those in which it waited for a processor."""
+    def interrupt(self, number: signal.Signals = signal.SIGINT) -> float:
+        """Sends a signal, by default that of Ctrl-C.
+
+        Returns:
+            The seconds until the program ended, without those in which it waited for a processor.
+        """
         begun, waited = time.monotonic(), self._seconds_without_processor()
-        self.process.send_signal(signal.SIGINT)
+        self.process.send_signal(number)
         os.waitid(os.P_PID, self.process.pid, os.WEXITED | os.WNOWAIT)
         seconds = time.monotonic() - begun - (self._seconds_without_processor() - waited)
         self.process.wait(10)

@@ -6,7 +6,6 @@ import asyncio
 import json
 import signal
 import socket
-import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,7 +18,7 @@ from kubernetes import client
 from informer import ListWatch, SharedInformer
 from informer.testing import EmbeddedAPIServer
 from tests.support.objects import pod
-from tests.support.waiting import DEADLINE
+from tests.support.waiting import DEADLINE, PROMPT
 
 pytest.importorskip("fastapi", reason="the page needs FastAPI, which the extra dev installs")
 pytest.importorskip("uvicorn", reason="the page needs uvicorn, which the extra dev installs")
@@ -96,7 +95,7 @@ def server(request: pytest.FixtureRequest) -> Any:
 def test_browsers_see_every_pod_and_every_change(
     server: Any, tmp_path: Path, run_sample: Callable[..., Any], number: signal.Signals
 ) -> None:
-    """A browser that comes back has the full state. The program ends within two seconds while browsers are connected."""
+    """A browser that comes back has the full state. The program ends at once while browsers are connected."""
     kubeconfig = server.kubeconfig(tmp_path / "kubeconfig")
     with server.api_client() as api_client:
         core = client.CoreV1Api(api_client)
@@ -118,10 +117,9 @@ def test_browsers_see_every_pod_and_every_change(
         with browser(url) as again, socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2]))) as silent:
             silent.sendall(b"GET /events HTTP/1.1\r\nHost: page\r\n\r\n")
             again.read_until(lambda rows: list(rows) == [f"{namespace}/second"])
-            begun = time.monotonic()
-            program.process.send_signal(number)
-            assert program.process.wait(10) == 0
-            assert time.monotonic() - begun < 2
+            # Half a second on an idle machine. By itself, the server would wait for the browsers to leave.
+            assert program.interrupt(number) < PROMPT
+            assert program.process.returncode == 0
             with pytest.raises(StopIteration):
                 again.read_until(lambda rows: False)
         errors = program.end()[2]

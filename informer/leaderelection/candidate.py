@@ -130,7 +130,7 @@ class Candidate:
     def try_acquire_or_renew(self) -> bool:
         """Tries once to acquire or renew the lease; returns whether this process holds it now.
 
-        A failed request is logged, and makes the attempt fail.
+        A failed request is logged, and makes the attempt fail. After a conflict the lease is read and written once more.
         """
         now = self._clock.monotonic()
         failure: Exception | None = None

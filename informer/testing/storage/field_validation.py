@@ -67,7 +67,9 @@ def check_types(served: ServedResource, obj: Mapping[str, Any], old: Mapping[str
         old: the stored object, which a method call may have given wrong types; None for a new one.
         write: who writes, and how.
     """
-    found = [] if write.field_manager is None else type_problems(served, obj, old)
+    # `metadata_of` has checked the metadata.
+    content = {key: value for key, value in obj.items() if key != "metadata"}
+    found = [] if write.field_manager is None else type_problems(served, content, old)
     if not found:
         return
     if write.patches:

@@ -12,6 +12,7 @@ from typing import TextIO
 
 import msgspec
 import urllib3
+from rich.filesize import decimal
 from urllib3.exceptions import HTTPError, LocationValueError, NewConnectionError
 
 from informer.cli.errors import CommandError
@@ -181,18 +182,10 @@ def _cells(each: _Informer) -> list[str]:
         f"{each.backlog:.0f}",
         _duration(each.lag),
         f"{each.errors:.0f}",
-        "" if each.bytes is None else _size(each.bytes),
+        "" if each.bytes is None else decimal(int(each.bytes)),
         printable(each.resource_version),
     ]
 
 
 def _duration(seconds: float) -> str:
     return f"{seconds:.1f}s" if seconds < 60 else f"{seconds / 60:.0f}m" if seconds < 5400 else f"{seconds / 3600:.0f}h"
-
-
-def _size(count: float) -> str:
-    for unit in ("", "k", "M"):
-        if count < 1000:
-            return f"{count:.0f}{unit}"
-        count /= 1000
-    return f"{count:.1f}G"

@@ -128,3 +128,11 @@ def samples(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Any]:
     """Imports a sample, or a module shared by samples, into this process."""
     monkeypatch.syspath_prepend(str(SAMPLES))
     return importlib.import_module
+
+
+@pytest.fixture(
+    params=["embedded_apiserver", pytest.param("control_plane", marks=[pytest.mark.cluster, pytest.mark.timeout(120)])]
+)
+def server(request: pytest.FixtureRequest) -> Any:
+    """Each of the two servers."""
+    return request.getfixturevalue(request.param)

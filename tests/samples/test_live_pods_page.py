@@ -78,19 +78,6 @@ def browser(url: str) -> Iterator[Browser]:
         made.close()
 
 
-@pytest.fixture
-def embedded(embedded_apiserver: EmbeddedAPIServer) -> EmbeddedAPIServer:
-    return embedded_apiserver
-
-
-@pytest.fixture(
-    params=["embedded", pytest.param("control_plane", marks=[pytest.mark.cluster, pytest.mark.timeout(120)])]
-)
-def server(request: pytest.FixtureRequest) -> Any:
-    """Each of the two servers."""
-    return request.getfixturevalue(request.param)
-
-
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_browsers_see_every_pod_and_every_change(
     server: Any, tmp_path: Path, run_sample: Callable[..., Any], number: signal.Signals

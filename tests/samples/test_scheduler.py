@@ -29,19 +29,6 @@ def demo(samples: Callable[[str], Any]) -> Any:
     return samples("_scheduler_demo")
 
 
-@pytest.fixture
-def embedded(embedded_apiserver: EmbeddedAPIServer) -> EmbeddedAPIServer:
-    return embedded_apiserver
-
-
-@pytest.fixture(
-    params=["embedded", pytest.param("control_plane", marks=[pytest.mark.cluster, pytest.mark.timeout(120)])]
-)
-def server(request: pytest.FixtureRequest) -> Any:
-    """Each of the two servers."""
-    return request.getfixturevalue(request.param)
-
-
 class Placements:
     """Follows the pods of a namespace, and checks each state: no pod moves, and no node has more than its room.
 
@@ -223,62 +210,64 @@ class Running:
 
 
 @pytest.fixture
-def running(embedded: EmbeddedAPIServer, samples: Callable[[str], Any]) -> Iterator[Running]:
+def running(embedded_apiserver: EmbeddedAPIServer, samples: Callable[[str], Any]) -> Iterator[Running]:
     """A scheduler that has not been started; a node has room for two CPUs."""
-    embedded.create(samples("_scheduler_demo").node("node-1", "2"))
-    with embedded.api_client() as api_client:
-        yield Running(samples("scheduler"), embedded, api_client)
+    embedded_apiserver.create(samples("_scheduler_demo").node("node-1", "2"))
+    with embedded_apiserver.api_client() as api_client:
+        yield Running(samples("scheduler"), embedded_apiserver, api_client)
 
 
-def test_a_cache_that_lags_does_not_overfill_a_node(embedded: EmbeddedAPIServer, demo: Any, running: Running) -> None:
+def test_a_cache_that_lags_does_not_overfill_a_node(
+    embedded_apiserver: EmbeddedAPIServer, demo: Any, running: Running
+) -> None:
     """While the cache does not show the bindings, the pods count on their nodes all the same."""
     names = {f"web-{number}" for number in range(4)}
     for name in names:
-        embedded.create(demo.pod(name, NAME, "1", "1Gi"))
-    embedded.faults.hang(on="watch", resource="pods", times=None)
+        embedded_apiserver.create(demo.pod(name, NAME, "1", "1Gi"))
+    embedded_apiserver.faults.hang(on="watch", resource="pods", times=None)
     with running:
         assert eventually(lambda: len(running.bound()) == 2)
         bound = running.bound()
         running.wait_for(bound, *((name, "FailedScheduling") for name in names - bound))
 
 
-def test_a_pod_that_goes_makes_room(embedded: EmbeddedAPIServer, demo: Any, running: Running) -> None:
+def test_a_pod_that_goes_makes_room(embedded_apiserver: EmbeddedAPIServer, demo: Any, running: Running) -> None:
     """A pod that did not fit is bound when another one is deleted, or ends."""
     with running:
         for name in ("one", "two", "three"):
-            embedded.create(demo.pod(name, NAME, "1500m", "1Gi"))
+            embedded_apiserver.create(demo.pod(name, NAME, "1500m", "1Gi"))
             assert eventually(lambda: reasons_of(running._api_client, "default"))
             if name == "one":
                 running.wait_for({"one"})
         failed = [("two", "FailedScheduling"), ("three", "FailedScheduling")]
         running.wait_for({"one"}, *failed)
-        embedded.delete("pods", "one")
+        embedded_apiserver.delete("pods", "one")
         assert eventually(lambda: len(running.bound()) == 1)
         (second,) = running.bound()
-        ended = embedded.get("pods", second)
-        embedded.update({**ended, "status": {"phase": "Succeeded"}})
+        ended = embedded_apiserver.get("pods", second)
+        embedded_apiserver.update({**ended, "status": {"phase": "Succeeded"}})
         assert eventually(lambda: running.bound() == {"two", "three"})
 
 
-def test_a_lost_answer_binds_once(embedded: EmbeddedAPIServer, demo: Any, running: Running) -> None:
+def test_a_lost_answer_binds_once(embedded_apiserver: EmbeddedAPIServer, demo: Any, running: Running) -> None:
     """A binding whose answer was lost is confirmed at the second try, and recorded once."""
-    embedded.faults.hang(on="watch", resource="pods", times=None)
-    embedded.create(demo.pod("web", NAME, "1", "1Gi"))
-    embedded.faults.cut_after(0, on="create", resource="pods/binding")
+    embedded_apiserver.faults.hang(on="watch", resource="pods", times=None)
+    embedded_apiserver.create(demo.pod("web", NAME, "1", "1Gi"))
+    embedded_apiserver.faults.cut_after(0, on="create", resource="pods/binding")
     with running:
         running.wait_for({"web"})
 
 
 def test_a_refused_binding_is_recorded_and_tried_again(
-    embedded: EmbeddedAPIServer, demo: Any, running: Running
+    embedded_apiserver: EmbeddedAPIServer, demo: Any, running: Running
 ) -> None:
     """The event says so; the pod does not take up room, and is bound once it is allowed."""
-    embedded.forbid("create", "pods/binding")
-    embedded.create(demo.pod("web", NAME, "2", "1Gi"))
+    embedded_apiserver.forbid("create", "pods/binding")
+    embedded_apiserver.create(demo.pod("web", NAME, "2", "1Gi"))
     with running:
         assert eventually(lambda: reasons_of(running._api_client, "default")["web", "FailedScheduling"])
         assert "binding to node-1 was refused: 403" in events_of(running._api_client, "default")[0].note
-        embedded.allow()
+        embedded_apiserver.allow()
         running.wait_for({"web"}, ("web", "FailedScheduling"))
 
 

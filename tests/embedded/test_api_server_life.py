@@ -228,6 +228,8 @@ def test_requests_are_logged(server, call):
     call("POST", MAPS, config_map("a"), User_Agent="tester/1")
     stream = call.watch(f"{MAPS}?labelSelector=x")
     call("GET", "/apis/apps/v1/deployments/none")
+    # An answer arrives a moment before its entry is complete.
+    server.requests.wait_until_ended("create")
     first, second, third = server.requests
     assert (first.method, first.path, first.verb, first.resource, first.namespace) == (
         "POST",

@@ -18,7 +18,7 @@ class Outcomes:
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._counts = dict.fromkeys(RESULTS, 0)
+        self._counts: dict[str, int] = dict.fromkeys(RESULTS, 0)
 
     def count(self, result: str) -> None:
         """Counts one result, a name of `RESULTS`."""

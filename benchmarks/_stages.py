@@ -168,7 +168,7 @@ def _pages(count: int, decode: Callable[[bytes, str, str], Any]) -> Callable[[],
         kept = []
         for page in pages:
             framing = ListParser(decode, DEFAULT_MAX_LINE_BYTES, on_bad_item=_refuse)
-            kept.append([item for read in page for item in framing.feed(read)] + framing.finish())
+            kept.append([item for read in page for item in framing.feed(read)] + [*framing.last_items()])
         return kept
 
     return run

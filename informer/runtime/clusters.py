@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from informer.runtime.controller import Controller
+from informer.runtime.errors import ManagerError
 from informer.runtime.parts import Parts
 from informer.runtime.registration import Registration
 from informer.runtime.run import ManagerRun, RunOptions, Served
@@ -37,16 +38,18 @@ class Clusters:
         clients: an `ApiClient` of each cluster, by a name of your choice.
 
     Raises:
-        ValueError: a name is empty.
+        ValueError: a name is empty, or a client is missing.
 
-    Threads: any.
+    Threads: any. One manager at a time runs with the same `Clusters`.
     """
 
     def __init__(self, clients: Mapping[str, Any] | None = None) -> None:
         self._lock = Lock()
-        self._clients: dict[str, Any] = {}  # guarded by _lock, as are the next two
+        self._clients: dict[str, Any] = {}  # guarded by _lock, as are the next three
         self._runs: dict[str, _Cluster] = {}
-        self._start: Callable[[str, Any], _Cluster] | None = None  # None while no manager runs
+        # Those that were asked to end. A later run in a cluster of the same name waits for them, and so does the manager's end.
+        self._ending: dict[str, _Cluster] = {}
+        self._start: Callable[[str, Any, _Cluster | None], _Cluster] | None = None  # None while no manager runs
         for cluster, api_client in (clients or {}).items():
             self.add(cluster, api_client)
 
@@ -56,21 +59,26 @@ class Clusters:
     def add(self, cluster: str, api_client: Any) -> None:
         """Adds a cluster. Its controllers begin at once if the manager runs.
 
+        If a cluster of this name was removed and a reconcile there has not ended yet, they begin after its end.
+
         Args:
             cluster: the name that `Request.cluster` gives.
             api_client: an `ApiClient` of the cluster.
 
         Raises:
-            ValueError: the name is empty, or there is a cluster of that name.
+            ValueError: the name is empty, there is a cluster of that name, or the client is None.
         """
         if not cluster:
             raise ValueError(f"a cluster needs a name, not {cluster!r}")
+        # Elsewhere None means the cluster of the kubeconfig's current context, which would be reconciled under this name.
+        if api_client is None:
+            raise ValueError(f"cluster {cluster!r} has no client: give one, such as load_client(context=...)")
         with self._lock:
             if cluster in self._clients:
                 raise ValueError(f"cluster {cluster!r} exists already: remove it first, or use another name")
             self._clients[cluster] = api_client
             if self._start is not None:
-                self._runs[cluster] = self._start(cluster, api_client)
+                self._runs[cluster] = self._start(cluster, api_client, self._ending.get(cluster))
 
     def remove(self, cluster: str, timeout: float | None = 15.0) -> bool:
         """Removes a cluster. Reconciles under way end; nothing in the cluster is deleted.
@@ -92,8 +100,9 @@ class Clusters:
                 )
             del self._clients[cluster]
             run = self._runs.pop(cluster, None)
-        if run is None:
-            return True
+            if run is None:
+                return True
+            self._ending = {name: each for name, each in self._ending.items() if each.is_alive} | {cluster: run}
         run.halt.set()
         return run.join(timeout)
 
@@ -104,25 +113,33 @@ class Clusters:
 
     # Called by the run of the manager.
 
-    def start(self, start: Callable[[str, Any], _Cluster]) -> None:
-        """Internal: begins in all clusters, and in those that are added later."""
+    def start(self, start: Callable[[str, Any, _Cluster | None], _Cluster]) -> None:
+        """Internal: begins in all clusters, and in those that are added later.
+
+        Raises:
+            ManagerError: another manager runs with these clusters.
+        """
         with self._lock:
+            if self._start is not None:
+                raise ManagerError("another manager runs with the same Clusters: make one for each manager")
             self._start = start
-            self._runs = {name: start(name, client) for name, client in self._clients.items()}
+            self._runs = {name: start(name, client, self._ending.get(name)) for name, client in self._clients.items()}
 
     def runs(self) -> list[_Cluster]:
-        """Internal: the runs of the present clusters."""
+        """Internal: the runs of the present clusters, and those that have not ended yet."""
         with self._lock:
-            return list(self._runs.values())
+            return [*self._runs.values(), *(each for each in self._ending.values() if each.is_alive)]
 
     def stop(self) -> None:
         """Internal: ends in all clusters, and waits for the end."""
         with self._lock:
             self._start = None
-            runs, self._runs = list(self._runs.values()), {}
-        for run in runs:
+            self._ending |= self._runs
+            self._runs = {}
+            ending = list(self._ending.values())
+        for run in ending:
             run.halt.set()
-        for run in runs:
+        for run in ending:
             run.join(None)
 
 
@@ -154,8 +171,8 @@ class ClustersRun(ManagerRun):
 
     def _make_controllers(self, stack: ExitStack) -> None:
         # Before this process leads, so that the caches are ready then.
-        stack.callback(self._clusters.stop)
         self._clusters.start(self._start)
+        stack.callback(self._clusters.stop)
 
     def _work(self, over: threading.Event) -> None:
         self._may_work.set()
@@ -164,8 +181,8 @@ class ClustersRun(ManagerRun):
         # The last reconcile ends before the Lease is released.
         self._clusters.stop()
 
-    def _start(self, cluster: str, api_client: Any) -> _Cluster:
-        return _Cluster(cluster, lambda: self._run_of(cluster, api_client)).start()
+    def _start(self, cluster: str, api_client: Any, before: _Cluster | None) -> _Cluster:
+        return _Cluster(cluster, lambda: self._run_of(cluster, api_client), before).start()
 
     def _run_of(self, cluster: str, api_client: Any) -> _OneCluster:
         parts = self._parts_of(api_client)
@@ -201,12 +218,14 @@ class _Cluster:
     Args:
         name: the cluster's.
         make: makes a run.
+        before: what has to end first, so that two runs never reconcile the same key at once; None for nothing.
     """
 
-    def __init__(self, name: str, make: Callable[[], _OneCluster]) -> None:
+    def __init__(self, name: str, make: Callable[[], _OneCluster], before: _Cluster | None) -> None:
         self.halt = Signal()
         self._name = name
         self._make = make
+        self._before = before
         self._run: _OneCluster | None = None
         self._worker = Worker(self._run_on, f"cluster-{name}")
 
@@ -223,14 +242,20 @@ class _Cluster:
         run = self._run
         return [] if run is None else run.controllers()
 
+    @property
+    def is_alive(self) -> bool:
+        return self._worker.is_alive
+
     def owns_current(self) -> bool:
-        run = self._run
-        return run is not None and run.owns_current()
+        return any(run is not None and run.owns_current() for run in (self._run, self._before))
 
     def join(self, timeout: float | None) -> bool:
         return not self.owns_current() and self._worker.join(timeout)
 
     def _run_on(self) -> None:
+        if self._before is not None:
+            self._before.join(None)
+            self._before = None
         while not self.halt.is_set():
             try:
                 self._run = self._make()

@@ -9,12 +9,12 @@ from urllib.request import urlopen
 
 import pytest
 
-from informer.runtime import Clusters, Manager, Request, clusters as clusters_module
+from informer.runtime import Clusters, Manager, ManagerError, Request, clusters as clusters_module
 from informer.testing import EmbeddedAPIServer
 from informer.workqueue import ItemFastSlowRateLimiter
 from tests.support.messages import check_logged
 from tests.support.waiting import DEADLINE, eventually
-from watch.concurrency import Lock
+from watch.concurrency import Lock, Signal
 
 SITES = "sites.example.com"
 NAMES = ("eu", "us", "asia")
@@ -152,15 +152,68 @@ def test_only_the_leader_reconciles_in_any_cluster(fleet: Fleet) -> None:
     assert eventually(lambda: fleet.config_maps("us") == {"of-us": "us"})
 
 
+def test_a_reconcile_outlasts_the_removal_of_its_cluster(fleet: Fleet) -> None:
+    """A cluster of the same name is reconciled only after its end, for which the manager waits, too."""
+    clusters = Clusters(fleet.clients("us"))
+    manager = Manager(fleet.servers["eu"].api_client(), name="site-controller", clusters=clusters)
+    begun: list[bool] = []
+    may_end, has_ended, stopped_by_worker = Signal(), Signal(), []
+
+    @manager.controller(SITES)
+    def reconcile(request: Request) -> None:
+        begun.append(has_ended.is_set())
+        if not has_ended.is_set():
+            may_end.wait(DEADLINE)
+            stopped_by_worker.append(manager.stop(DEADLINE))
+            has_ended.set()
+
+    manager.start()
+    try:
+        assert eventually(lambda: begun)
+        assert not clusters.remove("us", 0)
+        clusters.add("us", fleet.servers["us"].api_client())
+        assert not clusters.remove("us", 0)
+        clusters.add("us", fleet.servers["us"].api_client())
+        assert clusters.states() == {"us": "starting"}
+        assert not manager.stop(0.2), "the reconcile in the cluster that was removed goes on"
+        may_end.set()
+        assert manager.stop(DEADLINE)
+    finally:
+        may_end.set()
+    assert begun == [False]
+    assert stopped_by_worker == [False], "a reconcile does not wait for its own end"
+    assert has_ended.is_set()
+
+
+def test_clusters_have_one_manager_at_a_time(fleet: Fleet) -> None:
+    """A second one is refused, and the first one goes on."""
+    clusters = Clusters(fleet.clients("eu"))
+    first = fleet.start(clusters)
+    assert first.wait_until_ready(DEADLINE)
+    second = Manager(fleet.servers["us"].api_client(), name="second", clusters=clusters)
+    second.controller(SITES)(lambda request: None)
+    with pytest.raises(ManagerError, match="another manager runs with the same Clusters: make one for each manager"):
+        second.run(Signal())
+    fleet.servers["eu"].create(site("later"))
+    assert eventually(lambda: "later" in fleet.config_maps("eu"))
+    assert first.stop(DEADLINE)
+    third = Manager(fleet.servers["us"].api_client(), name="third", clusters=clusters)
+    third.controller(SITES)(lambda request: None)
+    with third:
+        assert eventually(lambda: clusters.states() == {"eu": "running"})
+
+
 def test_names_of_clusters_are_checked() -> None:
-    clusters = Clusters({"eu": None})
+    clusters = Clusters({"eu": object()})
     assert repr(clusters) == "<Clusters: eu not started>"
     with pytest.raises(ValueError, match="cluster 'eu' exists already: remove it first, or use another name"):
-        clusters.add("eu", None)
+        clusters.add("eu", object())
     with pytest.raises(ValueError, match=r"cluster 'us' does not exist \(there are: eu\)"):
         clusters.remove("us")
     with pytest.raises(ValueError, match="a cluster needs a name, not ''"):
-        clusters.add("", None)
+        clusters.add("", object())
+    with pytest.raises(ValueError, match=r"cluster 'us' has no client: give one, such as load_client"):
+        clusters.add("us", None)
     assert clusters.remove("eu")
     with pytest.raises(ValueError, match="shards= and clusters= exclude each other"):
         Manager(name="site-controller", shards=2, clusters=clusters)

@@ -69,6 +69,10 @@ class PageReader:
     def __init__(self, url: str, token: str = "") -> None:
         if not url.startswith(("http://", "https://")):
             raise CommandError(f"--url {url}: an address begins with http:// or https://")
+        if "@" in url.partition("://")[2].partition("/")[0]:
+            raise CommandError(
+                f"--url has a user name: leave it out, and give the token in {TOKEN_VARIABLE} or with --token-file"
+            )
         if token and not (token.isascii() and token.isprintable()):
             raise CommandError("the token has characters that a header cannot have: is it the right file?")
         hide_secret(token)
@@ -103,7 +107,7 @@ class PageReader:
         try:
             if status == 200:
                 return msgspec.json.decode(body, type=_Process)
-        except (msgspec.MsgspecError, UnicodeDecodeError):
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             pass
         raise CommandError(
             f"{self._url} is not a live page (status {status}): the port of the live page is needed, not that of /metrics, "

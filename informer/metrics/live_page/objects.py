@@ -11,6 +11,7 @@ import msgspec
 
 from informer.cache.index import meta_namespace_index
 from informer.listwatch.source import as_source
+from informer.objects.form import form_of
 from informer.objects.keys import metadata_of
 from informer.shared.shared_informer import SharedInformer
 from watch.printable import printable
@@ -27,14 +28,15 @@ _SHOWN_METADATA = (
     *("name", "namespace", "uid", "resourceVersion", "generation", "creationTimestamp", "deletionTimestamp"),
     *("labels", "finalizers", "ownerReferences"),
 )
+# Kinds that do not say what the object is.
+_ANY_KIND = frozenset({"", None, "PartialObjectMetadata"})
 _DATA_FIELDS = ("data", "stringData", "string_data")
 
 
 def shown_indices(informer: SharedInformer[Any]) -> list[str]:
     """Returns the names of the indices that may be shown: where there may be Secrets, only those by namespace."""
     indices = informer.indexer.records.indices
-    resource = as_source(informer.lister_watcher).resource_name
-    if not resource or _names_secrets(resource):
+    if _may_hold_secrets(informer):
         indices = [index for index in indices if index.function is meta_namespace_index]
     return [index.name for index in indices]
 
@@ -44,14 +46,14 @@ def json_lines(informer: SharedInformer[Any], stored: Any) -> list[str]:
 
     Of a Secret, or of an object that does not say its kind in a cache that may hold Secrets, only harmless fields are shown.
     """
-    shown = informer.indexer.records.show([stored])[0]
     try:
+        shown = informer.indexer.records.show([stored])[0]
         plain = _plain(shown)
         if _is_secret(informer, stored, shown, plain):
             plain = _without_data(stored, plain)
         text = json.dumps(plain, indent=2, ensure_ascii=False, default=_describe)
-    # Nested too deeply, or not to be expressed as JSON. The error may quote the object.
-    except (TypeError, ValueError, RecursionError) as error:
+    # Nested too deeply, or not to be expressed as JSON; a user's type may raise anything. The error may quote the object.
+    except Exception as error:
         return [f"This object cannot be shown as JSON ({type(error).__name__})."]
     lines = [_printable_line(line) for line in text[:_MAX_TEXT].split("\n")]
     return lines if len(text) <= _MAX_TEXT else [*lines, f"... and {len(text) - _MAX_TEXT:,} more characters"]
@@ -72,11 +74,27 @@ def _plain(shown: Any) -> Any:
     return msgspec.to_builtins(shown)
 
 
+def _may_hold_secrets(informer: SharedInformer[Any]) -> bool:
+    """Whether a cache may hold Secrets: by its resource, or else by its first object, since all are of one kind."""
+    resource = as_source(informer.lister_watcher).resource_name
+    if not resource or _names_secrets(resource):
+        return True
+    return any(_kind_of(stored) == "Secret" for _, stored in informer.indexer.records.window(0, 1))
+
+
+def _kind_of(stored: Any) -> str:
+    try:
+        return form_of(stored)[1]
+    # A user's type may raise anything.
+    except Exception:
+        return ""
+
+
 def _is_secret(informer: SharedInformer[Any], stored: Any, shown: Any, plain: Any) -> bool:
     """Whether an object is a Secret, or may be one since neither its list-watch nor the object says what it is."""
     resource = as_source(informer.lister_watcher).resource_name
-    kinds = {getattr(stored, "form", ("", ""))[1], plain.get("kind") if isinstance(plain, Mapping) else ""}
-    if not resource and not any(kinds):
+    kinds = {_kind_of(stored), plain.get("kind") if isinstance(plain, Mapping) else ""}
+    if not resource and not any(kinds - _ANY_KIND):
         return True
     return _names_secrets(resource or "") or "Secret" in kinds or "Secret" in type(shown).__name__
 

@@ -6,6 +6,7 @@ import base64
 import binascii
 import hmac
 import ipaddress
+import json
 from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from importlib.resources import files
@@ -150,7 +151,9 @@ class _LivePage(Page):
         if path == "":
             return _answer(overview_page(*self._reader.read()))
         if path == "/state.json":
-            return _answer(msgspec.json.encode(self._reader.read()[0]), "application/json")
+            state = msgspec.to_builtins(self._reader.read()[0])
+            # A program's names may have characters that UTF-8 has not, which msgspec refuses.
+            return _answer(json.dumps(state, ensure_ascii=False).encode(errors="replace"), "application/json")
         return self._answer_about_cache(path, request.query)
 
     def _may_see(self, authorization: str) -> bool:

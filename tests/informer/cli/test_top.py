@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -21,6 +22,7 @@ from informer.cli.errors import CommandError
 from informer.cli.top import PageReader, _LiveView, show_top
 from informer.metrics import MetricsServer, serve, serve_live_page
 from informer.testing.fake_source import FakeControllerSource
+from tests.support.http_servers import HTTPServer
 from tests.support.waiting import DEADLINE, eventually
 
 LONG = "a-resource-with-a-long-name.and-a-group.example.com"
@@ -135,6 +137,22 @@ def test_what_is_not_a_live_page_is_reported(server, registry) -> None:
         CommandError, match=r"failed to read http://127.0.0.1:99999: .*check --url, and whether the process runs"
     ):
         PageReader("http://127.0.0.1:99999").read()
+
+
+def test_an_address_with_a_password_is_refused_without_showing_it() -> None:
+    """The page takes a token, and messages quote addresses."""
+    with pytest.raises(CommandError, match="--url has a user name: leave it out, and give the token in") as refused:
+        PageReader("http://me:hunter2@127.0.0.1:1/")
+    assert "hunter2" not in str(refused.value)
+
+
+def test_an_answer_that_is_nested_too_deeply_is_no_live_page() -> None:
+    """Another program's JSON must not end this one with a traceback."""
+    deep = "[" * 100_000 + "]" * 100_000
+    body = f'{{"host": "h", "pid": 1, "other": {deep}, "informers": []}}'.encode()
+    stub = HTTPServer(lambda request, connection: connection.answer(body))
+    with closing(stub), pytest.raises(CommandError, match="is not a live page"):
+        PageReader(stub.url).read()
 
 
 def test_a_terminal_keeps_the_last_table_when_the_process_is_gone(server) -> None:

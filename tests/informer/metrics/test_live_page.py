@@ -214,6 +214,13 @@ def secret(kind: str = "Secret") -> dict[str, Any]:
     return made
 
 
+class BadText:
+    """A value whose text cannot be had."""
+
+    def __repr__(self) -> str:
+        raise AttributeError(SECRET)
+
+
 class Credentials:
     """What a user's transform may make of a Secret."""
 
@@ -261,6 +268,39 @@ def test_the_data_of_secrets_are_on_no_page(browser, make, form: str, resource: 
     assert [each.attributes["value"] for each in page.all("option")] == ["", "namespace"]
     shown = browser.open("object?informer=things&key=ns/s").text
     assert "ns" in shown
+
+
+def test_the_data_of_secrets_are_hidden_whatever_their_list_watch_calls_them(browser, make) -> None:
+    """Its first object shows that a cache has Secrets; the metadata of objects without a kind may be those of Secrets."""
+    source = source_of("credentials")
+    source.add(secret())
+    make(source, indexers={"password": lambda obj: [SECRET]})
+    partial = source_of(None)
+    partial.add({**secret("PartialObjectMetadata"), "data": {}})
+    make(partial, name="partial")
+    for address in ("objects?informer=things&index=password", "object?informer=partial&key=ns/s"):
+        assert SECRET not in browser.ask(address).text
+
+
+class Unreadable(dict[str, Any]):
+    """An object of a user's type that raises whatever is done with it."""
+
+    def to_dict(self) -> Any:
+        raise AttributeError(SECRET)
+
+    def __repr__(self) -> str:
+        raise AttributeError(SECRET)
+
+
+@pytest.mark.parametrize("transform", [Unreadable, lambda obj: {**obj, "spec": [object.__new__(BadText)]}])
+def test_an_object_that_raises_is_reported_on_its_page(browser, make, pods, caplog, transform: Any) -> None:
+    """Without its text, which the exception may quote. Its neighbours and their indices are shown."""
+    pods.add(pod("a"))
+    make(pods, transform=transform, indexers={"one": lambda obj: ["1"]})
+    shown = browser.open("object?informer=things&key=ns/a").text
+    assert "This object cannot be shown as JSON (AttributeError)." in shown
+    assert browser.open("objects?informer=things&index=one").rows("values") == [["1", "1"]]
+    assert SECRET not in shown + caplog.text
 
 
 def test_a_secret_shows_the_names_of_its_data(browser, make) -> None:
@@ -418,6 +458,10 @@ def test_the_state_is_json(browser, make, pods) -> None:
     """`informer top` and other programs read it."""
     pods.add(pod("a"))
     make(pods)
+    make(pods, name="not-utf-8-\ud800", sync=False)
     state = json.loads(browser.ask("state.json").text)
-    assert [(each["name"], each["state"], each["objects"]) for each in state["informers"]] == [("things", "synced", 1)]
+    assert [(each["name"], each["state"], each["objects"]) for each in state["informers"][:1]] == [
+        ("things", "synced", 1)
+    ]
+    assert state["informers"][1]["name"] == "not-utf-8-?"
     assert state["informers"][0]["event_rate"] is None

@@ -14,9 +14,12 @@ from informer.metrics.live_page.objects import json_lines, shown_indices
 from informer.metrics.live_page.state import InformerState, ProcessState, Sample
 from informer.objects.keys import version_of
 from informer.shared.shared_informer import SharedInformer
+from watch.printable import without_secrets
 
 __all__ = ["object_page", "objects_page", "overview_page", "problem_page"]
 
+# The page's server takes a request with its headers up to 8 KiB.
+_MAX_ADDRESS = 4000
 _INFORMERS = (
     "Informer",
     "State",
@@ -135,7 +138,7 @@ def _objects(informer: SharedInformer[Any], name: str, search: Search, count: in
     found = find(informer.indexer.records, search)
     table = Table("objects", "Objects", ("Key", "#Version"))
     for key, stored in found.objects:
-        table.add(element("a", key, href=link_to("object", informer=name, key=key)), version_of(stored))
+        table.add(_link(key, link_to("object", informer=name, key=key)), version_of(stored))
     parts = [table.html("No objects here." if found.is_paused else "No object matches.")]
     if found.is_paused:
         seen = "" if search.index else f"{found.following:,} of {count:,} objects were searched. "
@@ -149,9 +152,14 @@ def _index_values(informer: SharedInformer[Any], name: str, search: Search) -> l
     for value, number in values[:PAGE_SIZE]:
         address = link_to("objects", informer=name, index=search.index, value=value)
         # A link must have a text, and the empty value cannot be looked for.
-        table.add(element("a", value, href=address) if value else "(empty)", f"{number:,}")
+        table.add(_link(value, address) if value else "(empty)", f"{number:,}")
     following = search.start + PAGE_SIZE if len(values) > PAGE_SIZE else None
     return [table.html("The index has no values."), _pages(name, search, following)]
+
+
+def _link(text: str, address: str) -> object:
+    """Returns a link; or the text alone if no server would take the address, or a credential would be in it."""
+    return element("a", text, href=address) if len(address) < _MAX_ADDRESS and without_secrets(text) == text else text
 
 
 def _pages(name: str, search: Search, following: int | None) -> Html:

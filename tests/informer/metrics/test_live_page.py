@@ -149,6 +149,20 @@ def test_the_values_of_an_index_are_paged(browser, make, pods) -> None:
     assert sorted(chain(*seen)) == sorted(f"p{number}" for number in range(cache.PAGE_SIZE + 5))
 
 
+def test_an_index_value_is_not_a_link_if_it_is_too_long_or_a_credential(browser, make, pods) -> None:
+    """Values may be annotations of 256 KiB; a page of them must stay small, and private keys are hidden in links, too."""
+    private = "-----BEGIN EC PRIVATE KEY-----c2VjcmV0-----END EC PRIVATE KEY-----"
+    for name, value in (("a", "short"), ("b", "x" * 200_000), ("c", private)):
+        pods.add(pod(name, spec={"value": value}))
+    make(pods, indexers={"value": index_by("spec.value")})
+    answer = browser.ask("objects?informer=things&index=value")
+    page = Parsed(answer.text)
+    assert [row[0][:10] for row in page.rows("values")] == ["short", "xxxxxxxxxx", "[redacted]"]
+    assert [bool(page.link(row[0])) for row in page.rows("values")] == [True, False, False]
+    assert "c2VjcmV0" not in answer.text
+    assert len(answer.text) < 10_000
+
+
 def test_a_long_search_pauses_and_goes_on(browser, make, pods, monkeypatch) -> None:
     """No request searches for longer than its time, and the pages together find everything."""
     monkeypatch.setattr(cache, "_MAX_SECONDS", 0.0)

@@ -91,7 +91,7 @@ class PageReader:
                 "GET", f"{self._url}/state.json", headers=self._headers, redirect=False, preload_content=False
             )
             with answer:
-                status, body = answer.status, answer.read(_MAX_BODY)
+                status, body = answer.status, self._read_body(answer)
         except (NewConnectionError, ConnectionRefusedError) as error:
             raise CommandError(
                 f"nothing answers at {self._url}: start the program with Manager(live_page=PORT) or "
@@ -113,6 +113,16 @@ class PageReader:
             f"{self._url} is not a live page (status {status}): the port of the live page is needed, not that of /metrics, "
             "and the path under which the program mounts it"
         )
+
+    def _read_body(self, answer: urllib3.BaseHTTPResponse) -> bytes:
+        # The time-out of the pool counts anew for each byte.
+        deadline = time.monotonic() + _TIMEOUT
+        body = bytearray()
+        while len(body) < _MAX_BODY and (piece := answer.read1(65536)):
+            body += piece
+            if time.monotonic() > deadline:
+                raise CommandError(f"{self._url} is not a live page: its answer takes more than {_TIMEOUT:g} s")
+        return bytes(body)
 
 
 def show_top(

@@ -86,4 +86,12 @@ def find(records: Records, search: Search) -> Found:
 
 def _matcher(search: Search) -> Callable[[str, Any], bool]:
     part, selector = search.key, parse_selector(search.selector)
-    return lambda key, stored: part in key and (selector.everything or selector.matches(labels_of(stored)))
+
+    def has_labels(stored: Any) -> bool:
+        try:
+            return selector.matches(labels_of(stored))
+        # A user's type may raise anything, and labels that no server has checked may not be texts.
+        except Exception:
+            return False
+
+    return lambda key, stored: part in key and (selector.everything or has_labels(stored))

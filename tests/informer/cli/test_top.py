@@ -22,7 +22,7 @@ from informer.cli.errors import CommandError
 from informer.cli.top import PageReader, _LiveView, show_top
 from informer.metrics import MetricsServer, serve, serve_live_page
 from informer.testing.fake_source import FakeControllerSource
-from tests.support.http_servers import HTTPServer
+from tests.support.http_servers import Connection, HTTPServer
 from tests.support.waiting import DEADLINE, eventually
 
 LONG = "a-resource-with-a-long-name.and-a-group.example.com"
@@ -152,6 +152,21 @@ def test_an_answer_that_is_nested_too_deeply_is_no_live_page() -> None:
     body = f'{{"host": "h", "pid": 1, "other": {deep}, "informers": []}}'.encode()
     stub = HTTPServer(lambda request, connection: connection.answer(body))
     with closing(stub), pytest.raises(CommandError, match="is not a live page"):
+        PageReader(stub.url).read()
+
+
+def test_an_answer_without_an_end_is_given_up(monkeypatch) -> None:
+    """Each byte comes in time, but not all of them."""
+    monkeypatch.setattr(informer.cli.top, "_TIMEOUT", 0.2)
+
+    def drip(request: Any, connection: Connection) -> None:
+        connection.begin()
+        # Until the client has closed the connection.
+        while True:
+            connection.chunk(b" ")
+
+    stub = HTTPServer(drip)
+    with closing(stub), pytest.raises(CommandError, match=r"is not a live page: its answer takes more than 0.2 s"):
         PageReader(stub.url).read()
 
 

@@ -317,6 +317,16 @@ def test_an_object_that_raises_is_reported_on_its_page(browser, make, pods, capl
     assert SECRET not in shown + caplog.text
 
 
+def test_an_object_whose_labels_are_not_texts_has_no_label(browser, make, pods) -> None:
+    """No server has checked the objects of a user's source. The others are found."""
+    for name, labels in (("a", {"app": {"web": 1}}), ("b", {"app": "web"})):
+        made = pod(name)
+        made["metadata"]["labels"] = labels
+        pods.add(made)
+    make(pods)
+    assert walk(browser, "objects?informer=things&selector=app%3Dweb") == [["ns/b"]]
+
+
 def test_a_secret_shows_the_names_of_its_data(browser, make) -> None:
     """So a reader sees which keys there are."""
     source = source_of("secrets")

@@ -37,7 +37,8 @@ def serve(kubeconfig: Path, pods: int, churn: float, stop: threading.Event) -> N
         CommandError: the kubeconfig file cannot be written, or is the user's own.
     """
     _check_replaceable(kubeconfig)
-    with EmbeddedAPIServer() as server:
+    # As in a cluster, deleting an owner deletes what it owns.
+    with EmbeddedAPIServer(garbage_collect=True) as server:
         try:
             server.kubeconfig(kubeconfig)
         except OSError as error:

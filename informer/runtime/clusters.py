@@ -88,7 +88,7 @@ class Clusters:
             timeout: seconds to wait at most; None waits without limit.
 
         Returns:
-            Whether the controllers have ended in this cluster.
+            Whether the controllers have ended in this cluster. False, at once, if a reconcile function of the cluster calls it.
 
         Raises:
             ValueError: the cluster does not exist.

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from kubernetes import client
 from typer.testing import CliRunner
 
-from informer import ApiError
+from informer import ApiError, load_client
 from informer.cli import bench_server
 from informer.cli.cluster import connect
 from informer.cli.commands import app
@@ -23,7 +24,7 @@ from informer.cli.watch import WatchOptions, watch_objects
 from informer.testing import EmbeddedAPIServer
 from informer.testing.storage.storage import _HISTORY_BYTES
 from tests.support.objects import pod
-from tests.support.waiting import eventually
+from tests.support.waiting import DEADLINE, eventually
 from watch.concurrency import Worker
 
 
@@ -204,6 +205,26 @@ def test_the_users_own_kubeconfig_is_not_replaced(tmp_path: Path) -> None:
     first = own.read_text(encoding="utf-8")
     serve(own, 1, 0, stop)
     assert own.read_text(encoding="utf-8") != first
+
+
+def test_the_server_deletes_what_a_deleted_object_owned(tmp_path: Path) -> None:
+    """As in a cluster, so that a controller can be tried on it."""
+    stop = threading.Event()
+    file = tmp_path / "kubeconfig"
+    worker = Worker(lambda: serve(file, 0, 0, stop), "serve").start()
+    try:
+        assert eventually(file.exists)
+        with load_client(kubeconfig=str(file)) as api_client:
+            core = client.CoreV1Api(api_client)
+            owner = core.create_namespaced_config_map("default", {"metadata": {"name": "owner"}})
+            reference = {"apiVersion": "v1", "kind": "ConfigMap", "name": "owner", "uid": owner.metadata.uid}
+            owned = {"metadata": {"name": "owned", "ownerReferences": [reference]}}
+            core.create_namespaced_config_map("default", owned)
+            core.delete_namespaced_config_map("owner", "default")
+            assert eventually(lambda: core.list_namespaced_config_map("default").items == [])
+    finally:
+        stop.set()
+        assert worker.join(DEADLINE)
 
 
 def test_the_pod_of_the_examples_stays(embedded_apiserver: EmbeddedAPIServer) -> None:

@@ -53,6 +53,7 @@ class QueueConsumer(Generic[T]):
         self._drain = drain
         self._stopped = False
         self._limited = rate_limited(_log)
+        self._of = "" if queue.name is None else f" of {queue.name}"
 
     def take(self) -> tuple[T, int] | None:
         """Waits for the next key and takes it.
@@ -106,7 +107,7 @@ class QueueConsumer(Generic[T]):
             if not error.retry:
                 return
         else:
-            self._limited.error("reconciling %r failed: %r", key, error, exc_info=error)
+            self._limited.error("reconciling %r%s failed: %r", key, self._of, error, exc_info=error)
         try:
             if self._by_priority is None:
                 self._queue.add_rate_limited(key)

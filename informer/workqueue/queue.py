@@ -106,6 +106,11 @@ class WorkQueue(Generic[T]):
         self._draining = False
         self._metrics: QueueMetrics | None = metrics_for(name, clock, self._lock, metrics_provider)
 
+    @property
+    def name(self) -> str | None:
+        """The name for metrics and logs; None if the queue has none."""
+        return self._name
+
     def add(self, item: T) -> None:
         """Adds an item, unless it waits already. Once the queue is shut down, the item is ignored.
 

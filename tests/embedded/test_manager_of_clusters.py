@@ -127,14 +127,17 @@ def test_a_cluster_that_is_down_affects_no_other(
     check_logged(caplog, "the controllers in cluster asia have ended and begin again in 0.1 s: <...>")
 
 
-def test_retries_in_one_cluster_do_not_delay_the_same_key_in_another(fleet: Fleet) -> None:
-    """A limiter of the user's counts the failures of each cluster separately."""
+def test_retries_in_one_cluster_do_not_delay_the_same_key_in_another(
+    fleet: Fleet, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A limiter of the user's counts the failures of each cluster separately, and the log names the cluster."""
     fleet.broken.add("us")
     for name in ("eu", "us"):
         fleet.servers[name].create(site("same"))
     fleet.start(Clusters(fleet.clients("eu", "us")))
     assert eventually(lambda: fleet.count("us", "same") == 4), "the next retry is in ten minutes"
     assert eventually(lambda: "same" in fleet.config_maps("eu"))
+    check_logged(caplog, f"reconciling 'default/same' of {SITES}-us failed: RuntimeError('broken here')")
 
 
 def test_only_the_leader_reconciles_in_any_cluster(fleet: Fleet) -> None:

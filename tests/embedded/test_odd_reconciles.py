@@ -60,7 +60,7 @@ def test_whatever_is_raised_is_retried(
     server.create(site())
     with manager, caplog.at_level(logging.ERROR):
         assert [attempts.get(DEADLINE) for _ in range(2)] == [0, 1]
-    assert f"reconciling 'default/shop' failed: {error!r}" in caplog.text
+    assert f"reconciling 'default/shop' of {SITES} failed: {error!r}" in caplog.text
     assert error.__cause__ is None
 
 

@@ -224,7 +224,7 @@ def test_errors_back_off_and_are_logged_with_the_key(
     server.create(site())
     with manager, caplog.at_level(logging.ERROR):
         assert [attempts.get(DEADLINE) for _ in range(4)] == [0, 1, 2, 3]
-    assert "reconciling 'default/shop' failed: RuntimeError('not yet')" in caplog.text
+    assert f"reconciling 'default/shop' of {SITES} failed: RuntimeError('not yet')" in caplog.text
 
 
 def test_a_conflict_is_retried_without_an_error(

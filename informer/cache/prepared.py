@@ -137,6 +137,8 @@ class Preparer:
         Most objects are stored already, in the order of the list. Their keys are taken from the cache, since a million new
         strings would take 78 MB. An object that is stored elsewhere in the order, or has been deleted, is passed over.
         """
+        if not stored:
+            return [self.key_of(item) for item in items]
         known = list(stored)
         keys: list[str] = []
         at = 0

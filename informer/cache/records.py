@@ -111,15 +111,15 @@ class Records:
         return self._preparer.prepare(prepared.deltas, self._indexing, self._indices, {}, None)
 
     def commit(
-        self, prepared: Prepared, *, is_in_initial_list: bool = False, with_syncs: bool = True
+        self, prepared: Prepared, *, is_in_initial_list: bool = False, takes_syncs: Callable[[], bool] | None = None
     ) -> list[Change[Any]] | None:
         """Applies a prepared batch, in order.
 
         Args:
             prepared: the batch.
             is_in_initial_list: whether its adds belong to the informer's first list.
-            with_syncs: whether the changes of a list include its unchanged objects (`is_sync`). For a million objects these
-                take 130 MB.
+            takes_syncs: asked for a list: whether its changes include its unchanged objects (`is_sync`). For a million objects
+                these take 130 MB. None includes them.
 
         Returns:
             The changes. None if the batch has become stale through another writer: nothing was changed, and the caller
@@ -129,7 +129,7 @@ class Records:
             raise self._disabled()
         with self._writer:
             if prepared.indexing is self._indexing and prepared.relies_on in (None, self._commits):
-                return self._commit(prepared, is_in_initial_list=is_in_initial_list, with_syncs=with_syncs)
+                return self._commit(prepared, is_in_initial_list=is_in_initial_list, takes_syncs=takes_syncs)
         return None
 
     def apply(self, deltas: Iterable[Delta], *, is_in_initial_list: bool = False) -> list[Change[Any]]:
@@ -231,7 +231,7 @@ class Records:
         self.check_usable()
         with self._lock:
             items = self.items
-            return [items[key] for key in [*islice(items, 0, None, max(1, len(items) // size))]]
+            return [items[key] for key in islice(items, 0, None, max(1, len(items) // size))]
 
     def window(self, start: int, size: int, index: str = "", value: str = "") -> list[tuple[str, Any]]:
         """Returns at most `size` keys and stored objects from a position on, in the order of the store.
@@ -249,7 +249,7 @@ class Records:
         with self._lock:
             items = self.index(index).buckets.get(value, {}) if index else self.items
             # Skipping keys is twice as quick as skipping keys and objects.
-            return [(key, items[key]) for key in [*islice(items, start, start + size)]]
+            return [(key, items[key]) for key in islice(items, start, start + size)]
 
     def index_values(self, index: str, start: int, size: int) -> list[tuple[str, int]]:
         """Returns at most `size` values of an index from a position on, with their numbers of objects. As `window`."""
@@ -328,7 +328,9 @@ class Records:
 
     # Committing
 
-    def _commit(self, prepared: Prepared, *, is_in_initial_list: bool, with_syncs: bool) -> list[Change[Any]]:
+    def _commit(
+        self, prepared: Prepared, *, is_in_initial_list: bool, takes_syncs: Callable[[], bool] | None
+    ) -> list[Change[Any]]:
         changes: list[Change[Any]] = []
         deltas = prepared.deltas
         at, end = 0, len(deltas)
@@ -340,7 +342,7 @@ class Records:
                     prepared.keys[at],
                     prepared.values[at],
                     is_in_initial_list=is_in_initial_list,
-                    with_syncs=with_syncs,
+                    with_syncs=takes_syncs is None or takes_syncs(),
                 )
                 at += 1
             elif kind is SYNC_ALL:

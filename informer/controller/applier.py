@@ -26,9 +26,8 @@ class Listeners(Protocol):
         """The lock that is held while a batch is applied and distributed."""
         ...
 
-    @property
     def takes_syncs(self) -> bool:
-        """Whether a listener takes unchanged objects of a list (`is_sync`) now."""
+        """Returns whether a listener takes unchanged objects of a list (`is_sync`) now."""
         ...
 
     def distribute(self, changes: Sequence[Change[Any]]) -> None:
@@ -70,7 +69,7 @@ class Applier:
         while True:
             with listeners.lock:
                 changes = records.commit(
-                    prepared, is_in_initial_list=is_in_initial_list, with_syncs=listeners.takes_syncs
+                    prepared, is_in_initial_list=is_in_initial_list, takes_syncs=listeners.takes_syncs
                 )
                 if changes is not None:
                     listeners.distribute(changes)

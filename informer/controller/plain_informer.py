@@ -93,10 +93,13 @@ class _OneHandler:
         self.lock = nullcontext()
         self._functions = functions
         self._unwrap = unwrap
-        self.takes_syncs = shows_syncs
+        self._shows_syncs = shows_syncs
+
+    def takes_syncs(self) -> bool:
+        return self._shows_syncs
 
     def distribute(self, changes: Sequence[Change[Any]]) -> None:
-        shown = [change for change in changes if self.takes_syncs or not change.is_sync]
+        shown = [change for change in changes if self._shows_syncs or not change.is_sync]
         if self._unwrap is not None:
             shown = [unwrapped(change, self._unwrap) for change in shown]
         if self._functions.on_batch is not None:

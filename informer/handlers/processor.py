@@ -125,9 +125,8 @@ class Processor:
         """Returns the present listeners."""
         return self._listeners
 
-    @property
     def takes_syncs(self) -> bool:
-        """Whether a listener takes part in a resync now; asked under `lock`."""
+        """Returns whether a listener takes part in a resync now; called under `lock`."""
         return any(listener.syncing for listener in self._listeners)
 
     def distribute(self, changes: Sequence[Change[Any]]) -> None:

@@ -19,13 +19,15 @@ from watch.concurrency import RLock
 class Listening:
     """Records each batch, the content of the cache at that time, and whether the lock was held."""
 
-    takes_syncs = True
-
-    def __init__(self, indexer: Indexer[Any]) -> None:
+    def __init__(self, indexer: Indexer[Any], *, takes_syncs: bool = True) -> None:
+        self._takes_syncs = takes_syncs
         self.lock = RLock()
         self.batches: list[list[Change[Any]]] = []
         self.states: list[dict[str, str]] = []
         self._indexer = indexer
+
+    def takes_syncs(self) -> bool:
+        return self._takes_syncs
 
     def distribute(self, changes: Sequence[Change[Any]]) -> None:
         assert self.lock._is_owned()  # type: ignore[attr-defined]
@@ -192,8 +194,7 @@ def test_a_list_of_unchanged_objects_makes_changes_only_for_listeners_that_take_
     indexer: Indexer[Any], takes_syncs: bool
 ) -> None:
     """A change for each of a million objects would take more memory than the relist."""
-    listening = Listening(indexer)
-    listening.takes_syncs = takes_syncs
+    listening = Listening(indexer, takes_syncs=takes_syncs)
     applier = Applier(indexer, listening, meta_namespace_key, rate_limited(logging.getLogger("test.applier")))
     unchanged = [pod("a", "1"), pod("b", "2")]
     for items in (unchanged, unchanged, [*unchanged, pod("c", "3")]):

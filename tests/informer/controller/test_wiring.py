@@ -24,12 +24,13 @@ PATIENCE = 10.0
 class Listening:
     """Listeners that record the changes, and whether the cache had them already."""
 
-    takes_syncs = True
-
     def __init__(self, indexer: Indexer[Any]) -> None:
         self.lock: AbstractContextManager[object] = threading.RLock()
         self.changes: Channel[tuple[str, str, bool]] = Channel(None)
         self._indexer = indexer
+
+    def takes_syncs(self) -> bool:
+        return True
 
     def distribute(self, changes: Any) -> None:
         for change in changes:

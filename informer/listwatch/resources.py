@@ -19,7 +19,11 @@ from watch.concurrency import Lock
 from watch.errors import ApiError
 from watch.printable import printable
 
-__all__ = ["Resource", "built_in_resources", "forget", "known", "parse_name", "resolve"]
+__all__ = ["Resource", "UnknownResourceError", "built_in_resources", "forget", "known", "parse_name", "resolve"]
+
+
+class UnknownResourceError(ApiError):
+    """Discovery has not found the resource. Unlike a server's own 404, the message says what to check."""
 
 
 class Resource(NamedTuple):
@@ -202,7 +206,7 @@ def _not_found(name: str, discovered: _Discovered) -> ApiError:
     if discovered.down:
         groups = printable(", ".join(each for each, _ in discovered.down).encode(errors="replace"), 300)
         text += f"; the groups that are down were not searched: {groups}"
-    return ApiError(404, "NotFound", text)
+    return UnknownResourceError(404, "NotFound", text)
 
 
 def _nearest(group: str | None, rest: str, served: Sequence[Resource]) -> str:

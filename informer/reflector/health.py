@@ -10,6 +10,7 @@ from http import HTTPStatus
 from typing import Any
 
 from informer.errors import InformerError
+from informer.listwatch.resources import UnknownResourceError
 from informer.rate_limited_log import LimitedLogger, rate_limited
 from informer.reflector.counts import ReflectorCounts, Verb, error_kind
 from watch.clock import Clock
@@ -230,7 +231,7 @@ def describe_failure(error: Exception, verb: str, what: Any) -> Exception:
     if answer is not None:
         message = text + (answer.message or "the server gave no reason")
         # Discovery says so by itself, with a hint.
-        if answer.status == HTTPStatus.NOT_FOUND and "doesn't have a resource type" not in message:
+        if answer.status == HTTPStatus.NOT_FOUND and not isinstance(answer, UnknownResourceError):
             # A list without objects is empty, not a 404. So the server lacks the resource, whose CRD may come later.
             hint = "it does not serve this resource, perhaps not yet"
             message = f"{message[:-1]}; {hint})" if message.endswith(")") else f"{message} ({hint})"

@@ -141,14 +141,14 @@ class AsyncEventStream(Generic[T]):
         while True:
             # Before a change is drawn: a caller may cancel here, as `asyncio.wait_for` does, and continue later.
             await self.give_way()
-            for change in subscription.in_hand:
-                shown = subscription.visible(subscription.unwrapped(change))
-                if shown is not None:
-                    return shown
-                break
-            else:
+            change = next(subscription.in_hand, None)
+            if change is None:
                 if await self.take() is None:
                     raise StopAsyncIteration
+                continue
+            shown = subscription.visible(subscription.unwrapped(change))
+            if shown is not None:
+                return shown
 
     async def take(self) -> Sequence[Change[Any]] | None:
         """Waits for changes and moves them into the subscription's `in_hand`.

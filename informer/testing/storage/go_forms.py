@@ -17,8 +17,8 @@ __all__ = ["go_form"]
 
 _METADATA = "k8s.io/apimachinery/pkg/apis/meta/v1.ObjectMeta"
 _ZEROS = {"string": "", "int": 0, "uint": 0, "bool": False, "double": 0, "quantity": "0", "int_or_string": 0}
-# Of these Go has structs, which "omitempty" does not leave out.
 _EMPTY: tuple[Any, ...] = ("", 0, False, [], {})
+# Of these Go has structs, which "omitempty" does not leave out.
 _STRUCTS = ("time", "micro_time", "quantity", "int_or_string")
 
 

@@ -18,7 +18,16 @@ from informer.testing.storage.name_rules import generated_name
 from informer.testing.storage.served_resources import ServedResource
 from informer.testing.storage.storage import Bucket
 
-__all__ = ["changed_object", "generate_name", "kept_by_status", "key_of", "mark_deleted", "new_object", "now"]
+__all__ = [
+    "changed_object",
+    "generate_name",
+    "kept_by_status",
+    "key_of",
+    "label_with_name",
+    "mark_deleted",
+    "new_object",
+    "now",
+]
 
 # Attempts to generate a name that is not taken.
 _NAME_TRIES = 8
@@ -136,11 +145,15 @@ def _give_phase(served: ServedResource, obj: dict[str, Any]) -> None:
     if served.resource.kind == "Pod":
         obj["status"] = {"phase": "Pending", **(obj.get("status") or {})}
     elif served.resource.kind == "Namespace":
-        metadata = obj["metadata"]
-        metadata["labels"] = {**(metadata.get("labels") or {}), "kubernetes.io/metadata.name": metadata["name"]}
+        label_with_name(obj["metadata"])
         finalizers = (obj.get("spec") or {}).get("finalizers") or []
         obj["spec"] = {"finalizers": [*finalizers, *([] if _KUBERNETES in finalizers else [_KUBERNETES])]}
         obj["status"] = {"phase": "Active", **(obj.get("status") or {})}
+
+
+def label_with_name(metadata: dict[str, Any]) -> None:
+    """Gives a namespace the label that every namespace has: its name."""
+    metadata["labels"] = {**(metadata.get("labels") or {}), "kubernetes.io/metadata.name": metadata["name"]}
 
 
 def _content(obj: Mapping[str, Any]) -> dict[str, Any]:

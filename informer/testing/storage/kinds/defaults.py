@@ -12,6 +12,7 @@ from typing import Any
 
 from informer.testing.storage.kinds.quantities import canonical_values
 from informer.testing.storage.kinds.tables import rules_in, set_defaults_by
+from informer.testing.storage.system_fields import label_with_name
 
 __all__ = ["containers_of", "set_defaults", "tolerate_lost_nodes"]
 
@@ -103,9 +104,8 @@ def _old_controller(controller: _Object) -> None:
 
 
 def _namespace(namespace: _Object) -> None:
-    metadata = namespace["metadata"]
-    if metadata.get("name"):
-        metadata["labels"] = {**(metadata.get("labels") or {}), "kubernetes.io/metadata.name": metadata["name"]}
+    if namespace["metadata"].get("name"):
+        label_with_name(namespace["metadata"])
 
 
 def _service(spec: _Object) -> None:

@@ -41,14 +41,13 @@ PODS: dict[str, dict[str, Any]] = {
             "phase": "Running",
             "podIPs": [{"ip": "10.0.0.1"}],
             "podIP": "10.0.0.1",
-            "conditions": [*_READY, {"type": "x", "status": "True"}],
+            "conditions": _READY,
             "containerStatuses": [
                 _container("c", 2, ready=True, last=TIME, running=_RUNNING),
                 _container("d", 1, ready=True, running=_RUNNING),
             ],
         },
         nodeName="n",
-        readinessGates=[{"conditionType": "x"}, {"conditionType": "y"}],
     ),
     "crashing": _pod(
         {"phase": "Running", "containerStatuses": [_container("c", 3, waiting={"reason": "CrashLoopBackOff"})]}

@@ -10,19 +10,14 @@ _CORE, _NS = "/api/v1/namespaces/{ns}", "/namespaces/{ns}"
 PATHS = {
     "ClusterRoleBinding": "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings",
     "ConfigMap": f"{_CORE}/configmaps",
-    "ControllerRevision": f"/apis/apps/v1{_NS}/controllerrevisions",
     "CronJob": f"/apis/batch/v1{_NS}/cronjobs",
-    "CSIDriver": "/apis/storage.k8s.io/v1/csidrivers",
-    "CSINode": "/apis/storage.k8s.io/v1/csinodes",
     "DaemonSet": f"/apis/apps/v1{_NS}/daemonsets",
     "Deployment": f"/apis/apps/v1{_NS}/deployments",
     "Endpoints": f"{_CORE}/endpoints",
     "EndpointSlice": f"/apis/discovery.k8s.io/v1{_NS}/endpointslices",
     "Event": f"{_CORE}/events",
-    "FlowSchema": "/apis/flowcontrol.apiserver.k8s.io/v1/flowschemas",
     "HorizontalPodAutoscaler": f"/apis/autoscaling/v2{_NS}/horizontalpodautoscalers",
     "Ingress": f"/apis/networking.k8s.io/v1{_NS}/ingresses",
-    "IngressClass": "/apis/networking.k8s.io/v1/ingressclasses",
     "Job": f"/apis/batch/v1{_NS}/jobs",
     "Lease": f"/apis/coordination.k8s.io/v1{_NS}/leases",
     "LimitRange": f"{_CORE}/limitranges",
@@ -33,20 +28,17 @@ PATHS = {
     "PersistentVolumeClaim": f"{_CORE}/persistentvolumeclaims",
     "Pod": f"{_CORE}/pods",
     "PodDisruptionBudget": f"/apis/policy/v1{_NS}/poddisruptionbudgets",
-    "PodTemplate": f"{_CORE}/podtemplates",
     "PriorityClass": "/apis/scheduling.k8s.io/v1/priorityclasses",
     "ReplicaSet": f"/apis/apps/v1{_NS}/replicasets",
     "ReplicationController": f"{_CORE}/replicationcontrollers",
     "ResourceQuota": f"{_CORE}/resourcequotas",
     "Role": f"/apis/rbac.authorization.k8s.io/v1{_NS}/roles",
     "RoleBinding": f"/apis/rbac.authorization.k8s.io/v1{_NS}/rolebindings",
-    "RuntimeClass": "/apis/node.k8s.io/v1/runtimeclasses",
     "Secret": f"{_CORE}/secrets",
     "Service": f"{_CORE}/services",
     "ServiceAccount": f"{_CORE}/serviceaccounts",
     "StatefulSet": f"/apis/apps/v1{_NS}/statefulsets",
     "StorageClass": "/apis/storage.k8s.io/v1/storageclasses",
-    "VolumeAttachment": "/apis/storage.k8s.io/v1/volumeattachments",
 }
 _LABELS = {"app": "a", "tier": "b"}
 _SELECTOR = {"matchLabels": _LABELS}
@@ -105,7 +97,6 @@ _RULE = {
         "paths": [{"path": "/", "pathType": "Prefix", "backend": {"service": {"name": "s", "port": {"number": 1}}}}]
     }
 }
-_OWNER = {"apiVersion": "apps/v1", "kind": "StatefulSet", "name": "s", "uid": "u", "controller": True}
 _CLAIM = {
     "accessModes": ["ReadWriteOnce", "ReadOnlyMany"],
     "resources": {"requests": {"storage": "1Gi"}},
@@ -120,10 +111,6 @@ OBJECTS: dict[str, dict[str, dict[str, Any]]] = {
         }
     },
     "ConfigMap": {"a": {"data": {"a": "b", "c": "d"}, "binaryData": {"e": "AA=="}}, "empty": {}},
-    "ControllerRevision": {
-        "a": {"revision": 3, "data": {"a": 1}, "metadata": {"ownerReferences": [_OWNER]}},
-        "lone": {"revision": 1, "data": {}},
-    },
     "CronJob": {
         "a": {
             "spec": {
@@ -135,20 +122,6 @@ OBJECTS: dict[str, dict[str, dict[str, Any]]] = {
             "status": {"lastScheduleTime": TIME, "active": [{"name": "j"}]},
         }
     },
-    "CSIDriver": {
-        "a": {
-            "spec": {
-                "attachRequired": False,
-                "podInfoOnMount": True,
-                "storageCapacity": True,
-                "requiresRepublish": False,
-                "tokenRequests": [{"audience": "x"}, {"audience": "y"}],
-                "volumeLifecycleModes": ["Persistent"],
-                "fsGroupPolicy": "File",
-            }
-        }
-    },
-    "CSINode": {"a": {"spec": {"drivers": [{"name": "d", "nodeID": "n", "topologyKeys": []}]}}},
     "DaemonSet": {
         "a": {
             "spec": {
@@ -175,7 +148,7 @@ OBJECTS: dict[str, dict[str, dict[str, Any]]] = {
     "Endpoints": {
         "a": {"subsets": [{"addresses": _ADDRESSES, "ports": [{"port": 80, "protocol": "TCP"}]}]},
         "none": {},
-        "portless": {"subsets": [{"addresses": [{"ip": "10.1.0.1"}, {"ip": "fd00::1"}]}]},
+        "portless": {"subsets": [{"addresses": [{"ip": "10.1.0.1"}]}]},
     },
     "EndpointSlice": {
         "a": {
@@ -224,14 +197,6 @@ OBJECTS: dict[str, dict[str, dict[str, Any]]] = {
             "status": {"loadBalancer": {"ingress": [{"ip": "10.2.0.2"}, {"hostname": "lb.example.com"}]}},
         },
         "plain": {"spec": {"rules": [_RULE]}},
-    },
-    "IngressClass": {
-        "a": {
-            "spec": {
-                "controller": "example.com/c",
-                "parameters": {"apiGroup": "example.com", "kind": "P", "name": "p", "scope": "Cluster"},
-            }
-        }
     },
     "Job": {
         "new": {"spec": {**_JOB, "parallelism": 3, "completions": 5}, "status": {}},
@@ -287,7 +252,6 @@ OBJECTS: dict[str, dict[str, dict[str, Any]]] = {
               "desiredHealthy": 0, "expectedPods": 0}},
         "percent": {"spec": {"maxUnavailable": "50%", "selector": _SELECTOR}},
     },
-    "PodTemplate": {"a": {"template": _TEMPLATE}},
     "PriorityClass": {"a": {"value": 7, "preemptionPolicy": "Never"}},
     "ReplicaSet": {
         "a": {
@@ -308,7 +272,6 @@ OBJECTS: dict[str, dict[str, dict[str, Any]]] = {
     "RoleBinding": {
         "a": {"roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "r"}, "subjects": _SUBJECTS}
     },
-    "RuntimeClass": {"a": {"handler": "h"}},
     "Secret": {"a": {"type": "example.com/t", "data": {"a": "AA=="}}},
     "Service": {
         "named": {"spec": {"type": "ExternalName", "externalName": "x.example.com"}},
@@ -333,8 +296,5 @@ OBJECTS: dict[str, dict[str, dict[str, Any]]] = {
             "volumeBindingMode": "WaitForFirstConsumer",
             "allowVolumeExpansion": True,
         }
-    },
-    "VolumeAttachment": {
-        "a": {"spec": {"attacher": "x", "nodeName": "n", "source": {"persistentVolumeName": "v"}}, "status": {"attached": True}}
     },
 }  # fmt: skip

@@ -33,17 +33,16 @@ def pod_cells(pod: _Obj) -> list[Any]:
     if state.restarts and state.last_restart:
         restarts = f"{state.restarts} ({human_duration(seconds_since(state.last_restart))} ago)"
     total = len(spec.get("containers") or ()) + len(sidecars)
-    gates = [gate.get("conditionType") for gate in spec.get("readinessGates") or ()]
-    true = sum(_is_true(status, gate) for gate in gates)
+    ends = status.get("phase") not in ("Succeeded", "Failed") and "deletionTimestamp" in pod["metadata"]
     return [
         f"{state.ready}/{total}",
-        _deletion(pod) or state.reason,
+        "Terminating" if ends else state.reason,
         restarts,
         age(pod),
         next((each.get("ip") for each in status.get("podIPs") or ()), "") or "<none>",
         at("spec.nodeName", "<none>")(pod),
         at("status.nominatedNodeName", "<none>")(pod),
-        f"{true}/{len(gates)}" if gates else "<none>",
+        "<none>",  # readiness gates
     ]
 
 
@@ -54,16 +53,6 @@ def pod_conditions(pod: _Obj) -> list[dict[str, str]]:
     if phase not in messages:
         return []
     return [{"type": "Completed", "status": "True", "reason": phase, "message": messages[phase]}]
-
-
-def _deletion(pod: _Obj) -> str:
-    """Returns what is shown of a pod that is being deleted, or an empty text."""
-    status = pod.get("status") or {}
-    if "deletionTimestamp" not in pod["metadata"]:
-        return ""
-    if status.get("reason") == "NodeLost":
-        return "Unknown"
-    return "" if status.get("phase") in ("Succeeded", "Failed") else "Terminating"
 
 
 def _state(spec: _Obj, status: _Obj, sidecars: set[str]) -> _Containers:
@@ -136,5 +125,5 @@ def _ended(ended: _Obj) -> str:
     return f"Signal:{ended['signal']}" if ended.get("signal") else f"ExitCode:{ended.get('exitCode', 0)}"
 
 
-def _is_true(status: _Obj, type: Any) -> bool:
+def _is_true(status: _Obj, type: str) -> bool:
     return any(each.get("type") == type and each.get("status") == "True" for each in status.get("conditions") or ())

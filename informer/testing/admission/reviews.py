@@ -15,14 +15,13 @@ import msgspec
 
 from informer.listwatch.resources import Resource
 from informer.testing.storage.admission import Review
-from informer.testing.storage.served_resources import ServedResource
-from informer.testing.storage.write import User
 from watch.errors import ApiError
 
 __all__ = ["AdmissionAnswer", "CallError", "internal_error", "read_answer", "rejection", "review_for"]
 
 _OPTIONS = {"CREATE": "CreateOptions", "UPDATE": "UpdateOptions", "DELETE": "DeleteOptions"}
 _GROUP = "admission.k8s.io"
+_INVALID = "received invalid webhook response: "
 _SCALE = {"group": "autoscaling", "version": "v1", "kind": "Scale"}
 
 
@@ -55,7 +54,7 @@ class _AdmissionReview(msgspec.Struct):
 
 
 def review_for(
-    review: Review, seen: ServedResource, obj: Any, old: Any, name: str, namespace: str, versions: list[str]
+    review: Review, seen: Resource, obj: Any, old: Any, name: str, namespace: str, versions: list[str]
 ) -> dict[str, Any]:
     """Returns the AdmissionReview that asks about a write.
 
@@ -71,8 +70,8 @@ def review_for(
     requested, subresource = review.target.served.resource, review.target.subresource
     request: dict[str, Any] = {
         "uid": str(uuid.uuid4()),
-        "kind": _SCALE if subresource == "scale" else _kind(seen.resource),
-        "resource": _resource(seen.resource),
+        "kind": _SCALE if subresource == "scale" else _kind(seen),
+        "resource": _resource(seen),
         "subResource": subresource,
         "requestKind": _SCALE if subresource == "scale" else _kind(requested),
         "requestResource": _resource(requested),
@@ -83,12 +82,11 @@ def review_for(
     request = {key: value for key, value in request.items() if value}
     request |= {
         "operation": review.operation,
-        "userInfo": _user_info(review.write.user),
+        "userInfo": review.write.user.info(),
         "object": obj,
         "oldObject": old,
         "dryRun": review.write.dry_run,
-        "options": {"kind": _OPTIONS[review.operation], "apiVersion": "meta.k8s.io/v1"}
-        | {key: value for key, value in review.write.options.items() if key not in ("kind", "apiVersion")},
+        "options": {**review.write.options, "kind": _OPTIONS[review.operation], "apiVersion": "meta.k8s.io/v1"},
     }
     version = next(each for each in versions if each in ("v1", "v1beta1"))
     return {"kind": "AdmissionReview", "apiVersion": f"{_GROUP}/{version}", "request": request}
@@ -100,11 +98,6 @@ def _kind(resource: Resource) -> dict[str, str]:
 
 def _resource(resource: Resource) -> dict[str, str]:
     return {"group": resource.group, "version": resource.version, "resource": resource.plural}
-
-
-def _user_info(user: User) -> dict[str, Any]:
-    info = {"username": user.name, "uid": user.uid, "groups": list(user.groups), "extra": dict(user.extra)}
-    return {key: value for key, value in info.items() if value}
 
 
 def read_answer(body: bytes, asked: Mapping[str, Any], *, mutating: bool) -> AdmissionAnswer:
@@ -123,39 +116,35 @@ def read_answer(body: bytes, asked: Mapping[str, Any], *, mutating: bool) -> Adm
     except msgspec.DecodeError as error:
         raise CallError(f"failed to call webhook: the answer is not an AdmissionReview: {error}") from error
     response = answer.response
-    invalid = "received invalid webhook response: "
     if response is None:
-        raise CallError(f"{invalid}webhook response was absent")
+        raise CallError(f"{_INVALID}webhook response was absent")
     if response.uid != asked["request"]["uid"]:
         uids = json.dumps(asked["request"]["uid"]), json.dumps(response.uid)
-        raise CallError(f"{invalid}expected response.uid={uids[0]}, got {uids[1]}")
+        raise CallError(f"{_INVALID}expected response.uid={uids[0]}, got {uids[1]}")
     if (answer.apiVersion, answer.kind) != (asked["apiVersion"], asked["kind"]):
-        group_version = answer.apiVersion or "/"
         wanted = f"{asked['apiVersion']}, Kind=AdmissionReview"
-        raise CallError(f"{invalid}expected webhook response of {wanted}, got {group_version}, Kind={answer.kind}")
-    if not mutating:
-        for name in ("patch", "patchType"):
-            if getattr(response, name) is not None:
-                raise CallError(f"{invalid}validating webhook may not return response.{name}")
-    return AdmissionAnswer(response.allowed, response.status, _patch_in(response, invalid), response.warnings or [])
+        got = f"{answer.apiVersion or '/'}, Kind={answer.kind}"
+        raise CallError(f"{_INVALID}expected webhook response of {wanted}, got {got}")
+    return AdmissionAnswer(
+        response.allowed, response.status, _patch_in(response, mutating=mutating), response.warnings or []
+    )
 
 
-def _patch_in(response: _Response, invalid: str) -> list[Any]:
-    if response.patch and response.patchType is None:
-        raise CallError(f"{invalid}webhook returned response.patch but not response.patchType")
-    if response.patchType is not None and not response.patch:
-        raise CallError(f"{invalid}webhook returned response.patchType but not response.patch")
+def _patch_in(response: _Response, *, mutating: bool) -> list[Any]:
+    given = {"patch": response.patch or None, "patchType": response.patchType}
+    for name, other in (("patch", "patchType"), ("patchType", "patch")):
+        if given[name] is not None and not mutating:
+            raise CallError(f"{_INVALID}validating webhook may not return response.{name}")
+        if given[name] is not None and given[other] is None:
+            raise CallError(f"{_INVALID}webhook returned response.{name} but not response.{other}")
     if not response.patch or not response.allowed:
         return []
     if response.patchType != "JSONPatch":
         raise CallError(f"unsupported patch type {json.dumps(response.patchType)}")
     try:
-        patch = msgspec.json.decode(base64.b64decode(response.patch))
+        return msgspec.json.decode(base64.b64decode(response.patch), type=list[Any])
     except ValueError as error:
         raise CallError(f"received undecodable patch in webhook response: {error}") from error
-    if not isinstance(patch, list):
-        raise CallError("received undecodable patch in webhook response: a JSON patch is a list of operations")
-    return patch
 
 
 def rejection(name: str, result: Mapping[str, Any] | None) -> ApiError:

@@ -196,10 +196,9 @@ class ResourceRequests:
             raise method_not_allowed()
         options = read_delete_options(call.request)
         page = self._page(call)
-        write = replace(call.write, collection=True)
         for stored in page.objects:
             try:
-                self._registry.delete(target._replace(name=stored.name), options, write)
+                self._registry.delete(target._replace(name=stored.name), options, call.write)
             except ApiError as error:
                 if error.status != 404:  # another client has deleted it since
                     raise

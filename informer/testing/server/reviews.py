@@ -51,7 +51,7 @@ class Reviews:
         made = {"kind": resource.kind, "apiVersion": resource.api_version, "metadata": metadata}
         match resource.kind:
             case "SelfSubjectReview":
-                return {**made, "metadata": {"creationTimestamp": now()}, "status": {"userInfo": _info(user)}}
+                return {**made, "metadata": {"creationTimestamp": now()}, "status": {"userInfo": user.info()}}
             case "TokenReview":
                 return {**made, "spec": spec, "status": self._token_status(spec)}
             case "SelfSubjectRulesReview":
@@ -121,7 +121,7 @@ class Reviews:
         user = self._access.user_of_token(token)
         if user is None:
             return {"user": {}, "error": "invalid bearer token"}
-        return {"authenticated": True, "user": _info(user), "audiences": [_AUDIENCE]}
+        return {"authenticated": True, "user": user.info(), "audiences": [_AUDIENCE]}
 
     def _rules(self, spec: Mapping[str, Any]) -> dict[str, Any]:
         namespace = spec.get("namespace")
@@ -133,16 +133,6 @@ class Reviews:
             "nonResourceRules": [{"verbs": ["*"], "nonResourceURLs": ["*"]}],
             "incomplete": self._access.has_rules,  # a list of what is allowed cannot tell what is not
         }
-
-
-def _info(user: User) -> dict[str, Any]:
-    info: dict[str, Any] = {"username": user.name}
-    if user.uid:
-        info["uid"] = user.uid
-    info["groups"] = list(user.groups)
-    if user.extra:
-        info["extra"] = {key: list(values) for key, values in user.extra.items()}
-    return info
 
 
 def _check_review(target: Target, spec: Mapping[str, Any]) -> None:

@@ -17,6 +17,11 @@ class User(NamedTuple):
     groups: Sequence[str] = ()
     extra: Mapping[str, Sequence[str]] = {}
 
+    def info(self) -> dict[str, Any]:
+        """Returns the user as a UserInfo of the API."""
+        info = {"username": self.name, "uid": self.uid, "groups": list(self.groups), "extra": dict(self.extra)}
+        return {key: value for key, value in info.items() if value}
+
 
 _ADMIN = User("admin")
 
@@ -40,8 +45,6 @@ class Write:
     """The owner of the written fields in managedFields; None for a method call that names none."""
     field_validation: str = "Ignore"
     """What happens to unknown and duplicate fields: "Ignore", "Warn" or "Strict"."""
-    collection: bool = False
-    """Whether a collection is deleted: webhooks are then not given the object's name."""
     options: Mapping[str, Any] = field(default_factory=dict)
     """The options as the client sent them, for admission webhooks."""
     duplicates: Sequence[str] = ()

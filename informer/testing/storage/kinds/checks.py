@@ -174,14 +174,19 @@ FIELD_CHECKS: dict[str, Callable[..., list[Cause]]] = {
 _OPERATORS = {"In": "in", "NotIn": "notin", "Exists": "exists", "DoesNotExist": "!exists"}
 
 
-def selects(selector: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
-    """Returns whether a valid selector matches labels; an empty one matches all."""
+def selector_of(selector: Mapping[str, Any]) -> LabelSelector:
+    """Returns a valid selector in API form, with matchLabels and matchExpressions; an empty one matches all labels."""
     equal = [Requirement(key, "in", frozenset((value,))) for key, value in (selector.get("matchLabels") or {}).items()]
     terms = [
         Requirement(each["key"], _OPERATORS[each["operator"]], frozenset(each.get("values") or ()))
         for each in selector.get("matchExpressions") or ()
     ]
-    return LabelSelector((*equal, *terms)).matches(labels)
+    return LabelSelector((*equal, *terms))
+
+
+def selects(selector: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
+    """Returns whether a valid selector in API form matches labels."""
+    return selector_of(selector).matches(labels)
 
 
 def selector_causes(selector: Mapping[str, Any], path: str) -> list[Cause]:

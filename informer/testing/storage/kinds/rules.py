@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 from informer.testing.storage.kinds.checks import (
     FIELD_CHECKS,
@@ -29,6 +30,7 @@ _SOURCES = ("fieldRef", "resourceFieldRef", "configMapKeyRef", "secretKeyRef", "
 _VOLUME_FIELDS = {"secret": "secretName", "configMap": "name", "persistentVolumeClaim": "claimName", "hostPath": "path"}
 _MODES = ("ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod")
 _PATH_TYPES = ("Exact", "ImplementationSpecific", "Prefix")
+_WEBHOOK_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?){2,}\Z")
 _NO_MATCH = "`selector` does not match template `labels`"
 
 
@@ -231,6 +233,35 @@ def _backend(backend: _Object, path: str) -> list[Cause]:
     return causes
 
 
+def _alone(values: Any, path: str, what: str) -> list[Cause]:
+    if len(values or ()) < 2 or "*" not in values:
+        return []
+    return [Cause.bad(path, shown(values), f"if '*' is present, must not specify other {what}")]
+
+
+def _webhook_name(name: str, path: str) -> list[Cause]:
+    message = "should be a domain with at least three segments separated by dots"
+    return [] if _WEBHOOK_NAME.match(name) else [Cause.bad(path, shown(name), message)]
+
+
+def _client_config(config: _Object, path: str) -> list[Cause]:
+    url = config.get("url")
+    if (url is None) == (config.get("service") is None):
+        return [Cause.required(path[:-1], "exactly one of url or service is required")]
+    form, parts, causes = "; desired format: https://host[/path]", urlsplit(url or "https://host"), []
+    if parts.scheme != "https":
+        message = f"'https' is the only allowed URL scheme{form}"
+        causes.append(Cause.bad(f"{path}url", shown(parts.scheme), message))
+    if not parts.netloc:
+        causes.append(Cause.bad(f"{path}url", '""', f"host must be specified{form}"))
+    return causes
+
+
+def _review_versions(versions: list[str], path: str) -> list[Cause]:
+    message = "must include at least one of v1, v1beta1"
+    return [] if {"v1", "v1beta1"}.intersection(versions) else [Cause.bad(path, shown(versions), message)]
+
+
 def _scaler(spec: _Object, path: str) -> list[Cause]:
     lowest, highest = spec.get("minReplicas") or 0, spec.get("maxReplicas") or 0
     if lowest <= highest:
@@ -298,8 +329,10 @@ def _decoded_size(data: Mapping[str, Any]) -> int:
 
 _FUNCTIONS: dict[str, Callable[..., list[Cause]]] = {
     "account_namespace": _account_namespace,
+    "alone": _alone,
     "backend": _backend,
     "claim": _claim,
+    "client_config": _client_config,
     "config_map": check_config_map,
     "handler": _handler,
     "http_path": _http_path,
@@ -310,13 +343,16 @@ _FUNCTIONS: dict[str, Callable[..., list[Cause]]] = {
     "old_selector": _old_selector,
     "policy_rule": _policy_rule,
     "resources": _resources,
+    "review_versions": _review_versions,
     "scaler": _scaler,
     "secret": check_secret,
     "selector": _selector,
+    "selector_form": selector_causes,
     "service": _service,
     "surge": _surge,
     "toleration": _toleration,
     "unique": _unique,
     "value_from": _value_from,
     "volume": _volume,
+    "webhook_name": _webhook_name,
 }

@@ -18,7 +18,6 @@ from informer.testing.storage.schemas.structure import EMBEDDED, INT_OR_STRING, 
 __all__ = [
     "CelError",
     "Expression",
-    "compile_condition",
     "compile_expression",
     "escaped_name",
     "to_cel",
@@ -99,25 +98,6 @@ def compile_expression(text: str, schema: Schema, result: str, *, optional_old: 
     except RuntimeError as error:
         raise CelError(_explained(str(error))) from error
     return _evaluation(compiled, names, result)
-
-
-def compile_condition(text: str, names: Sequence[str]) -> Expression:
-    """Compiles an expression whose result is true or false, about variables of any type.
-
-    Args:
-        text: the expression.
-        names: the variables.
-
-    Raises:
-        CelError: it does not compile.
-        TypeError: its result has another type.
-        ImportError: the CEL engine is not installed.
-    """
-    try:
-        compiled = _environment("DYN", tuple(names)).compile(text)
-    except RuntimeError as error:
-        raise CelError(_explained(str(error))) from error
-    return _evaluation(compiled, names, "BOOL")
 
 
 def _evaluation(compiled: Any, names: Sequence[str], result: str) -> Expression:

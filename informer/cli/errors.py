@@ -7,7 +7,7 @@ import sys
 from informer.errors import ApiError
 from watch.printable import printable
 
-__all__ = ["CommandError", "explain", "warn"]
+__all__ = ["CommandError", "explain", "note", "warn"]
 
 _MAX_MESSAGE = 1024  # characters
 
@@ -20,8 +20,13 @@ class CommandError(Exception):
 
 
 def warn(text: object) -> None:
+    """Prints a warning of one line to stderr."""
+    note(f"warning: {text}")
+
+
+def note(text: str) -> None:
     """Prints one line to stderr."""
-    print(f"warning: {printable(str(text), _MAX_MESSAGE)}", file=sys.stderr, flush=True)  # noqa: T201
+    print(printable(text, _MAX_MESSAGE), file=sys.stderr, flush=True)  # noqa: T201
 
 
 def explain(error: Exception, where: str, resource: str) -> str:

@@ -73,7 +73,9 @@ def _drawing(view: View, width: int, height: int) -> Group:
     # The headings have as many lines as a row; one is counted already.
     rows = view.rows[: max(1, (room + 1) // lines_of_a_row - 1)]
     hidden = len(view.rows) - len(rows)
+    left_out = ", ".join(heading for heading, each in zip(view.headings, widths, strict=True) if not each)
     caption = view.caption + (f", {hidden} more than fit here" if hidden else "")
+    caption += f", no room for {left_out}" if left_out else ""
     lines = [Text("\n".join(lines_of(view.headings, widths, width)), style="bold", overflow="fold")]
     lines += [_row(row, view.headings, widths, width) for row in rows]
     return Group(*lines, Text(caption, style="dim", no_wrap=True, overflow="ellipsis"))

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import random
+import socket
 import sys
 import threading
 import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from informer.cli.errors import CommandError
 from informer.errors import ApiError
@@ -58,14 +60,30 @@ def _check_replaceable(kubeconfig: Path) -> None:
         text = kubeconfig.read_text(encoding="utf-8", errors="replace")
     except OSError:
         return
+    address = ""
     try:
         is_own = not text or json.loads(text)["current-context"] == "test"
+        address = json.loads(text)["clusters"][0]["cluster"]["server"] if text else ""
     except (ValueError, TypeError, LookupError):
         is_own = False
     if not is_own:
         raise CommandError(
             f"cannot write {kubeconfig}: the file exists, and is not from informer serve: name another one"
         )
+    if address and _answers(address):
+        raise CommandError(
+            f"cannot write {kubeconfig}: another informer serve, at {address}, uses it: name another file with --kubeconfig"
+        )
+
+
+def _answers(address: str) -> bool:
+    """Returns whether a program listens at an address of this machine."""
+    try:
+        parts = urlsplit(address)
+        with socket.create_connection((parts.hostname or "", parts.port or 0), timeout=1):
+            return True
+    except (OSError, ValueError):
+        return False
 
 
 class DemoPods:

@@ -171,7 +171,8 @@ class _LiveView:
                 problem = f"NOT UP TO DATE: {error}"
         process = self._process
         failing = [f"{each.name}: {each.error}" for each in process.informers if each.error]
-        where = f"{len(process.informers)} informers of process {process.pid} on {process.host}"
+        number = len(process.informers)
+        where = f"{number} informer{'' if number == 1 else 's'} of process {process.pid} on {process.host}"
         caption = printable("; ".join([where, *failing]), 1024)
         return View(_HEADINGS, [_cells(each) for each in process.informers], problem or caption)
 

@@ -11,7 +11,7 @@ from typing import Any, TextIO
 
 from informer.cache.change import Change
 from informer.cli.cluster import Cluster, is_namespaced, wait_for_first_list
-from informer.cli.errors import CommandError, warn
+from informer.cli.errors import CommandError, note, warn
 from informer.cli.formats import (
     Format,
     cells_of,
@@ -84,6 +84,9 @@ def watch_objects(cluster: Cluster, options: WatchOptions, stop: threading.Event
         informer.add_event_handler(on_batch=writer)
     with informer:
         wait_for_first_list(informer, cluster.address, stop, deadline)
+        if not in_place and informer.has_synced() and not len(informer.store):
+            where = f" in namespace {cluster.namespace}" if cluster.namespace else ""
+            note(f"no {options.resource}{where}: waiting for changes")
         if not informer.has_synced():
             pass  # stopped: a table without rows would say that there are no objects
         elif columns is not None and in_place:

@@ -60,14 +60,13 @@ def find_access(
     missing = [path for path in paths if path not in {text.path for text in texts}]
     if kubeconfig and missing:
         raise KubeconfigError(f"the kubeconfig {missing[0]} does not exist: check the path")
+    merged = merge(texts)
+    takes_pod = in_cluster is not None and not (context or merged.current_context)
+    if not (takes_pod or kubeconfig or merged.clusters or merged.contexts):
+        raise KubeconfigError(_nothing_found(merged.files, missing, origin, context))
     if missing and origin == "KUBECONFIG":
         _log.warning("KUBECONFIG names %s, which does not exist", ", ".join(missing))
-    merged = merge(texts)
-    if not (context or merged.current_context) and in_cluster is not None:
-        return in_cluster
-    if kubeconfig or merged.clusters or merged.contexts:
-        return merged.access(context)
-    raise KubeconfigError(_nothing_found(merged.files, missing, origin, context))
+    return in_cluster if in_cluster is not None and takes_pod else merged.access(context)
 
 
 def _paths(kubeconfig: str | os.PathLike[str] | None, environment: Mapping[str, str]) -> tuple[list[str], str]:
@@ -124,5 +123,5 @@ def _nothing_found(empty: list[str], missing: list[str], origin: str, context: s
     sought = f"context {quoted(context)} does not exist" if context else "no cluster is configured"
     return (
         f"{sought}: {', '.join(found)}, and this process does not run in a pod with a service account "
-        f"({SERVICE_ACCOUNT}). Create a kubeconfig, set KUBECONFIG to the path of one, or pass an ApiClient"
+        f"({SERVICE_ACCOUNT}). Create a kubeconfig, or set KUBECONFIG to the path of one"
     )

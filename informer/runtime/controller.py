@@ -39,6 +39,7 @@ _FIRST_RETRY, _LAST_RETRY = 0.005, 300.0
 # Seconds after a stop within which waiting keys are still reconciled. Kubernetes kills a pod 30 seconds after the stop.
 _DRAIN = 5.0
 _CONFLICT = 409
+_NOT_FOUND = 404
 _INVALID = 422
 
 
@@ -115,11 +116,12 @@ class Controller:
     def reconcile_key(self, key: str) -> float | None:
         """Reconciles a key: called by a worker."""
         self._running[key] = None
+        request: Request | None = None
         try:
             request, call = self._begin(key, Request)
             result: float | None = self._finish(request, call, None if call is None else call(request))
         except BaseException as error:
-            self._failed(error)
+            self._failed(request, error)
             raise
         finally:
             del self._running[key]
@@ -129,6 +131,7 @@ class Controller:
         """Reconciles a key with async functions."""
         loop = asyncio.get_running_loop()
         self._running[key] = None
+        request: AsyncRequest | None = None
         try:
             # Finalizers are written by requests that block.
             request, call = await loop.run_in_executor(None, self._begin, key, AsyncRequest)
@@ -137,7 +140,7 @@ class Controller:
         except asyncio.CancelledError:
             raise
         except BaseException as error:
-            self._failed(error)
+            await loop.run_in_executor(None, self._failed, request, error)
             raise
         finally:
             del self._running[key]
@@ -178,8 +181,8 @@ class Controller:
         self.outcomes.count("success" if result is None else "requeue_after" if is_valid else "error")
         return result
 
-    def _failed(self, error: BaseException) -> None:
-        """Counts a failure; raises Postponed for a conflict, which leads to a quiet retry."""
+    def _failed(self, request: Any, error: BaseException) -> None:
+        """Counts a failure; raises Postponed, which leads to a quiet retry, for a conflict and for an object that is gone."""
         if isinstance(error, Postponed):
             self.outcomes.count("conflict" if error.retry else "held")
             return
@@ -187,6 +190,11 @@ class Controller:
         if answer is not None and answer.status == _CONFLICT:
             self.outcomes.count("conflict")
             raise Postponed(f"conflict: {printable(answer.message)}", retry=True) from error
+        obj = None if request is None else request.object
+        # The cache may not show the deletion yet, so the server is asked.
+        if answer is not None and answer.status == _NOT_FOUND and obj is not None and self.writer.exists(obj) is False:
+            self.outcomes.count("conflict")
+            raise Postponed(f"the object was deleted meanwhile: {printable(answer.message)}", retry=True) from error
         self.outcomes.count("error")
 
     def _add_finalizer(self, key: str, obj: Object, finalizer: str) -> Object:
@@ -206,7 +214,7 @@ class Controller:
             return self.writer.json_patch(key, obj, [test, operation])
         except Exception as error:
             answer = as_api_error(error)
-            if answer is not None and answer.status in (_INVALID, 404):
+            if answer is not None and answer.status in (_INVALID, _NOT_FOUND):
                 raise Postponed(f"the object has changed: {printable(answer.message)}", retry=True) from None
             raise
 

@@ -183,7 +183,8 @@ class Manager:
 
         The function is called for each object when the manager starts, and for each change. Its argument is a `Request`, or an
         `AsyncRequest` if it is async. It returns None, or the seconds after which it is called again. If it raises, the error
-        is logged, and the key is retried with backoff. A conflict (409) is retried without an error in the log.
+        is logged, and the key is retried with backoff. A conflict (409), and a 404 because the object was deleted meanwhile,
+        are retried without an error in the log.
 
         Args:
             resource: the resource to reconcile, such as "sites.example.com".
@@ -206,6 +207,10 @@ class Manager:
             RuntimeError: the manager has started.
             TypeError, ValueError: an argument is not valid; the message says why.
         """
+        if not isinstance(resource, str):
+            raise TypeError(
+                f'a controller needs the resource that it reconciles, as in @manager.controller("pods"), not {resource!r}'
+            )
 
         def register(function: F) -> F:
             self._register(

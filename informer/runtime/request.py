@@ -82,7 +82,7 @@ class _Request:
             self._surroundings.recorder.event(self.object, type, reason, message, action=action)
 
     def children(self, resource: str) -> list[Object]:
-        """Returns the objects of an owned resource that this object controls, from the cache.
+        """Returns the objects of an owned resource that this object controls, from the cache: none once it is deleted.
 
         Args:
             resource: as named in `owns=`.
@@ -206,7 +206,7 @@ class Request(_Request):
 
         Raises:
             ConflictError: the object has changed since the cache saw it.
-            ApiError: the server refused, for example because the resource has no status subresource (404).
+            ApiError: the server refused. The message of a 404 says whether the resource has no status subresource.
         """
         return self._update_status(changes)
 

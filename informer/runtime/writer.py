@@ -81,8 +81,8 @@ class Writer:
         if cached is not None and self._applied.is_unchanged(where, obj, cached):
             return cached
         query = {"fieldManager": self._field_manager, "force": "true" if force else "false"}
-        path = _path(resource, namespace, name, subresource or "", query)
-        made = self._send("PATCH", path, {**obj, **_SCALE} if subresource == "scale" else obj, _APPLY)
+        body = {**obj, **_SCALE} if subresource == "scale" else obj
+        made = self._send(obj, subresource or "", query, body, _APPLY)
         self._own_writes.wrote(key, self._name_of(resource), made, namespace)
         self._applied.remember(key, where, obj, made)
         return made
@@ -113,20 +113,42 @@ class Writer:
                 raise
         self._own_writes.deleted(key, self._name_of(resource), namespaced_name(namespace, name), meta.uid)
 
+    def exists(self, obj: Any) -> bool | None:
+        """Asks the server whether it still has an object with this name and uid; None if it does not say."""
+        form = api_form(obj)
+        wanted = metadata_of(form).uid
+        try:
+            resource, namespace, name = self._place_of(form)
+            found = self._request("GET", _path(resource, namespace, name, "", {}), None, "")
+            return not wanted or bool(metadata_of(found).uid == wanted)
+        except ApiError as error:
+            return False if error.status == _NOT_FOUND else None
+        except (ConnectionError, TypeError):
+            return None
+
     def is_namespaced(self, obj: Mapping[str, Any]) -> bool:
         """Whether objects of this kind are in namespaces; it may ask the server."""
         return self._resource_of(obj).namespaced
 
     def _patch(self, key: str, obj: Any, patch: Any, media_type: str, subresource: str) -> Object:
         form = api_form(obj)
-        resource, namespace, name = self._place_of(form)
-        query = {"fieldManager": self._field_manager}
-        made = self._send("PATCH", _path(resource, namespace, name, subresource, query), patch, media_type)
+        resource, namespace, _ = self._place_of(form)
+        made = self._send(form, subresource, {"fieldManager": self._field_manager}, patch, media_type)
         self._own_writes.wrote(key, self._name_of(resource), made, namespace)
         return made
 
-    def _send(self, method: str, path: str, body: Any, media_type: str) -> Object:
-        answer = self._request(method, path, body, media_type)
+    def _send(
+        self, obj: Mapping[str, Any], subresource: str, query: Mapping[str, str], patch: Any, media_type: str
+    ) -> Object:
+        resource, namespace, name = self._place_of(obj)
+        try:
+            path = _path(resource, namespace, name, subresource, query)
+            answer = self._request("PATCH", path, patch, media_type)
+        except ApiError as error:
+            # The server's answer is the same for an object and for a subresource that does not exist.
+            if error.status == _NOT_FOUND and subresource and self.exists(obj):
+                raise _missing_subresource(resource, subresource) from error
+            raise
         if not isinstance(answer, dict):
             raise ConnectionError("the server's answer to a write is not an object (is a proxy in front?)")
         return Object.from_dict(answer)
@@ -177,6 +199,13 @@ class Writer:
 def _path(resource: Resource, namespace: str, name: str, subresource: str, query: Mapping[str, str]) -> str:
     path = resource_path(resource.group, resource.version, resource.plural, namespace, name, subresource)
     return f"{path}?{urllib.parse.urlencode(query)}" if query else path
+
+
+def _missing_subresource(resource: Resource, subresource: str) -> ApiError:
+    message = f"{resource.name} has no subresource {subresource}"
+    if "." in resource.group:
+        message += " (for a custom resource, name it under subresources in the CustomResourceDefinition)"
+    return ApiError(_NOT_FOUND, "NotFound", message)
 
 
 def api_form(obj: Any) -> dict[str, Any]:

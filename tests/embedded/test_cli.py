@@ -207,6 +207,22 @@ def test_the_users_own_kubeconfig_is_not_replaced(tmp_path: Path) -> None:
     assert own.read_text(encoding="utf-8") != first
 
 
+def test_the_kubeconfig_of_a_running_server_is_not_replaced(kubeconfig: str) -> None:
+    """Its users would be led to another server without a word."""
+    with pytest.raises(
+        CommandError, match=r"cannot write .*: another informer serve, at http://127.0.0.1:\d+, uses it"
+    ):
+        serve(Path(kubeconfig), 0, 0, threading.Event())
+
+
+def test_a_pipe_without_objects_is_explained(watching: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """On stderr, so that the lines of the pipe are events only."""
+    watching("default", resource="pods")
+    errors: list[str] = []
+    eventually(lambda: errors.append(capsys.readouterr().err) or "".join(errors).endswith("\n"))
+    assert "".join(errors) == "no pods in namespace default: waiting for changes\n"
+
+
 def test_the_server_deletes_what_a_deleted_object_owned(tmp_path: Path) -> None:
     """As in a cluster, so that a controller can be tried on it."""
     stop = threading.Event()

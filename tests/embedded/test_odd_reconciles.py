@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 
 from informer import ApiError
-from informer.runtime import Manager, Request
+from informer.runtime import AsyncRequest, Manager, Request
 from informer.testing import EmbeddedAPIServer
 from tests.support.waiting import DEADLINE, eventually
 from watch import Channel
@@ -182,3 +183,82 @@ def test_a_flood_of_events_of_one_key_leads_to_few_reconciles(server: EmbeddedAP
         assert eventually(lambda: seen[-1] == 500)
     assert seen == sorted(set(seen))
     assert len(seen) < 100
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_a_write_to_an_object_that_was_deleted_meanwhile_is_not_an_error(
+    server: EmbeddedAPIServer, manager: Manager, is_async: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    gone = threading.Event()
+
+    def begin(request: Any) -> bool:
+        if request.object is None:
+            gone.set()
+            return False
+        with contextlib.suppress(ApiError):
+            server.delete(SITES, "shop")
+        return True
+
+    def reconcile(request: Request) -> None:
+        if begin(request):
+            request.set_condition("Ready", "True", "Applied")
+
+    async def reconcile_async(request: AsyncRequest) -> None:
+        if begin(request):
+            await request.set_condition("Ready", "True", "Applied")
+
+    manager.controller(SITES)(reconcile_async if is_async else reconcile)
+    server.create(site())
+    with manager, caplog.at_level(logging.WARNING):
+        assert gone.wait(DEADLINE)
+    assert "not found" not in caplog.text
+
+
+def test_a_404_about_another_object_is_an_error(
+    server: EmbeddedAPIServer, manager: Manager, caplog: pytest.LogCaptureFixture
+) -> None:
+    attempts: Channel[int] = Channel(None)
+
+    @manager.controller(SITES)
+    def reconcile(request: Request) -> None:
+        attempts.put(request.attempt)
+        if not request.attempt:
+            server.get("configmaps", "absent")
+
+    server.create(site())
+    with manager, caplog.at_level(logging.ERROR):
+        assert [attempts.get(DEADLINE) for _ in range(2)] == [0, 1]
+    assert 'configmaps "absent" not found' in caplog.text
+
+
+def test_a_write_to_a_missing_subresource_says_so() -> None:
+    errors: Channel[str] = Channel(None)
+
+    def reconcile(request: Request) -> None:
+        try:
+            request.update_status({"phase": "Ready"})
+        except ApiError as error:
+            errors.put(str(error))
+
+    with EmbeddedAPIServer() as server:
+        server.define("Site")
+        server.create(site())
+        manager = Manager(server.api_client(), name="m")
+        manager.controller(SITES)(reconcile)
+        manager.controller("configmaps", name="of-config-maps")(reconcile)
+        server.create(config_map())
+        with manager:
+            found = sorted(errors.get(DEADLINE) for _ in range(2))
+    assert found == [
+        "404 NotFound: configmaps has no subresource status",
+        "404 NotFound: sites.example.com has no subresource status "
+        "(for a custom resource, name it under subresources in the CustomResourceDefinition)",
+    ]
+
+
+def test_a_decorator_without_its_resource_is_explained(manager: Manager) -> None:
+    def reconcile(request: Request) -> None:
+        pass
+
+    with pytest.raises(TypeError, match=r'as in @manager.controller\("pods"\), not <function'):
+        manager.controller(reconcile)  # type: ignore[arg-type]

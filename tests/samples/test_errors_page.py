@@ -45,6 +45,7 @@ LEFT_OUT = {
     "the controller is stopping": "between a controller and its queue",
     "the caches do not show the last writes yet": "between a controller and its queue",
     "the object has changed: <>": "between a controller and its queue",
+    "the object was deleted meanwhile: <>": "between a controller and its queue",
     "No Major.Minor.Patch elements found": "the reason in a refusal of the embedded server",
     "network address parse error during conversion from string: <>": "the reason in a refusal of the embedded server",
     "no such overload": "the reason in a refusal of the embedded server",

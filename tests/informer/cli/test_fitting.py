@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from informer.cli.fitting import fit, lines_of
+from informer.cli.live_table import View, _drawing
 
 HEADINGS = ["NAMESPACE", "NAME", "READY", "STATUS", "RESTARTS", "AGE", "IP", "NODE", "IMAGES"]
 ROW = ["kube-system", "coredns-7db6d8ff4d-x2b9k", "1/1", "CrashLoopBackOff", "12", "5d23h", "10.244.0.12"]
@@ -68,3 +69,11 @@ def test_a_wide_terminal_shows_everything() -> None:
     """Nothing is cut where there is room."""
     (line,) = shown(ROW, 500)
     assert line.split() == ROW
+
+
+def test_the_caption_names_columns_that_are_left_out() -> None:
+    """Otherwise a wide table seems to lack them."""
+    drawn = [str(each) for each in _drawing(View(HEADINGS, [ROW], "1 pods"), 80, 24).renderables]
+    assert drawn[-1].startswith("1 pods, no room for ")
+    left_out = drawn[-1].removeprefix("1 pods, no room for ").split(", ")
+    assert [heading for heading in HEADINGS if heading not in drawn[0].split()] == left_out

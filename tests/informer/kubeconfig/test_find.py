@@ -90,6 +90,17 @@ def test_a_service_account_is_described(machine: Machine) -> None:
     assert find_access(environment=machine.environment, service_account=machine.service_account).namespace == "default"
 
 
+def test_a_missing_file_is_reported_once(machine: Machine, caplog: pytest.LogCaptureFixture) -> None:
+    """By the error, where nothing else is configured; a log line says the same only where something else is."""
+    machine.environment["KUBECONFIG"] = str(machine.folder / "nowhere")
+    with (
+        caplog.at_level(logging.WARNING),
+        pytest.raises(KubeconfigError, match=r"nowhere \(named by KUBECONFIG\) does"),
+    ):
+        machine.found()
+    assert not caplog.text
+
+
 def test_without_any_configuration_the_error_names_both_places(machine: Machine) -> None:
     """And what to do."""
     with pytest.raises(KubeconfigError) as caught:

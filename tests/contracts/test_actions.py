@@ -1,8 +1,8 @@
-"""Requests that store nothing: reviews, impersonation, tokens, evictions, bindings; logs, and the parts of a pod."""
+"""Requests that store nothing: reviews, impersonation, tokens, evictions, bindings; and the logs of pods."""
 
 import pytest
 
-from tests.contracts.kind_samples import CORE, SELECTOR, container, pod, spec
+from tests.contracts.kind_samples import CORE, SELECTOR, pod, spec
 
 MERGE = "application/merge-patch+json"
 PODS = f"{CORE}pods"
@@ -23,18 +23,14 @@ def servers(shared_servers):
 
 
 _SUBJECTS, _TOKENS = f"{AUTHORIZATION}/subjectaccessreviews", f"{AUTHENTICATION}/tokenreviews"
-_LOCAL = AUTHORIZATION + "/namespaces/{ns}/localsubjectaccessreviews"
 _PATH = {"verb": "get", "path": "/x"}
 REVIEWS = {
     "access": (ACCESS, spec(resourceAttributes=LIST_PODS), 201),
     "access-whole": (ACCESS, {"metadata": {"creationTimestamp": None}, **spec(resourceAttributes=LIST_PODS)}, 201),
     "access-empty": (ACCESS, spec(), 422),
-    "access-both": (ACCESS, spec(resourceAttributes={"verb": "x"}, nonResourceAttributes=_PATH), 422),
     "access-path": (ACCESS, spec(nonResourceAttributes=_PATH), 201),
     "subject": (_SUBJECTS, spec(user="admin", groups=["system:masters"], resourceAttributes=LIST_PODS), 201),
     "subject-nobody": (_SUBJECTS, spec(resourceAttributes=LIST_PODS), 422),
-    "local": (_LOCAL, spec(user="b", resourceAttributes=LIST_PODS), 422),
-    "rules-of-no-namespace": (f"{AUTHORIZATION}/selfsubjectrulesreviews", spec(), 400),
     "wrong-token": (_TOKENS, spec(token="wrong"), 201),
     "no-token": (_TOKENS, spec(), 400),
 }
@@ -74,7 +70,8 @@ IMPERSONATIONS = {
 def test_impersonation(servers, case):
     """A request is carried out for the user whom its headers name."""
     headers, status = IMPERSONATIONS[case]
-    assert servers.ask("POST", f"{AUTHENTICATION}/selfsubjectreviews", {}, headers=headers).status == status
+    path = f"{AUTHENTICATION}/selfsubjectreviews"
+    assert servers.ask("POST", path, {}, headers=headers, any_message=status == 400).status == status
 
 
 def test_token_of_an_account(servers):
@@ -88,7 +85,6 @@ def test_token_of_an_account(servers):
     for side in servers.sides:
         assert side.last["status"]["user"]["username"] == side.filled("system:serviceaccount:{ns}:robot")
     assert servers.ask("POST", path, spec(expirationSeconds=10)).status == 422
-    assert servers.ask("POST", path, {"metadata": {"name": "x"}}).status == 422
     assert servers.ask("POST", f"{CORE}serviceaccounts/nope/token", {}).status == 404
     assert servers.ask("GET", path).status == 405
 
@@ -121,7 +117,11 @@ def test_eviction_and_budget(servers):
         servers.ask("PATCH", f"{budgets}/p/status", {"status": state}, media=MERGE, only=("kind",))
         assert _evict(servers, "b", deleteOptions={"dryRun": ["All"]}).status == status
         assert _evict(servers, "b").status == status
-    assert servers.ask("GET", f"{budgets}/p").body["status"]["disruptionsAllowed"] == 0
+    answer = servers.ask("GET", f"{budgets}/p", only=("kind", "spec"))
+    assert (answer.status, len(answer.body)) == (200, 2)
+    for side in servers.sides:
+        status = side.last["status"]
+        assert (status["disruptionsAllowed"], list(status["disruptedPods"])) == (0, ["b"])
     assert _evict(servers, "c").status == 429
     servers.ask("POST", budgets, {"metadata": {"name": "second"}, **spec(minAvailable=1, selector=SELECTOR)})
     assert _evict(servers, "c").status == 500
@@ -133,7 +133,7 @@ def test_binding(servers):
     """A binding assigns a pod to a node, once."""
     servers.ask("POST", PODS, _pod("bound"))
     servers.ask("POST", PODS, _pod("other"))
-    to_node = {"metadata": {"name": "bound", "annotations": {"a": "b"}}, "target": {"kind": "Node", "name": "n1"}}
+    to_node = {"metadata": {"name": "bound"}, "target": {"kind": "Node", "name": "n1"}}
     for metadata, status in (
         ({"name": "bound", "uid": "x"}, 409),
         ({"name": "bound", "resourceVersion": "1"}, 409),
@@ -146,32 +146,11 @@ def test_binding(servers):
     assert servers.ask("GET", f"{PODS}/bound").body["spec"]["nodeName"] == "n1"
     assert servers.ask("POST", f"{PODS}/bound/binding", to_node).status == 409
     assert servers.ask("POST", f"{PODS}/nope/binding", {**to_node, "metadata": {"name": "nope"}}).status == 404
-    for wrong in ({"kind": "X", "name": "n"}, {}):
-        body = {"metadata": {"name": "other"}, "target": wrong}
-        assert servers.ask("POST", f"{PODS}/other/binding", body).status == 500
+    body = {"metadata": {"name": "other"}, "target": {}}
+    assert servers.ask("POST", f"{PODS}/other/binding", body).status == 500
     body = {"metadata": {"name": "other"}, "target": {"name": "n1"}}
     assert servers.ask("POST", f"{CORE}bindings", body).status == 201
     assert servers.ask("GET", f"{CORE}bindings").status == 405
-
-
-def test_parts_of_a_pod(servers):
-    """An ephemeral container can be added, a container's resources changed, and nothing else there."""
-    servers.ask("POST", PODS, {"metadata": {"name": "parts"}, **container(resources={"requests": {"cpu": "1"}})})
-    media = "application/strategic-merge-patch+json"
-    path = f"{PODS}/parts/ephemeralcontainers"
-    debug = spec(ephemeralContainers=[{"name": "debug", "image": "busybox"}])
-    assert servers.ask("PATCH", path, debug, media=media).body["metadata"]["generation"] == 2
-    assert servers.ask("GET", path).status == 200
-    other = spec(ephemeralContainers=[{"name": "debug", "image": "other"}])
-    assert servers.ask("PATCH", path, other, media=media).status == 422
-    aside = {"metadata": {"labels": {"q": "r"}}, **spec(nodeName="zz")}
-    assert "nodeName" not in servers.ask("PATCH", path, aside, media=MERGE).body["spec"]
-    path = f"{PODS}/parts/resize"
-    assert servers.ask("GET", path).status == 200
-    image = spec(containers=[{"name": "c", "image": "zz"}])
-    assert servers.ask("PATCH", path, image, media=media).body["spec"]["containers"][0]["image"] == "nginx"
-    more = spec(containers=[{"name": "c", "resources": {"requests": {"cpu": "2"}}}])
-    assert servers.ask("PATCH", path, more, media=media).status == 200
 
 
 def test_log_of_a_pod(servers):
@@ -181,7 +160,6 @@ def test_log_of_a_pod(servers):
         ("logged", {}, 204),
         ("nope", {}, 404),
         ("logged", {"container": "zz"}, 400),
-        ("logged", {"tailLines": "-1"}, 422),
     ):
         assert servers.ask("GET", f"{PODS}/{path}/log", query=query).status == status
 
@@ -200,4 +178,7 @@ def test_health_endpoints(servers):
 def test_discovery_names_actions(servers):
     """Discovery lists what can be done, with the same verbs."""
     for path in (AUTHORIZATION, AUTHENTICATION):
-        servers.ask("GET", path)
+        servers.ask("GET", path, only=("kind", "groupVersion"))
+        named = [{each["name"]: each for each in side.last["resources"]} for side in servers.sides]
+        for resources in named[1:]:
+            assert all(resources[name] == each for name, each in named[0].items())

@@ -35,8 +35,6 @@ def test_review_follows_the_forbidden_requests(server, api):
     assert not _may(api, verb="list", resource="deployments", group="apps", namespace="a")
     assert _may(api, verb="list", resource="deployments", group="apps", namespace="b")
     assert _may(api, verb="get", resource="deployments", group="apps", namespace="a")
-    rules = client.AuthorizationV1Api(api).create_self_subject_rules_review({"spec": {"namespace": "a"}}).status
-    assert rules.incomplete
     server.allow()
     assert _may(api, verb="list", resource="deployments", group="apps", namespace="a")
 

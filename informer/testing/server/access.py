@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import NamedTuple
@@ -120,11 +119,7 @@ class Access:
         if not name:
             if not (groups or extra or uid):
                 return user
-            listed = f"[]string{{{', '.join(json.dumps(each) for each in groups)}}}" if groups else "[]string(nil)"
-            wanted = (
-                f'&user.DefaultInfo{{Name:"", UID:{json.dumps(uid)}, Groups:{listed}, Extra:map[string][]string(nil)}}'
-            )
-            raise bad_request(f"requested {wanted} without impersonating a user name")
+            raise bad_request("requested groups, a uid or extra fields without impersonating a user name")
         plural = "serviceaccounts" if name.startswith(_ACCOUNT) else "users"
         namespace, _, account = (
             name.removeprefix(_ACCOUNT).partition(":") if plural == "serviceaccounts" else ("", "", name)
@@ -152,12 +147,6 @@ class Access:
                     and wanted.namespace in (None, rule.namespace)
                 )
             ]
-
-    @property
-    def has_rules(self) -> bool:
-        """Whether anything is forbidden."""
-        with self._lock:
-            return bool(self._rules)
 
     def is_forbidden(self, verb: str, resource: str, namespace: str) -> bool:
         """Returns whether a rule forbids a request.

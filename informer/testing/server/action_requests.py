@@ -1,26 +1,37 @@
-"""Answers requests that create nothing: reviews, bindings, evictions, and requests for tokens.
+"""Answers requests whose object is not stored: reviews of users and their rights, tokens, bindings and evictions.
 
-Source: https://kubernetes.io/docs/reference/kubernetes-api/authorization-resources/, kubernetes pkg/registry.
+Reviews follow the rules of `forbid`, not RBAC objects.
+
+Source: kubernetes pkg/registry/authorization, pkg/registry/authentication and pkg/registry/core.
 """
 
 from __future__ import annotations
 
+import base64
+import json
+import secrets
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from informer.testing.http.messages import Request
 from informer.testing.server.access import Access
 from informer.testing.server.pod_requests import bind, evict
 from informer.testing.server.request_bodies import decode_object
-from informer.testing.server.reviews import Reviews
 from informer.testing.storage.object_checks import Target, metadata_of, set_namespace
 from informer.testing.storage.registry import Registry
-from informer.testing.storage.statuses import method_not_allowed
+from informer.testing.storage.statuses import Cause, bad_request, invalid, method_not_allowed
+from informer.testing.storage.storage import Stored
+from informer.testing.storage.system_fields import now
 from informer.testing.storage.write import Write
 
 __all__ = ["ActionRequests"]
 
 _KINDS = {"binding": "Binding", "eviction": "Eviction", "token": "TokenRequest"}
 _SUCCESS = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
+_AUTHORIZATION, _AUTHENTICATION = "authorization.k8s.io", "authentication.k8s.io"
+_AUDIENCE = "https://kubernetes.default.svc"
+_SHORTEST, _DEFAULT = 600, 3600  # lifetimes of tokens, in seconds
 
 
 class ActionRequests:
@@ -31,7 +42,7 @@ class ActionRequests:
 
     def __init__(self, registry: Registry, access: Access) -> None:
         self._registry = registry
-        self._reviews = Reviews(access)
+        self._access = access
 
     @staticmethod
     def has(target: Target) -> bool:
@@ -44,22 +55,88 @@ class ActionRequests:
         Raises:
             ApiError: the request is refused.
         """
-        kind = _KINDS.get(target.subresource) or target.served.resource.kind
-        if verb != "create" or (target.served.resource.namespaced and not target.namespace):
+        resource = target.served.resource
+        kind = _KINDS.get(target.subresource) or resource.kind
+        if verb != "create" or (resource.namespaced and not target.namespace):
             raise method_not_allowed()
         obj = decode_object(request, kind, null_is_empty=True)
-        set_namespace(target, metadata_of(obj, target.served.resource))
+        metadata = metadata_of(obj, resource)
+        set_namespace(target, metadata)
+        spec: dict[str, Any] = obj.get("spec") or {}
+        made: dict[str, Any] = {"kind": kind, "apiVersion": resource.api_version}
+        made["metadata"] = {key: value for key, value in metadata.items() if value is not None}
         match kind:
             case "Binding":
-                name = target.name or (obj.get("metadata") or {}).get("name") or ""
                 pods = self._registry.find("", "v1", "pods")
                 assert pods is not None
+                name = target.name or metadata.get("name") or ""
                 bind(self._registry, target._replace(served=pods, name=name), obj, write)
+                return _SUCCESS
             case "Eviction":
                 evict(self._registry, target, obj, write)
+                return _SUCCESS
             case "TokenRequest":
-                account = self._registry.get(target._replace(subresource=""))
-                return self._reviews.issue_token(target, account, obj)
-            case _:
-                return self._reviews.answer(target, obj, write.user)
-        return _SUCCESS
+                return self._token(self._registry.get(target._replace(subresource="")), spec)
+            case "SelfSubjectReview":
+                return {**made, "metadata": {"creationTimestamp": now()}, "status": {"userInfo": write.user.info()}}
+            case "TokenReview":
+                return {**made, "spec": spec, "status": self._token_status(spec)}
+        _check_access_review(kind, spec)
+        return {**made, "spec": spec, "status": {"allowed": self._is_allowed(spec)}}
+
+    def _token(self, account: Stored, spec: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns a TokenRequest with a new token of a service account, which the server accepts until it expires."""
+        seconds = spec.get("expirationSeconds") or _DEFAULT
+        if seconds < _SHORTEST:
+            message = "may not specify a duration less than 10 minutes"
+            cause = Cause.bad("spec.expirationSeconds", str(seconds), message)
+            raise invalid(_AUTHENTICATION, "TokenRequest", "", [cause])
+        end = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=seconds)
+        audiences = spec.get("audiences") or [_AUDIENCE]
+        user = f"system:serviceaccount:{account.namespace}:{account.name}"
+        claims = {"aud": audiences, "exp": int(end.timestamp()), "iss": _AUDIENCE, "sub": user}
+        # It looks like a token of the real server, so that clients can read when it expires; nothing checks the signature.
+        head, body = (json.dumps(each).encode() for each in ({"alg": "RS256", "kid": "embedded"}, claims))
+        parts = (head, body, secrets.token_bytes(32))
+        token = ".".join(base64.urlsafe_b64encode(each).decode().rstrip("=") for each in parts)
+        self._access.issue(token, user, end.timestamp())
+        metadata = account.to_dict()["metadata"]
+        return {
+            "kind": "TokenRequest",
+            "apiVersion": f"{_AUTHENTICATION}/v1",
+            "metadata": {key: metadata[key] for key in ("name", "namespace", "uid")} | {"creationTimestamp": now()},
+            "spec": {
+                "audiences": audiences,
+                "expirationSeconds": seconds,
+                "boundObjectRef": spec.get("boundObjectRef"),
+            },
+            "status": {"token": token, "expirationTimestamp": end.strftime("%Y-%m-%dT%H:%M:%SZ")},
+        }
+
+    def _token_status(self, spec: Mapping[str, Any]) -> dict[str, Any]:
+        if not spec.get("token"):
+            raise bad_request("token is required for TokenReview in authentication")
+        user = self._access.user_of_token(spec["token"])
+        if user is None:
+            return {"user": {}, "error": "invalid bearer token"}
+        return {"authenticated": True, "user": user.info(), "audiences": [_AUDIENCE]}
+
+    def _is_allowed(self, spec: Mapping[str, Any]) -> bool:
+        wanted = spec.get("resourceAttributes")
+        if wanted is None:
+            return True
+        name = ".".join(filter(None, (wanted.get("resource"), wanted.get("group"))))
+        if wanted.get("subresource"):
+            name += f"/{wanted['subresource']}"
+        return not self._access.is_forbidden(wanted.get("verb") or "", name, wanted.get("namespace") or "")
+
+
+def _check_access_review(kind: str, spec: Mapping[str, Any]) -> None:
+    causes = []
+    if (spec.get("resourceAttributes") is None) == (spec.get("nonResourceAttributes") is None):
+        message = "exactly one of nonResourceAttributes or resourceAttributes must be specified"
+        causes.append(Cause.bad("spec", "null", message))
+    if kind == "SubjectAccessReview" and not (spec.get("user") or spec.get("groups")):
+        causes.append(Cause.bad("spec.user", '""', "at least one of user or group must be specified"))
+    if causes:
+        raise invalid(_AUTHORIZATION, "", "", causes)

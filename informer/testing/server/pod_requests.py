@@ -1,27 +1,28 @@
-"""Answers requests for the subresources of pods: binding, eviction, log, ephemeralcontainers, resize.
+"""Carries out what the subresources of pods are for: binding, eviction, log.
 
 Source: kubernetes pkg/registry/core/pod/storage, with eviction.go.
 """
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from informer.testing.storage.kinds.checks import selects
 from informer.testing.storage.object_checks import Target, check_expected
 from informer.testing.storage.registry import Registry
-from informer.testing.storage.statuses import Cause, bad_request, invalid
+from informer.testing.storage.statuses import bad_request
 from informer.testing.storage.storage import Stored
 from informer.testing.storage.system_fields import now
 from informer.testing.storage.write import Write
 from watch.concurrency import Lock
 from watch.errors import ApiError
 
-__all__ = ["PodLogs", "bind", "only_part"]
+__all__ = ["PodLogs", "bind", "evict"]
 
-_Change = Callable[[dict[str, Any]], dict[str, Any]]
+_REFUSED = "Cannot evict pod as it would violate the pod's disruption budget."
+_SEVERAL = "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support."
+_RETRY_SECONDS = 10
 
 
 class PodLogs:
@@ -43,7 +44,7 @@ class PodLogs:
         """Returns the log that a request asks for; None if the pod has no node and no log.
 
         Raises:
-            ApiError: 400, the pod does not have the container, or has several; 422, an option is not valid.
+            ApiError: 400, the pod does not have the container, or has several, or an option is not a number.
         """
         spec = pod.get("spec") or {}
         names = [each.get("name") for key in ("initContainers", "containers") for each in spec.get(key) or ()]
@@ -53,7 +54,7 @@ class PodLogs:
         if not container and len(names) > 1:
             message = f"a container name must be specified for pod {target.name}, choose one of: [{' '.join(names)}]"
             raise bad_request(message)
-        numbers = {name: _number(query, name, target.name) for name in ("tailLines", "limitBytes")}
+        tail, most = (_number(query, name) for name in ("tailLines", "limitBytes"))
         with self._lock:
             found = [
                 self._texts.get((target.namespace, target.name, each)) for each in (container or str(*names[:1]), "")
@@ -62,9 +63,16 @@ class PodLogs:
         if text is None:
             return b"" if spec.get("nodeName") else None
         lines = text.splitlines(keepends=True)
-        if numbers["tailLines"] is not None:
-            lines = lines[len(lines) - min(numbers["tailLines"], len(lines)) :]
-        return "".join(lines).encode()[: numbers["limitBytes"]]
+        if tail is not None:
+            lines = lines[max(len(lines) - tail, 0) :]
+        return "".join(lines).encode()[:most]
+
+
+def _number(query: Mapping[str, str], name: str) -> int | None:
+    text = query.get(name)
+    if text is not None and not text.isdecimal():
+        raise bad_request(f"{name} has to be a number of at least 0, not {text!r}")
+    return None if text is None else int(text)
 
 
 def bind(registry: Registry, target: Target, binding: Mapping[str, Any], write: Write) -> None:
@@ -77,9 +85,6 @@ def bind(registry: Registry, target: Target, binding: Mapping[str, Any], write: 
     node, expected = binding.get("target") or {}, binding.get("metadata") or {}
     if expected.get("name") != target.name:
         raise bad_request("name in URL does not match name in Binding object")
-    if node.get("kind") not in (None, "", "Node"):
-        message = f'Unsupported value: "{node["kind"]}": supported values: "Node", "<empty>"'
-        raise ApiError(500, "", f"target.kind: {message}")
     if not node.get("name"):
         raise ApiError(500, "", "target.name: Required value")
 
@@ -91,64 +96,11 @@ def bind(registry: Registry, target: Target, binding: Mapping[str, Any], write: 
             message = f'Operation cannot be fulfilled on pods/binding "{target.name}": {why}'
             raise ApiError(409, "Conflict", message, details={"name": target.name, "kind": "pods/binding"})
         scheduled = {"type": "PodScheduled", "status": "True", "lastProbeTime": None, "lastTransitionTime": now()}
-        metadata = pod["metadata"]
-        for name in ("annotations", "labels"):
-            if given := expected.get(name):
-                metadata[name] = {**(metadata.get(name) or {}), **given}
         conditions = [*(status.get("conditions") or ()), scheduled]
         return {**pod, "spec": {**spec, "nodeName": node["name"]}, "status": {**status, "conditions": conditions}}
 
     trusted = Write(user=write.user, dry_run=write.dry_run, with_status=True)
     registry.update(target._replace(subresource="binding"), change, trusted)
-
-
-def only_part(subresource: str, change: _Change) -> _Change:
-    """Returns a change of a pod of which only what its subresource is about takes effect."""
-
-    def changed(pod: dict[str, Any]) -> dict[str, Any]:
-        wanted = change(copy.deepcopy(pod))
-        spec = pod.get("spec") or {}
-        given = wanted.get("spec") or {}
-        if subresource == "ephemeralcontainers":
-            _check_ephemeral(pod, given)
-            spec["ephemeralContainers"] = given.get("ephemeralContainers") or []
-        else:
-            resources = {each.get("name"): each.get("resources") for each in given.get("containers") or ()}
-            for each in spec.get("containers") or ():
-                each["resources"] = resources.get(each["name"]) or each.get("resources")
-        version = (wanted.get("metadata") or {}).get("resourceVersion")
-        return {**pod, "metadata": {**pod["metadata"], "resourceVersion": version}, "spec": spec}
-
-    return changed
-
-
-def _check_ephemeral(pod: Mapping[str, Any], given: Mapping[str, Any]) -> None:
-    wanted = {each.get("name"): each for each in given.get("ephemeralContainers") or ()}
-    for each in (pod.get("spec") or {}).get("ephemeralContainers") or ():
-        why = "removed" if each["name"] not in wanted else "changed"
-        if {**each, **wanted.get(each["name"], {})} != each or why == "removed":
-            message = f'existing ephemeral containers "{each["name"]}" may not be {why}'
-            causes = [Cause.forbidden("spec.ephemeralContainers", message)]
-            raise invalid("", "Pod", pod["metadata"]["name"], causes)
-
-
-def _number(query: Mapping[str, str], name: str, pod: str) -> int | None:
-    text = query.get(name)
-    if text is None:
-        return None
-    try:
-        number = int(text)
-    except ValueError as error:
-        raise bad_request(f'strconv.ParseInt: parsing "{text}": invalid syntax') from error
-    if number < 0:
-        cause = Cause.bad(name, text, "must be greater than or equal to 0")
-        raise invalid("", "PodLogOptions", pod, [cause])
-    return number
-
-
-_REFUSED = "Cannot evict pod as it would violate the pod's disruption budget."
-_SEVERAL = "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support."
-_RETRY_SECONDS = 10
 
 
 def evict(registry: Registry, target: Target, eviction: Mapping[str, Any], write: Write) -> None:
@@ -215,23 +167,8 @@ def _counted(budget: dict[str, Any], pod: str) -> dict[str, Any]:
         if healthy <= wanted:
             why = f"needs {wanted} healthy pods and has {healthy} currently"
         raise _refused(f"The disruption budget {name} {why}", None)
-    left = allowed - 1
-    condition = {
-        "type": "DisruptionAllowed",
-        "status": "True" if left else "False",
-        "observedGeneration": status["observedGeneration"],
-        "lastTransitionTime": now(),
-        "reason": "SufficientPods" if left else "InsufficientPods",
-        "message": "",
-    }
-    others = [each for each in status.get("conditions") or () if each.get("type") != condition["type"]]
     disrupted = {**(status.get("disruptedPods") or {}), pod: now()}
-    budget["status"] = {
-        **status,
-        "disruptedPods": disrupted,
-        "disruptionsAllowed": left,
-        "conditions": [*others, condition],
-    }
+    budget["status"] = {**status, "disruptedPods": disrupted, "disruptionsAllowed": allowed - 1}
     return budget
 
 

@@ -15,7 +15,7 @@ from informer.testing.listwatch.list_pages import Page, list_page
 from informer.testing.listwatch.selection import read_selection
 from informer.testing.server.action_requests import ActionRequests
 from informer.testing.server.patch_requests import read_patch
-from informer.testing.server.pod_requests import PodLogs, only_part
+from informer.testing.server.pod_requests import PodLogs
 from informer.testing.server.request_bodies import decode_object, read_delete_options
 from informer.testing.server.versions import ServerVersion
 from informer.testing.server.write_options import read_write
@@ -152,7 +152,7 @@ class ResourceRequests:
         _require_name(target)
         obj = decode_object(call.request, target.served.resource.kind, null_is_empty=not target.served.custom)
         create = target.served.created_by_update and not target.subresource
-        stored, created = self._registry.update(target, _of_part(target, lambda _: obj), call.write, create=create)
+        stored, created = self._registry.update(target, lambda _: obj, call.write, create=create)
         return 201 if created else 200, [call.representation.single(stored)]
 
     def _patch(self, call: _Call) -> _Body:
@@ -160,7 +160,7 @@ class ResourceRequests:
         _require_name(target)
         patch = read_patch(target, call.request, call.write)
         create = patch.creates and not target.subresource
-        stored, created = self._registry.update(target, _of_part(target, patch.apply), call.write, create=create)
+        stored, created = self._registry.update(target, patch.apply, call.write, create=create)
         return 201 if created else 200, [call.representation.single(stored)]
 
     def _scale(self, verb: str, call: _Call) -> _Body:
@@ -203,12 +203,6 @@ class ResourceRequests:
                 if error.status != 404:  # another client has deleted it since
                     raise
         return 200, call.representation.list(page.metadata, page.objects)
-
-
-def _of_part(
-    target: Target, change: Callable[[dict[str, Any]], dict[str, Any]]
-) -> Callable[[dict[str, Any]], dict[str, Any]]:
-    return only_part(target.subresource, change) if target.subresource in ("ephemeralcontainers", "resize") else change
 
 
 def _scaling(verb: str, call: _Call) -> Callable[[dict[str, Any]], dict[str, Any]]:

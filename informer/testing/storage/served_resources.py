@@ -33,7 +33,7 @@ storage.k8s.io/v1: CSIStorageCapacity:csistoragecapacities VolumeAttributesClass
 _ACTIONS = """
 v1: Binding
 authentication.k8s.io/v1: SelfSubjectReview* TokenReview*
-authorization.k8s.io/v1: LocalSubjectAccessReview SelfSubjectAccessReview* SelfSubjectRulesReview* SubjectAccessReview*
+authorization.k8s.io/v1: SelfSubjectAccessReview* SubjectAccessReview*
 """
 # The events of events.k8s.io are the core group's events with other names for some fields.
 _EVENT_FIELDS = {
@@ -47,7 +47,6 @@ _EVENT_FIELDS = {
 }
 
 
-_POD_VERBS = ("get", "patch", "update")
 _CREATE = ("create",)
 
 
@@ -65,10 +64,8 @@ _SUBRESOURCES = {
     "namespaces": (Subresource("finalize", "Namespace", ("update",)),),
     "pods": (
         Subresource("binding", "Binding", _CREATE),
-        Subresource("ephemeralcontainers", "Pod", _POD_VERBS),
         Subresource("eviction", "Eviction", _CREATE, "policy", "v1"),
         Subresource("log", "Pod", ("get",)),
-        Subresource("resize", "Pod", _POD_VERBS),
     ),
     "serviceaccounts": (Subresource("token", "TokenRequest", _CREATE, "authentication.k8s.io", "v1"),),
 }

@@ -226,7 +226,7 @@ class ListParser:
                     self._searched = max(0, length - len(self._separator))
                     return None, -1
                 # Nearly always, only brackets follow the last item.
-                end = buffer.rfind(b"}]", search) + 1
+                end = buffer.rfind(b"}]", at) + 1
                 item = self._try(buffer[at:end]) if last and 0 < end <= at + self._max else None
                 if item is not None:
                     return item, end

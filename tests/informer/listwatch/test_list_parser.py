@@ -388,6 +388,6 @@ def test_the_items_of_an_ordinary_list_are_not_read_by_tokens(monkeypatch: pytes
     """Not even the last one, which no item follows: its end is guessed from the end of the list."""
     monkeypatch.setattr(ListParser, "_by_tokens", lambda *arguments: pytest.fail("read by tokens"))
     items = [{"metadata": {"name": name, "tags": [{"a": [{}]}]}} for name in "abc"]
-    body = json.dumps({"metadata": {}, "items": items}).encode()
+    body = msgspec.json.encode({"metadata": {}, "items": items})
     for end in (b"", b"\n"):
         assert parse_all(body + end, [30]) == items

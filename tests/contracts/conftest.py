@@ -164,6 +164,7 @@ class Servers:
         user: str = "admin",
         like: Any = None,
         any_message: bool = False,
+        any_wording: bool = False,
         only: Collection[str] = (),
         unordered: bool = False,
         gzip: bool = False,
@@ -181,6 +182,7 @@ class Servers:
             user: the user that sends it.
             like: compare only these fields of spec and status, because the real server fills in more.
             any_message: do not compare a refusal's message, where it comes from Go's own decoders.
+            any_wording: do not compare the messages of a refusal's causes either.
             only: compare only these fields of the body.
             unordered: sort the causes of a refusal, which the real server orders at random, and compare them, not the message.
             gzip: accept a compressed answer.
@@ -191,7 +193,15 @@ class Servers:
             headers["Content-Type"] = media
         request = (method, path, query, body, headers, user)
         return self._agreed(
-            lambda side: self._ask_one(side, request, like, any_message=any_message, only=only, unordered=unordered)
+            lambda side: self._ask_one(
+                side,
+                request,
+                like,
+                any_message=any_message,
+                any_wording=any_wording,
+                only=only,
+                unordered=unordered or any_wording,
+            )
         )
 
     def watch(
@@ -276,6 +286,7 @@ class Servers:
         like: Any,
         *,
         any_message: bool,
+        any_wording: bool,
         only: Collection[str],
         unordered: bool,
     ) -> Answer:
@@ -289,17 +300,24 @@ class Servers:
         body = normal(side.last)
         if not self.with_owners:
             _drop_owners(body)
-        if any_message:
+        if any_message or any_wording:
             _drop_message(body)
         if unordered:
             _sort_causes(body)
+        if any_wording:
+            for cause in _causes_of(body):
+                del cause["message"]
         if only:
             body = {name: body.get(name) for name in only}
         return Answer(response.status, headers, body if like is None else _restricted(body, like))
 
 
+def _causes_of(body: Any) -> Any:
+    return (body.get("details") or {}).get("causes") or () if isinstance(body, dict) else ()
+
+
 def _sort_causes(body: Any) -> None:
-    causes = (body.get("details") or {}).get("causes") or () if isinstance(body, dict) else ()
+    causes = _causes_of(body)
     if len(causes) > 1:
         _drop_message(body)
         causes.sort(key=lambda cause: (cause["field"], cause["message"]))

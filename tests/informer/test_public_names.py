@@ -36,7 +36,6 @@ HEAVY = [
     "cryptography",
     "trustme",
     "jsonpatch",
-    "jsonschema",
     "cel_expr_python",
     "pydantic",
     "requests",

@@ -46,7 +46,6 @@ LEFT_OUT = {
     "the caches do not show the last writes yet": "between a controller and its queue",
     "the object has changed: <>": "between a controller and its queue",
     "the object was deleted meanwhile: <>": "between a controller and its queue",
-    "No Major.Minor.Patch elements found": "the reason in a refusal of the embedded server",
     "network address parse error during conversion from string: <>": "the reason in a refusal of the embedded server",
     "no such overload": "the reason in a refusal of the embedded server",
     "<> is not an object": "the reason in a refusal of the embedded server",

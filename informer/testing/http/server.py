@@ -6,6 +6,7 @@ One listener thread accepts connections and notices clients that hang up; each c
 from __future__ import annotations
 
 import contextlib
+import json
 import select
 import socket
 import ssl
@@ -23,10 +24,11 @@ __all__ = ["HttpServer"]
 
 _log = get_logger(__name__)
 
-# Linux reports that a client has closed its connection. Elsewhere any input counts, as a client that waits sends nothing.
-_HANGUP = getattr(select, "POLLRDHUP", select.POLLIN)
+# On Linux, poll reports that the peer has closed even if bytes before that are unread.
+_HANGUP = getattr(select, "POLLRDHUP", 0)
 _BACKLOG = 512
 _STOP_SECONDS = 5.0
+_SPARE_WORKERS = 64
 
 
 class HttpServer:
@@ -47,25 +49,29 @@ class HttpServer:
         self._context = context
         self._name = name
         self._lock = Lock()
-        self._connections: dict[Connection, Worker] = {}  # oldest first; guarded by _lock
+        self._connections: dict[Connection, None] = {}  # an ordered set, oldest first; guarded by _lock
+        # One per open connection, and some that have ended since the list was last cleaned. Guarded by _lock.
+        self._workers: list[Worker] = []
         self._stopping = False  # guarded by _lock
-        self._listener = _bind(0)  # used by the listener thread only, as are the next four
-        self._listening = False
+        self._listener: socket.socket | None = None
+        self._listening = False  # used by the listener thread only, as are the next two
         self._resume_at: float | None = None
         self._hangups: dict[int, Connection] = {}
         self._commands: deque[Callable[[], object]] = deque()  # to be run by the listener thread
         self._wake_in, self._wake_out = socket.socketpair()
-        self._wake_in.setblocking(False)
-        self._wake_out.setblocking(False)
         self._poll = select.poll()
-        self._poll.register(self._wake_in, select.POLLIN)
         self._worker = Worker(self._run, f"{name}-listener")
-        self.port: int = self._listener.getsockname()[1]
+        self.port = 0
         self.accepted = 0
         """The number of connections accepted so far."""
 
-    def start(self) -> None:
-        """Listens, and starts the listener thread."""
+    def start(self, port: int = 0) -> None:
+        """Binds the port and starts the listener thread; 0 takes any free port."""
+        self._listener = _bind(port)
+        self.port = self._listener.getsockname()[1]
+        self._wake_in.setblocking(False)
+        self._wake_out.setblocking(False)
+        self._poll.register(self._wake_in, select.POLLIN)
         self._listen()
         self._worker.start()
 
@@ -75,15 +81,19 @@ class HttpServer:
             self._stopping = True
         self._wake()
         ended = self._worker.join(_STOP_SECONDS)
-        with self._lock:
-            workers = list(self._connections.values())
         self.cut_connections()
+        with self._lock:
+            workers, self._workers = self._workers, []
         return join_all(workers, _STOP_SECONDS) and ended
+
+    def connections(self) -> list[Connection]:
+        """Returns the open connections, oldest first."""
+        with self._lock:
+            return list(self._connections)
 
     def cut_connections(self, connections: Iterable[Connection] | None = None, *, reset: bool = False) -> int:
         """Cuts the given connections (None means all) at once; returns their number."""
-        with self._lock:
-            chosen = list(self._connections if connections is None else connections)
+        chosen = self.connections() if connections is None else list(connections)
         for connection in chosen:
             connection.cut(reset=reset)
         return len(chosen)
@@ -103,11 +113,13 @@ class HttpServer:
         The connection's own thread is busy with a long answer then, and does not read.
         """
         fd = connection.fileno()
-        self._command(lambda: self._register(fd, connection))
+        if fd >= 0:
+            self._command(lambda: self._register(fd, connection))
         try:
             yield
         finally:
-            self._command(lambda: self._unregister(fd))
+            if fd >= 0:
+                self._command(lambda: self._unregister(fd, connection))
 
     def _ask(self, what: Callable[[], object]) -> None:
         done = Latch()
@@ -126,15 +138,16 @@ class HttpServer:
     # The rest runs on the listener thread.
 
     def _run(self) -> None:
+        assert self._listener is not None
         try:
             while not self._stopping:
-                for fd, _ in self._poll.poll(self._poll_timeout()):
+                for fd, event in self._poll.poll(self._poll_timeout()):
                     if fd == self._wake_in.fileno():
                         self._run_commands()
                     elif fd == self._listener.fileno():
                         self._accept()
-                    elif (connection := self._unregister(fd)) is not None:
-                        connection.cut()
+                    else:
+                        self._hung_up(fd, event)
                 if self._resume_at is not None and time.monotonic() >= self._resume_at:
                     self._listen()
         finally:
@@ -156,20 +169,31 @@ class HttpServer:
     def _listen(self) -> None:
         self._resume_at = None
         if not self._listening:
-            self._listener.listen(_BACKLOG)
+            assert self._listener is not None
+            try:
+                self._listener.listen(_BACKLOG)
+            except OSError:
+                self._listener.close()
+                self._listener = _bind(self.port)
+                self._listener.listen(_BACKLOG)
             self._poll.register(self._listener, select.POLLIN)
             self._listening = True
 
     def _refuse(self, seconds: float | None) -> None:
         self._resume_at = None if seconds is None else time.monotonic() + seconds
         if self._listening:
+            assert self._listener is not None
             self._poll.unregister(self._listener)
-            self._listener.close()
-            # Bound but not listening: clients are refused, and the port stays taken.
-            self._listener = _bind(self.port)
             self._listening = False
+            try:
+                # On Linux the socket is then bound but not listening: clients are refused, and the port stays taken.
+                self._listener.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                self._listener.close()
+                self._listener = _bind(self.port)
 
     def _accept(self) -> None:
+        assert self._listener is not None
         try:
             sock, _ = self._listener.accept()
         except OSError:
@@ -183,42 +207,64 @@ class HttpServer:
             if self._stopping:
                 connection.close()
                 return
-            self._connections[connection] = worker.start()
+            self._connections[connection] = None
+            if len(self._workers) > 2 * len(self._connections) + _SPARE_WORKERS:
+                self._workers = [each for each in self._workers if each.is_alive]
+            self._workers.append(worker)
+            worker.start()
 
     def _register(self, fd: int, connection: Connection) -> None:
-        self._hangups[fd] = connection
-        self._poll.register(fd, _HANGUP)
+        if connection.fileno() == fd:
+            self._hangups[fd] = connection
+            self._poll.register(fd, _HANGUP or select.POLLIN)
 
-    def _unregister(self, fd: int) -> Connection | None:
-        connection = self._hangups.pop(fd, None)
-        if connection is not None:
-            self._poll.unregister(fd)
-        return connection
+    def _unregister(self, fd: int, connection: Connection) -> None:
+        if self._hangups.get(fd) is connection:
+            del self._hangups[fd]
+            with contextlib.suppress(KeyError):
+                self._poll.unregister(fd)
+
+    def _hung_up(self, fd: int, event: int) -> None:
+        connection = self._hangups.get(fd)
+        if connection is None:
+            return
+        self._unregister(fd, connection)
+        if event & ~select.POLLIN or connection.peer_closed():
+            connection.cut()
 
     # A connection's own thread.
 
     def _serve(self, connection: Connection) -> None:
         try:
             connection.handshake()
-            keep_alive = True
-            while keep_alive and not connection.gone.is_set():
-                request = connection.read_request()
-                keep_alive = request.keep_alive
-                self._handle(self, Exchange(connection, request))
-        except BadMessageError as error:
-            with contextlib.suppress(OSError):
-                _refuse_message(connection, error)
+            while not connection.gone.is_set():
+                try:
+                    got = connection.read_request()
+                except BadMessageError as error:
+                    _refuse_message(connection, error)
+                    return
+                if got is None:
+                    return
+                exchange = Exchange(connection, *got)
+                self._handle(self, exchange)
+                if not exchange.keep_alive:
+                    return
         except OSError as error:
             _log.debug("connection %d ended: %s", connection.number, error)
         finally:
-            connection.close()
             with self._lock:
                 self._connections.pop(connection, None)
+            connection.close()
 
 
 def _refuse_message(connection: Connection, error: BadMessageError) -> None:
     body = f"{error.status} {HTTPStatus(error.status).phrase}: {error}".encode()
-    headers = {"Content-Type": "text/plain; charset=utf-8", "Connection": "close", "Content-Length": str(len(body))}
+    content_type = "text/plain; charset=utf-8"
+    if error.status == HTTPStatus.INTERNAL_SERVER_ERROR:
+        # kube-apiserver has taken the head for a request before it reads a malformed body.
+        status = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "message": str(error)}
+        body, content_type = json.dumps({**status, "code": error.status}).encode(), "application/json"
+    headers = {"Content-Type": content_type, "Connection": "close", "Content-Length": str(len(body))}
     connection.send_last(response_head(error.status, headers) + body)
 
 
@@ -226,5 +272,10 @@ def _bind(port: int) -> socket.socket:
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.bind(("127.0.0.1", port))
+    if not port:
+        # A socket keeps its port after it stops listening only if it was bound to that port by number.
+        port = listener.getsockname()[1]
+        listener.close()
+        return _bind(port)
     listener.setblocking(False)
     return listener

@@ -12,8 +12,7 @@ import msgspec
 
 from informer.testing.storage.json_equality import differing
 from informer.testing.storage.object_checks import Target
-from informer.testing.storage.schemas.built_in_fields import OBJECT_META, drop_unknown_fields, message_of
-from informer.testing.storage.schemas.built_in_types import wrong_types
+from informer.testing.storage.schemas.built_in_fields import OBJECT_META, drop_unknown_fields, message_of, wrong_types
 from informer.testing.storage.served_resources import ServedResource
 from informer.testing.storage.statuses import bad_request, invalid, wrong_patch
 from informer.testing.storage.write import Write
@@ -36,7 +35,7 @@ def keep_known_fields(served: ServedResource, obj: dict[str, Any], old: Mapping[
     resource, is_strict = served.resource, write.field_validation == "Strict"
     given = msgspec.json.encode(obj).decode() if is_strict and write.patches else ""
     if served.schema is not None and not served.schema.is_free:
-        unknown = served.schema.complete(obj, write.floats)
+        unknown = served.schema.complete(obj)
     elif served.custom:
         unknown = drop_unknown_fields(obj["metadata"], OBJECT_META, "metadata.")
     else:
@@ -106,7 +105,7 @@ def check_schema(target: Target, new: dict[str, Any], old: Mapping[str, Any] | N
         return
     type_meta = {"kind": resource.kind, "apiVersion": resource.api_version}
     former = None if old is None else {**old, **type_meta}
-    causes = served.schema.check({**new, **type_meta}, former, write.warnings, write.floats)
+    causes = served.schema.check({**new, **type_meta}, former, write.warnings)
     if causes:
         raise invalid(resource.group, resource.kind, new["metadata"].get("name", ""), causes)
     if served.stored_schema is not None and served.stored_schema is not served.schema:

@@ -22,8 +22,10 @@ __all__ = [
     "finalizer_warnings",
     "generated_name",
     "key_error",
+    "kind_error",
     "label_causes",
     "label_error",
+    "name_1035_error",
     "name_causes",
     "owner_causes",
     "subdomain_error",
@@ -31,6 +33,7 @@ __all__ = [
 
 _SUBDOMAIN = re.compile(r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?(?:\.[a-z0-9](?:[-a-z0-9]*[a-z0-9])?)*\Z")
 _LABEL = re.compile(r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?\Z")
+_NAME_1035 = re.compile(r"[a-z](?:[-a-z0-9]*[a-z0-9])?\Z")
 _QUALIFIED = re.compile(r"[A-Za-z0-9](?:[-A-Za-z0-9_.]*[A-Za-z0-9])?\Z")
 _SUBDOMAIN_ERROR = (
     "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and "
@@ -41,6 +44,11 @@ _LABEL_ERROR = (
     "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with "
     "an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is "
     "'[a-z0-9]([-a-z0-9]*[a-z0-9])?')"
+)
+_NAME_1035_ERROR = (
+    "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, and "
+    "end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for validation is "
+    "'[a-z]([-a-z0-9]*[a-z0-9])?')"
 )
 _KEY_ERROR = (
     "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric "
@@ -144,6 +152,17 @@ def label_error(name: str) -> str | None:
     if len(name) > _LONGEST_LABEL:
         return f"must be no more than {_LONGEST_LABEL} characters"
     return None if _LABEL.match(name) else _LABEL_ERROR
+
+
+def name_1035_error(name: str) -> str | None:
+    """Returns why a name is not a DNS label of the older standard; None if it is."""
+    return None if _NAME_1035.match(name) else _NAME_1035_ERROR
+
+
+def kind_error(kind: str) -> str | None:
+    """Returns why a text is not the name of a kind; None if it is."""
+    error = name_1035_error(kind.lower())
+    return error and f"may have mixed case, but should otherwise match: {error}"
 
 
 def subdomain_error(name: str) -> str | None:

@@ -17,8 +17,7 @@ from informer.testing.storage.name_rules import (
     name_causes,
     owner_causes,
 )
-from informer.testing.storage.schemas.built_in_fields import OBJECT_META
-from informer.testing.storage.schemas.built_in_types import GO_TYPES, wrong_types
+from informer.testing.storage.schemas.built_in_fields import GO_TYPES, OBJECT_META, wrong_types
 from informer.testing.storage.served_resources import ServedResource
 from informer.testing.storage.statuses import Cause, bad_request, conflict, invalid, wrong_patch, wrong_precondition
 from informer.testing.storage.storage import Stored

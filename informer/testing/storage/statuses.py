@@ -27,6 +27,7 @@ __all__ = [
     "method_not_allowed",
     "not_found",
     "page_not_found",
+    "shown",
     "status_of",
     "success",
     "too_large_resource_version",
@@ -125,6 +126,11 @@ class Cause(NamedTuple):
         """A field has a value that is not one of the supported ones."""
         listed = ", ".join(f'"{each}"' for each in supported)
         return cls("FieldValueNotSupported", f'Unsupported value: "{value}": supported values: {listed}', field)
+
+
+def shown(value: Any) -> str:
+    """Returns a value as it stands in a message."""
+    return msgspec.json.encode(value, order="sorted").decode()
 
 
 def generic(code: int, message: str | None = None, *, retry_after: float | None = None) -> ApiError:

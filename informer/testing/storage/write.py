@@ -49,7 +49,5 @@ class Write:
     """The options as the client sent them, for admission webhooks."""
     duplicates: Sequence[str] = ()
     """What is to be said about keys that occur twice in an object of the body."""
-    floats: list[str] = field(default_factory=list)
-    """Receives the paths of a custom object's integers that the client has sent as floats."""
     warnings: list[str] = field(default_factory=list)
     """Receives the texts of the answer's Warning headers."""

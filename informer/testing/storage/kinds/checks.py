@@ -11,13 +11,18 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import msgspec
-
 from informer.objects.label_selector import LabelSelector, Requirement
-from informer.testing.storage.name_rules import finalizer_error, key_error, label_error, subdomain_error
-from informer.testing.storage.statuses import Cause
+from informer.testing.storage.name_rules import (
+    finalizer_error,
+    key_error,
+    kind_error,
+    label_error,
+    name_1035_error,
+    subdomain_error,
+)
+from informer.testing.storage.statuses import Cause, shown
 
-__all__ = ["FIELD_CHECKS", "Check", "check_named", "label_keys", "positive_causes", "required", "shown"]
+__all__ = ["FIELD_CHECKS", "Check", "check_named", "label_keys", "positive_causes", "required"]
 
 Check = Callable[[Any, str], list[Cause]]
 _PASS_MISSING = ("at_least", "between", "label_keys", "percent", "positive")
@@ -31,11 +36,6 @@ _PERCENT_ERROR = (
 _IP_ERROR = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"
 _LONGEST_PORT_NAME = 15
 _PORT_CHARACTERS = "must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)"
-
-
-def shown(value: Any) -> str:
-    """Returns a value as it stands in a message."""
-    return msgspec.json.encode(value, order="sorted").decode()
 
 
 def required(value: Any, path: str, message: str = "") -> list[Cause]:
@@ -153,14 +153,18 @@ FIELD_CHECKS: dict[str, Callable[..., list[Cause]]] = {
     "at_least": _at_least,
     "between": _between,
     "finalizer": _of_text(finalizer_error),
+    "domain": _of_text(lambda text: None if "." in text else "should be a domain with at least one dot"),
     "env_name": lambda value, path: [] if _ENV_NAME.match(str(value)) else _bad(path, value, _ENV_ERROR),
     "group_version": _group_version,
     "ip_address": _ip_address,
+    "json_path": _of_text(lambda text: None if text.startswith(".") else "must be a simple json path starting with ."),
+    "kind": _of_text(kind_error),
     "label": _of_text(label_error),
     "label_keys": label_keys,
+    "name_1035": _of_text(name_1035_error),
     "one_of": _one_of,
     "percent": _percent,
-    "present": lambda value, path, message: [Cause.required(path, message)] if value is None else [],
+    "present": lambda value, path, message="": [Cause.required(path, message)] if value is None else [],
     "port": _port,
     "port_name": _port_name,
     "positive": positive_causes,

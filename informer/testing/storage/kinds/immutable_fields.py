@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from informer.testing.storage.kinds.checks import shown
-from informer.testing.storage.statuses import Cause
+from informer.testing.storage.statuses import Cause, shown
 
 __all__ = ["immutability_causes"]
 

@@ -17,11 +17,10 @@ from informer.testing.storage.kinds.checks import (
     required,
     selector_causes,
     selects,
-    shown,
 )
 from informer.testing.storage.kinds.quantities import value_of
 from informer.testing.storage.kinds.tables import causes_by, rules_in
-from informer.testing.storage.statuses import Cause
+from informer.testing.storage.statuses import Cause, shown
 
 __all__ = ["causes_of"]
 

@@ -9,8 +9,7 @@ import ipaddress
 from collections.abc import Iterator, Mapping, Set as AbstractSet
 from typing import Any
 
-from informer.testing.storage.kinds.checks import shown
-from informer.testing.storage.statuses import Cause
+from informer.testing.storage.statuses import Cause, shown
 from informer.testing.storage.storage import Bucket
 
 __all__ = ["SERVICE_RANGE", "ServiceAddresses", "carry_over"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import functools
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from informer.testing.storage.schemas.cel_functions import FUNCTIONS, KNOWN_MISSING
@@ -21,41 +21,21 @@ __all__ = [
     "compile_expression",
     "escaped_name",
     "to_cel",
-    "uses",
+    "uses_old",
     "without_strings",
 ]
 
 _STRING = re.compile(r"""r?("(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*')""", re.DOTALL)
-_RESERVED = frozenset(
-    [
-        "true",
-        "false",
-        "null",
-        "in",
-        "as",
-        "break",
-        "const",
-        "continue",
-        "else",
-        "for",
-        "function",
-        "if",
-        "import",
-        "let",
-        "loop",
-        "package",
-        "namespace",
-        "return",
-        "var",
-        "void",
-        "while",
-    ]
-)
+_OLD = re.compile(r"(?<![\w.])oldSelf\b")
+_RESERVED = {
+    "true", "false", "null", "in", "as", "break", "const", "continue", "else", "for", "function", "if", "import", "let",
+    "loop", "package", "namespace", "return", "var", "void", "while",
+}  # fmt: skip
 _ESCAPES = {"__": "__underscores__", ".": "__dot__", "-": "__dash__", "/": "__slash__"}
 _SCALARS = {"string": "STRING", "integer": "INT", "number": "DOUBLE", "boolean": "BOOL"}
 _FORMATS = {"date": "TIMESTAMP", "date-time": "TIMESTAMP", "duration": "DURATION", "byte": "BYTES"}
 _CODE = re.compile(r"\s*\[?[A-Z_]{5,}\]?:?\s*")
-_LETTERS = {"s": "STRING", "i": "INT", "b": "BOOL", "f": "DOUBLE", "?": "DYN", "l": "LIST", "m": "MAP"}
+_LETTERS = {"s": "STRING", "i": "INT", "b": "BOOL", "f": "DOUBLE", "?": "DYN", "l": "LIST"}
 
 
 class CelError(ValueError):
@@ -71,9 +51,9 @@ def without_strings(text: str) -> str:
     return _STRING.sub(lambda found: " " * len(found[0]), text)
 
 
-def uses(text: str, variable: str) -> bool:
-    """Returns whether an expression uses a variable."""
-    return re.search(rf"(?<![\w.]){variable}\b", without_strings(text)) is not None
+def uses_old(text: str) -> bool:
+    """Returns whether an expression uses the variable `oldSelf`."""
+    return _OLD.search(without_strings(text)) is not None
 
 
 def compile_expression(text: str, schema: Schema, result: str, *, optional_old: bool = False) -> Expression:
@@ -90,17 +70,13 @@ def compile_expression(text: str, schema: Schema, result: str, *, optional_old: 
         TypeError: its result has another type.
         ImportError: the CEL engine is not installed.
     """
-    names = ["self", *(["oldSelf", "hasOldSelf"] if uses(text, "oldSelf") else [])]
+    names = ["self", *(["oldSelf", "hasOldSelf"] if uses_old(text) else [])]
     if optional_old:
-        text = re.sub(r"(?<![\w.])oldSelf\b", "(hasOldSelf ? optional.of(oldSelf) : optional.none())", text)
+        text = _OLD.sub("(hasOldSelf ? optional.of(oldSelf) : optional.none())", text)
     try:
         compiled = _environment(_type_of(schema), tuple(names)).compile(text)
     except RuntimeError as error:
         raise CelError(_explained(str(error))) from error
-    return _evaluation(compiled, names, result)
-
-
-def _evaluation(compiled: Any, names: Sequence[str], result: str) -> Expression:
     engine = _engine()
     if compiled.return_type() not in (getattr(engine.Type, result), engine.Type.DYN):
         raise TypeError(result)
@@ -121,11 +97,10 @@ def to_cel(value: Any, schema: Schema) -> Any:
     """Returns a value as expressions see it: fields under escaped names, times and durations as such, no unknown fields."""
     if value is None or schema.get(INT_OR_STRING):
         return value
-    kind = _FORMATS.get(schema.get("format", "")) if schema.get("type") == "string" else None
-    if kind is not None:
-        return _special(kind, value)
     if schema.get("type") == "number":
         return float(value)
+    if isinstance(value, str):
+        return _text_to_cel(value, schema.get("format", ""))
     if isinstance(value, list):
         return [to_cel(each, schema.get("items") or {}) for each in value]
     if isinstance(value, dict):
@@ -141,24 +116,27 @@ def to_cel(value: Any, schema: Schema) -> Any:
     return value
 
 
+def _text_to_cel(text: str, format: str) -> Any:
+    from google.protobuf import duration_pb2, timestamp_pb2
+
+    # As messages, since the engine takes times and durations of Python only as variables, not within maps.
+    match _FORMATS.get(format):
+        case "BYTES":
+            return base64.b64decode(text)
+        case "TIMESTAMP":
+            time = timestamp_pb2.Timestamp()
+            time.FromDatetime(parse_time(text))
+            return time
+        case "DURATION":
+            duration = duration_pb2.Duration()
+            duration.FromTimedelta(parse_duration(text))
+            return duration
+    return text
+
+
 def escaped_name(name: str) -> str:
     """Returns a field's name as expressions write it."""
     return f"__{name}__" if name in _RESERVED else re.sub(r"__|[./-]", lambda found: _ESCAPES[found[0]], name)
-
-
-def _special(kind: str, value: Any) -> Any:
-    from google.protobuf import duration_pb2, timestamp_pb2
-
-    if kind == "BYTES":
-        return base64.b64decode(value)
-    # As messages, since the engine takes times and durations of Python only as variables, not within maps.
-    if kind == "TIMESTAMP":
-        time = timestamp_pb2.Timestamp()
-        time.FromDatetime(parse_time(value))
-        return time
-    duration = duration_pb2.Duration()
-    duration.FromTimedelta(parse_duration(value))
-    return duration
 
 
 @functools.cache
@@ -209,7 +187,7 @@ def _extension() -> Any:
     engine = _engine()
     types = engine.Type
     named = {letter: getattr(types, name) for letter, name in _LETTERS.items()}
-    named |= {"l": types.List(types.DYN), "m": types.Map(types.STRING, types.DYN)}
+    named["l"] = types.List(types.DYN)
     overloads: dict[str, list[Any]] = {}
     for name, arguments, result, function in FUNCTIONS:
         overloads.setdefault(name, []).append(

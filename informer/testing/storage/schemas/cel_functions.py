@@ -1,6 +1,6 @@
 """The functions that Kubernetes adds to the Common Expression Language (CEL).
 
-Values of Kubernetes' own types (quantities, addresses, versions) are maps with one entry, from the type's name to a form that
+Values of Kubernetes' own types (quantities and addresses) are maps with one entry, from the type's name to a form that
 is equal for equal values.
 
 Source: https://kubernetes.io/docs/reference/using-api/cel/#kubernetes-cel-libraries
@@ -10,69 +10,25 @@ from __future__ import annotations
 
 import ipaddress
 import itertools
-import re
 from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
 from typing import Any
 
+from informer.testing.storage.kinds.quantities import value_of
 from informer.testing.storage.schemas.validation import pattern_of
 
 __all__ = ["FUNCTIONS", "KNOWN_MISSING"]
 
-KNOWN_MISSING = frozenset(
-    (
-        *(
-            "format",
-            "validate",
-            "named",
-            "transformList",
-            "transformMap",
-            "transformMapEntry",
-            "sortBy",
-            "sort",
-            "reverse",
-        ),
-        *(
-            "distinct",
-            "flatten",
-            "slice",
-            "first",
-            "last",
-            "range",
-            "includes",
-            "url",
-            "isURL",
-            "masked",
-            "prefixLength",
-        ),
-        *("isUnspecified", "isLoopback", "isLinkLocalMulticast", "isLinkLocalUnicast", "isGlobalUnicast"),
-    )
-)
+KNOWN_MISSING = {
+    "format", "validate", "named", "transformList", "transformMap", "transformMapEntry", "sortBy", "sort", "reverse",
+    "distinct", "flatten", "slice", "first", "last", "range", "includes", "url", "isURL", "semver", "isSemver", "masked",
+    "prefixLength", "isUnspecified", "isLoopback", "isLinkLocalMulticast", "isLinkLocalUnicast", "isGlobalUnicast",
+}  # fmt: skip
 """Functions of Kubernetes that this server does not have."""
 
-_QUANTITY = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+))([KMGTPE]i|[numkMGTPE]|[eE][+-]?\d+|)")
-_MALFORMED = "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"
-_SCALES = {suffix: Decimal(10) ** (3 * i - 9) for i, suffix in enumerate(("n", "u", "m", "", "k", *"MGTPE"))}
-_SCALES |= {f"{suffix}i": Decimal(1024) ** (i + 1) for i, suffix in enumerate("KMGTPE")}
-_SEMVER = re.compile(r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(?:-([0-9A-Za-z.-]+))?(?:\+[0-9A-Za-z.-]+)?")
 
-
-def _quantity(text: Any) -> dict[str, str]:
-    found = _QUANTITY.fullmatch(text)
-    if found is None:
-        raise ValueError(_MALFORMED)
-    number, suffix = found.groups()
-    return _tagged(Decimal(number) * (_SCALES[suffix] if suffix in _SCALES else Decimal(f"1{suffix}")))
-
-
-def _tagged(value: Decimal) -> dict[str, str]:
+def _quantity(value: Decimal) -> dict[str, str]:
     return {"quantity": format(value.normalize(), "f")}
-
-
-def _semver(text: Any) -> dict[str, str]:
-    if not _SEMVER.fullmatch(text):
-        raise ValueError("No Major.Minor.Patch elements found")
-    return {"semver": text.partition("+")[0]}
 
 
 def _cidr(text: Any) -> dict[str, str]:
@@ -89,17 +45,8 @@ def _of(kind: str, value: Any) -> Any:
         "quantity": Decimal,
         "ip": ipaddress.ip_address,
         "cidr": ipaddress.ip_interface,
-        "semver": _version_key,
     }
     return parsers[kind](value[kind])
-
-
-def _version_key(text: str) -> tuple[Any, ...]:
-    found = _SEMVER.fullmatch(text)
-    assert found is not None
-    *numbers, before = found.groups()
-    parts = [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in (before or "").split(".") if part]
-    return (*map(int, numbers), before is None, parts)
 
 
 def _compare(one: Any, other: Any) -> Any:
@@ -108,7 +55,9 @@ def _compare(one: Any, other: Any) -> Any:
 
 
 def _added(one: Any, other: Any, sign: int = 1) -> dict[str, str]:
-    return _tagged(_of("quantity", one) + sign * (Decimal(other) if isinstance(other, int) else _of("quantity", other)))
+    return _quantity(
+        _of("quantity", one) + sign * (Decimal(other) if isinstance(other, int) else _of("quantity", other))
+    )
 
 
 def _integer(value: Any) -> int:
@@ -146,16 +95,13 @@ def _found(text: Any, pattern: Any) -> list[str]:
 
 def _functions() -> Iterator[tuple[str, str, str, Callable[..., Any]]]:
     parsers = {
-        "Quantity": _quantity,
-        "Semver": _semver,
+        "Quantity": lambda text: _quantity(value_of(text)),
         "CIDR": _cidr,
         "IP": lambda text: {"ip": str(ipaddress.ip_address(text))},
     }
     for name, parse in parsers.items():
         yield name.lower(), "s", "?", parse
         yield f"is{name}", "s", "b", _succeeds(parse)
-    for i, name in enumerate(("major", "minor", "patch")):
-        yield name, ".?", "i", lambda value, i=i: _of("semver", value)[i]
     yield from (
         ("isLessThan", ".??", "b", lambda one, other: _compare(one, other) < 0),
         ("isGreaterThan", ".??", "b", lambda one, other: _compare(one, other) > 0),

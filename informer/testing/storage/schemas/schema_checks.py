@@ -6,16 +6,23 @@ Source: apiextensions-apiserver pkg/apiserver/schema/validation.go, and pkg/apis
 from __future__ import annotations
 
 import copy
-import json
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from informer.testing.storage.schemas.formats import FORMATS, UNCHECKED
-from informer.testing.storage.schemas.object_rules import LIST_TYPE, MAP_KEYS
-from informer.testing.storage.schemas.structure import EMBEDDED, INT_OR_STRING, PRESERVES, Schema, complete
-from informer.testing.storage.schemas.validation import SchemaValidator, as_json, pattern_of
-from informer.testing.storage.statuses import Cause
+from informer.testing.storage.schemas.structure import (
+    EMBEDDED,
+    INT_OR_STRING,
+    LIST_TYPE,
+    MAP_KEYS,
+    PRESERVES,
+    Schema,
+    complete,
+    joined,
+)
+from informer.testing.storage.schemas.validation import failures, pattern_of
+from informer.testing.storage.statuses import Cause, shown
 
 __all__ = ["schema_causes", "unknown_formats"]
 
@@ -29,7 +36,6 @@ _NOT_STRUCTURAL = {
     **dict.fromkeys(("nullable", EMBEDDED, INT_OR_STRING, PRESERVES), "false"),
 }
 _EITHER = [{"type": "integer"}, {"type": "string"}]
-_COUNTS = tuple(f"{bound}{what}" for bound in ("min", "max") for what in ("Length", "Items", "Properties"))
 _NUMBER_FORMATS = ("int32", "int64", "float", "double")
 
 
@@ -44,12 +50,19 @@ def schema_causes(schema: Schema, path: str) -> Iterator[Cause]:
     if not kind and not schema.get(PRESERVES):
         yield Cause.required(f"{path}.type", "must not be empty at the root")
     elif kind and kind != "object":
-        yield Cause.bad(f"{path}.type", json.dumps(kind), "must be object at the root")
-    if schema.get("additionalProperties") is not None:
-        yield Cause.forbidden(f"{path}.additionalProperties", "must not be used at the root")
-    if schema.get("nullable"):
-        yield Cause.forbidden(f"{path}.nullable", "nullable cannot be true at the root")
-    yield from _root_fields(schema.get("properties") or {}, path)
+        yield Cause.bad(f"{path}.type", shown(kind), "must be object at the root")
+    for keyword, message in (("additionalProperties", "must not be used"), ("nullable", "nullable cannot be true")):
+        if schema.get(keyword):
+            yield Cause.forbidden(f"{path}.{keyword}", f"{message} at the root")
+    properties = schema.get("properties") or {}
+    for name, wanted in (("apiVersion", "string"), ("kind", "string"), ("metadata", "object")):
+        if name in properties and properties[name].get("type") != wanted:
+            found = shown(properties[name].get("type") or "")
+            yield Cause.bad(f"{path}.properties[{name}].type", found, f"must be {wanted}")
+    metadata = properties.get("metadata") or {}
+    if set(metadata) - {"type", "properties"} or set(metadata.get("properties") or ()) - {"name", "generateName"}:
+        message = "must not specify anything other than name and generateName, but metadata is implicitly specified"
+        yield Cause.forbidden(f"{path}.properties[metadata]", message)
     yield from _checked(schema, path)
 
 
@@ -64,21 +77,6 @@ def unknown_formats(schema: Any) -> list[str]:
     return own + [name for each in schema.values() for name in unknown_formats(each)]
 
 
-def _root_fields(properties: Mapping[str, Schema], path: str) -> Iterator[Cause]:
-    for name in ("apiVersion", "kind"):
-        kind = properties.get(name, {}).get("type", "string")
-        if kind != "string":
-            yield Cause.bad(f"{path}.properties[{name}].type", json.dumps(kind), "must be string")
-    metadata, where = properties.get("metadata"), f"{path}.properties[metadata]"
-    if metadata is None:
-        return
-    if metadata.get("type") != "object":
-        yield Cause.bad(f"{where}.type", json.dumps(metadata.get("type")), "must be object")
-    elif set(metadata) - {"type", "properties"} or set(metadata.get("properties") or ()) - {"name", "generateName"}:
-        message = "must not specify anything other than name and generateName, but metadata is implicitly specified"
-        yield Cause.forbidden(where, message)
-
-
 def _checked(schema: Schema, path: str) -> Iterator[Cause]:
     """Yields what is wrong with a schema that has types, and with what is below it."""
     yield from _type_causes(schema, path)
@@ -86,44 +84,41 @@ def _checked(schema: Schema, path: str) -> Iterator[Cause]:
     yield from _list_causes(schema, path)
     if schema.get("default") is not None:
         yield from _default_causes(schema, path)
-    for keyword in ("allOf", "anyOf", "oneOf"):
-        is_either = bool(schema.get(INT_OR_STRING)) and schema.get(keyword) == _EITHER
-        for i, each in enumerate(() if is_either else schema.get(keyword) or ()):
-            inner = {**each, "anyOf": None} if schema.get(INT_OR_STRING) and each.get("anyOf") == _EITHER else each
-            yield from _unstructured(inner, f"{path}.{keyword}[{i}]")
-    if schema.get("not"):
-        yield from _unstructured(schema["not"], f"{path}.not")
-    for inner_path, each, what in _below(schema, path):
-        if not each.get("type") and not each.get(INT_OR_STRING) and not each.get(PRESERVES):
-            if each.get(EMBEDDED):
-                yield Cause.required(f"{inner_path}.type", f"must be object if {EMBEDDED} is true")
-            else:
-                yield Cause.required(f"{inner_path}.type", f"must not be empty for specified {what}")
-        yield from _checked(each, inner_path)
+    is_either = bool(schema.get(INT_OR_STRING)) and schema.get("anyOf") == _EITHER
+    for where, each in _combined({**schema, "anyOf": None} if is_either else schema, path):
+        yield from _unstructured(each, where)
+    for where, each, what in _below(schema, path):
+        if not any(each.get(keyword) for keyword in ("type", INT_OR_STRING, PRESERVES)):
+            wanted = f"must be object if {EMBEDDED} is true" if each.get(EMBEDDED) else ""
+            yield Cause.required(f"{where}.type", wanted or f"must not be empty for specified {what}")
+        yield from _checked(each, where)
+
+
+def _unstructured(schema: Schema, path: str) -> Iterator[Cause]:
+    """Yields what is wrong with a schema that combines with one that has types."""
+    for keyword in sorted(_NOT_STRUCTURAL):
+        if schema.get(keyword) not in (None, False, "", []):
+            yield Cause.forbidden(f"{path}.{keyword}", f"must be {_NOT_STRUCTURAL[keyword]} to be structural")
+    yield from _keyword_causes(schema, path)
+    below = ((where, each) for where, each, _ in _below({**schema, "additionalProperties": None}, path))
+    for where, each in (*_combined(schema, path), *below):
+        yield from _unstructured(each, where)
 
 
 def _below(schema: Schema, path: str) -> Iterator[tuple[str, Schema, str]]:
     for name, each in (schema.get("properties") or {}).items():
         yield f"{path}.properties[{name}]", each, "object fields"
-    if isinstance(schema.get("additionalProperties"), Mapping):
-        yield f"{path}.additionalProperties", schema["additionalProperties"], "object fields"
-    if isinstance(schema.get("items"), Mapping):
-        yield f"{path}.items", schema["items"], "array items"
+    for keyword, what in (("additionalProperties", "object fields"), ("items", "array items")):
+        if isinstance(schema.get(keyword), Mapping):
+            yield f"{path}.{keyword}", schema[keyword], what
 
 
-def _unstructured(schema: Schema, path: str) -> Iterator[Cause]:
-    for keyword in sorted(_NOT_STRUCTURAL):
-        if schema.get(keyword) not in (None, False, "", []):
-            yield Cause.forbidden(f"{path}.{keyword}", f"must be {_NOT_STRUCTURAL[keyword]} to be structural")
-    schema = {**schema, "additionalProperties": None}
-    yield from _keyword_causes(schema, path)
+def _combined(schema: Schema, path: str) -> Iterator[tuple[str, Schema]]:
     for keyword in ("allOf", "anyOf", "oneOf"):
         for i, each in enumerate(schema.get(keyword) or ()):
-            yield from _unstructured(each, f"{path}.{keyword}[{i}]")
+            yield f"{path}.{keyword}[{i}]", each
     if schema.get("not"):
-        yield from _unstructured(schema["not"], f"{path}.not")
-    for inner_path, each, _ in _below(schema, path):
-        yield from _unstructured(each, inner_path)
+        yield f"{path}.not", schema["not"]
 
 
 def _type_causes(schema: Schema, path: str) -> Iterator[Cause]:
@@ -149,9 +144,6 @@ def _keyword_causes(schema: Schema, path: str) -> Iterator[Cause]:
     for keyword in _UNSUPPORTED:
         if schema.get(keyword) not in (None, "", {}):
             yield Cause.forbidden(f"{path}.{keyword}", f"{keyword} is not supported")
-    for keyword in _COUNTS:
-        if not isinstance(schema.get(keyword), int | None):
-            yield Cause.bad(f"{path}.{keyword}", as_json(schema[keyword]), "must be an integer")
     if schema.get("uniqueItems"):
         message = "uniqueItems cannot be set to true since the runtime complexity becomes quadratic"
         yield Cause.forbidden(f"{path}.uniqueItems", message)
@@ -160,36 +152,31 @@ def _keyword_causes(schema: Schema, path: str) -> Iterator[Cause]:
     if schema.get("format") in UNCHECKED:
         message = f"the embedded API server does not check the format {schema['format']}; test it with ControlPlane"
         yield Cause.forbidden(f"{path}.format", message)
-    if schema.get("pattern"):
-        try:
-            pattern_of(schema["pattern"])
-        except re.error as error:
-            message = f"must be a valid regular expression, but isn't: {error}"
-            yield Cause.bad(f"{path}.pattern", json.dumps(schema["pattern"]), message)
+    try:
+        pattern_of(schema.get("pattern") or "")
+    except re.error as error:
+        message = f"must be a valid regular expression, but isn't: {error}"
+        yield Cause.bad(f"{path}.pattern", shown(schema["pattern"]), message)
 
 
 def _list_causes(schema: Schema, path: str) -> Iterator[Cause]:
+    for keyword, wanted, values in ((LIST_TYPE, "array", ("atomic", "set", "map")),
+                                    (_MAP_TYPE, "object", ("atomic", "granular"))):  # fmt: skip
+        if schema.get(keyword) and schema[keyword] not in values:
+            yield Cause.unsupported(f"{path}.{keyword}", schema[keyword], values)
+        if schema.get(keyword) and schema.get("type") != wanted:
+            message = f"must be {wanted} if {keyword} is specified"
+            yield Cause.bad(f"{path}.type", shown(schema.get("type", "")), message)
     kind, keys, items = schema.get(LIST_TYPE), schema.get(MAP_KEYS) or [], schema.get("items") or {}
-    if kind and kind not in ("atomic", "set", "map"):
-        yield Cause.unsupported(f"{path}.{LIST_TYPE}", kind, ("atomic", "set", "map"))
-    if kind and schema.get("type") != "array":
-        message = f"must be array if {LIST_TYPE} is specified"
-        yield Cause.bad(f"{path}.type", as_json(schema.get("type", "")), message)
-    elif kind == "set" and items.get("type") in ("object", "array"):
-        of, wanted = (_MAP_TYPE, "atomic") if items["type"] == "object" else (LIST_TYPE, "atomic")
-        if items.get(of) != wanted:
+    if kind == "set" and items.get("type") in ("object", "array"):
+        of = _MAP_TYPE if items["type"] == "object" else LIST_TYPE
+        if items.get(of) != "atomic":
             message = f"must be atomic as item of a list with {LIST_TYPE}=set"
-            yield Cause.bad(f"{path}.items.{of}", as_json(items.get(of)), message)
-    if keys and kind != "map":
-        yield Cause.required(f"{path}.{LIST_TYPE}", f"must be map if {MAP_KEYS} is non-empty")
-    elif kind == "map":
+            yield Cause.bad(f"{path}.items.{of}", shown(items.get(of)), message)
+    if kind == "map":
         yield from _key_causes(keys, items, path)
-    map_type = schema.get(_MAP_TYPE)
-    if map_type and map_type not in ("atomic", "granular"):
-        yield Cause.unsupported(f"{path}.{_MAP_TYPE}", map_type, ("atomic", "granular"))
-    if map_type and schema.get("type") != "object":
-        message = f"must be object if {_MAP_TYPE} is specified"
-        yield Cause.bad(f"{path}.type", as_json(schema.get("type", "")), message)
+    elif keys:
+        yield Cause.required(f"{path}.{LIST_TYPE}", f"must be map if {MAP_KEYS} is non-empty")
 
 
 def _key_causes(keys: list[str], items: Schema, path: str) -> Iterator[Cause]:
@@ -197,17 +184,15 @@ def _key_causes(keys: list[str], items: Schema, path: str) -> Iterator[Cause]:
     if not keys:
         yield Cause.required(f"{path}.{MAP_KEYS}", f"must not be empty if {LIST_TYPE} is map")
     elif items.get("type") != "object":
-        yield Cause.bad(f"{path}.items.type", as_json(items.get("type", "")), f"must be object {of_map}")
+        yield Cause.bad(f"{path}.items.type", shown(items.get("type", "")), f"must be object {of_map}")
     elif len(set(keys)) < len(keys):
-        yield Cause.bad(f"{path}.{MAP_KEYS}", as_json(keys), "must not contain duplicate entries")
+        yield Cause.bad(f"{path}.{MAP_KEYS}", shown(keys), "must not contain duplicate entries")
     elif any(key not in properties for key in keys):
-        yield Cause.bad(f"{path}.{MAP_KEYS}", as_json(keys), "entries must all be names of item properties")
-    for key in keys:
-        field, where = properties.get(key), f"{path}.items.properties[{key}]"
-        if field is None:
-            continue
+        yield Cause.bad(f"{path}.{MAP_KEYS}", shown(keys), "entries must all be names of item properties")
+    for key in [key for key in keys if key in properties]:
+        field, where = properties[key], f"{path}.items.properties[{key}]"
         if field.get("type") in ("object", "array"):
-            yield Cause.bad(f"{where}.type", as_json(field["type"]), f"must be a scalar type {of_map}")
+            yield Cause.bad(f"{where}.type", shown(field["type"]), f"must be a scalar type {of_map}")
         if field.get("default") is None and key not in (items.get("required") or ()):
             message = f"this property is in {MAP_KEYS}, so it must have a default or be a required property"
             yield Cause.required(f"{where}.default", message)
@@ -215,9 +200,7 @@ def _key_causes(keys: list[str], items: Schema, path: str) -> Iterator[Cause]:
 
 def _default_causes(schema: Schema, path: str) -> Iterator[Cause]:
     default = schema["default"]
-    filled: Any = {"default": copy.deepcopy(default)}
-    if complete(filled, {"properties": {"default": schema}}):
-        yield Cause.bad(f"{path}.default", as_json(default), "must not have unknown fields")
-    for failure in SchemaValidator(schema).failures(default):
-        _, message, field = failure.cause
-        yield failure.cause._replace(field=f"{path}.default{'' if not field else '.' + field}", message=message)
+    if complete({"default": copy.deepcopy(default)}, {"properties": {"default": schema}}):
+        yield Cause.bad(f"{path}.default", shown(default), "must not have unknown fields")
+    for cause in failures(default, schema):
+        yield cause._replace(field=joined(f"{path}.default", cause.field) if cause.field else f"{path}.default")

@@ -10,20 +10,33 @@ from collections.abc import Iterator, Mapping, MutableMapping
 from typing import Any
 
 from informer.testing.storage.schemas.built_in_fields import OBJECT_META, drop_unknown_fields
+from informer.testing.storage.statuses import shown
 
-__all__ = ["EMBEDDED", "INT_OR_STRING", "PRESERVES", "Schema", "children", "complete", "set_defaults"]
+__all__ = [
+    "EMBEDDED",
+    "INT_OR_STRING",
+    "LIST_TYPE",
+    "MAP_KEYS",
+    "PRESERVES",
+    "Schema",
+    "children_with_old",
+    "complete",
+    "item_key",
+    "joined",
+]
 
 Schema = Mapping[str, Any]
 
 PRESERVES, EMBEDDED = "x-kubernetes-preserve-unknown-fields", "x-kubernetes-embedded-resource"
 INT_OR_STRING = "x-kubernetes-int-or-string"
+LIST_TYPE, MAP_KEYS = "x-kubernetes-list-type", "x-kubernetes-list-map-keys"
 _META_FIELDS = ("kind", "apiVersion", "metadata")
 _NOTHING: Schema = {}
 # Larger integers are not exact as floats.
 _EXACT = 2**53
 
 
-def complete(obj: MutableMapping[str, Any], schema: Schema, floats: list[str] | None = None) -> list[str]:
+def complete(obj: MutableMapping[str, Any], schema: Schema) -> list[str]:
     """Prunes an object, fills in defaults, and returns the paths of the pruned fields.
 
     Nulls count as missing where the schema does not allow them. Floats without a fraction become integers.
@@ -31,15 +44,14 @@ def complete(obj: MutableMapping[str, Any], schema: Schema, floats: list[str] | 
     Args:
         obj: the object, which is changed.
         schema: the schema of a version of a custom resource, which is marked as an embedded one.
-        floats: receives the paths of the floats that became integers where the schema wants integers.
     """
-    unknown = sorted(_pruned(obj, schema, "", [] if floats is None else floats))
-    set_defaults(obj, schema)
+    unknown = sorted(_pruned(obj, schema, ""))
+    _set_defaults(obj, schema)
     metadata = [path for path in unknown if path.startswith("metadata.")]
     return metadata + [path for path in unknown if path not in metadata]
 
 
-def children(value: Any, schema: Schema) -> Iterator[tuple[str | int, Any, Schema | None]]:
+def _children(value: Any, schema: Schema) -> Iterator[tuple[str | int, Any, Schema | None]]:
     """Yields key, value and schema of what a value contains; the schema is None where there is none."""
     if isinstance(value, dict):
         properties, others = schema.get("properties") or _NOTHING, schema.get("additionalProperties")
@@ -54,14 +66,37 @@ def children(value: Any, schema: Schema) -> Iterator[tuple[str | int, Any, Schem
             yield i, each, items
 
 
-def _pruned(value: Any, schema: Schema, path: str, floats: list[str]) -> Iterator[str]:
+def children_with_old(value: Any, schema: Schema, old: Any) -> Iterator[tuple[str | int, Any, Schema | None, Any]]:
+    """Yields what a value contains as `_children` does, each with the part of the stored value that it takes the place of."""
+    is_list = isinstance(value, list)
+    former = {item_key(each, schema): each for each in old} if is_list and isinstance(old, list) else old
+    for key, each, below in _children(value, schema):
+        place = item_key(each, schema) if is_list else key
+        yield key, each, below, former.get(place) if isinstance(former, dict) and place is not None else None
+
+
+def item_key(item: Any, schema: Schema) -> str | None:
+    """Returns what identifies an item of a list, whose schema is given, if that is a map; None in other lists."""
+    if schema.get(LIST_TYPE) != "map" or not isinstance(item, Mapping):
+        return None
+    return shown({name: item[name] for name in schema.get(MAP_KEYS) or () if name in item})
+
+
+def joined(path: str, key: str | int) -> str:
+    """Returns the path of a part of a value, such as "spec.items[0]"."""
+    return f"{path}[{key}]" if isinstance(key, int) else f"{path}.{key}".removeprefix(".")
+
+
+def _pruned(value: Any, schema: Schema, path: str) -> Iterator[str]:
     """Prunes what is in a value, and yields the paths of what it removes."""
     embedded = bool(schema.get(EMBEDDED)) and isinstance(value, dict)
     metadata = value.get("metadata") if embedded else None
     if isinstance(metadata, dict):
-        yield from _prune_metadata(metadata, path)
+        for name in [name for name, each in metadata.items() if each is None]:
+            del metadata[name]
+        yield from drop_unknown_fields(metadata, OBJECT_META, joined(path, "metadata."))
     preserves = schema.get(PRESERVES)
-    for key, each, below in list(children(value, schema)):
+    for key, each, below in list(_children(value, schema)):
         if embedded and key in _META_FIELDS:
             continue
         if below is None:
@@ -69,26 +104,15 @@ def _pruned(value: Any, schema: Schema, path: str, floats: list[str]) -> Iterato
                 continue
             if isinstance(value, dict):
                 del value[key]
-                yield f"{path}{key}"
+                yield joined(path, key)
                 continue
         if isinstance(each, (dict, list)):
-            yield from _pruned(each, below or _NOTHING, f"{_joined(path, key)}.", floats)
+            yield from _pruned(each, below or _NOTHING, joined(path, key))
         elif isinstance(each, float) and each.is_integer() and abs(each) < _EXACT:
             value[key] = int(each)
-            floats += [_joined(path, key)] if (below or _NOTHING).get("type") == "integer" else []
 
 
-def _prune_metadata(metadata: dict[str, Any], path: str) -> list[str]:
-    for name in [name for name, each in metadata.items() if each is None]:
-        del metadata[name]
-    return drop_unknown_fields(metadata, OBJECT_META, f"{path}metadata.")
-
-
-def _joined(path: str, key: str | int) -> str:
-    return f"{path.removesuffix('.')}[{key}]" if isinstance(key, int) else f"{path}{key}"
-
-
-def set_defaults(value: Any, schema: Schema) -> None:
+def _set_defaults(value: Any, schema: Schema) -> None:
     """Fills in the defaults of what is missing, and removes nulls that the schema does not allow."""
     if isinstance(value, dict):
         for name, below in (schema.get("properties") or _NOTHING).items():
@@ -98,13 +122,13 @@ def set_defaults(value: Any, schema: Schema) -> None:
             for name in [name for name in value if value[name] is None]:
                 _set_default(value, name, others)
     key: Any
-    for key, each, below in children(value, schema):
+    for key, each, below in _children(value, schema):
         if below is None:
             continue
         if each is None and isinstance(value, list) and below.get("default") is not None and not below.get("nullable"):
             each = value[key] = copy.deepcopy(below["default"])  # noqa: PLW2901
         if isinstance(each, (dict, list)):
-            set_defaults(each, below)
+            _set_defaults(each, below)
 
 
 def _set_default(value: dict[str, Any], name: str, schema: Schema) -> None:

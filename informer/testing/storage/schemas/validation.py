@@ -1,89 +1,184 @@
 """Validates values by a structural schema, with the causes that the real server gives.
 
-The package `jsonschema` finds what is wrong; it is imported with the first schema.
-
-Source: kube-openapi pkg/validation; apiextensions-apiserver pkg/apiserver/validation.
+Source: kube-openapi pkg/validation; apiextensions-apiserver pkg/apiserver/validation, pkg/apiserver/schema/listtype and
+/objectmeta.
 """
 
 from __future__ import annotations
 
 import functools
-import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator, Mapping
+from decimal import Decimal
+from typing import Any
 
+from informer.testing.storage.name_rules import annotation_causes, kind_error, label_causes, name_causes
 from informer.testing.storage.schemas.formats import FORMATS
-from informer.testing.storage.schemas.structure import EMBEDDED, INT_OR_STRING, Schema
-from informer.testing.storage.statuses import Cause
-
-__all__ = ["Failure", "SchemaValidator", "as_json", "path_text", "pattern_of"]
-
-Path = tuple[str | int, ...]
-
-_LIMITS = {"int32": 2**31, "int64": 2**63}
-# The keywords, in the order in which the real server checks them.
-_PLAIN = (
-    *(
-        "maxLength",
-        "minLength",
-        "pattern",
-        "format",
-        "multipleOf",
-        "maximum",
-        "minimum",
-        "minItems",
-        "maxItems",
-        "enum",
-    ),
-    *("minProperties", "maxProperties", "required"),
+from informer.testing.storage.schemas.structure import (
+    EMBEDDED,
+    INT_OR_STRING,
+    LIST_TYPE,
+    Schema,
+    children_with_old,
+    item_key,
+    joined,
 )
-_BOUNDS = {"minimum": ("exclusiveMinimum", "greater than"), "maximum": ("exclusiveMaximum", "less than")}
+from informer.testing.storage.statuses import Cause, shown
+
+__all__ = ["failures", "pattern_of"]
+
+_TYPES = {str: "string", bool: "boolean", int: "integer", float: "number", list: "array", dict: "object"}
+_SIZES: Mapping[type, str] = {str: "Length", list: "Items", dict: "Properties"}
+_BOUNDS = (("minimum", "exclusiveMinimum", "greater than"), ("maximum", "exclusiveMaximum", "less than"))
+_LIMITS = {"int32": 2**31, "int64": 2**63}
 # What Go does not have, and POSIX classes, which Python does not have.
 _FOREIGN = re.compile(r"\(\?(?:[=!]|<[=!])|\\[1-9]|\[\^?\[:|[*+?}]\+")
 _TOKEN = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|\$", re.DOTALL)
 
 
-class Failure(NamedTuple):
-    """What is wrong with a value."""
-
-    path: Path
-    """Where the value is."""
-    cause: Cause
-
-
-class SchemaValidator:
-    """Validates values by one schema.
+def failures(value: Any, schema: Schema, old: Any = None, field: str = "") -> Iterator[Cause]:
+    """Yields what is wrong with a value. What has not changed below the stored value is not looked at.
 
     Args:
-        schema: a structural schema.
-
-    Threads: any.
-
-    Raises:
-        ImportError: the package `jsonschema` is not installed.
+        value: the value.
+        schema: its structural schema.
+        old: the stored value; None if there is none.
+        field: where the value is, such as "spec.items[0]".
     """
-
-    def __init__(self, schema: Schema) -> None:
-        self._validator = _validator_class()(_json_schema(schema))
-
-    def failures(self, value: Any) -> Iterator[Failure]:
-        """Yields what is wrong with a value."""
-        for error in self._validator.iter_errors(value):
-            yield Failure(tuple(error.absolute_path), _cause(error))
+    for check in (_type_causes, _combined_causes, *_CHECKS.get(type(value), ()), _enum_causes):
+        yield from check(value, schema, field)
+    for key, each, below, former in children_with_old(value, schema, old):
+        if below is not None and (former is None or each != former):
+            yield from failures(each, below, former, joined(field, key))
 
 
-def path_text(path: Iterable[str | int]) -> str:
-    """Returns a path as messages show it, such as "spec.items[0].name"."""
-    text = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in path)
-    return text.removeprefix(".")
+def _type_causes(value: Any, schema: Schema, field: str) -> Iterator[Cause]:
+    types = ["integer", "string"] if schema.get(INT_OR_STRING) else [schema["type"]] if schema.get("type") else []
+    found = _TYPES.get(type(value), "null")
+    is_good = not types or found in types or (found, types) == ("integer", ["number"])
+    if not is_good and not (value is None and schema.get("nullable")):
+        message = f'Invalid value: "{found}": {field} in body must be of type {",".join(types)}: "{found}"'
+        yield Cause("FieldValueTypeInvalid", message, field)
 
 
-def as_json(value: Any) -> str:
-    """Returns a value as messages show it."""
-    if isinstance(value, float) and value.is_integer() and abs(value) < 1e21:
-        value = int(value)
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True, default=str)
+def _enum_causes(value: Any, schema: Schema, field: str) -> Iterator[Cause]:
+    values, is_bool = schema.get("enum"), isinstance(value, bool)
+    if values and not any(each == value and isinstance(each, bool) == is_bool for each in values):
+        supported = ", ".join(f'"{each if isinstance(each, str) else shown(each)}"' for each in values)
+        message = f"Unsupported value: {shown(value)}: supported values: {supported}"
+        yield Cause("FieldValueNotSupported", message, field)
+
+
+def _size_causes(value: Any, schema: Schema, field: str) -> Iterator[Cause]:
+    what, size = _SIZES[type(value)], len(value)
+    most, least = schema.get(f"max{what}"), schema.get(f"min{what}")
+    if most is not None and size > most:
+        if what == "Length":
+            yield Cause("FieldValueTooLong", f"Too long: may not be more than {most} bytes", field)
+        else:
+            yield Cause("FieldValueTooMany", f"Too many: {size}: must have at most {most} items", field)
+    if least is not None and size < least:
+        if what == "Length":
+            yield Cause.bad(field, shown(value), f"{field} in body should be at least {least} chars long")
+        else:
+            yield Cause.bad(field, str(size), f"{field} in body should have at least {least} {what.lower()}")
+
+
+def _text_causes(value: str, schema: Schema, field: str) -> Iterator[Cause]:
+    pattern, name = schema.get("pattern"), schema.get("format")
+    if pattern and not pattern_of(pattern).search(value):
+        yield Cause.bad(field, shown(value), f"{field} in body should match '{pattern}'")
+    if name in FORMATS and not FORMATS[name](value):
+        message = f"{field} in body must be of type {name}: {shown(value)}"
+        yield Cause("FieldValueTypeInvalid", f"Invalid value: {shown(value)}: {message}", field)
+
+
+def _number_causes(value: float, schema: Schema, field: str) -> Iterator[Cause]:
+    limit, factor = _LIMITS.get(schema.get("format", "")), schema.get("multipleOf")
+    if limit and not -limit <= value < limit:
+        message = f"Checked value must be of type integer with format {schema['format']} in {field}"
+        yield Cause.bad("<nil>", '""', message)
+    if factor and Decimal(str(value)) % Decimal(str(factor)):
+        yield Cause.bad(field, shown(value), f"{field} in body should be a multiple of {shown(factor)}")
+    for bound, exclusive, than in _BOUNDS:
+        if schema.get(bound) is None:
+            continue
+        # Go compares an integer with the integer part of the bound.
+        past = value - (int(schema[bound]) if isinstance(value, int) else schema[bound])
+        past = past if bound == "maximum" else -past
+        if past > 0 or (past == 0 and schema.get(exclusive)):
+            than += "" if schema.get(exclusive) else " or equal to"  # noqa: PLW2901
+            yield Cause.bad(field, shown(value), f"{field} in body should be {than} {shown(schema[bound])}")
+
+
+def _combined_causes(value: Any, schema: Schema, field: str) -> Iterator[Cause]:
+    for keyword in ("anyOf", "oneOf", "allOf"):
+        found = [list(failures(value, each, field=field)) for each in schema.get(keyword) or ()]
+        valid = sum(not causes for causes in found)
+        problem, more = "", min(found, key=len, default=[])
+        if keyword == "anyOf" and found and not valid:
+            problem = "must validate at least one schema (anyOf)"
+        elif keyword == "oneOf" and found and valid != 1:
+            found_valid = f"Found {valid} valid alternatives" if valid else "Found none valid"
+            problem = f"must validate one and only one schema (oneOf). {found_valid}"
+        elif keyword == "allOf" and valid < len(found):
+            problem = "must validate all the schemas (allOf)" + ("" if valid else ". None validated")
+            more = [cause for causes in found for cause in causes]
+        if problem:
+            yield from (Cause.bad("<nil>", '""', f'"{field}" {problem}'), *more)
+    if schema.get("not") and not any(failures(value, schema["not"])):
+        yield Cause.bad("<nil>", '""', f'"{field}" must not validate the schema (not)')
+
+
+def _object_causes(value: Mapping[str, Any], schema: Schema, field: str) -> Iterator[Cause]:
+    for name in schema.get("required") or ():
+        if name not in value:
+            yield Cause.required(joined(field, name), "")
+    if schema.get(EMBEDDED) and field:
+        yield from _embedded_causes(value, f"{field}.")
+
+
+def _duplicates(value: list[Any], schema: Schema, field: str) -> Iterator[Cause]:
+    """Yields the items of a set or map that are there twice."""
+    seen: dict[str, bool] = {}
+    for i, item in enumerate(value):
+        key = shown(item) if schema.get(LIST_TYPE) == "set" else item_key(item, schema)
+        if key is None:
+            continue
+        if seen.get(key) is False:
+            yield Cause.duplicate(joined(field, i), key)
+        seen[key] = key in seen
+
+
+def _embedded_causes(value: Mapping[str, Any], path: str) -> Iterator[Cause]:
+    """Yields what is wrong with the kind and the metadata of an object within another."""
+    version, kind, metadata = value.get("apiVersion"), value.get("kind"), value.get("metadata") or {}
+    for name, text in (("apiVersion", version), ("kind", kind)):
+        if text is None:
+            yield Cause.required(path + name, "")
+        elif not isinstance(text, str):
+            yield Cause("FieldValueTypeInvalid", f"{path}{name} in body must be of type string", path + name)
+    if isinstance(version, str) and version.count("/") > 1:
+        yield Cause.bad(f"{path}apiVersion", shown(version), f"unexpected GroupVersion string: {version}")
+    if isinstance(kind, str) and (error := kind_error(kind)):
+        yield Cause.bad(f"{path}kind", shown(kind), error)
+    texts = [metadata.get(name) or {} for name in ("labels", "annotations")] if isinstance(metadata, Mapping) else [0]
+    if not all(isinstance(each, Mapping) and all(isinstance(text, str) for text in each.values()) for each in texts):
+        yield Cause.bad(f"{path}metadata", shown(metadata), "it is not that of an object")
+        return
+    causes = [*label_causes(metadata.get("labels") or {}), *annotation_causes(metadata.get("annotations") or {})]
+    if metadata.get("namespace"):
+        causes += name_causes("metadata.namespace", metadata["namespace"], metadata["namespace"], "Namespace")
+    yield from (cause._replace(field=path + cause.field) for cause in causes)
+
+
+_CHECKS: Mapping[type, tuple[Callable[[Any, Schema, str], Iterator[Cause]], ...]] = {
+    str: (_size_causes, _text_causes),
+    int: (_number_causes,),
+    float: (_number_causes,),
+    list: (_size_causes, _duplicates),
+    dict: (_size_causes, _object_causes),
+}
 
 
 @functools.lru_cache(maxsize=1024)
@@ -97,168 +192,3 @@ def pattern_of(pattern: str) -> re.Pattern[str]:
         raise re.error("lookaround, back references, possessive quantifiers and POSIX classes are not supported")
     # In Go, "$" is only the end of the text, and \d, \s and \w are of ASCII.
     return re.compile(_TOKEN.sub(lambda found: r"\Z" if found[0] in ("$", r"\z") else found[0], pattern), re.ASCII)
-
-
-def _json_schema(schema: Schema) -> dict[str, Any]:
-    """Returns a structural schema as a JSON schema, whose keywords are in the real server's order."""
-    made: dict[str, Any] = {}
-    types = ["integer", "string"] if schema.get(INT_OR_STRING) else [schema["type"]] if schema.get("type") else []
-    if types:
-        made["type"] = [*types, *(["null"] if schema.get("nullable") else [])]
-    for keyword in ("anyOf", "oneOf", "allOf"):
-        if schema.get(keyword):
-            made[keyword] = [_json_schema(each) for each in schema[keyword]]
-    for keyword in _PLAIN:
-        if schema.get(keyword) is not None and schema[keyword] != []:
-            made[keyword] = schema[keyword]
-    # Both are read with the bounds that they are about.
-    made |= {exclusive: True for exclusive, _ in _BOUNDS.values() if schema.get(exclusive)}
-    for keyword in ("not", "items", "additionalProperties"):
-        if isinstance(schema.get(keyword), Mapping):
-            made[keyword] = _json_schema(schema[keyword])
-    if schema.get("properties"):
-        made["properties"] = {name: _json_schema(each) for name, each in schema["properties"].items()}
-    if schema.get(EMBEDDED):
-        _add_object_fields(made)
-    return made
-
-
-def _add_object_fields(made: dict[str, Any]) -> None:
-    for name in ("apiVersion", "kind"):
-        properties = made.setdefault("properties", {})
-        properties[name] = {"type": ["string"], **properties.get(name, {})}
-    made["required"] = list(dict.fromkeys((*made.get("required", ()), "apiVersion", "kind")))
-
-
-@functools.cache
-def _validator_class() -> Any:
-    try:
-        import jsonschema
-    except ImportError as error:
-        raise ImportError(
-            "schemas of custom resources need the package jsonschema: pip install 'kube-informer[testing]'"
-        ) from error
-    known = jsonschema.Draft4Validator.VALIDATORS
-    taken = {name: known[name] for name in (*_PLAIN, "items", "properties", "additionalProperties")}
-    failed = jsonschema.ValidationError
-    own = {"type": _type, "format": _format, "required": _required, "pattern": _pattern, "enum": _enum}
-    bound = {name: functools.partial(function, failed) for name, function in own.items()}
-    for name in _BOUNDS:
-        bound[name] = functools.partial(_bound, failed, name)
-    for name in ("anyOf", "oneOf", "allOf", "not"):
-        bound[name] = functools.partial(_combined, failed, name)
-    return jsonschema.validators.create(meta_schema={}, validators={**taken, **bound})
-
-
-def _type_of(value: Any) -> str:
-    if value is None:
-        return "null"
-    for python_type, name in ((bool, "boolean"), (int, "integer"), (float, "number"), (str, "string"), (list, "array")):
-        if isinstance(value, python_type):
-            return name
-    return "object"
-
-
-def _type(failed: Any, validator: Any, types: Sequence[str], value: Any, schema: Any) -> Iterator[Any]:
-    found = _type_of(value)
-    if found not in types and not (found == "integer" and "number" in types):
-        yield failed(found)
-    limit = _LIMITS["int64"]
-    is_whole = found == "number" and value.is_integer() and -limit <= value < limit
-    if types[0] == "integer" and len(types) == 1 and found == "number" and not is_whole:
-        yield failed("integer (default format)", validator="range")
-
-
-def _format(failed: Any, validator: Any, name: str, value: Any, schema: Any) -> Iterator[Any]:
-    check = FORMATS.get(name)
-    if isinstance(value, str) and check is not None and not check(value):
-        yield failed(name)
-    limit = _LIMITS.get(name)
-    if limit and isinstance(value, int) and not -limit <= value < limit:
-        yield failed(f"integer with format {name}", validator="range")
-
-
-def _bound(failed: Any, keyword: str, validator: Any, limit: Any, value: Any, schema: Any) -> Iterator[Any]:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return
-    # Go compares an integer with the integer part of the bound.
-    past = value - (int(limit) if isinstance(value, int) else limit)
-    past = past if keyword == "maximum" else -past
-    if past > 0 or (past == 0 and schema.get(_BOUNDS[keyword][0])):
-        yield failed(keyword)
-
-
-def _pattern(failed: Any, validator: Any, pattern: str, value: Any, schema: Any) -> Iterator[Any]:
-    if isinstance(value, str) and not pattern_of(pattern).search(value):
-        yield failed(pattern)
-
-
-def _required(failed: Any, validator: Any, names: Sequence[str], value: Any, schema: Any) -> Iterator[Any]:
-    for name in names:
-        if isinstance(value, dict) and name not in value:
-            yield failed(name)
-
-
-def _enum(failed: Any, validator: Any, values: Sequence[Any], value: Any, schema: Any) -> Iterator[Any]:
-    if not any(each == value and isinstance(each, bool) == isinstance(value, bool) for each in values):
-        yield failed("enum")
-
-
-def _combined(failed: Any, keyword: str, validator: Any, schemas: Any, value: Any, schema: Any) -> Iterator[Any]:
-    each = [list(validator.descend(value, one)) for one in (schemas if isinstance(schemas, list) else [schemas])]
-    valid = sum(not errors for errors in each)
-    nearest = min(each, key=len)
-    if keyword == "not" and valid:
-        yield failed("must not validate the schema (not)")
-    elif keyword == "anyOf" and not valid:
-        yield failed("must validate at least one schema (anyOf)")
-        yield from nearest
-    elif keyword == "oneOf" and valid != 1:
-        found = f"Found {valid} valid alternatives" if valid else "Found none valid"
-        yield failed(f"must validate one and only one schema (oneOf). {found}")
-        yield from nearest
-    elif keyword == "allOf" and valid < len(each):
-        yield from (error for errors in each for error in errors)
-        yield failed("must validate all the schemas (allOf)" + ("" if valid else ". None validated"))
-
-
-def _cause(error: Any) -> Cause:
-    keyword, limit, value, text = error.validator, error.validator_value, error.instance, error.message
-    field = path_text(error.absolute_path)
-    match keyword:
-        case "required":
-            return Cause.required(f"{field}.{text}".removeprefix("."), "")
-        case "type":
-            types = ",".join(each for each in limit if each != "null")
-            message = f'{field} in body must be of type {types}: "{text}"'
-            return Cause("FieldValueTypeInvalid", f'Invalid value: "{text}": {message}', field)
-        case "range":
-            return Cause.bad("<nil>", '""', f"Checked value must be of type {text} in {field}")
-        case "anyOf" | "oneOf" | "allOf" | "not":
-            return Cause.bad("<nil>", '""', f'"{field}" {text}')
-        case "enum":
-            values = ", ".join(f'"{each if isinstance(each, str) else as_json(each)}"' for each in limit)
-            message = f"Unsupported value: {as_json(value)}: supported values: {values}"
-            return Cause("FieldValueNotSupported", message, field)
-        case "maxLength":
-            return Cause("FieldValueTooLong", f"Too long: may not be more than {limit} bytes", field)
-        case "maxItems" | "maxProperties":
-            return Cause("FieldValueTooMany", f"Too many: {len(value)}: must have at most {limit} items", field)
-        case "minItems" | "minProperties":
-            noun = keyword.removeprefix("min").lower()
-            return Cause.bad(field, str(len(value)), f"{field} in body should have at least {limit} {noun}")
-        case "format":
-            message = f"{field} in body must be of type {text}: {as_json(value)}"
-            return Cause("FieldValueTypeInvalid", f"Invalid value: {as_json(value)}: {message}", field)
-    return Cause.bad(field, as_json(value), f"{field} in body should {_expectation(keyword, limit, error.schema)}")
-
-
-def _expectation(keyword: str, limit: Any, schema: Any) -> str:
-    if keyword == "minLength":
-        return f"be at least {limit} chars long"
-    if keyword == "pattern":
-        return f"match '{limit}'"
-    if keyword == "multipleOf":
-        return f"be a multiple of {as_json(limit)}"
-    exclusive, than = _BOUNDS[keyword]
-    return f"be {than}{'' if schema.get(exclusive) else ' or equal to'} {as_json(limit)}"

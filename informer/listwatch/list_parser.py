@@ -105,11 +105,13 @@ class ListParser:
             if len(self._tail) > self._max:
                 raise LineTooLongError(self._max)
             return
-        if self._buffer:
+        if self._pending or len(piece) * _GROWTH < len(self._buffer):
             self._pending += piece
             if len(self._pending) * _GROWTH < len(self._buffer):
                 return
             piece = self._take_pending()
+        elif self._buffer:
+            piece = self._buffer + piece
         self._buffer = piece
         if self._head is None and not self._find_items():
             if len(self._buffer) > self._max:
@@ -223,7 +225,12 @@ class ListParser:
                 if not last and length <= self._max:
                     self._searched = max(0, length - len(self._separator))
                     return None, -1
-                self._guessed_wrong(len(buffer) - search)
+                # Nearly always, only brackets follow the last item.
+                end = buffer.rfind(b"}]", at) + 1
+                item = self._try(buffer[at:end]) if last and 0 < end <= at + self._max else None
+                if item is not None:
+                    return item, end
+                self._guessed_wrong(length)
                 break
             item = self._try(buffer[at : found + 1])
             if item is not None:

@@ -88,7 +88,6 @@ QUERIES: dict[str, tuple[dict[str, str], int, bool]] = {
     "orphan": ({"propagationPolicy": "Orphan"}, 200, True),
     "no policy": ({"propagationPolicy": ""}, 422, True),
     "orphans": ({"orphanDependents": "true"}, 200, True),
-    "orphans of any value": ({"orphanDependents": "x"}, 200, True),
     "no orphans": ({"orphanDependents": "False"}, 200, False),
     "both": ({"orphanDependents": "true", "propagationPolicy": "x"}, 422, True),
     "wrong grace period": ({"gracePeriodSeconds": "x"}, 400, True),
@@ -103,7 +102,7 @@ def test_options_in_the_query(servers, case):
     """Without a body the query decides."""
     query, status, stays = QUERIES[case]
     path = made(servers)
-    assert servers.ask("DELETE", path, query=query).status == status
+    assert servers.ask("DELETE", path, query=query, any_message=status == 400).status == status
     assert servers.ask("GET", path).status == (200 if stays else 404)
 
 

@@ -9,14 +9,13 @@ import struct
 from collections.abc import Callable, Iterable, Mapping
 
 from informer.testing.http.messages import (
+    END_OF_HEAD,
     LAST_CHUNK,
     MAX_BODY_BYTES,
     MAX_HEAD_BYTES,
     BadMessageError,
-    Head,
     Request,
     chunk,
-    end_of_head,
     parse_head,
     response_head,
 )
@@ -27,6 +26,8 @@ __all__ = ["Connection", "ConnectionCutError", "Exchange"]
 
 _READ_BYTES = 65536
 _LAST_SECONDS = 1.0
+# What closing or shutting down a socket raises when it is closed already.
+_ALREADY_CLOSED = contextlib.suppress(OSError, ValueError)
 
 
 class ConnectionCutError(ConnectionError):
@@ -46,53 +47,53 @@ class Connection:
 
     def __init__(self, sock: socket.socket, context: ssl.SSLContext | None, number: int) -> None:
         self.number = number
-        self._raw = sock
         self._socket = sock
         self._context = context
         self._buffer = b""
-        self._follows_post = False  # whether the request before was a POST
         self.gone = Signal()
         """Set when the connection is cut or its client has closed it."""
 
     def fileno(self) -> int:
-        """Returns the socket's file descriptor, for polling; -1 once the socket is closed."""
-        return self._raw.fileno()
+        """Returns the socket's file descriptor, for polling."""
+        return self._socket.fileno()
 
     def handshake(self) -> None:
         """Does the TLS handshake; does nothing for plain HTTP."""
         if self._context is None:
             return
         # Assigned before the handshake, so that `cut` can end a handshake that hangs.
-        secure = self._context.wrap_socket(self._raw, server_side=True, do_handshake_on_connect=False)
-        self._socket = self._raw = secure
+        secure = self._context.wrap_socket(self._socket, server_side=True, do_handshake_on_connect=False)
+        self._socket = secure
         if self.gone.is_set():
             raise ConnectionCutError("the connection was cut")
         secure.do_handshake()
 
-    def read_request(self) -> tuple[Head, Request] | None:
-        """Waits for the next request and returns it; None if the client has closed the connection.
+    def read_request(self) -> Request:
+        """Waits for the next request and returns it.
 
         Raises:
             BadMessageError: the client did not send HTTP.
-            OSError: the connection broke.
+            OSError: the client has closed the connection, or it broke.
         """
         while True:
-            if self._follows_post:
-                # Old clients send a superfluous line end behind a body.
-                self._buffer = self._buffer.lstrip(b"\r\n")
-            end, begin = end_of_head(self._buffer)
-            if end >= 0 or len(self._buffer) > MAX_HEAD_BYTES:
+            # The line end of the body before may come late, and old clients send a superfluous one.
+            self._buffer = self._buffer.lstrip(b"\r\n")
+            end = END_OF_HEAD.search(self._buffer)
+            if end is not None:
                 break
-            if not self._fill():
-                return None
-        if not 0 <= end <= MAX_HEAD_BYTES:
-            raise BadMessageError("the request's headers are too long", 431)
-        lines, self._buffer = self._buffer[:end], self._buffer[begin:]
-        head = parse_head(lines)
-        self._follows_post = head.method == "POST"
-        if head.expects_continue:
+            if len(self._buffer) > MAX_HEAD_BYTES:
+                raise BadMessageError("the request's headers are too long", 431)
+            self._fill()
+        request = parse_head(self._buffer[: end.start()])
+        self._buffer = self._buffer[end.end() :]
+        if "expect" in request.headers:
             self.send(b"HTTP/1.1 100 Continue\r\n\r\n")
-        return head, Request.of(head, self._read_chunked() if head.chunked else self._read_plain(head.content_length))
+        if request.chunked:
+            return request._replace(body=self._read_chunked())
+        while len(self._buffer) < request.content_length:
+            self._fill()
+        body, self._buffer = self._buffer[: request.content_length], self._buffer[request.content_length :]
+        return request._replace(body=body)
 
     def send(self, data: bytes) -> None:
         """Sends all of `data`; blocks until the kernel has taken it.
@@ -110,10 +111,10 @@ class Connection:
         Closing a socket that has unread input resets the connection, and the client may lose the answer.
         """
         self.send(data)
-        with _ignored_errors():
-            socket.socket.shutdown(self._raw, socket.SHUT_WR)
-            self._raw.settimeout(_LAST_SECONDS)
-            while socket.socket.recv(self._raw, _READ_BYTES):
+        with _ALREADY_CLOSED:
+            socket.socket.shutdown(self._socket, socket.SHUT_WR)
+            self._socket.settimeout(_LAST_SECONDS)
+            while socket.socket.recv(self._socket, _READ_BYTES):
                 pass
 
     def cut(self, *, reset: bool = False) -> None:
@@ -123,56 +124,40 @@ class Connection:
             reset: send RST instead of FIN, so that the client sees "connection reset by peer".
         """
         if reset:
-            with _ignored_errors():
-                self._raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            with _ALREADY_CLOSED:
+                self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.gone.set()
-        with _ignored_errors():
+        with _ALREADY_CLOSED:
             # Not SSLSocket.shutdown, which drops the TLS state while another thread may be sending.
-            socket.socket.shutdown(self._raw, socket.SHUT_RDWR)
-
-    def peer_closed(self) -> bool:
-        """Returns whether the client has closed the connection; input that is still unread hides this."""
-        try:
-            return not socket.socket.recv(self._raw, 1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
-        except BlockingIOError:
-            return False
-        except OSError:
-            return True
+            socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
 
     def close(self) -> None:
         """Closes the socket. Only the connection's own thread may call this."""
         self.gone.set()
-        with _ignored_errors():
+        with _ALREADY_CLOSED:
             self._socket.close()
 
-    def _fill(self) -> bool:
+    def _fill(self) -> None:
         data = self._socket.recv(_READ_BYTES)
+        if not data:
+            raise ConnectionError("the client has closed the connection")
         self._buffer += data
-        return bool(data)
-
-    def _read_plain(self, length: int) -> bytes:
-        while len(self._buffer) < length:
-            if not self._fill():
-                raise ConnectionError("the client closed the connection in the middle of a request")
-        body, self._buffer = self._buffer[:length], self._buffer[length:]
-        return body
 
     def _read_chunked(self) -> bytes:
-        framing, pieces, size = ChunkedBody(), [], 0
-        try:
-            while True:
-                for piece in framing.feed(self._buffer):
-                    pieces.append(piece)
-                    size += len(piece)
-                self._buffer = b""
-                if framing.ended:
-                    return b"".join(pieces)
-                if size > MAX_BODY_BYTES:
-                    raise BadMessageError("the request's body is too long", 413)
-                if not self._fill():
-                    raise ConnectionError("the client closed the connection in the middle of a request")
-        except BrokenBodyError as error:
-            raise BadMessageError(str(error), 500) from error
+        framing, pieces, size = ChunkedBody(), list[bytes](), 0
+        while True:
+            try:
+                new = framing.feed(self._buffer)
+            except BrokenBodyError as error:
+                raise BadMessageError(str(error)) from error
+            self._buffer = b""
+            pieces += new
+            size += sum(map(len, new))
+            if framing.ended:
+                return b"".join(pieces)
+            if size > MAX_BODY_BYTES:
+                raise BadMessageError("the request's body is too long", 413)
+            self._fill()
 
 
 class Exchange:
@@ -180,17 +165,14 @@ class Exchange:
 
     Args:
         connection: the connection on which the request arrived.
-        head: the request's head, which decides about keep-alive.
         request: the request.
 
     Threads: the connection's own.
     """
 
-    def __init__(self, connection: Connection, head: Head, request: Request) -> None:
+    def __init__(self, connection: Connection, request: Request) -> None:
         self.connection = connection
         self.request = request
-        self.keep_alive = head.keep_alive
-        self._is_http_1_0 = head.is_http_1_0
         self.status = 0
         """The answer's status code; 0 until the answer begins."""
         self.on_status: Callable[[int], object] | None = None
@@ -200,8 +182,7 @@ class Exchange:
 
     def answer(self, status: int, body: bytes, headers: Mapping[str, str]) -> None:
         """Sends a complete answer with a Content-Length."""
-        length = {"Content-Length": str(len(body))}
-        head = self._head(status, {**headers, **length})
+        head = self._head(status, {**headers, "Content-Length": str(len(body))})
         if self.request.method == "HEAD":
             body = b""
         if self.transmit == self.connection.send:
@@ -211,34 +192,19 @@ class Exchange:
         self.transmit(body)
 
     def begin(self, status: int, headers: Mapping[str, str]) -> None:
-        """Sends the head of an answer whose length is not known: chunked, or until the connection ends for HTTP/1.0."""
-        if self._is_http_1_0:
-            self.keep_alive = False
-        else:
-            headers = {**headers, "Transfer-Encoding": "chunked"}
-        self.connection.send(self._head(status, headers))
+        """Sends the head of an answer whose length is not known."""
+        self.connection.send(self._head(status, {**headers, "Transfer-Encoding": "chunked"}))
 
     def send_chunks(self, pieces: Iterable[bytes]) -> None:
         """Sends each piece as one chunk of the body, all in one write."""
-        self.transmit(b"".join(pieces if self._is_http_1_0 else [chunk(piece) for piece in pieces]))
+        self.transmit(b"".join([chunk(piece) for piece in pieces]))
 
     def end(self) -> None:
         """Ends the body that `begin` began."""
-        if not self._is_http_1_0:
-            self.transmit(LAST_CHUNK)
+        self.transmit(LAST_CHUNK)
 
     def _head(self, status: int, headers: Mapping[str, str]) -> bytes:
         self.status = status
         if self.on_status is not None:
             self.on_status(status)
-        if self._is_http_1_0:
-            if self.keep_alive:
-                headers = {**headers, "Connection": "keep-alive"}
-        elif not self.keep_alive:
-            headers = {**headers, "Connection": "close"}
-        return response_head(status, headers, is_http_1_0=self._is_http_1_0)
-
-
-def _ignored_errors() -> contextlib.suppress:
-    """Suppresses what closing or shutting down a socket raises when the socket is closed already."""
-    return contextlib.suppress(OSError, ValueError)
+        return response_head(status, headers if self.request.keep_alive else {**headers, "Connection": "close"})

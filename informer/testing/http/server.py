@@ -6,7 +6,6 @@ One listener thread accepts connections and notices clients that hang up; each c
 from __future__ import annotations
 
 import contextlib
-import json
 import select
 import socket
 import ssl
@@ -24,11 +23,10 @@ __all__ = ["HttpServer"]
 
 _log = get_logger(__name__)
 
-# On Linux, poll reports that the peer has closed even if bytes before that are unread.
-_HANGUP = getattr(select, "POLLRDHUP", 0)
+# Linux reports that a client has closed its connection. Elsewhere any input counts, as a client that waits sends nothing.
+_HANGUP = getattr(select, "POLLRDHUP", select.POLLIN)
 _BACKLOG = 512
 _STOP_SECONDS = 5.0
-_SPARE_WORKERS = 64
 
 
 class HttpServer:
@@ -49,29 +47,25 @@ class HttpServer:
         self._context = context
         self._name = name
         self._lock = Lock()
-        self._connections: dict[Connection, None] = {}  # an ordered set, oldest first; guarded by _lock
-        # One per open connection, and some that have ended since the list was last cleaned. Guarded by _lock.
-        self._workers: list[Worker] = []
+        self._connections: dict[Connection, Worker] = {}  # oldest first; guarded by _lock
         self._stopping = False  # guarded by _lock
-        self._listener: socket.socket | None = None
-        self._listening = False  # used by the listener thread only, as are the next two
+        self._listener = _bind(0)  # used by the listener thread only, as are the next four
+        self._listening = False
         self._resume_at: float | None = None
         self._hangups: dict[int, Connection] = {}
         self._commands: deque[Callable[[], object]] = deque()  # to be run by the listener thread
         self._wake_in, self._wake_out = socket.socketpair()
+        self._wake_in.setblocking(False)
+        self._wake_out.setblocking(False)
         self._poll = select.poll()
+        self._poll.register(self._wake_in, select.POLLIN)
         self._worker = Worker(self._run, f"{name}-listener")
-        self.port = 0
+        self.port: int = self._listener.getsockname()[1]
         self.accepted = 0
         """The number of connections accepted so far."""
 
-    def start(self, port: int = 0) -> None:
-        """Binds the port and starts the listener thread; 0 takes any free port."""
-        self._listener = _bind(port)
-        self.port = self._listener.getsockname()[1]
-        self._wake_in.setblocking(False)
-        self._wake_out.setblocking(False)
-        self._poll.register(self._wake_in, select.POLLIN)
+    def start(self) -> None:
+        """Listens, and starts the listener thread."""
         self._listen()
         self._worker.start()
 
@@ -81,19 +75,15 @@ class HttpServer:
             self._stopping = True
         self._wake()
         ended = self._worker.join(_STOP_SECONDS)
+        with self._lock:
+            workers = list(self._connections.values())
         self.cut_connections()
-        with self._lock:
-            workers, self._workers = self._workers, []
         return join_all(workers, _STOP_SECONDS) and ended
-
-    def connections(self) -> list[Connection]:
-        """Returns the open connections, oldest first."""
-        with self._lock:
-            return list(self._connections)
 
     def cut_connections(self, connections: Iterable[Connection] | None = None, *, reset: bool = False) -> int:
         """Cuts the given connections (None means all) at once; returns their number."""
-        chosen = self.connections() if connections is None else list(connections)
+        with self._lock:
+            chosen = list(self._connections if connections is None else connections)
         for connection in chosen:
             connection.cut(reset=reset)
         return len(chosen)
@@ -113,13 +103,11 @@ class HttpServer:
         The connection's own thread is busy with a long answer then, and does not read.
         """
         fd = connection.fileno()
-        if fd >= 0:
-            self._command(lambda: self._register(fd, connection))
+        self._command(lambda: self._register(fd, connection))
         try:
             yield
         finally:
-            if fd >= 0:
-                self._command(lambda: self._unregister(fd, connection))
+            self._command(lambda: self._unregister(fd))
 
     def _ask(self, what: Callable[[], object]) -> None:
         done = Latch()
@@ -138,16 +126,15 @@ class HttpServer:
     # The rest runs on the listener thread.
 
     def _run(self) -> None:
-        assert self._listener is not None
         try:
             while not self._stopping:
-                for fd, event in self._poll.poll(self._poll_timeout()):
+                for fd, _ in self._poll.poll(self._poll_timeout()):
                     if fd == self._wake_in.fileno():
                         self._run_commands()
                     elif fd == self._listener.fileno():
                         self._accept()
-                    else:
-                        self._hung_up(fd, event)
+                    elif (connection := self._unregister(fd)) is not None:
+                        connection.cut()
                 if self._resume_at is not None and time.monotonic() >= self._resume_at:
                     self._listen()
         finally:
@@ -169,31 +156,20 @@ class HttpServer:
     def _listen(self) -> None:
         self._resume_at = None
         if not self._listening:
-            assert self._listener is not None
-            try:
-                self._listener.listen(_BACKLOG)
-            except OSError:
-                self._listener.close()
-                self._listener = _bind(self.port)
-                self._listener.listen(_BACKLOG)
+            self._listener.listen(_BACKLOG)
             self._poll.register(self._listener, select.POLLIN)
             self._listening = True
 
     def _refuse(self, seconds: float | None) -> None:
         self._resume_at = None if seconds is None else time.monotonic() + seconds
         if self._listening:
-            assert self._listener is not None
             self._poll.unregister(self._listener)
+            self._listener.close()
+            # Bound but not listening: clients are refused, and the port stays taken.
+            self._listener = _bind(self.port)
             self._listening = False
-            try:
-                # On Linux the socket is then bound but not listening: clients are refused, and the port stays taken.
-                self._listener.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                self._listener.close()
-                self._listener = _bind(self.port)
 
     def _accept(self) -> None:
-        assert self._listener is not None
         try:
             sock, _ = self._listener.accept()
         except OSError:
@@ -207,64 +183,42 @@ class HttpServer:
             if self._stopping:
                 connection.close()
                 return
-            self._connections[connection] = None
-            if len(self._workers) > 2 * len(self._connections) + _SPARE_WORKERS:
-                self._workers = [each for each in self._workers if each.is_alive]
-            self._workers.append(worker)
-            worker.start()
+            self._connections[connection] = worker.start()
 
     def _register(self, fd: int, connection: Connection) -> None:
-        if connection.fileno() == fd:
-            self._hangups[fd] = connection
-            self._poll.register(fd, _HANGUP or select.POLLIN)
+        self._hangups[fd] = connection
+        self._poll.register(fd, _HANGUP)
 
-    def _unregister(self, fd: int, connection: Connection) -> None:
-        if self._hangups.get(fd) is connection:
-            del self._hangups[fd]
-            with contextlib.suppress(KeyError):
-                self._poll.unregister(fd)
-
-    def _hung_up(self, fd: int, event: int) -> None:
-        connection = self._hangups.get(fd)
-        if connection is None:
-            return
-        self._unregister(fd, connection)
-        if event & ~select.POLLIN or connection.peer_closed():
-            connection.cut()
+    def _unregister(self, fd: int) -> Connection | None:
+        connection = self._hangups.pop(fd, None)
+        if connection is not None:
+            self._poll.unregister(fd)
+        return connection
 
     # A connection's own thread.
 
     def _serve(self, connection: Connection) -> None:
         try:
             connection.handshake()
-            while not connection.gone.is_set():
-                try:
-                    got = connection.read_request()
-                except BadMessageError as error:
-                    _refuse_message(connection, error)
-                    return
-                if got is None:
-                    return
-                exchange = Exchange(connection, *got)
-                self._handle(self, exchange)
-                if not exchange.keep_alive:
-                    return
+            keep_alive = True
+            while keep_alive and not connection.gone.is_set():
+                request = connection.read_request()
+                keep_alive = request.keep_alive
+                self._handle(self, Exchange(connection, request))
+        except BadMessageError as error:
+            with contextlib.suppress(OSError):
+                _refuse_message(connection, error)
         except OSError as error:
             _log.debug("connection %d ended: %s", connection.number, error)
         finally:
+            connection.close()
             with self._lock:
                 self._connections.pop(connection, None)
-            connection.close()
 
 
 def _refuse_message(connection: Connection, error: BadMessageError) -> None:
     body = f"{error.status} {HTTPStatus(error.status).phrase}: {error}".encode()
-    content_type = "text/plain; charset=utf-8"
-    if error.status == HTTPStatus.INTERNAL_SERVER_ERROR:
-        # kube-apiserver has taken the head for a request before it reads a malformed body.
-        status = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "message": str(error)}
-        body, content_type = json.dumps({**status, "code": error.status}).encode(), "application/json"
-    headers = {"Content-Type": content_type, "Connection": "close", "Content-Length": str(len(body))}
+    headers = {"Content-Type": "text/plain; charset=utf-8", "Connection": "close", "Content-Length": str(len(body))}
     connection.send_last(response_head(error.status, headers) + body)
 
 
@@ -272,10 +226,5 @@ def _bind(port: int) -> socket.socket:
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.bind(("127.0.0.1", port))
-    if not port:
-        # A socket keeps its port after it stops listening only if it was bound to that port by number.
-        port = listener.getsockname()[1]
-        listener.close()
-        return _bind(port)
     listener.setblocking(False)
     return listener

@@ -118,9 +118,6 @@ class RequestHandler:
         self, http: HttpServer, answer: OpenAnswer, plan: FaultPlan, route: Route, warnings: list[str]
     ) -> None:
         exchange = answer.exchange
-        if route.path == "*":
-            exchange.answer(200, b"", {}) if route.verb == "options" else send_plain_404(exchange)
-            return
         if "//" in route.path:
             raise page_not_found()
         user = self._access.user(exchange.request.headers.get("authorization", ""))

@@ -16,9 +16,9 @@ from informer.testing.listwatch.selection import read_selection
 from informer.testing.server.action_requests import ActionRequests
 from informer.testing.server.patch_requests import read_patch
 from informer.testing.server.pod_requests import PodLogs
-from informer.testing.server.request_bodies import decode_object, read_delete_options
+from informer.testing.server.request_bodies import decode_object
+from informer.testing.server.request_options import read_delete_options, read_write
 from informer.testing.server.versions import ServerVersion
-from informer.testing.server.write_options import read_write
 from informer.testing.storage.negotiation import representation_for
 from informer.testing.storage.object_checks import Target, check_identity, metadata_of
 from informer.testing.storage.registry import Registry

@@ -339,7 +339,8 @@ def test_many_items_are_never_held_together() -> None:
     """50 MB of items in pieces of 256 KiB take no more memory than a few pieces."""
     item = b'{"metadata":{"name":"a"},"data":"' + b"x" * 5000 + b'"},'
     piece = item * 50
-    made = ListParser(lambda raw, api_version, kind: len(raw), BOUND, on_bad_item=lambda raw, error: None)
+    read = msgspec.json.Decoder(msgspec.Raw).decode
+    made = ListParser(lambda raw, api_version, kind: read(raw), BOUND, on_bad_item=lambda raw, error: None)
     count = sum(1 for _ in made.feed(b'{"items":['))
     tracemalloc.start()
     try:
@@ -381,3 +382,12 @@ def test_compact_items_get_the_apiversion_and_kind_of_their_list() -> None:
     assert [(item.name, item.api_version, item.kind) for item in items] == [(n, "apps/v1", "Deployment") for n in "abc"]
     assert [item.form for item in items] == [("apps/v1", "Deployment")] * 3
     assert len({item.form_code() for item in items}) == 1
+
+
+def test_the_items_of_an_ordinary_list_are_not_read_by_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even the last one, which no item follows: its end is guessed from the end of the list."""
+    monkeypatch.setattr(ListParser, "_by_tokens", lambda *arguments: pytest.fail("read by tokens"))
+    items = [{"metadata": {"name": name, "tags": [{"a": [{}]}]}} for name in "abc"]
+    body = msgspec.json.encode({"metadata": {}, "items": items})
+    for end in (b"", b"\n"):
+        assert parse_all(body + end, [30]) == items

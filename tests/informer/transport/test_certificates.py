@@ -14,19 +14,20 @@ from informer.testing import EmbeddedAPIServer
 from informer.testing.http.certificates import Certificates, make_certificates, make_minimal_certificates
 from informer.transport.connection_pool import ConnectionPool
 from informer.transport.transport import Transport
+from tests.support.authority import certificates_of_a_cluster
 from tests.support.waiting import DEADLINE
 
 OK = {"ok": True}
 
 # What the certificate authorities of clusters leave out, each refused by Python 3.13 in its default, strict mode.
 KINDS: dict[str, Callable[..., Certificates]] = {
-    "full": lambda **options: make_minimal_certificates(key_usage=True, key_identifiers=True, critical=True, **options),
-    "eks-no-key-identifiers": lambda **options: make_minimal_certificates(key_usage=True, critical=True, **options),
-    "gke-no-key-usage": lambda **options: make_minimal_certificates(key_identifiers=True, critical=True, **options),
-    "constraints-not-critical": lambda **options: make_minimal_certificates(
+    "full": lambda **options: certificates_of_a_cluster(key_usage=True, key_identifiers=True, critical=True, **options),
+    "eks-no-key-identifiers": lambda **options: certificates_of_a_cluster(key_usage=True, critical=True, **options),
+    "gke-no-key-usage": lambda **options: certificates_of_a_cluster(key_identifiers=True, critical=True, **options),
+    "constraints-not-critical": lambda **options: certificates_of_a_cluster(
         key_usage=True, key_identifiers=True, **options
     ),
-    "microk8s-none-of-them": make_minimal_certificates,
+    "microk8s-none-of-them": certificates_of_a_cluster,
 }
 
 

@@ -272,7 +272,7 @@ def _in_cluster(registration: Registration, cluster: str) -> Registration:
     limiter = registration.limiter
     return replace(
         registration,
-        name=f"{registration.name}-{cluster}",
+        name=f"{cluster}/{registration.name}",
         limiter=None if limiter is None else _ClusterLimiter(limiter, cluster),
     )
 

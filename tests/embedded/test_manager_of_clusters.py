@@ -137,7 +137,7 @@ def test_retries_in_one_cluster_do_not_delay_the_same_key_in_another(
     fleet.start(Clusters(fleet.clients("eu", "us")))
     assert eventually(lambda: fleet.count("us", "same") == 4), "the next retry is in ten minutes"
     assert eventually(lambda: "same" in fleet.config_maps("eu"))
-    check_logged(caplog, f"reconciling 'default/same' of {SITES}-us failed: RuntimeError('broken here')")
+    check_logged(caplog, f"reconciling 'default/same' of us/{SITES} failed: RuntimeError('broken here')")
 
 
 def test_only_the_leader_reconciles_in_any_cluster(fleet: Fleet) -> None:

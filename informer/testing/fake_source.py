@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import copy
-import queue
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from informer.listwatch.list_watch import ObjectList
-from watch.channel import Channel
+from informer.listwatch.list_watch import ListWatch, ObjectList
+from informer.objects.namespaced_name import namespaced_name
 from watch.concurrency import Monitor
-from watch.errors import ApiError, ChannelClosedError, WatchClosedError
+from watch.errors import ApiError
 from watch.event import Event, EventType
+from watch.fake import RaceFreeFakeWatcher
 from watch.options import ListOptions
-from watch.watcher import Watcher, WatcherBase
+from watch.watcher import BatchWatcher, next_batch_of
 
 __all__ = ["FakeControllerSource"]
 
@@ -33,7 +33,6 @@ class FakeControllerSource:
     limits, so that every list is one page.
 
     Args:
-        pulled: give watchers that have `next_batch` (a `BatchWatcher`); otherwise they have only a channel.
         namespaces: show only the objects in these namespaces; an informer lists and watches each of them separately.
             None shows all objects.
 
@@ -51,7 +50,7 @@ class FakeControllerSource:
         (True, ['default/web'])
     """
 
-    def __init__(self, *, pulled: bool = True, namespaces: Sequence[str] | None = None) -> None:
+    def __init__(self, *, namespaces: Sequence[str] | None = None) -> None:
         self.namespaces = None if namespaces is None else tuple(namespaces)
         """The namespaces to list and watch one by one; None means all objects at once."""
         self.list_error: Exception | None = None
@@ -62,7 +61,6 @@ class FakeControllerSource:
         """The options of every list so far, failed ones included."""
         self.watch_calls: list[ListOptions] = []
         """The options of every watch call so far, failed ones included."""
-        self._pulled = pulled
         self._monitor = Monitor()
         # _monitor guards everything below, and the five attributes above.
         self._objects: dict[_Key, dict[str, Any]] = {}
@@ -108,7 +106,7 @@ class FakeControllerSource:
             version = str(self._last_version)
             for watcher in self._watchers:
                 if watcher.allows_bookmarks:
-                    watcher.send(Event(EventType.BOOKMARK, {"metadata": {"resourceVersion": version}}))
+                    watcher.action(EventType.BOOKMARK, {"metadata": {"resourceVersion": version}})
             return version
 
     def reset_watch(self) -> None:
@@ -135,7 +133,7 @@ class FakeControllerSource:
         """
         return self._list(options or ListOptions(), self.namespaces)
 
-    def watch(self, options: ListOptions) -> Watcher[dict[str, Any]]:
+    def watch(self, options: ListOptions) -> BatchWatcher[dict[str, Any]]:
         """Returns a watcher of all changes after a resourceVersion.
 
         Raises:
@@ -146,9 +144,11 @@ class FakeControllerSource:
         """
         return self._watch(options, self.namespaces)
 
-    def for_namespace(self, namespace: str) -> _OneNamespace:
+    def for_namespace(self, namespace: str) -> ListWatch[dict[str, Any]]:
         """Returns the list-watch of one namespace."""
-        return _OneNamespace(self, namespace)
+        return ListWatch(
+            lambda options: self._list(options, (namespace,)), lambda options: self._watch(options, (namespace,))
+        )
 
     # For tests
 
@@ -167,7 +167,7 @@ class FakeControllerSource:
     def objects(self) -> dict[str, dict[str, Any]]:
         """Returns copies of all objects by key, "namespace/name" or "name"."""
         with self._monitor:
-            return {_store_key(key): copy.deepcopy(obj) for key, obj in self._objects.items()}
+            return {namespaced_name(*key): copy.deepcopy(obj) for key, obj in self._objects.items()}
 
     def wait_for_watches(self, count: int = 1, timeout: float | None = 10.0) -> bool:
         """Waits until at least `count` watches are open at the same time.
@@ -179,21 +179,20 @@ class FakeControllerSource:
         Returns:
             False if the time ran out.
         """
-        return self._wait(lambda: len(self._watchers) >= count, timeout)
+        with self._monitor:
+            return self._monitor.wait_for(lambda: len(self._watchers) >= count, timeout)
 
     def wait_for_watch_calls(self, count: int, timeout: float | None = 10.0) -> bool:
         """Waits until `watch` was called at least `count` times, failed calls included; False on time-out."""
-        return self._wait(lambda: len(self.watch_calls) >= count, timeout)
+        with self._monitor:
+            return self._monitor.wait_for(lambda: len(self.watch_calls) >= count, timeout)
 
     def wait_for_list_calls(self, count: int, timeout: float | None = 10.0) -> bool:
         """Waits until `list` was called at least `count` times, failed calls included; False on time-out."""
-        return self._wait(lambda: len(self.list_calls) >= count, timeout)
+        with self._monitor:
+            return self._monitor.wait_for(lambda: len(self.list_calls) >= count, timeout)
 
     # Internals
-
-    def _wait(self, predicate: Callable[[], bool], timeout: float | None) -> bool:
-        with self._monitor:
-            return self._monitor.wait_for(predicate, timeout)
 
     def _change(self, kind: EventType, given: Mapping[str, Any], *, send: bool = True) -> dict[str, Any]:
         obj: dict[str, Any] = copy.deepcopy(dict(given))
@@ -233,8 +232,7 @@ class FakeControllerSource:
             error, self.watch_error = self.watch_error, None
             self._check_locked(error)
             version = self._begin_locked(options)
-            kind = _PulledWatcher if self._pulled else _Watcher
-            watcher = kind(self._forget, namespaces, allows_bookmarks=options.allow_watch_bookmarks)
+            watcher = _Watcher(self._forget, namespaces, allows_bookmarks=options.allow_watch_bookmarks)
             for event in self._history[version - self._forgotten :]:
                 watcher.send(event)
             self._watchers.append(watcher)
@@ -273,63 +271,29 @@ class FakeControllerSource:
                 self._monitor.notify_all()
 
 
-class _Watcher(WatcherBase):
-    """A watcher over an unbounded channel, so that the source never waits for a reader."""
+class _Watcher(RaceFreeFakeWatcher[dict[str, Any]]):
+    """A watcher that can be read in batches, and for which the source never waits."""
 
     def __init__(
         self, forget: Callable[[_Watcher], None], namespaces: tuple[str, ...] | None, *, allows_bookmarks: bool
     ) -> None:
+        super().__init__(None)
         self.allows_bookmarks = allows_bookmarks
         self._forget = forget
         self._namespaces = namespaces
-        self._channel: Channel[Event[dict[str, Any]]] = Channel(None)
 
-    def result_chan(self) -> Channel[Event[dict[str, Any]]]:
-        return self._channel
+    def next_batch(self, timeout: float | None = None) -> list[Event[dict[str, Any]]]:
+        return next_batch_of(self.result_chan(), timeout)
 
     def stop(self) -> None:
         self._forget(self)
-        self._channel.close()
+        self.end()
 
     def send(self, event: Event[dict[str, Any]]) -> None:
         """Sends a copy of the event, unless its object is in a namespace that is not watched."""
-        if (
-            self._namespaces is None
-            or event.type is EventType.BOOKMARK
-            or event.object["metadata"].get("namespace") in self._namespaces
-        ):
-            self._channel.put(Event(event.type, copy.deepcopy(event.object)))
+        if self._namespaces is None or event.object["metadata"].get("namespace") in self._namespaces:
+            self.action(event.type, copy.deepcopy(event.object))
 
     def end(self) -> None:
         """Ends the watch from the source's side; events that were sent can still be read."""
-        self._channel.close()
-
-
-class _PulledWatcher(_Watcher):
-    """A watcher that is a `BatchWatcher`."""
-
-    def next_batch(self, timeout: float | None = None) -> list[Event[dict[str, Any]]]:
-        try:
-            return self._channel.get_batch(timeout=timeout)
-        except ChannelClosedError:
-            raise WatchClosedError("the watch has ended") from None
-        except queue.Empty:
-            raise TimeoutError("no event in time") from None
-
-
-class _OneNamespace:
-    """The list-watch of one namespace of a source."""
-
-    def __init__(self, source: FakeControllerSource, namespace: str) -> None:
-        self._source = source
-        self._namespaces = (namespace,)
-
-    def list(self, options: ListOptions) -> ObjectList[dict[str, Any]]:
-        return self._source._list(options, self._namespaces)  # noqa: SLF001 - another view of the source
-
-    def watch(self, options: ListOptions) -> Watcher[dict[str, Any]]:
-        return self._source._watch(options, self._namespaces)  # noqa: SLF001
-
-
-def _store_key(key: _Key) -> str:
-    return f"{key[0]}/{key[1]}" if key[0] else key[1]
+        super().stop()

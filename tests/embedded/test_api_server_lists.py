@@ -311,25 +311,22 @@ def test_without_the_gate_a_shard_selector_is_ignored(client_of, options):
 
 
 @pytest.mark.parametrize(
-    ("selector", "message"),
+    "selector",
     [
-        ("bad", "unexpected expression kind 3; expected shardRange() call or || operator"),
-        (LOW.replace("0x0000000000000000", "0x0"), 'hexStart must be a 0x-prefixed 16-digit hex value, got "0x0"'),
-        (LOW.replace("object.", ""), 'unsupported field path "metadata.uid"; supported: object.metadata.uid, object.'),
-        (LOW.replace("0x8", "0x0"), "shard range start 0x0000000000000000 must be less than end 0x0000000000000000"),
-        (
-            f"{LOW}||{HIGH.replace('uid', 'namespace')}",
-            'all shard ranges must use the same field, got "object.metadata.uid"',
-        ),
+        "bad",
+        LOW.replace("0x0000000000000000", "0x0"),
+        LOW.replace("object.", ""),
+        LOW.replace("0x8", "0x0"),
+        f"{LOW}||{HIGH.replace('uid', 'namespace')}",
     ],
 )
-def test_invalid_shard_selector_is_500_without_a_reason(client_of, selector, message):
+def test_invalid_shard_selector_is_500_without_a_reason(client_of, selector):
     """500, as in kube-apiserver."""
     with EmbeddedAPIServer(sharded_list_and_watch=True) as server:
         answer = client_of(server)("GET", f"{MAPS}?shardSelector={selector}")
         assert answer.status == 500
         assert "reason" not in answer.json
-        assert answer.message.startswith(f"invalid shard selector: {message}")
+        assert answer.message.startswith(f"invalid shard selector {selector!r}: expected shardRange(")
 
 
 @pytest.mark.parametrize(

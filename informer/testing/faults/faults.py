@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from informer.testing.faults.fault_book import Fault, FaultBook
-from informer.testing.faults.open_answer import FaultPlan, Injection, OpenAnswer, RawAnswer
+from informer.testing.faults.fault_book import Fault, FaultBook, Injection, OpenAnswer, RawAnswer
 from informer.testing.faults.transmission import Hold, Transmission
 from informer.testing.http.server import HttpServer
 from informer.testing.storage.statuses import expired, generic, status_of, too_large_resource_version
@@ -75,17 +74,11 @@ class Faults:
     """
 
     def __init__(self) -> None:
-        self._book = FaultBook()
+        self.book = FaultBook()
+        """For the server itself: the faults still to happen, and the answers being sent."""
         self._http: HttpServer | None = None
         self._lock = Lock()
         self._holds: list[Hold] = []  # guarded by _lock
-
-    # For the server
-
-    @property
-    def book(self) -> FaultBook:
-        """For the server itself: the faults still to happen, and the answers being sent."""
-        return self._book
 
     def attach(self, http: HttpServer) -> None:
         """For the server itself: sets the HTTP server whose connections are cut or refused."""
@@ -124,7 +117,7 @@ class Faults:
             refusal.reason = reason
         if body is not None:
             refusal = RawAnswer(status, body.encode() if isinstance(body, str) else body, content_type)
-        self._add_refusal(f"answer {status}", refusal, on, resource, times)
+        self.book.add(Fault(f"answer {status}", "answer", on, resource, times, _setting(refusal=refusal)))
 
     def too_many_requests(
         self, retry_after: float = 1, *, on: str = "any", resource: str | None = None, times: int | None = 1
@@ -145,13 +138,14 @@ class Faults:
     def expired(self, *, on: str = "any", resource: str | None = None, times: int | None = 1) -> None:
         """Answers with the code 410, as servers without a watch cache do; others send `error_event(410)` in a watch."""
         error = expired("The resourceVersion for the provided watch is too old.")
-        self._add_refusal("expired", error, on, resource, times)
+        self.book.add(Fault("expired", "answer", on, resource, times, _setting(refusal=error)))
 
     def too_large_resource_version(
         self, *, on: str = "any", resource: str | None = None, times: int | None = 1
     ) -> None:
         """Answers 504 "Too large resource version", as a server whose cache lags behind the requested version."""
-        self._add_refusal("too large", too_large_resource_version(2, 1), on, resource, times)
+        error = too_large_resource_version(2, 1)
+        self.book.add(Fault("too large", "answer", on, resource, times, _setting(refusal=error)))
 
     def hang(
         self, *, after_bytes: int | None = None, on: str = "any", resource: str | None = None, times: int | None = 1
@@ -165,28 +159,20 @@ class Faults:
             times: how many requests; None means all until `clear`.
         """
         hold = self._hold()
-
-        def apply(plan: FaultPlan) -> None:
-            if after_bytes is None:
-                plan.hold = hold
-            else:
-                plan.changes.append(lambda transmission: transmission.hold_after(after_bytes, hold))
-
-        self._book.add(Fault("hang", on, resource, times, apply, exclusive=after_bytes is None))
+        if after_bytes is None:
+            self.book.add(Fault("hang", "answer", on, resource, times, _setting(hold=hold)))
+        else:
+            self._add_change("hang", lambda body: body.hold_after(after_bytes, hold), on, resource, times)
 
     def drop(self, *, on: str = "any", resource: str | None = None, times: int | None = 1) -> None:
         """Cuts the connection instead of answering."""
-
-        def apply(plan: FaultPlan) -> None:
-            plan.cut = True
-
-        self._book.add(Fault("drop", on, resource, times, apply, exclusive=True))
+        self.book.add(Fault("drop", "answer", on, resource, times, _setting(cut=True)))
 
     # Bodies
 
     def cut_after(self, size: int, *, on: str = "watch", resource: str | None = None, times: int | None = 1) -> None:
         """Cuts the connection after `size` bytes of the body, chunk framing included."""
-        self._add_change("cut_after", lambda t: t.cut_after(size), on, resource, times)
+        self._add_change("cut_after", lambda body: body.cut_after(size), on, resource, times)
 
     def slow(
         self, bytes_per_second: float, *, on: str = "any", resource: str | None = None, times: int | None = 1
@@ -196,25 +182,17 @@ class Faults:
             raise ValueError(
                 f"bytes_per_second must be more than 0, not {bytes_per_second}: use `hang` to send nothing"
             )
-        self._add_change("slow", lambda t: t.slow_down(bytes_per_second), on, resource, times)
+        self._add_change("slow", lambda body: body.slow_down(bytes_per_second), on, resource, times)
 
     def short_watches(
         self, seconds: float = 0, *, on: str = "watch", resource: str | None = None, times: int | None = 1
     ) -> None:
         """Ends a watch properly after `seconds`, without sending any event."""
-
-        def apply(plan: FaultPlan) -> None:
-            plan.watch_seconds = seconds
-
-        self._book.add(Fault("short_watches", on, resource, times, apply))
+        self.book.add(Fault("short_watches", "start", on, resource, times, _setting(watch_seconds=seconds)))
 
     def no_end_bookmark(self, *, on: str = "watch_list", resource: str | None = None, times: int | None = 1) -> None:
         """Leaves out the bookmark that ends the initial state of a watch list."""
-
-        def apply(plan: FaultPlan) -> None:
-            plan.end_bookmark = False
-
-        self._book.add(Fault("no_end_bookmark", on, resource, times, apply))
+        self.book.add(Fault("no_end_bookmark", "start", on, resource, times, _setting(end_bookmark=False)))
 
     # Streams
 
@@ -315,13 +293,13 @@ class Faults:
         if on == "all" and resource is None:
             return self._http.cut_connections(reset=reset)
         return self._http.cut_connections(
-            [answer.connection for answer in self._book.open_answers("any" if on == "all" else on, resource)],
+            [answer.connection for answer in self.book.open_answers("any" if on == "all" else on, resource)],
             reset=reset,
         )
 
     def end_watches(self, *, on: str = "any", resource: str | None = None) -> int:
         """Ends open watches at once and properly, as a server does at their deadline; returns their number."""
-        streams = [answer.stream for answer in self._book.open_answers(on, resource) if answer.stream is not None]
+        streams = [answer.stream for answer in self.book.open_answers(on, resource) if answer.stream is not None]
         for stream in streams:
             stream.close()
         return len(streams)
@@ -338,7 +316,7 @@ class Faults:
 
     def clear(self) -> None:
         """Removes every fault that has not happened yet, and releases what `hang` and `freeze` hold back."""
-        self._book.clear()
+        self.book.clear()
         with self._lock:
             holds, self._holds = self._holds, []
         for hold in holds:
@@ -348,7 +326,7 @@ class Faults:
     @property
     def pending(self) -> list[str]:
         """The names of the faults still to happen; one with `times=None` stays until `clear`."""
-        return self._book.pending()
+        return self.book.pending()
 
     def _hold(self) -> Hold:
         hold = Hold()
@@ -356,31 +334,31 @@ class Faults:
             self._holds.append(hold)
         return hold
 
-    def _add_refusal(
-        self, name: str, refusal: ApiError | RawAnswer, on: str, resource: str | None, times: int | None
-    ) -> None:
-        def apply(plan: FaultPlan) -> None:
-            plan.refusal = refusal
-
-        self._book.add(Fault(name, on, resource, times, apply, exclusive=True))
-
     def _add_change(
         self, name: str, change: Callable[[Transmission], object], on: str, resource: str | None, times: int | None
     ) -> None:
-        self._book.add(Fault(name, on, resource, times, lambda plan: plan.changes.append(change), in_stream=True))
+        self.book.add(Fault(name, "body", on, resource, times, lambda answer: change(answer.transmission)))
 
     def _send(
         self, name: str, event: _Event, on: str, resource: str | None, times: int | None, *, end: bool = False
     ) -> None:
         def send(answer: OpenAnswer) -> bool:
             if answer.stream is not None:
-                stream = answer.stream
-                answer.send_lines([stream.framed(event) if isinstance(event, bytes) else stream.event_of(event)])
+                write = answer.stream.representation
+                answer.send_lines([write.framed(event) if isinstance(event, bytes) else write.event_of(event)])
             return end
 
         self._inject(name, send, on, resource, times)
 
     def _inject(self, name: str, injection: Injection, on: str, resource: str | None, times: int | None) -> None:
-        self._book.inject(
-            Fault(name, on, resource, times, lambda plan: plan.injections.append(injection), in_stream=True), injection
-        )
+        self.book.add(Fault(name, "stream", on, resource, times, lambda answer: answer.inject(injection)))
+
+
+def _setting(**values: Any) -> Callable[[OpenAnswer], None]:
+    """Returns a function that sets attributes of an answer."""
+
+    def apply(answer: OpenAnswer) -> None:
+        for name, value in values.items():
+            setattr(answer, name, value)
+
+    return apply

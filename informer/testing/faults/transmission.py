@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from operator import itemgetter
+
 from informer.testing.http.connection import Connection, ConnectionCutError
 from watch.concurrency import Latch, Signal
 
@@ -38,18 +41,18 @@ class Transmission:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._left_before_cut: int | None = None  # None: the connection is not cut
-        self._left_before_hold: int | None = None  # None: the body is not held
-        self._hold = Hold()
+        self._sent = 0
+        # What is done after a number of bytes in all, the lowest number first.
+        self._stops: list[tuple[int, Callable[[], object]]] = []
         self._bytes_per_second: float | None = None  # None: at full speed
 
     def cut_after(self, size: int) -> None:
         """Cuts the connection after `size` more bytes."""
-        self._left_before_cut = size
+        self._stop_after(size, self._cut)
 
     def hold_after(self, size: int, hold: Hold) -> None:
         """Waits for `hold` after `size` more bytes."""
-        self._left_before_hold, self._hold = size, hold
+        self._stop_after(size, lambda: hold.wait(self._connection))
 
     def slow_down(self, bytes_per_second: float) -> None:
         """Sends at most `bytes_per_second` from now on."""
@@ -62,27 +65,22 @@ class Transmission:
             ConnectionCutError: the limit of `cut_after` is reached.
             OSError: the client has closed the connection.
         """
-        if self._left_before_hold is not None and len(data) >= self._left_before_hold:
-            before, data = data[: self._left_before_hold], data[self._left_before_hold :]
-            self._left_before_hold = None
+        while self._stops and self._stops[0][0] <= self._sent + len(data):
+            at, act = self._stops.pop(0)
+            before, data = data[: at - self._sent], data[at - self._sent :]
             self._send(before)
-            self._hold.wait(self._connection)
-        elif self._left_before_hold is not None:
-            self._left_before_hold -= len(data)
+            act()
         self._send(data)
 
-    def _send(self, data: bytes) -> None:
-        if self._left_before_cut is not None:
-            if len(data) >= self._left_before_cut:
-                self._send_paced(data[: self._left_before_cut])
-                self._connection.cut()
-                raise ConnectionCutError("a fault has cut the connection")
-            self._left_before_cut -= len(data)
-        self._send_paced(data)
+    def _stop_after(self, size: int, act: Callable[[], object]) -> None:
+        self._stops = sorted([*self._stops, (self._sent + size, act)], key=itemgetter(0))
 
-    def _send_paced(self, data: bytes) -> None:
-        if not data:
-            return
+    def _cut(self) -> None:
+        self._connection.cut()
+        raise ConnectionCutError("a fault has cut the connection")
+
+    def _send(self, data: bytes) -> None:
+        self._sent += len(data)
         if self._bytes_per_second is None:
             self._connection.send(data)
             return

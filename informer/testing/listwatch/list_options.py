@@ -10,25 +10,18 @@ from dataclasses import dataclass
 
 from informer.testing.storage.statuses import Cause, bad_request, invalid, too_large_resource_version
 from watch.errors import ApiError
+from watch.options import ListOptions
 
 __all__ = ["ListQuery", "is_true", "read_list_query"]
 
+_MATCH = "resourceVersionMatch"
+
 
 @dataclass(frozen=True)
-class ListQuery:
+class ListQuery(ListOptions):
     """The options of a list or watch, validated."""
 
     watch: bool = False
-    label_selector: str = ""
-    field_selector: str = ""
-    shard_selector: str = ""
-    resource_version: str = ""
-    resource_version_match: str = ""
-    limit: int = 0
-    continue_: str = ""
-    timeout_seconds: int | None = None
-    bookmarks: bool = False
-    send_initial_events: bool | None = None
 
     @property
     def is_watch_list(self) -> bool:
@@ -52,17 +45,17 @@ def read_list_query(query: Mapping[str, str], *, watch_list_enabled: bool) -> Li
         ApiError: 400, 422 or 500, as from the real server.
     """
     options = ListQuery(
-        watch=_boolean(query, "watch") or False,
+        watch=is_true(query.get("watch", "0")),
         label_selector=query.get("labelSelector", ""),
         field_selector=query.get("fieldSelector", ""),
         shard_selector=query.get("shardSelector", ""),
         resource_version=query.get("resourceVersion", ""),
-        resource_version_match=query.get("resourceVersionMatch", ""),
+        resource_version_match=query.get(_MATCH, ""),
         limit=max(0, _integer(query, "limit") or 0),
         continue_=query.get("continue", ""),
         timeout_seconds=_integer(query, "timeoutSeconds"),
-        bookmarks=_boolean(query, "allowWatchBookmarks") or False,
-        send_initial_events=_boolean(query, "sendInitialEvents"),
+        allow_watch_bookmarks=is_true(query.get("allowWatchBookmarks", "0")),
+        send_initial_events=is_true(query["sendInitialEvents"]) if "sendInitialEvents" in query else None,
     )
     causes = _watch_causes(options, watch_list_enabled) if options.watch else _list_causes(options)
     if causes:
@@ -73,44 +66,45 @@ def read_list_query(query: Mapping[str, str], *, watch_list_enabled: bool) -> Li
 
 def _list_causes(options: ListQuery) -> list[Cause]:
     match, version = options.resource_version_match, options.resource_version
-    causes = []
-    if match:
-        field = "resourceVersionMatch"
-        if not version:
-            causes.append(
-                Cause.forbidden(field, "resourceVersionMatch is forbidden unless resourceVersion is provided")
-            )
-        if options.continue_:
-            causes.append(Cause.forbidden(field, "resourceVersionMatch is forbidden when continue is provided"))
-        if match not in ("Exact", "NotOlderThan"):
-            causes.append(Cause.unsupported(field, match, ("Exact", "NotOlderThan", "")))
-        if match == "Exact" and version == "0":
-            causes.append(Cause.forbidden(field, 'resourceVersionMatch "exact" is forbidden for resourceVersion "0"'))
-    if options.send_initial_events is not None:
-        causes.append(Cause.forbidden("sendInitialEvents", "sendInitialEvents is forbidden for list"))
-    return causes
+    causes = _forbidden(
+        _MATCH,
+        {
+            "resourceVersionMatch is forbidden unless resourceVersion is provided": match and not version,
+            "resourceVersionMatch is forbidden when continue is provided": match and options.continue_,
+            'resourceVersionMatch "exact" is forbidden for resourceVersion "0"': match == "Exact" and version == "0",
+        },
+    )
+    if match not in ("", "Exact", "NotOlderThan"):
+        causes.append(Cause.unsupported(_MATCH, match, ("Exact", "NotOlderThan", "")))
+    has_events = options.send_initial_events is not None
+    return causes + _forbidden("sendInitialEvents", {"sendInitialEvents is forbidden for list": has_events})
 
 
 def _watch_causes(options: ListQuery, watch_list_enabled: bool) -> list[Cause]:
-    match = options.resource_version_match
-    field = "resourceVersionMatch"
-    causes = []
-    if options.send_initial_events is not None and not watch_list_enabled:
+    match, has_events = options.resource_version_match, options.send_initial_events is not None
+    if has_events and not watch_list_enabled:
         message = "sendInitialEvents is forbidden for watch unless the WatchList feature gate is enabled"
         return [Cause.forbidden("sendInitialEvents", message)]
-    if options.send_initial_events is not None and match != "NotOlderThan":
-        message = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
-        causes.append(Cause.forbidden(field, message))
-    if match:
-        if options.send_initial_events is None:
-            message = "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"
-            causes.append(Cause.forbidden(field, message))
-        if match != "NotOlderThan":
-            causes.append(Cause.unsupported(field, match, ("NotOlderThan",)))
-    if options.continue_ and (match or not options.resource_version or options.resource_version == "0"):
-        # The real server sets resourceVersionMatch itself for a watch that begins with the state, then rejects it.
-        causes.append(Cause.forbidden(field, "resourceVersionMatch is forbidden when continue is provided"))
+    # The real server sets resourceVersionMatch itself for a watch that begins with the state, then rejects it.
+    continues = options.continue_ and (match or options.resource_version in ("", "0"))
+    causes = _forbidden(
+        _MATCH,
+        {
+            "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan": has_events
+            and match != "NotOlderThan",
+            "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided": match
+            and not has_events,
+            "resourceVersionMatch is forbidden when continue is provided": continues,
+        },
+    )
+    if match not in ("", "NotOlderThan"):
+        causes.append(Cause.unsupported(_MATCH, match, ("NotOlderThan",)))
     return causes
+
+
+def _forbidden(field: str, messages: Mapping[str, object]) -> list[Cause]:
+    """Returns a cause for each message whose condition is true."""
+    return [Cause.forbidden(field, message) for message, is_wrong in messages.items() if is_wrong]
 
 
 def _check_version(options: ListQuery) -> None:
@@ -137,14 +131,7 @@ def is_true(text: str) -> bool:
 
 def _integer(query: Mapping[str, str], name: str) -> int | None:
     text = query.get(name)
-    if text is None or text == "":
-        return None
     try:
-        return int(text)
+        return int(text) if text else None
     except ValueError:
         raise bad_request(f'strconv.ParseInt: parsing "{text}": invalid syntax') from None
-
-
-def _boolean(query: Mapping[str, str], name: str) -> bool | None:
-    text = query.get(name)
-    return None if text is None else is_true(text)

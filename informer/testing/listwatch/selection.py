@@ -16,6 +16,11 @@ from watch.errors import ApiError
 
 __all__ = ["Selection", "read_selection"]
 
+_HEXADECIMAL = "'(0x[0-9a-f]{16}|0x10000000000000000)'"
+_RANGE = re.compile(
+    rf"\s*shardRange\(\s*object\.metadata\.(uid|namespace)\s*,\s*{_HEXADECIMAL}\s*,\s*{_HEXADECIMAL}\s*\)\s*\Z"
+)
+
 
 class Selection:
     """Tells which stored objects a request selects."""
@@ -62,24 +67,15 @@ def read_selection(options: ListQuery, served: ServedResource, name: str, *, sha
     return Selection(labels, fields, shards)
 
 
-_RANGE = re.compile(r"\s*shardRange\(\s*(?P<field>[\w.]+)\s*,\s*'(?P<start>[^']*)'\s*,\s*'(?P<end>[^']*)'\s*\)\s*\Z")
-_HEXADECIMAL = re.compile(r"0x[0-9a-f]{16}\Z")
-_FIELDS = ("object.metadata.uid", "object.metadata.namespace")
-_LAST = "0x10000000000000000"
-
-
 class Shards(NamedTuple):
     """A parsed shardSelector: ranges of the hashes of one field."""
 
-    field: str
-    ranges: tuple[tuple[int, int], ...]
-
-    def __str__(self) -> str:
-        return " || ".join(f"shardRange({self.field}, '{_text(start)}', '{_text(end)}')" for start, end in self.ranges)
+    field: str  # "uid" or "namespace"
+    ranges: list[tuple[int, int]]
 
     def matches(self, stored: Stored) -> bool:
         """Returns whether the hash of the object's field lies in one of the ranges."""
-        value = fnv1a_64(stored.uid if self.field == _FIELDS[0] else stored.namespace)
+        value = fnv1a_64(stored.uid if self.field == "uid" else stored.namespace)
         return any(start <= value < end for start, end in self.ranges)
 
 
@@ -89,32 +85,13 @@ def parse_shard_selector(text: str) -> Shards:
     Raises:
         ApiError: 500 without a reason, as from the real server, if it cannot be parsed.
     """
-    field, ranges = "", []
-    for part in text.split("||"):
-        found = _RANGE.match(part)
-        if found is None:
-            raise _error("unexpected expression kind 3; expected shardRange() call or || operator")
-        if found["field"] not in _FIELDS:
-            raise _error(f'unsupported field path "{found["field"]}"; supported: {", ".join(_FIELDS)}')
-        if field and found["field"] != field:
-            raise _error(f'all shard ranges must use the same field, got "{field}" and "{found["field"]}"')
-        field = found["field"]
-        start, end = _number("hexStart", found["start"]), _number("hexEnd", found["end"])
-        if start >= end:
-            raise _error(f"shard range start {found['start']} must be less than end {found['end']}")
-        ranges.append((start, end))
-    return Shards(field, tuple(ranges))
-
-
-def _number(which: str, text: str) -> int:
-    if text != _LAST and not _HEXADECIMAL.match(text):
-        raise _error(f'{which} must be a 0x-prefixed 16-digit hex value, got "{text}"')
-    return int(text, 16)
-
-
-def _text(value: int) -> str:
-    return f"0x{value:016x}"
-
-
-def _error(what: str) -> ApiError:
-    return ApiError(500, "", f"invalid shard selector: {what}")
+    found = [_RANGE.match(part) for part in text.split("||")]
+    parts = [each.groups() for each in found if each is not None]
+    ranges = [(int(start, 16), int(end, 16)) for _, start, end in parts]
+    fields = {field for field, _, _ in parts}
+    if None in found or len(fields) != 1 or any(start >= end for start, end in ranges):
+        expected = "shardRange(object.metadata.uid or object.metadata.namespace, '0x...', '0x...') with 16 digits each"
+        raise ApiError(
+            500, "", f"invalid shard selector {text!r}: expected {expected}, or several of one field with ||"
+        )
+    return Shards(fields.pop(), ranges)

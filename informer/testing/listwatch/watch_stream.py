@@ -8,11 +8,11 @@ Source: apiserver pkg/storage/cacher and pkg/endpoints/handlers/watch.go.
 from __future__ import annotations
 
 import contextlib
+import math
 import queue
 import random
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Iterator
 
 from informer.testing.listwatch.list_options import ListQuery
 from informer.testing.listwatch.selection import Selection
@@ -32,10 +32,8 @@ _BATCH_BYTES = 256 * 1024
 _WAITING_BYTES = 16 << 20
 
 
-class _Injected(NamedTuple):
-    """An action that a fault has put between two events."""
-
-    apply: Callable[[], bool]
+_Injection = Callable[[], bool]
+"""What a fault does between two events; it returns True to end the stream."""
 
 
 class WatchStream:
@@ -73,12 +71,11 @@ class WatchStream:
         self._namespace = namespace
         self._options = options
         self._selection = selection
-        self._representation = representation
+        self.representation = representation
         self._interval = bookmark_interval
-        timeout = options.timeout_seconds or random.uniform(1800, 3600)  # noqa: S311
         self._begun = time.monotonic()
-        self._deadline = self._begun + timeout
-        self._channel: Channel[StoredChange | _Injected] = Channel(None)
+        self._deadline = self._begun + (options.timeout_seconds or random.uniform(1800, 3600))  # noqa: S311
+        self._channel: Channel[StoredChange | _Injection] = Channel(None)
         # The bytes of the objects that were put into the channel, counted under the storage's lock, and of those that were
         # taken out to be sent, counted by the thread that reads the stream.
         self._bytes_put = self._bytes_taken = 0
@@ -88,16 +85,16 @@ class WatchStream:
         self._first: list[bytes] = []  # the events of the initial state, or of the history
         self._end_bookmark: bytes | None = None  # follows the initial state
         # The faults set these before `batches` is called.
-        self.at_start: list[Callable[[], bool]] = []
-        """Called after the initial state or the history, before the end bookmark; True ends the stream."""
+        self.at_start: list[_Injection] = []
+        """Called after the initial state or the history, before the end bookmark."""
         self.on_state_sent: Callable[[], object] = lambda: None
         """Called after the end bookmark."""
         self.end_bookmark = True
         """Whether the end bookmark is sent."""
 
-    def inject(self, action: Callable[[], bool]) -> None:
-        """Has `action` called between two events, on the connection's thread; it returns True to end the stream."""
-        self._put(_Injected(action))
+    def inject(self, injection: _Injection) -> None:
+        """Has `injection` called between two events, on the connection's thread."""
+        self._put(injection)
 
     def close(self) -> None:
         """Ends the stream properly."""
@@ -108,10 +105,8 @@ class WatchStream:
         try:
             self._first, self._end_bookmark = self._begin()
         except ApiError as error:
-            self._first, self._ended = (
-                [self._representation.event_of({"type": "ERROR", "object": status_of(error)})],
-                True,
-            )
+            self._first = [self.representation.event_of({"type": "ERROR", "object": status_of(error)})]
+            self._ended = True
 
     def finish(self) -> None:
         """Unsubscribes from the resource's changes. Idempotent."""
@@ -121,38 +116,23 @@ class WatchStream:
     def batches(self) -> Iterator[list[bytes]]:
         """Yields events as changes arrive; ends at the deadline, after `close`, or after an ERROR event."""
         events, self._first = self._first, []
-        bookmark = self._end_bookmark
-        try:
-            yield from self._batched(events)
-            if self._ended:
-                return
-            for injection in self.at_start:
-                if injection():
-                    return
-            if bookmark is not None and self.end_bookmark:
-                yield [bookmark]
-            self.on_state_sent()
-            yield from self._follow()
-        finally:
-            self.finish()
-
-    def event_of(self, event: Mapping[str, Any]) -> bytes:
-        """Returns an event of any type, with any object in API form, in the format of the stream."""
-        return self._representation.event_of(event)
-
-    def framed(self, data: bytes) -> bytes:
-        """Returns bytes so that they take the place of an event in the stream."""
-        return self._representation.framed(data)
+        yield from self._batched(events)
+        if self._ended or any(injection() for injection in self.at_start):
+            return
+        if self._end_bookmark is not None and self.end_bookmark:
+            yield [self._end_bookmark]
+        self.on_state_sent()
+        yield from self._follow()
 
     def sample_event(self) -> bytes:
         """Returns an event of the kind that is watched, for faults that send half of one."""
         with self._storage.lock:
             stored = next(iter(self._bucket.objects.values()), None)
         if stored is None:
-            return self._representation.bookmark(self._storage.resource_version, initial_events_end=False)
-        return self._representation.event("MODIFIED", stored)
+            return self.representation.bookmark(self._storage.resource_version, initial_events_end=False)
+        return self.representation.event("MODIFIED", stored)
 
-    def _put(self, item: StoredChange | _Injected) -> None:
+    def _put(self, item: StoredChange | _Injection) -> None:
         with contextlib.suppress(ChannelClosedError):
             self._channel.put_nowait(item)
 
@@ -185,51 +165,48 @@ class WatchStream:
                 changes = self._bucket.since_locked(version)
             self._sent = max(version, current)
             self._subscription = self._bucket.subscribe_locked(self._namespace, self._put_change, self.close)
-        events = [
-            self._representation.event("ADDED", stored)
-            for stored in state
-            if (not self._namespace or stored.namespace == self._namespace) and self._selection.matches(stored)
-        ]
-        events.extend(self._events(change for change in changes if self._concerns(change)))
-        ends_with_bookmark = with_state and options.bookmarks
-        return events, self._representation.bookmark(current, initial_events_end=True) if ends_with_bookmark else None
+        matches, event = self._selection.matches, self.representation.event
+        events = [event("ADDED", stored) for stored in state if self._is_here(stored) and matches(stored)]
+        events.extend(self._events(change for change in changes if self._is_here(change.new)))
+        ends_with_bookmark = with_state and options.allow_watch_bookmarks
+        return events, self.representation.bookmark(current, initial_events_end=True) if ends_with_bookmark else None
 
     def _follow(self) -> Iterator[list[bytes]]:
-        next_bookmark = self._begun + self._interval
-        last_bookmark = self._deadline - _BEFORE_DEADLINE
+        due = self._next_bookmark(self._begun)
         while not self._ended:
             now = time.monotonic()
             if now >= self._deadline:
                 return
-            wait_until = self._deadline
-            if self._options.bookmarks:
-                due = next_bookmark if last_bookmark <= self._begun else min(next_bookmark, last_bookmark)
-                if now >= due:
-                    yield from self._bookmark()
-                    next_bookmark = now + self._interval
-                    if now >= last_bookmark:
-                        last_bookmark = self._deadline
-                    continue
-                wait_until = min(due, self._deadline)
+            if now >= due:
+                yield from self._bookmark()
+                due = self._next_bookmark(now)
+                continue
             try:
-                batch = self._channel.get_batch(timeout=wait_until - now)
+                batch = self._channel.get_batch(timeout=min(due, self._deadline) - now)
             except queue.Empty:
                 continue
             except ChannelClosedError:
                 return
             yield from self._take(batch)
 
-    def _take(self, batch: list[StoredChange | _Injected]) -> Iterator[list[bytes]]:
+    def _next_bookmark(self, now: float) -> float:
+        """Returns when the bookmark after `now` is due: after the interval, and shortly before the deadline."""
+        if not self._options.allow_watch_bookmarks:
+            return math.inf
+        last = self._deadline - _BEFORE_DEADLINE
+        return min(now + self._interval, last if now < last else math.inf)
+
+    def _take(self, batch: list[StoredChange | _Injection]) -> Iterator[list[bytes]]:
         changes: list[StoredChange] = []
         for each in batch:
-            if isinstance(each, _Injected):
-                yield from self._batched(self._events(self._taken(changes)))
-                changes = []
-                self._ended = each.apply()
-                if self._ended:
-                    return
-            else:
+            if isinstance(each, StoredChange):
                 changes.append(each)
+                continue
+            yield from self._batched(self._events(self._taken(changes)))
+            changes = []
+            self._ended = each()
+            if self._ended:
+                return
         yield from self._batched(self._events(self._taken(changes)))
 
     def _taken(self, changes: list[StoredChange]) -> Iterator[StoredChange]:
@@ -250,18 +227,15 @@ class WatchStream:
                 batch = []
         yield from self._take(batch)
         if is_complete and not self._ended:
-            yield [self._representation.bookmark(version, initial_events_end=False)]
+            yield [self.representation.bookmark(version, initial_events_end=False)]
 
-    def _concerns(self, change: StoredChange) -> bool:
-        return not self._namespace or change.new.namespace == self._namespace
+    def _is_here(self, stored: Stored) -> bool:
+        return not self._namespace or stored.namespace == self._namespace
 
     def _events(self, changes: Iterator[StoredChange]) -> Iterator[bytes]:
         for change in changes:
-            if change.resource_version <= self._options.version:
-                continue
-            event = self._event(change)
-            if event is not None:
-                yield self._representation.event(*event)
+            if change.resource_version > self._options.version and (event := self._event(change)) is not None:
+                yield self.representation.event(*event)
 
     def _event(self, change: StoredChange) -> tuple[str, Stored] | None:
         """Returns the event for a change: an object that becomes selected is ADDED, one that ceases to be is DELETED."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from informer.listwatch.resources import Resource
+from informer.testing.faults.fault_book import OpenAnswer
 from informer.testing.faults.faults import Faults
-from informer.testing.faults.open_answer import FaultPlan, OpenAnswer
 from informer.testing.http.connection import ConnectionCutError, Exchange
 from informer.testing.http.server import HttpServer
 from informer.testing.listwatch.list_options import is_true
@@ -76,10 +76,10 @@ class RequestHandler:
         warnings: list[str] = []
         exchange.on_status = lambda status: self._requests.change(logged, status=status)
         try:
-            with self._faults.book.answering(exchange, logged.verb, logged.resource) as (answer, plan):
-                logged.faults = plan.names
-                if not _replaced_by_fault(http, answer, plan):
-                    self._dispatch(http, answer, plan, route, warnings)
+            with self._faults.book.answering(exchange, logged.verb, logged.resource) as answer:
+                logged.faults = answer.faults
+                if not _replaced_by_fault(http, answer):
+                    self._dispatch(http, answer, route, warnings)
         except ApiError as error:
             send_error(exchange, error, warnings)
         except OSError:
@@ -114,9 +114,7 @@ class RequestHandler:
         self._requests.add(logged)
         return logged
 
-    def _dispatch(
-        self, http: HttpServer, answer: OpenAnswer, plan: FaultPlan, route: Route, warnings: list[str]
-    ) -> None:
+    def _dispatch(self, http: HttpServer, answer: OpenAnswer, route: Route, warnings: list[str]) -> None:
         exchange = answer.exchange
         if "//" in route.path:
             raise page_not_found()
@@ -137,7 +135,7 @@ class RequestHandler:
             raise page_not_found()
         target = Target(served, route.namespace, route.name, route.subresource)
         if route.verb == "watch":
-            self._watches.answer(http, answer, plan, target)
+            self._watches.answer(http, answer, target)
             return
         found = self._resources.answer(route.verb, target, exchange.request, user, warnings)
         send_body(
@@ -156,22 +154,20 @@ class RequestHandler:
             raise forbidden(user.name, route.verb, resource, route.name, route.namespace, route.subresource)
 
 
-def _replaced_by_fault(http: HttpServer, answer: OpenAnswer, plan: FaultPlan) -> bool:
+def _replaced_by_fault(http: HttpServer, answer: OpenAnswer) -> bool:
     """Applies the faults that act before an answer begins; returns whether one of them has answered the request."""
-    connection = answer.connection
-    if plan.hold is not None:
+    connection, refusal = answer.connection, answer.refusal
+    if answer.hold is not None:
         with http.noticing_hangup(connection):
-            plan.hold.wait(connection)
-    if plan.cut:
+            answer.hold.wait(connection)
+    if answer.cut:
         connection.cut()
         raise ConnectionCutError("a fault has cut the connection")
-    for change in plan.changes:
-        change(answer.transmission)
-    if isinstance(plan.refusal, ApiError):
-        send_error(answer.exchange, plan.refusal)
-    elif plan.refusal is not None:
-        answer.exchange.answer(plan.refusal.status, plan.refusal.body, {"Content-Type": plan.refusal.content_type})
-    return plan.refusal is not None
+    if isinstance(refusal, ApiError):
+        send_error(answer.exchange, refusal)
+    elif refusal is not None:
+        answer.exchange.answer(refusal.status, refusal.body, {"Content-Type": refusal.content_type})
+    return refusal is not None
 
 
 def _is_custom_path(route: Route, served: ServedResource) -> bool:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from functools import partial
-
+from informer.testing.faults.fault_book import OpenAnswer
 from informer.testing.faults.faults import Faults
-from informer.testing.faults.open_answer import FaultPlan, OpenAnswer
 from informer.testing.http.server import HttpServer
 from informer.testing.listwatch.list_options import ListQuery, read_list_query
 from informer.testing.listwatch.selection import read_selection
@@ -43,7 +41,7 @@ class WatchRequests:
         self._version = version
         self._bookmark_interval = bookmark_interval
 
-    def answer(self, http: HttpServer, answer: OpenAnswer, plan: FaultPlan, target: Target) -> None:
+    def answer(self, http: HttpServer, answer: OpenAnswer, target: Target) -> None:
         """Sends the stream; blocks until it ends.
 
         Raises:
@@ -63,18 +61,18 @@ class WatchRequests:
         if options.is_watch_list and self._version.compresses_watch_list and takes_gzip(exchange):
             headers |= GZIP
             answer.send_lines = lambda lines: exchange.send_chunks([gzip_member(b"".join(lines))])
-        self._prepare(stream, answer, plan)
+        self._faults.book.attach_stream(answer, stream)
         withdraw = exchange.connection.gone.subscribe(stream.close)
         # Before the head is sent: a client that has the head misses no change that it makes afterwards.
         stream.start()
         try:
             with http.noticing_hangup(exchange.connection):
                 exchange.begin(200, headers)
-                if plan.watch_seconds is None:
+                if answer.watch_seconds is None:
                     for lines in stream.batches():
                         answer.send_lines(lines)
                 else:
-                    exchange.connection.gone.wait(plan.watch_seconds)
+                    exchange.connection.gone.wait(answer.watch_seconds)
                 exchange.end()
         finally:
             stream.finish()
@@ -93,18 +91,3 @@ class WatchRequests:
             representation,
             bookmark_interval=self._bookmark_interval,
         )
-
-    def _prepare(self, stream: WatchStream, answer: OpenAnswer, plan: FaultPlan) -> None:
-        """Applies an answer's faults to its stream."""
-        stream.end_bookmark = plan.end_bookmark
-        stream.at_start = [partial(injection, answer) for injection in plan.injections]
-        if answer.verb == "watch_list":
-            stream.on_state_sent = lambda: self._became_watch(answer)
-        self._faults.book.attach_stream(answer, stream)
-
-    def _became_watch(self, answer: OpenAnswer) -> None:
-        plan = self._faults.book.became_watch(answer)
-        for change in plan.changes:
-            change(answer.transmission)
-        for injection in plan.injections:
-            answer.inject(injection)

@@ -167,7 +167,7 @@ def test_concurrent_writers_end_with_the_state_of_the_source(
     running: RunningMaker, make_cache: CacheMaker, make_queue: QueueMaker
 ) -> None:
     """Go: TestHammerController."""
-    source = FakeControllerSource(pulled=False)
+    source = FakeControllerSource()
     cache = make_cache(make_queue, source)
 
     def hammer(seed: int) -> None:

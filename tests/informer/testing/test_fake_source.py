@@ -22,10 +22,10 @@ def versions(events: list[Event[dict[str, Any]]]) -> list[str]:
     return [event.object["metadata"]["resourceVersion"] for event in events]
 
 
-@pytest.fixture(params=[True, False], ids=["pulled", "channel"])
-def source(request: pytest.FixtureRequest) -> FakeControllerSource:
-    """A source, once with batch watchers and once with plain ones."""
-    return FakeControllerSource(pulled=request.param)
+@pytest.fixture
+def source() -> FakeControllerSource:
+    """An empty source."""
+    return FakeControllerSource()
 
 
 @pytest.mark.parametrize(("version", "seen"), [("0", "123"), ("1", "23"), ("2", "3"), ("3", "")])
@@ -235,12 +235,11 @@ def test_an_object_without_a_name_is_an_error(source: FakeControllerSource) -> N
     assert source.resource_version == "0"
 
 
-def test_pulled_watchers_return_batches() -> None:
+def test_watchers_return_batches() -> None:
     """`next_batch` returns all waiting events, raises TimeoutError without any, and WatchClosedError after the end."""
     source = FakeControllerSource()
     watcher = source.watch(since("0"))
     assert isinstance(watcher, BatchWatcher)
-    assert not isinstance(FakeControllerSource(pulled=False).watch(since("0")), BatchWatcher)
     with pytest.raises(TimeoutError):
         watcher.next_batch(0)
     source.add(pod("a"))

@@ -47,8 +47,8 @@ CALLS: list[tuple[Callable[[], Any], str]] = [
     ),
     (lambda: FakeControllerSource().add({}), "the object has no metadata.name"),
     (
-        lambda: FakeControllerSource(pulled=True).watch(ListOptions(resource_version="0")).next_batch(0),
-        "no event in time",
+        lambda: FakeControllerSource().watch(ListOptions(resource_version="0")).next_batch(0),
+        "no event came in time",
     ),
     (
         lambda: SERVER.api_client("bob"),

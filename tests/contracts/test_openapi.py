@@ -92,11 +92,6 @@ def test_the_index_names_each_document_with_its_hash(servers):
         assert url.startswith("/openapi/v3/apis/apps/v1?hash=")
 
 
-def test_a_document_with_an_old_hash_is_elsewhere(servers):
-    """A client that has cached the index is sent to the new document."""
-    assert servers.ask("GET", "/openapi/v3/apis/apps/v1", query={"hash": "old"}).status == 301
-
-
 def test_an_unknown_document_is_404(servers):
     assert servers.ask("GET", "/openapi/v3/apis/nothing/v1").status == 404
 

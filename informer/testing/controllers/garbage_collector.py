@@ -29,6 +29,7 @@ _COLLECTOR = Write(user=User(f"{_ACCOUNT}generic-garbage-collector", groups=_GRO
 _NAMESPACE_CONTROLLER = Write(user=User(f"{_ACCOUNT}namespace-controller", groups=_GROUPS))
 _FOREGROUND, _ORPHAN = "foregroundDeletion", "orphan"
 _FINALIZERS = (f'"{_FOREGROUND}"'.encode(), f'"{_ORPHAN}"'.encode())
+_OWNED = b'"ownerReferences"'
 _MIN_RETRY, _MAX_RETRY = 0.01, 5.0  # seconds
 # As many deleted owners are remembered as in the real garbage collector.
 _KNOWN_ABSENT = 500
@@ -56,7 +57,7 @@ class GarbageCollector:
         self._queue = RateLimitingQueue[Item](limiter)
         # Guarded by the storage's lock, as are the next three.
         self._worker: Worker | None = None
-        self._dependents = Dependents()
+        self._dependents: dict[str, dict[Item, bool]] = {}  # by the owner's uid; true for those that block its deletion
         self._foreground: dict[str, Item] = {}  # objects that wait for the deletion of their dependents, by uid
         self._absent = LruMap[str, bool](_KNOWN_ABSENT)  # the uids of deleted owners
         registry.empties_namespaces = False
@@ -75,13 +76,16 @@ class GarbageCollector:
         state = change.new
         item = Item(bucket, state.key, state.uid)
         old, new = owner_references(change.old), [] if change.deleted else owner_references(state)
-        if old or new:
-            self._dependents.replace(item, old, new)
+        for reference in old:
+            self._dependents.get(reference["uid"], {}).pop(item, None)
+        for reference in new:
+            blocks = bool(reference.get("blockOwnerDeletion"))
+            self._dependents.setdefault(reference["uid"], {})[item] = blocks
         # Owners whose deletion this object may have held up.
         work = [self._foreground[each["uid"]] for each in old if each not in new and each["uid"] in self._foreground]
         if change.deleted:
             self._foreground.pop(state.uid, None)
-            dependents = self._dependents.of(state.uid)
+            dependents = self._dependents.pop(state.uid, {})
             if dependents:
                 self._absent.put(state.uid, True)
             work += dependents
@@ -99,7 +103,7 @@ class GarbageCollector:
             work.append(item)
             if _FINALIZERS[0] in new.body and item.uid not in self._foreground:
                 self._foreground[item.uid] = item
-                work += self._dependents.of(item.uid)
+                work += self._dependents.get(item.uid, {})
         return work
 
     def _run(self) -> None:
@@ -123,7 +127,7 @@ class GarbageCollector:
     def _process(self, item: Item) -> None:
         with self._storage.lock:
             stored, target = self._find_locked(item)
-            dependents = self._dependents.of(item.uid)
+            dependents = dict(self._dependents.get(item.uid, {}))
         if stored is None or target is None:
             return
         if stored.marked and item.bucket == "namespaces":
@@ -241,9 +245,6 @@ def _unblocked(obj: dict[str, Any]) -> dict[str, Any]:
     return obj
 
 
-_MARK = b'"ownerReferences"'
-
-
 class Item(NamedTuple):
     """One object, as a key of the work queue."""
 
@@ -254,7 +255,7 @@ class Item(NamedTuple):
 
 def owner_references(stored: Stored | None) -> list[Mapping[str, Any]]:
     """Returns an object's owner references."""
-    if stored is None or _MARK not in stored.body:
+    if stored is None or _OWNED not in stored.body:
         return []
     return [each for each in stored.to_dict()["metadata"].get("ownerReferences") or () if _names_owner(each)]
 
@@ -262,25 +263,3 @@ def owner_references(stored: Stored | None) -> list[Mapping[str, Any]]:
 def _names_owner(reference: Mapping[str, Any]) -> bool:
     """Whether a reference is complete; method calls can store others, which name no owner."""
     return all(isinstance(reference.get(name), str) for name in ("apiVersion", "kind", "name", "uid"))
-
-
-class Dependents:
-    """The dependents of each owner, and whether each of them blocks the owner's deletion."""
-
-    def __init__(self) -> None:
-        self._by_owner: dict[str, dict[Item, bool]] = {}
-
-    def of(self, owner: str) -> dict[Item, bool]:
-        """Returns the dependents of the owner with a uid; true for those that block its deletion."""
-        return dict(self._by_owner.get(owner, {}))
-
-    def replace(self, item: Item, old: list[Mapping[str, Any]], new: list[Mapping[str, Any]]) -> None:
-        """Records the present owner references of an object, given those that it had."""
-        for reference in old:
-            dependents = self._by_owner.get(reference["uid"], {})
-            dependents.pop(item, None)
-            if not dependents:
-                self._by_owner.pop(reference["uid"], None)
-        for reference in new:
-            blocks = bool(reference.get("blockOwnerDeletion"))
-            self._by_owner.setdefault(reference["uid"], {})[item] = blocks

@@ -53,9 +53,7 @@ def api_resources(resources: ServedResources, group: str, version: str) -> dict[
     served = _served_in(resources, group, version)
     if not served:
         return None
-    entries: list[dict[str, Any]] = []
-    for each in served:
-        entries += _entries(each)
+    entries = [entry for each in served for entry in _entries(each)]
     document: dict[str, Any] = {"kind": "APIResourceList"}
     if group:
         document["apiVersion"] = "v1"
@@ -87,29 +85,26 @@ def _served_in(resources: ServedResources, group: str, version: str) -> list[Ser
 
 
 def _aggregated_entry(served: ServedResource) -> dict[str, Any]:
+    """Returns what the aggregated document says about a resource, made of what the plain documents say."""
     resource = served.resource
-    kind = {"group": resource.group, "version": resource.version, "kind": resource.kind}
+
+    def kind_of(entry: dict[str, Any]) -> dict[str, Any]:
+        group, version = entry.get("group", resource.group), entry.get("version", resource.version)
+        return {"group": group, "version": version, "kind": entry["kind"]}
+
+    first, *others = _entries(served)
     entry: dict[str, Any] = {
-        "resource": resource.plural,
-        "responseKind": kind,
-        "scope": "Namespaced" if resource.namespaced else "Cluster",
-        "singularResource": resource.names[0] if resource.names else "",
-        "verbs": list(served.verbs),
+        "resource": first["name"],
+        "responseKind": kind_of(first),
+        "scope": "Namespaced" if first["namespaced"] else "Cluster",
+        "singularResource": first["singularName"],
     }
-    if resource.names[1:]:
-        entry["shortNames"] = list(resource.names[1:])
-    if served.categories:
-        entry["categories"] = list(served.categories)
-    subresources = []
-    for each in _subresources(served):
-        described = {
-            "group": each.group or kind["group"],
-            "version": each.version or kind["version"],
-            "kind": each.kind,
-        }
-        subresources.append({"subresource": each.name, "responseKind": described, "verbs": list(each.verbs)})
-    if subresources:
-        entry["subresources"] = subresources
+    entry |= {key: first[key] for key in ("verbs", "shortNames", "categories") if key in first}
+    if others:
+        entry["subresources"] = [
+            {"subresource": each["name"].partition("/")[2], "responseKind": kind_of(each), "verbs": each["verbs"]}
+            for each in others
+        ]
     return entry
 
 
@@ -119,6 +114,7 @@ def _group(name: str, versions: Iterable[str]) -> dict[str, Any]:
 
 
 def _entries(served: ServedResource) -> list[dict[str, Any]]:
+    """Returns what the plain documents say about a resource and its subresources."""
     resource = served.resource
     entry: dict[str, Any] = {
         "name": resource.plural,
@@ -131,18 +127,14 @@ def _entries(served: ServedResource) -> list[dict[str, Any]]:
         entry["shortNames"] = list(resource.names[1:])
     if served.categories:
         entry["categories"] = list(served.categories)
-    entries: list[dict[str, Any]] = []
-    for each in _subresources(served):
+    subresources = list(served.subresources)
+    if served.has_scale:
+        subresources.append(Subresource("scale", "Scale", _STATUS_VERBS, "autoscaling", "v1"))
+    if served.has_status:
+        subresources.append(Subresource("status", resource.kind, _STATUS_VERBS))
+    entries = [entry]
+    for each in sorted(subresources):
         described = {"group": each.group, "version": each.version} if each.group else {}
         name = {"name": f"{resource.plural}/{each.name}", "singularName": "", "namespaced": resource.namespaced}
         entries.append({**name, **described, "kind": each.kind, "verbs": list(each.verbs)})
-    return [entry, *entries]
-
-
-def _subresources(served: ServedResource) -> list[Subresource]:
-    found = list(served.subresources)
-    if served.has_scale:
-        found.append(Subresource("scale", "Scale", _STATUS_VERBS, "autoscaling", "v1"))
-    if served.has_status:
-        found.append(Subresource("status", served.resource.kind, _STATUS_VERBS))
-    return sorted(found)
+    return entries

@@ -6,17 +6,22 @@ import builtins
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from informer.listwatch.resources import parse_name
+from informer.objects.models import parse_model_name
+from informer.objects.object import Object
 from informer.testing.listwatch.list_options import ListQuery
 from informer.testing.listwatch.list_pages import list_page
 from informer.testing.listwatch.selection import read_selection
-from informer.testing.server.object_arguments import find_resource, plain_object, resource_of
 from informer.testing.server.pod_requests import PodLogs
+from informer.testing.storage.deep_objects import decode_object_json
 from informer.testing.storage.object_checks import Target
 from informer.testing.storage.patches import PatchError, json_patch, merge_patch
 from informer.testing.storage.registry import Registry
+from informer.testing.storage.served_resources import ServedResource, ServedResources
 from informer.testing.storage.statuses import bad_request
 from informer.testing.storage.storage import Storage
 from informer.testing.storage.write import Write
+from watch.errors import ApiError
 
 __all__ = ["ObjectCalls"]
 
@@ -132,7 +137,7 @@ class ObjectCalls:
             field_selector: such as "status.phase=Running"; "" selects all.
         """
         with self._storage.lock:
-            served = find_resource(resource, self._registry.resources)
+            served = _find_resource(resource, self._registry.resources)
             bucket = self._registry.bucket_locked(served)
         options = ListQuery(label_selector=label_selector, field_selector=field_selector)
         selection = read_selection(options, served, "", sharding=False)
@@ -195,8 +200,8 @@ class ObjectCalls:
 
     def _convert(self, obj: Any, namespace: str | None) -> tuple[dict[str, Any], Target]:
         with self._storage.lock:
-            plain = plain_object(obj, self._registry.resources)
-            served = resource_of(plain, self._registry.resources)
+            plain = _plain_object(obj, self._registry.resources)
+            served = _resource_of(plain, self._registry.resources)
         metadata = plain.get("metadata")
         metadata = metadata if isinstance(metadata, Mapping) else {}
         namespace = metadata.get("namespace") or namespace or _DEFAULT_NAMESPACE
@@ -206,7 +211,7 @@ class ObjectCalls:
         if not name:
             raise ValueError("the object's name is missing: pass it as the second argument")
         with self._storage.lock:
-            served = find_resource(resource, self._registry.resources)
+            served = _find_resource(resource, self._registry.resources)
         return Target(served, (namespace or _DEFAULT_NAMESPACE) if served.resource.namespaced else "", name)
 
 
@@ -225,3 +230,76 @@ def _schema_of(paths: Sequence[str]) -> dict[str, Any]:
             at = properties.setdefault(parent, {"type": "object", "x-kubernetes-preserve-unknown-fields": True})
         at.setdefault("properties", {})[last] = {"type": "string"}
     return schema
+
+
+def _plain_object(obj: Any, resources: ServedResources) -> dict[str, Any]:
+    """Returns an object as a new dict in API form.
+
+    Args:
+        obj: a dict, an `informer.Object` or a model of the official client; a model may leave out kind and apiVersion.
+        resources: the served resources, from which the apiVersion of such a model is taken.
+
+    Raises:
+        TypeError: the argument is something else.
+    """
+    if isinstance(obj, Object):
+        return dict(decode_object_json(obj.raw))
+    if isinstance(obj, Mapping):
+        return dict(decode_object_json(Object.from_dict(obj).raw))
+    if hasattr(obj, "openapi_types"):
+        return _of_model(obj, resources)
+    raise TypeError(
+        f"an object must be a dict, an informer.Object or a model of the official client, not {type(obj).__name__}"
+    )
+
+
+def _resource_of(obj: Mapping[str, Any], resources: ServedResources) -> ServedResource:
+    """Returns the resource to which an object belongs.
+
+    Raises:
+        ValueError: the object has no kind or no apiVersion.
+        ApiError: 404, the server does not have this kind.
+    """
+    kind, api_version = obj.get("kind"), obj.get("apiVersion")
+    if not kind or not api_version:
+        raise ValueError("the object needs a kind and an apiVersion, such as 'Pod' and 'v1'")
+    served = resources.by_kind(api_version, kind)
+    if served is None:
+        raise ApiError(404, "NotFound", f'no matches for kind "{kind}" in version "{api_version}"')
+    return served
+
+
+def _find_resource(name: str, resources: ServedResources) -> ServedResource:
+    """Returns the resource that a name such as "pods", "deployments.apps", "v1/pods" or "apps/v1/Deployment" means.
+
+    Raises:
+        ApiError: 404, the server does not have this resource.
+    """
+    if (known := resources.by_name.get(name)) is not None:
+        return known
+    group, version, rest = parse_name(name)
+    for served in resources:
+        resource = served.resource
+        if group is not None and resource.group != group:
+            continue
+        if version is not None and resource.version != version:
+            continue
+        if rest.lower() in (resource.plural, resource.kind.lower(), *resource.names):
+            resources.by_name[name] = served
+            return served
+    raise ApiError(404, "NotFound", f"the server doesn't have a resource type {name!r}")
+
+
+def _of_model(model: Any, resources: ServedResources) -> dict[str, Any]:
+    from kubernetes.client import ApiClient, Configuration
+
+    with ApiClient(Configuration()) as client:
+        obj: dict[str, Any] = client.sanitize_for_serialization(model)
+    name = parse_model_name(type(model).__name__)
+    if name is None or (obj.get("kind") and obj.get("apiVersion")):
+        return obj
+    for served in resources:
+        resource = served.resource
+        if (resource.kind, resource.version) == (name.kind, name.version) and name.fits_group(resource.group):
+            return {"kind": resource.kind, "apiVersion": resource.api_version, **obj}
+    return obj

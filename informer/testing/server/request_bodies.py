@@ -40,9 +40,7 @@ def decode_yaml(body: bytes) -> Any:
     try:
         value = next(yaml.safe_load_all(body), None)
         return decode_object_json(json.dumps(value, allow_nan=False, default=str).encode())
-    except RecursionError:
-        raise ValueError("exceeded max depth") from None
-    except (yaml.YAMLError, TypeError) as error:
+    except (yaml.YAMLError, TypeError, RecursionError) as error:
         raise ValueError(f"yaml: {error}") from error
 
 

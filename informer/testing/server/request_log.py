@@ -110,14 +110,11 @@ class RequestLog(Sequence[LoggedRequest]):
         Raises:
             TimeoutError: fewer requests match after `timeout` seconds; the message lists the latest requests.
         """
-        found: list[LoggedRequest] = []
-
-        def enough() -> bool:
-            nonlocal found
-            found = self._select_locked(verb, resource, status, open)
-            return len(found) >= count
-
-        return self._wait(enough, lambda: found, f"{count} requests", timeout)
+        with self._monitor:
+            self._wait_locked(
+                lambda: len(self._select_locked(verb, resource, status, open)) >= count, f"{count} requests", timeout
+            )
+            return self._select_locked(verb, resource, status, open)
 
     def wait_until_ended(
         self, verb: str | None = None, resource: str | None = None, *, left: int = 0, timeout: float = 10.0
@@ -127,21 +124,17 @@ class RequestLog(Sequence[LoggedRequest]):
         Raises:
             TimeoutError: more are, after `timeout` seconds.
         """
-        self._wait(
-            lambda: len(self._select_locked(verb, resource, None, True)) <= left,
-            list,
-            f"no more than {left} open requests",
-            timeout,
-        )
-
-    def _wait(
-        self, done: Callable[[], bool], result: Callable[[], list[LoggedRequest]], what: str, timeout: float
-    ) -> list[LoggedRequest]:
         with self._monitor:
-            if not self._monitor.wait_for(done, timeout):
-                last = "\n".join(f"  {r.status} {r.verb} {r.path} {r.query}" for r in list(self._requests)[-20:])
-                raise TimeoutError(f"waited {timeout} s for {what}; the latest requests:\n{last}")
-            return result()
+            self._wait_locked(
+                lambda: len(self._select_locked(verb, resource, None, True)) <= left,
+                f"no more than {left} open requests",
+                timeout,
+            )
+
+    def _wait_locked(self, done: Callable[[], bool], what: str, timeout: float) -> None:
+        if not self._monitor.wait_for(done, timeout):
+            last = "\n".join(f"  {r.status} {r.verb} {r.path} {r.query}" for r in list(self._requests)[-20:])
+            raise TimeoutError(f"waited {timeout} s for {what}; the latest requests:\n{last}")
 
     def _select_locked(
         self, verb: str | None, resource: str | None, status: int | None, open: bool

@@ -14,7 +14,7 @@ from informer.testing.listwatch.list_options import check_minimum, read_list_que
 from informer.testing.listwatch.list_pages import Page, list_page
 from informer.testing.listwatch.selection import read_selection
 from informer.testing.server.action_requests import ActionRequests
-from informer.testing.server.patch_requests import read_patch
+from informer.testing.server.patch_requests import Patch, read_patch
 from informer.testing.server.pod_requests import PodLogs
 from informer.testing.server.request_bodies import decode_object
 from informer.testing.server.request_options import read_delete_options, read_write
@@ -117,10 +117,8 @@ class ResourceRequests:
                 return 200, call.representation.list(page.metadata, page.objects)
             case "create":
                 return self._create(call)
-            case "update":
-                return self._update(call)
-            case "patch":
-                return self._patch(call)
+            case "update" | "patch":
+                return self._change(verb, call)
             case "delete":
                 return self._delete(call)
             case "deletecollection":
@@ -147,20 +145,17 @@ class ResourceRequests:
         obj = decode_object(call.request, resource.kind, null_is_empty=not target.served.custom)
         return 201, [call.representation.single(self._registry.create(target, obj, call.write))]
 
-    def _update(self, call: _Call) -> _Body:
-        target = call.target
-        _require_name(target)
-        obj = decode_object(call.request, target.served.resource.kind, null_is_empty=not target.served.custom)
-        create = target.served.created_by_update and not target.subresource
-        stored, created = self._registry.update(target, lambda _: obj, call.write, create=create)
-        return 201 if created else 200, [call.representation.single(stored)]
-
-    def _patch(self, call: _Call) -> _Body:
-        target = call.target
-        _require_name(target)
-        patch = read_patch(target, call.request, call.write)
-        create = patch.creates and not target.subresource
-        stored, created = self._registry.update(target, patch.apply, call.write, create=create)
+    def _change(self, verb: str, call: _Call) -> _Body:
+        target, served = call.target, call.target.served
+        if not target.name:
+            raise bad_request("name must be provided") if served.custom else method_not_allowed()
+        if verb == "update":
+            obj = decode_object(call.request, served.resource.kind, null_is_empty=not served.custom)
+            change = Patch(lambda _: obj, creates=served.created_by_update)
+        else:
+            change = read_patch(target, call.request, call.write)
+        create = change.creates and not target.subresource
+        stored, created = self._registry.update(target, change.apply, call.write, create=create)
         return 201 if created else 200, [call.representation.single(stored)]
 
     def _scale(self, verb: str, call: _Call) -> _Body:
@@ -208,19 +203,13 @@ class ResourceRequests:
 def _scaling(verb: str, call: _Call) -> Callable[[dict[str, Any]], dict[str, Any]]:
     """Returns the change that a request for the scale subresource makes to the object."""
     served, write = call.target.served, call.write
-    if verb == "update":
-        sent = decode_object(call.request, "Scale")
-        return lambda obj: scaled(served, obj, lambda old: _checked_scale(call.target, old, sent), write)
-    patch = read_patch(call.target._replace(served=SCALES), call.request, write)
-    return lambda obj: scaled(served, obj, patch.apply, write)
+    if verb == "patch":
+        patch = read_patch(call.target._replace(served=SCALES), call.request, write)
+        return lambda obj: scaled(served, obj, patch.apply, write)
+    sent = decode_object(call.request, "Scale")
 
+    def replaced(old: dict[str, Any]) -> dict[str, Any]:
+        check_identity(call.target, metadata_of(sent, SCALES.resource), old["metadata"]["uid"])
+        return sent
 
-def _checked_scale(target: Target, old: dict[str, Any], sent: dict[str, Any]) -> dict[str, Any]:
-    check_identity(target, metadata_of(sent, SCALES.resource), old["metadata"]["uid"])
-    return sent
-
-
-def _require_name(target: Target) -> None:
-    if target.name:
-        return
-    raise bad_request("name must be provided") if target.served.custom else method_not_allowed()
+    return lambda obj: scaled(served, obj, replaced, write)

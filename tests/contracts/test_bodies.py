@@ -21,30 +21,22 @@ def new(path: str) -> dict[str, Any]:
 
 
 CHUNKS = {
-    "malformed size": (500, "zz\r\n{}\r\n0\r\n\r\n"),
-    "empty size": (500, "\r\n{}\r\n0\r\n\r\n"),
-    "negative size": (500, "-2\r\n{}\r\n0\r\n\r\n"),
-    "huge size": (500, "ffffffffffffffffff\r\n{}\r\n0\r\n\r\n"),
-    "longer than its size": (500, "2\r\n{}more\r\n0\r\n\r\n"),
-    "malformed second size": (500, "2\r\n{}\r\nzz\r\n\r\n"),
-    "long line": (500, f"2;{'a' * 5000}\r\n{{}}\r\n0\r\n\r\n"),
-    "extension": (422, "2;a=b\r\n{}\r\n0\r\n\r\n"),
-    "space behind the size": (422, "2 \r\n{}\r\n0\r\n\r\n"),
-    "trailer": (422, "2\r\n{}\r\n0\r\nX-A: b\r\n\r\n"),
+    "extension": "2;a=b\r\n{}\r\n0\r\n\r\n",
+    "space behind the size": "2 \r\n{}\r\n0\r\n\r\n",
+    "trailer": "2\r\n{}\r\n0\r\nX-A: b\r\n\r\n",
 }
 
 
 @pytest.mark.parametrize("case", CHUNKS)
-def test_a_malformed_chunk_is_an_error_of_the_server(servers, case):
-    """The answer is a Status of 500, and the connection is closed. The complete body, without a name, would get 422."""
-    expected, chunks = CHUNKS[case]
+def test_a_body_in_odd_chunks_is_read(servers, case):
+    """The body, which has no name, gets 422, and the connection stays open."""
     head = (
         f"POST {MAPS} HTTP/1.1\r\nHost: x\r\n{{auth}}\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked"
     )
     for side in servers.sides:
-        status, headers, body, closed = side.send_raw(f"{head}\r\n\r\n{chunks}")
-        assert (status, headers["content-type"]) == (f"HTTP/1.1 {expected}", "application/json"), side.name
-        assert (json.loads(body)["code"], closed) == (expected, expected == 500), side.name
+        status, headers, body, closed = side.send_raw(f"{head}\r\n\r\n{CHUNKS[case]}")
+        assert (status, headers["content-type"]) == ("HTTP/1.1 422", "application/json"), side.name
+        assert (json.loads(body)["code"], closed) == (422, False), side.name
 
 
 METADATA = [

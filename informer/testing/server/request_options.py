@@ -128,11 +128,9 @@ def read_delete_options(request: Request) -> Mapping[str, Any]:
         if given.get("kind") not in (None, "", "DeleteOptions"):
             raise bad_request(not_registered(str(given.get("apiVersion", "v1")), str(given["kind"])))
     else:
-        given = {
-            **request.query,
-            "dryRun": request.values("dryRun"),
-            "preconditions": {"uid": request.query.get("uid")},
-        }
+        given = {**request.query, "dryRun": request.values("dryRun") or None}
+        if request.query.get("uid"):
+            given["preconditions"] = {"uid": request.query["uid"]}
     try:
         read = msgspec.convert(given, _DeleteOptions, strict=bool(request.body))
     except msgspec.ValidationError as error:

@@ -22,7 +22,7 @@ from informer.testing.server.object_calls import ObjectCalls
 from informer.testing.server.request_handler import RequestHandler
 from informer.testing.server.request_log import RequestLog
 from informer.testing.server.versions import ServerVersion
-from informer.testing.storage.kinds.initial_objects import service_objects
+from informer.testing.storage.kinds.initial_objects import initial_objects
 from informer.testing.storage.registry import Registry
 from informer.testing.storage.storage import Storage
 from watch.concurrency import Lock
@@ -154,7 +154,7 @@ class EmbeddedAPIServer(StopsOnExit, ObjectCalls):
             http = HttpServer(self._handler.handle, context=context, name="apiserver")
             self._http = http
             self.faults.attach(http)
-            self._registry.seed(service_objects(http.port))
+            self._registry.seed(initial_objects("service", port=http.port))
             http.start()
         return self
 

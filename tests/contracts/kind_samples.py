@@ -113,7 +113,6 @@ SAMPLES: dict[str, tuple[str, dict[str, Any]]] = {
         spec(type="NodePort", ports=[{"port": 80, "name": "a", "targetPort": "http"}, {"port": 81, "name": "b"}]),
     ),
     "service-balancer": (f"{CORE}services", spec(type="LoadBalancer", **_PORT)),
-    "service-local": (f"{CORE}services", spec(type="LoadBalancer", externalTrafficPolicy="Local", **_PORT)),
     "service-external": (f"{CORE}services", spec(type="ExternalName", externalName="x.y")),
     "service-headless": (f"{CORE}services", spec(clusterIP="None", selector={"a": "b"})),
     "service-headless-without-selector": (f"{CORE}services", spec(clusterIP="None")),

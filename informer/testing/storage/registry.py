@@ -74,7 +74,7 @@ class Registry:
         self.admission: Admission = NoAdmission()
         self.empties_namespaces = True
         """Whether a deleted namespace is emptied at once, and not by the garbage collector."""
-        self.seed(initial_objects(now()))
+        self.seed(initial_objects("cluster", now=now()))
 
     def seed(self, objects: Iterable[tuple[str, dict[str, Any]]]) -> None:
         """Stores complete objects that do not exist yet, each with its resource's name, as a server does at its start."""

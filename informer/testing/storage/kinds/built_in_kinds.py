@@ -27,8 +27,7 @@ __all__ = ["BuiltInKinds", "check_size"]
 
 _PRIORITIES = "priorityclasses.scheduling.k8s.io"
 _MOST_ANNOTATIONS = 256 << 10
-# etcd refuses longer requests; gRPC refuses still longer ones before it.
-_MOST_BYTES, _MOST_MESSAGE = int(1.5 * 2**20), 2 << 20
+_MOST_BYTES = int(1.5 * 2**20)  # of a request to etcd
 
 
 class BuiltInKinds:
@@ -133,11 +132,7 @@ class BuiltInKinds:
 
 def check_size(obj: Mapping[str, Any], write: Write) -> None:
     """Raises ApiError 500 if etcd would refuse an object that a client sent for its size."""
-    size = 0 if write.with_status else len(msgspec.json.encode(obj))
-    if size > _MOST_MESSAGE:
-        message = f"trying to send message larger than max ({size} vs. {_MOST_MESSAGE})"
-        raise ApiError(500, "", f"rpc error: code = ResourceExhausted desc = {message}")
-    if size > _MOST_BYTES:
+    if not write.with_status and len(msgspec.json.encode(obj)) > _MOST_BYTES:
         raise ApiError(500, "", "etcdserver: request is too large")
 
 

@@ -22,10 +22,18 @@ from informer.testing.storage.name_rules import (
 )
 from informer.testing.storage.statuses import Cause, shown
 
-__all__ = ["FIELD_CHECKS", "Check", "check_named", "label_keys", "positive_causes", "required"]
+__all__ = [
+    "FIELD_CHECKS",
+    "Check",
+    "check_named",
+    "label_keys",
+    "required",
+    "selector_causes",
+    "selector_of",
+    "selects",
+]
 
 Check = Callable[[Any, str], list[Cause]]
-_PASS_MISSING = ("at_least", "between", "label_keys", "percent", "positive")
 _ENV_NAME = re.compile(r"[ -<>-~]+\Z")
 _ENV_ERROR = "a valid environment variable name must consist only of printable ASCII characters other than '='"
 _PERCENT = re.compile(r"\d+%\Z")
@@ -49,23 +57,10 @@ def label_keys(value: Any, path: str) -> list[Cause]:
 
 
 def check_named(text: str, functions: Mapping[str, Callable[..., list[Cause]]]) -> Check:
-    """Returns the check that a cell of the table describes, such as "required | between 1 65535".
-
-    Its attribute `passes_missing` is set if there is nothing wrong with a field that is not there.
-    """
-    check = _check_named(text, functions)
-    if text.startswith("optional | ") or (" | " not in text and text.partition(" ")[0] in _PASS_MISSING):
-        check.passes_missing = True  # type: ignore[attr-defined]
-    return check
-
-
-def _check_named(text: str, functions: Mapping[str, Callable[..., list[Cause]]]) -> Check:
+    """Returns the check that a cell of the table describes, such as "required | between 1 65535"."""
     steps: list[Check] = []
     for part in text.split(" | "):
         name, colon, message = part.partition(": ")
-        if name == "optional":
-            rest = _check_named(text.partition(" | ")[2], functions)
-            return lambda value, path: [] if value in (None, "") else rest(value, path)
         word, *arguments = name.split()
         more = [int(each) if each.isdigit() else each for each in (*arguments, *([message] if colon else ()))]
         function = functions[word]
@@ -133,47 +128,41 @@ def _percent(value: Any, path: str) -> list[Cause]:
     return [] if int(value[:-1]) <= 100 else _bad(path, value, "must not be greater than 100%")
 
 
-def _schedule(value: Any, path: str) -> list[Cause]:
-    words = str(value).split()
-    if words[:1] and (words[0].startswith("@") or len(words) == 5):
-        return []
-    return _bad(path, value, f"expected exactly 5 fields, found {len(words)}: [{' '.join(words)}]")
+def _schedule_error(text: str) -> str | None:
+    words = text.split()
+    is_good = text.startswith("@") or len(words) == 5
+    return None if is_good else f"expected exactly 5 fields, found {len(words)}: [{' '.join(words)}]"
 
 
-def _trimmed(value: Any, path: str) -> list[Cause]:
-    return [] if value == str(value).strip() else _bad(path, value, "must not have leading or trailing whitespace")
+def _text_that(is_good: Callable[[str], object], message: str) -> Check:
+    return _of_text(lambda text: None if is_good(text) else message)
 
 
-def _group_version(value: Any, path: str) -> list[Cause]:
-    return [] if value == "v1" or "/" in str(value) else _bad(path, value or "", "apiVersion must specify API group")
-
-
-positive_causes = functools.partial(_in_range, is_good=lambda number: number > 0, message="must be greater than 0")
 FIELD_CHECKS: dict[str, Callable[..., list[Cause]]] = {
     "at_least": _at_least,
     "between": _between,
+    "domain": _text_that(lambda text: "." in text, "should be a domain with at least one dot"),
+    "env_name": _text_that(_ENV_NAME.match, _ENV_ERROR),
     "finalizer": _of_text(finalizer_error),
-    "domain": _of_text(lambda text: None if "." in text else "should be a domain with at least one dot"),
-    "env_name": lambda value, path: [] if _ENV_NAME.match(str(value)) else _bad(path, value, _ENV_ERROR),
-    "group_version": _group_version,
+    "group_version": _text_that(lambda text: text == "v1" or "/" in text, "apiVersion must specify API group"),
     "ip_address": _ip_address,
-    "json_path": _of_text(lambda text: None if text.startswith(".") else "must be a simple json path starting with ."),
+    "json_path": _text_that(lambda text: text.startswith("."), "must be a simple json path starting with ."),
     "kind": _of_text(kind_error),
     "label": _of_text(label_error),
     "label_keys": label_keys,
     "name_1035": _of_text(name_1035_error),
     "one_of": _one_of,
     "percent": _percent,
-    "present": lambda value, path, message="": [Cause.required(path, message)] if value is None else [],
     "port": _port,
     "port_name": _port_name,
-    "positive": positive_causes,
+    "positive": functools.partial(_in_range, is_good=lambda number: number > 0, message="must be greater than 0"),
+    "present": lambda value, path, message="": [Cause.required(path, message)] if value is None else [],
     "required": required,
-    "schedule": _schedule,
+    "schedule": _of_text(_schedule_error),
     "subdomain": _of_text(subdomain_error),
-    "trimmed": _trimmed,
+    "trimmed": _text_that(lambda text: text == text.strip(), "must not have leading or trailing whitespace"),
 }
-
+"""Checks by the names by which the table calls them."""
 
 _OPERATORS = {"In": "in", "NotIn": "notin", "Exists": "exists", "DoesNotExist": "!exists"}
 

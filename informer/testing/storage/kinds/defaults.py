@@ -144,11 +144,12 @@ def _limits(limit: _Object) -> None:
         limit.update({key: value for key, value in (("default", limits), ("defaultRequest", requests)) if value})
 
 
-def _rolling(*values: str) -> Any:
-    *pairs, strategy = values
-    if strategy.get("type") == "RollingUpdate":  # type: ignore[attr-defined]
-        made = {key: int(text) if text.isdigit() else text for key, _, text in (pair.partition("=") for pair in pairs)}
-        strategy["rollingUpdate"] = {**made, **(strategy.get("rollingUpdate") or {})}  # type: ignore[index, attr-defined]
+def _rolling(first: str, second: str, strategy: _Object) -> None:
+    """Sets the defaults of a rolling update, which are given as "maxSurge=25%"."""
+    if strategy.get("type") == "RollingUpdate":
+        pairs = (pair.split("=") for pair in (first, second))
+        made = {key: int(text) if text.isdigit() else text for key, text in pairs}
+        strategy["rollingUpdate"] = {**made, **(strategy.get("rollingUpdate") or {})}
 
 
 def _job(spec: _Object) -> None:

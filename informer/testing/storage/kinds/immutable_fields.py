@@ -14,19 +14,18 @@ from informer.testing.storage.statuses import Cause, shown
 __all__ = ["immutability_causes"]
 
 _Object = Mapping[str, Any]
-# The fields of each resource. For one that begins with "-", the real server's message has null in place of the value.
 _FIELDS = {
-    "deployments.apps": "spec.selector",
-    "replicasets.apps": "spec.selector",
-    "daemonsets.apps": "spec.selector",
-    "statefulsets.apps": "spec.serviceName spec.selector spec.volumeClaimTemplates spec.podManagementPolicy",
-    "jobs.batch": "spec.selector spec.completionMode",
-    "rolebindings.rbac.authorization.k8s.io": "roleRef",
-    "clusterrolebindings.rbac.authorization.k8s.io": "roleRef",
-    "storageclasses.storage.k8s.io": "-provisioner -parameters -reclaimPolicy -volumeBindingMode",
-    "endpointslices.discovery.k8s.io": "-addressType",
-    "priorityclasses.scheduling.k8s.io": "preemptionPolicy",
-    "secrets": "type",
+    "deployments.apps": ("spec.selector",),
+    "replicasets.apps": ("spec.selector",),
+    "daemonsets.apps": ("spec.selector",),
+    "statefulsets.apps": ("spec.serviceName", "spec.selector", "spec.volumeClaimTemplates", "spec.podManagementPolicy"),
+    "jobs.batch": ("spec.selector", "spec.completionMode"),
+    "rolebindings.rbac.authorization.k8s.io": ("roleRef",),
+    "clusterrolebindings.rbac.authorization.k8s.io": ("roleRef",),
+    "storageclasses.storage.k8s.io": ("provisioner", "parameters", "reclaimPolicy", "volumeBindingMode"),
+    "endpointslices.discovery.k8s.io": ("addressType",),
+    "priorityclasses.scheduling.k8s.io": ("value", "preemptionPolicy"),
+    "secrets": ("type",),
 }
 _FROZEN = "field is immutable when `immutable` is set"
 _ONLY_IMAGES = (
@@ -41,15 +40,8 @@ _ONLY_REQUESTS = (
 
 def immutability_causes(resource: str, old: _Object, new: _Object) -> list[Cause]:
     """Returns the changes of an object that the real server refuses."""
-    causes = []
-    for path in _FIELDS.get(resource, "").split():
-        at = path.removeprefix("-")
-        value = _get(new, at)
-        if value != _get(old, at):
-            text = "null" if path != at else shown(value)
-            if at == "roleRef":
-                text = shown({name[0].upper() + name[1:]: each for name, each in value.items()}).replace("ApiG", "APIG")
-            causes.append(Cause.bad(at, text, "field is immutable"))
+    values = [(path, _get(old, path), _get(new, path)) for path in _FIELDS.get(resource, ())]
+    causes = [Cause.bad(path, shown(after), "field is immutable") for path, before, after in values if before != after]
     more = _BY_RESOURCE.get(resource)
     return causes + more(old, new) if more else causes
 
@@ -80,29 +72,25 @@ def _job_causes(old: _Object, new: _Object) -> list[Cause]:
 
 
 def _pod_causes(old: _Object, new: _Object) -> list[Cause]:
-    before, after = old.get("spec") or {}, dict(new.get("spec") or {})
-    causes = []
+    before, after = old.get("spec") or {}, new.get("spec") or {}
     for name in ("containers", "initContainers"):
-        pair = before.get(name) or [], after.get(name) or []
-        if len(pair[0]) != len(pair[1]):
+        if len(before.get(name) or ()) != len(after.get(name) or ()):
             return [Cause.forbidden(f"spec.{name}", "pod updates may not add or remove containers")]
-        if pair[1]:
-            after[name] = [{**changed, "image": kept["image"]} for kept, changed in zip(*pair, strict=True)]
-    seconds = before.get("activeDeadlineSeconds"), after.pop("activeDeadlineSeconds", None)
-    if seconds[0] is not None and (seconds[1] is None or seconds[1] > seconds[0]):
-        message = (
-            "must be less than or equal to previous value"
-            if seconds[1]
-            else "must not update from a positive integer to nil value"
-        )
-        causes.append(Cause.bad("spec.activeDeadlineSeconds", shown(seconds[1]), message))
-    timeless = [{**each, "tolerationSeconds": None} for each in after.pop("tolerations", None) or ()]
-    if any({**each, "tolerationSeconds": None} not in timeless for each in before.get("tolerations") or ()):
+    kept, tolerations = ([{**each, "tolerationSeconds": None} for each in spec.get("tolerations") or ()]
+                         for spec in (before, after))  # fmt: skip
+    causes = [] if _fixed(before) == _fixed(after) else [Cause.forbidden("spec", _ONLY_IMAGES)]
+    if any(each not in tolerations for each in kept):
         message = "existing toleration can not be modified except its tolerationSeconds"
         causes.append(Cause.forbidden("spec.tolerations", message))
-    if after != {key: each for key, each in before.items() if key not in ("activeDeadlineSeconds", "tolerations")}:
-        causes.append(Cause.forbidden("spec", _ONLY_IMAGES))
     return causes
+
+
+def _fixed(spec: _Object) -> dict[str, Any]:
+    """Returns a pod's spec without what may change."""
+    fixed = {key: each for key, each in spec.items() if key not in ("activeDeadlineSeconds", "tolerations")}
+    for name in ("containers", "initContainers"):
+        fixed[name] = [{**each, "image": ""} for each in spec.get(name) or ()]
+    return fixed
 
 
 def _claim_causes(old: _Object, new: _Object) -> list[Cause]:
@@ -116,16 +104,10 @@ def _claim_causes(old: _Object, new: _Object) -> list[Cause]:
     return [] if before == after else [Cause.forbidden("spec", _ONLY_REQUESTS)]
 
 
-def _priority_causes(old: _Object, new: _Object) -> list[Cause]:
-    is_same = (old.get("value") or 0) == (new.get("value") or 0)
-    return [] if is_same else [Cause.forbidden("value", "may not be changed in an update.")]
-
-
 _BY_RESOURCE: dict[str, Callable[[_Object, _Object], list[Cause]]] = {
     "configmaps": _data_causes,
     "secrets": _data_causes,
     "jobs.batch": _job_causes,
     "pods": _pod_causes,
     "persistentvolumeclaims": _claim_causes,
-    "priorityclasses.scheduling.k8s.io": _priority_causes,
 }

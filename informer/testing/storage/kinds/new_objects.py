@@ -9,34 +9,11 @@ from __future__ import annotations
 from typing import Any
 
 from informer.testing.storage.kinds.defaults import containers_of
+from informer.testing.storage.kinds.tables import rules_in, set_defaults_by
 
 __all__ = ["complete_new", "protect", "unprotected"]
 
 _Object = dict[str, Any]
-_NODE_INFO = (
-    *("machineID", "systemUUID", "bootID", "kernelVersion", "osImage", "containerRuntimeVersion", "kubeletVersion"),
-    *("kubeProxyVersion", "operatingSystem", "architecture"),
-)
-# The status of a new object. The real server writes these fields whatever their value.
-_STATUS: dict[str, _Object] = {
-    "services": {"loadBalancer": {}},
-    "ingresses.networking.k8s.io": {"loadBalancer": {}},
-    "statefulsets.apps": {"replicas": 0, "availableReplicas": 0},
-    "daemonsets.apps": dict.fromkeys(
-        ("currentNumberScheduled", "numberMisscheduled", "desiredNumberScheduled", "numberReady"), 0
-    ),
-    "replicasets.apps": {"replicas": 0},
-    "replicationcontrollers": {"replicas": 0},
-    "horizontalpodautoscalers.autoscaling": {"desiredReplicas": 0, "currentMetrics": None},
-    "poddisruptionbudgets.policy": dict.fromkeys(
-        ("disruptionsAllowed", "currentHealthy", "desiredHealthy", "expectedPods"), 0
-    ),
-    "persistentvolumeclaims": {"phase": "Pending"},
-    "persistentvolumes": {"phase": "Pending"},
-    "volumeattachments.storage.k8s.io": {"attached": False},
-    "nodes": {"daemonEndpoints": {"kubeletEndpoint": {"Port": 0}}, "nodeInfo": dict.fromkeys(_NODE_INFO, "")},
-    **{name: {} for name in ("deployments.apps", "jobs.batch", "cronjobs.batch", "resourcequotas")},
-}
 _PROTECTION = {
     "persistentvolumeclaims": "kubernetes.io/pvc-protection",
     "persistentvolumes": "kubernetes.io/pv-protection",
@@ -63,8 +40,9 @@ def unprotected(claim: _Object) -> _Object:
 def complete_new(resource: str, obj: _Object, *, is_request: bool) -> None:
     """Completes an object of a resource such as "jobs.batch"; `is_request` is False for those of a method call."""
     spec, metadata = obj.get("spec") or {}, obj["metadata"]
-    if resource in _STATUS and (resource != "nodes" or is_request):
-        obj["status"] = {**_STATUS[resource], **(obj.get("status") or {})}
+    first = rules_in("first_status.yaml", lambda value: value).get(resource)
+    if first is not None and (resource != "nodes" or is_request):
+        set_defaults_by(first, obj)
     if resource == "pods":
         obj["status"].setdefault("qosClass", _quality_of(spec))
     elif resource == "jobs.batch" and not spec.get("manualSelector"):

@@ -25,12 +25,7 @@ from informer.testing.storage.statuses import Cause, shown
 __all__ = ["causes_of"]
 
 _Object = Mapping[str, Any]
-_SOURCES = ("fieldRef", "resourceFieldRef", "configMapKeyRef", "secretKeyRef", "fileKeyRef")
-_VOLUME_FIELDS = {"secret": "secretName", "configMap": "name", "persistentVolumeClaim": "claimName", "hostPath": "path"}
-_MODES = ("ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod")
-_PATH_TYPES = ("Exact", "ImplementationSpecific", "Prefix")
 _WEBHOOK_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?){2,}\Z")
-_NO_MATCH = "`selector` does not match template `labels`"
 
 
 def causes_of(resource: str, obj: _Object) -> list[Cause]:
@@ -54,22 +49,17 @@ def _unique(obj: _Object, path: str, key: str, *lists: str) -> list[Cause]:
     return causes
 
 
-def _value_from(env: _Object, path: str) -> list[Cause]:
-    source = env.get("valueFrom")
-    if source is None:
-        return []
-    message = "may not be specified when `value` is not empty"
-    if not any(source.get(name) is not None for name in _SOURCES):
-        message = f"must specify one of: {', '.join(f'`{name}`' for name in _SOURCES[:-1])} or `{_SOURCES[-1]}`"
-    elif not env.get("value"):
-        return []
-    return [Cause.bad(f"{path}valueFrom", '""', message)]
+def _some_of(obj: _Object, path: str, *names: str) -> list[Cause]:
+    """An object has none of some fields; the last argument is the message."""
+    *fields, message = names
+    is_set = any(obj.get(name) not in (None, "", 0, []) for name in fields)
+    return [] if is_set else [Cause.required(path[:-1], message)]
 
 
-def _handler(probe: _Object, path: str) -> list[Cause]:
-    if any(probe.get(name) is not None for name in ("exec", "httpGet", "tcpSocket", "grpc")):
+def _not_both(obj: _Object, path: str, name: str, other: str) -> list[Cause]:
+    if not obj.get(name) or obj.get(other) is None:
         return []
-    return [Cause.required(path[:-1], "must specify a handler type")]
+    return [Cause.bad(f"{path}{other}", '""', f"may not be specified when `{name}` is not empty")]
 
 
 def _resources(resources: _Object, path: str) -> list[Cause]:
@@ -90,11 +80,7 @@ def _resources(resources: _Object, path: str) -> list[Cause]:
 def _volume(volume: _Object, path: str) -> list[Cause]:
     # The real server goes through the sources in an order of its own, in which emptyDir is the first.
     sources = sorted((k for k, v in volume.items() if k != "name" and v is not None), key=lambda k: k != "emptyDir")
-    fields = [(name, _VOLUME_FIELDS[name]) for name in sources if name in _VOLUME_FIELDS]
-    causes = [Cause.required(f"{path}{name}.{key}", "") for name, key in fields if not volume[name].get(key)]
-    if len(sources) > 1:
-        causes.append(Cause.forbidden(f"{path}{sources[-1]}", "may not specify more than 1 volume type"))
-    return causes
+    return [Cause.forbidden(f"{path}{name}", "may not specify more than 1 volume type") for name in sources[1:]]
 
 
 def _mounts(spec: _Object, path: str) -> list[Cause]:
@@ -108,43 +94,25 @@ def _mounts(spec: _Object, path: str) -> list[Cause]:
     ]
 
 
-def _toleration(each: _Object, path: str) -> list[Cause]:
-    operator, at = each.get("operator") or "", f"{path}operator"
-    if not each.get("key") and operator != "Exists":
-        message = 'operator must be Exists when `key` is empty, which means "match all values and all keys"'
-        return [Cause.bad(at, shown(operator), message)]
-    if operator == "Exists" and each.get("value"):
-        return [Cause.bad(at, shown(each["value"]), "value must be empty when `operator` is 'Exists'")]
-    return []
-
-
 def _not_always(policy: Any, path: str) -> list[Cause]:
     return [Cause.required(path, 'valid values: "OnFailure", "Never"')] if policy in ("Always", None) else []
 
 
 def _selector(spec: _Object, path: str, kind: str) -> list[Cause]:
-    """Checks the selector of a workload; the real server words one of its causes differently for each kind."""
-    selector, at = spec.get("selector"), f"{path}selector"
-    labels = ((spec.get("template") or {}).get("metadata") or {}).get("labels")
-    causes = []
-    if selector is None:
-        causes = [] if kind == "daemonset" else [Cause.required(at, "")]
-    elif not (selector.get("matchLabels") or selector.get("matchExpressions")):
-        return [Cause.bad(at, shown(selector), f"empty selector is invalid for {kind}")]
-    elif found := selector_causes(selector, at):
-        message = f"Invalid value: {shown(selector)}{': invalid label selector' if kind == 'deployment' else ''}"
-        return found if kind == "daemonset" else [*found, Cause("FieldValueInvalid", message, at)]
-    if selector is None or not selects(selector, labels or {}):
-        causes.append(Cause.bad(f"{path}template.metadata.labels", shown(labels or None), _NO_MATCH))
-    return causes
+    selector, labels = spec.get("selector"), ((spec.get("template") or {}).get("metadata") or {}).get("labels")
+    if selector is None and kind != "daemonset":
+        return [Cause.required(f"{path}selector", ""), *_mismatch({"matchLabels": {"": ""}}, labels, path)]
+    if selector is not None and not (selector.get("matchLabels") or selector.get("matchExpressions")):
+        return [Cause.bad(f"{path}selector", shown(selector), f"empty selector is invalid for {kind}")]
+    found = selector_causes(selector or {}, f"{path}selector")
+    return found or _mismatch(selector or {"matchLabels": {"": ""}}, labels, path)
 
 
-def _old_selector(spec: _Object, path: str) -> list[Cause]:
-    selector, template = spec.get("selector"), spec.get("template") or {}
-    labels = (template.get("metadata") or {}).get("labels")
-    if selector and template and not selects({"matchLabels": selector}, labels or {}):
-        return [Cause.bad(f"{path}template.metadata.labels", shown(labels or None), _NO_MATCH)]
-    return required(selector, f"{path}selector")
+def _mismatch(selector: _Object, labels: Any, path: str) -> list[Cause]:
+    if selects(selector, labels or {}):
+        return []
+    message = "`selector` does not match template `labels`"
+    return [Cause.bad(f"{path}template.metadata.labels", shown(labels or None), message)]
 
 
 def _surge(strategy: _Object, path: str) -> list[Cause]:
@@ -179,11 +147,10 @@ def _service(spec: _Object, path: str) -> list[Cause]:
 
 
 def _policy_rule(rule: _Object, path: str) -> list[Cause]:
-    causes = []
-    if not rule.get("nonResourceURLs"):
-        for name, what in (("apiGroups", "api group"), ("resources", "resource")):
-            causes += required(rule.get(name), path + name, f"resource rules must supply at least one {what}")
-    return causes + required(rule.get("verbs"), f"{path}verbs")
+    if rule.get("nonResourceURLs"):
+        return []
+    fields, message = (("apiGroups", "api group"), ("resources", "resource")), "resource rules must supply at least one"
+    return [cause for name, what in fields for cause in required(rule.get(name), path + name, f"{message} {what}")]
 
 
 def _account_namespace(subject: _Object, path: str) -> list[Cause]:
@@ -191,45 +158,17 @@ def _account_namespace(subject: _Object, path: str) -> list[Cause]:
 
 
 def _claim(spec: _Object, path: str) -> list[Cause]:
-    modes = spec.get("accessModes") or []
-    causes = required(modes, f"{path}accessModes", "at least 1 access mode is required")
-    causes += [Cause.unsupported(f"{path}accessModes", mode, _MODES) for mode in modes if mode not in _MODES]
     storage, at = ((spec.get("resources") or {}).get("requests") or {}).get("storage"), f"{path}resources[storage]"
     if storage is None:
-        causes.append(Cause.required(at, ""))
-    elif value_of(storage) <= 0:
-        causes.append(Cause.bad(at, shown(storage), "must be greater than zero"))
-    return causes
-
-
-def _ingress(spec: _Object, path: str) -> list[Cause]:
-    if spec.get("rules") or spec.get("defaultBackend"):
-        return []
-    return [Cause.bad(path[:-1], "null", "either `defaultBackend` or `rules` must be specified")]
+        return [Cause.required(at, "")]
+    return [] if value_of(storage) > 0 else [Cause.bad(at, shown(storage), "must be greater than zero")]
 
 
 def _http_path(path_rule: _Object, path: str) -> list[Cause]:
-    kind, value = path_rule.get("pathType"), path_rule.get("path") or ""
-    if not kind:
-        return [Cause.required(f"{path}pathType", "pathType must be specified")]
-    if kind not in _PATH_TYPES:
-        return [Cause.unsupported(f"{path}pathType", kind, _PATH_TYPES)]
-    if kind == "ImplementationSpecific" or value.startswith("/"):
+    value = path_rule.get("path") or ""
+    if path_rule.get("pathType") not in ("Exact", "Prefix") or value.startswith("/"):
         return []
     return [Cause.bad(f"{path}path", shown(value), "must be an absolute path")]
-
-
-def _backend(backend: _Object, path: str) -> list[Cause]:
-    service = backend.get("service")
-    if service is None:
-        return []
-    port = service.get("port") or {}
-    causes = required(service.get("name"), f"{path}service.name")
-    if not port.get("name") and not port.get("number"):
-        causes.append(Cause.required(path[:-1], "port name or number is required"))
-    elif port.get("name") and port.get("number"):
-        causes.append(Cause.bad(path[:-1], '""', "cannot set both port name & port number"))
-    return causes
 
 
 def _alone(values: Any, path: str, what: str) -> list[Cause]:
@@ -284,8 +223,7 @@ _LOGIN = ("username", "password")
 _ACCOUNT = "kubernetes.io/service-account.name"
 
 
-def check_config_map(obj: Mapping[str, Any], path: str) -> list[Cause]:
-    """Returns what is not valid in a ConfigMap's data."""
+def _config_map(obj: _Object, path: str) -> list[Cause]:
     texts, binary = obj.get("data") or {}, obj.get("binaryData") or {}
     causes: list[Cause] = []
     for key in sorted(texts):
@@ -297,8 +235,7 @@ def check_config_map(obj: Mapping[str, Any], path: str) -> list[Cause]:
     return causes + _size_causes(size, "[]")
 
 
-def check_secret(obj: Mapping[str, Any], path: str) -> list[Cause]:
-    """Returns what is not valid in a Secret's data."""
+def _secret(obj: _Object, path: str) -> list[Cause]:
     data, kind = obj.get("data") or {}, str(obj.get("type"))
     causes = [cause for key in sorted(data) for cause in _key_causes(key, f"{path}data[{key}]")]
     causes += _size_causes(_decoded_size(data), f"{path}data")
@@ -327,31 +264,11 @@ def _decoded_size(data: Mapping[str, Any]) -> int:
 
 
 _FUNCTIONS: dict[str, Callable[..., list[Cause]]] = {
-    "account_namespace": _account_namespace,
-    "alone": _alone,
-    "backend": _backend,
-    "claim": _claim,
-    "client_config": _client_config,
-    "config_map": check_config_map,
-    "handler": _handler,
-    "http_path": _http_path,
-    "ingress": _ingress,
-    "label_keys": label_keys,
-    "mounts": _mounts,
-    "not_always": _not_always,
-    "old_selector": _old_selector,
-    "policy_rule": _policy_rule,
-    "resources": _resources,
-    "review_versions": _review_versions,
-    "scaler": _scaler,
-    "secret": check_secret,
-    "selector": _selector,
-    "selector_form": selector_causes,
-    "service": _service,
-    "surge": _surge,
-    "toleration": _toleration,
-    "unique": _unique,
-    "value_from": _value_from,
-    "volume": _volume,
-    "webhook_name": _webhook_name,
-}
+    function.__name__.lstrip("_"): function
+    for function in (
+        _account_namespace, _alone, _claim, _client_config, _config_map, _http_path, _mounts, _not_always, _not_both,
+        _policy_rule, _resources, _review_versions, _scaler, _secret, _selector, _service, _some_of, _surge, _unique, _volume,
+        _webhook_name, label_keys, selector_causes,
+    )
+}  # fmt: skip
+"""Functions by the names by which the table calls them."""

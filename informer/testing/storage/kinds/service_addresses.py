@@ -19,7 +19,7 @@ _NODE_PORTS = range(30000, 32768)
 _WITH_NODE_PORTS = ("NodePort", "LoadBalancer")
 # Fields that only some types have. Where the type changes, those that the client has not changed are dropped.
 _OF_CLUSTER_IP = ("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy", "internalTrafficPolicy")
-_OF_NODE_PORTS = ("externalTrafficPolicy", "allocateLoadBalancerNodePorts", "healthCheckNodePort")
+_OF_NODE_PORTS = ("externalTrafficPolicy", "allocateLoadBalancerNodePorts")
 
 
 class ServiceAddresses:
@@ -48,13 +48,8 @@ class ServiceAddresses:
         if before and wanted != before and before != "None":
             return [Cause.bad("spec.clusterIPs[0]", shown([wanted]), "may not change once set")]
         if wanted not in ("", "None", before):
-            try:
-                inside = ipaddress.ip_address(wanted) in SERVICE_RANGE
-            except ValueError:
-                message = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"
-                return [Cause.bad("spec.clusterIPs[0]", shown(wanted), message)]
             why = "provided IP is already allocated" if wanted in _used_addresses(bucket) else ""
-            if not inside:
+            if not _is_in_range(wanted):
                 valid = f"The range of valid IPs is {SERVICE_RANGE}"
                 why = f"failed to allocate IP {wanted}: the provided IP ({wanted}) is not in the valid range. {valid}"
             if why:
@@ -77,9 +72,6 @@ class ServiceAddresses:
                 causes.append(
                     Cause.bad(f"spec.ports[{i}].nodePort", shown(wanted), "provided port is already allocated")
                 )
-        if spec.get("type") == "LoadBalancer" and spec.get("externalTrafficPolicy") == "Local":
-            self._ports, port = _next(self._ports, _NODE_PORTS, used | own)
-            spec.setdefault("healthCheckNodePort", port)
         return causes
 
 
@@ -110,6 +102,13 @@ def _next(candidates: Iterator[Any], all_of_them: Any, used: AbstractSet[Any]) -
         if value not in used:
             return candidates, value
     return _next(iter(all_of_them), all_of_them, used)
+
+
+def _is_in_range(address: str) -> bool:
+    try:
+        return ipaddress.ip_address(address) in SERVICE_RANGE
+    except ValueError:
+        return False
 
 
 def _used_addresses(bucket: Bucket) -> set[str]:

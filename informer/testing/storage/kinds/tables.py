@@ -1,6 +1,6 @@
 """The tables about built-in kinds, and the walk over an object by such a table.
 
-The files defaults.yaml and rules.yaml beside this module describe the tables. They are read on first use.
+Files beside this module describe the tables: defaults.yaml, first_status.yaml and rules.yaml. They are read on first use.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import yaml
 
 from informer.testing.storage.statuses import Cause
 
-__all__ = ["Rules", "causes_by", "rules_in", "set_defaults_by"]
+__all__ = ["Rules", "causes_by", "rules_in", "set_defaults_by", "yaml_file"]
 
 
 # What a rule is about: the value of a field, the object itself, a struct, a struct that may be missing, elements of a list,
@@ -33,13 +33,14 @@ class Rules(NamedTuple):
 @functools.cache
 def rules_in(file: str, compile_value: Callable[[Any], Any]) -> Mapping[str, Rules]:
     """Returns the tables of a file by resource, such as "deployments.apps"; `compile_value` is called with each leaf."""
+    tables = yaml_file(file).items()
+    return {resource: _compiled(table, compile_value) for resource, table in tables if not resource.startswith("x-")}
+
+
+def yaml_file(file: str) -> Any:
+    """Returns what a file beside this module contains."""
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    text = (files(__package__) / file).read_text(encoding="utf-8")
-    return {
-        resource: _compiled(table, compile_value)
-        for resource, table in yaml.load(text, loader).items()  # noqa: S506 - it is a safe loader
-        if not resource.startswith("x-")
-    }
+    return yaml.load((files(__package__) / file).read_text(encoding="utf-8"), loader)  # noqa: S506 - it is a safe loader
 
 
 def _compiled(table: Mapping[str, Any], compile_value: Callable[[Any], Any]) -> Rules:
@@ -54,10 +55,8 @@ def _compiled(table: Mapping[str, Any], compile_value: Callable[[Any], Any]) -> 
         leaf = compile_value(value)
         if about == _VALUE and not callable(leaf):
             constants.append((name, leaf))
-        elif about == _VALUE and getattr(leaf, "passes_missing", False):
-            others.append((name, _PRESENT, leaf))
         else:
-            others.append((name, about, leaf))
+            others.append((name, _PRESENT if about == _POINTER else about, leaf))
     return Rules(tuple(constants), tuple(others))
 
 
